@@ -1,0 +1,1 @@
+//! Label distributions, leakage and conflicts of a dataset, with polars.

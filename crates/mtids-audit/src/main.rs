@@ -1,0 +1,2 @@
+//! Label distributions, leakage and conflicts of a dataset, with polars.
+fn main() {}

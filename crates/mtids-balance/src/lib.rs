@@ -1,0 +1,1 @@
+//! Gradient balancing as mathematics on task gradients: DD-GB and rivals.

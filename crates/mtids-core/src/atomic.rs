@@ -1,0 +1,79 @@
+//! Files appear whole or not at all.
+//!
+//! Purpose: write to a temporary name in the same folder, sync, rename, sync the folder. Invariant: after a crash at any
+//! point the target holds either its old or its new content.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Writes `bytes` to `path`, replacing what was there; creates missing folders.
+///
+/// # Errors
+/// Any error of the file system, with the path named in its message.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write`], with the content produced by `fill`.
+///
+/// # Errors
+/// Any error of `fill` or of the file system, with the path named in its message.
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let name_path = |error: io::Error| io::Error::new(error.kind(), format!("writing {}: {error}", path.display()));
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder).map_err(name_path)?;
+    let mut temporary = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(name_path)?;
+    fill(temporary.as_file_mut()).map_err(name_path)?;
+    persist(temporary, path)
+}
+
+/// Syncs a finished temporary file, renames it to `path` and syncs the folder.
+///
+/// # Errors
+/// Any error of the file system, with the path named in its message.
+pub fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    let name_path = |error: io::Error| io::Error::new(error.kind(), format!("writing {}: {error}", path.display()));
+    // Temporary files are private by default; data sets are shared with other users of the machine.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        temporary.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(name_path)?;
+    }
+    temporary.as_file().sync_all().map_err(name_path)?;
+    temporary.persist(path).map_err(|error| name_path(error.error))?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
+    }
+}
+
+/// Makes renames inside `folder` durable.
+///
+/// # Errors
+/// Any error of opening or syncing the folder.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_fill_leaves_the_old_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b.txt");
+        write(&path, b"old").unwrap();
+        let failed = write_with(&path, |file| {
+            file.write_all(b"half")?;
+            Err(io::Error::other("disk on fire"))
+        });
+        assert!(failed.unwrap_err().to_string().contains("disk on fire"));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left behind");
+    }
+}

@@ -1,0 +1,1 @@
+//! DICOM files become typed volumes, annotations become findings; phantom studies are written.

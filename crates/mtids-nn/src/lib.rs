@@ -1,0 +1,1 @@
+//! candle layers with exact gradients, backbones, experts, the DBR gate and MT-IDS.

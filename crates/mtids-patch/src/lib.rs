@@ -1,0 +1,1 @@
+//! A volume and a point become a patch: resampling, orientation, border policy.

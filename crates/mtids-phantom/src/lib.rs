@@ -1,0 +1,1 @@
+//! Synthetic chest CT studies with known truth, written as DICOM.

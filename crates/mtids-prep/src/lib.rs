@@ -1,0 +1,1 @@
+//! The preprocessing program: DICOM studies in, Parquet dataset out.

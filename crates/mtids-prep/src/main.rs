@@ -1,0 +1,2 @@
+//! The preprocessing program: DICOM studies in, Parquet dataset out.
+fn main() {}

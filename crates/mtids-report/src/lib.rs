@@ -1,0 +1,1 @@
+//! HTML page, SVG charts and terminal tables shared by audit and training.

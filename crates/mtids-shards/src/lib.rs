@@ -1,0 +1,1 @@
+//! The data contract on disk: Arrow schema, shard writer, manifest, verified reader.

@@ -1,0 +1,1 @@
+//! Shards become an ordered stream of batches through bounded crossbeam channels.

@@ -1,0 +1,2 @@
+//! The trainer: loop, checkpoints, metrics, evaluation, prediction.
+fn main() {}
