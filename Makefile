@@ -1,0 +1,107 @@
+# mtids: every batch job is a target here. `make help` lists them.
+#
+# Variables: PIPELINE= a folder of pipelines/ · DATA= a DICOM tree · ANNOTATIONS= annotation tables · OUT= where results go ·
+# RUN= a training run · DATASET= a dataset · SET= settings of the program a target runs, "key=value key=value" · PROFILE= dev or release.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PROFILE ?= dev
+PIPELINE ?= demo
+OUT ?= out/$(PIPELINE)
+DATASET ?= $(OUT)/dataset
+RUN ?= $(OUT)/run
+REAL_DATA := ../shared/data/chest-ct-lung1
+
+CARGO ?= cargo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+SETTINGS := pipelines/$(PIPELINE)
+with_settings = $(foreach setting,$(SET),--set $(setting))
+# Exit code 1 means "done, look at the findings": a batch goes on, anything else stops it.
+look = || { code=$$?; [ $$code -eq 1 ] || exit $$code; }
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Compile the three programs
+	@$(CARGO) build --locked --profile $(PROFILE) --workspace --bins
+
+# ---- the mission, step by step ------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: ## Phantom cohort -> dataset -> audit -> MT-IDS -> evaluation, with progress bars
+	@$(MAKE) build PROFILE=$(PROFILE)
+	@$(MAKE) pipeline PIPELINE=$(PIPELINE) OUT=$(OUT)
+
+.PHONY: pipeline
+pipeline: ## The steps of the demo without compiling (PIPELINE=demo or demo-short)
+	@$(BIN)/mtids-prep phantom --config $(SETTINGS)/phantom.toml --out $(OUT)/cohort
+	@$(BIN)/mtids-prep build --config $(SETTINGS)/dataset.toml --data $(OUT)/cohort/dicom --annotations $(OUT)/cohort/annotations.csv --out $(DATASET) $(look)
+	@$(BIN)/mtids-audit report $(DATASET) --config $(SETTINGS)/audit.toml --out $(OUT)/audit $(look)
+	@$(BIN)/mtids-train fit --config $(SETTINGS)/train.toml --dataset $(DATASET) --run $(RUN)
+	@$(BIN)/mtids-train evaluate --run $(RUN) --dataset $(DATASET)
+	@printf '\n  audit    %s\n  report   %s\n  dataset  %s\n  run      %s\n' $(OUT)/audit/audit.html $(RUN)/report.html $(DATASET) $(RUN)
+
+.PHONY: demo-real
+demo-real: ## The same programs on a real chest CT (DATA=folder); claims no metric
+	@$(MAKE) build PROFILE=$(PROFILE)
+	@CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' bash pipelines/demo-real/run.sh '$(BIN)' '$(DATA)' '$(or $(filter-out out/demo,$(OUT)),out/demo-real)'
+
+.PHONY: dataset
+dataset: build ## DICOM tree -> Parquet dataset (DATA=, ANNOTATIONS=, PIPELINE=, OUT=)
+	@test -n '$(DATA)' || { echo 'say where the DICOM files are: make dataset DATA=/path/to/studies ANNOTATIONS=/path/to/table.csv' >&2; exit 2; }
+	@$(BIN)/mtids-prep build --config $(SETTINGS)/dataset.toml --data $(DATA) $(foreach table,$(ANNOTATIONS),--annotations $(table)) --out $(DATASET) $(with_settings)
+
+.PHONY: audit
+audit: build ## Label distributions of a dataset (DATASET=, OUT=)
+	@$(BIN)/mtids-audit report $(DATASET) --out $(OUT)/audit $(with_settings)
+
+.PHONY: train
+train: build ## Train MT-IDS on a dataset, or resume (DATASET=, RUN=, PIPELINE=)
+	@$(BIN)/mtids-train fit --config $(SETTINGS)/train.toml --dataset $(DATASET) --run $(RUN) $(with_settings)
+
+.PHONY: evaluate
+evaluate: build ## Evaluate a run on the held-out patients (DATASET=, RUN=)
+	@$(BIN)/mtids-train evaluate --run $(RUN) --dataset $(DATASET)
+
+.PHONY: verify
+verify: build ## Re-read every digest of a dataset (DATASET=)
+	@$(BIN)/mtids-prep verify $(DATASET)
+
+# ---- quality ------------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: build ## Every test (profile dev)
+	@bash tests/run.sh
+
+.PHONY: lint
+lint: ## Formatting, clippy and documentation, warnings denied
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+
+.PHONY: python
+python: ## Python readers for the tests, into .venv (optional; without them those tests say that they were skipped)
+	@test -d .venv || python3 -m venv .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/python/requirements.txt
+
+.PHONY: schemas
+schemas: ## Write schemas/ anew from the code
+	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- schemas
+
+.PHONY: bench
+bench: ## Every benchmark of docs/benchmarks.md, in the release profile
+	@bash docs/bench.sh
+
+.PHONY: screenshots
+screenshots: ## README's pictures and table anew, from a run of the demo (needs chromium)
+	@bash docs/screenshots.sh '$(OUT)' '$(RUN)'
+
+.PHONY: clean
+clean: ## Remove results (out/), not the compiled programs
+	@rm -rf out

@@ -1,0 +1,121 @@
+//! Golden test on a real chest CT: the voxels around the lesion are those that an independent reader finds.
+//!
+//! `tests/golden/chest-ct-lung1.json` was computed once by `tests/python/golden_chest_ct.py` (pydicom, scipy). Station and
+//! status of the lesion are unknown; none is claimed here.
+
+use std::fs;
+use std::path::Path;
+
+use mtids_shards::{Dataset, read_row_group};
+use serde_json::Value;
+
+use crate::support::{root, run, shared_data, text};
+
+fn golden() -> Value {
+    serde_json::from_slice(&fs::read(root().join("tests/golden/chest-ct-lung1.json")).unwrap()).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// Builds the study with patches on its native spacing, centred on the row of its own table.
+fn build(data: &Path, interpolation: &str, out: &Path) {
+    let golden = golden();
+    let key = out.with_extension("key");
+    fs::write(&key, "a secret of at least sixteen bytes").unwrap();
+    run("mtids-prep", [
+        "build",
+        "--data",
+        text(data),
+        "--annotations",
+        text(&data.join("annotations_mm.csv")),
+        "--out",
+        text(out),
+        "--set",
+        &format!("patch.size={}", golden["size"]),
+        "--set",
+        &format!("patch.spacing_mm={}", golden["spacing_mm"]),
+        "--set",
+        &format!("patch.interpolation=\"{interpolation}\""),
+        "--set",
+        &format!("pseudonym.key_file=\"{}\"", text(&key)),
+        "--set",
+        "read_segmentations=false",
+    ])
+    .expect_code(0);
+}
+
+fn only_patch(out: &Path) -> Vec<i16> {
+    let dataset = Dataset::open(out).unwrap();
+    let group = read_row_group(&dataset, 0, 0).unwrap();
+    assert_eq!(group.labels.len(), 1, "one lesion, one patch");
+    assert_eq!((group.labels[0].region, group.labels[0].metastasis), (None, None), "unknown stays unknown");
+    group.voxels
+}
+
+#[test]
+fn patches_hold_the_hu_that_an_independent_reader_finds() {
+    let Some(data) = shared_data("chest-ct-lung1") else { return };
+    let golden = golden();
+    let folder = tempfile::tempdir().unwrap();
+
+    let nearest = folder.path().join("nearest");
+    build(&data, "nearest", &nearest);
+    let found: Vec<f64> = only_patch(&nearest).into_iter().map(f64::from).collect();
+    assert_eq!(found, numbers(&golden["nearest_hu"]), "nearest voxels are exact");
+
+    let linear = folder.path().join("linear");
+    build(&data, "linear", &linear);
+    for (found, expected) in only_patch(&linear).into_iter().zip(numbers(&golden["linear_hu"])) {
+        assert!((f64::from(found) - expected).abs() <= 0.5001, "{found} for {expected}");
+    }
+}
+
+#[test]
+fn probe_prints_the_same_hu() {
+    let Some(data) = shared_data("chest-ct-lung1") else { return };
+    let golden = golden();
+    let at = numbers(&golden["center_mm"]);
+    let at = format!("{},{},{}", at[0], at[1], at[2]);
+    let probed = run("mtids-prep", ["probe", text(&data), "--at", &at]).expect_code(0);
+    let expected = golden["nearest_hu_at_center"].to_string();
+    assert!(probed.stdout.contains(&expected), "{} HU in\n{}", expected, probed.stdout);
+}
+
+#[test]
+fn segmentation_and_table_are_one_finding() {
+    let Some(data) = shared_data("chest-ct-lung1") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("dataset");
+    let key = folder.path().join("key");
+    fs::write(&key, "a secret of at least sixteen bytes").unwrap();
+    run("mtids-prep", [
+        "build",
+        "--data",
+        text(&data),
+        "--annotations",
+        text(&data.join("annotations_mm.csv")),
+        "--annotations",
+        "data/demo-real/made-up-labels.csv",
+        "--out",
+        text(&out),
+        "--set",
+        &format!("pseudonym.key_file=\"{}\"", text(&key)),
+    ])
+    .expect_code(0);
+    let dataset = Dataset::open(&out).unwrap();
+    let rows: Vec<_> = (0..dataset.manifest().shards.len())
+        .flat_map(|shard| {
+            (0..dataset.manifest().shards[shard].row_groups.len())
+                .flat_map(|group| read_row_group(&dataset, shard, group).unwrap().labels)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(rows.len(), 1, "binary, fractional and label-map SEG and two tables speak of one lesion");
+    assert_eq!(rows[0].label_source, "segmentation-with-table");
+    assert_eq!(rows[0].region_name.as_deref(), Some("hilar"));
+    // The box of the table spans 13.7 × 14.8 mm in the plane.
+    let short_axis = rows[0].short_axis_mm.unwrap();
+    assert!((8.0..=14.8).contains(&short_axis), "{short_axis}");
+}

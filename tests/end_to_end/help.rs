@@ -1,0 +1,28 @@
+//! The words a user reads first: `--help` of every program and command.
+
+use crate::support::run;
+
+#[test]
+fn help_texts() {
+    for (program, commands) in [
+        ("mtids-prep", ["phantom", "inventory", "probe", "build", "verify"].as_slice()),
+        ("mtids-audit", ["report"].as_slice()),
+        ("mtids-train", ["fit", "evaluate", "inspect"].as_slice()),
+    ] {
+        insta::assert_snapshot!(program.to_owned(), run(program, ["--help"]).expect_code(0).stdout);
+        for command in commands {
+            let help = run(program, [command, "--help"]).expect_code(0).stdout;
+            assert!(help.lines().all(|line| line.chars().count() <= 140), "{program} {command}: a line is too long");
+            insta::assert_snapshot!(format!("{program}-{command}"), help);
+        }
+    }
+}
+
+#[test]
+fn wrong_use_ends_with_2() {
+    for program in ["mtids-prep", "mtids-audit", "mtids-train"] {
+        run(program, ["dance"]).expect_code(2);
+        run(program, Vec::<String>::new()).expect_code(2);
+        assert!(run(program, ["--version"]).expect_code(0).stdout.starts_with(program));
+    }
+}

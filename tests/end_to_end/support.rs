@@ -1,0 +1,159 @@
+//! Running programs, a small cohort that tests share, and comparing folders.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use mtids_core::digest::Digest;
+use tempfile::TempDir;
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// A built program, run from the root of the repository with no terminal and no inherited secrets.
+pub(crate) fn program(name: &str) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    // target/<profile>/deps/end_to_end-… → target/<profile>/<name>
+    let path = tests.parent().unwrap().parent().unwrap().join(name);
+    assert!(path.exists(), "{} is missing: run `make test`, which builds the programs first", path.display());
+    let mut command = Command::new(path);
+    command.current_dir(root()).stdin(Stdio::null()).env_remove("MTIDS_PSEUDONYM_KEY").env_remove("RUST_LOG");
+    command
+}
+
+/// What a finished program left behind.
+pub(crate) struct Finished {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    /// Fails the test, showing both streams, unless the exit code is `code`.
+    #[track_caller]
+    pub(crate) fn expect_code(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        assert!(!self.stderr.contains("panicked"), "a panic reached the user:\n{}", self.stderr);
+        self
+    }
+
+    /// Both streams together, for messages that may stand on either.
+    pub(crate) fn text(&self) -> String {
+        format!("{}\n{}", self.stdout, self.stderr)
+    }
+}
+
+/// Runs a program to its end.
+pub(crate) fn run<I, S>(name: &str, arguments: I) -> Finished
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<std::ffi::OsStr>,
+{
+    let Output { status, stdout, stderr } = program(name).args(arguments).output().unwrap();
+    Finished {
+        code: status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&stderr).into_owned(),
+    }
+}
+
+/// `a` as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A small cohort of phantom studies, written once per test process.
+pub(crate) fn cohort() -> &'static Path {
+    static COHORT: OnceLock<TempDir> = OnceLock::new();
+    COHORT
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            run("mtids-prep", [
+                "phantom",
+                "--config",
+                "pipelines/demo-short/phantom.toml",
+                "--out",
+                text(&folder.path().join("cohort")),
+            ])
+            .expect_code(0);
+            folder
+        })
+        .path()
+}
+
+/// Arguments of a build of the shared cohort into `out`.
+pub(crate) fn build_arguments(out: &Path) -> Vec<String> {
+    let cohort = cohort().join("cohort");
+    [
+        "build",
+        "--config",
+        "pipelines/demo-short/dataset.toml",
+        "--data",
+        text(&cohort.join("dicom")),
+        "--annotations",
+        text(&cohort.join("annotations.csv")),
+        "--out",
+        text(out),
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// A dataset built from the shared cohort, once per test process.
+pub(crate) fn dataset() -> &'static Path {
+    static DATASET: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    &DATASET
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let out = folder.path().join("dataset");
+            run("mtids-prep", build_arguments(&out)).expect_code(0);
+            (folder, out)
+        })
+        .1
+}
+
+/// Digest of every published file of a folder, by relative path; hidden working files are left out.
+pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Digest> {
+    fn walk(folder: &Path, prefix: &str, into: &mut BTreeMap<String, Digest>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            if name.starts_with('.') {
+                continue;
+            }
+            let path = format!("{prefix}{name}");
+            if entry.file_type().unwrap().is_dir() {
+                walk(&entry.path(), &format!("{path}/"), into);
+            } else {
+                into.insert(path, Digest::of_file(&entry.path()).unwrap());
+            }
+        }
+    }
+    let mut files = BTreeMap::new();
+    walk(folder, "", &mut files);
+    files
+}
+
+/// The folder of real test images beside the repository, or `None` with a notice.
+pub(crate) fn shared_data(what: &str) -> Option<PathBuf> {
+    let path = root().join("../shared/data").join(what);
+    if path.is_dir() {
+        return Some(path);
+    }
+    eprintln!("skipped: {what} needs ../shared/data");
+    None
+}
+
+/// Python with the readers of `tests/python/requirements.txt`, or `None` with a notice.
+pub(crate) fn python() -> Option<PathBuf> {
+    let path = root().join(".venv/bin/python");
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: reading with Python needs .venv (make python)");
+    None
+}
