@@ -1,1 +1,20 @@
-//! A volume and a point become a patch: resampling, orientation, border policy.
+//! A volume and a point become a patch.
+//!
+//! # Purpose
+//! Preprocessing and prediction cut patches through this one crate, so that both see the same voxels.
+//!
+//! # Invariants
+//! * Patch axes are fixed in the patient: d towards the head (+z), h towards the back (+y), w towards the left (+x), w fastest,
+//!   however the volume is stored. A mirrored or rotated storage gives the same patch.
+//! * Reducing is anti-aliased; at native spacing on voxel centres nothing is changed.
+//! * Outside the volume is air, counted in [`Patch::pad_fraction`].
+//!
+//! # Units
+//! Hounsfield units as `i16`; spacing in mm in the order (z, y, x) = (d, h, w).
+
+mod cut;
+mod geometry;
+mod kernel;
+
+pub use cut::{Patch, cut};
+pub use geometry::{GeometryError, Interpolation, PatchGeometry};

@@ -1,0 +1,101 @@
+//! Size, spacing and interpolation of a patch, as a checked configuration value.
+//!
+//! Units: voxels and mm, both in the order (d, h, w) = (z, y, x).
+
+use mtids_core::geometry::PointMm;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a patch voxel is found between the volume's voxels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// Triangle kernel: trilinear where the patch is finer than the volume, widened against aliasing where it is coarser.
+    #[default]
+    Linear,
+    /// The nearest voxel, unchanged.
+    Nearest,
+}
+
+/// Geometry of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PatchGeometry {
+    /// Voxels along (d, h, w). Default 24 × 56 × 56.
+    pub size: [usize; 3],
+    /// Distance of neighbouring voxels in mm along (z, y, x). Default 3 × 2 × 2 mm.
+    pub spacing_mm: [f64; 3],
+    /// Interpolation. Default `linear`.
+    pub interpolation: Interpolation,
+}
+
+impl Default for PatchGeometry {
+    /// 72 × 112 × 112 mm: a station is told from its surroundings, not from the node.
+    fn default() -> Self {
+        Self { size: [24, 56, 56], spacing_mm: [3.0, 2.0, 2.0], interpolation: Interpolation::Linear }
+    }
+}
+
+/// A geometry that no patch can have.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum GeometryError {
+    /// A side of no voxels, or of more than 512.
+    #[error("patch.size {0:?}: each side needs 1 to 512 voxels")]
+    Size([usize; 3]),
+    /// A spacing that is no positive length.
+    #[error("patch.spacing_mm {0:?}: each spacing must lie between 0.05 and 50 mm")]
+    Spacing([f64; 3]),
+}
+
+impl PatchGeometry {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`GeometryError`] naming the key and the value.
+    pub fn validate(&self) -> Result<(), GeometryError> {
+        if self.size.iter().any(|side| !(1..=512).contains(side)) {
+            return Err(GeometryError::Size(self.size));
+        }
+        if self.spacing_mm.iter().any(|spacing| !(0.05..=50.0).contains(spacing)) {
+            return Err(GeometryError::Spacing(self.spacing_mm));
+        }
+        Ok(())
+    }
+
+    /// Number of voxels of a patch.
+    pub fn len(&self) -> usize {
+        self.size.iter().product()
+    }
+
+    /// True for a patch without voxels, which [`Self::validate`] refuses.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Position of voxel `(d, h, w)` of a patch around `center`.
+    pub fn position(&self, center: PointMm, [d, h, w]: [usize; 3]) -> PointMm {
+        let offset =
+            |axis: usize, index: usize| (index as f64 - (self.size[axis] as f64 - 1.0) / 2.0) * self.spacing_mm[axis];
+        PointMm::new(center.0[0] + offset(2, w), center.0[1] + offset(1, h), center.0[2] + offset(0, d))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_geometries_are_refused() {
+        assert!(PatchGeometry::default().validate().is_ok());
+        assert!(PatchGeometry { size: [0, 1, 1], ..Default::default() }.validate().is_err());
+        assert!(PatchGeometry { spacing_mm: [1.0, f64::NAN, 1.0], ..Default::default() }.validate().is_err());
+    }
+
+    #[test]
+    fn the_centre_of_an_odd_patch_is_the_centre() {
+        let geometry = PatchGeometry { size: [3, 5, 7], ..Default::default() };
+        let center = PointMm::new(1.0, 2.0, 3.0);
+        assert_eq!(geometry.position(center, [1, 2, 3]), center);
+        assert_eq!(geometry.position(center, [0, 2, 3]).0[2], 0.0);
+    }
+}
