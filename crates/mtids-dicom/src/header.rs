@@ -1,0 +1,244 @@
+//! One file's header: what it is, whom it belongs to, where it lies. No pixels are read.
+//!
+//! Invariants: a file is judged by its content; [`AcquisitionFacts`] is the allow-list of attributes that may leave this crate for a
+//! dataset. Units: mm, kV. `pixel_spacing` is (row step, column step), as DICOM orders it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use dicom::dictionary_std::{tags, uids};
+use dicom::object::{InMemDicomObject, OpenFileOptions};
+use mtids_core::geometry::{PointMm, cross, dot, norm};
+use serde::{Deserialize, Serialize};
+
+use crate::element::{array, integer, number, text};
+use crate::error::{DicomError, ReasonCode};
+use crate::limits::Limits;
+use crate::prescan;
+
+/// SOP class of label map segmentations, newer than the dictionary of some readers.
+const LABEL_MAP_SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.7";
+
+/// Attributes that may stand in a dataset.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AcquisitionFacts {
+    /// Manufacturer (0008,0070).
+    pub manufacturer: Option<String>,
+    /// Model name (0008,1090).
+    pub model: Option<String>,
+    /// Convolution kernel (0018,1210).
+    pub kernel: Option<String>,
+    /// Slice thickness in mm (0018,0050); a fact about the scan, never used as geometry.
+    pub slice_thickness_mm: Option<f32>,
+    /// Tube voltage in kV (0018,0060).
+    pub kvp: Option<f32>,
+    /// True when a contrast agent is named (0018,0010); `None` when the attribute is absent.
+    pub contrast: Option<bool>,
+}
+
+/// Header of one single-frame CT or PET image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstanceHeader {
+    /// The file.
+    pub path: PathBuf,
+    /// SOP Instance UID.
+    pub sop_instance_uid: String,
+    /// PatientID.
+    pub patient_id: String,
+    /// Study Instance UID.
+    pub study_uid: String,
+    /// Series Instance UID.
+    pub series_uid: String,
+    /// Frame of Reference UID.
+    pub frame_of_reference_uid: Option<String>,
+    /// Modality, `CT` or `PT`.
+    pub modality: String,
+    /// Transfer syntax UID.
+    pub transfer_syntax: String,
+    /// Rows of pixels.
+    pub rows: u32,
+    /// Columns of pixels.
+    pub columns: u32,
+    /// Centre of the first pixel in LPS mm.
+    pub position: PointMm,
+    /// Direction of a row (towards higher columns) and of a column (towards higher rows): unit vectors.
+    pub orientation: [[f64; 3]; 2],
+    /// Step between rows and between columns in mm.
+    pub pixel_spacing: [f64; 2],
+    /// Acquisition number.
+    pub acquisition_number: Option<u32>,
+    /// Lossy compression, by transfer syntax or by (0028,2110).
+    pub lossy: bool,
+    /// The allow-listed facts.
+    pub facts: AcquisitionFacts,
+}
+
+impl InstanceHeader {
+    /// Unit normal of the slice.
+    pub fn normal(&self) -> [f64; 3] {
+        let normal = cross(self.orientation[0], self.orientation[1]);
+        let length = norm(normal);
+        normal.map(|x| x / length)
+    }
+
+    /// Position along the normal in mm.
+    pub fn along_normal(&self) -> f64 {
+        dot(self.normal(), self.position.0)
+    }
+}
+
+/// What a DICOM file is to us.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FileKind {
+    /// A CT or PET slice.
+    Image(Box<InstanceHeader>),
+    /// A segmentation object.
+    Segmentation {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Any other DICOM object; skipped, not refused.
+    Other {
+        /// Modality, or `-`.
+        modality: String,
+        /// SOP class UID.
+        sop_class_uid: String,
+    },
+}
+
+/// Reads a header.
+///
+/// # Errors
+/// [`DicomError::File`] with the reason why the file cannot be used.
+pub fn read_header(path: &Path, limits: &Limits) -> Result<FileKind, DicomError> {
+    prescan::check(path, limits)?;
+    let object = open(path, Some(tags::PIXEL_DATA))?;
+    let sop_class_uid = text(&object.data, tags::SOP_CLASS_UID).unwrap_or(object.sop_class_uid);
+    match sop_class_uid.as_str() {
+        uids::SEGMENTATION_STORAGE | LABEL_MAP_SEGMENTATION => {
+            return Ok(FileKind::Segmentation { path: path.to_owned() });
+        }
+        uids::CT_IMAGE_STORAGE | uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE => {}
+        uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
+            let detail = "enhanced multi-frame CT is not read yet; convert it to single-frame CT";
+            return Err(DicomError::file(path, ReasonCode::UnsupportedObject, detail));
+        }
+        _ => {
+            let modality = text(&object.data, tags::MODALITY).unwrap_or_else(|| "-".into());
+            return Ok(FileKind::Other { modality, sop_class_uid });
+        }
+    }
+    image(path, &object.data, object.transfer_syntax).map(|header| FileKind::Image(Box::new(header)))
+}
+
+/// An opened object with what its meta group says.
+pub(crate) struct Opened {
+    pub(crate) data: InMemDicomObject,
+    pub(crate) transfer_syntax: String,
+    pub(crate) sop_class_uid: String,
+}
+
+/// Opens a file that passed the pre-scan; a panic of the parser becomes an error.
+pub(crate) fn open(path: &Path, until: Option<dicom::core::Tag>) -> Result<Opened, DicomError> {
+    let options = match until {
+        Some(tag) => OpenFileOptions::new().read_until(tag),
+        None => OpenFileOptions::new(),
+    };
+    let opened = catch_unwind(AssertUnwindSafe(|| options.open_file(path)))
+        .map_err(|_| DicomError::file(path, ReasonCode::Unreadable, "the DICOM parser failed on this file"))?
+        .map_err(|error| DicomError::file(path, ReasonCode::Unreadable, chain(&error)))?;
+    let transfer_syntax = opened.meta().transfer_syntax().to_owned();
+    let sop_class_uid = opened.meta().media_storage_sop_class_uid().to_owned();
+    Ok(Opened { data: opened.into_inner(), transfer_syntax, sop_class_uid })
+}
+
+/// An error with its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}
+
+fn image(path: &Path, object: &InMemDicomObject, transfer_syntax: String) -> Result<InstanceHeader, DicomError> {
+    let refuse = |reason, detail: &str| DicomError::file(path, reason, detail);
+    let image_type = text(object, tags::IMAGE_TYPE).unwrap_or_default().to_uppercase();
+    for word in ["LOCALIZER", "SECONDARY", "SCREEN SAVE", "DOSE_INFO", "MPR", "PROJECTION"] {
+        if image_type.contains(word) {
+            let detail = format!("image type {image_type}: a scout, reformat or screen, not a measured axial image");
+            return Err(DicomError::file(path, ReasonCode::NotOriginal, detail));
+        }
+    }
+    let uid = |tag, name: &str| {
+        text(object, tag).ok_or_else(|| refuse(ReasonCode::NoIdentity, &format!("{name} is missing")))
+    };
+    let missing = |name: &str| refuse(ReasonCode::MissingGeometry, &format!("{name} is missing or malformed"));
+    let orientation: [f64; 6] =
+        array(object, tags::IMAGE_ORIENTATION_PATIENT).ok_or_else(|| missing("ImageOrientationPatient"))?;
+    let [a, b, c, d, e, f] = orientation;
+    let (row, column) = (unit([a, b, c]), unit([d, e, f]));
+    let (Some(row), Some(column)) = (row, column) else {
+        return Err(missing("ImageOrientationPatient"));
+    };
+    if dot(row, column).abs() > 1e-3 {
+        return Err(refuse(ReasonCode::MissingGeometry, "the row and column directions are not perpendicular"));
+    }
+    let pixel_spacing: [f64; 2] = array(object, tags::PIXEL_SPACING)
+        .filter(|spacing: &[f64; 2]| spacing.iter().all(|&step| step > 0.0))
+        .ok_or_else(|| missing("PixelSpacing"))?;
+    let size = |tag, name: &str| {
+        integer(object, tag)
+            .filter(|&n| n > 0)
+            .ok_or_else(|| refuse(ReasonCode::InvalidImageModule, &format!("{name} is missing or zero")))
+    };
+    Ok(InstanceHeader {
+        path: path.to_owned(),
+        sop_instance_uid: uid(tags::SOP_INSTANCE_UID, "SOPInstanceUID")?,
+        patient_id: text(object, tags::PATIENT_ID).ok_or_else(|| {
+            refuse(ReasonCode::NoPatient, "PatientID is missing, so no patient-safe split is possible")
+        })?,
+        study_uid: uid(tags::STUDY_INSTANCE_UID, "StudyInstanceUID")?,
+        series_uid: uid(tags::SERIES_INSTANCE_UID, "SeriesInstanceUID")?,
+        frame_of_reference_uid: text(object, tags::FRAME_OF_REFERENCE_UID),
+        modality: text(object, tags::MODALITY).unwrap_or_else(|| "-".into()),
+        rows: size(tags::ROWS, "Rows")?,
+        columns: size(tags::COLUMNS, "Columns")?,
+        position: PointMm(array(object, tags::IMAGE_POSITION_PATIENT).ok_or_else(|| missing("ImagePositionPatient"))?),
+        orientation: [row, column],
+        pixel_spacing,
+        acquisition_number: integer(object, tags::ACQUISITION_NUMBER),
+        lossy: is_lossy(&transfer_syntax) || text(object, tags::LOSSY_IMAGE_COMPRESSION).as_deref() == Some("01"),
+        transfer_syntax,
+        facts: AcquisitionFacts {
+            manufacturer: text(object, tags::MANUFACTURER),
+            model: text(object, tags::MANUFACTURER_MODEL_NAME),
+            kernel: text(object, tags::CONVOLUTION_KERNEL),
+            slice_thickness_mm: number(object, tags::SLICE_THICKNESS).map(|x| x as f32),
+            kvp: number(object, tags::KVP).map(|x| x as f32),
+            contrast: object
+                .get(tags::CONTRAST_BOLUS_AGENT)
+                .map(|_| text(object, tags::CONTRAST_BOLUS_AGENT).is_some()),
+        },
+    })
+}
+
+fn unit(vector: [f64; 3]) -> Option<[f64; 3]> {
+    let length = norm(vector);
+    (length.is_finite() && length > 0.5).then(|| vector.map(|x| x / length))
+}
+
+fn is_lossy(transfer_syntax: &str) -> bool {
+    matches!(
+        transfer_syntax,
+        uids::JPEG_BASELINE8_BIT
+            | uids::JPEG_EXTENDED12_BIT
+            | uids::JPEGLS_NEAR_LOSSLESS
+            | uids::JPEG2000
+            | uids::HTJ2K
+            | uids::JPEGXL
+    )
+}

@@ -1,0 +1,175 @@
+//! Stored samples become Hounsfield units.
+//!
+//! Invariants: the sign is extended from HighBit, whatever the decoder believes; rescale slope and intercept are those of the slice;
+//! padding becomes air before rescaling; a value outside `i16` is clamped. Why not ask the decoder for `i16`: it builds a table over
+//! every storable value and fails if one that does not occur is out of range.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use dicom::dictionary_std::{tags, uids};
+use dicom::object::{InMemDicomObject, OpenFileOptions};
+use dicom::pixeldata::PixelDecoder;
+use mtids_core::volume::AIR_HU;
+
+use crate::element::{integer, number, pixel_value, text};
+use crate::error::{DicomError, ReasonCode};
+use crate::header::{InstanceHeader, chain};
+use crate::limits::Limits;
+use crate::prescan;
+
+/// Retired, but files of that time are still about; the dictionary marks it as deprecated.
+const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+
+/// How samples lie in memory.
+struct Layout {
+    bytes: usize,
+    bits_stored: u32,
+    high_bit: u32,
+    signed: bool,
+}
+
+/// Appends the HU of one slice, row by row; returns the number of padding pixels.
+///
+/// # Errors
+/// [`DicomError::File`] naming what the image module or the decoder got wrong.
+pub(crate) fn decode_slice(header: &InstanceHeader, limits: &Limits, into: &mut Vec<i16>) -> Result<u64, DicomError> {
+    let path = &header.path;
+    let refuse = |reason, detail: String| DicomError::file(path, reason, detail);
+    // The file may have changed since its header was read.
+    prescan::check(path, limits)?;
+    let object = catch_unwind(AssertUnwindSafe(|| OpenFileOptions::new().open_file(path)))
+        .map_err(|_| refuse(ReasonCode::Unreadable, "the DICOM parser failed on this file".into()))?
+        .map_err(|error| refuse(ReasonCode::Unreadable, chain(&error)))?;
+    let layout = layout(&object).map_err(|detail| refuse(ReasonCode::InvalidImageModule, detail))?;
+    let count = header.rows as usize * header.columns as usize;
+    if integer(&object, tags::ROWS) != Some(header.rows) || integer(&object, tags::COLUMNS) != Some(header.columns) {
+        return Err(refuse(ReasonCode::InvalidImageModule, "the file changed while it was being read".into()));
+    }
+
+    let samples = samples(&object, header, &layout, count).map_err(|(reason, detail)| refuse(reason, detail))?;
+    let slope = number(&object, tags::RESCALE_SLOPE).unwrap_or(1.0);
+    let intercept = number(&object, tags::RESCALE_INTERCEPT).unwrap_or(0.0);
+    if slope == 0.0 {
+        return Err(refuse(ReasonCode::InvalidImageModule, "RescaleSlope is zero".into()));
+    }
+    let padding = padding(&object, &layout);
+    let inverted = text(&object, tags::PHOTOMETRIC_INTERPRETATION).as_deref() == Some("MONOCHROME1");
+    let top = if layout.signed { -1 } else { (1i64 << layout.bits_stored) - 1 };
+    let mut padded = 0;
+    into.extend(samples.chunks_exact(layout.bytes).map(|sample| {
+        let stored = layout.value(sample);
+        if padding.is_some_and(|(low, high)| (low..=high).contains(&stored)) {
+            padded += 1;
+            return AIR_HU;
+        }
+        let stored = if inverted { top - stored } else { stored };
+        // `round` is half away from zero; the cast saturates at the ends of i16.
+        (stored as f64 * slope + intercept).round() as i16
+    }));
+    Ok(padded)
+}
+
+impl Layout {
+    /// The stored value of one little-endian sample: shifted down to bit 0, sign extended from the high bit.
+    fn value(&self, sample: &[u8]) -> i64 {
+        let raw = sample.iter().rev().fold(0i64, |value, &byte| (value << 8) | i64::from(byte));
+        let value = (raw >> (self.high_bit + 1 - self.bits_stored)) & ((1i64 << self.bits_stored) - 1);
+        if self.signed && value >> (self.bits_stored - 1) & 1 == 1 { value - (1i64 << self.bits_stored) } else { value }
+    }
+}
+
+fn layout(object: &InMemDicomObject) -> Result<Layout, String> {
+    let get = |tag, name: &str| integer(object, tag).ok_or_else(|| format!("{name} is missing"));
+    let bits_allocated = get(tags::BITS_ALLOCATED, "BitsAllocated")?;
+    if !matches!(bits_allocated, 8 | 16 | 32) {
+        return Err(format!("BitsAllocated is {bits_allocated}; 8, 16 and 32 are read"));
+    }
+    let bits_stored = get(tags::BITS_STORED, "BitsStored")?;
+    let high_bit = integer(object, tags::HIGH_BIT).unwrap_or(bits_stored.saturating_sub(1));
+    if bits_stored == 0 || bits_stored > bits_allocated || high_bit >= bits_allocated || high_bit + 1 < bits_stored {
+        return Err(format!(
+            "BitsStored {bits_stored} and HighBit {high_bit} do not fit {bits_allocated} allocated bits"
+        ));
+    }
+    if integer(object, tags::SAMPLES_PER_PIXEL).unwrap_or(1) != 1 {
+        return Err("colour images hold no HU".into());
+    }
+    if integer(object, tags::NUMBER_OF_FRAMES).unwrap_or(1) != 1 {
+        return Err("several frames in a single-frame object".into());
+    }
+    let signed = get(tags::PIXEL_REPRESENTATION, "PixelRepresentation")? == 1;
+    Ok(Layout { bytes: bits_allocated as usize / 8, bits_stored, high_bit, signed })
+}
+
+/// Little-endian samples, native or decoded.
+fn samples(
+    object: &dicom::object::DefaultDicomObject,
+    header: &InstanceHeader,
+    layout: &Layout,
+    count: usize,
+) -> Result<Vec<u8>, (ReasonCode, String)> {
+    let expected = count * layout.bytes;
+    let native = matches!(
+        header.transfer_syntax.as_str(),
+        uids::IMPLICIT_VR_LITTLE_ENDIAN
+            | uids::EXPLICIT_VR_LITTLE_ENDIAN
+            | EXPLICIT_VR_BIG_ENDIAN
+            | uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+    );
+    let element = object.get(tags::PIXEL_DATA).ok_or((ReasonCode::InvalidImageModule, "no pixel data".to_owned()))?;
+    let samples = if native {
+        // Words were put into the machine's order on reading; `to_bytes` lays them out again, little endian on every machine we build for.
+        element.to_bytes().map_err(|error| (ReasonCode::InvalidImageModule, chain(&error)))?.into_owned()
+    } else {
+        let decoded =
+            catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data().map(|decoded| decoded.data().to_vec())));
+        match decoded {
+            Err(_) => return Err((ReasonCode::DecodeFailed, "the pixel decoder failed on this file".into())),
+            Ok(Err(error)) => {
+                let detail = chain(&error);
+                let reason = if detail.to_lowercase().contains("unsupported") || detail.contains("transfer syntax") {
+                    ReasonCode::UnsupportedTransferSyntax
+                } else {
+                    ReasonCode::DecodeFailed
+                };
+                return Err((reason, format!("transfer syntax {}: {detail}", header.transfer_syntax)));
+            }
+            Ok(Ok(samples)) => samples,
+        }
+    };
+    // Native data is padded to an even length; anything else that differs is a contradiction.
+    if samples.len() < expected || samples.len() > expected + 1 {
+        let detail = format!("{} bytes of pixels where {expected} belong", samples.len());
+        return Err((ReasonCode::InvalidImageModule, detail));
+    }
+    let mut samples = samples;
+    samples.truncate(expected);
+    Ok(samples)
+}
+
+/// Stored values that mean "outside the field": PixelPaddingValue, up to PixelPaddingRangeLimit.
+fn padding(object: &InMemDicomObject, layout: &Layout) -> Option<(i64, i64)> {
+    let signed = |value: i64| match layout.signed && value >= 1 << 15 && layout.bytes == 2 {
+        true => value - (1 << 16),
+        false => value,
+    };
+    let value = signed(pixel_value(object, tags::PIXEL_PADDING_VALUE)?);
+    let limit = pixel_value(object, tags::PIXEL_PADDING_RANGE_LIMIT).map_or(value, signed);
+    Some((value.min(limit), value.max(limit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sign_comes_from_the_high_bit() {
+        let twelve = Layout { bytes: 2, bits_stored: 12, high_bit: 11, signed: true };
+        assert_eq!(twelve.value(&[0xFF, 0x0F]), -1);
+        assert_eq!(twelve.value(&[0xFF, 0xF7]), 0x7FF, "bits above the high bit are not part of the value");
+        let shifted = Layout { bytes: 2, bits_stored: 12, high_bit: 15, signed: false };
+        assert_eq!(shifted.value(&[0x1F, 0x80]), 0x801);
+        let plain = Layout { bytes: 2, bits_stored: 16, high_bit: 15, signed: true };
+        assert_eq!(plain.value(&[0x00, 0x80]), -32768);
+    }
+}

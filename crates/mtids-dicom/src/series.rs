@@ -1,0 +1,181 @@
+//! Headers become series: slices that can form one volume.
+//!
+//! Invariants: grouping never looks at file names or order; the result is the same for any order of the input. Slices of one
+//! series UID that differ in orientation, size, spacing or kernel are different series here. Identical copies are dropped and listed; two
+//! different instances under one UID refuse the whole series.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use mtids_core::digest::Digest;
+
+use crate::error::ReasonCode;
+use crate::header::{AcquisitionFacts, InstanceHeader};
+
+/// Slices of one volume.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// PatientID.
+    pub patient_id: String,
+    /// Study Instance UID.
+    pub study_uid: String,
+    /// Series Instance UID.
+    pub series_uid: String,
+    /// Number of this part where one series UID holds several volumes, from 0.
+    pub part: usize,
+    /// Frame of Reference UID.
+    pub frame_of_reference_uid: Option<String>,
+    /// Modality.
+    pub modality: String,
+    /// Slices in the order of their position along the normal.
+    pub instances: Vec<InstanceHeader>,
+    /// Facts of the first slice.
+    pub facts: AcquisitionFacts,
+}
+
+impl Series {
+    /// A name that is unique in a study: the UID, with the part where there are several.
+    pub fn name(&self) -> String {
+        match self.part {
+            0 => self.series_uid.clone(),
+            part => format!("{}#{part}", self.series_uid),
+        }
+    }
+}
+
+/// A file that belongs to no series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// The file.
+    pub path: PathBuf,
+    /// Series UID, where the header gave one.
+    pub series_uid: Option<String>,
+    /// PatientID, where the header gave one.
+    pub patient_id: Option<String>,
+    /// Stable reason.
+    pub reason: ReasonCode,
+    /// A sentence for the operator.
+    pub detail: String,
+}
+
+/// What became of a set of headers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroupingOutcome {
+    /// Series, sorted by patient, study, series and part.
+    pub series: Vec<Series>,
+    /// Files that were refused while grouping.
+    pub refused: Vec<Refused>,
+    /// Identical copies that were dropped.
+    pub duplicates: Vec<PathBuf>,
+}
+
+/// Gathers headers into series.
+pub fn group(mut headers: Vec<InstanceHeader>) -> GroupingOutcome {
+    headers.sort_by(|a, b| (&a.sop_instance_uid, &a.path).cmp(&(&b.sop_instance_uid, &b.path)));
+    let mut outcome = GroupingOutcome::default();
+    let mut by_uid: BTreeMap<(String, String, String), Vec<InstanceHeader>> = BTreeMap::new();
+    for header in headers {
+        let key = (header.patient_id.clone(), header.study_uid.clone(), header.series_uid.clone());
+        by_uid.entry(key).or_default().push(header);
+    }
+    for (_, instances) in by_uid {
+        match without_copies(instances) {
+            Ok((unique, copies)) => {
+                outcome.duplicates.extend(copies);
+                outcome.series.extend(split(unique));
+            }
+            Err(conflicting) => outcome.refused.extend(conflicting),
+        }
+    }
+    outcome
+}
+
+/// Drops identical copies; two different files under one SOP UID refuse all.
+fn without_copies(instances: Vec<InstanceHeader>) -> Result<(Vec<InstanceHeader>, Vec<PathBuf>), Vec<Refused>> {
+    let mut unique: Vec<InstanceHeader> = Vec::with_capacity(instances.len());
+    let mut copies = Vec::new();
+    let mut conflict = None;
+    for header in &instances {
+        match unique.last() {
+            Some(last) if last.sop_instance_uid == header.sop_instance_uid => {
+                // An unreadable file gives no digest and counts as different.
+                let same =
+                    matches!((Digest::of_file(&last.path), Digest::of_file(&header.path)), (Ok(a), Ok(b)) if a == b);
+                if same {
+                    copies.push(header.path.clone());
+                } else {
+                    conflict = Some(header.sop_instance_uid.clone());
+                }
+            }
+            _ => unique.push(header.clone()),
+        }
+    }
+    match conflict {
+        None => Ok((unique, copies)),
+        Some(uid) => Err(instances
+            .into_iter()
+            .map(|header| Refused {
+                path: header.path,
+                series_uid: Some(header.series_uid),
+                patient_id: Some(header.patient_id),
+                reason: ReasonCode::ConflictingInstances,
+                detail: format!("two different files claim SOP instance {uid}; remove the wrong one"),
+            })
+            .collect()),
+    }
+}
+
+/// Splits the instances of one series UID by what cannot share a volume.
+fn split(instances: Vec<InstanceHeader>) -> Vec<Series> {
+    let mut parts: BTreeMap<String, Vec<InstanceHeader>> = BTreeMap::new();
+    for header in instances {
+        // Rounded to a ten-thousandth, so that writing noise of the cosines does not split a series.
+        let rounded = |x: f64| (x * 1e4).round() as i64;
+        let key = format!(
+            "{:?} {} {} {:?} {:?}",
+            header.orientation.map(|direction| direction.map(rounded)),
+            header.rows,
+            header.columns,
+            header.pixel_spacing.map(rounded),
+            header.facts.kernel,
+        );
+        parts.entry(key).or_default().push(header);
+    }
+    let mut series = Vec::new();
+    for (_, part) in parts {
+        for mut instances in split_acquisitions(part) {
+            instances.sort_by(|a, b| {
+                a.along_normal().total_cmp(&b.along_normal()).then_with(|| a.sop_instance_uid.cmp(&b.sop_instance_uid))
+            });
+            let Some(first) = instances.first() else { continue };
+            series.push(Series {
+                patient_id: first.patient_id.clone(),
+                study_uid: first.study_uid.clone(),
+                series_uid: first.series_uid.clone(),
+                part: series.len(),
+                frame_of_reference_uid: first.frame_of_reference_uid.clone(),
+                modality: first.modality.clone(),
+                facts: first.facts.clone(),
+                instances,
+            });
+        }
+    }
+    series
+}
+
+/// Where positions repeat, the acquisition number tells the volumes apart, if it does.
+fn split_acquisitions(part: Vec<InstanceHeader>) -> Vec<Vec<InstanceHeader>> {
+    let position = |header: &InstanceHeader| (header.along_normal() * 1e3).round() as i64;
+    let distinct = |part: &[InstanceHeader]| part.iter().map(position).collect::<std::collections::BTreeSet<_>>().len();
+    if distinct(&part) == part.len() {
+        return vec![part];
+    }
+    let mut by_acquisition: BTreeMap<Option<u32>, Vec<InstanceHeader>> = BTreeMap::new();
+    for header in &part {
+        by_acquisition.entry(header.acquisition_number).or_default().push(header.clone());
+    }
+    if by_acquisition.len() > 1 && by_acquisition.values().all(|part| distinct(part) == part.len()) {
+        return by_acquisition.into_values().collect();
+    }
+    vec![part]
+}

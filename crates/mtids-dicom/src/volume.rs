@@ -1,0 +1,127 @@
+//! One series becomes one volume: the geometry of its slices is proved to be a regular grid, then the pixels are decoded.
+//!
+//! Units: mm, HU. Invariants: slices ascend along the normal; the affine comes from positions of the first and the last slice; a
+//! gap, an unequal step or a tilt is an error that names the place in mm, never interpolated over.
+
+use mtids_core::geometry::{Affine, dot, norm, subtract};
+use mtids_core::volume::Volume;
+
+use crate::error::{DicomError, ReasonCode};
+use crate::limits::Limits;
+use crate::pixels::decode_slice;
+use crate::series::Series;
+
+/// A decoded series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedVolume {
+    /// HU on the grid of the series.
+    pub volume: Volume,
+    /// Some slice was compressed with loss.
+    pub lossy: bool,
+    /// Voxels that were padding and became air.
+    pub padded_voxels: u64,
+}
+
+/// Checks the geometry of a series and returns its affine, without reading pixels.
+///
+/// # Errors
+/// [`DicomError::Series`] with `TooFewSlices`, `MixedGeometry`, `GantryTilt`, `MissingSlices`, `UnequalSpacing`,
+/// `ConflictingInstances` or `TooLarge`.
+pub fn check_geometry(series: &Series, limits: &Limits) -> Result<Affine, DicomError> {
+    let refuse = |reason, detail: String| DicomError::series(&series.series_uid, reason, detail);
+    let slices = &series.instances;
+    let needed = limits.min_slices.max(2);
+    let (Some(first), Some(last)) = (slices.first(), slices.last()) else {
+        return Err(refuse(ReasonCode::TooFewSlices, "no slice".into()));
+    };
+    if slices.len() < needed {
+        return Err(refuse(ReasonCode::TooFewSlices, format!("{} slices; a volume needs {needed}", slices.len())));
+    }
+    let voxels = u64::from(first.rows) * u64::from(first.columns) * slices.len() as u64;
+    if voxels > limits.max_voxels {
+        return Err(refuse(
+            ReasonCode::TooLarge,
+            format!("{voxels} voxels, more than the limit of {}", limits.max_voxels),
+        ));
+    }
+    let normal = first.normal();
+    let stack = subtract(last.position.0, first.position.0);
+    let height = dot(stack, normal);
+    let step = height / (slices.len() - 1) as f64;
+    let tolerance = limits.position_tolerance_mm.max(0.01 * step.abs());
+
+    let steps: Vec<f64> = slices.windows(2).map(|pair| pair[1].along_normal() - pair[0].along_normal()).collect();
+    if let Some(at) = steps.iter().position(|step| step.abs() < 1e-3) {
+        let detail = format!("two slices lie at {:.2} mm along the normal", slices[at].along_normal());
+        return Err(refuse(ReasonCode::ConflictingInstances, detail));
+    }
+    check_steps(series, &steps, limits)?;
+
+    // Tilt is judged by vectors, not by the tag, which is known to be wrong at times.
+    let tilt = (height.abs() / norm(stack)).clamp(-1.0, 1.0).acos().to_degrees();
+    if tilt > limits.max_tilt_degrees {
+        let detail =
+            format!("slices are stacked {tilt:.2} degrees off their normal (gantry tilt); correct the series first");
+        return Err(refuse(ReasonCode::GantryTilt, detail));
+    }
+    let step_vector = stack.map(|x| x / (slices.len() - 1) as f64);
+    for (k, slice) in slices.iter().enumerate() {
+        let expected: [f64; 3] = std::array::from_fn(|axis| first.position.0[axis] + k as f64 * step_vector[axis]);
+        let off = norm(subtract(slice.position.0, expected));
+        if off > tolerance {
+            let detail = format!("slice {k} lies {off:.3} mm off the line through the first and the last slice");
+            return Err(refuse(ReasonCode::MixedGeometry, detail));
+        }
+    }
+    let [row, column] = first.orientation;
+    let [row_step, column_step] = first.pixel_spacing;
+    // Along a row the column index grows by the column step, and the other way round.
+    let steps = [row.map(|x| x * column_step), column.map(|x| x * row_step), step_vector];
+    Affine::new(first.position, steps).map_err(|error| refuse(ReasonCode::MissingGeometry, error.to_string()))
+}
+
+/// All steps must equal their median; a multiple of it is a gap.
+fn check_steps(series: &Series, steps: &[f64], limits: &Limits) -> Result<(), DicomError> {
+    let mut sorted = steps.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let median = sorted[sorted.len() / 2];
+    let tolerance = limits.position_tolerance_mm.max(0.01 * median);
+    let Some(at) = steps.iter().position(|step| (step - median).abs() > tolerance) else { return Ok(()) };
+    let from = series.instances[at].along_normal();
+    let ratio = steps[at] / median;
+    let (reason, word) = if ratio > 1.5 && (ratio - ratio.round()).abs() * median <= tolerance * ratio {
+        (ReasonCode::MissingSlices, "slices are missing")
+    } else {
+        (ReasonCode::UnequalSpacing, "steps are unequal")
+    };
+    let detail = format!(
+        "{word}: {:.3} mm from {from:.2} mm to {:.2} mm along the normal, where the usual step is {median:.3} mm",
+        steps[at],
+        from + steps[at]
+    );
+    Err(DicomError::series(&series.series_uid, reason, detail))
+}
+
+/// Decodes a series.
+///
+/// # Errors
+/// As [`check_geometry`], and [`DicomError::File`] for a slice that cannot be decoded.
+pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, DicomError> {
+    let affine = check_geometry(series, limits)?;
+    let lossy = series.instances.iter().any(|instance| instance.lossy);
+    if lossy && limits.refuse_lossy {
+        let detail = "lossy compression changes HU; set refuse_lossy = false to accept it".to_owned();
+        return Err(DicomError::series(&series.series_uid, ReasonCode::LossyCompression, detail));
+    }
+    // `check_geometry` refuses a series without slices.
+    let (rows, columns) =
+        series.instances.first().map(|first| (first.rows as usize, first.columns as usize)).unwrap_or_default();
+    let mut voxels = Vec::with_capacity(rows * columns * series.instances.len());
+    let mut padded_voxels = 0;
+    for instance in &series.instances {
+        padded_voxels += decode_slice(instance, limits, &mut voxels)?;
+    }
+    let volume = Volume::new(voxels, [columns, rows, series.instances.len()], affine)
+        .map_err(|error| DicomError::series(&series.series_uid, ReasonCode::InvalidImageModule, error.to_string()))?;
+    Ok(LoadedVolume { volume, lossy, padded_voxels })
+}

@@ -1,0 +1,127 @@
+//! Elements that all our objects share.
+
+use dicom::core::value::DataSetSequence;
+use dicom::core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
+use dicom::dictionary_std::{tags, uids};
+use dicom::object::{FileMetaTableBuilder, InMemDicomObject};
+use std::path::Path;
+
+use crate::error::DicomError;
+use crate::header::chain;
+use crate::uid::uid_from;
+use crate::write::StudyIdentity;
+
+/// Puts text.
+pub(crate) fn put(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {
+    object.put(DataElement::new(tag, vr, PrimitiveValue::from(value)));
+}
+
+/// Puts an unsigned short.
+pub(crate) fn put_short(object: &mut InMemDicomObject, tag: Tag, value: u16) {
+    object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
+}
+
+/// Puts decimal strings.
+pub(crate) fn put_decimals(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
+    let strings: Vec<String> = values.iter().map(|&value| decimal(value)).collect();
+    object.put(DataElement::new(tag, VR::DS, PrimitiveValue::Strs(strings.into())));
+}
+
+/// Puts a sequence.
+pub(crate) fn put_items(object: &mut InMemDicomObject, tag: Tag, items: Vec<InMemDicomObject>) {
+    object.put(DataElement::new(tag, VR::SQ, DataSetSequence::from(items)));
+}
+
+/// A number in at most 16 characters, as a DS value must be.
+pub(crate) fn decimal(value: f64) -> String {
+    let plain = format!("{value}");
+    if plain.len() <= 16 {
+        return plain;
+    }
+    (0..=14)
+        .rev()
+        .map(|digits| format!("{value:.digits$}"))
+        .find(|text| text.len() <= 16)
+        .unwrap_or_else(|| format!("{value:.9e}"))
+}
+
+/// A coded concept as a sequence item.
+pub(crate) fn code(value: &str, scheme: &str, meaning: &str) -> InMemDicomObject {
+    let mut item = InMemDicomObject::new_empty();
+    put(&mut item, tags::CODE_VALUE, VR::SH, value);
+    put(&mut item, tags::CODING_SCHEME_DESIGNATOR, VR::SH, scheme);
+    put(&mut item, tags::CODE_MEANING, VR::LO, meaning);
+    item
+}
+
+/// Patient, study and general series modules.
+pub(crate) fn put_identity(object: &mut InMemDicomObject, identity: &StudyIdentity, series_uid: &str, modality: &str) {
+    put(object, tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
+    put(object, tags::PATIENT_NAME, VR::PN, &identity.patient_name);
+    put(object, tags::PATIENT_ID, VR::LO, &identity.patient_id);
+    put(object, tags::PATIENT_BIRTH_DATE, VR::DA, "");
+    put(object, tags::PATIENT_SEX, VR::CS, "");
+    put(object, tags::STUDY_INSTANCE_UID, VR::UI, &identity.study_uid);
+    put(object, tags::STUDY_DATE, VR::DA, &identity.study_date);
+    put(object, tags::STUDY_TIME, VR::TM, "120000");
+    put(object, tags::STUDY_ID, VR::SH, "1");
+    put(object, tags::ACCESSION_NUMBER, VR::SH, "");
+    put(object, tags::REFERRING_PHYSICIAN_NAME, VR::PN, "");
+    put(object, tags::SERIES_INSTANCE_UID, VR::UI, series_uid);
+    put(object, tags::FRAME_OF_REFERENCE_UID, VR::UI, &identity.frame_of_reference_uid);
+    put(object, tags::POSITION_REFERENCE_INDICATOR, VR::LO, "");
+    put(object, tags::MODALITY, VR::CS, modality);
+}
+
+/// Writes the object as explicit little endian, with fixed implementation identifiers.
+pub(crate) fn write(path: &Path, object: InMemDicomObject, class: &str, instance: &str) -> Result<(), DicomError> {
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
+        .media_storage_sop_class_uid(class)
+        .media_storage_sop_instance_uid(instance)
+        .implementation_class_uid(uid_from(&["mtids", "implementation"]))
+        .implementation_version_name("MTIDS_0_1");
+    let object = object.with_meta(meta).map_err(|error| DicomError::write(path, chain(&error)))?;
+    object.write_to_file(path).map_err(|error| DicomError::write(path, chain(&error)))
+}
+
+/// Unsigned 16-bit pixel data.
+pub(crate) fn put_words(object: &mut InMemDicomObject, words: Vec<u16>) {
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(words.into())));
+}
+
+/// Pixel data as bytes.
+pub(crate) fn put_bytes(object: &mut InMemDicomObject, mut bytes: Vec<u8>) {
+    if bytes.len() % 2 == 1 {
+        bytes.push(0);
+    }
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(bytes.into())));
+}
+
+/// A list of unsigned integers as UL values.
+pub(crate) fn put_longs(object: &mut InMemDicomObject, tag: Tag, values: &[u32]) {
+    object.put(DataElement::new(tag, VR::UL, PrimitiveValue::U32(values.iter().copied().collect())));
+}
+
+/// Acquisition date and time, fixed to noon.
+pub(crate) fn put_series_time(object: &mut InMemDicomObject, identity: &StudyIdentity) {
+    for (date, time) in [(tags::SERIES_DATE, tags::SERIES_TIME), (tags::CONTENT_DATE, tags::CONTENT_TIME)] {
+        put(object, date, VR::DA, &identity.study_date);
+        object.put(DataElement::new(time, VR::TM, dicom_value!(Str, "120000")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_fit_and_keep_their_value() {
+        for value in [0.0, -123.4375, 1.0 / 3.0, -0.000123456789123, 1e-9, 123456789.123456] {
+            let text = decimal(value);
+            assert!(text.len() <= 16, "{text}");
+            let back: f64 = text.parse().unwrap();
+            assert!((back - value).abs() <= 1e-9 * value.abs().max(1.0), "{value} became {text}");
+        }
+    }
+}

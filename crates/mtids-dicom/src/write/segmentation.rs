@@ -1,0 +1,186 @@
+//! Masks as a binary DICOM SEG that refers to a CT series written by [`super::write_ct_series`].
+//!
+//! Invariants: one segment per mask, in the given order; only frames with set voxels are stored; bits run on across frames.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use dicom::core::VR;
+use dicom::dictionary_std::{tags, uids};
+use dicom::object::InMemDicomObject;
+use mtids_core::annotation::Mask;
+use mtids_core::geometry::{Affine, Voxel, norm};
+
+use crate::error::DicomError;
+use crate::uid::uid_from;
+use crate::write::StudyIdentity;
+use crate::write::ct::slice_uid;
+use crate::write::parts::{
+    code, put, put_bytes, put_decimals, put_identity, put_items, put_longs, put_series_time, put_short, write,
+};
+
+/// A mask and its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// SegmentLabel.
+    pub label: String,
+    /// Voxels on the grid of the referenced series.
+    pub mask: Mask,
+}
+
+/// Writes `segments`, whose masks share the grid of the CT series `ct_series_uid` with `dimensions` (columns, rows, slices).
+///
+/// # Errors
+/// [`DicomError::Write`] for an empty list, a mask off the grid, or an error of writing.
+pub fn write_segmentation(
+    path: &Path,
+    segments: &[Segment],
+    dimensions: [usize; 3],
+    identity: &StudyIdentity,
+    ct_series_uid: &str,
+) -> Result<(), DicomError> {
+    let [columns, rows, slices] = dimensions;
+    let Some(grid) = segments.first().map(|segment| segment.mask.affine) else {
+        return Err(DicomError::write(path, "a segmentation needs at least one segment"));
+    };
+    let inside = |voxel: &[u32; 3]| voxel.iter().zip(dimensions).all(|(&index, length)| (index as usize) < length);
+    if let Some(segment) = segments.iter().find(|s| s.mask.affine != grid || !s.mask.voxels.iter().all(inside)) {
+        return Err(DicomError::write(
+            path,
+            format!("segment `{}` does not lie on the grid of the series", segment.label),
+        ));
+    }
+    let small =
+        |n: usize| u16::try_from(n).map_err(|_| DicomError::write(path, format!("{n} does not fit a DICOM image")));
+    let (rows_u16, columns_u16) = (small(rows)?, small(columns)?);
+    let series_uid = uid_from(&["segmentation", ct_series_uid]);
+    let instance = uid_from(&["segmentation instance", ct_series_uid]);
+
+    let mut frames: BTreeMap<(u16, u32), Vec<usize>> = BTreeMap::new();
+    for (n, segment) in segments.iter().enumerate() {
+        let number = small(n + 1)?;
+        for &[i, j, k] in &segment.mask.voxels {
+            frames.entry((number, k)).or_default().push(j as usize * columns + i as usize);
+        }
+    }
+    let mut bits = vec![0u8; (frames.len() * rows * columns).div_ceil(8)];
+    let mut groups = Vec::with_capacity(frames.len());
+    for (n, ((number, k), pixels)) in frames.iter().enumerate() {
+        for pixel in pixels {
+            let bit = n * rows * columns + pixel;
+            // `pixel` < rows·columns, so `bit` lies in the buffer sized for all frames.
+            bits[bit / 8] |= 1 << (bit % 8);
+        }
+        groups.push(frame_group(*number, *k, &grid, ct_series_uid));
+    }
+
+    let mut object = InMemDicomObject::new_empty();
+    put_identity(&mut object, identity, &series_uid, "SEG");
+    put_series_time(&mut object, identity);
+    put(&mut object, tags::SOP_CLASS_UID, VR::UI, uids::SEGMENTATION_STORAGE);
+    put(&mut object, tags::SOP_INSTANCE_UID, VR::UI, &instance);
+    put(&mut object, tags::IMAGE_TYPE, VR::CS, "DERIVED\\PRIMARY");
+    put(&mut object, tags::SERIES_NUMBER, VR::IS, "2");
+    put(&mut object, tags::INSTANCE_NUMBER, VR::IS, "1");
+    for (tag, vr, value) in [
+        (tags::MANUFACTURER, VR::LO, "mtids"),
+        (tags::MANUFACTURER_MODEL_NAME, VR::LO, "mtids-phantom"),
+        (tags::DEVICE_SERIAL_NUMBER, VR::LO, "0"),
+        (tags::SOFTWARE_VERSIONS, VR::LO, "0.1"),
+        (tags::CONTENT_LABEL, VR::CS, "NODES"),
+        (tags::CONTENT_DESCRIPTION, VR::LO, "Lymph nodes of a synthetic study"),
+        (tags::CONTENT_CREATOR_NAME, VR::PN, "mtids"),
+        (tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00"),
+        (tags::SEGMENTATION_TYPE, VR::CS, "BINARY"),
+        (tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),
+    ] {
+        put(&mut object, tag, vr, value);
+    }
+    put(&mut object, tags::NUMBER_OF_FRAMES, VR::IS, &frames.len().to_string());
+    for (tag, value) in [
+        (tags::SAMPLES_PER_PIXEL, 1),
+        (tags::ROWS, rows_u16),
+        (tags::COLUMNS, columns_u16),
+        (tags::BITS_ALLOCATED, 1),
+        (tags::BITS_STORED, 1),
+        (tags::HIGH_BIT, 0),
+        (tags::PIXEL_REPRESENTATION, 0),
+    ] {
+        put_short(&mut object, tag, value);
+    }
+    put_items(&mut object, tags::REFERENCED_SERIES_SEQUENCE, vec![referenced_series(ct_series_uid, slices)]);
+    let dimension_uid = uid_from(&["dimension organisation", ct_series_uid]);
+    let mut organisation = InMemDicomObject::new_empty();
+    put(&mut organisation, tags::DIMENSION_ORGANIZATION_UID, VR::UI, &dimension_uid);
+    put_items(&mut object, tags::DIMENSION_ORGANIZATION_SEQUENCE, vec![organisation]);
+    put_items(&mut object, tags::SEGMENT_SEQUENCE, segments.iter().zip(1u16..).map(segment_item).collect());
+    put_items(&mut object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared_group(&grid)]);
+    put_items(&mut object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, groups);
+    put_bytes(&mut object, bits);
+    write(path, object, uids::SEGMENTATION_STORAGE, &instance)
+}
+
+fn segment_item((segment, number): (&Segment, u16)) -> InMemDicomObject {
+    let mut item = InMemDicomObject::new_empty();
+    put_short(&mut item, tags::SEGMENT_NUMBER, number);
+    put(&mut item, tags::SEGMENT_LABEL, VR::LO, &segment.label);
+    put(&mut item, tags::SEGMENT_ALGORITHM_TYPE, VR::CS, "MANUAL");
+    let structure = code("123037004", "SCT", "Anatomical Structure");
+    put_items(&mut item, tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, vec![structure]);
+    put_items(&mut item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, vec![code("59441001", "SCT", "Lymph node")]);
+    item
+}
+
+fn shared_group(grid: &Affine) -> InMemDicomObject {
+    let [row, column, slice] = grid.steps();
+    let mut measures = InMemDicomObject::new_empty();
+    put_decimals(&mut measures, tags::PIXEL_SPACING, &[norm(column), norm(row)]);
+    put_decimals(&mut measures, tags::SLICE_THICKNESS, &[norm(slice)]);
+    put_decimals(&mut measures, tags::SPACING_BETWEEN_SLICES, &[norm(slice)]);
+    let orientation: Vec<f64> =
+        row.iter().map(|x| x / norm(row)).chain(column.iter().map(|x| x / norm(column))).collect();
+    let mut plane = InMemDicomObject::new_empty();
+    put_decimals(&mut plane, tags::IMAGE_ORIENTATION_PATIENT, &orientation);
+    let mut group = InMemDicomObject::new_empty();
+    put_items(&mut group, tags::PIXEL_MEASURES_SEQUENCE, vec![measures]);
+    put_items(&mut group, tags::PLANE_ORIENTATION_SEQUENCE, vec![plane]);
+    group
+}
+
+fn frame_group(number: u16, k: u32, grid: &Affine, ct_series_uid: &str) -> InMemDicomObject {
+    let mut position = InMemDicomObject::new_empty();
+    put_decimals(&mut position, tags::IMAGE_POSITION_PATIENT, &grid.to_mm(Voxel([0.0, 0.0, f64::from(k)])).0);
+    let mut identification = InMemDicomObject::new_empty();
+    put_short(&mut identification, tags::REFERENCED_SEGMENT_NUMBER, number);
+    let mut content = InMemDicomObject::new_empty();
+    put_longs(&mut content, tags::DIMENSION_INDEX_VALUES, &[u32::from(number), k + 1]);
+    let mut source = InMemDicomObject::new_empty();
+    put(&mut source, tags::REFERENCED_SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE);
+    put(&mut source, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, &slice_uid(ct_series_uid, k as usize));
+    let purpose = code("121322", "DCM", "Source image for image processing operation");
+    put_items(&mut source, tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, vec![purpose]);
+    let mut derivation = InMemDicomObject::new_empty();
+    put_items(&mut derivation, tags::SOURCE_IMAGE_SEQUENCE, vec![source]);
+    put_items(&mut derivation, tags::DERIVATION_CODE_SEQUENCE, vec![code("113076", "DCM", "Segmentation")]);
+    let mut group = InMemDicomObject::new_empty();
+    put_items(&mut group, tags::FRAME_CONTENT_SEQUENCE, vec![content]);
+    put_items(&mut group, tags::PLANE_POSITION_SEQUENCE, vec![position]);
+    put_items(&mut group, tags::SEGMENT_IDENTIFICATION_SEQUENCE, vec![identification]);
+    put_items(&mut group, tags::DERIVATION_IMAGE_SEQUENCE, vec![derivation]);
+    group
+}
+
+fn referenced_series(ct_series_uid: &str, slices: usize) -> InMemDicomObject {
+    let instances = (0..slices)
+        .map(|k| {
+            let mut item = InMemDicomObject::new_empty();
+            put(&mut item, tags::REFERENCED_SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE);
+            put(&mut item, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, &slice_uid(ct_series_uid, k));
+            item
+        })
+        .collect();
+    let mut series = InMemDicomObject::new_empty();
+    put(&mut series, tags::SERIES_INSTANCE_UID, VR::UI, ct_series_uid);
+    put_items(&mut series, tags::REFERENCED_INSTANCE_SEQUENCE, instances);
+    series
+}

@@ -1,0 +1,52 @@
+//! Integration tests: round trips through written files, and real images read in place from `../shared/data`.
+
+mod pitfalls;
+mod real;
+mod round_trip;
+
+use std::path::PathBuf;
+
+use mtids_dicom::{FileKind, GroupingOutcome, InstanceHeader, Limits, group, read_header};
+
+/// The folder of real images, or `None` with a notice.
+fn shared(what: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).join(what);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: {what} needs ../shared/data");
+    None
+}
+
+/// Every file under a folder, sorted.
+fn files(folder: &std::path::Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Headers of all images under a folder, and the reasons of what was refused.
+fn headers(folder: &std::path::Path) -> (Vec<InstanceHeader>, Vec<String>) {
+    let mut headers = Vec::new();
+    let mut refused = Vec::new();
+    for path in files(folder) {
+        match read_header(&path, &Limits::default()) {
+            Ok(FileKind::Image(header)) => headers.push(*header),
+            Ok(_) => {}
+            Err(error) => refused.push(error.reason().as_str().to_owned()),
+        }
+    }
+    (headers, refused)
+}
+
+fn grouped(folder: &std::path::Path) -> GroupingOutcome {
+    group(headers(folder).0)
+}

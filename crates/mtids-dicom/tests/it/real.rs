@@ -1,0 +1,120 @@
+//! Real images: every reader finds the same lesion; every odd file ends in a header or a named reason.
+
+use std::collections::BTreeMap;
+
+use mtids_core::annotation::Extent;
+use mtids_core::geometry::PointMm;
+use mtids_dicom::annotation::{read_segmentation, read_table};
+use mtids_dicom::{FileKind, Limits, load_volume, read_header};
+
+use crate::{files, grouped, shared};
+
+/// The lesion as annotations_mm.csv states it.
+const CENTER: PointMm = PointMm::new(-21.8586, -120.5358, -611.4964);
+
+#[test]
+fn the_real_chest_ct_is_one_volume_with_known_hu() {
+    let Some(folder) = shared("chest-ct-lung1/ct") else { return };
+    let outcome = grouped(&folder);
+    assert_eq!(outcome.series.len(), 1);
+    let loaded = load_volume(&outcome.series[0], &Limits::default()).unwrap();
+    assert_eq!(loaded.volume.dimensions(), [512, 512, 20]);
+    // Values found by pydicom and scipy (tests/golden/chest-ct-lung1.json).
+    assert_eq!(loaded.volume.nearest_hu(CENTER), Some(52));
+    assert_eq!(loaded.volume.affine().spacing(), [0.5703125, 0.5703125, 5.0]);
+}
+
+#[test]
+fn binary_fractional_and_label_map_hold_the_same_837_voxels() {
+    let Some(folder) = shared("chest-ct-lung1") else { return };
+    for name in ["seg_binary.dcm", "seg_fractional.dcm", "seg_labelmap.dcm"] {
+        let findings = read_segmentation(&folder.join(name), &Limits::default()).unwrap();
+        assert_eq!(findings.len(), 1, "{name}");
+        let Extent::Mask(mask) = &findings[0].extent else { panic!("a mask") };
+        assert_eq!(mask.voxels.len(), 837, "{name}");
+        assert!(findings[0].center.distance(CENTER) < 0.01, "{name}: {:?}", findings[0].center);
+    }
+}
+
+#[test]
+fn both_tables_point_at_the_lesion() {
+    let Some(folder) = shared("chest-ct-lung1") else { return };
+    let outcome = grouped(&folder.join("ct"));
+    let volume = load_volume(&outcome.series[0], &Limits::default()).unwrap().volume;
+    for name in ["annotations_mm.csv", "annotations_voxel.csv"] {
+        let rows = read_table(&folder.join(name)).unwrap();
+        assert_eq!(rows.len(), 1);
+        let annotation = rows[0].resolve(volume.affine());
+        assert!(annotation.center.distance(CENTER) < 0.01, "{name}: {:?}", annotation.center);
+        assert_eq!((annotation.station, annotation.metastasis), (None, None));
+        assert!(matches!(annotation.extent, Extent::Box { .. }));
+    }
+}
+
+#[test]
+fn lossless_encodings_of_one_slice_hold_the_same_hu() {
+    let Some(folder) = shared("nema-wg04") else { return };
+    let limits = Limits { min_slices: 2, ..Limits::default() };
+    let mut by_name: BTreeMap<String, Vec<i16>> = BTreeMap::new();
+    for path in files(&folder) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.contains("CT1") {
+            continue;
+        }
+        let Ok(FileKind::Image(header)) = read_header(&path, &limits) else { continue };
+        // A second slice one step higher makes a volume of the same pixels twice.
+        let mut upper = header.clone();
+        upper.sop_instance_uid.push_str(".1");
+        for axis in 0..3 {
+            upper.position.0[axis] += 5.0 * header.normal()[axis];
+        }
+        let outcome = mtids_dicom::group(vec![*header, *upper]);
+        match load_volume(&outcome.series[0], &limits) {
+            Ok(loaded) => {
+                by_name.insert(name, loaded.volume.voxels().to_vec());
+            }
+            Err(error) => eprintln!("{name}: {}", error.reason()),
+        }
+    }
+    let mut images = by_name.iter();
+    let (first_name, first) = images.next().expect("at least one encoding of CT1");
+    for (name, image) in images {
+        assert_eq!(first, image, "{first_name} and {name}");
+    }
+    // JPEG 2000 and JPEG-LS need codecs that this build leaves out; they are refused by name.
+    assert!(by_name.len() >= 2, "read: {:?}", by_name.keys());
+}
+
+#[test]
+fn every_odd_file_ends_in_a_header_or_a_reason() {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for what in [
+        "pydicom",
+        "pydicom-data",
+        "cornerstone3d",
+        "highdicom",
+        "dcmqi",
+        "rt-utils",
+        "fo-dicom",
+        "calculate-suv",
+        "pet-suv",
+    ] {
+        let Some(folder) = shared(what) else { return };
+        for path in files(&folder) {
+            let key = match read_header(&path, &Limits::default()) {
+                Ok(FileKind::Image(_)) => "image".to_owned(),
+                Ok(FileKind::Segmentation { path }) => match read_segmentation(&path, &Limits::default()) {
+                    Ok(findings) => {
+                        format!("segmentation with {} findings", if findings.is_empty() { "no" } else { "some" })
+                    }
+                    Err(error) => format!("segmentation: {}", error.reason()),
+                },
+                Ok(FileKind::Other { .. }) => "other object".to_owned(),
+                Err(error) => error.reason().to_string(),
+            };
+            *counts.entry(key).or_default() += 1;
+        }
+    }
+    eprintln!("{counts:#?}");
+    assert!(counts["image"] > 10);
+}
