@@ -1,1 +1,28 @@
-//! Synthetic chest CT studies with known truth, written as DICOM.
+//! Synthetic chest CT studies with known truth, written as real DICOM.
+//!
+//! # Purpose
+//! No public data set carries both a station and a proven metastasis label per node, and none can be shipped. A phantom cohort has
+//! exact labels, runs out of the box, and tells how far a model is from the best that is possible: each node's posterior
+//! probability of metastasis given its true appearance is known.
+//!
+//! # Invariants
+//! * A pure function of (configuration, patient number): the same bytes for any number of threads.
+//! * A station is a place relative to landmarks (carina, aortic arch); the node itself does not tell it.
+//! * Everything written is marked as synthetic.
+//!
+//! # Units
+//! LPS mm with the carina near the origin, HU.
+
+mod anatomy;
+mod cohort;
+mod config;
+mod error;
+mod node;
+mod render;
+mod shape;
+
+pub use cohort::{CohortSummary, generate};
+pub use config::PhantomConfig;
+pub use error::PhantomError;
+pub use node::{Appearance, Node};
+pub use render::{Study, render};

@@ -1,0 +1,36 @@
+//! What can go wrong while a cohort is written.
+
+use std::path::PathBuf;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum PhantomError {
+    /// A setting that no cohort can have.
+    #[error("phantom configuration, `{key}`: {reason}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A DICOM file.
+    #[error(transparent)]
+    Dicom(#[from] mtids_dicom::DicomError),
+    /// Another file.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The folder holds another cohort.
+    #[error("{path} holds a cohort of another configuration; choose another folder or remove it")]
+    OtherCohort {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A signal.
+    #[error("interrupted; run the same command again")]
+    Interrupted,
+}

@@ -1,0 +1,274 @@
+//! One patient's study: draw anatomy and nodes, paint them, add the scanner.
+//!
+//! Units: HU, LPS mm. Invariant: every random choice is keyed by (seed, purpose, patient), noise by (seed, patient, slice).
+
+use mtids_core::annotation::Mask;
+use mtids_core::geometry::{Affine, PointMm, Voxel};
+use mtids_core::label::Metastasis;
+use mtids_core::random::stream;
+use mtids_core::volume::Volume;
+use mtids_dicom::AcquisitionFacts;
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::anatomy::{Anatomy, STATIONS, Structure};
+use crate::config::PhantomConfig;
+use crate::error::PhantomError;
+use crate::node::{Appearance, Node};
+use crate::shape::Shape;
+
+/// A rendered study.
+#[derive(Clone, Debug)]
+pub struct Study {
+    /// HU.
+    pub volume: Volume,
+    /// Nodes.
+    pub nodes: Vec<Node>,
+    /// Voxels of each node whose centre lies inside it, in the order of `nodes`.
+    pub masks: Vec<Mask>,
+    /// The scanner.
+    pub facts: AcquisitionFacts,
+}
+
+/// Renders one patient of a cohort.
+///
+/// # Errors
+/// [`PhantomError::Config`] for settings that give no grid.
+pub fn render(config: &PhantomConfig, patient: u32) -> Result<Study, PhantomError> {
+    let mut random = stream(config.seed, "phantom anatomy", &[u64::from(patient)]);
+    let anatomy = Anatomy::draw(&mut random);
+    let nodes = draw_nodes(config, patient, &anatomy);
+    let spacing = config.spacing_mm.map(|step| step * random.random_range(0.92..1.08));
+    let smooth = random.random_bool(0.5);
+    let affine = grid(config, spacing, &anatomy)?;
+    let mut canvas = Canvas::new(config.dimensions, affine, spacing);
+    canvas.paint_body(&anatomy);
+    for structure in anatomy.structures() {
+        canvas.paint(&structure);
+    }
+    let masks = nodes.iter().map(|node| canvas.paint_node(node)).collect();
+    if smooth {
+        canvas.smooth();
+    }
+    let voxels = canvas.with_noise(config, patient, if smooth { 0.7 } else { 1.1 });
+    let volume = Volume::new(voxels, config.dimensions, affine)
+        .map_err(|error| PhantomError::Config { key: "dimensions", reason: error.to_string() })?;
+    let facts = AcquisitionFacts {
+        manufacturer: Some(if patient.is_multiple_of(3) { "Phantom Works" } else { "Imaginary Imaging" }.to_owned()),
+        model: Some("Synthetic CT".to_owned()),
+        kernel: Some(if smooth { "soft" } else { "standard" }.to_owned()),
+        slice_thickness_mm: Some((spacing[2] * 100.0).round() as f32 / 100.0),
+        kvp: Some(120.0),
+        contrast: Some(true),
+    };
+    Ok(Study { volume, nodes, masks, facts })
+}
+
+fn grid(config: &PhantomConfig, spacing: [f64; 3], anatomy: &Anatomy) -> Result<Affine, PhantomError> {
+    // Centred on the mediastinum, a little below the carina; positions are rounded as headers are.
+    let below = [anatomy.carina[0], anatomy.carina[1], anatomy.carina[2] - 10.0];
+    let round = |x: f64| (x * 1e4).round() / 1e4;
+    let spacing = spacing.map(round);
+    let origin: [f64; 3] =
+        std::array::from_fn(|axis| round(below[axis] - spacing[axis] * (config.dimensions[axis] as f64 - 1.0) / 2.0));
+    let steps = [[spacing[0], 0.0, 0.0], [0.0, spacing[1], 0.0], [0.0, 0.0, spacing[2]]];
+    Affine::new(PointMm(origin), steps)
+        .map_err(|error| PhantomError::Config { key: "spacing_mm", reason: error.to_string() })
+}
+
+fn draw_nodes(config: &PhantomConfig, patient: u32, anatomy: &Anatomy) -> Vec<Node> {
+    let mut random = stream(config.seed, "phantom nodes", &[u64::from(patient)]);
+    let [least, most] = config.nodes_per_patient;
+    let wanted = random.random_range(least..=most);
+    let mut nodes: Vec<Node> = Vec::new();
+    // Crowded draws are thrown away; a bound keeps a crowded patient from looping.
+    for _ in 0..wanted * 20 {
+        if nodes.len() == wanted as usize {
+            break;
+        }
+        let mut pick = random.random_range(0.0..STATIONS.iter().map(|(_, share)| share).sum::<f64>());
+        let mut station = STATIONS[0].0;
+        for (candidate, share) in STATIONS {
+            station = candidate;
+            pick -= share;
+            if pick < 0.0 {
+                break;
+            }
+        }
+        let metastasis =
+            if random.random_bool(config.prevalence) { Metastasis::Metastatic } else { Metastasis::Benign };
+        let appearance = Appearance::draw(metastasis, &mut random);
+        let Some(center_mm) = anatomy.station(station, &mut random) else { continue };
+        let node = Node {
+            station,
+            metastasis,
+            withheld: random.random_bool(config.unknown_fraction),
+            center_mm,
+            angle: random.random_range(0.0..std::f64::consts::PI),
+            height: random.random_range(0.9..1.4),
+            posterior: appearance.posterior(config.prevalence.clamp(1e-6, 1.0 - 1e-6)),
+            appearance,
+        };
+        let apart = |other: &Node| {
+            let distance = PointMm(other.center_mm).distance(PointMm(node.center_mm));
+            distance > other.reach() + node.reach() + 1.0
+        };
+        if nodes.iter().all(apart) {
+            nodes.push(node);
+        }
+    }
+    nodes
+}
+
+impl Node {
+    /// Largest radius in mm.
+    fn reach(&self) -> f64 {
+        0.5 * self.appearance.short_axis_mm * self.appearance.elongation.max(self.height)
+    }
+
+    fn shape(&self, scale: f64) -> Shape {
+        let short = 0.5 * self.appearance.short_axis_mm * scale;
+        Shape::Ellipsoid {
+            center: self.center_mm,
+            radii: [short * self.appearance.elongation, short, short * self.height],
+            angle: self.angle,
+        }
+    }
+}
+
+struct Canvas {
+    hu: Vec<f32>,
+    dimensions: [usize; 3],
+    affine: Affine,
+    /// Blending width: half the in-plane voxel.
+    soft: f64,
+}
+
+impl Canvas {
+    fn new(dimensions: [usize; 3], affine: Affine, spacing: [f64; 3]) -> Self {
+        Self {
+            hu: vec![-1000.0; dimensions.iter().product()],
+            dimensions,
+            affine,
+            soft: 0.5 * spacing[0].max(spacing[1]),
+        }
+    }
+
+    /// Calls `f(index into hu, position)` for every voxel whose centre lies in the box.
+    fn each(&mut self, (low, high): ([f64; 3], [f64; 3]), mut f: impl FnMut(&mut f32, [f64; 3], [u32; 3])) {
+        let a = self.affine.to_voxel(PointMm(low)).0;
+        let b = self.affine.to_voxel(PointMm(high)).0;
+        let range = |axis: usize| {
+            let start = a[axis].floor().max(0.0) as usize;
+            let end = (b[axis].ceil() + 1.0).clamp(0.0, self.dimensions[axis] as f64) as usize;
+            start..end.max(start.min(self.dimensions[axis]))
+        };
+        let (is, js, ks) = (range(0), range(1), range(2));
+        for k in ks {
+            for j in js.clone() {
+                for i in is.clone() {
+                    let point = self.affine.to_mm(Voxel([i as f64, j as f64, k as f64])).0;
+                    let index = (k * self.dimensions[1] + j) * self.dimensions[0] + i;
+                    f(&mut self.hu[index], point, [i as u32, j as u32, k as u32]);
+                }
+            }
+        }
+    }
+
+    fn paint(&mut self, structure: &Structure) {
+        let soft = self.soft;
+        let (low, high) = structure.shape.bounds();
+        self.each((low.map(|x| x - soft), high.map(|x| x + soft)), |hu, point, _| {
+            blend(hu, structure.hu, structure.shape.distance(point), soft);
+        });
+    }
+
+    fn paint_body(&mut self, anatomy: &Anatomy) {
+        let soft = self.soft;
+        let [a, b] = anatomy.body();
+        let center = anatomy.carina;
+        let all = ([f64::from(i16::MIN); 3], [f64::from(i16::MAX); 3]);
+        let ribs = anatomy.ribs;
+        self.each(all, |hu, [x, y, z], _| {
+            let (u, v) = ((x - center[0]) / a, (y - center[1]) / b);
+            let radius = (u * u + v * v).sqrt();
+            let distance = (radius - 1.0) * b;
+            // Skin fat, muscle with ribs in it, then mediastinal fat; the lungs are painted over it.
+            let angle = v.atan2(u);
+            let rib = ((z + ribs + 18.0 * angle.sin()) / 26.0).rem_euclid(1.0) < 0.38;
+            let tissue = match radius {
+                r if r > 0.93 => -100.0,
+                r if r > 0.895 => 55.0,
+                r if r > 0.855 && rib => 420.0,
+                r if r > 0.82 => 50.0,
+                _ => -95.0,
+            };
+            blend(hu, tissue, distance, soft);
+        });
+    }
+
+    /// Paints a node and returns its mask.
+    fn paint_node(&mut self, node: &Node) -> Mask {
+        let soft = self.soft;
+        let shape = node.shape(1.0);
+        let core = node.shape(0.5);
+        let appearance = node.appearance;
+        let mut voxels = Vec::new();
+        let (low, high) = shape.bounds();
+        self.each((low.map(|x| x - 2.0 * soft), high.map(|x| x + 2.0 * soft)), |hu, point, index| {
+            let distance = shape.distance(point);
+            if distance <= 0.0 {
+                voxels.push(index);
+            }
+            blend(hu, appearance.hu, distance, soft);
+            if appearance.necrosis {
+                blend(hu, 15.0, core.distance(point), soft);
+            } else if appearance.hilum {
+                blend(hu, -50.0, core.distance(point), soft);
+            }
+        });
+        // `each` runs with i fastest, so the voxels are already in (k, j, i) order.
+        Mask { affine: self.affine, voxels }
+    }
+
+    /// A soft kernel: [1 2 1]/4 along both in-plane axes.
+    fn smooth(&mut self) {
+        let [columns, rows, _] = self.dimensions;
+        let mut row = vec![0.0f32; columns.max(rows)];
+        for slice in self.hu.chunks_exact_mut(columns * rows) {
+            for line in slice.chunks_exact_mut(columns) {
+                row[..columns].copy_from_slice(line);
+                for i in 1..columns - 1 {
+                    line[i] = 0.25 * row[i - 1] + 0.5 * row[i] + 0.25 * row[i + 1];
+                }
+            }
+            for i in 0..columns {
+                for j in 0..rows {
+                    row[j] = slice[j * columns + i];
+                }
+                for j in 1..rows - 1 {
+                    slice[j * columns + i] = 0.25 * row[j - 1] + 0.5 * row[j] + 0.25 * row[j + 1];
+                }
+            }
+        }
+    }
+
+    fn with_noise(self, config: &PhantomConfig, patient: u32, factor: f64) -> Vec<i16> {
+        let deviation = (config.noise_hu * factor) as f32;
+        let mut voxels = Vec::with_capacity(self.hu.len());
+        for (k, slice) in self.hu.chunks_exact(self.dimensions[0] * self.dimensions[1]).enumerate() {
+            let mut random = stream(config.seed, "phantom noise", &[u64::from(patient), k as u64]);
+            voxels.extend(slice.iter().map(|&hu| {
+                let noise: f32 = StandardNormal.sample(&mut random);
+                (hu + deviation * noise).round().clamp(-1024.0, 3071.0) as i16
+            }));
+        }
+        voxels
+    }
+}
+
+/// Mixes `tissue` in by the share of the voxel that lies inside, from the distance to the surface.
+fn blend(hu: &mut f32, tissue: f64, distance: f64, soft: f64) {
+    let share = (0.5 - 0.5 * distance / soft).clamp(0.0, 1.0) as f32;
+    *hu += share * (tissue as f32 - *hu);
+}

@@ -1,0 +1,127 @@
+//! A small cohort, written and read back.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use mtids_core::geometry::PointMm;
+use mtids_core::interrupt::Interrupt;
+use mtids_core::label::Metastasis;
+use mtids_dicom::annotation::{read_segmentation, read_table};
+use mtids_dicom::{FileKind, Limits, group, load_volume, read_header};
+use mtids_phantom::{PhantomConfig, PhantomError, generate, render};
+
+fn small() -> PhantomConfig {
+    PhantomConfig {
+        patients: 3,
+        dimensions: [96, 80, 40],
+        spacing_mm: [3.4, 3.4, 5.5],
+        segmentation_fraction: 0.5,
+        ..Default::default()
+    }
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+fn bytes(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    files(folder)
+        .into_iter()
+        .map(|path| (path.strip_prefix(folder).unwrap().display().to_string(), std::fs::read(&path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_same_bytes_for_any_number_of_threads() {
+    let written: Vec<_> = [1, 3]
+        .map(|threads| {
+            let folder = tempfile::tempdir().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| generate(&small(), folder.path(), &|| {}, &Interrupt::new())).unwrap();
+            bytes(folder.path())
+        })
+        .into();
+    assert!(written[0] == written[1]);
+}
+
+#[test]
+fn a_cohort_reads_back_as_volumes_and_findings() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = generate(&small(), folder.path(), &|| {}, &Interrupt::new()).unwrap();
+    assert_eq!(
+        generate(&small(), folder.path(), &|| {}, &Interrupt::new()).unwrap(),
+        summary,
+        "the second time nothing is done"
+    );
+    let other = PhantomConfig { seed: 1, ..small() };
+    assert!(matches!(
+        generate(&other, folder.path(), &|| {}, &Interrupt::new()),
+        Err(PhantomError::OtherCohort { .. })
+    ));
+
+    let rows = read_table(&folder.path().join("annotations.csv")).unwrap();
+    assert_eq!(rows.len(), summary.nodes);
+    let mut headers = Vec::new();
+    let mut segmented = 0;
+    for path in files(&folder.path().join("dicom")) {
+        match read_header(&path, &Limits::default()).unwrap() {
+            FileKind::Image(header) => headers.push(*header),
+            FileKind::Segmentation { path } => segmented += read_segmentation(&path, &Limits::default()).unwrap().len(),
+            FileKind::Other { .. } => panic!("{}", path.display()),
+        }
+    }
+    assert!(segmented > 0);
+    let outcome = group(headers);
+    assert_eq!(outcome.series.len(), 3);
+    for (patient, series) in outcome.series.iter().enumerate() {
+        let loaded = load_volume(series, &Limits::default()).unwrap();
+        let rendered = render(&small(), patient as u32).unwrap();
+        assert_eq!(loaded.volume.voxels(), rendered.volume.voxels());
+        for (node, mask) in rendered.nodes.iter().zip(&rendered.masks) {
+            let hu = loaded.volume.nearest_hu(PointMm(node.center_mm)).unwrap();
+            // The nearest voxel centre may lie 3 mm off, outside a small node.
+            assert!(node.appearance.short_axis_mm < 9.0 || (-120..=220).contains(&hu), "{hu} HU in a node");
+            let [short, long] =
+                [node.appearance.short_axis_mm, node.appearance.short_axis_mm * node.appearance.elongation];
+            let volume = std::f64::consts::PI / 6.0 * short * long * short * node.height;
+            assert!((mask.volume_mm3() - volume).abs() < 0.5 * volume + 80.0, "{} for {volume}", mask.volume_mm3());
+        }
+    }
+}
+
+#[test]
+fn a_cohort_covers_both_dimensions_and_its_oracle_is_good_but_not_perfect() {
+    let config = PhantomConfig { dimensions: [16, 16, 16], patients: 80, ..Default::default() };
+    let nodes: Vec<_> = (0..config.patients).flat_map(|patient| render(&config, patient).unwrap().nodes).collect();
+    let zones: BTreeSet<_> = nodes.iter().map(|node| node.station.zone()).collect();
+    assert!(zones.len() >= 5, "{zones:?}");
+    let metastatic = nodes.iter().filter(|node| node.metastasis == Metastasis::Metastatic).count();
+    assert!((0.3..0.5).contains(&(metastatic as f64 / nodes.len() as f64)));
+    let mut pairs = 0.0;
+    let mut won = 0.0;
+    for a in nodes.iter().filter(|node| node.metastasis == Metastasis::Metastatic) {
+        for b in nodes.iter().filter(|node| node.metastasis == Metastasis::Benign) {
+            pairs += 1.0;
+            won += f64::from(a.posterior > b.posterior);
+        }
+    }
+    let oracle = won / pairs;
+    assert!((0.95..0.995).contains(&oracle), "{oracle}");
+}
+
+#[test]
+fn impossible_settings_are_named() {
+    for (config, key) in [
+        (PhantomConfig { patients: 0, ..small() }, "patients"),
+        (PhantomConfig { prevalence: 1.5, ..small() }, "prevalence"),
+        (PhantomConfig { nodes_per_patient: [5, 2], ..small() }, "nodes_per_patient"),
+    ] {
+        assert!(config.validate().unwrap_err().to_string().contains(key));
+    }
+}
