@@ -1,0 +1,68 @@
+//! What can go wrong with a dataset on disk.
+
+use std::path::{Path, PathBuf};
+
+/// Errors of this crate; each names the file and, where there is one, the row group.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardError {
+    /// The file system.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A folder without manifest.
+    #[error(
+        "{path} is no dataset (no manifest.json); build one with `mtids-prep build`, or finish the build that was interrupted"
+    )]
+    NoManifest {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A manifest that cannot be used.
+    #[error("{path}: {detail}")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// Bytes that are not those that were written.
+    #[error("{shard}, row group {row_group}: {detail}; the file is damaged: restore it or build the dataset again")]
+    Damaged {
+        /// The shard, relative to the dataset.
+        shard: String,
+        /// The row group.
+        row_group: usize,
+        /// What differs.
+        detail: String,
+    },
+    /// Rows that do not fit the schema.
+    #[error("{path}: {detail}")]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Arrow or Parquet.
+    #[error("{path}: {detail}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+}
+
+impl ShardError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn parquet<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> Self + '_ {
+        move |error| Self::Parquet { path: path.to_owned(), detail: error.to_string() }
+    }
+}

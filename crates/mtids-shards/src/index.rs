@@ -1,0 +1,79 @@
+//! `index.parquet`: every column but the voxels, and where each row lies, so that an audit reads kilobytes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use mtids_core::atomic;
+use mtids_core::digest::Digest;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ShardError;
+use crate::manifest::{DatasetDescription, FileEntry};
+use crate::row::RowLabels;
+use crate::schema::{columns, labels_of};
+use crate::writer::properties;
+
+/// A row of the index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexRow {
+    /// Labels.
+    pub labels: RowLabels,
+    /// Shard, relative to the dataset.
+    pub shard: String,
+    /// Row group in the shard.
+    pub row_group: i64,
+    /// Row in the row group.
+    pub row: i64,
+}
+
+/// Writes the index as `dataset/index.parquet`.
+///
+/// # Errors
+/// [`ShardError`] naming the file.
+pub fn write_index(
+    dataset: &Path,
+    rows: &[IndexRow],
+    description: &DatasetDescription,
+) -> Result<FileEntry, ShardError> {
+    let path = dataset.join("index.parquet");
+    let mut fields: Vec<Field> = columns().iter().map(|column| column.field()).collect();
+    fields.push(Field::new("shard", DataType::Utf8, false));
+    fields.push(Field::new("row_group", DataType::Int64, false));
+    fields.push(Field::new("row", DataType::Int64, false));
+    let schema = Arc::new(Schema::new(fields));
+    let mut arrays: Vec<ArrayRef> =
+        columns().iter().map(|column| column.array(rows.iter().map(|row| &row.labels))).collect();
+    arrays.push(Arc::new(rows.iter().map(|row| Some(row.shard.as_str())).collect::<StringArray>()));
+    arrays.push(Arc::new(rows.iter().map(|row| Some(row.row_group)).collect::<Int64Array>()));
+    arrays.push(Arc::new(rows.iter().map(|row| Some(row.row)).collect::<Int64Array>()));
+    let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(ShardError::parquet(&path))?;
+    let properties = properties(description, 3).map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties)).map_err(ShardError::parquet(&path))?;
+    writer.write(&batch).map_err(ShardError::parquet(&path))?;
+    writer.close().map_err(ShardError::parquet(&path))?;
+    atomic::write(&path, &bytes).map_err(ShardError::io(&path))?;
+    Ok(FileEntry { path: "index.parquet".into(), bytes: bytes.len() as u64, digest: Digest::of_bytes(&bytes) })
+}
+
+/// Reads the labels of the index.
+///
+/// # Errors
+/// [`ShardError`] naming the file.
+pub fn read_index(dataset: &Path) -> Result<Vec<RowLabels>, ShardError> {
+    let path = dataset.join("index.parquet");
+    let file = std::fs::File::open(&path).map_err(ShardError::io(&path))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.build())
+        .map_err(ShardError::parquet(&path))?;
+    let mut rows = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(ShardError::parquet(&path))?;
+        rows.extend(labels_of(&batch).map_err(|detail| ShardError::Rows { path: path.clone(), detail })?);
+    }
+    Ok(rows)
+}

@@ -1,0 +1,49 @@
+//! `quarantine.jsonl`: what was set aside, under pseudonyms only.
+//!
+//! Invariant: no path, no raw identifier, no free text; reason codes are stable.
+
+use std::path::Path;
+
+use mtids_core::atomic;
+use mtids_core::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ShardError;
+use crate::manifest::FileEntry;
+
+/// One refused file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineRecord {
+    /// Stable reason code.
+    pub reason: String,
+    /// Keyed pseudonym of the file's path.
+    pub file_key: String,
+    /// Pseudonym of the series, where known.
+    pub series_key: Option<String>,
+    /// Pseudonym of the patient, where known.
+    pub patient_key: Option<String>,
+}
+
+/// Writes the records, sorted, one JSON object a line.
+///
+/// # Errors
+/// [`ShardError`] naming the file.
+pub fn write_quarantine(dataset: &Path, records: &[QuarantineRecord]) -> Result<FileEntry, ShardError> {
+    let path = dataset.join("quarantine.jsonl");
+    let mut sorted = records.to_vec();
+    sorted.sort();
+    let mut text = String::new();
+    for record in &sorted {
+        let line = serde_json::to_string(record)
+            .map_err(|error| ShardError::Rows { path: path.clone(), detail: error.to_string() })?;
+        text.push_str(&line);
+        text.push('\n');
+    }
+    atomic::write(&path, text.as_bytes()).map_err(ShardError::io(&path))?;
+    Ok(FileEntry {
+        path: "quarantine.jsonl".into(),
+        bytes: text.len() as u64,
+        digest: Digest::of_bytes(text.as_bytes()),
+    })
+}

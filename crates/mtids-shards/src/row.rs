@@ -1,0 +1,119 @@
+//! A patch and its labels, as a value.
+//!
+//! Invariant: `None` means unknown, which is null on disk. Units: mm, HU, kV; `center_voxel` is (i, j, k).
+
+use mtids_core::label::{Evidence, LabelLevel, Metastasis};
+use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_core::taxonomy::Station;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The part of a dataset that a patient belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// For learning.
+    Train,
+    /// For choosing.
+    Validation,
+    /// For judging.
+    Test,
+}
+
+impl Split {
+    /// All splits.
+    pub const ALL: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
+
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Validation => "validation",
+            Split::Test => "test",
+        }
+    }
+
+    /// The split with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|split| split.name() == name)
+    }
+}
+
+/// Everything of a row but its voxels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RowLabels {
+    /// Key of the sample, unique in the dataset.
+    pub sample_key: String,
+    /// Pseudonym of the patient.
+    pub patient_key: PatientKey,
+    /// Pseudonym of the study.
+    pub study_key: StudyKey,
+    /// Pseudonym of the series.
+    pub series_key: SeriesKey,
+    /// Split.
+    pub split: Split,
+    /// Centre as continuous voxel index (i, j, k) of the series.
+    pub center_voxel: [f64; 3],
+    /// Centre in LPS mm.
+    pub center_mm: [f64; 3],
+    /// Code of the region.
+    pub region: Option<i8>,
+    /// Name of the region.
+    pub region_name: Option<String>,
+    /// Station.
+    pub station: Option<Station>,
+    /// Metastasis status.
+    pub metastasis: Option<Metastasis>,
+    /// Evidence of the status.
+    pub evidence: Evidence,
+    /// What the status was given for.
+    pub level: LabelLevel,
+    /// Form of the annotation.
+    pub label_source: String,
+    /// Short axis in mm.
+    pub short_axis_mm: Option<f32>,
+    /// Manufacturer of the scanner.
+    pub manufacturer: Option<String>,
+    /// Model of the scanner.
+    pub model: Option<String>,
+    /// Convolution kernel.
+    pub kernel: Option<String>,
+    /// Nominal slice thickness in mm.
+    pub slice_thickness_mm: Option<f32>,
+    /// Measured distance of slices in mm.
+    pub slice_step_mm: f32,
+    /// In-plane voxel size in mm.
+    pub pixel_spacing_mm: f32,
+    /// Tube voltage in kV.
+    pub kvp: Option<f32>,
+    /// Contrast agent given.
+    pub contrast: Option<bool>,
+    /// Share of the patch outside the scanned field.
+    pub pad_fraction: f32,
+    /// Sampling weight.
+    pub weight: f32,
+    /// First 16 hexadecimal digits of the BLAKE3 digest of the voxels.
+    pub voxels_digest: String,
+}
+
+/// A row: labels and voxels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PatchRow {
+    /// Labels.
+    pub labels: RowLabels,
+    /// HU `[D, H, W]`, w fastest.
+    pub voxels: Vec<i16>,
+}
+
+impl PatchRow {
+    /// A row whose `voxels_digest` is that of its voxels.
+    pub fn new(mut labels: RowLabels, voxels: Vec<i16>) -> Self {
+        labels.voxels_digest = mtids_core::digest::Digest::of_bytes(&to_le_bytes(&voxels)).short();
+        Self { labels, voxels }
+    }
+}
+
+/// Voxels as they lie on disk.
+pub(crate) fn to_le_bytes(voxels: &[i16]) -> Vec<u8> {
+    voxels.iter().flat_map(|voxel| voxel.to_le_bytes()).collect()
+}
