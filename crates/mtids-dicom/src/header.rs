@@ -3,18 +3,18 @@
 //! Invariants: a file is judged by its content; [`AcquisitionFacts`] is the allow-list of attributes that may leave this crate for a
 //! dataset. Units: mm, kV. `pixel_spacing` is (row step, column step), as DICOM orders it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use dicom::dictionary_std::{tags, uids};
-use dicom::object::{InMemDicomObject, OpenFileOptions};
+use dicom::object::InMemDicomObject;
+use mtids_core::annotation::AnnotationTarget;
 use mtids_core::geometry::{PointMm, cross, dot, norm};
 use serde::{Deserialize, Serialize};
 
-use crate::element::{array, integer, number, text};
+use crate::element::{array, first_item, integer, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
-use crate::prescan;
+use crate::source::open;
 
 /// SOP class of label map segmentations, newer than the dictionary of some readers.
 const LABEL_MAP_SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.7";
@@ -92,7 +92,7 @@ impl InstanceHeader {
 pub enum FileKind {
     /// A CT or PET slice.
     Image(Box<InstanceHeader>),
-    /// A segmentation object.
+    /// A segmentation object; its findings name the series, study and frame of reference that it speaks about.
     Segmentation {
         /// The file.
         path: PathBuf,
@@ -111,9 +111,9 @@ pub enum FileKind {
 /// # Errors
 /// [`DicomError::File`] with the reason why the file cannot be used.
 pub fn read_header(path: &Path, limits: &Limits) -> Result<FileKind, DicomError> {
-    prescan::check(path, limits)?;
-    let object = open(path, Some(tags::PIXEL_DATA))?;
-    let sop_class_uid = text(&object.data, tags::SOP_CLASS_UID).unwrap_or(object.sop_class_uid);
+    let opened = open(path, limits, Some(tags::PIXEL_DATA))?;
+    let object = &*opened.object;
+    let sop_class_uid = text(object, tags::SOP_CLASS_UID).or(opened.sop_class_uid).unwrap_or_default();
     match sop_class_uid.as_str() {
         uids::SEGMENTATION_STORAGE | LABEL_MAP_SEGMENTATION => {
             return Ok(FileKind::Segmentation { path: path.to_owned() });
@@ -124,54 +124,33 @@ pub fn read_header(path: &Path, limits: &Limits) -> Result<FileKind, DicomError>
             return Err(DicomError::file(path, ReasonCode::UnsupportedObject, detail));
         }
         _ => {
-            let modality = text(&object.data, tags::MODALITY).unwrap_or_else(|| "-".into());
+            let modality = text(object, tags::MODALITY).unwrap_or_else(|| "-".into());
             return Ok(FileKind::Other { modality, sop_class_uid });
         }
     }
-    image(path, &object.data, object.transfer_syntax).map(|header| FileKind::Image(Box::new(header)))
+    let transfer_syntax = opened.object.meta().transfer_syntax().to_owned();
+    image(path, object, transfer_syntax).map(|header| FileKind::Image(Box::new(header)))
 }
 
-/// An opened object with what its meta group says.
-pub(crate) struct Opened {
-    pub(crate) data: InMemDicomObject,
-    pub(crate) transfer_syntax: String,
-    pub(crate) sop_class_uid: String,
-}
+/// [`read_header`] by the name that says that limits are given.
+pub use self::read_header as read_header_with;
 
-/// Opens a file that passed the pre-scan; a panic of the parser becomes an error.
-pub(crate) fn open(path: &Path, until: Option<dicom::core::Tag>) -> Result<Opened, DicomError> {
-    let options = match until {
-        Some(tag) => OpenFileOptions::new().read_until(tag),
-        None => OpenFileOptions::new(),
-    };
-    let opened = catch_unwind(AssertUnwindSafe(|| options.open_file(path)))
-        .map_err(|_| DicomError::file(path, ReasonCode::Unreadable, "the DICOM parser failed on this file"))?
-        .map_err(|error| DicomError::file(path, ReasonCode::Unreadable, chain(&error)))?;
-    let transfer_syntax = opened.meta().transfer_syntax().to_owned();
-    let sop_class_uid = opened.meta().media_storage_sop_class_uid().to_owned();
-    Ok(Opened { data: opened.into_inner(), transfer_syntax, sop_class_uid })
-}
-
-/// An error with its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
+/// The image that a segmentation speaks about.
+pub(crate) fn segmentation_target(object: &InMemDicomObject) -> AnnotationTarget {
+    AnnotationTarget {
+        series_uid: first_item(object, tags::REFERENCED_SERIES_SEQUENCE)
+            .and_then(|item| text(item, tags::SERIES_INSTANCE_UID)),
+        study_uid: text(object, tags::STUDY_INSTANCE_UID),
+        frame_of_reference_uid: text(object, tags::FRAME_OF_REFERENCE_UID),
     }
-    text
 }
 
 fn image(path: &Path, object: &InMemDicomObject, transfer_syntax: String) -> Result<InstanceHeader, DicomError> {
     let refuse = |reason, detail: &str| DicomError::file(path, reason, detail);
     let image_type = text(object, tags::IMAGE_TYPE).unwrap_or_default().to_uppercase();
-    for word in ["LOCALIZER", "SECONDARY", "SCREEN SAVE", "DOSE_INFO", "MPR", "PROJECTION"] {
-        if image_type.contains(word) {
-            let detail = format!("image type {image_type}: a scout, reformat or screen, not a measured axial image");
-            return Err(DicomError::file(path, ReasonCode::NotOriginal, detail));
-        }
+    if let Some(word) = not_measured(&image_type) {
+        let detail = format!("image type {image_type}: {word} marks a scout, reformat or screen, not a measured image");
+        return Err(DicomError::file(path, ReasonCode::NotOriginal, detail));
     }
     let uid = |tag, name: &str| {
         text(object, tag).ok_or_else(|| refuse(ReasonCode::NoIdentity, &format!("{name} is missing")))
@@ -226,6 +205,18 @@ fn image(path: &Path, object: &InMemDicomObject, transfer_syntax: String) -> Res
     })
 }
 
+/// The word of an image type that says that the pixels were not measured in this plane. `SECONDARY` is no such word: it stands on slices
+/// that were merely recompressed or de-identified; true secondary captures have a class of their own.
+fn not_measured(image_type: &str) -> Option<&'static str> {
+    let anywhere = ["LOCALIZER", "SCREEN SAVE", "DOSE", "MPR", "REFORMATTED", "PROJECTION", "TOPOGRAM", "SCOUT"];
+    let whole = ["MIP", "MINIP", "VRT"];
+    let mut words = image_type.split(|c: char| !c.is_ascii_alphanumeric());
+    anywhere
+        .into_iter()
+        .find(|word| image_type.contains(word))
+        .or_else(|| words.find_map(|word| whole.into_iter().find(|&name| name == word)))
+}
+
 fn unit(vector: [f64; 3]) -> Option<[f64; 3]> {
     let length = norm(vector);
     (length.is_finite() && length > 0.5).then(|| vector.map(|x| x / length))
@@ -241,4 +232,23 @@ fn is_lossy(transfer_syntax: &str) -> bool {
             | uids::HTJ2K
             | uids::JPEGXL
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scouts_and_reformats_are_told_from_recompressed_slices() {
+        for image_type in
+            ["ORIGINAL\\PRIMARY\\LOCALIZER", "DERIVED\\SECONDARY\\AXIAL\\CT_SOM5 MPR", "DERIVED\\SECONDARY\\MIP"]
+        {
+            assert!(not_measured(image_type).is_some(), "{image_type}");
+        }
+        for image_type in
+            ["ORIGINAL\\PRIMARY\\AXIAL", "DERIVED\\SECONDARY\\AXIAL", "DERIVED\\PRIMARY", "ORIGINAL\\PRIMARY\\MIPX", ""]
+        {
+            assert_eq!(not_measured(image_type), None, "{image_type}");
+        }
+    }
 }

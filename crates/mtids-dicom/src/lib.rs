@@ -21,6 +21,7 @@ pub mod limits;
 mod pixels;
 pub mod prescan;
 pub mod series;
+mod source;
 pub mod uid;
 pub mod volume;
 pub mod write;

@@ -6,19 +6,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::{InMemDicomObject, OpenFileOptions};
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
 use dicom::pixeldata::PixelDecoder;
 use mtids_core::volume::AIR_HU;
 
 use crate::element::{integer, number, pixel_value, text};
 use crate::error::{DicomError, ReasonCode};
-use crate::header::{InstanceHeader, chain};
+use crate::header::InstanceHeader;
 use crate::limits::Limits;
-use crate::prescan;
-
-/// Retired, but files of that time are still about; the dictionary marks it as deprecated.
-const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+use crate::source::{chain, is_native, open};
 
 /// How samples lie in memory.
 struct Layout {
@@ -35,11 +32,8 @@ struct Layout {
 pub(crate) fn decode_slice(header: &InstanceHeader, limits: &Limits, into: &mut Vec<i16>) -> Result<u64, DicomError> {
     let path = &header.path;
     let refuse = |reason, detail: String| DicomError::file(path, reason, detail);
-    // The file may have changed since its header was read.
-    prescan::check(path, limits)?;
-    let object = catch_unwind(AssertUnwindSafe(|| OpenFileOptions::new().open_file(path)))
-        .map_err(|_| refuse(ReasonCode::Unreadable, "the DICOM parser failed on this file".into()))?
-        .map_err(|error| refuse(ReasonCode::Unreadable, chain(&error)))?;
+    // Scanned again: the file may have changed since its header was read.
+    let object = open(path, limits, None)?.object;
     let layout = layout(&object).map_err(|detail| refuse(ReasonCode::InvalidImageModule, detail))?;
     let count = header.rows as usize * header.columns as usize;
     if integer(&object, tags::ROWS) != Some(header.rows) || integer(&object, tags::COLUMNS) != Some(header.columns) {
@@ -109,15 +103,8 @@ fn samples(
     count: usize,
 ) -> Result<Vec<u8>, (ReasonCode, String)> {
     let expected = count * layout.bytes;
-    let native = matches!(
-        header.transfer_syntax.as_str(),
-        uids::IMPLICIT_VR_LITTLE_ENDIAN
-            | uids::EXPLICIT_VR_LITTLE_ENDIAN
-            | EXPLICIT_VR_BIG_ENDIAN
-            | uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
-    );
     let element = object.get(tags::PIXEL_DATA).ok_or((ReasonCode::InvalidImageModule, "no pixel data".to_owned()))?;
-    let samples = if native {
+    let samples = if is_native(&header.transfer_syntax) {
         // Words were put into the machine's order on reading; `to_bytes` lays them out again, little endian on every machine we build for.
         element.to_bytes().map_err(|error| (ReasonCode::InvalidImageModule, chain(&error)))?.into_owned()
     } else {

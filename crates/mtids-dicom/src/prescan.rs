@@ -1,13 +1,19 @@
 //! A look at a file's skeleton before the parser sees it.
 //!
 //! Purpose: the parser trusts declared lengths (it reserves memory for them) and recurses into sequences (a crafted file could
-//! overflow the stack, which cannot be caught). This walk uses neither: it only skips from element to element.
-//! Invariants: memory does not depend on the file; depth is bounded by [`Limits::max_depth`]; a declared length that runs past the end
-//! of the file is [`ReasonCode::Truncated`]. Bytes that make no sense to the walk, without being out of bounds, are left to the parser.
+//! overflow the stack, which cannot be caught). This walk uses neither: it only skips from element to element, by the same rules as the
+//! parser: an unknown VR has a 32-bit length, an element of undefined length is a sequence, and in implicit encoding the dictionary tells
+//! what is a sequence. Invariants: memory does not depend on the file (a deflated data set is inflated up to [`Limits::max_file_bytes`]);
+//! depth is bounded by [`Limits::max_depth`]; a declared length that runs past the end of the file is [`ReasonCode::Truncated`]; the
+//! parser is given no byte that this walk did not pass.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
+
+use dicom::core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom::core::{Tag, VR};
+use dicom::dictionary_std::StandardDataDictionary;
 
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
@@ -18,8 +24,9 @@ const ITEM_END: (u16, u16) = (0xFFFE, 0xE00D);
 const PIXEL_DATA: (u16, u16) = (0x7FE0, 0x0010);
 const SEQUENCE_END: (u16, u16) = (0xFFFE, 0xE0DD);
 
-const IMPLICIT_LE: &str = "1.2.840.10008.1.2";
-const EXPLICIT_BE: &str = "1.2.840.10008.1.2.2";
+pub(crate) const IMPLICIT_LE: &str = "1.2.840.10008.1.2";
+pub(crate) const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
+pub(crate) const EXPLICIT_BE: &str = "1.2.840.10008.1.2.2";
 const DEFLATED_LE: &str = "1.2.840.10008.1.2.1.99";
 
 #[derive(Clone, Copy, PartialEq)]
@@ -28,14 +35,35 @@ struct Encoding {
     big_endian: bool,
 }
 
+/// What the walk found: where the data set lies and how it is written.
+pub(crate) struct Skeleton {
+    /// First byte of the data set, and the byte after its last element.
+    pub(crate) data_set: std::ops::Range<u64>,
+    /// Transfer syntax, stated or, where the meta group is missing, recognised.
+    pub(crate) transfer_syntax: String,
+    /// Media storage SOP class, where stated.
+    pub(crate) sop_class_uid: Option<String>,
+    /// The inflated data set of a deflated file, which `data_set` then indexes.
+    pub(crate) inflated: Option<Vec<u8>>,
+}
+
 /// Walks the file. `Ok` means that the parser may have it.
 ///
 /// # Errors
 /// [`DicomError::File`] with [`ReasonCode::Empty`], `NotDicom`, `Truncated`, `TooDeep`, `TooLarge` or `Unreadable`.
 pub fn check(path: &Path, limits: &Limits) -> Result<(), DicomError> {
+    scan(path, limits).map(|_| ())
+}
+
+/// As [`check`], and gives what was found.
+pub(crate) fn scan(path: &Path, limits: &Limits) -> Result<Skeleton, DicomError> {
     let unreadable = |error: io::Error| DicomError::file(path, ReasonCode::Unreadable, error.to_string());
     let file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(DicomError::file(path, ReasonCode::Unreadable, "not a regular file"));
+    }
+    let length = metadata.len();
     if length == 0 {
         return Err(DicomError::file(path, ReasonCode::Empty, "the file is empty"));
     }
@@ -61,107 +89,175 @@ impl From<io::Error> for Fault {
     }
 }
 
-struct Walk<'a> {
-    reader: BufReader<File>,
+struct Walk<'a, R> {
+    reader: BufReader<R>,
     at: u64,
     length: u64,
     limits: &'a Limits,
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// Holds items.
+    Sequence,
+    /// Encapsulated pixel data, whose items are values.
+    Fragments,
+    /// Holds elements.
+    Item,
+}
+
 struct Container {
+    kind: Kind,
     /// First byte after it; `None` for undefined length.
     end: Option<u64>,
-    /// Encapsulated pixel data, whose items are values.
-    fragments: bool,
 }
 
 struct Element {
     tag: (u16, u16),
-    /// Declared as a sequence.
     sequence: bool,
-    /// Of a kind that the head does not tell (implicit encoding, or UN).
-    unknown: bool,
     length: u32,
 }
 
-impl Walk<'_> {
-    fn run(&mut self) -> Result<(), Fault> {
+impl<R: Read + Seek> Walk<'_, R> {
+    fn run(&mut self) -> Result<Skeleton, Fault> {
         let not_dicom = || Fault::Reason(ReasonCode::NotDicom, "no DICOM content, whatever its name".into());
-        let mut head = [0u8; 132];
-        let got = self.peek(&mut head)?;
-        let start = if got == 132 && &head[128..] == b"DICM" { 132 } else { 0 };
+        self.seek(128)?;
+        let start = if self.bytes::<4>()? == Some(*b"DICM") { 132 } else { 0 };
         self.seek(start)?;
-        let Some(first) = self.bytes::<8>()? else { return Err(not_dicom()) };
-        let group = u16::from_le_bytes([first[0], first[1]]);
-        let explicit = first[4].is_ascii_uppercase() && first[5].is_ascii_uppercase();
-        if start == 0 && !matches!(group, 0x0002 | 0x0008) {
+        let first = self.bytes::<8>()?.ok_or_else(not_dicom)?;
+        // Without the magic word, only a file that begins as files of the time before it do is worth a try.
+        if start == 0 && !matches!(&first[..4], [2 | 8, 0, _, 0] | [0, 8, 0, _]) {
             return Err(not_dicom());
         }
         self.seek(start)?;
-        let mut encoding = Encoding { explicit, big_endian: false };
-        if group == 0x0002 {
-            match self.meta()?.as_deref() {
-                Some(DEFLATED_LE) => return Ok(()),
-                Some(IMPLICIT_LE) => encoding = Encoding { explicit: false, big_endian: false },
-                Some(EXPLICIT_BE) => encoding = Encoding { explicit: true, big_endian: true },
-                _ => encoding = Encoding { explicit: true, big_endian: false },
-            }
+        let (stated, sop_class_uid) = self.meta()?;
+        let begin = self.at;
+        if stated.as_deref() == Some(DEFLATED_LE) {
+            return self.inflate(sop_class_uid);
         }
-        self.data_set(encoding)
+        let transfer_syntax = self.recognise(stated)?;
+        let encoding =
+            Encoding { explicit: transfer_syntax != IMPLICIT_LE, big_endian: transfer_syntax == EXPLICIT_BE };
+        let end = self.data_set(encoding)?;
+        Ok(Skeleton { data_set: begin..end, transfer_syntax, sop_class_uid, inflated: None })
     }
 
-    /// Walks group 0002 (always explicit little endian) and returns the transfer syntax.
-    fn meta(&mut self) -> Result<Option<String>, Fault> {
+    /// Inflates the rest of the file, up to the limit of a file, and walks it.
+    fn inflate(&mut self, sop_class_uid: Option<String>) -> Result<Skeleton, Fault> {
+        let limit = self.limits.max_file_bytes;
+        let mut inflated = Vec::new();
+        let mut inflater = flate2::read::DeflateDecoder::new(&mut self.reader).take(limit + 1);
+        inflater.read_to_end(&mut inflated).map_err(|error| {
+            Fault::Reason(ReasonCode::Truncated, format!("the deflated data set breaks off: {error}"))
+        })?;
+        let length = inflated.len() as u64;
+        if length > limit {
+            return Err(Fault::Reason(
+                ReasonCode::TooLarge,
+                format!("inflates to more than the limit of {limit} bytes"),
+            ));
+        }
         let encoding = Encoding { explicit: true, big_endian: false };
-        let mut syntax = None;
+        let mut walk = Walk { reader: BufReader::new(Cursor::new(&inflated)), at: 0, length, limits: self.limits };
+        let end = walk.data_set(encoding)?;
+        Ok(Skeleton { data_set: 0..end, transfer_syntax: EXPLICIT_LE.into(), sop_class_uid, inflated: Some(inflated) })
+    }
+
+    /// Walks group 0002 (always explicit little endian); returns transfer syntax and SOP class where stated.
+    fn meta(&mut self) -> Result<(Option<String>, Option<String>), Fault> {
+        let (mut syntax, mut class) = (None, None);
         loop {
             let before = self.at;
-            let Some(element) = self.element(encoding)? else { return Ok(syntax) };
-            if element.tag.0 != 0x0002 {
-                self.seek(before)?;
-                return Ok(syntax);
+            let group = self.bytes::<2>()?;
+            self.seek(before)?;
+            if group != Some([2, 0]) {
+                return Ok((syntax, class));
             }
+            let Some(element) = self.element(Encoding { explicit: true, big_endian: false })? else {
+                return Ok((syntax, class));
+            };
             self.fits(&element)?;
-            if element.tag.1 == 0x0010 && element.length <= 64 {
-                let mut value = vec![0; element.length as usize];
-                self.reader.read_exact(&mut value)?;
-                self.at += u64::from(element.length);
-                let text = String::from_utf8_lossy(&value);
-                syntax = Some(text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned());
-            } else {
-                self.seek(self.at + u64::from(element.length))?;
-            }
+            let slot = match element.tag.1 {
+                0x0002 => &mut class,
+                0x0010 => &mut syntax,
+                _ => {
+                    self.seek(self.at + u64::from(element.length))?;
+                    continue;
+                }
+            };
+            // A UID has at most 64 characters; what is longer is none.
+            let mut value = vec![0; element.length.min(64) as usize];
+            self.reader.read_exact(&mut value)?;
+            let text = String::from_utf8_lossy(&value);
+            let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
+            *slot = (!text.is_empty()).then(|| text.to_owned());
+            self.at += value.len() as u64;
+            self.seek(self.at + u64::from(element.length) - value.len() as u64)?;
         }
     }
 
-    fn data_set(&mut self, encoding: Encoding) -> Result<(), Fault> {
+    /// The transfer syntax that the first element of the data set speaks: a stated one is corrected only between explicit and implicit
+    /// little endian, which writers are known to mix up.
+    fn recognise(&mut self, stated: Option<String>) -> Result<String, Fault> {
+        let before = self.at;
+        let first = self.bytes::<6>()?;
+        self.seek(before)?;
+        let Some(first) = first else { return Ok(stated.unwrap_or_else(|| EXPLICIT_LE.into())) };
+        let known_vr = VR::from_binary([first[4], first[5]]).is_some();
+        let recognised = match (first[0], known_vr) {
+            (0, true) => EXPLICIT_BE,
+            (_, true) => EXPLICIT_LE,
+            (_, false) => IMPLICIT_LE,
+        };
+        Ok(match stated.as_deref() {
+            None => recognised.to_owned(),
+            Some(IMPLICIT_LE | EXPLICIT_LE) if recognised != EXPLICIT_BE => recognised.to_owned(),
+            Some(other) => other.to_owned(),
+        })
+    }
+
+    /// Walks to the end of what can be read and returns that place.
+    fn data_set(&mut self, encoding: Encoding) -> Result<u64, Fault> {
+        let malformed = |detail: &str| Err(Fault::Reason(ReasonCode::Unreadable, detail.to_owned()));
         let mut open: Vec<Container> = Vec::new();
         loop {
             while open.last().and_then(|container| container.end).is_some_and(|end| self.at >= end) {
                 open.pop();
             }
+            let before = self.at;
             let Some(element) = self.element(encoding)? else {
-                // The end of the file. An open container of undefined length never saw its delimiter.
-                if open.iter().any(|container| container.end.is_none()) {
+                // The end of the file. An open container never saw its end.
+                if !open.is_empty() {
                     let detail = "the file ends inside a sequence or its pixel data".to_owned();
                     return Err(Fault::Reason(ReasonCode::Truncated, detail));
                 }
-                return Ok(());
+                return Ok(before);
             };
-            match element.tag {
-                ITEM_END | SEQUENCE_END => {
+            let inside = open.last().map(|container| container.kind);
+            match (inside, element.tag) {
+                // Zeros after the last element: padding of the medium.
+                (None, (0, 0)) => return Ok(before),
+                (None, ITEM_END) => continue,
+                (Some(Kind::Item), ITEM_END) | (Some(Kind::Sequence | Kind::Fragments), SEQUENCE_END) => {
                     open.pop();
                     continue;
                 }
-                (0, 0) | (0xFFFC, 0xFFFC) if open.is_empty() => return Ok(()),
-                _ => {}
+                (Some(Kind::Sequence | Kind::Fragments), ITEM) => {}
+                (Some(Kind::Sequence | Kind::Fragments), _) => {
+                    return malformed("a sequence holds something that is no item");
+                }
+                (None | Some(Kind::Item), ITEM | SEQUENCE_END) => {
+                    return malformed("an item or delimiter outside a sequence");
+                }
+                (None | Some(Kind::Item), _) => {}
             }
-            let in_fragments = open.last().is_some_and(|container| container.fragments);
-            let nested = match element.tag {
-                ITEM => !in_fragments,
-                _ => element.length == UNDEFINED || self.holds_items(&element)?,
+            let kind = match inside {
+                Some(Kind::Fragments) => None,
+                Some(Kind::Sequence) => Some(Kind::Item),
+                _ if element.length == UNDEFINED && element.tag == PIXEL_DATA => Some(Kind::Fragments),
+                _ => (element.length == UNDEFINED || element.sequence).then_some(Kind::Sequence),
             };
-            if nested {
+            if let Some(kind) = kind {
                 let end = match element.length {
                     UNDEFINED => None,
                     length => {
@@ -169,7 +265,7 @@ impl Walk<'_> {
                         Some(self.at + u64::from(length))
                     }
                 };
-                open.push(Container { end, fragments: element.tag == PIXEL_DATA });
+                open.push(Container { kind, end });
                 // A sequence and its item are two containers of one level.
                 if open.len() > 2 * self.limits.max_depth {
                     let detail = format!("sequences are nested deeper than {} levels", self.limits.max_depth);
@@ -180,17 +276,6 @@ impl Walk<'_> {
                 self.seek(self.at + u64::from(element.length))?;
             }
         }
-    }
-
-    /// True for a value of defined length that the parser will read as items: a sequence, or an unknown value that begins as one.
-    fn holds_items(&mut self, element: &Element) -> Result<bool, Fault> {
-        if element.sequence || !element.unknown || element.length < 8 || element.tag == PIXEL_DATA {
-            return Ok(element.sequence);
-        }
-        let before = self.at;
-        let first = self.bytes::<4>()?;
-        self.seek(before)?;
-        Ok(first == Some([0xFE, 0xFF, 0x00, 0xE0]))
     }
 
     fn fits(&self, element: &Element) -> Result<(), Fault> {
@@ -206,7 +291,7 @@ impl Walk<'_> {
         Err(Fault::Reason(ReasonCode::Truncated, detail))
     }
 
-    /// The next element's head, or `None` at the end of what can be understood.
+    /// The next element's head, or `None` where fewer bytes are left than a head has.
     fn element(&mut self, encoding: Encoding) -> Result<Option<Element>, Fault> {
         let Some(head) = self.bytes::<8>()? else { return Ok(None) };
         let short =
@@ -216,19 +301,30 @@ impl Walk<'_> {
         let implicit_length = long([head[4], head[5], head[6], head[7]]);
         if tag.0 == 0xFFFE {
             let length = if tag == ITEM { implicit_length } else { 0 };
-            return Ok(Some(Element { tag, sequence: false, unknown: false, length }));
+            return Ok(Some(Element { tag, sequence: false, length }));
         }
         if !encoding.explicit {
-            return Ok(Some(Element { tag, sequence: false, unknown: true, length: implicit_length }));
+            let entry = StandardDataDictionary.by_tag(Tag(tag.0, tag.1));
+            let sequence = entry.is_some_and(|entry| entry.vr().relaxed() == VR::SQ);
+            return Ok(Some(Element { tag, sequence, length: implicit_length }));
         }
-        let vr = [head[4], head[5]];
-        if !vr.iter().all(u8::is_ascii_uppercase) {
-            // Private writers put implicit elements into explicit files; the parser knows how to deal with it.
-            return Ok(None);
-        }
+        // What is no VR is read as UN, with a long length.
+        let vr = VR::from_binary([head[4], head[5]]).unwrap_or(VR::UN);
         let is_long = matches!(
-            &vr,
-            b"OB" | b"OD" | b"OF" | b"OL" | b"OV" | b"OW" | b"SQ" | b"SV" | b"UC" | b"UN" | b"UR" | b"UT" | b"UV"
+            vr,
+            VR::OB
+                | VR::OD
+                | VR::OF
+                | VR::OL
+                | VR::OV
+                | VR::OW
+                | VR::SQ
+                | VR::SV
+                | VR::UC
+                | VR::UN
+                | VR::UR
+                | VR::UT
+                | VR::UV
         );
         let length = if is_long {
             let Some(bytes) = self.bytes::<4>()? else { return Ok(None) };
@@ -236,9 +332,10 @@ impl Walk<'_> {
         } else {
             u32::from(short(head[6], head[7]))
         };
-        Ok(Some(Element { tag, sequence: &vr == b"SQ", unknown: &vr == b"UN", length }))
+        Ok(Some(Element { tag, sequence: vr == VR::SQ, length }))
     }
 
+    /// The next `N` bytes, or `None` at the end of the file.
     fn bytes<const N: usize>(&mut self) -> Result<Option<[u8; N]>, Fault> {
         if self.at + N as u64 > self.length {
             return Ok(None);
@@ -249,19 +346,13 @@ impl Walk<'_> {
         Ok(Some(bytes))
     }
 
-    fn peek(&mut self, into: &mut [u8]) -> Result<usize, Fault> {
-        let want = (into.len() as u64).min(self.length) as usize;
-        self.reader.read_exact(&mut into[..want])?;
-        self.seek(0)?;
-        Ok(want)
-    }
-
     fn seek(&mut self, to: u64) -> Result<(), Fault> {
         // Relative seeks keep the buffer where the target lies inside it.
-        let current = self.reader.stream_position()?;
-        self.reader.seek_relative(to as i64 - current as i64)?;
-        if to > self.length {
-            self.reader.seek(SeekFrom::End(0))?;
+        match i64::try_from(i128::from(to) - i128::from(self.at)) {
+            Ok(offset) => self.reader.seek_relative(offset)?,
+            Err(_) => {
+                self.reader.seek(SeekFrom::Start(to))?;
+            }
         }
         self.at = to;
         Ok(())
@@ -317,5 +408,79 @@ mod tests {
             bytes.extend([0xFE, 0xFF, 0x00, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
         }
         assert_eq!(reason(&with_preamble(&bytes)), Some(ReasonCode::TooDeep));
+    }
+
+    /// A file of the given transfer syntax around a data set.
+    fn with_syntax(syntax: &str, data_set: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 128];
+        bytes.extend(b"DICM");
+        let syntax = format!("{syntax}{}", if syntax.len() % 2 == 1 { "\0" } else { "" });
+        bytes.extend([2, 0, 0x10, 0, b'U', b'I', syntax.len() as u8, 0]);
+        bytes.extend(syntax.as_bytes());
+        bytes.extend(data_set);
+        bytes
+    }
+
+    #[test]
+    fn implicit_data_sets_are_walked_from_their_first_element() {
+        let patient = [0x10, 0, 0x20, 0, 4, 0, 0, 0, b'P', b'1', b' ', b' '];
+        assert_eq!(reason(&with_syntax(IMPLICIT_LE, &patient)), None);
+        assert_eq!(reason(&with_syntax(IMPLICIT_LE, &patient[..11])), Some(ReasonCode::Truncated));
+        let mut nested = Vec::new();
+        for _ in 0..40 {
+            nested.extend([0x40, 0, 0x30, 0xA7, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
+        }
+        assert_eq!(reason(&with_syntax(IMPLICIT_LE, &nested)), Some(ReasonCode::TooDeep));
+    }
+
+    #[test]
+    fn nesting_cannot_hide_where_the_parser_would_find_it() {
+        let level = [
+            0x40, 0, 0x30, 0xA7, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF,
+        ];
+        let deep = level.repeat(1000);
+        // Behind an element whose VR is none: read as UN with a long length.
+        let mut bytes = vec![0x10, 0, 0x20, 0, b'L', b'O', 0, 0, 0x10, 0, 0x30, 0, b'?', b'?', 0, 0, 0, 0, 0, 0];
+        bytes.extend(&deep);
+        assert_eq!(reason(&with_preamble(&bytes)), Some(ReasonCode::TooDeep));
+        // In an element of a plain VR whose long length is undefined: read as a sequence.
+        let unlimited = [0x40, 0, 0x30, 0xA7, b'U', b'T', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
+        let item = &level[12..];
+        let bytes: Vec<u8> = [&unlimited[..], item].concat().repeat(1000);
+        assert_eq!(reason(&with_preamble(&bytes)), Some(ReasonCode::TooDeep));
+        // With delimiters of the wrong kind, at which a careless count would step back.
+        let mut bytes = Vec::new();
+        for _ in 0..1000 {
+            bytes.extend(level);
+            bytes.extend([0xFE, 0xFF, 0xDD, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
+        }
+        assert_eq!(reason(&with_preamble(&bytes)), Some(ReasonCode::Unreadable));
+        // In a deflated data set.
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut encoder, &deep).unwrap();
+        assert_eq!(reason(&with_syntax(DEFLATED_LE, &encoder.finish().unwrap())), Some(ReasonCode::TooDeep));
+    }
+
+    #[test]
+    fn a_deflated_file_may_not_grow_beyond_the_limit() {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        io::Write::write_all(&mut encoder, &vec![0; 1 << 20]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb");
+        std::fs::write(&path, with_syntax(DEFLATED_LE, &encoder.finish().unwrap())).unwrap();
+        let limits = Limits { max_file_bytes: 1 << 16, ..Limits::default() };
+        assert_eq!(check(&path, &limits).unwrap_err().reason(), ReasonCode::TooLarge);
+    }
+
+    #[test]
+    fn padding_after_the_last_element_is_not_part_of_the_data_set() {
+        let patient = [0x10, 0, 0x20, 0, b'L', b'O', 4, 0, b'P', b'1', b' ', b' '];
+        let mut bytes = with_preamble(&patient);
+        let end = bytes.len() as u64;
+        bytes.extend([0; 50]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(scan(&path, &Limits::default()).map(|skeleton| skeleton.data_set.end).ok(), Some(end));
     }
 }

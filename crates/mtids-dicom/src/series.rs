@@ -1,7 +1,7 @@
 //! Headers become series: slices that can form one volume.
 //!
 //! Invariants: grouping never looks at file names or order; the result is the same for any order of the input. Slices of one
-//! series UID that differ in orientation, size, spacing or kernel are different series here. Identical copies are dropped and listed; two
+//! series UID that differ in orientation, size, spacing, kernel or frame of reference are different series here. Identical copies are dropped and listed; two
 //! different instances under one UID refuse the whole series.
 
 use std::collections::BTreeMap;
@@ -125,24 +125,33 @@ fn without_copies(instances: Vec<InstanceHeader>) -> Result<(Vec<InstanceHeader>
     }
 }
 
-/// Splits the instances of one series UID by what cannot share a volume.
+/// Largest difference of a direction cosine, and of a pixel step in mm, between slices of one volume. A hundredth of a degree is far above
+/// the noise of writing and far below a different plane.
+const PLANE_TOLERANCE: f64 = 2e-4;
+
+/// True when two slices can stand in one volume.
+fn same_plane(a: &InstanceHeader, b: &InstanceHeader) -> bool {
+    let near = |a: &f64, b: &f64| (a - b).abs() <= PLANE_TOLERANCE;
+    a.rows == b.rows
+        && a.columns == b.columns
+        && a.facts.kernel == b.facts.kernel
+        && a.frame_of_reference_uid == b.frame_of_reference_uid
+        && a.orientation.iter().flatten().zip(b.orientation.iter().flatten()).all(|(a, b)| near(a, b))
+        && a.pixel_spacing.iter().zip(&b.pixel_spacing).all(|(a, b)| near(a, b))
+}
+
+/// Splits the instances of one series UID, sorted by SOP UID, by what cannot share a volume.
 fn split(instances: Vec<InstanceHeader>) -> Vec<Series> {
-    let mut parts: BTreeMap<String, Vec<InstanceHeader>> = BTreeMap::new();
+    // Compared with the first of each part, not by rounded keys: noise around a rounding border must not split a series.
+    let mut parts: Vec<Vec<InstanceHeader>> = Vec::new();
     for header in instances {
-        // Rounded to a ten-thousandth, so that writing noise of the cosines does not split a series.
-        let rounded = |x: f64| (x * 1e4).round() as i64;
-        let key = format!(
-            "{:?} {} {} {:?} {:?}",
-            header.orientation.map(|direction| direction.map(rounded)),
-            header.rows,
-            header.columns,
-            header.pixel_spacing.map(rounded),
-            header.facts.kernel,
-        );
-        parts.entry(key).or_default().push(header);
+        match parts.iter_mut().find(|part| part.first().is_some_and(|first| same_plane(first, &header))) {
+            Some(part) => part.push(header),
+            None => parts.push(vec![header]),
+        }
     }
     let mut series = Vec::new();
-    for (_, part) in parts {
+    for part in parts {
         for mut instances in split_acquisitions(part) {
             instances.sort_by(|a, b| {
                 a.along_normal().total_cmp(&b.along_normal()).then_with(|| a.sop_instance_uid.cmp(&b.sop_instance_uid))
@@ -178,4 +187,71 @@ fn split_acquisitions(part: Vec<InstanceHeader>) -> Vec<Vec<InstanceHeader>> {
         return by_acquisition.into_values().collect();
     }
     vec![part]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtids_core::geometry::PointMm;
+    use proptest::prelude::*;
+
+    fn slice(n: u32, kernel: &str) -> InstanceHeader {
+        InstanceHeader {
+            path: format!("{n}.dcm").into(),
+            sop_instance_uid: format!("1.{n}"),
+            patient_id: "P".into(),
+            study_uid: "1.2".into(),
+            series_uid: "1.2.3".into(),
+            frame_of_reference_uid: Some("1.4".into()),
+            modality: "CT".into(),
+            transfer_syntax: "1.2.840.10008.1.2.1".into(),
+            rows: 4,
+            columns: 4,
+            position: PointMm::new(0.0, 0.0, f64::from(n % 20) * 2.5),
+            orientation: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+            pixel_spacing: [0.7, 0.7],
+            acquisition_number: None,
+            lossy: false,
+            facts: AcquisitionFacts { kernel: Some(kernel.into()), ..AcquisitionFacts::default() },
+        }
+    }
+
+    #[test]
+    fn writing_noise_does_not_split_a_series() {
+        let headers: Vec<_> = (0..20)
+            .map(|n| {
+                let mut header = slice(n, "B30");
+                // Both sides of a border of rounding to four digits.
+                header.orientation[0][1] = 0.000_05 + if n % 2 == 0 { 1e-7 } else { -1e-7 };
+                header
+            })
+            .collect();
+        assert_eq!(group(headers).series.len(), 1);
+    }
+
+    #[test]
+    fn kernel_frame_and_acquisition_split_a_series() {
+        let two_kernels = (0..20).map(|n| slice(n, "B30")).chain((20..40).map(|n| slice(n, "B70"))).collect();
+        assert_eq!(group(two_kernels).series.iter().map(|s| s.instances.len()).collect::<Vec<_>>(), [20, 20]);
+        let mut frames: Vec<_> = (0..20).map(|n| slice(n, "B30")).collect();
+        frames[3].frame_of_reference_uid = None;
+        assert_eq!(group(frames).series.len(), 2);
+        let mut phases: Vec<_> = (0..40).map(|n| slice(n, "B30")).collect();
+        for (n, header) in phases.iter_mut().enumerate() {
+            header.acquisition_number = Some(n as u32 / 20);
+        }
+        let outcome = group(phases);
+        assert_eq!(outcome.series.iter().map(|s| s.part).collect::<Vec<_>>(), [0, 1]);
+        assert_ne!(outcome.series[0].name(), outcome.series[1].name());
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_files_does_not_matter(order in Just((0..40u32).collect::<Vec<_>>()).prop_shuffle()) {
+            let kernel = |n: u32| if n < 20 { "B30" } else { "B70" };
+            let expected = group((0..40).map(|n| slice(n, kernel(n))).collect());
+            let shuffled = group(order.into_iter().map(|n| slice(n, kernel(n))).collect());
+            prop_assert_eq!(shuffled, expected);
+        }
+    }
 }

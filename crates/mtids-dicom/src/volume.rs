@@ -20,6 +20,8 @@ pub struct LoadedVolume {
     pub lossy: bool,
     /// Voxels that were padding and became air.
     pub padded_voxels: u64,
+    /// What an operator may want to know; nothing here made the volume unusable.
+    pub warnings: Vec<String>,
 }
 
 /// Checks the geometry of a series and returns its affine, without reading pixels.
@@ -84,7 +86,8 @@ pub fn check_geometry(series: &Series, limits: &Limits) -> Result<Affine, DicomE
 fn check_steps(series: &Series, steps: &[f64], limits: &Limits) -> Result<(), DicomError> {
     let mut sorted = steps.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let median = sorted[sorted.len() / 2];
+    // The lower one of two: with one slice of four missing, the larger step is the gap.
+    let median = sorted[(sorted.len() - 1) / 2];
     let tolerance = limits.position_tolerance_mm.max(0.01 * median);
     let Some(at) = steps.iter().position(|step| (step - median).abs() > tolerance) else { return Ok(()) };
     let from = series.instances[at].along_normal();
@@ -123,5 +126,15 @@ pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, Dic
     }
     let volume = Volume::new(voxels, [columns, rows, series.instances.len()], affine)
         .map_err(|error| DicomError::series(&series.series_uid, ReasonCode::InvalidImageModule, error.to_string()))?;
-    Ok(LoadedVolume { volume, lossy, padded_voxels })
+    let mut warnings = Vec::new();
+    if lossy {
+        warnings.push("lossy compression: HU are not those measured".to_owned());
+    }
+    let step = volume.affine().spacing()[2];
+    if let Some(thickness) = series.facts.slice_thickness_mm.map(f64::from)
+        && step > 1.5 * thickness
+    {
+        warnings.push(format!("slices of {thickness} mm stand {step:.3} mm apart: tissue between them was not imaged"));
+    }
+    Ok(LoadedVolume { volume, lossy, padded_voxels, warnings })
 }

@@ -10,4 +10,4 @@ pub mod table;
 
 pub use measure::short_axis_mm;
 pub use segmentation::read_segmentation;
-pub use table::{TablePosition, TableRow, read_table};
+pub use table::{AnnotationError, Table, TablePosition, TableRow, read_table};

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
+use dicom::dictionary_std::tags;
+use dicom::object::{DefaultDicomObject, InMemDicomObject};
 use dicom::pixeldata::PixelDecoder;
-use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent, Mask};
+use mtids_core::annotation::{Annotation, AnnotationSource, Extent, Mask};
 use mtids_core::geometry::{Affine, PointMm, cross, dot};
 use mtids_core::label::{Evidence, LabelLevel};
 
@@ -18,9 +18,9 @@ use crate::annotation::components::components;
 use crate::annotation::measure::short_axis_mm;
 use crate::element::{array, first_item, integer, items, number, text};
 use crate::error::{DicomError, ReasonCode};
-use crate::header::chain;
+use crate::header::segmentation_target;
 use crate::limits::Limits;
-use crate::prescan;
+use crate::source::{chain, is_native, open};
 
 /// Reads the findings of a segmentation object.
 ///
@@ -28,18 +28,10 @@ use crate::prescan;
 /// [`DicomError::File`] when the file is damaged, or with [`ReasonCode::InvalidSegmentation`] and what is missing.
 pub fn read_segmentation(path: &Path, limits: &Limits) -> Result<Vec<Annotation>, DicomError> {
     let invalid = |detail: String| DicomError::file(path, ReasonCode::InvalidSegmentation, detail);
-    prescan::check(path, limits)?;
-    let object = catch_unwind(AssertUnwindSafe(|| OpenFileOptions::new().open_file(path)))
-        .map_err(|_| DicomError::file(path, ReasonCode::Unreadable, "the DICOM parser failed on this file"))?
-        .map_err(|error| DicomError::file(path, ReasonCode::Unreadable, chain(&error)))?;
+    let object = open(path, limits, None)?.object;
     let frames = Frames::read(&object, limits).map_err(invalid)?;
     let masks = frames.masks(&object).map_err(invalid)?;
-    let target = AnnotationTarget {
-        series_uid: first_item(&object, tags::REFERENCED_SERIES_SEQUENCE)
-            .and_then(|item| text(item, tags::SERIES_INSTANCE_UID)),
-        study_uid: text(&object, tags::STUDY_INSTANCE_UID),
-        frame_of_reference_uid: text(&object, tags::FRAME_OF_REFERENCE_UID),
-    };
+    let target = segmentation_target(&object);
     let labels: BTreeMap<u32, String> = items(&object, tags::SEGMENT_SEQUENCE)
         .iter()
         .filter_map(|item| {
@@ -203,13 +195,7 @@ impl Frames {
     /// A function from the index of a pixel, over all frames, to its value.
     fn pixels(&self, object: &DefaultDicomObject) -> Result<Box<dyn Fn(usize) -> u32>, String> {
         let count = self.rows * self.columns * self.frames.len();
-        let native = matches!(
-            object.meta().transfer_syntax(),
-            uids::IMPLICIT_VR_LITTLE_ENDIAN
-                | uids::EXPLICIT_VR_LITTLE_ENDIAN
-                | uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
-        );
-        let bytes = if native {
+        let bytes = if is_native(object.meta().transfer_syntax()) {
             let element = object.get(tags::PIXEL_DATA).ok_or("no pixel data")?;
             element.to_bytes().map_err(|error| chain(&error))?.into_owned()
         } else if self.bits == 1 {

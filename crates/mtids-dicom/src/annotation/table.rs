@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 /// Why a table cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum TableError {
+pub enum AnnotationError {
     /// The file cannot be read or is no table.
     #[error("cannot read the annotation table {path}: {detail}")]
     Unreadable {
@@ -48,6 +48,9 @@ pub enum TableError {
         detail: String,
     },
 }
+
+/// Two corners of a box.
+type Corners = ([f64; 3], [f64; 3]);
 
 /// Where a row points.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,12 +119,61 @@ impl TableRow {
     }
 }
 
+/// A table with what was left aside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The rows, in the order of the file.
+    pub rows: Vec<TableRow>,
+    /// Columns that mean nothing here, in the order of the file: to be shown, since one may be a misspelt label.
+    pub ignored_columns: Vec<String>,
+}
+
+/// Columns that are read.
+const COLUMNS: [&str; 28] = [
+    "series_uid",
+    "study_uid",
+    "frame_of_reference_uid",
+    "finding",
+    "x_mm",
+    "y_mm",
+    "z_mm",
+    "x_min_mm",
+    "y_min_mm",
+    "z_min_mm",
+    "x_max_mm",
+    "y_max_mm",
+    "z_max_mm",
+    "i",
+    "j",
+    "k",
+    "i_min",
+    "j_min",
+    "k_min",
+    "i_max",
+    "j_max",
+    "k_max",
+    "diameter_mm",
+    "station",
+    "metastasis",
+    "evidence",
+    "level",
+    "short_axis_mm",
+];
+
+/// Reads the rows of a table.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_table(path: &Path) -> Result<Vec<TableRow>, AnnotationError> {
+    read(path).map(|table| table.rows)
+}
+
 /// Reads a table.
 ///
 /// # Errors
-/// [`TableError`] naming the file and what to mend.
-pub fn read_table(path: &Path) -> Result<Vec<TableRow>, TableError> {
-    let unreadable = |detail: String| TableError::Unreadable { path: path.to_owned(), detail };
+/// [`AnnotationError`] naming the file and what to mend.
+pub fn read(path: &Path) -> Result<Table, AnnotationError> {
+    let unreadable = |detail: String| AnnotationError::Unreadable { path: path.to_owned(), detail };
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let first = text.lines().next().unwrap_or_default();
     let delimiter = if first.contains('\t') { b'\t' } else { b',' };
@@ -131,8 +183,11 @@ pub fn read_table(path: &Path) -> Result<Vec<TableRow>, TableError> {
         .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
     let header = reader.headers().map_err(|error| unreadable(error.to_string()))?;
     let columns: Vec<String> = header.iter().map(str::to_lowercase).collect();
+    if let Some(twice) = columns.iter().enumerate().find_map(|(n, name)| columns[..n].contains(name).then_some(name)) {
+        return Err(unreadable(format!("column `{twice}` stands there twice")));
+    }
     let has = |name: &str| columns.iter().any(|column| column == name);
-    let missing = |missing: &str| TableError::Column {
+    let missing = |missing: &str| AnnotationError::Column {
         path: path.to_owned(),
         missing: missing.to_owned(),
         found: columns.join(", "),
@@ -154,7 +209,8 @@ pub fn read_table(path: &Path) -> Result<Vec<TableRow>, TableError> {
         let line = record.position().map_or(0, csv::Position::line);
         rows.push(Cells { path, line, columns: &columns, record: &record }.row(in_voxels)?);
     }
-    Ok(rows)
+    let ignored_columns = columns.iter().filter(|column| !COLUMNS.contains(&column.as_str())).cloned().collect();
+    Ok(Table { rows, ignored_columns })
 }
 
 struct Cells<'a> {
@@ -165,7 +221,7 @@ struct Cells<'a> {
 }
 
 impl Cells<'_> {
-    fn row(&self, in_voxels: bool) -> Result<TableRow, TableError> {
+    fn row(&self, in_voxels: bool) -> Result<TableRow, AnnotationError> {
         let position = if in_voxels {
             let corners = self.corners(["i_min", "j_min", "k_min"], ["i_max", "j_max", "k_max"])?;
             TablePosition::Voxel(self.place(["i", "j", "k"])?, corners)
@@ -206,8 +262,8 @@ impl Cells<'_> {
         (!cell.is_empty()).then(|| cell.to_owned())
     }
 
-    fn fail(&self, column: &str, detail: &str) -> TableError {
-        TableError::Cell {
+    fn fail(&self, column: &str, detail: &str) -> AnnotationError {
+        AnnotationError::Cell {
             path: self.path.to_owned(),
             line: self.line,
             column: column.to_owned(),
@@ -215,13 +271,13 @@ impl Cells<'_> {
         }
     }
 
-    fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, column: &str) -> Result<Option<T>, TableError> {
+    fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, column: &str) -> Result<Option<T>, AnnotationError> {
         self.text(column)
             .map(|cell| cell.parse().map_err(|error: T::Err| self.fail(column, &error.to_string())))
             .transpose()
     }
 
-    fn number(&self, column: &str) -> Result<Option<f64>, TableError> {
+    fn number(&self, column: &str) -> Result<Option<f64>, AnnotationError> {
         let number: Option<f64> = self.parsed(column)?;
         match number {
             Some(number) if !number.is_finite() => Err(self.fail(column, "not a finite number")),
@@ -229,7 +285,7 @@ impl Cells<'_> {
         }
     }
 
-    fn place(&self, columns: [&str; 3]) -> Result<[f64; 3], TableError> {
+    fn place(&self, columns: [&str; 3]) -> Result<[f64; 3], AnnotationError> {
         let mut place = [0.0; 3];
         for (coordinate, column) in place.iter_mut().zip(columns) {
             *coordinate = self.number(column)?.ok_or_else(|| self.fail(column, "the place is empty"))?;
@@ -238,7 +294,7 @@ impl Cells<'_> {
     }
 
     /// A box where all six cells are given, none where all are empty.
-    fn corners(&self, low: [&str; 3], high: [&str; 3]) -> Result<Option<([f64; 3], [f64; 3])>, TableError> {
+    fn corners(&self, low: [&str; 3], high: [&str; 3]) -> Result<Option<Corners>, AnnotationError> {
         if low.iter().chain(&high).all(|column| self.cell(column).is_empty()) {
             return Ok(None);
         }
@@ -284,7 +340,7 @@ pub fn schema() -> Value {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<TableRow>, TableError> {
+    fn read(text: &str) -> Result<Vec<TableRow>, AnnotationError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table.csv");
         std::fs::write(&path, text).unwrap();
@@ -301,6 +357,18 @@ mod tests {
         assert_eq!(rows[0].station.map(Station::code), Some("4R"));
         assert_eq!((rows[0].metastasis, rows[0].evidence), (Some(Metastasis::Metastatic), Evidence::B));
         assert_eq!((rows[1].station, rows[1].metastasis, rows[1].evidence), (None, None, Evidence::U));
+    }
+
+    #[test]
+    fn unknown_columns_are_listed_and_repeated_ones_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        std::fs::write(&path, "series_uid,x_mm,y_mm,z_mm,Metastatic,voxels\n1,2,3,4,1,5\n").unwrap();
+        let table = super::read(&path).unwrap();
+        assert_eq!(table.ignored_columns, ["metastatic", "voxels"]);
+        assert_eq!(table.rows[0].metastasis, None, "a misspelt label column never labels");
+        let twice = read("series_uid,x_mm,y_mm,z_mm,station,station\n1,2,3,4,7,4R\n").unwrap_err();
+        assert!(twice.to_string().contains("`station` stands there twice"));
     }
 
     #[test]

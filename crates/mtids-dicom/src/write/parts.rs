@@ -7,7 +7,7 @@ use dicom::object::{FileMetaTableBuilder, InMemDicomObject};
 use std::path::Path;
 
 use crate::error::DicomError;
-use crate::header::chain;
+use crate::source::chain;
 use crate::uid::uid_from;
 use crate::write::StudyIdentity;
 

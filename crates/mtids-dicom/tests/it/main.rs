@@ -1,5 +1,8 @@
 //! Integration tests: round trips through written files, and real images read in place from `../shared/data`.
 
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests may fail as tests do, and say what they skip")]
+
+mod defects;
 mod pitfalls;
 mod real;
 mod round_trip;

@@ -1,10 +1,12 @@
 //! Crops of a real CT with one defect each: the demanded outcome, HU probes exact.
 
+use std::collections::BTreeMap;
+
 use mtids_core::geometry::PointMm;
-use mtids_dicom::{Limits, load_volume};
+use mtids_dicom::{FileKind, Limits, ReasonCode, group, load_volume, read_header};
 use serde_json::Value;
 
-use crate::{grouped, headers, shared};
+use crate::{files, grouped, headers, shared};
 
 fn probes(folder: &std::path::Path) -> Vec<(PointMm, i16)> {
     let expected: Value = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
@@ -58,8 +60,50 @@ fn gaps_and_steps_and_cut_files_are_refused_by_reason() {
         let error = load_volume(&outcome.series[0], &Limits::default()).unwrap_err();
         assert_eq!(error.reason().as_str(), reason, "{case}: {error}");
     }
-    let (_, refused) = headers(&folder.join("truncated"));
-    assert!(refused.contains(&"truncated".to_owned()), "{refused:?}");
+    let outcome = grouped(&folder.join("missing_slice"));
+    let error = load_volume(&outcome.series[0], &Limits::default()).unwrap_err().to_string();
+    assert!(error.contains("10.000 mm from -627.50 mm to -617.50 mm"), "the place of the missing slice: {error}");
     let (_, refused) = headers(&folder.join("enhanced_ct"));
     assert!(refused.contains(&"unsupported-object".to_owned()), "{refused:?}");
+}
+
+#[test]
+fn cut_files_are_named_and_leave_a_gap_not_zeros() {
+    let Some(folder) = shared("pitfalls/truncated") else { return };
+    for name in ["F009.dcm", "F012.dcm"] {
+        assert_eq!(
+            read_header(&folder.join(name), &Limits::default()).unwrap_err().reason(),
+            ReasonCode::Truncated,
+            "{name}"
+        );
+    }
+    let (headers, refused) = headers(&folder);
+    assert_eq!((headers.len(), refused.len()), (14, 3), "two cut files and expected.json");
+    let outcome = group(headers);
+    assert_eq!(load_volume(&outcome.series[0], &Limits::default()).unwrap_err().reason(), ReasonCode::MissingSlices);
+}
+
+#[test]
+fn a_mixed_folder_gives_its_long_series_and_a_reason_for_everything_else() {
+    let Some(folder) = shared("pitfalls/mixed_folder") else { return };
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for path in files(&folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "dcm")) {
+        let key = match read_header(&path, &Limits::default()) {
+            Ok(FileKind::Image(_)) => "image".to_owned(),
+            Ok(FileKind::Segmentation { .. }) => "segmentation".to_owned(),
+            Ok(FileKind::Other { .. }) => "other".to_owned(),
+            Err(error) => error.reason().to_string(),
+        };
+        *counts.entry(key).or_default() += 1;
+    }
+    let expected = [("empty", 1), ("image", 24), ("not-dicom", 1), ("not-original", 1), ("other", 1)];
+    assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected.map(|(key, n)| (key.to_owned(), n)));
+    let mut outcome = grouped(&folder);
+    assert_eq!(outcome.series.len(), 2);
+    outcome.series.sort_by_key(|series| series.instances.len());
+    let volume = load_volume(&outcome.series[1], &Limits::default()).unwrap().volume;
+    assert_eq!(volume.dimensions()[2], 16);
+    for (point, hu) in probes(&folder) {
+        assert_eq!(volume.nearest_hu(point), Some(hu), "{point:?}");
+    }
 }
