@@ -21,6 +21,11 @@ pub(crate) fn put_short(object: &mut InMemDicomObject, tag: Tag, value: u16) {
     object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
 }
 
+/// Puts the tag of another attribute.
+pub(crate) fn put_tag(object: &mut InMemDicomObject, tag: Tag, value: Tag) {
+    object.put(DataElement::new(tag, VR::AT, PrimitiveValue::from(value)));
+}
+
 /// Puts decimal strings.
 pub(crate) fn put_decimals(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
     let strings: Vec<String> = values.iter().map(|&value| decimal(value)).collect();

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dicom::core::VR;
+use dicom::core::{Tag, VR};
 use dicom::dictionary_std::{tags, uids};
 use dicom::object::InMemDicomObject;
 use mtids_core::annotation::Mask;
@@ -16,7 +16,7 @@ use crate::uid::uid_from;
 use crate::write::StudyIdentity;
 use crate::write::ct::slice_uid;
 use crate::write::parts::{
-    code, put, put_bytes, put_decimals, put_identity, put_items, put_longs, put_series_time, put_short, write,
+    code, put, put_bytes, put_decimals, put_identity, put_items, put_longs, put_series_time, put_short, put_tag, write,
 };
 
 /// A mask and its name.
@@ -113,11 +113,26 @@ pub fn write_segmentation(
     let mut organisation = InMemDicomObject::new_empty();
     put(&mut organisation, tags::DIMENSION_ORGANIZATION_UID, VR::UI, &dimension_uid);
     put_items(&mut object, tags::DIMENSION_ORGANIZATION_SEQUENCE, vec![organisation]);
+    let dimensions = [
+        (tags::REFERENCED_SEGMENT_NUMBER, tags::SEGMENT_IDENTIFICATION_SEQUENCE),
+        (tags::IMAGE_POSITION_PATIENT, tags::PLANE_POSITION_SEQUENCE),
+    ]
+    .map(|(pointer, group)| dimension_index(&dimension_uid, pointer, group));
+    put_items(&mut object, tags::DIMENSION_INDEX_SEQUENCE, dimensions.into());
     put_items(&mut object, tags::SEGMENT_SEQUENCE, segments.iter().zip(1u16..).map(segment_item).collect());
     put_items(&mut object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared_group(&grid)]);
     put_items(&mut object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, groups);
     put_bytes(&mut object, bits);
     write(path, object, uids::SEGMENTATION_STORAGE, &instance)
+}
+
+/// What the values of DimensionIndexValues count, in their order.
+fn dimension_index(organisation: &str, pointer: Tag, group: Tag) -> InMemDicomObject {
+    let mut item = InMemDicomObject::new_empty();
+    put(&mut item, tags::DIMENSION_ORGANIZATION_UID, VR::UI, organisation);
+    put_tag(&mut item, tags::DIMENSION_INDEX_POINTER, pointer);
+    put_tag(&mut item, tags::FUNCTIONAL_GROUP_POINTER, group);
+    item
 }
 
 fn segment_item((segment, number): (&Segment, u16)) -> InMemDicomObject {

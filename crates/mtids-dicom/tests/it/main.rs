@@ -1,6 +1,10 @@
 //! Integration tests: round trips through written files, and real images read in place from `../shared/data`.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests may fail as tests do, and say what they skip")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests may fail as tests do, and say what they skip"
+)]
 
 mod defects;
 mod pitfalls;

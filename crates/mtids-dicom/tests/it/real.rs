@@ -33,6 +33,35 @@ fn binary_fractional_and_label_map_hold_the_same_837_voxels() {
         let Extent::Mask(mask) = &findings[0].extent else { panic!("a mask") };
         assert_eq!(mask.voxels.len(), 837, "{name}");
         assert!(findings[0].center.distance(CENTER) < 0.01, "{name}: {:?}", findings[0].center);
+        // annotations_mm.csv gives the outer edges of the voxels, half a voxel beyond the centres on each side.
+        let (low, high) = mask.bounds().unwrap();
+        let half = mask.affine.spacing().map(|step| step / 2.0);
+        let outer =
+            |corner: PointMm, sign: f64| PointMm(std::array::from_fn(|axis| corner.0[axis] + sign * half[axis]));
+        let (low, high) = (outer(low, -1.0), outer(high, 1.0));
+        assert!(low.distance(PointMm::new(-28.8008, -127.3867, -620.0)) < 1e-3, "{name}: {low:?}");
+        assert!(high.distance(PointMm::new(-15.1133, -112.5586, -605.0)) < 1e-3, "{name}: {high:?}");
+        // The object names the image that it was drawn on.
+        let outcome = grouped(&folder.join("ct"));
+        assert_eq!(findings[0].target.series_uid.as_deref(), Some(outcome.series[0].series_uid.as_str()), "{name}");
+    }
+}
+
+#[test]
+fn segmentations_of_other_makers_hold_the_voxels_that_pydicom_counts() {
+    for (name, voxels) in [
+        ("dcmqi/segmentations/liver.dcm", 107_098),
+        ("dcmqi/segmentations/23x38x3/seg/label.seg", 322),
+        ("highdicom/seg_image_ct_binary.dcm", 638),
+        ("highdicom/seg_image_ct_binary_fractional.dcm", 638),
+        ("highdicom/seg_image_ct_binary_overlap.dcm", 80),
+        ("highdicom/seg_image_ct_binary_single_frame.dcm", 1832),
+        ("highdicom/seg_image_ct_true_fractional.dcm", 638),
+    ] {
+        let Some(path) = shared(name) else { return };
+        let findings = read_segmentation(&path, &Limits::default()).unwrap();
+        let count = |extent: &Extent| if let Extent::Mask(mask) = extent { mask.voxels.len() } else { 0 };
+        assert_eq!(findings.iter().map(|finding| count(&finding.extent)).sum::<usize>(), voxels, "{name}");
     }
 }
 
