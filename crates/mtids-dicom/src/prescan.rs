@@ -58,12 +58,13 @@ pub fn check(path: &Path, limits: &Limits) -> Result<(), DicomError> {
 /// As [`check`], and gives what was found.
 pub(crate) fn scan(path: &Path, limits: &Limits) -> Result<Skeleton, DicomError> {
     let unreadable = |error: io::Error| DicomError::file(path, ReasonCode::Unreadable, error.to_string());
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
+    // Asked before opening: to open a pipe would wait for a writer.
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(DicomError::file(path, ReasonCode::Unreadable, "not a regular file"));
     }
-    let length = metadata.len();
+    let file = File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
     if length == 0 {
         return Err(DicomError::file(path, ReasonCode::Empty, "the file is empty"));
     }
@@ -378,6 +379,14 @@ mod tests {
         bytes.extend(syntax);
         bytes.extend(data_set);
         bytes
+    }
+
+    #[test]
+    fn a_folder_or_nothing_is_unreadable() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path(), &folder.path().join("missing.dcm")] {
+            assert_eq!(check(path, &Limits::default()).unwrap_err().reason(), ReasonCode::Unreadable);
+        }
     }
 
     #[test]
