@@ -7,6 +7,7 @@
 use mtids_core::taxonomy::Station;
 use rand::RngExt;
 use rand_distr::{Distribution, Normal};
+use serde::Serialize;
 
 use crate::shape::Shape;
 
@@ -15,6 +16,19 @@ use crate::shape::Shape;
 pub(crate) struct Structure {
     pub(crate) shape: Shape,
     pub(crate) hu: f64,
+}
+
+/// Places that borders of stations are told from, LPS mm.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Landmarks {
+    /// Where the trachea divides: border of 4 and 10 above, 7 below.
+    pub carina_mm: [f64; 3],
+    /// Top of the aortic arch: lower border of 2L, upper border of 4L.
+    pub arch_top_mm: [f64; 3],
+    /// Underside of the aortic arch: upper border of 5.
+    pub arch_bottom_mm: [f64; 3],
+    /// Top of the left pulmonary artery: lower border of 4L and 5.
+    pub left_pulmonary_artery_top_mm: [f64; 3],
 }
 
 /// The patient's own proportions.
@@ -33,6 +47,17 @@ pub(crate) struct Anatomy {
 }
 
 impl Anatomy {
+    /// Known places of this patient.
+    pub(crate) fn landmarks(&self) -> Landmarks {
+        let arch = self.arch - 12.0;
+        Landmarks {
+            carina_mm: self.place([0.0, 2.0, -4.0]),
+            arch_top_mm: self.place([6.0, -14.0, arch + 12.5]),
+            arch_bottom_mm: self.place([6.0, -14.0, arch - 12.5]),
+            left_pulmonary_artery_top_mm: self.place([36.0, -11.0, 11.0]),
+        }
+    }
+
     pub(crate) fn draw(random: &mut impl rand::Rng) -> Self {
         let mut around = |mean: f64, deviation: f64| mean + deviation * random.random_range(-1.0..1.0);
         Self {
@@ -70,9 +95,12 @@ impl Anatomy {
     pub(crate) fn structures(&self) -> Vec<Structure> {
         let (blood, arch) = (self.blood, self.arch - 12.0);
         let mut list = vec![
-            // Lungs, with the mediastinum left between them.
+            // Lungs ([`LUNGS`] of them), with the mediastinum left between them.
             self.ball([-78.0, 0.0, -25.0], [50.0, 82.0, 140.0], -860.0),
             self.ball([80.0, 2.0, -25.0], [48.0, 80.0, 140.0], -860.0),
+            // Hila: fat around the vessels and bronchi that enter the lung.
+            self.ball([-42.0, 12.0, -20.0], [15.0, 20.0, 24.0], -80.0),
+            self.ball([46.0, 18.0, -16.0], [15.0, 20.0, 24.0], -80.0),
             // Heart and liver dome.
             self.ball([14.0, -32.0, -88.0], [56.0, 44.0, 46.0], 60.0 + 0.5 * blood),
             self.ball([-60.0, -5.0, -190.0], [85.0, 80.0, 60.0], 70.0),
@@ -98,6 +126,8 @@ impl Anatomy {
             self.tube([0.0, 66.0, 140.0], [0.0, 66.0, -200.0], 17.0, 260.0),
             self.tube([0.0, 86.0, 140.0], [0.0, 86.0, -200.0], 8.0, 30.0),
         ];
+        // Discs between the vertebrae.
+        list.extend((-8..6).map(|n| self.ball([0.0, 64.0, 26.0 * f64::from(n) + self.ribs], [16.0, 15.0, 3.5], 90.0)));
         // Airways: a wall first, then the lumen inside it.
         let airways = [
             ([0.0, -4.0, 130.0], [0.0, 2.0, 4.0], 9.0),
@@ -111,9 +141,47 @@ impl Anatomy {
         list
     }
 
+    /// Branching vessels of both lungs: painted over the lungs and under everything else.
+    pub(crate) fn lung_vessels(&self, random: &mut impl rand::Rng) -> Vec<Structure> {
+        let mut list = Vec::new();
+        for (hilum, lung, radii) in [
+            ([-48.0, 6.0, -18.0], [-78.0, 0.0, -25.0], [50.0, 82.0, 140.0]),
+            ([52.0, 10.0, -8.0], [80.0, 2.0, -25.0], [48.0, 80.0, 140.0]),
+        ] {
+            for _ in 0..14 {
+                let mut from: [f64; 3] = hilum;
+                let mut radius: f64 = random.random_range(2.0..3.6);
+                let side = f64::signum(hilum[0]);
+                let mut heading = [
+                    side * random.random_range(0.2..1.0),
+                    random.random_range(-1.0..1.0),
+                    random.random_range(-1.4..1.4),
+                ];
+                for _ in 0..5 {
+                    let length = random.random_range(12.0..24.0) / heading.iter().map(|x| x * x).sum::<f64>().sqrt();
+                    let to: [f64; 3] = std::array::from_fn(|axis| from[axis] + length * heading[axis]);
+                    let depth: f64 = (0..3).map(|axis| ((to[axis] - lung[axis]) / radii[axis]).powi(2)).sum();
+                    // A vessel ends before the pleura.
+                    if depth > 0.85 {
+                        break;
+                    }
+                    list.push(self.tube(from, to, radius, 0.4 * self.blood));
+                    from = to;
+                    radius = (0.78 * radius).max(0.9);
+                    heading = heading.map(|x| x + random.random_range(-0.5..0.5));
+                }
+            }
+        }
+        list
+    }
+
     /// A place for a node of `station`, or `None` for a station that the phantom does not use.
     pub(crate) fn station(&self, station: Station, random: &mut impl rand::Rng) -> Option<[f64; 3]> {
         // Centre and half-range (x, y, z) relative to the carina of an average patient.
+        // 2: above the arch (left) or the crossing of the brachiocephalic vein (right), beside the trachea; the side changes at its
+        // left border. 4: from there down to the azygos (right) or the left pulmonary artery (left). 5: under the arch, lateral to
+        // the ligament. 6: before and beside the ascending aorta and the arch. 7: between the main bronchi, under the carina.
+        // 8: beside the oesophagus below that. 10: along the main bronchi and hilar vessels, outside the mediastinum proper.
         let (center, range) = match station {
             Station::S2R => ([-17.0, 2.0, 66.0], [4.0, 6.0, 8.0]),
             Station::S2L => ([14.0, 6.0, 70.0], [3.0, 5.0, 7.0]),
@@ -135,6 +203,9 @@ impl Anatomy {
         })))
     }
 }
+
+/// How many of the first structures are lungs.
+pub(crate) const LUNGS: usize = 2;
 
 /// Stations of the phantom and how often a node lies there.
 pub(crate) const STATIONS: [(Station, f64); 11] = [

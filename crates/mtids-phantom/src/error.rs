@@ -25,7 +25,7 @@ pub enum PhantomError {
         source: std::io::Error,
     },
     /// The folder holds another cohort.
-    #[error("{path} holds a cohort of another configuration; choose another folder or remove it")]
+    #[error("{path} holds DICOM files of another configuration or origin; choose another folder or remove it")]
     OtherCohort {
         /// The folder.
         path: PathBuf,

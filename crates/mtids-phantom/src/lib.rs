@@ -21,6 +21,7 @@ mod node;
 mod render;
 mod shape;
 
+pub use anatomy::Landmarks;
 pub use cohort::{CohortSummary, generate};
 pub use config::PhantomConfig;
 pub use error::PhantomError;

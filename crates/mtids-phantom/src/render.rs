@@ -6,12 +6,13 @@ use mtids_core::annotation::Mask;
 use mtids_core::geometry::{Affine, PointMm, Voxel};
 use mtids_core::label::Metastasis;
 use mtids_core::random::stream;
+use mtids_core::taxonomy::Station;
 use mtids_core::volume::Volume;
 use mtids_dicom::AcquisitionFacts;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::anatomy::{Anatomy, STATIONS, Structure};
+use crate::anatomy::{Anatomy, LUNGS, Landmarks, STATIONS, Structure};
 use crate::config::PhantomConfig;
 use crate::error::PhantomError;
 use crate::node::{Appearance, Node};
@@ -26,6 +27,8 @@ pub struct Study {
     pub nodes: Vec<Node>,
     /// Voxels of each node whose centre lies inside it, in the order of `nodes`.
     pub masks: Vec<Mask>,
+    /// Places that the borders of stations are told from.
+    pub landmarks: Landmarks,
     /// The scanner.
     pub facts: AcquisitionFacts,
 }
@@ -43,8 +46,11 @@ pub fn render(config: &PhantomConfig, patient: u32) -> Result<Study, PhantomErro
     let affine = grid(config, spacing, &anatomy)?;
     let mut canvas = Canvas::new(config.dimensions, affine, spacing);
     canvas.paint_body(&anatomy);
-    for structure in anatomy.structures() {
-        canvas.paint(&structure);
+    let structures = anatomy.structures();
+    let (lungs, others) = structures.split_at(LUNGS);
+    let vessels = anatomy.lung_vessels(&mut random);
+    for structure in lungs.iter().chain(&vessels).chain(others) {
+        canvas.paint(structure);
     }
     let masks = nodes.iter().map(|node| canvas.paint_node(node)).collect();
     if smooth {
@@ -61,7 +67,7 @@ pub fn render(config: &PhantomConfig, patient: u32) -> Result<Study, PhantomErro
         kvp: Some(120.0),
         contrast: Some(true),
     };
-    Ok(Study { volume, nodes, masks, facts })
+    Ok(Study { volume, nodes, masks, landmarks: anatomy.landmarks(), facts })
 }
 
 fn grid(config: &PhantomConfig, spacing: [f64; 3], anatomy: &Anatomy) -> Result<Affine, PhantomError> {
@@ -80,60 +86,85 @@ fn draw_nodes(config: &PhantomConfig, patient: u32, anatomy: &Anatomy) -> Vec<No
     let mut random = stream(config.seed, "phantom nodes", &[u64::from(patient)]);
     let [least, most] = config.nodes_per_patient;
     let wanted = random.random_range(least..=most);
+    // Vessels, airways and organs; fat and lung give way to a node.
+    let obstacles: Vec<Shape> = anatomy
+        .structures()
+        .iter()
+        .filter(|structure| structure.hu > 0.0 || structure.hu < -900.0)
+        .map(|structure| structure.shape)
+        .collect();
     let mut nodes: Vec<Node> = Vec::new();
-    // Crowded draws are thrown away; a bound keeps a crowded patient from looping.
-    for _ in 0..wanted * 20 {
-        if nodes.len() == wanted as usize {
-            break;
-        }
-        let mut pick = random.random_range(0.0..STATIONS.iter().map(|(_, share)| share).sum::<f64>());
-        let mut station = STATIONS[0].0;
-        for (candidate, share) in STATIONS {
-            station = candidate;
-            pick -= share;
-            if pick < 0.0 {
-                break;
-            }
-        }
+    for _ in 0..wanted {
+        // The node is drawn before its place: throwing large nodes away where it is narrow would bias the prevalence.
         let metastasis =
             if random.random_bool(config.prevalence) { Metastasis::Metastatic } else { Metastasis::Benign };
         let appearance = Appearance::draw(metastasis, &mut random);
-        let Some(center_mm) = anatomy.station(station, &mut random) else { continue };
-        let node = Node {
-            station,
+        let mut node = Node {
+            station: STATIONS[0].0,
             metastasis,
             withheld: random.random_bool(config.unknown_fraction),
-            center_mm,
+            center_mm: [0.0; 3],
             angle: random.random_range(0.0..std::f64::consts::PI),
             height: random.random_range(0.9..1.4),
+            bumps: std::array::from_fn(|_| random.random_range(0.0..std::f64::consts::TAU)),
             posterior: appearance.posterior(config.prevalence.clamp(1e-6, 1.0 - 1e-6)),
             appearance,
         };
-        let apart = |other: &Node| {
-            let distance = PointMm(other.center_mm).distance(PointMm(node.center_mm));
-            distance > other.reach() + node.reach() + 1.0
-        };
-        if nodes.iter().all(apart) {
+        // A crowded station sends the node to another one; a patient with no free place at all goes without it.
+        let placed = (0..12).any(|_| {
+            node.station = draw_station(&mut random);
+            place(&mut node, &nodes, &obstacles, anatomy, &mut random)
+        });
+        if placed {
             nodes.push(node);
         }
     }
     nodes
 }
 
-impl Node {
-    /// Largest radius in mm.
-    fn reach(&self) -> f64 {
-        0.5 * self.appearance.short_axis_mm * self.appearance.elongation.max(self.height)
-    }
-
-    fn shape(&self, scale: f64) -> Shape {
-        let short = 0.5 * self.appearance.short_axis_mm * scale;
-        Shape::Ellipsoid {
-            center: self.center_mm,
-            radii: [short * self.appearance.elongation, short, short * self.height],
-            angle: self.angle,
+fn draw_station(random: &mut impl rand::Rng) -> Station {
+    let mut pick = random.random_range(0.0..STATIONS.iter().map(|(_, share)| share).sum::<f64>());
+    let mut station = STATIONS[0].0;
+    for (candidate, share) in STATIONS {
+        station = candidate;
+        pick -= share;
+        if pick < 0.0 {
+            break;
         }
     }
+    station
+}
+
+/// Moves `node` to a place in its station that touches no other node, and no vessel or airway if there is such a place; false if
+/// other nodes leave no room.
+fn place(
+    node: &mut Node,
+    others: &[Node],
+    obstacles: &[Shape],
+    anatomy: &Anatomy,
+    random: &mut impl rand::Rng,
+) -> bool {
+    let mut best: Option<(f64, [f64; 3])> = None;
+    for _ in 0..24 {
+        let Some(center) = anatomy.station(node.station, random) else { return false };
+        let apart =
+            |other: &Node| PointMm(other.center_mm).distance(PointMm(center)) > other.reach() + node.reach() + 1.0;
+        if !others.iter().all(apart) {
+            continue;
+        }
+        let clearance = obstacles.iter().map(|shape| shape.distance(center)).fold(f64::INFINITY, f64::min);
+        if best.is_none_or(|(most, _)| clearance > most) {
+            best = Some((clearance, center));
+        }
+        // Large nodes dent what they touch.
+        if clearance > 0.45 * node.appearance.short_axis_mm {
+            break;
+        }
+    }
+    if let Some((_, center)) = best {
+        node.center_mm = center;
+    }
+    best.is_some()
 }
 
 struct Canvas {
@@ -215,12 +246,16 @@ impl Canvas {
         let appearance = node.appearance;
         let mut voxels = Vec::new();
         let (low, high) = shape.bounds();
-        self.each((low.map(|x| x - 2.0 * soft), high.map(|x| x + 2.0 * soft)), |hu, point, index| {
-            let distance = shape.distance(point);
+        // Bumps reach at most three standard deviations of their sum outwards.
+        let margin = soft + 0.5 * 3.0 * appearance.short_axis_mm * appearance.irregularity;
+        // A necrotic node enhances at its rim.
+        let body = if appearance.necrosis { appearance.hu + 15.0 } else { appearance.hu };
+        self.each((low.map(|x| x - margin), high.map(|x| x + margin)), |hu, point, index| {
+            let distance = shape.distance(point) - node.bump(point);
             if distance <= 0.0 {
                 voxels.push(index);
             }
-            blend(hu, appearance.hu, distance, soft);
+            blend(hu, body, distance, soft);
             if appearance.necrosis {
                 blend(hu, 15.0, core.distance(point), soft);
             } else if appearance.hilum {

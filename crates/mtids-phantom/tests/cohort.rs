@@ -43,7 +43,7 @@ fn the_same_bytes_for_any_number_of_threads() {
         .map(|threads| {
             let folder = tempfile::tempdir().unwrap();
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| generate(&small(), folder.path(), &|| {}, &Interrupt::new())).unwrap();
+            pool.install(|| generate(&small(), folder.path(), &|_| {}, &Interrupt::new())).unwrap();
             bytes(folder.path())
         })
         .into();
@@ -53,15 +53,15 @@ fn the_same_bytes_for_any_number_of_threads() {
 #[test]
 fn a_cohort_reads_back_as_volumes_and_findings() {
     let folder = tempfile::tempdir().unwrap();
-    let summary = generate(&small(), folder.path(), &|| {}, &Interrupt::new()).unwrap();
+    let summary = generate(&small(), folder.path(), &|_| {}, &Interrupt::new()).unwrap();
     assert_eq!(
-        generate(&small(), folder.path(), &|| {}, &Interrupt::new()).unwrap(),
+        generate(&small(), folder.path(), &|_| {}, &Interrupt::new()).unwrap(),
         summary,
         "the second time nothing is done"
     );
     let other = PhantomConfig { seed: 1, ..small() };
     assert!(matches!(
-        generate(&other, folder.path(), &|| {}, &Interrupt::new()),
+        generate(&other, folder.path(), &|_| {}, &Interrupt::new()),
         Err(PhantomError::OtherCohort { .. })
     ));
 
@@ -79,20 +79,25 @@ fn a_cohort_reads_back_as_volumes_and_findings() {
     assert!(segmented > 0);
     let outcome = group(headers);
     assert_eq!(outcome.series.len(), 3);
+    let (mut total_mask, mut total) = (0.0, 0.0);
     for (patient, series) in outcome.series.iter().enumerate() {
         let loaded = load_volume(series, &Limits::default()).unwrap();
         let rendered = render(&small(), patient as u32).unwrap();
         assert_eq!(loaded.volume.voxels(), rendered.volume.voxels());
         for (node, mask) in rendered.nodes.iter().zip(&rendered.masks) {
             let hu = loaded.volume.nearest_hu(PointMm(node.center_mm)).unwrap();
-            // The nearest voxel centre may lie 3 mm off, outside a small node.
-            assert!(node.appearance.short_axis_mm < 9.0 || (-120..=220).contains(&hu), "{hu} HU in a node");
-            let [short, long] =
-                [node.appearance.short_axis_mm, node.appearance.short_axis_mm * node.appearance.elongation];
-            let volume = std::f64::consts::PI / 6.0 * short * long * short * node.height;
-            assert!((mask.volume_mm3() - volume).abs() < 0.5 * volume + 80.0, "{} for {volume}", mask.volume_mm3());
+            // The voxel nearest to the centre may lie half a voxel off, at the margin of a small node.
+            assert!((-250..=250).contains(&hu), "{hu} HU in a node of {:?}", node.appearance);
+            let volume = node.volume_mm3();
+            let voxel = loaded.volume.affine().voxel_volume();
+            // A mask of n voxels errs by about the square root of its surface.
+            let allowed = 0.15 * volume + 3.0 * voxel * (volume / voxel).sqrt().max(1.0).min(6.0);
+            assert!((mask.volume_mm3() - volume).abs() < allowed, "{} mm³ for {volume}", mask.volume_mm3());
+            total_mask += mask.volume_mm3();
+            total += volume;
         }
     }
+    assert!((total_mask / total - 1.0).abs() < 0.08, "masks hold {total_mask} mm³ of {total}");
 }
 
 #[test]
@@ -102,7 +107,7 @@ fn a_cohort_covers_both_dimensions_and_its_oracle_is_good_but_not_perfect() {
     let zones: BTreeSet<_> = nodes.iter().map(|node| node.station.zone()).collect();
     assert!(zones.len() >= 5, "{zones:?}");
     let metastatic = nodes.iter().filter(|node| node.metastasis == Metastasis::Metastatic).count();
-    assert!((0.3..0.5).contains(&(metastatic as f64 / nodes.len() as f64)));
+    assert!((0.3..0.4).contains(&(metastatic as f64 / nodes.len() as f64)));
     let mut pairs = 0.0;
     let mut won = 0.0;
     for a in nodes.iter().filter(|node| node.metastasis == Metastasis::Metastatic) {
@@ -112,7 +117,65 @@ fn a_cohort_covers_both_dimensions_and_its_oracle_is_good_but_not_perfect() {
         }
     }
     let oracle = won / pairs;
-    assert!((0.95..0.995).contains(&oracle), "{oracle}");
+    assert!((0.93..0.97).contains(&oracle), "{oracle}");
+}
+
+#[test]
+fn nodes_lie_in_soft_tissue_and_apart() {
+    let config = small();
+    for patient in 0..6 {
+        let study = render(&PhantomConfig { noise_hu: 0.0, ..config.clone() }, patient).unwrap();
+        for (n, node) in study.nodes.iter().enumerate() {
+            let [_, _, z] = node.center_mm;
+            let carina = study.landmarks.carina_mm[2];
+            match node.station.code() {
+                "2R" | "2L" => assert!(z > study.landmarks.arch_top_mm[2]),
+                "4R" | "4L" => assert!(z > carina),
+                "5" => assert!(
+                    z < study.landmarks.arch_top_mm[2] && z > study.landmarks.left_pulmonary_artery_top_mm[2] - 4.0
+                ),
+                "7" | "8R" | "8L" => assert!(z < carina),
+                _ => {}
+            }
+            for (other, mask) in study.nodes.iter().zip(&study.masks).skip(n + 1) {
+                assert!(
+                    PointMm(node.center_mm).distance(PointMm(other.center_mm)) > node.appearance.short_axis_mm / 2.0
+                );
+                assert!(mask.voxels.iter().all(|voxel| !study.masks[n].voxels.contains(voxel)), "nodes share voxels");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unfinished_cohort_is_continued_and_a_foreign_folder_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = Interrupt::new();
+    let seen = std::sync::atomic::AtomicUsize::new(0);
+    let count = |finished: usize| {
+        seen.fetch_max(finished, std::sync::atomic::Ordering::SeqCst);
+        stop.raise();
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let stopped = pool.install(|| generate(&small(), folder.path(), &count, &stop));
+    assert!(matches!(stopped, Err(PhantomError::Interrupted)));
+    assert_eq!(seen.load(std::sync::atomic::Ordering::SeqCst), 1);
+    let other = PhantomConfig { patients: 2, ..small() };
+    assert!(matches!(
+        generate(&other, folder.path(), &|_| {}, &Interrupt::new()),
+        Err(PhantomError::OtherCohort { .. })
+    ));
+    generate(&small(), folder.path(), &|_| {}, &Interrupt::new()).unwrap();
+    let whole = tempfile::tempdir().unwrap();
+    generate(&small(), whole.path(), &|_| {}, &Interrupt::new()).unwrap();
+    assert!(bytes(folder.path()) == bytes(whole.path()));
+
+    let foreign = tempfile::tempdir().unwrap();
+    std::fs::create_dir(foreign.path().join("dicom")).unwrap();
+    assert!(matches!(
+        generate(&small(), foreign.path(), &|_| {}, &Interrupt::new()),
+        Err(PhantomError::OtherCohort { .. })
+    ));
 }
 
 #[test]
