@@ -41,7 +41,11 @@ pub fn render(config: &PhantomConfig, patient: u32) -> Result<Study, PhantomErro
     let mut random = stream(config.seed, "phantom anatomy", &[u64::from(patient)]);
     let anatomy = Anatomy::draw(&mut random);
     let nodes = draw_nodes(config, patient, &anatomy);
-    let spacing = config.spacing_mm.map(|step| step * random.random_range(0.92..1.08));
+    // A scanner's pixels are square: one factor in the plane, one along z.
+    let plane = random.random_range(0.92..1.08);
+    let along = random.random_range(0.92..1.08);
+    let [x, y, z] = config.spacing_mm;
+    let spacing = [x * plane, y * plane, z * along];
     let smooth = random.random_bool(0.5);
     let affine = grid(config, spacing, &anatomy)?;
     let mut canvas = Canvas::new(config.dimensions, affine, spacing);

@@ -1,5 +1,7 @@
 //! A small cohort, written and read back.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -91,7 +93,7 @@ fn a_cohort_reads_back_as_volumes_and_findings() {
             let volume = node.volume_mm3();
             let voxel = loaded.volume.affine().voxel_volume();
             // A mask of n voxels errs by about the square root of its surface.
-            let allowed = 0.15 * volume + 3.0 * voxel * (volume / voxel).sqrt().max(1.0).min(6.0);
+            let allowed = 0.15 * volume + 3.0 * voxel * (volume / voxel).sqrt().clamp(1.0, 6.0);
             assert!((mask.volume_mm3() - volume).abs() < allowed, "{} mm³ for {volume}", mask.volume_mm3());
             total_mask += mask.volume_mm3();
             total += volume;
