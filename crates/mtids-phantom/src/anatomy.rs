@@ -36,8 +36,10 @@ pub struct Landmarks {
 pub(crate) struct Anatomy {
     /// Position of the carina.
     pub(crate) carina: [f64; 3],
-    /// Common factor of all distances.
+    /// Common factor of all radii.
     pub(crate) size: f64,
+    /// Factors of all distances (x, y, z): no two chests have the same proportions.
+    pub(crate) stretch: [f64; 3],
     /// Enhancement of arteries and veins in HU.
     pub(crate) blood: f64,
     /// Height of the top of the aortic arch above the carina.
@@ -63,6 +65,7 @@ impl Anatomy {
         Self {
             carina: [around(0.0, 6.0), around(5.0, 6.0), around(0.0, 12.0)],
             size: around(1.0, 0.08),
+            stretch: [around(1.0, 0.12), around(1.0, 0.12), around(1.0, 0.15)],
             blood: around(200.0, 50.0),
             arch: around(42.0, 5.0),
             ribs: around(0.0, 12.0),
@@ -71,7 +74,8 @@ impl Anatomy {
 
     /// A place given relative to the carina of an average patient.
     pub(crate) fn place(&self, [x, y, z]: [f64; 3]) -> [f64; 3] {
-        [self.carina[0] + self.size * x, self.carina[1] + self.size * y, self.carina[2] + self.size * z]
+        let offset = [x, y, z];
+        std::array::from_fn(|axis| self.carina[axis] + self.size * self.stretch[axis] * offset[axis])
     }
 
     /// Radii of the body, the rib cage and the pleural space, as fractions of one outline.
@@ -148,7 +152,7 @@ impl Anatomy {
             ([-48.0, 6.0, -18.0], [-78.0, 0.0, -25.0], [50.0, 82.0, 140.0]),
             ([52.0, 10.0, -8.0], [80.0, 2.0, -25.0], [48.0, 80.0, 140.0]),
         ] {
-            for _ in 0..14 {
+            for _ in 0..18 {
                 let mut from: [f64; 3] = hilum;
                 let mut radius: f64 = random.random_range(2.0..3.6);
                 let side = f64::signum(hilum[0]);
@@ -157,13 +161,14 @@ impl Anatomy {
                     random.random_range(-1.0..1.0),
                     random.random_range(-1.4..1.4),
                 ];
-                for _ in 0..5 {
+                for _ in 0..6 {
                     let length = random.random_range(12.0..24.0) / heading.iter().map(|x| x * x).sum::<f64>().sqrt();
                     let to: [f64; 3] = std::array::from_fn(|axis| from[axis] + length * heading[axis]);
                     let depth: f64 = (0..3).map(|axis| ((to[axis] - lung[axis]) / radii[axis]).powi(2)).sum();
-                    // A vessel ends before the pleura.
+                    // A vessel turns back into the lung before it reaches the pleura.
                     if depth > 0.85 {
-                        break;
+                        heading = std::array::from_fn(|axis| (lung[axis] - from[axis]) / radii[axis]);
+                        continue;
                     }
                     list.push(self.tube(from, to, radius, 0.4 * self.blood));
                     from = to;
@@ -183,20 +188,20 @@ impl Anatomy {
         // the ligament. 6: before and beside the ascending aorta and the arch. 7: between the main bronchi, under the carina.
         // 8: beside the oesophagus below that. 10: along the main bronchi and hilar vessels, outside the mediastinum proper.
         let (center, range) = match station {
-            Station::S2R => ([-17.0, 2.0, 66.0], [4.0, 6.0, 8.0]),
-            Station::S2L => ([14.0, 6.0, 70.0], [3.0, 5.0, 7.0]),
-            Station::S4R => ([-19.0, -8.0, 22.0], [4.0, 4.0, 10.0]),
-            Station::S4L => ([15.0, 4.0, 14.0], [3.0, 4.0, 6.0]),
-            Station::S5 => ([40.0, -20.0, 18.0], [4.0, 6.0, 4.0]),
-            Station::S6 => ([16.0, -46.0, 30.0], [8.0, 4.0, 8.0]),
-            Station::S7 => ([1.0, 12.0, -18.0], [7.0, 4.0, 6.0]),
-            Station::S8R => ([-6.0, 30.0, -62.0], [4.0, 5.0, 20.0]),
-            Station::S8L => ([18.0, 26.0, -66.0], [3.0, 4.0, 20.0]),
-            Station::S10R => ([-40.0, 22.0, -20.0], [5.0, 5.0, 8.0]),
-            Station::S10L => ([46.0, 28.0, -22.0], [5.0, 5.0, 8.0]),
+            Station::S2R => ([-17.0, 2.0, 65.0], [5.0, 7.0, 11.0]),
+            Station::S2L => ([14.0, 6.0, 68.0], [4.0, 6.0, 10.0]),
+            Station::S4R => ([-19.0, -7.0, 21.0], [6.0, 7.0, 14.0]),
+            Station::S4L => ([15.0, 4.0, 15.0], [4.0, 6.0, 8.0]),
+            Station::S5 => ([36.0, -18.0, 16.0], [7.0, 8.0, 6.0]),
+            Station::S6 => ([14.0, -44.0, 26.0], [12.0, 6.0, 14.0]),
+            Station::S7 => ([1.0, 12.0, -19.0], [9.0, 7.0, 9.0]),
+            Station::S8R => ([-6.0, 29.0, -57.0], [6.0, 6.0, 24.0]),
+            Station::S8L => ([17.0, 26.0, -58.0], [5.0, 6.0, 24.0]),
+            Station::S10R => ([-39.0, 17.0, -17.0], [8.0, 9.0, 11.0]),
+            Station::S10L => ([45.0, 23.0, -18.0], [8.0, 9.0, 11.0]),
             _ => return None,
         };
-        let jitter = Normal::new(0.0, 0.5).ok()?;
+        let jitter = Normal::new(0.0, 0.6).ok()?;
         Some(self.place(std::array::from_fn(|axis| {
             let offset: f64 = jitter.sample(random);
             center[axis] + range[axis] * offset.clamp(-1.0, 1.0)
