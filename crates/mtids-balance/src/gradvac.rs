@@ -1,0 +1,121 @@
+//! GradVac: gradients are turned towards each other up to a running cosine.
+//!
+//! As PCGrad, with a target cosine φ̂_ij instead of 0: over j ≠ i in random order, with φ the cosine of g̃_i and g_j, if φ < φ̂_ij then
+//! g̃_i += g_j · ‖g̃_i‖ (φ̂√(1−φ²) − φ√(1−φ̂²)) / (n_j √(1−φ̂²)), after which their cosine is φ̂; then
+//! φ̂_ij ← (1−β) φ̂_ij + β φ; u = Σ g̃_i (Wang et al., Gradient vaccine, ICLR 2021, arXiv 2010.05874, algorithm 1). φ̂ starts at 0 and
+//! β is 1e-2 as in the paper (LibMTL's default is 0.5). Targets are kept within ±0.999999, where the formula is finite.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::cone::quadratic_form;
+use crate::gram::ActiveTasks;
+use crate::pcgrad::order;
+use crate::stateless::{envelope, open};
+use crate::{Balance, BalanceError, BalanceInput, Balancer};
+
+/// Largest absolute target cosine.
+const LIMIT: f64 = 0.999_999;
+
+/// Settings of GradVac.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GradVacConfig {
+    /// Weight β of the newest cosine in its running average, in [0, 1].
+    pub rate: f64,
+    /// Seed of the projection orders.
+    pub seed: u64,
+}
+
+impl Default for GradVacConfig {
+    fn default() -> Self {
+        GradVacConfig { rate: 0.01, seed: 0 }
+    }
+}
+
+impl GradVacConfig {
+    pub(crate) fn check(&self) -> Result<(), BalanceError> {
+        if (0.0..=1.0).contains(&self.rate) {
+            return Ok(());
+        }
+        Err(BalanceError::Configuration { key: "rate", reason: "lies between 0 and 1".into() })
+    }
+}
+
+/// What GradVac remembers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    step: u64,
+    /// `[T, T]` φ̂.
+    #[serde(with = "crate::exact")]
+    targets: Vec<Option<f64>>,
+}
+
+/// The rule.
+pub(crate) struct GradVac {
+    config: GradVacConfig,
+    tasks: usize,
+    state: State,
+}
+
+impl GradVac {
+    pub(crate) fn new(config: GradVacConfig, tasks: usize) -> Self {
+        GradVac { config, tasks, state: State { step: 0, targets: vec![Some(0.0); tasks * tasks] } }
+    }
+}
+
+impl Balancer for GradVac {
+    fn name(&self) -> &'static str {
+        "gradvac"
+    }
+
+    fn coefficients(&mut self, input: &BalanceInput<'_>) -> Result<Balance, BalanceError> {
+        let active = ActiveTasks::new(input, self.tasks, None)?;
+        let count = active.len();
+        let mut total = vec![0.0; count];
+        for i in 0..count {
+            let mut unit = vec![0.0; count];
+            unit[i] = 1.0;
+            for j in order(self.config.seed, self.state.step, &active, i) {
+                let at = active.members()[i] * self.tasks + active.members()[j];
+                let length = quadratic_form(active.cosines(), count, &unit).max(0.0).sqrt();
+                if length < 1e-12 {
+                    continue;
+                }
+                let product: f64 = (0..count).map(|k| unit[k] * active.cosine(k, j)).sum();
+                let cosine = (product / length).clamp(-1.0, 1.0);
+                let target = self.state.targets[at].unwrap_or(0.0);
+                if cosine < target {
+                    let bounded = target.clamp(-LIMIT, LIMIT);
+                    let sine = (1.0 - bounded * bounded).sqrt();
+                    unit[j] += length * (bounded * (1.0 - cosine * cosine).sqrt() - cosine * sine) / sine;
+                }
+                self.state.targets[at] = Some((1.0 - self.config.rate) * target + self.config.rate * cosine);
+            }
+            for j in 0..count {
+                total[j] += unit[j] * (active.norms()[i] / active.norms()[j]);
+            }
+        }
+        self.state.step += 1;
+        Ok(Balance::new(&active, &total))
+    }
+
+    fn state(&self) -> Value {
+        envelope(self.name(), self.tasks, json!(self.state))
+    }
+
+    fn restore(&mut self, state: &Value) -> Result<(), BalanceError> {
+        let found: State = open(self.name(), self.tasks, state)?;
+        if found.targets.len() != self.state.targets.len() {
+            return Err(BalanceError::State {
+                method: self.name(),
+                tasks: self.tasks,
+                reason: format!("it has {} targets", found.targets.len()),
+            });
+        }
+        self.state = found;
+        Ok(())
+    }
+}

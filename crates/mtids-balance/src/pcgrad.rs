@@ -1,0 +1,75 @@
+//! PCGrad: each task's gradient loses, in turn, its component against every other one.
+//!
+//! For each i, over j ≠ i in random order: if g̃_i·g_j < 0 then g̃_i −= (g̃_i·g_j / n_j²) g_j; u = Σ g̃_i (Yu et al., Gradient surgery,
+//! NeurIPS 2020, arXiv 2001.06782). Each g̃_i is a combination of the g_j, so the Gram matrix is enough. For T = 2 this is
+//! the sum of the dual-cone projections; for T > 2 the result depends on the order and may still conflict.
+//!
+//! The order is drawn from (seed, step, task): the same run gives the same orders, whatever the threads do.
+
+use mtids_core::random::stream;
+use rand::seq::SliceRandom;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::gram::ActiveTasks;
+use crate::stateless::{envelope, open};
+use crate::{Balance, BalanceError, BalanceInput, Balancer};
+
+/// Settings of PCGrad.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PcGradConfig {
+    /// Seed of the projection orders.
+    pub seed: u64,
+}
+
+/// The rule; its state is the number of steps done.
+pub(crate) struct PcGrad {
+    pub(crate) seed: u64,
+    pub(crate) tasks: usize,
+    pub(crate) step: u64,
+}
+
+impl Balancer for PcGrad {
+    fn name(&self) -> &'static str {
+        "pcgrad"
+    }
+
+    fn coefficients(&mut self, input: &BalanceInput<'_>) -> Result<Balance, BalanceError> {
+        let active = ActiveTasks::new(input, self.tasks, None)?;
+        let count = active.len();
+        let mut total = vec![0.0; count];
+        for i in 0..count {
+            let mut unit = vec![0.0; count];
+            unit[i] = 1.0;
+            for j in order(self.seed, self.step, &active, i) {
+                let product: f64 = (0..count).map(|k| unit[k] * active.cosine(k, j)).sum();
+                if product < 0.0 {
+                    unit[j] -= product;
+                }
+            }
+            for j in 0..count {
+                total[j] += unit[j] * (active.norms()[i] / active.norms()[j]);
+            }
+        }
+        self.step += 1;
+        Ok(Balance::new(&active, &total))
+    }
+
+    fn state(&self) -> Value {
+        envelope(self.name(), self.tasks, json!(self.step))
+    }
+
+    fn restore(&mut self, state: &Value) -> Result<(), BalanceError> {
+        self.step = open(self.name(), self.tasks, state)?;
+        Ok(())
+    }
+}
+
+/// The other active tasks in the order in which task i meets them.
+pub(crate) fn order(seed: u64, step: u64, active: &ActiveTasks, i: usize) -> Vec<usize> {
+    let mut others: Vec<usize> = (0..active.len()).filter(|&j| j != i).collect();
+    others.shuffle(&mut stream(seed, "balance/projection-order", &[step, active.members()[i] as u64]));
+    others
+}
