@@ -105,7 +105,8 @@ mod tests {
                     let rebuilt: f64 = (0..n).map(|k| vectors[i * n + k] * values[k] * vectors[j * n + k]).sum();
                     prop_assert!((rebuilt - matrix[i * n + j]).abs() < 1e-11);
                     let unit: f64 = (0..n).map(|k| vectors[k * n + i] * vectors[k * n + j]).sum();
-                    prop_assert!((unit - if i == j { 1.0 } else { 0.0 }).abs() < 1e-12);
+                    let expected = f64::from(u8::from(i == j));
+                    prop_assert!((unit - expected).abs() < 1e-12);
                 }
             }
         }

@@ -39,6 +39,9 @@ impl Balancer for PcGrad {
     fn coefficients(&mut self, input: &BalanceInput<'_>) -> Result<Balance, BalanceError> {
         let active = ActiveTasks::new(input, self.tasks, None)?;
         let count = active.len();
+        if count == 0 {
+            return Ok(Balance::new(&active, &[]));
+        }
         let mut total = vec![0.0; count];
         for i in 0..count {
             let mut unit = vec![0.0; count];
