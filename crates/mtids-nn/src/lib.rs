@@ -1,1 +1,52 @@
 //! candle layers with exact gradients, backbones, experts, the DBR gate and MT-IDS.
+//!
+//! # Purpose
+//! Everything that is differentiated: the parameters and their seeded initial values ([`parameters`]), layers whose
+//! gradients are proved by tests ([`conv2d`], [`norm`], [`activation`], [`pool`], [`linear`]), the trunk
+//! ([`backbone`]), shared and private experts ([`experts`]), the Dual-control Branch Routing gate ([`gate`]), the label
+//! maps ([`tasks`]), the whole network ([`mt_ids`]), losses ([`loss`]), combined read-outs ([`read_out`]), AdamW with a
+//! saved state ([`optimizer`]), learning-rate schedules ([`schedule`]) and one training step ([`step`]).
+//!
+//! # Invariants
+//! * Results are a pure function of seed, configuration and data; on the CPU they do not depend on the number of threads.
+//! * No gradient is lost silently: candle's fused norms and softmax, which cut the graph, are not used.
+//! * The gradient of one task never reaches the private parts of another task.
+//! * The network is a reconstruction of MT-IDS from its published abstract; no formula here is claimed to be the paper's.
+//!
+//! # Units
+//! Inputs are dimensionless intensities (Hounsfield units after windowing) of shape `[B, C, D, H, W]`: batch, windows,
+//! slices (to the head), rows (to the back), columns (to the left).
+
+pub mod activation;
+pub mod backbone;
+pub mod conv2d;
+pub mod device;
+pub mod error;
+pub mod experts;
+pub mod gate;
+pub mod linear;
+pub mod loss;
+pub mod mt_ids;
+pub mod norm;
+pub mod optimizer;
+pub mod parameters;
+pub mod pool;
+pub mod read_out;
+pub mod schedule;
+pub mod step;
+pub mod tasks;
+
+pub use candle_core::{DType, Device, Tensor};
+
+pub use backbone::BackboneConfig;
+pub use device::device;
+pub use error::NnError;
+pub use gate::{DbrConfig, GateOutput};
+pub use loss::{LossConfig, TaskLosses};
+pub use mt_ids::{Mode, MtIds, MtIdsConfig, Outputs};
+pub use optimizer::{AdamW, AdamWConfig};
+pub use parameters::{Init, Parameters};
+pub use read_out::ReadOut;
+pub use schedule::{Schedule, ScheduleConfig};
+pub use step::{Scope, StepGradients, StepOptions, StepReport, train_step};
+pub use tasks::{TargetBatch, TaskKind, TaskSet};

@@ -1,1 +1,15 @@
-//! HTML page, SVG charts and terminal tables shared by audit and training.
+//! What people look at: terminal tables, progress, HTML pages and SVG charts.
+//!
+//! # Purpose
+//! The audit and the trainer show their results in one style; `mtids-prep` and `mtids-train` show progress in one way.
+//!
+//! # Invariants
+//! * Deterministic: the same data gives the same text. No script, no external resource, no time of day.
+//! * Charts carry a title and a description for people who cannot see them, and are readable on light and dark backgrounds.
+//! * Progress goes to standard error only.
+
+pub mod chart;
+pub mod format;
+pub mod page;
+pub mod progress;
+pub mod table;

@@ -1,0 +1,82 @@
+//! Experts: two-layer perceptrons with GELU and a final layer norm.
+
+use candle_core::Tensor;
+
+use crate::activation::gelu;
+use crate::error::Result;
+use crate::linear::Linear;
+use crate::norm::LayerNorm;
+use crate::parameters::Parameters;
+
+/// One expert, `[B, d]` to `[B, d_e]`.
+#[derive(Clone, Debug)]
+pub struct Expert {
+    first: Linear,
+    second: Linear,
+    norm: LayerNorm,
+}
+
+impl Expert {
+    /// Builds an expert with `inputs` → `hidden` → `outputs` units; parameters are named `<name>.*`.
+    ///
+    /// # Errors
+    /// When a parameter exists with another shape.
+    pub fn new(name: &str, inputs: usize, hidden: usize, outputs: usize, parameters: &Parameters) -> Result<Self> {
+        Ok(Self {
+            first: Linear::new(&format!("{name}.first"), inputs, hidden, std::f64::consts::SQRT_2, parameters)?,
+            second: Linear::new(&format!("{name}.second"), hidden, outputs, 1.0, parameters)?,
+            norm: LayerNorm::new(&format!("{name}.norm"), outputs, parameters)?,
+        })
+    }
+
+    /// Applies the expert.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
+        self.norm.forward(&self.second.forward(&gelu(&self.first.forward(z)?)?)?)
+    }
+}
+
+/// Several experts on the same input.
+#[derive(Clone, Debug)]
+pub struct ExpertGroup {
+    experts: Vec<Expert>,
+}
+
+impl ExpertGroup {
+    /// `count` experts named `<name>.0`, `<name>.1`, ...
+    ///
+    /// # Errors
+    /// When a parameter exists with another shape.
+    pub fn new(
+        name: &str,
+        count: usize,
+        [inputs, hidden, outputs]: [usize; 3],
+        parameters: &Parameters,
+    ) -> Result<Self> {
+        let experts: Result<Vec<Expert>> = (0..count)
+            .map(|index| Expert::new(&format!("{name}.{index}"), inputs, hidden, outputs, parameters))
+            .collect();
+        Ok(Self { experts: experts? })
+    }
+
+    /// Number of experts.
+    pub fn len(&self) -> usize {
+        self.experts.len()
+    }
+
+    /// True for a group without experts.
+    pub fn is_empty(&self) -> bool {
+        self.experts.is_empty()
+    }
+
+    /// `[B, d]` to `[B, E, d_e]`.
+    ///
+    /// # Errors
+    /// When the shape does not fit or the group is empty.
+    pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
+        let outputs: Result<Vec<Tensor>> = self.experts.iter().map(|expert| expert.forward(z)).collect();
+        Ok(Tensor::stack(&outputs?, 1)?)
+    }
+}

@@ -1,0 +1,413 @@
+//! One training step: losses, gradients per task, coefficients from the balancer, update.
+//!
+//! Purpose: the balancer sees only the T × T Gram matrix of the tasks' gradients on shared parameters and answers with
+//! coefficients; this module gets the one and applies the other. [`Scope::Boundary`] cuts the graph at the trunk output z and
+//! the shared experts' outputs S, gives every task its own copy, and walks the trunk once; [`Scope::Exact`] differentiates the
+//! whole network once per task. Invariants: coefficients touch only parameters named `trunk.*` and `shared.*`; all others
+//! get the plain gradient of their own task; regularisers bypass the balancer; for equal coefficients both scopes agree.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor, Var};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{BoxError, NnError, Result};
+use crate::loss::TaskLosses;
+use crate::mt_ids::{Mode, MtIds, Outputs};
+use crate::optimizer::{AdamW, Gradients, clip, global_norm};
+use crate::parameters::Parameters;
+use crate::tasks::TargetBatch;
+
+/// Where the tasks' gradients are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// At the trunk's features and the shared experts' outputs: one backward pass of the trunk.
+    #[default]
+    Boundary,
+    /// On the shared parameters themselves: one backward pass per task.
+    Exact,
+}
+
+/// What the balancer is told.
+#[derive(Clone, Copy, Debug)]
+pub struct StepGradients<'a> {
+    /// Gram matrix of the tasks' gradients, `T * T`, row-major; rows of inactive tasks are 0.
+    pub gram: &'a [f64],
+    /// Loss of each task; 0 for inactive tasks.
+    pub losses: &'a [f64],
+    /// Which tasks had a labelled sample.
+    pub active: &'a [bool],
+}
+
+/// The balancer: one non-negative coefficient per task.
+pub type Coefficients<'a> = dyn FnMut(&StepGradients<'_>) -> std::result::Result<Vec<f64>, BoxError> + 'a;
+
+/// Settings of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepOptions {
+    /// Where gradients are compared.
+    pub scope: Scope,
+    /// Limit of the global gradient norm.
+    pub clip_norm: f64,
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Seed of the run, for gate noise.
+    pub seed: u64,
+}
+
+/// Mean decision of one task's gate over a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GateMeans {
+    /// Mean weight of the shared branch, α^s.
+    pub shared_branch: f64,
+    /// Mean weight of the private branch, α^p.
+    pub private_branch: f64,
+    /// Mean π^s per shared expert.
+    pub shared_experts: Vec<f64>,
+    /// Mean π^p per private expert.
+    pub private_experts: Vec<f64>,
+}
+
+/// What happened in a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// Loss of each task; `None` where no sample was labelled.
+    pub losses: Vec<Option<f64>>,
+    /// Loss of the pooled read-out.
+    pub pooled_loss: Option<f64>,
+    /// Weighted sum of the gate regularisers.
+    pub regulariser: f64,
+    /// Gram matrix handed to the balancer, `T * T`.
+    pub gram: Vec<f64>,
+    /// Its answer.
+    pub coefficients: Vec<f64>,
+    /// Global norm of the combined gradient before clipping.
+    pub gradient_norm: f64,
+    /// Mean decisions of the gates.
+    pub gates: Vec<GateMeans>,
+}
+
+/// One whole training step.
+///
+/// `input` is `[B, C, D, H, W]` in the type of the parameters. Backward passes recurse along the graph: call this on a thread
+/// with a large stack (64 MiB).
+///
+/// # Errors
+/// [`NnError::NotFinite`] when a loss or the gradient is NaN or infinite (nothing is updated then), [`NnError::Balance`] when
+/// the balancer fails or answers with the wrong number of coefficients, a negative or a non-finite one.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing that a step needs")]
+pub fn train_step(
+    model: &MtIds,
+    parameters: &Parameters,
+    optimizer: &mut AdamW,
+    losses: &TaskLosses,
+    input: &Tensor,
+    targets: &TargetBatch,
+    options: &StepOptions,
+    balance: &mut Coefficients<'_>,
+) -> Result<StepReport> {
+    let step = optimizer.step_count();
+    let mode = Mode::Train { seed: options.seed, step };
+    let (mut gradients, mut report) =
+        gradients(model, parameters, losses, input, targets, options.scope, mode, balance)?;
+    for (task, loss) in model.tasks().tasks().iter().zip(&report.losses) {
+        if loss.is_some_and(|loss| !loss.is_finite()) {
+            return Err(NnError::NotFinite { what: format!("the loss of task `{}`", task.name), step });
+        }
+    }
+    report.gradient_norm = global_norm(&gradients)?;
+    if !report.gradient_norm.is_finite() {
+        return Err(NnError::NotFinite { what: "the gradient".into(), step });
+    }
+    clip(&mut gradients, report.gradient_norm, options.clip_norm)?;
+    optimizer.step(parameters, &gradients, options.learning_rate)?;
+    Ok(report)
+}
+
+/// Combined gradients of one batch, and the report without the gradient norm (0).
+///
+/// # Errors
+/// As [`train_step`], except for non-finite values.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing that a step needs")]
+pub fn gradients(
+    model: &MtIds,
+    parameters: &Parameters,
+    losses: &TaskLosses,
+    input: &Tensor,
+    targets: &TargetBatch,
+    scope: Scope,
+    mode: Mode,
+    balance: &mut Coefficients<'_>,
+) -> Result<(Gradients, StepReport)> {
+    match scope {
+        Scope::Boundary => boundary(model, parameters, losses, input, targets, mode, balance),
+        Scope::Exact => exact(model, parameters, losses, input, targets, mode, balance),
+    }
+}
+
+/// Gradients by variable, collected in name order.
+struct Collector {
+    variables: Vec<(String, Var)>,
+    gradients: Gradients,
+}
+
+impl Collector {
+    fn new(parameters: &Parameters) -> Self {
+        Self { variables: parameters.variables(), gradients: Gradients::new() }
+    }
+
+    fn add_one(&mut self, name: &str, gradient: Tensor) -> Result<()> {
+        let sum = match self.gradients.get(name) {
+            Some(sum) => (sum + gradient)?,
+            None => gradient,
+        };
+        self.gradients.insert(name.to_owned(), sum);
+        Ok(())
+    }
+
+    /// Adds the gradients of all variables that `wanted` accepts.
+    fn add(&mut self, store: &GradStore, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let found: Vec<(String, Tensor)> = self
+            .variables
+            .iter()
+            .filter(|(name, _)| wanted(name))
+            .filter_map(|(name, variable)| Some((name.clone(), store.get(variable)?.detach())))
+            .collect();
+        for (name, gradient) in found {
+            self.add_one(&name, gradient)?;
+        }
+        Ok(())
+    }
+}
+
+fn boundary(
+    model: &MtIds,
+    parameters: &Parameters,
+    losses: &TaskLosses,
+    input: &Tensor,
+    targets: &TargetBatch,
+    mode: Mode,
+    balance: &mut Coefficients<'_>,
+) -> Result<(Gradients, StepReport)> {
+    let z = model.trunk(input)?;
+    let s = model.experts(&z)?;
+    let mut copies = Vec::new();
+    let mut outputs = Outputs { logits: Vec::new(), gates: Vec::new() };
+    for task in 0..model.tasks().len() {
+        // `copy` because a variable made from shared storage would alias the other tasks' copies.
+        let own_z = Var::from_tensor(&z.detach().copy()?)?;
+        let own_s = s.as_ref().map(|s| Var::from_tensor(&s.detach().copy()?)).transpose()?;
+        let (logits, gate) = model.task(task, &own_z, own_s.as_ref().map(Var::as_tensor), mode)?;
+        outputs.logits.push(logits);
+        outputs.gates.push(gate);
+        copies.push((own_z, own_s));
+    }
+    let task_losses = losses.losses(&outputs, targets)?;
+    let mut collector = Collector::new(parameters);
+    let mut by_task: Vec<Option<[Option<Tensor>; 2]>> = vec![None; copies.len()];
+    let at_cut = |store: &GradStore, (own_z, own_s): &(Var, Option<Var>)| -> [Option<Tensor>; 2] {
+        let get = |variable: &Var| store.get(variable).map(Tensor::detach);
+        [get(own_z), own_s.as_ref().and_then(get)]
+    };
+    // The tasks share nothing above the cut, so one pass of the sum gives every task's own gradients.
+    if let Some(total) = sum(task_losses.iter().flatten())? {
+        let store = total.backward()?;
+        collector.add(&store, |name| !MtIds::is_shared(name))?;
+        for ((slot, loss), copy) in by_task.iter_mut().zip(&task_losses).zip(&copies) {
+            *slot = loss.as_ref().map(|_| at_cut(&store, copy));
+        }
+    }
+    let (gram, coefficients, mut report) = ask(model, &task_losses, &by_task, balance)?;
+    let mut cut: [Option<Tensor>; 2] = [None, None];
+    let mut add_cut = |parts: &[Option<Tensor>; 2], factor: f64| -> Result<()> {
+        for (total, part) in cut.iter_mut().zip(parts) {
+            if let Some(part) = part {
+                let part = (part * factor)?;
+                *total = Some(match total.take() {
+                    Some(total) => (total + part)?,
+                    None => part,
+                });
+            }
+        }
+        Ok(())
+    };
+    for (parts, coefficient) in by_task.iter().zip(&coefficients) {
+        if let Some(parts) = parts {
+            add_cut(parts, *coefficient)?;
+        }
+    }
+    if let Some(regulariser) = losses.regulariser(&outputs, model.has_learned_branches())? {
+        report.regulariser = scalar(&regulariser)?;
+        let store = regulariser.backward()?;
+        collector.add(&store, |name| !MtIds::is_shared(name))?;
+        for copy in &copies {
+            add_cut(&at_cut(&store, copy), 1.0)?;
+        }
+    }
+    let [cut_z, cut_s] = cut;
+    // The gradient of Σ z·γ with respect to z is γ: one pass of trunk and shared experts for all tasks.
+    let surrogate = [(Some(&z), cut_z), (s.as_ref(), cut_s)];
+    let terms: Result<Vec<Tensor>> = surrogate
+        .into_iter()
+        .filter_map(|(output, gradient)| Some((output?, gradient?)))
+        .map(|(output, gradient)| Ok((output * gradient)?.sum_all()?))
+        .collect();
+    if let Some(total) = sum(terms?.iter())? {
+        collector.add(&total.backward()?, MtIds::is_shared)?;
+    }
+    finish(model, losses, &outputs, targets, collector, report, gram, coefficients)
+}
+
+fn exact(
+    model: &MtIds,
+    parameters: &Parameters,
+    losses: &TaskLosses,
+    input: &Tensor,
+    targets: &TargetBatch,
+    mode: Mode,
+    balance: &mut Coefficients<'_>,
+) -> Result<(Gradients, StepReport)> {
+    let outputs = model.forward(input, mode)?;
+    let task_losses = losses.losses(&outputs, targets)?;
+    let mut collector = Collector::new(parameters);
+    let shared: Vec<(String, Var)> =
+        collector.variables.iter().filter(|(name, _)| MtIds::is_shared(name)).cloned().collect();
+    let mut by_task: Vec<Option<Vec<Option<Tensor>>>> = Vec::new();
+    for loss in &task_losses {
+        let Some(loss) = loss else {
+            by_task.push(None);
+            continue;
+        };
+        let store = loss.backward()?;
+        collector.add(&store, |name| !MtIds::is_shared(name))?;
+        by_task.push(Some(
+            shared.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)).collect(),
+        ));
+    }
+    let (gram, coefficients, mut report) = ask(model, &task_losses, &by_task, balance)?;
+    for (parts, coefficient) in by_task.iter().zip(&coefficients) {
+        for ((name, _), part) in shared.iter().zip(parts.iter().flatten()) {
+            if let Some(part) = part {
+                collector.add_one(name, (part * *coefficient)?)?;
+            }
+        }
+    }
+    if let Some(regulariser) = losses.regulariser(&outputs, model.has_learned_branches())? {
+        report.regulariser = scalar(&regulariser)?;
+        collector.add(&regulariser.backward()?, |_| true)?;
+    }
+    finish(model, losses, &outputs, targets, collector, report, gram, coefficients)
+}
+
+/// Gram matrix, then the balancer's checked answer.
+fn ask<P: AsRef<[Option<Tensor>]>>(
+    model: &MtIds,
+    task_losses: &[Option<Tensor>],
+    by_task: &[Option<P>],
+    balance: &mut Coefficients<'_>,
+) -> Result<(Vec<f64>, Vec<f64>, StepReport)> {
+    let count = model.tasks().len();
+    let values: Result<Vec<Option<f64>>> =
+        task_losses.iter().map(|loss| loss.as_ref().map(scalar).transpose()).collect();
+    let values = values?;
+    let rows: Result<Vec<Vec<Vec<f64>>>> = by_task
+        .iter()
+        .map(|parts| {
+            let parts = parts.as_ref().map_or(&[][..], AsRef::as_ref);
+            parts.iter().map(|part| part.as_ref().map_or_else(|| Ok(Vec::new()), to_f64)).collect()
+        })
+        .collect();
+    let rows = rows?;
+    let mut gram = vec![0.0; count * count];
+    for (i, a) in rows.iter().enumerate() {
+        for (j, b) in rows.iter().enumerate().take(i + 1) {
+            let dot: f64 =
+                a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()).sum();
+            gram[i * count + j] = dot;
+            gram[j * count + i] = dot;
+        }
+    }
+    let active: Vec<bool> = values.iter().map(Option::is_some).collect();
+    let losses: Vec<f64> = values.iter().map(|loss| loss.unwrap_or(0.0)).collect();
+    let coefficients = if active.contains(&true) {
+        balance(&StepGradients { gram: &gram, losses: &losses, active: &active }).map_err(NnError::Balance)?
+    } else {
+        vec![0.0; count]
+    };
+    if coefficients.len() != count || coefficients.iter().any(|c| !(c.is_finite() && *c >= 0.0)) {
+        let reason = format!("answered {coefficients:?} for {count} tasks; needs one finite value ≥ 0 per task");
+        return Err(NnError::Balance(reason.into()));
+    }
+    let report = StepReport {
+        losses: values,
+        pooled_loss: None,
+        regulariser: 0.0,
+        gram: Vec::new(),
+        coefficients: Vec::new(),
+        gradient_norm: 0.0,
+        gates: Vec::new(),
+    };
+    Ok((gram, coefficients, report))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the common end of both scopes")]
+fn finish(
+    model: &MtIds,
+    losses: &TaskLosses,
+    outputs: &Outputs,
+    targets: &TargetBatch,
+    mut collector: Collector,
+    mut report: StepReport,
+    gram: Vec<f64>,
+    coefficients: Vec<f64>,
+) -> Result<(Gradients, StepReport)> {
+    if let Some(pooled) = losses.pooled(model, outputs, targets)? {
+        report.pooled_loss = Some(scalar(&pooled)?);
+        collector.add(&pooled.backward()?, |name| name.starts_with("read_out."))?;
+    }
+    report.gram = gram;
+    report.coefficients = coefficients;
+    report.gates = gate_means(outputs)?;
+    Ok((collector.gradients, report))
+}
+
+/// Mean decision of each gate over the batch.
+///
+/// # Errors
+/// When candle refuses an operation.
+pub fn gate_means(outputs: &Outputs) -> Result<Vec<GateMeans>> {
+    let mean = |tensor: Option<&Tensor>| -> Result<Vec<f64>> {
+        tensor.map_or_else(|| Ok(Vec::new()), |tensor| to_f64(&tensor.detach().mean(0)?))
+    };
+    outputs
+        .gates
+        .iter()
+        .map(|gate| {
+            let branch = mean(Some(&gate.branch))?;
+            Ok(GateMeans {
+                shared_branch: branch.first().copied().unwrap_or(0.0),
+                private_branch: branch.get(1).copied().unwrap_or(0.0),
+                shared_experts: mean(gate.shared.as_ref())?,
+                private_experts: mean(gate.private.as_ref())?,
+            })
+        })
+        .collect()
+}
+
+fn sum<'a>(mut terms: impl Iterator<Item = &'a Tensor>) -> Result<Option<Tensor>> {
+    let Some(first) = terms.next() else { return Ok(None) };
+    let mut total = first.clone();
+    for term in terms {
+        total = (total + term)?;
+    }
+    Ok(Some(total))
+}
+
+fn scalar(value: &Tensor) -> Result<f64> {
+    Ok(value.detach().to_dtype(DType::F64)?.to_scalar::<f64>()?)
+}
+
+fn to_f64(value: &Tensor) -> Result<Vec<f64>> {
+    Ok(value.detach().flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?)
+}

@@ -1,0 +1,206 @@
+//! Settings of a build.
+//!
+//! Units: mm, voxels in (d, h, w). Invariant: paths and the secret's place are not part of what a dataset is; [`BuildConfig::published`]
+//! leaves them out, and its digest identifies the build.
+
+use std::path::PathBuf;
+
+use mtids_core::digest::Digest;
+use mtids_core::taxonomy::{RegionScheme, Zone};
+use mtids_dicom::Limits;
+use mtids_patch::PatchGeometry;
+use mtids_shards::ShardOptions;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::PrepError;
+use crate::split::SplitConfig;
+
+/// Settings of `mtids-prep build`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BuildConfig {
+    /// Folder with DICOM files; `--data` sets it.
+    pub data: Option<PathBuf>,
+    /// Annotation tables; `--annotations` adds to them.
+    pub annotations: Vec<PathBuf>,
+    /// Read the DICOM SEG objects found in the data folder. Default true.
+    pub read_segmentations: bool,
+    /// Zones that form the classes of the region dimension, in the order of their codes. Default: all seven.
+    pub regions: Vec<Zone>,
+    /// Patches cut for each finding; the first at its centre, the others shifted. Default 1.
+    pub samples_per_finding: u32,
+    /// Largest shift of the other patches along each axis, mm. Default 4.
+    pub jitter_mm: f64,
+    /// Findings of different sources closer than this are one finding, mm. Default 5.
+    pub join_tolerance_mm: f64,
+    /// Patients in a shard, about. Default 8.
+    pub patients_per_shard: u32,
+    /// Raw voxel bytes of a row group, MiB. Default 4.
+    pub row_group_mib: u32,
+    /// ZSTD level, 1 to 22. Default 3.
+    pub zstd_level: i32,
+    /// Share of input files that may be quarantined before the program ends with exit code 1. Default 0.
+    pub max_quarantine: f64,
+    /// Patch size, spacing and interpolation.
+    pub patch: PatchGeometry,
+    /// How patients are split.
+    pub split: SplitConfig,
+    /// Bounds of reading.
+    pub reading: ReadingConfig,
+    /// Where the secret of the pseudonyms comes from.
+    pub pseudonym: PseudonymConfig,
+}
+
+impl Default for BuildConfig {
+    fn default() -> Self {
+        Self {
+            data: None,
+            annotations: Vec::new(),
+            read_segmentations: true,
+            regions: Zone::ALL.to_vec(),
+            samples_per_finding: 1,
+            jitter_mm: 4.0,
+            join_tolerance_mm: 5.0,
+            patients_per_shard: 8,
+            row_group_mib: 4,
+            zstd_level: 3,
+            max_quarantine: 0.0,
+            patch: PatchGeometry::default(),
+            split: SplitConfig::default(),
+            reading: ReadingConfig::default(),
+            pseudonym: PseudonymConfig::default(),
+        }
+    }
+}
+
+/// Bounds of reading that a user may set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReadingConfig {
+    /// Set series with lossy compression aside. Default true.
+    pub refuse_lossy: bool,
+    /// Fewest slices of a series. Default 3.
+    pub min_slices: usize,
+    /// Largest gantry tilt in degrees. Default 0.1.
+    pub max_tilt_degrees: f64,
+    /// Accepted jitter of slice positions, mm. Default 0.02; 1 % of the step is accepted as well.
+    pub position_tolerance_mm: f64,
+}
+
+impl Default for ReadingConfig {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            refuse_lossy: limits.refuse_lossy,
+            min_slices: limits.min_slices,
+            max_tilt_degrees: limits.max_tilt_degrees,
+            position_tolerance_mm: limits.position_tolerance_mm,
+        }
+    }
+}
+
+/// The secret of the pseudonyms.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PseudonymConfig {
+    /// File with at least 16 secret bytes, kept outside the dataset. Without it, the environment variable MTIDS_PSEUDONYM_KEY.
+    pub key_file: Option<PathBuf>,
+    /// Use a public key instead of a secret: for phantoms only.
+    pub demo: bool,
+}
+
+impl BuildConfig {
+    /// Checks the values that serde cannot.
+    ///
+    /// # Errors
+    /// [`PrepError::Config`] naming the key.
+    pub fn validate(&self) -> Result<(), PrepError> {
+        let fail = |key: &str, reason: &str| Err(PrepError::Config { key: key.into(), reason: reason.into() });
+        self.patch.validate().map_err(|error| PrepError::Config { key: "patch".into(), reason: error.to_string() })?;
+        self.region_scheme()?;
+        self.split.validate()?;
+        if !(1..=1000).contains(&self.samples_per_finding) {
+            return fail("samples_per_finding", "between 1 and 1000");
+        }
+        if self.patients_per_shard == 0 {
+            return fail("patients_per_shard", "at least 1");
+        }
+        if !(1..=1024).contains(&self.row_group_mib) {
+            return fail("row_group_mib", "between 1 and 1024");
+        }
+        if !(1..=22).contains(&self.zstd_level) {
+            return fail("zstd_level", "between 1 and 22");
+        }
+        for (key, value) in [("jitter_mm", self.jitter_mm), ("join_tolerance_mm", self.join_tolerance_mm)] {
+            if !(0.0..=100.0).contains(&value) {
+                return fail(key, "between 0 and 100 mm");
+            }
+        }
+        if !(0.0..=1.0).contains(&self.max_quarantine) {
+            return fail("max_quarantine", "a share between 0 and 1");
+        }
+        Ok(())
+    }
+
+    /// Classes of the region dimension.
+    ///
+    /// # Errors
+    /// [`PrepError::Config`] for an empty list or a zone named twice.
+    pub fn region_scheme(&self) -> Result<RegionScheme, PrepError> {
+        RegionScheme::of_zones(&self.regions)
+            .map_err(|error| PrepError::Config { key: "regions".into(), reason: error.to_string() })
+    }
+
+    /// The configuration as published in the dataset: without paths.
+    pub fn published(&self) -> Self {
+        let pseudonym = PseudonymConfig { key_file: None, ..self.pseudonym.clone() };
+        Self { data: None, annotations: Vec::new(), pseudonym, ..self.clone() }
+    }
+
+    /// Digest of what a dataset depends on.
+    ///
+    /// # Errors
+    /// [`PrepError::Json`], which would be a defect of this type.
+    pub fn digest(&self) -> Result<Digest, PrepError> {
+        Ok(Digest::of_json(&self.published())?)
+    }
+
+    /// Bounds for the readers.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            refuse_lossy: self.reading.refuse_lossy,
+            min_slices: self.reading.min_slices,
+            max_tilt_degrees: self.reading.max_tilt_degrees,
+            position_tolerance_mm: self.reading.position_tolerance_mm,
+            ..Limits::default()
+        }
+    }
+
+    /// How shards are written.
+    pub fn shard_options(&self) -> ShardOptions {
+        ShardOptions { row_group_bytes: (self.row_group_mib as usize) << 20, zstd_level: self.zstd_level }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_do_not_change_the_digest_and_settings_do() {
+        let plain = BuildConfig::default();
+        let moved = BuildConfig { data: Some("/elsewhere".into()), ..plain.clone() };
+        assert_eq!(plain.digest().unwrap(), moved.digest().unwrap());
+        let other = BuildConfig { samples_per_finding: 2, ..plain.clone() };
+        assert_ne!(plain.digest().unwrap(), other.digest().unwrap());
+    }
+
+    #[test]
+    fn impossible_values_are_named() {
+        assert!(BuildConfig::default().validate().is_ok());
+        let error = BuildConfig { max_quarantine: 2.0, ..Default::default() }.validate().unwrap_err();
+        assert!(error.to_string().contains("max_quarantine"));
+        assert!(BuildConfig { regions: Vec::new(), ..Default::default() }.validate().is_err());
+    }
+}

@@ -1,0 +1,71 @@
+//! What can end a build, and the exit code it deserves.
+
+use std::path::PathBuf;
+
+use mtids_core::exit::Exit;
+
+/// Errors of preprocessing.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepError {
+    /// The input folder.
+    #[error("the data folder {path} cannot be read: {source}")]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No usable study.
+    #[error("{path} holds nothing to build from: {detail}")]
+    Nothing {
+        /// The folder.
+        path: PathBuf,
+        /// What was found instead, and what to do.
+        detail: String,
+    },
+    /// A setting.
+    #[error("configuration, `{key}`: {reason}")]
+    Config {
+        /// The key.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An annotation table.
+    #[error(transparent)]
+    Table(#[from] mtids_dicom::annotation::AnnotationError),
+    /// A DICOM file or series.
+    #[error(transparent)]
+    Dicom(#[from] mtids_dicom::DicomError),
+    /// The dataset on disk.
+    #[error(transparent)]
+    Shards(#[from] mtids_shards::ShardError),
+    /// The secret.
+    #[error(transparent)]
+    Pseudonym(#[from] mtids_core::pseudonym::PseudonymError),
+    /// Another output file.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A value without JSON form.
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A signal.
+    #[error("interrupted; run the same command again to resume: finished shards are kept")]
+    Interrupted,
+}
+
+impl PrepError {
+    /// The exit code for a program that ends with this error.
+    pub fn exit(&self) -> Exit {
+        match self {
+            PrepError::Config { .. } | PrepError::Pseudonym(_) => Exit::Usage,
+            PrepError::Interrupted => Exit::Interrupted,
+            _ => Exit::Data,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Findings of all sources meet in one series, and those that speak of the same node become one.
+//!
+//! Units: LPS mm. Invariants: two findings of one source are never joined; a label that two sources contradict becomes unknown and is
+//! counted; geometry comes from a mask where there is one, labels from a table.
+
+use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
+use mtids_core::geometry::{Affine, PointMm};
+use mtids_core::label::{Evidence, LabelLevel, Metastasis};
+use mtids_core::taxonomy::Station;
+use mtids_dicom::Series;
+use mtids_dicom::annotation::TableRow;
+
+/// A finding in one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Centre in LPS mm.
+    pub center: PointMm,
+    /// Station.
+    pub station: Option<Station>,
+    /// Status.
+    pub metastasis: Option<Metastasis>,
+    /// Evidence of the status.
+    pub evidence: Evidence,
+    /// Level of the status.
+    pub level: LabelLevel,
+    /// Short axis in mm.
+    pub short_axis_mm: Option<f64>,
+    /// Form of the source.
+    pub source: AnnotationSource,
+    /// Labels that sources contradict; they are unknown here.
+    pub contradictions: u32,
+}
+
+/// A series with its grid, as findings are matched to it.
+#[derive(Clone, Debug)]
+pub struct Candidate<'a> {
+    /// The series.
+    pub series: &'a Series,
+    /// Its grid.
+    pub affine: Affine,
+}
+
+impl Candidate<'_> {
+    fn holds(&self, point: PointMm) -> bool {
+        let Some(first) = self.series.instances.first() else { return false };
+        let dimensions = [first.columns as usize, first.rows as usize, self.series.instances.len()];
+        self.affine.to_voxel(point).nearest(dimensions).is_some()
+    }
+
+    fn is_target(&self, target: &AnnotationTarget) -> bool {
+        let series = self.series;
+        match (&target.series_uid, &target.study_uid) {
+            (Some(uid), _) => *uid == series.series_uid,
+            (None, Some(uid)) => {
+                *uid == series.study_uid
+                    && (target.frame_of_reference_uid.is_none()
+                        || target.frame_of_reference_uid == series.frame_of_reference_uid)
+            }
+            (None, None) => false,
+        }
+    }
+
+    /// A mask may refer to a series that is not here (a copy, a re-export); the frame of reference then decides.
+    fn shares_frame(&self, target: &AnnotationTarget) -> bool {
+        target.frame_of_reference_uid.is_some() && target.frame_of_reference_uid == self.series.frame_of_reference_uid
+    }
+}
+
+/// The series that a table row speaks of, and the finding in it.
+pub fn place_row(row: &TableRow, candidates: &[Candidate<'_>]) -> Option<(usize, Annotation)> {
+    candidates.iter().enumerate().filter(|(_, candidate)| candidate.is_target(&row.target)).find_map(|(n, candidate)| {
+        let annotation = row.resolve(&candidate.affine);
+        candidate.holds(annotation.center).then_some((n, annotation))
+    })
+}
+
+/// The series that a segmented finding speaks of.
+pub fn place_mask(annotation: &Annotation, candidates: &[Candidate<'_>]) -> Option<usize> {
+    let target = &annotation.target;
+    let find = |matches: &dyn Fn(&Candidate<'_>) -> bool| {
+        candidates.iter().position(|candidate| matches(candidate) && candidate.holds(annotation.center))
+    };
+    find(&|candidate| target.series_uid.as_ref() == Some(&candidate.series.series_uid)).or_else(|| find(&|c| c.shares_frame(target)))
+}
+
+struct Cluster {
+    members: Vec<(usize, Annotation)>,
+}
+
+impl Cluster {
+    /// Distance of a point to this node: 0 inside a mask or box, else to the nearest centre.
+    fn distance(&self, point: PointMm) -> f64 {
+        self.members
+            .iter()
+            .map(|(_, member)| match &member.extent {
+                Extent::Mask(mask) => {
+                    let at = mask.affine.to_voxel(point).0.map(|x| x.round());
+                    let inside = mask.voxels.iter().any(|voxel| (0..3).all(|axis| f64::from(voxel[axis]) == at[axis]));
+                    if inside { 0.0 } else { member.center.distance(point) }
+                }
+                _ => member.center.distance(point),
+            })
+            .fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// Joins the annotations of one series; each comes with the number of its source.
+pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Vec<Finding> {
+    // Masks first, so that points find them; then a fixed order, whatever the order of the input.
+    let is_point = |annotation: &Annotation| !matches!(annotation.extent, Extent::Mask(_));
+    annotations.sort_by(|a, b| {
+        let place = |annotation: &Annotation| annotation.center.0.map(|x| (x * 1e3).round() as i64);
+        (is_point(&a.1), a.0, place(&a.1)).cmp(&(is_point(&b.1), b.0, place(&b.1)))
+    });
+    let mut clusters: Vec<Cluster> = Vec::new();
+    for (source, annotation) in annotations {
+        let nearest = clusters
+            .iter_mut()
+            .filter(|cluster| cluster.members.iter().all(|(member, _)| *member != source))
+            .map(|cluster| (cluster.distance(annotation.center), cluster))
+            .filter(|(distance, _)| *distance <= tolerance_mm)
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        match nearest {
+            Some((_, cluster)) => cluster.members.push((source, annotation)),
+            None => clusters.push(Cluster { members: vec![(source, annotation)] }),
+        }
+    }
+    clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect()
+}
+
+fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
+    // Masks were put first, so the first member has the best geometry.
+    let (_, first) = members.first()?;
+    let masks = members.iter().filter(|(_, member)| matches!(member.extent, Extent::Mask(_))).count();
+    let mut contradictions = 0;
+    let station = agreed(members.iter().filter_map(|(_, member)| member.station), &mut contradictions);
+    let metastasis = agreed(members.iter().filter_map(|(_, member)| member.metastasis), &mut contradictions);
+    // The best evidence among those that give the status.
+    let speaker = members
+        .iter()
+        .map(|(_, member)| member)
+        .filter(|member| metastasis.is_some() && member.metastasis == metastasis)
+        .min_by_key(|member| member.evidence);
+    let given = members.iter().filter(|(_, member)| member.source == AnnotationSource::Table);
+    Some(Finding {
+        center: first.center,
+        station,
+        metastasis,
+        evidence: speaker.map_or(Evidence::U, |member| member.evidence),
+        level: speaker.map_or(LabelLevel::Node, |member| member.level),
+        short_axis_mm: given.filter_map(|(_, member)| member.short_axis_mm).next().or(first.short_axis_mm),
+        source: match masks {
+            0 => AnnotationSource::Table,
+            masks if masks == members.len() => AnnotationSource::Segmentation,
+            _ => AnnotationSource::SegmentationWithTable,
+        },
+        contradictions,
+    })
+}
+
+/// The value all agree on; `None`, counted, where they do not.
+fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>, contradictions: &mut u32) -> Option<T> {
+    let first = values.next()?;
+    if values.all(|value| value == first) {
+        return Some(first);
+    }
+    *contradictions += 1;
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtids_core::annotation::Mask;
+
+    fn annotation(x: f64, metastasis: Option<Metastasis>) -> Annotation {
+        Annotation {
+            target: AnnotationTarget::default(),
+            center: PointMm::new(x, 0.0, 0.0),
+            extent: Extent::Point,
+            finding: String::new(),
+            station: None,
+            metastasis,
+            evidence: Evidence::B,
+            level: LabelLevel::Node,
+            short_axis_mm: None,
+            source: AnnotationSource::Table,
+        }
+    }
+
+    fn mask(x: f64) -> Annotation {
+        let affine = Affine::new(PointMm::new(x, 0.0, 0.0), [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).unwrap();
+        Annotation {
+            extent: Extent::Mask(Mask { affine, voxels: vec![[0, 0, 0]] }),
+            short_axis_mm: Some(7.0),
+            source: AnnotationSource::Segmentation,
+            evidence: Evidence::U,
+            ..annotation(x, None)
+        }
+    }
+
+    #[test]
+    fn a_mask_takes_its_labels_from_the_nearest_row() {
+        let rows = [(1, annotation(4.0, Some(Metastasis::Benign))), (1, annotation(1.0, Some(Metastasis::Metastatic)))];
+        let found = join([vec![(0, mask(0.0))], rows.to_vec()].concat(), 5.0);
+        assert_eq!(found.len(), 2, "two rows of one table stay two findings");
+        assert_eq!(found[0].source, AnnotationSource::SegmentationWithTable);
+        assert_eq!((found[0].metastasis, found[0].evidence), (Some(Metastasis::Metastatic), Evidence::B));
+        assert_eq!((found[0].center, found[0].short_axis_mm), (PointMm::new(0.0, 0.0, 0.0), Some(7.0)));
+        assert_eq!(found[1].source, AnnotationSource::Table);
+    }
+
+    #[test]
+    fn contradicting_sources_make_a_label_unknown() {
+        let found = join(
+            vec![(0, annotation(0.0, Some(Metastasis::Benign))), (1, annotation(1.0, Some(Metastasis::Metastatic)))],
+            5.0,
+        );
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].metastasis, found[0].contradictions, found[0].evidence), (None, 1, Evidence::U));
+    }
+
+    #[test]
+    fn the_order_of_the_input_does_not_matter() {
+        let mut all = vec![(0, mask(0.0)), (1, annotation(1.0, None)), (2, mask(0.5)), (1, annotation(30.0, None))];
+        let forward = join(all.clone(), 5.0);
+        all.reverse();
+        assert_eq!(join(all, 5.0), forward);
+        assert_eq!(forward.len(), 2);
+    }
+}

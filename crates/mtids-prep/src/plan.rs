@@ -1,0 +1,223 @@
+//! From a scan to units of work: series with findings, split by patient, dealt into shards.
+//!
+//! Invariant: a unit's key is the digest of everything its bytes depend on (configuration, program, content of its files, its
+//! findings, the secret), so equal keys mean equal shards.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use mtids_core::digest::Digest;
+use mtids_core::geometry::Affine;
+use mtids_core::pseudonym::{PatientKey, PseudonymSecret};
+use mtids_dicom::annotation::{TableRow, read_segmentation};
+use mtids_dicom::volume::check_geometry;
+use mtids_dicom::{Refused, Series};
+use mtids_shards::Split;
+use rayon::prelude::*;
+
+use crate::config::BuildConfig;
+use crate::error::PrepError;
+use crate::join::{Candidate, Finding, join, place_mask, place_row};
+use crate::scan::Scan;
+use crate::split::{LabelCounts, deal};
+
+/// A series that rows will be cut from.
+#[derive(Clone, Debug)]
+pub struct PlannedSeries {
+    /// The series.
+    pub series: Series,
+    /// Its findings.
+    pub findings: Vec<Finding>,
+    /// Pseudonym of its patient.
+    pub patient_key: PatientKey,
+    /// Digest of the content of all its files.
+    pub content: Digest,
+}
+
+/// Patients of one split that share a shard.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// Split.
+    pub split: Split,
+    /// Number of the bucket in the split.
+    pub bucket: u64,
+    /// Series, in the order of their pseudonyms.
+    pub series: Vec<PlannedSeries>,
+    /// What its bytes depend on.
+    pub key: Digest,
+}
+
+/// A whole plan.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Units, by split and bucket.
+    pub units: Vec<Unit>,
+    /// Segmentation objects whose findings were placed.
+    pub used_segmentations: u64,
+    /// Findings without image.
+    pub unmatched_findings: u64,
+    /// Labels that sources contradict.
+    pub contradictions: u64,
+}
+
+/// Makes the plan; moves what cannot be used from the series into `scan`'s accounts.
+///
+/// # Errors
+/// [`PrepError`] for files that vanish meanwhile, or findings without JSON form.
+pub fn plan(
+    scan: &mut Scan,
+    series: Vec<Series>,
+    tables: &[(PathBuf, Vec<TableRow>)],
+    config: &BuildConfig,
+    secret: &PseudonymSecret,
+) -> Result<Plan, PrepError> {
+    let limits = config.limits();
+    let mut usable: Vec<(Series, Affine)> = Vec::new();
+    for series in series {
+        if series.modality != "CT" {
+            for instance in series.instances {
+                scan.skip(instance.path, "not-ct");
+            }
+            continue;
+        }
+        match check_geometry(&series, &limits) {
+            Ok(affine) => usable.push((series, affine)),
+            Err(error) => refuse_series(scan, series, &error),
+        }
+    }
+    let mut plan = Plan::default();
+    let candidates: Vec<Candidate<'_>> =
+        usable.iter().map(|(series, affine)| Candidate { series, affine: *affine }).collect();
+    let mut found: Vec<Vec<(usize, mtids_core::annotation::Annotation)>> = vec![Vec::new(); candidates.len()];
+
+    let segmentations = std::mem::take(&mut scan.segmentations);
+    for (number, path) in segmentations.into_iter().enumerate() {
+        if !config.read_segmentations {
+            scan.skip(path, "segmentation-not-asked-for");
+            continue;
+        }
+        match read_segmentation(&path, &limits) {
+            Err(error) => scan.refused.push(Refused {
+                path,
+                series_uid: None,
+                patient_id: None,
+                reason: error.reason(),
+                detail: error.detail().to_owned(),
+            }),
+            Ok(findings) => {
+                let mut placed = 0u64;
+                for finding in findings {
+                    match place_mask(&finding, &candidates) {
+                        Some(at) => {
+                            found[at].push((number, finding));
+                            placed += 1;
+                        }
+                        None => plan.unmatched_findings += 1,
+                    }
+                }
+                if placed > 0 {
+                    plan.used_segmentations += 1;
+                } else {
+                    scan.skip(path, "segmentation-of-no-series-here");
+                }
+            }
+        }
+    }
+    // Tables are sources too, numbered after every segmentation.
+    for (number, (_, rows)) in tables.iter().enumerate() {
+        for row in rows {
+            match place_row(row, &candidates) {
+                Some((at, annotation)) => found[at].push((usize::MAX - number, annotation)),
+                None => plan.unmatched_findings += 1,
+            }
+        }
+    }
+    drop(candidates);
+
+    let mut with_findings = Vec::new();
+    for ((series, _), annotations) in usable.into_iter().zip(found) {
+        let findings = join(annotations, config.join_tolerance_mm);
+        if findings.is_empty() {
+            for instance in series.instances {
+                scan.skip(instance.path, "image-without-finding");
+            }
+            continue;
+        }
+        plan.contradictions += findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
+        with_findings.push((series, findings));
+    }
+    let planned: Vec<PlannedSeries> = with_findings
+        .into_par_iter()
+        .map(|(series, findings)| {
+            let mut parts = Vec::with_capacity(series.instances.len());
+            for instance in &series.instances {
+                let digest = Digest::of_file(&instance.path)
+                    .map_err(|source| PrepError::Data { path: instance.path.clone(), source })?;
+                parts.push(*digest.as_bytes());
+            }
+            let patient_key = secret.patient(&series.patient_id);
+            Ok(PlannedSeries { content: Digest::of_parts(parts), patient_key, findings, series })
+        })
+        .collect::<Result<_, PrepError>>()?;
+    plan.units = units(planned, config, secret)?;
+    Ok(plan)
+}
+
+/// Moves all files of a series into quarantine.
+pub fn refuse_series(scan: &mut Scan, series: Series, error: &mtids_dicom::DicomError) {
+    for instance in series.instances {
+        scan.refused.push(Refused {
+            path: instance.path,
+            series_uid: Some(series.series_uid.clone()),
+            patient_id: Some(series.patient_id.clone()),
+            reason: error.reason(),
+            detail: error.detail().to_owned(),
+        });
+    }
+}
+
+fn units(planned: Vec<PlannedSeries>, config: &BuildConfig, secret: &PseudonymSecret) -> Result<Vec<Unit>, PrepError> {
+    let scheme = config.region_scheme()?;
+    let mut labels: BTreeMap<PatientKey, LabelCounts> = BTreeMap::new();
+    for series in &planned {
+        let counts = labels.entry(series.patient_key.clone()).or_default();
+        for finding in &series.findings {
+            let region = finding.station.and_then(|station| scheme.code_of(station));
+            *counts.entry((region, finding.metastasis.map(|status| status.code()))).or_default() += 1;
+        }
+    }
+    let dealt = deal(&labels, &config.split);
+    let mut heads: BTreeMap<Split, u64> = BTreeMap::new();
+    for split in dealt.values() {
+        *heads.entry(*split).or_default() += 1;
+    }
+    let mut buckets: BTreeMap<(Split, u64), Vec<PlannedSeries>> = BTreeMap::new();
+    for series in planned {
+        // Every planned series' patient was dealt above.
+        let split = dealt.get(&series.patient_key).copied().unwrap_or(Split::Train);
+        let count = heads.get(&split).copied().unwrap_or(1).div_ceil(u64::from(config.patients_per_shard)).max(1);
+        let digest = Digest::of_parts(["bucket", series.patient_key.as_str()]);
+        let number = digest.as_bytes().iter().take(8).fold(0u64, |sum, &byte| (sum << 8) | u64::from(byte));
+        buckets.entry((split, number % count)).or_default().push(series);
+    }
+    let config_digest = config.digest()?;
+    buckets
+        .into_iter()
+        .map(|((split, bucket), mut series)| {
+            series.sort_by_key(|planned| (planned.patient_key.clone(), secret.series(&planned.series.name())));
+            let mut parts: Vec<Vec<u8>> = vec![
+                config_digest.as_bytes().to_vec(),
+                env!("CARGO_PKG_VERSION").into(),
+                secret.fingerprint().into(),
+                split.name().into(),
+                bucket.to_le_bytes().to_vec(),
+            ];
+            for planned in &series {
+                parts.push(planned.content.as_bytes().to_vec());
+                // A finding's debug form holds every field, numbers to the last digit.
+                parts.push(format!("{:?}", planned.findings).into_bytes());
+            }
+            Ok(Unit { split, bucket, series, key: Digest::of_parts(parts) })
+        })
+        .collect()
+}

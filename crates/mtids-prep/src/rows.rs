@@ -1,0 +1,184 @@
+//! One unit becomes one shard: volumes are decoded one at a time, patches cut, rows sorted and written, a receipt left.
+//!
+//! Invariants: the receipt is written after its shard, so a receipt whose shard is intact stands for finished work; memory holds
+//! one volume and the rows of one shard per worker.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mtids_core::atomic;
+use mtids_core::digest::Digest;
+use mtids_core::geometry::PointMm;
+use mtids_core::pseudonym::PseudonymSecret;
+use mtids_core::random::stream;
+use mtids_core::taxonomy::RegionScheme;
+use mtids_dicom::load_volume;
+use mtids_patch::cut;
+use mtids_shards::{DatasetDescription, PatchRow, QuarantineRecord, RowLabels, ShardEntry, write_shard};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use crate::config::BuildConfig;
+use crate::error::PrepError;
+use crate::plan::{PlannedSeries, Unit};
+
+/// What a finished unit left behind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// Key of the unit.
+    pub key: Digest,
+    /// The shard, unless no row came out.
+    pub shard: Option<ShardEntry>,
+    /// Labels of its rows, in file order.
+    pub rows: Vec<RowLabels>,
+    /// Files whose content is in the shard.
+    pub used_files: u64,
+    /// Files that turned out unusable.
+    pub quarantined: Vec<QuarantineRecord>,
+}
+
+/// What all units share.
+pub struct Shared<'a> {
+    /// The dataset.
+    pub out: &'a Path,
+    /// Settings.
+    pub config: &'a BuildConfig,
+    /// Description of the dataset.
+    pub description: &'a DatasetDescription,
+    /// Classes of the region dimension.
+    pub regions: &'a RegionScheme,
+    /// Secret of the pseudonyms.
+    pub secret: &'a PseudonymSecret,
+}
+
+/// Where the receipt of a unit lies.
+pub fn receipt_path(out: &Path, key: &Digest) -> PathBuf {
+    out.join(".work/receipts").join(format!("{key}.json"))
+}
+
+/// A finished unit, if its receipt and its shard are intact.
+pub fn finished(out: &Path, unit: &Unit) -> Option<Receipt> {
+    let bytes = std::fs::read(receipt_path(out, &unit.key)).ok()?;
+    let receipt: Receipt = serde_json::from_slice(&bytes).ok()?;
+    let intact = match &receipt.shard {
+        None => true,
+        Some(shard) => Digest::of_file(&out.join(&shard.path)).is_ok_and(|digest| digest == shard.digest),
+    };
+    (receipt.key == unit.key && intact).then_some(receipt)
+}
+
+/// Works a unit off. `tick` is called once per series.
+///
+/// # Errors
+/// [`PrepError`] when the shard or the receipt cannot be written.
+pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Result<Receipt, PrepError> {
+    let mut rows = Vec::new();
+    let mut used_files = 0;
+    let mut quarantined = Vec::new();
+    for planned in &unit.series {
+        match load_volume(&planned.series, &shared.config.limits()) {
+            Ok(loaded) => {
+                used_files += planned.series.instances.len() as u64;
+                rows.extend(cut_rows(unit, planned, &loaded.volume, shared));
+            }
+            Err(error) => {
+                let series = &planned.series;
+                // Paths and raw identifiers are for the operator only.
+                tracing::warn!(series = series.series_uid, reason = error.reason().as_str(), "{error}");
+                quarantined.extend(series.instances.iter().map(|instance| QuarantineRecord {
+                    reason: error.reason().to_string(),
+                    file_key: shared.secret.other("file", &instance.path.to_string_lossy()),
+                    series_key: Some(shared.secret.series(&series.series_uid).as_str().to_owned()),
+                    patient_key: Some(planned.patient_key.as_str().to_owned()),
+                }));
+            }
+        }
+        tick();
+    }
+    rows.sort_by(|a, b| a.labels.sample_key.cmp(&b.labels.sample_key));
+    let shard = if rows.is_empty() {
+        None
+    } else {
+        let relative = format!("shards/{}/part-{:04}-{}.parquet", unit.split.name(), unit.bucket, unit.key.short());
+        let options = shared.config.shard_options();
+        Some(write_shard(shared.out, &relative, unit.split, &rows, shared.description, &options)?)
+    };
+    let rows = rows.into_iter().map(|row| row.labels).collect();
+    let receipt = Receipt { key: unit.key, shard, rows, used_files, quarantined };
+    let path = receipt_path(shared.out, &unit.key);
+    atomic::write(&path, &serde_json::to_vec(&receipt)?).map_err(|source| PrepError::Write { path, source })?;
+    Ok(receipt)
+}
+
+fn cut_rows(
+    unit: &Unit,
+    planned: &PlannedSeries,
+    volume: &mtids_core::volume::Volume,
+    shared: &Shared<'_>,
+) -> Vec<PatchRow> {
+    let series = &planned.series;
+    let [column_mm, _, step_mm] = volume.affine().spacing();
+    let facts = &series.facts;
+    let samples = shared.config.samples_per_finding;
+    let mut rows = Vec::with_capacity(planned.findings.len() * samples as usize);
+    for finding in &planned.findings {
+        let place = finding.center.0.map(|x| format!("{x:.4}")).join(",");
+        for sample in 0..samples {
+            let sample_key = shared.secret.other("sample", &format!("{}|{place}|{sample}", series.name()));
+            let center = jittered(finding.center, sample, &sample_key, shared.config);
+            let patch = cut(volume, center, &shared.config.patch);
+            let region = finding.station.and_then(|station| shared.regions.code_of(station));
+            let labels = RowLabels {
+                sample_key,
+                patient_key: planned.patient_key.clone(),
+                study_key: shared.secret.study(&series.study_uid),
+                series_key: shared.secret.series(&series.name()),
+                split: unit.split,
+                center_voxel: volume.affine().to_voxel(center).0,
+                center_mm: center.0,
+                region,
+                region_name: region.and_then(|code| shared.regions.name_of(code)).map(str::to_owned),
+                station: finding.station,
+                metastasis: finding.metastasis,
+                evidence: finding.evidence,
+                level: finding.level,
+                label_source: finding.source.name().to_owned(),
+                short_axis_mm: finding.short_axis_mm.map(|mm| mm as f32),
+                manufacturer: facts.manufacturer.clone(),
+                model: facts.model.clone(),
+                kernel: facts.kernel.clone(),
+                slice_thickness_mm: facts.slice_thickness_mm,
+                slice_step_mm: step_mm as f32,
+                pixel_spacing_mm: column_mm as f32,
+                kvp: facts.kvp,
+                contrast: facts.contrast,
+                pad_fraction: patch.pad_fraction,
+                weight: 1.0 / samples as f32,
+                voxels_digest: String::new(),
+            };
+            rows.push(PatchRow::new(labels, patch.voxels));
+        }
+    }
+    rows
+}
+
+/// Sample 0 lies on the finding; the others are shifted by a keyed draw.
+fn jittered(center: PointMm, sample: u32, sample_key: &str, config: &BuildConfig) -> PointMm {
+    if sample == 0 || config.jitter_mm == 0.0 {
+        return center;
+    }
+    let mut random = stream(config.split.seed, &format!("jitter {sample_key}"), &[]);
+    PointMm(center.0.map(|x| x + random.random_range(-config.jitter_mm..=config.jitter_mm)))
+}
+
+/// Number of rows by (region name, status, split), for the card and the summary.
+pub fn counts(rows: &[RowLabels]) -> BTreeMap<(String, String, String), u64> {
+    let mut counts = BTreeMap::new();
+    for row in rows {
+        let region = row.region_name.clone().unwrap_or_else(|| "unknown".into());
+        let status = row.metastasis.map_or("unknown", |status| status.name()).to_owned();
+        *counts.entry((region, status, row.split.name().to_owned())).or_default() += 1;
+    }
+    counts
+}

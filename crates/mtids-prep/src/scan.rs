@@ -1,0 +1,118 @@
+//! A folder becomes an account of its files: images, segmentations, and everything else with a reason.
+//!
+//! Invariants: every file is counted once; the result does not depend on the order of the directory; links are not followed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use mtids_core::interrupt::Interrupt;
+use mtids_dicom::header::read_header_with;
+use mtids_dicom::{FileKind, InstanceHeader, Limits, ReasonCode, Refused};
+use rayon::prelude::*;
+use walkdir::WalkDir;
+
+use crate::error::PrepError;
+
+/// What a folder holds.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// All files found.
+    pub files: u64,
+    /// Headers of images, in path order.
+    pub headers: Vec<InstanceHeader>,
+    /// Segmentation objects, in path order.
+    pub segmentations: Vec<PathBuf>,
+    /// Annotation tables of the build that lie in the folder.
+    pub tables: u64,
+    /// Files that are none of our business, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// The skipped files themselves, for an inventory.
+    pub skipped_files: Vec<(PathBuf, String)>,
+    /// Files that should have been usable.
+    pub refused: Vec<Refused>,
+}
+
+impl Scan {
+    /// Counts a file as skipped.
+    pub fn skip(&mut self, path: PathBuf, reason: &str) {
+        *self.skipped.entry(reason.to_owned()).or_default() += 1;
+        self.skipped_files.push((path, reason.to_owned()));
+    }
+}
+
+/// Scans `folder`. `tables` are annotation tables of the build; `tick` is called once per file.
+///
+/// # Errors
+/// [`PrepError::Data`] when the folder cannot be read, [`PrepError::Interrupted`] after a signal.
+pub fn scan(
+    folder: &Path,
+    tables: &[PathBuf],
+    limits: &Limits,
+    tick: &(dyn Fn() + Sync),
+    interrupt: &Interrupt,
+) -> Result<Scan, PrepError> {
+    let data_error = |source| PrepError::Data { path: folder.to_owned(), source };
+    std::fs::read_dir(folder).map_err(data_error)?;
+    let mut paths = Vec::new();
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.map_err(|error| data_error(error.into()))?;
+        if !entry.file_type().is_dir() {
+            paths.push(entry.into_path());
+        }
+    }
+    let tables: BTreeSet<PathBuf> = tables.iter().filter_map(|table| table.canonicalize().ok()).collect();
+    let kinds: Vec<_> = paths
+        .into_par_iter()
+        .map(|path| {
+            if interrupt.is_raised() {
+                return Err(PrepError::Interrupted);
+            }
+            let kind = if path.is_symlink() {
+                Seen::Link
+            } else if path.canonicalize().is_ok_and(|path| tables.contains(&path)) {
+                Seen::Table
+            } else {
+                Seen::File(Box::new(read_header_with(&path, limits)))
+            };
+            tick();
+            Ok((path, kind))
+        })
+        .collect::<Result<_, _>>()?;
+
+    let mut scan = Scan { files: kinds.len() as u64, ..Scan::default() };
+    for (path, kind) in kinds {
+        match kind {
+            Seen::Link => scan.skip(path, "symbolic-link"),
+            Seen::Table => scan.tables += 1,
+            Seen::File(kind) => match *kind {
+                Ok(FileKind::Image(header)) => scan.headers.push(*header),
+                Ok(FileKind::Segmentation { path }) => scan.segmentations.push(path),
+                Ok(FileKind::Other { .. }) => scan.skip(path, "other-object"),
+                Err(error) => match error.reason() {
+                    reason @ ReasonCode::NotOriginal => scan.skip(path, reason.as_str()),
+                    // Content decides what a file is; only a name that claims otherwise makes it a fault.
+                    reason @ ReasonCode::NotDicom if !claims_dicom(&path) => scan.skip(path, reason.as_str()),
+                    reason => scan.refused.push(Refused {
+                        path,
+                        series_uid: None,
+                        patient_id: None,
+                        reason,
+                        detail: error.detail().to_owned(),
+                    }),
+                },
+            },
+        }
+    }
+    Ok(scan)
+}
+
+enum Seen {
+    Link,
+    Table,
+    File(Box<Result<FileKind, mtids_dicom::DicomError>>),
+}
+
+fn claims_dicom(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase();
+    matches!(extension.as_str(), "dcm" | "dicom" | "ima")
+}

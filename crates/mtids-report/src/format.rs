@@ -1,0 +1,43 @@
+//! Numbers as people read them.
+
+/// A share as a percentage with one decimal: `12.3 %`.
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// A metric with three decimals, or `–` where there is none.
+pub fn metric(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"))
+}
+
+/// An interval: `0.71–0.84`, or `–`.
+pub fn interval(bounds: Option<(f64, f64)>) -> String {
+    bounds.map_or_else(|| "–".to_owned(), |(low, high)| format!("{low:.2}–{high:.2}"))
+}
+
+/// An integer with thin groups of three: `12 345`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n) % 3 == 0 {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(percent(0.1234), "12.3 %");
+        assert_eq!(metric(None), "–");
+        assert_eq!(interval(Some((0.712, 0.838))), "0.71–0.84");
+        assert_eq!(count(1234567), "1\u{202f}234\u{202f}567");
+        assert_eq!(count(12), "12");
+    }
+}

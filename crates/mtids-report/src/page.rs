@@ -1,0 +1,99 @@
+//! A self-contained HTML page: no script, no external resource, light and dark.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+/// A section of a page.
+#[derive(Clone, Debug)]
+pub struct Section {
+    id: String,
+    title: String,
+    body: Markup,
+}
+
+impl Section {
+    /// A section; `id` is its anchor.
+    pub fn new(id: impl Into<String>, title: impl Into<String>, body: Markup) -> Self {
+        Self { id: id.into(), title: title.into(), body }
+    }
+}
+
+const STYLE: &str = "
+:root{--paper:#fbfbf9;--ink:#1d2328;--soft:#5c6770;--line:#d9dcd8;--panel:#ffffff;--a:#1f6f8b;--b:#c8553d;--c:#6a8532;--d:#8a5a9e;--e:#b98b00;--good:#2f7d4f;--bad:#b3372a;--warn:#a86a00}
+@media(prefers-color-scheme:dark){:root{--paper:#14181b;--ink:#e4e7e6;--soft:#9aa5ab;--line:#333b40;--panel:#1b2125;--a:#5cb3d0;--b:#ec8a70;--c:#a6c463;--d:#c59ad6;--e:#e6c04a;--good:#6cc48f;--bad:#f0877a;--warn:#e0ac50}}
+*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,'DejaVu Sans',sans-serif}
+main,header,footer{max-width:1020px;margin:0 auto;padding:0 24px}header{padding-top:36px}h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:0 0 12px}
+.lead{color:var(--soft);margin:6px 0 0;max-width:75ch}nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin:18px 0;padding:10px 0;border-block:1px solid var(--line);font-size:.92rem}
+nav a,a{color:var(--a);text-decoration:none}section{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:20px 22px;margin:0 0 20px}
+table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}th,td{padding:5px 10px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+th{color:var(--soft);font-weight:600}td.n,th.n{text-align:right}tr:last-child td{border-bottom:0}.note{color:var(--soft);font-size:.9rem;max-width:80ch}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:0}.facts div{border-left:3px solid var(--a);padding-left:12px}.facts dt{color:var(--soft);font-size:.85rem}.facts dd{margin:0;font-size:1.25rem}
+.two{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:20px}figure{margin:0}figcaption{font-weight:600;font-size:.95rem;margin-bottom:6px}svg{display:block;max-width:100%;height:auto}
+.error{color:var(--bad)}.warning{color:var(--warn)}.info{color:var(--soft)}.good{color:var(--good)}code{font:.88em ui-monospace,'DejaVu Sans Mono',monospace;overflow-wrap:anywhere}footer{color:var(--soft);font-size:.88rem;padding-bottom:36px}
+@media print{body{background:#fff}section{break-inside:avoid}nav{display:none}}@media(max-width:520px){.two{grid-template-columns:1fr}}
+";
+
+/// The whole page as text.
+pub fn page(title: &str, lead: &str, sections: &[Section]) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { (title) }
+                    p class="lead" { (lead) }
+                    nav { @for section in sections { a href=(format!("#{}", section.id)) { (section.title) } } }
+                }
+                main {
+                    @for section in sections {
+                        section id=(section.id) { h2 { (section.title) } (section.body) }
+                    }
+                }
+                footer { p { "Research software, not for diagnosis." } }
+            }
+        }
+    }
+    .into_string()
+}
+
+/// Key figures in a row.
+pub fn facts(pairs: &[(&str, String)]) -> Markup {
+    html! { dl class="facts" { @for (name, value) in pairs { div { dt { (name) } dd { (value) } } } } }
+}
+
+/// A table; columns whose name ends in a tab character hold numbers and are set to the right.
+pub fn table(columns: &[&str], rows: &[Vec<String>]) -> Markup {
+    let numeric: Vec<bool> = columns.iter().map(|column| column.ends_with('\t')).collect();
+    let class = |column: usize| if numeric.get(column).copied().unwrap_or(false) { "n" } else { "t" };
+    html! {
+        table {
+            thead { tr { @for (n, column) in columns.iter().enumerate() { th class=(class(n)) { (column.trim_end()) } } } }
+            tbody { @for row in rows { tr { @for (n, cell) in row.iter().enumerate() { td class=(class(n)) { (cell) } } } } }
+        }
+    }
+}
+
+/// A chart with its caption.
+pub fn figure(caption: &str, svg: &str) -> Markup {
+    html! { figure { figcaption { (caption) } (PreEscaped(svg.to_owned())) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_escaped_and_the_page_stands_alone() {
+        let text = page("A <title>", "lead", &[Section::new("one", "One & two", table(&["name", "n\t"], &[vec!["<b>".into(), "3".into()]]))]);
+        assert!(text.contains("A &lt;title&gt;") && text.contains("&lt;b&gt;") && text.contains("One &amp; two"));
+        assert!(!text.contains("<script") && !text.contains("http"));
+        assert!(text.contains("not for diagnosis"));
+        assert!(text.contains("<td class=\"n\">3</td>"));
+    }
+}

@@ -1,0 +1,134 @@
+//! What can end a training or an evaluation, and with which exit code.
+//!
+//! Invariant: every variant names the file or key and says what to do.
+
+use std::path::{Path, PathBuf};
+
+use mtids_core::exit::Exit;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The dataset cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] mtids_shards::ShardError),
+    /// The stream of batches ended early.
+    #[error(transparent)]
+    Stream(#[from] mtids_stream::StreamError),
+    /// The network refused its configuration or input.
+    #[error(transparent)]
+    Network(#[from] mtids_nn::NnError),
+    /// The balancer refused its configuration, input or state.
+    #[error(transparent)]
+    Balance(#[from] mtids_balance::BalanceError),
+    /// Text and settings.
+    #[error(transparent)]
+    Configuration(#[from] mtids_core::config::ConfigError),
+    /// A setting out of range.
+    #[error("configuration key `{key}`: {reason}")]
+    Setting {
+        /// Dotted path of the key.
+        key: &'static str,
+        /// What is allowed.
+        reason: String,
+    },
+    /// The file system.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of the run folder that is not what was written.
+    #[error("{path} is damaged: {reason}; move the run folder away and train anew")]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The run folder belongs to another training.
+    #[error(
+        "{path} holds a training with other settings, so it cannot be resumed with these:\n{differences}\ngo on with the old settings, or name another folder with --run"
+    )]
+    OtherRun {
+        /// The run folder.
+        path: PathBuf,
+        /// One line per difference.
+        differences: String,
+    },
+    /// No run at this place.
+    #[error("{path} holds no training (no run.json); start one with `mtids-train fit --run {path} --dataset …`")]
+    NoRun {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// A run without any checkpoint.
+    #[error("{path} has no checkpoint yet; let `mtids-train fit` come that far")]
+    NoCheckpoint {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// The dataset is not the one the run was trained on, in a way that matters.
+    #[error("{path}: {reason}")]
+    Mismatch {
+        /// The dataset.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Nothing to learn from.
+    #[error(
+        "{path} has no labelled row in its training split ({rows} rows, none with a region or a metastasis status): nothing can be learnt; give labels in an annotation table and build the dataset again"
+    )]
+    NoLabels {
+        /// The dataset.
+        path: PathBuf,
+        /// Rows of the training split.
+        rows: usize,
+    },
+    /// A loss that is no number.
+    #[error("step {step}: the loss of task `{task}` is {value}; lower `optimizer.learning_rate`, or look at the data with `mtids-audit report`")]
+    Diverged {
+        /// The step.
+        step: u64,
+        /// The task.
+        task: String,
+        /// The loss.
+        value: f64,
+    },
+    /// A signal came.
+    #[error("interrupted after step {step}; a checkpoint is written: run the same command again to resume")]
+    Interrupted {
+        /// Steps done.
+        step: u64,
+    },
+    /// A thread could not be started or ended in a panic.
+    #[error("a thread failed: {0}")]
+    Thread(String),
+}
+
+impl TrainError {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        TrainError::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn broken(path: &Path, reason: impl Into<String>) -> Self {
+        TrainError::Broken { path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// The exit code this error deserves.
+    pub fn exit(&self) -> Exit {
+        match self {
+            TrainError::Configuration(_)
+            | TrainError::Setting { .. }
+            | TrainError::OtherRun { .. }
+            | TrainError::NoRun { .. }
+            | TrainError::NoCheckpoint { .. } => Exit::Usage,
+            TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
+            TrainError::Interrupted { .. } => Exit::Interrupted,
+            _ => Exit::Data,
+        }
+    }
+}

@@ -1,0 +1,547 @@
+//! Figures of one model on one split, beside the majority class.
+//!
+//! Purpose: predictions and the label counts of the training split in, `evaluation.json` out. Invariants: every figure
+//! names its number of samples and patients; the majority class is that of the *training* split; where there are fewer
+//! than [`MINIMUM_PATIENTS`] patients, or one class only, nothing is claimed and the sentence says so.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::metrics::{
+    BootstrapOptions, Confusion, Interval, RocPoint, auroc, bootstrap_by_patient, brier, expected_calibration_error,
+    roc_curve, wilson,
+};
+use crate::prediction::{Prediction, ReadOut, largest, metastasis_probability, region_probabilities};
+
+/// Fewest patients from which a figure is claimed.
+pub const MINIMUM_PATIENTS: usize = 5;
+
+/// Labels per class in the training split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LabelCounts {
+    /// Samples per region.
+    pub region: Vec<u64>,
+    /// Samples per state: benign, metastatic.
+    pub metastasis: Vec<u64>,
+    /// Samples per joint class y = 2·region + metastasis.
+    pub joint: Vec<u64>,
+}
+
+impl LabelCounts {
+    /// Counts of (region, metastasis) labels among `regions` regions.
+    pub fn of(regions: usize, labels: impl IntoIterator<Item = (Option<usize>, Option<usize>)>) -> Self {
+        let mut counts = Self { region: vec![0; regions], metastasis: vec![0; 2], joint: vec![0; 2 * regions] };
+        for (region, metastasis) in labels {
+            let region = region.filter(|&code| code < regions);
+            let metastasis = metastasis.filter(|&code| code < 2);
+            if let Some(code) = region {
+                counts.region[code] += 1;
+            }
+            if let Some(code) = metastasis {
+                counts.metastasis[code] += 1;
+            }
+            if let (Some(a), Some(b)) = (region, metastasis) {
+                counts.joint[2 * a + b] += 1;
+            }
+        }
+        counts
+    }
+
+    /// True when no sample has a label in either dimension.
+    pub fn is_empty(&self) -> bool {
+        self.region.iter().chain(&self.metastasis).all(|&count| count == 0)
+    }
+}
+
+/// The most frequent class, the first of equals; `None` where nothing was counted.
+pub fn majority(counts: &[u64]) -> Option<usize> {
+    let best = counts.iter().copied().max().filter(|&count| count > 0)?;
+    counts.iter().position(|&count| count == best)
+}
+
+/// What a dimension is read against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dimension {
+    /// Where the node lies.
+    Region,
+    /// Whether it is metastatic.
+    Metastasis,
+    /// Both at once.
+    Joint,
+}
+
+impl Dimension {
+    /// All, in the order of the tables.
+    pub const ALL: [Dimension; 3] = [Dimension::Region, Dimension::Metastasis, Dimension::Joint];
+
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dimension::Region => "region",
+            Dimension::Metastasis => "metastasis",
+            Dimension::Joint => "joint",
+        }
+    }
+
+    fn truth(self, row: &Prediction) -> Option<usize> {
+        match self {
+            Dimension::Region => row.region,
+            Dimension::Metastasis => row.metastasis,
+            Dimension::Joint => row.joint_class(),
+        }
+    }
+
+    fn call(self, distribution: &[f64]) -> usize {
+        match self {
+            Dimension::Region => largest(&region_probabilities(distribution)),
+            Dimension::Metastasis => usize::from(metastasis_probability(distribution) >= 0.5),
+            Dimension::Joint => largest(distribution),
+        }
+    }
+
+    fn classes(self, regions: usize) -> usize {
+        match self {
+            Dimension::Region => regions,
+            Dimension::Metastasis => 2,
+            Dimension::Joint => 2 * regions,
+        }
+    }
+}
+
+/// One figure of one read-out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// Dimension it speaks about.
+    pub dimension: Dimension,
+    /// Name: accuracy, balanced accuracy, macro-F1, AUROC, sensitivity, specificity, Brier score, calibration error.
+    pub metric: &'static str,
+    /// Value of the model, where defined.
+    pub value: Option<f64>,
+    /// 95 % bootstrap interval by patient, where it was asked for and is defined.
+    pub interval: Option<Interval>,
+    /// The same metric of always answering the majority class of the training split (prior probability for scores).
+    pub majority: Option<f64>,
+    /// Labelled samples.
+    pub samples: usize,
+    /// Their patients.
+    pub patients: usize,
+}
+
+/// Figures of one read-out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReadOutFigures {
+    /// Which.
+    pub read_out: ReadOut,
+    /// Its figures.
+    pub figures: Vec<Figure>,
+}
+
+/// A share with Wilson's 95 % interval.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Share {
+    /// Successes.
+    pub successes: u64,
+    /// Trials.
+    pub n: u64,
+    /// Their ratio.
+    pub value: Option<f64>,
+    /// Wilson's interval, which takes samples as independent.
+    pub interval: Option<Interval>,
+}
+
+impl Share {
+    fn new(successes: u64, n: u64) -> Self {
+        Self { successes, n, value: (n > 0).then(|| successes as f64 / n as f64), interval: wilson(successes, n) }
+    }
+}
+
+/// Metastasis in one region (pooled read-out).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RegionFigures {
+    /// Region.
+    pub region: String,
+    /// Located: the truth is (this region, metastatic) and so is the called joint class.
+    pub located_sensitivity: Share,
+    /// Located: the truth is anything else and so is the called joint class.
+    pub located_specificity: Share,
+    /// Conditional: metastatic nodes truly in this region, called metastatic wherever.
+    pub conditional_sensitivity: Share,
+    /// Conditional: benign nodes truly in this region, called benign wherever.
+    pub conditional_specificity: Share,
+}
+
+/// Whether a dimension can be claimed about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Claim {
+    /// Dimension.
+    pub dimension: Dimension,
+    /// True when figures are given.
+    pub claimed: bool,
+    /// Labelled samples.
+    pub samples: usize,
+    /// Their patients.
+    pub patients: usize,
+    /// One sentence for people.
+    pub sentence: String,
+}
+
+/// Mean weight of the shared branch of one task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GateUse {
+    /// Task.
+    pub task: String,
+    /// Mean over all samples.
+    pub shared: Option<f64>,
+    /// Mean over the samples of each true region.
+    pub shared_by_region: Vec<Option<f64>>,
+}
+
+/// Everything measured on one split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    /// Regions, in the order of their codes.
+    pub regions: Vec<String>,
+    /// All samples of the split, labelled or not.
+    pub samples: usize,
+    /// Their patients.
+    pub patients: usize,
+    /// Per dimension: is anything claimed?
+    pub claims: Vec<Claim>,
+    /// Figures per read-out; dimensions without a claim are left out.
+    pub read_outs: Vec<ReadOutFigures>,
+    /// Metastasis per region; empty without a claim.
+    pub per_region: Vec<RegionFigures>,
+    /// Region: rows are true classes, columns called ones (pooled).
+    pub region_confusion: Vec<Vec<u64>>,
+    /// Metastasis: rows are true classes, columns called ones (pooled).
+    pub metastasis_confusion: Vec<Vec<u64>>,
+    /// ROC curve of metastasis (pooled); empty without a claim.
+    pub roc: Vec<RocPoint>,
+    /// Use of the shared branch.
+    pub gates: Vec<GateUse>,
+}
+
+/// Measures predictions. `training` are the label counts of the training split.
+pub fn measure(
+    regions: &[String],
+    tasks: &[String],
+    predictions: &[Prediction],
+    training: &LabelCounts,
+    bootstrap: BootstrapOptions,
+) -> Measured {
+    let claims: Vec<Claim> = Dimension::ALL.into_iter().map(|dimension| claim(dimension, predictions)).collect();
+    let claimed = |dimension| claims.iter().any(|claim| claim.dimension == dimension && claim.claimed);
+    let mut read_outs = Vec::new();
+    for read_out in ReadOut::ALL {
+        if predictions.is_empty() || predictions.iter().any(|row| row.distribution(read_out).is_none()) {
+            continue;
+        }
+        let mut figures = Vec::new();
+        for dimension in Dimension::ALL.into_iter().filter(|&dimension| claimed(dimension)) {
+            // Intervals cost a thousand evaluations each; the two secondary read-outs go without.
+            let options = (read_out == ReadOut::Pooled).then_some(bootstrap);
+            figures.extend(dimension_figures(dimension, read_out, regions.len(), predictions, training, options));
+        }
+        read_outs.push(ReadOutFigures { read_out, figures });
+    }
+    let confusion = |dimension: Dimension| {
+        let cases = cases(dimension, ReadOut::Pooled, predictions);
+        Confusion::from_pairs(dimension.classes(regions.len()), cases.iter().map(|case| (case.truth, case.called)))
+    };
+    Measured {
+        regions: regions.to_vec(),
+        samples: predictions.len(),
+        patients: count_patients(predictions.iter()),
+        read_outs,
+        per_region: if claimed(Dimension::Joint) { per_region(regions, predictions) } else { Vec::new() },
+        region_confusion: confusion(Dimension::Region).rows(),
+        metastasis_confusion: confusion(Dimension::Metastasis).rows(),
+        roc: if claimed(Dimension::Metastasis) {
+            roc_curve(&scores(&cases(Dimension::Metastasis, ReadOut::Pooled, predictions)))
+        } else {
+            Vec::new()
+        },
+        gates: gates(regions.len(), tasks, predictions),
+        claims,
+    }
+}
+
+/// The score by which the best epoch is chosen: pooled macro-F1 of the joint class, or of the one dimension that has
+/// labels; `None` where no label exists.
+pub fn selection_score(regions: usize, predictions: &[Prediction]) -> Option<f64> {
+    [Dimension::Joint, Dimension::Region, Dimension::Metastasis].into_iter().find_map(|dimension| {
+        let cases = cases(dimension, ReadOut::Pooled, predictions);
+        Confusion::from_pairs(dimension.classes(regions), cases.iter().map(|case| (case.truth, case.called))).macro_f1()
+    })
+}
+
+struct Case<'a> {
+    truth: usize,
+    called: usize,
+    metastatic: f64,
+    patient: &'a str,
+}
+
+fn cases(dimension: Dimension, read_out: ReadOut, predictions: &[Prediction]) -> Vec<Case<'_>> {
+    predictions
+        .iter()
+        .filter_map(|row| {
+            let distribution = row.distribution(read_out)?;
+            Some(Case {
+                truth: dimension.truth(row)?,
+                called: dimension.call(distribution),
+                metastatic: metastasis_probability(distribution),
+                patient: &row.patient_key,
+            })
+        })
+        .collect()
+}
+
+fn scores(cases: &[Case<'_>]) -> Vec<(f64, bool)> {
+    cases.iter().map(|case| (case.metastatic, case.truth == 1)).collect()
+}
+
+fn count_patients<'a>(rows: impl Iterator<Item = &'a Prediction>) -> usize {
+    rows.map(|row| row.patient_key.as_str()).collect::<BTreeSet<_>>().len()
+}
+
+fn claim(dimension: Dimension, predictions: &[Prediction]) -> Claim {
+    let labelled: Vec<&Prediction> = predictions.iter().filter(|row| dimension.truth(row).is_some()).collect();
+    let patients = count_patients(labelled.iter().copied());
+    let classes: BTreeSet<usize> = labelled.iter().filter_map(|row| dimension.truth(row)).collect();
+    let plural = if patients == 1 { "" } else { "s" };
+    let reason = if patients < MINIMUM_PATIENTS {
+        Some(format!("{patients} patient{plural} with a label, at least {MINIMUM_PATIENTS} are needed"))
+    } else if classes.len() < 2 {
+        Some("all labels are of one class".to_owned())
+    } else {
+        None
+    };
+    let name = dimension.name();
+    let sentence = match &reason {
+        Some(reason) => format!("{name}: no metric is claimed: {reason}"),
+        None => format!("{name}: {} samples of {patients} patient{plural}", labelled.len()),
+    };
+    Claim { dimension, claimed: reason.is_none(), samples: labelled.len(), patients, sentence }
+}
+
+fn dimension_figures(
+    dimension: Dimension,
+    read_out: ReadOut,
+    regions: usize,
+    predictions: &[Prediction],
+    training: &LabelCounts,
+    bootstrap: Option<BootstrapOptions>,
+) -> Vec<Figure> {
+    let cases = cases(dimension, read_out, predictions);
+    let patients: Vec<&str> = cases.iter().map(|case| case.patient).collect();
+    let patient_count = patients.iter().collect::<BTreeSet<_>>().len();
+    let classes = dimension.classes(regions);
+    let counts = match dimension {
+        Dimension::Region => &training.region,
+        Dimension::Metastasis => &training.metastasis,
+        Dimension::Joint => &training.joint,
+    };
+    let majority_class = majority(counts);
+    let confusion = |drawn: &[usize]| {
+        Confusion::from_pairs(classes, drawn.iter().map(|&index| (cases[index].truth, cases[index].called)))
+    };
+    let all: Vec<usize> = (0..cases.len()).collect();
+    let constant =
+        majority_class.map(|called| Confusion::from_pairs(classes, cases.iter().map(|case| (case.truth, called))));
+    let figure = |metric, majority, statistic: &(dyn Fn(&[usize]) -> Option<f64> + Sync)| Figure {
+        dimension,
+        metric,
+        value: statistic(&all),
+        interval: bootstrap.and_then(|options| bootstrap_by_patient(&patients, options, statistic)),
+        majority,
+        samples: cases.len(),
+        patients: patient_count,
+    };
+    let mut figures = vec![
+        figure("accuracy", constant.as_ref().and_then(Confusion::accuracy), &|drawn| confusion(drawn).accuracy()),
+        figure("balanced accuracy", constant.as_ref().and_then(Confusion::balanced_accuracy), &|drawn| {
+            confusion(drawn).balanced_accuracy()
+        }),
+        figure("macro-F1", constant.as_ref().and_then(Confusion::macro_f1), &|drawn| confusion(drawn).macro_f1()),
+    ];
+    if dimension == Dimension::Metastasis {
+        let drawn_scores = |drawn: &[usize]| -> Vec<(f64, bool)> {
+            drawn.iter().map(|&index| (cases[index].metastatic, cases[index].truth == 1)).collect()
+        };
+        let positives = training.metastasis.get(1).copied().unwrap_or(0);
+        let labelled: u64 = training.metastasis.iter().sum();
+        let prior = (labelled > 0).then(|| positives as f64 / labelled as f64);
+        let constant_scores: Option<Vec<(f64, bool)>> =
+            prior.map(|prior| cases.iter().map(|case| (prior, case.truth == 1)).collect());
+        figures.push(figure("AUROC", constant_scores.as_deref().and_then(auroc), &|drawn| auroc(&drawn_scores(drawn))));
+        figures.push(figure("sensitivity", constant.as_ref().and_then(Confusion::sensitivity), &|drawn| {
+            confusion(drawn).sensitivity()
+        }));
+        figures.push(figure("specificity", constant.as_ref().and_then(Confusion::specificity), &|drawn| {
+            confusion(drawn).specificity()
+        }));
+        figures.push(figure("Brier score", constant_scores.as_deref().and_then(brier), &|drawn| {
+            brier(&drawn_scores(drawn))
+        }));
+        figures.push(figure(
+            "calibration error",
+            constant_scores.as_deref().and_then(|scores| expected_calibration_error(scores, 10)),
+            &|drawn| expected_calibration_error(&drawn_scores(drawn), 10),
+        ));
+    }
+    figures
+}
+
+fn per_region(regions: &[String], predictions: &[Prediction]) -> Vec<RegionFigures> {
+    let count = |rule: &dyn Fn(usize, usize, usize, bool) -> (bool, bool)| {
+        let (mut successes, mut trials) = (0, 0);
+        for row in predictions {
+            let (Some(region), Some(metastasis)) = (row.region, row.metastasis) else { continue };
+            let metastatic = metastasis_probability(&row.pooled) >= 0.5;
+            let (counts, right) = rule(region, metastasis, largest(&row.pooled), metastatic);
+            trials += u64::from(counts);
+            successes += u64::from(counts && right);
+        }
+        Share::new(successes, trials)
+    };
+    regions
+        .iter()
+        .enumerate()
+        .map(|(code, name)| {
+            let positive = 2 * code + 1;
+            RegionFigures {
+                region: name.clone(),
+                located_sensitivity: count(&|region, state, called, _| (2 * region + state == positive, called == positive)),
+                located_specificity: count(&|region, state, called, _| (2 * region + state != positive, called != positive)),
+                conditional_sensitivity: count(&|region, state, _, metastatic| (region == code && state == 1, metastatic)),
+                conditional_specificity: count(&|region, state, _, metastatic| (region == code && state == 0, !metastatic)),
+            }
+        })
+        .collect()
+}
+
+fn gates(regions: usize, tasks: &[String], predictions: &[Prediction]) -> Vec<GateUse> {
+    let mean = |task: usize, region: Option<usize>| {
+        let values: Vec<f64> = predictions
+            .iter()
+            .filter(|row| region.is_none() || row.region == region)
+            .filter_map(|row| row.shared_share.get(task).copied())
+            .collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    tasks
+        .iter()
+        .enumerate()
+        .map(|(task, name)| GateUse {
+            task: name.clone(),
+            shared: mean(task, None),
+            shared_by_region: (0..regions).map(|region| mean(task, Some(region))).collect(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REGIONS: usize = 2;
+
+    fn names() -> Vec<String> {
+        vec!["upper".into(), "lower".into()]
+    }
+
+    fn row(patient: usize, region: Option<usize>, metastasis: Option<usize>, pooled: [f64; 4]) -> Prediction {
+        Prediction {
+            sample_key: format!("s{patient}"),
+            patient_key: format!("p{patient}"),
+            region,
+            metastasis,
+            joint: None,
+            product: None,
+            pooled: pooled.to_vec(),
+            shared_share: vec![0.25 + 0.5 * region.unwrap_or(0) as f64],
+        }
+    }
+
+    /// Six patients: five called right in both dimensions; one (upper, metastatic) called (lower, benign).
+    fn predictions() -> Vec<Prediction> {
+        vec![
+            row(0, Some(0), Some(0), [0.7, 0.1, 0.1, 0.1]),
+            row(1, Some(0), Some(0), [0.6, 0.2, 0.1, 0.1]),
+            row(2, Some(0), Some(1), [0.1, 0.7, 0.1, 0.1]),
+            row(3, Some(0), Some(1), [0.1, 0.1, 0.7, 0.1]),
+            row(4, Some(1), Some(0), [0.1, 0.0, 0.8, 0.1]),
+            row(5, Some(1), Some(1), [0.0, 0.1, 0.1, 0.8]),
+        ]
+    }
+
+    fn training() -> LabelCounts {
+        LabelCounts::of(REGIONS, [(Some(1), Some(0)), (Some(1), None), (Some(0), Some(0)), (None, Some(1)), (None, None)])
+    }
+
+    fn figure(measured: &Measured, dimension: Dimension, metric: &str) -> Figure {
+        let pooled = measured.read_outs.iter().find(|figures| figures.read_out == ReadOut::Pooled).unwrap();
+        pooled.figures.iter().find(|f| f.dimension == dimension && f.metric == metric).unwrap().clone()
+    }
+
+    #[test]
+    fn figures_stand_beside_the_majority_of_the_training_split() {
+        let options = BootstrapOptions { resamples: 200, seed: 1 };
+        let measured = measure(&names(), &["region".into()], &predictions(), &training(), options);
+        let region = figure(&measured, Dimension::Region, "accuracy");
+        assert_eq!((region.value, region.samples, region.patients), (Some(5.0 / 6.0), 6, 6));
+        // Most frequent in training is region 1, which holds 2 of these 6.
+        assert_eq!(region.majority, Some(2.0 / 6.0));
+        let interval = region.interval.unwrap();
+        assert!(interval.low < 5.0 / 6.0 && interval.high > 5.0 / 6.0);
+        assert_eq!(figure(&measured, Dimension::Metastasis, "accuracy").majority, Some(0.5));
+        assert_eq!(figure(&measured, Dimension::Metastasis, "AUROC").majority, Some(0.5));
+        assert_eq!(figure(&measured, Dimension::Metastasis, "sensitivity").value, Some(2.0 / 3.0));
+        assert_eq!(figure(&measured, Dimension::Joint, "accuracy").value, Some(5.0 / 6.0));
+        let upper = &measured.per_region[0];
+        assert_eq!((upper.located_sensitivity.successes, upper.located_sensitivity.n), (1, 2));
+        assert_eq!((upper.located_specificity.successes, upper.located_specificity.n), (4, 4));
+        assert_eq!((upper.conditional_specificity.successes, upper.conditional_specificity.n), (2, 2));
+        assert_eq!(measured.region_confusion, vec![vec![3, 1], vec![0, 2]]);
+        assert_eq!(measured.gates[0].shared_by_region, vec![Some(0.25), Some(0.75)]);
+        assert_eq!(measured.read_outs.len(), 1, "read-outs that the model does not have are left out");
+    }
+
+    #[test]
+    fn few_patients_or_one_class_claim_nothing() {
+        let options = BootstrapOptions { resamples: 10, seed: 1 };
+        let one = [row(0, Some(0), Some(1), [0.1, 0.7, 0.1, 0.1])];
+        let measured = measure(&names(), &[], &one, &training(), options);
+        assert!(measured.read_outs.iter().all(|figures| figures.figures.is_empty()));
+        assert!(measured.claims[0].sentence.contains("no metric is claimed: 1 patient with"), "{:?}", measured.claims);
+        let benign: Vec<Prediction> =
+            predictions().into_iter().map(|row| Prediction { metastasis: Some(0), ..row }).collect();
+        let measured = measure(&names(), &[], &benign, &training(), options);
+        assert!(measured.claims[1].sentence.contains("one class"), "{:?}", measured.claims);
+        assert!(measured.claims[0].claimed);
+        assert!(measured.roc.is_empty());
+        let measured = measure(&names(), &[], &[], &training(), options);
+        assert!(measured.claims.iter().all(|claim| !claim.claimed));
+    }
+
+    #[test]
+    fn selection_falls_back_to_the_dimension_that_has_labels() {
+        assert!(selection_score(REGIONS, &predictions()).unwrap() < 1.0);
+        let regions_only: Vec<Prediction> =
+            predictions().into_iter().map(|row| Prediction { metastasis: None, ..row }).collect();
+        // Regions: 3 of 4 and 2 of 2 with one wrong "lower": F1 6/7 and 4/5.
+        let score = selection_score(REGIONS, &regions_only).unwrap();
+        assert!((score - (6.0 / 7.0 + 4.0 / 5.0) / 2.0).abs() < 1e-12);
+        assert_eq!(selection_score(REGIONS, &[]), None);
+    }
+
+    #[test]
+    fn majority_is_the_first_of_equals() {
+        assert_eq!(majority(&[0, 3, 3]), Some(1));
+        assert_eq!(majority(&[0, 0]), None);
+        assert!(LabelCounts::of(2, [(None, None)]).is_empty());
+    }
+}

@@ -1,0 +1,140 @@
+//! How sure a figure is.
+//!
+//! Purpose: Wilson's interval for a share of independent trials, and the percentile bootstrap over *patients* for anything
+//! else, since nodes of one patient are not independent. Invariant: the same seed gives the same interval, for any number
+//! of threads.
+
+use std::collections::BTreeMap;
+
+use mtids_core::random::stream;
+use rand::RngExt;
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// Two-sided 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// 97.5 % point of the standard normal distribution.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// Wilson's score interval (J Am Stat Assoc 1927;22:209) of `successes` in `trials`, 95 %, or `None` without trials.
+pub fn wilson(successes: u64, trials: u64) -> Option<Interval> {
+    if trials == 0 {
+        return None;
+    }
+    let n = trials as f64;
+    let share = successes as f64 / n;
+    let denominator = 1.0 + Z * Z / n;
+    let centre = (share + Z * Z / (2.0 * n)) / denominator;
+    let half = Z / denominator * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    Some(Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) })
+}
+
+/// Size and key of a bootstrap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootstrapOptions {
+    /// Number of resamples.
+    pub resamples: usize,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+/// Percentile interval of `statistic` over resamples of whole patients, drawn with replacement.
+///
+/// `patients[i]` names the patient of sample `i`; `statistic` receives the indices of the drawn samples. Resamples in which
+/// the statistic is not defined (one class only) are left out. `None` with fewer than two patients, or where more than half
+/// of the resamples define nothing.
+pub fn bootstrap_by_patient<F>(patients: &[&str], options: BootstrapOptions, statistic: F) -> Option<Interval>
+where
+    F: Fn(&[usize]) -> Option<f64> + Sync,
+{
+    let mut samples: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, patient) in patients.iter().enumerate() {
+        samples.entry(patient).or_default().push(index);
+    }
+    let groups: Vec<&Vec<usize>> = samples.values().collect();
+    if groups.len() < 2 {
+        return None;
+    }
+    let mut values: Vec<f64> = (0..options.resamples as u64)
+        .into_par_iter()
+        .filter_map(|resample| {
+            let mut random = stream(options.seed, "bootstrap by patient", &[resample]);
+            let drawn: Vec<usize> =
+                (0..groups.len()).flat_map(|_| groups[random.random_range(0..groups.len())].iter().copied()).collect();
+            statistic(&drawn)
+        })
+        .collect();
+    if values.is_empty() || values.len() * 2 < options.resamples {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    Some(Interval { low: quantile(&values, 0.025), high: quantile(&values, 0.975) })
+}
+
+/// Linear interpolation between order statistics (type 7 of Hyndman and Fan); `sorted` is not empty.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let position = share * (sorted.len() - 1) as f64;
+    let low = position.floor() as usize;
+    let high = (low + 1).min(sorted.len() - 1);
+    sorted[low] + (sorted[high] - sorted[low]) * (position - low as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(a: f64, b: f64, tolerance: f64) {
+        assert!((a - b).abs() < tolerance, "{a} is not {b}");
+    }
+
+    #[test]
+    fn wilson_against_published_values() {
+        // Newcombe, Stat Med 1998;17:857, table I, method 3: 81/263, 15/148, 0/20, 1/29.
+        for (successes, trials, low, high) in
+            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
+        {
+            let interval = wilson(successes, trials).unwrap();
+            near(interval.low, low, 6e-5);
+            near(interval.high, high, 6e-5);
+        }
+        assert_eq!(wilson(0, 0), None);
+    }
+
+    #[test]
+    fn quantiles_interpolate() {
+        near(quantile(&[1.0, 2.0, 3.0, 4.0], 0.5), 2.5, 1e-12);
+        near(quantile(&[1.0], 0.975), 1.0, 1e-12);
+    }
+
+    #[test]
+    fn bootstrap_is_keyed_and_covers_the_mean() {
+        let names: Vec<String> = (0..40).map(|patient| format!("p{:02}", patient / 2)).collect();
+        let patients: Vec<&str> = names.iter().map(String::as_str).collect();
+        let values: Vec<f64> = (0..40).map(|sample| f64::from(sample / 2 % 5)).collect();
+        let mean = |drawn: &[usize]| Some(drawn.iter().map(|&sample| values[sample]).sum::<f64>() / drawn.len() as f64);
+        let options = BootstrapOptions { resamples: 500, seed: 3 };
+        let interval = bootstrap_by_patient(&patients, options, mean).unwrap();
+        assert!(interval.low < 2.0 && 2.0 < interval.high, "{interval:?}");
+        // 20 patients with sd √2: half width about 1.96·√2/√20 = 0.62; samples as units would give 0.44.
+        near((interval.high - interval.low) / 2.0, 0.62, 0.12);
+        assert_eq!(bootstrap_by_patient(&patients, options, mean), Some(interval));
+        let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        assert_eq!(one_thread.install(|| bootstrap_by_patient(&patients, options, mean)), Some(interval));
+        let other = bootstrap_by_patient(&patients, BootstrapOptions { seed: 4, ..options }, mean).unwrap();
+        assert_ne!(other, interval);
+    }
+
+    #[test]
+    fn one_patient_has_no_interval() {
+        let options = BootstrapOptions { resamples: 100, seed: 0 };
+        assert_eq!(bootstrap_by_patient(&["a", "a"], options, |_| Some(1.0)), None);
+        assert_eq!(bootstrap_by_patient(&["a", "b"], options, |_| None), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! What the model says about one patch, beside what is known about it.
+//!
+//! Purpose: every figure and every table of predictions is made from these rows alone. Layout: the joint class is
+//! y = 2·region + metastasis, so a distribution over joint classes has 2K entries. Invariant: each distribution sums to 1
+//! up to rounding; an unknown label is `None`.
+
+use std::io::Write;
+
+use serde::{Deserialize, Serialize};
+
+/// Which of the three ways of reading the heads is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadOut {
+    /// The joint head alone.
+    Joint,
+    /// Region head ⊗ metastasis head.
+    Product,
+    /// All heads, log-linearly pooled with learned weights: the answer of MT-IDS.
+    Pooled,
+}
+
+impl ReadOut {
+    /// All three, the main one last.
+    pub const ALL: [ReadOut; 3] = [ReadOut::Joint, ReadOut::Product, ReadOut::Pooled];
+
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReadOut::Joint => "joint",
+            ReadOut::Product => "product",
+            ReadOut::Pooled => "pooled",
+        }
+    }
+}
+
+/// One patch: keys, labels, probabilities.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Key of the patch in the dataset.
+    pub sample_key: String,
+    /// Pseudonym of the patient.
+    pub patient_key: String,
+    /// True region code.
+    pub region: Option<usize>,
+    /// True state: 0 benign, 1 metastatic.
+    pub metastasis: Option<usize>,
+    /// Distribution over joint classes from the joint head, where the model has one.
+    pub joint: Option<Vec<f64>>,
+    /// Outer product of the region and the metastasis head, where the model has both.
+    pub product: Option<Vec<f64>>,
+    /// Pooled distribution over joint classes.
+    pub pooled: Vec<f64>,
+    /// Weight of the shared branch per task (DBR's α^s), in the order of the tasks.
+    pub shared_share: Vec<f64>,
+}
+
+impl Prediction {
+    /// The distribution over joint classes of a read-out, where the model has it.
+    pub fn distribution(&self, read_out: ReadOut) -> Option<&[f64]> {
+        match read_out {
+            ReadOut::Joint => self.joint.as_deref(),
+            ReadOut::Product => self.product.as_deref(),
+            ReadOut::Pooled => Some(&self.pooled),
+        }
+    }
+
+    /// True joint class, where both digits are known.
+    pub fn joint_class(&self) -> Option<usize> {
+        Some(2 * self.region? + self.metastasis?)
+    }
+}
+
+/// Probability per region: Σ_b p(2a + b).
+pub fn region_probabilities(distribution: &[f64]) -> Vec<f64> {
+    distribution.chunks(2).map(|pair| pair.iter().sum()).collect()
+}
+
+/// Probability of metastasis: Σ_a p(2a + 1).
+pub fn metastasis_probability(distribution: &[f64]) -> f64 {
+    distribution.iter().skip(1).step_by(2).sum()
+}
+
+/// Position of the largest value; the first of equal ones, 0 for an empty slice.
+pub fn largest(values: &[f64]) -> usize {
+    let mut best = 0;
+    for (position, value) in values.iter().enumerate() {
+        if *value > values[best] {
+            best = position;
+        }
+    }
+    best
+}
+
+/// Writes the table of predictions (CSV): keys, labels, the called classes and the pooled probabilities. Unknown labels
+/// are empty cells.
+///
+/// # Errors
+/// Any error of `out`.
+pub fn write_csv(out: &mut dyn Write, regions: &[String], predictions: &[Prediction]) -> std::io::Result<()> {
+    write!(out, "sample_key,patient_key,region,metastasis,predicted_region,predicted_metastasis,p_metastatic")?;
+    for region in regions {
+        write!(out, ",{}", field(&format!("p_{region}")))?;
+    }
+    for region in regions {
+        write!(out, ",{},{}", field(&format!("p_{region}_benign")), field(&format!("p_{region}_metastatic")))?;
+    }
+    writeln!(out)?;
+    let state = |code: usize| if code == 1 { "metastatic" } else { "benign" };
+    let name = |code: usize| regions.get(code).map_or("", String::as_str);
+    for row in predictions {
+        let by_region = region_probabilities(&row.pooled);
+        let metastatic = metastasis_probability(&row.pooled);
+        write!(
+            out,
+            "{},{},{},{},{},{},{metastatic:.6}",
+            field(&row.sample_key),
+            field(&row.patient_key),
+            field(row.region.map_or("", name)),
+            row.metastasis.map_or("", state),
+            field(name(largest(&by_region))),
+            state(usize::from(metastatic >= 0.5)),
+        )?;
+        for probability in by_region.iter().chain(&row.pooled) {
+            write!(out, ",{probability:.6}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// A CSV field, quoted where it must be (RFC 4180).
+fn field(text: &str) -> String {
+    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marginals_of_a_joint_distribution() {
+        let distribution = [0.1, 0.2, 0.3, 0.4];
+        let regions = region_probabilities(&distribution);
+        assert!((regions[0] - 0.3).abs() < 1e-12 && (regions[1] - 0.7).abs() < 1e-12);
+        assert!((metastasis_probability(&distribution) - 0.6).abs() < 1e-12);
+        assert_eq!(largest(&[0.2, 0.5, 0.5]), 1);
+    }
+
+    #[test]
+    fn csv_has_one_cell_per_column_and_quotes_what_it_must() {
+        let row = Prediction {
+            sample_key: "s1".into(),
+            patient_key: "p1".into(),
+            region: Some(1),
+            metastasis: None,
+            joint: None,
+            product: None,
+            pooled: vec![0.1, 0.2, 0.3, 0.4],
+            shared_share: vec![],
+        };
+        let mut bytes = Vec::new();
+        write_csv(&mut bytes, &["upper".into(), "a, b".into()], &[row]).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "s1,p1,\"a, b\",,\"a, b\",metastatic,0.600000,0.300000,0.700000,0.100000,0.200000,0.300000,0.400000");
+        assert!(lines[0].starts_with("sample_key,patient_key,region,metastasis,"));
+        assert!(lines[0].contains("p_upper_metastatic"));
+    }
+}

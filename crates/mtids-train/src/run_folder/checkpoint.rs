@@ -1,0 +1,342 @@
+//! Checkpoints: everything that is needed to go on, bit for bit.
+//!
+//! Layout below `checkpoints/`: one folder `step-XXXXXXXX` per checkpoint with `weights.safetensors`, `optimizer.safetensors`
+//! and `state.json` (which holds the digests of the other two); `latest` and `best` are text files that name one of them.
+//! Invariants: a checkpoint folder appears whole (written under a hidden name, synced, renamed); `latest` is moved only after
+//! that; the two newest regular checkpoints and the best one are kept. A checkpoint made because of a signal is irregular: it
+//! disappears with the next regular one, so that an interrupted run ends with the same files as an unbroken one.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use mtids_core::atomic;
+use mtids_core::digest::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::exact;
+use crate::error::TrainError;
+
+const WEIGHTS: &str = "weights.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+/// Newest regular checkpoints that are kept.
+const KEPT: usize = 2;
+
+/// Best validation so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// Step of its checkpoint.
+    pub step: u64,
+    /// Epochs done at that step.
+    pub epoch: u64,
+    /// Its score.
+    pub score: f64,
+}
+
+/// Where a training stands, beside weights and optimiser.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingState {
+    /// Steps done.
+    pub step: u64,
+    /// Epoch of the next batch.
+    pub epoch: u64,
+    /// Its number within the epoch.
+    pub next_batch: u64,
+    /// Optimiser scalars (its step counter).
+    pub optimizer: Value,
+    /// State of the balancer.
+    pub balancer: Value,
+    /// Sums over the steps of the epoch that is under way.
+    pub epoch_sums: Value,
+    /// Best validation so far.
+    pub best: Option<Best>,
+    /// False for a checkpoint made because of a signal.
+    pub regular: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StateFile {
+    weights_digest: Digest,
+    optimizer_digest: Digest,
+    state: Value,
+}
+
+/// A checkpoint read back.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The folder it came from.
+    pub folder: PathBuf,
+    /// Weights, in safetensors form.
+    pub weights: Vec<u8>,
+    /// Optimiser moments, in safetensors form.
+    pub optimizer: Vec<u8>,
+    /// The rest.
+    pub state: TrainingState,
+}
+
+/// The folder `checkpoints/` of a run.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+fn folder_name(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
+fn step_of(name: &str) -> Option<u64> {
+    name.strip_prefix("step-")?.parse().ok()
+}
+
+impl Checkpoints {
+    /// The checkpoints of a run folder.
+    pub fn of_run(run: &Path) -> Self {
+        Self { folder: run.join("checkpoints") }
+    }
+
+    /// Writes a checkpoint, moves `latest` (and `best`) to it, removes what is no longer kept.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] naming the file.
+    pub fn save(&self, weights: &[u8], optimizer: &[u8], state: &TrainingState) -> Result<PathBuf, TrainError> {
+        fs::create_dir_all(&self.folder).map_err(|error| TrainError::io(&self.folder, error))?;
+        let target = self.folder.join(folder_name(state.step));
+        let temporary = self.folder.join(format!(".writing-{}", folder_name(state.step)));
+        remove_folder(&temporary)?;
+        fs::create_dir(&temporary).map_err(|error| TrainError::io(&temporary, error))?;
+        let file = StateFile {
+            weights_digest: Digest::of_bytes(weights),
+            optimizer_digest: Digest::of_bytes(optimizer),
+            state: exact::encode(serde_json::to_value(state).map_err(|error| TrainError::io(&target, error.into()))?),
+        };
+        let text = serde_json::to_vec_pretty(&file).map_err(|error| TrainError::io(&target, error.into()))?;
+        for (name, bytes) in [(WEIGHTS, weights), (OPTIMIZER, optimizer), (STATE, text.as_slice())] {
+            let path = temporary.join(name);
+            let write = || {
+                let mut file = fs::File::create(&path)?;
+                file.write_all(bytes)?;
+                file.sync_all()
+            };
+            write().map_err(|error| TrainError::io(&path, error))?;
+        }
+        atomic::sync_folder(&temporary).map_err(|error| TrainError::io(&temporary, error))?;
+        // A folder of this step can only be left from a run that was cut back before it; it holds the same bytes.
+        remove_folder(&target)?;
+        fs::rename(&temporary, &target).map_err(|error| TrainError::io(&target, error))?;
+        atomic::sync_folder(&self.folder).map_err(|error| TrainError::io(&self.folder, error))?;
+        self.point("latest", state.step)?;
+        self.tidy(state)?;
+        Ok(target)
+    }
+
+    /// The newest published checkpoint, or `None` before the first one.
+    ///
+    /// # Errors
+    /// [`TrainError::Broken`] when its bytes are not those that were written; [`TrainError::Io`].
+    pub fn latest(&self) -> Result<Option<Checkpoint>, TrainError> {
+        self.pointed("latest")
+    }
+
+    /// The checkpoint with the best validation score, or `None` where none was chosen.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::latest`].
+    pub fn best(&self) -> Result<Option<Checkpoint>, TrainError> {
+        self.pointed("best")
+    }
+
+    /// Removes everything after `state` and half-written folders, and brings `best` in line with it.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] naming the file.
+    pub fn tidy(&self, state: &TrainingState) -> Result<(), TrainError> {
+        match state.best {
+            Some(best) => self.point("best", best.step)?,
+            None => remove_file(&self.folder.join("best"))?,
+        }
+        let mut regular = Vec::new();
+        for (name, path) in self.entries()? {
+            match step_of(&name) {
+                Some(step) if step > state.step => remove_folder(&path)?,
+                Some(step) if step < state.step && !self.read_state(&path)?.1.regular => remove_folder(&path)?,
+                Some(step) if step < state.step || state.regular => regular.push((step, path)),
+                Some(_) => {}
+                None if name.starts_with(".writing-") => {
+                    if path.is_dir() { remove_folder(&path)? } else { remove_file(&path)? }
+                }
+                None => {}
+            }
+        }
+        regular.sort();
+        for (step, path) in regular.iter().rev().skip(KEPT) {
+            if state.best.is_none_or(|best| best.step != *step) {
+                remove_folder(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entries(&self) -> Result<Vec<(String, PathBuf)>, TrainError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(TrainError::io(&self.folder, error)),
+        };
+        entries
+            .map(|entry| {
+                let entry = entry.map_err(|error| TrainError::io(&self.folder, error))?;
+                Ok((entry.file_name().to_string_lossy().into_owned(), entry.path()))
+            })
+            .collect()
+    }
+
+    fn point(&self, name: &str, step: u64) -> Result<(), TrainError> {
+        let path = self.folder.join(name);
+        let text = format!("{}\n", folder_name(step));
+        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        atomic::write(&path, text.as_bytes()).map_err(|error| TrainError::io(&path, error))
+    }
+
+    fn pointed(&self, name: &str) -> Result<Option<Checkpoint>, TrainError> {
+        let path = self.folder.join(name);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(TrainError::io(&path, error)),
+        };
+        let name = text.trim();
+        if step_of(name).is_none() {
+            return Err(TrainError::broken(&path, format!("`{name}` names no checkpoint")));
+        }
+        self.read(&self.folder.join(name)).map(Some)
+    }
+
+    fn read_state(&self, folder: &Path) -> Result<(StateFile, TrainingState), TrainError> {
+        let path = folder.join(STATE);
+        let bytes = fs::read(&path).map_err(|error| TrainError::io(&path, error))?;
+        let broken = |error: serde_json::Error| TrainError::broken(&path, error.to_string());
+        let mut file: StateFile = serde_json::from_slice(&bytes).map_err(broken)?;
+        let state = serde_json::from_value(exact::decode(std::mem::take(&mut file.state))).map_err(broken)?;
+        Ok((file, state))
+    }
+
+    fn read(&self, folder: &Path) -> Result<Checkpoint, TrainError> {
+        let (file, state) = self.read_state(folder)?;
+        let bytes = |name: &str, digest: Digest| {
+            let path = folder.join(name);
+            let bytes = fs::read(&path).map_err(|error| TrainError::io(&path, error))?;
+            if Digest::of_bytes(&bytes) != digest {
+                return Err(TrainError::broken(&path, "its bytes are not those that were written"));
+            }
+            Ok(bytes)
+        };
+        Ok(Checkpoint {
+            folder: folder.to_owned(),
+            weights: bytes(WEIGHTS, file.weights_digest)?,
+            optimizer: bytes(OPTIMIZER, file.optimizer_digest)?,
+            state,
+        })
+    }
+}
+
+fn remove_folder(path: &Path) -> Result<(), TrainError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TrainError::io(path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), TrainError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TrainError::io(path, error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn state(step: u64) -> TrainingState {
+        TrainingState {
+            step,
+            epoch: 1,
+            next_batch: 2,
+            optimizer: json!({"step": step}),
+            balancer: json!({"log_norms": [0.1, 1.0 / 3.0]}),
+            epoch_sums: json!([]),
+            best: None,
+            regular: true,
+        }
+    }
+
+    fn kept(run: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(run.join("checkpoints"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn round_trip_keeps_every_bit() {
+        let run = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of_run(run.path());
+        assert!(checkpoints.latest().unwrap().is_none());
+        let written = TrainingState { best: Some(Best { step: 7, epoch: 1, score: 0.1 + 0.2 }), ..state(7) };
+        checkpoints.save(b"weights", b"moments", &written).unwrap();
+        let read = checkpoints.latest().unwrap().unwrap();
+        assert_eq!((read.weights.as_slice(), read.optimizer.as_slice()), (&b"weights"[..], &b"moments"[..]));
+        assert_eq!(read.state, written);
+        assert_eq!(checkpoints.best().unwrap().unwrap().state.step, 7);
+    }
+
+    #[test]
+    fn two_newest_and_the_best_are_kept_and_irregular_ones_disappear() {
+        let run = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of_run(run.path());
+        let best = Some(Best { step: 1, epoch: 1, score: 0.5 });
+        for step in 1..=4 {
+            checkpoints.save(b"w", b"o", &TrainingState { best, ..state(step) }).unwrap();
+        }
+        assert_eq!(kept(run.path()), ["best", "latest", "step-00000001", "step-00000003", "step-00000004"]);
+        checkpoints.save(b"w", b"o", &TrainingState { best, regular: false, ..state(5) }).unwrap();
+        assert_eq!(checkpoints.latest().unwrap().unwrap().state.step, 5);
+        assert_eq!(kept(run.path()).len(), 6);
+        checkpoints.save(b"w", b"o", &TrainingState { best, ..state(6) }).unwrap();
+        assert_eq!(kept(run.path()), ["best", "latest", "step-00000001", "step-00000004", "step-00000006"]);
+    }
+
+    #[test]
+    fn what_lies_after_the_state_is_removed() {
+        let run = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of_run(run.path());
+        checkpoints.save(b"w", b"o", &state(3)).unwrap();
+        // As if killed between publishing step 6 and moving `latest`, and while writing step 9.
+        checkpoints.save(b"w", b"o", &state(6)).unwrap();
+        checkpoints.point("latest", 3).unwrap();
+        fs::create_dir(run.path().join("checkpoints/.writing-step-00000009")).unwrap();
+        let latest = checkpoints.latest().unwrap().unwrap();
+        checkpoints.tidy(&latest.state).unwrap();
+        assert_eq!(kept(run.path()), ["latest", "step-00000003"]);
+    }
+
+    #[test]
+    fn damage_is_named() {
+        let run = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of_run(run.path());
+        let folder = checkpoints.save(b"weights", b"o", &state(3)).unwrap();
+        fs::write(folder.join(WEIGHTS), b"weightz").unwrap();
+        let error = checkpoints.latest().unwrap_err().to_string();
+        assert!(error.contains(WEIGHTS), "{error}");
+    }
+}

@@ -1,0 +1,93 @@
+//! Logs of one JSON object per line, each with a `step`.
+//!
+//! Purpose: what was logged up to a checkpoint stays, what came after is cut off, because it will be computed again.
+//! Invariants: a line reaches the file in one write; a cut replaces the file as a whole.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// A log that is open for appending.
+#[derive(Debug)]
+pub(crate) struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    step: u64,
+}
+
+impl Log {
+    /// Opens the log with only the lines up to and including `step`; a torn last line goes too.
+    pub(crate) fn open_at(path: &Path, step: u64) -> Result<Self, TrainError> {
+        let old = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(TrainError::io(path, error)),
+        };
+        let kept: Vec<u8> = old
+            .split_inclusive(|&byte| byte == b'\n')
+            .filter(|line| line.ends_with(b"\n"))
+            .take_while(|line| serde_json::from_slice::<Step>(line).is_ok_and(|entry| entry.step <= step))
+            .flatten()
+            .copied()
+            .collect();
+        if kept.len() != old.len() || old.is_empty() {
+            mtids_core::atomic::write(path, &kept).map_err(|error| TrainError::io(path, error))?;
+        }
+        let file = OpenOptions::new().append(true).open(path).map_err(|error| TrainError::io(path, error))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Appends one line.
+    pub(crate) fn append<T: Serialize>(&mut self, entry: &T) -> Result<(), TrainError> {
+        let mut line = serde_json::to_vec(entry).map_err(|error| TrainError::io(&self.path, error.into()))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(|error| TrainError::io(&self.path, error))
+    }
+
+    /// Makes what was appended durable.
+    pub(crate) fn sync(&self) -> Result<(), TrainError> {
+        self.file.sync_data().map_err(|error| TrainError::io(&self.path, error))
+    }
+}
+
+/// Reads a log; a missing file is an empty log.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, TrainError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(TrainError::io(path, error)),
+    };
+    text.lines()
+        .map(|line| serde_json::from_str(line).map_err(|error| TrainError::broken(path, format!("a line is no entry: {error}"))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_log_is_cut_back_to_the_step_and_a_torn_line_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("losses.jsonl");
+        let mut log = Log::open_at(&path, 0).unwrap();
+        for step in 1..=5 {
+            log.append(&json!({"step": step, "loss": 0.5})).unwrap();
+        }
+        drop(log);
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"step\":6,\"lo").unwrap();
+        let mut log = Log::open_at(&path, 3).unwrap();
+        log.append(&json!({"step": 4})).unwrap();
+        let steps: Vec<Value> = read(&path).unwrap();
+        assert_eq!(steps.iter().map(|entry| entry["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+}

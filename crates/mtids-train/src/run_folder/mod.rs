@@ -1,0 +1,209 @@
+//! The folder of one training: what it was started with, where it stands, what it logged.
+//!
+//! Layout: `run.json` (digests of dataset and configuration, program, seed), `config.resolved.toml`, `losses.jsonl` (one line
+//! per step), `epochs.jsonl` (one per epoch), `timings.jsonl` (seconds; the only file that differs between equal runs),
+//! `checkpoints/`. Invariants: a folder belongs to one resolved configuration and one dataset for ever; no host, path or time
+//! of day is written.
+
+mod checkpoint;
+mod exact;
+pub(crate) mod log;
+
+use std::path::{Path, PathBuf};
+
+use mtids_core::atomic;
+use mtids_core::digest::Digest;
+use mtids_core::provenance::Program;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use checkpoint::{Best, Checkpoint, Checkpoints, TrainingState};
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+
+const RUN: &str = "run.json";
+const CONFIG: &str = "config.resolved.toml";
+
+/// Identity of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunIdentity {
+    /// Digest of the dataset's manifest.
+    pub dataset_digest: Digest,
+    /// Digest of the resolved configuration.
+    pub config_digest: Digest,
+    /// The program that trains.
+    pub program: Program,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl RunIdentity {
+    /// Identity of a training of this program.
+    pub fn new(config: &TrainConfig, dataset_digest: Digest) -> Self {
+        // A configuration always has a JSON form: it has been read from text.
+        let config_digest = Digest::of_json(config).unwrap_or_else(|_| Digest::of_bytes(b""));
+        let program = Program::new("mtids-train", env!("CARGO_PKG_VERSION"));
+        Self { dataset_digest, config_digest, program, seed: config.seed }
+    }
+}
+
+/// An opened run folder.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    identity: RunIdentity,
+    config: TrainConfig,
+}
+
+impl RunFolder {
+    /// Creates the folder of a training, or opens the one of the very same training.
+    ///
+    /// # Errors
+    /// [`TrainError::OtherRun`] with every setting that differs; [`TrainError::Io`].
+    pub fn create_or_open(path: &Path, config: &TrainConfig, dataset_digest: Digest) -> Result<Self, TrainError> {
+        let identity = RunIdentity::new(config, dataset_digest);
+        if path.join(RUN).exists() {
+            let old = Self::open(path)?;
+            if old.identity != identity {
+                let differences = differences(&old, config, &identity);
+                return Err(TrainError::OtherRun { path: path.to_owned(), differences });
+            }
+            return Ok(old);
+        }
+        // The identity is written last: a folder without it is a folder in which nothing was started.
+        let write = |name: &str, bytes: &[u8]| {
+            let file = path.join(name);
+            atomic::write(&file, bytes).map_err(|error| TrainError::io(&file, error))
+        };
+        write(CONFIG, mtids_core::config::to_toml(config)?.as_bytes())?;
+        let mut text = serde_json::to_vec_pretty(&identity).map_err(|error| TrainError::io(path, error.into()))?;
+        text.push(b'\n');
+        write(RUN, &text)?;
+        Ok(Self { path: path.to_owned(), identity, config: config.clone() })
+    }
+
+    /// Opens an existing run.
+    ///
+    /// # Errors
+    /// [`TrainError::NoRun`], [`TrainError::Broken`] or [`TrainError::Io`].
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let file = path.join(RUN);
+        let bytes = match std::fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(TrainError::NoRun { path: path.to_owned() });
+            }
+            Err(error) => return Err(TrainError::io(&file, error)),
+        };
+        let identity: RunIdentity =
+            serde_json::from_slice(&bytes).map_err(|error| TrainError::broken(&file, error.to_string()))?;
+        let config: TrainConfig = mtids_core::config::load(Some(&path.join(CONFIG)), &[])
+            .map_err(|error| TrainError::broken(&path.join(CONFIG), error.to_string()))?;
+        if identity.program.version == env!("CARGO_PKG_VERSION")
+            && identity.config_digest != RunIdentity::new(&config, identity.dataset_digest).config_digest
+        {
+            return Err(TrainError::broken(&path.join(CONFIG), "its digest is not the one in run.json"));
+        }
+        Ok(Self { path: path.to_owned(), identity, config })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file of the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// What the run belongs to.
+    pub fn identity(&self) -> &RunIdentity {
+        &self.identity
+    }
+
+    /// The resolved configuration.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// The checkpoints.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::of_run(&self.path)
+    }
+}
+
+fn differences(old: &RunFolder, config: &TrainConfig, identity: &RunIdentity) -> String {
+    let mut lines = Vec::new();
+    if old.identity.dataset_digest != identity.dataset_digest {
+        lines.push(format!(
+            "  dataset: {} in the folder, {} now",
+            old.identity.dataset_digest.short(),
+            identity.dataset_digest.short()
+        ));
+    }
+    if old.identity.program != identity.program {
+        lines.push(format!("  program: {} in the folder, {} now", old.identity.program.version, identity.program.version));
+    }
+    let value = |config: &TrainConfig| serde_json::to_value(config).unwrap_or(Value::Null);
+    compare("", &value(&old.config), &value(config), &mut lines);
+    lines.join("\n")
+}
+
+/// One line per leaf that differs, by dotted path.
+fn compare(path: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
+    let absent = Value::Null;
+    match (old, new) {
+        (Value::Object(a), Value::Object(b)) => {
+            let mut keys: Vec<&String> = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
+            keys.sort();
+            for key in keys {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                compare(&path, a.get(key).unwrap_or(&absent), b.get(key).unwrap_or(&absent), lines);
+            }
+        }
+        _ if old != new => lines.push(format!("  {path}: {old} in the folder, {new} now")),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_training_opens_and_another_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let config = TrainConfig::default();
+        let dataset = Digest::of_bytes(b"dataset");
+        assert!(matches!(RunFolder::open(&path), Err(TrainError::NoRun { .. })));
+        RunFolder::create_or_open(&path, &config, dataset).unwrap();
+        let again = RunFolder::create_or_open(&path, &config, dataset).unwrap();
+        assert_eq!(again.config(), &config);
+
+        let other = TrainConfig { seed: config.seed + 1, ..config.clone() };
+        let error = RunFolder::create_or_open(&path, &other, dataset).unwrap_err();
+        assert_eq!(error.exit(), mtids_core::exit::Exit::Usage);
+        assert!(error.to_string().contains("seed: "), "{error}");
+        let error = RunFolder::create_or_open(&path, &config, Digest::of_bytes(b"other")).unwrap_err().to_string();
+        assert!(error.contains("dataset: "), "{error}");
+    }
+
+    #[test]
+    fn a_changed_configuration_file_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        RunFolder::create_or_open(&path, &TrainConfig::default(), Digest::of_bytes(b"")).unwrap();
+        let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
+        assert!(text.contains("\nepochs = "), "{text}");
+        let changed: String = text
+            .lines()
+            .map(|line| if line.starts_with("epochs = ") { "epochs = 77\n".to_owned() } else { format!("{line}\n") })
+            .collect();
+        std::fs::write(path.join(CONFIG), changed).unwrap();
+        assert!(matches!(RunFolder::open(&path), Err(TrainError::Broken { .. })));
+    }
+}
