@@ -6,17 +6,20 @@ use std::path::Path;
 use crate::support::{build_arguments, cohort, run, text};
 
 fn build(data: &Path, annotations: &Path, out: &Path) -> crate::support::Finished {
-    run("mtids-prep", [
-        "build",
-        "--config",
-        "pipelines/demo-short/dataset.toml",
-        "--data",
-        text(data),
-        "--annotations",
-        text(annotations),
-        "--out",
-        text(out),
-    ])
+    run(
+        "mtids-prep",
+        [
+            "build",
+            "--config",
+            "pipelines/demo-short/dataset.toml",
+            "--data",
+            text(data),
+            "--annotations",
+            text(annotations),
+            "--out",
+            text(out),
+        ],
+    )
 }
 
 fn annotations() -> std::path::PathBuf {

@@ -12,11 +12,13 @@ fn an_unknown_key_is_named_by_its_path() {
     let refused = run("mtids-prep", build).expect_code(2);
     assert!(refused.stderr.contains("patch.sise"), "{}", refused.stderr);
 
-    let refused = run("mtids-train", ["fit", "--dataset", text(dataset()), "--run", text(&out), "--set", "batch_sise=3"])
-        .expect_code(2);
+    let refused =
+        run("mtids-train", ["fit", "--dataset", text(dataset()), "--run", text(&out), "--set", "batch_sise=3"])
+            .expect_code(2);
     assert!(refused.stderr.contains("batch_sise") && refused.stderr.contains("batch_size"), "{}", refused.stderr);
 
-    let refused = run("mtids-audit", ["report", text(dataset()), "--out", text(&out), "--set", "thresholdd=3"]).expect_code(2);
+    let refused =
+        run("mtids-audit", ["report", text(dataset()), "--out", text(&out), "--set", "thresholdd=3"]).expect_code(2);
     assert!(refused.stderr.contains("thresholdd"), "{}", refused.stderr);
 
     let refused = run("mtids-prep", ["phantom", "--out", text(&out), "--set", "patient=3"]).expect_code(2);
@@ -42,19 +44,22 @@ fn a_run_folder_of_another_configuration_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let fit = |seed: &str| {
-        run("mtids-train", [
-            "fit",
-            "--config",
-            "pipelines/demo-short/train.toml",
-            "--dataset",
-            text(dataset()),
-            "--run",
-            text(&out),
-            "--set",
-            "max_steps=2",
-            "--set",
-            seed,
-        ])
+        run(
+            "mtids-train",
+            [
+                "fit",
+                "--config",
+                "pipelines/demo-short/train.toml",
+                "--dataset",
+                text(dataset()),
+                "--run",
+                text(&out),
+                "--set",
+                "max_steps=2",
+                "--set",
+                seed,
+            ],
+        )
     };
     fit("seed=1").expect_code(0);
     let refused = fit("seed=2").expect_code(2);

@@ -24,25 +24,28 @@ fn build(data: &Path, interpolation: &str, out: &Path) {
     let golden = golden();
     let key = out.with_extension("key");
     fs::write(&key, "a secret of at least sixteen bytes").unwrap();
-    run("mtids-prep", [
-        "build",
-        "--data",
-        text(data),
-        "--annotations",
-        text(&data.join("annotations_mm.csv")),
-        "--out",
-        text(out),
-        "--set",
-        &format!("patch.size={}", golden["size"]),
-        "--set",
-        &format!("patch.spacing_mm={}", golden["spacing_mm"]),
-        "--set",
-        &format!("patch.interpolation=\"{interpolation}\""),
-        "--set",
-        &format!("pseudonym.key_file=\"{}\"", text(&key)),
-        "--set",
-        "read_segmentations=false",
-    ])
+    run(
+        "mtids-prep",
+        [
+            "build",
+            "--data",
+            text(data),
+            "--annotations",
+            text(&data.join("annotations_mm.csv")),
+            "--out",
+            text(out),
+            "--set",
+            &format!("patch.size={}", golden["size"]),
+            "--set",
+            &format!("patch.spacing_mm={}", golden["spacing_mm"]),
+            "--set",
+            &format!("patch.interpolation=\"{interpolation}\""),
+            "--set",
+            &format!("pseudonym.key_file=\"{}\"", text(&key)),
+            "--set",
+            "read_segmentations=false",
+        ],
+    )
     .expect_code(0);
 }
 
@@ -90,19 +93,22 @@ fn segmentation_and_table_are_one_finding() {
     let out = folder.path().join("dataset");
     let key = folder.path().join("key");
     fs::write(&key, "a secret of at least sixteen bytes").unwrap();
-    run("mtids-prep", [
-        "build",
-        "--data",
-        text(&data),
-        "--annotations",
-        text(&data.join("annotations_mm.csv")),
-        "--annotations",
-        "data/demo-real/made-up-labels.csv",
-        "--out",
-        text(&out),
-        "--set",
-        &format!("pseudonym.key_file=\"{}\"", text(&key)),
-    ])
+    run(
+        "mtids-prep",
+        [
+            "build",
+            "--data",
+            text(&data),
+            "--annotations",
+            text(&data.join("annotations_mm.csv")),
+            "--annotations",
+            "data/demo-real/made-up-labels.csv",
+            "--out",
+            text(&out),
+            "--set",
+            &format!("pseudonym.key_file=\"{}\"", text(&key)),
+        ],
+    )
     .expect_code(0);
     let dataset = Dataset::open(&out).unwrap();
     let rows: Vec<_> = (0..dataset.manifest().shards.len())

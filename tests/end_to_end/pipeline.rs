@@ -8,15 +8,10 @@ use serde_json::Value;
 use crate::support::{build_arguments, dataset, run, text, tree};
 
 fn train(dataset: &Path, run_folder: &Path) {
-    run("mtids-train", [
-        "fit",
-        "--config",
-        "pipelines/demo-short/train.toml",
-        "--dataset",
-        text(dataset),
-        "--run",
-        text(run_folder),
-    ])
+    run(
+        "mtids-train",
+        ["fit", "--config", "pipelines/demo-short/train.toml", "--dataset", text(dataset), "--run", text(run_folder)],
+    )
     .expect_code(0);
 }
 
@@ -33,8 +28,13 @@ fn studies_become_a_dataset_an_audit_and_an_evaluated_model() {
 
     let run_folder = folder.path().join("run");
     train(dataset(), &run_folder);
-    let evaluated = run("mtids-train", ["evaluate", "--run", text(&run_folder), "--dataset", text(dataset())]).expect_code(0);
-    assert!(evaluated.stdout.to_lowercase().contains("majority"), "the table names the majority class:\n{}", evaluated.stdout);
+    let evaluated =
+        run("mtids-train", ["evaluate", "--run", text(&run_folder), "--dataset", text(dataset())]).expect_code(0);
+    assert!(
+        evaluated.stdout.to_lowercase().contains("majority"),
+        "the table names the majority class:\n{}",
+        evaluated.stdout
+    );
     assert!(run_folder.join("report.html").exists());
     assert!(run_folder.join("evaluation.json").exists());
 
@@ -70,7 +70,8 @@ fn verify_names_the_damaged_shard() {
     run("mtids-prep", build_arguments(&out)).expect_code(0);
     run("mtids-prep", ["verify", text(&out)]).expect_code(0);
 
-    let shard = tree(&out).into_keys().find(|name| name.ends_with(".parquet") && name.starts_with("shards/train")).unwrap();
+    let shard =
+        tree(&out).into_keys().find(|name| name.ends_with(".parquet") && name.starts_with("shards/train")).unwrap();
     let mut bytes = fs::read(out.join(&shard)).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
@@ -79,15 +80,18 @@ fn verify_names_the_damaged_shard() {
     assert!(verified.text().contains(&shard), "{}", verified.text());
 
     // The trainer refuses to learn from it, and names it too.
-    let trained = run("mtids-train", [
-        "fit",
-        "--config",
-        "pipelines/demo-short/train.toml",
-        "--dataset",
-        text(&out),
-        "--run",
-        text(&folder.path().join("run")),
-    ])
+    let trained = run(
+        "mtids-train",
+        [
+            "fit",
+            "--config",
+            "pipelines/demo-short/train.toml",
+            "--dataset",
+            text(&out),
+            "--run",
+            text(&folder.path().join("run")),
+        ],
+    )
     .expect_code(3);
     assert!(trained.text().contains(&shard), "{}", trained.text());
 }

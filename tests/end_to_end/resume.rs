@@ -9,8 +9,7 @@ use crate::support::{build_arguments, dataset, program, run, text, tree};
 
 /// Starts a program and kills it with SIGKILL as soon as `ready` holds; true if it was killed before its own end.
 fn kill_when(name: &str, arguments: &[String], ready: impl Fn() -> bool) -> bool {
-    let mut child: Child =
-        program(name).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child: Child = program(name).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(300);
     while !ready() && child.try_wait().unwrap().is_none() {
         assert!(Instant::now() < deadline, "{name} neither got ready nor ended");
@@ -77,7 +76,8 @@ fn a_killed_training_ends_in_the_same_losses_and_weights() {
 fn a_training_stopped_by_sigterm_says_so_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let arguments = ["fit", "--config", "pipelines/demo-short/train.toml", "--dataset", text(dataset()), "--run", text(&out)];
+    let arguments =
+        ["fit", "--config", "pipelines/demo-short/train.toml", "--dataset", text(dataset()), "--run", text(&out)];
     let mut child = program("mtids-train").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while fs::read_to_string(out.join("losses.jsonl")).map(|text| text.lines().count()).unwrap_or(0) < 3 {
         assert!(child.try_wait().unwrap().is_none(), "ended before it could be stopped");

@@ -72,13 +72,16 @@ pub(crate) fn cohort() -> &'static Path {
     COHORT
         .get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
-            run("mtids-prep", [
-                "phantom",
-                "--config",
-                "pipelines/demo-short/phantom.toml",
-                "--out",
-                text(&folder.path().join("cohort")),
-            ])
+            run(
+                "mtids-prep",
+                [
+                    "phantom",
+                    "--config",
+                    "pipelines/demo-short/phantom.toml",
+                    "--out",
+                    text(&folder.path().join("cohort")),
+                ],
+            )
             .expect_code(0);
             folder
         })

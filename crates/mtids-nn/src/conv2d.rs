@@ -225,10 +225,8 @@ impl Geometry {
         let mut result = vec![T::zero(); self.batch * self.outputs * cells];
         let group = self.group();
         let weight_layout = matrix_layout(self.outputs, self.rows(), at);
-        result
-            .par_chunks_mut(group * self.outputs * cells)
-            .zip(x.par_chunks(group * self.sample()))
-            .try_for_each(|(result, x)| {
+        result.par_chunks_mut(group * self.outputs * cells).zip(x.par_chunks(group * self.sample())).try_for_each(
+            |(result, x)| {
                 let samples = x.len() / self.sample();
                 let matrix = T::to_cpu_storage_owned(self.unfold(x, samples));
                 let columns = samples * cells;
@@ -242,7 +240,8 @@ impl Geometry {
                     result[sample..sample + cells].copy_from_slice(&product[grouped..grouped + cells]);
                 });
                 Ok::<_, candle_core::Error>(())
-            })?;
+            },
+        )?;
         Ok(result)
     }
 
@@ -364,8 +363,7 @@ impl CustomOp2 for Conv2dOp {
                 entries(cpu(&g_storage)?, g_layout)?,
                 x.track_op(),
             )?;
-            let input =
-                if x.track_op() { Some(Tensor::from_vec(input, x.shape(), x.device())?) } else { None };
+            let input = if x.track_op() { Some(Tensor::from_vec(input, x.shape(), x.device())?) } else { None };
             Ok((input, Some(Tensor::from_vec(weights, weight.shape(), weight.device())?)))
         }
         let geometry = Geometry::new(self, x.layout(), weight.layout())?;

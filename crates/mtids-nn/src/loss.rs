@@ -135,12 +135,8 @@ impl TaskLosses {
     pub fn pooled(&self, model: &MtIds, outputs: &Outputs, targets: &TargetBatch) -> Result<Option<Tensor>> {
         let Some(scores) = pooled_scores(&self.tasks, outputs, model.eta())? else { return Ok(None) };
         let classes = self.tasks.space().classes();
-        let rows: Vec<Option<Vec<usize>>> = self
-            .tasks
-            .compatible(targets)?
-            .into_iter()
-            .map(|codes| (codes.len() < classes).then_some(codes))
-            .collect();
+        let rows: Vec<Option<Vec<usize>>> =
+            self.tasks.compatible(targets)?.into_iter().map(|codes| (codes.len() < classes).then_some(codes)).collect();
         self.cross_entropy(&scores, &rows, &vec![1.0; classes], &targets.weights)
     }
 

@@ -156,8 +156,7 @@ impl GroupNormOp {
                 for (member, (result, x)) in result.chunks_mut(sizes.cells).zip(x.chunks(sizes.cells)).enumerate() {
                     let channel = index * sizes.members + member;
                     let factor = scale[channel].to_f64() * inverse;
-                    let (factor, offset) =
-                        (T::from_f64(factor), T::from_f64(shift[channel].to_f64() - mean * factor));
+                    let (factor, offset) = (T::from_f64(factor), T::from_f64(shift[channel].to_f64() - mean * factor));
                     for (result, x) in result.iter_mut().zip(x) {
                         let value = *x * factor + offset;
                         *result = if self.rectify && value < T::zero() { T::zero() } else { value };
@@ -197,9 +196,7 @@ impl GroupNormOp {
                         let run = member * sizes.cells..(member + 1) * sizes.cells;
                         let (x, gradient, input) = (&x[run.clone()], &gradient[run.clone()], &mut input[run]);
                         let factor = T::from_f64(scale[channel].to_f64() * inverse);
-                        let offset = T::from_f64(
-                            shift[channel].to_f64() - mean * (scale[channel].to_f64() * inverse),
-                        );
+                        let offset = T::from_f64(shift[channel].to_f64() - mean * (scale[channel].to_f64() * inverse));
                         // `input` holds the rectified gradient until the second pass.
                         for ((input, x), gradient) in input.iter_mut().zip(x).zip(gradient) {
                             let closed = self.rectify && *x * factor + offset <= T::zero();
@@ -292,8 +289,7 @@ impl CustomOp3 for GroupNormOp {
             let ((xs, xl), (cs, cl)) = (x.storage_and_layout(), scale.storage_and_layout());
             let ((hs, hl), (gs, gl)) = (shift.storage_and_layout(), gradient.storage_and_layout());
             let arguments = (entries(cpu(&xs)?, xl)?, entries(cpu(&cs)?, cl)?, entries(cpu(&hs)?, hl)?);
-            let (input, by_scale, by_shift) =
-                op.backward::<T>(op.sizes(xl)?, arguments, entries(cpu(&gs)?, gl)?);
+            let (input, by_scale, by_shift) = op.backward::<T>(op.sizes(xl)?, arguments, entries(cpu(&gs)?, gl)?);
             Ok((
                 Some(Tensor::from_vec(input, x.shape(), x.device())?),
                 Some(Tensor::from_vec(by_scale, scale.shape(), x.device())?),

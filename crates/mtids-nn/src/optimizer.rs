@@ -92,7 +92,10 @@ impl AdamW {
         let (correction1, correction2) = (1.0 - beta1.powf(exponent), 1.0 - beta2.powf(exponent));
         for (name, gradient) in gradients {
             let Some(variable) = variables.get(name) else {
-                return Err(NnError::Parameter { name: name.clone(), reason: "has a gradient but does not exist".into() });
+                return Err(NnError::Parameter {
+                    name: name.clone(),
+                    reason: "has a gradient but does not exist".into(),
+                });
             };
             let gradient = gradient.detach();
             let (m, v) = match self.moments.get(name) {

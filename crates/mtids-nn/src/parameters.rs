@@ -167,8 +167,7 @@ impl Parameters {
     /// # Errors
     /// [`NnError::File`] and the errors of [`Parameters::load_bytes`].
     pub fn load(&self, path: &Path) -> Result<()> {
-        let bytes =
-            std::fs::read(path).map_err(|source| NnError::File { path: path.display().to_string(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| NnError::File { path: path.display().to_string(), source })?;
         self.load_bytes(&bytes)
     }
 }

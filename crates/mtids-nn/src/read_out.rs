@@ -79,10 +79,7 @@ pub fn pooled_scores(tasks: &TaskSet, outputs: &Outputs, eta: &Tensor) -> Result
     if !pooled {
         return Ok(None);
     }
-    let detached = Outputs {
-        logits: outputs.logits.iter().map(Tensor::detach).collect(),
-        gates: Vec::new(),
-    };
+    let detached = Outputs { logits: outputs.logits.iter().map(Tensor::detach).collect(), gates: Vec::new() };
     scores(tasks, &detached, eta, ReadOut::Pooled).map(Some)
 }
 

@@ -281,9 +281,7 @@ fn exact(
         };
         let store = loss.backward()?;
         collector.add(&store, |name| !MtIds::is_shared(name))?;
-        by_task.push(Some(
-            shared.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)).collect(),
-        ));
+        by_task.push(Some(shared.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)).collect()));
     }
     let (gram, coefficients, mut report) = ask(model, &task_losses, &by_task, balance)?;
     for (parts, coefficient) in by_task.iter().zip(&coefficients) {
@@ -322,8 +320,7 @@ fn ask<P: AsRef<[Option<Tensor>]>>(
     let mut gram = vec![0.0; count * count];
     for (i, a) in rows.iter().enumerate() {
         for (j, b) in rows.iter().enumerate().take(i + 1) {
-            let dot: f64 =
-                a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()).sum();
+            let dot: f64 = a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()).sum();
             gram[i * count + j] = dot;
             gram[j * count + i] = dot;
         }

@@ -263,9 +263,7 @@ fn maps(kind: TaskKind, regions: usize) -> Vec<NamedTable> {
         TaskKind::Metastasis => vec![("metastasis".into(), 2, table(&|_, b| Some(b)))],
         TaskKind::Where => vec![("where".into(), regions + 1, table(&|a, b| Some(if b == 1 { a + 1 } else { 0 })))],
         TaskKind::MetastasisPerRegion => (0..regions)
-            .map(|region| {
-                (format!("metastasis-in-region-{region}"), 2, table(&|a, b| (a == region).then_some(b)))
-            })
+            .map(|region| (format!("metastasis-in-region-{region}"), 2, table(&|a, b| (a == region).then_some(b))))
             .collect(),
     }
 }

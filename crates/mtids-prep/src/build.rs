@@ -17,8 +17,8 @@ use mtids_dicom::annotation::{TableRow, table};
 use mtids_dicom::group;
 use mtids_report::progress::Progress;
 use mtids_shards::{
-    DatasetDescription, FileEntry, IndexRow, Manifest, QuarantineRecord, RowLabels, SCHEMA_VERSION, Totals, write_index,
-    write_quarantine,
+    DatasetDescription, FileEntry, IndexRow, Manifest, QuarantineRecord, RowLabels, SCHEMA_VERSION, Totals,
+    write_index, write_quarantine,
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -53,10 +53,18 @@ pub struct BuildSummary {
 ///
 /// # Errors
 /// [`PrepError`]; nothing is published then.
-pub fn build(config: &BuildConfig, out: &Path, interrupt: &Interrupt, show_progress: bool) -> Result<BuildSummary, PrepError> {
+pub fn build(
+    config: &BuildConfig,
+    out: &Path,
+    interrupt: &Interrupt,
+    show_progress: bool,
+) -> Result<BuildSummary, PrepError> {
     config.validate()?;
     let Some(data) = &config.data else {
-        return Err(PrepError::Config { key: "data".into(), reason: "say where the DICOM files are (--data DIR)".into() });
+        return Err(PrepError::Config {
+            key: "data".into(),
+            reason: "say where the DICOM files are (--data DIR)".into(),
+        });
     };
     let secret = secret(config)?;
     let regions = config.region_scheme()?;
@@ -114,7 +122,10 @@ pub fn build(config: &BuildConfig, out: &Path, interrupt: &Interrupt, show_progr
         .collect::<Result<_, _>>()?;
     progress.finish();
     if receipts.iter().all(|receipt| receipt.rows.is_empty()) {
-        return Err(PrepError::Nothing { path: data.clone(), detail: "every series with a finding was quarantined".into() });
+        return Err(PrepError::Nothing {
+            path: data.clone(),
+            detail: "every series with a finding was quarantined".into(),
+        });
     }
     let reused_shards = *reused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     commit(&scanned, &planned, &receipts, &shared, reused_shards)
@@ -150,7 +161,8 @@ fn nothing(scanned: &Scan, planned: &Plan) -> String {
     if scanned.files == 0 {
         return "the folder is empty; point --data at a folder with DICOM files".into();
     }
-    let mut reasons: BTreeMap<&str, u64> = scanned.skipped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+    let mut reasons: BTreeMap<&str, u64> =
+        scanned.skipped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
     for refused in &scanned.refused {
         *reasons.entry(refused.reason.as_str()).or_default() += 1;
     }
@@ -195,7 +207,9 @@ fn commit(
     let labels: Vec<RowLabels> = index.iter().map(|row| row.labels.clone()).collect();
     let totals = Totals {
         inputs: scanned.files,
-        used: receipts.iter().map(|receipt| receipt.used_files).sum::<u64>() + planned.used_segmentations + scanned.tables,
+        used: receipts.iter().map(|receipt| receipt.used_files).sum::<u64>()
+            + planned.used_segmentations
+            + scanned.tables,
         skipped: scanned.skipped.values().sum(),
         quarantined: quarantined.len() as u64,
         skipped_by_reason: scanned.skipped.clone(),
@@ -229,7 +243,10 @@ fn commit(
         reused_shards,
         contradicting_labels: planned.contradictions,
         over_quarantine_limit: share > shared.config.max_quarantine,
-        counts: crate::rows::counts(&labels).into_iter().map(|((region, status, split), n)| (region, status, split, n)).collect(),
+        counts: crate::rows::counts(&labels)
+            .into_iter()
+            .map(|((region, status, split), n)| (region, status, split, n))
+            .collect(),
         totals,
     })
 }

@@ -68,10 +68,12 @@ impl Candidate<'_> {
 
 /// The series that a table row speaks of, and the finding in it.
 pub fn place_row(row: &TableRow, candidates: &[Candidate<'_>]) -> Option<(usize, Annotation)> {
-    candidates.iter().enumerate().filter(|(_, candidate)| candidate.is_target(&row.target)).find_map(|(n, candidate)| {
-        let annotation = row.resolve(&candidate.affine);
-        candidate.holds(annotation.center).then_some((n, annotation))
-    })
+    candidates.iter().enumerate().filter(|(_, candidate)| candidate.is_target(&row.target)).find_map(
+        |(n, candidate)| {
+            let annotation = row.resolve(&candidate.affine);
+            candidate.holds(annotation.center).then_some((n, annotation))
+        },
+    )
 }
 
 /// The series that a segmented finding speaks of.
@@ -80,7 +82,8 @@ pub fn place_mask(annotation: &Annotation, candidates: &[Candidate<'_>]) -> Opti
     let find = |matches: &dyn Fn(&Candidate<'_>) -> bool| {
         candidates.iter().position(|candidate| matches(candidate) && candidate.holds(annotation.center))
     };
-    find(&|candidate| target.series_uid.as_ref() == Some(&candidate.series.series_uid)).or_else(|| find(&|c| c.shares_frame(target)))
+    find(&|candidate| target.series_uid.as_ref() == Some(&candidate.series.series_uid))
+        .or_else(|| find(&|c| c.shares_frame(target)))
 }
 
 struct Cluster {
@@ -189,7 +192,8 @@ mod tests {
     }
 
     fn mask(x: f64) -> Annotation {
-        let affine = Affine::new(PointMm::new(x, 0.0, 0.0), [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).unwrap();
+        let affine =
+            Affine::new(PointMm::new(x, 0.0, 0.0), [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).unwrap();
         Annotation {
             extent: Extent::Mask(Mask { affine, voxels: vec![[0, 0, 0]] }),
             short_axis_mm: Some(7.0),

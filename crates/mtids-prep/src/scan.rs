@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use mtids_core::interrupt::Interrupt;
-use mtids_dicom::header::read_header_with;
+use mtids_dicom::read_header;
 use mtids_dicom::{FileKind, InstanceHeader, Limits, ReasonCode, Refused};
 use rayon::prelude::*;
 use walkdir::WalkDir;
@@ -72,7 +72,7 @@ pub fn scan(
             } else if path.canonicalize().is_ok_and(|path| tables.contains(&path)) {
                 Seen::Table
             } else {
-                Seen::File(Box::new(read_header_with(&path, limits)))
+                Seen::File(Box::new(read_header(&path, limits)))
             };
             tick();
             Ok((path, kind))

@@ -106,7 +106,9 @@ fn stratified(patients: &BTreeMap<PatientKey, LabelCounts>, config: &SplitConfig
     let mut order: Vec<_> = patients.iter().collect();
     order.sort_by(|a, b| {
         let findings = |counts: &LabelCounts| counts.values().sum::<u32>();
-        findings(b.1).cmp(&findings(a.1)).then_with(|| position(a.0, config.seed).total_cmp(&position(b.0, config.seed)))
+        findings(b.1)
+            .cmp(&findings(a.1))
+            .then_with(|| position(a.0, config.seed).total_cmp(&position(b.0, config.seed)))
     });
     let mut held: [LabelCounts; 3] = Default::default();
     let mut heads = [0.0; 3];

@@ -87,7 +87,13 @@ pub fn lines(title: &str, x_name: &str, y_name: &str, series: &[Series], y_range
     let finite = || series.iter().flat_map(|s| &s.points).filter(|(x, y)| x.is_finite() && y.is_finite());
     let bounds = |pick: fn(&(f64, f64)) -> f64| {
         let (low, high) = finite().map(pick).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-        if low < high { (low, high) } else if low.is_finite() { (low - 0.5, low + 0.5) } else { (0.0, 1.0) }
+        if low < high {
+            (low, high)
+        } else if low.is_finite() {
+            (low - 0.5, low + 0.5)
+        } else {
+            (0.0, 1.0)
+        }
     };
     let (x0, x1) = bounds(|p| p.0);
     let (y0, y1) = y_range.unwrap_or_else(|| bounds(|p| p.1));
@@ -101,7 +107,15 @@ pub fn lines(title: &str, x_name: &str, y_name: &str, series: &[Series], y_range
             svg,
             "<line x1=\"{left}\" x2=\"{:.1}\" y1=\"{:.1}\" y2=\"{:.1}\" stroke=\"var(--line)\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" font-size=\"11\">{}</text>\
              <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"11\">{}</text>",
-            width - right, py(y), py(y), left - 6.0, py(y) + 4.0, short(y), px(x), height - bottom + 16.0, short(x)
+            width - right,
+            py(y),
+            py(y),
+            left - 6.0,
+            py(y) + 4.0,
+            short(y),
+            px(x),
+            height - bottom + 16.0,
+            short(x)
         );
     }
     for (line, colour) in series.iter().zip(COLOURS.iter().cycle()) {
@@ -131,12 +145,24 @@ pub fn lines(title: &str, x_name: &str, y_name: &str, series: &[Series], y_range
 }
 
 /// A matrix of counts, rows against columns, shaded by the share of its row.
-pub fn heat_map(title: &str, row_name: &str, column_name: &str, rows: &[String], columns: &[String], values: &[Vec<f64>]) -> String {
+pub fn heat_map(
+    title: &str,
+    row_name: &str,
+    column_name: &str,
+    rows: &[String],
+    columns: &[String],
+    values: &[Vec<f64>],
+) -> String {
     let (cell_width, cell, left, top) = (64.0, 34.0, 150.0, 74.0);
     let width = left + cell_width * columns.len() as f64 + 10.0;
     let height = top + cell * rows.len() as f64 + 10.0;
     let mut svg = open(width, height, title, &format!("{row_name} in rows, {column_name} in columns"));
-    let _ = write!(svg, "<text x=\"{left}\" y=\"14\" font-size=\"12\" fill=\"var(--soft)\">{} → · {} ↓</text>", escape(column_name), escape(row_name));
+    let _ = write!(
+        svg,
+        "<text x=\"{left}\" y=\"14\" font-size=\"12\" fill=\"var(--soft)\">{} → · {} ↓</text>",
+        escape(column_name),
+        escape(row_name)
+    );
     for (n, column) in columns.iter().enumerate() {
         let x = left + cell_width * (n as f64 + 0.5);
         let _ = write!(
@@ -149,7 +175,13 @@ pub fn heat_map(title: &str, row_name: &str, column_name: &str, rows: &[String],
     for (r, (row, row_values)) in rows.iter().zip(values).enumerate() {
         let y = top + cell * r as f64;
         let total: f64 = row_values.iter().sum::<f64>().max(1e-12);
-        let _ = write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>", left - 8.0, y + 22.0, escape(row));
+        let _ = write!(
+            svg,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            left - 8.0,
+            y + 22.0,
+            escape(row)
+        );
         for (c, value) in row_values.iter().enumerate() {
             let x = left + cell_width * c as f64;
             let share = (value / total).clamp(0.0, 1.0);
@@ -157,7 +189,11 @@ pub fn heat_map(title: &str, row_name: &str, column_name: &str, rows: &[String],
                 svg,
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"var(--a)\" fill-opacity=\"{:.2}\" stroke=\"var(--line)\"/>\
                  <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value}</text>",
-                cell_width - 2.0, cell - 2.0, 0.06 + 0.6 * share, x + cell_width / 2.0 - 1.0, y + 21.0
+                cell_width - 2.0,
+                cell - 2.0,
+                0.06 + 0.6 * share,
+                x + cell_width / 2.0 - 1.0,
+                y + 21.0
             );
         }
     }
@@ -166,7 +202,13 @@ pub fn heat_map(title: &str, row_name: &str, column_name: &str, rows: &[String],
 }
 
 fn short(value: f64) -> String {
-    if value == value.round() && value.abs() < 1e6 { format!("{value}") } else if value.abs() >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+    if value == value.round() && value.abs() < 1e6 {
+        format!("{value}")
+    } else if value.abs() >= 100.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
 }
 
 #[cfg(test)]

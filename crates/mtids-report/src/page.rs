@@ -90,7 +90,11 @@ mod tests {
 
     #[test]
     fn text_is_escaped_and_the_page_stands_alone() {
-        let text = page("A <title>", "lead", &[Section::new("one", "One & two", table(&["name", "n\t"], &[vec!["<b>".into(), "3".into()]]))]);
+        let text = page(
+            "A <title>",
+            "lead",
+            &[Section::new("one", "One & two", table(&["name", "n\t"], &[vec!["<b>".into(), "3".into()]]))],
+        );
         assert!(text.contains("A &lt;title&gt;") && text.contains("&lt;b&gt;") && text.contains("One &amp; two"));
         assert!(!text.contains("<script") && !text.contains("http"));
         assert!(text.contains("not for diagnosis"));

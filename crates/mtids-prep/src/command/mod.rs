@@ -1,0 +1,101 @@
+//! The commands and how their errors end.
+//!
+//! Invariant: an error goes to standard error with its causes, and its exit code follows `mtids_core::exit`.
+
+mod build;
+mod inspect;
+mod phantom;
+mod verify;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use mtids_core::config::ConfigError;
+use mtids_core::exit::{Exit, ExitError};
+use mtids_phantom::PhantomError;
+use mtids_prep::error::PrepError;
+
+/// DICOM studies and annotations in, a Parquet dataset of labelled patches out. Research software, not for diagnosis.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mtids-prep",
+    version,
+    max_term_width = 110,
+    after_help = "Exit codes: 0 done, 1 done with findings, 2 wrong use, 3 unusable data, 4 interrupted (run again to resume)."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a cohort of synthetic studies with known truth
+    Phantom(phantom::Phantom),
+    /// List what a folder holds: which series would be taken, and why each other file would not
+    Inventory(inspect::Inventory),
+    /// Print the HU at points of the patient
+    Probe(inspect::Probe),
+    /// Build a dataset, or complete one that was interrupted
+    Build(build::Build),
+    /// Read every digest of a dataset again
+    Verify(verify::Verify),
+}
+
+/// Settings that every command with a configuration takes.
+#[derive(Debug, Args)]
+struct Settings {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change one setting, for example --set patch.size=[16,48,48]; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+/// Runs the chosen command.
+pub(crate) fn run(arguments: Arguments) -> Exit {
+    let result = match arguments.command {
+        Command::Phantom(command) => command.run(),
+        Command::Inventory(command) => command.run(),
+        Command::Probe(command) => command.run(),
+        Command::Build(command) => command.run(),
+        Command::Verify(command) => command.run(),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(error) => {
+            // Somebody closed our output (`| head`): they have seen enough.
+            if error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+            {
+                return Exit::Done;
+            }
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            exit_of(&error)
+        }
+    }
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if let Some(error) = error.downcast_ref::<PrepError>() {
+        return error.exit();
+    }
+    if let Some(error) = error.downcast_ref::<ExitError>() {
+        return error.exit;
+    }
+    match error.downcast_ref::<PhantomError>() {
+        Some(PhantomError::Config { .. } | PhantomError::OtherCohort { .. }) => return Exit::Usage,
+        Some(PhantomError::Interrupted) => return Exit::Interrupted,
+        _ => {}
+    }
+    if error.downcast_ref::<ConfigError>().is_some() { Exit::Usage } else { Exit::Data }
+}
+
+/// Prints to standard output; a closed pipe is an error that [`run`] forgives.
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! `mtids-prep verify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mtids_core::exit::Exit;
+use mtids_report::progress::Progress;
+use mtids_shards::{Dataset, verify};
+use serde_json::json;
+
+use super::print;
+
+/// Read every digest of a dataset again. Exit code 1 when a byte is not as published.
+///
+/// Example: mtids-prep verify dataset
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Folder of the dataset
+    dataset: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let dataset = Dataset::open(&self.dataset)?;
+        let manifest = dataset.manifest();
+        let files = manifest.shards.len() + manifest.files.len();
+        let progress = Progress::new("verifying", Some(files as u64), true);
+        let damage = verify(&dataset, &|| progress.inc(1));
+        progress.finish();
+        if self.json {
+            print(&format!(
+                "{:#}\n",
+                json!({ "dataset_digest": manifest.digest(), "files": files, "damage": damage })
+            ))?;
+        } else if damage.is_empty() {
+            print(&format!("{files} files are as published; dataset digest {}\n", manifest.digest()))?;
+        } else {
+            for one in &damage {
+                let group = one.row_group.map(|group| format!(", row group {group}")).unwrap_or_default();
+                print(&format!("damaged: {}{group}: {}\n", one.path, one.detail))?;
+            }
+            print("restore these files, or remove them and build the dataset again\n")?;
+        }
+        Ok(if damage.is_empty() { Exit::Done } else { Exit::Findings })
+    }
+}

@@ -1,0 +1,155 @@
+//! The stream over a small dataset on disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mtids_core::digest::Digest;
+use mtids_core::label::{Evidence, LabelLevel, Metastasis};
+use mtids_core::provenance::Program;
+use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_core::taxonomy::{RegionScheme, Zone};
+use mtids_shards::{
+    Dataset, DatasetDescription, Manifest, PatchRow, RowLabels, SCHEMA_VERSION, ShardOptions, Split, Totals,
+    write_shard,
+};
+use mtids_stream::{Batch, BatchStream, StreamConfig, StreamError};
+
+const SIZE: [usize; 3] = [4, 32, 32];
+
+fn row(n: usize) -> PatchRow {
+    let labels = RowLabels {
+        sample_key: format!("s{n}"),
+        patient_key: PatientKey::from_stored(format!("p{}", n / 3)),
+        study_key: StudyKey::from_stored("st"),
+        series_key: SeriesKey::from_stored("se"),
+        split: Split::Train,
+        center_voxel: [0.0; 3],
+        center_mm: [0.0; 3],
+        region: Some(0),
+        region_name: Some("upper".into()),
+        station: None,
+        metastasis: (n % 2 == 0).then_some(Metastasis::Benign),
+        evidence: Evidence::U,
+        level: LabelLevel::Node,
+        label_source: "table".into(),
+        short_axis_mm: None,
+        manufacturer: None,
+        model: None,
+        kernel: None,
+        slice_thickness_mm: None,
+        slice_step_mm: 1.0,
+        pixel_spacing_mm: 1.0,
+        kvp: None,
+        contrast: None,
+        pad_fraction: 0.0,
+        weight: 1.0,
+        voxels_digest: String::new(),
+    };
+    PatchRow::new(labels, vec![n as i16; SIZE.iter().product()])
+}
+
+fn dataset(folder: &Path) -> Arc<Dataset> {
+    let description = DatasetDescription {
+        schema_version: SCHEMA_VERSION.into(),
+        taxonomy_version: "t".into(),
+        regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
+        patch_size: SIZE,
+        patch_spacing_mm: [1.0; 3],
+        config_digest: Digest::of_bytes(b""),
+        program: Program::new("test", "0"),
+    };
+    // Row groups of 5 rows.
+    let options = ShardOptions { row_group_bytes: 5 * 2 * SIZE.iter().product::<usize>(), zstd_level: 1 };
+    let shards: Vec<_> = (0..4)
+        .map(|shard| {
+            let rows: Vec<_> = (0..13).map(|n| row(shard * 13 + n)).collect();
+            write_shard(folder, &format!("shards/train/{shard}.parquet"), Split::Train, &rows, &description, &options)
+                .unwrap()
+        })
+        .collect();
+    let manifest = Manifest {
+        description,
+        pseudonym_fingerprint: String::new(),
+        totals: Totals { rows: 52, ..Default::default() },
+        shards,
+        files: Vec::new(),
+    };
+    manifest.commit(folder).unwrap();
+    Arc::new(Dataset::open(folder).unwrap())
+}
+
+fn run(dataset: &Arc<Dataset>, config: &StreamConfig, epoch: u64, start: u64) -> Vec<Batch> {
+    let stream = BatchStream::start(Arc::clone(dataset), Split::Train, config, 7, 11, epoch, true, start).unwrap();
+    stream.map(Result::unwrap).collect()
+}
+
+#[test]
+fn every_row_once_and_the_same_order_for_any_number_of_readers() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path());
+    let config = StreamConfig { readers: 1, shuffle_row_groups: 3, ..Default::default() };
+    let batches = run(&dataset, &config, 0, 0);
+    assert_eq!(batches.len(), 8);
+    let mut seen: Vec<i16> = Vec::new();
+    for batch in &batches {
+        assert_eq!(batch.voxels.len(), batch.labels.len() * SIZE.iter().product::<usize>());
+        for (labels, voxels) in batch.labels.iter().zip(batch.voxels.chunks(SIZE.iter().product())) {
+            assert_eq!(labels.sample_key, format!("s{}", voxels[0]), "labels and voxels stay together");
+            seen.push(voxels[0]);
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..52).collect::<Vec<i16>>());
+    for readers in [2, 4] {
+        assert_eq!(run(&dataset, &StreamConfig { readers, ..config.clone() }, 0, 0), batches);
+    }
+    assert_ne!(run(&dataset, &config, 1, 0), batches, "another epoch, another order");
+}
+
+#[test]
+fn a_stream_that_starts_later_is_the_tail_of_the_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path());
+    let config = StreamConfig { shuffle_row_groups: 2, ..Default::default() };
+    let whole = run(&dataset, &config, 5, 0);
+    for start in 0..=whole.len() {
+        assert_eq!(run(&dataset, &config, 5, start as u64), whole[start..]);
+    }
+}
+
+#[test]
+fn a_budget_below_one_row_group_still_flows() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path());
+    let config = StreamConfig { byte_budget_mib: 0, shuffle_row_groups: 6, ..Default::default() };
+    assert_eq!(run(&dataset, &config, 0, 0).iter().map(|batch| batch.labels.len()).sum::<usize>(), 52);
+}
+
+#[test]
+fn damage_is_an_error_in_its_place_and_ends_the_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path());
+    let path = folder.path().join("shards/train/2.parquet");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[100] ^= 4;
+    std::fs::write(&path, bytes).unwrap();
+    let mut stream = BatchStream::start(dataset, Split::Train, &StreamConfig::default(), 7, 11, 0, true, 0).unwrap();
+    let error = stream.find_map(Result::err).expect("the damage is noticed");
+    assert!(matches!(error, StreamError::Shard(_)) && error.to_string().contains("shards/train/2.parquet"), "{error}");
+    assert!(stream.next().is_none());
+}
+
+#[test]
+fn a_dropped_stream_ends_its_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path());
+    for taken in 0..3 {
+        let mut stream =
+            BatchStream::start(Arc::clone(&dataset), Split::Train, &StreamConfig::default(), 2, 1, 0, true, 0).unwrap();
+        for _ in 0..taken {
+            stream.next().unwrap().unwrap();
+        }
+        // Joins the threads; the test hangs if one does not end.
+        drop(stream);
+    }
+}
