@@ -1,1 +1,31 @@
-//! The trainer: loop, checkpoints, metrics, evaluation, prediction.
+//! The trainer: MT-IDS with DD-GB, from streamed shards, resumable bit for bit.
+//!
+//! # Purpose
+//! [`fit::fit`] trains or resumes, [`evaluate::evaluate`] measures on held-out patients and writes the report. The model is a reconstruction of
+//! MT-IDS from its published abstract (Ma et al., Neural Networks 198, 108541, 2026).
+//!
+//! # Invariants
+//! * A run folder belongs to one resolved configuration and one dataset. Killed at any moment and started again, a training ends in the
+//!   same losses and weights.
+//! * Every figure names its samples and patients and stands beside the majority class; where there are too few patients, none is claimed.
+//!
+//! # Units
+//! HU become dimensionless channels by windows; learning rates and losses are dimensionless.
+
+pub mod config;
+pub mod error;
+pub mod evaluate;
+pub mod evaluation;
+pub mod fit;
+mod input;
+pub mod metrics;
+pub mod prediction;
+mod report;
+pub mod run_folder;
+
+use serde_json::Value;
+
+/// The part of `schemas/` that this program knows.
+pub fn schemas() -> Vec<(String, Value)> {
+    vec![("train-config.json".to_owned(), schemars::schema_for!(config::TrainConfig).to_value())]
+}

@@ -1,2 +1,162 @@
-//! The trainer: loop, checkpoints, metrics, evaluation, prediction.
-fn main() {}
+//! `mtids-train`: the command line of the trainer. Thin: it parses, calls the library and turns the result into an exit code.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mtids_core::config;
+use mtids_core::exit::Exit;
+use mtids_core::interrupt::Interrupt;
+use mtids_shards::Split;
+use mtids_train::config::TrainConfig;
+use mtids_train::error::TrainError;
+use mtids_train::evaluate::{evaluate, text};
+use mtids_train::fit::fit;
+
+/// Train MT-IDS on a dataset and evaluate it on held-out patients. Research software, not for diagnosis.
+#[derive(Debug, Parser)]
+#[command(name = "mtids-train", version, max_term_width = 110, after_help = "Exit codes: 0 done, 2 wrong use, 3 unusable data, 4 interrupted (run again to resume).")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train, or resume a training that was interrupted
+    Fit(Fit),
+    /// Measure a run on held-out patients and write its report
+    Evaluate(Evaluate),
+}
+
+/// Train, or resume a training that was interrupted: the same command, the same losses.
+///
+/// Example: mtids-train fit --dataset dataset --run run --set epochs=20
+#[derive(Debug, Args)]
+struct Fit {
+    /// Folder of the dataset
+    #[arg(long, value_name = "DIR")]
+    dataset: PathBuf,
+    /// Folder of the run
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change one setting, for example --set schedule.peak=0.001; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measure a run on held-out patients; writes evaluation.json, predictions.csv and report.html into the run folder.
+///
+/// Example: mtids-train evaluate --run run --dataset dataset
+#[derive(Debug, Args)]
+struct Evaluate {
+    /// Folder of the run
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// Folder of the dataset
+    #[arg(long, value_name = "DIR")]
+    dataset: PathBuf,
+    /// Split to measure
+    #[arg(long, value_enum, default_value = "test")]
+    split: SplitName,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SplitName {
+    Train,
+    Validation,
+    Test,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Self {
+        match name {
+            SplitName::Train => Split::Train,
+            SplitName::Validation => Split::Validation,
+            SplitName::Test => Split::Test,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .init();
+    let result = match arguments.command {
+        Command::Fit(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
+    };
+    match result {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => {
+            if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+                return Exit::Done.into();
+            }
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let config = error.downcast_ref::<config::ConfigError>().is_some();
+            error.downcast_ref::<TrainError>().map_or(if config { Exit::Usage } else { Exit::Data }, TrainError::exit).into()
+        }
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+impl Fit {
+    fn run(self) -> anyhow::Result<()> {
+        let config: TrainConfig = config::load(self.config.as_deref(), &self.sets)?;
+        let interrupt = Interrupt::install()?;
+        let summary = fit(&self.dataset, &self.run, &config, &interrupt, true)?;
+        if self.json {
+            return print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
+        }
+        let start = match summary.resumed_at {
+            0 => String::new(),
+            at if at == summary.steps => " (all of them before: nothing was left to do)".to_owned(),
+            at => format!(" (resumed at step {at})"),
+        };
+        let best = match (summary.best_epoch, summary.best_score) {
+            (Some(epoch), Some(score)) => format!("best epoch {epoch}, validation macro-F1 {score:.3}"),
+            _ => "no validation split, so the last weights are kept".to_owned(),
+        };
+        let losses: Vec<String> = summary
+            .last_losses
+            .iter()
+            .map(|(task, loss)| format!("{task} {}", loss.map_or_else(|| "–".to_owned(), |loss| format!("{loss:.3}"))))
+            .collect();
+        print(&format!(
+            "{}: {} steps{start} on {} patches, {} parameters; last losses: {}; {best}\n",
+            self.run.display(),
+            summary.steps,
+            summary.training_rows,
+            summary.parameters,
+            losses.join(", ")
+        ))
+    }
+}
+
+impl Evaluate {
+    fn run(self) -> anyhow::Result<()> {
+        let evaluation = evaluate(&self.run, &self.dataset, self.split.into())?;
+        if self.json {
+            return print(&format!("{}\n", serde_json::to_string_pretty(&evaluation)?));
+        }
+        print(&text(&evaluation))
+    }
+}

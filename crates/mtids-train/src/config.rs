@@ -1,0 +1,136 @@
+//! Settings of a training.
+//!
+//! Units: HU for windows, voxels (d, h, w) for crops. Every default is the documented one of its part.
+
+use mtids_balance::BalancerConfig;
+use mtids_nn::{AdamWConfig, LossConfig, MtIdsConfig, ScheduleConfig, Scope};
+use mtids_stream::{CropConfig, StreamConfig, Window};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// Settings of `mtids-train fit`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Seed of initial weights, order and augmentation.
+    pub seed: u64,
+    /// `cpu`, or `cuda:0` in a build with the feature `cuda`.
+    pub device: String,
+    /// Passes over the training split. Default 30.
+    pub epochs: u64,
+    /// Stop after this many steps; the schedule spans them.
+    pub max_steps: Option<u64>,
+    /// Patches in a step. Default 32.
+    pub batch_size: usize,
+    /// Steps between checkpoints; each epoch ends with one too. Default 50.
+    pub checkpoint_every_steps: u64,
+    /// Where the tasks' gradients are compared. Default `boundary`.
+    pub scope: Scope,
+    /// Limit of the global gradient norm. Default 5.
+    pub clip_norm: f64,
+    /// Resamples of the bootstrap by patient. Default 1000.
+    pub bootstrap_resamples: usize,
+    /// Grey-value windows, one input channel each. Default: mediastinum (40 ± 200 HU) and lung (−600 ± 750 HU).
+    pub windows: Vec<Window>,
+    /// Crop and augmentation.
+    pub crop: CropConfig,
+    /// The stream of batches.
+    pub stream: StreamConfig,
+    /// The network.
+    pub model: MtIdsConfig,
+    /// Losses.
+    pub loss: LossConfig,
+    /// Gradient balancing. Default DD-GB.
+    pub balancer: BalancerConfig,
+    /// Optimiser.
+    pub optimizer: AdamWConfig,
+    /// Learning rate over time.
+    pub schedule: ScheduleConfig,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            device: "cpu".into(),
+            epochs: 30,
+            max_steps: None,
+            batch_size: 32,
+            checkpoint_every_steps: 50,
+            scope: Scope::Boundary,
+            clip_norm: 5.0,
+            bootstrap_resamples: 1000,
+            windows: vec![
+                Window { center_hu: 40.0, width_hu: 400.0 },
+                Window { center_hu: -600.0, width_hu: 1500.0 },
+            ],
+            crop: CropConfig::default(),
+            stream: StreamConfig::default(),
+            model: MtIdsConfig::default(),
+            loss: LossConfig::default(),
+            balancer: BalancerConfig::default(),
+            optimizer: AdamWConfig::default(),
+            schedule: ScheduleConfig::default(),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks the values that serde cannot.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] or the error of the part, naming the key.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let fail = |key, reason: &str| Err(TrainError::Setting { key, reason: reason.to_owned() });
+        if self.epochs == 0 {
+            return fail("epochs", "at least 1");
+        }
+        if self.max_steps == Some(0) {
+            return fail("max_steps", "at least 1");
+        }
+        if self.batch_size == 0 {
+            return fail("batch_size", "at least 1");
+        }
+        if self.checkpoint_every_steps == 0 {
+            return fail("checkpoint_every_steps", "at least 1");
+        }
+        if !(self.clip_norm.is_finite() && self.clip_norm > 0.0) {
+            return fail("clip_norm", "a positive number");
+        }
+        if self.windows.is_empty() || self.windows.iter().any(|window| window.width_hu.is_nan() || window.width_hu <= 0.0) {
+            return fail("windows", "at least one, each with a positive width");
+        }
+        if !(0.0..=500.0).contains(&self.crop.noise_hu) {
+            return fail("crop.noise_hu", "between 0 and 500 HU");
+        }
+        self.model.validate()?;
+        self.loss.validate()?;
+        self.optimizer.validate()?;
+        self.schedule.validate()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_resolved_form_reads_back() {
+        let config = TrainConfig { max_steps: Some(3), ..Default::default() };
+        let text = mtids_core::config::to_toml(&config).unwrap();
+        assert_eq!(toml_back(&text), config);
+        assert!(TrainConfig::default().validate().is_ok());
+        let error = TrainConfig { batch_size: 0, ..Default::default() }.validate().unwrap_err();
+        assert!(error.to_string().contains("batch_size"));
+    }
+
+    fn toml_back(text: &str) -> TrainConfig {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        mtids_core::config::load(Some(&path), &[]).unwrap()
+    }
+}

@@ -1,0 +1,135 @@
+//! Evaluation: the best weights of a run on the held-out patients, with everything that is written about it.
+//!
+//! Writes `evaluation.json`, `evaluation.txt` (the table of the terminal), `predictions.csv` and `report.html` into the run folder.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mtids_core::atomic;
+use mtids_core::digest::Digest;
+use mtids_report::format::{interval, metric};
+use mtids_report::table::{Align, Table};
+use mtids_shards::{Dataset, Split, read_index};
+use serde::Serialize;
+
+use crate::error::TrainError;
+use crate::evaluation::{LabelCounts, Measured, measure};
+use crate::fit::assemble;
+use crate::input::{codes, predict};
+use crate::metrics::BootstrapOptions;
+use crate::prediction::{ReadOut, write_csv};
+use crate::report::report;
+use crate::run_folder::RunFolder;
+
+/// Result of an evaluation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// Split that was measured.
+    pub split: Split,
+    /// Digest of the dataset.
+    pub dataset_digest: Digest,
+    /// Digest of the training configuration.
+    pub config_digest: Digest,
+    /// Step of the weights.
+    pub step: u64,
+    /// True for the best epoch on the validation split, false for the last weights.
+    pub best_on_validation: bool,
+    /// Name of the balancer.
+    pub balancer: String,
+    /// Labels of the training split.
+    pub training: LabelCounts,
+    /// Figures.
+    pub measured: Measured,
+}
+
+/// Evaluates a run on a split and writes the results into its folder.
+///
+/// # Errors
+/// [`TrainError`] for a missing run, a dataset with other regions or patches, or damaged data.
+pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, TrainError> {
+    let folder = RunFolder::open(run)?;
+    let config = folder.config();
+    let opened = Arc::new(Dataset::open(dataset)?);
+    let description = opened.manifest().description.clone();
+    let checkpoints = folder.checkpoints();
+    let best = checkpoints.best()?;
+    let best_on_validation = best.is_some();
+    let checkpoint = match best {
+        Some(checkpoint) => checkpoint,
+        None => checkpoints.latest()?.ok_or_else(|| TrainError::NoCheckpoint { path: run.to_owned() })?,
+    };
+    let assembled = assemble(config, &opened, false)?;
+    assembled.parameters.load_bytes(&checkpoint.weights).map_err(|error| TrainError::Mismatch {
+        path: dataset.to_owned(),
+        reason: format!("the weights of {} do not fit it ({error}); evaluate on a dataset with the same regions and patch size", run.display()),
+    })?;
+    let predictions = predict(&assembled.model, &opened, split, config, &assembled.device)?;
+    let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
+    let tasks: Vec<String> = assembled.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();
+    let training = LabelCounts::of(
+        regions.len(),
+        read_index(dataset)?.iter().filter(|row| row.split == Split::Train).map(|row| codes(row, regions.len())),
+    );
+    let bootstrap = BootstrapOptions { resamples: config.bootstrap_resamples, seed: config.seed };
+    let evaluation = Evaluation {
+        split,
+        dataset_digest: opened.manifest().digest(),
+        config_digest: folder.identity().config_digest,
+        step: checkpoint.state.step,
+        best_on_validation,
+        balancer: config.balancer.method().to_owned(),
+        measured: measure(&regions, &tasks, &predictions, &training, bootstrap),
+        training,
+    };
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.file(name);
+        atomic::write(&path, bytes).map_err(|error| TrainError::io(&path, error))
+    };
+    let mut json = serde_json::to_value(&evaluation).map_err(|error| TrainError::io(run, error.into()))?;
+    json.sort_all_objects();
+    write("evaluation.json", format!("{json:#}\n").as_bytes())?;
+    let mut csv = Vec::new();
+    write_csv(&mut csv, &regions, &predictions).map_err(|error| TrainError::io(&folder.file("predictions.csv"), error))?;
+    write("predictions.csv", &csv)?;
+    write("evaluation.txt", text(&evaluation).as_bytes())?;
+    write("report.html", report(&folder, &evaluation)?.as_bytes())?;
+    Ok(evaluation)
+}
+
+/// The table of the terminal: the main figures beside the majority class.
+pub fn text(evaluation: &Evaluation) -> String {
+    let measured = &evaluation.measured;
+    let mut table = Table::new([
+        ("dimension", Align::Left),
+        ("metric", Align::Left),
+        ("MT-IDS", Align::Right),
+        ("95 % interval", Align::Right),
+        ("majority class", Align::Right),
+        ("n samples", Align::Right),
+        ("n patients", Align::Right),
+    ]);
+    let pooled = measured.read_outs.iter().find(|read_out| read_out.read_out == ReadOut::Pooled);
+    for figure in pooled.map(|read_out| read_out.figures.as_slice()).unwrap_or_default() {
+        if matches!(figure.metric, "accuracy" | "macro-F1" | "AUROC" | "sensitivity" | "specificity") {
+            table.row([
+                figure.dimension.name().to_owned(),
+                figure.metric.to_owned(),
+                metric(figure.value),
+                interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
+                metric(figure.majority),
+                figure.samples.to_string(),
+                figure.patients.to_string(),
+            ]);
+        }
+    }
+    let mut text = format!("\n  {} split, {} patches of {} patients\n", evaluation.split.name(), measured.samples, measured.patients);
+    if !table.is_empty() {
+        text.push('\n');
+        text.push_str(&table.render());
+    }
+    for claim in measured.claims.iter().filter(|claim| !claim.claimed) {
+        text.push_str(&format!("  {}\n", claim.sentence));
+    }
+    text.push_str("\n  A reconstruction of MT-IDS from its abstract. Research software, not for diagnosis.\n");
+    text
+}

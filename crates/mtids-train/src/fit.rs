@@ -1,0 +1,359 @@
+//! The training loop.
+//!
+//! One epoch: stream → tensor → [`mtids_nn::train_step`] with the balancer's coefficients → log line → checkpoint now and then; at its end the
+//! validation split chooses the best epoch. Invariants: the position (epoch, batch), weights, moments and balancer state are all that a
+//! checkpoint needs; `losses.jsonl` and `epochs.jsonl` hold no times.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mtids_balance::{BalanceInput, Balancer};
+use mtids_core::interrupt::Interrupt;
+use mtids_nn::{
+    AdamW, DType, Device, MtIds, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, train_step,
+};
+use mtids_report::progress::Progress;
+use mtids_shards::{Dataset, Split, read_index};
+use mtids_stream::{Batch, BatchStream};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::evaluation::selection_score;
+use crate::input::{codes, predict, tensor};
+use crate::run_folder::log::Log;
+use crate::run_folder::{Best, RunFolder, TrainingState};
+
+/// Stack of the training thread: backward passes recurse along the graph.
+const STACK: usize = 64 << 20;
+
+/// A line of `losses.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LossLine {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Loss per task; null where the batch had no label for it.
+    pub losses: BTreeMap<String, Option<f64>>,
+    /// Balancer's coefficient per task.
+    pub coefficients: BTreeMap<String, f64>,
+    /// Global gradient norm before clipping.
+    pub gradient_norm: f64,
+    /// Share of conflicting task pairs.
+    pub conflicting_share: f64,
+    /// Mean weight of the shared branch per task.
+    pub shared_branch: BTreeMap<String, f64>,
+    /// Learning rate.
+    pub learning_rate: f64,
+}
+
+/// A line of `epochs.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochLine {
+    /// Steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epoch: u64,
+    /// Validation score (pooled macro-F1), where there are validation labels.
+    pub validation_score: Option<f64>,
+}
+
+/// How a call of [`fit`] ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FitSummary {
+    /// Steps done in all.
+    pub steps: u64,
+    /// Steps done before this call.
+    pub resumed_at: u64,
+    /// Best epoch on the validation split.
+    pub best_epoch: Option<u64>,
+    /// Its score.
+    pub best_score: Option<f64>,
+    /// Trainable numbers of the model.
+    pub parameters: usize,
+    /// Rows of the training split.
+    pub training_rows: usize,
+    /// Loss per task of the last step.
+    pub last_losses: BTreeMap<String, Option<f64>>,
+}
+
+/// A model with everything that belongs to it.
+pub(crate) struct Assembled {
+    pub(crate) model: MtIds,
+    pub(crate) parameters: Parameters,
+    pub(crate) device: Device,
+}
+
+/// Builds the network of a configuration for a dataset.
+pub(crate) fn assemble(config: &TrainConfig, dataset: &Dataset, frozen: bool) -> Result<Assembled, TrainError> {
+    let device = mtids_nn::device(&config.device)?;
+    let description = &dataset.manifest().description;
+    let [d, h, w] = config.crop.output(description.patch_size);
+    let mut parameters = Parameters::new(config.seed, DType::F32, &device);
+    let input = [config.windows.len(), d, h, w];
+    let mut model = MtIds::new(&config.model, description.regions.len(), input, &parameters)?;
+    if frozen {
+        parameters = parameters.frozen();
+        model = MtIds::new(&config.model, description.regions.len(), input, &parameters)?;
+    }
+    Ok(Assembled { model, parameters, device })
+}
+
+/// Trains, or resumes, on a thread with a large stack.
+///
+/// # Errors
+/// [`TrainError`]; after [`TrainError::Interrupted`] the same call resumes.
+pub fn fit(
+    dataset: &Path,
+    run: &Path,
+    config: &TrainConfig,
+    interrupt: &Interrupt,
+    show_progress: bool,
+) -> Result<FitSummary, TrainError> {
+    config.validate()?;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("mtids-train".into())
+            .stack_size(STACK)
+            .spawn_scoped(scope, || train(dataset, run, config, interrupt, show_progress))
+            .map_err(|error| TrainError::Thread(error.to_string()))?;
+        thread.join().map_err(|_| TrainError::Thread("the training thread ended in a panic".into()))?
+    })
+}
+
+struct Training<'a> {
+    config: &'a TrainConfig,
+    dataset: Arc<Dataset>,
+    folder: RunFolder,
+    assembled: Assembled,
+    losses: TaskLosses,
+    optimizer: AdamW,
+    balancer: Box<dyn Balancer + Send>,
+    schedule: Schedule,
+    names: Vec<String>,
+    loss_log: Log,
+    epoch_log: Log,
+    timing_log: Log,
+    state: TrainingState,
+    total_steps: u64,
+    saved_at: Option<u64>,
+    last: Option<LossLine>,
+}
+
+fn train(path: &Path, run: &Path, config: &TrainConfig, interrupt: &Interrupt, show_progress: bool) -> Result<FitSummary, TrainError> {
+    let dataset = Arc::new(Dataset::open(path)?);
+    let regions = dataset.manifest().description.regions.len();
+    let labels: Vec<_> = read_index(path)?.into_iter().filter(|row| row.split == Split::Train).collect();
+    let labelled = labels.iter().map(|row| codes(row, regions)).filter(|codes| *codes != (None, None)).count();
+    if labelled == 0 {
+        return Err(TrainError::NoLabels { path: path.to_owned(), rows: labels.len() });
+    }
+    let folder = RunFolder::create_or_open(run, config, dataset.manifest().digest())?;
+    let assembled = assemble(config, &dataset, false)?;
+    let tasks = assembled.model.tasks().clone();
+    let counts = tasks.counts(&targets(labels.iter(), regions))?;
+    let losses = TaskLosses::new(&config.loss, &tasks, Some(&counts))?;
+    let steps_per_epoch = match config.stream.drop_last {
+        true => labels.len() / config.batch_size,
+        false => labels.len().div_ceil(config.batch_size),
+    } as u64;
+    let all_steps = config.epochs * steps_per_epoch;
+    let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
+    let mut optimizer = AdamW::new(&config.optimizer)?;
+    let mut balancer = config.balancer.build(tasks.len())?;
+    let mut state = TrainingState {
+        step: 0,
+        epoch: 0,
+        next_batch: 0,
+        optimizer: Value::Null,
+        balancer: Value::Null,
+        epoch_sums: Value::Null,
+        best: None,
+        regular: true,
+    };
+    if let Some(checkpoint) = folder.checkpoints().latest()? {
+        assembled.parameters.load_bytes(&checkpoint.weights)?;
+        optimizer.load_bytes(&checkpoint.optimizer, &assembled.parameters)?;
+        balancer.restore(&checkpoint.state.balancer)?;
+        state = checkpoint.state;
+    }
+    let resumed_at = state.step;
+    let log = |name: &str| Log::open_at(&folder.file(name), resumed_at);
+    let (loss_log, epoch_log, timing_log) = (log("losses.jsonl")?, log("epochs.jsonl")?, log("timings.jsonl")?);
+    let last = crate::run_folder::log::read::<LossLine>(&folder.file("losses.jsonl"))?.pop();
+    let mut training = Training {
+        schedule: Schedule::new(&config.schedule, total_steps)?,
+        names: tasks.tasks().iter().map(|task| task.name.clone()).collect(),
+        config,
+        dataset,
+        folder,
+        assembled,
+        losses,
+        optimizer,
+        balancer,
+        loss_log,
+        epoch_log,
+        timing_log,
+        saved_at: (resumed_at > 0).then_some(resumed_at),
+        state,
+        total_steps,
+        last,
+    };
+    let progress = Progress::new("training", Some(total_steps), show_progress && resumed_at < total_steps);
+    progress.set_position(resumed_at);
+    while training.state.step < total_steps {
+        training.epoch(steps_per_epoch, interrupt, &progress)?;
+    }
+    progress.finish();
+    Ok(FitSummary {
+        steps: training.state.step,
+        resumed_at,
+        best_epoch: training.state.best.map(|best| best.epoch),
+        best_score: training.state.best.map(|best| best.score),
+        parameters: training.assembled.parameters.count(),
+        training_rows: labels.len(),
+        last_losses: training.last.map(|line| line.losses).unwrap_or_default(),
+    })
+}
+
+fn targets<'a>(rows: impl Iterator<Item = &'a mtids_shards::RowLabels>, regions: usize) -> TargetBatch {
+    let mut targets = TargetBatch::default();
+    for row in rows {
+        let (region, metastasis) = codes(row, regions);
+        targets.region.push(region.map(|code| code as u32));
+        targets.metastasis.push(metastasis.map(|code| code as u32));
+        targets.weights.push(row.weight);
+    }
+    targets
+}
+
+impl Training<'_> {
+    fn epoch(&mut self, steps_per_epoch: u64, interrupt: &Interrupt, progress: &Progress) -> Result<(), TrainError> {
+        let epoch = self.state.epoch;
+        let stream = BatchStream::start(
+            Arc::clone(&self.dataset),
+            Split::Train,
+            &self.config.stream,
+            self.config.batch_size,
+            self.config.seed,
+            epoch,
+            true,
+            self.state.next_batch,
+        )?;
+        for batch in stream {
+            let started = Instant::now();
+            self.step(&batch?, epoch)?;
+            let seconds = started.elapsed().as_secs_f64();
+            self.timing_log.append(&serde_json::json!({ "step": self.state.step, "seconds": seconds }))?;
+            progress.inc(1);
+            self.state.next_batch += 1;
+            let end_of_epoch = self.state.next_batch >= steps_per_epoch;
+            if self.state.step >= self.total_steps || end_of_epoch {
+                break;
+            }
+            if self.state.step.is_multiple_of(self.config.checkpoint_every_steps) {
+                self.save(true)?;
+            }
+            if interrupt.is_raised() {
+                if self.saved_at != Some(self.state.step) {
+                    self.save(false)?;
+                }
+                return Err(TrainError::Interrupted { step: self.state.step });
+            }
+        }
+        self.state.epoch = epoch + 1;
+        self.state.next_batch = 0;
+        self.validate(progress)?;
+        self.save(true)?;
+        if interrupt.is_raised() && self.state.step < self.total_steps {
+            return Err(TrainError::Interrupted { step: self.state.step });
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, batch: &Batch, epoch: u64) -> Result<(), TrainError> {
+        let description = &self.dataset.manifest().description;
+        let input = tensor(batch, description.patch_size, self.config, Some(epoch), &self.assembled.device)?;
+        let targets = targets(batch.labels.iter(), description.regions.len());
+        let learning_rate = self.schedule.learning_rate(self.state.step);
+        let options = StepOptions {
+            scope: self.config.scope,
+            clip_norm: self.config.clip_norm,
+            learning_rate,
+            seed: self.config.seed,
+        };
+        let mut conflicting_share = 0.0;
+        let balancer = &mut self.balancer;
+        let report = train_step(
+            &self.assembled.model,
+            &self.assembled.parameters,
+            &mut self.optimizer,
+            &self.losses,
+            &input,
+            &targets,
+            &options,
+            &mut |gradients| {
+                let input = BalanceInput {
+                    gram: gradients.gram,
+                    losses: Some(gradients.losses),
+                    active: gradients.active,
+                };
+                let balance = balancer.coefficients(&input)?;
+                conflicting_share = balance.telemetry.conflicting_share;
+                Ok(balance.coefficients)
+            },
+        )?;
+        self.state.step += 1;
+        let names = || self.names.iter().cloned();
+        let line = LossLine {
+            step: self.state.step,
+            epoch,
+            losses: names().zip(report.losses).collect(),
+            coefficients: names().zip(report.coefficients).collect(),
+            gradient_norm: report.gradient_norm,
+            conflicting_share,
+            shared_branch: names().zip(report.gates.iter().map(|gate| gate.shared_branch)).collect(),
+            learning_rate,
+        };
+        self.loss_log.append(&line)?;
+        self.last = Some(line);
+        Ok(())
+    }
+
+    fn validate(&mut self, progress: &Progress) -> Result<(), TrainError> {
+        let regions = self.dataset.manifest().description.regions.len();
+        let has_rows = self.dataset.shards(Split::Validation).next().is_some();
+        let score = if has_rows {
+            let predictions =
+                predict(&self.assembled.model, &self.dataset, Split::Validation, self.config, &self.assembled.device)?;
+            selection_score(regions, &predictions)
+        } else {
+            None
+        };
+        if let Some(score) = score {
+            if self.state.best.is_none_or(|best| score > best.score) {
+                self.state.best = Some(Best { step: self.state.step, epoch: self.state.epoch, score });
+            }
+            progress.set_message(format!("validation macro-F1 {score:.3}"));
+        }
+        self.epoch_log.append(&EpochLine { step: self.state.step, epoch: self.state.epoch, validation_score: score })
+    }
+
+    fn save(&mut self, regular: bool) -> Result<(), TrainError> {
+        // The logs must not fall behind the checkpoint, which cuts them to its step.
+        self.loss_log.sync()?;
+        self.epoch_log.sync()?;
+        self.state.regular = regular;
+        self.state.balancer = self.balancer.state();
+        self.state.optimizer = Value::from(self.optimizer.step_count());
+        let weights = self.assembled.parameters.to_bytes()?;
+        let moments = self.optimizer.to_bytes()?;
+        self.folder.checkpoints().save(&weights, &moments, &self.state)?;
+        self.saved_at = Some(self.state.step);
+        Ok(())
+    }
+}

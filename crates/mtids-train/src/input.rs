@@ -1,0 +1,95 @@
+//! Batches become tensors, and a model's answers become predictions.
+//!
+//! Shapes: input `[B, C, D, H, W]` with C windows. Invariant: evaluation crops the centre and adds nothing, so a patch always gives the same
+//! prediction.
+
+use std::sync::Arc;
+
+use mtids_nn::read_out::probabilities;
+use mtids_nn::{Device, MtIds, Tensor};
+use mtids_shards::{Dataset, RowLabels, Split};
+use mtids_stream::{Batch, BatchStream, crop, fill_channels};
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::prediction::Prediction;
+
+/// Region and status codes of a row.
+pub(crate) fn codes(labels: &RowLabels, regions: usize) -> (Option<usize>, Option<usize>) {
+    let region = labels.region.and_then(|code| usize::try_from(code).ok()).filter(|&code| code < regions);
+    let metastasis = labels.metastasis.map(|status| usize::from(status.code() == 1));
+    (region, metastasis)
+}
+
+/// Input of a batch; `epoch` is given while training, for the keyed augmentation.
+pub(crate) fn tensor(
+    batch: &Batch,
+    stored: [usize; 3],
+    config: &TrainConfig,
+    epoch: Option<u64>,
+    device: &Device,
+) -> Result<Tensor, TrainError> {
+    let patch_len: usize = stored.iter().product();
+    let [d, h, w] = config.crop.output(stored);
+    let mut cropped = Vec::with_capacity(batch.labels.len() * d * h * w);
+    for (labels, voxels) in batch.labels.iter().zip(batch.voxels.chunks_exact(patch_len)) {
+        let keyed = epoch.map(|epoch| (config.seed, epoch, labels.sample_key.as_str()));
+        crop(voxels, stored, &config.crop, keyed, &mut cropped);
+    }
+    let mut channels = Vec::new();
+    fill_channels(&cropped, d * h * w, &config.windows, &mut channels);
+    let shape = (batch.labels.len(), config.windows.len(), d, h, w);
+    Ok(Tensor::from_vec(channels, shape, device).map_err(mtids_nn::NnError::from)?)
+}
+
+/// Predictions for every row of a split, in dataset order.
+pub(crate) fn predict(
+    model: &MtIds,
+    dataset: &Arc<Dataset>,
+    split: Split,
+    config: &TrainConfig,
+    device: &Device,
+) -> Result<Vec<Prediction>, TrainError> {
+    let description = &dataset.manifest().description;
+    let regions = description.regions.len();
+    let stream = BatchStream::start(
+        Arc::clone(dataset),
+        split,
+        &mtids_stream::StreamConfig { drop_last: false, ..config.stream.clone() },
+        config.batch_size,
+        config.seed,
+        0,
+        false,
+        0,
+    )?;
+    let rows = |tensor: &Tensor| -> Result<Vec<Vec<f64>>, TrainError> {
+        let rows: Vec<Vec<f32>> = tensor.to_vec2().map_err(mtids_nn::NnError::from)?;
+        Ok(rows.into_iter().map(|row| row.into_iter().map(f64::from).collect()).collect())
+    };
+    let mut predictions = Vec::new();
+    for batch in stream {
+        let batch = batch?;
+        let outputs = model.evaluate(&tensor(&batch, description.patch_size, config, None, device)?)?;
+        let read = |read_out| probabilities(model.tasks(), &outputs, model.eta(), read_out);
+        let pooled = rows(&read(mtids_nn::ReadOut::Pooled)?)?;
+        // A model without joint head, or without the two others, has no such read-out.
+        let joint = read(mtids_nn::ReadOut::Joint).ok().map(|tensor| rows(&tensor)).transpose()?;
+        let product = read(mtids_nn::ReadOut::Product).ok().map(|tensor| rows(&tensor)).transpose()?;
+        let branches: Vec<Vec<Vec<f64>>> =
+            outputs.gates.iter().map(|gate| rows(&gate.branch)).collect::<Result<_, _>>()?;
+        for (n, (labels, pooled)) in batch.labels.iter().zip(pooled).enumerate() {
+            let (region, metastasis) = codes(labels, regions);
+            predictions.push(Prediction {
+                sample_key: labels.sample_key.clone(),
+                patient_key: labels.patient_key.as_str().to_owned(),
+                region,
+                metastasis,
+                joint: joint.as_ref().and_then(|rows| rows.get(n).cloned()),
+                product: product.as_ref().and_then(|rows| rows.get(n).cloned()),
+                pooled,
+                shared_share: branches.iter().filter_map(|task| task.get(n)?.first().copied()).collect(),
+            });
+        }
+    }
+    Ok(predictions)
+}

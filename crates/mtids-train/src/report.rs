@@ -1,0 +1,195 @@
+//! The report of a run: one page that says what was trained, on what, how it went and how good it is.
+
+use maud::{Markup, html};
+use mtids_report::chart::{Series, heat_map, lines};
+use mtids_report::format::{interval, metric};
+use mtids_report::page::{Section, facts, figure, page, table};
+
+use crate::error::TrainError;
+use crate::evaluate::Evaluation;
+use crate::evaluation::Share;
+use crate::fit::{EpochLine, LossLine};
+use crate::prediction::ReadOut;
+use crate::run_folder::RunFolder;
+use crate::run_folder::log::read;
+
+/// The page.
+pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<String, TrainError> {
+    let losses: Vec<LossLine> = read(&folder.file("losses.jsonl"))?;
+    let epochs: Vec<EpochLine> = read(&folder.file("epochs.jsonl"))?;
+    let measured = &evaluation.measured;
+    let lead = "MT-IDS, reconstructed from its abstract (Ma et al., Neural Networks 198, 108541, 2026): which mediastinal region a lymph node lies \
+                in, and whether it is metastatic. Research software; nothing here is a diagnosis.";
+    let mut sections = vec![Section::new("result", "Result", result(evaluation))];
+    if !measured.read_outs.is_empty() {
+        sections.push(Section::new("figures", "All figures", figures(evaluation)));
+        sections.push(Section::new("confusion", "Where it errs", confusion(evaluation)));
+    }
+    if !measured.per_region.is_empty() {
+        sections.push(Section::new("regions", "Metastasis by region", regions(evaluation)));
+    }
+    sections.push(Section::new("training", "Training", training(&losses, &epochs)));
+    sections.push(Section::new("gates", "Routing", gates(evaluation)));
+    sections.push(Section::new("origin", "Where this comes from", origin(folder, evaluation)));
+    Ok(page("MT-IDS training report", lead, &sections))
+}
+
+fn result(evaluation: &Evaluation) -> Markup {
+    let measured = &evaluation.measured;
+    let pooled = measured.read_outs.iter().find(|read_out| read_out.read_out == ReadOut::Pooled);
+    let pick = |dimension: &str, name: &str| {
+        let figure = pooled?.figures.iter().find(|figure| figure.dimension.name() == dimension && figure.metric == name)?;
+        Some(format!("{} (majority {})", metric(figure.value), metric(figure.majority)))
+    };
+    let named = [
+        ("Region accuracy", pick("region", "accuracy")),
+        ("Metastasis accuracy", pick("metastasis", "accuracy")),
+        ("Metastasis AUROC", pick("metastasis", "AUROC")),
+        ("Joint accuracy", pick("joint", "accuracy")),
+    ];
+    let shown: Vec<(&str, String)> = named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    html! {
+        p { (evaluation.split.name()) " split: " (measured.samples) " patches of " (measured.patients) " patients that the training never saw." }
+        @if !shown.is_empty() { (facts(&shown)) }
+        @for claim in measured.claims.iter().filter(|claim| !claim.claimed) { p class="warning" { (claim.sentence) } }
+        p class="note" { "The majority class is that of the training split. Intervals are 95 % bootstrap intervals over patients." }
+    }
+}
+
+fn figures(evaluation: &Evaluation) -> Markup {
+    let mut rows = Vec::new();
+    for read_out in &evaluation.measured.read_outs {
+        for figure in &read_out.figures {
+            rows.push(vec![
+                read_out.read_out.name().to_owned(),
+                figure.dimension.name().to_owned(),
+                figure.metric.to_owned(),
+                metric(figure.value),
+                interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
+                metric(figure.majority),
+                format!("{} / {}", figure.samples, figure.patients),
+            ]);
+        }
+    }
+    html! {
+        (table(&["read-out", "dimension", "metric", "MT-IDS\t", "95 % interval\t", "majority\t", "samples / patients\t"], &rows))
+        p class="note" { "Read-outs: the joint head alone, region head times metastasis head, and all heads pooled with learned weights." }
+    }
+}
+
+fn confusion(evaluation: &Evaluation) -> Markup {
+    let measured = &evaluation.measured;
+    let counts = |rows: &[Vec<u64>]| -> Vec<Vec<f64>> { rows.iter().map(|row| row.iter().map(|&n| n as f64).collect()).collect() };
+    let states = ["benign".to_owned(), "metastatic".to_owned()];
+    let roc: Vec<(f64, f64)> =
+        measured.roc.iter().map(|point| (point.false_positive_rate, point.true_positive_rate)).collect();
+    let chance = Series { name: "chance".into(), points: vec![(0.0, 0.0), (1.0, 1.0)] };
+    let roc = [Series { name: "MT-IDS".into(), points: roc }, chance];
+    html! {
+        div class="two" {
+            (figure("Region: true against called", &heat_map("Region", "true", "called", &measured.regions, &measured.regions, &counts(&measured.region_confusion))))
+            (figure("Metastasis: true against called", &heat_map("Metastasis", "true", "called", &states, &states, &counts(&measured.metastasis_confusion))))
+            (figure("ROC of metastasis", &lines("ROC of metastasis", "false positive rate", "true positive rate", &roc, Some((0.0, 1.0)))))
+        }
+    }
+}
+
+fn regions(evaluation: &Evaluation) -> Markup {
+    let share = |share: &Share| {
+        let bounds = share.interval.as_ref().map(|bounds| (bounds.low, bounds.high));
+        format!("{}/{} ({})", share.successes, share.n, interval(bounds))
+    };
+    let rows: Vec<Vec<String>> = evaluation
+        .measured
+        .per_region
+        .iter()
+        .map(|row| {
+            vec![
+                row.region.clone(),
+                share(&row.conditional_sensitivity),
+                share(&row.conditional_specificity),
+                share(&row.located_sensitivity),
+                share(&row.located_specificity),
+            ]
+        })
+        .collect();
+    html! {
+        (table(&["region", "sensitivity\t", "specificity\t", "located sensitivity\t", "located specificity\t"], &rows))
+        p class="note" { "Sensitivity and specificity of the status among nodes truly in the region; \"located\" also demands the right region. Counts with Wilson's 95 % intervals, which take nodes as independent." }
+    }
+}
+
+fn training(losses: &[LossLine], epochs: &[EpochLine]) -> Markup {
+    let tasks: Vec<&String> = losses.first().map(|line| line.losses.keys().collect()).unwrap_or_default();
+    let per_task = |value: &dyn Fn(&LossLine, &str) -> Option<f64>| -> Vec<Series> {
+        let series = |task: &&String| Series {
+            name: (*task).clone(),
+            points: smooth(losses.iter().filter_map(|line| Some((line.step as f64, value(line, task)?))).collect()),
+        };
+        tasks.iter().map(series).collect()
+    };
+    let loss = per_task(&|line, task| line.losses.get(task).copied().flatten());
+    let coefficients = per_task(&|line, task| line.coefficients.get(task).copied());
+    let conflicts = [Series {
+        name: "share of conflicting pairs".into(),
+        points: smooth(losses.iter().map(|line| (line.step as f64, line.conflicting_share)).collect()),
+    }];
+    let validation = [Series {
+        name: "validation macro-F1".into(),
+        points: epochs.iter().filter_map(|line| Some((line.epoch as f64, line.validation_score?))).collect(),
+    }];
+    html! {
+        div class="two" {
+            (figure("Loss per task", &lines("Loss per task", "step", "loss", &loss, None)))
+            (figure("Coefficient per task", &lines("Coefficient per task", "step", "coefficient", &coefficients, None)))
+            (figure("Gradient conflicts", &lines("Gradient conflicts", "step", "share", &conflicts, Some((0.0, 1.0)))))
+            @if !validation[0].points.is_empty() { (figure("Validation", &lines("Validation", "epoch", "macro-F1", &validation, Some((0.0, 1.0))))) }
+        }
+        p class="note" { "Lines are running means of ten steps; every step stands in losses.jsonl." }
+    }
+}
+
+/// Running mean of ten points, so that single batches do not hide the course.
+fn smooth(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+    points
+        .iter()
+        .enumerate()
+        .map(|(n, &(x, _))| {
+            let window = &points[n.saturating_sub(9)..=n];
+            (x, window.iter().map(|point| point.1).sum::<f64>() / window.len() as f64)
+        })
+        .collect()
+}
+
+fn gates(evaluation: &Evaluation) -> Markup {
+    let measured = &evaluation.measured;
+    let regions: Vec<String> = measured.regions.iter().map(|region| format!("{region}\t")).collect();
+    let mut columns = vec!["task", "all\t"];
+    columns.extend(regions.iter().map(String::as_str));
+    let rows: Vec<Vec<String>> = measured
+        .gates
+        .iter()
+        .map(|gate| {
+            let by_region = gate.shared_by_region.iter().map(|&share| metric(share));
+            [gate.task.clone(), metric(gate.shared)].into_iter().chain(by_region).collect()
+        })
+        .collect();
+    html! {
+        (table(&columns, &rows))
+        p class="note" { "Mean weight of the shared branch in each task's dual-control gate, over all patches and by true region; the rest goes to the task's own experts." }
+    }
+}
+
+fn origin(folder: &RunFolder, evaluation: &Evaluation) -> Markup {
+    let identity = folder.identity();
+    let weights = if evaluation.best_on_validation { "best epoch on the validation split" } else { "last step; there is no validation split" };
+    let rows = vec![
+        vec!["dataset".to_owned(), evaluation.dataset_digest.to_string()],
+        vec!["trained on".to_owned(), identity.dataset_digest.to_string()],
+        vec!["configuration".to_owned(), evaluation.config_digest.to_string()],
+        vec!["program".to_owned(), format!("{} {}, seed {}", identity.program.name, identity.program.version, identity.seed)],
+        vec!["weights".to_owned(), format!("step {} ({weights})", evaluation.step)],
+        vec!["balancer".to_owned(), evaluation.balancer.clone()],
+    ];
+    html! { (table(&["what", "which"], &rows)) }
+}
