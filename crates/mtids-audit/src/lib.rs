@@ -1,1 +1,34 @@
-//! Label distributions, leakage and conflicts of a dataset, with polars.
+//! The audit: what labels a dataset holds, how they are spread, and what would make figures from it wrong.
+//!
+//! # Purpose
+//! [`audit::audit`] reads `index.parquet` (kilobytes; no voxel is touched) with polars, counts along both label dimensions, and looks for
+//! leakage, conflicts, gaps and short-cuts. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
+//!
+//! # Invariants
+//! * The only crate that compiles polars, and no type of polars is public here.
+//! * The same dataset and configuration give the same bytes. Only pseudonyms appear, as in the dataset.
+//! * Finding codes are stable. Unknown is counted as unknown, never as benign.
+//!
+//! # Units
+//! Sizes and distances are mm; shares lie in 0 to 1; counts are rows (patches) or patients, as named.
+
+pub mod association;
+pub mod audit;
+mod checks;
+pub mod config;
+mod distribution;
+pub mod error;
+pub mod finding;
+mod index;
+pub mod page;
+pub mod text;
+
+use serde_json::Value;
+
+/// The part of `schemas/` that this program knows: file names and contents.
+pub fn schemas() -> Vec<(String, Value)> {
+    vec![
+        ("audit-config.json".to_owned(), schemars::schema_for!(config::AuditConfig).to_value()),
+        ("audit.json".to_owned(), schemars::schema_for!(audit::Audit).to_value()),
+    ]
+}

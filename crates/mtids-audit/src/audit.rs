@@ -1,0 +1,108 @@
+//! The audit as a value, and how it is made.
+
+use std::path::Path;
+
+use mtids_core::digest::Digest;
+use mtids_core::provenance::Program;
+use mtids_shards::{Manifest, Totals};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::checks;
+use crate::config::AuditConfig;
+use crate::distribution::{self, Count, Group, Sizes};
+use crate::error::AuditError;
+use crate::finding::Finding;
+use crate::index::Index;
+
+/// What an audit found: `audit.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// The program that made it.
+    pub program: Program,
+    /// Digest of the dataset's manifest.
+    pub dataset_digest: Digest,
+    /// Settings.
+    pub config: AuditConfig,
+    /// Names of the regions, in the order of their codes.
+    pub regions: Vec<String>,
+    /// Patch size (d, h, w) in voxels.
+    pub patch_size: [usize; 3],
+    /// Patch spacing (z, y, x) in mm.
+    pub patch_spacing_mm: [f64; 3],
+    /// What became of the input files.
+    pub input: Totals,
+    /// Findings, the gravest first.
+    pub findings: Vec<Finding>,
+    /// All rows.
+    pub overall: Count,
+    /// By split.
+    pub by_split: Vec<Group>,
+    /// By region.
+    pub by_region: Vec<Group>,
+    /// By region and split.
+    pub by_region_and_split: Vec<Group>,
+    /// By station.
+    pub by_station: Vec<Group>,
+    /// By evidence and level.
+    pub by_evidence: Vec<Group>,
+    /// By manufacturer, model and kernel.
+    pub by_scanner: Vec<Group>,
+    /// By use of contrast agent.
+    pub by_contrast: Vec<Group>,
+    /// Rows of each patient, sorted.
+    pub rows_per_patient: Vec<u64>,
+    /// Short axes by status.
+    pub sizes: Vec<Sizes>,
+}
+
+impl Audit {
+    /// Number of findings that count for the exit code.
+    pub fn counted_findings(&self) -> usize {
+        self.findings.iter().filter(|finding| self.config.fail_on.counts(finding.severity)).count()
+    }
+}
+
+/// Audits a dataset.
+///
+/// # Errors
+/// [`AuditError`] when there is no dataset, its index cannot be read, or a setting makes no sense.
+pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> {
+    config.validate()?;
+    let manifest = Manifest::load(dataset)?;
+    let index = Index::open(dataset)?;
+    let mut rows_per_patient: Vec<u64> =
+        distribution::by(&index, ["patient_key"])?.iter().map(|group| group.count.rows).collect();
+    rows_per_patient.sort_unstable();
+    let description = &manifest.description;
+    let mut audit = Audit {
+        program: Program::new("mtids-audit", env!("CARGO_PKG_VERSION")),
+        dataset_digest: manifest.digest(),
+        config: config.clone(),
+        regions: description.regions.regions().iter().map(|region| region.name.clone()).collect(),
+        patch_size: description.patch_size,
+        patch_spacing_mm: description.patch_spacing_mm,
+        input: manifest.totals.clone(),
+        findings: Vec::new(),
+        overall: distribution::overall(&index)?,
+        by_split: distribution::by(&index, ["split"])?,
+        by_region: distribution::by(&index, ["region_name"])?,
+        by_region_and_split: distribution::by(&index, ["region_name", "split"])?,
+        by_station: distribution::by(&index, ["station"])?,
+        by_evidence: distribution::by(&index, ["evidence", "level"])?,
+        by_scanner: distribution::by(&index, ["manufacturer", "model", "kernel"])?,
+        by_contrast: distribution::by(&index, ["contrast"])?,
+        rows_per_patient,
+        sizes: distribution::sizes(&index)?,
+    };
+    // The order of codes, head to foot, is the order people read; polars sorts by name.
+    let place = |name: Option<&str>| audit.regions.iter().position(|region| Some(region.as_str()) == name);
+    let key = |group: &Group| place(group.names[0].as_deref()).unwrap_or(usize::MAX);
+    audit.by_region.sort_by_key(key);
+    audit.by_region_and_split.sort_by_key(key);
+    let split = |group: &Group| checks::SPLITS.iter().position(|name| Some(*name) == group.names[0].as_deref());
+    audit.by_split.sort_by_key(split);
+    audit.findings = checks::findings(dataset, &audit, &index, &manifest)?;
+    Ok(audit)
+}

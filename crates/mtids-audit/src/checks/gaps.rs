@@ -1,0 +1,194 @@
+//! What is missing or thin: empty splits, small classes, unknown labels, weak evidence, uneven splits, patches without image.
+
+use polars::prelude::{col, len, lit};
+
+use super::SPLITS;
+use crate::audit::Audit;
+use crate::distribution::{Count, Group};
+use crate::error::AuditError;
+use crate::finding::{Code, Finding, Severity};
+use crate::index::Index;
+use mtids_report::format::percent;
+
+fn find<'a>(groups: &'a [Group], names: &[&str]) -> Option<&'a Count> {
+    let same = |group: &&Group| group.names.iter().map(Option::as_deref).eq(names.iter().copied().map(Some));
+    groups.iter().find(same).map(|group| &group.count)
+}
+
+/// Every class must be taught, and judged on more than a few patients.
+pub(super) fn classes(audit: &Audit) -> Vec<Finding> {
+    let config = &audit.config;
+    let patients = audit.overall.patients;
+    if patients < config.fewest_patients {
+        return vec![Finding::new(
+            Severity::Warning,
+            Code::FewPatients,
+            patients,
+            format!("{patients} patients: a dataset this small teaches nothing, and no figure from it means anything"),
+            "use it to try the programs; gather more patients before training",
+        )];
+    }
+    let mut findings = Vec::new();
+    let (mut missing, mut small) = (Vec::new(), Vec::new());
+    for split in SPLITS {
+        if find(&audit.by_split, &[split]).is_none() {
+            findings.push(
+                Finding::new(
+                    Severity::Warning,
+                    Code::EmptySplit,
+                    0,
+                    format!("the {split} split has no patch"),
+                    "give it a share in the build configuration, or do not use it",
+                )
+                .with_examples([split.to_owned()]),
+            );
+            continue;
+        }
+        for region in &audit.regions {
+            let count = |split| find(&audit.by_region_and_split, &[region, split]).copied().unwrap_or_default();
+            let here = count(split);
+            if split != "train" && here.rows > 0 && count("train").rows == 0 {
+                missing.push(format!("{region} ({} patches in {split})", here.rows));
+            }
+            if here.patients < config.smallest_class_patients {
+                small.push(format!("{split}, {region}: {} patients", here.patients));
+            }
+        }
+        let known = find(&audit.by_split, &[split]).copied().unwrap_or_default();
+        let taught = find(&audit.by_split, &["train"]).copied().unwrap_or_default();
+        for (name, here, there) in
+            [("benign", known.benign, taught.benign), ("metastatic", known.metastatic, taught.metastatic)]
+        {
+            if split != "train" && here > 0 && there == 0 {
+                missing.push(format!("{name} ({here} patches in {split})"));
+            } else if here == 0 {
+                small.push(format!("{split}, {name}: no patch"));
+            }
+        }
+    }
+    if !missing.is_empty() {
+        findings.push(
+            Finding::new(
+                Severity::Error,
+                Code::ClassMissingFromTrain,
+                missing.len() as u64,
+                format!("{} classes are judged that the training split never shows", missing.len()),
+                "change the regions or the split of the build configuration",
+            )
+            .with_examples(missing),
+        );
+    }
+    if !small.is_empty() {
+        findings.push(
+            Finding::new(
+                Severity::Warning,
+                Code::SmallClass,
+                small.len() as u64,
+                format!("{} classes of a split have fewer than {} patients", small.len(), config.smallest_class_patients),
+                "figures on these classes swing by one patient: merge regions or gather more",
+            )
+            .with_examples(small),
+        );
+    }
+    findings
+}
+
+/// Labels along either dimension should mostly be known.
+pub(super) fn unknown(audit: &Audit) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let limit = audit.config.largest_unknown_share;
+    let mut look = |split: &str, dimension: &str, unknown: u64, rows: u64| {
+        if rows > 0 && unknown as f64 > limit * rows as f64 {
+            let share = percent(unknown as f64 / rows as f64);
+            findings.push(Finding::new(
+                Severity::Warning,
+                Code::UnknownLabels,
+                unknown,
+                format!("{split}: the {dimension} of {share} of the patches is unknown"),
+                "unknown patches teach the other dimension only; complete the annotation tables where you can",
+            ));
+        }
+    };
+    for group in &audit.by_split {
+        let split = group.name(0);
+        let without_region: u64 = audit
+            .by_region_and_split
+            .iter()
+            .filter(|cross| cross.names[0].is_none() && cross.name(1) == split)
+            .map(|cross| cross.count.rows)
+            .sum();
+        look(split, "region", without_region, group.count.rows);
+        look(split, "metastasis status", group.count.unknown, group.count.rows);
+    }
+    findings
+}
+
+/// Status should come from tissue, and for the node itself.
+pub(super) fn evidence(audit: &Audit) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let known = |count: &Count| count.benign + count.metastatic;
+    let all: u64 = audit.by_evidence.iter().map(|group| known(&group.count)).sum();
+    let of = |keep: &dyn Fn(&Group) -> bool| -> u64 {
+        audit.by_evidence.iter().filter(|group| keep(group)).map(|group| known(&group.count)).sum()
+    };
+    let from_size = of(&|group| group.name(0) == "D");
+    if from_size as f64 > audit.config.largest_size_label_share * all as f64 {
+        findings.push(Finding::new(
+            Severity::Warning,
+            Code::LabelsFromSize,
+            from_size,
+            format!("{from_size} of {all} known statuses come from size on CT (evidence D)"),
+            "the image shows the size: a model learns the rule, not the disease; leave these labels unknown",
+        ));
+    }
+    let weak = of(&|group| group.name(1) != "node");
+    if weak > 0 {
+        findings.push(Finding::new(
+            Severity::Info,
+            Code::WeakLabels,
+            weak,
+            format!("{weak} of {all} known statuses were given for a station or a patient, not for the node"),
+            "nodes of a metastatic station can be benign: read figures on them with care",
+        ));
+    }
+    findings
+}
+
+/// Splits should hold about the same share of metastatic patches.
+pub(super) fn prevalence(audit: &Audit) -> Vec<Finding> {
+    let share = |split: &str| find(&audit.by_split, &[split]).and_then(Count::prevalence);
+    let Some(train) = share("train") else { return Vec::new() };
+    SPLITS[1..]
+        .iter()
+        .filter_map(|split| Some((split, share(split)?)))
+        .filter(|(_, other)| (train - other).abs() > audit.config.largest_prevalence_difference)
+        .map(|(split, other)| {
+            Finding::new(
+                Severity::Warning,
+                Code::PrevalenceDiffers,
+                find(&audit.by_split, &[split]).map_or(0, |count| count.rows),
+                format!("{} of the known patches are metastatic in train, {} in {split}", percent(train), percent(other)),
+                "thresholds chosen on one split do not fit the other; try another split seed, or stratify",
+            )
+        })
+        .collect()
+}
+
+/// Patches that are largely outside the scanned field.
+pub(super) fn padding(index: &Index, limit: f64) -> Result<Option<Finding>, AuditError> {
+    let answer = index.query(|frame| {
+        frame.filter(col("pad_fraction").gt(lit(limit))).select([len().alias("rows"), col("sample_key").min()])
+    })?;
+    let count = answer.counts("rows")?.first().copied().unwrap_or(0);
+    let example = answer.texts("sample_key")?;
+    Ok((count > 0).then(|| {
+        Finding::new(
+            Severity::Info,
+            Code::PaddedPatches,
+            count,
+            format!("{count} patches lie outside the scanned field by more than {}", percent(limit)),
+            "their border is filled with air; a smaller patch avoids it",
+        )
+        .with_examples(example.into_iter().flatten())
+    }))
+}

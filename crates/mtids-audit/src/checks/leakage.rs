@@ -1,0 +1,183 @@
+//! Rows that know each other: patients in two splits, copies, contradictions, and an index that is not the published one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use mtids_core::digest::Digest;
+use mtids_shards::Manifest;
+use polars::prelude::{col, len, lit};
+
+use crate::error::AuditError;
+use crate::finding::{Code, Finding, Severity};
+use crate::index::Index;
+
+/// A patient's rows must lie in one split.
+pub(super) fn patients(index: &Index) -> Result<Option<Finding>, AuditError> {
+    let answer = index.query(|frame| {
+        frame
+            .group_by([col("patient_key")])
+            .agg([col("split").n_unique().alias("splits")])
+            .filter(col("splits").gt(lit(1)))
+    })?;
+    let count = answer.len() as u64;
+    let keys = answer.texts("patient_key")?;
+    Ok((count > 0).then(|| {
+        Finding::new(
+            Severity::Error,
+            Code::PatientInTwoSplits,
+            count,
+            format!("{count} patients have patches in more than one split"),
+            "every figure on held-out patients is too good; build the dataset again, split by patient",
+        )
+        .with_examples(keys.into_iter().flatten())
+    }))
+}
+
+/// Keys must be unique; so should voxels be.
+pub(super) fn duplicates(index: &Index) -> Result<Vec<Finding>, AuditError> {
+    let mut findings = Vec::new();
+    let twice = |key: &'static str| {
+        index.query(move |frame| {
+            frame
+                .group_by([col(key)])
+                .agg([
+                    len().alias("copies"),
+                    col("split").n_unique().alias("splits"),
+                    col("patient_key").n_unique().alias("patients"),
+                    col("sample_key").min().alias("sample"),
+                ])
+                .filter(col("copies").gt(lit(1)))
+        })
+    };
+    let answer = twice("sample_key")?;
+    if answer.len() > 0 {
+        findings.push(
+            Finding::new(
+                Severity::Error,
+                Code::DuplicateSample,
+                answer.len() as u64,
+                format!("{} sample keys stand in more than one row", answer.len()),
+                "a key names one patch; the dataset was not written by mtids-prep, or was changed",
+            )
+            .with_examples(answer.texts("sample_key")?.into_iter().flatten()),
+        );
+    }
+    let answer = twice("voxels_digest")?;
+    let (splits, patients) = (answer.counts("splits")?, answer.counts("patients")?);
+    let samples = answer.texts("sample")?;
+    let across = |n: &usize| splits[*n] > 1 || patients[*n] > 1;
+    let (leaking, inside): (Vec<usize>, Vec<usize>) = (0..answer.len()).partition(across);
+    for (severity, copies, place, advice) in [
+        (
+            Severity::Error,
+            leaking,
+            "of different patients or splits",
+            "one person under two identities, or a study exported twice: join the patients and build again",
+        ),
+        (Severity::Warning, inside, "of one patient", "a finding annotated twice counts twice; remove one"),
+    ] {
+        if !copies.is_empty() {
+            findings.push(
+                Finding::new(
+                    severity,
+                    Code::DuplicateVoxels,
+                    copies.len() as u64,
+                    format!("{} patches {place} have copies with the very same voxels", copies.len()),
+                    advice,
+                )
+                .with_examples(copies.iter().filter_map(|&n| samples[n].clone())),
+            );
+        }
+    }
+    Ok(findings)
+}
+
+/// Where, and as what, a row is labelled.
+struct Place {
+    sample: String,
+    at: [f64; 3],
+    region: Option<String>,
+    status: Option<String>,
+}
+
+/// Patches of one place should not contradict each other.
+pub(super) fn conflicts(index: &Index, same_place_mm: f64) -> Result<Option<Finding>, AuditError> {
+    let columns =
+        ["series_key", "sample_key", "center_x_mm", "center_y_mm", "center_z_mm", "region_name", "metastasis"];
+    let answer = index.query(|frame| frame.select(columns.map(col)))?;
+    let series = answer.texts("series_key")?;
+    let sample = answer.texts("sample_key")?;
+    let region = answer.texts("region_name")?;
+    let status = answer.texts("metastasis")?;
+    let axis = ["center_x_mm", "center_y_mm", "center_z_mm"].map(|name| answer.numbers(name));
+    let [x, y, z] = axis;
+    let (x, y, z) = (x?, y?, z?);
+    let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+    for n in 0..answer.len() {
+        places.entry(series[n].clone().unwrap_or_default()).or_default().push(Place {
+            sample: sample[n].clone().unwrap_or_default(),
+            at: [x[n], y[n], z[n]].map(|mm| mm.unwrap_or(f64::NAN)),
+            region: region[n].clone(),
+            status: status[n].clone(),
+        });
+    }
+    let differ = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some() && a != b;
+    let mut samples = BTreeSet::new();
+    for places in places.values_mut() {
+        // Sorted along the body, a place is compared only with those at most `same_place_mm` further up.
+        places.sort_by(|a, b| a.at[2].total_cmp(&b.at[2]));
+        for (n, a) in places.iter().enumerate() {
+            for b in places[n + 1..].iter().take_while(|b| b.at[2] - a.at[2] < same_place_mm) {
+                let distance: f64 = a.at.iter().zip(&b.at).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+                if distance < same_place_mm && (differ(&a.region, &b.region) || differ(&a.status, &b.status)) {
+                    samples.extend([a.sample.clone(), b.sample.clone()]);
+                }
+            }
+        }
+    }
+    Ok((!samples.is_empty()).then(|| {
+        Finding::new(
+            Severity::Error,
+            Code::ConflictingLabels,
+            samples.len() as u64,
+            format!("{} patches less than {same_place_mm} mm apart carry different labels", samples.len()),
+            "two sources, or two readers, disagree about one node: settle it in the annotation tables",
+        )
+        .with_examples(samples)
+    }))
+}
+
+/// The index must be the published one, and count what the manifest counts.
+pub(super) fn index_against_manifest(
+    dataset: &Path,
+    index: &Index,
+    manifest: &Manifest,
+) -> Result<Option<Finding>, AuditError> {
+    let mut different = BTreeSet::new();
+    let path = dataset.join("index.parquet");
+    let digest = Digest::of_file(&path).map_err(|error| AuditError::Index { path, detail: error.to_string() })?;
+    if manifest.files.iter().find(|file| file.path == "index.parquet").is_none_or(|file| file.digest != digest) {
+        different.insert("index.parquet: not the file that was published".to_owned());
+    }
+    let answer = index.grouped(["shard"], [len().alias("rows")])?;
+    let listed: BTreeMap<String, u64> =
+        answer.texts("shard")?.into_iter().flatten().zip(answer.counts("rows")?).collect();
+    let published: BTreeMap<String, u64> =
+        manifest.shards.iter().map(|shard| (shard.path.clone(), shard.rows)).collect();
+    for shard in listed.keys().chain(published.keys()) {
+        if listed.get(shard) != published.get(shard) {
+            let rows = |counts: &BTreeMap<String, u64>| counts.get(shard).copied().unwrap_or(0);
+            different.insert(format!("{shard}: {} rows in the index, {} published", rows(&listed), rows(&published)));
+        }
+    }
+    Ok((!different.is_empty()).then(|| {
+        Finding::new(
+            Severity::Error,
+            Code::IndexDiffersFromManifest,
+            different.len() as u64,
+            "the index is not the one that the manifest publishes",
+            "run `mtids-prep verify`; restore the dataset or build it again",
+        )
+        .with_examples(different)
+    }))
+}

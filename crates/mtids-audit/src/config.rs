@@ -1,0 +1,122 @@
+//! Settings of an audit.
+//!
+//! Units: shares and associations lie in 0 to 1; distances are mm. Every default is a constant with its reason.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AuditError;
+use crate::finding::Severity;
+
+/// From which findings on the program ends with exit code 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FailOn {
+    /// From errors on.
+    Error,
+    /// From warnings on.
+    #[default]
+    Warning,
+    /// Not at all.
+    Never,
+}
+
+impl FailOn {
+    /// True when a finding of this severity counts.
+    pub fn counts(self, severity: Severity) -> bool {
+        match self {
+            Self::Error => severity == Severity::Error,
+            Self::Warning => severity != Severity::Info,
+            Self::Never => false,
+        }
+    }
+}
+
+/// Settings of `mtids-audit report`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditConfig {
+    /// From which findings on the exit code is 1: `error`, `warning` or `never`. Default `warning`.
+    pub fail_on: FailOn,
+    /// With fewer patients the page says that nothing can be concluded. Default 10.
+    pub fewest_patients: u64,
+    /// A class with fewer patients in a split is called small. Default 5: below, one patient moves a sensitivity by 20 points or more.
+    pub smallest_class_patients: u64,
+    /// Largest share of rows of a split whose label along one dimension may be unknown. Default 0.5.
+    pub largest_unknown_share: f64,
+    /// Two patches of a series whose centres are closer show the same place, in mm. Default 3: less than the smallest node of interest.
+    pub same_place_mm: f64,
+    /// Area under the ROC curve from which on the short axis alone tells metastasis. Default 0.9: the size criterion reaches less on patients.
+    pub size_short_cut: f64,
+    /// Cramér's V from which on a fact of the acquisition tells metastasis. Default 0.5, a strong association by Cohen's convention.
+    pub acquisition_short_cut: f64,
+    /// Largest share of known metastasis labels that may come from size alone (evidence D). Default 0.1.
+    pub largest_size_label_share: f64,
+    /// Largest difference of the metastatic share between the training split and another. Default 0.2.
+    pub largest_prevalence_difference: f64,
+    /// A patch with a larger share outside the scanned field is counted as padded. Default 0.25.
+    pub padded_share: f64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            fail_on: FailOn::default(),
+            fewest_patients: 10,
+            smallest_class_patients: 5,
+            largest_unknown_share: 0.5,
+            same_place_mm: 3.0,
+            size_short_cut: 0.9,
+            acquisition_short_cut: 0.5,
+            largest_size_label_share: 0.1,
+            largest_prevalence_difference: 0.2,
+            padded_share: 0.25,
+        }
+    }
+}
+
+impl AuditConfig {
+    /// Checks the values that serde cannot.
+    ///
+    /// # Errors
+    /// [`AuditError::Setting`], naming the key.
+    pub fn validate(&self) -> Result<(), AuditError> {
+        for (key, share) in [
+            ("largest_unknown_share", self.largest_unknown_share),
+            ("size_short_cut", self.size_short_cut),
+            ("acquisition_short_cut", self.acquisition_short_cut),
+            ("largest_size_label_share", self.largest_size_label_share),
+            ("largest_prevalence_difference", self.largest_prevalence_difference),
+            ("padded_share", self.padded_share),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(AuditError::Setting { key, reason: "a number from 0 to 1" });
+            }
+        }
+        if !(0.0..=100.0).contains(&self.same_place_mm) {
+            return Err(AuditError::Setting { key: "same_place_mm", reason: "a distance from 0 to 100 mm" });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_outside_their_range_are_named() {
+        assert!(AuditConfig::default().validate().is_ok());
+        let error = AuditConfig { padded_share: 1.5, ..Default::default() }.validate().unwrap_err();
+        assert!(error.to_string().contains("`padded_share`"));
+        assert_eq!(error.exit() as u8, 2);
+        assert!(AuditConfig { same_place_mm: f64::NAN, ..Default::default() }.validate().is_err());
+    }
+
+    #[test]
+    fn information_never_fails_an_audit() {
+        assert!(!FailOn::Warning.counts(Severity::Info) && FailOn::Warning.counts(Severity::Warning));
+        assert!(!FailOn::Error.counts(Severity::Warning) && FailOn::Error.counts(Severity::Error));
+        assert!(!FailOn::Never.counts(Severity::Error));
+    }
+}

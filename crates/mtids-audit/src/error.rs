@@ -1,0 +1,48 @@
+//! What can stop an audit.
+
+use std::path::PathBuf;
+
+use mtids_core::exit::Exit;
+use mtids_shards::ShardError;
+
+/// Errors of this crate; each names the file or the key.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// A setting that makes no sense.
+    #[error("configuration key `{key}`: {reason}")]
+    Setting {
+        /// Dotted path of the key.
+        key: &'static str,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The dataset cannot be opened.
+    #[error(transparent)]
+    Dataset(#[from] ShardError),
+    /// The index cannot be read.
+    #[error("{path}: {detail}; restore the file or build the dataset again")]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// The result cannot be written.
+    #[error("cannot write {path}: {source}; name a folder that can be written with --out")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl AuditError {
+    /// The exit code this error deserves.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Setting { .. } => Exit::Usage,
+            _ => Exit::Data,
+        }
+    }
+}

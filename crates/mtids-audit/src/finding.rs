@@ -1,0 +1,158 @@
+//! A finding: what is wrong or worth knowing, how much of it, and what to do.
+//!
+//! Invariant: codes are stable and part of the public surface; examples are pseudonyms and sample keys only.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Figures from this dataset would be wrong.
+    Error,
+    /// Figures need care.
+    Warning,
+    /// Worth knowing.
+    Info,
+}
+
+impl Severity {
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// What kind of finding it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// A patient's rows lie in two splits.
+    PatientInTwoSplits,
+    /// Two rows share a key.
+    DuplicateSample,
+    /// Two rows have the same voxels.
+    DuplicateVoxels,
+    /// Patches of the same place carry different labels.
+    ConflictingLabels,
+    /// The index or a count differs from the manifest.
+    IndexDiffersFromManifest,
+    /// A class is judged that was never taught.
+    ClassMissingFromTrain,
+    /// A split has no row.
+    EmptySplit,
+    /// A class has few patients in a split.
+    SmallClass,
+    /// Too few patients for any conclusion.
+    FewPatients,
+    /// Many labels are unknown.
+    UnknownLabels,
+    /// Labels derived from size, which the input shows.
+    LabelsFromSize,
+    /// Labels given for a station or a patient, not for the node.
+    WeakLabels,
+    /// Splits differ in their share of metastatic rows.
+    PrevalenceDiffers,
+    /// The short axis alone tells metastasis.
+    SizeShortCut,
+    /// A fact of the acquisition tells metastasis.
+    AcquisitionShortCut,
+    /// Patches that reach beyond the scanned field.
+    PaddedPatches,
+    /// Input files that were set aside.
+    QuarantinedInput,
+    /// Findings without image.
+    UnmatchedFindings,
+}
+
+impl Code {
+    /// The code as written in JSON and shown to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PatientInTwoSplits => "patient-in-two-splits",
+            Self::DuplicateSample => "duplicate-sample",
+            Self::DuplicateVoxels => "duplicate-voxels",
+            Self::ConflictingLabels => "conflicting-labels",
+            Self::IndexDiffersFromManifest => "index-differs-from-manifest",
+            Self::ClassMissingFromTrain => "class-missing-from-train",
+            Self::EmptySplit => "empty-split",
+            Self::SmallClass => "small-class",
+            Self::FewPatients => "few-patients",
+            Self::UnknownLabels => "unknown-labels",
+            Self::LabelsFromSize => "labels-from-size",
+            Self::WeakLabels => "weak-labels",
+            Self::PrevalenceDiffers => "prevalence-differs",
+            Self::SizeShortCut => "size-short-cut",
+            Self::AcquisitionShortCut => "acquisition-short-cut",
+            Self::PaddedPatches => "padded-patches",
+            Self::QuarantinedInput => "quarantined-input",
+            Self::UnmatchedFindings => "unmatched-findings",
+        }
+    }
+}
+
+/// A finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What kind it is.
+    pub code: Code,
+    /// What was found, in one sentence.
+    pub message: String,
+    /// What to do about it.
+    pub advice: String,
+    /// How many rows, patients or files it concerns; the message says which.
+    pub count: u64,
+    /// A few of them: keys or names, sorted.
+    pub examples: Vec<String>,
+}
+
+/// Most examples of a finding.
+const EXAMPLES: usize = 5;
+
+impl Finding {
+    /// A finding without examples.
+    pub(crate) fn new(
+        severity: Severity,
+        code: Code,
+        count: u64,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self { severity, code, message: message.into(), advice: advice.into(), count, examples: Vec::new() }
+    }
+
+    /// The same with the first few of `examples`, in sorted order.
+    pub(crate) fn with_examples(mut self, examples: impl IntoIterator<Item = String>) -> Self {
+        let sorted: std::collections::BTreeSet<String> = examples.into_iter().collect();
+        self.examples = sorted.into_iter().take(EXAMPLES).collect();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_json_form() {
+        for code in [Code::PatientInTwoSplits, Code::AcquisitionShortCut, Code::IndexDiffersFromManifest] {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.name());
+        }
+        assert_eq!(serde_json::to_value(Severity::Info).unwrap(), Severity::Info.name());
+    }
+
+    #[test]
+    fn examples_are_few_and_sorted() {
+        let finding = Finding::new(Severity::Info, Code::SmallClass, 9, "m", "a")
+            .with_examples((0..9).rev().map(|n| n.to_string()));
+        assert_eq!(finding.examples, ["0", "1", "2", "3", "4"]);
+    }
+}

@@ -1,0 +1,89 @@
+//! `index.parquet` as a polars query, and typed columns out of it.
+//!
+//! Invariant: everything polars ends here; callers see vectors. A missing column or a wrong type is an error that names the file.
+
+use std::path::{Path, PathBuf};
+
+use polars::prelude::*;
+
+use crate::error::AuditError;
+
+/// The label columns of a dataset.
+pub(crate) struct Index {
+    path: PathBuf,
+    frame: LazyFrame,
+}
+
+/// A result, column by column.
+pub(crate) struct Answer {
+    path: PathBuf,
+    frame: DataFrame,
+}
+
+impl Index {
+    /// Opens the index of a dataset; the narrow columns are read once and kept.
+    pub(crate) fn open(dataset: &Path) -> Result<Self, AuditError> {
+        let path = dataset.join("index.parquet");
+        let fail = |detail: String| AuditError::Index { path: path.clone(), detail };
+        let name = path.to_str().ok_or_else(|| fail("the path is not UTF-8".into()))?;
+        // Brackets and stars in a folder's name are no pattern here.
+        let arguments = ScanArgsParquet { glob: false, ..Default::default() };
+        let frame = LazyFrame::scan_parquet(PlRefPath::from(name), arguments)
+            .and_then(LazyFrame::collect)
+            .map_err(|error| fail(error.to_string()))?;
+        Ok(Self { path, frame: frame.lazy() })
+    }
+
+    /// Runs a query.
+    pub(crate) fn query(&self, build: impl FnOnce(LazyFrame) -> LazyFrame) -> Result<Answer, AuditError> {
+        let frame = build(self.frame.clone())
+            .collect()
+            .map_err(|error| AuditError::Index { path: self.path.clone(), detail: error.to_string() })?;
+        Ok(Answer { path: self.path.clone(), frame })
+    }
+
+    /// Groups by `keys` (in sorted order) and aggregates.
+    pub(crate) fn grouped<const N: usize>(
+        &self,
+        keys: [&str; N],
+        aggregates: impl AsRef<[Expr]>,
+    ) -> Result<Answer, AuditError> {
+        let expressions: Vec<Expr> = keys.iter().map(|key| col(*key)).collect();
+        self.query(|frame| frame.group_by(expressions).agg(aggregates).sort(keys, SortMultipleOptions::default()))
+    }
+}
+
+impl Answer {
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.frame.height()
+    }
+
+    /// A column as text; null is `None`.
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<Option<String>>, AuditError> {
+        let column = self.cast(name, &DataType::String)?;
+        let texts = column.str().map_err(|error| self.fail(error))?;
+        Ok(texts.iter().map(|text| text.map(str::to_owned)).collect())
+    }
+
+    /// A column as numbers; null is `None`.
+    pub(crate) fn numbers(&self, name: &str) -> Result<Vec<Option<f64>>, AuditError> {
+        let column = self.cast(name, &DataType::Float64)?;
+        let numbers = column.f64().map_err(|error| self.fail(error))?;
+        Ok(numbers.iter().collect())
+    }
+
+    /// A column of counts; null counts nothing.
+    pub(crate) fn counts(&self, name: &str) -> Result<Vec<u64>, AuditError> {
+        // Counts of rows are far below 2⁵³, so the way through f64 is exact.
+        Ok(self.numbers(name)?.into_iter().map(|number| number.unwrap_or(0.0) as u64).collect())
+    }
+
+    fn cast(&self, name: &str, to: &DataType) -> Result<Column, AuditError> {
+        self.frame.column(name).and_then(|column| column.cast(to)).map_err(|error| self.fail(error))
+    }
+
+    fn fail(&self, error: PolarsError) -> AuditError {
+        AuditError::Index { path: self.path.clone(), detail: error.to_string() }
+    }
+}

@@ -1,0 +1,204 @@
+//! The audit as a page: findings first, then the counts, then where they come from.
+
+use maud::{Markup, html};
+use mtids_report::chart::{Series, heat_map, lines, stacked_bars};
+use mtids_report::format::{count, metric, percent};
+use mtids_report::page::{Section, facts, figure, table};
+
+use crate::audit::Audit;
+use crate::distribution::Group;
+use crate::finding::{Finding, Severity};
+
+const STATUSES: [&str; 3] = ["benign", "metastatic", "unknown"];
+
+/// The page as HTML text.
+pub fn page(audit: &Audit) -> String {
+    let lead = "What labels this dataset holds along its two dimensions, mediastinal region and lymph-node metastasis, and what would make figures \
+                from it wrong. Research data; nothing here is a diagnosis.";
+    let sections = [
+        Section::new("overview", "Overview", overview(audit)),
+        Section::new("findings", "Findings", findings(&audit.findings)),
+        Section::new("labels", "Labels", labels(audit)),
+        Section::new("splits", "Splits", splits(audit)),
+        Section::new("stations", "Stations", stations(audit)),
+        Section::new("sizes", "Sizes", sizes(audit)),
+        Section::new("evidence", "Evidence", grouped(&["evidence", "given for"], &audit.by_evidence)),
+        Section::new("acquisition", "Acquisition", acquisition(audit)),
+        Section::new("input", "Input", input(audit)),
+        Section::new("origin", "Where this comes from", origin(audit)),
+    ];
+    mtids_report::page::page("Label audit", lead, &sections)
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), percent)
+}
+
+fn overview(audit: &Audit) -> Markup {
+    let all = &audit.overall;
+    let with_region: u64 =
+        audit.by_region.iter().filter(|group| group.names[0].is_some()).map(|group| group.count.rows).sum();
+    let of_rows = |n: u64| share((all.rows > 0).then(|| n as f64 / all.rows as f64));
+    let per_patient = match (audit.rows_per_patient.first(), audit.rows_per_patient.last()) {
+        (Some(fewest), Some(most)) => {
+            format!("{} ({fewest}–{most})", audit.rows_per_patient[audit.rows_per_patient.len() / 2])
+        }
+        _ => "–".to_owned(),
+    };
+    facts(&[
+        ("Patients", count(all.patients)),
+        ("Patches", count(all.rows)),
+        ("Patches per patient, median (range)", per_patient),
+        ("Region known", of_rows(with_region)),
+        ("Status known", of_rows(all.benign + all.metastatic)),
+        ("Metastatic of known", share(all.prevalence())),
+    ])
+}
+
+fn findings(findings: &[Finding]) -> Markup {
+    html! {
+        @if findings.iter().all(|finding| finding.severity == Severity::Info) { p class="good" { "No errors and no warnings." } }
+        @if !findings.is_empty() {
+            table {
+                thead { tr { th { "severity" } th { "finding" } th { "what to do" } } }
+                tbody {
+                    @for finding in findings {
+                        tr {
+                            td class=(finding.severity.name()) { (finding.severity.name()) }
+                            td {
+                                (finding.message) " " code { (finding.code.name()) }
+                                @if !finding.examples.is_empty() { div class="note" { "for example " (finding.examples.join(" · ")) } }
+                            }
+                            td { (finding.advice) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn values(group: &Group) -> Vec<f64> {
+    [group.count.benign, group.count.metastatic, group.count.unknown].map(|n| n as f64).to_vec()
+}
+
+fn labels(audit: &Audit) -> Markup {
+    let names: Vec<String> = audit.by_region.iter().map(|group| group.name(0).to_owned()).collect();
+    let bars: Vec<Vec<f64>> = audit.by_region.iter().map(values).collect();
+    // A column without a single patch would only take room.
+    let used: Vec<usize> = (0..STATUSES.len()).filter(|&n| bars.iter().any(|row| row[n] > 0.0)).collect();
+    let columns: Vec<String> = used.iter().map(|&n| STATUSES[n].to_owned()).collect();
+    let cells: Vec<Vec<f64>> = bars.iter().map(|row| used.iter().map(|&n| row[n]).collect()).collect();
+    html! {
+        div class="two" {
+            (figure("Patches by region and status", &stacked_bars("Patches by region and status", &names, &STATUSES, &bars)))
+            (figure("The two dimensions together", &heat_map("Region against status", "region", "status", &names, &columns, &cells)))
+        }
+        p class="note" { "In the table on the right a cell is darker the larger its share of the row." }
+    }
+}
+
+fn group_row(group: &Group) -> Vec<String> {
+    let c = &group.count;
+    let numbers = [c.rows, c.patients, c.benign, c.metastatic, c.unknown].map(count);
+    let names = (0..group.names.len()).map(|position| group.name(position).to_owned());
+    names.chain(numbers).chain([share(c.prevalence())]).collect()
+}
+
+fn grouped(names: &[&str], groups: &[Group]) -> Markup {
+    let numbers = ["patches\t", "patients\t", "benign\t", "metastatic\t", "unknown\t", "metastatic of known\t"];
+    let columns: Vec<&str> = names.iter().copied().chain(numbers).collect();
+    let rows: Vec<Vec<String>> = groups.iter().map(group_row).collect();
+    table(&columns, &rows)
+}
+
+fn splits(audit: &Audit) -> Markup {
+    html! {
+        (grouped(&["split"], &audit.by_split))
+        h3 { "By region" }
+        (grouped(&["region", "split"], &audit.by_region_and_split))
+        p class="note" { "A patient belongs to one split. Patients of different regions add up to more than all patients: most have nodes in several." }
+    }
+}
+
+fn stations(audit: &Audit) -> Markup {
+    let known: Vec<&Group> = audit.by_station.iter().filter(|group| group.names[0].is_some()).collect();
+    let names: Vec<String> = known.iter().map(|group| group.name(0).to_owned()).collect();
+    let bars: Vec<Vec<f64>> = known.iter().map(|group| values(group)).collect();
+    html! {
+        @if known.is_empty() { p { "No station is known." } }
+        @else {
+            div class="two" {
+                (figure("Patches by station", &stacked_bars("Patches by station", &names, &STATUSES, &bars)))
+                div { (grouped(&["station"], &audit.by_station)) }
+            }
+        }
+    }
+}
+
+fn sizes(audit: &Audit) -> Markup {
+    if audit.sizes.is_empty() {
+        return html! { p { "No short axis is known." } };
+    }
+    let series: Vec<Series> = audit
+        .sizes
+        .iter()
+        .map(|sizes| {
+            let n = sizes.short_axes_mm.len() as f64;
+            let points = sizes.short_axes_mm.iter().enumerate().map(|(rank, &mm)| (mm, (rank + 1) as f64 / n)).collect();
+            Series { name: sizes.status.clone(), points }
+        })
+        .collect();
+    let rows: Vec<Vec<String>> = audit
+        .sizes
+        .iter()
+        .map(|sizes| {
+            let quantiles = [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| {
+                sizes.quantile(share).map_or_else(|| metric(None), |mm| format!("{mm:.1}"))
+            });
+            [sizes.status.clone(), count(sizes.short_axes_mm.len() as u64)].into_iter().chain(quantiles).collect()
+        })
+        .collect();
+    html! {
+        div class="two" {
+            (figure("Share of nodes up to a short axis", &lines("Short axis", "short axis, mm", "share", &series, Some((0.0, 1.0)))))
+            div {
+                (table(&["status", "n\t", "5 %\t", "25 %\t", "median\t", "75 %\t", "95 %\t"], &rows))
+                p class="note" { "Short axes in mm, where one was given or could be measured. The further apart the lines, the more of the status size alone gives away." }
+            }
+        }
+    }
+}
+
+fn acquisition(audit: &Audit) -> Markup {
+    html! {
+        (grouped(&["manufacturer", "model", "kernel"], &audit.by_scanner))
+        h3 { "Contrast agent" }
+        (grouped(&["given"], &audit.by_contrast))
+    }
+}
+
+fn input(audit: &Audit) -> Markup {
+    let totals = &audit.input;
+    let mut rows = vec![vec!["used".to_owned(), String::new(), count(totals.used)]];
+    for (name, reasons) in [("skipped", &totals.skipped_by_reason), ("quarantined", &totals.quarantined_by_reason)] {
+        rows.extend(reasons.iter().map(|(reason, n)| vec![name.to_owned(), reason.clone(), count(*n)]));
+    }
+    rows.push(vec!["all".to_owned(), String::new(), count(totals.inputs)]);
+    html! {
+        (table(&["files", "reason", "number\t"], &rows))
+        p class="note" { (count(totals.unmatched_findings)) " annotated findings had no image or lay outside it." }
+    }
+}
+
+fn origin(audit: &Audit) -> Markup {
+    let size = audit.patch_size.map(|n| n.to_string()).join(" × ");
+    let spacing = audit.patch_spacing_mm.map(|mm| mm.to_string()).join(" × ");
+    let rows = vec![
+        vec!["dataset".to_owned(), audit.dataset_digest.to_string()],
+        vec!["patches".to_owned(), format!("{size} voxels of {spacing} mm (d, h, w)")],
+        vec!["regions".to_owned(), audit.regions.join(", ")],
+        vec!["program".to_owned(), format!("{} {}", audit.program.name, audit.program.version)],
+    ];
+    table(&["what", "which"], &rows)
+}

@@ -1,0 +1,42 @@
+//! The audit in a terminal: the counts, then the findings.
+
+use mtids_report::format::{count, percent};
+use mtids_report::table::{Align, Table};
+
+use crate::audit::Audit;
+use crate::distribution::Count;
+use crate::finding::Severity;
+
+/// The audit as text.
+pub fn text(audit: &Audit) -> String {
+    let heading = [
+        ("", Align::Left),
+        ("patches", Align::Right),
+        ("patients", Align::Right),
+        ("benign", Align::Right),
+        ("metastatic", Align::Right),
+        ("unknown", Align::Right),
+        ("metastatic of known", Align::Right),
+    ];
+    let cells = |name: &str, c: &Count| {
+        let share = c.prevalence().map_or_else(|| "–".to_owned(), percent);
+        [name.to_owned(), count(c.rows), count(c.patients), count(c.benign), count(c.metastatic), count(c.unknown), share]
+    };
+    let mut table = Table::new(heading);
+    for group in audit.by_split.iter().chain(&audit.by_region) {
+        table.row(cells(group.name(0), &group.count));
+    }
+    table.row(cells("all", &audit.overall));
+    let mut text = format!("{}\n", table.render());
+    for finding in audit.findings.iter().filter(|finding| finding.severity != Severity::Info) {
+        text.push_str(&format!("  {}: {} [{}]\n", finding.severity.name(), finding.message, finding.code.name()));
+    }
+    let of = |severity: Severity| audit.findings.iter().filter(|finding| finding.severity == severity).count();
+    text.push_str(&format!(
+        "  {} errors, {} warnings, {} notes\n",
+        of(Severity::Error),
+        of(Severity::Warning),
+        of(Severity::Info)
+    ));
+    text
+}
