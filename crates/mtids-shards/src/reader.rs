@@ -72,8 +72,11 @@ pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Resu
     let Some(group) = entry.row_groups.get(row_group) else {
         return Err(damaged(format!("the shard has {} row groups", entry.row_groups.len())));
     };
-    let end = entry.row_groups.iter().map(|group| group.offset + group.length).max().unwrap_or(0);
-    let footer = digest_range(&mut file, end, entry.bytes - end).map_err(|error| damaged(error.to_string()))?;
+    let end = entry.row_groups.iter().map(|group| group.offset.saturating_add(group.length)).max().unwrap_or(0);
+    let Some(length) = entry.bytes.checked_sub(end) else {
+        return Err(damaged(format!("the manifest says that its row groups end at byte {end} of {}", entry.bytes)));
+    };
+    let footer = digest_range(&mut file, end, length).map_err(|error| damaged(error.to_string()))?;
     if footer != entry.footer_digest {
         return Err(damaged("the digest of the footer differs from the manifest".into()));
     }

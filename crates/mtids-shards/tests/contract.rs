@@ -1,0 +1,267 @@
+//! The contract on disk: what is written comes back, the same rows give the same bytes, and no flipped bit passes.
+
+use std::fs;
+use std::path::Path;
+
+use mtids_core::digest::Digest;
+use mtids_core::label::{Evidence, LabelLevel, Metastasis};
+use mtids_core::provenance::Program;
+use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_core::taxonomy::{RegionScheme, Station, Zone};
+use mtids_shards::{
+    Dataset, DatasetDescription, IndexRow, Manifest, PatchRow, QuarantineRecord, RowLabels, ShardError, ShardOptions,
+    Split, Totals, read_index, read_row_group, verify, write_index, write_quarantine, write_shard,
+};
+use proptest::prelude::*;
+
+const SIZE: [usize; 3] = [2, 3, 4];
+
+fn description() -> DatasetDescription {
+    DatasetDescription {
+        schema_version: mtids_shards::SCHEMA_VERSION.into(),
+        taxonomy_version: mtids_core::taxonomy::TAXONOMY_VERSION.into(),
+        regions: RegionScheme::of_zones(&[Zone::Upper, Zone::Subcarinal]).unwrap(),
+        patch_size: SIZE,
+        patch_spacing_mm: [3.0, 2.0, 2.0],
+        config_digest: Digest::of_bytes(b"configuration"),
+        program: Program::new("test", "1"),
+    }
+}
+
+/// A row whose every column depends on `n`; each third row leaves all nullable columns null.
+fn row(n: usize, split: Split) -> PatchRow {
+    let known = n % 3 != 2;
+    let text = |name: &str| known.then(|| format!("{name} é \u{2028} {n}"));
+    let labels = RowLabels {
+        sample_key: format!("sample-{n:04}"),
+        patient_key: PatientKey::from_stored(format!("p{}", n / 2)),
+        study_key: StudyKey::from_stored(format!("t{n}")),
+        series_key: SeriesKey::from_stored(format!("s{n}")),
+        split,
+        center_voxel: [n as f64 + 0.1, 1e-300, -7.25],
+        center_mm: [-0.0, f64::MAX, n as f64 / 3.0],
+        region: known.then_some((n % 2) as i8),
+        region_name: known.then(|| ["upper", "subcarinal"][n % 2].to_owned()),
+        station: known.then_some(Station::ALL[n % Station::ALL.len()]),
+        metastasis: known.then_some(if n % 2 == 0 { Metastasis::Benign } else { Metastasis::Metastatic }),
+        evidence: if known { Evidence::A } else { Evidence::U },
+        level: LabelLevel::Station,
+        label_source: "table".into(),
+        short_axis_mm: known.then_some(n as f32 + 0.3),
+        manufacturer: text("maker"),
+        model: text("model"),
+        kernel: text("kernel"),
+        slice_thickness_mm: known.then_some(1.25),
+        slice_step_mm: 1.0,
+        pixel_spacing_mm: 0.7,
+        kvp: known.then_some(120.0),
+        contrast: known.then_some(n % 2 == 0),
+        pad_fraction: 0.125,
+        weight: 0.5,
+        voxels_digest: String::new(),
+    };
+    let voxels = (0..SIZE.iter().product()).map(|v: usize| (v * 977 + n * 31) as i16).collect();
+    PatchRow::new(labels, voxels)
+}
+
+fn rows(count: usize, split: Split) -> Vec<PatchRow> {
+    (0..count).map(|n| row(n, split)).collect()
+}
+
+/// Two rows a row group.
+fn options() -> ShardOptions {
+    ShardOptions { row_group_bytes: 2 * 2 * SIZE.iter().product::<usize>(), zstd_level: 3 }
+}
+
+/// A dataset of two shards with 5 and 3 rows.
+fn publish(out: &Path) -> Manifest {
+    let description = description();
+    let parts = [("shards/train/a.parquet", Split::Train, 5), ("shards/test/b.parquet", Split::Test, 3)];
+    let mut shards = Vec::new();
+    let mut index = Vec::new();
+    for (path, split, count) in parts {
+        let rows = rows(count, split);
+        shards.push(write_shard(out, path, split, &rows, &description, &options()).unwrap());
+        index.extend(rows.into_iter().enumerate().map(|(n, row)| IndexRow {
+            labels: row.labels,
+            shard: path.into(),
+            row_group: (n / 2) as i64,
+            row: (n % 2) as i64,
+        }));
+    }
+    let files = vec![
+        write_index(out, &index, &description).unwrap(),
+        write_quarantine(out, &[record("truncated", "f2"), record("not-dicom", "f1")]).unwrap(),
+    ];
+    let totals = Totals { inputs: 2, used: 2, rows: 8, patients: 3, ..Default::default() };
+    let manifest = Manifest { description, pseudonym_fingerprint: "none".into(), totals, shards, files };
+    manifest.commit(out).unwrap();
+    manifest
+}
+
+fn record(reason: &str, key: &str) -> QuarantineRecord {
+    QuarantineRecord { reason: reason.into(), file_key: key.into(), series_key: None, patient_key: None }
+}
+
+#[test]
+fn rows_come_back_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let published = publish(folder.path());
+    let dataset = Dataset::open(folder.path()).unwrap();
+    assert_eq!(*dataset.manifest(), published);
+    assert_eq!(dataset.manifest().digest(), published.digest());
+    assert_eq!(dataset.shards(Split::Test).collect::<Vec<_>>(), [1]);
+    let expected = rows(5, Split::Train);
+    let mut at = 0;
+    for group in 0..3 {
+        let read = read_row_group(&dataset, 0, group).unwrap();
+        assert_eq!(read.patch_len, 24);
+        for (labels, voxels) in read.labels.iter().zip(read.voxels.chunks(24)) {
+            assert_eq!(*labels, expected[at].labels);
+            assert_eq!(voxels, expected[at].voxels);
+            at += 1;
+        }
+    }
+    assert_eq!(at, 5);
+    let labels: Vec<RowLabels> = read_index(folder.path()).unwrap();
+    assert_eq!(labels.len(), 8);
+    assert_eq!(labels[2], expected[2].labels, "all nullable columns null");
+    let quarantine = fs::read_to_string(folder.path().join("quarantine.jsonl")).unwrap();
+    assert!(quarantine.starts_with("{\"reason\":\"not-dicom\""), "sorted: {quarantine}");
+    assert_eq!(verify(&dataset, &|| ()), []);
+}
+
+#[test]
+fn the_same_rows_give_the_same_bytes() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert_eq!(publish(one.path()), publish(two.path()));
+    for file in ["shards/train/a.parquet", "index.parquet", "manifest.json"] {
+        assert_eq!(fs::read(one.path().join(file)).unwrap(), fs::read(two.path().join(file)).unwrap(), "{file}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    publish(folder.path());
+    let dataset = Dataset::open(folder.path()).unwrap();
+    let name = "shards/train/a.parquet";
+    let path = folder.path().join(name);
+    let whole = fs::read(&path).unwrap();
+    let groups = dataset.manifest().shards[0].row_groups.clone();
+    // A prime stride over the file: more than 400 flips, head, row groups and footer among them.
+    let stride = (whole.len() / 400).max(1) | 1;
+    let mut flips = 0;
+    for (turn, at) in (0..whole.len()).step_by(stride).enumerate() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (turn % 8);
+        fs::write(&path, &bytes).unwrap();
+        let found = verify(&dataset, &|| ());
+        assert!(found.len() == 1 && found[0].path == name, "bit of byte {at}: {found:?}");
+        // The reader: whoever reads the damaged group, or the footer, gets an error; the others get their rows.
+        for (number, group) in groups.iter().enumerate() {
+            let inside = (group.offset..group.offset + group.length).contains(&(at as u64));
+            let footer = at as u64 >= groups.iter().map(|group| group.offset + group.length).max().unwrap();
+            match read_row_group(&dataset, 0, number) {
+                Ok(read) => {
+                    assert!(!inside && !footer, "byte {at} of row group {number} was read");
+                    assert_eq!(read.voxels[..24], row(2 * number, Split::Train).voxels);
+                }
+                Err(error) => assert!(error.to_string().contains(name), "{error}"),
+            }
+        }
+        flips += 1;
+    }
+    assert!(flips >= 200, "{flips}");
+}
+
+#[test]
+fn cut_lengthened_swapped_and_missing_shards_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    publish(folder.path());
+    let dataset = Dataset::open(folder.path()).unwrap();
+    let [a, b] = ["shards/train/a.parquet", "shards/test/b.parquet"].map(|name| folder.path().join(name));
+    let (bytes_a, bytes_b) = (fs::read(&a).unwrap(), fs::read(&b).unwrap());
+    let found = || {
+        assert!(!verify(&dataset, &|| ()).is_empty());
+        read_row_group(&dataset, 0, 0).unwrap_err().to_string()
+    };
+    for length in [0, 3, bytes_a.len() / 2, bytes_a.len() - 1] {
+        fs::write(&a, &bytes_a[..length]).unwrap();
+        assert!(found().contains("bytes where the manifest says"));
+    }
+    fs::write(&a, [bytes_a.as_slice(), b"x"].concat()).unwrap();
+    assert!(found().contains("bytes where the manifest says"));
+    fs::write(&a, &bytes_b).unwrap();
+    assert!(found().contains("a.parquet"));
+    fs::remove_file(&a).unwrap();
+    assert!(found().contains("a.parquet"));
+}
+
+#[test]
+fn a_manifest_that_lies_is_an_error_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = publish(folder.path());
+    let path = folder.path().join("manifest.json");
+    let mut lies: Vec<Manifest> = vec![good.clone(), good.clone(), good.clone()];
+    lies[0].shards[0].row_groups[0].length = u64::MAX;
+    lies[1].shards[0].row_groups[2].offset = u64::MAX - 1;
+    lies[2].shards[0].row_groups[0].rows = 1;
+    for lie in lies {
+        fs::write(&path, serde_json::to_vec(&lie).unwrap()).unwrap();
+        let dataset = Dataset::open(folder.path()).unwrap();
+        assert!(read_row_group(&dataset, 0, 0).is_err());
+        assert!(read_row_group(&dataset, 9, 0).is_err() && read_row_group(&dataset, 0, 9).is_err());
+        let _ = verify(&dataset, &|| ());
+    }
+    let mut later = good;
+    later.description.schema_version = "99".into();
+    fs::write(&path, serde_json::to_vec(&later).unwrap()).unwrap();
+    assert!(Dataset::open(folder.path()).unwrap_err().to_string().contains("version 99"));
+    fs::write(&path, b"{").unwrap();
+    assert!(matches!(Dataset::open(folder.path()), Err(ShardError::Manifest { .. })));
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(Dataset::open(folder.path()), Err(ShardError::NoManifest { .. })));
+}
+
+#[test]
+fn rows_that_do_not_fit_are_refused_before_a_file_appears() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wrong = rows(2, Split::Train);
+    wrong[1].voxels.pop();
+    for (rows, split) in [(wrong, Split::Train), (rows(2, Split::Train), Split::Test)] {
+        let error = write_shard(folder.path(), "shards/a.parquet", split, &rows, &description(), &options());
+        assert!(matches!(error, Err(ShardError::Rows { .. })));
+    }
+    assert!(!folder.path().join("shards").exists());
+}
+
+#[test]
+fn a_manifest_counts_what_its_shards_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut manifest = publish(folder.path());
+    manifest.totals.rows = 9;
+    assert!(manifest.commit(folder.path()).unwrap_err().to_string().contains("the shards hold 8"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn any_number_of_rows_in_groups_of_any_size(count in 1_usize..40, per_group in 1_usize..12) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ShardOptions { row_group_bytes: per_group * 48, ..options() };
+        let written = rows(count, Split::Train);
+        let entry = write_shard(folder.path(), "a.parquet", Split::Train, &written, &description(), &options).unwrap();
+        prop_assert_eq!(entry.row_groups.len(), count.div_ceil(per_group));
+        prop_assert_eq!(entry.row_groups.iter().map(|group| group.rows).sum::<u64>(), count as u64);
+        let totals = Totals { rows: count as u64, ..Default::default() };
+        let groups = entry.row_groups.len();
+        Manifest { description: description(), pseudonym_fingerprint: String::new(), totals, shards: vec![entry], files: vec![] }
+            .commit(folder.path()).unwrap();
+        let dataset = Dataset::open(folder.path()).unwrap();
+        let read: Vec<RowLabels> =
+            (0..groups).flat_map(|group| read_row_group(&dataset, 0, group).unwrap().labels).collect();
+        prop_assert_eq!(read, written.into_iter().map(|row| row.labels).collect::<Vec<_>>());
+    }
+}
