@@ -7,7 +7,7 @@ fn help_texts() {
     for (program, commands) in [
         ("mtids-prep", ["phantom", "inventory", "probe", "build", "verify"].as_slice()),
         ("mtids-audit", ["report"].as_slice()),
-        ("mtids-train", ["fit", "evaluate", "inspect"].as_slice()),
+        ("mtids-train", ["fit", "evaluate"].as_slice()),
     ] {
         insta::assert_snapshot!(program.to_owned(), run(program, ["--help"]).expect_code(0).stdout);
         for command in commands {
