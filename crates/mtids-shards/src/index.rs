@@ -15,7 +15,7 @@ use crate::error::ShardError;
 use crate::manifest::{DatasetDescription, FileEntry};
 use crate::row::RowLabels;
 use crate::schema::{columns, labels_of};
-use crate::writer::properties;
+use crate::writer::options_of;
 
 /// A row of the index.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,9 +51,10 @@ pub fn write_index(
     arrays.push(Arc::new(rows.iter().map(|row| Some(row.row_group)).collect::<Int64Array>()));
     arrays.push(Arc::new(rows.iter().map(|row| Some(row.row)).collect::<Int64Array>()));
     let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(ShardError::parquet(&path))?;
-    let properties = properties(description, 3).map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
+    let options = options_of(description, 3).map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties)).map_err(ShardError::parquet(&path))?;
+    let mut writer =
+        ArrowWriter::try_new_with_options(&mut bytes, schema, options).map_err(ShardError::parquet(&path))?;
     writer.write(&batch).map_err(ShardError::parquet(&path))?;
     writer.close().map_err(ShardError::parquet(&path))?;
     atomic::write(&path, &bytes).map_err(ShardError::io(&path))?;

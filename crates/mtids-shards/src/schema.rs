@@ -151,14 +151,14 @@ impl Column {
     }
 }
 
-/// Schema of a shard: the narrow columns, then the voxels; the dataset's description as metadata.
+/// Schema of a shard: the narrow columns, then the voxels. The description goes into the file's own key-value metadata.
 pub(crate) fn shard_schema(description: &DatasetDescription) -> SchemaRef {
     let mut fields: Vec<Field> = columns().iter().map(Column::field).collect();
     let bytes = 2 * description.patch_size.iter().product::<usize>();
     // `validate` of the patch geometry keeps a side at 512 or less, so this fits.
     let width = i32::try_from(bytes).unwrap_or(i32::MAX);
     fields.push(Field::new(VOXELS, DataType::FixedSizeBinary(width), false));
-    Arc::new(Schema::new_with_metadata(fields, metadata(description)))
+    Arc::new(Schema::new(fields))
 }
 
 /// What a reader needs to know, as key-value pairs.

@@ -12,6 +12,7 @@ use arrow::array::{ArrayRef, FixedSizeBinaryArray, RecordBatch};
 use mtids_core::atomic;
 use mtids_core::digest::Digest;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -40,21 +41,23 @@ impl Default for ShardOptions {
     }
 }
 
-/// Properties of every Parquet file we write.
-pub(crate) fn properties(description: &DatasetDescription, zstd_level: i32) -> Result<WriterProperties, String> {
+/// How every Parquet file of a dataset is written. The Arrow schema is not embedded: it would repeat the metadata in hash order, and
+/// readers that find it (pyarrow) hide the file's own metadata behind it; every type of ours has a Parquet type of its own.
+pub(crate) fn options_of(description: &DatasetDescription, zstd_level: i32) -> Result<ArrowWriterOptions, String> {
     let level = ZstdLevel::try_new(zstd_level).map_err(|error| error.to_string())?;
     let mut pairs: Vec<KeyValue> =
         metadata(description).into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
     pairs.sort_by(|a, b| a.key.cmp(&b.key));
     let voxels = ColumnPath::from(VOXELS);
-    Ok(WriterProperties::builder()
+    let properties = WriterProperties::builder()
         .set_created_by("mtids".to_owned())
         .set_compression(Compression::ZSTD(level))
         .set_key_value_metadata(Some(pairs))
         .set_column_dictionary_enabled(voxels.clone(), false)
         .set_column_encoding(voxels.clone(), Encoding::PLAIN)
         .set_column_statistics_enabled(voxels, EnabledStatistics::None)
-        .build())
+        .build();
+    Ok(ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true))
 }
 
 /// Writes `rows`, in their order, to `dataset/relative`.
@@ -80,18 +83,15 @@ pub fn write_shard(
         );
         return Err(ShardError::Rows { path, detail });
     }
-    // The embedded Arrow schema would repeat the metadata in hash order; the pairs above are sorted.
-    let schema = Arc::new(
-        shard_schema(description).as_ref().clone().with_metadata(std::collections::HashMap::<String, String>::new()),
-    );
-    let properties = properties(description, options.zstd_level)
-        .map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
+    let schema = shard_schema(description);
+    let properties =
+        options_of(description, options.zstd_level).map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
     let rows_per_group = (options.row_group_bytes / (2 * voxels.max(1))).max(1);
     let folder = path.parent().unwrap_or(dataset);
     std::fs::create_dir_all(folder).map_err(ShardError::io(folder))?;
     let mut temporary =
         tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(ShardError::io(&path))?;
-    let mut writer = ArrowWriter::try_new(temporary.as_file_mut(), schema.clone(), Some(properties))
+    let mut writer = ArrowWriter::try_new_with_options(temporary.as_file_mut(), schema.clone(), properties)
         .map_err(ShardError::parquet(&path))?;
     for group in rows.chunks(rows_per_group) {
         let mut arrays: Vec<ArrayRef> =
