@@ -1,6 +1,11 @@
 //! End-to-end tests: they run the built programs as a user does and look at what a user sees.
 //!
 //! `make test` builds the programs first. Each module is one promise to a user.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests fail like tests, and say what was skipped"
+)]
 
 mod bad_input;
 mod configuration;

@@ -98,11 +98,11 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
     };
     // The order of codes, head to foot, is the order people read; polars sorts by name.
     let place = |name: Option<&str>| audit.regions.iter().position(|region| Some(region.as_str()) == name);
-    let key = |group: &Group| place(group.names[0].as_deref()).unwrap_or(usize::MAX);
-    audit.by_region.sort_by_key(key);
-    audit.by_region_and_split.sort_by_key(key);
-    let split = |group: &Group| checks::SPLITS.iter().position(|name| Some(*name) == group.names[0].as_deref());
-    audit.by_split.sort_by_key(split);
+    let region = |group: &Group| place(group.names[0].as_deref()).unwrap_or(usize::MAX);
+    let split = |name: &str| checks::SPLITS.iter().position(|split| *split == name);
+    audit.by_region.sort_by_key(region);
+    audit.by_region_and_split.sort_by_key(|group| (region(group), split(group.name(1))));
+    audit.by_split.sort_by_key(|group| split(group.name(0)));
     audit.findings = checks::findings(dataset, &audit, &index, &manifest)?;
     Ok(audit)
 }

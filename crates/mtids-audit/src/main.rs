@@ -82,8 +82,7 @@ impl Report {
         let settings: AuditConfig = config::load(self.config.as_deref(), &self.sets)?;
         let audit = audit(&self.dataset, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&audit)?);
-        std::fs::create_dir_all(&self.out)
-            .map_err(|source| AuditError::Write { path: self.out.clone(), source })?;
+        std::fs::create_dir_all(&self.out).map_err(|source| AuditError::Write { path: self.out.clone(), source })?;
         for (name, content) in [("audit.html", page(&audit)), ("audit.json", json.clone())] {
             let path = self.out.join(name);
             atomic::write(&path, content.as_bytes()).map_err(|source| AuditError::Write { path, source })?;

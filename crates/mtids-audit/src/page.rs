@@ -128,10 +128,8 @@ fn stations(audit: &Audit) -> Markup {
     html! {
         @if known.is_empty() { p { "No station is known." } }
         @else {
-            div class="two" {
-                (figure("Patches by station", &stacked_bars("Patches by station", &names, &STATUSES, &bars)))
-                div { (grouped(&["station"], &audit.by_station)) }
-            }
+            (figure("Patches by station", &stacked_bars("Patches by station", &names, &STATUSES, &bars)))
+            (grouped(&["station"], &audit.by_station))
         }
     }
 }
@@ -145,7 +143,8 @@ fn sizes(audit: &Audit) -> Markup {
         .iter()
         .map(|sizes| {
             let n = sizes.short_axes_mm.len() as f64;
-            let points = sizes.short_axes_mm.iter().enumerate().map(|(rank, &mm)| (mm, (rank + 1) as f64 / n)).collect();
+            let points =
+                sizes.short_axes_mm.iter().enumerate().map(|(rank, &mm)| (mm, (rank + 1) as f64 / n)).collect();
             Series { name: sizes.status.clone(), points }
         })
         .collect();
@@ -153,9 +152,8 @@ fn sizes(audit: &Audit) -> Markup {
         .sizes
         .iter()
         .map(|sizes| {
-            let quantiles = [0.05, 0.25, 0.5, 0.75, 0.95].map(|share| {
-                sizes.quantile(share).map_or_else(|| metric(None), |mm| format!("{mm:.1}"))
-            });
+            let quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
+                .map(|share| sizes.quantile(share).map_or_else(|| metric(None), |mm| format!("{mm:.1}")));
             [sizes.status.clone(), count(sizes.short_axes_mm.len() as u64)].into_iter().chain(quantiles).collect()
         })
         .collect();

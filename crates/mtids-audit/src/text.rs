@@ -20,7 +20,15 @@ pub fn text(audit: &Audit) -> String {
     ];
     let cells = |name: &str, c: &Count| {
         let share = c.prevalence().map_or_else(|| "–".to_owned(), percent);
-        [name.to_owned(), count(c.rows), count(c.patients), count(c.benign), count(c.metastatic), count(c.unknown), share]
+        [
+            name.to_owned(),
+            count(c.rows),
+            count(c.patients),
+            count(c.benign),
+            count(c.metastatic),
+            count(c.unknown),
+            share,
+        ]
     };
     let mut table = Table::new(heading);
     for group in audit.by_split.iter().chain(&audit.by_region) {

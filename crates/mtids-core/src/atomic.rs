@@ -15,7 +15,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(path, |file| file.write_all(bytes))
 }
 
-/// As [`write`], with the content produced by `fill`.
+/// As [`write()`], with the content produced by `fill`.
 ///
 /// # Errors
 /// Any error of `fill` or of the file system, with the path named in its message.

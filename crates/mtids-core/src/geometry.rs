@@ -173,8 +173,8 @@ mod tests {
             prop_assume!(dot(a, cross(b, c)).abs() > 0.05 * norm(a) * norm(b) * norm(c));
             let affine = Affine::new(PointMm(origin), steps).unwrap();
             let back = affine.to_voxel(affine.to_mm(Voxel(index)));
-            for axis in 0..3 {
-                prop_assert!((back.0[axis] - index[axis]).abs() < 1e-6);
+            for (back, index) in back.0.iter().zip(index) {
+                prop_assert!((back - index).abs() < 1e-6);
             }
         }
     }

@@ -286,10 +286,11 @@ fn remove_stale(out: &Path, manifest: &Manifest, receipts: &[Receipt]) {
     let receipts: BTreeSet<PathBuf> = receipts.iter().map(|receipt| receipt_path(out, &receipt.key)).collect();
     for (folder, keep) in [(out.join("shards"), &shards), (out.join(".work/receipts"), &receipts)] {
         for entry in walkdir::WalkDir::new(folder).into_iter().flatten() {
-            if entry.file_type().is_file() && !keep.contains(entry.path()) {
-                if let Err(error) = std::fs::remove_file(entry.path()) {
-                    tracing::warn!(file = %entry.path().display(), "a stale file stays: {error}");
-                }
+            if entry.file_type().is_file()
+                && !keep.contains(entry.path())
+                && let Err(error) = std::fs::remove_file(entry.path())
+            {
+                tracing::warn!(file = %entry.path().display(), "a stale file stays: {error}");
             }
         }
     }

@@ -23,7 +23,7 @@ fn escape(text: &str) -> String {
 
 fn open(width: f64, height: f64, title: &str, description: &str) -> String {
     format!(
-        "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" font-family=\"inherit\" font-size=\"13\" fill=\"currentColor\">\
+        "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" font-family=\"inherit\" font-size=\"13\" fill=\"currentColor\">\
          <title>{}</title><desc>{}</desc>",
         escape(title),
         escape(description)
@@ -154,7 +154,8 @@ pub fn heat_map(
     values: &[Vec<f64>],
 ) -> String {
     let (cell_width, cell, left, top) = (64.0, 34.0, 150.0, 74.0);
-    let width = left + cell_width * columns.len() as f64 + 10.0;
+    // Room behind the last column for its slanted name.
+    let width = left + cell_width * columns.len() as f64 + 46.0;
     let height = top + cell * rows.len() as f64 + 10.0;
     let mut svg = open(width, height, title, &format!("{row_name} in rows, {column_name} in columns"));
     let _ = write!(

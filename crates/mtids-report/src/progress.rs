@@ -58,12 +58,12 @@ impl Progress {
             Output::Off => {}
             Output::Bar(bar) => bar.inc(ticks),
             Output::Lines { last, .. } => {
-                if let Ok(mut last) = last.try_lock() {
-                    if last.0.elapsed() >= LINE_EVERY {
-                        last.0 = Instant::now();
-                        let message = last.1.clone();
-                        self.line(done, &message);
-                    }
+                if let Ok(mut last) = last.try_lock()
+                    && last.0.elapsed() >= LINE_EVERY
+                {
+                    last.0 = Instant::now();
+                    let message = last.1.clone();
+                    self.line(done, &message);
                 }
             }
         }

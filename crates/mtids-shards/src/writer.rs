@@ -84,8 +84,8 @@ pub fn write_shard(
         return Err(ShardError::Rows { path, detail });
     }
     let schema = shard_schema(description);
-    let properties =
-        options_of(description, options.zstd_level).map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
+    let properties = options_of(description, options.zstd_level)
+        .map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
     let rows_per_group = (options.row_group_bytes / (2 * voxels.max(1))).max(1);
     let folder = path.parent().unwrap_or(dataset);
     std::fs::create_dir_all(folder).map_err(ShardError::io(folder))?;

@@ -1,4 +1,5 @@
 //! The contract on disk: what is written comes back, the same rows give the same bytes, and no flipped bit passes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +44,7 @@ fn row(n: usize, split: Split) -> PatchRow {
         region: known.then_some((n % 2) as i8),
         region_name: known.then(|| ["upper", "subcarinal"][n % 2].to_owned()),
         station: known.then_some(Station::ALL[n % Station::ALL.len()]),
-        metastasis: known.then_some(if n % 2 == 0 { Metastasis::Benign } else { Metastasis::Metastatic }),
+        metastasis: known.then_some(if n.is_multiple_of(2) { Metastasis::Benign } else { Metastasis::Metastatic }),
         evidence: if known { Evidence::A } else { Evidence::U },
         level: LabelLevel::Station,
         label_source: "table".into(),
@@ -55,7 +56,7 @@ fn row(n: usize, split: Split) -> PatchRow {
         slice_step_mm: 1.0,
         pixel_spacing_mm: 0.7,
         kvp: known.then_some(120.0),
-        contrast: known.then_some(n % 2 == 0),
+        contrast: known.then_some(n.is_multiple_of(2)),
         pad_fraction: 0.125,
         weight: 0.5,
         voxels_digest: String::new(),

@@ -23,7 +23,8 @@ pub struct CropConfig {
 
 impl Default for CropConfig {
     fn default() -> Self {
-        Self { size: None, shift: [2, 4, 4], noise_hu: 0.0 }
+        // No shift along the slices: they are channels of the 2.5-D trunk, and a node that changes channels is not learned.
+        Self { size: None, shift: [0, 4, 4], noise_hu: 0.0 }
     }
 }
 

@@ -1,4 +1,5 @@
 //! The stream over a small dataset on disk.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ fn row(n: usize) -> PatchRow {
         region: Some(0),
         region_name: Some("upper".into()),
         station: None,
-        metastasis: (n % 2 == 0).then_some(Metastasis::Benign),
+        metastasis: n.is_multiple_of(2).then_some(Metastasis::Benign),
         evidence: Evidence::U,
         level: LabelLevel::Node,
         label_source: "table".into(),

@@ -62,10 +62,7 @@ impl Default for TrainConfig {
             scope: Scope::Boundary,
             clip_norm: 5.0,
             bootstrap_resamples: 1000,
-            windows: vec![
-                Window { center_hu: 40.0, width_hu: 400.0 },
-                Window { center_hu: -600.0, width_hu: 1500.0 },
-            ],
+            windows: vec![Window { center_hu: 40.0, width_hu: 400.0 }, Window { center_hu: -600.0, width_hu: 1500.0 }],
             crop: CropConfig::default(),
             stream: StreamConfig::default(),
             model: MtIdsConfig::default(),
@@ -99,7 +96,9 @@ impl TrainConfig {
         if !(self.clip_norm.is_finite() && self.clip_norm > 0.0) {
             return fail("clip_norm", "a positive number");
         }
-        if self.windows.is_empty() || self.windows.iter().any(|window| window.width_hu.is_nan() || window.width_hu <= 0.0) {
+        if self.windows.is_empty()
+            || self.windows.iter().any(|window| window.width_hu.is_nan() || window.width_hu <= 0.0)
+        {
             return fail("windows", "at least one, each with a positive width");
         }
         if !(0.0..=500.0).contains(&self.crop.noise_hu) {

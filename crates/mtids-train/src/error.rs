@@ -89,7 +89,9 @@ pub enum TrainError {
         rows: usize,
     },
     /// A loss that is no number.
-    #[error("step {step}: the loss of task `{task}` is {value}; lower `schedule.peak`, or look at the data with `mtids-audit report`")]
+    #[error(
+        "step {step}: the loss of task `{task}` is {value}; lower `schedule.peak`, or look at the data with `mtids-audit report`"
+    )]
     Diverged {
         /// The step.
         step: u64,

@@ -61,7 +61,10 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, 
     let assembled = assemble(config, &opened, false)?;
     assembled.parameters.load_bytes(&checkpoint.weights).map_err(|error| TrainError::Mismatch {
         path: dataset.to_owned(),
-        reason: format!("the weights of {} do not fit it ({error}); evaluate on a dataset with the same regions and patch size", run.display()),
+        reason: format!(
+            "the weights of {} do not fit it ({error}); evaluate on a dataset with the same regions and patch size",
+            run.display()
+        ),
     })?;
     let predictions = predict(&assembled.model, &opened, split, config, &assembled.device)?;
     let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
@@ -89,7 +92,8 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, 
     json.sort_all_objects();
     write("evaluation.json", format!("{json:#}\n").as_bytes())?;
     let mut csv = Vec::new();
-    write_csv(&mut csv, &regions, &predictions).map_err(|error| TrainError::io(&folder.file("predictions.csv"), error))?;
+    write_csv(&mut csv, &regions, &predictions)
+        .map_err(|error| TrainError::io(&folder.file("predictions.csv"), error))?;
     write("predictions.csv", &csv)?;
     write("evaluation.txt", text(&evaluation).as_bytes())?;
     write("report.html", report(&folder, &evaluation)?.as_bytes())?;
@@ -122,7 +126,12 @@ pub fn text(evaluation: &Evaluation) -> String {
             ]);
         }
     }
-    let mut text = format!("\n  {} split, {} patches of {} patients\n", evaluation.split.name(), measured.samples, measured.patients);
+    let mut text = format!(
+        "\n  {} split, {} patches of {} patients\n",
+        evaluation.split.name(),
+        measured.samples,
+        measured.patients
+    );
     if !table.is_empty() {
         text.push('\n');
         text.push_str(&table.render());

@@ -414,10 +414,18 @@ fn per_region(regions: &[String], predictions: &[Prediction]) -> Vec<RegionFigur
             let positive = 2 * code + 1;
             RegionFigures {
                 region: name.clone(),
-                located_sensitivity: count(&|region, state, called, _| (2 * region + state == positive, called == positive)),
-                located_specificity: count(&|region, state, called, _| (2 * region + state != positive, called != positive)),
-                conditional_sensitivity: count(&|region, state, _, metastatic| (region == code && state == 1, metastatic)),
-                conditional_specificity: count(&|region, state, _, metastatic| (region == code && state == 0, !metastatic)),
+                located_sensitivity: count(&|region, state, called, _| {
+                    (2 * region + state == positive, called == positive)
+                }),
+                located_specificity: count(&|region, state, called, _| {
+                    (2 * region + state != positive, called != positive)
+                }),
+                conditional_sensitivity: count(&|region, state, _, metastatic| {
+                    (region == code && state == 1, metastatic)
+                }),
+                conditional_specificity: count(&|region, state, _, metastatic| {
+                    (region == code && state == 0, !metastatic)
+                }),
             }
         })
         .collect()
@@ -479,7 +487,10 @@ mod tests {
     }
 
     fn training() -> LabelCounts {
-        LabelCounts::of(REGIONS, [(Some(1), Some(0)), (Some(1), None), (Some(0), Some(0)), (None, Some(1)), (None, None)])
+        LabelCounts::of(
+            REGIONS,
+            [(Some(1), Some(0)), (Some(1), None), (Some(0), Some(0)), (None, Some(1)), (None, None)],
+        )
     }
 
     fn figure(measured: &Measured, dimension: Dimension, metric: &str) -> Figure {

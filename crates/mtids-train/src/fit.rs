@@ -11,9 +11,7 @@ use std::time::Instant;
 
 use mtids_balance::{BalanceInput, Balancer};
 use mtids_core::interrupt::Interrupt;
-use mtids_nn::{
-    AdamW, DType, Device, MtIds, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, train_step,
-};
+use mtids_nn::{AdamW, DType, Device, MtIds, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, train_step};
 use mtids_report::progress::Progress;
 use mtids_shards::{Dataset, Split, read_index};
 use mtids_stream::{Batch, BatchStream};
@@ -144,7 +142,13 @@ struct Training<'a> {
     last: Option<LossLine>,
 }
 
-fn train(path: &Path, run: &Path, config: &TrainConfig, interrupt: &Interrupt, show_progress: bool) -> Result<FitSummary, TrainError> {
+fn train(
+    path: &Path,
+    run: &Path,
+    config: &TrainConfig,
+    interrupt: &Interrupt,
+    show_progress: bool,
+) -> Result<FitSummary, TrainError> {
     let dataset = Arc::new(Dataset::open(path)?);
     let regions = dataset.manifest().description.regions.len();
     let labels: Vec<_> = read_index(path)?.into_iter().filter(|row| row.split == Split::Train).collect();
@@ -297,11 +301,8 @@ impl Training<'_> {
             &targets,
             &options,
             &mut |gradients| {
-                let input = BalanceInput {
-                    gram: gradients.gram,
-                    losses: Some(gradients.losses),
-                    active: gradients.active,
-                };
+                let input =
+                    BalanceInput { gram: gradients.gram, losses: Some(gradients.losses), active: gradients.active };
                 let balance = balancer.coefficients(&input)?;
                 conflicting_share = balance.telemetry.conflicting_share;
                 Ok(balance.coefficients)

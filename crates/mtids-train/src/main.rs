@@ -16,7 +16,12 @@ use mtids_train::fit::fit;
 
 /// Train MT-IDS on a dataset and evaluate it on held-out patients. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
-#[command(name = "mtids-train", version, max_term_width = 110, after_help = "Exit codes: 0 done, 2 wrong use, 3 unusable data, 4 interrupted (run again to resume).")]
+#[command(
+    name = "mtids-train",
+    version,
+    max_term_width = 110,
+    after_help = "Exit codes: 0 done, 2 wrong use, 3 unusable data, 4 interrupted (run again to resume)."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -103,12 +108,18 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
-            if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+            if error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+            {
                 return Exit::Done.into();
             }
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             let config = error.downcast_ref::<config::ConfigError>().is_some();
-            error.downcast_ref::<TrainError>().map_or(if config { Exit::Usage } else { Exit::Data }, TrainError::exit).into()
+            error
+                .downcast_ref::<TrainError>()
+                .map_or(if config { Exit::Usage } else { Exit::Data }, TrainError::exit)
+                .into()
         }
     }
 }

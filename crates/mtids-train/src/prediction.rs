@@ -163,7 +163,10 @@ mod tests {
         write_csv(&mut bytes, &["upper".into(), "a, b".into()], &[row]).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], "s1,p1,\"a, b\",,\"a, b\",metastatic,0.600000,0.300000,0.700000,0.100000,0.200000,0.300000,0.400000");
+        assert_eq!(
+            lines[1],
+            "s1,p1,\"a, b\",,\"a, b\",metastatic,0.600000,0.300000,0.700000,0.100000,0.200000,0.300000,0.400000"
+        );
         assert!(lines[0].starts_with("sample_key,patient_key,region,metastasis,"));
         assert!(lines[0].contains("p_upper_metastatic"));
     }

@@ -7,7 +7,7 @@ use mtids_report::page::{Section, facts, figure, page, table};
 
 use crate::error::TrainError;
 use crate::evaluate::Evaluation;
-use crate::evaluation::Share;
+use crate::evaluation::{Figure, Share};
 use crate::fit::{EpochLine, LossLine};
 use crate::prediction::ReadOut;
 use crate::run_folder::RunFolder;
@@ -38,7 +38,8 @@ fn result(evaluation: &Evaluation) -> Markup {
     let measured = &evaluation.measured;
     let pooled = measured.read_outs.iter().find(|read_out| read_out.read_out == ReadOut::Pooled);
     let pick = |dimension: &str, name: &str| {
-        let figure = pooled?.figures.iter().find(|figure| figure.dimension.name() == dimension && figure.metric == name)?;
+        let figure =
+            pooled?.figures.iter().find(|figure| figure.dimension.name() == dimension && figure.metric == name)?;
         Some(format!("{} (majority {})", metric(figure.value), metric(figure.majority)))
     };
     let named = [
@@ -57,29 +58,48 @@ fn result(evaluation: &Evaluation) -> Markup {
 }
 
 fn figures(evaluation: &Evaluation) -> Markup {
-    let mut rows = Vec::new();
-    for read_out in &evaluation.measured.read_outs {
-        for figure in &read_out.figures {
-            rows.push(vec![
-                read_out.read_out.name().to_owned(),
+    let measured = &evaluation.measured;
+    let of = |wanted: ReadOut| measured.read_outs.iter().find(|read_out| read_out.read_out == wanted);
+    let Some(pooled) = of(ReadOut::Pooled) else { return html! {} };
+    let rows: Vec<Vec<String>> = pooled
+        .figures
+        .iter()
+        .map(|figure| {
+            let same = |other: &&Figure| other.dimension == figure.dimension && other.metric == figure.metric;
+            let beside = |wanted| metric(of(wanted).and_then(|read_out| read_out.figures.iter().find(same)?.value));
+            vec![
                 figure.dimension.name().to_owned(),
                 figure.metric.to_owned(),
                 metric(figure.value),
                 interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
                 metric(figure.majority),
+                beside(ReadOut::Joint),
+                beside(ReadOut::Product),
                 format!("{} / {}", figure.samples, figure.patients),
-            ]);
-        }
-    }
+            ]
+        })
+        .collect();
+    let columns = [
+        "dimension",
+        "metric",
+        "MT-IDS\t",
+        "95 % interval\t",
+        "majority\t",
+        "joint head\t",
+        "two heads\t",
+        "samples / patients\t",
+    ];
     html! {
-        (table(&["read-out", "dimension", "metric", "MT-IDS\t", "95 % interval\t", "majority\t", "samples / patients\t"], &rows))
-        p class="note" { "Read-outs: the joint head alone, region head times metastasis head, and all heads pooled with learned weights." }
+        (table(&columns, &rows))
+        p class="note" { "MT-IDS: all heads pooled with learned weights. Beside it the joint head alone, and the region head times the metastasis head. Intervals are 95 % bootstrap intervals over patients." }
     }
 }
 
 fn confusion(evaluation: &Evaluation) -> Markup {
     let measured = &evaluation.measured;
-    let counts = |rows: &[Vec<u64>]| -> Vec<Vec<f64>> { rows.iter().map(|row| row.iter().map(|&n| n as f64).collect()).collect() };
+    let counts = |rows: &[Vec<u64>]| -> Vec<Vec<f64>> {
+        rows.iter().map(|row| row.iter().map(|&n| n as f64).collect()).collect()
+    };
     let states = ["benign".to_owned(), "metastatic".to_owned()];
     let roc: Vec<(f64, f64)> =
         measured.roc.iter().map(|point| (point.false_positive_rate, point.true_positive_rate)).collect();
@@ -182,12 +202,19 @@ fn gates(evaluation: &Evaluation) -> Markup {
 
 fn origin(folder: &RunFolder, evaluation: &Evaluation) -> Markup {
     let identity = folder.identity();
-    let weights = if evaluation.best_on_validation { "best epoch on the validation split" } else { "last step; there is no validation split" };
+    let weights = if evaluation.best_on_validation {
+        "best epoch on the validation split"
+    } else {
+        "last step; there is no validation split"
+    };
     let rows = vec![
         vec!["dataset".to_owned(), evaluation.dataset_digest.to_string()],
         vec!["trained on".to_owned(), identity.dataset_digest.to_string()],
         vec!["configuration".to_owned(), evaluation.config_digest.to_string()],
-        vec!["program".to_owned(), format!("{} {}, seed {}", identity.program.name, identity.program.version, identity.seed)],
+        vec![
+            "program".to_owned(),
+            format!("{} {}, seed {}", identity.program.name, identity.program.version, identity.seed),
+        ],
         vec!["weights".to_owned(), format!("step {} ({weights})", evaluation.step)],
         vec!["balancer".to_owned(), evaluation.balancer.clone()],
     ];

@@ -84,7 +84,11 @@ pub(super) fn classes(audit: &Audit) -> Vec<Finding> {
                 Severity::Warning,
                 Code::SmallClass,
                 small.len() as u64,
-                format!("{} classes of a split have fewer than {} patients", small.len(), config.smallest_class_patients),
+                format!(
+                    "{} classes of a split have fewer than {} patients",
+                    small.len(),
+                    config.smallest_class_patients
+                ),
                 "figures on these classes swing by one patient: merge regions or gather more",
             )
             .with_examples(small),
@@ -167,7 +171,11 @@ pub(super) fn prevalence(audit: &Audit) -> Vec<Finding> {
                 Severity::Warning,
                 Code::PrevalenceDiffers,
                 find(&audit.by_split, &[split]).map_or(0, |count| count.rows),
-                format!("{} of the known patches are metastatic in train, {} in {split}", percent(train), percent(other)),
+                format!(
+                    "{} of the known patches are metastatic in train, {} in {split}",
+                    percent(train),
+                    percent(other)
+                ),
                 "thresholds chosen on one split do not fit the other; try another split seed, or stratify",
             )
         })

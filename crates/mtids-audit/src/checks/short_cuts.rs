@@ -36,10 +36,12 @@ pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<Fin
     for fact in ["manufacturer", "model", "kernel", "contrast", "kvp", "slice_thickness_mm"] {
         // A patient counts once for each value of the fact, as metastatic if any of the nodes is.
         let answer = index.query(|frame| {
-            frame
-                .filter(col("metastasis").is_not_null())
-                .group_by([col(fact), col("patient_key")])
-                .agg([col("metastasis").max().eq(lit(1)).alias("metastatic")])
+            frame.filter(col("metastasis").is_not_null()).group_by([col(fact), col("patient_key")]).agg([col(
+                "metastasis",
+            )
+            .max()
+            .eq(lit(1))
+            .alias("metastatic")])
         })?;
         let values = answer.texts(fact)?;
         let metastatic = answer.texts("metastatic")?;
@@ -53,7 +55,9 @@ pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<Fin
         let counts: Vec<Vec<u64>> = table.values().cloned().collect();
         let Some(association) = cramers_v(&counts) else { continue };
         if association >= config.acquisition_short_cut && patients >= config.fewest_patients {
-            let shares = table.iter().map(|(value, counts)| format!("{value}: {} of {} metastatic", counts[1], counts[0] + counts[1]));
+            let shares = table
+                .iter()
+                .map(|(value, counts)| format!("{value}: {} of {} metastatic", counts[1], counts[0] + counts[1]));
             findings.push(
                 Finding::new(
                     Severity::Warning,

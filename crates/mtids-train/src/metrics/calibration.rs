@@ -4,7 +4,8 @@
 
 /// Mean squared distance between probability and outcome of (probability, is positive) pairs; `None` without samples.
 pub fn brier(samples: &[(f64, bool)]) -> Option<f64> {
-    let sum: f64 = samples.iter().map(|&(probability, positive)| (probability - f64::from(u8::from(positive))).powi(2)).sum();
+    let sum: f64 =
+        samples.iter().map(|&(probability, positive)| (probability - f64::from(u8::from(positive))).powi(2)).sum();
     (!samples.is_empty()).then(|| sum / samples.len() as f64)
 }
 
@@ -21,7 +22,9 @@ pub fn expected_calibration_error(samples: &[(f64, bool)], bins: usize) -> Optio
         sums[bin].0 += probability;
         sums[bin].1 += f64::from(u8::from(positive));
     }
-    Some(sums.iter().map(|(probability, positives)| (probability - positives).abs()).sum::<f64>() / samples.len() as f64)
+    Some(
+        sums.iter().map(|(probability, positives)| (probability - positives).abs()).sum::<f64>() / samples.len() as f64,
+    )
 }
 
 #[cfg(test)]

@@ -36,7 +36,9 @@ impl Confusion {
 
     /// The table, one row per true class.
     pub fn rows(&self) -> Vec<Vec<u64>> {
-        (0..self.classes).map(|truth| (0..self.classes).map(|predicted| self.count(truth, predicted)).collect()).collect()
+        (0..self.classes)
+            .map(|truth| (0..self.classes).map(|predicted| self.count(truth, predicted)).collect())
+            .collect()
     }
 
     /// Number of samples.

@@ -167,7 +167,11 @@ impl Checkpoints {
                 Some(step) if step < state.step || state.regular => regular.push((step, path)),
                 Some(_) => {}
                 None if name.starts_with(".writing-") => {
-                    if path.is_dir() { remove_folder(&path)? } else { remove_file(&path)? }
+                    if path.is_dir() {
+                        remove_folder(&path)?;
+                    } else {
+                        remove_file(&path)?;
+                    }
                 }
                 None => {}
             }

@@ -66,7 +66,9 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>
         Err(error) => return Err(TrainError::io(path, error)),
     };
     text.lines()
-        .map(|line| serde_json::from_str(line).map_err(|error| TrainError::broken(path, format!("a line is no entry: {error}"))))
+        .map(|line| {
+            serde_json::from_str(line).map_err(|error| TrainError::broken(path, format!("a line is no entry: {error}")))
+        })
         .collect()
 }
 
@@ -84,7 +86,7 @@ mod tests {
             log.append(&json!({"step": step, "loss": 0.5})).unwrap();
         }
         drop(log);
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"step\":6,\"lo").unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"step\":6,\"lo").unwrap();
         let mut log = Log::open_at(&path, 3).unwrap();
         log.append(&json!({"step": 4})).unwrap();
         let steps: Vec<Value> = read(&path).unwrap();

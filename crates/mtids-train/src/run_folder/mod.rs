@@ -145,7 +145,10 @@ fn differences(old: &RunFolder, config: &TrainConfig, identity: &RunIdentity) ->
         ));
     }
     if old.identity.program != identity.program {
-        lines.push(format!("  program: {} in the folder, {} now", old.identity.program.version, identity.program.version));
+        lines.push(format!(
+            "  program: {} in the folder, {} now",
+            old.identity.program.version, identity.program.version
+        ));
     }
     let value = |config: &TrainConfig| serde_json::to_value(config).unwrap_or(Value::Null);
     compare("", &value(&old.config), &value(config), &mut lines);
