@@ -95,8 +95,8 @@ schemas: ## Write schemas/ anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- schemas
 
 .PHONY: bench
-bench: ## Every benchmark of docs/benchmarks.md, in the release profile
-	@bash docs/bench.sh
+bench: ## Every benchmark of docs/benchmarks.md, each beside its rival (PROFILE=dev or release)
+	@bash docs/bench.sh '$(PROFILE)'
 
 .PHONY: screenshots
 screenshots: ## README's pictures and table anew, from a run of the demo (needs chromium)

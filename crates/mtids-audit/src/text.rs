@@ -1,6 +1,6 @@
 //! The audit in a terminal: the counts, then the findings.
 
-use mtids_report::format::{count, percent};
+use mtids_report::format::{count, counted, percent};
 use mtids_report::table::{Align, Table};
 
 use crate::audit::Audit;
@@ -39,12 +39,12 @@ pub fn text(audit: &Audit) -> String {
     for finding in audit.findings.iter().filter(|finding| finding.severity != Severity::Info) {
         text.push_str(&format!("  {}: {} [{}]\n", finding.severity.name(), finding.message, finding.code.name()));
     }
-    let of = |severity: Severity| audit.findings.iter().filter(|finding| finding.severity == severity).count();
+    let of = |severity: Severity| audit.findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     text.push_str(&format!(
-        "  {} errors, {} warnings, {} notes\n",
-        of(Severity::Error),
-        of(Severity::Warning),
-        of(Severity::Info)
+        "  {}, {}, {}\n",
+        counted(of(Severity::Error), "error", "errors"),
+        counted(of(Severity::Warning), "warning", "warnings"),
+        counted(of(Severity::Info), "note", "notes")
     ));
     text
 }

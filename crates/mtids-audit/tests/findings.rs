@@ -78,7 +78,15 @@ fn publish(folder: &Path, rows: &[RowLabels]) {
         let rows = (index.len() - before) as u64;
         if rows > 0 {
             let row_groups = vec![RowGroupEntry { rows, offset: 0, length: 0, digest }];
-            shards.push(ShardEntry { path: path.into(), split, rows, bytes: 0, digest, footer_digest: digest, row_groups });
+            shards.push(ShardEntry {
+                path: path.into(),
+                split,
+                rows,
+                bytes: 0,
+                digest,
+                footer_digest: digest,
+                row_groups,
+            });
         }
     }
     let files = vec![write_index(folder, &index, &description).unwrap()];
@@ -165,7 +173,8 @@ fn gaps_are_named() {
     let audit = broken(|rows| rows.truncate(4));
     expect(&audit, Severity::Warning, Code::FewPatients, 1);
     assert!(audit.findings.iter().any(|finding| finding.message.contains("teaches nothing")));
-    let audit = broken(|rows| rows.iter_mut().filter(|row| row.split == Split::Test).for_each(|row| row.metastasis = None));
+    let audit =
+        broken(|rows| rows.iter_mut().filter(|row| row.split == Split::Test).for_each(|row| row.metastasis = None));
     expect(&audit, Severity::Warning, Code::UnknownLabels, 24);
     let audit = broken(|rows| rows.iter_mut().for_each(|row| (row.region, row.region_name) = (None, None)));
     assert_eq!(audit.findings.iter().filter(|finding| finding.code == Code::UnknownLabels).count(), 3);

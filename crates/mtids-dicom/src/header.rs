@@ -132,9 +132,6 @@ pub fn read_header(path: &Path, limits: &Limits) -> Result<FileKind, DicomError>
     image(path, object, transfer_syntax).map(|header| FileKind::Image(Box::new(header)))
 }
 
-/// [`read_header`] by the name that says that limits are given.
-pub use self::read_header as read_header_with;
-
 /// The image that a segmentation speaks about.
 pub(crate) fn segmentation_target(object: &InMemDicomObject) -> AnnotationTarget {
     AnnotationTarget {

@@ -28,6 +28,11 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// A number with its noun: `1 patient`, `12 patients`.
+pub fn counted(number: u64, singular: &str, plural: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { singular } else { plural })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +44,7 @@ mod tests {
         assert_eq!(interval(Some((0.712, 0.838))), "0.71–0.84");
         assert_eq!(count(1234567), "1\u{202f}234\u{202f}567");
         assert_eq!(count(12), "12");
+        assert_eq!(counted(1, "patch", "patches"), "1 patch");
+        assert_eq!(counted(0, "patch", "patches"), "0 patches");
     }
 }

@@ -8,7 +8,7 @@ use crate::distribution::{Count, Group};
 use crate::error::AuditError;
 use crate::finding::{Code, Finding, Severity};
 use crate::index::Index;
-use mtids_report::format::percent;
+use mtids_report::format::{counted, percent};
 
 fn find<'a>(groups: &'a [Group], names: &[&str]) -> Option<&'a Count> {
     let same = |group: &&Group| group.names.iter().map(Option::as_deref).eq(names.iter().copied().map(Some));
@@ -24,7 +24,10 @@ pub(super) fn classes(audit: &Audit) -> Vec<Finding> {
             Severity::Warning,
             Code::FewPatients,
             patients,
-            format!("{patients} patients: a dataset this small teaches nothing, and no figure from it means anything"),
+            format!(
+                "{}: a dataset this small teaches nothing, and no figure from it means anything",
+                counted(patients, "patient", "patients")
+            ),
             "use it to try the programs; gather more patients before training",
         )];
     }

@@ -8,6 +8,7 @@ use mtids_core::exit::{Exit, ExitError};
 use mtids_core::interrupt::Interrupt;
 use mtids_prep::build::{BuildSummary, build};
 use mtids_prep::config::BuildConfig;
+use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
 
 use super::{Settings, print};
@@ -79,13 +80,13 @@ fn text(summary: &BuildSummary, out: &str) -> String {
         table.row([region.to_owned(), status.to_owned(), count("train"), count("validation"), count("test")]);
     }
     let mut text = format!(
-        "\n{}\n  {} patches of {} patients in {} shards ({} taken over)\n  {} files: {} used, {} skipped, {} quarantined\n",
+        "\n{}\n  {} of {} in {} ({} taken over)\n  {}: {} used, {} skipped, {} quarantined\n",
         table.render(),
-        totals.rows,
-        totals.patients,
-        summary.shards,
+        counted(totals.rows, "patch", "patches"),
+        counted(totals.patients, "patient", "patients"),
+        counted(summary.shards as u64, "shard", "shards"),
         summary.reused_shards,
-        totals.inputs,
+        counted(totals.inputs, "file", "files"),
         totals.used,
         totals.skipped,
         totals.quarantined
