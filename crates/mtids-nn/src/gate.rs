@@ -123,6 +123,12 @@ impl DbrConfig {
         {
             return Err(config_error("dbr.branch_control", "flat needs soft-max experts and no top-k"));
         }
+        if self.expert_control == ExpertControl::Uniform && self.shared_top_k + self.private_top_k > 0 {
+            return Err(config_error(
+                "dbr.expert_control",
+                "uniform gives every expert the same weight: leave top-k at 0",
+            ));
+        }
         Ok(())
     }
 
