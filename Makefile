@@ -19,6 +19,8 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 SETTINGS := pipelines/$(PIPELINE)
+# Your own studies take pipelines/studies unless PIPELINE= names another: the demo's settings carry a public key.
+OWN := pipelines/$(if $(filter demo,$(PIPELINE)),studies,$(PIPELINE))
 with_settings = $(foreach setting,$(SET),--set $(setting))
 # Exit code 1 means "done, look at the findings": a batch goes on, anything else stops it.
 look = || { code=$$?; [ $$code -eq 1 ] || exit $$code; }
@@ -53,17 +55,17 @@ demo-real: ## The same programs on a real chest CT (DATA=folder); claims no metr
 	@CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' bash pipelines/demo-real/run.sh '$(BIN)' '$(DATA)' '$(or $(filter-out out/demo,$(OUT)),out/demo-real)'
 
 .PHONY: dataset
-dataset: build ## DICOM tree -> Parquet dataset (DATA=, ANNOTATIONS=, PIPELINE=, OUT=)
+dataset: build ## Your DICOM tree -> Parquet dataset (DATA=, ANNOTATIONS=, PIPELINE=, OUT=, SET=)
 	@test -n '$(DATA)' || { echo 'say where the DICOM files are: make dataset DATA=/path/to/studies ANNOTATIONS=/path/to/table.csv' >&2; exit 2; }
-	@$(BIN)/mtids-prep build --config $(SETTINGS)/dataset.toml --data $(DATA) $(foreach table,$(ANNOTATIONS),--annotations $(table)) --out $(DATASET) $(with_settings)
+	@$(BIN)/mtids-prep build --config $(OWN)/dataset.toml --data $(DATA) $(foreach table,$(ANNOTATIONS),--annotations $(table)) --out $(DATASET) $(with_settings)
 
 .PHONY: audit
 audit: build ## Label distributions of a dataset (DATASET=, OUT=)
-	@$(BIN)/mtids-audit report $(DATASET) --out $(OUT)/audit $(with_settings)
+	@$(BIN)/mtids-audit report $(DATASET) --config $(OWN)/audit.toml --out $(OUT)/audit $(with_settings)
 
 .PHONY: train
 train: build ## Train MT-IDS on a dataset, or resume (DATASET=, RUN=, PIPELINE=)
-	@$(BIN)/mtids-train fit --config $(SETTINGS)/train.toml --dataset $(DATASET) --run $(RUN) $(with_settings)
+	@$(BIN)/mtids-train fit --config $(OWN)/train.toml --dataset $(DATASET) --run $(RUN) $(with_settings)
 
 .PHONY: evaluate
 evaluate: build ## Evaluate a run on the held-out patients (DATASET=, RUN=)

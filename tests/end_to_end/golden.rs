@@ -76,6 +76,17 @@ fn patches_hold_the_hu_that_an_independent_reader_finds() {
 }
 
 #[test]
+fn the_public_key_of_phantoms_is_refused_for_a_real_study() {
+    let Some(data) = shared_data("chest-ct-lung1") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("dataset");
+    let build = ["build", "--config", "pipelines/demo-short/dataset.toml", "--data", text(&data), "--out", text(&out)];
+    let refused = run("mtids-prep", build).expect_code(2);
+    assert!(refused.stderr.contains("pseudonym.demo"), "{}", refused.stderr);
+    assert!(!out.exists());
+}
+
+#[test]
 fn probe_prints_the_same_hu() {
     let Some(data) = shared_data("chest-ct-lung1") else { return };
     let golden = golden();

@@ -27,6 +27,9 @@ mod node;
 mod render;
 mod shape;
 
+/// Model of the scanner that every phantom names: no real study has it.
+pub const SCANNER_MODEL: &str = "Synthetic CT";
+
 pub use anatomy::Landmarks;
 pub use cohort::{CohortSummary, generate};
 pub use config::PhantomConfig;

@@ -65,7 +65,7 @@ pub fn render(config: &PhantomConfig, patient: u32) -> Result<Study, PhantomErro
         .map_err(|error| PhantomError::Config { key: "dimensions", reason: error.to_string() })?;
     let facts = AcquisitionFacts {
         manufacturer: Some(if patient.is_multiple_of(3) { "Phantom Works" } else { "Imaginary Imaging" }.to_owned()),
-        model: Some("Synthetic CT".to_owned()),
+        model: Some(crate::SCANNER_MODEL.to_owned()),
         kernel: Some(if smooth { "soft" } else { "standard" }.to_owned()),
         slice_thickness_mm: Some((spacing[2] * 100.0).round() as f32 / 100.0),
         kvp: Some(120.0),

@@ -15,6 +15,7 @@ use mtids_core::pseudonym::PseudonymSecret;
 use mtids_core::taxonomy::TAXONOMY_VERSION;
 use mtids_dicom::annotation::{TableRow, table};
 use mtids_dicom::group;
+use mtids_phantom::SCANNER_MODEL;
 use mtids_report::progress::Progress;
 use mtids_shards::{
     DatasetDescription, FileEntry, IndexRow, Manifest, QuarantineRecord, RowLabels, SCHEMA_VERSION, Totals,
@@ -90,6 +91,7 @@ pub fn build(
         report_refused(&scanned);
         return Err(PrepError::Nothing { path: data.clone(), detail: nothing(&scanned, &planned) });
     }
+    refuse_public_key_for_patients(config, &planned)?;
     let description = DatasetDescription {
         schema_version: SCHEMA_VERSION.into(),
         taxonomy_version: TAXONOMY_VERSION.into(),
@@ -148,6 +150,20 @@ fn secret(config: &BuildConfig) -> Result<PseudonymSecret, PrepError> {
                 .into(),
         }),
     }
+}
+
+/// The public key hides nobody: anybody could compute the pseudonym of a known identifier.
+fn refuse_public_key_for_patients(config: &BuildConfig, planned: &Plan) -> Result<(), PrepError> {
+    let mut series = planned.units.iter().flat_map(|unit| &unit.series);
+    if config.pseudonym.demo && series.any(|one| one.series.facts.model.as_deref() != Some(SCANNER_MODEL)) {
+        return Err(PrepError::Config {
+            key: "pseudonym.demo".into(),
+            reason: "the public key is for phantoms, and this folder holds other studies; take `demo` out of the configuration and give a \
+                     secret (--set pseudonym.key_file=project.key)"
+                .into(),
+        });
+    }
+    Ok(())
 }
 
 /// Tells the operator, on the log only, which files were refused.

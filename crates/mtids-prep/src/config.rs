@@ -137,6 +137,9 @@ impl BuildConfig {
                 return fail(key, "between 0 and 100 mm");
             }
         }
+        if self.pseudonym.demo && self.pseudonym.key_file.is_some() {
+            return fail("pseudonym", "either `demo` (phantoms only) or `key_file`, not both");
+        }
         if !(0.0..=1.0).contains(&self.max_quarantine) {
             return fail("max_quarantine", "a share between 0 and 1");
         }
