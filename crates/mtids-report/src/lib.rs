@@ -7,6 +7,9 @@
 //! * Deterministic: the same data gives the same text. No script, no external resource, no time of day.
 //! * Charts carry a title and a description for people who cannot see them, and are readable on light and dark backgrounds.
 //! * Progress goes to standard error only.
+//!
+//! # Units
+//! Charts are drawn in CSS pixels; numbers keep the unit that their label names.
 
 pub mod chart;
 pub mod format;

@@ -13,9 +13,10 @@ use mtids_shards::{Dataset, Split, read_index};
 use serde::Serialize;
 
 use crate::error::TrainError;
-use crate::evaluation::{LabelCounts, Measured, measure};
+use crate::evaluation::measure;
 use crate::fit::assemble;
 use crate::input::{codes, predict};
+use crate::measured::{LabelCounts, Measured};
 use crate::metrics::BootstrapOptions;
 use crate::prediction::{ReadOut, write_csv};
 use crate::report::report;

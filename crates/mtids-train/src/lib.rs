@@ -18,6 +18,7 @@ pub mod evaluate;
 pub mod evaluation;
 pub mod fit;
 mod input;
+pub mod measured;
 pub mod metrics;
 pub mod prediction;
 mod report;

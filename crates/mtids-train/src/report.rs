@@ -7,8 +7,8 @@ use mtids_report::page::{Section, facts, figure, page, table};
 
 use crate::error::TrainError;
 use crate::evaluate::Evaluation;
-use crate::evaluation::{Figure, Share};
 use crate::fit::{EpochLine, LossLine};
+use crate::measured::{Figure, Share};
 use crate::prediction::ReadOut;
 use crate::run_folder::RunFolder;
 use crate::run_folder::log::read;

@@ -1,0 +1,214 @@
+//! What is measured on one split, as values: `evaluation.json`.
+//!
+//! Invariant: every figure names its number of samples and patients, and stands beside the majority class of the *training* split.
+
+use serde::Serialize;
+
+use crate::metrics::{Interval, RocPoint, wilson};
+use crate::prediction::{Prediction, ReadOut, largest, metastasis_probability, region_probabilities};
+
+/// Labels per class in the training split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LabelCounts {
+    /// Samples per region.
+    pub region: Vec<u64>,
+    /// Samples per state: benign, metastatic.
+    pub metastasis: Vec<u64>,
+    /// Samples per joint class y = 2·region + metastasis.
+    pub joint: Vec<u64>,
+}
+
+impl LabelCounts {
+    /// Counts of (region, metastasis) labels among `regions` regions.
+    pub fn of(regions: usize, labels: impl IntoIterator<Item = (Option<usize>, Option<usize>)>) -> Self {
+        let mut counts = Self { region: vec![0; regions], metastasis: vec![0; 2], joint: vec![0; 2 * regions] };
+        for (region, metastasis) in labels {
+            let region = region.filter(|&code| code < regions);
+            let metastasis = metastasis.filter(|&code| code < 2);
+            if let Some(code) = region {
+                counts.region[code] += 1;
+            }
+            if let Some(code) = metastasis {
+                counts.metastasis[code] += 1;
+            }
+            if let (Some(a), Some(b)) = (region, metastasis) {
+                counts.joint[2 * a + b] += 1;
+            }
+        }
+        counts
+    }
+
+    /// True when no sample has a label in either dimension.
+    pub fn is_empty(&self) -> bool {
+        self.region.iter().chain(&self.metastasis).all(|&count| count == 0)
+    }
+}
+
+/// The most frequent class, the first of equals; `None` where nothing was counted.
+pub fn majority(counts: &[u64]) -> Option<usize> {
+    let best = counts.iter().copied().max().filter(|&count| count > 0)?;
+    counts.iter().position(|&count| count == best)
+}
+
+/// What a dimension is read against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dimension {
+    /// Where the node lies.
+    Region,
+    /// Whether it is metastatic.
+    Metastasis,
+    /// Both at once.
+    Joint,
+}
+
+impl Dimension {
+    /// All, in the order of the tables.
+    pub const ALL: [Dimension; 3] = [Dimension::Region, Dimension::Metastasis, Dimension::Joint];
+
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dimension::Region => "region",
+            Dimension::Metastasis => "metastasis",
+            Dimension::Joint => "joint",
+        }
+    }
+
+    pub(crate) fn truth(self, row: &Prediction) -> Option<usize> {
+        match self {
+            Dimension::Region => row.region,
+            Dimension::Metastasis => row.metastasis,
+            Dimension::Joint => row.joint_class(),
+        }
+    }
+
+    pub(crate) fn call(self, distribution: &[f64]) -> usize {
+        match self {
+            Dimension::Region => largest(&region_probabilities(distribution)),
+            Dimension::Metastasis => usize::from(metastasis_probability(distribution) >= 0.5),
+            Dimension::Joint => largest(distribution),
+        }
+    }
+
+    pub(crate) fn classes(self, regions: usize) -> usize {
+        match self {
+            Dimension::Region => regions,
+            Dimension::Metastasis => 2,
+            Dimension::Joint => 2 * regions,
+        }
+    }
+}
+
+/// One figure of one read-out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// Dimension it speaks about.
+    pub dimension: Dimension,
+    /// Name: accuracy, balanced accuracy, macro-F1, AUROC, sensitivity, specificity, Brier score, calibration error.
+    pub metric: &'static str,
+    /// Value of the model, where defined.
+    pub value: Option<f64>,
+    /// 95 % bootstrap interval by patient, where it was asked for and is defined.
+    pub interval: Option<Interval>,
+    /// The same metric of always answering the majority class of the training split (prior probability for scores).
+    pub majority: Option<f64>,
+    /// Labelled samples.
+    pub samples: usize,
+    /// Their patients.
+    pub patients: usize,
+}
+
+/// Figures of one read-out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReadOutFigures {
+    /// Which.
+    pub read_out: ReadOut,
+    /// Its figures.
+    pub figures: Vec<Figure>,
+}
+
+/// A share with Wilson's 95 % interval.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Share {
+    /// Successes.
+    pub successes: u64,
+    /// Trials.
+    pub n: u64,
+    /// Their ratio.
+    pub value: Option<f64>,
+    /// Wilson's interval, which takes samples as independent.
+    pub interval: Option<Interval>,
+}
+
+impl Share {
+    pub(crate) fn new(successes: u64, n: u64) -> Self {
+        Self { successes, n, value: (n > 0).then(|| successes as f64 / n as f64), interval: wilson(successes, n) }
+    }
+}
+
+/// Metastasis in one region (pooled read-out).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RegionFigures {
+    /// Region.
+    pub region: String,
+    /// Located: the truth is (this region, metastatic) and so is the called joint class.
+    pub located_sensitivity: Share,
+    /// Located: the truth is anything else and so is the called joint class.
+    pub located_specificity: Share,
+    /// Conditional: metastatic nodes truly in this region, called metastatic wherever.
+    pub conditional_sensitivity: Share,
+    /// Conditional: benign nodes truly in this region, called benign wherever.
+    pub conditional_specificity: Share,
+}
+
+/// Whether a dimension can be claimed about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Claim {
+    /// Dimension.
+    pub dimension: Dimension,
+    /// True when figures are given.
+    pub claimed: bool,
+    /// Labelled samples.
+    pub samples: usize,
+    /// Their patients.
+    pub patients: usize,
+    /// One sentence for people.
+    pub sentence: String,
+}
+
+/// Mean weight of the shared branch of one task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GateUse {
+    /// Task.
+    pub task: String,
+    /// Mean over all samples.
+    pub shared: Option<f64>,
+    /// Mean over the samples of each true region.
+    pub shared_by_region: Vec<Option<f64>>,
+}
+
+/// Everything measured on one split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    /// Regions, in the order of their codes.
+    pub regions: Vec<String>,
+    /// All samples of the split, labelled or not.
+    pub samples: usize,
+    /// Their patients.
+    pub patients: usize,
+    /// Per dimension: is anything claimed?
+    pub claims: Vec<Claim>,
+    /// Figures per read-out; dimensions without a claim are left out.
+    pub read_outs: Vec<ReadOutFigures>,
+    /// Metastasis per region; empty without a claim.
+    pub per_region: Vec<RegionFigures>,
+    /// Region: rows are true classes, columns called ones (pooled).
+    pub region_confusion: Vec<Vec<u64>>,
+    /// Metastasis: rows are true classes, columns called ones (pooled).
+    pub metastasis_confusion: Vec<Vec<u64>>,
+    /// ROC curve of metastasis (pooled); empty without a claim.
+    pub roc: Vec<RocPoint>,
+    /// Use of the shared branch.
+    pub gates: Vec<GateUse>,
+}
