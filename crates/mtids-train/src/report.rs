@@ -40,7 +40,7 @@ fn result(evaluation: &Evaluation) -> Markup {
     let pick = |dimension: &str, name: &str| {
         let figure =
             pooled?.figures.iter().find(|figure| figure.dimension.name() == dimension && figure.metric == name)?;
-        Some(format!("{} (majority {})", metric(figure.value), metric(figure.majority)))
+        Some((metric(figure.majority), metric(figure.value)))
     };
     let named = [
         ("Region accuracy", pick("region", "accuracy")),
@@ -48,7 +48,13 @@ fn result(evaluation: &Evaluation) -> Markup {
         ("Metastasis AUROC", pick("metastasis", "AUROC")),
         ("Joint accuracy", pick("joint", "accuracy")),
     ];
-    let shown: Vec<(&str, String)> = named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let shown: Vec<(String, String)> = named
+        .into_iter()
+        .filter_map(|(name, figure)| {
+            figure.map(|(majority, value)| (format!("{name}; majority class {majority}"), value))
+        })
+        .collect();
+    let shown: Vec<(&str, String)> = shown.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     html! {
         p { (evaluation.split.name()) " split: " (measured.samples) " patches of " (measured.patients) " patients that the training never saw." }
         @if !shown.is_empty() { (facts(&shown)) }
