@@ -10,7 +10,7 @@ use mtids_audit::config::AuditConfig;
 use mtids_audit::error::AuditError;
 use mtids_audit::page::page;
 use mtids_audit::text::text;
-use mtids_core::exit::Exit;
+use mtids_core::exit::{Exit, describe};
 use mtids_core::{atomic, config};
 
 /// What labels a dataset holds, and what would make figures from it wrong. Research software, not for diagnosis.
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
             if error.downcast_ref().is_some_and(closed) {
                 return Exit::Done.into();
             }
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", describe(error.as_ref()));
             let wrong_use = error.downcast_ref::<config::ConfigError>().is_some();
             let exit = error.downcast_ref::<AuditError>().map(AuditError::exit);
             exit.unwrap_or(if wrong_use { Exit::Usage } else { Exit::Data }).into()

@@ -53,3 +53,38 @@ impl ExitError {
         Self { exit: Exit::Interrupted, message: "interrupted; run the same command again to resume".into() }
     }
 }
+
+/// An error with its causes, for a user. Causes that the text before them already contains are not said again.
+pub fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Nested {
+        #[error("cannot read a: {source}")]
+        Said { source: std::io::Error },
+        #[error("cannot read a")]
+        Unsaid { source: std::io::Error },
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let cause = || std::io::Error::other("the disk is gone");
+        assert_eq!(describe(&Nested::Said { source: cause() }), "cannot read a: the disk is gone");
+        assert_eq!(describe(&Nested::Unsaid { source: cause() }), "cannot read a: the disk is gone");
+    }
+}

@@ -8,7 +8,7 @@ use mtids_core::exit::Exit;
 #[derive(Debug, thiserror::Error)]
 pub enum PrepError {
     /// The input folder.
-    #[error("the data folder {path} cannot be read: {source}")]
+    #[error("the data folder {path} cannot be read: {source}; point --data at a folder with DICOM files")]
     Data {
         /// The folder.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum PrepError {
     #[error(transparent)]
     Pseudonym(#[from] mtids_core::pseudonym::PseudonymError),
     /// Another output file.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}: {source}; name a folder that can be written with --out")]
     Write {
         /// The file.
         path: PathBuf,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mtids_core::config;
-use mtids_core::exit::Exit;
+use mtids_core::exit::{Exit, describe};
 use mtids_core::interrupt::Interrupt;
 use mtids_shards::Split;
 use mtids_train::config::TrainConfig;
@@ -115,7 +115,7 @@ fn main() -> ExitCode {
             {
                 return Exit::Done.into();
             }
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", describe(error.as_ref()));
             let config = error.downcast_ref::<config::ConfigError>().is_some();
             error
                 .downcast_ref::<TrainError>()

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use mtids_core::config::ConfigError;
-use mtids_core::exit::{Exit, ExitError};
+use mtids_core::exit::{Exit, ExitError, describe};
 use mtids_phantom::PhantomError;
 use mtids_prep::error::PrepError;
 
@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
             {
                 return Exit::Done;
             }
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", describe(error.as_ref()));
             exit_of(&error)
         }
     }
