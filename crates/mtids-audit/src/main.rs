@@ -1,6 +1,6 @@
 //! `mtids-audit`: the command line of the audit. Thin: it parses, calls the library, writes two files and turns findings into an exit code.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,8 +10,9 @@ use mtids_audit::config::AuditConfig;
 use mtids_audit::error::AuditError;
 use mtids_audit::page::page;
 use mtids_audit::text::text;
-use mtids_core::exit::{Exit, describe};
+use mtids_core::exit::Exit;
 use mtids_core::{atomic, config};
+use mtids_report::terminal::{end_with, start_log};
 
 /// What labels a dataset holds, and what would make figures from it wrong. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
@@ -55,25 +56,14 @@ struct Report {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
-        .init();
+    start_log();
     let Command::Report(command) = arguments.command;
     match command.run() {
         Ok(exit) => exit.into(),
         Err(error) => {
-            let closed = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
-            if error.downcast_ref().is_some_and(closed) {
-                return Exit::Done.into();
-            }
-            let _ = writeln!(std::io::stderr(), "error: {}", describe(error.as_ref()));
             let wrong_use = error.downcast_ref::<config::ConfigError>().is_some();
             let exit = error.downcast_ref::<AuditError>().map(AuditError::exit);
-            exit.unwrap_or(if wrong_use { Exit::Usage } else { Exit::Data }).into()
+            end_with(error.as_ref(), exit.unwrap_or(if wrong_use { Exit::Usage } else { Exit::Data })).into()
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Activations, soft-max and soft-plus with full gradients.
 //!
-//! Purpose: stable forms of elementary operations of candle; its fused soft-max cuts the gradient and is not used.
+//! Purpose: one place that knows which of candle-nn's operations keep the gradient. `ops::softmax`, `ops::log_softmax` and `ops::sigmoid` do;
+//! the fused `ops::softmax_last_dim` has no backward pass and says nothing about it.
 
 use candle_core::{D, Tensor};
+use candle_nn::ops;
 
 use crate::error::Result;
 
@@ -29,7 +31,7 @@ pub fn log_sum_exp(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When candle refuses the operation.
 pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
-    Ok(x.broadcast_sub(&log_sum_exp(x)?)?)
+    Ok(ops::log_softmax(x, D::Minus1)?)
 }
 
 /// Soft-max over the last axis.
@@ -37,8 +39,7 @@ pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When candle refuses the operation.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
-    let e = x.broadcast_sub(&x.detach().max_keepdim(D::Minus1)?)?.exp()?;
-    Ok(e.broadcast_div(&e.sum_keepdim(D::Minus1)?)?)
+    Ok(ops::softmax(x, D::Minus1)?)
 }
 
 /// `log(1 + exp x)`, stable for large `|x|`.
@@ -56,5 +57,5 @@ pub fn softplus(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When candle refuses the operation.
 pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
-    Ok(((x * 0.5)?.tanh()? * 0.5)?.affine(1.0, 0.5)?)
+    Ok(ops::sigmoid(x)?)
 }

@@ -16,3 +16,4 @@ pub mod format;
 pub mod page;
 pub mod progress;
 pub mod table;
+pub mod terminal;

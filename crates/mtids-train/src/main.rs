@@ -1,13 +1,14 @@
 //! `mtids-train`: the command line of the trainer. Thin: it parses, calls the library and turns the result into an exit code.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mtids_core::config;
-use mtids_core::exit::{Exit, describe};
+use mtids_core::exit::Exit;
 use mtids_core::interrupt::Interrupt;
+use mtids_report::terminal::{end_with, start_log};
 use mtids_shards::Split;
 use mtids_train::config::TrainConfig;
 use mtids_train::error::TrainError;
@@ -95,13 +96,7 @@ impl From<SplitName> for Split {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
-        .init();
+    start_log();
     let result = match arguments.command {
         Command::Fit(command) => command.run(),
         Command::Evaluate(command) => command.run(),
@@ -109,18 +104,9 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
-            if error
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-            {
-                return Exit::Done.into();
-            }
-            let _ = writeln!(std::io::stderr(), "error: {}", describe(error.as_ref()));
-            let config = error.downcast_ref::<config::ConfigError>().is_some();
-            error
-                .downcast_ref::<TrainError>()
-                .map_or(if config { Exit::Usage } else { Exit::Data }, TrainError::exit)
-                .into()
+            let wrong_use = error.downcast_ref::<config::ConfigError>().is_some();
+            let exit = error.downcast_ref::<TrainError>().map(TrainError::exit);
+            end_with(error.as_ref(), exit.unwrap_or(if wrong_use { Exit::Usage } else { Exit::Data })).into()
         }
     }
 }

@@ -12,9 +12,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use mtids_core::config::ConfigError;
-use mtids_core::exit::{Exit, ExitError, describe};
+use mtids_core::exit::{Exit, ExitError};
 use mtids_phantom::PhantomError;
 use mtids_prep::error::PrepError;
+use mtids_report::terminal::end_with;
 
 /// DICOM studies and annotations in, a Parquet dataset of labelled patches out. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
@@ -65,17 +66,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
     };
     match result {
         Ok(exit) => exit,
-        Err(error) => {
-            // Somebody closed our output (`| head`): they have seen enough.
-            if error
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-            {
-                return Exit::Done;
-            }
-            let _ = writeln!(std::io::stderr(), "error: {}", describe(error.as_ref()));
-            exit_of(&error)
-        }
+        Err(error) => end_with(error.as_ref(), exit_of(&error)),
     }
 }
 
