@@ -18,5 +18,11 @@ shoot() { # page, picture, height
 mkdir -p docs/images
 shoot "$out/audit/audit.html" audit.png 1500
 shoot "$run/report.html" report.png 1700
-cp "$run/evaluation.txt" docs/images/final-table.txt
-echo "docs/images/final-table.txt"
+# README's table: what stands between its two marks.
+awk -v table="$run/evaluation.txt" '
+  /<!-- table -->/ { print; print "```"; while ((getline line < table) > 0) if (line != "" || shown) { if (line ~ /reconstruction/) break; print line; shown = 1 }
+    print "```"; inside = 1; next }
+  /<!-- end of table -->/ { inside = 0 }
+  !inside { print }' README.md >README.md.new
+mv README.md.new README.md
+echo "README.md"
