@@ -56,6 +56,8 @@ pub enum ReasonCode {
     DecodeFailed,
     /// A segmentation object that cannot be read as masks.
     InvalidSegmentation,
+    /// An RTSTRUCT object whose contours cannot be read.
+    InvalidStructures,
 }
 
 impl ReasonCode {
@@ -84,6 +86,7 @@ impl ReasonCode {
             ReasonCode::InvalidImageModule => "invalid-image-module",
             ReasonCode::DecodeFailed => "decode-failed",
             ReasonCode::InvalidSegmentation => "invalid-segmentation",
+            ReasonCode::InvalidStructures => "invalid-structures",
         }
     }
 }

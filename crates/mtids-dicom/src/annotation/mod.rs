@@ -4,10 +4,17 @@
 //! unknown.
 
 pub mod components;
+mod labelled;
+pub mod mask_file;
 pub mod measure;
+mod nifti;
+mod nrrd;
 pub mod segmentation;
+pub mod structures;
 pub mod table;
 
+pub use mask_file::{MaskError, MaskFile, is_mask_file, read_mask};
 pub use measure::short_axis_mm;
 pub use segmentation::read_segmentation;
+pub use structures::{StructureSet, read_structures};
 pub use table::{AnnotationError, Table, TablePosition, TableRow, read_table};

@@ -10,12 +10,10 @@ use std::path::Path;
 use dicom::dictionary_std::tags;
 use dicom::object::{DefaultDicomObject, InMemDicomObject};
 use dicom::pixeldata::PixelDecoder;
-use mtids_core::annotation::{Annotation, AnnotationSource, Extent, Mask};
+use mtids_core::annotation::Annotation;
 use mtids_core::geometry::{Affine, PointMm, cross, dot};
-use mtids_core::label::{Evidence, LabelLevel};
 
-use crate::annotation::components::components;
-use crate::annotation::measure::short_axis_mm;
+use crate::annotation::labelled::findings;
 use crate::element::{array, first_item, integer, items, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::header::segmentation_target;
@@ -38,26 +36,12 @@ pub fn read_segmentation(path: &Path, limits: &Limits) -> Result<Vec<Annotation>
             Some((integer(item, tags::SEGMENT_NUMBER)?, text(item, tags::SEGMENT_LABEL).unwrap_or_default()))
         })
         .collect();
-    let mut findings = Vec::new();
+    let mut found = Vec::new();
     for (segment, (affine, voxels)) in masks {
-        for component in components(&voxels) {
-            let mask = Mask { affine, voxels: component };
-            let Some(center) = mask.centroid() else { continue };
-            findings.push(Annotation {
-                target: target.clone(),
-                center,
-                finding: labels.get(&segment).cloned().unwrap_or_default(),
-                station: None,
-                metastasis: None,
-                evidence: Evidence::U,
-                level: LabelLevel::Node,
-                short_axis_mm: short_axis_mm(&mask),
-                source: AnnotationSource::Segmentation,
-                extent: Extent::Mask(mask),
-            });
-        }
+        let name = labels.get(&segment).map(String::as_str).unwrap_or_default();
+        found.extend(findings(&target, name, affine, &voxels));
     }
-    Ok(findings)
+    Ok(found)
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -7,6 +7,7 @@
 )]
 
 mod defects;
+mod formats;
 mod pitfalls;
 mod real;
 mod round_trip;

@@ -1,0 +1,68 @@
+//! One lesion in many formats: every reader must find the same one.
+
+use mtids_core::annotation::{Annotation, AnnotationTarget, Extent, Mask};
+use mtids_core::geometry::Affine;
+use mtids_dicom::annotation::{read_mask, read_segmentation, read_structures, read_table};
+use mtids_dicom::volume::check_geometry;
+use mtids_dicom::{Limits, Series};
+
+use crate::{grouped, shared};
+
+fn ct(folder: &std::path::Path) -> (Series, Affine, [usize; 3]) {
+    let series = grouped(folder).series.into_iter().find(|series| series.modality == "CT").unwrap();
+    let affine = check_geometry(&series, &Limits::default()).unwrap();
+    let first = &series.instances[0];
+    let dimensions = [first.columns as usize, first.rows as usize, series.instances.len()];
+    (series, affine, dimensions)
+}
+
+/// Set voxels on the grid of the CT, whatever the grid of the mask.
+fn on_grid(mask: &Mask, grid: &Affine) -> Vec<[i64; 3]> {
+    let mut voxels: Vec<[i64; 3]> = mask
+        .voxels
+        .iter()
+        .map(|voxel| {
+            let at = grid.to_voxel(mask.affine.to_mm(mtids_core::geometry::Voxel(voxel.map(f64::from)))).0;
+            assert!(at.iter().all(|x| (x - x.round()).abs() < 1e-2), "{at:?} lies between voxels");
+            at.map(|x| x.round() as i64)
+        })
+        .collect();
+    voxels.sort_unstable();
+    voxels
+}
+
+#[test]
+fn every_reader_finds_the_same_lesion() {
+    let Some(folder) = shared("chest-ct-lung1") else { return };
+    let limits = Limits::default();
+    let (series, affine, dimensions) = ct(&folder);
+    let target = AnnotationTarget { series_uid: Some(series.series_uid.clone()), ..Default::default() };
+    let path = |name: &str| folder.join(name);
+    let table = |name: &str| -> Vec<Annotation> {
+        read_table(&path(name)).unwrap().iter().map(|row| row.resolve(&affine)).collect()
+    };
+    let readers: Vec<(&str, Vec<Annotation>)> = vec![
+        ("SEG, binary", read_segmentation(&path("seg_binary.dcm"), &limits).unwrap()),
+        ("SEG, fractional", read_segmentation(&path("seg_fractional.dcm"), &limits).unwrap()),
+        ("SEG, label map", read_segmentation(&path("seg_labelmap.dcm"), &limits).unwrap()),
+        ("NIfTI", read_mask(&path("mask.nii.gz"), &limits).unwrap().findings(&target)),
+        ("NRRD", read_mask(&path("mask.nrrd"), &limits).unwrap().findings(&target)),
+        ("RTSTRUCT", read_structures(&path("rtstruct.dcm"), &limits).unwrap().findings(&affine, dimensions).unwrap()),
+        ("table, mm", table("annotations_mm.csv")),
+        ("table, voxels", table("annotations_voxel.csv")),
+    ];
+    let Extent::Mask(truth) = &readers[0].1[0].extent else { panic!("the first reader gives a mask") };
+    let (truth, center) = (on_grid(truth, &affine), affine.to_voxel(readers[0].1[0].center).0);
+    assert_eq!(truth.len(), 837);
+    for (name, found) in readers {
+        assert_eq!(found.len(), 1, "{name}: one lesion");
+        let lesion = &found[0];
+        assert_eq!(lesion.target.series_uid.as_ref(), Some(&series.series_uid), "{name}");
+        let at = affine.to_voxel(lesion.center).0;
+        let off: Vec<f64> = at.iter().zip(center).map(|(a, b)| (a - b).abs()).collect();
+        assert!(off.iter().all(|x| *x <= 0.5), "{name}: centre {at:?}, not {center:?}");
+        if let Extent::Mask(mask) = &lesion.extent {
+            assert_eq!(on_grid(mask, &affine), truth, "{name}");
+        }
+    }
+}
