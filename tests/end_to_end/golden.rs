@@ -98,29 +98,25 @@ fn probe_prints_the_same_hu() {
 }
 
 #[test]
-fn segmentation_and_table_are_one_finding() {
+fn all_sources_speak_of_one_finding() {
     let Some(data) = shared_data("chest-ct-lung1") else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("dataset");
     let key = folder.path().join("key");
     fs::write(&key, "a secret of at least sixteen bytes").unwrap();
-    run(
-        "mtids-prep",
-        [
-            "build",
-            "--data",
-            text(&data),
-            "--annotations",
-            text(&data.join("annotations_mm.csv")),
-            "--annotations",
-            "data/demo-real/made-up-labels.csv",
-            "--out",
-            text(&out),
-            "--set",
-            &format!("pseudonym.key_file=\"{}\"", text(&key)),
-        ],
-    )
-    .expect_code(0);
+    let mut arguments =
+        vec!["build".to_owned(), "--data".into(), text(&data).into(), "--out".into(), text(&out).into()];
+    for source in ["annotations_mm.csv", "annotations_voxel.csv", "mask.nii.gz", "mask.nrrd"] {
+        arguments.extend(["--annotations".into(), text(&data.join(source)).into()]);
+    }
+    arguments.extend(["--annotations".into(), "data/demo-real/made-up-labels.csv".into()]);
+    for setting in [format!("pseudonym.key_file=\"{}\"", text(&key)), "structure_names=[\"^lesion$\"]".into()] {
+        arguments.extend(["--set".into(), setting]);
+    }
+    run("mtids-prep", arguments).expect_code(0);
+    // 20 slices, 3 SEG, 1 RTSTRUCT and 4 annotation files of the folder are used; the fifth lies outside it.
+    let totals = Dataset::open(&out).unwrap().manifest().totals.clone();
+    assert_eq!((totals.used, totals.unmatched_findings), (28, 0), "{totals:?}");
     let dataset = Dataset::open(&out).unwrap();
     let rows: Vec<_> = (0..dataset.manifest().shards.len())
         .flat_map(|shard| {
@@ -129,7 +125,7 @@ fn segmentation_and_table_are_one_finding() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    assert_eq!(rows.len(), 1, "binary, fractional and label-map SEG and two tables speak of one lesion");
+    assert_eq!(rows.len(), 1, "SEG, RTSTRUCT, masks and tables speak of one lesion");
     assert_eq!(rows[0].label_source, "segmentation-with-table");
     assert_eq!(rows[0].region_name.as_deref(), Some("hilar"));
     // The box of the table spans 13.7 × 14.8 mm in the plane.

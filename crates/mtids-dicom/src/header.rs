@@ -97,6 +97,11 @@ pub enum FileKind {
         /// The file.
         path: PathBuf,
     },
+    /// An RTSTRUCT object.
+    Structures {
+        /// The file.
+        path: PathBuf,
+    },
     /// Any other DICOM object; skipped, not refused.
     Other {
         /// Modality, or `-`.
@@ -118,6 +123,7 @@ pub fn read_header(path: &Path, limits: &Limits) -> Result<FileKind, DicomError>
         uids::SEGMENTATION_STORAGE | LABEL_MAP_SEGMENTATION => {
             return Ok(FileKind::Segmentation { path: path.to_owned() });
         }
+        uids::RT_STRUCTURE_SET_STORAGE => return Ok(FileKind::Structures { path: path.to_owned() }),
         uids::CT_IMAGE_STORAGE | uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE => {}
         uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
             let detail = "enhanced multi-frame CT is not read yet; convert it to single-frame CT";

@@ -75,7 +75,7 @@ fn a_cohort_reads_back_as_volumes_and_findings() {
         match read_header(&path, &Limits::default()).unwrap() {
             FileKind::Image(header) => headers.push(*header),
             FileKind::Segmentation { path } => segmented += read_segmentation(&path, &Limits::default()).unwrap().len(),
-            FileKind::Other { .. } => panic!("{}", path.display()),
+            FileKind::Structures { .. } | FileKind::Other { .. } => panic!("{}", path.display()),
         }
     }
     assert!(segmented > 0);

@@ -13,7 +13,6 @@ use mtids_core::interrupt::Interrupt;
 use mtids_core::provenance::Program;
 use mtids_core::pseudonym::PseudonymSecret;
 use mtids_core::taxonomy::TAXONOMY_VERSION;
-use mtids_dicom::annotation::{TableRow, table};
 use mtids_dicom::group;
 use mtids_phantom::SCANNER_MODEL;
 use mtids_report::progress::Progress;
@@ -30,6 +29,7 @@ use crate::error::PrepError;
 use crate::plan::{Plan, plan};
 use crate::rows::{Receipt, Shared, finished, receipt_path, work};
 use crate::scan::{Scan, scan};
+use crate::sources::Sources;
 
 /// What a build did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -69,14 +69,7 @@ pub fn build(
     };
     let secret = secret(config)?;
     let regions = config.region_scheme()?;
-    let mut tables: Vec<(PathBuf, Vec<TableRow>)> = Vec::new();
-    for path in &config.annotations {
-        let read = table::read(path)?;
-        if !read.ignored_columns.is_empty() {
-            tracing::warn!(table = %path.display(), columns = read.ignored_columns.join(", "), "columns that mean nothing here");
-        }
-        tables.push((path.clone(), read.rows));
-    }
+    let sources = Sources::read(&config.annotations, &config.limits())?;
     let progress = Progress::new("reading headers", None, show_progress);
     let mut scanned = scan(data, &config.annotations, &config.limits(), &|| progress.inc(1), interrupt)?;
     progress.finish();
@@ -86,7 +79,7 @@ pub fn build(
     for copy in grouped.duplicates {
         scanned.skip(copy, "identical-copy");
     }
-    let planned = plan(&mut scanned, grouped.series, &tables, config, &secret)?;
+    let planned = plan(&mut scanned, grouped.series, &sources, config, &secret)?;
     if planned.units.is_empty() {
         report_refused(&scanned);
         return Err(PrepError::Nothing { path: data.clone(), detail: nothing(&scanned, &planned) });
@@ -223,9 +216,7 @@ fn commit(
     let labels: Vec<RowLabels> = index.iter().map(|row| row.labels.clone()).collect();
     let totals = Totals {
         inputs: scanned.files,
-        used: receipts.iter().map(|receipt| receipt.used_files).sum::<u64>()
-            + planned.used_segmentations
-            + scanned.tables,
+        used: receipts.iter().map(|receipt| receipt.used_files).sum::<u64>() + planned.used_objects + scanned.tables,
         skipped: scanned.skipped.values().sum(),
         quarantined: quarantined.len() as u64,
         skipped_by_reason: scanned.skipped.clone(),

@@ -22,10 +22,13 @@ use crate::split::SplitConfig;
 pub struct BuildConfig {
     /// Folder with DICOM files; `--data` sets it.
     pub data: Option<PathBuf>,
-    /// Annotation tables; `--annotations` adds to them.
+    /// Annotation tables and mask files (NIfTI, NRRD); `--annotations` adds to them.
     pub annotations: Vec<PathBuf>,
     /// Read the DICOM SEG objects found in the data folder. Default true.
     pub read_segmentations: bool,
+    /// Regular expressions of the names of the RTSTRUCT structures that are findings; a group `station` in one names their station, also
+    /// for the segments of a SEG. Default: none, and RTSTRUCT is skipped, because most hold organs.
+    pub structure_names: Vec<String>,
     /// Zones that form the classes of the region dimension, in the order of their codes. Default: all seven.
     pub regions: Vec<Zone>,
     /// Patches cut for each finding; the first at its centre, the others shifted. Default 1.
@@ -58,6 +61,7 @@ impl Default for BuildConfig {
             data: None,
             annotations: Vec::new(),
             read_segmentations: true,
+            structure_names: Vec::new(),
             regions: Zone::ALL.to_vec(),
             samples_per_finding: 1,
             jitter_mm: 4.0,
@@ -119,6 +123,7 @@ impl BuildConfig {
         let fail = |key: &str, reason: &str| Err(PrepError::Config { key: key.into(), reason: reason.into() });
         self.patch.validate().map_err(|error| PrepError::Config { key: "patch".into(), reason: error.to_string() })?;
         self.region_scheme()?;
+        crate::sources::StructureNames::new(&self.structure_names)?;
         self.split.validate()?;
         if !(1..=1000).contains(&self.samples_per_finding) {
             return fail("samples_per_finding", "between 1 and 1000");

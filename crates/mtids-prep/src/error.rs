@@ -34,6 +34,9 @@ pub enum PrepError {
     /// An annotation table.
     #[error(transparent)]
     Table(#[from] mtids_dicom::annotation::AnnotationError),
+    /// A mask file.
+    #[error(transparent)]
+    Mask(#[from] mtids_dicom::annotation::MaskError),
     /// A DICOM file or series.
     #[error(transparent)]
     Dicom(#[from] mtids_dicom::DicomError),

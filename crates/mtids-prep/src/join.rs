@@ -41,10 +41,14 @@ pub struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
+    /// Columns, rows and slices; a series without slices has none.
+    pub fn dimensions(&self) -> [usize; 3] {
+        let first = self.series.instances.first();
+        first.map_or([0; 3], |first| [first.columns as usize, first.rows as usize, self.series.instances.len()])
+    }
+
     fn holds(&self, point: PointMm) -> bool {
-        let Some(first) = self.series.instances.first() else { return false };
-        let dimensions = [first.columns as usize, first.rows as usize, self.series.instances.len()];
-        self.affine.to_voxel(point).nearest(dimensions).is_some()
+        self.affine.to_voxel(point).nearest(self.dimensions()).is_some()
     }
 
     fn is_target(&self, target: &AnnotationTarget) -> bool {
@@ -61,7 +65,7 @@ impl Candidate<'_> {
     }
 
     /// A mask may refer to a series that is not here (a copy, a re-export); the frame of reference then decides.
-    fn shares_frame(&self, target: &AnnotationTarget) -> bool {
+    pub(crate) fn shares_frame(&self, target: &AnnotationTarget) -> bool {
         target.frame_of_reference_uid.is_some() && target.frame_of_reference_uid == self.series.frame_of_reference_uid
     }
 }

@@ -20,6 +20,7 @@ pub mod join;
 pub mod plan;
 pub mod rows;
 pub mod scan;
+pub mod sources;
 pub mod split;
 
 use serde_json::{Value, json};

@@ -4,12 +4,10 @@
 //! findings, the secret), so equal keys mean equal shards.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use mtids_core::digest::Digest;
 use mtids_core::geometry::Affine;
 use mtids_core::pseudonym::{PatientKey, PseudonymSecret};
-use mtids_dicom::annotation::{TableRow, read_segmentation};
 use mtids_dicom::volume::check_geometry;
 use mtids_dicom::{Refused, Series};
 use mtids_shards::Split;
@@ -17,8 +15,9 @@ use rayon::prelude::*;
 
 use crate::config::BuildConfig;
 use crate::error::PrepError;
-use crate::join::{Candidate, Finding, join, place_mask, place_row};
+use crate::join::{Candidate, Finding, join};
 use crate::scan::Scan;
+use crate::sources::{Sources, place};
 use crate::split::{LabelCounts, deal};
 
 /// A series that rows will be cut from.
@@ -52,8 +51,8 @@ pub struct Unit {
 pub struct Plan {
     /// Units, by split and bucket.
     pub units: Vec<Unit>,
-    /// Segmentation objects whose findings were placed.
-    pub used_segmentations: u64,
+    /// SEG and RTSTRUCT objects whose findings were placed.
+    pub used_objects: u64,
     /// Findings without image.
     pub unmatched_findings: u64,
     /// Labels that sources contradict.
@@ -63,11 +62,11 @@ pub struct Plan {
 /// Makes the plan; moves what cannot be used from the series into `scan`'s accounts.
 ///
 /// # Errors
-/// [`PrepError`] for files that vanish meanwhile, or findings without JSON form.
+/// [`PrepError`] for files that vanish meanwhile, or a pattern of names that does not compile.
 pub fn plan(
     scan: &mut Scan,
     series: Vec<Series>,
-    tables: &[(PathBuf, Vec<TableRow>)],
+    sources: &Sources,
     config: &BuildConfig,
     secret: &PseudonymSecret,
 ) -> Result<Plan, PrepError> {
@@ -88,54 +87,13 @@ pub fn plan(
     let mut plan = Plan::default();
     let candidates: Vec<Candidate<'_>> =
         usable.iter().map(|(series, affine)| Candidate { series, affine: *affine }).collect();
-    let mut found: Vec<Vec<(usize, mtids_core::annotation::Annotation)>> = vec![Vec::new(); candidates.len()];
-
-    let segmentations = std::mem::take(&mut scan.segmentations);
-    for (number, path) in segmentations.into_iter().enumerate() {
-        if !config.read_segmentations {
-            scan.skip(path, "segmentation-not-asked-for");
-            continue;
-        }
-        match read_segmentation(&path, &limits) {
-            Err(error) => scan.refused.push(Refused {
-                path,
-                series_uid: None,
-                patient_id: None,
-                reason: error.reason(),
-                detail: error.detail().to_owned(),
-            }),
-            Ok(findings) => {
-                let mut placed = 0u64;
-                for finding in findings {
-                    match place_mask(&finding, &candidates) {
-                        Some(at) => {
-                            found[at].push((number, finding));
-                            placed += 1;
-                        }
-                        None => plan.unmatched_findings += 1,
-                    }
-                }
-                if placed > 0 {
-                    plan.used_segmentations += 1;
-                } else {
-                    scan.skip(path, "segmentation-of-no-series-here");
-                }
-            }
-        }
-    }
-    // Tables are sources too, numbered after every segmentation.
-    for (number, (_, rows)) in tables.iter().enumerate() {
-        for row in rows {
-            match place_row(row, &candidates) {
-                Some((at, annotation)) => found[at].push((usize::MAX - number, annotation)),
-                None => plan.unmatched_findings += 1,
-            }
-        }
-    }
+    let placed = place(scan, &candidates, sources, config)?;
+    plan.used_objects = placed.used_objects;
+    plan.unmatched_findings = placed.unmatched;
     drop(candidates);
 
     let mut with_findings = Vec::new();
-    for ((series, _), annotations) in usable.into_iter().zip(found) {
+    for ((series, _), annotations) in usable.into_iter().zip(placed.found) {
         let findings = join(annotations, config.join_tolerance_mm);
         if findings.is_empty() {
             for instance in series.instances {

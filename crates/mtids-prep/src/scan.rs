@@ -1,4 +1,4 @@
-//! A folder becomes an account of its files: images, segmentations, and everything else with a reason.
+//! A folder becomes an account of its files: images, segmentations, structures, and everything else with a reason.
 //!
 //! Invariants: every file is counted once; the result does not depend on the order of the directory; links are not followed.
 
@@ -22,7 +22,9 @@ pub struct Scan {
     pub headers: Vec<InstanceHeader>,
     /// Segmentation objects, in path order.
     pub segmentations: Vec<PathBuf>,
-    /// Annotation tables of the build that lie in the folder.
+    /// RTSTRUCT objects, in path order.
+    pub structures: Vec<PathBuf>,
+    /// Annotation tables and mask files of the build that lie in the folder.
     pub tables: u64,
     /// Files that are none of our business, by reason.
     pub skipped: BTreeMap<String, u64>,
@@ -87,6 +89,7 @@ pub fn scan(
             Seen::File(kind) => match *kind {
                 Ok(FileKind::Image(header)) => scan.headers.push(*header),
                 Ok(FileKind::Segmentation { path }) => scan.segmentations.push(path),
+                Ok(FileKind::Structures { path }) => scan.structures.push(path),
                 Ok(FileKind::Other { .. }) => scan.skip(path, "other-object"),
                 Err(error) => match error.reason() {
                     reason @ ReasonCode::NotOriginal => scan.skip(path, reason.as_str()),

@@ -8,6 +8,7 @@
 
 mod defects;
 mod formats;
+mod mask_files;
 mod pitfalls;
 mod real;
 mod round_trip;

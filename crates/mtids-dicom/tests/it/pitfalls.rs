@@ -91,6 +91,7 @@ fn a_mixed_folder_gives_its_long_series_and_a_reason_for_everything_else() {
         let key = match read_header(&path, &Limits::default()) {
             Ok(FileKind::Image(_)) => "image".to_owned(),
             Ok(FileKind::Segmentation { .. }) => "segmentation".to_owned(),
+            Ok(FileKind::Structures { .. }) => "structures".to_owned(),
             Ok(FileKind::Other { .. }) => "other".to_owned(),
             Err(error) => error.reason().to_string(),
         };

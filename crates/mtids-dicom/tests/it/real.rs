@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mtids_core::annotation::Extent;
 use mtids_core::geometry::PointMm;
-use mtids_dicom::annotation::{read_segmentation, read_table};
+use mtids_dicom::annotation::{read_segmentation, read_structures, read_table};
 use mtids_dicom::{FileKind, Limits, load_volume, read_header};
 
 use crate::{files, grouped, shared};
@@ -140,6 +140,10 @@ fn every_odd_file_ends_in_a_header_or_a_reason() {
                         format!("segmentation with {} findings", if findings.is_empty() { "no" } else { "some" })
                     }
                     Err(error) => format!("segmentation: {}", error.reason()),
+                },
+                Ok(FileKind::Structures { path }) => match read_structures(&path, &Limits::default()) {
+                    Ok(_) => "structures".to_owned(),
+                    Err(error) => format!("structures: {}", error.reason()),
                 },
                 Ok(FileKind::Other { .. }) => "other object".to_owned(),
                 Err(error) => error.reason().to_string(),

@@ -21,7 +21,7 @@ pub(super) struct Build {
     /// Folder with DICOM files, in any layout
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Table of findings (CSV or TSV, see schemas/annotation-table.json); repeatable
+    /// Findings: a table (CSV or TSV, see schemas/annotation-table.json) or a mask (NIfTI, NRRD); repeatable
     #[arg(long, value_name = "FILE")]
     annotations: Vec<PathBuf>,
     /// Folder of the dataset

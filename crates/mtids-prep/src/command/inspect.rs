@@ -71,6 +71,10 @@ impl Inventory {
         scanned.skipped_files.iter().for_each(|(path, reason)| leave(path, reason, "skipped"));
         grouped.duplicates.iter().for_each(|path| leave(path, "identical-copy", "skipped"));
         scanned.segmentations.iter().for_each(|path| leave(path, "segmentation", "read for findings"));
+        scanned
+            .structures
+            .iter()
+            .for_each(|path| leave(path, "structures", "read for findings that structure_names chooses"));
         if self.json {
             let value = json!({ "files": scanned.files, "series": series, "others": left });
             print(&format!("{value:#}\n"))?;
