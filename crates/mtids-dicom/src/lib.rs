@@ -17,6 +17,7 @@ pub mod annotation;
 mod element;
 pub mod error;
 pub mod header;
+mod jpeg_ls;
 pub mod limits;
 mod pixels;
 pub mod prescan;

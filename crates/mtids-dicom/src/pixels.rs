@@ -14,8 +14,12 @@ use mtids_core::volume::AIR_HU;
 use crate::element::{integer, number, pixel_value, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::header::InstanceHeader;
+use crate::jpeg_ls;
 use crate::limits::Limits;
 use crate::source::{chain, is_native, open};
+
+const JPEG_LS_LOSSLESS: &str = "1.2.840.10008.1.2.4.80";
+const JPEG_LS_NEAR_LOSSLESS: &str = "1.2.840.10008.1.2.4.81";
 
 /// How samples lie in memory.
 struct Layout {
@@ -107,6 +111,10 @@ fn samples(
     let samples = if is_native(&header.transfer_syntax) {
         // Words were put into the machine's order on reading; `to_bytes` lays them out again, little endian on every machine we build for.
         element.to_bytes().map_err(|error| (ReasonCode::InvalidImageModule, chain(&error)))?.into_owned()
+    } else if matches!(header.transfer_syntax.trim_end_matches('\0'), JPEG_LS_LOSSLESS | JPEG_LS_NEAR_LOSSLESS) {
+        let fragments = element.fragments().ok_or((ReasonCode::InvalidImageModule, "no fragments".to_owned()))?;
+        jpeg_ls_samples(&fragments.concat(), header, layout, count)
+            .map_err(|detail| (ReasonCode::DecodeFailed, detail))?
     } else {
         let decoded =
             catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data().map(|decoded| decoded.data().to_vec())));
@@ -132,6 +140,16 @@ fn samples(
     let mut samples = samples;
     samples.truncate(expected);
     Ok(samples)
+}
+
+/// Little-endian samples of a JPEG-LS image of one frame.
+fn jpeg_ls_samples(data: &[u8], header: &InstanceHeader, layout: &Layout, count: usize) -> Result<Vec<u8>, String> {
+    let decoded = jpeg_ls::decode(data, count).map_err(|detail| format!("JPEG-LS: {detail}"))?;
+    if (decoded.rows, decoded.columns) != (header.rows as usize, header.columns as usize) {
+        return Err(format!("JPEG-LS: {} × {} samples, not those of the image module", decoded.rows, decoded.columns));
+    }
+    let width = layout.bytes;
+    Ok(decoded.samples.iter().flat_map(|&sample| u32::from(sample).to_le_bytes().into_iter().take(width)).collect())
 }
 
 /// Stored values that mean "outside the field": PixelPaddingValue, up to PixelPaddingRangeLimit.
