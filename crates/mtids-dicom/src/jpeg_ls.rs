@@ -41,7 +41,7 @@ pub(crate) fn decode(data: &[u8], max_samples: usize) -> Result<Decoded, String>
             0xD9 => return Err("the image ends without a scan".into()),
             0xDD => return Err("restart intervals are not read".into()),
             // Application data and comments.
-            0xE0..=0xEF | 0xFE => drop(markers.segment()?),
+            0xE0..=0xEF | 0xFE => _ = markers.segment()?,
             other => return Err(format!("marker FF{other:02X} has no place in JPEG-LS")),
         }
     }

@@ -55,8 +55,9 @@ pub fn check(path: &Path, limits: &Limits) -> Result<(), DicomError> {
     scan(path, limits).map(|_| ())
 }
 
-/// As [`check`], and gives what was found.
-pub(crate) fn scan(path: &Path, limits: &Limits) -> Result<Skeleton, DicomError> {
+/// As [`check`], and gives what was found with the file that was walked: whoever parses it reads the same file, even if another one has
+/// taken its name meanwhile.
+pub(crate) fn scan(path: &Path, limits: &Limits) -> Result<(Skeleton, File), DicomError> {
     let unreadable = |error: io::Error| DicomError::file(path, ReasonCode::Unreadable, error.to_string());
     // Asked before opening: to open a pipe would wait for a writer.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
@@ -64,7 +65,7 @@ pub(crate) fn scan(path: &Path, limits: &Limits) -> Result<Skeleton, DicomError>
         return Err(DicomError::file(path, ReasonCode::Unreadable, "not a regular file"));
     }
     let file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
+    let length = metadata.len();
     if length == 0 {
         return Err(DicomError::file(path, ReasonCode::Empty, "the file is empty"));
     }
@@ -73,10 +74,11 @@ pub(crate) fn scan(path: &Path, limits: &Limits) -> Result<Skeleton, DicomError>
         return Err(DicomError::file(path, ReasonCode::TooLarge, detail));
     }
     let mut walk = Walk { reader: BufReader::with_capacity(4096, file), at: 0, length, limits };
-    walk.run().map_err(|fault| match fault {
+    let skeleton = walk.run().map_err(|fault| match fault {
         Fault::Io(error) => unreadable(error),
         Fault::Reason(reason, detail) => DicomError::file(path, reason, detail),
-    })
+    })?;
+    Ok((skeleton, walk.reader.into_inner()))
 }
 
 enum Fault {
@@ -490,6 +492,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, bytes).unwrap();
-        assert_eq!(scan(&path, &Limits::default()).map(|skeleton| skeleton.data_set.end).ok(), Some(end));
+        assert_eq!(scan(&path, &Limits::default()).map(|(skeleton, _)| skeleton.data_set.end).ok(), Some(end));
     }
 }

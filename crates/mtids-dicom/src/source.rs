@@ -4,7 +4,6 @@
 //! scan found, because the parser refuses files for faults there that do not matter (a title one character too long, no meta group at
 //! all); a panic of the parser becomes an error.
 
-use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -30,7 +29,7 @@ pub(crate) struct Opened {
 /// # Errors
 /// [`DicomError::File`] with the reason of the scan, or [`ReasonCode::Unreadable`] with the words of the parser.
 pub(crate) fn open(path: &Path, limits: &Limits, until: Option<Tag>) -> Result<Opened, DicomError> {
-    let skeleton = scan(path, limits)?;
+    let (skeleton, mut file) = scan(path, limits)?;
     let unreadable = |detail: String| DicomError::file(path, ReasonCode::Unreadable, detail);
     let meta = meta(&skeleton).map_err(unreadable)?;
     let options = OpenFileOptions::new().read_preamble(ReadPreamble::Never);
@@ -43,7 +42,6 @@ pub(crate) fn open(path: &Path, limits: &Limits, until: Option<Tag>) -> Result<O
     let data: Box<dyn Read> = match inflated {
         Some(bytes) => Box::new(Cursor::new(bytes).take(length)),
         None => {
-            let mut file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
             file.seek(SeekFrom::Start(data_set.start)).map_err(|error| unreadable(error.to_string()))?;
             Box::new(file.take(length))
         }
