@@ -15,3 +15,4 @@ mod help;
 mod pipeline;
 mod resume;
 mod support;
+mod write_points;

@@ -7,6 +7,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::failpoint;
+
+/// How the names of files begin that are being written.
+pub const PREFIX: &str = ".writing-";
+
 /// Writes `bytes` to `path`, replacing what was there; creates missing folders.
 ///
 /// # Errors
@@ -26,7 +31,8 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -
         _ => Path::new("."),
     };
     fs::create_dir_all(folder).map_err(name_path)?;
-    let mut temporary = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(name_path)?;
+    failpoint::reach().map_err(name_path)?;
+    let mut temporary = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder).map_err(name_path)?;
     fill(temporary.as_file_mut()).map_err(name_path)?;
     persist(temporary, path)
 }
@@ -43,12 +49,33 @@ pub fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()
         use std::os::unix::fs::PermissionsExt;
         temporary.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(name_path)?;
     }
+    failpoint::reach().map_err(name_path)?;
     temporary.as_file().sync_all().map_err(name_path)?;
+    failpoint::reach().map_err(name_path)?;
     temporary.persist(path).map_err(|error| name_path(error.error))?;
+    failpoint::reach().map_err(name_path)?;
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
         _ => sync_folder(Path::new(".")),
     }
+}
+
+/// Removes the temporary files that a killed program left in `folder` itself; a folder that does not exist has none.
+///
+/// # Errors
+/// Any error of listing the folder or removing a file.
+pub fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes renames inside `folder` durable.

@@ -20,6 +20,7 @@ pub mod atomic;
 pub mod config;
 pub mod digest;
 pub mod exit;
+pub mod failpoint;
 pub mod geometry;
 pub mod interrupt;
 pub mod label;

@@ -301,9 +301,7 @@ fn remove_stale(out: &Path, manifest: &Manifest, receipts: &[Receipt]) {
             }
         }
     }
-    for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(".writing-") {
-            let _ = std::fs::remove_file(entry.path());
-        }
+    if let Err(error) = atomic::remove_leftovers(out) {
+        tracing::warn!(folder = %out.display(), "temporary files of a killed build stay: {error}");
     }
 }

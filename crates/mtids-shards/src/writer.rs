@@ -11,6 +11,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, FixedSizeBinaryArray, RecordBatch};
 use mtids_core::atomic;
 use mtids_core::digest::Digest;
+use mtids_core::failpoint;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -90,7 +91,7 @@ pub fn write_shard(
     let folder = path.parent().unwrap_or(dataset);
     std::fs::create_dir_all(folder).map_err(ShardError::io(folder))?;
     let mut temporary =
-        tempfile::Builder::new().prefix(".writing-").tempfile_in(folder).map_err(ShardError::io(&path))?;
+        tempfile::Builder::new().prefix(atomic::PREFIX).tempfile_in(folder).map_err(ShardError::io(&path))?;
     let mut writer = ArrowWriter::try_new_with_options(temporary.as_file_mut(), schema.clone(), properties)
         .map_err(ShardError::parquet(&path))?;
     for group in rows.chunks(rows_per_group) {
@@ -102,6 +103,7 @@ pub fn write_shard(
         let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(ShardError::parquet(&path))?;
         writer.write(&batch).map_err(ShardError::parquet(&path))?;
         writer.flush().map_err(ShardError::parquet(&path))?;
+        failpoint::reach().map_err(ShardError::io(&path))?;
     }
     let metadata = writer.close().map_err(ShardError::parquet(&path))?;
     let file = temporary.as_file_mut();

@@ -184,6 +184,8 @@ fn train(
         optimizer.load_bytes(&checkpoint.optimizer, &assembled.parameters)?;
         balancer.restore(&checkpoint.state.balancer)?;
         state = checkpoint.state;
+        // A kill between the two pointers of a checkpoint leaves `best` behind `latest`.
+        folder.checkpoints().tidy(&state)?;
     }
     let resumed_at = state.step;
     let log = |name: &str| Log::open_at(&folder.file(name), resumed_at);

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use mtids_core::atomic;
 use mtids_core::digest::Digest;
+use mtids_core::failpoint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -118,6 +119,7 @@ impl Checkpoints {
         for (name, bytes) in [(WEIGHTS, weights), (OPTIMIZER, optimizer), (STATE, text.as_slice())] {
             let path = temporary.join(name);
             let write = || {
+                failpoint::reach()?;
                 let mut file = fs::File::create(&path)?;
                 file.write_all(bytes)?;
                 file.sync_all()
@@ -127,9 +129,12 @@ impl Checkpoints {
         atomic::sync_folder(&temporary).map_err(|error| TrainError::io(&temporary, error))?;
         // A folder of this step can only be left from a run that was cut back before it; it holds the same bytes.
         remove_folder(&target)?;
+        failpoint::reach().map_err(|error| TrainError::io(&target, error))?;
         fs::rename(&temporary, &target).map_err(|error| TrainError::io(&target, error))?;
         atomic::sync_folder(&self.folder).map_err(|error| TrainError::io(&self.folder, error))?;
+        failpoint::reach().map_err(|error| TrainError::io(&target, error))?;
         self.point("latest", state.step)?;
+        failpoint::reach().map_err(|error| TrainError::io(&target, error))?;
         self.tidy(state)?;
         Ok(target)
     }

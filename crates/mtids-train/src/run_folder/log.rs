@@ -49,6 +49,7 @@ impl Log {
     pub(crate) fn append<T: Serialize>(&mut self, entry: &T) -> Result<(), TrainError> {
         let mut line = serde_json::to_vec(entry).map_err(|error| TrainError::io(&self.path, error.into()))?;
         line.push(b'\n');
+        mtids_core::failpoint::reach().map_err(|error| TrainError::io(&self.path, error))?;
         self.file.write_all(&line).map_err(|error| TrainError::io(&self.path, error))
     }
 

@@ -64,6 +64,7 @@ impl RunFolder {
     /// [`TrainError::OtherRun`] with every setting that differs; [`TrainError::Io`].
     pub fn create_or_open(path: &Path, config: &TrainConfig, dataset_digest: Digest) -> Result<Self, TrainError> {
         let identity = RunIdentity::new(config, dataset_digest);
+        atomic::remove_leftovers(path).map_err(|error| TrainError::io(path, error))?;
         if path.join(RUN).exists() {
             let old = Self::open(path)?;
             if old.identity != identity {

@@ -1,0 +1,145 @@
+//! Every point where a program writes: killed there, or failed by the disk, the same command ends in the same bytes.
+//!
+//! A run is repeated with the failure one point later each time, until it completes untouched; so points that are added later are tried
+//! too. The programs must be built with debug assertions (`mtids_core::failpoint`), as `make test` builds them.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use mtids_shards::{Dataset, verify};
+use tempfile::TempDir;
+
+use crate::support::{Finished, program, run, text, tree};
+
+/// Four patients on coarse grids, one patient a shard.
+fn cohort() -> &'static Path {
+    static COHORT: OnceLock<TempDir> = OnceLock::new();
+    COHORT
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut arguments = vec!["phantom", "--out", text(folder.path())];
+            for setting in ["patients=4", "dimensions=[56,56,24]", "spacing_mm=[6.0,6.0,9.5]"] {
+                arguments.extend(["--set", setting]);
+            }
+            run("mtids-prep", arguments).expect_code(0);
+            folder
+        })
+        .path()
+}
+
+fn build_arguments(out: &Path) -> Vec<String> {
+    let mut arguments: Vec<String> =
+        ["build", "--config", "pipelines/demo-short/dataset.toml"].map(str::to_owned).to_vec();
+    arguments.extend(["--data".into(), text(&cohort().join("dicom")).into()]);
+    arguments.extend(["--annotations".into(), text(&cohort().join("annotations.csv")).into()]);
+    arguments.extend(["--out".into(), text(out).into(), "--workers".into(), "1".into()]);
+    for setting in ["patients_per_shard=1", "patch.size=[6,12,12]", "patch.spacing_mm=[9.5,6.0,6.0]"] {
+        arguments.extend(["--set".into(), setting.into()]);
+    }
+    arguments
+}
+
+/// Runs with a failure at a point; the code is −1 when the program was killed.
+fn fail_at(name: &str, arguments: &[String], what: &str, point: u64) -> Finished {
+    let output = program(name).args(arguments).env("MTIDS_FAILPOINT", format!("{what}:{point}")).output().unwrap();
+    Finished {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn hidden_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with(".writing-") {
+            found.push(entry.path());
+        } else if entry.file_type().unwrap().is_dir() {
+            found.extend(hidden_files(&entry.path()));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_build_killed_at_any_write_ends_in_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let unbroken = folder.path().join("unbroken");
+    run("mtids-prep", build_arguments(&unbroken)).expect_code(0);
+    let expected = tree(&unbroken);
+    let mut points = 0;
+    loop {
+        let out = folder.path().join(format!("killed-{points}"));
+        let killed = fail_at("mtids-prep", &build_arguments(&out), "kill", points + 1);
+        if killed.code == 0 {
+            break;
+        }
+        assert_eq!(killed.code, -1, "{}", killed.text());
+        points += 1;
+        // Whatever is published is whole.
+        if out.join("manifest.json").exists() {
+            assert_eq!(verify(&Dataset::open(&out).unwrap(), &|| ()), []);
+        }
+        run("mtids-prep", build_arguments(&out)).expect_code(0);
+        assert_eq!(tree(&out), expected, "killed at write point {points}");
+        assert_eq!(hidden_files(&out), [] as [PathBuf; 0], "left over from a kill at write point {points}");
+        std::fs::remove_dir_all(&out).unwrap();
+    }
+    // Four shards and receipts, index, quarantine, configuration, card, manifest, several points each.
+    assert!(points >= 40, "only {points} write points were found");
+}
+
+#[test]
+fn a_full_or_failing_disk_is_named_and_nothing_is_half_published() {
+    let folder = tempfile::tempdir().unwrap();
+    for (what, words) in [("enospc", "no space left"), ("eio", "input/output error")] {
+        for point in [1, 4, 7, 13, 22, 31, 38] {
+            let out = folder.path().join(format!("{what}-{point}"));
+            let failed = fail_at("mtids-prep", &build_arguments(&out), what, point).expect_code(3);
+            assert!(failed.stderr.contains(words) && failed.stderr.contains(text(&out)), "{}", failed.stderr);
+            assert!(!out.join("manifest.json").exists(), "{what} at point {point}");
+            run("mtids-prep", build_arguments(&out)).expect_code(0);
+        }
+    }
+}
+
+#[test]
+fn a_training_killed_at_any_kind_of_write_ends_in_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = folder.path().join("dataset");
+    run("mtids-prep", build_arguments(&dataset)).expect_code(0);
+    let arguments = |run_folder: &Path| -> Vec<String> {
+        let mut arguments: Vec<String> =
+            ["fit", "--config", "pipelines/demo-short/train.toml"].map(str::to_owned).to_vec();
+        arguments.extend(["--dataset".into(), text(&dataset).into(), "--run".into(), text(run_folder).into()]);
+        for setting in ["max_steps=4", "batch_size=4", "checkpoint_every_steps=2", "model.backbone.pool_grid=1"] {
+            arguments.extend(["--set".into(), setting.into()]);
+        }
+        arguments
+    };
+    let unbroken = folder.path().join("unbroken");
+    run("mtids-train", arguments(&unbroken)).expect_code(0);
+    let expected = tree(&unbroken);
+    let mut points = 0;
+    loop {
+        let out = folder.path().join(format!("killed-{points}"));
+        let killed = fail_at("mtids-train", &arguments(&out), "kill", points + 1);
+        if killed.code == 0 {
+            break;
+        }
+        assert_eq!(killed.code, -1, "{}", killed.text());
+        points += 1;
+        run("mtids-train", arguments(&out)).expect_code(0);
+        let mut found = tree(&out);
+        let mut expected = expected.clone();
+        // How long steps took is no result.
+        for files in [&mut found, &mut expected] {
+            files.retain(|name, _| !name.ends_with("timings.jsonl"));
+        }
+        assert_eq!(found, expected, "killed at write point {points}");
+        assert_eq!(hidden_files(&out), [] as [PathBuf; 0], "left over from a kill at write point {points}");
+        std::fs::remove_dir_all(&out).unwrap();
+    }
+    assert!(points >= 30, "only {points} write points were found");
+}
