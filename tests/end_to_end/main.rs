@@ -13,6 +13,7 @@ mod contract;
 mod golden;
 mod help;
 mod pipeline;
+mod privacy;
 mod resume;
 mod support;
 mod write_points;
