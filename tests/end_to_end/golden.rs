@@ -106,7 +106,7 @@ fn all_sources_speak_of_one_finding() {
     fs::write(&key, "a secret of at least sixteen bytes").unwrap();
     let mut arguments =
         vec!["build".to_owned(), "--data".into(), text(&data).into(), "--out".into(), text(&out).into()];
-    for source in ["annotations_mm.csv", "annotations_voxel.csv", "mask.nii.gz", "mask.nrrd"] {
+    for source in ["annotations_mm.csv", "annotations_voxel.csv", "mask.nii.gz", "mask.nrrd", "voc"] {
         arguments.extend(["--annotations".into(), text(&data.join(source)).into()]);
     }
     arguments.extend(["--annotations".into(), "data/demo-real/made-up-labels.csv".into()]);
@@ -114,9 +114,9 @@ fn all_sources_speak_of_one_finding() {
         arguments.extend(["--set".into(), setting]);
     }
     run("mtids-prep", arguments).expect_code(0);
-    // 20 slices, 3 SEG, 1 RTSTRUCT and 4 annotation files of the folder are used; the fifth lies outside it.
+    // 20 slices, 3 SEG, 1 RTSTRUCT, 2 tables, 2 masks and 3 files of boxes are used; the last table lies outside the folder.
     let totals = Dataset::open(&out).unwrap().manifest().totals.clone();
-    assert_eq!((totals.used, totals.unmatched_findings), (28, 0), "{totals:?}");
+    assert_eq!((totals.used, totals.unmatched_findings), (31, 0), "{totals:?}");
     let dataset = Dataset::open(&out).unwrap();
     let rows: Vec<_> = (0..dataset.manifest().shards.len())
         .flat_map(|shard| {

@@ -71,7 +71,7 @@ pub fn build(
     let regions = config.region_scheme()?;
     let sources = Sources::read(&config.annotations, &config.limits())?;
     let progress = Progress::new("reading headers", None, show_progress);
-    let mut scanned = scan(data, &config.annotations, &config.limits(), &|| progress.inc(1), interrupt)?;
+    let mut scanned = scan(data, sources.paths(), &config.limits(), &|| progress.inc(1), interrupt)?;
     progress.finish();
 
     let grouped = group(std::mem::take(&mut scanned.headers));

@@ -57,7 +57,9 @@ pub(crate) fn card(
         "{} files: {} used, {} skipped, {} quarantined. {} findings had no image here.\n",
         totals.inputs, totals.used, totals.skipped, totals.quarantined, totals.unmatched_findings
     ));
-    line(format_args!("| left out | reason | files |\n|---|---|---:|"));
+    if totals.skipped + totals.quarantined > 0 {
+        line(format_args!("| left out | reason | files |\n|---|---|---:|"));
+    }
     for (what, reasons) in [("skipped", &totals.skipped_by_reason), ("quarantined", &totals.quarantined_by_reason)] {
         for (reason, files) in reasons {
             line(format_args!("| {what} | {reason} | {files} |"));

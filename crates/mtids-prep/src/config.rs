@@ -22,7 +22,7 @@ use crate::split::SplitConfig;
 pub struct BuildConfig {
     /// Folder with DICOM files; `--data` sets it.
     pub data: Option<PathBuf>,
-    /// Annotation tables and mask files (NIfTI, NRRD); `--annotations` adds to them.
+    /// Annotation tables, mask files (NIfTI, NRRD) and folders of PASCAL VOC boxes; `--annotations` adds to them.
     pub annotations: Vec<PathBuf>,
     /// Read the DICOM SEG objects found in the data folder. Default true.
     pub read_segmentations: bool,

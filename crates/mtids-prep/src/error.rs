@@ -34,6 +34,17 @@ pub enum PrepError {
     /// An annotation table.
     #[error(transparent)]
     Table(#[from] mtids_dicom::annotation::AnnotationError),
+    /// A folder of annotations.
+    #[error("the annotations {path} cannot be read: {source}")]
+    Annotations {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A PASCAL VOC file.
+    #[error(transparent)]
+    Boxes(#[from] mtids_dicom::annotation::VocError),
     /// A mask file.
     #[error(transparent)]
     Mask(#[from] mtids_dicom::annotation::MaskError),

@@ -1,15 +1,19 @@
 //! Every source of findings is read, and each finding placed in the series that it speaks of.
 //!
-//! Sources: DICOM SEG and RTSTRUCT in the data folder; tables and mask files named by the user. Invariants: an object that adds nothing is
+//! Sources: DICOM SEG and RTSTRUCT in the data folder; tables, mask files and PASCAL VOC boxes named by the user. Invariants: an object that adds nothing is
 //! skipped for a stated reason or refused; a finding without image is counted; names choose structures and may carry a station, they are
 //! never a status.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use mtids_core::annotation::Annotation;
 use mtids_core::geometry::{PointMm, Voxel};
 use mtids_core::taxonomy::Station;
-use mtids_dicom::annotation::{MaskFile, TableRow, is_mask_file, read_mask, read_segmentation, read_structures, table};
+use mtids_dicom::annotation::{
+    MaskFile, SliceBox, TableRow, findings_of_boxes, is_mask_file, read_mask, read_segmentation, read_structures,
+    read_voc, table,
+};
 use mtids_dicom::{DicomError, Limits, ReasonCode, Refused};
 use regex::Regex;
 
@@ -18,23 +22,30 @@ use crate::error::PrepError;
 use crate::join::{Candidate, place_mask, place_row};
 use crate::scan::Scan;
 
-/// What the user names: tables and mask files, read.
+/// What the user names: tables, mask files and boxes, read.
 #[derive(Debug, Default)]
 pub struct Sources {
+    paths: Vec<PathBuf>,
     tables: Vec<Vec<TableRow>>,
     masks: Vec<(PathBuf, MaskFile)>,
+    boxes: Vec<SliceBox>,
 }
 
 impl Sources {
-    /// Reads every file; the ending `.nii`, `.nii.gz` or `.nrrd` makes it a mask, anything else a table.
+    /// Reads every file; the ending `.nii`, `.nii.gz` or `.nrrd` makes it a mask, `.xml` boxes of a slice, anything else a table. A folder
+    /// stands for the `.xml` files in it.
     ///
     /// # Errors
-    /// [`PrepError::Table`] or [`PrepError::Mask`], naming the file.
+    /// [`PrepError::Annotations`], [`PrepError::Table`], [`PrepError::Mask`] or [`PrepError::Boxes`], naming the file.
     pub fn read(paths: &[PathBuf], limits: &Limits) -> Result<Self, PrepError> {
-        let mut sources = Self::default();
-        for path in paths {
+        let mut sources = Self { paths: expand(paths)?, ..Self::default() };
+        for path in &sources.paths {
             if is_mask_file(path) {
                 sources.masks.push((path.clone(), read_mask(path, limits)?));
+                continue;
+            }
+            if is_xml(path) {
+                sources.boxes.extend(read_voc(path)?);
                 continue;
             }
             let read = table::read(path)?;
@@ -45,6 +56,41 @@ impl Sources {
         }
         Ok(sources)
     }
+
+    /// Every file that was read.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+}
+
+fn is_xml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml"))
+}
+
+/// Folders become the boxes in them, in the order of their names.
+fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, PrepError> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let unreadable = |source| PrepError::Annotations { path: path.clone(), source };
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let file = entry.map_err(unreadable)?.path();
+            if is_xml(&file) {
+                inside.push(file);
+            }
+        }
+        if inside.is_empty() {
+            let nothing = "no .xml file in this folder; name tables and masks one by one";
+            return Err(unreadable(std::io::Error::other(nothing)));
+        }
+        inside.sort();
+        files.extend(inside);
+    }
+    Ok(files)
 }
 
 /// Which structures are findings, and at which station, by their names.
@@ -150,6 +196,10 @@ pub fn place(
             }
         }
     }
+    if !sources.boxes.is_empty() {
+        number += 1;
+        place_boxes(&sources.boxes, candidates, number, &mut placed);
+    }
     for rows in &sources.tables {
         number += 1;
         for row in rows {
@@ -179,9 +229,20 @@ impl Placed {
     }
 }
 
+/// Boxes are one source: those of one node stand in several files.
+fn place_boxes(boxes: &[SliceBox], candidates: &[Candidate<'_>], number: usize, placed: &mut Placed) {
+    let mut known = BTreeSet::new();
+    for (found, candidate) in placed.found.iter_mut().zip(candidates) {
+        let findings = findings_of_boxes(boxes, candidate.series, &candidate.affine);
+        found.extend(findings.into_iter().map(|finding| (number, finding)));
+        known.extend(candidate.series.instances.iter().map(|instance| instance.sop_instance_uid.as_str()));
+    }
+    placed.unmatched += boxes.iter().filter(|one| !known.contains(one.sop_instance_uid.as_str())).count() as u64;
+}
+
 /// The chosen structures of an object as masks on the grid of their image; `None` when that image is not here.
 fn structures(
-    path: &std::path::Path,
+    path: &Path,
     candidates: &[Candidate<'_>],
     names: &StructureNames,
     limits: &Limits,

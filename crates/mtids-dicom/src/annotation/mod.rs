@@ -12,9 +12,11 @@ mod nrrd;
 pub mod segmentation;
 pub mod structures;
 pub mod table;
+pub mod voc;
 
 pub use mask_file::{MaskError, MaskFile, is_mask_file, read_mask};
 pub use measure::short_axis_mm;
 pub use segmentation::read_segmentation;
 pub use structures::{StructureSet, read_structures};
 pub use table::{AnnotationError, Table, TablePosition, TableRow, read_table};
+pub use voc::{SliceBox, VocError, findings_of_boxes, read_voc};

@@ -2,7 +2,7 @@
 
 use mtids_core::annotation::{Annotation, AnnotationTarget, Extent, Mask};
 use mtids_core::geometry::Affine;
-use mtids_dicom::annotation::{read_mask, read_segmentation, read_structures, read_table};
+use mtids_dicom::annotation::{findings_of_boxes, read_mask, read_segmentation, read_structures, read_table, read_voc};
 use mtids_dicom::volume::check_geometry;
 use mtids_dicom::{Limits, Series};
 
@@ -48,6 +48,10 @@ fn every_reader_finds_the_same_lesion() {
         ("NIfTI", read_mask(&path("mask.nii.gz"), &limits).unwrap().findings(&target)),
         ("NRRD", read_mask(&path("mask.nrrd"), &limits).unwrap().findings(&target)),
         ("RTSTRUCT", read_structures(&path("rtstruct.dcm"), &limits).unwrap().findings(&affine, dimensions).unwrap()),
+        ("PASCAL VOC", {
+            let boxes: Vec<_> = crate::files(&path("voc")).iter().flat_map(|path| read_voc(path).unwrap()).collect();
+            findings_of_boxes(&boxes, &series, &affine)
+        }),
         ("table, mm", table("annotations_mm.csv")),
         ("table, voxels", table("annotations_voxel.csv")),
     ];
@@ -61,8 +65,21 @@ fn every_reader_finds_the_same_lesion() {
         let at = affine.to_voxel(lesion.center).0;
         let off: Vec<f64> = at.iter().zip(center).map(|(a, b)| (a - b).abs()).collect();
         assert!(off.iter().all(|x| *x <= 0.5), "{name}: centre {at:?}, not {center:?}");
-        if let Extent::Mask(mask) = &lesion.extent {
-            assert_eq!(on_grid(mask, &affine), truth, "{name}");
+        match &lesion.extent {
+            Extent::Mask(mask) => assert_eq!(on_grid(mask, &affine), truth, "{name}"),
+            Extent::Box { minimum, maximum } => {
+                let corners = [minimum, maximum].map(|corner| affine.to_voxel(*corner).0);
+                for axis in 0..3 {
+                    let (low, high) =
+                        (truth.iter().map(|voxel| voxel[axis]).min(), truth.iter().map(|voxel| voxel[axis]).max());
+                    let near = |x: f64, edge: Option<i64>| (x - edge.unwrap() as f64).abs() <= 0.51;
+                    assert!(
+                        near(corners[0][axis], low) && near(corners[1][axis], high),
+                        "{name}: {corners:?}, {low:?} {high:?}"
+                    );
+                }
+            }
+            other => panic!("{name}: {other:?}"),
         }
     }
 }

@@ -21,7 +21,8 @@ pub(super) struct Build {
     /// Folder with DICOM files, in any layout
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Findings: a table (CSV or TSV, see schemas/annotation-table.json) or a mask (NIfTI, NRRD); repeatable
+    /// Findings: a table (CSV or TSV, see schemas/annotation-table.json) a mask (NIfTI, NRRD), or
+    /// a folder of PASCAL VOC boxes; repeatable
     #[arg(long, value_name = "FILE")]
     annotations: Vec<PathBuf>,
     /// Folder of the dataset

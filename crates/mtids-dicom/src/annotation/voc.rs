@@ -1,0 +1,199 @@
+//! PASCAL VOC: one XML file per slice, boxes in pixels of that slice.
+//!
+//! Purpose: boxes of adjacent slices that overlap and have the same name (whatever its case) are one finding. Invariants: the slice is
+//! known by the SOP Instance UID that the file name of the image carries, never by order; pixels count from 0, both ends inside the box, as
+//! the tools that write these files for DICOM do. Units: LPS mm.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
+use mtids_core::geometry::{Affine, PointMm, Voxel};
+use mtids_core::label::{Evidence, LabelLevel};
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+use crate::series::Series;
+
+/// Largest accepted file: one mebibyte.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A VOC file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {detail}")]
+pub struct VocError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub detail: String,
+}
+
+/// A box on one slice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SliceBox {
+    /// SOP Instance UID of the slice.
+    pub sop_instance_uid: String,
+    /// Name of the object; for people, never a label.
+    pub name: String,
+    /// Smallest column and row.
+    pub minimum: [f64; 2],
+    /// Largest column and row.
+    pub maximum: [f64; 2],
+}
+
+/// Reads the boxes of one file.
+///
+/// # Errors
+/// [`VocError`] with the file and what is wrong.
+pub fn read_voc(path: &Path) -> Result<Vec<SliceBox>, VocError> {
+    let fail = |detail: String| VocError { path: path.to_owned(), detail };
+    let length = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
+    if length > MAX_BYTES {
+        return Err(fail(format!("{length} bytes; a slice's boxes need no more than {MAX_BYTES}")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    parse(&text).map_err(fail)
+}
+
+fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
+    let mut reader = Reader::from_str(text);
+    let mut open: Vec<String> = Vec::new();
+    let mut filename = None;
+    let mut objects: Vec<BTreeMap<String, String>> = Vec::new();
+    loop {
+        match reader.read_event().map_err(|error| format!("no XML: {error}"))? {
+            Event::Start(start) => {
+                open.push(String::from_utf8_lossy(start.local_name().as_ref()).to_lowercase());
+                if open.last().is_some_and(|name| name == "object") {
+                    objects.push(BTreeMap::new());
+                }
+                if open.len() > 32 {
+                    return Err("elements nested deeper than 32".into());
+                }
+            }
+            Event::End(_) => _ = open.pop(),
+            Event::Text(value) => {
+                let value = value.decode().map_err(|error| format!("no XML: {error}"))?.trim().to_owned();
+                let path: Vec<&str> = open.iter().map(String::as_str).collect();
+                match path.as_slice() {
+                    ["annotation", "filename"] => filename = Some(value),
+                    ["annotation", "object", key] | ["annotation", "object", "bndbox", key] => {
+                        if let Some(object) = objects.last_mut() {
+                            object.insert((*key).to_owned(), value);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    let filename = filename.ok_or("no <filename>: which slice is it?")?;
+    let sop_instance_uid = filename.strip_suffix(".dcm").unwrap_or(&filename).to_owned();
+    objects
+        .iter()
+        .map(|object| {
+            let number = |key: &str| {
+                let text = object.get(key).ok_or_else(|| format!("an object without <{key}>"))?;
+                text.parse::<f64>().ok().filter(|x| x.is_finite()).ok_or_else(|| format!("<{key}> is `{text}`"))
+            };
+            let (minimum, maximum) = ([number("xmin")?, number("ymin")?], [number("xmax")?, number("ymax")?]);
+            if minimum[0] > maximum[0] || minimum[1] > maximum[1] {
+                return Err(format!("a box from {minimum:?} to {maximum:?}"));
+            }
+            let name = object.get("name").cloned().unwrap_or_default();
+            Ok(SliceBox { sop_instance_uid: sop_instance_uid.clone(), name, minimum, maximum })
+        })
+        .collect()
+}
+
+/// The findings of boxes on slices of `series`; boxes on other slices are left out.
+pub fn findings_of_boxes(boxes: &[SliceBox], series: &Series, affine: &Affine) -> Vec<Annotation> {
+    let slices: BTreeMap<&str, usize> =
+        series.instances.iter().enumerate().map(|(k, instance)| (instance.sop_instance_uid.as_str(), k)).collect();
+    let mut placed: Vec<(usize, &SliceBox)> =
+        boxes.iter().filter_map(|one| Some((*slices.get(one.sop_instance_uid.as_str())?, one))).collect();
+    placed.sort_by(|a, b| {
+        let key = |one: &SliceBox| one.minimum.map(|x| (x * 1e3) as i64);
+        (a.0, key(a.1), &a.1.name).cmp(&(b.0, key(b.1), &b.1.name))
+    });
+    let joined = |(k, a): (usize, &SliceBox), (l, b): (usize, &SliceBox)| {
+        k.abs_diff(l) <= 1
+            && a.name.trim().eq_ignore_ascii_case(b.name.trim())
+            && (0..2).all(|axis| a.minimum[axis] <= b.maximum[axis] && b.minimum[axis] <= a.maximum[axis])
+    };
+    // Sorted by slice, a box can only touch groups that hold a box of its own or the slice before.
+    let mut groups: Vec<Vec<(usize, &SliceBox)>> = Vec::new();
+    for one in placed {
+        let touches = |group: &Vec<(usize, &SliceBox)>| group.iter().any(|&member| joined(member, one));
+        let (touching, mut rest): (Vec<_>, Vec<_>) = groups.into_iter().partition(touches);
+        let mut group: Vec<(usize, &SliceBox)> = touching.into_iter().flatten().collect();
+        group.push(one);
+        rest.push(group);
+        groups = rest;
+    }
+    let mut found: Vec<Annotation> = groups.iter().filter_map(|group| finding(group, series, affine)).collect();
+    found.sort_by(|a, b| a.center.0[2].total_cmp(&b.center.0[2]).then(a.center.0[0].total_cmp(&b.center.0[0])));
+    found
+}
+
+fn finding(group: &[(usize, &SliceBox)], series: &Series, affine: &Affine) -> Option<Annotation> {
+    let mut sum = [0.0; 3];
+    let mut area = 0.0;
+    let (mut low, mut high) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+    for &(k, one) in group {
+        let [width, height] = [0, 1].map(|axis| one.maximum[axis] - one.minimum[axis] + 1.0);
+        let middle = [(one.minimum[0] + one.maximum[0]) / 2.0, (one.minimum[1] + one.maximum[1]) / 2.0, k as f64];
+        area += width * height;
+        for axis in 0..3 {
+            sum[axis] += width * height * middle[axis];
+        }
+        for corner in [[one.minimum[0], one.minimum[1], k as f64], [one.maximum[0], one.maximum[1], k as f64]] {
+            let mm = affine.to_mm(Voxel(corner)).0;
+            for axis in 0..3 {
+                low[axis] = low[axis].min(mm[axis]);
+                high[axis] = high[axis].max(mm[axis]);
+            }
+        }
+    }
+    let (_, first) = group.first()?;
+    Some(Annotation {
+        target: AnnotationTarget { series_uid: Some(series.series_uid.clone()), ..Default::default() },
+        center: affine.to_mm(Voxel(sum.map(|total| total / area))),
+        extent: Extent::Box { minimum: PointMm(low), maximum: PointMm(high) },
+        finding: first.name.clone(),
+        station: None,
+        metastasis: None,
+        evidence: Evidence::U,
+        level: LabelLevel::Node,
+        short_axis_mm: None,
+        source: AnnotationSource::Table,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLICE: &str = "<annotation><filename>1.2.3.dcm</filename><object><name> Node </name><bndbox><xmin>1</xmin>\
+        <ymin>2</ymin><xmax>3</xmax><ymax>4.5</ymax></bndbox></object></annotation>";
+
+    #[test]
+    fn a_slice_is_read_and_faults_are_named() {
+        let boxes = parse(SLICE).unwrap();
+        assert_eq!((boxes[0].sop_instance_uid.as_str(), boxes[0].name.as_str()), ("1.2.3", "Node"));
+        assert_eq!((boxes[0].minimum, boxes[0].maximum), ([1.0, 2.0], [3.0, 4.5]));
+        for (from, to, word) in [
+            ("<filename>1.2.3.dcm</filename>", "", "filename"),
+            ("<ymin>2</ymin>", "", "<ymin>"),
+            ("<xmax>3<", "<xmax>three<", "three"),
+            ("<xmax>3<", "<xmax>0<", "a box from"),
+            ("</object>", "", "XML"),
+        ] {
+            let error = parse(&SLICE.replace(from, to)).unwrap_err();
+            assert!(error.contains(word), "{to}: {error}");
+        }
+        assert_eq!(parse("<annotation><filename>a</filename></annotation>").unwrap(), []);
+    }
+}
