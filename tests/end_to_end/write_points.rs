@@ -3,9 +3,11 @@
 //! A run is repeated with the failure one point later each time, until it completes untouched; so points that are added later are tried
 //! too. The programs must be built with debug assertions (`mtids_core::failpoint`), as `make test` builds them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use mtids_core::digest::Digest;
 use mtids_shards::{Dataset, verify};
 use tempfile::TempDir;
 
@@ -62,30 +64,50 @@ fn hidden_files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Kills the program at its first write point, its second, … until a run reaches none; after each kill the same command must end in
+/// the `expected` files and leave nothing else. Returns the number of points.
+fn kill_at_every_point(
+    name: &str,
+    arguments: impl Fn(&Path) -> Vec<String>,
+    expected: &BTreeMap<String, Digest>,
+    after_kill: impl Fn(&Path),
+) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    // How long steps took is no result.
+    let results = |mut files: BTreeMap<String, Digest>| {
+        files.retain(|name, _| !name.ends_with("timings.jsonl"));
+        files
+    };
+    let expected = results(expected.clone());
+    let mut points = 0;
+    loop {
+        let out = folder.path().join(format!("killed-{points}"));
+        let killed = fail_at(name, &arguments(&out), "kill", points + 1);
+        if killed.code == 0 {
+            return points;
+        }
+        assert_eq!(killed.code, -1, "{}", killed.text());
+        points += 1;
+        after_kill(&out);
+        run(name, arguments(&out)).expect_code(0);
+        assert_eq!(results(tree(&out)), expected, "killed at write point {points}");
+        assert_eq!(hidden_files(&out), [] as [PathBuf; 0], "left over from a kill at write point {points}");
+        std::fs::remove_dir_all(&out).unwrap();
+    }
+}
+
 #[test]
 fn a_build_killed_at_any_write_ends_in_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let unbroken = folder.path().join("unbroken");
     run("mtids-prep", build_arguments(&unbroken)).expect_code(0);
     let expected = tree(&unbroken);
-    let mut points = 0;
-    loop {
-        let out = folder.path().join(format!("killed-{points}"));
-        let killed = fail_at("mtids-prep", &build_arguments(&out), "kill", points + 1);
-        if killed.code == 0 {
-            break;
-        }
-        assert_eq!(killed.code, -1, "{}", killed.text());
-        points += 1;
+    let points = kill_at_every_point("mtids-prep", build_arguments, &expected, |out| {
         // Whatever is published is whole.
         if out.join("manifest.json").exists() {
-            assert_eq!(verify(&Dataset::open(&out).unwrap(), &|| ()), []);
+            assert_eq!(verify(&Dataset::open(out).unwrap(), &|| ()), []);
         }
-        run("mtids-prep", build_arguments(&out)).expect_code(0);
-        assert_eq!(tree(&out), expected, "killed at write point {points}");
-        assert_eq!(hidden_files(&out), [] as [PathBuf; 0], "left over from a kill at write point {points}");
-        std::fs::remove_dir_all(&out).unwrap();
-    }
+    });
     // Four shards and receipts, index, quarantine, configuration, card, manifest, several points each.
     assert!(points >= 40, "only {points} write points were found");
 }
@@ -120,26 +142,6 @@ fn a_training_killed_at_any_kind_of_write_ends_in_the_same_bytes() {
     };
     let unbroken = folder.path().join("unbroken");
     run("mtids-train", arguments(&unbroken)).expect_code(0);
-    let expected = tree(&unbroken);
-    let mut points = 0;
-    loop {
-        let out = folder.path().join(format!("killed-{points}"));
-        let killed = fail_at("mtids-train", &arguments(&out), "kill", points + 1);
-        if killed.code == 0 {
-            break;
-        }
-        assert_eq!(killed.code, -1, "{}", killed.text());
-        points += 1;
-        run("mtids-train", arguments(&out)).expect_code(0);
-        let mut found = tree(&out);
-        let mut expected = expected.clone();
-        // How long steps took is no result.
-        for files in [&mut found, &mut expected] {
-            files.retain(|name, _| !name.ends_with("timings.jsonl"));
-        }
-        assert_eq!(found, expected, "killed at write point {points}");
-        assert_eq!(hidden_files(&out), [] as [PathBuf; 0], "left over from a kill at write point {points}");
-        std::fs::remove_dir_all(&out).unwrap();
-    }
+    let points = kill_at_every_point("mtids-train", arguments, &tree(&unbroken), |_| ());
     assert!(points >= 30, "only {points} write points were found");
 }
