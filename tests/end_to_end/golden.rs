@@ -110,13 +110,13 @@ fn all_sources_speak_of_one_finding() {
         arguments.extend(["--annotations".into(), text(&data.join(source)).into()]);
     }
     arguments.extend(["--annotations".into(), "data/demo-real/made-up-labels.csv".into()]);
-    for setting in [format!("pseudonym.key_file=\"{}\"", text(&key)), "structure_names=[\"^lesion$\"]".into()] {
+    for setting in [format!("pseudonym.key_file=\"{}\"", text(&key)), "classes=[{ name = \"^lesion(-1)?$\" }]".into()] {
         arguments.extend(["--set".into(), setting]);
     }
     run("mtids-prep", arguments).expect_code(0);
-    // 20 slices, 3 SEG, 1 RTSTRUCT, 2 tables, 2 masks and 3 files of boxes are used; the last table lies outside the folder.
+    // 20 slices, 3 SEG, 1 report on one of them, 1 RTSTRUCT, 2 tables, 2 masks and 3 files of boxes are used; the last table lies outside the folder.
     let totals = Dataset::open(&out).unwrap().manifest().totals.clone();
-    assert_eq!((totals.used, totals.unmatched_findings), (31, 0), "{totals:?}");
+    assert_eq!((totals.used, totals.unmatched_findings), (32, 0), "{totals:?}");
     let dataset = Dataset::open(&out).unwrap();
     let rows: Vec<_> = (0..dataset.manifest().shards.len())
         .flat_map(|shard| {
@@ -125,7 +125,7 @@ fn all_sources_speak_of_one_finding() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    assert_eq!(rows.len(), 1, "SEG, RTSTRUCT, masks and tables speak of one lesion");
+    assert_eq!(rows.len(), 1, "SEG, SR, RTSTRUCT, masks and tables speak of one lesion");
     assert_eq!(rows[0].label_source, "segmentation-with-table");
     assert_eq!(rows[0].region_name.as_deref(), Some("hilar"));
     // The box of the table spans 13.7 × 14.8 mm in the plane.

@@ -3,6 +3,8 @@
 //! Purpose: tables, DICOM SEG and later formats end in one type. Units: LPS mm. Invariant: a label that the source does not
 //! give is `None`; nothing here invents one.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Affine, PointMm, Voxel};
@@ -26,7 +28,7 @@ pub struct AnnotationTarget {
 pub enum AnnotationSource {
     /// A row of a table (CSV, TSV).
     Table,
-    /// A DICOM segmentation object.
+    /// A mask: DICOM SEG, RTSTRUCT, NIfTI, NRRD.
     Segmentation,
     /// A segmentation whose labels were joined from a table.
     SegmentationWithTable,
@@ -108,6 +110,21 @@ pub enum Extent {
     Mask(Mask),
 }
 
+/// A coded concept, as a source gives it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code {
+    /// Coding scheme, for example `SCT`.
+    pub scheme: String,
+    /// Code in the scheme, for example `59441001`.
+    pub value: String,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.scheme, self.value)
+    }
+}
+
 /// One finding in one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {
@@ -119,6 +136,8 @@ pub struct Annotation {
     pub extent: Extent,
     /// Free name given by the source; for people, never a label.
     pub finding: String,
+    /// Codes given by the source: of the kind of finding, of its site.
+    pub codes: Vec<Code>,
     /// Station, where given.
     pub station: Option<Station>,
     /// Metastasis status, where known.

@@ -65,6 +65,19 @@ pub fn load<T: DeserializeOwned>(file: Option<&Path>, sets: &[String]) -> Result
     for argument in sets {
         apply(&mut table, argument)?;
     }
+    checked(table)
+}
+
+/// A configuration from TOML text.
+///
+/// # Errors
+/// [`ConfigError`], naming the key; the text stands for the file in messages of syntax.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
+    let syntax = |error: toml::de::Error| ConfigError::Syntax { path: "the text".into(), message: error.to_string() };
+    checked(text.parse().map_err(syntax)?)
+}
+
+fn checked<T: DeserializeOwned>(table: toml::Table) -> Result<T, ConfigError> {
     serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
         let path = error.path().to_string();
         let reason = error.inner().message().trim().to_owned();

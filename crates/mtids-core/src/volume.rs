@@ -1,17 +1,18 @@
-//! A CT volume: Hounsfield units on one regular grid.
+//! A volume: values on one regular grid.
 //!
 //! Invariants: `voxels.len() == columns · rows · slices`; `i` (column) runs fastest, then `j` (row), then `k` (slice); one
-//! affine maps indices to LPS mm. Units: HU as `i16`, clamped to −32768..=32767 where the source went beyond.
+//! affine maps indices to LPS mm. Units: CT is HU as `i16` (the default), clamped to −32768..=32767 where the source went beyond; PET is
+//! SUV as `f32`.
 
 use crate::geometry::{Affine, PointMm, Voxel};
 
 /// HU of air, used for padding outside the scanned field.
 pub const AIR_HU: i16 = -1000;
 
-/// Hounsfield units on a regular grid.
+/// Values on a regular grid; Hounsfield units unless another type is named.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Volume {
-    voxels: Vec<i16>,
+pub struct Volume<T = i16> {
+    voxels: Vec<T>,
     dimensions: [usize; 3],
     affine: Affine,
 }
@@ -24,12 +25,12 @@ pub struct VolumeShapeError {
     dimensions: [usize; 3],
 }
 
-impl Volume {
+impl<T: Copy + Into<f64>> Volume<T> {
     /// A volume from voxels in `(i fastest, j, k)` order and `[columns, rows, slices]`.
     ///
     /// # Errors
     /// [`VolumeShapeError`] when the buffer's length is not the product of a non-zero, non-overflowing shape.
-    pub fn new(voxels: Vec<i16>, dimensions: [usize; 3], affine: Affine) -> Result<Self, VolumeShapeError> {
+    pub fn new(voxels: Vec<T>, dimensions: [usize; 3], affine: Affine) -> Result<Self, VolumeShapeError> {
         let count = dimensions.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
         if count != Some(voxels.len()) || voxels.is_empty() {
             return Err(VolumeShapeError { got: voxels.len(), dimensions });
@@ -38,7 +39,7 @@ impl Volume {
     }
 
     /// All voxels, `i` fastest.
-    pub fn voxels(&self) -> &[i16] {
+    pub fn voxels(&self) -> &[T] {
         &self.voxels
     }
 
@@ -52,19 +53,19 @@ impl Volume {
         &self.affine
     }
 
-    /// HU at an index, or `None` outside.
-    pub fn get(&self, [i, j, k]: [usize; 3]) -> Option<i16> {
+    /// Value at an index, or `None` outside.
+    pub fn get(&self, [i, j, k]: [usize; 3]) -> Option<T> {
         let [columns, rows, slices] = self.dimensions;
         (i < columns && j < rows && k < slices).then(|| self.voxels[(k * rows + j) * columns + i])
     }
 
-    /// HU of the nearest voxel to a patient position, or `None` outside.
-    pub fn nearest_hu(&self, point: PointMm) -> Option<i16> {
+    /// Value of the nearest voxel to a patient position, or `None` outside.
+    pub fn nearest(&self, point: PointMm) -> Option<T> {
         self.get(self.affine.to_voxel(point).nearest(self.dimensions)?)
     }
 
-    /// HU by trilinear interpolation between voxel centres, or `None` outside the hull of the centres.
-    pub fn linear_hu(&self, point: PointMm) -> Option<f64> {
+    /// Value by trilinear interpolation between voxel centres, or `None` outside the hull of the centres.
+    pub fn linear(&self, point: PointMm) -> Option<f64> {
         let Voxel(index) = self.affine.to_voxel(point);
         let mut base = [0usize; 3];
         let mut fraction = [0.0; 3];
@@ -88,7 +89,7 @@ impl Volume {
                 at[axis] += upper;
             }
             if weight > 0.0 {
-                sum += weight * f64::from(self.get(at)?);
+                sum += weight * self.get(at)?.into();
             }
         }
         Some(sum)
@@ -113,23 +114,23 @@ mod tests {
         assert_eq!(volume.get([0, 1, 0]), Some(30));
         assert_eq!(volume.get([0, 0, 1]), Some(120));
         assert_eq!(volume.get([3, 0, 0]), None);
-        assert_eq!(volume.nearest_hu(PointMm::new(12.9, 20.0, 30.0)), Some(10));
+        assert_eq!(volume.nearest(PointMm::new(12.9, 20.0, 30.0)), Some(10));
     }
 
     #[test]
     fn linear_interpolation_is_exact_on_a_linear_field() {
         let volume = ramp();
-        let hu = volume.linear_hu(PointMm::new(11.0, 24.5, 36.0)).unwrap();
+        let hu = volume.linear(PointMm::new(11.0, 24.5, 36.0)).unwrap();
         assert!((hu - (0.5 * 10.0 + 1.5 * 30.0 + 1.5 * 120.0)).abs() < 1e-9);
-        assert_eq!(volume.linear_hu(PointMm::new(14.0, 29.0, 46.0)), Some(590.0));
-        assert_eq!(volume.linear_hu(PointMm::new(14.1, 29.0, 46.0)), None);
+        assert_eq!(volume.linear(PointMm::new(14.0, 29.0, 46.0)), Some(590.0));
+        assert_eq!(volume.linear(PointMm::new(14.1, 29.0, 46.0)), None);
     }
 
     #[test]
     fn a_wrong_shape_is_refused() {
         let affine = *ramp().affine();
         assert!(Volume::new(vec![0; 7], [2, 2, 2], affine).is_err());
-        assert!(Volume::new(Vec::new(), [0, 2, 2], affine).is_err());
+        assert!(Volume::new(Vec::<i16>::new(), [0, 2, 2], affine).is_err());
         assert!(Volume::new(vec![0; 8], [usize::MAX, 2, 2], affine).is_err());
     }
 }

@@ -3,7 +3,9 @@
 //! Invariant: text is trimmed of spaces and NULs; numbers are finite.
 
 use dicom::core::Tag;
+use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
+use mtids_core::annotation::Code;
 
 /// Text of an attribute, trimmed; `None` where missing or empty.
 pub(crate) fn text(object: &InMemDicomObject, tag: Tag) -> Option<String> {
@@ -33,6 +35,11 @@ pub(crate) fn integer(object: &InMemDicomObject, tag: Tag) -> Option<u32> {
     object.get(tag)?.to_int::<u32>().ok()
 }
 
+/// All unsigned integers of an attribute; `None` where missing or malformed.
+pub(crate) fn integers(object: &InMemDicomObject, tag: Tag) -> Option<Vec<u32>> {
+    object.get(tag)?.to_multi_int::<u32>().ok()
+}
+
 /// A signed or unsigned 16-bit value as it lies in memory, widened; for pixel values whose VR depends on the pixel sign.
 pub(crate) fn pixel_value(object: &InMemDicomObject, tag: Tag) -> Option<i64> {
     object.get(tag)?.to_int::<i64>().ok()
@@ -46,4 +53,10 @@ pub(crate) fn items(object: &InMemDicomObject, tag: Tag) -> &[InMemDicomObject] 
 /// The first item of a sequence.
 pub(crate) fn first_item(object: &InMemDicomObject, tag: Tag) -> Option<&InMemDicomObject> {
     items(object, tag).first()
+}
+
+/// The coded concept of an item of a code sequence.
+pub(crate) fn code(item: &InMemDicomObject) -> Option<Code> {
+    let value = text(item, tags::CODE_VALUE).or_else(|| text(item, tags::LONG_CODE_VALUE))?;
+    Some(Code { scheme: text(item, tags::CODING_SCHEME_DESIGNATOR)?, value })
 }

@@ -26,7 +26,7 @@ pub enum ReasonCode {
     Unreadable,
     /// A transfer syntax that this build cannot decode.
     UnsupportedTransferSyntax,
-    /// An object class that is no single-frame CT or PET image (enhanced multi-frame, for one).
+    /// An object class whose pixels would be of use but are not read (enhanced multi-frame PET).
     UnsupportedObject,
     /// Scout, secondary capture or derived image: its pixels are no measurement.
     NotOriginal,
@@ -54,6 +54,10 @@ pub enum ReasonCode {
     InvalidImageModule,
     /// The decoder failed.
     DecodeFailed,
+    /// PET whose values cannot be brought to SUV.
+    NoSuv,
+    /// A structured report that cannot be read.
+    InvalidReport,
     /// A segmentation object that cannot be read as masks.
     InvalidSegmentation,
     /// An RTSTRUCT object whose contours cannot be read.
@@ -85,6 +89,8 @@ impl ReasonCode {
             ReasonCode::LossyCompression => "lossy-compression",
             ReasonCode::InvalidImageModule => "invalid-image-module",
             ReasonCode::DecodeFailed => "decode-failed",
+            ReasonCode::NoSuv => "no-suv",
+            ReasonCode::InvalidReport => "invalid-report",
             ReasonCode::InvalidSegmentation => "invalid-segmentation",
             ReasonCode::InvalidStructures => "invalid-structures",
         }

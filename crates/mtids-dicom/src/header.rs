@@ -1,9 +1,10 @@
-//! One file's header: what it is, whom it belongs to, where it lies. No pixels are read.
+//! One file's header: what it is, whom it belongs to, where each of its slices lies. No pixels are read.
 //!
 //! Invariants: a file is judged by its content; [`AcquisitionFacts`] is the allow-list of attributes that may leave this crate for a
 //! dataset. Units: mm, kV. `pixel_spacing` is (row step, column step), as DICOM orders it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dicom::dictionary_std::{tags, uids};
 use dicom::object::InMemDicomObject;
@@ -12,9 +13,12 @@ use mtids_core::geometry::{PointMm, cross, dot, norm};
 use serde::{Deserialize, Serialize};
 
 use crate::element::{array, first_item, integer, number, text};
+use crate::enhanced;
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
-use crate::source::open;
+use crate::pet::PetFacts;
+use crate::pixels::{Modality, StoredImage, describe};
+use crate::source::{Opened, open};
 
 /// SOP class of label map segmentations, newer than the dictionary of some readers.
 const LABEL_MAP_SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.7";
@@ -36,13 +40,15 @@ pub struct AcquisitionFacts {
     pub contrast: Option<bool>,
 }
 
-/// Header of one single-frame CT or PET image.
+/// Header of one slice: a single-frame CT or PET image, or one frame of an enhanced CT.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceHeader {
     /// The file.
     pub path: PathBuf,
     /// SOP Instance UID.
     pub sop_instance_uid: String,
+    /// Number of the frame in the file, from 0.
+    pub frame: u32,
     /// PatientID.
     pub patient_id: String,
     /// Study Instance UID.
@@ -71,6 +77,12 @@ pub struct InstanceHeader {
     pub lossy: bool,
     /// The allow-listed facts.
     pub facts: AcquisitionFacts,
+    /// How the pixels of the file are stored.
+    pub(crate) pixels: Arc<StoredImage>,
+    /// From stored values to those of the image.
+    pub(crate) modality_lut: Modality,
+    /// For PET: tracer and times.
+    pub pet: Option<Arc<PetFacts>>,
 }
 
 impl InstanceHeader {
@@ -92,6 +104,8 @@ impl InstanceHeader {
 pub enum FileKind {
     /// A CT or PET slice.
     Image(Box<InstanceHeader>),
+    /// The slices of an enhanced multi-frame CT, in the order of its frames; at least one.
+    Frames(Vec<InstanceHeader>),
     /// A segmentation object; its findings name the series, study and frame of reference that it speaks about.
     Segmentation {
         /// The file.
@@ -99,6 +113,11 @@ pub enum FileKind {
     },
     /// An RTSTRUCT object.
     Structures {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A structured report.
+    Report {
         /// The file.
         path: PathBuf,
     },
@@ -118,7 +137,7 @@ pub enum FileKind {
 pub fn read_header(path: &Path, limits: &Limits) -> Result<FileKind, DicomError> {
     let opened = open(path, limits, Some(tags::PIXEL_DATA))?;
     let object = &*opened.object;
-    let sop_class_uid = text(object, tags::SOP_CLASS_UID).or(opened.sop_class_uid).unwrap_or_default();
+    let sop_class_uid = text(object, tags::SOP_CLASS_UID).or_else(|| opened.sop_class_uid.clone()).unwrap_or_default();
     match sop_class_uid.as_str() {
         uids::SEGMENTATION_STORAGE | LABEL_MAP_SEGMENTATION => {
             return Ok(FileKind::Segmentation { path: path.to_owned() });
@@ -126,16 +145,21 @@ pub fn read_header(path: &Path, limits: &Limits) -> Result<FileKind, DicomError>
         uids::RT_STRUCTURE_SET_STORAGE => return Ok(FileKind::Structures { path: path.to_owned() }),
         uids::CT_IMAGE_STORAGE | uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE => {}
         uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
-            let detail = "enhanced multi-frame CT is not read yet; convert it to single-frame CT";
+            return enhanced::frames(path, &opened, limits).map(FileKind::Frames);
+        }
+        uids::ENHANCED_PET_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_PET_IMAGE_STORAGE => {
+            let detail = "enhanced multi-frame PET is not read; convert it to single-frame PET";
             return Err(DicomError::file(path, ReasonCode::UnsupportedObject, detail));
+        }
+        uids::ENHANCED_SR_STORAGE | uids::COMPREHENSIVE_SR_STORAGE | uids::COMPREHENSIVE3_DSR_STORAGE => {
+            return Ok(FileKind::Report { path: path.to_owned() });
         }
         _ => {
             let modality = text(object, tags::MODALITY).unwrap_or_else(|| "-".into());
             return Ok(FileKind::Other { modality, sop_class_uid });
         }
     }
-    let transfer_syntax = opened.object.meta().transfer_syntax().to_owned();
-    image(path, object, transfer_syntax).map(|header| FileKind::Image(Box::new(header)))
+    image(path, &opened, limits).map(|header| FileKind::Image(Box::new(header)))
 }
 
 /// The image that a segmentation speaks about.
@@ -148,64 +172,154 @@ pub(crate) fn segmentation_target(object: &InMemDicomObject) -> AnnotationTarget
     }
 }
 
-fn image(path: &Path, object: &InMemDicomObject, transfer_syntax: String) -> Result<InstanceHeader, DicomError> {
+fn image(path: &Path, opened: &Opened, limits: &Limits) -> Result<InstanceHeader, DicomError> {
+    let object = &*opened.object;
     let refuse = |reason, detail: &str| DicomError::file(path, reason, detail);
-    let image_type = text(object, tags::IMAGE_TYPE).unwrap_or_default().to_uppercase();
-    if let Some(word) = not_measured(&image_type) {
-        let detail = format!("image type {image_type}: {word} marks a scout, reformat or screen, not a measured image");
-        return Err(DicomError::file(path, ReasonCode::NotOriginal, detail));
-    }
-    let uid = |tag, name: &str| {
-        text(object, tag).ok_or_else(|| refuse(ReasonCode::NoIdentity, &format!("{name} is missing")))
-    };
+    refuse_unmeasured(path, &text(object, tags::IMAGE_TYPE).unwrap_or_default())?;
     let missing = |name: &str| refuse(ReasonCode::MissingGeometry, &format!("{name} is missing or malformed"));
-    let orientation: [f64; 6] =
-        array(object, tags::IMAGE_ORIENTATION_PATIENT).ok_or_else(|| missing("ImageOrientationPatient"))?;
-    let [a, b, c, d, e, f] = orientation;
-    let (row, column) = (unit([a, b, c]), unit([d, e, f]));
-    let (Some(row), Some(column)) = (row, column) else {
-        return Err(missing("ImageOrientationPatient"));
-    };
-    if dot(row, column).abs() > 1e-3 {
-        return Err(refuse(ReasonCode::MissingGeometry, "the row and column directions are not perpendicular"));
+    let plane = Plane::read(path, Some(object), Some(object))?;
+    let position = PointMm(array(object, tags::IMAGE_POSITION_PATIENT).ok_or_else(|| missing("ImagePositionPatient"))?);
+    let identity = Identity::read(path, object)?;
+    let pixels = stored(path, opened, limits)?;
+    if pixels.frames != 1 {
+        let detail = format!("{} frames in an object whose class has one", pixels.frames);
+        return Err(refuse(ReasonCode::InvalidImageModule, &detail));
     }
-    let pixel_spacing: [f64; 2] = array(object, tags::PIXEL_SPACING)
-        .filter(|spacing: &[f64; 2]| spacing.iter().all(|&step| step > 0.0))
-        .ok_or_else(|| missing("PixelSpacing"))?;
-    let size = |tag, name: &str| {
-        integer(object, tag)
-            .filter(|&n| n > 0)
-            .ok_or_else(|| refuse(ReasonCode::InvalidImageModule, &format!("{name} is missing or zero")))
-    };
+    let modality_lut = modality_lut(path, object, &pixels)?;
+    let modality = text(object, tags::MODALITY).unwrap_or_else(|| "-".into());
     Ok(InstanceHeader {
         path: path.to_owned(),
-        sop_instance_uid: uid(tags::SOP_INSTANCE_UID, "SOPInstanceUID")?,
-        patient_id: text(object, tags::PATIENT_ID).ok_or_else(|| {
-            refuse(ReasonCode::NoPatient, "PatientID is missing, so no patient-safe split is possible")
-        })?,
-        study_uid: uid(tags::STUDY_INSTANCE_UID, "StudyInstanceUID")?,
-        series_uid: uid(tags::SERIES_INSTANCE_UID, "SeriesInstanceUID")?,
-        frame_of_reference_uid: text(object, tags::FRAME_OF_REFERENCE_UID),
-        modality: text(object, tags::MODALITY).unwrap_or_else(|| "-".into()),
-        rows: size(tags::ROWS, "Rows")?,
-        columns: size(tags::COLUMNS, "Columns")?,
-        position: PointMm(array(object, tags::IMAGE_POSITION_PATIENT).ok_or_else(|| missing("ImagePositionPatient"))?),
-        orientation: [row, column],
-        pixel_spacing,
+        sop_instance_uid: identity.sop_instance_uid,
+        frame: 0,
+        patient_id: identity.patient_id,
+        study_uid: identity.study_uid,
+        series_uid: identity.series_uid,
+        frame_of_reference_uid: identity.frame_of_reference_uid,
+        rows: u32::from(pixels.shape.rows),
+        columns: u32::from(pixels.shape.columns),
+        position,
+        orientation: plane.orientation,
+        pixel_spacing: plane.pixel_spacing,
         acquisition_number: integer(object, tags::ACQUISITION_NUMBER),
-        lossy: is_lossy(&transfer_syntax) || text(object, tags::LOSSY_IMAGE_COMPRESSION).as_deref() == Some("01"),
-        transfer_syntax,
+        lossy: lossy(object, &pixels),
+        transfer_syntax: pixels.transfer_syntax.clone(),
         facts: AcquisitionFacts {
-            manufacturer: text(object, tags::MANUFACTURER),
-            model: text(object, tags::MANUFACTURER_MODEL_NAME),
             kernel: text(object, tags::CONVOLUTION_KERNEL),
             slice_thickness_mm: number(object, tags::SLICE_THICKNESS).map(|x| x as f32),
             kvp: number(object, tags::KVP).map(|x| x as f32),
             contrast: object
                 .get(tags::CONTRAST_BOLUS_AGENT)
                 .map(|_| text(object, tags::CONTRAST_BOLUS_AGENT).is_some()),
+            ..scanner(object)
         },
+        pet: (modality == "PT").then(|| Arc::new(PetFacts::read(object))),
+        modality,
+        pixels: Arc::new(pixels),
+        modality_lut,
     })
+}
+
+/// Who and which: needed of every image.
+pub(crate) struct Identity {
+    pub(crate) sop_instance_uid: String,
+    pub(crate) patient_id: String,
+    pub(crate) study_uid: String,
+    pub(crate) series_uid: String,
+    pub(crate) frame_of_reference_uid: Option<String>,
+}
+
+impl Identity {
+    pub(crate) fn read(path: &Path, object: &InMemDicomObject) -> Result<Self, DicomError> {
+        let refuse = |reason, detail: &str| DicomError::file(path, reason, detail);
+        let uid = |tag, name: &str| {
+            text(object, tag).ok_or_else(|| refuse(ReasonCode::NoIdentity, &format!("{name} is missing")))
+        };
+        Ok(Self {
+            sop_instance_uid: uid(tags::SOP_INSTANCE_UID, "SOPInstanceUID")?,
+            patient_id: text(object, tags::PATIENT_ID).ok_or_else(|| {
+                refuse(ReasonCode::NoPatient, "PatientID is missing, so no patient-safe split is possible")
+            })?,
+            study_uid: uid(tags::STUDY_INSTANCE_UID, "StudyInstanceUID")?,
+            series_uid: uid(tags::SERIES_INSTANCE_UID, "SeriesInstanceUID")?,
+            frame_of_reference_uid: text(object, tags::FRAME_OF_REFERENCE_UID),
+        })
+    }
+}
+
+/// How a slice lies and how far its pixels stand apart.
+pub(crate) struct Plane {
+    pub(crate) orientation: [[f64; 3]; 2],
+    pub(crate) pixel_spacing: [f64; 2],
+}
+
+impl Plane {
+    /// From the objects that hold ImageOrientationPatient and PixelSpacing: the image itself, or functional groups.
+    pub(crate) fn read(
+        path: &Path,
+        orientation: Option<&InMemDicomObject>,
+        measures: Option<&InMemDicomObject>,
+    ) -> Result<Self, DicomError> {
+        let missing =
+            |name: &str| DicomError::file(path, ReasonCode::MissingGeometry, format!("{name} is missing or malformed"));
+        let [a, b, c, d, e, f] = orientation
+            .and_then(|object| array(object, tags::IMAGE_ORIENTATION_PATIENT))
+            .ok_or_else(|| missing("ImageOrientationPatient"))?;
+        let (Some(row), Some(column)) = (unit([a, b, c]), unit([d, e, f])) else {
+            return Err(missing("ImageOrientationPatient"));
+        };
+        if dot(row, column).abs() > 1e-3 {
+            let detail = "the row and column directions are not perpendicular";
+            return Err(DicomError::file(path, ReasonCode::MissingGeometry, detail));
+        }
+        let pixel_spacing = measures
+            .and_then(|object| array(object, tags::PIXEL_SPACING))
+            .filter(|spacing: &[f64; 2]| spacing.iter().all(|&step| step > 0.0))
+            .ok_or_else(|| missing("PixelSpacing"))?;
+        Ok(Self { orientation: [row, column], pixel_spacing })
+    }
+}
+
+/// How the pixels of a scanned and parsed file are stored.
+pub(crate) fn stored(path: &Path, opened: &Opened, limits: &Limits) -> Result<StoredImage, DicomError> {
+    let syntax = opened.object.meta().transfer_syntax();
+    describe(&opened.object, syntax, opened.pixels.as_ref(), opened.deflated, opened.stamp, limits)
+        .map_err(|(reason, detail)| DicomError::file(path, reason, detail))
+}
+
+/// The transform of an image or functional group; without one, stored values are the values.
+pub(crate) fn modality_lut(
+    path: &Path,
+    object: &InMemDicomObject,
+    pixels: &StoredImage,
+) -> Result<Modality, DicomError> {
+    Modality::read(object, pixels.layout.signed)
+        .map(|found| found.unwrap_or(Modality::Linear { slope: 1.0, intercept: 0.0 }))
+        .map_err(|detail| DicomError::file(path, ReasonCode::InvalidImageModule, detail))
+}
+
+pub(crate) fn lossy(object: &InMemDicomObject, pixels: &StoredImage) -> bool {
+    is_lossy(&pixels.transfer_syntax) || text(object, tags::LOSSY_IMAGE_COMPRESSION).as_deref() == Some("01")
+}
+
+/// The facts that stand at the top of every image.
+pub(crate) fn scanner(object: &InMemDicomObject) -> AcquisitionFacts {
+    AcquisitionFacts {
+        manufacturer: text(object, tags::MANUFACTURER),
+        model: text(object, tags::MANUFACTURER_MODEL_NAME),
+        ..AcquisitionFacts::default()
+    }
+}
+
+pub(crate) fn refuse_unmeasured(path: &Path, image_type: &str) -> Result<(), DicomError> {
+    let image_type = image_type.to_uppercase();
+    match not_measured(&image_type) {
+        None => Ok(()),
+        Some(word) => {
+            let detail =
+                format!("image type {image_type}: {word} marks a scout, reformat or screen, not a measured image");
+            Err(DicomError::file(path, ReasonCode::NotOriginal, detail))
+        }
+    }
 }
 
 /// The word of an image type that says that the pixels were not measured in this plane. `SECONDARY` is no such word: it stands on slices
@@ -235,6 +349,35 @@ fn is_lossy(transfer_syntax: &str) -> bool {
             | uids::HTJ2K
             | uids::JPEGXL
     )
+}
+
+#[cfg(test)]
+impl InstanceHeader {
+    /// A slice of 4 × 4 pixels.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            path: "1.dcm".into(),
+            sop_instance_uid: "1.1".into(),
+            frame: 0,
+            patient_id: "P".into(),
+            study_uid: "1.2".into(),
+            series_uid: "1.2.3".into(),
+            frame_of_reference_uid: Some("1.4".into()),
+            modality: "CT".into(),
+            transfer_syntax: "1.2.840.10008.1.2.1".into(),
+            rows: 4,
+            columns: 4,
+            position: PointMm::new(0.0, 0.0, 0.0),
+            orientation: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+            pixel_spacing: [0.7, 0.7],
+            acquisition_number: None,
+            lossy: false,
+            facts: AcquisitionFacts::default(),
+            pixels: Arc::new(StoredImage::for_tests(4, 4)),
+            modality_lut: Modality::Linear { slope: 1.0, intercept: 0.0 },
+            pet: None,
+        }
+    }
 }
 
 #[cfg(test)]

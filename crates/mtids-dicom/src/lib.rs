@@ -2,23 +2,26 @@
 //!
 //! # Purpose
 //! [`header::read_header`] judges a file by its content, [`series::group`] gathers headers into series,
-//! [`volume::load_volume`] decodes one series into a [`mtids_core::volume::Volume`]; [`annotation`] reads findings from tables
-//! and DICOM SEG; [`mod@write`] makes CT series and SEG objects.
+//! [`volume::load_volume`] decodes a CT series into a [`mtids_core::volume::Volume`] of HU, [`volume::load_pet`] a PET series into SUV;
+//! [`annotation`] reads findings from tables, masks, contours, boxes and reports; [`mod@write`] makes CT, PET, SEG and SR.
 //!
 //! # Invariants
 //! * Geometry comes from position and orientation of every slice, never from file order, instance number or slice thickness.
 //! * A file that cannot be used ends in a typed error with a stable [`error::ReasonCode`]; never a guess, never a panic.
-//! * The parser runs only on files whose declared lengths and nesting passed [`prescan`].
+//! * The parser runs only on files whose declared lengths and nesting passed [`prescan`]; a codec runs only on a codestream that claims the
+//!   sides of its image module.
 //!
 //! # Units
-//! LPS millimetres, Hounsfield units as `i16`, voxels `(i fastest, j, k)`.
+//! LPS millimetres, Hounsfield units as `i16`, SUV by body weight as `f32`, voxels `(i fastest, j, k)`.
 
 pub mod annotation;
 mod element;
+mod enhanced;
 pub mod error;
+mod functional;
 pub mod header;
-mod jpeg_ls;
 pub mod limits;
+pub mod pet;
 mod pixels;
 pub mod prescan;
 pub mod series;
@@ -31,4 +34,4 @@ pub use error::{DicomError, ReasonCode};
 pub use header::{AcquisitionFacts, FileKind, InstanceHeader, read_header};
 pub use limits::Limits;
 pub use series::{GroupingOutcome, Refused, Series, group};
-pub use volume::{LoadedVolume, load_volume};
+pub use volume::{LoadedPet, LoadedVolume, check_series, load_pet, load_volume};

@@ -10,6 +10,12 @@ pub const DEFAULT_MAX_FILE_BYTES: u64 = 2 << 30;
 pub const DEFAULT_MAX_DEPTH: usize = 32;
 /// Largest accepted volume: 2³⁰ voxels (2 GiB of HU).
 pub const DEFAULT_MAX_VOXELS: u64 = 1 << 30;
+/// Compressed data above [`EXPANSION_FLOOR`] may grow by this factor at most; a CT slice grows by two to ten.
+pub const DEFAULT_MAX_EXPANSION: u64 = 200;
+/// Decoded sizes up to this are not judged by their growth: 64 MiB.
+pub const EXPANSION_FLOOR: u64 = 64 << 20;
+/// Largest accepted header, in bytes before the pixels: 64 MiB.
+pub const DEFAULT_MAX_HEADER_BYTES: u64 = 64 << 20;
 /// Fewest slices that make a volume.
 pub const DEFAULT_MIN_SLICES: usize = 3;
 /// Largest accepted angle between slice normal and stacking direction, in degrees.
@@ -26,6 +32,10 @@ pub struct Limits {
     pub max_depth: usize,
     /// Largest accepted volume in voxels.
     pub max_voxels: u64,
+    /// Largest accepted growth of compressed data.
+    pub max_expansion: u64,
+    /// Largest accepted header in bytes.
+    pub max_header_bytes: u64,
     /// Fewest slices of a volume.
     pub min_slices: usize,
     /// Largest accepted gantry tilt in degrees.
@@ -42,10 +52,24 @@ impl Default for Limits {
             max_file_bytes: DEFAULT_MAX_FILE_BYTES,
             max_depth: DEFAULT_MAX_DEPTH,
             max_voxels: DEFAULT_MAX_VOXELS,
+            max_expansion: DEFAULT_MAX_EXPANSION,
+            max_header_bytes: DEFAULT_MAX_HEADER_BYTES,
             min_slices: DEFAULT_MIN_SLICES,
             max_tilt_degrees: DEFAULT_MAX_TILT_DEGREES,
             position_tolerance_mm: DEFAULT_POSITION_TOLERANCE_MM,
             refuse_lossy: true,
         }
+    }
+}
+
+impl Limits {
+    /// Whether `compressed` bytes may become `decoded` bytes.
+    pub(crate) fn allows_expansion(&self, compressed: u64, decoded: u64) -> bool {
+        decoded <= EXPANSION_FLOOR.max(compressed.saturating_mul(self.max_expansion))
+    }
+
+    /// Largest size that `compressed` bytes may decode to.
+    pub(crate) fn decoded_limit(&self, compressed: u64) -> u64 {
+        EXPANSION_FLOOR.max(compressed.saturating_mul(self.max_expansion)).min(self.max_file_bytes)
     }
 }

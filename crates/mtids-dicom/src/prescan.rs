@@ -7,9 +7,11 @@
 //! depth is bounded by [`Limits::max_depth`]; a declared length that runs past the end of the file is [`ReasonCode::Truncated`]; the
 //! parser is given no byte that this walk did not pass.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
+use std::time::SystemTime;
 
 use dicom::core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom::core::{Tag, VR};
@@ -18,6 +20,8 @@ use dicom::dictionary_std::StandardDataDictionary;
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
 
+/// Bytes read at a time: most headers fit.
+const BUFFER: usize = 4096;
 const UNDEFINED: u32 = u32::MAX;
 const ITEM: (u16, u16) = (0xFFFE, 0xE000);
 const ITEM_END: (u16, u16) = (0xFFFE, 0xE00D);
@@ -35,16 +39,67 @@ struct Encoding {
     big_endian: bool,
 }
 
+/// Most fragments of one file: a million frames.
+const MAX_FRAGMENTS: usize = 1 << 20;
+
+/// Where the pixels of a file lie, in bytes of the file (of the inflated data set for a deflated one).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PixelPlace {
+    /// Stored as they are.
+    Native {
+        /// The value of PixelData.
+        bytes: Range<u64>,
+        /// Samples of one byte lie in words (VR OW).
+        words: bool,
+    },
+    /// Encapsulated: the basic offset table, then the fragments.
+    Encapsulated {
+        /// The item of the basic offset table, which may be empty.
+        table: Option<Range<u64>>,
+        /// The fragments, in file order.
+        fragments: Vec<Range<u64>>,
+    },
+}
+
+impl PixelPlace {
+    /// First byte of the value.
+    pub(crate) fn start(&self) -> u64 {
+        match self {
+            Self::Native { bytes, .. } => bytes.start,
+            Self::Encapsulated { table, fragments } => {
+                table.iter().chain(fragments).next().map_or(0, |first| first.start)
+            }
+        }
+    }
+}
+
 /// What the walk found: where the data set lies and how it is written.
 pub(crate) struct Skeleton {
     /// First byte of the data set, and the byte after its last element.
-    pub(crate) data_set: std::ops::Range<u64>,
+    pub(crate) data_set: Range<u64>,
     /// Transfer syntax, stated or, where the meta group is missing, recognised.
     pub(crate) transfer_syntax: String,
     /// Media storage SOP class, where stated.
     pub(crate) sop_class_uid: Option<String>,
     /// The inflated data set of a deflated file, which `data_set` then indexes.
     pub(crate) inflated: Option<Vec<u8>>,
+    /// PixelData of the data set itself (not of an icon or another nested item), where there is one.
+    pub(crate) pixels: Option<PixelPlace>,
+    /// The file as it was when it was walked.
+    pub(crate) stamp: FileStamp,
+}
+
+/// Tells whether a file is still the one that was walked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileStamp {
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileStamp {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self { length: metadata.len(), modified: metadata.modified().ok() }
+    }
 }
 
 /// Walks the file. `Ok` means that the parser may have it.
@@ -73,8 +128,9 @@ pub(crate) fn scan(path: &Path, limits: &Limits) -> Result<(Skeleton, File), Dic
         let detail = format!("{length} bytes, more than the limit of {}", limits.max_file_bytes);
         return Err(DicomError::file(path, ReasonCode::TooLarge, detail));
     }
-    let mut walk = Walk { reader: BufReader::with_capacity(4096, file), at: 0, length, limits };
-    let skeleton = walk.run().map_err(|fault| match fault {
+    let stamp = FileStamp::of(&metadata);
+    let mut walk = Walk { reader: BufReader::with_capacity(BUFFER, file), at: 0, length, limits, pixels: None };
+    let skeleton = walk.run(stamp).map_err(|fault| match fault {
         Fault::Io(error) => unreadable(error),
         Fault::Reason(reason, detail) => DicomError::file(path, reason, detail),
     })?;
@@ -97,6 +153,7 @@ struct Walk<'a, R> {
     at: u64,
     length: u64,
     limits: &'a Limits,
+    pixels: Option<PixelPlace>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -118,11 +175,13 @@ struct Container {
 struct Element {
     tag: (u16, u16),
     sequence: bool,
+    /// VR OW, which is known in explicit encoding and implied in implicit encoding.
+    words: bool,
     length: u32,
 }
 
 impl<R: Read + Seek> Walk<'_, R> {
-    fn run(&mut self) -> Result<Skeleton, Fault> {
+    fn run(&mut self, stamp: FileStamp) -> Result<Skeleton, Fault> {
         let not_dicom = || Fault::Reason(ReasonCode::NotDicom, "no DICOM content, whatever its name".into());
         self.seek(128)?;
         let start = if self.bytes::<4>()? == Some(*b"DICM") { 132 } else { 0 };
@@ -136,18 +195,19 @@ impl<R: Read + Seek> Walk<'_, R> {
         let (stated, sop_class_uid) = self.meta()?;
         let begin = self.at;
         if stated.as_deref() == Some(DEFLATED_LE) {
-            return self.inflate(sop_class_uid);
+            return self.inflate(sop_class_uid, stamp);
         }
         let transfer_syntax = self.recognise(stated)?;
         let encoding =
             Encoding { explicit: transfer_syntax != IMPLICIT_LE, big_endian: transfer_syntax == EXPLICIT_BE };
         let end = self.data_set(encoding)?;
-        Ok(Skeleton { data_set: begin..end, transfer_syntax, sop_class_uid, inflated: None })
+        let pixels = self.pixels.take();
+        Ok(Skeleton { data_set: begin..end, transfer_syntax, sop_class_uid, inflated: None, pixels, stamp })
     }
 
     /// Inflates the rest of the file, up to the limit of a file, and walks it.
-    fn inflate(&mut self, sop_class_uid: Option<String>) -> Result<Skeleton, Fault> {
-        let limit = self.limits.max_file_bytes;
+    fn inflate(&mut self, sop_class_uid: Option<String>, stamp: FileStamp) -> Result<Skeleton, Fault> {
+        let limit = self.limits.decoded_limit(self.length);
         let mut inflated = Vec::new();
         let mut inflater = flate2::read::DeflateDecoder::new(&mut self.reader).take(limit + 1);
         inflater.read_to_end(&mut inflated).map_err(|error| {
@@ -161,9 +221,11 @@ impl<R: Read + Seek> Walk<'_, R> {
             ));
         }
         let encoding = Encoding { explicit: true, big_endian: false };
-        let mut walk = Walk { reader: BufReader::new(Cursor::new(&inflated)), at: 0, length, limits: self.limits };
+        let reader = BufReader::new(Cursor::new(&inflated));
+        let mut walk = Walk { reader, at: 0, length, limits: self.limits, pixels: None };
         let end = walk.data_set(encoding)?;
-        Ok(Skeleton { data_set: 0..end, transfer_syntax: EXPLICIT_LE.into(), sop_class_uid, inflated: Some(inflated) })
+        let (pixels, transfer_syntax) = (walk.pixels.take(), EXPLICIT_LE.into());
+        Ok(Skeleton { data_set: 0..end, transfer_syntax, sop_class_uid, inflated: Some(inflated), pixels, stamp })
     }
 
     /// Walks group 0002 (always explicit little endian); returns transfer syntax and SOP class where stated.
@@ -260,6 +322,12 @@ impl<R: Read + Seek> Walk<'_, R> {
                 _ if element.length == UNDEFINED && element.tag == PIXEL_DATA => Some(Kind::Fragments),
                 _ => (element.length == UNDEFINED || element.sequence).then_some(Kind::Sequence),
             };
+            if open.is_empty() && element.tag == PIXEL_DATA {
+                self.begin_pixels(&element)?;
+            }
+            if inside == Some(Kind::Fragments) && open.len() == 1 {
+                self.add_fragment(&element)?;
+            }
             if let Some(kind) = kind {
                 let end = match element.length {
                     UNDEFINED => None,
@@ -279,6 +347,33 @@ impl<R: Read + Seek> Walk<'_, R> {
                 self.seek(self.at + u64::from(element.length))?;
             }
         }
+    }
+
+    /// Notes where the pixels of the data set lie.
+    fn begin_pixels(&mut self, element: &Element) -> Result<(), Fault> {
+        let place = match element.length {
+            UNDEFINED => PixelPlace::Encapsulated { table: None, fragments: Vec::new() },
+            length => PixelPlace::Native { bytes: self.at..self.at + u64::from(length), words: element.words },
+        };
+        match self.pixels.replace(place) {
+            None => Ok(()),
+            Some(_) => Err(Fault::Reason(ReasonCode::Unreadable, "two elements of pixel data".into())),
+        }
+    }
+
+    /// Notes an item of the pixels of the data set; the first one is the offset table.
+    fn add_fragment(&mut self, element: &Element) -> Result<(), Fault> {
+        let item = self.at..self.at + u64::from(element.length);
+        let Some(PixelPlace::Encapsulated { table, fragments }) = &mut self.pixels else { return Ok(()) };
+        if table.is_none() {
+            *table = Some(item);
+        } else if fragments.len() < MAX_FRAGMENTS {
+            fragments.push(item);
+        } else {
+            let detail = format!("more than {MAX_FRAGMENTS} fragments of pixel data");
+            return Err(Fault::Reason(ReasonCode::TooLarge, detail));
+        }
+        Ok(())
     }
 
     fn fits(&self, element: &Element) -> Result<(), Fault> {
@@ -304,12 +399,12 @@ impl<R: Read + Seek> Walk<'_, R> {
         let implicit_length = long([head[4], head[5], head[6], head[7]]);
         if tag.0 == 0xFFFE {
             let length = if tag == ITEM { implicit_length } else { 0 };
-            return Ok(Some(Element { tag, sequence: false, length }));
+            return Ok(Some(Element { tag, sequence: false, words: false, length }));
         }
         if !encoding.explicit {
             let entry = StandardDataDictionary.by_tag(Tag(tag.0, tag.1));
             let sequence = entry.is_some_and(|entry| entry.vr().relaxed() == VR::SQ);
-            return Ok(Some(Element { tag, sequence, length: implicit_length }));
+            return Ok(Some(Element { tag, sequence, words: true, length: implicit_length }));
         }
         // What is no VR is read as UN, with a long length.
         let vr = VR::from_binary([head[4], head[5]]).unwrap_or(VR::UN);
@@ -335,7 +430,7 @@ impl<R: Read + Seek> Walk<'_, R> {
         } else {
             u32::from(short(head[6], head[7]))
         };
-        Ok(Some(Element { tag, sequence: vr == VR::SQ, length }))
+        Ok(Some(Element { tag, sequence: vr == VR::SQ, words: vr == VR::OW, length }))
     }
 
     /// The next `N` bytes, or `None` at the end of the file.

@@ -4,8 +4,8 @@
 //! series UID that differ in orientation, size, spacing, kernel or frame of reference are different series here. Identical copies are dropped and listed; two
 //! different instances under one UID refuse the whole series.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use mtids_core::digest::Digest;
 
@@ -41,6 +41,12 @@ impl Series {
             part => format!("{}#{part}", self.series_uid),
         }
     }
+
+    /// Its files, each once: fewer than slices where a file holds several frames.
+    pub fn files(&self) -> Vec<&Path> {
+        let files: BTreeSet<&Path> = self.instances.iter().map(|instance| instance.path.as_path()).collect();
+        files.into_iter().collect()
+    }
 }
 
 /// A file that belongs to no series.
@@ -71,7 +77,7 @@ pub struct GroupingOutcome {
 
 /// Gathers headers into series.
 pub fn group(mut headers: Vec<InstanceHeader>) -> GroupingOutcome {
-    headers.sort_by(|a, b| (&a.sop_instance_uid, &a.path).cmp(&(&b.sop_instance_uid, &b.path)));
+    headers.sort_by(|a, b| (&a.sop_instance_uid, a.frame, &a.path).cmp(&(&b.sop_instance_uid, b.frame, &b.path)));
     let mut outcome = GroupingOutcome::default();
     let mut by_uid: BTreeMap<(String, String, String), Vec<InstanceHeader>> = BTreeMap::new();
     for header in headers {
@@ -82,7 +88,7 @@ pub fn group(mut headers: Vec<InstanceHeader>) -> GroupingOutcome {
         match without_copies(instances) {
             Ok((unique, copies)) => {
                 outcome.duplicates.extend(copies);
-                outcome.series.extend(split(unique));
+                keep_files_whole(split(unique), &mut outcome);
             }
             Err(conflicting) => outcome.refused.extend(conflicting),
         }
@@ -90,19 +96,48 @@ pub fn group(mut headers: Vec<InstanceHeader>) -> GroupingOutcome {
     outcome
 }
 
+/// Refuses files whose frames ended in several series: a file is used or left as a whole, so that every file is accounted for once.
+fn keep_files_whole(series: Vec<Series>, outcome: &mut GroupingOutcome) {
+    let mut parts: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for path in series.iter().flat_map(Series::files) {
+        *parts.entry(path.to_owned()).or_default() += 1;
+    }
+    let is_whole = |instance: &InstanceHeader| parts.get(&instance.path) == Some(&1);
+    for mut one in series {
+        let refused: Vec<InstanceHeader> = one.instances.extract_if(.., |instance| !is_whole(instance)).collect();
+        let detail = "the frames of this file belong to several volumes; split it into single-frame images";
+        outcome.refused.extend(refuse_all(refused, ReasonCode::MixedGeometry, detail));
+        if !one.instances.is_empty() {
+            outcome.series.push(one);
+        }
+    }
+    outcome.refused.dedup_by(|a, b| a.path == b.path);
+}
+
+/// Refuses the files of these slices, each once.
+fn refuse_all(instances: Vec<InstanceHeader>, reason: ReasonCode, detail: &str) -> Vec<Refused> {
+    let mut refused: BTreeMap<PathBuf, Refused> = BTreeMap::new();
+    for header in instances {
+        let (series_uid, patient_id) = (Some(header.series_uid), Some(header.patient_id));
+        let one = Refused { path: header.path.clone(), series_uid, patient_id, reason, detail: detail.to_owned() };
+        refused.insert(header.path, one);
+    }
+    refused.into_values().collect()
+}
+
 /// Drops identical copies; two different files under one SOP UID refuse all.
-fn without_copies(instances: Vec<InstanceHeader>) -> Result<(Vec<InstanceHeader>, Vec<PathBuf>), Vec<Refused>> {
+fn without_copies(instances: Vec<InstanceHeader>) -> Result<(Vec<InstanceHeader>, BTreeSet<PathBuf>), Vec<Refused>> {
     let mut unique: Vec<InstanceHeader> = Vec::with_capacity(instances.len());
-    let mut copies = Vec::new();
+    let mut copies = BTreeSet::new();
     let mut conflict = None;
     for header in &instances {
         match unique.last() {
-            Some(last) if last.sop_instance_uid == header.sop_instance_uid => {
-                // An unreadable file gives no digest and counts as different.
-                let same =
-                    matches!((Digest::of_file(&last.path), Digest::of_file(&header.path)), (Ok(a), Ok(b)) if a == b);
+            Some(last) if (&last.sop_instance_uid, last.frame) == (&header.sop_instance_uid, header.frame) => {
+                // All frames of a file share its fate; an unreadable file gives no digest and counts as different.
+                let same = copies.contains(&header.path)
+                    || matches!((Digest::of_file(&last.path), Digest::of_file(&header.path)), (Ok(a), Ok(b)) if a == b);
                 if same {
-                    copies.push(header.path.clone());
+                    copies.insert(header.path.clone());
                 } else {
                     conflict = Some(header.sop_instance_uid.clone());
                 }
@@ -112,16 +147,10 @@ fn without_copies(instances: Vec<InstanceHeader>) -> Result<(Vec<InstanceHeader>
     }
     match conflict {
         None => Ok((unique, copies)),
-        Some(uid) => Err(instances
-            .into_iter()
-            .map(|header| Refused {
-                path: header.path,
-                series_uid: Some(header.series_uid),
-                patient_id: Some(header.patient_id),
-                reason: ReasonCode::ConflictingInstances,
-                detail: format!("two different files claim SOP instance {uid}; remove the wrong one"),
-            })
-            .collect()),
+        Some(uid) => {
+            let detail = format!("two different files claim SOP instance {uid}; remove the wrong one");
+            Err(refuse_all(instances, ReasonCode::ConflictingInstances, &detail))
+        }
     }
 }
 
@@ -154,7 +183,9 @@ fn split(instances: Vec<InstanceHeader>) -> Vec<Series> {
     for part in parts {
         for mut instances in split_acquisitions(part) {
             instances.sort_by(|a, b| {
-                a.along_normal().total_cmp(&b.along_normal()).then_with(|| a.sop_instance_uid.cmp(&b.sop_instance_uid))
+                a.along_normal()
+                    .total_cmp(&b.along_normal())
+                    .then_with(|| (&a.sop_instance_uid, a.frame).cmp(&(&b.sop_instance_uid, b.frame)))
             });
             let Some(first) = instances.first() else { continue };
             series.push(Series {
@@ -175,7 +206,7 @@ fn split(instances: Vec<InstanceHeader>) -> Vec<Series> {
 /// Where positions repeat, the acquisition number tells the volumes apart, if it does.
 fn split_acquisitions(part: Vec<InstanceHeader>) -> Vec<Vec<InstanceHeader>> {
     let position = |header: &InstanceHeader| (header.along_normal() * 1e3).round() as i64;
-    let distinct = |part: &[InstanceHeader]| part.iter().map(position).collect::<std::collections::BTreeSet<_>>().len();
+    let distinct = |part: &[InstanceHeader]| part.iter().map(position).collect::<BTreeSet<_>>().len();
     if distinct(&part) == part.len() {
         return vec![part];
     }
@@ -199,20 +230,9 @@ mod tests {
         InstanceHeader {
             path: format!("{n}.dcm").into(),
             sop_instance_uid: format!("1.{n}"),
-            patient_id: "P".into(),
-            study_uid: "1.2".into(),
-            series_uid: "1.2.3".into(),
-            frame_of_reference_uid: Some("1.4".into()),
-            modality: "CT".into(),
-            transfer_syntax: "1.2.840.10008.1.2.1".into(),
-            rows: 4,
-            columns: 4,
             position: PointMm::new(0.0, 0.0, f64::from(n % 20) * 2.5),
-            orientation: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
-            pixel_spacing: [0.7, 0.7],
-            acquisition_number: None,
-            lossy: false,
             facts: AcquisitionFacts { kernel: Some(kernel.into()), ..AcquisitionFacts::default() },
+            ..InstanceHeader::for_tests()
         }
     }
 
@@ -243,6 +263,20 @@ mod tests {
         let outcome = group(phases);
         assert_eq!(outcome.series.iter().map(|s| s.part).collect::<Vec<_>>(), [0, 1]);
         assert_ne!(outcome.series[0].name(), outcome.series[1].name());
+    }
+
+    #[test]
+    fn a_file_whose_frames_belong_to_two_volumes_is_refused_once() {
+        let mut frames: Vec<_> = (0..20).map(|n| slice(n, if n < 10 { "B30" } else { "B70" })).collect();
+        for (n, header) in (0..).zip(&mut frames) {
+            (header.path, header.sop_instance_uid, header.frame) = ("many.dcm".into(), "1.9".into(), n);
+        }
+        let outcome = group(frames.clone());
+        assert!(outcome.series.is_empty());
+        assert_eq!(outcome.refused.iter().map(|one| one.reason).collect::<Vec<_>>(), [ReasonCode::MixedGeometry]);
+        frames.truncate(10);
+        let outcome = group(frames);
+        assert_eq!((outcome.series.len(), outcome.series[0].files().len()), (1, 1));
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use dicom::object::{DefaultDicomObject, FileMetaTableBuilder, OpenFileOptions};
 
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
-use crate::prescan::{EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, Skeleton, scan};
+use crate::prescan::{EXPLICIT_BE, EXPLICIT_LE, FileStamp, IMPLICIT_LE, PixelPlace, Skeleton, scan};
 
 /// A parsed file.
 pub(crate) struct Opened {
@@ -22,6 +22,12 @@ pub(crate) struct Opened {
     pub(crate) object: DefaultDicomObject,
     /// Media storage SOP class, where the file states one.
     pub(crate) sop_class_uid: Option<String>,
+    /// Where the pixels lie.
+    pub(crate) pixels: Option<PixelPlace>,
+    /// The data set was deflated, and places are those of the inflated one.
+    pub(crate) deflated: bool,
+    /// The file as it was scanned.
+    pub(crate) stamp: FileStamp,
 }
 
 /// Scans and parses a file, up to and without the element `until` where given.
@@ -37,8 +43,14 @@ pub(crate) fn open(path: &Path, limits: &Limits, until: Option<Tag>) -> Result<O
         Some(tag) => options.read_until(tag),
         None => options,
     };
-    let Skeleton { data_set, sop_class_uid, inflated, .. } = skeleton;
+    let Skeleton { data_set, sop_class_uid, inflated, pixels, stamp, .. } = skeleton;
     let length = data_set.end - data_set.start;
+    let before_pixels = pixels.as_ref().map_or(length, |place| place.start() - data_set.start);
+    if until.is_some() && before_pixels > limits.max_header_bytes {
+        let detail = format!("a header of {before_pixels} bytes, more than the limit of {}", limits.max_header_bytes);
+        return Err(DicomError::file(path, ReasonCode::TooLarge, detail));
+    }
+    let deflated = inflated.is_some();
     let data: Box<dyn Read> = match inflated {
         Some(bytes) => Box::new(Cursor::new(bytes).take(length)),
         None => {
@@ -49,7 +61,7 @@ pub(crate) fn open(path: &Path, limits: &Limits, until: Option<Tag>) -> Result<O
     let object = catch_unwind(AssertUnwindSafe(|| options.from_reader(Cursor::new(meta).chain(data))))
         .map_err(|_| unreadable("the DICOM parser failed on this file".into()))?
         .map_err(|error| unreadable(chain(&error)))?;
-    Ok(Opened { object, sop_class_uid })
+    Ok(Opened { object, sop_class_uid, pixels, deflated, stamp })
 }
 
 /// True where pixel data is stored as it is, without a codec (a deflated file was inflated by the scan).

@@ -7,8 +7,10 @@ use mtids_core::geometry::{Affine, dot, norm, subtract};
 use mtids_core::volume::Volume;
 
 use crate::error::{DicomError, ReasonCode};
+use crate::header::InstanceHeader;
 use crate::limits::Limits;
-use crate::pixels::decode_slice;
+use crate::pet::{PetFacts, suv_factor};
+use crate::pixels::{FrameReader, decode_slice, decode_values, is_readable, unsupported};
 use crate::series::Series;
 
 /// A decoded series.
@@ -105,27 +107,33 @@ fn check_steps(series: &Series, steps: &[f64], limits: &Limits) -> Result<(), Di
     Err(DicomError::series(&series.series_uid, reason, detail))
 }
 
+/// Whether a series would be decoded, without reading pixels: its geometry, its compression and, for PET, its SUV. Returns its affine.
+///
+/// # Errors
+/// As [`check_geometry`], and [`DicomError::Series`] with `LossyCompression`, `UnsupportedTransferSyntax` or `NoSuv`.
+pub fn check_series(series: &Series, limits: &Limits) -> Result<Affine, DicomError> {
+    let affine = check_geometry(series, limits)?;
+    let refuse = |reason, detail: String| DicomError::series(&series.series_uid, reason, detail);
+    if limits.refuse_lossy && series.instances.iter().any(|instance| instance.lossy) {
+        let detail = "lossy compression changes HU; set refuse_lossy = false to accept it";
+        return Err(refuse(ReasonCode::LossyCompression, detail.into()));
+    }
+    if let Some(slice) = series.instances.iter().find(|slice| !is_readable(&slice.transfer_syntax)) {
+        let (reason, detail) = unsupported(&slice.transfer_syntax);
+        return Err(refuse(reason, detail));
+    }
+    if series.instances.iter().any(|slice| slice.pet.is_some()) {
+        factor(series)?;
+    }
+    Ok(affine)
+}
+
 /// Decodes a series.
 ///
 /// # Errors
-/// As [`check_geometry`], and [`DicomError::File`] for a slice that cannot be decoded.
+/// As [`check_series`], and [`DicomError::File`] for a slice that cannot be decoded.
 pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, DicomError> {
-    let affine = check_geometry(series, limits)?;
-    let lossy = series.instances.iter().any(|instance| instance.lossy);
-    if lossy && limits.refuse_lossy {
-        let detail = "lossy compression changes HU; set refuse_lossy = false to accept it".to_owned();
-        return Err(DicomError::series(&series.series_uid, ReasonCode::LossyCompression, detail));
-    }
-    // `check_geometry` refuses a series without slices.
-    let (rows, columns) =
-        series.instances.first().map(|first| (first.rows as usize, first.columns as usize)).unwrap_or_default();
-    let mut voxels = Vec::with_capacity(rows * columns * series.instances.len());
-    let mut padded_voxels = 0;
-    for instance in &series.instances {
-        padded_voxels += decode_slice(instance, limits, &mut voxels)?;
-    }
-    let volume = Volume::new(voxels, [columns, rows, series.instances.len()], affine)
-        .map_err(|error| DicomError::series(&series.series_uid, ReasonCode::InvalidImageModule, error.to_string()))?;
+    let (volume, padded_voxels, lossy) = decode(series, limits, decode_slice)?;
     let mut warnings = Vec::new();
     if lossy {
         warnings.push("lossy compression: HU are not those measured".to_owned());
@@ -137,4 +145,64 @@ pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, Dic
         warnings.push(format!("slices of {thickness} mm stand {step:.3} mm apart: tissue between them was not imaged"));
     }
     Ok(LoadedVolume { volume, lossy, padded_voxels, warnings })
+}
+
+/// A decoded PET series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedPet {
+    /// SUV by body weight on the grid of the series.
+    pub volume: Volume<f32>,
+    /// Factor from the activity of the rescaled values to SUV.
+    pub factor: f64,
+    /// Some slice was compressed with loss.
+    pub lossy: bool,
+}
+
+/// Decodes a PET series to SUV by body weight.
+///
+/// # Errors
+/// As [`load_volume`]; [`ReasonCode::NoSuv`] says what is missing.
+pub fn load_pet(series: &Series, limits: &Limits) -> Result<LoadedPet, DicomError> {
+    let refuse = |reason, detail: String| DicomError::series(&series.series_uid, reason, detail);
+    let factor = factor(series)?;
+    let (volume, _, lossy) = decode(series, limits, decode_values)?;
+    let (dimensions, affine) = (volume.dimensions(), *volume.affine());
+    let suv = volume.voxels().iter().map(|&value| (f64::from(value) * factor) as f32).collect();
+    let volume = Volume::new(suv, dimensions, affine)
+        .map_err(|error| refuse(ReasonCode::InvalidImageModule, error.to_string()))?;
+    Ok(LoadedPet { volume, factor, lossy })
+}
+
+/// Factor from rescaled values to SUV.
+fn factor(series: &Series) -> Result<f64, DicomError> {
+    let facts: Vec<&PetFacts> = series.instances.iter().filter_map(|instance| instance.pet.as_deref()).collect();
+    let refuse = |detail: String| DicomError::series(&series.series_uid, ReasonCode::NoSuv, detail);
+    if facts.len() != series.instances.len() {
+        return Err(refuse(format!("modality {} is no PET", series.modality)));
+    }
+    suv_factor(&facts).map_err(|detail| refuse(format!("no SUV: {detail}")))
+}
+
+/// Decodes one slice to the end of a buffer; returns the number of padding pixels.
+type Decode<T> = fn(&InstanceHeader, &Limits, &mut FrameReader, &mut Vec<T>) -> Result<u64, DicomError>;
+
+/// The volume, its padding voxels, and whether some slice was compressed with loss.
+fn decode<T: Copy + Into<f64>>(
+    series: &Series,
+    limits: &Limits,
+    slice: Decode<T>,
+) -> Result<(Volume<T>, u64, bool), DicomError> {
+    let affine = check_series(series, limits)?;
+    let lossy = series.instances.iter().any(|instance| instance.lossy);
+    // `check_geometry` refuses a series without slices.
+    let (rows, columns) =
+        series.instances.first().map(|first| (first.rows as usize, first.columns as usize)).unwrap_or_default();
+    let mut voxels = Vec::with_capacity(rows * columns * series.instances.len());
+    let (mut reader, mut padded) = (FrameReader::default(), 0);
+    for instance in &series.instances {
+        padded += slice(instance, limits, &mut reader, &mut voxels)?;
+    }
+    let volume = Volume::new(voxels, [columns, rows, series.instances.len()], affine)
+        .map_err(|error| DicomError::series(&series.series_uid, ReasonCode::InvalidImageModule, error.to_string()))?;
+    Ok((volume, padded, lossy))
 }

@@ -74,8 +74,10 @@ fn a_cohort_reads_back_as_volumes_and_findings() {
     for path in files(&folder.path().join("dicom")) {
         match read_header(&path, &Limits::default()).unwrap() {
             FileKind::Image(header) => headers.push(*header),
-            FileKind::Segmentation { path } => segmented += read_segmentation(&path, &Limits::default()).unwrap().len(),
-            FileKind::Structures { .. } | FileKind::Other { .. } => panic!("{}", path.display()),
+            FileKind::Segmentation { path } => {
+                segmented += read_segmentation(&path, &Limits::default()).unwrap().into_findings().len()
+            }
+            _ => panic!("{}", path.display()),
         }
     }
     assert!(segmented > 0);
@@ -87,7 +89,7 @@ fn a_cohort_reads_back_as_volumes_and_findings() {
         let rendered = render(&small(), patient as u32).unwrap();
         assert_eq!(loaded.volume.voxels(), rendered.volume.voxels());
         for (node, mask) in rendered.nodes.iter().zip(&rendered.masks) {
-            let hu = loaded.volume.nearest_hu(PointMm(node.center_mm)).unwrap();
+            let hu = loaded.volume.nearest(PointMm(node.center_mm)).unwrap();
             // The voxel nearest to the centre may lie half a voxel off, at the margin of a small node.
             assert!((-250..=250).contains(&hu), "{hu} HU in a node of {:?}", node.appearance);
             let volume = node.volume_mm3();

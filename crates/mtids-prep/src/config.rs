@@ -13,6 +13,7 @@ use mtids_shards::ShardOptions;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::classes::{ClassRule, Classes};
 use crate::error::PrepError;
 use crate::split::SplitConfig;
 
@@ -26,9 +27,11 @@ pub struct BuildConfig {
     pub annotations: Vec<PathBuf>,
     /// Read the DICOM SEG objects found in the data folder. Default true.
     pub read_segmentations: bool,
-    /// Regular expressions of the names of the RTSTRUCT structures that are findings; a group `station` in one names their station, also
-    /// for the segments of a SEG. Default: none, and RTSTRUCT is skipped, because most hold organs.
-    pub structure_names: Vec<String>,
+    /// Read the structured reports (TID 1500) found in the data folder that refer to segments there. Default true.
+    pub read_reports: bool,
+    /// What names and codes of findings mean, first match wins; `--classes` adds rules of a file before these. Default: none; then SEG and
+    /// masks give findings without labels, and RTSTRUCT is skipped, because most structures are organs.
+    pub classes: Vec<ClassRule>,
     /// Zones that form the classes of the region dimension, in the order of their codes. Default: all seven.
     pub regions: Vec<Zone>,
     /// Patches cut for each finding; the first at its centre, the others shifted. Default 1.
@@ -61,7 +64,8 @@ impl Default for BuildConfig {
             data: None,
             annotations: Vec::new(),
             read_segmentations: true,
-            structure_names: Vec::new(),
+            read_reports: true,
+            classes: Vec::new(),
             regions: Zone::ALL.to_vec(),
             samples_per_finding: 1,
             jitter_mm: 4.0,
@@ -123,7 +127,7 @@ impl BuildConfig {
         let fail = |key: &str, reason: &str| Err(PrepError::Config { key: key.into(), reason: reason.into() });
         self.patch.validate().map_err(|error| PrepError::Config { key: "patch".into(), reason: error.to_string() })?;
         self.region_scheme()?;
-        crate::sources::StructureNames::new(&self.structure_names)?;
+        Classes::new(&self.classes)?;
         self.split.validate()?;
         if !(1..=1000).contains(&self.samples_per_finding) {
             return fail("samples_per_finding", "between 1 and 1000");

@@ -64,6 +64,17 @@ impl Candidate<'_> {
         }
     }
 
+    /// By series or study, and by a slice where one is given.
+    fn is_named_by(&self, row: &TableRow) -> bool {
+        let target = &row.target;
+        let holds_slice = |uid: &String| self.series.instances.iter().any(|instance| instance.sop_instance_uid == *uid);
+        let named = self.is_target(target) || (target.series_uid.is_none() && target.study_uid.is_none());
+        match &row.sop_instance_uid {
+            Some(uid) => named && holds_slice(uid),
+            None => self.is_target(target),
+        }
+    }
+
     /// A mask may refer to a series that is not here (a copy, a re-export); the frame of reference then decides.
     pub(crate) fn shares_frame(&self, target: &AnnotationTarget) -> bool {
         target.frame_of_reference_uid.is_some() && target.frame_of_reference_uid == self.series.frame_of_reference_uid
@@ -72,12 +83,10 @@ impl Candidate<'_> {
 
 /// The series that a table row speaks of, and the finding in it.
 pub fn place_row(row: &TableRow, candidates: &[Candidate<'_>]) -> Option<(usize, Annotation)> {
-    candidates.iter().enumerate().filter(|(_, candidate)| candidate.is_target(&row.target)).find_map(
-        |(n, candidate)| {
-            let annotation = row.resolve(&candidate.affine);
-            candidate.holds(annotation.center).then_some((n, annotation))
-        },
-    )
+    candidates.iter().enumerate().filter(|(_, candidate)| candidate.is_named_by(row)).find_map(|(n, candidate)| {
+        let annotation = row.resolve(candidate.series, &candidate.affine)?;
+        candidate.holds(annotation.center).then_some((n, annotation))
+    })
 }
 
 /// The series that a segmented finding speaks of.
@@ -186,6 +195,7 @@ mod tests {
             center: PointMm::new(x, 0.0, 0.0),
             extent: Extent::Point,
             finding: String::new(),
+            codes: Vec::new(),
             station: None,
             metastasis,
             evidence: Evidence::B,

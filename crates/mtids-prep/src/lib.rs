@@ -14,6 +14,7 @@
 
 pub mod build;
 mod card;
+pub mod classes;
 pub mod config;
 pub mod error;
 pub mod join;
@@ -22,6 +23,7 @@ pub mod rows;
 pub mod scan;
 pub mod sources;
 pub mod split;
+mod table_file;
 
 use serde_json::{Value, json};
 

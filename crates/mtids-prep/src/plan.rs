@@ -3,7 +3,7 @@
 //! Invariant: a unit's key is the digest of everything its bytes depend on (configuration, program, content of its files, its
 //! findings, the secret), so equal keys mean equal shards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_core::digest::Digest;
 use mtids_core::geometry::Affine;
@@ -51,7 +51,7 @@ pub struct Unit {
 pub struct Plan {
     /// Units, by split and bucket.
     pub units: Vec<Unit>,
-    /// SEG and RTSTRUCT objects whose findings were placed.
+    /// SEG, RTSTRUCT and SR objects whose findings were placed.
     pub used_objects: u64,
     /// Findings without image.
     pub unmatched_findings: u64,
@@ -74,8 +74,8 @@ pub fn plan(
     let mut usable: Vec<(Series, Affine)> = Vec::new();
     for series in series {
         if series.modality != "CT" {
-            for instance in series.instances {
-                scan.skip(instance.path, "not-ct");
+            for file in series.files() {
+                scan.skip(file.to_owned(), "not-ct");
             }
             continue;
         }
@@ -96,8 +96,8 @@ pub fn plan(
     for ((series, _), annotations) in usable.into_iter().zip(placed.found) {
         let findings = join(annotations, config.join_tolerance_mm);
         if findings.is_empty() {
-            for instance in series.instances {
-                scan.skip(instance.path, "image-without-finding");
+            for file in series.files() {
+                scan.skip(file.to_owned(), "image-without-finding");
             }
             continue;
         }
@@ -108,9 +108,10 @@ pub fn plan(
         .into_par_iter()
         .map(|(series, findings)| {
             let mut parts = Vec::with_capacity(series.instances.len());
-            for instance in &series.instances {
-                let digest = Digest::of_file(&instance.path)
-                    .map_err(|source| PrepError::Data { path: instance.path.clone(), source })?;
+            // In the order of the slices, so that the names of files do not matter.
+            let mut seen = BTreeSet::new();
+            for path in series.instances.iter().map(|instance| &instance.path).filter(|path| seen.insert(*path)) {
+                let digest = Digest::of_file(path).map_err(|source| PrepError::Data { path: path.clone(), source })?;
                 parts.push(*digest.as_bytes());
             }
             let patient_key = secret.patient(&series.patient_id);
@@ -123,9 +124,9 @@ pub fn plan(
 
 /// Moves all files of a series into quarantine.
 pub fn refuse_series(scan: &mut Scan, series: Series, error: &mtids_dicom::DicomError) {
-    for instance in series.instances {
+    for path in series.files() {
         scan.refused.push(Refused {
-            path: instance.path,
+            path: path.to_owned(),
             series_uid: Some(series.series_uid.clone()),
             patient_id: Some(series.patient_id.clone()),
             reason: error.reason(),

@@ -79,16 +79,16 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
     for planned in &unit.series {
         match load_volume(&planned.series, &shared.config.limits()) {
             Ok(loaded) => {
-                used_files += planned.series.instances.len() as u64;
+                used_files += planned.series.files().len() as u64;
                 rows.extend(cut_rows(unit, planned, &loaded.volume, shared));
             }
             Err(error) => {
                 let series = &planned.series;
                 // Paths and raw identifiers are for the operator only.
                 tracing::warn!(series = series.series_uid, reason = error.reason().as_str(), "{error}");
-                quarantined.extend(series.instances.iter().map(|instance| QuarantineRecord {
+                quarantined.extend(series.files().into_iter().map(|path| QuarantineRecord {
                     reason: error.reason().to_string(),
-                    file_key: shared.secret.other("file", &instance.path.to_string_lossy()),
+                    file_key: shared.secret.other("file", &path.to_string_lossy()),
                     series_key: Some(shared.secret.series(&series.series_uid).as_str().to_owned()),
                     patient_key: Some(planned.patient_key.as_str().to_owned()),
                 }));

@@ -24,6 +24,8 @@ pub struct Scan {
     pub segmentations: Vec<PathBuf>,
     /// RTSTRUCT objects, in path order.
     pub structures: Vec<PathBuf>,
+    /// Structured reports, in path order.
+    pub reports: Vec<PathBuf>,
     /// Annotation tables and mask files of the build that lie in the folder.
     pub tables: u64,
     /// Files that are none of our business, by reason.
@@ -88,6 +90,8 @@ pub fn scan(
             Seen::Table => scan.tables += 1,
             Seen::File(kind) => match *kind {
                 Ok(FileKind::Image(header)) => scan.headers.push(*header),
+                Ok(FileKind::Frames(frames)) => scan.headers.extend(frames),
+                Ok(FileKind::Report { path }) => scan.reports.push(path),
                 Ok(FileKind::Segmentation { path }) => scan.segmentations.push(path),
                 Ok(FileKind::Structures { path }) => scan.structures.push(path),
                 Ok(FileKind::Other { .. }) => scan.skip(path, "other-object"),

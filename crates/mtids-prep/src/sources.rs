@@ -1,26 +1,26 @@
 //! Every source of findings is read, and each finding placed in the series that it speaks of.
 //!
-//! Sources: DICOM SEG and RTSTRUCT in the data folder; tables, mask files and PASCAL VOC boxes named by the user. Invariants: an object that adds nothing is
-//! skipped for a stated reason or refused; a finding without image is counted; names choose structures and may carry a station, they are
-//! never a status.
+//! Sources: DICOM SEG, RTSTRUCT and reports in the data folder; tables, mask files and PASCAL VOC boxes named by the user. Invariants: an
+//! object that adds nothing is skipped for a stated reason or refused; a finding without image is counted; what names and codes mean is
+//! said by the classes of the configuration alone.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mtids_core::annotation::Annotation;
 use mtids_core::geometry::{PointMm, Voxel};
-use mtids_core::taxonomy::Station;
 use mtids_dicom::annotation::{
-    MaskFile, SliceBox, TableRow, findings_of_boxes, is_mask_file, read_mask, read_segmentation, read_structures,
-    read_voc, table,
+    MaskFile, SliceBox, TableRow, findings_of_boxes, is_mask_file, read_mask, read_report, read_segmentation,
+    read_structures, read_voc,
 };
 use mtids_dicom::{DicomError, Limits, ReasonCode, Refused};
-use regex::Regex;
 
+use crate::classes::Classes;
 use crate::config::BuildConfig;
 use crate::error::PrepError;
 use crate::join::{Candidate, place_mask, place_row};
 use crate::scan::Scan;
+use crate::table_file::read_table_file;
 
 /// What the user names: tables, mask files and boxes, read.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ impl Sources {
                 sources.boxes.extend(read_voc(path)?);
                 continue;
             }
-            let read = table::read(path)?;
+            let read = read_table_file(path)?;
             if !read.ignored_columns.is_empty() {
                 tracing::warn!(table = %path.display(), columns = read.ignored_columns.join(", "), "columns that mean nothing here");
             }
@@ -93,38 +93,12 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, PrepError> {
     Ok(files)
 }
 
-/// Which structures are findings, and at which station, by their names.
-#[derive(Debug)]
-pub struct StructureNames(Vec<Regex>);
-
-impl StructureNames {
-    /// Compiles the patterns of a configuration.
-    ///
-    /// # Errors
-    /// [`PrepError::Config`] with the pattern and what is wrong with it.
-    pub fn new(patterns: &[String]) -> Result<Self, PrepError> {
-        let compile = |pattern: &String| {
-            Regex::new(pattern).map_err(|error| PrepError::Config {
-                key: "structure_names".into(),
-                reason: format!("`{pattern}`: {error}"),
-            })
-        };
-        Ok(Self(patterns.iter().map(compile).collect::<Result<_, _>>()?))
-    }
-
-    /// `None` for a name that no pattern fits; else the station that the group `station` of the first fitting pattern names, if any.
-    pub fn find(&self, name: &str) -> Option<Option<Station>> {
-        let captures = self.0.iter().find_map(|pattern| pattern.captures(name))?;
-        Some(captures.name("station").and_then(|station| station.as_str().parse().ok()))
-    }
-}
-
 /// Findings in their series.
 #[derive(Debug, Default)]
 pub struct Placed {
     /// For each candidate, its findings, each with the number of its source.
     pub found: Vec<Vec<(usize, Annotation)>>,
-    /// SEG and RTSTRUCT objects whose findings were placed.
+    /// SEG, RTSTRUCT and SR objects whose findings were placed.
     pub used_objects: u64,
     /// Findings without image.
     pub unmatched: u64,
@@ -140,10 +114,11 @@ pub fn place(
     sources: &Sources,
     config: &BuildConfig,
 ) -> Result<Placed, PrepError> {
-    let names = StructureNames::new(&config.structure_names)?;
+    let classes = Classes::new(&config.classes)?;
     let limits = config.limits();
     let mut placed = Placed { found: vec![Vec::new(); candidates.len()], ..Placed::default() };
     let mut number = 0;
+    let mut segmentations = Vec::new();
     for path in std::mem::take(&mut scan.segmentations) {
         number += 1;
         if !config.read_segmentations {
@@ -152,31 +127,38 @@ pub fn place(
         }
         match read_segmentation(&path, &limits) {
             Err(error) => scan.refused.push(refused(path, &error)),
-            Ok(mut findings) => {
-                for finding in &mut findings {
-                    finding.station = finding.station.or(names.find(&finding.finding).flatten());
-                }
-                if placed.add(number, findings, candidates) > 0 {
-                    placed.used_objects += 1;
-                } else {
-                    scan.skip(path, "segmentation-of-no-series-here");
-                }
+            Ok(segmentation) => {
+                segmentations.push(segmentation.clone());
+                let findings = segmentation.into_findings();
+                placed.account(scan, path, number, findings, &classes, candidates, "segmentation-of-no-series-here");
+            }
+        }
+    }
+    for path in std::mem::take(&mut scan.reports) {
+        number += 1;
+        if !config.read_reports {
+            scan.skip(path, "report-not-asked-for");
+            continue;
+        }
+        match read_report(&path, &limits) {
+            Err(error) => scan.refused.push(refused(path, &error)),
+            Ok(report) => {
+                let findings = report.findings(&segmentations);
+                placed.account(scan, path, number, findings, &classes, candidates, "report-of-no-segment-here");
             }
         }
     }
     for path in std::mem::take(&mut scan.structures) {
         number += 1;
-        if config.structure_names.is_empty() {
+        if classes.is_empty() {
             scan.skip(path, "structures-not-asked-for");
             continue;
         }
-        match structures(&path, candidates, &names, &limits) {
+        match structures(&path, candidates, &classes, &limits) {
             Err(error) => scan.refused.push(refused(path, &error)),
             Ok(None) => scan.skip(path, "structures-of-no-series-here"),
-            Ok(Some(findings)) if findings.is_empty() => scan.skip(path, "no-structure-of-these-names"),
             Ok(Some(findings)) => {
-                placed.add(number, findings, candidates);
-                placed.used_objects += 1;
+                placed.account(scan, path, number, findings, &classes, candidates, "no-structure-of-these-names");
             }
         }
     }
@@ -188,7 +170,8 @@ pub fn place(
                     series_uid: Some(candidates[at].series.series_uid.clone()),
                     ..Default::default()
                 };
-                placed.found[at].extend(mask.findings(&target).into_iter().map(|finding| (number, finding)));
+                let findings = mask.findings(&target).into_iter().filter_map(|finding| classes.apply(finding));
+                placed.found[at].extend(findings.map(|finding| (number, finding)));
             }
             None => {
                 tracing::warn!(mask = %path.display(), "no CT series, or more than one, has the grid of this mask; its findings are left out");
@@ -198,7 +181,7 @@ pub fn place(
     }
     if !sources.boxes.is_empty() {
         number += 1;
-        place_boxes(&sources.boxes, candidates, number, &mut placed);
+        place_boxes(&sources.boxes, candidates, number, &classes, &mut placed);
     }
     for rows in &sources.tables {
         number += 1;
@@ -213,10 +196,24 @@ pub fn place(
 }
 
 impl Placed {
-    /// Places findings that name their image; returns how many found it.
-    fn add(&mut self, source: usize, findings: Vec<Annotation>, candidates: &[Candidate<'_>]) -> usize {
+    /// Places the findings of an object that name their image, and accounts for the object: used where one of them was placed, else
+    /// skipped for `reason`, or because the classes leave all of them out.
+    #[expect(clippy::too_many_arguments, reason = "one account of one object; each argument is a different thing")]
+    fn account(
+        &mut self,
+        scan: &mut Scan,
+        path: PathBuf,
+        source: usize,
+        findings: Vec<Annotation>,
+        classes: &Classes,
+        candidates: &[Candidate<'_>],
+        reason: &str,
+    ) {
+        let had_some = !findings.is_empty();
+        let chosen: Vec<Annotation> = findings.into_iter().filter_map(|finding| classes.apply(finding)).collect();
+        let left_out = had_some && chosen.is_empty();
         let mut count = 0;
-        for finding in findings {
+        for finding in chosen {
             match place_mask(&finding, candidates) {
                 Some(at) => {
                     self.found[at].push((source, finding));
@@ -225,16 +222,27 @@ impl Placed {
                 None => self.unmatched += 1,
             }
         }
-        count
+        match count {
+            0 if left_out => scan.skip(path, "left-out-by-classes"),
+            0 => scan.skip(path, reason),
+            _ => self.used_objects += 1,
+        }
     }
 }
 
 /// Boxes are one source: those of one node stand in several files.
-fn place_boxes(boxes: &[SliceBox], candidates: &[Candidate<'_>], number: usize, placed: &mut Placed) {
+fn place_boxes(
+    boxes: &[SliceBox],
+    candidates: &[Candidate<'_>],
+    number: usize,
+    classes: &Classes,
+    placed: &mut Placed,
+) {
     let mut known = BTreeSet::new();
     for (found, candidate) in placed.found.iter_mut().zip(candidates) {
         let findings = findings_of_boxes(boxes, candidate.series, &candidate.affine);
-        found.extend(findings.into_iter().map(|finding| (number, finding)));
+        let findings = findings.into_iter().filter_map(|finding| classes.apply(finding));
+        found.extend(findings.map(|finding| (number, finding)));
         known.extend(candidate.series.instances.iter().map(|instance| instance.sop_instance_uid.as_str()));
     }
     placed.unmatched += boxes.iter().filter(|one| !known.contains(one.sop_instance_uid.as_str())).count() as u64;
@@ -244,24 +252,20 @@ fn place_boxes(boxes: &[SliceBox], candidates: &[Candidate<'_>], number: usize, 
 fn structures(
     path: &Path,
     candidates: &[Candidate<'_>],
-    names: &StructureNames,
+    classes: &Classes,
     limits: &Limits,
 ) -> Result<Option<Vec<Annotation>>, DicomError> {
     let mut set = read_structures(path, limits)?;
-    set.regions.retain(|region| names.find(&region.name).is_some());
+    set.regions.retain(|region| classes.asks_for(&region.name));
     let target = &set.target;
     let named = |candidate: &&Candidate<'_>| target.series_uid.as_ref() == Some(&candidate.series.series_uid);
     let framed = |candidate: &&Candidate<'_>| candidate.shares_frame(target);
     let Some(image) = candidates.iter().find(named).or_else(|| candidates.iter().find(framed)) else { return Ok(None) };
-    let mut findings = set.findings(&image.affine, image.dimensions()).map_err(|detail| DicomError::File {
+    set.findings(&image.affine, image.dimensions()).map(Some).map_err(|detail| DicomError::File {
         path: path.to_owned(),
         reason: ReasonCode::InvalidStructures,
         detail,
-    })?;
-    for finding in &mut findings {
-        finding.station = names.find(&finding.finding).flatten();
-    }
-    Ok(Some(findings))
+    })
 }
 
 /// The one series whose grid has the corners of the mask's grid, in whatever order its axes run.
@@ -291,20 +295,4 @@ fn same_grid(mask: &MaskFile, candidates: &[Candidate<'_>]) -> Option<usize> {
 
 fn refused(path: PathBuf, error: &DicomError) -> Refused {
     Refused { path, series_uid: None, patient_id: None, reason: error.reason(), detail: error.detail().to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_choose_structures_and_may_carry_a_station() {
-        let names = StructureNames::new(&[r"(?i)^LN[ _-]?(?<station>\d+[RL]?)$".into(), "^GTVn".into()]).unwrap();
-        assert_eq!(names.find("ln_4R"), Some(Some(Station::S4R)));
-        assert_eq!(names.find("LN 99"), Some(None), "no such station: unknown");
-        assert_eq!(names.find("GTVn2"), Some(None));
-        assert_eq!(names.find("Heart"), None);
-        let error = StructureNames::new(&["(".into()]).unwrap_err().to_string();
-        assert!(error.contains("structure_names") && error.contains("`(`"), "{error}");
-    }
 }

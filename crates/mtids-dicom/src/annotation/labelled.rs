@@ -2,23 +2,51 @@
 //!
 //! Invariant: every mask format goes through here, so that all of them mean the same by a finding.
 
-use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent, Mask};
+use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Code, Extent, Mask};
 use mtids_core::geometry::Affine;
 use mtids_core::label::{Evidence, LabelLevel};
 
 use crate::annotation::components::components;
 use crate::annotation::measure::short_axis_mm;
 
-/// The findings of the set voxels `[i, j, k]` of one label; `name` is for people, never a label.
-pub(crate) fn findings(target: &AnnotationTarget, name: &str, affine: Affine, voxels: &[[u32; 3]]) -> Vec<Annotation> {
-    components(voxels)
+/// What a label says of all its findings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LabelMeaning {
+    /// For people, never a label.
+    pub(crate) name: String,
+    pub(crate) codes: Vec<Code>,
+    /// The label is tracked as one finding, however many pieces it has.
+    pub(crate) tracked: bool,
+}
+
+impl LabelMeaning {
+    pub(crate) fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+}
+
+/// The findings of the set voxels `[i, j, k]` of one label.
+pub(crate) fn findings(
+    target: &AnnotationTarget,
+    meaning: &LabelMeaning,
+    affine: Affine,
+    voxels: &[[u32; 3]],
+) -> Vec<Annotation> {
+    let mut parts = components(voxels);
+    if meaning.tracked && parts.len() > 1 {
+        let mut whole = parts.concat();
+        whole.sort_unstable_by_key(|&[i, j, k]| [k, j, i]);
+        parts = vec![whole];
+    }
+    parts
         .into_iter()
         .filter_map(|voxels| {
             let mask = Mask { affine, voxels };
             Some(Annotation {
                 target: target.clone(),
                 center: mask.centroid()?,
-                finding: name.to_owned(),
+                finding: meaning.name.clone(),
+                codes: meaning.codes.clone(),
                 station: None,
                 metastasis: None,
                 evidence: Evidence::U,

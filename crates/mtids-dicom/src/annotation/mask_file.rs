@@ -13,7 +13,7 @@ use flate2::read::MultiGzDecoder;
 use mtids_core::annotation::{Annotation, AnnotationTarget};
 use mtids_core::geometry::Affine;
 
-use crate::annotation::labelled::findings;
+use crate::annotation::labelled::{LabelMeaning, findings};
 use crate::annotation::{nifti, nrrd};
 use crate::limits::Limits;
 
@@ -41,8 +41,9 @@ pub struct MaskFile {
 impl MaskFile {
     /// The findings, for the image that `target` names.
     pub fn findings(&self, target: &AnnotationTarget) -> Vec<Annotation> {
-        let of =
-            |(label, voxels): (&u32, &Vec<[u32; 3]>)| findings(target, &format!("label {label}"), self.affine, voxels);
+        let of = |(label, voxels): (&u32, &Vec<[u32; 3]>)| {
+            findings(target, &LabelMeaning::named(format!("label {label}")), self.affine, voxels)
+        };
         self.labels.iter().flat_map(of).collect()
     }
 }

@@ -13,7 +13,7 @@ use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Ext
 use mtids_core::geometry::{Affine, PointMm};
 use mtids_core::label::{Evidence, LabelLevel};
 
-use crate::annotation::labelled::findings;
+use crate::annotation::labelled::{LabelMeaning, findings};
 use crate::element::{first_item, integer, items, numbers, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
@@ -113,6 +113,7 @@ impl StructureSet {
                     target: self.target.clone(),
                     center: *center,
                     finding: region.name.clone(),
+                    codes: Vec::new(),
                     station: None,
                     metastasis: None,
                     evidence: Evidence::U,
@@ -124,7 +125,7 @@ impl StructureSet {
             }
             let voxels =
                 fill(&curves, affine, dimensions).map_err(|error| format!("ROI `{}`: {error}", region.name))?;
-            found.extend(findings(&self.target, &region.name, *affine, &voxels));
+            found.extend(findings(&self.target, &LabelMeaning::named(&region.name), *affine, &voxels));
         }
         Ok(found)
     }

@@ -163,6 +163,7 @@ fn finding(group: &[(usize, &SliceBox)], series: &Series, affine: &Affine) -> Op
         center: affine.to_mm(Voxel(sum.map(|total| total / area))),
         extent: Extent::Box { minimum: PointMm(low), maximum: PointMm(high) },
         finding: first.name.clone(),
+        codes: Vec::new(),
         station: None,
         metastasis: None,
         evidence: Evidence::U,

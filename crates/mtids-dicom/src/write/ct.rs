@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use dicom::core::VR;
 use dicom::dictionary_std::{tags, uids};
 use dicom::object::InMemDicomObject;
-use mtids_core::geometry::{Voxel, norm};
+use mtids_core::geometry::norm;
 use mtids_core::volume::Volume;
 
 use crate::error::DicomError;
 use crate::header::AcquisitionFacts;
 use crate::uid::uid_from;
 use crate::write::StudyIdentity;
-use crate::write::parts::{put, put_decimals, put_identity, put_series_time, put_short, put_words, write};
+use crate::write::image::{put_plane, put_samples};
+use crate::write::parts::{put, put_decimals, put_identity, put_series_time, write};
 
 /// HU of the stored value 0.
 const INTERCEPT: i32 = -1024;
@@ -46,13 +47,11 @@ pub fn write_ct_series(
     options: &CtOptions,
 ) -> Result<Vec<PathBuf>, DicomError> {
     let [columns, rows, slices] = volume.dimensions();
-    let [row_step, column_step, slice_step] = volume.affine().steps();
-    let (column_mm, row_mm) = (norm(row_step), norm(column_step));
-    let orientation: Vec<f64> =
-        row_step.iter().map(|x| x / column_mm).chain(column_step.iter().map(|x| x / row_mm)).collect();
     let small =
         |n: usize| u16::try_from(n).map_err(|_| DicomError::write(folder, format!("{n} pixels do not fit a CT image")));
-    let (rows_u16, columns_u16) = (small(rows)?, small(columns)?);
+    let sides = [small(rows)?, small(columns)?];
+    let step_mm = norm(volume.affine().steps()[2]);
+    let thickness_mm = options.facts.slice_thickness_mm.map_or(step_mm, f64::from);
     let mut paths = Vec::with_capacity(slices);
     for (k, hu) in volume.voxels().chunks_exact(rows * columns).enumerate() {
         let mut object = InMemDicomObject::new_empty();
@@ -69,26 +68,13 @@ pub fn write_ct_series(
         put(&mut object, tags::PATIENT_POSITION, VR::CS, "HFS");
         put(&mut object, tags::BURNED_IN_ANNOTATION, VR::CS, "NO");
         put_facts(&mut object, &options.facts);
-        put_decimals(&mut object, tags::IMAGE_POSITION_PATIENT, &volume.affine().to_mm(Voxel([0.0, 0.0, k as f64])).0);
-        put_decimals(&mut object, tags::IMAGE_ORIENTATION_PATIENT, &orientation);
-        put_decimals(&mut object, tags::PIXEL_SPACING, &[row_mm, column_mm]);
-        let thickness = options.facts.slice_thickness_mm.map_or(norm(slice_step), f64::from);
-        put_decimals(&mut object, tags::SLICE_THICKNESS, &[thickness]);
-        put_short(&mut object, tags::SAMPLES_PER_PIXEL, 1);
-        put(&mut object, tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2");
-        put_short(&mut object, tags::ROWS, rows_u16);
-        put_short(&mut object, tags::COLUMNS, columns_u16);
-        put_short(&mut object, tags::BITS_ALLOCATED, 16);
-        put_short(&mut object, tags::BITS_STORED, 16);
-        put_short(&mut object, tags::HIGH_BIT, 15);
-        put_short(&mut object, tags::PIXEL_REPRESENTATION, 0);
-        put_decimals(&mut object, tags::RESCALE_INTERCEPT, &[f64::from(INTERCEPT)]);
-        put_decimals(&mut object, tags::RESCALE_SLOPE, &[1.0]);
+        put_plane(&mut object, volume.affine(), k, thickness_mm);
         put(&mut object, tags::RESCALE_TYPE, VR::LO, "HU");
         put_decimals(&mut object, tags::WINDOW_CENTER, &[40.0]);
         put_decimals(&mut object, tags::WINDOW_WIDTH, &[400.0]);
         // An i16 minus −1024 lies in −31744..=33791, and is at least 0 after the clamp: it fits.
-        put_words(&mut object, hu.iter().map(|&hu| (i32::from(hu) - INTERCEPT).max(0) as u16).collect());
+        let words = hu.iter().map(|&hu| (i32::from(hu) - INTERCEPT).max(0) as u16).collect();
+        put_samples(&mut object, sides, words, 1.0, f64::from(INTERCEPT));
         let path = folder.join(format!("IM{:04}.dcm", k + 1));
         write(&path, object, uids::CT_IMAGE_STORAGE, &instance)?;
         paths.push(path);

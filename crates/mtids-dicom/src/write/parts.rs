@@ -78,6 +78,14 @@ pub(crate) fn put_identity(object: &mut InMemDicomObject, identity: &StudyIdenti
     put(object, tags::MODALITY, VR::CS, modality);
 }
 
+/// The program that made a derived object.
+pub(crate) fn put_equipment(object: &mut InMemDicomObject) {
+    put(object, tags::MANUFACTURER, VR::LO, "mtids");
+    put(object, tags::MANUFACTURER_MODEL_NAME, VR::LO, "mtids");
+    put(object, tags::DEVICE_SERIAL_NUMBER, VR::LO, "0");
+    put(object, tags::SOFTWARE_VERSIONS, VR::LO, "0.1");
+}
+
 /// Writes the object as explicit little endian, with fixed implementation identifiers.
 pub(crate) fn write(path: &Path, object: InMemDicomObject, class: &str, instance: &str) -> Result<(), DicomError> {
     let meta = FileMetaTableBuilder::new()

@@ -16,7 +16,8 @@ use crate::uid::uid_from;
 use crate::write::StudyIdentity;
 use crate::write::ct::slice_uid;
 use crate::write::parts::{
-    code, put, put_bytes, put_decimals, put_identity, put_items, put_longs, put_series_time, put_short, put_tag, write,
+    code, put, put_bytes, put_decimals, put_equipment, put_identity, put_items, put_longs, put_series_time, put_short,
+    put_tag, write,
 };
 
 /// A mask and its name.
@@ -26,6 +27,16 @@ pub struct Segment {
     pub label: String,
     /// Voxels on the grid of the referenced series.
     pub mask: Mask,
+}
+
+/// Series Instance UID of the segmentation of a CT series.
+pub(crate) fn segmentation_series_uid(ct_series_uid: &str) -> String {
+    uid_from(&["segmentation", ct_series_uid])
+}
+
+/// SOP Instance UID of the segmentation of a CT series.
+pub(crate) fn segmentation_uid(ct_series_uid: &str) -> String {
+    uid_from(&["segmentation instance", ct_series_uid])
 }
 
 /// Writes `segments`, whose masks share the grid of the CT series `ct_series_uid` with `dimensions` (columns, rows, slices).
@@ -53,8 +64,8 @@ pub fn write_segmentation(
     let small =
         |n: usize| u16::try_from(n).map_err(|_| DicomError::write(path, format!("{n} does not fit a DICOM image")));
     let (rows_u16, columns_u16) = (small(rows)?, small(columns)?);
-    let series_uid = uid_from(&["segmentation", ct_series_uid]);
-    let instance = uid_from(&["segmentation instance", ct_series_uid]);
+    let series_uid = segmentation_series_uid(ct_series_uid);
+    let instance = segmentation_uid(ct_series_uid);
 
     let mut frames: BTreeMap<(u16, u32), Vec<usize>> = BTreeMap::new();
     for (n, segment) in segments.iter().enumerate() {
@@ -77,16 +88,13 @@ pub fn write_segmentation(
     let mut object = InMemDicomObject::new_empty();
     put_identity(&mut object, identity, &series_uid, "SEG");
     put_series_time(&mut object, identity);
+    put_equipment(&mut object);
     put(&mut object, tags::SOP_CLASS_UID, VR::UI, uids::SEGMENTATION_STORAGE);
     put(&mut object, tags::SOP_INSTANCE_UID, VR::UI, &instance);
     put(&mut object, tags::IMAGE_TYPE, VR::CS, "DERIVED\\PRIMARY");
     put(&mut object, tags::SERIES_NUMBER, VR::IS, "2");
     put(&mut object, tags::INSTANCE_NUMBER, VR::IS, "1");
     for (tag, vr, value) in [
-        (tags::MANUFACTURER, VR::LO, "mtids"),
-        (tags::MANUFACTURER_MODEL_NAME, VR::LO, "mtids-phantom"),
-        (tags::DEVICE_SERIAL_NUMBER, VR::LO, "0"),
-        (tags::SOFTWARE_VERSIONS, VR::LO, "0.1"),
         (tags::CONTENT_LABEL, VR::CS, "NODES"),
         (tags::CONTENT_DESCRIPTION, VR::LO, "Lymph nodes of a synthetic study"),
         (tags::CONTENT_CREATOR_NAME, VR::PN, "mtids"),

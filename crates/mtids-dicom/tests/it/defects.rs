@@ -44,6 +44,11 @@ fn reason(folder: &tempfile::TempDir) -> (ReasonCode, String) {
     (error.reason(), error.to_string())
 }
 
+/// Why the first file of a folder is refused.
+fn header_reason(folder: &tempfile::TempDir) -> ReasonCode {
+    read_header(&folder.path().join("IM0001.dcm"), &Limits::default()).unwrap_err().reason()
+}
+
 fn move_slice(object: &mut DefaultDicomObject, [x, y, z]: [f64; 3]) {
     put_text(object, tags::IMAGE_POSITION_PATIENT, VR::DS, &format!("{x}\\{y}\\{z}"));
 }
@@ -126,13 +131,13 @@ fn each_slice_has_its_own_rescale() {
 #[test]
 fn an_image_module_that_contradicts_itself_is_refused() {
     let bits = rewritten(|_, object| put_short(object, tags::BITS_STORED, 0));
-    assert_eq!(reason(&bits).0, ReasonCode::InvalidImageModule);
+    assert_eq!(header_reason(&bits), ReasonCode::InvalidImageModule);
     let few = rewritten(|_, object| put_pixels(object, &[0; 34]));
-    assert_eq!(reason(&few).0, ReasonCode::InvalidImageModule);
+    assert_eq!(header_reason(&few), ReasonCode::InvalidImageModule);
     let many = rewritten(|_, object| put_pixels(object, &[0; 70]));
-    assert_eq!(reason(&many).0, ReasonCode::InvalidImageModule);
+    assert_eq!(header_reason(&many), ReasonCode::InvalidImageModule);
     let colour = rewritten(|_, object| put_short(object, tags::SAMPLES_PER_PIXEL, 3));
-    assert_eq!(reason(&colour).0, ReasonCode::InvalidImageModule);
+    assert_eq!(header_reason(&colour), ReasonCode::InvalidImageModule);
 }
 
 #[test]

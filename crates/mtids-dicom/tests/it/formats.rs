@@ -2,11 +2,11 @@
 
 use mtids_core::annotation::{Annotation, AnnotationTarget, Extent, Mask};
 use mtids_core::geometry::Affine;
-use mtids_dicom::annotation::{findings_of_boxes, read_mask, read_segmentation, read_structures, read_table, read_voc};
+use mtids_dicom::annotation::{findings_of_boxes, read_mask, read_structures, read_table, read_voc};
 use mtids_dicom::volume::check_geometry;
 use mtids_dicom::{Limits, Series};
 
-use crate::{grouped, shared};
+use crate::{grouped, segmented, shared};
 
 fn ct(folder: &std::path::Path) -> (Series, Affine, [usize; 3]) {
     let series = grouped(folder).series.into_iter().find(|series| series.modality == "CT").unwrap();
@@ -39,12 +39,12 @@ fn every_reader_finds_the_same_lesion() {
     let target = AnnotationTarget { series_uid: Some(series.series_uid.clone()), ..Default::default() };
     let path = |name: &str| folder.join(name);
     let table = |name: &str| -> Vec<Annotation> {
-        read_table(&path(name)).unwrap().iter().map(|row| row.resolve(&affine)).collect()
+        read_table(&path(name)).unwrap().iter().map(|row| row.resolve(&series, &affine).unwrap()).collect()
     };
     let readers: Vec<(&str, Vec<Annotation>)> = vec![
-        ("SEG, binary", read_segmentation(&path("seg_binary.dcm"), &limits).unwrap()),
-        ("SEG, fractional", read_segmentation(&path("seg_fractional.dcm"), &limits).unwrap()),
-        ("SEG, label map", read_segmentation(&path("seg_labelmap.dcm"), &limits).unwrap()),
+        ("SEG, binary", segmented(&path("seg_binary.dcm")).unwrap()),
+        ("SEG, fractional", segmented(&path("seg_fractional.dcm")).unwrap()),
+        ("SEG, label map", segmented(&path("seg_labelmap.dcm")).unwrap()),
         ("NIfTI", read_mask(&path("mask.nii.gz"), &limits).unwrap().findings(&target)),
         ("NRRD", read_mask(&path("mask.nrrd"), &limits).unwrap().findings(&target)),
         ("RTSTRUCT", read_structures(&path("rtstruct.dcm"), &limits).unwrap().findings(&affine, dimensions).unwrap()),

@@ -49,11 +49,17 @@ fn headers(folder: &std::path::Path) -> (Vec<InstanceHeader>, Vec<String>) {
     for path in files(folder) {
         match read_header(&path, &Limits::default()) {
             Ok(FileKind::Image(header)) => headers.push(*header),
+            Ok(FileKind::Frames(frames)) => headers.extend(frames),
             Ok(_) => {}
             Err(error) => refused.push(error.reason().as_str().to_owned()),
         }
     }
     (headers, refused)
+}
+
+/// The findings of a segmentation object.
+fn segmented(path: &std::path::Path) -> Result<Vec<mtids_core::annotation::Annotation>, mtids_dicom::DicomError> {
+    mtids_dicom::annotation::read_segmentation(path, &Limits::default()).map(|object| object.into_findings())
 }
 
 fn grouped(folder: &std::path::Path) -> GroupingOutcome {

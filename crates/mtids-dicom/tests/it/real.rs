@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use mtids_core::annotation::Extent;
 use mtids_core::geometry::PointMm;
-use mtids_dicom::annotation::{read_segmentation, read_structures, read_table};
+use mtids_dicom::annotation::{read_structures, read_table};
 use mtids_dicom::{FileKind, Limits, load_volume, read_header};
 
-use crate::{files, grouped, shared};
+use crate::{files, grouped, segmented, shared};
 
 /// The lesion as annotations_mm.csv states it.
 const CENTER: PointMm = PointMm::new(-21.8586, -120.5358, -611.4964);
@@ -20,7 +20,7 @@ fn the_real_chest_ct_is_one_volume_with_known_hu() {
     let loaded = load_volume(&outcome.series[0], &Limits::default()).unwrap();
     assert_eq!(loaded.volume.dimensions(), [512, 512, 20]);
     // Values found by pydicom and scipy (tests/golden/chest-ct-lung1.json).
-    assert_eq!(loaded.volume.nearest_hu(CENTER), Some(52));
+    assert_eq!(loaded.volume.nearest(CENTER), Some(52));
     assert_eq!(loaded.volume.affine().spacing(), [0.5703125, 0.5703125, 5.0]);
 }
 
@@ -28,7 +28,7 @@ fn the_real_chest_ct_is_one_volume_with_known_hu() {
 fn binary_fractional_and_label_map_hold_the_same_837_voxels() {
     let Some(folder) = shared("chest-ct-lung1") else { return };
     for name in ["seg_binary.dcm", "seg_fractional.dcm", "seg_labelmap.dcm"] {
-        let findings = read_segmentation(&folder.join(name), &Limits::default()).unwrap();
+        let findings = segmented(&folder.join(name)).unwrap();
         assert_eq!(findings.len(), 1, "{name}");
         let Extent::Mask(mask) = &findings[0].extent else { panic!("a mask") };
         assert_eq!(mask.voxels.len(), 837, "{name}");
@@ -59,7 +59,7 @@ fn segmentations_of_other_makers_hold_the_voxels_that_pydicom_counts() {
         ("highdicom/seg_image_ct_true_fractional.dcm", 638),
     ] {
         let Some(path) = shared(name) else { return };
-        let findings = read_segmentation(&path, &Limits::default()).unwrap();
+        let findings = segmented(&path).unwrap();
         let count = |extent: &Extent| if let Extent::Mask(mask) = extent { mask.voxels.len() } else { 0 };
         assert_eq!(findings.iter().map(|finding| count(&finding.extent)).sum::<usize>(), voxels, "{name}");
     }
@@ -73,7 +73,7 @@ fn both_tables_point_at_the_lesion() {
     for name in ["annotations_mm.csv", "annotations_voxel.csv"] {
         let rows = read_table(&folder.join(name)).unwrap();
         assert_eq!(rows.len(), 1);
-        let annotation = rows[0].resolve(volume.affine());
+        let annotation = rows[0].resolve(&outcome.series[0], volume.affine()).unwrap();
         assert!(annotation.center.distance(CENTER) < 0.01, "{name}: {:?}", annotation.center);
         assert_eq!((annotation.station, annotation.metastasis), (None, None));
         assert!(matches!(annotation.extent, Extent::Box { .. }));
@@ -163,7 +163,9 @@ fn every_odd_file_ends_in_a_header_or_a_reason() {
         for path in files(&folder) {
             let key = match read_header(&path, &Limits::default()) {
                 Ok(FileKind::Image(_)) => "image".to_owned(),
-                Ok(FileKind::Segmentation { path, .. }) => match read_segmentation(&path, &Limits::default()) {
+                Ok(FileKind::Frames(_)) => "enhanced image".to_owned(),
+                Ok(FileKind::Report { .. }) => "report".to_owned(),
+                Ok(FileKind::Segmentation { path, .. }) => match segmented(&path) {
                     Ok(findings) => {
                         format!("segmentation with {} findings", if findings.is_empty() { "no" } else { "some" })
                     }

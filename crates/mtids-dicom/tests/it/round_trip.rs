@@ -3,11 +3,10 @@
 use mtids_core::annotation::{Extent, Mask};
 use mtids_core::geometry::{Affine, PointMm, Voxel};
 use mtids_core::volume::Volume;
-use mtids_dicom::annotation::read_segmentation;
 use mtids_dicom::write::{CtOptions, Segment, StudyIdentity, write_ct_series, write_segmentation};
 use mtids_dicom::{AcquisitionFacts, FileKind, Limits, ReasonCode, load_volume, read_header};
 
-use crate::{grouped, headers};
+use crate::{grouped, headers, segmented};
 
 fn identity() -> StudyIdentity {
     StudyIdentity {
@@ -85,7 +84,7 @@ fn a_written_segmentation_reads_back_with_its_voxels() {
         [&first, &second].map(|voxels| Segment { label: "node".into(), mask: Mask { affine, voxels: voxels.clone() } });
     write_segmentation(&path, &segments, [7, 5, 4], &identity(), "2.25.3").unwrap();
     assert!(matches!(read_header(&path, &Limits::default()), Ok(FileKind::Segmentation { .. })));
-    let findings = read_segmentation(&path, &Limits::default()).unwrap();
+    let findings = segmented(&path).unwrap();
     assert_eq!(findings.len(), 2);
     for (finding, voxels) in findings.iter().zip([first, second]) {
         assert_eq!(finding.target.series_uid.as_deref(), Some("2.25.3"));

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mtids_core::config;
-use mtids_core::exit::{Exit, ExitError};
+use mtids_core::exit::Exit;
 use mtids_core::interrupt::Interrupt;
 use mtids_prep::build::{BuildSummary, build};
+use mtids_prep::classes::ClassFile;
 use mtids_prep::config::BuildConfig;
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
 
-use super::{Settings, print};
+use super::{Settings, pool, print};
 
 /// Build a dataset, or complete one that was interrupted: the same command, the same bytes.
 ///
@@ -21,10 +22,13 @@ pub(super) struct Build {
     /// Folder with DICOM files, in any layout
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Findings: a table (CSV or TSV, see schemas/annotation-table.json) a mask (NIfTI, NRRD), or
-    /// a folder of PASCAL VOC boxes; repeatable
+    /// Findings: a table (CSV, TSV or Parquet, see schemas/annotation-table.json), a mask (NIfTI, NRRD),
+    /// or a folder of PASCAL VOC boxes; repeatable
     #[arg(long, value_name = "FILE")]
     annotations: Vec<PathBuf>,
+    /// What names and codes of findings mean: rules (TOML, [[class]]) that go before those of the configuration
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
     /// Folder of the dataset
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -45,13 +49,12 @@ impl Build {
             config.data = self.data;
         }
         config.annotations.extend(self.annotations);
+        if let Some(path) = &self.classes {
+            let rules: ClassFile = config::load(Some(path), &[])?;
+            config.classes.splice(0..0, rules.classes);
+        }
         let interrupt = Interrupt::install()?;
-        // Decoders may nest deeply; an explicit stack keeps that from depending on the platform.
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.workers.unwrap_or(0))
-            .stack_size(16 << 20)
-            .build()
-            .map_err(|error| ExitError::usage(format!("--workers: {error}")))?;
+        let pool = pool(self.workers)?;
         let summary = pool.install(|| build(&config, &self.out, &interrupt, true))?;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&summary)?))?;

@@ -6,14 +6,15 @@ use clap::Args;
 use mtids_core::exit::{Exit, ExitError};
 use mtids_core::geometry::PointMm;
 use mtids_core::interrupt::Interrupt;
-use mtids_dicom::volume::check_geometry;
-use mtids_dicom::{GroupingOutcome, Limits, group, load_volume};
+use mtids_core::volume::Volume;
+use mtids_dicom::{GroupingOutcome, Limits, check_series, group, load_pet, load_volume};
 use mtids_prep::error::PrepError;
 use mtids_prep::scan::{Scan, scan};
 use mtids_report::table::{Align, Table};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::print;
+use super::{pool, print};
 
 /// List what a folder holds: which series would be taken, and why each other file would not.
 ///
@@ -27,7 +28,7 @@ pub(super) struct Inventory {
     json: bool,
 }
 
-/// Print the HU at points of the patient, for each CT series that holds them.
+/// Print the HU (CT) or SUV (PET) at points of the patient, for each series that holds them.
 ///
 /// Example: mtids-prep probe studies --at -21.9,-120.5,-611.5
 #[derive(Debug, Args)]
@@ -50,11 +51,12 @@ fn look(dir: &Path) -> Result<(Scan, GroupingOutcome), PrepError> {
 
 impl Inventory {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let (scanned, grouped) = look(&self.dir)?;
+        let (scanned, grouped) = pool(None)?.install(|| look(&self.dir))?;
         let mut series = Vec::new();
         for one in &grouped.series {
-            let verdict = match check_geometry(one, &Limits::default()) {
-                _ if one.modality != "CT" => "left: not CT".to_owned(),
+            let verdict = match check_series(one, &Limits::default()) {
+                _ if !matches!(one.modality.as_str(), "CT" | "PT") => "left: neither CT nor PET".to_owned(),
+                Ok(_) if one.modality == "PT" => "readable: PET with SUV".to_owned(),
                 Ok(_) => "taken".to_owned(),
                 Err(error) => format!("left: {} ({})", error.reason(), error.detail()),
             };
@@ -70,11 +72,12 @@ impl Inventory {
         scanned.refused.iter().chain(&grouped.refused).for_each(|r| leave(&r.path, r.reason.as_str(), &r.detail));
         scanned.skipped_files.iter().for_each(|(path, reason)| leave(path, reason, "skipped"));
         grouped.duplicates.iter().for_each(|path| leave(path, "identical-copy", "skipped"));
+        scanned.reports.iter().for_each(|path| leave(path, "report", "read for findings"));
         scanned.segmentations.iter().for_each(|path| leave(path, "segmentation", "read for findings"));
         scanned
             .structures
             .iter()
-            .for_each(|path| leave(path, "structures", "read for findings that structure_names chooses"));
+            .for_each(|path| leave(path, "structures", "read for findings that the classes ask for"));
         if self.json {
             let value = json!({ "files": scanned.files, "series": series, "others": left });
             print(&format!("{value:#}\n"))?;
@@ -116,41 +119,31 @@ fn point(text: &str) -> Result<PointMm, ExitError> {
 impl Probe {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let points: Vec<PointMm> = self.at.iter().map(|text| point(text)).collect::<Result<_, _>>()?;
-        let (_, grouped) = look(&self.dir)?;
-        let mut found = Vec::new();
-        let mut faults = Vec::new();
-        for series in grouped.series.iter().filter(|series| series.modality == "CT") {
-            let limits = Limits { refuse_lossy: false, ..Limits::default() };
-            let volume = match load_volume(series, &limits) {
-                Ok(loaded) => loaded.volume,
-                Err(error) => {
-                    faults.push(error.to_string());
-                    continue;
-                }
-            };
-            for point in &points {
-                let Some(voxel) = volume.affine().to_voxel(*point).nearest(volume.dimensions()) else { continue };
-                found.push(json!({
-                    "series_uid": series.name(), "at_mm": point.0, "voxel_ijk": voxel,
-                    "nearest_hu": volume.get(voxel), "linear_hu": volume.linear_hu(*point),
-                }));
-            }
-        }
+        let (found, faults) = pool(None)?.install(|| probe(&self.dir, &points))?;
         if self.json {
             print(&format!("{:#}\n", json!({ "points": found, "unreadable": faults })))?;
         } else {
             let mut table = Table::new([
                 ("x,y,z mm", Align::Left),
                 ("voxel i,j,k", Align::Left),
-                ("nearest HU", Align::Right),
-                ("linear HU", Align::Right),
+                ("nearest", Align::Right),
+                ("linear", Align::Right),
+                ("unit", Align::Left),
                 ("series", Align::Left),
             ]);
             let list = |value: &Value| value.to_string().trim_matches(['[', ']']).to_owned();
             for one in &found {
-                let linear = one["linear_hu"].as_f64().map_or_else(|| "–".to_owned(), |hu| format!("{hu:.2}"));
+                let unit = if one["nearest_suv"].is_null() { "hu" } else { "suv" };
+                let number = |what: &str| one[format!("{what}_{unit}")].as_f64();
+                let linear = number("linear").map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
+                let nearest = number("nearest").map_or_else(String::new, |value| match unit {
+                    "hu" => format!("{value:.0}"),
+                    _ => format!("{value:.2}"),
+                });
                 let series = one["series_uid"].as_str().unwrap_or_default().to_owned();
-                table.row([list(&one["at_mm"]), list(&one["voxel_ijk"]), list(&one["nearest_hu"]), linear, series]);
+                let places = [list(&one["at_mm"]), list(&one["voxel_ijk"])];
+                let [at, voxel] = places;
+                table.row([at, voxel, nearest, linear, unit.to_uppercase(), series]);
             }
             print(&table.render())?;
             for fault in &faults {
@@ -158,10 +151,42 @@ impl Probe {
             }
         }
         if found.is_empty() {
-            return Err(
-                PrepError::Nothing { path: self.dir, detail: "no CT series holds any of these points".into() }.into()
-            );
+            let detail = "no CT or PET series holds any of these points".into();
+            return Err(PrepError::Nothing { path: self.dir, detail }.into());
         }
         Ok(Exit::Done)
     }
+}
+
+/// Values at points, for each series that holds them, and the series that cannot be read.
+fn probe(dir: &Path, points: &[PointMm]) -> Result<(Vec<Value>, Vec<String>), PrepError> {
+    let (_, grouped) = look(dir)?;
+    let limits = Limits { refuse_lossy: false, ..Limits::default() };
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    for series in &grouped.series {
+        let values = match series.modality.as_str() {
+            "CT" => load_volume(series, &limits).map(|loaded| values_at(&loaded.volume, points, "hu")),
+            "PT" => load_pet(series, &limits).map(|loaded| values_at(&loaded.volume, points, "suv")),
+            _ => continue,
+        };
+        match values {
+            Ok(values) => found.extend(values.into_iter().map(|mut value| {
+                value["series_uid"] = series.name().into();
+                value
+            })),
+            Err(error) => faults.push(error.to_string()),
+        }
+    }
+    Ok((found, faults))
+}
+
+fn values_at<T: Copy + Into<f64> + Serialize>(volume: &Volume<T>, points: &[PointMm], unit: &str) -> Vec<Value> {
+    let value = |point: &PointMm| {
+        let voxel = volume.affine().to_voxel(*point).nearest(volume.dimensions())?;
+        Some(json!({
+            "at_mm": point.0, "voxel_ijk": voxel,
+            format!("nearest_{unit}"): volume.get(voxel), format!("linear_{unit}"): volume.linear(*point),
+        }))
+    };
+    points.iter().filter_map(value).collect()
 }

@@ -36,7 +36,7 @@ enum Command {
     Phantom(phantom::Phantom),
     /// List what a folder holds: which series would be taken, and why each other file would not
     Inventory(inspect::Inventory),
-    /// Print the HU at points of the patient
+    /// Print the HU or SUV at points of the patient
     Probe(inspect::Probe),
     /// Build a dataset, or complete one that was interrupted
     Build(build::Build),
@@ -83,6 +83,12 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         _ => {}
     }
     if error.downcast_ref::<ConfigError>().is_some() { Exit::Usage } else { Exit::Data }
+}
+
+/// Worker threads (all processors, unless told), with a stack that does not depend on the platform: decoders may nest deeply.
+fn pool(workers: Option<usize>) -> Result<rayon::ThreadPool, ExitError> {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(workers.unwrap_or(0)).stack_size(16 << 20);
+    builder.build().map_err(|error| ExitError::usage(format!("--workers: {error}")))
 }
 
 /// Prints to standard output; a closed pipe is an error that [`run`] forgives.

@@ -1,0 +1,96 @@
+//! Enhanced multi-frame CT: each frame is a slice with a place of its own.
+//!
+//! Purpose: one object becomes the same slices that single-frame CT would give, so that everything behind sees no difference. Source: PS3.3
+//! A.38.1, C.7.6.16.2; legacy converted objects keep what they can in the same groups. Invariant: a frame without place is an error, never
+//! a guess from its neighbours.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dicom::dictionary_std::tags;
+use mtids_core::geometry::PointMm;
+
+use crate::element::{array, first_item, integer, number, text};
+use crate::error::{DicomError, ReasonCode};
+use crate::functional::FunctionalGroups;
+use crate::header::{
+    AcquisitionFacts, Identity, InstanceHeader, Plane, lossy, modality_lut, refuse_unmeasured, scanner, stored,
+};
+use crate::limits::Limits;
+use crate::source::Opened;
+
+/// The slices of a scanned and parsed object, in the order of its frames.
+///
+/// # Errors
+/// [`DicomError::File`] with the reason why the object cannot be used.
+pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Vec<InstanceHeader>, DicomError> {
+    let object = &*opened.object;
+    refuse_unmeasured(path, &text(object, tags::IMAGE_TYPE).unwrap_or_default())?;
+    let identity = Identity::read(path, object)?;
+    let pixels = Arc::new(stored(path, opened, limits)?);
+    let groups = FunctionalGroups::new(object, pixels.frames)
+        .map_err(|detail| DicomError::file(path, ReasonCode::MissingGeometry, detail))?;
+    let lossy = lossy(object, &pixels);
+    let modality = text(object, tags::MODALITY).unwrap_or_else(|| "CT".into());
+    let contrast = first_item(object, tags::CONTRAST_BOLUS_AGENT_SEQUENCE).map(|_| true);
+    let scanner = AcquisitionFacts { contrast, ..scanner(object) };
+    (0..pixels.frames)
+        .map(|number_of_frame| {
+            let frame = number_of_frame as usize;
+            let in_frame = |error: DicomError| match error {
+                DicomError::File { path, reason, detail } => {
+                    DicomError::File { path, reason, detail: format!("frame {frame}: {detail}") }
+                }
+                other => other,
+            };
+            let frame_type = groups
+                .get(frame, tags::CT_IMAGE_FRAME_TYPE_SEQUENCE)
+                .and_then(|group| text(group, tags::FRAME_TYPE))
+                .unwrap_or_default();
+            refuse_unmeasured(path, &frame_type).map_err(in_frame)?;
+            let measures = groups.get(frame, tags::PIXEL_MEASURES_SEQUENCE);
+            let plane =
+                Plane::read(path, groups.get(frame, tags::PLANE_ORIENTATION_SEQUENCE), measures).map_err(in_frame)?;
+            let position = groups
+                .get(frame, tags::PLANE_POSITION_SEQUENCE)
+                .and_then(|group| array(group, tags::IMAGE_POSITION_PATIENT))
+                .ok_or_else(|| {
+                    let detail = format!("frame {frame}: ImagePositionPatient is missing or malformed");
+                    DicomError::file(path, ReasonCode::MissingGeometry, detail)
+                })?;
+            let transform = groups.get(frame, tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE).unwrap_or(object);
+            let kernel = groups.get(frame, tags::CT_RECONSTRUCTION_SEQUENCE);
+            let tube = groups.get(frame, tags::CTX_RAY_DETAILS_SEQUENCE);
+            let content = groups.get(frame, tags::FRAME_CONTENT_SEQUENCE);
+            Ok(InstanceHeader {
+                path: path.to_owned(),
+                sop_instance_uid: identity.sop_instance_uid.clone(),
+                frame: number_of_frame,
+                patient_id: identity.patient_id.clone(),
+                study_uid: identity.study_uid.clone(),
+                series_uid: identity.series_uid.clone(),
+                frame_of_reference_uid: identity.frame_of_reference_uid.clone(),
+                modality: modality.clone(),
+                transfer_syntax: pixels.transfer_syntax.clone(),
+                rows: u32::from(pixels.shape.rows),
+                columns: u32::from(pixels.shape.columns),
+                position: PointMm(position),
+                orientation: plane.orientation,
+                pixel_spacing: plane.pixel_spacing,
+                acquisition_number: content.and_then(|group| integer(group, tags::FRAME_ACQUISITION_NUMBER)),
+                lossy,
+                facts: AcquisitionFacts {
+                    kernel: kernel.and_then(|group| text(group, tags::CONVOLUTION_KERNEL)),
+                    slice_thickness_mm: measures
+                        .and_then(|group| number(group, tags::SLICE_THICKNESS))
+                        .map(|x| x as f32),
+                    kvp: tube.and_then(|group| number(group, tags::KVP)).map(|x| x as f32),
+                    ..scanner.clone()
+                },
+                modality_lut: modality_lut(path, transform, &pixels).map_err(in_frame)?,
+                pixels: Arc::clone(&pixels),
+                pet: None,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,35 @@
+//! Functional groups of multi-frame objects: what stands once for all frames, and what stands with each.
+//!
+//! Source: PS3.3 C.7.6.16. Invariant: there is exactly one group for each frame.
+
+use dicom::core::Tag;
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
+
+use crate::element::{first_item, items};
+
+/// The functional groups of an object.
+pub(crate) struct FunctionalGroups<'a> {
+    shared: Option<&'a InMemDicomObject>,
+    per_frame: &'a [InMemDicomObject],
+}
+
+impl<'a> FunctionalGroups<'a> {
+    /// The groups of an object with this number of frames.
+    ///
+    /// # Errors
+    /// A sentence where their number differs.
+    pub(crate) fn new(object: &'a InMemDicomObject, frames: u32) -> Result<Self, String> {
+        let per_frame = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
+        if per_frame.len() != frames as usize {
+            return Err(format!("{frames} frames with {} functional groups", per_frame.len()));
+        }
+        Ok(Self { shared: first_item(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE), per_frame })
+    }
+
+    /// The first item of a group's sequence: the frame's own, or the shared one.
+    pub(crate) fn get(&self, frame: usize, group: Tag) -> Option<&'a InMemDicomObject> {
+        let own = self.per_frame.get(frame).and_then(|item| first_item(item, group));
+        own.or_else(|| self.shared.and_then(|item| first_item(item, group)))
+    }
+}

@@ -1,0 +1,227 @@
+//! What a header says of its pixels, checked: sides, bits, padding, and where each frame lies in the file.
+//!
+//! Invariants: sides and bits are possible; a native image has the bytes that its sides need; each frame of an encapsulated image has its
+//! fragments. Everything behind this file may rely on it. Source: PS3.3 C.7.6.3, C.7.5.1.1.2 (padding), PS3.5 A.4 (fragments).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use dicom::core::Tag;
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
+
+use crate::element::{integer, pixel_value, text};
+use crate::error::ReasonCode;
+use crate::limits::Limits;
+use crate::pixels::codec::{FrameShape, is_readable};
+use crate::pixels::stored::Layout;
+use crate::prescan::{FileStamp, PixelPlace};
+use crate::source::is_native;
+
+const EXTENDED_OFFSET_TABLE: Tag = Tag(0x7FE0, 0x0001);
+
+/// The stored pixels of a file, shared by all its frames.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoredImage {
+    pub(crate) transfer_syntax: String,
+    pub(crate) shape: FrameShape,
+    pub(crate) layout: Layout,
+    pub(crate) frames: u32,
+    /// Stored values from the first to the second mean "outside the field".
+    pub(crate) padding: Option<(i64, i64)>,
+    /// MONOCHROME1: the largest stored value is the darkest.
+    pub(crate) inverted: bool,
+    pub(crate) frames_at: FramesAt,
+    /// The data set is deflated, and places are those of the inflated one.
+    pub(crate) deflated: bool,
+    pub(crate) stamp: FileStamp,
+}
+
+/// Where frames lie.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum FramesAt {
+    /// One behind the other from this byte on.
+    Native { start: u64, words: bool },
+    /// The fragments of each frame.
+    Fragments(Arc<[Box<[Range<u64>]>]>),
+}
+
+/// Reads the image pixel module of a header whose file was scanned.
+///
+/// # Errors
+/// The reason and a sentence.
+pub(crate) fn describe(
+    object: &InMemDicomObject,
+    transfer_syntax: &str,
+    place: Option<&PixelPlace>,
+    deflated: bool,
+    stamp: FileStamp,
+    limits: &Limits,
+) -> Result<StoredImage, (ReasonCode, String)> {
+    let invalid = |detail: String| (ReasonCode::InvalidImageModule, detail);
+    let layout = layout(object).map_err(invalid)?;
+    let side = |tag, name: &str| {
+        let side = integer(object, tag).and_then(|n| u16::try_from(n).ok()).filter(|&n| n > 0);
+        side.ok_or_else(|| invalid(format!("{name} is missing or zero")))
+    };
+    let shape = FrameShape {
+        rows: side(tags::ROWS, "Rows")?,
+        columns: side(tags::COLUMNS, "Columns")?,
+        // `layout` accepts 8, 16 and 32 only.
+        bits_allocated: (layout.bytes * 8) as u16,
+        bits_stored: layout.bits_stored as u16,
+    };
+    let frames = match object.get(tags::NUMBER_OF_FRAMES) {
+        None => 1,
+        Some(_) => integer(object, tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1),
+    };
+    let voxels = shape.pixels() as u64 * u64::from(frames);
+    if voxels > limits.max_voxels {
+        let detail = format!("{voxels} voxels, more than the limit of {}", limits.max_voxels);
+        return Err((ReasonCode::TooLarge, detail));
+    }
+    let frames_at = match place {
+        None => return Err(invalid("there is no pixel data".into())),
+        Some(PixelPlace::Native { bytes, words }) => {
+            let (found, needed) = (bytes.end - bytes.start, voxels * layout.bytes as u64);
+            if !is_native(transfer_syntax) {
+                return Err(invalid("pixel data of a compressed transfer syntax are not encapsulated".into()));
+            }
+            // Padded to an even length.
+            if found != needed && found != needed + needed % 2 {
+                return Err(invalid(format!("{found} bytes of pixels where {needed} belong")));
+            }
+            FramesAt::Native { start: bytes.start, words: *words }
+        }
+        Some(PixelPlace::Encapsulated { .. }) if is_native(transfer_syntax) => {
+            return Err(invalid("pixel data of an uncompressed transfer syntax are encapsulated".into()));
+        }
+        Some(PixelPlace::Encapsulated { fragments, .. }) => {
+            if !is_readable(transfer_syntax) {
+                // Refused when the pixels are asked for, with its name; the header is of use all the same.
+                FramesAt::Fragments(Arc::from([]))
+            } else {
+                FramesAt::Fragments(fragments_of_frames(object, fragments, frames).map_err(invalid)?)
+            }
+        }
+    };
+    Ok(StoredImage {
+        transfer_syntax: transfer_syntax.to_owned(),
+        padding: padding(object, &layout),
+        inverted: text(object, tags::PHOTOMETRIC_INTERPRETATION).as_deref() == Some("MONOCHROME1"),
+        shape,
+        layout,
+        frames,
+        frames_at,
+        deflated,
+        stamp,
+    })
+}
+
+/// Deals fragments to frames: all to a single frame, one to each, or as the extended offset table says.
+pub(crate) fn fragments_of_frames(
+    object: &InMemDicomObject,
+    fragments: &[Range<u64>],
+    frames: u32,
+) -> Result<Arc<[Box<[Range<u64>]>]>, String> {
+    let (count, first) = (fragments.len(), fragments.first().ok_or("no fragment of pixel data")?.start);
+    if frames == 1 {
+        return Ok(Arc::from([fragments.into()]));
+    }
+    if count == frames as usize {
+        return Ok(fragments.iter().map(|fragment| vec![fragment.clone()].into_boxed_slice()).collect());
+    }
+    let told = object.get(EXTENDED_OFFSET_TABLE).and_then(|element| element.to_bytes().ok());
+    let offsets: Vec<u64> = told
+        .as_deref()
+        .unwrap_or_default()
+        .chunks_exact(8)
+        .map(|bytes| bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
+        .collect();
+    split_at(fragments, first, &offsets, frames)
+        .ok_or_else(|| format!("{count} fragments for {frames} frames, and no offset table that tells them apart"))
+}
+
+/// Cuts the fragments where frames begin; offsets count from the item of the first fragment, eight bytes before its value.
+pub(crate) fn split_at(
+    fragments: &[Range<u64>],
+    first: u64,
+    offsets: &[u64],
+    frames: u32,
+) -> Option<Arc<[Box<[Range<u64>]>]>> {
+    if offsets.len() != frames as usize {
+        return None;
+    }
+    let mut groups: Vec<Vec<Range<u64>>> = Vec::with_capacity(offsets.len());
+    for fragment in fragments {
+        if offsets.get(groups.len()).is_some_and(|offset| first + offset == fragment.start) {
+            groups.push(Vec::new());
+        }
+        groups.last_mut()?.push(fragment.clone());
+    }
+    (groups.len() == offsets.len()).then(|| groups.into_iter().map(Vec::into_boxed_slice).collect())
+}
+
+fn layout(object: &InMemDicomObject) -> Result<Layout, String> {
+    let get = |tag, name: &str| integer(object, tag).ok_or_else(|| format!("{name} is missing"));
+    let bits_allocated = get(tags::BITS_ALLOCATED, "BitsAllocated")?;
+    if !matches!(bits_allocated, 8 | 16 | 32) {
+        return Err(format!("BitsAllocated is {bits_allocated}; 8, 16 and 32 are read"));
+    }
+    let bits_stored = get(tags::BITS_STORED, "BitsStored")?;
+    let high_bit = integer(object, tags::HIGH_BIT).unwrap_or(bits_stored.saturating_sub(1));
+    if bits_stored == 0 || bits_stored > bits_allocated || high_bit >= bits_allocated || high_bit + 1 < bits_stored {
+        return Err(format!(
+            "BitsStored {bits_stored} and HighBit {high_bit} do not fit {bits_allocated} allocated bits"
+        ));
+    }
+    if integer(object, tags::SAMPLES_PER_PIXEL).unwrap_or(1) != 1 {
+        return Err("colour images hold no HU".into());
+    }
+    let signed = integer(object, tags::PIXEL_REPRESENTATION).unwrap_or(0) == 1;
+    Ok(Layout { bytes: bits_allocated as usize / 8, bits_stored, high_bit, signed })
+}
+
+/// Stored values that mean "outside the field": PixelPaddingValue, up to PixelPaddingRangeLimit.
+fn padding(object: &InMemDicomObject, layout: &Layout) -> Option<(i64, i64)> {
+    let signed = |value: i64| match layout.signed && value >= 1 << 15 && layout.bytes == 2 {
+        true => value - (1 << 16),
+        false => value,
+    };
+    let value = signed(pixel_value(object, tags::PIXEL_PADDING_VALUE)?);
+    let limit = pixel_value(object, tags::PIXEL_PADDING_RANGE_LIMIT).map_or(value, signed);
+    Some((value.min(limit), value.max(limit)))
+}
+
+#[cfg(test)]
+impl StoredImage {
+    /// An image of two-byte samples at the start of a file.
+    pub(crate) fn for_tests(rows: u16, columns: u16) -> Self {
+        Self {
+            transfer_syntax: crate::prescan::EXPLICIT_LE.into(),
+            shape: FrameShape { rows, columns, bits_allocated: 16, bits_stored: 16 },
+            layout: Layout { bytes: 2, bits_stored: 16, high_bit: 15, signed: false },
+            frames: 1,
+            padding: None,
+            inverted: false,
+            frames_at: FramesAt::Native { start: 0, words: true },
+            deflated: false,
+            stamp: FileStamp::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fragments_are_cut_where_offsets_say() {
+        let fragments = [8..18, 26..30, 38..50];
+        let groups = split_at(&fragments, 8, &[0, 30], 2).unwrap();
+        assert_eq!(groups.iter().map(|group| group.len()).collect::<Vec<_>>(), [2, 1]);
+        assert!(split_at(&fragments, 8, &[0, 29], 2).is_none(), "an offset between fragments");
+        assert!(split_at(&fragments, 8, &[0], 2).is_none(), "too few offsets");
+        assert!(split_at(&fragments, 8, &[18, 30], 2).is_none(), "a fragment before the first frame");
+    }
+}

@@ -1,0 +1,113 @@
+//! The modality transform: from stored values to the unit of the image (HU for CT, activity for PET).
+//!
+//! Source: PS3.3 C.11.1. Invariant: a slope of zero, a table without entries and numbers that are not finite never get in.
+
+use std::sync::Arc;
+
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
+
+use crate::element::{array, first_item, number, pixel_value};
+
+/// The modality transform of one slice.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Modality {
+    /// value = slope · stored + intercept.
+    Linear {
+        /// RescaleSlope, never 0.
+        slope: f64,
+        /// RescaleIntercept.
+        intercept: f64,
+    },
+    /// A table (Modality LUT Sequence); stored values before the first and behind the last entry take those.
+    Table {
+        /// Stored value of the first entry.
+        first: i64,
+        /// Values, at least one.
+        values: Arc<[i32]>,
+    },
+}
+
+impl Modality {
+    /// The transform of an image or of the functional group `object`; `None` where it says nothing.
+    ///
+    /// # Errors
+    /// A sentence for a transform that cannot be meant.
+    pub(crate) fn read(object: &InMemDicomObject, signed: bool) -> Result<Option<Self>, String> {
+        if let Some(item) = first_item(object, tags::MODALITY_LUT_SEQUENCE) {
+            return table(item, signed).map(Some);
+        }
+        let has = |tag| object.get(tag).is_some();
+        if !has(tags::RESCALE_SLOPE) && !has(tags::RESCALE_INTERCEPT) {
+            return Ok(None);
+        }
+        let slope = number(object, tags::RESCALE_SLOPE).unwrap_or(1.0);
+        let intercept = number(object, tags::RESCALE_INTERCEPT).unwrap_or(0.0);
+        if slope == 0.0 {
+            return Err("RescaleSlope is zero".into());
+        }
+        Ok(Some(Self::Linear { slope, intercept }))
+    }
+
+    /// The value of a stored one.
+    pub(crate) fn value(&self, stored: i64) -> f64 {
+        match self {
+            Self::Linear { slope, intercept } => stored as f64 * slope + intercept,
+            Self::Table { first, values } => {
+                let at = (stored - first).clamp(0, values.len() as i64 - 1);
+                f64::from(values[at as usize])
+            }
+        }
+    }
+}
+
+fn table(item: &InMemDicomObject, signed: bool) -> Result<Modality, String> {
+    let [entries, first, bits] = descriptor(item).ok_or("LUTDescriptor of the modality table is missing")?;
+    // 65536 does not fit the 16 bits of the descriptor and is written as 0.
+    let entries = if entries == 0 { 1 << 16 } else { entries as usize };
+    let first = if signed { i64::from(first as u16 as i16) } else { i64::from(first as u16) };
+    if !(8..=16).contains(&bits) {
+        return Err(format!("the modality table has entries of {bits} bits"));
+    }
+    let data = item.get(tags::LUT_DATA).and_then(|element| element.to_multi_int::<i32>().ok());
+    let values: Vec<i32> = data.unwrap_or_default().into_iter().map(|value| value & 0xFFFF).collect();
+    if values.len() < entries {
+        return Err(format!("the modality table has {} of its {entries} entries", values.len()));
+    }
+    Ok(Modality::Table { first, values: values[..entries].into() })
+}
+
+/// Number of entries, first stored value, bits of an entry; VR US or SS.
+fn descriptor(item: &InMemDicomObject) -> Option<[i64; 3]> {
+    let numbers: [f64; 3] = array(item, tags::LUT_DESCRIPTOR)?;
+    pixel_value(item, tags::LUT_DESCRIPTOR)?;
+    Some(numbers.map(|x| x as i64 & 0xFFFF))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dicom::core::{DataElement, PrimitiveValue, VR};
+    use dicom::object::InMemDicomObject;
+
+    fn with_table(descriptor: [u16; 3], data: &[u16]) -> InMemDicomObject {
+        let mut item = InMemDicomObject::new_empty();
+        item.put(DataElement::new(tags::LUT_DESCRIPTOR, VR::US, PrimitiveValue::U16(descriptor.to_vec().into())));
+        item.put(DataElement::new(tags::LUT_DATA, VR::US, PrimitiveValue::U16(data.iter().copied().collect())));
+        let mut object = InMemDicomObject::new_empty();
+        object.put(DataElement::new(
+            tags::MODALITY_LUT_SEQUENCE,
+            VR::SQ,
+            dicom::core::value::DataSetSequence::from(vec![item]),
+        ));
+        object
+    }
+
+    #[test]
+    fn a_table_is_held_at_its_ends() {
+        let modality = Modality::read(&with_table([3, 65534, 16], &[10, 20, 40]), true).unwrap().unwrap();
+        assert_eq!([-5, -2, -1, 0, 9].map(|stored| modality.value(stored)), [10.0, 10.0, 20.0, 40.0, 40.0]);
+        assert!(Modality::read(&with_table([4, 0, 16], &[1, 2, 3]), false).unwrap_err().contains("3 of its 4"));
+        assert!(Modality::read(&with_table([1, 0, 3], &[1]), false).unwrap_err().contains("3 bits"));
+    }
+}
