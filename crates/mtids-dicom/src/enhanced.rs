@@ -24,7 +24,7 @@ use crate::source::Opened;
 /// # Errors
 /// [`DicomError::File`] with the reason why the object cannot be used.
 pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Vec<InstanceHeader>, DicomError> {
-    let object = &*opened.object;
+    let object = &opened.object;
     refuse_unmeasured(path, &text(object, tags::IMAGE_TYPE).unwrap_or_default())?;
     let identity = Identity::read(path, object)?;
     let pixels = Arc::new(stored(path, opened, limits)?);

@@ -18,7 +18,7 @@ use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
 use crate::pet::PetFacts;
 use crate::pixels::{Modality, StoredImage, describe};
-use crate::source::{Opened, open};
+use crate::source::{Elements, Opened, open};
 
 /// SOP class of label map segmentations, newer than the dictionary of some readers.
 const LABEL_MAP_SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.7";
@@ -135,8 +135,12 @@ pub enum FileKind {
 /// # Errors
 /// [`DicomError::File`] with the reason why the file cannot be used.
 pub fn read_header(path: &Path, limits: &Limits) -> Result<FileKind, DicomError> {
-    let opened = open(path, limits, Some(tags::PIXEL_DATA))?;
-    let object = &*opened.object;
+    read_from(path, limits, Elements::Header)
+}
+
+fn read_from(path: &Path, limits: &Limits, elements: Elements) -> Result<FileKind, DicomError> {
+    let opened = open(path, limits, elements)?;
+    let object = &opened.object;
     let sop_class_uid = text(object, tags::SOP_CLASS_UID).or_else(|| opened.sop_class_uid.clone()).unwrap_or_default();
     match sop_class_uid.as_str() {
         uids::SEGMENTATION_STORAGE | LABEL_MAP_SEGMENTATION => {
@@ -173,7 +177,7 @@ pub(crate) fn segmentation_target(object: &InMemDicomObject) -> AnnotationTarget
 }
 
 fn image(path: &Path, opened: &Opened, limits: &Limits) -> Result<InstanceHeader, DicomError> {
-    let object = &*opened.object;
+    let object = &opened.object;
     let refuse = |reason, detail: &str| DicomError::file(path, reason, detail);
     refuse_unmeasured(path, &text(object, tags::IMAGE_TYPE).unwrap_or_default())?;
     let missing = |name: &str| refuse(ReasonCode::MissingGeometry, &format!("{name} is missing or malformed"));
@@ -281,7 +285,7 @@ impl Plane {
 
 /// How the pixels of a scanned and parsed file are stored.
 pub(crate) fn stored(path: &Path, opened: &Opened, limits: &Limits) -> Result<StoredImage, DicomError> {
-    let syntax = opened.object.meta().transfer_syntax();
+    let syntax = opened.transfer_syntax.as_str();
     describe(&opened.object, syntax, opened.pixels.as_ref(), opened.deflated, opened.stamp, limits)
         .map_err(|(reason, detail)| DicomError::file(path, reason, detail))
 }
@@ -383,6 +387,29 @@ impl InstanceHeader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_listed_elements_give_the_header_that_all_elements_give() {
+        let data = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
+        let mut folders = vec![data.to_owned()];
+        let mut images = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let limits = Limits::default();
+                let (listed, all) =
+                    (read_from(&path, &limits, Elements::Header), read_from(&path, &limits, Elements::All));
+                images += usize::from(matches!(listed, Ok(FileKind::Image(_) | FileKind::Frames(_))));
+                assert_eq!(listed.as_ref().ok(), all.as_ref().ok(), "{}", path.display());
+                assert_eq!(listed.err().map(|e| e.reason()), all.err().map(|e| e.reason()), "{}", path.display());
+            }
+        }
+        assert!(images > 200 || !data.exists(), "{images}");
+    }
 
     #[test]
     fn scouts_and_reformats_are_told_from_recompressed_slices() {

@@ -18,6 +18,7 @@ use dicom::core::{Tag, VR};
 use dicom::dictionary_std::StandardDataDictionary;
 
 use crate::error::{DicomError, ReasonCode};
+use crate::header_tags::is_read;
 use crate::limits::Limits;
 
 /// Bytes read at a time: most headers fit.
@@ -54,23 +55,11 @@ pub(crate) enum PixelPlace {
     },
     /// Encapsulated: the basic offset table, then the fragments.
     Encapsulated {
-        /// The item of the basic offset table, which may be empty.
-        table: Option<Range<u64>>,
+        /// The basic offset table, which may be empty; `None` before its item was met.
+        offsets: Option<Vec<u64>>,
         /// The fragments, in file order.
         fragments: Vec<Range<u64>>,
     },
-}
-
-impl PixelPlace {
-    /// First byte of the value.
-    pub(crate) fn start(&self) -> u64 {
-        match self {
-            Self::Native { bytes, .. } => bytes.start,
-            Self::Encapsulated { table, fragments } => {
-                table.iter().chain(fragments).next().map_or(0, |first| first.start)
-            }
-        }
-    }
 }
 
 /// What the walk found: where the data set lies and how it is written.
@@ -83,6 +72,10 @@ pub(crate) struct Skeleton {
     pub(crate) sop_class_uid: Option<String>,
     /// The inflated data set of a deflated file, which `data_set` then indexes.
     pub(crate) inflated: Option<Vec<u8>>,
+    /// Where the elements that a header is read from lie; in file order, neighbours joined.
+    pub(crate) header: Vec<Range<u64>>,
+    /// First byte of the element of pixel data.
+    pub(crate) pixels_at: Option<u64>,
     /// PixelData of the data set itself (not of an icon or another nested item), where there is one.
     pub(crate) pixels: Option<PixelPlace>,
     /// The file as it was when it was walked.
@@ -129,7 +122,8 @@ pub(crate) fn scan(path: &Path, limits: &Limits) -> Result<(Skeleton, File), Dic
         return Err(DicomError::file(path, ReasonCode::TooLarge, detail));
     }
     let stamp = FileStamp::of(&metadata);
-    let mut walk = Walk { reader: BufReader::with_capacity(BUFFER, file), at: 0, length, limits, pixels: None };
+    let mut walk =
+        Walk { reader: BufReader::with_capacity(BUFFER, file), at: 0, length, limits, found: Found::default() };
     let skeleton = walk.run(stamp).map_err(|fault| match fault {
         Fault::Io(error) => unreadable(error),
         Fault::Reason(reason, detail) => DicomError::file(path, reason, detail),
@@ -153,7 +147,42 @@ struct Walk<'a, R> {
     at: u64,
     length: u64,
     limits: &'a Limits,
+    found: Found,
+}
+
+/// What the walk of a data set notes on its way.
+#[derive(Default)]
+struct Found {
+    header: Vec<Range<u64>>,
+    /// First byte of the element of the data set that is being walked, if it is one that a header is read from.
+    wanted_from: Option<u64>,
+    pixels_at: Option<u64>,
     pixels: Option<PixelPlace>,
+}
+
+impl Found {
+    fn skeleton(
+        &mut self,
+        data_set: Range<u64>,
+        transfer_syntax: String,
+        sop_class_uid: Option<String>,
+        inflated: Option<Vec<u8>>,
+        stamp: FileStamp,
+    ) -> Skeleton {
+        let Self { header, pixels_at, pixels, .. } = std::mem::take(self);
+        Skeleton { data_set, transfer_syntax, sop_class_uid, inflated, header, pixels_at, pixels, stamp }
+    }
+
+    /// An element of the data set begins at `at` (or the data set ends there).
+    fn next_element(&mut self, at: u64, tag: Option<(u16, u16)>) {
+        if let Some(start) = self.wanted_from.take() {
+            match self.header.last_mut() {
+                Some(last) if last.end == start => last.end = at,
+                _ => self.header.push(start..at),
+            }
+        }
+        self.wanted_from = tag.filter(|&tag| is_read(tag)).map(|_| at);
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -201,8 +230,7 @@ impl<R: Read + Seek> Walk<'_, R> {
         let encoding =
             Encoding { explicit: transfer_syntax != IMPLICIT_LE, big_endian: transfer_syntax == EXPLICIT_BE };
         let end = self.data_set(encoding)?;
-        let pixels = self.pixels.take();
-        Ok(Skeleton { data_set: begin..end, transfer_syntax, sop_class_uid, inflated: None, pixels, stamp })
+        Ok(self.found.skeleton(begin..end, transfer_syntax, sop_class_uid, None, stamp))
     }
 
     /// Inflates the rest of the file, up to the limit of a file, and walks it.
@@ -222,10 +250,10 @@ impl<R: Read + Seek> Walk<'_, R> {
         }
         let encoding = Encoding { explicit: true, big_endian: false };
         let reader = BufReader::new(Cursor::new(&inflated));
-        let mut walk = Walk { reader, at: 0, length, limits: self.limits, pixels: None };
+        let mut walk = Walk { reader, at: 0, length, limits: self.limits, found: Found::default() };
         let end = walk.data_set(encoding)?;
-        let (pixels, transfer_syntax) = (walk.pixels.take(), EXPLICIT_LE.into());
-        Ok(Skeleton { data_set: 0..end, transfer_syntax, sop_class_uid, inflated: Some(inflated), pixels, stamp })
+        let mut found = walk.found;
+        Ok(found.skeleton(0..end, EXPLICIT_LE.into(), sop_class_uid, Some(inflated), stamp))
     }
 
     /// Walks group 0002 (always explicit little endian); returns transfer syntax and SOP class where stated.
@@ -296,13 +324,20 @@ impl<R: Read + Seek> Walk<'_, R> {
                     let detail = "the file ends inside a sequence or its pixel data".to_owned();
                     return Err(Fault::Reason(ReasonCode::Truncated, detail));
                 }
+                self.found.next_element(before, None);
                 return Ok(before);
             };
             let inside = open.last().map(|container| container.kind);
             match (inside, element.tag) {
                 // Zeros after the last element: padding of the medium.
-                (None, (0, 0)) => return Ok(before),
-                (None, ITEM_END) => continue,
+                (None, (0, 0)) => {
+                    self.found.next_element(before, None);
+                    return Ok(before);
+                }
+                (None, ITEM_END) => {
+                    self.found.next_element(before, None);
+                    continue;
+                }
                 (Some(Kind::Item), ITEM_END) | (Some(Kind::Sequence | Kind::Fragments), SEQUENCE_END) => {
                     open.pop();
                     continue;
@@ -322,8 +357,11 @@ impl<R: Read + Seek> Walk<'_, R> {
                 _ if element.length == UNDEFINED && element.tag == PIXEL_DATA => Some(Kind::Fragments),
                 _ => (element.length == UNDEFINED || element.sequence).then_some(Kind::Sequence),
             };
-            if open.is_empty() && element.tag == PIXEL_DATA {
-                self.begin_pixels(&element)?;
+            if open.is_empty() {
+                self.found.next_element(before, Some(element.tag));
+                if element.tag == PIXEL_DATA {
+                    self.begin_pixels(before, &element)?;
+                }
             }
             if inside == Some(Kind::Fragments) && open.len() == 1 {
                 self.add_fragment(&element)?;
@@ -350,12 +388,13 @@ impl<R: Read + Seek> Walk<'_, R> {
     }
 
     /// Notes where the pixels of the data set lie.
-    fn begin_pixels(&mut self, element: &Element) -> Result<(), Fault> {
+    fn begin_pixels(&mut self, at: u64, element: &Element) -> Result<(), Fault> {
         let place = match element.length {
-            UNDEFINED => PixelPlace::Encapsulated { table: None, fragments: Vec::new() },
+            UNDEFINED => PixelPlace::Encapsulated { offsets: None, fragments: Vec::new() },
             length => PixelPlace::Native { bytes: self.at..self.at + u64::from(length), words: element.words },
         };
-        match self.pixels.replace(place) {
+        self.found.pixels_at = Some(at);
+        match self.found.pixels.replace(place) {
             None => Ok(()),
             Some(_) => Err(Fault::Reason(ReasonCode::Unreadable, "two elements of pixel data".into())),
         }
@@ -363,17 +402,30 @@ impl<R: Read + Seek> Walk<'_, R> {
 
     /// Notes an item of the pixels of the data set; the first one is the offset table.
     fn add_fragment(&mut self, element: &Element) -> Result<(), Fault> {
+        self.fits(element)?;
         let item = self.at..self.at + u64::from(element.length);
-        let Some(PixelPlace::Encapsulated { table, fragments }) = &mut self.pixels else { return Ok(()) };
-        if table.is_none() {
-            *table = Some(item);
-        } else if fragments.len() < MAX_FRAGMENTS {
-            fragments.push(item);
-        } else {
+        let too_many = || {
             let detail = format!("more than {MAX_FRAGMENTS} fragments of pixel data");
-            return Err(Fault::Reason(ReasonCode::TooLarge, detail));
+            Err(Fault::Reason(ReasonCode::TooLarge, detail))
+        };
+        let Some(PixelPlace::Encapsulated { offsets, fragments }) = &mut self.found.pixels else { return Ok(()) };
+        if offsets.is_some() {
+            if fragments.len() == MAX_FRAGMENTS {
+                return too_many();
+            }
+            fragments.push(item);
+            return Ok(());
         }
-        Ok(())
+        let entries = element.length as usize / 4;
+        if entries > MAX_FRAGMENTS {
+            return too_many();
+        }
+        let mut table = vec![0; 4 * entries];
+        self.reader.read_exact(&mut table)?;
+        self.at += table.len() as u64;
+        *offsets =
+            Some(table.chunks_exact(4).map(|b| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect());
+        self.seek(item.start)
     }
 
     fn fits(&self, element: &Element) -> Result<(), Fault> {

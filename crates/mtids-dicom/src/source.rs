@@ -1,25 +1,37 @@
 //! Opening a file that passed the pre-scan.
 //!
-//! Invariants: the parser is given the bytes that [`crate::prescan`] walked and nothing else. The meta group is written anew with what the
-//! scan found, because the parser refuses files for faults there that do not matter (a title one character too long, no meta group at
-//! all); a panic of the parser becomes an error.
+//! Invariants: the parser is given bytes that [`crate::prescan`] walked and nothing else: never the pixels, and for a header only the
+//! elements that are read (a private block of megabytes costs nothing, and cannot harm). A panic of the parser becomes an error.
 
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use dicom::core::Tag;
-use dicom::object::file::ReadPreamble;
-use dicom::object::{DefaultDicomObject, FileMetaTableBuilder, OpenFileOptions};
+use dicom::encoding::transfer_syntax::TransferSyntaxIndex;
+use dicom::object::InMemDicomObject;
+use dicom::transfer_syntax::TransferSyntaxRegistry;
 
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
 use crate::prescan::{EXPLICIT_BE, EXPLICIT_LE, FileStamp, IMPLICIT_LE, PixelPlace, Skeleton, scan};
 
+/// Which elements of the data set are parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Elements {
+    /// Those that describe an image ([`crate::header_tags`]).
+    Header,
+    /// All before the pixels.
+    All,
+}
+
 /// A parsed file.
 pub(crate) struct Opened {
-    /// Data set; its meta table states the transfer syntax that applies.
-    pub(crate) object: DefaultDicomObject,
+    /// The elements that were asked for.
+    pub(crate) object: InMemDicomObject,
+    /// Transfer syntax that applies.
+    pub(crate) transfer_syntax: String,
     /// Media storage SOP class, where the file states one.
     pub(crate) sop_class_uid: Option<String>,
     /// Where the pixels lie.
@@ -30,56 +42,76 @@ pub(crate) struct Opened {
     pub(crate) stamp: FileStamp,
 }
 
-/// Scans and parses a file, up to and without the element `until` where given.
+/// Scans and parses a file.
 ///
 /// # Errors
-/// [`DicomError::File`] with the reason of the scan, or [`ReasonCode::Unreadable`] with the words of the parser.
-pub(crate) fn open(path: &Path, limits: &Limits, until: Option<Tag>) -> Result<Opened, DicomError> {
+/// [`DicomError::File`] with the reason of the scan, [`ReasonCode::TooLarge`] for a header beyond the limit, or
+/// [`ReasonCode::Unreadable`] with the words of the parser.
+pub(crate) fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<Opened, DicomError> {
     let (skeleton, mut file) = scan(path, limits)?;
     let unreadable = |detail: String| DicomError::file(path, ReasonCode::Unreadable, detail);
-    let meta = meta(&skeleton).map_err(unreadable)?;
-    let options = OpenFileOptions::new().read_preamble(ReadPreamble::Never);
-    let options = match until {
-        Some(tag) => options.read_until(tag),
-        None => options,
+    let Skeleton { data_set, header, transfer_syntax, sop_class_uid, inflated, pixels, pixels_at, stamp } = skeleton;
+    let all = [data_set.start..pixels_at.unwrap_or(data_set.end)];
+    let ranges = match elements {
+        Elements::Header => &header[..],
+        Elements::All => &all,
     };
-    let Skeleton { data_set, sop_class_uid, inflated, pixels, stamp, .. } = skeleton;
-    let length = data_set.end - data_set.start;
-    let before_pixels = pixels.as_ref().map_or(length, |place| place.start() - data_set.start);
-    if until.is_some() && before_pixels > limits.max_header_bytes {
-        let detail = format!("a header of {before_pixels} bytes, more than the limit of {}", limits.max_header_bytes);
+    let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+    if length > limits.max_header_bytes {
+        let detail = format!("a header of {length} bytes, more than the limit of {}", limits.max_header_bytes);
         return Err(DicomError::file(path, ReasonCode::TooLarge, detail));
     }
-    let deflated = inflated.is_some();
-    let data: Box<dyn Read> = match inflated {
-        Some(bytes) => Box::new(Cursor::new(bytes).take(length)),
-        None => {
-            file.seek(SeekFrom::Start(data_set.start)).map_err(|error| unreadable(error.to_string()))?;
-            Box::new(file.take(length))
-        }
+    let bytes = match &inflated {
+        Some(inflated) => ranges
+            .iter()
+            .filter_map(|range| inflated.get(range.start as usize..range.end as usize))
+            .fold(Vec::new(), |mut bytes, part| {
+                bytes.extend_from_slice(part);
+                bytes
+            }),
+        None => read(&mut file, ranges).map_err(|error| unreadable(error.to_string()))?,
     };
-    let object = catch_unwind(AssertUnwindSafe(|| options.from_reader(Cursor::new(meta).chain(data))))
+    let encoding = match transfer_syntax.as_str() {
+        IMPLICIT_LE | EXPLICIT_BE => transfer_syntax.as_str(),
+        // Every other transfer syntax writes its data set so.
+        _ => EXPLICIT_LE,
+    };
+    let syntax = TransferSyntaxRegistry.get(encoding).ok_or_else(|| unreadable(format!("no parser for {encoding}")))?;
+    let object = catch_unwind(AssertUnwindSafe(|| InMemDicomObject::read_dataset_with_ts(&bytes[..], syntax)))
         .map_err(|_| unreadable("the DICOM parser failed on this file".into()))?
         .map_err(|error| unreadable(chain(&error)))?;
-    Ok(Opened { object, sop_class_uid, pixels, deflated, stamp })
+    Ok(Opened { object, transfer_syntax, sop_class_uid, pixels, deflated: inflated.is_some(), stamp })
+}
+
+/// The bytes of `ranges`, which ascend, read in one go where they lie close together.
+fn read(file: &mut File, ranges: &[Range<u64>]) -> std::io::Result<Vec<u8>> {
+    /// A hole up to this size is read over rather than skipped.
+    const CLOSE: u64 = 16 << 10;
+    let mut bytes = Vec::new();
+    let mut at = 0;
+    while at < ranges.len() {
+        let start = ranges[at].start;
+        let mut end = ranges[at].end;
+        let first = at;
+        while at + 1 < ranges.len() && ranges[at + 1].start - end <= CLOSE {
+            at += 1;
+            end = ranges[at].end;
+        }
+        at += 1;
+        // The scan has checked that the ranges lie in the file.
+        let mut block = vec![0; (end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(&mut block)?;
+        for range in &ranges[first..at] {
+            bytes.extend_from_slice(&block[(range.start - start) as usize..(range.end - start) as usize]);
+        }
+    }
+    Ok(bytes)
 }
 
 /// True where pixel data is stored as it is, without a codec (a deflated file was inflated by the scan).
 pub(crate) fn is_native(transfer_syntax: &str) -> bool {
     matches!(transfer_syntax, IMPLICIT_LE | EXPLICIT_LE | EXPLICIT_BE)
-}
-
-/// The magic word and a meta group that the parser accepts.
-fn meta(skeleton: &Skeleton) -> Result<Vec<u8>, String> {
-    let table = FileMetaTableBuilder::new()
-        .transfer_syntax(&skeleton.transfer_syntax)
-        .media_storage_sop_class_uid(skeleton.sop_class_uid.as_deref().unwrap_or_default())
-        .media_storage_sop_instance_uid("")
-        .build()
-        .map_err(|error| chain(&error))?;
-    let mut bytes = b"DICM".to_vec();
-    table.write(&mut bytes).map_err(|error| chain(&error))?;
-    Ok(bytes)
 }
 
 /// An error with its causes on one line.
@@ -92,4 +124,21 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = next.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_near_and_far_are_read_as_they_are() {
+        let mut file = tempfile::tempfile().unwrap();
+        let content: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+        std::io::Write::write_all(&mut file, &content).unwrap();
+        let ranges = [3..10, 10..12, 500..501, 90_000..90_100];
+        let expected: Vec<u8> =
+            ranges.iter().flat_map(|range| &content[range.start as usize..range.end as usize]).copied().collect();
+        assert_eq!(read(&mut file, &ranges).unwrap(), expected);
+        assert!(read(&mut file, &[]).unwrap().is_empty());
+    }
 }

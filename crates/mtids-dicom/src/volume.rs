@@ -147,6 +147,16 @@ pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, Dic
     Ok(LoadedVolume { volume, lossy, padded_voxels, warnings })
 }
 
+/// The HU of one slice, row by row, whatever became of the others of its series.
+///
+/// # Errors
+/// [`DicomError::File`] for a slice that cannot be decoded.
+pub fn decode_image(header: &InstanceHeader, limits: &Limits) -> Result<Vec<i16>, DicomError> {
+    let mut hu = Vec::new();
+    decode_slice(header, limits, &mut FrameReader::default(), &mut hu)?;
+    Ok(hu)
+}
+
 /// A decoded PET series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedPet {

@@ -44,7 +44,7 @@ impl MaskPixels {
         let invalid = |detail: String| DicomError::file(path, ReasonCode::InvalidSegmentation, detail);
         let unreadable = |detail: String| DicomError::file(path, ReasonCode::Unreadable, detail);
         let place = opened.pixels.as_ref().ok_or_else(|| invalid("there is no pixel data".into()))?;
-        let syntax = opened.object.meta().transfer_syntax().trim_end_matches('\0').to_owned();
+        let syntax = opened.transfer_syntax.clone();
         let (skeleton, mut file) = scan(path, limits)?;
         let metadata = file.metadata().map_err(|error| unreadable(error.to_string()))?;
         if FileStamp::of(&metadata) != opened.stamp {
@@ -73,8 +73,9 @@ impl MaskPixels {
                 }
                 Store::Native { bytes, big_endian: big_endian && shape.bits_allocated == 16 }
             }
-            PixelPlace::Encapsulated { fragments, .. } => {
-                let frames = fragments_of_frames(&opened.object, fragments, frames).map_err(invalid)?;
+            PixelPlace::Encapsulated { offsets, fragments } => {
+                let offsets = offsets.as_deref().unwrap_or_default();
+                let frames = fragments_of_frames(&opened.object, offsets, fragments, frames).map_err(invalid)?;
                 Store::Compressed { file, syntax, frames, stored: Vec::new(), decoded: Vec::new() }
             }
         };

@@ -15,7 +15,7 @@ use crate::annotation::segmentation::Segmentation;
 use crate::element::{code, first_item, integers, items, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
-use crate::source::open;
+use crate::source::{Elements, open};
 
 /// Concepts by scheme and value; the older SRT code means the same as the SCT one beside it.
 pub(crate) const MEASUREMENT_GROUP: &[(&str, &str)] = &[("DCM", "125007")];
@@ -50,7 +50,7 @@ pub struct Report {
 /// # Errors
 /// [`DicomError::File`] when the file is damaged, or with [`ReasonCode::InvalidReport`].
 pub fn read_report(path: &Path, limits: &Limits) -> Result<Report, DicomError> {
-    let object = open(path, limits, None)?.object;
+    let object = open(path, limits, Elements::All)?.object;
     if text(&object, tags::VALUE_TYPE).as_deref() != Some("CONTAINER") {
         let detail = "the root of the report is no container".to_owned();
         return Err(DicomError::file(path, ReasonCode::InvalidReport, detail));

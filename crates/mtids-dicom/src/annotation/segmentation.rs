@@ -20,7 +20,7 @@ use crate::functional::FunctionalGroups;
 use crate::header::segmentation_target;
 use crate::limits::Limits;
 use crate::pixels::FrameShape;
-use crate::source::open;
+use crate::source::{Elements, open};
 
 /// A segmentation object.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,8 +55,8 @@ impl Segmentation {
 /// [`DicomError::File`] when the file is damaged, or with [`ReasonCode::InvalidSegmentation`] and what is missing.
 pub fn read_segmentation(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
     let invalid = |detail: String| DicomError::file(path, ReasonCode::InvalidSegmentation, detail);
-    let opened = open(path, limits, Some(tags::PIXEL_DATA))?;
-    let object = &*opened.object;
+    let opened = open(path, limits, Elements::All)?;
+    let object = &opened.object;
     let frames = Frames::read(object, limits).map_err(invalid)?;
     let mut pixels = MaskPixels::open(path, &opened, frames.shape, frames.frames.len() as u32, limits)?;
     let masks = frames.masks(&mut pixels).map_err(invalid)?;

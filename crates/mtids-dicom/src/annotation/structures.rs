@@ -17,7 +17,7 @@ use crate::annotation::labelled::{LabelMeaning, findings};
 use crate::element::{first_item, integer, items, numbers, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
-use crate::source::open;
+use crate::source::{Elements, open};
 
 /// How near a voxel centre lies to a contour that runs through it, in voxels.
 const ON_CONTOUR: f64 = 1e-3;
@@ -54,7 +54,7 @@ pub struct StructureSet {
 /// # Errors
 /// [`DicomError::File`] when the file is damaged, or with [`ReasonCode::InvalidStructures`] and what is wrong.
 pub fn read_structures(path: &Path, limits: &Limits) -> Result<StructureSet, DicomError> {
-    let object = open(path, limits, None)?.object;
+    let object = open(path, limits, Elements::All)?.object;
     let invalid = |detail: String| DicomError::file(path, ReasonCode::InvalidStructures, detail);
     let frame = first_item(&object, tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE);
     let study = frame.and_then(|item| first_item(item, tags::RT_REFERENCED_STUDY_SEQUENCE));

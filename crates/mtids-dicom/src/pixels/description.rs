@@ -96,12 +96,15 @@ pub(crate) fn describe(
         Some(PixelPlace::Encapsulated { .. }) if is_native(transfer_syntax) => {
             return Err(invalid("pixel data of an uncompressed transfer syntax are encapsulated".into()));
         }
-        Some(PixelPlace::Encapsulated { fragments, .. }) => {
+        Some(PixelPlace::Encapsulated { offsets, fragments }) => {
             if !is_readable(transfer_syntax) {
                 // Refused when the pixels are asked for, with its name; the header is of use all the same.
                 FramesAt::Fragments(Arc::from([]))
             } else {
-                FramesAt::Fragments(fragments_of_frames(object, fragments, frames).map_err(invalid)?)
+                FramesAt::Fragments(
+                    fragments_of_frames(object, offsets.as_deref().unwrap_or_default(), fragments, frames)
+                        .map_err(invalid)?,
+                )
             }
         }
     };
@@ -118,9 +121,10 @@ pub(crate) fn describe(
     })
 }
 
-/// Deals fragments to frames: all to a single frame, one to each, or as the extended offset table says.
+/// Deals fragments to frames: all to a single frame, one to each, or as the extended or the basic offset table says.
 pub(crate) fn fragments_of_frames(
     object: &InMemDicomObject,
+    basic: &[u64],
     fragments: &[Range<u64>],
     frames: u32,
 ) -> Result<Arc<[Box<[Range<u64>]>]>, String> {
@@ -138,17 +142,12 @@ pub(crate) fn fragments_of_frames(
         .chunks_exact(8)
         .map(|bytes| bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte)))
         .collect();
-    split_at(fragments, first, &offsets, frames)
+    split_at(fragments, first, if offsets.is_empty() { basic } else { &offsets }, frames)
         .ok_or_else(|| format!("{count} fragments for {frames} frames, and no offset table that tells them apart"))
 }
 
 /// Cuts the fragments where frames begin; offsets count from the item of the first fragment, eight bytes before its value.
-pub(crate) fn split_at(
-    fragments: &[Range<u64>],
-    first: u64,
-    offsets: &[u64],
-    frames: u32,
-) -> Option<Arc<[Box<[Range<u64>]>]>> {
+fn split_at(fragments: &[Range<u64>], first: u64, offsets: &[u64], frames: u32) -> Option<Arc<[Box<[Range<u64>]>]>> {
     if offsets.len() != frames as usize {
         return None;
     }

@@ -29,6 +29,44 @@ enum Source {
 }
 
 impl FrameReader {
+    /// Appends the samples of two bytes of the frame that `header` describes.
+    ///
+    /// # Errors
+    /// As [`Self::samples`].
+    pub(crate) fn words(
+        &mut self,
+        header: &InstanceHeader,
+        limits: &Limits,
+        into: &mut Vec<i16>,
+    ) -> Result<(), DicomError> {
+        let image = &*header.pixels;
+        let start = into.len();
+        into.resize(start + image.shape.pixels(), 0);
+        let words = &mut into[start..];
+        match image.frames_at {
+            FramesAt::Native { start, .. } => {
+                self.open(&header.path, image, limits)?;
+                let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
+                let begin = start + u64::from(header.frame) * bytes.len() as u64;
+                if let Some((_, source)) = &mut self.open {
+                    source
+                        .read_at(begin, bytes)
+                        .map_err(|error| DicomError::file(&header.path, ReasonCode::Unreadable, error.to_string()))?;
+                }
+            }
+            FramesAt::Fragments(_) => {
+                let samples = self.samples(header, limits)?;
+                // The codec gives exactly the bytes of the frame.
+                bytemuck::cast_slice_mut(words).copy_from_slice(samples);
+            }
+        }
+        // What was read is as the file has it: in the other order here for big-endian files, or on a big-endian machine.
+        if (image.transfer_syntax == EXPLICIT_BE) != cfg!(target_endian = "big") {
+            words.iter_mut().for_each(|word| *word = word.swap_bytes());
+        }
+        Ok(())
+    }
+
     /// The little-endian samples of the frame that `header` describes.
     ///
     /// # Errors
@@ -101,18 +139,23 @@ impl Source {
         for range in ranges {
             let (part, behind) = rest.split_at_mut((range.end - range.start) as usize);
             rest = behind;
-            match self {
-                Self::File(file) => {
-                    file.seek(SeekFrom::Start(range.start))?;
-                    file.read_exact(part)?;
-                }
-                Self::Inflated(bytes) => {
-                    let bytes = bytes.get(range.start as usize..range.end as usize);
-                    part.copy_from_slice(bytes.ok_or(std::io::ErrorKind::UnexpectedEof)?);
-                }
-            }
+            self.read_at(range.start, part)?;
         }
         Ok(())
+    }
+
+    fn read_at(&mut self, start: u64, into: &mut [u8]) -> std::io::Result<()> {
+        match self {
+            Self::File(file) => {
+                file.seek(SeekFrom::Start(start))?;
+                file.read_exact(into)
+            }
+            Self::Inflated(bytes) => {
+                let bytes = bytes.get(start as usize..).and_then(|rest| rest.get(..into.len()));
+                into.copy_from_slice(bytes.ok_or(std::io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+        }
     }
 }
 

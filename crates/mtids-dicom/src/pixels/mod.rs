@@ -32,6 +32,12 @@ pub(crate) fn decode_slice(
     reader: &mut FrameReader,
     into: &mut Vec<i16>,
 ) -> Result<u64, DicomError> {
+    if header.pixels.layout.bytes == 2 {
+        // Nearly every CT: read where the result will stand.
+        let start = into.len();
+        reader.words(header, limits, into)?;
+        return Ok(stored::to_hu_in_place(&mut into[start..], &header.pixels, &header.modality_lut));
+    }
     let samples = reader.samples(header, limits)?;
     Ok(stored::to_hu(samples, &header.pixels, &header.modality_lut, into))
 }

@@ -18,22 +18,30 @@ pub(crate) struct Layout {
     pub(crate) signed: bool,
 }
 
-/// Appends the HU of a frame of little-endian samples; returns the number of padding pixels.
-pub(crate) fn to_hu(samples: &[u8], image: &StoredImage, modality: &Modality, into: &mut Vec<i16>) -> u64 {
+/// Turns stored samples of two bytes, as they were read, into HU in place; returns the number of padding pixels.
+pub(crate) fn to_hu_in_place(words: &mut [i16], image: &StoredImage, modality: &Modality) -> u64 {
     let layout = &image.layout;
-    let top = layout.top();
     match modality {
-        Modality::Linear { slope, intercept } if layout.bytes == 2 => {
-            let rescale = Rescale { slope: *slope, intercept: *intercept, inverted: image.inverted, top };
-            layout.convert_16(samples, rescale, image.padding, into)
+        Modality::Linear { slope, intercept } => {
+            let rescale = Rescale { slope: *slope, intercept: *intercept, inverted: image.inverted, top: layout.top() };
+            layout.convert_16(words, rescale, image.padding)
         }
-        _ => {
-            // `round` is half away from zero; the cast saturates at the ends of i16.
-            each(samples, image, |stored| {
-                into.push(stored.map_or(AIR_HU, |stored| modality.value(stored).round() as i16))
-            })
+        Modality::Table { .. } => {
+            let mut padded = 0;
+            for word in words {
+                let stored = image.stored(layout.value(&word.to_le_bytes()));
+                padded += u64::from(stored.is_none());
+                *word = stored.map_or(AIR_HU, |stored| modality.value(stored).round() as i16);
+            }
+            padded
         }
     }
+}
+
+/// Appends the HU of a frame of little-endian samples of any width; returns the number of padding pixels.
+pub(crate) fn to_hu(samples: &[u8], image: &StoredImage, modality: &Modality, into: &mut Vec<i16>) -> u64 {
+    // `round` is half away from zero; the cast saturates at the ends of i16.
+    each(samples, image, |stored| into.push(stored.map_or(AIR_HU, |stored| modality.value(stored).round() as i16)))
 }
 
 /// Appends the values of a frame; padding is 0. Returns the number of padding pixels.
@@ -41,17 +49,23 @@ pub(crate) fn to_values(samples: &[u8], image: &StoredImage, modality: &Modality
     each(samples, image, |stored| into.push(stored.map_or(0.0, |stored| modality.value(stored) as f32)))
 }
 
-/// Calls `take` with each stored value, turned back where the image is inverted, or `None` for padding; returns the number of those.
+/// Calls `take` with each stored value, or `None` for padding; returns the number of those.
 fn each(samples: &[u8], image: &StoredImage, mut take: impl FnMut(Option<i64>)) -> u64 {
-    let (layout, top) = (&image.layout, image.layout.top());
     let mut padded = 0;
-    for sample in samples.chunks_exact(layout.bytes) {
-        let stored = layout.value(sample);
-        let outside = image.padding.is_some_and(|(low, high)| (low..=high).contains(&stored));
-        padded += u64::from(outside);
-        take((!outside).then_some(if image.inverted { top - stored } else { stored }));
+    for sample in samples.chunks_exact(image.layout.bytes) {
+        let stored = image.stored(image.layout.value(sample));
+        padded += u64::from(stored.is_none());
+        take(stored);
     }
     padded
+}
+
+impl StoredImage {
+    /// A stored value, turned back where the image is inverted; `None` for padding.
+    fn stored(&self, value: i64) -> Option<i64> {
+        let outside = self.padding.is_some_and(|(low, high)| (low..=high).contains(&value));
+        (!outside).then_some(if self.inverted { self.layout.top() - value } else { value })
+    }
 }
 
 /// From stored values to HU.
@@ -97,24 +111,20 @@ impl Layout {
 
     /// [`Layout::value`] and [`Rescale::hu`] for samples of two bytes, in loops without branches that the compiler turns into vector code:
     /// conversion was more than half of the time to read a series. Returns the number of padding pixels.
-    fn convert_16(&self, samples: &[u8], rescale: Rescale, padding: Option<(i64, i64)>, into: &mut Vec<i16>) -> u64 {
+    fn convert_16(&self, words: &mut [i16], rescale: Rescale, padding: Option<(i64, i64)>) -> u64 {
         // Shifting the high bit to the top, then down, leaves the stored bits, with or without sign.
         let (up, down) = (15 - self.high_bit, 16 - self.bits_stored);
         let signed = |raw: u16| i32::from((raw << up) as i16 >> down);
         let unsigned = |raw: u16| i32::from((raw << up) >> down);
-        // A range outside of all values stands for "no padding".
-        let limit = |value: i64| value.clamp(-70_000, 70_000) as i32;
-        let padding = padding.map_or((1, 0), |(low, high)| (limit(low), limit(high)));
         let float = |stored: i32| rescale.hu(i64::from(stored));
         match (self.signed, rescale.whole()) {
-            (true, Some((slope, intercept))) => {
-                append(samples, signed, |x| clamp(x * slope + intercept), padding, into)
-            }
-            (false, Some((slope, intercept))) => {
-                append(samples, unsigned, |x| clamp(x * slope + intercept), padding, into)
-            }
-            (true, None) => append(samples, signed, float, padding, into),
-            (false, None) => append(samples, unsigned, float, padding, into),
+            // Nearly every CT: an addition that saturates is all there is to do.
+            (true, Some((1, intercept))) => convert(words, signed, |x| clamp(x + intercept), padding),
+            (false, Some((1, intercept))) => convert(words, unsigned, |x| clamp(x + intercept), padding),
+            (true, Some((slope, intercept))) => convert(words, signed, |x| clamp(x * slope + intercept), padding),
+            (false, Some((slope, intercept))) => convert(words, unsigned, |x| clamp(x * slope + intercept), padding),
+            (true, None) => convert(words, signed, float, padding),
+            (false, None) => convert(words, unsigned, float, padding),
         }
     }
 }
@@ -123,27 +133,30 @@ fn clamp(hu: i32) -> i16 {
     hu.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
 
-/// Appends the HU of little-endian samples of two bytes; values from `low` to `high` are padding, and counted.
-fn append(
-    samples: &[u8],
+/// Turns words into HU; stored values in `padding` become air, and are counted.
+///
+/// Both loops have no branch, or the compiler does not turn them into vector code.
+fn convert(
+    words: &mut [i16],
     stored: impl Fn(u16) -> i32,
     hu: impl Fn(i32) -> i16,
-    (low, high): (i32, i32),
-    into: &mut Vec<i16>,
+    padding: Option<(i64, i64)>,
 ) -> u64 {
-    let start = into.len();
-    let value = |sample: &[u8]| stored(u16::from_le_bytes([sample[0], sample[1]]));
-    let outside = |value: i32| value >= low && value <= high;
-    into.resize(start + samples.len() / 2, 0);
-    for (into, sample) in into[start..].iter_mut().zip(samples.chunks_exact(2)) {
-        let value = value(sample);
-        *into = if outside(value) { AIR_HU } else { hu(value) };
-    }
-    // Counted only where there is anything to count: AIR_HU is a legal value too.
-    if low > high || !into[start..].contains(&AIR_HU) {
+    let Some((low, high)) = padding else {
+        words.iter_mut().for_each(|word| *word = hu(stored(*word as u16)));
         return 0;
+    };
+    // No stored value lies outside these bounds.
+    let (low, high) = (low.clamp(-70_000, 70_000) as i32, high.clamp(-70_000, 70_000) as i32);
+    // A frame has fewer than 2³² pixels.
+    let mut padded = 0u32;
+    for word in words {
+        let value = stored(*word as u16);
+        let outside = (value >= low) & (value <= high);
+        padded += u32::from(outside);
+        *word = if outside { AIR_HU } else { hu(value) };
     }
-    samples.chunks_exact(2).map(value).filter(|&value| outside(value)).count() as u64
+    u64::from(padded)
 }
 
 #[cfg(test)]
@@ -179,12 +192,12 @@ mod tests {
             let rescale = Rescale { slope, intercept, inverted, top: if signed { -1 } else { (1 << stored) - 1 } };
             let padding = padding.map(|(low, more)| (low, low + more));
             let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-            let mut quick = vec![7];
-            let padded = layout.convert_16(&bytes, rescale, padding, &mut quick);
+            let mut quick: Vec<i16> = samples.iter().map(|&sample| sample as i16).collect();
+            let padded = layout.convert_16(&mut quick, rescale, padding);
             let values: Vec<i64> = bytes.chunks_exact(2).map(|sample| layout.value(sample)).collect();
             let outside = |value: &i64| padding.is_some_and(|(low, high)| (low..=high).contains(value));
             let plain = values.iter().map(|value| if outside(value) { AIR_HU } else { rescale.hu(*value) });
-            prop_assert_eq!(&quick[1..], plain.collect::<Vec<_>>());
+            prop_assert_eq!(quick, plain.collect::<Vec<_>>());
             prop_assert_eq!(padded, values.iter().filter(|value| outside(value)).count() as u64);
         }
     }

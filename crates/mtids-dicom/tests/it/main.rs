@@ -7,6 +7,7 @@
 )]
 
 mod defects;
+mod encodings;
 mod formats;
 mod mask_files;
 mod pitfalls;

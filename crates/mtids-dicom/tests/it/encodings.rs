@@ -1,0 +1,56 @@
+//! One made-up slice in encodings that other people's encoders wrote (`tests/python/make_codec_fixtures.py`): bit-identical, or refused.
+
+use std::path::{Path, PathBuf};
+
+use mtids_dicom::{FileKind, InstanceHeader, Limits, decode_image, load_volume, read_header};
+
+use crate::grouped;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn header(name: &str) -> InstanceHeader {
+    match read_header(&fixture(name), &Limits::default()) {
+        Ok(FileKind::Image(header)) => *header,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+fn hu(name: &str) -> Vec<i16> {
+    decode_image(&header(name), &Limits::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn lossless_encodings_of_twelve_and_sixteen_bits_are_bit_identical() {
+    for bits in [12, 16] {
+        let native = hu(&format!("native_{bits}.dcm"));
+        assert_eq!(native[0], -1024, "the smallest stored value");
+        assert_eq!(native[1], if bits == 12 { 4095 - 1024 } else { i16::MAX }, "the largest, clamped");
+        for encoding in ["htj2k", "jpeg_lossless_57", "jpeg_xl"] {
+            assert_eq!(hu(&format!("{encoding}_{bits}.dcm")), native, "{encoding}, {bits} bits");
+        }
+    }
+    let native = hu("native_12.dcm");
+    for encoding in ["implicit", "big_endian", "deflated", "deflated_frame", "rle"] {
+        assert_eq!(hu(&format!("{encoding}.dcm")), native, "{encoding}");
+    }
+}
+
+#[test]
+fn frames_of_several_fragments_are_told_apart_by_either_offset_table() {
+    let volume = |name: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(fixture(name), folder.path().join(name)).unwrap();
+        let outcome = grouped(folder.path());
+        assert_eq!((outcome.series.len(), outcome.series[0].files().len()), (1, 1), "{name}");
+        load_volume(&outcome.series[0], &Limits::default()).unwrap().volume
+    };
+    let native = volume("enhanced_native.dcm");
+    assert_eq!((native.dimensions(), native.affine().spacing()), ([56, 40, 3], [0.8, 0.7, 2.0]));
+    // The first frame lies highest.
+    assert_eq!(native.affine().origin().0, [0.0, 0.0, 0.0]);
+    for name in ["enhanced_basic_table.dcm", "enhanced_extended_table.dcm"] {
+        assert_eq!(volume(name), native, "{name}");
+    }
+}
