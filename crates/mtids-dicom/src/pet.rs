@@ -46,6 +46,16 @@ pub struct PetFacts {
 const DAY_S: f64 = 86_400.0;
 
 impl PetFacts {
+    /// Seconds since 1970-01-01 of a DICOM date with time (DT, or DA and TM one behind the other).
+    pub fn date_time(text: &str) -> Option<f64> {
+        date_time(text)
+    }
+
+    /// Seconds since midnight of a DICOM time (TM).
+    pub fn time_of_day(text: &str) -> Option<f64> {
+        time_of_day(text)
+    }
+
     /// Reads the attributes of a slice.
     pub(crate) fn read(object: &InMemDicomObject) -> Self {
         let tracer = first_item(object, tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE);
@@ -183,7 +193,7 @@ fn elapsed(facts: &PetFacts, reference: f64) -> Result<f64, String> {
 }
 
 /// Seconds from 1970-01-01 to the start of a day `YYYYMMDD` (also `YYYY.MM.DD`, of old).
-pub(crate) fn day(text: &str) -> Option<f64> {
+fn day(text: &str) -> Option<f64> {
     let digits: String = text.chars().filter(|c| *c != '.').collect();
     if digits.len() != 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -201,7 +211,7 @@ pub(crate) fn day(text: &str) -> Option<f64> {
 }
 
 /// Seconds since midnight of a time `HHMMSS.FFFFFF`, `HHMM` or `HH` (also with colons, of old).
-pub(crate) fn time_of_day(text: &str) -> Option<f64> {
+fn time_of_day(text: &str) -> Option<f64> {
     let plain: String = text.chars().filter(|c| *c != ':').collect();
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, "0"));
     if !matches!(whole.len(), 2 | 4 | 6) || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {

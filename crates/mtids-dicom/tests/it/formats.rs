@@ -2,7 +2,9 @@
 
 use mtids_core::annotation::{Annotation, AnnotationTarget, Extent, Mask};
 use mtids_core::geometry::Affine;
-use mtids_dicom::annotation::{findings_of_boxes, read_mask, read_structures, read_table, read_voc};
+use mtids_dicom::annotation::{
+    findings_of_boxes, read_mask, read_report, read_segmentation, read_structures, read_table, read_voc,
+};
 use mtids_dicom::volume::check_geometry;
 use mtids_dicom::{Limits, Series};
 
@@ -45,6 +47,15 @@ fn every_reader_finds_the_same_lesion() {
         ("SEG, binary", segmented(&path("seg_binary.dcm")).unwrap()),
         ("SEG, fractional", segmented(&path("seg_fractional.dcm")).unwrap()),
         ("SEG, label map", segmented(&path("seg_labelmap.dcm")).unwrap()),
+        ("SR on a SEG", {
+            let segmentations = [read_segmentation(&path("seg_binary.dcm"), &limits).unwrap()];
+            let found = read_report(&path("sr_tid1500.dcm"), &limits).unwrap().findings(&segmentations);
+            assert_eq!(
+                (found[0].finding.as_str(), found[0].codes[0].to_string()),
+                ("lesion-1", "SCT:27925004".to_owned())
+            );
+            found
+        }),
         ("NIfTI", read_mask(&path("mask.nii.gz"), &limits).unwrap().findings(&target)),
         ("NRRD", read_mask(&path("mask.nrrd"), &limits).unwrap().findings(&target)),
         ("RTSTRUCT", read_structures(&path("rtstruct.dcm"), &limits).unwrap().findings(&affine, dimensions).unwrap()),

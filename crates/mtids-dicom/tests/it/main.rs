@@ -10,6 +10,8 @@ mod defects;
 mod encodings;
 mod formats;
 mod mask_files;
+mod mirror;
+mod pet;
 mod pitfalls;
 mod real;
 mod round_trip;

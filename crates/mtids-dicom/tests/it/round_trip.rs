@@ -3,7 +3,10 @@
 use mtids_core::annotation::{Extent, Mask};
 use mtids_core::geometry::{Affine, PointMm, Voxel};
 use mtids_core::volume::Volume;
-use mtids_dicom::write::{CtOptions, Segment, StudyIdentity, write_ct_series, write_segmentation};
+use mtids_dicom::annotation::{read_report, read_segmentation};
+use mtids_dicom::write::{
+    CtOptions, Measurement, ReportedFinding, Segment, StudyIdentity, write_ct_series, write_report, write_segmentation,
+};
 use mtids_dicom::{AcquisitionFacts, FileKind, Limits, ReasonCode, load_volume, read_header};
 
 use crate::{grouped, headers, segmented};
@@ -97,6 +100,35 @@ fn a_written_segmentation_reads_back_with_its_voxels() {
         };
         assert_eq!(mask.voxels.iter().map(on_ct).collect::<Vec<_>>(), voxels);
     }
+}
+
+#[test]
+fn a_written_report_adds_its_words_to_the_segments_it_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mask, report) = (folder.path().join("seg.dcm"), folder.path().join("sr.dcm"));
+    let affine = *volume(STEPS).affine();
+    let segments = [vec![[1, 1, 1]], vec![[5, 4, 3]]]
+        .map(|voxels| Segment { label: "node".into(), mask: Mask { affine, voxels } });
+    write_segmentation(&mask, &segments, [7, 5, 4], &identity(), "2.25.3").unwrap();
+    let findings = [(1, 9.25), (2, 11.0)].map(|(segment, mm)| ReportedFinding {
+        name: format!("Lymph node {segment}"),
+        segment,
+        measurements: vec![Measurement::short_axis_mm(mm)],
+    });
+    write_report(&report, &findings, 4, &identity(), "2.25.3").unwrap();
+    assert!(matches!(read_header(&report, &Limits::default()), Ok(FileKind::Report { .. })));
+    let segmentation = read_segmentation(&mask, &Limits::default()).unwrap();
+    let report = read_report(&report, &Limits::default()).unwrap();
+    let found = report.findings(std::slice::from_ref(&segmentation));
+    let words: Vec<_> = found.iter().map(|one| (one.finding.as_str(), one.short_axis_mm)).collect();
+    assert_eq!(words, [("Lymph node 1", Some(9.25)), ("Lymph node 2", Some(11.0))]);
+    assert_eq!(found[1].codes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["SCT:59441001", "SCT:72410000"]);
+    let plain = segmentation.into_findings();
+    assert_eq!(
+        found.iter().map(|one| &one.extent).collect::<Vec<_>>(),
+        plain.iter().map(|one| &one.extent).collect::<Vec<_>>()
+    );
+    assert!(report.findings(&[]).is_empty(), "without the segmentation there are no voxels");
 }
 
 #[test]
