@@ -16,7 +16,7 @@ use dicom::transfer_syntax::TransferSyntaxRegistry;
 use crate::error::ReasonCode;
 use crate::limits::Limits;
 use crate::pixels::codestream::{self, Claim};
-use crate::pixels::{jpeg_ls, rle};
+use crate::pixels::{jpeg_extended, jpeg_ls, rle};
 use crate::source::{chain, is_native};
 
 const DEFLATED_FRAME: &str = "1.2.840.10008.1.2.8.1";
@@ -125,7 +125,13 @@ pub(crate) fn decode(
         Family::Jpeg => {
             let claim = codestream::jpeg(data).ok_or_else(|| failed("JPEG: no frame header".into()))?;
             agree("JPEG", claim, shape).map_err(failed)?;
-            library(transfer_syntax, data, shape, claim.bits.div_ceil(8) as u16 * 8, into).map_err(failed)?;
+            if claim.lossy && claim.bits > 8 {
+                let samples = jpeg_extended::decode(data, shape.rows.into(), shape.columns.into());
+                let samples = samples.map_err(|detail| failed(format!("JPEG: {detail}")))?;
+                into.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+            } else {
+                library(transfer_syntax, data, shape, claim.bits.div_ceil(8) as u16 * 8, into).map_err(failed)?;
+            }
         }
         Family::Jpeg2000 => {
             let claim = codestream::jpeg_2000(data).ok_or_else(|| failed("JPEG 2000: no SIZ segment".into()))?;

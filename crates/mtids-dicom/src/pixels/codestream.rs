@@ -12,6 +12,8 @@ pub(crate) struct Claim {
     pub(crate) components: u32,
     /// Bits of a sample.
     pub(crate) bits: u32,
+    /// For JPEG: a DCT process, which has loss.
+    pub(crate) lossy: bool,
 }
 
 fn word(data: &[u8], at: usize) -> Option<u32> {
@@ -40,7 +42,8 @@ pub(crate) fn jpeg(data: &[u8]) -> Option<Claim> {
             0xC0..=0xCF if !matches!(code, 0xC4 | 0xC8 | 0xCC) => {
                 let (rows, columns) = (u64::from(word(data, at + 5)?), u64::from(word(data, at + 7)?));
                 let (bits, components) = (u32::from(*data.get(at + 4)?), u32::from(*data.get(at + 9)?));
-                return Some(Claim { rows, columns, components, bits });
+                let lossy = matches!(code, 0xC0..=0xC2 | 0xC5 | 0xC6 | 0xC9 | 0xCA | 0xCD | 0xCE);
+                return Some(Claim { rows, columns, components, bits, lossy });
             }
             0xD9 | 0xDA => return None,
             _ => at += 2 + word(data, at + 2)? as usize,
@@ -61,7 +64,7 @@ pub(crate) fn jpeg_2000(data: &[u8]) -> Option<Claim> {
     let steps = (*data.get(43)?, *data.get(44)?);
     let (rows, columns) = (bottom?.checked_sub(top?)?, right?.checked_sub(left?)?);
     let bits = u32::from(*data.get(42)? & 0x7F) + 1;
-    (steps == (1, 1)).then_some(Claim { rows, columns, components, bits })
+    (steps == (1, 1)).then_some(Claim { rows, columns, components, bits, lossy: false })
 }
 
 /// Place of the codestream box of a JP2 file.
@@ -83,7 +86,7 @@ pub(crate) fn jpeg_xl(data: &[u8]) -> Option<Claim> {
     let mut bits = LowBits { data: data.get(start + 2..)?, at: 0 };
     let (rows, columns) = jpeg_xl_sides(&mut bits)?;
     // Image metadata, as far as sample and colour are told; what DICOM has no use for (previews, animations, floats) is no claim.
-    let claim = |components, bits| Some(Claim { rows, columns, components, bits });
+    let claim = |components, bits| Some(Claim { rows, columns, components, bits, lossy: false });
     if bits.flag()? {
         return claim(3, 8);
     }
@@ -192,7 +195,7 @@ mod tests {
             0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 1, 2, 0xFF, 0xFF, 0xC4, 0, 3, 9, 0xFF, 0xC3, 0, 11, 16, 0x02, 0x00, 0x01,
             0x00, 1, 1, 0x11, 0,
         ];
-        assert_eq!(jpeg(&data), Some(Claim { rows: 512, columns: 256, components: 1, bits: 16 }));
+        assert_eq!(jpeg(&data), Some(Claim { rows: 512, columns: 256, components: 1, bits: 16, lossy: false }));
         assert_eq!(jpeg(&data[..20]), None);
     }
 

@@ -4,6 +4,8 @@
 //! names follow the standard (A, B, C, N, Nn of a context; Ra, Rb, Rc, Rd around a sample). Invariants: no index comes from the file
 //! unchecked; data that end early are an error, never zeros. Samples are unsigned, `precision` bits, row by row.
 
+use crate::pixels::markers::Markers;
+
 /// A decoded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decoded {
@@ -21,7 +23,7 @@ const J: [u32; 32] =
 /// # Errors
 /// A sentence that says what is damaged or not supported.
 pub(crate) fn decode(data: &[u8], max_samples: usize) -> Result<Decoded, String> {
-    let mut markers = Markers { data, at: 0 };
+    let mut markers = Markers::new(data);
     if markers.byte()? != 0xFF || markers.byte()? != 0xD8 {
         return Err("no start of image".into());
     }
@@ -35,7 +37,7 @@ pub(crate) fn decode(data: &[u8], max_samples: usize) -> Result<Decoded, String>
                 let frame = frame.ok_or("a scan before its frame")?;
                 let near = scan_header(&mut markers.segment()?)?;
                 let coding = Coding::new(&frame, &preset, near)?;
-                let samples = Scan::new(&data[markers.at..], coding).image(&frame)?;
+                let samples = Scan::new(markers.rest(), coding).image(&frame)?;
                 return Ok(Decoded { rows: frame.rows, columns: frame.columns, samples });
             }
             0xD9 => return Err("the image ends without a scan".into()),
@@ -44,44 +46,6 @@ pub(crate) fn decode(data: &[u8], max_samples: usize) -> Result<Decoded, String>
             0xE0..=0xEF | 0xFE => _ = markers.segment()?,
             other => return Err(format!("marker FF{other:02X} has no place in JPEG-LS")),
         }
-    }
-}
-
-/// Marker segments.
-struct Markers<'a> {
-    data: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Markers<'a> {
-    fn byte(&mut self) -> Result<u8, String> {
-        let byte = *self.data.get(self.at).ok_or("the data end inside a header")?;
-        self.at += 1;
-        Ok(byte)
-    }
-
-    fn word(&mut self) -> Result<usize, String> {
-        Ok(usize::from(self.byte()?) << 8 | usize::from(self.byte()?))
-    }
-
-    fn next_marker(&mut self) -> Result<u8, String> {
-        if self.byte()? != 0xFF {
-            return Err("no marker where one belongs".into());
-        }
-        // Any number of fill bytes may stand before a marker's code.
-        loop {
-            match self.byte()? {
-                0xFF => {}
-                code => return Ok(code),
-            }
-        }
-    }
-
-    fn segment(&mut self) -> Result<Markers<'a>, String> {
-        let length = self.word()?.checked_sub(2).ok_or("a segment shorter than its length")?;
-        let data = self.data.get(self.at..self.at + length).ok_or("the data end inside a segment")?;
-        self.at += length;
-        Ok(Markers { data, at: 0 })
     }
 }
 

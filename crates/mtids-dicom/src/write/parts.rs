@@ -76,6 +76,8 @@ pub(crate) fn put_identity(object: &mut InMemDicomObject, identity: &StudyIdenti
     put(object, tags::FRAME_OF_REFERENCE_UID, VR::UI, &identity.frame_of_reference_uid);
     put(object, tags::POSITION_REFERENCE_INDICATOR, VR::LO, "");
     put(object, tags::MODALITY, VR::CS, modality);
+    // No laterality: the chest has two sides.
+    put(object, tags::BODY_PART_EXAMINED, VR::CS, "CHEST");
 }
 
 /// The program that made a derived object.

@@ -75,7 +75,6 @@ pub fn write_pet_series(
             (tags::INSTANCE_NUMBER, VR::IS, &(k + 1).to_string()),
             (tags::ACQUISITION_DATE, VR::DA, identity.study_date.as_str()),
             (tags::ACQUISITION_TIME, VR::TM, "120000"),
-            (tags::PATIENT_POSITION, VR::CS, "HFS"),
             (tags::BURNED_IN_ANNOTATION, VR::CS, "NO"),
             (tags::UNITS, VR::CS, "BQML"),
             (tags::COUNTS_SOURCE, VR::CS, "EMISSION"),

@@ -97,7 +97,7 @@ pub fn write_segmentation(
     for (tag, vr, value) in [
         (tags::CONTENT_LABEL, VR::CS, "NODES"),
         (tags::CONTENT_DESCRIPTION, VR::LO, "Lymph nodes of a synthetic study"),
-        (tags::CONTENT_CREATOR_NAME, VR::PN, "mtids"),
+        (tags::CONTENT_CREATOR_NAME, VR::PN, "mtids^"),
         (tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00"),
         (tags::SEGMENTATION_TYPE, VR::CS, "BINARY"),
         (tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2"),

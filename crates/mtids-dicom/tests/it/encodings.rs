@@ -54,3 +54,24 @@ fn frames_of_several_fragments_are_told_apart_by_either_offset_table() {
         assert_eq!(volume(name), native, "{name}");
     }
 }
+
+#[test]
+fn lossy_jpeg_of_eight_and_twelve_bits_is_that_of_other_decoders() {
+    let Some(folder) = crate::shared("cornerstone3d") else { return };
+    // What libjpeg finds, through pydicom: the mean, and five pixels. Decoders round their transforms differently, so a grey level or two
+    // (of 32.1 and of 2.0 HU) may lie between them.
+    for (name, mean, pixels, level) in [
+        ("Process1TransferSyntax_1.2.840.10008.1.2.4.50", -967.256_866, [-3051, -3051, -32, 32, -160], 32.1216),
+        ("Process2_4TransferSyntax_1.2.840.10008.1.2.4.51", -950.324_074, [-3025, -3025, -3, 37, -145], 2.0002442),
+    ] {
+        let path = folder.join(format!("CTImage_JPEG{name}.dcm"));
+        let Ok(FileKind::Image(header)) = read_header(&path, &Limits::default()) else { panic!("{name}") };
+        assert!(header.lossy, "{name}");
+        let hu = decode_image(&header, &Limits::default()).unwrap_or_else(|error| panic!("{error}"));
+        let found = hu.iter().map(|&hu| f64::from(hu)).sum::<f64>() / hu.len() as f64;
+        assert!((found - mean).abs() < 0.05 * level, "{name}: mean {found}, not {mean}");
+        for (at, expected) in [0, 1000, 130_000, 131_000, 200_000].into_iter().zip(pixels) {
+            assert!(f64::from((hu[at] - expected).abs()) <= 2.0 * level, "{name} at {at}: {}, not {expected}", hu[at]);
+        }
+    }
+}

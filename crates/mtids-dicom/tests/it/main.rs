@@ -15,6 +15,7 @@ mod pet;
 mod pitfalls;
 mod real;
 mod round_trip;
+mod validators;
 
 use std::path::PathBuf;
 

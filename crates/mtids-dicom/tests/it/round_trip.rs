@@ -11,7 +11,7 @@ use mtids_dicom::{AcquisitionFacts, FileKind, Limits, ReasonCode, load_volume, r
 
 use crate::{grouped, headers, segmented};
 
-fn identity() -> StudyIdentity {
+pub(crate) fn identity() -> StudyIdentity {
     StudyIdentity {
         patient_id: "TEST-1".into(),
         patient_name: "TEST^SYNTHETIC".into(),

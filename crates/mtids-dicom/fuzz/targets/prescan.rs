@@ -1,0 +1,16 @@
+//! The walk over a file's skeleton, and the header behind it.
+#![no_main]
+
+mod file;
+
+use libfuzzer_sys::fuzz_target;
+use mtids_dicom::{prescan, read_header};
+
+fuzz_target!(|bytes: &[u8]| {
+    file::with_file(bytes, "", |path| {
+        let checked = prescan::check(path, &file::limits());
+        let header = read_header(path, &file::limits());
+        // What the scan refuses is never parsed.
+        assert!(checked.is_ok() || header.is_err());
+    });
+});

@@ -1,0 +1,96 @@
+//! What we write, other people's validators accept: dciodvfy (dicom3tools), dsrdump (dcmtk), pydicom and highdicom; each where it is
+//! installed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mtids_core::annotation::Mask;
+use mtids_core::volume::Volume;
+use mtids_dicom::write::{
+    Measurement, PetOptions, ReportedFinding, Segment, write_pet_series, write_report, write_segmentation,
+};
+
+use crate::round_trip::{STEPS, identity, volume, write};
+
+/// Writes one of each: CT, SEG, SR, PET.
+fn objects(folder: &Path) -> Vec<PathBuf> {
+    let ct = volume(STEPS);
+    let mut paths = vec![write(folder, &ct)[0].clone()];
+    let affine = *ct.affine();
+    let segments = [vec![[1, 1, 1], [2, 1, 1]], vec![[5, 4, 3]]]
+        .map(|voxels| Segment { label: "Lymph node".into(), mask: Mask { affine, voxels } });
+    paths.push(folder.join("SEG.dcm"));
+    write_segmentation(&folder.join("SEG.dcm"), &segments, ct.dimensions(), &identity(), "2.25.3").unwrap();
+    paths.push(folder.join("SR.dcm"));
+    let findings = [1, 2].map(|segment| ReportedFinding {
+        name: format!("Lymph node {segment}"),
+        segment,
+        measurements: vec![Measurement::short_axis_mm(9.5)],
+    });
+    write_report(&folder.join("SR.dcm"), &findings, 4, &identity(), "2.25.3").unwrap();
+    let suv = Volume::new((0..140).map(|n| n as f32 * 0.1).collect(), ct.dimensions(), affine).unwrap();
+    let options = PetOptions {
+        series_uid: "2.25.4".into(),
+        description: "SYNTHETIC PET".into(),
+        manufacturer: "mtids".into(),
+        weight_kg: 75.0,
+        dose_bq: 3e8,
+    };
+    paths.push(write_pet_series(folder, &suv, &identity(), &options).unwrap()[0].clone());
+    paths
+}
+
+/// Both streams of a program; `None`, with a notice, where it is not installed.
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) => {
+            Some([output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat())
+        }
+        Err(_) => {
+            eprintln!("skipped: {program} is not installed (apt-get install dicom3tools dcmtk)");
+            None
+        }
+    }
+}
+
+#[test]
+fn dciodvfy_finds_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in objects(folder.path()) {
+        let Some(text) = output("dciodvfy", &[path.to_str().unwrap()]) else { return };
+        let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("Error")).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+    }
+}
+
+#[test]
+fn dsrdump_reads_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    objects(folder.path());
+    let Some(text) = output("dsrdump", &[folder.path().join("SR.dcm").to_str().unwrap()]) else { return };
+    for line in
+        ["Comprehensive 3D SR Document", "\"Measurement Group\"", "\"Short Axis\")=\"9.5\" (mm,UCUM,\"millimeter\")"]
+    {
+        assert!(text.contains(line), "no {line} in\n{text}");
+    }
+    assert!(!text.contains("E: "), "{text}");
+}
+
+#[test]
+fn pydicom_and_highdicom_read_all_of_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let python = root.join(".venv/bin/python");
+    if !python.exists() {
+        eprintln!("skipped: reading with pydicom and highdicom needs .venv (make python)");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    objects(folder.path());
+    let script = root.join("tests/python/read_objects.py");
+    let text = output(python.to_str().unwrap(), &[script.to_str().unwrap(), folder.path().to_str().unwrap()]).unwrap();
+    assert_eq!(
+        text.trim(),
+        "CT 35 pixels, SEG 2 segments with 3 voxels, SR 2 groups of 9.5 mm, PT 4 slices with SUV",
+        "{text}"
+    );
+}
