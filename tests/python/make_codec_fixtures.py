@@ -7,7 +7,9 @@ The encoders are other people's (OpenJPH, libjxl, OpenJPEG through imagecodecs a
 themselves. The files are small and committed; this script is run by hand when an encoding is added.
 """
 
+import gzip
 import pathlib
+import struct
 import zlib
 
 import imagecodecs
@@ -119,7 +121,7 @@ deflater = zlib.compressobj(wbits=-15)
 compressed(12, "deflated_frame.dcm", DEFLATED_FRAME, deflater.compress(twelve.tobytes()) + deflater.flush())
 rle = slice_of(12)
 save(rle, "rle.dcm", ExplicitVRLittleEndian, twelve.tobytes())
-rle.compress(RLELossless)
+rle.compress(RLELossless, generate_instance_uid=False)
 rle.save_as(OUT / "rle.dcm")
 
 frames = [image(12, seed) for seed in (3, 4, 5)]
@@ -132,4 +134,24 @@ extended = enhanced(3)
 data, offsets, lengths = encapsulate_extended(encoded)
 extended.ExtendedOffsetTable, extended.ExtendedOffsetTableLengths = offsets, lengths
 save(extended, "enhanced_extended_table.dcm", JPEG2000Lossless, data, fragments=1)
+# A mask of 6 × 5 × 4 voxels with two labels, as seeds of the fuzzer.
+mask = np.zeros((4, 5, 6), np.uint8)
+mask[1, 2, 1:4], mask[3, 0, 5] = 1, 2
+nifti = bytearray(352)
+struct.pack_into("<i", nifti, 0, 348)
+struct.pack_into("<8h", nifti, 40, 3, 6, 5, 4, 1, 1, 1, 1)
+struct.pack_into("<2h", nifti, 70, 2, 8)
+struct.pack_into("<8f", nifti, 76, 1, 2, 2, 3, 0, 0, 0, 0)
+struct.pack_into("<3f", nifti, 108, 352, 1, 0)
+struct.pack_into("<2h", nifti, 252, 0, 1)
+struct.pack_into("<12f", nifti, 280, -2, 0, 0, 5, 0, -2, 0, 6, 0, 0, 3, 7)
+nifti[344:348] = b"n+1\0"
+(OUT / "mask.nii").write_bytes(bytes(nifti) + mask.tobytes())
+(OUT / "mask.nii.gz").write_bytes(gzip.compress(bytes(nifti) + mask.tobytes(), mtime=0))
+header = (
+    "NRRD0004\ntype: unsigned char\ndimension: 3\nspace: left-posterior-superior\nsizes: 6 5 4\n"
+    "space directions: (2,0,0) (0,2,0) (0,0,3)\nspace origin: (-5,-6,7)\nencoding: {}\n\n"
+)
+(OUT / "mask_raw.nrrd").write_bytes(header.format("raw").encode() + mask.tobytes())
+(OUT / "mask_gzip.nrrd").write_bytes(header.format("gzip").encode() + gzip.compress(mask.tobytes(), mtime=0))
 print(sum(path.stat().st_size for path in OUT.iterdir()), "bytes in", len(list(OUT.iterdir())), "files")

@@ -28,7 +28,7 @@ seed series "${images[@]}"
 seed segmentation "$data"/highdicom/*.dcm "$data"/chest-ct-lung1/seg_*.dcm "$data"/pydicom*/liver*.dcm "$data"/dcmqi/**/*.{seg,dcm} ../tests/regressions/*
 seed structures "$data"/chest-ct-lung1/rtstruct.dcm "$data"/rt-utils/**/*.dcm "$data"/pydicom/rtstruct.dcm ../tests/regressions/*
 seed report "$data"/chest-ct-lung1/sr_tid1500.dcm "$data"/highdicom/sr_*.dcm "$data"/pydicom/*SR*.dcm "$data"/pydicom/report*.dcm ../tests/regressions/*
-seed mask "$data"/chest-ct-lung1/mask.* "$data"/dcmqi/**/*.nrrd "$data"/totalsegmentator/example_seg.nii.gz ../tests/regressions/*
+seed mask ../tests/data/mask* "$data"/dcmqi/segmentations/23x38x3/nrrd/*.nrrd ../tests/regressions/*
 seed table "$data"/chest-ct-lung1/*.csv "$data"/chest-ct-lung1/voc/*.xml ../tests/regressions/*
 
 status=0

@@ -76,10 +76,21 @@ pub(crate) struct Skeleton {
     pub(crate) header: Vec<Range<u64>>,
     /// First byte of the element of pixel data.
     pub(crate) pixels_at: Option<u64>,
+    /// What the parser must not be given.
+    pub(crate) uneven: Uneven,
     /// PixelData of the data set itself (not of an icon or another nested item), where there is one.
     pub(crate) pixels: Option<PixelPlace>,
     /// The file as it was when it was walked.
     pub(crate) stamp: FileStamp,
+}
+
+/// Elements whose length is no multiple of their values' size: behind one of them the parser would read from the wrong byte on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Uneven {
+    /// The first one before the pixels.
+    pub(crate) any: Option<(u16, u16)>,
+    /// The first one among those that a header is read from.
+    pub(crate) header: Option<(u16, u16)>,
 }
 
 /// Tells whether a file is still the one that was walked.
@@ -150,6 +161,16 @@ struct Walk<'a, R> {
     found: Found,
 }
 
+/// Bytes of one value of a VR.
+fn unit(vr: VR) -> u32 {
+    match vr {
+        VR::US | VR::SS | VR::OW => 2,
+        VR::UL | VR::SL | VR::FL | VR::AT | VR::OL | VR::OF => 4,
+        VR::FD | VR::UV | VR::SV | VR::OD | VR::OV => 8,
+        _ => 1,
+    }
+}
+
 /// What the walk of a data set notes on its way.
 #[derive(Default)]
 struct Found {
@@ -158,6 +179,7 @@ struct Found {
     wanted_from: Option<u64>,
     pixels_at: Option<u64>,
     pixels: Option<PixelPlace>,
+    uneven: Uneven,
 }
 
 impl Found {
@@ -169,8 +191,8 @@ impl Found {
         inflated: Option<Vec<u8>>,
         stamp: FileStamp,
     ) -> Skeleton {
-        let Self { header, pixels_at, pixels, .. } = std::mem::take(self);
-        Skeleton { data_set, transfer_syntax, sop_class_uid, inflated, header, pixels_at, pixels, stamp }
+        let Self { header, pixels_at, pixels, uneven, .. } = std::mem::take(self);
+        Skeleton { data_set, transfer_syntax, sop_class_uid, inflated, header, pixels_at, uneven, pixels, stamp }
     }
 
     /// An element of the data set begins at `at` (or the data set ends there).
@@ -206,6 +228,8 @@ struct Element {
     sequence: bool,
     /// VR OW, which is known in explicit encoding and implied in implicit encoding.
     words: bool,
+    /// Bytes of one value of its VR; 1 for text and bytes.
+    unit: u32,
     length: u32,
 }
 
@@ -363,6 +387,12 @@ impl<R: Read + Seek> Walk<'_, R> {
                     self.begin_pixels(before, &element)?;
                 }
             }
+            if element.length != UNDEFINED && element.length % element.unit != 0 && self.found.pixels_at.is_none() {
+                self.found.uneven.any.get_or_insert(element.tag);
+                if self.found.wanted_from.is_some() {
+                    self.found.uneven.header.get_or_insert(element.tag);
+                }
+            }
             if inside == Some(Kind::Fragments) && open.len() == 1 {
                 self.add_fragment(&element)?;
             }
@@ -451,12 +481,13 @@ impl<R: Read + Seek> Walk<'_, R> {
         let implicit_length = long([head[4], head[5], head[6], head[7]]);
         if tag.0 == 0xFFFE {
             let length = if tag == ITEM { implicit_length } else { 0 };
-            return Ok(Some(Element { tag, sequence: false, words: false, length }));
+            return Ok(Some(Element { tag, sequence: false, words: false, unit: 1, length }));
         }
         if !encoding.explicit {
             let entry = StandardDataDictionary.by_tag(Tag(tag.0, tag.1));
-            let sequence = entry.is_some_and(|entry| entry.vr().relaxed() == VR::SQ);
-            return Ok(Some(Element { tag, sequence, words: true, length: implicit_length }));
+            let vr = entry.map_or(VR::UN, |entry| entry.vr().relaxed());
+            let length = implicit_length;
+            return Ok(Some(Element { tag, sequence: vr == VR::SQ, words: true, unit: unit(vr), length }));
         }
         // What is no VR is read as UN, with a long length.
         let vr = VR::from_binary([head[4], head[5]]).unwrap_or(VR::UN);
@@ -482,7 +513,7 @@ impl<R: Read + Seek> Walk<'_, R> {
         } else {
             u32::from(short(head[6], head[7]))
         };
-        Ok(Some(Element { tag, sequence: vr == VR::SQ, words: vr == VR::OW, length }))
+        Ok(Some(Element { tag, sequence: vr == VR::SQ, words: vr == VR::OW, unit: unit(vr), length }))
     }
 
     /// The next `N` bytes, or `None` at the end of the file.

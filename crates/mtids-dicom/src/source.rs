@@ -50,12 +50,16 @@ pub(crate) struct Opened {
 pub(crate) fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<Opened, DicomError> {
     let (skeleton, mut file) = scan(path, limits)?;
     let unreadable = |detail: String| DicomError::file(path, ReasonCode::Unreadable, detail);
-    let Skeleton { data_set, header, transfer_syntax, sop_class_uid, inflated, pixels, pixels_at, stamp } = skeleton;
+    let Skeleton { data_set, header, transfer_syntax, sop_class_uid, inflated, pixels, pixels_at, uneven, stamp } = skeleton;
     let all = [data_set.start..pixels_at.unwrap_or(data_set.end)];
-    let ranges = match elements {
-        Elements::Header => &header[..],
-        Elements::All => &all,
+    let (ranges, uneven) = match elements {
+        Elements::Header => (&header[..], uneven.header),
+        Elements::All => (&all[..], uneven.any),
     };
+    if let Some((group, element)) = uneven {
+        let detail = format!("the length of element ({group:04X},{element:04X}) is no multiple of its values' size");
+        return Err(unreadable(detail));
+    }
     let length: u64 = ranges.iter().map(|range| range.end - range.start).sum();
     if length > limits.max_header_bytes {
         let detail = format!("a header of {length} bytes, more than the limit of {}", limits.max_header_bytes);

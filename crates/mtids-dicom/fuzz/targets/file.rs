@@ -6,7 +6,7 @@ use mtids_dicom::Limits;
 
 /// Bounds that keep one input from taking seconds.
 pub fn limits() -> Limits {
-    Limits { max_file_bytes: 4 << 20, max_voxels: 1 << 20, min_slices: 2, refuse_lossy: false, ..Limits::default() }
+    Limits { max_file_bytes: 4 << 20, max_voxels: 1 << 18, min_slices: 2, refuse_lossy: false, ..Limits::default() }
 }
 
 /// Calls `read` with a file of these bytes.

@@ -14,6 +14,7 @@ mod mirror;
 mod pet;
 mod pitfalls;
 mod real;
+mod regressions;
 mod round_trip;
 mod validators;
 
