@@ -100,6 +100,12 @@ schemas: ## Write schemas/ anew from the code
 bench: ## Every benchmark of docs/benchmarks.md, each beside its rival (PROFILE=dev or release)
 	@bash docs/bench.sh '$(PROFILE)'
 
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
+.PHONY: fuzz
+fuzz: ## Fuzz every reader of other people's files (FUZZ_SECONDS= for each, FUZZ_TARGETS=; needs cargo-fuzz)
+	@bash crates/mtids-dicom/fuzz/run.sh '$(FUZZ_SECONDS)' $(FUZZ_TARGETS)
+
 .PHONY: screenshots
 screenshots: ## README's pictures and table anew, from a run of the demo (needs chromium)
 	@bash docs/screenshots.sh '$(OUT)' '$(RUN)'

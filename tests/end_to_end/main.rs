@@ -12,6 +12,7 @@ mod configuration;
 mod contract;
 mod golden;
 mod help;
+mod pet;
 mod pipeline;
 mod privacy;
 mod resume;

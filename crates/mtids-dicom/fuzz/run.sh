@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for a time, on seeds from the test data. Called by `make fuzz`; argument: seconds for each target.
+# Runs fuzz targets for a time, on seeds from the test data. Called by `make fuzz`; arguments: seconds for each, and targets (default: all).
 # Findings lie in artifacts/; what is fixed goes to ../tests/regressions, which a test reads.
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-60}
+shift || true
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(prescan series segmentation structures report mask table)
 command -v cargo-fuzz >/dev/null || { echo "needs cargo-fuzz: cargo install cargo-fuzz" >&2; exit 2; }
 # Sanitizers are unstable options of the pinned compiler.
 export RUSTC_BOOTSTRAP=1
@@ -32,7 +35,7 @@ seed mask ../tests/data/mask* "$data"/dcmqi/segmentations/23x38x3/nrrd/*.nrrd ..
 seed table "$data"/chest-ct-lung1/*.csv "$data"/chest-ct-lung1/voc/*.xml ../tests/regressions/*
 
 status=0
-for target in prescan series segmentation structures report mask table; do
+for target in "${targets[@]}"; do
   echo "== $target, $seconds s"
   cargo fuzz run --release --fuzz-dir . "$target" -- -max_total_time="$seconds" -rss_limit_mb=2048 -malloc_limit_mb=1024 -timeout=10 \
     -max_len=70000 -print_final_stats=1 2>&1 | tail -n 12 | grep -E 'ERROR|SUMMARY|panicked|number_of_executed|slowest|peak_rss|Test unit|artifact' || true

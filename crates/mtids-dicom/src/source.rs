@@ -50,7 +50,8 @@ pub(crate) struct Opened {
 pub(crate) fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<Opened, DicomError> {
     let (skeleton, mut file) = scan(path, limits)?;
     let unreadable = |detail: String| DicomError::file(path, ReasonCode::Unreadable, detail);
-    let Skeleton { data_set, header, transfer_syntax, sop_class_uid, inflated, pixels, pixels_at, uneven, stamp } = skeleton;
+    let Skeleton { data_set, header, transfer_syntax, sop_class_uid, inflated, pixels, pixels_at, uneven, stamp } =
+        skeleton;
     let all = [data_set.start..pixels_at.unwrap_or(data_set.end)];
     let (ranges, uneven) = match elements {
         Elements::Header => (&header[..], uneven.header),

@@ -1,16 +1,16 @@
 //! Cutting: a separable fast path for grids parallel to the patient, and a general path for oblique ones.
 //!
-//! Invariant: both paths compute the same sum; the first merely shares the weights of an axis. Units: HU, LPS mm.
+//! Invariant: both paths compute the same sum; the first merely shares the weights of an axis. Units: HU or SUV, LPS mm.
 
 use std::ops::Range;
 
-use mtids_core::geometry::{PointMm, Voxel};
+use mtids_core::geometry::{Affine, PointMm, Voxel};
 use mtids_core::volume::{AIR_HU, Volume};
 
 use crate::geometry::{Interpolation, PatchGeometry};
 use crate::kernel::Taps;
 
-/// A patch of Hounsfield units.
+/// A patch of one channel: HU, or hundredths of an SUV.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
     /// Voxels `[D, H, W]`, w fastest.
@@ -21,20 +21,45 @@ pub struct Patch {
     pub pad_fraction: f32,
 }
 
-/// Cuts a patch around `center`. Outside the volume is air ([`AIR_HU`]).
+/// From a value of the volume to what a patch stores.
+#[derive(Clone, Copy)]
+struct Unit {
+    /// Value outside the volume.
+    outside: f64,
+    /// Stored steps in one unit of the volume.
+    scale: f64,
+}
+
+const HU: Unit = Unit { outside: AIR_HU as f64, scale: 1.0 };
+
+/// Stored steps of one SUV: hundredths, up to 327.67.
+pub const SUV_STEPS: f64 = 100.0;
+
+/// Cuts a patch of HU around `center`. Outside the volume is air ([`AIR_HU`]).
 ///
 /// Shapes: the result has `geometry.size` voxels, d towards the head, h towards the back, w towards the left.
 pub fn cut(volume: &Volume, center: PointMm, geometry: &PatchGeometry) -> Patch {
-    match axis_map(volume, geometry) {
-        Some(axes) => cut_parallel(volume, center, geometry, axes),
-        None => cut_oblique(volume, center, geometry),
+    cut_in(volume, center, geometry, HU)
+}
+
+/// Cuts a patch of SUV around `center`, in hundredths ([`SUV_STEPS`]). Outside the volume is 0.
+///
+/// Shapes: as [`cut`]; the two lie over each other voxel by voxel, whatever the grids of CT and PET.
+pub fn cut_suv(volume: &Volume<f32>, center: PointMm, geometry: &PatchGeometry) -> Patch {
+    cut_in(volume, center, geometry, Unit { outside: 0.0, scale: SUV_STEPS })
+}
+
+fn cut_in<T: Copy + Into<f64>>(volume: &Volume<T>, center: PointMm, geometry: &PatchGeometry, unit: Unit) -> Patch {
+    match axis_map(volume.affine(), geometry) {
+        Some(axes) => cut_parallel(volume, center, geometry, unit, axes),
+        None => cut_oblique(volume, center, geometry, unit),
     }
 }
 
 /// For each source axis (i, j, k) the patch axis (0 = d, 1 = h, 2 = w) it runs along, if all run parallel to the
 /// patient's axes.
-fn axis_map(volume: &Volume, geometry: &PatchGeometry) -> Option<[usize; 3]> {
-    let steps = source_steps(volume, geometry);
+fn axis_map(affine: &Affine, geometry: &PatchGeometry) -> Option<[usize; 3]> {
+    let steps = source_steps(affine, geometry);
     let mut axes = [0; 3];
     for (source, along) in axes.iter_mut().enumerate() {
         // Less than a thousandth of a voxel across the largest possible patch counts as parallel.
@@ -56,8 +81,7 @@ fn axis_map(volume: &Volume, geometry: &PatchGeometry) -> Option<[usize; 3]> {
 }
 
 /// `[patch axis][source axis]`: change of the source index for one patch voxel.
-fn source_steps(volume: &Volume, geometry: &PatchGeometry) -> [[f64; 3]; 3] {
-    let affine = volume.affine();
+fn source_steps(affine: &Affine, geometry: &PatchGeometry) -> [[f64; 3]; 3] {
     let origin = affine.to_voxel(PointMm::new(0.0, 0.0, 0.0)).0;
     let mut steps = [[0.0; 3]; 3];
     for (patch_axis, step) in steps.iter_mut().enumerate() {
@@ -81,16 +105,22 @@ fn taps(interpolation: Interpolation, position: f64, step: f64, length: usize) -
     }
 }
 
-/// HU from a sum of weighted voxels and the weight that fell outside.
-fn finish(sum: f64, outside: f64) -> i16 {
-    let hu = sum + outside * f64::from(AIR_HU);
-    // The order of summation depends on the storage order; a millionth of a HU keeps that from deciding a tie. `round` is half away
+/// What is stored, from a sum of weighted voxels and the weight that fell outside.
+fn finish(sum: f64, outside: f64, unit: Unit) -> i16 {
+    let value = (sum + outside * unit.outside) * unit.scale;
+    // The order of summation depends on the storage order; a millionth of a step keeps that from deciding a tie. `round` is half away
     // from zero; the cast saturates.
-    ((hu * 1e6).round() / 1e6).round() as i16
+    ((value * 1e6).round() / 1e6).round() as i16
 }
 
-fn cut_parallel(volume: &Volume, center: PointMm, geometry: &PatchGeometry, axes: [usize; 3]) -> Patch {
-    let steps = source_steps(volume, geometry);
+fn cut_parallel<T: Copy + Into<f64>>(
+    volume: &Volume<T>,
+    center: PointMm,
+    geometry: &PatchGeometry,
+    unit: Unit,
+    axes: [usize; 3],
+) -> Patch {
+    let steps = source_steps(volume.affine(), geometry);
     let dimensions = volume.dimensions();
     let first = volume.affine().to_voxel(geometry.position(center, [0, 0, 0])).0;
     // Taps of each source axis, one for each index along the patch axis it runs along.
@@ -114,7 +144,7 @@ fn cut_parallel(volume: &Volume, center: PointMm, geometry: &PatchGeometry, axes
             let row = &volume.voxels()[start + needed_i.start..start + needed_i.end];
             reduced_i.extend(along_i.iter().map(|taps| {
                 let voxels = row.iter().skip(taps.first.saturating_sub(needed_i.start));
-                taps.weights.iter().zip(voxels).map(|(weight, &hu)| weight * f64::from(hu)).sum::<f64>()
+                taps.weights.iter().zip(voxels).map(|(weight, &value)| weight * value.into()).sum::<f64>()
             }));
         }
     }
@@ -126,7 +156,7 @@ fn cut_parallel(volume: &Volume, center: PointMm, geometry: &PatchGeometry, axes
 
     let strides = [geometry.size[1] * geometry.size[2], geometry.size[2], 1];
     let [stride_i, stride_j, stride_k] = axes.map(|axis| strides[axis]);
-    let mut voxels = vec![AIR_HU; geometry.len()];
+    let mut voxels = vec![0; geometry.len()];
     let mut padded = 0.0;
     let mut sum = sums.iter();
     for (l, k) in along_k.iter().enumerate() {
@@ -135,7 +165,7 @@ fn cut_parallel(volume: &Volume, center: PointMm, geometry: &PatchGeometry, axes
                 let outside = (1.0 - i.inside * j.inside * k.inside).max(0.0);
                 padded += outside;
                 voxels[l * stride_k + m * stride_j + n * stride_i] =
-                    finish(sum.next().copied().unwrap_or(0.0), outside);
+                    finish(sum.next().copied().unwrap_or(0.0), outside, unit);
             }
         }
     }
@@ -162,8 +192,13 @@ fn combine(lines: &[f64], width: usize, along: &[Taps], start: usize) -> Vec<f64
     sums
 }
 
-fn cut_oblique(volume: &Volume, center: PointMm, geometry: &PatchGeometry) -> Patch {
-    let steps = source_steps(volume, geometry);
+fn cut_oblique<T: Copy + Into<f64>>(
+    volume: &Volume<T>,
+    center: PointMm,
+    geometry: &PatchGeometry,
+    unit: Unit,
+) -> Patch {
+    let steps = source_steps(volume.affine(), geometry);
     let dimensions = volume.dimensions();
     // Footprint of a patch voxel along each source axis.
     let footprint: [f64; 3] =
@@ -179,20 +214,20 @@ fn cut_oblique(volume: &Volume, center: PointMm, geometry: &PatchGeometry) -> Pa
                 });
                 let outside = (1.0 - i.inside * j.inside * k.inside).max(0.0);
                 padded += outside;
-                voxels.push(finish(weighted_sum(volume, [&i, &j, &k]), outside));
+                voxels.push(finish(weighted_sum(volume, [&i, &j, &k]), outside, unit));
             }
         }
     }
     Patch { voxels, size: geometry.size, pad_fraction: pad_fraction(padded, geometry) }
 }
 
-fn weighted_sum(volume: &Volume, [along_i, along_j, along_k]: [&Taps; 3]) -> f64 {
+fn weighted_sum<T: Copy + Into<f64>>(volume: &Volume<T>, [along_i, along_j, along_k]: [&Taps; 3]) -> f64 {
     let [columns, rows, _] = volume.dimensions();
     let mut sum = 0.0;
     for (k, weight_k) in (along_k.first..).zip(&along_k.weights) {
         for (j, weight_j) in (along_j.first..).zip(&along_j.weights) {
             let row = volume.voxels().iter().skip((k * rows + j) * columns + along_i.first);
-            let line: f64 = row.zip(&along_i.weights).map(|(&hu, weight)| weight * f64::from(hu)).sum();
+            let line: f64 = row.zip(&along_i.weights).map(|(&value, weight)| weight * value.into()).sum();
             sum += weight_k * weight_j * line;
         }
     }
@@ -208,7 +243,6 @@ fn pad_fraction(padded: f64, geometry: &PatchGeometry) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::geometry::Affine;
     use proptest::prelude::*;
 
     /// A field that is linear in patient millimetres.
@@ -331,6 +365,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_pet_on_another_grid_lies_over_its_ct() {
+        // SUV that is linear in patient millimetres, on a coarse grid turned by half a turn.
+        let turned =
+            Affine::new(PointMm::new(40.0, 40.0, -40.0), [[-5.0, 0.0, 0.0], [0.0, -5.0, 0.0], [0.0, 0.0, 4.0]])
+                .unwrap();
+        let suv = |point: PointMm| 3.0 + 0.05 * point.0[0] + 0.02 * point.0[2];
+        let mut voxels = Vec::new();
+        for k in 0..21 {
+            for j in 0..17 {
+                for i in 0..17 {
+                    voxels.push(suv(turned.to_mm(Voxel([i, j, k].map(f64::from)))) as f32);
+                }
+            }
+        }
+        let pet = Volume::new(voxels, [17, 17, 21], turned).unwrap();
+        let shape = geometry([3, 5, 5], [2.0, 3.0, 3.0], Interpolation::Linear);
+        let center = PointMm::new(4.0, -3.0, 5.0);
+        let patch = cut_suv(&pet, center, &shape);
+        for d in 0..3 {
+            for h in 0..5 {
+                for w in 0..5 {
+                    let expected = 100.0 * suv(shape.position(center, [d, h, w]));
+                    let found = f64::from(patch.voxels[(d * 5 + h) * 5 + w]);
+                    assert!((found - expected).abs() <= 0.51, "{found} for {expected}");
+                }
+            }
+        }
+        let outside = cut_suv(&pet, PointMm::new(500.0, 0.0, 0.0), &shape);
+        assert!(outside.voxels.iter().all(|&suv| suv == 0) && outside.pad_fraction == 1.0);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
@@ -341,9 +407,9 @@ mod tests {
         ) {
             let volume = sampled([24, 20, 16], straight(grid), |p| 400.0 * (p.0[0] / 4.0).sin() * (p.0[1] / 3.0).cos() + p.0[2]);
             let shape = geometry([3, 4, 5], spacing, Interpolation::Linear);
-            let axes = axis_map(&volume, &shape).unwrap();
-            let parallel = cut_parallel(&volume, PointMm(center), &shape, axes);
-            let oblique = cut_oblique(&volume, PointMm(center), &shape);
+            let axes = axis_map(volume.affine(), &shape).unwrap();
+            let parallel = cut_parallel(&volume, PointMm(center), &shape, HU, axes);
+            let oblique = cut_oblique(&volume, PointMm(center), &shape, HU);
             prop_assert!((parallel.pad_fraction - oblique.pad_fraction).abs() < 1e-6);
             for (a, b) in parallel.voxels.iter().zip(&oblique.voxels) {
                 prop_assert!((a - b).abs() <= 1);
@@ -369,7 +435,7 @@ mod tests {
             let corner = Affine::new(PointMm::new(0.0, 0.0, -15.0), steps).unwrap().to_mm(Voxel([-20.0, -20.0, 0.0]));
             let volume = sampled([40, 40, 30], Affine::new(corner, steps).unwrap(), field);
             let shape = geometry([3, 4, 5], [1.5, 1.0, 1.0], Interpolation::Linear);
-            prop_assert!(axis_map(&volume, &shape).is_none());
+            prop_assert!(axis_map(volume.affine(), &shape).is_none());
             let patch = cut(&volume, PointMm::new(0.0, 0.0, 0.0), &shape);
             for (n, &hu) in patch.voxels.iter().enumerate() {
                 let expected = field(shape.position(PointMm::new(0.0, 0.0, 0.0), [n / 20, n / 5 % 4, n % 5]));

@@ -7,14 +7,14 @@
 //! * Patch axes are fixed in the patient: d towards the head (+z), h towards the back (+y), w towards the left (+x), w fastest,
 //!   however the volume is stored. A mirrored or rotated storage gives the same patch.
 //! * Reducing is anti-aliased; at native spacing on voxel centres nothing is changed.
-//! * Outside the volume is air, counted in [`Patch::pad_fraction`].
+//! * Outside a CT is air, outside a PET nothing, counted in [`Patch::pad_fraction`].
 //!
 //! # Units
-//! Hounsfield units as `i16`; spacing in mm in the order (z, y, x) = (d, h, w).
+//! Hounsfield units as `i16`, SUV as `i16` hundredths; spacing in mm in the order (z, y, x) = (d, h, w).
 
 mod cut;
 mod geometry;
 mod kernel;
 
-pub use cut::{Patch, cut};
+pub use cut::{Patch, SUV_STEPS, cut, cut_suv};
 pub use geometry::{GeometryError, Interpolation, PatchGeometry};

@@ -89,6 +89,7 @@ pub fn build(
         schema_version: SCHEMA_VERSION.into(),
         taxonomy_version: TAXONOMY_VERSION.into(),
         regions: regions.clone(),
+        channels: config.channels(),
         patch_size: config.patch.size,
         patch_spacing_mm: config.patch.spacing_mm,
         config_digest: config.digest()?,

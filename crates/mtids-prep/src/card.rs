@@ -28,6 +28,12 @@ pub(crate) fn card(
     ));
     line(format_args!("* {} patches of {} patients", totals.rows, totals.patients));
     line(format_args!("* a patch: {d} × {h} × {w} voxels of {z} × {y} × {x} mm (d head, h back, w left), int16 HU"));
+    if config.pet {
+        let with_pet = rows.iter().filter(|row| row.pet).count();
+        line(format_args!(
+            "* a second channel: PET, hundredths of an SUV; {with_pet} patches have one, the others hold 0"
+        ));
+    }
     line(format_args!(
         "* regions: {}",
         description.regions.regions().iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(", ")

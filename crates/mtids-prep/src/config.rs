@@ -9,7 +9,7 @@ use mtids_core::digest::Digest;
 use mtids_core::taxonomy::{RegionScheme, Zone};
 use mtids_dicom::Limits;
 use mtids_patch::PatchGeometry;
-use mtids_shards::ShardOptions;
+use mtids_shards::{Channel, ShardOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,8 @@ pub struct BuildConfig {
     pub annotations: Vec<PathBuf>,
     /// Read the DICOM SEG objects found in the data folder. Default true.
     pub read_segmentations: bool,
+    /// Add the PET of the same study and frame of reference as a second channel, in hundredths of an SUV. Default false.
+    pub pet: bool,
     /// Read the structured reports (TID 1500) found in the data folder that refer to segments there. Default true.
     pub read_reports: bool,
     /// What names and codes of findings mean, first match wins; `--classes` adds rules of a file before these. Default: none; then SEG and
@@ -64,6 +66,7 @@ impl Default for BuildConfig {
             data: None,
             annotations: Vec::new(),
             read_segmentations: true,
+            pet: false,
             read_reports: true,
             classes: Vec::new(),
             regions: Zone::ALL.to_vec(),
@@ -176,6 +179,11 @@ impl BuildConfig {
     /// [`PrepError::Json`], which would be a defect of this type.
     pub fn digest(&self) -> Result<Digest, PrepError> {
         Ok(Digest::of_json(&self.published())?)
+    }
+
+    /// Channels of a patch.
+    pub fn channels(&self) -> Vec<Channel> {
+        if self.pet { vec![Channel::Ct, Channel::Pet] } else { vec![Channel::Ct] }
     }
 
     /// Bounds for the readers.

@@ -9,7 +9,7 @@ use mtids_core::digest::Digest;
 use mtids_core::geometry::Affine;
 use mtids_core::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_dicom::volume::check_geometry;
-use mtids_dicom::{Refused, Series};
+use mtids_dicom::{Refused, Series, check_series};
 use mtids_shards::Split;
 use rayon::prelude::*;
 
@@ -31,6 +31,19 @@ pub struct PlannedSeries {
     pub patient_key: PatientKey,
     /// Digest of the content of all its files.
     pub content: Digest,
+    /// The PET that lies over it, where the configuration asks for one.
+    pub pet: Option<PlannedPet>,
+}
+
+/// A PET series that is cut with a CT.
+#[derive(Clone, Debug)]
+pub struct PlannedPet {
+    /// The series.
+    pub series: Series,
+    /// Digest of the content of all its files.
+    pub content: Digest,
+    /// Its files are accounted for here: one PET may lie over several CT series.
+    pub counted: bool,
 }
 
 /// Patients of one split that share a shard.
@@ -72,12 +85,21 @@ pub fn plan(
 ) -> Result<Plan, PrepError> {
     let limits = config.limits();
     let mut usable: Vec<(Series, Affine)> = Vec::new();
+    let mut pets: Vec<Series> = Vec::new();
     for series in series {
-        if series.modality != "CT" {
-            for file in series.files() {
-                scan.skip(file.to_owned(), "not-ct");
+        match series.modality.as_str() {
+            "CT" => {}
+            "PT" if config.pet => {
+                match check_series(&series, &limits) {
+                    Ok(_) => pets.push(series),
+                    Err(error) => refuse_series(scan, series, &error),
+                }
+                continue;
             }
-            continue;
+            other => {
+                skip_series(scan, &series, if other == "PT" { "pet-not-asked-for" } else { "not-ct" });
+                continue;
+            }
         }
         match check_geometry(&series, &limits) {
             Ok(affine) => usable.push((series, affine)),
@@ -96,30 +118,65 @@ pub fn plan(
     for ((series, _), annotations) in usable.into_iter().zip(placed.found) {
         let findings = join(annotations, config.join_tolerance_mm);
         if findings.is_empty() {
-            for file in series.files() {
-                scan.skip(file.to_owned(), "image-without-finding");
-            }
+            skip_series(scan, &series, "image-without-finding");
             continue;
         }
         plan.contradictions += findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
         with_findings.push((series, findings));
     }
+    let over: Vec<Option<usize>> = with_findings.iter().map(|(ct, _)| pet_over(ct, &pets)).collect();
+    for (n, pet) in pets.iter().enumerate() {
+        if !over.contains(&Some(n)) {
+            skip_series(scan, pet, "pet-of-no-ct-here");
+        }
+    }
     let planned: Vec<PlannedSeries> = with_findings
         .into_par_iter()
-        .map(|(series, findings)| {
-            let mut parts = Vec::with_capacity(series.instances.len());
-            // In the order of the slices, so that the names of files do not matter.
-            let mut seen = BTreeSet::new();
-            for path in series.instances.iter().map(|instance| &instance.path).filter(|path| seen.insert(*path)) {
-                let digest = Digest::of_file(path).map_err(|source| PrepError::Data { path: path.clone(), source })?;
-                parts.push(*digest.as_bytes());
-            }
+        .enumerate()
+        .map(|(n, (series, findings))| {
+            let pet = match over[n] {
+                None => None,
+                Some(at) => Some(PlannedPet {
+                    series: pets[at].clone(),
+                    content: content(&pets[at])?,
+                    counted: !over[..n].contains(&Some(at)),
+                }),
+            };
             let patient_key = secret.patient(&series.patient_id);
-            Ok(PlannedSeries { content: Digest::of_parts(parts), patient_key, findings, series })
+            Ok(PlannedSeries { content: content(&series)?, patient_key, findings, series, pet })
         })
         .collect::<Result<_, PrepError>>()?;
     plan.units = units(planned, config, secret)?;
     Ok(plan)
+}
+
+/// The PET that lies over a CT: of the same patient, study and frame of reference; of several the one with most slices.
+fn pet_over(ct: &Series, pets: &[Series]) -> Option<usize> {
+    let lies_over = |pet: &Series| {
+        (&pet.patient_id, &pet.study_uid) == (&ct.patient_id, &ct.study_uid)
+            && pet.frame_of_reference_uid.is_some()
+            && pet.frame_of_reference_uid == ct.frame_of_reference_uid
+    };
+    let candidates = pets.iter().enumerate().filter(|(_, pet)| lies_over(pet));
+    candidates.max_by_key(|(n, pet)| (pet.instances.len(), std::cmp::Reverse(*n))).map(|(n, _)| n)
+}
+
+/// Digest of the content of all files of a series.
+fn content(series: &Series) -> Result<Digest, PrepError> {
+    let mut parts = Vec::with_capacity(series.instances.len());
+    // In the order of the slices, so that the names of files do not matter.
+    let mut seen = BTreeSet::new();
+    for path in series.instances.iter().map(|instance| &instance.path).filter(|path| seen.insert(*path)) {
+        let digest = Digest::of_file(path).map_err(|source| PrepError::Data { path: path.clone(), source })?;
+        parts.push(*digest.as_bytes());
+    }
+    Ok(Digest::of_parts(parts))
+}
+
+fn skip_series(scan: &mut Scan, series: &Series, reason: &str) {
+    for file in series.files() {
+        scan.skip(file.to_owned(), reason);
+    }
 }
 
 /// Moves all files of a series into quarantine.
@@ -173,6 +230,10 @@ fn units(planned: Vec<PlannedSeries>, config: &BuildConfig, secret: &PseudonymSe
             ];
             for planned in &series {
                 parts.push(planned.content.as_bytes().to_vec());
+                // Whether its files are counted here is part of the receipt.
+                parts.extend(
+                    planned.pet.iter().flat_map(|pet| [pet.content.as_bytes().to_vec(), vec![u8::from(pet.counted)]]),
+                );
                 // A finding's debug form holds every field, numbers to the last digit.
                 parts.push(format!("{:?}", planned.findings).into_bytes());
             }

@@ -1,7 +1,7 @@
 //! One unit becomes one shard: volumes are decoded one at a time, patches cut, rows sorted and written, a receipt left.
 //!
 //! Invariants: the receipt is written after its shard, so a receipt whose shard is intact stands for finished work; memory holds
-//! one volume and the rows of one shard per worker.
+//! one CT with its PET and the rows of one shard per worker.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,9 @@ use mtids_core::geometry::PointMm;
 use mtids_core::pseudonym::PseudonymSecret;
 use mtids_core::random::stream;
 use mtids_core::taxonomy::RegionScheme;
-use mtids_dicom::load_volume;
-use mtids_patch::cut;
+use mtids_core::volume::Volume;
+use mtids_dicom::{DicomError, Series, load_pet, load_volume};
+use mtids_patch::{cut, cut_suv};
 use mtids_shards::{DatasetDescription, PatchRow, QuarantineRecord, RowLabels, ShardEntry, write_shard};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -77,22 +78,36 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
     let mut used_files = 0;
     let mut quarantined = Vec::new();
     for planned in &unit.series {
-        match load_volume(&planned.series, &shared.config.limits()) {
+        let limits = shared.config.limits();
+        let mut refuse = |series: &Series, error: &DicomError| {
+            // Paths and raw identifiers are for the operator only.
+            tracing::warn!(series = series.series_uid, reason = error.reason().as_str(), "{error}");
+            quarantined.extend(series.files().into_iter().map(|path| QuarantineRecord {
+                reason: error.reason().to_string(),
+                file_key: shared.secret.other("file", &path.to_string_lossy()),
+                series_key: Some(shared.secret.series(&series.series_uid).as_str().to_owned()),
+                patient_key: Some(planned.patient_key.as_str().to_owned()),
+            }));
+        };
+        // Read even where the CT turns out unusable: its files must be accounted for.
+        let pet = planned.pet.as_ref().and_then(|pet| match load_pet(&pet.series, &limits) {
             Ok(loaded) => {
-                used_files += planned.series.files().len() as u64;
-                rows.extend(cut_rows(unit, planned, &loaded.volume, shared));
+                used_files += if pet.counted { pet.series.files().len() as u64 } else { 0 };
+                Some(loaded.volume)
             }
             Err(error) => {
-                let series = &planned.series;
-                // Paths and raw identifiers are for the operator only.
-                tracing::warn!(series = series.series_uid, reason = error.reason().as_str(), "{error}");
-                quarantined.extend(series.files().into_iter().map(|path| QuarantineRecord {
-                    reason: error.reason().to_string(),
-                    file_key: shared.secret.other("file", &path.to_string_lossy()),
-                    series_key: Some(shared.secret.series(&series.series_uid).as_str().to_owned()),
-                    patient_key: Some(planned.patient_key.as_str().to_owned()),
-                }));
+                if pet.counted {
+                    refuse(&pet.series, &error);
+                }
+                None
             }
+        });
+        match load_volume(&planned.series, &limits) {
+            Ok(loaded) => {
+                used_files += planned.series.files().len() as u64;
+                rows.extend(cut_rows(unit, planned, &loaded.volume, pet.as_ref(), shared));
+            }
+            Err(error) => refuse(&planned.series, &error),
         }
         tick();
     }
@@ -114,7 +129,8 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
 fn cut_rows(
     unit: &Unit,
     planned: &PlannedSeries,
-    volume: &mtids_core::volume::Volume,
+    volume: &Volume,
+    pet: Option<&Volume<f32>>,
     shared: &Shared<'_>,
 ) -> Vec<PatchRow> {
     let series = &planned.series;
@@ -127,7 +143,14 @@ fn cut_rows(
         for sample in 0..samples {
             let sample_key = shared.secret.other("sample", &format!("{}|{place}|{sample}", series.name()));
             let center = jittered(finding.center, sample, &sample_key, shared.config);
-            let patch = cut(volume, center, &shared.config.patch);
+            let geometry = &shared.config.patch;
+            let mut patch = cut(volume, center, geometry);
+            if shared.config.pet {
+                match pet {
+                    Some(pet) => patch.voxels.extend(cut_suv(pet, center, geometry).voxels),
+                    None => patch.voxels.resize(2 * geometry.len(), 0),
+                }
+            }
             let region = finding.station.and_then(|station| shared.regions.code_of(station));
             let labels = RowLabels {
                 sample_key,
@@ -153,6 +176,7 @@ fn cut_rows(
                 pixel_spacing_mm: column_mm as f32,
                 kvp: facts.kvp,
                 contrast: facts.contrast,
+                pet: pet.is_some(),
                 pad_fraction: patch.pad_fraction,
                 weight: 1.0 / samples as f32,
                 voxels_digest: String::new(),

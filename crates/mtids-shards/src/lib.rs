@@ -25,7 +25,8 @@ mod writer;
 pub use error::ShardError;
 pub use index::{IndexRow, read_index, write_index};
 pub use manifest::{
-    DatasetDescription, FileEntry, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals, manifest_json_schema,
+    Channel, DatasetDescription, FileEntry, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals,
+    manifest_json_schema,
 };
 pub use quarantine::{QuarantineRecord, write_quarantine};
 pub use reader::{Damage, Dataset, RowGroup, read_row_group, verify};

@@ -16,9 +16,29 @@ use crate::error::ShardError;
 use crate::row::Split;
 
 /// Version of this layout.
-pub const SCHEMA_VERSION: &str = "1";
+pub const SCHEMA_VERSION: &str = "2";
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
+
+/// What a channel of a patch holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// CT in HU.
+    Ct,
+    /// PET in hundredths of an SUV by body weight; 0 where there is none, which the column `pet` tells from no uptake.
+    Pet,
+}
+
+impl Channel {
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Channel::Ct => "ct",
+            Channel::Pet => "pet",
+        }
+    }
+}
 
 /// What every shard of a dataset has in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +50,8 @@ pub struct DatasetDescription {
     pub taxonomy_version: String,
     /// Classes of the region dimension.
     pub regions: RegionScheme,
+    /// Channels of a patch, in the order of its voxels.
+    pub channels: Vec<Channel>,
     /// Patch size (d, h, w) in voxels.
     pub patch_size: [usize; 3],
     /// Patch spacing (z, y, x) in mm.
@@ -38,6 +60,13 @@ pub struct DatasetDescription {
     pub config_digest: Digest,
     /// The program that built it.
     pub program: Program,
+}
+
+impl DatasetDescription {
+    /// Voxels of a patch, over all channels.
+    pub fn patch_len(&self) -> usize {
+        self.channels.len() * self.patch_size.iter().product::<usize>()
+    }
 }
 
 /// A row group of a shard.

@@ -98,7 +98,7 @@ pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Resu
         labels.extend(labels_of(&batch).map_err(damaged)?);
         voxels.extend(voxels_of(&batch).map_err(damaged)?);
     }
-    let patch_len = dataset.manifest.description.patch_size.iter().product();
+    let patch_len = dataset.manifest.description.patch_len();
     if labels.len() as u64 != group.rows || voxels.len() != labels.len() * patch_len {
         return Err(damaged(format!("{} rows and {} voxels", labels.len(), voxels.len())));
     }

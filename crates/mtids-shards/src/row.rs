@@ -88,6 +88,8 @@ pub struct RowLabels {
     pub kvp: Option<f32>,
     /// Contrast agent given.
     pub contrast: Option<bool>,
+    /// The patch has a PET of its own study.
+    pub pet: bool,
     /// Share of the patch outside the scanned field.
     pub pad_fraction: f32,
     /// Sampling weight.
@@ -101,7 +103,7 @@ pub struct RowLabels {
 pub struct PatchRow {
     /// Labels.
     pub labels: RowLabels,
-    /// HU `[D, H, W]`, w fastest.
+    /// `[C, D, H, W]`, w fastest: HU, then hundredths of an SUV where the dataset has PET.
     pub voxels: Vec<i16>,
 }
 

@@ -110,6 +110,12 @@ pub(crate) fn columns() -> Vec<Column> {
         column("kvp", true, "tube voltage, kV", Cell::Single(|r| r.kvp)),
         column("contrast", true, "contrast agent given", Cell::Flag(|r| r.contrast)),
         column(
+            "pet",
+            false,
+            "the patch has a PET of its own study; without one its PET channel, if any, is 0",
+            Cell::Flag(|r| Some(r.pet)),
+        ),
+        column(
             "pad_fraction",
             false,
             "share of the patch outside the scanned field, 0 to 1",
@@ -154,7 +160,7 @@ impl Column {
 /// Schema of a shard: the narrow columns, then the voxels. The description goes into the file's own key-value metadata.
 pub(crate) fn shard_schema(description: &DatasetDescription) -> SchemaRef {
     let mut fields: Vec<Field> = columns().iter().map(Column::field).collect();
-    let bytes = 2 * description.patch_size.iter().product::<usize>();
+    let bytes = 2 * description.patch_len();
     // `validate` of the patch geometry keeps a side at 512 or less, so this fits.
     let width = i32::try_from(bytes).unwrap_or(i32::MAX);
     fields.push(Field::new(VOXELS, DataType::FixedSizeBinary(width), false));
@@ -171,7 +177,13 @@ pub(crate) fn metadata(description: &DatasetDescription) -> HashMap<String, Stri
         ("mtids.patch_spacing_zyx_mm".to_owned(), text(json!(description.patch_spacing_mm))),
         (
             "mtids.voxels".to_owned(),
-            "little-endian int16 HU; axes d +z head, h +y back, w +x left; w fastest".to_owned(),
+            "little-endian int16, one channel behind the other (ct: HU; pet: hundredths of SUVbw); axes d +z head, h +y back, w +x left; \
+             w fastest"
+                .to_owned(),
+        ),
+        (
+            "mtids.channels".to_owned(),
+            text(json!(description.channels.iter().map(|channel| channel.name()).collect::<Vec<_>>())),
         ),
         (
             "mtids.regions".to_owned(),
@@ -256,6 +268,7 @@ pub(crate) fn labels_of(batch: &RecordBatch) -> Result<Vec<RowLabels>, String> {
                 pixel_spacing_mm: need_single("pixel_spacing_mm", row)?,
                 kvp: single("kvp", row)?,
                 contrast: flag("contrast", row)?,
+                pet: flag("pet", row)?.ok_or_else(|| format!("`pet` is null in row {row}"))?,
                 pad_fraction: need_single("pad_fraction", row)?,
                 weight: need_single("weight", row)?,
                 voxels_digest: need("voxels_digest", row)?,
@@ -288,16 +301,16 @@ pub fn patch_json_schema() -> Value {
         .collect();
     list.push(json!({
         "name": VOXELS,
-        "type": "FixedSizeBinary(2·D·H·W)",
+        "type": "FixedSizeBinary(2·C·D·H·W)",
         "nullable": false,
-        "meaning": "little-endian int16 HU; axes d (+z, head), h (+y, back), w (+x, left); w fastest; size in the file metadata",
+        "meaning": "little-endian int16, C channels (ct: HU; pet: hundredths of SUVbw); axes d (+z, head), h (+y, back), w (+x, left); w fastest; size in the file metadata",
     }));
     json!({
         "title": "Patch: one row of a shard",
         "schema_version": crate::manifest::SCHEMA_VERSION,
         "format": "Parquet; the index has the same columns without `voxels`, and `shard`, `row_group`, `row`",
         "file_metadata": ["mtids.schema_version", "mtids.taxonomy_version", "mtids.patch_size_dhw", "mtids.patch_spacing_zyx_mm",
-            "mtids.voxels", "mtids.regions", "mtids.config_digest", "mtids.program"],
+            "mtids.voxels", "mtids.channels", "mtids.regions", "mtids.config_digest", "mtids.program"],
         "columns": list,
     })
 }

@@ -74,7 +74,7 @@ pub fn write_shard(
     options: &ShardOptions,
 ) -> Result<ShardEntry, ShardError> {
     let path = dataset.join(relative);
-    let voxels = description.patch_size.iter().product::<usize>();
+    let voxels = description.patch_len();
     if let Some(row) = rows.iter().find(|row| row.voxels.len() != voxels || row.labels.split != split) {
         let detail = format!(
             "row {} has {} voxels in split {}",

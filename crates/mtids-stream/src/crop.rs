@@ -35,7 +35,8 @@ impl CropConfig {
     }
 }
 
-/// Crops one patch `[D, H, W]` and appends it to `out`; `keyed` is (seed, epoch, sample key) while training.
+/// Crops one patch `[C, D, H, W]` and appends it to `out`, all channels alike; `keyed` is (seed, epoch, sample key) while training. Noise is
+/// that of a CT, the first channel.
 pub fn crop(
     voxels: &[i16],
     stored: [usize; 3],
@@ -57,15 +58,17 @@ pub fn crop(
         }
     });
     let noise = Normal::new(0.0, config.noise_hu).ok().filter(|_| config.noise_hu > 0.0);
-    for d in start[0]..start[0] + size[0] {
-        for h in start[1]..start[1] + size[1] {
-            let row = (d * stored[1] + h) * stored[2] + start[2];
-            let row = &voxels[row..row + size[2]];
-            match (&mut random, &noise) {
-                (Some(random), Some(noise)) => {
-                    out.extend(row.iter().map(|&hu| (f64::from(hu) + noise.sample(random)).round() as i16));
+    for (channel, voxels) in voxels.chunks_exact(stored.iter().product::<usize>().max(1)).enumerate() {
+        for d in start[0]..start[0] + size[0] {
+            for h in start[1]..start[1] + size[1] {
+                let row = (d * stored[1] + h) * stored[2] + start[2];
+                let row = &voxels[row..row + size[2]];
+                match (&mut random, &noise) {
+                    (Some(random), Some(noise)) if channel == 0 => {
+                        out.extend(row.iter().map(|&hu| (f64::from(hu) + noise.sample(random)).round() as i16));
+                    }
+                    _ => out.extend_from_slice(row),
                 }
-                _ => out.extend_from_slice(row),
             }
         }
     }
@@ -89,6 +92,11 @@ mod tests {
         };
         assert_eq!(shifted(0), shifted(0));
         assert!((1..20).any(|epoch| shifted(epoch) != shifted(0)));
+        let both: Vec<i16> = voxels.iter().copied().chain(voxels.iter().map(|hu| hu + 1000)).collect();
+        let mut channels = Vec::new();
+        crop(&both, [4, 6, 6], &config, Some((1, 3, "s")), &mut channels);
+        let (ct, pet) = channels.split_at(8);
+        assert_eq!((ct, pet.iter().map(|x| x - 1000).collect::<Vec<_>>()), (&shifted(3)[..], ct.to_vec()));
         let mut whole = Vec::new();
         crop(&voxels, [4, 6, 6], &CropConfig { size: None, ..config }, Some((1, 0, "s")), &mut whole);
         assert_eq!(whole, voxels);

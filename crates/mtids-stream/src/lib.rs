@@ -23,4 +23,4 @@ pub use crop::{CropConfig, crop};
 pub use error::StreamError;
 pub use plan::{Plan, RowGroupId, epoch_plan};
 pub use stream::{Batch, BatchStream, StreamConfig};
-pub use window::{Window, fill_channels};
+pub use window::{InputChannels, Window};

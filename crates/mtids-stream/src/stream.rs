@@ -46,7 +46,7 @@ pub struct Batch {
     pub index: u64,
     /// Labels of each row.
     pub labels: Vec<RowLabels>,
-    /// HU `[B, D, H, W]`, w fastest.
+    /// `[B, C, D, H, W]`, w fastest, as the dataset's channels say.
     pub voxels: Vec<i16>,
 }
 
@@ -54,7 +54,7 @@ impl StreamConfig {
     /// Row groups to draw from at a time: as configured, but no more than the byte budget can hold at once. Otherwise the pool could wait
     /// for a group that the budget does not let in.
     fn pool(&self, groups: &[RowGroupId], dataset: &Dataset) -> usize {
-        let voxels: usize = dataset.manifest().description.patch_size.iter().product();
+        let voxels = dataset.manifest().description.patch_len();
         let largest = groups.iter().map(|group| group.rows * voxels * 2).max().unwrap_or(1).max(1);
         let fit = ((self.byte_budget_mib << 20) / largest as u64).max(1);
         self.shuffle_row_groups.clamp(1, usize::try_from(fit).unwrap_or(usize::MAX))
@@ -107,7 +107,7 @@ impl BatchStream {
         let groups = row_groups(&dataset, split);
         let plan = epoch_plan(&groups, seed, epoch, shuffle, config.pool(&groups, &dataset));
         let at = usize::try_from(start_batch).unwrap_or(usize::MAX).saturating_mul(batch_size).min(plan.rows.len());
-        let patch_len: usize = dataset.manifest().description.patch_size.iter().product();
+        let patch_len = dataset.manifest().description.patch_len();
         // Rows still wanted of each group; groups that lie wholly before the start are not read at all.
         let mut wanted = vec![0usize; plan.groups.len()];
         for &(group, _) in &plan.rows[at..] {

@@ -34,6 +34,10 @@ pub struct TrainConfig {
     pub bootstrap_resamples: usize,
     /// Grey-value windows, one input channel each. Default: mediastinum (40 ± 200 HU) and lung (−600 ± 750 HU).
     pub windows: Vec<Window>,
+    /// Let the network see the PET of a dataset that has one, as one more input channel. Default true; without PET it means nothing.
+    pub pet: bool,
+    /// SUV that becomes the largest input. Default 15.
+    pub pet_full_suv: f32,
     /// Crop and augmentation.
     pub crop: CropConfig,
     /// The stream of batches.
@@ -63,6 +67,8 @@ impl Default for TrainConfig {
             clip_norm: 5.0,
             bootstrap_resamples: 1000,
             windows: vec![Window { center_hu: 40.0, width_hu: 400.0 }, Window { center_hu: -600.0, width_hu: 1500.0 }],
+            pet: true,
+            pet_full_suv: 15.0,
             crop: CropConfig::default(),
             stream: StreamConfig::default(),
             model: MtIdsConfig::default(),
@@ -100,6 +106,9 @@ impl TrainConfig {
             || self.windows.iter().any(|window| window.width_hu.is_nan() || window.width_hu <= 0.0)
         {
             return fail("windows", "at least one, each with a positive width");
+        }
+        if !(0.1..=300.0).contains(&self.pet_full_suv) {
+            return fail("pet_full_suv", "between 0.1 and 300");
         }
         if !(0.0..=500.0).contains(&self.crop.noise_hu) {
             return fail("crop.noise_hu", "between 0 and 500 HU");

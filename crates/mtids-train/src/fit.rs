@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::evaluation::selection_score;
-use crate::input::{codes, predict, tensor};
+use crate::input::{codes, input_channels, predict, tensor};
 use crate::run_folder::log::Log;
 use crate::run_folder::{Best, RunFolder, TrainingState};
 
@@ -92,7 +92,7 @@ pub(crate) fn assemble(config: &TrainConfig, dataset: &Dataset, frozen: bool) ->
     let description = &dataset.manifest().description;
     let [d, h, w] = config.crop.output(description.patch_size);
     let mut parameters = Parameters::new(config.seed, DType::F32, &device);
-    let input = [config.windows.len(), d, h, w];
+    let input = [input_channels(description, config).count(), d, h, w];
     let mut model = MtIds::new(&config.model, description.regions.len(), input, &parameters)?;
     if frozen {
         parameters = parameters.frozen();
@@ -283,7 +283,7 @@ impl Training<'_> {
 
     fn step(&mut self, batch: &Batch, epoch: u64) -> Result<(), TrainError> {
         let description = &self.dataset.manifest().description;
-        let input = tensor(batch, description.patch_size, self.config, Some(epoch), &self.assembled.device)?;
+        let input = tensor(batch, description, self.config, Some(epoch), &self.assembled.device)?;
         let targets = targets(batch.labels.iter(), description.regions.len());
         let learning_rate = self.schedule.learning_rate(self.state.step);
         let options = StepOptions {

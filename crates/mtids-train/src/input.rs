@@ -1,14 +1,15 @@
 //! Batches become tensors, and a model's answers become predictions.
 //!
-//! Shapes: input `[B, C, D, H, W]` with C windows. Invariant: evaluation crops the centre and adds nothing, so a patch always gives the same
+//! Shapes: input `[B, C, D, H, W]` with C windows, and PET where there is one. Invariant: evaluation crops the centre and adds nothing, so a patch always gives the same
 //! prediction.
 
 use std::sync::Arc;
 
 use mtids_nn::read_out::probabilities;
 use mtids_nn::{Device, MtIds, Tensor};
-use mtids_shards::{Dataset, RowLabels, Split};
-use mtids_stream::{Batch, BatchStream, crop, fill_channels};
+use mtids_patch::SUV_STEPS;
+use mtids_shards::{Channel, Dataset, DatasetDescription, RowLabels, Split};
+use mtids_stream::{Batch, BatchStream, InputChannels, crop};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -21,25 +22,36 @@ pub(crate) fn codes(labels: &RowLabels, regions: usize) -> (Option<usize>, Optio
     (region, metastasis)
 }
 
+/// How the patches of a dataset become input under a configuration.
+pub(crate) fn input_channels<'a>(description: &DatasetDescription, config: &'a TrainConfig) -> InputChannels<'a> {
+    let has_pet = config.pet && description.channels.get(1) == Some(&Channel::Pet);
+    InputChannels {
+        windows: &config.windows,
+        pet_full: has_pet.then_some(config.pet_full_suv * SUV_STEPS as f32),
+        stored: description.channels.len(),
+    }
+}
+
 /// Input of a batch; `epoch` is given while training, for the keyed augmentation.
 pub(crate) fn tensor(
     batch: &Batch,
-    stored: [usize; 3],
+    description: &DatasetDescription,
     config: &TrainConfig,
     epoch: Option<u64>,
     device: &Device,
 ) -> Result<Tensor, TrainError> {
-    let patch_len: usize = stored.iter().product();
+    let stored = description.patch_size;
     let [d, h, w] = config.crop.output(stored);
-    let mut cropped = Vec::with_capacity(batch.labels.len() * d * h * w);
-    for (labels, voxels) in batch.labels.iter().zip(batch.voxels.chunks_exact(patch_len)) {
+    let channels = input_channels(description, config);
+    let mut cropped = Vec::with_capacity(batch.labels.len() * channels.stored * d * h * w);
+    for (labels, voxels) in batch.labels.iter().zip(batch.voxels.chunks_exact(description.patch_len())) {
         let keyed = epoch.map(|epoch| (config.seed, epoch, labels.sample_key.as_str()));
         crop(voxels, stored, &config.crop, keyed, &mut cropped);
     }
-    let mut channels = Vec::new();
-    fill_channels(&cropped, d * h * w, &config.windows, &mut channels);
-    let shape = (batch.labels.len(), config.windows.len(), d, h, w);
-    Ok(Tensor::from_vec(channels, shape, device).map_err(mtids_nn::NnError::from)?)
+    let mut input = Vec::new();
+    channels.fill(&cropped, d * h * w, &mut input);
+    let shape = (batch.labels.len(), channels.count(), d, h, w);
+    Ok(Tensor::from_vec(input, shape, device).map_err(mtids_nn::NnError::from)?)
 }
 
 /// Predictions for every row of a split, in dataset order.
@@ -69,7 +81,7 @@ pub(crate) fn predict(
     let mut predictions = Vec::new();
     for batch in stream {
         let batch = batch?;
-        let outputs = model.evaluate(&tensor(&batch, description.patch_size, config, None, device)?)?;
+        let outputs = model.evaluate(&tensor(&batch, description, config, None, device)?)?;
         let read = |read_out| probabilities(model.tasks(), &outputs, model.eta(), read_out);
         let pooled = rows(&read(mtids_nn::ReadOut::Pooled)?)?;
         // A model without joint head, or without the two others, has no such read-out.
