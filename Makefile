@@ -97,8 +97,8 @@ schemas: ## Write schemas/ anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- schemas
 
 .PHONY: bench
-bench: ## Every benchmark of docs/benchmarks.md, each beside its rival (PROFILE=dev or release)
-	@bash docs/bench.sh '$(PROFILE)'
+bench: ## Every benchmark of docs/benchmarks.md, each beside its rival (PROFILE=dev or release; PART=dicom for the readers alone)
+	@bash docs/bench.sh '$(PROFILE)' '$(PART)'
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=

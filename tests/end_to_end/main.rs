@@ -12,6 +12,7 @@ mod configuration;
 mod contract;
 mod golden;
 mod help;
+mod hostile;
 mod pet;
 mod pipeline;
 mod privacy;

@@ -10,8 +10,10 @@ pub const DEFAULT_MAX_FILE_BYTES: u64 = 2 << 30;
 pub const DEFAULT_MAX_DEPTH: usize = 32;
 /// Largest accepted volume: 2³⁰ voxels (2 GiB of HU).
 pub const DEFAULT_MAX_VOXELS: u64 = 1 << 30;
+/// Most set voxels of the masks of one file: 2²⁵. A node has thousands, a lung a few millions.
+pub const DEFAULT_MAX_SET_VOXELS: usize = 1 << 25;
 /// Compressed data above [`EXPANSION_FLOOR`] may grow by this factor at most; a CT slice grows by two to ten.
-pub const DEFAULT_MAX_EXPANSION: u64 = 200;
+pub const DEFAULT_MAX_EXPANSION: u64 = 50;
 /// Decoded sizes up to this are not judged by their growth: 64 MiB.
 pub const EXPANSION_FLOOR: u64 = 64 << 20;
 /// Largest accepted header, in bytes before the pixels: 64 MiB.
@@ -32,6 +34,8 @@ pub struct Limits {
     pub max_depth: usize,
     /// Largest accepted volume in voxels.
     pub max_voxels: u64,
+    /// Most set voxels of the masks of one file.
+    pub max_set_voxels: usize,
     /// Largest accepted growth of compressed data.
     pub max_expansion: u64,
     /// Largest accepted header in bytes.
@@ -52,6 +56,7 @@ impl Default for Limits {
             max_file_bytes: DEFAULT_MAX_FILE_BYTES,
             max_depth: DEFAULT_MAX_DEPTH,
             max_voxels: DEFAULT_MAX_VOXELS,
+            max_set_voxels: DEFAULT_MAX_SET_VOXELS,
             max_expansion: DEFAULT_MAX_EXPANSION,
             max_header_bytes: DEFAULT_MAX_HEADER_BYTES,
             min_slices: DEFAULT_MIN_SLICES,
@@ -63,6 +68,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The sentence for a mask file with more set voxels than [`Self::max_set_voxels`].
+    pub(crate) fn too_many_set_voxels(&self) -> String {
+        format!("more than {} set voxels; name only the structures that are findings", self.max_set_voxels)
+    }
+
     /// Whether `compressed` bytes may become `decoded` bytes.
     pub(crate) fn allows_expansion(&self, compressed: u64, decoded: u64) -> bool {
         decoded <= EXPANSION_FLOOR.max(compressed.saturating_mul(self.max_expansion))

@@ -262,8 +262,11 @@ impl<R: Read + Seek> Walk<'_, R> {
         let limit = self.limits.decoded_limit(self.length);
         let mut inflated = Vec::new();
         let mut inflater = flate2::read::DeflateDecoder::new(&mut self.reader).take(limit + 1);
-        inflater.read_to_end(&mut inflated).map_err(|error| {
-            Fault::Reason(ReasonCode::Truncated, format!("the deflated data set breaks off: {error}"))
+        inflater.read_to_end(&mut inflated).map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => {
+                Fault::Reason(ReasonCode::TooLarge, "the deflated data set does not fit into memory".into())
+            }
+            _ => Fault::Reason(ReasonCode::Truncated, format!("the deflated data set breaks off: {error}")),
         })?;
         let length = inflated.len() as u64;
         if length > limit {

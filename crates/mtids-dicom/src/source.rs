@@ -52,10 +52,10 @@ pub(crate) fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<O
     let unreadable = |detail: String| DicomError::file(path, ReasonCode::Unreadable, detail);
     let Skeleton { data_set, header, transfer_syntax, sop_class_uid, inflated, pixels, pixels_at, uneven, stamp } =
         skeleton;
-    let all = [data_set.start..pixels_at.unwrap_or(data_set.end)];
+    let before_pixels = data_set.start..pixels_at.unwrap_or(data_set.end);
     let (ranges, uneven) = match elements {
         Elements::Header => (&header[..], uneven.header),
-        Elements::All => (&all[..], uneven.any),
+        Elements::All => (std::slice::from_ref(&before_pixels), uneven.any),
     };
     if let Some((group, element)) = uneven {
         let detail = format!("the length of element ({group:04X},{element:04X}) is no multiple of its values' size");

@@ -75,7 +75,7 @@ fn a_cohort_reads_back_as_volumes_and_findings() {
         match read_header(&path, &Limits::default()).unwrap() {
             FileKind::Image(header) => headers.push(*header),
             FileKind::Segmentation { path } => {
-                segmented += read_segmentation(&path, &Limits::default()).unwrap().into_findings().len()
+                segmented += read_segmentation(&path, &Limits::default()).unwrap().into_findings().len();
             }
             _ => panic!("{}", path.display()),
         }

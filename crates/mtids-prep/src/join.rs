@@ -47,7 +47,8 @@ impl Candidate<'_> {
         first.map_or([0; 3], |first| [first.columns as usize, first.rows as usize, self.series.instances.len()])
     }
 
-    fn holds(&self, point: PointMm) -> bool {
+    /// Whether a place lies in its voxels.
+    pub(crate) fn holds(&self, point: PointMm) -> bool {
         self.affine.to_voxel(point).nearest(self.dimensions()).is_some()
     }
 

@@ -164,7 +164,7 @@ pub fn place(
     }
     for (path, mask) in &sources.masks {
         number += 1;
-        match same_grid(mask, candidates) {
+        match same_grid(mask, candidates).or_else(|| holding(mask, candidates)) {
             Some(at) => {
                 let target = mtids_core::annotation::AnnotationTarget {
                     series_uid: Some(candidates[at].series.series_uid.clone()),
@@ -174,7 +174,7 @@ pub fn place(
                 placed.found[at].extend(findings.map(|finding| (number, finding)));
             }
             None => {
-                tracing::warn!(mask = %path.display(), "no CT series, or more than one, has the grid of this mask; its findings are left out");
+                tracing::warn!(mask = %path.display(), "no CT series, or more than one, has the grid of this mask or holds all of it; its findings are left out");
                 placed.unmatched += mask.findings(&Default::default()).len() as u64;
             }
         }
@@ -291,6 +291,17 @@ fn same_grid(mask: &MaskFile, candidates: &[Candidate<'_>]) -> Option<usize> {
     let mut fitting = candidates.iter().enumerate().filter(|(_, candidate)| fits(candidate)).map(|(at, _)| at);
     // Two series with one grid (two patients cropped alike): the file cannot say which, and a guess would be a wrong label.
     fitting.next().filter(|_| fitting.next().is_none())
+}
+
+/// For a mask on a grid of its own (resampled, cropped): the one series that holds the centres of all its findings.
+fn holding(mask: &MaskFile, candidates: &[Candidate<'_>]) -> Option<usize> {
+    let findings = mask.findings(&Default::default());
+    let holds = |candidate: &Candidate<'_>| {
+        !findings.is_empty() && findings.iter().all(|finding| candidate.holds(finding.center))
+    };
+    // As above: where two series hold it, the file cannot say which.
+    let mut holding = candidates.iter().enumerate().filter(|(_, candidate)| holds(candidate)).map(|(at, _)| at);
+    holding.next().filter(|_| holding.next().is_none())
 }
 
 fn refused(path: PathBuf, error: &DicomError) -> Refused {

@@ -146,6 +146,7 @@ impl Layout {
         let size = self.stored.size();
         let mut slice = vec![0; columns * rows * size];
         let mut labels: BTreeMap<u32, Vec<[u32; 3]>> = BTreeMap::new();
+        let mut set = 0;
         for k in 0..slices {
             source.read_exact(&mut slice).map_err(|error| format!("slice {k} of {slices}: {error}"))?;
             for (n, bytes) in slice.chunks_exact(size).enumerate() {
@@ -158,6 +159,10 @@ impl Layout {
                     return Err(format!(
                         "voxel value {value}; a mask holds whole numbers from 0 (no image, no probability map)"
                     ));
+                }
+                set += 1;
+                if set > limits.max_set_voxels {
+                    return Err(limits.too_many_set_voxels());
                 }
                 labels.entry(label as u32).or_default().push([(n % columns) as u32, (n / columns) as u32, k as u32]);
             }

@@ -7,11 +7,10 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
-use crate::pixels::{FrameShape, decode_frame, fragments_of_frames, unpacks_bits};
+use crate::pixels::{FragmentsOfFrames, FrameShape, decode_frame, fragments_of_frames, unpacks_bits};
 use crate::prescan::{EXPLICIT_BE, FileStamp, PixelPlace, scan};
 use crate::source::{Opened, is_native};
 
@@ -26,7 +25,7 @@ enum Store {
     /// All frames, one behind the other.
     Native { bytes: Vec<u8>, big_endian: bool },
     /// One by one.
-    Compressed { file: File, syntax: String, frames: Arc<[Box<[Range<u64>]>]>, stored: Vec<u8>, decoded: Vec<u8> },
+    Compressed { file: File, syntax: String, frames: FragmentsOfFrames, stored: Vec<u8>, decoded: Vec<u8> },
 }
 
 impl MaskPixels {

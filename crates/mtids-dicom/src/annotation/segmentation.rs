@@ -59,7 +59,7 @@ pub fn read_segmentation(path: &Path, limits: &Limits) -> Result<Segmentation, D
     let object = &opened.object;
     let frames = Frames::read(object, limits).map_err(invalid)?;
     let mut pixels = MaskPixels::open(path, &opened, frames.shape, frames.frames.len() as u32, limits)?;
-    let masks = frames.masks(&mut pixels).map_err(invalid)?;
+    let masks = frames.masks(&mut pixels, limits).map_err(invalid)?;
     let target = segmentation_target(object);
     let meanings: BTreeMap<u32, LabelMeaning> = items(object, tags::SEGMENT_SEQUENCE)
         .iter()
@@ -169,7 +169,11 @@ impl Frames {
 
     /// Set voxels of each segment on the grid of the object.
     #[expect(clippy::type_complexity, reason = "a private intermediate: segment → (grid, voxels)")]
-    fn masks(&self, pixels: &mut MaskPixels) -> Result<BTreeMap<u32, (Affine, Vec<[u32; 3]>)>, String> {
+    fn masks(
+        &self,
+        pixels: &mut MaskPixels,
+        limits: &Limits,
+    ) -> Result<BTreeMap<u32, (Affine, Vec<[u32; 3]>)>, String> {
         let Some(first) = self.frames.first() else { return Ok(BTreeMap::new()) };
         if self
             .frames
@@ -189,6 +193,7 @@ impl Frames {
         let affine = Affine::new(lowest.position, steps).map_err(|error| error.to_string())?;
         let columns = u32::from(self.shape.columns);
         let mut sets: BTreeMap<u32, Vec<[u32; 3]>> = BTreeMap::new();
+        let mut set = 0;
         for (n, frame) in self.frames.iter().enumerate() {
             let at = affine.to_voxel(frame.position).0;
             if at.iter().any(|x| !x.is_finite() || (x - x.round()).abs() > 0.1 || !(-0.1..1e6).contains(x)) {
@@ -202,10 +207,17 @@ impl Frames {
                     Kind::Fractional { .. } => frame.segment,
                     Kind::LabelMap => value,
                 };
+                set += 1;
+                if set > limits.max_set_voxels {
+                    return;
+                }
                 // A frame has at most 65535² pixels.
                 let pixel = pixel as u32;
                 sets.entry(segment).or_default().push([i0 + pixel % columns, j0 + pixel / columns, k]);
             })?;
+            if set > limits.max_set_voxels {
+                return Err(limits.too_many_set_voxels());
+            }
         }
         Ok(sets.into_iter().map(|(segment, voxels)| (segment, (affine, voxels))).collect())
     }

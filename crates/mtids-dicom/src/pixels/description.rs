@@ -37,13 +37,16 @@ pub(crate) struct StoredImage {
     pub(crate) stamp: FileStamp,
 }
 
+/// For each frame the places of its fragments.
+pub(crate) type FragmentsOfFrames = Arc<[Box<[Range<u64>]>]>;
+
 /// Where frames lie.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FramesAt {
     /// One behind the other from this byte on.
     Native { start: u64, words: bool },
     /// The fragments of each frame.
-    Fragments(Arc<[Box<[Range<u64>]>]>),
+    Fragments(FragmentsOfFrames),
 }
 
 /// Reads the image pixel module of a header whose file was scanned.
@@ -127,7 +130,7 @@ pub(crate) fn fragments_of_frames(
     basic: &[u64],
     fragments: &[Range<u64>],
     frames: u32,
-) -> Result<Arc<[Box<[Range<u64>]>]>, String> {
+) -> Result<FragmentsOfFrames, String> {
     let (count, first) = (fragments.len(), fragments.first().ok_or("no fragment of pixel data")?.start);
     if frames == 1 {
         return Ok(Arc::from([fragments.into()]));
@@ -147,7 +150,7 @@ pub(crate) fn fragments_of_frames(
 }
 
 /// Cuts the fragments where frames begin; offsets count from the item of the first fragment, eight bytes before its value.
-fn split_at(fragments: &[Range<u64>], first: u64, offsets: &[u64], frames: u32) -> Option<Arc<[Box<[Range<u64>]>]>> {
+fn split_at(fragments: &[Range<u64>], first: u64, offsets: &[u64], frames: u32) -> Option<FragmentsOfFrames> {
     if offsets.len() != frames as usize {
         return None;
     }

@@ -119,11 +119,11 @@ impl Huffman {
         }
         let mut table = Self { first: [0; 17], index: [0; 17], end: [0; 17], values: Vec::new() };
         let (mut code, mut index) = (0u32, 0);
-        for length in 1..17 {
+        for (length, &count) in counts.iter().enumerate().skip(1) {
             code <<= 1;
             (table.first[length], table.index[length]) = (code, index);
-            code += u32::from(counts[length]);
-            index += usize::from(counts[length]);
+            code += u32::from(count);
+            index += usize::from(count);
             if code > 1 << length {
                 return Err("more Huffman codes than their length allows".into());
             }
