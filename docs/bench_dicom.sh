@@ -45,6 +45,8 @@ pair() { # what, tolerance of the figure, megabytes of pixels or -, our example,
 pair "read the headers of 864 files" 0 - scan_headers docs/bench_scan_headers.py "$work/small/dicom"
 pair "read a series of 60 slices of 512 × 512 to HU" 0 31.46 read_series docs/bench_read_series.py "$series"
 
+pair "read a SEG of 50 segments on 512 × 512 × 300 (rival: highdicom)" 0 - read_segmentation docs/bench_read_segmentation.py "$work" 50
+
 [ -d "$data/nema-wg04" ] || { echo "skipped: decoding by transfer syntax needs $data"; exit 0; }
 decode() { # what, file, tolerance of the mean in HU, times
   pair "decode one slice of 512 × 512: $1" "$(awk "BEGIN { print $3 * 262144 }")" 0.524 decode_images docs/bench_decode_images.py "$2" "$4"

@@ -483,6 +483,11 @@ impl<R: Read + Seek> Walk<'_, R> {
         let tag = (short(head[0], head[1]), short(head[2], head[3]));
         let implicit_length = long([head[4], head[5], head[6], head[7]]);
         if tag.0 == 0xFFFE {
+            // The parser takes others of this group for elements with a VR.
+            if !matches!(tag, ITEM | ITEM_END | SEQUENCE_END) {
+                let detail = format!("tag ({:04X},{:04X}) is neither an item nor a delimiter", tag.0, tag.1);
+                return Err(Fault::Reason(ReasonCode::Unreadable, detail));
+            }
             let length = if tag == ITEM { implicit_length } else { 0 };
             return Ok(Some(Element { tag, sequence: false, words: false, unit: 1, length }));
         }
@@ -600,6 +605,13 @@ mod tests {
             bytes.extend([0xFE, 0xFF, 0x00, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
         }
         assert_eq!(reason(&with_preamble(&bytes)), Some(ReasonCode::TooDeep));
+    }
+
+    #[test]
+    fn what_looks_like_a_delimiter_is_refused() {
+        // The parser would take the last four bytes for the length of an element.
+        let strange = [0xFE, 0xFF, 0x0D, 0xFF, 0xFF, 0xFF, 0xFF, 0xE0];
+        assert_eq!(reason(&with_preamble(&strange)), Some(ReasonCode::Unreadable));
     }
 
     /// A file of the given transfer syntax around a data set.
