@@ -87,7 +87,7 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
                     kvp: tube.and_then(|group| number(group, tags::KVP)).map(|x| x as f32),
                     ..scanner.clone()
                 },
-                modality_lut: modality_lut(path, transform, &pixels).map_err(in_frame)?,
+                modality_lut: modality_lut(path, transform, &modality, &pixels).map_err(in_frame)?,
                 pixels: Arc::clone(&pixels),
                 pet: None,
             })

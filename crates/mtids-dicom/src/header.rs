@@ -189,8 +189,8 @@ fn image(path: &Path, opened: &Opened, limits: &Limits) -> Result<InstanceHeader
         let detail = format!("{} frames in an object whose class has one", pixels.frames);
         return Err(refuse(ReasonCode::InvalidImageModule, &detail));
     }
-    let modality_lut = modality_lut(path, object, &pixels)?;
     let modality = text(object, tags::MODALITY).unwrap_or_else(|| "-".into());
+    let modality_lut = modality_lut(path, object, &modality, &pixels)?;
     Ok(InstanceHeader {
         path: path.to_owned(),
         sop_instance_uid: identity.sop_instance_uid,
@@ -290,15 +290,21 @@ pub(crate) fn stored(path: &Path, opened: &Opened, limits: &Limits) -> Result<St
         .map_err(|(reason, detail)| DicomError::file(path, reason, detail))
 }
 
-/// The transform of an image or functional group; without one, stored values are the values.
+/// The transform of an image or functional group. Without one the unit of a CT is not known; other images hold their values as stored.
 pub(crate) fn modality_lut(
     path: &Path,
     object: &InMemDicomObject,
+    modality: &str,
     pixels: &StoredImage,
 ) -> Result<Modality, DicomError> {
-    Modality::read(object, pixels.layout.signed)
-        .map(|found| found.unwrap_or(Modality::Linear { slope: 1.0, intercept: 0.0 }))
-        .map_err(|detail| DicomError::file(path, ReasonCode::InvalidImageModule, detail))
+    let refuse = |detail: String| DicomError::file(path, ReasonCode::InvalidImageModule, detail);
+    match Modality::read(object, pixels.layout.signed).map_err(refuse)? {
+        Some(found) => Ok(found),
+        None if modality == "CT" => {
+            Err(refuse("neither RescaleSlope nor a modality table says what a stored value is in HU".into()))
+        }
+        None => Ok(Modality::Linear { slope: 1.0, intercept: 0.0 }),
+    }
 }
 
 pub(crate) fn lossy(object: &InMemDicomObject, pixels: &StoredImage) -> bool {

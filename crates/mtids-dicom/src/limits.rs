@@ -16,8 +16,8 @@ pub const DEFAULT_MAX_SET_VOXELS: usize = 1 << 25;
 pub const DEFAULT_MAX_EXPANSION: u64 = 50;
 /// Decoded sizes up to this are not judged by their growth: 64 MiB.
 pub const EXPANSION_FLOOR: u64 = 64 << 20;
-/// Largest accepted header, in bytes before the pixels: 64 MiB.
-pub const DEFAULT_MAX_HEADER_BYTES: u64 = 64 << 20;
+/// Most bytes that are parsed of one file, its pixels aside: 256 MiB. Contours of large structure sets come near.
+pub const DEFAULT_MAX_HEADER_BYTES: u64 = 256 << 20;
 /// Fewest slices that make a volume.
 pub const DEFAULT_MIN_SLICES: usize = 3;
 /// Largest accepted angle between slice normal and stacking direction, in degrees.
@@ -38,7 +38,7 @@ pub struct Limits {
     pub max_set_voxels: usize,
     /// Largest accepted growth of compressed data.
     pub max_expansion: u64,
-    /// Largest accepted header in bytes.
+    /// Most bytes that are parsed of one file.
     pub max_header_bytes: u64,
     /// Fewest slices of a volume.
     pub min_slices: usize,

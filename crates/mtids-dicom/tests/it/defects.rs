@@ -150,6 +150,7 @@ fn a_header_without_what_is_needed_is_refused_by_name() {
         (tags::SERIES_INSTANCE_UID, ReasonCode::NoIdentity),
         (tags::STUDY_INSTANCE_UID, ReasonCode::NoIdentity),
         (tags::ROWS, ReasonCode::InvalidImageModule),
+        (tags::PIXEL_DATA, ReasonCode::InvalidImageModule),
     ] {
         let folder = rewritten(|_, object| {
             object.remove_element(tag);
@@ -157,6 +158,15 @@ fn a_header_without_what_is_needed_is_refused_by_name() {
         let path: PathBuf = folder.path().join("IM0001.dcm");
         assert_eq!(read_header(&path, &Limits::default()).unwrap_err().reason(), expected, "without {tag}");
     }
+}
+
+#[test]
+fn a_ct_without_rescale_has_no_hu() {
+    let folder = rewritten(|_, object| {
+        object.remove_element(tags::RESCALE_SLOPE);
+        object.remove_element(tags::RESCALE_INTERCEPT);
+    });
+    assert_eq!(header_reason(&folder), ReasonCode::InvalidImageModule);
 }
 
 #[test]
