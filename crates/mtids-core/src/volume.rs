@@ -43,6 +43,13 @@ impl<T: Copy + Into<f64>> Volume<T> {
         &self.voxels
     }
 
+    /// The volume with every voxel replaced, in place.
+    #[must_use]
+    pub fn map(mut self, change: impl Fn(T) -> T) -> Self {
+        self.voxels.iter_mut().for_each(|voxel| *voxel = change(*voxel));
+        self
+    }
+
     /// `[columns, rows, slices]`.
     pub fn dimensions(&self) -> [usize; 3] {
         self.dimensions

@@ -1,22 +1,41 @@
 //! Reading single attributes without surprises: missing, empty and malformed values are all `None`.
 //!
-//! Invariant: text is trimmed of spaces and NULs; numbers are finite.
+//! Invariant: text is trimmed of spaces and NULs, and short; numbers are finite; bytes of unknown VR (implicit private elements) are taken
+//! for the text that they hold.
 
-use dicom::core::Tag;
+use dicom::core::{PrimitiveValue, Tag};
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
+use dicom::object::mem::InMemElement;
 use mtids_core::annotation::Code;
 
-/// Text of an attribute, trimmed; `None` where missing or empty.
+/// Longest text that is taken: no attribute that is read here has a longer one, and it may be copied for each of many frames.
+const MAX_TEXT: usize = 1024;
+
+/// Text of an attribute, trimmed; `None` where missing, empty or longer than any that is meant.
 pub(crate) fn text(object: &InMemDicomObject, tag: Tag) -> Option<String> {
-    let value = object.get(tag)?.to_str().ok()?;
+    text_of(object.get(tag)?)
+}
+
+/// Text of an element, trimmed.
+pub(crate) fn text_of(element: &InMemElement) -> Option<String> {
+    let value = match element.value().primitive()? {
+        PrimitiveValue::U8(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => element.to_str().ok()?.into_owned(),
+    };
     let trimmed = value.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+    (!trimmed.is_empty() && trimmed.len() <= MAX_TEXT).then(|| trimmed.to_owned())
 }
 
 /// All numbers of an attribute; `None` where missing or malformed.
 pub(crate) fn numbers(object: &InMemDicomObject, tag: Tag) -> Option<Vec<f64>> {
-    let values = object.get(tag)?.value().to_multi_float64().ok()?;
+    let element = object.get(tag)?;
+    let values = match element.value().primitive()? {
+        PrimitiveValue::U8(_) => {
+            text_of(element)?.split('\\').map(|number| number.trim().parse().ok()).collect::<Option<Vec<f64>>>()?
+        }
+        _ => element.value().to_multi_float64().ok()?,
+    };
     values.iter().all(|value| value.is_finite()).then_some(values)
 }
 

@@ -14,9 +14,10 @@ use crate::element::{array, first_item, integer, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::functional::FunctionalGroups;
 use crate::header::{
-    AcquisitionFacts, Identity, InstanceHeader, Plane, lossy, modality_lut, refuse_unmeasured, scanner, stored,
+    AcquisitionFacts, Identity, InstanceHeader, Plane, is_hu, lossy, refuse_unmeasured, scanner, stored,
 };
 use crate::limits::Limits;
+use crate::pixels::Modality;
 use crate::source::Opened;
 
 /// The slices of a scanned and parsed object, in the order of its frames.
@@ -31,7 +32,6 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
     let groups = FunctionalGroups::new(object, pixels.frames)
         .map_err(|detail| DicomError::file(path, ReasonCode::MissingGeometry, detail))?;
     let lossy = lossy(object, &pixels);
-    let modality = text(object, tags::MODALITY).unwrap_or_else(|| "CT".into());
     let contrast = first_item(object, tags::CONTRAST_BOLUS_AGENT_SEQUENCE).map(|_| true);
     let scanner = AcquisitionFacts { contrast, ..scanner(object) };
     (0..pixels.frames)
@@ -59,6 +59,16 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
                     DicomError::file(path, ReasonCode::MissingGeometry, detail)
                 })?;
             let transform = groups.get(frame, tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE).unwrap_or(object);
+            let refuse = |detail: String| {
+                DicomError::file(path, ReasonCode::InvalidImageModule, format!("frame {frame}: {detail}"))
+            };
+            // Rescale alone: functional groups have no tables.
+            let modality_lut = Modality::rescale(transform)
+                .map_err(refuse)?
+                .ok_or_else(|| refuse("no rescale says what a stored value is in HU".into()))?;
+            if let Some(kind) = text(transform, tags::RESCALE_TYPE).filter(|kind| !is_hu(kind)) {
+                return Err(refuse(format!("values are {kind}, not HU")));
+            }
             let kernel = groups.get(frame, tags::CT_RECONSTRUCTION_SEQUENCE);
             let tube = groups.get(frame, tags::CTX_RAY_DETAILS_SEQUENCE);
             let content = groups.get(frame, tags::FRAME_CONTENT_SEQUENCE);
@@ -70,7 +80,7 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
                 study_uid: identity.study_uid.clone(),
                 series_uid: identity.series_uid.clone(),
                 frame_of_reference_uid: identity.frame_of_reference_uid.clone(),
-                modality: modality.clone(),
+                modality: "CT".into(),
                 transfer_syntax: pixels.transfer_syntax.clone(),
                 rows: u32::from(pixels.shape.rows),
                 columns: u32::from(pixels.shape.columns),
@@ -87,7 +97,7 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
                     kvp: tube.and_then(|group| number(group, tags::KVP)).map(|x| x as f32),
                     ..scanner.clone()
                 },
-                modality_lut: modality_lut(path, transform, &modality, &pixels).map_err(in_frame)?,
+                modality_lut,
                 pixels: Arc::clone(&pixels),
                 pet: None,
             })

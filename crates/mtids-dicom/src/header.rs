@@ -18,8 +18,10 @@ use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
 use crate::pet::PetFacts;
 use crate::pixels::{Modality, StoredImage, describe};
-use crate::source::{Elements, Opened, open};
+use crate::source::{Elements, Opened, guarded, open};
 
+/// Distances of pixels that are believed, in mm: no CT or PET is finer or coarser.
+const SPACING_MM: std::ops::RangeInclusive<f64> = 0.01..=50.0;
 /// SOP class of label map segmentations, newer than the dictionary of some readers.
 const LABEL_MAP_SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.7";
 
@@ -135,7 +137,7 @@ pub enum FileKind {
 /// # Errors
 /// [`DicomError::File`] with the reason why the file cannot be used.
 pub fn read_header(path: &Path, limits: &Limits) -> Result<FileKind, DicomError> {
-    read_from(path, limits, Elements::Header)
+    guarded(path, || read_from(path, limits, Elements::Header))
 }
 
 fn read_from(path: &Path, limits: &Limits, elements: Elements) -> Result<FileKind, DicomError> {
@@ -163,7 +165,8 @@ fn read_from(path: &Path, limits: &Limits, elements: Elements) -> Result<FileKin
             return Ok(FileKind::Other { modality, sop_class_uid });
         }
     }
-    image(path, &opened, limits).map(|header| FileKind::Image(Box::new(header)))
+    let is_pet = sop_class_uid == uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE;
+    image(path, &opened, is_pet, limits).map(|header| FileKind::Image(Box::new(header)))
 }
 
 /// The image that a segmentation speaks about.
@@ -176,7 +179,7 @@ pub(crate) fn segmentation_target(object: &InMemDicomObject) -> AnnotationTarget
     }
 }
 
-fn image(path: &Path, opened: &Opened, limits: &Limits) -> Result<InstanceHeader, DicomError> {
+fn image(path: &Path, opened: &Opened, is_pet: bool, limits: &Limits) -> Result<InstanceHeader, DicomError> {
     let object = &opened.object;
     let refuse = |reason, detail: &str| DicomError::file(path, reason, detail);
     refuse_unmeasured(path, &text(object, tags::IMAGE_TYPE).unwrap_or_default())?;
@@ -189,8 +192,20 @@ fn image(path: &Path, opened: &Opened, limits: &Limits) -> Result<InstanceHeader
         let detail = format!("{} frames in an object whose class has one", pixels.frames);
         return Err(refuse(ReasonCode::InvalidImageModule, &detail));
     }
-    let modality = text(object, tags::MODALITY).unwrap_or_else(|| "-".into());
-    let modality_lut = modality_lut(path, object, &modality, &pixels)?;
+    // The class says what an image is; the modality is a text that can be missing.
+    let modality = if is_pet { "PT" } else { "CT" }.to_owned();
+    let modality_lut = match Modality::read(object, pixels.layout.signed) {
+        Ok(Some(found)) if is_pet || text(object, tags::RESCALE_TYPE).is_none_or(|kind| is_hu(&kind)) => found,
+        Ok(Some(_)) => {
+            let detail = format!("values are {}, not HU", text(object, tags::RESCALE_TYPE).unwrap_or_default());
+            return Err(refuse(ReasonCode::InvalidImageModule, &detail));
+        }
+        Ok(None) => {
+            let detail = "neither rescale nor a modality table says what a stored value means";
+            return Err(refuse(ReasonCode::InvalidImageModule, detail));
+        }
+        Err(detail) => return Err(refuse(ReasonCode::InvalidImageModule, &detail)),
+    };
     Ok(InstanceHeader {
         path: path.to_owned(),
         sop_instance_uid: identity.sop_instance_uid,
@@ -216,7 +231,7 @@ fn image(path: &Path, opened: &Opened, limits: &Limits) -> Result<InstanceHeader
                 .map(|_| text(object, tags::CONTRAST_BOLUS_AGENT).is_some()),
             ..scanner(object)
         },
-        pet: (modality == "PT").then(|| Arc::new(PetFacts::read(object))),
+        pet: is_pet.then(|| Arc::new(PetFacts::read(object))),
         modality,
         pixels: Arc::new(pixels),
         modality_lut,
@@ -277,7 +292,7 @@ impl Plane {
         }
         let pixel_spacing = measures
             .and_then(|object| array(object, tags::PIXEL_SPACING))
-            .filter(|spacing: &[f64; 2]| spacing.iter().all(|&step| step > 0.0))
+            .filter(|spacing: &[f64; 2]| spacing.iter().all(|step| SPACING_MM.contains(step)))
             .ok_or_else(|| missing("PixelSpacing"))?;
         Ok(Self { orientation: [row, column], pixel_spacing })
     }
@@ -290,21 +305,9 @@ pub(crate) fn stored(path: &Path, opened: &Opened, limits: &Limits) -> Result<St
         .map_err(|(reason, detail)| DicomError::file(path, reason, detail))
 }
 
-/// The transform of an image or functional group. Without one the unit of a CT is not known; other images hold their values as stored.
-pub(crate) fn modality_lut(
-    path: &Path,
-    object: &InMemDicomObject,
-    modality: &str,
-    pixels: &StoredImage,
-) -> Result<Modality, DicomError> {
-    let refuse = |detail: String| DicomError::file(path, ReasonCode::InvalidImageModule, detail);
-    match Modality::read(object, pixels.layout.signed).map_err(refuse)? {
-        Some(found) => Ok(found),
-        None if modality == "CT" => {
-            Err(refuse("neither RescaleSlope nor a modality table says what a stored value is in HU".into()))
-        }
-        None => Ok(Modality::Linear { slope: 1.0, intercept: 0.0 }),
-    }
+/// Whether a RescaleType is that of a CT: HU, or unspecified. Dual-energy maps (Z_EFF, ED, …) are CT images too, and hold no HU.
+pub(crate) fn is_hu(rescale_type: &str) -> bool {
+    matches!(rescale_type, "HU" | "US")
 }
 
 pub(crate) fn lossy(object: &InMemDicomObject, pixels: &StoredImage) -> bool {
@@ -335,8 +338,8 @@ pub(crate) fn refuse_unmeasured(path: &Path, image_type: &str) -> Result<(), Dic
 /// The word of an image type that says that the pixels were not measured in this plane. `SECONDARY` is no such word: it stands on slices
 /// that were merely recompressed or de-identified; true secondary captures have a class of their own.
 fn not_measured(image_type: &str) -> Option<&'static str> {
-    let anywhere = ["LOCALIZER", "SCREEN SAVE", "DOSE", "MPR", "REFORMATTED", "PROJECTION", "TOPOGRAM", "SCOUT"];
-    let whole = ["MIP", "MINIP", "VRT"];
+    let anywhere = ["LOCALIZER", "SCREEN SAVE", "DOSE", "REFORMATTED", "PROJECTION", "TOPOGRAM", "SCOUT"];
+    let whole = ["MPR", "MIP", "MINIP", "VRT"];
     let mut words = image_type.split(|c: char| !c.is_ascii_alphanumeric());
     anywhere
         .into_iter()
@@ -358,6 +361,7 @@ fn is_lossy(transfer_syntax: &str) -> bool {
             | uids::JPEG2000
             | uids::HTJ2K
             | uids::JPEGXL
+            | uids::JPEGXLJPEG_RECOMPRESSION
     )
 }
 
@@ -424,9 +428,13 @@ mod tests {
         {
             assert!(not_measured(image_type).is_some(), "{image_type}");
         }
-        for image_type in
-            ["ORIGINAL\\PRIMARY\\AXIAL", "DERIVED\\SECONDARY\\AXIAL", "DERIVED\\PRIMARY", "ORIGINAL\\PRIMARY\\MIPX", ""]
-        {
+        for image_type in [
+            "ORIGINAL\\PRIMARY\\AXIAL",
+            "DERIVED\\SECONDARY\\AXIAL\\COMPRESSED",
+            "DERIVED\\PRIMARY",
+            "ORIGINAL\\PRIMARY\\MIPX",
+            "",
+        ] {
             assert_eq!(not_measured(image_type), None, "{image_type}");
         }
     }

@@ -10,10 +10,14 @@ pub const DEFAULT_MAX_FILE_BYTES: u64 = 2 << 30;
 pub const DEFAULT_MAX_DEPTH: usize = 32;
 /// Largest accepted volume: 2³⁰ voxels (2 GiB of HU).
 pub const DEFAULT_MAX_VOXELS: u64 = 1 << 30;
+/// Most findings of one object: no patient has a thousand nodes.
+pub const DEFAULT_MAX_FINDINGS: usize = 10_000;
 /// Most set voxels of the masks of one file: 2²⁵. A node has thousands, a lung a few millions.
 pub const DEFAULT_MAX_SET_VOXELS: usize = 1 << 25;
 /// Compressed data above [`EXPANSION_FLOOR`] may grow by this factor at most; a CT slice grows by two to ten.
 pub const DEFAULT_MAX_EXPANSION: u64 = 50;
+/// Largest data set that is inflated into memory: 512 MiB.
+pub const MAX_INFLATED: u64 = 512 << 20;
 /// Decoded sizes up to this are not judged by their growth: 64 MiB.
 pub const EXPANSION_FLOOR: u64 = 64 << 20;
 /// Most bytes that are parsed of one file, its pixels aside: 256 MiB. Contours of large structure sets come near.
@@ -34,6 +38,8 @@ pub struct Limits {
     pub max_depth: usize,
     /// Largest accepted volume in voxels.
     pub max_voxels: u64,
+    /// Most findings of one label, and labels of one object.
+    pub max_findings: usize,
     /// Most set voxels of the masks of one file.
     pub max_set_voxels: usize,
     /// Largest accepted growth of compressed data.
@@ -56,6 +62,7 @@ impl Default for Limits {
             max_file_bytes: DEFAULT_MAX_FILE_BYTES,
             max_depth: DEFAULT_MAX_DEPTH,
             max_voxels: DEFAULT_MAX_VOXELS,
+            max_findings: DEFAULT_MAX_FINDINGS,
             max_set_voxels: DEFAULT_MAX_SET_VOXELS,
             max_expansion: DEFAULT_MAX_EXPANSION,
             max_header_bytes: DEFAULT_MAX_HEADER_BYTES,
@@ -80,6 +87,6 @@ impl Limits {
 
     /// Largest size that `compressed` bytes may decode to.
     pub(crate) fn decoded_limit(&self, compressed: u64) -> u64 {
-        EXPANSION_FLOOR.max(compressed.saturating_mul(self.max_expansion)).min(self.max_file_bytes)
+        EXPANSION_FLOOR.max(compressed.saturating_mul(self.max_expansion)).min(MAX_INFLATED).min(self.max_file_bytes)
     }
 }

@@ -8,7 +8,7 @@ use dicom::core::Tag;
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
-use crate::element::{first_item, number, text};
+use crate::element::{first_item, number, text, text_of};
 
 /// What a PET slice says of its tracer and its time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,11 +60,7 @@ impl PetFacts {
     pub(crate) fn read(object: &InMemDicomObject) -> Self {
         let tracer = first_item(object, tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE);
         let moment = |date: Tag, time: Tag| Some(day(&text(object, date)?)? + time_of_day(&text(object, time)?)?);
-        let private = |group, creator, element| {
-            let element = object.private_element(group, creator, element).ok()?;
-            let value = element.to_str().ok()?;
-            Some(value.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
-        };
+        let private = |group, creator, element| text_of(object.private_element(group, creator, element).ok()?);
         let philips = |element| {
             private(0x7053, "Philips PET Private Group", element)
                 .and_then(|text| text.parse().ok())
@@ -181,6 +177,10 @@ fn reference(slices: &[&PetFacts]) -> Result<f64, String> {
 /// Seconds from injection to `reference`, between 0 and a day.
 fn elapsed(facts: &PetFacts, reference: f64) -> Result<f64, String> {
     let elapsed = match (facts.injected, facts.injected_time_of_day) {
+        // Two statements of one moment; where they differ, one of them is in another time zone, or was shifted.
+        (Some(injected), Some(time)) if ((injected.rem_euclid(DAY_S) - time).abs() + 1.0) % DAY_S > 2.0 => {
+            return Err("RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime differ".into());
+        }
         (Some(injected), _) => reference - injected,
         // Only the time of day is known: the last such moment before the scan, over midnight if need be.
         (None, Some(time)) => (reference.rem_euclid(DAY_S) - time).rem_euclid(DAY_S),
@@ -305,6 +305,7 @@ mod tests {
         no(&|one| one.half_life_s = None, "RadionuclideHalfLife");
         no(&|one| one.decay_correction = Some("NONE".into()), "NONE");
         no(&|one| one.injected = None, "injection");
+        no(&|one| one.injected_time_of_day = time_of_day("2230"), "differ");
         no(&|one| one.injected = one.injected.map(|time| time + 7200.0), "shifted");
         no(&|one| one.acquired = None, "Acquisition");
         no(&|one| (one.units, one.suv_type) = (Some("GML".into()), Some("LBM".into())), "LBM");

@@ -384,6 +384,10 @@ impl<R: Read + Seek> Walk<'_, R> {
                 _ if element.length == UNDEFINED && element.tag == PIXEL_DATA => Some(Kind::Fragments),
                 _ => (element.length == UNDEFINED || element.sequence).then_some(Kind::Sequence),
             };
+            // The parser would read it as a sequence, this walk as fragments.
+            if element.tag == PIXEL_DATA && element.sequence {
+                return malformed("pixel data of VR SQ");
+            }
             if open.is_empty() {
                 self.found.next_element(before, Some(element.tag));
                 if element.tag == PIXEL_DATA {

@@ -88,7 +88,10 @@ pub fn group(mut headers: Vec<InstanceHeader>) -> GroupingOutcome {
         match without_copies(instances) {
             Ok((unique, copies)) => {
                 outcome.duplicates.extend(copies);
-                keep_files_whole(split(unique), &mut outcome);
+                match split(unique) {
+                    Ok(series) => keep_files_whole(series, &mut outcome),
+                    Err(refused) => outcome.refused.extend(refused),
+                }
             }
             Err(conflicting) => outcome.refused.extend(conflicting),
         }
@@ -103,15 +106,16 @@ fn keep_files_whole(series: Vec<Series>, outcome: &mut GroupingOutcome) {
         *parts.entry(path.to_owned()).or_default() += 1;
     }
     let is_whole = |instance: &InstanceHeader| parts.get(&instance.path) == Some(&1);
+    let mut refused: Vec<InstanceHeader> = Vec::new();
     for mut one in series {
-        let refused: Vec<InstanceHeader> = one.instances.extract_if(.., |instance| !is_whole(instance)).collect();
-        let detail = "the frames of this file belong to several volumes; split it into single-frame images";
-        outcome.refused.extend(refuse_all(refused, ReasonCode::MixedGeometry, detail));
+        refused.extend(one.instances.extract_if(.., |instance| !is_whole(instance)));
         if !one.instances.is_empty() {
             outcome.series.push(one);
         }
     }
-    outcome.refused.dedup_by(|a, b| a.path == b.path);
+    // All parts together, so that each file is refused once.
+    let detail = "the frames of this file belong to several volumes; split it into single-frame images";
+    outcome.refused.extend(refuse_all(refused, ReasonCode::MixedGeometry, detail));
 }
 
 /// Refuses the files of these slices, each once.
@@ -140,6 +144,7 @@ fn without_copies(instances: Vec<InstanceHeader>) -> Result<(Vec<InstanceHeader>
                     copies.insert(header.path.clone());
                 } else {
                     conflict = Some(header.sop_instance_uid.clone());
+                    break;
                 }
             }
             _ => unique.push(header.clone()),
@@ -158,6 +163,9 @@ fn without_copies(instances: Vec<InstanceHeader>) -> Result<(Vec<InstanceHeader>
 /// the noise of writing and far below a different plane.
 const PLANE_TOLERANCE: f64 = 2e-4;
 
+/// Most volumes that are told apart under one series UID.
+const MAX_PARTS: usize = 256;
+
 /// True when two slices can stand in one volume.
 fn same_plane(a: &InstanceHeader, b: &InstanceHeader) -> bool {
     let near = |a: &f64, b: &f64| (a - b).abs() <= PLANE_TOLERANCE;
@@ -170,13 +178,19 @@ fn same_plane(a: &InstanceHeader, b: &InstanceHeader) -> bool {
 }
 
 /// Splits the instances of one series UID, sorted by SOP UID, by what cannot share a volume.
-fn split(instances: Vec<InstanceHeader>) -> Vec<Series> {
+fn split(instances: Vec<InstanceHeader>) -> Result<Vec<Series>, Vec<Refused>> {
     // Compared with the first of each part, not by rounded keys: noise around a rounding border must not split a series.
     let mut parts: Vec<Vec<InstanceHeader>> = Vec::new();
-    for header in instances {
+    let mut headers = instances.into_iter();
+    while let Some(header) = headers.next() {
         match parts.iter_mut().find(|part| part.first().is_some_and(|first| same_plane(first, &header))) {
             Some(part) => part.push(header),
             None => parts.push(vec![header]),
+        }
+        if parts.len() > MAX_PARTS {
+            let detail = format!("one series UID holds more than {MAX_PARTS} volumes");
+            let all = parts.into_iter().flatten().chain(headers).collect();
+            return Err(refuse_all(all, ReasonCode::MixedGeometry, &detail));
         }
     }
     let mut series = Vec::new();
@@ -200,7 +214,7 @@ fn split(instances: Vec<InstanceHeader>) -> Vec<Series> {
             });
         }
     }
-    series
+    Ok(series)
 }
 
 /// Where positions repeat, the acquisition number tells the volumes apart, if it does.
@@ -274,6 +288,15 @@ mod tests {
         let outcome = group(frames.clone());
         assert!(outcome.series.is_empty());
         assert_eq!(outcome.refused.iter().map(|one| one.reason).collect::<Vec<_>>(), [ReasonCode::MixedGeometry]);
+        // Two such files: each is refused once.
+        let mut two = frames.clone();
+        two.extend(frames.iter().cloned().map(|mut header| {
+            (header.path, header.sop_instance_uid) = ("more.dcm".into(), "1.10".into());
+            header.position.0[2] += 100.0;
+            header
+        }));
+        let refused = group(two).refused;
+        assert_eq!(refused.iter().map(|one| one.path.to_str().unwrap()).collect::<Vec<_>>(), ["many.dcm", "more.dcm"]);
         frames.truncate(10);
         let outcome = group(frames);
         assert_eq!((outcome.series.len(), outcome.series[0].files().len()), (1, 1));

@@ -9,8 +9,10 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use dicom::encoding::transfer_syntax::TransferSyntaxIndex;
+use dicom::encoding::transfer_syntax::{TransferSyntax, TransferSyntaxIndex};
 use dicom::object::InMemDicomObject;
+use dicom::parser::dataset::DataToken;
+use dicom::parser::dataset::read::DataSetReader;
 use dicom::transfer_syntax::TransferSyntaxRegistry;
 
 use crate::error::{DicomError, ReasonCode};
@@ -82,10 +84,48 @@ pub(crate) fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<O
         _ => EXPLICIT_LE,
     };
     let syntax = TransferSyntaxRegistry.get(encoding).ok_or_else(|| unreadable(format!("no parser for {encoding}")))?;
+    if bytes.len() > SHALLOW {
+        check_depth(&bytes, syntax, limits).map_err(|(reason, detail)| DicomError::file(path, reason, detail))?;
+    }
     let object = catch_unwind(AssertUnwindSafe(|| InMemDicomObject::read_dataset_with_ts(&bytes[..], syntax)))
         .map_err(|_| unreadable("the DICOM parser failed on this file".into()))?
         .map_err(|error| unreadable(chain(&error)))?;
     Ok(Opened { object, transfer_syntax, sop_class_uid, pixels, deflated: inflated.is_some(), stamp })
+}
+
+/// Data sets up to this size cannot nest deeply enough to harm.
+const SHALLOW: usize = 4096;
+
+/// Reads the data set once without building it, and refuses it where sequences nest deeper than allowed: the parser recurses, and a stack
+/// that overflows cannot be caught. The pre-scan judges by its own reading; this judges by the parser's.
+fn check_depth(bytes: &[u8], syntax: &TransferSyntax, limits: &Limits) -> Result<(), (ReasonCode, String)> {
+    let walk = || {
+        let reader =
+            DataSetReader::new_with_ts(bytes, syntax).map_err(|error| (ReasonCode::Unreadable, chain(&error)))?;
+        let mut depth = 0usize;
+        for token in reader {
+            match token.map_err(|error| (ReasonCode::Unreadable, chain(&error)))? {
+                DataToken::SequenceStart { .. } | DataToken::PixelSequenceStart => depth += 1,
+                DataToken::SequenceEnd => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth > limits.max_depth {
+                let detail = format!("sequences are nested deeper than {} levels", limits.max_depth);
+                return Err((ReasonCode::TooDeep, detail));
+            }
+        }
+        Ok(())
+    };
+    catch_unwind(AssertUnwindSafe(walk))
+        .unwrap_or_else(|_| Err((ReasonCode::Unreadable, "the DICOM parser failed on this file".into())))
+}
+
+/// Runs a reader; a panic in it, which would be a defect of this program, becomes an error that names the file.
+pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DicomError>) -> Result<T, DicomError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let detail = "the reader failed on this file; that is a defect of mtids, please report it";
+        Err(DicomError::file(path, ReasonCode::Unreadable, detail))
+    })
 }
 
 /// The bytes of `ranges`, which ascend, read in one go where they lie close together.

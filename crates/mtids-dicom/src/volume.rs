@@ -173,13 +173,9 @@ pub struct LoadedPet {
 /// # Errors
 /// As [`load_volume`]; [`ReasonCode::NoSuv`] says what is missing.
 pub fn load_pet(series: &Series, limits: &Limits) -> Result<LoadedPet, DicomError> {
-    let refuse = |reason, detail: String| DicomError::series(&series.series_uid, reason, detail);
     let factor = factor(series)?;
     let (volume, _, lossy) = decode(series, limits, decode_values)?;
-    let (dimensions, affine) = (volume.dimensions(), *volume.affine());
-    let suv = volume.voxels().iter().map(|&value| (f64::from(value) * factor) as f32).collect();
-    let volume = Volume::new(suv, dimensions, affine)
-        .map_err(|error| refuse(ReasonCode::InvalidImageModule, error.to_string()))?;
+    let volume = volume.map(|value| (f64::from(value) * factor) as f32);
     Ok(LoadedPet { volume, factor, lossy })
 }
 

@@ -201,7 +201,7 @@ fn commit(
         .iter()
         .map(|refused| QuarantineRecord {
             reason: refused.reason.to_string(),
-            file_key: shared.secret.other("file", &refused.path.to_string_lossy()),
+            file_key: shared.file_key(&refused.path),
             series_key: key(refused.series_uid.as_ref(), &|uid| shared.secret.series(uid).as_str().to_owned()),
             patient_key: key(refused.patient_id.as_ref(), &|id| shared.secret.patient(id).as_str().to_owned()),
         })

@@ -8,7 +8,7 @@ use mtids_core::geometry::{Affine, PointMm};
 use mtids_core::label::{Evidence, LabelLevel, Metastasis};
 use mtids_core::taxonomy::Station;
 use mtids_dicom::Series;
-use mtids_dicom::annotation::TableRow;
+use mtids_dicom::annotation::{TablePosition, TableRow};
 
 /// A finding in one series.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +84,11 @@ impl Candidate<'_> {
 
 /// The series that a table row speaks of, and the finding in it.
 pub fn place_row(row: &TableRow, candidates: &[Candidate<'_>]) -> Option<(usize, Annotation)> {
+    // A voxel index means another place in each volume under one series UID.
+    let named = candidates.iter().filter(|candidate| candidate.is_named_by(row)).count();
+    if matches!(row.position, TablePosition::Voxel(..)) && named > 1 {
+        return None;
+    }
     candidates.iter().enumerate().filter(|(_, candidate)| candidate.is_named_by(row)).find_map(|(n, candidate)| {
         let annotation = row.resolve(candidate.series, &candidate.affine)?;
         candidate.holds(annotation.center).then_some((n, annotation))
@@ -111,8 +116,16 @@ impl Cluster {
             .iter()
             .map(|(_, member)| match &member.extent {
                 Extent::Mask(mask) => {
-                    let at = mask.affine.to_voxel(point).0.map(|x| x.round());
-                    let inside = mask.voxels.iter().any(|voxel| (0..3).all(|axis| f64::from(voxel[axis]) == at[axis]));
+                    let [i, j, k] = mask.affine.to_voxel(point).0.map(|x| x.round() + 0.0);
+                    let order = |&[a, b, c]: &[u32; 3]| {
+                        f64::from(c).total_cmp(&k).then(f64::from(b).total_cmp(&j)).then(f64::from(a).total_cmp(&i))
+                    };
+                    // The voxels of a mask are sorted by (k, j, i); adding 0 above turned −0 into 0.
+                    let inside = mask.voxels.binary_search_by(order).is_ok();
+                    if inside { 0.0 } else { member.center.distance(point) }
+                }
+                Extent::Box { minimum, maximum } => {
+                    let inside = (0..3).all(|axis| (minimum.0[axis]..=maximum.0[axis]).contains(&point.0[axis]));
                     if inside { 0.0 } else { member.center.distance(point) }
                 }
                 _ => member.center.distance(point),

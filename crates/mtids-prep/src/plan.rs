@@ -9,7 +9,7 @@ use mtids_core::digest::Digest;
 use mtids_core::geometry::Affine;
 use mtids_core::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_dicom::volume::check_geometry;
-use mtids_dicom::{Refused, Series, check_series};
+use mtids_dicom::{ReasonCode, Refused, Series, check_series};
 use mtids_shards::Split;
 use rayon::prelude::*;
 
@@ -85,13 +85,18 @@ pub fn plan(
 ) -> Result<Plan, PrepError> {
     let limits = config.limits();
     let mut usable: Vec<(Series, Affine)> = Vec::new();
-    let mut pets: Vec<Series> = Vec::new();
+    let mut pets: Vec<(Series, Affine)> = Vec::new();
     for series in series {
         match series.modality.as_str() {
             "CT" => {}
             "PT" if config.pet => {
                 match check_series(&series, &limits) {
-                    Ok(_) => pets.push(series),
+                    Ok(affine) => pets.push((series, affine)),
+                    // A PET without attenuation correction lies beside many a corrected one: no fault of the study.
+                    Err(error) if error.reason() == ReasonCode::NoSuv => {
+                        tracing::warn!(series = series.series_uid, "{error}");
+                        skip_series(scan, &series, "pet-without-suv");
+                    }
                     Err(error) => refuse_series(scan, series, &error),
                 }
                 continue;
@@ -124,8 +129,8 @@ pub fn plan(
         plan.contradictions += findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
         with_findings.push((series, findings));
     }
-    let over: Vec<Option<usize>> = with_findings.iter().map(|(ct, _)| pet_over(ct, &pets)).collect();
-    for (n, pet) in pets.iter().enumerate() {
+    let over: Vec<Option<usize>> = with_findings.iter().map(|(ct, found)| pet_over(ct, found, &pets)).collect();
+    for (n, (pet, _)) in pets.iter().enumerate() {
         if !over.contains(&Some(n)) {
             skip_series(scan, pet, "pet-of-no-ct-here");
         }
@@ -137,8 +142,8 @@ pub fn plan(
             let pet = match over[n] {
                 None => None,
                 Some(at) => Some(PlannedPet {
-                    series: pets[at].clone(),
-                    content: content(&pets[at])?,
+                    series: pets[at].0.clone(),
+                    content: content(&pets[at].0)?,
                     counted: !over[..n].contains(&Some(at)),
                 }),
             };
@@ -150,15 +155,24 @@ pub fn plan(
     Ok(plan)
 }
 
-/// The PET that lies over a CT: of the same patient, study and frame of reference; of several the one with most slices.
-fn pet_over(ct: &Series, pets: &[Series]) -> Option<usize> {
-    let lies_over = |pet: &Series| {
+/// The PET that lies over a CT: of the same patient, study and frame of reference, over at least one finding; of several the one that lies
+/// over most findings, then the one with most slices.
+fn pet_over(ct: &Series, findings: &[Finding], pets: &[(Series, Affine)]) -> Option<usize> {
+    let of_the_study = |pet: &Series| {
         (&pet.patient_id, &pet.study_uid) == (&ct.patient_id, &ct.study_uid)
             && pet.frame_of_reference_uid.is_some()
             && pet.frame_of_reference_uid == ct.frame_of_reference_uid
     };
-    let candidates = pets.iter().enumerate().filter(|(_, pet)| lies_over(pet));
-    candidates.max_by_key(|(n, pet)| (pet.instances.len(), std::cmp::Reverse(*n))).map(|(n, _)| n)
+    let covered = |series: &Series, affine: &Affine| {
+        let pet = Candidate { series, affine: *affine };
+        findings.iter().filter(|finding| pet.holds(finding.center)).count()
+    };
+    let candidates = pets.iter().enumerate().filter(|(_, (pet, _))| of_the_study(pet));
+    let counted = candidates.map(|(n, (pet, affine))| (covered(pet, affine), pet.instances.len(), n));
+    let best = counted
+        .filter(|(covered, _, _)| *covered > 0)
+        .max_by_key(|&(covered, slices, n)| (covered, slices, std::cmp::Reverse(n)));
+    best.map(|(_, _, n)| n)
 }
 
 /// Digest of the content of all files of a series.

@@ -53,6 +53,14 @@ pub struct Shared<'a> {
     pub secret: &'a PseudonymSecret,
 }
 
+impl Shared<'_> {
+    /// Pseudonym of an input file: of its place in the data folder, wherever that folder lies.
+    pub fn file_key(&self, path: &Path) -> String {
+        let inside = self.config.data.as_deref().and_then(|data| path.strip_prefix(data).ok()).unwrap_or(path);
+        self.secret.other("file", &inside.to_string_lossy())
+    }
+}
+
 /// Where the receipt of a unit lies.
 pub fn receipt_path(out: &Path, key: &Digest) -> PathBuf {
     out.join(".work/receipts").join(format!("{key}.json"))
@@ -84,7 +92,7 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
             tracing::warn!(series = series.series_uid, reason = error.reason().as_str(), "{error}");
             quarantined.extend(series.files().into_iter().map(|path| QuarantineRecord {
                 reason: error.reason().to_string(),
-                file_key: shared.secret.other("file", &path.to_string_lossy()),
+                file_key: shared.file_key(path),
                 series_key: Some(shared.secret.series(&series.series_uid).as_str().to_owned()),
                 patient_key: Some(planned.patient_key.as_str().to_owned()),
             }));
@@ -145,9 +153,12 @@ fn cut_rows(
             let center = jittered(finding.center, sample, &sample_key, shared.config);
             let geometry = &shared.config.patch;
             let mut patch = cut(volume, center, geometry);
+            // A PET that ends before the patch does is none for it: what lies outside would read as no uptake.
+            let over = pet.map(|pet| cut_suv(pet, center, geometry)).filter(|over| over.pad_fraction < 0.5);
+            let has_pet = over.is_some();
             if shared.config.pet {
-                match pet {
-                    Some(pet) => patch.voxels.extend(cut_suv(pet, center, geometry).voxels),
+                match over {
+                    Some(over) => patch.voxels.extend(over.voxels),
                     None => patch.voxels.resize(2 * geometry.len(), 0),
                 }
             }
@@ -176,7 +187,7 @@ fn cut_rows(
                 pixel_spacing_mm: column_mm as f32,
                 kvp: facts.kvp,
                 contrast: facts.contrast,
-                pet: pet.is_some(),
+                pet: has_pet,
                 pad_fraction: patch.pad_fraction,
                 weight: 1.0 / samples as f32,
                 voxels_digest: String::new(),

@@ -40,6 +40,11 @@ impl Sources {
     pub fn read(paths: &[PathBuf], limits: &Limits) -> Result<Self, PrepError> {
         let mut sources = Self { paths: expand(paths)?, ..Self::default() };
         for path in &sources.paths {
+            // To open a pipe would wait for a writer, to read a device might never end.
+            if path.exists() && !path.is_file() {
+                let source = std::io::Error::other("not a regular file");
+                return Err(PrepError::Annotations { path: path.clone(), source });
+            }
             if is_mask_file(path) {
                 sources.masks.push((path.clone(), read_mask(path, limits)?));
                 continue;
@@ -164,18 +169,19 @@ pub fn place(
     }
     for (path, mask) in &sources.masks {
         number += 1;
-        match same_grid(mask, candidates).or_else(|| holding(mask, candidates)) {
+        match named(path, candidates).or_else(|| same_grid(mask, candidates)) {
             Some(at) => {
                 let target = mtids_core::annotation::AnnotationTarget {
                     series_uid: Some(candidates[at].series.series_uid.clone()),
                     ..Default::default()
                 };
-                let findings = mask.findings(&target).into_iter().filter_map(|finding| classes.apply(finding));
+                let findings =
+                    mask.findings(&target, &limits)?.into_iter().filter_map(|finding| classes.apply(finding));
                 placed.found[at].extend(findings.map(|finding| (number, finding)));
             }
             None => {
-                tracing::warn!(mask = %path.display(), "no CT series, or more than one, has the grid of this mask or holds all of it; its findings are left out");
-                placed.unmatched += mask.findings(&Default::default()).len() as u64;
+                tracing::warn!(mask = %path.display(), "no CT series, or more than one, has the grid of this mask, and its file name carries the SeriesInstanceUID of none; its findings are left out");
+                placed.unmatched += mask.findings(&Default::default(), &limits)?.len() as u64;
             }
         }
     }
@@ -260,8 +266,14 @@ fn structures(
     let target = &set.target;
     let named = |candidate: &&Candidate<'_>| target.series_uid.as_ref() == Some(&candidate.series.series_uid);
     let framed = |candidate: &&Candidate<'_>| candidate.shares_frame(target);
-    let Some(image) = candidates.iter().find(named).or_else(|| candidates.iter().find(framed)) else { return Ok(None) };
-    set.findings(&image.affine, image.dimensions()).map(Some).map_err(|detail| DicomError::File {
+    // Of several volumes under one UID, the one that holds most of what was drawn.
+    let points = || set.regions.iter().flat_map(|region| &region.contours).flat_map(|contour| &contour.points);
+    let held = |candidate: &&Candidate<'_>| points().filter(|point| candidate.holds(**point)).count();
+    let by_name = candidates.iter().filter(named).rev().max_by_key(held);
+    let Some(image) = by_name.or_else(|| candidates.iter().filter(framed).rev().max_by_key(held)) else {
+        return Ok(None);
+    };
+    set.findings(&image.affine, image.dimensions(), limits).map(Some).map_err(|detail| DicomError::File {
         path: path.to_owned(),
         reason: ReasonCode::InvalidStructures,
         detail,
@@ -293,15 +305,17 @@ fn same_grid(mask: &MaskFile, candidates: &[Candidate<'_>]) -> Option<usize> {
     fitting.next().filter(|_| fitting.next().is_none())
 }
 
-/// For a mask on a grid of its own (resampled, cropped): the one series that holds the centres of all its findings.
-fn holding(mask: &MaskFile, candidates: &[Candidate<'_>]) -> Option<usize> {
-    let findings = mask.findings(&Default::default());
-    let holds = |candidate: &Candidate<'_>| {
-        !findings.is_empty() && findings.iter().all(|finding| candidate.holds(finding.center))
+/// The one series whose UID the name of a mask file carries: so a mask on a grid of its own (resampled, cropped) says whose it is. Places
+/// alone would not do, since the coordinates of one patient's chest are those of another's.
+fn named(path: &Path, candidates: &[Candidate<'_>]) -> Option<usize> {
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let is_named = |candidate: &Candidate<'_>| {
+        let uid = candidate.series.series_uid.as_str();
+        // A UID that goes on in the name is another one.
+        name.split(|c: char| !(c.is_ascii_digit() || c == '.')).any(|part| part.trim_matches('.') == uid)
     };
-    // As above: where two series hold it, the file cannot say which.
-    let mut holding = candidates.iter().enumerate().filter(|(_, candidate)| holds(candidate)).map(|(at, _)| at);
-    holding.next().filter(|_| holding.next().is_none())
+    let mut fitting = candidates.iter().enumerate().filter(|(_, candidate)| is_named(candidate)).map(|(at, _)| at);
+    fitting.next().filter(|_| fitting.next().is_none())
 }
 
 fn refused(path: PathBuf, error: &DicomError) -> Refused {

@@ -12,7 +12,7 @@ use mtids_dicom::annotation::{AnnotationError, Table, table};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Most rows of a table; each is held in memory.
-const MAX_ROWS: i64 = 50_000_000;
+const MAX_ROWS: i64 = 1_000_000;
 
 /// Reads a table.
 ///
@@ -32,6 +32,9 @@ fn read_parquet(path: &Path) -> Result<Table, AnnotationError> {
         return Err(unreadable(format!("{count} rows; up to {MAX_ROWS} are read")));
     }
     let columns: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    if columns.len() > 1000 {
+        return Err(unreadable(format!("{} columns; up to 1000 are read", columns.len())));
+    }
     let reader = builder.build().map_err(|error| unreadable(error.to_string()))?;
     let mut rows: Vec<(u64, Vec<String>)> = Vec::new();
     for batch in reader {

@@ -88,7 +88,7 @@ pub struct RowLabels {
     pub kvp: Option<f32>,
     /// Contrast agent given.
     pub contrast: Option<bool>,
-    /// The patch has a PET of its own study.
+    /// A PET of the same study covers at least half of the patch.
     pub pet: bool,
     /// Share of the patch outside the scanned field.
     pub pad_fraction: f32,

@@ -112,7 +112,7 @@ pub(crate) fn columns() -> Vec<Column> {
         column(
             "pet",
             false,
-            "the patch has a PET of its own study; without one its PET channel, if any, is 0",
+            "a PET of the same study covers at least half of the patch; without one its PET channel, if any, is 0",
             Cell::Flag(|r| Some(r.pet)),
         ),
         column(

@@ -9,7 +9,7 @@ use mtids_dicom::annotation::read_mask;
 fuzz_target!(|bytes: &[u8]| {
     file::with_file(bytes, "", |path| {
         if let Ok(mask) = read_mask(path, &file::limits()) {
-            let _ = mask.findings(&Default::default());
+            let _ = mask.findings(&Default::default(), &file::limits());
         }
     });
 });

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-/// Splits voxels `[i, j, k]` into connected components, each sorted by `(k, j, i)`, without repeats.
-pub fn components(voxels: &[[u32; 3]]) -> Vec<Vec<[u32; 3]>> {
+/// Splits voxels `[i, j, k]` into connected components, each sorted by `(k, j, i)`, without repeats; `None` where there are more than `most`.
+pub fn components(voxels: &[[u32; 3]], most: usize) -> Option<Vec<Vec<[u32; 3]>>> {
     let mut sorted = voxels.to_vec();
     sorted.sort_unstable_by_key(|&[i, j, k]| [k, j, i]);
     sorted.dedup();
@@ -24,11 +24,14 @@ pub fn components(voxels: &[[u32; 3]]) -> Vec<Vec<[u32; 3]>> {
         }
     }
     let mut parts: BTreeMap<usize, Vec<[u32; 3]>> = BTreeMap::new();
+    if (0..runs.len()).filter(|&n| forest.root(n) == n).count() > most {
+        return None;
+    }
     for (n, run) in runs.iter().enumerate() {
         // The root is the smallest run of its tree, so parts come in the order of their first voxel.
         parts.entry(forest.root(n)).or_default().extend((run.first..=run.last).map(|i| [i, run.row[1], run.row[0]]));
     }
-    parts.into_values().collect()
+    Some(parts.into_values().collect())
 }
 
 /// Neighbouring voxels of a row: `row` is (k, j).
@@ -104,9 +107,11 @@ mod tests {
 
     #[test]
     fn diagonal_voxels_belong_together_and_distant_ones_do_not() {
-        let parts = components(&[[5, 5, 5], [0, 0, 0], [1, 1, 1], [5, 5, 6]]);
+        let voxels = [[5, 5, 5], [0, 0, 0], [1, 1, 1], [5, 5, 6]];
+        let parts = components(&voxels, 2).unwrap();
+        assert_eq!(components(&voxels, 1), None);
         assert_eq!(parts, vec![vec![[0, 0, 0], [1, 1, 1]], vec![[5, 5, 5], [5, 5, 6]]]);
-        assert!(components(&[]).is_empty());
+        assert!(components(&[], 0).unwrap().is_empty());
     }
 
     /// The definition, without any thought for speed.
@@ -136,7 +141,7 @@ mod tests {
         #[test]
         fn runs_find_what_flooding_finds(voxels in prop::collection::vec([0u32..9, 0u32..7, 0u32..5], 0..90)) {
             let set = voxels.iter().map(|&[i, j, k]| [k, j, i]).collect();
-            prop_assert_eq!(components(&voxels), flooded(&set));
+            prop_assert_eq!(components(&voxels, 90), Some(flooded(&set)));
         }
     }
 }

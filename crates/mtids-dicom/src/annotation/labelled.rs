@@ -8,6 +8,7 @@ use mtids_core::label::{Evidence, LabelLevel};
 
 use crate::annotation::components::components;
 use crate::annotation::measure::short_axis_mm;
+use crate::limits::Limits;
 
 /// What a label says of all its findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,19 +27,24 @@ impl LabelMeaning {
 }
 
 /// The findings of the set voxels `[i, j, k]` of one label.
+///
+/// # Errors
+/// A sentence where there are more than [`Limits::max_findings`].
 pub(crate) fn findings(
     target: &AnnotationTarget,
     meaning: &LabelMeaning,
     affine: Affine,
     voxels: &[[u32; 3]],
-) -> Vec<Annotation> {
-    let mut parts = components(voxels);
+    limits: &Limits,
+) -> Result<Vec<Annotation>, String> {
+    let too_many = || format!("more than {} separate findings; is this noise?", limits.max_findings);
+    let mut parts = components(voxels, limits.max_findings).ok_or_else(too_many)?;
     if meaning.tracked && parts.len() > 1 {
         let mut whole = parts.concat();
         whole.sort_unstable_by_key(|&[i, j, k]| [k, j, i]);
         parts = vec![whole];
     }
-    parts
+    let found = parts
         .into_iter()
         .filter_map(|voxels| {
             let mask = Mask { affine, voxels };
@@ -56,5 +62,6 @@ pub(crate) fn findings(
                 extent: Extent::Mask(mask),
             })
         })
-        .collect()
+        .collect();
+    Ok(found)
 }

@@ -30,6 +30,8 @@ pub struct MaskError {
 /// Labels on a grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MaskFile {
+    /// The file.
+    pub path: PathBuf,
     /// Map from voxel indices to LPS mm.
     pub affine: Affine,
     /// Columns, rows, slices.
@@ -40,11 +42,17 @@ pub struct MaskFile {
 
 impl MaskFile {
     /// The findings, for the image that `target` names.
-    pub fn findings(&self, target: &AnnotationTarget) -> Vec<Annotation> {
-        let of = |(label, voxels): (&u32, &Vec<[u32; 3]>)| {
-            findings(target, &LabelMeaning::named(format!("label {label}")), self.affine, voxels)
-        };
-        self.labels.iter().flat_map(of).collect()
+    ///
+    /// # Errors
+    /// [`MaskError`] where there are more than the limits allow.
+    pub fn findings(&self, target: &AnnotationTarget, limits: &Limits) -> Result<Vec<Annotation>, MaskError> {
+        let mut found = Vec::new();
+        for (label, voxels) in &self.labels {
+            let meaning = LabelMeaning::named(format!("label {label}"));
+            let of_label = findings(target, &meaning, self.affine, voxels, limits);
+            found.extend(of_label.map_err(|detail| MaskError { path: self.path.clone(), detail })?);
+        }
+        Ok(found)
     }
 }
 
@@ -71,7 +79,7 @@ pub fn read_mask(path: &Path, limits: &Limits) -> Result<MaskFile, MaskError> {
     } else {
         nifti::read(whole, limits)
     };
-    result.map_err(fail)
+    result.map(|mask| MaskFile { path: path.to_owned(), ..mask }).map_err(fail)
 }
 
 /// How a voxel is stored.
@@ -144,12 +152,13 @@ impl Layout {
         self.voxels(limits)?;
         let [columns, rows, slices] = self.dimensions;
         let size = self.stored.size();
-        let mut slice = vec![0; columns * rows * size];
+        // A row at a time: a slice may be as large as the limit on voxels allows.
+        let mut row = vec![0; columns * size];
         let mut labels: BTreeMap<u32, Vec<[u32; 3]>> = BTreeMap::new();
         let mut set = 0;
-        for k in 0..slices {
-            source.read_exact(&mut slice).map_err(|error| format!("slice {k} of {slices}: {error}"))?;
-            for (n, bytes) in slice.chunks_exact(size).enumerate() {
+        for (k, j) in (0..slices).flat_map(|k| (0..rows).map(move |j| (k, j))) {
+            source.read_exact(&mut row).map_err(|error| format!("slice {k} of {slices}: {error}"))?;
+            for (i, bytes) in row.chunks_exact(size).enumerate() {
                 let value = self.scaling.0 * self.stored.value(bytes, self.big_endian) + self.scaling.1;
                 if value == 0.0 {
                     continue;
@@ -164,9 +173,12 @@ impl Layout {
                 if set > limits.max_set_voxels {
                     return Err(limits.too_many_set_voxels());
                 }
-                labels.entry(label as u32).or_default().push([(n % columns) as u32, (n / columns) as u32, k as u32]);
+                labels.entry(label as u32).or_default().push([i as u32, j as u32, k as u32]);
+                if labels.len() > limits.max_findings {
+                    return Err(format!("more than {} labels", limits.max_findings));
+                }
             }
         }
-        Ok(MaskFile { affine: self.affine, dimensions: self.dimensions, labels })
+        Ok(MaskFile { path: PathBuf::new(), affine: self.affine, dimensions: self.dimensions, labels })
     }
 }

@@ -15,7 +15,7 @@ use crate::annotation::segmentation::Segmentation;
 use crate::element::{code, first_item, integers, items, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
-use crate::source::{Elements, open};
+use crate::source::{Elements, guarded, open};
 
 /// Concepts by scheme and value; the older SRT code means the same as the SCT one beside it.
 pub(crate) const MEASUREMENT_GROUP: &[(&str, &str)] = &[("DCM", "125007")];
@@ -50,6 +50,10 @@ pub struct Report {
 /// # Errors
 /// [`DicomError::File`] when the file is damaged, or with [`ReasonCode::InvalidReport`].
 pub fn read_report(path: &Path, limits: &Limits) -> Result<Report, DicomError> {
+    guarded(path, || read(path, limits))
+}
+
+fn read(path: &Path, limits: &Limits) -> Result<Report, DicomError> {
     let object = open(path, limits, Elements::All)?.object;
     if text(&object, tags::VALUE_TYPE).as_deref() != Some("CONTAINER") {
         let detail = "the root of the report is no container".to_owned();
@@ -85,7 +89,8 @@ fn group(container: &InMemDicomObject) -> MeasurementGroup {
         } else if is(item, FINDING) || is(item, FINDING_SITE) {
             group.codes.extend(first_item(item, tags::CONCEPT_CODE_SEQUENCE).and_then(code));
         } else if is(item, SHORT_AXIS) {
-            group.short_axis_mm = first_item(item, tags::MEASURED_VALUE_SEQUENCE).and_then(millimetres);
+            let measured = first_item(item, tags::MEASURED_VALUE_SEQUENCE).and_then(millimetres);
+            group.short_axis_mm = group.short_axis_mm.or(measured);
         } else if is(item, REFERENCED_SEGMENT) {
             for reference in items(item, tags::REFERENCED_SOP_SEQUENCE) {
                 let Some(uid) = text(reference, tags::REFERENCED_SOP_INSTANCE_UID) else { continue };
@@ -96,6 +101,9 @@ fn group(container: &InMemDicomObject) -> MeasurementGroup {
             }
         }
     }
+    // Named twice, a segment is still one.
+    group.segments.sort();
+    group.segments.dedup();
     group
 }
 
@@ -119,11 +127,17 @@ impl Report {
         for group in &self.groups {
             for (uid, number) in &group.segments {
                 let segments = by_uid.get(uid.as_str()).map_or(&[][..], |object| &object.segments);
-                let named = segments.iter().filter(|segment| number.is_none_or(|number| segment.number == number));
-                found.extend(named.flat_map(|segment| &segment.findings).map(|finding| Annotation {
+                let named: Vec<&Annotation> = segments
+                    .iter()
+                    .filter(|segment| number.is_none_or(|number| segment.number == number))
+                    .flat_map(|segment| &segment.findings)
+                    .collect();
+                // One length of several pieces is that of none of them.
+                let short_axis_mm = group.short_axis_mm.filter(|_| named.len() == 1);
+                found.extend(named.into_iter().map(|finding| Annotation {
                     finding: if group.name.is_empty() { finding.finding.clone() } else { group.name.clone() },
                     codes: if group.codes.is_empty() { finding.codes.clone() } else { group.codes.clone() },
-                    short_axis_mm: group.short_axis_mm.or(finding.short_axis_mm),
+                    short_axis_mm: short_axis_mm.or(finding.short_axis_mm),
                     ..finding.clone()
                 }));
             }

@@ -20,7 +20,7 @@ use crate::functional::FunctionalGroups;
 use crate::header::segmentation_target;
 use crate::limits::Limits;
 use crate::pixels::FrameShape;
-use crate::source::{Elements, open};
+use crate::source::{Elements, guarded, open};
 
 /// A segmentation object.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +54,10 @@ impl Segmentation {
 /// # Errors
 /// [`DicomError::File`] when the file is damaged, or with [`ReasonCode::InvalidSegmentation`] and what is missing.
 pub fn read_segmentation(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
+    guarded(path, || read(path, limits))
+}
+
+fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
     let invalid = |detail: String| DicomError::file(path, ReasonCode::InvalidSegmentation, detail);
     let opened = open(path, limits, Elements::All)?;
     let object = &opened.object;
@@ -69,9 +73,10 @@ pub fn read_segmentation(path: &Path, limits: &Limits) -> Result<Segmentation, D
         .into_iter()
         .map(|(number, (affine, voxels))| {
             let meaning = meanings.get(&number).cloned().unwrap_or_default();
-            Segment { number, findings: findings(&target, &meaning, affine, &voxels) }
+            Ok(Segment { number, findings: findings(&target, &meaning, affine, &voxels, limits)? })
         })
-        .collect();
+        .collect::<Result<_, String>>()
+        .map_err(invalid)?;
     Ok(Segmentation { sop_instance_uid: text(object, tags::SOP_INSTANCE_UID).unwrap_or_default(), target, segments })
 }
 
@@ -139,10 +144,8 @@ impl Frames {
         let groups = FunctionalGroups::new(object, count)?;
         let measures = groups.get(0, tags::PIXEL_MEASURES_SEQUENCE).ok_or("no pixel measures")?;
         let spacing: [f64; 2] = array(measures, tags::PIXEL_SPACING).ok_or("no pixel spacing")?;
-        let slice_step = number(measures, tags::SPACING_BETWEEN_SLICES)
-            .or_else(|| number(measures, tags::SLICE_THICKNESS))
-            .map(f64::abs)
-            .filter(|&step| step > 0.0);
+        let told = |tag| number(measures, tag).map(f64::abs).filter(|&step| step > 0.0);
+        let slice_step = [told(tags::SPACING_BETWEEN_SLICES), told(tags::SLICE_THICKNESS)];
         let mut frames = Vec::with_capacity(count as usize);
         for n in 0..count as usize {
             let position =
@@ -162,8 +165,8 @@ impl Frames {
                 orientation: orientation.ok_or_else(|| format!("frame {n} has no orientation"))?,
             });
         }
-        let slice_step = smallest_step(&frames).or(slice_step).ok_or("the distance between slices is not known")?;
-        let shape = FrameShape { rows, columns, bits_allocated, bits_stored: bits_allocated };
+        let slice_step = common_step(&frames, slice_step).ok_or("the distance between slices is not known")?;
+        let shape = FrameShape { rows, columns, bits_allocated, bits_stored: bits_allocated, signed: false };
         Ok(Self { kind, shape, spacing, slice_step, frames })
     }
 
@@ -229,10 +232,46 @@ fn directions(orientation: &[f64; 6]) -> ([f64; 3], [f64; 3], [f64; 3]) {
     (row, column, cross(row, column))
 }
 
-/// The smallest distance between two planes, over all frames.
-fn smallest_step(frames: &[Frame]) -> Option<f64> {
+/// The distance of slices: what the object states, where all planes lie on multiples of it, else the smallest gap between two planes. Taken
+/// over the whole extent, so that the rounding of positions does not add up.
+fn common_step(frames: &[Frame], told: [Option<f64>; 2]) -> Option<f64> {
     let (_, _, normal) = directions(&frames.first()?.orientation);
     let mut offsets: Vec<f64> = frames.iter().map(|frame| dot(frame.position.0, normal)).collect();
     offsets.sort_by(f64::total_cmp);
-    offsets.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step > 1e-3).min_by(f64::total_cmp)
+    let gaps: Vec<f64> = offsets.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 1e-3).collect();
+    let fits = |step: &f64| gaps.iter().all(|gap| gap / step > 0.9 && (gap / step - (gap / step).round()).abs() < 0.1);
+    let [spacing, thickness] = told;
+    // A thickness is no distance; it serves where there is a single plane.
+    let smallest = gaps.iter().copied().min_by(f64::total_cmp);
+    let step = spacing.filter(fits).or(smallest).or(spacing).or(thickness)?;
+    let extent: f64 = offsets.last()? - offsets.first()?;
+    let steps = (extent / step).round();
+    Some(if steps >= 1.0 { extent / steps } else { step })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(offsets: &[f64]) -> Vec<Frame> {
+        let frame = |&z: &f64| Frame {
+            segment: 1,
+            position: PointMm::new(0.0, 0.0, z),
+            orientation: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+        };
+        offsets.iter().map(frame).collect()
+    }
+
+    #[test]
+    fn the_distance_of_slices_is_that_of_the_image_not_of_the_frames_that_are_there() {
+        assert_eq!(common_step(&frames(&[10.0, 25.0, 47.0]), [Some(1.0), None]), Some(1.0));
+        assert_eq!(common_step(&frames(&[10.0, 12.0, 16.0]), [None, Some(5.0)]), Some(2.0));
+        // A statement that the planes contradict is not believed.
+        assert_eq!(common_step(&frames(&[0.0, 2.0, 4.0]), [Some(5.0), None]), Some(2.0));
+        assert_eq!(common_step(&frames(&[3.0]), [None, Some(5.0)]), Some(5.0));
+        assert_eq!(common_step(&frames(&[3.0]), [None, None]), None);
+        // Two thirds of a millimetre, written to three decimals.
+        let rounded: Vec<f64> = (0..300).map(|n| (f64::from(n) * 2000.0 / 3.0).round() / 1000.0).collect();
+        assert!((common_step(&frames(&rounded), [None, None]).unwrap() - 2.0 / 3.0).abs() < 1e-5);
+    }
 }

@@ -17,10 +17,13 @@ use crate::annotation::labelled::{LabelMeaning, findings};
 use crate::element::{first_item, integer, items, numbers, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
-use crate::source::{Elements, open};
+use crate::source::{Elements, guarded, open};
 
 /// How near a voxel centre lies to a contour that runs through it, in voxels.
 const ON_CONTOUR: f64 = 1e-3;
+
+/// Most comparisons of a pixel with an edge for one structure: a lung on 500 slices, drawn with 500 points each, needs a tenth.
+const MAX_WORK: u64 = 100_000_000_000;
 
 /// One contour.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,8 @@ pub struct RegionOfInterest {
     pub name: String,
     /// Contours in file order.
     pub contours: Vec<Contour>,
+    /// Why its contours cannot be read; a fault only where the region is asked for.
+    pub fault: Option<String>,
 }
 
 /// An RTSTRUCT object.
@@ -54,6 +59,10 @@ pub struct StructureSet {
 /// # Errors
 /// [`DicomError::File`] when the file is damaged, or with [`ReasonCode::InvalidStructures`] and what is wrong.
 pub fn read_structures(path: &Path, limits: &Limits) -> Result<StructureSet, DicomError> {
+    guarded(path, || read(path, limits))
+}
+
+fn read(path: &Path, limits: &Limits) -> Result<StructureSet, DicomError> {
     let object = open(path, limits, Elements::All)?.object;
     let invalid = |detail: String| DicomError::file(path, ReasonCode::InvalidStructures, detail);
     let frame = first_item(&object, tags::REFERENCED_FRAME_OF_REFERENCE_SEQUENCE);
@@ -68,7 +77,7 @@ pub fn read_structures(path: &Path, limits: &Limits) -> Result<StructureSet, Dic
     for item in items(&object, tags::STRUCTURE_SET_ROI_SEQUENCE) {
         let number = integer(item, tags::ROI_NUMBER).ok_or_else(|| invalid("a ROI without number".into()))?;
         let name = text(item, tags::ROI_NAME).unwrap_or_default();
-        if regions.insert(number, RegionOfInterest { name, contours: Vec::new() }).is_some() {
+        if regions.insert(number, RegionOfInterest { name, contours: Vec::new(), fault: None }).is_some() {
             return Err(invalid(format!("two ROIs with number {number}")));
         }
     }
@@ -76,7 +85,10 @@ pub fn read_structures(path: &Path, limits: &Limits) -> Result<StructureSet, Dic
         let region = integer(item, tags::REFERENCED_ROI_NUMBER).and_then(|number| regions.get_mut(&number));
         let region = region.ok_or_else(|| invalid("contours of a ROI that the object does not list".into()))?;
         for contour in items(item, tags::CONTOUR_SEQUENCE) {
-            region.contours.extend(read_contour(contour).map_err(invalid)?);
+            match read_contour(contour) {
+                Ok(contour) => region.contours.extend(contour),
+                Err(detail) => _ = region.fault.get_or_insert(detail),
+            }
         }
     }
     Ok(StructureSet { target, regions: regions.into_values().collect() })
@@ -104,9 +116,17 @@ impl StructureSet {
     ///
     /// # Errors
     /// A sentence, for a contour that does not lie in a slice plane of the grid.
-    pub fn findings(&self, affine: &Affine, dimensions: [usize; 3]) -> Result<Vec<Annotation>, String> {
+    pub fn findings(
+        &self,
+        affine: &Affine,
+        dimensions: [usize; 3],
+        limits: &Limits,
+    ) -> Result<Vec<Annotation>, String> {
         let mut found = Vec::new();
         for region in &self.regions {
+            if let Some(fault) = &region.fault {
+                return Err(format!("ROI `{}`: {fault}", region.name));
+            }
             let (points, curves): (Vec<&Contour>, Vec<&Contour>) = region.contours.iter().partition(|one| one.point);
             for center in points.iter().flat_map(|contour| &contour.points) {
                 found.push(Annotation {
@@ -123,21 +143,30 @@ impl StructureSet {
                     extent: Extent::Point,
                 });
             }
-            let voxels =
-                fill(&curves, affine, dimensions).map_err(|error| format!("ROI `{}`: {error}", region.name))?;
-            found.extend(findings(&self.target, &LabelMeaning::named(&region.name), *affine, &voxels));
+            let in_region = |error: String| format!("ROI `{}`: {error}", region.name);
+            let voxels = fill(&curves, affine, dimensions, limits).map_err(in_region)?;
+            let meaning = LabelMeaning::named(&region.name);
+            found.extend(findings(&self.target, &meaning, *affine, &voxels, limits).map_err(in_region)?);
         }
         Ok(found)
     }
 }
 
 /// Voxels `[i, j, k]` inside the contours of one ROI.
-fn fill(contours: &[&Contour], affine: &Affine, [columns, rows, slices]: [usize; 3]) -> Result<Vec<[u32; 3]>, String> {
+fn fill(
+    contours: &[&Contour],
+    affine: &Affine,
+    [columns, rows, slices]: [usize; 3],
+    limits: &Limits,
+) -> Result<Vec<[u32; 3]>, String> {
     // Planes are told apart to a thousandth of a slice.
     let mut planes: BTreeMap<i64, Vec<Vec<[f64; 2]>>> = BTreeMap::new();
     for contour in contours {
         let indices: Vec<[f64; 3]> = contour.points.iter().map(|point| affine.to_voxel(*point).0).collect();
         let depth = indices.iter().map(|index| index[2]).sum::<f64>() / indices.len() as f64;
+        if indices.iter().flatten().any(|x| !x.is_finite() || x.abs() > 1e7) {
+            return Err("a contour lies nowhere near the image".into());
+        }
         if indices.iter().any(|index| (index[2] - depth).abs() > 0.25) {
             return Err("a contour does not lie in a slice plane of the image".into());
         }
@@ -145,6 +174,7 @@ fn fill(contours: &[&Contour], affine: &Affine, [columns, rows, slices]: [usize;
         planes.entry((depth * 1e3).round() as i64).or_default().push(curve);
     }
     let mut set = BTreeSet::new();
+    let mut work = 0u64;
     for (depth, curves) in planes {
         let k = (depth as f64 / 1e3).round();
         if !(0.0..slices as f64).contains(&k) {
@@ -156,6 +186,14 @@ fn fill(contours: &[&Contour], affine: &Affine, [columns, rows, slices]: [usize;
             let high = values().fold(f64::NEG_INFINITY, f64::max).floor() + 1.0;
             low.max(0.0) as usize..((high + 1.0).max(0.0) as usize).min(side)
         };
+        let points: usize = curves.iter().map(Vec::len).sum();
+        work += (range(0, columns).len() * range(1, rows).len()) as u64 * points as u64;
+        if work > MAX_WORK {
+            return Err("more contour points over more pixels than a drawn structure has".into());
+        }
+        if set.len() > limits.max_set_voxels {
+            return Err(limits.too_many_set_voxels());
+        }
         for j in range(1, rows) {
             for i in range(0, columns) {
                 if inside([i as f64, j as f64], &curves) {
@@ -236,11 +274,11 @@ mod tests {
             point: false,
             points: [[1.0, 1.0], [3.0, 1.0], [3.0, 3.0], [1.0, 3.0]].map(|[x, y]| PointMm::new(x, y, z)).to_vec(),
         };
-        let voxels = |z| fill(&[&at(z)], &affine, [8, 8, 4]).unwrap();
+        let voxels = |z| fill(&[&at(z)], &affine, [8, 8, 4], &Limits::default()).unwrap();
         assert_eq!(voxels(6.0).len(), 9);
         assert!(voxels(6.0).iter().all(|voxel| voxel[2] == 1) && voxels(-5.0).is_empty() && voxels(40.0).is_empty());
         let mut tilted = at(0.0);
         tilted.points[0].0[2] = 4.0;
-        assert!(fill(&[&tilted], &affine, [8, 8, 4]).is_err());
+        assert!(fill(&[&tilted], &affine, [8, 8, 4], &Limits::default()).is_err());
     }
 }

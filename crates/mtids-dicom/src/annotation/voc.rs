@@ -96,7 +96,7 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
         .map(|object| {
             let number = |key: &str| {
                 let text = object.get(key).ok_or_else(|| format!("an object without <{key}>"))?;
-                text.parse::<f64>().ok().filter(|x| x.is_finite()).ok_or_else(|| format!("<{key}> is `{text}`"))
+                text.parse::<f64>().ok().filter(|x: &f64| x.abs() <= 1e6).ok_or_else(|| format!("<{key}> is `{text}`"))
             };
             let (minimum, maximum) = ([number("xmin")?, number("ymin")?], [number("xmax")?, number("ymax")?]);
             if minimum[0] > maximum[0] || minimum[1] > maximum[1] {
@@ -110,8 +110,14 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
 
 /// The findings of boxes on slices of `series`; boxes on other slices are left out.
 pub fn findings_of_boxes(boxes: &[SliceBox], series: &Series, affine: &Affine) -> Vec<Annotation> {
-    let slices: BTreeMap<&str, usize> =
-        series.instances.iter().enumerate().map(|(k, instance)| (instance.sop_instance_uid.as_str(), k)).collect();
+    let mut slices: BTreeMap<&str, usize> = BTreeMap::new();
+    for (k, instance) in series.instances.iter().enumerate() {
+        slices.insert(&instance.sop_instance_uid, k);
+    }
+    if slices.len() < series.instances.len() {
+        // The frames of an enhanced CT share a UID: it names none of them.
+        return Vec::new();
+    }
     let mut placed: Vec<(usize, &SliceBox)> =
         boxes.iter().filter_map(|one| Some((*slices.get(one.sop_instance_uid.as_str())?, one))).collect();
     placed.sort_by(|a, b| {

@@ -1,6 +1,7 @@
 //! One compressed frame becomes samples.
 //!
-//! RLE, JPEG-LS and deflate are decoded here; the JPEG family, JPEG 2000, HTJ2K and JPEG XL by the codecs of dicom-rs. Invariants: a frame
+//! RLE, JPEG-LS, deflate and JPEG of twelve bits are decoded here; the JPEG family, JPEG 2000 and HTJ2K by the codecs of dicom-rs, JPEG XL by
+//! jxl-oxide. Invariants: a frame
 //! is handed to a codec only if its codestream claims the sides of the image module; a panic of a codec is an error; what comes out has
 //! exactly the bytes of the frame. Samples are little-endian, row by row.
 
@@ -33,6 +34,8 @@ pub(crate) struct FrameShape {
     /// 8, 16 or 32; 1 for segmentations.
     pub(crate) bits_allocated: u16,
     pub(crate) bits_stored: u16,
+    /// Samples are two's complement (PixelRepresentation 1).
+    pub(crate) signed: bool,
 }
 
 impl FrameShape {
@@ -80,6 +83,7 @@ pub(crate) fn is_readable(transfer_syntax: &str) -> bool {
         || match family(transfer_syntax) {
             None => false,
             Some(Family::Native | Family::Deflate | Family::Rle | Family::JpegLs) => true,
+            Some(Family::JpegXl) => cfg!(feature = "jpeg-xl"),
             Some(_) => TransferSyntaxRegistry.get(transfer_syntax).is_some_and(|syntax| syntax.can_decode_all()),
         }
 }
@@ -96,7 +100,6 @@ pub(crate) fn decode(
     limits: &Limits,
     into: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
-    let failed = |detail: String| (ReasonCode::DecodeFailed, detail);
     let family = family(transfer_syntax).filter(|_| is_readable(transfer_syntax));
     let family = family.ok_or_else(|| unsupported(transfer_syntax))?;
     if !limits.allows_expansion(data.len() as u64, shape.bytes() as u64) {
@@ -104,47 +107,10 @@ pub(crate) fn decode(
         return Err((ReasonCode::TooLarge, detail));
     }
     into.clear();
-    match family {
-        Family::Native => into.extend_from_slice(data),
-        Family::Deflate => {
-            let inflater = flate2::read::DeflateDecoder::new(data);
-            // One byte more than belongs, to see that there is no more.
-            inflater
-                .take(shape.bytes() as u64 + 2)
-                .read_to_end(into)
-                .map_err(|error| failed(format!("deflated frame: {error}")))?;
-        }
-        Family::Rle => rle::decode(
-            data,
-            shape.bytes() / usize::from(shape.bits_allocated).div_ceil(8),
-            usize::from(shape.bits_allocated).div_ceil(8),
-            into,
-        )
-        .map_err(failed)?,
-        Family::JpegLs => jpeg_ls_samples(data, shape, into).map_err(failed)?,
-        Family::Jpeg => {
-            let claim = codestream::jpeg(data).ok_or_else(|| failed("JPEG: no frame header".into()))?;
-            agree("JPEG", claim, shape).map_err(failed)?;
-            if claim.lossy && claim.bits > 8 {
-                let samples = jpeg_extended::decode(data, shape.rows.into(), shape.columns.into());
-                let samples = samples.map_err(|detail| failed(format!("JPEG: {detail}")))?;
-                into.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-            } else {
-                library(transfer_syntax, data, shape, claim.bits.div_ceil(8) as u16 * 8, into).map_err(failed)?;
-            }
-        }
-        Family::Jpeg2000 => {
-            let claim = codestream::jpeg_2000(data).ok_or_else(|| failed("JPEG 2000: no SIZ segment".into()))?;
-            agree("JPEG 2000", claim, shape).map_err(failed)?;
-            library(transfer_syntax, data, shape, shape.bits_allocated.max(8), into).map_err(failed)?;
-        }
-        Family::JpegXl => {
-            let claim = codestream::jpeg_xl(data).ok_or_else(|| failed("JPEG XL: no size header".into()))?;
-            agree("JPEG XL", claim, shape).map_err(failed)?;
-            library(transfer_syntax, data, shape, shape.bits_allocated, into).map_err(failed)?;
-            narrow_jpeg_xl(claim, shape, into).map_err(failed)?;
-        }
-    }
+    // One guard for all codecs: a panic in any of them is an error of this frame.
+    catch_unwind(AssertUnwindSafe(|| run(family, transfer_syntax, data, shape, into)))
+        .unwrap_or_else(|_| Err("the pixel decoder failed on this file".into()))
+        .map_err(|detail| (ReasonCode::DecodeFailed, detail))?;
     // One-bit frames of JPEG 2000 have a byte for each pixel; others may be padded to an even length.
     let expected = if shape.bits_allocated == 1 && family == Family::Jpeg2000 { shape.pixels() } else { shape.bytes() };
     if into.len() < expected || into.len() > expected + 1 {
@@ -153,6 +119,100 @@ pub(crate) fn decode(
     }
     into.truncate(expected);
     Ok(())
+}
+
+fn run(
+    family: Family,
+    transfer_syntax: &str,
+    data: &[u8],
+    shape: FrameShape,
+    into: &mut Vec<u8>,
+) -> Result<(), String> {
+    let bytes = usize::from(shape.bits_allocated).div_ceil(8);
+    match family {
+        Family::Native => into.extend_from_slice(data),
+        Family::Deflate => {
+            // Two bytes more than belong, to see that there is no more.
+            let mut inflater = flate2::read::DeflateDecoder::new(data).take(shape.bytes() as u64 + 2);
+            inflater.read_to_end(into).map_err(|error| format!("deflated frame: {error}"))?;
+        }
+        Family::Rle => rle::decode(data, shape.bytes() / bytes, bytes, into)?,
+        Family::JpegLs => {
+            let may_lose = transfer_syntax == uids::JPEGLS_NEAR_LOSSLESS;
+            jpeg_ls_samples(data, shape, may_lose, into)?;
+        }
+        Family::Jpeg => {
+            let claim = codestream::jpeg(data).ok_or("JPEG: no frame header")?;
+            agree("JPEG", claim, shape)?;
+            // The process must be that of the transfer syntax: loss cannot hide behind the name of a lossless one.
+            let (dct, lossless) = (matches!(claim.process, 0xC0 | 0xC1), claim.process == 0xC3);
+            let is_lossless = matches!(transfer_syntax, uids::JPEG_LOSSLESS | uids::JPEG_LOSSLESS_SV1);
+            if !(if is_lossless { lossless } else { dct }) {
+                return Err(format!(
+                    "JPEG: a frame header FF{:02X} does not belong into this transfer syntax",
+                    claim.process
+                ));
+            }
+            if dct && claim.bits > 8 {
+                let samples = jpeg_extended::decode(data, shape.rows.into(), shape.columns.into());
+                let samples = samples.map_err(|detail| format!("JPEG: {detail}"))?;
+                into.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+            } else {
+                library(transfer_syntax, data, shape, claim.bits.div_ceil(8) as u16 * 8, into)?;
+            }
+        }
+        Family::Jpeg2000 => {
+            let data = codestream::jpeg_2000_codestream(data).ok_or("JPEG 2000: no codestream")?;
+            let claim = codestream::jpeg_2000(data).ok_or("JPEG 2000: no header that is read")?;
+            agree("JPEG 2000", claim, shape)?;
+            library(transfer_syntax, data, shape, shape.bits_allocated.max(8), into)?;
+            if shape.signed && !claim.signed && shape.bits_allocated == 16 && claim.bits < 16 {
+                // Two's complement of the codestream's bits, which the codestream does not know of.
+                let up = 16 - claim.bits;
+                for sample in into.chunks_exact_mut(2) {
+                    let value = i16::from_le_bytes([sample[0], sample[1]]) << up >> up;
+                    sample.copy_from_slice(&value.to_le_bytes());
+                }
+            }
+        }
+        Family::JpegXl => {
+            let claim = codestream::jpeg_xl(data).ok_or("JPEG XL: no size header")?;
+            agree("JPEG XL", claim, shape)?;
+            jpeg_xl(data, shape, into)?;
+            narrow_jpeg_xl(claim, shape, into)?;
+        }
+    }
+    Ok(())
+}
+
+/// JPEG XL, with a bound on what the decoder may allocate: a frame may claim other sides than the image.
+#[cfg(feature = "jpeg-xl")]
+fn jpeg_xl(data: &[u8], shape: FrameShape, into: &mut Vec<u8>) -> Result<(), String> {
+    let error = |error: Box<dyn std::error::Error + Send + Sync>| format!("JPEG XL: {error}");
+    let limit = (64 << 20) + 64 * shape.pixels();
+    let image = jxl_oxide::JxlImage::builder()
+        .alloc_tracker(jxl_oxide::AllocTracker::with_limit(limit))
+        .read(data)
+        .map_err(error)?;
+    let frame = image.render_frame(0).map_err(error)?;
+    let mut stream = frame.stream();
+    if (stream.width(), stream.height(), stream.channels()) != (shape.columns.into(), shape.rows.into(), 1) {
+        return Err("JPEG XL: the frame is not that of the image module".into());
+    }
+    if shape.bits_allocated == 8 {
+        into.resize(shape.pixels(), 0);
+        stream.write_to_buffer(into.as_mut_slice());
+        return Ok(());
+    }
+    let mut words = vec![0u16; shape.pixels()];
+    stream.write_to_buffer(&mut words);
+    into.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+    Ok(())
+}
+
+#[cfg(not(feature = "jpeg-xl"))]
+fn jpeg_xl(_: &[u8], _: FrameShape, _: &mut Vec<u8>) -> Result<(), String> {
+    Err("JPEG XL: no decoder in this build".into())
 }
 
 /// Whether one-bit frames of this transfer syntax come out of [`decode`] as a byte for each pixel.
@@ -176,8 +236,11 @@ fn agree(name: &str, claim: Claim, shape: FrameShape) -> Result<(), String> {
     }
 }
 
-fn jpeg_ls_samples(data: &[u8], shape: FrameShape, into: &mut Vec<u8>) -> Result<(), String> {
+fn jpeg_ls_samples(data: &[u8], shape: FrameShape, may_lose: bool, into: &mut Vec<u8>) -> Result<(), String> {
     let decoded = jpeg_ls::decode(data, shape.pixels()).map_err(|detail| format!("JPEG-LS: {detail}"))?;
+    if decoded.lossy && !may_lose {
+        return Err("JPEG-LS: near-lossless data in the lossless transfer syntax".into());
+    }
     if (decoded.rows, decoded.columns) != (usize::from(shape.rows), usize::from(shape.columns)) {
         return Err(format!("JPEG-LS: {} × {} samples, not those of the image module", decoded.rows, decoded.columns));
     }
@@ -198,9 +261,7 @@ fn library(transfer_syntax: &str, data: &[u8], shape: FrameShape, bits: u16, int
         return Err("no decoder in this build".into());
     };
     let frame = OneFrame { transfer_syntax, shape: FrameShape { bits_allocated: bits, ..shape }, data };
-    catch_unwind(AssertUnwindSafe(|| codec.decode_frame(&frame, 0, into)))
-        .map_err(|_| "the pixel decoder failed on this file".to_owned())?
-        .map_err(|error| chain(&error))?;
+    codec.decode_frame(&frame, 0, into).map_err(|error| chain(&error))?;
     if bits == 8 && shape.bits_allocated == 16 {
         // Samples of eight bits in an image of sixteen.
         let wide: Vec<u8> = into.iter().flat_map(|&sample| [sample, 0]).collect();

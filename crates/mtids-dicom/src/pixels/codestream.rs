@@ -12,8 +12,10 @@ pub(crate) struct Claim {
     pub(crate) components: u32,
     /// Bits of a sample.
     pub(crate) bits: u32,
-    /// For JPEG: a DCT process, which has loss.
-    pub(crate) lossy: bool,
+    /// Samples are signed (JPEG 2000).
+    pub(crate) signed: bool,
+    /// Code of the frame header (JPEG): the process.
+    pub(crate) process: u8,
 }
 
 fn word(data: &[u8], at: usize) -> Option<u32> {
@@ -42,18 +44,27 @@ pub(crate) fn jpeg(data: &[u8]) -> Option<Claim> {
             0xC0..=0xCF if !matches!(code, 0xC4 | 0xC8 | 0xCC) => {
                 let (rows, columns) = (u64::from(word(data, at + 5)?), u64::from(word(data, at + 7)?));
                 let (bits, components) = (u32::from(*data.get(at + 4)?), u32::from(*data.get(at + 9)?));
-                let lossy = matches!(code, 0xC0..=0xC2 | 0xC5 | 0xC6 | 0xC9 | 0xCA | 0xCD | 0xCE);
-                return Some(Claim { rows, columns, components, bits, lossy });
+                return Some(Claim { rows, columns, components, bits, signed: false, process: code });
             }
-            0xD9 | 0xDA => return None,
+            // No marker segment begins with these; a decoder might go on looking where this does not.
+            0x00 | 0x02..=0xBF | 0xD8 | 0xD9 | 0xDA => return None,
             _ => at += 2 + word(data, at + 2)? as usize,
         }
     }
 }
 
-/// JPEG 2000 and HTJ2K: the SIZ segment, in a bare codestream or in a JP2 file.
+/// JPEG 2000 and HTJ2K: the codestream itself, also out of a JP2 file, whose boxes (palettes among them) have no place in DICOM.
+pub(crate) fn jpeg_2000_codestream(data: &[u8]) -> Option<&[u8]> {
+    if data.starts_with(&[0xFF, 0x4F]) { Some(data) } else { data.get(boxed_codestream(data)?..) }
+}
+
+/// Most tiles of a JPEG 2000 image; a slice has one or a few.
+const MAX_TILES: u64 = 1024;
+/// Smallest precinct of JPEG 2000, as a power of two: smaller ones cost hundreds of bytes for each pixel.
+const LEAST_PRECINCT: u8 = 5;
+
+/// JPEG 2000 and HTJ2K: the SIZ segment of a codestream, whose tiles and precincts are of a size that costs no more than the image.
 pub(crate) fn jpeg_2000(data: &[u8]) -> Option<Claim> {
-    let data = if data.starts_with(&[0xFF, 0x4F]) { data } else { &data[boxed_codestream(data)?..] };
     // SOC, SIZ, length and capabilities before the sides of the reference grid.
     if word(data, 2)? != 0xFF51 {
         return None;
@@ -63,8 +74,35 @@ pub(crate) fn jpeg_2000(data: &[u8]) -> Option<Claim> {
     // Components may be smaller than the grid; a grey image with such a component is none that DICOM allows.
     let steps = (*data.get(43)?, *data.get(44)?);
     let (rows, columns) = (bottom?.checked_sub(top?)?, right?.checked_sub(left?)?);
-    let bits = u32::from(*data.get(42)? & 0x7F) + 1;
-    (steps == (1, 1)).then_some(Claim { rows, columns, components, bits, lossy: false })
+    let depth = *data.get(42)?;
+    let (bits, signed) = (u32::from(depth & 0x7F) + 1, depth & 0x80 != 0);
+    let (tile_columns, tile_rows) = (long(data, 24)?, long(data, 28)?);
+    let tiles = columns.div_ceil(tile_columns.max(1)).saturating_mul(rows.div_ceil(tile_rows.max(1)));
+    if steps != (1, 1) || tiles > MAX_TILES || !precincts_are_usual(data, 2) {
+        return None;
+    }
+    Some(Claim { rows, columns, components, bits, signed, process: 0 })
+}
+
+/// Whether COD and COC of the main header, from the marker at `at` on, name no tiny precincts.
+fn precincts_are_usual(data: &[u8], mut at: usize) -> bool {
+    loop {
+        let (Some(marker), Some(length)) = (word(data, at), word(data, at + 2)) else { return false };
+        let segment = data.get(at + 4..at + 2 + length as usize).unwrap_or_default();
+        // Style, then (COD) order, layers, transform; then levels, blocks and a precinct for each level, where the style says so.
+        let sizes = match marker {
+            0xFF52 => segment.first().filter(|style| *style & 1 == 1).and_then(|_| segment.get(10..)),
+            0xFF53 => segment.get(1).filter(|style| *style & 1 == 1).and_then(|_| segment.get(7..)),
+            // The first tile part.
+            0xFF90 => return true,
+            _ => None,
+        };
+        let tiny = |size: &u8| size & 15 < LEAST_PRECINCT || size >> 4 < LEAST_PRECINCT;
+        if sizes.unwrap_or_default().iter().any(tiny) || length < 2 {
+            return false;
+        }
+        at += 2 + length as usize;
+    }
 }
 
 /// Place of the codestream box of a JP2 file.
@@ -86,7 +124,7 @@ pub(crate) fn jpeg_xl(data: &[u8]) -> Option<Claim> {
     let mut bits = LowBits { data: data.get(start + 2..)?, at: 0 };
     let (rows, columns) = jpeg_xl_sides(&mut bits)?;
     // Image metadata, as far as sample and colour are told; what DICOM has no use for (previews, animations, floats) is no claim.
-    let claim = |components, bits| Some(Claim { rows, columns, components, bits, lossy: false });
+    let claim = |components, bits| Some(Claim { rows, columns, components, bits, signed: false, process: 0 });
     if bits.flag()? {
         return claim(3, 8);
     }
@@ -195,8 +233,34 @@ mod tests {
             0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 1, 2, 0xFF, 0xFF, 0xC4, 0, 3, 9, 0xFF, 0xC3, 0, 11, 16, 0x02, 0x00, 0x01,
             0x00, 1, 1, 0x11, 0,
         ];
-        assert_eq!(jpeg(&data), Some(Claim { rows: 512, columns: 256, components: 1, bits: 16, lossy: false }));
+        assert_eq!(
+            jpeg(&data),
+            Some(Claim { rows: 512, columns: 256, components: 1, bits: 16, signed: false, process: 0xC3 })
+        );
         assert_eq!(jpeg(&data[..20]), None);
+        // A decoder that skips FF00 would find the first frame header, a reader of segments the second.
+        let hidden = [
+            0xFF, 0xD8, 0xFF, 0x00, 0, 13, 0xFF, 0xC3, 0, 11, 16, 0xFF, 0xFF, 0xFF, 0xFF, 1, 1, 0x11, 0, 0xFF, 0xC3, 0,
+            11, 16, 0, 16, 0, 16, 1, 1, 0x11, 0,
+        ];
+        assert_eq!(jpeg(&hidden), None);
+    }
+
+    #[test]
+    fn tiles_and_precincts_that_cost_more_than_the_image_are_refused() {
+        let codestream = |tile: u32, precinct: u8| {
+            let mut data = vec![0xFF, 0x4F, 0xFF, 0x51, 0, 41, 0, 0];
+            for value in [512, 512, 0, 0, tile, tile, 0, 0] {
+                data.extend(u32::to_be_bytes(value));
+            }
+            data.extend([0, 1, 15, 1, 1]);
+            data.extend([0xFF, 0x52, 0, 14, 1, 0, 0, 1, 0, 1, 4, 4, 0, 1, 0x88, precinct, 0xFF, 0x90, 0, 10]);
+            data
+        };
+        let usual = Claim { rows: 512, columns: 512, components: 1, bits: 16, signed: false, process: 0 };
+        assert_eq!(jpeg_2000(&codestream(512, 0x77)), Some(usual));
+        assert_eq!(jpeg_2000(&codestream(512, 0x00)), None);
+        assert_eq!(jpeg_2000(&codestream(4, 0x77)), None);
     }
 
     #[test]
@@ -213,9 +277,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_end_in_an_answer(data in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (jpeg(&data), jpeg_2000(&data), jpeg_xl(&data));
+            let _ = (jpeg(&data), jpeg_2000_codestream(&data).and_then(jpeg_2000), jpeg_xl(&data));
             let boxed: Vec<u8> = [&[0, 0, 0, 12][..], b"jxlp", &data].concat();
-            let _ = (jpeg_2000(&boxed), jpeg_xl(&boxed));
+            let _ = (jpeg_2000_codestream(&boxed).and_then(jpeg_2000), jpeg_xl(&boxed));
         }
     }
 }

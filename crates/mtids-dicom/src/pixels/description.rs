@@ -10,7 +10,7 @@ use dicom::core::Tag;
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 
-use crate::element::{integer, pixel_value, text};
+use crate::element::{integer, pixel_value};
 use crate::error::ReasonCode;
 use crate::limits::Limits;
 use crate::pixels::codec::{FrameShape, is_readable};
@@ -18,6 +18,8 @@ use crate::pixels::stored::Layout;
 use crate::prescan::{FileStamp, PixelPlace};
 use crate::source::is_native;
 
+/// Most frames of one file: each becomes a header of its own.
+const MAX_FRAMES: u32 = 1 << 16;
 const EXTENDED_OFFSET_TABLE: Tag = Tag(0x7FE0, 0x0001);
 
 /// The stored pixels of a file, shared by all its frames.
@@ -29,8 +31,6 @@ pub(crate) struct StoredImage {
     pub(crate) frames: u32,
     /// Stored values from the first to the second mean "outside the field".
     pub(crate) padding: Option<(i64, i64)>,
-    /// MONOCHROME1: the largest stored value is the darkest.
-    pub(crate) inverted: bool,
     pub(crate) frames_at: FramesAt,
     /// The data set is deflated, and places are those of the inflated one.
     pub(crate) deflated: bool,
@@ -73,11 +73,15 @@ pub(crate) fn describe(
         // `layout` accepts 8, 16 and 32 only.
         bits_allocated: (layout.bytes * 8) as u16,
         bits_stored: layout.bits_stored as u16,
+        signed: layout.signed,
     };
     let frames = match object.get(tags::NUMBER_OF_FRAMES) {
         None => 1,
         Some(_) => integer(object, tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1),
     };
+    if frames > MAX_FRAMES {
+        return Err((ReasonCode::TooLarge, format!("{frames} frames, more than the limit of {MAX_FRAMES}")));
+    }
     let voxels = shape.pixels() as u64 * u64::from(frames);
     if voxels > limits.max_voxels {
         let detail = format!("{voxels} voxels, more than the limit of {}", limits.max_voxels);
@@ -114,7 +118,6 @@ pub(crate) fn describe(
     Ok(StoredImage {
         transfer_syntax: transfer_syntax.to_owned(),
         padding: padding(object, &layout),
-        inverted: text(object, tags::PHOTOMETRIC_INTERPRETATION).as_deref() == Some("MONOCHROME1"),
         shape,
         layout,
         frames,
@@ -156,7 +159,7 @@ fn split_at(fragments: &[Range<u64>], first: u64, offsets: &[u64], frames: u32) 
     }
     let mut groups: Vec<Vec<Range<u64>>> = Vec::with_capacity(offsets.len());
     for fragment in fragments {
-        if offsets.get(groups.len()).is_some_and(|offset| first + offset == fragment.start) {
+        if offsets.get(groups.len()).is_some_and(|offset| first.checked_add(*offset) == Some(fragment.start)) {
             groups.push(Vec::new());
         }
         groups.last_mut()?.push(fragment.clone());
@@ -180,7 +183,7 @@ fn layout(object: &InMemDicomObject) -> Result<Layout, String> {
     if integer(object, tags::SAMPLES_PER_PIXEL).unwrap_or(1) != 1 {
         return Err("colour images hold no HU".into());
     }
-    let signed = integer(object, tags::PIXEL_REPRESENTATION).unwrap_or(0) == 1;
+    let signed = get(tags::PIXEL_REPRESENTATION, "PixelRepresentation")? == 1;
     Ok(Layout { bytes: bits_allocated as usize / 8, bits_stored, high_bit, signed })
 }
 
@@ -201,11 +204,10 @@ impl StoredImage {
     pub(crate) fn for_tests(rows: u16, columns: u16) -> Self {
         Self {
             transfer_syntax: crate::prescan::EXPLICIT_LE.into(),
-            shape: FrameShape { rows, columns, bits_allocated: 16, bits_stored: 16 },
+            shape: FrameShape { rows, columns, bits_allocated: 16, bits_stored: 16, signed: false },
             layout: Layout { bytes: 2, bits_stored: 16, high_bit: 15, signed: false },
             frames: 1,
             padding: None,
-            inverted: false,
             frames_at: FramesAt::Native { start: 0, words: true },
             deflated: false,
             stamp: FileStamp::default(),

@@ -254,6 +254,10 @@ impl<'a> Scan<'a> {
             return Err(format!("a difference of {size} bits"));
         }
         *dc += bits.signed(size)?;
+        // No image of 12 bits comes near.
+        if dc.abs() > 1 << 20 {
+            return Err("a mean beyond any sample".into());
+        }
         block[0] = *dc as f32 * self.quantisation[0];
         let mut at = 1;
         while at < 64 {

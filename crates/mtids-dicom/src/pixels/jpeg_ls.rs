@@ -9,6 +9,8 @@ use crate::pixels::markers::Markers;
 /// A decoded image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decoded {
+    /// Samples may differ from those that were encoded.
+    pub(crate) lossy: bool,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) samples: Vec<u16>,
@@ -38,7 +40,7 @@ pub(crate) fn decode(data: &[u8], max_samples: usize) -> Result<Decoded, String>
                 let near = scan_header(&mut markers.segment()?)?;
                 let coding = Coding::new(&frame, &preset, near)?;
                 let samples = Scan::new(markers.rest(), coding).image(&frame)?;
-                return Ok(Decoded { rows: frame.rows, columns: frame.columns, samples });
+                return Ok(Decoded { lossy: near > 0, rows: frame.rows, columns: frame.columns, samples });
             }
             0xD9 => return Err("the image ends without a scan".into()),
             0xDD => return Err("restart intervals are not read".into()),
@@ -383,7 +385,7 @@ impl<'a> Scan<'a> {
         if error < 0 {
             context.nn += 1;
         }
-        context.a += (mapped + 1 - kind) >> 1;
+        context.a = context.a.saturating_add((mapped + 1 - kind) >> 1);
         if context.n == coding.reset {
             context.a >>= 1;
             context.n >>= 1;
@@ -397,8 +399,8 @@ impl<'a> Scan<'a> {
 
 impl Context {
     fn update(&mut self, error: i32, near: i32, reset: i32) {
-        self.b += error * (2 * near + 1);
-        self.a += error.abs();
+        self.b = self.b.saturating_add(error.saturating_mul(2 * near + 1));
+        self.a = self.a.saturating_add(error.abs());
         if self.n == reset {
             self.a >>= 1;
             // Rounds towards minus infinity, as the standard's two cases do.

@@ -37,12 +37,21 @@ impl Modality {
         if let Some(item) = first_item(object, tags::MODALITY_LUT_SEQUENCE) {
             return table(item, signed).map(Some);
         }
+        Self::rescale(object)
+    }
+
+    /// Slope and intercept of an image or of the functional group `object`; `None` where neither is there.
+    ///
+    /// # Errors
+    /// A sentence for a number that is missing, malformed or zero.
+    pub(crate) fn rescale(object: &InMemDicomObject) -> Result<Option<Self>, String> {
         let has = |tag| object.get(tag).is_some();
         if !has(tags::RESCALE_SLOPE) && !has(tags::RESCALE_INTERCEPT) {
             return Ok(None);
         }
-        let slope = number(object, tags::RESCALE_SLOPE).unwrap_or(1.0);
-        let intercept = number(object, tags::RESCALE_INTERCEPT).unwrap_or(0.0);
+        let need = |tag, name: &str| number(object, tag).ok_or_else(|| format!("{name} is missing or malformed"));
+        let slope = need(tags::RESCALE_SLOPE, "RescaleSlope")?;
+        let intercept = need(tags::RESCALE_INTERCEPT, "RescaleIntercept")?;
         if slope == 0.0 {
             return Err("RescaleSlope is zero".into());
         }

@@ -1,7 +1,8 @@
 //! Stored samples become Hounsfield units.
 //!
 //! Invariants: the sign is extended from HighBit, whatever the decoder believes; rescale slope and intercept are those of the slice;
-//! padding becomes air before rescaling; a value outside `i16` is clamped. Why not ask the decoder for `i16`: it builds a table over
+//! padding becomes air before rescaling; a value outside `i16` is clamped. MONOCHROME1 says how to show an image, not what it holds (PS3.3
+//! C.7.6.3.1.2), and changes nothing here. Why not ask the decoder for `i16`: it builds a table over
 //! every storable value and fails if one that does not occur is out of range.
 
 use mtids_core::volume::AIR_HU;
@@ -23,7 +24,7 @@ pub(crate) fn to_hu_in_place(words: &mut [i16], image: &StoredImage, modality: &
     let layout = &image.layout;
     match modality {
         Modality::Linear { slope, intercept } => {
-            let rescale = Rescale { slope: *slope, intercept: *intercept, inverted: image.inverted, top: layout.top() };
+            let rescale = Rescale { slope: *slope, intercept: *intercept };
             layout.convert_16(words, rescale, image.padding)
         }
         Modality::Table { .. } => {
@@ -61,10 +62,10 @@ fn each(samples: &[u8], image: &StoredImage, mut take: impl FnMut(Option<i64>)) 
 }
 
 impl StoredImage {
-    /// A stored value, turned back where the image is inverted; `None` for padding.
+    /// A stored value; `None` for padding.
     fn stored(&self, value: i64) -> Option<i64> {
         let outside = self.padding.is_some_and(|(low, high)| (low..=high).contains(&value));
-        (!outside).then_some(if self.inverted { self.layout.top() - value } else { value })
+        (!outside).then_some(value)
     }
 }
 
@@ -73,14 +74,10 @@ impl StoredImage {
 struct Rescale {
     slope: f64,
     intercept: f64,
-    inverted: bool,
-    /// Largest stored value, from which an inverted image counts down.
-    top: i64,
 }
 
 impl Rescale {
     fn hu(self, stored: i64) -> i16 {
-        let stored = if self.inverted { self.top - stored } else { stored };
         // `round` is half away from zero; the cast saturates at the ends of i16.
         (stored as f64 * self.slope + self.intercept).round() as i16
     }
@@ -88,20 +85,12 @@ impl Rescale {
     /// Slope and intercept as whole numbers, where they are and no product leaves `i32`: nearly every CT.
     fn whole(self) -> Option<(i32, i32)> {
         let whole = |x: f64, limit: f64| (x.fract() == 0.0 && x.abs() <= limit).then_some(x as i32);
-        if self.inverted {
-            return None;
-        }
         // |stored| < 2^16, so |stored · slope + intercept| < 2^26 + 2^24.
         Some((whole(self.slope, 1024.0)?, whole(self.intercept, 16_777_216.0)?))
     }
 }
 
 impl Layout {
-    /// What an inverted image counts down from: its largest stored value, or −1 for signed ones, which mirrors their range.
-    fn top(&self) -> i64 {
-        if self.signed { -1 } else { (1i64 << self.bits_stored) - 1 }
-    }
-
     /// The stored value of one little-endian sample: shifted down to bit 0, sign extended from the high bit.
     fn value(&self, sample: &[u8]) -> i64 {
         let raw = sample.iter().rev().fold(0i64, |value, &byte| (value << 8) | i64::from(byte));
@@ -182,14 +171,13 @@ mod tests {
             stored in 1u32..=16,
             room in 0u32..16,
             signed: bool,
-            inverted: bool,
             slope in prop_oneof![Just(1.0), Just(-3.0), Just(0.37), Just(2000.0)],
             intercept in prop_oneof![Just(-1024.0), Just(0.5), Just(40000.0)],
             padding in prop::option::of((-40000i64..70000, 0i64..3000)),
         ) {
             let high_bit = (stored - 1 + room).min(15);
             let layout = Layout { bytes: 2, bits_stored: stored, high_bit, signed };
-            let rescale = Rescale { slope, intercept, inverted, top: if signed { -1 } else { (1 << stored) - 1 } };
+            let rescale = Rescale { slope, intercept };
             let padding = padding.map(|(low, more)| (low, low + more));
             let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
             let mut quick: Vec<i16> = samples.iter().map(|&sample| sample as i16).collect();

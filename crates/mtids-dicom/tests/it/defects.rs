@@ -109,10 +109,11 @@ fn signed_twelve_bit_samples_keep_their_sign() {
 }
 
 #[test]
-fn inverted_images_are_turned_back() {
+fn an_image_shown_inverted_holds_what_it_holds() {
+    // MONOCHROME1 is about display (PS3.3 C.7.6.3.1.2): the modality transform does not know of it.
     let folder = rewritten(|_, object| {
         put_text(object, tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME1");
-        put_pixels(object, &[65535 - 1024 - 40; 35]);
+        put_pixels(object, &[1024 + 40; 35]);
     });
     assert_eq!(load(folder.path()).unwrap().volume.get([0, 0, 0]), Some(40));
 }
@@ -167,6 +168,23 @@ fn a_ct_without_rescale_has_no_hu() {
         object.remove_element(tags::RESCALE_INTERCEPT);
     });
     assert_eq!(header_reason(&folder), ReasonCode::InvalidImageModule);
+}
+
+#[test]
+fn a_rescale_that_cannot_be_meant_is_refused() {
+    let malformed = rewritten(|_, object| put_text(object, tags::RESCALE_INTERCEPT, VR::DS, "-1024,0"));
+    assert_eq!(header_reason(&malformed), ReasonCode::InvalidImageModule);
+    let map = rewritten(|_, object| put_text(object, tags::RESCALE_TYPE, VR::LO, "Z_EFF"));
+    assert_eq!(header_reason(&map), ReasonCode::InvalidImageModule);
+    let tiny = rewritten(|_, object| put_text(object, tags::PIXEL_SPACING, VR::DS, "1e-12\\1e-12"));
+    assert_eq!(header_reason(&tiny), ReasonCode::MissingGeometry);
+    // Numbers whose VR got lost on the way are numbers all the same.
+    let unknown = rewritten(|_, object| {
+        let bytes = PrimitiveValue::U8(b"-1000 ".to_vec().into());
+        object.put(DataElement::new(tags::RESCALE_INTERCEPT, VR::UN, bytes));
+        put_pixels(object, &[1040; 35]);
+    });
+    assert_eq!(load(unknown.path()).unwrap().volume.get([0, 0, 0]), Some(40));
 }
 
 #[test]

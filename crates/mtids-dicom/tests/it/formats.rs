@@ -56,9 +56,12 @@ fn every_reader_finds_the_same_lesion() {
             );
             found
         }),
-        ("NIfTI", read_mask(&path("mask.nii.gz"), &limits).unwrap().findings(&target)),
-        ("NRRD", read_mask(&path("mask.nrrd"), &limits).unwrap().findings(&target)),
-        ("RTSTRUCT", read_structures(&path("rtstruct.dcm"), &limits).unwrap().findings(&affine, dimensions).unwrap()),
+        ("NIfTI", read_mask(&path("mask.nii.gz"), &limits).unwrap().findings(&target, &limits).unwrap()),
+        ("NRRD", read_mask(&path("mask.nrrd"), &limits).unwrap().findings(&target, &limits).unwrap()),
+        (
+            "RTSTRUCT",
+            read_structures(&path("rtstruct.dcm"), &limits).unwrap().findings(&affine, dimensions, &limits).unwrap(),
+        ),
         ("PASCAL VOC", {
             let boxes: Vec<_> = crate::files(&path("voc")).iter().flat_map(|path| read_voc(path).unwrap()).collect();
             findings_of_boxes(&boxes, &series, &affine)

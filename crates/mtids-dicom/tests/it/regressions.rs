@@ -35,3 +35,29 @@ fn an_uneven_length_is_refused_where_it_would_be_parsed() {
     let error = read_header(&uneven, &Limits::default()).unwrap_err();
     assert!(error.to_string().contains("no multiple of its values' size"), "{error}");
 }
+
+#[test]
+fn nesting_that_only_the_parser_sees_is_refused() {
+    // Pixel data of VR SQ inside a sequence: to a walk over fragments its item is one value, to the parser the start of 100 000 sequences.
+    let level =
+        [0x40, 0, 0x30, 0xA7, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF];
+    let deep = level.repeat(100_000);
+    let mut bytes = vec![0; 128];
+    bytes.extend(b"DICM");
+    bytes.extend([2, 0, 0x10, 0, b'U', b'I', 20, 0]);
+    bytes.extend(b"1.2.840.10008.1.2.1\0");
+    bytes.extend([0x28, 0, 0, 0x30, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
+    bytes.extend([0xFE, 0xFF, 0, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
+    bytes.extend([0xE0, 0x7F, 0x10, 0, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
+    bytes.extend([0xFE, 0xFF, 0, 0xE0]);
+    bytes.extend((deep.len() as u32).to_le_bytes());
+    bytes.extend(&deep);
+    for _ in 0..2 {
+        bytes.extend([0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
+        bytes.extend([0xFE, 0xFF, 0x0D, 0xE0, 0, 0, 0, 0]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hidden");
+    std::fs::write(&path, bytes).unwrap();
+    assert!(read_header(&path, &Limits::default()).is_err());
+}

@@ -111,7 +111,9 @@ impl TableRow {
             }
             TablePosition::Pixel([i, j]) => {
                 let is_slice = |slice: &InstanceHeader| Some(&slice.sop_instance_uid) == self.sop_instance_uid.as_ref();
-                let k = series.instances.iter().position(is_slice)?;
+                let mut slices = series.instances.iter().enumerate().filter(|(_, slice)| is_slice(slice));
+                // The frames of an enhanced CT share a UID: it names none of them.
+                let (k, _) = slices.next().filter(|_| slices.next().is_none())?;
                 (affine.to_mm(Voxel([i, j, k as f64])), None)
             }
         };

@@ -11,6 +11,9 @@ use mtids_core::label::Metastasis;
 
 use crate::annotation::table::{AnnotationError, Corners, Table, TablePosition, TableRow};
 
+/// Largest table: 256 MiB of text, a million rows.
+const MAX_BYTES: u64 = 256 << 20;
+
 /// Columns that are read.
 const COLUMNS: [&str; 31] = [
     "sop_instance_uid",
@@ -60,6 +63,10 @@ pub fn read_table(path: &Path) -> Result<Vec<TableRow>, AnnotationError> {
 /// [`AnnotationError`] naming the file and what to mend.
 pub fn read(path: &Path) -> Result<Table, AnnotationError> {
     let unreadable = |detail: String| AnnotationError::Unreadable { path: path.to_owned(), detail };
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > MAX_BYTES {
+        return Err(unreadable(format!("no regular file of up to {MAX_BYTES} bytes")));
+    }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let first = text.lines().next().unwrap_or_default();
     let delimiter = if first.contains('\t') { b'\t' } else { b',' };
@@ -88,6 +95,10 @@ pub fn from_cells(
     rows: impl IntoIterator<Item = (u64, Vec<String>)>,
 ) -> Result<Table, AnnotationError> {
     let columns: Vec<String> = columns.iter().map(|name| name.trim().to_lowercase()).collect();
+    if columns.len() > 1000 {
+        let detail = format!("{} columns; up to 1000 are read", columns.len());
+        return Err(AnnotationError::Unreadable { path: path.to_owned(), detail });
+    }
     if let Some(twice) = columns.iter().enumerate().find_map(|(n, name)| columns[..n].contains(name).then_some(name)) {
         let detail = format!("column `{twice}` stands there twice");
         return Err(AnnotationError::Unreadable { path: path.to_owned(), detail });
