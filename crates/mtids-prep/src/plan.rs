@@ -88,7 +88,6 @@ pub fn plan(
     let mut pets: Vec<(Series, Affine)> = Vec::new();
     for series in series {
         match series.modality.as_str() {
-            "CT" => {}
             "PT" if config.pet => {
                 match check_series(&series, &limits) {
                     Ok(affine) => pets.push((series, affine)),
@@ -101,10 +100,12 @@ pub fn plan(
                 }
                 continue;
             }
-            other => {
-                skip_series(scan, &series, if other == "PT" { "pet-not-asked-for" } else { "not-ct" });
+            "PT" => {
+                skip_series(scan, &series, "pet-not-asked-for");
                 continue;
             }
+            // A header is that of a CT or of a PET.
+            _ => {}
         }
         match check_geometry(&series, &limits) {
             Ok(affine) => usable.push((series, affine)),

@@ -30,8 +30,8 @@ pub struct Scan {
     pub tables: u64,
     /// Files that are none of our business, by reason.
     pub skipped: BTreeMap<String, u64>,
-    /// The skipped files themselves, for an inventory.
-    pub skipped_files: Vec<(PathBuf, String)>,
+    /// The skipped files themselves, for an inventory: file, reason, and what more there is to say.
+    pub skipped_files: Vec<(PathBuf, String, String)>,
     /// Files that should have been usable.
     pub refused: Vec<Refused>,
 }
@@ -39,8 +39,13 @@ pub struct Scan {
 impl Scan {
     /// Counts a file as skipped.
     pub fn skip(&mut self, path: PathBuf, reason: &str) {
+        self.skip_because(path, reason, String::new());
+    }
+
+    /// Counts a file as skipped, with a sentence for the operator.
+    pub fn skip_because(&mut self, path: PathBuf, reason: &str, detail: String) {
         *self.skipped.entry(reason.to_owned()).or_default() += 1;
-        self.skipped_files.push((path, reason.to_owned()));
+        self.skipped_files.push((path, reason.to_owned(), detail));
     }
 }
 
@@ -94,11 +99,17 @@ pub fn scan(
                 Ok(FileKind::Report { path }) => scan.reports.push(path),
                 Ok(FileKind::Segmentation { path }) => scan.segmentations.push(path),
                 Ok(FileKind::Structures { path }) => scan.structures.push(path),
-                Ok(FileKind::Other { .. }) => scan.skip(path, "other-object"),
+                Ok(FileKind::Other { modality, sop_class_uid }) => {
+                    scan.skip_because(path, "other-object", format!("modality {modality}, class {sop_class_uid}"));
+                }
                 Err(error) => match error.reason() {
-                    reason @ ReasonCode::NotOriginal => scan.skip(path, reason.as_str()),
+                    reason @ ReasonCode::NotOriginal => {
+                        scan.skip_because(path, reason.as_str(), error.detail().to_owned());
+                    }
                     // Content decides what a file is; only a name that claims otherwise makes it a fault.
-                    reason @ ReasonCode::NotDicom if !claims_dicom(&path) => scan.skip(path, reason.as_str()),
+                    reason @ ReasonCode::NotDicom if !claims_dicom(&path) => {
+                        scan.skip_because(path, reason.as_str(), error.detail().to_owned());
+                    }
                     reason => scan.refused.push(Refused {
                         path,
                         series_uid: None,

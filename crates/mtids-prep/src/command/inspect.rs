@@ -55,7 +55,6 @@ impl Inventory {
         let mut series = Vec::new();
         for one in &grouped.series {
             let verdict = match check_series(one, &Limits::default()) {
-                _ if !matches!(one.modality.as_str(), "CT" | "PT") => "left: neither CT nor PET".to_owned(),
                 Ok(_) if one.modality == "PT" => "readable: PET with SUV".to_owned(),
                 Ok(_) => "taken".to_owned(),
                 Err(error) => format!("left: {} ({})", error.reason(), error.detail()),
@@ -70,8 +69,8 @@ impl Inventory {
             left.push(json!({ "file": path.display().to_string(), "reason": reason, "detail": detail }));
         };
         scanned.refused.iter().chain(&grouped.refused).for_each(|r| leave(&r.path, r.reason.as_str(), &r.detail));
-        scanned.skipped_files.iter().for_each(|(path, reason)| leave(path, reason, "skipped"));
-        grouped.duplicates.iter().for_each(|path| leave(path, "identical-copy", "skipped"));
+        scanned.skipped_files.iter().for_each(|(path, reason, detail)| leave(path, reason, detail));
+        grouped.duplicates.iter().for_each(|path| leave(path, "identical-copy", "another file has the same bytes"));
         scanned.reports.iter().for_each(|path| leave(path, "report", "read for findings"));
         scanned.segmentations.iter().for_each(|path| leave(path, "segmentation", "read for findings"));
         scanned
