@@ -1,0 +1,267 @@
+//! A look at a file's skeleton before the parser sees it.
+//!
+//! Purpose: the parser trusts declared lengths (it reserves memory for them) and recurses into sequences (a crafted file could
+//! overflow the stack, which cannot be caught). This walk uses neither: it only skips from element to element, by the same rules as the
+//! parser: an unknown VR has a 32-bit length, an element of undefined length is a sequence, and in implicit encoding the dictionary tells
+//! what is a sequence. Invariants: memory does not depend on the file (a deflated data set is inflated up to [`Limits::max_file_bytes`]);
+//! depth is bounded by [`Limits::max_depth`]; a declared length that runs past the end of the file is [`ReasonCode::Truncated`]; the
+//! parser is given no byte that this walk did not pass.
+
+mod walk;
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufReader};
+use std::ops::Range;
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::error::{DicomError, ReasonCode};
+use crate::limits::Limits;
+use crate::prescan::walk::{Fault, Walk};
+
+/// Bytes read at a time: most headers fit.
+const BUFFER: usize = 4096;
+
+pub(crate) const IMPLICIT_LE: &str = "1.2.840.10008.1.2";
+pub(crate) const EXPLICIT_LE: &str = "1.2.840.10008.1.2.1";
+pub(crate) const EXPLICIT_BE: &str = "1.2.840.10008.1.2.2";
+
+/// Where the pixels of a file lie, in bytes of the file (of the inflated data set for a deflated one).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PixelPlace {
+    /// Stored as they are.
+    Native {
+        /// The value of PixelData.
+        bytes: Range<u64>,
+        /// Samples of one byte lie in words (VR OW).
+        words: bool,
+    },
+    /// Encapsulated: the basic offset table, then the fragments.
+    Encapsulated {
+        /// The basic offset table, which may be empty; `None` before its item was met.
+        offsets: Option<Vec<u64>>,
+        /// The fragments, in file order.
+        fragments: Vec<Range<u64>>,
+    },
+}
+
+/// What the walk found: where the data set lies and how it is written.
+pub(crate) struct Skeleton {
+    /// First byte of the data set, and the byte after its last element.
+    pub(crate) data_set: Range<u64>,
+    /// Transfer syntax, stated or, where the meta group is missing, recognised.
+    pub(crate) transfer_syntax: String,
+    /// Media storage SOP class, where stated.
+    pub(crate) sop_class_uid: Option<String>,
+    /// The inflated data set of a deflated file, which `data_set` then indexes.
+    pub(crate) inflated: Option<Vec<u8>>,
+    /// Where the elements that a header is read from lie; in file order, neighbours joined.
+    pub(crate) header: Vec<Range<u64>>,
+    /// First byte of the element of pixel data.
+    pub(crate) pixels_at: Option<u64>,
+    /// What the parser must not be given.
+    pub(crate) uneven: Uneven,
+    /// PixelData of the data set itself (not of an icon or another nested item), where there is one.
+    pub(crate) pixels: Option<PixelPlace>,
+    /// The file as it was when it was walked.
+    pub(crate) stamp: FileStamp,
+}
+
+/// Elements whose length is no multiple of their values' size: behind one of them the parser would read from the wrong byte on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Uneven {
+    /// The first one before the pixels.
+    pub(crate) any: Option<(u16, u16)>,
+    /// The first one among those that a header is read from.
+    pub(crate) header: Option<(u16, u16)>,
+}
+
+/// Tells whether a file is still the one that was walked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileStamp {
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileStamp {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self { length: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+/// Walks the file. `Ok` means that the parser may have it.
+///
+/// # Errors
+/// [`DicomError::File`] with [`ReasonCode::Empty`], `NotDicom`, `Truncated`, `TooDeep`, `TooLarge` or `Unreadable`.
+pub fn check(path: &Path, limits: &Limits) -> Result<(), DicomError> {
+    scan(path, limits).map(|_| ())
+}
+
+/// As [`check`], and gives what was found with the file that was walked: whoever parses it reads the same file, even if another one has
+/// taken its name meanwhile.
+pub(crate) fn scan(path: &Path, limits: &Limits) -> Result<(Skeleton, File), DicomError> {
+    let unreadable = |error: io::Error| DicomError::file(path, ReasonCode::Unreadable, error.to_string());
+    // Asked before opening: to open a pipe would wait for a writer.
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(DicomError::file(path, ReasonCode::Unreadable, "not a regular file"));
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    let length = metadata.len();
+    if length == 0 {
+        return Err(DicomError::file(path, ReasonCode::Empty, "the file is empty"));
+    }
+    if length > limits.max_file_bytes {
+        let detail = format!("{length} bytes, more than the limit of {}", limits.max_file_bytes);
+        return Err(DicomError::file(path, ReasonCode::TooLarge, detail));
+    }
+    let stamp = FileStamp::of(&metadata);
+    let mut walk = Walk::new(BufReader::with_capacity(BUFFER, file), length, limits);
+    let skeleton = walk.run(stamp).map_err(|fault| match fault {
+        Fault::Io(error) => unreadable(error),
+        Fault::Reason(reason, detail) => DicomError::file(path, reason, detail),
+    })?;
+    Ok((skeleton, walk.reader.into_inner()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prescan::walk::DEFLATED_LE;
+
+    fn reason(bytes: &[u8]) -> Option<ReasonCode> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, bytes).unwrap();
+        check(&path, &Limits::default()).err().map(|error| error.reason())
+    }
+
+    fn with_preamble(data_set: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 128];
+        bytes.extend(b"DICM");
+        let syntax = b"1.2.840.10008.1.2.1\0";
+        bytes.extend([2, 0, 0x10, 0, b'U', b'I', syntax.len() as u8, 0]);
+        bytes.extend(syntax);
+        bytes.extend(data_set);
+        bytes
+    }
+
+    #[test]
+    fn a_folder_or_nothing_is_unreadable() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path(), &folder.path().join("missing.dcm")] {
+            assert_eq!(check(path, &Limits::default()).unwrap_err().reason(), ReasonCode::Unreadable);
+        }
+    }
+
+    #[test]
+    fn what_is_no_dicom_is_named() {
+        assert_eq!(reason(b""), Some(ReasonCode::Empty));
+        assert_eq!(reason(b"hello"), Some(ReasonCode::NotDicom));
+        assert_eq!(reason(&[b'x'; 4000]), Some(ReasonCode::NotDicom));
+        assert_eq!(reason(b"\x89PNG\r\n\x1a\n and more bytes of a picture"), Some(ReasonCode::NotDicom));
+    }
+
+    #[test]
+    fn lengths_beyond_the_end_are_truncation() {
+        let patient = [0x10, 0, 0x20, 0, b'L', b'O', 4, 0, b'P', b'1', b' ', b' '];
+        assert_eq!(reason(&with_preamble(&patient)), None);
+        assert_eq!(reason(&with_preamble(&patient[..10])), Some(ReasonCode::Truncated));
+        let huge = [0xE0, 0x7F, 0x10, 0, b'O', b'W', 0, 0, 0xFE, 0xFF, 0xFF, 0xFF, 1, 2, 3, 4];
+        assert_eq!(reason(&with_preamble(&huge)), Some(ReasonCode::Truncated));
+        let unended =
+            [0xE0, 0x7F, 0x10, 0, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0x00, 0xE0, 0, 0, 0, 0];
+        assert_eq!(reason(&with_preamble(&unended)), Some(ReasonCode::Truncated));
+    }
+
+    #[test]
+    fn endless_nesting_is_refused_without_recursion() {
+        let mut bytes = Vec::new();
+        for _ in 0..100_000 {
+            bytes.extend([0x40, 0, 0x30, 0xA7, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
+            bytes.extend([0xFE, 0xFF, 0x00, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
+        }
+        assert_eq!(reason(&with_preamble(&bytes)), Some(ReasonCode::TooDeep));
+    }
+
+    #[test]
+    fn what_looks_like_a_delimiter_is_refused() {
+        // The parser would take the last four bytes for the length of an element.
+        let strange = [0xFE, 0xFF, 0x0D, 0xFF, 0xFF, 0xFF, 0xFF, 0xE0];
+        assert_eq!(reason(&with_preamble(&strange)), Some(ReasonCode::Unreadable));
+    }
+
+    /// A file of the given transfer syntax around a data set.
+    fn with_syntax(syntax: &str, data_set: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 128];
+        bytes.extend(b"DICM");
+        let syntax = format!("{syntax}{}", if syntax.len() % 2 == 1 { "\0" } else { "" });
+        bytes.extend([2, 0, 0x10, 0, b'U', b'I', syntax.len() as u8, 0]);
+        bytes.extend(syntax.as_bytes());
+        bytes.extend(data_set);
+        bytes
+    }
+
+    #[test]
+    fn implicit_data_sets_are_walked_from_their_first_element() {
+        let patient = [0x10, 0, 0x20, 0, 4, 0, 0, 0, b'P', b'1', b' ', b' '];
+        assert_eq!(reason(&with_syntax(IMPLICIT_LE, &patient)), None);
+        assert_eq!(reason(&with_syntax(IMPLICIT_LE, &patient[..11])), Some(ReasonCode::Truncated));
+        let mut nested = Vec::new();
+        for _ in 0..40 {
+            nested.extend([0x40, 0, 0x30, 0xA7, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
+        }
+        assert_eq!(reason(&with_syntax(IMPLICIT_LE, &nested)), Some(ReasonCode::TooDeep));
+    }
+
+    #[test]
+    fn nesting_cannot_hide_where_the_parser_would_find_it() {
+        let level = [
+            0x40, 0, 0x30, 0xA7, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF,
+        ];
+        let deep = level.repeat(1000);
+        // Behind an element whose VR is none: read as UN with a long length.
+        let mut bytes = vec![0x10, 0, 0x20, 0, b'L', b'O', 0, 0, 0x10, 0, 0x30, 0, b'?', b'?', 0, 0, 0, 0, 0, 0];
+        bytes.extend(&deep);
+        assert_eq!(reason(&with_preamble(&bytes)), Some(ReasonCode::TooDeep));
+        // In an element of a plain VR whose long length is undefined: read as a sequence.
+        let unlimited = [0x40, 0, 0x30, 0xA7, b'U', b'T', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF];
+        let item = &level[12..];
+        let bytes: Vec<u8> = [&unlimited[..], item].concat().repeat(1000);
+        assert_eq!(reason(&with_preamble(&bytes)), Some(ReasonCode::TooDeep));
+        // With delimiters of the wrong kind, at which a careless count would step back.
+        let mut bytes = Vec::new();
+        for _ in 0..1000 {
+            bytes.extend(level);
+            bytes.extend([0xFE, 0xFF, 0xDD, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
+        }
+        assert_eq!(reason(&with_preamble(&bytes)), Some(ReasonCode::Unreadable));
+        // In a deflated data set.
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut encoder, &deep).unwrap();
+        assert_eq!(reason(&with_syntax(DEFLATED_LE, &encoder.finish().unwrap())), Some(ReasonCode::TooDeep));
+    }
+
+    #[test]
+    fn a_deflated_file_may_not_grow_beyond_the_limit() {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        io::Write::write_all(&mut encoder, &vec![0; 1 << 20]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bomb");
+        std::fs::write(&path, with_syntax(DEFLATED_LE, &encoder.finish().unwrap())).unwrap();
+        let limits = Limits { max_file_bytes: 1 << 16, ..Limits::default() };
+        assert_eq!(check(&path, &limits).unwrap_err().reason(), ReasonCode::TooLarge);
+    }
+
+    #[test]
+    fn padding_after_the_last_element_is_not_part_of_the_data_set() {
+        let patient = [0x10, 0, 0x20, 0, b'L', b'O', 4, 0, b'P', b'1', b' ', b' '];
+        let mut bytes = with_preamble(&patient);
+        let end = bytes.len() as u64;
+        bytes.extend([0; 50]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(scan(&path, &Limits::default()).map(|(skeleton, _)| skeleton.data_set.end).ok(), Some(end));
+    }
+}
