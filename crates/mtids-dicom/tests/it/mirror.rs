@@ -62,3 +62,21 @@ proptest! {
         prop_assert_eq!(turned.nearest(left), Some(hu[(4 * 9 + 4) * 9 + 7]));
     }
 }
+
+#[test]
+fn all_forty_eight_storages_give_the_same_patch() {
+    let hu: Vec<i16> = (0..729).map(|n| (n * 37 % 3000) as i16 - 1000).collect();
+    let geometry = PatchGeometry { size: [4, 5, 6], spacing_mm: [1.7, 2.3, 2.9], interpolation: Interpolation::Linear };
+    let center = PointMm::new(1.3, -2.1, 0.7);
+    let expected = cut(&stored([0, 1, 2], [false; 3], &hu), center, &geometry);
+    for order in ORDERS {
+        for bits in 0..8 {
+            let signs = [1, 2, 4].map(|bit| bits & bit != 0);
+            let folder = tempfile::tempdir().unwrap();
+            write(folder.path(), &stored(order, signs, &hu));
+            let outcome = grouped(folder.path());
+            let volume = load_volume(&outcome.series[0], &Limits::default()).unwrap().volume;
+            assert_eq!(cut(&volume, center, &geometry), expected, "{order:?} {signs:?}");
+        }
+    }
+}
