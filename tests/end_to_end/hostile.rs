@@ -37,19 +37,20 @@ fn element(group: u16, number: u16, vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A CT header of `rows` × `columns` × `frames`, then pixel data in one fragment.
-fn image(rows: u16, columns: u16, frames: &str, fragment: &[u8]) -> Vec<u8> {
+/// A CT header of `rows` × `columns` × `frames`, then pixel data in one fragment; slice `z` of a series of its own.
+fn image(series: &str, z: u8, rows: u16, columns: u16, frames: &str, fragment: &[u8]) -> Vec<u8> {
+    let even = |text: String| if text.len() % 2 == 1 { format!("{text} ") } else { text }.into_bytes();
     let short = |value: u16| value.to_le_bytes().to_vec();
     let mut bytes = Vec::new();
     for (group, number, vr, value) in [
         (0x0008, 0x0008, b"CS", b"ORIGINAL\\PRIMARY\\AXIAL ".to_vec()),
         (0x0008, 0x0016, b"UI", b"1.2.840.10008.5.1.4.1.1.2\0".to_vec()),
-        (0x0008, 0x0018, b"UI", b"1.2.3.4\0".to_vec()),
+        (0x0008, 0x0018, b"UI", even(format!("1.2.3.{series}.{z}"))),
         (0x0008, 0x0060, b"CS", b"CT".to_vec()),
         (0x0010, 0x0020, b"LO", b"P1".to_vec()),
         (0x0020, 0x000D, b"UI", b"1.2".iter().chain(&[0]).copied().collect()),
-        (0x0020, 0x000E, b"UI", b"1.2.3\0".to_vec()),
-        (0x0020, 0x0032, b"DS", b"0\\0\\0 ".to_vec()),
+        (0x0020, 0x000E, b"UI", even(format!("1.2.3.{series}"))),
+        (0x0020, 0x0032, b"DS", even(format!("0\\0\\{}", 3 * z))),
         (0x0020, 0x0037, b"DS", b"1\\0\\0\\0\\1\\0 ".to_vec()),
         (0x0028, 0x0002, b"US", short(1)),
         (0x0028, 0x0008, b"IS", frames.as_bytes().to_vec()),
@@ -60,6 +61,8 @@ fn image(rows: u16, columns: u16, frames: &str, fragment: &[u8]) -> Vec<u8> {
         (0x0028, 0x0101, b"US", short(16)),
         (0x0028, 0x0102, b"US", short(15)),
         (0x0028, 0x0103, b"US", short(0)),
+        (0x0028, 0x1052, b"DS", b"-1024 ".to_vec()),
+        (0x0028, 0x1053, b"DS", b"1 ".to_vec()),
     ] {
         bytes.extend(element(group, number, vr, &value));
     }
@@ -109,11 +112,16 @@ fn codestreams() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 
 fn hostile_folder(folder: &Path) -> usize {
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
-    for (name, syntax, stream) in codestreams() {
-        files.push((format!("claims-{name}"), file(syntax, &image(64, 64, "1 ", &stream))));
+    for (number, (name, syntax, stream)) in codestreams().into_iter().enumerate() {
+        let series = number.to_string();
+        // Three slices, so that the series is sound and its pixels are asked for.
+        for z in 0..3 {
+            let bytes = file(syntax, &image(&series, z, 64, 64, "1 ", &stream));
+            files.push((format!("claims-{name}-{z}"), bytes));
+        }
         // The image module itself claims as much.
-        files.push((format!("agrees-{name}"), file(syntax, &image(65500, 65500, "1 ", &stream))));
-        files.push((format!("frames-{name}"), file(syntax, &image(65535, 65535, "2147483647", &stream))));
+        files.push((format!("agrees-{name}"), file(syntax, &image("90", 0, 65500, 65500, "1 ", &stream))));
+        files.push((format!("frames-{name}"), file(syntax, &image("91", 0, 65535, 65535, "2147483647", &stream))));
     }
     files.push(("deflate-bomb".into(), deflate_bomb()));
     let huge = [&[0x10, 0, 0x20, 0, b'U', b'T', 0, 0][..], &u32::MAX.wrapping_sub(1).to_le_bytes(), b"abc "].concat();
@@ -121,7 +129,7 @@ fn hostile_folder(folder: &Path) -> usize {
     let level =
         [0x40, 0, 0x30, 0xA7, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF];
     files.push(("deep".into(), file("1.2.840.10008.1.2.1", &level.repeat(100_000))));
-    let mut program = file("1.2.840.10008.1.2.1", &image(64, 64, "1 ", b"MZ"));
+    let mut program = file("1.2.840.10008.1.2.1", &image("92", 0, 64, 64, "1 ", b"MZ"));
     program[..4].copy_from_slice(b"MZ\x90\0");
     files.push(("windows-program.dcm".into(), program));
     files.push(("linux-program.dcm".into(), [&b"\x7fELF\x02\x01\x01"[..], &[0; 4000]].concat()));
@@ -171,6 +179,9 @@ fn files_that_claim_to_be_huge_end_in_a_reason_within_bounded_memory() {
     let (code, streams) = bounded(&["probe", text(folder.path()), "--at", "0,0,0"]);
     assert_eq!(code, 3, "{streams}");
     assert!(!streams.contains("panicked"), "{streams}");
+    let failed =
+        streams.lines().filter(|line| line.contains("not readable") && line.contains("[decode-failed]")).count();
+    assert_eq!(failed, codestreams().len(), "{streams}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Purpose: the parser trusts declared lengths (it reserves memory for them) and recurses into sequences (a crafted file could
 //! overflow the stack, which cannot be caught). This walk uses neither: it only skips from element to element, by the same rules as the
 //! parser: an unknown VR has a 32-bit length, an element of undefined length is a sequence, and in implicit encoding the dictionary tells
-//! what is a sequence. Invariants: memory does not depend on the file (a deflated data set is inflated up to [`Limits::max_file_bytes`]);
+//! what is a sequence. Invariants: memory does not depend on the file (a deflated data set is inflated up to [`crate::limits::MAX_INFLATED`]);
 //! depth is bounded by [`Limits::max_depth`]; a declared length that runs past the end of the file is [`ReasonCode::Truncated`]; the
 //! parser is given no byte that this walk did not pass.
 
