@@ -43,11 +43,20 @@ demo: ## Phantom cohort -> dataset -> audit -> MT-IDS -> evaluation, with progre
 .PHONY: pipeline
 pipeline: ## The steps of the demo without compiling (PIPELINE=demo or demo-short)
 	@$(BIN)/mtids-prep phantom --config $(SETTINGS)/phantom.toml --out $(OUT)/cohort
-	@$(BIN)/mtids-prep build --config $(SETTINGS)/dataset.toml --data $(OUT)/cohort/dicom --annotations $(OUT)/cohort/annotations.csv --out $(DATASET) $(look)
+	@$(BIN)/mtids-prep build --config $(SETTINGS)/dataset.toml --data $(OUT)/cohort/dicom --annotations $(OUT)/cohort/annotations.csv --annotations $(OUT)/cohort/masks --out $(DATASET) $(look)
 	@$(BIN)/mtids-audit report $(DATASET) --config $(SETTINGS)/audit.toml --out $(OUT)/audit $(look)
 	@$(BIN)/mtids-train fit --config $(SETTINGS)/train.toml --dataset $(DATASET) --run $(RUN)
 	@$(BIN)/mtids-train evaluate --run $(RUN) --dataset $(DATASET)
 	@printf '\n  audit    %s\n  report   %s\n  dataset  %s\n  run      %s\n' $(OUT)/audit/audit.html $(RUN)/report.html $(DATASET) $(RUN)
+
+.PHONY: cohorts
+cohorts: ## The standing cohorts (easy, realistic, hard, no-signal): data, training and the table of docs/phantom.md
+	@$(MAKE) build PROFILE=$(PROFILE)
+	@bash docs/cohorts.sh '$(BIN)'
+
+.PHONY: phantom-pictures
+phantom-pictures: build python ## A phantom beside a real CT: pictures, HU of tissues and noise, for docs/phantom.md (needs ../shared/data)
+	@bash docs/phantom_pictures.sh '$(BIN)'
 
 .PHONY: demo-real
 demo-real: ## The same programs on a real chest CT (DATA=folder); claims no metric

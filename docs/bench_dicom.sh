@@ -16,7 +16,7 @@ export RAYON_NUM_THREADS=1 OMP_NUM_THREADS=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 phantom() { # folder, settings…
-  "${CARGO:-cargo}" run --locked --quiet --package mtids-prep -- phantom --out "$work/$1" --set segmentation_fraction=0.0 "${@:2}" >/dev/null 2>&1
+  "${CARGO:-cargo}" run --locked --quiet --package mtids-prep -- phantom --out "$work/$1" --set 'labels={table=1,segmentation=0,structures=0,nifti=0}' --set 'sites=[{}]' "${@:2}" >/dev/null 2>&1
 }
 phantom large --set patients=1 --set 'dimensions=[512,512,60]' --set 'spacing_mm=[0.7,0.7,4.0]'
 phantom small --config pipelines/demo-short/phantom.toml

@@ -240,7 +240,7 @@ fn identifiers_that_are_paths_stay_inside_the_output_folder() {
         frame_of_reference_uid: evil.into(),
         study_date: "20260101".into(),
     };
-    let options = CtOptions { series_uid: evil.into(), description: evil.into(), facts: AcquisitionFacts::default() };
+    let options = CtOptions::new(evil.into(), evil.into(), AcquisitionFacts::default());
     write_ct_series(&studies, &volume, &identity, &options).unwrap();
     let (table, key) = (folder.path().join("nodes.csv"), folder.path().join("key"));
     std::fs::write(&table, format!("series_uid,x_mm,y_mm,z_mm\n{evil},10,10,9\n")).unwrap();

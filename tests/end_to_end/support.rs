@@ -99,6 +99,8 @@ pub(crate) fn build_arguments(out: &Path) -> Vec<String> {
         text(&cohort.join("dicom")),
         "--annotations",
         text(&cohort.join("annotations.csv")),
+        "--annotations",
+        text(&cohort.join("masks")),
         "--out",
         text(out),
     ]

@@ -5,34 +5,80 @@
 //! exact labels, runs out of the box, and tells how far a model is from the best that is possible: each node's posterior
 //! probability of metastasis given its true appearance is known.
 //!
+//! # The way of the data
+//! [`PhantomConfig`] → a patient (chest, scanner, spread of the cancer, nodes with their truth) → volumes in HU and SUV and the masks of
+//! the nodes → DICOM, labels in one of four [forms](LabelForm), defects on request. [`insert`] puts such nodes into a real CT.
+//!
 //! # Invariants
 //! * A pure function of (configuration, patient number): the same bytes for any number of threads.
-//! * A station is a place relative to landmarks (carina, aortic arch); the node itself does not tell it.
+//! * A station is a place relative to landmarks (carina, aortic arch, azygos …); the node itself does not tell it.
 //! * Everything written is marked as synthetic.
 //!
 //! # Limits
-//! * The region is easy: with 128 patients, a linear read-out of ±48 mm around a node names the zone of every held-out node, and
-//!   of 75 % from ±8 mm. Methods differ on the metastasis dimension, or with little context; not on the region of whole patches.
 //! * The posterior knows features that voxels and noise hide (margin, small cores): images allow less than the oracle's AUROC.
+//! * Borders of stations are planes at landmarks; lungs have no fissures, the heart does not move, nobody is ill of anything else.
 //! * Numbers on phantoms say that a program works, nothing about patients.
 //!
 //! # Units
-//! LPS mm with the carina near the origin, HU.
+//! LPS mm with the carina near the origin, HU, SUV by body weight.
 
 mod anatomy;
 mod cohort;
 mod config;
+mod defect;
 mod error;
+mod insertion;
+mod label;
 mod node;
+mod patient;
+mod reference;
 mod render;
 mod shape;
+mod spread;
+mod station;
+mod study;
 
 /// Model of the scanner that every phantom names: no real study has it.
 pub const SCANNER_MODEL: &str = "Synthetic CT";
 
 pub use anatomy::Landmarks;
 pub use cohort::{CohortSummary, generate};
-pub use config::PhantomConfig;
+pub use config::{
+    AppearanceLaw, Interference, LabelForms, LogNormalLaw, NodeParameters, NormalLaw, PhantomConfig, Phase, Site,
+    SpreadEdge, SpreadParameters,
+};
+pub use defect::Defect;
 pub use error::PhantomError;
+pub use insertion::{InsertConfig, InsertSummary, insert};
 pub use node::{Appearance, Node};
-pub use render::{Study, render};
+pub use patient::{LabelForm, n_category};
+
+use mtids_core::annotation::Mask;
+use mtids_core::volume::Volume;
+
+/// A rendered patient of a cohort.
+#[derive(Clone, Debug)]
+pub struct Study {
+    /// HU.
+    pub volume: Volume,
+    /// SUV, for patients with PET.
+    pub pet: Option<Volume<f32>>,
+    /// Nodes.
+    pub nodes: Vec<Node>,
+    /// Voxels of each node whose centre lies inside it, in the order of `nodes`.
+    pub masks: Vec<Mask>,
+    /// Places that the borders of stations are told from.
+    pub landmarks: Landmarks,
+}
+
+/// Renders one patient of a cohort without writing anything.
+///
+/// # Errors
+/// [`PhantomError::Config`] for settings that give no cohort or no grid.
+pub fn render(config: &PhantomConfig, patient: u32) -> Result<Study, PhantomError> {
+    let patient = patient::Model::new(config)?.patient(patient);
+    let (volume, masks) = render::ct(config, &patient)?;
+    let pet = patient.pet.then(|| render::pet(config, &patient)).transpose()?;
+    let landmarks = patient.anatomy.landmarks();
+    Ok(Study { volume, pet, nodes: patient.nodes, masks, landmarks })
+}

@@ -33,6 +33,7 @@ pub fn schemas() -> Vec<(String, Value)> {
     vec![
         named("build-config.json", schemars::schema_for!(config::BuildConfig).to_value()),
         named("phantom-config.json", schemars::schema_for!(mtids_phantom::PhantomConfig).to_value()),
+        named("insert-config.json", schemars::schema_for!(mtids_phantom::InsertConfig).to_value()),
         named("patch.json", mtids_shards::patch_json_schema()),
         named("manifest.json", mtids_shards::manifest_json_schema()),
         named("annotation-table.json", mtids_dicom::annotation::table::schema()),

@@ -33,7 +33,7 @@ pub struct Sources {
 
 impl Sources {
     /// Reads every file; the ending `.nii`, `.nii.gz` or `.nrrd` makes it a mask, `.xml` boxes of a slice, anything else a table. A folder
-    /// stands for the `.xml` files in it.
+    /// stands for the masks and `.xml` files in it; it may hold none.
     ///
     /// # Errors
     /// [`PrepError::Annotations`], [`PrepError::Table`], [`PrepError::Mask`] or [`PrepError::Boxes`], naming the file.
@@ -72,7 +72,7 @@ fn is_xml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml"))
 }
 
-/// Folders become the boxes in them, in the order of their names.
+/// Folders become the masks and boxes in them, in the order of their names.
 fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, PrepError> {
     let mut files = Vec::new();
     for path in paths {
@@ -84,13 +84,12 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, PrepError> {
         let mut inside = Vec::new();
         for entry in std::fs::read_dir(path).map_err(unreadable)? {
             let file = entry.map_err(unreadable)?.path();
-            if is_xml(&file) {
+            if is_xml(&file) || is_mask_file(&file) {
                 inside.push(file);
             }
         }
         if inside.is_empty() {
-            let nothing = "no .xml file in this folder; name tables and masks one by one";
-            return Err(unreadable(std::io::Error::other(nothing)));
+            tracing::warn!(folder = %path.display(), "no mask and no .xml file in this folder; tables are named one by one");
         }
         inside.sort();
         files.extend(inside);

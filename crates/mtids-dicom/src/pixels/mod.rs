@@ -9,10 +9,10 @@ mod codestream;
 mod description;
 mod frame;
 mod jpeg_extended;
-mod jpeg_ls;
+pub(crate) mod jpeg_ls;
 mod markers;
 mod modality;
-mod rle;
+pub(crate) mod rle;
 mod stored;
 
 use crate::error::DicomError;

@@ -2,7 +2,8 @@
 //!
 //! Why our own: the library indexes with numbers from the file. Invariant: every plane fills exactly its samples or is an error.
 
-const HEADER: usize = 64;
+/// Bytes of the number of segments and of fifteen offsets.
+pub(crate) const HEADER: usize = 64;
 
 /// Decodes one frame of `count` samples of `bytes` bytes each into little-endian samples.
 ///
@@ -61,53 +62,16 @@ fn unpack(mut packed: &[u8], into: &mut [u8], offset: usize, stride: usize) -> R
     Ok(())
 }
 
-/// Encodes one frame of little-endian samples.
-#[cfg(test)]
-fn encode(samples: &[u8], bytes: usize) -> Vec<u8> {
-    let mut data = vec![0; HEADER];
-    data[..4].copy_from_slice(&(bytes as u32).to_le_bytes());
-    for segment in 0..bytes {
-        let start = (data.len() as u32).to_le_bytes();
-        data[4 + 4 * segment..8 + 4 * segment].copy_from_slice(&start);
-        let plane: Vec<u8> = samples.iter().skip(bytes - 1 - segment).step_by(bytes).copied().collect();
-        pack(&plane, &mut data);
-        if data.len() % 2 == 1 {
-            data.push(0);
-        }
-    }
-    data
-}
-
-#[cfg(test)]
-fn pack(plane: &[u8], into: &mut Vec<u8>) {
-    let run_at = |at: usize| plane[at..].iter().take(128).take_while(|&&value| value == plane[at]).count();
-    let mut at = 0;
-    while at < plane.len() {
-        let run = run_at(at);
-        if run > 1 {
-            into.extend([(257 - run) as u8, plane[at]]);
-            at += run;
-            continue;
-        }
-        let start = at;
-        while at < plane.len() && at - start < 128 && run_at(at) < 3 {
-            at += 1;
-        }
-        // At least one byte was taken, because its own run is 1.
-        into.push((at - start - 1) as u8);
-        into.extend(&plane[start..at]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::write::rle::encode;
     use proptest::prelude::*;
 
     #[test]
     fn damaged_frames_are_errors() {
         let samples: Vec<u8> = (0..200).collect();
-        let good = encode(&samples, 2);
+        let good = encode(&samples, 2, 10);
         let mut into = Vec::new();
         for cut in 0..good.len() - 2 {
             assert!(decode(&good[..cut], 100, 2, &mut into).is_err(), "cut at {cut}");
@@ -123,13 +87,13 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_unpacks(
-            runs in prop::collection::vec((any::<u8>(), 1usize..300), 1..20), bytes in prop_oneof![Just(1usize), Just(2)],
+            runs in prop::collection::vec((any::<u8>(), 1usize..300), 1..20), bytes in prop_oneof![Just(1usize), Just(2)], columns in 1usize..400,
         ) {
             let mut samples: Vec<u8> = runs.iter().flat_map(|&(value, n)| std::iter::repeat_n(value, n)).collect();
             samples.truncate(samples.len() / bytes * bytes);
             prop_assume!(!samples.is_empty());
             let mut into = Vec::new();
-            decode(&encode(&samples, bytes), samples.len() / bytes, bytes, &mut into).unwrap();
+            decode(&encode(&samples, bytes, columns), samples.len() / bytes, bytes, &mut into).unwrap();
             prop_assert_eq!(into, samples);
         }
 

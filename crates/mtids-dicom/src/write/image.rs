@@ -1,4 +1,4 @@
-//! What CT and PET slices have in common: a plane with a place, and unsigned two-byte samples.
+//! What CT and PET slices have in common: a plane with a place, and two-byte samples.
 //!
 //! Positions come from the affine. Units: LPS mm.
 
@@ -7,28 +7,37 @@ use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 use mtids_core::geometry::{Affine, Voxel, norm};
 
-use crate::write::parts::{put, put_decimals, put_short, put_words};
+use crate::write::parts::{put, put_decimals, put_short};
 
 /// Puts place, orientation, spacing and thickness of slice `k` of a grid.
 pub(crate) fn put_plane(object: &mut InMemDicomObject, affine: &Affine, k: usize, thickness_mm: f64) {
-    let [row_step, column_step, _] = affine.steps();
-    let (column_mm, row_mm) = (norm(row_step), norm(column_step));
-    let orientation: Vec<f64> =
-        row_step.iter().map(|x| x / column_mm).chain(column_step.iter().map(|x| x / row_mm)).collect();
+    put_position(object, affine, k);
+    put_orientation(object, affine);
+    put_measures(object, affine, thickness_mm);
+}
+
+/// Puts the centre of the first pixel of slice `k`.
+pub(crate) fn put_position(object: &mut InMemDicomObject, affine: &Affine, k: usize) {
     put_decimals(object, tags::IMAGE_POSITION_PATIENT, &affine.to_mm(Voxel([0.0, 0.0, k as f64])).0);
+}
+
+/// Puts the directions of rows and columns.
+pub(crate) fn put_orientation(object: &mut InMemDicomObject, affine: &Affine) {
+    let [row, column, _] = affine.steps();
+    let orientation: Vec<f64> =
+        row.iter().map(|x| x / norm(row)).chain(column.iter().map(|x| x / norm(column))).collect();
     put_decimals(object, tags::IMAGE_ORIENTATION_PATIENT, &orientation);
-    put_decimals(object, tags::PIXEL_SPACING, &[row_mm, column_mm]);
+}
+
+/// Puts the distances of rows and columns, and the thickness of a slice.
+pub(crate) fn put_measures(object: &mut InMemDicomObject, affine: &Affine, thickness_mm: f64) {
+    let [row, column, _] = affine.steps();
+    put_decimals(object, tags::PIXEL_SPACING, &[norm(column), norm(row)]);
     put_decimals(object, tags::SLICE_THICKNESS, &[thickness_mm]);
 }
 
-/// Puts `words`, row by row, with their rescale.
-pub(crate) fn put_samples(
-    object: &mut InMemDicomObject,
-    [rows, columns]: [u16; 2],
-    words: Vec<u16>,
-    slope: f64,
-    intercept: f64,
-) {
+/// Puts the description of two-byte samples: rows and columns, and whether they are signed.
+pub(crate) fn put_pixel_module(object: &mut InMemDicomObject, [rows, columns]: [u16; 2], signed: bool) {
     put_short(object, tags::SAMPLES_PER_PIXEL, 1);
     put(object, tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2");
     put_short(object, tags::ROWS, rows);
@@ -36,8 +45,5 @@ pub(crate) fn put_samples(
     put_short(object, tags::BITS_ALLOCATED, 16);
     put_short(object, tags::BITS_STORED, 16);
     put_short(object, tags::HIGH_BIT, 15);
-    put_short(object, tags::PIXEL_REPRESENTATION, 0);
-    put_decimals(object, tags::RESCALE_INTERCEPT, &[intercept]);
-    put_decimals(object, tags::RESCALE_SLOPE, &[slope]);
-    put_words(object, words);
+    put_short(object, tags::PIXEL_REPRESENTATION, signed.into());
 }

@@ -1,19 +1,33 @@
-//! Writing DICOM: CT and PET series, segmentations and reports, for phantoms and for predictions.
+//! Writing DICOM: CT and PET series, segmentations, contours and reports, for phantoms and for predictions; and label maps as NIfTI.
 //!
 //! Invariants: the same input gives the same bytes (fixed implementation identifiers, no clock); every object is marked as
 //! synthetic by the identity that the caller gives. Units: LPS mm, HU.
 
 mod ct;
+mod encoding;
+mod enhanced;
+mod enhanced_acquisition;
 mod image;
+mod jpeg_ls;
+mod nifti;
+mod options;
+mod outline;
 mod parts;
 mod pet;
 mod report;
+pub(crate) mod rle;
 mod segmentation;
+mod structures;
 
-pub use ct::{CtOptions, write_ct_series};
+pub use ct::write_ct_series;
+pub use encoding::Encoding;
+pub use enhanced::write_enhanced_ct;
+pub use nifti::write_mask_nifti;
+pub use options::CtOptions;
 pub use pet::{PetOptions, write_pet_series};
 pub use report::{Measurement, ReportedFinding, write_report};
 pub use segmentation::{Segment, write_segmentation};
+pub use structures::write_structures;
 
 /// Whose study an object belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]

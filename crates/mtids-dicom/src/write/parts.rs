@@ -2,14 +2,12 @@
 
 use dicom::core::value::DataSetSequence;
 use dicom::core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::{FileMetaTableBuilder, InMemDicomObject};
+use dicom::dictionary_std::tags;
+use dicom::object::InMemDicomObject;
 use std::path::Path;
 
 use crate::error::DicomError;
-use crate::source::chain;
-use crate::uid::uid_from;
-use crate::write::StudyIdentity;
+use crate::write::{Encoding, StudyIdentity};
 
 /// Puts text.
 pub(crate) fn put(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {
@@ -30,6 +28,11 @@ pub(crate) fn put_tag(object: &mut InMemDicomObject, tag: Tag, value: Tag) {
 pub(crate) fn put_decimals(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
     let strings: Vec<String> = values.iter().map(|&value| decimal(value)).collect();
     object.put(DataElement::new(tag, VR::DS, PrimitiveValue::Strs(strings.into())));
+}
+
+/// Puts doubles.
+pub(crate) fn put_doubles(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
+    object.put(DataElement::new(tag, VR::FD, PrimitiveValue::F64(values.iter().copied().collect())));
 }
 
 /// Puts a sequence.
@@ -59,6 +62,23 @@ pub(crate) fn code(value: &str, scheme: &str, meaning: &str) -> InMemDicomObject
     item
 }
 
+/// A reference to an instance as a sequence item.
+pub(crate) fn reference(class: &str, instance: &str) -> InMemDicomObject {
+    let mut item = InMemDicomObject::new_empty();
+    put(&mut item, tags::REFERENCED_SOP_CLASS_UID, VR::UI, class);
+    put(&mut item, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, instance);
+    item
+}
+
+/// What the values of DimensionIndexValues count, in their order.
+pub(crate) fn dimension_index(organisation: &str, pointer: Tag, group: Tag) -> InMemDicomObject {
+    let mut item = InMemDicomObject::new_empty();
+    put(&mut item, tags::DIMENSION_ORGANIZATION_UID, VR::UI, organisation);
+    put_tag(&mut item, tags::DIMENSION_INDEX_POINTER, pointer);
+    put_tag(&mut item, tags::FUNCTIONAL_GROUP_POINTER, group);
+    item
+}
+
 /// Patient, study and general series modules.
 pub(crate) fn put_identity(object: &mut InMemDicomObject, identity: &StudyIdentity, series_uid: &str, modality: &str) {
     put(object, tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
@@ -84,20 +104,18 @@ pub(crate) fn put_identity(object: &mut InMemDicomObject, identity: &StudyIdenti
 pub(crate) fn put_equipment(object: &mut InMemDicomObject) {
     put(object, tags::MANUFACTURER, VR::LO, "mtids");
     put(object, tags::MANUFACTURER_MODEL_NAME, VR::LO, "mtids");
+    put_equipment_identity(object);
+}
+
+/// Which piece of equipment, and in which version: required of derived and of enhanced objects.
+pub(crate) fn put_equipment_identity(object: &mut InMemDicomObject) {
     put(object, tags::DEVICE_SERIAL_NUMBER, VR::LO, "0");
     put(object, tags::SOFTWARE_VERSIONS, VR::LO, "0.1");
 }
 
 /// Writes the object as explicit little endian, with fixed implementation identifiers.
 pub(crate) fn write(path: &Path, object: InMemDicomObject, class: &str, instance: &str) -> Result<(), DicomError> {
-    let meta = FileMetaTableBuilder::new()
-        .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
-        .media_storage_sop_class_uid(class)
-        .media_storage_sop_instance_uid(instance)
-        .implementation_class_uid(uid_from(&["mtids", "implementation"]))
-        .implementation_version_name("MTIDS_0_1");
-    let object = object.with_meta(meta).map_err(|error| DicomError::write(path, chain(&error)))?;
-    object.write_to_file(path).map_err(|error| DicomError::write(path, chain(&error)))
+    Encoding::ExplicitLittle.write(path, object, class, instance)
 }
 
 /// Unsigned 16-bit pixel data.

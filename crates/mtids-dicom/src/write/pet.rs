@@ -13,8 +13,10 @@ use mtids_core::volume::Volume;
 use crate::error::DicomError;
 use crate::uid::uid_from;
 use crate::write::StudyIdentity;
-use crate::write::image::{put_plane, put_samples};
-use crate::write::parts::{code, put, put_decimals, put_identity, put_items, put_series_time, put_short, write};
+use crate::write::image::{put_pixel_module, put_plane};
+use crate::write::parts::{
+    code, put, put_decimals, put_identity, put_items, put_series_time, put_short, put_words, write,
+};
 
 /// Half-life of fluorine-18 in s.
 const HALF_LIFE_S: f64 = 6586.2;
@@ -101,7 +103,10 @@ pub fn write_pet_series(
             vec![code("102540008", "SCT", "headfirst")],
         );
         put_plane(&mut object, suv.affine(), k, norm(suv.affine().steps()[2]));
-        put_samples(&mut object, sides, words, slope, 0.0);
+        put_pixel_module(&mut object, sides, false);
+        put_decimals(&mut object, tags::RESCALE_INTERCEPT, &[0.0]);
+        put_decimals(&mut object, tags::RESCALE_SLOPE, &[slope]);
+        put_words(&mut object, words);
         let path = folder.join(format!("PT{:04}.dcm", k + 1));
         write(&path, object, uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE, &instance)?;
         paths.push(path);

@@ -16,7 +16,7 @@ use crate::uid::uid_from;
 use crate::write::StudyIdentity;
 use crate::write::ct::slice_uid;
 use crate::write::parts::{
-    code, decimal, put, put_equipment, put_identity, put_items, put_series_time, put_short, write,
+    code, decimal, put, put_equipment, put_identity, put_items, put_series_time, put_short, reference, write,
 };
 use crate::write::segmentation::{segmentation_series_uid, segmentation_uid};
 
@@ -194,12 +194,5 @@ fn template(identifier: &str) -> InMemDicomObject {
     let mut item = InMemDicomObject::new_empty();
     put(&mut item, tags::MAPPING_RESOURCE, VR::CS, "DCMR");
     put(&mut item, tags::TEMPLATE_IDENTIFIER, VR::CS, identifier);
-    item
-}
-
-fn reference(class: &str, instance: &str) -> InMemDicomObject {
-    let mut item = InMemDicomObject::new_empty();
-    put(&mut item, tags::REFERENCED_SOP_CLASS_UID, VR::UI, class);
-    put(&mut item, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, instance);
     item
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dicom::core::{Tag, VR};
+use dicom::core::VR;
 use dicom::dictionary_std::{tags, uids};
 use dicom::object::InMemDicomObject;
 use mtids_core::annotation::Mask;
@@ -16,8 +16,8 @@ use crate::uid::uid_from;
 use crate::write::StudyIdentity;
 use crate::write::ct::slice_uid;
 use crate::write::parts::{
-    code, put, put_bytes, put_decimals, put_equipment, put_identity, put_items, put_longs, put_series_time, put_short,
-    put_tag, write,
+    code, dimension_index, put, put_bytes, put_decimals, put_equipment, put_identity, put_items, put_longs,
+    put_series_time, put_short, reference, write,
 };
 
 /// A mask and its name.
@@ -39,6 +39,24 @@ pub(crate) fn segmentation_uid(ct_series_uid: &str) -> String {
     uid_from(&["segmentation instance", ct_series_uid])
 }
 
+/// The grid of the masks, which all must lie on.
+///
+/// # Errors
+/// [`DicomError::Write`] for an empty list or a mask off the grid.
+pub(crate) fn check_grid(path: &Path, segments: &[Segment], dimensions: [usize; 3]) -> Result<Affine, DicomError> {
+    let Some(grid) = segments.first().map(|segment| segment.mask.affine) else {
+        return Err(DicomError::write(path, "at least one mask is needed"));
+    };
+    let inside = |voxel: &[u32; 3]| voxel.iter().zip(dimensions).all(|(&index, length)| (index as usize) < length);
+    match segments.iter().find(|s| s.mask.affine != grid || !s.mask.voxels.iter().all(inside)) {
+        Some(segment) => {
+            let detail = format!("segment `{}` does not lie on the grid of the series", segment.label);
+            Err(DicomError::write(path, detail))
+        }
+        None => Ok(grid),
+    }
+}
+
 /// Writes `segments`, whose masks share the grid of the CT series `ct_series_uid` with `dimensions` (columns, rows, slices).
 ///
 /// # Errors
@@ -51,16 +69,7 @@ pub fn write_segmentation(
     ct_series_uid: &str,
 ) -> Result<(), DicomError> {
     let [columns, rows, slices] = dimensions;
-    let Some(grid) = segments.first().map(|segment| segment.mask.affine) else {
-        return Err(DicomError::write(path, "a segmentation needs at least one segment"));
-    };
-    let inside = |voxel: &[u32; 3]| voxel.iter().zip(dimensions).all(|(&index, length)| (index as usize) < length);
-    if let Some(segment) = segments.iter().find(|s| s.mask.affine != grid || !s.mask.voxels.iter().all(inside)) {
-        return Err(DicomError::write(
-            path,
-            format!("segment `{}` does not lie on the grid of the series", segment.label),
-        ));
-    }
+    let grid = check_grid(path, segments, dimensions)?;
     let small =
         |n: usize| u16::try_from(n).map_err(|_| DicomError::write(path, format!("{n} does not fit a DICOM image")));
     let (rows_u16, columns_u16) = (small(rows)?, small(columns)?);
@@ -134,15 +143,6 @@ pub fn write_segmentation(
     write(path, object, uids::SEGMENTATION_STORAGE, &instance)
 }
 
-/// What the values of DimensionIndexValues count, in their order.
-fn dimension_index(organisation: &str, pointer: Tag, group: Tag) -> InMemDicomObject {
-    let mut item = InMemDicomObject::new_empty();
-    put(&mut item, tags::DIMENSION_ORGANIZATION_UID, VR::UI, organisation);
-    put_tag(&mut item, tags::DIMENSION_INDEX_POINTER, pointer);
-    put_tag(&mut item, tags::FUNCTIONAL_GROUP_POINTER, group);
-    item
-}
-
 fn segment_item((segment, number): (&Segment, u16)) -> InMemDicomObject {
     let mut item = InMemDicomObject::new_empty();
     put_short(&mut item, tags::SEGMENT_NUMBER, number);
@@ -177,9 +177,7 @@ fn frame_group(number: u16, k: u32, grid: &Affine, ct_series_uid: &str) -> InMem
     put_short(&mut identification, tags::REFERENCED_SEGMENT_NUMBER, number);
     let mut content = InMemDicomObject::new_empty();
     put_longs(&mut content, tags::DIMENSION_INDEX_VALUES, &[u32::from(number), k + 1]);
-    let mut source = InMemDicomObject::new_empty();
-    put(&mut source, tags::REFERENCED_SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE);
-    put(&mut source, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, &slice_uid(ct_series_uid, k as usize));
+    let mut source = reference(uids::CT_IMAGE_STORAGE, &slice_uid(ct_series_uid, k as usize));
     let purpose = code("121322", "DCM", "Source image for image processing operation");
     put_items(&mut source, tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, vec![purpose]);
     let mut derivation = InMemDicomObject::new_empty();
@@ -194,14 +192,7 @@ fn frame_group(number: u16, k: u32, grid: &Affine, ct_series_uid: &str) -> InMem
 }
 
 fn referenced_series(ct_series_uid: &str, slices: usize) -> InMemDicomObject {
-    let instances = (0..slices)
-        .map(|k| {
-            let mut item = InMemDicomObject::new_empty();
-            put(&mut item, tags::REFERENCED_SOP_CLASS_UID, VR::UI, uids::CT_IMAGE_STORAGE);
-            put(&mut item, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, &slice_uid(ct_series_uid, k));
-            item
-        })
-        .collect();
+    let instances = (0..slices).map(|k| reference(uids::CT_IMAGE_STORAGE, &slice_uid(ct_series_uid, k))).collect();
     let mut series = InMemDicomObject::new_empty();
     put(&mut series, tags::SERIES_INSTANCE_UID, VR::UI, ct_series_uid);
     put_items(&mut series, tags::REFERENCED_INSTANCE_SEQUENCE, instances);

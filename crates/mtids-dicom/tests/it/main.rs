@@ -17,6 +17,7 @@ mod real;
 mod regressions;
 mod round_trip;
 mod validators;
+mod written;
 
 use std::path::PathBuf;
 

@@ -22,10 +22,10 @@ pub(crate) fn identity() -> StudyIdentity {
 }
 
 fn options() -> CtOptions {
-    CtOptions { series_uid: "2.25.3".into(), description: "round trip".into(), facts: facts() }
+    CtOptions::new("2.25.3".into(), "round trip".into(), facts())
 }
 
-fn facts() -> AcquisitionFacts {
+pub(crate) fn facts() -> AcquisitionFacts {
     AcquisitionFacts {
         manufacturer: Some("Maker".into()),
         model: None,

@@ -6,11 +6,13 @@ use std::process::Command;
 
 use mtids_core::annotation::Mask;
 use mtids_core::volume::Volume;
+use mtids_dicom::AcquisitionFacts;
 use mtids_dicom::write::{
-    Measurement, PetOptions, ReportedFinding, Segment, write_pet_series, write_report, write_segmentation,
+    CtOptions, Encoding, Measurement, PetOptions, ReportedFinding, Segment, write_ct_series, write_enhanced_ct,
+    write_pet_series, write_report, write_segmentation, write_structures,
 };
 
-use crate::round_trip::{STEPS, identity, volume, write};
+use crate::round_trip::{STEPS, facts, identity, volume, write};
 
 /// Writes one of each: CT, SEG, SR, PET.
 fn objects(folder: &Path) -> Vec<PathBuf> {
@@ -53,10 +55,35 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
     }
 }
 
+/// Writes what else there is: CT in every encoding that dciodvfy reads, as a series and as one object, and an RTSTRUCT.
+fn more_objects(folder: &Path) -> Vec<PathBuf> {
+    let ct = volume(STEPS);
+    let facts = AcquisitionFacts { model: Some("Model".into()), ..facts() };
+    let mut paths = Vec::new();
+    for (n, encoding) in Encoding::ALL.into_iter().filter(|&encoding| encoding != Encoding::Deflated).enumerate() {
+        let signed = n % 2 == 1;
+        let options = CtOptions {
+            encoding,
+            signed,
+            padding: Some(-2000),
+            file_prefix: format!("{encoding:?}"),
+            ..CtOptions::new("2.25.3".into(), "every encoding".into(), facts.clone())
+        };
+        paths.push(write_ct_series(folder, &ct, &identity(), &options).unwrap()[0].clone());
+        paths.push(folder.join(format!("enhanced{n}.dcm")));
+        write_enhanced_ct(&paths[2 * n + 1], &ct, &identity(), &options).unwrap();
+    }
+    let mask = Mask { affine: *ct.affine(), voxels: vec![[1, 1, 1], [2, 1, 1], [3, 2, 1]] };
+    paths.push(folder.join("RS.dcm"));
+    let segments = [Segment { label: "Lymph node".into(), mask }];
+    write_structures(&folder.join("RS.dcm"), &segments, ct.dimensions(), &identity(), "2.25.3").unwrap();
+    paths
+}
+
 #[test]
 fn dciodvfy_finds_no_error() {
-    let folder = tempfile::tempdir().unwrap();
-    for path in objects(folder.path()) {
+    let [folder, more] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    for path in objects(folder.path()).into_iter().chain(more_objects(more.path())) {
         let Some(text) = output("dciodvfy", &[path.to_str().unwrap()]) else { return };
         let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("Error")).collect();
         assert!(errors.is_empty(), "{}: {errors:#?}", path.display());

@@ -3,6 +3,7 @@
 //! Invariant: an error goes to standard error with its causes, and its exit code follows `mtids_core::exit`.
 
 mod build;
+mod insert;
 mod inspect;
 mod phantom;
 mod verify;
@@ -34,6 +35,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Write a cohort of synthetic studies with known truth
     Phantom(phantom::Phantom),
+    /// Put synthetic nodes into a copy of a real CT
+    Insert(insert::Insert),
     /// List what a folder holds: which series would be taken, and why each other file would not
     Inventory(inspect::Inventory),
     /// Print the HU or SUV at points of the patient
@@ -59,6 +62,7 @@ struct Settings {
 pub(crate) fn run(arguments: Arguments) -> Exit {
     let result = match arguments.command {
         Command::Phantom(command) => command.run(),
+        Command::Insert(command) => command.run(),
         Command::Inventory(command) => command.run(),
         Command::Probe(command) => command.run(),
         Command::Build(command) => command.run(),

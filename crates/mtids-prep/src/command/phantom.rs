@@ -6,9 +6,10 @@ use clap::Args;
 use mtids_core::config;
 use mtids_core::exit::Exit;
 use mtids_core::interrupt::Interrupt;
-use mtids_phantom::{PhantomConfig, generate};
+use mtids_phantom::{CohortSummary, PhantomConfig, generate};
 use mtids_report::format::metric;
 use mtids_report::progress::Progress;
+use mtids_report::table::{Align, Table};
 
 use super::{Settings, print};
 
@@ -17,7 +18,7 @@ use super::{Settings, print};
 /// Example: mtids-prep phantom --out cohort --set patients=20
 #[derive(Debug, Args)]
 pub(super) struct Phantom {
-    /// Folder of the cohort: dicom/, annotations.csv, truth.json
+    /// Folder of the cohort: dicom/, masks/, annotations.csv, truth.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
@@ -32,15 +33,38 @@ impl Phantom {
         let progress = Progress::new("phantom studies", Some(u64::from(config.patients)), true);
         let summary = generate(&config, &self.out, &|_| progress.inc(1), &interrupt)?;
         progress.finish();
-        print(&format!(
-            "{}: {} synthetic patients, {} nodes, {} metastatic; best possible AUROC {} (size alone {})\n",
-            self.out.display(),
-            summary.patients,
-            summary.nodes,
-            summary.metastatic,
-            metric(summary.oracle_auroc),
-            metric(summary.short_axis_auroc)
-        ))?;
+        print(&format!("{}: {}", self.out.display(), words(&summary)))?;
         Ok(Exit::Done)
     }
+}
+
+/// What an operator wants to know of a cohort: a sentence, nodes by station, and how far readers of the truth come.
+fn words(summary: &CohortSummary) -> String {
+    let list = |counts: Vec<String>| if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+    let counted = |name: &str, count: usize| format!("{name} {count}");
+    let mut stations = Table::new([("station", Align::Left), ("benign", Align::Right), ("metastatic", Align::Right)]);
+    for (station, [benign, metastatic]) in &summary.stations {
+        stations.row([station.clone(), benign.to_string(), metastatic.to_string()]);
+    }
+    let mut readers = Table::new([("reader of the truth", Align::Left), ("AUROC of metastasis", Align::Right)]);
+    for (reader, auroc) in [
+        ("exact posterior given the whole patient", summary.oracle_in_patient_auroc),
+        ("exact posterior given the node and its station", summary.oracle_auroc),
+        ("logistic regression on its features", summary.logistic_auroc),
+        ("short axis alone", summary.short_axis_auroc),
+    ] {
+        readers.row([reader.to_owned(), metric(auroc)]);
+    }
+    format!(
+        "{} synthetic patients, {} nodes, {} metastatic\n  N categories: {}\n  labels as: {}\n  with PET: {}; with defects: {}\n\n{}\n{}",
+        summary.patients,
+        summary.nodes,
+        summary.metastatic,
+        list(summary.n_categories.iter().map(|(name, count)| counted(name, *count)).collect()),
+        list(summary.forms.iter().map(|(form, count)| counted(form.name(), *count)).collect()),
+        summary.pet,
+        list(summary.defects.iter().map(|(defect, count)| counted(defect.name(), *count)).collect()),
+        stations.render(),
+        readers.render(),
+    )
 }

@@ -1,0 +1,206 @@
+//! Settings of a cohort.
+//!
+//! Purpose: every knob has a name, a unit and a documented default. Invariant: [`PhantomConfig::validate`] passes only settings from
+//! which a cohort can be drawn.
+
+mod parameters;
+mod site;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use parameters::station;
+pub use parameters::{AppearanceLaw, LogNormalLaw, NodeParameters, NormalLaw, SpreadEdge, SpreadParameters};
+pub use site::{Phase, Site};
+
+use crate::defect::Defect;
+use crate::error::PhantomError;
+
+/// Settings of a phantom cohort.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PhantomConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Number of patients, one study each.
+    pub patients: u32,
+    /// Columns, rows, slices.
+    pub dimensions: [usize; 3],
+    /// Voxel size in mm (x, y, z); varies by up to 8 % between patients.
+    pub spacing_mm: [f64; 3],
+    /// Fewest and most nodes of a patient.
+    pub nodes_per_patient: [u32; 2],
+    /// Share of metastatic nodes.
+    pub prevalence: f64,
+    /// What ties labels to what they should not depend on, and labels to images.
+    pub interference: Interference,
+    /// How many studies have which form of labels.
+    pub labels: LabelForms,
+    /// Share of patients with a PET series.
+    pub pet_fraction: f64,
+    /// Share of patients whose files have a defect.
+    pub defect_fraction: f64,
+    /// Kinds of defects, drawn alike; all of them by default.
+    pub defects: Vec<Defect>,
+    /// The scanners; four examples by default.
+    pub sites: Vec<Site>,
+    /// What nodes look like and where they lie.
+    pub nodes: NodeParameters,
+    /// How cancer spreads.
+    pub spread: SpreadParameters,
+}
+
+/// Knobs of interference between dimensions, labels and sites. With `region_association`, `size_signal`, `appearance_signal` and
+/// `site_association` at 0, images say nothing about metastasis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Interference {
+    /// How much metastasis follows the spread over stations: 0, a coin at the prevalence; 1, the spread alone. Default 0.5.
+    pub region_association: f64,
+    /// How much metastatic nodes differ from benign ones in size. Default 1, the laws as given.
+    pub size_signal: f64,
+    /// The same for every other feature. Default 1.
+    pub appearance_signal: f64,
+    /// Short-cut by the scanner: nodes of every second site are metastatic this much more often, of the others less. Default 0.
+    pub site_association: f64,
+    /// Share of wrong labels in the table, whatever the evidence. Default 0.
+    pub label_noise: f64,
+    /// Share of nodes whose status the table leaves open. Default 0.05.
+    pub unknown_fraction: f64,
+    /// Weights of the grades of evidence A to D. A is the truth; B misses metastases; C calls by uptake; D by size. Default A alone.
+    pub evidence: [f64; 4],
+    /// Share of metastases that a needle (evidence B) misses. Default 0.15.
+    pub needle_miss: f64,
+}
+
+impl Default for Interference {
+    fn default() -> Self {
+        Self {
+            region_association: 0.5,
+            size_signal: 1.0,
+            appearance_signal: 1.0,
+            site_association: 0.0,
+            label_noise: 0.0,
+            unknown_fraction: 0.05,
+            evidence: [1.0, 0.0, 0.0, 0.0],
+            needle_miss: 0.15,
+        }
+    }
+}
+
+/// Weights of the forms in which a study's nodes are given. The table names every node in any case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LabelForms {
+    /// Points and diameters in the table alone. Default 0.4.
+    pub table: f64,
+    /// A DICOM SEG in the study. Default 0.3.
+    pub segmentation: f64,
+    /// An RTSTRUCT in the study. Default 0.15.
+    pub structures: f64,
+    /// A NIfTI label map beside the studies. Default 0.15.
+    pub nifti: f64,
+}
+
+impl Default for LabelForms {
+    fn default() -> Self {
+        Self { table: 0.4, segmentation: 0.3, structures: 0.15, nifti: 0.15 }
+    }
+}
+
+impl LabelForms {
+    /// Weights in the order of [`crate::LabelForm::ALL`].
+    pub(crate) fn weights(&self) -> [f64; 4] {
+        [self.table, self.segmentation, self.structures, self.nifti]
+    }
+}
+
+impl Default for PhantomConfig {
+    fn default() -> Self {
+        Self {
+            seed: 20260101,
+            patients: 64,
+            dimensions: [128, 128, 56],
+            spacing_mm: [2.75, 2.75, 4.0],
+            nodes_per_patient: [6, 12],
+            prevalence: 0.35,
+            interference: Interference::default(),
+            labels: LabelForms::default(),
+            pet_fraction: 0.0,
+            defect_fraction: 0.0,
+            defects: Defect::ALL.to_vec(),
+            sites: Site::examples(),
+            nodes: NodeParameters::default(),
+            spread: SpreadParameters::default(),
+        }
+    }
+}
+
+impl PhantomConfig {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`PhantomError::Config`] naming the key.
+    pub fn validate(&self) -> Result<(), PhantomError> {
+        let fail = |key, reason: &str| Err(PhantomError::Config { key, reason: reason.to_owned() });
+        if self.patients == 0 {
+            return fail("patients", "a cohort needs a patient");
+        }
+        if self.dimensions.iter().any(|side| !(16..=1024).contains(side)) {
+            return fail("dimensions", "each side needs 16 to 1024 voxels");
+        }
+        if self.spacing_mm.iter().any(|step| !(0.3..=10.0).contains(step)) {
+            return fail("spacing_mm", "each step must lie between 0.3 and 10 mm");
+        }
+        let [least, most] = self.nodes_per_patient;
+        if least == 0 || most < least || most > 24 {
+            return fail("nodes_per_patient", "give the fewest and the most, from 1 to 24");
+        }
+        let interference = &self.interference;
+        for (key, share) in [
+            ("pet_fraction", self.pet_fraction),
+            ("defect_fraction", self.defect_fraction),
+            ("interference.region_association", interference.region_association),
+            ("interference.label_noise", interference.label_noise),
+            ("interference.unknown_fraction", interference.unknown_fraction),
+            ("interference.needle_miss", interference.needle_miss),
+            ("interference.site_association", interference.site_association),
+            ("spread.right_sided", self.spread.right_sided),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return fail(key, "a share lies between 0 and 1");
+            }
+        }
+        if !(0.01..=0.99).contains(&self.prevalence) {
+            return fail("prevalence", "a share between 0.01 and 0.99");
+        }
+        for (key, signal) in [
+            ("interference.size_signal", interference.size_signal),
+            ("interference.appearance_signal", interference.appearance_signal),
+        ] {
+            if !(0.0..=1.0).contains(&signal) {
+                return fail(key, "between 0 (no signal) and 1 (the laws as given)");
+            }
+        }
+        for (key, weights) in [("labels", self.labels.weights()), ("interference.evidence", interference.evidence)] {
+            if weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0))
+                || weights.iter().sum::<f64>() <= 0.0
+            {
+                return fail(key, "weights of at least 0, one of them above");
+            }
+        }
+        if self.defect_fraction > 0.0 && self.defects.is_empty() {
+            return fail("defects", "name a kind, or set `defect_fraction` to 0");
+        }
+        if self.sites.iter().map(|site| site.weight).sum::<f64>() <= 0.0 {
+            return fail("sites", "a cohort needs a scanner with a weight above 0");
+        }
+        for (n, site) in self.sites.iter().enumerate() {
+            if let Some(fault) = site.fault() {
+                return fail("sites", &format!("number {n}: {fault}"));
+            }
+        }
+        self.nodes.validate()?;
+        crate::spread::Spread::new(self).map(|_| ())
+    }
+}

@@ -1,0 +1,75 @@
+//! Defects of files, on request: what real archives do to a series.
+//!
+//! Invariant: a defect changes files, never the truth; [`Defect::reason`] says how the preprocessing must answer, and a test holds it to that.
+
+use mtids_dicom::ReasonCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A kind of defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Defect {
+    /// One file is there twice.
+    DuplicateInstance,
+    /// One enhanced multi-frame object instead of many files.
+    EnhancedCt,
+    /// JPEG-LS compression.
+    JpegLs,
+    /// A slice in the middle is lost.
+    MissingSlice,
+    /// A scout, a second series, a text and an empty file in the same folder.
+    MixedFolder,
+    /// The same anatomy, stored turned by 180 degrees in the plane.
+    ProneFlipped,
+    /// Every slice with its own rescale.
+    RescalePerSlice,
+    /// Two files are cut short.
+    Truncated,
+    /// Every second slice is kept below, every third above.
+    UnequalSpacing,
+    /// The gantry was tilted by 12 degrees.
+    GantryTilt,
+}
+
+impl Defect {
+    /// Every kind.
+    pub const ALL: [Defect; 10] = [
+        Defect::DuplicateInstance,
+        Defect::EnhancedCt,
+        Defect::JpegLs,
+        Defect::MissingSlice,
+        Defect::MixedFolder,
+        Defect::ProneFlipped,
+        Defect::RescalePerSlice,
+        Defect::Truncated,
+        Defect::UnequalSpacing,
+        Defect::GantryTilt,
+    ];
+
+    /// Name, as written in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Defect::DuplicateInstance => "duplicate-instance",
+            Defect::EnhancedCt => "enhanced-ct",
+            Defect::JpegLs => "jpeg-ls",
+            Defect::MissingSlice => "missing-slice",
+            Defect::MixedFolder => "mixed-folder",
+            Defect::ProneFlipped => "prone-flipped",
+            Defect::RescalePerSlice => "rescale-per-slice",
+            Defect::Truncated => "truncated",
+            Defect::UnequalSpacing => "unequal-spacing",
+            Defect::GantryTilt => "gantry-tilt",
+        }
+    }
+
+    /// Why the series cannot be used; `None` where it can, and must give the same volume as without the defect.
+    pub fn reason(self) -> Option<ReasonCode> {
+        match self {
+            Defect::MissingSlice | Defect::Truncated => Some(ReasonCode::MissingSlices),
+            Defect::UnequalSpacing => Some(ReasonCode::UnequalSpacing),
+            Defect::GantryTilt => Some(ReasonCode::GantryTilt),
+            _ => None,
+        }
+    }
+}

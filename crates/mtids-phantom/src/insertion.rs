@@ -1,0 +1,304 @@
+//! Synthetic nodes in a real CT: how a model trained on phantoms does on real surroundings.
+//!
+//! Method: a place is fat that has lung to its left and to its right in the same row, which is the mediastinum and the hila; the node
+//! replaces the local mean of the image and leaves its noise. Invariants: the station of such a node is unknown unless the settings name its
+//! place; every written file says that it is synthetic, and carries no identifier of the source. Units: LPS mm, HU.
+
+use std::fs;
+use std::path::Path;
+
+use mtids_core::annotation::Mask;
+use mtids_core::digest::Digest;
+use mtids_core::geometry::{PointMm, Voxel};
+use mtids_core::label::{Evidence, Metastasis};
+use mtids_core::random::stream;
+use mtids_core::volume::Volume;
+use mtids_dicom::uid::uid_from;
+use mtids_dicom::write::{CtOptions, Segment, StudyIdentity, write_ct_series, write_segmentation};
+use mtids_dicom::{Limits, Series, load_volume};
+use rand::RngExt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::cohort::{TABLE_HEADER, rows_without_station, write_json};
+use crate::config::{NodeParameters, PhantomConfig, Phase, station};
+use crate::error::PhantomError;
+use crate::node::{Laws, Node, Visible};
+use crate::render::{Canvas, blur, paint_node};
+use crate::spread::bayes;
+
+/// A place that the user names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Centre in LPS mm.
+    pub center_mm: [f64; 3],
+    /// Its station, if known.
+    pub station: Option<String>,
+}
+
+/// Settings of an insertion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct InsertConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Nodes at places that the program finds. Default 6; 0 where only `places` are wanted.
+    pub nodes: u32,
+    /// Nodes at places of your own.
+    pub places: Vec<Place>,
+    /// Share of metastatic nodes.
+    pub prevalence: f64,
+    /// Contrast phase of the image. Default native.
+    pub phase: Phase,
+    /// What nodes look like.
+    pub laws: NodeParameters,
+}
+
+impl Default for InsertConfig {
+    fn default() -> Self {
+        Self {
+            seed: 20260101,
+            nodes: 6,
+            places: Vec::new(),
+            prevalence: 0.5,
+            phase: Phase::Native,
+            laws: NodeParameters::default(),
+        }
+    }
+}
+
+/// What was inserted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InsertSummary {
+    /// Digest of the settings.
+    pub config_digest: Digest,
+    /// Nodes asked for.
+    pub wanted: usize,
+    /// Nodes inserted, in the order of the table.
+    pub nodes: Vec<Node>,
+}
+
+/// Writes a copy of `series` with synthetic nodes into `out`: `dicom/`, `annotations.csv`, `truth.json`.
+///
+/// # Errors
+/// [`PhantomError`]: a series that cannot be read, settings, a folder that holds something, a file that cannot be written.
+pub fn insert(
+    series: &Series,
+    limits: &Limits,
+    config: &InsertConfig,
+    out: &Path,
+) -> Result<InsertSummary, PhantomError> {
+    let phantom = PhantomConfig { prevalence: config.prevalence, nodes: config.laws.clone(), ..Default::default() };
+    phantom.validate()?;
+    if out.exists() && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(PhantomError::OtherCohort { path: out.to_owned() });
+    }
+    let volume = load_volume(series, limits)?.volume;
+    let mut nodes = named(config, &volume, &phantom)?;
+    let wanted = nodes.len() + config.nodes as usize;
+    found(config, &volume, &phantom, &mut nodes);
+    let (volume, masks) = painted(&volume, &nodes, config.phase)?;
+
+    let config_digest =
+        Digest::of_json(config).map_err(|error| PhantomError::Config { key: "seed", reason: error.to_string() })?;
+    // Nothing of the source's identity goes on, but the same source and settings give the same identifiers.
+    let source = config_digest.to_string();
+    let uid = |what: &str| uid_from(&["inserted", what, &source, &series.series_uid]);
+    let number = Digest::of_parts(&["inserted", &source, &series.series_uid]).to_string();
+    let patient_id = format!("SYNTHETIC-{}", number.chars().take(8).collect::<String>());
+    let identity = StudyIdentity {
+        patient_name: format!("{patient_id}^NODES"),
+        patient_id,
+        study_uid: uid("study"),
+        frame_of_reference_uid: uid("frame of reference"),
+        study_date: "20260101".into(),
+    };
+    let mut options = CtOptions::new(uid("series"), "SYNTHETIC nodes in a CT, no finding".into(), series.facts.clone());
+    options.image_type = "DERIVED\\PRIMARY\\AXIAL".into();
+    options.derivation = Some("SYNTHETIC lymph nodes were inserted by mtids; they are no finding of a patient".into());
+    let folder = out.join("dicom");
+    fs::create_dir_all(&folder).map_err(|source| PhantomError::Write { path: folder.clone(), source })?;
+    write_ct_series(&folder, &volume, &identity, &options)?;
+    let segments: Vec<Segment> = masks
+        .into_iter()
+        .zip(1..)
+        .filter(|(mask, _)| !mask.voxels.is_empty())
+        .map(|(mask, n)| Segment { label: format!("Lymph node {n}"), mask })
+        .collect();
+    if !segments.is_empty() {
+        let path = folder.join("SEG.dcm");
+        write_segmentation(&path, &segments, volume.dimensions(), &identity, &options.series_uid)?;
+    }
+    let known: Vec<bool> = nodes.iter().enumerate().map(|(n, _)| station_is_named(config, n)).collect();
+    let table =
+        format!("{TABLE_HEADER}{}", rows_without_station(&nodes, &known, &identity.study_uid, &options.series_uid));
+    let path = out.join("annotations.csv");
+    mtids_core::atomic::write(&path, table.as_bytes()).map_err(|source| PhantomError::Write { path, source })?;
+    let summary = InsertSummary { config_digest, wanted, nodes };
+    write_json(&out.join("truth.json"), &summary)?;
+    Ok(summary)
+}
+
+/// Named places come first in the list of nodes.
+fn station_is_named(config: &InsertConfig, n: usize) -> bool {
+    config.places.get(n).is_some_and(|place| place.station.is_some())
+}
+
+fn node(config: &InsertConfig, laws: &Laws, number: usize) -> Node {
+    let mut random = stream(config.seed, "inserted node", &[number as u64]);
+    let metastasis = if random.random_bool(config.prevalence) { Metastasis::Metastatic } else { Metastasis::Benign };
+    let appearance = laws.draw(metastasis, &mut random);
+    let visible = Visible { enhancement: config.phase != Phase::Native, uptake: false };
+    let posterior = bayes(config.prevalence, laws.log_ratio(&appearance, visible));
+    Node {
+        // Replaced where the settings name it; the table leaves it open otherwise.
+        station: crate::station::STATIONS[0],
+        metastasis,
+        label: Some(metastasis),
+        evidence: Evidence::A,
+        center_mm: [0.0; 3],
+        angle: random.random_range(0.0..std::f64::consts::PI),
+        height: random.random_range(0.9..1.4),
+        bumps: std::array::from_fn(|_| random.random_range(0.0..std::f64::consts::TAU)),
+        appearance,
+        posterior,
+        posterior_in_patient: posterior,
+    }
+}
+
+fn named(config: &InsertConfig, volume: &Volume, phantom: &PhantomConfig) -> Result<Vec<Node>, PhantomError> {
+    let laws = Laws::new(phantom);
+    let fail =
+        |n: usize, reason: String| PhantomError::Config { key: "places", reason: format!("number {n}: {reason}") };
+    config
+        .places
+        .iter()
+        .enumerate()
+        .map(|(n, place)| {
+            let mut node = node(config, &laws, n);
+            if let Some(name) = &place.station {
+                node.station = station(name).map_err(|reason| fail(n, reason))?;
+            }
+            node.center_mm = place.center_mm;
+            if volume.nearest(PointMm(place.center_mm)).is_none() {
+                return Err(fail(n, format!("{:?} lies outside the image", place.center_mm)));
+            }
+            Ok(node)
+        })
+        .collect()
+}
+
+/// Adds nodes at places in the mediastinum, as many as were asked for and find room.
+fn found(config: &InsertConfig, volume: &Volume, phantom: &PhantomConfig, nodes: &mut Vec<Node>) {
+    let laws = Laws::new(phantom);
+    let candidates = mediastinal_fat(volume);
+    let mut random = stream(config.seed, "inserted places", &[]);
+    let first = nodes.len();
+    for number in 0..config.nodes as usize {
+        let mut node = node(config, &laws, first + number);
+        let mut best: Option<(usize, [f64; 3])> = None;
+        for _ in 0..200 {
+            if candidates.is_empty() {
+                return;
+            }
+            let [i, j, k] = candidates[random.random_range(0..candidates.len())];
+            let center = volume.affine().to_mm(Voxel([i as f64, j as f64, k as f64])).0;
+            let apart =
+                |other: &Node| PointMm(other.center_mm).distance(PointMm(center)) > other.reach() + node.reach() + 2.0;
+            if !nodes.iter().all(apart) {
+                continue;
+            }
+            let room = room(volume, center, 0.45 * node.appearance.short_axis_mm);
+            if best.is_none_or(|(most, _)| room > most) {
+                best = Some((room, center));
+            }
+            if room == PROBES {
+                break;
+            }
+        }
+        // Half of the probes in fat or lung: the rest dents what it touches.
+        if let Some((room, center)) = best
+            && room >= PROBES / 2
+        {
+            node.center_mm = center;
+            nodes.push(node);
+        }
+    }
+}
+
+/// Directions in which the surroundings of a place are probed.
+const PROBES: usize = 14;
+
+/// How many probes at a distance find fat or lung, not vessel, airway or bone.
+fn room(volume: &Volume, center: [f64; 3], distance: f64) -> usize {
+    let free = |point: [f64; 3]| volume.nearest(PointMm(point)).is_some_and(|hu| (-930..=-20).contains(&hu));
+    let corners = (0..8).map(|n| [n & 1, n >> 1 & 1, n >> 2 & 1].map(|bit| f64::from(2 * bit) - 1.0));
+    let faces = (0..6).map(|n| {
+        let mut direction = [0.0; 3];
+        direction[n / 2] = if n % 2 == 0 { 1.0 } else { -1.0 };
+        direction
+    });
+    corners
+        .chain(faces)
+        .filter(|direction| {
+            let length = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
+            free(std::array::from_fn(|axis| center[axis] + distance * direction[axis] / length))
+        })
+        .count()
+}
+
+/// Voxels of fat with lung on both sides of their row.
+fn mediastinal_fat(volume: &Volume) -> Vec<[usize; 3]> {
+    let [columns, rows, slices] = volume.dimensions();
+    let lung = |hu: i16| (-950..-650).contains(&hu);
+    // 8 mm of lung: shorter runs are partial volume at a surface.
+    let enough = (8.0 / volume.affine().spacing()[0]).ceil() as usize;
+    let mut list = Vec::new();
+    for k in 0..slices {
+        for j in 0..rows {
+            let line = &volume.voxels()[(k * rows + j) * columns..][..columns];
+            let mut run = 0;
+            let ends: Vec<usize> = line
+                .iter()
+                .enumerate()
+                .filter_map(|(i, &hu)| {
+                    run = if lung(hu) { run + 1 } else { 0 };
+                    (run == enough).then_some(i)
+                })
+                .collect();
+            let (Some(&first), Some(&last)) = (ends.first(), ends.last()) else { continue };
+            list.extend((first + 1..last).filter(|&i| (-140..=-60).contains(&line[i])).map(|i| [i, j, k]));
+        }
+    }
+    list
+}
+
+/// The image with its nodes, and their masks.
+fn painted(volume: &Volume, nodes: &[Node], phase: Phase) -> Result<(Volume, Vec<Mask>), PhantomError> {
+    let dimensions = volume.dimensions();
+    let [columns, rows, _] = dimensions;
+    let affine = *volume.affine();
+    let mut mean: Vec<f32> = volume.voxels().iter().map(|&hu| f32::from(hu)).collect();
+    let sigma = 1.2 / affine.spacing()[0];
+    mean.chunks_exact_mut(columns * rows).for_each(|slice| blur(slice, columns, sigma));
+    let mut canvas = Canvas::over(mean.clone(), dimensions, affine);
+    let masks = nodes.iter().map(|node| paint_node(&mut canvas, node, node.hu(phase))).collect();
+    let voxels = volume
+        .voxels()
+        .iter()
+        .zip(mean.iter().zip(canvas.values()))
+        .map(|(&hu, (before, after))| {
+            if before == after {
+                return hu;
+            }
+            // What lies above the local mean is noise and edges; a node covers edges by the share that it covers the mean.
+            let noise = (f32::from(hu) - before).clamp(-40.0, 40.0);
+            // Clamped to the range of the cast.
+            (after + noise).round().clamp(-1024.0, 3071.0) as i16
+        })
+        .collect();
+    let volume = Volume::new(voxels, dimensions, affine)
+        .map_err(|error| PhantomError::Config { key: "places", reason: error.to_string() })?;
+    Ok((volume, masks))
+}

@@ -1,0 +1,71 @@
+//! `mtids-prep insert`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mtids_core::config;
+use mtids_core::exit::{Exit, ExitError};
+use mtids_core::interrupt::Interrupt;
+use mtids_dicom::{Limits, Series, check_series, group};
+use mtids_phantom::{InsertConfig, insert};
+use mtids_prep::error::PrepError;
+use mtids_prep::scan::scan;
+
+use super::{Settings, pool, print};
+
+/// Put synthetic nodes into a copy of a real CT, to see a model on real surroundings.
+///
+/// The copy carries no identifier of its source and says in every header that it is synthetic.
+///
+/// Example: mtids-prep insert --data study --out inserted --set nodes=8
+#[derive(Debug, Args)]
+pub(super) struct Insert {
+    /// Folder with one CT series (or several, with --series)
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// SeriesInstanceUID of the CT to take
+    #[arg(long, value_name = "UID")]
+    series: Option<String>,
+    /// Folder to write: dicom/, annotations.csv, truth.json; must be empty or missing
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Insert {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let config: InsertConfig = config::load(self.settings.config.as_deref(), &self.settings.sets)?;
+        let limits = Limits::default();
+        let pool = pool(None)?;
+        let mut scanned = pool.install(|| scan(&self.data, &[], &limits, &|| {}, &Interrupt::new()))?;
+        let grouped = group(std::mem::take(&mut scanned.headers));
+        let usable: Vec<&Series> =
+            grouped.series.iter().filter(|one| one.modality == "CT" && check_series(one, &limits).is_ok()).collect();
+        let wanted = |one: &&&Series| self.series.as_ref().is_none_or(|uid| one.name() == *uid);
+        let chosen: Vec<&&Series> = usable.iter().filter(wanted).collect();
+        let series = match chosen.as_slice() {
+            [one] => one,
+            [] => {
+                let detail =
+                    "no CT series that can be used, or none of that UID; `mtids-prep inventory` says why".into();
+                return Err(PrepError::Nothing { path: self.data, detail }.into());
+            }
+            several => {
+                let names: Vec<String> = several.iter().map(|one| one.name()).collect();
+                return Err(ExitError::usage(format!("choose one with --series: {}", names.join(", "))).into());
+            }
+        };
+        let summary = pool.install(|| insert(series, &limits, &config, &self.out))?;
+        print(&format!(
+            "{}: {} of {} synthetic nodes inserted\n",
+            self.out.display(),
+            summary.nodes.len(),
+            summary.wanted
+        ))?;
+        if summary.nodes.len() < summary.wanted {
+            print("  the mediastinal fat of this image has no room for more\n")?;
+        }
+        Ok(Exit::Done)
+    }
+}
