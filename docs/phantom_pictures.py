@@ -27,7 +27,7 @@ TOLERANCE = {
     "blood, descending aorta": (10, 2.0),
     "fat under the skin": (15, 2.0),
     "muscle of the back": (20, 2.5),
-    "spongy bone, vertebra": (60, 8.0),
+    "spongy bone, vertebra": (60, 2.5),
     "air, trachea": (25, 3.5),
     "lung": (60, 3.0),
 }
@@ -37,7 +37,7 @@ WINDOWS = {"mediastinum, W 400 L 40": (40, 400), "lung, W 1500 L −600": (-600,
 
 class Series:
     def __init__(self, folder):
-        slices = [pydicom.dcmread(path) for path in sorted(Path(folder).rglob("*"))if path.is_file()]
+        slices = [pydicom.dcmread(path) for path in sorted(Path(folder).rglob("*")) if path.is_file()]
         slices = [one for one in slices if one.get("Modality") == "CT"]
         slices.sort(key=lambda one: float(one.ImagePositionPatient[2]))
         self.hu = np.stack([one.pixel_array * float(one.RescaleSlope) + float(one.RescaleIntercept) for one in slices])
@@ -73,10 +73,10 @@ def phantom_discs(series, marks):
     aorta, carina, spine = marks["descending_aorta_mm"], marks["carina_mm"], marks["vertebra_mm"]
     discs = {
         "blood, descending aorta": [disc(aorta, 5, (0, 0, z)) for z in (-5, 0, 5)],
-        "muscle of the back": [disc(spine, 3.5, (side * 24, 33, z)) for side in (-1, 1) for z in (0, 10)],
+        "muscle of the back": [disc(spine, 3.5, (side * 24, 45, z)) for side in (-1, 1) for z in (0, 10)],
         "spongy bone, vertebra": [disc(spine, 5, (0, 0, z)) for z in (0,)],
         "air, trachea": [disc(marks["trachea_left_wall_mm"], 4, (-8.5, 0, 0))],
-        "lung": [disc(carina, 8, (side * 75, y, z)) for side in (-1, 1) for y in (-10, 30) for z in (-10, 30)],
+        "lung": [disc(carina, 7, (side * 84, y, z)) for side in (-1, 1) for y in (-20, 20) for z in (-10, 20)],
     }
     # Fat under the skin: the outermost fat in front of the breast bone, found from outside.
     fat = []

@@ -14,6 +14,7 @@ mod golden;
 mod help;
 mod hostile;
 mod pet;
+mod phantom;
 mod pipeline;
 mod privacy;
 mod resume;

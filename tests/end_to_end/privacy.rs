@@ -11,7 +11,12 @@ fn no_planted_identity_is_published_or_logged() {
     let folder = tempfile::tempdir().unwrap();
     let cohort = folder.path().join("cohort");
     let mut arguments = vec!["phantom", "--out", text(&cohort)];
-    for setting in ["patients=3", "dimensions=[56,56,24]", "spacing_mm=[6.0,6.0,9.5]", "segmentation_fraction=0.0"] {
+    for setting in [
+        "patients=3",
+        "dimensions=[56,56,24]",
+        "spacing_mm=[6.0,6.0,9.5]",
+        "labels={table=1.0,segmentation=1.0,structures=1.0,nifti=0.0}",
+    ] {
         arguments.extend(["--set", setting]);
     }
     run("mtids-prep", arguments).expect_code(0);

@@ -251,28 +251,32 @@ fn room(volume: &Volume, center: [f64; 3], distance: f64) -> usize {
 /// Voxels of fat with lung on both sides of their row.
 fn mediastinal_fat(volume: &Volume) -> Vec<[usize; 3]> {
     let [columns, rows, slices] = volume.dimensions();
-    let lung = |hu: i16| (-950..-650).contains(&hu);
-    // 8 mm of lung: shorter runs are partial volume at a surface.
-    let enough = (8.0 / volume.affine().spacing()[0]).ceil() as usize;
+    let inflated = |hu: i16| (-950..-650).contains(&hu);
+    let spacing = volume.affine().spacing();
+    // 8 mm of lung along the row, and 6 mm before and behind: thinner layers are partial volume at the skin.
+    let enough = (8.0 / spacing[0]).ceil() as usize;
+    let thick = (6.0 / spacing[1]).ceil() as usize;
     let mut list = Vec::new();
     for k in 0..slices {
-        for j in 0..rows {
-            let line = &volume.voxels()[(k * rows + j) * columns..][..columns];
+        for j in thick..rows.saturating_sub(thick) {
+            let line = |j: usize| &volume.voxels()[(k * rows + j) * columns..][..columns];
+            let [before, here, behind] = [j - thick, j, j + thick].map(line);
             let mut run = 0;
-            let ends: Vec<usize> = line
-                .iter()
-                .enumerate()
-                .filter_map(|(i, &hu)| {
-                    run = if lung(hu) { run + 1 } else { 0 };
-                    (run == enough).then_some(i)
+            let ends: Vec<usize> = (0..columns)
+                .filter(|&i| {
+                    run = if [before, here, behind].iter().all(|line| inflated(line[i])) { run + 1 } else { 0 };
+                    run == enough
                 })
                 .collect();
             let (Some(&first), Some(&last)) = (ends.first(), ends.last()) else { continue };
-            list.extend((first + 1..last).filter(|&i| (-140..=-60).contains(&line[i])).map(|i| [i, j, k]));
+            list.extend((first + 1..last).filter(|&i| (-140..=-60).contains(&here[i])).map(|i| [i, j, k]));
         }
     }
     list
 }
+
+/// Off the local mean by more than this, a voxel is no noise.
+const EDGE_HU: f32 = 50.0;
 
 /// The image with its nodes, and their masks.
 fn painted(volume: &Volume, nodes: &[Node], phase: Phase) -> Result<(Volume, Vec<Mask>), PhantomError> {
@@ -292,8 +296,9 @@ fn painted(volume: &Volume, nodes: &[Node], phase: Phase) -> Result<(Volume, Vec
             if before == after {
                 return hu;
             }
-            // What lies above the local mean is noise and edges; a node covers edges by the share that it covers the mean.
-            let noise = (f32::from(hu) - before).clamp(-40.0, 40.0);
+            // What lies off the local mean is noise, which stays, or an edge, which the node covers.
+            let off = f32::from(hu) - before;
+            let noise = if off.abs() < EDGE_HU { off } else { 0.0 };
             // Clamped to the range of the cast.
             (after + noise).round().clamp(-1024.0, 3071.0) as i16
         })

@@ -25,7 +25,7 @@ impl Anatomy {
         for side in [-1.0, 1.0] {
             let center = [side * SPACE.0[0], SPACE.0[1], SPACE.0[2]];
             let hilum = [side * 44.0, 6.0, -20.0];
-            let mut open: Vec<Branch> = (0..15)
+            let mut open: Vec<Branch> = (0..20)
                 .map(|_| Branch {
                     from: [side * 46.0, random.random_range(-4.0..16.0), random.random_range(-42.0..0.0)],
                     heading: [
@@ -33,7 +33,7 @@ impl Anatomy {
                         random.random_range(-1.0..1.0),
                         random.random_range(-1.6..1.6),
                     ],
-                    radius: random.random_range(2.2..3.6),
+                    radius: random.random_range(1.4..2.8),
                     generation: 0,
                 })
                 .collect();
@@ -46,11 +46,11 @@ impl Anatomy {
                     continue;
                 }
                 list.push(self.tube(branch.from, to, branch.radius, filled));
-                if branch.generation >= 9 || branch.radius < 0.5 {
+                if branch.generation >= 9 || branch.radius < 0.4 {
                     continue;
                 }
                 let spread = (0..3).map(|axis| (to[axis] - hilum[axis]).powi(2)).sum::<f64>().sqrt().max(1.0);
-                let children = if random.random_bool(0.66) { 2 } else { 1 };
+                let children = if random.random_bool(0.5) { 2 } else { 1 };
                 for _ in 0..children {
                     let bend = if children == 2 { 0.6 } else { 0.2 };
                     open.push(Branch {
@@ -78,7 +78,7 @@ impl Anatomy {
             random.random_range(-90.0..50.0),
         ];
         let size = random.random_range(8.0..20.0);
-        let tumour = Tissue { hu: WALL.hu + 15.0, suv: random.random_range(4.0..14.0) };
+        let tumour = Tissue { hu: WALL.hu + 15.0, suv: random.random_range(4.0..14.0), grain: 6.0 };
         let mut list =
             vec![self.turned(center, [size, 0.85 * size, 0.9 * size], random.random_range(0.0..3.0), tumour)];
         for _ in 0..14 {

@@ -110,7 +110,7 @@ impl Anatomy {
             plaques: around(4.0, 6.0).max(0.0) as u32,
             phase,
             enhancement: around(1.0, 0.2),
-            lung_hu: around(-865.0, 35.0),
+            lung_hu: around(-885.0, 30.0),
             marrow_hu: around(170.0, 60.0),
         }
     }

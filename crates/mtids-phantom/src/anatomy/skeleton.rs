@@ -10,7 +10,7 @@ const PITCH: f64 = 23.0;
 
 impl Anatomy {
     fn marrow(&self) -> Tissue {
-        Tissue { hu: self.marrow_hu, suv: 1.1 }
+        Tissue::marrow(self.marrow_hu)
     }
 
     /// Middle of a vertebral body, counted upwards from the carina.
@@ -37,7 +37,7 @@ impl Anatomy {
             list.push(self.ball([x, y - 1.0, z + 0.5 * PITCH], [18.5, 15.5, 4.6], CORTICAL));
             list.push(self.ball([x, y - 1.0, z + 0.5 * PITCH], [19.0, 16.0, 3.2], CARTILAGE));
             // Arch, transverse and spinous processes.
-            let bone = Tissue { hu: 0.5 * (CORTICAL.hu + marrow.hu), suv: 1.0 };
+            let bone = Tissue { hu: 0.5 * (CORTICAL.hu + marrow.hu), suv: 1.0, grain: 40.0 };
             for side in [-1.0, 1.0] {
                 list.push(self.tube([side * 10.0, y + 12.0, z + 4.0], [side * 10.0, y + 26.0, z + 2.0], 4.0, bone));
                 list.push(self.tube([side * 10.0, y + 26.0, z + 2.0], [side * 30.0, y + 33.0, z + 4.0], 4.2, bone));

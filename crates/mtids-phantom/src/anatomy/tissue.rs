@@ -13,6 +13,15 @@ pub(crate) struct Tissue {
     pub(crate) hu: f64,
     /// SUV by body weight.
     pub(crate) suv: f64,
+    /// Standard deviation in HU of its own texture: trabeculae, strands of fat between fibres.
+    pub(crate) grain: f64,
+}
+
+impl Tissue {
+    /// Spongy bone of a patient.
+    pub(crate) fn marrow(hu: f64) -> Self {
+        Self { hu, suv: 1.1, grain: 20.0 }
+    }
 }
 
 /// A structure and what it is made of.
@@ -23,14 +32,14 @@ pub(crate) struct Structure {
 }
 
 const fn tissue(hu: f64, suv: f64) -> Tissue {
-    Tissue { hu, suv }
+    Tissue { hu, suv, grain: 0.0 }
 }
 
 pub(crate) const AIR: Tissue = tissue(-1000.0, 0.0);
 pub(crate) const AIRWAY: Tissue = tissue(-1000.0, 0.2);
 pub(crate) const FAT: Tissue = tissue(-107.0, 0.3);
 pub(crate) const SKIN: Tissue = tissue(10.0, 0.5);
-pub(crate) const MUSCLE: Tissue = tissue(46.0, 0.7);
+pub(crate) const MUSCLE: Tissue = Tissue { hu: 44.0, suv: 0.7, grain: 9.0 };
 pub(crate) const GLAND: Tissue = tissue(20.0, 0.7);
 pub(crate) const WALL: Tissue = tissue(36.0, 1.2);
 pub(crate) const CARTILAGE: Tissue = tissue(110.0, 0.7);

@@ -202,8 +202,8 @@ impl<'a> Torso<'a> {
             fat: of_tissue(FAT),
             gland: of_tissue(GLAND),
             muscle: of_tissue(MUSCLE),
-            muscle_texture: if attenuates { 9.0 } else { 0.05 },
-            lung: of_tissue(Tissue { hu: anatomy.lung_hu, suv: 0.5 }),
+            muscle_texture: if attenuates { MUSCLE.grain as f32 } else { 0.05 },
+            lung: of_tissue(Tissue { hu: anatomy.lung_hu, suv: 0.5, grain: 0.0 }),
             lung_slope: if attenuates { 0.45 } else { 0.0 },
             lung_texture: if attenuates { 32.0 } else { 0.05 },
             liver: of_tissue(organ(55.0, 50.0, 2.2, phase, factor)),
@@ -264,7 +264,7 @@ impl<'a> Torso<'a> {
         let anatomy = self.anatomy;
         let of = |tissue: Tissue| (self.of)(tissue) as f32;
         let between = (0.0, 0.0, 0.0);
-        let marrow = of(Tissue { hu: anatomy.marrow_hu, suv: 1.1 });
+        let marrow = of(Tissue::marrow(anatomy.marrow_hu));
         let x = cage * at.cos;
         let front = at.angle > PI;
         // The sternum: a broad handle above, a narrow body below.

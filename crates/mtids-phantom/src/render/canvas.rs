@@ -73,7 +73,7 @@ impl Canvas {
     }
 
     /// Paints chest wall and lungs over everything.
-    pub(crate) fn paint_torso(&mut self, torso: &Torso<'_>, seed: u64, patient: u32) {
+    pub(crate) fn paint_torso(&mut self, torso: &Torso<'_>, texture: &Texture) {
         let columns = self.dimensions[0];
         let (affine, area) = (self.affine, self.area());
         let place = |i: usize, j: usize, k: usize| affine.to_mm(Voxel([i as f64, j as f64, k as f64])).0;
@@ -86,7 +86,6 @@ impl Canvas {
             .collect();
         let level = affine.steps()[1][2] == 0.0;
         let soft = 0.5 * affine.spacing()[0].max(affine.spacing()[1]) as f32;
-        let texture = Texture::new(seed, patient);
         self.values.par_chunks_mut(area).enumerate().for_each(|(k, slice)| {
             let mut profile = torso.profile(place(0, 0, k));
             for (j, line) in slice.chunks_exact_mut(columns).enumerate() {
@@ -107,7 +106,7 @@ impl Canvas {
     }
 
     /// Paints structures in their order; `of` says which quantity.
-    pub(crate) fn paint(&mut self, structures: &[Structure], of: fn(Tissue) -> f64) {
+    pub(crate) fn paint(&mut self, structures: &[Structure], texture: &Texture, of: fn(Tissue) -> f64) {
         let half = half_voxel(&self.affine);
         let most = norm(half);
         let (affine, dimensions, columns) = (self.affine, self.dimensions, self.dimensions[0]);
@@ -119,14 +118,14 @@ impl Canvas {
                 let (low, high) = grown(low, high, half);
                 (
                     Prepared::new(structure.shape, most),
-                    of(structure.tissue) as f32,
+                    grained(structure.tissue, of),
                     ranges(&affine, dimensions, (low, high)),
                 )
             })
             .collect();
         let area = self.area();
         self.values.par_chunks_mut(area).enumerate().for_each(|(k, slice)| {
-            for (shape, tissue, [is, js, ks]) in &placed {
+            for (shape, (tissue, grain), [is, js, ks]) in &placed {
                 if !ks.contains(&k) {
                     continue;
                 }
@@ -134,11 +133,13 @@ impl Canvas {
                     // Along a row only x changes.
                     let [first, y, z] = affine.to_mm(Voxel([0.0, j as f64, k as f64])).0;
                     let line = &mut slice[j * columns..(j + 1) * columns];
+                    let field = (*grain > 0.0).then(|| texture.row(y, z));
                     for i in is.clone() {
                         let point = [first + step * i as f64, y, z];
                         let share = shape.share(point, half);
                         if share > 0.0 {
-                            line[i] += share * (tissue - line[i]);
+                            let own = field.as_ref().map_or(0.0, |field| grain * field.at(point[0]));
+                            line[i] += share * (tissue + own - line[i]);
                         }
                     }
                 }
@@ -173,6 +174,12 @@ impl Canvas {
         let slices: Vec<Vec<T>> = self.values.par_chunks_mut(area).enumerate().map(|(k, slice)| f(k, slice)).collect();
         slices.concat()
     }
+}
+
+/// Value of a tissue and the deviation of its texture, which uptake does not have.
+fn grained(tissue: Tissue, of: fn(Tissue) -> f64) -> (f32, f32) {
+    let value = of(tissue);
+    (value as f32, if value == tissue.hu { tissue.grain as f32 } else { 0.0 })
 }
 
 /// Paints a node with what fills it, and returns the voxels whose centres lie inside.

@@ -16,6 +16,7 @@ use crate::anatomy::{Structure, Tissue, Torso};
 use crate::config::PhantomConfig;
 use crate::error::PhantomError;
 use crate::patient::Patient;
+use texture::Texture;
 
 pub(crate) use canvas::{Canvas, paint_node};
 pub(crate) use noise::{Grain, blur};
@@ -32,8 +33,9 @@ pub(crate) fn ct(config: &PhantomConfig, patient: &Patient) -> Result<(Volume, V
     let [columns, rows, _] = config.dimensions;
     let mut canvas = Canvas::new(config.dimensions, affine, -1000.0);
     let hu = |tissue: Tissue| tissue.hu;
-    canvas.paint_torso(&Torso::new(&patient.anatomy, hu, affine.spacing()[0]), config.seed, patient.number);
-    canvas.paint(&structures(config, patient), hu);
+    let texture = Texture::new(config.seed, patient.number);
+    canvas.paint_torso(&Torso::new(&patient.anatomy, hu, affine.spacing()[0]), &texture);
+    canvas.paint(&structures(config, patient), &texture, hu);
     let masks = patient.nodes.iter().map(|node| paint_node(&mut canvas, node, node.hu(patient.site.phase))).collect();
 
     let spacing = affine.spacing();
@@ -84,8 +86,9 @@ pub(crate) fn pet(config: &PhantomConfig, patient: &Patient) -> Result<Volume<f3
         .map_err(no_grid)?;
     let mut canvas = Canvas::new(dimensions, affine, 0.0);
     let suv = |tissue: Tissue| tissue.suv;
-    canvas.paint_torso(&Torso::new(&patient.anatomy, suv, STEP_MM), config.seed, patient.number);
-    canvas.paint(&structures(config, patient), suv);
+    let texture = Texture::new(config.seed, patient.number);
+    canvas.paint_torso(&Torso::new(&patient.anatomy, suv, STEP_MM), &texture);
+    canvas.paint(&structures(config, patient), &texture, suv);
     for node in &patient.nodes {
         paint_node(&mut canvas, node, crate::node::Filling::uptake(&node.appearance));
     }
