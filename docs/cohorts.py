@@ -1,6 +1,6 @@
 """The table of the standing cohorts: what was written, how far readers of the truth come, what the default network reaches.
 
-Arguments: folder of the cohorts, file to write. Readers of the truth are measured on the same test nodes as the network: a row of the index is
+Arguments: folder of the cohorts, page to write into. Readers of the truth are measured on the same test nodes as the network: a row of the index is
 found in truth.json by its station, short axis and place.
 """
 
@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+import between_marks
 import numpy as np
 import pyarrow.parquet as pq
 
@@ -64,7 +65,6 @@ def main():
     root, out = Path(sys.argv[1]), Path(sys.argv[2])
     names = [name for name in ("easy", "realistic", "hard", "no-signal") if (root / name / "run/predictions.csv").exists()]
     lines = [
-        "<!-- written by `make cohorts` -->",
         "| cohort | patients | nodes, benign / metastatic | N0 / N1 / N2a / N2b / N3 |",
         "|---|---|---|---|",
     ]
@@ -113,8 +113,8 @@ def main():
             + f" | {figure(auroc(probability, state), interval(probability, state, patients))}"
             + f" | {right:.3f} ({majority:.3f}) |"
         )
-    text = "\n".join(lines) + "\n"
-    out.write_text(text)
+    text = "\n".join(lines)
+    between_marks.write(out, "cohorts", text)
     print(text)
 
 

@@ -15,4 +15,4 @@ for cohort in easy realistic hard no-signal; do
   "$programs/mtids-train" evaluate --run "$out/run" --dataset "$out/dataset" >/dev/null
 done
 [ -x .venv/bin/python ] || make python
-.venv/bin/python docs/cohorts.py out/cohorts docs/phantom-cohorts.md
+.venv/bin/python docs/cohorts.py out/cohorts docs/phantom.md

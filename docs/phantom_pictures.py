@@ -1,6 +1,6 @@
 """A phantom beside a real chest CT: side-by-side pictures, HU of tissues, noise power.
 
-Arguments: folder of the real series, cohort, folder of `insert`, folder for images/ and phantom-likeness.md. Tissues are measured in discs: in
+Arguments: folder of the real series, cohort, folder of `insert`, folder of images/ and phantom.md. Tissues are measured in discs: in
 the real series at places chosen by eye and listed here, in phantoms at the landmarks of truth.json.
 """
 
@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+import between_marks
 import numpy as np
 import pydicom
 from PIL import Image, ImageDraw
@@ -111,6 +112,36 @@ def sheet(columns, path):
     canvas.save(path, optimize=True)
 
 
+def histograms(real_hu, phantom_hu, path):
+    """One panel for each tissue: the real series filled, phantoms (all patients together) as a line."""
+    width, height, margin = 330, 190, 34
+    canvas = Image.new("RGB", (width * 3, height * 2), "white")
+    draw = ImageDraw.Draw(canvas)
+    for n, (name, values) in enumerate(real_hu.items()):
+        other = np.concatenate(phantom_hu[name])
+        left, top = n % 3 * width + margin, n // 3 * height + 26
+        w, h = width - margin - 14, height - 60
+        low, high = np.percentile(np.concatenate([values, other]), [0.5, 99.5])
+        # Whole numbers of HU to a bin: images hold whole numbers, and other bins would comb.
+        step = max(1, round((high - low) / 30))
+        edges = np.arange(np.floor(low) - 5 * step, high + 6 * step, step) - 0.5
+        a, b = (np.histogram(one, edges, density=True)[0] for one in (values, other))
+        top_density = max(a.max(), b.max())
+        x = lambda hu: left + w * (hu - edges[0]) / (edges[-1] - edges[0])
+        y = lambda density: top + h * (1 - density / top_density)
+        for density, e0, e1 in zip(a, edges, edges[1:]):
+            draw.rectangle([x(e0), y(density), x(e1), top + h], fill="#b9cbe0")
+        line = [(x(e), y(d)) for d, e0, e1 in zip(b, edges, edges[1:]) for e in (e0, e1)]
+        draw.line(line, fill="#b3341f", width=2)
+        draw.line([(left, top + h), (left + w, top + h)], fill="#444444")
+        draw.text((left, top - 18), name, fill="#111111")
+        for share in (0.0, 0.5, 1.0):
+            hu = edges[0] + share * (edges[-1] - edges[0])
+            draw.text((x(hu) - 12, top + h + 5), f"{hu:.0f}", fill="#444444")
+    draw.text((margin, height * 2 - 14), "filled: real CT; line: phantoms, six patients together; HU", fill="#444444")
+    canvas.save(path, optimize=True)
+
+
 def main():
     real_folder, cohort, inserted, out = map(Path, sys.argv[1:5])
     real = Series(real_folder)
@@ -152,8 +183,8 @@ def main():
         lines.append(f"| {name} | {deviation:.1f} HU | " + " | ".join(f"{x:.1f}" for x in power[name]) + " |")
     ratio = power["phantoms"] / power["real"]
     lines.append("| ratio | | " + " | ".join(f"{x:.2f}" for x in ratio) + " |")
-    text = "<!-- written by `make phantom-pictures` -->\n" + "\n".join(lines) + "\n"
-    (out / "phantom-likeness.md").write_text(text)
+    text = "\n".join(lines)
+    between_marks.write(out / "phantom.md", "likeness", text)
     print(text)
 
     images = out / "images"
@@ -168,6 +199,7 @@ def main():
         ],
         images / "phantom-and-real.png",
     )
+    histograms(real_hu, pooled, images / "phantom-histograms.png")
     # Nodes inserted into the real CT, each in its slice, before and after.
     changed = Series(inserted / "dicom")
     with open(inserted / "annotations.csv", newline="") as file:

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{run, shared_data, text};
+use crate::support::{python, root, run, shared_data, text};
 
 fn json(path: &std::path::Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -118,4 +119,26 @@ fn nodes_go_into_a_real_ct_and_come_out_of_a_dataset() {
     run("mtids-prep", arguments(&["--set", &setting])).expect_code(0);
     let manifest = json(&dataset.join("manifest.json"));
     assert_eq!(manifest["totals"]["rows"].as_u64().unwrap(), nodes.len() as u64);
+}
+
+#[test]
+fn other_readers_find_the_same_masks_in_every_form() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let forms = ["segmentation", "structures", "nifti"].map(|form| {
+        let out = folder.path().join(form);
+        let weights = ["table", "segmentation", "structures", "nifti"]
+            .map(|name| format!("{name}={}", if name == form { "1.0" } else { "0.0" }));
+        let labels = format!("labels={{{}}}", weights.join(","));
+        let mut arguments = vec!["phantom".to_owned(), "--out".into(), text(&out).into()];
+        for setting in ["patients=4", "dimensions=[88,80,40]", "spacing_mm=[3.6,3.6,5.5]", &labels] {
+            arguments.extend(["--set".to_owned(), setting.to_owned()]);
+        }
+        run("mtids-prep", arguments).expect_code(0);
+        out
+    });
+    let read = Command::new(python).arg(root().join("tests/python/same_masks.py")).args(&forms).output().unwrap();
+    let said = String::from_utf8_lossy(&read.stdout).into_owned();
+    assert!(read.status.success(), "{said}{}", String::from_utf8_lossy(&read.stderr));
+    assert!(said.contains("of 4 patients"), "{said}");
 }

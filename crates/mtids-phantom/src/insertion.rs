@@ -105,7 +105,7 @@ pub fn insert(
     // Nothing of the source's identity goes on, but the same source and settings give the same identifiers.
     let source = config_digest.to_string();
     let uid = |what: &str| uid_from(&["inserted", what, &source, &series.series_uid]);
-    let number = Digest::of_parts(&["inserted", &source, &series.series_uid]).to_string();
+    let number = Digest::of_parts(["inserted", &source, &series.series_uid]).to_string();
     let patient_id = format!("SYNTHETIC-{}", number.chars().take(8).collect::<String>());
     let identity = StudyIdentity {
         patient_name: format!("{patient_id}^NODES"),

@@ -71,6 +71,18 @@ pub struct Study {
     pub landmarks: Landmarks,
 }
 
+/// Renders every patient of a cohort, one after the other, writes nothing, and returns the number of voxels: for benchmarks.
+///
+/// # Errors
+/// As [`render()`].
+pub fn render_all(config: &PhantomConfig) -> Result<usize, PhantomError> {
+    let model = patient::Model::new(config)?;
+    (0..config.patients).try_fold(0, |voxels, number| {
+        let (volume, _) = render::ct(config, &model.patient(number))?;
+        Ok(voxels + volume.voxels().len())
+    })
+}
+
 /// Renders one patient of a cohort without writing anything.
 ///
 /// # Errors

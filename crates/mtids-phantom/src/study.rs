@@ -201,7 +201,7 @@ fn damage(
         Defect::MissingSlice => remove(&paths[middle])?,
         Defect::UnequalSpacing => {
             // Steps of two and of three slices: neither is a multiple of the other, so this is no gap.
-            let kept = |n: usize| if n < middle { n % 2 == 0 } else { (n - middle) % 3 == 0 };
+            let kept = |n: usize| if n < middle { n.is_multiple_of(2) } else { (n - middle).is_multiple_of(3) };
             paths.iter().enumerate().filter(|(n, _)| !kept(*n)).try_for_each(|(_, path)| remove(path))?;
         }
         Defect::Truncated => {

@@ -85,7 +85,6 @@ pub fn write_pet_series(
             (tags::CORRECTED_IMAGE, VR::CS, "DECY\\ATTN"),
             (tags::COLLIMATOR_TYPE, VR::CS, "NONE"),
             (tags::RANDOMS_CORRECTION_METHOD, VR::CS, "NONE"),
-            (tags::RESCALE_TYPE, VR::LO, "BQML"),
         ] {
             put(&mut object, tag, vr, value);
         }

@@ -179,6 +179,7 @@ fn frame_group(number: u16, k: u32, grid: &Affine, ct_series_uid: &str) -> InMem
     put_longs(&mut content, tags::DIMENSION_INDEX_VALUES, &[u32::from(number), k + 1]);
     let mut source = reference(uids::CT_IMAGE_STORAGE, &slice_uid(ct_series_uid, k as usize));
     let purpose = code("121322", "DCM", "Source image for image processing operation");
+    put(&mut source, tags::SPATIAL_LOCATIONS_PRESERVED, VR::CS, "YES");
     put_items(&mut source, tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE, vec![purpose]);
     let mut derivation = InMemDicomObject::new_empty();
     put_items(&mut derivation, tags::SOURCE_IMAGE_SEQUENCE, vec![source]);

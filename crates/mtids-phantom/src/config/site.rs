@@ -52,7 +52,7 @@ pub struct Site {
     pub tilt_degrees: f64,
     /// Contrast phase. Default venous.
     pub phase: Phase,
-    /// How files are encoded. Default explicit-little.
+    /// How files are encoded: implicit-little, explicit-little, explicit-big, deflated, rle or jpeg-ls. Default explicit-little.
     #[schemars(with = "String")]
     pub encoding: Encoding,
     /// HU of the stored value 0. Default −1024.

@@ -18,7 +18,7 @@ pub(crate) struct Obstacles(Vec<(Shape, [f64; 3], [f64; 3])>);
 
 impl Obstacles {
     pub(crate) fn new(anatomy: &Anatomy, random: &mut impl rand::Rng) -> Self {
-        let solid = |hu: f64| hu > 0.0 || hu < -900.0;
+        let solid = |hu: f64| !(-900.0..=0.0).contains(&hu);
         let structures = anatomy.mediastinum(random).into_iter().chain(anatomy.skeleton());
         let shapes = structures.filter(|structure| solid(structure.tissue.hu)).map(|structure| structure.shape);
         Self(

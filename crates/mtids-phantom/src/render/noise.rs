@@ -30,11 +30,13 @@ fn convolve(plane: &mut [f32], columns: usize, weights: &[f32]) {
         padded[reach..reach + columns].copy_from_slice(line);
         padded[..reach].fill(line[0]);
         padded[reach + columns..].fill(line[columns - 1]);
-        for (n, value) in line.iter_mut().enumerate() {
-            *value = padded[n..n + weights.len()].iter().zip(weights).map(|(x, w)| x * w).sum();
+        // One weight after the other over the whole line: the inner loop runs over neighbours.
+        line.fill(0.0);
+        for (n, weight) in weights.iter().enumerate() {
+            line.iter_mut().zip(&padded[n..]).for_each(|(sum, x)| *sum += weight * x);
         }
     }
-    // Along the columns whole rows are added up, so that the inner loop runs over neighbours.
+    // Along the columns whole rows are added up, for the same reason.
     let source = plane.to_vec();
     for (j, line) in plane.chunks_exact_mut(columns).enumerate() {
         line.fill(0.0);
