@@ -19,4 +19,5 @@ mod pipeline;
 mod privacy;
 mod resume;
 mod support;
+mod tasks;
 mod write_points;

@@ -1,13 +1,12 @@
-//! The build: scan → group → findings → plan → units → commit.
+//! The build: scan → group → findings → plan → units → publish; the whole of it, a share, or only a look.
 //!
 //! Invariants: nothing is published before every unit is finished; the manifest is written last; a build that is killed at any moment is
-//! run again and ends in the same bytes.
+//! run again and ends in the same bytes; shares may run zero, one or many times, also twice at once, and publish nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mtids_core::atomic;
 use mtids_core::digest::Digest;
 use mtids_core::interrupt::Interrupt;
 use mtids_core::provenance::Program;
@@ -16,20 +15,18 @@ use mtids_core::taxonomy::TAXONOMY_VERSION;
 use mtids_dicom::group;
 use mtids_phantom::SCANNER_MODEL;
 use mtids_report::progress::Progress;
-use mtids_shards::{
-    DatasetDescription, FileEntry, IndexRow, Manifest, QuarantineRecord, RowLabels, SCHEMA_VERSION, Totals,
-    write_index, write_quarantine,
-};
+use mtids_shards::{DatasetDescription, Manifest, SCHEMA_VERSION, Totals};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::card::card;
 use crate::config::BuildConfig;
 use crate::error::PrepError;
-use crate::plan::{Plan, plan};
-use crate::rows::{Receipt, Shared, finished, receipt_path, work};
+use crate::plan::{Plan, Unit, plan};
+use crate::publish::publish;
+use crate::rows::{Receipt, Shared, finished, work};
 use crate::scan::{Scan, scan};
 use crate::sources::Sources;
+use crate::task::Task;
 
 /// What a build did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,16 +47,57 @@ pub struct BuildSummary {
     pub counts: Vec<(String, String, String, u64)>,
 }
 
-/// Builds (or completes) the dataset `out`.
-///
-/// # Errors
-/// [`PrepError`]; nothing is published then.
-pub fn build(
-    config: &BuildConfig,
-    out: &Path,
-    interrupt: &Interrupt,
-    show_progress: bool,
-) -> Result<BuildSummary, PrepError> {
+/// What a share of a build did; nothing is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TaskSummary {
+    /// The share.
+    pub task: Task,
+    /// Units of the whole build.
+    pub units: usize,
+    /// Units of this share.
+    pub share: usize,
+    /// Units of this share that were finished before.
+    pub reused: usize,
+}
+
+/// What a build would do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DryRun {
+    /// Files found.
+    pub inputs: u64,
+    /// Series whose patches are wanted.
+    pub series: usize,
+    /// Findings in them.
+    pub findings: usize,
+    /// Shards that would be taken over as they are.
+    pub reused_shards: usize,
+    /// Shards that would be written, by split and number, and how many series each holds.
+    pub written_shards: Vec<(String, u64, usize)>,
+    /// Published shards that would be no longer part of the dataset.
+    pub dropped_shards: Vec<String>,
+    /// Files that would be skipped, by reason.
+    pub skipped_by_reason: BTreeMap<String, u64>,
+    /// Files that would be quarantined before their pixels are read, by reason.
+    pub quarantined_by_reason: BTreeMap<String, u64>,
+    /// Findings that point at no image here.
+    pub unmatched_findings: u64,
+}
+
+/// Everything that is known before pixels are read.
+struct Prepared {
+    scanned: Scan,
+    planned: Plan,
+    secret: PseudonymSecret,
+    description: DatasetDescription,
+}
+
+impl Prepared {
+    fn shared<'a>(&'a self, config: &'a BuildConfig, out: &'a Path) -> Shared<'a> {
+        Shared { out, config, description: &self.description, regions: &self.description.regions, secret: &self.secret }
+    }
+}
+
+fn prepare(config: &BuildConfig, interrupt: &Interrupt, show_progress: bool) -> Result<Prepared, PrepError> {
     config.validate()?;
     let Some(data) = &config.data else {
         return Err(PrepError::Config {
@@ -68,7 +106,6 @@ pub fn build(
         });
     };
     let secret = secret(config)?;
-    let regions = config.region_scheme()?;
     let sources = Sources::read(&config.annotations, &config.limits())?;
     let progress = Progress::new("reading headers", None, show_progress);
     let mut scanned = scan(data, sources.paths(), &config.limits(), &|| progress.inc(1), interrupt)?;
@@ -88,20 +125,29 @@ pub fn build(
     let description = DatasetDescription {
         schema_version: SCHEMA_VERSION.into(),
         taxonomy_version: TAXONOMY_VERSION.into(),
-        regions: regions.clone(),
+        regions: config.region_scheme()?,
         channels: config.channels(),
         patch_size: config.patch.size,
         patch_spacing_mm: config.patch.spacing_mm,
         config_digest: config.digest()?,
         program: Program::new("mtids-prep", env!("CARGO_PKG_VERSION")),
     };
+    Ok(Prepared { scanned, planned, secret, description })
+}
+
+/// Works units off; returns their receipts and how many were finished before.
+fn work_off(
+    units: &[&Unit],
+    shared: &Shared<'_>,
+    interrupt: &Interrupt,
+    show_progress: bool,
+) -> Result<(Vec<Receipt>, usize), PrepError> {
+    let out = shared.out;
     std::fs::create_dir_all(out).map_err(|source| PrepError::Write { path: out.to_owned(), source })?;
-    let shared = Shared { out, config, description: &description, regions: &regions, secret: &secret };
-    let series: usize = planned.units.iter().map(|unit| unit.series.len()).sum();
+    let series: usize = units.iter().map(|unit| unit.series.len()).sum();
     let progress = Progress::new("cutting patches", Some(series as u64), show_progress);
-    let reused = Mutex::new(0usize);
-    let receipts: Vec<Receipt> = planned
-        .units
+    let reused = AtomicUsize::new(0);
+    let receipts = units
         .par_iter()
         .map(|unit| {
             if interrupt.is_raised() {
@@ -109,22 +155,132 @@ pub fn build(
             }
             if let Some(receipt) = finished(out, unit) {
                 progress.inc(unit.series.len() as u64);
-                // A poisoned lock only means that another worker panicked while counting.
-                *reused.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+                reused.fetch_add(1, Ordering::Relaxed);
                 return Ok(receipt);
             }
-            work(unit, &shared, &|| progress.inc(1))
+            // Another task may finish the same unit at the same time, and tidy up: then its receipt is as good as ours.
+            work(unit, shared, &|| progress.inc(1)).or_else(|error| finished(out, unit).ok_or(error))
         })
         .collect::<Result<_, _>>()?;
     progress.finish();
-    if receipts.iter().all(|receipt| receipt.rows.is_empty()) {
-        return Err(PrepError::Nothing {
-            path: data.clone(),
-            detail: "every series with a finding was quarantined".into(),
-        });
+    Ok((receipts, reused.into_inner()))
+}
+
+/// Builds (or completes) the dataset `out`.
+///
+/// # Errors
+/// [`PrepError`]; nothing is published then.
+pub fn build(
+    config: &BuildConfig,
+    out: &Path,
+    interrupt: &Interrupt,
+    show_progress: bool,
+) -> Result<BuildSummary, PrepError> {
+    let prepared = prepare(config, interrupt, show_progress)?;
+    let shared = prepared.shared(config, out);
+    let units: Vec<&Unit> = prepared.planned.units.iter().collect();
+    let (receipts, reused) = work_off(&units, &shared, interrupt, show_progress)?;
+    publish_rows(&prepared, &receipts, &shared, reused)
+}
+
+/// Works one share of the units off and publishes nothing.
+///
+/// # Errors
+/// [`PrepError`]; finished units stay.
+pub fn build_share(
+    config: &BuildConfig,
+    out: &Path,
+    task: Task,
+    interrupt: &Interrupt,
+    show_progress: bool,
+) -> Result<TaskSummary, PrepError> {
+    let prepared = prepare(config, interrupt, show_progress)?;
+    let units = &prepared.planned.units;
+    let share: Vec<&Unit> = units.iter().skip(task.index).step_by(task.count).collect();
+    let (_, reused) = work_off(&share, &prepared.shared(config, out), interrupt, show_progress)?;
+    Ok(TaskSummary { task, units: units.len(), share: share.len(), reused })
+}
+
+/// Publishes what shares have finished.
+///
+/// # Errors
+/// [`PrepError::Unfinished`] with the number of missing units; else as [`build`].
+pub fn commit(
+    config: &BuildConfig,
+    out: &Path,
+    interrupt: &Interrupt,
+    show_progress: bool,
+) -> Result<BuildSummary, PrepError> {
+    let prepared = prepare(config, interrupt, show_progress)?;
+    let units = &prepared.planned.units;
+    let receipts: Vec<Receipt> = units.par_iter().filter_map(|unit| finished(out, unit)).collect();
+    if receipts.len() < units.len() {
+        let missing = units.len() - receipts.len();
+        return Err(PrepError::Unfinished { path: out.to_owned(), missing, units: units.len() });
     }
-    let reused_shards = *reused.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    commit(&scanned, &planned, &receipts, &shared, reused_shards)
+    let reused = receipts.len();
+    publish_rows(&prepared, &receipts, &prepared.shared(config, out), reused)
+}
+
+fn publish_rows(
+    prepared: &Prepared,
+    receipts: &[Receipt],
+    shared: &Shared<'_>,
+    reused: usize,
+) -> Result<BuildSummary, PrepError> {
+    if receipts.iter().all(|receipt| receipt.rows.is_empty()) {
+        let path = shared.config.data.clone().unwrap_or_default();
+        return Err(PrepError::Nothing { path, detail: "every series with a finding was quarantined".into() });
+    }
+    publish(&prepared.scanned, &prepared.planned, receipts, shared, reused)
+}
+
+/// Says what [`build`] would do, and writes nothing.
+///
+/// # Errors
+/// As [`build`], but for pixels that are not read.
+pub fn dry_run(
+    config: &BuildConfig,
+    out: &Path,
+    interrupt: &Interrupt,
+    show_progress: bool,
+) -> Result<DryRun, PrepError> {
+    let prepared = prepare(config, interrupt, show_progress)?;
+    let (planned, scanned) = (&prepared.planned, &prepared.scanned);
+    let receipts: Vec<Option<Receipt>> = planned.units.par_iter().map(|unit| finished(out, unit)).collect();
+    let kept: BTreeSet<&str> = receipts
+        .iter()
+        .flatten()
+        .filter_map(|receipt| receipt.shard.as_ref())
+        .map(|shard| shard.path.as_str())
+        .collect();
+    let published = Manifest::load(out).map(|manifest| manifest.shards).unwrap_or_default();
+    let mut quarantined_by_reason: BTreeMap<String, u64> = BTreeMap::new();
+    for refused in &scanned.refused {
+        *quarantined_by_reason.entry(refused.reason.to_string()).or_default() += 1;
+    }
+    let series = || planned.units.iter().flat_map(|unit| &unit.series);
+    Ok(DryRun {
+        inputs: scanned.files,
+        series: series().count(),
+        findings: series().map(|one| one.findings.len()).sum(),
+        reused_shards: receipts.iter().flatten().count(),
+        written_shards: planned
+            .units
+            .iter()
+            .zip(&receipts)
+            .filter(|(_, receipt)| receipt.is_none())
+            .map(|(unit, _)| (unit.split.name().to_owned(), unit.bucket, unit.series.len()))
+            .collect(),
+        dropped_shards: published
+            .into_iter()
+            .map(|shard| shard.path)
+            .filter(|path| !kept.contains(path.as_str()))
+            .collect(),
+        skipped_by_reason: scanned.skipped.clone(),
+        quarantined_by_reason,
+        unmatched_findings: planned.unmatched_findings,
+    })
 }
 
 fn secret(config: &BuildConfig) -> Result<PseudonymSecret, PrepError> {
@@ -161,7 +317,7 @@ fn refuse_public_key_for_patients(config: &BuildConfig, planned: &Plan) -> Resul
 }
 
 /// Tells the operator, on the log only, which files were refused.
-fn report_refused(scanned: &Scan) {
+pub(crate) fn report_refused(scanned: &Scan) {
     for refused in &scanned.refused {
         tracing::warn!(file = %refused.path.display(), reason = refused.reason.as_str(), "{}", refused.detail);
     }
@@ -184,125 +340,4 @@ fn nothing(scanned: &Scan, planned: &Plan) -> String {
         list.join(", "),
         planned.unmatched_findings
     )
-}
-
-fn commit(
-    scanned: &Scan,
-    planned: &Plan,
-    receipts: &[Receipt],
-    shared: &Shared<'_>,
-    reused_shards: usize,
-) -> Result<BuildSummary, PrepError> {
-    let out = shared.out;
-    report_refused(scanned);
-    let key = |text: Option<&String>, make: &dyn Fn(&str) -> String| text.map(|text| make(text));
-    let mut quarantined: Vec<QuarantineRecord> = scanned
-        .refused
-        .iter()
-        .map(|refused| QuarantineRecord {
-            reason: refused.reason.to_string(),
-            file_key: shared.file_key(&refused.path),
-            series_key: key(refused.series_uid.as_ref(), &|uid| shared.secret.series(uid).as_str().to_owned()),
-            patient_key: key(refused.patient_id.as_ref(), &|id| shared.secret.patient(id).as_str().to_owned()),
-        })
-        .collect();
-    quarantined.extend(receipts.iter().flat_map(|receipt| receipt.quarantined.iter().cloned()));
-    let mut quarantined_by_reason: BTreeMap<String, u64> = BTreeMap::new();
-    for record in &quarantined {
-        *quarantined_by_reason.entry(record.reason.clone()).or_default() += 1;
-    }
-    let mut shards: Vec<_> = receipts.iter().filter_map(|receipt| receipt.shard.clone()).collect();
-    shards.sort_by(|a, b| a.path.cmp(&b.path));
-    let index = index_rows(receipts);
-    let labels: Vec<RowLabels> = index.iter().map(|row| row.labels.clone()).collect();
-    let totals = Totals {
-        inputs: scanned.files,
-        used: receipts.iter().map(|receipt| receipt.used_files).sum::<u64>() + planned.used_objects + scanned.tables,
-        skipped: scanned.skipped.values().sum(),
-        quarantined: quarantined.len() as u64,
-        skipped_by_reason: scanned.skipped.clone(),
-        quarantined_by_reason,
-        patients: labels.iter().map(|row| &row.patient_key).collect::<BTreeSet<_>>().len() as u64,
-        rows: labels.len() as u64,
-        unmatched_findings: planned.unmatched_findings,
-    };
-    let resolved = mtids_core::config::to_toml(&shared.config.published())
-        .map_err(|error| PrepError::Config { key: "configuration".into(), reason: error.to_string() })?;
-    let mut files = vec![
-        write_index(out, &index, shared.description)?,
-        write_quarantine(out, &quarantined)?,
-        write_text(out, "config.resolved.toml", &resolved)?,
-        write_text(out, "README.md", &card(shared.description, &totals, &labels, shared.config))?,
-    ];
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    let manifest = Manifest {
-        description: shared.description.clone(),
-        pseudonym_fingerprint: shared.secret.fingerprint(),
-        totals: totals.clone(),
-        shards,
-        files,
-    };
-    manifest.commit(out)?;
-    remove_stale(out, &manifest, receipts);
-    let share = totals.quarantined as f64 / totals.inputs.max(1) as f64;
-    Ok(BuildSummary {
-        dataset_digest: manifest.digest(),
-        shards: manifest.shards.len(),
-        reused_shards,
-        contradicting_labels: planned.contradictions,
-        over_quarantine_limit: share > shared.config.max_quarantine,
-        counts: crate::rows::counts(&labels)
-            .into_iter()
-            .map(|((region, status, split), n)| (region, status, split, n))
-            .collect(),
-        totals,
-    })
-}
-
-/// Rows of the index: shards in path order, rows in file order.
-fn index_rows(receipts: &[Receipt]) -> Vec<IndexRow> {
-    let mut with_shard: Vec<_> =
-        receipts.iter().filter_map(|receipt| receipt.shard.as_ref().map(|shard| (shard, &receipt.rows))).collect();
-    with_shard.sort_by(|a, b| a.0.path.cmp(&b.0.path));
-    let mut index = Vec::new();
-    for (shard, rows) in with_shard {
-        let mut rows = rows.iter();
-        for (row_group, group) in shard.row_groups.iter().enumerate() {
-            for (row, labels) in rows.by_ref().take(group.rows as usize).enumerate() {
-                index.push(IndexRow {
-                    labels: labels.clone(),
-                    shard: shard.path.clone(),
-                    row_group: row_group as i64,
-                    row: row as i64,
-                });
-            }
-        }
-    }
-    index
-}
-
-fn write_text(out: &Path, name: &str, text: &str) -> Result<FileEntry, PrepError> {
-    let path = out.join(name);
-    atomic::write(&path, text.as_bytes()).map_err(|source| PrepError::Write { path, source })?;
-    Ok(FileEntry { path: name.into(), bytes: text.len() as u64, digest: Digest::of_bytes(text.as_bytes()) })
-}
-
-/// Removes shards and receipts that no longer belong to the dataset, and temporary files of killed builds. Best effort: what
-/// stays behind is not in the manifest, so it did not happen.
-fn remove_stale(out: &Path, manifest: &Manifest, receipts: &[Receipt]) {
-    let shards: BTreeSet<PathBuf> = manifest.shards.iter().map(|shard| out.join(&shard.path)).collect();
-    let receipts: BTreeSet<PathBuf> = receipts.iter().map(|receipt| receipt_path(out, &receipt.key)).collect();
-    for (folder, keep) in [(out.join("shards"), &shards), (out.join(".work/receipts"), &receipts)] {
-        for entry in walkdir::WalkDir::new(folder).into_iter().flatten() {
-            if entry.file_type().is_file()
-                && !keep.contains(entry.path())
-                && let Err(error) = std::fs::remove_file(entry.path())
-            {
-                tracing::warn!(file = %entry.path().display(), "a stale file stays: {error}");
-            }
-        }
-    }
-    if let Err(error) = atomic::remove_leftovers(out) {
-        tracing::warn!(folder = %out.display(), "temporary files of a killed build stay: {error}");
-    }
 }

@@ -23,6 +23,18 @@ pub enum PrepError {
         /// What was found instead, and what to do.
         detail: String,
     },
+    /// Shares of a build are missing.
+    #[error(
+        "{path}: {missing} of {units} units are not finished; run the missing tasks (`build` with --task-index), then `commit` again"
+    )]
+    Unfinished {
+        /// The dataset.
+        path: PathBuf,
+        /// Units without an intact receipt.
+        missing: usize,
+        /// All units.
+        units: usize,
+    },
     /// A setting.
     #[error("configuration, `{key}`: {reason}")]
     Config {

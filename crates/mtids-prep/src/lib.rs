@@ -1,7 +1,8 @@
 //! The preprocessing program: DICOM studies and annotations in, a Parquet dataset of labelled patches out.
 //!
 //! # Purpose
-//! [`build::build`] does the whole way: [`scan`] → grouping → [`join`] of findings → [`plan`] of units → [`rows`] → commit.
+//! [`build::build`] does the whole way: [`scan`] → grouping → [`join`] of findings → [`plan`] of units → [`rows`] → commit. A [`task`] does a share of it, and
+//! [`diff`] compares two datasets.
 //!
 //! # Invariants
 //! * Every input file is used, skipped for a stated reason, or quarantined; the totals add up or nothing is published.
@@ -16,14 +17,17 @@ pub mod build;
 mod card;
 pub mod classes;
 pub mod config;
+pub mod diff;
 pub mod error;
 pub mod join;
 pub mod plan;
+mod publish;
 pub mod rows;
 pub mod scan;
 pub mod sources;
 pub mod split;
 mod table_file;
+pub mod task;
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `mtids-prep build`.
+//! `mtids-prep build` and `mtids-prep commit`.
 
 use std::path::PathBuf;
 
@@ -6,24 +6,24 @@ use clap::Args;
 use mtids_core::config;
 use mtids_core::exit::Exit;
 use mtids_core::interrupt::Interrupt;
-use mtids_prep::build::{BuildSummary, build};
+use mtids_prep::build::{BuildSummary, DryRun, TaskSummary, build, build_share, commit, dry_run};
 use mtids_prep::classes::ClassFile;
 use mtids_prep::config::BuildConfig;
+use mtids_prep::task::Task;
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
+use serde::Serialize;
 
 use super::{Settings, pool, print};
 
-/// Build a dataset, or complete one that was interrupted: the same command, the same bytes.
-///
-/// Example: mtids-prep build --data studies --annotations nodes.csv --out dataset --set pseudonym.key_file=project.key
+/// What `build` and `commit` are told.
 #[derive(Debug, Args)]
-pub(super) struct Build {
+struct Input {
     /// Folder with DICOM files, in any layout
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Findings: a table (CSV, TSV or Parquet, see schemas/annotation-table.json), a mask (NIfTI, NRRD),
-    /// or a folder of PASCAL VOC boxes; repeatable
+    /// or a folder of masks or PASCAL VOC boxes; repeatable
     #[arg(long, value_name = "FILE")]
     annotations: Vec<PathBuf>,
     /// What names and codes of findings mean: rules (TOML, [[class]]) that go before those of the configuration
@@ -42,27 +42,129 @@ pub(super) struct Build {
     settings: Settings,
 }
 
-impl Build {
-    pub(super) fn run(self) -> anyhow::Result<Exit> {
+/// Build a dataset, or complete one that was interrupted: the same command, the same bytes.
+///
+/// As one task of a job array (--task-index, --task-count, or the scheduler's variables) it works its share off and publishes
+/// nothing; `commit` does.
+///
+/// Example: mtids-prep build --data studies --annotations nodes.csv --out dataset --set pseudonym.key_file=project.key
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    #[command(flatten)]
+    input: Input,
+    /// Say what would be done, and write nothing
+    #[arg(long, conflicts_with_all = ["task_index", "task_count"])]
+    dry_run: bool,
+    /// Share of this task, from 0 [default: from SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX]
+    #[arg(long, value_name = "I")]
+    task_index: Option<usize>,
+    /// Number of tasks [default: SLURM_ARRAY_TASK_COUNT]
+    #[arg(long, value_name = "N")]
+    task_count: Option<usize>,
+}
+
+/// Publish a dataset that the tasks of a job array have worked off. Takes the same settings as their `build`.
+///
+/// Example: mtids-prep commit --data studies --annotations nodes.csv --out dataset --set pseudonym.key_file=project.key
+#[derive(Debug, Args)]
+pub(super) struct Commit {
+    #[command(flatten)]
+    input: Input,
+}
+
+impl Input {
+    /// The resolved configuration.
+    fn config(&self) -> anyhow::Result<BuildConfig> {
         let mut config: BuildConfig = config::load(self.settings.config.as_deref(), &self.settings.sets)?;
         if self.data.is_some() {
-            config.data = self.data;
+            config.data = self.data.clone();
         }
-        config.annotations.extend(self.annotations);
+        config.annotations.extend(self.annotations.iter().cloned());
         if let Some(path) = &self.classes {
             let rules: ClassFile = config::load(Some(path), &[])?;
             config.classes.splice(0..0, rules.classes);
         }
-        let interrupt = Interrupt::install()?;
-        let pool = pool(self.workers)?;
-        let summary = pool.install(|| build(&config, &self.out, &interrupt, true))?;
-        if self.json {
-            print(&format!("{}\n", serde_json::to_string_pretty(&summary)?))?;
-        } else {
-            print(&text(&summary, &self.out.display().to_string()))?;
-        }
+        Ok(config)
+    }
+
+    /// Prints a result as JSON or in words.
+    fn show<T: Serialize>(&self, result: &T, words: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        if self.json { print(&format!("{}\n", serde_json::to_string_pretty(result)?)) } else { print(&words(result)) }
+    }
+
+    fn published(&self, summary: &BuildSummary) -> anyhow::Result<Exit> {
+        self.show(summary, |summary| text(summary, &self.out.display().to_string()))?;
         Ok(if summary.over_quarantine_limit { Exit::Findings } else { Exit::Done })
     }
+}
+
+impl Build {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let config = self.input.config()?;
+        let out = &self.input.out;
+        let task = Task::find(self.task_index, self.task_count, &|name| std::env::var(name).ok())?;
+        let interrupt = Interrupt::install()?;
+        let pool = pool(self.input.workers)?;
+        if self.dry_run {
+            let plan = pool.install(|| dry_run(&config, out, &interrupt, true))?;
+            self.input.show(&plan, dry_words)?;
+            return Ok(Exit::Done);
+        }
+        if let Some(task) = task {
+            let done = pool.install(|| build_share(&config, out, task, &interrupt, true))?;
+            self.input.show(&done, task_words)?;
+            return Ok(Exit::Done);
+        }
+        let summary = pool.install(|| build(&config, out, &interrupt, true))?;
+        self.input.published(&summary)
+    }
+}
+
+impl Commit {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let config = self.input.config()?;
+        let interrupt = Interrupt::install()?;
+        let summary = pool(self.input.workers)?.install(|| commit(&config, &self.input.out, &interrupt, true))?;
+        self.input.published(&summary)
+    }
+}
+
+fn task_words(done: &TaskSummary) -> String {
+    format!(
+        "  task {} of {}: {} of {} units, {} finished before; nothing is published until `mtids-prep commit`\n",
+        done.task.index, done.task.count, done.share, done.units, done.reused
+    )
+}
+
+fn dry_words(plan: &DryRun) -> String {
+    let mut text = format!(
+        "  {}: {} with {}\n  {} would be written, {} taken over\n",
+        counted(plan.inputs, "file", "files"),
+        counted(plan.series as u64, "series", "series"),
+        counted(plan.findings as u64, "finding", "findings"),
+        counted(plan.written_shards.len() as u64, "shard", "shards"),
+        plan.reused_shards,
+    );
+    // A first build writes everything; a list helps where little changes.
+    if plan.written_shards.len() <= 20 {
+        for (split, bucket, series) in &plan.written_shards {
+            text.push_str(&format!("    write: {split}, number {bucket}, {series} series\n"));
+        }
+    }
+    match plan.dropped_shards.len() {
+        0 => {}
+        1..=20 => plan.dropped_shards.iter().for_each(|path| text.push_str(&format!("    drop: {path}\n"))),
+        many => text.push_str(&format!("    drop: {many} published shards\n")),
+    }
+    for (what, reasons) in [("skipped", &plan.skipped_by_reason), ("quarantined", &plan.quarantined_by_reason)] {
+        for (reason, count) in reasons {
+            text.push_str(&format!("    {what}: {count} {reason}\n"));
+        }
+    }
+    if plan.unmatched_findings > 0 {
+        text.push_str(&format!("  {} findings point at no image here\n", plan.unmatched_findings));
+    }
+    text + "  nothing was written; pixels were not read, so more may be quarantined\n"
 }
 
 fn text(summary: &BuildSummary, out: &str) -> String {

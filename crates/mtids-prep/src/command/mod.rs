@@ -3,6 +3,7 @@
 //! Invariant: an error goes to standard error with its causes, and its exit code follows `mtids_core::exit`.
 
 mod build;
+mod diff;
 mod insert;
 mod inspect;
 mod phantom;
@@ -43,6 +44,10 @@ enum Command {
     Probe(inspect::Probe),
     /// Build a dataset, or complete one that was interrupted
     Build(build::Build),
+    /// Publish a dataset that tasks have worked off
+    Commit(build::Commit),
+    /// Say what differs between two datasets
+    Diff(diff::Diff),
     /// Read every digest of a dataset again
     Verify(verify::Verify),
 }
@@ -66,6 +71,8 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Inventory(command) => command.run(),
         Command::Probe(command) => command.run(),
         Command::Build(command) => command.run(),
+        Command::Commit(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Verify(command) => command.run(),
     };
     match result {

@@ -1,0 +1,142 @@
+//! Publishing: receipts of all units become index, card and manifest.
+//!
+//! Invariants: the manifest is written last, and what it does not name did not happen; the accounts add up, or nothing is published.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use mtids_core::atomic;
+use mtids_core::digest::Digest;
+use mtids_shards::{FileEntry, IndexRow, Manifest, QuarantineRecord, RowLabels, Totals, write_index, write_quarantine};
+
+use crate::build::{BuildSummary, report_refused};
+use crate::card::card;
+use crate::error::PrepError;
+use crate::plan::Plan;
+use crate::rows::{Receipt, Shared, receipt_path};
+use crate::scan::Scan;
+
+/// Publishes a dataset whose units are all finished.
+///
+/// # Errors
+/// [`PrepError`] naming the file; nothing is published then.
+pub(crate) fn publish(
+    scanned: &Scan,
+    planned: &Plan,
+    receipts: &[Receipt],
+    shared: &Shared<'_>,
+    reused_shards: usize,
+) -> Result<BuildSummary, PrepError> {
+    let out = shared.out;
+    report_refused(scanned);
+    let key = |text: Option<&String>, make: &dyn Fn(&str) -> String| text.map(|text| make(text));
+    let mut quarantined: Vec<QuarantineRecord> = scanned
+        .refused
+        .iter()
+        .map(|refused| QuarantineRecord {
+            reason: refused.reason.to_string(),
+            file_key: shared.file_key(&refused.path),
+            series_key: key(refused.series_uid.as_ref(), &|uid| shared.secret.series(uid).as_str().to_owned()),
+            patient_key: key(refused.patient_id.as_ref(), &|id| shared.secret.patient(id).as_str().to_owned()),
+        })
+        .collect();
+    quarantined.extend(receipts.iter().flat_map(|receipt| receipt.quarantined.iter().cloned()));
+    let mut quarantined_by_reason: BTreeMap<String, u64> = BTreeMap::new();
+    for record in &quarantined {
+        *quarantined_by_reason.entry(record.reason.clone()).or_default() += 1;
+    }
+    let mut shards: Vec<_> = receipts.iter().filter_map(|receipt| receipt.shard.clone()).collect();
+    shards.sort_by(|a, b| a.path.cmp(&b.path));
+    let index = index_rows(receipts);
+    let labels: Vec<RowLabels> = index.iter().map(|row| row.labels.clone()).collect();
+    let totals = Totals {
+        inputs: scanned.files,
+        used: receipts.iter().map(|receipt| receipt.used_files).sum::<u64>() + planned.used_objects + scanned.tables,
+        skipped: scanned.skipped.values().sum(),
+        quarantined: quarantined.len() as u64,
+        skipped_by_reason: scanned.skipped.clone(),
+        quarantined_by_reason,
+        patients: labels.iter().map(|row| &row.patient_key).collect::<BTreeSet<_>>().len() as u64,
+        rows: labels.len() as u64,
+        unmatched_findings: planned.unmatched_findings,
+    };
+    let resolved = mtids_core::config::to_toml(&shared.config.published())
+        .map_err(|error| PrepError::Config { key: "configuration".into(), reason: error.to_string() })?;
+    let mut files = vec![
+        write_index(out, &index, shared.description)?,
+        write_quarantine(out, &quarantined)?,
+        write_text(out, "config.resolved.toml", &resolved)?,
+        write_text(out, "README.md", &card(shared.description, &totals, &labels, shared.config))?,
+    ];
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let manifest = Manifest {
+        description: shared.description.clone(),
+        pseudonym_fingerprint: shared.secret.fingerprint(),
+        totals: totals.clone(),
+        shards,
+        files,
+    };
+    manifest.commit(out)?;
+    remove_stale(out, &manifest, receipts);
+    let share = totals.quarantined as f64 / totals.inputs.max(1) as f64;
+    Ok(BuildSummary {
+        dataset_digest: manifest.digest(),
+        shards: manifest.shards.len(),
+        reused_shards,
+        contradicting_labels: planned.contradictions,
+        over_quarantine_limit: share > shared.config.max_quarantine,
+        counts: crate::rows::counts(&labels)
+            .into_iter()
+            .map(|((region, status, split), n)| (region, status, split, n))
+            .collect(),
+        totals,
+    })
+}
+
+/// Rows of the index: shards in path order, rows in file order.
+fn index_rows(receipts: &[Receipt]) -> Vec<IndexRow> {
+    let mut with_shard: Vec<_> =
+        receipts.iter().filter_map(|receipt| receipt.shard.as_ref().map(|shard| (shard, &receipt.rows))).collect();
+    with_shard.sort_by(|a, b| a.0.path.cmp(&b.0.path));
+    let mut index = Vec::new();
+    for (shard, rows) in with_shard {
+        let mut rows = rows.iter();
+        for (row_group, group) in shard.row_groups.iter().enumerate() {
+            for (row, labels) in rows.by_ref().take(group.rows as usize).enumerate() {
+                index.push(IndexRow {
+                    labels: labels.clone(),
+                    shard: shard.path.clone(),
+                    row_group: row_group as i64,
+                    row: row as i64,
+                });
+            }
+        }
+    }
+    index
+}
+
+fn write_text(out: &Path, name: &str, text: &str) -> Result<FileEntry, PrepError> {
+    let path = out.join(name);
+    atomic::write(&path, text.as_bytes()).map_err(|source| PrepError::Write { path, source })?;
+    Ok(FileEntry { path: name.into(), bytes: text.len() as u64, digest: Digest::of_bytes(text.as_bytes()) })
+}
+
+/// Removes shards and receipts that no longer belong to the dataset, and temporary files of killed builds. Best effort: what
+/// stays behind is not in the manifest, so it did not happen.
+fn remove_stale(out: &Path, manifest: &Manifest, receipts: &[Receipt]) {
+    let shards: BTreeSet<PathBuf> = manifest.shards.iter().map(|shard| out.join(&shard.path)).collect();
+    let receipts: BTreeSet<PathBuf> = receipts.iter().map(|receipt| receipt_path(out, &receipt.key)).collect();
+    for (folder, keep) in [(out.join("shards"), &shards), (out.join(".work/receipts"), &receipts)] {
+        for entry in walkdir::WalkDir::new(folder).into_iter().flatten() {
+            if entry.file_type().is_file()
+                && !keep.contains(entry.path())
+                && let Err(error) = std::fs::remove_file(entry.path())
+            {
+                tracing::warn!(file = %entry.path().display(), "a stale file stays: {error}");
+            }
+        }
+    }
+    if let Err(error) = atomic::remove_leftovers(out) {
+        tracing::warn!(folder = %out.display(), "temporary files of a killed build stay: {error}");
+    }
+}
