@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{build_arguments, dataset, run, text, tree};
+use crate::support::{build_arguments, cohort, dataset, program, run, text, tree};
 
 fn train(dataset: &Path, run_folder: &Path) {
     run(
@@ -52,15 +52,45 @@ fn studies_become_a_dataset_an_audit_and_an_evaluated_model() {
 }
 
 #[test]
-fn the_same_studies_give_the_same_bytes_for_any_number_of_workers() {
+fn workers_directory_order_and_time_zone_do_not_change_a_byte() {
     let folder = tempfile::tempdir().unwrap();
-    for workers in ["1", "3"] {
-        let out = folder.path().join(workers);
-        let mut arguments = build_arguments(&out);
-        arguments.extend(["--workers".into(), workers.into()]);
-        run("mtids-prep", arguments).expect_code(0);
-        assert_eq!(tree(&out), tree(dataset()), "{workers} workers");
+    // The same files, made in the opposite order: a directory lists them otherwise.
+    let turned = folder.path().join("turned");
+    let source = cohort().join("cohort/dicom");
+    let mut files: Vec<_> = walk(&source);
+    files.sort();
+    for file in files.iter().rev() {
+        let target = turned.join(file.strip_prefix(&source).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(file, target).unwrap();
     }
+    for (n, (workers, data, zone)) in [
+        ("1", &source, "UTC"),
+        ("2", &turned, "Pacific/Kiritimati"),
+        ("8", &source, "America/Los_Angeles"),
+        ("8", &turned, "UTC"),
+        ("1", &turned, "Asia/Kathmandu"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = folder.path().join(n.to_string());
+        let mut arguments = build_arguments(&out);
+        let at = arguments.iter().position(|argument| argument == "--data").unwrap();
+        arguments[at + 1] = text(data).to_owned();
+        arguments.extend(["--workers".into(), workers.into()]);
+        assert!(program("mtids-prep").args(arguments).env("TZ", zone).output().unwrap().status.success());
+        assert_eq!(tree(&out), tree(dataset()), "{workers} workers, {zone}");
+    }
+}
+
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(walk(&path)) } else { files.push(path) }
+    }
+    files
 }
 
 #[test]

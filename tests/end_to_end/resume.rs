@@ -5,6 +5,9 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use mtids_core::random::stream;
+use rand::RngExt;
+
 use crate::support::{build_arguments, dataset, program, run, text, tree};
 
 /// Starts a program and kills it with SIGKILL as soon as `ready` holds; true if it was killed before its own end.
@@ -41,6 +44,27 @@ fn a_killed_build_ends_in_the_same_bytes() {
     assert!(killed >= 3, "the builds were killed, not finished: {killed} of 4");
     run("mtids-prep", arguments).expect_code(0);
     assert_eq!(tree(&out), tree(dataset()));
+}
+
+#[test]
+fn two_hundred_kills_at_random_moments_change_no_byte() {
+    let mut random = stream(11, "kills", &[]);
+    let mut killed = 0;
+    while killed < 200 {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("dataset");
+        for _ in 0..10 {
+            let mut arguments = build_arguments(&out);
+            arguments.extend(["--workers".into(), "1".into()]);
+            let mut child =
+                program("mtids-prep").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_micros(random.random_range(0..120_000)));
+            let _ = child.kill();
+            killed += usize::from(child.wait().unwrap().code().is_none());
+        }
+        run("mtids-prep", build_arguments(&out)).expect_code(0);
+        assert_eq!(tree(&out), tree(dataset()));
+    }
 }
 
 #[test]

@@ -170,7 +170,9 @@ impl BuildConfig {
     /// The configuration as published in the dataset: without paths.
     pub fn published(&self) -> Self {
         let pseudonym = PseudonymConfig { key_file: None, ..self.pseudonym.clone() };
-        Self { data: None, annotations: Vec::new(), pseudonym, ..self.clone() }
+        // Where each patient went is said by its row, not by the place of a table.
+        let split = SplitConfig { table: None, ..self.split.clone() };
+        Self { data: None, annotations: Vec::new(), pseudonym, split, ..self.clone() }
     }
 
     /// Digest of what a dataset depends on.

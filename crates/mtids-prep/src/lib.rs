@@ -20,6 +20,7 @@ pub mod config;
 pub mod diff;
 pub mod error;
 pub mod join;
+pub mod patients;
 pub mod plan;
 mod publish;
 pub mod rows;

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use crate::config::BuildConfig;
 use crate::error::PrepError;
 use crate::join::{Candidate, Finding, join};
+use crate::patients::{read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
 use crate::sources::{Sources, place};
 use crate::split::{LabelCounts, deal};
@@ -152,6 +153,9 @@ pub fn plan(
             Ok(PlannedSeries { content: content(&series)?, patient_key, findings, series, pet })
         })
         .collect::<Result<_, PrepError>>()?;
+    if !config.split.similar_ids_are_different_people {
+        refuse_two_spellings(planned.iter().map(|one| one.series.patient_id.as_str()), secret)?;
+    }
     plan.units = units(planned, config, secret)?;
     Ok(plan)
 }
@@ -217,7 +221,11 @@ fn units(planned: Vec<PlannedSeries>, config: &BuildConfig, secret: &PseudonymSe
             *counts.entry((region, finding.metastasis.map(|status| status.code()))).or_default() += 1;
         }
     }
-    let dealt = deal(&labels, &config.split);
+    let table = match &config.split.table {
+        Some(path) => read_split_table(path, secret)?,
+        None => BTreeMap::new(),
+    };
+    let dealt = deal(&labels, &config.split, &table)?;
     let mut heads: BTreeMap<Split, u64> = BTreeMap::new();
     for split in dealt.values() {
         *heads.entry(*split).or_default() += 1;

@@ -1,9 +1,11 @@
 //! Patients are dealt to train, validation and test.
 //!
 //! Invariants: a patient is in one split; the result depends on pseudonyms, labels and settings only, never on the order of input.
-//! `hash` decides each patient alone, so that new patients move nobody; `stratified` balances regions and status, and suits small cohorts.
+//! `hash` decides each patient alone, so that new patients move nobody; `stratified` balances regions and status, and suits small cohorts;
+//! `table` takes what a file says. With `folds` the shares are those of a cross-validation.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use mtids_core::digest::Digest;
 use mtids_core::pseudonym::PatientKey;
@@ -22,6 +24,8 @@ pub enum SplitMethod {
     Stratified,
     /// Each patient by a keyed hash.
     Hash,
+    /// As the file `split.table` says.
+    Table,
 }
 
 /// Settings of the split.
@@ -38,11 +42,31 @@ pub struct SplitConfig {
     pub test: f64,
     /// Seed.
     pub seed: u64,
+    /// Folds of a cross-validation, at least 3; 0 for none. Then patients are dealt to folds alike, `fold` is for testing, the next one for
+    /// validation, the others for training, and the shares above mean nothing. Default 0.
+    pub folds: u32,
+    /// Which fold is for testing, from 0.
+    pub fold: u32,
+    /// For the method `table`: a CSV file with the columns `patient_id` and `split` (train, validation or test).
+    pub table: Option<PathBuf>,
+    /// Patient ids that differ in case, spaces, punctuation or leading zeros alone are different people. Default false: they stop the
+    /// build, because one person in two splits would go unseen.
+    pub similar_ids_are_different_people: bool,
 }
 
 impl Default for SplitConfig {
     fn default() -> Self {
-        Self { method: SplitMethod::Stratified, train: 0.6, validation: 0.15, test: 0.25, seed: 1 }
+        Self {
+            method: SplitMethod::Stratified,
+            train: 0.6,
+            validation: 0.15,
+            test: 0.25,
+            seed: 1,
+            folds: 0,
+            fold: 0,
+            table: None,
+            similar_ids_are_different_people: false,
+        }
     }
 }
 
@@ -57,7 +81,18 @@ impl SplitConfig {
             let reason = format!("train, validation and test are shares that sum to 1, got {shares:?}");
             return Err(PrepError::Config { key: "split".into(), reason });
         }
-        Ok(())
+        let fail = |key: &str, reason: &str| Err(PrepError::Config { key: key.into(), reason: reason.into() });
+        if self.folds > 0 && (!(3..=1000).contains(&self.folds) || self.fold >= self.folds) {
+            return fail("split.folds", "at least 3, and `fold` runs from 0 to folds − 1");
+        }
+        match (self.method, &self.table) {
+            (SplitMethod::Table, None) => fail("split.table", "the method `table` needs the file"),
+            (SplitMethod::Table, Some(_)) if self.folds > 0 => fail("split.folds", "a table says the splits itself"),
+            (SplitMethod::Stratified | SplitMethod::Hash, Some(_)) => {
+                fail("split.table", "a table is read with split.method = \"table\" only")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn shares(&self) -> [f64; 3] {
@@ -68,12 +103,44 @@ impl SplitConfig {
 /// Label counts of a patient: (region, status) → findings. Unknown labels count as their own class.
 pub type LabelCounts = BTreeMap<(Option<i8>, Option<i8>), u32>;
 
-/// Deals every patient.
-pub fn deal(patients: &BTreeMap<PatientKey, LabelCounts>, config: &SplitConfig) -> BTreeMap<PatientKey, Split> {
-    match config.method {
-        SplitMethod::Hash => patients.keys().map(|key| (key.clone(), by_hash(key, config))).collect(),
-        SplitMethod::Stratified => stratified(patients, config),
+/// Deals every patient. `table` holds what the file says, for the method `table`.
+///
+/// # Errors
+/// [`PrepError::Config`] for patients that the table does not name.
+pub fn deal(
+    patients: &BTreeMap<PatientKey, LabelCounts>,
+    config: &SplitConfig,
+    table: &BTreeMap<PatientKey, Split>,
+) -> Result<BTreeMap<PatientKey, Split>, PrepError> {
+    if config.method == SplitMethod::Table {
+        let unnamed = patients.keys().filter(|key| !table.contains_key(*key)).count();
+        if unnamed > 0 {
+            let reason = format!("{unnamed} of {} patients with findings are not in the table", patients.len());
+            return Err(PrepError::Config { key: "split.table".into(), reason });
+        }
+        return Ok(patients.keys().map(|key| (key.clone(), table[key])).collect());
     }
+    let shares = if config.folds > 0 {
+        vec![1.0 / f64::from(config.folds); config.folds as usize]
+    } else {
+        config.shares().into()
+    };
+    let parts: BTreeMap<PatientKey, usize> = match config.method {
+        SplitMethod::Hash => patients.keys().map(|key| (key.clone(), by_hash(key, &shares, config.seed))).collect(),
+        _ => stratified(patients, &shares, config.seed),
+    };
+    let name = |part: usize| {
+        if config.folds == 0 {
+            return Split::ALL[part];
+        }
+        let after = (part + config.folds as usize - config.fold as usize) % config.folds as usize;
+        match after {
+            0 => Split::Test,
+            1 => Split::Validation,
+            _ => Split::Train,
+        }
+    };
+    Ok(parts.into_iter().map(|(key, part)| (key, name(part))).collect())
 }
 
 /// A number in 0..1 that belongs to a patient and a seed.
@@ -83,20 +150,21 @@ fn position(key: &PatientKey, seed: u64) -> f64 {
     (number >> 11) as f64 / (1u64 << 53) as f64
 }
 
-fn by_hash(key: &PatientKey, config: &SplitConfig) -> Split {
-    let at = position(key, config.seed);
-    if at < config.train {
-        Split::Train
-    } else if at < config.train + config.validation {
-        Split::Validation
-    } else {
-        Split::Test
+fn by_hash(key: &PatientKey, shares: &[f64], seed: u64) -> usize {
+    let at = position(key, seed);
+    let mut end = 0.0;
+    for (part, share) in shares.iter().enumerate() {
+        end += share;
+        if at < end {
+            return part;
+        }
     }
+    // Shares add up to 1 but for rounding.
+    shares.len() - 1
 }
 
 /// Greedy: patients with most findings first; each goes where its labels are most missing.
-fn stratified(patients: &BTreeMap<PatientKey, LabelCounts>, config: &SplitConfig) -> BTreeMap<PatientKey, Split> {
-    let shares = config.shares();
+fn stratified(patients: &BTreeMap<PatientKey, LabelCounts>, shares: &[f64], seed: u64) -> BTreeMap<PatientKey, usize> {
     let mut totals: LabelCounts = BTreeMap::new();
     for counts in patients.values() {
         for (label, count) in counts {
@@ -106,12 +174,10 @@ fn stratified(patients: &BTreeMap<PatientKey, LabelCounts>, config: &SplitConfig
     let mut order: Vec<_> = patients.iter().collect();
     order.sort_by(|a, b| {
         let findings = |counts: &LabelCounts| counts.values().sum::<u32>();
-        findings(b.1)
-            .cmp(&findings(a.1))
-            .then_with(|| position(a.0, config.seed).total_cmp(&position(b.0, config.seed)))
+        findings(b.1).cmp(&findings(a.1)).then_with(|| position(a.0, seed).total_cmp(&position(b.0, seed)))
     });
-    let mut held: [LabelCounts; 3] = Default::default();
-    let mut heads = [0.0; 3];
+    let mut held: Vec<LabelCounts> = vec![LabelCounts::new(); shares.len()];
+    let mut heads = vec![0.0; shares.len()];
     let mut dealt = BTreeMap::new();
     for (key, counts) in order {
         let score = |split: usize| {
@@ -131,12 +197,12 @@ fn stratified(patients: &BTreeMap<PatientKey, LabelCounts>, config: &SplitConfig
             labels / f64::from(counts.values().sum::<u32>().max(1)) + 2.0 * missing_heads / shares[split]
         };
         // Ties go to the earlier split; training comes first.
-        let best = (0..3).rev().max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap_or(0);
+        let best = (0..shares.len()).rev().max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap_or(0);
         for (label, count) in counts {
             *held[best].entry(*label).or_default() += count;
         }
         heads[best] += 1.0;
-        dealt.insert(key.clone(), Split::ALL[best]);
+        dealt.insert(key.clone(), best);
     }
     dealt
 }
@@ -156,9 +222,54 @@ mod tests {
             .collect()
     }
 
+    fn dealt(patients: &BTreeMap<PatientKey, LabelCounts>, config: &SplitConfig) -> BTreeMap<PatientKey, Split> {
+        deal(patients, config, &BTreeMap::new()).unwrap()
+    }
+
+    #[test]
+    fn every_patient_is_tested_in_one_fold_and_validates_another() {
+        let labels: Vec<(i8, i8)> = (0..60).map(|n| (n % 3, n % 2)).collect();
+        let patients = cohort(&labels);
+        for method in [SplitMethod::Stratified, SplitMethod::Hash] {
+            let folds: Vec<_> = (0..5)
+                .map(|fold| dealt(&patients, &SplitConfig { method, folds: 5, fold, ..Default::default() }))
+                .collect();
+            for key in patients.keys() {
+                let count = |split: Split| folds.iter().filter(|fold| fold[key] == split).count();
+                assert_eq!((count(Split::Test), count(Split::Validation), count(Split::Train)), (1, 1, 3));
+            }
+        }
+        let sizes: Vec<usize> = (0..5)
+            .map(|fold| {
+                let config = SplitConfig { folds: 5, fold, ..Default::default() };
+                dealt(&patients, &config).values().filter(|split| **split == Split::Test).count()
+            })
+            .collect();
+        assert!(sizes.iter().all(|size| (10..=14).contains(size)), "{sizes:?}");
+    }
+
+    #[test]
+    fn a_table_must_name_every_patient() {
+        let patients = cohort(&[(0, 0), (1, 1)]);
+        let config = SplitConfig { method: SplitMethod::Table, table: Some("t.csv".into()), ..Default::default() };
+        let key = |n: usize| PatientKey::from_stored(format!("p{n}"));
+        let mut table = BTreeMap::from([(key(0), Split::Test)]);
+        assert!(deal(&patients, &config, &table).unwrap_err().to_string().contains("1 of 2"));
+        table.insert(key(1), Split::Train);
+        assert_eq!(deal(&patients, &config, &table).unwrap(), table);
+    }
+
+    #[test]
+    fn impossible_folds_and_tables_are_refused() {
+        assert!(SplitConfig { folds: 2, ..Default::default() }.validate().is_err());
+        assert!(SplitConfig { folds: 5, fold: 5, ..Default::default() }.validate().is_err());
+        assert!(SplitConfig { method: SplitMethod::Table, ..Default::default() }.validate().is_err());
+        assert!(SplitConfig { table: Some("t.csv".into()), ..Default::default() }.validate().is_err());
+    }
+
     #[test]
     fn a_single_patient_is_for_training() {
-        let dealt = deal(&cohort(&[(0, 0)]), &SplitConfig::default());
+        let dealt = dealt(&cohort(&[(0, 0)]), &SplitConfig::default());
         assert_eq!(dealt.values().collect::<Vec<_>>(), [&Split::Train]);
     }
 
@@ -172,20 +283,20 @@ mod tests {
         fn stratified_shares_hold_for_patients_and_labels(labels in prop::collection::vec((0i8..3, 0i8..2), 40..80), seed in 0u64..50) {
             let config = SplitConfig { seed, ..Default::default() };
             let patients = cohort(&labels);
-            let dealt = deal(&patients, &config);
-            prop_assert_eq!(dealt.len(), patients.len());
+            let dealt_once = dealt(&patients, &config);
+            prop_assert_eq!(dealt_once.len(), patients.len());
             for (split, share) in Split::ALL.into_iter().zip(config.shares()) {
-                let of = dealt.values().filter(|&&found| found == split).count() as f64;
+                let of = dealt_once.values().filter(|&&found| found == split).count() as f64;
                 prop_assert!((of / patients.len() as f64 - share).abs() < 0.08, "{:?}: {}", split, of);
             }
-            prop_assert_eq!(deal(&patients, &config), dealt);
+            prop_assert_eq!(dealt(&patients, &config), dealt_once);
         }
 
         #[test]
         fn hashing_moves_nobody_when_patients_are_added(count in 5usize..40) {
             let config = SplitConfig { method: SplitMethod::Hash, ..Default::default() };
-            let few = deal(&cohort(&vec![(0, 0); count]), &config);
-            let more = deal(&cohort(&vec![(0, 0); count + 10]), &config);
+            let few = dealt(&cohort(&vec![(0, 0); count]), &config);
+            let more = dealt(&cohort(&vec![(0, 0); count + 10]), &config);
             for (key, split) in few {
                 prop_assert_eq!(more[&key], split);
             }

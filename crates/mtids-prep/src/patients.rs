@@ -1,0 +1,138 @@
+//! Who is who: one person under two spellings of an id, and the table that says who belongs to which split.
+//!
+//! Invariant: raw ids are compared and never shown; messages name patients by their pseudonyms.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use mtids_core::pseudonym::{PatientKey, PseudonymSecret};
+use mtids_shards::Split;
+
+use crate::error::PrepError;
+
+/// An id without what people spell now so, now so: case, spaces, punctuation, leading zeros of its numbers.
+fn essence(id: &str) -> String {
+    let mut text = String::new();
+    let mut number = String::new();
+    // A number counts without its leading zeros, but 0 stays a number.
+    let end = |number: &mut String, text: &mut String| {
+        if !number.is_empty() {
+            let digits = number.trim_start_matches('0');
+            text.push('#');
+            text.push_str(digits);
+            number.clear();
+        }
+    };
+    for letter in id.chars() {
+        if letter.is_ascii_digit() {
+            number.push(letter);
+        } else {
+            end(&mut number, &mut text);
+            if letter.is_alphanumeric() {
+                text.extend(letter.to_lowercase());
+            }
+        }
+    }
+    end(&mut number, &mut text);
+    text
+}
+
+/// Refuses ids that look like two spellings of one.
+///
+/// # Errors
+/// [`PrepError::Config`] with the pseudonyms of the first pair and what to do.
+pub fn refuse_two_spellings<'a>(
+    ids: impl IntoIterator<Item = &'a str>,
+    secret: &PseudonymSecret,
+) -> Result<(), PrepError> {
+    let mut spellings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for id in ids {
+        spellings.entry(essence(id)).or_default().insert(id);
+    }
+    let several: Vec<&BTreeSet<&str>> = spellings.values().filter(|same| same.len() > 1).collect();
+    let Some(first) = several.first() else { return Ok(()) };
+    let keys: Vec<String> = first.iter().map(|id| secret.patient(id).as_str().to_owned()).collect();
+    Err(PrepError::Config {
+        key: "split.similar_ids_are_different_people".into(),
+        reason: format!(
+            "{} of the patient ids are another one but for case, spaces, punctuation or leading zeros, for example those of {}; one person \
+             under two ids could be in two splits. Mend the ids (`mtids-prep inventory` lists them), or set this to true",
+            several.iter().map(|same| same.len() - 1).sum::<usize>(),
+            keys.join(" and ")
+        ),
+    })
+}
+
+/// Reads a table of splits: columns `patient_id` and `split`.
+///
+/// # Errors
+/// [`PrepError::Config`] naming the line: a missing column, a split that is none, or a patient in two splits.
+pub fn read_split_table(path: &Path, secret: &PseudonymSecret) -> Result<BTreeMap<PatientKey, Split>, PrepError> {
+    let fail = |reason: String| PrepError::Config { key: format!("split.table, {}", path.display()), reason };
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| fail(error.to_string()))?;
+    let headers = reader.headers().map_err(|error| fail(error.to_string()))?.clone();
+    let column = |name: &str| {
+        headers
+            .iter()
+            .position(|header| header.eq_ignore_ascii_case(name))
+            .ok_or_else(|| fail(format!("no column `{name}`")))
+    };
+    let (patient, split) = (column("patient_id")?, column("split")?);
+    let mut table = BTreeMap::new();
+    for (row, record) in reader.records().enumerate() {
+        let line = row + 2;
+        let record = record.map_err(|error| fail(error.to_string()))?;
+        let cell = |at: usize| record.get(at).unwrap_or_default();
+        if cell(patient).is_empty() {
+            return Err(fail(format!("line {line}: no patient")));
+        }
+        let said = Split::from_name(&cell(split).to_lowercase())
+            .ok_or_else(|| fail(format!("line {line}: a split is train, validation or test")))?;
+        let key = secret.patient(cell(patient));
+        if table.insert(key, said).is_some_and(|before| before != said) {
+            return Err(fail(format!("line {line}: this patient is in another split already")));
+        }
+    }
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret() -> PseudonymSecret {
+        PseudonymSecret::from_bytes(b"a secret of at least sixteen bytes").unwrap()
+    }
+
+    #[test]
+    fn spellings_of_one_id_are_seen_and_other_ids_are_not() {
+        for (a, b) in [("LUNG-001", "lung 1"), ("P_07", "p7"), ("Müller", "MÜLLER "), ("00", "0")] {
+            assert_eq!(essence(a), essence(b), "{a} {b}");
+            let error = refuse_two_spellings([a, b, "X"], &secret()).unwrap_err().to_string();
+            // A short id may stand in a pseudonym by chance.
+            assert!([a, b].iter().all(|id| id.len() < 4 || !error.contains(*id)), "{error}");
+            assert!(error.contains(secret().patient(a).as_str()));
+        }
+        for (a, b) in [("P1", "P10"), ("A1-1", "A11"), ("1-23", "12-3"), ("P1", "Q1")] {
+            assert_ne!(essence(a), essence(b), "{a} {b}");
+        }
+        assert!(refuse_two_spellings(["P1", "P2", "P1"], &secret()).is_ok());
+    }
+
+    #[test]
+    fn a_table_of_splits_is_read_and_its_faults_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("splits.csv");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read_split_table(&path, &secret()).map_err(|error| error.to_string())
+        };
+        let table = read("patient_id,split\nA,train\n B , TEST\nA,train\n").unwrap();
+        assert_eq!(table.len(), 2);
+        assert_eq!(table[&secret().patient("B")], Split::Test);
+        assert!(read("patient_id,split\nA,train\nA,test\n").unwrap_err().contains("line 3"));
+        assert!(read("patient_id,split\nA,holdout\n").unwrap_err().contains("line 2"));
+        assert!(read("patient,split\nA,train\n").unwrap_err().contains("patient_id"));
+    }
+}
