@@ -172,11 +172,11 @@ impl<'a> Model<'a> {
 }
 
 impl Patient {
-    /// The grid of the CT: centred on the mediastinum, a little below the carina; positions are rounded as headers are.
+    /// The grid of the CT: centred on the stations, a little below the carina; positions are rounded as headers are.
     pub(crate) fn grid(&self, config: &PhantomConfig) -> Result<Affine, PhantomError> {
         let round = |x: f64| (x * 1e4).round() / 1e4;
         let carina = self.anatomy.carina;
-        let middle = [carina[0], carina[1], carina[2] - 20.0];
+        let middle = [carina[0], carina[1], carina[2] - 8.0];
         let [x, y, z] = self.spacing;
         let (sin, cos) = self.site.tilt_degrees.to_radians().sin_cos();
         // A tilted gantry turns the plane of the image, not the way of the table.
