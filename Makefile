@@ -109,6 +109,11 @@ schemas: ## Write schemas/ anew from the code
 bench: ## Every benchmark of docs/benchmarks.md, each beside its rival (PROFILE=dev or release; PART=dicom for the readers alone)
 	@bash docs/bench.sh '$(PROFILE)' '$(PART)'
 
+.PHONY: bench-peers
+bench-peers: ## The build beside a Python script of pydicom, SimpleITK and pyarrow (PROFILE=release; WORKERS=)
+	@$(MAKE) build PROFILE=$(PROFILE)
+	@bash docs/bench_peers.sh '$(BIN)' '$(WORKERS)'
+
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 .PHONY: fuzz

@@ -3,6 +3,9 @@
 //! Units: LPS mm. Invariants: two findings of one source are never joined; a label that two sources contradict becomes unknown and is
 //! counted; geometry comes from a mask where there is one, labels from a table.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
 use mtids_core::geometry::{Affine, PointMm};
 use mtids_core::label::{Evidence, LabelLevel, Metastasis};
@@ -75,34 +78,104 @@ impl Candidate<'_> {
             None => self.is_target(target),
         }
     }
+}
 
-    /// A mask may refer to a series that is not here (a copy, a re-export); the frame of reference then decides.
-    pub(crate) fn shares_frame(&self, target: &AnnotationTarget) -> bool {
-        target.frame_of_reference_uid.is_some() && target.frame_of_reference_uid == self.series.frame_of_reference_uid
+/// All images of a build, found by what findings say of theirs: a row of a large table must not be compared with every image.
+#[derive(Debug)]
+pub struct Images<'a> {
+    list: Vec<Candidate<'a>>,
+    by_series: HashMap<&'a str, Vec<usize>>,
+    by_study: HashMap<&'a str, Vec<usize>>,
+    by_frame: HashMap<&'a str, Vec<usize>>,
+    by_slice: OnceLock<HashMap<&'a str, Vec<usize>>>,
+}
+
+impl<'a> Images<'a> {
+    /// An index over candidates, which keep their numbers.
+    pub fn new(list: Vec<Candidate<'a>>) -> Self {
+        let index = |name: fn(&'a Series) -> Option<&'a str>| {
+            let mut index: HashMap<&'a str, Vec<usize>> = HashMap::new();
+            for (n, candidate) in list.iter().enumerate() {
+                if let Some(name) = name(candidate.series) {
+                    index.entry(name).or_default().push(n);
+                }
+            }
+            index
+        };
+        Self {
+            by_series: index(|series| Some(&series.series_uid)),
+            by_study: index(|series| Some(&series.study_uid)),
+            by_frame: index(|series| series.frame_of_reference_uid.as_deref()),
+            by_slice: OnceLock::new(),
+            list,
+        }
+    }
+
+    /// All of them.
+    pub fn list(&self) -> &[Candidate<'a>] {
+        &self.list
+    }
+
+    /// Numbers of the volumes of a series.
+    pub(crate) fn of_series(&self, uid: &str) -> &[usize] {
+        self.by_series.get(uid).map_or(&[], Vec::as_slice)
+    }
+
+    /// Numbers of the volumes in a frame of reference.
+    pub(crate) fn of_frame(&self, uid: &str) -> &[usize] {
+        self.by_frame.get(uid).map_or(&[], Vec::as_slice)
+    }
+
+    /// Numbers of the volumes that a row may speak of: by series, else by study, else by slice.
+    fn near(&self, row: &TableRow) -> &[usize] {
+        let found = match (&row.target.series_uid, &row.target.study_uid, &row.sop_instance_uid) {
+            (Some(uid), _, _) => self.by_series.get(uid.as_str()),
+            (None, Some(uid), _) => self.by_study.get(uid.as_str()),
+            (None, None, Some(uid)) => self.slices().get(uid.as_str()),
+            (None, None, None) => None,
+        };
+        found.map_or(&[], Vec::as_slice)
+    }
+
+    /// Made when the first row names a slice and nothing else.
+    fn slices(&self) -> &HashMap<&'a str, Vec<usize>> {
+        self.by_slice.get_or_init(|| {
+            let mut index: HashMap<&'a str, Vec<usize>> = HashMap::new();
+            for (n, candidate) in self.list.iter().enumerate() {
+                for instance in &candidate.series.instances {
+                    let of_slice = index.entry(&instance.sop_instance_uid).or_default();
+                    // Frames of one object share its UID.
+                    if of_slice.last() != Some(&n) {
+                        of_slice.push(n);
+                    }
+                }
+            }
+            index
+        })
     }
 }
 
 /// The series that a table row speaks of, and the finding in it.
-pub fn place_row(row: &TableRow, candidates: &[Candidate<'_>]) -> Option<(usize, Annotation)> {
+pub fn place_row(row: &TableRow, images: &Images<'_>) -> Option<(usize, Annotation)> {
+    let named = || images.near(row).iter().copied().filter(|&n| images.list[n].is_named_by(row));
     // A voxel index means another place in each volume under one series UID.
-    let named = candidates.iter().filter(|candidate| candidate.is_named_by(row)).count();
-    if matches!(row.position, TablePosition::Voxel(..)) && named > 1 {
+    if matches!(row.position, TablePosition::Voxel(..)) && named().count() > 1 {
         return None;
     }
-    candidates.iter().enumerate().filter(|(_, candidate)| candidate.is_named_by(row)).find_map(|(n, candidate)| {
+    named().find_map(|n| {
+        let candidate = &images.list[n];
         let annotation = row.resolve(candidate.series, &candidate.affine)?;
         candidate.holds(annotation.center).then_some((n, annotation))
     })
 }
 
 /// The series that a segmented finding speaks of.
-pub fn place_mask(annotation: &Annotation, candidates: &[Candidate<'_>]) -> Option<usize> {
+pub fn place_mask(annotation: &Annotation, images: &Images<'_>) -> Option<usize> {
     let target = &annotation.target;
-    let find = |matches: &dyn Fn(&Candidate<'_>) -> bool| {
-        candidates.iter().position(|candidate| matches(candidate) && candidate.holds(annotation.center))
-    };
-    find(&|candidate| target.series_uid.as_ref() == Some(&candidate.series.series_uid))
-        .or_else(|| find(&|c| c.shares_frame(target)))
+    let first = |numbers: &[usize]| numbers.iter().copied().find(|&n| images.list[n].holds(annotation.center));
+    let by_series = target.series_uid.as_deref().and_then(|uid| first(images.of_series(uid)));
+    // A mask may refer to a series that is not here (a copy, a re-export); the frame of reference then decides.
+    by_series.or_else(|| target.frame_of_reference_uid.as_deref().and_then(|uid| first(images.of_frame(uid))))
 }
 
 struct Cluster {

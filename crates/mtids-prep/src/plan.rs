@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::config::BuildConfig;
 use crate::error::PrepError;
-use crate::join::{Candidate, Finding, join};
+use crate::join::{Candidate, Finding, Images, join};
 use crate::patients::{read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
 use crate::sources::{Sources, place};
@@ -114,12 +114,11 @@ pub fn plan(
         }
     }
     let mut plan = Plan::default();
-    let candidates: Vec<Candidate<'_>> =
-        usable.iter().map(|(series, affine)| Candidate { series, affine: *affine }).collect();
-    let placed = place(scan, &candidates, sources, config)?;
+    let images = Images::new(usable.iter().map(|(series, affine)| Candidate { series, affine: *affine }).collect());
+    let placed = place(scan, &images, sources, config)?;
     plan.used_objects = placed.used_objects;
     plan.unmatched_findings = placed.unmatched;
-    drop(candidates);
+    drop(images);
 
     let mut with_findings = Vec::new();
     for ((series, _), annotations) in usable.into_iter().zip(placed.found) {

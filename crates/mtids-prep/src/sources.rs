@@ -18,7 +18,7 @@ use mtids_dicom::{DicomError, Limits, ReasonCode, Refused};
 use crate::classes::Classes;
 use crate::config::BuildConfig;
 use crate::error::PrepError;
-use crate::join::{Candidate, place_mask, place_row};
+use crate::join::{Candidate, Images, place_mask, place_row};
 use crate::scan::Scan;
 use crate::table_file::read_table_file;
 
@@ -114,12 +114,13 @@ pub struct Placed {
 /// [`PrepError::Config`] for a pattern that does not compile.
 pub fn place(
     scan: &mut Scan,
-    candidates: &[Candidate<'_>],
+    images: &Images<'_>,
     sources: &Sources,
     config: &BuildConfig,
 ) -> Result<Placed, PrepError> {
     let classes = Classes::new(&config.classes)?;
     let limits = config.limits();
+    let candidates = images.list();
     let mut placed = Placed { found: vec![Vec::new(); candidates.len()], ..Placed::default() };
     let mut number = 0;
     let mut segmentations = Vec::new();
@@ -134,7 +135,7 @@ pub fn place(
             Ok(segmentation) => {
                 segmentations.push(segmentation.clone());
                 let findings = segmentation.into_findings();
-                placed.account(scan, path, number, findings, &classes, candidates, "segmentation-of-no-series-here");
+                placed.account(scan, path, number, findings, &classes, images, "segmentation-of-no-series-here");
             }
         }
     }
@@ -148,7 +149,7 @@ pub fn place(
             Err(error) => scan.refused.push(refused(path, &error)),
             Ok(report) => {
                 let findings = report.findings(&segmentations);
-                placed.account(scan, path, number, findings, &classes, candidates, "report-of-no-segment-here");
+                placed.account(scan, path, number, findings, &classes, images, "report-of-no-segment-here");
             }
         }
     }
@@ -158,17 +159,17 @@ pub fn place(
             scan.skip(path, "structures-not-asked-for");
             continue;
         }
-        match structures(&path, candidates, &classes, &limits) {
+        match structures(&path, images, &classes, &limits) {
             Err(error) => scan.refused.push(refused(path, &error)),
             Ok(None) => scan.skip(path, "structures-of-no-series-here"),
             Ok(Some(findings)) => {
-                placed.account(scan, path, number, findings, &classes, candidates, "no-structure-of-these-names");
+                placed.account(scan, path, number, findings, &classes, images, "no-structure-of-these-names");
             }
         }
     }
     for (path, mask) in &sources.masks {
         number += 1;
-        match named(path, candidates).or_else(|| same_grid(mask, candidates)) {
+        match named(path, images).or_else(|| same_grid(mask, candidates)) {
             Some(at) => {
                 let target = mtids_core::annotation::AnnotationTarget {
                     series_uid: Some(candidates[at].series.series_uid.clone()),
@@ -191,7 +192,7 @@ pub fn place(
     for rows in &sources.tables {
         number += 1;
         for row in rows {
-            match place_row(row, candidates) {
+            match place_row(row, images) {
                 Some((at, annotation)) => placed.found[at].push((number, annotation)),
                 None => placed.unmatched += 1,
             }
@@ -211,7 +212,7 @@ impl Placed {
         source: usize,
         findings: Vec<Annotation>,
         classes: &Classes,
-        candidates: &[Candidate<'_>],
+        images: &Images<'_>,
         reason: &str,
     ) {
         let had_some = !findings.is_empty();
@@ -219,7 +220,7 @@ impl Placed {
         let left_out = had_some && chosen.is_empty();
         let mut count = 0;
         for finding in chosen {
-            match place_mask(&finding, candidates) {
+            match place_mask(&finding, images) {
                 Some(at) => {
                     self.found[at].push((source, finding));
                     count += 1;
@@ -256,22 +257,20 @@ fn place_boxes(
 /// The chosen structures of an object as masks on the grid of their image; `None` when that image is not here.
 fn structures(
     path: &Path,
-    candidates: &[Candidate<'_>],
+    images: &Images<'_>,
     classes: &Classes,
     limits: &Limits,
 ) -> Result<Option<Vec<Annotation>>, DicomError> {
     let mut set = read_structures(path, limits)?;
     set.regions.retain(|region| classes.asks_for(&region.name));
     let target = &set.target;
-    let named = |candidate: &&Candidate<'_>| target.series_uid.as_ref() == Some(&candidate.series.series_uid);
-    let framed = |candidate: &&Candidate<'_>| candidate.shares_frame(target);
     // Of several volumes under one UID, the one that holds most of what was drawn.
     let points = || set.regions.iter().flat_map(|region| &region.contours).flat_map(|contour| &contour.points);
     let held = |candidate: &&Candidate<'_>| points().filter(|point| candidate.holds(**point)).count();
-    let by_name = candidates.iter().filter(named).rev().max_by_key(held);
-    let Some(image) = by_name.or_else(|| candidates.iter().filter(framed).rev().max_by_key(held)) else {
-        return Ok(None);
-    };
+    let best = |numbers: &[usize]| numbers.iter().map(|&n| &images.list()[n]).rev().max_by_key(held);
+    let by_name = target.series_uid.as_deref().and_then(|uid| best(images.of_series(uid)));
+    let by_frame = || target.frame_of_reference_uid.as_deref().and_then(|uid| best(images.of_frame(uid)));
+    let Some(image) = by_name.or_else(by_frame) else { return Ok(None) };
     set.findings(&image.affine, image.dimensions(), limits).map(Some).map_err(|detail| DicomError::File {
         path: path.to_owned(),
         reason: ReasonCode::InvalidStructures,
@@ -306,15 +305,15 @@ fn same_grid(mask: &MaskFile, candidates: &[Candidate<'_>]) -> Option<usize> {
 
 /// The one series whose UID the name of a mask file carries: so a mask on a grid of its own (resampled, cropped) says whose it is. Places
 /// alone would not do, since the coordinates of one patient's chest are those of another's.
-fn named(path: &Path, candidates: &[Candidate<'_>]) -> Option<usize> {
-    let name = path.file_name()?.to_string_lossy().into_owned();
-    let is_named = |candidate: &Candidate<'_>| {
-        let uid = candidate.series.series_uid.as_str();
-        // A UID that goes on in the name is another one.
-        name.split(|c: char| !(c.is_ascii_digit() || c == '.')).any(|part| part.trim_matches('.') == uid)
-    };
-    let mut fitting = candidates.iter().enumerate().filter(|(_, candidate)| is_named(candidate)).map(|(at, _)| at);
-    fitting.next().filter(|_| fitting.next().is_none())
+fn named(path: &Path, images: &Images<'_>) -> Option<usize> {
+    let name = path.file_name()?.to_string_lossy();
+    // A UID that goes on in the name is another one.
+    let parts = name.split(|c: char| !(c.is_ascii_digit() || c == '.')).map(|part| part.trim_matches('.'));
+    let fitting: BTreeSet<usize> = parts.flat_map(|uid| images.of_series(uid).iter().copied()).collect();
+    match fitting.len() {
+        1 => fitting.first().copied(),
+        _ => None,
+    }
 }
 
 fn refused(path: PathBuf, error: &DicomError) -> Refused {

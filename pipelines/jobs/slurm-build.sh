@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# A build as a Slurm job array, published by a job that waits for it. All tasks and the commit get the same settings.
+#
+#   DATA=/studies ANNOTATIONS=/labels/nodes.csv OUT=/datasets/mine CONFIG=pipelines/studies/dataset.toml TASKS=32 \
+#     MTIDS_PSEUDONYM_KEY="$(cat project.key)" bash pipelines/jobs/slurm-build.sh
+#
+# Any task may fail and be requeued, also while another copy of it still runs; nothing is published before the commit.
+set -euo pipefail
+: "${DATA:?folder with DICOM files}" "${ANNOTATIONS:?table of findings}" "${OUT:?folder of the dataset}" "${CONFIG:?settings}" "${TASKS:=16}"
+: "${PROGRAM:=mtids-prep}" "${CPUS:=4}"
+arguments=(--data "$DATA" --annotations "$ANNOTATIONS" --out "$OUT" --config "$CONFIG")
+build=$(sbatch --parsable --requeue --array="0-$((TASKS - 1))" --cpus-per-task="$CPUS" --job-name=mtids-build \
+  --wrap "$(printf '%q ' "$PROGRAM" build "${arguments[@]}" --workers "$CPUS")")
+sbatch --dependency="afterok:${build%%;*}" --cpus-per-task="$CPUS" --job-name=mtids-commit \
+  --wrap "$(printf '%q ' "$PROGRAM" commit "${arguments[@]}" --workers "$CPUS")"
