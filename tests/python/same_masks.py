@@ -82,7 +82,8 @@ def by_nifti(path):
         points = sform @ np.c_[i, j, k, np.ones(len(i))].T
         # RAS to LPS.
         masks.append({place((-x, -y, z)) for x, y, z in points.T})
-    return masks
+    # A node smaller than a voxel keeps its number and has no voxel.
+    return [mask for mask in masks if mask]
 
 
 def near(one, other):

@@ -22,7 +22,7 @@ pub enum Defect {
     MixedFolder,
     /// The same anatomy, stored turned by 180 degrees in the plane.
     ProneFlipped,
-    /// Every slice with its own rescale.
+    /// Every slice with its own intercept, and slope 1.
     RescalePerSlice,
     /// Two files are cut short.
     Truncated,

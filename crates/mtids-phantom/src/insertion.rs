@@ -2,7 +2,8 @@
 //!
 //! Method: a place is fat that has lung to its left and to its right in the same row, which is the mediastinum and the hila; the node
 //! replaces the local mean of the image and leaves its noise. Invariants: the station of such a node is unknown unless the settings name its
-//! place; every written file says that it is synthetic, and carries no identifier of the source. Units: LPS mm, HU.
+//! place; every written file says that it is synthetic. No identifier of the source is copied; the new ones are unkeyed digests of its
+//! SeriesInstanceUID and the settings, so whoever knows both can tell the copy. Units: LPS mm, HU.
 
 use std::fs;
 use std::path::Path;
@@ -21,9 +22,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cohort::{TABLE_HEADER, rows_without_station, write_json};
-use crate::config::{NodeParameters, PhantomConfig, Phase, station};
+use crate::config::{Interference, NodeParameters, PhantomConfig, Phase, station};
 use crate::error::PhantomError;
-use crate::node::{Laws, Node, Visible};
+use crate::node::{Filling, Laws, Node, Visible};
 use crate::render::{Canvas, blur, paint_node};
 use crate::spread::bayes;
 
@@ -89,12 +90,16 @@ pub fn insert(
     config: &InsertConfig,
     out: &Path,
 ) -> Result<InsertSummary, PhantomError> {
-    let phantom = PhantomConfig { prevalence: config.prevalence, nodes: config.laws.clone(), ..Default::default() };
+    // There is no spread here: status is a coin.
+    let interference = Interference { region_association: 0.0, ..Default::default() };
+    let phantom =
+        PhantomConfig { prevalence: config.prevalence, nodes: config.laws.clone(), interference, ..Default::default() };
     phantom.validate()?;
     if out.exists() && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(PhantomError::OtherCohort { path: out.to_owned() });
     }
     let volume = load_volume(series, limits)?.volume;
+    axial(&volume)?;
     let mut nodes = named(config, &volume, &phantom)?;
     let wanted = nodes.len() + config.nodes as usize;
     found(config, &volume, &phantom, &mut nodes);
@@ -115,6 +120,8 @@ pub fn insert(
         study_date: "20260101".into(),
     };
     let mut options = CtOptions::new(uid("series"), "SYNTHETIC nodes in a CT, no finding".into(), series.facts.clone());
+    // The source's position is not known to the reader of its pixels; the affine says what matters.
+    options.patient_position = String::new();
     options.image_type = "DERIVED\\PRIMARY\\AXIAL".into();
     options.derivation = Some("SYNTHETIC lymph nodes were inserted by mtids; they are no finding of a patient".into());
     let folder = out.join("dicom");
@@ -136,8 +143,32 @@ pub fn insert(
     let path = out.join("annotations.csv");
     mtids_core::atomic::write(&path, table.as_bytes()).map_err(|source| PhantomError::Write { path, source })?;
     let summary = InsertSummary { config_digest, wanted, nodes };
-    write_json(&out.join("truth.json"), &summary)?;
+    write_json(&out.join("truth.json"), &truth(&summary, &known)?)?;
     Ok(summary)
+}
+
+/// The summary with the stations that are known, and no others.
+fn truth(summary: &InsertSummary, known: &[bool]) -> Result<serde_json::Value, PhantomError> {
+    let no_form = |error: serde_json::Error| PhantomError::Config { key: "seed", reason: error.to_string() };
+    let mut value = serde_json::to_value(summary).map_err(no_form)?;
+    for (n, known) in known.iter().enumerate() {
+        if !known {
+            value["nodes"][n]["station"] = serde_json::Value::Null;
+        }
+    }
+    Ok(value)
+}
+
+/// Rows must run along x and slices along z: "lung on both sides" is told along rows.
+fn axial(volume: &Volume) -> Result<(), PhantomError> {
+    let steps = volume.affine().steps();
+    let spacing = volume.affine().spacing();
+    if (0..3).all(|axis| steps[axis][axis].abs() > 0.95 * spacing[axis]) {
+        return Ok(());
+    }
+    let reason =
+        "rows of this series do not run from side to side, or its slices not along the body; an axial series is needed";
+    Err(PhantomError::Config { key: "--series", reason: reason.into() })
 }
 
 /// Named places come first in the list of nodes.
@@ -288,19 +319,23 @@ fn painted(volume: &Volume, nodes: &[Node], phase: Phase) -> Result<(Volume, Vec
     mean.chunks_exact_mut(columns * rows).for_each(|slice| blur(slice, columns, sigma));
     let mut canvas = Canvas::over(mean.clone(), dimensions, affine);
     let masks = nodes.iter().map(|node| paint_node(&mut canvas, node, node.hu(phase))).collect();
+    // How much of each voxel nodes cover.
+    let mut cover = Canvas::new(dimensions, affine, 0.0);
+    let solid = Filling { body: 1.0, necrosis: None, hilum: None, calcification: None };
+    nodes.iter().for_each(|node| drop(paint_node(&mut cover, node, solid)));
     let voxels = volume
         .voxels()
         .iter()
-        .zip(mean.iter().zip(canvas.values()))
-        .map(|(&hu, (before, after))| {
-            if before == after {
+        .zip(mean.iter().zip(canvas.values()).zip(cover.values()))
+        .map(|(&hu, ((before, after), &share))| {
+            if share <= 0.0 {
                 return hu;
             }
-            // What lies off the local mean is noise, which stays, or an edge, which the node covers.
+            // What lies off the local mean is noise, which stays, or an edge, which the node hides as far as it covers the voxel.
             let off = f32::from(hu) - before;
             let noise = if off.abs() < EDGE_HU { off } else { 0.0 };
             // Clamped to the range of the cast.
-            (after + noise).round().clamp(-1024.0, 3071.0) as i16
+            (after + (1.0 - share) * off + share * noise).round().clamp(-1024.0, 3071.0) as i16
         })
         .collect();
     let volume = Volume::new(voxels, dimensions, affine)

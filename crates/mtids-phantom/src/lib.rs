@@ -41,6 +41,9 @@ mod study;
 /// Model of the scanner that every phantom names: no real study has it.
 pub const SCANNER_MODEL: &str = "Synthetic CT";
 
+/// How the PatientID of every phantom begins.
+pub const PATIENT_PREFIX: &str = "PHANTOM-";
+
 pub use anatomy::Landmarks;
 pub use cohort::{CohortSummary, generate};
 pub use config::{

@@ -103,7 +103,11 @@ impl<'a> Model<'a> {
         if defect == Some(Defect::GantryTilt) {
             site.tilt_degrees = 12.0;
         }
-        let form = LabelForm::ALL[pick(&config.labels.weights(), &mut random)];
+        let mut form = LabelForm::ALL[pick(&config.labels.weights(), &mut random)];
+        // SEG and RTSTRUCT name slices by their UIDs, which an enhanced object does not have.
+        if defect == Some(Defect::EnhancedCt) && matches!(form, LabelForm::Segmentation | LabelForm::Structures) {
+            form = LabelForm::Table;
+        }
 
         let anatomy = Anatomy::draw(site.phase, &mut draw("phantom anatomy"));
         let mut random = draw("phantom spread");

@@ -35,7 +35,7 @@ pub(crate) fn auroc(scored: &[(f64, bool)]) -> Option<f64> {
     let mut rank_sum = 0.0;
     let mut at = 0;
     while at < sorted.len() {
-        let end = at + sorted[at..].iter().take_while(|(score, _)| *score == sorted[at].0).count();
+        let end = at + sorted[at..].iter().take_while(|(score, _)| score.total_cmp(&sorted[at].0).is_eq()).count();
         let mean_rank = (at + end + 1) as f64 / 2.0;
         rank_sum += mean_rank * sorted[at..end].iter().filter(|(_, truth)| *truth).count() as f64;
         at = end;
@@ -70,6 +70,7 @@ fn features(sample: &Sample<'_>) -> [f64; WIDTH] {
     let seen = &sample.node.appearance;
     let flag = |set: bool| f64::from(u8::from(set));
     let enhanced = flag(sample.enhancement);
+    let core_seen = flag(sample.enhancement || sample.uptake);
     let taken_up = flag(sample.uptake);
     let size = seen.short_axis_mm.ln() - 2.2;
     let mut row = [0.0; WIDTH];
@@ -81,7 +82,7 @@ fn features(sample: &Sample<'_>) -> [f64; WIDTH] {
         seen.irregularity.ln() + 2.6,
         enhanced,
         enhanced * (seen.enhancement_hu - 48.0) / 15.0,
-        enhanced * flag(seen.necrosis),
+        core_seen * flag(seen.necrosis),
         taken_up,
         taken_up * (seen.uptake_suv.ln() - 1.0),
         flag(seen.hilum),

@@ -110,18 +110,18 @@ impl Spread {
     /// P(metastatic) of each node given the appearance and station of all nodes of the patient, and the side of the primary.
     pub(crate) fn posteriors(&self, right: bool, site: usize, nodes: &[Observed]) -> Vec<f64> {
         let chances = [self.chance(false, site), self.chance(true, site)];
-        // P(appearances in a station | free or involved), over P(the same | benign).
-        let mut evidence = [[1.0f64; 2]; COUNT];
+        // log P(appearances in a station | free or involved) − log P(the same | benign).
+        let mut evidence = [[0.0f64; 2]; COUNT];
         for node in nodes {
             let ratio = node.log_ratio.clamp(-40.0, 40.0).exp();
             for (involved, chance) in chances.iter().enumerate() {
-                evidence[index(node.station)][involved] *= chance * ratio + 1.0 - chance;
+                evidence[index(node.station)][involved] += (chance * ratio + 1.0 - chance).ln();
             }
         }
         // One scale for both states of a station keeps the products finite.
         for pair in &mut evidence {
             let most = pair[0].max(pair[1]);
-            pair.iter_mut().for_each(|x| *x /= most);
+            pair.iter_mut().for_each(|x| *x = (*x - most).exp());
         }
         let network = &self.networks[usize::from(!right)];
         let mut total = 0.0;

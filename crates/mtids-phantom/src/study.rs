@@ -92,7 +92,7 @@ pub(crate) fn write(
 
 /// PatientID of a patient.
 pub(crate) fn patient_id(number: u32) -> String {
-    format!("PHANTOM-{:05}", number + 1)
+    format!("{}{:05}", crate::PATIENT_PREFIX, number + 1)
 }
 
 fn facts(patient: &Patient) -> AcquisitionFacts {
@@ -146,8 +146,7 @@ fn write_labels(
         }
         LabelForm::Nifti => {
             let path = masks_folder.join(format!("{series_uid}.nii.gz"));
-            let masks: Vec<Mask> = segments.into_iter().map(|segment| segment.mask).collect();
-            write_mask_nifti(&path, &masks, volume.affine(), dimensions)?;
+            write_mask_nifti(&path, masks, volume.affine(), dimensions)?;
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use mtids_core::provenance::Program;
 use mtids_core::pseudonym::PseudonymSecret;
 use mtids_core::taxonomy::TAXONOMY_VERSION;
 use mtids_dicom::group;
-use mtids_phantom::SCANNER_MODEL;
+use mtids_phantom::{PATIENT_PREFIX, SCANNER_MODEL};
 use mtids_report::progress::Progress;
 use mtids_shards::{DatasetDescription, Manifest, SCHEMA_VERSION, Totals};
 use rayon::prelude::*;
@@ -121,7 +121,7 @@ fn prepare(config: &BuildConfig, interrupt: &Interrupt, show_progress: bool) -> 
         report_refused(&scanned);
         return Err(PrepError::Nothing { path: data.clone(), detail: nothing(&scanned, &planned) });
     }
-    refuse_public_key_for_patients(config, &planned)?;
+    refuse_public_key_for_patients(config, &planned, &scanned)?;
     let description = DatasetDescription {
         schema_version: SCHEMA_VERSION.into(),
         taxonomy_version: TAXONOMY_VERSION.into(),
@@ -303,9 +303,14 @@ fn secret(config: &BuildConfig) -> Result<PseudonymSecret, PrepError> {
 }
 
 /// The public key hides nobody: anybody could compute the pseudonym of a known identifier.
-fn refuse_public_key_for_patients(config: &BuildConfig, planned: &Plan) -> Result<(), PrepError> {
+fn refuse_public_key_for_patients(config: &BuildConfig, planned: &Plan, scanned: &Scan) -> Result<(), PrepError> {
     let mut series = planned.units.iter().flat_map(|unit| &unit.series);
-    if config.pseudonym.demo && series.any(|one| one.series.facts.model.as_deref() != Some(SCANNER_MODEL)) {
+    // Refused files are named in the quarantine, under pseudonyms of their patients.
+    let mut refused = scanned.refused.iter().filter_map(|refused| refused.patient_id.as_deref());
+    if config.pseudonym.demo
+        && (series.any(|one| one.series.facts.model.as_deref() != Some(SCANNER_MODEL))
+            || refused.any(|id| !id.starts_with(PATIENT_PREFIX)))
+    {
         return Err(PrepError::Config {
             key: "pseudonym.demo".into(),
             reason: "the public key is for phantoms, and this folder holds other studies; take `demo` out of the configuration and give a \

@@ -149,9 +149,13 @@ fn inputs(a: &Manifest, b: &Manifest) -> BTreeMap<String, [u64; 2]> {
 /// Columns in which two rows of one sample differ; voxels are counted apart.
 fn changed(a: &RowLabels, b: &RowLabels) -> Vec<&'static str> {
     let columns = [
+        (
+            "patient, study or series",
+            (&a.patient_key, &a.study_key, &a.series_key) != (&b.patient_key, &b.study_key, &b.series_key),
+        ),
         ("split", a.split != b.split),
         ("center", a.center_mm != b.center_mm || a.center_voxel != b.center_voxel),
-        ("region", a.region_name != b.region_name),
+        ("region", (a.region, &a.region_name) != (b.region, &b.region_name)),
         ("station", a.station != b.station),
         ("metastasis", a.metastasis != b.metastasis),
         ("evidence", a.evidence != b.evidence),

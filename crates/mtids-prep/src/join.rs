@@ -3,7 +3,7 @@
 //! Units: LPS mm. Invariants: two findings of one source are never joined; a label that two sources contradict becomes unknown and is
 //! counted; geometry comes from a mask where there is one, labels from a table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
@@ -216,17 +216,36 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Vec
         (is_point(&a.1), a.0, place(&a.1)).cmp(&(is_point(&b.1), b.0, place(&b.1)))
     });
     let mut clusters: Vec<Cluster> = Vec::new();
-    for (source, annotation) in annotations {
-        let nearest = clusters
-            .iter_mut()
-            .filter(|cluster| cluster.members.iter().all(|(member, _)| *member != source))
-            .map(|cluster| (cluster.distance(annotation.center), cluster))
-            .filter(|(distance, _)| *distance <= tolerance_mm)
-            .min_by(|a, b| a.0.total_cmp(&b.0));
-        match nearest {
-            Some((_, cluster)) => cluster.members.push((source, annotation)),
-            None => clusters.push(Cluster { members: vec![(source, annotation)] }),
+    let mut rest = annotations.into_iter().peekable();
+    while let Some(first) = rest.next() {
+        // All of one source and kind at once: the nearest pair is joined first, so that the order of places does not matter.
+        let kind = (is_point(&first.1), first.0);
+        let mut group = vec![Some(first)];
+        while let Some(next) = rest.next_if(|next| (is_point(&next.1), next.0) == kind) {
+            group.push(Some(next));
         }
+        let source = kind.1;
+        let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
+        for (n, annotation) in group.iter().flatten().enumerate() {
+            for (at, cluster) in clusters.iter().enumerate() {
+                let taken = cluster.members.iter().any(|(member, _)| *member == source);
+                let distance = cluster.distance(annotation.1.center);
+                if !taken && distance <= tolerance_mm {
+                    pairs.push((distance, at, n));
+                }
+            }
+        }
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let mut taken = BTreeSet::new();
+        for (_, at, n) in pairs {
+            if !taken.contains(&at)
+                && let Some(member) = group[n].take()
+            {
+                clusters[at].members.push(member);
+                taken.insert(at);
+            }
+        }
+        clusters.extend(group.into_iter().flatten().map(|member| Cluster { members: vec![member] }));
     }
     clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect()
 }
@@ -313,6 +332,16 @@ mod tests {
         assert_eq!((found[0].metastasis, found[0].evidence), (Some(Metastasis::Metastatic), Evidence::B));
         assert_eq!((found[0].center, found[0].short_axis_mm), (PointMm::new(0.0, 0.0, 0.0), Some(7.0)));
         assert_eq!(found[1].source, AnnotationSource::Table);
+    }
+
+    #[test]
+    fn the_nearest_row_wins_whatever_its_side() {
+        let rows = [(-4.0, Metastasis::Benign), (0.3, Metastasis::Metastatic)]
+            .map(|(x, status)| (1, annotation(x, Some(status))));
+        let found = join([(0, mask(0.0))].into_iter().chain(rows).collect(), 5.0);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].metastasis, Some(Metastasis::Metastatic), "the row inside the mask");
+        assert_eq!(found[1].metastasis, Some(Metastasis::Benign));
     }
 
     #[test]

@@ -80,9 +80,9 @@ pub fn read_split_table(path: &Path, secret: &PseudonymSecret) -> Result<BTreeMa
     };
     let (patient, split) = (column("patient_id")?, column("split")?);
     let mut table = BTreeMap::new();
-    for (row, record) in reader.records().enumerate() {
-        let line = row + 2;
+    for record in reader.records() {
         let record = record.map_err(|error| fail(error.to_string()))?;
+        let line = record.position().map_or(0, csv::Position::line);
         let cell = |at: usize| record.get(at).unwrap_or_default();
         if cell(patient).is_empty() {
             return Err(fail(format!("line {line}: no patient")));

@@ -159,8 +159,8 @@ fn by_hash(key: &PatientKey, shares: &[f64], seed: u64) -> usize {
             return part;
         }
     }
-    // Shares add up to 1 but for rounding.
-    shares.len() - 1
+    // Shares add up to 1 but for rounding: the last that holds anybody.
+    shares.iter().rposition(|share| *share > 0.0).unwrap_or(0)
 }
 
 /// Greedy: patients with most findings first; each goes where its labels are most missing.

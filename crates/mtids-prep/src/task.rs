@@ -42,7 +42,17 @@ impl Task {
                 if let (Some(id), Some(counted)) = (slurm, number("SLURM_ARRAY_TASK_COUNT")?) {
                     let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
                     let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
-                    (id.saturating_sub(first) / step, said.unwrap_or(counted))
+                    let last = number("SLURM_ARRAY_TASK_MAX")?.unwrap_or(first + step * counted.saturating_sub(1));
+                    match said {
+                        // A part of an array that is run again keeps the numbers of the whole.
+                        Some(count) if count != counted => (id, count),
+                        _ if last.saturating_sub(first) / step + 1 != counted => {
+                            return fail(
+                                "this array has gaps: say of how many tasks the whole is, with --task-count".into(),
+                            );
+                        }
+                        _ => (id.saturating_sub(first) / step, counted),
+                    }
                 } else if let Some(index) = number("JOB_COMPLETION_INDEX")? {
                     match said {
                         Some(count) => (index, count),
@@ -88,6 +98,15 @@ mod tests {
             ("SLURM_ARRAY_TASK_STEP", "2"),
         ];
         assert_eq!(find(None, None, &slurm), Ok(Some(Task { index: 5, count: 6 })));
+        // Tasks 3 and 7 of ten, run again.
+        let again = [
+            ("SLURM_ARRAY_TASK_ID", "7"),
+            ("SLURM_ARRAY_TASK_COUNT", "2"),
+            ("SLURM_ARRAY_TASK_MIN", "3"),
+            ("SLURM_ARRAY_TASK_MAX", "7"),
+        ];
+        assert_eq!(find(None, Some(10), &again), Ok(Some(Task { index: 7, count: 10 })));
+        assert!(find(None, None, &again).unwrap_err().contains("gaps"));
         assert_eq!(find(None, Some(8), &[("JOB_COMPLETION_INDEX", "7")]), Ok(Some(Task { index: 7, count: 8 })));
     }
 

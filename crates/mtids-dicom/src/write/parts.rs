@@ -50,6 +50,8 @@ pub(crate) fn decimal(value: f64) -> String {
         .rev()
         .map(|digits| format!("{value:.digits$}"))
         .find(|text| text.len() <= 16)
+        // A tiny number would lose its digits, or become 0.
+        .filter(|text| text.parse::<f64>().is_ok_and(|back| (back - value).abs() <= 1e-7 * value.abs()))
         .unwrap_or_else(|| format!("{value:.9e}"))
 }
 

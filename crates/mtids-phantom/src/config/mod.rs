@@ -152,6 +152,14 @@ impl PhantomConfig {
         if self.spacing_mm.iter().any(|step| !(0.3..=10.0).contains(step)) {
             return fail("spacing_mm", "each step must lie between 0.3 and 10 mm");
         }
+        let field = |axis: usize| self.dimensions[axis] as f64 * self.spacing_mm[axis];
+        // 400 million voxels take 1.6 GB as they are painted; a PET has voxels of 4 mm over the same field.
+        if self.dimensions.iter().product::<usize>() > 400_000_000 {
+            return fail("dimensions", "at most 400 million voxels");
+        }
+        if self.pet_fraction > 0.0 && (0..3).map(|axis| field(axis) / 4.0).product::<f64>() > 400e6 {
+            return fail("spacing_mm", "the PET over this field would have more than 400 million voxels");
+        }
         let [least, most] = self.nodes_per_patient;
         if least == 0 || most < least || most > 24 {
             return fail("nodes_per_patient", "give the fewest and the most, from 1 to 24");
@@ -183,10 +191,8 @@ impl PhantomConfig {
             }
         }
         for (key, weights) in [("labels", self.labels.weights()), ("interference.evidence", interference.evidence)] {
-            if weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0))
-                || weights.iter().sum::<f64>() <= 0.0
-            {
-                return fail(key, "weights of at least 0, one of them above");
+            if weights.iter().any(|weight| !(0.0..=1e6).contains(weight)) || weights.iter().sum::<f64>() <= 0.0 {
+                return fail(key, "weights from 0 to 1e6, one of them above 0");
             }
         }
         if self.defect_fraction > 0.0 && self.defects.is_empty() {

@@ -178,13 +178,15 @@ impl AppearanceLaw {
             ("irregularity", self.irregularity),
             ("uptake_suv", self.uptake_suv),
         ] {
-            if !(law.median > 0.0 && law.median.is_finite() && (0.01..=2.0).contains(&law.log_deviation)) {
-                return fail(format!("`{name}` needs a median above 0 and a log_deviation between 0.01 and 2"));
+            if !((0.001..=1000.0).contains(&law.median) && (0.01..=2.0).contains(&law.log_deviation)) {
+                return fail(format!(
+                    "`{name}` needs a median between 0.001 and 1000 and a log_deviation between 0.01 and 2"
+                ));
             }
         }
         for (name, law) in [("elongation", self.elongation), ("enhancement_hu", self.enhancement_hu)] {
-            if !(law.mean.is_finite() && (0.01..=200.0).contains(&law.deviation)) {
-                return fail(format!("`{name}` needs a mean and a deviation between 0.01 and 200"));
+            if !((-1000.0..=1000.0).contains(&law.mean) && (0.01..=200.0).contains(&law.deviation)) {
+                return fail(format!("`{name}` needs a mean within ±1000 and a deviation between 0.01 and 200"));
             }
         }
         if !(3.0..=30.0).contains(&self.short_axis_mm.median) {
@@ -215,7 +217,7 @@ impl NodeParameters {
         let mut shares = Vec::new();
         for (name, &weight) in &self.stations {
             let station = station(name).map_err(&fail)?;
-            if !(weight >= 0.0 && weight.is_finite()) {
+            if !(0.0..=1e6).contains(&weight) {
                 return Err(fail(format!("the weight of {name} is {weight}")));
             }
             shares.push((station, weight));

@@ -136,6 +136,14 @@ impl Site {
             ("intercept", f64::from(self.intercept), -8192.0..=0.0),
             ("slope", self.slope, 0.1..=16.0),
         ];
+        let (low, high) = if self.signed { (-32768.0, 32767.0) } else { (0.0, 65535.0) };
+        let stored = |hu: f64| (hu - f64::from(self.intercept)) / self.slope;
+        if stored(-1024.0) < low || stored(3071.0) > high {
+            return Some(format!(
+                "with `intercept` {}, `slope` {} and `signed` {}, HU from −1024 to 3071 do not fit 16 bits",
+                self.intercept, self.slope, self.signed
+            ));
+        }
         ranges
             .iter()
             .find(|(_, value, range)| !range.contains(value))

@@ -110,7 +110,9 @@ fn log_likelihood(law: &AppearanceLaw, seen: &Appearance, visible: Visible) -> f
     let elongation = if seen.elongation > 1.0 {
         density(seen.elongation, law.elongation)
     } else {
-        lower_tail((1.0 - law.elongation.mean) / law.elongation.deviation).ln() + 0.5 * std::f64::consts::TAU.ln()
+        // Beyond 37 deviations the tail has no floating-point number.
+        lower_tail((1.0 - law.elongation.mean) / law.elongation.deviation).max(1e-300).ln()
+            + 0.5 * std::f64::consts::TAU.ln()
     };
     let mut sum = positive(seen.short_axis_mm, law.short_axis_mm)
         + elongation
@@ -119,8 +121,11 @@ fn log_likelihood(law: &AppearanceLaw, seen: &Appearance, visible: Visible) -> f
         + coin(seen.calcified, law.calcified)
         + law.lobules[usize::from(seen.lobules.clamp(1, 3) - 1)].ln();
     if visible.enhancement {
-        // Without enhancement a core without enhancement is not seen either.
-        sum += density(seen.enhancement_hu, law.enhancement_hu) + coin(seen.necrosis, law.necrosis);
+        sum += density(seen.enhancement_hu, law.enhancement_hu);
+    }
+    // A dead core neither enhances nor takes up; without both it is not seen.
+    if visible.enhancement || visible.uptake {
+        sum += coin(seen.necrosis, law.necrosis);
     }
     if visible.uptake {
         sum += positive(seen.uptake_suv, law.uptake_suv);

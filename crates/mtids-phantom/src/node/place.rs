@@ -1,7 +1,7 @@
 //! A place for a node in its station, clear of vessels and airways where there is room.
 //!
-//! Invariant: the centre lies within the borders of the station, and the node touches no other node. Large nodes may dent what they touch,
-//! as they do in patients. Units: LPS mm.
+//! Invariant: the centre lies within the borders of the station, and the node without its bumps touches no other node. Large nodes may dent
+//! what they touch, as they do in patients. Units: LPS mm.
 
 use mtids_core::geometry::PointMm;
 use mtids_core::taxonomy::Station;

@@ -7,6 +7,8 @@ mod canvas;
 mod noise;
 mod texture;
 
+use std::collections::BTreeSet;
+
 use mtids_core::annotation::Mask;
 use mtids_core::geometry::{Affine, PointMm};
 use mtids_core::random::stream;
@@ -36,7 +38,13 @@ pub(crate) fn ct(config: &PhantomConfig, patient: &Patient) -> Result<(Volume, V
     let texture = Texture::new(config.seed, patient.number);
     canvas.paint_torso(&Torso::new(&patient.anatomy, hu, affine.spacing()[0]), &texture);
     canvas.paint(&structures(config, patient), &texture, hu);
-    let masks = patient.nodes.iter().map(|node| paint_node(&mut canvas, node, node.hu(patient.site.phase))).collect();
+    let mut masks: Vec<Mask> =
+        patient.nodes.iter().map(|node| paint_node(&mut canvas, node, node.hu(patient.site.phase))).collect();
+    // Bumps of two nodes may meet: a voxel belongs to the node that was painted last.
+    let mut taken = BTreeSet::new();
+    for mask in masks.iter_mut().rev() {
+        mask.voxels.retain(|voxel| taken.insert(*voxel));
+    }
 
     let spacing = affine.spacing();
     let sigma = patient.site.blur_mm / spacing[0];
