@@ -17,6 +17,7 @@
 
 pub mod annotation;
 pub mod atomic;
+pub mod budget;
 pub mod config;
 pub mod digest;
 pub mod exit;

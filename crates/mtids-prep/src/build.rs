@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mtids_core::budget::Budget;
 use mtids_core::digest::Digest;
 use mtids_core::interrupt::Interrupt;
 use mtids_core::provenance::Program;
@@ -93,7 +94,14 @@ struct Prepared {
 
 impl Prepared {
     fn shared<'a>(&'a self, config: &'a BuildConfig, out: &'a Path) -> Shared<'a> {
-        Shared { out, config, description: &self.description, regions: &self.description.regions, secret: &self.secret }
+        Shared {
+            out,
+            config,
+            description: &self.description,
+            regions: &self.description.regions,
+            secret: &self.secret,
+            memory: Budget::new(config.memory_mib << 20),
+        }
     }
 }
 

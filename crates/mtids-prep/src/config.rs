@@ -17,6 +17,8 @@ use crate::classes::{ClassRule, Classes};
 use crate::error::PrepError;
 use crate::split::SplitConfig;
 
+const DEFAULT_MEMORY_MIB: u64 = 4096;
+
 /// Settings of `mtids-prep build`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -48,6 +50,8 @@ pub struct BuildConfig {
     pub row_group_mib: u32,
     /// ZSTD level, 1 to 22. Default 3.
     pub zstd_level: i32,
+    /// Voxels that all workers together may hold decoded, MiB; a larger study is read alone. The bytes do not depend on it. Default 4096.
+    pub memory_mib: u64,
     /// Share of input files that may be quarantined before the program ends with exit code 1. Default 0.
     pub max_quarantine: f64,
     /// Patch size, spacing and interpolation.
@@ -76,6 +80,7 @@ impl Default for BuildConfig {
             patients_per_shard: 8,
             row_group_mib: 4,
             zstd_level: 3,
+            memory_mib: DEFAULT_MEMORY_MIB,
             max_quarantine: 0.0,
             patch: PatchGeometry::default(),
             split: SplitConfig::default(),
@@ -172,7 +177,9 @@ impl BuildConfig {
         let pseudonym = PseudonymConfig { key_file: None, ..self.pseudonym.clone() };
         // Where each patient went is said by its row, not by the place of a table.
         let split = SplitConfig { table: None, ..self.split.clone() };
-        Self { data: None, annotations: Vec::new(), pseudonym, split, ..self.clone() }
+        // Where and how fast it is built is no part of what it is.
+        let memory_mib = DEFAULT_MEMORY_MIB;
+        Self { data: None, annotations: Vec::new(), pseudonym, split, memory_mib, ..self.clone() }
     }
 
     /// Digest of what a dataset depends on.

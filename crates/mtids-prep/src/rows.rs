@@ -1,12 +1,13 @@
 //! One unit becomes one shard: volumes are decoded one at a time, patches cut, rows sorted and written, a receipt left.
 //!
 //! Invariants: the receipt is written after its shard, so a receipt whose shard is intact stands for finished work; memory holds
-//! one CT with its PET and the rows of one shard per worker.
+//! one CT with its PET and the rows of one shard per worker, and all workers together no more voxels than the budget.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mtids_core::atomic;
+use mtids_core::budget::Budget;
 use mtids_core::digest::Digest;
 use mtids_core::geometry::PointMm;
 use mtids_core::pseudonym::PseudonymSecret;
@@ -51,6 +52,8 @@ pub struct Shared<'a> {
     pub regions: &'a RegionScheme,
     /// Secret of the pseudonyms.
     pub secret: &'a PseudonymSecret,
+    /// Bytes of decoded voxels that all workers share.
+    pub memory: Budget,
 }
 
 impl Shared<'_> {
@@ -97,6 +100,7 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
                 patient_key: Some(planned.patient_key.as_str().to_owned()),
             }));
         };
+        let _held = shared.memory.hold(decoded_bytes(planned));
         // Read even where the CT turns out unusable: its files must be accounted for.
         let pet = planned.pet.as_ref().and_then(|pet| match load_pet(&pet.series, &limits) {
             Ok(loaded) => {
@@ -132,6 +136,14 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
     let path = receipt_path(shared.out, &unit.key);
     atomic::write(&path, &serde_json::to_vec(&receipt)?).map_err(|source| PrepError::Write { path, source })?;
     Ok(receipt)
+}
+
+/// Bytes that a series and its PET take once decoded: HU as i16, SUV as f32.
+fn decoded_bytes(planned: &PlannedSeries) -> u64 {
+    let voxels = |series: &Series| -> u64 {
+        series.instances.iter().map(|slice| u64::from(slice.rows) * u64::from(slice.columns)).sum()
+    };
+    2 * voxels(&planned.series) + planned.pet.as_ref().map_or(0, |pet| 4 * voxels(&pet.series))
 }
 
 fn cut_rows(

@@ -12,7 +12,6 @@
 //! # Units
 //! Voxels are `i16` HU `[B, D, H, W]`, w fastest; [`window`] turns them into `f32` channels.
 
-pub mod budget;
 pub mod crop;
 pub mod error;
 pub mod plan;

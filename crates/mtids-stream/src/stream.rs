@@ -15,9 +15,9 @@ use mtids_shards::{Dataset, RowGroup, RowLabels, Split, read_row_group};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Budget;
 use crate::error::StreamError;
 use crate::plan::{Plan, RowGroupId, epoch_plan};
+use mtids_core::budget::Budget;
 
 /// Settings of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -11,7 +11,7 @@ struct State {
     closed: bool,
 }
 
-/// A counting budget that threads wait for.
+/// A counting budget that threads wait for; it starts none.
 #[derive(Debug)]
 pub struct Budget {
     bytes: u64,
@@ -44,10 +44,29 @@ impl Budget {
         self.changed.notify_all();
     }
 
+    /// Waits for `bytes` and holds them until the answer is dropped.
+    pub fn hold(&self, bytes: u64) -> Held<'_> {
+        let taken = if self.take(bytes) { bytes } else { 0 };
+        Held { budget: self, bytes: taken }
+    }
+
     /// Lets every waiter go, empty-handed.
     pub fn close(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.changed.notify_all();
+    }
+}
+
+/// Bytes of a budget, given back when dropped.
+#[derive(Debug)]
+pub struct Held<'a> {
+    budget: &'a Budget,
+    bytes: u64,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.budget.give(self.bytes);
     }
 }
 
@@ -64,6 +83,9 @@ mod tests {
             budget.give(100);
             assert!(waiter.join().unwrap());
         });
+        budget.give(1);
+        drop(budget.hold(10));
+        drop(budget.hold(10));
         budget.close();
         assert!(!budget.take(1));
     }
