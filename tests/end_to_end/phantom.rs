@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{python, root, run, shared_data, text};
+use crate::support::{build_arguments_of, python, root, run, shared_data, text};
 
 fn json(path: &std::path::Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -36,22 +36,7 @@ fn every_defect_of_a_cohort_ends_where_its_truth_says() {
     )
     .expect_code(0);
     let dataset = folder.path().join("dataset");
-    let built = run(
-        "mtids-prep",
-        [
-            "build",
-            "--config",
-            "pipelines/demo-short/dataset.toml",
-            "--data",
-            text(&cohort.join("dicom")),
-            "--annotations",
-            text(&cohort.join("annotations.csv")),
-            "--annotations",
-            text(&cohort.join("masks")),
-            "--out",
-            text(&dataset),
-        ],
-    );
+    let built = run("mtids-prep", build_arguments_of(&cohort, &dataset));
     // 1 says: done, some input was quarantined.
     assert!(matches!(built.code, 0 | 1), "{}", built.text());
     let truth = json(&cohort.join("truth.json"));

@@ -90,7 +90,11 @@ pub(crate) fn cohort() -> &'static Path {
 
 /// Arguments of a build of the shared cohort into `out`.
 pub(crate) fn build_arguments(out: &Path) -> Vec<String> {
-    let cohort = cohort().join("cohort");
+    build_arguments_of(&cohort().join("cohort"), out)
+}
+
+/// Arguments of a build of any cohort into `out`.
+pub(crate) fn build_arguments_of(cohort: &Path, out: &Path) -> Vec<String> {
     [
         "build",
         "--config",

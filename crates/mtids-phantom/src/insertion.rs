@@ -342,3 +342,21 @@ fn painted(volume: &Volume, nodes: &[Node], phase: Phase) -> Result<(Volume, Vec
         .map_err(|error| PhantomError::Config { key: "places", reason: error.to_string() })?;
     Ok((volume, masks))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtids_core::geometry::Affine;
+
+    #[test]
+    fn only_axial_series_are_taken_whatever_their_direction() {
+        let volume = |steps| {
+            let affine = Affine::new(PointMm::new(0.0, 0.0, 0.0), steps).unwrap();
+            Volume::new(vec![0i16; 8], [2, 2, 2], affine).unwrap()
+        };
+        assert!(axial(&volume([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]])).is_ok());
+        assert!(axial(&volume([[-1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 3.0]])).is_ok());
+        let coronal = axial(&volume([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 3.0, 0.0]]));
+        assert!(coronal.unwrap_err().to_string().contains("axial"));
+    }
+}

@@ -52,7 +52,7 @@ pub use config::{
 };
 pub use defect::Defect;
 pub use error::PhantomError;
-pub use insertion::{InsertConfig, InsertSummary, insert};
+pub use insertion::{InsertConfig, InsertSummary, Place, insert};
 pub use node::{Appearance, Node};
 pub use patient::{LabelForm, n_category};
 

@@ -13,7 +13,7 @@ use mtids_core::taxonomy::Station;
 use mtids_dicom::annotation::{read_mask, read_segmentation, read_structures, read_table};
 use mtids_dicom::{FileKind, GroupingOutcome, Limits, group, load_pet, load_volume, read_header};
 use mtids_phantom::{
-    Defect, InsertConfig, Interference, LabelForms, PhantomConfig, PhantomError, Site, generate, insert, render,
+    Defect, InsertConfig, Interference, LabelForms, PhantomConfig, PhantomError, Place, Site, generate, insert, render,
 };
 
 fn small() -> PhantomConfig {
@@ -397,6 +397,36 @@ fn nodes_are_inserted_into_a_ct_that_keeps_everything_else() {
     assert!(bytes(&folder.path().join("a")) == bytes(&folder.path().join("b")));
     let refused = insert(&outcome.series[0], &Limits::default(), &config, &folder.path().join("b"));
     assert!(matches!(refused, Err(PhantomError::OtherCohort { .. })));
+}
+
+#[test]
+fn named_places_get_their_nodes_and_stations_or_a_reason() {
+    let source = written(&PhantomConfig { patients: 1, ..small() });
+    let (outcome, _) = grouped(&source.path().join("dicom"));
+    let folder = tempfile::tempdir().unwrap();
+    let place = |center_mm, station: Option<&str>| Place { center_mm, station: station.map(str::to_owned) };
+    let config = |places| InsertConfig { nodes: 0, places, ..Default::default() };
+    let try_insert =
+        |name: &str, places| insert(&outcome.series[0], &Limits::default(), &config(places), &folder.path().join(name));
+    let places = vec![place([-15.0, 0.0, 20.0], Some("4R")), place([0.0, 20.0, -20.0], None)];
+    let summary = try_insert("a", places).unwrap();
+    assert_eq!(summary.nodes.len(), 2);
+    let rows = read_table(&folder.path().join("a/annotations.csv")).unwrap();
+    assert_eq!(rows.iter().map(|row| row.station).collect::<Vec<_>>(), [Some(Station::S4R), None]);
+    let truth: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("a/truth.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&truth["nodes"][0]["station"], &truth["nodes"][1]["station"]),
+        (&"4R".into(), &serde_json::Value::Null)
+    );
+    for (name, wrong, words) in [
+        ("b", place([0.0, 0.0, 5000.0], None), "outside the image"),
+        ("c", place([0.0; 3], Some("9R")), "no place for station"),
+    ] {
+        let error = try_insert(name, vec![wrong]).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(!folder.path().join(name).exists(), "nothing is written then");
+    }
 }
 
 #[test]

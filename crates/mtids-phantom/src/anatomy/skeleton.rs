@@ -57,18 +57,6 @@ impl Anatomy {
             list.extend(self.path(&path, 6.0, CORTICAL));
             list.extend(self.path(&path, 4.2, marrow));
         }
-        list.push(self.tube([0.0, 76.0, 150.0], [0.0, 76.0, -210.0], 7.5, CORD));
-        for side in [-1.0, 1.0] {
-            // Shoulder blades: thin plates that lie on the back of the ribs.
-            let center = [side * 90.0, 72.0, 30.0];
-            let angle = -side * 0.85;
-            list.push(self.turned(center, [31.0, 4.4, 58.0], angle, CORTICAL));
-            list.push(self.turned(center, [29.0, 2.6, 56.0], angle, marrow));
-            // Collar bones.
-            let path = [[side * 16.0, -62.0, 72.0], [side * 60.0, -58.0, 84.0], [side * 104.0, -40.0, 94.0]];
-            list.extend(self.path(&path, 6.0, CORTICAL));
-            list.extend(self.path(&path, 4.2, marrow));
-        }
         list
     }
 }
