@@ -116,12 +116,17 @@ fn volumes_of_every_scanner_read_back_as_they_were_rendered() {
 #[test]
 fn every_form_of_labels_gives_the_voxels_that_were_painted() {
     let limits = Limits::default();
-    for (labels, form) in [
-        (forms(0.0, 1.0, 0.0, 0.0), "segmentation"),
-        (forms(0.0, 0.0, 1.0, 0.0), "structures"),
-        (forms(0.0, 0.0, 0.0, 1.0), "nifti"),
+    for (labels, form, flipped) in [
+        (forms(0.0, 1.0, 0.0, 0.0), "segmentation", 0.0),
+        (forms(0.0, 0.0, 1.0, 0.0), "structures", 0.0),
+        (forms(0.0, 0.0, 0.0, 1.0), "nifti", 0.0),
+        // Stored turned by 180 degrees, the masks must turn with the voxels.
+        (forms(0.0, 1.0, 0.0, 0.0), "segmentation", 1.0),
+        (forms(0.0, 0.0, 1.0, 0.0), "structures", 1.0),
+        (forms(0.0, 0.0, 0.0, 1.0), "nifti", 1.0),
     ] {
-        let config = PhantomConfig { patients: 1, labels, ..small() };
+        let defects = vec![Defect::ProneFlipped];
+        let config = PhantomConfig { patients: 1, labels, defects, defect_fraction: flipped, ..small() };
         let folder = written(&config);
         let rendered = render(&config, 0).unwrap();
         let (outcome, _) = grouped(&folder.path().join("dicom"));
