@@ -4,6 +4,7 @@ use std::path::Path;
 
 use mtids_core::digest::Digest;
 use mtids_core::provenance::Program;
+use mtids_core::storage::Folder;
 use mtids_shards::{Manifest, Totals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,7 +71,7 @@ impl Audit {
 /// [`AuditError`] when there is no dataset, its index cannot be read, or a setting makes no sense.
 pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> {
     config.validate()?;
-    let manifest = Manifest::load(dataset)?;
+    let manifest = Manifest::load(&Folder::new(dataset))?;
     let index = Index::open(dataset)?;
     let mut rows_per_patient: Vec<u64> =
         distribution::by(&index, ["patient_key"])?.iter().map(|group| group.count.rows).collect();

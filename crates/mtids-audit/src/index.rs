@@ -14,6 +14,15 @@ pub(crate) struct Index {
     frame: LazyFrame,
 }
 
+/// Which rows a question is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// Those that bear labels.
+    Findings,
+    /// Also those at places without finding.
+    All,
+}
+
 /// A result, column by column.
 pub(crate) struct Answer {
     path: PathBuf,
@@ -34,15 +43,26 @@ impl Index {
         Ok(Self { path, frame: frame.lazy() })
     }
 
-    /// Runs a query.
+    /// Runs a query over the rows that bear labels.
     pub(crate) fn query(&self, build: impl FnOnce(LazyFrame) -> LazyFrame) -> Result<Answer, AuditError> {
-        let frame = build(self.frame.clone())
+        self.query_of(Rows::Findings, build)
+    }
+
+    /// Runs a query.
+    pub(crate) fn query_of(
+        &self,
+        rows: Rows,
+        build: impl FnOnce(LazyFrame) -> LazyFrame,
+    ) -> Result<Answer, AuditError> {
+        let all = self.frame.clone();
+        let asked = if rows == Rows::All { all } else { all.filter(col("kind").eq(lit("finding"))) };
+        let frame = build(asked)
             .collect()
             .map_err(|error| AuditError::Index { path: self.path.clone(), detail: error.to_string() })?;
         Ok(Answer { path: self.path.clone(), frame })
     }
 
-    /// Groups by `keys` (in sorted order) and aggregates.
+    /// Groups the rows that bear labels by `keys` (in sorted order) and aggregates.
     pub(crate) fn grouped<const N: usize>(
         &self,
         keys: [&str; N],

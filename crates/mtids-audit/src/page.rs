@@ -45,14 +45,17 @@ fn overview(audit: &Audit) -> Markup {
         }
         _ => "–".to_owned(),
     };
-    facts(&[
-        ("Patients", count(all.patients)),
-        ("Patches", count(all.rows)),
+    let mut rows = vec![("Patients", count(all.patients)), ("Patches", count(all.rows))];
+    if audit.input.negatives > 0 {
+        rows.push(("Patches without finding, not counted below", count(audit.input.negatives)));
+    }
+    rows.extend([
         ("Patches per patient, median (range)", per_patient),
         ("Region known", of_rows(with_region)),
         ("Status known", of_rows(all.benign + all.metastatic)),
         ("Metastatic of known", share(all.prevalence())),
-    ])
+    ]);
+    facts(&rows)
 }
 
 fn findings(findings: &[Finding]) -> Markup {

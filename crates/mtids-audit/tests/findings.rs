@@ -10,10 +10,11 @@ use mtids_core::digest::Digest;
 use mtids_core::label::{Evidence, LabelLevel, Metastasis};
 use mtids_core::provenance::Program;
 use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_core::storage::Folder;
 use mtids_core::taxonomy::{RegionScheme, Station, TAXONOMY_VERSION, Zone};
 use mtids_shards::{
-    DatasetDescription, IndexRow, Manifest, RowGroupEntry, RowLabels, SCHEMA_VERSION, ShardEntry, Split, Totals,
-    write_index,
+    DatasetDescription, IndexRow, Manifest, RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, Split,
+    Totals, write_index,
 };
 
 const SHARDS: [(&str, Split); 3] =
@@ -28,6 +29,7 @@ fn sound() -> Vec<RowLabels> {
             let metastatic = (patient + node / 2) % 2 == 1;
             RowLabels {
                 sample_key: format!("sample{n}"),
+                kind: RowKind::Finding,
                 patient_key: PatientKey::from_stored(format!("patient{patient}")),
                 study_key: StudyKey::from_stored(format!("study{patient}")),
                 series_key: SeriesKey::from_stored(format!("series{patient}")),
@@ -42,6 +44,8 @@ fn sound() -> Vec<RowLabels> {
                 level: LabelLevel::Node,
                 label_source: "table".into(),
                 short_axis_mm: Some(8.0 + (n % 7) as f32),
+                finding_distance_mm: None,
+                study_day: None,
                 manufacturer: Some(format!("maker {}", (patient / 2) % 3)),
                 model: None,
                 kernel: None,
@@ -65,21 +69,23 @@ fn publish(folder: &Path, rows: &[RowLabels]) {
         taxonomy_version: TAXONOMY_VERSION.into(),
         regions: RegionScheme::of_zones(&[Zone::Upper, Zone::Subcarinal]).unwrap(),
         channels: vec![mtids_shards::Channel::Ct],
+        patch_views: mtids_shards::Views::Volume,
         patch_size: [8, 8, 8],
         patch_spacing_mm: [1.0; 3],
         config_digest: Digest::of_bytes(b""),
         program: Program::new("test", "1"),
     };
+    let storage = Folder::new(folder);
     let digest = Digest::of_bytes(b"");
     let mut index = Vec::new();
     let mut shards = Vec::new();
     for (path, split) in SHARDS {
         let here = rows.iter().filter(|row| row.split == split);
         let before = index.len();
-        index.extend(here.cloned().map(|labels| IndexRow { labels, shard: path.into(), row_group: 0, row: 0 }));
+        index.extend(here.map(|labels| IndexRow { labels, shard: path, row_group: 0, row: 0 }));
         let rows = (index.len() - before) as u64;
         if rows > 0 {
-            let row_groups = vec![RowGroupEntry { rows, offset: 0, length: 0, digest }];
+            let row_groups = vec![RowGroupEntry { kind: RowKind::Finding, rows, offset: 0, length: 0, digest }];
             shards.push(ShardEntry {
                 path: path.into(),
                 split,
@@ -91,9 +97,9 @@ fn publish(folder: &Path, rows: &[RowLabels]) {
             });
         }
     }
-    let files = vec![write_index(folder, &index, &description).unwrap()];
+    let files = vec![write_index(&storage, &index, &description).unwrap()];
     let totals = Totals { rows: index.len() as u64, ..Default::default() };
-    Manifest { description, pseudonym_fingerprint: String::new(), totals, shards, files }.commit(folder).unwrap();
+    Manifest { description, pseudonym_fingerprint: String::new(), totals, shards, files }.commit(&storage).unwrap();
 }
 
 fn audited(rows: &[RowLabels]) -> Audit {

@@ -69,6 +69,12 @@ impl Digest {
     }
 }
 
+impl From<blake3::Hasher> for Digest {
+    fn from(hasher: blake3::Hasher) -> Self {
+        Self(*hasher.finalize().as_bytes())
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

@@ -28,5 +28,6 @@ pub mod label;
 pub mod provenance;
 pub mod pseudonym;
 pub mod random;
+pub mod storage;
 pub mod taxonomy;
 pub mod volume;

@@ -33,6 +33,7 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
         .map_err(|detail| DicomError::file(path, ReasonCode::MissingGeometry, detail))?;
     let lossy = lossy(object, &pixels);
     let contrast = first_item(object, tags::CONTRAST_BOLUS_AGENT_SEQUENCE).map(|_| true);
+    let modality: Arc<str> = "CT".into();
     let scanner = AcquisitionFacts { contrast, ..scanner(object) };
     (0..pixels.frames)
         .map(|number_of_frame| {
@@ -80,8 +81,8 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
                 study_uid: identity.study_uid.clone(),
                 series_uid: identity.series_uid.clone(),
                 frame_of_reference_uid: identity.frame_of_reference_uid.clone(),
-                modality: "CT".into(),
-                transfer_syntax: pixels.transfer_syntax.clone(),
+                study_day: identity.study_day,
+                modality: Arc::clone(&modality),
                 rows: u32::from(pixels.shape.rows),
                 columns: u32::from(pixels.shape.columns),
                 position: PointMm(position),
@@ -89,14 +90,14 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
                 pixel_spacing: plane.pixel_spacing,
                 acquisition_number: content.and_then(|group| integer(group, tags::FRAME_ACQUISITION_NUMBER)),
                 lossy,
-                facts: AcquisitionFacts {
+                facts: Arc::new(AcquisitionFacts {
                     kernel: kernel.and_then(|group| text(group, tags::CONVOLUTION_KERNEL)),
                     slice_thickness_mm: measures
                         .and_then(|group| number(group, tags::SLICE_THICKNESS))
                         .map(|x| x as f32),
                     kvp: tube.and_then(|group| number(group, tags::KVP)).map(|x| x as f32),
                     ..scanner.clone()
-                },
+                }),
                 modality_lut,
                 pixels: Arc::clone(&pixels),
                 pet: None,

@@ -12,6 +12,7 @@ use mtids_core::annotation::AnnotationTarget;
 use mtids_core::geometry::{PointMm, cross, dot, norm};
 use serde::{Deserialize, Serialize};
 
+use crate::date::day;
 use crate::element::{array, first_item, integer, number, text};
 use crate::enhanced;
 use crate::error::{DicomError, ReasonCode};
@@ -52,17 +53,17 @@ pub struct InstanceHeader {
     /// Number of the frame in the file, from 0.
     pub frame: u32,
     /// PatientID.
-    pub patient_id: String,
+    pub patient_id: Arc<str>,
     /// Study Instance UID.
-    pub study_uid: String,
+    pub study_uid: Arc<str>,
     /// Series Instance UID.
-    pub series_uid: String,
+    pub series_uid: Arc<str>,
     /// Frame of Reference UID.
-    pub frame_of_reference_uid: Option<String>,
+    pub frame_of_reference_uid: Option<Arc<str>>,
+    /// StudyDate in days since 1970-01-01; `None` where it is missing or malformed. It leaves this program as a difference only.
+    pub study_day: Option<i32>,
     /// Modality, `CT` or `PT`.
-    pub modality: String,
-    /// Transfer syntax UID.
-    pub transfer_syntax: String,
+    pub modality: Arc<str>,
     /// Rows of pixels.
     pub rows: u32,
     /// Columns of pixels.
@@ -78,7 +79,7 @@ pub struct InstanceHeader {
     /// Lossy compression, by transfer syntax or by (0028,2110).
     pub lossy: bool,
     /// The allow-listed facts.
-    pub facts: AcquisitionFacts,
+    pub facts: Arc<AcquisitionFacts>,
     /// How the pixels of the file are stored.
     pub(crate) pixels: Arc<StoredImage>,
     /// From stored values to those of the image.
@@ -93,6 +94,11 @@ impl InstanceHeader {
         let normal = cross(self.orientation[0], self.orientation[1]);
         let length = norm(normal);
         normal.map(|x| x / length)
+    }
+
+    /// Transfer syntax UID.
+    pub fn transfer_syntax(&self) -> &str {
+        &self.pixels.transfer_syntax
     }
 
     /// Position along the normal in mm.
@@ -193,7 +199,7 @@ fn image(path: &Path, opened: &Opened, is_pet: bool, limits: &Limits) -> Result<
         return Err(refuse(ReasonCode::InvalidImageModule, &detail));
     }
     // The class says what an image is; the modality is a text that can be missing.
-    let modality = if is_pet { "PT" } else { "CT" }.to_owned();
+    let modality = if is_pet { "PT" } else { "CT" }.into();
     let modality_lut = match Modality::read(object, pixels.layout.signed) {
         Ok(Some(found)) if is_pet || text(object, tags::RESCALE_TYPE).is_none_or(|kind| is_hu(&kind)) => found,
         Ok(Some(_)) => {
@@ -221,8 +227,8 @@ fn image(path: &Path, opened: &Opened, is_pet: bool, limits: &Limits) -> Result<
         pixel_spacing: plane.pixel_spacing,
         acquisition_number: integer(object, tags::ACQUISITION_NUMBER),
         lossy: lossy(object, &pixels),
-        transfer_syntax: pixels.transfer_syntax.clone(),
-        facts: AcquisitionFacts {
+        study_day: identity.study_day,
+        facts: Arc::new(AcquisitionFacts {
             kernel: text(object, tags::CONVOLUTION_KERNEL),
             slice_thickness_mm: number(object, tags::SLICE_THICKNESS).map(|x| x as f32),
             kvp: number(object, tags::KVP).map(|x| x as f32),
@@ -230,7 +236,7 @@ fn image(path: &Path, opened: &Opened, is_pet: bool, limits: &Limits) -> Result<
                 .get(tags::CONTRAST_BOLUS_AGENT)
                 .map(|_| text(object, tags::CONTRAST_BOLUS_AGENT).is_some()),
             ..scanner(object)
-        },
+        }),
         pet: is_pet.then(|| Arc::new(PetFacts::read(object))),
         modality,
         pixels: Arc::new(pixels),
@@ -241,10 +247,11 @@ fn image(path: &Path, opened: &Opened, is_pet: bool, limits: &Limits) -> Result<
 /// Who and which: needed of every image.
 pub(crate) struct Identity {
     pub(crate) sop_instance_uid: String,
-    pub(crate) patient_id: String,
-    pub(crate) study_uid: String,
-    pub(crate) series_uid: String,
-    pub(crate) frame_of_reference_uid: Option<String>,
+    pub(crate) patient_id: Arc<str>,
+    pub(crate) study_uid: Arc<str>,
+    pub(crate) series_uid: Arc<str>,
+    pub(crate) frame_of_reference_uid: Option<Arc<str>>,
+    pub(crate) study_day: Option<i32>,
 }
 
 impl Identity {
@@ -255,12 +262,15 @@ impl Identity {
         };
         Ok(Self {
             sop_instance_uid: uid(tags::SOP_INSTANCE_UID, "SOPInstanceUID")?,
-            patient_id: text(object, tags::PATIENT_ID).ok_or_else(|| {
-                refuse(ReasonCode::NoPatient, "PatientID is missing, so no patient-safe split is possible")
-            })?,
-            study_uid: uid(tags::STUDY_INSTANCE_UID, "StudyInstanceUID")?,
-            series_uid: uid(tags::SERIES_INSTANCE_UID, "SeriesInstanceUID")?,
-            frame_of_reference_uid: text(object, tags::FRAME_OF_REFERENCE_UID),
+            patient_id: text(object, tags::PATIENT_ID)
+                .ok_or_else(|| {
+                    refuse(ReasonCode::NoPatient, "PatientID is missing, so no patient-safe split is possible")
+                })?
+                .into(),
+            study_uid: uid(tags::STUDY_INSTANCE_UID, "StudyInstanceUID")?.into(),
+            series_uid: uid(tags::SERIES_INSTANCE_UID, "SeriesInstanceUID")?.into(),
+            frame_of_reference_uid: text(object, tags::FRAME_OF_REFERENCE_UID).map(Arc::from),
+            study_day: text(object, tags::STUDY_DATE).and_then(|date| day(&date)),
         })
     }
 }
@@ -377,8 +387,8 @@ impl InstanceHeader {
             study_uid: "1.2".into(),
             series_uid: "1.2.3".into(),
             frame_of_reference_uid: Some("1.4".into()),
+            study_day: None,
             modality: "CT".into(),
-            transfer_syntax: "1.2.840.10008.1.2.1".into(),
             rows: 4,
             columns: 4,
             position: PointMm::new(0.0, 0.0, 0.0),
@@ -386,7 +396,7 @@ impl InstanceHeader {
             pixel_spacing: [0.7, 0.7],
             acquisition_number: None,
             lossy: false,
-            facts: AcquisitionFacts::default(),
+            facts: Arc::default(),
             pixels: Arc::new(StoredImage::for_tests(4, 4)),
             modality_lut: Modality::Linear { slope: 1.0, intercept: 0.0 },
             pet: None,

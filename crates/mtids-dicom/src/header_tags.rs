@@ -7,11 +7,12 @@ use dicom::core::Tag;
 use dicom::dictionary_std::tags;
 
 /// In ascending order.
-const TAGS: [Tag; 49] = [
+const TAGS: [Tag; 50] = [
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
     tags::SOP_INSTANCE_UID,
+    tags::STUDY_DATE,
     tags::SERIES_DATE,
     tags::ACQUISITION_DATE,
     tags::SERIES_TIME,

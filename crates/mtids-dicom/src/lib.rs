@@ -16,6 +16,7 @@
 //! LPS millimetres, Hounsfield units as `i16`, SUV by body weight as `f32`, voxels `(i fastest, j, k)`.
 
 pub mod annotation;
+mod date;
 mod element;
 mod enhanced;
 pub mod error;
@@ -27,6 +28,7 @@ pub mod pet;
 mod pixels;
 pub mod prescan;
 pub mod series;
+pub mod shared_text;
 mod source;
 pub mod uid;
 pub mod volume;
@@ -36,4 +38,5 @@ pub use error::{DicomError, ReasonCode};
 pub use header::{AcquisitionFacts, FileKind, InstanceHeader, read_header};
 pub use limits::Limits;
 pub use series::{GroupingOutcome, Refused, Series, group};
+pub use shared_text::SharedTexts;
 pub use volume::{LoadedPet, LoadedVolume, check_series, decode_image, load_pet, load_volume};

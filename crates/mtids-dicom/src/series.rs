@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mtids_core::digest::Digest;
 
@@ -16,28 +17,30 @@ use crate::header::{AcquisitionFacts, InstanceHeader};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// PatientID.
-    pub patient_id: String,
+    pub patient_id: Arc<str>,
     /// Study Instance UID.
-    pub study_uid: String,
+    pub study_uid: Arc<str>,
     /// Series Instance UID.
-    pub series_uid: String,
+    pub series_uid: Arc<str>,
     /// Number of this part where one series UID holds several volumes, from 0.
     pub part: usize,
     /// Frame of Reference UID.
-    pub frame_of_reference_uid: Option<String>,
+    pub frame_of_reference_uid: Option<Arc<str>>,
+    /// StudyDate in days since 1970-01-01, of the first slice.
+    pub study_day: Option<i32>,
     /// Modality.
-    pub modality: String,
+    pub modality: Arc<str>,
     /// Slices in the order of their position along the normal.
     pub instances: Vec<InstanceHeader>,
     /// Facts of the first slice.
-    pub facts: AcquisitionFacts,
+    pub facts: Arc<AcquisitionFacts>,
 }
 
 impl Series {
     /// A name that is unique in a study: the UID, with the part where there are several.
     pub fn name(&self) -> String {
         match self.part {
-            0 => self.series_uid.clone(),
+            0 => self.series_uid.as_ref().to_owned(),
             part => format!("{}#{part}", self.series_uid),
         }
     }
@@ -79,7 +82,7 @@ pub struct GroupingOutcome {
 pub fn group(mut headers: Vec<InstanceHeader>) -> GroupingOutcome {
     headers.sort_by(|a, b| (&a.sop_instance_uid, a.frame, &a.path).cmp(&(&b.sop_instance_uid, b.frame, &b.path)));
     let mut outcome = GroupingOutcome::default();
-    let mut by_uid: BTreeMap<(String, String, String), Vec<InstanceHeader>> = BTreeMap::new();
+    let mut by_uid: BTreeMap<(Arc<str>, Arc<str>, Arc<str>), Vec<InstanceHeader>> = BTreeMap::new();
     for header in headers {
         let key = (header.patient_id.clone(), header.study_uid.clone(), header.series_uid.clone());
         by_uid.entry(key).or_default().push(header);
@@ -122,7 +125,8 @@ fn keep_files_whole(series: Vec<Series>, outcome: &mut GroupingOutcome) {
 fn refuse_all(instances: Vec<InstanceHeader>, reason: ReasonCode, detail: &str) -> Vec<Refused> {
     let mut refused: BTreeMap<PathBuf, Refused> = BTreeMap::new();
     for header in instances {
-        let (series_uid, patient_id) = (Some(header.series_uid), Some(header.patient_id));
+        let (series_uid, patient_id) =
+            (Some(header.series_uid.as_ref().to_owned()), Some(header.patient_id.as_ref().to_owned()));
         let one = Refused { path: header.path.clone(), series_uid, patient_id, reason, detail: detail.to_owned() };
         refused.insert(header.path, one);
     }
@@ -208,6 +212,7 @@ fn split(instances: Vec<InstanceHeader>) -> Result<Vec<Series>, Vec<Refused>> {
                 series_uid: first.series_uid.clone(),
                 part: series.len(),
                 frame_of_reference_uid: first.frame_of_reference_uid.clone(),
+                study_day: first.study_day,
                 modality: first.modality.clone(),
                 facts: first.facts.clone(),
                 instances,
@@ -245,7 +250,7 @@ mod tests {
             path: format!("{n}.dcm").into(),
             sop_instance_uid: format!("1.{n}"),
             position: PointMm::new(0.0, 0.0, f64::from(n % 20) * 2.5),
-            facts: AcquisitionFacts { kernel: Some(kernel.into()), ..AcquisitionFacts::default() },
+            facts: Arc::new(AcquisitionFacts { kernel: Some(kernel.into()), ..AcquisitionFacts::default() }),
             ..InstanceHeader::for_tests()
         }
     }

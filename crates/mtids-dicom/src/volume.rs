@@ -118,8 +118,8 @@ pub fn check_series(series: &Series, limits: &Limits) -> Result<Affine, DicomErr
         let detail = "lossy compression changes HU; set refuse_lossy = false to accept it";
         return Err(refuse(ReasonCode::LossyCompression, detail.into()));
     }
-    if let Some(slice) = series.instances.iter().find(|slice| !is_readable(&slice.transfer_syntax)) {
-        let (reason, detail) = unsupported(&slice.transfer_syntax);
+    if let Some(slice) = series.instances.iter().find(|slice| !is_readable(slice.transfer_syntax())) {
+        let (reason, detail) = unsupported(slice.transfer_syntax());
         return Err(refuse(reason, detail));
     }
     if series.instances.iter().any(|slice| slice.pet.is_some()) {

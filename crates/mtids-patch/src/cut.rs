@@ -7,7 +7,7 @@ use std::ops::Range;
 use mtids_core::geometry::{Affine, PointMm, Voxel};
 use mtids_core::volume::{AIR_HU, Volume};
 
-use crate::geometry::{Interpolation, PatchGeometry};
+use crate::geometry::{Interpolation, PatchGeometry, Views};
 use crate::kernel::Taps;
 
 /// A patch of one channel: HU, or hundredths of an SUV.
@@ -50,10 +50,44 @@ pub fn cut_suv(volume: &Volume<f32>, center: PointMm, geometry: &PatchGeometry) 
 }
 
 fn cut_in<T: Copy + Into<f64>>(volume: &Volume<T>, center: PointMm, geometry: &PatchGeometry, unit: Unit) -> Patch {
+    if geometry.views == Views::Orthogonal {
+        return cut_orthogonal(volume, center, geometry, unit);
+    }
     match axis_map(volume.affine(), geometry) {
         Some(axes) => cut_parallel(volume, center, geometry, unit, axes),
         None => cut_oblique(volume, center, geometry, unit),
     }
+}
+
+/// Axial, coronal and sagittal plane through the centre, each turned as [`Views::Orthogonal`] says.
+fn cut_orthogonal<T: Copy + Into<f64>>(
+    volume: &Volume<T>,
+    center: PointMm,
+    geometry: &PatchGeometry,
+    unit: Unit,
+) -> Patch {
+    let side = geometry.size[1];
+    let [thickness, step, _] = geometry.spacing_mm;
+    // A plane is a patch one voxel thick, as thick as the patch's first spacing.
+    let plane = |across: usize| {
+        let mut plane = PatchGeometry { size: [side; 3], spacing_mm: [step; 3], views: Views::Volume, ..*geometry };
+        plane.size[across] = 1;
+        plane.spacing_mm[across] = thickness;
+        cut_in(volume, center, &plane, unit)
+    };
+    let [axial, coronal, sagittal] = [0, 1, 2].map(plane);
+    let mut voxels = axial.voxels;
+    for standing in [&coronal, &sagittal] {
+        // Their rows run towards the head; a standing plane is looked at with the head up.
+        standing.voxels.chunks_exact(side).rev().for_each(|row| voxels.extend_from_slice(row));
+    }
+    let pad_fraction = (axial.pad_fraction + coronal.pad_fraction + sagittal.pad_fraction) / 3.0;
+    Patch { voxels, size: geometry.size, pad_fraction }
+}
+
+/// The distance over which a patch voxel averages along an axis, from the distance of its neighbours: the slices of a stack are thin.
+fn footprint(patch_axis: usize, step: f64, geometry: &PatchGeometry) -> f64 {
+    if patch_axis == 0 && geometry.views == Views::Stack { step.clamp(-1.0, 1.0) } else { step }
 }
 
 /// For each source axis (i, j, k) the patch axis (0 = d, 1 = h, 2 = w) it runs along, if all run parallel to the
@@ -127,8 +161,9 @@ fn cut_parallel<T: Copy + Into<f64>>(
     let [along_i, along_j, along_k]: [Vec<Taps>; 3] = std::array::from_fn(|source| {
         let step = steps[axes[source]][source];
         let at = |n: usize| first[source] + n as f64 * step;
+        let averaged = footprint(axes[source], step, geometry);
         (0..geometry.size[axes[source]])
-            .map(|n| taps(geometry.interpolation, at(n), step, dimensions[source]))
+            .map(|n| taps(geometry.interpolation, at(n), averaged, dimensions[source]))
             .collect()
     });
     let (needed_i, needed_j, needed_k) = (span(&along_i), span(&along_j), span(&along_k));
@@ -201,8 +236,10 @@ fn cut_oblique<T: Copy + Into<f64>>(
     let steps = source_steps(volume.affine(), geometry);
     let dimensions = volume.dimensions();
     // Footprint of a patch voxel along each source axis.
-    let footprint: [f64; 3] =
-        std::array::from_fn(|source| steps.iter().map(|step| step[source] * step[source]).sum::<f64>().sqrt());
+    let averaged: [f64; 3] = std::array::from_fn(|source| {
+        let along = |(patch_axis, step): (usize, &[f64; 3])| footprint(patch_axis, step[source], geometry).powi(2);
+        steps.iter().enumerate().map(along).sum::<f64>().sqrt()
+    });
     let mut voxels = Vec::with_capacity(geometry.len());
     let mut padded = 0.0;
     for d in 0..geometry.size[0] {
@@ -210,7 +247,7 @@ fn cut_oblique<T: Copy + Into<f64>>(
             for w in 0..geometry.size[2] {
                 let Voxel(at) = volume.affine().to_voxel(geometry.position(center, [d, h, w]));
                 let [i, j, k] = std::array::from_fn(|source| {
-                    taps(geometry.interpolation, at[source], footprint[source], dimensions[source])
+                    taps(geometry.interpolation, at[source], averaged[source], dimensions[source])
                 });
                 let outside = (1.0 - i.inside * j.inside * k.inside).max(0.0);
                 padded += outside;
@@ -268,7 +305,7 @@ mod tests {
     }
 
     fn geometry(size: [usize; 3], spacing_mm: [f64; 3], interpolation: Interpolation) -> PatchGeometry {
-        PatchGeometry { size, spacing_mm, interpolation }
+        PatchGeometry { size, spacing_mm, interpolation, views: Views::Volume }
     }
 
     #[test]

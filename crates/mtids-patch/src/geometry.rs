@@ -17,6 +17,32 @@ pub enum Interpolation {
     Nearest,
 }
 
+/// What the axis d of a patch runs over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Views {
+    /// A volume: each voxel averages over its own extent along all axes.
+    #[default]
+    Volume,
+    /// Thin axial slices `spacing_mm[0]` apart (2.5-D): they are interpolated along d, not averaged over the step.
+    Stack,
+    /// Three planes through the centre: axial, coronal, sagittal. `size` is 3 × S × S, `spacing_mm[0]` the thickness that each plane
+    /// averages over. Axial: h towards the back, w towards the left; coronal: h towards the feet, w towards the left; sagittal: h towards
+    /// the feet, w towards the back.
+    Orthogonal,
+}
+
+impl Views {
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Views::Volume => "volume",
+            Views::Stack => "stack",
+            Views::Orthogonal => "orthogonal",
+        }
+    }
+}
+
 /// Geometry of a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -27,12 +53,19 @@ pub struct PatchGeometry {
     pub spacing_mm: [f64; 3],
     /// Interpolation. Default `linear`.
     pub interpolation: Interpolation,
+    /// What d runs over. Default `volume`.
+    pub views: Views,
 }
 
 impl Default for PatchGeometry {
     /// 72 × 112 × 112 mm: a station is told from its surroundings, not from the node.
     fn default() -> Self {
-        Self { size: [24, 56, 56], spacing_mm: [3.0, 2.0, 2.0], interpolation: Interpolation::Linear }
+        Self {
+            size: [24, 56, 56],
+            spacing_mm: [3.0, 2.0, 2.0],
+            interpolation: Interpolation::Linear,
+            views: Views::Volume,
+        }
     }
 }
 
@@ -45,6 +78,11 @@ pub enum GeometryError {
     /// A spacing that is no positive length.
     #[error("patch.spacing_mm {0:?}: each spacing must lie between 0.05 and 50 mm")]
     Spacing([f64; 3]),
+    /// Three planes need three equal squares.
+    #[error(
+        "patch.size {0:?} with patch.spacing_mm {1:?}: orthogonal views are 3 × S × S, of one spacing along h and w"
+    )]
+    Orthogonal([usize; 3], [f64; 3]),
 }
 
 impl PatchGeometry {
@@ -59,6 +97,10 @@ impl PatchGeometry {
         if self.spacing_mm.iter().any(|spacing| !(0.05..=50.0).contains(spacing)) {
             return Err(GeometryError::Spacing(self.spacing_mm));
         }
+        let ([views, height, width], [_, y, x]) = (self.size, self.spacing_mm);
+        if self.views == Views::Orthogonal && (views != 3 || height != width || y != x) {
+            return Err(GeometryError::Orthogonal(self.size, self.spacing_mm));
+        }
         Ok(())
     }
 
@@ -72,7 +114,7 @@ impl PatchGeometry {
         self.len() == 0
     }
 
-    /// Position of voxel `(d, h, w)` of a patch around `center`.
+    /// Position of voxel `(d, h, w)` of a volume or stack around `center`.
     pub fn position(&self, center: PointMm, [d, h, w]: [usize; 3]) -> PointMm {
         let offset =
             |axis: usize, index: usize| (index as f64 - (self.size[axis] as f64 - 1.0) / 2.0) * self.spacing_mm[axis];
@@ -89,6 +131,12 @@ mod tests {
         assert!(PatchGeometry::default().validate().is_ok());
         assert!(PatchGeometry { size: [0, 1, 1], ..Default::default() }.validate().is_err());
         assert!(PatchGeometry { spacing_mm: [1.0, f64::NAN, 1.0], ..Default::default() }.validate().is_err());
+        let planes = PatchGeometry { size: [3, 9, 9], views: Views::Orthogonal, ..Default::default() };
+        assert!(planes.validate().is_ok());
+        for size in [[4, 9, 9], [3, 9, 8]] {
+            assert!(PatchGeometry { size, ..planes }.validate().is_err());
+        }
+        assert!(PatchGeometry { spacing_mm: [1.0, 1.0, 2.0], ..planes }.validate().is_err());
     }
 
     #[test]

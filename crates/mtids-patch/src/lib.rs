@@ -1,4 +1,4 @@
-//! A volume and a point become a patch.
+//! A volume and a point become a patch; where in a chest a point may lie.
 //!
 //! # Purpose
 //! Preprocessing and prediction cut patches through this one crate, so that both see the same voxels.
@@ -12,9 +12,11 @@
 //! # Units
 //! Hounsfield units as `i16`, SUV as `i16` hundredths; spacing in mm in the order (z, y, x) = (d, h, w).
 
+mod body;
 mod cut;
 mod geometry;
 mod kernel;
 
+pub use body::{Place, cells_in};
 pub use cut::{Patch, SUV_STEPS, cut, cut_suv};
-pub use geometry::{GeometryError, Interpolation, PatchGeometry};
+pub use geometry::{GeometryError, Interpolation, PatchGeometry, Views};

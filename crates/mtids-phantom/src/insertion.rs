@@ -119,7 +119,8 @@ pub fn insert(
         frame_of_reference_uid: uid("frame of reference"),
         study_date: "20260101".into(),
     };
-    let mut options = CtOptions::new(uid("series"), "SYNTHETIC nodes in a CT, no finding".into(), series.facts.clone());
+    let mut options =
+        CtOptions::new(uid("series"), "SYNTHETIC nodes in a CT, no finding".into(), series.facts.as_ref().clone());
     // The source's position is not known to the reader of its pixels; the affine says what matters.
     options.patient_position = String::new();
     options.image_type = "DERIVED\\PRIMARY\\AXIAL".into();

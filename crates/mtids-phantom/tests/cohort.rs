@@ -97,7 +97,7 @@ fn volumes_of_every_scanner_read_back_as_they_were_rendered() {
         let (outcome, refused) = grouped(&folder.path().join("dicom"));
         assert_eq!(refused, 0);
         let rendered = render(&config, 0).unwrap();
-        let of = |modality: &str| outcome.series.iter().find(|series| series.modality == modality).unwrap();
+        let of = |modality: &str| outcome.series.iter().find(|series| *series.modality == *modality).unwrap();
         let loaded = load_volume(of("CT"), &Limits::default()).unwrap();
         // Padding comes back as air.
         let expected: Vec<i16> =
@@ -140,7 +140,7 @@ fn every_form_of_labels_gives_the_voxels_that_were_painted() {
             }
             _ => {
                 let path = files(&folder.path().join("masks")).remove(0);
-                assert!(path.to_str().unwrap().contains(&outcome.series[0].series_uid));
+                assert!(path.to_str().unwrap().contains(&*outcome.series[0].series_uid));
                 read_mask(&path, &limits).unwrap().findings(&Default::default(), &limits).unwrap()
             }
         };
@@ -260,7 +260,7 @@ fn every_defect_ends_as_it_says() {
         let truth: serde_json::Value =
             serde_json::from_slice(&std::fs::read(folder.path().join("truth.json")).unwrap()).unwrap();
         let uid = truth[0]["series_uid"].as_str().unwrap();
-        let series = outcome.series.iter().find(|series| series.series_uid == uid).unwrap();
+        let series = outcome.series.iter().find(|series| *series.series_uid == *uid).unwrap();
         match (load_volume(series, &Limits::default()), defect.reason()) {
             (Err(error), Some(reason)) => assert_eq!(error.reason(), reason, "{defect:?}"),
             (Ok(loaded), None) => {

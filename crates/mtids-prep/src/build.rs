@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use mtids_core::budget::Budget;
 use mtids_core::digest::Digest;
 use mtids_core::interrupt::Interrupt;
 use mtids_core::provenance::Program;
 use mtids_core::pseudonym::PseudonymSecret;
+use mtids_core::storage::Folder;
 use mtids_core::taxonomy::TAXONOMY_VERSION;
 use mtids_dicom::group;
 use mtids_phantom::{PATIENT_PREFIX, SCANNER_MODEL};
@@ -20,6 +22,7 @@ use mtids_shards::{DatasetDescription, Manifest, SCHEMA_VERSION, Totals};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::clock::{Clock, Stage, StageTime};
 use crate::config::BuildConfig;
 use crate::error::PrepError;
 use crate::plan::{Plan, Unit, plan};
@@ -46,6 +49,9 @@ pub struct BuildSummary {
     pub over_quarantine_limit: bool,
     /// Rows by region, status and split.
     pub counts: Vec<(String, String, String, u64)>,
+    /// Where the time went.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageTime>,
 }
 
 /// What a share of a build did; nothing is published.
@@ -90,10 +96,11 @@ struct Prepared {
     planned: Plan,
     secret: PseudonymSecret,
     description: DatasetDescription,
+    clock: Clock,
 }
 
 impl Prepared {
-    fn shared<'a>(&'a self, config: &'a BuildConfig, out: &'a Path) -> Shared<'a> {
+    fn shared<'a>(&'a self, config: &'a BuildConfig, out: &'a Folder) -> Shared<'a> {
         Shared {
             out,
             config,
@@ -101,6 +108,7 @@ impl Prepared {
             regions: &self.description.regions,
             secret: &self.secret,
             memory: Budget::new(config.memory_mib << 20),
+            clock: &self.clock,
         }
     }
 }
@@ -116,9 +124,14 @@ fn prepare(config: &BuildConfig, interrupt: &Interrupt, show_progress: bool) -> 
     let secret = secret(config)?;
     let sources = Sources::read(&config.annotations, &config.limits())?;
     let progress = Progress::new("reading headers", None, show_progress);
+    let clock = Clock::default();
+    let started = Instant::now();
     let mut scanned = scan(data, sources.paths(), &config.limits(), &|| progress.inc(1), interrupt)?;
     progress.finish();
+    // All workers read headers, and wait for the last of them.
+    clock.add(Stage::Headers, started.elapsed().as_secs_f64() * rayon::current_num_threads() as f64);
 
+    let started = Instant::now();
     let grouped = group(std::mem::take(&mut scanned.headers));
     scanned.refused.extend(grouped.refused);
     for copy in grouped.duplicates {
@@ -130,17 +143,19 @@ fn prepare(config: &BuildConfig, interrupt: &Interrupt, show_progress: bool) -> 
         return Err(PrepError::Nothing { path: data.clone(), detail: nothing(&scanned, &planned) });
     }
     refuse_public_key_for_patients(config, &planned, &scanned)?;
+    clock.add(Stage::Plan, started.elapsed().as_secs_f64() * rayon::current_num_threads() as f64);
     let description = DatasetDescription {
         schema_version: SCHEMA_VERSION.into(),
         taxonomy_version: TAXONOMY_VERSION.into(),
         regions: config.region_scheme()?,
         channels: config.channels(),
+        patch_views: config.patch.views,
         patch_size: config.patch.size,
         patch_spacing_mm: config.patch.spacing_mm,
         config_digest: config.digest()?,
         program: Program::new("mtids-prep", env!("CARGO_PKG_VERSION")),
     };
-    Ok(Prepared { scanned, planned, secret, description })
+    Ok(Prepared { scanned, planned, secret, description, clock })
 }
 
 /// Works units off; returns their receipts and how many were finished before.
@@ -151,7 +166,6 @@ fn work_off(
     show_progress: bool,
 ) -> Result<(Vec<Receipt>, usize), PrepError> {
     let out = shared.out;
-    std::fs::create_dir_all(out).map_err(|source| PrepError::Write { path: out.to_owned(), source })?;
     let series: usize = units.iter().map(|unit| unit.series.len()).sum();
     let progress = Progress::new("cutting patches", Some(series as u64), show_progress);
     let reused = AtomicUsize::new(0);
@@ -185,7 +199,8 @@ pub fn build(
     show_progress: bool,
 ) -> Result<BuildSummary, PrepError> {
     let prepared = prepare(config, interrupt, show_progress)?;
-    let shared = prepared.shared(config, out);
+    let out = Folder::new(out);
+    let shared = prepared.shared(config, &out);
     let units: Vec<&Unit> = prepared.planned.units.iter().collect();
     let (receipts, reused) = work_off(&units, &shared, interrupt, show_progress)?;
     publish_rows(&prepared, &receipts, &shared, reused)
@@ -205,7 +220,8 @@ pub fn build_share(
     let prepared = prepare(config, interrupt, show_progress)?;
     let units = &prepared.planned.units;
     let share: Vec<&Unit> = units.iter().skip(task.index).step_by(task.count).collect();
-    let (_, reused) = work_off(&share, &prepared.shared(config, out), interrupt, show_progress)?;
+    let out = Folder::new(out);
+    let (_, reused) = work_off(&share, &prepared.shared(config, &out), interrupt, show_progress)?;
     Ok(TaskSummary { task, units: units.len(), share: share.len(), reused })
 }
 
@@ -221,13 +237,14 @@ pub fn commit(
 ) -> Result<BuildSummary, PrepError> {
     let prepared = prepare(config, interrupt, show_progress)?;
     let units = &prepared.planned.units;
-    let receipts: Vec<Receipt> = units.par_iter().filter_map(|unit| finished(out, unit)).collect();
+    let storage = Folder::new(out);
+    let receipts: Vec<Receipt> = units.par_iter().filter_map(|unit| finished(&storage, unit)).collect();
     if receipts.len() < units.len() {
         let missing = units.len() - receipts.len();
         return Err(PrepError::Unfinished { path: out.to_owned(), missing, units: units.len() });
     }
     let reused = receipts.len();
-    publish_rows(&prepared, &receipts, &prepared.shared(config, out), reused)
+    publish_rows(&prepared, &receipts, &prepared.shared(config, &storage), reused)
 }
 
 fn publish_rows(
@@ -240,7 +257,11 @@ fn publish_rows(
         let path = shared.config.data.clone().unwrap_or_default();
         return Err(PrepError::Nothing { path, detail: "every series with a finding was quarantined".into() });
     }
-    publish(&prepared.scanned, &prepared.planned, receipts, shared, reused)
+    let started = Instant::now();
+    let mut summary = publish(&prepared.scanned, &prepared.planned, receipts, shared, reused)?;
+    shared.clock.add(Stage::Publish, started.elapsed().as_secs_f64());
+    summary.stages = shared.clock.times();
+    Ok(summary)
 }
 
 /// Says what [`build`] would do, and writes nothing.
@@ -255,14 +276,15 @@ pub fn dry_run(
 ) -> Result<DryRun, PrepError> {
     let prepared = prepare(config, interrupt, show_progress)?;
     let (planned, scanned) = (&prepared.planned, &prepared.scanned);
-    let receipts: Vec<Option<Receipt>> = planned.units.par_iter().map(|unit| finished(out, unit)).collect();
+    let out = Folder::new(out);
+    let receipts: Vec<Option<Receipt>> = planned.units.par_iter().map(|unit| finished(&out, unit)).collect();
     let kept: BTreeSet<&str> = receipts
         .iter()
         .flatten()
         .filter_map(|receipt| receipt.shard.as_ref())
         .map(|shard| shard.path.as_str())
         .collect();
-    let published = Manifest::load(out).map(|manifest| manifest.shards).unwrap_or_default();
+    let published = Manifest::load(&out).map(|manifest| manifest.shards).unwrap_or_default();
     let mut quarantined_by_reason: BTreeMap<String, u64> = BTreeMap::new();
     for refused in &scanned.refused {
         *quarantined_by_reason.entry(refused.reason.to_string()).or_default() += 1;

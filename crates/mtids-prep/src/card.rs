@@ -1,9 +1,10 @@
 //! The dataset card: a README in the dataset whose every number comes from the build.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use mtids_shards::{DatasetDescription, RowLabels, Totals};
+use mtids_patch::{Place, Views};
+use mtids_shards::{DatasetDescription, RowKind, RowLabels, Totals};
 
 use crate::config::BuildConfig;
 use crate::rows::counts;
@@ -12,7 +13,7 @@ use crate::rows::counts;
 pub(crate) fn card(
     description: &DatasetDescription,
     totals: &Totals,
-    rows: &[RowLabels],
+    rows: &[&RowLabels],
     config: &BuildConfig,
 ) -> String {
     let mut text = String::new();
@@ -27,7 +28,33 @@ pub(crate) fn card(
         "Patches of chest CT around findings, labelled by region and by metastasis. Research data: not for diagnosis.\n"
     ));
     line(format_args!("* {} patches of {} patients", totals.rows, totals.patients));
-    line(format_args!("* a patch: {d} × {h} × {w} voxels of {z} × {y} × {x} mm (d head, h back, w left), int16 HU"));
+    match description.patch_views {
+        Views::Volume => line(format_args!(
+            "* a patch: {d} × {h} × {w} voxels of {z} × {y} × {x} mm (d head, h back, w left), int16 HU"
+        )),
+        Views::Stack => line(format_args!(
+            "* a patch: {d} thin axial slices {z} mm apart, {h} × {w} pixels of {y} × {x} mm (d head, h back, w left), int16 HU"
+        )),
+        Views::Orthogonal => line(format_args!(
+            "* a patch: axial, coronal and sagittal plane through the centre, {h} × {w} pixels of {y} × {x} mm, {z} mm thick, int16 HU"
+        )),
+    }
+    if config.max_pad_fraction < 1.0 {
+        line(format_args!(
+            "* left out: {} findings with more than {} of their patch outside the scanned field",
+            totals.findings_at_border, config.max_pad_fraction
+        ));
+    }
+    if config.negatives.per_series > 0 {
+        let place = match config.negatives.within {
+            Place::Mediastinum => "soft tissue between the lungs",
+            Place::Body => "the body",
+        };
+        line(format_args!(
+            "* {} patches without finding, up to {} a series, at least {} mm from every finding of it, in {place}: they bear no label",
+            totals.negatives, config.negatives.per_series, config.negatives.min_distance_mm
+        ));
+    }
     if config.pet {
         let with_pet = rows.iter().filter(|row| row.pet).count();
         line(format_args!(
@@ -47,7 +74,7 @@ pub(crate) fn card(
     line(format_args!("An unknown status is unknown: it is not benign. What was not annotated is unknown too.\n"));
     line(format_args!("## Patches by region, status and split\n"));
     line(format_args!("| region | status | train | validation | test |\n|---|---|---:|---:|---:|"));
-    let counts = counts(rows);
+    let counts = counts(rows.iter().copied());
     let pairs: BTreeSet<(&String, &String)> = counts.keys().map(|(region, status, _)| (region, status)).collect();
     for (region, status) in pairs {
         let count = |split: &str| counts.get(&(region.clone(), status.clone(), split.to_owned())).copied().unwrap_or(0);
@@ -58,6 +85,41 @@ pub(crate) fn card(
             count("test")
         ));
     }
+    line(format_args!("\n## Where labels come from\n"));
+    line(format_args!("| source | evidence | patches | patients |\n|---|---|---:|---:|"));
+    let findings = || rows.iter().filter(|row| row.kind == RowKind::Finding);
+    for ((source, evidence), (patches, patients)) in
+        tally(findings().map(|row| ((row.label_source.as_str(), row.evidence.letter()), row.patient_key.as_str())))
+    {
+        line(format_args!("| {source} | {evidence} | {patches} | {patients} |"));
+    }
+    line(format_args!("\nEvidence: A histology, B cytology, C PET, D size, U none.\n"));
+    line(format_args!("## Scanners\n"));
+    line(format_args!(
+        "| manufacturer | model | kernel | contrast | patches | patients |\n|---|---|---|---|---:|---:|"
+    ));
+    let scanner = |row: &&RowLabels| {
+        let contrast = row.contrast.map_or("?", |given| if given { "yes" } else { "no" });
+        [&row.manufacturer, &row.model, &row.kernel]
+            .map(|text| cell(text.as_deref().unwrap_or("?")))
+            .into_iter()
+            .chain([contrast.to_owned()])
+            .collect::<Vec<_>>()
+    };
+    for (scanner, (patches, patients)) in tally(rows.iter().map(|row| (scanner(row), row.patient_key.as_str()))) {
+        line(format_args!("| {} | {patches} | {patients} |", scanner.join(" | ")));
+    }
+    let range = |values: &mut dyn Iterator<Item = f64>| {
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+        if low <= high { format!("{low} to {high}") } else { "unknown".to_owned() }
+    };
+    let millimetres = |x: f32| (f64::from(x) * 1e3).round() / 1e3;
+    line(format_args!(
+        "\nSlices {} mm apart, pixels of {} mm. Days from the first study of a patient: {}.",
+        range(&mut rows.iter().map(|row| millimetres(row.slice_step_mm))),
+        range(&mut rows.iter().map(|row| millimetres(row.pixel_spacing_mm))),
+        range(&mut rows.iter().filter_map(|row| row.study_day).map(f64::from)),
+    ));
     line(format_args!("\n## Input files\n"));
     line(format_args!(
         "{} files: {} used, {} skipped, {} quarantined. {} findings had no image here.\n",
@@ -76,4 +138,20 @@ pub(crate) fn card(
         "Source of the studies, permission to use them, who labelled them and how: not known to the program."
     ));
     text
+}
+
+/// For each key, how many rows and how many different patients.
+fn tally<'a, K: Ord>(rows: impl Iterator<Item = (K, &'a str)>) -> BTreeMap<K, (u64, usize)> {
+    let mut found: BTreeMap<K, (u64, BTreeSet<&str>)> = BTreeMap::new();
+    for (key, patient) in rows {
+        let entry = found.entry(key).or_default();
+        entry.0 += 1;
+        entry.1.insert(patient);
+    }
+    found.into_iter().map(|(key, (rows, patients))| (key, (rows, patients.len()))).collect()
+}
+
+/// A text of a scanner as a cell of a Markdown table.
+fn cell(text: &str) -> String {
+    text.chars().map(|c| if c == '|' || c.is_control() { ' ' } else { c }).collect()
 }

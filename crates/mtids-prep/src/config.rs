@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::classes::{ClassRule, Classes};
 use crate::error::PrepError;
+use crate::negatives::NegativesConfig;
 use crate::split::SplitConfig;
 
 const DEFAULT_MEMORY_MIB: u64 = 4096;
@@ -54,8 +55,13 @@ pub struct BuildConfig {
     pub memory_mib: u64,
     /// Share of input files that may be quarantined before the program ends with exit code 1. Default 0.
     pub max_quarantine: f64,
-    /// Patch size, spacing and interpolation.
+    /// Largest share of a finding's patch that may lie outside the scanned field; a finding beyond it is left out and counted. What lies
+    /// outside is air. Default 1: all are kept, and the column `pad_fraction` says how much is padding.
+    pub max_pad_fraction: f64,
+    /// Patch size, spacing, interpolation and views.
     pub patch: PatchGeometry,
+    /// Patches at places without finding.
+    pub negatives: NegativesConfig,
     /// How patients are split.
     pub split: SplitConfig,
     /// Bounds of reading.
@@ -82,7 +88,9 @@ impl Default for BuildConfig {
             zstd_level: 3,
             memory_mib: DEFAULT_MEMORY_MIB,
             max_quarantine: 0.0,
+            max_pad_fraction: 1.0,
             patch: PatchGeometry::default(),
+            negatives: NegativesConfig::default(),
             split: SplitConfig::default(),
             reading: ReadingConfig::default(),
             pseudonym: PseudonymConfig::default(),
@@ -137,6 +145,7 @@ impl BuildConfig {
         self.region_scheme()?;
         Classes::new(&self.classes)?;
         self.split.validate()?;
+        self.negatives.validate()?;
         if !(1..=1000).contains(&self.samples_per_finding) {
             return fail("samples_per_finding", "between 1 and 1000");
         }
@@ -159,6 +168,9 @@ impl BuildConfig {
         }
         if !(0.0..=1.0).contains(&self.max_quarantine) {
             return fail("max_quarantine", "a share between 0 and 1");
+        }
+        if !(0.0..=1.0).contains(&self.max_pad_fraction) {
+            return fail("max_pad_fraction", "a share between 0 and 1");
         }
         Ok(())
     }

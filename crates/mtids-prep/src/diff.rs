@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mtids_core::digest::Digest;
+use mtids_core::storage::Folder;
 use mtids_shards::{Manifest, RowLabels, ShardError, read_index};
 use serde::Serialize;
 
@@ -95,8 +96,9 @@ pub fn diff(first: &Path, second: &Path) -> Result<Difference, PrepError> {
 type Loaded = (Manifest, BTreeMap<String, RowLabels>);
 
 fn load(dataset: &Path) -> Result<Loaded, ShardError> {
-    let manifest = Manifest::load(dataset)?;
-    let rows = read_index(dataset)?.into_iter().map(|row| (row.sample_key.clone(), row)).collect();
+    let dataset = Folder::new(dataset);
+    let manifest = Manifest::load(&dataset)?;
+    let rows = read_index(&dataset)?.into_iter().map(|row| (row.sample_key.clone(), row)).collect();
     Ok((manifest, rows))
 }
 
@@ -122,6 +124,7 @@ fn described(a: &Manifest, b: &Manifest) -> Vec<String> {
         ("taxonomy_version", a.taxonomy_version != b.taxonomy_version),
         ("regions", a.regions != b.regions),
         ("channels", a.channels != b.channels),
+        ("patch_views", a.patch_views != b.patch_views),
         ("patch_size", a.patch_size != b.patch_size),
         ("patch_spacing_mm", a.patch_spacing_mm != b.patch_spacing_mm),
         ("configuration", a.config_digest != b.config_digest),
@@ -135,6 +138,7 @@ fn inputs(a: &Manifest, b: &Manifest) -> BTreeMap<String, [u64; 2]> {
     for (n, totals) in [&a.totals, &b.totals].into_iter().enumerate() {
         counts.entry("used".into()).or_default()[n] = totals.used;
         counts.entry("findings without image".into()).or_default()[n] = totals.unmatched_findings;
+        counts.entry("findings at the border".into()).or_default()[n] = totals.findings_at_border;
         for (kind, reasons) in [("skipped", &totals.skipped_by_reason), ("quarantined", &totals.quarantined_by_reason)]
         {
             for (reason, count) in reasons {
@@ -154,6 +158,8 @@ fn changed(a: &RowLabels, b: &RowLabels) -> Vec<&'static str> {
             (&a.patient_key, &a.study_key, &a.series_key) != (&b.patient_key, &b.study_key, &b.series_key),
         ),
         ("split", a.split != b.split),
+        ("study_day", a.study_day != b.study_day),
+        ("kind", (a.kind, a.finding_distance_mm) != (b.kind, b.finding_distance_mm)),
         ("center", a.center_mm != b.center_mm || a.center_voxel != b.center_voxel),
         ("region", (a.region, &a.region_name) != (b.region, &b.region_name)),
         ("station", a.station != b.station),

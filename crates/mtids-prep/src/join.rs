@@ -58,11 +58,11 @@ impl Candidate<'_> {
     fn is_target(&self, target: &AnnotationTarget) -> bool {
         let series = self.series;
         match (&target.series_uid, &target.study_uid) {
-            (Some(uid), _) => *uid == series.series_uid,
+            (Some(uid), _) => **uid == *series.series_uid,
             (None, Some(uid)) => {
-                *uid == series.study_uid
+                **uid == *series.study_uid
                     && (target.frame_of_reference_uid.is_none()
-                        || target.frame_of_reference_uid == series.frame_of_reference_uid)
+                        || target.frame_of_reference_uid.as_deref() == series.frame_of_reference_uid.as_deref())
             }
             (None, None) => false,
         }

@@ -16,10 +16,12 @@
 pub mod build;
 mod card;
 pub mod classes;
+pub mod clock;
 pub mod config;
 pub mod diff;
 pub mod error;
 pub mod join;
+pub mod negatives;
 pub mod patients;
 pub mod plan;
 mod publish;

@@ -4,6 +4,7 @@
 //! findings, the secret), so equal keys mean equal shards.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mtids_core::digest::Digest;
 use mtids_core::geometry::Affine;
@@ -30,6 +31,8 @@ pub struct PlannedSeries {
     pub findings: Vec<Finding>,
     /// Pseudonym of its patient.
     pub patient_key: PatientKey,
+    /// Days since the first study of its patient in this dataset.
+    pub study_day: Option<i32>,
     /// Digest of the content of all its files.
     pub content: Digest,
     /// The PET that lies over it, where the configuration asks for one.
@@ -88,13 +91,13 @@ pub fn plan(
     let mut usable: Vec<(Series, Affine)> = Vec::new();
     let mut pets: Vec<(Series, Affine)> = Vec::new();
     for series in series {
-        match series.modality.as_str() {
+        match &*series.modality {
             "PT" if config.pet => {
                 match check_series(&series, &limits) {
                     Ok(affine) => pets.push((series, affine)),
                     // A PET without attenuation correction lies beside many a corrected one: no fault of the study.
                     Err(error) if error.reason() == ReasonCode::NoSuv => {
-                        tracing::warn!(series = series.series_uid, "{error}");
+                        tracing::warn!(series = &*series.series_uid, "{error}");
                         skip_series(scan, &series, "pet-without-suv");
                     }
                     Err(error) => refuse_series(scan, series, &error),
@@ -136,6 +139,14 @@ pub fn plan(
             skip_series(scan, pet, "pet-of-no-ct-here");
         }
     }
+    // Dates identify people; the distance of two studies of one patient is what a dataset needs of them.
+    let mut first_days: BTreeMap<Arc<str>, i32> = BTreeMap::new();
+    for (series, _) in &with_findings {
+        if let Some(day) = series.study_day {
+            let first = first_days.entry(Arc::clone(&series.patient_id)).or_insert(day);
+            *first = day.min(*first);
+        }
+    }
     let planned: Vec<PlannedSeries> = with_findings
         .into_par_iter()
         .enumerate()
@@ -149,11 +160,12 @@ pub fn plan(
                 }),
             };
             let patient_key = secret.patient(&series.patient_id);
-            Ok(PlannedSeries { content: content(&series)?, patient_key, findings, series, pet })
+            let study_day = series.study_day.zip(first_days.get(&series.patient_id)).map(|(day, first)| day - first);
+            Ok(PlannedSeries { content: content(&series)?, patient_key, study_day, findings, series, pet })
         })
         .collect::<Result<_, PrepError>>()?;
     if !config.split.similar_ids_are_different_people {
-        refuse_two_spellings(planned.iter().map(|one| one.series.patient_id.as_str()), secret)?;
+        refuse_two_spellings(planned.iter().map(|one| &*one.series.patient_id), secret)?;
     }
     plan.units = units(planned, config, secret)?;
     Ok(plan)
@@ -202,8 +214,8 @@ pub fn refuse_series(scan: &mut Scan, series: Series, error: &mtids_dicom::Dicom
     for path in series.files() {
         scan.refused.push(Refused {
             path: path.to_owned(),
-            series_uid: Some(series.series_uid.clone()),
-            patient_id: Some(series.patient_id.clone()),
+            series_uid: Some(series.series_uid.as_ref().to_owned()),
+            patient_id: Some(series.patient_id.as_ref().to_owned()),
             reason: error.reason(),
             detail: error.detail().to_owned(),
         });
@@ -252,6 +264,8 @@ fn units(planned: Vec<PlannedSeries>, config: &BuildConfig, secret: &PseudonymSe
             ];
             for planned in &series {
                 parts.push(planned.content.as_bytes().to_vec());
+                // Another study of the patient may come before this one.
+                parts.push(format!("{:?}", planned.study_day).into_bytes());
                 // Whether its files are counted here is part of the receipt.
                 parts.extend(
                     planned.pet.iter().flat_map(|pet| [pet.content.as_bytes().to_vec(), vec![u8::from(pet.counted)]]),

@@ -3,17 +3,16 @@
 //! Invariants: the manifest is written last, and what it does not name did not happen; the accounts add up, or nothing is published.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
-use mtids_core::atomic;
 use mtids_core::digest::Digest;
-use mtids_shards::{FileEntry, IndexRow, Manifest, QuarantineRecord, RowLabels, Totals, write_index, write_quarantine};
+use mtids_core::storage::Storage;
+use mtids_shards::{FileEntry, IndexRow, Manifest, QuarantineRecord, RowKind, Totals, write_index, write_quarantine};
 
 use crate::build::{BuildSummary, report_refused};
 use crate::card::card;
 use crate::error::PrepError;
 use crate::plan::Plan;
-use crate::rows::{Receipt, Shared, receipt_path};
+use crate::rows::{RECEIPTS, Receipt, Shared, receipt_name};
 use crate::scan::Scan;
 
 /// Publishes a dataset whose units are all finished.
@@ -48,7 +47,7 @@ pub(crate) fn publish(
     let mut shards: Vec<_> = receipts.iter().filter_map(|receipt| receipt.shard.clone()).collect();
     shards.sort_by(|a, b| a.path.cmp(&b.path));
     let index = index_rows(receipts);
-    let labels: Vec<RowLabels> = index.iter().map(|row| row.labels.clone()).collect();
+    let labels = || index.iter().map(|row| row.labels);
     let totals = Totals {
         inputs: scanned.files,
         used: receipts.iter().map(|receipt| receipt.used_files).sum::<u64>() + planned.used_objects + scanned.tables,
@@ -56,8 +55,10 @@ pub(crate) fn publish(
         quarantined: quarantined.len() as u64,
         skipped_by_reason: scanned.skipped.clone(),
         quarantined_by_reason,
-        patients: labels.iter().map(|row| &row.patient_key).collect::<BTreeSet<_>>().len() as u64,
-        rows: labels.len() as u64,
+        patients: labels().map(|row| &row.patient_key).collect::<BTreeSet<_>>().len() as u64,
+        rows: index.len() as u64,
+        negatives: labels().filter(|row| row.kind == RowKind::Negative).count() as u64,
+        findings_at_border: receipts.iter().map(|receipt| receipt.findings_at_border).sum(),
         unmatched_findings: planned.unmatched_findings,
     };
     let resolved = mtids_core::config::to_toml(&shared.config.published())
@@ -66,7 +67,7 @@ pub(crate) fn publish(
         write_index(out, &index, shared.description)?,
         write_quarantine(out, &quarantined)?,
         write_text(out, "config.resolved.toml", &resolved)?,
-        write_text(out, "README.md", &card(shared.description, &totals, &labels, shared.config))?,
+        write_text(out, "README.md", &card(shared.description, &totals, &labels().collect::<Vec<_>>(), shared.config))?,
     ];
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let manifest = Manifest {
@@ -85,16 +86,17 @@ pub(crate) fn publish(
         reused_shards,
         contradicting_labels: planned.contradictions,
         over_quarantine_limit: share > shared.config.max_quarantine,
-        counts: crate::rows::counts(&labels)
+        counts: crate::rows::counts(labels())
             .into_iter()
             .map(|((region, status, split), n)| (region, status, split, n))
             .collect(),
+        stages: Vec::new(),
         totals,
     })
 }
 
 /// Rows of the index: shards in path order, rows in file order.
-fn index_rows(receipts: &[Receipt]) -> Vec<IndexRow> {
+fn index_rows(receipts: &[Receipt]) -> Vec<IndexRow<'_>> {
     let mut with_shard: Vec<_> =
         receipts.iter().filter_map(|receipt| receipt.shard.as_ref().map(|shard| (shard, &receipt.rows))).collect();
     with_shard.sort_by(|a, b| a.0.path.cmp(&b.0.path));
@@ -103,40 +105,35 @@ fn index_rows(receipts: &[Receipt]) -> Vec<IndexRow> {
         let mut rows = rows.iter();
         for (row_group, group) in shard.row_groups.iter().enumerate() {
             for (row, labels) in rows.by_ref().take(group.rows as usize).enumerate() {
-                index.push(IndexRow {
-                    labels: labels.clone(),
-                    shard: shard.path.clone(),
-                    row_group: row_group as i64,
-                    row: row as i64,
-                });
+                index.push(IndexRow { labels, shard: &shard.path, row_group: row_group as i64, row: row as i64 });
             }
         }
     }
     index
 }
 
-fn write_text(out: &Path, name: &str, text: &str) -> Result<FileEntry, PrepError> {
-    let path = out.join(name);
-    atomic::write(&path, text.as_bytes()).map_err(|source| PrepError::Write { path, source })?;
+fn write_text(out: &dyn Storage, name: &str, text: &str) -> Result<FileEntry, PrepError> {
+    out.put(name, text.as_bytes()).map_err(|source| PrepError::Write { path: out.place(name), source })?;
     Ok(FileEntry { path: name.into(), bytes: text.len() as u64, digest: Digest::of_bytes(text.as_bytes()) })
 }
 
 /// Removes shards and receipts that no longer belong to the dataset, and temporary files of killed builds. Best effort: what
 /// stays behind is not in the manifest, so it did not happen.
-fn remove_stale(out: &Path, manifest: &Manifest, receipts: &[Receipt]) {
-    let shards: BTreeSet<PathBuf> = manifest.shards.iter().map(|shard| out.join(&shard.path)).collect();
-    let receipts: BTreeSet<PathBuf> = receipts.iter().map(|receipt| receipt_path(out, &receipt.key)).collect();
-    for (folder, keep) in [(out.join("shards"), &shards), (out.join(".work/receipts"), &receipts)] {
-        for entry in walkdir::WalkDir::new(folder).into_iter().flatten() {
-            if entry.file_type().is_file()
-                && !keep.contains(entry.path())
-                && let Err(error) = std::fs::remove_file(entry.path())
-            {
-                tracing::warn!(file = %entry.path().display(), "a stale file stays: {error}");
+fn remove_stale(out: &dyn Storage, manifest: &Manifest, receipts: &[Receipt]) {
+    let mut keep: BTreeSet<String> = manifest.shards.iter().map(|shard| shard.path.clone()).collect();
+    keep.extend(receipts.iter().map(|receipt| receipt_name(&receipt.key)));
+    for prefix in ["shards/", RECEIPTS] {
+        let names = out.list(prefix).unwrap_or_else(|error| {
+            tracing::warn!("stale files under {prefix} cannot be listed and stay: {error}");
+            Vec::new()
+        });
+        for name in names.iter().filter(|name| !keep.contains(*name)) {
+            if let Err(error) = out.remove(name) {
+                tracing::warn!("a stale file stays: {error}");
             }
         }
     }
-    if let Err(error) = atomic::remove_leftovers(out) {
-        tracing::warn!(folder = %out.display(), "temporary files of a killed build stay: {error}");
+    if let Err(error) = out.remove_leftovers() {
+        tracing::warn!("temporary files of a killed build stay: {error}");
     }
 }

@@ -4,24 +4,28 @@
 //! one CT with its PET and the rows of one shard per worker, and all workers together no more voxels than the budget.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use mtids_core::atomic;
 use mtids_core::budget::Budget;
 use mtids_core::digest::Digest;
 use mtids_core::geometry::PointMm;
+use mtids_core::label::{Evidence, LabelLevel};
 use mtids_core::pseudonym::PseudonymSecret;
 use mtids_core::random::stream;
+use mtids_core::storage::Storage;
 use mtids_core::taxonomy::RegionScheme;
 use mtids_core::volume::Volume;
 use mtids_dicom::{DicomError, Series, load_pet, load_volume};
 use mtids_patch::{cut, cut_suv};
-use mtids_shards::{DatasetDescription, PatchRow, QuarantineRecord, RowLabels, ShardEntry, write_shard};
+use mtids_shards::{DatasetDescription, PatchRow, QuarantineRecord, RowKind, RowLabels, ShardEntry, write_shard};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{Clock, Stage};
 use crate::config::BuildConfig;
 use crate::error::PrepError;
+use crate::join::Finding;
+use crate::negatives::choose;
 use crate::plan::{PlannedSeries, Unit};
 
 /// What a finished unit left behind.
@@ -36,6 +40,8 @@ pub struct Receipt {
     pub rows: Vec<RowLabels>,
     /// Files whose content is in the shard.
     pub used_files: u64,
+    /// Findings left out at the border of the scanned field.
+    pub findings_at_border: u64,
     /// Files that turned out unusable.
     pub quarantined: Vec<QuarantineRecord>,
 }
@@ -43,7 +49,7 @@ pub struct Receipt {
 /// What all units share.
 pub struct Shared<'a> {
     /// The dataset.
-    pub out: &'a Path,
+    pub out: &'a dyn Storage,
     /// Settings.
     pub config: &'a BuildConfig,
     /// Description of the dataset.
@@ -54,6 +60,8 @@ pub struct Shared<'a> {
     pub secret: &'a PseudonymSecret,
     /// Bytes of decoded voxels that all workers share.
     pub memory: Budget,
+    /// Where the time goes.
+    pub clock: &'a Clock,
 }
 
 impl Shared<'_> {
@@ -64,18 +72,21 @@ impl Shared<'_> {
     }
 }
 
-/// Where the receipt of a unit lies.
-pub fn receipt_path(out: &Path, key: &Digest) -> PathBuf {
-    out.join(".work/receipts").join(format!("{key}.json"))
+/// Where receipts lie.
+pub const RECEIPTS: &str = ".work/receipts/";
+
+/// Name of the receipt of a unit.
+pub fn receipt_name(key: &Digest) -> String {
+    format!("{RECEIPTS}{key}.json")
 }
 
 /// A finished unit, if its receipt and its shard are intact.
-pub fn finished(out: &Path, unit: &Unit) -> Option<Receipt> {
-    let bytes = std::fs::read(receipt_path(out, &unit.key)).ok()?;
+pub fn finished(out: &dyn Storage, unit: &Unit) -> Option<Receipt> {
+    let bytes = out.get(&receipt_name(&unit.key)).ok()?;
     let receipt: Receipt = serde_json::from_slice(&bytes).ok()?;
     let intact = match &receipt.shard {
         None => true,
-        Some(shard) => Digest::of_file(&out.join(&shard.path)).is_ok_and(|digest| digest == shard.digest),
+        Some(shard) => out.digest(&shard.path).is_ok_and(|digest| digest == shard.digest),
     };
     (receipt.key == unit.key && intact).then_some(receipt)
 }
@@ -87,12 +98,13 @@ pub fn finished(out: &Path, unit: &Unit) -> Option<Receipt> {
 pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Result<Receipt, PrepError> {
     let mut rows = Vec::new();
     let mut used_files = 0;
+    let mut findings_at_border = 0;
     let mut quarantined = Vec::new();
     for planned in &unit.series {
         let limits = shared.config.limits();
         let mut refuse = |series: &Series, error: &DicomError| {
             // Paths and raw identifiers are for the operator only.
-            tracing::warn!(series = series.series_uid, reason = error.reason().as_str(), "{error}");
+            tracing::warn!(series = &*series.series_uid, reason = error.reason().as_str(), "{error}");
             quarantined.extend(series.files().into_iter().map(|path| QuarantineRecord {
                 reason: error.reason().to_string(),
                 file_key: shared.file_key(path),
@@ -102,39 +114,53 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
         };
         let _held = shared.memory.hold(decoded_bytes(planned));
         // Read even where the CT turns out unusable: its files must be accounted for.
-        let pet = planned.pet.as_ref().and_then(|pet| match load_pet(&pet.series, &limits) {
-            Ok(loaded) => {
-                used_files += if pet.counted { pet.series.files().len() as u64 } else { 0 };
-                Some(loaded.volume)
-            }
-            Err(error) => {
-                if pet.counted {
-                    refuse(&pet.series, &error);
+        let pet = planned.pet.as_ref().and_then(|pet| {
+            match shared.clock.time(Stage::Decode, || load_pet(&pet.series, &limits)) {
+                Ok(loaded) => {
+                    used_files += if pet.counted { pet.series.files().len() as u64 } else { 0 };
+                    Some(loaded.volume)
                 }
-                None
+                Err(error) => {
+                    if pet.counted {
+                        refuse(&pet.series, &error);
+                    }
+                    None
+                }
             }
         });
-        match load_volume(&planned.series, &limits) {
+        match shared.clock.time(Stage::Decode, || load_volume(&planned.series, &limits)) {
             Ok(loaded) => {
                 used_files += planned.series.files().len() as u64;
-                rows.extend(cut_rows(unit, planned, &loaded.volume, pet.as_ref(), shared));
+                let (cut, left_out) = shared
+                    .clock
+                    .time(Stage::Resample, || cut_rows(unit, planned, &loaded.volume, pet.as_ref(), shared));
+                rows.extend(cut);
+                findings_at_border += left_out;
             }
             Err(error) => refuse(&planned.series, &error),
         }
         tick();
     }
-    rows.sort_by(|a, b| a.labels.sample_key.cmp(&b.labels.sample_key));
+    // A row group holds rows of one kind.
+    rows.sort_by(|a, b| (a.labels.kind, &a.labels.sample_key).cmp(&(b.labels.kind, &b.labels.sample_key)));
     let shard = if rows.is_empty() {
         None
     } else {
-        let relative = format!("shards/{}/part-{:04}-{}.parquet", unit.split.name(), unit.bucket, unit.key.short());
+        let name = format!("shards/{}/part-{:04}-{}.parquet", unit.split.name(), unit.bucket, unit.key.short());
         let options = shared.config.shard_options();
-        Some(write_shard(shared.out, &relative, unit.split, &rows, shared.description, &options)?)
+        let (entry, seconds) = write_shard(shared.out, &name, unit.split, &rows, shared.description, &options)?;
+        shared.clock.add(Stage::Compress, seconds.encode);
+        shared.clock.add(Stage::Write, seconds.put);
+        Some(entry)
     };
     let rows = rows.into_iter().map(|row| row.labels).collect();
-    let receipt = Receipt { key: unit.key, shard, rows, used_files, quarantined };
-    let path = receipt_path(shared.out, &unit.key);
-    atomic::write(&path, &serde_json::to_vec(&receipt)?).map_err(|source| PrepError::Write { path, source })?;
+    let receipt = Receipt { key: unit.key, shard, rows, used_files, findings_at_border, quarantined };
+    let name = receipt_name(&unit.key);
+    let text = serde_json::to_vec(&receipt)?;
+    shared
+        .clock
+        .time(Stage::Write, || shared.out.put(&name, &text))
+        .map_err(|source| PrepError::Write { path: shared.out.place(&name), source })?;
     Ok(receipt)
 }
 
@@ -146,68 +172,112 @@ fn decoded_bytes(planned: &PlannedSeries) -> u64 {
     2 * voxels(&planned.series) + planned.pet.as_ref().map_or(0, |pet| 4 * voxels(&pet.series))
 }
 
+/// A place to cut at, and what is known of it.
+struct Wanted<'a> {
+    center: PointMm,
+    sample_key: String,
+    weight: f32,
+    finding: Option<&'a Finding>,
+    finding_distance_mm: Option<f32>,
+}
+
+/// All places of a series: each finding with its shifted copies, then places without finding.
+fn wanted<'a>(planned: &'a PlannedSeries, volume: &Volume, shared: &Shared<'_>) -> Vec<Wanted<'a>> {
+    let config = shared.config;
+    let name = planned.series.name();
+    let samples = config.samples_per_finding;
+    let mut list = Vec::new();
+    for finding in &planned.findings {
+        let place = finding.center.0.map(|x| format!("{x:.4}")).join(",");
+        for sample in 0..samples {
+            let sample_key = shared.secret.other("sample", &format!("{name}|{place}|{sample}"));
+            let center = jittered(finding.center, sample, &sample_key, config);
+            let weight = 1.0 / samples as f32;
+            list.push(Wanted { center, sample_key, weight, finding: Some(finding), finding_distance_mm: None });
+        }
+    }
+    let key = shared.secret.series(&name);
+    let negatives = choose(volume, &planned.findings, &config.negatives, config.split.seed, key.as_str());
+    for (n, negative) in negatives.into_iter().enumerate() {
+        list.push(Wanted {
+            center: negative.center,
+            sample_key: shared.secret.other("sample", &format!("{name}|negative|{n}")),
+            weight: 1.0,
+            finding: None,
+            finding_distance_mm: Some(negative.distance_mm as f32),
+        });
+    }
+    list
+}
+
+/// Rows of a series, and how many findings were left out at the border.
 fn cut_rows(
     unit: &Unit,
     planned: &PlannedSeries,
     volume: &Volume,
     pet: Option<&Volume<f32>>,
     shared: &Shared<'_>,
-) -> Vec<PatchRow> {
+) -> (Vec<PatchRow>, u64) {
     let series = &planned.series;
     let [column_mm, _, step_mm] = volume.affine().spacing();
     let facts = &series.facts;
-    let samples = shared.config.samples_per_finding;
-    let mut rows = Vec::with_capacity(planned.findings.len() * samples as usize);
-    for finding in &planned.findings {
-        let place = finding.center.0.map(|x| format!("{x:.4}")).join(",");
-        for sample in 0..samples {
-            let sample_key = shared.secret.other("sample", &format!("{}|{place}|{sample}", series.name()));
-            let center = jittered(finding.center, sample, &sample_key, shared.config);
-            let geometry = &shared.config.patch;
-            let mut patch = cut(volume, center, geometry);
-            // A PET that ends before the patch does is none for it: what lies outside would read as no uptake.
-            let over = pet.map(|pet| cut_suv(pet, center, geometry)).filter(|over| over.pad_fraction < 0.5);
-            let has_pet = over.is_some();
-            if shared.config.pet {
-                match over {
-                    Some(over) => patch.voxels.extend(over.voxels),
-                    None => patch.voxels.resize(2 * geometry.len(), 0),
-                }
-            }
-            let region = finding.station.and_then(|station| shared.regions.code_of(station));
-            let labels = RowLabels {
-                sample_key,
-                patient_key: planned.patient_key.clone(),
-                study_key: shared.secret.study(&series.study_uid),
-                series_key: shared.secret.series(&series.name()),
-                split: unit.split,
-                center_voxel: volume.affine().to_voxel(center).0,
-                center_mm: center.0,
-                region,
-                region_name: region.and_then(|code| shared.regions.name_of(code)).map(str::to_owned),
-                station: finding.station,
-                metastasis: finding.metastasis,
-                evidence: finding.evidence,
-                level: finding.level,
-                label_source: finding.source.name().to_owned(),
-                short_axis_mm: finding.short_axis_mm.map(|mm| mm as f32),
-                manufacturer: facts.manufacturer.clone(),
-                model: facts.model.clone(),
-                kernel: facts.kernel.clone(),
-                slice_thickness_mm: facts.slice_thickness_mm,
-                slice_step_mm: step_mm as f32,
-                pixel_spacing_mm: column_mm as f32,
-                kvp: facts.kvp,
-                contrast: facts.contrast,
-                pet: has_pet,
-                pad_fraction: patch.pad_fraction,
-                weight: 1.0 / samples as f32,
-                voxels_digest: String::new(),
-            };
-            rows.push(PatchRow::new(labels, patch.voxels));
+    let geometry = &shared.config.patch;
+    let mut rows = Vec::new();
+    let mut left_out = 0;
+    for wanted in wanted(planned, volume, shared) {
+        let Wanted { center, finding, .. } = wanted;
+        let mut patch = cut(volume, center, geometry);
+        if f64::from(patch.pad_fraction) > shared.config.max_pad_fraction {
+            // Of a finding's samples the first lies on it.
+            left_out += u64::from(finding.is_some_and(|finding| finding.center == center));
+            continue;
         }
+        // A PET that ends before the patch does is none for it: what lies outside would read as no uptake.
+        let over = pet.map(|pet| cut_suv(pet, center, geometry)).filter(|over| over.pad_fraction < 0.5);
+        let has_pet = over.is_some();
+        if shared.config.pet {
+            match over {
+                Some(over) => patch.voxels.extend(over.voxels),
+                None => patch.voxels.resize(2 * geometry.len(), 0),
+            }
+        }
+        let station = finding.and_then(|finding| finding.station);
+        let region = station.and_then(|station| shared.regions.code_of(station));
+        let labels = RowLabels {
+            sample_key: wanted.sample_key,
+            kind: if finding.is_some() { RowKind::Finding } else { RowKind::Negative },
+            patient_key: planned.patient_key.clone(),
+            study_key: shared.secret.study(&series.study_uid),
+            series_key: shared.secret.series(&series.name()),
+            split: unit.split,
+            center_voxel: volume.affine().to_voxel(center).0,
+            center_mm: center.0,
+            region,
+            region_name: region.and_then(|code| shared.regions.name_of(code)).map(str::to_owned),
+            station,
+            metastasis: finding.and_then(|finding| finding.metastasis),
+            evidence: finding.map_or(Evidence::U, |finding| finding.evidence),
+            level: finding.map_or(LabelLevel::Node, |finding| finding.level),
+            label_source: finding.map_or("none", |finding| finding.source.name()).to_owned(),
+            short_axis_mm: finding.and_then(|finding| finding.short_axis_mm).map(|mm| mm as f32),
+            finding_distance_mm: wanted.finding_distance_mm,
+            study_day: planned.study_day,
+            manufacturer: facts.manufacturer.clone(),
+            model: facts.model.clone(),
+            kernel: facts.kernel.clone(),
+            slice_thickness_mm: facts.slice_thickness_mm,
+            slice_step_mm: step_mm as f32,
+            pixel_spacing_mm: column_mm as f32,
+            kvp: facts.kvp,
+            contrast: facts.contrast,
+            pet: has_pet,
+            pad_fraction: patch.pad_fraction,
+            weight: wanted.weight,
+            voxels_digest: String::new(),
+        };
+        rows.push(PatchRow::new(labels, patch.voxels));
     }
-    rows
+    (rows, left_out)
 }
 
 /// Sample 0 lies on the finding; the others are shifted by a keyed draw.
@@ -219,13 +289,18 @@ fn jittered(center: PointMm, sample: u32, sample_key: &str, config: &BuildConfig
     PointMm(center.0.map(|x| x + random.random_range(-config.jitter_mm..=config.jitter_mm)))
 }
 
-/// Number of rows by (region name, status, split), for the card and the summary.
-pub fn counts(rows: &[RowLabels]) -> BTreeMap<(String, String, String), u64> {
+/// Number of rows by (region name, status, split), for the card and the summary; rows without finding stand under their own name.
+pub fn counts<'a>(rows: impl IntoIterator<Item = &'a RowLabels>) -> BTreeMap<(String, String, String), u64> {
     let mut counts = BTreeMap::new();
     for row in rows {
-        let region = row.region_name.clone().unwrap_or_else(|| "unknown".into());
-        let status = row.metastasis.map_or("unknown", |status| status.name()).to_owned();
-        *counts.entry((region, status, row.split.name().to_owned())).or_default() += 1;
+        let (region, status) = match row.kind {
+            RowKind::Finding => (
+                row.region_name.clone().unwrap_or_else(|| "unknown".into()),
+                row.metastasis.map_or("unknown", |status| status.name()),
+            ),
+            RowKind::Negative => ("no finding here".to_owned(), "-"),
+        };
+        *counts.entry((region, status.to_owned(), row.split.name().to_owned())).or_default() += 1;
     }
     counts
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mtids_core::interrupt::Interrupt;
 use mtids_dicom::read_header;
-use mtids_dicom::{FileKind, InstanceHeader, Limits, ReasonCode, Refused};
+use mtids_dicom::{DicomError, FileKind, InstanceHeader, Limits, ReasonCode, Refused, SharedTexts};
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
@@ -70,64 +70,100 @@ pub fn scan(
         }
     }
     let tables: BTreeSet<PathBuf> = tables.iter().filter_map(|table| table.canonicalize().ok()).collect();
-    let kinds: Vec<_> = paths
+    let shared = SharedTexts::default();
+    let seen: Vec<Seen> = paths
         .into_par_iter()
         .map(|path| {
             if interrupt.is_raised() {
                 return Err(PrepError::Interrupted);
             }
-            let kind = if path.is_symlink() {
-                Seen::Link
+            let seen = if path.is_symlink() {
+                Seen::Link(path)
             } else if path.canonicalize().is_ok_and(|path| tables.contains(&path)) {
                 Seen::Table
             } else {
-                Seen::File(Box::new(read_header(&path, limits)))
+                Seen::of(path, limits, &shared)
             };
             tick();
-            Ok((path, kind))
+            Ok(seen)
         })
         .collect::<Result<_, _>>()?;
 
-    let mut scan = Scan { files: kinds.len() as u64, ..Scan::default() };
-    for (path, kind) in kinds {
-        match kind {
-            Seen::Link => scan.skip(path, "symbolic-link"),
+    let mut scan = Scan { files: seen.len() as u64, ..Scan::default() };
+    // A vector that grows by doubling would hold the headers of a large folder twice.
+    scan.headers.reserve_exact(seen.iter().map(Seen::headers).sum());
+    for seen in seen {
+        match seen {
+            Seen::Link(path) => scan.skip(path, "symbolic-link"),
             Seen::Table => scan.tables += 1,
-            Seen::File(kind) => match *kind {
-                Ok(FileKind::Image(header)) => scan.headers.push(*header),
-                Ok(FileKind::Frames(frames)) => scan.headers.extend(frames),
-                Ok(FileKind::Report { path }) => scan.reports.push(path),
-                Ok(FileKind::Segmentation { path }) => scan.segmentations.push(path),
-                Ok(FileKind::Structures { path }) => scan.structures.push(path),
-                Ok(FileKind::Other { modality, sop_class_uid }) => {
-                    scan.skip_because(path, "other-object", format!("modality {modality}, class {sop_class_uid}"));
+            Seen::Image(header) => scan.headers.push(*header),
+            Seen::Frames(frames) => scan.headers.extend(frames),
+            Seen::Report(path) => scan.reports.push(path),
+            Seen::Segmentation(path) => scan.segmentations.push(path),
+            Seen::Structures(path) => scan.structures.push(path),
+            Seen::Other { path, detail } => scan.skip_because(path, "other-object", detail),
+            Seen::Error(path, error) => match error.reason() {
+                reason @ ReasonCode::NotOriginal => {
+                    scan.skip_because(path, reason.as_str(), error.detail().to_owned());
                 }
-                Err(error) => match error.reason() {
-                    reason @ ReasonCode::NotOriginal => {
-                        scan.skip_because(path, reason.as_str(), error.detail().to_owned());
-                    }
-                    // Content decides what a file is; only a name that claims otherwise makes it a fault.
-                    reason @ ReasonCode::NotDicom if !claims_dicom(&path) => {
-                        scan.skip_because(path, reason.as_str(), error.detail().to_owned());
-                    }
-                    reason => scan.refused.push(Refused {
-                        path,
-                        series_uid: None,
-                        patient_id: None,
-                        reason,
-                        detail: error.detail().to_owned(),
-                    }),
-                },
+                // Content decides what a file is; only a name that claims otherwise makes it a fault.
+                reason @ ReasonCode::NotDicom if !claims_dicom(&path) => {
+                    scan.skip_because(path, reason.as_str(), error.detail().to_owned());
+                }
+                reason => scan.refused.push(Refused {
+                    path,
+                    series_uid: None,
+                    patient_id: None,
+                    reason,
+                    detail: error.detail().to_owned(),
+                }),
             },
         }
     }
     Ok(scan)
 }
 
+/// What one file is, with its path once.
 enum Seen {
-    Link,
+    Link(PathBuf),
     Table,
-    File(Box<Result<FileKind, mtids_dicom::DicomError>>),
+    Image(Box<InstanceHeader>),
+    Frames(Vec<InstanceHeader>),
+    Report(PathBuf),
+    Segmentation(PathBuf),
+    Structures(PathBuf),
+    Other { path: PathBuf, detail: String },
+    Error(PathBuf, DicomError),
+}
+
+impl Seen {
+    fn of(path: PathBuf, limits: &Limits, shared: &SharedTexts) -> Self {
+        match read_header(&path, limits) {
+            Ok(FileKind::Image(mut header)) => {
+                shared.share(&mut header);
+                Self::Image(header)
+            }
+            Ok(FileKind::Frames(mut frames)) => {
+                frames.iter_mut().for_each(|frame| shared.share(frame));
+                Self::Frames(frames)
+            }
+            Ok(FileKind::Report { path }) => Self::Report(path),
+            Ok(FileKind::Segmentation { path }) => Self::Segmentation(path),
+            Ok(FileKind::Structures { path }) => Self::Structures(path),
+            Ok(FileKind::Other { modality, sop_class_uid }) => {
+                Self::Other { path, detail: format!("modality {modality}, class {sop_class_uid}") }
+            }
+            Err(error) => Self::Error(path, error),
+        }
+    }
+
+    fn headers(&self) -> usize {
+        match self {
+            Self::Image(_) => 1,
+            Self::Frames(frames) => frames.len(),
+            _ => 0,
+        }
+    }
 }
 
 fn claims_dicom(path: &Path) -> bool {

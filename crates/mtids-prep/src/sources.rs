@@ -172,7 +172,7 @@ pub fn place(
         match named(path, images).or_else(|| same_grid(mask, candidates)) {
             Some(at) => {
                 let target = mtids_core::annotation::AnnotationTarget {
-                    series_uid: Some(candidates[at].series.series_uid.clone()),
+                    series_uid: Some(candidates[at].series.series_uid.as_ref().to_owned()),
                     ..Default::default()
                 };
                 let findings =

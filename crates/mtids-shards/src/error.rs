@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 /// Errors of this crate; each names the file and, where there is one, the row group.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardError {
-    /// The file system.
-    #[error("{path}: {source}")]
+    /// The storage; its errors name the place themselves.
+    #[error("{source}")]
     Io {
         /// The file.
         path: PathBuf,

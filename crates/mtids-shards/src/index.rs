@@ -1,15 +1,14 @@
 //! `index.parquet`: every column but the voxels, and where each row lies, so that an audit reads kilobytes.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use mtids_core::atomic;
+use bytes::Bytes;
 use mtids_core::digest::Digest;
+use mtids_core::storage::Storage;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde::{Deserialize, Serialize};
 
 use crate::error::ShardError;
 use crate::manifest::{DatasetDescription, FileEntry};
@@ -18,36 +17,39 @@ use crate::schema::{columns, labels_of};
 use crate::writer::options_of;
 
 /// A row of the index.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct IndexRow {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct IndexRow<'a> {
     /// Labels.
-    pub labels: RowLabels,
+    pub labels: &'a RowLabels,
     /// Shard, relative to the dataset.
-    pub shard: String,
+    pub shard: &'a str,
     /// Row group in the shard.
     pub row_group: i64,
     /// Row in the row group.
     pub row: i64,
 }
 
-/// Writes the index as `dataset/index.parquet`.
+/// Name of the index.
+const INDEX: &str = "index.parquet";
+
+/// Writes the index.
 ///
 /// # Errors
 /// [`ShardError`] naming the file.
 pub fn write_index(
-    dataset: &Path,
-    rows: &[IndexRow],
+    dataset: &dyn Storage,
+    rows: &[IndexRow<'_>],
     description: &DatasetDescription,
 ) -> Result<FileEntry, ShardError> {
-    let path = dataset.join("index.parquet");
+    let path = dataset.place(INDEX);
     let mut fields: Vec<Field> = columns().iter().map(|column| column.field()).collect();
     fields.push(Field::new("shard", DataType::Utf8, false));
     fields.push(Field::new("row_group", DataType::Int64, false));
     fields.push(Field::new("row", DataType::Int64, false));
     let schema = Arc::new(Schema::new(fields));
     let mut arrays: Vec<ArrayRef> =
-        columns().iter().map(|column| column.array(rows.iter().map(|row| &row.labels))).collect();
-    arrays.push(Arc::new(rows.iter().map(|row| Some(row.shard.as_str())).collect::<StringArray>()));
+        columns().iter().map(|column| column.array(rows.iter().map(|row| row.labels))).collect();
+    arrays.push(Arc::new(rows.iter().map(|row| Some(row.shard)).collect::<StringArray>()));
     arrays.push(Arc::new(rows.iter().map(|row| Some(row.row_group)).collect::<Int64Array>()));
     arrays.push(Arc::new(rows.iter().map(|row| Some(row.row)).collect::<Int64Array>()));
     let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(ShardError::parquet(&path))?;
@@ -57,18 +59,18 @@ pub fn write_index(
         ArrowWriter::try_new_with_options(&mut bytes, schema, options).map_err(ShardError::parquet(&path))?;
     writer.write(&batch).map_err(ShardError::parquet(&path))?;
     writer.close().map_err(ShardError::parquet(&path))?;
-    atomic::write(&path, &bytes).map_err(ShardError::io(&path))?;
-    Ok(FileEntry { path: "index.parquet".into(), bytes: bytes.len() as u64, digest: Digest::of_bytes(&bytes) })
+    dataset.put(INDEX, &bytes).map_err(ShardError::io(&path))?;
+    Ok(FileEntry { path: INDEX.into(), bytes: bytes.len() as u64, digest: Digest::of_bytes(&bytes) })
 }
 
 /// Reads the labels of the index.
 ///
 /// # Errors
 /// [`ShardError`] naming the file.
-pub fn read_index(dataset: &Path) -> Result<Vec<RowLabels>, ShardError> {
-    let path = dataset.join("index.parquet");
-    let file = std::fs::File::open(&path).map_err(ShardError::io(&path))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+pub fn read_index(dataset: &dyn Storage) -> Result<Vec<RowLabels>, ShardError> {
+    let path = dataset.place(INDEX);
+    let bytes = dataset.get(INDEX).map_err(ShardError::io(&path))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
         .and_then(|builder| builder.build())
         .map_err(ShardError::parquet(&path))?;
     let mut rows = Vec::new();

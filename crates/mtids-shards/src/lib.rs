@@ -28,8 +28,9 @@ pub use manifest::{
     Channel, DatasetDescription, FileEntry, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals,
     manifest_json_schema,
 };
+pub use mtids_patch::Views;
 pub use quarantine::{QuarantineRecord, write_quarantine};
 pub use reader::{Damage, Dataset, RowGroup, read_row_group, verify};
-pub use row::{PatchRow, RowLabels, Split};
+pub use row::{PatchRow, RowKind, RowLabels, Split};
 pub use schema::patch_json_schema;
-pub use writer::{DEFAULT_ROW_GROUP_BYTES, ShardOptions, write_shard};
+pub use writer::{DEFAULT_ROW_GROUP_BYTES, ShardOptions, WriteSeconds, write_shard};

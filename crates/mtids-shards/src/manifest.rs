@@ -3,20 +3,19 @@
 //! Invariants: written last and atomically; no time of day, host or path outside the dataset; totals add up:
 //! inputs = used + skipped + quarantined, in files.
 
-use std::path::Path;
-
-use mtids_core::atomic;
 use mtids_core::digest::Digest;
 use mtids_core::provenance::Program;
+use mtids_core::storage::Storage;
 use mtids_core::taxonomy::RegionScheme;
+use mtids_patch::Views;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ShardError;
-use crate::row::Split;
+use crate::row::{RowKind, Split};
 
 /// Version of this layout.
-pub const SCHEMA_VERSION: &str = "2";
+pub const SCHEMA_VERSION: &str = "3";
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
 
@@ -52,6 +51,8 @@ pub struct DatasetDescription {
     pub regions: RegionScheme,
     /// Channels of a patch, in the order of its voxels.
     pub channels: Vec<Channel>,
+    /// What d runs over: a volume, thin slices, or three views.
+    pub patch_views: Views,
     /// Patch size (d, h, w) in voxels.
     pub patch_size: [usize; 3],
     /// Patch spacing (z, y, x) in mm.
@@ -73,6 +74,8 @@ impl DatasetDescription {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RowGroupEntry {
+    /// What its rows are; all of one kind.
+    pub kind: RowKind,
     /// Rows.
     pub rows: u64,
     /// First byte in the file.
@@ -133,8 +136,12 @@ pub struct Totals {
     pub quarantined_by_reason: std::collections::BTreeMap<String, u64>,
     /// Patients with rows.
     pub patients: u64,
-    /// Rows.
+    /// Rows, negatives among them.
     pub rows: u64,
+    /// Rows at places without finding.
+    pub negatives: u64,
+    /// Findings left out because more of their patch lies outside the scanned field than `max_pad_fraction` allows.
+    pub findings_at_border: u64,
     /// Findings that no image could be found for, or that lie outside it.
     pub unmatched_findings: u64,
 }
@@ -183,12 +190,12 @@ impl Manifest {
     ///
     /// # Errors
     /// [`ShardError::NoManifest`], or [`ShardError::Manifest`] with what is wrong.
-    pub fn load(dataset: &Path) -> Result<Self, ShardError> {
-        let path = dataset.join(MANIFEST);
-        let bytes = match std::fs::read(&path) {
+    pub fn load(dataset: &dyn Storage) -> Result<Self, ShardError> {
+        let path = dataset.place(MANIFEST);
+        let bytes = match dataset.get(MANIFEST) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(ShardError::NoManifest { path: dataset.to_owned() });
+                return Err(ShardError::NoManifest { path: dataset.place("") });
             }
             Err(error) => return Err(ShardError::io(&path)(error)),
         };
@@ -206,8 +213,8 @@ impl Manifest {
     ///
     /// # Errors
     /// [`ShardError::Manifest`] when the totals do not add up, or an error of writing.
-    pub fn commit(&self, dataset: &Path) -> Result<(), ShardError> {
-        let path = dataset.join(MANIFEST);
+    pub fn commit(&self, dataset: &dyn Storage) -> Result<(), ShardError> {
+        let path = dataset.place(MANIFEST);
         if let Some(detail) = self.totals.contradiction() {
             return Err(ShardError::Manifest { path, detail: format!("the accounts do not add up: {detail}") });
         }
@@ -216,7 +223,7 @@ impl Manifest {
             let detail = format!("{} rows are counted, the shards hold {rows}", self.totals.rows);
             return Err(ShardError::Manifest { path, detail });
         }
-        atomic::write(&path, self.to_json().as_bytes()).map_err(ShardError::io(&path))
+        dataset.put(MANIFEST, self.to_json().as_bytes()).map_err(ShardError::io(&path))
     }
 
     /// The manifest as the text that is written.

@@ -2,10 +2,8 @@
 //!
 //! Invariant: no path, no raw identifier, no free text; reason codes are stable.
 
-use std::path::Path;
-
-use mtids_core::atomic;
 use mtids_core::digest::Digest;
+use mtids_core::storage::Storage;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ShardError;
@@ -29,8 +27,8 @@ pub struct QuarantineRecord {
 ///
 /// # Errors
 /// [`ShardError`] naming the file.
-pub fn write_quarantine(dataset: &Path, records: &[QuarantineRecord]) -> Result<FileEntry, ShardError> {
-    let path = dataset.join("quarantine.jsonl");
+pub fn write_quarantine(dataset: &dyn Storage, records: &[QuarantineRecord]) -> Result<FileEntry, ShardError> {
+    let path = dataset.place("quarantine.jsonl");
     let mut sorted = records.to_vec();
     sorted.sort();
     let mut text = String::new();
@@ -40,7 +38,7 @@ pub fn write_quarantine(dataset: &Path, records: &[QuarantineRecord]) -> Result<
         text.push_str(&line);
         text.push('\n');
     }
-    atomic::write(&path, text.as_bytes()).map_err(ShardError::io(&path))?;
+    dataset.put("quarantine.jsonl", text.as_bytes()).map_err(ShardError::io(&path))?;
     Ok(FileEntry {
         path: "quarantine.jsonl".into(),
         bytes: text.len() as u64,

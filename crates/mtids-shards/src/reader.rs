@@ -2,31 +2,45 @@
 //!
 //! Invariant: a damaged byte ends in [`ShardError::Damaged`] with shard and row group, never in other voxels.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
+use bytes::{Buf, Bytes};
+use mtids_core::digest::Digest;
+use mtids_core::storage::{Folder, Storage};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
 
 use crate::error::ShardError;
+use crate::index::read_index;
 use crate::manifest::{Manifest, ShardEntry};
 use crate::row::{RowLabels, Split};
 use crate::schema::{labels_of, voxels_of};
-use crate::writer::digest_range;
 
 /// A published dataset.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    path: PathBuf,
+    storage: Arc<dyn Storage>,
     manifest: Manifest,
 }
 
 impl Dataset {
-    /// Opens a dataset by its manifest.
+    /// Opens the dataset in a folder by its manifest.
     ///
     /// # Errors
     /// As [`Manifest::load`].
     pub fn open(path: &Path) -> Result<Self, ShardError> {
-        Ok(Self { path: path.to_owned(), manifest: Manifest::load(path)? })
+        Self::open_in(Arc::new(Folder::new(path)))
+    }
+
+    /// Opens the dataset of a storage by its manifest.
+    ///
+    /// # Errors
+    /// As [`Manifest::load`].
+    pub fn open_in(storage: Arc<dyn Storage>) -> Result<Self, ShardError> {
+        let manifest = Manifest::load(storage.as_ref())?;
+        Ok(Self { storage, manifest })
     }
 
     /// The manifest.
@@ -34,14 +48,57 @@ impl Dataset {
         &self.manifest
     }
 
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Labels of all rows, from the index.
+    ///
+    /// # Errors
+    /// As [`read_index`].
+    pub fn index(&self) -> Result<Vec<RowLabels>, ShardError> {
+        read_index(self.storage.as_ref())
     }
 
     /// Numbers of the shards of a split, in manifest order.
     pub fn shards(&self, split: Split) -> impl Iterator<Item = usize> + '_ {
         self.manifest.shards.iter().enumerate().filter(move |(_, shard)| shard.split == split).map(|(n, _)| n)
+    }
+}
+
+/// The verified parts of a shard, which is all that the decoder gets to see of it.
+struct Verified {
+    length: u64,
+    parts: [(u64, Bytes); 2],
+}
+
+impl Verified {
+    fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
+        let holds = |(offset, bytes): &&(u64, Bytes)| (*offset..=offset + bytes.len() as u64).contains(&start);
+        let (offset, bytes) = self
+            .parts
+            .iter()
+            .find(holds)
+            .ok_or_else(|| ParquetError::General(format!("byte {start} lies outside what was verified")))?;
+        Ok(bytes.slice((start - offset) as usize..))
+    }
+}
+
+impl Length for Verified {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for Verified {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(self.from(start)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        let bytes = self.from(start)?;
+        if bytes.len() < length {
+            return Err(ParquetError::EOF(format!("{length} bytes from byte {start} on were not verified")));
+        }
+        Ok(bytes.slice(..length))
     }
 }
 
@@ -63,12 +120,11 @@ pub struct RowGroup {
 pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Result<RowGroup, ShardError> {
     let Some(entry) = dataset.manifest.shards.get(shard) else {
         let detail = format!("shard {shard} of {}", dataset.manifest.shards.len());
-        return Err(ShardError::Manifest { path: dataset.path.clone(), detail });
+        return Err(ShardError::Manifest { path: dataset.storage.place(""), detail });
     };
     let damaged = |detail: String| ShardError::Damaged { shard: entry.path.clone(), row_group, detail };
-    let path = dataset.path.join(&entry.path);
-    let mut file = File::open(&path).map_err(ShardError::io(&path))?;
-    check_size(&file, entry).map_err(damaged)?;
+    let storage = dataset.storage.as_ref();
+    check_size(storage, entry)?.map_err(damaged)?;
     let Some(group) = entry.row_groups.get(row_group) else {
         return Err(damaged(format!("the shard has {} row groups", entry.row_groups.len())));
     };
@@ -76,17 +132,21 @@ pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Resu
     let Some(length) = entry.bytes.checked_sub(end) else {
         return Err(damaged(format!("the manifest says that its row groups end at byte {end} of {}", entry.bytes)));
     };
-    let footer = digest_range(&mut file, end, length).map_err(|error| damaged(error.to_string()))?;
-    if footer != entry.footer_digest {
+    let get =
+        |offset, length| storage.get_range(&entry.path, offset, length).map_err(|error| damaged(error.to_string()));
+    let footer = get(end, length)?;
+    if Digest::of_bytes(&footer) != entry.footer_digest {
         return Err(damaged("the digest of the footer differs from the manifest".into()));
     }
-    let digest = digest_range(&mut file, group.offset, group.length).map_err(|error| damaged(error.to_string()))?;
-    if digest != group.digest {
+    let bytes = get(group.offset, group.length)?;
+    if Digest::of_bytes(&bytes) != group.digest {
         return Err(damaged("the digest of its bytes differs from the manifest".into()));
     }
+    // Exactly the bytes that were verified are decoded, whatever happens to the file meanwhile.
+    let verified = Verified { length: entry.bytes, parts: [(group.offset, bytes.into()), (end, footer.into())] };
     let metadata =
-        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|error| damaged(error.to_string()))?;
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+        ArrowReaderMetadata::load(&verified, ArrowReaderOptions::new()).map_err(|error| damaged(error.to_string()))?;
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(verified, metadata)
         .with_row_groups(vec![row_group])
         .with_batch_size(group.rows as usize)
         .build()
@@ -105,9 +165,14 @@ pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Resu
     Ok(RowGroup { labels, voxels, patch_len })
 }
 
-fn check_size(file: &File, entry: &ShardEntry) -> Result<(), String> {
-    let bytes = file.metadata().map_err(|error| error.to_string())?.len();
-    if bytes == entry.bytes { Ok(()) } else { Err(format!("{bytes} bytes where the manifest says {}", entry.bytes)) }
+/// Whether the shard has the size of the manifest, if it can be asked.
+fn check_size(storage: &dyn Storage, entry: &ShardEntry) -> Result<Result<(), String>, ShardError> {
+    let bytes = storage.size(&entry.path).map_err(ShardError::io(&storage.place(&entry.path)))?;
+    Ok(if bytes == entry.bytes {
+        Ok(())
+    } else {
+        Err(format!("{bytes} bytes where the manifest says {}", entry.bytes))
+    })
 }
 
 /// A part of a dataset that is not what the manifest says.
@@ -129,8 +194,7 @@ pub fn verify(dataset: &Dataset, progress: &dyn Fn()) -> Vec<Damage> {
         progress();
     }
     for entry in &dataset.manifest.files {
-        let path = dataset.path.join(&entry.path);
-        let detail = match mtids_core::digest::Digest::of_file(&path) {
+        let detail = match dataset.storage.digest(&entry.path) {
             Ok(digest) if digest == entry.digest => None,
             Ok(_) => Some("its digest differs from the manifest".to_owned()),
             Err(error) => Some(error.to_string()),
@@ -142,18 +206,17 @@ pub fn verify(dataset: &Dataset, progress: &dyn Fn()) -> Vec<Damage> {
 }
 
 fn verify_shard(dataset: &Dataset, shard: &ShardEntry) -> Vec<Damage> {
-    let path = dataset.path.join(&shard.path);
+    let storage = dataset.storage.as_ref();
     let whole = |detail: String| vec![Damage { path: shard.path.clone(), row_group: None, detail }];
-    let mut file = match File::open(&path) {
-        Ok(file) => file,
+    match check_size(storage, shard) {
         Err(error) => return whole(error.to_string()),
-    };
-    if let Err(detail) = check_size(&file, shard) {
-        return whole(detail);
+        Ok(Err(detail)) => return whole(detail),
+        Ok(Ok(())) => {}
     }
+    let digest = |offset, length| storage.get_range(&shard.path, offset, length).map(|bytes| Digest::of_bytes(&bytes));
     let mut found = Vec::new();
     for (row_group, entry) in shard.row_groups.iter().enumerate() {
-        let detail = match digest_range(&mut file, entry.offset, entry.length) {
+        let detail = match digest(entry.offset, entry.length) {
             Ok(digest) if digest == entry.digest => continue,
             Ok(_) => "the digest of its bytes differs from the manifest".to_owned(),
             Err(error) => error.to_string(),
@@ -162,7 +225,7 @@ fn verify_shard(dataset: &Dataset, shard: &ShardEntry) -> Vec<Damage> {
     }
     if found.is_empty() {
         // The rest of the file: its head and its footer.
-        match digest_range(&mut file, 0, shard.bytes) {
+        match storage.digest(&shard.path) {
             Ok(digest) if digest == shard.digest => {}
             Ok(_) => return whole("the digest of the file differs from the manifest, outside its row groups".into()),
             Err(error) => return whole(error.to_string()),

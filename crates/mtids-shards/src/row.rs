@@ -39,11 +39,38 @@ impl Split {
     }
 }
 
+/// What a row is cut around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RowKind {
+    /// An annotated finding.
+    Finding,
+    /// A place at a stated distance from every finding of its series. It bears no label: that nobody annotated it does not make it benign.
+    Negative,
+}
+
+impl RowKind {
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            RowKind::Finding => "finding",
+            RowKind::Negative => "negative",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Finding, Self::Negative].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// Everything of a row but its voxels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RowLabels {
     /// Key of the sample, unique in the dataset.
     pub sample_key: String,
+    /// What it is cut around.
+    pub kind: RowKind,
     /// Pseudonym of the patient.
     pub patient_key: PatientKey,
     /// Pseudonym of the study.
@@ -72,6 +99,10 @@ pub struct RowLabels {
     pub label_source: String,
     /// Short axis in mm.
     pub short_axis_mm: Option<f32>,
+    /// For a negative: distance of its centre from the nearest finding of its series, mm; `None` for findings.
+    pub finding_distance_mm: Option<f32>,
+    /// Days since the first study of the patient in this dataset; `None` where the study bears no date.
+    pub study_day: Option<i32>,
     /// Manufacturer of the scanner.
     pub manufacturer: Option<String>,
     /// Model of the scanner.

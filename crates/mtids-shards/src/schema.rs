@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array, RecordBatch,
-    StringArray,
+    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array, Int32Array,
+    RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use mtids_core::label::{Evidence, LabelLevel, Metastasis};
@@ -16,7 +16,7 @@ use mtids_core::taxonomy::Station;
 use serde_json::{Value, json};
 
 use crate::manifest::DatasetDescription;
-use crate::row::{RowLabels, Split};
+use crate::row::{RowKind, RowLabels, Split};
 
 /// Name of the voxel column.
 pub(crate) const VOXELS: &str = "voxels";
@@ -27,6 +27,7 @@ enum Cell {
     Code(fn(&RowLabels) -> Option<i8>),
     Double(fn(&RowLabels) -> f64),
     Single(fn(&RowLabels) -> Option<f32>),
+    Days(fn(&RowLabels) -> Option<i32>),
     Flag(fn(&RowLabels) -> Option<bool>),
 }
 
@@ -47,6 +48,12 @@ pub(crate) fn columns() -> Vec<Column> {
             false,
             "key of the sample, unique in the dataset",
             Cell::Text(|r| Some(r.sample_key.clone())),
+        ),
+        column(
+            "kind",
+            false,
+            "finding, or negative: a place away from every finding of its series, without any label",
+            Cell::Text(|r| Some(r.kind.name().to_owned())),
         ),
         column(
             "patient_key",
@@ -92,10 +99,22 @@ pub(crate) fn columns() -> Vec<Column> {
         column(
             "label_source",
             false,
-            "table, segmentation or segmentation-with-table",
+            "table, segmentation or segmentation-with-table; none for a negative",
             Cell::Text(|r| Some(r.label_source.clone())),
         ),
         column("short_axis_mm", true, "short axis of the node, mm", Cell::Single(|r| r.short_axis_mm)),
+        column(
+            "finding_distance_mm",
+            true,
+            "for a negative, distance from the nearest finding of its series, mm; null for findings",
+            Cell::Single(|r| r.finding_distance_mm),
+        ),
+        column(
+            "study_day",
+            true,
+            "days since the first study of the patient in this dataset; null: the study bears no date",
+            Cell::Days(|r| r.study_day),
+        ),
         column("manufacturer", true, "manufacturer of the scanner", Cell::Text(|r| r.manufacturer.clone())),
         column("model", true, "model of the scanner", Cell::Text(|r| r.model.clone())),
         column("kernel", true, "convolution kernel", Cell::Text(|r| r.kernel.clone())),
@@ -138,6 +157,7 @@ impl Column {
             Cell::Code(_) => DataType::Int8,
             Cell::Double(_) => DataType::Float64,
             Cell::Single(_) => DataType::Float32,
+            Cell::Days(_) => DataType::Int32,
             Cell::Flag(_) => DataType::Boolean,
         }
     }
@@ -152,6 +172,7 @@ impl Column {
             Cell::Code(get) => Arc::new(rows.map(get).collect::<Int8Array>()),
             Cell::Double(get) => Arc::new(rows.map(get).map(Some).collect::<Float64Array>()),
             Cell::Single(get) => Arc::new(rows.map(get).collect::<Float32Array>()),
+            Cell::Days(get) => Arc::new(rows.map(get).collect::<Int32Array>()),
             Cell::Flag(get) => Arc::new(rows.map(get).collect::<BooleanArray>()),
         }
     }
@@ -173,6 +194,7 @@ pub(crate) fn metadata(description: &DatasetDescription) -> HashMap<String, Stri
     HashMap::from([
         ("mtids.schema_version".to_owned(), description.schema_version.clone()),
         ("mtids.taxonomy_version".to_owned(), description.taxonomy_version.clone()),
+        ("mtids.patch_views".to_owned(), description.patch_views.name().to_owned()),
         ("mtids.patch_size_dhw".to_owned(), text(json!(description.patch_size))),
         ("mtids.patch_spacing_zyx_mm".to_owned(), text(json!(description.patch_spacing_mm))),
         (
@@ -218,6 +240,7 @@ pub(crate) fn labels_of(batch: &RecordBatch) -> Result<Vec<RowLabels>, String> {
     reader!(code, Int8Array, i8, |value| value);
     reader!(double, Float64Array, f64, |value| value);
     reader!(single, Float32Array, f32, |value| value);
+    reader!(days, Int32Array, i32, |value| value);
     reader!(flag, BooleanArray, bool, |value| value);
     let need =
         |name: &'static str, row: usize| text(name, row)?.ok_or_else(|| format!("`{name}` is null in row {row}"));
@@ -228,6 +251,7 @@ pub(crate) fn labels_of(batch: &RecordBatch) -> Result<Vec<RowLabels>, String> {
     (0..batch.num_rows())
         .map(|row| {
             let split = need("split", row)?;
+            let kind = need("kind", row)?;
             let metastasis = match code("metastasis", row)? {
                 None => None,
                 Some(0) => Some(Metastasis::Benign),
@@ -236,6 +260,7 @@ pub(crate) fn labels_of(batch: &RecordBatch) -> Result<Vec<RowLabels>, String> {
             };
             Ok(RowLabels {
                 sample_key: need("sample_key", row)?,
+                kind: RowKind::from_name(&kind).ok_or_else(|| format!("kind `{kind}` in row {row}"))?,
                 patient_key: PatientKey::from_stored(need("patient_key", row)?),
                 study_key: StudyKey::from_stored(need("study_key", row)?),
                 series_key: SeriesKey::from_stored(need("series_key", row)?),
@@ -260,6 +285,8 @@ pub(crate) fn labels_of(batch: &RecordBatch) -> Result<Vec<RowLabels>, String> {
                 level: need("level", row)?.parse::<LabelLevel>().map_err(|error| error.to_string())?,
                 label_source: need("label_source", row)?,
                 short_axis_mm: single("short_axis_mm", row)?,
+                finding_distance_mm: single("finding_distance_mm", row)?,
+                study_day: days("study_day", row)?,
                 manufacturer: text("manufacturer", row)?,
                 model: text("model", row)?,
                 kernel: text("kernel", row)?,
@@ -303,13 +330,13 @@ pub fn patch_json_schema() -> Value {
         "name": VOXELS,
         "type": "FixedSizeBinary(2·C·D·H·W)",
         "nullable": false,
-        "meaning": "little-endian int16, C channels (ct: HU; pet: hundredths of SUVbw); axes d (+z, head), h (+y, back), w (+x, left); w fastest; size in the file metadata",
+        "meaning": "little-endian int16, C channels (ct: HU; pet: hundredths of SUVbw); axes d (+z, head), h (+y, back), w (+x, left); w fastest; orthogonal views: d is axial, coronal (h towards the feet), sagittal (h towards the feet, w towards the back); size in the file metadata",
     }));
     json!({
         "title": "Patch: one row of a shard",
         "schema_version": crate::manifest::SCHEMA_VERSION,
         "format": "Parquet; the index has the same columns without `voxels`, and `shard`, `row_group`, `row`",
-        "file_metadata": ["mtids.schema_version", "mtids.taxonomy_version", "mtids.patch_size_dhw", "mtids.patch_spacing_zyx_mm",
+        "file_metadata": ["mtids.schema_version", "mtids.taxonomy_version", "mtids.patch_views", "mtids.patch_size_dhw", "mtids.patch_spacing_zyx_mm",
             "mtids.voxels", "mtids.channels", "mtids.regions", "mtids.config_digest", "mtids.program"],
         "columns": list,
     })

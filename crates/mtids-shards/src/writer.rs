@@ -3,15 +3,12 @@
 //! Voxels: PLAIN, no dictionary, ZSTD, no statistics; a row group is a few MiB, so that shuffling by row group mixes well and one group is one
 //! contiguous read. Invariant: the same rows, description and options give the same bytes.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{ArrayRef, FixedSizeBinaryArray, RecordBatch};
-use mtids_core::atomic;
 use mtids_core::digest::Digest;
-use mtids_core::failpoint;
+use mtids_core::storage::Storage;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -61,19 +58,29 @@ pub(crate) fn options_of(description: &DatasetDescription, zstd_level: i32) -> R
     Ok(ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true))
 }
 
-/// Writes `rows`, in their order, to `dataset/relative`.
+/// Seconds that writing a shard took, by kind of work; for a report of where time goes, never for a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct WriteSeconds {
+    /// From rows to compressed bytes, with their digests.
+    pub encode: f64,
+    /// From bytes to the storage, until they would survive a power cut.
+    pub put: f64,
+}
+
+/// Writes `rows`, in their order, as `name`. Rows of one kind stand together; a row group holds rows of one kind.
 ///
 /// # Errors
 /// [`ShardError`] for rows that do not fit the description, or an error of writing; nothing appears under the name then.
 pub fn write_shard(
-    dataset: &Path,
-    relative: &str,
+    dataset: &dyn Storage,
+    name: &str,
     split: Split,
     rows: &[PatchRow],
     description: &DatasetDescription,
     options: &ShardOptions,
-) -> Result<ShardEntry, ShardError> {
-    let path = dataset.join(relative);
+) -> Result<(ShardEntry, WriteSeconds), ShardError> {
+    let started = Instant::now();
+    let path = dataset.place(name);
     let voxels = description.patch_len();
     if let Some(row) = rows.iter().find(|row| row.voxels.len() != voxels || row.labels.split != split) {
         let detail = format!(
@@ -88,13 +95,12 @@ pub fn write_shard(
     let properties = options_of(description, options.zstd_level)
         .map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
     let rows_per_group = (options.row_group_bytes / (2 * voxels.max(1))).max(1);
-    let folder = path.parent().unwrap_or(dataset);
-    std::fs::create_dir_all(folder).map_err(ShardError::io(folder))?;
-    let mut temporary =
-        tempfile::Builder::new().prefix(atomic::PREFIX).tempfile_in(folder).map_err(ShardError::io(&path))?;
-    let mut writer = ArrowWriter::try_new_with_options(temporary.as_file_mut(), schema.clone(), properties)
+    // A shard is built in memory: its rows are there anyhow, and a storage takes it whole or not at all.
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new_with_options(&mut bytes, schema.clone(), properties)
         .map_err(ShardError::parquet(&path))?;
-    for group in rows.chunks(rows_per_group) {
+    let mut kinds = Vec::new();
+    for group in rows.chunk_by(|a, b| a.labels.kind == b.labels.kind).flat_map(|same| same.chunks(rows_per_group)) {
         let mut arrays: Vec<ArrayRef> =
             columns().iter().map(|column| column.array(group.iter().map(|row| &row.labels))).collect();
         let blobs = FixedSizeBinaryArray::try_from_iter(group.iter().map(|row| to_le_bytes(&row.voxels)))
@@ -103,45 +109,30 @@ pub fn write_shard(
         let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(ShardError::parquet(&path))?;
         writer.write(&batch).map_err(ShardError::parquet(&path))?;
         writer.flush().map_err(ShardError::parquet(&path))?;
-        failpoint::reach().map_err(ShardError::io(&path))?;
+        kinds.extend(group.first().map(|row| row.labels.kind));
     }
     let metadata = writer.close().map_err(ShardError::parquet(&path))?;
-    let file = temporary.as_file_mut();
     let mut row_groups = Vec::with_capacity(metadata.num_row_groups());
     let mut end_of_groups = 0;
-    for group in metadata.row_groups() {
+    for (group, kind) in metadata.row_groups().iter().zip(kinds) {
         let ranges: Vec<(u64, u64)> = group.columns().iter().map(|column| column.byte_range()).collect();
         let offset = ranges.iter().map(|(start, _)| *start).min().unwrap_or(0);
         let end = ranges.iter().map(|(start, length)| start + length).max().unwrap_or(0);
-        let digest = digest_range(file, offset, end - offset).map_err(ShardError::io(&path))?;
-        row_groups.push(RowGroupEntry { rows: group.num_rows() as u64, offset, length: end - offset, digest });
+        let digest = Digest::of_bytes(within(&bytes, offset, end));
+        row_groups.push(RowGroupEntry { kind, rows: group.num_rows() as u64, offset, length: end - offset, digest });
         end_of_groups = end_of_groups.max(end);
     }
-    let bytes = file.seek(SeekFrom::End(0)).map_err(ShardError::io(&path))?;
-    let digest = digest_range(file, 0, bytes).map_err(ShardError::io(&path))?;
-    let footer_digest = digest_range(file, end_of_groups, bytes - end_of_groups).map_err(ShardError::io(&path))?;
-    atomic::persist(temporary, &path).map_err(ShardError::io(&path))?;
-    Ok(ShardEntry {
-        path: relative.to_owned(),
-        split,
-        rows: rows.len() as u64,
-        bytes,
-        digest,
-        footer_digest,
-        row_groups,
-    })
+    let length = bytes.len() as u64;
+    let digest = Digest::of_bytes(&bytes);
+    let footer_digest = Digest::of_bytes(within(&bytes, end_of_groups, length));
+    let encode = started.elapsed().as_secs_f64();
+    dataset.put(name, &bytes).map_err(ShardError::io(&path))?;
+    let seconds = WriteSeconds { encode, put: started.elapsed().as_secs_f64() - encode };
+    let rows = rows.len() as u64;
+    Ok((ShardEntry { path: name.to_owned(), split, rows, bytes: length, digest, footer_digest, row_groups }, seconds))
 }
 
-/// Digest of a byte range of a file.
-pub(crate) fn digest_range(file: &mut File, offset: u64, length: u64) -> std::io::Result<Digest> {
-    file.seek(SeekFrom::Start(offset))?;
-    let mut bytes = Vec::new();
-    file.take(length).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 != length {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::UnexpectedEof,
-            "the file is shorter than its manifest says",
-        ));
-    }
-    Ok(Digest::of_bytes(&bytes))
+/// The bytes from `start` to `end`; the Parquet writer says places inside the file that it has just written.
+fn within(bytes: &[u8], start: u64, end: u64) -> &[u8] {
+    bytes.get(start as usize..end as usize).unwrap_or_default()
 }

@@ -3,15 +3,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use mtids_core::digest::Digest;
 use mtids_core::label::{Evidence, LabelLevel, Metastasis};
 use mtids_core::provenance::Program;
 use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_core::storage::{Folder, Memory, Storage};
 use mtids_core::taxonomy::{RegionScheme, Station, Zone};
 use mtids_shards::{
-    Dataset, DatasetDescription, IndexRow, Manifest, PatchRow, QuarantineRecord, RowLabels, ShardError, ShardOptions,
-    Split, Totals, read_index, read_row_group, verify, write_index, write_quarantine, write_shard,
+    Dataset, DatasetDescription, IndexRow, Manifest, PatchRow, QuarantineRecord, RowKind, RowLabels, ShardError,
+    ShardOptions, Split, Totals, read_row_group, verify, write_index, write_quarantine, write_shard,
 };
 use proptest::prelude::*;
 
@@ -23,6 +25,7 @@ fn description() -> DatasetDescription {
         taxonomy_version: mtids_core::taxonomy::TAXONOMY_VERSION.into(),
         regions: RegionScheme::of_zones(&[Zone::Upper, Zone::Subcarinal]).unwrap(),
         channels: vec![mtids_shards::Channel::Ct],
+        patch_views: mtids_shards::Views::Volume,
         patch_size: SIZE,
         patch_spacing_mm: [3.0, 2.0, 2.0],
         config_digest: Digest::of_bytes(b"configuration"),
@@ -36,6 +39,7 @@ fn row(n: usize, split: Split) -> PatchRow {
     let text = |name: &str| known.then(|| format!("{name} é \u{2028} {n}"));
     let labels = RowLabels {
         sample_key: format!("sample-{n:04}"),
+        kind: RowKind::Finding,
         patient_key: PatientKey::from_stored(format!("p{}", n / 2)),
         study_key: StudyKey::from_stored(format!("t{n}")),
         series_key: SeriesKey::from_stored(format!("s{n}")),
@@ -50,6 +54,8 @@ fn row(n: usize, split: Split) -> PatchRow {
         level: LabelLevel::Station,
         label_source: "table".into(),
         short_axis_mm: known.then_some(n as f32 + 0.3),
+        finding_distance_mm: known.then_some(n as f32 + 20.5),
+        study_day: known.then_some(n as i32 * 100),
         manufacturer: text("maker"),
         model: text("model"),
         kernel: text("kernel"),
@@ -78,16 +84,20 @@ fn options() -> ShardOptions {
 
 /// A dataset of two shards with 5 and 3 rows.
 fn publish(out: &Path) -> Manifest {
+    publish_in(&Folder::new(out))
+}
+
+fn publish_in(out: &dyn Storage) -> Manifest {
     let description = description();
     let parts = [("shards/train/a.parquet", Split::Train, 5), ("shards/test/b.parquet", Split::Test, 3)];
+    let written = parts.map(|(path, split, count)| (path, split, rows(count, split)));
     let mut shards = Vec::new();
     let mut index = Vec::new();
-    for (path, split, count) in parts {
-        let rows = rows(count, split);
-        shards.push(write_shard(out, path, split, &rows, &description, &options()).unwrap());
-        index.extend(rows.into_iter().enumerate().map(|(n, row)| IndexRow {
-            labels: row.labels,
-            shard: path.into(),
+    for (path, split, rows) in &written {
+        shards.push(write_shard(out, path, *split, rows, &description, &options()).unwrap().0);
+        index.extend(rows.iter().enumerate().map(|(n, row)| IndexRow {
+            labels: &row.labels,
+            shard: path,
             row_group: (n / 2) as i64,
             row: (n % 2) as i64,
         }));
@@ -126,12 +136,39 @@ fn rows_come_back_as_they_were() {
         }
     }
     assert_eq!(at, 5);
-    let labels: Vec<RowLabels> = read_index(folder.path()).unwrap();
+    let labels: Vec<RowLabels> = dataset.index().unwrap();
     assert_eq!(labels.len(), 8);
     assert_eq!(labels[2], expected[2].labels, "all nullable columns null");
     let quarantine = fs::read_to_string(folder.path().join("quarantine.jsonl")).unwrap();
     assert!(quarantine.starts_with("{\"reason\":\"not-dicom\""), "sorted: {quarantine}");
     assert_eq!(verify(&dataset, &|| ()), []);
+}
+
+#[test]
+fn a_dataset_may_lie_in_any_storage() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = Arc::new(Memory::default());
+    assert_eq!(publish_in(memory.as_ref()), publish(folder.path()));
+    let (one, two) = (Dataset::open_in(memory.clone()).unwrap(), Dataset::open(folder.path()).unwrap());
+    assert_eq!(one.index().unwrap(), two.index().unwrap());
+    assert_eq!(read_row_group(&one, 0, 2).unwrap(), read_row_group(&two, 0, 2).unwrap());
+    assert_eq!(verify(&one, &|| ()), []);
+    for name in memory.list("").unwrap() {
+        assert_eq!(memory.get(&name).unwrap(), fs::read(folder.path().join(&name)).unwrap(), "{name}");
+    }
+    memory.remove("shards/test/b.parquet").unwrap();
+    assert_eq!(verify(&one, &|| ()).len(), 1);
+}
+
+#[test]
+fn a_row_group_holds_rows_of_one_kind() {
+    let mut mixed = rows(5, Split::Train);
+    for negative in &mut mixed[3..] {
+        negative.labels.kind = RowKind::Negative;
+    }
+    let (entry, _) = write_shard(&Memory::default(), "a", Split::Train, &mixed, &description(), &options()).unwrap();
+    let groups: Vec<_> = entry.row_groups.iter().map(|group| (group.kind, group.rows)).collect();
+    assert_eq!(groups, [(RowKind::Finding, 2), (RowKind::Finding, 1), (RowKind::Negative, 2)]);
 }
 
 #[test]
@@ -240,7 +277,8 @@ fn rows_that_do_not_fit_are_refused_before_a_file_appears() {
     let mut wrong = rows(2, Split::Train);
     wrong[1].voxels.pop();
     for (rows, split) in [(wrong, Split::Train), (rows(2, Split::Train), Split::Test)] {
-        let error = write_shard(folder.path(), "shards/a.parquet", split, &rows, &description(), &options());
+        let error =
+            write_shard(&Folder::new(folder.path()), "shards/a.parquet", split, &rows, &description(), &options());
         assert!(matches!(error, Err(ShardError::Rows { .. })));
     }
     assert!(!folder.path().join("shards").exists());
@@ -251,7 +289,7 @@ fn a_manifest_counts_what_its_shards_hold() {
     let folder = tempfile::tempdir().unwrap();
     let mut manifest = publish(folder.path());
     manifest.totals.rows = 9;
-    assert!(manifest.commit(folder.path()).unwrap_err().to_string().contains("the shards hold 8"));
+    assert!(manifest.commit(&Folder::new(folder.path())).unwrap_err().to_string().contains("the shards hold 8"));
 }
 
 proptest! {
@@ -261,14 +299,15 @@ proptest! {
     fn any_number_of_rows_in_groups_of_any_size(count in 1_usize..40, per_group in 1_usize..12) {
         let folder = tempfile::tempdir().unwrap();
         let options = ShardOptions { row_group_bytes: per_group * 48, ..options() };
+        let storage = Folder::new(folder.path());
         let written = rows(count, Split::Train);
-        let entry = write_shard(folder.path(), "a.parquet", Split::Train, &written, &description(), &options).unwrap();
+        let entry = write_shard(&storage, "a.parquet", Split::Train, &written, &description(), &options).unwrap().0;
         prop_assert_eq!(entry.row_groups.len(), count.div_ceil(per_group));
         prop_assert_eq!(entry.row_groups.iter().map(|group| group.rows).sum::<u64>(), count as u64);
         let totals = Totals { rows: count as u64, ..Default::default() };
         let groups = entry.row_groups.len();
         Manifest { description: description(), pseudonym_fingerprint: String::new(), totals, shards: vec![entry], files: vec![] }
-            .commit(folder.path()).unwrap();
+            .commit(&storage).unwrap();
         let dataset = Dataset::open(folder.path()).unwrap();
         let read: Vec<RowLabels> =
             (0..groups).flat_map(|group| read_row_group(&dataset, 0, group).unwrap().labels).collect();

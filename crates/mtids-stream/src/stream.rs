@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, bounded, unbounded};
-use mtids_shards::{Dataset, RowGroup, RowLabels, Split, read_row_group};
+use mtids_shards::{Dataset, RowGroup, RowKind, RowLabels, Split, read_row_group};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -230,12 +230,13 @@ impl BatchStream {
     }
 }
 
-/// All row groups of a split, in manifest order.
+/// All row groups of a split that hold findings, in manifest order. Rows without finding bear no label to learn from, and are not even read.
 pub fn row_groups(dataset: &Dataset, split: Split) -> Vec<RowGroupId> {
     dataset
         .shards(split)
         .flat_map(|shard| {
-            dataset.manifest().shards[shard].row_groups.iter().enumerate().map(move |(row_group, entry)| RowGroupId {
+            let groups = dataset.manifest().shards[shard].row_groups.iter().enumerate();
+            groups.filter(|(_, entry)| entry.kind == RowKind::Finding).map(move |(row_group, entry)| RowGroupId {
                 shard,
                 row_group,
                 rows: entry.rows as usize,

@@ -8,9 +8,10 @@ use mtids_core::digest::Digest;
 use mtids_core::label::{Evidence, LabelLevel, Metastasis};
 use mtids_core::provenance::Program;
 use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_core::storage::Folder;
 use mtids_core::taxonomy::{RegionScheme, Zone};
 use mtids_shards::{
-    Dataset, DatasetDescription, Manifest, PatchRow, RowLabels, SCHEMA_VERSION, ShardOptions, Split, Totals,
+    Dataset, DatasetDescription, Manifest, PatchRow, RowKind, RowLabels, SCHEMA_VERSION, ShardOptions, Split, Totals,
     write_shard,
 };
 use mtids_stream::{Batch, BatchStream, StreamConfig, StreamError};
@@ -20,6 +21,7 @@ const SIZE: [usize; 3] = [4, 32, 32];
 fn row(n: usize) -> PatchRow {
     let labels = RowLabels {
         sample_key: format!("s{n}"),
+        kind: RowKind::Finding,
         patient_key: PatientKey::from_stored(format!("p{}", n / 3)),
         study_key: StudyKey::from_stored("st"),
         series_key: SeriesKey::from_stored("se"),
@@ -34,6 +36,8 @@ fn row(n: usize) -> PatchRow {
         level: LabelLevel::Node,
         label_source: "table".into(),
         short_axis_mm: None,
+        finding_distance_mm: None,
+        study_day: None,
         manufacturer: None,
         model: None,
         kernel: None,
@@ -56,18 +60,21 @@ fn dataset(folder: &Path) -> Arc<Dataset> {
         taxonomy_version: "t".into(),
         regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
         channels: vec![mtids_shards::Channel::Ct],
+        patch_views: mtids_shards::Views::Volume,
         patch_size: SIZE,
         patch_spacing_mm: [1.0; 3],
         config_digest: Digest::of_bytes(b""),
         program: Program::new("test", "0"),
     };
+    let storage = Folder::new(folder);
     // Row groups of 5 rows.
     let options = ShardOptions { row_group_bytes: 5 * 2 * SIZE.iter().product::<usize>(), zstd_level: 1 };
     let shards: Vec<_> = (0..4)
         .map(|shard| {
             let rows: Vec<_> = (0..13).map(|n| row(shard * 13 + n)).collect();
-            write_shard(folder, &format!("shards/train/{shard}.parquet"), Split::Train, &rows, &description, &options)
+            write_shard(&storage, &format!("shards/train/{shard}.parquet"), Split::Train, &rows, &description, &options)
                 .unwrap()
+                .0
         })
         .collect();
     let manifest = Manifest {
@@ -77,7 +84,7 @@ fn dataset(folder: &Path) -> Arc<Dataset> {
         shards,
         files: Vec::new(),
     };
-    manifest.commit(folder).unwrap();
+    manifest.commit(&storage).unwrap();
     Arc::new(Dataset::open(folder).unwrap())
 }
 

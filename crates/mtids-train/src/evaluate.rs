@@ -9,7 +9,7 @@ use mtids_core::atomic;
 use mtids_core::digest::Digest;
 use mtids_report::format::{interval, metric};
 use mtids_report::table::{Align, Table};
-use mtids_shards::{Dataset, Split, read_index};
+use mtids_shards::{Dataset, RowKind, Split};
 use serde::Serialize;
 
 use crate::error::TrainError;
@@ -72,7 +72,11 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, 
     let tasks: Vec<String> = assembled.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();
     let training = LabelCounts::of(
         regions.len(),
-        read_index(dataset)?.iter().filter(|row| row.split == Split::Train).map(|row| codes(row, regions.len())),
+        opened
+            .index()?
+            .iter()
+            .filter(|row| row.split == Split::Train && row.kind == RowKind::Finding)
+            .map(|row| codes(row, regions.len())),
     );
     let bootstrap = BootstrapOptions { resamples: config.bootstrap_resamples, seed: config.seed };
     let evaluation = Evaluation {

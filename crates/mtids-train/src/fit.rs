@@ -13,7 +13,7 @@ use mtids_balance::{BalanceInput, Balancer};
 use mtids_core::interrupt::Interrupt;
 use mtids_nn::{AdamW, DType, Device, MtIds, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, train_step};
 use mtids_report::progress::Progress;
-use mtids_shards::{Dataset, Split, read_index};
+use mtids_shards::{Dataset, RowKind, RowLabels, Split, Views};
 use mtids_stream::{Batch, BatchStream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,6 +91,11 @@ pub(crate) fn assemble(config: &TrainConfig, dataset: &Dataset, frozen: bool) ->
     let device = mtids_nn::device(&config.device)?;
     let description = &dataset.manifest().description;
     let [d, h, w] = config.crop.output(description.patch_size);
+    if description.patch_views == Views::Orthogonal && d != 3 {
+        let reason =
+            "this dataset holds three views of each place, and none can be cropped away: the first side is 3".into();
+        return Err(TrainError::Setting { key: "crop.size", reason });
+    }
     let mut parameters = Parameters::new(config.seed, DType::F32, &device);
     let input = [input_channels(description, config).count(), d, h, w];
     let mut model = MtIds::new(&config.model, description.regions.len(), input, &parameters)?;
@@ -151,7 +156,8 @@ fn train(
 ) -> Result<FitSummary, TrainError> {
     let dataset = Arc::new(Dataset::open(path)?);
     let regions = dataset.manifest().description.regions.len();
-    let labels: Vec<_> = read_index(path)?.into_iter().filter(|row| row.split == Split::Train).collect();
+    let is_taught = |row: &RowLabels| row.split == Split::Train && row.kind == RowKind::Finding;
+    let labels: Vec<_> = dataset.index()?.into_iter().filter(is_taught).collect();
     let labelled = labels.iter().map(|row| codes(row, regions)).filter(|codes| *codes != (None, None)).count();
     if labelled == 0 {
         return Err(TrainError::NoLabels { path: path.to_owned(), rows: labels.len() });
@@ -226,7 +232,7 @@ fn train(
     })
 }
 
-fn targets<'a>(rows: impl Iterator<Item = &'a mtids_shards::RowLabels>, regions: usize) -> TargetBatch {
+fn targets<'a>(rows: impl Iterator<Item = &'a RowLabels>, regions: usize) -> TargetBatch {
     let mut targets = TargetBatch::default();
     for row in rows {
         let (region, metastasis) = codes(row, regions);

@@ -5,15 +5,15 @@ use std::path::Path;
 
 use mtids_core::digest::Digest;
 use mtids_shards::Manifest;
-use polars::prelude::{col, len, lit};
+use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::error::AuditError;
 use crate::finding::{Code, Finding, Severity};
-use crate::index::Index;
+use crate::index::{Index, Rows};
 
 /// A patient's rows must lie in one split.
 pub(super) fn patients(index: &Index) -> Result<Option<Finding>, AuditError> {
-    let answer = index.query(|frame| {
+    let answer = index.query_of(Rows::All, |frame| {
         frame
             .group_by([col("patient_key")])
             .agg([col("split").n_unique().alias("splits")])
@@ -37,7 +37,7 @@ pub(super) fn patients(index: &Index) -> Result<Option<Finding>, AuditError> {
 pub(super) fn duplicates(index: &Index) -> Result<Vec<Finding>, AuditError> {
     let mut findings = Vec::new();
     let twice = |key: &'static str| {
-        index.query(move |frame| {
+        index.query_of(Rows::All, move |frame| {
             frame
                 .group_by([col(key)])
                 .agg([
@@ -159,7 +159,9 @@ pub(super) fn index_against_manifest(
     if manifest.files.iter().find(|file| file.path == "index.parquet").is_none_or(|file| file.digest != digest) {
         different.insert("index.parquet: not the file that was published".to_owned());
     }
-    let answer = index.grouped(["shard"], [len().alias("rows")])?;
+    let answer = index.query_of(Rows::All, |frame| {
+        frame.group_by([col("shard")]).agg([len().alias("rows")]).sort(["shard"], SortMultipleOptions::default())
+    })?;
     let listed: BTreeMap<String, u64> =
         answer.texts("shard")?.into_iter().flatten().zip(answer.counts("rows")?).collect();
     let published: BTreeMap<String, u64> =

@@ -165,7 +165,7 @@ fn finding(group: &[(usize, &SliceBox)], series: &Series, affine: &Affine) -> Op
     }
     let (_, first) = group.first()?;
     Some(Annotation {
-        target: AnnotationTarget { series_uid: Some(series.series_uid.clone()), ..Default::default() },
+        target: AnnotationTarget { series_uid: Some(series.series_uid.as_ref().to_owned()), ..Default::default() },
         center: affine.to_mm(Voxel(sum.map(|total| total / area))),
         extent: Extent::Box { minimum: PointMm(low), maximum: PointMm(high) },
         finding: first.name.clone(),

@@ -25,7 +25,7 @@ const EXTENDED_OFFSET_TABLE: Tag = Tag(0x7FE0, 0x0001);
 /// The stored pixels of a file, shared by all its frames.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredImage {
-    pub(crate) transfer_syntax: String,
+    pub(crate) transfer_syntax: Arc<str>,
     pub(crate) shape: FrameShape,
     pub(crate) layout: Layout,
     pub(crate) frames: u32,
@@ -116,7 +116,7 @@ pub(crate) fn describe(
         }
     };
     Ok(StoredImage {
-        transfer_syntax: transfer_syntax.to_owned(),
+        transfer_syntax: transfer_syntax.into(),
         padding: padding(object, &layout),
         shape,
         layout,

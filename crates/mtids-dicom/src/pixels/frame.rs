@@ -61,7 +61,7 @@ impl FrameReader {
             }
         }
         // What was read is as the file has it: in the other order here for big-endian files, or on a big-endian machine.
-        if (image.transfer_syntax == EXPLICIT_BE) != cfg!(target_endian = "big") {
+        if (*image.transfer_syntax == *EXPLICIT_BE) != cfg!(target_endian = "big") {
             words.iter_mut().for_each(|word| *word = word.swap_bytes());
         }
         Ok(())
@@ -85,11 +85,11 @@ impl FrameReader {
                 let bytes = image.shape.bytes() as u64;
                 let begin = start + u64::from(header.frame) * bytes;
                 // Bytes in big-endian words come in pairs, of which a frame may cut one.
-                let swapped_bytes = image.transfer_syntax == EXPLICIT_BE && *words && image.layout.bytes == 1;
+                let swapped_bytes = *image.transfer_syntax == *EXPLICIT_BE && *words && image.layout.bytes == 1;
                 let (first, end) =
                     if swapped_bytes { (begin & !1, (begin + bytes + 1) & !1) } else { (begin, begin + bytes) };
                 source.read(std::slice::from_ref(&(first..end)), &mut self.stored).map_err(unreadable)?;
-                if image.transfer_syntax == EXPLICIT_BE {
+                if *image.transfer_syntax == *EXPLICIT_BE {
                     swap(&mut self.stored, image.layout.bytes.max(if swapped_bytes { 2 } else { 1 }));
                 }
                 let skip = (begin - first) as usize;

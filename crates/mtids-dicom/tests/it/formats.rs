@@ -11,7 +11,7 @@ use mtids_dicom::{Limits, Series};
 use crate::{grouped, segmented, shared};
 
 fn ct(folder: &std::path::Path) -> (Series, Affine, [usize; 3]) {
-    let series = grouped(folder).series.into_iter().find(|series| series.modality == "CT").unwrap();
+    let series = grouped(folder).series.into_iter().find(|series| *series.modality == *"CT").unwrap();
     let affine = check_geometry(&series, &Limits::default()).unwrap();
     let first = &series.instances[0];
     let dimensions = [first.columns as usize, first.rows as usize, series.instances.len()];
@@ -38,7 +38,7 @@ fn every_reader_finds_the_same_lesion() {
     let Some(folder) = shared("chest-ct-lung1") else { return };
     let limits = Limits::default();
     let (series, affine, dimensions) = ct(&folder);
-    let target = AnnotationTarget { series_uid: Some(series.series_uid.clone()), ..Default::default() };
+    let target = AnnotationTarget { series_uid: Some(series.series_uid.as_ref().to_owned()), ..Default::default() };
     let path = |name: &str| folder.join(name);
     let table = |name: &str| -> Vec<Annotation> {
         read_table(&path(name)).unwrap().iter().map(|row| row.resolve(&series, &affine).unwrap()).collect()
@@ -75,7 +75,7 @@ fn every_reader_finds_the_same_lesion() {
     for (name, found) in readers {
         assert_eq!(found.len(), 1, "{name}: one lesion");
         let lesion = &found[0];
-        assert_eq!(lesion.target.series_uid.as_ref(), Some(&series.series_uid), "{name}");
+        assert_eq!(lesion.target.series_uid.as_deref(), Some(&*series.series_uid), "{name}");
         let at = affine.to_voxel(lesion.center).0;
         let off: Vec<f64> = at.iter().zip(center).map(|(a, b)| (a - b).abs()).collect();
         assert!(off.iter().all(|x| *x <= 0.5), "{name}: centre {at:?}, not {center:?}");

@@ -45,7 +45,7 @@ proptest! {
         linear: bool,
     ) {
         let interpolation = if linear { Interpolation::Linear } else { Interpolation::Nearest };
-        let geometry = PatchGeometry { size: [4, 5, 6], spacing_mm: [1.7, 2.3, 2.9], interpolation };
+        let geometry = PatchGeometry { size: [4, 5, 6], spacing_mm: [1.7, 2.3, 2.9], interpolation, ..PatchGeometry::default() };
         let read = |order, signs| {
             let folder = tempfile::tempdir().unwrap();
             write(folder.path(), &stored(order, signs, &hu));
@@ -66,7 +66,7 @@ proptest! {
 #[test]
 fn all_forty_eight_storages_give_the_same_patch() {
     let hu: Vec<i16> = (0..729).map(|n| (n * 37 % 3000) as i16 - 1000).collect();
-    let geometry = PatchGeometry { size: [4, 5, 6], spacing_mm: [1.7, 2.3, 2.9], interpolation: Interpolation::Linear };
+    let geometry = PatchGeometry { size: [4, 5, 6], spacing_mm: [1.7, 2.3, 2.9], ..PatchGeometry::default() };
     let center = PointMm::new(1.3, -2.1, 0.7);
     let expected = cut(&stored([0, 1, 2], [false; 3], &hu), center, &geometry);
     for order in ORDERS {

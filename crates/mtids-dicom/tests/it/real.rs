@@ -43,7 +43,7 @@ fn binary_fractional_and_label_map_hold_the_same_837_voxels() {
         assert!(high.distance(PointMm::new(-15.1133, -112.5586, -605.0)) < 1e-3, "{name}: {high:?}");
         // The object names the image that it was drawn on.
         let outcome = grouped(&folder.join("ct"));
-        assert_eq!(findings[0].target.series_uid.as_deref(), Some(outcome.series[0].series_uid.as_str()), "{name}");
+        assert_eq!(findings[0].target.series_uid.as_deref(), Some(&*outcome.series[0].series_uid), "{name}");
     }
 }
 

@@ -65,7 +65,7 @@ fn a_written_series_reads_back_with_its_hu_and_its_place() {
         write_ct_series(folder.path(), &written, &identity(), &options()).unwrap();
         let outcome = grouped(folder.path());
         assert_eq!(outcome.series.len(), 1);
-        assert_eq!(outcome.series[0].facts, facts());
+        assert_eq!(*outcome.series[0].facts, facts());
         let read = load_volume(&outcome.series[0], &Limits::default()).unwrap().volume;
         assert_eq!(read.voxels(), written.voxels());
         assert_eq!(read.dimensions(), written.dimensions());

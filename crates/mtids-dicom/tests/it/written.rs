@@ -17,7 +17,7 @@ fn options() -> CtOptions {
 fn read(folder: &Path) -> LoadedVolume {
     let outcome = grouped(folder);
     assert_eq!((outcome.series.len(), outcome.refused.len()), (1, 0), "{:?}", headers(folder).1);
-    assert_eq!(outcome.series[0].facts, facts());
+    assert_eq!(*outcome.series[0].facts, facts());
     load_volume(&outcome.series[0], &Limits::default()).unwrap()
 }
 

@@ -38,6 +38,9 @@ struct Input {
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
+    /// Also say where the time went
+    #[arg(long)]
+    timings: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -92,8 +95,12 @@ impl Input {
         if self.json { print(&format!("{}\n", serde_json::to_string_pretty(result)?)) } else { print(&words(result)) }
     }
 
-    fn published(&self, summary: &BuildSummary) -> anyhow::Result<Exit> {
-        self.show(summary, |summary| text(summary, &self.out.display().to_string()))?;
+    fn published(&self, summary: BuildSummary) -> anyhow::Result<Exit> {
+        let mut summary = summary;
+        if !self.timings {
+            summary.stages.clear();
+        }
+        self.show(&summary, |summary| text(summary, &self.out.display().to_string()))?;
         Ok(if summary.over_quarantine_limit { Exit::Findings } else { Exit::Done })
     }
 }
@@ -116,7 +123,7 @@ impl Build {
             return Ok(Exit::Done);
         }
         let summary = pool.install(|| build(&config, out, &interrupt, true))?;
-        self.input.published(&summary)
+        self.input.published(summary)
     }
 }
 
@@ -125,7 +132,7 @@ impl Commit {
         let config = self.input.config()?;
         let interrupt = Interrupt::install()?;
         let summary = pool(self.input.workers)?.install(|| commit(&config, &self.input.out, &interrupt, true))?;
-        self.input.published(&summary)
+        self.input.published(summary)
     }
 }
 
@@ -203,6 +210,10 @@ fn text(summary: &BuildSummary, out: &str) -> String {
     if totals.unmatched_findings > 0 {
         text.push_str(&format!("  {} findings point at no image here\n", totals.unmatched_findings));
     }
+    if totals.findings_at_border > 0 {
+        let count = counted(totals.findings_at_border, "finding", "findings");
+        text.push_str(&format!("  {count} too near the border of the scanned field, left out (max_pad_fraction)\n"));
+    }
     if summary.contradicting_labels > 0 {
         text.push_str(&format!("  {} labels contradict each other and became unknown\n", summary.contradicting_labels));
     }
@@ -210,5 +221,14 @@ fn text(summary: &BuildSummary, out: &str) -> String {
         text.push_str("  more was quarantined than max_quarantine allows: exit code 1 (see quarantine.jsonl; file names are in the log above)\n");
     }
     text.push_str(&format!("  dataset {out}, digest {}\n", summary.dataset_digest.short()));
+    if !summary.stages.is_empty() {
+        let mut table =
+            Table::new([("stage", Align::Left), ("seconds of all workers", Align::Right), ("share", Align::Right)]);
+        for one in &summary.stages {
+            let (seconds, share) = (format!("{:.2}", one.seconds), format!("{:.0} %", 100.0 * one.share));
+            table.row([one.stage.to_owned(), seconds, share]);
+        }
+        text.push_str(&format!("\n{}", table.render()));
+    }
     text
 }

@@ -41,7 +41,7 @@ impl Insert {
         let mut scanned = pool.install(|| scan(&self.data, &[], &limits, &|| {}, &Interrupt::new()))?;
         let grouped = group(std::mem::take(&mut scanned.headers));
         let usable: Vec<&Series> =
-            grouped.series.iter().filter(|one| one.modality == "CT" && check_series(one, &limits).is_ok()).collect();
+            grouped.series.iter().filter(|one| *one.modality == *"CT" && check_series(one, &limits).is_ok()).collect();
         let wanted = |one: &&&Series| self.series.as_ref().is_none_or(|uid| one.name() == *uid);
         let chosen: Vec<&&Series> = usable.iter().filter(wanted).collect();
         let series = match chosen.as_slice() {

@@ -55,12 +55,12 @@ impl Inventory {
         let mut series = Vec::new();
         for one in &grouped.series {
             let verdict = match check_series(one, &Limits::default()) {
-                Ok(_) if one.modality == "PT" => "readable: PET with SUV".to_owned(),
+                Ok(_) if *one.modality == *"PT" => "readable: PET with SUV".to_owned(),
                 Ok(_) => "taken".to_owned(),
                 Err(error) => format!("left: {} ({})", error.reason(), error.detail()),
             };
             series.push(json!({
-                "patient_id": one.patient_id, "series_uid": one.name(), "modality": one.modality,
+                "patient_id": &*one.patient_id, "series_uid": one.name(), "modality": &*one.modality,
                 "slices": one.instances.len(), "verdict": verdict,
             }));
         }
@@ -163,7 +163,7 @@ fn probe(dir: &Path, points: &[PointMm]) -> Result<(Vec<Value>, Vec<String>), Pr
     let limits = Limits { refuse_lossy: false, ..Limits::default() };
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for series in &grouped.series {
-        let values = match series.modality.as_str() {
+        let values = match &*series.modality {
             "CT" => load_volume(series, &limits).map(|loaded| values_at(&loaded.volume, points, "hu")),
             "PT" => load_pet(series, &limits).map(|loaded| values_at(&loaded.volume, points, "suv")),
             _ => continue,
