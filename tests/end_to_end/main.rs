@@ -18,6 +18,7 @@ mod phantom;
 mod pipeline;
 mod privacy;
 mod resume;
+mod rows;
 mod support;
 mod tasks;
 mod write_points;

@@ -80,14 +80,22 @@ pub struct GroupingOutcome {
 
 /// Gathers headers into series.
 pub fn group(mut headers: Vec<InstanceHeader>) -> GroupingOutcome {
-    headers.sort_by(|a, b| (&a.sop_instance_uid, a.frame, &a.path).cmp(&(&b.sop_instance_uid, b.frame, &b.path)));
-    let mut outcome = GroupingOutcome::default();
-    let mut by_uid: BTreeMap<(Arc<str>, Arc<str>, Arc<str>), Vec<InstanceHeader>> = BTreeMap::new();
-    for header in headers {
-        let key = (header.patient_id.clone(), header.study_uid.clone(), header.series_uid.clone());
-        by_uid.entry(key).or_default().push(header);
+    fn series(header: &InstanceHeader) -> (&str, &str, &str) {
+        (&header.patient_id, &header.study_uid, &header.series_uid)
     }
-    for (_, instances) in by_uid {
+    headers.sort_by(|a, b| {
+        series(a)
+            .cmp(&series(b))
+            .then_with(|| a.sop_instance_uid.cmp(&b.sop_instance_uid))
+            .then_with(|| (a.frame, &a.path).cmp(&(b.frame, &b.path)))
+    });
+    let mut outcome = GroupingOutcome::default();
+    let mut rest = headers.into_iter().peekable();
+    while let Some(first) = rest.next() {
+        let mut instances = vec![first];
+        while let Some(next) = rest.next_if(|next| series(next) == series(&instances[0])) {
+            instances.push(next);
+        }
         match without_copies(instances) {
             Ok((unique, copies)) => {
                 outcome.duplicates.extend(copies);
@@ -133,34 +141,32 @@ fn refuse_all(instances: Vec<InstanceHeader>, reason: ReasonCode, detail: &str) 
     refused.into_values().collect()
 }
 
-/// Drops identical copies; two different files under one SOP UID refuse all.
+/// Drops identical copies; two different files under one SOP UID refuse all. The instances are sorted by SOP UID, frame and path.
 fn without_copies(instances: Vec<InstanceHeader>) -> Result<(Vec<InstanceHeader>, BTreeSet<PathBuf>), Vec<Refused>> {
-    let mut unique: Vec<InstanceHeader> = Vec::with_capacity(instances.len());
     let mut copies = BTreeSet::new();
-    let mut conflict = None;
-    for header in &instances {
-        match unique.last() {
-            Some(last) if (&last.sop_instance_uid, last.frame) == (&header.sop_instance_uid, header.frame) => {
-                // All frames of a file share its fate; an unreadable file gives no digest and counts as different.
-                let same = copies.contains(&header.path)
-                    || matches!((Digest::of_file(&last.path), Digest::of_file(&header.path)), (Ok(a), Ok(b)) if a == b);
-                if same {
-                    copies.insert(header.path.clone());
-                } else {
-                    conflict = Some(header.sop_instance_uid.clone());
-                    break;
-                }
-            }
-            _ => unique.push(header.clone()),
+    let mut is_copy = vec![false; instances.len()];
+    let mut kept = 0;
+    for n in 1..instances.len() {
+        let (last, header) = (&instances[kept], &instances[n]);
+        if (&last.sop_instance_uid, last.frame) != (&header.sop_instance_uid, header.frame) {
+            kept = n;
+            continue;
         }
-    }
-    match conflict {
-        None => Ok((unique, copies)),
-        Some(uid) => {
-            let detail = format!("two different files claim SOP instance {uid}; remove the wrong one");
-            Err(refuse_all(instances, ReasonCode::ConflictingInstances, &detail))
+        // All frames of a file share its fate; an unreadable file gives no digest and counts as different.
+        let same = copies.contains(&header.path)
+            || matches!((Digest::of_file(&last.path), Digest::of_file(&header.path)), (Ok(a), Ok(b)) if a == b);
+        if !same {
+            let detail =
+                format!("two different files claim SOP instance {}; remove the wrong one", header.sop_instance_uid);
+            return Err(refuse_all(instances, ReasonCode::ConflictingInstances, &detail));
         }
+        copies.insert(header.path.clone());
+        is_copy[n] = true;
     }
+    let mut flags = is_copy.into_iter();
+    // One flag for each instance, in their order.
+    let unique = instances.into_iter().filter(|_| flags.next() == Some(false)).collect();
+    Ok((unique, copies))
 }
 
 /// Largest difference of a direction cosine, and of a pixel step in mm, between slices of one volume. A hundredth of a degree is far above
@@ -205,6 +211,8 @@ fn split(instances: Vec<InstanceHeader>) -> Result<Vec<Series>, Vec<Refused>> {
                     .total_cmp(&b.along_normal())
                     .then_with(|| (&a.sop_instance_uid, a.frame).cmp(&(&b.sop_instance_uid, b.frame)))
             });
+            // They stay until their volume is cut: room for more would stay with them.
+            instances.shrink_to_fit();
             let Some(first) = instances.first() else { continue };
             series.push(Series {
                 patient_id: first.patient_id.clone(),

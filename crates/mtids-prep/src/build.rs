@@ -198,11 +198,13 @@ pub fn build(
     interrupt: &Interrupt,
     show_progress: bool,
 ) -> Result<BuildSummary, PrepError> {
-    let prepared = prepare(config, interrupt, show_progress)?;
+    let mut prepared = prepare(config, interrupt, show_progress)?;
+    let units = std::mem::take(&mut prepared.planned.units);
     let out = Folder::new(out);
     let shared = prepared.shared(config, &out);
-    let units: Vec<&Unit> = prepared.planned.units.iter().collect();
-    let (receipts, reused) = work_off(&units, &shared, interrupt, show_progress)?;
+    let (receipts, reused) = work_off(&units.iter().collect::<Vec<_>>(), &shared, interrupt, show_progress)?;
+    // The headers of all slices: publishing needs none of them.
+    drop(units);
     publish_rows(&prepared, &receipts, &shared, reused)
 }
 
@@ -235,14 +237,15 @@ pub fn commit(
     interrupt: &Interrupt,
     show_progress: bool,
 ) -> Result<BuildSummary, PrepError> {
-    let prepared = prepare(config, interrupt, show_progress)?;
-    let units = &prepared.planned.units;
+    let mut prepared = prepare(config, interrupt, show_progress)?;
+    let units = std::mem::take(&mut prepared.planned.units);
     let storage = Folder::new(out);
     let receipts: Vec<Receipt> = units.par_iter().filter_map(|unit| finished(&storage, unit)).collect();
     if receipts.len() < units.len() {
         let missing = units.len() - receipts.len();
         return Err(PrepError::Unfinished { path: out.to_owned(), missing, units: units.len() });
     }
+    drop(units);
     let reused = receipts.len();
     publish_rows(&prepared, &receipts, &prepared.shared(config, &storage), reused)
 }

@@ -31,6 +31,8 @@ pub struct IndexRow<'a> {
 
 /// Name of the index.
 const INDEX: &str = "index.parquet";
+/// Rows that are converted at a time.
+const BATCH: usize = 1024;
 
 /// Writes the index.
 ///
@@ -47,17 +49,19 @@ pub fn write_index(
     fields.push(Field::new("row_group", DataType::Int64, false));
     fields.push(Field::new("row", DataType::Int64, false));
     let schema = Arc::new(Schema::new(fields));
-    let mut arrays: Vec<ArrayRef> =
-        columns().iter().map(|column| column.array(rows.iter().map(|row| row.labels))).collect();
-    arrays.push(Arc::new(rows.iter().map(|row| Some(row.shard)).collect::<StringArray>()));
-    arrays.push(Arc::new(rows.iter().map(|row| Some(row.row_group)).collect::<Int64Array>()));
-    arrays.push(Arc::new(rows.iter().map(|row| Some(row.row)).collect::<Int64Array>()));
-    let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(ShardError::parquet(&path))?;
     let options = options_of(description, 3).map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
     let mut bytes = Vec::new();
     let mut writer =
-        ArrowWriter::try_new_with_options(&mut bytes, schema, options).map_err(ShardError::parquet(&path))?;
-    writer.write(&batch).map_err(ShardError::parquet(&path))?;
+        ArrowWriter::try_new_with_options(&mut bytes, schema.clone(), options).map_err(ShardError::parquet(&path))?;
+    for rows in rows.chunks(BATCH) {
+        let mut arrays: Vec<ArrayRef> =
+            columns().iter().map(|column| column.array(rows.iter().map(|row| row.labels))).collect();
+        arrays.push(Arc::new(rows.iter().map(|row| Some(row.shard)).collect::<StringArray>()));
+        arrays.push(Arc::new(rows.iter().map(|row| Some(row.row_group)).collect::<Int64Array>()));
+        arrays.push(Arc::new(rows.iter().map(|row| Some(row.row)).collect::<Int64Array>()));
+        let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(ShardError::parquet(&path))?;
+        writer.write(&batch).map_err(ShardError::parquet(&path))?;
+    }
     writer.close().map_err(ShardError::parquet(&path))?;
     dataset.put(INDEX, &bytes).map_err(ShardError::io(&path))?;
     Ok(FileEntry { path: INDEX.into(), bytes: bytes.len() as u64, digest: Digest::of_bytes(&bytes) })
