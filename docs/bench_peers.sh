@@ -54,5 +54,42 @@ PY
         patients / ours[m], patients / rival[m], megabytes / ours[m], megabytes / rival[m]
     }'
 }
+# Where ours spends its time, and how far it is from what the machine can do: reading the same files and no more, writing as many bytes with one
+# sync, copying memory.
+limits() { # what
+  local out="$work/ours" a b c d
+  rm -rf "$out"
+  "$programs/mtids-prep" build --data "$work/cohort/dicom" --annotations "$work/cohort/annotations.csv" --out "$out" --workers "$workers" \
+    --set pseudonym.demo=true --set "patch.size=[$2]" --set "patch.spacing_mm=[$3]" --timings --json 2>/dev/null >"$work/summary.json"
+  a=$(now)
+  find "$work/cohort/dicom" -name '*.dcm' -print0 | xargs -0 cat >/dev/null
+  b=$(now)
+  cat "$out"/shards/*/*.parquet >"$work/shards"
+  c=$(now)
+  dd if="$work/shards" of="$work/copy" bs=1M conv=fsync status=none
+  d=$(now)
+  $python - "$work/summary.json" "$1" "$(awk "BEGIN { print $b - $a, $d - $c }")" "$(stat -c %s "$work/shards")" <<'PY'
+import json, sys, time
+import numpy as np
+summary = json.load(open(sys.argv[1]))
+read, write = (float(x) for x in sys.argv[3].split())
+shares = ", ".join(f"{one['stage']} {100 * one['share']:.0f} %" for one in summary["stages"])
+seconds = {one["stage"]: one["seconds"] for one in summary["stages"]}
+source = np.zeros(1 << 27, np.uint8)
+copies = []
+for _ in range(5):
+    started = time.perf_counter()
+    source.copy()
+    copies.append(time.perf_counter() - started)
+speed = source.nbytes / min(copies[1:]) / 1e9
+print(f"{sys.argv[2]}, seconds of all workers by stage: {shares}")
+print(
+    f"  reading its files once (cat, warm) {read:.2f} s; writing its {int(sys.argv[4]) / 1e6:.1f} MB of shards with one sync (dd) "
+    f"{write:.2f} s, ours {seconds['write']:.2f} s; memory copies at {speed:.1f} GB/s"
+)
+PY
+}
 compare "build from 64 studies of 128 × 128 × 56, $workers workers" 64 128,128,56 2.75,2.75,4.0 12,44,44 3.0,2.0,2.0 5
+limits "  the same" 12,44,44 3.0,2.0,2.0
 compare "build from 8 studies of 512 × 512 × 120, $workers workers" 8 512,512,120 0.68,0.68,1.9 24,56,56 1.7,0.6,0.6 5
+limits "  the same" 24,56,56 1.7,0.6,0.6

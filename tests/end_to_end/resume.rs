@@ -47,6 +47,34 @@ fn a_killed_build_ends_in_the_same_bytes() {
 }
 
 #[test]
+fn a_damaged_receipt_or_shard_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("dataset");
+    let arguments = build_arguments(&out);
+    run("mtids-prep", &arguments).expect_code(0);
+    let expected = tree(&out);
+    let mut files: Vec<_> =
+        fs::read_dir(out.join(".work/receipts")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut random = stream(13, "damage", &[]);
+    for (n, path) in files.iter().enumerate() {
+        let mut bytes = fs::read(path).unwrap();
+        // A flipped bit (in a label, a digest, a name), a torn end, nothing at all: as a power cut or a bad disk leaves them.
+        match n % 3 {
+            0 => bytes.truncate(random.random_range(0..bytes.len())),
+            1 => bytes.clear(),
+            _ => {
+                let at = random.random_range(0..bytes.len());
+                bytes[at] ^= 1 << random.random_range(0..8);
+            }
+        }
+        fs::write(path, bytes).unwrap();
+    }
+    run("mtids-prep", &arguments).expect_code(0);
+    assert_eq!(tree(&out), expected);
+}
+
+#[test]
 fn two_hundred_kills_at_random_moments_change_no_byte() {
     let mut random = stream(11, "kills", &[]);
     let mut killed = 0;

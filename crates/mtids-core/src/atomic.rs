@@ -26,29 +26,50 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Any error of `fill` or of the file system, with the path named in its message.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let name_path = |error: io::Error| io::Error::new(error.kind(), format!("writing {}: {error}", path.display()));
+    let mut temporary = begin(path)?;
+    fill(temporary.as_file_mut()).map_err(name_path)?;
+    persist(temporary, path)
+}
+
+/// As [`write()`], but nothing is synced: no reader ever sees half of it, yet after a power cut the content may be missing or damaged. For
+/// what can be checked and made again.
+///
+/// # Errors
+/// Any error of the file system, with the path named in its message.
+pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name_path = |error: io::Error| io::Error::new(error.kind(), format!("writing {}: {error}", path.display()));
+    let mut temporary = begin(path)?;
+    temporary.write_all(bytes).map_err(name_path)?;
+    failpoint::reach().map_err(name_path)?;
+    temporary.persist(path).map_err(|error| name_path(error.error))?;
+    failpoint::reach().map_err(name_path)
+}
+
+/// An empty file beside `path`, readable by other users as data sets are.
+fn begin(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let name_path = |error: io::Error| io::Error::new(error.kind(), format!("writing {}: {error}", path.display()));
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     fs::create_dir_all(folder).map_err(name_path)?;
     failpoint::reach().map_err(name_path)?;
-    let mut temporary = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder).map_err(name_path)?;
-    fill(temporary.as_file_mut()).map_err(name_path)?;
-    persist(temporary, path)
-}
-
-/// Syncs a finished temporary file, renames it to `path` and syncs the folder.
-///
-/// # Errors
-/// Any error of the file system, with the path named in its message.
-pub fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
-    let name_path = |error: io::Error| io::Error::new(error.kind(), format!("writing {}: {error}", path.display()));
+    let temporary = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder).map_err(name_path)?;
     // Temporary files are private by default; data sets are shared with other users of the machine.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         temporary.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(name_path)?;
     }
+    Ok(temporary)
+}
+
+/// Syncs a finished temporary file, renames it to `path` and syncs the folder.
+///
+/// # Errors
+/// Any error of the file system, with the path named in its message.
+fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    let name_path = |error: io::Error| io::Error::new(error.kind(), format!("writing {}: {error}", path.display()));
     failpoint::reach().map_err(name_path)?;
     temporary.as_file().sync_all().map_err(name_path)?;
     failpoint::reach().map_err(name_path)?;

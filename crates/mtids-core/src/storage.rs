@@ -23,6 +23,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Any error of the place, with the name in its message.
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
+    /// As [`Storage::put`], but it may return before the content would survive a power cut, after which it may be missing or damaged. For what
+    /// its readers check and can make again.
+    ///
+    /// # Errors
+    /// As [`Storage::put`].
+    fn put_unsynced(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.put(name, bytes)
+    }
+
     /// `length` bytes from `offset` on.
     ///
     /// # Errors
@@ -107,6 +116,10 @@ impl Folder {
 impl Storage for Folder {
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         atomic::write(&self.place(name), bytes)
+    }
+
+    fn put_unsynced(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        atomic::write_unsynced(&self.place(name), bytes)
     }
 
     fn get_range(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
@@ -249,7 +262,7 @@ mod tests {
             let error = storage.get_range("shards/train/b", offset, length).unwrap_err();
             assert!(error.to_string().contains("shards/train/b"), "{error}");
         }
-        storage.put("shards/train/b", b"new").unwrap();
+        storage.put_unsynced("shards/train/b", b"new").unwrap();
         assert_eq!((storage.size("shards/train/b").unwrap(), storage.get("top").unwrap().len()), (3, 0));
         assert_eq!(storage.digest("shards/train/b").unwrap(), Digest::of_bytes(b"new"));
         storage.put("long", &vec![7; (5 << 20) + 3]).unwrap();

@@ -80,10 +80,26 @@ pub fn receipt_name(key: &Digest) -> String {
     format!("{RECEIPTS}{key}.json")
 }
 
+/// A receipt as it lies in the storage: the digest of what follows, then JSON. The index is made of receipts, so that one flipped bit here
+/// would become another label.
+fn sealed(receipt: &Receipt) -> serde_json::Result<Vec<u8>> {
+    let json = serde_json::to_string(receipt)?;
+    Ok(format!("{}\n{json}", Digest::of_bytes(json.as_bytes())).into_bytes())
+}
+
+/// The receipt of [`sealed`] bytes, if they are whole.
+fn unsealed(bytes: &[u8]) -> Option<Receipt> {
+    let (digest, json) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
+    let digest: Digest = digest.parse().ok()?;
+    if digest != Digest::of_bytes(json.as_bytes()) {
+        return None;
+    }
+    serde_json::from_str(json).ok()
+}
+
 /// A finished unit, if its receipt and its shard are intact.
 pub fn finished(out: &dyn Storage, unit: &Unit) -> Option<Receipt> {
-    let bytes = out.get(&receipt_name(&unit.key)).ok()?;
-    let receipt: Receipt = serde_json::from_slice(&bytes).ok()?;
+    let receipt = unsealed(&out.get(&receipt_name(&unit.key)).ok()?)?;
     let intact = match &receipt.shard {
         None => true,
         Some(shard) => out.digest(&shard.path).is_ok_and(|digest| digest == shard.digest),
@@ -156,10 +172,11 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
     let rows = rows.into_iter().map(|row| row.labels).collect();
     let receipt = Receipt { key: unit.key, shard, rows, used_files, findings_at_border, quarantined };
     let name = receipt_name(&unit.key);
-    let text = serde_json::to_vec(&receipt)?;
+    let text = sealed(&receipt)?;
+    // A receipt that a power cut tears does not fit its digest, and one that outlives its shard not that: the unit is worked off again.
     shared
         .clock
-        .time(Stage::Write, || shared.out.put(&name, &text))
+        .time(Stage::Write, || shared.out.put_unsynced(&name, &text))
         .map_err(|source| PrepError::Write { path: shared.out.place(&name), source })?;
     Ok(receipt)
 }
