@@ -114,6 +114,14 @@ bench-peers: ## The build beside a Python script of pydicom, SimpleITK and pyarr
 	@$(MAKE) build PROFILE=$(PROFILE)
 	@bash docs/bench_peers.sh '$(BIN)' '$(WORKERS)'
 
+.PHONY: cuda-check
+cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine without one (compiler from PyPI, 616 MB; about 11 CPU-minutes once)
+	@bash tests/cuda/check.sh
+
+.PHONY: cuda-test
+cuda-test: ## The network's tests on an NVIDIA GPU; says that it ran nothing where there is none
+	@bash tests/cuda/test.sh
+
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 .PHONY: fuzz

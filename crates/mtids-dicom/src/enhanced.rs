@@ -14,7 +14,7 @@ use crate::element::{array, first_item, integer, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::functional::FunctionalGroups;
 use crate::header::{
-    AcquisitionFacts, Identity, InstanceHeader, Plane, is_hu, lossy, refuse_unmeasured, scanner, stored,
+    AcquisitionFacts, Identity, InstanceHeader, Plane, SliceFacts, is_hu, lossy, refuse_unmeasured, scanner, stored,
 };
 use crate::limits::Limits;
 use crate::pixels::Modality;
@@ -28,7 +28,7 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
     let object = &opened.object;
     refuse_unmeasured(path, &text(object, tags::IMAGE_TYPE).unwrap_or_default())?;
     let identity = Identity::read(path, object)?;
-    let pixels = Arc::new(stored(path, opened, limits)?);
+    let (pixels, at) = stored(path, opened, limits)?;
     let groups = FunctionalGroups::new(object, pixels.frames)
         .map_err(|detail| DicomError::file(path, ReasonCode::MissingGeometry, detail))?;
     let lossy = lossy(object, &pixels);
@@ -73,10 +73,13 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
             let kernel = groups.get(frame, tags::CT_RECONSTRUCTION_SEQUENCE);
             let tube = groups.get(frame, tags::CTX_RAY_DETAILS_SEQUENCE);
             let content = groups.get(frame, tags::FRAME_CONTENT_SEQUENCE);
-            Ok(InstanceHeader {
-                path: path.to_owned(),
-                sop_instance_uid: identity.sop_instance_uid.clone(),
-                frame: number_of_frame,
+            let facts = AcquisitionFacts {
+                kernel: kernel.and_then(|group| text(group, tags::CONVOLUTION_KERNEL)),
+                slice_thickness_mm: measures.and_then(|group| number(group, tags::SLICE_THICKNESS)).map(|x| x as f32),
+                kvp: tube.and_then(|group| number(group, tags::KVP)).map(|x| x as f32),
+                ..scanner.clone()
+            };
+            let shared = SliceFacts {
                 patient_id: identity.patient_id.clone(),
                 study_uid: identity.study_uid.clone(),
                 series_uid: identity.series_uid.clone(),
@@ -85,21 +88,21 @@ pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Ve
                 modality: Arc::clone(&modality),
                 rows: u32::from(pixels.shape.rows),
                 columns: u32::from(pixels.shape.columns),
-                position: PointMm(position),
                 orientation: plane.orientation,
                 pixel_spacing: plane.pixel_spacing,
                 acquisition_number: content.and_then(|group| integer(group, tags::FRAME_ACQUISITION_NUMBER)),
                 lossy,
-                facts: Arc::new(AcquisitionFacts {
-                    kernel: kernel.and_then(|group| text(group, tags::CONVOLUTION_KERNEL)),
-                    slice_thickness_mm: measures
-                        .and_then(|group| number(group, tags::SLICE_THICKNESS))
-                        .map(|x| x as f32),
-                    kvp: tube.and_then(|group| number(group, tags::KVP)).map(|x| x as f32),
-                    ..scanner.clone()
-                }),
+                facts: Arc::new(facts),
+                pixels: pixels.clone(),
+            };
+            Ok(InstanceHeader {
+                path: path.to_owned(),
+                sop_instance_uid: identity.sop_instance_uid.clone(),
+                frame: number_of_frame,
+                position: PointMm(position),
+                shared: Arc::new(shared),
+                at: at.clone(),
                 modality_lut,
-                pixels: Arc::clone(&pixels),
                 pet: None,
             })
         })

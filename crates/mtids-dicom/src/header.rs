@@ -3,6 +3,7 @@
 //! Invariants: a file is judged by its content; [`AcquisitionFacts`] is the allow-list of attributes that may leave this crate for a
 //! dataset. Units: mm, kV. `pixel_spacing` is (row step, column step), as DICOM orders it.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::enhanced;
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
 use crate::pet::PetFacts;
-use crate::pixels::{Modality, StoredImage, describe};
+use crate::pixels::{Modality, StoredAt, StoredImage, describe};
 use crate::source::{Elements, Opened, guarded, open};
 
 /// Distances of pixels that are believed, in mm: no CT or PET is finer or coarser.
@@ -44,6 +45,9 @@ pub struct AcquisitionFacts {
 }
 
 /// Header of one slice: a single-frame CT or PET image, or one frame of an enhanced CT.
+///
+/// Nearly all of it is said alike by every slice of a series; that part, [`SliceFacts`], is shared where it is equal
+/// ([`crate::SharedFacts`]), and read as if it stood here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceHeader {
     /// The file.
@@ -52,6 +56,21 @@ pub struct InstanceHeader {
     pub sop_instance_uid: String,
     /// Number of the frame in the file, from 0.
     pub frame: u32,
+    /// Centre of the first pixel in LPS mm.
+    pub position: PointMm,
+    /// What its neighbours say as well.
+    pub shared: Arc<SliceFacts>,
+    /// Where the pixels of the file lie.
+    pub(crate) at: StoredAt,
+    /// From stored values to those of the image; of a PET it differs from slice to slice.
+    pub(crate) modality_lut: Modality,
+    /// For PET: tracer and times.
+    pub pet: Option<Arc<PetFacts>>,
+}
+
+/// What the slices of a series have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SliceFacts {
     /// PatientID.
     pub patient_id: Arc<str>,
     /// Study Instance UID.
@@ -68,8 +87,6 @@ pub struct InstanceHeader {
     pub rows: u32,
     /// Columns of pixels.
     pub columns: u32,
-    /// Centre of the first pixel in LPS mm.
-    pub position: PointMm,
     /// Direction of a row (towards higher columns) and of a column (towards higher rows): unit vectors.
     pub orientation: [[f64; 3]; 2],
     /// Step between rows and between columns in mm.
@@ -81,11 +98,15 @@ pub struct InstanceHeader {
     /// The allow-listed facts.
     pub facts: Arc<AcquisitionFacts>,
     /// How the pixels of the file are stored.
-    pub(crate) pixels: Arc<StoredImage>,
-    /// From stored values to those of the image.
-    pub(crate) modality_lut: Modality,
-    /// For PET: tracer and times.
-    pub pet: Option<Arc<PetFacts>>,
+    pub(crate) pixels: StoredImage,
+}
+
+impl Deref for InstanceHeader {
+    type Target = SliceFacts;
+
+    fn deref(&self) -> &SliceFacts {
+        &self.shared
+    }
 }
 
 impl InstanceHeader {
@@ -193,7 +214,7 @@ fn image(path: &Path, opened: &Opened, is_pet: bool, limits: &Limits) -> Result<
     let plane = Plane::read(path, Some(object), Some(object))?;
     let position = PointMm(array(object, tags::IMAGE_POSITION_PATIENT).ok_or_else(|| missing("ImagePositionPatient"))?);
     let identity = Identity::read(path, object)?;
-    let pixels = stored(path, opened, limits)?;
+    let (pixels, at) = stored(path, opened, limits)?;
     if pixels.frames != 1 {
         let detail = format!("{} frames in an object whose class has one", pixels.frames);
         return Err(refuse(ReasonCode::InvalidImageModule, &detail));
@@ -212,35 +233,38 @@ fn image(path: &Path, opened: &Opened, is_pet: bool, limits: &Limits) -> Result<
         }
         Err(detail) => return Err(refuse(ReasonCode::InvalidImageModule, &detail)),
     };
-    Ok(InstanceHeader {
-        path: path.to_owned(),
-        sop_instance_uid: identity.sop_instance_uid,
-        frame: 0,
+    let facts = AcquisitionFacts {
+        kernel: text(object, tags::CONVOLUTION_KERNEL),
+        slice_thickness_mm: number(object, tags::SLICE_THICKNESS).map(|x| x as f32),
+        kvp: number(object, tags::KVP).map(|x| x as f32),
+        contrast: object.get(tags::CONTRAST_BOLUS_AGENT).map(|_| text(object, tags::CONTRAST_BOLUS_AGENT).is_some()),
+        ..scanner(object)
+    };
+    let shared = SliceFacts {
         patient_id: identity.patient_id,
         study_uid: identity.study_uid,
         series_uid: identity.series_uid,
         frame_of_reference_uid: identity.frame_of_reference_uid,
+        study_day: identity.study_day,
+        modality,
         rows: u32::from(pixels.shape.rows),
         columns: u32::from(pixels.shape.columns),
-        position,
         orientation: plane.orientation,
         pixel_spacing: plane.pixel_spacing,
         acquisition_number: integer(object, tags::ACQUISITION_NUMBER),
         lossy: lossy(object, &pixels),
-        study_day: identity.study_day,
-        facts: Arc::new(AcquisitionFacts {
-            kernel: text(object, tags::CONVOLUTION_KERNEL),
-            slice_thickness_mm: number(object, tags::SLICE_THICKNESS).map(|x| x as f32),
-            kvp: number(object, tags::KVP).map(|x| x as f32),
-            contrast: object
-                .get(tags::CONTRAST_BOLUS_AGENT)
-                .map(|_| text(object, tags::CONTRAST_BOLUS_AGENT).is_some()),
-            ..scanner(object)
-        }),
-        pet: is_pet.then(|| Arc::new(PetFacts::read(object))),
-        modality,
-        pixels: Arc::new(pixels),
+        facts: Arc::new(facts),
+        pixels,
+    };
+    Ok(InstanceHeader {
+        path: path.to_owned(),
+        sop_instance_uid: identity.sop_instance_uid,
+        frame: 0,
+        position,
+        shared: Arc::new(shared),
+        at,
         modality_lut,
+        pet: is_pet.then(|| Arc::new(PetFacts::read(object))),
     })
 }
 
@@ -309,7 +333,7 @@ impl Plane {
 }
 
 /// How the pixels of a scanned and parsed file are stored.
-pub(crate) fn stored(path: &Path, opened: &Opened, limits: &Limits) -> Result<StoredImage, DicomError> {
+pub(crate) fn stored(path: &Path, opened: &Opened, limits: &Limits) -> Result<(StoredImage, StoredAt), DicomError> {
     let syntax = opened.transfer_syntax.as_str();
     describe(&opened.object, syntax, opened.pixels.as_ref(), opened.deflated, opened.stamp, limits)
         .map_err(|(reason, detail)| DicomError::file(path, reason, detail))
@@ -379,10 +403,7 @@ fn is_lossy(transfer_syntax: &str) -> bool {
 impl InstanceHeader {
     /// A slice of 4 × 4 pixels.
     pub(crate) fn for_tests() -> Self {
-        Self {
-            path: "1.dcm".into(),
-            sop_instance_uid: "1.1".into(),
-            frame: 0,
+        let shared = SliceFacts {
             patient_id: "P".into(),
             study_uid: "1.2".into(),
             series_uid: "1.2.3".into(),
@@ -391,16 +412,29 @@ impl InstanceHeader {
             modality: "CT".into(),
             rows: 4,
             columns: 4,
-            position: PointMm::new(0.0, 0.0, 0.0),
             orientation: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
             pixel_spacing: [0.7, 0.7],
             acquisition_number: None,
             lossy: false,
             facts: Arc::default(),
-            pixels: Arc::new(StoredImage::for_tests(4, 4)),
+            pixels: StoredImage::for_tests(4, 4),
+        };
+        Self {
+            path: "1.dcm".into(),
+            sop_instance_uid: "1.1".into(),
+            frame: 0,
+            position: PointMm::new(0.0, 0.0, 0.0),
+            shared: Arc::new(shared),
+            at: StoredAt::for_tests(),
             modality_lut: Modality::Linear { slope: 1.0, intercept: 0.0 },
             pet: None,
         }
+    }
+
+    /// The same slice with other facts.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut SliceFacts)) -> Self {
+        change(Arc::make_mut(&mut self.shared));
+        self
     }
 }
 

@@ -28,15 +28,15 @@ pub mod pet;
 mod pixels;
 pub mod prescan;
 pub mod series;
-pub mod shared_text;
+pub mod shared_facts;
 mod source;
 pub mod uid;
 pub mod volume;
 pub mod write;
 
 pub use error::{DicomError, ReasonCode};
-pub use header::{AcquisitionFacts, FileKind, InstanceHeader, read_header};
+pub use header::{AcquisitionFacts, FileKind, InstanceHeader, SliceFacts, read_header};
 pub use limits::Limits;
 pub use series::{GroupingOutcome, Refused, Series, group};
-pub use shared_text::SharedTexts;
+pub use shared_facts::SharedFacts;
 pub use volume::{LoadedPet, LoadedVolume, check_series, decode_image, load_pet, load_volume};

@@ -258,19 +258,20 @@ mod tests {
             path: format!("{n}.dcm").into(),
             sop_instance_uid: format!("1.{n}"),
             position: PointMm::new(0.0, 0.0, f64::from(n % 20) * 2.5),
-            facts: Arc::new(AcquisitionFacts { kernel: Some(kernel.into()), ..AcquisitionFacts::default() }),
             ..InstanceHeader::for_tests()
         }
+        .with(|facts| {
+            facts.facts = Arc::new(AcquisitionFacts { kernel: Some(kernel.into()), ..AcquisitionFacts::default() });
+        })
     }
 
     #[test]
     fn writing_noise_does_not_split_a_series() {
         let headers: Vec<_> = (0..20)
             .map(|n| {
-                let mut header = slice(n, "B30");
                 // Both sides of a border of rounding to four digits.
-                header.orientation[0][1] = 0.000_05 + if n % 2 == 0 { 1e-7 } else { -1e-7 };
-                header
+                let noise = if n % 2 == 0 { 1e-7 } else { -1e-7 };
+                slice(n, "B30").with(|facts| facts.orientation[0][1] = 0.000_05 + noise)
             })
             .collect();
         assert_eq!(group(headers).series.len(), 1);
@@ -281,11 +282,11 @@ mod tests {
         let two_kernels = (0..20).map(|n| slice(n, "B30")).chain((20..40).map(|n| slice(n, "B70"))).collect();
         assert_eq!(group(two_kernels).series.iter().map(|s| s.instances.len()).collect::<Vec<_>>(), [20, 20]);
         let mut frames: Vec<_> = (0..20).map(|n| slice(n, "B30")).collect();
-        frames[3].frame_of_reference_uid = None;
+        Arc::make_mut(&mut frames[3].shared).frame_of_reference_uid = None;
         assert_eq!(group(frames).series.len(), 2);
         let mut phases: Vec<_> = (0..40).map(|n| slice(n, "B30")).collect();
         for (n, header) in phases.iter_mut().enumerate() {
-            header.acquisition_number = Some(n as u32 / 20);
+            Arc::make_mut(&mut header.shared).acquisition_number = Some(n as u32 / 20);
         }
         let outcome = group(phases);
         assert_eq!(outcome.series.iter().map(|s| s.part).collect::<Vec<_>>(), [0, 1]);

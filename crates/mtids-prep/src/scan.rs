@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mtids_core::interrupt::Interrupt;
 use mtids_dicom::read_header;
-use mtids_dicom::{DicomError, FileKind, InstanceHeader, Limits, ReasonCode, Refused, SharedTexts};
+use mtids_dicom::{DicomError, FileKind, InstanceHeader, Limits, ReasonCode, Refused, SharedFacts};
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
@@ -70,7 +70,7 @@ pub fn scan(
         }
     }
     let tables: BTreeSet<PathBuf> = tables.iter().filter_map(|table| table.canonicalize().ok()).collect();
-    let shared = SharedTexts::default();
+    let shared = SharedFacts::default();
     let seen: Vec<Seen> = paths
         .into_par_iter()
         .map(|path| {
@@ -137,7 +137,7 @@ enum Seen {
 }
 
 impl Seen {
-    fn of(path: PathBuf, limits: &Limits, shared: &SharedTexts) -> Self {
+    fn of(path: PathBuf, limits: &Limits, shared: &SharedFacts) -> Self {
         match read_header(&path, limits) {
             Ok(FileKind::Image(mut header)) => {
                 shared.share(&mut header);

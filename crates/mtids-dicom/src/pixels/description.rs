@@ -22,7 +22,7 @@ use crate::source::is_native;
 const MAX_FRAMES: u32 = 1 << 16;
 const EXTENDED_OFFSET_TABLE: Tag = Tag(0x7FE0, 0x0001);
 
-/// The stored pixels of a file, shared by all its frames.
+/// How the pixels of a file are stored: alike for the slices of a series.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredImage {
     pub(crate) transfer_syntax: Arc<str>,
@@ -31,9 +31,14 @@ pub(crate) struct StoredImage {
     pub(crate) frames: u32,
     /// Stored values from the first to the second mean "outside the field".
     pub(crate) padding: Option<(i64, i64)>,
-    pub(crate) frames_at: FramesAt,
     /// The data set is deflated, and places are those of the inflated one.
     pub(crate) deflated: bool,
+}
+
+/// Where the pixels of one file lie.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StoredAt {
+    pub(crate) frames: FramesAt,
     pub(crate) stamp: FileStamp,
 }
 
@@ -60,7 +65,7 @@ pub(crate) fn describe(
     deflated: bool,
     stamp: FileStamp,
     limits: &Limits,
-) -> Result<StoredImage, (ReasonCode, String)> {
+) -> Result<(StoredImage, StoredAt), (ReasonCode, String)> {
     let invalid = |detail: String| (ReasonCode::InvalidImageModule, detail);
     let layout = layout(object).map_err(invalid)?;
     let side = |tag, name: &str| {
@@ -115,16 +120,9 @@ pub(crate) fn describe(
             }
         }
     };
-    Ok(StoredImage {
-        transfer_syntax: transfer_syntax.into(),
-        padding: padding(object, &layout),
-        shape,
-        layout,
-        frames,
-        frames_at,
-        deflated,
-        stamp,
-    })
+    let padding = padding(object, &layout);
+    let image = StoredImage { transfer_syntax: transfer_syntax.into(), shape, layout, frames, padding, deflated };
+    Ok((image, StoredAt { frames: frames_at, stamp }))
 }
 
 /// Deals fragments to frames: all to a single frame, one to each, or as the extended or the basic offset table says.
@@ -208,10 +206,16 @@ impl StoredImage {
             layout: Layout { bytes: 2, bits_stored: 16, high_bit: 15, signed: false },
             frames: 1,
             padding: None,
-            frames_at: FramesAt::Native { start: 0, words: true },
             deflated: false,
-            stamp: FileStamp::default(),
         }
+    }
+}
+
+#[cfg(test)]
+impl StoredAt {
+    /// The start of a file.
+    pub(crate) fn for_tests() -> Self {
+        Self { frames: FramesAt::Native { start: 0, words: true }, stamp: FileStamp::default() }
     }
 }
 

@@ -6,13 +6,13 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::{DicomError, ReasonCode};
 use crate::header::InstanceHeader;
 use crate::limits::Limits;
 use crate::pixels::codec;
-use crate::pixels::description::{FramesAt, StoredImage};
+use crate::pixels::description::FramesAt;
 use crate::prescan::{EXPLICIT_BE, FileStamp, scan};
 
 /// Reads frames, keeping the last file open and its buffers.
@@ -39,13 +39,13 @@ impl FrameReader {
         limits: &Limits,
         into: &mut Vec<i16>,
     ) -> Result<(), DicomError> {
-        let image = &*header.pixels;
+        let image = &header.pixels;
         let start = into.len();
         into.resize(start + image.shape.pixels(), 0);
         let words = &mut into[start..];
-        match image.frames_at {
+        match header.at.frames {
             FramesAt::Native { start, .. } => {
-                self.open(&header.path, image, limits)?;
+                self.open(header, limits)?;
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(words);
                 let begin = start + u64::from(header.frame) * bytes.len() as u64;
                 if let Some((_, source)) = &mut self.open {
@@ -72,15 +72,15 @@ impl FrameReader {
     /// # Errors
     /// [`DicomError::File`] with the reason.
     pub(crate) fn samples(&mut self, header: &InstanceHeader, limits: &Limits) -> Result<&[u8], DicomError> {
-        let (path, image) = (header.path.as_path(), &*header.pixels);
+        let (path, image) = (header.path.as_path(), &header.pixels);
         let refuse = |reason, detail: String| DicomError::file(path, reason, detail);
-        self.open(path, image, limits)?;
+        self.open(header, limits)?;
         // `open` has set it.
         let Some((_, source)) = &mut self.open else {
             return Err(refuse(ReasonCode::Unreadable, "the file is not open".into()));
         };
         let unreadable = |error: std::io::Error| DicomError::file(path, ReasonCode::Unreadable, error.to_string());
-        match &image.frames_at {
+        match &header.at.frames {
             FramesAt::Native { start, words } => {
                 let bytes = image.shape.bytes() as u64;
                 let begin = start + u64::from(header.frame) * bytes;
@@ -105,21 +105,22 @@ impl FrameReader {
         }
     }
 
-    fn open(&mut self, path: &Path, image: &StoredImage, limits: &Limits) -> Result<(), DicomError> {
+    fn open(&mut self, header: &InstanceHeader, limits: &Limits) -> Result<(), DicomError> {
+        let path = header.path.as_path();
         if self.open.as_ref().is_some_and(|(open, _)| open == path) {
             return Ok(());
         }
         let unreadable = |error: std::io::Error| DicomError::file(path, ReasonCode::Unreadable, error.to_string());
         let changed = || DicomError::file(path, ReasonCode::Unreadable, "the file changed while it was being read");
-        let source = if image.deflated {
+        let source = if header.pixels.deflated {
             let (skeleton, _) = scan(path, limits)?;
-            if skeleton.stamp != image.stamp {
+            if skeleton.stamp != header.at.stamp {
                 return Err(changed());
             }
             Source::Inflated(skeleton.inflated.unwrap_or_default())
         } else {
             let file = File::open(path).map_err(unreadable)?;
-            if FileStamp::of(&file.metadata().map_err(unreadable)?) != image.stamp {
+            if FileStamp::of(&file.metadata().map_err(unreadable)?) != header.at.stamp {
                 return Err(changed());
             }
             Source::File(file)

@@ -20,7 +20,7 @@ use crate::header::InstanceHeader;
 use crate::limits::Limits;
 
 pub(crate) use codec::{FrameShape, decode as decode_frame, is_readable, unpacks_bits, unsupported};
-pub(crate) use description::{FragmentsOfFrames, StoredImage, describe, fragments_of_frames};
+pub(crate) use description::{FragmentsOfFrames, StoredAt, StoredImage, describe, fragments_of_frames};
 pub(crate) use frame::FrameReader;
 pub(crate) use modality::Modality;
 
