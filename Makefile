@@ -101,6 +101,12 @@ python: ## Python readers for the tests, into .venv (optional; without them thos
 	@test -d .venv || python3 -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/python/requirements.txt
 
+.PHONY: parity-fixtures
+parity-fixtures: ## What TorchJD and LibMTL answer to random gradients, anew, for the tests of mtids-balance (needs PyPI)
+	@test -d .venv-parity || python3 -m venv .venv-parity
+	@.venv-parity/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/requirements.txt
+	@OMP_NUM_THREADS=1 .venv-parity/bin/python tests/parity/make_balance_fixtures.py
+
 .PHONY: schemas
 schemas: ## Write schemas/ anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- schemas
