@@ -120,6 +120,14 @@ bench-peers: ## The build beside a Python script of pydicom, SimpleITK and pyarr
 	@$(MAKE) build PROFILE=$(PROFILE)
 	@bash docs/bench_peers.sh '$(BIN)' '$(WORKERS)'
 
+.PHONY: balance-toy
+balance-toy: ## Every balancer on problems with a known front: docs/balance_toy.md and its picture
+	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-balance --example balance_toy -- docs
+
+.PHONY: balance-bench
+balance-bench: ## Gram matrix beside a read of memory, algebra of every balancer: docs/balance_bench.md (always release)
+	@$(CARGO) run --locked --quiet --release --package mtids-balance --example balance_bench -- docs/balance_bench.md
+
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 .PHONY: fuzz

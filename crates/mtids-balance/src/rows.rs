@@ -12,14 +12,15 @@ use rayon::prelude::*;
 
 use crate::BalanceError;
 
-/// Coordinates converted to `f64` at a time; at T = 8 a block is 32 KiB, as large as a first-level cache.
-const BLOCK: usize = 512;
+/// Coordinates converted to `f64` at a time: at T = 8 about 30 KB, which a first-level cache holds. No multiple of 512, so that
+/// lines do not start at the same place of a page, where they would push each other out.
+const BLOCK: usize = 480;
 /// Coordinates that one task of the thread pool sums.
 const CHUNK: usize = 64 * BLOCK;
 /// Independent sums per pair of rows.
 const LANES: usize = 4;
-/// Rows of a tile, downwards and across.
-const TILE: (usize, usize) = (2, 4);
+/// Rows are padded with zeros to a multiple of this.
+const GROUP: usize = 4;
 
 /// Task gradients, one row each.
 #[derive(Debug, Clone, Copy)]
@@ -66,18 +67,18 @@ pub(crate) fn gram_of<F: Element>(rows: &[&[F]], active: &[bool]) -> Result<Vec<
         return Err(BalanceError::Width { task, expected: width, got: rows[task].len() });
     }
     let chosen: Vec<&[F]> = members.iter().map(|&task| rows[task]).collect();
-    let padded = chosen.len().div_ceil(TILE.1) * TILE.1;
+    let padded = chosen.len().div_ceil(GROUP) * GROUP;
     let partials: Vec<Vec<f64>> = (0..width.div_ceil(CHUNK))
         .into_par_iter()
         .map_init(
-            || vec![0.0; padded * BLOCK],
+            || vec![[[0.0; LANES]; BLOCK / LANES]; padded],
             |buffer, chunk| {
                 let end = width.min((chunk + 1) * CHUNK);
                 let mut sums = vec![0.0; padded * padded];
                 let arch = pulp::Arch::new();
                 for start in (chunk * CHUNK..end).step_by(BLOCK) {
                     let stop = end.min(start + BLOCK);
-                    arch.dispatch(|| block(&chosen, start, stop, padded, buffer, &mut sums));
+                    arch.dispatch(Block { rows: &chosen, start, stop, padded, buffer, sums: &mut sums });
                 }
                 sums
             },
@@ -99,42 +100,83 @@ pub(crate) fn gram_of<F: Element>(rows: &[&[F]], active: &[bool]) -> Result<Vec<
     Ok(gram)
 }
 
-/// Adds the products of the coordinates `start..stop` to `sums`, `[padded, padded]`, on and above the diagonal.
-#[inline(always)]
-fn block<F: Element>(rows: &[&[F]], start: usize, stop: usize, padded: usize, buffer: &mut [f64], sums: &mut [f64]) {
-    // Rows beyond the last stay zero from the start; a short last block is filled up with zeros.
-    for (row, line) in rows.iter().zip(buffer.chunks_exact_mut(BLOCK)) {
-        let (filled, rest) = line.split_at_mut(stop - start);
-        filled.iter_mut().zip(&row[start..stop]).for_each(|(to, from)| *to = (*from).into());
-        rest.fill(0.0);
-    }
-    let line = |row: usize| &buffer[row * BLOCK..(row + 1) * BLOCK];
-    for i in (0..padded).step_by(TILE.0) {
-        for j in (i / TILE.1 * TILE.1..padded).step_by(TILE.1) {
-            let products = tile([line(i), line(i + 1)], [line(j), line(j + 1), line(j + 2), line(j + 3)]);
-            for (a, products) in products.iter().enumerate() {
-                for (b, product) in products.iter().enumerate() {
-                    sums[(i + a) * padded + j + b] += product;
-                }
+/// One row of a block, in groups that fit a vector register.
+type Line = [[f64; LANES]; BLOCK / LANES];
+
+/// Adds the products of the coordinates `start..stop` to `sums`, `[padded, padded]`, on and above the diagonal. A type and no
+/// closure, because it has to be inlined into each of the versions that pulp compiles for a processor.
+struct Block<'a, F> {
+    rows: &'a [&'a [F]],
+    start: usize,
+    stop: usize,
+    padded: usize,
+    buffer: &'a mut [Line],
+    sums: &'a mut [f64],
+}
+
+impl<F: Element> pulp::NullaryFnOnce for Block<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        // Lines beyond the last row stay zero from the start; a short last block is filled up with zeros.
+        for (row, line) in self.rows.iter().zip(self.buffer.iter_mut()) {
+            let (filled, rest) = line.as_flattened_mut().split_at_mut(self.stop - self.start);
+            filled.iter_mut().zip(&row[self.start..self.stop]).for_each(|(to, from)| *to = (*from).into());
+            rest.fill(0.0);
+        }
+        let buffer = &*self.buffer;
+        // Two rows meet their own group of four and all later ones; of their own, the lower pair skips the upper one.
+        for i in (0..self.padded).step_by(2) {
+            let left = [&buffer[i], &buffer[i + 1]];
+            let own = i / GROUP * GROUP;
+            if i > own {
+                add(self.sums, self.padded, (i, i), tile(left, left));
+            }
+            for j in (own + if i > own { GROUP } else { 0 }..self.padded).step_by(GROUP) {
+                let right = [&buffer[j], &buffer[j + 1], &buffer[j + 2], &buffer[j + 3]];
+                add(self.sums, self.padded, (i, j), tile(left, right));
             }
         }
     }
 }
 
-/// Inner products of two rows with four.
+/// Adds the products of a tile to the sums, from a place on.
 #[inline(always)]
-fn tile(left: [&[f64]; TILE.0], right: [&[f64]; TILE.1]) -> [[f64; TILE.1]; TILE.0] {
-    let mut sums = [[[0.0; LANES]; TILE.1]; TILE.0];
-    for at in (0..BLOCK).step_by(LANES) {
-        for (a, left) in left.iter().enumerate() {
-            for (b, right) in right.iter().enumerate() {
+fn add<const A: usize, const B: usize>(
+    sums: &mut [f64],
+    padded: usize,
+    (row, column): (usize, usize),
+    products: [[f64; B]; A],
+) {
+    for (a, products) in products.iter().enumerate() {
+        for (b, product) in products.iter().enumerate() {
+            sums[(row + a) * padded + column + b] += product;
+        }
+    }
+}
+
+/// Inner products of A rows with B rows, which all stay in registers for 2 and 4.
+#[inline(always)]
+fn tile<const A: usize, const B: usize>(left: [&Line; A], right: [&Line; B]) -> [[f64; B]; A] {
+    let mut sums = [[[0.0; LANES]; B]; A];
+    for at in 0..BLOCK / LANES {
+        for a in 0..A {
+            for b in 0..B {
                 for lane in 0..LANES {
-                    sums[a][b][lane] += left[at + lane] * right[at + lane];
+                    sums[a][b][lane] += left[a][at][lane] * right[b][at][lane];
                 }
             }
         }
     }
-    sums.map(|row| row.map(|lanes| (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])))
+    let mut products = [[0.0; B]; A];
+    for a in 0..A {
+        for b in 0..B {
+            let lanes = &sums[a][b];
+            products[a][b] = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+        }
+    }
+    products
 }
 
 #[cfg(test)]
