@@ -101,6 +101,12 @@ python: ## Python readers for the tests, into .venv (optional; without them thos
 	@test -d .venv || python3 -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/python/requirements.txt
 
+.PHONY: parity-fixtures
+parity-fixtures: ## What TorchJD and LibMTL answer to random gradients, anew, for the tests of mtids-balance (needs PyPI)
+	@test -d .venv-parity || python3 -m venv .venv-parity
+	@.venv-parity/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/requirements.txt
+	@OMP_NUM_THREADS=1 .venv-parity/bin/python tests/parity/make_balance_fixtures.py
+
 .PHONY: schemas
 schemas: ## Write schemas/ anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- schemas
@@ -121,6 +127,13 @@ cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine with
 .PHONY: cuda-test
 cuda-test: ## The network's tests on an NVIDIA GPU; says that it ran nothing where there is none
 	@bash tests/cuda/test.sh
+.PHONY: balance-toy
+balance-toy: ## Every balancer on problems with a known front: docs/balance_toy.md and its picture
+	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-balance --example balance_toy -- docs
+
+.PHONY: balance-bench
+balance-bench: ## Gram matrix beside a read of memory, algebra of every balancer: docs/balance_bench.md (always release)
+	@$(CARGO) run --locked --quiet --release --package mtids-balance --example balance_bench -- docs/balance_bench.md
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::BalanceError;
 use crate::equal::check_weights;
 use crate::gram::ActiveTasks;
-use crate::linear::eigen;
+use crate::program::linear::eigen;
 use crate::stateless::Weights;
 
 /// Settings of Aligned-MTL.

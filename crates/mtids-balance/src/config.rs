@@ -4,20 +4,39 @@
 //! method = "dd-gb"
 //! gamma = 0.5
 //! ```
-//! Invariant: unknown keys are refused for every rule; every number is checked by [`BalancerConfig::build`].
+//! Invariant: unknown keys are refused for every rule; every number is checked by [`BalancerConfig::rule`].
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aligned_mtl::{self, AlignedMtlConfig};
+use crate::cagrad::{self, CaGradConfig};
+use crate::db_mtl::{DbMtl, DbMtlConfig};
 use crate::dd_gb::{DdGb, DdGbConfig};
+use crate::dwa::{Dwa, DwaConfig};
 use crate::equal::{self, FixedConfig};
+use crate::excess_mtl::{ExcessMtl, ExcessMtlConfig};
+use crate::famo::{Famo, FamoConfig};
+use crate::gls::Gls;
+use crate::gradcraft::{GradCraft, GradCraftConfig};
+use crate::graddrop::{GradDrop, GradDropConfig};
+use crate::gradients::OnGradients;
+use crate::gradnorm::{GradNorm, GradNormConfig};
 use crate::gradvac::{GradVac, GradVacConfig};
 use crate::gram::ActiveTasks;
+use crate::imtl_l::{ImtlL, ImtlLConfig};
+use crate::metabalance::{MetaBalance, MetaBalanceConfig};
+use crate::moco::{MoCo, MoCoConfig};
 use crate::nash::{self, FairGradConfig, NashMtlConfig};
 use crate::pcgrad::{PcGrad, PcGradConfig};
+use crate::rlw::{Rlw, RlwConfig};
+use crate::rule::{Needs, Rule};
+use crate::sdmgrad::{SdmGrad, SdmGradConfig};
+use crate::stateful::Stateful;
 use crate::stateless::{Stateless, Weights};
-use crate::{BalanceError, Balancer, dual_proj, imtl_g, mgda, upgrad};
+use crate::stch::{Stch, StchConfig};
+use crate::uw::{Uw, UwConfig};
+use crate::{BalanceError, Balancer, con_fig, dual_proj, imtl_g, mgda, upgrad};
 
 /// Which rule weights the task gradients, by its `method`, with the rule's settings beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +50,23 @@ pub enum BalancerConfig {
     EqualMean {},
     /// Weights chosen by hand.
     Fixed(FixedConfig),
+    /// Random weights.
+    Rlw(RlwConfig),
+    /// Uncertainty weights.
+    Uw(UwConfig),
+    /// Impartial multi-task learning, loss part.
+    ImtlL(ImtlLConfig),
+    /// Geometric mean of the losses.
+    Gls {},
+    /// Dynamic weight average over epochs.
+    Dwa(DwaConfig),
+    /// Smooth Tchebycheff scalarisation.
+    Stch(StchConfig),
+    /// Fast adaptive multi-task optimisation.
+    Famo(FamoConfig),
+    /// Gradient normalisation.
+    #[serde(rename = "gradnorm")]
+    GradNorm(GradNormConfig),
     /// Mean of dual-cone projections.
     #[serde(rename = "upgrad")]
     UpGrad {},
@@ -44,6 +80,12 @@ pub enum BalancerConfig {
     GradVac(GradVacConfig),
     /// Multiple-gradient descent: the min-norm point.
     Mgda {},
+    /// Conflict-averse gradient descent.
+    #[serde(rename = "cagrad")]
+    CaGrad(CaGradConfig),
+    /// Direction-oriented multi-objective descent.
+    #[serde(rename = "sdmgrad")]
+    SdmGrad(SdmGradConfig),
     /// Impartial multi-task learning, gradient part.
     ImtlG {},
     /// Nash bargaining solution.
@@ -53,6 +95,25 @@ pub enum BalancerConfig {
     FairGrad(FairGradConfig),
     /// Independent component alignment.
     AlignedMtl(AlignedMtlConfig),
+    /// Conflict-free inverse gradients.
+    #[serde(rename = "config")]
+    ConFig {},
+    /// Auxiliary gradients at the main one's length.
+    #[serde(rename = "metabalance")]
+    MetaBalance(MetaBalanceConfig),
+    /// Norms brought together, then all conflicts at once.
+    #[serde(rename = "gradcraft")]
+    GradCraft(GradCraftConfig),
+    /// Gradient sign dropout.
+    #[serde(rename = "graddrop")]
+    GradDrop(GradDropConfig),
+    /// Weights by excess risk.
+    ExcessMtl(ExcessMtlConfig),
+    /// Dual balancing by log losses and averaged gradients.
+    DbMtl(DbMtlConfig),
+    /// Weights on tracked gradients.
+    #[serde(rename = "moco")]
+    MoCo(MoCoConfig),
 }
 
 impl Default for BalancerConfig {
@@ -69,15 +130,32 @@ impl BalancerConfig {
             BalancerConfig::EqualSum {} => "equal-sum",
             BalancerConfig::EqualMean {} => "equal-mean",
             BalancerConfig::Fixed(_) => "fixed",
+            BalancerConfig::Rlw(_) => "rlw",
+            BalancerConfig::Uw(_) => "uw",
+            BalancerConfig::ImtlL(_) => "imtl-l",
+            BalancerConfig::Gls {} => "gls",
+            BalancerConfig::Dwa(_) => "dwa",
+            BalancerConfig::Stch(_) => "stch",
+            BalancerConfig::Famo(_) => "famo",
+            BalancerConfig::GradNorm(_) => "gradnorm",
             BalancerConfig::UpGrad {} => "upgrad",
             BalancerConfig::DualProj {} => "dual-proj",
             BalancerConfig::PcGrad(_) => "pcgrad",
             BalancerConfig::GradVac(_) => "gradvac",
             BalancerConfig::Mgda {} => "mgda",
+            BalancerConfig::CaGrad(_) => "cagrad",
+            BalancerConfig::SdmGrad(_) => "sdmgrad",
             BalancerConfig::ImtlG {} => "imtl-g",
             BalancerConfig::NashMtl(_) => "nash-mtl",
             BalancerConfig::FairGrad(_) => "fairgrad",
             BalancerConfig::AlignedMtl(_) => "aligned-mtl",
+            BalancerConfig::ConFig {} => "config",
+            BalancerConfig::MetaBalance(_) => "metabalance",
+            BalancerConfig::GradCraft(_) => "gradcraft",
+            BalancerConfig::GradDrop(_) => "graddrop",
+            BalancerConfig::ExcessMtl(_) => "excess-mtl",
+            BalancerConfig::DbMtl(_) => "db-mtl",
+            BalancerConfig::MoCo(_) => "moco",
         }
     }
 
@@ -88,32 +166,68 @@ impl BalancerConfig {
             BalancerConfig::EqualSum {},
             BalancerConfig::EqualMean {},
             BalancerConfig::Fixed(FixedConfig { weights: vec![1.0; tasks] }),
+            BalancerConfig::Rlw(RlwConfig::default()),
+            BalancerConfig::Uw(UwConfig::default()),
+            BalancerConfig::ImtlL(ImtlLConfig::default()),
+            BalancerConfig::Gls {},
+            BalancerConfig::Dwa(DwaConfig::default()),
+            BalancerConfig::Stch(StchConfig::default()),
+            BalancerConfig::Famo(FamoConfig::default()),
+            BalancerConfig::GradNorm(GradNormConfig::default()),
             BalancerConfig::UpGrad {},
             BalancerConfig::DualProj {},
             BalancerConfig::PcGrad(PcGradConfig::default()),
             BalancerConfig::GradVac(GradVacConfig::default()),
             BalancerConfig::Mgda {},
+            BalancerConfig::CaGrad(CaGradConfig::default()),
+            BalancerConfig::SdmGrad(SdmGradConfig::default()),
             BalancerConfig::ImtlG {},
             BalancerConfig::NashMtl(NashMtlConfig::default()),
             BalancerConfig::FairGrad(FairGradConfig::default()),
             BalancerConfig::AlignedMtl(AlignedMtlConfig::default()),
+            BalancerConfig::ConFig {},
+            BalancerConfig::MetaBalance(MetaBalanceConfig::default()),
+            BalancerConfig::GradCraft(GradCraftConfig::default()),
+            BalancerConfig::GradDrop(GradDropConfig::default()),
+            BalancerConfig::ExcessMtl(ExcessMtlConfig::default()),
+            BalancerConfig::DbMtl(DbMtlConfig::default()),
+            BalancerConfig::MoCo(MoCoConfig::default()),
         ]
     }
 
-    /// A fresh balancer for a number of tasks.
+    /// What the rule must be given; the variant that [`BalancerConfig::rule`] returns.
+    pub fn needs(&self) -> Needs {
+        match self {
+            BalancerConfig::Dwa(_) => Needs::EpochEnds,
+            BalancerConfig::Famo(_) => Needs::LossesAfter,
+            BalancerConfig::GradDrop(_)
+            | BalancerConfig::ExcessMtl(_)
+            | BalancerConfig::DbMtl(_)
+            | BalancerConfig::MoCo(_) => Needs::Gradients,
+            _ => Needs::Step,
+        }
+    }
+
+    /// A fresh balancer for a number of tasks, for loops that offer no more than [`Needs::Step`].
+    ///
+    /// # Errors
+    /// [`BalanceError::Configuration`] naming the key that is out of range; [`BalanceError::NeedsMore`] for a rule that needs more.
+    pub fn build(&self, tasks: usize) -> Result<Box<dyn Balancer + Send>, BalanceError> {
+        match self.rule(tasks)? {
+            Rule::Step(balancer) => Ok(balancer),
+            other => Err(BalanceError::NeedsMore { method: self.method(), needs: other.needs().text() }),
+        }
+    }
+
+    /// A fresh rule of any kind for a number of tasks, 1 to 64.
     ///
     /// # Errors
     /// [`BalanceError::Configuration`] naming the key that is out of range.
-    pub fn build(&self, tasks: usize) -> Result<Box<dyn Balancer + Send>, BalanceError> {
-        if !(1..=64).contains(&tasks) {
-            return Err(BalanceError::Configuration {
-                key: "tasks",
-                reason: format!("there are 1 to 64 tasks, not {tasks}"),
-            });
-        }
+    pub fn rule(&self, tasks: usize) -> Result<Rule, BalanceError> {
+        BalanceError::need((1..=64).contains(&tasks), "tasks", "there are 1 to 64")?;
         let name = self.method();
         Ok(match self {
-            BalancerConfig::DdGb(config) => Box::new(DdGb::new(config.clone(), tasks)?),
+            BalancerConfig::DdGb(config) => Rule::Step(Box::new(DdGb::new(config.clone(), tasks)?)),
             BalancerConfig::EqualSum {} => stateless(name, tasks, equal::sum),
             BalancerConfig::EqualMean {} => stateless(name, tasks, equal::mean),
             BalancerConfig::Fixed(config) => {
@@ -121,14 +235,49 @@ impl BalancerConfig {
                 let weights = config.weights.clone();
                 stateless(name, tasks, move |active| equal::fixed(&weights, active))
             }
+            BalancerConfig::Rlw(config) => Rule::Step(Box::new(Stateful::new(Rlw(config.clone()), tasks))),
+            BalancerConfig::Uw(config) => {
+                config.check()?;
+                Rule::Step(Box::new(Stateful::new(Uw(config.clone()), tasks)))
+            }
+            BalancerConfig::ImtlL(config) => {
+                config.check()?;
+                Rule::Step(Box::new(Stateful::new(ImtlL(config.clone()), tasks)))
+            }
+            BalancerConfig::Gls {} => Rule::Step(Box::new(Stateful::new(Gls, tasks))),
+            BalancerConfig::Dwa(config) => {
+                config.check()?;
+                Rule::Epoch(Box::new(Stateful::new(Dwa(config.clone()), tasks)))
+            }
+            BalancerConfig::Stch(config) => {
+                config.check(tasks)?;
+                Rule::Step(Box::new(Stateful::new(Stch(config.clone()), tasks)))
+            }
+            BalancerConfig::Famo(config) => {
+                config.check(tasks)?;
+                Rule::FollowUp(Box::new(Stateful::new(Famo(config.clone()), tasks)))
+            }
+            BalancerConfig::GradNorm(config) => {
+                config.check()?;
+                Rule::Step(Box::new(Stateful::new(GradNorm(config.clone()), tasks)))
+            }
             BalancerConfig::UpGrad {} => stateless(name, tasks, upgrad::weights),
             BalancerConfig::DualProj {} => stateless(name, tasks, dual_proj::weights),
-            BalancerConfig::PcGrad(config) => Box::new(PcGrad { seed: config.seed, tasks, step: 0 }),
+            BalancerConfig::PcGrad(config) => Rule::Step(Box::new(PcGrad { config: config.clone(), tasks, step: 0 })),
             BalancerConfig::GradVac(config) => {
                 config.check()?;
-                Box::new(GradVac::new(config.clone(), tasks))
+                Rule::Step(Box::new(GradVac::new(config.clone(), tasks)))
             }
             BalancerConfig::Mgda {} => stateless(name, tasks, mgda::weights),
+            BalancerConfig::CaGrad(config) => {
+                config.check()?;
+                let config = config.clone();
+                stateless(name, tasks, move |active| cagrad::weights(&config, active))
+            }
+            BalancerConfig::SdmGrad(config) => {
+                config.check()?;
+                Rule::Step(Box::new(Stateful::new(SdmGrad(config.clone()), tasks)))
+            }
             BalancerConfig::ImtlG {} => stateless(name, tasks, imtl_g::weights),
             BalancerConfig::NashMtl(config) => {
                 config.check()?;
@@ -145,16 +294,37 @@ impl BalancerConfig {
                 let config = config.clone();
                 stateless(name, tasks, move |active| aligned_mtl::weights(&config, active))
             }
+            BalancerConfig::ConFig {} => stateless(name, tasks, con_fig::weights),
+            BalancerConfig::MetaBalance(config) => {
+                config.check(tasks)?;
+                Rule::Step(Box::new(Stateful::new(MetaBalance(config.clone()), tasks)))
+            }
+            BalancerConfig::GradCraft(config) => {
+                config.check()?;
+                Rule::Step(Box::new(Stateful::new(GradCraft(config.clone()), tasks)))
+            }
+            BalancerConfig::GradDrop(config) => {
+                config.check()?;
+                Rule::Gradients(Box::new(OnGradients::new(GradDrop(config.clone()), tasks)))
+            }
+            BalancerConfig::ExcessMtl(config) => {
+                config.check()?;
+                Rule::Gradients(Box::new(OnGradients::new(ExcessMtl(config.clone()), tasks)))
+            }
+            BalancerConfig::DbMtl(config) => {
+                config.check()?;
+                Rule::Gradients(Box::new(OnGradients::new(DbMtl(config.clone()), tasks)))
+            }
+            BalancerConfig::MoCo(config) => {
+                config.check()?;
+                Rule::Gradients(Box::new(OnGradients::new(MoCo(config.clone()), tasks)))
+            }
         })
     }
 }
 
-fn stateless(
-    name: &'static str,
-    tasks: usize,
-    rule: impl Fn(&ActiveTasks) -> Weights + Send + 'static,
-) -> Box<dyn Balancer + Send> {
-    Box::new(Stateless { name, tasks, rule })
+fn stateless(name: &'static str, tasks: usize, rule: impl Fn(&ActiveTasks) -> Weights + Send + 'static) -> Rule {
+    Rule::Step(Box::new(Stateless { name, tasks, rule }))
 }
 
 #[cfg(test)]
@@ -167,7 +337,10 @@ mod tests {
             let text = serde_json::to_string(&config).unwrap();
             assert_eq!(serde_json::from_str::<BalancerConfig>(&text).unwrap(), config);
             assert!(text.contains(&format!(r#""method":"{}""#, config.method())), "{text}");
-            assert_eq!(config.build(3).unwrap().name(), config.method());
+            let rule = config.rule(3).unwrap();
+            assert_eq!((rule.name(), rule.needs()), (config.method(), config.needs()));
+            // Who asks for a plain balancer gets one exactly where that is enough.
+            assert_eq!(config.build(3).is_ok(), config.needs() == Needs::Step);
         }
     }
 
@@ -187,7 +360,7 @@ mod tests {
     fn values_out_of_range_are_refused_by_key() {
         let refused = |text: &str, key: &str| {
             let config: BalancerConfig = serde_json::from_str(text).unwrap();
-            let error = config.build(2).err().unwrap().to_string();
+            let error = config.rule(2).err().unwrap().to_string();
             assert!(error.contains(&format!("`{key}`")), "{text}: {error}");
         };
         refused(r#"{"method":"dd-gb","gamma":1.5}"#, "gamma");
@@ -199,6 +372,14 @@ mod tests {
         refused(r#"{"method":"nash-mtl","max_norm":0.0}"#, "max_norm");
         refused(r#"{"method":"fairgrad","exponent":0.0}"#, "exponent");
         refused(r#"{"method":"gradvac","rate":2.0}"#, "rate");
+        refused(r#"{"method":"uw","learning_rate":-1.0}"#, "learning_rate");
+        refused(r#"{"method":"dwa","temperature":0.0}"#, "temperature");
+        refused(r#"{"method":"stch","reference":[0.0]}"#, "reference");
+        refused(r#"{"method":"famo","minimum_losses":[0.0]}"#, "minimum_losses");
+        refused(r#"{"method":"cagrad","c":-0.1}"#, "c");
+        refused(r#"{"method":"metabalance","main":2}"#, "main");
+        refused(r#"{"method":"graddrop","leak":1.5}"#, "leak");
+        refused(r#"{"method":"moco","beta":0.0}"#, "beta");
         assert!(BalancerConfig::default().build(0).is_err());
         assert!(BalancerConfig::default().build(65).is_err());
     }

@@ -30,11 +30,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::aligned_mtl::preference;
-use crate::cone;
 use crate::equal::check_weights;
 use crate::gram::ActiveTasks;
-use crate::interface::{DirectionTelemetry, MagnitudeTelemetry};
+use crate::program::cone;
 use crate::stateless::{envelope, open};
+use crate::telemetry::{DirectionTelemetry, MagnitudeTelemetry, spread};
 use crate::{Balance, BalanceError, BalanceInput, Balancer};
 
 /// Rates beyond this factor against the mean say more about noise than about learning.
@@ -140,11 +140,6 @@ fn average(memory: &mut Option<f64>, keep: f64, value: f64) -> f64 {
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
-}
-
-fn spread(values: &[f64]) -> f64 {
-    let center = mean(values);
-    mean(&values.iter().map(|value| (value - center) * (value - center)).collect::<Vec<f64>>()).sqrt()
 }
 
 /// Step 0 for one task: how many losses its unit is made of and their mean, with this step's loss during the burn-in.

@@ -2,8 +2,8 @@
 //!
 //! u = π(ḡ), ḡ = (1/T) Σ g_i (Lopez-Paz and Ranzato, Gradient episodic memory, NeurIPS 2017; named so in TorchJD).
 
-use crate::cone;
 use crate::gram::ActiveTasks;
+use crate::program::cone;
 use crate::stateless::Weights;
 
 /// c_j = 1/T + w_j / n_j with the weights w of the projection.
@@ -16,6 +16,6 @@ pub(crate) fn weights(active: &ActiveTasks) -> Weights {
     let scale = norms.iter().copied().fold(0.0, f64::max);
     let linear: Vec<f64> = pull.iter().map(|value| value / scale).collect();
     let unknowns: Vec<usize> = (0..count).collect();
-    let w = cone::minimise(&cone::with_ridge(active.cosines(), count), count, &linear, &unknowns);
+    let w = cone::minimise_refined(&cone::with_ridge(active.cosines(), count), count, &linear, &unknowns);
     (0..count).map(|j| mean[j] + w[j] * (scale / norms[j])).collect::<Vec<f64>>().into()
 }

@@ -49,6 +49,62 @@ pub enum BalanceError {
         /// Its loss.
         value: f64,
     },
+    /// A rule that works on losses was given none.
+    #[error("the rule `{method}` weights tasks by their losses; pass them")]
+    LossesMissing {
+        /// Name of the rule.
+        method: &'static str,
+    },
+    /// A loss outside of the range in which the rule is defined.
+    #[error("the loss of task {task} is {value}; the rule `{method}` needs {needs}")]
+    LossRange {
+        /// Name of the rule.
+        method: &'static str,
+        /// The task.
+        task: usize,
+        /// Its loss.
+        value: f64,
+        /// What would be valid.
+        needs: &'static str,
+    },
+    /// An entry of a gradient is infinite or not a number.
+    #[error(
+        "the gradient of task {task} is {value} at coordinate {coordinate}; lower the learning rate or clip the loss"
+    )]
+    NonFiniteGradient {
+        /// The task.
+        task: usize,
+        /// Position in the gradient.
+        coordinate: usize,
+        /// The entry.
+        value: f64,
+    },
+    /// A gradient has another length than the others, or than at earlier steps.
+    #[error("the gradient of task {task} has {got} coordinates, the rule expects {expected}")]
+    Width {
+        /// The task.
+        task: usize,
+        /// Coordinates expected.
+        expected: usize,
+        /// Coordinates found.
+        got: usize,
+    },
+    /// The rule needs more than a Gram matrix and losses per step.
+    #[error("the rule `{method}` needs {needs}; build it with `BalancerConfig::rule` and a loop that provides it")]
+    NeedsMore {
+        /// Name of the rule.
+        method: &'static str,
+        /// What it needs.
+        needs: &'static str,
+    },
+    /// The losses after a step were not handed over before the next one, or twice.
+    #[error("the rule `{method}`: {reason}")]
+    FollowUp {
+        /// Name of the rule.
+        method: &'static str,
+        /// What went wrong.
+        reason: &'static str,
+    },
     /// Losses came at some steps and not at others.
     #[error("losses were {} at earlier steps and are {} now; pass them always or never", if *before { "passed" } else { "absent" }, if *before { "absent" } else { "passed" })]
     LossesChanged {
@@ -73,4 +129,11 @@ pub enum BalanceError {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl BalanceError {
+    /// An error about a configuration key unless something holds.
+    pub(crate) fn need(holds: bool, key: &'static str, reason: &str) -> Result<(), BalanceError> {
+        if holds { Ok(()) } else { Err(BalanceError::Configuration { key, reason: reason.to_owned() }) }
+    }
 }

@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cone::quadratic_form;
 use crate::gram::ActiveTasks;
 use crate::pcgrad::order;
+use crate::program::cone::quadratic_form;
 use crate::stateless::{envelope, open};
 use crate::{Balance, BalanceError, BalanceInput, Balancer};
 
@@ -26,11 +26,13 @@ pub struct GradVacConfig {
     pub rate: f64,
     /// Seed of the projection orders.
     pub seed: u64,
+    /// Meet the other tasks in their own order, not in a random one: for comparing results.
+    pub in_order: bool,
 }
 
 impl Default for GradVacConfig {
     fn default() -> Self {
-        GradVacConfig { rate: 0.01, seed: 0 }
+        GradVacConfig { rate: 0.01, seed: 0, in_order: false }
     }
 }
 
@@ -78,10 +80,11 @@ impl Balancer for GradVac {
             return Ok(Balance::new(&active, &[]));
         }
         let mut total = vec![0.0; count];
+        let seed = (!self.config.in_order).then_some(self.config.seed);
         for i in 0..count {
             let mut unit = vec![0.0; count];
             unit[i] = 1.0;
-            for j in order(self.config.seed, self.state.step, &active, i) {
+            for j in order(seed, self.state.step, &active, i) {
                 let at = active.members()[i] * self.tasks + active.members()[j];
                 let length = quadratic_form(active.cosines(), count, &unit).max(0.0).sqrt();
                 if length < 1e-12 {

@@ -174,6 +174,19 @@ impl ActiveTasks {
             .collect()
     }
 
+    /// ‖Gᵀc‖ with weights c for the raw gradients.
+    pub(crate) fn combined_norm(&self, weights: &[f64]) -> f64 {
+        let pull = self.combined_projections(weights);
+        // ‖Gᵀc‖² = Σ_i c_i n_i (v_i·u); rounding may leave a tiny negative value when u vanishes. Scaled, so that squares
+        // of very large or small norms neither overflow nor vanish.
+        let scale = pull.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+        if scale <= 0.0 {
+            return 0.0;
+        }
+        let square: f64 = (0..self.len()).map(|i| weights[i] * self.norms[i] / scale * (pull[i] / scale)).sum();
+        scale * square.max(0.0).sqrt()
+    }
+
     /// Values of active tasks in their places among all tasks, 0 elsewhere.
     pub(crate) fn spread(&self, values: &[f64]) -> Vec<f64> {
         let mut all = vec![0.0; self.tasks];

@@ -5,23 +5,13 @@
 //! scale where they are not. Weights sum to 1 and can be negative. As in TorchJD they are all 0 where their sum vanishes.
 
 use crate::gram::ActiveTasks;
-use crate::linear::eigen;
+use crate::program::linear::pseudo_solve;
 use crate::stateless::Weights;
 
 /// α.
 pub(crate) fn weights(active: &ActiveTasks) -> Weights {
     let count = active.len();
-    let (values, vectors) = eigen(active.cosines(), count);
-    let largest = values.iter().copied().fold(0.0, f64::max);
-    let mut y = vec![0.0; count];
-    for (k, &value) in values.iter().enumerate() {
-        if value > 1e-12 * largest {
-            let share: f64 = (0..count).map(|i| vectors[i * count + k]).sum::<f64>() / value;
-            for i in 0..count {
-                y[i] += share * vectors[i * count + k];
-            }
-        }
-    }
+    let y = pseudo_solve(active.cosines(), count, &vec![1.0; count], 1e-12);
     let shortest = active.norms().iter().copied().fold(f64::INFINITY, f64::min);
     let raw: Vec<f64> = y.iter().zip(active.norms()).map(|(y, norm)| y * (shortest / norm)).collect();
     let sum: f64 = raw.iter().sum();

@@ -17,6 +17,14 @@
 //!
 //! No equation here may be presented as the paper's. The rivals follow their own papers and public code.
 //!
+//! # How it is called
+//! [`BalancerConfig::rule`] returns a [`Rule`]: what a rule needs beyond the Gram matrix and the losses of a step (the end of an
+//! epoch, the losses after the step, whole gradients) is said by the variant. [`BalancerConfig::build`] is the short way for
+//! loops that offer no more than that, and refuses the others by name.
+//!
+//! The coefficients apply to gradients of shared parameters. In the sources of the rules on losses (UW, DWA, FAMO, …) they also
+//! multiply the gradients of each task's own parameters; whether a loop does so is its choice.
+//!
 //! # Invariants
 //! * A result is a pure function of configuration, state and input; no thread, time or global generator is involved.
 //! * Coefficients are finite; an inactive task gets 0 and its state is not touched.
@@ -39,32 +47,73 @@
 //! # Ok::<(), mtids_balance::BalanceError>(())
 //! ```
 
+mod adam;
 mod aligned_mtl;
-mod cone;
+mod average_norms;
+mod cagrad;
+mod con_fig;
 mod config;
+mod db_mtl;
 mod dd_gb;
 mod dual_proj;
+mod dwa;
 mod equal;
 mod error;
 mod exact;
+mod excess_mtl;
+mod famo;
+mod gls;
+mod gradcraft;
+mod graddrop;
+mod gradients;
+mod gradnorm;
 mod gradvac;
 mod gram;
 mod imtl_g;
+mod imtl_l;
 mod interface;
-mod linear;
+mod metabalance;
 mod mgda;
+mod moco;
 mod nash;
 mod pcgrad;
+mod program;
+mod rlw;
+mod rows;
+mod rule;
+mod sdmgrad;
+mod stateful;
 mod stateless;
+mod stch;
+mod telemetry;
 mod upgrad;
+mod uw;
 
 pub use aligned_mtl::AlignedMtlConfig;
+pub use cagrad::{CaGradConfig, Rescale};
 pub use config::BalancerConfig;
+pub use db_mtl::DbMtlConfig;
 pub use dd_gb::DdGbConfig;
+pub use dwa::DwaConfig;
 pub use equal::FixedConfig;
 pub use error::BalanceError;
+pub use excess_mtl::ExcessMtlConfig;
+pub use famo::FamoConfig;
+pub use gradcraft::GradCraftConfig;
+pub use graddrop::{GradDropConfig, grad_drop};
+pub use gradnorm::{GradNormConfig, Parametrisation};
 pub use gradvac::GradVacConfig;
 pub use gram::GramMatrix;
-pub use interface::{Balance, BalanceInput, Balancer, DirectionTelemetry, MagnitudeTelemetry, Telemetry};
+pub use imtl_l::ImtlLConfig;
+pub use interface::{Balance, BalanceInput, Balancer};
+pub use metabalance::MetaBalanceConfig;
+pub use moco::MoCoConfig;
 pub use nash::{FairGradConfig, NashMtlConfig};
 pub use pcgrad::PcGradConfig;
+pub use rlw::RlwConfig;
+pub use rows::{GradientInput, Rows, gram_matrix};
+pub use rule::{EpochBalancer, FollowUp, FollowUpBalancer, GradientBalance, GradientBalancer, Needs, Rule};
+pub use sdmgrad::SdmGradConfig;
+pub use stch::StchConfig;
+pub use telemetry::{DirectionTelemetry, MagnitudeTelemetry, Telemetry};
+pub use uw::UwConfig;

@@ -22,11 +22,13 @@ use crate::{Balance, BalanceError, BalanceInput, Balancer};
 pub struct PcGradConfig {
     /// Seed of the projection orders.
     pub seed: u64,
+    /// Meet the other tasks in their own order, not in a random one: for comparing results.
+    pub in_order: bool,
 }
 
 /// The rule; its state is the number of steps done.
 pub(crate) struct PcGrad {
-    pub(crate) seed: u64,
+    pub(crate) config: PcGradConfig,
     pub(crate) tasks: usize,
     pub(crate) step: u64,
 }
@@ -46,7 +48,7 @@ impl Balancer for PcGrad {
         for i in 0..count {
             let mut unit = vec![0.0; count];
             unit[i] = 1.0;
-            for j in order(self.seed, self.step, &active, i) {
+            for j in order((!self.config.in_order).then_some(self.config.seed), self.step, &active, i) {
                 let product: f64 = (0..count).map(|k| unit[k] * active.cosine(k, j)).sum();
                 if product < 0.0 {
                     unit[j] -= product;
@@ -70,9 +72,11 @@ impl Balancer for PcGrad {
     }
 }
 
-/// The other active tasks in the order in which task i meets them.
-pub(crate) fn order(seed: u64, step: u64, active: &ActiveTasks, i: usize) -> Vec<usize> {
+/// The other active tasks in the order in which task i meets them; ascending without a seed.
+pub(crate) fn order(seed: Option<u64>, step: u64, active: &ActiveTasks, i: usize) -> Vec<usize> {
     let mut others: Vec<usize> = (0..active.len()).filter(|&j| j != i).collect();
-    others.shuffle(&mut stream(seed, "balance/projection-order", &[step, active.members()[i] as u64]));
+    if let Some(seed) = seed {
+        others.shuffle(&mut stream(seed, "balance/projection-order", &[step, active.members()[i] as u64]));
+    }
     others
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::gram::ActiveTasks;
-use crate::interface::DirectionTelemetry;
+use crate::telemetry::DirectionTelemetry;
 use crate::{Balance, BalanceError, BalanceInput, Balancer};
 
 /// Weights of the active tasks, for the raw gradients, and directions where the rule has some.
@@ -52,6 +52,14 @@ impl<F: Fn(&ActiveTasks) -> Weights> Balancer for Stateless<F> {
     fn restore(&mut self, state: &Value) -> Result<(), BalanceError> {
         open::<()>(self.name, self.tasks, state)
     }
+}
+
+/// exp over its sum, of values of any size; empty for none.
+pub(crate) fn softmax(values: &[f64]) -> Vec<f64> {
+    let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = values.iter().map(|value| (value - top).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.iter().map(|power| power / sum).collect()
 }
 
 /// A saved state with the rule and the number of tasks it belongs to.

@@ -4,16 +4,16 @@
 //! multi-objective optimization, arXiv 2406.16232). The cone does not depend on the lengths of its rows, so
 //! π(g_i) = n_i π(v_i) and the program is solved on unit gradients.
 
-use crate::cone;
 use crate::gram::ActiveTasks;
-use crate::interface::DirectionTelemetry;
+use crate::program::cone;
 use crate::stateless::Weights;
+use crate::telemetry::DirectionTelemetry;
 
 /// c_j = (1/T) Σ_i n_i A_ij / n_j.
 pub(crate) fn weights(active: &ActiveTasks) -> Weights {
     let count = active.len();
     let norms = active.norms();
-    let directions = cone::align(active.cosines(), count, None);
+    let directions = cone::align_refined(active.cosines(), count);
     let values = (0..count)
         .map(|j| {
             (0..count).map(|i| norms[i] / norms[j] * directions.weights[i * count + j]).sum::<f64>() / count as f64

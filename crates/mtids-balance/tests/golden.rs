@@ -3,7 +3,9 @@
 mod common;
 
 use common::{combine, first, gram, plain, step};
-use mtids_balance::{BalanceInput, BalancerConfig, DdGbConfig, FairGradConfig, FixedConfig, NashMtlConfig};
+use mtids_balance::{
+    BalanceInput, BalancerConfig, CaGradConfig, DdGbConfig, FairGradConfig, FixedConfig, NashMtlConfig, Rescale,
+};
 
 fn conflict() -> Vec<Vec<f64>> {
     vec![vec![-4.0, 1.0, 1.0], vec![6.0, 1.0, 1.0]]
@@ -74,7 +76,8 @@ fn rivals_agree_with_torchjd_on_its_own_matrix() {
     let fairgrad = BalancerConfig::FairGrad(FairGradConfig::default());
     let unclipped = BalancerConfig::NashMtl(NashMtlConfig { max_norm: 1e9 });
     let rows = conflict();
-    let cases: [(BalancerConfig, [f64; 2]); 10] = [
+    let cagrad = BalancerConfig::CaGrad(CaGradConfig { c: 0.5, rescale: Rescale::None });
+    let cases: [(BalancerConfig, [f64; 2]); 12] = [
         (BalancerConfig::AlignedMtl(Default::default()), [0.2133, 0.9673]),
         (BalancerConfig::ImtlG {}, [0.0767, 1.0]),
         (BalancerConfig::Mgda {}, [0.0, 1.0]),
@@ -86,6 +89,8 @@ fn rivals_agree_with_torchjd_on_its_own_matrix() {
         (unclipped, [0.0766, 0.9985]),
         (BalancerConfig::NashMtl(NashMtlConfig::default()), [0.0542, 0.7061]),
         (BalancerConfig::EqualMean {}, [1.0, 1.0]),
+        (cagrad, [0.1835, 1.2041]),
+        (BalancerConfig::ConFig {}, [0.1588, 2.0706]),
     ];
     for (config, [x, y]) in cases {
         let update = combine(&rows, &first(&config, &rows, None).coefficients);
@@ -118,6 +123,10 @@ fn telemetry_describes_the_gradients() {
     );
     close(&[telemetry.norm_similarity], &[2.0 * (18.0_f64 * 38.0).sqrt() / 56.0], 1e-12, "similarity");
     assert_eq!(telemetry.conflicting_share, 1.0);
+    close(&[telemetry.direction_change], &[0.0], 1e-7, "the sum is not turned");
+    let spread = 0.25 * (38.0_f64 / 18.0).ln();
+    close(&[telemetry.log_norm_spread_before], &[spread], 1e-12, "half the distance of two log norms");
+    close(&[telemetry.log_norm_spread_after.unwrap()], &[spread], 1e-12, "the sum leaves norms alone");
     let telemetry = first(&BalancerConfig::default(), &three(), None).telemetry;
     let magnitude = telemetry.magnitude.unwrap();
     let ratio = magnitude.log_norm_spread_after / magnitude.log_norm_spread_before;

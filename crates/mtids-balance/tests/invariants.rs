@@ -3,7 +3,8 @@
 mod common;
 
 use common::{
-    Rows, combine, distance, dot, first, gram, histories, largest_scaled_norm, matrices, norm, plain, step, unit,
+    Rows, advance, combine, distance, dot, first, gram, histories, largest_scaled_norm, matrices, norm, plain, step,
+    step_rules, unit,
 };
 use mtids_balance::{BalanceInput, BalancerConfig, DdGbConfig};
 use proptest::prelude::*;
@@ -242,39 +243,65 @@ proptest! {
     }
 
     #[test]
-    fn a_restored_state_goes_on_bit_for_bit((steps, losses) in histories(), with in any::<bool>()) {
+    fn a_restored_state_goes_on_bit_for_bit((steps, losses) in histories()) {
         for config in BalancerConfig::all(steps[0].len()) {
-            let mut one = config.build(steps[0].len()).unwrap();
+            let mut one = config.rule(steps[0].len()).unwrap();
             for (rows, losses) in steps.iter().zip(&losses).take(2) {
-                step(one.as_mut(), rows, with.then_some(&losses[..]));
+                advance(&mut one, rows, losses);
             }
             let text = serde_json::to_string_pretty(&one.state()).unwrap();
-            let mut two = config.build(steps[0].len()).unwrap();
+            let mut two = config.rule(steps[0].len()).unwrap();
             two.restore(&serde_json::from_str(&text).unwrap()).unwrap();
             prop_assert_eq!(one.state(), two.state());
-            let a = step(one.as_mut(), &steps[2], with.then_some(&losses[2][..]));
-            let b = step(two.as_mut(), &steps[2], with.then_some(&losses[2][..]));
+            let a = advance(&mut one, &steps[2], &losses[2]);
+            let b = advance(&mut two, &steps[2], &losses[2]);
             let bits = |c: &[f64]| c.iter().map(|x| x.to_bits()).collect::<Vec<u64>>();
-            prop_assert_eq!(bits(&a.coefficients), bits(&b.coefficients), "{}", config.method());
+            prop_assert_eq!(bits(&a.0), bits(&b.0), "{}", config.method());
             prop_assert_eq!(a, b);
             prop_assert_eq!(one.state(), two.state());
         }
     }
 
     #[test]
-    fn every_rule_stays_finite_with_extreme_gradients(rows in matrices(), exponent in prop::sample::select(vec![-140_i32, 0, 140])) {
+    fn every_rule_stays_finite_with_extreme_gradients(rows in matrices(), exponent in prop::sample::select(vec![-140_i32, 0, 140]), small in any::<bool>()) {
         let k = 10.0_f64.powi(exponent);
         let rows: Rows = rows.iter().map(|row| row.iter().map(|x| x * k).collect()).collect();
+        let losses: Vec<f64> = (0..rows.len()).map(|i| if small { 1e-12 } else { 0.5 + i as f64 }).collect();
         let kappa = BalancerConfig::DdGb(DdGbConfig { kappa: 1.0, ..DdGbConfig::default() });
         for config in BalancerConfig::all(rows.len()).into_iter().chain([kappa]) {
-            let mut balancer = config.build(rows.len()).unwrap();
-            for _ in 0..2 {
-                let balance = step(balancer.as_mut(), &rows, None);
-                prop_assert!(balance.coefficients.iter().all(|c| c.is_finite()), "{}: {:?}", config.method(), balance);
+            let mut rule = config.rule(rows.len()).unwrap();
+            for _ in 0..3 {
+                let (update, weights, telemetry) = advance(&mut rule, &rows, &losses);
+                let weights = weights.unwrap_or_default();
+                prop_assert!(weights.iter().chain(&update).all(|c| c.is_finite()), "{}: {:?} {:?}", config.method(), weights, telemetry);
                 // JSON writes what is not finite as null, which a number cannot be read back from.
-                let text = serde_json::to_string(&balance).unwrap();
-                prop_assert!(serde_json::from_str::<mtids_balance::Balance>(&text).is_ok(), "{}: {}", config.method(), text);
-                prop_assert!(balance.telemetry.combined_norm.is_finite() && balance.telemetry.norm_similarity.is_finite());
+                let text = serde_json::to_string(&telemetry).unwrap();
+                prop_assert!(serde_json::from_str::<mtids_balance::Telemetry>(&text).is_ok(), "{}: {}", config.method(), text);
+                prop_assert!(telemetry.combined_norm.is_finite() && telemetry.direction_change.is_finite());
+                let state = rule.state();
+                rule.restore(&state).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn telemetry_says_what_happened_for_every_rule((steps, losses) in histories()) {
+        for config in BalancerConfig::all(steps[0].len()) {
+            let mut rule = config.rule(steps[0].len()).unwrap();
+            for (rows, losses) in steps.iter().zip(&losses) {
+                let (update, weights, telemetry) = advance(&mut rule, rows, losses);
+                let weights = weights.unwrap_or_else(|| vec![1.0; rows.len()]);
+                let size: f64 = telemetry.norms.iter().zip(&weights).map(|(n, w)| n * w.abs().max(1.0)).sum();
+                let sum = combine(rows, &vec![1.0; rows.len()]);
+                // Below, rounding of the Gram matrix decides the direction.
+                if norm(&update) > 1e-3 * size && norm(&sum) > 1e-3 * size {
+                    let expected = distance(&unit(&update), &unit(&sum));
+                    prop_assert!((telemetry.direction_change - expected).abs() < 1e-4, "{} {} {}", config.method(), telemetry.direction_change, expected);
+                    prop_assert!((telemetry.combined_norm - norm(&update)).abs() < 1e-5 * norm(&update), "{}", config.method());
+                    for ((row, cosine), active) in rows.iter().zip(&telemetry.alignment).zip(&telemetry.active) {
+                        prop_assert!(!active || (dot(&unit(row), &unit(&update)) - cosine).abs() < 1e-4, "{}", config.method());
+                    }
+                }
             }
         }
     }
@@ -321,7 +348,7 @@ fn inactive_tasks_keep_their_state() {
 
 #[test]
 fn no_active_task_means_no_step() {
-    for config in BalancerConfig::all(2) {
+    for config in step_rules(2) {
         let mut balancer = config.build(2).unwrap();
         let before = balancer.state();
         let input = BalanceInput { gram: &[0.0; 4], losses: Some(&[f64::NAN; 2]), active: &[false; 2] };

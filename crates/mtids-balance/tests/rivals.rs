@@ -117,8 +117,8 @@ proptest! {
 
     #[test]
     fn gradvac_with_targets_at_zero_is_pcgrad(rows in matrices(), seed in any::<u64>()) {
-        let pcgrad = first(&BalancerConfig::PcGrad(PcGradConfig { seed }), &rows, None).coefficients;
-        let gradvac = first(&BalancerConfig::GradVac(GradVacConfig { rate: 0.0, seed }), &rows, None).coefficients;
+        let pcgrad = first(&BalancerConfig::PcGrad(PcGradConfig { seed, in_order: false }), &rows, None).coefficients;
+        let gradvac = first(&BalancerConfig::GradVac(GradVacConfig { rate: 0.0, seed, in_order: false }), &rows, None).coefficients;
         let size: f64 = rows.iter().map(|row| norm(row)).sum();
         let apart = distance(&combine(&rows, &pcgrad), &combine(&rows, &gradvac));
         // GradVac needs the length of g̃, a difference of squares that loses half the digits when g̃ nearly vanishes.
@@ -137,7 +137,8 @@ proptest! {
 #[test]
 fn gradvac_reaches_its_target_cosine() {
     // After one step with rate 1 the target is the first pair's cosine; the next, wider pair is turned up to it.
-    let mut balancer = BalancerConfig::GradVac(GradVacConfig { rate: 1.0, seed: 0 }).build(2).unwrap();
+    let mut balancer =
+        BalancerConfig::GradVac(GradVacConfig { rate: 1.0, ..GradVacConfig::default() }).build(2).unwrap();
     let near = vec![vec![1.0, 0.0], vec![1.0, 1.0]];
     let wide = vec![vec![2.0, 0.0], vec![-1.0, 3.0]];
     common::step(balancer.as_mut(), &near, None);
@@ -154,7 +155,7 @@ fn gradvac_reaches_its_target_cosine() {
 fn pcgrad_depends_on_its_seed_and_step_alone() {
     let rows = vec![vec![1.0, 0.2, 0.0], vec![-1.0, 0.5, 0.1], vec![0.1, -1.0, 0.3], vec![0.0, 0.4, -1.0]];
     let run = |seed: u64| {
-        let mut balancer = BalancerConfig::PcGrad(PcGradConfig { seed }).build(4).unwrap();
+        let mut balancer = BalancerConfig::PcGrad(PcGradConfig { seed, in_order: false }).build(4).unwrap();
         (0..8).map(|_| common::step(balancer.as_mut(), &rows, None).coefficients).collect::<Vec<_>>()
     };
     assert_eq!(run(3), run(3));

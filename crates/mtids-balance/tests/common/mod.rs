@@ -1,7 +1,10 @@
 //! Gradient matrices for tests: their Gram matrices, combinations and random families.
 #![allow(dead_code, reason = "each test binary uses a part of these helpers")]
 
-use mtids_balance::{Balance, BalanceInput, Balancer, BalancerConfig, DdGbConfig};
+use mtids_balance::{
+    Balance, BalanceInput, Balancer, BalancerConfig, DdGbConfig, GradientInput, Needs, Rows as Gradients, Rule,
+    Telemetry,
+};
 use proptest::prelude::*;
 
 /// Task gradients as rows.
@@ -45,6 +48,45 @@ pub(crate) fn step(balancer: &mut (dyn Balancer + Send), rows: &[Vec<f64>], loss
 /// The first step of a fresh balancer.
 pub(crate) fn first(config: &BalancerConfig, rows: &[Vec<f64>], losses: Option<&[f64]>) -> Balance {
     step(config.build(rows.len()).expect("the settings are valid").as_mut(), rows, losses)
+}
+
+/// Every rule that is content with the Gram matrix and, some of them, losses.
+pub(crate) fn step_rules(tasks: usize) -> Vec<BalancerConfig> {
+    BalancerConfig::all(tasks).into_iter().filter(|config| config.needs() == Needs::Step).collect()
+}
+
+/// Whether a step rule refuses to work without losses.
+pub(crate) fn works_on_losses(config: &BalancerConfig) -> bool {
+    ["uw", "imtl-l", "gls", "stch", "gradnorm"].contains(&config.method())
+}
+
+/// One step of a rule of any kind: what it needs besides is made up (every step ends an epoch, and lowers losses by a tenth).
+/// Returns the update, coefficients or weights where there are such, and the telemetry.
+pub(crate) fn advance(rule: &mut Rule, rows: &[Vec<f64>], losses: &[f64]) -> (Vec<f64>, Option<Vec<f64>>, Telemetry) {
+    let active = vec![true; rows.len()];
+    let gram = gram(rows);
+    let input = BalanceInput { gram: &gram, losses: Some(losses), active: &active };
+    let balance = match rule {
+        Rule::Step(rule) => rule.coefficients(&input).expect("the input is valid"),
+        Rule::Epoch(rule) => {
+            let balance = rule.coefficients(&input).expect("the input is valid");
+            rule.end_epoch();
+            balance
+        }
+        Rule::FollowUp(rule) => {
+            let (balance, duty) = rule.coefficients(&input).expect("the input is valid");
+            let after: Vec<f64> = losses.iter().map(|loss| 0.9 * loss).collect();
+            rule.follow_up(duty, &after).expect("the input is valid");
+            balance
+        }
+        Rule::Gradients(rule) => {
+            let views: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+            let input = GradientInput { rows: Gradients::F64(&views), losses: Some(losses), active: &active };
+            let answer = rule.combine(&input).expect("the input is valid");
+            return (answer.update, answer.weights, answer.telemetry);
+        }
+    };
+    (combine(rows, &balance.coefficients), Some(balance.coefficients), balance.telemetry)
 }
 
 /// DD-GB with given γ and ζ, and ξ_min = 1.

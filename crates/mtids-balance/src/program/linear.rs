@@ -84,6 +84,22 @@ pub(crate) fn eigen(matrix: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     ((0..n).map(|i| a[i * n + i]).collect(), vectors)
 }
 
+/// M⁺ rhs for a positive semidefinite M; eigenvalues up to `cut` times the largest count as zero.
+pub(crate) fn pseudo_solve(matrix: &[f64], n: usize, rhs: &[f64], cut: f64) -> Vec<f64> {
+    let (values, vectors) = eigen(matrix, n);
+    let largest = values.iter().copied().fold(0.0, f64::max);
+    let mut solution = vec![0.0; n];
+    for (k, &value) in values.iter().enumerate() {
+        if value > cut * largest {
+            let share: f64 = (0..n).map(|i| vectors[i * n + k] * rhs[i]).sum::<f64>() / value;
+            for i in 0..n {
+                solution[i] += share * vectors[i * n + k];
+            }
+        }
+    }
+    solution
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
