@@ -127,6 +127,7 @@ cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine with
 .PHONY: cuda-test
 cuda-test: ## The network's tests on an NVIDIA GPU; says that it ran nothing where there is none
 	@bash tests/cuda/test.sh
+
 .PHONY: balance-toy
 balance-toy: ## Every balancer on problems with a known front: docs/balance_toy.md and its picture
 	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-balance --example balance_toy -- docs
