@@ -1,12 +1,52 @@
 //! Experts: two-layer perceptrons with GELU and a final layer norm.
 
 use candle_core::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::activation::gelu;
 use crate::error::Result;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
 use crate::parameters::Parameters;
+
+/// Shared and private experts of a rival.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExpertsConfig {
+    /// Experts shared by all tasks.
+    pub shared: usize,
+    /// Experts of each task.
+    pub private: usize,
+    /// Hidden units of an expert.
+    pub hidden: usize,
+    /// Outputs of an expert.
+    pub width: usize,
+}
+
+impl Default for ExpertsConfig {
+    fn default() -> Self {
+        Self { shared: 3, private: 2, hidden: 64, width: 64 }
+    }
+}
+
+/// Shared experts of a rival that has no others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SharedExpertsConfig {
+    /// Number of experts.
+    pub count: usize,
+    /// Hidden units of an expert.
+    pub hidden: usize,
+    /// Outputs of an expert.
+    pub width: usize,
+}
+
+impl Default for SharedExpertsConfig {
+    fn default() -> Self {
+        Self { count: 4, hidden: 64, width: 64 }
+    }
+}
 
 /// One expert, `[B, d]` to `[B, d_e]`.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! Units: HU for windows, voxels (d, h, w) for crops. Every default is the documented one of its part.
 
 use mtids_balance::BalancerConfig;
-use mtids_nn::{AdamWConfig, LossConfig, MtIdsConfig, ScheduleConfig, Scope};
+use mtids_nn::{AdamWConfig, LossConfig, ModelConfig, ScheduleConfig, Scope};
 use mtids_stream::{CropConfig, StreamConfig, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,8 +42,8 @@ pub struct TrainConfig {
     pub crop: CropConfig,
     /// The stream of batches.
     pub stream: StreamConfig,
-    /// The network.
-    pub model: MtIdsConfig,
+    /// The network; `architecture` chooses MT-IDS (the default) or a rival.
+    pub model: ModelConfig,
     /// Losses.
     pub loss: LossConfig,
     /// Gradient balancing. Default DD-GB.
@@ -71,7 +71,7 @@ impl Default for TrainConfig {
             pet_full_suv: 15.0,
             crop: CropConfig::default(),
             stream: StreamConfig::default(),
-            model: MtIdsConfig::default(),
+            model: ModelConfig::default(),
             loss: LossConfig::default(),
             balancer: BalancerConfig::default(),
             optimizer: AdamWConfig::default(),
