@@ -101,6 +101,13 @@ python: ## Python readers for the tests, into .venv (optional; without them thos
 	@test -d .venv || python3 -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/python/requirements.txt
 
+PARITY_MODELS := $(OUT)/parity-models
+.PHONY: parity-models
+parity-models: PYTHON ?= python3
+parity-models: ## Every architecture beside its PyTorch twin: logits, losses, gradients (PYTHON= with tests/parity/model_requirements.txt)
+	@$(CARGO) run --locked --quiet --package mtids-nn --example export_model -- '$(PARITY_MODELS)'
+	@$(PYTHON) tests/parity/model_check.py '$(PARITY_MODELS)'
+
 .PHONY: schemas
 schemas: ## Write schemas/ anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- schemas

@@ -72,6 +72,8 @@ pub struct LossConfig {
     pub marginalise: bool,
     /// Weights of a metastasis status by its evidence.
     pub evidence_weights: EvidenceWeights,
+    /// Whether the weights ω of the pooled read-out are learned; otherwise they stay 1.
+    pub learned_pool: bool,
     /// Weight λ_b of the branch prior.
     pub branch_prior_weight: f64,
     /// Weight λ_e of the load balance.
@@ -89,6 +91,7 @@ impl Default for LossConfig {
             logit_adjustment: 0.0,
             marginalise: true,
             evidence_weights: EvidenceWeights::default(),
+            learned_pool: true,
             branch_prior_weight: 0.1,
             load_balance_weight: 0.01,
             consistency_weight: 0.0,
@@ -223,11 +226,15 @@ impl TaskLosses {
             .collect()
     }
 
-    /// Cross-entropy of the pooled read-out with detached heads (class weights 1): trains the read-out's η only.
+    /// Cross-entropy of the pooled read-out with detached heads (class weights 1): trains the read-out's η only. `None` where η is
+    /// not to be learned or nothing is pooled.
     ///
     /// # Errors
     /// [`NnError::Targets`] for targets that do not fit.
     pub fn pooled(&self, model: &Model, outputs: &Outputs, targets: &TargetBatch) -> Result<Option<Tensor>> {
+        if !self.config.learned_pool {
+            return Ok(None);
+        }
         let Some(scores) = pooled_scores(&self.tasks, outputs, model.eta())? else { return Ok(None) };
         let classes = self.tasks.space().classes();
         let rows: Vec<Option<Vec<usize>>> =

@@ -135,6 +135,20 @@ mod tests {
         assert!(error.to_string().contains("batch_size"));
     }
 
+    #[test]
+    fn the_model_table_chooses_the_architecture_and_names_a_bad_key() {
+        let parse = |text: &str| mtids_core::config::parse::<TrainConfig>(text);
+        let old = parse("[model.dbr]\nshared_experts = 4\n[model.backbone]\nstem_stride = 1").unwrap();
+        assert_eq!(old.model.architecture().key(), "mt-ids");
+        let rival = parse("[model]\narchitecture = \"ple\"\nlayers = 3\n[model.experts]\nshared = 1").unwrap();
+        assert_eq!(rival.model.architecture().key(), "ple");
+        assert!(rival.validate().is_ok());
+        let error = parse("[model]\narchitecture = \"ple\"\n[model.dbr]\nlayers = 3").unwrap_err().to_string();
+        assert!(error.contains("`model.dbr`"), "{error}");
+        let error = parse("[model.dbr]\nsharde_experts = 3").unwrap_err().to_string();
+        assert!(error.contains("`model.dbr.sharde_experts`"), "{error}");
+    }
+
     fn toml_back(text: &str) -> TrainConfig {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");

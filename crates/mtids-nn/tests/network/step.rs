@@ -114,3 +114,18 @@ fn the_same_seed_trains_the_same_weights() {
     };
     assert_eq!(trained(), trained());
 }
+
+#[test]
+fn the_pool_is_learned_only_where_it_is_asked_for() {
+    for learned_pool in [true, false] {
+        let (model, parameters) = model(&config());
+        let losses =
+            TaskLosses::new(&LossConfig { learned_pool, ..LossConfig::default() }, model.tasks(), None).unwrap();
+        let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
+        let (found, report) =
+            gradients(&model, &parameters, &losses, &input(4), &targets(), Scope::Boundary, Mode::Evaluate, &mut equal)
+                .unwrap();
+        assert_eq!(report.pooled_loss.is_some(), learned_pool);
+        assert_eq!(found.contains_key("read_out.eta"), learned_pool);
+    }
+}
