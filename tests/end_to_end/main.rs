@@ -7,6 +7,7 @@
     reason = "helpers of tests fail like tests, and say what was skipped"
 )]
 
+mod architectures;
 mod bad_input;
 mod configuration;
 mod contract;

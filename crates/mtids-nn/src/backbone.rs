@@ -102,18 +102,19 @@ impl Block {
 pub struct Backbone {
     input: [usize; 4],
     stem: (Conv2d, GroupNorm),
-    blocks: Vec<Block>,
+    stages: Vec<Vec<Block>>,
+    channels: Vec<usize>,
     pool: AveragePool,
     linear: Linear,
     norm: LayerNorm,
 }
 
 impl Backbone {
-    /// Builds the trunk for inputs of shape `[C, D, H, W]`; parameters are named `trunk.*`.
+    /// Builds the trunk for inputs of shape `[C, D, H, W]`; parameters are named `<prefix>.*`.
     ///
     /// # Errors
     /// [`NnError::Config`] for bad settings or an input too small for them.
-    pub fn new(config: &BackboneConfig, input: [usize; 4], parameters: &Parameters) -> Result<Self> {
+    pub fn new(prefix: &str, config: &BackboneConfig, input: [usize; 4], parameters: &Parameters) -> Result<Self> {
         config.validate()?;
         let [windows, depth, mut height, mut width] = input;
         if input.contains(&0) {
@@ -121,24 +122,33 @@ impl Backbone {
         }
         let stem_width = config.widths[0];
         let stem = (
-            Conv2d::new("trunk.stem.conv", windows * depth, stem_width, 3, config.stem_stride, parameters)?,
-            GroupNorm::new("trunk.stem.norm", stem_width, config.groups, true, parameters)?,
+            Conv2d::new(
+                &format!("{prefix}.stem.conv"),
+                windows * depth,
+                stem_width,
+                3,
+                config.stem_stride,
+                parameters,
+            )?,
+            GroupNorm::new(&format!("{prefix}.stem.norm"), stem_width, config.groups, true, parameters)?,
         );
         let mut shrink = |stride: usize| {
             height = output_size(height, 3, stride, 1);
             width = output_size(width, 3, stride, 1);
         };
         shrink(config.stem_stride);
-        let mut blocks = Vec::new();
+        let mut stages = Vec::new();
         let mut from = stem_width;
         for (stage, &to) in config.widths.iter().enumerate() {
+            let mut blocks = Vec::new();
             for block in 0..config.blocks {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
                 shrink(stride);
-                let name = format!("trunk.stage{stage}.block{block}");
+                let name = format!("{prefix}.stage{stage}.block{block}");
                 blocks.push(Block::new(&name, from, to, stride, config.groups, parameters)?);
                 from = to;
             }
+            stages.push(blocks);
         }
         if height < config.pool_grid || width < config.pool_grid {
             return Err(config_error(
@@ -150,18 +160,29 @@ impl Backbone {
         Ok(Self {
             input,
             stem,
-            blocks,
+            stages,
+            channels: config.widths.clone(),
             pool: AveragePool::new(height, width, config.pool_grid, parameters.dtype(), parameters.device())?,
-            linear: Linear::new("trunk.features", pooled, config.features, 1.0, parameters)?,
-            norm: LayerNorm::new("trunk.features.norm", config.features, parameters)?,
+            linear: Linear::new(&format!("{prefix}.features"), pooled, config.features, 1.0, parameters)?,
+            norm: LayerNorm::new(&format!("{prefix}.features.norm"), config.features, parameters)?,
         })
     }
 
-    /// `[B, C, D, H, W]` to `[B, d]`.
+    /// Number of stages.
+    pub fn stages(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Channels of the map after a stage; 0 for a stage that does not exist.
+    pub fn stage_channels(&self, stage: usize) -> usize {
+        self.channels.get(stage).copied().unwrap_or(0)
+    }
+
+    /// `[B, C, D, H, W]` to the first map.
     ///
     /// # Errors
     /// [`NnError::Shape`] when the input is not of the shape the trunk was built for.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub fn stem(&self, x: &Tensor) -> Result<Tensor> {
         let [windows, depth, height, width] = self.input;
         let batch = match x.dims() {
             [batch, rest @ ..] if rest == self.input && *batch > 0 => *batch,
@@ -174,11 +195,34 @@ impl Backbone {
             }
         };
         let slices = x.reshape((batch, windows * depth, height, width))?;
-        let mut map = self.stem.1.forward(&self.stem.0.forward(&slices)?)?;
-        for block in &self.blocks {
-            map = block.forward(&map)?;
-        }
-        let pooled = self.pool.forward(&map)?.flatten_from(1)?;
+        self.stem.1.forward(&self.stem.0.forward(&slices)?)
+    }
+
+    /// One stage, from map to map.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] for a stage that does not exist; when the shape does not fit.
+    pub fn stage(&self, stage: usize, map: &Tensor) -> Result<Tensor> {
+        let blocks =
+            self.stages.get(stage).ok_or_else(|| config_error("backbone.widths", format!("no stage {stage}")))?;
+        blocks.iter().try_fold(map.clone(), |map, block| block.forward(&map))
+    }
+
+    /// The last map to features `[B, d]`: pooling, linear layer, layer norm.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn finish(&self, map: &Tensor) -> Result<Tensor> {
+        let pooled = self.pool.forward(map)?.flatten_from(1)?;
         self.norm.forward(&self.linear.forward(&pooled)?)
+    }
+
+    /// `[B, C, D, H, W]` to `[B, d]`.
+    ///
+    /// # Errors
+    /// [`NnError::Shape`] when the input is not of the shape the trunk was built for.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let map = (0..self.stages()).try_fold(self.stem(x)?, |map, stage| self.stage(stage, &map))?;
+        self.finish(&map)
     }
 }

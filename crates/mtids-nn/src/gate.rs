@@ -3,7 +3,9 @@
 //! Purpose: per sample and task, control 1 divides the weight between the shared and the private branch, control 2 divides
 //! each branch between its experts. With r = [z ; m_t] and a learned task embedding m_t:
 //! α = softmax((W^b r + c^b) / τ), π^s = TopKSoftmax(W^s r + c^s), π^p likewise; an expert's weight is α times π. The abstract
-//! of MT-IDS gives the purpose; the form is a choice of this reconstruction (experts: CGC, RecSys 2020; top-k: Shazeer 2017).
+//! of MT-IDS gives the purpose (A); branch control and gate input are a choice of this reconstruction (O), soft-max and top-k over
+//! experts are prior art (P: CGC, RecSys 2020; noisy top-k: Shazeer et al. 2017, arXiv 1701.06538). [`SoftmaxGate`] is the plain gate
+//! of the rivals.
 //! Invariants: weights are non-negative and sum to 1 per sample and task (except [`BranchControl::Sigmoid`]).
 
 use candle_core::{D, Tensor};
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::activation::{log_sum_exp, sigmoid, softmax, softplus};
 use crate::error::{Result, config_error};
 use crate::linear::Linear;
-use crate::mt_ids::Mode;
+use crate::model::Mode;
 use crate::parameters::{Init, Parameters};
 
 /// Control 1: how the weight is divided between the shared and the private branch.
@@ -51,6 +53,8 @@ pub enum ExpertControl {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DbrConfig {
+    /// Layers of experts and gates; more than one stacks them as PLE does. Default 1.
+    pub layers: usize,
     /// Shared experts E_s.
     pub shared_experts: usize,
     /// Private experts E_p of each task.
@@ -76,6 +80,7 @@ pub struct DbrConfig {
 impl Default for DbrConfig {
     fn default() -> Self {
         Self {
+            layers: 1,
             shared_experts: 3,
             private_experts: 2,
             expert_hidden: 64,
@@ -97,6 +102,7 @@ impl DbrConfig {
     /// [`crate::NnError::Config`] naming the key.
     pub fn validate(&self) -> Result<()> {
         for (key, value, used) in [
+            ("layers", self.layers, true),
             ("shared_experts", self.shared_experts, self.has_shared()),
             ("private_experts", self.private_experts, self.has_private()),
             ("expert_hidden", self.expert_hidden, true),
@@ -117,6 +123,9 @@ impl DbrConfig {
             if k > count {
                 return Err(config_error(&format!("dbr.{key}"), format!("must be 0 (all) to {count}")));
             }
+        }
+        if self.layers > 1 && !(self.has_shared() && self.has_private()) {
+            return Err(config_error("dbr.layers", "more than one layer needs both branches"));
         }
         if self.branch_control == BranchControl::Flat
             && (self.expert_control == ExpertControl::Uniform || self.shared_top_k + self.private_top_k > 0)
@@ -146,21 +155,56 @@ impl DbrConfig {
 /// What a gate decided.
 #[derive(Clone, Debug)]
 pub struct GateOutput {
-    /// α, `[B, 2]`: shared, private.
+    /// α, `[B, 2]`: shared, private; `[B, 3]` where a task also reads the experts of the other tasks.
     pub branch: Tensor,
     /// π^s, `[B, E_s]`; absent without a shared branch.
     pub shared: Option<Tensor>,
     /// π^p, `[B, E_p]`; absent without a private branch.
     pub private: Option<Tensor>,
+    /// Division among the experts of the other tasks, in task order; absent where the task does not read them.
+    pub others: Option<Tensor>,
 }
 
 impl GateOutput {
+    /// Of weights `[B, E]` over shared experts alone.
+    ///
+    /// # Errors
+    /// When candle refuses an operation.
+    pub(crate) fn of_shared(weights: Tensor) -> Result<Self> {
+        let shared = weights.sum_keepdim(1)?;
+        let branch = Tensor::cat(&[&shared, &shared.zeros_like()?], 1)?;
+        Ok(Self { branch, shared: Some(weights), private: None, others: None })
+    }
+
+    /// Of flat weights over shared, own and, where given, the other tasks' experts. For statistics.
+    ///
+    /// # Errors
+    /// When candle refuses an operation.
+    pub(crate) fn of_flat(shared: &Tensor, private: &Tensor, others: Option<&Tensor>) -> Result<Self> {
+        let parts: Vec<&Tensor> = [Some(shared), Some(private), others].into_iter().flatten().collect();
+        let sums: Result<Vec<Tensor>> = parts.iter().map(|part| Ok(part.sum_keepdim(1)?)).collect();
+        let sums = sums?;
+        let within: Result<Vec<Tensor>> = parts
+            .iter()
+            .zip(&sums)
+            // A branch may have no weight at all in single precision.
+            .map(|(part, sum)| Ok(part.broadcast_div(&(sum + f64::from(f32::MIN_POSITIVE))?)?))
+            .collect();
+        let mut within = within?.into_iter();
+        Ok(Self {
+            branch: Tensor::cat(&sums, 1)?,
+            shared: within.next(),
+            private: within.next(),
+            others: within.next(),
+        })
+    }
+
     /// Weights α^s π^s of the shared experts, `[B, E_s]`.
     ///
     /// # Errors
     /// When candle refuses the operation.
     pub fn shared_weights(&self) -> Result<Option<Tensor>> {
-        self.shared.as_ref().map(|pi| Ok(pi.broadcast_mul(&self.branch.narrow(1, 0, 1)?)?)).transpose()
+        self.weights(0, self.shared.as_ref())
     }
 
     /// Weights α^p π^p of the private experts, `[B, E_p]`.
@@ -168,7 +212,41 @@ impl GateOutput {
     /// # Errors
     /// When candle refuses the operation.
     pub fn private_weights(&self) -> Result<Option<Tensor>> {
-        self.private.as_ref().map(|pi| Ok(pi.broadcast_mul(&self.branch.narrow(1, 1, 1)?)?)).transpose()
+        self.weights(1, self.private.as_ref())
+    }
+
+    /// Weights of the other tasks' experts, `[B, (T − 1) E_p]`.
+    ///
+    /// # Errors
+    /// When candle refuses the operation.
+    pub fn other_weights(&self) -> Result<Option<Tensor>> {
+        self.weights(2, self.others.as_ref())
+    }
+
+    fn weights(&self, branch: usize, within: Option<&Tensor>) -> Result<Option<Tensor>> {
+        within.map(|pi| Ok(pi.broadcast_mul(&self.branch.narrow(1, branch, 1)?)?)).transpose()
+    }
+}
+
+/// A soft-max over experts, linear in its input: the gate of MMoE, CGC, PLE, AdaTT and STEM.
+#[derive(Clone, Debug)]
+pub(crate) struct SoftmaxGate {
+    /// Absent for one expert, which gets all the weight.
+    logits: Option<Linear>,
+}
+
+impl SoftmaxGate {
+    pub(crate) fn new(name: &str, inputs: usize, experts: usize, parameters: &Parameters) -> Result<Self> {
+        let linear = (experts > 1).then(|| Linear::new(name, inputs, experts, 1.0, parameters)).transpose()?;
+        Ok(Self { logits: linear })
+    }
+
+    /// `[B, d]` to weights `[B, E]`.
+    pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        match &self.logits {
+            Some(linear) => softmax(&linear.forward(input)?),
+            None => Ok(Tensor::ones((input.dim(0)?, 1), input.dtype(), input.device())?),
+        }
     }
 }
 
@@ -244,26 +322,26 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Builds the gate `gate.<task>.*` for features of size `features`.
+    /// Builds the gate `<name>.*` for an input of size `features`.
     ///
     /// # Errors
     /// When a parameter exists with another shape.
-    pub fn new(task: &str, features: usize, config: &DbrConfig, parameters: &Parameters) -> Result<Self> {
+    pub fn new(name: &str, features: usize, config: &DbrConfig, parameters: &Parameters) -> Result<Self> {
         let inputs = features + config.embedding;
         let learned_branch = matches!(config.branch_control, BranchControl::Softmax | BranchControl::Sigmoid);
         let uniform = config.expert_control == ExpertControl::Uniform;
-        let expert_gate = |wanted: bool, name: &str, count: usize, k: usize| -> Result<Option<ExpertGate>> {
-            let name = format!("gate.{task}.{name}");
+        let expert_gate = |wanted: bool, part: &str, count: usize, k: usize| -> Result<Option<ExpertGate>> {
+            let name = format!("{name}.{part}");
             wanted.then(|| ExpertGate::new(&name, inputs, count, k, uniform, parameters)).transpose()
         };
         Ok(Self {
             embedding: parameters.get_or_init(
-                &format!("gate.{task}.embedding"),
+                &format!("{name}.embedding"),
                 &[1, config.embedding],
                 Init::Normal(1.0 / (config.embedding as f64).sqrt()),
             )?,
             branch: learned_branch
-                .then(|| Linear::new(&format!("gate.{task}.branch"), inputs, 2, 0.1, parameters))
+                .then(|| Linear::new(&format!("{name}.branch"), inputs, 2, 0.1, parameters))
                 .transpose()?,
             shared: expert_gate(config.has_shared(), "shared", config.shared_experts, config.shared_top_k)?,
             private: expert_gate(config.has_private(), "private", config.private_experts, config.private_top_k)?,
@@ -300,6 +378,7 @@ impl Gate {
             branch,
             shared: self.shared.as_ref().map(|gate| gate.forward(&r, mode)).transpose()?,
             private: self.private.as_ref().map(|gate| gate.forward(&r, mode)).transpose()?,
+            others: None,
         })
     }
 }

@@ -4,13 +4,14 @@
 //! Everything that is differentiated: the parameters and their seeded initial values ([`parameters`]), layers whose
 //! gradients are proved by tests ([`conv2d`], [`norm`], [`activation`], [`pool`], [`linear`]), the trunk
 //! ([`backbone`]), shared and private experts ([`experts`]), the Dual-control Branch Routing gate ([`gate`]), the label
-//! maps ([`tasks`]), the whole network ([`mt_ids`]), losses ([`loss`]), combined read-outs ([`read_out`]), AdamW with a
-//! saved state ([`optimizer`]), learning-rate schedules ([`schedule`]) and one training step ([`step`]).
+//! maps ([`tasks`]), MT-IDS and its rivals behind one trait ([`model`]), losses ([`loss`], [`regulariser`]), combined read-outs
+//! ([`read_out`]), AdamW with a saved state ([`optimizer`]), learning-rate schedules ([`schedule`]) and one training step ([`step`]).
 //!
 //! # Invariants
 //! * Results are a pure function of seed, configuration and data; on the CPU they do not depend on the number of threads.
 //! * No gradient is lost silently: candle's fused norms and softmax, which cut the graph, are not used.
 //! * The gradient of one task never reaches the private parts of another task.
+//! * Coefficients of a balancer touch only parameters that two or more tasks reach.
 //! * The network is a reconstruction of MT-IDS from its published abstract; no formula here is claimed to be the paper's.
 //!
 //! # Units
@@ -26,12 +27,13 @@ pub mod experts;
 pub mod gate;
 pub mod linear;
 pub mod loss;
-pub mod mt_ids;
+pub mod model;
 pub mod norm;
 pub mod optimizer;
 pub mod parameters;
 pub mod pool;
 pub mod read_out;
+pub mod regulariser;
 pub mod schedule;
 pub mod step;
 pub mod tasks;
@@ -42,8 +44,9 @@ pub use backbone::BackboneConfig;
 pub use device::device;
 pub use error::NnError;
 pub use gate::{DbrConfig, GateOutput};
-pub use loss::{LossConfig, TaskLosses};
-pub use mt_ids::{Mode, MtIds, MtIdsConfig, Outputs};
+pub use loss::{EvidenceWeights, LossConfig, TaskLosses};
+pub use model::mt_ids::MtIdsConfig;
+pub use model::{Architecture, Mode, Model, ModelConfig, MultiTaskModel, Outputs};
 pub use optimizer::{AdamW, AdamWConfig};
 pub use parameters::{Init, Parameters};
 pub use read_out::ReadOut;

@@ -1,20 +1,59 @@
-//! Losses and regularisers.
+//! Losses of the tasks.
 //!
 //! Purpose: per task, the mean over labelled samples of a weighted cross-entropy. A sample whose known labels leave a set of
-//! classes enters with −log of the probability of that set (switchable); one that leaves all classes is masked. Class weights
-//! by effective number, (1 − β) / (1 − β^n), mean 1 over the classes seen (Cui et al., CVPR 2019). Regularisers of the gates:
-//! branch prior R_b = Σ_t KL(½, ½ ‖ mean α_t), load balance R_e = CV²(shared load) + Σ_t CV²(private load) (Shazeer 2017).
-//! Invariants: finite for any finite logits; masked samples have exactly zero gradient; regularisers are not tasks.
+//! classes enters with −log of the probability of that set (switchable, O); one that leaves all classes is masked. Class weights
+//! by effective number, (1 − β) / (1 − βⁿ), mean 1 over the classes seen (P: Cui et al., CVPR 2019, arXiv 1901.05555). Options (P): focal
+//! factor (1 − p)^γ (Lin et al., ICCV 2017, arXiv 1708.02002), logit adjustment by τ log prior (Menon et al., ICLR 2021, arXiv 2007.07314),
+//! label smoothing. A metastasis status may count by its grade of evidence (O). Terms that are no tasks: [`crate::regulariser`].
+//! Invariants: finite for any finite logits; masked samples have exactly zero gradient.
 
 use candle_core::{Device, Tensor};
+use mtids_core::label::Evidence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::activation::log_sum_exp;
 use crate::error::{NnError, Result, config_error};
-use crate::mt_ids::{MtIds, Outputs};
+use crate::model::{GateTerms, Model, Outputs};
 use crate::read_out::pooled_scores;
+use crate::regulariser::{Terms, add_gates, consistency};
 use crate::tasks::{TargetBatch, TaskSet};
+
+/// Weight of a metastasis status by the grade of its evidence, in every task that depends on the status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[expect(non_snake_case, reason = "the grades are capital letters in every table")]
+pub struct EvidenceWeights {
+    /// Histology after resection or mediastinoscopy.
+    pub A: f64,
+    /// Needle cytology.
+    pub B: f64,
+    /// FDG-PET.
+    pub C: f64,
+    /// Size on CT.
+    pub D: f64,
+    /// None or unknown.
+    pub U: f64,
+}
+
+impl Default for EvidenceWeights {
+    fn default() -> Self {
+        Self { A: 1.0, B: 1.0, C: 1.0, D: 1.0, U: 1.0 }
+    }
+}
+
+impl EvidenceWeights {
+    /// Weight of a grade.
+    pub fn of(&self, evidence: Evidence) -> f64 {
+        match evidence {
+            Evidence::A => self.A,
+            Evidence::B => self.B,
+            Evidence::C => self.C,
+            Evidence::D => self.D,
+            Evidence::U => self.U,
+        }
+    }
+}
 
 /// Settings of the losses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,12 +63,23 @@ pub struct LossConfig {
     pub effective_number_beta: f64,
     /// Share of the target spread over all classes.
     pub label_smoothing: f64,
+    /// γ of the focal factor; 0 leaves it out, 2 is its authors' choice.
+    pub focal_gamma: f64,
+    /// τ of the logit adjustment; 0 leaves it out, 1 is its authors' choice. Best with `effective_number_beta = 0`, since both
+    /// answer to rare classes.
+    pub logit_adjustment: f64,
     /// Whether partly known labels are used through the sum over the classes they leave.
     pub marginalise: bool,
+    /// Weights of a metastasis status by its evidence.
+    pub evidence_weights: EvidenceWeights,
+    /// Whether the weights ω of the pooled read-out are learned; otherwise they stay 1.
+    pub learned_pool: bool,
     /// Weight λ_b of the branch prior.
     pub branch_prior_weight: f64,
     /// Weight λ_e of the load balance.
     pub load_balance_weight: f64,
+    /// Weight of the consistency of the other heads with the joint head. Default 0.
+    pub consistency_weight: f64,
 }
 
 impl Default for LossConfig {
@@ -37,9 +87,14 @@ impl Default for LossConfig {
         Self {
             effective_number_beta: 0.999,
             label_smoothing: 0.0,
+            focal_gamma: 0.0,
+            logit_adjustment: 0.0,
             marginalise: true,
+            evidence_weights: EvidenceWeights::default(),
+            learned_pool: true,
             branch_prior_weight: 0.1,
             load_balance_weight: 0.01,
+            consistency_weight: 0.0,
         }
     }
 }
@@ -56,9 +111,19 @@ impl LossConfig {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(config_error("loss.label_smoothing", "must lie in [0, 1)"));
         }
-        for (key, value) in
-            [("branch_prior_weight", self.branch_prior_weight), ("load_balance_weight", self.load_balance_weight)]
-        {
+        let EvidenceWeights { A, B, C, D, U } = self.evidence_weights;
+        for (key, value) in [
+            ("focal_gamma", self.focal_gamma),
+            ("logit_adjustment", self.logit_adjustment),
+            ("branch_prior_weight", self.branch_prior_weight),
+            ("load_balance_weight", self.load_balance_weight),
+            ("consistency_weight", self.consistency_weight),
+            ("evidence_weights.A", A),
+            ("evidence_weights.B", B),
+            ("evidence_weights.C", C),
+            ("evidence_weights.D", D),
+            ("evidence_weights.U", U),
+        ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(config_error(&format!("loss.{key}"), "must be 0 or positive"));
             }
@@ -78,34 +143,44 @@ pub fn effective_number_weights(counts: &[u64], beta: f64) -> Vec<f64> {
     counts.iter().map(|n| if *n > 0 { raw(*n) / mean } else { 1.0 }).collect()
 }
 
+/// Logarithms of the class frequencies; a class without samples counts as half a sample.
+pub fn log_priors(counts: &[u64]) -> Vec<f64> {
+    let shares: Vec<f64> = counts.iter().map(|&n| if n == 0 { 0.5 } else { n as f64 }).collect();
+    let total: f64 = shares.iter().sum();
+    shares.iter().map(|share| (share / total).ln()).collect()
+}
+
 /// The losses of one model.
 #[derive(Clone, Debug)]
 pub struct TaskLosses {
     config: LossConfig,
     tasks: TaskSet,
     class_weights: Vec<Vec<f64>>,
+    log_priors: Vec<Vec<f64>>,
 }
 
 impl TaskLosses {
     /// Losses for these tasks; `counts` are the samples per task and class of the training split ([`TaskSet::counts`]),
-    /// without them all classes weigh 1.
+    /// without them all classes weigh 1 and are equally frequent.
     ///
     /// # Errors
     /// [`NnError::Config`] for settings out of range, [`NnError::Targets`] for counts of another shape.
     pub fn new(config: &LossConfig, tasks: &TaskSet, counts: Option<&[Vec<u64>]>) -> Result<Self> {
         config.validate()?;
-        let class_weights = match counts {
-            None => tasks.tasks().iter().map(|task| vec![1.0; task.classes]).collect(),
-            Some(counts) => {
-                let fits = counts.len() == tasks.len()
-                    && counts.iter().zip(tasks.tasks()).all(|(counts, task)| counts.len() == task.classes);
-                if !fits {
-                    return Err(NnError::Targets("class counts do not fit the tasks".into()));
-                }
-                counts.iter().map(|counts| effective_number_weights(counts, config.effective_number_beta)).collect()
-            }
-        };
-        Ok(Self { config: config.clone(), tasks: tasks.clone(), class_weights })
+        let equal: Vec<Vec<u64>> = tasks.tasks().iter().map(|task| vec![0; task.classes]).collect();
+        let counts = counts.unwrap_or(&equal);
+        let fits = counts.len() == tasks.len()
+            && counts.iter().zip(tasks.tasks()).all(|(counts, task)| counts.len() == task.classes);
+        if !fits {
+            return Err(NnError::Targets("class counts do not fit the tasks".into()));
+        }
+        let beta = config.effective_number_beta;
+        Ok(Self {
+            config: config.clone(),
+            tasks: tasks.clone(),
+            class_weights: counts.iter().map(|counts| effective_number_weights(counts, beta)).collect(),
+            log_priors: counts.iter().map(|counts| log_priors(counts)).collect(),
+        })
     }
 
     /// Weights per task and class.
@@ -119,25 +194,52 @@ impl TaskLosses {
     /// [`NnError::Targets`] for targets that do not fit.
     pub fn losses(&self, outputs: &Outputs, targets: &TargetBatch) -> Result<Vec<Option<Tensor>>> {
         let compatible = self.tasks.compatible(targets)?;
-        let maps = self.tasks.tasks().iter().zip(&self.class_weights);
-        maps.zip(&outputs.logits)
-            .map(|((task, weights), logits)| {
+        let tasks = self.tasks.tasks().iter().zip(&outputs.logits);
+        tasks
+            .zip(self.class_weights.iter().zip(&self.log_priors))
+            .map(|((task, logits), (class_weights, log_priors))| {
                 let rows: Vec<Option<Vec<usize>>> = compatible.iter().map(|codes| task.possible(codes)).collect();
-                self.cross_entropy(logits, &rows, weights, &targets.weights)
+                let sample_weights = self.sample_weights(task.reads_metastasis(), targets);
+                let tau = self.config.logit_adjustment;
+                if tau == 0.0 {
+                    return self.cross_entropy(logits, &rows, class_weights, &sample_weights);
+                }
+                let shift: Vec<f64> = log_priors.iter().map(|prior| tau * prior).collect();
+                let shift = constant(shift, &[1, task.classes], logits)?;
+                self.cross_entropy(&logits.broadcast_add(&shift)?, &rows, class_weights, &sample_weights)
             })
             .collect()
     }
 
-    /// Cross-entropy of the pooled read-out with detached heads (class weights 1): trains the read-out's η only.
+    /// Weight of each sample in a task that depends on the metastasis status, or does not.
+    fn sample_weights(&self, reads_metastasis: bool, targets: &TargetBatch) -> Vec<f64> {
+        (0..targets.len())
+            .map(|row| {
+                let sample = targets.weights.get(row).map_or(1.0, |weight| f64::from(*weight));
+                let has_status = targets.metastasis.get(row).is_some_and(Option::is_some);
+                let evidence = match targets.evidence.get(row) {
+                    Some(&evidence) if reads_metastasis && has_status => self.config.evidence_weights.of(evidence),
+                    _ => 1.0,
+                };
+                sample * evidence
+            })
+            .collect()
+    }
+
+    /// Cross-entropy of the pooled read-out with detached heads (class weights 1): trains the read-out's η only. `None` where η is
+    /// not to be learned or nothing is pooled.
     ///
     /// # Errors
     /// [`NnError::Targets`] for targets that do not fit.
-    pub fn pooled(&self, model: &MtIds, outputs: &Outputs, targets: &TargetBatch) -> Result<Option<Tensor>> {
+    pub fn pooled(&self, model: &Model, outputs: &Outputs, targets: &TargetBatch) -> Result<Option<Tensor>> {
+        if !self.config.learned_pool {
+            return Ok(None);
+        }
         let Some(scores) = pooled_scores(&self.tasks, outputs, model.eta())? else { return Ok(None) };
         let classes = self.tasks.space().classes();
         let rows: Vec<Option<Vec<usize>>> =
             self.tasks.compatible(targets)?.into_iter().map(|codes| (codes.len() < classes).then_some(codes)).collect();
-        self.cross_entropy(&scores, &rows, &vec![1.0; classes], &targets.weights)
+        self.cross_entropy(&scores, &rows, &vec![1.0; classes], &self.sample_weights(true, targets))
     }
 
     fn cross_entropy(
@@ -145,13 +247,13 @@ impl TaskLosses {
         logits: &Tensor,
         rows: &[Option<Vec<usize>>],
         class_weights: &[f64],
-        sample_weights: &[f32],
+        sample_weights: &[f64],
     ) -> Result<Option<Tensor>> {
         let (batch, classes) = logits.dims2()?;
         if batch != rows.len() {
             return Err(NnError::Targets(format!("{} targets for a batch of {batch}", rows.len())));
         }
-        let mut mask = vec![0f64; batch * classes];
+        let mut outside = vec![0f64; batch * classes];
         let mut weights = vec![0f64; batch];
         for (row, possible) in rows.iter().enumerate() {
             let Some(possible) = possible else { continue };
@@ -160,9 +262,9 @@ impl TaskLosses {
             }
             // A set of classes weighs as much as its classes do on average.
             let weight = possible.iter().map(|&class| class_weights[class]).sum::<f64>() / possible.len() as f64;
-            weights[row] = weight * sample_weights.get(row).map_or(1.0, |weight| f64::from(*weight));
+            weights[row] = weight * sample_weights.get(row).copied().unwrap_or(1.0);
             for class in (0..classes).filter(|class| !possible.contains(class)) {
-                mask[row * classes + class] = -1e9;
+                outside[row * classes + class] = 1.0;
             }
         }
         let total: f64 = weights.iter().sum();
@@ -172,10 +274,17 @@ impl TaskLosses {
         for weight in &mut weights {
             *weight /= total;
         }
-        let mask = constant(mask, &[batch, classes], logits)?;
+        let hide = |hidden: &dyn Fn(f64) -> f64| {
+            constant(outside.iter().map(|&outside| -1e9 * hidden(outside)).collect(), &[batch, classes], logits)
+        };
         let weights = constant(weights, &[batch, 1], logits)?;
         let all = log_sum_exp(logits)?;
-        let mut loss = (&all - log_sum_exp(&(logits + mask)?)?)?;
+        let mut loss = (&all - log_sum_exp(&(logits + hide(&|outside| outside)?)?)?)?;
+        if self.config.focal_gamma > 0.0 {
+            // log (1 − p) from the classes outside the set, so that no 1 − p is ever rounded to 0.
+            let rest = (log_sum_exp(&(logits + hide(&|outside| 1.0 - outside)?)?)? - &all)?;
+            loss = (loss * (rest * self.config.focal_gamma)?.exp()?)?;
+        }
         let smoothing = self.config.label_smoothing;
         if smoothing > 0.0 {
             let spread = (all - logits.mean_keepdim(1)?)?;
@@ -184,71 +293,30 @@ impl TaskLosses {
         Ok(Some((loss * weights)?.sum_all()?))
     }
 
-    /// λ_b R_b + λ_e R_e, a scalar; `None` when nothing is regularised.
+    /// Everything beside the tasks' losses, weighted, a scalar: λ_b R_b + λ_e R_e of the gates to which they apply, the terms of the
+    /// architecture itself, and the consistency of the heads. `None` when there is none of these.
     ///
     /// # Errors
     /// When candle refuses an operation.
-    pub fn regulariser(&self, outputs: &Outputs, learned_branches: bool) -> Result<Option<Tensor>> {
-        let mut total: Option<Tensor> = None;
-        let mut add = |term: Tensor, weight: f64| -> Result<()> {
-            let term = (term * weight)?;
-            total = Some(match total.take() {
-                Some(total) => (total + term)?,
-                None => term,
-            });
-            Ok(())
-        };
-        if self.config.branch_prior_weight > 0.0 && learned_branches {
-            for gate in &outputs.gates {
-                add(branch_prior(&gate.branch)?, self.config.branch_prior_weight)?;
-            }
+    pub fn regulariser(&self, apply: GateTerms, outputs: &Outputs) -> Result<Option<Tensor>> {
+        let LossConfig { branch_prior_weight, load_balance_weight, consistency_weight, .. } = self.config;
+        let mut terms = Terms::default();
+        for gates in outputs.lower_gates.iter().chain([&outputs.gates]) {
+            add_gates(&mut terms, gates, apply, branch_prior_weight, load_balance_weight)?;
         }
-        if self.config.load_balance_weight > 0.0 {
-            let mut shared: Option<Tensor> = None;
-            for gate in &outputs.gates {
-                if let Some(weights) = gate.shared_weights()? {
-                    let load = weights.mean(0)?;
-                    shared = Some(match shared {
-                        Some(shared) => (shared + load)?,
-                        None => load,
-                    });
-                }
-                if let Some(weights) = gate.private_weights()?
-                    && weights.dim(1)? > 1
-                {
-                    add(squared_variation(&weights.mean(0)?)?, self.config.load_balance_weight)?;
-                }
-            }
-            if let Some(shared) = shared
-                && shared.dim(0)? > 1
-            {
-                add(squared_variation(&shared)?, self.config.load_balance_weight)?;
-            }
+        for penalty in &outputs.penalties {
+            terms.add(penalty, 1.0)?;
         }
-        Ok(total)
+        if consistency_weight > 0.0
+            && let Some(term) = consistency(&self.tasks, outputs)?
+        {
+            terms.add(&term, consistency_weight)?;
+        }
+        Ok(terms.total())
     }
 }
 
 /// A constant with the type and device of `like`.
 fn constant(values: Vec<f64>, shape: &[usize], like: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(like.dtype())?.to_device(like.device())?)
-}
-
-/// KL(½, ½ ‖ mean over the batch of α), a scalar; diverges when a branch dies.
-///
-/// # Errors
-/// When candle refuses an operation.
-pub fn branch_prior(branch: &Tensor) -> Result<Tensor> {
-    Ok(branch.mean(0)?.log()?.mean_all()?.affine(-1.0, 0.5f64.ln())?)
-}
-
-/// Population variance over squared mean of `[E]` loads: 0 for equal loads, E − 1 when one takes all.
-///
-/// # Errors
-/// When candle refuses an operation.
-pub fn squared_variation(load: &Tensor) -> Result<Tensor> {
-    let mean = load.mean_keepdim(0)?;
-    let variance = load.broadcast_sub(&mean)?.sqr()?.mean_keepdim(0)?;
-    // The constant only matters when a whole branch has no weight at all.
-    Ok((variance / (mean.sqr()? + 1e-12)?)?.sum_all()?)
 }

@@ -1,6 +1,6 @@
 //! Read-outs: from the heads of several tasks to one distribution over joint classes.
 //!
-//! Purpose: a log-linear pool, s(y) = ℓ_joint(y) + Σ_q ω_q log p_q(φ_q(y)), ω = softplus(η), p = softmax(s). η is learned from
+//! Purpose (tag O): a log-linear pool, s(y) = ℓ_joint(y) + Σ_q ω_q log p_q(φ_q(y)), ω = softplus(η), p = softmax(s). η is learned from
 //! a loss in which every head is detached ([`pooled_scores`]), so pooling never changes what a head learns. Identities (tested):
 //! a uniform joint head with ω = 1 gives the outer product of region and metastasis; uniform auxiliary heads, or ω = 0, give
 //! the joint head.
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::activation::{log_softmax, softmax, softplus};
 use crate::error::{Result, config_error};
-use crate::mt_ids::Outputs;
+use crate::model::Outputs;
 use crate::tasks::{LabelMap, TaskKind, TaskSet};
 
 /// η at the start, for which ω = softplus(η) = 1.
@@ -31,7 +31,7 @@ pub enum ReadOut {
 }
 
 /// Log-probabilities of one task spread over the joint classes, `[B, C_0]`.
-fn spread(task: &LabelMap, logits: &Tensor) -> Result<Tensor> {
+pub(crate) fn spread(task: &LabelMap, logits: &Tensor) -> Result<Tensor> {
     let columns: Vec<u32> = task.table.iter().flatten().map(|&class| class as u32).collect();
     let count = columns.len();
     let columns = Tensor::from_vec(columns, count, &Device::Cpu)?.to_device(logits.device())?;
@@ -79,7 +79,7 @@ pub fn pooled_scores(tasks: &TaskSet, outputs: &Outputs, eta: &Tensor) -> Result
     if !pooled {
         return Ok(None);
     }
-    let detached = Outputs { logits: outputs.logits.iter().map(Tensor::detach).collect(), gates: Vec::new() };
+    let detached = Outputs { logits: outputs.logits.iter().map(Tensor::detach).collect(), ..Outputs::default() };
     scores(tasks, &detached, eta, ReadOut::Pooled).map(Some)
 }
 

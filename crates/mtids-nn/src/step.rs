@@ -1,10 +1,12 @@
 //! One training step: losses, gradients per task, coefficients from the balancer, update.
 //!
 //! Purpose: the balancer sees only the T × T Gram matrix of the tasks' gradients on shared parameters and answers with
-//! coefficients; this module gets the one and applies the other. [`Scope::Boundary`] cuts the graph at the trunk output z and
-//! the shared experts' outputs S, gives every task its own copy, and walks the trunk once; [`Scope::Exact`] differentiates the
-//! whole network once per task. Invariants: coefficients touch only parameters named `trunk.*` and `shared.*`; all others
-//! get the plain gradient of their own task; regularisers bypass the balancer; for equal coefficients both scopes agree.
+//! coefficients; this module gets the one and applies the other. [`Scope::Boundary`] cuts the graph at the model's boundary
+//! (for MT-IDS the trunk output z and the shared experts' outputs S), gives every task its own copy, and walks the trunk once (P:
+//! MGDA-UB, NeurIPS 2018; RotoGrad, ICLR 2022); [`Scope::Exact`] differentiates the whole network once per task. Invariants:
+//! coefficients touch only parameters that two or more tasks reach; all others get the plain gradient of their own task;
+//! regularisers bypass the balancer; for the same coefficients both scopes give the same gradient; where nothing is shared the
+//! balancer is not asked.
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{BoxError, NnError, Result};
 use crate::loss::TaskLosses;
-use crate::mt_ids::{Mode, MtIds, Outputs};
+use crate::model::{Mode, Model, Outputs, TaskOutput, gather};
 use crate::optimizer::{AdamW, Gradients, clip, global_norm};
 use crate::parameters::Parameters;
 use crate::tasks::TargetBatch;
@@ -22,7 +24,7 @@ use crate::tasks::TargetBatch;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
-    /// At the trunk's features and the shared experts' outputs: one backward pass of the trunk.
+    /// At the model's boundary, for MT-IDS the trunk's features and the shared experts' outputs: one backward pass of the trunk.
     #[default]
     Boundary,
     /// On the shared parameters themselves: one backward pass per task.
@@ -63,10 +65,14 @@ pub struct GateMeans {
     pub shared_branch: f64,
     /// Mean weight of the private branch, α^p.
     pub private_branch: f64,
+    /// Mean weight of the other tasks' experts, where the task reads them.
+    pub other_branch: Option<f64>,
     /// Mean π^s per shared expert.
     pub shared_experts: Vec<f64>,
     /// Mean π^p per private expert.
     pub private_experts: Vec<f64>,
+    /// Mean division among the other tasks' experts, in task order.
+    pub other_experts: Vec<f64>,
 }
 
 /// What happened in a step.
@@ -84,7 +90,7 @@ pub struct StepReport {
     pub coefficients: Vec<f64>,
     /// Global norm of the combined gradient before clipping.
     pub gradient_norm: f64,
-    /// Mean decisions of the gates.
+    /// Mean decisions of the gates; empty for a model without gates.
     pub gates: Vec<GateMeans>,
 }
 
@@ -98,7 +104,7 @@ pub struct StepReport {
 /// the balancer fails or answers with the wrong number of coefficients, a negative or a non-finite one.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that a step needs")]
 pub fn train_step(
-    model: &MtIds,
+    model: &Model,
     parameters: &Parameters,
     optimizer: &mut AdamW,
     losses: &TaskLosses,
@@ -131,7 +137,7 @@ pub fn train_step(
 /// As [`train_step`], except for non-finite values.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that a step needs")]
 pub fn gradients(
-    model: &MtIds,
+    model: &Model,
     parameters: &Parameters,
     losses: &TaskLosses,
     input: &Tensor,
@@ -155,6 +161,11 @@ struct Collector {
 impl Collector {
     fn new(parameters: &Parameters) -> Self {
         Self { variables: parameters.variables(), gradients: Gradients::new() }
+    }
+
+    /// The variables that two or more tasks reach.
+    fn shared(&self, model: &Model) -> Vec<(String, Var)> {
+        self.variables.iter().filter(|(name, _)| model.network().is_shared(name)).cloned().collect()
     }
 
     fn add_one(&mut self, name: &str, gradient: Tensor) -> Result<()> {
@@ -182,7 +193,7 @@ impl Collector {
 }
 
 fn boundary(
-    model: &MtIds,
+    model: &Model,
     parameters: &Parameters,
     losses: &TaskLosses,
     input: &Tensor,
@@ -190,37 +201,43 @@ fn boundary(
     mode: Mode,
     balance: &mut Coefficients<'_>,
 ) -> Result<(Gradients, StepReport)> {
-    let z = model.trunk(input)?;
-    let s = model.experts(&z)?;
-    let mut copies = Vec::new();
-    let mut outputs = Outputs { logits: Vec::new(), gates: Vec::new() };
+    let network = model.network();
+    let shared = network.boundary(input, mode)?;
+    let mut copies: Vec<Vec<Var>> = Vec::new();
+    let mut outputs: Vec<TaskOutput> = Vec::new();
     for task in 0..model.tasks().len() {
         // `copy` because a variable made from shared storage would alias the other tasks' copies.
-        let own_z = Var::from_tensor(&z.detach().copy()?)?;
-        let own_s = s.as_ref().map(|s| Var::from_tensor(&s.detach().copy()?)).transpose()?;
-        let (logits, gate) = model.task(task, &own_z, own_s.as_ref().map(Var::as_tensor), mode)?;
-        outputs.logits.push(logits);
-        outputs.gates.push(gate);
-        copies.push((own_z, own_s));
+        let own: Result<Vec<Var>> =
+            shared.tensors.iter().map(|tensor| Ok(Var::from_tensor(&tensor.detach().copy()?)?)).collect();
+        let own = own?;
+        let views: Vec<Tensor> = own.iter().map(|variable| variable.as_tensor().clone()).collect();
+        outputs.push(network.task(task, &views, mode)?);
+        copies.push(own);
     }
+    let outputs = gather(shared.gates, outputs);
     let task_losses = losses.losses(&outputs, targets)?;
     let mut collector = Collector::new(parameters);
-    let mut by_task: Vec<Option<[Option<Tensor>; 2]>> = vec![None; copies.len()];
-    let at_cut = |store: &GradStore, (own_z, own_s): &(Var, Option<Var>)| -> [Option<Tensor>; 2] {
-        let get = |variable: &Var| store.get(variable).map(Tensor::detach);
-        [get(own_z), own_s.as_ref().and_then(get)]
+    let late: Vec<(String, Var)> = collector.shared(model);
+    let at_cut = |store: &GradStore, own: &[Var]| -> Vec<Option<Tensor>> {
+        own.iter().map(|variable| store.get(variable).map(Tensor::detach)).collect()
     };
-    // The tasks share nothing above the cut, so one pass of the sum gives every task's own gradients.
-    if let Some(total) = sum(task_losses.iter().flatten())? {
-        let store = total.backward()?;
-        collector.add(&store, |name| !MtIds::is_shared(name))?;
-        for ((slot, loss), copy) in by_task.iter_mut().zip(&task_losses).zip(&copies) {
-            *slot = loss.as_ref().map(|_| at_cut(&store, copy));
-        }
+    // Above the cut the graphs of the tasks are disjoint, so T passes cost what one of the sum would.
+    let mut by_task: Vec<Option<Vec<Option<Tensor>>>> = Vec::new();
+    for (loss, own) in task_losses.iter().zip(&copies) {
+        let Some(loss) = loss else {
+            by_task.push(None);
+            continue;
+        };
+        let store = loss.backward()?;
+        collector.add(&store, |name| !network.is_shared(name))?;
+        let mut parts = at_cut(&store, own);
+        // Shared parameters above the cut, which few models have.
+        parts.extend(late.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)));
+        by_task.push(Some(parts));
     }
     let (gram, coefficients, mut report) = ask(model, &task_losses, &by_task, balance)?;
-    let mut cut: [Option<Tensor>; 2] = [None, None];
-    let mut add_cut = |parts: &[Option<Tensor>; 2], factor: f64| -> Result<()> {
+    let mut cut: Vec<Option<Tensor>> = vec![None; shared.tensors.len()];
+    let add_cut = |cut: &mut [Option<Tensor>], parts: &[Option<Tensor>], factor: f64| -> Result<()> {
         for (total, part) in cut.iter_mut().zip(parts) {
             if let Some(part) = part {
                 let part = (part * factor)?;
@@ -233,34 +250,38 @@ fn boundary(
         Ok(())
     };
     for (parts, coefficient) in by_task.iter().zip(&coefficients) {
-        if let Some(parts) = parts {
-            add_cut(parts, *coefficient)?;
+        let Some(parts) = parts else { continue };
+        add_cut(&mut cut, parts, *coefficient)?;
+        for ((name, _), part) in late.iter().zip(parts.iter().skip(shared.tensors.len())) {
+            if let Some(part) = part {
+                collector.add_one(name, (part * *coefficient)?)?;
+            }
         }
     }
-    if let Some(regulariser) = losses.regulariser(&outputs, model.has_learned_branches())? {
+    if let Some(regulariser) = losses.regulariser(network.gate_terms(), &outputs)? {
         report.regulariser = scalar(&regulariser)?;
         let store = regulariser.backward()?;
-        collector.add(&store, |name| !MtIds::is_shared(name))?;
-        for copy in &copies {
-            add_cut(&at_cut(&store, copy), 1.0)?;
+        collector.add(&store, |_| true)?;
+        for own in &copies {
+            add_cut(&mut cut, &at_cut(&store, own), 1.0)?;
         }
     }
-    let [cut_z, cut_s] = cut;
-    // The gradient of Σ z·γ with respect to z is γ: one pass of trunk and shared experts for all tasks.
-    let surrogate = [(Some(&z), cut_z), (s.as_ref(), cut_s)];
-    let terms: Result<Vec<Tensor>> = surrogate
-        .into_iter()
-        .filter_map(|(output, gradient)| Some((output?, gradient?)))
+    // The gradient of Σ z·γ with respect to z is γ: one pass below the cut for all tasks.
+    let terms: Result<Vec<Tensor>> = shared
+        .tensors
+        .iter()
+        .zip(cut)
+        .filter_map(|(output, gradient)| Some((output, gradient?)))
         .map(|(output, gradient)| Ok((output * gradient)?.sum_all()?))
         .collect();
     if let Some(total) = sum(terms?.iter())? {
-        collector.add(&total.backward()?, MtIds::is_shared)?;
+        collector.add(&total.backward()?, |_| true)?;
     }
     finish(model, losses, &outputs, targets, collector, report, gram, coefficients)
 }
 
 fn exact(
-    model: &MtIds,
+    model: &Model,
     parameters: &Parameters,
     losses: &TaskLosses,
     input: &Tensor,
@@ -268,11 +289,11 @@ fn exact(
     mode: Mode,
     balance: &mut Coefficients<'_>,
 ) -> Result<(Gradients, StepReport)> {
+    let network = model.network();
     let outputs = model.forward(input, mode)?;
     let task_losses = losses.losses(&outputs, targets)?;
     let mut collector = Collector::new(parameters);
-    let shared: Vec<(String, Var)> =
-        collector.variables.iter().filter(|(name, _)| MtIds::is_shared(name)).cloned().collect();
+    let shared = collector.shared(model);
     let mut by_task: Vec<Option<Vec<Option<Tensor>>>> = Vec::new();
     for loss in &task_losses {
         let Some(loss) = loss else {
@@ -280,7 +301,7 @@ fn exact(
             continue;
         };
         let store = loss.backward()?;
-        collector.add(&store, |name| !MtIds::is_shared(name))?;
+        collector.add(&store, |name| !network.is_shared(name))?;
         by_task.push(Some(shared.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)).collect()));
     }
     let (gram, coefficients, mut report) = ask(model, &task_losses, &by_task, balance)?;
@@ -291,7 +312,7 @@ fn exact(
             }
         }
     }
-    if let Some(regulariser) = losses.regulariser(&outputs, model.has_learned_branches())? {
+    if let Some(regulariser) = losses.regulariser(network.gate_terms(), &outputs)? {
         report.regulariser = scalar(&regulariser)?;
         collector.add(&regulariser.backward()?, |_| true)?;
     }
@@ -300,7 +321,7 @@ fn exact(
 
 /// Gram matrix, then the balancer's checked answer.
 fn ask<P: AsRef<[Option<Tensor>]>>(
-    model: &MtIds,
+    model: &Model,
     task_losses: &[Option<Tensor>],
     by_task: &[Option<P>],
     balance: &mut Coefficients<'_>,
@@ -327,7 +348,9 @@ fn ask<P: AsRef<[Option<Tensor>]>>(
     }
     let active: Vec<bool> = values.iter().map(Option::is_some).collect();
     let losses: Vec<f64> = values.iter().map(|loss| loss.unwrap_or(0.0)).collect();
-    let coefficients = if active.contains(&true) {
+    let coefficients = if !model.network().balances() {
+        active.iter().map(|active| f64::from(u8::from(*active))).collect()
+    } else if active.contains(&true) {
         balance(&StepGradients { gram: &gram, losses: &losses, active: &active }).map_err(NnError::Balance)?
     } else {
         vec![0.0; count]
@@ -350,7 +373,7 @@ fn ask<P: AsRef<[Option<Tensor>]>>(
 
 #[expect(clippy::too_many_arguments, reason = "the common end of both scopes")]
 fn finish(
-    model: &MtIds,
+    model: &Model,
     losses: &TaskLosses,
     outputs: &Outputs,
     targets: &TargetBatch,
@@ -385,8 +408,10 @@ pub fn gate_means(outputs: &Outputs) -> Result<Vec<GateMeans>> {
             Ok(GateMeans {
                 shared_branch: branch.first().copied().unwrap_or(0.0),
                 private_branch: branch.get(1).copied().unwrap_or(0.0),
+                other_branch: branch.get(2).copied(),
                 shared_experts: mean(gate.shared.as_ref())?,
                 private_experts: mean(gate.private.as_ref())?,
+                other_experts: mean(gate.others.as_ref())?,
             })
         })
         .collect()

@@ -1,10 +1,12 @@
-//! Tasks as label maps.
+//! Tasks as label maps: the decomposition into a main task and its two dimensions is stated in the abstract (A), its form is
+//! our choice (O).
 //!
 //! Purpose: one image carries one joint label, the mixed-radix code y of its label dimensions (here region a and metastasis
 //! b, y = 2 a + b); every task is a map from y to its own classes. Invariants: the main task is the identity; each map is onto;
 //! the digits recover y; a sample whose known digits do not fix a task's class is masked out of that task, or, where asked for,
 //! enters with the set of classes that remain.
 
+use mtids_core::label::Evidence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +116,11 @@ impl LabelMap {
     pub fn is_total(&self) -> bool {
         self.table.iter().all(Option::is_some)
     }
+
+    /// Whether the class depends on the metastasis status, so that the evidence behind that status counts.
+    pub fn reads_metastasis(&self) -> bool {
+        self.table.chunks(2).any(|pair| pair.first() != pair.last())
+    }
 }
 
 /// Labels of a batch, as the data set knows them.
@@ -125,6 +132,8 @@ pub struct TargetBatch {
     pub metastasis: Vec<Option<u32>>,
     /// Weight of each sample; empty means 1 for all.
     pub weights: Vec<f32>,
+    /// Evidence behind each metastasis status; empty means that it does not count.
+    pub evidence: Vec<Evidence>,
 }
 
 impl TargetBatch {
@@ -206,11 +215,13 @@ impl TaskSet {
     /// [`NnError::Targets`] for lists of unequal length, a code out of range or a weight that is negative or not finite.
     pub fn compatible(&self, targets: &TargetBatch) -> Result<Vec<Vec<usize>>> {
         let count = targets.len();
-        if targets.metastasis.len() != count || !(targets.weights.is_empty() || targets.weights.len() == count) {
+        let fits = |len: usize| len == 0 || len == count;
+        if targets.metastasis.len() != count || !fits(targets.weights.len()) || !fits(targets.evidence.len()) {
             return Err(NnError::Targets(format!(
-                "{count} regions, {} metastasis labels, {} weights",
+                "{count} regions, {} metastasis labels, {} weights, {} grades of evidence",
                 targets.metastasis.len(),
-                targets.weights.len()
+                targets.weights.len(),
+                targets.evidence.len()
             )));
         }
         if targets.weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0)) {
@@ -322,14 +333,24 @@ mod tests {
         assert_eq!(names.len(), 14);
         assert!(TaskSet::new(&[Region], 1).is_err());
         let bad = |region, metastasis, weights: Vec<f32>| {
-            set.compatible(&TargetBatch { region: vec![region], metastasis: vec![metastasis], weights }).is_err()
+            set.compatible(&TargetBatch {
+                region: vec![region],
+                metastasis: vec![metastasis],
+                weights,
+                evidence: vec![],
+            })
+            .is_err()
         };
         assert!(bad(Some(12), Some(0), vec![]));
         assert!(bad(Some(1), Some(2), vec![]));
         assert!(bad(Some(1), Some(1), vec![f32::NAN]));
         assert!(bad(Some(1), Some(1), vec![1.0, 1.0]));
         let counts = set
-            .counts(&TargetBatch { region: vec![Some(1), None], metastasis: vec![Some(1), Some(1)], weights: vec![] })
+            .counts(&TargetBatch {
+                region: vec![Some(1), None],
+                metastasis: vec![Some(1), Some(1)],
+                ..TargetBatch::default()
+            })
             .unwrap();
         assert_eq!(counts[0][3], 1);
         assert_eq!(counts[0].iter().sum::<u64>(), 1);

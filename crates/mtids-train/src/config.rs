@@ -3,7 +3,7 @@
 //! Units: HU for windows, voxels (d, h, w) for crops. Every default is the documented one of its part.
 
 use mtids_balance::BalancerConfig;
-use mtids_nn::{AdamWConfig, LossConfig, MtIdsConfig, ScheduleConfig, Scope};
+use mtids_nn::{AdamWConfig, LossConfig, ModelConfig, ScheduleConfig, Scope};
 use mtids_stream::{CropConfig, StreamConfig, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,8 +42,8 @@ pub struct TrainConfig {
     pub crop: CropConfig,
     /// The stream of batches.
     pub stream: StreamConfig,
-    /// The network.
-    pub model: MtIdsConfig,
+    /// The network; `architecture` chooses MT-IDS (the default) or a rival.
+    pub model: ModelConfig,
     /// Losses.
     pub loss: LossConfig,
     /// Gradient balancing. Default DD-GB.
@@ -71,7 +71,7 @@ impl Default for TrainConfig {
             pet_full_suv: 15.0,
             crop: CropConfig::default(),
             stream: StreamConfig::default(),
-            model: MtIdsConfig::default(),
+            model: ModelConfig::default(),
             loss: LossConfig::default(),
             balancer: BalancerConfig::default(),
             optimizer: AdamWConfig::default(),
@@ -133,6 +133,20 @@ mod tests {
         assert!(TrainConfig::default().validate().is_ok());
         let error = TrainConfig { batch_size: 0, ..Default::default() }.validate().unwrap_err();
         assert!(error.to_string().contains("batch_size"));
+    }
+
+    #[test]
+    fn the_model_table_chooses_the_architecture_and_names_a_bad_key() {
+        let parse = |text: &str| mtids_core::config::parse::<TrainConfig>(text);
+        let old = parse("[model.dbr]\nshared_experts = 4\n[model.backbone]\nstem_stride = 1").unwrap();
+        assert_eq!(old.model.architecture().key(), "mt-ids");
+        let rival = parse("[model]\narchitecture = \"ple\"\nlayers = 3\n[model.experts]\nshared = 1").unwrap();
+        assert_eq!(rival.model.architecture().key(), "ple");
+        assert!(rival.validate().is_ok());
+        let error = parse("[model]\narchitecture = \"ple\"\n[model.dbr]\nlayers = 3").unwrap_err().to_string();
+        assert!(error.contains("`model.dbr`"), "{error}");
+        let error = parse("[model.dbr]\nsharde_experts = 3").unwrap_err().to_string();
+        assert!(error.contains("`model.dbr.sharde_experts`"), "{error}");
     }
 
     fn toml_back(text: &str) -> TrainConfig {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mtids_core::atomic;
 use mtids_core::digest::Digest;
+use mtids_nn::Architecture;
 use mtids_report::format::{interval, metric};
 use mtids_report::table::{Align, Table};
 use mtids_shards::{Dataset, RowKind, Split};
@@ -35,6 +36,8 @@ pub struct Evaluation {
     pub step: u64,
     /// True for the best epoch on the validation split, false for the last weights.
     pub best_on_validation: bool,
+    /// Architecture of the model.
+    pub architecture: Architecture,
     /// Name of the balancer.
     pub balancer: String,
     /// Labels of the training split.
@@ -85,6 +88,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, 
         config_digest: folder.identity().config_digest,
         step: checkpoint.state.step,
         best_on_validation,
+        architecture: assembled.model.architecture(),
         balancer: config.balancer.method().to_owned(),
         measured: measure(&regions, &tasks, &predictions, &training, bootstrap),
         training,
@@ -111,7 +115,7 @@ pub fn text(evaluation: &Evaluation) -> String {
     let mut table = Table::new([
         ("dimension", Align::Left),
         ("metric", Align::Left),
-        ("MT-IDS", Align::Right),
+        (evaluation.architecture.title(), Align::Right),
         ("95 % interval", Align::Right),
         ("majority class", Align::Right),
         ("n samples", Align::Right),
@@ -144,6 +148,10 @@ pub fn text(evaluation: &Evaluation) -> String {
     for claim in measured.claims.iter().filter(|claim| !claim.claimed) {
         text.push_str(&format!("  {}\n", claim.sentence));
     }
-    text.push_str("\n  A reconstruction of MT-IDS from its abstract. Research software, not for diagnosis.\n");
+    let what = match evaluation.architecture {
+        Architecture::MtIds => "A reconstruction of MT-IDS from its abstract.".to_owned(),
+        rival => format!("{}, to compare MT-IDS with.", rival.title()),
+    };
+    text.push_str(&format!("\n  {what} Research software, not for diagnosis.\n"));
     text
 }

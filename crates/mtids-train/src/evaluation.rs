@@ -242,6 +242,8 @@ fn gates(regions: usize, tasks: &[String], predictions: &[Prediction]) -> Vec<Ga
             shared: mean(task, None),
             shared_by_region: (0..regions).map(|region| mean(task, Some(region))).collect(),
         })
+        // Not every architecture has gates.
+        .filter(|gate| gate.shared.is_some())
         .collect()
 }
 

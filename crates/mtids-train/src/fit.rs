@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use mtids_balance::{BalanceInput, Balancer};
 use mtids_core::interrupt::Interrupt;
-use mtids_nn::{AdamW, DType, Device, MtIds, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, train_step};
+use mtids_nn::{AdamW, DType, Device, Model, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, train_step};
 use mtids_report::progress::Progress;
 use mtids_shards::{Dataset, RowKind, RowLabels, Split, Views};
 use mtids_stream::{Batch, BatchStream};
@@ -43,7 +43,7 @@ pub struct LossLine {
     pub gradient_norm: f64,
     /// Share of conflicting task pairs.
     pub conflicting_share: f64,
-    /// Mean weight of the shared branch per task.
+    /// Mean weight of the shared branch per task; empty for a model without gates.
     pub shared_branch: BTreeMap<String, f64>,
     /// Learning rate.
     pub learning_rate: f64,
@@ -81,7 +81,7 @@ pub struct FitSummary {
 
 /// A model with everything that belongs to it.
 pub(crate) struct Assembled {
-    pub(crate) model: MtIds,
+    pub(crate) model: Model,
     pub(crate) parameters: Parameters,
     pub(crate) device: Device,
 }
@@ -98,10 +98,10 @@ pub(crate) fn assemble(config: &TrainConfig, dataset: &Dataset, frozen: bool) ->
     }
     let mut parameters = Parameters::new(config.seed, DType::F32, &device);
     let input = [input_channels(description, config).count(), d, h, w];
-    let mut model = MtIds::new(&config.model, description.regions.len(), input, &parameters)?;
+    let mut model = Model::new(&config.model, description.regions.len(), input, &parameters)?;
     if frozen {
         parameters = parameters.frozen();
-        model = MtIds::new(&config.model, description.regions.len(), input, &parameters)?;
+        model = Model::new(&config.model, description.regions.len(), input, &parameters)?;
     }
     Ok(Assembled { model, parameters, device })
 }
@@ -239,6 +239,7 @@ fn targets<'a>(rows: impl Iterator<Item = &'a RowLabels>, regions: usize) -> Tar
         targets.region.push(region.map(|code| code as u32));
         targets.metastasis.push(metastasis.map(|code| code as u32));
         targets.weights.push(row.weight);
+        targets.evidence.push(row.evidence);
     }
     targets
 }

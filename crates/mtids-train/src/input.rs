@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use mtids_nn::read_out::probabilities;
-use mtids_nn::{Device, MtIds, Tensor};
+use mtids_nn::{Device, Model, Tensor};
 use mtids_patch::SUV_STEPS;
 use mtids_shards::{Channel, Dataset, DatasetDescription, RowLabels, Split};
 use mtids_stream::{Batch, BatchStream, InputChannels, crop};
@@ -56,7 +56,7 @@ pub(crate) fn tensor(
 
 /// Predictions for every row of a split, in dataset order.
 pub(crate) fn predict(
-    model: &MtIds,
+    model: &Model,
     dataset: &Arc<Dataset>,
     split: Split,
     config: &TrainConfig,

@@ -26,6 +26,11 @@ pub mod run_folder;
 
 use serde_json::Value;
 
+/// Key and title of every architecture that `model.architecture` may name.
+pub fn architectures() -> Vec<(&'static str, &'static str)> {
+    mtids_nn::Architecture::ALL.iter().map(|architecture| (architecture.key(), architecture.title())).collect()
+}
+
 /// The part of `schemas/` that this program knows.
 pub fn schemas() -> Vec<(String, Value)> {
     vec![("train-config.json".to_owned(), schemars::schema_for!(config::TrainConfig).to_value())]

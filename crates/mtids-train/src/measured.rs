@@ -209,6 +209,6 @@ pub struct Measured {
     pub metastasis_confusion: Vec<Vec<u64>>,
     /// ROC curve of metastasis (pooled); empty without a claim.
     pub roc: Vec<RocPoint>,
-    /// Use of the shared branch.
+    /// Use of the shared branch; empty for a model without gates.
     pub gates: Vec<GateUse>,
 }

@@ -1,6 +1,7 @@
 //! The report of a run: one page that says what was trained, on what, how it went and how good it is.
 
 use maud::{Markup, html};
+use mtids_nn::Architecture;
 use mtids_report::chart::{Series, heat_map, lines};
 use mtids_report::format::{interval, metric};
 use mtids_report::page::{Section, facts, figure, page, table};
@@ -18,8 +19,17 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
     let losses: Vec<LossLine> = read(&folder.file("losses.jsonl"))?;
     let epochs: Vec<EpochLine> = read(&folder.file("epochs.jsonl"))?;
     let measured = &evaluation.measured;
-    let lead = "MT-IDS, reconstructed from its abstract (Ma et al., Neural Networks 198, 108541, 2026): which mediastinal region a lymph node lies \
-                in, and whether it is metastatic. Research software; nothing here is a diagnosis.";
+    let title = evaluation.architecture.title();
+    let what = match evaluation.architecture {
+        Architecture::MtIds => {
+            "MT-IDS, reconstructed from its abstract (Ma et al., Neural Networks 198, 108541, 2026)".to_owned()
+        }
+        _ => format!("{title}, trained to compare MT-IDS with"),
+    };
+    let lead = format!(
+        "{what}: which mediastinal region a lymph node lies in, and whether it is metastatic. Research software; nothing \
+         here is a diagnosis."
+    );
     let mut sections = vec![Section::new("result", "Result", result(evaluation))];
     if !measured.read_outs.is_empty() {
         sections.push(Section::new("figures", "All figures", figures(evaluation)));
@@ -29,9 +39,11 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
         sections.push(Section::new("regions", "Metastasis by region", regions(evaluation)));
     }
     sections.push(Section::new("training", "Training", training(&losses, &epochs)));
-    sections.push(Section::new("gates", "Routing", gates(evaluation)));
+    if !measured.gates.is_empty() {
+        sections.push(Section::new("gates", "Routing", gates(evaluation)));
+    }
     sections.push(Section::new("origin", "Where this comes from", origin(folder, evaluation)));
-    Ok(page("MT-IDS training report", lead, &sections))
+    Ok(page(&format!("{title} training report"), &lead, &sections))
 }
 
 fn result(evaluation: &Evaluation) -> Markup {
@@ -85,10 +97,11 @@ fn figures(evaluation: &Evaluation) -> Markup {
             ]
         })
         .collect();
+    let model = format!("{}\t", evaluation.architecture.title());
     let columns = [
         "dimension",
         "metric",
-        "MT-IDS\t",
+        &model,
         "95 % interval\t",
         "majority\t",
         "joint head\t",
@@ -97,7 +110,7 @@ fn figures(evaluation: &Evaluation) -> Markup {
     ];
     html! {
         (table(&columns, &rows))
-        p class="note" { "MT-IDS: all heads pooled with learned weights. Beside it the joint head alone, and the region head times the metastasis head. Intervals are 95 % bootstrap intervals over patients." }
+        p class="note" { (evaluation.architecture.title()) ": all heads pooled with learned weights. Beside it the joint head alone, and the region head times the metastasis head. Intervals are 95 % bootstrap intervals over patients." }
     }
 }
 
@@ -110,7 +123,7 @@ fn confusion(evaluation: &Evaluation) -> Markup {
     let roc: Vec<(f64, f64)> =
         measured.roc.iter().map(|point| (point.false_positive_rate, point.true_positive_rate)).collect();
     let chance = Series { name: "chance".into(), points: vec![(0.0, 0.0), (1.0, 1.0)] };
-    let roc = [Series { name: "MT-IDS".into(), points: roc }, chance];
+    let roc = [Series { name: evaluation.architecture.title().into(), points: roc }, chance];
     html! {
         div class="two" {
             (figure("Region: true against called", &heat_map("Region", "true", "called", &measured.regions, &measured.regions, &counts(&measured.region_confusion))))
@@ -201,9 +214,9 @@ fn gates(evaluation: &Evaluation) -> Markup {
         })
         .collect();
     html! {
-        (table(&columns, &rows))
-        p class="note" { "Mean weight of the shared branch in each task's dual-control gate, over all patches and by true region; the rest goes to the task's own experts." }
-    }
+            (table(&columns, &rows))
+    p class="note" { "Mean weight of the shared experts in each task's gate, over all patches and by true region; the rest goes to the task's own experts, and where the architecture reads them to those of other tasks." }
+        }
 }
 
 fn origin(folder: &RunFolder, evaluation: &Evaluation) -> Markup {
@@ -212,6 +225,10 @@ fn origin(folder: &RunFolder, evaluation: &Evaluation) -> Markup {
         "best epoch on the validation split"
     } else {
         "last step; there is no validation split"
+    };
+    let balancer = match evaluation.architecture {
+        Architecture::SingleTask => "none: the networks share nothing".to_owned(),
+        _ => evaluation.balancer.clone(),
     };
     let rows = vec![
         vec!["dataset".to_owned(), evaluation.dataset_digest.to_string()],
@@ -222,7 +239,8 @@ fn origin(folder: &RunFolder, evaluation: &Evaluation) -> Markup {
             format!("{} {}, seed {}", identity.program.name, identity.program.version, identity.seed),
         ],
         vec!["weights".to_owned(), format!("step {} ({weights})", evaluation.step)],
-        vec!["balancer".to_owned(), evaluation.balancer.clone()],
+        vec!["architecture".to_owned(), evaluation.architecture.title().to_owned()],
+        vec!["balancer".to_owned(), balancer],
     ];
     html! { (table(&["what", "which"], &rows)) }
 }

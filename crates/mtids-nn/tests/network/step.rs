@@ -1,0 +1,131 @@
+//! One training step of MT-IDS: the Gram matrix, masks, failures, the same result each time.
+
+use mtids_nn::step::{StepGradients, gradients};
+use mtids_nn::{
+    AdamW, AdamWConfig, LossConfig, Mode, NnError, Scope, StepOptions, TargetBatch, TaskLosses, train_step,
+};
+
+use crate::support::{config, flat, input, model, targets};
+
+#[test]
+fn the_exact_scope_hands_over_the_gram_matrix_of_the_shared_gradients() {
+    let (model, parameters) = model(&config());
+    let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
+    let one = |task: usize| {
+        let mut only = |step: &StepGradients<'_>| {
+            Ok((0..step.losses.len()).map(|other| f64::from(u8::from(other == task))).collect())
+        };
+        let run =
+            gradients(&model, &parameters, &losses, &input(4), &targets(), Scope::Exact, Mode::Evaluate, &mut only);
+        run.unwrap()
+    };
+    // The regularisers bypass the balancer: what remains with all coefficients at 0 is theirs.
+    let mut none = |step: &StepGradients<'_>| Ok(vec![0.0; step.losses.len()]);
+    let rest = gradients(&model, &parameters, &losses, &input(4), &targets(), Scope::Exact, Mode::Evaluate, &mut none)
+        .unwrap()
+        .0;
+    let shared: Vec<Vec<f64>> = (0..3)
+        .map(|task| {
+            let (found, _) = one(task);
+            let shared = found.iter().filter(|(name, _)| model.network().is_shared(name));
+            shared.flat_map(|(name, g)| flat(&(g - &rest[name]).unwrap())).collect()
+        })
+        .collect();
+    let gram = one(0).1.gram;
+    for i in 0..3 {
+        for j in 0..3 {
+            let dot: f64 = shared[i].iter().zip(&shared[j]).map(|(a, b)| a * b).sum();
+            assert!(
+                (gram[3 * i + j] - dot).abs() < 1e-10 * dot.abs().max(1.0),
+                "({i}, {j}): {} {dot}",
+                gram[3 * i + j]
+            );
+        }
+    }
+}
+
+#[test]
+fn unknown_labels_teach_nothing() {
+    let (model, parameters) = model(&config());
+    let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
+    let unknown =
+        TargetBatch { region: vec![Some(0), Some(1)], metastasis: vec![None, None], ..TargetBatch::default() };
+    let mut seen = Vec::new();
+    let mut equal = |step: &StepGradients<'_>| {
+        seen = step.active.to_vec();
+        Ok(vec![1.0; step.losses.len()])
+    };
+    let (found, report) =
+        gradients(&model, &parameters, &losses, &input(2), &unknown, Scope::Boundary, Mode::Evaluate, &mut equal)
+            .unwrap();
+    let metastasis = model.tasks().tasks().iter().position(|task| task.name == "metastasis").unwrap();
+    assert!(!seen[metastasis] && report.losses[metastasis].is_none());
+    assert!(!found.keys().any(|name| name.starts_with("head.metastasis") || name.starts_with("private.metastasis")));
+    let nothing = TargetBatch { region: vec![None; 2], metastasis: vec![None; 2], ..TargetBatch::default() };
+    let mut never = |_: &StepGradients<'_>| Err::<Vec<f64>, _>("the balancer was asked about nothing".into());
+    let (_, report) =
+        gradients(&model, &parameters, &losses, &input(2), &nothing, Scope::Boundary, Mode::Evaluate, &mut never)
+            .unwrap();
+    assert!(report.losses.iter().all(Option::is_none));
+}
+
+#[test]
+fn a_step_that_is_not_finite_changes_nothing() {
+    let (model, parameters) = model(&config());
+    let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
+    let mut optimizer = AdamW::new(&AdamWConfig::default()).unwrap();
+    let options = StepOptions { scope: Scope::Boundary, clip_norm: 5.0, learning_rate: 1e-2, seed: 1 };
+    let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
+    let before = parameters.to_bytes().unwrap();
+    let poison = (input(4) * f64::NAN).unwrap();
+    let error = train_step(&model, &parameters, &mut optimizer, &losses, &poison, &targets(), &options, &mut equal)
+        .unwrap_err();
+    assert!(matches!(error, NnError::NotFinite { .. }), "{error}");
+    let mut negative = |step: &StepGradients<'_>| Ok(vec![-1.0; step.losses.len()]);
+    let error =
+        train_step(&model, &parameters, &mut optimizer, &losses, &input(4), &targets(), &options, &mut negative)
+            .unwrap_err();
+    assert!(matches!(error, NnError::Balance(_)), "{error}");
+    assert_eq!(parameters.to_bytes().unwrap(), before);
+    let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
+    train_step(&model, &parameters, &mut optimizer, &losses, &input(4), &targets(), &options, &mut equal).unwrap();
+    assert_ne!(parameters.to_bytes().unwrap(), before);
+}
+
+#[test]
+fn the_same_seed_trains_the_same_weights() {
+    let trained = || {
+        let (model, parameters) = model(&config());
+        let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
+        let mut optimizer = AdamW::new(&AdamWConfig::default()).unwrap();
+        let options = StepOptions { scope: Scope::Boundary, clip_norm: 5.0, learning_rate: 1e-2, seed: 1 };
+        let mut first = None;
+        let mut last = 0.0;
+        for _ in 0..30 {
+            let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
+            let report =
+                train_step(&model, &parameters, &mut optimizer, &losses, &input(4), &targets(), &options, &mut equal)
+                    .unwrap();
+            last = report.losses.iter().flatten().sum();
+            first.get_or_insert(last);
+        }
+        assert!(last < 0.5 * first.unwrap(), "four samples are learned by heart: {first:?} to {last}");
+        parameters.to_bytes().unwrap()
+    };
+    assert_eq!(trained(), trained());
+}
+
+#[test]
+fn the_pool_is_learned_only_where_it_is_asked_for() {
+    for learned_pool in [true, false] {
+        let (model, parameters) = model(&config());
+        let losses =
+            TaskLosses::new(&LossConfig { learned_pool, ..LossConfig::default() }, model.tasks(), None).unwrap();
+        let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
+        let (found, report) =
+            gradients(&model, &parameters, &losses, &input(4), &targets(), Scope::Boundary, Mode::Evaluate, &mut equal)
+                .unwrap();
+        assert_eq!(report.pooled_loss.is_some(), learned_pool);
+        assert_eq!(found.contains_key("read_out.eta"), learned_pool);
+    }
+}

@@ -1,0 +1,318 @@
+"""The architectures again, written from their formulas on PyTorch's own layers.
+
+`P` maps the names of parameters to tensors. Every network returns a list with one entry per task: logits, and for MT-IDS the gates
+(layers of (alpha, pi_shared, pi_private)) that its regularisers need, for DSelect-k the terms that it adds to the loss.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+EPSILON = 1e-5
+
+
+def linear(P, name, x):
+    return F.linear(x, P[name + ".weight"], P[name + ".bias"])
+
+
+def layer_norm(P, name, x):
+    return F.layer_norm(x, x.shape[-1:], P[name + ".scale"], P[name + ".shift"], EPSILON)
+
+
+def conv_norm(P, name, x, stride, groups, rectify):
+    weight = P[name + ".conv.weight"]
+    y = F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
+    y = F.group_norm(y, groups, P[name + ".norm.scale"], P[name + ".norm.shift"], EPSILON)
+    return F.relu(y) if rectify else y
+
+
+class Trunk:
+    """The 2.5-D residual network: slices and windows are channels."""
+
+    def __init__(self, P, prefix, config):
+        self.P, self.prefix, self.config = P, prefix, config
+
+    def stem(self, x):
+        c = self.config
+        return conv_norm(self.P, self.prefix + ".stem", x.flatten(1, 2), c["stem_stride"], c["groups"], True)
+
+    def stage(self, stage, x):
+        for block in range(self.config["blocks"]):
+            name = f"{self.prefix}.stage{stage}.block{block}"
+            stride = 2 if stage > 0 and block == 0 else 1
+            groups = self.config["groups"]
+            y = conv_norm(self.P, name + ".first", x, stride, groups, True)
+            y = conv_norm(self.P, name + ".second", y, 1, groups, True)
+            if name + ".shortcut.conv.weight" in self.P:
+                x = conv_norm(self.P, name + ".shortcut", x, stride, groups, False)
+            x = x + y
+        return x
+
+    @property
+    def stages(self):
+        return len(self.config["widths"])
+
+    def finish(self, x):
+        pooled = F.adaptive_avg_pool2d(x, self.config["pool_grid"]).flatten(1)
+        name = self.prefix + ".features"
+        return layer_norm(self.P, name + ".norm", linear(self.P, name, pooled))
+
+    def __call__(self, x):
+        x = self.stem(x)
+        for stage in range(self.stages):
+            x = self.stage(stage, x)
+        return self.finish(x)
+
+
+def expert(P, name, x):
+    return layer_norm(P, name + ".norm", linear(P, name + ".second", F.gelu(linear(P, name + ".first", x))))
+
+
+def experts(P, name, count, x):
+    """List of expert outputs."""
+    return [expert(P, f"{name}.{e}", x) for e in range(count)]
+
+
+def weighted(weights, outputs):
+    """sum_e w_e f_e for weights [B, E] and a list of E tensors [B, d]."""
+    return sum(weights[:, e, None] * output for e, output in enumerate(outputs))
+
+
+def gate(P, name, x):
+    """A plain soft-max gate; a gate over one expert has no parameters."""
+    if name + ".weight" not in P:
+        return torch.ones(len(x), 1, dtype=x.dtype)
+    return linear(P, name, x).softmax(1)
+
+
+def top_k_softmax(logits, k):
+    if k in (0, logits.shape[1]):
+        return logits.softmax(1)
+    kept = logits.topk(k, dim=1).indices
+    masked = torch.full_like(logits, -math.inf).scatter(1, kept, logits.gather(1, kept))
+    return masked.softmax(1)
+
+
+def dbr(P, name, z, config):
+    """(alpha, pi_shared, pi_private) of a Dual-control Branch Routing gate."""
+    r = torch.cat([z, P[name + ".embedding"].expand(len(z), -1)], 1)
+    control, uniform = config["branch_control"], config["expert_control"] == "uniform"
+
+    def raw(part, count):
+        if name + f".{part}.weight" in P:
+            return linear(P, f"{name}.{part}", r)
+        return torch.zeros(len(z), count, dtype=z.dtype)
+
+    shared = raw("shared", config["shared_experts"])
+    private = raw("private", config["private_experts"])
+    if control == "flat":
+        flat = torch.cat([shared, private], 1).softmax(1)
+        s, p = flat.split([shared.shape[1], private.shape[1]], 1)
+        alpha = torch.stack([s.sum(1), p.sum(1)], 1)
+        return alpha, s / s.sum(1, keepdim=True), p / p.sum(1, keepdim=True)
+    pi_s = top_k_softmax(shared, 0 if uniform else config["shared_top_k"])
+    pi_p = top_k_softmax(private, 0 if uniform else config["private_top_k"])
+    constant = {"fixed": (0.5, 0.5), "shared-only": (1.0, 0.0), "private-only": (0.0, 1.0)}
+    if control in constant:
+        alpha = torch.tensor([constant[control]], dtype=z.dtype).expand(len(z), 2)
+    else:
+        logits = linear(P, name + ".branch", r) / config["temperature"]
+        alpha = logits.softmax(1) if control == "softmax" else logits.sigmoid()
+    return alpha, pi_s, pi_p
+
+
+def progressive(P, z, names, layers, e_s, e_p, decide):
+    """PLE's frame; `decide(name, h)` gives the weights of shared and private experts, and a record of the gate."""
+    h, h_shared = {name: z for name in names}, z
+    records = []
+    for layer in range(layers):
+        prefix = "" if layer == layers - 1 else f"layer{layer}."
+        shared = experts(P, prefix + "shared", e_s, h_shared)
+        own = {name: experts(P, f"{prefix}private.{name}", e_p, h[name]) for name in names}
+        following, record = {}, []
+        for name in names:
+            w_s, w_p, kept = decide(f"{prefix}gate.{name}", h[name])
+            following[name] = weighted(w_s, shared) + weighted(w_p, own[name])
+            record.append(kept)
+        if layer < layers - 1:
+            everything = shared + [output for name in names for output in own[name]]
+            h_shared = weighted(gate(P, prefix + "gate.shared", h_shared), everything)
+        h = following
+        records.append(record)
+    return h, records
+
+
+def mt_ids(P, x, names, config):
+    z, c = Trunk(P, "trunk", config["backbone"])(x), config["dbr"]
+    control = c["branch_control"]
+    e_s = 0 if control == "private-only" else c["shared_experts"]
+    e_p = 0 if control == "shared-only" else c["private_experts"]
+
+    def decide(name, h):
+        alpha, pi_s, pi_p = dbr(P, name, h, c)
+        record = (alpha, pi_s if e_s else None, pi_p if e_p else None)
+        return alpha[:, :1] * pi_s, alpha[:, 1:] * pi_p, record
+
+    def mix(weights, outputs):
+        return weighted(weights, outputs)
+
+    if e_s and e_p:
+        u, records = progressive(P, z, names, c["layers"], e_s, e_p, decide)
+    else:
+        u, record = {}, []
+        for name in names:
+            w_s, w_p, kept = decide("gate." + name, z)
+            if e_s:
+                u[name] = mix(w_s, experts(P, "shared", e_s, z))
+            else:
+                u[name] = mix(w_p, experts(P, "private." + name, e_p, z))
+            record.append(kept)
+        records = [record]
+    return [linear(P, "head." + name, u[name]) for name in names], records, []
+
+
+def single_task(P, x, names, config):
+    features = {name: Trunk(P, "trunk." + name, config["backbone"])(x) for name in names}
+    return [linear(P, "head." + name, features[name]) for name in names], [], []
+
+
+def hard_sharing(P, x, names, config):
+    z = Trunk(P, "trunk", config["backbone"])(x)
+    return [linear(P, "head." + name, z) for name in names], [], []
+
+
+def cross_stitch(P, x, names, config):
+    trunks = [Trunk(P, "trunk." + name, config["backbone"]) for name in names]
+    maps = [trunk.stem(x) for trunk in trunks]
+    for stage in range(trunks[0].stages):
+        maps = [trunk.stage(stage, map) for trunk, map in zip(trunks, maps)]
+        matrix = torch.stack([
+            torch.cat([
+                P[f"stitch.stage{stage}.{name}.others"][:t],
+                P[f"stitch.stage{stage}.{name}.own"],
+                P[f"stitch.stage{stage}.{name}.others"][t:],
+            ])
+            for t, name in enumerate(names)
+        ])
+        maps = list(torch.einsum("ts,sbchw->tbchw", matrix, torch.stack(maps)))
+    features = [trunk.finish(map) for trunk, map in zip(trunks, maps)]
+    return [linear(P, "head." + name, f) for name, f in zip(names, features)], [], []
+
+
+def mtan(P, x, names, config):
+    trunk, groups = Trunk(P, "trunk", config["backbone"]), config["backbone"]["groups"]
+    maps, map = [], trunk.stem(x)
+    for stage in range(trunk.stages):
+        map = trunk.stage(stage, map)
+        maps.append(map)
+    logits = []
+    for name in names:
+        masked = None
+        for stage, p in enumerate(maps):
+            part = f"attention.{name}.stage{stage}"
+            seen = p
+            if masked is not None:
+                stride = 2 if masked.shape[-1] > p.shape[-1] else 1
+                seen = torch.cat([p, conv_norm(P, part + ".bridge", masked, stride, groups, True)], 1)
+            y = conv_norm(P, part + ".first", seen, 1, groups, True)
+            masked = conv_norm(P, part + ".second", y, 1, groups, False).sigmoid() * p
+        logits.append(linear(P, "head." + name, trunk.finish(masked)))
+    return logits, [], []
+
+
+def mmoe(P, x, names, config):
+    z = Trunk(P, "trunk", config["backbone"])(x)
+    f = experts(P, "shared", config["experts"]["count"], z)
+    return [linear(P, "head." + n, weighted(gate(P, "gate." + n, z), f)) for n in names], [], []
+
+
+def cgc(P, x, names, config, layers=1):
+    e = config["experts"]
+
+    def decide(name, h):
+        w = gate(P, name, h)
+        return w[:, : e["shared"]], w[:, e["shared"] :], None
+
+    z = Trunk(P, "trunk", config["backbone"])(x)
+    u, _ = progressive(P, z, names, layers, e["shared"], e["private"], decide)
+    return [linear(P, "head." + name, u[name]) for name in names], [], []
+
+
+def ple(P, x, names, config):
+    return cgc(P, x, names, config, config["layers"])
+
+
+def dselect_k(P, x, names, config):
+    z = Trunk(P, "trunk", config["backbone"])(x)
+    count, k, gamma = config["experts"]["count"], config["selectors"], config["gamma"]
+    f, bits = experts(P, "shared", count, z), math.ceil(math.log2(count))
+    logits, terms = [], []
+    for name in names:
+        if config["per_sample"]:
+            codes, mixture = linear(P, f"gate.{name}.code", z), linear(P, f"gate.{name}.mixture", z)
+        else:
+            codes = P[f"gate.{name}.code"].expand(len(z), -1)
+            mixture = P[f"gate.{name}.mixture"].expand(len(z), -1)
+        t = codes.reshape(len(z), k, bits)
+        inside = -2 / gamma**3 * t**3 + 3 / (2 * gamma) * t + 0.5
+        step = torch.where(t <= -gamma / 2, torch.zeros_like(t), torch.where(t >= gamma / 2, torch.ones_like(t), inside))
+        selector = []
+        for e in range(count):
+            digits = [(e >> (bits - 1 - b)) & 1 for b in range(bits)]
+            factors = [step[..., b] if digit else 1 - step[..., b] for b, digit in enumerate(digits)]
+            selector.append(torch.stack(factors).prod(0))
+        r = torch.stack(selector, 2)
+        weights = (mixture.softmax(1)[..., None] * r).sum(1)
+        logits.append(linear(P, "head." + name, weighted(weights, f)))
+        entropy = -(r * (r + 1e-6).log()).sum((1, 2)).mean()
+        terms.append(config["entropy_weight"] * entropy)
+        if count & (count - 1):
+            terms.append((1 / (r.sum(2) + 1e-6)).sum(1).mean())
+    return logits, [], terms
+
+
+def adatt(P, x, names, config):
+    z, e, layers = Trunk(P, "trunk", config["backbone"])(x), config["experts"], config["layers"]
+    modules = [(name, "private." + name, e["private"]) for name in names] + [("shared", "shared", e["shared"])]
+    h = {name: z for name, _, _ in modules}
+    for layer in range(layers):
+        prefix = "" if layer == layers - 1 else f"layer{layer}."
+        own = {name: experts(P, prefix + group, count, h[name]) for name, group, count in modules}
+        everything = [output for name, _, _ in modules for output in own[name]]
+        following = {}
+        for name, _, count in modules:
+            if layer == layers - 1 and name == "shared":
+                continue
+            residual = P.get(f"{prefix}residual.{name}", torch.ones(1, count, dtype=z.dtype))
+            fused = weighted(gate(P, f"{prefix}gate.{name}", h[name]), everything)
+            following[name] = fused + sum(residual[0, i] * output for i, output in enumerate(own[name]))
+        h = following
+    return [linear(P, "head." + name, h[name]) for name in names], [], []
+
+
+def stem(P, x, names, config):
+    z, e = Trunk(P, "trunk", config["backbone"])(x), config["experts"]
+    shared = experts(P, "shared", e["shared"], z)
+    own = {name: experts(P, "private." + name, e["private"], z) for name in names}
+    logits = []
+    for name in names:
+        others = [output.detach() for other in names if other != name for output in own[other]]
+        u = weighted(gate(P, "gate." + name, z), shared + own[name] + others)
+        logits.append(linear(P, "head." + name, u))
+    return logits, [], []
+
+
+NETWORKS = {
+    "mt-ids": mt_ids,
+    "single-task": single_task,
+    "hard-sharing": hard_sharing,
+    "cross-stitch": cross_stitch,
+    "mtan": mtan,
+    "mmoe": mmoe,
+    "cgc": cgc,
+    "ple": ple,
+    "dselect-k": dselect_k,
+    "adatt": adatt,
+    "stem": stem,
+}
