@@ -1,4 +1,4 @@
-//! The trunk: a compact residual network on slices as channels (2.5-D).
+//! The backbone: a compact residual network on slices as channels (2.5-D).
 //!
 //! Purpose: `[B, C, D, H, W]` to features `[B, d]`. Windows and slices become channels, so that each convolution sees the
 //! whole depth at once; a CPU trains it in minutes. Layout: stem convolution, then one stage per width (the first without, the
@@ -97,23 +97,25 @@ impl Block {
     }
 }
 
-/// The trunk.
+/// A backbone: stem, stages, and the way from the last map to features. The parts are also callable one by one, so that
+/// methods with shared and task-specific stages can mix maps between them.
 #[derive(Clone, Debug)]
 pub struct Backbone {
     input: [usize; 4],
     stem: (Conv2d, GroupNorm),
-    blocks: Vec<Block>,
+    stages: Vec<Vec<Block>>,
+    channels: Vec<usize>,
     pool: AveragePool,
     linear: Linear,
     norm: LayerNorm,
 }
 
 impl Backbone {
-    /// Builds the trunk for inputs of shape `[C, D, H, W]`; parameters are named `trunk.*`.
+    /// Builds a backbone for inputs of shape `[C, D, H, W]`; parameters are named `<prefix>.*`.
     ///
     /// # Errors
     /// [`NnError::Config`] for bad settings or an input too small for them.
-    pub fn new(config: &BackboneConfig, input: [usize; 4], parameters: &Parameters) -> Result<Self> {
+    pub fn new(prefix: &str, config: &BackboneConfig, input: [usize; 4], parameters: &Parameters) -> Result<Self> {
         config.validate()?;
         let [windows, depth, mut height, mut width] = input;
         if input.contains(&0) {
@@ -121,24 +123,33 @@ impl Backbone {
         }
         let stem_width = config.widths[0];
         let stem = (
-            Conv2d::new("trunk.stem.conv", windows * depth, stem_width, 3, config.stem_stride, parameters)?,
-            GroupNorm::new("trunk.stem.norm", stem_width, config.groups, true, parameters)?,
+            Conv2d::new(
+                &format!("{prefix}.stem.conv"),
+                windows * depth,
+                stem_width,
+                3,
+                config.stem_stride,
+                parameters,
+            )?,
+            GroupNorm::new(&format!("{prefix}.stem.norm"), stem_width, config.groups, true, parameters)?,
         );
         let mut shrink = |stride: usize| {
             height = output_size(height, 3, stride, 1);
             width = output_size(width, 3, stride, 1);
         };
         shrink(config.stem_stride);
-        let mut blocks = Vec::new();
+        let mut stages = Vec::new();
         let mut from = stem_width;
         for (stage, &to) in config.widths.iter().enumerate() {
+            let mut blocks = Vec::new();
             for block in 0..config.blocks {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
                 shrink(stride);
-                let name = format!("trunk.stage{stage}.block{block}");
+                let name = format!("{prefix}.stage{stage}.block{block}");
                 blocks.push(Block::new(&name, from, to, stride, config.groups, parameters)?);
                 from = to;
             }
+            stages.push(blocks);
         }
         if height < config.pool_grid || width < config.pool_grid {
             return Err(config_error(
@@ -150,18 +161,29 @@ impl Backbone {
         Ok(Self {
             input,
             stem,
-            blocks,
+            stages,
+            channels: config.widths.clone(),
             pool: AveragePool::new(height, width, config.pool_grid, parameters.dtype(), parameters.device())?,
-            linear: Linear::new("trunk.features", pooled, config.features, 1.0, parameters)?,
-            norm: LayerNorm::new("trunk.features.norm", config.features, parameters)?,
+            linear: Linear::new(&format!("{prefix}.features"), pooled, config.features, 1.0, parameters)?,
+            norm: LayerNorm::new(&format!("{prefix}.features.norm"), config.features, parameters)?,
         })
     }
 
-    /// `[B, C, D, H, W]` to `[B, d]`.
+    /// Number of stages.
+    pub fn stages(&self) -> usize {
+        self.stages.len()
+    }
+
+    /// Channels of the map behind a stage; 0 for a stage that does not exist.
+    pub fn stage_channels(&self, stage: usize) -> usize {
+        self.channels.get(stage).copied().unwrap_or(0)
+    }
+
+    /// `[B, C, D, H, W]` to the map before the first stage.
     ///
     /// # Errors
-    /// [`NnError::Shape`] when the input is not of the shape the trunk was built for.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    /// [`NnError::Shape`] when the input is not of the shape the backbone was built for.
+    pub fn stem(&self, x: &Tensor) -> Result<Tensor> {
         let [windows, depth, height, width] = self.input;
         let batch = match x.dims() {
             [batch, rest @ ..] if rest == self.input && *batch > 0 => *batch,
@@ -174,11 +196,66 @@ impl Backbone {
             }
         };
         let slices = x.reshape((batch, windows * depth, height, width))?;
-        let mut map = self.stem.1.forward(&self.stem.0.forward(&slices)?)?;
-        for block in &self.blocks {
+        self.stem.1.forward(&self.stem.0.forward(&slices)?)
+    }
+
+    /// One stage: from the map of the stage before (stage 0: of the stem) to its own.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] for a stage that does not exist; when the shape does not fit.
+    pub fn stage(&self, stage: usize, map: &Tensor) -> Result<Tensor> {
+        let blocks = self
+            .stages
+            .get(stage)
+            .ok_or_else(|| config_error("backbone.widths", format!("there is no stage {stage}")))?;
+        let mut map = map.clone();
+        for block in blocks {
             map = block.forward(&map)?;
         }
-        let pooled = self.pool.forward(&map)?.flatten_from(1)?;
+        Ok(map)
+    }
+
+    /// The last stage's map to features `[B, d]`: pooling, linear layer, layer norm.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn finish(&self, map: &Tensor) -> Result<Tensor> {
+        let pooled = self.pool.forward(map)?.flatten_from(1)?;
         self.norm.forward(&self.linear.forward(&pooled)?)
+    }
+
+    /// All parts in order: `[B, C, D, H, W]` to `[B, d]`.
+    ///
+    /// # Errors
+    /// As [`Backbone::stem`].
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut map = self.stem(x)?;
+        for stage in 0..self.stages() {
+            map = self.stage(stage, &map)?;
+        }
+        self.finish(&map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn parts_in_order_are_the_whole_and_names_carry_the_prefix() {
+        let parameters = Parameters::new(3, DType::F64, &Device::Cpu);
+        let config = BackboneConfig { widths: vec![4, 8], groups: 2, pool_grid: 2, features: 5, ..Default::default() };
+        let backbone = Backbone::new("twig", &config, [1, 2, 16, 16], &parameters).unwrap();
+        assert!(parameters.variables().iter().all(|(name, _)| name.starts_with("twig.")));
+        let x = Tensor::arange(0f64, 1024.0, &Device::Cpu).unwrap().reshape((2, 1, 2, 16, 16)).unwrap();
+        let mut map = backbone.stem(&x).unwrap();
+        for stage in 0..backbone.stages() {
+            map = backbone.stage(stage, &map).unwrap();
+            assert_eq!(map.dim(1).unwrap(), backbone.stage_channels(stage));
+        }
+        let parts = backbone.finish(&map).unwrap().to_vec2::<f64>().unwrap();
+        assert_eq!(parts, backbone.forward(&x).unwrap().to_vec2::<f64>().unwrap());
+        assert!(backbone.stage(2, &map).is_err());
     }
 }

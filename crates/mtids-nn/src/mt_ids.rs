@@ -107,7 +107,7 @@ impl Network {
         };
         let branches: Result<Vec<Branch>> = tasks.tasks().iter().map(|task| branch(&task.name, task.classes)).collect();
         Ok(Self {
-            backbone: Backbone::new(&config.backbone, input, parameters)?,
+            backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
             shared: dbr
                 .has_shared()
                 .then(|| ExpertGroup::new("shared", dbr.shared_experts, sizes, parameters))
