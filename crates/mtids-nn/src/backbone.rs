@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::conv2d::{Conv2d, output_size};
+use crate::conv::{Conv2d, ConvOptions, output_size};
 use crate::error::{NnError, Result, config_error};
 use crate::linear::Linear;
 use crate::norm::{GroupNorm, LayerNorm};
@@ -76,7 +76,7 @@ impl Block {
         let unit = |part: &str, from: usize, kernel: usize, stride: usize, rectify: bool| -> Result<_> {
             let name = format!("{name}.{part}");
             Ok((
-                Conv2d::new(&format!("{name}.conv"), from, to, kernel, stride, p)?,
+                Conv2d::new(&format!("{name}.conv"), from, to, [kernel; 2], ConvOptions::new(stride, kernel / 2), p)?,
                 GroupNorm::new(&format!("{name}.norm"), to, groups, rectify, p)?,
             ))
         };
@@ -127,15 +127,15 @@ impl Backbone {
                 &format!("{prefix}.stem.conv"),
                 windows * depth,
                 stem_width,
-                3,
-                config.stem_stride,
+                [3; 2],
+                ConvOptions::new(config.stem_stride, 1),
                 parameters,
             )?,
             GroupNorm::new(&format!("{prefix}.stem.norm"), stem_width, config.groups, true, parameters)?,
         );
         let mut shrink = |stride: usize| {
-            height = output_size(height, 3, stride, 1);
-            width = output_size(width, 3, stride, 1);
+            height = output_size(height, 3, stride, 1, 1);
+            width = output_size(width, 3, stride, 1, 1);
         };
         shrink(config.stem_stride);
         let mut stages = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! # Purpose
 //! Everything that is differentiated: the parameters and their seeded initial values ([`parameters`]), layers whose
-//! gradients are proved by tests ([`conv2d`], [`norm`], [`activation`], [`pool`], [`linear`]), the trunk
+//! gradients are proved by tests ([`conv`], [`norm`], [`activation`], [`pool`], [`linear`]), the trunk
 //! ([`backbone`]), shared and private experts ([`experts`]), the Dual-control Branch Routing gate ([`gate`]), the label
 //! maps ([`tasks`]), the whole network ([`mt_ids`]), losses ([`loss`]), combined read-outs ([`read_out`]), AdamW with a
 //! saved state ([`optimizer`]), learning-rate schedules ([`schedule`]) and one training step ([`step`]).
@@ -19,11 +19,12 @@
 
 pub mod activation;
 pub mod backbone;
-pub mod conv2d;
+pub mod conv;
 pub mod device;
 pub mod error;
 pub mod experts;
 pub mod gate;
+mod kernels;
 pub mod linear;
 pub mod loss;
 pub mod mt_ids;
@@ -34,6 +35,7 @@ pub mod pool;
 pub mod read_out;
 pub mod schedule;
 pub mod step;
+mod storage;
 pub mod tasks;
 
 pub use candle_core::{DType, Device, Tensor};

@@ -9,9 +9,9 @@
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::conv2d::{cpu, entries};
 use crate::error::Result;
 use crate::parameters::{Init, Parameters};
+use crate::storage::{entries, with_entries};
 
 const EPSILON: f64 = 1e-5;
 
@@ -286,10 +286,11 @@ impl CustomOp3 for GroupNormOp {
             (x, scale, shift): (&Tensor, &Tensor, &Tensor),
             gradient: &Tensor,
         ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-            let ((xs, xl), (cs, cl)) = (x.storage_and_layout(), scale.storage_and_layout());
-            let ((hs, hl), (gs, gl)) = (shift.storage_and_layout(), gradient.storage_and_layout());
-            let arguments = (entries(cpu(&xs)?, xl)?, entries(cpu(&cs)?, cl)?, entries(cpu(&hs)?, hl)?);
-            let (input, by_scale, by_shift) = op.backward::<T>(op.sizes(xl)?, arguments, entries(cpu(&gs)?, gl)?);
+            let sizes = op.sizes(x.layout())?;
+            let (input, by_scale, by_shift) =
+                with_entries::<T, 4, _>([x, scale, shift, gradient], |[x, scale, shift, gradient]| {
+                    op.backward(sizes, (x, scale, shift), gradient)
+                })?;
             Ok((
                 Some(Tensor::from_vec(input, x.shape(), x.device())?),
                 Some(Tensor::from_vec(by_scale, scale.shape(), x.device())?),

@@ -1,0 +1,107 @@
+//! Convolutions in two and three dimensions with exact and quick gradients on the CPU.
+//!
+//! Purpose: candle's own convolution differentiates through direct loops, which makes training slow, and there is none in
+//! three dimensions. On the CPU one of three algorithms runs ([`winograd`] for 3 × 3 kernels of stride 1, `depthwise`,
+//! unfolding for everything else); elsewhere the same function is [composed](composed) of candle's operations. Invariants: results
+//! do not depend on the number of threads; the gradient of an input that needs none is not computed.
+
+mod columns;
+mod composed;
+mod depthwise;
+mod geometry;
+mod op;
+mod winograd;
+
+use candle_core::Tensor;
+
+pub use geometry::ConvOptions;
+pub(crate) use geometry::output_size;
+
+use crate::error::Result;
+use crate::parameters::{Init, Parameters};
+
+/// Convolves `x` `[B, C, H, W]` with `weight` `[O, C / groups, kh, kw]` to `[B, O, H', W']`, zeros around the input.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn conv2d(x: &Tensor, weight: &Tensor, options: &ConvOptions<2>) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return composed::conv2d(x, weight, options);
+    }
+    let ConvOptions { stride: [sh, sw], padding: [ph, pw], dilation: [dh, dw], groups } = *options;
+    let options = ConvOptions { stride: [1, sh, sw], padding: [0, ph, pw], dilation: [1, dh, dw], groups };
+    Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op::ConvOp { options })?)
+}
+
+/// Convolves `x` `[B, C, D, H, W]` with `weight` `[O, C / groups, kd, kh, kw]` to `[B, O, D', H', W']`, zeros around the input.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn conv3d(x: &Tensor, weight: &Tensor, options: &ConvOptions<3>) -> Result<Tensor> {
+    if !x.device().is_cpu() {
+        return composed::conv3d(x, weight, options);
+    }
+    Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op::ConvOp { options: *options })?)
+}
+
+/// A convolution layer along `N` axes without bias (a norm with its own shift follows).
+#[derive(Clone, Debug)]
+pub struct Conv<const N: usize> {
+    weight: Tensor,
+    options: ConvOptions<N>,
+}
+
+/// A layer on maps `[B, C, H, W]`.
+pub type Conv2d = Conv<2>;
+/// A layer on volumes `[B, C, D, H, W]`.
+pub type Conv3d = Conv<3>;
+
+impl<const N: usize> Conv<N> {
+    /// Creates `<name>.weight` `[outputs, inputs / groups, kernel..]`, normal with variance 2 / fan-in (He et al. 2015).
+    ///
+    /// # Errors
+    /// When the parameter exists with another shape, or the groups do not divide the channels.
+    pub fn new(
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        kernel: [usize; N],
+        options: ConvOptions<N>,
+        parameters: &Parameters,
+    ) -> Result<Self> {
+        let groups = options.groups;
+        if groups == 0 || inputs % groups != 0 || outputs % groups != 0 {
+            let reason = format!("{groups} groups do not divide {inputs} inputs and {outputs} outputs");
+            return Err(crate::NnError::Parameter { name: format!("{name}.weight"), reason });
+        }
+        let taps: usize = kernel.iter().product();
+        let mut shape = vec![outputs, inputs / groups];
+        shape.extend(kernel);
+        let deviation = (2.0 / (inputs / groups * taps) as f64).sqrt();
+        let weight = parameters.get_or_init(&format!("{name}.weight"), &shape, Init::Normal(deviation))?;
+        Ok(Self { weight, options })
+    }
+}
+
+impl Conv2d {
+    /// Applies the layer to `[B, inputs, H, W]`.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        conv2d(x, &self.weight, &self.options)
+    }
+}
+
+impl Conv3d {
+    /// Applies the layer to `[B, inputs, D, H, W]`.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        conv3d(x, &self.weight, &self.options)
+    }
+}
+
+#[cfg(test)]
+mod tests;
