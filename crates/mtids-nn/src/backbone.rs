@@ -14,7 +14,7 @@ use crate::error::{NnError, Result, config_error};
 use crate::linear::Linear;
 use crate::norm::{GroupNorm, LayerNorm};
 use crate::parameters::Parameters;
-use crate::pool::AveragePool;
+use crate::pool::GridPool;
 
 /// Size of the trunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -105,7 +105,7 @@ pub struct Backbone {
     stem: (Conv2d, GroupNorm),
     stages: Vec<Vec<Block>>,
     channels: Vec<usize>,
-    pool: AveragePool,
+    pool: GridPool,
     linear: Linear,
     norm: LayerNorm,
 }
@@ -163,7 +163,7 @@ impl Backbone {
             stem,
             stages,
             channels: config.widths.clone(),
-            pool: AveragePool::new(height, width, config.pool_grid, parameters.dtype(), parameters.device())?,
+            pool: GridPool::new(&[height, width], config.pool_grid, parameters.dtype(), parameters.device())?,
             linear: Linear::new(&format!("{prefix}.features"), pooled, config.features, 1.0, parameters)?,
             norm: LayerNorm::new(&format!("{prefix}.features.norm"), config.features, parameters)?,
         })

@@ -21,6 +21,7 @@ pub mod activation;
 pub mod backbone;
 pub mod conv;
 pub mod device;
+pub mod dropout;
 pub mod error;
 pub mod experts;
 pub mod gate;

@@ -15,7 +15,7 @@ use crate::storage::{entries, with_entries};
 
 const EPSILON: f64 = 1e-5;
 
-/// Group normalisation over `[B, C, H, W]`, then a rectifier if asked for.
+/// Group normalisation over `[B, C, ..]`, then a rectifier if asked for.
 #[derive(Clone, Debug)]
 pub struct GroupNorm {
     scale: Tensor,
@@ -47,7 +47,7 @@ impl GroupNorm {
     }
 }
 
-/// Group normalisation of `x` `[B, C, H, W]` with `scale` and `shift` `[C]`, then `max(0, ·)` if `rectify`.
+/// Group normalisation of `x` `[B, C, ..]` (at least one spatial axis) with `scale` and `shift` `[C]`, then `max(0, ·)` if `rectify`.
 ///
 /// # Errors
 /// When the shapes do not fit.
@@ -60,10 +60,11 @@ pub fn group_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, groups: usize, rec
 }
 
 fn group_norm_composed(x: &Tensor, scale: &Tensor, shift: &Tensor, groups: usize, rectify: bool) -> Result<Tensor> {
-    let (batch, channels, height, width) = x.dims4()?;
-    let rows = standardise(&x.reshape((batch, groups, ()))?)?.reshape((batch, channels, height, width))?;
-    let shape = (1, channels, 1, 1);
-    let result = rows.broadcast_mul(&scale.reshape(shape)?)?.broadcast_add(&shift.reshape(shape)?)?;
+    let (batch, channels) = (x.dim(0)?, x.dim(1)?);
+    let rows = standardise(&x.reshape((batch, groups, ()))?)?.reshape((batch, channels, ()))?;
+    let shape = (1, channels, 1);
+    let result =
+        rows.broadcast_mul(&scale.reshape(shape)?)?.broadcast_add(&shift.reshape(shape)?)?.reshape(x.shape())?;
     Ok(if rectify { result.relu()? } else { result })
 }
 
@@ -113,7 +114,7 @@ struct Sizes {
     channels: usize,
     /// Channels of one group.
     members: usize,
-    /// Cells H W of one channel.
+    /// Cells of one channel.
     cells: usize,
 }
 
@@ -139,11 +140,13 @@ fn statistics<T: WithDType>(x: &[T]) -> (f64, f64) {
 
 impl GroupNormOp {
     fn sizes(&self, layout: &Layout) -> candle_core::Result<Sizes> {
-        let (_, channels, height, width) = layout.shape().dims4()?;
-        if self.groups == 0 || channels % self.groups != 0 || height * width == 0 {
-            candle_core::bail!("group norm of {:?} in {} groups", layout.shape(), self.groups);
+        if let [_, channels, axes @ ..] = layout.dims() {
+            let cells: usize = axes.iter().product();
+            if self.groups > 0 && channels.is_multiple_of(self.groups) && *channels > 0 && cells > 0 {
+                return Ok(Sizes { channels: *channels, members: channels / self.groups, cells });
+            }
         }
-        Ok(Sizes { channels, members: channels / self.groups, cells: height * width })
+        candle_core::bail!("group norm of {:?} in {} groups", layout.shape(), self.groups);
     }
 
     fn forward<T: WithDType>(&self, sizes: Sizes, x: &[T], scale: &[T], shift: &[T]) -> Vec<T> {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::Geometry;
-use crate::kernels::product::{InnerProducts, Multiply, inner_products, multiply, pack, packed_length};
+use crate::kernels::product::{InnerProducts, Multiply, PANEL, inner_products, multiply, pack, packed_length};
 use crate::kernels::{Real, row_length, whole};
 
 /// Columns of the unfolded matrix that one block aims at.
@@ -180,7 +180,16 @@ pub(crate) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
                 for (group, a) in weights.iter().enumerate() {
                     unfold(g, &block, group, x, matrix, row);
                     let n = whole(block.columns);
-                    multiply(Multiply { c: product, c_row: row, m: outputs, n, a, b: matrix, rows: &starts });
+                    multiply(Multiply {
+                        c: product,
+                        c_row: row,
+                        m: outputs,
+                        n,
+                        a,
+                        a_panel: rows * PANEL,
+                        b: matrix,
+                        rows: &starts,
+                    });
                     for output in 0..outputs {
                         for &(column, sample, cell, cells) in &block.runs {
                             let to = sample * g.out_sample() + (group * outputs + output) * g.cells() + cell;
@@ -230,8 +239,18 @@ pub(crate) fn backward<T: Real>(
                             }
                         }
                         if let Some(target) = &mut target {
-                            let (a, rows_of_b) = (&weights[group], &output_starts);
-                            multiply(Multiply { c: matrix, c_row: row, m: rows, n, a, b: grouped, rows: rows_of_b });
+                            let (a, a_panel) = (&weights[group], outputs * PANEL);
+                            let starts = &output_starts;
+                            multiply(Multiply {
+                                c: matrix,
+                                c_row: row,
+                                m: rows,
+                                n,
+                                a,
+                                a_panel,
+                                b: grouped,
+                                rows: starts,
+                            });
                             fold(g, &block, group, matrix, target, row);
                         }
                         unfold(g, &block, group, x, matrix, row);

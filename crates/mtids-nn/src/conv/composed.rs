@@ -22,8 +22,8 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, options: &ConvOptions<2>) -> R
         x = x.pad_with_zeros(axis + 2, padding[axis], padding[axis])?;
     }
     if dilation[0] != dilation[1] {
-        for axis in 0..2 {
-            weight = spread(&weight, axis + 2, dilation[axis])?;
+        for (axis, dilation) in dilation.into_iter().enumerate() {
+            weight = spread(&weight, axis + 2, dilation)?;
         }
         dilation = [1; 2];
     }

@@ -10,6 +10,7 @@ mod composed;
 mod depthwise;
 mod geometry;
 mod op;
+mod tiles;
 mod winograd;
 
 use candle_core::Tensor;
@@ -70,7 +71,7 @@ impl<const N: usize> Conv<N> {
         parameters: &Parameters,
     ) -> Result<Self> {
         let groups = options.groups;
-        if groups == 0 || inputs % groups != 0 || outputs % groups != 0 {
+        if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
             let reason = format!("{groups} groups do not divide {inputs} inputs and {outputs} outputs");
             return Err(crate::NnError::Parameter { name: format!("{name}.weight"), reason });
         }

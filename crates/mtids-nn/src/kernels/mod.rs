@@ -95,7 +95,7 @@ pub(crate) const LANES: usize = 16;
 /// not fall into the same few sets of a cache.
 pub(crate) fn row_length(entries: usize) -> usize {
     let rows = entries.div_ceil(LANES).max(1);
-    (rows + usize::from(rows % 2 == 0)) * LANES
+    (rows + usize::from(rows.is_multiple_of(2))) * LANES
 }
 
 /// `entries` rounded up to whole vectors.

@@ -43,8 +43,10 @@ pub(crate) struct Multiply<'a, T> {
     pub m: usize,
     /// Columns, a multiple of [`super::LANES`].
     pub n: usize,
-    /// A, packed.
+    /// A, packed: panel `p` starts at `p * a_panel`.
     pub a: &'a [T],
+    /// Distance of panels.
+    pub a_panel: usize,
     /// B: row `j` starts at `rows[j]`; as many rows as A has columns, at least one.
     pub b: &'a [T],
     /// Starts of B's rows.
@@ -84,9 +86,8 @@ impl<T: Real> WithSimd for Multiply<'_, T> {
 impl<T: Real> Multiply<'_, T> {
     #[inline(always)]
     fn columns<S: Simd, const N: usize>(&mut self, simd: S, block: &std::ops::Range<usize>, column: usize) {
-        let inner = self.rows.len();
-        for (panel, a) in self.a.chunks_exact(inner * PANEL).enumerate() {
-            let a = &a[block.start * PANEL..block.end * PANEL];
+        for panel in 0..self.m.div_ceil(PANEL) {
+            let a = &self.a[panel * self.a_panel..][block.start * PANEL..block.end * PANEL];
             let rows = &self.rows[block.clone()];
             let first = panel * PANEL;
             // 256-bit machines have 16 registers, enough for four rows of three vectors; wider ones have 32.
@@ -260,7 +261,7 @@ mod tests {
             let mut packed = vec![9.0; packed_length(m, k)];
             pack(&mut packed, &a, [m, k], strides);
             let mut c = vec![7.0; m * row];
-            multiply(Multiply { c: &mut c, c_row: row, m, n: whole(n), a: &packed, b: &padded, rows: &rows });
+            multiply(Multiply { c: &mut c, c_row: row, m, n: whole(n), a: &packed, a_panel: k * PANEL, b: &padded, rows: &rows });
             for i in 0..m {
                 for j in 0..n {
                     let expected: f64 = (0..k).map(|l| entry(i, l) * b[l * n + j]).sum();

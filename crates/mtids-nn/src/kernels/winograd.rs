@@ -166,9 +166,8 @@ impl<T: Real, M: Axis<A, B>, const A: usize, const B: usize> WithSimd for Tiles<
                     let start = (i * A + j) * self.from_plane + tile;
                     T::vectors::<S>(&self.from[start..start + lanes]).0[0]
                 });
-                let mapped = M::map::<T, S>(simd, column);
-                for i in 0..B {
-                    middle[i][j] = mapped[i];
+                for (row, value) in middle.iter_mut().zip(M::map::<T, S>(simd, column)) {
+                    row[j] = value;
                 }
             }
             for (i, row) in middle.into_iter().enumerate() {
