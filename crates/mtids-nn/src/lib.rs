@@ -41,13 +41,13 @@ pub mod tasks;
 
 pub use candle_core::{DType, Device, Tensor};
 
-pub use backbone::BackboneConfig;
+pub use backbone::{BackboneConfig, BackboneKind, BackboneSize};
 pub use device::device;
 pub use error::NnError;
 pub use gate::{DbrConfig, GateOutput};
 pub use loss::{LossConfig, TaskLosses};
 pub use mt_ids::{Mode, MtIds, MtIdsConfig, Outputs};
-pub use optimizer::{AdamW, AdamWConfig};
+pub use optimizer::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, WeightAverage};
 pub use parameters::{Init, Parameters};
 pub use read_out::ReadOut;
 pub use schedule::{Schedule, ScheduleConfig};

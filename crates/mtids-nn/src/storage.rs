@@ -25,3 +25,11 @@ pub(crate) fn with_entries<T: WithDType, const N: usize, R>(
     }
     Ok(use_them(slices))
 }
+
+/// The entries of a contiguous tensor, to be changed.
+pub(crate) fn entries_mut<'a, T>(storage: &'a mut [T], layout: &Layout) -> candle_core::Result<&'a mut [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&mut storage[start..end]),
+        None => candle_core::bail!("expected a contiguous tensor"),
+    }
+}

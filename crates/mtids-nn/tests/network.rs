@@ -25,6 +25,7 @@ fn config() -> MtIdsConfig {
             groups: 2,
             pool_grid: 2,
             features: 6,
+            ..BackboneConfig::default()
         },
         dbr: DbrConfig { expert_hidden: 5, expert_width: 4, embedding: 3, ..DbrConfig::default() },
         ..MtIdsConfig::default()

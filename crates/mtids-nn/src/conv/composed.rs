@@ -12,8 +12,9 @@ use super::geometry::{ConvOptions, output_size};
 use crate::error::Result;
 
 /// `[B, C, H, W]` with `[O, C / groups, kh, kw]`.
-pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, options: &ConvOptions<2>) -> Result<Tensor> {
-    let ConvOptions { mut stride, padding, mut dilation, groups } = *options;
+pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, options: &ConvOptions<3>) -> Result<Tensor> {
+    let ConvOptions { stride: [_, sh, sw], padding: [_, ph, pw], dilation: [_, dh, dw], groups } = *options;
+    let (mut stride, padding, mut dilation) = ([sh, sw], [ph, pw], [dh, dw]);
     let (mut x, mut weight) = (x.clone(), weight.clone());
     let mut out = [0; 2];
     let mut wanted = None;
@@ -50,8 +51,7 @@ pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, options: &ConvOptions<2>) -> R
 
 /// `[B, C, D, H, W]` with `[O, C / groups, kd, kh, kw]`.
 pub(crate) fn conv3d(x: &Tensor, weight: &Tensor, options: &ConvOptions<3>) -> Result<Tensor> {
-    let ConvOptions { stride: [sd, sh, sw], padding: [pd, ph, pw], dilation: [dd, dh, dw], groups } = *options;
-    let planar = ConvOptions { stride: [sh, sw], padding: [ph, pw], dilation: [dh, dw], groups };
+    let (sd, pd, dd) = (options.stride[0], options.padding[0], options.dilation[0]);
     let taps = weight.dim(2)?;
     let slices = output_size(x.dim(2)?, taps, sd, pd, dd);
     let x = x.pad_with_zeros(2, pd, pd)?;
@@ -60,7 +60,7 @@ pub(crate) fn conv3d(x: &Tensor, weight: &Tensor, options: &ConvOptions<3>) -> R
     for tap in 0..taps {
         let reached = every(&x.narrow(2, tap * dd, (slices.max(1) - 1) * sd + 1)?, 2, sd)?;
         let folded = reached.transpose(1, 2)?.contiguous()?.reshape((batch * slices, channels, height, width))?;
-        let y = conv2d(&folded, &weight.narrow(2, tap, 1)?.squeeze(2)?, &planar)?;
+        let y = conv2d(&folded, &weight.narrow(2, tap, 1)?.squeeze(2)?, options)?;
         sum = Some(match sum {
             Some(sum) => (sum + y)?,
             None => y,

@@ -27,6 +27,17 @@ impl<const N: usize> ConvOptions<N> {
     pub fn with_groups(self, groups: usize) -> Self {
         Self { groups, ..self }
     }
+
+    /// The same along three axes; missing ones in front have a depth of one.
+    pub(crate) fn deep(&self) -> ConvOptions<3> {
+        let ConvOptions { stride, padding, dilation, groups } = *self;
+        ConvOptions { stride: deep(stride, 1), padding: deep(padding, 0), dilation: deep(dilation, 1), groups }
+    }
+}
+
+/// Values along up to three axes behind `fill` for the missing ones.
+pub(crate) fn deep<const N: usize>(values: [usize; N], fill: usize) -> [usize; 3] {
+    std::array::from_fn(|axis| (axis + N).checked_sub(3).and_then(|at| values.get(at)).copied().unwrap_or(fill))
 }
 
 /// Output size along one axis; 0 when the kernel does not fit.

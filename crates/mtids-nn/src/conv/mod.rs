@@ -16,7 +16,7 @@ mod winograd;
 use candle_core::Tensor;
 
 pub use geometry::ConvOptions;
-pub(crate) use geometry::output_size;
+pub(crate) use geometry::{deep, output_size};
 
 use crate::error::Result;
 use crate::parameters::{Init, Parameters};
@@ -26,12 +26,7 @@ use crate::parameters::{Init, Parameters};
 /// # Errors
 /// When the shapes do not fit.
 pub fn conv2d(x: &Tensor, weight: &Tensor, options: &ConvOptions<2>) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return composed::conv2d(x, weight, options);
-    }
-    let ConvOptions { stride: [sh, sw], padding: [ph, pw], dilation: [dh, dw], groups } = *options;
-    let options = ConvOptions { stride: [1, sh, sw], padding: [0, ph, pw], dilation: [1, dh, dw], groups };
-    Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op::ConvOp { options })?)
+    convolve(x, weight, options)
 }
 
 /// Convolves `x` `[B, C, D, H, W]` with `weight` `[O, C / groups, kd, kh, kw]` to `[B, O, D', H', W']`, zeros around the input.
@@ -39,10 +34,22 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, options: &ConvOptions<2>) -> Result<T
 /// # Errors
 /// When the shapes do not fit.
 pub fn conv3d(x: &Tensor, weight: &Tensor, options: &ConvOptions<3>) -> Result<Tensor> {
-    if !x.device().is_cpu() {
-        return composed::conv3d(x, weight, options);
+    convolve(x, weight, options)
+}
+
+fn convolve<const N: usize>(x: &Tensor, weight: &Tensor, options: &ConvOptions<N>) -> Result<Tensor> {
+    if x.dims().len() != N + 2 {
+        let expected = format!("two axes and {N} more");
+        return Err(crate::NnError::Shape { what: "feature map", found: x.dims().to_vec(), expected });
     }
-    Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op::ConvOp { options: *options })?)
+    let options = options.deep();
+    if x.device().is_cpu() {
+        Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op::ConvOp { options })?)
+    } else if N == 2 {
+        composed::conv2d(x, weight, &options)
+    } else {
+        composed::conv3d(x, weight, &options)
+    }
 }
 
 /// A convolution layer along `N` axes without bias (a norm with its own shift follows).
@@ -82,25 +89,13 @@ impl<const N: usize> Conv<N> {
         let weight = parameters.get_or_init(&format!("{name}.weight"), &shape, Init::Normal(deviation))?;
         Ok(Self { weight, options })
     }
-}
 
-impl Conv2d {
-    /// Applies the layer to `[B, inputs, H, W]`.
+    /// Applies the layer to `[B, inputs, ..]` with `N` spatial axes.
     ///
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        conv2d(x, &self.weight, &self.options)
-    }
-}
-
-impl Conv3d {
-    /// Applies the layer to `[B, inputs, D, H, W]`.
-    ///
-    /// # Errors
-    /// When the shape does not fit.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        conv3d(x, &self.weight, &self.options)
+        convolve(x, &self.weight, &self.options)
     }
 }
 

@@ -12,6 +12,7 @@ use candle_core::Tensor;
 
 pub use grid::GridPool;
 
+use crate::conv::deep;
 use crate::error::Result;
 use window::{Kind, WindowOp};
 
@@ -74,9 +75,6 @@ fn pool<const N: usize>(x: &Tensor, windows: &Windows<N>, kind: Kind) -> Result<
         return Err(crate::NnError::Shape { what: "feature map", found: x.dims().to_vec(), expected });
     }
     // Two axes are three with a depth of one.
-    let deep = |values: [usize; N], fill: usize| {
-        std::array::from_fn(|i| values.get((i + N).wrapping_sub(3)).copied().unwrap_or(fill))
-    };
     let windows =
         Windows { kernel: deep(windows.kernel, 1), stride: deep(windows.stride, 1), padding: deep(windows.padding, 0) };
     let op = WindowOp { windows, kind };
