@@ -49,32 +49,41 @@ fn blocks(g: &Geometry, samples: usize) -> impl Iterator<Item = Block> {
     })
 }
 
-/// Calls `visit(column, input, length)` for each stretch of one row of the unfolded matrix that lies inside the input, and
-/// returns after it; entry `i` of the stretch joins column `column + i` and input entry `input + i * stride`.
+/// Calls `visit(column, Some(input), length)` for each stretch of one row of the unfolded matrix that lies inside the input,
+/// and `visit(column, None, length)` for each that does not; entry `i` of a stretch joins column `column + i` and input entry
+/// `input + i * stride`.
+#[inline(always)]
 fn stretches(
     g: &Geometry,
     block: &Block,
     channel: usize,
     [dz, dy, dx]: [usize; 3],
-    mut visit: impl FnMut(usize, usize, usize),
+    mut visit: impl FnMut(usize, Option<usize>, usize),
 ) {
     let (zs, ys, xs): (Range<usize>, Range<usize>, Range<usize>) = (g.valid(0, dz), g.valid(1, dy), g.valid(2, dx));
-    if xs.is_empty() {
-        return;
-    }
-    let [_, height, width] = g.size;
+    let ([_, height, width], out_width) = (g.size, g.out[2]);
     for (index, line) in block.lines.iter().enumerate() {
-        if zs.contains(&line.z) && ys.contains(&line.y) {
-            let z = line.z * g.stride[0] + dz * g.dilation[0] - g.padding[0];
-            let y = line.y * g.stride[1] + dy * g.dilation[1] - g.padding[1];
-            let x = xs.start * g.stride[2] + dx * g.dilation[2] - g.padding[2];
-            let input = line.sample * g.sample() + channel * g.plane() + (z * height + y) * width + x;
-            visit(index * g.out[2] + xs.start, input, xs.len());
+        let column = index * out_width;
+        if xs.is_empty() || !zs.contains(&line.z) || !ys.contains(&line.y) {
+            visit(column, None, out_width);
+            continue;
+        }
+        let z = line.z * g.stride[0] + dz * g.dilation[0] - g.padding[0];
+        let y = line.y * g.stride[1] + dy * g.dilation[1] - g.padding[1];
+        let x = xs.start * g.stride[2] + dx * g.dilation[2] - g.padding[2];
+        let input = line.sample * g.sample() + channel * g.plane() + (z * height + y) * width + x;
+        if xs.start > 0 {
+            visit(column, None, xs.start);
+        }
+        visit(column + xs.start, Some(input), xs.len());
+        if xs.end < out_width {
+            visit(column + xs.end, None, out_width - xs.end);
         }
     }
 }
 
 /// Calls `visit(row, channel, tap)` for each row of the unfolded matrix of one group.
+#[inline(always)]
 fn unfolded_rows(g: &Geometry, group: usize, mut visit: impl FnMut(usize, usize, [usize; 3])) {
     let [kd, kh, kw] = g.kernel;
     let mut row = 0;
@@ -94,14 +103,24 @@ fn unfold<T: Real>(g: &Geometry, block: &Block, group: usize, input: &[T], matri
     let stride = g.stride[2];
     unfolded_rows(g, group, |index, channel, tap| {
         let target = &mut matrix[index * row..(index + 1) * row];
-        target.fill(T::zero());
+        target[block.columns..].fill(T::zero());
         stretches(g, block, channel, tap, |column, from, length| {
             let target = &mut target[column..column + length];
-            if stride == 1 {
-                target.copy_from_slice(&input[from..from + length]);
-            } else {
-                for (value, source) in target.iter_mut().zip(input[from..].iter().step_by(stride)) {
-                    *value = *source;
+            match from {
+                None => target.fill(T::zero()),
+                Some(from) if stride == 1 => target.copy_from_slice(&input[from..from + length]),
+                Some(from) if stride == 2 => {
+                    // The last cell may be the end of the input.
+                    let (pairs, last) = input[from..from + 2 * length - 1].as_chunks::<2>();
+                    for (value, pair) in target.iter_mut().zip(pairs) {
+                        *value = pair[0];
+                    }
+                    target[length - 1..].copy_from_slice(last);
+                }
+                Some(from) => {
+                    for (value, source) in target.iter_mut().zip(input[from..].iter().step_by(stride)) {
+                        *value = *source;
+                    }
                 }
             }
         });
@@ -114,6 +133,7 @@ fn fold<T: Real>(g: &Geometry, block: &Block, group: usize, matrix: &[T], input:
     unfolded_rows(g, group, |index, channel, tap| {
         let source = &matrix[index * row..(index + 1) * row];
         stretches(g, block, channel, tap, |column, to, length| {
+            let Some(to) = to else { return };
             let source = &source[column..column + length];
             if stride == 1 {
                 for (value, add) in input[to..to + length].iter_mut().zip(source) {

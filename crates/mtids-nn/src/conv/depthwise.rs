@@ -3,7 +3,6 @@
 //! Purpose: there is no inner dimension to multiply over, so unfolding would only move memory. Each tap adds a shifted,
 //! scaled row to the output row.
 
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::columns::add_in_order;
@@ -44,23 +43,18 @@ pub(crate) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
         let (sample, output) = (index / g.outputs, index % g.outputs);
         let x = &x[(sample * g.inputs + output / multiplier) * plane..][..plane];
         let weight = &weight[output * taps..][..taps];
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                stretches(g, |tap, to, from, length| {
-                    let (factor, target) = (weight[tap], &mut result[to..to + length]);
-                    if stride == 1 {
-                        for (value, x) in target.iter_mut().zip(&x[from..from + length]) {
-                            *value += factor * *x;
-                        }
-                    } else {
-                        for (value, x) in target.iter_mut().zip(x[from..].iter().step_by(stride)) {
-                            *value += factor * *x;
-                        }
-                    }
-                });
-            },
-        );
+        stretches(g, |tap, to, from, length| {
+            let (factor, target) = (weight[tap], &mut result[to..to + length]);
+            if stride == 1 {
+                for (value, x) in target.iter_mut().zip(&x[from..from + length]) {
+                    *value += factor * *x;
+                }
+            } else {
+                for (value, x) in target.iter_mut().zip(x[from..].iter().step_by(stride)) {
+                    *value += factor * *x;
+                }
+            }
+        });
     });
     result
 }
@@ -91,22 +85,17 @@ pub(crate) fn backward<T: Real>(
                 let (x, weight) = (&x[channel..channel + plane], &weight[output * taps..][..taps]);
                 let sums = &mut sums[output * taps..][..taps];
                 let mut target = target.as_mut().map(|target| &mut target[channel..channel + plane]);
-                Arch::new().dispatch(
-                    #[inline(always)]
-                    || {
-                        stretches(g, |tap, at, from, length| {
-                            let gradient = &gradient[at..at + length];
-                            if let Some(target) = &mut target {
-                                for (value, slope) in target[from..].iter_mut().step_by(stride).zip(gradient) {
-                                    *value += weight[tap] * *slope;
-                                }
-                            }
-                            for (slope, x) in gradient.iter().zip(x[from..].iter().step_by(stride)) {
-                                sums[tap] += *slope * *x;
-                            }
-                        });
-                    },
-                );
+                stretches(g, |tap, at, from, length| {
+                    let gradient = &gradient[at..at + length];
+                    if let Some(target) = &mut target {
+                        for (value, slope) in target[from..].iter_mut().step_by(stride).zip(gradient) {
+                            *value += weight[tap] * *slope;
+                        }
+                    }
+                    for (slope, x) in gradient.iter().zip(x[from..].iter().step_by(stride)) {
+                        sums[tap] += *slope * *x;
+                    }
+                });
             }
             sums
         })

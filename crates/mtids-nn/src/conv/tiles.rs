@@ -4,11 +4,9 @@
 //! sample, each with the halo of zeros or neighbours that the depth taps read; outputs of the last `kd - 1` slices of a sample
 //! do not exist and are left out when writing. Invariant: blocks depend on shapes only.
 
-use pulp::Arch;
-
 use super::geometry::Geometry;
 use crate::kernels::winograd::{EDGE, TILE};
-use crate::kernels::{Real, row_length, whole};
+use crate::kernels::{Loop, Real, row_length, vectorised, whole};
 
 /// How a convolution is cut.
 pub(super) struct Plan<'a> {
@@ -114,8 +112,30 @@ pub(super) fn gather<'x, T: Real, const N: usize>(
     for plane in planes.chunks_mut(plan.v_row).take(N * N) {
         plane[end..whole(end)].fill(T::zero());
     }
+    // Short rows of tiles are copied by code that knows their length; long ones need no help.
+    macro_rules! by_length {
+        ($($length:literal)*) => {
+            match block.columns {
+                $($length => lines::<T, N, $length>(plan, block, planes, slices, [height, width], padding, slice),)*
+                _ => lines::<T, N, 0>(plan, block, planes, slices, [height, width], padding, slice),
+            }
+        };
+    }
+    by_length!(1 2 3 4 5 6 7 8 9 10 11 12);
+}
+
+/// [`gather`] line by line; `COLUMNS` is the number of tiles of a row, or 0 for any.
+fn lines<'x, T: Real, const N: usize, const COLUMNS: usize>(
+    plan: &Plan<'_>,
+    block: &Block,
+    planes: &mut [T],
+    slices: usize,
+    [height, width]: [usize; 2],
+    padding: [usize; 3],
+    slice: impl Fn(usize) -> Option<&'x [T]>,
+) {
     // Four phases of a line, with a margin on both sides for tiles that begin before it or end behind.
-    let columns = block.columns;
+    let columns = if COLUMNS > 0 { COLUMNS } else { block.columns };
     let phase = columns + 2;
     T::with([4 * phase], |[phases]| {
         phases.fill(T::zero());
@@ -127,10 +147,7 @@ pub(super) fn gather<'x, T: Real, const N: usize>(
                 let y = (first + line).wrapping_sub(padding[1]);
                 let line_of_x = x.filter(|_| y < height).map(|x| &x[y * width..(y + 1) * width]);
                 if let Some(x) = line_of_x {
-                    Arch::new().dispatch(
-                        #[inline(always)]
-                        || split(x, phases, phase),
-                    );
+                    vectorised(Split { line: x, phases, phase });
                 }
                 // A line belongs to the tile row that begins with it or before, and to the one above if that reaches it.
                 let last = (line / TILE).min(block.rows.len() - 1);
@@ -141,7 +158,11 @@ pub(super) fn gather<'x, T: Real, const N: usize>(
                         if line_of_x.is_some() {
                             // Entry j of tile t is cell 4 t + j - padding; 4 more keep it positive.
                             let from = j + TILE - padding[2];
-                            copy(target, &phases[from % TILE * phase + from / TILE..][..columns]);
+                            let from = &phases[from % TILE * phase + from / TILE..][..columns];
+                            match (target.first_chunk_mut::<COLUMNS>(), from.first_chunk::<COLUMNS>()) {
+                                (Some(target), Some(from)) if COLUMNS > 0 => *target = *from,
+                                _ => target.copy_from_slice(from),
+                            }
                         } else {
                             target.fill(T::zero());
                         }
@@ -152,32 +173,28 @@ pub(super) fn gather<'x, T: Real, const N: usize>(
     });
 }
 
-/// A copy that needs no call for the few entries of a row of tiles.
-#[inline(always)]
-fn copy<T: Real>(to: &mut [T], from: &[T]) {
-    if to.len() <= 8 {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = *from;
-        }
-    } else {
-        to.copy_from_slice(from);
-    }
+/// Cells `f`, `f + 4`, … of a line to phase `f`, behind a margin of one; what lies behind the line is left as it is (zero).
+struct Split<'a, T> {
+    line: &'a [T],
+    phases: &'a mut [T],
+    phase: usize,
 }
 
-/// Cells `f`, `f + 4`, … of a line to phase `f`, behind a margin of one; what lies behind the line is left as it is (zero).
-#[inline(always)]
-fn split<T: Real>(line: &[T], phases: &mut [T], phase: usize) {
-    let count = line.len() / TILE;
-    let (a, rest) = phases.split_at_mut(phase);
-    let (b, rest) = rest.split_at_mut(phase);
-    let (c, d) = rest.split_at_mut(phase);
-    let (chunks, left) = line.as_chunks::<TILE>();
-    let targets = a[1..=count].iter_mut().zip(&mut b[1..=count]).zip(c[1..=count].iter_mut().zip(&mut d[1..=count]));
-    for (chunk, ((a, b), (c, d))) in chunks.iter().zip(targets) {
-        [*a, *b, *c, *d] = *chunk;
-    }
-    for (value, target) in left.iter().zip([a, b, c]) {
-        target[count + 1] = *value;
+impl<T: Real> Loop for Split<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let count = self.line.len() / TILE;
+        let (a, rest) = self.phases.split_at_mut(self.phase);
+        let (b, rest) = rest.split_at_mut(self.phase);
+        let (c, d) = rest.split_at_mut(self.phase);
+        let (chunks, left) = self.line.as_chunks::<TILE>();
+        let pairs = (a[1..=count].iter_mut().zip(&mut b[1..=count]), c[1..=count].iter_mut().zip(&mut d[1..=count]));
+        for (chunk, ((a, b), (c, d))) in chunks.iter().zip(pairs.0.zip(pairs.1)) {
+            [*a, *b, *c, *d] = *chunk;
+        }
+        for (value, target) in left.iter().zip([a, b, c]) {
+            target[count + 1] = *value;
+        }
     }
 }
 
@@ -194,24 +211,29 @@ pub(super) fn scatter<T: Real>(plan: &Plan<'_>, block: &Block, planes: &[T], out
             let tile = index * block.per_slice() + y / TILE * block.columns;
             let plane = |j: usize| &planes[(y % TILE * TILE + j) * plan.v_row + tile..][..block.columns];
             let planes = [plane(0), plane(1), plane(2), plane(3)];
-            Arch::new().dispatch(
-                #[inline(always)]
-                || join(line, planes),
-            );
+            vectorised(Join { line, planes });
         }
     }
 }
 
-/// The inverse of [`split`], without margins.
-#[inline(always)]
-fn join<T: Real>(line: &mut [T], [a, b, c, d]: [&[T]; 4]) {
-    let (chunks, left) = line.as_chunks_mut::<TILE>();
-    for (chunk, ((a, b), (c, d))) in chunks.iter_mut().zip(a.iter().zip(b).zip(c.iter().zip(d))) {
-        *chunk = [*a, *b, *c, *d];
-    }
-    for (value, plane) in left.iter_mut().zip([a, b, c]) {
-        if let Some(last) = plane.last() {
-            *value = *last;
+/// The inverse of [`Split`], without margins.
+struct Join<'a, T> {
+    line: &'a mut [T],
+    planes: [&'a [T]; 4],
+}
+
+impl<T: Real> Loop for Join<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let [a, b, c, d] = self.planes;
+        let (chunks, left) = self.line.as_chunks_mut::<TILE>();
+        for (chunk, ((a, b), (c, d))) in chunks.iter_mut().zip(a.iter().zip(b).zip(c.iter().zip(d))) {
+            *chunk = [*a, *b, *c, *d];
+        }
+        for (value, plane) in left.iter_mut().zip([a, b, c]) {
+            if let Some(last) = plane.last() {
+                *value = *last;
+            }
         }
     }
 }

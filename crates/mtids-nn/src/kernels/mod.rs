@@ -11,7 +11,7 @@ mod scratch;
 pub(crate) mod winograd;
 
 use candle_core::WithDType;
-use pulp::Simd;
+use pulp::{Arch, Simd, WithSimd};
 
 pub(crate) use scratch::Scratch;
 
@@ -20,6 +20,10 @@ pub(crate) trait Real: WithDType + Scratch {
     /// A vector of the machine `S`.
     type Vector<S: Simd>: Copy;
 
+    /// In double precision. (candle's own conversion is a call that vector code cannot see through.)
+    fn widen(self) -> f64;
+    /// From double precision.
+    fn narrow(value: f64) -> Self;
     /// All lanes equal.
     fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
     /// `a + b`.
@@ -45,6 +49,16 @@ macro_rules! real {
         impl Real for $type {
             type Vector<S: Simd> = S::$vector;
 
+            #[inline(always)]
+            #[allow(clippy::unnecessary_cast, reason = "one of the two types is double precision")]
+            fn widen(self) -> f64 {
+                self as f64
+            }
+            #[inline(always)]
+            #[allow(clippy::unnecessary_cast, reason = "one of the two types is double precision")]
+            fn narrow(value: f64) -> Self {
+                value as $type
+            }
             #[inline(always)]
             fn splat<S: Simd>(simd: S, value: Self) -> S::$vector {
                 simd.$splat(value)
@@ -87,6 +101,39 @@ macro_rules! real {
 
 real!(f32, f32s, F32_LANES, [splat_f32s add_f32s sub_f32s mul_f32s mul_add_f32s reduce_sum_f32s as_simd_f32s as_mut_simd_f32s]);
 real!(f64, f64s, F64_LANES, [splat_f64s add_f64s sub_f64s mul_f64s mul_add_f64s reduce_sum_f64s as_simd_f64s as_mut_simd_f64s]);
+
+/// Lets the C library keep freed memory instead of giving it back to the system page by page after every layer.
+///
+/// GNU's allocator maps blocks above a threshold on their own and unmaps them when freed; freeing one raises the threshold to
+/// its size, up to 32 MiB, and twice that may then lie free at the end of the heap. So one large block is taken and freed,
+/// untouched, once. Fresh pages were an eighth of a training step before. Elsewhere this does nothing.
+pub(crate) fn keep_freed_memory() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(31 << 20))));
+}
+
+/// A plain loop that the compiler may vectorise for the machine it runs on. (A closure would not do: it is compiled on its
+/// own, for the oldest machine.) Implementations are `#[inline(always)]`.
+pub(crate) trait Loop {
+    /// Runs the loop.
+    fn run(self);
+}
+
+/// Runs a loop compiled for the widest vectors there are.
+pub(crate) fn vectorised<L: Loop>(task: L) {
+    struct Wide<L>(L);
+
+    impl<L: Loop> WithSimd for Wide<L> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _simd: S) {
+            self.0.run();
+        }
+    }
+
+    Arch::new().dispatch(Wide(task));
+}
 
 /// Multiple of entries that every vector width divides.
 pub(crate) const LANES: usize = 16;

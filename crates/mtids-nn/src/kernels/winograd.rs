@@ -42,7 +42,7 @@ pub(crate) struct FilterGradient;
 
 #[inline(always)]
 fn constant<T: Real, S: Simd>(simd: S, value: f64) -> T::Vector<S> {
-    T::splat(simd, T::from_f64(value))
+    T::splat(simd, T::narrow(value))
 }
 
 /// `(a + b, a - b)`.

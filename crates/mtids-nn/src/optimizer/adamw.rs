@@ -7,13 +7,12 @@
 use std::collections::BTreeMap;
 
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Tensor, Var};
-use pulp::Arch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Gradients, decays, in_unit_range, not_negative, paired, state};
 use crate::error::{Result, config_error};
-use crate::kernels::Real;
+use crate::kernels::{Loop, Real, vectorised};
 use crate::parameters::Parameters;
 use crate::storage::{entries, entries_mut};
 
@@ -134,16 +133,24 @@ struct Moment {
 
 impl Moment {
     fn apply<T: Real>(&self, moment: &mut [T], gradient: &[T]) {
-        let (beta, share) = (T::from_f64(self.beta), T::from_f64(1.0 - self.beta));
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (moment, gradient) in moment.iter_mut().zip(gradient) {
-                    let new = if self.square { *gradient * *gradient } else { *gradient };
-                    *moment = beta * *moment + share * new;
-                }
-            },
-        );
+        vectorised(MomentLoop { of: self, moment, gradient });
+    }
+}
+
+struct MomentLoop<'a, T> {
+    of: &'a Moment,
+    moment: &'a mut [T],
+    gradient: &'a [T],
+}
+
+impl<T: Real> Loop for MomentLoop<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let (beta, share) = (T::narrow(self.of.beta), T::narrow(1.0 - self.of.beta));
+        for (moment, gradient) in self.moment.iter_mut().zip(self.gradient) {
+            let new = if self.of.square { *gradient * *gradient } else { *gradient };
+            *moment = beta * *moment + share * new;
+        }
     }
 }
 
@@ -182,30 +189,40 @@ trait Root {
 }
 
 impl Root for f32 {
+    #[inline(always)]
     fn root(self) -> Self {
         self.sqrt()
     }
 }
 
 impl Root for f64 {
+    #[inline(always)]
     fn root(self) -> Self {
         self.sqrt()
     }
 }
 
+struct UpdateLoop<'a, T> {
+    of: &'a Update,
+    values: &'a mut [T],
+    first: &'a [T],
+    second: &'a [T],
+}
+
+impl<T: Real + Root> Loop for UpdateLoop<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let (kept, rate) = (T::narrow(self.of.kept), T::narrow(self.of.rate));
+        let (scale, epsilon) = (T::narrow(1.0 / self.of.correction2), T::narrow(self.of.epsilon));
+        for ((value, m), v) in self.values.iter_mut().zip(self.first).zip(self.second) {
+            *value = kept * *value - rate * *m / ((*v * scale).root() + epsilon);
+        }
+    }
+}
+
 impl Update {
     fn apply<T: Real + Root>(&self, values: &mut [T], first: &[T], second: &[T]) {
-        let number = T::from_f64;
-        let (kept, rate) = (number(self.kept), number(self.rate));
-        let (scale, epsilon) = (number(1.0 / self.correction2), number(self.epsilon));
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for ((value, m), v) in values.iter_mut().zip(first).zip(second) {
-                    *value = kept * *value - rate * *m / ((*v * scale).root() + epsilon);
-                }
-            },
-        );
+        vectorised(UpdateLoop { of: self, values, first, second });
     }
 
     fn composed(
