@@ -1,7 +1,8 @@
 """A whole training step of the default backbone: ours, plain candle, and the same network in PyTorch, in turn.
 
 Called by docs/bench_layers.sh with the folder of the compiled examples. Prints lines of a Markdown table: median and
-range of all steps in milliseconds, and the largest resident memory. PyTorch runs eagerly, in both memory layouts, with one
+range of all steps in milliseconds, processor time of a step (which leaves out waiting for others on a busy machine; the least of
+all rounds), and the largest resident memory. PyTorch runs eagerly, in both memory layouts, with one
 and with as many threads as there are processors; the best of these is the rival.
 """
 
@@ -17,7 +18,7 @@ import torch
 from torch import nn
 
 BATCH, INPUT, CLASSES = 32, (1, 12, 44, 44), 8
-ROUNDS, STEPS, WARM_UP = 5, 6, 3
+STEPS, WARM_UP = 6, 3
 
 
 class Unit(nn.Module):
@@ -86,8 +87,10 @@ def pytorch(volume, last, threads, steps):
     x = x if volume else x.reshape(BATCH, -1, *INPUT[2:])
     x = x.to(memory_format=layout(volume, last))
     labels = torch.arange(BATCH) % CLASSES
-    times = []
+    times, processor = [], 0.0
     for step in range(WARM_UP + steps):
+        if step == WARM_UP:
+            processor = time.process_time()
         start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         loss = nn.functional.cross_entropy(network(x), labels)
@@ -97,14 +100,14 @@ def pytorch(volume, last, threads, steps):
         loss.item()
         if step >= WARM_UP:
             times.append((time.perf_counter() - start) * 1e3)
-    return times
+    return times, (time.process_time() - processor) / steps * 1e3
 
 
 def child(kind, last, threads, steps):
     """PyTorch in a process of its own, as ours, so that memory is its own too."""
-    times = pytorch(kind == "volume", last == "1", int(threads), int(steps))
+    times, processor = pytorch(kind == "volume", last == "1", int(threads), int(steps))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"milliseconds": times, "memory_mib": memory}))
+    print(json.dumps({"milliseconds": times, "processor_ms": processor, "memory_mib": memory}))
 
 
 def run(command, threads=None):
@@ -114,31 +117,42 @@ def run(command, threads=None):
     return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
-def main(programs):
+def main(programs, rounds=5, counts=None):
     processors = os.cpu_count()
-    print("| step | runner | median ms | range | MiB |\n|---|---|---|---|---|")
+    counts = counts or sorted({1, processors})
+    print("| step | runner | median ms | range | processor ms | MiB |\n|---|---|---|---|---|---|")
     for kind in ("slices", "volume"):
         runners = {}
-        for threads in sorted({1, processors}):
+        for threads in counts:
             runners[f"ours, {threads} threads"] = ([f"{programs}/step", kind, "ours", str(STEPS)], threads)
             for last in (0, 1):
                 name = f"PyTorch {torch.__version__}, {threads} threads, channels {'last' if last else 'first'}"
                 runners[name] = ([sys.executable, __file__, "child", kind, str(last), str(threads), str(STEPS)], None)
-        runners[f"candle 0.11.1, {processors} threads"] = ([f"{programs}/step", kind, "candle", "3"], processors)
+        runners[f"candle 0.11.1, {counts[-1]} threads"] = ([f"{programs}/step", kind, "candle", "2"], counts[-1])
         results = {name: [] for name in runners}
         memory = {name: 0 for name in runners}
-        for _ in range(ROUNDS):
+        processor = {name: float("inf") for name in runners}
+        for _ in range(rounds):
             for name, (command, threads) in runners.items():
                 answer = run(command, threads)
                 results[name] += answer["milliseconds"]
+                processor[name] = min(processor[name], answer["processor_ms"])
                 memory[name] = max(memory[name], answer["memory_mib"])
         medians = {name: statistics.median(times) for name, times in results.items()}
         for name, times in results.items():
-            print(f"| {kind} | {name} | {medians[name]:.0f} | {min(times):.0f} to {max(times):.0f} | {memory[name]} |")
-        best = {rival: min(v for k, v in medians.items() if k.startswith(rival)) for rival in ("ours", "PyTorch", "candle")}
-        print(f"| {kind} | ours ÷ PyTorch | {best['ours'] / best['PyTorch']:.2f} | | |")
-        print(f"| {kind} | candle ÷ ours | {best['candle'] / best['ours']:.1f} | | |", flush=True)
+            span = f"{min(times):.0f} to {max(times):.0f}"
+            print(f"| {kind} | {name} | {medians[name]:.0f} | {span} | {processor[name]:.0f} | {memory[name]} |")
+        for over, under in (("ours", "PyTorch"), ("candle", "ours")):
+            ratios = []
+            for measure in (medians, processor):
+                least = {who: min(v for k, v in measure.items() if k.startswith(who)) for who in (over, under)}
+                ratios.append(least[over] / least[under])
+            print(f"| {kind} | {over} ÷ {under} | {ratios[0]:.2f} | | {ratios[1]:.2f} | |", flush=True)
 
 
 if __name__ == "__main__":
-    child(*sys.argv[2:]) if sys.argv[1] == "child" else main(sys.argv[1])
+    if sys.argv[1] == "child":
+        child(*sys.argv[2:])
+    else:
+        # Folder of the programs, then optionally how many rounds and which numbers of threads.
+        main(sys.argv[1], *(int(n) for n in sys.argv[2:3]), *([int(n) for n in sys.argv[3:]] and [[int(n) for n in sys.argv[3:]]]))

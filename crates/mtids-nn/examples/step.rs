@@ -1,7 +1,8 @@
 //! Whole training steps of the default backbone: forward, backward, clipping, AdamW; batch 32 of 12 × 44 × 44 patches, f32.
 //!
 //! Arguments: `slices` or `volume`; `ours` or `candle` (the same network of candle's own operations); how many steps are
-//! timed. Prints one line of JSON: milliseconds of each step, and the largest resident memory of the process in MiB.
+//! timed. Prints one line of JSON: milliseconds of each step, processor time of a step over all threads, and the largest resident
+//! memory of the process in MiB.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 use std::time::Instant;
@@ -36,8 +37,11 @@ fn main() -> Result<()> {
     let labels: Vec<u32> = (0..BATCH).map(|sample| (sample % CLASSES) as u32).collect();
     let labels = Tensor::from_vec(labels, (BATCH, 1), &Device::Cpu)?;
     let mut step = if candle { plain(kind)? } else { ours(kind)? };
-    let mut times = Vec::new();
+    let (mut times, mut processor) = (Vec::new(), 0.0);
     for round in 0..WARM_UP + steps {
+        if round == WARM_UP {
+            processor = processor_time()?;
+        }
         let start = Instant::now();
         let loss = step(&x, &labels)?;
         anyhow::ensure!(loss.is_finite(), "the loss is not finite");
@@ -45,7 +49,9 @@ fn main() -> Result<()> {
             times.push(format!("{:.2}", start.elapsed().as_secs_f64() * 1e3));
         }
     }
-    println!(r#"{{"milliseconds": [{}], "memory_mib": {}}}"#, times.join(", "), peak_memory()?);
+    let processor = (processor_time()? - processor) / steps as f64;
+    let (times, memory) = (times.join(", "), peak_memory()?);
+    println!(r#"{{"milliseconds": [{times}], "processor_ms": {processor:.2}, "memory_mib": {memory}}}"#);
     Ok(())
 }
 
@@ -56,6 +62,17 @@ fn peak_memory() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
+}
+
+/// Milliseconds that all threads have spent on processors, as Linux counts them: unlike wall time it does not include
+/// waiting for a processor that others use.
+fn processor_time() -> Result<f64> {
+    let mut nanoseconds = 0_u64;
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        let counts = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        nanoseconds += counts.split_whitespace().next().context("no schedstat")?.parse::<u64>()?;
+    }
+    Ok(nanoseconds as f64 / 1e6)
 }
 
 fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {

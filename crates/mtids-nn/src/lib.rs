@@ -2,10 +2,11 @@
 //!
 //! # Purpose
 //! Everything that is differentiated: the parameters and their seeded initial values ([`parameters`]), layers whose
-//! gradients are proved by tests ([`conv`], [`norm`], [`activation`], [`pool`], [`linear`]), the trunk
-//! ([`backbone`]), shared and private experts ([`experts`]), the Dual-control Branch Routing gate ([`gate`]), the label
-//! maps ([`tasks`]), the whole network ([`mt_ids`]), losses ([`loss`]), combined read-outs ([`read_out`]), AdamW with a
-//! saved state ([`optimizer`]), learning-rate schedules ([`schedule`]) and one training step ([`step`]).
+//! gradients are proved by tests ([`conv`], [`norm`], [`activation`], [`pool`], [`linear`], [`dropout`]), the trunk in 2.5 or
+//! three dimensions ([`backbone`]), shared and private experts ([`experts`]), the Dual-control Branch Routing gate
+//! ([`gate`]), the label maps ([`tasks`]), the whole network ([`mt_ids`]), losses ([`loss`]), combined read-outs
+//! ([`read_out`]), optimisers with a saved state ([`optimizer`]), learning-rate schedules ([`schedule`]) and one training
+//! step ([`step`]).
 //!
 //! # Invariants
 //! * Results are a pure function of seed, configuration and data; on the CPU they do not depend on the number of threads.

