@@ -15,7 +15,7 @@ import time
 import torch
 
 SHAPES = ((3, 32, 64), (32, 32, 64), (64, 64, 32), (128, 128, 16), (256, 256, 8))
-BATCH, ROUNDS, PASSES = 32, 5, 4
+BATCH, PASSES = 32, 4
 
 
 def ours(programs, shape, threads):
@@ -44,14 +44,14 @@ def show(times):
     return f"{statistics.median(times):.1f} ({min(times):.1f} to {max(times):.1f})"
 
 
-def main(programs):
-    counts = sorted({1, os.cpu_count()})
+def main(programs, rounds=5, counts=None):
+    counts = counts or sorted({1, os.cpu_count()})
     print(f"| convolution | ours, ms | PyTorch {torch.__version__}, ms | ours ÷ PyTorch |\n|---|---|---|---|")
     for shape in SHAPES:
         mine = {threads: [] for threads in counts}
         layouts = (torch.contiguous_format, torch.channels_last)
         theirs = {(threads, layout): [] for threads in counts for layout in layouts}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for threads in counts:
                 mine[threads] += ours(programs, shape, threads)
                 for layout in layouts:
@@ -63,4 +63,6 @@ def main(programs):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    # Folder of the programs, then optionally how many rounds and which numbers of threads.
+    given = [int(number) for number in sys.argv[2:]]
+    main(sys.argv[1], *given[:1], *([given[1:]] if given[1:] else []))

@@ -155,4 +155,5 @@ if __name__ == "__main__":
         child(*sys.argv[2:])
     else:
         # Folder of the programs, then optionally how many rounds and which numbers of threads.
-        main(sys.argv[1], *(int(n) for n in sys.argv[2:3]), *([int(n) for n in sys.argv[3:]] and [[int(n) for n in sys.argv[3:]]]))
+        given = [int(number) for number in sys.argv[2:]]
+        main(sys.argv[1], *given[:1], *([given[1:]] if given[1:] else []))

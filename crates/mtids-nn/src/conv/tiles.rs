@@ -46,14 +46,15 @@ impl Block {
 }
 
 impl<'a> Plan<'a> {
-    /// Blocks of about `aim` tiles.
-    pub(super) fn new(g: &'a Geometry, aim: usize) -> Self {
+    /// Blocks of about `aim` tiles; at least `parts` parts where there are as many samples, each of up to `aim` tiles or more.
+    pub(super) fn new(g: &'a Geometry, aim: usize, parts: usize) -> Self {
         let grid = [g.out[1].div_ceil(TILE), g.out[2].div_ceil(TILE)];
         let halo = g.kernel[0] - 1;
         // With a halo, several slices share what they read.
         let together = (4 * halo + 1).min(g.out[0]);
         let band = aim.div_ceil(together * grid[1]).clamp(1, grid[0]);
-        let part = g.part(grid[0] * grid[1] * g.out[0], 2 * aim.min(64));
+        let per_sample = grid[0] * grid[1] * g.out[0];
+        let part = g.part(per_sample, aim.min(per_sample * g.batch / parts));
         let slices = aim.div_ceil(band * grid[1]).clamp(together, part * (g.out[0] + halo));
         let (columns, read) = (whole(slices * band * grid[1]), halo * band * grid[1]);
         Self { g, grid, band, slices, part, v_row: row_length(read + columns), m_row: row_length(columns) }

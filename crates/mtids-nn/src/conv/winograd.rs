@@ -18,7 +18,7 @@ use crate::kernels::{Real, row_length, whole};
 /// Bytes of a single-precision block in the forward pass: about what stays in a core's second cache.
 const FORWARD_BLOCK: usize = 1 << 20;
 /// Tiles of a block in the gradient of the weights, whose sums run over tiles and are the quicker the longer.
-const GRADIENT_TILES: usize = 384;
+const GRADIENT_TILES: usize = 320;
 /// Rows per channel of a block, one more than there are points: an odd distance of channels spreads over a cache's sets.
 const ROWS: usize = POINTS + 1;
 
@@ -107,7 +107,7 @@ fn flipped<T: Real>(g: &Geometry, weight: &[T]) -> Vec<T> {
 
 /// `[B, O, cells]` from `x` `[B, C, plane]`.
 pub(crate) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
-    let plan = Plan::new(g, (FORWARD_BLOCK / (4 * POINTS * (g.inputs + g.outputs))).max(64));
+    let plan = Plan::new(g, (FORWARD_BLOCK / (4 * POINTS * (g.inputs + g.outputs))).max(64), 4);
     let inner = g.inputs * g.kernel[0];
     let u = filter_domain(weight, g.outputs, inner);
     let channel = ROWS * plan.m_row;
@@ -162,7 +162,7 @@ pub(crate) fn backward<T: Real>(
 }
 
 fn weight_gradient<T: Real>(g: &Geometry, x: &[T], gradient: &[T]) -> Vec<T> {
-    let plan = Plan::new(g, GRADIENT_TILES);
+    let plan = Plan::new(g, GRADIENT_TILES, 2);
     let inner = g.inputs * g.kernel[0];
     let channel = ROWS * plan.m_row;
     let point = g.outputs * inner;
