@@ -12,7 +12,7 @@ part=${2:-all}
 
 echo "date $(date +%F), profile $profile, $(nproc) processors"
 echo "what | rival | ratio ours ÷ rival: minimum, median, maximum"
-[ "$part" = dicom ] || "$programs/examples/convolution"
+[ "$part" = dicom ] || "$programs/examples/layers"
 if [ "$part" != dicom ]; then
   "${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-phantom --examples
   for _ in 1 2 3; do "$programs/examples/render_studies"; done

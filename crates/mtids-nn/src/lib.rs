@@ -2,10 +2,11 @@
 //!
 //! # Purpose
 //! Everything that is differentiated: the parameters and their seeded initial values ([`parameters`]), layers whose
-//! gradients are proved by tests ([`conv2d`], [`norm`], [`activation`], [`pool`], [`linear`]), the trunk
-//! ([`backbone`]), shared and private experts ([`experts`]), the Dual-control Branch Routing gate ([`gate`]), the label
-//! maps ([`tasks`]), MT-IDS and its rivals behind one trait ([`model`]), losses ([`loss`], [`regulariser`]), combined read-outs
-//! ([`read_out`]), AdamW with a saved state ([`optimizer`]), learning-rate schedules ([`schedule`]) and one training step ([`step`]).
+//! gradients are proved by tests ([`conv`], [`norm`], [`activation`], [`pool`], [`linear`], [`dropout`]), the trunk in 2.5 or
+//! three dimensions ([`backbone`]), shared and private experts ([`experts`]), the Dual-control Branch Routing gate
+//! ([`gate`]), the label maps ([`tasks`]), MT-IDS and its rivals behind one trait ([`model`]), losses ([`loss`],
+//! [`regulariser`]), combined read-outs ([`read_out`]), optimisers with a saved state ([`optimizer`]), learning-rate schedules
+//! ([`schedule`]) and one training step ([`step`]).
 //!
 //! # Invariants
 //! * Results are a pure function of seed, configuration and data; on the CPU they do not depend on the number of threads.
@@ -20,11 +21,13 @@
 
 pub mod activation;
 pub mod backbone;
-pub mod conv2d;
+pub mod conv;
 pub mod device;
+pub mod dropout;
 pub mod error;
 pub mod experts;
 pub mod gate;
+mod kernels;
 pub mod linear;
 pub mod loss;
 pub mod model;
@@ -36,18 +39,19 @@ pub mod read_out;
 pub mod regulariser;
 pub mod schedule;
 pub mod step;
+mod storage;
 pub mod tasks;
 
 pub use candle_core::{DType, Device, Tensor};
 
-pub use backbone::BackboneConfig;
+pub use backbone::{BackboneConfig, BackboneKind, BackboneSize};
 pub use device::device;
 pub use error::NnError;
 pub use gate::{DbrConfig, GateOutput};
 pub use loss::{EvidenceWeights, LossConfig, TaskLosses};
 pub use model::mt_ids::MtIdsConfig;
 pub use model::{Architecture, Mode, Model, ModelConfig, MultiTaskModel, Outputs};
-pub use optimizer::{AdamW, AdamWConfig};
+pub use optimizer::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, WeightAverage};
 pub use parameters::{Init, Parameters};
 pub use read_out::ReadOut;
 pub use schedule::{Schedule, ScheduleConfig};

@@ -6,16 +6,17 @@
 //! group, in a fixed order, so samples never influence each other and threads never influence results. Sources: Wu and He,
 //! ECCV 2018; Ba et al. 2016.
 
-use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::conv2d::{cpu, entries};
 use crate::error::Result;
+use crate::kernels::{Loop, Real, vectorised};
 use crate::parameters::{Init, Parameters};
+use crate::storage::{entries, with_entries};
 
 const EPSILON: f64 = 1e-5;
 
-/// Group normalisation over `[B, C, H, W]`, then a rectifier if asked for.
+/// Group normalisation over `[B, C, ..]`, then a rectifier if asked for.
 #[derive(Clone, Debug)]
 pub struct GroupNorm {
     scale: Tensor,
@@ -47,7 +48,7 @@ impl GroupNorm {
     }
 }
 
-/// Group normalisation of `x` `[B, C, H, W]` with `scale` and `shift` `[C]`, then `max(0, ·)` if `rectify`.
+/// Group normalisation of `x` `[B, C, ..]` (at least one spatial axis) with `scale` and `shift` `[C]`, then `max(0, ·)` if `rectify`.
 ///
 /// # Errors
 /// When the shapes do not fit.
@@ -60,10 +61,11 @@ pub fn group_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, groups: usize, rec
 }
 
 fn group_norm_composed(x: &Tensor, scale: &Tensor, shift: &Tensor, groups: usize, rectify: bool) -> Result<Tensor> {
-    let (batch, channels, height, width) = x.dims4()?;
-    let rows = standardise(&x.reshape((batch, groups, ()))?)?.reshape((batch, channels, height, width))?;
-    let shape = (1, channels, 1, 1);
-    let result = rows.broadcast_mul(&scale.reshape(shape)?)?.broadcast_add(&shift.reshape(shape)?)?;
+    let (batch, channels) = (x.dim(0)?, x.dim(1)?);
+    let rows = standardise(&x.reshape((batch, groups, ()))?)?.reshape((batch, channels, ()))?;
+    let shape = (1, channels, 1);
+    let result =
+        rows.broadcast_mul(&scale.reshape(shape)?)?.broadcast_add(&shift.reshape(shape)?)?.reshape(x.shape())?;
     Ok(if rectify { result.relu()? } else { result })
 }
 
@@ -113,24 +115,46 @@ struct Sizes {
     channels: usize,
     /// Channels of one group.
     members: usize,
-    /// Cells H W of one channel.
+    /// Cells of one channel.
     cells: usize,
 }
 
-/// Σ f(i) in double precision with eight running sums, so that the compiler can use vector registers.
-fn sum<T: WithDType>(values: &[T], term: impl Fn(f64) -> f64) -> f64 {
+/// `Σ term(i)` in double precision with eight running sums, so that the compiler can use vector registers.
+#[inline(always)]
+fn sum<T: Real>(values: &[T], term: impl Fn(f64) -> f64) -> f64 {
     let mut lanes = [0f64; 8];
     let (chunks, rest) = values.as_chunks::<8>();
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += term(value.to_f64());
+            *lane += term(value.widen());
         }
     }
-    lanes.iter().sum::<f64>() + rest.iter().map(|value| term(value.to_f64())).sum::<f64>()
+    lanes.iter().sum::<f64>() + rest.iter().map(|value| term(value.widen())).sum::<f64>()
+}
+
+/// `(Σ a, Σ a (b − mean))`, likewise.
+#[inline(always)]
+fn sums<T: Real>(a: &[T], b: &[T], mean: f64) -> (f64, f64) {
+    let mut lanes = [[0f64; 8]; 2];
+    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..8 {
+            let value = a[lane].widen();
+            lanes[0][lane] += value;
+            lanes[1][lane] += value * (b[lane].widen() - mean);
+        }
+    }
+    let mut totals = (lanes[0].iter().sum::<f64>(), lanes[1].iter().sum::<f64>());
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        totals.0 += a.widen();
+        totals.1 += a.widen() * (b.widen() - mean);
+    }
+    totals
 }
 
 /// Mean and reciprocal standard deviation of one group.
-fn statistics<T: WithDType>(x: &[T]) -> (f64, f64) {
+#[inline(always)]
+fn statistics<T: Real>(x: &[T]) -> (f64, f64) {
     let count = x.len() as f64;
     let mean = sum(x, |value| value) / count;
     let variance = sum(x, |value| (value - mean) * (value - mean)) / count;
@@ -139,38 +163,31 @@ fn statistics<T: WithDType>(x: &[T]) -> (f64, f64) {
 
 impl GroupNormOp {
     fn sizes(&self, layout: &Layout) -> candle_core::Result<Sizes> {
-        let (_, channels, height, width) = layout.shape().dims4()?;
-        if self.groups == 0 || channels % self.groups != 0 || height * width == 0 {
-            candle_core::bail!("group norm of {:?} in {} groups", layout.shape(), self.groups);
+        if let [_, channels, axes @ ..] = layout.dims() {
+            let cells: usize = axes.iter().product();
+            if self.groups > 0 && channels.is_multiple_of(self.groups) && *channels > 0 && cells > 0 {
+                return Ok(Sizes { channels: *channels, members: channels / self.groups, cells });
+            }
         }
-        Ok(Sizes { channels, members: channels / self.groups, cells: height * width })
+        candle_core::bail!("group norm of {:?} in {} groups", layout.shape(), self.groups);
     }
 
-    fn forward<T: WithDType>(&self, sizes: Sizes, x: &[T], scale: &[T], shift: &[T]) -> Vec<T> {
+    fn forward<T: Real>(&self, sizes: Sizes, x: &[T], scale: &[T], shift: &[T]) -> Vec<T> {
         let mut result = vec![T::zero(); x.len()];
         let sample = sizes.channels * sizes.cells;
         result.par_chunks_mut(sample).zip(x.par_chunks(sample)).for_each(|(result, x)| {
             let group = sizes.members * sizes.cells;
             for (index, (result, x)) in result.chunks_mut(group).zip(x.chunks(group)).enumerate() {
-                let (mean, inverse) = statistics(x);
-                for (member, (result, x)) in result.chunks_mut(sizes.cells).zip(x.chunks(sizes.cells)).enumerate() {
-                    let channel = index * sizes.members + member;
-                    let factor = scale[channel].to_f64() * inverse;
-                    let (factor, offset) = (T::from_f64(factor), T::from_f64(shift[channel].to_f64() - mean * factor));
-                    for (result, x) in result.iter_mut().zip(x) {
-                        let value = *x * factor + offset;
-                        *result = if self.rectify && value < T::zero() { T::zero() } else { value };
-                    }
-                }
+                let channels = index * sizes.members..(index + 1) * sizes.members;
+                let (scale, shift) = (&scale[channels.clone()], &shift[channels]);
+                vectorised(ForwardGroup { rectify: self.rectify, cells: sizes.cells, result, x, scale, shift });
             }
         });
         result
     }
 
     /// Gradients of input, scale and shift.
-    ///
-    /// With x̂ the standardised input and h = scale · gradient (rectified): ∂x = inverse (h − mean h − x̂ mean(h x̂)).
-    fn backward<T: WithDType>(
+    fn backward<T: Real>(
         &self,
         sizes: Sizes,
         (x, scale, shift): (&[T], &[T], &[T]),
@@ -185,45 +202,12 @@ impl GroupNormOp {
             .map(|((input, x), gradient)| {
                 let mut sums = vec![[0f64; 2]; sizes.channels];
                 let group = sizes.members * sizes.cells;
-                for (index, x) in x.chunks(group).enumerate() {
-                    let (mean, inverse) = statistics(x);
-                    let (mean_t, inverse_t) = (T::from_f64(mean), T::from_f64(inverse));
-                    let start = index * group;
-                    let (input, gradient) = (&mut input[start..start + group], &gradient[start..start + group]);
-                    let (mut sum_h, mut sum_hx) = (0f64, 0f64);
-                    for member in 0..sizes.members {
-                        let channel = index * sizes.members + member;
-                        let run = member * sizes.cells..(member + 1) * sizes.cells;
-                        let (x, gradient, input) = (&x[run.clone()], &gradient[run.clone()], &mut input[run]);
-                        let factor = T::from_f64(scale[channel].to_f64() * inverse);
-                        let offset = T::from_f64(shift[channel].to_f64() - mean * (scale[channel].to_f64() * inverse));
-                        // `input` holds the rectified gradient until the second pass.
-                        for ((input, x), gradient) in input.iter_mut().zip(x).zip(gradient) {
-                            let closed = self.rectify && *x * factor + offset <= T::zero();
-                            *input = if closed { T::zero() } else { *gradient };
-                        }
-                        let open = sum(input, |value| value);
-                        let mut lanes = [0f64; 8];
-                        for (chunk, x) in input.chunks(8).zip(x.chunks(8)) {
-                            for ((lane, value), x) in lanes.iter_mut().zip(chunk).zip(x) {
-                                *lane += value.to_f64() * (x.to_f64() - mean);
-                            }
-                        }
-                        let with_x = lanes.iter().sum::<f64>() * inverse;
-                        sums[channel] = [with_x, open];
-                        sum_h += scale[channel].to_f64() * open;
-                        sum_hx += scale[channel].to_f64() * with_x;
-                    }
-                    let count = group as f64;
-                    let (mean_h, mean_hx) = (T::from_f64(sum_h / count), T::from_f64(sum_hx / count));
-                    for member in 0..sizes.members {
-                        let scale = scale[index * sizes.members + member];
-                        let run = member * sizes.cells..(member + 1) * sizes.cells;
-                        for (input, x) in input[run.clone()].iter_mut().zip(&x[run]) {
-                            let standard = (*x - mean_t) * inverse_t;
-                            *input = inverse_t * (scale * *input - mean_h - standard * mean_hx);
-                        }
-                    }
+                let groups = input.chunks_mut(group).zip(x.chunks(group)).zip(gradient.chunks(group));
+                for (index, (((input, x), gradient), sums)) in groups.zip(sums.chunks_mut(sizes.members)).enumerate() {
+                    let channels = index * sizes.members..(index + 1) * sizes.members;
+                    let (scale, shift) = (&scale[channels.clone()], &shift[channels]);
+                    let (rectify, cells) = (self.rectify, sizes.cells);
+                    vectorised(BackwardGroup { rectify, cells, input, x, scale, shift, gradient, totals: sums });
                 }
                 sums
             })
@@ -235,8 +219,94 @@ impl GroupNormOp {
                 total[1] += value[1];
             }
         }
-        let pick = |which: usize| totals.iter().map(|total| T::from_f64(total[which])).collect();
+        let pick = |which: usize| totals.iter().map(|total| T::narrow(total[which])).collect();
         (input, pick(0), pick(1))
+    }
+}
+
+/// One sample and group, forward.
+struct ForwardGroup<'a, T> {
+    rectify: bool,
+    cells: usize,
+    result: &'a mut [T],
+    x: &'a [T],
+    scale: &'a [T],
+    shift: &'a [T],
+}
+
+impl<T: Real> Loop for ForwardGroup<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let (mean, inverse) = statistics(self.x);
+        let channels = self.result.chunks_mut(self.cells).zip(self.x.chunks(self.cells));
+        for ((result, x), (scale, shift)) in channels.zip(self.scale.iter().zip(self.shift)) {
+            let factor = scale.widen() * inverse;
+            let (factor, offset) = (T::narrow(factor), T::narrow(shift.widen() - mean * factor));
+            if self.rectify {
+                for (result, x) in result.iter_mut().zip(x) {
+                    let value = *x * factor + offset;
+                    // A NaN is not below 0 and stays one.
+                    *result = if value < T::zero() { T::zero() } else { value };
+                }
+            } else {
+                for (result, x) in result.iter_mut().zip(x) {
+                    *result = *x * factor + offset;
+                }
+            }
+        }
+    }
+}
+
+/// One sample and group, backward.
+///
+/// With x̂ the standardised input and h = scale · gradient (rectified): ∂x = inverse (h − mean h − x̂ mean(h x̂)).
+struct BackwardGroup<'a, T> {
+    rectify: bool,
+    cells: usize,
+    input: &'a mut [T],
+    x: &'a [T],
+    scale: &'a [T],
+    shift: &'a [T],
+    gradient: &'a [T],
+    /// Gradients of scale and shift per channel.
+    totals: &'a mut [[f64; 2]],
+}
+
+impl<T: Real> Loop for BackwardGroup<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let (mean, inverse) = statistics(self.x);
+        let (mut sum_h, mut sum_hx) = (0f64, 0f64);
+        for (member, total) in self.totals.iter_mut().enumerate() {
+            let run = member * self.cells..(member + 1) * self.cells;
+            let (x, gradient, input) = (&self.x[run.clone()], &self.gradient[run.clone()], &mut self.input[run]);
+            let scale = self.scale[member].widen();
+            let (factor, offset) = (scale * inverse, self.shift[member].widen() - mean * (scale * inverse));
+            let (factor, offset) = (T::narrow(factor), T::narrow(offset));
+            // `input` holds the rectified gradient until the second pass.
+            if self.rectify {
+                for ((input, x), gradient) in input.iter_mut().zip(x).zip(gradient) {
+                    *input = if *x * factor + offset <= T::zero() { T::zero() } else { *gradient };
+                }
+            } else {
+                input.copy_from_slice(gradient);
+            }
+            let (open, with_x) = sums(input, x, mean);
+            *total = [with_x * inverse, open];
+            sum_h += scale * open;
+            sum_hx += scale * (with_x * inverse);
+        }
+        let count = self.x.len() as f64;
+        let mean_t = T::narrow(mean);
+        let by_x = T::narrow(-inverse * inverse * (sum_hx / count));
+        let by_all = T::narrow(-inverse * (sum_h / count));
+        let channels = self.input.chunks_mut(self.cells).zip(self.x.chunks(self.cells));
+        for (scale, (input, x)) in self.scale.iter().zip(channels) {
+            let by_gradient = T::narrow(scale.widen() * inverse);
+            for (input, x) in input.iter_mut().zip(x) {
+                *input = by_gradient * *input + by_x * (*x - mean_t) + by_all;
+            }
+        }
     }
 }
 
@@ -281,15 +351,16 @@ impl CustomOp3 for GroupNormOp {
         _result: &Tensor,
         gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        fn typed<T: WithDType>(
+        fn typed<T: Real>(
             op: &GroupNormOp,
             (x, scale, shift): (&Tensor, &Tensor, &Tensor),
             gradient: &Tensor,
         ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-            let ((xs, xl), (cs, cl)) = (x.storage_and_layout(), scale.storage_and_layout());
-            let ((hs, hl), (gs, gl)) = (shift.storage_and_layout(), gradient.storage_and_layout());
-            let arguments = (entries(cpu(&xs)?, xl)?, entries(cpu(&cs)?, cl)?, entries(cpu(&hs)?, hl)?);
-            let (input, by_scale, by_shift) = op.backward::<T>(op.sizes(xl)?, arguments, entries(cpu(&gs)?, gl)?);
+            let sizes = op.sizes(x.layout())?;
+            let (input, by_scale, by_shift) =
+                with_entries::<T, 4, _>([x, scale, shift, gradient], |[x, scale, shift, gradient]| {
+                    op.backward(sizes, (x, scale, shift), gradient)
+                })?;
             Ok((
                 Some(Tensor::from_vec(input, x.shape(), x.device())?),
                 Some(Tensor::from_vec(by_scale, scale.shape(), x.device())?),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::activation::sigmoid;
 use crate::backbone::{Backbone, BackboneConfig};
-use crate::conv2d::Conv2d;
+use crate::conv::{Conv2d, Conv3d, ConvOptions};
 use crate::error::{NnError, Result, config_error};
 use crate::linear::Linear;
 use crate::model::config::default_tasks;
@@ -46,26 +46,53 @@ impl MtanConfig {
     }
 }
 
+/// A convolution along as many axes as the trunk's maps have.
+#[derive(Debug)]
+enum Convolution {
+    Planar(Conv2d),
+    Deep(Conv3d),
+}
+
 /// A convolution and its norm.
 #[derive(Debug)]
-struct Unit(Conv2d, GroupNorm);
+struct Unit(Convolution, GroupNorm);
 
 impl Unit {
+    /// `stride` has one entry for each spatial axis of the maps.
     fn new(
         name: &str,
         [from, to]: [usize; 2],
-        [kernel, stride]: [usize; 2],
+        kernel: usize,
+        stride: &[usize],
         (groups, rectify): (usize, bool),
         parameters: &Parameters,
     ) -> Result<Self> {
-        Ok(Self(
-            Conv2d::new(&format!("{name}.conv"), from, to, kernel, stride, parameters)?,
-            GroupNorm::new(&format!("{name}.norm"), to, groups, rectify, parameters)?,
-        ))
+        let conv = format!("{name}.conv");
+        let convolution = match *stride {
+            [h, w] => {
+                let options = ConvOptions { stride: [h, w], ..ConvOptions::new(1, kernel / 2) };
+                Convolution::Planar(Conv2d::new(&conv, from, to, [kernel; 2], options, parameters)?)
+            }
+            [d, h, w] => {
+                let options = ConvOptions { stride: [d, h, w], ..ConvOptions::new(1, kernel / 2) };
+                Convolution::Deep(Conv3d::new(&conv, from, to, [kernel; 3], options, parameters)?)
+            }
+            _ => {
+                return Err(NnError::Shape {
+                    what: "map of a stage, on which MTAN's masks lie,",
+                    found: stride.to_vec(),
+                    expected: "two or three spatial axes".into(),
+                });
+            }
+        };
+        Ok(Self(convolution, GroupNorm::new(&format!("{name}.norm"), to, groups, rectify, parameters)?))
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.1.forward(&self.0.forward(x)?)
+        self.1.forward(&match &self.0 {
+            Convolution::Planar(convolution) => convolution.forward(x)?,
+            Convolution::Deep(convolution) => convolution.forward(x)?,
+        })
     }
 }
 
@@ -82,20 +109,27 @@ struct Mask {
 struct Attention(Vec<Mask>);
 
 impl Attention {
-    /// `maps` are the `[C, H, W]` of the stages.
-    fn new(task: &str, maps: &[[usize; 3]], config: &BackboneConfig, parameters: &Parameters) -> Result<Self> {
+    /// `maps` are the `[C, ..]` of the stages, with two or three spatial axes.
+    fn new(task: &str, maps: &[Vec<usize>], config: &BackboneConfig, parameters: &Parameters) -> Result<Self> {
         let mut masks = Vec::new();
-        let mut below: Option<[usize; 3]> = None;
-        for (stage, &map) in maps.iter().enumerate() {
+        let mut below: Option<&[usize]> = None;
+        for (stage, map) in maps.iter().enumerate() {
+            let Some((&channels, axes)) = map.split_first() else { continue };
             let name = format!("attention.{task}.stage{stage}");
-            let unit = |part: &str, from, kernel: [usize; 2], rectify| {
-                Unit::new(&format!("{name}.{part}"), [from, map[0]], kernel, (config.groups, rectify), parameters)
+            let unit = |part: &str, from, kernel, stride: &[usize], rectify| {
+                let norm = (config.groups, rectify);
+                Unit::new(&format!("{name}.{part}"), [from, channels], kernel, stride, norm, parameters)
             };
-            let stride = |from: [usize; 3]| if from[1] > map[1] || from[2] > map[2] { 2 } else { 1 };
+            let still = vec![1; axes.len()];
+            let bridge = below.and_then(<[usize]>::split_first).map(|(&from, before)| {
+                let halved = before.iter().zip(axes).map(|(before, after)| if before > after { 2 } else { 1 });
+                unit("bridge", from, 3, &halved.collect::<Vec<_>>(), true)
+            });
+            let seen = if bridge.is_some() { 2 * channels } else { channels };
             masks.push(Mask {
-                bridge: below.map(|from| unit("bridge", from[0], [3, stride(from)], true)).transpose()?,
-                first: unit("first", if below.is_some() { 2 * map[0] } else { map[0] }, [1, 1], true)?,
-                second: unit("second", map[0], [1, 1], false)?,
+                bridge: bridge.transpose()?,
+                first: unit("first", seen, 1, &still, true)?,
+                second: unit("second", channels, 1, &still, false)?,
             });
             below = Some(map);
         }
@@ -138,18 +172,8 @@ impl Mtan {
         let still = Backbone::new("trunk", &config.backbone, input, &parameters.frozen())?;
         let [windows, depth, height, width] = input;
         let nothing = Tensor::zeros((1, windows, depth, height, width), parameters.dtype(), parameters.device())?;
-        let sizes: Result<Vec<[usize; 3]>> = stages(&still, &nothing)?
-            .iter()
-            .map(|map| match map.dims() {
-                &[_, channels, height, width] => Ok([channels, height, width]),
-                other => Err(NnError::Shape {
-                    what: "map of a stage, on which MTAN's masks lie,",
-                    found: other.to_vec(),
-                    expected: "[B, C, H, W]".into(),
-                }),
-            })
-            .collect();
-        let sizes = sizes?;
+        let sizes: Vec<Vec<usize>> =
+            stages(&still, &nothing)?.iter().map(|map| map.dims().iter().skip(1).copied().collect()).collect();
         let attention: Result<Vec<Attention>> =
             tasks.tasks().iter().map(|task| Attention::new(&task.name, &sizes, &config.backbone, parameters)).collect();
         Ok(Self { trunk, attention: attention?, heads: heads(tasks, config.backbone.features, parameters)? })

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use mtids_nn::Parameters;
-use mtids_nn::conv2d::conv2d;
+use mtids_nn::conv::{ConvOptions, conv2d};
 use mtids_nn::norm::{LayerNorm, group_norm};
 
 use crate::support::{check_gradient, tensor, value};
@@ -14,13 +14,16 @@ fn convolutions_equal_candle_s_and_their_gradients_are_exact() {
     {
         let x = Var::from_tensor(&tensor(&[3, channels, side, side], 1)).unwrap();
         let weight = Var::from_tensor(&tensor(&[outputs, channels, kernel, kernel], 2)).unwrap();
-        let y = conv2d(&x, &weight, stride, kernel / 2).unwrap();
+        let y = conv2d(&x, &weight, &ConvOptions::new(stride, kernel / 2)).unwrap();
         let expected = x.conv2d(&weight, kernel / 2, stride, 1, 1).unwrap();
         let difference = (&y - expected).unwrap().abs().unwrap().max_all().unwrap();
         assert!(value(&difference) < 1e-12);
         let mask = tensor(y.dims(), 3);
         let loss = |x: &Tensor, weight: &Tensor| {
-            (conv2d(x, weight, stride, kernel / 2).unwrap().sqr().unwrap() * &mask).unwrap().sum_all().unwrap()
+            (conv2d(x, weight, &ConvOptions::new(stride, kernel / 2)).unwrap().sqr().unwrap() * &mask)
+                .unwrap()
+                .sum_all()
+                .unwrap()
         };
         let store = loss(&x, &weight).backward().unwrap();
         check_gradient(&x, store.get(&x).unwrap(), |moved| value(&loss(moved, &weight)));

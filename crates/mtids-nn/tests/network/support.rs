@@ -6,7 +6,15 @@ use mtids_nn::{Architecture, BackboneConfig, DbrConfig, Model, ModelConfig, MtId
 pub(crate) const INPUT: [usize; 4] = [1, 2, 12, 12];
 
 fn backbone() -> BackboneConfig {
-    BackboneConfig { widths: vec![4, 8], blocks: 1, stem_stride: 1, groups: 2, pool_grid: 2, features: 6 }
+    BackboneConfig {
+        widths: vec![4, 8],
+        blocks: 1,
+        stem_stride: 1,
+        groups: 2,
+        pool_grid: 2,
+        features: 6,
+        ..BackboneConfig::default()
+    }
 }
 
 /// A small MT-IDS.

@@ -1,0 +1,140 @@
+//! The sizes of one convolution in three dimensions; two dimensions are three with a depth of one.
+
+use candle_core::Layout;
+
+/// Settings of a convolution along `N` axes (depth, height, width; the last two in two dimensions).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvOptions<const N: usize> {
+    /// Distance of neighbouring outputs, in input cells.
+    pub stride: [usize; N],
+    /// Zeros in front of and behind the input.
+    pub padding: [usize; N],
+    /// Distance of neighbouring taps, in input cells.
+    pub dilation: [usize; N],
+    /// Channels are dealt into this many groups that do not see each other; must divide inputs and outputs. As many groups
+    /// as inputs is a depthwise convolution.
+    pub groups: usize,
+}
+
+impl<const N: usize> ConvOptions<N> {
+    /// The same stride and padding along all axes, no dilation, one group.
+    pub fn new(stride: usize, padding: usize) -> Self {
+        Self { stride: [stride; N], padding: [padding; N], dilation: [1; N], groups: 1 }
+    }
+
+    /// The same with another number of groups.
+    #[must_use]
+    pub fn with_groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// The same along three axes; missing ones in front have a depth of one.
+    pub(crate) fn deep(&self) -> ConvOptions<3> {
+        let ConvOptions { stride, padding, dilation, groups } = *self;
+        ConvOptions { stride: deep(stride, 1), padding: deep(padding, 0), dilation: deep(dilation, 1), groups }
+    }
+}
+
+/// Values along up to three axes behind `fill` for the missing ones.
+pub(crate) fn deep<const N: usize>(values: [usize; N], fill: usize) -> [usize; 3] {
+    std::array::from_fn(|axis| (axis + N).checked_sub(3).and_then(|at| values.get(at)).copied().unwrap_or(fill))
+}
+
+/// Output size along one axis; 0 when the kernel does not fit.
+pub(crate) fn output_size(size: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> usize {
+    match (size + 2 * padding).checked_sub(dilation * kernel.saturating_sub(1) + 1) {
+        Some(room) if kernel > 0 && stride > 0 => room / stride + 1,
+        _ => 0,
+    }
+}
+
+/// All sizes of one convolution; axes are depth, height, width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub batch: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub groups: usize,
+    pub size: [usize; 3],
+    pub kernel: [usize; 3],
+    pub out: [usize; 3],
+    pub stride: [usize; 3],
+    pub padding: [usize; 3],
+    pub dilation: [usize; 3],
+}
+
+impl Geometry {
+    /// From the shapes of input and weight, which may have two or three spatial axes.
+    pub(crate) fn new(options: &ConvOptions<3>, x: &Layout, weight: &Layout) -> candle_core::Result<Self> {
+        let sizes = |dims: &[usize]| match *dims {
+            [a, b, h, w] => Some(([a, b], [1, h, w])),
+            [a, b, d, h, w] => Some(([a, b], [d, h, w])),
+            _ => None,
+        };
+        let ConvOptions { stride, padding, dilation, groups } = *options;
+        if let (Some(([batch, inputs], size)), Some(([outputs, members], kernel))) =
+            (sizes(x.dims()), sizes(weight.dims()))
+        {
+            let out = [0, 1, 2]
+                .map(|axis| output_size(size[axis], kernel[axis], stride[axis], padding[axis], dilation[axis]));
+            let fits = groups > 0 && outputs > 0 && inputs == members * groups && outputs % groups == 0;
+            if fits && batch > 0 && inputs > 0 && !out.contains(&0) && !dilation.contains(&0) && !size.contains(&0) {
+                return Ok(Self { batch, inputs, outputs, groups, size, kernel, out, stride, padding, dilation });
+            }
+        }
+        candle_core::bail!("convolution of {:?} with {:?}, {options:?}", x.shape(), weight.shape())
+    }
+
+    /// Entries of one input channel.
+    pub(crate) fn plane(&self) -> usize {
+        self.size.iter().product()
+    }
+
+    /// Entries of one input sample.
+    pub(crate) fn sample(&self) -> usize {
+        self.inputs * self.plane()
+    }
+
+    /// Entries of one output channel.
+    pub(crate) fn cells(&self) -> usize {
+        self.out.iter().product()
+    }
+
+    /// Entries of one output sample.
+    pub(crate) fn out_sample(&self) -> usize {
+        self.outputs * self.cells()
+    }
+
+    /// Taps of one input channel.
+    pub(crate) fn taps(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    /// Input channels of one group.
+    pub(crate) fn members(&self) -> usize {
+        self.inputs / self.groups
+    }
+
+    /// Entries of the weight.
+    pub(crate) fn weights(&self) -> usize {
+        self.outputs * self.members() * self.taps()
+    }
+
+    /// The outputs along an axis whose input at tap `tap` lies inside the input.
+    pub(crate) fn valid(&self, axis: usize, tap: usize) -> std::ops::Range<usize> {
+        valid(self.size[axis], self.out[axis], self.stride[axis], self.padding[axis], tap * self.dilation[axis])
+    }
+
+    /// Samples that one thread takes at a time: at most 16 parts, each of at least `columns` of `per_sample` columns. A
+    /// function of shapes, so that sums over parts do not depend on the number of threads.
+    pub(crate) fn part(&self, per_sample: usize, columns: usize) -> usize {
+        self.batch.div_ceil(16).max(columns.div_ceil(per_sample.max(1))).min(self.batch)
+    }
+}
+
+/// Outputs `o < out` with `0 <= o * stride + offset - padding < size`.
+pub(crate) fn valid(size: usize, out: usize, stride: usize, padding: usize, offset: usize) -> std::ops::Range<usize> {
+    let first = padding.saturating_sub(offset).div_ceil(stride);
+    let end = (size + padding).saturating_sub(offset).div_ceil(stride).min(out);
+    first.min(end)..end
+}

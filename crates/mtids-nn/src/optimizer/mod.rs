@@ -1,0 +1,179 @@
+//! Optimisers with a saved state, clipping by global norm, and averaged weights.
+//!
+//! Purpose: candle's optimisers hide their state, so a run could not be resumed. [`AdamW`] and [`Sgd`] are usable by
+//! themselves; [`OptimizerConfig`] chooses between them and [`Optimizer`] is the one chosen. [`WeightAverage`] follows the
+//! parameters. Invariants: parameters are visited in the order of their names; saving and loading restores the next step
+//! bit for bit; weight decay reaches weight matrices and kernels only, never norms, biases, embeddings or η.
+
+mod adamw;
+mod average;
+mod sgd;
+mod state;
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use adamw::{AdamW, AdamWConfig};
+pub use average::WeightAverage;
+pub use sgd::{Sgd, SgdConfig};
+
+use crate::error::{NnError, Result, config_error};
+use crate::parameters::Parameters;
+
+/// Gradients by parameter name.
+pub type Gradients = BTreeMap<String, Tensor>;
+
+/// Which optimiser, by its `method`, with its settings beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "method", rename_all = "lowercase")]
+pub enum OptimizerConfig {
+    /// Adam with decoupled weight decay.
+    AdamW(AdamWConfig),
+    /// Stochastic gradient descent with momentum.
+    Sgd(SgdConfig),
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self::AdamW(AdamWConfig::default())
+    }
+}
+
+impl OptimizerConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] naming the key.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::AdamW(config) => config.validate(),
+            Self::Sgd(config) => config.validate(),
+        }
+    }
+}
+
+/// The optimiser that a configuration names.
+#[derive(Debug)]
+pub enum Optimizer {
+    /// See [`AdamW`].
+    AdamW(AdamW),
+    /// See [`Sgd`].
+    Sgd(Sgd),
+}
+
+impl Optimizer {
+    /// A fresh optimiser.
+    ///
+    /// # Errors
+    /// [`NnError::Config`] for settings out of range.
+    pub fn new(config: &OptimizerConfig) -> Result<Self> {
+        Ok(match config {
+            OptimizerConfig::AdamW(config) => Self::AdamW(AdamW::new(config)?),
+            OptimizerConfig::Sgd(config) => Self::Sgd(Sgd::new(config)?),
+        })
+    }
+
+    /// Steps taken.
+    pub fn step_count(&self) -> u64 {
+        match self {
+            Self::AdamW(optimizer) => optimizer.step_count(),
+            Self::Sgd(optimizer) => optimizer.step_count(),
+        }
+    }
+
+    /// One update. Parameters without a gradient are left alone, their state too.
+    ///
+    /// # Errors
+    /// [`NnError::Parameter`] for a gradient of a parameter that does not exist.
+    pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
+        match self {
+            Self::AdamW(optimizer) => optimizer.step(parameters, gradients, learning_rate),
+            Self::Sgd(optimizer) => optimizer.step(parameters, gradients, learning_rate),
+        }
+    }
+
+    /// The state as the bytes of a safetensors file.
+    ///
+    /// # Errors
+    /// [`NnError::State`] when a tensor cannot be serialised.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        match self {
+            Self::AdamW(optimizer) => optimizer.to_bytes(),
+            Self::Sgd(optimizer) => optimizer.to_bytes(),
+        }
+    }
+
+    /// Restores what [`Optimizer::to_bytes`] gave, for the same parameters and method.
+    ///
+    /// # Errors
+    /// [`NnError::State`] for damaged bytes, [`NnError::Parameter`] for a state that fits no parameter, as that of another
+    /// method; then nothing is changed.
+    pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
+        match self {
+            Self::AdamW(optimizer) => optimizer.load_bytes(bytes, parameters),
+            Self::Sgd(optimizer) => optimizer.load_bytes(bytes, parameters),
+        }
+    }
+}
+
+/// Weight matrices and kernels decay; everything else does not.
+fn decays(name: &str) -> bool {
+    name.ends_with(".weight")
+}
+
+/// The variable of each gradient.
+fn paired<'a>(
+    parameters: &Parameters,
+    gradients: &'a Gradients,
+) -> Result<Vec<(&'a String, candle_core::Var, Tensor)>> {
+    let mut variables: BTreeMap<String, _> = parameters.variables().into_iter().collect();
+    let pair = |(name, gradient): (&'a String, &Tensor)| match variables.remove(name) {
+        Some(variable) => Ok((name, variable, gradient.detach().contiguous()?)),
+        None => {
+            let reason = "has a gradient but does not exist".into();
+            Err(NnError::Parameter { name: name.clone(), reason })
+        }
+    };
+    gradients.iter().map(pair).collect()
+}
+
+fn in_unit_range(key: &str, value: f64) -> Result<()> {
+    if (0.0..1.0).contains(&value) { Ok(()) } else { Err(config_error(key, "must lie in [0, 1)")) }
+}
+
+fn not_negative(key: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(config_error(key, "must be 0 or positive")) }
+}
+
+/// Euclidean norm over all gradients.
+///
+/// # Errors
+/// When candle refuses an operation.
+pub fn global_norm(gradients: &Gradients) -> Result<f64> {
+    let squares: candle_core::Result<Vec<Tensor>> =
+        gradients.values().map(|gradient| gradient.sqr()?.sum_all()?.to_dtype(DType::F64)).collect();
+    let squares = squares?;
+    if squares.is_empty() {
+        return Ok(0.0);
+    }
+    Ok(Tensor::stack(&squares, 0)?.to_vec1::<f64>()?.iter().sum::<f64>().sqrt())
+}
+
+/// Scales all gradients by `limit / norm` where `norm` exceeds `limit`.
+///
+/// # Errors
+/// When candle refuses an operation.
+pub fn clip(gradients: &mut Gradients, norm: f64, limit: f64) -> Result<()> {
+    if norm > limit {
+        for gradient in gradients.values_mut() {
+            *gradient = (&*gradient * (limit / norm))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
