@@ -45,7 +45,6 @@ impl Backbone {
     /// [`NnError::Config`] for bad settings or an input too small for them.
     pub fn new(prefix: &str, config: &BackboneConfig, input: [usize; 4], parameters: &Parameters) -> Result<Self> {
         config.validate()?;
-        crate::kernels::keep_freed_memory();
         if input.contains(&0) {
             return Err(config_error("backbone", format!("input shape {input:?} has an empty axis")));
         }

@@ -19,6 +19,7 @@ pub use geometry::ConvOptions;
 pub(crate) use geometry::{deep, output_size};
 
 use crate::error::Result;
+use crate::kernels::keep_freed_memory;
 use crate::parameters::{Init, Parameters};
 
 /// Convolves `x` `[B, C, H, W]` with `weight` `[O, C / groups, kh, kw]` to `[B, O, H', W']`, zeros around the input.
@@ -44,6 +45,7 @@ fn convolve<const N: usize>(x: &Tensor, weight: &Tensor, options: &ConvOptions<N
     }
     let options = options.deep();
     if x.device().is_cpu() {
+        keep_freed_memory();
         Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op::ConvOp { options })?)
     } else if N == 2 {
         composed::conv2d(x, weight, &options)
