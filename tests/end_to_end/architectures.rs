@@ -21,7 +21,7 @@ fn fit(architecture: &str, run_folder: &Path) {
             "--run",
             text(run_folder),
             "--set",
-            &setting,
+            setting.as_str(),
             "--set",
             "max_steps=3",
             "--set",
