@@ -9,6 +9,7 @@
 
 mod architectures;
 mod bad_input;
+mod balancers;
 mod configuration;
 mod contract;
 mod golden;

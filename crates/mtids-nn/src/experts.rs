@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::activation::gelu;
 use crate::error::Result;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
@@ -45,13 +46,6 @@ impl Default for SharedExpertsConfig {
     fn default() -> Self {
         Self { count: 4, hidden: 64, width: 64 }
     }
-}
-
-/// `x Φ(x)` with its exact gradient. candle's own operation differentiates with a constant of six digits, 0.398942 for 1 / √(2π), which
-/// is wrong by up to 1e-6 (found by `make parity-models`).
-fn gelu(x: &Tensor) -> Result<Tensor> {
-    let probability = (x * std::f64::consts::FRAC_1_SQRT_2)?.erf()?.affine(0.5, 0.5)?;
-    Ok((x * probability)?)
 }
 
 /// One expert, `[B, d]` to `[B, d_e]`.

@@ -51,9 +51,11 @@ pub use gate::{DbrConfig, GateOutput};
 pub use loss::{EvidenceWeights, LossConfig, TaskLosses};
 pub use model::mt_ids::MtIdsConfig;
 pub use model::{Architecture, Mode, Model, ModelConfig, MultiTaskModel, Outputs};
-pub use optimizer::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, WeightAverage};
+pub use optimizer::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, UpdateRule, WeightAverage};
 pub use parameters::{Init, Parameters};
 pub use read_out::ReadOut;
 pub use schedule::{Schedule, ScheduleConfig};
-pub use step::{Scope, StepGradients, StepOptions, StepReport, train_step};
+pub use step::{
+    Balancing, Combined, Scope, StepGradients, StepOptions, StepReport, losses_of, train_step, train_step_with,
+};
 pub use tasks::{TargetBatch, TaskKind, TaskSet};

@@ -1,7 +1,7 @@
 //! One training step: losses, gradients per task, coefficients from the balancer, update.
 //!
-//! Purpose: the balancer sees only the T × T Gram matrix of the tasks' gradients on shared parameters and answers with
-//! coefficients; this module gets the one and applies the other. [`Scope::Boundary`] cuts the graph at the model's boundary
+//! Purpose: the balancer sees the T × T Gram matrix of the tasks' gradients on shared parameters and answers with
+//! coefficients (a few rules see whole gradients and answer with one); this module gets the one and applies the other. [`Scope::Boundary`] cuts the graph at the model's boundary
 //! (for MT-IDS the trunk output z and the shared experts' outputs S), gives every task its own copy, and walks the trunk once (P:
 //! MGDA-UB, NeurIPS 2018; RotoGrad, ICLR 2022); [`Scope::Exact`] differentiates the whole network once per task. Invariants:
 //! coefficients touch only parameters that two or more tasks reach; all others get the plain gradient of their own task;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{BoxError, NnError, Result};
 use crate::loss::TaskLosses;
 use crate::model::{Mode, Model, Outputs, TaskOutput, gather};
-use crate::optimizer::{AdamW, Gradients, clip, global_norm};
+use crate::optimizer::{Gradients, UpdateRule, clip, global_norm};
 use crate::parameters::Parameters;
 use crate::tasks::TargetBatch;
 
@@ -42,8 +42,28 @@ pub struct StepGradients<'a> {
     pub active: &'a [bool],
 }
 
-/// The balancer: one non-negative coefficient per task.
+/// A balancer that weighs: one finite coefficient per task. Some rules have negative ones.
 pub type Coefficients<'a> = dyn FnMut(&StepGradients<'_>) -> std::result::Result<Vec<f64>, BoxError> + 'a;
+
+/// A balancer that combines whole gradients: `[T]` rows of `[P]` numbers, empty for inactive tasks, become one.
+pub type Combination<'a> = dyn FnMut(&StepGradients<'_>, &[Vec<f32>]) -> std::result::Result<Combined, BoxError> + 'a;
+
+/// What a [`Combination`] answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Combined {
+    /// `[P]`: the combined gradient.
+    pub update: Vec<f64>,
+    /// `[T]`: weights of the tasks, where the rule has such; for the log.
+    pub weights: Option<Vec<f64>>,
+}
+
+/// Who decides about the shared gradient.
+pub enum Balancing<'b, 'a> {
+    /// By coefficients; the rows never leave the graph's tensors.
+    Weigh(&'b mut Coefficients<'a>),
+    /// By whole gradients, which costs T copies of them.
+    Combine(&'b mut Combination<'a>),
+}
 
 /// Settings of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,7 +106,7 @@ pub struct StepReport {
     pub regulariser: f64,
     /// Gram matrix handed to the balancer, `T * T`.
     pub gram: Vec<f64>,
-    /// Its answer.
+    /// Its answer; empty where it gave a combined gradient without weights.
     pub coefficients: Vec<f64>,
     /// Global norm of the combined gradient before clipping.
     pub gradient_norm: f64,
@@ -101,22 +121,41 @@ pub struct StepReport {
 ///
 /// # Errors
 /// [`NnError::NotFinite`] when a loss or the gradient is NaN or infinite (nothing is updated then), [`NnError::Balance`] when
-/// the balancer fails or answers with the wrong number of coefficients, a negative or a non-finite one.
+/// the balancer fails or answers with the wrong number of coefficients or a non-finite one.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that a step needs")]
-pub fn train_step(
+pub fn train_step<O: UpdateRule>(
     model: &Model,
     parameters: &Parameters,
-    optimizer: &mut AdamW,
+    optimizer: &mut O,
     losses: &TaskLosses,
     input: &Tensor,
     targets: &TargetBatch,
     options: &StepOptions,
     balance: &mut Coefficients<'_>,
 ) -> Result<StepReport> {
+    let balancing = Balancing::Weigh(balance);
+    train_step_with(model, parameters, optimizer, losses, input, targets, options, balancing)
+}
+
+/// As [`train_step`], with a balancer of either kind.
+///
+/// # Errors
+/// As [`train_step`]; [`NnError::Balance`] also for an update of another length.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing that a step needs")]
+pub fn train_step_with<O: UpdateRule>(
+    model: &Model,
+    parameters: &Parameters,
+    optimizer: &mut O,
+    losses: &TaskLosses,
+    input: &Tensor,
+    targets: &TargetBatch,
+    options: &StepOptions,
+    balancing: Balancing<'_, '_>,
+) -> Result<StepReport> {
     let step = optimizer.step_count();
     let mode = Mode::Train { seed: options.seed, step };
     let (mut gradients, mut report) =
-        gradients(model, parameters, losses, input, targets, options.scope, mode, balance)?;
+        gradients_with(model, parameters, losses, input, targets, options.scope, mode, balancing)?;
     for (task, loss) in model.tasks().tasks().iter().zip(&report.losses) {
         if loss.is_some_and(|loss| !loss.is_finite()) {
             return Err(NnError::NotFinite { what: format!("the loss of task `{}`", task.name), step });
@@ -146,10 +185,42 @@ pub fn gradients(
     mode: Mode,
     balance: &mut Coefficients<'_>,
 ) -> Result<(Gradients, StepReport)> {
+    gradients_with(model, parameters, losses, input, targets, scope, mode, Balancing::Weigh(balance))
+}
+
+/// As [`gradients`], with a balancer of either kind.
+///
+/// # Errors
+/// As [`train_step_with`], except for non-finite values.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing that a step needs")]
+pub fn gradients_with(
+    model: &Model,
+    parameters: &Parameters,
+    losses: &TaskLosses,
+    input: &Tensor,
+    targets: &TargetBatch,
+    scope: Scope,
+    mode: Mode,
+    balancing: Balancing<'_, '_>,
+) -> Result<(Gradients, StepReport)> {
     match scope {
-        Scope::Boundary => boundary(model, parameters, losses, input, targets, mode, balance),
-        Scope::Exact => exact(model, parameters, losses, input, targets, mode, balance),
+        Scope::Boundary => boundary(model, parameters, losses, input, targets, mode, balancing),
+        Scope::Exact => exact(model, parameters, losses, input, targets, mode, balancing),
     }
+}
+
+/// Loss of each task on a batch with the current parameters, without noise and without any graph; `None` where no sample is labelled.
+///
+/// # Errors
+/// When the input has another shape than the model was built for.
+pub fn losses_of(
+    model: &Model,
+    losses: &TaskLosses,
+    input: &Tensor,
+    targets: &TargetBatch,
+) -> Result<Vec<Option<f64>>> {
+    let outputs = model.evaluate(input)?;
+    losses.losses(&outputs, targets)?.iter().map(|loss| loss.as_ref().map(scalar).transpose()).collect()
 }
 
 /// Gradients by variable, collected in name order.
@@ -199,7 +270,7 @@ fn boundary(
     input: &Tensor,
     targets: &TargetBatch,
     mode: Mode,
-    balance: &mut Coefficients<'_>,
+    balancing: Balancing<'_, '_>,
 ) -> Result<(Gradients, StepReport)> {
     let network = model.network();
     let shared = network.boundary(input, mode)?;
@@ -222,7 +293,7 @@ fn boundary(
         own.iter().map(|variable| store.get(variable).map(Tensor::detach)).collect()
     };
     // Above the cut the graphs of the tasks are disjoint, so T passes cost what one of the sum would.
-    let mut by_task: Vec<Option<Vec<Option<Tensor>>>> = Vec::new();
+    let mut by_task: Vec<Option<Parts>> = Vec::new();
     for (loss, own) in task_losses.iter().zip(&copies) {
         let Some(loss) = loss else {
             by_task.push(None);
@@ -235,7 +306,10 @@ fn boundary(
         parts.extend(late.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)));
         by_task.push(Some(parts));
     }
-    let (gram, coefficients, mut report) = ask(model, &task_losses, &by_task, balance)?;
+    let shapes: Vec<&Tensor> =
+        shared.tensors.iter().chain(late.iter().map(|(_, variable)| variable.as_tensor())).collect();
+    let asked = ask(model, &task_losses, &by_task, &shapes, balancing)?;
+    let mut report = asked.report();
     let mut cut: Vec<Option<Tensor>> = vec![None; shared.tensors.len()];
     let add_cut = |cut: &mut [Option<Tensor>], parts: &[Option<Tensor>], factor: f64| -> Result<()> {
         for (total, part) in cut.iter_mut().zip(parts) {
@@ -249,12 +323,11 @@ fn boundary(
         }
         Ok(())
     };
-    for (parts, coefficient) in by_task.iter().zip(&coefficients) {
-        let Some(parts) = parts else { continue };
-        add_cut(&mut cut, parts, *coefficient)?;
+    for (parts, coefficient) in asked.shares(&by_task) {
+        add_cut(&mut cut, parts, coefficient)?;
         for ((name, _), part) in late.iter().zip(parts.iter().skip(shared.tensors.len())) {
             if let Some(part) = part {
-                collector.add_one(name, (part * *coefficient)?)?;
+                collector.add_one(name, (part * coefficient)?)?;
             }
         }
     }
@@ -277,7 +350,7 @@ fn boundary(
     if let Some(total) = sum(terms?.iter())? {
         collector.add(&total.backward()?, |_| true)?;
     }
-    finish(model, losses, &outputs, targets, collector, report, gram, coefficients)
+    finish(model, losses, &outputs, targets, collector, report)
 }
 
 fn exact(
@@ -287,14 +360,14 @@ fn exact(
     input: &Tensor,
     targets: &TargetBatch,
     mode: Mode,
-    balance: &mut Coefficients<'_>,
+    balancing: Balancing<'_, '_>,
 ) -> Result<(Gradients, StepReport)> {
     let network = model.network();
     let outputs = model.forward(input, mode)?;
     let task_losses = losses.losses(&outputs, targets)?;
     let mut collector = Collector::new(parameters);
     let shared = collector.shared(model);
-    let mut by_task: Vec<Option<Vec<Option<Tensor>>>> = Vec::new();
+    let mut by_task: Vec<Option<Parts>> = Vec::new();
     for loss in &task_losses {
         let Some(loss) = loss else {
             by_task.push(None);
@@ -304,11 +377,13 @@ fn exact(
         collector.add(&store, |name| !network.is_shared(name))?;
         by_task.push(Some(shared.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)).collect()));
     }
-    let (gram, coefficients, mut report) = ask(model, &task_losses, &by_task, balance)?;
-    for (parts, coefficient) in by_task.iter().zip(&coefficients) {
-        for ((name, _), part) in shared.iter().zip(parts.iter().flatten()) {
+    let shapes: Vec<&Tensor> = shared.iter().map(|(_, variable)| variable.as_tensor()).collect();
+    let asked = ask(model, &task_losses, &by_task, &shapes, balancing)?;
+    let mut report = asked.report();
+    for (parts, coefficient) in asked.shares(&by_task) {
+        for ((name, _), part) in shared.iter().zip(parts) {
             if let Some(part) = part {
-                collector.add_one(name, (part * *coefficient)?)?;
+                collector.add_one(name, (part * coefficient)?)?;
             }
         }
     }
@@ -316,62 +391,147 @@ fn exact(
         report.regulariser = scalar(&regulariser)?;
         collector.add(&regulariser.backward()?, |_| true)?;
     }
-    finish(model, losses, &outputs, targets, collector, report, gram, coefficients)
+    finish(model, losses, &outputs, targets, collector, report)
 }
 
-/// Gram matrix, then the balancer's checked answer.
-fn ask<P: AsRef<[Option<Tensor>]>>(
-    model: &Model,
-    task_losses: &[Option<Tensor>],
-    by_task: &[Option<P>],
-    balance: &mut Coefficients<'_>,
-) -> Result<(Vec<f64>, Vec<f64>, StepReport)> {
-    let count = model.tasks().len();
-    let values: Result<Vec<Option<f64>>> =
-        task_losses.iter().map(|loss| loss.as_ref().map(scalar).transpose()).collect();
-    let values = values?;
-    let rows: Result<Vec<Vec<Vec<f64>>>> = by_task
-        .iter()
-        .map(|parts| {
-            let parts = parts.as_ref().map_or(&[][..], AsRef::as_ref);
-            parts.iter().map(|part| part.as_ref().map_or_else(|| Ok(Vec::new()), to_f64)).collect()
-        })
-        .collect();
-    let rows = rows?;
-    let mut gram = vec![0.0; count * count];
-    for (i, a) in rows.iter().enumerate() {
-        for (j, b) in rows.iter().enumerate().take(i + 1) {
-            let dot: f64 = a.iter().zip(b).map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()).sum();
-            gram[i * count + j] = dot;
-            gram[j * count + i] = dot;
+/// Gradients of one task at the places where tasks are compared; `None` where the task does not reach.
+type Parts = Vec<Option<Tensor>>;
+
+/// What the balancer decided.
+struct Asked {
+    losses: Vec<Option<f64>>,
+    gram: Vec<f64>,
+    coefficients: Vec<f64>,
+    /// The combined gradient itself, where coefficients do not say it.
+    update: Option<Parts>,
+}
+
+impl Asked {
+    fn report(&self) -> StepReport {
+        StepReport {
+            losses: self.losses.clone(),
+            pooled_loss: None,
+            regulariser: 0.0,
+            gram: self.gram.clone(),
+            coefficients: self.coefficients.clone(),
+            gradient_norm: 0.0,
+            gates: Vec::new(),
         }
     }
-    let active: Vec<bool> = values.iter().map(Option::is_some).collect();
-    let losses: Vec<f64> = values.iter().map(|loss| loss.unwrap_or(0.0)).collect();
-    let coefficients = if !model.network().balances() {
-        active.iter().map(|active| f64::from(u8::from(*active))).collect()
-    } else if active.contains(&true) {
-        balance(&StepGradients { gram: &gram, losses: &losses, active: &active }).map_err(NnError::Balance)?
-    } else {
-        vec![0.0; count]
-    };
-    if coefficients.len() != count || coefficients.iter().any(|c| !(c.is_finite() && *c >= 0.0)) {
-        let reason = format!("answered {coefficients:?} for {count} tasks; needs one finite value ≥ 0 per task");
-        return Err(NnError::Balance(reason.into()));
+
+    /// The terms whose sum is the shared gradient.
+    fn shares<'s>(&'s self, by_task: &'s [Option<Parts>]) -> Vec<(&'s Parts, f64)> {
+        match &self.update {
+            Some(update) => vec![(update, 1.0)],
+            None => {
+                let pairs = by_task.iter().zip(&self.coefficients);
+                pairs.filter_map(|(parts, coefficient)| Some((parts.as_ref()?, *coefficient))).collect()
+            }
+        }
     }
-    let report = StepReport {
-        losses: values,
-        pooled_loss: None,
-        regulariser: 0.0,
-        gram: Vec::new(),
-        coefficients: Vec::new(),
-        gradient_norm: 0.0,
-        gates: Vec::new(),
-    };
-    Ok((gram, coefficients, report))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the common end of both scopes")]
+/// Gram matrix, then the balancer's checked answer. `shapes` are tensors of the shapes of the parts.
+fn ask(
+    model: &Model,
+    task_losses: &[Option<Tensor>],
+    by_task: &[Option<Parts>],
+    shapes: &[&Tensor],
+    balancing: Balancing<'_, '_>,
+) -> Result<Asked> {
+    let count = model.tasks().len();
+    let losses: Result<Vec<Option<f64>>> =
+        task_losses.iter().map(|loss| loss.as_ref().map(scalar).transpose()).collect();
+    let losses = losses?;
+    let active: Vec<bool> = losses.iter().map(Option::is_some).collect();
+    let gram = gram(count, by_task, shapes.len())?;
+    let mut asked = Asked { losses, gram, coefficients: vec![0.0; count], update: None };
+    if !active.contains(&true) {
+        return Ok(asked);
+    }
+    if !model.network().balances() {
+        asked.coefficients = active.iter().map(|active| f64::from(u8::from(*active))).collect();
+        return Ok(asked);
+    }
+    let values: Vec<f64> = asked.losses.iter().map(|loss| loss.unwrap_or(0.0)).collect();
+    let told = StepGradients { gram: &asked.gram, losses: &values, active: &active };
+    let refuse = |reason: String| NnError::Balance(reason.into());
+    match balancing {
+        Balancing::Weigh(weigh) => {
+            let coefficients = weigh(&told).map_err(NnError::Balance)?;
+            if coefficients.len() != count || coefficients.iter().any(|c| !c.is_finite()) {
+                let reason = format!("answered {coefficients:?} for {count} tasks; needs one finite value per task");
+                return Err(refuse(reason));
+            }
+            asked.coefficients = coefficients;
+        }
+        Balancing::Combine(combine) => {
+            let rows = rows(by_task, shapes)?;
+            let Combined { update, weights } = combine(&told, &rows).map_err(NnError::Balance)?;
+            let width: usize = shapes.iter().map(|shape| shape.elem_count()).sum();
+            if update.len() != width || update.iter().any(|value| !value.is_finite()) {
+                return Err(refuse(format!("answered {} numbers, some perhaps not finite, for {width}", update.len())));
+            }
+            asked.coefficients = weights.unwrap_or_default();
+            asked.update = Some(split(&update, shapes)?);
+        }
+    }
+    Ok(asked)
+}
+
+/// Inner products of the tasks' gradients. One place is converted to double precision after the other, so that no more than its gradients
+/// are held twice.
+fn gram(count: usize, by_task: &[Option<Parts>], places: usize) -> Result<Vec<f64>> {
+    let mut gram = vec![0.0; count * count];
+    for place in 0..places {
+        let rows: Result<Vec<Option<Vec<f64>>>> = by_task
+            .iter()
+            .map(|parts| parts.as_ref().and_then(|parts| parts.get(place)?.as_ref()).map(to_f64).transpose())
+            .collect();
+        let rows = rows?;
+        for (i, a) in rows.iter().enumerate() {
+            for (j, b) in rows.iter().enumerate().take(i + 1) {
+                let (Some(a), Some(b)) = (a, b) else { continue };
+                let dot: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+                gram[i * count + j] += dot;
+                if i != j {
+                    gram[j * count + i] += dot;
+                }
+            }
+        }
+    }
+    Ok(gram)
+}
+
+/// Whole gradients, one row for each task; an empty row for a task without labelled sample.
+fn rows(by_task: &[Option<Parts>], shapes: &[&Tensor]) -> Result<Vec<Vec<f32>>> {
+    let row = |parts: &Parts| -> Result<Vec<f32>> {
+        let mut row = Vec::new();
+        for (part, shape) in parts.iter().zip(shapes) {
+            match part {
+                Some(part) => row.extend(part.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?),
+                None => row.resize(row.len() + shape.elem_count(), 0.0),
+            }
+        }
+        Ok(row)
+    };
+    by_task.iter().map(|parts| parts.as_ref().map_or_else(|| Ok(Vec::new()), row)).collect()
+}
+
+/// A combined row back in the shapes of its places.
+fn split(update: &[f64], shapes: &[&Tensor]) -> Result<Parts> {
+    let mut rest = update;
+    let mut parts = Vec::with_capacity(shapes.len());
+    for shape in shapes {
+        // The sum of all lengths was compared with that of the update.
+        let (part, behind) = rest.split_at(shape.elem_count());
+        rest = behind;
+        let part = Tensor::from_slice(part, shape.shape(), &candle_core::Device::Cpu)?;
+        parts.push(Some(part.to_dtype(shape.dtype())?.to_device(shape.device())?));
+    }
+    Ok(parts)
+}
+
 fn finish(
     model: &Model,
     losses: &TaskLosses,
@@ -379,15 +539,11 @@ fn finish(
     targets: &TargetBatch,
     mut collector: Collector,
     mut report: StepReport,
-    gram: Vec<f64>,
-    coefficients: Vec<f64>,
 ) -> Result<(Gradients, StepReport)> {
     if let Some(pooled) = losses.pooled(model, outputs, targets)? {
         report.pooled_loss = Some(scalar(&pooled)?);
         collector.add(&pooled.backward()?, |name| name.starts_with("read_out."))?;
     }
-    report.gram = gram;
-    report.coefficients = coefficients;
     report.gates = gate_means(outputs)?;
     Ok((collector.gradients, report))
 }

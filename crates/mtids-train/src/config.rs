@@ -3,7 +3,7 @@
 //! Units: HU for windows, voxels (d, h, w) for crops. Every default is the documented one of its part.
 
 use mtids_balance::BalancerConfig;
-use mtids_nn::{AdamWConfig, LossConfig, ModelConfig, ScheduleConfig, Scope};
+use mtids_nn::{LossConfig, ModelConfig, OptimizerConfig, ScheduleConfig, Scope};
 use mtids_stream::{CropConfig, StreamConfig, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,8 +48,10 @@ pub struct TrainConfig {
     pub loss: LossConfig,
     /// Gradient balancing. Default DD-GB.
     pub balancer: BalancerConfig,
-    /// Optimiser.
-    pub optimizer: AdamWConfig,
+    /// Optimiser; `method` chooses AdamW (the default) or SGD.
+    pub optimizer: OptimizerConfig,
+    /// Share of the past in a moving average of the weights, which then validates and is evaluated in their place; 0.999 for one. Default: none.
+    pub average_decay: Option<f64>,
     /// Learning rate over time.
     pub schedule: ScheduleConfig,
 }
@@ -74,7 +76,8 @@ impl Default for TrainConfig {
             model: ModelConfig::default(),
             loss: LossConfig::default(),
             balancer: BalancerConfig::default(),
-            optimizer: AdamWConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            average_decay: None,
             schedule: ScheduleConfig::default(),
         }
     }
@@ -113,6 +116,15 @@ impl TrainConfig {
         if !(0.0..=500.0).contains(&self.crop.noise_hu) {
             return fail("crop.noise_hu", "between 0 and 500 HU");
         }
+        if self.average_decay.is_some_and(|decay| !(0.0..1.0).contains(&decay)) {
+            return fail("average_decay", "at least 0 and below 1");
+        }
+        if self.scope == Scope::Boundary && averages_gradients(&self.balancer) {
+            return fail(
+                "scope",
+                "this balancer averages gradients over steps, and at the boundary those of two batches have nothing in common: take `exact`",
+            );
+        }
         self.model.validate()?;
         self.loss.validate()?;
         self.optimizer.validate()?;
@@ -121,9 +133,32 @@ impl TrainConfig {
     }
 }
 
+/// Whether a rule remembers whole gradients.
+pub(crate) fn averages_gradients(balancer: &BalancerConfig) -> bool {
+    matches!(balancer, BalancerConfig::ExcessMtl(_) | BalancerConfig::DbMtl(_) | BalancerConfig::MoCo(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_optimiser_may_be_named_or_not() {
+        let parse = |text: &str| mtids_core::config::parse::<TrainConfig>(text);
+        let old = parse("[optimizer]\nweight_decay = 0.5").unwrap().optimizer;
+        assert!(matches!(&old, OptimizerConfig::AdamW(config) if config.weight_decay == 0.5), "{old:?}");
+        let named = parse("[optimizer]\nmethod = \"sgd\"\nmomentum = 0.5").unwrap().optimizer;
+        assert!(matches!(named, OptimizerConfig::Sgd(_)));
+        for (text, word) in
+            [("lr = 1.0", "lr"), ("method = \"lion\"", "lion"), ("method = \"sgd\"\nbeta1 = 0.9", "beta1")]
+        {
+            let error = parse(&format!("[optimizer]\n{text}")).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        let config = parse("[balancer]\nmethod = \"moco\"").unwrap();
+        assert!(config.validate().unwrap_err().to_string().contains("scope"));
+        assert!(parse("scope = \"exact\"\n[balancer]\nmethod = \"moco\"").unwrap().validate().is_ok());
+    }
 
     #[test]
     fn the_resolved_form_reads_back() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mtids_core::atomic;
 use mtids_core::digest::Digest;
 use mtids_nn::Architecture;
+use mtids_nn::WeightAverage;
 use mtids_report::format::{interval, metric};
 use mtids_report::table::{Align, Table};
 use mtids_shards::{Dataset, RowKind, Split};
@@ -70,6 +71,11 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, 
             run.display()
         ),
     })?;
+    if let (Some(decay), Some(bytes)) = (config.average_decay, &checkpoint.average) {
+        let mut average = WeightAverage::new(decay, &assembled.parameters)?;
+        average.load_bytes(bytes, &assembled.parameters)?;
+        average.swap(&assembled.parameters)?;
+    }
     let predictions = predict(&assembled.model, &opened, split, config, &assembled.device)?;
     let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let tasks: Vec<String> = assembled.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();

@@ -1,6 +1,6 @@
 //! The training loop.
 //!
-//! One epoch: stream → tensor → [`mtids_nn::train_step`] with the balancer's coefficients → log line → checkpoint now and then; at its end the
+//! One epoch: stream → tensor → [`mtids_nn::train_step_with`] under the balancer → log line → checkpoint now and then; at its end the
 //! validation split chooses the best epoch. Invariants: the position (epoch, batch), weights, moments and balancer state are all that a
 //! checkpoint needs; `losses.jsonl` and `epochs.jsonl` hold no times.
 
@@ -9,15 +9,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mtids_balance::{BalanceInput, Balancer};
+use mtids_balance::Rule;
 use mtids_core::interrupt::Interrupt;
-use mtids_nn::{AdamW, DType, Device, Model, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, train_step};
+use mtids_nn::{
+    DType, Device, Model, Optimizer, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, WeightAverage,
+    losses_of, train_step_with,
+};
 use mtids_report::progress::Progress;
 use mtids_shards::{Dataset, RowKind, RowLabels, Split, Views};
 use mtids_stream::{Batch, BatchStream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::balanced::BalancedStep;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::evaluation::selection_score;
@@ -134,8 +138,9 @@ struct Training<'a> {
     folder: RunFolder,
     assembled: Assembled,
     losses: TaskLosses,
-    optimizer: AdamW,
-    balancer: Box<dyn Balancer + Send>,
+    optimizer: Optimizer,
+    balancer: Rule,
+    average: Option<WeightAverage>,
     schedule: Schedule,
     names: Vec<String>,
     loss_log: Log,
@@ -173,8 +178,10 @@ fn train(
     } as u64;
     let all_steps = config.epochs * steps_per_epoch;
     let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
-    let mut optimizer = AdamW::new(&config.optimizer)?;
-    let mut balancer = config.balancer.build(tasks.len())?;
+    let mut optimizer = Optimizer::new(&config.optimizer)?;
+    let mut balancer = config.balancer.rule(tasks.len())?;
+    let average = |decay| WeightAverage::new(decay, &assembled.parameters);
+    let mut average = config.average_decay.map(average).transpose()?;
     let mut state = TrainingState {
         step: 0,
         epoch: 0,
@@ -189,6 +196,9 @@ fn train(
         assembled.parameters.load_bytes(&checkpoint.weights)?;
         optimizer.load_bytes(&checkpoint.optimizer, &assembled.parameters)?;
         balancer.restore(&checkpoint.state.balancer)?;
+        if let (Some(average), Some(bytes)) = (&mut average, &checkpoint.average) {
+            average.load_bytes(bytes, &assembled.parameters)?;
+        }
         state = checkpoint.state;
         // A kill between the two pointers of a checkpoint leaves `best` behind `latest`.
         folder.checkpoints().tidy(&state)?;
@@ -207,6 +217,7 @@ fn train(
         losses,
         optimizer,
         balancer,
+        average,
         loss_log,
         epoch_log,
         timing_log,
@@ -280,6 +291,9 @@ impl Training<'_> {
         }
         self.state.epoch = epoch + 1;
         self.state.next_batch = 0;
+        if let Rule::Epoch(rule) = &mut self.balancer {
+            rule.end_epoch();
+        }
         self.validate(progress)?;
         self.save(true)?;
         if interrupt.is_raised() && self.state.step < self.total_steps {
@@ -299,24 +313,24 @@ impl Training<'_> {
             learning_rate,
             seed: self.config.seed,
         };
-        let mut conflicting_share = 0.0;
-        let balancer = &mut self.balancer;
-        let report = train_step(
-            &self.assembled.model,
-            &self.assembled.parameters,
-            &mut self.optimizer,
-            &self.losses,
-            &input,
-            &targets,
-            &options,
-            &mut |gradients| {
-                let input =
-                    BalanceInput { gram: gradients.gram, losses: Some(gradients.losses), active: gradients.active };
-                let balance = balancer.coefficients(&input)?;
-                conflicting_share = balance.telemetry.conflicting_share;
-                Ok(balance.coefficients)
-            },
-        )?;
+        let mut step = BalancedStep::new(&mut self.balancer);
+        let report = step.take(|balancing| {
+            train_step_with(
+                &self.assembled.model,
+                &self.assembled.parameters,
+                &mut self.optimizer,
+                &self.losses,
+                &input,
+                &targets,
+                &options,
+                balancing,
+            )
+        })?;
+        let conflicting_share = step.conflicting_share();
+        step.follow_up(|| losses_of(&self.assembled.model, &self.losses, &input, &targets))?;
+        if let Some(average) = &mut self.average {
+            average.update(&self.assembled.parameters)?;
+        }
         self.state.step += 1;
         let names = || self.names.iter().cloned();
         let line = LossLine {
@@ -338,9 +352,12 @@ impl Training<'_> {
         let regions = self.dataset.manifest().description.regions.len();
         let has_rows = self.dataset.shards(Split::Validation).next().is_some();
         let score = if has_rows {
+            // Averages are judged in place of the weights that they follow.
+            self.swap_average()?;
             let predictions =
-                predict(&self.assembled.model, &self.dataset, Split::Validation, self.config, &self.assembled.device)?;
-            selection_score(regions, &predictions)
+                predict(&self.assembled.model, &self.dataset, Split::Validation, self.config, &self.assembled.device);
+            self.swap_average()?;
+            selection_score(regions, &predictions?)
         } else {
             None
         };
@@ -353,6 +370,13 @@ impl Training<'_> {
         self.epoch_log.append(&EpochLine { step: self.state.step, epoch: self.state.epoch, validation_score: score })
     }
 
+    fn swap_average(&mut self) -> Result<(), TrainError> {
+        match &mut self.average {
+            Some(average) => Ok(average.swap(&self.assembled.parameters)?),
+            None => Ok(()),
+        }
+    }
+
     fn save(&mut self, regular: bool) -> Result<(), TrainError> {
         // The logs must not fall behind the checkpoint, which cuts them to its step.
         self.loss_log.sync()?;
@@ -362,7 +386,8 @@ impl Training<'_> {
         self.state.optimizer = Value::from(self.optimizer.step_count());
         let weights = self.assembled.parameters.to_bytes()?;
         let moments = self.optimizer.to_bytes()?;
-        self.folder.checkpoints().save(&weights, &moments, &self.state)?;
+        let average = self.average.as_ref().map(WeightAverage::to_bytes).transpose()?;
+        self.folder.checkpoints().save(&weights, &moments, average.as_deref(), &self.state)?;
         self.saved_at = Some(self.state.step);
         Ok(())
     }

@@ -12,6 +12,7 @@
 //! # Units
 //! HU become dimensionless channels by windows; learning rates and losses are dimensionless.
 
+mod balanced;
 pub mod config;
 pub mod error;
 pub mod evaluate;
@@ -29,6 +30,12 @@ use serde_json::Value;
 /// Key and title of every architecture that `model.architecture` may name.
 pub fn architectures() -> Vec<(&'static str, &'static str)> {
     mtids_nn::Architecture::ALL.iter().map(|architecture| (architecture.key(), architecture.title())).collect()
+}
+
+/// Every value that `balancer.method` may have, and whether it takes `scope = "exact"` only. `fixed` needs weights besides.
+pub fn balancers() -> Vec<(&'static str, bool)> {
+    let all = mtids_balance::BalancerConfig::all(3);
+    all.iter().map(|balancer| (balancer.method(), config::averages_gradients(balancer))).collect()
 }
 
 /// The part of `schemas/` that this program knows.

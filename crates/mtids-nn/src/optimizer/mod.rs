@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use average::WeightAverage;
@@ -26,9 +28,10 @@ use crate::parameters::Parameters;
 /// Gradients by parameter name.
 pub type Gradients = BTreeMap<String, Tensor>;
 
-/// Which optimiser, by its `method`, with its settings beside it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Which optimiser, by its `method` (`adamw` where it is left out), with its settings beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "method", rename_all = "lowercase")]
+#[schemars(transform = without_method_it_is_adamw)]
 pub enum OptimizerConfig {
     /// Adam with decoupled weight decay.
     AdamW(AdamWConfig),
@@ -39,6 +42,27 @@ pub enum OptimizerConfig {
 impl Default for OptimizerConfig {
     fn default() -> Self {
         Self::AdamW(AdamWConfig::default())
+    }
+}
+
+/// The key `method` may be left out for AdamW.
+fn without_method_it_is_adamw(schema: &mut schemars::Schema) {
+    let Some(Value::Array(variants)) = schema.get_mut("oneOf") else { return };
+    if let Some(Value::Array(required)) = variants.first_mut().and_then(|first| first.get_mut("required")) {
+        required.retain(|key| key != "method");
+    }
+}
+
+impl<'de> Deserialize<'de> for OptimizerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let mut table = Map::<String, Value>::deserialize(deserializer)?;
+        let method = table.remove("method").unwrap_or_else(|| "adamw".into());
+        let settings = Value::Object(table);
+        match method.as_str() {
+            Some("adamw") => AdamWConfig::deserialize(settings).map(Self::AdamW).map_err(D::Error::custom),
+            Some("sgd") => SgdConfig::deserialize(settings).map(Self::Sgd).map_err(D::Error::custom),
+            _ => Err(D::Error::custom(format!("unknown variant `{method}`, expected `adamw` or `sgd`"))),
+        }
     }
 }
 
@@ -54,6 +78,34 @@ impl OptimizerConfig {
         }
     }
 }
+
+/// What a training step asks of an optimiser.
+pub trait UpdateRule {
+    /// Steps taken.
+    fn step_count(&self) -> u64;
+
+    /// One update. Parameters without a gradient are left alone, their state too.
+    ///
+    /// # Errors
+    /// [`NnError::Parameter`] for a gradient of a parameter that does not exist.
+    fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()>;
+}
+
+macro_rules! update_rule {
+    ($($optimizer:ty),*) => {$(
+        impl UpdateRule for $optimizer {
+            fn step_count(&self) -> u64 {
+                self.step_count()
+            }
+
+            fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
+                self.step(parameters, gradients, learning_rate)
+            }
+        }
+    )*};
+}
+
+update_rule!(AdamW, Sgd, Optimizer);
 
 /// The optimiser that a configuration names.
 #[derive(Debug)]

@@ -81,11 +81,13 @@ fn a_step_that_is_not_finite_changes_nothing() {
     let error = train_step(&model, &parameters, &mut optimizer, &losses, &poison, &targets(), &options, &mut equal)
         .unwrap_err();
     assert!(matches!(error, NnError::NotFinite { .. }), "{error}");
-    let mut negative = |step: &StepGradients<'_>| Ok(vec![-1.0; step.losses.len()]);
-    let error =
-        train_step(&model, &parameters, &mut optimizer, &losses, &input(4), &targets(), &options, &mut negative)
-            .unwrap_err();
-    assert!(matches!(error, NnError::Balance(_)), "{error}");
+    for answer in [vec![f64::INFINITY; 3], vec![1.0; 2]] {
+        let mut wrong = |_: &StepGradients<'_>| Ok(answer.clone());
+        let error =
+            train_step(&model, &parameters, &mut optimizer, &losses, &input(4), &targets(), &options, &mut wrong)
+                .unwrap_err();
+        assert!(matches!(error, NnError::Balance(_)), "{error}");
+    }
     assert_eq!(parameters.to_bytes().unwrap(), before);
     let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
     train_step(&model, &parameters, &mut optimizer, &losses, &input(4), &targets(), &options, &mut equal).unwrap();
@@ -127,5 +129,46 @@ fn the_pool_is_learned_only_where_it_is_asked_for() {
                 .unwrap();
         assert_eq!(report.pooled_loss.is_some(), learned_pool);
         assert_eq!(found.contains_key("read_out.eta"), learned_pool);
+    }
+}
+
+#[test]
+fn a_combined_gradient_does_what_its_coefficients_do() {
+    let (model, parameters) = model(&config());
+    let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
+    // Also negative ones, which some rules have.
+    let weights = [0.5, -0.25, 2.0];
+    for scope in [Scope::Boundary, Scope::Exact] {
+        let mut weigh = |_: &StepGradients<'_>| Ok(weights.to_vec());
+        let mode = Mode::Train { seed: 1, step: 0 };
+        let (expected, _) =
+            gradients(&model, &parameters, &losses, &input(4), &targets(), scope, mode, &mut weigh).unwrap();
+        let mut combine = |told: &StepGradients<'_>, rows: &[Vec<f32>]| {
+            for (i, a) in rows.iter().enumerate() {
+                for (j, b) in rows.iter().enumerate() {
+                    let dot: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    let found = told.gram[i * 3 + j];
+                    assert!((dot - found).abs() <= 1e-5 * (1e-9 + found.abs().max(dot.abs())), "{dot} {found}");
+                }
+            }
+            let update = (0..rows[0].len())
+                .map(|p| rows.iter().zip(weights).map(|(row, weight)| weight * f64::from(row[p])).sum());
+            Ok(Combined { update: update.collect(), weights: None })
+        };
+        let balancing = Balancing::Combine(&mut combine);
+        let (found, report) =
+            gradients_with(&model, &parameters, &losses, &input(4), &targets(), scope, mode, balancing).unwrap();
+        assert!(report.coefficients.is_empty());
+        assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+        for (name, gradient) in &expected {
+            let size = value(&gradient.abs().unwrap().max_all().unwrap());
+            let difference = value(&(gradient - &found[name]).unwrap().abs().unwrap().max_all().unwrap());
+            // The rows are in single precision.
+            assert!(difference <= 1e-5 * (size + 1e-6), "{name}: {difference} of {size}");
+        }
+        let mut short = |_: &StepGradients<'_>, _: &[Vec<f32>]| Ok(Combined { update: vec![0.0], weights: None });
+        let balancing = Balancing::Combine(&mut short);
+        let error = gradients_with(&model, &parameters, &losses, &input(4), &targets(), scope, mode, balancing);
+        assert!(matches!(error, Err(NnError::Balance(_))));
     }
 }

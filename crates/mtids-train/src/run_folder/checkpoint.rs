@@ -1,7 +1,7 @@
 //! Checkpoints: everything that is needed to go on, bit for bit.
 //!
-//! Layout below `checkpoints/`: one folder `step-XXXXXXXX` per checkpoint with `weights.safetensors`, `optimizer.safetensors`
-//! and `state.json` (which holds the digests of the other two); `latest` and `best` are text files that name one of them.
+//! Layout below `checkpoints/`: one folder `step-XXXXXXXX` per checkpoint with `weights.safetensors`, `optimizer.safetensors`, where
+//! asked for `average.safetensors`, and `state.json` (which holds the digests of the others); `latest` and `best` are text files that name one of them.
 //! Invariants: a checkpoint folder appears whole (written under a hidden name, synced, renamed); `latest` is moved only after
 //! that; the two newest regular checkpoints and the best one are kept. A checkpoint made because of a signal is irregular: it
 //! disappears with the next regular one, so that an interrupted run ends with the same files as an unbroken one.
@@ -21,6 +21,7 @@ use crate::error::TrainError;
 
 const WEIGHTS: &str = "weights.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
+const AVERAGE: &str = "average.safetensors";
 const STATE: &str = "state.json";
 /// Newest regular checkpoints that are kept.
 const KEPT: usize = 2;
@@ -64,6 +65,8 @@ pub struct TrainingState {
 struct StateFile {
     weights_digest: Digest,
     optimizer_digest: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    average_digest: Option<Digest>,
     state: Value,
 }
 
@@ -76,6 +79,8 @@ pub struct Checkpoint {
     pub weights: Vec<u8>,
     /// Optimiser moments, in safetensors form.
     pub optimizer: Vec<u8>,
+    /// Averages of the weights, in safetensors form, where the run keeps such.
+    pub average: Option<Vec<u8>>,
     /// The rest.
     pub state: TrainingState,
 }
@@ -104,7 +109,13 @@ impl Checkpoints {
     ///
     /// # Errors
     /// [`TrainError::Io`] naming the file.
-    pub fn save(&self, weights: &[u8], optimizer: &[u8], state: &TrainingState) -> Result<PathBuf, TrainError> {
+    pub fn save(
+        &self,
+        weights: &[u8],
+        optimizer: &[u8],
+        average: Option<&[u8]>,
+        state: &TrainingState,
+    ) -> Result<PathBuf, TrainError> {
         fs::create_dir_all(&self.folder).map_err(|error| TrainError::io(&self.folder, error))?;
         let target = self.folder.join(folder_name(state.step));
         let temporary = self.folder.join(format!(".writing-{}", folder_name(state.step)));
@@ -113,10 +124,12 @@ impl Checkpoints {
         let file = StateFile {
             weights_digest: Digest::of_bytes(weights),
             optimizer_digest: Digest::of_bytes(optimizer),
+            average_digest: average.map(Digest::of_bytes),
             state: exact::encode(serde_json::to_value(state).map_err(|error| TrainError::io(&target, error.into()))?),
         };
         let text = serde_json::to_vec_pretty(&file).map_err(|error| TrainError::io(&target, error.into()))?;
-        for (name, bytes) in [(WEIGHTS, weights), (OPTIMIZER, optimizer), (STATE, text.as_slice())] {
+        let fixed = [(WEIGHTS, weights), (OPTIMIZER, optimizer), (STATE, text.as_slice())];
+        for (name, bytes) in fixed.into_iter().chain(average.map(|bytes| (AVERAGE, bytes))) {
             let path = temporary.join(name);
             let write = || {
                 failpoint::reach()?;
@@ -250,6 +263,7 @@ impl Checkpoints {
             folder: folder.to_owned(),
             weights: bytes(WEIGHTS, file.weights_digest)?,
             optimizer: bytes(OPTIMIZER, file.optimizer_digest)?,
+            average: file.average_digest.map(|digest| bytes(AVERAGE, digest)).transpose()?,
             state,
         })
     }
@@ -302,11 +316,13 @@ mod tests {
         let checkpoints = Checkpoints::of_run(run.path());
         assert!(checkpoints.latest().unwrap().is_none());
         let written = TrainingState { best: Some(Best { step: 7, epoch: 1, score: 0.1 + 0.2 }), ..state(7) };
-        checkpoints.save(b"weights", b"moments", &written).unwrap();
+        checkpoints.save(b"weights", b"moments", None, &written).unwrap();
         let read = checkpoints.latest().unwrap().unwrap();
         assert_eq!((read.weights.as_slice(), read.optimizer.as_slice()), (&b"weights"[..], &b"moments"[..]));
         assert_eq!(read.state, written);
-        assert_eq!(checkpoints.best().unwrap().unwrap().state.step, 7);
+        assert_eq!((read.average, checkpoints.best().unwrap().unwrap().state.step), (None, 7));
+        checkpoints.save(b"w", b"o", Some(b"averages"), &state(8)).unwrap();
+        assert_eq!(checkpoints.latest().unwrap().unwrap().average.as_deref(), Some(&b"averages"[..]));
     }
 
     #[test]
@@ -315,13 +331,13 @@ mod tests {
         let checkpoints = Checkpoints::of_run(run.path());
         let best = Some(Best { step: 1, epoch: 1, score: 0.5 });
         for step in 1..=4 {
-            checkpoints.save(b"w", b"o", &TrainingState { best, ..state(step) }).unwrap();
+            checkpoints.save(b"w", b"o", None, &TrainingState { best, ..state(step) }).unwrap();
         }
         assert_eq!(kept(run.path()), ["best", "latest", "step-00000001", "step-00000003", "step-00000004"]);
-        checkpoints.save(b"w", b"o", &TrainingState { best, regular: false, ..state(5) }).unwrap();
+        checkpoints.save(b"w", b"o", None, &TrainingState { best, regular: false, ..state(5) }).unwrap();
         assert_eq!(checkpoints.latest().unwrap().unwrap().state.step, 5);
         assert_eq!(kept(run.path()).len(), 6);
-        checkpoints.save(b"w", b"o", &TrainingState { best, ..state(6) }).unwrap();
+        checkpoints.save(b"w", b"o", None, &TrainingState { best, ..state(6) }).unwrap();
         assert_eq!(kept(run.path()), ["best", "latest", "step-00000001", "step-00000004", "step-00000006"]);
     }
 
@@ -329,9 +345,9 @@ mod tests {
     fn what_lies_after_the_state_is_removed() {
         let run = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::of_run(run.path());
-        checkpoints.save(b"w", b"o", &state(3)).unwrap();
+        checkpoints.save(b"w", b"o", None, &state(3)).unwrap();
         // As if killed between publishing step 6 and moving `latest`, and while writing step 9.
-        checkpoints.save(b"w", b"o", &state(6)).unwrap();
+        checkpoints.save(b"w", b"o", None, &state(6)).unwrap();
         checkpoints.point("latest", 3).unwrap();
         fs::create_dir(run.path().join("checkpoints/.writing-step-00000009")).unwrap();
         let latest = checkpoints.latest().unwrap().unwrap();
@@ -343,7 +359,7 @@ mod tests {
     fn damage_is_named() {
         let run = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::of_run(run.path());
-        let folder = checkpoints.save(b"weights", b"o", &state(3)).unwrap();
+        let folder = checkpoints.save(b"weights", b"o", None, &state(3)).unwrap();
         fs::write(folder.join(WEIGHTS), b"weightz").unwrap();
         let error = checkpoints.latest().unwrap_err().to_string();
         assert!(error.contains(WEIGHTS), "{error}");

@@ -1,0 +1,79 @@
+//! One training step under a balancing rule: what each kind of rule is told, and what it owes afterwards.
+//!
+//! Purpose: the network knows no rule and the rules no network; here they meet. Invariant: a rule that looks at the losses after its step is
+//! given them before the next one, or the step is an error.
+
+use mtids_balance::{BalanceInput, FollowUp, GradientInput, Rows, Rule};
+use mtids_nn::{Balancing, Combined, NnError, StepGradients};
+
+use crate::error::TrainError;
+
+fn told<'g>(gradients: &StepGradients<'g>) -> BalanceInput<'g> {
+    BalanceInput { gram: gradients.gram, losses: Some(gradients.losses), active: gradients.active }
+}
+
+/// A step that is under way.
+pub(crate) struct BalancedStep<'r> {
+    rule: &'r mut Rule,
+    conflicting_share: f64,
+    duty: Option<FollowUp>,
+}
+
+impl<'r> BalancedStep<'r> {
+    pub(crate) fn new(rule: &'r mut Rule) -> Self {
+        Self { rule, conflicting_share: 0.0, duty: None }
+    }
+
+    /// Share of the pairs of tasks whose gradients conflicted.
+    pub(crate) fn conflicting_share(&self) -> f64 {
+        self.conflicting_share
+    }
+
+    /// Takes the step with the kind of balancer that the rule is.
+    pub(crate) fn take<T>(
+        &mut self,
+        step: impl FnOnce(Balancing<'_, '_>) -> Result<T, NnError>,
+    ) -> Result<T, TrainError> {
+        let (share, duty) = (&mut self.conflicting_share, &mut self.duty);
+        let done = match &mut *self.rule {
+            Rule::Step(rule) => step(Balancing::Weigh(&mut |gradients| {
+                let balance = rule.coefficients(&told(gradients))?;
+                *share = balance.telemetry.conflicting_share;
+                Ok(balance.coefficients)
+            })),
+            Rule::Epoch(rule) => step(Balancing::Weigh(&mut |gradients| {
+                let balance = rule.coefficients(&told(gradients))?;
+                *share = balance.telemetry.conflicting_share;
+                Ok(balance.coefficients)
+            })),
+            Rule::FollowUp(rule) => step(Balancing::Weigh(&mut |gradients| {
+                let (balance, owed) = rule.coefficients(&told(gradients))?;
+                *share = balance.telemetry.conflicting_share;
+                *duty = Some(owed);
+                Ok(balance.coefficients)
+            })),
+            Rule::Gradients(rule) => step(Balancing::Combine(&mut |gradients, rows| {
+                let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+                let losses = Some(gradients.losses);
+                let input = GradientInput { rows: Rows::F32(&rows), losses, active: gradients.active };
+                let balance = rule.combine(&input)?;
+                *share = balance.telemetry.conflicting_share;
+                Ok(Combined { update: balance.update, weights: balance.weights })
+            })),
+        };
+        Ok(done?)
+    }
+
+    /// Hands over the losses after the step, where the rule asks for them.
+    pub(crate) fn follow_up(
+        self,
+        losses: impl FnOnce() -> Result<Vec<Option<f64>>, NnError>,
+    ) -> Result<(), TrainError> {
+        if let (Rule::FollowUp(rule), Some(duty)) = (self.rule, self.duty) {
+            // Losses of tasks that took no part are not looked at.
+            let losses: Vec<f64> = losses()?.into_iter().map(|loss| loss.unwrap_or(0.0)).collect();
+            rule.follow_up(duty, &losses)?;
+        }
+        Ok(())
+    }
+}
