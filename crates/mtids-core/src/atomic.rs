@@ -41,8 +41,9 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = begin(path)?;
     temporary.write_all(bytes).map_err(name_path)?;
     failpoint::reach().map_err(name_path)?;
+    // Nothing that could fail comes after this.
     temporary.persist(path).map_err(|error| name_path(error.error))?;
-    failpoint::reach().map_err(name_path)
+    Ok(())
 }
 
 /// An empty file beside `path`, readable by other users as data sets are.
@@ -61,6 +62,7 @@ fn begin(path: &Path) -> io::Result<tempfile::NamedTempFile> {
         use std::os::unix::fs::PermissionsExt;
         temporary.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(name_path)?;
     }
+    failpoint::reach().map_err(name_path)?;
     Ok(temporary)
 }
 

@@ -44,8 +44,7 @@ fn run(config: &ModelConfig, scope: Scope, device: &Device) -> Vec<(String, Vec<
     let mut weigh = |told: &StepGradients<'_>| Ok((1..=told.losses.len()).map(|n| n as f64 / 2.0).collect());
     let mode = Mode::Train { seed: 1, step: 0 };
     let batch = input(device);
-    let (gradients, _) =
-        gradients(&model, &parameters, &losses, &batch, &targets(), scope, mode, &mut weigh).unwrap();
+    let (gradients, _) = gradients(&model, &parameters, &losses, &batch, &targets(), scope, mode, &mut weigh).unwrap();
     found.extend(gradients.iter().map(|(name, gradient)| (name.clone(), flat(gradient))));
     found
 }
@@ -64,7 +63,11 @@ fn every_architecture_gives_the_numbers_of_the_cpu() {
                     assert_eq!(name, other);
                     let size = a.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
                     let difference = a.iter().zip(b).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
-                    assert!(difference <= 2e-3 * size + 1e-5, "{} {kind:?} {scope:?} {name}: {difference} of {size}", architecture.key());
+                    assert!(
+                        difference <= 2e-3 * size + 1e-5,
+                        "{} {kind:?} {scope:?} {name}: {difference} of {size}",
+                        architecture.key()
+                    );
                 }
             }
         }

@@ -1,11 +1,12 @@
 //! One training step of MT-IDS: the Gram matrix, masks, failures, the same result each time.
 
-use mtids_nn::step::{StepGradients, gradients};
+use mtids_nn::step::{StepGradients, gradients, gradients_with};
 use mtids_nn::{
-    AdamW, AdamWConfig, LossConfig, Mode, NnError, Scope, StepOptions, TargetBatch, TaskLosses, train_step,
+    AdamW, AdamWConfig, Balancing, Combined, LossConfig, Mode, NnError, Scope, StepOptions, TargetBatch, TaskLosses,
+    train_step,
 };
 
-use crate::support::{config, flat, input, model, targets};
+use crate::support::{config, flat, input, model, targets, value};
 
 #[test]
 fn the_exact_scope_hands_over_the_gram_matrix_of_the_shared_gradients() {
