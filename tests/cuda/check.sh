@@ -2,7 +2,7 @@
 # Type-checks the trainer with `--features cuda` and links it, on a machine without a GPU. Called by `make cuda-check`.
 #
 # The compiler comes as wheels (requirements.txt). What only a driver or the large libraries bring is stood in for by empty libraries with the names
-# that cudarc declares: a program linked against them runs nowhere, and is thrown away. NVCC and CUDA_HOME of a real toolkit are taken where they are set.
+# that cudarc declares: a program linked against them runs nowhere, and is thrown away. NVCC of a real toolkit is taken where it is set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo=${CARGO:-cargo}
@@ -32,7 +32,9 @@ for pair in driver:cuda cublas:cublas cublaslt:cublasLt curand:curand nvrtc:nvrt
     awk '{ print "int " $1 "(void) { return 100; }" }' >"$root/$library.c"
   cc -shared -fPIC -w -o "$root/lib/lib$library.so" "$root/$library.c"
 done
-ln -s "$(find "$toolkit/lib" -name 'libcudart.so*' | head -1)" "$root/lib/libcudart.so"
+cudart=$(find "$toolkit"/lib "$toolkit"/lib64 "$toolkit"/targets -name 'libcudart.so*' 2>/dev/null | head -1 || true)
+[ -n "$cudart" ] || { echo "no libcudart.so under $toolkit" >&2; exit 1; }
+ln -s "$cudart" "$root/lib/libcudart.so"
 export CUDA_HOME=$root
 
 # A target directory of its own: the feature changes what candle is built from.

@@ -10,7 +10,14 @@ pub(crate) fn day(text: &str) -> Option<i32> {
     }
     let part = |range: std::ops::Range<usize>| digits.get(range)?.parse::<i32>().ok();
     let (year, month, day) = (part(0..4)?, part(4..6)?, part(6..8)?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => 31,
+    };
+    if year < 1 || !(1..=12).contains(&month) || !(1..=days).contains(&day) {
         return None;
     }
     // Days from the civil calendar, years counted from March (H. Hinnant's algorithm).
@@ -27,7 +34,18 @@ mod tests {
     fn days_follow_the_calendar_and_other_texts_are_none() {
         assert_eq!((day("19700101"), day("2000.03.01"), day("20000229")), (Some(0), Some(11_017), Some(11_016)));
         assert_eq!(day("20240301"), day("20240229").map(|day| day + 1));
-        for text in ["20201301", "20200100", "2020", "202O0101", "", "20200101120000"] {
+        for text in [
+            "20201301",
+            "20200100",
+            "20230229",
+            "20230431",
+            "19000229",
+            "00000101",
+            "2020",
+            "202O0101",
+            "",
+            "20200101120000",
+        ] {
             assert_eq!(day(text), None, "{text}");
         }
     }

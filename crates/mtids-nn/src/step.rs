@@ -209,7 +209,8 @@ pub fn gradients_with(
     }
 }
 
-/// Loss of each task on a batch with the current parameters, without noise and without any graph; `None` where no sample is labelled.
+/// Loss of each task on a batch with the current parameters; `None` where no sample is labelled. `mode` says which noise is drawn: that of the step
+/// itself, to compare with its losses.
 ///
 /// # Errors
 /// When the input has another shape than the model was built for.
@@ -218,8 +219,9 @@ pub fn losses_of(
     losses: &TaskLosses,
     input: &Tensor,
     targets: &TargetBatch,
+    mode: Mode,
 ) -> Result<Vec<Option<f64>>> {
-    let outputs = model.evaluate(input)?;
+    let outputs = model.forward(input, mode)?;
     losses.losses(&outputs, targets)?.iter().map(|loss| loss.as_ref().map(scalar).transpose()).collect()
 }
 

@@ -55,8 +55,8 @@ pub struct BuildConfig {
     pub memory_mib: u64,
     /// Share of input files that may be quarantined before the program ends with exit code 1. Default 0.
     pub max_quarantine: f64,
-    /// Largest share of a finding's patch that may lie outside the scanned field; a finding beyond it is left out and counted. What lies
-    /// outside is air. Default 1: all are kept, and the column `pad_fraction` says how much is padding.
+    /// Largest share of a finding's patch that may lie outside the scanned field; a finding beyond it is left out, with all its samples, and
+    /// counted. What lies outside is air. Default 1: all are kept, and the column `pad_fraction` says how much is padding.
     pub max_pad_fraction: f64,
     /// Patch size, spacing, interpolation and views.
     pub patch: PatchGeometry,

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use mtids_core::digest::Digest;
 use mtids_core::geometry::Affine;
 use mtids_core::pseudonym::{PatientKey, PseudonymSecret};
+use mtids_core::taxonomy::TAXONOMY_VERSION;
 use mtids_dicom::volume::check_geometry;
 use mtids_dicom::{ReasonCode, Refused, Series, check_series};
-use mtids_shards::Split;
+use mtids_shards::{SCHEMA_VERSION, Split};
 use rayon::prelude::*;
 
 use crate::config::BuildConfig;
@@ -31,7 +32,7 @@ pub struct PlannedSeries {
     pub findings: Vec<Finding>,
     /// Pseudonym of its patient.
     pub patient_key: PatientKey,
-    /// Days since the first study of its patient in this dataset.
+    /// Days since the first study of its patient that has a finding.
     pub study_day: Option<i32>,
     /// Digest of the content of all its files.
     pub content: Digest,
@@ -139,14 +140,7 @@ pub fn plan(
             skip_series(scan, pet, "pet-of-no-ct-here");
         }
     }
-    // Dates identify people; the distance of two studies of one patient is what a dataset needs of them.
-    let mut first_days: BTreeMap<Arc<str>, i32> = BTreeMap::new();
-    for (series, _) in &with_findings {
-        if let Some(day) = series.study_day {
-            let first = first_days.entry(Arc::clone(&series.patient_id)).or_insert(day);
-            *first = day.min(*first);
-        }
-    }
+    let first_days = first_days(with_findings.iter().map(|(series, _)| series));
     let planned: Vec<PlannedSeries> = with_findings
         .into_par_iter()
         .enumerate()
@@ -189,6 +183,29 @@ fn pet_over(ct: &Series, findings: &[Finding], pets: &[(Series, Affine)]) -> Opt
         .filter(|(covered, _, _)| *covered > 0)
         .max_by_key(|&(covered, slices, n)| (covered, slices, std::cmp::Reverse(n)));
     best.map(|(_, _, n)| n)
+}
+
+/// The longest time between studies of one patient that is believed: 20 years. One study whose date was replaced by a constant (1900-01-01) would
+/// otherwise give the date of another away.
+const LONGEST_DAYS: i32 = 20 * 366;
+
+/// The day of each patient's first study. Dates identify people; the days between two studies are what a dataset needs of them. A patient whose
+/// studies lie further apart than is believed has none.
+fn first_days<'a>(series: impl Iterator<Item = &'a Series>) -> BTreeMap<Arc<str>, i32> {
+    let mut spans: BTreeMap<Arc<str>, (i32, i32)> = BTreeMap::new();
+    for (patient, day) in series.filter_map(|series| Some((&series.patient_id, series.study_day?))) {
+        let (first, last) = spans.entry(Arc::clone(patient)).or_insert((day, day));
+        (*first, *last) = (day.min(*first), day.max(*last));
+    }
+    let believed = |(first, last): &(i32, i32)| last - first <= LONGEST_DAYS;
+    let doubted = spans.values().filter(|span| !believed(span)).count();
+    if doubted > 0 {
+        tracing::warn!(
+            patients = doubted,
+            "studies of one patient lie more than 20 years apart: made-up dates? their days are left out"
+        );
+    }
+    spans.into_iter().filter(|(_, span)| believed(span)).map(|(patient, (first, _))| (patient, first)).collect()
 }
 
 /// Digest of the content of all files of a series.
@@ -258,12 +275,16 @@ fn units(planned: Vec<PlannedSeries>, config: &BuildConfig, secret: &PseudonymSe
             let mut parts: Vec<Vec<u8>> = vec![
                 config_digest.as_bytes().to_vec(),
                 env!("CARGO_PKG_VERSION").into(),
+                SCHEMA_VERSION.into(),
+                TAXONOMY_VERSION.into(),
                 secret.fingerprint().into(),
                 split.name().into(),
                 bucket.to_le_bytes().to_vec(),
             ];
             for planned in &series {
                 parts.push(planned.content.as_bytes().to_vec());
+                // Of several volumes under one UID the name says which, and keys of rows are made of it.
+                parts.push(secret.series(&planned.series.name()).as_str().into());
                 // Another study of the patient may come before this one.
                 parts.push(format!("{:?}", planned.study_day).into_bytes());
                 // Whether its files are counted here is part of the receipt.

@@ -3,7 +3,7 @@
 //! Invariants: the receipt is written after its shard, so a receipt whose shard is intact stands for finished work; memory holds
 //! one CT with its PET and the rows of one shard per worker, and all workers together no more voxels than the budget.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mtids_core::budget::Budget;
@@ -121,9 +121,12 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
         let mut refuse = |series: &Series, error: &DicomError| {
             // Paths and raw identifiers are for the operator only.
             tracing::warn!(series = &*series.series_uid, reason = error.reason().as_str(), "{error}");
-            quarantined.extend(series.files().into_iter().map(|path| QuarantineRecord {
+            // Each file once, known by its first instance: a receipt depends on what files hold, not on where they lie.
+            let mut seen = BTreeSet::new();
+            let firsts = series.instances.iter().filter(|slice| seen.insert(&slice.path));
+            quarantined.extend(firsts.map(|slice| QuarantineRecord {
                 reason: error.reason().to_string(),
-                file_key: shared.file_key(path),
+                file_key: shared.secret.other("file", &slice.sop_instance_uid),
                 series_key: Some(shared.secret.series(&series.series_uid).as_str().to_owned()),
                 patient_key: Some(planned.patient_key.as_str().to_owned()),
             }));
@@ -196,6 +199,8 @@ struct Wanted<'a> {
     weight: f32,
     finding: Option<&'a Finding>,
     finding_distance_mm: Option<f32>,
+    /// Number of the sample of its finding; the first lies on it.
+    sample: u32,
 }
 
 /// All places of a series: each finding with its shifted copies, then places without finding.
@@ -210,7 +215,7 @@ fn wanted<'a>(planned: &'a PlannedSeries, volume: &Volume, shared: &Shared<'_>) 
             let sample_key = shared.secret.other("sample", &format!("{name}|{place}|{sample}"));
             let center = jittered(finding.center, sample, &sample_key, config);
             let weight = 1.0 / samples as f32;
-            list.push(Wanted { center, sample_key, weight, finding: Some(finding), finding_distance_mm: None });
+            list.push(Wanted { center, sample_key, weight, finding: Some(finding), finding_distance_mm: None, sample });
         }
     }
     let key = shared.secret.series(&name);
@@ -222,6 +227,7 @@ fn wanted<'a>(planned: &'a PlannedSeries, volume: &Volume, shared: &Shared<'_>) 
             weight: 1.0,
             finding: None,
             finding_distance_mm: Some(negative.distance_mm as f32),
+            sample: 0,
         });
     }
     list
@@ -241,13 +247,20 @@ fn cut_rows(
     let geometry = &shared.config.patch;
     let mut rows = Vec::new();
     let mut left_out = 0;
+    // Whether the finding whose samples are being cut is left out: said by its unshifted patch, for all of them.
+    let mut at_border = false;
     for wanted in wanted(planned, volume, shared) {
         let Wanted { center, finding, .. } = wanted;
-        let mut patch = cut(volume, center, geometry);
-        if f64::from(patch.pad_fraction) > shared.config.max_pad_fraction {
-            // Of a finding's samples the first lies on it.
-            left_out += u64::from(finding.is_some_and(|finding| finding.center == center));
+        if wanted.sample > 0 && at_border {
             continue;
+        }
+        let mut patch = cut(volume, center, geometry);
+        if wanted.sample == 0 {
+            at_border = f64::from(patch.pad_fraction) > shared.config.max_pad_fraction;
+            if at_border {
+                left_out += u64::from(finding.is_some());
+                continue;
+            }
         }
         // A PET that ends before the patch does is none for it: what lies outside would read as no uptake.
         let over = pet.map(|pet| cut_suv(pet, center, geometry)).filter(|over| over.pad_fraction < 0.5);

@@ -70,7 +70,7 @@ struct Verified {
 
 impl Verified {
     fn from(&self, start: u64) -> parquet::errors::Result<Bytes> {
-        let holds = |(offset, bytes): &&(u64, Bytes)| (*offset..=offset + bytes.len() as u64).contains(&start);
+        let holds = |(offset, bytes): &&(u64, Bytes)| (*offset..offset + bytes.len() as u64).contains(&start);
         let (offset, bytes) = self
             .parts
             .iter()
@@ -146,6 +146,10 @@ pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Resu
     let verified = Verified { length: entry.bytes, parts: [(group.offset, bytes.into()), (end, footer.into())] };
     let metadata =
         ArrowReaderMetadata::load(&verified, ArrowReaderOptions::new()).map_err(|error| damaged(error.to_string()))?;
+    let rows = metadata.metadata().row_groups().get(row_group).map_or(0, |group| group.num_rows());
+    if u64::try_from(rows) != Ok(group.rows) {
+        return Err(damaged(format!("it holds {rows} rows where the manifest says {}", group.rows)));
+    }
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(verified, metadata)
         .with_row_groups(vec![row_group])
         .with_batch_size(group.rows as usize)

@@ -101,7 +101,7 @@ pub struct RowLabels {
     pub short_axis_mm: Option<f32>,
     /// For a negative: distance of its centre from the nearest finding of its series, mm; `None` for findings.
     pub finding_distance_mm: Option<f32>,
-    /// Days since the first study of the patient in this dataset; `None` where the study bears no date.
+    /// Days since the patient's first study with a finding; `None` where the study bears no date, or one that is not believed.
     pub study_day: Option<i32>,
     /// Manufacturer of the scanner.
     pub manufacturer: Option<String>,

@@ -112,7 +112,7 @@ pub(crate) fn columns() -> Vec<Column> {
         column(
             "study_day",
             true,
-            "days since the first study of the patient in this dataset; null: the study bears no date",
+            "days since the patient's first study with a finding; null: the study bears no date, or one that is not believed",
             Cell::Days(|r| r.study_day),
         ),
         column("manufacturer", true, "manufacturer of the scanner", Cell::Text(|r| r.manufacturer.clone())),

@@ -250,10 +250,11 @@ fn a_manifest_that_lies_is_an_error_and_no_panic() {
     let folder = tempfile::tempdir().unwrap();
     let good = publish(folder.path());
     let path = folder.path().join("manifest.json");
-    let mut lies: Vec<Manifest> = vec![good.clone(), good.clone(), good.clone()];
+    let mut lies: Vec<Manifest> = vec![good.clone(), good.clone(), good.clone(), good.clone()];
     lies[0].shards[0].row_groups[0].length = u64::MAX;
     lies[1].shards[0].row_groups[2].offset = u64::MAX - 1;
     lies[2].shards[0].row_groups[0].rows = 1;
+    lies[3].shards[0].row_groups[0].rows = u64::MAX;
     for lie in lies {
         fs::write(&path, serde_json::to_vec(&lie).unwrap()).unwrap();
         let dataset = Dataset::open(folder.path()).unwrap();

@@ -56,6 +56,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, 
     let config = folder.config();
     let opened = Arc::new(Dataset::open(dataset)?);
     let description = opened.manifest().description.clone();
+    folder.refuse_other_patches(dataset, &description)?;
     let checkpoints = folder.checkpoints();
     let best = checkpoints.best()?;
     let best_on_validation = best.is_some();
@@ -71,9 +72,9 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, 
             run.display()
         ),
     })?;
-    if let (Some(decay), Some(bytes)) = (config.average_decay, &checkpoint.average) {
+    if let Some(decay) = config.average_decay {
         let mut average = WeightAverage::new(decay, &assembled.parameters)?;
-        average.load_bytes(bytes, &assembled.parameters)?;
+        average.load_bytes(checkpoint.averages()?, &assembled.parameters)?;
         average.swap(&assembled.parameters)?;
     }
     let predictions = predict(&assembled.model, &opened, split, config, &assembled.device)?;

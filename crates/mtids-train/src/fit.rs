@@ -12,7 +12,7 @@ use std::time::Instant;
 use mtids_balance::Rule;
 use mtids_core::interrupt::Interrupt;
 use mtids_nn::{
-    DType, Device, Model, Optimizer, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, WeightAverage,
+    DType, Device, Mode, Model, Optimizer, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, WeightAverage,
     losses_of, train_step_with,
 };
 use mtids_report::progress::Progress;
@@ -167,7 +167,8 @@ fn train(
     if labelled == 0 {
         return Err(TrainError::NoLabels { path: path.to_owned(), rows: labels.len() });
     }
-    let folder = RunFolder::create_or_open(run, config, dataset.manifest().digest())?;
+    let manifest = dataset.manifest();
+    let folder = RunFolder::create_or_open(run, config, manifest.digest(), &manifest.description)?;
     let assembled = assemble(config, &dataset, false)?;
     let tasks = assembled.model.tasks().clone();
     let counts = tasks.counts(&targets(labels.iter(), regions))?;
@@ -196,8 +197,8 @@ fn train(
         assembled.parameters.load_bytes(&checkpoint.weights)?;
         optimizer.load_bytes(&checkpoint.optimizer, &assembled.parameters)?;
         balancer.restore(&checkpoint.state.balancer)?;
-        if let (Some(average), Some(bytes)) = (&mut average, &checkpoint.average) {
-            average.load_bytes(bytes, &assembled.parameters)?;
+        if let Some(average) = &mut average {
+            average.load_bytes(checkpoint.averages()?, &assembled.parameters)?;
         }
         state = checkpoint.state;
         // A kill between the two pointers of a checkpoint leaves `best` behind `latest`.
@@ -327,7 +328,9 @@ impl Training<'_> {
             )
         })?;
         let conflicting_share = step.conflicting_share();
-        step.follow_up(|| losses_of(&self.assembled.model, &self.losses, &input, &targets))?;
+        // With the noise of the step, so that only its update tells the losses apart.
+        let mode = Mode::Train { seed: self.config.seed, step: self.state.step };
+        step.follow_up(|| losses_of(&self.assembled.model, &self.losses, &input, &targets, mode))?;
         if let Some(average) = &mut self.average {
             average.update(&self.assembled.parameters)?;
         }

@@ -85,6 +85,18 @@ pub struct Checkpoint {
     pub state: TrainingState,
 }
 
+impl Checkpoint {
+    /// The averages of a run that keeps such.
+    ///
+    /// # Errors
+    /// [`TrainError::Broken`] when they are missing.
+    pub fn averages(&self) -> Result<&[u8], TrainError> {
+        self.average
+            .as_deref()
+            .ok_or_else(|| TrainError::broken(&self.folder.join(STATE), "it names no averages, which the run keeps"))
+    }
+}
+
 /// The folder `checkpoints/` of a run.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use mtids_core::atomic;
 use mtids_core::digest::Digest;
 use mtids_core::provenance::Program;
+use mtids_shards::DatasetDescription;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,6 +25,7 @@ use crate::error::TrainError;
 
 const RUN: &str = "run.json";
 const CONFIG: &str = "config.resolved.toml";
+const DATASET: &str = "dataset.json";
 
 /// Identity of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,7 +64,12 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`TrainError::OtherRun`] with every setting that differs; [`TrainError::Io`].
-    pub fn create_or_open(path: &Path, config: &TrainConfig, dataset_digest: Digest) -> Result<Self, TrainError> {
+    pub fn create_or_open(
+        path: &Path,
+        config: &TrainConfig,
+        dataset_digest: Digest,
+        description: &DatasetDescription,
+    ) -> Result<Self, TrainError> {
         let identity = RunIdentity::new(config, dataset_digest);
         atomic::remove_leftovers(path).map_err(|error| TrainError::io(path, error))?;
         if path.join(RUN).exists() {
@@ -79,9 +86,13 @@ impl RunFolder {
             atomic::write(&file, bytes).map_err(|error| TrainError::io(&file, error))
         };
         write(CONFIG, mtids_core::config::to_toml(config)?.as_bytes())?;
-        let mut text = serde_json::to_vec_pretty(&identity).map_err(|error| TrainError::io(path, error.into()))?;
-        text.push(b'\n');
-        write(RUN, &text)?;
+        let json = |mut text: Vec<u8>| {
+            text.push(b'\n');
+            text
+        };
+        let failed = |error: serde_json::Error| TrainError::io(path, error.into());
+        write(DATASET, &json(serde_json::to_vec_pretty(description).map_err(failed)?))?;
+        write(RUN, &json(serde_json::to_vec_pretty(&identity).map_err(failed)?))?;
         Ok(Self { path: path.to_owned(), identity, config: config.clone() })
     }
 
@@ -108,6 +119,33 @@ impl RunFolder {
             return Err(TrainError::broken(&path.join(CONFIG), "its digest is not the one in run.json"));
         }
         Ok(Self { path: path.to_owned(), identity, config })
+    }
+
+    /// Refuses a dataset whose patches or classes mean something else than those that were trained on, whatever their shapes.
+    ///
+    /// # Errors
+    /// [`TrainError::Mismatch`] naming what differs; [`TrainError::Io`] or [`TrainError::Broken`] for the run's own file.
+    pub fn refuse_other_patches(&self, dataset: &Path, description: &DatasetDescription) -> Result<(), TrainError> {
+        let file = self.path.join(DATASET);
+        let bytes = std::fs::read(&file).map_err(|error| TrainError::io(&file, error))?;
+        let trained: DatasetDescription =
+            serde_json::from_slice(&bytes).map_err(|error| TrainError::broken(&file, error.to_string()))?;
+        let parts = [
+            ("views", trained.patch_views != description.patch_views),
+            ("spacing", trained.patch_spacing_mm != description.patch_spacing_mm),
+            ("channels", trained.channels != description.channels),
+            ("regions", trained.regions != description.regions),
+        ];
+        let different: Vec<&str> = parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
+        if different.is_empty() {
+            return Ok(());
+        }
+        let reason = format!(
+            "its {} differ from those that {} was trained on; evaluate on a dataset built with the same settings",
+            different.join(", "),
+            self.path.display()
+        );
+        Err(TrainError::Mismatch { path: dataset.to_owned(), reason })
     }
 
     /// The folder.
@@ -176,6 +214,35 @@ fn compare(path: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mtids_core::taxonomy::{RegionScheme, Zone};
+    use mtids_shards::{Channel, Views};
+
+    fn description() -> DatasetDescription {
+        DatasetDescription {
+            schema_version: mtids_shards::SCHEMA_VERSION.into(),
+            taxonomy_version: String::new(),
+            regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
+            channels: vec![Channel::Ct],
+            patch_views: Views::Stack,
+            patch_size: [3, 8, 8],
+            patch_spacing_mm: [5.0, 1.0, 1.0],
+            config_digest: Digest::of_bytes(b""),
+            program: Program::new("test", "1"),
+        }
+    }
+
+    #[test]
+    fn patches_of_another_meaning_are_refused_whatever_their_shape() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let run =
+            RunFolder::create_or_open(&path, &TrainConfig::default(), Digest::of_bytes(b""), &description()).unwrap();
+        assert!(run.refuse_other_patches(&path, &description()).is_ok());
+        let other = DatasetDescription { patch_views: Views::Orthogonal, ..description() };
+        assert!(run.refuse_other_patches(&path, &other).unwrap_err().to_string().contains("views"));
+        let coarser = DatasetDescription { patch_spacing_mm: [5.0, 2.0, 2.0], ..description() };
+        assert!(run.refuse_other_patches(&path, &coarser).unwrap_err().to_string().contains("spacing"));
+    }
 
     #[test]
     fn the_same_training_opens_and_another_is_refused_by_name() {
@@ -184,15 +251,17 @@ mod tests {
         let config = TrainConfig::default();
         let dataset = Digest::of_bytes(b"dataset");
         assert!(matches!(RunFolder::open(&path), Err(TrainError::NoRun { .. })));
-        RunFolder::create_or_open(&path, &config, dataset).unwrap();
-        let again = RunFolder::create_or_open(&path, &config, dataset).unwrap();
+        RunFolder::create_or_open(&path, &config, dataset, &description()).unwrap();
+        let again = RunFolder::create_or_open(&path, &config, dataset, &description()).unwrap();
         assert_eq!(again.config(), &config);
 
         let other = TrainConfig { seed: config.seed + 1, ..config.clone() };
-        let error = RunFolder::create_or_open(&path, &other, dataset).unwrap_err();
+        let error = RunFolder::create_or_open(&path, &other, dataset, &description()).unwrap_err();
         assert_eq!(error.exit(), mtids_core::exit::Exit::Usage);
         assert!(error.to_string().contains("seed: "), "{error}");
-        let error = RunFolder::create_or_open(&path, &config, Digest::of_bytes(b"other")).unwrap_err().to_string();
+        let error = RunFolder::create_or_open(&path, &config, Digest::of_bytes(b"other"), &description())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("dataset: "), "{error}");
     }
 
@@ -200,7 +269,7 @@ mod tests {
     fn a_changed_configuration_file_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
-        RunFolder::create_or_open(&path, &TrainConfig::default(), Digest::of_bytes(b"")).unwrap();
+        RunFolder::create_or_open(&path, &TrainConfig::default(), Digest::of_bytes(b""), &description()).unwrap();
         let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
         assert!(text.contains("\nepochs = "), "{text}");
         let changed: String = text
