@@ -148,7 +148,7 @@ digits: ## MT-IDS, rivals and balancers on region x state from handwritten digit
 	@.venv-digits/bin/pip install --quiet --disable-pip-version-check --requirement docs/requirements-digits.txt
 	@.venv-digits/bin/python docs/digits_data.py out/digits/digits.csv
 	@rm -f out/digits/runs.jsonl
-	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-train --example digits -- --digits out/digits/digits.csv --runs out/digits/runs.jsonl --page docs/digits.md --date "$$(date +%F)"
+	@RAYON_NUM_THREADS=1 $(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-train --example digits -- --digits out/digits/digits.csv --runs out/digits/runs.jsonl --page docs/digits.md --date "$$(date +%F)"
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=

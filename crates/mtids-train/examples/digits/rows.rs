@@ -80,7 +80,8 @@ impl Key {
     pub(crate) fn model(self) -> ModelConfig {
         let backbone = BackboneConfig {
             widths: vec![16, 32, 64],
-            stem_stride: 2,
+            stem_stride: 1,
+            pool_grid: 1,
             ..BackboneConfig::sized(BackboneKind::Slices, BackboneSize::Small)
         };
         match self {
