@@ -5,6 +5,7 @@
 //! by effective number, (1 − β) / (1 − βⁿ), mean 1 over the classes seen (P: Cui et al., CVPR 2019, arXiv 1901.05555). Options (P): focal
 //! factor (1 − p)^γ (Lin et al., ICCV 2017, arXiv 1708.02002), logit adjustment by τ log prior (Menon et al., ICLR 2021, arXiv 2007.07314),
 //! label smoothing. A metastasis status may count by its grade of evidence (O). Terms that are no tasks: [`crate::regulariser`].
+//! A task's loss may be put into another unit ([`TaskLosses::in_units`]), to see what bad units do to a training.
 //! Invariants: finite for any finite logits; masked samples have exactly zero gradient.
 
 use candle_core::{Device, Tensor};
@@ -157,6 +158,8 @@ pub struct TaskLosses {
     tasks: TaskSet,
     class_weights: Vec<Vec<f64>>,
     log_priors: Vec<Vec<f64>>,
+    /// Factor of each task's loss.
+    units: Vec<f64>,
 }
 
 impl TaskLosses {
@@ -180,7 +183,21 @@ impl TaskLosses {
             tasks: tasks.clone(),
             class_weights: counts.iter().map(|counts| effective_number_weights(counts, beta)).collect(),
             log_priors: counts.iter().map(|counts| log_priors(counts)).collect(),
+            units: vec![1.0; tasks.len()],
         })
+    }
+
+    /// The same losses in other units: the loss of task t, and with it the gradient of every parameter that it reaches, shared or
+    /// private, is multiplied by `factors[t]`. Regularisers and the read-out stay as they are.
+    ///
+    /// # Errors
+    /// [`NnError::Targets`] unless there is one positive, finite factor per task.
+    pub fn in_units(self, factors: &[f64]) -> Result<Self> {
+        if factors.len() != self.tasks.len() || factors.iter().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
+            let reason = format!("units {factors:?} for {} tasks; needs one positive number each", self.tasks.len());
+            return Err(NnError::Targets(reason));
+        }
+        Ok(Self { units: factors.to_vec(), ..self })
     }
 
     /// Weights per task and class.
@@ -197,16 +214,22 @@ impl TaskLosses {
         let tasks = self.tasks.tasks().iter().zip(&outputs.logits);
         tasks
             .zip(self.class_weights.iter().zip(&self.log_priors))
-            .map(|((task, logits), (class_weights, log_priors))| {
+            .zip(&self.units)
+            .map(|(((task, logits), (class_weights, log_priors)), &unit)| {
                 let rows: Vec<Option<Vec<usize>>> = compatible.iter().map(|codes| task.possible(codes)).collect();
                 let sample_weights = self.sample_weights(task.reads_metastasis(), targets);
                 let tau = self.config.logit_adjustment;
-                if tau == 0.0 {
-                    return self.cross_entropy(logits, &rows, class_weights, &sample_weights);
+                let loss = if tau == 0.0 {
+                    self.cross_entropy(logits, &rows, class_weights, &sample_weights)?
+                } else {
+                    let shift: Vec<f64> = log_priors.iter().map(|prior| tau * prior).collect();
+                    let shift = constant(shift, &[1, task.classes], logits)?;
+                    self.cross_entropy(&logits.broadcast_add(&shift)?, &rows, class_weights, &sample_weights)?
+                };
+                match loss {
+                    Some(loss) if unit != 1.0 => Ok(Some((loss * unit)?)),
+                    loss => Ok(loss),
                 }
-                let shift: Vec<f64> = log_priors.iter().map(|prior| tau * prior).collect();
-                let shift = constant(shift, &[1, task.classes], logits)?;
-                self.cross_entropy(&logits.broadcast_add(&shift)?, &rows, class_weights, &sample_weights)
             })
             .collect()
     }

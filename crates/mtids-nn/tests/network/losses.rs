@@ -215,3 +215,29 @@ fn bad_settings_are_named() {
         assert!(config.validate().unwrap_err().to_string().contains(key));
     }
 }
+
+#[test]
+fn a_unit_multiplies_one_loss_and_its_gradient() {
+    let tasks = tasks();
+    let plain = TaskLosses::new(&LossConfig::default(), &tasks, Some(&counts(&tasks))).unwrap();
+    let mut factors = vec![1.0; tasks.len()];
+    factors[1] = 100.0;
+    let scaled = plain.clone().in_units(&factors).unwrap();
+    let region = Var::from_tensor(&logits(&tasks)[1]).unwrap();
+    let measured = |losses: &TaskLosses| {
+        let mut all = logits(&tasks);
+        all[1] = region.as_tensor().clone();
+        let found = losses.losses(&outputs(all), &targets()).unwrap();
+        let gradient = found[1].as_ref().unwrap().backward().unwrap().get(&region).unwrap().clone();
+        (found.iter().flatten().map(value).collect::<Vec<f64>>(), gradient)
+    };
+    let ((before, gradient), (after, steeper)) = (measured(&plain), measured(&scaled));
+    for (task, (before, after)) in before.iter().zip(&after).enumerate() {
+        let factor = if task == 1 { 100.0 } else { 1.0 };
+        assert!((after - factor * before).abs() < 1e-9 * after.abs(), "task {task}: {before} {after}");
+    }
+    assert!(largest(&((gradient * 100.0).unwrap() - steeper).unwrap()) < 1e-9);
+    for bad in [vec![1.0], vec![0.0; tasks.len()], vec![f64::NAN; tasks.len()]] {
+        assert!(plain.clone().in_units(&bad).is_err());
+    }
+}

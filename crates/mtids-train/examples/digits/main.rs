@@ -1,0 +1,91 @@
+//! The digit benchmark: MT-IDS, its rivals and its balancers on "region × state" from handwritten digits, with sane and with bad loss units.
+//!
+//! Started by `make digits`. Every run is independent and takes one thread, so as many go side by side as there are processors; a finished run
+//! is one line of the runs' file, and a call that finds it there does not repeat it. Delete the file after a change of code. Set
+//! `RAYON_NUM_THREADS=1` (the make target does): candle's own pool spins while it waits, which costs runs side by side half their time.
+
+mod canvas;
+mod page;
+mod rows;
+mod run;
+mod statistics;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+
+use crate::rows::Key;
+use crate::run::Figures;
+
+/// Stack of the training threads: backward passes recurse along the graph.
+const STACK: usize = 64 << 20;
+
+/// What the benchmark is told.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The digits, as docs/digits_data.py writes them.
+    #[arg(long)]
+    digits: PathBuf,
+    /// Where finished runs are kept, one JSON line each.
+    #[arg(long)]
+    runs: PathBuf,
+    /// The page to write.
+    #[arg(long)]
+    page: PathBuf,
+    /// Date for the page.
+    #[arg(long)]
+    date: String,
+    /// Seeds of the runs. 1 and 1001 have been looked at while the trunk was chosen.
+    #[arg(long, value_delimiter = ',', default_values_t = [11, 12, 13])]
+    seeds: Vec<u64>,
+    /// Passes over the training split.
+    #[arg(long, default_value_t = 12)]
+    epochs: u64,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let digits = canvas::read(&arguments.digits)?;
+    let mut runs: Vec<Figures> = match std::fs::read_to_string(&arguments.runs) {
+        Ok(text) => text
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("{} was written by another version: delete it", arguments.runs.display()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error).with_context(|| arguments.runs.display().to_string()),
+    };
+    runs.retain(|run| run.epochs == arguments.epochs && arguments.seeds.contains(&run.seed));
+    let missing: Vec<(u64, Key)> = arguments
+        .seeds
+        .iter()
+        .flat_map(|&seed| Key::ALL.map(|row| (seed, row)))
+        .filter(|(seed, row)| !runs.iter().any(|run| run.seed == *seed && run.row == *row))
+        .collect();
+    let file = OpenOptions::new().create(true).append(true).open(&arguments.runs)?;
+    let shared = Mutex::new((missing.into_iter(), file, &mut runs));
+    let work = || -> Result<()> {
+        // One thread per run: a pool of its own, so that runs side by side do not wait for each other's pieces.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).stack_size(STACK).build()?;
+        let broken = || anyhow!("another run ended in a panic");
+        loop {
+            let next = shared.lock().map_err(|_| broken())?.0.next();
+            let Some((seed, row)) = next else { return Ok(()) };
+            let figures = pool.install(|| run::run(row, &digits, seed, arguments.epochs))?;
+            let mut shared = shared.lock().map_err(|_| broken())?;
+            writeln!(shared.1, "{}", serde_json::to_string(&figures)?)?;
+            shared.2.push(figures);
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a run ended in a panic"))?)
+    })?;
+    std::fs::write(&arguments.page, page::page(&runs, &arguments.date, arguments.epochs)?)?;
+    Ok(())
+}
