@@ -142,6 +142,14 @@ balance-toy: ## Every balancer on problems with a known front: docs/balance_toy.
 balance-bench: ## Gram matrix beside a read of memory, algebra of every balancer: docs/balance_bench.md (always release)
 	@$(CARGO) run --locked --quiet --release --package mtids-balance --example balance_bench -- docs/balance_bench.md
 
+.PHONY: balance-cost
+balance-cost: ## A training step under every balancer over the plain sum, beside TorchJD (PyPI): docs/balance_cost.md (ROUNDS=)
+	@bash docs/balance_cost.sh '$(PROFILE)' '$(or $(ROUNDS),7)'
+
+.PHONY: growth
+growth: ## Steps per second and memory as batch, patch, tasks and experts grow: docs/growth.md (ROUNDS=)
+	@bash docs/growth.sh '$(PROFILE)' '$(or $(ROUNDS),5)'
+
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
 .PHONY: fuzz
