@@ -106,6 +106,7 @@ parity-fixtures: ## What TorchJD and LibMTL answer to random gradients, anew, fo
 	@test -d .venv-parity || python3 -m venv .venv-parity
 	@.venv-parity/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/requirements.txt
 	@OMP_NUM_THREADS=1 .venv-parity/bin/python tests/parity/make_balance_fixtures.py
+
 PARITY_MODELS := $(OUT)/parity-models
 .PHONY: parity-models
 parity-models: PYTHON ?= python3
@@ -149,6 +150,14 @@ digits: ## MT-IDS, rivals and balancers on region x state from handwritten digit
 	@.venv-digits/bin/python docs/digits_data.py out/digits/digits.csv
 	@rm -f out/digits/runs.jsonl
 	@RAYON_NUM_THREADS=1 $(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-train --example digits -- --digits out/digits/digits.csv --runs out/digits/runs.jsonl --page docs/digits.md --date "$$(date +%F)"
+
+.PHONY: balance-cost
+balance-cost: ## A training step under every balancer over the plain sum, beside TorchJD (PyPI): docs/balance_cost.md (ROUNDS=)
+	@bash docs/balance_cost.sh '$(PROFILE)' '$(or $(ROUNDS),7)'
+
+.PHONY: growth
+growth: ## Steps per second and memory as batch, patch, tasks and experts grow: docs/growth.md (ROUNDS=)
+	@bash docs/growth.sh '$(PROFILE)' '$(or $(ROUNDS),5)'
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
