@@ -245,7 +245,7 @@ with the plain sum of all losses and one backward pass. Both sides run in turn i
 (least–greatest) and the median ratio of processor time, which leaves out waiting for others. The first row is the plain step
 itself. At the *boundary* tasks are compared by their gradients at the cut; *exact* differentiates the whole network once per task.
 Rules on whole gradients are not in this table. FAMO's figure includes its second evaluation of the losses. Negative
-coefficients, which a step refuses, were set to 0: the work is the same.
+coefficients were set to 0: the work is the same.
 
 TorchJD runs `mtl_backward` and `jac_to_grad` on a PyTorch twin of the network, on the same weights and batch (losses agree within
 1e-4), over PyTorch's own plain sum. Before the clock starts both programs check that coefficients of 1 give the gradient of the plain sum.
