@@ -4,7 +4,7 @@
 //! each branch between its experts. With r = [z ; m_t] and a learned task embedding m_t:
 //! α = softmax((W^b r + c^b) / τ), π^s = TopKSoftmax(W^s r + c^s), π^p likewise; an expert's weight is α times π. The abstract
 //! of MT-IDS gives the purpose (A); branch control and gate input are a choice of this reconstruction (O), soft-max and top-k over
-//! experts are prior art (P: CGC, RecSys 2020; noisy top-k: Shazeer et al. 2017, arXiv 1701.06538). [`SoftmaxGate`] is the plain gate
+//! experts are prior art (P: CGC, RecSys 2020; noisy top-k: Shazeer et al. 2017, arXiv 1701.06538). `SoftmaxGate` is the plain gate
 //! of the rivals.
 //! Invariants: weights are non-negative and sum to 1 per sample and task (except [`BranchControl::Sigmoid`]).
 

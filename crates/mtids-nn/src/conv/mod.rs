@@ -1,8 +1,8 @@
 //! Convolutions in two and three dimensions with exact and quick gradients on the CPU.
 //!
 //! Purpose: candle's own convolution differentiates through direct loops, which makes training slow, and there is none in
-//! three dimensions. On the CPU one of three algorithms runs ([`winograd`] for 3 × 3 kernels of stride 1, `depthwise`,
-//! unfolding for everything else); elsewhere the same function is [composed](composed) of candle's operations. Invariants: results
+//! three dimensions. On the CPU one of three algorithms runs (Winograd tiles for 3 × 3 kernels of stride 1, `depthwise`,
+//! unfolding for everything else); elsewhere the same function is composed of candle's operations. Invariants: results
 //! do not depend on the number of threads; the gradient of an input that needs none is not computed.
 
 mod columns;
