@@ -52,7 +52,7 @@ fn run(config: &ModelConfig, scope: Scope, device: &Device) -> Vec<(String, Vec<
 #[test]
 fn every_architecture_gives_the_numbers_of_the_cpu() {
     let gpu = mtids_nn::device("cuda:0").unwrap();
-    for architecture in Architecture::ALL {
+    for &architecture in Architecture::ALL {
         for kind in [BackboneKind::Slices, BackboneKind::Volume] {
             let mut config = ModelConfig::of(architecture);
             *config.backbone_mut() = BackboneConfig::sized(kind, BackboneSize::Tiny);
