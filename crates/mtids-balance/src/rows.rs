@@ -8,18 +8,18 @@
 //! # Units
 //! Rows are `[P]` in whatever units the caller uses; sums are in `f64`.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::BalanceError;
 
-/// Coordinates converted to `f64` at a time: at T = 8 about 30 KB, which a first-level cache holds. No multiple of 512, so that
-/// lines do not start at the same place of a page, where they would push each other out.
-const BLOCK: usize = 480;
+/// Coordinates multiplied at a time: pieces of this many of a few rows stay in a first-level cache between visits.
+const BLOCK: usize = 240;
 /// Coordinates that one task of the thread pool sums.
-const CHUNK: usize = 64 * BLOCK;
-/// Independent sums per pair of rows.
-const LANES: usize = 4;
-/// Rows are padded with zeros to a multiple of this.
+const CHUNK: usize = 128 * BLOCK;
+/// Independent sums per pair of rows, a multiple of every vector's length.
+const LANES: usize = 8;
+/// Rows that meet each other at a time; what is missing of the last group is filled up with zeros.
 const GROUP: usize = 4;
 
 /// Task gradients, one row each.
@@ -43,9 +43,26 @@ pub struct GradientInput<'a> {
 }
 
 /// A number that a gradient is made of.
-pub(crate) trait Element: Copy + Into<f64> + Sync {}
-impl Element for f32 {}
-impl Element for f64 {}
+pub(crate) trait Element: Copy + Into<f64> + Sync {
+    /// `a * b + sum` of widened numbers, with the same result on every processor.
+    fn add_product<S: Simd>(simd: S, a: S::f64s, b: S::f64s, sum: S::f64s) -> S::f64s;
+}
+
+impl Element for f32 {
+    /// The product is exact in `f64`, so it is the same whether a processor rounds once or twice.
+    #[inline(always)]
+    fn add_product<S: Simd>(simd: S, a: S::f64s, b: S::f64s, sum: S::f64s) -> S::f64s {
+        simd.mul_add_e_f64s(a, b, sum)
+    }
+}
+
+impl Element for f64 {
+    /// Rounded twice, as processors without a fused operation do.
+    #[inline(always)]
+    fn add_product<S: Simd>(simd: S, a: S::f64s, b: S::f64s, sum: S::f64s) -> S::f64s {
+        simd.add_f64s(simd.mul_f64s(a, b), sum)
+    }
+}
 
 /// Inner products of all pairs of rows, `[T, T]` row-major, in double precision.
 ///
@@ -70,19 +87,12 @@ pub(crate) fn gram_of<F: Element>(rows: &[&[F]], active: &[bool]) -> Result<Vec<
     let padded = chosen.len().div_ceil(GROUP) * GROUP;
     let partials: Vec<Vec<f64>> = (0..width.div_ceil(CHUNK))
         .into_par_iter()
-        .map_init(
-            || vec![[[0.0; LANES]; BLOCK / LANES]; padded],
-            |buffer, chunk| {
-                let end = width.min((chunk + 1) * CHUNK);
-                let mut sums = vec![0.0; padded * padded];
-                let arch = pulp::Arch::new();
-                for start in (chunk * CHUNK..end).step_by(BLOCK) {
-                    let stop = end.min(start + BLOCK);
-                    arch.dispatch(Block { rows: &chosen, start, stop, padded, buffer, sums: &mut sums });
-                }
-                sums
-            },
-        )
+        .map(|chunk| {
+            let end = width.min((chunk + 1) * CHUNK);
+            let mut sums = vec![0.0; padded * padded];
+            pulp::Arch::new().dispatch(Chunk { rows: &chosen, range: chunk * CHUNK..end, padded, sums: &mut sums });
+            sums
+        })
         .collect();
     let mut gram = vec![0.0; tasks * tasks];
     for sums in &partials {
@@ -100,42 +110,53 @@ pub(crate) fn gram_of<F: Element>(rows: &[&[F]], active: &[bool]) -> Result<Vec<
     Ok(gram)
 }
 
-/// One row of a block, in groups that fit a vector register.
-type Line = [[f64; LANES]; BLOCK / LANES];
+/// A block of one row, in double precision.
+type Line = [f64; BLOCK];
 
-/// Adds the products of the coordinates `start..stop` to `sums`, `[padded, padded]`, on and above the diagonal. A type and no
-/// closure, because it has to be inlined into each of the versions that pulp compiles for a processor.
-struct Block<'a, F> {
+/// Adds the products of a range of coordinates to `sums`, `[padded, padded]`, on and above the diagonal, block by block. A type and
+/// no closure, because it has to be inlined into each of the versions that pulp compiles for a processor.
+struct Chunk<'a, F> {
     rows: &'a [&'a [F]],
-    start: usize,
-    stop: usize,
+    range: std::ops::Range<usize>,
     padded: usize,
-    buffer: &'a mut [Line],
     sums: &'a mut [f64],
 }
 
-impl<F: Element> pulp::NullaryFnOnce for Block<'_, F> {
+impl<F: Element> WithSimd for Chunk<'_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
-        // Lines beyond the last row stay zero from the start; a short last block is filled up with zeros.
-        for (row, line) in self.rows.iter().zip(self.buffer.iter_mut()) {
-            let (filled, rest) = line.as_flattened_mut().split_at_mut(self.stop - self.start);
-            filled.iter_mut().zip(&row[self.start..self.stop]).for_each(|(to, from)| *to = (*from).into());
-            rest.fill(0.0);
-        }
-        let buffer = &*self.buffer;
-        // Two rows meet their own group of four and all later ones; of their own, the lower pair skips the upper one.
-        for i in (0..self.padded).step_by(2) {
-            let left = [&buffer[i], &buffer[i + 1]];
-            let own = i / GROUP * GROUP;
-            if i > own {
-                add(self.sums, self.padded, (i, i), tile(left, left));
+    fn with_simd<S: Simd>(self, simd: S) {
+        // Lines beyond the last row stay zero; a short last block is filled up with zeros.
+        let mut lines = vec![[0.0; BLOCK]; self.padded];
+        for start in self.range.clone().step_by(BLOCK) {
+            let stop = self.range.end.min(start + BLOCK);
+            for (line, row) in lines.iter_mut().zip(self.rows) {
+                let (filled, rest) = line.split_at_mut(stop - start);
+                filled.iter_mut().zip(&row[start..stop]).for_each(|(to, from)| *to = (*from).into());
+                rest.fill(0.0);
             }
-            for j in (own + if i > own { GROUP } else { 0 }..self.padded).step_by(GROUP) {
-                let right = [&buffer[j], &buffer[j + 1], &buffer[j + 2], &buffer[j + 3]];
-                add(self.sums, self.padded, (i, j), tile(left, right));
+            products::<F, S>(simd, &lines, self.sums);
+        }
+    }
+}
+
+/// Adds the products of the lines of one block.
+#[inline(always)]
+fn products<F: Element, S: Simd>(simd: S, lines: &[Line], sums: &mut [f64]) {
+    let padded = lines.len();
+    for own in (0..padded).step_by(GROUP) {
+        let (lower, upper) = (&lines[own..], &lines[own + 2..]);
+        add(sums, padded, (own, own), tile::<F, S, 2, 4>(simd, lower, lower));
+        add(sums, padded, (own + 2, own + 2), tile::<F, S, 2, 2>(simd, upper, upper));
+        for other in (own + GROUP..padded).step_by(GROUP) {
+            let right = &lines[other..];
+            // 256-bit machines have 16 registers, which 16 sums would fill; wider ones have 32.
+            if size_of::<S::f64s>() > 32 {
+                add(sums, padded, (own, other), tile::<F, S, 4, 4>(simd, lower, right));
+            } else {
+                add(sums, padded, (own, other), tile::<F, S, 2, 4>(simd, lower, right));
+                add(sums, padded, (own + 2, other), tile::<F, S, 2, 4>(simd, upper, right));
             }
         }
     }
@@ -156,27 +177,36 @@ fn add<const A: usize, const B: usize>(
     }
 }
 
-/// Inner products of A rows with B rows, which all stay in registers for 2 and 4.
+/// Inner products of the first A lines with the first B lines, whose running sums all stay in registers.
+///
+/// Machines whose vectors are shorter than [`LANES`] visit the lines once for each part of the lanes.
 #[inline(always)]
-fn tile<const A: usize, const B: usize>(left: [&Line; A], right: [&Line; B]) -> [[f64; B]; A] {
-    let mut sums = [[[0.0; LANES]; B]; A];
-    for at in 0..BLOCK / LANES {
-        for a in 0..A {
-            for b in 0..B {
-                for lane in 0..LANES {
-                    sums[a][b][lane] += left[a][at][lane] * right[b][at][lane];
+fn tile<F: Element, S: Simd, const A: usize, const B: usize>(simd: S, left: &[Line], right: &[Line]) -> [[f64; B]; A] {
+    let left: [&[S::f64s]; A] = std::array::from_fn(|a| S::as_simd_f64s(&left[a]).0);
+    let right: [&[S::f64s]; B] = std::array::from_fn(|b| S::as_simd_f64s(&right[b]).0);
+    let parts = LANES / S::F64_LANES;
+    let mut lanes = [[[0.0; LANES]; B]; A];
+    for part in 0..parts {
+        let mut sums = [[simd.splat_f64s(0.0); B]; A];
+        for at in (part..BLOCK / S::F64_LANES).step_by(parts) {
+            for (sums, left) in sums.iter_mut().zip(left) {
+                for (sum, right) in sums.iter_mut().zip(right) {
+                    *sum = F::add_product(simd, left[at], right[at], *sum);
                 }
             }
         }
-    }
-    let mut products = [[0.0; B]; A];
-    for a in 0..A {
-        for b in 0..B {
-            let lanes = &sums[a][b];
-            products[a][b] = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+        for (lanes, sums) in lanes.iter_mut().zip(sums) {
+            for (lanes, sum) in lanes.iter_mut().zip(sums) {
+                S::as_mut_simd_f64s(lanes).0[part] = sum;
+            }
         }
     }
-    products
+    lanes.map(|row| {
+        row.map(|lanes| {
+            let halves: [f64; LANES / 2] = std::array::from_fn(|lane| lanes[lane] + lanes[lane + LANES / 2]);
+            (halves[0] + halves[1]) + (halves[2] + halves[3])
+        })
+    })
 }
 
 #[cfg(test)]
