@@ -54,7 +54,10 @@ class Trunk:
         return len(self.config["widths"])
 
     def finish(self, x):
-        pooled = F.adaptive_avg_pool2d(x, self.config["pool_grid"]).flatten(1)
+        grid, pooling = self.config["pool_grid"], self.config["pooling"]
+        parts = [F.adaptive_avg_pool2d(x, grid)] if pooling != "maximum" else []
+        parts += [F.adaptive_max_pool2d(x, grid)] if pooling != "average" else []
+        pooled = torch.cat(parts, 1).flatten(1)
         name = self.prefix + ".features"
         return layer_norm(self.P, name + ".norm", linear(self.P, name, pooled))
 

@@ -89,8 +89,10 @@ fn targets() -> TargetBatch {
 }
 
 fn write(folder: &Path, number: usize, name: &str, mut config: Value, loss: Value) -> Result<()> {
+    // Every form of pooling in turn.
+    let pooling = ["average-and-maximum", "average", "maximum"][number % 3];
     config["backbone"] = json!({
-        "widths": [4, 8], "blocks": 1, "stem_stride": 1, "groups": 2, "pool_grid": 2, "features": 6,
+        "widths": [4, 8], "blocks": 1, "stem_stride": 1, "groups": 2, "pool_grid": 2, "pooling": pooling, "features": 6,
     });
     let config: ModelConfig = serde_json::from_value(config)?;
     let loss: LossConfig = serde_json::from_value(loss)?;

@@ -195,7 +195,13 @@ fn plain(kind: BackboneKind) -> Result<Step> {
         blocks.push((first, second, shortcut));
     }
     let cells = if volume { 27 } else { 9 };
-    let matrix = mtids_nn::pool::GridPool::new(if volume { &size } else { &size[1..] }, 3, DType::F32, &Device::Cpu)?;
+    let matrix = mtids_nn::pool::GridPool::new(
+        if volume { &size } else { &size[1..] },
+        3,
+        mtids_nn::pool::GridPooling::Average,
+        DType::F32,
+        &Device::Cpu,
+    )?;
     let features = candle_nn::Linear::new(maker.normal(&[64, 96 * cells], 0.03)?, Some(maker.constant(64, 0.0)?));
     let head = candle_nn::Linear::new(maker.normal(&[CLASSES, 64], 0.1)?, Some(maker.constant(CLASSES, 0.0)?));
     let mut optimizer = CandleAdamW::new(maker.0.clone(), ParamsAdamW { lr: RATE, ..ParamsAdamW::default() })?;

@@ -7,7 +7,7 @@ use mtids_nn::conv::{ConvOptions, conv2d, conv3d};
 use mtids_nn::dropout::Dropout;
 use mtids_nn::linear::Linear;
 use mtids_nn::norm::{LayerNorm, group_norm};
-use mtids_nn::pool::{GridPool, Windows, average_pool, global_average_pool, global_max_pool, max_pool};
+use mtids_nn::pool::{GridPool, GridPooling, Windows, average_pool, global_average_pool, global_max_pool, max_pool};
 use mtids_nn::{BackboneConfig, BackboneKind, BackboneSize, Parameters};
 
 /// Numbers in (−1, 1), a pure function of `seed`.
@@ -99,8 +99,10 @@ fn pooling() {
     check("average in 3-D", &[&[1, 2, 5, 4, 6]], &|t| average_pool(&t[0], &windows));
     check("global maximum", &[&[2, 3, 2, 3, 4]], &|t| global_max_pool(&t[0]));
     check("global average", &[&[2, 3, 2, 3, 4]], &|t| global_average_pool(&t[0]));
-    let grid = GridPool::new(&[3, 5, 4], 2, DType::F64, &Device::Cpu).unwrap();
-    check("grid", &[&[2, 3, 3, 5, 4]], &|t| grid.forward(&t[0]));
+    for pooling in [GridPooling::Average, GridPooling::Maximum, GridPooling::AverageAndMaximum] {
+        let grid = GridPool::new(&[3, 5, 4], 2, pooling, DType::F64, &Device::Cpu).unwrap();
+        check(&format!("{pooling:?} of a grid"), &[&[2, 3, 3, 5, 4]], &|t| grid.forward(&t[0]));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config_error};
+use crate::pool::GridPooling;
 
 /// How a backbone sees a patch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,8 +50,10 @@ pub struct BackboneConfig {
     pub stem_stride: usize,
     /// Groups of the group norm; must divide every width.
     pub groups: usize,
-    /// Cells per side of the final average pooling; 1 is the global average.
+    /// Cells per side of the final pooling; 1 is the whole map.
     pub pool_grid: usize,
+    /// What is kept of each cell.
+    pub pooling: GridPooling,
     /// Features d at the end.
     pub features: usize,
 }
@@ -74,8 +77,10 @@ struct Given {
     stem_stride: Option<usize>,
     /// Groups of the group norm; must divide every width.
     groups: Option<usize>,
-    /// Cells per side of the final average pooling; 1 is the global average.
+    /// Cells per side of the final pooling; 1 is the whole map.
     pool_grid: Option<usize>,
+    /// What is kept of each cell.
+    pooling: GridPooling,
     /// Features d at the end.
     features: Option<usize>,
 }
@@ -97,6 +102,7 @@ impl From<Given> for BackboneConfig {
             stem_stride: given.stem_stride.unwrap_or(base.stem_stride),
             groups: given.groups.unwrap_or(base.groups),
             pool_grid: given.pool_grid.unwrap_or(base.pool_grid),
+            pooling: given.pooling,
             features: given.features.unwrap_or(base.features),
         }
     }
@@ -126,6 +132,7 @@ impl BackboneConfig {
             stem_stride: 2,
             groups: 8,
             pool_grid,
+            pooling: GridPooling::default(),
             features,
         }
     }

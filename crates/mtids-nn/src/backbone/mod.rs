@@ -1,7 +1,7 @@
 //! The backbone: a compact residual network from a patch to features, in 2.5 or in three dimensions.
 //!
 //! Purpose: `[B, C, D, H, W]` to features `[B, d]`. Layout: stem convolution, then one stage per width (the first without, the
-//! others with halving), each block `shortcut(x) + relu(norm(conv(relu(norm(conv x)))))`, average pooling on a coarse grid,
+//! others with halving), each block `shortcut(x) + relu(norm(conv(relu(norm(conv x)))))`, pooling on a coarse grid,
 //! a linear layer and layer norm. In 2.5 dimensions windows and slices become channels, so that each convolution sees the
 //! whole depth at once; in three, windows are channels. Invariant: samples of a batch never influence each other.
 
@@ -66,9 +66,9 @@ impl Backbone {
             let reason = format!("the final map is {size:?}, smaller than {grid} cells per side");
             return Err(config_error("backbone.pool_grid", reason));
         }
-        let pool = GridPool::new(size, grid, parameters.dtype(), parameters.device())?;
+        let pool = GridPool::new(size, grid, config.pooling, parameters.dtype(), parameters.device())?;
         let last = config.widths.last().copied().unwrap_or(0);
-        let pooled = size.iter().fold(last, |pooled, _| pooled * grid);
+        let pooled = size.iter().fold(last * config.pooling.numbers(), |pooled, _| pooled * grid);
         Ok(Self {
             input,
             body,

@@ -10,11 +10,11 @@ mod window;
 
 use candle_core::Tensor;
 
-pub use grid::GridPool;
+pub use grid::{GridPool, GridPooling};
 
 use crate::conv::deep;
 use crate::error::Result;
-use window::{Kind, WindowOp};
+use window::{Kind, Regions, WindowOp};
 
 /// Windows along `N` axes (depth, height, width; the last two in two dimensions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +51,12 @@ pub fn average_pool<const N: usize>(x: &Tensor, windows: &Windows<N>) -> Result<
     pool(x, windows, Kind::Average)
 }
 
-/// Largest cell of each channel: `[B, C, ..]` to `[B, C]`.
+/// Largest cell of each channel: `[B, C, H, W]` or `[B, C, D, H, W]` to `[B, C]`. The gradient goes to the first largest cell.
 ///
 /// # Errors
 /// When there is no cell.
 pub fn global_max_pool(x: &Tensor) -> Result<Tensor> {
-    let flat = x.flatten_from(2)?.unsqueeze(2)?;
-    let windows = Windows { kernel: [1, flat.dim(3)?], stride: [1; 2], padding: [0; 2] };
-    Ok(max_pool(&flat, &windows)?.flatten_from(1)?)
+    Ok(pool_regions(x, Regions::Grid([1; 3]), Kind::Maximum)?.flatten_from(1)?)
 }
 
 /// Mean of each channel: `[B, C, ..]` to `[B, C]`.
@@ -77,12 +75,15 @@ fn pool<const N: usize>(x: &Tensor, windows: &Windows<N>, kind: Kind) -> Result<
     // Two axes are three with a depth of one.
     let windows =
         Windows { kernel: deep(windows.kernel, 1), stride: deep(windows.stride, 1), padding: deep(windows.padding, 0) };
-    let op = WindowOp { windows, kind };
+    pool_regions(x, Regions::Windows(windows), kind)
+}
+
+fn pool_regions(x: &Tensor, regions: Regions, kind: Kind) -> Result<Tensor> {
+    let op = WindowOp { regions, kind };
     if x.device().is_cpu() {
         return Ok(x.contiguous()?.apply_op1(op)?);
     }
-    op.check(x.dims())?;
-    composed::pool(x, &windows, kind)
+    composed::pool(x, &op)
 }
 
 #[cfg(test)]

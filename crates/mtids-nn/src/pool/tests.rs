@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 use proptest::prelude::*;
 
-use super::window::{Kind, WindowOp};
+use super::window::{Kind, Regions, WindowOp};
 use super::*;
 
 fn tensor(shape: &[usize], levels: f64) -> Tensor {
@@ -22,21 +22,26 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
-    fn windows_equal_their_composed_form(
-        size in prop::array::uniform3(1usize..7), kernel in prop::array::uniform3(1usize..4),
+    fn windows_and_grids_equal_their_composed_form(
+        grid: bool, size in prop::array::uniform3(1usize..7), kernel in prop::array::uniform3(1usize..4),
         stride in prop::array::uniform3(1usize..4), padding in prop::array::uniform3(0usize..2), average: bool, levels in prop::sample::select(vec![2.0, 100.0]),
     ) {
-        let windows = Windows { kernel, stride, padding: [0, 1, 2].map(|axis| padding[axis].min(kernel[axis] - 1)) };
+        let regions = if grid {
+            Regions::Grid(kernel)
+        } else {
+            Regions::Windows(Windows { kernel, stride, padding: [0, 1, 2].map(|axis| padding[axis].min(kernel[axis] - 1)) })
+        };
         let kind = if average { Kind::Average } else { Kind::Maximum };
         let x = Var::from_tensor(&tensor(&[2, 3, size[0], size[1], size[2]], levels)).unwrap();
-        prop_assume!(WindowOp { windows, kind }.check(x.dims()).is_ok());
+        let op = WindowOp { regions, kind };
+        prop_assume!(op.check(x.dims()).is_ok());
         let run = |pool: &dyn Fn() -> Result<Tensor>| {
             let y = pool().unwrap();
             let store = (&y * tensor(y.dims(), 50.0)).unwrap().sum_all().unwrap().backward().unwrap();
             (flat(&y), flat(store.get(&x).unwrap()))
         };
-        let ours = run(&|| pool(&x, &windows, kind));
-        let other = run(&|| composed::pool(&x, &windows, kind));
+        let ours = run(&|| pool_regions(&x, regions, kind));
+        let other = run(&|| composed::pool(&x, &op));
         for (a, b) in ours.0.iter().chain(&ours.1).zip(other.0.iter().chain(&other.1)) {
             prop_assert!((a - b).abs() < 1e-9, "{a} {b}");
         }

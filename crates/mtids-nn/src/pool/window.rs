@@ -1,4 +1,6 @@
-//! Pooling over windows as an operation of candle with its own gradient.
+//! Pooling over windows, or over the cells of a coarse grid, as an operation of candle with its own gradient.
+
+use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
@@ -15,46 +17,80 @@ pub(super) enum Kind {
     Average,
 }
 
+/// The regions that are pooled, along depth, height and width.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Regions {
+    /// Windows.
+    Windows(Windows<3>),
+    /// This many cells along each axis: cell `i` of `g` is `[floor(i L / g), ceil((i + 1) L / g))`.
+    Grid([usize; 3]),
+}
+
+impl Regions {
+    /// Number of regions along an axis of `length`.
+    fn count(&self, axis: usize, length: usize) -> usize {
+        match self {
+            Self::Windows(Windows { kernel, stride, padding }) => {
+                output_size(length, kernel[axis], stride[axis], padding[axis], 1)
+            }
+            Self::Grid(cells) => cells[axis],
+        }
+    }
+
+    /// The cells of one region along an axis of `length`.
+    pub(super) fn span(&self, axis: usize, length: usize, at: usize) -> Range<usize> {
+        match self {
+            Self::Windows(Windows { kernel, stride, padding }) => {
+                let (start, padding) = (at * stride[axis], padding[axis]);
+                start.saturating_sub(padding)..(start + kernel[axis] - padding).min(length)
+            }
+            Self::Grid(cells) => at * length / cells[axis]..((at + 1) * length).div_ceil(cells[axis]),
+        }
+    }
+
+    /// Whether every region has a cell.
+    fn fits(&self, size: [usize; 3]) -> bool {
+        match self {
+            Self::Windows(windows) => (0..3).all(|axis| windows.padding[axis] < windows.kernel[axis]),
+            Self::Grid(cells) => (0..3).all(|axis| cells[axis] <= size[axis]),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WindowOp {
-    pub(super) windows: Windows<3>,
+    pub(super) regions: Regions,
     pub(super) kind: Kind,
 }
 
 /// Sizes of one channel.
 pub(super) struct Sizes {
-    size: [usize; 3],
-    out: [usize; 3],
+    pub(super) size: [usize; 3],
+    pub(super) out: [usize; 3],
 }
 
 impl WindowOp {
     /// The sizes of a map `[B, C, (D,) H, W]`.
     pub(super) fn check(&self, dims: &[usize]) -> candle_core::Result<Sizes> {
-        let Windows { kernel, stride, padding } = self.windows;
         let size = match *dims {
             [_, _, h, w] => [1, h, w],
             [_, _, d, h, w] => [d, h, w],
             _ => candle_core::bail!("pooling of {dims:?}"),
         };
-        let out = [0, 1, 2].map(|axis| output_size(size[axis], kernel[axis], stride[axis], padding[axis], 1));
-        if out.contains(&0) || size.contains(&0) || (0..3).any(|axis| padding[axis] >= kernel[axis]) {
-            candle_core::bail!("pooling of {dims:?} by {:?}", self.windows);
+        let out = [0, 1, 2].map(|axis| self.regions.count(axis, size[axis]));
+        if out.contains(&0) || size.contains(&0) || !self.regions.fits(size) {
+            candle_core::bail!("pooling of {dims:?} by {:?}", self.regions);
         }
         Ok(Sizes { size, out })
     }
 
-    /// Calls `visit(output, first, extent)` for each window: its cells are `first + [0, extent)` along each axis.
+    /// Calls `visit(output, first, extent)` for each region: its cells are `first + [0, extent)` along each axis.
     fn each(&self, sizes: &Sizes, mut visit: impl FnMut(usize, [usize; 3], [usize; 3])) {
-        let Windows { kernel, stride, padding } = self.windows;
         let [depth, height, width] = sizes.out;
         for output in 0..depth * height * width {
             let at = [output / (height * width), output / width % height, output % width];
-            let first = [0, 1, 2].map(|axis| (at[axis] * stride[axis]).saturating_sub(padding[axis]));
-            let extent = [0, 1, 2].map(|axis| {
-                let end = (at[axis] * stride[axis] + kernel[axis] - padding[axis]).min(sizes.size[axis]);
-                end - first[axis]
-            });
-            visit(output, first, extent);
+            let spans = [0, 1, 2].map(|axis| self.regions.span(axis, sizes.size[axis], at[axis]));
+            visit(output, spans.each_ref().map(|span| span.start), spans.each_ref().map(Range::len));
         }
     }
 

@@ -6,6 +6,7 @@ use mtids_balance::{BalancerConfig, DdGbConfig, FixedConfig};
 use mtids_nn::model::cgc::CgcConfig;
 use mtids_nn::model::hard_sharing::HardSharingConfig;
 use mtids_nn::model::single_task::SingleTaskConfig;
+use mtids_nn::pool::GridPooling;
 use mtids_nn::{BackboneConfig, BackboneKind, BackboneSize, LossConfig, ModelConfig, MtIdsConfig, TaskKind};
 
 /// Factor of the region's loss in the rows with bad units.
@@ -82,6 +83,7 @@ impl Key {
             widths: vec![16, 32, 64],
             stem_stride: 1,
             pool_grid: 1,
+            pooling: GridPooling::Maximum,
             ..BackboneConfig::sized(BackboneKind::Slices, BackboneSize::Small)
         };
         match self {
