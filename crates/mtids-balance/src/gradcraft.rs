@@ -3,7 +3,7 @@
 //! g̃_i = (τ max(m)/m_i + 1 − τ) g_i with m the running means of the norms; for each i with the set S of tasks in conflict with it,
 //! ĝ_i = g̃_i + Σ_S w_j g̃_j, (G̃_S G̃_Sᵀ) w = −G̃_S g̃_i + ε‖g̃_i‖‖g̃_S‖; u = (1/T) Σ ĝ_i (Bai et al., GradCraft, KDD 2024, arXiv
 //! 2407.19682). After it ĝ_i has cosine of about ε with the tasks of S; it may be in conflict with others, and w may be
-//! negative. τ = 0.1 and ε = 1e-10 as in the authors' program, β = 0.9 [their program takes it as an argument].
+//! negative. Defaults as the authors run their program: τ = 0.1, ε = 1e-10, β = 0, which is the norms of the step itself.
 //!
 //! Of the published rules this is the nearest to DD-GB: magnitude, then direction. It differs in that directions are projected
 //! on the planes of the conflicting tasks only, not on the cone of all, and that there are no units and no rates.
@@ -36,7 +36,7 @@ pub struct GradCraftConfig {
 
 impl Default for GradCraftConfig {
     fn default() -> Self {
-        GradCraftConfig { tau: 0.1, epsilon: 1e-10, beta: 0.9 }
+        GradCraftConfig { tau: 0.1, epsilon: 1e-10, beta: 0.0 }
     }
 }
 

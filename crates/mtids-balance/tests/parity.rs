@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use common::{Rows, combine, dot, gram, norm};
 use mtids_balance::{
-    BalanceInput, BalancerConfig, CaGradConfig, ExcessMtlConfig, FairGradConfig, GradNormConfig, GradVacConfig,
-    GradientInput, ImtlLConfig, MetaBalanceConfig, NashMtlConfig, Parametrisation, PcGradConfig, Rescale,
-    Rows as Gradients, Rule, StchConfig, UwConfig, grad_drop,
+    BalanceInput, BalancerConfig, CaGradConfig, ExcessMtlConfig, FairGradConfig, GradCraftConfig, GradNormConfig,
+    GradVacConfig, GradientInput, ImtlLConfig, MetaBalanceConfig, NashMtlConfig, Parametrisation, PcGradConfig,
+    Rescale, Rows as Gradients, Rule, StchConfig, UwConfig, grad_drop,
 };
 
 /// SplitMix64, as in the script.
@@ -85,7 +85,7 @@ fn config(rule: &str, settings: &str) -> BalancerConfig {
         ("db-mtl", _) => BalancerConfig::DbMtl(Default::default()),
         ("moco", _) => BalancerConfig::MoCo(Default::default()),
         ("metabalance", _) => BalancerConfig::MetaBalance(MetaBalanceConfig::default()),
-        ("gradcraft", _) => BalancerConfig::GradCraft(Default::default()),
+        ("gradcraft", _) => BalancerConfig::GradCraft(GradCraftConfig { beta: 0.9, ..Default::default() }),
         _ => panic!("the fixture has an unknown rule {rule}"),
     }
 }
