@@ -296,18 +296,18 @@ impl ExpertGate {
     }
 }
 
-/// 0 for the `k` largest of each row (ties: the first), −1e9 elsewhere; without gradient.
+/// 0 for the `k` largest of each row (ties: the first), −1e9 elsewhere; without gradient, and without the host looking at a logit.
 fn top_k_mask(logits: &Tensor, k: usize) -> Result<Tensor> {
-    let rows = logits.detach().to_dtype(candle_core::DType::F64)?.to_vec2::<f64>()?;
-    let mut mask = Vec::with_capacity(logits.elem_count());
-    for row in &rows {
-        for (index, value) in row.iter().enumerate() {
-            let ahead = row.iter().enumerate().filter(|(j, other)| *other > value || (*other == value && *j < index));
-            mask.push(if ahead.count() < k { 0f64 } else { -1e9 });
-        }
-    }
-    let mask = Tensor::from_vec(mask, logits.shape(), &candle_core::Device::Cpu)?;
-    Ok(mask.to_dtype(logits.dtype())?.to_device(logits.device())?)
+    let logits = logits.detach();
+    let (one, other) = (logits.unsqueeze(2)?, logits.unsqueeze(1)?);
+    let larger = other.broadcast_gt(&one)?.to_dtype(logits.dtype())?;
+    let equal = other.broadcast_eq(&one)?.to_dtype(logits.dtype())?;
+    let count = logits.dim(1)?;
+    let earlier: Vec<f64> = (0..count * count).map(|at| f64::from(u8::from(at % count < at / count))).collect();
+    let earlier = Tensor::from_vec(earlier, (1, count, count), &candle_core::Device::Cpu)?;
+    let earlier = earlier.to_dtype(logits.dtype())?.to_device(logits.device())?;
+    let ahead = (larger + equal.broadcast_mul(&earlier)?)?.sum(2)?;
+    Ok(ahead.ge(k as f64)?.to_dtype(logits.dtype())?.affine(-1e9, 0.0)?)
 }
 
 /// The gate of one task.
@@ -380,5 +380,19 @@ impl Gate {
             private: self.private.as_ref().map(|gate| gate.forward(&r, mode)).transpose()?,
             others: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn the_largest_stay_and_of_equals_the_first() {
+        let logits = Tensor::new(&[[1.0, 3.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0], [-1.0, 0.0, -2.0, 0.5]], &Device::Cpu);
+        let mask = top_k_mask(&logits.unwrap(), 2).unwrap().to_vec2::<f64>().unwrap();
+        let out = -1e9;
+        assert_eq!(mask, [[out, 0.0, 0.0, out], [0.0, 0.0, out, out], [out, 0.0, out, 0.0]]);
     }
 }
