@@ -237,7 +237,7 @@ pub(crate) struct SoftmaxGate {
 
 impl SoftmaxGate {
     pub(crate) fn new(name: &str, inputs: usize, experts: usize, parameters: &Parameters) -> Result<Self> {
-        let linear = (experts > 1).then(|| Linear::new(name, inputs, experts, 1.0, parameters)).transpose()?;
+        let linear = (experts > 1).then(|| Linear::unrounded(name, inputs, experts, 1.0, parameters)).transpose()?;
         Ok(Self { logits: linear })
     }
 
@@ -265,7 +265,11 @@ impl ExpertGate {
         let learned = !uniform && count > 1;
         let noisy = learned && top_k < count;
         let layer = |wanted: bool, suffix: &str| -> Result<Option<Linear>> {
-            if wanted { Ok(Some(Linear::new(&format!("{name}{suffix}"), inputs, count, 1.0, p)?)) } else { Ok(None) }
+            if wanted {
+                Ok(Some(Linear::unrounded(&format!("{name}{suffix}"), inputs, count, 1.0, p)?))
+            } else {
+                Ok(None)
+            }
         };
         Ok(Self { count, logits: layer(learned, "")?, noise: layer(noisy, ".noise")?, top_k, name: name.to_owned() })
     }
@@ -341,7 +345,7 @@ impl Gate {
                 Init::Normal(1.0 / (config.embedding as f64).sqrt()),
             )?,
             branch: learned_branch
-                .then(|| Linear::new(&format!("{name}.branch"), inputs, 2, 0.1, parameters))
+                .then(|| Linear::unrounded(&format!("{name}.branch"), inputs, 2, 0.1, parameters))
                 .transpose()?,
             shared: expert_gate(config.has_shared(), "shared", config.shared_experts, config.shared_top_k)?,
             private: expert_gate(config.has_private(), "private", config.private_experts, config.private_top_k)?,

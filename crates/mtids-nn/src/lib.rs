@@ -35,6 +35,7 @@ pub mod norm;
 pub mod optimizer;
 pub mod parameters;
 pub mod pool;
+pub mod precision;
 pub mod read_out;
 pub mod regulariser;
 pub mod schedule;
@@ -53,6 +54,7 @@ pub use model::mt_ids::MtIdsConfig;
 pub use model::{Architecture, Mode, Model, ModelConfig, MultiTaskModel, Outputs};
 pub use optimizer::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, UpdateRule, WeightAverage};
 pub use parameters::{Init, Parameters};
+pub use precision::Precision;
 pub use read_out::ReadOut;
 pub use schedule::{Schedule, ScheduleConfig};
 pub use step::{

@@ -70,7 +70,7 @@ pub(crate) fn assemble(config: &TrainConfig, dataset: &Dataset, frozen: bool) ->
             "this dataset holds three views of each place, and none can be cropped away: the first side is 3".into();
         return Err(TrainError::Setting { key: "crop.size", reason });
     }
-    let mut parameters = Parameters::new(config.seed, DType::F32, &device);
+    let mut parameters = Parameters::new(config.seed, DType::F32, &device).with_precision(config.precision);
     let input = [input_channels(description, config).count(), d, h, w];
     let mut model = Model::new(&config.model, description.regions.len(), input, &parameters)?;
     if frozen {
