@@ -6,7 +6,7 @@
 //! three dimensions ([`backbone`]), shared and private experts ([`experts`]), the Dual-control Branch Routing gate
 //! ([`gate`]), the label maps ([`tasks`]), MT-IDS and its rivals behind one trait ([`model`]), losses ([`loss`],
 //! [`regulariser`]), combined read-outs ([`read_out`]), optimisers with a saved state ([`optimizer`]), learning-rate schedules
-//! ([`schedule`]) and one training step ([`step`]).
+//! ([`schedule`]), one training step ([`step`]), and the precision of products ([`precision`]).
 //!
 //! # Invariants
 //! * Results are a pure function of seed, configuration and data; on the CPU they do not depend on the number of threads.

@@ -1,14 +1,14 @@
 //! The precision of convolutions and matrix products.
 //!
-//! Purpose: NVIDIA GPUs from compute capability 8.0 on multiply bfloat16 several times faster than single precision. With
+//! Purpose: NVIDIA GPUs from compute capability 8.0 on have units that multiply in bfloat16, and half the bits are half the traffic. With
 //! [`Precision::Bf16`] the operands of the trunk's convolutions and of the linear layers of trunk and experts are rounded to bfloat16, products
 //! are summed in single precision by the GPU's library, and the result is rounded once more; gradients pass the same way (mixed precision
 //! after Micikevicius et al., ICLR 2018, arXiv 1710.03740; bfloat16 has the range of single precision, so losses need no scaling). Everything else keeps the
-//! precision of the parameters: the parameters themselves and the optimiser's state, norms and their statistics, activations, pooling, gates, heads, losses and the Gram
-//! matrix. Invariant: a layer takes and returns tensors in the type of the parameters, whatever happens inside.
+//! precision of the parameters: the parameters themselves and the optimiser's state, norms and their statistics, activations, pooling, gates,
+//! heads, losses and the Gram matrix. Invariant: a layer takes and returns tensors in the type of the parameters, whatever happens inside.
 //!
 //! On the CPU candle has no convolution in bfloat16. There the same rounding is applied to values that stay in single precision, which shows
-//! in tests what a GPU computes, up to the order of sums; it is slower than no rounding at all, so trainings refuse it.
+//! in tests what a GPU computes, up to the order of sums; it is work on top of the same product, so trainings refuse it.
 
 use candle_core::{DType, Tensor};
 use schemars::JsonSchema;

@@ -95,7 +95,7 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<(), TrainError> {
         let fail = |key, reason: &str| Err(TrainError::Setting { key, reason: reason.to_owned() });
         if self.precision == Precision::Bf16 && self.device == "cpu" {
-            return fail("precision", "`bf16` needs `device = \"cuda:0\"`: on the CPU it is slower than `f32`");
+            return fail("precision", "`bf16` needs `device = \"cuda:0\"`: candle's CPU has no convolution in it");
         }
         if self.epochs == 0 {
             return fail("epochs", "at least 1");

@@ -7,6 +7,9 @@
 //! coefficients touch only parameters that two or more tasks reach; all others get the plain gradient of their own task;
 //! regularisers bypass the balancer; for the same coefficients both scopes give the same gradient; where nothing is shared the
 //! balancer is not asked.
+//!
+//! On a GPU a step waits for the device twice (`reading.rs`): for losses and Gram matrix, and when all its work has been given to the device.
+//! Clipping and update act on numbers that the host has not seen, so there the gradient is found to be infinite or NaN after the update.
 
 mod ask;
 mod gram;
@@ -128,8 +131,9 @@ pub struct StepReport {
 /// with a large stack (64 MiB).
 ///
 /// # Errors
-/// [`NnError::NotFinite`] when a loss or the gradient is NaN or infinite (nothing is updated then), [`NnError::Balance`] when
-/// the balancer fails or answers with the wrong number of coefficients or a non-finite one.
+/// [`NnError::NotFinite`] when a loss or the gradient is NaN or infinite; nothing is updated then, except by such a gradient on a GPU: weights
+/// and moments are useless afterwards, and must not be saved. [`NnError::Balance`] when the balancer fails or answers with the wrong number of
+/// coefficients or a non-finite one.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that a step needs")]
 pub fn train_step<O: UpdateRule>(
     model: &Model,
