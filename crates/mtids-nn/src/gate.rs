@@ -237,7 +237,7 @@ pub(crate) struct SoftmaxGate {
 
 impl SoftmaxGate {
     pub(crate) fn new(name: &str, inputs: usize, experts: usize, parameters: &Parameters) -> Result<Self> {
-        let linear = (experts > 1).then(|| Linear::new(name, inputs, experts, 1.0, parameters)).transpose()?;
+        let linear = (experts > 1).then(|| Linear::unrounded(name, inputs, experts, 1.0, parameters)).transpose()?;
         Ok(Self { logits: linear })
     }
 
@@ -265,7 +265,11 @@ impl ExpertGate {
         let learned = !uniform && count > 1;
         let noisy = learned && top_k < count;
         let layer = |wanted: bool, suffix: &str| -> Result<Option<Linear>> {
-            if wanted { Ok(Some(Linear::new(&format!("{name}{suffix}"), inputs, count, 1.0, p)?)) } else { Ok(None) }
+            if wanted {
+                Ok(Some(Linear::unrounded(&format!("{name}{suffix}"), inputs, count, 1.0, p)?))
+            } else {
+                Ok(None)
+            }
         };
         Ok(Self { count, logits: layer(learned, "")?, noise: layer(noisy, ".noise")?, top_k, name: name.to_owned() })
     }
@@ -296,18 +300,18 @@ impl ExpertGate {
     }
 }
 
-/// 0 for the `k` largest of each row (ties: the first), −1e9 elsewhere; without gradient.
+/// 0 for the `k` largest of each row (ties: the first), −1e9 elsewhere; without gradient, and without the host looking at a logit.
 fn top_k_mask(logits: &Tensor, k: usize) -> Result<Tensor> {
-    let rows = logits.detach().to_dtype(candle_core::DType::F64)?.to_vec2::<f64>()?;
-    let mut mask = Vec::with_capacity(logits.elem_count());
-    for row in &rows {
-        for (index, value) in row.iter().enumerate() {
-            let ahead = row.iter().enumerate().filter(|(j, other)| *other > value || (*other == value && *j < index));
-            mask.push(if ahead.count() < k { 0f64 } else { -1e9 });
-        }
-    }
-    let mask = Tensor::from_vec(mask, logits.shape(), &candle_core::Device::Cpu)?;
-    Ok(mask.to_dtype(logits.dtype())?.to_device(logits.device())?)
+    let logits = logits.detach();
+    let (one, other) = (logits.unsqueeze(2)?, logits.unsqueeze(1)?);
+    let larger = other.broadcast_gt(&one)?.to_dtype(logits.dtype())?;
+    let equal = other.broadcast_eq(&one)?.to_dtype(logits.dtype())?;
+    let count = logits.dim(1)?;
+    let earlier: Vec<f64> = (0..count * count).map(|at| f64::from(u8::from(at % count < at / count))).collect();
+    let earlier = Tensor::from_vec(earlier, (1, count, count), &candle_core::Device::Cpu)?;
+    let earlier = earlier.to_dtype(logits.dtype())?.to_device(logits.device())?;
+    let ahead = (larger + equal.broadcast_mul(&earlier)?)?.sum(2)?;
+    Ok(ahead.ge(k as f64)?.to_dtype(logits.dtype())?.affine(-1e9, 0.0)?)
 }
 
 /// The gate of one task.
@@ -341,7 +345,7 @@ impl Gate {
                 Init::Normal(1.0 / (config.embedding as f64).sqrt()),
             )?,
             branch: learned_branch
-                .then(|| Linear::new(&format!("{name}.branch"), inputs, 2, 0.1, parameters))
+                .then(|| Linear::unrounded(&format!("{name}.branch"), inputs, 2, 0.1, parameters))
                 .transpose()?,
             shared: expert_gate(config.has_shared(), "shared", config.shared_experts, config.shared_top_k)?,
             private: expert_gate(config.has_private(), "private", config.private_experts, config.private_top_k)?,
@@ -380,5 +384,19 @@ impl Gate {
             private: self.private.as_ref().map(|gate| gate.forward(&r, mode)).transpose()?,
             others: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn the_largest_stay_and_of_equals_the_first() {
+        let logits = Tensor::new(&[[1.0, 3.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0], [-1.0, 0.0, -2.0, 0.5]], &Device::Cpu);
+        let mask = top_k_mask(&logits.unwrap(), 2).unwrap().to_vec2::<f64>().unwrap();
+        let out = -1e9;
+        assert_eq!(mask, [[out, 0.0, 0.0, out], [0.0, 0.0, out, out], [out, 0.0, out, 0.0]]);
     }
 }

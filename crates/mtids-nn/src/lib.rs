@@ -6,7 +6,7 @@
 //! three dimensions ([`backbone`]), shared and private experts ([`experts`]), the Dual-control Branch Routing gate
 //! ([`gate`]), the label maps ([`tasks`]), MT-IDS and its rivals behind one trait ([`model`]), losses ([`loss`],
 //! [`regulariser`]), combined read-outs ([`read_out`]), optimisers with a saved state ([`optimizer`]), learning-rate schedules
-//! ([`schedule`]) and one training step ([`step`]).
+//! ([`schedule`]), one training step ([`step`]), and the precision of products ([`precision`]).
 //!
 //! # Invariants
 //! * Results are a pure function of seed, configuration and data; on the CPU they do not depend on the number of threads.
@@ -35,6 +35,7 @@ pub mod norm;
 pub mod optimizer;
 pub mod parameters;
 pub mod pool;
+pub mod precision;
 pub mod read_out;
 pub mod regulariser;
 pub mod schedule;
@@ -53,6 +54,7 @@ pub use model::mt_ids::MtIdsConfig;
 pub use model::{Architecture, Mode, Model, ModelConfig, MultiTaskModel, Outputs};
 pub use optimizer::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, UpdateRule, WeightAverage};
 pub use parameters::{Init, Parameters};
+pub use precision::Precision;
 pub use read_out::ReadOut;
 pub use schedule::{Schedule, ScheduleConfig};
 pub use step::{

@@ -13,6 +13,7 @@ use rand_distr::{Distribution, StandardNormal};
 use safetensors::SafeTensors;
 
 use crate::error::{NnError, Result};
+use crate::precision::Precision;
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,18 +32,37 @@ pub struct Parameters {
     dtype: DType,
     device: Device,
     frozen: bool,
+    precision: Precision,
 }
 
 impl Parameters {
     /// An empty set. `dtype` is `F32`, or `F64` for numerical checks.
     pub fn new(seed: u64, dtype: DType, device: &Device) -> Self {
-        Self { variables: Arc::default(), seed, dtype, device: device.clone(), frozen: false }
+        Self {
+            variables: Arc::default(),
+            seed,
+            dtype,
+            device: device.clone(),
+            frozen: false,
+            precision: Precision::F32,
+        }
     }
 
     /// The same variables, handed out without gradient tracking: layers built from this retain no graph. They see every
     /// later update, because the storage is shared.
     pub fn frozen(&self) -> Self {
         Self { frozen: true, ..self.clone() }
+    }
+
+    /// The same variables for layers whose convolutions and matrix products have this precision; the entries keep their type.
+    #[must_use]
+    pub fn with_precision(&self, precision: Precision) -> Self {
+        Self { precision, ..self.clone() }
+    }
+
+    /// Precision of convolutions and matrix products in layers built from this.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Type of the entries.

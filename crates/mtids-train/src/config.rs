@@ -3,7 +3,7 @@
 //! Units: HU for windows, voxels (d, h, w) for crops. Every default is the documented one of its part.
 
 use mtids_balance::BalancerConfig;
-use mtids_nn::{LossConfig, ModelConfig, OptimizerConfig, ScheduleConfig, Scope};
+use mtids_nn::{LossConfig, ModelConfig, OptimizerConfig, Precision, ScheduleConfig, Scope};
 use mtids_stream::{CropConfig, StreamConfig, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ pub struct TrainConfig {
     pub seed: u64,
     /// `cpu`, or `cuda:0` in a build with the feature `cuda`.
     pub device: String,
+    /// Precision of convolutions and matrix products: `f32` (the default), or `bf16` on a GPU of compute capability 8.0 or later. Weights, norms,
+    /// gates, losses and the optimiser's state stay in single precision.
+    pub precision: Precision,
     /// Passes over the training split. Default 30.
     pub epochs: u64,
     /// Stop after this many steps; the schedule spans them.
@@ -61,6 +64,7 @@ impl Default for TrainConfig {
         Self {
             seed: 1,
             device: "cpu".into(),
+            precision: Precision::F32,
             epochs: 30,
             max_steps: None,
             batch_size: 32,
@@ -90,6 +94,9 @@ impl TrainConfig {
     /// [`TrainError::Setting`] or the error of the part, naming the key.
     pub fn validate(&self) -> Result<(), TrainError> {
         let fail = |key, reason: &str| Err(TrainError::Setting { key, reason: reason.to_owned() });
+        if self.precision == Precision::Bf16 && self.device == "cpu" {
+            return fail("precision", "`bf16` needs `device = \"cuda:0\"`: candle's CPU has no convolution in it");
+        }
         if self.epochs == 0 {
             return fail("epochs", "at least 1");
         }
@@ -158,6 +165,15 @@ mod tests {
         let config = parse("[balancer]\nmethod = \"moco\"").unwrap();
         assert!(config.validate().unwrap_err().to_string().contains("scope"));
         assert!(parse("scope = \"exact\"\n[balancer]\nmethod = \"moco\"").unwrap().validate().is_ok());
+    }
+
+    #[test]
+    fn half_the_bits_are_for_gpus() {
+        let parse = |text: &str| mtids_core::config::parse::<TrainConfig>(text).unwrap().validate();
+        let error = parse("precision = \"bf16\"").unwrap_err().to_string();
+        assert!(error.contains("`precision`") && error.contains("cuda:0"), "{error}");
+        assert!(parse("precision = \"bf16\"\ndevice = \"cuda:0\"").is_ok());
+        assert!(parse("precision = \"f32\"").is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The training loop.
 //!
-//! One epoch: stream → tensor → [`mtids_nn::train_step_with`] under the balancer → log line → checkpoint now and then; at its end the
+//! One epoch: stream → stage → [`mtids_nn::train_step_with`] under the balancer → log line → checkpoint now and then; at its end the
 //! validation split chooses the best epoch. Invariants: the position (epoch, batch), weights, moments and balancer state are all that a
 //! checkpoint needs; `losses.jsonl` and `epochs.jsonl` hold no times.
 
@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crossbeam::channel::Receiver;
 use mtids_balance::Rule;
 use mtids_core::interrupt::Interrupt;
 use mtids_nn::{
@@ -18,51 +19,20 @@ use mtids_nn::{
 use mtids_report::progress::Progress;
 use mtids_shards::{Dataset, RowKind, RowLabels, Split, Views};
 use mtids_stream::{Batch, BatchStream};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::balanced::BalancedStep;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::evaluation::selection_score;
-use crate::input::{codes, input_channels, predict, tensor};
-use crate::run_folder::log::Log;
+use crate::input::{codes, input_channels, predict};
+use crate::run_folder::log::{EpochLine, Log, LossLine};
 use crate::run_folder::{Best, RunFolder, TrainingState};
+use crate::staging::{Staged, stage};
 
 /// Stack of the training thread: backward passes recurse along the graph.
 const STACK: usize = 64 << 20;
-
-/// A line of `losses.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LossLine {
-    /// Steps done, this one included.
-    pub step: u64,
-    /// Epoch, from 0.
-    pub epoch: u64,
-    /// Loss per task; null where the batch had no label for it.
-    pub losses: BTreeMap<String, Option<f64>>,
-    /// Balancer's coefficient per task.
-    pub coefficients: BTreeMap<String, f64>,
-    /// Global gradient norm before clipping.
-    pub gradient_norm: f64,
-    /// Share of conflicting task pairs.
-    pub conflicting_share: f64,
-    /// Mean weight of the shared branch per task; empty for a model without gates.
-    pub shared_branch: BTreeMap<String, f64>,
-    /// Learning rate.
-    pub learning_rate: f64,
-}
-
-/// A line of `epochs.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochLine {
-    /// Steps done.
-    pub step: u64,
-    /// Epochs done.
-    pub epoch: u64,
-    /// Validation score (pooled macro-F1), where there are validation labels.
-    pub validation_score: Option<f64>,
-}
 
 /// How a call of [`fit`] ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -100,7 +70,7 @@ pub(crate) fn assemble(config: &TrainConfig, dataset: &Dataset, frozen: bool) ->
             "this dataset holds three views of each place, and none can be cropped away: the first side is 3".into();
         return Err(TrainError::Setting { key: "crop.size", reason });
     }
-    let mut parameters = Parameters::new(config.seed, DType::F32, &device);
+    let mut parameters = Parameters::new(config.seed, DType::F32, &device).with_precision(config.precision);
     let input = [input_channels(description, config).count(), d, h, w];
     let mut model = Model::new(&config.model, description.regions.len(), input, &parameters)?;
     if frozen {
@@ -269,9 +239,34 @@ impl Training<'_> {
             true,
             self.state.next_batch,
         )?;
-        for batch in stream {
+        let (config, dataset, device) = (self.config, Arc::clone(&self.dataset), self.assembled.device.clone());
+        let prepare =
+            move |batch: Batch| Staged::new(batch, &dataset.manifest().description, config, Some(epoch), &device);
+        stage(stream, prepare, |batches| self.steps(batches, steps_per_epoch, interrupt, progress))?;
+        self.state.epoch = epoch + 1;
+        self.state.next_batch = 0;
+        if let Rule::Epoch(rule) = &mut self.balancer {
+            rule.end_epoch();
+        }
+        self.validate(progress)?;
+        self.save(true)?;
+        if interrupt.is_raised() && self.state.step < self.total_steps {
+            return Err(TrainError::Interrupted { step: self.state.step });
+        }
+        Ok(())
+    }
+
+    /// The rest of an epoch's steps.
+    fn steps(
+        &mut self,
+        batches: Receiver<Result<Staged, TrainError>>,
+        steps_per_epoch: u64,
+        interrupt: &Interrupt,
+        progress: &Progress,
+    ) -> Result<(), TrainError> {
+        for batch in batches {
             let started = Instant::now();
-            self.step(&batch?, epoch)?;
+            self.step(&batch?)?;
             let seconds = started.elapsed().as_secs_f64();
             self.timing_log.append(&serde_json::json!({ "step": self.state.step, "seconds": seconds }))?;
             progress.inc(1);
@@ -290,23 +285,11 @@ impl Training<'_> {
                 return Err(TrainError::Interrupted { step: self.state.step });
             }
         }
-        self.state.epoch = epoch + 1;
-        self.state.next_batch = 0;
-        if let Rule::Epoch(rule) = &mut self.balancer {
-            rule.end_epoch();
-        }
-        self.validate(progress)?;
-        self.save(true)?;
-        if interrupt.is_raised() && self.state.step < self.total_steps {
-            return Err(TrainError::Interrupted { step: self.state.step });
-        }
         Ok(())
     }
 
-    fn step(&mut self, batch: &Batch, epoch: u64) -> Result<(), TrainError> {
-        let description = &self.dataset.manifest().description;
-        let input = tensor(batch, description, self.config, Some(epoch), &self.assembled.device)?;
-        let targets = targets(batch.labels.iter(), description.regions.len());
+    fn step(&mut self, batch: &Staged) -> Result<(), TrainError> {
+        let targets = targets(batch.labels.iter(), self.dataset.manifest().description.regions.len());
         let learning_rate = self.schedule.learning_rate(self.state.step);
         let options = StepOptions {
             scope: self.config.scope,
@@ -321,7 +304,7 @@ impl Training<'_> {
                 &self.assembled.parameters,
                 &mut self.optimizer,
                 &self.losses,
-                &input,
+                &batch.input,
                 &targets,
                 &options,
                 balancing,
@@ -330,7 +313,7 @@ impl Training<'_> {
         let conflicting_share = step.conflicting_share();
         // With the noise of the step, so that only its update tells the losses apart.
         let mode = Mode::Train { seed: self.config.seed, step: self.state.step };
-        step.follow_up(|| losses_of(&self.assembled.model, &self.losses, &input, &targets, mode))?;
+        step.follow_up(|| losses_of(&self.assembled.model, &self.losses, &batch.input, &targets, mode))?;
         if let Some(average) = &mut self.average {
             average.update(&self.assembled.parameters)?;
         }
@@ -338,7 +321,7 @@ impl Training<'_> {
         let names = || self.names.iter().cloned();
         let line = LossLine {
             step: self.state.step,
-            epoch,
+            epoch: self.state.epoch,
             losses: names().zip(report.losses).collect(),
             coefficients: names().zip(report.coefficients).collect(),
             gradient_norm: report.gradient_norm,

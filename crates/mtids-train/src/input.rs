@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crossbeam::channel::Receiver;
 use mtids_nn::read_out::probabilities;
 use mtids_nn::{Device, Model, Tensor};
 use mtids_patch::SUV_STEPS;
@@ -14,6 +15,7 @@ use mtids_stream::{Batch, BatchStream, InputChannels, crop};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::prediction::Prediction;
+use crate::staging::{Staged, stage};
 
 /// Region and status codes of a row.
 pub(crate) fn codes(labels: &RowLabels, regions: usize) -> (Option<usize>, Option<usize>) {
@@ -74,14 +76,24 @@ pub(crate) fn predict(
         false,
         0,
     )?;
+    let prepare = |batch: Batch| Staged::new(batch, description, config, None, device);
+    stage(stream, prepare, |batches| predictions(model, regions, batches))
+}
+
+/// What the model answers to staged batches.
+fn predictions(
+    model: &Model,
+    regions: usize,
+    batches: Receiver<Result<Staged, TrainError>>,
+) -> Result<Vec<Prediction>, TrainError> {
     let rows = |tensor: &Tensor| -> Result<Vec<Vec<f64>>, TrainError> {
         let rows: Vec<Vec<f32>> = tensor.to_vec2().map_err(mtids_nn::NnError::from)?;
         Ok(rows.into_iter().map(|row| row.into_iter().map(f64::from).collect()).collect())
     };
     let mut predictions = Vec::new();
-    for batch in stream {
+    for batch in batches {
         let batch = batch?;
-        let outputs = model.evaluate(&tensor(&batch, description, config, None, device)?)?;
+        let outputs = model.evaluate(&batch.input)?;
         let read = |read_out| probabilities(model.tasks(), &outputs, model.eta(), read_out);
         let pooled = rows(&read(mtids_nn::ReadOut::Pooled)?)?;
         // A model without joint head, or without the two others, has no such read-out.

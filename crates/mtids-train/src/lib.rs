@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod prediction;
 mod report;
 pub mod run_folder;
+mod staging;
 
 use serde_json::Value;
 

@@ -8,11 +8,10 @@ use mtids_report::page::{Section, facts, figure, page, table};
 
 use crate::error::TrainError;
 use crate::evaluate::Evaluation;
-use crate::fit::{EpochLine, LossLine};
 use crate::measured::{Figure, Share};
 use crate::prediction::ReadOut;
 use crate::run_folder::RunFolder;
-use crate::run_folder::log::read;
+use crate::run_folder::log::{EpochLine, LossLine, read};
 
 /// The page.
 pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<String, TrainError> {

@@ -21,6 +21,7 @@ pub(crate) use geometry::{deep, output_size};
 use crate::error::Result;
 use crate::kernels::keep_freed_memory;
 use crate::parameters::{Init, Parameters};
+use crate::precision::Precision;
 
 /// Convolves `x` `[B, C, H, W]` with `weight` `[O, C / groups, kh, kw]` to `[B, O, H', W']`, zeros around the input.
 ///
@@ -59,6 +60,7 @@ fn convolve<const N: usize>(x: &Tensor, weight: &Tensor, options: &ConvOptions<N
 pub struct Conv<const N: usize> {
     weight: Tensor,
     options: ConvOptions<N>,
+    precision: Precision,
 }
 
 /// A layer on maps `[B, C, H, W]`.
@@ -89,7 +91,7 @@ impl<const N: usize> Conv<N> {
         shape.extend(kernel);
         let deviation = (2.0 / (inputs / groups * taps) as f64).sqrt();
         let weight = parameters.get_or_init(&format!("{name}.weight"), &shape, Init::Normal(deviation))?;
-        Ok(Self { weight, options })
+        Ok(Self { weight, options, precision: parameters.precision() })
     }
 
     /// Applies the layer to `[B, inputs, ..]` with `N` spatial axes.
@@ -97,7 +99,7 @@ impl<const N: usize> Conv<N> {
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        convolve(x, &self.weight, &self.options)
+        self.precision.product([x, &self.weight], |x, weight| convolve(x, weight, &self.options))
     }
 }
 

@@ -113,7 +113,7 @@ impl Numbers {
         parameters: &Parameters,
     ) -> Result<Self> {
         Ok(if per_sample {
-            Self::Linear(Linear::new(name, features, count, deviation * (features as f64).sqrt(), parameters)?)
+            Self::Linear(Linear::unrounded(name, features, count, deviation * (features as f64).sqrt(), parameters)?)
         } else {
             Self::Fixed(parameters.get_or_init(name, &[1, count], Init::Normal(deviation))?)
         })

@@ -222,7 +222,7 @@ pub(crate) fn gather(below: Vec<Vec<GateOutput>>, tasks: Vec<TaskOutput>) -> Out
 
 /// One linear head `head.<task>` per task on features of this width.
 fn heads(tasks: &TaskSet, width: usize, parameters: &Parameters) -> Result<Vec<Linear>> {
-    let head = |name: &str, classes| Linear::new(&format!("head.{name}"), width, classes, 0.1, parameters);
+    let head = |name: &str, classes| Linear::unrounded(&format!("head.{name}"), width, classes, 0.1, parameters);
     tasks.tasks().iter().map(|task| head(&task.name, task.classes)).collect()
 }
 

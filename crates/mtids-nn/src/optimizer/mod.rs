@@ -200,14 +200,20 @@ fn not_negative(key: &str, value: f64) -> Result<()> {
     if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(config_error(key, "must be 0 or positive")) }
 }
 
-/// Euclidean norm over all gradients.
+/// Squared norm of each gradient, a scalar in double precision where the gradient lies.
+///
+/// # Errors
+/// When candle refuses an operation.
+pub(crate) fn squared_norms(gradients: &Gradients) -> Result<Vec<Tensor>> {
+    gradients.values().map(|gradient| Ok(gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?)).collect()
+}
+
+/// Euclidean norm over all gradients, read by the host.
 ///
 /// # Errors
 /// When candle refuses an operation.
 pub fn global_norm(gradients: &Gradients) -> Result<f64> {
-    let squares: candle_core::Result<Vec<Tensor>> =
-        gradients.values().map(|gradient| gradient.sqr()?.sum_all()?.to_dtype(DType::F64)).collect();
-    let squares = squares?;
+    let squares = squared_norms(gradients)?;
     if squares.is_empty() {
         return Ok(0.0);
     }
@@ -223,6 +229,23 @@ pub fn clip(gradients: &mut Gradients, norm: f64, limit: f64) -> Result<()> {
         for gradient in gradients.values_mut() {
             *gradient = (&*gradient * (limit / norm))?;
         }
+    }
+    Ok(())
+}
+
+/// As [`clip`], from [`squared_norms`] and without any read: all gradients are multiplied by `min(1, limit / norm)`, a scalar on their device.
+/// Gradients within the limit are multiplied by 1 and stay what they are.
+///
+/// # Errors
+/// When candle refuses an operation.
+pub(crate) fn clip_where_they_are(gradients: &mut Gradients, squares: &[Tensor], limit: f64) -> Result<()> {
+    if squares.is_empty() {
+        return Ok(());
+    }
+    let norm = Tensor::stack(squares, 0)?.sum_all()?.sqrt()?;
+    let factor = norm.recip()?.affine(limit, 0.0)?.minimum(&norm.ones_like()?)?;
+    for gradient in gradients.values_mut() {
+        *gradient = gradient.broadcast_mul(&factor.to_dtype(gradient.dtype())?)?;
     }
     Ok(())
 }

@@ -137,6 +137,26 @@ fn averages_follow_and_swap_back() {
 }
 
 #[test]
+fn clipping_without_a_read_is_clipping() {
+    for limit in [0.5, 1e-3, 1e6] {
+        let [mut by_host, mut where_they_are] = [gradients(3), gradients(3)];
+        let norm = global_norm(&by_host).unwrap();
+        clip(&mut by_host, norm, limit).unwrap();
+        let squares = squared_norms(&where_they_are).unwrap();
+        clip_where_they_are(&mut where_they_are, &squares, limit).unwrap();
+        for (name, gradient) in &by_host {
+            let difference = (gradient - &where_they_are[name]).unwrap().abs().unwrap().max_all().unwrap();
+            assert!(difference.to_scalar::<f64>().unwrap() <= 1e-15 * norm, "{limit} {name}");
+        }
+        assert!(global_norm(&where_they_are).unwrap() <= limit.min(norm) * (1.0 + 1e-14));
+    }
+    let mut zero = Gradients::from([("a.weight".to_owned(), Tensor::zeros(3, DType::F64, &Device::Cpu).unwrap())]);
+    let squares = squared_norms(&zero).unwrap();
+    clip_where_they_are(&mut zero, &squares, 5.0).unwrap();
+    assert_eq!(global_norm(&zero).unwrap(), 0.0, "no 0 / 0");
+}
+
+#[test]
 fn norms_biases_embeddings_and_eta_do_not_decay() {
     let parameters = Parameters::new(1, DType::F32, &Device::Cpu);
     Model::new(&ModelConfig::default(), 3, [1, 4, 48, 48], &parameters).unwrap();

@@ -7,6 +7,7 @@ mod layers;
 mod losses;
 mod models;
 mod optimizer;
+mod precision;
 mod read_out;
 mod step;
 mod support;

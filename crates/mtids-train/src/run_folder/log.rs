@@ -3,6 +3,7 @@
 //! Purpose: what was logged up to a checkpoint stays, what came after is cut off, because it will be computed again.
 //! Invariants: a line reaches the file in one write; a cut replaces the file as a whole.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,38 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+
+/// A line of `losses.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LossLine {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Loss per task; null where the batch had no label for it.
+    pub losses: BTreeMap<String, Option<f64>>,
+    /// Balancer's coefficient per task.
+    pub coefficients: BTreeMap<String, f64>,
+    /// Global gradient norm before clipping.
+    pub gradient_norm: f64,
+    /// Share of conflicting task pairs.
+    pub conflicting_share: f64,
+    /// Mean weight of the shared branch per task; empty for a model without gates.
+    pub shared_branch: BTreeMap<String, f64>,
+    /// Learning rate.
+    pub learning_rate: f64,
+}
+
+/// A line of `epochs.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EpochLine {
+    /// Steps done.
+    pub step: u64,
+    /// Epochs done.
+    pub epoch: u64,
+    /// Validation score (pooled macro-F1), where there are validation labels.
+    pub validation_score: Option<f64>,
+}
 
 /// A log that is open for appending.
 #[derive(Debug)]

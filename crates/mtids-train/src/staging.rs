@@ -1,0 +1,178 @@
+//! The stage between stream and step: the next batch becomes a tensor on its device while the current step computes.
+//!
+//! Purpose: cropping, augmentation, windows and the copy to the device happen on a thread of their own, at most two batches ahead (one in a
+//! bounded channel, one in the thread's hands). Invariants: batches and errors arrive in the order of the stream, so a training takes the same
+//! steps as without the stage; a position counts steps, so what was staged and not used leaves no trace; however the consumer ends, the
+//! thread and the stream behind it have ended when [`stage`] returns; a panic of the thread is an error and never looks like the end of an epoch.
+//!
+//! What overlaps on a GPU (read in the sources of candle 0.11.1 and cudarc 0.19.10; nothing here was timed on a GPU). A candle device gives
+//! its work to CUDA's per-thread default stream, so copies of this thread and kernels of the training thread go to different streams, which
+//! do not wait for each other; candle records no events between them, since it takes itself to be on one stream. So [`Staged::new`] waits for its own
+//! thread's stream before it hands a tensor over. That wait costs the training thread nothing, and makes the tensor safe to use there: its
+//! memory is freed by the training thread, on the stream that used it. candle copies from pageable memory, which the driver moves through its own
+//! pinned buffers: the transfer overlaps with kernels, the moving keeps this thread busy. Memory pinned by us would spare that, but cudarc hands it out
+//! uninitialised by an `unsafe` call. What does not overlap: constants of the losses (targets as masks and weights), the noise
+//! of sparse gates, and the shapes of strided operands that candle sends with its kernels, all of a few kilobytes, on the training thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crossbeam::channel::{Receiver, bounded};
+use mtids_nn::{Device, NnError, Tensor};
+use mtids_shards::{DatasetDescription, RowLabels};
+use mtids_stream::Batch;
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::input::tensor;
+
+/// Batches that wait in the channel.
+const WAITING: usize = 1;
+
+/// A batch as a step takes it.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    /// Labels of each row.
+    pub(crate) labels: Vec<RowLabels>,
+    /// `[B, C, D, H, W]` on its device, where it has arrived.
+    pub(crate) input: Tensor,
+}
+
+impl Staged {
+    /// Makes the input of a batch, and waits until it lies on the device; `epoch` is given while training, for the keyed augmentation.
+    pub(crate) fn new(
+        batch: Batch,
+        description: &DatasetDescription,
+        config: &TrainConfig,
+        epoch: Option<u64>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let input = tensor(&batch, description, config, epoch, device)?;
+        device.synchronize().map_err(NnError::from)?;
+        Ok(Self { labels: batch.labels, input })
+    }
+}
+
+/// Runs `consume` on what `prepare` makes of the stream's batches on another thread. `consume` may stop at any batch.
+///
+/// # Errors
+/// Those of the stream and of `prepare` are items; otherwise those of `consume`, and [`TrainError::Thread`].
+pub(crate) fn stage<S, B, E, T, R>(
+    mut stream: S,
+    prepare: impl Fn(B) -> Result<T, TrainError> + Send,
+    consume: impl FnOnce(Receiver<Result<T, TrainError>>) -> Result<R, TrainError>,
+) -> Result<R, TrainError>
+where
+    S: Iterator<Item = Result<B, E>> + Send,
+    TrainError: From<E>,
+    T: Send,
+{
+    let (sender, receiver) = bounded(WAITING);
+    std::thread::scope(|scope| {
+        let work = move || {
+            loop {
+                let next = || stream.next().map(|batch| prepare(batch?));
+                let panicked = || TrainError::Thread("the stage before the steps ended in a panic".into());
+                let Some(staged) = catch_unwind(AssertUnwindSafe(next)).unwrap_or_else(|_| Some(Err(panicked())))
+                else {
+                    return;
+                };
+                let failed = staged.is_err();
+                // Without a receiver nobody wants more.
+                if sender.send(staged).is_err() || failed {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("mtids-stage".into())
+            .spawn_scoped(scope, work)
+            .map_err(|error| TrainError::Thread(error.to_string()))?;
+        // The receiver is gone when this returns, so a thread that waits to send goes on and ends.
+        let result = consume(receiver);
+        thread.join().map_err(|_| TrainError::Thread("the stage before the steps ended in a panic".into()))?;
+        result
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Numbers(u32, std::sync::mpsc::Sender<&'static str>);
+
+    impl Iterator for Numbers {
+        type Item = Result<u32, TrainError>;
+
+        fn next(&mut self) -> Option<Self::Item> {
+            self.0 += 1;
+            (self.0 <= 6).then_some(Ok(self.0))
+        }
+    }
+
+    impl Drop for Numbers {
+        fn drop(&mut self) {
+            let _ = self.1.send("the stream is closed");
+        }
+    }
+
+    fn refuse(reason: &str) -> TrainError {
+        TrainError::Thread(reason.into())
+    }
+
+    #[test]
+    fn batches_come_in_order_and_the_next_two_are_made_meanwhile() {
+        let (closed, _ends) = std::sync::mpsc::channel();
+        let (made, making) = bounded(6);
+        let prepare = |n: u32| {
+            made.send(n).unwrap();
+            Ok(n * 10)
+        };
+        let seen = stage(Numbers(0, closed), prepare, |batches| {
+            let mut seen = Vec::new();
+            for staged in batches {
+                seen.push(staged?);
+                if seen.len() == 1 {
+                    // This step waits until the stage has come two batches further by itself.
+                    assert_eq!(making.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+                }
+            }
+            Ok(seen)
+        });
+        assert_eq!(seen.unwrap(), [10, 20, 30, 40, 50, 60]);
+    }
+
+    #[test]
+    fn a_consumer_that_stops_or_fails_ends_the_stream() {
+        for fails in [false, true] {
+            let (closed, ends) = std::sync::mpsc::channel();
+            let result = stage(Numbers(0, closed), Ok, |batches: Receiver<Result<u32, TrainError>>| {
+                let first = batches.recv().map_err(|_| refuse("no batch"))??;
+                if fails { Err(refuse("enough")) } else { Ok(first) }
+            });
+            assert_eq!(result.is_err(), fails);
+            assert_eq!(ends.try_recv(), Ok("the stream is closed"), "before the stage returns");
+        }
+    }
+
+    #[test]
+    fn errors_and_panics_come_in_order_and_are_no_end_of_the_stream() {
+        for panics in [false, true] {
+            let (closed, _ends) = std::sync::mpsc::channel();
+            let prepare = move |n: u32| match n {
+                4 if panics => panic!("a batch that cannot be"),
+                4 => Err(refuse("damaged")),
+                n => Ok(n),
+            };
+            let mut seen = Vec::new();
+            let result = stage(Numbers(0, closed), prepare, |batches| {
+                for staged in batches {
+                    seen.push(staged?);
+                }
+                Ok(())
+            });
+            assert_eq!(seen, [1, 2, 3]);
+            let reason = result.unwrap_err().to_string();
+            assert!(reason.contains(if panics { "panic" } else { "damaged" }), "{reason}");
+        }
+    }
+}
