@@ -15,8 +15,10 @@ use pulp::{Arch, Simd, WithSimd};
 
 pub(crate) use scratch::Scratch;
 
+use crate::interleaved::Pooled;
+
 /// A floating-point type with vectors.
-pub(crate) trait Real: WithDType + Scratch {
+pub(crate) trait Real: WithDType + Scratch + Pooled {
     /// A vector of the machine `S`.
     type Vector<S: Simd>: Copy;
 

@@ -1,0 +1,231 @@
+//! Matrix products over cells of interleaved maps.
+//!
+//! Purpose: [`Product`] is `C = A B` with packed weights A and B read at the cells of lines (a line is cells at a constant
+//! distance, so a stride is only a distance); [`Dots`] is `C += A Bᵀ` with sums over cells and lanes. Method: a tile of C stays
+//! in vector registers while the inner dimension, or the cells, run through. Invariant: every entry of C is added up in an
+//! order that depends on sizes (and on the width of the machine's vectors) only.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::kernels::product::PANEL;
+use crate::kernels::{LANES, Real};
+
+/// `C = A B`, or `C += A B`.
+pub(super) struct Product<'a, T> {
+    /// C: row `i` at `i * c_row`.
+    pub c: &'a mut [T],
+    /// Distance of rows of C.
+    pub c_row: usize,
+    /// Distance of the cells of a line of C.
+    pub c_step: usize,
+    /// Rows of C.
+    pub m: usize,
+    /// A, packed: panel `p` of [`PANEL`] rows starts at `p * a_panel`.
+    pub a: &'a [T],
+    /// Distance of panels.
+    pub a_panel: usize,
+    /// B: the cell of row `j` for a line's cell `i` starts at `rows[j] + line[0] + i * b_step`.
+    pub b: &'a [T],
+    /// Starts of B's rows; as many as A has columns.
+    pub rows: &'a [usize],
+    /// Distance of the cells of a line of B.
+    pub b_step: usize,
+    /// Starts of lines in B and in C.
+    pub lines: &'a [[usize; 2]],
+    /// Cells of a line.
+    pub count: usize,
+    /// Whether C is added to instead of written.
+    pub add: bool,
+}
+
+impl<T: Real> Product<'_, T> {
+    /// Computes it.
+    pub(super) fn run(self) {
+        Arch::new().dispatch(self);
+    }
+}
+
+impl<T: Real> WithSimd for Product<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut this = self;
+        let lanes = T::lanes::<S>();
+        for &[b, c] in this.lines {
+            let mut cell = 0;
+            while cell < this.count {
+                // Three vectors side by side use the registers best; two and two are better than three and one.
+                let taken = match this.count - cell {
+                    1 => 1,
+                    2 | 4 => 2,
+                    _ => 3,
+                };
+                for lane in (0..LANES).step_by(lanes) {
+                    let at = [b + cell * this.b_step + lane, c + cell * this.c_step + lane];
+                    match taken {
+                        1 => this.cells::<S, 1>(simd, at),
+                        2 => this.cells::<S, 2>(simd, at),
+                        _ => this.cells::<S, 3>(simd, at),
+                    }
+                }
+                cell += taken;
+            }
+        }
+    }
+}
+
+impl<T: Real> Product<'_, T> {
+    #[inline(always)]
+    fn cells<S: Simd, const N: usize>(&mut self, simd: S, at: [usize; 2]) {
+        for first in (0..self.m).step_by(PANEL) {
+            // 256-bit machines have 16 registers, enough for four rows of three vectors; wider ones have 32.
+            if size_of::<T::Vector<S>>() > 32 {
+                self.tile::<S, 8, N>(simd, first, 0, at);
+            } else {
+                self.tile::<S, 4, N>(simd, first, 0, at);
+                if first + 4 < self.m {
+                    self.tile::<S, 4, N>(simd, first, 4, at);
+                }
+            }
+        }
+    }
+
+    /// Rows `first + offset..` of C, where `first` begins a panel.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        first: usize,
+        offset: usize,
+        [b_at, c_at]: [usize; 2],
+    ) {
+        let lanes = T::lanes::<S>();
+        let a = &self.a[first / PANEL * self.a_panel..][..self.rows.len() * PANEL];
+        let (b, step) = (self.b, self.b_step);
+        let mut sums = [[T::splat(simd, T::zero()); N]; M];
+        for (a, row) in a.chunks_exact(PANEL).zip(self.rows) {
+            let start = row + b_at;
+            let b: [T::Vector<S>; N] =
+                std::array::from_fn(|n| T::vectors::<S>(&b[start + n * step..start + n * step + lanes]).0[0]);
+            for i in 0..M {
+                let a = T::splat(simd, a[offset + i]);
+                for n in 0..N {
+                    sums[i][n] = T::mul_add(simd, a, b[n], sums[i][n]);
+                }
+            }
+        }
+        let first = first + offset;
+        for (i, sums) in sums.iter().enumerate().take(self.m.saturating_sub(first)) {
+            for (n, sum) in sums.iter().enumerate() {
+                let start = (first + i) * self.c_row + c_at + n * self.c_step;
+                let target = &mut T::vectors_mut::<S>(&mut self.c[start..start + lanes]).0[0];
+                *target = if self.add { T::plus(simd, *target, *sum) } else { *sum };
+            }
+        }
+    }
+}
+
+/// `C += A Bᵀ`: entry `(i, j)` gets the sum over all cells of all lines, and over lanes.
+pub(super) struct Dots<'a, T> {
+    /// C: entry `(i, j)` at `i * c_row + j`.
+    pub c: &'a mut [T],
+    /// Distance of rows of C.
+    pub c_row: usize,
+    /// A: the cell `k` of a line of row `i` starts at `i * a_row + line[0] + k * a_step`.
+    pub a: &'a [T],
+    /// Distance of rows of A.
+    pub a_row: usize,
+    /// Distance of the cells of a line of A.
+    pub a_step: usize,
+    /// Rows of A.
+    pub m: usize,
+    /// B: the cell `k` of a line of row `j` starts at `rows[j] + line[1] + k * b_step`.
+    pub b: &'a [T],
+    /// Starts of B's rows.
+    pub rows: &'a [usize],
+    /// Distance of the cells of a line of B.
+    pub b_step: usize,
+    /// Starts of lines in A and in B.
+    pub lines: &'a [[usize; 2]],
+    /// Cells of a line.
+    pub count: usize,
+}
+
+impl<T: Real> Dots<'_, T> {
+    /// Computes it.
+    pub(super) fn run(self) {
+        Arch::new().dispatch(self);
+    }
+}
+
+impl<T: Real> WithSimd for Dots<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut this = self;
+        let wide = size_of::<T::Vector<S>>() > 32;
+        let mut i = 0;
+        while i < this.m {
+            match this.m - i {
+                8.. if wide => this.rows_of_b::<S, 8>(simd, i),
+                4.. => this.rows_of_b::<S, 4>(simd, i),
+                _ => this.rows_of_b::<S, 1>(simd, i),
+            }
+            i += match this.m - i {
+                8.. if wide => 8,
+                4.. => 4,
+                _ => 1,
+            };
+        }
+    }
+}
+
+impl<T: Real> Dots<'_, T> {
+    #[inline(always)]
+    fn rows_of_b<S: Simd, const M: usize>(&mut self, simd: S, i: usize) {
+        let mut j = 0;
+        while j < self.rows.len() {
+            match self.rows.len() - j {
+                1 => self.tile::<S, M, 1>(simd, i, j),
+                2 => self.tile::<S, M, 2>(simd, i, j),
+                _ => self.tile::<S, M, 3>(simd, i, j),
+            }
+            j += 3;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, i: usize, j: usize) {
+        let lanes = T::lanes::<S>();
+        let (all_a, all_b) = (self.a, self.b);
+        let starts: [usize; N] = std::array::from_fn(|n| self.rows[j + n]);
+        let mut sums = [[T::splat(simd, T::zero()); N]; M];
+        let (a_length, b_length) =
+            ((self.count - 1) * self.a_step + LANES, (self.count - 1) * self.b_step + LANES);
+        for &[a, b] in self.lines {
+            // Cut to the line, so that the compiler knows the ends.
+            let a: [&[T]; M] = std::array::from_fn(|m| &all_a[(i + m) * self.a_row + a..][..a_length]);
+            let b: [&[T]; N] = std::array::from_fn(|n| &all_b[starts[n] + b..][..b_length]);
+            for cell in 0..self.count {
+                for lane in (0..LANES).step_by(lanes) {
+                    let (a_at, b_at) = (cell * self.a_step + lane, cell * self.b_step + lane);
+                    let b: [T::Vector<S>; N] =
+                        std::array::from_fn(|n| T::vectors::<S>(&b[n][b_at..b_at + lanes]).0[0]);
+                    for m in 0..M {
+                        let a = T::vectors::<S>(&a[m][a_at..a_at + lanes]).0[0];
+                        for n in 0..N {
+                            sums[m][n] = T::mul_add(simd, a, b[n], sums[m][n]);
+                        }
+                    }
+                }
+            }
+        }
+        for (m, sums) in sums.iter().enumerate() {
+            for (n, sum) in sums.iter().enumerate() {
+                self.c[(i + m) * self.c_row + j + n] += T::reduce(simd, *sum);
+            }
+        }
+    }
+}
