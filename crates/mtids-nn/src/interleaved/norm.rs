@@ -107,6 +107,13 @@ fn affine<T: Real>(scale: T, shift: T, [mean, inverse]: &[Lanes; 2]) -> [[T; LAN
     [factors, offsets]
 }
 
+#[inline(always)]
+fn value<T: Real>(x: T, factor: T, offset: T, rectify: bool) -> T {
+    let value = x * factor + offset;
+    // A NaN is not below 0 and stays one.
+    if rectify && value < T::zero() { T::zero() } else { value }
+}
+
 /// One group of one bundle, forward.
 struct ForwardGroup<'a, T> {
     sizes: Sizes,
@@ -130,7 +137,9 @@ impl<T: Real> Loop for ForwardGroup<'_, T> {
                 sums[lane] += cell[lane].widen();
             }
         }
-        *mean = sums.map(|sum| sum / count);
+        for lane in 0..LANES {
+            mean[lane] = sums[lane] / count;
+        }
         let mut sums = [0.0; LANES];
         for cell in cells {
             for lane in 0..LANES {
@@ -138,7 +147,9 @@ impl<T: Real> Loop for ForwardGroup<'_, T> {
                 sums[lane] += centred * centred;
             }
         }
-        *inverse = sums.map(|sum| 1.0 / (sum / count + EPSILON).sqrt());
+        for lane in 0..LANES {
+            inverse[lane] = 1.0 / (sums[lane] / count + EPSILON).sqrt();
+        }
         let statistics = [*mean, *inverse];
         let length = self.sizes.cells * LANES;
         for member in 0..self.sizes.members {
@@ -146,24 +157,20 @@ impl<T: Real> Loop for ForwardGroup<'_, T> {
             let run = member * length..(member + 1) * length;
             let (x, _) = self.x[run.clone()].as_chunks::<LANES>();
             let (result, _) = self.result[run.clone()].as_chunks_mut::<LANES>();
-            let value = |x: &[T; LANES], lane: usize| {
-                let value = x[lane] * factor[lane] + offset[lane];
-                // A NaN is not below 0 and stays one.
-                if self.rectify && value < T::zero() { T::zero() } else { value }
-            };
+            let rectify = self.rectify;
             match self.base {
                 Some(base) => {
                     let (base, _) = base[run].as_chunks::<LANES>();
                     for ((result, x), base) in result.iter_mut().zip(x).zip(base) {
                         for lane in 0..LANES {
-                            result[lane] = base[lane] + value(x, lane);
+                            result[lane] = base[lane] + value(x[lane], factor[lane], offset[lane], rectify);
                         }
                     }
                 }
                 None => {
                     for (result, x) in result.iter_mut().zip(x) {
                         for lane in 0..LANES {
-                            result[lane] = value(x, lane);
+                            result[lane] = value(x[lane], factor[lane], offset[lane], rectify);
                         }
                     }
                 }
@@ -227,7 +234,10 @@ impl<T: Real> Loop for BackwardGroup<'_, T> {
             by_all[lane] = T::narrow(-inverse[lane] * (sum_h[lane] / count));
         }
         for member in 0..self.sizes.members {
-            let by_gradient = inverse.map(|inverse| T::narrow(self.affine[0][member].widen() * inverse));
+            let mut by_gradient = [T::zero(); LANES];
+            for lane in 0..LANES {
+                by_gradient[lane] = T::narrow(self.affine[0][member].widen() * inverse[lane]);
+            }
             let run = member * length..(member + 1) * length;
             let (x, _) = self.x[run.clone()].as_chunks::<LANES>();
             let (input, _) = self.input[run].as_chunks_mut::<LANES>();

@@ -10,6 +10,12 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::kernels::product::PANEL;
 use crate::kernels::{LANES, Real};
 
+/// The vector that starts at `at`. (Loops call it, not closures, which are compiled on their own, for the oldest machine.)
+#[inline(always)]
+pub(super) fn load<T: Real, S: Simd>(entries: &[T], at: usize) -> T::Vector<S> {
+    T::vectors::<S>(&entries[at..at + T::lanes::<S>()]).0[0]
+}
+
 /// `C = A B`, or `C += A B`.
 pub(super) struct Product<'a, T> {
     /// C: row `i` at `i * c_row`.
@@ -103,15 +109,18 @@ impl<T: Real> Product<'_, T> {
         let lanes = T::lanes::<S>();
         let a = &self.a[first / PANEL * self.a_panel..][..self.rows.len() * PANEL];
         let (b, step) = (self.b, self.b_step);
-        let mut sums = [[T::splat(simd, T::zero()); N]; M];
+        let zero = T::splat(simd, T::zero());
+        let mut sums = [[zero; N]; M];
         for (a, row) in a.chunks_exact(PANEL).zip(self.rows) {
-            let start = row + b_at;
-            let b: [T::Vector<S>; N] =
-                std::array::from_fn(|n| T::vectors::<S>(&b[start + n * step..start + n * step + lanes]).0[0]);
+            let b = &b[row + b_at..][..(N - 1) * step + lanes];
+            let mut vectors = [zero; N];
+            for n in 0..N {
+                vectors[n] = load::<T, S>(b, n * step);
+            }
             for i in 0..M {
                 let a = T::splat(simd, a[offset + i]);
                 for n in 0..N {
-                    sums[i][n] = T::mul_add(simd, a, b[n], sums[i][n]);
+                    sums[i][n] = T::mul_add(simd, a, vectors[n], sums[i][n]);
                 }
             }
         }
@@ -199,24 +208,28 @@ impl<T: Real> Dots<'_, T> {
     #[inline(always)]
     fn tile<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, i: usize, j: usize) {
         let lanes = T::lanes::<S>();
-        let (all_a, all_b) = (self.a, self.b);
-        let starts: [usize; N] = std::array::from_fn(|n| self.rows[j + n]);
-        let mut sums = [[T::splat(simd, T::zero()); N]; M];
-        let (a_length, b_length) =
-            ((self.count - 1) * self.a_step + LANES, (self.count - 1) * self.b_step + LANES);
-        for &[a, b] in self.lines {
-            // Cut to the line, so that the compiler knows the ends.
-            let a: [&[T]; M] = std::array::from_fn(|m| &all_a[(i + m) * self.a_row + a..][..a_length]);
-            let b: [&[T]; N] = std::array::from_fn(|n| &all_b[starts[n] + b..][..b_length]);
+        let zero = T::splat(simd, T::zero());
+        let mut sums = [[zero; N]; M];
+        let (a_length, b_length) = ((self.count - 1) * self.a_step + LANES, (self.count - 1) * self.b_step + LANES);
+        let (mut a, mut b): ([&[T]; M], [&[T]; N]) = ([&[]; M], [&[]; N]);
+        for &[a_at, b_at] in self.lines {
+            // Cut to the line, so that one check holds for all cells.
+            for m in 0..M {
+                a[m] = &self.a[(i + m) * self.a_row + a_at..][..a_length];
+            }
+            for n in 0..N {
+                b[n] = &self.b[self.rows[j + n] + b_at..][..b_length];
+            }
             for cell in 0..self.count {
                 for lane in (0..LANES).step_by(lanes) {
-                    let (a_at, b_at) = (cell * self.a_step + lane, cell * self.b_step + lane);
-                    let b: [T::Vector<S>; N] =
-                        std::array::from_fn(|n| T::vectors::<S>(&b[n][b_at..b_at + lanes]).0[0]);
+                    let mut vectors = [zero; N];
+                    for n in 0..N {
+                        vectors[n] = load::<T, S>(b[n], cell * self.b_step + lane);
+                    }
                     for m in 0..M {
-                        let a = T::vectors::<S>(&a[m][a_at..a_at + lanes]).0[0];
+                        let a = load::<T, S>(a[m], cell * self.a_step + lane);
                         for n in 0..N {
-                            sums[m][n] = T::mul_add(simd, a, b[n], sums[m][n]);
+                            sums[m][n] = T::mul_add(simd, a, vectors[n], sums[m][n]);
                         }
                     }
                 }

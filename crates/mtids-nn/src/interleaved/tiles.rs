@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use super::product::load;
 use crate::kernels::winograd::{Axis, EDGE, Output, TILE};
 use crate::kernels::{LANES, Real};
 
@@ -55,31 +56,37 @@ impl<T: Real, M: Axis<A, B>, const A: usize, const B: usize> WithSimd for Read<'
         let zero = T::splat(simd, T::zero());
         let lanes = T::lanes::<S>();
         // A line outside is an empty one.
-        let lines: [&[T]; A] = std::array::from_fn(|i| {
+        let mut lines: [&[T]; A] = [&[]; A];
+        for (i, line) in lines.iter_mut().enumerate() {
             let y = (corner[0] + i).wrapping_sub(padding[0]);
-            if y < height { &slice[y * width * LANES..][..width * LANES] } else { &slice[..0] }
-        });
+            if y < height {
+                *line = &slice[y * width * LANES..][..width * LANES];
+            }
+        }
         for tile in 0..tiles {
-            let columns: [usize; A] = std::array::from_fn(|j| (corner[1] + tile * TILE + j).wrapping_sub(padding[1]));
             for lane in (0..LANES).step_by(lanes) {
                 let mut middle = [[zero; A]; B];
                 for j in 0..A {
-                    if columns[j] >= width {
+                    let x = (corner[1] + tile * TILE + j).wrapping_sub(padding[1]);
+                    if x >= width {
                         continue;
                     }
-                    let start = columns[j] * LANES + lane;
-                    let column = std::array::from_fn(|i| match lines[i].get(start..start + lanes) {
-                        Some(cell) => T::vectors::<S>(cell).0[0],
-                        None => zero,
-                    });
-                    for (row, value) in middle.iter_mut().zip(M::map::<T, S>(simd, column)) {
-                        row[j] = value;
+                    let mut column = [zero; A];
+                    for i in 0..A {
+                        if !lines[i].is_empty() {
+                            column[i] = load::<T, S>(lines[i], x * LANES + lane);
+                        }
+                    }
+                    let column = M::map::<T, S>(simd, column);
+                    for i in 0..B {
+                        middle[i][j] = column[i];
                     }
                 }
-                for (i, row) in middle.into_iter().enumerate() {
-                    for (j, value) in M::map::<T, S>(simd, row).into_iter().enumerate() {
+                for i in 0..B {
+                    let row = M::map::<T, S>(simd, middle[i]);
+                    for j in 0..B {
                         let start = (i * B + j) * point + tile * LANES + lane;
-                        T::vectors_mut::<S>(&mut to[start..start + lanes]).0[0] = value;
+                        T::vectors_mut::<S>(&mut to[start..start + lanes]).0[0] = row[j];
                     }
                 }
             }
@@ -116,24 +123,27 @@ impl<T: Real> WithSimd for Write<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) {
         let zero = T::splat(simd, T::zero());
         let lanes = T::lanes::<S>();
+        let height = self.lines.len() / (self.width * LANES);
         for tile in 0..self.tiles {
             let first = self.column + tile * TILE;
             for lane in (0..LANES).step_by(lanes) {
                 let mut middle = [[zero; EDGE]; TILE];
                 for j in 0..EDGE {
-                    let column = std::array::from_fn(|i| {
-                        let start = (i * EDGE + j) * self.point + tile * LANES + lane;
-                        T::vectors::<S>(&self.from[start..start + lanes]).0[0]
-                    });
-                    for (row, value) in middle.iter_mut().zip(<Output as Axis<EDGE, TILE>>::map::<T, S>(simd, column)) {
-                        row[j] = value;
+                    let mut column = [zero; EDGE];
+                    for i in 0..EDGE {
+                        column[i] = load::<T, S>(self.from, (i * EDGE + j) * self.point + tile * LANES + lane);
+                    }
+                    let column = <Output as Axis<EDGE, TILE>>::map::<T, S>(simd, column);
+                    for i in 0..TILE {
+                        middle[i][j] = column[i];
                     }
                 }
-                for (row, line) in middle.into_iter().zip(self.lines.chunks_exact_mut(self.width * LANES)) {
-                    let values = <Output as Axis<EDGE, TILE>>::map::<T, S>(simd, row);
-                    for (value, cell) in values.into_iter().zip(line[first * LANES..].chunks_exact_mut(LANES)) {
-                        let target = &mut T::vectors_mut::<S>(&mut cell[lane..lane + lanes]).0[0];
-                        *target = if self.add { T::plus(simd, *target, value) } else { value };
+                for i in 0..TILE.min(height) {
+                    let row = <Output as Axis<EDGE, TILE>>::map::<T, S>(simd, middle[i]);
+                    for j in 0..TILE.min(self.width - first) {
+                        let start = (i * self.width + first + j) * LANES + lane;
+                        let target = &mut T::vectors_mut::<S>(&mut self.lines[start..start + lanes]).0[0];
+                        *target = if self.add { T::plus(simd, *target, row[j]) } else { row[j] };
                     }
                 }
             }
