@@ -8,11 +8,12 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
 use super::network::{Kept, Part, backward, forward};
 use super::{deinterleave, interleave};
 use crate::error::Result;
-use crate::kernels::Real;
+use crate::kernels::{Real, keep_freed_memory};
 use crate::storage::{entries, with_entries};
 
 /// Runs `parts` on `x` `[B, C, (D,) H, W]`; `parameters` are the tensors that the parts count through, in order.
 pub(crate) fn run(parts: Vec<Part>, parameters: &[Tensor], x: &Tensor) -> Result<Tensor> {
+    keep_freed_memory();
     let flat: candle_core::Result<Vec<Tensor>> = parameters.iter().map(Tensor::flatten_all).collect();
     let flat = Tensor::cat(&flat?, 0)?;
     let keep = x.track_op() || flat.track_op();

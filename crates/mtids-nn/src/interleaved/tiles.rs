@@ -63,18 +63,18 @@ impl<T: Real, M: Axis<A, B>, const A: usize, const B: usize> WithSimd for Read<'
                 *line = &slice[y * width * LANES..][..width * LANES];
             }
         }
+        // Written before it is read in each tile; zeros in each would cost as much as a map.
+        let mut middle = [[zero; A]; B];
         for tile in 0..tiles {
             for lane in (0..LANES).step_by(lanes) {
-                let mut middle = [[zero; A]; B];
                 for j in 0..A {
                     let x = (corner[1] + tile * TILE + j).wrapping_sub(padding[1]);
-                    if x >= width {
-                        continue;
-                    }
                     let mut column = [zero; A];
-                    for i in 0..A {
-                        if !lines[i].is_empty() {
-                            column[i] = load::<T, S>(lines[i], x * LANES + lane);
+                    if x < width {
+                        for i in 0..A {
+                            if !lines[i].is_empty() {
+                                column[i] = load::<T, S>(lines[i], x * LANES + lane);
+                            }
                         }
                     }
                     let column = M::map::<T, S>(simd, column);
@@ -123,11 +123,11 @@ impl<T: Real> WithSimd for Write<'_, T> {
     fn with_simd<S: Simd>(self, simd: S) {
         let zero = T::splat(simd, T::zero());
         let lanes = T::lanes::<S>();
+        let mut middle = [[zero; EDGE]; TILE];
         let height = self.lines.len() / (self.width * LANES);
         for tile in 0..self.tiles {
             let first = self.column + tile * TILE;
             for lane in (0..LANES).step_by(lanes) {
-                let mut middle = [[zero; EDGE]; TILE];
                 for j in 0..EDGE {
                     let mut column = [zero; EDGE];
                     for i in 0..EDGE {
