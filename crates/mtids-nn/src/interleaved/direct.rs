@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::product::{Dots, Product};
+use super::product::{CELL, Dots, Product};
 use crate::conv::Geometry;
 use crate::kernels::product::{PANEL, pack, packed_length};
 use crate::kernels::{LANES, Real};
@@ -227,32 +227,41 @@ pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], gradient: &[T], we
     let inner = g.inputs * g.taps();
     let (x_sample, out_sample) = (g.inputs * frame.plane(), g.out_sample() * LANES);
     let taps: Vec<usize> = cells(g.kernel).map(|tap| frame.at(tap)).collect();
-    let of_bundle = output_lines(g, &frame);
-    let lines: Vec<[usize; 2]> = (0..g.batch)
-        .flat_map(|bundle| of_bundle.iter().map(move |[x, out]| [bundle * out_sample + out, bundle * x_sample + x]))
+    // Where each output cell starts in the gradient and in the input's frame.
+    let places: Vec<[usize; 2]> = (0..g.batch)
+        .flat_map(|bundle| cells(g.out).map(move |at| (bundle, at)))
+        .map(|(bundle, at)| {
+            let input = frame.at([0, 1, 2].map(|axis| at[axis] * g.stride[axis]));
+            [bundle * out_sample + cell(g.out, at), bundle * x_sample + input]
+        })
         .collect();
-    let at_once = (SUMMED / g.out[2]).max(1);
     let x = frame.map();
     weight.par_chunks_mut(PANEL * inner).enumerate().for_each(|(panel, c)| {
         c.fill(T::zero());
         let m = c.len() / inner;
-        for lines in lines.chunks(at_once) {
-            for channel in 0..g.inputs {
-                let dots = Dots {
-                    c: &mut c[channel * g.taps()..],
-                    c_row: inner,
-                    a: &gradient[panel * PANEL * g.cells() * LANES..],
-                    a_row: g.cells() * LANES,
-                    a_step: LANES,
-                    m,
-                    b: &x[channel * frame.plane()..],
-                    rows: &taps,
-                    b_step: g.stride[2] * LANES,
-                    lines,
-                    count: g.out[2],
-                };
-                dots.run();
+        T::with([SUMMED * CELL], |[packed]| {
+            for places in places.chunks(SUMMED) {
+                for (cell, place) in packed.chunks_exact_mut(CELL).zip(places) {
+                    for (output, cell) in cell.chunks_exact_mut(LANES).enumerate().take(m) {
+                        let from = place[0] + (panel * PANEL + output) * g.cells() * LANES;
+                        cell.copy_from_slice(&gradient[from..from + LANES]);
+                    }
+                }
+                let cells: Vec<usize> = places.iter().map(|place| place[1]).collect();
+                for channel in 0..g.inputs {
+                    let dots = Dots {
+                        c: &mut c[channel * g.taps()..],
+                        c_row: inner,
+                        m,
+                        a: packed,
+                        a_panel: 0,
+                        b: &x[channel * frame.plane()..],
+                        rows: &taps,
+                        cells: &cells,
+                    };
+                    dots.run();
+                }
             }
-        }
+        });
     });
 }

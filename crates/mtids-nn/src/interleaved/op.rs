@@ -48,13 +48,13 @@ impl RunOp {
         let (batch, device) = (x.dim(0)?, x.device());
         with_entries::<T, 2, _>([parameters, gradient], |[parameters_entries, gradient]| {
             let mut by_parameters = vec![T::zero(); parameters_entries.len()];
-            let gradient = interleave(gradient, batch);
             let wanted = x.track_op();
-            let input = backward(&self.parts, kept, parameters_entries, gradient, &mut by_parameters, wanted);
-            let input = match input.filter(|_| wanted) {
-                Some(input) => Some(Tensor::from_vec(deinterleave(&input, batch), x.shape(), device)?),
-                None => None,
-            };
+            let input = rayon::scope(|_| {
+                let gradient = interleave(gradient, batch);
+                let input = backward(&self.parts, kept, parameters_entries, gradient, &mut by_parameters, wanted);
+                input.map(|input| deinterleave(&input, batch))
+            });
+            let input = input.map(|input| Tensor::from_vec(input, x.shape(), device)).transpose()?;
             Ok((input, Some(Tensor::from_vec(by_parameters, parameters.shape(), device)?)))
         })?
     }
@@ -80,9 +80,14 @@ impl CustomOp2 for RunOp {
         macro_rules! typed {
             ($type:ident, $variant:ident, $kept:ident) => {{
                 let parameters = entries::<$type>(parameters, parameters_layout)?;
-                let (result, kept) = forward(&self.parts, interleave(entries(x, x_layout)?, batch), parameters);
+                let x = entries(x, x_layout)?;
+                // Within the pool, so that the layers do not wake it one by one.
+                let (result, kept) = rayon::scope(|_| {
+                    let (result, kept) = forward(&self.parts, interleave(x, batch), parameters);
+                    (deinterleave(&result, batch), kept)
+                });
                 self.keep(AnyKept::$kept(kept));
-                CpuStorage::$variant(deinterleave(&result, batch))
+                CpuStorage::$variant(result)
             }};
         }
         let result = match x.dtype() {

@@ -10,6 +10,9 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::kernels::product::PANEL;
 use crate::kernels::{LANES, Real};
 
+/// Entries of a cell of a packed panel of [`Dots`].
+pub(super) const CELL: usize = PANEL * LANES;
+
 /// The vector that starts at `at`. (Loops call it, not closures, which are compiled on their own, for the oldest machine.)
 #[inline(always)]
 pub(super) fn load<T: Real, S: Simd>(entries: &[T], at: usize) -> T::Vector<S> {
@@ -135,30 +138,24 @@ impl<T: Real> Product<'_, T> {
     }
 }
 
-/// `C += A Bᵀ`: entry `(i, j)` gets the sum over all cells of all lines, and over lanes.
+/// `C += A Bᵀ`: entry `(i, j)` gets the sum over cells and lanes.
 pub(super) struct Dots<'a, T> {
     /// C: entry `(i, j)` at `i * c_row + j`.
     pub c: &'a mut [T],
     /// Distance of rows of C.
     pub c_row: usize,
-    /// A: the cell `k` of a line of row `i` starts at `i * a_row + line[0] + k * a_step`.
-    pub a: &'a [T],
-    /// Distance of rows of A.
-    pub a_row: usize,
-    /// Distance of the cells of a line of A.
-    pub a_step: usize,
-    /// Rows of A.
+    /// Rows of C.
     pub m: usize,
-    /// B: the cell `k` of a line of row `j` starts at `rows[j] + line[1] + k * b_step`.
+    /// A, packed: panel `p` is `[cells][PANEL][LANES]` from `p * a_panel` on; rows behind `m` may hold anything.
+    pub a: &'a [T],
+    /// Distance of panels.
+    pub a_panel: usize,
+    /// B: cell `k` of row `j` starts at `rows[j] + cells[k]`.
     pub b: &'a [T],
     /// Starts of B's rows.
     pub rows: &'a [usize],
-    /// Distance of the cells of a line of B.
-    pub b_step: usize,
-    /// Starts of lines in A and in B.
-    pub lines: &'a [[usize; 2]],
-    /// Cells of a line.
-    pub count: usize,
+    /// Starts of cells in a row of B.
+    pub cells: &'a [usize],
 }
 
 impl<T: Real> Dots<'_, T> {
@@ -174,70 +171,62 @@ impl<T: Real> WithSimd for Dots<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let mut this = self;
-        let wide = size_of::<T::Vector<S>>() > 32;
-        let mut i = 0;
-        while i < this.m {
-            match this.m - i {
-                8.. if wide => this.rows_of_b::<S, 8>(simd, i),
-                4.. => this.rows_of_b::<S, 4>(simd, i),
-                _ => this.rows_of_b::<S, 1>(simd, i),
+        for first in (0..this.m).step_by(PANEL) {
+            if size_of::<T::Vector<S>>() > 32 {
+                this.rows_of_b::<S, 8>(simd, first, 0);
+            } else {
+                this.rows_of_b::<S, 4>(simd, first, 0);
+                if first + 4 < this.m {
+                    this.rows_of_b::<S, 4>(simd, first, 4);
+                }
             }
-            i += match this.m - i {
-                8.. if wide => 8,
-                4.. => 4,
-                _ => 1,
-            };
         }
     }
 }
 
 impl<T: Real> Dots<'_, T> {
     #[inline(always)]
-    fn rows_of_b<S: Simd, const M: usize>(&mut self, simd: S, i: usize) {
+    fn rows_of_b<S: Simd, const M: usize>(&mut self, simd: S, first: usize, offset: usize) {
         let mut j = 0;
         while j < self.rows.len() {
             match self.rows.len() - j {
-                1 => self.tile::<S, M, 1>(simd, i, j),
-                2 => self.tile::<S, M, 2>(simd, i, j),
-                _ => self.tile::<S, M, 3>(simd, i, j),
+                1 => self.tile::<S, M, 1>(simd, first, offset, j),
+                2 => self.tile::<S, M, 2>(simd, first, offset, j),
+                _ => self.tile::<S, M, 3>(simd, first, offset, j),
             }
             j += 3;
         }
     }
 
+    /// Rows `first + offset..` of C, where `first` begins a panel, and columns `j..`.
     #[inline(always)]
-    fn tile<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, i: usize, j: usize) {
+    fn tile<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, first: usize, offset: usize, j: usize) {
         let lanes = T::lanes::<S>();
         let zero = T::splat(simd, T::zero());
         let mut sums = [[zero; N]; M];
-        let (a_length, b_length) = ((self.count - 1) * self.a_step + LANES, (self.count - 1) * self.b_step + LANES);
-        let (mut a, mut b): ([&[T]; M], [&[T]; N]) = ([&[]; M], [&[]; N]);
-        for &[a_at, b_at] in self.lines {
-            // Cut to the line, so that one check holds for all cells.
-            for m in 0..M {
-                a[m] = &self.a[(i + m) * self.a_row + a_at..][..a_length];
-            }
-            for n in 0..N {
-                b[n] = &self.b[self.rows[j + n] + b_at..][..b_length];
-            }
-            for cell in 0..self.count {
-                for lane in (0..LANES).step_by(lanes) {
-                    let mut vectors = [zero; N];
+        let (a, _) = self.a[first / PANEL * self.a_panel..].as_chunks::<CELL>();
+        let mut b: [&[T]; N] = [&[]; N];
+        for n in 0..N {
+            b[n] = &self.b[self.rows[j + n]..];
+        }
+        for (a, &cell) in a.iter().zip(self.cells) {
+            for lane in (0..LANES).step_by(lanes) {
+                let mut vectors = [zero; N];
+                for n in 0..N {
+                    vectors[n] = load::<T, S>(b[n], cell + lane);
+                }
+                for m in 0..M {
+                    let a = load::<T, S>(a, (offset + m) * LANES + lane);
                     for n in 0..N {
-                        vectors[n] = load::<T, S>(b[n], cell * self.b_step + lane);
-                    }
-                    for m in 0..M {
-                        let a = load::<T, S>(a[m], cell * self.a_step + lane);
-                        for n in 0..N {
-                            sums[m][n] = T::mul_add(simd, a, vectors[n], sums[m][n]);
-                        }
+                        sums[m][n] = T::mul_add(simd, a, vectors[n], sums[m][n]);
                     }
                 }
             }
         }
-        for (m, sums) in sums.iter().enumerate() {
-            for (n, sum) in sums.iter().enumerate() {
-                self.c[(i + m) * self.c_row + j + n] += T::reduce(simd, *sum);
+        let first = first + offset;
+        for m in 0..M.min(self.m - first) {
+            for n in 0..N {
+                self.c[(first + m) * self.c_row + j + n] += T::reduce(simd, sums[m][n]);
             }
         }
     }

@@ -22,21 +22,23 @@ pub(super) struct Read<'a, T, M, const A: usize, const B: usize> {
     padding: [usize; 2],
     tiles: usize,
     to: &'a mut [T],
+    /// Distances of points and of tiles.
     point: usize,
+    step: usize,
     map: PhantomData<M>,
 }
 
 impl<'a, T: Real, M: Axis<A, B>, const A: usize, const B: usize> Read<'a, T, M, A, B> {
-    /// Entry `(i, j)` of tile `t` goes to `(i * B + j) * point + t * LANES` of `to`.
+    /// Entry `(i, j)` of tile `t` goes to `(i * B + j) * point + t * step` of `to`.
     pub(super) fn run(
         slice: Option<&'a [T]>,
         size: [usize; 2],
         (corner, padding): ([usize; 2], [usize; 2]),
         tiles: usize,
         to: &'a mut [T],
-        point: usize,
+        [point, step]: [usize; 2],
     ) {
-        Arch::new().dispatch(Self { slice, size, corner, padding, tiles, to, point, map: PhantomData });
+        Arch::new().dispatch(Self { slice, size, corner, padding, tiles, to, point, step, map: PhantomData });
     }
 }
 
@@ -45,11 +47,12 @@ impl<T: Real, M: Axis<A, B>, const A: usize, const B: usize> WithSimd for Read<'
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { slice, size: [height, width], corner, padding, tiles, to, point, .. } = self;
-        let length = tiles * LANES;
+        let Self { slice, size: [height, width], corner, padding, tiles, to, point, step, .. } = self;
         let Some(slice) = slice else {
             for index in 0..B * B {
-                to[index * point..][..length].fill(T::zero());
+                for tile in 0..tiles {
+                    to[index * point + tile * step..][..LANES].fill(T::zero());
+                }
             }
             return;
         };
@@ -85,7 +88,7 @@ impl<T: Real, M: Axis<A, B>, const A: usize, const B: usize> WithSimd for Read<'
                 for i in 0..B {
                     let row = M::map::<T, S>(simd, middle[i]);
                     for j in 0..B {
-                        let start = (i * B + j) * point + tile * LANES + lane;
+                        let start = (i * B + j) * point + tile * step + lane;
                         T::vectors_mut::<S>(&mut to[start..start + lanes]).0[0] = row[j];
                     }
                 }

@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::product::{Dots, Product};
+use super::product::{CELL, Dots, Product};
 use super::tiles::{Read, Write};
 use crate::conv::Geometry;
 use crate::conv::winograd::{filter_domain, filter_gradient, flipped};
@@ -114,7 +114,7 @@ fn read_input<T: Real>(
 ) {
     let (corner, padding) = (tile.map(|at| at * TILE), [g.padding[1], g.padding[2]]);
     let size = [g.size[1], g.size[2]];
-    Read::<T, Data, EDGE, EDGE>::run(slice(g, channel, index), size, (corner, padding), tiles, to, point);
+    Read::<T, Data, EDGE, EDGE>::run(slice(g, channel, index), size, (corner, padding), tiles, to, [point, LANES]);
 }
 
 /// Neighbouring tiles of one row of a bundle.
@@ -180,10 +180,11 @@ pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], gradient: &[T], we
     let run = items.div_ceil(items.div_ceil(run));
     let mut sums = Buffer::new(POINTS * g.outputs * inner);
     sums.par_chunks_mut(g.outputs * inner).for_each(|point| point.fill(T::zero()));
-    let (v_row, m_row) = (odd(slices * run * LANES), odd(depth * run * LANES));
+    let (v_row, m_point) = (odd(slices * run * LANES), odd(depth * run * CELL));
     // One row more than there are points: an odd distance of channels.
-    let (v_channel, m_channel) = ((POINTS + 1) * v_row, (POINTS + 1) * m_row);
-    let (mut v, mut m) = (Buffer::new(g.inputs * v_channel), Buffer::new(g.outputs * m_channel));
+    let (v_channel, m_panel) = ((POINTS + 1) * v_row, POINTS * m_point);
+    let mut v = Buffer::new(g.inputs * v_channel);
+    let mut m = Buffer::new(g.outputs.div_ceil(PANEL) * m_panel);
     for first in (0..items).step_by(run) {
         let taken = run.min(items - first);
         let strips = strips(first, taken, [tile_rows, tile_columns]);
@@ -196,35 +197,27 @@ pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], gradient: &[T], we
                 }
             }
         });
-        m.par_chunks_mut(m_channel).enumerate().for_each(|(output, m)| {
+        m.par_chunks_mut(m_panel).enumerate().for_each(|(panel, m)| {
             let (area, size) = (g.out[1] * g.out[2] * LANES, [g.out[1], g.out[2]]);
-            for strip in &strips {
-                let corner = strip.tile.map(|at| at * TILE);
-                let gradient = &gradient[(strip.bundle * g.outputs + output) * g.cells() * LANES..][..g.cells() * LANES];
-                for (index, slice) in gradient.chunks_exact(area).enumerate() {
-                    let to = &mut m[(index * taken + strip.item) * LANES..];
-                    Read::<T, Spread, TILE, EDGE>::run(Some(slice), size, (corner, [0; 2]), strip.tiles, to, m_row);
+            for output in panel * PANEL..g.outputs.min((panel + 1) * PANEL) {
+                for strip in &strips {
+                    let corner = (strip.tile.map(|at| at * TILE), [0; 2]);
+                    let start = (strip.bundle * g.outputs + output) * g.cells() * LANES;
+                    for (index, slice) in gradient[start..start + g.cells() * LANES].chunks_exact(area).enumerate() {
+                        let to = &mut m[(index * taken + strip.item) * CELL + output % PANEL * LANES..];
+                        Read::<T, Spread, TILE, EDGE>::run(Some(slice), size, corner, strip.tiles, to, [m_point, CELL]);
+                    }
                 }
             }
         });
+        let cells: Vec<usize> = (0..depth * taken).map(|cell| cell * LANES).collect();
+        let rows: Vec<usize> = (0..g.inputs)
+            .flat_map(|channel| (0..g.kernel[0]).map(move |tap| channel * v_channel + tap * taken * LANES))
+            .collect();
         sums.par_chunks_mut(g.outputs * inner).enumerate().for_each(|(point, c)| {
-            let rows: Vec<usize> = (0..g.inputs)
-                .flat_map(|channel| (0..g.kernel[0]).map(move |tap| channel * v_channel + tap * taken * LANES))
-                .collect();
-            let dots = Dots {
-                c,
-                c_row: inner,
-                a: &m[point * m_row..],
-                a_row: m_channel,
-                a_step: LANES,
-                m: g.outputs,
-                b: &v[point * v_row..],
-                rows: &rows,
-                b_step: LANES,
-                lines: &[[0, 0]],
-                count: depth * taken,
-            };
-            dots.run();
+            let (a, b) = (&m[point * m_point..], &v[point * v_row..]);
+            let (rows, cells) = (&rows, &cells);
+            Dots { c, c_row: inner, m: g.outputs, a, a_panel: m_panel, b, rows, cells }.run();
         });
     }
     filter_gradient(&sums, inner, weight);
