@@ -109,33 +109,48 @@ impl<T: Real> Product<'_, T> {
         offset: usize,
         [b_at, c_at]: [usize; 2],
     ) {
-        let lanes = T::lanes::<S>();
         let a = &self.a[first / PANEL * self.a_panel..][..self.rows.len() * PANEL];
-        let (b, step) = (self.b, self.b_step);
-        let zero = T::splat(simd, T::zero());
-        let mut sums = [[zero; N]; M];
-        for (a, row) in a.chunks_exact(PANEL).zip(self.rows) {
-            let b = &b[row + b_at..][..(N - 1) * step + lanes];
-            let mut vectors = [zero; N];
-            for n in 0..N {
-                vectors[n] = load::<T, S>(b, n * step);
-            }
-            for i in 0..M {
-                let a = T::splat(simd, a[offset + i]);
-                for n in 0..N {
-                    sums[i][n] = T::mul_add(simd, a, vectors[n], sums[i][n]);
-                }
-            }
-        }
-        let first = first + offset;
+        let sums = weighted::<T, S, M, N>(simd, (a, offset), (self.b, self.b_step), self.rows, b_at);
+        let (first, lanes) = (first + offset, T::lanes::<S>());
         for (i, sums) in sums.iter().enumerate().take(self.m.saturating_sub(first)) {
-            for (n, sum) in sums.iter().enumerate() {
-                let start = (first + i) * self.c_row + c_at + n * self.c_step;
+            let mut start = (first + i) * self.c_row + c_at;
+            for sum in sums {
                 let target = &mut T::vectors_mut::<S>(&mut self.c[start..start + lanes]).0[0];
                 *target = if self.add { T::plus(simd, *target, *sum) } else { *sum };
+                start += self.c_step;
             }
         }
     }
+}
+
+/// Rows `offset..offset + M` of a panel times `N` vectors of B. (On its own, so that the sums stay in registers: an array that
+/// is also indexed by a variable lies in memory.)
+#[inline(always)]
+fn weighted<T: Real, S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    (a, offset): (&[T], usize),
+    (b, step): (&[T], usize),
+    rows: &[usize],
+    at: usize,
+) -> [[T::Vector<S>; N]; M] {
+    let lanes = T::lanes::<S>();
+    let zero = T::splat(simd, T::zero());
+    let mut sums = [[zero; N]; M];
+    let (a, _) = a.as_chunks::<PANEL>();
+    for (a, row) in a.iter().zip(rows) {
+        let b = &b[row + at..][..(N - 1) * step + lanes];
+        let mut vectors = [zero; N];
+        for n in 0..N {
+            vectors[n] = load::<T, S>(b, n * step);
+        }
+        for i in 0..M {
+            let a = T::splat(simd, a[offset + i]);
+            for n in 0..N {
+                sums[i][n] = T::mul_add(simd, a, vectors[n], sums[i][n]);
+            }
+        }
+    }
+    sums
 }
 
 /// `C += A Bᵀ`: entry `(i, j)` gets the sum over cells and lanes.
@@ -201,33 +216,46 @@ impl<T: Real> Dots<'_, T> {
     /// Rows `first + offset..` of C, where `first` begins a panel, and columns `j..`.
     #[inline(always)]
     fn tile<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, first: usize, offset: usize, j: usize) {
-        let lanes = T::lanes::<S>();
-        let zero = T::splat(simd, T::zero());
-        let mut sums = [[zero; N]; M];
         let (a, _) = self.a[first / PANEL * self.a_panel..].as_chunks::<CELL>();
         let mut b: [&[T]; N] = [&[]; N];
         for n in 0..N {
             b[n] = &self.b[self.rows[j + n]..];
         }
-        for (a, &cell) in a.iter().zip(self.cells) {
-            for lane in (0..LANES).step_by(lanes) {
-                let mut vectors = [zero; N];
-                for n in 0..N {
-                    vectors[n] = load::<T, S>(b[n], cell + lane);
-                }
-                for m in 0..M {
-                    let a = load::<T, S>(a, (offset + m) * LANES + lane);
-                    for n in 0..N {
-                        sums[m][n] = T::mul_add(simd, a, vectors[n], sums[m][n]);
-                    }
-                }
-            }
-        }
+        let sums = inner::<T, S, M, N>(simd, (a, offset), b, self.cells);
         let first = first + offset;
-        for m in 0..M.min(self.m - first) {
-            for n in 0..N {
-                self.c[(first + m) * self.c_row + j + n] += T::reduce(simd, sums[m][n]);
+        for (m, sums) in sums.iter().enumerate().take(self.m - first) {
+            let c = &mut self.c[(first + m) * self.c_row + j..][..N];
+            for (c, sum) in c.iter_mut().zip(sums) {
+                *c += T::reduce(simd, *sum);
             }
         }
     }
+}
+
+/// Inner products, lane by lane, of rows `offset..offset + M` of a packed panel with `N` rows of B.
+#[inline(always)]
+fn inner<T: Real, S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    (a, offset): (&[[T; CELL]], usize),
+    b: [&[T]; N],
+    cells: &[usize],
+) -> [[T::Vector<S>; N]; M] {
+    let lanes = T::lanes::<S>();
+    let zero = T::splat(simd, T::zero());
+    let mut sums = [[zero; N]; M];
+    for (a, &cell) in a.iter().zip(cells) {
+        for lane in (0..LANES).step_by(lanes) {
+            let mut vectors = [zero; N];
+            for n in 0..N {
+                vectors[n] = load::<T, S>(b[n], cell + lane);
+            }
+            for m in 0..M {
+                let a = load::<T, S>(a, (offset + m) * LANES + lane);
+                for n in 0..N {
+                    sums[m][n] = T::mul_add(simd, a, vectors[n], sums[m][n]);
+                }
+            }
+        }
+    }
+    sums
 }

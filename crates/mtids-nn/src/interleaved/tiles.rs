@@ -141,12 +141,14 @@ impl<T: Real> WithSimd for Write<'_, T> {
                         middle[i][j] = column[i];
                     }
                 }
-                for i in 0..TILE.min(height) {
+                for i in 0..TILE {
                     let row = <Output as Axis<EDGE, TILE>>::map::<T, S>(simd, middle[i]);
-                    for j in 0..TILE.min(self.width - first) {
-                        let start = (i * self.width + first + j) * LANES + lane;
-                        let target = &mut T::vectors_mut::<S>(&mut self.lines[start..start + lanes]).0[0];
-                        *target = if self.add { T::plus(simd, *target, row[j]) } else { row[j] };
+                    for j in 0..TILE {
+                        if i < height && first + j < self.width {
+                            let start = (i * self.width + first + j) * LANES + lane;
+                            let target = &mut T::vectors_mut::<S>(&mut self.lines[start..start + lanes]).0[0];
+                            *target = if self.add { T::plus(simd, *target, row[j]) } else { row[j] };
+                        }
                     }
                 }
             }
