@@ -195,7 +195,7 @@ impl<const N: usize> Residual<N> {
             let second = block.second.plan(bundles, first.geometry.out, &mut list)?;
             let shortcut = block.shortcut.as_ref().map(|unit| unit.plan(bundles, size, &mut list)).transpose()?;
             size = second.geometry.out;
-            parts.push(Part::Block(BlockPlan { first, second, shortcut }));
+            parts.push(Part::Block(Box::new(BlockPlan { first, second, shortcut })));
         }
         let first = parts.iter().map(Part::inputs).next();
         if first.is_some_and(|channels| x.dims().get(1) != Some(&channels)) {
@@ -237,7 +237,8 @@ mod tests {
         let body = Residual::<N>::new("body", config, shape[1], size, &parameters).unwrap();
         for (seed, (name, variable)) in (20..).zip(parameters.variables()) {
             if name.contains("norm") {
-                let moved = (variable.as_detached_tensor() + tensor(variable.dims(), seed).to_dtype(dtype).unwrap()).unwrap();
+                let moved =
+                    (variable.as_detached_tensor() + tensor(variable.dims(), seed).to_dtype(dtype).unwrap()).unwrap();
                 variable.set(&moved).unwrap();
             }
         }

@@ -40,10 +40,7 @@ impl<'a, T: Real> Frame<'a, T> {
         copy.par_chunks_mut(framed).zip(x.par_chunks(plane)).for_each(|(copy, x)| {
             let kept = [0, 1, 2].map(|axis| size[axis].min(total[axis].saturating_sub(before[axis])));
             for (index, line) in copy.chunks_exact_mut(total[2] * LANES).enumerate() {
-                let (z, y) = (
-                    (index / total[1]).wrapping_sub(before[0]),
-                    (index % total[1]).wrapping_sub(before[1]),
-                );
+                let (z, y) = ((index / total[1]).wrapping_sub(before[0]), (index % total[1]).wrapping_sub(before[1]));
                 if z >= kept[0] || y >= kept[1] {
                     line.fill(T::zero());
                     continue;
@@ -148,7 +145,8 @@ struct Phase<T> {
 pub(super) fn backward_input<T: Real>(g: &Geometry, weight: &[T], gradient: &[T], input: &mut [T], add: bool) {
     // How far taps reach before the first and behind the last output.
     let before = [0, 1, 2].map(|axis| (g.kernel[axis] - 1).saturating_sub(g.padding[axis]).div_ceil(g.stride[axis]));
-    let total = [0, 1, 2].map(|axis| before[axis] + g.out[axis].max((g.size[axis] - 1 + g.padding[axis]) / g.stride[axis] + 1));
+    let total =
+        [0, 1, 2].map(|axis| before[axis] + g.out[axis].max((g.size[axis] - 1 + g.padding[axis]) / g.stride[axis] + 1));
     let frame = Frame::new(gradient, g.out, before, total);
     let phases: Vec<Phase<T>> = cells(g.stride).map(|phase| Phase::new(g, weight, &frame, before, phase)).collect();
     let untouched = phases.iter().any(|phase| phase.rows.is_empty());
@@ -189,9 +187,8 @@ impl<T: Real> Phase<T> {
             (rest + stride - padding) % stride
         });
         let count = [0, 1, 2].map(|axis| g.size[axis].saturating_sub(first[axis]).div_ceil(g.stride[axis]));
-        let taps: Vec<[usize; 3]> = cells(g.kernel)
-            .filter(|tap| (0..3).all(|axis| tap[axis] % g.stride[axis] == phase[axis]))
-            .collect();
+        let taps: Vec<[usize; 3]> =
+            cells(g.kernel).filter(|tap| (0..3).all(|axis| tap[axis] % g.stride[axis] == phase[axis])).collect();
         // Input `first + i * stride` reads output `(first + padding - tap) / stride + i`, which lies `before` in the frame.
         let offset = |tap: &[usize; 3]| {
             frame.at([0, 1, 2].map(|axis| {

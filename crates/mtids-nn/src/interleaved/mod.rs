@@ -9,6 +9,9 @@
 //! Invariants: lanes never influence each other except in the gradients of parameters, where lanes beyond the batch add
 //! zeros; work is cut by shapes alone and added in order, so results do not depend on the number of threads.
 
+// Loops over entries of several small arrays at once, whose lengths are constants: the indices are the clearest form.
+#![allow(clippy::needless_range_loop)]
+
 mod buffer;
 mod direct;
 mod network;
@@ -20,15 +23,16 @@ mod winograd;
 
 use rayon::prelude::*;
 
-pub(crate) use network::{BlockPlan, Part, UnitPlan};
 pub(crate) use buffer::Pooled;
+pub(crate) use network::{BlockPlan, Part, UnitPlan};
 pub(crate) use op::run;
 
 use crate::kernels::{LANES, Real};
 use buffer::Buffer;
 
-/// Cells that one task of [`interleave`] takes.
+/// Cells that one task of [`interleave`] takes, and how many it takes at a time: what a core's first cache holds.
 const CELLS: usize = 1 << 12;
+const NEAR: usize = 1 << 7;
 
 /// Bundles of a batch.
 pub(crate) fn bundles(batch: usize) -> usize {
@@ -46,12 +50,13 @@ fn interleave<T: Real>(x: &[T], batch: usize) -> Buffer<T> {
             if samples < LANES {
                 result.fill(T::zero());
             }
-            let length = result.len() / LANES;
-            // A few samples at a time: as many streams as a processor follows.
-            for (sample, x) in x.chunks_exact(cells).enumerate() {
-                let x = &x[chunk * CELLS..][..length];
-                for (cell, value) in result.chunks_exact_mut(LANES).zip(x) {
-                    cell[sample] = *value;
+            for (near, result) in result.chunks_mut(NEAR * LANES).enumerate() {
+                let (cells_of_result, _) = result.as_chunks_mut::<LANES>();
+                for (sample, x) in x.chunks_exact(cells).enumerate() {
+                    let x = &x[chunk * CELLS + near * NEAR..][..cells_of_result.len()];
+                    for (cell, value) in cells_of_result.iter_mut().zip(x) {
+                        cell[sample] = *value;
+                    }
                 }
             }
         });

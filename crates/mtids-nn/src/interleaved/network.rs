@@ -40,7 +40,7 @@ pub(crate) enum Part {
     /// A unit.
     Unit(UnitPlan),
     /// A residual block.
-    Block(BlockPlan),
+    Block(Box<BlockPlan>),
 }
 
 impl Part {
@@ -151,7 +151,8 @@ pub(super) fn forward<T: Real>(parts: &[Part], x: Buffer<T>, parameters: &[T]) -
                 let (result, unit) = plan.forward(&map, parameters, None);
                 (result, KeptPart::Unit { x: map, unit })
             }
-            Part::Block(BlockPlan { first, second, shortcut }) => {
+            Part::Block(plan) => {
+                let BlockPlan { first, second, shortcut } = &**plan;
                 let beside = shortcut.as_ref().map(|plan| plan.forward(&map, parameters, None));
                 let (middle, first) = first.forward(&map, parameters, None);
                 let base = beside.as_ref().map_or(&map, |(base, _)| base);

@@ -52,7 +52,15 @@ pub(super) fn forward<T: Real>(
         .map(|(index, (result, x))| {
             let mut statistics = [[0.0; LANES]; 2];
             let base = base.map(|base| &base[index * group..][..group]);
-            vectorised(ForwardGroup { sizes, rectify, result, x, affine: of_group(index), base, statistics: &mut statistics });
+            vectorised(ForwardGroup {
+                sizes,
+                rectify,
+                result,
+                x,
+                affine: of_group(index),
+                base,
+                statistics: &mut statistics,
+            });
             statistics
         })
         .collect();
@@ -131,24 +139,26 @@ impl<T: Real> Loop for ForwardGroup<'_, T> {
         let [mean, inverse] = self.statistics;
         let (cells, _) = self.x.as_chunks::<LANES>();
         let count = cells.len() as f64;
-        let mut sums = [0.0; LANES];
+        // Sums of the distances from the first cell, which is about as far from the mean as any: one pass loses nothing.
+        let mut pivot = [0.0; LANES];
+        if let Some(first) = cells.first() {
+            for lane in 0..LANES {
+                pivot[lane] = first[lane].widen();
+            }
+        }
+        let (mut sums, mut squares) = ([0.0; LANES], [0.0; LANES]);
         for cell in cells {
             for lane in 0..LANES {
-                sums[lane] += cell[lane].widen();
+                let distance = cell[lane].widen() - pivot[lane];
+                sums[lane] += distance;
+                squares[lane] += distance * distance;
             }
         }
         for lane in 0..LANES {
-            mean[lane] = sums[lane] / count;
-        }
-        let mut sums = [0.0; LANES];
-        for cell in cells {
-            for lane in 0..LANES {
-                let centred = cell[lane].widen() - mean[lane];
-                sums[lane] += centred * centred;
-            }
-        }
-        for lane in 0..LANES {
-            inverse[lane] = 1.0 / (sums[lane] / count + EPSILON).sqrt();
+            let distance = sums[lane] / count;
+            let variance = squares[lane] / count - distance * distance;
+            mean[lane] = pivot[lane] + distance;
+            inverse[lane] = 1.0 / (variance + EPSILON).sqrt();
         }
         let statistics = [*mean, *inverse];
         let length = self.sizes.cells * LANES;

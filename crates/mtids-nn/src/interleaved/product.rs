@@ -10,6 +10,20 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::kernels::product::PANEL;
 use crate::kernels::{LANES, Real};
 
+/// Runs the body for each row of an array of at most eight, written out: an array that is indexed by a variable lies in
+/// memory instead of in registers, and a loop this long is not unrolled.
+macro_rules! each_row {
+    ($rows:expr, |$index:ident, $row:ident| $body:expr) => {
+        each_row!(@ $rows, $index, $row, $body, 0 1 2 3 4 5 6 7)
+    };
+    (@ $rows:expr, $index:ident, $row:ident, $body:expr, $($at:literal)*) => {
+        $(if let Some(&$row) = $rows.get($at) {
+            let $index = $at;
+            $body
+        })*
+    };
+}
+
 /// Entries of a cell of a packed panel of [`Dots`].
 pub(super) const CELL: usize = PANEL * LANES;
 
@@ -111,20 +125,23 @@ impl<T: Real> Product<'_, T> {
     ) {
         let a = &self.a[first / PANEL * self.a_panel..][..self.rows.len() * PANEL];
         let sums = weighted::<T, S, M, N>(simd, (a, offset), (self.b, self.b_step), self.rows, b_at);
-        let (first, lanes) = (first + offset, T::lanes::<S>());
-        for (i, sums) in sums.iter().enumerate().take(self.m.saturating_sub(first)) {
-            let mut start = (first + i) * self.c_row + c_at;
-            for sum in sums {
-                let target = &mut T::vectors_mut::<S>(&mut self.c[start..start + lanes]).0[0];
-                *target = if self.add { T::plus(simd, *target, *sum) } else { *sum };
-                start += self.c_step;
-            }
+        let first = first + offset;
+        each_row!(sums, |i, row| if first + i < self.m {
+            self.store::<S, N>(simd, (first + i) * self.c_row + c_at, row);
+        });
+    }
+
+    #[inline(always)]
+    fn store<S: Simd, const N: usize>(&mut self, simd: S, mut start: usize, sums: [T::Vector<S>; N]) {
+        for sum in sums {
+            let target = &mut T::vectors_mut::<S>(&mut self.c[start..start + T::lanes::<S>()]).0[0];
+            *target = if self.add { T::plus(simd, *target, sum) } else { sum };
+            start += self.c_step;
         }
     }
 }
 
-/// Rows `offset..offset + M` of a panel times `N` vectors of B. (On its own, so that the sums stay in registers: an array that
-/// is also indexed by a variable lies in memory.)
+/// Rows `offset..offset + M` of a panel times `N` vectors of B.
 #[inline(always)]
 fn weighted<T: Real, S: Simd, const M: usize, const N: usize>(
     simd: S,
@@ -223,11 +240,15 @@ impl<T: Real> Dots<'_, T> {
         }
         let sums = inner::<T, S, M, N>(simd, (a, offset), b, self.cells);
         let first = first + offset;
-        for (m, sums) in sums.iter().enumerate().take(self.m - first) {
-            let c = &mut self.c[(first + m) * self.c_row + j..][..N];
-            for (c, sum) in c.iter_mut().zip(sums) {
-                *c += T::reduce(simd, *sum);
-            }
+        each_row!(sums, |m, row| if first + m < self.m {
+            self.reduce::<S, N>(simd, (first + m) * self.c_row + j, row);
+        });
+    }
+
+    #[inline(always)]
+    fn reduce<S: Simd, const N: usize>(&mut self, simd: S, start: usize, sums: [T::Vector<S>; N]) {
+        for (c, sum) in self.c[start..start + N].iter_mut().zip(sums) {
+            *c += T::reduce(simd, sum);
         }
     }
 }

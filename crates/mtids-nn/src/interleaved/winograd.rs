@@ -27,7 +27,7 @@ const SUMMED: usize = 16;
 /// Length of a row of the domain of at least `entries`: an odd number of vectors of [`LANES`], so that rows below each other do
 /// not fall into the same few sets of a cache.
 fn odd(entries: usize) -> usize {
-    (entries / LANES | 1) * LANES
+    ((entries / LANES) | 1) * LANES
 }
 
 /// Rows and columns of tiles of a slice.
