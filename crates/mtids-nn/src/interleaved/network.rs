@@ -141,10 +141,15 @@ impl UnitPlan {
     }
 }
 
-/// The output of all parts, and what they keep.
-pub(super) fn forward<T: Real>(parts: &[Part], x: Buffer<T>, parameters: &[T]) -> (Buffer<T>, Kept<T>) {
+/// The output of all parts, and what they keep if a backward pass will follow.
+pub(super) fn forward<T: Real>(
+    parts: &[Part],
+    x: Buffer<T>,
+    parameters: &[T],
+    keep: bool,
+) -> (Buffer<T>, Option<Kept<T>>) {
     let mut map = x;
-    let mut kept = Vec::with_capacity(parts.len());
+    let mut kept = keep.then(|| Vec::with_capacity(parts.len()));
     for part in parts {
         let (result, part) = match part {
             Part::Unit(plan) => {
@@ -161,10 +166,12 @@ pub(super) fn forward<T: Real>(parts: &[Part], x: Buffer<T>, parameters: &[T]) -
                 (result, KeptPart::Block { x: map, first, middle, second, shortcut })
             }
         };
-        kept.push(part);
+        if let Some(kept) = &mut kept {
+            kept.push(part);
+        }
         map = result;
     }
-    (map, Kept(kept))
+    (map, kept.map(Kept))
 }
 
 /// The gradient of the input, if wanted; writes those of the parameters.

@@ -34,12 +34,6 @@ struct RunOp {
 }
 
 impl RunOp {
-    fn keep(&self, kept: AnyKept) {
-        if self.keep {
-            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
-        }
-    }
-
     fn typed<T: Real>(
         &self,
         [x, parameters, gradient]: [&Tensor; 3],
@@ -83,10 +77,10 @@ impl CustomOp2 for RunOp {
                 let x = entries(x, x_layout)?;
                 // Within the pool, so that the layers do not wake it one by one.
                 let (result, kept) = rayon::scope(|_| {
-                    let (result, kept) = forward(&self.parts, interleave(x, batch), parameters);
+                    let (result, kept) = forward(&self.parts, interleave(x, batch), parameters, self.keep);
                     (deinterleave(&result, batch), kept)
                 });
-                self.keep(AnyKept::$kept(kept));
+                *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept.map(AnyKept::$kept);
                 CpuStorage::$variant(result)
             }};
         }
