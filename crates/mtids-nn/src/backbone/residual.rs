@@ -283,4 +283,36 @@ mod tests {
             compare::<3>(&volume(1, &[8, 8]), &[18, 1, 3, 8, 5], dtype, precision);
         }
     }
+
+    #[test]
+    fn interleaved_runs_do_not_depend_on_the_number_of_threads() {
+        let config = BackboneConfig::sized(BackboneKind::Volume, BackboneSize::Tiny);
+        let parameters = Parameters::new(5, DType::F32, &Device::Cpu);
+        let body = Residual::<3>::new("body", &config, 2, [6, 20, 18], &parameters).unwrap();
+        let x = Var::from_tensor(&tensor(&[35, 2, 6, 20, 18], 1).to_dtype(DType::F32).unwrap()).unwrap();
+        let on = |threads: usize| {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+                let y = body.interleaved(true, &body.stages, &x).unwrap();
+                let store = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+                let mut results = vec![flat(&y), flat(store.get(&x).unwrap())];
+                results.extend(parameters.variables().iter().map(|(_, variable)| flat(store.get(variable).unwrap())));
+                results
+            })
+        };
+        assert_eq!(on(1), on(5));
+    }
+
+    #[test]
+    fn one_graph_can_be_walked_twice_and_other_shapes_are_refused() {
+        let config = BackboneConfig::sized(BackboneKind::Slices, BackboneSize::Tiny);
+        let parameters = Parameters::new(5, DType::F64, &Device::Cpu);
+        let body = Residual::<2>::new("body", &config, 3, [9, 9], &parameters).unwrap();
+        let x = Var::from_tensor(&tensor(&[9, 3, 9, 9], 1)).unwrap();
+        let y = body.forward(&x).unwrap();
+        let walk = || flat(y.sqr().unwrap().sum_all().unwrap().backward().unwrap().get(&x).unwrap());
+        assert_eq!(walk(), walk());
+        assert!(body.forward(&tensor(&[9, 4, 9, 9], 1)).is_err());
+        assert!(body.forward(&tensor(&[9, 3, 9], 1)).is_err());
+        assert!(body.stage(0, &tensor(&[9, 3, 9, 9], 1)).is_err());
+    }
 }

@@ -47,7 +47,8 @@ impl<T: Real> Buffer<T> {
     pub(super) fn new(length: usize) -> Self {
         let mut pool = T::pool().lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is large enough, and not much too large.
-        let fitting = pool.free.iter().enumerate().filter(|(_, free)| (length..=length + length / 4).contains(&free.len()));
+        let fitting =
+            pool.free.iter().enumerate().filter(|(_, free)| (length..=length + length / 4).contains(&free.len()));
         if let Some((index, _)) = fitting.min_by_key(|(_, free)| free.len()) {
             let mut found = pool.free.swap_remove(index);
             pool.entries -= found.len();

@@ -76,3 +76,6 @@ fn deinterleave<T: Real>(x: &[T], batch: usize) -> Vec<T> {
     });
     result
 }
+
+#[cfg(test)]
+mod tests;
