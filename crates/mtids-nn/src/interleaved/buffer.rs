@@ -4,10 +4,10 @@
 //! faulted in, only to be overwritten. A buffer goes back to a pool when it is dropped. Invariants: the content of a new
 //! buffer is arbitrary, so every user writes all of it before reading; the pool keeps at most [`KEPT`] entries of a type.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Mutex, PoisonError};
 
-use crate::kernels::Real;
+use crate::kernels::{LINE, Real, aligned};
 
 /// Entries that the pool of one type keeps.
 const KEPT: usize = 32 << 20;
@@ -38,33 +38,40 @@ macro_rules! pooled {
 
 pooled!(f32 f64);
 
-/// A buffer of the pool.
+/// A buffer of the pool, on a boundary of cache lines: a vector across two of them takes two loads.
 #[derive(Debug)]
-pub(super) struct Buffer<T: Pooled>(Vec<T>);
+pub(super) struct Buffer<T: Pooled> {
+    memory: Vec<T>,
+    entries: Range<usize>,
+}
 
 impl<T: Real> Buffer<T> {
     /// `length` entries of arbitrary content (finite or not).
     pub(super) fn new(length: usize) -> Self {
+        let space = length + LINE;
         let mut pool = T::pool().lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is large enough, and not much too large.
-        let fitting =
-            pool.free.iter().enumerate().filter(|(_, free)| (length..=length + length / 4).contains(&free.len()));
-        if let Some((index, _)) = fitting.min_by_key(|(_, free)| free.len()) {
-            let mut found = pool.free.swap_remove(index);
-            pool.entries -= found.len();
-            drop(pool);
-            found.truncate(length);
-            return Self(found);
-        }
-        drop(pool);
-        Self(vec![T::zero(); length])
+        let fitting = pool.free.iter().enumerate().filter(|(_, free)| (space..=space + space / 4).contains(&free.len()));
+        let memory = match fitting.min_by_key(|(_, free)| free.len()) {
+            Some((index, _)) => {
+                let found = pool.free.swap_remove(index);
+                pool.entries -= found.len();
+                found
+            }
+            None => {
+                drop(pool);
+                vec![T::zero(); space]
+            }
+        };
+        let start = aligned(&memory);
+        Self { memory, entries: start..start + length }
     }
 }
 
 impl<T: Pooled> Drop for Buffer<T> {
     fn drop(&mut self) {
         let mut pool = T::pool().lock().unwrap_or_else(PoisonError::into_inner);
-        let freed = std::mem::take(&mut self.0);
+        let freed = std::mem::take(&mut self.memory);
         if pool.entries + freed.len() <= KEPT {
             pool.entries += freed.len();
             pool.free.push(freed);
@@ -76,12 +83,12 @@ impl<T: Pooled> Deref for Buffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.0
+        &self.memory[self.entries.clone()]
     }
 }
 
 impl<T: Pooled> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.0
+        &mut self.memory[self.entries.clone()]
     }
 }

@@ -14,7 +14,7 @@ use crate::kernels::product::{PANEL, pack, packed_length};
 use crate::kernels::{LANES, Real};
 
 /// Cells over which the gradient of the weights is summed in registers: eight rows of them stay near the first cache.
-const SUMMED: usize = 64;
+const SUMMED: usize = 96;
 
 /// A map that may stand in a frame of zeros.
 enum Framed<'a, T: Real> {

@@ -13,7 +13,7 @@ pub(crate) mod winograd;
 use candle_core::WithDType;
 use pulp::{Arch, Simd, WithSimd};
 
-pub(crate) use scratch::Scratch;
+pub(crate) use scratch::{LINE, Scratch, aligned};
 
 use crate::interleaved::Pooled;
 
