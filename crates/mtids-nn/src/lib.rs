@@ -27,6 +27,7 @@ pub mod dropout;
 pub mod error;
 pub mod experts;
 pub mod gate;
+mod interleaved;
 mod kernels;
 pub mod linear;
 pub mod loss;

@@ -14,7 +14,7 @@ use crate::kernels::{Loop, Real, vectorised};
 use crate::parameters::{Init, Parameters};
 use crate::storage::{entries, with_entries};
 
-const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 
 /// Group normalisation over `[B, C, ..]`, then a rectifier if asked for.
 #[derive(Clone, Debug)]
@@ -37,6 +37,16 @@ impl GroupNorm {
             groups,
             rectify,
         })
+    }
+
+    /// Scale and shift.
+    pub(crate) fn parameters(&self) -> [&Tensor; 2] {
+        [&self.scale, &self.shift]
+    }
+
+    /// Number of groups, and whether a rectifier follows.
+    pub(crate) fn settings(&self) -> (usize, bool) {
+        (self.groups, self.rectify)
     }
 
     /// Applies the layer.

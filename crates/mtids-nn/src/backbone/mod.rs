@@ -94,21 +94,29 @@ impl Backbone {
     /// # Errors
     /// [`NnError::Shape`] when the input is not of the shape the backbone was built for.
     pub fn stem(&self, x: &Tensor) -> Result<Tensor> {
-        let [windows, depth, height, width] = self.input;
-        let batch = match x.dims() {
-            [batch, rest @ ..] if rest == self.input && *batch > 0 => *batch,
-            other => {
-                return Err(NnError::Shape {
-                    what: "input",
-                    found: other.to_vec(),
-                    expected: format!("[B, {windows}, {depth}, {height}, {width}]"),
-                });
-            }
-        };
+        let batch = self.batch(x)?;
         match &self.body {
-            Body::Slices(body) => body.stem(&x.reshape((batch, windows * depth, height, width))?),
+            Body::Slices(body) => body.stem(&self.slices_as_channels(x, batch)?),
             Body::Volume(body) => body.stem(x),
         }
+    }
+
+    /// Samples of an input of the right shape.
+    fn batch(&self, x: &Tensor) -> Result<usize> {
+        let [windows, depth, height, width] = self.input;
+        match x.dims() {
+            [batch, rest @ ..] if rest == self.input && *batch > 0 => Ok(*batch),
+            other => Err(NnError::Shape {
+                what: "input",
+                found: other.to_vec(),
+                expected: format!("[B, {windows}, {depth}, {height}, {width}]"),
+            }),
+        }
+    }
+
+    fn slices_as_channels(&self, x: &Tensor, batch: usize) -> Result<Tensor> {
+        let [windows, depth, height, width] = self.input;
+        Ok(x.reshape((batch, windows * depth, height, width))?)
     }
 
     /// One stage: from the map of the stage before (stage 0: of the stem) to its own.
@@ -136,10 +144,11 @@ impl Backbone {
     /// # Errors
     /// As [`Backbone::stem`].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut map = self.stem(x)?;
-        for stage in 0..self.stages() {
-            map = self.stage(stage, &map)?;
-        }
+        let batch = self.batch(x)?;
+        let map = match &self.body {
+            Body::Slices(body) => body.forward(&self.slices_as_channels(x, batch)?)?,
+            Body::Volume(body) => body.forward(x)?,
+        };
         self.finish(&map)
     }
 }

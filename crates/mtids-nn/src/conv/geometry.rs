@@ -48,6 +48,15 @@ pub(crate) fn output_size(size: usize, kernel: usize, stride: usize, padding: us
     }
 }
 
+/// Two leading sizes and up to three axes.
+fn sizes(dims: &[usize]) -> Option<([usize; 2], [usize; 3])> {
+    match *dims {
+        [a, b, h, w] => Some(([a, b], [1, h, w])),
+        [a, b, d, h, w] => Some(([a, b], [d, h, w])),
+        _ => None,
+    }
+}
+
 /// All sizes of one convolution; axes are depth, height, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
@@ -66,23 +75,33 @@ pub(crate) struct Geometry {
 impl Geometry {
     /// From the shapes of input and weight, which may have two or three spatial axes.
     pub(crate) fn new(options: &ConvOptions<3>, x: &Layout, weight: &Layout) -> candle_core::Result<Self> {
-        let sizes = |dims: &[usize]| match *dims {
-            [a, b, h, w] => Some(([a, b], [1, h, w])),
-            [a, b, d, h, w] => Some(([a, b], [d, h, w])),
-            _ => None,
-        };
-        let ConvOptions { stride, padding, dilation, groups } = *options;
-        if let (Some(([batch, inputs], size)), Some(([outputs, members], kernel))) =
-            (sizes(x.dims()), sizes(weight.dims()))
+        if let Some(([batch, inputs], size)) = sizes(x.dims())
+            && let Ok(geometry) = Self::of_sizes(options, batch, size, weight.dims())
+            && geometry.inputs == inputs
         {
+            return Ok(geometry);
+        }
+        candle_core::bail!("convolution of {:?} with {:?}, {options:?}", x.shape(), weight.shape())
+    }
+
+    /// From the size of a map with the channels that the weight asks for.
+    pub(crate) fn of_sizes(
+        options: &ConvOptions<3>,
+        batch: usize,
+        size: [usize; 3],
+        weight: &[usize],
+    ) -> candle_core::Result<Self> {
+        let ConvOptions { stride, padding, dilation, groups } = *options;
+        if let Some(([outputs, members], kernel)) = sizes(weight) {
+            let inputs = members * groups;
             let out = [0, 1, 2]
                 .map(|axis| output_size(size[axis], kernel[axis], stride[axis], padding[axis], dilation[axis]));
-            let fits = groups > 0 && outputs > 0 && inputs == members * groups && outputs % groups == 0;
+            let fits = outputs > 0 && outputs.is_multiple_of(groups);
             if fits && batch > 0 && inputs > 0 && !out.contains(&0) && !dilation.contains(&0) && !size.contains(&0) {
                 return Ok(Self { batch, inputs, outputs, groups, size, kernel, out, stride, padding, dilation });
             }
         }
-        candle_core::bail!("convolution of {:?} with {:?}, {options:?}", x.shape(), weight.shape())
+        candle_core::bail!("convolution of {size:?} with {weight:?}, {options:?}")
     }
 
     /// Entries of one input channel.

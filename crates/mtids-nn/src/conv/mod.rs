@@ -11,12 +11,12 @@ mod depthwise;
 mod geometry;
 mod op;
 mod tiles;
-mod winograd;
+pub(crate) mod winograd;
 
 use candle_core::Tensor;
 
 pub use geometry::ConvOptions;
-pub(crate) use geometry::{deep, output_size};
+pub(crate) use geometry::{Geometry, deep, output_size};
 
 use crate::error::Result;
 use crate::kernels::keep_freed_memory;
@@ -92,6 +92,16 @@ impl<const N: usize> Conv<N> {
         let deviation = (2.0 / (inputs / groups * taps) as f64).sqrt();
         let weight = parameters.get_or_init(&format!("{name}.weight"), &shape, Init::Normal(deviation))?;
         Ok(Self { weight, options, precision: parameters.precision() })
+    }
+
+    /// The weight.
+    pub(crate) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// Settings along three axes.
+    pub(crate) fn options(&self) -> ConvOptions<3> {
+        self.options.deep()
     }
 
     /// Applies the layer to `[B, inputs, ..]` with `N` spatial axes.

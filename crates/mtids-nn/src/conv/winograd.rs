@@ -62,7 +62,7 @@ fn rows(plan: &Plan<'_>, block: &super::tiles::Block) -> Vec<usize> {
 }
 
 /// Weights `[O, C, kd, 3, 3]` in the domain, packed: `[panels of O][36][C kd][8]`.
-fn filter_domain<T: Real>(weight: &[T], outputs: usize, inner: usize) -> Vec<T> {
+pub(crate) fn filter_domain<T: Real>(weight: &[T], outputs: usize, inner: usize) -> Vec<T> {
     let row = row_length(inner);
     let mut result = vec![T::zero(); outputs.div_ceil(PANEL) * POINTS * inner * PANEL];
     result.par_chunks_mut(POINTS * inner * PANEL).zip(weight.par_chunks(PANEL * inner * 9)).for_each(
@@ -91,7 +91,7 @@ fn filter_domain<T: Real>(weight: &[T], outputs: usize, inner: usize) -> Vec<T> 
 }
 
 /// The weights of the gradient of the input: `[O, C, taps]` to `[C, O, taps backwards]`.
-fn flipped<T: Real>(g: &Geometry, weight: &[T]) -> Vec<T> {
+pub(crate) fn flipped<T: Real>(g: &Geometry, weight: &[T]) -> Vec<T> {
     let taps = g.taps();
     let mut result = vec![T::zero(); weight.len()];
     result.par_chunks_mut(g.outputs * taps).enumerate().for_each(|(input, result)| {
@@ -203,9 +203,15 @@ fn weight_gradient<T: Real>(g: &Geometry, x: &[T], gradient: &[T]) -> Vec<T> {
             sums
         })
         .collect();
-    let sums = add_in_order(parts);
     let mut result = vec![T::zero(); point * 9];
+    filter_gradient(&add_in_order(parts), inner, &mut result);
+    result
+}
+
+/// Gradient of the weights `[O, C, kd, 3, 3]` from its domain `[36][O][C kd]`.
+pub(crate) fn filter_gradient<T: Real>(sums: &[T], inner: usize, result: &mut [T]) {
     let row = row_length(inner);
+    let point = sums.len() / POINTS;
     result.par_chunks_mut(inner * 9).enumerate().for_each(|(output, result)| {
         T::with([POINTS * row, 9 * row], |[domain, planes]| {
             // Copied to rows of whole vectors.
@@ -221,5 +227,4 @@ fn weight_gradient<T: Real>(g: &Geometry, x: &[T], gradient: &[T]) -> Vec<T> {
             }
         });
     });
-    result
 }

@@ -13,10 +13,12 @@ pub(crate) mod winograd;
 use candle_core::WithDType;
 use pulp::{Arch, Simd, WithSimd};
 
-pub(crate) use scratch::Scratch;
+pub(crate) use scratch::{LINE, Scratch, aligned};
+
+use crate::interleaved::Pooled;
 
 /// A floating-point type with vectors.
-pub(crate) trait Real: WithDType + Scratch {
+pub(crate) trait Real: WithDType + Scratch + Pooled {
     /// A vector of the machine `S`.
     type Vector<S: Simd>: Copy;
 

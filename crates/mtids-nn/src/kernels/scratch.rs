@@ -2,7 +2,16 @@
 
 use std::cell::Cell;
 
-/// A type with scratch buffers.
+/// Entries of a cache line, or of two of them in double precision.
+pub(crate) const LINE: usize = 16;
+
+/// Index below [`LINE`] of the first entry at the beginning of a cache line.
+pub(crate) fn aligned<T>(entries: &[T]) -> usize {
+    // The offset may be unknown by the letter of its contract; any start is right, a line's is quicker.
+    Some(entries.as_ptr().align_offset(64)).filter(|offset| *offset < LINE).unwrap_or(0)
+}
+
+/// A type with scratch buffers, which begin at a cache line where the ones before are whole lines.
 pub(crate) trait Scratch: Sized + 'static {
     /// Runs `use_it` with `N` buffers of these lengths, whose content is arbitrary (finite or not).
     fn with<const N: usize, R>(lengths: [usize; N], use_it: impl FnOnce([&mut [Self]; N]) -> R) -> R;
@@ -17,11 +26,12 @@ macro_rules! scratch {
                 }
                 // Taken out, so that a call inside a call finds an empty one instead of the same.
                 let mut buffer = BUFFER.take();
-                let total: usize = lengths.iter().sum();
+                let total = lengths.iter().sum::<usize>() + LINE;
                 if buffer.len() < total {
                     buffer.resize(total, 0.0);
                 }
-                let mut rest = &mut buffer[..];
+                let start = aligned(&buffer);
+                let mut rest = &mut buffer[start..];
                 let parts = lengths.map(|length| {
                     let (part, behind) = std::mem::take(&mut rest).split_at_mut(length);
                     rest = behind;

@@ -1,0 +1,94 @@
+//! Large buffers that are used again.
+//!
+//! Purpose: the maps of a training step have the same sizes in every step; fresh memory would be zeroed, and its pages
+//! faulted in, only to be overwritten. A buffer goes back to a pool when it is dropped. Invariants: the content of a new
+//! buffer is arbitrary, so every user writes all of it before reading; the pool keeps at most [`KEPT`] entries of a type.
+
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::{Mutex, PoisonError};
+
+use crate::kernels::{LINE, Real, aligned};
+
+/// Entries that the pool of one type keeps.
+const KEPT: usize = 32 << 20;
+
+/// Memory that no buffer uses.
+#[derive(Debug)]
+pub(crate) struct Pool<T> {
+    free: Vec<Vec<T>>,
+    entries: usize,
+}
+
+/// A type whose buffers have a pool.
+pub(crate) trait Pooled: Sized + 'static {
+    /// The pool of this type.
+    fn pool() -> &'static Mutex<Pool<Self>>;
+}
+
+macro_rules! pooled {
+    ($($type:ident)*) => {$(
+        impl Pooled for $type {
+            fn pool() -> &'static Mutex<Pool<Self>> {
+                static POOL: Mutex<Pool<$type>> = Mutex::new(Pool { free: Vec::new(), entries: 0 });
+                &POOL
+            }
+        }
+    )*};
+}
+
+pooled!(f32 f64);
+
+/// A buffer of the pool, on a boundary of cache lines: a vector across two of them takes two loads.
+#[derive(Debug)]
+pub(super) struct Buffer<T: Pooled> {
+    memory: Vec<T>,
+    entries: Range<usize>,
+}
+
+impl<T: Real> Buffer<T> {
+    /// `length` entries of arbitrary content (finite or not).
+    pub(super) fn new(length: usize) -> Self {
+        let space = length + LINE;
+        let mut pool = T::pool().lock().unwrap_or_else(PoisonError::into_inner);
+        // The smallest that is large enough, and not much too large.
+        let fitting = pool.free.iter().enumerate().filter(|(_, free)| (space..=space + space / 4).contains(&free.len()));
+        let memory = match fitting.min_by_key(|(_, free)| free.len()) {
+            Some((index, _)) => {
+                let found = pool.free.swap_remove(index);
+                pool.entries -= found.len();
+                found
+            }
+            None => {
+                drop(pool);
+                vec![T::zero(); space]
+            }
+        };
+        let start = aligned(&memory);
+        Self { memory, entries: start..start + length }
+    }
+}
+
+impl<T: Pooled> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        let mut pool = T::pool().lock().unwrap_or_else(PoisonError::into_inner);
+        let freed = std::mem::take(&mut self.memory);
+        if pool.entries + freed.len() <= KEPT {
+            pool.entries += freed.len();
+            pool.free.push(freed);
+        }
+    }
+}
+
+impl<T: Pooled> Deref for Buffer<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.memory[self.entries.clone()]
+    }
+}
+
+impl<T: Pooled> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.memory[self.entries.clone()]
+    }
+}

@@ -1,0 +1,110 @@
+//! A run of units as one operation of candle with its own gradient.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
+
+use super::network::{Kept, Part, backward, forward};
+use super::{deinterleave, interleave};
+use crate::error::Result;
+use crate::kernels::{Real, keep_freed_memory};
+use crate::storage::{entries, with_entries};
+
+/// Runs `parts` on `x` `[B, C, (D,) H, W]`; `parameters` are the tensors that the parts count through, in order.
+pub(crate) fn run(parts: Vec<Part>, parameters: &[Tensor], x: &Tensor) -> Result<Tensor> {
+    keep_freed_memory();
+    let flat: candle_core::Result<Vec<Tensor>> = parameters.iter().map(Tensor::flatten_all).collect();
+    let flat = Tensor::cat(&flat?, 0)?;
+    let keep = x.track_op() || flat.track_op();
+    Ok(x.contiguous()?.apply_op2(&flat, RunOp { parts, keep, kept: Mutex::new(None) })?)
+}
+
+/// What a run keeps, in either precision.
+enum AnyKept {
+    Single(Kept<f32>),
+    Double(Kept<f64>),
+}
+
+/// The run; what its forward pass kept lives as long as the graph.
+struct RunOp {
+    parts: Vec<Part>,
+    keep: bool,
+    kept: Mutex<Option<AnyKept>>,
+}
+
+impl RunOp {
+    fn typed<T: Real>(
+        &self,
+        [x, parameters, gradient]: [&Tensor; 3],
+        kept: &Kept<T>,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let (batch, device) = (x.dim(0)?, x.device());
+        with_entries::<T, 2, _>([parameters, gradient], |[parameters_entries, gradient]| {
+            let mut by_parameters = vec![T::zero(); parameters_entries.len()];
+            let wanted = x.track_op();
+            let input = rayon::scope(|_| {
+                let gradient = interleave(gradient, batch);
+                let input = backward(&self.parts, kept, parameters_entries, gradient, &mut by_parameters, wanted);
+                input.map(|input| deinterleave(&input, batch))
+            });
+            let input = input.map(|input| Tensor::from_vec(input, x.shape(), device)).transpose()?;
+            Ok((input, Some(Tensor::from_vec(by_parameters, parameters.shape(), device)?)))
+        })?
+    }
+}
+
+impl CustomOp2 for RunOp {
+    fn name(&self) -> &'static str {
+        "mtids-units"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        parameters: &CpuStorage,
+        parameters_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let Some(last) = self.parts.last() else { candle_core::bail!("a run without parts") };
+        let batch = x_layout.dims()[0];
+        let rank = x_layout.dims().len();
+        let mut dims = vec![batch, last.last().geometry.outputs];
+        dims.extend(&last.last().geometry.out[5 - rank..]);
+        macro_rules! typed {
+            ($type:ident, $variant:ident, $kept:ident) => {{
+                let parameters = entries::<$type>(parameters, parameters_layout)?;
+                let x = entries(x, x_layout)?;
+                // Within the pool, so that the layers do not wake it one by one.
+                let (result, kept) = rayon::scope(|_| {
+                    let (result, kept) = forward(&self.parts, interleave(x, batch), parameters, self.keep);
+                    (deinterleave(&result, batch), kept)
+                });
+                *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept.map(AnyKept::$kept);
+                CpuStorage::$variant(result)
+            }};
+        }
+        let result = match x.dtype() {
+            DType::F32 => typed!(f32, F32, Single),
+            DType::F64 => typed!(f64, F64, Double),
+            other => candle_core::bail!("units need f32 or f64, not {other:?}"),
+        };
+        Ok((result, dims.into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        parameters: &Tensor,
+        _result: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let gradient = gradient.contiguous()?;
+        let tensors = [x, parameters, &gradient];
+        match &*self.kept.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(AnyKept::Single(kept)) => self.typed(tensors, kept),
+            Some(AnyKept::Double(kept)) => self.typed(tensors, kept),
+            None => candle_core::bail!("the forward pass kept nothing for this gradient"),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Matrix products over cells of interleaved maps.
+//!
+//! Purpose: [`Product`] is `C = A B` with packed weights A and B read at the cells of lines (a line is cells at a constant
+//! distance, so a stride is only a distance); [`Dots`] is `C += A Bᵀ` with sums over cells and lanes. Method: a tile of C stays
+//! in vector registers while the inner dimension, or the cells, run through. Invariant: every entry of C is added up in an
+//! order that depends on sizes (and on the width of the machine's vectors) only.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::kernels::product::PANEL;
+use crate::kernels::{LANES, Real};
+
+/// Runs the body for each row of an array of at most eight, written out: an array that is indexed by a variable lies in
+/// memory instead of in registers, and a loop this long is not unrolled.
+macro_rules! each_row {
+    ($rows:expr, |$index:ident, $row:ident| $body:expr) => {
+        each_row!(@ $rows, $index, $row, $body, 0 1 2 3 4 5 6 7)
+    };
+    (@ $rows:expr, $index:ident, $row:ident, $body:expr, $($at:literal)*) => {
+        $(if let Some(&$row) = $rows.get($at) {
+            let $index = $at;
+            $body
+        })*
+    };
+}
+
+/// Entries of a cell of a packed panel of [`Dots`].
+pub(super) const CELL: usize = PANEL * LANES;
+
+/// The vector that starts at `at`. (Loops call it, not closures, which are compiled on their own, for the oldest machine.)
+#[inline(always)]
+pub(super) fn load<T: Real, S: Simd>(entries: &[T], at: usize) -> T::Vector<S> {
+    T::vectors::<S>(&entries[at..at + T::lanes::<S>()]).0[0]
+}
+
+/// `C = A B`, or `C += A B`.
+pub(super) struct Product<'a, T> {
+    /// C: row `i` at `i * c_row`.
+    pub c: &'a mut [T],
+    /// Distance of rows of C.
+    pub c_row: usize,
+    /// Distance of the cells of a line of C.
+    pub c_step: usize,
+    /// Rows of C.
+    pub m: usize,
+    /// A, packed: panel `p` of [`PANEL`] rows starts at `p * a_panel`.
+    pub a: &'a [T],
+    /// Distance of panels.
+    pub a_panel: usize,
+    /// B: the cell of row `j` for a line's cell `i` starts at `rows[j] + line[0] + i * b_step`.
+    pub b: &'a [T],
+    /// Starts of B's rows; as many as A has columns.
+    pub rows: &'a [usize],
+    /// Distance of the cells of a line of B.
+    pub b_step: usize,
+    /// Starts of lines in B and in C.
+    pub lines: &'a [[usize; 2]],
+    /// Cells of a line.
+    pub count: usize,
+    /// Whether C is added to instead of written.
+    pub add: bool,
+}
+
+impl<T: Real> Product<'_, T> {
+    /// Computes it.
+    pub(super) fn run(self) {
+        Arch::new().dispatch(self);
+    }
+}
+
+impl<T: Real> WithSimd for Product<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut this = self;
+        let lanes = T::lanes::<S>();
+        for &[b, c] in this.lines {
+            let mut cell = 0;
+            while cell < this.count {
+                // Three vectors side by side use the registers best; two and two are better than three and one.
+                let taken = match this.count - cell {
+                    1 => 1,
+                    2 | 4 => 2,
+                    _ => 3,
+                };
+                for lane in (0..LANES).step_by(lanes) {
+                    let at = [b + cell * this.b_step + lane, c + cell * this.c_step + lane];
+                    match taken {
+                        1 => this.cells::<S, 1>(simd, at),
+                        2 => this.cells::<S, 2>(simd, at),
+                        _ => this.cells::<S, 3>(simd, at),
+                    }
+                }
+                cell += taken;
+            }
+        }
+    }
+}
+
+impl<T: Real> Product<'_, T> {
+    #[inline(always)]
+    fn cells<S: Simd, const N: usize>(&mut self, simd: S, at: [usize; 2]) {
+        for first in (0..self.m).step_by(PANEL) {
+            // 256-bit machines have 16 registers, enough for four rows of three vectors; wider ones have 32.
+            if size_of::<T::Vector<S>>() > 32 {
+                self.tile::<S, 8, N>(simd, first, 0, at);
+            } else {
+                self.tile::<S, 4, N>(simd, first, 0, at);
+                if first + 4 < self.m {
+                    self.tile::<S, 4, N>(simd, first, 4, at);
+                }
+            }
+        }
+    }
+
+    /// Rows `first + offset..` of C, where `first` begins a panel.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        first: usize,
+        offset: usize,
+        [b_at, c_at]: [usize; 2],
+    ) {
+        let a = &self.a[first / PANEL * self.a_panel..][..self.rows.len() * PANEL];
+        let sums = weighted::<T, S, M, N>(simd, (a, offset), (self.b, self.b_step), self.rows, b_at);
+        let first = first + offset;
+        each_row!(sums, |i, row| if first + i < self.m {
+            self.store::<S, N>(simd, (first + i) * self.c_row + c_at, row);
+        });
+    }
+
+    #[inline(always)]
+    fn store<S: Simd, const N: usize>(&mut self, simd: S, mut start: usize, sums: [T::Vector<S>; N]) {
+        for sum in sums {
+            let target = &mut T::vectors_mut::<S>(&mut self.c[start..start + T::lanes::<S>()]).0[0];
+            *target = if self.add { T::plus(simd, *target, sum) } else { sum };
+            start += self.c_step;
+        }
+    }
+}
+
+/// Rows `offset..offset + M` of a panel times `N` vectors of B.
+#[inline(always)]
+fn weighted<T: Real, S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    (a, offset): (&[T], usize),
+    (b, step): (&[T], usize),
+    rows: &[usize],
+    at: usize,
+) -> [[T::Vector<S>; N]; M] {
+    let lanes = T::lanes::<S>();
+    let zero = T::splat(simd, T::zero());
+    let mut sums = [[zero; N]; M];
+    let (a, _) = a.as_chunks::<PANEL>();
+    for (a, row) in a.iter().zip(rows) {
+        let b = &b[row + at..][..(N - 1) * step + lanes];
+        let mut vectors = [zero; N];
+        for n in 0..N {
+            vectors[n] = load::<T, S>(b, n * step);
+        }
+        for i in 0..M {
+            let a = T::splat(simd, a[offset + i]);
+            for n in 0..N {
+                sums[i][n] = T::mul_add(simd, a, vectors[n], sums[i][n]);
+            }
+        }
+    }
+    sums
+}
+
+/// `C += A Bᵀ`: entry `(i, j)` gets the sum over cells and lanes.
+pub(super) struct Dots<'a, T> {
+    /// C: entry `(i, j)` at `i * c_row + j`.
+    pub c: &'a mut [T],
+    /// Distance of rows of C.
+    pub c_row: usize,
+    /// Rows of C.
+    pub m: usize,
+    /// A, packed: panel `p` is `[cells][PANEL][LANES]` from `p * a_panel` on; rows behind `m` may hold anything.
+    pub a: &'a [T],
+    /// Distance of panels.
+    pub a_panel: usize,
+    /// B: cell `k` of row `j` starts at `rows[j] + cells[k]`.
+    pub b: &'a [T],
+    /// Starts of B's rows.
+    pub rows: &'a [usize],
+    /// Starts of cells in a row of B.
+    pub cells: &'a [usize],
+}
+
+impl<T: Real> Dots<'_, T> {
+    /// Computes it.
+    pub(super) fn run(self) {
+        Arch::new().dispatch(self);
+    }
+}
+
+impl<T: Real> WithSimd for Dots<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut this = self;
+        for first in (0..this.m).step_by(PANEL) {
+            if size_of::<T::Vector<S>>() > 32 {
+                this.rows_of_b::<S, 8>(simd, first, 0);
+            } else {
+                this.rows_of_b::<S, 4>(simd, first, 0);
+                if first + 4 < this.m {
+                    this.rows_of_b::<S, 4>(simd, first, 4);
+                }
+            }
+        }
+    }
+}
+
+impl<T: Real> Dots<'_, T> {
+    #[inline(always)]
+    fn rows_of_b<S: Simd, const M: usize>(&mut self, simd: S, first: usize, offset: usize) {
+        let mut j = 0;
+        while j < self.rows.len() {
+            match self.rows.len() - j {
+                1 => self.tile::<S, M, 1>(simd, first, offset, j),
+                2 => self.tile::<S, M, 2>(simd, first, offset, j),
+                _ => self.tile::<S, M, 3>(simd, first, offset, j),
+            }
+            j += 3;
+        }
+    }
+
+    /// Rows `first + offset..` of C, where `first` begins a panel, and columns `j..`.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize, const N: usize>(&mut self, simd: S, first: usize, offset: usize, j: usize) {
+        let (a, _) = self.a[first / PANEL * self.a_panel..].as_chunks::<CELL>();
+        let mut b: [&[T]; N] = [&[]; N];
+        for n in 0..N {
+            b[n] = &self.b[self.rows[j + n]..];
+        }
+        let sums = inner::<T, S, M, N>(simd, (a, offset), b, self.cells);
+        let first = first + offset;
+        each_row!(sums, |m, row| if first + m < self.m {
+            self.reduce::<S, N>(simd, (first + m) * self.c_row + j, row);
+        });
+    }
+
+    #[inline(always)]
+    fn reduce<S: Simd, const N: usize>(&mut self, simd: S, start: usize, sums: [T::Vector<S>; N]) {
+        for (c, sum) in self.c[start..start + N].iter_mut().zip(sums) {
+            *c += T::reduce(simd, sum);
+        }
+    }
+}
+
+/// Inner products, lane by lane, of rows `offset..offset + M` of a packed panel with `N` rows of B.
+#[inline(always)]
+fn inner<T: Real, S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    (a, offset): (&[[T; CELL]], usize),
+    b: [&[T]; N],
+    cells: &[usize],
+) -> [[T::Vector<S>; N]; M] {
+    let lanes = T::lanes::<S>();
+    let zero = T::splat(simd, T::zero());
+    let mut sums = [[zero; N]; M];
+    for (a, &cell) in a.iter().zip(cells) {
+        for lane in (0..LANES).step_by(lanes) {
+            let mut vectors = [zero; N];
+            for n in 0..N {
+                vectors[n] = load::<T, S>(b[n], cell + lane);
+            }
+            for m in 0..M {
+                let a = load::<T, S>(a, (offset + m) * LANES + lane);
+                for n in 0..N {
+                    sums[m][n] = T::mul_add(simd, a, vectors[n], sums[m][n]);
+                }
+            }
+        }
+    }
+    sums
+}
