@@ -10,6 +10,7 @@ use crate::error::{Result, config_error};
 use crate::interleaved::{self, BlockPlan, Part, UnitPlan};
 use crate::norm::GroupNorm;
 use crate::parameters::Parameters;
+use crate::precision::Precision;
 
 use super::config::BackboneConfig;
 
@@ -161,7 +162,9 @@ impl<const N: usize> Residual<N> {
 
     /// The stem, if asked for, and some stages.
     fn run(&self, stem: bool, stages: &[Vec<Block<N>>], x: &Tensor) -> Result<Tensor> {
-        if x.device().is_cpu() && x.dim(0)? >= INTERLEAVED_FROM {
+        // The roundings of other precisions lie at each convolution.
+        let plain = self.stem.conv.precision() == Precision::F32;
+        if x.device().is_cpu() && plain && x.dim(0)? >= INTERLEAVED_FROM {
             self.interleaved(stem, stages, x)
         } else {
             self.composed(stem, stages, x)

@@ -94,6 +94,11 @@ impl<const N: usize> Conv<N> {
         Ok(Self { weight, options, precision: parameters.precision() })
     }
 
+    /// Precision of the operands.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// The weight.
     pub(crate) fn weight(&self) -> &Tensor {
         &self.weight
