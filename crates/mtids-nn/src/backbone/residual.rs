@@ -318,4 +318,16 @@ mod tests {
         assert!(body.forward(&tensor(&[9, 3, 9], 1)).is_err());
         assert!(body.stage(0, &tensor(&[9, 3, 9, 9], 1)).is_err());
     }
+
+    #[test]
+    fn roundings_of_another_precision_are_not_passed_over() {
+        let plain = Parameters::new(5, DType::F32, &Device::Cpu);
+        let config = BackboneConfig::sized(BackboneKind::Slices, BackboneSize::Tiny);
+        let body = |parameters: &Parameters| Residual::<2>::new("body", &config, 2, [12, 12], parameters).unwrap();
+        let (exact, rounded) = (body(&plain), body(&plain.with_precision(Precision::Bf16)));
+        let x = tensor(&[INTERLEAVED_FROM, 2, 12, 12], 1).to_dtype(DType::F32).unwrap();
+        let rounded = [rounded.forward(&x).unwrap(), rounded.composed(true, &rounded.stages, &x).unwrap()];
+        assert_eq!(flat(&rounded[0]), flat(&rounded[1]));
+        assert_ne!(flat(&rounded[0]), flat(&exact.composed(true, &exact.stages, &x).unwrap()));
+    }
 }
