@@ -51,7 +51,8 @@ impl<T: Real> Buffer<T> {
         let space = length + LINE;
         let mut pool = T::pool().lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is large enough, and not much too large.
-        let fitting = pool.free.iter().enumerate().filter(|(_, free)| (space..=space + space / 4).contains(&free.len()));
+        let fitting =
+            pool.free.iter().enumerate().filter(|(_, free)| (space..=space + space / 4).contains(&free.len()));
         let memory = match fitting.min_by_key(|(_, free)| free.len()) {
             Some((index, _)) => {
                 let found = pool.free.swap_remove(index);

@@ -69,7 +69,7 @@ fn run<T: Real>(g: &Geometry, minimal: bool) -> [Vec<T>; 4] {
     [deinterleave(&output, g.batch), once, deinterleave(&input, g.batch), by_weight]
 }
 
-fn check<T: Real>(g: &Geometry, minimal: bool, precision: f64) -> std::result::Result<(), TestCaseError> {
+fn check<T: Real>(g: &Geometry, minimal: bool, precision: f64) -> Result<(), TestCaseError> {
     let (x, weight) = (numbers::<f64>(g.batch * g.sample(), 1), numbers::<f64>(g.weights(), 2));
     let gradient = numbers::<f64>(g.batch * g.out_sample(), 3);
     let (input, by_weight) = g.backward(&x, &weight, &gradient, true);
