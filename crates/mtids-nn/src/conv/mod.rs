@@ -3,7 +3,8 @@
 //! Purpose: candle's own convolution differentiates through direct loops, which makes training slow, and there is none in
 //! three dimensions. On the CPU one of three algorithms runs (Winograd tiles for 3 × 3 kernels of stride 1, `depthwise`,
 //! unfolding for everything else); elsewhere the same function is composed of candle's operations. Invariants: results
-//! do not depend on the number of threads; the gradient of an input that needs none is not computed.
+//! do not depend on the number of threads; the gradient of an input that needs none is not computed. Trunks run the same
+//! algorithms on interleaved maps (`interleaved`); the layers here serve everything else.
 
 mod columns;
 mod composed;

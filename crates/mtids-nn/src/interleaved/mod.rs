@@ -1,7 +1,7 @@
 //! Convolutional units on maps whose innermost axis is sixteen samples.
 //!
 //! Purpose: in `[B, C, D, H, W]` a vector of the machine holds neighbouring cells, so strides, borders and tiles of a
-//! convolution have to be gathered and scattered, which cost more than the arithmetic. Here a batch is dealt into bundles
+//! convolution have to be gathered and scattered, which cost more time than the products. Here a batch is dealt into bundles
 //! of [`LANES`] samples and a map is `[bundles][C][D][H][W][LANES]`: every cell is whole vectors, whatever the stride, the
 //! statistics of a sample never leave its lane, and the transforms of minimal filtering read and write vectors in place.
 //! A whole run of units (convolution, group norm, rectifier, shortcut) is one operation of candle, so that nothing between
@@ -9,8 +9,7 @@
 //! Invariants: lanes never influence each other except in the gradients of parameters, where lanes beyond the batch add
 //! zeros; work is cut by shapes alone and added in order, so results do not depend on the number of threads.
 
-// Loops over entries of several small arrays at once, whose lengths are constants: the indices are the clearest form.
-#![allow(clippy::needless_range_loop)]
+#![allow(clippy::needless_range_loop, reason = "loops over the same lanes or rows of several small arrays")]
 
 mod buffer;
 mod direct;

@@ -280,3 +280,104 @@ fn inner<T: Real, S: Simd, const M: usize, const N: usize>(
     }
     sums
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::product::{pack, packed_length};
+
+    const STEP: usize = 2 * LANES;
+
+    fn numbers<T: Real>(count: usize, seed: u64) -> Vec<T> {
+        (0..count as u64)
+            .map(|n| T::narrow(((n * 31 + seed * 17 + 5) as f64 * 0.618_033_988_75).fract() - 0.5))
+            .collect()
+    }
+
+    /// Both products on one kind of machine: `[m, k]` weights, lines of `count` cells at every second cell of B.
+    fn check<T: Real, S: Simd>(simd: S, [m, k, count]: [usize; 3]) {
+        let (weights, b) = (numbers::<T>(m * k, 1), numbers::<T>(k * 3 * count * STEP, 2));
+        let mut a = vec![T::zero(); packed_length(m, k)];
+        pack(&mut a, &weights, [m, k], [k, 1]);
+        let rows: Vec<usize> = (0..k).map(|j| j * 3 * count * STEP).collect();
+        let lines = [[LANES, 0], [count * STEP, count * LANES]];
+        let c_row = 2 * count * LANES;
+        let mut c = numbers::<T>(m * c_row, 3);
+        let before = c.clone();
+        for add in [false, true] {
+            let (rows, lines, a_panel) = (&rows[..], &lines[..], PANEL * k);
+            let (a, b, c) = (&a[..], &b[..], &mut c[..]);
+            simd.vectorize(Product {
+                c,
+                c_row,
+                c_step: LANES,
+                m,
+                a,
+                a_panel,
+                b,
+                rows,
+                b_step: STEP,
+                lines,
+                count,
+                add,
+            });
+        }
+        let cell = |j: usize, cell: usize| rows[j] + lines[cell / count][0] + cell % count * STEP;
+        for i in 0..m {
+            for at in 0..c_row {
+                let (at_cell, lane) = (at / LANES, at % LANES);
+                let terms = (0..k).map(|j| weights[i * k + j].widen() * b[cell(j, at_cell) + lane].widen());
+                let expected = 2.0 * terms.sum::<f64>();
+                assert!((c[i * c_row + at].widen() - expected).abs() < 1e-4, "{m} {k} {count}: {i}, {at}");
+            }
+        }
+        // C Bᵀ over the same cells.
+        let mut packed = vec![T::zero(); m.div_ceil(PANEL) * 2 * count * CELL];
+        for i in 0..m {
+            for at in 0..2 * count {
+                let to = (i / PANEL * 2 * count + at) * CELL + i % PANEL * LANES;
+                packed[to..to + LANES].copy_from_slice(&before[i * c_row + at * LANES..][..LANES]);
+            }
+        }
+        let cells: Vec<usize> = (0..2 * count).map(|at| cell(0, at)).collect();
+        let mut dots = vec![T::narrow(1.0); m * k];
+        simd.vectorize(Dots {
+            c: &mut dots,
+            c_row: k,
+            m,
+            a: &packed,
+            a_panel: 2 * count * CELL,
+            b: &b,
+            rows: &rows,
+            cells: &cells,
+        });
+        for i in 0..m {
+            for j in 0..k {
+                let term = |at: usize| before[i * c_row + at].widen() * b[cell(j, at / LANES) + at % LANES].widen();
+                let expected = 1.0 + (0..c_row).map(term).sum::<f64>();
+                assert!((dots[i * k + j].widen() - expected).abs() < 1e-4, "{m} {k} {count}: {i}, {j}");
+            }
+        }
+    }
+
+    fn on<S: Simd>(simd: S) {
+        for sizes in [[1, 1, 1], [8, 3, 2], [5, 4, 3], [12, 7, 4], [19, 11, 8]] {
+            check::<f32, S>(simd, sizes);
+            check::<f64, S>(simd, sizes);
+        }
+    }
+
+    #[test]
+    fn products_equal_their_definition_on_machines_of_any_width() {
+        on(pulp::Scalar::new());
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                on(simd);
+            }
+            if let Some(simd) = pulp::x86::V4::try_new() {
+                on(simd);
+            }
+        }
+    }
+}
