@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 const REGIONS: usize = 3;
 const INPUT: [usize; 4] = [1, 2, 12, 12];
-const BATCH: usize = 6;
+/// Enough for the trunk's interleaved maps.
+const BATCH: usize = 9;
 
 /// The models to write, with settings of the losses where these differ from the defaults.
 fn models() -> Vec<(&'static str, Value, Value)> {
@@ -81,10 +82,13 @@ fn models() -> Vec<(&'static str, Value, Value)> {
 
 fn targets() -> TargetBatch {
     TargetBatch {
-        region: vec![Some(0), Some(1), Some(2), None, Some(1), Some(2)],
-        metastasis: vec![Some(0), Some(1), None, Some(1), Some(1), Some(0)],
-        weights: vec![1.0, 0.5, 2.0, 1.0, 1.0, 1.5],
-        evidence: vec![Evidence::A, Evidence::C, Evidence::U, Evidence::B, Evidence::D, Evidence::U],
+        region: vec![Some(0), Some(1), Some(2), None, Some(1), Some(2), Some(0), Some(2), None],
+        metastasis: vec![Some(0), Some(1), None, Some(1), Some(1), Some(0), Some(1), Some(0), None],
+        weights: vec![1.0, 0.5, 2.0, 1.0, 1.0, 1.5, 0.7, 1.2, 1.0],
+        evidence: {
+            use Evidence::{A, B, C, D, U};
+            vec![A, C, U, B, D, U, B, A, C]
+        },
     }
 }
 
