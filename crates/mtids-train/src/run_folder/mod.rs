@@ -116,7 +116,10 @@ impl RunFolder {
         if identity.program.version == env!("CARGO_PKG_VERSION")
             && identity.config_digest != RunIdentity::new(&config, identity.dataset_digest).config_digest
         {
-            return Err(TrainError::broken(&path.join(CONFIG), "its digest is not the one in run.json"));
+            return Err(TrainError::broken(
+                &path.join(CONFIG),
+                "its digest is not the one in run.json (edited, torn, or written by another state of this program)",
+            ));
         }
         Ok(Self { path: path.to_owned(), identity, config })
     }
