@@ -82,7 +82,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         let gram = pool.install(|| {
             in_pieces(&rows, |rows| {
-                let _ = black_box(gram_matrix(Rows::F32(black_box(rows))));
+                let _ = black_box(gram_matrix(Rows::F32(black_box(rows)), &[true; TASKS]));
             })
         });
         let line = format!(
@@ -130,7 +130,8 @@ fn algebra(config: &BalancerConfig, tasks: usize) -> Result<f64, Box<dyn Error>>
         })
         .collect();
     let views: Vec<Vec<&[f64]>> = inputs.iter().map(|rows| rows.iter().map(Vec::as_slice).collect()).collect();
-    let grams: Vec<Vec<f64>> = views.iter().map(|rows| gram_matrix(Rows::F64(rows))).collect::<Result<_, _>>()?;
+    let grams: Vec<Vec<f64>> =
+        views.iter().map(|rows| gram_matrix(Rows::F64(rows), &vec![true; tasks])).collect::<Result<_, _>>()?;
     let losses: Vec<f64> = (0..tasks).map(|task| 0.5 + task as f64).collect();
     let active = vec![true; tasks];
     let mut rule = config.rule(tasks)?;

@@ -13,10 +13,10 @@ use rayon::prelude::*;
 
 use crate::BalanceError;
 
-/// Coordinates multiplied at a time: pieces of this many of a few rows stay in a first-level cache between visits.
-const BLOCK: usize = 240;
+/// Coordinates multiplied at a time: this many of the rows of two groups stay in a first-level cache between visits.
+const BLOCK: usize = 512;
 /// Coordinates that one task of the thread pool sums.
-const CHUNK: usize = 128 * BLOCK;
+const CHUNK: usize = 64 * BLOCK;
 /// Independent sums per pair of rows, a multiple of every vector's length.
 const LANES: usize = 8;
 /// Rows that meet each other at a time; what is missing of the last group is filled up with zeros.
@@ -43,7 +43,7 @@ pub struct GradientInput<'a> {
 }
 
 /// A number that a gradient is made of.
-pub(crate) trait Element: Copy + Into<f64> + Sync {
+pub(crate) trait Element: Copy + Default + Into<f64> + Sync {
     /// `a * b + sum` of widened numbers, with the same result on every processor.
     fn add_product<S: Simd>(simd: S, a: S::f64s, b: S::f64s, sum: S::f64s) -> S::f64s;
 }
@@ -64,18 +64,22 @@ impl Element for f64 {
     }
 }
 
-/// Inner products of all pairs of rows, `[T, T]` row-major, in double precision.
+/// Inner products of all pairs of active rows, `[T, T]` row-major, in double precision; products with inactive rows, which may be
+/// empty, are 0.
+///
+/// Numbers are widened on the way into registers and not written back, so that the processor's arithmetic overlaps with its reading of
+/// memory: docs/balance_bench.md has the ratio to one read.
 ///
 /// # Errors
-/// [`BalanceError::Width`] when rows differ in length.
-pub fn gram_matrix(rows: Rows<'_>) -> Result<Vec<f64>, BalanceError> {
+/// [`BalanceError::Width`] when active rows differ in length.
+pub fn gram_matrix(rows: Rows<'_>, active: &[bool]) -> Result<Vec<f64>, BalanceError> {
     match rows {
-        Rows::F32(rows) => gram_of(rows, &vec![true; rows.len()]),
-        Rows::F64(rows) => gram_of(rows, &vec![true; rows.len()]),
+        Rows::F32(rows) => gram_of(rows, active),
+        Rows::F64(rows) => gram_of(rows, active),
     }
 }
 
-/// As [`gram_matrix`]; products with inactive rows are 0.
+/// As [`gram_matrix`].
 pub(crate) fn gram_of<F: Element>(rows: &[&[F]], active: &[bool]) -> Result<Vec<f64>, BalanceError> {
     let tasks = rows.len();
     let members: Vec<usize> = (0..tasks).filter(|&task| active.get(task).copied().unwrap_or(false)).collect();
@@ -89,9 +93,9 @@ pub(crate) fn gram_of<F: Element>(rows: &[&[F]], active: &[bool]) -> Result<Vec<
         .into_par_iter()
         .map(|chunk| {
             let end = width.min((chunk + 1) * CHUNK);
-            let mut sums = vec![0.0; padded * padded];
+            let mut sums = vec![[0.0; LANES]; padded * padded];
             pulp::Arch::new().dispatch(Chunk { rows: &chosen, range: chunk * CHUNK..end, padded, sums: &mut sums });
-            sums
+            sums.iter().map(total).collect()
         })
         .collect();
     let mut gram = vec![0.0; tasks * tasks];
@@ -110,8 +114,11 @@ pub(crate) fn gram_of<F: Element>(rows: &[&[F]], active: &[bool]) -> Result<Vec<
     Ok(gram)
 }
 
-/// A block of one row, in double precision.
-type Line = [f64; BLOCK];
+/// The sum of the lanes, always in the same order.
+fn total(lanes: &[f64; LANES]) -> f64 {
+    let halves: [f64; LANES / 2] = std::array::from_fn(|lane| lanes[lane] + lanes[lane + LANES / 2]);
+    (halves[0] + halves[1]) + (halves[2] + halves[3])
+}
 
 /// Adds the products of a range of coordinates to `sums`, `[padded, padded]`, on and above the diagonal, block by block. A type and
 /// no closure, because it has to be inlined into each of the versions that pulp compiles for a processor.
@@ -119,7 +126,7 @@ struct Chunk<'a, F> {
     rows: &'a [&'a [F]],
     range: std::ops::Range<usize>,
     padded: usize,
-    sums: &'a mut [f64],
+    sums: &'a mut [[f64; LANES]],
 }
 
 impl<F: Element> WithSimd for Chunk<'_, F> {
@@ -127,15 +134,24 @@ impl<F: Element> WithSimd for Chunk<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Lines beyond the last row stay zero; a short last block is filled up with zeros.
-        let mut lines = vec![[0.0; BLOCK]; self.padded];
-        for start in self.range.clone().step_by(BLOCK) {
-            let stop = self.range.end.min(start + BLOCK);
-            for (line, row) in lines.iter_mut().zip(self.rows) {
-                let (filled, rest) = line.split_at_mut(stop - start);
-                filled.iter_mut().zip(&row[start..stop]).for_each(|(to, from)| *to = (*from).into());
-                rest.fill(0.0);
-            }
+        let zeros = [[F::default(); LANES]; BLOCK / LANES];
+        let (whole, rest) = (self.range.start..self.range.end - self.range.len() % LANES, self.range.len() % LANES);
+        let mut lines = Vec::with_capacity(self.padded);
+        for start in whole.clone().step_by(BLOCK) {
+            let stop = whole.end.min(start + BLOCK);
+            lines.clear();
+            lines.extend(self.rows.iter().map(|row| row[start..stop].as_chunks().0));
+            lines.resize(self.padded, &zeros[..(stop - start) / LANES]);
+            products::<F, S>(simd, &lines, self.sums);
+        }
+        if rest > 0 {
+            // Less than a vector is left: filled up with zeros.
+            let filled =
+                |row: &&[F]| std::array::from_fn(|lane| if lane < rest { row[whole.end + lane] } else { F::default() });
+            let filled: Vec<[F; LANES]> = self.rows.iter().map(filled).collect();
+            lines.clear();
+            lines.extend(filled.iter().map(std::slice::from_ref));
+            lines.resize(self.padded, &zeros[..1]);
             products::<F, S>(simd, &lines, self.sums);
         }
     }
@@ -143,70 +159,97 @@ impl<F: Element> WithSimd for Chunk<'_, F> {
 
 /// Adds the products of the lines of one block.
 #[inline(always)]
-fn products<F: Element, S: Simd>(simd: S, lines: &[Line], sums: &mut [f64]) {
+fn products<F: Element, S: Simd>(simd: S, lines: &[&[[F; LANES]]], sums: &mut [[f64; LANES]]) {
     let padded = lines.len();
     for own in (0..padded).step_by(GROUP) {
-        let (lower, upper) = (&lines[own..], &lines[own + 2..]);
-        add(sums, padded, (own, own), tile::<F, S, 2, 4>(simd, lower, lower));
-        add(sums, padded, (own + 2, own + 2), tile::<F, S, 2, 2>(simd, upper, upper));
+        triangle::<F, S>(simd, std::array::from_fn(|n| lines[own + n]), padded, &mut sums[own * padded + own..]);
         for other in (own + GROUP..padded).step_by(GROUP) {
-            let right = &lines[other..];
+            let right = std::array::from_fn(|n| lines[other + n]);
             // 256-bit machines have 16 registers, which 16 sums would fill; wider ones have 32.
             if size_of::<S::f64s>() > 32 {
-                add(sums, padded, (own, other), tile::<F, S, 4, 4>(simd, lower, right));
+                let left = std::array::from_fn(|n| lines[own + n]);
+                tile::<F, S, GROUP>(simd, left, right, padded, &mut sums[own * padded + other..]);
             } else {
-                add(sums, padded, (own, other), tile::<F, S, 2, 4>(simd, lower, right));
-                add(sums, padded, (own + 2, other), tile::<F, S, 2, 4>(simd, upper, right));
-            }
-        }
-    }
-}
-
-/// Adds the products of a tile to the sums, from a place on.
-#[inline(always)]
-fn add<const A: usize, const B: usize>(
-    sums: &mut [f64],
-    padded: usize,
-    (row, column): (usize, usize),
-    products: [[f64; B]; A],
-) {
-    for (a, products) in products.iter().enumerate() {
-        for (b, product) in products.iter().enumerate() {
-            sums[(row + a) * padded + column + b] += product;
-        }
-    }
-}
-
-/// Inner products of the first A lines with the first B lines, whose running sums all stay in registers.
-///
-/// Machines whose vectors are shorter than [`LANES`] visit the lines once for each part of the lanes.
-#[inline(always)]
-fn tile<F: Element, S: Simd, const A: usize, const B: usize>(simd: S, left: &[Line], right: &[Line]) -> [[f64; B]; A] {
-    let left: [&[S::f64s]; A] = std::array::from_fn(|a| S::as_simd_f64s(&left[a]).0);
-    let right: [&[S::f64s]; B] = std::array::from_fn(|b| S::as_simd_f64s(&right[b]).0);
-    let parts = LANES / S::F64_LANES;
-    let mut lanes = [[[0.0; LANES]; B]; A];
-    for part in 0..parts {
-        let mut sums = [[simd.splat_f64s(0.0); B]; A];
-        for at in (part..BLOCK / S::F64_LANES).step_by(parts) {
-            for (sums, left) in sums.iter_mut().zip(left) {
-                for (sum, right) in sums.iter_mut().zip(right) {
-                    *sum = F::add_product(simd, left[at], right[at], *sum);
+                for own in [own, own + 2] {
+                    let left = std::array::from_fn(|n| lines[own + n]);
+                    tile::<F, S, 2>(simd, left, right, padded, &mut sums[own * padded + other..]);
                 }
             }
         }
-        for (lanes, sums) in lanes.iter_mut().zip(sums) {
-            for (lanes, sum) in lanes.iter_mut().zip(sums) {
-                S::as_mut_simd_f64s(lanes).0[part] = sum;
+    }
+}
+
+/// A part of the lanes in double precision. A loop, because a closure would not be compiled for the processor at hand.
+#[inline(always)]
+fn widen<F: Element, S: Simd>(values: &[F; LANES], part: usize) -> S::f64s {
+    let mut wide = [0.0; LANES];
+    for (wide, value) in wide.iter_mut().zip(values) {
+        *wide = (*value).into();
+    }
+    S::as_simd_f64s(&wide).0[part]
+}
+
+/// Adds the inner products of the lines of a group with each other; the running sums all stay in registers.
+///
+/// Machines whose vectors are shorter than [`LANES`] visit the lines once for each part of the lanes.
+#[inline(always)]
+fn triangle<F: Element, S: Simd>(simd: S, lines: [&[[F; LANES]]; GROUP], padded: usize, sums: &mut [[f64; LANES]]) {
+    let count = lines[0].len();
+    let lines = lines.map(|line| &line[..count]);
+    for part in 0..LANES / S::F64_LANES {
+        let mut running = [[simd.splat_f64s(0.0); GROUP]; GROUP];
+        for at in 0..count {
+            let mut values = [simd.splat_f64s(0.0); GROUP];
+            for (value, line) in values.iter_mut().zip(lines) {
+                *value = widen::<F, S>(&line[at], part);
+            }
+            for a in 0..GROUP {
+                for b in a..GROUP {
+                    running[a][b] = F::add_product(simd, values[a], values[b], running[a][b]);
+                }
+            }
+        }
+        for a in 0..GROUP {
+            for b in a..GROUP {
+                let sum = &mut S::as_mut_simd_f64s(&mut sums[a * padded + b]).0[part];
+                *sum = simd.add_f64s(*sum, running[a][b]);
             }
         }
     }
-    lanes.map(|row| {
-        row.map(|lanes| {
-            let halves: [f64; LANES / 2] = std::array::from_fn(|lane| lanes[lane] + lanes[lane + LANES / 2]);
-            (halves[0] + halves[1]) + (halves[2] + halves[3])
-        })
-    })
+}
+
+/// As [`triangle`], for the products of A lines with the lines of another group.
+#[inline(always)]
+fn tile<F: Element, S: Simd, const A: usize>(
+    simd: S,
+    left: [&[[F; LANES]]; A],
+    right: [&[[F; LANES]]; GROUP],
+    padded: usize,
+    sums: &mut [[f64; LANES]],
+) {
+    let count = right[0].len();
+    let (left, right) = (left.map(|line| &line[..count]), right.map(|line| &line[..count]));
+    for part in 0..LANES / S::F64_LANES {
+        let mut running = [[simd.splat_f64s(0.0); GROUP]; A];
+        for at in 0..count {
+            let mut others = [simd.splat_f64s(0.0); GROUP];
+            for (other, line) in others.iter_mut().zip(right) {
+                *other = widen::<F, S>(&line[at], part);
+            }
+            for a in 0..A {
+                let left = widen::<F, S>(&left[a][at], part);
+                for b in 0..GROUP {
+                    running[a][b] = F::add_product(simd, left, others[b], running[a][b]);
+                }
+            }
+        }
+        for a in 0..A {
+            for b in 0..GROUP {
+                let sum = &mut S::as_mut_simd_f64s(&mut sums[a * padded + b]).0[part];
+                *sum = simd.add_f64s(*sum, running[a][b]);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -226,7 +269,7 @@ mod tests {
 
     fn in_threads(threads: usize, rows: &[&[f32]]) -> Vec<f64> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| gram_matrix(Rows::F32(rows)).unwrap())
+        pool.install(|| gram_matrix(Rows::F32(rows), &vec![true; rows.len()]).unwrap())
     }
 
     #[test]
@@ -247,15 +290,47 @@ mod tests {
             }
             let wide: Vec<Vec<f64>> = rows.iter().map(|row| row.iter().map(|x| f64::from(*x)).collect()).collect();
             let wide: Vec<&[f64]> = wide.iter().map(Vec::as_slice).collect();
-            assert_eq!(gram, gram_matrix(Rows::F64(&wide)).unwrap());
+            assert_eq!(gram, gram_matrix(Rows::F64(&wide), &vec![true; tasks]).unwrap());
         }
+    }
+
+    #[test]
+    fn short_vectors_and_long_ones_give_the_same_bits() {
+        fn partial_sums<F: Element>(simd: impl Simd, rows: &[&[F]], padded: usize) -> Vec<[f64; LANES]> {
+            let mut sums = vec![[0.0; LANES]; padded * padded];
+            simd.vectorize(Chunk { rows, range: 0..rows[0].len(), padded, sums: &mut sums });
+            sums
+        }
+        let single = rows(5, 2 * BLOCK + 61);
+        let double: Vec<Vec<f64>> =
+            single.iter().map(|row| row.iter().map(|x| f64::from(*x).sin()).collect()).collect();
+        let single: Vec<&[f32]> = single.iter().map(Vec::as_slice).collect();
+        let double: Vec<&[f64]> = double.iter().map(Vec::as_slice).collect();
+        let plain = (partial_sums(pulp::Scalar::new(), &single, 8), partial_sums(pulp::Scalar::new(), &double, 8));
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                assert_eq!(plain, (partial_sums(simd, &single, 8), partial_sums(simd, &double, 8)));
+            }
+            if let Some(simd) = pulp::x86::V4::try_new() {
+                assert_eq!(plain, (partial_sums(simd, &single, 8), partial_sums(simd, &double, 8)));
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if let Some(simd) = pulp::aarch64::Neon::try_new() {
+            assert_eq!(plain, (partial_sums(simd, &single, 8), partial_sums(simd, &double, 8)));
+        }
+        assert!(plain.0.iter().flatten().any(|sum| *sum != 0.0));
     }
 
     #[test]
     fn ragged_rows_are_refused_and_inactive_ones_not_read() {
         let short: [&[f64]; 2] = [&[1.0, 2.0], &[1.0]];
-        assert_eq!(gram_matrix(Rows::F64(&short)), Err(BalanceError::Width { task: 1, expected: 2, got: 1 }));
-        assert_eq!(gram_of(&short, &[true, false]).unwrap(), [5.0, 0.0, 0.0, 0.0]);
-        assert_eq!(gram_matrix(Rows::F64(&[])).unwrap(), [0.0; 0]);
+        assert_eq!(
+            gram_matrix(Rows::F64(&short), &[true; 2]),
+            Err(BalanceError::Width { task: 1, expected: 2, got: 1 })
+        );
+        assert_eq!(gram_matrix(Rows::F64(&short), &[true, false]).unwrap(), [5.0, 0.0, 0.0, 0.0]);
+        assert_eq!(gram_matrix(Rows::F64(&[]), &[]).unwrap(), [0.0; 0]);
     }
 }

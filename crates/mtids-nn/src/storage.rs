@@ -26,6 +26,25 @@ pub(crate) fn with_entries<T: WithDType, const N: usize, R>(
     Ok(use_them(slices))
 }
 
+/// The entries of contiguous tensors on the CPU, an empty row where there is none.
+pub(crate) fn with_rows<T: WithDType, R>(
+    tensors: &[Option<Tensor>],
+    use_them: impl FnOnce(&[&[T]]) -> R,
+) -> candle_core::Result<R> {
+    let guards: Vec<_> = tensors.iter().map(|tensor| tensor.as_ref().map(Tensor::storage_and_layout)).collect();
+    let mut rows: Vec<&[T]> = Vec::with_capacity(tensors.len());
+    for guard in &guards {
+        rows.push(match guard {
+            None => &[],
+            Some((storage, layout)) => match &**storage {
+                Storage::Cpu(storage) => entries(storage, layout)?,
+                _ => candle_core::bail!("expected a tensor on the CPU"),
+            },
+        });
+    }
+    Ok(use_them(&rows))
+}
+
 /// The entries of a contiguous tensor, to be changed.
 pub(crate) fn entries_mut<'a, T>(storage: &'a mut [T], layout: &Layout) -> candle_core::Result<&'a mut [T]> {
     match layout.contiguous_offsets() {

@@ -1,31 +1,36 @@
 //! Inner products of the tasks' gradients.
 //!
 //! Purpose: the T × T Gram matrix over all places at which tasks are compared. Invariants: products are summed in double precision on either
-//! side; one place is widened after the other, so that no more than its gradients are held twice; the matrix is exactly symmetric. The host
-//! adds products in the order of the entries, whatever the number of threads; on a device the order is that of its library's matrix product.
+//! side; the host copies no gradient, a device widens one place after the other; the matrix is exactly symmetric. The host's sums have the
+//! same bits for any number of threads; on a device their order is that of its library's matrix product.
 
 use candle_core::{DType, Tensor};
+use mtids_balance::{Rows, gram_matrix};
 
 use super::ask::Parts;
-use crate::error::Result;
+use crate::error::{NnError, Result};
+use crate::storage::with_rows;
 
-/// From tensors in the host's memory.
+/// From tensors in the host's memory, which are read where they are.
 pub(super) fn on_host(count: usize, by_task: &[Option<Parts>], places: usize) -> Result<Vec<f64>> {
     let mut gram = vec![0.0; count * count];
     for place in 0..places {
-        let rows: Result<Vec<Option<Vec<f64>>>> =
-            by_task.iter().map(|parts| part(parts, place).map(entries).transpose()).collect();
+        let row = |parts: &Option<Parts>| -> Result<Option<Tensor>> {
+            let Some(part) = part(parts, place) else { return Ok(None) };
+            let double = part.dtype() == DType::F64;
+            Ok(Some(part.detach().to_dtype(if double { DType::F64 } else { DType::F32 })?.contiguous()?))
+        };
+        let rows: Result<Vec<Option<Tensor>>> = by_task.iter().map(row).collect();
         let rows = rows?;
-        for (i, a) in rows.iter().enumerate() {
-            for (j, b) in rows.iter().enumerate().take(i + 1) {
-                let (Some(a), Some(b)) = (a, b) else { continue };
-                let dot: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
-                gram[i * count + j] += dot;
-                if i != j {
-                    gram[j * count + i] += dot;
-                }
-            }
-        }
+        let reached: Vec<bool> = rows.iter().map(Option::is_some).collect();
+        let double = rows.iter().flatten().any(|row| row.dtype() == DType::F64);
+        let products = if double {
+            with_rows(&rows, |rows| gram_matrix(Rows::F64(rows), &reached))?
+        } else {
+            with_rows(&rows, |rows| gram_matrix(Rows::F32(rows), &reached))?
+        };
+        let products = products.map_err(|error| NnError::Balance(Box::new(error)))?;
+        gram.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
     }
     Ok(gram)
 }
@@ -65,8 +70,4 @@ pub(super) fn symmetric(count: usize, values: &[f64]) -> Vec<f64> {
 
 fn part(parts: &Option<Parts>, place: usize) -> Option<&Tensor> {
     parts.as_ref()?.get(place)?.as_ref()
-}
-
-fn entries(tensor: &Tensor) -> Result<Vec<f64>> {
-    Ok(tensor.detach().flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
 }
