@@ -69,7 +69,11 @@ class Trunk:
 
 
 def expert(P, name, x):
-    return layer_norm(P, name + ".norm", linear(P, name + ".second", F.gelu(linear(P, name + ".first", x))))
+    """The perceptron and its layer norm, or its input added: which, its parameters say."""
+    out = linear(P, name + ".second", F.gelu(linear(P, name + ".first", x)))
+    if name + ".norm.scale" in P:
+        return layer_norm(P, name + ".norm", out)
+    return out + (linear(P, name + ".skip", x) if name + ".skip.weight" in P else x)
 
 
 def experts(P, name, count, x):
@@ -190,15 +194,17 @@ def cross_stitch(P, x, names, config):
     maps = [trunk.stem(x) for trunk in trunks]
     for stage in range(trunks[0].stages):
         maps = [trunk.stage(stage, map) for trunk, map in zip(trunks, maps)]
-        matrix = torch.stack([
+        stacked = torch.stack(maps)
+        # A row at a time, so that the graph tells which task a row serves.
+        rows = [
             torch.cat([
                 P[f"stitch.stage{stage}.{name}.others"][:t],
                 P[f"stitch.stage{stage}.{name}.own"],
                 P[f"stitch.stage{stage}.{name}.others"][t:],
             ])
             for t, name in enumerate(names)
-        ])
-        maps = list(torch.einsum("ts,sbchw->tbchw", matrix, torch.stack(maps)))
+        ]
+        maps = [torch.einsum("s,sbchw->bchw", row, stacked) for row in rows]
     features = [trunk.finish(map) for trunk, map in zip(trunks, maps)]
     return [linear(P, "head." + name, f) for name, f in zip(names, features)], [], []
 

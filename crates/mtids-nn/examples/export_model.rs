@@ -34,6 +34,7 @@ fn models() -> Vec<(&'static str, Value, Value)> {
     };
     vec![
         ("MT-IDS", dbr(json!({ "temperature": 0.7 })), none.clone()),
+        ("MT-IDS, normalised experts", dbr(json!({ "expert_form": "normalised" })), none.clone()),
         ("MT-IDS, 3 layers", dbr(json!({ "layers": 3 })), none.clone()),
         ("MT-IDS, sigmoid", dbr(json!({ "branch_control": "sigmoid" })), none.clone()),
         (

@@ -1,4 +1,8 @@
-//! Experts: two-layer perceptrons with GELU and a final layer norm.
+//! Experts: two-layer perceptrons with GELU, around which the input passes by.
+//!
+//! Purpose: what the branches of a model are made of, the same for MT-IDS and its rivals. With m(z) = W₂ gelu(W₁ z + c₁) + c₂ an
+//! expert is z + m(z), or, as the design first had it, LayerNorm(m(z)). Prior art (P): He et al., CVPR 2016, also for the linear skip
+//! where an expert's input and output differ in size. That experts are residual is our choice (O): see [`ExpertForm`].
 
 use candle_core::Tensor;
 use schemars::JsonSchema;
@@ -9,6 +13,30 @@ use crate::error::Result;
 use crate::linear::Linear;
 use crate::norm::LayerNorm;
 use crate::parameters::Parameters;
+
+/// What an expert adds to its perceptron.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExpertForm {
+    /// Its input: z + m(z), or S z + m(z) where the sizes differ.
+    #[default]
+    Residual,
+    /// A layer norm behind it.
+    Normalised,
+}
+
+/// Sizes and form of one expert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpertShape {
+    /// Inputs d.
+    pub inputs: usize,
+    /// Hidden units.
+    pub hidden: usize,
+    /// Outputs d_e.
+    pub outputs: usize,
+    /// What is added to the perceptron.
+    pub form: ExpertForm,
+}
 
 /// Shared and private experts of a rival.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,11 +50,20 @@ pub struct ExpertsConfig {
     pub hidden: usize,
     /// Outputs of an expert.
     pub width: usize,
+    /// What an expert adds to its perceptron.
+    pub form: ExpertForm,
 }
 
 impl Default for ExpertsConfig {
     fn default() -> Self {
-        Self { shared: 3, private: 2, hidden: 64, width: 64 }
+        Self { shared: 3, private: 2, hidden: 64, width: 64, form: ExpertForm::default() }
+    }
+}
+
+impl ExpertsConfig {
+    /// Of one expert that reads `inputs` numbers.
+    pub(crate) fn shape(&self, inputs: usize) -> ExpertShape {
+        ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form }
     }
 }
 
@@ -40,12 +77,29 @@ pub struct SharedExpertsConfig {
     pub hidden: usize,
     /// Outputs of an expert.
     pub width: usize,
+    /// What an expert adds to its perceptron.
+    pub form: ExpertForm,
 }
 
 impl Default for SharedExpertsConfig {
     fn default() -> Self {
-        Self { count: 4, hidden: 64, width: 64 }
+        Self { count: 4, hidden: 64, width: 64, form: ExpertForm::default() }
     }
+}
+
+impl SharedExpertsConfig {
+    /// Of one expert that reads `inputs` numbers.
+    pub(crate) fn shape(&self, inputs: usize) -> ExpertShape {
+        ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form }
+    }
+}
+
+/// What is done to the perceptron's output.
+#[derive(Clone, Debug)]
+enum Finish {
+    Add,
+    AddSkipped(Linear),
+    Normalise(LayerNorm),
 }
 
 /// One expert, `[B, d]` to `[B, d_e]`.
@@ -53,19 +107,28 @@ impl Default for SharedExpertsConfig {
 pub struct Expert {
     first: Linear,
     second: Linear,
-    norm: LayerNorm,
+    finish: Finish,
 }
 
 impl Expert {
-    /// Builds an expert with `inputs` → `hidden` → `outputs` units; parameters are named `<name>.*`.
+    /// Builds an expert; parameters are `<name>.first`, `<name>.second`, and by form and sizes `<name>.skip` or `<name>.norm`.
     ///
     /// # Errors
     /// When a parameter exists with another shape.
-    pub fn new(name: &str, inputs: usize, hidden: usize, outputs: usize, parameters: &Parameters) -> Result<Self> {
+    pub fn new(name: &str, shape: ExpertShape, parameters: &Parameters) -> Result<Self> {
+        let ExpertShape { inputs, hidden, outputs, form } = shape;
         Ok(Self {
             first: Linear::new(&format!("{name}.first"), inputs, hidden, std::f64::consts::SQRT_2, parameters)?,
             second: Linear::new(&format!("{name}.second"), hidden, outputs, 1.0, parameters)?,
-            norm: LayerNorm::new(&format!("{name}.norm"), outputs, parameters)?,
+            finish: match form {
+                ExpertForm::Residual if inputs == outputs => Finish::Add,
+                ExpertForm::Residual => {
+                    Finish::AddSkipped(Linear::new(&format!("{name}.skip"), inputs, outputs, 1.0, parameters)?)
+                }
+                ExpertForm::Normalised => {
+                    Finish::Normalise(LayerNorm::new(&format!("{name}.norm"), outputs, parameters)?)
+                }
+            },
         })
     }
 
@@ -74,7 +137,12 @@ impl Expert {
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
-        self.norm.forward(&self.second.forward(&gelu(&self.first.forward(z)?)?)?)
+        let perceptron = self.second.forward(&gelu(&self.first.forward(z)?)?)?;
+        match &self.finish {
+            Finish::Add => Ok((z + perceptron)?),
+            Finish::AddSkipped(skip) => Ok((skip.forward(z)? + perceptron)?),
+            Finish::Normalise(norm) => norm.forward(&perceptron),
+        }
     }
 }
 
@@ -89,15 +157,9 @@ impl ExpertGroup {
     ///
     /// # Errors
     /// When a parameter exists with another shape.
-    pub fn new(
-        name: &str,
-        count: usize,
-        [inputs, hidden, outputs]: [usize; 3],
-        parameters: &Parameters,
-    ) -> Result<Self> {
-        let experts: Result<Vec<Expert>> = (0..count)
-            .map(|index| Expert::new(&format!("{name}.{index}"), inputs, hidden, outputs, parameters))
-            .collect();
+    pub fn new(name: &str, count: usize, shape: ExpertShape, parameters: &Parameters) -> Result<Self> {
+        let experts: Result<Vec<Expert>> =
+            (0..count).map(|index| Expert::new(&format!("{name}.{index}"), shape, parameters)).collect();
         Ok(Self { experts: experts? })
     }
 
@@ -124,7 +186,48 @@ impl ExpertGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, Var};
+    use candle_core::{DType, Device, Var};
+
+    fn expert(outputs: usize, form: ExpertForm, parameters: &Parameters) -> Expert {
+        Expert::new("e", ExpertShape { inputs: 3, hidden: 5, outputs, form }, parameters).unwrap()
+    }
+
+    #[test]
+    fn a_silent_perceptron_lets_its_input_by_and_trains_it() {
+        for outputs in [3, 2] {
+            let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
+            let expert = expert(outputs, ExpertForm::Residual, &parameters);
+            for (name, variable) in parameters.variables() {
+                if name.starts_with("e.second.") {
+                    variable.set(&variable.zeros_like().unwrap()).unwrap();
+                }
+            }
+            let z = Var::new(&[[0.3f64, -1.0, 2.0], [0.0, 4.0, -0.5]], &Device::Cpu).unwrap();
+            let skip = parameters.variables().into_iter().find(|(name, _)| name == "e.skip.weight");
+            let expected = match skip {
+                Some((_, skip)) => z.matmul(&skip.t().unwrap()).unwrap(),
+                None => z.as_tensor().clone(),
+            };
+            let out = expert.forward(&z).unwrap();
+            assert_eq!(out.to_vec2::<f64>().unwrap(), expected.to_vec2::<f64>().unwrap());
+            let store = out.sum_all().unwrap().backward().unwrap();
+            let slopes = store.get(&z).unwrap().abs().unwrap().to_vec2::<f64>().unwrap();
+            assert!(slopes.iter().flatten().all(|slope| *slope > 0.0), "{slopes:?}");
+        }
+    }
+
+    #[test]
+    fn each_form_has_its_own_parameters() {
+        let names = |outputs, form| -> Vec<String> {
+            let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
+            expert(outputs, form, &parameters);
+            let own = |name: &String| !name.starts_with("e.first") && !name.starts_with("e.second");
+            parameters.variables().into_iter().map(|(name, _)| name).filter(own).collect()
+        };
+        assert!(names(3, ExpertForm::Residual).is_empty());
+        assert_eq!(names(2, ExpertForm::Residual), ["e.skip.bias", "e.skip.weight"]);
+        assert_eq!(names(3, ExpertForm::Normalised), ["e.norm.scale", "e.norm.shift"]);
+    }
 
     #[test]
     fn the_slope_of_gelu_has_all_its_digits() {

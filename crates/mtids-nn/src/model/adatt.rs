@@ -101,8 +101,12 @@ impl Layer {
         let shared = ("shared".to_owned(), "shared", experts.shared);
         let mut from = 0;
         for (module, (group, name, count)) in modules.chain([shared]).enumerate() {
-            let sizes = [inputs, experts.hidden, experts.width];
-            layer.experts.push(ExpertGroup::new(&format!("{prefix}{group}"), count, sizes, parameters)?);
+            layer.experts.push(ExpertGroup::new(
+                &format!("{prefix}{group}"),
+                count,
+                experts.shape(inputs),
+                parameters,
+            )?);
             if module < tasks.len() || !last {
                 let start = Init::Normal((3.0 * count as f64).sqrt().recip());
                 layer.fusions.push(Fusion {

@@ -79,9 +79,7 @@ pub(crate) fn stack(
 ) -> Result<Stack<FlatGate>> {
     let sizes = StackSizes {
         layers,
-        features,
-        hidden: experts.hidden,
-        width: experts.width,
+        expert: experts.shape(features),
         shared: Some(experts.shared),
         private: Some(experts.private),
     };

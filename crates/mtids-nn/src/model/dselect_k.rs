@@ -200,12 +200,12 @@ impl DSelectK {
         parameters: &Parameters,
     ) -> Result<Self> {
         let experts = &config.experts;
-        let sizes = [config.backbone.features, experts.hidden, experts.width];
+        let shape = experts.shape(config.backbone.features);
         let gates: Result<Vec<Gate>> =
             tasks.tasks().iter().map(|task| Gate::new(&task.name, config, parameters)).collect();
         Ok(Self {
             trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
-            experts: ExpertGroup::new("shared", experts.count, sizes, parameters)?,
+            experts: ExpertGroup::new("shared", experts.count, shape, parameters)?,
             gates: gates?,
             heads: heads(tasks, experts.width, parameters)?,
         })

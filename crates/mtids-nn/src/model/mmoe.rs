@@ -64,7 +64,7 @@ impl Mmoe {
         let gates: Result<Vec<SoftmaxGate>> = tasks.tasks().iter().map(|task| gate(&task.name)).collect();
         Ok(Self {
             trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
-            experts: ExpertGroup::new("shared", experts.count, [features, experts.hidden, experts.width], parameters)?,
+            experts: ExpertGroup::new("shared", experts.count, experts.shape(features), parameters)?,
             gates: gates?,
             heads: heads(tasks, experts.width, parameters)?,
         })

@@ -72,9 +72,7 @@ impl MtIds {
         let dbr = &config.dbr;
         let sizes = StackSizes {
             layers: dbr.layers,
-            features: config.backbone.features,
-            hidden: dbr.expert_hidden,
-            width: dbr.expert_width,
+            expert: dbr.expert(config.backbone.features),
             shared: dbr.has_shared().then_some(dbr.shared_experts),
             private: dbr.has_private().then_some(dbr.private_experts),
         };

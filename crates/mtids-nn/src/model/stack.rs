@@ -14,7 +14,7 @@ use std::fmt;
 use candle_core::Tensor;
 
 use crate::error::{NnError, Result, config_error};
-use crate::experts::ExpertGroup;
+use crate::experts::{ExpertGroup, ExpertShape};
 use crate::gate::{GateOutput, SoftmaxGate};
 use crate::model::{Boundary, Mode, at, mix, of_task};
 use crate::parameters::Parameters;
@@ -41,9 +41,8 @@ pub(crate) trait BranchGate: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StackSizes {
     pub(crate) layers: usize,
-    pub(crate) features: usize,
-    pub(crate) hidden: usize,
-    pub(crate) width: usize,
+    /// Of an expert of the first layer, which reads the trunk's features.
+    pub(crate) expert: ExpertShape,
     /// Absent without a shared branch.
     pub(crate) shared: Option<usize>,
     /// Absent without a private branch.
@@ -82,10 +81,11 @@ impl<G: BranchGate> Stack<G> {
         for index in 0..sizes.layers {
             let last = index + 1 == sizes.layers;
             let prefix = if last { String::new() } else { format!("layer{index}.") };
-            let inputs = if index == 0 { sizes.features } else { sizes.width };
+            let inputs = if index == 0 { sizes.expert.inputs } else { sizes.expert.outputs };
+            let shape = ExpertShape { inputs, ..sizes.expert };
             let group = |name: &str, count: Option<usize>| -> Result<Option<ExpertGroup>> {
                 let name = format!("{prefix}{name}");
-                let make = |count| ExpertGroup::new(&name, count, [inputs, sizes.hidden, sizes.width], parameters);
+                let make = |count| ExpertGroup::new(&name, count, shape, parameters);
                 count.map(make).transpose()
             };
             let names = || tasks.tasks().iter().map(|task| task.name.as_str());

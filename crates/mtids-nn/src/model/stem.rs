@@ -64,17 +64,17 @@ impl Stem {
         parameters: &Parameters,
     ) -> Result<Self> {
         let (experts, features) = (&config.experts, config.backbone.features);
-        let sizes = [features, experts.hidden, experts.width];
+        let shape = experts.shape(features);
         let all = experts.shared + tasks.len() * experts.private;
         let names = || tasks.tasks().iter().map(|task| task.name.as_str());
         let private: Result<Vec<ExpertGroup>> = names()
-            .map(|name| ExpertGroup::new(&format!("private.{name}"), experts.private, sizes, parameters))
+            .map(|name| ExpertGroup::new(&format!("private.{name}"), experts.private, shape, parameters))
             .collect();
         let gates: Result<Vec<SoftmaxGate>> =
             names().map(|name| SoftmaxGate::new(&format!("gate.{name}"), features, all, parameters)).collect();
         Ok(Self {
             trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
-            shared: ExpertGroup::new("shared", experts.shared, sizes, parameters)?,
+            shared: ExpertGroup::new("shared", experts.shared, shape, parameters)?,
             private: private?,
             gates: gates?,
             heads: heads(tasks, experts.width, parameters)?,

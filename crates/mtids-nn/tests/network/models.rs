@@ -173,7 +173,7 @@ fn stem_reads_the_experts_of_other_tasks_and_leaves_them_alone() {
     let (model, parameters) = build(&small(Architecture::Stem));
     let joint = || model.forward(&input(4), Mode::Evaluate).unwrap().logits[0].clone();
     let before = joint();
-    let foreign = variable(&parameters, "private.region.1.norm.shift");
+    let foreign = variable(&parameters, "private.region.1.second.bias");
     let store = before.sqr().unwrap().sum_all().unwrap().backward().unwrap();
     assert!(store.get(&foreign).is_none_or(|gradient| largest(gradient) == 0.0), "not trained");
     foreign.set(&(foreign.as_tensor() + 1.0).unwrap()).unwrap();

@@ -40,7 +40,7 @@ struct Arguments {
     #[arg(long)]
     date: String,
     /// Seeds of the runs. 1, 11 and 1001 have been looked at while the trunk was chosen.
-    #[arg(long, value_delimiter = ',', default_values_t = [21, 22, 23])]
+    #[arg(long, value_delimiter = ',', default_values_t = [21, 22, 23, 24, 25, 26, 27, 28])]
     seeds: Vec<u64>,
     /// Passes over the training split.
     #[arg(long, default_value_t = 12)]

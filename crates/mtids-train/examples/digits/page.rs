@@ -177,8 +177,8 @@ these rows. The fixed weights are the ones that somebody who knows the fault wou
 ";
 
 const AGAINST_EQUAL: &str = "
-Difference to *DBR, EW* on the same seeds, with its 95 % interval (Student's t over seeds). *Tie*: the interval holds 0. With so few seeds an
-interval is wide, and a tie is no proof that two rows are equal.
+Difference to *DBR, EW* on the same seeds, with its 95 % interval (Student's t over seeds). *Tie*: the interval holds 0. With
+eight seeds an interval is about as wide as a deviation over seeds, and a tie is no proof that two rows are equal.
 
 | model | joint accuracy | | metastasis AUROC | |
 |---|---|---|---|---|

@@ -1,0 +1,83 @@
+//! What a gate decided, as statistics and regularisers read it.
+//!
+//! Invariant: within a branch weights sum to 1 per sample, unless the branch has no weight at all.
+
+use candle_core::Tensor;
+
+use crate::error::Result;
+
+/// What a gate decided.
+#[derive(Clone, Debug)]
+pub struct GateOutput {
+    /// α, `[B, 2]`: shared, private; `[B, 3]` where a task also reads the experts of the other tasks.
+    pub branch: Tensor,
+    /// π^s, `[B, E_s]`; absent without a shared branch.
+    pub shared: Option<Tensor>,
+    /// π^p, `[B, E_p]`; absent without a private branch.
+    pub private: Option<Tensor>,
+    /// Division among the experts of the other tasks, in task order; absent where the task does not read them.
+    pub others: Option<Tensor>,
+}
+
+impl GateOutput {
+    /// Of weights `[B, E]` over shared experts alone.
+    ///
+    /// # Errors
+    /// When candle refuses an operation.
+    pub(crate) fn of_shared(weights: Tensor) -> Result<Self> {
+        let shared = weights.sum_keepdim(1)?;
+        let branch = Tensor::cat(&[&shared, &shared.zeros_like()?], 1)?;
+        Ok(Self { branch, shared: Some(weights), private: None, others: None })
+    }
+
+    /// Of flat weights over shared, own and, where given, the other tasks' experts. For statistics.
+    ///
+    /// # Errors
+    /// When candle refuses an operation.
+    pub(crate) fn of_flat(shared: &Tensor, private: &Tensor, others: Option<&Tensor>) -> Result<Self> {
+        let parts: Vec<&Tensor> = [Some(shared), Some(private), others].into_iter().flatten().collect();
+        let sums: Result<Vec<Tensor>> = parts.iter().map(|part| Ok(part.sum_keepdim(1)?)).collect();
+        let sums = sums?;
+        let within: Result<Vec<Tensor>> = parts
+            .iter()
+            .zip(&sums)
+            // A branch may have no weight at all in single precision.
+            .map(|(part, sum)| Ok(part.broadcast_div(&(sum + f64::from(f32::MIN_POSITIVE))?)?))
+            .collect();
+        let mut within = within?.into_iter();
+        Ok(Self {
+            branch: Tensor::cat(&sums, 1)?,
+            shared: within.next(),
+            private: within.next(),
+            others: within.next(),
+        })
+    }
+
+    /// Weights α^s π^s of the shared experts, `[B, E_s]`.
+    ///
+    /// # Errors
+    /// When candle refuses the operation.
+    pub fn shared_weights(&self) -> Result<Option<Tensor>> {
+        self.weights(0, self.shared.as_ref())
+    }
+
+    /// Weights α^p π^p of the private experts, `[B, E_p]`.
+    ///
+    /// # Errors
+    /// When candle refuses the operation.
+    pub fn private_weights(&self) -> Result<Option<Tensor>> {
+        self.weights(1, self.private.as_ref())
+    }
+
+    /// Weights of the other tasks' experts, `[B, (T − 1) E_p]`.
+    ///
+    /// # Errors
+    /// When candle refuses the operation.
+    pub fn other_weights(&self) -> Result<Option<Tensor>> {
+        self.weights(2, self.others.as_ref())
+    }
+
+    fn weights(&self, branch: usize, within: Option<&Tensor>) -> Result<Option<Tensor>> {
+        within.map(|pi| Ok(pi.broadcast_mul(&self.branch.narrow(1, branch, 1)?)?)).transpose()
+    }
+}
