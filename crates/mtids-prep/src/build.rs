@@ -15,7 +15,7 @@ use mtids_core::provenance::Program;
 use mtids_core::pseudonym::PseudonymSecret;
 use mtids_core::storage::Folder;
 use mtids_core::taxonomy::TAXONOMY_VERSION;
-use mtids_dicom::group;
+use mtids_dicom::{Refused, group};
 use mtids_phantom::{PATIENT_PREFIX, SCANNER_MODEL};
 use mtids_report::progress::Progress;
 use mtids_shards::{DatasetDescription, Manifest, SCHEMA_VERSION, Totals};
@@ -354,11 +354,21 @@ fn refuse_public_key_for_patients(config: &BuildConfig, planned: &Plan, scanned:
     Ok(())
 }
 
-/// Tells the operator, on the log only, which files were refused.
+/// Tells the operator, on the log only, which files were refused: a series as a whole is one line with its first file. The quarantine
+/// lists them all.
 pub(crate) fn report_refused(scanned: &Scan) {
-    for refused in &scanned.refused {
-        tracing::warn!(file = %refused.path.display(), reason = refused.reason.as_str(), "{}", refused.detail);
+    for alike in scanned.refused.chunk_by(of_one_series) {
+        let [first, others @ ..] = alike else { continue };
+        let (file, reason) = (first.path.display(), first.reason.as_str());
+        match others.len() {
+            0 => tracing::warn!(%file, reason, "{}", first.detail),
+            more => tracing::warn!(%file, and_of_the_same_series = more, reason, "{}", first.detail),
+        }
     }
+}
+
+fn of_one_series(a: &Refused, b: &Refused) -> bool {
+    a.series_uid.is_some() && (&a.series_uid, a.reason, &a.detail) == (&b.series_uid, b.reason, &b.detail)
 }
 
 fn nothing(scanned: &Scan, planned: &Plan) -> String {
@@ -378,4 +388,31 @@ fn nothing(scanned: &Scan, planned: &Plan) -> String {
         list.join(", "),
         planned.unmatched_findings
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtids_dicom::ReasonCode;
+
+    #[test]
+    fn a_refused_series_is_one_line_and_files_without_series_are_each_their_own() {
+        let refused = |series: Option<&str>, detail: &str| Refused {
+            path: "a.dcm".into(),
+            series_uid: series.map(str::to_owned),
+            patient_id: None,
+            reason: ReasonCode::Truncated,
+            detail: detail.into(),
+        };
+        let all = [
+            refused(Some("1.2"), "gap"),
+            refused(Some("1.2"), "gap"),
+            refused(Some("1.2"), "short"),
+            refused(Some("1.3"), "short"),
+            refused(None, "empty"),
+            refused(None, "empty"),
+        ];
+        let sizes: Vec<usize> = all.chunk_by(of_one_series).map(<[Refused]>::len).collect();
+        assert_eq!(sizes, [2, 1, 1, 1, 1]);
+    }
 }
