@@ -73,7 +73,7 @@ def expert(P, name, x):
     out = linear(P, name + ".second", F.gelu(linear(P, name + ".first", x)))
     if name + ".norm.scale" in P:
         return layer_norm(P, name + ".norm", out)
-    return out + (linear(P, name + ".skip", x) if name + ".skip.weight" in P else x)
+    return out + (F.linear(x, P[name + ".skip.weight"]) if name + ".skip.weight" in P else x)
 
 
 def experts(P, name, count, x):

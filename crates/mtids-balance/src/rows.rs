@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::BalanceError;
 
-/// Coordinates multiplied at a time: this many of the rows of two groups stay in a first-level cache between visits.
+/// Coordinates multiplied at a time: in single precision this many of the rows of two groups, 16 KiB, stay in a first-level cache.
 const BLOCK: usize = 512;
 /// Coordinates that one task of the thread pool sums.
 const CHUNK: usize = 64 * BLOCK;
@@ -71,7 +71,8 @@ impl Element for f64 {
 /// memory: docs/balance_bench.md has the ratio to one read.
 ///
 /// # Errors
-/// [`BalanceError::Width`] when active rows differ in length.
+/// [`BalanceError::Shape`] when `active` has another length than there are rows; [`BalanceError::Width`] when active rows differ in
+/// length.
 pub fn gram_matrix(rows: Rows<'_>, active: &[bool]) -> Result<Vec<f64>, BalanceError> {
     match rows {
         Rows::F32(rows) => gram_of(rows, active),
@@ -82,7 +83,15 @@ pub fn gram_matrix(rows: Rows<'_>, active: &[bool]) -> Result<Vec<f64>, BalanceE
 /// As [`gram_matrix`].
 pub(crate) fn gram_of<F: Element>(rows: &[&[F]], active: &[bool]) -> Result<Vec<f64>, BalanceError> {
     let tasks = rows.len();
-    let members: Vec<usize> = (0..tasks).filter(|&task| active.get(task).copied().unwrap_or(false)).collect();
+    if active.len() != tasks {
+        return Err(BalanceError::Shape {
+            what: "the list of active tasks",
+            tasks,
+            expected: tasks,
+            got: active.len(),
+        });
+    }
+    let members: Vec<usize> = (0..tasks).filter(|&task| active[task]).collect();
     let width = members.first().map_or(0, |&task| rows[task].len());
     if let Some(&task) = members.iter().find(|&&task| rows[task].len() != width) {
         return Err(BalanceError::Width { task, expected: width, got: rows[task].len() });

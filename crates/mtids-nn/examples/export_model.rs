@@ -35,6 +35,7 @@ fn models() -> Vec<(&'static str, Value, Value)> {
     vec![
         ("MT-IDS", dbr(json!({ "temperature": 0.7 })), none.clone()),
         ("MT-IDS, normalised experts", dbr(json!({ "expert_form": "normalised" })), none.clone()),
+        ("MT-IDS, experts as wide as the features", dbr(json!({ "expert_width": 6 })), none.clone()),
         ("MT-IDS, 3 layers", dbr(json!({ "layers": 3 })), none.clone()),
         ("MT-IDS, sigmoid", dbr(json!({ "branch_control": "sigmoid" })), none.clone()),
         (
@@ -64,6 +65,11 @@ fn models() -> Vec<(&'static str, Value, Value)> {
         ("MTAN", json!({ "architecture": "mtan" }), none.clone()),
         ("MMoE", json!({ "architecture": "mmoe", "experts": shared(4) }), none.clone()),
         ("CGC", json!({ "architecture": "cgc", "experts": experts }), none.clone()),
+        (
+            "CGC, normalised experts",
+            json!({ "architecture": "cgc", "experts": { "hidden": 5, "width": 4, "form": "normalised" } }),
+            none.clone(),
+        ),
         ("PLE", json!({ "architecture": "ple", "experts": experts, "layers": 3 }), none.clone()),
         ("DSelect-k", json!({ "architecture": "dselect-k", "experts": shared(4) }), none.clone()),
         (

@@ -1,8 +1,8 @@
-//! Experts: two-layer perceptrons with GELU, around which the input passes by.
+//! Experts: two-layer perceptrons with GELU, beside which the input passes, or behind which a layer norm stands.
 //!
 //! Purpose: what the branches of a model are made of, the same for MT-IDS and its rivals. With m(z) = W₂ gelu(W₁ z + c₁) + c₂ an
-//! expert is z + m(z), or, as the design first had it, LayerNorm(m(z)). Prior art (P): He et al., CVPR 2016, also for the linear skip
-//! where an expert's input and output differ in size. That experts are residual is our choice (O): see [`ExpertForm`].
+//! expert is z + m(z), or S z + m(z) where its input and output differ in size (P: He et al., CVPR 2016), or, as the design first had it,
+//! LayerNorm(m(z)). That the first is the default is our choice (O); ARCHITECTURE.md has the figures.
 
 use candle_core::Tensor;
 use schemars::JsonSchema;
@@ -14,14 +14,14 @@ use crate::linear::Linear;
 use crate::norm::LayerNorm;
 use crate::parameters::Parameters;
 
-/// What an expert adds to its perceptron.
+/// What becomes of an expert's perceptron.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExpertForm {
-    /// Its input: z + m(z), or S z + m(z) where the sizes differ.
+    /// The input is added: z + m(z), or S z + m(z) where the sizes differ.
     #[default]
     Residual,
-    /// A layer norm behind it.
+    /// A layer norm stands behind it.
     Normalised,
 }
 
@@ -34,7 +34,7 @@ pub struct ExpertShape {
     pub hidden: usize,
     /// Outputs d_e.
     pub outputs: usize,
-    /// What is added to the perceptron.
+    /// What becomes of the perceptron.
     pub form: ExpertForm,
 }
 
@@ -50,7 +50,7 @@ pub struct ExpertsConfig {
     pub hidden: usize,
     /// Outputs of an expert.
     pub width: usize,
-    /// What an expert adds to its perceptron.
+    /// What becomes of an expert's perceptron.
     pub form: ExpertForm,
 }
 
@@ -62,7 +62,7 @@ impl Default for ExpertsConfig {
 
 impl ExpertsConfig {
     /// Of one expert that reads `inputs` numbers.
-    pub(crate) fn shape(&self, inputs: usize) -> ExpertShape {
+    pub(crate) fn expert_shape(&self, inputs: usize) -> ExpertShape {
         ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form }
     }
 }
@@ -77,7 +77,7 @@ pub struct SharedExpertsConfig {
     pub hidden: usize,
     /// Outputs of an expert.
     pub width: usize,
-    /// What an expert adds to its perceptron.
+    /// What becomes of an expert's perceptron.
     pub form: ExpertForm,
 }
 
@@ -89,7 +89,7 @@ impl Default for SharedExpertsConfig {
 
 impl SharedExpertsConfig {
     /// Of one expert that reads `inputs` numbers.
-    pub(crate) fn shape(&self, inputs: usize) -> ExpertShape {
+    pub(crate) fn expert_shape(&self, inputs: usize) -> ExpertShape {
         ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form }
     }
 }
@@ -123,7 +123,7 @@ impl Expert {
             finish: match form {
                 ExpertForm::Residual if inputs == outputs => Finish::Add,
                 ExpertForm::Residual => {
-                    Finish::AddSkipped(Linear::new(&format!("{name}.skip"), inputs, outputs, 1.0, parameters)?)
+                    Finish::AddSkipped(Linear::without_bias(&format!("{name}.skip"), inputs, outputs, 1.0, parameters)?)
                 }
                 ExpertForm::Normalised => {
                     Finish::Normalise(LayerNorm::new(&format!("{name}.norm"), outputs, parameters)?)
@@ -225,7 +225,7 @@ mod tests {
             parameters.variables().into_iter().map(|(name, _)| name).filter(own).collect()
         };
         assert!(names(3, ExpertForm::Residual).is_empty());
-        assert_eq!(names(2, ExpertForm::Residual), ["e.skip.bias", "e.skip.weight"]);
+        assert_eq!(names(2, ExpertForm::Residual), ["e.skip.weight"]);
         assert_eq!(names(3, ExpertForm::Normalised), ["e.norm.scale", "e.norm.shift"]);
     }
 

@@ -6,11 +6,11 @@ use crate::error::Result;
 use crate::parameters::{Init, Parameters};
 use crate::precision::Precision;
 
-/// `x Wᵀ + b`.
+/// `x Wᵀ + b`, or `x Wᵀ`.
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
     precision: Precision,
 }
 
@@ -20,10 +20,18 @@ impl Linear {
     /// # Errors
     /// When a parameter exists with another shape.
     pub fn new(name: &str, inputs: usize, outputs: usize, gain: f64, parameters: &Parameters) -> Result<Self> {
+        let bias = parameters.get_or_init(&format!("{name}.bias"), &[outputs], Init::Constant(0.0))?;
+        Ok(Self { bias: Some(bias), ..Self::without_bias(name, inputs, outputs, gain, parameters)? })
+    }
+
+    /// `x Wᵀ`, the weight as in [`Linear::new`].
+    ///
+    /// # Errors
+    /// When a parameter exists with another shape.
+    pub fn without_bias(name: &str, inputs: usize, outputs: usize, gain: f64, parameters: &Parameters) -> Result<Self> {
         let deviation = gain / (inputs as f64).sqrt();
         let weight = parameters.get_or_init(&format!("{name}.weight"), &[outputs, inputs], Init::Normal(deviation))?;
-        let bias = parameters.get_or_init(&format!("{name}.bias"), &[outputs], Init::Constant(0.0))?;
-        Ok(Self { weight, bias, precision: parameters.precision() })
+        Ok(Self { weight, bias: None, precision: parameters.precision() })
     }
 
     /// As [`Linear::new`], for gates and heads: in the precision of the parameters, whatever that of the other layers.
@@ -40,9 +48,13 @@ impl Linear {
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if self.precision == Precision::F32 {
-            return Ok(candle_nn::Linear::new(self.weight.clone(), Some(self.bias.clone())).forward(x)?);
+            return Ok(candle_nn::Linear::new(self.weight.clone(), self.bias.clone()).forward(x)?);
         }
         let product = |x: &Tensor, weight: &Tensor| Ok(candle_nn::Linear::new(weight.clone(), None).forward(x)?);
-        Ok(self.precision.product([x, &self.weight], product)?.broadcast_add(&self.bias)?)
+        let product = self.precision.product([x, &self.weight], product)?;
+        match &self.bias {
+            Some(bias) => Ok(product.broadcast_add(bias)?),
+            None => Ok(product),
+        }
     }
 }

@@ -354,21 +354,22 @@ fn refuse_public_key_for_patients(config: &BuildConfig, planned: &Plan, scanned:
     Ok(())
 }
 
-/// Tells the operator, on the log only, which files were refused: a series as a whole is one line with its first file. The quarantine
-/// lists them all.
+/// Tells the operator, on the log only, which files were refused: files of one folder and series with the same fault are one line with the
+/// first of them. The quarantine lists them all.
 pub(crate) fn report_refused(scanned: &Scan) {
-    for alike in scanned.refused.chunk_by(of_one_series) {
-        let [first, others @ ..] = alike else { continue };
+    for group in scanned.refused.chunk_by(alike) {
+        let [first, others @ ..] = group else { continue };
         let (file, reason) = (first.path.display(), first.reason.as_str());
         match others.len() {
             0 => tracing::warn!(%file, reason, "{}", first.detail),
-            more => tracing::warn!(%file, and_of_the_same_series = more, reason, "{}", first.detail),
+            more => tracing::warn!(%file, more_alike = more, reason, "{}", first.detail),
         }
     }
 }
 
-fn of_one_series(a: &Refused, b: &Refused) -> bool {
-    a.series_uid.is_some() && (&a.series_uid, a.reason, &a.detail) == (&b.series_uid, b.reason, &b.detail)
+fn alike(a: &Refused, b: &Refused) -> bool {
+    let same_fault = (&a.series_uid, a.reason, &a.detail) == (&b.series_uid, b.reason, &b.detail);
+    same_fault && a.path.parent() == b.path.parent()
 }
 
 fn nothing(scanned: &Scan, planned: &Plan) -> String {
@@ -396,23 +397,24 @@ mod tests {
     use mtids_dicom::ReasonCode;
 
     #[test]
-    fn a_refused_series_is_one_line_and_files_without_series_are_each_their_own() {
-        let refused = |series: Option<&str>, detail: &str| Refused {
-            path: "a.dcm".into(),
+    fn files_of_one_folder_and_series_with_the_same_fault_are_one_line() {
+        let refused = |path: &str, series: Option<&str>, detail: &str| Refused {
+            path: path.into(),
             series_uid: series.map(str::to_owned),
             patient_id: None,
             reason: ReasonCode::Truncated,
             detail: detail.into(),
         };
         let all = [
-            refused(Some("1.2"), "gap"),
-            refused(Some("1.2"), "gap"),
-            refused(Some("1.2"), "short"),
-            refused(Some("1.3"), "short"),
-            refused(None, "empty"),
-            refused(None, "empty"),
+            refused("a/1.dcm", Some("1.2"), "gap"),
+            refused("a/2.dcm", Some("1.2"), "gap"),
+            refused("a/3.dcm", Some("1.2"), "short"),
+            refused("a/4.dcm", Some("1.3"), "short"),
+            refused("a/5.dcm", None, "empty"),
+            refused("a/6.dcm", None, "empty"),
+            refused("b/7.dcm", None, "empty"),
         ];
-        let sizes: Vec<usize> = all.chunk_by(of_one_series).map(<[Refused]>::len).collect();
-        assert_eq!(sizes, [2, 1, 1, 1, 1]);
+        let sizes: Vec<usize> = all.chunk_by(alike).map(<[Refused]>::len).collect();
+        assert_eq!(sizes, [2, 1, 1, 2, 1]);
     }
 }

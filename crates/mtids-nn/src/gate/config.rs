@@ -50,7 +50,7 @@ pub struct DbrConfig {
     pub expert_hidden: usize,
     /// Outputs d_e of an expert.
     pub expert_width: usize,
-    /// What an expert adds to its perceptron.
+    /// What becomes of an expert's perceptron.
     pub expert_form: ExpertForm,
     /// Size d_g of the task embedding.
     pub embedding: usize,
@@ -142,7 +142,7 @@ impl DbrConfig {
     }
 
     /// Of one expert of the first layer, which reads the trunk's `features`.
-    pub(crate) fn expert(&self, features: usize) -> ExpertShape {
+    pub(crate) fn expert_shape(&self, features: usize) -> ExpertShape {
         ExpertShape { inputs: features, hidden: self.expert_hidden, outputs: self.expert_width, form: self.expert_form }
     }
 }

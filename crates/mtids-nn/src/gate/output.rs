@@ -24,10 +24,10 @@ impl GateOutput {
     ///
     /// # Errors
     /// When candle refuses an operation.
-    pub(crate) fn of_shared(weights: Tensor) -> Result<Self> {
+    pub(crate) fn of_shared(weights: &Tensor) -> Result<Self> {
         let shared = weights.sum_keepdim(1)?;
         let branch = Tensor::cat(&[&shared, &shared.zeros_like()?], 1)?;
-        Ok(Self { branch, shared: Some(weights), private: None, others: None })
+        Ok(Self { branch, shared: Some(within(weights, &shared)?), private: None, others: None })
     }
 
     /// Of flat weights over shared, own and, where given, the other tasks' experts. For statistics.
@@ -38,18 +38,13 @@ impl GateOutput {
         let parts: Vec<&Tensor> = [Some(shared), Some(private), others].into_iter().flatten().collect();
         let sums: Result<Vec<Tensor>> = parts.iter().map(|part| Ok(part.sum_keepdim(1)?)).collect();
         let sums = sums?;
-        let within: Result<Vec<Tensor>> = parts
-            .iter()
-            .zip(&sums)
-            // A branch may have no weight at all in single precision.
-            .map(|(part, sum)| Ok(part.broadcast_div(&(sum + f64::from(f32::MIN_POSITIVE))?)?))
-            .collect();
-        let mut within = within?.into_iter();
+        let divided: Result<Vec<Tensor>> = parts.iter().zip(&sums).map(|(part, sum)| within(part, sum)).collect();
+        let mut divided = divided?.into_iter();
         Ok(Self {
             branch: Tensor::cat(&sums, 1)?,
-            shared: within.next(),
-            private: within.next(),
-            others: within.next(),
+            shared: divided.next(),
+            private: divided.next(),
+            others: divided.next(),
         })
     }
 
@@ -80,4 +75,9 @@ impl GateOutput {
     fn weights(&self, branch: usize, within: Option<&Tensor>) -> Result<Option<Tensor>> {
         within.map(|pi| Ok(pi.broadcast_mul(&self.branch.narrow(1, branch, 1)?)?)).transpose()
     }
+}
+
+/// Weights as parts of their branch, which may have no weight at all in single precision.
+fn within(weights: &Tensor, sum: &Tensor) -> Result<Tensor> {
+    Ok(weights.broadcast_div(&(sum + f64::from(f32::MIN_POSITIVE))?)?)
 }

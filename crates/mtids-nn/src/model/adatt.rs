@@ -104,7 +104,7 @@ impl Layer {
             layer.experts.push(ExpertGroup::new(
                 &format!("{prefix}{group}"),
                 count,
-                experts.shape(inputs),
+                experts.expert_shape(inputs),
                 parameters,
             )?);
             if module < tasks.len() || !last {

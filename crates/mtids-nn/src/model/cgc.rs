@@ -79,7 +79,7 @@ pub(crate) fn stack(
 ) -> Result<Stack<FlatGate>> {
     let sizes = StackSizes {
         layers,
-        expert: experts.shape(features),
+        expert: experts.expert_shape(features),
         shared: Some(experts.shared),
         private: Some(experts.private),
     };

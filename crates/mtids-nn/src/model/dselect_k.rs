@@ -200,7 +200,7 @@ impl DSelectK {
         parameters: &Parameters,
     ) -> Result<Self> {
         let experts = &config.experts;
-        let shape = experts.shape(config.backbone.features);
+        let shape = experts.expert_shape(config.backbone.features);
         let gates: Result<Vec<Gate>> =
             tasks.tasks().iter().map(|task| Gate::new(&task.name, config, parameters)).collect();
         Ok(Self {
@@ -223,7 +223,7 @@ impl MultiTaskModel for DSelectK {
         let (weights, penalty) = of_task(&self.gates, task)?.forward(at(boundary, 0)?)?;
         let mixed = mix(&weights, at(boundary, 1)?)?;
         let logits = of_task(&self.heads, task)?.forward(&mixed)?;
-        Ok(TaskOutput { logits, gates: vec![GateOutput::of_shared(weights)?], penalty: Some(penalty) })
+        Ok(TaskOutput { logits, gates: vec![GateOutput::of_shared(&weights)?], penalty: Some(penalty) })
     }
 
     fn is_shared(&self, name: &str) -> bool {

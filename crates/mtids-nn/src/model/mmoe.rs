@@ -64,7 +64,7 @@ impl Mmoe {
         let gates: Result<Vec<SoftmaxGate>> = tasks.tasks().iter().map(|task| gate(&task.name)).collect();
         Ok(Self {
             trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
-            experts: ExpertGroup::new("shared", experts.count, experts.shape(features), parameters)?,
+            experts: ExpertGroup::new("shared", experts.count, experts.expert_shape(features), parameters)?,
             gates: gates?,
             heads: heads(tasks, experts.width, parameters)?,
         })
@@ -81,7 +81,7 @@ impl MultiTaskModel for Mmoe {
     fn task(&self, task: usize, boundary: &[Tensor], _mode: Mode) -> Result<TaskOutput> {
         let weights = of_task(&self.gates, task)?.forward(at(boundary, 0)?)?;
         let mixed = mix(&weights, at(boundary, 1)?)?;
-        let gate = GateOutput::of_shared(weights)?;
+        let gate = GateOutput::of_shared(&weights)?;
         Ok(TaskOutput::gated(of_task(&self.heads, task)?.forward(&mixed)?, gate))
     }
 

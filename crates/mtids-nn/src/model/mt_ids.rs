@@ -72,7 +72,7 @@ impl MtIds {
         let dbr = &config.dbr;
         let sizes = StackSizes {
             layers: dbr.layers,
-            expert: dbr.expert(config.backbone.features),
+            expert: dbr.expert_shape(config.backbone.features),
             shared: dbr.has_shared().then_some(dbr.shared_experts),
             private: dbr.has_private().then_some(dbr.private_experts),
         };

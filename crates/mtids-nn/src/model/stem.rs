@@ -64,7 +64,7 @@ impl Stem {
         parameters: &Parameters,
     ) -> Result<Self> {
         let (experts, features) = (&config.experts, config.backbone.features);
-        let shape = experts.shape(features);
+        let shape = experts.expert_shape(features);
         let all = experts.shared + tasks.len() * experts.private;
         let names = || tasks.tasks().iter().map(|task| task.name.as_str());
         let private: Result<Vec<ExpertGroup>> = names()

@@ -1,7 +1,7 @@
 //! Inner products of the tasks' gradients.
 //!
 //! Purpose: the T × T Gram matrix over all places at which tasks are compared. Invariants: products are summed in double precision on either
-//! side; the host copies no gradient, a device widens one place after the other; the matrix is exactly symmetric. The host's sums have the
+//! side; the host reads contiguous gradients where they lie, a device widens one place after the other; the matrix is exactly symmetric. The host's sums have the
 //! same bits for any number of threads; on a device their order is that of its library's matrix product.
 
 use candle_core::{DType, Tensor};
@@ -15,15 +15,15 @@ use crate::storage::with_rows;
 pub(super) fn on_host(count: usize, by_task: &[Option<Parts>], places: usize) -> Result<Vec<f64>> {
     let mut gram = vec![0.0; count * count];
     for place in 0..places {
+        let double = by_task.iter().filter_map(|parts| part(parts, place)).any(|part| part.dtype() == DType::F64);
+        let dtype = if double { DType::F64 } else { DType::F32 };
         let row = |parts: &Option<Parts>| -> Result<Option<Tensor>> {
             let Some(part) = part(parts, place) else { return Ok(None) };
-            let double = part.dtype() == DType::F64;
-            Ok(Some(part.detach().to_dtype(if double { DType::F64 } else { DType::F32 })?.contiguous()?))
+            Ok(Some(part.detach().to_dtype(dtype)?.contiguous()?))
         };
         let rows: Result<Vec<Option<Tensor>>> = by_task.iter().map(row).collect();
         let rows = rows?;
         let reached: Vec<bool> = rows.iter().map(Option::is_some).collect();
-        let double = rows.iter().flatten().any(|row| row.dtype() == DType::F64);
         let products = if double {
             with_rows(&rows, |rows| gram_matrix(Rows::F64(rows), &reached))?
         } else {

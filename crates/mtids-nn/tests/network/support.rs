@@ -1,6 +1,7 @@
 //! Small models, inputs and targets in f64.
 
 use candle_core::{DType, Device, Tensor, Var};
+use mtids_nn::experts::ExpertForm;
 use mtids_nn::{Architecture, BackboneConfig, DbrConfig, Model, ModelConfig, MtIdsConfig, Parameters, TargetBatch};
 
 pub(crate) const INPUT: [usize; 4] = [1, 2, 12, 12];
@@ -71,6 +72,16 @@ pub(crate) fn all() -> Vec<(String, ModelConfig)> {
             }
         });
     }
+    add("mt-ids, experts as wide as the features", Architecture::MtIds, &|config| {
+        if let ModelConfig::MtIds(config) = config {
+            config.dbr.expert_width = config.backbone.features;
+        }
+    });
+    add("mt-ids, normalised experts", Architecture::MtIds, &|config| {
+        if let ModelConfig::MtIds(config) = config {
+            config.dbr.expert_form = ExpertForm::Normalised;
+        }
+    });
     add("ple, 3 layers", Architecture::Ple, &|config| {
         if let ModelConfig::Ple(config) = config {
             config.layers = 3;

@@ -39,7 +39,7 @@ struct Arguments {
     /// Date for the page.
     #[arg(long)]
     date: String,
-    /// Seeds of the runs. 1, 11 and 1001 have been looked at while the trunk was chosen.
+    /// Seeds of the runs. 1, 11, 31 to 38 and 1001 have been looked at while trunk and experts were chosen.
     #[arg(long, value_delimiter = ',', default_values_t = [21, 22, 23, 24, 25, 26, 27, 28])]
     seeds: Vec<u64>,
     /// Passes over the training split.

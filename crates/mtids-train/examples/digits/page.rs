@@ -164,13 +164,13 @@ Training: the trainer's own step (`train_step`, gradients compared at the bounda
 the maximum over the whole map, AdamW, one-cycle to 3e-3, batch 64, gradient norm clipped at 5, λ_b = .1, λ_e = .01, t_0 = 16. The last weights are
 measured, no epoch is selected.
 
-Trunk and form of experts were chosen by results, on seeds that are not in the table: stem stride and pooling grid on 1 and 1001 (by single-task runs; short trials on
-rejected trunks showed other rows too, DD-GB among them), the form of pooling on 11, by *shared bottom* and *DBR, EW*. There the average over the map kept
-networks with experts on a plateau: metastasis AUROC .86 and .61 with the average, .96 and .92 with average and maximum, .97 and .94 with the maximum alone;
-other learning rates, head initialisations, norms of experts and features did not help. That experts add to their input was decided on 31 to 38 and on phantoms
-(ARCHITECTURE.md). A digit fills a tenth of the canvas, so its average is
-mostly of what is no digit. Other seeds divide the same 1797 digits otherwise, so that choice is not wholly blind to the test digits. Pooled
-read-out. EW: the plain sum of the tasks' gradients. All rows of one seed see the same images in the same order.
+Trunk and form of experts were chosen by results, on seeds that are not in the table: stem stride and pooling grid on 1 and 1001 (by single-task
+runs; short trials on rejected trunks showed other rows too, DD-GB among them), the form of pooling on 11, by *shared bottom* and *DBR, EW*. There
+the average over the map kept networks with experts on a plateau: metastasis AUROC .86 and .61 with the average, .96 and .92 with average and
+maximum, .97 and .94 with the maximum alone; other learning rates, head initialisations, norms of experts and features did not help. That experts
+add to their input was decided on 31 to 38 and on phantoms (ARCHITECTURE.md). A digit fills a tenth of the canvas, so its average is mostly of
+what is no digit. Other seeds divide the same 1797 digits otherwise, so that choice is not wholly blind to the test digits. Pooled read-out. EW:
+the plain sum of the tasks' gradients. All rows of one seed see the same images in the same order.
 
 *×100* multiplies the region's loss, and with it the gradient of every parameter that it reaches, by 100. A balancer (fixed weights
 included) acts on the shared parameters only, so the region's private experts, gate and head get the hundredfold gradient in all of
@@ -178,8 +178,8 @@ these rows. The fixed weights are the ones that somebody who knows the fault wou
 ";
 
 const AGAINST_EQUAL: &str = "
-Difference to *DBR, EW* on the same seeds, with its 95 % interval (Student's t over seeds). *Tie*: the interval holds 0. With
-eight seeds an interval is about as wide as a deviation over seeds, and a tie is no proof that two rows are equal.
+Difference to *DBR, EW* on the same seeds, with its 95 % interval (Student's t over seeds). *Tie*: the interval holds 0; it
+is no proof that two rows are equal.
 
 | model | joint accuracy | | metastasis AUROC | |
 |---|---|---|---|---|
