@@ -143,13 +143,15 @@ balance-toy: ## Every balancer on problems with a known front: docs/balance_toy.
 balance-bench: ## Gram matrix beside a read of memory, algebra of every balancer: docs/balance_bench.md (always release)
 	@$(CARGO) run --locked --quiet --release --package mtids-balance --example balance_bench -- docs/balance_bench.md
 
+EXPERTS ?= residual
+DIGITS_normalised := _normalised
 .PHONY: digits
-digits: ## MT-IDS, rivals and balancers on region x state from handwritten digits: docs/digits.md (scikit-learn from PyPI)
+digits: ## MT-IDS, rivals and balancers on region x state from handwritten digits: docs/digits.md (EXPERTS=normalised: another page; PyPI)
 	@test -d .venv-digits || python3 -m venv .venv-digits
 	@.venv-digits/bin/pip install --quiet --disable-pip-version-check --requirement docs/requirements-digits.txt
 	@.venv-digits/bin/python docs/digits_data.py out/digits/digits.csv
 	@rm -f out/digits/runs.jsonl
-	@RAYON_NUM_THREADS=1 $(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-train --example digits -- --digits out/digits/digits.csv --runs out/digits/runs.jsonl --page docs/digits.md --date "$$(date +%F)"
+	@RAYON_NUM_THREADS=1 $(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-train --example digits -- --experts '$(EXPERTS)' --digits out/digits/digits.csv --runs out/digits/runs.jsonl --page docs/digits$(DIGITS_$(EXPERTS)).md --date "$$(date +%F)"
 
 .PHONY: balance-cost
 balance-cost: ## A training step under every balancer over the plain sum, beside TorchJD (PyPI): docs/balance_cost.md (ROUNDS=)

@@ -17,6 +17,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
+use mtids_nn::experts::ExpertForm;
 
 use crate::rows::Key;
 use crate::run::Figures;
@@ -42,9 +43,17 @@ struct Arguments {
     /// Seeds of the runs. 1, 11, 31 to 38 and 1001 have been looked at while trunk and experts were chosen.
     #[arg(long, value_delimiter = ',', default_values_t = [21, 22, 23, 24, 25, 26, 27, 28])]
     seeds: Vec<u64>,
+    /// Form of the experts: residual or normalised.
+    #[arg(long, default_value = "residual", value_parser = form)]
+    experts: ExpertForm,
     /// Passes over the training split.
     #[arg(long, default_value_t = 12)]
     epochs: u64,
+}
+
+/// As in a configuration.
+fn form(text: &str) -> Result<ExpertForm, String> {
+    serde_json::from_value(text.into()).map_err(|error: serde_json::Error| error.to_string())
 }
 
 fn main() -> Result<()> {
@@ -59,7 +68,8 @@ fn main() -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).with_context(|| arguments.runs.display().to_string()),
     };
-    runs.retain(|run| run.epochs == arguments.epochs && arguments.seeds.contains(&run.seed));
+    let (epochs, experts) = (arguments.epochs, arguments.experts);
+    runs.retain(|run| run.epochs == epochs && run.experts == experts && arguments.seeds.contains(&run.seed));
     let missing: Vec<(u64, Key)> = arguments
         .seeds
         .iter()
@@ -75,7 +85,7 @@ fn main() -> Result<()> {
         loop {
             let next = shared.lock().map_err(|_| broken())?.0.next();
             let Some((seed, row)) = next else { return Ok(()) };
-            let figures = pool.install(|| run::run(row, &digits, seed, arguments.epochs))?;
+            let figures = pool.install(|| run::run(row, experts, &digits, seed, epochs))?;
             let mut shared = shared.lock().map_err(|_| broken())?;
             writeln!(shared.1, "{}", serde_json::to_string(&figures)?)?;
             shared.2.push(figures);
@@ -86,6 +96,6 @@ fn main() -> Result<()> {
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a run ended in a panic"))?)
     })?;
-    std::fs::write(&arguments.page, page::page(&runs, &arguments.date, arguments.epochs)?)?;
+    std::fs::write(&arguments.page, page::page(&runs, &arguments.date, epochs, experts)?)?;
     Ok(())
 }

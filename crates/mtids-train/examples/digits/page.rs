@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
+use mtids_nn::experts::ExpertForm;
 
 use crate::rows::Key;
 use crate::run::{Figures, Measured};
@@ -19,10 +20,17 @@ const IN_USE: [f64; 2] = [0.2, 0.8];
 const ABANDONED: f64 = 0.05;
 
 /// The whole page.
-pub(crate) fn page(runs: &[Figures], date: &str, epochs: u64) -> Result<String> {
+pub(crate) fn page(runs: &[Figures], date: &str, epochs: u64, experts: ExpertForm) -> Result<String> {
     let runs = Runs(runs);
     let mut text = String::from(INTRODUCTION);
     let seeds = runs.of(Key::DdGb).len();
+    let (form, other) = match experts {
+        ExpertForm::Residual => {
+            ("add to their input, the default", "[normalised](digits_normalised.md), as the design first had it")
+        }
+        ExpertForm::Normalised => ("are normalised, as the design first had it", "[residual](digits.md), the default"),
+    };
+    write!(text, "\nOn this page experts {form}; the same with the other form: {other}.\n")?;
     write!(text, "\n## Results\n\n{date}, {seeds} seeds, {epochs} epochs; mean ± standard deviation over seeds.\n\n")?;
     text.push_str("| model | joint accuracy | macro-F1 | metastasis AUROC |\n|---|---|---|---|\n");
     for row in Key::ALL {

@@ -3,11 +3,12 @@
 //! Every row has the same trunk, optimiser, schedule, batches and losses; rows differ in what their label says.
 
 use mtids_balance::{BalancerConfig, DdGbConfig, FixedConfig};
+use mtids_nn::experts::{ExpertForm, ExpertsConfig};
 use mtids_nn::model::cgc::CgcConfig;
 use mtids_nn::model::hard_sharing::HardSharingConfig;
 use mtids_nn::model::single_task::SingleTaskConfig;
 use mtids_nn::pool::GridPooling;
-use mtids_nn::{BackboneConfig, BackboneKind, BackboneSize, LossConfig, ModelConfig, MtIdsConfig, TaskKind};
+use mtids_nn::{BackboneConfig, BackboneKind, BackboneSize, DbrConfig, LossConfig, ModelConfig, MtIdsConfig, TaskKind};
 
 /// Factor of the region's loss in the rows with bad units.
 pub(crate) const BAD_UNIT: f64 = 100.0;
@@ -77,8 +78,8 @@ impl Key {
         (0..tasks).map(|task| if task == REGION && self.has_bad_unit() { BAD_UNIT } else { 1.0 }).collect()
     }
 
-    /// The network.
-    pub(crate) fn model(self) -> ModelConfig {
+    /// The network, its experts of this form.
+    pub(crate) fn model(self, form: ExpertForm) -> ModelConfig {
         let backbone = BackboneConfig {
             widths: vec![16, 32, 64],
             stem_stride: 1,
@@ -91,8 +92,14 @@ impl Key {
             Key::SharedBottom => {
                 ModelConfig::HardSharing(HardSharingConfig { backbone, ..HardSharingConfig::default() })
             }
-            Key::Cgc => ModelConfig::Cgc(CgcConfig { backbone, ..CgcConfig::default() }),
-            _ => ModelConfig::MtIds(MtIdsConfig { backbone, ..MtIdsConfig::default() }),
+            Key::Cgc => {
+                let experts = ExpertsConfig { form, ..ExpertsConfig::default() };
+                ModelConfig::Cgc(CgcConfig { backbone, experts, ..CgcConfig::default() })
+            }
+            _ => {
+                let dbr = DbrConfig { expert_form: form, ..DbrConfig::default() };
+                ModelConfig::MtIds(MtIdsConfig { backbone, dbr, ..MtIdsConfig::default() })
+            }
         }
     }
 

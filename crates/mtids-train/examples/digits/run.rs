@@ -7,6 +7,7 @@
 use anyhow::{Context, Result};
 use mtids_balance::BalanceInput;
 use mtids_core::random::stream;
+use mtids_nn::experts::ExpertForm;
 use mtids_nn::read_out::probabilities;
 use mtids_nn::{
     AdamW, AdamWConfig, DType, Device, Model, Parameters, ReadOut, Schedule, ScheduleConfig, Scope, StepOptions,
@@ -36,6 +37,7 @@ pub(crate) struct Figures {
     pub(crate) row: Key,
     pub(crate) seed: u64,
     pub(crate) epochs: u64,
+    pub(crate) experts: ExpertForm,
     /// On the test split.
     pub(crate) test: Measured,
     /// Mean over the steps of the share of task pairs in conflict.
@@ -60,10 +62,10 @@ pub(crate) struct Measured {
 }
 
 /// Trains a row and measures it.
-pub(crate) fn run(row: Key, digits: &[Digit], seed: u64, epochs: u64) -> Result<Figures> {
+pub(crate) fn run(row: Key, experts: ExpertForm, digits: &[Digit], seed: u64, epochs: u64) -> Result<Figures> {
     let [training, test] = Canvases::splits(digits, seed, CANVASES)?;
     let parameters = Parameters::new(seed, DType::F32, &Device::Cpu);
-    let model = Model::new(&row.model(), REGIONS, [1, 1, SIDE, SIDE], &parameters)?;
+    let model = Model::new(&row.model(experts), REGIONS, [1, 1, SIDE, SIDE], &parameters)?;
     let tasks = model.tasks();
     let counts = tasks.counts(&training.labels)?;
     let losses = TaskLosses::new(&row.loss(), tasks, Some(&counts))?.in_units(&row.units(tasks.len()))?;
@@ -111,7 +113,7 @@ pub(crate) fn run(row: Key, digits: &[Digit], seed: u64, epochs: u64) -> Result<
     }
     let test = measure(&model, &test)?;
     let pairs = if tasks.len() == 3 { vec![cosines[1], cosines[2], cosines[5]] } else { Vec::new() };
-    Ok(Figures { row, seed, epochs, test, conflicting_share: conflicts, cosines: pairs, last_losses })
+    Ok(Figures { row, seed, epochs, experts, test, conflicting_share: conflicts, cosines: pairs, last_losses })
 }
 
 fn batch(canvases: &Canvases, indices: &[usize]) -> Result<(Tensor, mtids_nn::TargetBatch)> {
