@@ -342,4 +342,14 @@ mod tests {
         assert_eq!(gram_matrix(Rows::F64(&short), &[true, false]).unwrap(), [5.0, 0.0, 0.0, 0.0]);
         assert_eq!(gram_matrix(Rows::F64(&[]), &[]).unwrap(), [0.0; 0]);
     }
+
+    #[test]
+    fn a_list_of_active_tasks_of_another_length_is_refused() {
+        let rows: [&[f32]; 2] = [&[1.0, 2.0], &[3.0, 4.0]];
+        for active in [&[true][..], &[true; 3]] {
+            let refused = gram_matrix(Rows::F32(&rows), active).unwrap_err();
+            let expected = matches!(refused, BalanceError::Shape { expected: 2, got, .. } if got == active.len());
+            assert!(expected, "{refused}");
+        }
+    }
 }
