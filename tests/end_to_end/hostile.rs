@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};
-use mtids_core::geometry::{Affine, PointMm};
-use mtids_core::volume::Volume;
 use mtids_dicom::AcquisitionFacts;
 use mtids_dicom::write::{CtOptions, StudyIdentity, write_ct_series};
+use mtids_domain::geometry::{Affine, PointMm};
+use mtids_domain::volume::Volume;
 
 use crate::support::{program, root, run, text};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand::RngExt;
 
 use crate::support::{build_arguments, dataset, program, run, text, tree};
@@ -56,7 +56,7 @@ fn a_damaged_receipt_or_shard_is_made_again() {
     let mut files: Vec<_> =
         fs::read_dir(out.join(".work/receipts")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let mut random = stream(13, "damage", &[]);
+    let mut random = rng_for(13, "damage", &[]);
     for (n, path) in files.iter().enumerate() {
         let mut bytes = fs::read(path).unwrap();
         // A flipped bit (in a label, a digest, a name), a torn end, nothing at all: as a power cut or a bad disk leaves them.
@@ -76,7 +76,7 @@ fn a_damaged_receipt_or_shard_is_made_again() {
 
 #[test]
 fn two_hundred_kills_at_random_moments_change_no_byte() {
-    let mut random = stream(11, "kills", &[]);
+    let mut random = rng_for(11, "kills", &[]);
     let mut killed = 0;
     while killed < 200 {
         let folder = tempfile::tempdir().unwrap();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mtids_core::label::Evidence;
-use mtids_core::pseudonym::SeriesKey;
+use mtids_domain::label::Evidence;
+use mtids_domain::pseudonym::SeriesKey;
 use mtids_shards::{Dataset, RowKind, RowLabels, Split, Views, read_row_group};
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use mtids_core::digest::Digest;
+use mtids_runtime::digest::Digest;
 use tempfile::TempDir;
 
 /// The root of the repository.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde_json::Value;
@@ -44,7 +44,7 @@ fn tasks_in_any_order_killed_and_repeated_end_in_the_bytes_of_one_build() {
     run("mtids-prep", arguments("build", &alone)).expect_code(0);
     let out = folder.path().join("tasks");
 
-    let mut random = stream(7, "tasks", &[]);
+    let mut random = rng_for(7, "tasks", &[]);
     let mut order: Vec<usize> = (0..TASKS).collect();
     order.shuffle(&mut random);
     // One task is started twice, and so twice at once.

@@ -1,13 +1,13 @@
 //! Every point where a program writes: killed there, or failed by the disk, the same command ends in the same bytes.
 //!
 //! A run is repeated with the failure one point later each time, until it completes untouched; so points that are added later are tried
-//! too. The programs must be built with debug assertions (`mtids_core::failpoint`), as `make test` builds them.
+//! too. The programs must be built with debug assertions (`mtids_runtime::failpoint`), as `make test` builds them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use mtids_core::digest::Digest;
+use mtids_runtime::digest::Digest;
 use mtids_shards::{Dataset, verify};
 use tempfile::TempDir;
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use mtids_core::digest::Digest;
-use mtids_core::provenance::Program;
-use mtids_core::storage::Folder;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::provenance::Program;
+use mtids_runtime::storage::Folder;
 use mtids_shards::{Manifest, Totals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mtids_core::exit::Exit;
+use mtids_runtime::exit::Exit;
 use mtids_shards::ShardError;
 
 /// Errors of this crate; each names the file or the key.

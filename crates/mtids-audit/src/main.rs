@@ -10,9 +10,9 @@ use mtids_audit::config::AuditConfig;
 use mtids_audit::error::AuditError;
 use mtids_audit::page::page;
 use mtids_audit::text::text;
-use mtids_core::exit::Exit;
-use mtids_core::{atomic, config};
 use mtids_report::terminal::{end_with, start_log};
+use mtids_runtime::exit::Exit;
+use mtids_runtime::{atomic, config};
 
 /// What labels a dataset holds, and what would make figures from it wrong. Research software, not for diagnosis.
 #[derive(Debug, Parser)]

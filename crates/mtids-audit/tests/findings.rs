@@ -6,12 +6,12 @@ use std::path::Path;
 use mtids_audit::audit::{Audit, audit};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::finding::{Code, Severity};
-use mtids_core::digest::Digest;
-use mtids_core::label::{Evidence, LabelLevel, Metastasis};
-use mtids_core::provenance::Program;
-use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
-use mtids_core::storage::Folder;
-use mtids_core::taxonomy::{RegionScheme, Station, TAXONOMY_VERSION, Zone};
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::taxonomy::{RegionScheme, Station, TAXONOMY_VERSION, Zone};
+use mtids_runtime::digest::Digest;
+use mtids_runtime::provenance::Program;
+use mtids_runtime::storage::Folder;
 use mtids_shards::{
     DatasetDescription, IndexRow, Manifest, RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, Split,
     Totals, write_index,

@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use mtids_balance::{BalanceInput, BalancerConfig, GradientInput, Rows, Rule, gram_matrix};
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use rayon::prelude::*;
 
@@ -68,7 +68,7 @@ fn read(rows: &[&[f32]], abreast: bool) -> u32 {
 }
 
 fn random(seed: u64, width: usize) -> Vec<f32> {
-    let mut random = stream(seed, "bench/balance", &[]);
+    let mut random = rng_for(seed, "bench/balance", &[]);
     (0..width).map(|_| random.random::<f32>() - 0.5).collect()
 }
 

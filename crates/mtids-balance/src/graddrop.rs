@@ -7,7 +7,7 @@
 //! The authors apply it to gradients at a layer's activations, multiplied by the activations' sign; here it is the rule
 //! itself, on whatever rows are given. Cost: T backward passes, T·P memory.
 
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ impl GradientRule for GradDrop {
     }
 
     fn update<F: Element>(&self, state: &mut u64, _step: &Step<'_>, rows: &[&[F]]) -> Result<Update, BalanceError> {
-        let mut random = stream(self.0.seed, "balance/grad-drop", &[*state]);
+        let mut random = rng_for(self.0.seed, "balance/grad-drop", &[*state]);
         let values = drop_signs(rows, self.0.leak, || random.random());
         *state += 1;
         Ok(Update { values, weights: None, raw: false })

@@ -6,7 +6,7 @@
 //!
 //! The order is drawn from (seed, step, task): the same run gives the same orders, whatever the threads do.
 
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,7 @@ impl Balancer for PcGrad {
 pub(crate) fn order(seed: Option<u64>, step: u64, active: &ActiveTasks, i: usize) -> Vec<usize> {
     let mut others: Vec<usize> = (0..active.len()).filter(|&j| j != i).collect();
     if let Some(seed) = seed {
-        others.shuffle(&mut stream(seed, "balance/projection-order", &[step, active.members()[i] as u64]));
+        others.shuffle(&mut rng_for(seed, "balance/projection-order", &[step, active.members()[i] as u64]));
     }
     others
 }

@@ -5,7 +5,7 @@
 //!
 //! The numbers are drawn from (seed, step, task): the same run gives the same weights.
 
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand_distr::{Distribution, StandardNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ impl StatefulRule for Rlw {
 
     fn weights(&self, state: &mut u64, step: &Step<'_>) -> Result<Weights, BalanceError> {
         let draw = |&task: &usize| -> f64 {
-            StandardNormal.sample(&mut stream(self.0.seed, "balance/random-weights", &[*state, task as u64]))
+            StandardNormal.sample(&mut rng_for(self.0.seed, "balance/random-weights", &[*state, task as u64]))
         };
         let numbers: Vec<f64> = step.active.members().iter().map(draw).collect();
         *state += 1;

@@ -264,13 +264,13 @@ fn tile<F: Element, S: Simd, const A: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::random::stream;
+    use mtids_runtime::random::rng_for;
     use rand::RngExt;
 
     fn rows(tasks: usize, width: usize) -> Vec<Vec<f32>> {
         (0..tasks)
             .map(|task| {
-                let mut random = stream(1, "test/rows", &[task as u64]);
+                let mut random = rng_for(1, "test/rows", &[task as u64]);
                 (0..width).map(|_| random.random::<f32>() - 0.5).collect()
             })
             .collect()

@@ -6,11 +6,11 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use mtids_core::annotation::{Extent, Mask};
-use mtids_core::geometry::{Affine, PointMm};
 use mtids_dicom::Limits;
 use mtids_dicom::annotation::read_segmentation;
 use mtids_dicom::write::{Segment, StudyIdentity, write_segmentation};
+use mtids_domain::annotation::{Extent, Mask};
+use mtids_domain::geometry::{Affine, PointMm};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1);

@@ -7,7 +7,7 @@ use dicom::core::{PrimitiveValue, Tag};
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
 use dicom::object::mem::InMemElement;
-use mtids_core::annotation::Code;
+use mtids_domain::annotation::Code;
 
 /// Longest text that is taken: no attribute that is read here has a longer one, and it may be copied for each of many frames.
 const MAX_TEXT: usize = 1024;

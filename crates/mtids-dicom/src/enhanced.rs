@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dicom::dictionary_std::tags;
-use mtids_core::geometry::PointMm;
+use mtids_domain::geometry::PointMm;
 
 use crate::element::{array, first_item, integer, number, text};
 use crate::error::{DicomError, ReasonCode};

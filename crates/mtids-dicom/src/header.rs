@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use dicom::dictionary_std::{tags, uids};
 use dicom::object::InMemDicomObject;
-use mtids_core::annotation::AnnotationTarget;
-use mtids_core::geometry::{PointMm, cross, dot, norm};
+use mtids_domain::annotation::AnnotationTarget;
+use mtids_domain::geometry::{PointMm, cross, dot, norm};
 use serde::{Deserialize, Serialize};
 
 use crate::date::day;

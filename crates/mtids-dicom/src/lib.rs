@@ -2,7 +2,7 @@
 //!
 //! # Purpose
 //! [`header::read_header`] judges a file by its content, [`series::group`] gathers headers into series,
-//! [`volume::load_volume`] decodes a CT series into a [`mtids_core::volume::Volume`] of HU, [`volume::load_pet`] a PET series into SUV;
+//! [`volume::load_volume`] decodes a CT series into a [`mtids_domain::volume::Volume`] of HU, [`volume::load_pet`] a PET series into SUV;
 //! [`annotation`] reads findings from tables, masks, contours, boxes and reports; [`mod@write`] makes CT, PET, SEG,
 //! RTSTRUCT, SR and label maps.
 //!

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mtids_core::digest::Digest;
+use mtids_runtime::digest::Digest;
 
 use crate::error::ReasonCode;
 use crate::header::{AcquisitionFacts, InstanceHeader};
@@ -250,7 +250,7 @@ fn split_acquisitions(part: Vec<InstanceHeader>) -> Vec<Vec<InstanceHeader>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::geometry::PointMm;
+    use mtids_domain::geometry::PointMm;
     use proptest::prelude::*;
 
     fn slice(n: u32, kernel: &str) -> InstanceHeader {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: at most 64 characters under the `2.25.` root (an unsigned 128-bit number, ITU-T X.667), the same for the same parts.
 
-use mtids_core::digest::Digest;
+use mtids_runtime::digest::Digest;
 
 /// A UID derived from `parts`.
 pub fn uid_from(parts: &[&str]) -> String {

@@ -3,8 +3,8 @@
 //! Units: mm, HU. Invariants: slices ascend along the normal; the affine comes from positions of the first and the last slice; a
 //! gap, an unequal step or a tilt is an error that names the place in mm, never interpolated over.
 
-use mtids_core::geometry::{Affine, dot, norm, subtract};
-use mtids_core::volume::Volume;
+use mtids_domain::geometry::{Affine, dot, norm, subtract};
+use mtids_domain::volume::Volume;
 
 use crate::error::{DicomError, ReasonCode};
 use crate::header::InstanceHeader;

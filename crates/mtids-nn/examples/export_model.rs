@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
-use mtids_core::label::Evidence;
+use mtids_domain::label::Evidence;
 use mtids_nn::step::{StepGradients, gradients};
 use mtids_nn::{Init, LossConfig, Mode, Model, ModelConfig, Parameters, Scope, TargetBatch, TaskLosses};
 use serde_json::{Value, json};

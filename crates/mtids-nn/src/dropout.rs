@@ -5,7 +5,7 @@
 //! depends on (seed, step, name of the layer, number of entries) only, on every device.
 
 use candle_core::Tensor;
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand_distr::{Bernoulli, Distribution};
 
 use crate::error::{Result, config_error};
@@ -37,7 +37,7 @@ impl Dropout {
         let (Some((seed, step)), true) = (at, self.probability > 0.0) else { return Ok(x.clone()) };
         let kept =
             Bernoulli::new(1.0 - self.probability).map_err(|error| config_error("dropout", error.to_string()))?;
-        let mut stream = stream(seed, &format!("dropout {}", self.name), &[step]);
+        let mut stream = rng_for(seed, &format!("dropout {}", self.name), &[step]);
         let scale = 1.0 / (1.0 - self.probability);
         let draw = |_| if kept.sample(&mut stream) { scale as f32 } else { 0.0 };
         let mask: Vec<f32> = (0..x.elem_count()).map(draw).collect();

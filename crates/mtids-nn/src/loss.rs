@@ -9,7 +9,7 @@
 //! Invariants: finite for any finite logits; masked samples have exactly zero gradient.
 
 use candle_core::{Device, Tensor};
-use mtids_core::label::Evidence;
+use mtids_domain::label::Evidence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -108,7 +108,7 @@ impl Parameters {
         let values: Vec<f64> = match init {
             Init::Constant(value) => vec![value; count],
             Init::Normal(deviation) => {
-                let mut stream = mtids_core::random::stream(self.seed, &format!("parameter {name}"), &[]);
+                let mut stream = mtids_runtime::random::rng_for(self.seed, &format!("parameter {name}"), &[]);
                 (0..count)
                     .map(|_| {
                         let unit: f64 = StandardNormal.sample(&mut stream);
@@ -178,7 +178,7 @@ impl Parameters {
     /// # Errors
     /// [`NnError::File`] and the errors of `to_bytes`.
     pub fn save(&self, path: &Path) -> Result<()> {
-        mtids_core::atomic::write(path, &self.to_bytes()?)
+        mtids_runtime::atomic::write(path, &self.to_bytes()?)
             .map_err(|source| NnError::File { path: path.display().to_string(), source })
     }
 

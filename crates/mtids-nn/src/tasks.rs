@@ -6,7 +6,7 @@
 //! the digits recover y; a sample whose known digits do not fix a task's class is masked out of that task, or, where asked for,
 //! enters with the set of classes that remain.
 
-use mtids_core::label::Evidence;
+use mtids_domain::label::Evidence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -6,8 +6,8 @@
 //! heart, the great vessels and parts of the spine's surroundings. Units: HU, LPS mm. Invariant: the result depends on the tissue alone, not on how
 //! the volume is stored, but for ties of less than half a voxel.
 
-use mtids_core::geometry::{PointMm, Voxel};
-use mtids_core::volume::{AIR_HU, Volume};
+use mtids_domain::geometry::{PointMm, Voxel};
+use mtids_domain::volume::{AIR_HU, Volume};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -167,7 +167,7 @@ fn between_lungs(hu: &[i16], body: &[bool], columns: usize) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::geometry::Affine;
+    use mtids_domain::geometry::Affine;
 
     /// A body of radius 100 mm with two lungs, a table below it, stored with the given steps.
     fn chest(steps: [[f64; 3]; 3], corner: [f64; 3], dimensions: [usize; 3]) -> Volume {

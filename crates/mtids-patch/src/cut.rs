@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use mtids_core::geometry::{Affine, PointMm, Voxel};
-use mtids_core::volume::{AIR_HU, Volume};
+use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::volume::{AIR_HU, Volume};
 
 use crate::geometry::{Interpolation, PatchGeometry, Views};
 use crate::kernel::Taps;

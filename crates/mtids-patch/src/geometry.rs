@@ -2,7 +2,7 @@
 //!
 //! Units: voxels and mm, both in the order (d, h, w) = (z, y, x).
 
-use mtids_core::geometry::PointMm;
+use mtids_domain::geometry::PointMm;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

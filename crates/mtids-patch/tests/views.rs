@@ -1,8 +1,8 @@
 //! Stacks of thin slices and orthogonal views, beside the series itself.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use mtids_core::geometry::{Affine, PointMm, Voxel};
-use mtids_core::volume::Volume;
+use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::volume::Volume;
 use mtids_patch::{PatchGeometry, Views, cut};
 use proptest::prelude::*;
 

@@ -10,9 +10,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mtids_core::atomic;
-use mtids_core::digest::Digest;
-use mtids_core::interrupt::Interrupt;
+use mtids_runtime::atomic;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::interrupt::Interrupt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -8,15 +8,15 @@
 use std::fs;
 use std::path::Path;
 
-use mtids_core::annotation::Mask;
-use mtids_core::digest::Digest;
-use mtids_core::geometry::{PointMm, Voxel};
-use mtids_core::label::{Evidence, Metastasis};
-use mtids_core::random::stream;
-use mtids_core::volume::Volume;
 use mtids_dicom::uid::uid_from;
 use mtids_dicom::write::{CtOptions, Segment, StudyIdentity, write_ct_series, write_segmentation};
 use mtids_dicom::{Limits, Series, load_volume};
+use mtids_domain::annotation::Mask;
+use mtids_domain::geometry::{PointMm, Voxel};
+use mtids_domain::label::{Evidence, Metastasis};
+use mtids_domain::volume::Volume;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,7 @@ pub fn insert(
     let table =
         format!("{TABLE_HEADER}{}", rows_without_station(&nodes, &known, &identity.study_uid, &options.series_uid));
     let path = out.join("annotations.csv");
-    mtids_core::atomic::write(&path, table.as_bytes()).map_err(|source| PhantomError::Write { path, source })?;
+    mtids_runtime::atomic::write(&path, table.as_bytes()).map_err(|source| PhantomError::Write { path, source })?;
     let summary = InsertSummary { config_digest, wanted, nodes };
     write_json(&out.join("truth.json"), &truth(&summary, &known)?)?;
     Ok(summary)
@@ -178,7 +178,7 @@ fn station_is_named(config: &InsertConfig, n: usize) -> bool {
 }
 
 fn node(config: &InsertConfig, laws: &Laws, number: usize) -> Node {
-    let mut random = stream(config.seed, "inserted node", &[number as u64]);
+    let mut random = rng_for(config.seed, "inserted node", &[number as u64]);
     let metastasis = if random.random_bool(config.prevalence) { Metastasis::Metastatic } else { Metastasis::Benign };
     let appearance = laws.draw(metastasis, &mut random);
     let visible = Visible { enhancement: config.phase != Phase::Native, uptake: false };
@@ -225,7 +225,7 @@ fn named(config: &InsertConfig, volume: &Volume, phantom: &PhantomConfig) -> Res
 fn found(config: &InsertConfig, volume: &Volume, phantom: &PhantomConfig, nodes: &mut Vec<Node>) {
     let laws = Laws::new(phantom);
     let candidates = mediastinal_fat(volume);
-    let mut random = stream(config.seed, "inserted places", &[]);
+    let mut random = rng_for(config.seed, "inserted places", &[]);
     let first = nodes.len();
     for number in 0..config.nodes as usize {
         let mut node = node(config, &laws, first + number);
@@ -347,7 +347,7 @@ fn painted(volume: &Volume, nodes: &[Node], phase: Phase) -> Result<(Volume, Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::geometry::Affine;
+    use mtids_domain::geometry::Affine;
 
     #[test]
     fn only_axial_series_are_taken_whatever_their_direction() {

@@ -3,7 +3,7 @@
 //! Grades after the domain: A histology, B needle, C uptake in PET, D size. Invariant: the truth never changes here. Anchors: a negative
 //! needle is weak evidence (PMC5711568); SUV 2.5 and 10 mm are the common limits.
 
-use mtids_core::label::{Evidence, Metastasis};
+use mtids_domain::label::{Evidence, Metastasis};
 use rand::RngExt;
 
 use crate::config::Interference;

@@ -56,8 +56,8 @@ pub use insertion::{InsertConfig, InsertSummary, Place, insert};
 pub use node::{Appearance, Node};
 pub use patient::{LabelForm, n_category};
 
-use mtids_core::annotation::Mask;
-use mtids_core::volume::Volume;
+use mtids_domain::annotation::Mask;
+use mtids_domain::volume::Volume;
 
 /// A rendered patient of a cohort.
 #[derive(Clone, Debug)]

@@ -2,10 +2,10 @@
 //!
 //! Invariant: a function of (configuration, patient number); nothing here depends on voxels but the grid. Units: LPS mm.
 
-use mtids_core::geometry::{Affine, PointMm};
-use mtids_core::label::{Evidence, Metastasis};
-use mtids_core::random::stream;
-use mtids_core::taxonomy::Station;
+use mtids_domain::geometry::{Affine, PointMm};
+use mtids_domain::label::{Evidence, Metastasis};
+use mtids_domain::taxonomy::Station;
+use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +88,7 @@ impl<'a> Model<'a> {
 
     pub(crate) fn patient(&self, number: u32) -> Patient {
         let config = self.config;
-        let draw = |purpose: &str| stream(config.seed, purpose, &[u64::from(number)]);
+        let draw = |purpose: &str| rng_for(config.seed, purpose, &[u64::from(number)]);
         let mut random = draw("phantom acquisition");
         let site_index = pick(&config.sites.iter().map(|site| site.weight).collect::<Vec<_>>(), &mut random);
         let mut site = config.sites[site_index].clone();
@@ -128,7 +128,7 @@ impl<'a> Model<'a> {
         visible: Visible,
     ) -> Vec<Node> {
         let config = self.config;
-        let draw = |purpose: &str| stream(config.seed, purpose, &[u64::from(number)]);
+        let draw = |purpose: &str| rng_for(config.seed, purpose, &[u64::from(number)]);
         let mut random = draw("phantom nodes");
         // The same draws as the painter's, so that obstacles are where they will be painted.
         let obstacles = Obstacles::new(anatomy, &mut draw("phantom mediastinum"));
@@ -221,7 +221,7 @@ pub fn n_category(right: bool, nodes: &[Node]) -> &'static str {
         _ => None,
     };
     let hilar = |station: &Station| {
-        matches!(station.zone(), mtids_core::taxonomy::Zone::Hilar | mtids_core::taxonomy::Zone::Peripheral)
+        matches!(station.zone(), mtids_domain::taxonomy::Zone::Hilar | mtids_domain::taxonomy::Zone::Peripheral)
     };
     let left_by_nature = |station: &Station| matches!(station, Station::S5 | Station::S6);
     let across = |station: &Station| {
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_weight_of_nothing_is_never_picked() {
-        let mut random = stream(1, "pick", &[]);
+        let mut random = rng_for(1, "pick", &[]);
         let mut seen = [0; 4];
         for _ in 0..2000 {
             seen[pick(&[0.0, 1.0, 3.0, 0.0], &mut random)] += 1;

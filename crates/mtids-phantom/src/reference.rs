@@ -3,7 +3,7 @@
 //! Invariant: a logistic regression never judges a patient that it has seen (five folds by patient). Scores are compared by the area under
 //! the ROC curve, ties counting half.
 
-use mtids_core::label::Metastasis;
+use mtids_domain::label::Metastasis;
 
 use crate::node::Node;
 use crate::station::STATIONS;
@@ -155,7 +155,7 @@ pub(crate) fn is_metastatic(node: &Node) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::random::stream;
+    use mtids_runtime::random::rng_for;
     use rand::RngExt;
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_fit_finds_the_weights_that_drew_the_truth() {
-        let mut random = stream(1, "logistic", &[]);
+        let mut random = rng_for(1, "logistic", &[]);
         let mut wanted = [0.0; WIDTH];
         wanted[0] = -0.7;
         wanted[1] = 2.0;

@@ -253,7 +253,7 @@ mod tests {
             Shape::ellipsoid([1.0, 2.0, 3.0], [9.0, 4.0, 5.0], 0.9),
             Shape::Capsule { from: [0.0; 3], to: [3.0, 4.0, 10.0], radius: 3.0 },
         ] {
-            let prepared = Prepared::new(shape, mtids_core::geometry::norm(half));
+            let prepared = Prepared::new(shape, mtids_domain::geometry::norm(half));
             for n in 0..4000 {
                 let p: [f64; 3] = std::array::from_fn(|axis| f64::from(n * (axis as i32 * 7 + 3) % 61) * 0.5 - 15.0);
                 let (distance, direction) = shape.field(p);

@@ -6,7 +6,7 @@
 //! site. Source of the form: Pouymayou et al. 2019, doi 10.1088/1361-6560/ab2a18. Invariant: [`Spread::posteriors`] is Bayes' rule on
 //! exactly this, summed over all states of the network.
 
-use mtids_core::taxonomy::Station;
+use mtids_domain::taxonomy::Station;
 use rand::RngExt;
 
 use crate::config::{PhantomConfig, SpreadEdge, station};
@@ -250,7 +250,7 @@ fn site_factors(config: &PhantomConfig) -> Result<Vec<f64>, PhantomError> {
 mod tests {
     use super::*;
     use crate::config::Interference;
-    use mtids_core::random::stream;
+    use mtids_runtime::random::rng_for;
 
     fn config(association: f64) -> PhantomConfig {
         PhantomConfig {
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn posteriors_are_calibrated_against_the_drawn_truth() {
         let spread = Spread::new(&config(0.8)).unwrap();
-        let mut random = stream(1, "spread", &[]);
+        let mut random = rng_for(1, "spread", &[]);
         let mut bins = [(0.0f64, 0.0, 0.0); 5];
         for _ in 0..1500 {
             let (right, state) = spread.draw(&mut random);

@@ -4,7 +4,7 @@
 //! 2009). Invariant: [`of_place`] knows at most one station for a place, and a node belongs to the station that its centre lies in; the
 //! appearance of a node says nothing of it. Limits: borders are simplified to planes; stations 1, 9 and 12 to 14 have no place here.
 
-use mtids_core::taxonomy::Station;
+use mtids_domain::taxonomy::Station;
 
 use crate::anatomy::Anatomy;
 
@@ -126,13 +126,13 @@ pub(crate) fn reach(anatomy: &Anatomy, station: Station) -> Option<([f64; 3], [f
 mod tests {
     use super::*;
     use crate::config::Phase;
-    use mtids_core::random::stream;
+    use mtids_runtime::random::rng_for;
     use rand::RngExt;
 
     #[test]
     fn every_station_has_places_and_every_box_mostly_holds_its_own_station() {
         for patient in 0..8 {
-            let mut random = stream(5, "stations", &[patient]);
+            let mut random = rng_for(5, "stations", &[patient]);
             let anatomy = Anatomy::draw(Phase::Native, &mut random);
             for station in STATIONS {
                 let (middle, half) = reach(&anatomy, station).unwrap();
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn borders_follow_the_landmarks() {
-        let anatomy = Anatomy::draw(Phase::Native, &mut stream(6, "borders", &[]));
+        let anatomy = Anatomy::draw(Phase::Native, &mut rng_for(6, "borders", &[]));
         let station = |at: [f64; 3]| of_place(&anatomy, anatomy.place(at));
         // The left wall of the trachea, not its middle, parts 4R from 4L.
         assert_eq!(station([7.0, -4.0, 20.0]), Some(Station::S4R));

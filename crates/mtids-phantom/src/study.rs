@@ -5,15 +5,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mtids_core::annotation::Mask;
-use mtids_core::geometry::{Affine, PointMm, Voxel};
-use mtids_core::volume::Volume;
 use mtids_dicom::AcquisitionFacts;
 use mtids_dicom::uid::uid_from;
 use mtids_dicom::write::{
     CtOptions, Encoding, PetOptions, Segment, StudyIdentity, write_ct_series, write_enhanced_ct, write_mask_nifti,
     write_pet_series, write_segmentation, write_structures,
 };
+use mtids_domain::annotation::Mask;
+use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::volume::Volume;
 
 use crate::config::{PhantomConfig, Phase};
 use crate::defect::Defect;

@@ -5,16 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use mtids_core::annotation::{Extent, Mask};
-use mtids_core::geometry::{PointMm, Voxel};
-use mtids_core::interrupt::Interrupt;
-use mtids_core::label::Evidence;
-use mtids_core::taxonomy::Station;
 use mtids_dicom::annotation::{read_mask, read_segmentation, read_structures, read_table};
 use mtids_dicom::{FileKind, GroupingOutcome, Limits, group, load_pet, load_volume, read_header};
+use mtids_domain::annotation::{Extent, Mask};
+use mtids_domain::geometry::{PointMm, Voxel};
+use mtids_domain::label::Evidence;
+use mtids_domain::taxonomy::Station;
 use mtids_phantom::{
     Defect, InsertConfig, Interference, LabelForms, PhantomConfig, PhantomError, Place, Site, generate, insert, render,
 };
+use mtids_runtime::interrupt::Interrupt;
 
 fn small() -> PhantomConfig {
     PhantomConfig {

@@ -3,9 +3,9 @@
 //! Invariants: a name or a code becomes a label only where a rule says so; a rule never overrides what the source itself says; a finding
 //! that no rule knows keeps its unknowns.
 
-use mtids_core::annotation::Annotation;
-use mtids_core::label::{Evidence, Metastasis};
-use mtids_core::taxonomy::Station;
+use mtids_domain::annotation::Annotation;
+use mtids_domain::label::{Evidence, Metastasis};
+use mtids_domain::taxonomy::Station;
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -125,9 +125,9 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::annotation::{AnnotationSource, AnnotationTarget, Code, Extent};
-    use mtids_core::geometry::PointMm;
-    use mtids_core::label::LabelLevel;
+    use mtids_domain::annotation::{AnnotationSource, AnnotationTarget, Code, Extent};
+    use mtids_domain::geometry::PointMm;
+    use mtids_domain::label::LabelLevel;
 
     fn finding(name: &str, code: Option<&str>) -> Annotation {
         Annotation {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn classes(toml: &str) -> Result<Classes, PrepError> {
-        let file: ClassFile = mtids_core::config::parse(toml).unwrap();
+        let file: ClassFile = mtids_runtime::config::parse(toml).unwrap();
         Classes::new(&file.classes)
     }
 

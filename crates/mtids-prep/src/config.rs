@@ -5,10 +5,10 @@
 
 use std::path::PathBuf;
 
-use mtids_core::digest::Digest;
-use mtids_core::taxonomy::{RegionScheme, Zone};
 use mtids_dicom::Limits;
+use mtids_domain::taxonomy::{RegionScheme, Zone};
 use mtids_patch::PatchGeometry;
+use mtids_runtime::digest::Digest;
 use mtids_shards::{Channel, ShardOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mtids_core::digest::Digest;
-use mtids_core::storage::Folder;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::storage::Folder;
 use mtids_shards::{Manifest, RowLabels, ShardError, read_index};
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mtids_core::exit::Exit;
+use mtids_runtime::exit::Exit;
 
 /// Errors of preprocessing.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,7 @@ pub enum PrepError {
     Shards(#[from] mtids_shards::ShardError),
     /// The secret.
     #[error(transparent)]
-    Pseudonym(#[from] mtids_core::pseudonym::PseudonymError),
+    Pseudonym(#[from] mtids_domain::pseudonym::PseudonymError),
     /// Another output file.
     #[error("cannot write {path}: {source}; name a folder that can be written with --out")]
     Write {

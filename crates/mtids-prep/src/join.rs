@@ -6,12 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
-use mtids_core::geometry::{Affine, PointMm};
-use mtids_core::label::{Evidence, LabelLevel, Metastasis};
-use mtids_core::taxonomy::Station;
 use mtids_dicom::Series;
 use mtids_dicom::annotation::{TablePosition, TableRow};
+use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
+use mtids_domain::geometry::{Affine, PointMm};
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::taxonomy::Station;
 
 /// A finding in one series.
 #[derive(Clone, Debug, PartialEq)]
@@ -293,7 +293,7 @@ fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>, contradictions: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::annotation::Mask;
+    use mtids_domain::annotation::Mask;
 
     fn annotation(x: f64, metastasis: Option<Metastasis>) -> Annotation {
         Annotation {

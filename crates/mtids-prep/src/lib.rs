@@ -11,7 +11,7 @@
 //! * No raw identifier, path or date reaches the dataset.
 //!
 //! # Units
-//! LPS mm, HU, voxels as in `mtids-core`.
+//! LPS mm, HU, voxels as in `mtids-domain`.
 
 pub mod build;
 mod card;
@@ -44,7 +44,7 @@ pub fn schemas() -> Vec<(String, Value)> {
         named("patch.json", mtids_shards::patch_json_schema()),
         named("manifest.json", mtids_shards::manifest_json_schema()),
         named("annotation-table.json", mtids_dicom::annotation::table::schema()),
-        named("taxonomy.json", mtids_core::taxonomy::as_json()),
+        named("taxonomy.json", mtids_domain::taxonomy::as_json()),
         named(
             "quarantine.json",
             json!({

@@ -4,10 +4,10 @@
 //! annotated is unknown, not benign. Units: LPS mm. Invariants: the places are a pure function of the volume, its findings, the
 //! configuration and the series' pseudonym; each keeps the stated distance from every finding.
 
-use mtids_core::geometry::PointMm;
-use mtids_core::random::stream;
-use mtids_core::volume::Volume;
+use mtids_domain::geometry::PointMm;
+use mtids_domain::volume::Volume;
 use mtids_patch::{Place, cells_in};
+use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ pub fn choose(volume: &Volume, findings: &[Finding], config: &NegativesConfig, s
     // A place may lie half a cell from the centre of its cell, along each axis.
     let slack = step / 2.0 * 3.0_f64.sqrt();
     cells.retain(|cell| distance(*cell, findings) >= config.min_distance_mm + slack);
-    let mut random = stream(seed, &format!("negatives {key}"), &[]);
+    let mut random = rng_for(seed, &format!("negatives {key}"), &[]);
     let mut chosen = Vec::with_capacity(config.per_series as usize);
     while chosen.len() < config.per_series as usize && !cells.is_empty() {
         let cell = cells.swap_remove(random.random_range(0..cells.len()));
@@ -87,9 +87,9 @@ pub fn choose(volume: &Volume, findings: &[Finding], config: &NegativesConfig, s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::annotation::AnnotationSource;
-    use mtids_core::geometry::Affine;
-    use mtids_core::label::{Evidence, LabelLevel};
+    use mtids_domain::annotation::AnnotationSource;
+    use mtids_domain::geometry::Affine;
+    use mtids_domain::label::{Evidence, LabelLevel};
 
     fn finding(center: [f64; 3], short_axis_mm: Option<f64>) -> Finding {
         Finding {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mtids_core::pseudonym::{PatientKey, PseudonymSecret};
+use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_shards::Split;
 
 use crate::error::PrepError;

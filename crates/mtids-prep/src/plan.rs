@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mtids_core::digest::Digest;
-use mtids_core::geometry::Affine;
-use mtids_core::pseudonym::{PatientKey, PseudonymSecret};
-use mtids_core::taxonomy::TAXONOMY_VERSION;
 use mtids_dicom::volume::check_geometry;
 use mtids_dicom::{ReasonCode, Refused, Series, check_series};
+use mtids_domain::geometry::Affine;
+use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
+use mtids_domain::taxonomy::TAXONOMY_VERSION;
+use mtids_runtime::digest::Digest;
 use mtids_shards::{SCHEMA_VERSION, Split};
 use rayon::prelude::*;
 

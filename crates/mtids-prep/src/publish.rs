@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mtids_core::digest::Digest;
-use mtids_core::storage::Storage;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::storage::Storage;
 use mtids_shards::{FileEntry, IndexRow, Manifest, QuarantineRecord, RowKind, Totals, write_index, write_quarantine};
 
 use crate::build::{BuildSummary, report_refused};
@@ -61,7 +61,7 @@ pub(crate) fn publish(
         findings_at_border: receipts.iter().map(|receipt| receipt.findings_at_border).sum(),
         unmatched_findings: planned.unmatched_findings,
     };
-    let resolved = mtids_core::config::to_toml(&shared.config.published())
+    let resolved = mtids_runtime::config::to_toml(&shared.config.published())
         .map_err(|error| PrepError::Config { key: "configuration".into(), reason: error.to_string() })?;
     let mut files = vec![
         write_index(out, &index, shared.description)?,

@@ -6,17 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mtids_core::budget::Budget;
-use mtids_core::digest::Digest;
-use mtids_core::geometry::PointMm;
-use mtids_core::label::{Evidence, LabelLevel};
-use mtids_core::pseudonym::PseudonymSecret;
-use mtids_core::random::stream;
-use mtids_core::storage::Storage;
-use mtids_core::taxonomy::RegionScheme;
-use mtids_core::volume::Volume;
 use mtids_dicom::{DicomError, Series, load_pet, load_volume};
+use mtids_domain::geometry::PointMm;
+use mtids_domain::label::{Evidence, LabelLevel};
+use mtids_domain::pseudonym::PseudonymSecret;
+use mtids_domain::taxonomy::RegionScheme;
+use mtids_domain::volume::Volume;
 use mtids_patch::{cut, cut_suv};
+use mtids_runtime::budget::Budget;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::random::rng_for;
+use mtids_runtime::storage::Storage;
 use mtids_shards::{DatasetDescription, PatchRow, QuarantineRecord, RowKind, RowLabels, ShardEntry, write_shard};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -315,7 +315,7 @@ fn jittered(center: PointMm, sample: u32, sample_key: &str, config: &BuildConfig
     if sample == 0 || config.jitter_mm == 0.0 {
         return center;
     }
-    let mut random = stream(config.split.seed, &format!("jitter {sample_key}"), &[]);
+    let mut random = rng_for(config.split.seed, &format!("jitter {sample_key}"), &[]);
     PointMm(center.0.map(|x| x + random.random_range(-config.jitter_mm..=config.jitter_mm)))
 }
 

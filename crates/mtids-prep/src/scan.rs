@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use mtids_core::interrupt::Interrupt;
 use mtids_dicom::read_header;
 use mtids_dicom::{DicomError, FileKind, InstanceHeader, Limits, ReasonCode, Refused, SharedFacts};
+use mtids_runtime::interrupt::Interrupt;
 use rayon::prelude::*;
 use walkdir::WalkDir;
 

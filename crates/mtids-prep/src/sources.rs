@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use mtids_core::annotation::Annotation;
-use mtids_core::geometry::{PointMm, Voxel};
 use mtids_dicom::annotation::{
     MaskFile, SliceBox, TableRow, findings_of_boxes, is_mask_file, read_mask, read_report, read_segmentation,
     read_structures, read_voc,
 };
 use mtids_dicom::{DicomError, Limits, ReasonCode, Refused};
+use mtids_domain::annotation::Annotation;
+use mtids_domain::geometry::{PointMm, Voxel};
 
 use crate::classes::Classes;
 use crate::config::BuildConfig;
@@ -171,7 +171,7 @@ pub fn place(
         number += 1;
         match named(path, images).or_else(|| same_grid(mask, candidates)) {
             Some(at) => {
-                let target = mtids_core::annotation::AnnotationTarget {
+                let target = mtids_domain::annotation::AnnotationTarget {
                     series_uid: Some(candidates[at].series.series_uid.as_ref().to_owned()),
                     ..Default::default()
                 };

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use mtids_core::digest::Digest;
-use mtids_core::pseudonym::PatientKey;
+use mtids_domain::pseudonym::PatientKey;
+use mtids_runtime::digest::Digest;
 use mtids_shards::Split;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use mtids_core::exit::{Exit, describe};
+use mtids_runtime::exit::{Exit, describe};
 use tracing_subscriber::EnvFilter;
 
 /// Starts the log; `RUST_LOG` chooses what is shown, warnings otherwise.

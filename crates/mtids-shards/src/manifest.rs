@@ -3,11 +3,11 @@
 //! Invariants: written last and atomically; no time of day, host or path outside the dataset; totals add up:
 //! inputs = used + skipped + quarantined, in files.
 
-use mtids_core::digest::Digest;
-use mtids_core::provenance::Program;
-use mtids_core::storage::Storage;
-use mtids_core::taxonomy::RegionScheme;
+use mtids_domain::taxonomy::RegionScheme;
 use mtids_patch::Views;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::provenance::Program;
+use mtids_runtime::storage::Storage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

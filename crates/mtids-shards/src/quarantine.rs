@@ -2,8 +2,8 @@
 //!
 //! Invariant: no path, no raw identifier, no free text; reason codes are stable.
 
-use mtids_core::digest::Digest;
-use mtids_core::storage::Storage;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::storage::Storage;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ShardError;

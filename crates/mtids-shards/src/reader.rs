@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use mtids_core::digest::Digest;
-use mtids_core::storage::{Folder, Storage};
+use mtids_runtime::digest::Digest;
+use mtids_runtime::storage::{Folder, Storage};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};

@@ -2,9 +2,9 @@
 //!
 //! Invariant: `None` means unknown, which is null on disk. Units: mm, HU, kV; `center_voxel` is (i, j, k).
 
-use mtids_core::label::{Evidence, LabelLevel, Metastasis};
-use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
-use mtids_core::taxonomy::Station;
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::taxonomy::Station;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -141,7 +141,7 @@ pub struct PatchRow {
 impl PatchRow {
     /// A row whose `voxels_digest` is that of its voxels.
     pub fn new(mut labels: RowLabels, voxels: Vec<i16>) -> Self {
-        labels.voxels_digest = mtids_core::digest::Digest::of_bytes(&to_le_bytes(&voxels)).short();
+        labels.voxels_digest = mtids_runtime::digest::Digest::of_bytes(&to_le_bytes(&voxels)).short();
         Self { labels, voxels }
     }
 }

@@ -10,9 +10,9 @@ use arrow::array::{
     RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use mtids_core::label::{Evidence, LabelLevel, Metastasis};
-use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
-use mtids_core::taxonomy::Station;
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::taxonomy::Station;
 use serde_json::{Value, json};
 
 use crate::manifest::DatasetDescription;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{ArrayRef, FixedSizeBinaryArray, RecordBatch};
-use mtids_core::digest::Digest;
-use mtids_core::storage::Storage;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::storage::Storage;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use mtids_core::digest::Digest;
-use mtids_core::label::{Evidence, LabelLevel, Metastasis};
-use mtids_core::provenance::Program;
-use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
-use mtids_core::storage::{Folder, Memory, Storage};
-use mtids_core::taxonomy::{RegionScheme, Station, Zone};
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::taxonomy::{RegionScheme, Station, Zone};
+use mtids_runtime::digest::Digest;
+use mtids_runtime::provenance::Program;
+use mtids_runtime::storage::{Folder, Memory, Storage};
 use mtids_shards::{
     Dataset, DatasetDescription, IndexRow, Manifest, PatchRow, QuarantineRecord, RowKind, RowLabels, ShardError,
     ShardOptions, Split, Totals, read_row_group, verify, write_index, write_quarantine, write_shard,
@@ -22,7 +22,7 @@ const SIZE: [usize; 3] = [2, 3, 4];
 fn description() -> DatasetDescription {
     DatasetDescription {
         schema_version: mtids_shards::SCHEMA_VERSION.into(),
-        taxonomy_version: mtids_core::taxonomy::TAXONOMY_VERSION.into(),
+        taxonomy_version: mtids_domain::taxonomy::TAXONOMY_VERSION.into(),
         regions: RegionScheme::of_zones(&[Zone::Upper, Zone::Subcarinal]).unwrap(),
         channels: vec![mtids_shards::Channel::Ct],
         patch_views: mtids_shards::Views::Volume,

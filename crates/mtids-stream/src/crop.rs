@@ -3,7 +3,7 @@
 //! A left-right flip is not offered: it would change the station (4R becomes 4L) and turn 5 and 6 into places that do not exist.
 //! Invariant: a shift is a pure function of (seed, epoch, sample key).
 
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 use schemars::JsonSchema;
@@ -45,7 +45,7 @@ pub fn crop(
     out: &mut Vec<i16>,
 ) {
     let size = config.output(stored);
-    let mut random = keyed.map(|(seed, epoch, key)| stream(seed, &format!("augment {key}"), &[epoch]));
+    let mut random = keyed.map(|(seed, epoch, key)| rng_for(seed, &format!("augment {key}"), &[epoch]));
     let start: [usize; 3] = std::array::from_fn(|axis| {
         let margin = stored[axis] - size[axis];
         let center = margin / 2;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand::RngExt;
 
 /// A row group of a dataset.
@@ -35,7 +35,7 @@ pub fn epoch_plan(row_groups: &[RowGroupId], seed: u64, epoch: u64, shuffle: boo
         let rows = groups.iter().enumerate().flat_map(|(n, group)| (0..group.rows).map(move |row| (n, row))).collect();
         return Plan { groups, rows };
     }
-    let mut random = stream(seed, "epoch order", &[epoch]);
+    let mut random = rng_for(seed, "epoch order", &[epoch]);
     // Fisher–Yates, spelt out: the order is part of the contract and must not change with a library.
     for n in (1..groups.len()).rev() {
         groups.swap(n, random.random_range(0..=n));

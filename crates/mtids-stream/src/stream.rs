@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StreamError;
 use crate::plan::{Plan, RowGroupId, epoch_plan};
-use mtids_core::budget::Budget;
+use mtids_runtime::budget::Budget;
 
 /// Settings of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

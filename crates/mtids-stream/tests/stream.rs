@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mtids_core::digest::Digest;
-use mtids_core::label::{Evidence, LabelLevel, Metastasis};
-use mtids_core::provenance::Program;
-use mtids_core::pseudonym::{PatientKey, SeriesKey, StudyKey};
-use mtids_core::storage::Folder;
-use mtids_core::taxonomy::{RegionScheme, Zone};
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::taxonomy::{RegionScheme, Zone};
+use mtids_runtime::digest::Digest;
+use mtids_runtime::provenance::Program;
+use mtids_runtime::storage::Folder;
 use mtids_shards::{
     Dataset, DatasetDescription, Manifest, PatchRow, RowKind, RowLabels, SCHEMA_VERSION, ShardOptions, Split, Totals,
     write_shard,

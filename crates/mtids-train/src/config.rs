@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_optimiser_may_be_named_or_not() {
-        let parse = |text: &str| mtids_core::config::parse::<TrainConfig>(text);
+        let parse = |text: &str| mtids_runtime::config::parse::<TrainConfig>(text);
         let old = parse("[optimizer]\nweight_decay = 0.5").unwrap().optimizer;
         assert!(matches!(&old, OptimizerConfig::AdamW(config) if config.weight_decay == 0.5), "{old:?}");
         let named = parse("[optimizer]\nmethod = \"sgd\"\nmomentum = 0.5").unwrap().optimizer;
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn half_the_bits_are_for_gpus() {
-        let parse = |text: &str| mtids_core::config::parse::<TrainConfig>(text).unwrap().validate();
+        let parse = |text: &str| mtids_runtime::config::parse::<TrainConfig>(text).unwrap().validate();
         let error = parse("precision = \"bf16\"").unwrap_err().to_string();
         assert!(error.contains("`precision`") && error.contains("cuda:0"), "{error}");
         assert!(parse("precision = \"bf16\"\ndevice = \"cuda:0\"").is_ok());
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn the_resolved_form_reads_back() {
         let config = TrainConfig { max_steps: Some(3), ..Default::default() };
-        let text = mtids_core::config::to_toml(&config).unwrap();
+        let text = mtids_runtime::config::to_toml(&config).unwrap();
         assert_eq!(toml_back(&text), config);
         assert!(TrainConfig::default().validate().is_ok());
         let error = TrainConfig { batch_size: 0, ..Default::default() }.validate().unwrap_err();
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_model_table_chooses_the_architecture_and_names_a_bad_key() {
-        let parse = |text: &str| mtids_core::config::parse::<TrainConfig>(text);
+        let parse = |text: &str| mtids_runtime::config::parse::<TrainConfig>(text);
         let old = parse("[model.dbr]\nshared_experts = 4\n[model.backbone]\nstem_stride = 1").unwrap();
         assert_eq!(old.model.architecture().key(), "mt-ids");
         let rival = parse("[model]\narchitecture = \"ple\"\nlayers = 3\n[model.experts]\nshared = 1").unwrap();
@@ -204,6 +204,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, text).unwrap();
-        mtids_core::config::load(Some(&path), &[]).unwrap()
+        mtids_runtime::config::load(Some(&path), &[]).unwrap()
     }
 }

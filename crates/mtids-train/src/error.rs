@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mtids_core::exit::Exit;
+use mtids_runtime::exit::Exit;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum TrainError {
     Balance(#[from] mtids_balance::BalanceError),
     /// Text and settings.
     #[error(transparent)]
-    Configuration(#[from] mtids_core::config::ConfigError),
+    Configuration(#[from] mtids_runtime::config::ConfigError),
     /// A setting out of range.
     #[error("configuration key `{key}`: {reason}")]
     Setting {

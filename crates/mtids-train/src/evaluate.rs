@@ -5,12 +5,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mtids_core::atomic;
-use mtids_core::digest::Digest;
 use mtids_nn::Architecture;
 use mtids_nn::WeightAverage;
 use mtids_report::format::{interval, metric};
 use mtids_report::table::{Align, Table};
+use mtids_runtime::atomic;
+use mtids_runtime::digest::Digest;
 use mtids_shards::{Dataset, RowKind, Split};
 use serde::Serialize;
 

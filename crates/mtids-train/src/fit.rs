@@ -11,12 +11,12 @@ use std::time::Instant;
 
 use crossbeam::channel::Receiver;
 use mtids_balance::Rule;
-use mtids_core::interrupt::Interrupt;
 use mtids_nn::{
     DType, Device, Mode, Model, Optimizer, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, WeightAverage,
     losses_of, train_step_with,
 };
 use mtids_report::progress::Progress;
+use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, RowKind, RowLabels, Split, Views};
 use mtids_stream::{Batch, BatchStream};
 use serde::Serialize;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mtids_core::config;
-use mtids_core::exit::Exit;
-use mtids_core::interrupt::Interrupt;
 use mtids_report::terminal::{end_with, start_log};
+use mtids_runtime::config;
+use mtids_runtime::exit::Exit;
+use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::Split;
 use mtids_train::config::TrainConfig;
 use mtids_train::error::TrainError;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mtids_core::digest::Digest;
+use mtids_runtime::digest::Digest;
 use mtids_shards::Manifest;
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 

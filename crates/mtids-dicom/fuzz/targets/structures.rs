@@ -4,7 +4,7 @@
 mod file;
 
 use libfuzzer_sys::fuzz_target;
-use mtids_core::geometry::{Affine, PointMm};
+use mtids_domain::geometry::{Affine, PointMm};
 use mtids_dicom::annotation::read_structures;
 
 fuzz_target!(|bytes: &[u8]| {

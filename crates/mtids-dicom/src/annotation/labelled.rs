@@ -2,9 +2,9 @@
 //!
 //! Invariant: every mask format goes through here, so that all of them mean the same by a finding.
 
-use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Code, Extent, Mask};
-use mtids_core::geometry::Affine;
-use mtids_core::label::{Evidence, LabelLevel};
+use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Code, Extent, Mask};
+use mtids_domain::geometry::Affine;
+use mtids_domain::label::{Evidence, LabelLevel};
 
 use crate::annotation::components::components;
 use crate::annotation::measure::short_axis_mm;

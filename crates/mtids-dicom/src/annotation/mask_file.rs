@@ -10,8 +10,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use mtids_core::annotation::{Annotation, AnnotationTarget};
-use mtids_core::geometry::Affine;
+use mtids_domain::annotation::{Annotation, AnnotationTarget};
+use mtids_domain::geometry::Affine;
 
 use crate::annotation::labelled::{LabelMeaning, findings};
 use crate::annotation::{nifti, nrrd};

@@ -3,8 +3,8 @@
 //! Method: on each slice the least distance between two parallel lines that hold all pixels (smallest caliper width over directions,
 //! every 3 degrees), on the slice with most pixels. Units: mm. A single pixel has the width of a pixel.
 
-use mtids_core::annotation::Mask;
-use mtids_core::geometry::{dot, norm};
+use mtids_domain::annotation::Mask;
+use mtids_domain::geometry::{dot, norm};
 
 /// Short axis in mm, or `None` for an empty mask.
 pub fn short_axis_mm(mask: &Mask) -> Option<f64> {
@@ -33,7 +33,7 @@ pub fn short_axis_mm(mask: &Mask) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::geometry::{Affine, PointMm};
+    use mtids_domain::geometry::{Affine, PointMm};
 
     #[test]
     fn an_ellipse_has_its_minor_axis() {

@@ -1,6 +1,6 @@
 //! Findings from other people's formats.
 //!
-//! Purpose: every reader ends in [`mtids_core::annotation::Annotation`], in LPS mm. Invariant: what a source does not say stays
+//! Purpose: every reader ends in [`mtids_domain::annotation::Annotation`], in LPS mm. Invariant: what a source does not say stays
 //! unknown.
 
 pub mod components;

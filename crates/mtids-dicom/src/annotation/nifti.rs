@@ -5,7 +5,7 @@
 
 use std::io::Read;
 
-use mtids_core::geometry::{Affine, PointMm};
+use mtids_domain::geometry::{Affine, PointMm};
 
 use crate::annotation::mask_file::{Layout, MaskFile, Stored};
 use crate::limits::Limits;

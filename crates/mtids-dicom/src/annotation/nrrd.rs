@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 
 use flate2::read::MultiGzDecoder;
-use mtids_core::geometry::{Affine, PointMm};
+use mtids_domain::geometry::{Affine, PointMm};
 
 use crate::annotation::mask_file::{Layout, MaskFile, Stored};
 use crate::limits::Limits;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
-use mtids_core::annotation::{Annotation, Code};
+use mtids_domain::annotation::{Annotation, Code};
 
 use crate::annotation::segmentation::Segmentation;
 use crate::element::{code, first_item, integers, items, number, text};

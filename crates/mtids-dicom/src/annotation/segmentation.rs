@@ -9,8 +9,8 @@ use std::path::Path;
 
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
-use mtids_core::annotation::{Annotation, AnnotationTarget, Code};
-use mtids_core::geometry::{Affine, PointMm, cross, dot};
+use mtids_domain::annotation::{Annotation, AnnotationTarget, Code};
+use mtids_domain::geometry::{Affine, PointMm, cross, dot};
 
 use crate::annotation::labelled::{LabelMeaning, findings};
 use crate::annotation::mask_pixels::MaskPixels;

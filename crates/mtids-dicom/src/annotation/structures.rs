@@ -9,9 +9,9 @@ use std::path::Path;
 
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
-use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
-use mtids_core::geometry::{Affine, PointMm};
-use mtids_core::label::{Evidence, LabelLevel};
+use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
+use mtids_domain::geometry::{Affine, PointMm};
+use mtids_domain::label::{Evidence, LabelLevel};
 
 use crate::annotation::labelled::{LabelMeaning, findings};
 use crate::element::{first_item, integer, items, numbers, text};

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
-use mtids_core::geometry::{Affine, PointMm, Voxel};
-use mtids_core::label::{Evidence, LabelLevel};
+use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
+use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::label::{Evidence, LabelLevel};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 

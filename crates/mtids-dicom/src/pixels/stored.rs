@@ -5,7 +5,7 @@
 //! C.7.6.3.1.2), and changes nothing here. Why not ask the decoder for `i16`: it builds a table over
 //! every storable value and fails if one that does not occur is out of range.
 
-use mtids_core::volume::AIR_HU;
+use mtids_domain::volume::AIR_HU;
 
 use crate::pixels::description::StoredImage;
 use crate::pixels::modality::Modality;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use dicom::core::VR;
 use dicom::dictionary_std::{tags, uids};
 use dicom::object::InMemDicomObject;
-use mtids_core::geometry::norm;
-use mtids_core::volume::Volume;
+use mtids_domain::geometry::norm;
+use mtids_domain::volume::Volume;
 
 use crate::error::DicomError;
 use crate::header::AcquisitionFacts;

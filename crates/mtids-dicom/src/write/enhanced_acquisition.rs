@@ -6,8 +6,8 @@
 use dicom::core::{Tag, VR};
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
-use mtids_core::geometry::{Voxel, norm};
-use mtids_core::volume::Volume;
+use mtids_domain::geometry::{Voxel, norm};
+use mtids_domain::volume::Volume;
 
 use crate::write::CtOptions;
 use crate::write::parts::{code, put, put_decimals, put_doubles, put_items};

@@ -5,7 +5,7 @@
 use dicom::core::VR;
 use dicom::dictionary_std::tags;
 use dicom::object::InMemDicomObject;
-use mtids_core::geometry::{Affine, Voxel, norm};
+use mtids_domain::geometry::{Affine, Voxel, norm};
 
 use crate::write::parts::{put, put_decimals, put_short};
 

@@ -7,8 +7,8 @@ use std::io::Write;
 use std::path::Path;
 
 use flate2::{Compression, GzBuilder};
-use mtids_core::annotation::Mask;
-use mtids_core::geometry::Affine;
+use mtids_domain::annotation::Mask;
+use mtids_domain::geometry::Affine;
 
 use crate::error::DicomError;
 
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::annotation::read_mask;
     use crate::limits::Limits;
-    use mtids_core::geometry::PointMm;
+    use mtids_domain::geometry::PointMm;
     use proptest::prelude::*;
 
     fn grid() -> Affine {

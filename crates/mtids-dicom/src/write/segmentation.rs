@@ -8,8 +8,8 @@ use std::path::Path;
 use dicom::core::VR;
 use dicom::dictionary_std::{tags, uids};
 use dicom::object::InMemDicomObject;
-use mtids_core::annotation::Mask;
-use mtids_core::geometry::{Affine, Voxel, norm};
+use mtids_domain::annotation::Mask;
+use mtids_domain::geometry::{Affine, Voxel, norm};
 
 use crate::error::DicomError;
 use crate::uid::uid_from;

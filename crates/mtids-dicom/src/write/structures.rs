@@ -9,8 +9,8 @@ use std::path::Path;
 use dicom::core::{DataElement, PrimitiveValue, VR};
 use dicom::dictionary_std::{tags, uids};
 use dicom::object::InMemDicomObject;
-use mtids_core::annotation::Mask;
-use mtids_core::geometry::Voxel;
+use mtids_domain::annotation::Mask;
+use mtids_domain::geometry::Voxel;
 
 use crate::error::DicomError;
 use crate::uid::uid_from;
@@ -138,8 +138,8 @@ mod tests {
     use super::*;
     use crate::annotation::read_structures;
     use crate::limits::Limits;
-    use mtids_core::annotation::Extent;
-    use mtids_core::geometry::{Affine, PointMm};
+    use mtids_domain::annotation::Extent;
+    use mtids_domain::geometry::{Affine, PointMm};
     use proptest::prelude::*;
 
     fn identity() -> StudyIdentity {

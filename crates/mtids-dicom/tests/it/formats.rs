@@ -1,12 +1,12 @@
 //! One lesion in many formats: every reader must find the same one.
 
-use mtids_core::annotation::{Annotation, AnnotationTarget, Extent, Mask};
-use mtids_core::geometry::Affine;
 use mtids_dicom::annotation::{
     findings_of_boxes, read_mask, read_report, read_segmentation, read_structures, read_table, read_voc,
 };
 use mtids_dicom::volume::check_geometry;
 use mtids_dicom::{Limits, Series};
+use mtids_domain::annotation::{Annotation, AnnotationTarget, Extent, Mask};
+use mtids_domain::geometry::Affine;
 
 use crate::{grouped, segmented, shared};
 
@@ -24,7 +24,7 @@ fn on_grid(mask: &Mask, grid: &Affine) -> Vec<[i64; 3]> {
         .voxels
         .iter()
         .map(|voxel| {
-            let at = grid.to_voxel(mask.affine.to_mm(mtids_core::geometry::Voxel(voxel.map(f64::from)))).0;
+            let at = grid.to_voxel(mask.affine.to_mm(mtids_domain::geometry::Voxel(voxel.map(f64::from)))).0;
             assert!(at.iter().all(|x| (x - x.round()).abs() < 1e-2), "{at:?} lies between voxels");
             at.map(|x| x.round() as i64)
         })

@@ -64,7 +64,7 @@ fn headers(folder: &std::path::Path) -> (Vec<InstanceHeader>, Vec<String>) {
 }
 
 /// The findings of a segmentation object.
-fn segmented(path: &std::path::Path) -> Result<Vec<mtids_core::annotation::Annotation>, mtids_dicom::DicomError> {
+fn segmented(path: &std::path::Path) -> Result<Vec<mtids_domain::annotation::Annotation>, mtids_dicom::DicomError> {
     mtids_dicom::annotation::read_segmentation(path, &Limits::default()).map(|object| object.into_findings())
 }
 

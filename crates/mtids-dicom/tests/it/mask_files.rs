@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use mtids_core::geometry::Voxel;
 use mtids_dicom::Limits;
 use mtids_dicom::annotation::{MaskFile, is_mask_file, read_mask};
+use mtids_domain::geometry::Voxel;
 use proptest::prelude::*;
 
 fn write(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {

@@ -1,8 +1,8 @@
 //! However a volume is stored, a place of the patient keeps its value: left and right never swap.
 
-use mtids_core::geometry::{Affine, PointMm, Voxel};
-use mtids_core::volume::Volume;
 use mtids_dicom::{Limits, load_volume};
+use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::volume::Volume;
 use mtids_patch::{Interpolation, PatchGeometry, cut};
 use proptest::prelude::*;
 

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use mtids_core::geometry::{Affine, PointMm};
-use mtids_core::volume::Volume;
 use mtids_dicom::pet::{PetFacts, suv_factor};
 use mtids_dicom::write::{PetOptions, StudyIdentity, write_pet_series};
 use mtids_dicom::{Limits, ReasonCode, load_pet};
+use mtids_domain::geometry::{Affine, PointMm};
+use mtids_domain::volume::Volume;
 use serde_json::Value;
 
 use crate::{grouped, shared};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mtids_core::geometry::PointMm;
 use mtids_dicom::{FileKind, Limits, ReasonCode, group, load_volume, read_header};
+use mtids_domain::geometry::PointMm;
 use serde_json::Value;
 
 use crate::{files, grouped, headers, shared};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use mtids_core::annotation::Extent;
-use mtids_core::geometry::PointMm;
 use mtids_dicom::annotation::{read_report, read_structures, read_table};
 use mtids_dicom::{FileKind, Limits, load_volume, read_header};
+use mtids_domain::annotation::Extent;
+use mtids_domain::geometry::PointMm;
 
 use crate::{files, grouped, segmented, shared};
 
@@ -140,7 +140,7 @@ fn lossy_encodings_stay_within_their_error() {
         let pairs = hu(name)
             .into_iter()
             .zip(&exact)
-            .filter(|(_, exact)| **exact != mtids_core::volume::AIR_HU)
+            .filter(|(_, exact)| **exact != mtids_domain::volume::AIR_HU)
             .collect::<Vec<_>>();
         assert!(pairs.len() > exact.len() / 2, "{name}");
         pairs.into_iter().map(|(a, b)| (i32::from(a) - i32::from(*b)).abs()).max().unwrap()

@@ -1,13 +1,13 @@
 //! What we write, we read: HU, geometry and masks survive, whatever the orientation.
 
-use mtids_core::annotation::{Extent, Mask};
-use mtids_core::geometry::{Affine, PointMm, Voxel};
-use mtids_core::volume::Volume;
 use mtids_dicom::annotation::{read_report, read_segmentation};
 use mtids_dicom::write::{
     CtOptions, Measurement, ReportedFinding, Segment, StudyIdentity, write_ct_series, write_report, write_segmentation,
 };
 use mtids_dicom::{AcquisitionFacts, FileKind, Limits, ReasonCode, load_volume, read_header};
+use mtids_domain::annotation::{Extent, Mask};
+use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::volume::Volume;
 
 use crate::{grouped, headers, segmented};
 

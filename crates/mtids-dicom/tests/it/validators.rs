@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use mtids_core::annotation::Mask;
-use mtids_core::volume::Volume;
 use mtids_dicom::AcquisitionFacts;
 use mtids_dicom::write::{
     CtOptions, Encoding, Measurement, PetOptions, ReportedFinding, Segment, write_ct_series, write_enhanced_ct,
     write_pet_series, write_report, write_segmentation, write_structures,
 };
+use mtids_domain::annotation::Mask;
+use mtids_domain::volume::Volume;
 
 use crate::round_trip::{STEPS, facts, identity, volume, write};
 

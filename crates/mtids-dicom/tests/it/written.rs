@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use mtids_core::volume::{AIR_HU, Volume};
 use mtids_dicom::write::{CtOptions, Encoding, write_ct_series, write_enhanced_ct};
 use mtids_dicom::{Limits, LoadedVolume, load_volume};
+use mtids_domain::volume::{AIR_HU, Volume};
 
 use crate::round_trip::{STEPS, facts, identity, volume};
 use crate::{grouped, headers};

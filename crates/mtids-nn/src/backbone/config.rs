@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn files_name_a_size_and_what_differs() {
-        let read = mtids_core::config::parse::<BackboneConfig>;
+        let read = mtids_runtime::config::parse::<BackboneConfig>;
         let config = read("kind = \"volume\"\nsize = \"resnet18\"\nfeatures = 64").unwrap();
         let expected = BackboneConfig::sized(BackboneKind::Volume, BackboneSize::Resnet18);
         assert_eq!(config, BackboneConfig { features: 64, ..expected });
@@ -199,7 +199,7 @@ mod tests {
             read("widths = [16, 32]\nblocks = 1\nstem_stride = 1\ngroups = 8\npool_grid = 3\nfeatures = 64").unwrap();
         let expected = BackboneConfig { widths: vec![16, 32], stem_stride: 1, ..BackboneConfig::default() };
         assert_eq!(old, expected);
-        assert_eq!(read(&mtids_core::config::to_toml(&config).unwrap()).unwrap(), config);
+        assert_eq!(read(&mtids_runtime::config::to_toml(&config).unwrap()).unwrap(), config);
         assert!(read("width = [16]").unwrap_err().to_string().contains("width"));
     }
 

@@ -82,7 +82,7 @@ impl ExpertGate {
             return softmax(&logits);
         }
         if let (Some(noise), Mode::Train { seed, step }) = (&self.noise, mode) {
-            let mut stream = mtids_core::random::stream(seed, &format!("gate noise {}", self.name), &[step]);
+            let mut stream = mtids_runtime::random::rng_for(seed, &format!("gate noise {}", self.name), &[step]);
             let values: Vec<f64> = (0..logits.elem_count()).map(|_| StandardNormal.sample(&mut stream)).collect();
             let values = Tensor::from_vec(values, logits.shape(), &candle_core::Device::Cpu)?;
             let values = values.to_dtype(logits.dtype())?.to_device(logits.device())?;

@@ -225,8 +225,8 @@ pub(crate) fn validate_experts(experts: &ExpertsConfig) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> std::result::Result<ModelConfig, mtids_core::config::ConfigError> {
-        mtids_core::config::parse(text)
+    fn read(text: &str) -> std::result::Result<ModelConfig, mtids_runtime::config::ConfigError> {
+        mtids_runtime::config::parse(text)
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
         for &architecture in Architecture::ALL {
             let config = ModelConfig::of(architecture);
             assert!(config.validate().is_ok(), "{architecture:?}");
-            let text = mtids_core::config::to_toml(&config).unwrap();
+            let text = mtids_runtime::config::to_toml(&config).unwrap();
             assert!(text.contains(&format!("architecture = \"{}\"", architecture.key())), "{text}");
             assert_eq!(read(&text).unwrap(), config);
             assert_eq!(config.architecture(), architecture);

@@ -1,7 +1,7 @@
 //! Losses and regularisers: values by hand, gradients by differences.
 
 use candle_core::{Device, Tensor, Var};
-use mtids_core::label::Evidence;
+use mtids_domain::label::Evidence;
 use mtids_nn::loss::{effective_number_weights, log_priors};
 use mtids_nn::regulariser::{branch_prior, consistency, squared_variation};
 use mtids_nn::{EvidenceWeights, LossConfig, Outputs, TargetBatch, TaskKind, TaskLosses, TaskSet};

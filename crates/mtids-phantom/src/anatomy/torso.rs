@@ -377,12 +377,12 @@ impl<'a> Torso<'a> {
 mod tests {
     use super::*;
     use crate::config::Phase;
-    use mtids_core::random::stream;
+    use mtids_runtime::random::rng_for;
 
     #[test]
     fn layers_lie_outside_one_another() {
         for patient in 0..20 {
-            let anatomy = Anatomy::draw(Phase::Native, &mut stream(3, "torso", &[patient]));
+            let anatomy = Anatomy::draw(Phase::Native, &mut rng_for(3, "torso", &[patient]));
             let torso = Torso::new(&anatomy, |tissue| tissue.hu, 2.0);
             for z in (-160..140).step_by(7) {
                 for ray in torso.profile(anatomy.place([0.0, 0.0, f64::from(z)])).0 {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use mtids_core::taxonomy::Station;
+use mtids_domain::taxonomy::Station;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,7 @@ struct Defaults {
 fn defaults() -> &'static Defaults {
     static DEFAULTS: OnceLock<Defaults> = OnceLock::new();
     DEFAULTS.get_or_init(|| {
-        mtids_core::config::parse(include_str!("../../parameters.toml"))
+        mtids_runtime::config::parse(include_str!("../../parameters.toml"))
             .expect("the file is part of the program, and a test reads it")
     })
 }
@@ -239,7 +239,8 @@ impl NodeParameters {
 
 /// A station that the phantom's anatomy has borders for.
 pub(crate) fn station(name: &str) -> Result<Station, String> {
-    let station: Station = name.parse().map_err(|error: mtids_core::taxonomy::ParseStationError| error.to_string())?;
+    let station: Station =
+        name.parse().map_err(|error: mtids_domain::taxonomy::ParseStationError| error.to_string())?;
     if crate::station::STATIONS.contains(&station) {
         return Ok(station);
     }

@@ -4,7 +4,7 @@
 //! images show: enhancement with contrast agent only, uptake with PET only. It knows the true appearance; voxel size and noise hide part
 //! of that from any reader of the images.
 
-use mtids_core::label::Metastasis;
+use mtids_domain::label::Metastasis;
 use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 use serde::Serialize;
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::config::Interference;
     use crate::spread::bayes;
-    use mtids_core::random::stream;
+    use mtids_runtime::random::rng_for;
 
     const ALL: Visible = Visible { enhancement: true, uptake: true };
 
@@ -154,7 +154,7 @@ mod tests {
     fn the_posterior_is_calibrated_whatever_is_visible() {
         let laws = Laws::new(&PhantomConfig::default());
         for visible in [ALL, Visible { enhancement: false, uptake: false }] {
-            let mut random = stream(1, "calibration", &[]);
+            let mut random = rng_for(1, "calibration", &[]);
             let mut bins = [(0.0, 0.0, 0.0); 5];
             for _ in 0..40_000 {
                 let state = if random.random_bool(0.4) { Metastasis::Metastatic } else { Metastasis::Benign };
@@ -175,7 +175,7 @@ mod tests {
     fn without_signal_every_node_has_the_prior() {
         let interference = Interference { size_signal: 0.0, appearance_signal: 0.0, ..Default::default() };
         let laws = Laws::new(&PhantomConfig { interference, ..Default::default() });
-        let mut random = stream(2, "no signal", &[]);
+        let mut random = rng_for(2, "no signal", &[]);
         for n in 0..200 {
             let seen = laws.draw(Metastasis::ALL[n % 2], &mut random);
             assert!(laws.log_ratio(&seen, ALL).abs() < 1e-9);

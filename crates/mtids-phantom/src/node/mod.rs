@@ -5,8 +5,8 @@
 mod appearance;
 mod place;
 
-use mtids_core::label::{Evidence, Metastasis};
-use mtids_core::taxonomy::Station;
+use mtids_domain::label::{Evidence, Metastasis};
+use mtids_domain::taxonomy::Station;
 use serde::Serialize;
 
 use crate::config::Phase;

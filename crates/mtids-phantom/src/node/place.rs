@@ -3,8 +3,8 @@
 //! Invariant: the centre lies within the borders of the station, and the node without its bumps touches no other node. Large nodes may dent
 //! what they touch, as they do in patients. Units: LPS mm.
 
-use mtids_core::geometry::PointMm;
-use mtids_core::taxonomy::Station;
+use mtids_domain::geometry::PointMm;
+use mtids_domain::taxonomy::Station;
 use rand::RngExt;
 
 use super::Node;

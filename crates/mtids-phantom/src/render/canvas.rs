@@ -3,8 +3,8 @@
 //! Invariant: a structure covers a voxel by the share of it that lies inside, told from the distance to the surface and the extent of the
 //! voxel in that direction, so that thick slices blur slanted surfaces as a scanner does. Units: HU or SUV; LPS mm.
 
-use mtids_core::annotation::Mask;
-use mtids_core::geometry::{Affine, PointMm, Voxel, norm};
+use mtids_domain::annotation::Mask;
+use mtids_domain::geometry::{Affine, PointMm, Voxel, norm};
 use rayon::prelude::*;
 
 use super::texture::Texture;

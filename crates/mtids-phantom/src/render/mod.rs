@@ -9,10 +9,10 @@ mod texture;
 
 use std::collections::BTreeSet;
 
-use mtids_core::annotation::Mask;
-use mtids_core::geometry::{Affine, PointMm};
-use mtids_core::random::stream;
-use mtids_core::volume::Volume;
+use mtids_domain::annotation::Mask;
+use mtids_domain::geometry::{Affine, PointMm};
+use mtids_domain::volume::Volume;
+use mtids_runtime::random::rng_for;
 
 use crate::anatomy::{Structure, Tissue, Torso};
 use crate::config::PhantomConfig;
@@ -52,7 +52,7 @@ pub(crate) fn ct(config: &PhantomConfig, patient: &Patient) -> Result<(Volume, V
     let padded = patient.site.padded.then(|| 0.5 * columns.min(rows) as f64);
     let voxels = canvas.finish(|k, slice| {
         blur(slice, columns, sigma);
-        let mut random = stream(config.seed, "phantom noise", &[u64::from(patient.number), k as u64]);
+        let mut random = rng_for(config.seed, "phantom noise", &[u64::from(patient.number), k as u64]);
         let noise = grain.slice(columns, rows, &mut random);
         let mut voxels = Vec::with_capacity(slice.len());
         for (j, (line, noise)) in slice.chunks_exact(columns).zip(noise.chunks_exact(columns)).enumerate() {
@@ -104,7 +104,7 @@ pub(crate) fn pet(config: &PhantomConfig, patient: &Patient) -> Result<Volume<f3
     let grain = Grain::new(0.7, 1.0);
     let voxels = canvas.finish(|k, slice| {
         blur(slice, dimensions[0], BLUR_MM / STEP_MM);
-        let mut random = stream(config.seed, "phantom pet noise", &[u64::from(patient.number), k as u64]);
+        let mut random = rng_for(config.seed, "phantom pet noise", &[u64::from(patient.number), k as u64]);
         let noise = grain.slice(dimensions[0], dimensions[1], &mut random);
         // Counting noise: its variance grows with the activity.
         slice.iter().zip(noise).map(|(&suv, noise)| (suv + 0.12 * suv.max(0.02).sqrt() * noise).max(0.0)).collect()
@@ -114,7 +114,7 @@ pub(crate) fn pet(config: &PhantomConfig, patient: &Patient) -> Result<Volume<f3
 
 /// Everything inside the chest wall but the nodes, in painting order.
 fn structures(config: &PhantomConfig, patient: &Patient) -> Vec<Structure> {
-    let draw = |purpose: &str| stream(config.seed, purpose, &[u64::from(patient.number)]);
+    let draw = |purpose: &str| rng_for(config.seed, purpose, &[u64::from(patient.number)]);
     let anatomy = &patient.anatomy;
     let mut list = anatomy.lung_vessels(&mut draw("phantom lung vessels"));
     list.extend(patient.tumour.iter().copied());

@@ -80,12 +80,12 @@ impl Grain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::random::stream;
+    use mtids_runtime::random::rng_for;
 
     #[test]
     fn noise_has_its_deviation_for_any_grain() {
         for grain in [0.0, 0.4, 0.9, 2.0] {
-            let noise = Grain::new(grain, 12.0).slice(128, 128, &mut stream(1, "noise", &[]));
+            let noise = Grain::new(grain, 12.0).slice(128, 128, &mut rng_for(1, "noise", &[]));
             let mean: f64 = noise.iter().map(|&x| f64::from(x)).sum::<f64>() / noise.len() as f64;
             let square: f64 = noise.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / noise.len() as f64;
             assert!(mean.abs() < 1.0, "{mean}");

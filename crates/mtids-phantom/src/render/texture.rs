@@ -3,7 +3,7 @@
 //! Method: value noise, two octaves on a tiled lattice of random numbers. Invariant: mean 0 and deviation about 1; a function of the seed
 //! and the place alone. Units: lattice steps in mm.
 
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Side of the tile; a power of two, so that wrapping is a mask.
@@ -22,7 +22,7 @@ pub(crate) struct Row([[f32; SIDE]; 2]);
 
 impl Texture {
     pub(crate) fn new(seed: u64, patient: u32) -> Self {
-        let mut random = stream(seed, "phantom texture", &[u64::from(patient)]);
+        let mut random = rng_for(seed, "phantom texture", &[u64::from(patient)]);
         Self { tile: (0..SIDE * SIDE * SIDE).map(|_| StandardNormal.sample(&mut random)).collect() }
     }
 

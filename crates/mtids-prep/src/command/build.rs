@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mtids_core::config;
-use mtids_core::exit::Exit;
-use mtids_core::interrupt::Interrupt;
 use mtids_prep::build::{BuildSummary, DryRun, TaskSummary, build, build_share, commit, dry_run};
 use mtids_prep::classes::ClassFile;
 use mtids_prep::config::BuildConfig;
 use mtids_prep::task::Task;
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
+use mtids_runtime::config;
+use mtids_runtime::exit::Exit;
+use mtids_runtime::interrupt::Interrupt;
 use serde::Serialize;
 
 use super::{Settings, pool, print};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mtids_core::exit::Exit;
 use mtids_prep::diff::{Difference, diff};
 use mtids_report::table::{Align, Table};
+use mtids_runtime::exit::Exit;
 
 use super::print;
 

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mtids_core::config;
-use mtids_core::exit::{Exit, ExitError};
-use mtids_core::interrupt::Interrupt;
 use mtids_dicom::{Limits, Series, check_series, group};
 use mtids_phantom::{InsertConfig, insert};
 use mtids_prep::error::PrepError;
 use mtids_prep::scan::scan;
+use mtids_runtime::config;
+use mtids_runtime::exit::{Exit, ExitError};
+use mtids_runtime::interrupt::Interrupt;
 
 use super::{Settings, pool, print};
 

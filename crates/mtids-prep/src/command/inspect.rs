@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mtids_core::exit::{Exit, ExitError};
-use mtids_core::geometry::PointMm;
-use mtids_core::interrupt::Interrupt;
-use mtids_core::volume::Volume;
 use mtids_dicom::{GroupingOutcome, Limits, check_series, group, load_pet, load_volume};
+use mtids_domain::geometry::PointMm;
+use mtids_domain::volume::Volume;
 use mtids_prep::error::PrepError;
 use mtids_prep::scan::{Scan, scan};
 use mtids_report::table::{Align, Table};
+use mtids_runtime::exit::{Exit, ExitError};
+use mtids_runtime::interrupt::Interrupt;
 use serde::Serialize;
 use serde_json::{Value, json};
 

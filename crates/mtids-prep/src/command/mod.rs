@@ -1,6 +1,6 @@
 //! The commands and how their errors end.
 //!
-//! Invariant: an error goes to standard error with its causes, and its exit code follows `mtids_core::exit`.
+//! Invariant: an error goes to standard error with its causes, and its exit code follows `mtids_runtime::exit`.
 
 mod build;
 mod diff;
@@ -13,11 +13,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use mtids_core::config::ConfigError;
-use mtids_core::exit::{Exit, ExitError};
 use mtids_phantom::PhantomError;
 use mtids_prep::error::PrepError;
 use mtids_report::terminal::end_with;
+use mtids_runtime::config::ConfigError;
+use mtids_runtime::exit::{Exit, ExitError};
 
 /// DICOM studies and annotations in, a Parquet dataset of labelled patches out. Research software, not for diagnosis.
 #[derive(Debug, Parser)]

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mtids_core::config;
-use mtids_core::exit::Exit;
-use mtids_core::interrupt::Interrupt;
 use mtids_phantom::{CohortSummary, PhantomConfig, generate};
 use mtids_report::format::metric;
 use mtids_report::progress::Progress;
 use mtids_report::table::{Align, Table};
+use mtids_runtime::config;
+use mtids_runtime::exit::Exit;
+use mtids_runtime::interrupt::Interrupt;
 
 use super::{Settings, print};
 

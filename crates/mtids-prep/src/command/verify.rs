@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mtids_core::exit::Exit;
 use mtids_report::progress::Progress;
+use mtids_runtime::exit::Exit;
 use mtids_shards::{Dataset, verify};
 use serde_json::json;
 

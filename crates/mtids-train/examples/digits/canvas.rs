@@ -9,8 +9,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use mtids_core::random::{Stream, stream};
 use mtids_nn::TargetBatch;
+use mtids_runtime::random::{Rng, rng_for};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_distr::{Distribution, StandardNormal};
@@ -67,7 +67,7 @@ impl Canvases {
     /// Training and test canvases of one seed.
     pub(crate) fn splits(digits: &[Digit], seed: u64, [training, test]: [usize; 2]) -> Result<[Canvases; 2]> {
         let mut sources: Vec<&Digit> = digits.iter().collect();
-        sources.shuffle(&mut stream(seed, "digits/sources", &[]));
+        sources.shuffle(&mut rng_for(seed, "digits/sources", &[]));
         let (for_training, for_test) = sources.split_at(TRAINING_SOURCES.min(sources.len()));
         Ok([
             Self::draw(for_training, seed, "digits/training", training)?,
@@ -80,7 +80,7 @@ impl Canvases {
         ensure!(!metastatic.is_empty() && !benign.is_empty(), "a split needs digits of both states");
         let mut canvases = Self { pixels: Vec::with_capacity(count * SIDE * SIDE), labels: TargetBatch::default() };
         for index in 0..count {
-            let mut random = stream(seed, purpose, &[index as u64]);
+            let mut random = rng_for(seed, purpose, &[index as u64]);
             let region = region(random.random());
             let is_metastatic = random.random_bool(PREVALENCE);
             let choice = if is_metastatic { &metastatic } else { &benign };
@@ -122,7 +122,7 @@ fn region(uniform: f64) -> usize {
     REGIONS - 1
 }
 
-fn canvas(digit: &Digit, region: usize, random: &mut Stream) -> Vec<f32> {
+fn canvas(digit: &Digit, region: usize, random: &mut Rng) -> Vec<f32> {
     let mut offset = |most: i32| [random.random_range(-most..=most), random.random_range(-most..=most)];
     let (shift, jitter) = (offset(SHIFT), offset(JITTER));
     let mut pixels: Vec<f32> = (0..SIDE * SIDE)

@@ -6,13 +6,13 @@
 
 use anyhow::{Context, Result};
 use mtids_balance::BalanceInput;
-use mtids_core::random::stream;
 use mtids_nn::experts::ExpertForm;
 use mtids_nn::read_out::probabilities;
 use mtids_nn::{
     AdamW, AdamWConfig, DType, Device, Model, Parameters, ReadOut, Schedule, ScheduleConfig, Scope, StepOptions,
     TaskLosses, Tensor, train_step,
 };
+use mtids_runtime::random::rng_for;
 use mtids_train::metrics::{Confusion, auroc};
 use mtids_train::prediction::{largest, metastasis_probability};
 use rand::seq::SliceRandom;
@@ -78,7 +78,7 @@ pub(crate) fn run(row: Key, experts: ExpertForm, digits: &[Digit], seed: u64, ep
     let mut last_losses = Vec::new();
     for epoch in 0..epochs {
         let mut order: Vec<usize> = (0..training.len()).collect();
-        order.shuffle(&mut stream(seed, "digits/order", &[epoch]));
+        order.shuffle(&mut rng_for(seed, "digits/order", &[epoch]));
         for indices in order.chunks(BATCH) {
             let (input, targets) = batch(&training, indices)?;
             let options = StepOptions {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use mtids_core::random::stream;
+use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -65,7 +65,7 @@ where
     let mut values: Vec<f64> = (0..options.resamples as u64)
         .into_par_iter()
         .filter_map(|resample| {
-            let mut random = stream(options.seed, "bootstrap by patient", &[resample]);
+            let mut random = rng_for(options.seed, "bootstrap by patient", &[resample]);
             let drawn: Vec<usize> =
                 (0..groups.len()).flat_map(|_| groups[random.random_range(0..groups.len())].iter().copied()).collect();
             statistic(&drawn)

@@ -10,9 +10,9 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use mtids_core::atomic;
-use mtids_core::digest::Digest;
-use mtids_core::failpoint;
+use mtids_runtime::atomic;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::failpoint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

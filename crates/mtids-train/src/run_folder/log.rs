@@ -72,7 +72,7 @@ impl Log {
             .copied()
             .collect();
         if kept.len() != old.len() || old.is_empty() {
-            mtids_core::atomic::write(path, &kept).map_err(|error| TrainError::io(path, error))?;
+            mtids_runtime::atomic::write(path, &kept).map_err(|error| TrainError::io(path, error))?;
         }
         let file = OpenOptions::new().append(true).open(path).map_err(|error| TrainError::io(path, error))?;
         Ok(Self { path: path.to_owned(), file })
@@ -82,7 +82,7 @@ impl Log {
     pub(crate) fn append<T: Serialize>(&mut self, entry: &T) -> Result<(), TrainError> {
         let mut line = serde_json::to_vec(entry).map_err(|error| TrainError::io(&self.path, error.into()))?;
         line.push(b'\n');
-        mtids_core::failpoint::reach().map_err(|error| TrainError::io(&self.path, error))?;
+        mtids_runtime::failpoint::reach().map_err(|error| TrainError::io(&self.path, error))?;
         self.file.write_all(&line).map_err(|error| TrainError::io(&self.path, error))
     }
 

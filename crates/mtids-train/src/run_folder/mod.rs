@@ -11,9 +11,9 @@ pub(crate) mod log;
 
 use std::path::{Path, PathBuf};
 
-use mtids_core::atomic;
-use mtids_core::digest::Digest;
-use mtids_core::provenance::Program;
+use mtids_runtime::atomic;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::provenance::Program;
 use mtids_shards::DatasetDescription;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -85,7 +85,7 @@ impl RunFolder {
             let file = path.join(name);
             atomic::write(&file, bytes).map_err(|error| TrainError::io(&file, error))
         };
-        write(CONFIG, mtids_core::config::to_toml(config)?.as_bytes())?;
+        write(CONFIG, mtids_runtime::config::to_toml(config)?.as_bytes())?;
         let json = |mut text: Vec<u8>| {
             text.push(b'\n');
             text
@@ -111,7 +111,7 @@ impl RunFolder {
         };
         let identity: RunIdentity =
             serde_json::from_slice(&bytes).map_err(|error| TrainError::broken(&file, error.to_string()))?;
-        let config: TrainConfig = mtids_core::config::load(Some(&path.join(CONFIG)), &[])
+        let config: TrainConfig = mtids_runtime::config::load(Some(&path.join(CONFIG)), &[])
             .map_err(|error| TrainError::broken(&path.join(CONFIG), error.to_string()))?;
         if identity.program.version == env!("CARGO_PKG_VERSION")
             && identity.config_digest != RunIdentity::new(&config, identity.dataset_digest).config_digest
@@ -217,7 +217,7 @@ fn compare(path: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_core::taxonomy::{RegionScheme, Zone};
+    use mtids_domain::taxonomy::{RegionScheme, Zone};
     use mtids_shards::{Channel, Views};
 
     fn description() -> DatasetDescription {
@@ -260,7 +260,7 @@ mod tests {
 
         let other = TrainConfig { seed: config.seed + 1, ..config.clone() };
         let error = RunFolder::create_or_open(&path, &other, dataset, &description()).unwrap_err();
-        assert_eq!(error.exit(), mtids_core::exit::Exit::Usage);
+        assert_eq!(error.exit(), mtids_runtime::exit::Exit::Usage);
         assert!(error.to_string().contains("seed: "), "{error}");
         let error = RunFolder::create_or_open(&path, &config, Digest::of_bytes(b"other"), &description())
             .unwrap_err()

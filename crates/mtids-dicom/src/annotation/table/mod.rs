@@ -10,10 +10,10 @@ mod read;
 
 use std::path::PathBuf;
 
-use mtids_core::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
-use mtids_core::geometry::{Affine, PointMm, Voxel};
-use mtids_core::label::{Evidence, LabelLevel, Metastasis};
-use mtids_core::taxonomy::Station;
+use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
+use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::taxonomy::Station;
 use serde_json::{Value, json};
 
 use crate::header::InstanceHeader;

@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use mtids_core::annotation::AnnotationTarget;
-use mtids_core::geometry::PointMm;
-use mtids_core::label::Metastasis;
+use mtids_domain::annotation::AnnotationTarget;
+use mtids_domain::geometry::PointMm;
+use mtids_domain::label::Metastasis;
 
 use crate::annotation::table::{AnnotationError, Corners, Table, TablePosition, TableRow};
 
@@ -291,10 +291,10 @@ mod tests {
     use super::*;
     use crate::header::InstanceHeader;
     use crate::series::{Series, group};
-    use mtids_core::annotation::Extent;
-    use mtids_core::geometry::Affine;
-    use mtids_core::label::Evidence;
-    use mtids_core::taxonomy::Station;
+    use mtids_domain::annotation::Extent;
+    use mtids_domain::geometry::Affine;
+    use mtids_domain::label::Evidence;
+    use mtids_domain::taxonomy::Station;
 
     fn read(text: &str) -> Result<Vec<TableRow>, AnnotationError> {
         let folder = tempfile::tempdir().unwrap();

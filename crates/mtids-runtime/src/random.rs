@@ -7,19 +7,19 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// The generator handed out by [`stream`].
-pub type Stream = ChaCha8Rng;
+/// The generator handed out by [`rng_for`].
+pub type Rng = ChaCha8Rng;
 
 /// A fresh generator for one purpose.
 ///
 /// ```
-/// use mtids_core::random::stream;
+/// use mtids_runtime::random::rng_for;
 /// use rand::RngExt;
-/// let a: u64 = stream(7, "shuffle", &[0, 1]).random();
-/// assert_eq!(a, stream(7, "shuffle", &[0, 1]).random::<u64>());
-/// assert_ne!(a, stream(7, "shuffle", &[1, 0]).random::<u64>());
+/// let a: u64 = rng_for(7, "shuffle", &[0, 1]).random();
+/// assert_eq!(a, rng_for(7, "shuffle", &[0, 1]).random::<u64>());
+/// assert_ne!(a, rng_for(7, "shuffle", &[1, 0]).random::<u64>());
 /// ```
-pub fn stream(seed: u64, purpose: &str, indices: &[u64]) -> Stream {
+pub fn rng_for(seed: u64, purpose: &str, indices: &[u64]) -> Rng {
     let mut hasher = blake3::Hasher::new_derive_key("mtids 2026-11 counter-based random stream");
     hasher.update(&seed.to_le_bytes());
     hasher.update(&(purpose.len() as u64).to_le_bytes());
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn purposes_and_seeds_are_independent() {
-        let draw = |seed, purpose: &str| stream(seed, purpose, &[]).random::<u64>();
+        let draw = |seed, purpose: &str| rng_for(seed, purpose, &[]).random::<u64>();
         assert_ne!(draw(0, "a"), draw(0, "b"));
         assert_ne!(draw(0, "a"), draw(1, "a"));
     }
@@ -45,6 +45,6 @@ mod tests {
     #[test]
     fn values_are_pinned_across_releases() {
         // A change here would silently change every data set and every training run.
-        assert_eq!(stream(1, "pin", &[2]).random::<u64>(), 1_236_626_997_681_543_451);
+        assert_eq!(rng_for(1, "pin", &[2]).random::<u64>(), 1_236_626_997_681_543_451);
     }
 }

@@ -1,0 +1,21 @@
+//! Services that every mtids program shares and that know nothing about medical images.
+//!
+//! # Purpose
+//! Settings ([`config`]), files and folders ([`atomic`], [`storage`], [`failpoint`]), content digests ([`digest`],
+//! [`provenance`]), memory ([`budget`]), process manners ([`exit`], [`interrupt`]) and randomness ([`random`]).
+//!
+//! # Invariants
+//! * No file format of images or tables, no thread of its own, no tensor.
+//! * A file appears under its name complete or not at all.
+//! * Everything random is a pure function of a seed, a purpose and indices.
+
+pub mod atomic;
+pub mod budget;
+pub mod config;
+pub mod digest;
+pub mod exit;
+pub mod failpoint;
+pub mod interrupt;
+pub mod provenance;
+pub mod random;
+pub mod storage;
