@@ -1,7 +1,7 @@
 //! Services that every mtids program shares and that know nothing about medical images.
 //!
 //! # Purpose
-//! Settings ([`config`]), files and folders ([`atomic`], [`storage`], [`failpoint`]), content digests ([`digest`],
+//! Settings ([`config`]), files and folders ([`atomic`], [`storage`], [`lock`], [`failpoint`]), content digests ([`digest`],
 //! [`provenance`]), memory ([`budget`]), process manners ([`exit`], [`interrupt`]) and randomness ([`random`]).
 //!
 //! # Invariants
@@ -16,6 +16,7 @@ pub mod digest;
 pub mod exit;
 pub mod failpoint;
 pub mod interrupt;
+pub mod lock;
 pub mod provenance;
 pub mod random;
 pub mod storage;
