@@ -12,6 +12,7 @@ mod bad_input;
 mod balancers;
 mod configuration;
 mod contract;
+mod file_modes;
 mod golden;
 mod help;
 mod hostile;
