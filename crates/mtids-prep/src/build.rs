@@ -16,6 +16,7 @@ use mtids_report::progress::Progress;
 use mtids_runtime::budget::Budget;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
+use mtids_runtime::lock::FolderLock;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
 use mtids_shards::{DatasetDescription, Manifest, SCHEMA_VERSION, Totals};
@@ -25,12 +26,14 @@ use serde::Serialize;
 use crate::clock::{Clock, Stage, StageTime};
 use crate::config::BuildConfig;
 use crate::error::PrepError;
+use crate::lock::{lock_alone, lock_with_others};
 use crate::plan::{Plan, Unit, plan};
-use crate::publish::publish;
+use crate::publish::{publish, remove_leftovers};
 use crate::rows::{Receipt, Shared, finished, work};
-use crate::scan::{Scan, scan};
+use crate::scan::{Scan, ScanOptions, scan};
 use crate::sources::Sources;
 use crate::task::Task;
+use crate::workers::run_all;
 
 /// What a build did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,6 +46,10 @@ pub struct BuildSummary {
     pub shards: usize,
     /// Shards taken over from an earlier build.
     pub reused_shards: usize,
+    /// Files of older datasets that lie here until `prune`.
+    pub superseded_files: usize,
+    /// Their bytes.
+    pub superseded_bytes: u64,
     /// Labels that sources contradict, which became unknown.
     pub contradicting_labels: u64,
     /// More files were quarantined than the policy allows.
@@ -80,7 +87,7 @@ pub struct DryRun {
     pub reused_shards: usize,
     /// Shards that would be written, by split and number, and how many series each holds.
     pub written_shards: Vec<(String, u64, usize)>,
-    /// Published shards that would be no longer part of the dataset.
+    /// Published shards that would be no longer part of the dataset; they stay until `prune`.
     pub dropped_shards: Vec<String>,
     /// Files that would be skipped, by reason.
     pub skipped_by_reason: BTreeMap<String, u64>,
@@ -100,7 +107,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn shared<'a>(&'a self, config: &'a BuildConfig, out: &'a Folder) -> Shared<'a> {
+    fn shared<'a>(&'a self, config: &'a BuildConfig, out: &'a Folder, interrupt: &'a Interrupt) -> Shared<'a> {
         Shared {
             out,
             config,
@@ -109,12 +116,17 @@ impl Prepared {
             secret: &self.secret,
             memory: Budget::new(config.memory_mib << 20),
             clock: &self.clock,
+            interrupt,
         }
     }
 }
 
-fn prepare(config: &BuildConfig, interrupt: &Interrupt, show_progress: bool) -> Result<Prepared, PrepError> {
-    config.validate()?;
+fn prepare(
+    config: &BuildConfig,
+    out: &Path,
+    interrupt: &Interrupt,
+    show_progress: bool,
+) -> Result<Prepared, PrepError> {
     let Some(data) = &config.data else {
         return Err(PrepError::Config {
             key: "data".into(),
@@ -126,7 +138,8 @@ fn prepare(config: &BuildConfig, interrupt: &Interrupt, show_progress: bool) -> 
     let progress = Progress::new("reading headers", None, show_progress);
     let clock = Clock::default();
     let started = Instant::now();
-    let mut scanned = scan(data, sources.paths(), &config.limits(), &|| progress.inc(1), interrupt)?;
+    let options = ScanOptions { tables: sources.paths(), out: Some(out), limits: &config.limits() };
+    let mut scanned = scan(data, &options, &|| progress.inc(1), interrupt)?;
     progress.finish();
     // All workers read headers, and wait for the last of them.
     clock.add(Stage::Headers, started.elapsed().as_secs_f64() * rayon::current_num_threads() as f64);
@@ -162,28 +175,23 @@ fn prepare(config: &BuildConfig, interrupt: &Interrupt, show_progress: bool) -> 
 fn work_off(
     units: &[&Unit],
     shared: &Shared<'_>,
-    interrupt: &Interrupt,
     show_progress: bool,
 ) -> Result<(Vec<Receipt>, usize), PrepError> {
-    let out = shared.out;
+    let (out, interrupt) = (shared.out, shared.interrupt);
     let series: usize = units.iter().map(|unit| unit.series.len()).sum();
     let progress = Progress::new("cutting patches", Some(series as u64), show_progress);
     let reused = AtomicUsize::new(0);
-    let receipts = units
-        .par_iter()
-        .map(|unit| {
-            if interrupt.is_raised() {
-                return Err(PrepError::Interrupted);
-            }
-            if let Some(receipt) = finished(out, unit) {
-                progress.inc(unit.series.len() as u64);
-                reused.fetch_add(1, Ordering::Relaxed);
-                return Ok(receipt);
-            }
-            // Another task may finish the same unit at the same time, and tidy up: then its receipt is as good as ours.
-            work(unit, shared, &|| progress.inc(1)).or_else(|error| finished(out, unit).ok_or(error))
-        })
-        .collect::<Result<_, _>>()?;
+    let receipts = run_all(units, rayon::current_num_threads(), |unit| {
+        if interrupt.is_raised() {
+            return Err(PrepError::Interrupted);
+        }
+        if let Some(receipt) = finished(out, unit) {
+            progress.inc(unit.series.len() as u64);
+            reused.fetch_add(1, Ordering::Relaxed);
+            return Ok(receipt);
+        }
+        work(unit, shared, &|| progress.inc(1))
+    })?;
     progress.finish();
     Ok((receipts, reused.into_inner()))
 }
@@ -198,14 +206,16 @@ pub fn build(
     interrupt: &Interrupt,
     show_progress: bool,
 ) -> Result<BuildSummary, PrepError> {
-    let mut prepared = prepare(config, interrupt, show_progress)?;
+    config.validate()?;
+    let lock = lock_alone(out, "mtids-prep build")?;
+    let mut prepared = prepare(config, out, interrupt, show_progress)?;
     let units = std::mem::take(&mut prepared.planned.units);
     let out = Folder::new(out);
-    let shared = prepared.shared(config, &out);
-    let (receipts, reused) = work_off(&units.iter().collect::<Vec<_>>(), &shared, interrupt, show_progress)?;
+    let shared = prepared.shared(config, &out, interrupt);
+    let (receipts, reused) = work_off(&units.iter().collect::<Vec<_>>(), &shared, show_progress)?;
     // The headers of all slices: publishing needs none of them.
     drop(units);
-    publish_rows(&prepared, &receipts, &shared, reused)
+    publish_rows(&prepared, &receipts, &shared, reused, &lock)
 }
 
 /// Works one share of the units off and publishes nothing.
@@ -219,11 +229,13 @@ pub fn build_share(
     interrupt: &Interrupt,
     show_progress: bool,
 ) -> Result<TaskSummary, PrepError> {
-    let prepared = prepare(config, interrupt, show_progress)?;
+    config.validate()?;
+    let _lock = lock_with_others(out, &format!("mtids-prep build, task {} of {}", task.index, task.count))?;
+    let prepared = prepare(config, out, interrupt, show_progress)?;
     let units = &prepared.planned.units;
     let share: Vec<&Unit> = units.iter().skip(task.index).step_by(task.count).collect();
     let out = Folder::new(out);
-    let (_, reused) = work_off(&share, &prepared.shared(config, &out), interrupt, show_progress)?;
+    let (_, reused) = work_off(&share, &prepared.shared(config, &out, interrupt), show_progress)?;
     Ok(TaskSummary { task, units: units.len(), share: share.len(), reused })
 }
 
@@ -237,7 +249,9 @@ pub fn commit(
     interrupt: &Interrupt,
     show_progress: bool,
 ) -> Result<BuildSummary, PrepError> {
-    let mut prepared = prepare(config, interrupt, show_progress)?;
+    config.validate()?;
+    let lock = lock_alone(out, "mtids-prep commit")?;
+    let mut prepared = prepare(config, out, interrupt, show_progress)?;
     let units = std::mem::take(&mut prepared.planned.units);
     let storage = Folder::new(out);
     let receipts: Vec<Receipt> = units.par_iter().filter_map(|unit| finished(&storage, unit)).collect();
@@ -247,7 +261,7 @@ pub fn commit(
     }
     drop(units);
     let reused = receipts.len();
-    publish_rows(&prepared, &receipts, &prepared.shared(config, &storage), reused)
+    publish_rows(&prepared, &receipts, &prepared.shared(config, &storage, interrupt), reused, &lock)
 }
 
 fn publish_rows(
@@ -255,6 +269,7 @@ fn publish_rows(
     receipts: &[Receipt],
     shared: &Shared<'_>,
     reused: usize,
+    lock: &FolderLock,
 ) -> Result<BuildSummary, PrepError> {
     if receipts.iter().all(|receipt| receipt.rows.is_empty()) {
         let path = shared.config.data.clone().unwrap_or_default();
@@ -262,6 +277,10 @@ fn publish_rows(
     }
     let started = Instant::now();
     let mut summary = publish(&prepared.scanned, &prepared.planned, receipts, shared, reused)?;
+    // Without a lock, what looks left behind may belong to another writer.
+    if lock.unsupported().is_none() {
+        remove_leftovers(shared.out);
+    }
     shared.clock.add(Stage::Publish, started.elapsed().as_secs_f64());
     summary.stages = shared.clock.times();
     Ok(summary)
@@ -277,7 +296,8 @@ pub fn dry_run(
     interrupt: &Interrupt,
     show_progress: bool,
 ) -> Result<DryRun, PrepError> {
-    let prepared = prepare(config, interrupt, show_progress)?;
+    config.validate()?;
+    let prepared = prepare(config, out, interrupt, show_progress)?;
     let (planned, scanned) = (&prepared.planned, &prepared.scanned);
     let out = Folder::new(out);
     let receipts: Vec<Option<Receipt>> = planned.units.par_iter().map(|unit| finished(&out, unit)).collect();

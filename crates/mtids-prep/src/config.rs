@@ -1,7 +1,8 @@
 //! Settings of a build.
 //!
-//! Units: mm, voxels in (d, h, w). Invariant: paths and the secret's place are not part of what a dataset is; [`BuildConfig::published`]
-//! leaves them out, and its digest identifies the build.
+//! Units: mm, voxels in (d, h, w). Invariant: paths, the secret and the memory budget are no part of what a dataset is;
+//! [`BuildConfig::published`] leaves them out. So the published configuration alone does not reproduce a dataset: the studies, the
+//! annotations, the secret and the table of splits, if there is one, belong to it. Its digest identifies the settings, not the input.
 
 use std::path::PathBuf;
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use mtids_runtime::exit::Exit;
+use mtids_runtime::lock::LockError;
 
 /// Errors of preprocessing.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,12 @@ pub enum PrepError {
     /// The secret.
     #[error(transparent)]
     Pseudonym(#[from] mtids_domain::pseudonym::PseudonymError),
+    /// Another process writes into the dataset.
+    #[error(transparent)]
+    Lock(LockError),
+    /// A worker thread.
+    #[error("cannot do the work: {0}")]
+    Worker(String),
     /// Another output file.
     #[error("cannot write {path}: {source}; name a folder that can be written with --out")]
     Write {
@@ -85,11 +92,21 @@ pub enum PrepError {
     Interrupted,
 }
 
+impl From<LockError> for PrepError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Io { folder, source } => Self::Write { path: folder, source },
+            held @ LockError::Held { .. } => Self::Lock(held),
+        }
+    }
+}
+
 impl PrepError {
     /// The exit code for a program that ends with this error.
     pub fn exit(&self) -> Exit {
         match self {
-            PrepError::Config { .. } | PrepError::Pseudonym(_) => Exit::Usage,
+            // A folder in use is wrong use: no data are at fault, nothing was started, and the same call works later.
+            PrepError::Config { .. } | PrepError::Pseudonym(_) | PrepError::Lock(_) => Exit::Usage,
             PrepError::Interrupted => Exit::Interrupted,
             _ => Exit::Data,
         }

@@ -21,9 +21,11 @@ pub mod config;
 pub mod diff;
 pub mod error;
 pub mod join;
+mod lock;
 pub mod negatives;
 pub mod patients;
 pub mod plan;
+pub mod prune;
 mod publish;
 pub mod rows;
 pub mod scan;
@@ -31,6 +33,7 @@ pub mod sources;
 pub mod split;
 mod table_file;
 pub mod task;
+mod workers;
 
 use serde_json::{Value, json};
 

@@ -1,18 +1,22 @@
 //! Publishing: receipts of all units become index, card and manifest.
 //!
-//! Invariants: the manifest is written last, and what it does not name did not happen; the accounts add up, or nothing is published.
+//! Invariants: everything is written under names that carry digests, so the older dataset stays whole until the manifest replaces its
+//! own; what the manifest does not name did not happen; the accounts add up, or nothing is published.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mtids_runtime::digest::Digest;
+use mtids_runtime::atomic;
 use mtids_runtime::storage::Storage;
-use mtids_shards::{FileEntry, IndexRow, Manifest, QuarantineRecord, RowKind, Totals, write_index, write_quarantine};
+use mtids_shards::{
+    IndexRow, LAYOUT_VERSION, Manifest, QuarantineRecord, RowKind, Totals, write_file, write_index, write_quarantine,
+};
 
 use crate::build::{BuildSummary, report_refused};
 use crate::card::card;
 use crate::error::PrepError;
 use crate::plan::Plan;
-use crate::rows::{RECEIPTS, Receipt, Shared, receipt_name};
+use crate::prune::superseded;
+use crate::rows::{Receipt, Shared, WORK};
 use crate::scan::Scan;
 
 /// Publishes a dataset whose units are all finished.
@@ -63,14 +67,16 @@ pub(crate) fn publish(
     };
     let resolved = mtids_runtime::config::to_toml(&shared.config.published())
         .map_err(|error| PrepError::Config { key: "configuration".into(), reason: error.to_string() })?;
+    let card = card(shared.description, &totals, &labels().collect::<Vec<_>>(), shared.config);
     let mut files = vec![
         write_index(out, &index, shared.description)?,
         write_quarantine(out, &quarantined)?,
-        write_text(out, "config.resolved.toml", &resolved)?,
-        write_text(out, "README.md", &card(shared.description, &totals, &labels().collect::<Vec<_>>(), shared.config))?,
+        write_file(out, "config.resolved.toml", resolved.as_bytes())?,
+        write_file(out, "README.md", card.as_bytes())?,
     ];
-    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest {
+        layout: LAYOUT_VERSION,
         description: shared.description.clone(),
         pseudonym_fingerprint: shared.secret.fingerprint(),
         totals: totals.clone(),
@@ -78,12 +84,19 @@ pub(crate) fn publish(
         files,
     };
     manifest.commit(out)?;
-    remove_stale(out, &manifest, receipts);
+    let superseded = superseded(out, &manifest).unwrap_or_else(|error| {
+        tracing::warn!("files of older datasets cannot be listed: {error}");
+        Vec::new()
+    });
+    // Records of the build are small, and are the next build's to use.
+    let superseded = || superseded.iter().filter(|file| !file.path.starts_with(WORK));
     let share = totals.quarantined as f64 / totals.inputs.max(1) as f64;
     Ok(BuildSummary {
         dataset_digest: manifest.digest(),
         shards: manifest.shards.len(),
         reused_shards,
+        superseded_files: superseded().count(),
+        superseded_bytes: superseded().map(|file| file.bytes).sum(),
         contradicting_labels: planned.contradictions,
         over_quarantine_limit: share > shared.config.max_quarantine,
         counts: crate::rows::counts(labels())
@@ -112,28 +125,13 @@ fn index_rows(receipts: &[Receipt]) -> Vec<IndexRow<'_>> {
     index
 }
 
-fn write_text(out: &dyn Storage, name: &str, text: &str) -> Result<FileEntry, PrepError> {
-    out.put(name, text.as_bytes()).map_err(|source| PrepError::Write { path: out.place(name), source })?;
-    Ok(FileEntry { path: name.into(), bytes: text.len() as u64, digest: Digest::of_bytes(text.as_bytes()) })
-}
-
-/// Removes shards and receipts that no longer belong to the dataset, and temporary files of killed builds. Best effort: what
-/// stays behind is not in the manifest, so it did not happen.
-fn remove_stale(out: &dyn Storage, manifest: &Manifest, receipts: &[Receipt]) {
-    let mut keep: BTreeSet<String> = manifest.shards.iter().map(|shard| shard.path.clone()).collect();
-    keep.extend(receipts.iter().map(|receipt| receipt_name(&receipt.key)));
-    for prefix in ["shards/", RECEIPTS] {
-        let names = out.list(prefix).unwrap_or_else(|error| {
-            tracing::warn!("stale files under {prefix} cannot be listed and stay: {error}");
-            Vec::new()
-        });
-        for name in names.iter().filter(|name| !keep.contains(*name)) {
-            if let Err(error) = out.remove(name) {
-                tracing::warn!("a stale file stays: {error}");
-            }
+/// Removes temporary files of killed writers; to be called by who holds the dataset alone. Best effort: they have no name of the dataset.
+pub(crate) fn remove_leftovers(out: &dyn Storage) {
+    let names = out.list("").unwrap_or_default();
+    let is_leftover = |name: &&String| name.rsplit('/').next().is_some_and(|file| file.starts_with(atomic::PREFIX));
+    for name in names.iter().filter(is_leftover) {
+        if let Err(error) = out.remove(name) {
+            tracing::warn!("a temporary file of a killed build stays: {error}");
         }
-    }
-    if let Err(error) = out.remove_leftovers() {
-        tracing::warn!("temporary files of a killed build stay: {error}");
     }
 }

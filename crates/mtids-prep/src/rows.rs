@@ -15,9 +15,10 @@ use mtids_domain::volume::Volume;
 use mtids_patch::{cut, cut_suv};
 use mtids_runtime::budget::Budget;
 use mtids_runtime::digest::Digest;
+use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::random::rng_for;
 use mtids_runtime::storage::Storage;
-use mtids_shards::{DatasetDescription, PatchRow, QuarantineRecord, RowKind, RowLabels, ShardEntry, write_shard};
+use mtids_shards::{DatasetDescription, PatchRow, QuarantineRecord, RowKind, RowLabels, ShardEntry, ShardWriter};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -62,9 +63,16 @@ pub struct Shared<'a> {
     pub memory: Budget,
     /// Where the time goes.
     pub clock: &'a Clock,
+    /// Raised when the program is to stop.
+    pub interrupt: &'a Interrupt,
 }
 
 impl Shared<'_> {
+    /// Ends the work after a signal: asked before each series and each row, so that a scheduler's grace is enough.
+    fn check_interrupt(&self) -> Result<(), PrepError> {
+        if self.interrupt.is_raised() { Err(PrepError::Interrupted) } else { Ok(()) }
+    }
+
     /// Pseudonym of an input file: of its place in the data folder, wherever that folder lies.
     pub fn file_key(&self, path: &Path) -> String {
         let inside = self.config.data.as_deref().and_then(|data| path.strip_prefix(data).ok()).unwrap_or(path);
@@ -72,12 +80,14 @@ impl Shared<'_> {
     }
 }
 
-/// Where receipts lie.
-pub const RECEIPTS: &str = ".work/receipts/";
+/// Where shards lie.
+pub(crate) const SHARDS: &str = "shards/";
+/// What a build keeps for the next one.
+pub(crate) const WORK: &str = ".work/";
 
-/// Name of the receipt of a unit.
-pub fn receipt_name(key: &Digest) -> String {
-    format!("{RECEIPTS}{key}.json")
+/// Name of the record of a partition.
+fn record_name(key: &Digest) -> String {
+    format!("{WORK}partitions/{key}.json")
 }
 
 /// A receipt as it lies in the storage: the digest of what follows, then JSON. The index is made of receipts, so that one flipped bit here
@@ -97,9 +107,14 @@ fn unsealed(bytes: &[u8]) -> Option<Receipt> {
     serde_json::from_str(json).ok()
 }
 
+/// The record of this name, if it is whole.
+pub(crate) fn load_record(out: &dyn Storage, name: &str) -> Option<Receipt> {
+    unsealed(&out.get(name).ok()?)
+}
+
 /// A finished unit, if its receipt and its shard are intact.
 pub fn finished(out: &dyn Storage, unit: &Unit) -> Option<Receipt> {
-    let receipt = unsealed(&out.get(&receipt_name(&unit.key)).ok()?)?;
+    let receipt = load_record(out, &record_name(&unit.key))?;
     let intact = match &receipt.shard {
         None => true,
         Some(shard) => out.digest(&shard.path).is_ok_and(|digest| digest == shard.digest),
@@ -117,6 +132,7 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
     let mut findings_at_border = 0;
     let mut quarantined = Vec::new();
     for planned in &unit.series {
+        shared.check_interrupt()?;
         let limits = shared.config.limits();
         let mut refuse = |series: &Series, error: &DicomError| {
             // Paths and raw identifiers are for the operator only.
@@ -152,7 +168,7 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
                 used_files += planned.series.files().len() as u64;
                 let (cut, left_out) = shared
                     .clock
-                    .time(Stage::Resample, || cut_rows(unit, planned, &loaded.volume, pet.as_ref(), shared));
+                    .time(Stage::Resample, || cut_rows(unit, planned, &loaded.volume, pet.as_ref(), shared))?;
                 rows.extend(cut);
                 findings_at_border += left_out;
             }
@@ -165,16 +181,16 @@ pub fn work(unit: &Unit, shared: &Shared<'_>, tick: &(dyn Fn() + Sync)) -> Resul
     let shard = if rows.is_empty() {
         None
     } else {
-        let name = format!("shards/{}/part-{:04}-{}.parquet", unit.split.name(), unit.bucket, unit.key.short());
-        let options = shared.config.shard_options();
-        let (entry, seconds) = write_shard(shared.out, &name, unit.split, &rows, shared.description, &options)?;
+        let stem = format!("{SHARDS}{}/part-{:04}", unit.split.name(), unit.bucket);
+        let writer = ShardWriter::new(shared.out, shared.description).with_options(shared.config.shard_options());
+        let (entry, seconds) = writer.write(&stem, unit.split, &rows)?;
         shared.clock.add(Stage::Compress, seconds.encode);
         shared.clock.add(Stage::Write, seconds.put);
         Some(entry)
     };
     let rows = rows.into_iter().map(|row| row.labels).collect();
     let receipt = Receipt { key: unit.key, shard, rows, used_files, findings_at_border, quarantined };
-    let name = receipt_name(&unit.key);
+    let name = record_name(&unit.key);
     let text = sealed(&receipt)?;
     // A receipt that a power cut tears does not fit its digest, and one that outlives its shard not that: the unit is worked off again.
     shared
@@ -240,7 +256,7 @@ fn cut_rows(
     volume: &Volume,
     pet: Option<&Volume<f32>>,
     shared: &Shared<'_>,
-) -> (Vec<PatchRow>, u64) {
+) -> Result<(Vec<PatchRow>, u64), PrepError> {
     let series = &planned.series;
     let [column_mm, _, step_mm] = volume.affine().spacing();
     let facts = &series.facts;
@@ -250,6 +266,7 @@ fn cut_rows(
     // Whether the finding whose samples are being cut is left out: said by its unshifted patch, for all of them.
     let mut at_border = false;
     for wanted in wanted(planned, volume, shared) {
+        shared.check_interrupt()?;
         let Wanted { center, finding, .. } = wanted;
         if wanted.sample > 0 && at_border {
             continue;
@@ -307,7 +324,7 @@ fn cut_rows(
         };
         rows.push(PatchRow::new(labels, patch.voxels));
     }
-    (rows, left_out)
+    Ok((rows, left_out))
 }
 
 /// Sample 0 lies on the finding; the others are shifted by a keyed draw.

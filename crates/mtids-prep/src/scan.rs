@@ -1,17 +1,23 @@
 //! A folder becomes an account of its files: images, segmentations, structures, and everything else with a reason.
 //!
-//! Invariants: every file is counted once; the result does not depend on the order of the directory; links are not followed.
+//! Invariants: every file is counted once; the result does not depend on the order of the directory; links are not followed. What a
+//! build writes is no input: the folder of the dataset and every other dataset below the scanned folder are left out, so that the
+//! same command gives the same bytes wherever the dataset lies.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use mtids_dicom::read_header;
 use mtids_dicom::{DicomError, FileKind, InstanceHeader, Limits, ReasonCode, Refused, SharedFacts};
 use mtids_runtime::interrupt::Interrupt;
+use mtids_runtime::storage::Folder;
+use mtids_shards::is_published;
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use crate::error::PrepError;
+use crate::rows::WORK;
 
 /// What a folder holds.
 #[derive(Debug, Default)]
@@ -49,27 +55,62 @@ impl Scan {
     }
 }
 
-/// Scans `folder`. `tables` are annotation tables of the build; `tick` is called once per file.
+/// What a scan needs to know besides its folder.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanOptions<'a> {
+    /// Annotation tables and mask files of the build; those in the folder are counted as such.
+    pub tables: &'a [PathBuf],
+    /// Folder of the dataset that is being built, if there is one.
+    pub out: Option<&'a Path>,
+    /// Bounds of reading.
+    pub limits: &'a Limits,
+}
+
+/// Scans `folder`; `tick` is called once per file.
 ///
 /// # Errors
-/// [`PrepError::Data`] when the folder cannot be read, [`PrepError::Interrupted`] after a signal.
+/// [`PrepError::Data`] when the folder cannot be read, [`PrepError::Config`] when it is the folder of the dataset,
+/// [`PrepError::Interrupted`] after a signal.
 pub fn scan(
     folder: &Path,
-    tables: &[PathBuf],
-    limits: &Limits,
+    options: &ScanOptions<'_>,
     tick: &(dyn Fn() + Sync),
     interrupt: &Interrupt,
 ) -> Result<Scan, PrepError> {
     let data_error = |source| PrepError::Data { path: folder.to_owned(), source };
     std::fs::read_dir(folder).map_err(data_error)?;
+    let limits = options.limits;
+    let out = options.out.and_then(|out| out.canonicalize().ok());
+    if out.is_some() && folder.canonicalize().ok() == out {
+        return Err(PrepError::Config {
+            key: "--out".into(),
+            reason: format!("{} is the folder of the studies; name another one", folder.display()),
+        });
+    }
+    let is_output = |path: &Path| {
+        let is_out = out.is_some() && path.canonicalize().ok() == out;
+        if is_out || is_dataset(path) {
+            tracing::warn!(folder = %path.display(), "a dataset below the studies is no input: left out");
+            return true;
+        }
+        false
+    };
     let mut paths = Vec::new();
-    for entry in WalkDir::new(folder).sort_by_file_name() {
+    let walk = WalkDir::new(folder).sort_by_file_name().into_iter();
+    for entry in walk.filter_entry(|entry| entry.depth() == 0 || !entry.file_type().is_dir() || !is_output(entry.path()))
+    {
         let entry = entry.map_err(|error| data_error(error.into()))?;
         if !entry.file_type().is_dir() {
             paths.push(entry.into_path());
         }
     }
-    let tables: BTreeSet<PathBuf> = tables.iter().filter_map(|table| table.canonicalize().ok()).collect();
+    let tables: BTreeSet<PathBuf> = options.tables.iter().filter_map(|table| table.canonicalize().ok()).collect();
+    // Only a file of the same name can be one of them: to resolve the path of every slice takes long on network file systems.
+    let names: BTreeSet<&OsStr> = tables.iter().filter_map(|table| table.file_name()).collect();
+    let is_table = |path: &Path| {
+        path.file_name().is_some_and(|name| names.contains(name))
+            && path.canonicalize().is_ok_and(|path| tables.contains(&path))
+    };
     let shared = SharedFacts::default();
     let seen: Vec<Seen> = paths
         .into_par_iter()
@@ -79,7 +120,7 @@ pub fn scan(
             }
             let seen = if path.is_symlink() {
                 Seen::Link(path)
-            } else if path.canonicalize().is_ok_and(|path| tables.contains(&path)) {
+            } else if is_table(&path) {
                 Seen::Table
             } else {
                 Seen::of(path, limits, &shared)
@@ -164,6 +205,11 @@ impl Seen {
             _ => 0,
         }
     }
+}
+
+/// Whether a build has written here: a dataset that is published, or one that is not yet.
+fn is_dataset(folder: &Path) -> bool {
+    folder.join(WORK).join("partitions").is_dir() || is_published(&Folder::new(folder))
 }
 
 fn claims_dicom(path: &Path) -> bool {

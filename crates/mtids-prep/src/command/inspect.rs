@@ -7,7 +7,7 @@ use mtids_dicom::{GroupingOutcome, Limits, check_series, group, load_pet, load_v
 use mtids_domain::geometry::PointMm;
 use mtids_domain::volume::Volume;
 use mtids_prep::error::PrepError;
-use mtids_prep::scan::{Scan, scan};
+use mtids_prep::scan::{Scan, ScanOptions, scan};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::exit::{Exit, ExitError};
 use mtids_runtime::interrupt::Interrupt;
@@ -44,7 +44,8 @@ pub(super) struct Probe {
 }
 
 fn look(dir: &Path) -> Result<(Scan, GroupingOutcome), PrepError> {
-    let mut scanned = scan(dir, &[], &Limits::default(), &|| {}, &Interrupt::new())?;
+    let options = ScanOptions { tables: &[], out: None, limits: &Limits::default() };
+    let mut scanned = scan(dir, &options, &|| {}, &Interrupt::new())?;
     let grouped = group(std::mem::take(&mut scanned.headers));
     Ok((scanned, grouped))
 }
