@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use mtids_annotations::read_segmentation;
 use mtids_dicom::Limits;
-use mtids_dicom::annotation::read_segmentation;
 use mtids_dicom::write::{Segment, StudyIdentity, write_segmentation};
 use mtids_domain::annotation::{Extent, Mask};
 use mtids_domain::geometry::{Affine, PointMm};

@@ -10,7 +10,7 @@ use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::PrepError;
+use crate::error::AnnotationError;
 
 /// One rule: what a finding of this name or code is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,27 +57,9 @@ impl Classes {
     /// Compiles the rules of a configuration.
     ///
     /// # Errors
-    /// [`PrepError::Config`] with the rule and what is wrong with it.
-    pub fn new(rules: &[ClassRule]) -> Result<Self, PrepError> {
-        let compile = |(n, rule): (usize, &ClassRule)| {
-            let fail = |reason: String| PrepError::Config { key: format!("classes.{n}"), reason };
-            if rule.name.is_none() && rule.code.is_none() {
-                return Err(fail("a rule needs a `name` or a `code` to match".into()));
-            }
-            if rule.evidence.is_some() && rule.metastasis.is_none() {
-                return Err(fail("`evidence` of no `metastasis`".into()));
-            }
-            let name = rule.name.as_deref().map(Regex::new).transpose();
-            let station = rule.station.as_deref().map(str::parse).transpose();
-            Ok(Rule {
-                name: name.map_err(|error| fail(format!("`name`: {error}")))?,
-                code: rule.code.clone(),
-                ignore: rule.ignore,
-                station: station.map_err(|error| fail(format!("`station`: {error}")))?,
-                metastasis: rule.metastasis,
-                evidence: rule.evidence.unwrap_or_default(),
-            })
-        };
+    /// [`AnnotationError::Rule`] with the rule and what is wrong with it.
+    pub fn new(rules: &[ClassRule]) -> Result<Self, AnnotationError> {
+        let compile = |(number, rule)| Rule::compile(rule).map_err(|detail| AnnotationError::Rule { number, detail });
         Ok(Self(rules.iter().enumerate().map(compile).collect::<Result<_, _>>()?))
     }
 
@@ -109,6 +91,25 @@ impl Classes {
 }
 
 impl Rule {
+    fn compile(rule: &ClassRule) -> Result<Self, String> {
+        if rule.name.is_none() && rule.code.is_none() {
+            return Err("a rule needs a `name` or a `code` to match".into());
+        }
+        if rule.evidence.is_some() && rule.metastasis.is_none() {
+            return Err("`evidence` of no `metastasis`".into());
+        }
+        let name = rule.name.as_deref().map(Regex::new).transpose();
+        let station = rule.station.as_deref().map(str::parse).transpose();
+        Ok(Self {
+            name: name.map_err(|error| format!("`name`: {error}"))?,
+            code: rule.code.clone(),
+            ignore: rule.ignore,
+            station: station.map_err(|error| format!("`station`: {error}"))?,
+            metastasis: rule.metastasis,
+            evidence: rule.evidence.unwrap_or_default(),
+        })
+    }
+
     fn matches(&self, name: &str, codes: &[String]) -> bool {
         self.name.as_ref().is_none_or(|pattern| pattern.is_match(name))
             && self.code.as_ref().is_none_or(|code| codes.contains(code))
@@ -145,8 +146,8 @@ mod tests {
         }
     }
 
-    fn classes(toml: &str) -> Result<Classes, PrepError> {
-        let file: ClassFile = mtids_runtime::config::parse(toml).unwrap();
+    fn classes(toml: &str) -> Result<Classes, AnnotationError> {
+        let file: ClassFile = toml::from_str(toml).unwrap();
         Classes::new(&file.classes)
     }
 

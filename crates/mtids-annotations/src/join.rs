@@ -1,15 +1,14 @@
-//! Findings of all sources meet in one series, and those that speak of the same node become one.
+//! Annotations of all sources meet in one series, and those that speak of the same node become one finding.
 //!
-//! Units: LPS mm. Invariants: two findings of one source are never joined; a label that two sources contradict becomes unknown and is
-//! counted; geometry comes from a mask where there is one, labels from a table.
+//! Units: LPS mm. Invariants: two annotations of one source are joined only where they name the same place; a label that two annotations
+//! contradict becomes unknown and is counted; geometry comes from a mask where there is one, labels from a table; no two findings have the
+//! same place.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::OnceLock;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::BTreeSet;
 
-use mtids_dicom::Series;
-use mtids_dicom::annotation::{TablePosition, TableRow};
-use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
-use mtids_domain::geometry::{Affine, PointMm};
+use mtids_domain::annotation::{Annotation, AnnotationSource, Extent};
+use mtids_domain::geometry::PointMm;
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::taxonomy::Station;
 
@@ -34,155 +33,35 @@ pub struct Finding {
     pub contradictions: u32,
 }
 
-/// A series with its grid, as findings are matched to it.
-#[derive(Clone, Debug)]
-pub struct Candidate<'a> {
-    /// The series.
-    pub series: &'a Series,
-    /// Its grid.
-    pub affine: Affine,
+/// What joining gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Joined {
+    /// Findings, each at a place of its own.
+    pub findings: Vec<Finding>,
+    /// Annotations that repeat the place of another one of the same source, and were merged with it.
+    pub duplicates: u64,
 }
 
-impl Candidate<'_> {
-    /// Columns, rows and slices; a series without slices has none.
-    pub fn dimensions(&self) -> [usize; 3] {
-        let first = self.series.instances.first();
-        first.map_or([0; 3], |first| [first.columns as usize, first.rows as usize, self.series.instances.len()])
-    }
-
-    /// Whether a place lies in its voxels.
-    pub(crate) fn holds(&self, point: PointMm) -> bool {
-        self.affine.to_voxel(point).nearest(self.dimensions()).is_some()
-    }
-
-    fn is_target(&self, target: &AnnotationTarget) -> bool {
-        let series = self.series;
-        match (&target.series_uid, &target.study_uid) {
-            (Some(uid), _) => **uid == *series.series_uid,
-            (None, Some(uid)) => {
-                **uid == *series.study_uid
-                    && (target.frame_of_reference_uid.is_none()
-                        || target.frame_of_reference_uid.as_deref() == series.frame_of_reference_uid.as_deref())
-            }
-            (None, None) => false,
-        }
-    }
-
-    /// By series or study, and by a slice where one is given.
-    fn is_named_by(&self, row: &TableRow) -> bool {
-        let target = &row.target;
-        let holds_slice = |uid: &String| self.series.instances.iter().any(|instance| instance.sop_instance_uid == *uid);
-        let named = self.is_target(target) || (target.series_uid.is_none() && target.study_uid.is_none());
-        match &row.sop_instance_uid {
-            Some(uid) => named && holds_slice(uid),
-            None => self.is_target(target),
-        }
-    }
+/// A place as it tells findings apart: to a ten-thousandth of a millimetre, as the keys of rows write it.
+pub(crate) fn place_key(point: PointMm) -> String {
+    let coordinate = |x: f64| {
+        let text = format!("{x:.4}");
+        if text == "-0.0000" { "0.0000".to_owned() } else { text }
+    };
+    point.0.map(coordinate).join(",")
 }
 
-/// All images of a build, found by what findings say of theirs: a row of a large table must not be compared with every image.
-#[derive(Debug)]
-pub struct Images<'a> {
-    list: Vec<Candidate<'a>>,
-    by_series: HashMap<&'a str, Vec<usize>>,
-    by_study: HashMap<&'a str, Vec<usize>>,
-    by_frame: HashMap<&'a str, Vec<usize>>,
-    by_slice: OnceLock<HashMap<&'a str, Vec<usize>>>,
-}
-
-impl<'a> Images<'a> {
-    /// An index over candidates, which keep their numbers.
-    pub fn new(list: Vec<Candidate<'a>>) -> Self {
-        let index = |name: fn(&'a Series) -> Option<&'a str>| {
-            let mut index: HashMap<&'a str, Vec<usize>> = HashMap::new();
-            for (n, candidate) in list.iter().enumerate() {
-                if let Some(name) = name(candidate.series) {
-                    index.entry(name).or_default().push(n);
-                }
-            }
-            index
-        };
-        Self {
-            by_series: index(|series| Some(&series.series_uid)),
-            by_study: index(|series| Some(&series.study_uid)),
-            by_frame: index(|series| series.frame_of_reference_uid.as_deref()),
-            by_slice: OnceLock::new(),
-            list,
-        }
-    }
-
-    /// All of them.
-    pub fn list(&self) -> &[Candidate<'a>] {
-        &self.list
-    }
-
-    /// Numbers of the volumes of a series.
-    pub(crate) fn of_series(&self, uid: &str) -> &[usize] {
-        self.by_series.get(uid).map_or(&[], Vec::as_slice)
-    }
-
-    /// Numbers of the volumes in a frame of reference.
-    pub(crate) fn of_frame(&self, uid: &str) -> &[usize] {
-        self.by_frame.get(uid).map_or(&[], Vec::as_slice)
-    }
-
-    /// Numbers of the volumes that a row may speak of: by series, else by study, else by slice.
-    fn near(&self, row: &TableRow) -> &[usize] {
-        let found = match (&row.target.series_uid, &row.target.study_uid, &row.sop_instance_uid) {
-            (Some(uid), _, _) => self.by_series.get(uid.as_str()),
-            (None, Some(uid), _) => self.by_study.get(uid.as_str()),
-            (None, None, Some(uid)) => self.slices().get(uid.as_str()),
-            (None, None, None) => None,
-        };
-        found.map_or(&[], Vec::as_slice)
-    }
-
-    /// Made when the first row names a slice and nothing else.
-    fn slices(&self) -> &HashMap<&'a str, Vec<usize>> {
-        self.by_slice.get_or_init(|| {
-            let mut index: HashMap<&'a str, Vec<usize>> = HashMap::new();
-            for (n, candidate) in self.list.iter().enumerate() {
-                for instance in &candidate.series.instances {
-                    let of_slice = index.entry(&instance.sop_instance_uid).or_default();
-                    // Frames of one object share its UID.
-                    if of_slice.last() != Some(&n) {
-                        of_slice.push(n);
-                    }
-                }
-            }
-            index
-        })
-    }
-}
-
-/// The series that a table row speaks of, and the finding in it.
-pub fn place_row(row: &TableRow, images: &Images<'_>) -> Option<(usize, Annotation)> {
-    let named = || images.near(row).iter().copied().filter(|&n| images.list[n].is_named_by(row));
-    // A voxel index means another place in each volume under one series UID.
-    if matches!(row.position, TablePosition::Voxel(..)) && named().count() > 1 {
-        return None;
-    }
-    named().find_map(|n| {
-        let candidate = &images.list[n];
-        let annotation = row.resolve(candidate.series, &candidate.affine)?;
-        candidate.holds(annotation.center).then_some((n, annotation))
-    })
-}
-
-/// The series that a segmented finding speaks of.
-pub fn place_mask(annotation: &Annotation, images: &Images<'_>) -> Option<usize> {
-    let target = &annotation.target;
-    let first = |numbers: &[usize]| numbers.iter().copied().find(|&n| images.list[n].holds(annotation.center));
-    let by_series = target.series_uid.as_deref().and_then(|uid| first(images.of_series(uid)));
-    // A mask may refer to a series that is not here (a copy, a re-export); the frame of reference then decides.
-    by_series.or_else(|| target.frame_of_reference_uid.as_deref().and_then(|uid| first(images.of_frame(uid))))
-}
-
+/// Annotations that speak of one node, each with the number of its source.
 struct Cluster {
     members: Vec<(usize, Annotation)>,
 }
 
 impl Cluster {
+    /// The place of its first member, which has the best geometry; a cluster has at least one.
+    fn center(&self) -> PointMm {
+        self.members.first().map_or(PointMm([0.0; 3]), |(_, member)| member.center)
+    }
+
     /// Distance of a point to this node: 0 inside a mask or box, else to the nearest centre.
     fn distance(&self, point: PointMm) -> f64 {
         self.members
@@ -207,29 +86,33 @@ impl Cluster {
     }
 }
 
-/// Joins the annotations of one series; each comes with the number of its source.
-pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Vec<Finding> {
+/// Joins the annotations of one series; each comes with the number of its source. Those of different sources are one finding where they lie
+/// within `tolerance_mm` (or in the mask or box of the other), the nearest pair first.
+pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joined {
     // Masks first, so that points find them; then a fixed order, whatever the order of the input.
     let is_point = |annotation: &Annotation| !matches!(annotation.extent, Extent::Mask(_));
     annotations.sort_by(|a, b| {
         let place = |annotation: &Annotation| annotation.center.0.map(|x| (x * 1e3).round() as i64);
         (is_point(&a.1), a.0, place(&a.1)).cmp(&(is_point(&b.1), b.0, place(&b.1)))
     });
+    let mut duplicates = 0;
     let mut clusters: Vec<Cluster> = Vec::new();
     let mut rest = annotations.into_iter().peekable();
     while let Some(first) = rest.next() {
         // All of one source and kind at once: the nearest pair is joined first, so that the order of places does not matter.
         let kind = (is_point(&first.1), first.0);
-        let mut group = vec![Some(first)];
+        let mut group = vec![Cluster { members: vec![first] }];
         while let Some(next) = rest.next_if(|next| (is_point(&next.1), next.0) == kind) {
-            group.push(Some(next));
+            group.push(Cluster { members: vec![next] });
         }
+        let mut group: Vec<Option<Cluster>> =
+            one_for_each_place(group, &mut duplicates).into_iter().map(Some).collect();
         let source = kind.1;
         let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
-        for (n, annotation) in group.iter().flatten().enumerate() {
+        for (n, one) in group.iter().flatten().enumerate() {
             for (at, cluster) in clusters.iter().enumerate() {
                 let taken = cluster.members.iter().any(|(member, _)| *member == source);
-                let distance = cluster.distance(annotation.1.center);
+                let distance = cluster.distance(one.center());
                 if !taken && distance <= tolerance_mm {
                     pairs.push((distance, at, n));
                 }
@@ -239,15 +122,36 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Vec
         let mut taken = BTreeSet::new();
         for (_, at, n) in pairs {
             if !taken.contains(&at)
-                && let Some(member) = group[n].take()
+                && let Some(one) = group[n].take()
             {
-                clusters[at].members.push(member);
+                clusters[at].members.extend(one.members);
                 taken.insert(at);
             }
         }
-        clusters.extend(group.into_iter().flatten().map(|member| Cluster { members: vec![member] }));
+        clusters.extend(group.into_iter().flatten());
     }
-    clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect()
+    // A row in the middle of a mask that another row was joined to lies at the place of that finding.
+    let clusters = one_for_each_place(clusters, &mut duplicates);
+    Joined { findings: clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect(), duplicates }
+}
+
+/// Merges clusters of one place, in their order, and counts those that were merged into another.
+fn one_for_each_place(clusters: Vec<Cluster>, duplicates: &mut u64) -> Vec<Cluster> {
+    let mut at: BTreeMap<String, usize> = BTreeMap::new();
+    let mut unique: Vec<Cluster> = Vec::with_capacity(clusters.len());
+    for cluster in clusters {
+        match at.entry(place_key(cluster.center())) {
+            Entry::Occupied(known) => {
+                *duplicates += 1;
+                unique[*known.get()].members.extend(cluster.members);
+            }
+            Entry::Vacant(new) => {
+                new.insert(unique.len());
+                unique.push(cluster);
+            }
+        }
+    }
+    unique
 }
 
 fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
@@ -293,7 +197,9 @@ fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>, contradictions: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_domain::annotation::Mask;
+    use mtids_domain::annotation::{AnnotationTarget, Mask};
+    use mtids_domain::geometry::Affine;
+    use std::sync::Arc;
 
     fn annotation(x: f64, metastasis: Option<Metastasis>) -> Annotation {
         Annotation {
@@ -315,7 +221,7 @@ mod tests {
         let affine =
             Affine::new(PointMm::new(x, 0.0, 0.0), [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).unwrap();
         Annotation {
-            extent: Extent::Mask(Mask { affine, voxels: vec![[0, 0, 0]] }),
+            extent: Extent::Mask(Arc::new(Mask { affine, voxels: vec![[0, 0, 0]] })),
             short_axis_mm: Some(7.0),
             source: AnnotationSource::Segmentation,
             evidence: Evidence::U,
@@ -326,7 +232,7 @@ mod tests {
     #[test]
     fn a_mask_takes_its_labels_from_the_nearest_row() {
         let rows = [(1, annotation(4.0, Some(Metastasis::Benign))), (1, annotation(1.0, Some(Metastasis::Metastatic)))];
-        let found = join([vec![(0, mask(0.0))], rows.to_vec()].concat(), 5.0);
+        let found = join([vec![(0, mask(0.0))], rows.to_vec()].concat(), 5.0).findings;
         assert_eq!(found.len(), 2, "two rows of one table stay two findings");
         assert_eq!(found[0].source, AnnotationSource::SegmentationWithTable);
         assert_eq!((found[0].metastasis, found[0].evidence), (Some(Metastasis::Metastatic), Evidence::B));
@@ -338,7 +244,7 @@ mod tests {
     fn the_nearest_row_wins_whatever_its_side() {
         let rows = [(-4.0, Metastasis::Benign), (0.3, Metastasis::Metastatic)]
             .map(|(x, status)| (1, annotation(x, Some(status))));
-        let found = join([(0, mask(0.0))].into_iter().chain(rows).collect(), 5.0);
+        let found = join([(0, mask(0.0))].into_iter().chain(rows).collect(), 5.0).findings;
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].metastasis, Some(Metastasis::Metastatic), "the row inside the mask");
         assert_eq!(found[1].metastasis, Some(Metastasis::Benign));
@@ -349,7 +255,8 @@ mod tests {
         let found = join(
             vec![(0, annotation(0.0, Some(Metastasis::Benign))), (1, annotation(1.0, Some(Metastasis::Metastatic)))],
             5.0,
-        );
+        )
+        .findings;
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].metastasis, found[0].contradictions, found[0].evidence), (None, 1, Evidence::U));
     }
@@ -360,6 +267,30 @@ mod tests {
         let forward = join(all.clone(), 5.0);
         all.reverse();
         assert_eq!(join(all, 5.0), forward);
-        assert_eq!(forward.len(), 2);
+        assert_eq!(forward.findings.len(), 2);
+    }
+
+    #[test]
+    fn rows_that_repeat_a_place_of_their_table_are_one_finding() {
+        let benign = || (1, annotation(10.0, Some(Metastasis::Benign)));
+        let joined = join(vec![benign(), benign(), (1, annotation(11.0, None))], 5.0);
+        assert_eq!((joined.findings.len(), joined.duplicates), (2, 1));
+        assert_eq!(joined.findings[0].metastasis, Some(Metastasis::Benign));
+        assert_eq!(joined.findings[0].contradictions, 0);
+        // What one row leaves open the other may say; what they contradict is unknown.
+        let joined = join(vec![(1, annotation(10.0, None)), benign()], 5.0);
+        assert_eq!(joined.findings[0].metastasis, Some(Metastasis::Benign));
+        let joined = join(vec![benign(), (1, annotation(10.0, Some(Metastasis::Metastatic)))], 5.0);
+        assert_eq!((joined.findings.len(), joined.duplicates), (1, 1));
+        assert_eq!((joined.findings[0].metastasis, joined.findings[0].contradictions), (None, 1));
+    }
+
+    #[test]
+    fn two_rows_in_one_mask_never_leave_two_findings_at_its_centre() {
+        // Both rows lie in the mask, at distance 0; only one is joined, and the other lies at the centre of the mask.
+        let rows = [(1, annotation(-0.2, None)), (1, annotation(0.0, Some(Metastasis::Benign)))];
+        let joined = join([vec![(0, mask(0.0))], rows.to_vec()].concat(), 5.0);
+        assert_eq!((joined.findings.len(), joined.duplicates), (1, 1));
+        assert_eq!(joined.findings[0].metastasis, Some(Metastasis::Benign));
     }
 }

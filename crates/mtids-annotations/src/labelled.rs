@@ -2,13 +2,15 @@
 //!
 //! Invariant: every mask format goes through here, so that all of them mean the same by a finding.
 
+use std::sync::Arc;
+
+use mtids_dicom::Limits;
 use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Code, Extent, Mask};
 use mtids_domain::geometry::Affine;
 use mtids_domain::label::{Evidence, LabelLevel};
 
-use crate::annotation::components::components;
-use crate::annotation::measure::short_axis_mm;
-use crate::limits::Limits;
+use crate::components::components;
+use crate::measure::short_axis_mm;
 
 /// What a label says of all its findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +61,7 @@ pub(crate) fn findings(
                 level: LabelLevel::Node,
                 short_axis_mm: short_axis_mm(&mask),
                 source: AnnotationSource::Segmentation,
-                extent: Extent::Mask(mask),
+                extent: Extent::Mask(Arc::new(mask)),
             })
         })
         .collect();

@@ -5,10 +5,10 @@
 
 use std::io::Read;
 
+use mtids_dicom::Limits;
 use mtids_domain::geometry::{Affine, PointMm};
 
-use crate::annotation::mask_file::{Layout, MaskFile, Stored};
-use crate::limits::Limits;
+use crate::label_grid::{Layout, MaskFile, Stored};
 
 const HEADER: usize = 348;
 

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 
 use flate2::read::MultiGzDecoder;
+use mtids_dicom::Limits;
 use mtids_domain::geometry::{Affine, PointMm};
 
-use crate::annotation::mask_file::{Layout, MaskFile, Stored};
-use crate::limits::Limits;
+use crate::label_grid::{Layout, MaskFile, Stored};
 
 /// Longest accepted header in bytes.
 const MAX_HEADER: u64 = 64 << 10;

@@ -7,23 +7,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+use mtids_dicom::concepts::{
+    FINDING, FINDING_SITE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS, TRACKING_IDENTIFIER,
+};
+use mtids_dicom::dataset::{Elements, guarded, open};
+use mtids_dicom::element::{code, first_item, integers, items, number, text};
+use mtids_dicom::{DicomError, Limits, ReasonCode};
 use mtids_domain::annotation::{Annotation, Code};
 
-use crate::annotation::segmentation::Segmentation;
-use crate::element::{code, first_item, integers, items, number, text};
-use crate::error::{DicomError, ReasonCode};
-use crate::limits::Limits;
-use crate::source::{Elements, guarded, open};
-
-/// Concepts by scheme and value; the older SRT code means the same as the SCT one beside it.
-pub(crate) const MEASUREMENT_GROUP: &[(&str, &str)] = &[("DCM", "125007")];
-pub(crate) const TRACKING_IDENTIFIER: &[(&str, &str)] = &[("DCM", "112039")];
-pub(crate) const FINDING: &[(&str, &str)] = &[("DCM", "121071")];
-pub(crate) const FINDING_SITE: &[(&str, &str)] = &[("SCT", "363698007"), ("SRT", "G-C0E3")];
-pub(crate) const REFERENCED_SEGMENT: &[(&str, &str)] = &[("DCM", "121191")];
-pub(crate) const SHORT_AXIS: &[(&str, &str)] = &[("SCT", "103340004"), ("SRT", "G-A186")];
+use crate::segmentation::Segmentation;
 
 /// A group of measurements of one finding.
 #[derive(Clone, Debug, Default, PartialEq)]

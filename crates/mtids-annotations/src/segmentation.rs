@@ -7,20 +7,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+use mtids_dicom::dataset::{Elements, guarded, open};
+use mtids_dicom::element::{array, code, first_item, integer, items, number, text};
+use mtids_dicom::functional::FunctionalGroups;
+use mtids_dicom::mask_pixels::{FrameShape, MaskPixels};
+use mtids_dicom::{DicomError, Limits, ReasonCode};
 use mtids_domain::annotation::{Annotation, AnnotationTarget, Code};
 use mtids_domain::geometry::{Affine, PointMm, cross, dot};
 
-use crate::annotation::labelled::{LabelMeaning, findings};
-use crate::annotation::mask_pixels::MaskPixels;
-use crate::element::{array, code, first_item, integer, items, number, text};
-use crate::error::{DicomError, ReasonCode};
-use crate::functional::FunctionalGroups;
-use crate::header::segmentation_target;
-use crate::limits::Limits;
-use crate::pixels::FrameShape;
-use crate::source::{Elements, guarded, open};
+use crate::labelled::{LabelMeaning, findings};
 
 /// A segmentation object.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +40,12 @@ pub struct Segment {
 }
 
 impl Segmentation {
-    /// The findings of all segments, by segment number.
+    /// The findings of all segments, by segment number. Their masks are shared, not copied.
+    pub fn findings(&self) -> Vec<Annotation> {
+        self.segments.iter().flat_map(|segment| &segment.findings).cloned().collect()
+    }
+
+    /// As [`Self::findings`], taking the object apart.
     pub fn into_findings(self) -> Vec<Annotation> {
         self.segments.into_iter().flat_map(|segment| segment.findings).collect()
     }
@@ -78,6 +80,16 @@ fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
         .collect::<Result<_, String>>()
         .map_err(invalid)?;
     Ok(Segmentation { sop_instance_uid: text(object, tags::SOP_INSTANCE_UID).unwrap_or_default(), target, segments })
+}
+
+/// The image that a segmentation speaks about.
+fn segmentation_target(object: &InMemDicomObject) -> AnnotationTarget {
+    AnnotationTarget {
+        series_uid: first_item(object, tags::REFERENCED_SERIES_SEQUENCE)
+            .and_then(|item| text(item, tags::SERIES_INSTANCE_UID)),
+        study_uid: text(object, tags::STUDY_INSTANCE_UID),
+        frame_of_reference_uid: text(object, tags::FRAME_OF_REFERENCE_UID),
+    }
 }
 
 /// Name, codes and tracking of a segment.
@@ -144,8 +156,8 @@ impl Frames {
         let groups = FunctionalGroups::new(object, count)?;
         let measures = groups.get(0, tags::PIXEL_MEASURES_SEQUENCE).ok_or("no pixel measures")?;
         let spacing: [f64; 2] = array(measures, tags::PIXEL_SPACING).ok_or("no pixel spacing")?;
-        let told = |tag| number(measures, tag).map(f64::abs).filter(|&step| step > 0.0);
-        let slice_step = [told(tags::SPACING_BETWEEN_SLICES), told(tags::SLICE_THICKNESS)];
+        let stated = |tag| number(measures, tag).map(f64::abs).filter(|&step| step > 0.0);
+        let slice_step = [stated(tags::SPACING_BETWEEN_SLICES), stated(tags::SLICE_THICKNESS)];
         let mut frames = Vec::with_capacity(count as usize);
         for n in 0..count as usize {
             let position =
@@ -234,13 +246,13 @@ fn directions(orientation: &[f64; 6]) -> ([f64; 3], [f64; 3], [f64; 3]) {
 
 /// The distance of slices: what the object states, where all planes lie on multiples of it, else the smallest gap between two planes. Taken
 /// over the whole extent, so that the rounding of positions does not add up.
-fn common_step(frames: &[Frame], told: [Option<f64>; 2]) -> Option<f64> {
+fn common_step(frames: &[Frame], stated: [Option<f64>; 2]) -> Option<f64> {
     let (_, _, normal) = directions(&frames.first()?.orientation);
     let mut offsets: Vec<f64> = frames.iter().map(|frame| dot(frame.position.0, normal)).collect();
     offsets.sort_by(f64::total_cmp);
     let gaps: Vec<f64> = offsets.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 1e-3).collect();
     let fits = |step: &f64| gaps.iter().all(|gap| gap / step > 0.9 && (gap / step - (gap / step).round()).abs() < 0.1);
-    let [spacing, thickness] = told;
+    let [spacing, thickness] = stated;
     // A thickness is no distance; it serves where there is a single plane.
     let smallest = gaps.iter().copied().min_by(f64::total_cmp);
     let step = spacing.filter(fits).or(smallest).or(spacing).or(thickness)?;

@@ -7,17 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+use mtids_dicom::dataset::{Elements, guarded, open};
+use mtids_dicom::element::{first_item, integer, items, numbers, text};
+use mtids_dicom::{DicomError, Limits, ReasonCode};
 use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
 use mtids_domain::geometry::{Affine, PointMm};
 use mtids_domain::label::{Evidence, LabelLevel};
 
-use crate::annotation::labelled::{LabelMeaning, findings};
-use crate::element::{first_item, integer, items, numbers, text};
-use crate::error::{DicomError, ReasonCode};
-use crate::limits::Limits;
-use crate::source::{Elements, guarded, open};
+use crate::labelled::{LabelMeaning, findings};
 
 /// How near a voxel centre lies to a contour that runs through it, in voxels.
 const ON_CONTOUR: f64 = 1e-3;

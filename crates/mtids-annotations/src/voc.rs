@@ -5,28 +5,20 @@
 //! the tools that write these files for DICOM do. Units: LPS mm.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
-use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::geometry::{PointMm, Voxel};
 use mtids_domain::label::{Evidence, LabelLevel};
 use quick_xml::Reader;
-use quick_xml::events::Event;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesRef, Event};
 
-use crate::series::Series;
+use crate::error::AnnotationError;
+use crate::geometry::SeriesGeometry;
 
 /// Largest accepted file: one mebibyte.
 const MAX_BYTES: u64 = 1 << 20;
-
-/// A VOC file that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {detail}")]
-pub struct VocError {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong.
-    pub detail: String,
-}
 
 /// A box on one slice.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,9 +36,9 @@ pub struct SliceBox {
 /// Reads the boxes of one file.
 ///
 /// # Errors
-/// [`VocError`] with the file and what is wrong.
-pub fn read_voc(path: &Path) -> Result<Vec<SliceBox>, VocError> {
-    let fail = |detail: String| VocError { path: path.to_owned(), detail };
+/// [`AnnotationError::File`] with the file and what is wrong.
+pub fn read_voc(path: &Path) -> Result<Vec<SliceBox>, AnnotationError> {
+    let fail = |detail: String| AnnotationError::file(path, detail);
     let length = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
     if length > MAX_BYTES {
         return Err(fail(format!("{length} bytes; a slice's boxes need no more than {MAX_BYTES}")));
@@ -55,38 +47,63 @@ pub fn read_voc(path: &Path) -> Result<Vec<SliceBox>, VocError> {
     parse(&text).map_err(fail)
 }
 
+fn no_xml(error: impl std::fmt::Display) -> String {
+    format!("no XML: {error}")
+}
+
+/// The text of a character reference (`&#52;`) or of one of the five entities of XML (`&amp;`).
+fn resolve(reference: &BytesRef<'_>) -> Result<String, String> {
+    if let Some(character) = reference.resolve_char_ref().map_err(no_xml)? {
+        return Ok(character.to_string());
+    }
+    let name = reference.decode().map_err(no_xml)?;
+    let text = resolve_predefined_entity(&name);
+    text.map(str::to_owned).ok_or_else(|| format!("no XML: the entity &{name}; is not defined"))
+}
+
 fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
     let mut reader = Reader::from_str(text);
-    let mut open: Vec<String> = Vec::new();
+    // Names of the open elements, each with the text that it holds; `None` where it holds none.
+    let mut open: Vec<(String, Option<String>)> = Vec::new();
     let mut filename = None;
     let mut objects: Vec<BTreeMap<String, String>> = Vec::new();
     loop {
-        match reader.read_event().map_err(|error| format!("no XML: {error}"))? {
+        let piece = match reader.read_event().map_err(no_xml)? {
             Event::Start(start) => {
-                open.push(String::from_utf8_lossy(start.local_name().as_ref()).to_lowercase());
-                if open.last().is_some_and(|name| name == "object") {
+                let name = String::from_utf8_lossy(start.local_name().as_ref()).to_lowercase();
+                if name == "object" {
                     objects.push(BTreeMap::new());
                 }
+                open.push((name, None));
                 if open.len() > 32 {
                     return Err("elements nested deeper than 32".into());
                 }
+                continue;
             }
-            Event::End(_) => _ = open.pop(),
-            Event::Text(value) => {
-                let value = value.decode().map_err(|error| format!("no XML: {error}"))?.trim().to_owned();
-                let path: Vec<&str> = open.iter().map(String::as_str).collect();
-                match path.as_slice() {
-                    ["annotation", "filename"] => filename = Some(value),
-                    ["annotation", "object", key] | ["annotation", "object", "bndbox", key] => {
+            Event::End(_) => {
+                let path: Vec<&str> = open.iter().map(|(name, _)| name.as_str()).collect();
+                let held = open.last().and_then(|(_, text)| text.as_deref()).map(|text| text.trim().to_owned());
+                match (path.as_slice(), held) {
+                    (["annotation", "filename"], Some(text)) => filename = Some(text),
+                    (["annotation", "object", key] | ["annotation", "object", "bndbox", key], Some(text)) => {
                         if let Some(object) = objects.last_mut() {
-                            object.insert((*key).to_owned(), value);
+                            object.insert((*key).to_owned(), text);
                         }
                     }
                     _ => {}
                 }
+                open.pop();
+                continue;
             }
+            // The text of an element comes in pieces: an entity and a CDATA section are pieces of their own.
+            Event::Text(piece) => piece.decode().map_err(no_xml)?.into_owned(),
+            Event::CData(piece) => piece.decode().map_err(no_xml)?.into_owned(),
+            Event::GeneralRef(reference) => resolve(&reference)?,
             Event::Eof => break,
-            _ => {}
+            _ => continue,
+        };
+        if let Some((_, text)) = open.last_mut() {
+            text.get_or_insert_default().push_str(&piece);
         }
     }
     let filename = filename.ok_or("no <filename>: which slice is it?")?;
@@ -109,12 +126,12 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
 }
 
 /// The findings of boxes on slices of `series`; boxes on other slices are left out.
-pub fn findings_of_boxes(boxes: &[SliceBox], series: &Series, affine: &Affine) -> Vec<Annotation> {
+pub fn findings_of_boxes(boxes: &[SliceBox], series: &SeriesGeometry<'_>) -> Vec<Annotation> {
     let mut slices: BTreeMap<&str, usize> = BTreeMap::new();
-    for (k, instance) in series.instances.iter().enumerate() {
-        slices.insert(&instance.sop_instance_uid, k);
+    for (k, uid) in series.slices.iter().enumerate() {
+        slices.insert(uid, k);
     }
-    if slices.len() < series.instances.len() {
+    if slices.len() < series.slices.len() {
         // The frames of an enhanced CT share a UID: it names none of them.
         return Vec::new();
     }
@@ -139,12 +156,12 @@ pub fn findings_of_boxes(boxes: &[SliceBox], series: &Series, affine: &Affine) -
         rest.push(group);
         groups = rest;
     }
-    let mut found: Vec<Annotation> = groups.iter().filter_map(|group| finding(group, series, affine)).collect();
+    let mut found: Vec<Annotation> = groups.iter().filter_map(|group| finding(group, series)).collect();
     found.sort_by(|a, b| a.center.0[2].total_cmp(&b.center.0[2]).then(a.center.0[0].total_cmp(&b.center.0[0])));
     found
 }
 
-fn finding(group: &[(usize, &SliceBox)], series: &Series, affine: &Affine) -> Option<Annotation> {
+fn finding(group: &[(usize, &SliceBox)], series: &SeriesGeometry<'_>) -> Option<Annotation> {
     let mut sum = [0.0; 3];
     let mut area = 0.0;
     let (mut low, mut high) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
@@ -156,7 +173,7 @@ fn finding(group: &[(usize, &SliceBox)], series: &Series, affine: &Affine) -> Op
             sum[axis] += width * height * middle[axis];
         }
         for corner in [[one.minimum[0], one.minimum[1], k as f64], [one.maximum[0], one.maximum[1], k as f64]] {
-            let mm = affine.to_mm(Voxel(corner)).0;
+            let mm = series.affine.to_mm(Voxel(corner)).0;
             for axis in 0..3 {
                 low[axis] = low[axis].min(mm[axis]);
                 high[axis] = high[axis].max(mm[axis]);
@@ -165,8 +182,8 @@ fn finding(group: &[(usize, &SliceBox)], series: &Series, affine: &Affine) -> Op
     }
     let (_, first) = group.first()?;
     Some(Annotation {
-        target: AnnotationTarget { series_uid: Some(series.series_uid.as_ref().to_owned()), ..Default::default() },
-        center: affine.to_mm(Voxel(sum.map(|total| total / area))),
+        target: AnnotationTarget { series_uid: Some(series.series_uid.to_owned()), ..Default::default() },
+        center: series.affine.to_mm(Voxel(sum.map(|total| total / area))),
         extent: Extent::Box { minimum: PointMm(low), maximum: PointMm(high) },
         finding: first.name.clone(),
         codes: Vec::new(),
@@ -202,5 +219,16 @@ mod tests {
             assert!(error.contains(word), "{to}: {error}");
         }
         assert_eq!(parse("<annotation><filename>a</filename></annotation>").unwrap(), []);
+    }
+
+    #[test]
+    fn entities_and_cdata_are_part_of_the_text() {
+        let named = |name: &str| parse(&SLICE.replace(" Node ", name)).map(|boxes| boxes[0].name.clone());
+        assert_eq!(named("LN 4R &amp; 7").unwrap(), "LN 4R & 7", "never 7 alone");
+        assert_eq!(named("<![CDATA[LN <4R>]]> &#38; &#x37;").unwrap(), "LN <4R> & 7");
+        assert_eq!(named("LN <!-- a note --> 7").unwrap(), "LN  7");
+        assert!(named("LN &station; 7").unwrap_err().contains("&station;"));
+        let file = parse(&SLICE.replace("1.2.3.dcm", "a&amp;b.dcm")).unwrap();
+        assert_eq!(file[0].sop_instance_uid, "a&b");
     }
 }

@@ -10,7 +10,7 @@ use flate2::{Compression, GzBuilder};
 use mtids_domain::annotation::Mask;
 use mtids_domain::geometry::Affine;
 
-use crate::error::DicomError;
+use crate::error::AnnotationError;
 
 /// Bytes of the header and of the four behind it that say "no extension".
 const VOXELS_AT: usize = 352;
@@ -20,15 +20,15 @@ const INTENT_LABEL: i16 = 1002;
 /// Writes `masks`, which lie on the grid of `affine` and `dimensions` (columns, rows, slices), to `path` (`.nii.gz`).
 ///
 /// # Errors
-/// [`DicomError::Write`] for a mask off the grid, for masks that overlap, for a grid or a number of masks that NIfTI-1 cannot hold, or an
+/// [`AnnotationError::Write`] for a mask off the grid, for masks that overlap, for a grid or a number of masks that NIfTI-1 cannot hold, or an
 /// error of writing.
 pub fn write_mask_nifti(
     path: &Path,
     masks: &[Mask],
     affine: &Affine,
     dimensions: [usize; 3],
-) -> Result<(), DicomError> {
-    let fail = |detail: String| DicomError::write(path, detail);
+) -> Result<(), AnnotationError> {
+    let fail = |detail: String| AnnotationError::Write { path: path.to_owned(), detail };
     let sides = dimensions.map(|side| i16::try_from(side).ok().filter(|&side| side > 0));
     let [Some(columns), Some(rows), Some(slices)] = sides else {
         return Err(fail(format!("{dimensions:?} voxels do not fit a NIfTI-1 file")));
@@ -105,8 +105,8 @@ fn header(affine: &Affine, sides: [i16; 3], narrow: bool) -> [u8; VOXELS_AT] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::annotation::read_mask;
-    use crate::limits::Limits;
+    use crate::read_mask;
+    use mtids_dicom::Limits;
     use mtids_domain::geometry::PointMm;
     use proptest::prelude::*;
 

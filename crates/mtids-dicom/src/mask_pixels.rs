@@ -10,12 +10,16 @@ use std::path::Path;
 
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
-use crate::pixels::{FragmentsOfFrames, FrameShape, decode_frame, fragments_of_frames, unpacks_bits};
-use crate::prescan::{EXPLICIT_BE, FileStamp, PixelPlace, scan};
-use crate::source::{Opened, is_native};
+use crate::pixels::codec::{decode as decode_frame, unpacks_bits};
+use crate::pixels::description::{FragmentsOfFrames, fragments_of_frames};
+use crate::prescan::scan;
+use crate::prescan::skeleton::{EXPLICIT_BE, FileStamp, PixelPlace};
+use crate::dataset::{DataSet, is_native};
+
+pub use crate::pixels::codec::FrameShape;
 
 /// Pixels of a segmentation object.
-pub(crate) struct MaskPixels {
+pub struct MaskPixels {
     shape: FrameShape,
     limits: Limits,
     store: Store,
@@ -33,9 +37,9 @@ impl MaskPixels {
     ///
     /// # Errors
     /// [`DicomError::File`], with [`ReasonCode::InvalidSegmentation`] where pixels are missing or too few.
-    pub(crate) fn open(
+    pub fn open(
         path: &Path,
-        opened: &Opened,
+        opened: &DataSet,
         shape: FrameShape,
         frames: u32,
         limits: &Limits,
@@ -85,7 +89,7 @@ impl MaskPixels {
     ///
     /// # Errors
     /// A sentence, for a frame that cannot be decoded.
-    pub(crate) fn set(&mut self, frame: usize, mut take: impl FnMut(usize, u32)) -> Result<(), String> {
+    pub fn set(&mut self, frame: usize, mut take: impl FnMut(usize, u32)) -> Result<(), String> {
         let (pixels, bits) = (self.shape.pixels(), usize::from(self.shape.bits_allocated));
         let (bytes, first, bits, big_endian) = match &mut self.store {
             Store::Native { bytes, big_endian } => (bytes.as_slice(), frame * pixels, bits, *big_endian),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use mtids_runtime::digest::Digest;
 
 use crate::error::ReasonCode;
-use crate::header::{AcquisitionFacts, InstanceHeader};
+use crate::image_header::{AcquisitionFacts, InstanceHeader};
 use crate::outcome::Refused;
 
 /// Slices of one volume.

@@ -1,4 +1,4 @@
-//! Findings from a table: CSV, TSV, or any other rows of text cells with a header (Parquet, through [`from_cells`]).
+//! Findings from a table: CSV, TSV, or any other rows of text cells with a header (Parquet).
 //!
 //! Columns (case does not matter): the image by `series_uid`, `study_uid` or `sop_instance_uid`; the place by `x_mm, y_mm, z_mm` (LPS, or
 //! RAS where `space` says so), by the voxel `i, j, k` (column, row, slice; from 0, or from 1 where `index_base` says so; needs
@@ -6,176 +6,135 @@
 //! `diameter_mm`; labels `station`, `metastasis`, `evidence`, `level`, `short_axis_mm`; `finding` is free text. Other columns are
 //! ignored. Invariant: a cell that cannot be understood is an error that names file, line and column; an empty label is unknown.
 
-mod read;
+mod cells;
+mod parquet;
+pub mod row;
+mod schema;
+mod text;
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
-use mtids_domain::geometry::{Affine, PointMm, Voxel};
-use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::taxonomy::Station;
-use serde_json::{Value, json};
+use crate::error::AnnotationError;
+use crate::table::row::{Table, TableRow};
 
-use crate::header::InstanceHeader;
-use crate::series::Series;
+pub use schema::schema;
 
-pub use read::{from_cells, read, read_table};
-
-/// Why a table cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AnnotationError {
-    /// The file cannot be read or is no table.
-    #[error("cannot read the annotation table {path}: {detail}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        detail: String,
-    },
-    /// A column that is needed is not there.
-    #[error("{path}: column {missing} is missing; the table has: {found}")]
-    Column {
-        /// The file.
-        path: PathBuf,
-        /// What is needed.
-        missing: String,
-        /// The columns that are there.
-        found: String,
-    },
-    /// A cell that makes no sense.
-    #[error("{path}, line {line}, column `{column}`: {detail}")]
-    Cell {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1, the header being line 1.
-        line: u64,
-        /// Column.
-        column: String,
-        /// Why.
-        detail: String,
-    },
+/// Reads a table: `.parquet` through arrow, everything else as CSV or TSV.
+///
+/// # Errors
+/// [`AnnotationError`] naming the file and what to mend.
+pub fn read_table_file(path: &Path) -> Result<Table, AnnotationError> {
+    let is_parquet = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
+    if is_parquet { parquet::read_parquet(path) } else { text::read_text(path) }
 }
 
-/// Two corners of a box.
-type Corners = ([f64; 3], [f64; 3]);
-
-/// Where a row points.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TablePosition {
-    /// LPS mm, with the box where given.
-    Mm(PointMm, Option<(PointMm, PointMm)>),
-    /// Voxel (i, j, k) from 0, with the box where given.
-    Voxel([f64; 3], Option<Corners>),
-    /// Pixel (i, j) from 0 of the slice that [`TableRow::sop_instance_uid`] names.
-    Pixel([f64; 2]),
+/// Reads the rows of a table.
+///
+/// # Errors
+/// As [`read_table_file`].
+pub fn read_table(path: &Path) -> Result<Vec<TableRow>, AnnotationError> {
+    read_table_file(path).map(|table| table.rows)
 }
 
-/// A row of a table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TableRow {
-    /// The image.
-    pub target: AnnotationTarget,
-    /// A slice of the image, where given.
-    pub sop_instance_uid: Option<String>,
-    /// The place.
-    pub position: TablePosition,
-    /// Diameter in mm.
-    pub diameter_mm: Option<f64>,
-    /// Free text.
-    pub finding: String,
-    /// Station.
-    pub station: Option<Station>,
-    /// Metastasis status.
-    pub metastasis: Option<Metastasis>,
-    /// Evidence.
-    pub evidence: Evidence,
-    /// Level of the status.
-    pub level: LabelLevel,
-    /// Short axis in mm.
-    pub short_axis_mm: Option<f64>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::{SeriesGeometry, SliceUids};
+    use crate::table::row::TablePosition;
+    use mtids_domain::annotation::Extent;
+    use mtids_domain::geometry::{Affine, PointMm};
+    use mtids_domain::label::{Evidence, Metastasis};
+    use mtids_domain::taxonomy::Station;
 
-impl TableRow {
-    /// The finding in mm, with voxel indices resolved by the grid of the image; `None` where the image has no such slice.
-    pub fn resolve(&self, series: &Series, affine: &Affine) -> Option<Annotation> {
-        let (center, corners) = match self.position {
-            TablePosition::Mm(center, corners) => (center, corners),
-            TablePosition::Voxel(center, corners) => {
-                let corners = corners.map(|(low, high)| {
-                    let (a, b) = (affine.to_mm(Voxel(low)).0, affine.to_mm(Voxel(high)).0);
-                    let pick =
-                        |choose: fn(f64, f64) -> f64| PointMm(std::array::from_fn(|axis| choose(a[axis], b[axis])));
-                    (pick(f64::min), pick(f64::max))
-                });
-                (affine.to_mm(Voxel(center)), corners)
-            }
-            TablePosition::Pixel([i, j]) => {
-                let is_slice = |slice: &InstanceHeader| Some(&slice.sop_instance_uid) == self.sop_instance_uid.as_ref();
-                let mut slices = series.instances.iter().enumerate().filter(|(_, slice)| is_slice(slice));
-                // The frames of an enhanced CT share a UID: it names none of them.
-                let (k, _) = slices.next().filter(|_| slices.next().is_none())?;
-                (affine.to_mm(Voxel([i, j, k as f64])), None)
-            }
-        };
-        let extent = match (corners, self.diameter_mm) {
-            (Some((minimum, maximum)), _) => Extent::Box { minimum, maximum },
-            (None, Some(diameter_mm)) => Extent::Sphere { diameter_mm },
-            (None, None) => Extent::Point,
-        };
-        Some(Annotation {
-            target: self.target.clone(),
-            center,
-            extent,
-            finding: self.finding.clone(),
-            codes: Vec::new(),
-            station: self.station,
-            metastasis: self.metastasis,
-            evidence: self.evidence,
-            level: self.level,
-            short_axis_mm: self.short_axis_mm,
-            source: AnnotationSource::Table,
-        })
+    fn read(text: &str) -> Result<Vec<TableRow>, AnnotationError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        std::fs::write(&path, text).unwrap();
+        read_table(&path)
     }
-}
 
-/// A table with what was left aside.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Table {
-    /// The rows, in the order of the file.
-    pub rows: Vec<TableRow>,
-    /// Columns that mean nothing here, in the order of the file: to be shown, since one may be a misspelt label.
-    pub ignored_columns: Vec<String>,
-}
+    #[test]
+    fn a_row_with_labels() {
+        let rows = read(
+            "Series_UID,x_mm,y_mm,z_mm,station,metastasis,evidence,level,short_axis_mm,extra\n1.2,1,-2,3.5,R4,yes,b,station,11,x\n1.2,0,0,0,,,,,,\n",
+        )
+        .unwrap();
+        assert_eq!(rows[0].position, TablePosition::Mm(PointMm::new(1.0, -2.0, 3.5), None));
+        assert_eq!(rows[0].station.map(Station::code), Some("4R"));
+        assert_eq!((rows[0].metastasis, rows[0].evidence), (Some(Metastasis::Metastatic), Evidence::B));
+        assert_eq!((rows[1].station, rows[1].metastasis, rows[1].evidence), (None, None, Evidence::U));
+    }
 
-/// The columns as data, for `schemas/annotation-table.json`.
-pub fn schema() -> Value {
-    let column = |name: &str, kind: &str, meaning: &str| json!({ "name": name, "type": kind, "meaning": meaning });
-    json!({
-        "title": "Annotation table",
-        "format": "CSV or TSV (tab) with a header line, UTF-8, or Parquet; columns in any order; case of names does not matter; other columns are ignored",
-        "required": "series_uid, study_uid or sop_instance_uid; x_mm, y_mm, z_mm, or series_uid with i, j, k, or sop_instance_uid with i, j",
-        "columns": [
-            column("series_uid", "string", "SeriesInstanceUID of the image"),
-            column("study_uid", "string", "StudyInstanceUID; the series that holds the point is taken"),
-            column("sop_instance_uid", "string", "SOPInstanceUID of a slice; with i and j, a pixel of it"),
-            column("space", "string", "LPS (default) or RAS: what the mm of this row mean"),
-            column("index_base", "integer", "0 (default) or 1: where i, j and k of this row begin"),
-            column("frame_of_reference_uid", "string", "FrameOfReferenceUID, to tell series of a study apart"),
-            column("finding", "string", "free text; never a label, never stored"),
-            column("x_mm", "number", "centre, LPS mm, towards the left"),
-            column("y_mm", "number", "centre, LPS mm, towards the back"),
-            column("z_mm", "number", "centre, LPS mm, towards the head"),
-            column("i", "number", "centre, column from 0 (instead of mm)"),
-            column("j", "number", "centre, row from 0"),
-            column("k", "number", "centre, slice from 0 along the normal"),
-            column("x_min_mm … z_max_mm", "number", "box of voxel centres in LPS mm (six columns, optional)"),
-            column("i_min … k_max", "number", "box in voxels (six columns, optional)"),
-            column("diameter_mm", "number", "diameter of a round finding"),
-            column("station", "string", "IASLC station in any usual spelling; empty: unknown"),
-            column("metastasis", "string", "metastatic or benign (also 1/0, yes/no, positive/negative); empty or unknown: unknown"),
-            column("evidence", "string", "A histology, B cytology, C PET, D size, U or empty none"),
-            column("level", "string", "node (default), station or patient: what the status was given for"),
-            column("short_axis_mm", "number", "short axis on the axial slice"),
-        ],
-    })
+    #[test]
+    fn unknown_columns_are_listed_and_repeated_ones_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        std::fs::write(&path, "series_uid,x_mm,y_mm,z_mm,Metastatic,voxels\n1,2,3,4,1,5\n").unwrap();
+        let table = read_table_file(&path).unwrap();
+        assert_eq!(table.ignored_columns, ["metastatic", "voxels"]);
+        assert_eq!(table.rows[0].metastasis, None, "a misspelt label column never labels");
+        let twice = read("series_uid,x_mm,y_mm,z_mm,station,station\n1,2,3,4,7,4R\n").unwrap_err();
+        assert!(twice.to_string().contains("`station` stands there twice"));
+    }
+
+    #[test]
+    fn voxel_rows_resolve_through_the_affine() {
+        let rows =
+            read("series_uid\ti\tj\tk\ti_min\tj_min\tk_min\ti_max\tj_max\tk_max\n1\t1\t2\t3\t0\t0\t0\t2\t4\t6\n")
+                .unwrap();
+        let affine =
+            Affine::new(PointMm::new(10.0, 0.0, 0.0), [[-1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]).unwrap();
+        let annotation = rows[0].resolve(&series(&["1.1", "1.2"], affine)).unwrap();
+        assert_eq!(annotation.center, PointMm::new(9.0, 4.0, 9.0));
+        let expected = Extent::Box { minimum: PointMm::new(8.0, 0.0, 0.0), maximum: PointMm::new(10.0, 8.0, 18.0) };
+        assert_eq!(annotation.extent, expected);
+        let from_one = read("series_uid,i,j,k,index_base\n1,2,3,4,1\n").unwrap();
+        assert_eq!(from_one[0].position, TablePosition::Voxel([1.0, 2.0, 3.0], None));
+    }
+
+    /// A series of slices of 4 × 4 pixels.
+    fn series<'a>(slices: &'a [&'a str], affine: Affine) -> SeriesGeometry<'a> {
+        SeriesGeometry {
+            series_uid: "1.2.3",
+            study_uid: "1.2",
+            frame_of_reference_uid: None,
+            affine,
+            dimensions: [4, 4, slices.len()],
+            slices: SliceUids::Listed(slices),
+        }
+    }
+
+    #[test]
+    fn a_pixel_of_a_slice_resolves_by_its_uid() {
+        let rows = read("sop_instance_uid,i,j\n1.2,4,5\n1.9,0,0\n").unwrap();
+        let affine =
+            Affine::new(PointMm::new(0.0, 0.0, 0.0), [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]).unwrap();
+        let series = series(&["1.1", "1.2"], affine);
+        assert_eq!(rows[0].resolve(&series).map(|a| a.center), Some(PointMm::new(4.0, 10.0, 3.0)));
+        assert_eq!(rows[1].resolve(&series), None);
+        assert!(read("sop_instance_uid,i,j\n,4,5\n").unwrap_err().to_string().contains("sop_instance_uid"));
+    }
+
+    #[test]
+    fn ras_millimetres_are_turned_with_their_boxes() {
+        let rows = read(
+            "series_uid,space,x_mm,y_mm,z_mm,x_min_mm,y_min_mm,z_min_mm,x_max_mm,y_max_mm,z_max_mm\n1,ras,1,2,3,0,1,2,2,3,4\n",
+        )
+        .unwrap();
+        let corners = (PointMm::new(-2.0, -3.0, 2.0), PointMm::new(0.0, -1.0, 4.0));
+        assert_eq!(rows[0].position, TablePosition::Mm(PointMm::new(-1.0, -2.0, 3.0), Some(corners)));
+        assert!(read("series_uid,space,x_mm,y_mm,z_mm\n1,MNI,1,2,3\n").unwrap_err().to_string().contains("`MNI`"));
+    }
+
+    #[test]
+    fn errors_name_file_line_and_column() {
+        let message = |text: &str| read(text).unwrap_err().to_string();
+        assert!(message("series_uid,x_mm,y_mm\n").contains("`z_mm` is missing"));
+        assert!(message("x_mm,y_mm,z_mm\n").contains("series_uid"));
+        let cell = message("series_uid,x_mm,y_mm,z_mm\n1,2,3,4\n1,2,oops,4\n");
+        assert!(cell.contains("line 3") && cell.contains("`y_mm`"), "{cell}");
+        assert!(message("series_uid,x_mm,y_mm,z_mm,metastasis\n1,2,3,4,perhaps\n").contains("`metastasis`"));
+        assert!(message("series_uid,x_mm,y_mm,z_mm,station\n1,2,3,4,99\n").contains("lymph-node station"));
+        assert!(read_table(Path::new("nowhere.csv")).unwrap_err().to_string().contains("nowhere.csv"));
+    }
 }

@@ -1,4 +1,4 @@
-//! Annotation tables by their ending: `.parquet` through arrow, everything else as CSV or TSV.
+//! Tables as Parquet, through arrow.
 //!
 //! Invariant: a Parquet cell means what its text means in CSV, so both say the same; null is empty.
 
@@ -8,23 +8,21 @@ use std::path::Path;
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use mtids_dicom::annotation::{AnnotationError, Table, table};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::error::AnnotationError;
+use crate::table::cells::from_cells;
+use crate::table::row::Table;
 
 /// Most rows of a table; each is held in memory.
 const MAX_ROWS: i64 = 1_000_000;
 
-/// Reads a table.
+/// Reads a Parquet table.
 ///
 /// # Errors
 /// [`AnnotationError`] naming the file and what to mend.
-pub(crate) fn read_table_file(path: &Path) -> Result<Table, AnnotationError> {
-    let is_parquet = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
-    if is_parquet { read_parquet(path) } else { table::read(path) }
-}
-
-fn read_parquet(path: &Path) -> Result<Table, AnnotationError> {
-    let unreadable = |detail: String| AnnotationError::Unreadable { path: path.to_owned(), detail };
+pub(crate) fn read_parquet(path: &Path) -> Result<Table, AnnotationError> {
+    let unreadable = |detail: String| AnnotationError::table(path, detail);
     let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(error.to_string()))?;
     let count = builder.metadata().file_metadata().num_rows();
@@ -52,12 +50,13 @@ fn read_parquet(path: &Path) -> Result<Table, AnnotationError> {
             }
         }
     }
-    table::from_cells(path, &columns, rows)
+    from_cells(path, &columns, rows)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::read_table_file;
     use arrow::array::{ArrayRef, Float64Array, Int8Array, StringArray};
     use arrow::record_batch::RecordBatch;
     use parquet::arrow::ArrowWriter;

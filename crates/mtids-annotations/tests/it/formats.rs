@@ -1,22 +1,13 @@
 //! One lesion in many formats: every reader must find the same one.
 
-use mtids_dicom::annotation::{
-    findings_of_boxes, read_mask, read_report, read_segmentation, read_structures, read_table, read_voc,
+use mtids_annotations::{
+    SeriesGeometry, findings_of_boxes, read_mask, read_report, read_segmentation, read_structures, read_table, read_voc,
 };
-use mtids_dicom::volume::check_geometry;
-use mtids_dicom::{Limits, Series};
+use mtids_dicom::Limits;
 use mtids_domain::annotation::{Annotation, AnnotationTarget, Extent, Mask};
 use mtids_domain::geometry::Affine;
 
-use crate::{grouped, segmented, shared};
-
-fn ct(folder: &std::path::Path) -> (Series, Affine, [usize; 3]) {
-    let series = grouped(folder).series.into_iter().find(|series| *series.modality == *"CT").unwrap();
-    let affine = check_geometry(&series, &Limits::default()).unwrap();
-    let first = &series.instances[0];
-    let dimensions = [first.columns as usize, first.rows as usize, series.instances.len()];
-    (series, affine, dimensions)
-}
+use crate::{ct, segmented, shared};
 
 /// Set voxels on the grid of the CT, whatever the grid of the mask.
 fn on_grid(mask: &Mask, grid: &Affine) -> Vec<[i64; 3]> {
@@ -34,14 +25,16 @@ fn on_grid(mask: &Mask, grid: &Affine) -> Vec<[i64; 3]> {
 }
 
 #[test]
+#[ignore = "needs ../shared/data"]
 fn every_reader_finds_the_same_lesion() {
-    let Some(folder) = shared("chest-ct-lung1") else { return };
+    let folder = shared("chest-ct-lung1");
     let limits = Limits::default();
-    let (series, affine, dimensions) = ct(&folder);
+    let (series, affine) = ct(&folder);
+    let geometry = SeriesGeometry::of(&series, affine);
     let target = AnnotationTarget { series_uid: Some(series.series_uid.as_ref().to_owned()), ..Default::default() };
     let path = |name: &str| folder.join(name);
     let table = |name: &str| -> Vec<Annotation> {
-        read_table(&path(name)).unwrap().iter().map(|row| row.resolve(&series, &affine).unwrap()).collect()
+        read_table(&path(name)).unwrap().iter().map(|row| row.resolve(&geometry).unwrap()).collect()
     };
     let readers: Vec<(&str, Vec<Annotation>)> = vec![
         ("SEG, binary", segmented(&path("seg_binary.dcm")).unwrap()),
@@ -60,11 +53,11 @@ fn every_reader_finds_the_same_lesion() {
         ("NRRD", read_mask(&path("mask.nrrd"), &limits).unwrap().findings(&target, &limits).unwrap()),
         (
             "RTSTRUCT",
-            read_structures(&path("rtstruct.dcm"), &limits).unwrap().findings(&affine, dimensions, &limits).unwrap(),
+            read_structures(&path("rtstruct.dcm"), &limits).unwrap().findings(&affine, geometry.dimensions, &limits).unwrap(),
         ),
         ("PASCAL VOC", {
             let boxes: Vec<_> = crate::files(&path("voc")).iter().flat_map(|path| read_voc(path).unwrap()).collect();
-            findings_of_boxes(&boxes, &series, &affine)
+            findings_of_boxes(&boxes, &geometry)
         }),
         ("table, mm", table("annotations_mm.csv")),
         ("table, voxels", table("annotations_voxel.csv")),

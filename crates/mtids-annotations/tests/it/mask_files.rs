@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
+use mtids_annotations::{MaskFile, is_mask_file, read_mask};
 use mtids_dicom::Limits;
-use mtids_dicom::annotation::{MaskFile, is_mask_file, read_mask};
 use mtids_domain::geometry::Voxel;
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Opening a file that passed the pre-scan.
+//! The data set of a file that passed the pre-scan: the door for readers of other objects (segmentations, structures, reports).
 //!
 //! Invariants: the parser is given bytes that [`crate::prescan`] walked and nothing else: never the pixels, and for a header only the
 //! elements that are read (a private block of megabytes costs nothing, and cannot harm). A panic of the parser becomes an error.
@@ -9,29 +9,30 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use dicom::encoding::transfer_syntax::{TransferSyntax, TransferSyntaxIndex};
-use dicom::object::InMemDicomObject;
-use dicom::parser::dataset::DataToken;
-use dicom::parser::dataset::read::DataSetReader;
-use dicom::transfer_syntax::TransferSyntaxRegistry;
+use dicom_encoding::transfer_syntax::{TransferSyntax, TransferSyntaxIndex};
+use dicom_object::InMemDicomObject;
+use dicom_parser::dataset::DataToken;
+use dicom_parser::dataset::read::DataSetReader;
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
-use crate::prescan::{EXPLICIT_BE, EXPLICIT_LE, FileStamp, IMPLICIT_LE, PixelPlace, Skeleton, scan};
+use crate::prescan::scan;
+use crate::prescan::skeleton::{EXPLICIT_BE, EXPLICIT_LE, FileStamp, IMPLICIT_LE, PixelPlace, Skeleton};
 
 /// Which elements of the data set are parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Elements {
-    /// Those that describe an image ([`crate::header_tags`]).
+pub enum Elements {
+    /// Those that describe an image.
     Header,
     /// All before the pixels.
     All,
 }
 
 /// A parsed file.
-pub(crate) struct Opened {
+pub struct DataSet {
     /// The elements that were asked for.
-    pub(crate) object: InMemDicomObject,
+    pub object: InMemDicomObject,
     /// Transfer syntax that applies.
     pub(crate) transfer_syntax: String,
     /// Media storage SOP class, where the file states one.
@@ -49,7 +50,7 @@ pub(crate) struct Opened {
 /// # Errors
 /// [`DicomError::File`] with the reason of the scan, [`ReasonCode::TooLarge`] for a header beyond the limit, or
 /// [`ReasonCode::Unreadable`] with the words of the parser.
-pub(crate) fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<Opened, DicomError> {
+pub fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<DataSet, DicomError> {
     let (skeleton, mut file) = scan(path, limits)?;
     let unreadable = |detail: String| DicomError::file(path, ReasonCode::Unreadable, detail);
     let Skeleton { data_set, header, transfer_syntax, sop_class_uid, inflated, pixels, pixels_at, uneven, stamp } =
@@ -90,7 +91,7 @@ pub(crate) fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<O
     let object = catch_unwind(AssertUnwindSafe(|| InMemDicomObject::read_dataset_with_ts(&bytes[..], syntax)))
         .map_err(|_| unreadable("the DICOM parser failed on this file".into()))?
         .map_err(|error| unreadable(chain(&error)))?;
-    Ok(Opened { object, transfer_syntax, sop_class_uid, pixels, deflated: inflated.is_some(), stamp })
+    Ok(DataSet { object, transfer_syntax, sop_class_uid, pixels, deflated: inflated.is_some(), stamp })
 }
 
 /// Data sets up to this size cannot nest deeply enough to harm.
@@ -121,7 +122,10 @@ fn check_depth(bytes: &[u8], syntax: &TransferSyntax, limits: &Limits) -> Result
 }
 
 /// Runs a reader; a panic in it, which would be a defect of this program, becomes an error that names the file.
-pub(crate) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DicomError>) -> Result<T, DicomError> {
+///
+/// # Errors
+/// Those of `read`, or [`ReasonCode::Unreadable`].
+pub fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DicomError>) -> Result<T, DicomError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
         let detail = "the reader failed on this file; that is a defect of mtids, please report it";
         Err(DicomError::file(path, ReasonCode::Unreadable, detail))

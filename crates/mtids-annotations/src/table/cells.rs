@@ -9,10 +9,8 @@ use mtids_domain::annotation::AnnotationTarget;
 use mtids_domain::geometry::PointMm;
 use mtids_domain::label::Metastasis;
 
-use crate::annotation::table::{AnnotationError, Corners, Table, TablePosition, TableRow};
-
-/// Largest table: 256 MiB of text, a million rows.
-const MAX_BYTES: u64 = 256 << 20;
+use crate::error::AnnotationError;
+use crate::table::row::{Corners, Table, TablePosition, TableRow};
 
 /// Columns that are read.
 const COLUMNS: [&str; 31] = [
@@ -49,46 +47,11 @@ const COLUMNS: [&str; 31] = [
     "short_axis_mm",
 ];
 
-/// Reads the rows of a table.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_table(path: &Path) -> Result<Vec<TableRow>, AnnotationError> {
-    read(path).map(|table| table.rows)
-}
-
-/// Reads a CSV or TSV table.
-///
-/// # Errors
-/// [`AnnotationError`] naming the file and what to mend.
-pub fn read(path: &Path) -> Result<Table, AnnotationError> {
-    let unreadable = |detail: String| AnnotationError::Unreadable { path: path.to_owned(), detail };
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-    if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        return Err(unreadable(format!("no regular file of up to {MAX_BYTES} bytes")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    let first = text.lines().next().unwrap_or_default();
-    let delimiter = if first.contains('\t') { b'\t' } else { b',' };
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .trim(csv::Trim::All)
-        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
-    let header = reader.headers().map_err(|error| unreadable(error.to_string()))?;
-    let columns: Vec<String> = header.iter().map(str::to_owned).collect();
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| unreadable(error.to_string()))?;
-        rows.push((record.position().map_or(0, csv::Position::line), record.iter().map(str::to_owned).collect()));
-    }
-    from_cells(path, &columns, rows)
-}
-
 /// A table from cells that were read elsewhere: each row has its line (or row number, for messages) and a cell for each column, empty
 /// where there is none.
 ///
 /// # Errors
-/// As [`read`].
+/// [`AnnotationError`] naming the file and what to mend.
 pub fn from_cells(
     path: &Path,
     columns: &[String],
@@ -97,11 +60,11 @@ pub fn from_cells(
     let columns: Vec<String> = columns.iter().map(|name| name.trim().to_lowercase()).collect();
     if columns.len() > 1000 {
         let detail = format!("{} columns; up to 1000 are read", columns.len());
-        return Err(AnnotationError::Unreadable { path: path.to_owned(), detail });
+        return Err(AnnotationError::table(path, detail));
     }
     if let Some(twice) = columns.iter().enumerate().find_map(|(n, name)| columns[..n].contains(name).then_some(name)) {
         let detail = format!("column `{twice}` stands there twice");
-        return Err(AnnotationError::Unreadable { path: path.to_owned(), detail });
+        return Err(AnnotationError::table(path, detail));
     }
     let has = |name: &str| columns.iter().any(|column| column == name);
     let missing = |missing: &str| AnnotationError::Column {
@@ -283,102 +246,5 @@ impl Cells<'_> {
             return Err(self.fail(low[axis], "the smallest coordinate of the box is larger than its largest"));
         }
         Ok(Some((low_corner, high_corner)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::header::InstanceHeader;
-    use crate::series::{Series, group};
-    use mtids_domain::annotation::Extent;
-    use mtids_domain::geometry::Affine;
-    use mtids_domain::label::Evidence;
-    use mtids_domain::taxonomy::Station;
-
-    fn read(text: &str) -> Result<Vec<TableRow>, AnnotationError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("table.csv");
-        std::fs::write(&path, text).unwrap();
-        read_table(&path)
-    }
-
-    #[test]
-    fn a_row_with_labels() {
-        let rows = read(
-            "Series_UID,x_mm,y_mm,z_mm,station,metastasis,evidence,level,short_axis_mm,extra\n1.2,1,-2,3.5,R4,yes,b,station,11,x\n1.2,0,0,0,,,,,,\n",
-        )
-        .unwrap();
-        assert_eq!(rows[0].position, TablePosition::Mm(PointMm::new(1.0, -2.0, 3.5), None));
-        assert_eq!(rows[0].station.map(Station::code), Some("4R"));
-        assert_eq!((rows[0].metastasis, rows[0].evidence), (Some(Metastasis::Metastatic), Evidence::B));
-        assert_eq!((rows[1].station, rows[1].metastasis, rows[1].evidence), (None, None, Evidence::U));
-    }
-
-    #[test]
-    fn unknown_columns_are_listed_and_repeated_ones_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("table.csv");
-        std::fs::write(&path, "series_uid,x_mm,y_mm,z_mm,Metastatic,voxels\n1,2,3,4,1,5\n").unwrap();
-        let table = super::read(&path).unwrap();
-        assert_eq!(table.ignored_columns, ["metastatic", "voxels"]);
-        assert_eq!(table.rows[0].metastasis, None, "a misspelt label column never labels");
-        let twice = read("series_uid,x_mm,y_mm,z_mm,station,station\n1,2,3,4,7,4R\n").unwrap_err();
-        assert!(twice.to_string().contains("`station` stands there twice"));
-    }
-
-    #[test]
-    fn voxel_rows_resolve_through_the_affine() {
-        let rows =
-            read("series_uid\ti\tj\tk\ti_min\tj_min\tk_min\ti_max\tj_max\tk_max\n1\t1\t2\t3\t0\t0\t0\t2\t4\t6\n")
-                .unwrap();
-        let affine =
-            Affine::new(PointMm::new(10.0, 0.0, 0.0), [[-1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]).unwrap();
-        let annotation = rows[0].resolve(&slices(&["1.1", "1.2"]), &affine).unwrap();
-        assert_eq!(annotation.center, PointMm::new(9.0, 4.0, 9.0));
-        let expected = Extent::Box { minimum: PointMm::new(8.0, 0.0, 0.0), maximum: PointMm::new(10.0, 8.0, 18.0) };
-        assert_eq!(annotation.extent, expected);
-        let from_one = read("series_uid,i,j,k,index_base\n1,2,3,4,1\n").unwrap();
-        assert_eq!(from_one[0].position, TablePosition::Voxel([1.0, 2.0, 3.0], None));
-    }
-
-    /// A series of empty slices.
-    fn slices(uids: &[&str]) -> Series {
-        let slice = |uid: &&str| InstanceHeader { sop_instance_uid: (*uid).to_owned(), ..InstanceHeader::for_tests() };
-        group(uids.iter().map(slice).collect()).series.remove(0)
-    }
-
-    #[test]
-    fn a_pixel_of_a_slice_resolves_by_its_uid() {
-        let rows = read("sop_instance_uid,i,j\n1.2,4,5\n1.9,0,0\n").unwrap();
-        let affine =
-            Affine::new(PointMm::new(0.0, 0.0, 0.0), [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0]]).unwrap();
-        let series = slices(&["1.1", "1.2"]);
-        assert_eq!(rows[0].resolve(&series, &affine).map(|a| a.center), Some(PointMm::new(4.0, 10.0, 3.0)));
-        assert_eq!(rows[1].resolve(&series, &affine), None);
-        assert!(read("sop_instance_uid,i,j\n,4,5\n").unwrap_err().to_string().contains("sop_instance_uid"));
-    }
-
-    #[test]
-    fn ras_millimetres_are_turned_with_their_boxes() {
-        let rows = read(
-            "series_uid,space,x_mm,y_mm,z_mm,x_min_mm,y_min_mm,z_min_mm,x_max_mm,y_max_mm,z_max_mm\n1,ras,1,2,3,0,1,2,2,3,4\n",
-        )
-        .unwrap();
-        let corners = (PointMm::new(-2.0, -3.0, 2.0), PointMm::new(0.0, -1.0, 4.0));
-        assert_eq!(rows[0].position, TablePosition::Mm(PointMm::new(-1.0, -2.0, 3.0), Some(corners)));
-        assert!(read("series_uid,space,x_mm,y_mm,z_mm\n1,MNI,1,2,3\n").unwrap_err().to_string().contains("`MNI`"));
-    }
-
-    #[test]
-    fn errors_name_file_line_and_column() {
-        let message = |text: &str| read(text).unwrap_err().to_string();
-        assert!(message("series_uid,x_mm,y_mm\n").contains("`z_mm` is missing"));
-        assert!(message("x_mm,y_mm,z_mm\n").contains("series_uid"));
-        let cell = message("series_uid,x_mm,y_mm,z_mm\n1,2,3,4\n1,2,oops,4\n");
-        assert!(cell.contains("line 3") && cell.contains("`y_mm`"), "{cell}");
-        assert!(message("series_uid,x_mm,y_mm,z_mm,metastasis\n1,2,3,4,perhaps\n").contains("`metastasis`"));
-        assert!(message("series_uid,x_mm,y_mm,z_mm,station\n1,2,3,4,99\n").contains("lymph-node station"));
-        assert!(read_table(Path::new("nowhere.csv")).unwrap_err().to_string().contains("nowhere.csv"));
     }
 }
