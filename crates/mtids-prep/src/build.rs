@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use mtids_annotations::AnnotationFiles;
 use mtids_dicom::{Refused, group};
 use mtids_domain::pseudonym::PseudonymSecret;
 use mtids_domain::taxonomy::TAXONOMY_VERSION;
@@ -31,7 +32,6 @@ use crate::plan::{Plan, Unit, plan};
 use crate::publish::{publish, remove_leftovers};
 use crate::rows::{Receipt, Shared, finished, work};
 use crate::scan::{Scan, ScanOptions, scan};
-use crate::sources::Sources;
 use crate::task::Task;
 use crate::workers::run_all;
 
@@ -134,11 +134,11 @@ fn prepare(
         });
     };
     let secret = secret(config)?;
-    let sources = Sources::read(&config.annotations, &config.limits())?;
+    let files = AnnotationFiles::read(&config.annotations, &config.limits())?;
     let progress = Progress::new("reading headers", None, show_progress);
     let clock = Clock::default();
     let started = Instant::now();
-    let options = ScanOptions { tables: sources.paths(), out: Some(out), limits: &config.limits() };
+    let options = ScanOptions { tables: files.paths(), out: Some(out), limits: &config.limits() };
     let mut scanned = scan(data, &options, &|| progress.inc(1), interrupt)?;
     progress.finish();
     // All workers read headers, and wait for the last of them.
@@ -150,7 +150,7 @@ fn prepare(
     for copy in grouped.duplicates {
         scanned.skip(copy, "identical-copy");
     }
-    let planned = plan(&mut scanned, grouped.series, &sources, config, &secret)?;
+    let planned = plan(&mut scanned, grouped.series, &files, config, &secret)?;
     if planned.units.is_empty() {
         report_refused(&scanned);
         return Err(PrepError::Nothing { path: data.clone(), detail: nothing(&scanned, &planned) });

@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use dicom::core::{Tag, VR};
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::InMemDicomObject;
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
 use mtids_domain::geometry::norm;
 use mtids_domain::volume::Volume;
 
@@ -20,7 +20,8 @@ use crate::write::parts::{
     code, dimension_index, put, put_decimals, put_doubles, put_equipment_identity, put_identity, put_items, put_longs,
     put_series_time, put_short,
 };
-use crate::write::{CtOptions, StudyIdentity};
+use crate::write::identity::StudyIdentity;
+use crate::write::options::CtOptions;
 
 /// Writes `volume` to `path`, a frame for each slice.
 ///

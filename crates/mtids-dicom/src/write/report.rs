@@ -4,19 +4,20 @@
 
 use std::path::Path;
 
-use dicom::core::VR;
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::InMemDicomObject;
+use dicom_core::VR;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
 
-use crate::annotation::report::{
+use crate::concepts::{
     FINDING, FINDING_SITE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS, TRACKING_IDENTIFIER,
 };
 use crate::error::DicomError;
 use crate::uid::uid_from;
-use crate::write::StudyIdentity;
+use crate::write::encoding::Encoding;
+use crate::write::identity::StudyIdentity;
 use crate::write::ct::slice_uid;
 use crate::write::parts::{
-    code, decimal, put, put_equipment, put_identity, put_items, put_series_time, put_short, reference, write,
+    code, decimal, put, put_equipment, put_identity, put_items, put_series_time, put_short, reference,
 };
 use crate::write::segmentation::{segmentation_series_uid, segmentation_uid};
 
@@ -110,7 +111,7 @@ pub fn write_report(
     put(&mut object, tags::CONTINUITY_OF_CONTENT, VR::CS, "CONTINUOUS");
     put_items(&mut object, tags::CONTENT_TEMPLATE_SEQUENCE, vec![template("1500")]);
     put_items(&mut object, tags::CONTENT_SEQUENCE, content);
-    write(path, object, uids::COMPREHENSIVE3_DSR_STORAGE, &instance)
+    Encoding::ExplicitLittle.write(path, object, uids::COMPREHENSIVE3_DSR_STORAGE, &instance)
 }
 
 /// The instances that the report speaks about.
