@@ -10,13 +10,13 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
+use crate::dataset::is_native;
 use crate::element::{integer, pixel_value};
 use crate::error::ReasonCode;
 use crate::limits::Limits;
 use crate::pixels::codec::{FrameShape, is_readable};
 use crate::pixels::layout::Layout;
 use crate::prescan::skeleton::{FileStamp, PixelPlace};
-use crate::dataset::is_native;
 
 /// Most frames of one file: each becomes a header of its own.
 const MAX_FRAMES: u32 = 1 << 16;

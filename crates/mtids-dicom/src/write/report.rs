@@ -8,14 +8,12 @@ use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
-use crate::concepts::{
-    FINDING, FINDING_SITE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS, TRACKING_IDENTIFIER,
-};
+use crate::concepts::{FINDING, FINDING_SITE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS, TRACKING_IDENTIFIER};
 use crate::error::DicomError;
 use crate::uid::uid_from;
+use crate::write::ct::slice_uid;
 use crate::write::encoding::Encoding;
 use crate::write::identity::StudyIdentity;
-use crate::write::ct::slice_uid;
 use crate::write::parts::{
     code, decimal, put, put_equipment, put_identity, put_items, put_series_time, put_short, reference,
 };
