@@ -139,8 +139,8 @@ pub(crate) fn fragments_of_frames(
     if count == frames as usize {
         return Ok(fragments.iter().map(|fragment| vec![fragment.clone()].into_boxed_slice()).collect());
     }
-    let told = object.get(EXTENDED_OFFSET_TABLE).and_then(|element| element.to_bytes().ok());
-    let offsets: Vec<u64> = told
+    let table = object.get(EXTENDED_OFFSET_TABLE).and_then(|element| element.to_bytes().ok());
+    let offsets: Vec<u64> = table
         .as_deref()
         .unwrap_or_default()
         .chunks_exact(8)
