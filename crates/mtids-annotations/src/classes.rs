@@ -118,8 +118,8 @@ impl Rule {
     /// The station that the name carries, else the rule's own.
     fn station_of(&self, name: &str) -> Option<Station> {
         let captured = self.name.as_ref().and_then(|pattern| pattern.captures(name));
-        let named = captured.as_ref().and_then(|captures| captures.name("station"));
-        named.and_then(|station| station.as_str().parse().ok()).or(self.station)
+        let station = captured.as_ref().and_then(|captures| captures.name("station"));
+        station.and_then(|station| station.as_str().parse().ok()).or(self.station)
     }
 }
 
@@ -177,10 +177,10 @@ mod tests {
             (Some(Station::S7), Some(Metastasis::Metastatic), Evidence::B)
         );
         assert_eq!(classes.apply(finding("Heart", None)), None);
-        let mut told = finding("node", Some("59441001"));
-        (told.metastasis, told.evidence) = (Some(Metastasis::Benign), Evidence::A);
-        assert_eq!(classes.apply(told.clone()).map(|found| found.metastasis), Some(Some(Metastasis::Benign)));
-        assert_eq!(Classes::new(&[]).unwrap().apply(told.clone()), Some(told), "without rules nothing changes");
+        let mut labelled = finding("node", Some("59441001"));
+        (labelled.metastasis, labelled.evidence) = (Some(Metastasis::Benign), Evidence::A);
+        assert_eq!(classes.apply(labelled.clone()).map(|found| found.metastasis), Some(Some(Metastasis::Benign)));
+        assert_eq!(Classes::new(&[]).unwrap().apply(labelled.clone()), Some(labelled), "without rules nothing changes");
     }
 
     #[test]

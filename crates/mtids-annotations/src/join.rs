@@ -4,8 +4,8 @@
 //! contradict becomes unknown and is counted; geometry comes from a mask where there is one, labels from a table; no two findings have the
 //! same place.
 
-use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use mtids_domain::annotation::{Annotation, AnnotationSource, Extent};
 use mtids_domain::geometry::PointMm;

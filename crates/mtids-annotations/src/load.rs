@@ -94,11 +94,7 @@ pub enum EntryOutcome {
 ///
 /// # Errors
 /// [`AnnotationError::File`] for a named mask with more findings than the limits allow.
-pub fn load(
-    sources: &Sources<'_>,
-    series: &[SeriesGeometry<'_>],
-    rules: &Rules,
-) -> Result<Resolved, AnnotationError> {
+pub fn load(sources: &Sources<'_>, series: &[SeriesGeometry<'_>], rules: &Rules) -> Result<Resolved, AnnotationError> {
     let mut loader = Loader {
         index: SeriesIndex::new(series),
         series,

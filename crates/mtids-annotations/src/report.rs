@@ -121,14 +121,14 @@ impl Report {
         for group in &self.groups {
             for (uid, number) in &group.segments {
                 let segments = by_uid.get(uid.as_str()).map_or(&[][..], |object| &object.segments);
-                let named: Vec<&Annotation> = segments
+                let meant: Vec<&Annotation> = segments
                     .iter()
                     .filter(|segment| number.is_none_or(|number| segment.number == number))
                     .flat_map(|segment| &segment.findings)
                     .collect();
                 // One length of several pieces is that of none of them.
-                let short_axis_mm = group.short_axis_mm.filter(|_| named.len() == 1);
-                found.extend(named.into_iter().map(|finding| Annotation {
+                let short_axis_mm = group.short_axis_mm.filter(|_| meant.len() == 1);
+                found.extend(meant.into_iter().map(|finding| Annotation {
                     finding: if group.name.is_empty() { finding.finding.clone() } else { group.name.clone() },
                     codes: if group.codes.is_empty() { finding.codes.clone() } else { group.codes.clone() },
                     short_axis_mm: short_axis_mm.or(finding.short_axis_mm),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use dicom_dictionary_std::tags;
 use mtids_domain::geometry::PointMm;
 
+use crate::dataset::DataSet;
 use crate::element::{array, first_item, integer, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::functional::FunctionalGroups;
@@ -17,7 +18,6 @@ use crate::header_parts::{Identity, Plane, is_hu, lossy, refuse_unmeasured, scan
 use crate::image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
 use crate::limits::Limits;
 use crate::pixels::modality::Modality;
-use crate::dataset::DataSet;
 
 /// The slices of a scanned and parsed object, in the order of its frames.
 ///

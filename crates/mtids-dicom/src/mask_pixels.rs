@@ -8,13 +8,13 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
+use crate::dataset::{DataSet, is_native};
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
 use crate::pixels::codec::{decode as decode_frame, unpacks_bits};
 use crate::pixels::description::{FragmentsOfFrames, fragments_of_frames};
 use crate::prescan::scan;
 use crate::prescan::skeleton::{EXPLICIT_BE, FileStamp, PixelPlace};
-use crate::dataset::{DataSet, is_native};
 
 pub use crate::pixels::codec::FrameShape;
 

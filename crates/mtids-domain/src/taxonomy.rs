@@ -15,8 +15,22 @@ use strum::{Display, IntoStaticStr, VariantArray};
 pub const TAXONOMY_VERSION: &str = "iaslc-2009.1";
 
 /// A zone of the IASLC map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[derive(Display, IntoStaticStr, VariantArray)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Zone {
@@ -191,7 +205,8 @@ fn number_and_letters(text: &str) -> Option<(String, String)> {
             Some(true) => return None,
             Some(false) => {
                 let letters = run.replace("station", "").replace("right", "r").replace("left", "l");
-                if numbers.is_empty() { &mut before } else { &mut after }.push_str(&letters);
+                let side = if numbers.is_empty() { &mut before } else { &mut after };
+                side.push_str(&letters);
             }
         }
     }
@@ -402,14 +417,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Station>().unwrap().code(), code, "{text}");
         }
-        for text in ["", "4", "15R", "7R", "lung", "4RL", "10-14", "1 2 R L", "R4R", "4R7", "station", "12R-14R", "4左"] {
+        for text in ["", "4", "15R", "7R", "lung", "4RL", "10-14", "1 2 R L", "R4R", "4R7", "station", "12R-14R", "4左"]
+        {
             assert!(text.parse::<Station>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn two_stations_are_not_a_third() {
-        for text in ["1/2R", "1-2 R", "1+4L", "1-3R", "1, 2 R", "1.0L", "R1/2", "1 0 R", "121-4R", "1-2-14R", "12-13R", "14-12R"] {
+        for text in [
+            "1/2R", "1-2 R", "1+4L", "1-3R", "1, 2 R", "1.0L", "R1/2", "1 0 R", "121-4R", "1-2-14R", "12-13R", "14-12R",
+        ] {
             assert!(text.parse::<Station>().is_err(), "{text}");
         }
     }

@@ -145,9 +145,10 @@ impl BuildConfig {
         self.patch.validate().map_err(|error| PrepError::Config { key: "patch".into(), reason: error.to_string() })?;
         self.region_scheme()?;
         self.rules()?;
-        self.limits()
-            .validate()
-            .map_err(|fault| PrepError::Config { key: format!("reading.{}", fault.key), reason: fault.reason.into() })?;
+        self.limits().validate().map_err(|fault| PrepError::Config {
+            key: format!("reading.{}", fault.key),
+            reason: fault.reason.into(),
+        })?;
         self.split.validate()?;
         self.negatives.validate()?;
         if !(1..=1000).contains(&self.samples_per_finding) {

@@ -119,12 +119,8 @@ pub fn plan(
     let mut plan = Plan::default();
     let geometries: Vec<SeriesGeometry<'_>> =
         usable.iter().map(|(series, affine)| SeriesGeometry::of(series, *affine)).collect();
-    let sources = Sources {
-        files,
-        segmentations: &scan.segmentations,
-        reports: &scan.reports,
-        structures: &scan.structures,
-    };
+    let sources =
+        Sources { files, segmentations: &scan.segmentations, reports: &scan.reports, structures: &scan.structures };
     let resolved = load(&sources, &geometries, &config.rules()?)?;
     drop(geometries);
     plan.unmatched_findings = resolved.unmatched;

@@ -129,22 +129,23 @@ impl Cells<'_> {
                     .map(|(low, high)| {
                         let (a, b) = (lps(low).0, lps(high).0);
                         // RAS to LPS turns the smallest x and y into the largest.
-                        let pick =
-                            |choose: fn(f64, f64) -> f64| PointMm(std::array::from_fn(|axis| choose(a[axis], b[axis])));
-                        (pick(f64::min), pick(f64::max))
+                        let corner = |extreme: fn(f64, f64) -> f64| {
+                            PointMm(std::array::from_fn(|axis| extreme(a[axis], b[axis])))
+                        };
+                        (corner(f64::min), corner(f64::max))
                     });
-                TablePosition::Mm(lps(self.place(["x_mm", "y_mm", "z_mm"])?), corners)
+                TablePosition::Mm(lps(self.coordinates(["x_mm", "y_mm", "z_mm"])?), corners)
             }
             Place::Voxel => {
                 let base = self.index_base()?;
                 let from_zero = |place: [f64; 3]| place.map(|index| index - base);
                 let corners = self.corners(["i_min", "j_min", "k_min"], ["i_max", "j_max", "k_max"])?;
                 let corners = corners.map(|(low, high)| (from_zero(low), from_zero(high)));
-                TablePosition::Voxel(from_zero(self.place(["i", "j", "k"])?), corners)
+                TablePosition::Voxel(from_zero(self.coordinates(["i", "j", "k"])?), corners)
             }
             Place::Pixel => {
                 let base = self.index_base()?;
-                TablePosition::Pixel(self.place(["i", "j"])?.map(|index| index - base))
+                TablePosition::Pixel(self.coordinates(["i", "j"])?.map(|index| index - base))
             }
         };
         let sop_instance_uid = self.text("sop_instance_uid");
@@ -228,7 +229,7 @@ impl Cells<'_> {
         }
     }
 
-    fn place<const N: usize>(&self, columns: [&str; N]) -> Result<[f64; N], AnnotationError> {
+    fn coordinates<const N: usize>(&self, columns: [&str; N]) -> Result<[f64; N], AnnotationError> {
         let mut place = [0.0; N];
         for (coordinate, column) in place.iter_mut().zip(columns) {
             *coordinate = self.number(column)?.ok_or_else(|| self.fail(column, "the place is empty"))?;
@@ -241,7 +242,7 @@ impl Cells<'_> {
         if low.iter().chain(&high).all(|column| self.cell(column).is_empty()) {
             return Ok(None);
         }
-        let (low_corner, high_corner) = (self.place(low)?, self.place(high)?);
+        let (low_corner, high_corner) = (self.coordinates(low)?, self.coordinates(high)?);
         if let Some(axis) = (0..3).find(|&axis| low_corner[axis] > high_corner[axis]) {
             return Err(self.fail(low[axis], "the smallest coordinate of the box is larger than its largest"));
         }

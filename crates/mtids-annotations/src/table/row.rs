@@ -57,9 +57,9 @@ impl TableRow {
             TablePosition::Voxel(center, corners) => {
                 let corners = corners.map(|(low, high)| {
                     let (a, b) = (affine.to_mm(Voxel(low)).0, affine.to_mm(Voxel(high)).0);
-                    let pick =
-                        |choose: fn(f64, f64) -> f64| PointMm(std::array::from_fn(|axis| choose(a[axis], b[axis])));
-                    (pick(f64::min), pick(f64::max))
+                    let corner =
+                        |extreme: fn(f64, f64) -> f64| PointMm(std::array::from_fn(|axis| extreme(a[axis], b[axis])));
+                    (corner(f64::min), corner(f64::max))
                 });
                 (affine.to_mm(Voxel(center)), corners)
             }

@@ -53,7 +53,10 @@ fn every_reader_finds_the_same_lesion() {
         ("NRRD", read_mask(&path("mask.nrrd"), &limits).unwrap().findings(&target, &limits).unwrap()),
         (
             "RTSTRUCT",
-            read_structures(&path("rtstruct.dcm"), &limits).unwrap().findings(&affine, geometry.dimensions, &limits).unwrap(),
+            read_structures(&path("rtstruct.dcm"), &limits)
+                .unwrap()
+                .findings(&affine, geometry.dimensions, &limits)
+                .unwrap(),
         ),
         ("PASCAL VOC", {
             let boxes: Vec<_> = crate::files(&path("voc")).iter().flat_map(|path| read_voc(path).unwrap()).collect();

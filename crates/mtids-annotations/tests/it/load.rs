@@ -8,9 +8,7 @@ use mtids_annotations::{
     AnnotationFiles, ClassRule, Classes, EntryOutcome, Resolved, Rules, SeriesGeometry, SliceUids, Sources, load,
     read_report, read_segmentation,
 };
-use mtids_dicom::write::{
-    Measurement, ReportedFinding, Segment, write_report, write_segmentation, write_structures,
-};
+use mtids_dicom::write::{Measurement, ReportedFinding, Segment, write_report, write_segmentation, write_structures};
 use mtids_dicom::{FileOutcome, Limits, ReasonCode};
 use mtids_domain::annotation::{AnnotationSource, Extent, Mask};
 use mtids_domain::geometry::{PointMm, Voxel};
@@ -92,10 +90,8 @@ fn every_row_of_a_table_has_its_outcome() {
 fn a_segmentation_takes_labels_from_a_table_and_each_object_has_its_outcome() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let segment = |voxels: &[[u32; 3]]| Segment {
-        label: "node".into(),
-        mask: Mask { affine: grid(), voxels: voxels.to_vec() },
-    };
+    let segment =
+        |voxels: &[[u32; 3]]| Segment { label: "node".into(), mask: Mask { affine: grid(), voxels: voxels.to_vec() } };
     let segments = [segment(&[[1, 1, 1], [2, 1, 1]]), segment(&[[5, 4, 3]])];
     write_segmentation(&path("seg.dcm"), &segments, [7, 5, 4], &identity(), "2.25.3").unwrap();
     write_segmentation(&path("other.dcm"), &segments, [7, 5, 4], &other(), "2.25.9").unwrap();
@@ -115,12 +111,8 @@ fn a_segmentation_takes_labels_from_a_table_and_each_object_has_its_outcome() {
             FileOutcome::Refused(refused) => refused.reason.as_str(),
         })
         .collect();
-    let expected = [
-        ReasonCode::NotDicom.as_str(),
-        "segmentation-of-no-series-here",
-        "used",
-        "structures-not-asked-for",
-    ];
+    let expected =
+        [ReasonCode::NotDicom.as_str(), "segmentation-of-no-series-here", "used", "structures-not-asked-for"];
     assert_eq!(short, expected);
     let paths: Vec<PathBuf> = objects.iter().chain(&structures).cloned().collect();
     assert_eq!(resolved.objects.iter().map(FileOutcome::path).collect::<Vec<_>>(), paths);
@@ -148,10 +140,8 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
     let mask = |voxel| Mask { affine: grid(), voxels: vec![voxel] };
     write_mask_nifti(&path, &[mask([1, 1, 1]), mask([5, 4, 3])], &grid(), [7, 5, 4]).unwrap();
     let rule = |name: &str| ClassRule { name: Some(name.into()), ..ClassRule::default() };
-    let classes = [
-        ClassRule { station: Some("7".into()), ..rule("^label 1$") },
-        ClassRule { ignore: true, ..rule("^label 2$") },
-    ];
+    let classes =
+        [ClassRule { station: Some("7".into()), ..rule("^label 1$") }, ClassRule { ignore: true, ..rule("^label 2$") }];
     let resolved = load_files(std::slice::from_ref(&path), &classes);
     assert_eq!(resolved.files[0].entries, [EntryOutcome::Used, EntryOutcome::LeftOut]);
     assert_eq!(resolved.findings[0].len(), 1);

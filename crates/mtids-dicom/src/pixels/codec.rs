@@ -14,11 +14,11 @@ use dicom_encoding::adapters::{PixelDataObject, RawPixelData};
 use dicom_encoding::transfer_syntax::{Codec, TransferSyntaxIndex};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
+use crate::dataset::{chain, is_native};
 use crate::error::ReasonCode;
 use crate::limits::Limits;
 use crate::pixels::codestream::{self, Claim};
 use crate::pixels::{jpeg_extended, jpeg_ls, rle};
-use crate::dataset::{chain, is_native};
 
 const DEFLATED_FRAME: &str = "1.2.840.10008.1.2.8.1";
 const ENCAPSULATED_NATIVE: &str = "1.2.840.10008.1.2.1.98";

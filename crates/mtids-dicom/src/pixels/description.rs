@@ -10,13 +10,13 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
+use crate::dataset::is_native;
 use crate::element::{integer, pixel_value};
 use crate::error::ReasonCode;
 use crate::limits::Limits;
 use crate::pixels::codec::{FrameShape, is_readable};
 use crate::pixels::layout::Layout;
 use crate::prescan::skeleton::{FileStamp, PixelPlace};
-use crate::dataset::is_native;
 
 /// Most frames of one file: each becomes a header of its own.
 const MAX_FRAMES: u32 = 1 << 16;
@@ -139,8 +139,8 @@ pub(crate) fn fragments_of_frames(
     if count == frames as usize {
         return Ok(fragments.iter().map(|fragment| vec![fragment.clone()].into_boxed_slice()).collect());
     }
-    let told = object.get(EXTENDED_OFFSET_TABLE).and_then(|element| element.to_bytes().ok());
-    let offsets: Vec<u64> = told
+    let table = object.get(EXTENDED_OFFSET_TABLE).and_then(|element| element.to_bytes().ok());
+    let offsets: Vec<u64> = table
         .as_deref()
         .unwrap_or_default()
         .chunks_exact(8)

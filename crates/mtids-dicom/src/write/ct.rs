@@ -13,10 +13,10 @@ use mtids_domain::volume::Volume;
 use crate::error::DicomError;
 use crate::image_header::AcquisitionFacts;
 use crate::uid::uid_from;
-use crate::write::image::{put_pixel_module, put_plane};
-use crate::write::parts::{put, put_decimals, put_identity, put_series_time};
 use crate::write::identity::StudyIdentity;
+use crate::write::image::{put_pixel_module, put_plane};
 use crate::write::options::CtOptions;
+use crate::write::parts::{put, put_decimals, put_identity, put_series_time};
 
 /// SOP Instance UID of slice `k` of a series written here.
 pub(crate) fn slice_uid(series_uid: &str, k: usize) -> String {

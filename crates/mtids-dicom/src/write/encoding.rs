@@ -17,16 +17,15 @@ use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
+use crate::dataset::chain;
 use crate::error::DicomError;
 use crate::prescan::skeleton::{EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE};
-use crate::dataset::chain;
 use crate::uid::uid_from;
 use crate::write::parts::put_words;
 use crate::write::{jpeg_ls, rle};
 
 /// How the data set and the pixels of a written image are encoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[derive(VariantArray)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, VariantArray)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// Implicit VR Little Endian, 1.2.840.10008.1.2.

@@ -1,10 +1,10 @@
 //! Elements that all our objects share.
 
+use crate::write::identity::StudyIdentity;
 use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
-use crate::write::identity::StudyIdentity;
 
 /// Puts text.
 pub(crate) fn put(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {

@@ -15,9 +15,7 @@ use crate::uid::uid_from;
 use crate::write::encoding::Encoding;
 use crate::write::identity::StudyIdentity;
 use crate::write::image::{put_pixel_module, put_plane};
-use crate::write::parts::{
-    code, put, put_decimals, put_identity, put_items, put_series_time, put_short, put_words,
-};
+use crate::write::parts::{code, put, put_decimals, put_identity, put_items, put_series_time, put_short, put_words};
 
 /// Half-life of fluorine-18 in s.
 const HALF_LIFE_S: f64 = 6586.2;

@@ -13,9 +13,9 @@ use mtids_domain::geometry::{Affine, Voxel, norm};
 
 use crate::error::DicomError;
 use crate::uid::uid_from;
+use crate::write::ct::slice_uid;
 use crate::write::encoding::Encoding;
 use crate::write::identity::StudyIdentity;
-use crate::write::ct::slice_uid;
 use crate::write::parts::{
     code, dimension_index, put, put_bytes, put_decimals, put_equipment, put_identity, put_items, put_longs,
     put_series_time, put_short, reference,

@@ -15,12 +15,12 @@ use mtids_domain::geometry::Voxel;
 use crate::error::DicomError;
 use crate::uid::uid_from;
 use crate::write::ct::slice_uid;
-use crate::write::outline::outline;
-use crate::write::parts::{put, put_equipment, put_identity, put_items, put_series_time, reference};
-use crate::write::segmentation::check_grid;
 use crate::write::encoding::Encoding;
 use crate::write::identity::StudyIdentity;
+use crate::write::outline::outline;
+use crate::write::parts::{put, put_equipment, put_identity, put_items, put_series_time, reference};
 use crate::write::segmentation::Segment;
+use crate::write::segmentation::check_grid;
 
 /// Detached Study Management, retired: what RT objects name as the class of a study.
 const STUDY_CLASS: &str = "1.2.840.10008.3.1.2.3.1";
