@@ -13,8 +13,8 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
 use mtids_shards::{
-    DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, Split,
-    Totals, write_index,
+    DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION,
+    ShardEntry, Split, Totals, write_index,
 };
 
 const SHARDS: [(&str, Split); 3] =

@@ -26,15 +26,15 @@ pub enum PrepError {
     },
     /// Shares of a build are missing.
     #[error(
-        "{path}: {missing} of {units} units are not finished; run the missing tasks (`build` with --task-index), then `commit` again"
+        "{path}: {missing} of {partitions} partitions are not finished; run the missing tasks (`build` with --task-index), then `commit` again"
     )]
     Unfinished {
         /// The dataset.
         path: PathBuf,
-        /// Units without an intact receipt.
+        /// Partitions without an intact record.
         missing: usize,
-        /// All units.
-        units: usize,
+        /// All partitions.
+        partitions: usize,
     },
     /// A setting.
     #[error("configuration, `{key}`: {reason}")]

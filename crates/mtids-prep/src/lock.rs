@@ -1,10 +1,24 @@
-//! Who may write into a dataset: one whole build, commit or prune alone, or the shares of a job array together.
+//! Where a build may write, and who may write there: one whole build, commit or prune alone, or the shares of a job array together.
 
 use std::path::Path;
 
 use mtids_runtime::lock::FolderLock;
 
 use crate::error::PrepError;
+
+/// Refuses to build a dataset in the very folder of its studies: the next build would read it as input.
+///
+/// # Errors
+/// [`PrepError::Config`] where both are one folder.
+pub(crate) fn refuse_own_input(studies: &Path, dataset: &Path) -> Result<(), PrepError> {
+    match (studies.canonicalize(), dataset.canonicalize()) {
+        (Ok(studies), Ok(dataset)) if studies == dataset => Err(PrepError::Config {
+            key: "--out".into(),
+            reason: format!("{} is the folder of the studies; name another one", dataset.display()),
+        }),
+        _ => Ok(()),
+    }
+}
 
 /// Locks `dataset` against every other writer.
 ///
@@ -25,7 +39,9 @@ pub(crate) fn lock_with_others(dataset: &Path, purpose: &str) -> Result<FolderLo
 /// Tells the operator where the file system has no locks; the work goes on.
 fn reported(lock: FolderLock) -> FolderLock {
     if let Some(reason) = lock.unsupported() {
-        tracing::warn!("this file system has no locks ({reason}): make sure that no other process writes into the dataset");
+        tracing::warn!(
+            "this file system has no locks ({reason}): make sure that no other process writes into the dataset"
+        );
     }
     lock
 }

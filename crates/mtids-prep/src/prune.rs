@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::PrepError;
 use crate::lock::lock_alone;
-use crate::rows::{SHARDS, WORK, load_record};
+use crate::record::{PartitionRecord, SHARDS, WORK};
 
 /// A file that no longer belongs to the dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,13 +35,11 @@ pub fn prune(dataset: &Path, dry_run: bool) -> Result<Vec<Superseded>, PrepError
     Manifest::load(&folder)?;
     let _lock = if dry_run { None } else { Some(lock_alone(dataset, "mtids-prep prune")?) };
     let manifest = Manifest::load(&folder)?;
-    let found = superseded(&folder, &manifest)
-        .map_err(|source| PrepError::Data { path: dataset.to_owned(), source })?;
+    let found =
+        superseded(&folder, &manifest).map_err(|source| PrepError::Data { path: dataset.to_owned(), source })?;
     if !dry_run {
         for file in &found {
-            folder
-                .remove(&file.path)
-                .map_err(|source| PrepError::Write { path: folder.place(&file.path), source })?;
+            folder.remove(&file.path).map_err(|source| PrepError::Write { path: folder.place(&file.path), source })?;
         }
     }
     Ok(found)
@@ -67,7 +65,7 @@ pub(crate) fn superseded(dataset: &dyn Storage, manifest: &Manifest) -> std::io:
 /// A record of a partition whose shard is published: the next build takes the shard over.
 fn is_current_record(dataset: &dyn Storage, name: &str, named: &BTreeSet<&str>) -> bool {
     name.starts_with(WORK)
-        && load_record(dataset, name)
+        && PartitionRecord::load(dataset, name)
             .and_then(|record| record.shard)
             .is_some_and(|shard| named.contains(shard.path.as_str()))
 }

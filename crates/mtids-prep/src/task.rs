@@ -113,7 +113,8 @@ mod tests {
             assert_eq!(found(None, None, false, set), Ok(None));
             assert!(found(None, Some(5), false, set).unwrap_err().contains("--task-from-env"));
             assert_eq!(found(Some(1), Some(2), false, set), Ok(Some(Task { index: 1, count: 2 })));
-            let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+            let variable =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
             assert_eq!(array_variable(&variable), Some(set[0].0));
         }
         assert_eq!(found(None, None, false, &[]), Ok(None));

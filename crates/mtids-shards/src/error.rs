@@ -40,7 +40,9 @@ pub enum ShardError {
         detail: String,
     },
     /// A file of the manifest, such as the index, whose bytes are not those that were published.
-    #[error("{path}: {detail}; the file is damaged or was edited: run the same `mtids-prep build` again, which writes it anew")]
+    #[error(
+        "{path}: {detail}; the file is damaged or was edited: run the same `mtids-prep build` again, which writes it anew"
+    )]
     DamagedFile {
         /// The file.
         path: PathBuf,

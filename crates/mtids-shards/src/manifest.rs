@@ -304,7 +304,10 @@ mod tests {
             storage.put(MANIFEST, text.as_bytes()).unwrap();
             Manifest::load(&storage).unwrap_err().to_string()
         };
-        assert!(load(r#"{"layout":5,"new":[1],"description":{}}"#).contains("layout version 5; this program reads version 4"));
+        assert!(
+            load(r#"{"layout":5,"new":[1],"description":{}}"#)
+                .contains("layout version 5; this program reads version 4")
+        );
         assert!(load(r#"{"description":{"schema_version":"3","old":1}}"#).contains("layout version 3"));
         let rows = load(r#"{"layout":4,"description":{"schema_version":"9","more":1}}"#);
         assert!(rows.contains("schema version 9") && rows.contains("Build the dataset again"), "{rows}");

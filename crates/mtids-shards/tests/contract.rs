@@ -12,9 +12,9 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::{Folder, Memory, Storage};
 use mtids_shards::{
-    Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest, PatchRow, QuarantineRecord, RowKind, RowLabels,
-    ShardEntry, ShardError, ShardOptions, ShardWriter, Split, Totals, read_row_group, stale_copies, verify, write_index,
-    write_quarantine,
+    Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest, PatchRow, QuarantineRecord, RowKind,
+    RowLabels, ShardEntry, ShardError, ShardOptions, ShardWriter, Split, Totals, read_row_group, stale_copies, verify,
+    write_index, write_quarantine,
 };
 use proptest::prelude::*;
 

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mtids_annotations::ClassFile;
-use mtids_prep::build::{BuildSummary, DryRun, TaskSummary, build, build_share, commit, dry_run};
-use mtids_prep::config::BuildConfig;
+use mtids_prep::build::{build, build_share, commit, dry_run};
+use mtids_prep::config::{BuildConfig, CheckedConfig};
+use mtids_prep::summary::{BuildSummary, DryRun, TaskSummary};
 use mtids_prep::task::{Task, array_variable};
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
@@ -79,8 +80,8 @@ pub(super) struct Commit {
 }
 
 impl Input {
-    /// The resolved configuration.
-    fn config(&self) -> anyhow::Result<BuildConfig> {
+    /// The resolved configuration, checked.
+    fn config(&self) -> anyhow::Result<CheckedConfig> {
         let mut config: BuildConfig = config::load(self.settings.config.as_deref(), &self.settings.sets)?;
         if self.data.is_some() {
             config.data = self.data.clone();
@@ -90,7 +91,7 @@ impl Input {
             let rules: ClassFile = config::load(Some(path), &[])?;
             config.classes.splice(0..0, rules.classes);
         }
-        Ok(config)
+        Ok(config.check()?)
     }
 
     /// Prints a result as JSON or in words.
@@ -115,7 +116,9 @@ impl Build {
         let variable = |name: &str| std::env::var(name).ok();
         let task = Task::find(self.task_index, self.task_count, self.task_from_env, &variable)?;
         if let (None, Some(name)) = (task, array_variable(&variable)) {
-            tracing::info!("{name} is set, but this is a whole build; --task-from-env makes it a share of the job array");
+            tracing::info!(
+                "{name} is set, but this is a whole build; --task-from-env makes it a share of the job array"
+            );
         }
         let interrupt = Interrupt::install()?;
         let pool = pool(self.input.workers)?;
@@ -145,8 +148,8 @@ impl Commit {
 
 fn task_words(done: &TaskSummary) -> String {
     format!(
-        "  task {} of {}: {} of {} units, {} finished before; nothing is published until `mtids-prep commit`\n",
-        done.task.index, done.task.count, done.share, done.units, done.reused
+        "  task {} of {}: {} of {} partitions, {} finished before; nothing is published until `mtids-prep commit`\n",
+        done.task.index, done.task.count, done.share, done.partitions, done.reused
     )
 }
 
@@ -230,7 +233,9 @@ fn text(summary: &BuildSummary, out: &str) -> String {
     if summary.superseded_files > 0 {
         let count = counted(summary.superseded_files as u64, "file", "files");
         let size = mebibytes(summary.superseded_bytes);
-        text.push_str(&format!("  {count} of older builds ({size}) stay for readers: `mtids-prep prune {out}` removes them\n"));
+        text.push_str(&format!(
+            "  {count} of older builds ({size}) stay for readers: `mtids-prep prune {out}` removes them\n"
+        ));
     }
     text.push_str(&format!("  dataset {out}, digest {}\n", summary.dataset_digest.short()));
     if !summary.stages.is_empty() {

@@ -39,7 +39,7 @@ impl Insert {
         let limits = Limits::default();
         let pool = pool(None)?;
         let options = ScanOptions { tables: &[], out: None, limits: &limits };
-        let mut scanned = pool.install(|| scan(&self.data, &options, &|| {}, &Interrupt::new()))?;
+        let (mut scanned, _) = pool.install(|| scan(&self.data, &options, &|| {}, &Interrupt::new()))?;
         let grouped = group(std::mem::take(&mut scanned.headers));
         let usable: Vec<&Series> =
             grouped.series.iter().filter(|one| *one.modality == *"CT" && check_series(one, &limits).is_ok()).collect();
