@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Tensor, Var};
-use mtids_nn::conv::{ConvOptions, conv2d};
+use mtids_layers::conv::{ConvOptions, conv2d};
 
 /// Inputs, outputs, side.
 const SHAPES: [(usize, usize, usize); 5] = [(3, 32, 64), (32, 32, 64), (64, 64, 32), (128, 128, 16), (256, 256, 8)];

@@ -4,15 +4,15 @@
 
 use candle_core::Device;
 
-use crate::error::{NnError, Result};
+use crate::error::{LayerError, Result};
 
 /// The device with this name: `cpu`, `cuda` (the first GPU) or `cuda:N`.
 ///
 /// # Errors
-/// [`NnError::Device`] for any other name, for a GPU in a program built without the feature `cuda`, and when the driver
+/// [`LayerError::Device`] for any other name, for a GPU in a program built without the feature `cuda`, and when the driver
 /// cannot open the GPU.
 pub fn device(name: &str) -> Result<Device> {
-    let fail = |reason: String| NnError::Device { name: name.to_owned(), reason };
+    let fail = |reason: String| LayerError::Device { name: name.to_owned(), reason };
     if name == "cpu" {
         return Ok(Device::Cpu);
     }

@@ -21,7 +21,7 @@ impl Dropout {
     /// Zeroes entries with `probability`; `name` tells layers of one model apart.
     ///
     /// # Errors
-    /// [`crate::NnError::Config`] for a probability outside `[0, 1)`.
+    /// [`crate::LayerError::Config`] for a probability outside `[0, 1)`.
     pub fn new(name: &str, probability: f64) -> Result<Self> {
         if !(0.0..1.0).contains(&probability) {
             return Err(config_error("dropout", "must lie in [0, 1)"));

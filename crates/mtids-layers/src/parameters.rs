@@ -12,7 +12,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use rand_distr::{Distribution, StandardNormal};
 use safetensors::SafeTensors;
 
-use crate::error::{NnError, Result};
+use crate::error::{LayerError, Result};
 use crate::precision::Precision;
 
 /// How a parameter starts.
@@ -83,13 +83,13 @@ impl Parameters {
     /// The parameter `name`, created on first use.
     ///
     /// # Errors
-    /// [`NnError::Parameter`] when it exists with another shape.
+    /// [`LayerError::Parameter`] when it exists with another shape.
     pub fn get_or_init(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
         let mut variables = self.lock();
         let variable = match variables.get(name) {
             Some(variable) if variable.dims() == shape => variable.clone(),
             Some(variable) => {
-                return Err(NnError::Parameter {
+                return Err(LayerError::Parameter {
                     name: name.to_owned(),
                     reason: format!("exists with shape {:?}, asked for as {shape:?}", variable.dims()),
                 });
@@ -133,7 +133,7 @@ impl Parameters {
     /// All values as the bytes of a safetensors file; equal values give equal bytes.
     ///
     /// # Errors
-    /// [`NnError::State`] when a tensor cannot be serialised.
+    /// [`LayerError::State`] when a tensor cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let tensors: Vec<(String, Tensor)> =
             self.variables().into_iter().map(|(name, variable)| (name, variable.as_detached_tensor())).collect();
@@ -143,15 +143,16 @@ impl Parameters {
     /// Sets every parameter from the bytes of [`Parameters::to_bytes`]. The model must have been built before.
     ///
     /// # Errors
-    /// [`NnError::State`] for bytes that are no safetensors file; [`NnError::Parameter`] for a missing or surplus name or a
+    /// [`LayerError::State`] for bytes that are no safetensors file; [`LayerError::Parameter`] for a missing or surplus name or a
     /// different shape, in which case nothing is changed.
     pub fn load_bytes(&self, bytes: &[u8]) -> Result<()> {
         let mut saved = deserialize(bytes, &self.device)?;
         let mut pairs = Vec::new();
         for (name, variable) in self.variables() {
-            let tensor = saved
-                .remove(&name)
-                .ok_or_else(|| NnError::Parameter { name: name.clone(), reason: "is not in the saved file".into() })?;
+            let tensor = saved.remove(&name).ok_or_else(|| LayerError::Parameter {
+                name: name.clone(),
+                reason: "is not in the saved file".into(),
+            })?;
             if tensor.dims() != variable.dims() || tensor.dtype() != variable.dtype() {
                 let reason = format!(
                     "saved as {:?} {:?}, the model has {:?} {:?}",
@@ -160,12 +161,12 @@ impl Parameters {
                     variable.dtype(),
                     variable.dims()
                 );
-                return Err(NnError::Parameter { name, reason });
+                return Err(LayerError::Parameter { name, reason });
             }
             pairs.push((variable, tensor));
         }
         if let Some(name) = saved.into_keys().min() {
-            return Err(NnError::Parameter { name, reason: "is in the saved file but not in this model".into() });
+            return Err(LayerError::Parameter { name, reason: "is in the saved file but not in this model".into() });
         }
         for (variable, tensor) in pairs {
             variable.set(&tensor)?;
@@ -176,18 +177,19 @@ impl Parameters {
     /// Writes [`Parameters::to_bytes`] to a file, whole or not at all.
     ///
     /// # Errors
-    /// [`NnError::File`] and the errors of `to_bytes`.
+    /// [`LayerError::File`] and the errors of `to_bytes`.
     pub fn save(&self, path: &Path) -> Result<()> {
         mtids_runtime::atomic::write(path, &self.to_bytes()?)
-            .map_err(|source| NnError::File { path: path.display().to_string(), source })
+            .map_err(|source| LayerError::File { path: path.display().to_string(), source })
     }
 
     /// Reads a file written by [`Parameters::save`].
     ///
     /// # Errors
-    /// [`NnError::File`] and the errors of [`Parameters::load_bytes`].
+    /// [`LayerError::File`] and the errors of [`Parameters::load_bytes`].
     pub fn load(&self, path: &Path) -> Result<()> {
-        let bytes = std::fs::read(path).map_err(|source| NnError::File { path: path.display().to_string(), source })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| LayerError::File { path: path.display().to_string(), source })?;
         self.load_bytes(&bytes)
     }
 }
@@ -195,13 +197,13 @@ impl Parameters {
 /// Tensors as safetensors bytes; the format sorts by type and name, so equal content gives equal bytes.
 pub(crate) fn serialize(tensors: &[(String, Tensor)]) -> Result<Vec<u8>> {
     let views: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    safetensors::serialize(views, None).map_err(|error| NnError::State(error.to_string()))
+    safetensors::serialize(views, None).map_err(|error| LayerError::State(error.to_string()))
 }
 
 /// The tensors of safetensors bytes.
 pub(crate) fn deserialize(bytes: &[u8], device: &Device) -> Result<HashMap<String, Tensor>> {
     // Parsed once by the format's own crate, whose errors name what is wrong with the header.
-    SafeTensors::deserialize(bytes).map_err(|error| NnError::State(error.to_string()))?;
+    SafeTensors::deserialize(bytes).map_err(|error| LayerError::State(error.to_string()))?;
     Ok(candle_core::safetensors::load_buffer(bytes, device)?)
 }
 
@@ -241,7 +243,7 @@ mod tests {
         assert!(missing.contains("`b`"), "{missing}");
         let surplus = one.load_bytes(&filled(2, &["a", "b", "c"]).to_bytes().unwrap()).unwrap_err().to_string();
         assert!(surplus.contains("`c`"), "{surplus}");
-        assert!(matches!(one.load_bytes(&before[..before.len() / 2]), Err(NnError::State(_))));
+        assert!(matches!(one.load_bytes(&before[..before.len() / 2]), Err(LayerError::State(_))));
         assert_eq!(one.to_bytes().unwrap(), before);
         assert!(one.get_or_init("a", &[3, 2], Init::Constant(0.0)).is_err());
     }

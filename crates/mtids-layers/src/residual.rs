@@ -6,13 +6,11 @@
 use candle_core::Tensor;
 
 use crate::conv::{Conv, ConvOptions, Geometry, deep, output_size};
-use crate::error::{Result, config_error};
+use crate::error::{LayerError, Result, config_error};
 use crate::interleaved::{self, BlockPlan, Part, UnitPlan};
 use crate::norm::GroupNorm;
 use crate::parameters::Parameters;
 use crate::precision::Precision;
-
-use super::config::BackboneConfig;
 
 /// An axis shorter than this is not halved any more in three dimensions, where depths are often small.
 const HALVED_FROM: usize = 4;
@@ -97,19 +95,35 @@ impl<const N: usize> Block<N> {
     }
 }
 
-/// Stem and stages.
+/// Sizes of stem and stages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResidualConfig {
+    /// Channels of each stage; every stage after the first halves the map.
+    pub widths: Vec<usize>,
+    /// Residual blocks of each stage; as many entries as `widths`.
+    pub blocks: Vec<usize>,
+    /// Stride of the first convolution.
+    pub stem_stride: usize,
+    /// Groups of the group norm; must divide every width.
+    pub groups: usize,
+}
+
+/// Stem and stages on maps `[B, C, H, W]` (`N` = 2) or `[B, C, D, H, W]` (`N` = 3).
 #[derive(Clone, Debug)]
-pub(super) struct Residual<const N: usize> {
+pub struct Residual<const N: usize> {
     stem: Unit<N>,
     stages: Vec<Vec<Block<N>>>,
     size: [usize; N],
 }
 
 impl<const N: usize> Residual<N> {
-    /// For maps of `channels` channels and this size.
-    pub(super) fn new(
+    /// For maps of `channels` channels and this size; parameters are `<prefix>.stem.*`, `<prefix>.stage<s>.block<b>.*`.
+    ///
+    /// # Errors
+    /// When a parameter exists with another shape.
+    pub fn new(
         prefix: &str,
-        config: &BackboneConfig,
+        config: &ResidualConfig,
         channels: usize,
         mut size: [usize; N],
         parameters: &Parameters,
@@ -128,9 +142,9 @@ impl<const N: usize> Residual<N> {
             Unit::new(&format!("{prefix}.stem"), [channels, width], 3, stride, (config.groups, true), parameters)?;
         let mut stages = Vec::new();
         let mut from = width;
-        for (stage, &to) in config.widths.iter().enumerate() {
+        for (stage, (&to, &count)) in config.widths.iter().zip(&config.blocks).enumerate() {
             let mut blocks = Vec::new();
-            for block in 0..config.blocks_of(stage) {
+            for block in 0..count {
                 let stride = shrink(if stage > 0 && block == 0 { 2 } else { 1 });
                 let name = format!("{prefix}.stage{stage}.block{block}");
                 blocks.push(Block::new(&name, [from, to], stride, config.groups, parameters)?);
@@ -142,21 +156,32 @@ impl<const N: usize> Residual<N> {
     }
 
     /// Size of the last map.
-    pub(super) fn size(&self) -> &[usize] {
+    pub fn size(&self) -> &[usize] {
         &self.size
     }
 
-    pub(super) fn stem(&self, x: &Tensor) -> Result<Tensor> {
+    /// The stem: `[B, channels, ..]` to `[B, widths[0], ..]`.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn stem(&self, x: &Tensor) -> Result<Tensor> {
         self.run(true, &[], x)
     }
 
-    pub(super) fn stage(&self, stage: usize, map: &Tensor) -> Result<Tensor> {
+    /// One stage: from the map of the stage before (stage 0: of the stem) to its own.
+    ///
+    /// # Errors
+    /// [`LayerError::Config`] for a stage that does not exist; when the shape does not fit.
+    pub fn stage(&self, stage: usize, map: &Tensor) -> Result<Tensor> {
         let missing = || config_error("backbone.widths", format!("there is no stage {stage}"));
         self.run(false, std::slice::from_ref(self.stages.get(stage).ok_or_else(missing)?), map)
     }
 
     /// Stem and all stages.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.run(true, &self.stages, x)
     }
 
@@ -180,7 +205,7 @@ impl<const N: usize> Residual<N> {
     }
 
     fn interleaved(&self, stem: bool, stages: &[Vec<Block<N>>], x: &Tensor) -> Result<Tensor> {
-        let other_shape = || crate::NnError::Shape {
+        let other_shape = || LayerError::Shape {
             what: "feature map",
             found: x.dims().to_vec(),
             expected: format!("a batch, the channels of the first layer and {N} axes"),
@@ -213,7 +238,6 @@ mod tests {
     use candle_core::{DType, Device, Var};
 
     use super::*;
-    use crate::backbone::{BackboneKind, BackboneSize};
 
     fn tensor(shape: &[usize], seed: u64) -> Tensor {
         let count = shape.iter().product::<usize>() as u64;
@@ -233,8 +257,12 @@ mod tests {
         }
     }
 
+    fn tiny(stem_stride: usize, widths: &[usize]) -> ResidualConfig {
+        ResidualConfig { widths: widths.to_vec(), blocks: vec![1; widths.len()], stem_stride, groups: 8 }
+    }
+
     /// Output and all gradients of both paths, in a precision.
-    fn compare<const N: usize>(config: &BackboneConfig, shape: &[usize], dtype: DType, precision: f64) {
+    fn compare<const N: usize>(config: &ResidualConfig, shape: &[usize], dtype: DType, precision: f64) {
         let parameters = Parameters::new(5, dtype, &Device::Cpu);
         let size: [usize; N] = shape[2..].try_into().unwrap();
         let body = Residual::<N>::new("body", config, shape[1], size, &parameters).unwrap();
@@ -271,25 +299,18 @@ mod tests {
 
     #[test]
     fn interleaved_runs_are_the_composed_function() {
-        let config = |kind, stem_stride, widths: &[usize]| BackboneConfig {
-            stem_stride,
-            widths: widths.to_vec(),
-            ..BackboneConfig::sized(kind, BackboneSize::Tiny)
-        };
         for (dtype, precision) in [(DType::F64, 1e-9), (DType::F32, 2e-3)] {
-            let slices = |stem_stride, widths: &[usize]| config(BackboneKind::Slices, stem_stride, widths);
-            compare::<2>(&slices(2, &[8, 16, 24]), &[2, 3, 23, 18], dtype, precision);
-            compare::<2>(&slices(1, &[16, 8]), &[17, 2, 7, 12], dtype, precision);
-            compare::<2>(&slices(2, &[24]), &[33, 5, 9, 5], dtype, precision);
-            let volume = |stem_stride, widths: &[usize]| config(BackboneKind::Volume, stem_stride, widths);
-            compare::<3>(&volume(2, &[8, 16]), &[3, 2, 9, 12, 14], dtype, precision);
-            compare::<3>(&volume(1, &[8, 8]), &[18, 1, 3, 8, 5], dtype, precision);
+            compare::<2>(&tiny(2, &[8, 16, 24]), &[2, 3, 23, 18], dtype, precision);
+            compare::<2>(&tiny(1, &[16, 8]), &[17, 2, 7, 12], dtype, precision);
+            compare::<2>(&tiny(2, &[24]), &[33, 5, 9, 5], dtype, precision);
+            compare::<3>(&tiny(2, &[8, 16]), &[3, 2, 9, 12, 14], dtype, precision);
+            compare::<3>(&tiny(1, &[8, 8]), &[18, 1, 3, 8, 5], dtype, precision);
         }
     }
 
     #[test]
     fn interleaved_runs_do_not_depend_on_the_number_of_threads() {
-        let config = BackboneConfig::sized(BackboneKind::Volume, BackboneSize::Tiny);
+        let config = tiny(2, &[8, 16]);
         let parameters = Parameters::new(5, DType::F32, &Device::Cpu);
         let body = Residual::<3>::new("body", &config, 2, [6, 20, 18], &parameters).unwrap();
         let x = Var::from_tensor(&tensor(&[35, 2, 6, 20, 18], 1).to_dtype(DType::F32).unwrap()).unwrap();
@@ -307,7 +328,7 @@ mod tests {
 
     #[test]
     fn one_graph_can_be_walked_twice_and_other_shapes_are_refused() {
-        let config = BackboneConfig::sized(BackboneKind::Slices, BackboneSize::Tiny);
+        let config = tiny(2, &[8, 16]);
         let parameters = Parameters::new(5, DType::F64, &Device::Cpu);
         let body = Residual::<2>::new("body", &config, 3, [9, 9], &parameters).unwrap();
         let x = Var::from_tensor(&tensor(&[9, 3, 9, 9], 1)).unwrap();
@@ -322,7 +343,7 @@ mod tests {
     #[test]
     fn roundings_of_another_precision_are_not_passed_over() {
         let plain = Parameters::new(5, DType::F32, &Device::Cpu);
-        let config = BackboneConfig::sized(BackboneKind::Slices, BackboneSize::Tiny);
+        let config = tiny(2, &[8, 16]);
         let body = |parameters: &Parameters| Residual::<2>::new("body", &config, 2, [12, 12], parameters).unwrap();
         let (exact, rounded) = (body(&plain), body(&plain.with_precision(Precision::Bf16)));
         let x = tensor(&[INTERLEAVED_FROM, 2, 12, 12], 1).to_dtype(DType::F32).unwrap();

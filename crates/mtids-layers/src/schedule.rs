@@ -42,7 +42,7 @@ impl ScheduleConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`crate::NnError::Config`] naming the key.
+    /// [`crate::LayerError::Config`] naming the key.
     pub fn validate(&self) -> Result<()> {
         if !(self.peak.is_finite() && self.peak > 0.0) {
             return Err(config_error("schedule.peak", "must be positive"));
@@ -65,7 +65,7 @@ impl Schedule {
     /// A schedule over `steps` steps.
     ///
     /// # Errors
-    /// [`crate::NnError::Config`] for settings out of range.
+    /// [`crate::LayerError::Config`] for settings out of range.
     pub fn new(config: &ScheduleConfig, steps: u64) -> Result<Self> {
         config.validate()?;
         Ok(Self { config: config.clone(), steps: steps.max(1) })

@@ -27,7 +27,10 @@ pub(crate) fn with_entries<T: WithDType, const N: usize, R>(
 }
 
 /// The entries of contiguous tensors on the CPU, an empty row where there is none.
-pub(crate) fn with_rows<T: WithDType, R>(
+///
+/// # Errors
+/// When a tensor lies on another device or is not contiguous.
+pub fn with_rows<T: WithDType, R>(
     tensors: &[Option<Tensor>],
     use_them: impl FnOnce(&[&[T]]) -> R,
 ) -> candle_core::Result<R> {

@@ -10,8 +10,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use mtids_domain::label::Evidence;
-use mtids_nn::step::{StepGradients, gradients};
-use mtids_nn::{Init, LossConfig, Mode, Model, ModelConfig, Parameters, Scope, TargetBatch, TaskLosses};
+use mtids_layers::{Init, Parameters};
+use mtids_models::step::{StepGradients, gradients};
+use mtids_models::{LossConfig, Mode, Model, ModelConfig, Scope, TargetBatch, TaskLosses};
 use serde_json::{Value, json};
 
 const REGIONS: usize = 3;

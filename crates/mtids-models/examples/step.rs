@@ -10,11 +10,12 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{AdamW as CandleAdamW, Module, Optimizer as _, ParamsAdamW};
-use mtids_nn::activation::log_softmax;
-use mtids_nn::backbone::Backbone;
-use mtids_nn::linear::Linear;
-use mtids_nn::optimizer::{Gradients, clip, global_norm};
-use mtids_nn::{AdamW, AdamWConfig, BackboneConfig, BackboneKind, BackboneSize, Parameters};
+use mtids_layers::activation::log_softmax;
+use mtids_layers::linear::Linear;
+use mtids_layers::optimizer::{Gradients, clip, global_norm};
+use mtids_layers::{AdamW, AdamWConfig, Parameters};
+use mtids_models::backbone::Backbone;
+use mtids_models::{BackboneConfig, BackboneKind, BackboneSize};
 
 const BATCH: usize = 32;
 const INPUT: [usize; 4] = [1, 12, 44, 44];
@@ -195,10 +196,10 @@ fn plain(kind: BackboneKind) -> Result<Step> {
         blocks.push((first, second, shortcut));
     }
     let cells = if volume { 27 } else { 9 };
-    let matrix = mtids_nn::pool::GridPool::new(
+    let matrix = mtids_layers::pool::GridPool::new(
         if volume { &size } else { &size[1..] },
         3,
-        mtids_nn::pool::GridPooling::Average,
+        mtids_layers::pool::GridPooling::Average,
         DType::F32,
         &Device::Cpu,
     )?;

@@ -8,11 +8,11 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::activation::gelu;
 use crate::error::Result;
-use crate::linear::Linear;
-use crate::norm::LayerNorm;
-use crate::parameters::Parameters;
+use mtids_layers::activation::gelu;
+use mtids_layers::linear::Linear;
+use mtids_layers::norm::LayerNorm;
+use mtids_layers::parameters::Parameters;
 
 /// What becomes of an expert's perceptron.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -141,7 +141,7 @@ impl Expert {
         match &self.finish {
             Finish::Add => Ok((z + perceptron)?),
             Finish::AddSkipped(skip) => Ok((skip.forward(z)? + perceptron)?),
-            Finish::Normalise(norm) => norm.forward(&perceptron),
+            Finish::Normalise(norm) => Ok(norm.forward(&perceptron)?),
         }
     }
 }

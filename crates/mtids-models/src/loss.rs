@@ -13,12 +13,12 @@ use mtids_domain::label::Evidence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::activation::log_sum_exp;
-use crate::error::{NnError, Result, config_error};
+use crate::error::{ModelError, Result, config_error};
 use crate::model::{GateTerms, Model, Outputs};
 use crate::read_out::pooled_scores;
 use crate::regulariser::{Terms, add_gates, consistency};
 use crate::tasks::{TargetBatch, TaskSet};
+use mtids_layers::activation::log_sum_exp;
 
 /// Weight of a metastasis status by the grade of its evidence, in every task that depends on the status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,7 +104,7 @@ impl LossConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`NnError::Config`] naming the key.
+    /// [`ModelError::Config`] naming the key.
     pub fn validate(&self) -> Result<()> {
         if !(0.0..1.0).contains(&self.effective_number_beta) {
             return Err(config_error("loss.effective_number_beta", "must lie in [0, 1)"));
@@ -167,7 +167,7 @@ impl TaskLosses {
     /// without them all classes weigh 1 and are equally frequent.
     ///
     /// # Errors
-    /// [`NnError::Config`] for settings out of range, [`NnError::Targets`] for counts of another shape.
+    /// [`ModelError::Config`] for settings out of range, [`ModelError::Targets`] for counts of another shape.
     pub fn new(config: &LossConfig, tasks: &TaskSet, counts: Option<&[Vec<u64>]>) -> Result<Self> {
         config.validate()?;
         let equal: Vec<Vec<u64>> = tasks.tasks().iter().map(|task| vec![0; task.classes]).collect();
@@ -175,7 +175,7 @@ impl TaskLosses {
         let fits = counts.len() == tasks.len()
             && counts.iter().zip(tasks.tasks()).all(|(counts, task)| counts.len() == task.classes);
         if !fits {
-            return Err(NnError::Targets("class counts do not fit the tasks".into()));
+            return Err(ModelError::Targets("class counts do not fit the tasks".into()));
         }
         let beta = config.effective_number_beta;
         Ok(Self {
@@ -191,11 +191,11 @@ impl TaskLosses {
     /// private, is multiplied by `factors[t]`. Regularisers and the read-out stay as they are.
     ///
     /// # Errors
-    /// [`NnError::Targets`] unless there is one positive, finite factor per task.
+    /// [`ModelError::Targets`] unless there is one positive, finite factor per task.
     pub fn in_units(self, factors: &[f64]) -> Result<Self> {
         if factors.len() != self.tasks.len() || factors.iter().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
             let reason = format!("units {factors:?} for {} tasks; needs one positive number each", self.tasks.len());
-            return Err(NnError::Targets(reason));
+            return Err(ModelError::Targets(reason));
         }
         Ok(Self { units: factors.to_vec(), ..self })
     }
@@ -208,7 +208,7 @@ impl TaskLosses {
     /// Loss of each task, scalars; `None` where no sample of the batch is labelled for the task.
     ///
     /// # Errors
-    /// [`NnError::Targets`] for targets that do not fit.
+    /// [`ModelError::Targets`] for targets that do not fit.
     pub fn losses(&self, outputs: &Outputs, targets: &TargetBatch) -> Result<Vec<Option<Tensor>>> {
         let compatible = self.tasks.compatible(targets)?;
         let tasks = self.tasks.tasks().iter().zip(&outputs.logits);
@@ -253,7 +253,7 @@ impl TaskLosses {
     /// not to be learned or nothing is pooled.
     ///
     /// # Errors
-    /// [`NnError::Targets`] for targets that do not fit.
+    /// [`ModelError::Targets`] for targets that do not fit.
     pub fn pooled(&self, model: &Model, outputs: &Outputs, targets: &TargetBatch) -> Result<Option<Tensor>> {
         if !self.config.learned_pool {
             return Ok(None);
@@ -274,7 +274,7 @@ impl TaskLosses {
     ) -> Result<Option<Tensor>> {
         let (batch, classes) = logits.dims2()?;
         if batch != rows.len() {
-            return Err(NnError::Targets(format!("{} targets for a batch of {batch}", rows.len())));
+            return Err(ModelError::Targets(format!("{} targets for a batch of {batch}", rows.len())));
         }
         let mut outside = vec![0f64; batch * classes];
         let mut weights = vec![0f64; batch];

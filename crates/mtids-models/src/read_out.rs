@@ -9,10 +9,10 @@ use candle_core::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::activation::{log_softmax, softmax, softplus};
 use crate::error::{Result, config_error};
 use crate::model::Outputs;
 use crate::tasks::{LabelMap, TaskKind, TaskSet};
+use mtids_layers::activation::{log_softmax, softmax, softplus};
 
 /// η at the start, for which ω = softplus(η) = 1.
 pub const INITIAL_ETA: f64 = 0.541_324_854_612_918_1;
@@ -41,7 +41,7 @@ pub(crate) fn spread(task: &LabelMap, logits: &Tensor) -> Result<Tensor> {
 /// Scores over joint classes (log-probabilities up to a constant per row), `[B, C_0]`; `eta` is `[T]`.
 ///
 /// # Errors
-/// [`crate::NnError::Config`] when the tasks of the model cannot make this read-out.
+/// [`crate::ModelError::Config`] when the tasks of the model cannot make this read-out.
 pub fn scores(tasks: &TaskSet, outputs: &Outputs, eta: &Tensor, read_out: ReadOut) -> Result<Tensor> {
     let joint = tasks.joint();
     let omega = softplus(eta)?;

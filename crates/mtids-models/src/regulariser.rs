@@ -8,11 +8,11 @@
 
 use candle_core::{Device, Tensor};
 
-use crate::activation::{log_softmax, softmax};
 use crate::error::Result;
 use crate::gate::GateOutput;
 use crate::model::{GateTerms, Outputs};
 use crate::tasks::{LabelMap, TaskSet};
+use mtids_layers::activation::{log_softmax, softmax};
 
 /// A weighted sum of scalars that may be empty.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use mtids_domain::label::Evidence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{NnError, Result};
+use crate::error::{ModelError, Result};
 
 /// The tasks that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -160,7 +160,7 @@ impl TaskSet {
     /// behind its name.
     ///
     /// # Errors
-    /// [`NnError::Config`] without regions or tasks, and for a region task when there is only one region.
+    /// [`ModelError::Config`] without regions or tasks, and for a region task when there is only one region.
     pub fn new(kinds: &[TaskKind], regions: usize) -> Result<Self> {
         if regions == 0 || kinds.is_empty() {
             return Err(crate::error::config_error("tasks", "needs at least one region and one task"));
@@ -212,12 +212,12 @@ impl TaskSet {
     /// Codes compatible with each sample of a batch.
     ///
     /// # Errors
-    /// [`NnError::Targets`] for lists of unequal length, a code out of range or a weight that is negative or not finite.
+    /// [`ModelError::Targets`] for lists of unequal length, a code out of range or a weight that is negative or not finite.
     pub fn compatible(&self, targets: &TargetBatch) -> Result<Vec<Vec<usize>>> {
         let count = targets.len();
         let fits = |len: usize| len == 0 || len == count;
         if targets.metastasis.len() != count || !fits(targets.weights.len()) || !fits(targets.evidence.len()) {
-            return Err(NnError::Targets(format!(
+            return Err(ModelError::Targets(format!(
                 "{count} regions, {} metastasis labels, {} weights, {} grades of evidence",
                 targets.metastasis.len(),
                 targets.weights.len(),
@@ -225,7 +225,7 @@ impl TaskSet {
             )));
         }
         if targets.weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0)) {
-            return Err(NnError::Targets("a sample weight is negative or not finite".into()));
+            return Err(ModelError::Targets("a sample weight is negative or not finite".into()));
         }
         let pairs = targets.region.iter().zip(&targets.metastasis);
         pairs
@@ -233,7 +233,7 @@ impl TaskSet {
                 let known = [region.map(|code| code as usize), metastasis.map(|code| code as usize)];
                 let codes = self.space.compatible(&known);
                 if codes.is_empty() {
-                    return Err(NnError::Targets(format!(
+                    return Err(ModelError::Targets(format!(
                         "region {region:?}, metastasis {metastasis:?} with {} regions",
                         self.space.sizes.first().copied().unwrap_or(0)
                     )));

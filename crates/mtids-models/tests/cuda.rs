@@ -7,11 +7,12 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use candle_core::{DType, Device, Tensor};
-use mtids_nn::backbone::{BackboneKind, BackboneSize};
-use mtids_nn::step::gradients;
-use mtids_nn::{
-    Architecture, BackboneConfig, LossConfig, Mode, Model, ModelConfig, Parameters, Precision, Scope, Sgd, SgdConfig,
-    StepGradients, StepOptions, TargetBatch, TaskLosses, train_step,
+use mtids_layers::{Parameters, Precision, Sgd, SgdConfig};
+use mtids_models::backbone::{BackboneKind, BackboneSize};
+use mtids_models::step::gradients;
+use mtids_models::{
+    Architecture, BackboneConfig, LossConfig, Mode, Model, ModelConfig, Scope, StepGradients, StepOptions, TargetBatch,
+    TaskLosses, train_step,
 };
 
 const INPUT: [usize; 4] = [2, 6, 24, 24];
@@ -52,7 +53,7 @@ fn run(config: &ModelConfig, scope: Scope, device: &Device, precision: Precision
 
 #[test]
 fn every_architecture_gives_the_numbers_of_the_cpu() {
-    let gpu = mtids_nn::device("cuda:0").unwrap();
+    let gpu = mtids_layers::device("cuda:0").unwrap();
     for &architecture in Architecture::ALL {
         for kind in [BackboneKind::Slices, BackboneKind::Volume] {
             let mut config = ModelConfig::of(architecture);
@@ -92,7 +93,7 @@ fn distance(a: &[(String, Vec<f32>)], b: &[(String, Vec<f32>)]) -> f64 {
 
 #[test]
 fn bfloat16_is_as_far_from_single_precision_as_its_rounding_on_the_cpu() {
-    let gpu = mtids_nn::device("cuda:0").unwrap();
+    let gpu = mtids_layers::device("cuda:0").unwrap();
     for kind in [BackboneKind::Slices, BackboneKind::Volume] {
         let run = |device: &Device, precision| run(&tiny(kind), Scope::Boundary, device, precision);
         let exact = run(&Device::Cpu, Precision::F32);
@@ -104,7 +105,7 @@ fn bfloat16_is_as_far_from_single_precision_as_its_rounding_on_the_cpu() {
 
 #[test]
 fn a_step_reads_twice_and_ends_in_the_weights_of_the_cpu() {
-    let gpu = mtids_nn::device("cuda:0").unwrap();
+    let gpu = mtids_layers::device("cuda:0").unwrap();
     for scope in [Scope::Boundary, Scope::Exact] {
         // Clipped and not clipped.
         for clip_norm in [0.1, 1e6] {
@@ -138,7 +139,7 @@ fn a_step_reads_twice_and_ends_in_the_weights_of_the_cpu() {
 
 #[test]
 fn a_tensor_that_another_thread_copied_and_waited_for_is_whole() {
-    let gpu = mtids_nn::device("cuda:0").unwrap();
+    let gpu = mtids_layers::device("cuda:0").unwrap();
     let size = 1 << 20;
     std::thread::scope(|scope| {
         let (sender, receiver) = std::sync::mpsc::sync_channel::<Tensor>(1);

@@ -43,7 +43,7 @@ pub fn conv3d(x: &Tensor, weight: &Tensor, options: &ConvOptions<3>) -> Result<T
 fn convolve<const N: usize>(x: &Tensor, weight: &Tensor, options: &ConvOptions<N>) -> Result<Tensor> {
     if x.dims().len() != N + 2 {
         let expected = format!("two axes and {N} more");
-        return Err(crate::NnError::Shape { what: "feature map", found: x.dims().to_vec(), expected });
+        return Err(crate::LayerError::Shape { what: "feature map", found: x.dims().to_vec(), expected });
     }
     let options = options.deep();
     if x.device().is_cpu() {
@@ -85,7 +85,7 @@ impl<const N: usize> Conv<N> {
         let groups = options.groups;
         if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
             let reason = format!("{groups} groups do not divide {inputs} inputs and {outputs} outputs");
-            return Err(crate::NnError::Parameter { name: format!("{name}.weight"), reason });
+            return Err(crate::LayerError::Parameter { name: format!("{name}.weight"), reason });
         }
         let taps: usize = kernel.iter().product();
         let mut shape = vec![outputs, inputs / groups];

@@ -40,7 +40,7 @@ impl AdamWConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`crate::NnError::Config`] naming the key.
+    /// [`crate::LayerError::Config`] naming the key.
     pub fn validate(&self) -> Result<()> {
         in_unit_range("optimizer.beta1", self.beta1)?;
         in_unit_range("optimizer.beta2", self.beta2)?;
@@ -65,7 +65,7 @@ impl AdamW {
     /// A fresh optimiser.
     ///
     /// # Errors
-    /// [`crate::NnError::Config`] for settings out of range.
+    /// [`crate::LayerError::Config`] for settings out of range.
     pub fn new(config: &AdamWConfig) -> Result<Self> {
         config.validate()?;
         Ok(Self { config: config.clone(), moments: BTreeMap::new(), step: 0 })
@@ -79,7 +79,7 @@ impl AdamW {
     /// One update. Parameters without a gradient are left alone, their moments too.
     ///
     /// # Errors
-    /// [`crate::NnError::Parameter`] for a gradient of a parameter that does not exist; then nothing is changed.
+    /// [`crate::LayerError::Parameter`] for a gradient of a parameter that does not exist; then nothing is changed.
     pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
         let pairs = paired(parameters, gradients)?;
         self.step += 1;
@@ -109,7 +109,7 @@ impl AdamW {
     /// Moments and step counter as the bytes of a safetensors file.
     ///
     /// # Errors
-    /// [`crate::NnError::State`] when a tensor cannot be serialised.
+    /// [`crate::LayerError::State`] when a tensor cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         state::to_bytes(self.step, KINDS, &self.moments)
     }
@@ -117,7 +117,7 @@ impl AdamW {
     /// Restores what [`AdamW::to_bytes`] gave, for the same parameters.
     ///
     /// # Errors
-    /// [`crate::NnError::State`] for damaged bytes, [`crate::NnError::Parameter`] for moments that fit no parameter; then
+    /// [`crate::LayerError::State`] for damaged bytes, [`crate::LayerError::Parameter`] for moments that fit no parameter; then
     /// nothing is changed.
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
         (self.step, self.moments) = state::from_bytes(bytes, KINDS, parameters)?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::{in_unit_range, state};
-use crate::error::{NnError, Result};
+use crate::error::{LayerError, Result};
 use crate::parameters::Parameters;
 
 /// Averages that follow a set of parameters.
@@ -25,7 +25,7 @@ impl WeightAverage {
     /// Averages that start at the current values. `decay` is the share of the past, as 0.999.
     ///
     /// # Errors
-    /// [`NnError::Config`] for a decay outside `[0, 1)`.
+    /// [`LayerError::Config`] for a decay outside `[0, 1)`.
     pub fn new(decay: f64, parameters: &Parameters) -> Result<Self> {
         in_unit_range("average.decay", decay)?;
         let copy = |(name, variable): (String, candle_core::Var)| Ok((name, [variable.as_detached_tensor().copy()?]));
@@ -41,7 +41,7 @@ impl WeightAverage {
     /// Takes in the current values.
     ///
     /// # Errors
-    /// [`NnError::Parameter`] for a parameter that did not exist when the averages began.
+    /// [`LayerError::Parameter`] for a parameter that did not exist when the averages began.
     pub fn update(&mut self, parameters: &Parameters) -> Result<()> {
         let step = self.step as f64;
         let decay = self.decay.min((1.0 + step) / (10.0 + step));
@@ -59,7 +59,7 @@ impl WeightAverage {
     /// Exchanges averages and values: once to evaluate with the averages, once more to train on.
     ///
     /// # Errors
-    /// [`NnError::Parameter`] for a parameter that did not exist when the averages began.
+    /// [`LayerError::Parameter`] for a parameter that did not exist when the averages began.
     pub fn swap(&mut self, parameters: &Parameters) -> Result<()> {
         let mut values = BTreeMap::new();
         for (name, variable) in parameters.variables() {
@@ -77,13 +77,13 @@ impl WeightAverage {
     fn average(&self, name: &str) -> Result<&[Tensor; 1]> {
         self.values
             .get(name)
-            .ok_or_else(|| NnError::Parameter { name: name.to_owned(), reason: "has no average".into() })
+            .ok_or_else(|| LayerError::Parameter { name: name.to_owned(), reason: "has no average".into() })
     }
 
     /// Averages and counter as the bytes of a safetensors file.
     ///
     /// # Errors
-    /// [`NnError::State`] when a tensor cannot be serialised.
+    /// [`LayerError::State`] when a tensor cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         state::to_bytes(self.step, KINDS, &self.values)
     }
@@ -91,11 +91,11 @@ impl WeightAverage {
     /// Restores what [`WeightAverage::to_bytes`] gave, for the same parameters.
     ///
     /// # Errors
-    /// [`NnError::State`] for damaged bytes, [`NnError::Parameter`] for averages that fit no parameter; then nothing is changed.
+    /// [`LayerError::State`] for damaged bytes, [`LayerError::Parameter`] for averages that fit no parameter; then nothing is changed.
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
         let (step, values) = state::from_bytes(bytes, KINDS, parameters)?;
         if let Some((name, _)) = parameters.variables().into_iter().find(|(name, _)| !values.contains_key(name)) {
-            return Err(NnError::Parameter { name, reason: "has no saved average".into() });
+            return Err(LayerError::Parameter { name, reason: "has no saved average".into() });
         }
         (self.step, self.values) = (step, values);
         Ok(())

@@ -22,7 +22,7 @@ pub use adamw::{AdamW, AdamWConfig};
 pub use average::WeightAverage;
 pub use sgd::{Sgd, SgdConfig};
 
-use crate::error::{NnError, Result, config_error};
+use crate::error::{LayerError, Result, config_error};
 use crate::parameters::Parameters;
 
 /// Gradients by parameter name.
@@ -70,7 +70,7 @@ impl OptimizerConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`NnError::Config`] naming the key.
+    /// [`LayerError::Config`] naming the key.
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::AdamW(config) => config.validate(),
@@ -87,7 +87,7 @@ pub trait UpdateRule {
     /// One update. Parameters without a gradient are left alone, their state too.
     ///
     /// # Errors
-    /// [`NnError::Parameter`] for a gradient of a parameter that does not exist.
+    /// [`LayerError::Parameter`] for a gradient of a parameter that does not exist.
     fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()>;
 }
 
@@ -120,7 +120,7 @@ impl Optimizer {
     /// A fresh optimiser.
     ///
     /// # Errors
-    /// [`NnError::Config`] for settings out of range.
+    /// [`LayerError::Config`] for settings out of range.
     pub fn new(config: &OptimizerConfig) -> Result<Self> {
         Ok(match config {
             OptimizerConfig::AdamW(config) => Self::AdamW(AdamW::new(config)?),
@@ -139,7 +139,7 @@ impl Optimizer {
     /// One update. Parameters without a gradient are left alone, their state too.
     ///
     /// # Errors
-    /// [`NnError::Parameter`] for a gradient of a parameter that does not exist.
+    /// [`LayerError::Parameter`] for a gradient of a parameter that does not exist.
     pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
         match self {
             Self::AdamW(optimizer) => optimizer.step(parameters, gradients, learning_rate),
@@ -150,7 +150,7 @@ impl Optimizer {
     /// The state as the bytes of a safetensors file.
     ///
     /// # Errors
-    /// [`NnError::State`] when a tensor cannot be serialised.
+    /// [`LayerError::State`] when a tensor cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         match self {
             Self::AdamW(optimizer) => optimizer.to_bytes(),
@@ -161,7 +161,7 @@ impl Optimizer {
     /// Restores what [`Optimizer::to_bytes`] gave, for the same parameters and method.
     ///
     /// # Errors
-    /// [`NnError::State`] for damaged bytes, [`NnError::Parameter`] for a state that fits no parameter, as that of another
+    /// [`LayerError::State`] for damaged bytes, [`LayerError::Parameter`] for a state that fits no parameter, as that of another
     /// method; then nothing is changed.
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
         match self {
@@ -171,8 +171,8 @@ impl Optimizer {
     }
 }
 
-/// Weight matrices and kernels decay; everything else does not.
-fn decays(name: &str) -> bool {
+/// Whether weight decay reaches the parameter of this name: weight matrices and kernels decay, everything else does not.
+pub fn decays(name: &str) -> bool {
     name.ends_with(".weight")
 }
 
@@ -186,7 +186,7 @@ fn paired<'a>(
         Some(variable) => Ok((name, variable, gradient.detach().contiguous()?)),
         None => {
             let reason = "has a gradient but does not exist".into();
-            Err(NnError::Parameter { name: name.clone(), reason })
+            Err(LayerError::Parameter { name: name.clone(), reason })
         }
     };
     gradients.iter().map(pair).collect()
@@ -204,7 +204,7 @@ fn not_negative(key: &str, value: f64) -> Result<()> {
 ///
 /// # Errors
 /// When candle refuses an operation.
-pub(crate) fn squared_norms(gradients: &Gradients) -> Result<Vec<Tensor>> {
+pub fn squared_norms(gradients: &Gradients) -> Result<Vec<Tensor>> {
     gradients.values().map(|gradient| Ok(gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?)).collect()
 }
 
@@ -238,7 +238,7 @@ pub fn clip(gradients: &mut Gradients, norm: f64, limit: f64) -> Result<()> {
 ///
 /// # Errors
 /// When candle refuses an operation.
-pub(crate) fn clip_where_they_are(gradients: &mut Gradients, squares: &[Tensor], limit: f64) -> Result<()> {
+pub fn clip_where_they_are(gradients: &mut Gradients, squares: &[Tensor], limit: f64) -> Result<()> {
     if squares.is_empty() {
         return Ok(());
     }

@@ -36,7 +36,7 @@ impl SgdConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`crate::NnError::Config`] naming the key.
+    /// [`crate::LayerError::Config`] naming the key.
     pub fn validate(&self) -> Result<()> {
         in_unit_range("optimizer.momentum", self.momentum)?;
         if self.nesterov && self.momentum == 0.0 {
@@ -60,7 +60,7 @@ impl Sgd {
     /// A fresh optimiser.
     ///
     /// # Errors
-    /// [`crate::NnError::Config`] for settings out of range.
+    /// [`crate::LayerError::Config`] for settings out of range.
     pub fn new(config: &SgdConfig) -> Result<Self> {
         config.validate()?;
         Ok(Self { config: config.clone(), momenta: BTreeMap::new(), step: 0 })
@@ -74,7 +74,7 @@ impl Sgd {
     /// One update. Parameters without a gradient are left alone, their momentum too.
     ///
     /// # Errors
-    /// [`crate::NnError::Parameter`] for a gradient of a parameter that does not exist; then nothing is changed.
+    /// [`crate::LayerError::Parameter`] for a gradient of a parameter that does not exist; then nothing is changed.
     pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
         let pairs = paired(parameters, gradients)?;
         self.step += 1;
@@ -103,7 +103,7 @@ impl Sgd {
     /// Momenta and step counter as the bytes of a safetensors file.
     ///
     /// # Errors
-    /// [`crate::NnError::State`] when a tensor cannot be serialised.
+    /// [`crate::LayerError::State`] when a tensor cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         state::to_bytes(self.step, KINDS, &self.momenta)
     }
@@ -111,7 +111,7 @@ impl Sgd {
     /// Restores what [`Sgd::to_bytes`] gave, for the same parameters.
     ///
     /// # Errors
-    /// [`crate::NnError::State`] for damaged bytes, [`crate::NnError::Parameter`] for momenta that fit no parameter; then
+    /// [`crate::LayerError::State`] for damaged bytes, [`crate::LayerError::Parameter`] for momenta that fit no parameter; then
     /// nothing is changed.
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
         (self.step, self.momenta) = state::from_bytes(bytes, KINDS, parameters)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::error::{NnError, Result};
+use crate::error::{LayerError, Result};
 use crate::parameters::{Parameters, deserialize, serialize};
 
 /// Step counter and `N` tensors per parameter, saved as `<kind>.<parameter>`.
@@ -37,19 +37,19 @@ pub(super) fn from_bytes<const N: usize>(
         let fits = |tensor: &Tensor| tensor.dims() == variable.dims() && tensor.dtype() == variable.dtype();
         let found: Vec<Tensor> = found.into_iter().flatten().filter(fits).collect();
         let Ok(found) = <[Tensor; N]>::try_from(found) else {
-            return Err(NnError::Parameter { name, reason: "has a saved state of another shape or type".into() });
+            return Err(LayerError::Parameter { name, reason: "has a saved state of another shape or type".into() });
         };
         tensors.insert(name, found);
     }
     if let Some(name) = saved.into_keys().min() {
-        return Err(NnError::Parameter { name, reason: "has a saved state but is not in this model".into() });
+        return Err(LayerError::Parameter { name, reason: "has a saved state but is not in this model".into() });
     }
     Ok((step, tensors))
 }
 
 fn step(saved: &mut HashMap<String, Tensor>) -> Result<u64> {
-    let step = saved.remove("step").ok_or_else(|| NnError::State("the step counter is missing".into()))?;
+    let step = saved.remove("step").ok_or_else(|| LayerError::State("the step counter is missing".into()))?;
     let step = step.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>()?;
-    let [step] = step[..] else { return Err(NnError::State("the step counter is not one number".into())) };
-    u64::try_from(step).map_err(|_| NnError::State("the step counter is negative".into()))
+    let [step] = step[..] else { return Err(LayerError::State("the step counter is not one number".into())) };
+    u64::try_from(step).map_err(|_| LayerError::State("the step counter is negative".into()))
 }

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::window::{Kind, Regions};
-use crate::error::{NnError, Result};
+use crate::error::{LayerError, Result};
 
 /// What is kept of a cell of the grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub enum GridPooling {
 
 impl GridPooling {
     /// Numbers per cell.
-    pub(crate) fn numbers(self) -> usize {
+    pub fn numbers(self) -> usize {
         if self == Self::AverageAndMaximum { 2 } else { 1 }
     }
 }
@@ -59,12 +59,12 @@ impl GridPool {
     /// Applies the pooling.
     ///
     /// # Errors
-    /// [`NnError::Shape`] when the map has another size.
+    /// [`LayerError::Shape`] when the map has another size.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, channels) = match x.dims() {
             [batch, channels, axes @ ..] if axes == self.size => (*batch, *channels),
             other => {
-                return Err(NnError::Shape {
+                return Err(LayerError::Shape {
                     what: "feature map",
                     found: other.to_vec(),
                     expected: format!("[B, C] and {:?}", self.size),

@@ -70,7 +70,7 @@ pub fn global_average_pool(x: &Tensor) -> Result<Tensor> {
 fn pool<const N: usize>(x: &Tensor, windows: &Windows<N>, kind: Kind) -> Result<Tensor> {
     if x.dims().len() != N + 2 {
         let expected = format!("two axes and {N} more");
-        return Err(crate::NnError::Shape { what: "feature map", found: x.dims().to_vec(), expected });
+        return Err(crate::LayerError::Shape { what: "feature map", found: x.dims().to_vec(), expected });
     }
     // Two axes are three with a depth of one.
     let windows =

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config_error};
-use crate::pool::GridPooling;
+use mtids_layers::pool::GridPooling;
+use mtids_layers::residual::ResidualConfig;
 
 /// How a backbone sees a patch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -137,15 +138,25 @@ impl BackboneConfig {
         }
     }
 
+    /// Sizes of stem and stages.
+    pub(crate) fn stages(&self) -> ResidualConfig {
+        ResidualConfig {
+            widths: self.widths.clone(),
+            blocks: (0..self.widths.len()).map(|stage| self.blocks_of(stage)).collect(),
+            stem_stride: self.stem_stride,
+            groups: self.groups,
+        }
+    }
+
     /// Residual blocks of a stage.
-    pub(crate) fn blocks_of(&self, stage: usize) -> usize {
+    fn blocks_of(&self, stage: usize) -> usize {
         self.stage_blocks.get(stage).copied().unwrap_or(self.blocks)
     }
 
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`crate::NnError::Config`] naming the key.
+    /// [`crate::ModelError::Config`] naming the key.
     pub fn validate(&self) -> Result<()> {
         if self.widths.is_empty() || self.widths.contains(&0) {
             return Err(config_error("backbone.widths", "give at least one width, none of them 0"));

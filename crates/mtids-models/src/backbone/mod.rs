@@ -6,18 +6,17 @@
 //! whole depth at once; in three, windows are channels. Invariant: samples of a batch never influence each other.
 
 mod config;
-mod residual;
 
 use candle_core::Tensor;
 
 pub use config::{BackboneConfig, BackboneKind, BackboneSize};
 
-use crate::error::{NnError, Result, config_error};
-use crate::linear::Linear;
-use crate::norm::LayerNorm;
-use crate::parameters::Parameters;
-use crate::pool::GridPool;
-use residual::Residual;
+use crate::error::{ModelError, Result, config_error};
+use mtids_layers::linear::Linear;
+use mtids_layers::norm::LayerNorm;
+use mtids_layers::parameters::Parameters;
+use mtids_layers::pool::GridPool;
+use mtids_layers::residual::Residual;
 
 #[derive(Clone, Debug)]
 enum Body {
@@ -42,19 +41,20 @@ impl Backbone {
     /// Builds a backbone for inputs of shape `[C, D, H, W]`, any number of channels; parameters are named `<prefix>.*`.
     ///
     /// # Errors
-    /// [`NnError::Config`] for bad settings or an input too small for them.
+    /// [`ModelError::Config`] for bad settings or an input too small for them.
     pub fn new(prefix: &str, config: &BackboneConfig, input: [usize; 4], parameters: &Parameters) -> Result<Self> {
         config.validate()?;
         if input.contains(&0) {
             return Err(config_error("backbone", format!("input shape {input:?} has an empty axis")));
         }
         let [windows, depth, height, width] = input;
+        let stages = config.stages();
         let body = match config.kind {
             BackboneKind::Slices => {
-                Body::Slices(Residual::new(prefix, config, windows * depth, [height, width], parameters)?)
+                Body::Slices(Residual::new(prefix, &stages, windows * depth, [height, width], parameters)?)
             }
             BackboneKind::Volume => {
-                Body::Volume(Residual::new(prefix, config, windows, [depth, height, width], parameters)?)
+                Body::Volume(Residual::new(prefix, &stages, windows, [depth, height, width], parameters)?)
             }
         };
         let size = match &body {
@@ -92,13 +92,13 @@ impl Backbone {
     /// `[B, C, D, H, W]` to the map before the first stage.
     ///
     /// # Errors
-    /// [`NnError::Shape`] when the input is not of the shape the backbone was built for.
+    /// [`ModelError::Shape`] when the input is not of the shape the backbone was built for.
     pub fn stem(&self, x: &Tensor) -> Result<Tensor> {
         let batch = self.batch(x)?;
-        match &self.body {
-            Body::Slices(body) => body.stem(&self.slices_as_channels(x, batch)?),
-            Body::Volume(body) => body.stem(x),
-        }
+        Ok(match &self.body {
+            Body::Slices(body) => body.stem(&self.slices_as_channels(x, batch)?)?,
+            Body::Volume(body) => body.stem(x)?,
+        })
     }
 
     /// Samples of an input of the right shape.
@@ -106,7 +106,7 @@ impl Backbone {
         let [windows, depth, height, width] = self.input;
         match x.dims() {
             [batch, rest @ ..] if rest == self.input && *batch > 0 => Ok(*batch),
-            other => Err(NnError::Shape {
+            other => Err(ModelError::Shape {
                 what: "input",
                 found: other.to_vec(),
                 expected: format!("[B, {windows}, {depth}, {height}, {width}]"),
@@ -122,12 +122,12 @@ impl Backbone {
     /// One stage: from the map of the stage before (stage 0: of the stem) to its own.
     ///
     /// # Errors
-    /// [`NnError::Config`] for a stage that does not exist; when the shape does not fit.
+    /// [`mtids_layers::LayerError::Config`] for a stage that does not exist; when the shape does not fit.
     pub fn stage(&self, stage: usize, map: &Tensor) -> Result<Tensor> {
-        match &self.body {
-            Body::Slices(body) => body.stage(stage, map),
-            Body::Volume(body) => body.stage(stage, map),
-        }
+        Ok(match &self.body {
+            Body::Slices(body) => body.stage(stage, map)?,
+            Body::Volume(body) => body.stage(stage, map)?,
+        })
     }
 
     /// The last stage's map to features `[B, d]`: pooling, linear layer, layer norm.
@@ -136,7 +136,7 @@ impl Backbone {
     /// When the shape does not fit.
     pub fn finish(&self, map: &Tensor) -> Result<Tensor> {
         let pooled = self.pool.forward(map)?.flatten_from(1)?;
-        self.norm.forward(&self.linear.forward(&pooled)?)
+        Ok(self.norm.forward(&self.linear.forward(&pooled)?)?)
     }
 
     /// All parts in order: `[B, C, D, H, W]` to `[B, d]`.

@@ -89,7 +89,7 @@ impl DbrConfig {
     /// Checks the ranges.
     ///
     /// # Errors
-    /// [`crate::NnError::Config`] naming the key.
+    /// [`crate::ModelError::Config`] naming the key.
     pub fn validate(&self) -> Result<()> {
         for (key, value, used) in [
             ("layers", self.layers, true),

@@ -14,11 +14,11 @@ mod output;
 use candle_core::{D, Tensor};
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::activation::{log_sum_exp, sigmoid, softmax, softplus};
 use crate::error::Result;
-use crate::linear::Linear;
 use crate::model::Mode;
-use crate::parameters::{Init, Parameters};
+use mtids_layers::activation::{log_sum_exp, sigmoid, softmax, softplus};
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::{Init, Parameters};
 
 pub use config::{BranchControl, DbrConfig, ExpertControl};
 pub use output::GateOutput;
@@ -39,7 +39,7 @@ impl SoftmaxGate {
     /// `[B, d]` to weights `[B, E]`.
     pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor> {
         match &self.logits {
-            Some(linear) => softmax(&linear.forward(input)?),
+            Some(linear) => Ok(softmax(&linear.forward(input)?)?),
             None => Ok(Tensor::ones((input.dim(0)?, 1), input.dtype(), input.device())?),
         }
     }
@@ -71,7 +71,7 @@ impl ExpertGate {
 
     fn raw(&self, r: &Tensor) -> Result<Tensor> {
         match &self.logits {
-            Some(linear) => linear.forward(r),
+            Some(linear) => Ok(linear.forward(r)?),
             None => Ok(Tensor::zeros((r.dim(0)?, self.count), r.dtype(), r.device())?),
         }
     }
@@ -79,7 +79,7 @@ impl ExpertGate {
     fn forward(&self, r: &Tensor, mode: Mode) -> Result<Tensor> {
         let mut logits = self.raw(r)?;
         if self.logits.is_none() {
-            return softmax(&logits);
+            return Ok(softmax(&logits)?);
         }
         if let (Some(noise), Mode::Train { seed, step }) = (&self.noise, mode) {
             let mut stream = mtids_runtime::random::rng_for(seed, &format!("gate noise {}", self.name), &[step]);
@@ -91,7 +91,7 @@ impl ExpertGate {
         if self.top_k < self.count {
             logits = (&logits + top_k_mask(&logits, self.top_k)?)?;
         }
-        softmax(&logits)
+        Ok(softmax(&logits)?)
     }
 }
 

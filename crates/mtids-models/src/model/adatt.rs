@@ -18,11 +18,11 @@ use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::{Result, config_error};
 use crate::experts::{ExpertGroup, ExpertsConfig};
 use crate::gate::{GateOutput, SoftmaxGate};
-use crate::linear::Linear;
 use crate::model::config::{default_tasks, validate_experts};
 use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, mix, of_task};
-use crate::parameters::{Init, Parameters};
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::{Init, Parameters};
 
 /// Settings of AdaTT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -13,12 +13,12 @@ use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::Result;
 use crate::experts::ExpertsConfig;
 use crate::gate::{GateOutput, SoftmaxGate};
-use crate::linear::Linear;
 use crate::model::config::{default_tasks, validate_experts};
 use crate::model::stack::{BranchGate, Route, Stack, StackSizes};
 use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, heads, of_task};
-use crate::parameters::Parameters;
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::Parameters;
 
 /// Settings of CGC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -24,8 +24,8 @@ use crate::model::mtan::{Mtan, MtanConfig};
 use crate::model::ple::{Ple, PleConfig};
 use crate::model::single_task::{SingleTask, SingleTaskConfig};
 use crate::model::stem::{Stem, StemConfig};
-use crate::parameters::Parameters;
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::parameters::Parameters;
 
 macro_rules! architectures {
     ($($variant:ident, $config:ident, $network:ident, $key:literal, $title:literal, $about:literal;)*) => {
@@ -92,7 +92,7 @@ macro_rules! architectures {
             /// Checks the ranges.
             ///
             /// # Errors
-            /// [`crate::NnError::Config`] naming the key.
+            /// [`crate::ModelError::Config`] naming the key.
             pub fn validate(&self) -> Result<()> {
                 self.backbone().validate()?;
                 if self.tasks().is_empty() {

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::{Result, config_error};
-use crate::linear::Linear;
 use crate::model::config::default_tasks;
 use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, heads, of_task};
-use crate::parameters::{Init, Parameters};
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::{Init, Parameters};
 
 /// Settings of cross-stitch networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -18,16 +18,16 @@ use candle_core::{D, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::activation::softmax;
 use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::{Result, config_error};
 use crate::experts::{ExpertGroup, SharedExpertsConfig};
 use crate::gate::GateOutput;
-use crate::linear::Linear;
 use crate::model::config::{default_tasks, validate_shared};
 use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, mix, of_task};
-use crate::parameters::{Init, Parameters};
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::activation::softmax;
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::{Init, Parameters};
 
 /// Keeps logarithm and fraction finite.
 const EPSILON: f64 = 1e-6;
@@ -122,7 +122,7 @@ impl Numbers {
     fn forward(&self, z: &Tensor) -> Result<Tensor> {
         match self {
             Self::Fixed(values) => Ok(values.broadcast_as((z.dim(0)?, values.dim(1)?))?.contiguous()?),
-            Self::Linear(linear) => linear.forward(z),
+            Self::Linear(linear) => Ok(linear.forward(z)?),
         }
     }
 }

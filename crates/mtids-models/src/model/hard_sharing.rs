@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::Result;
-use crate::linear::Linear;
 use crate::model::config::default_tasks;
 use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, of_task};
-use crate::parameters::Parameters;
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::Parameters;
 
 /// Settings of hard parameter sharing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

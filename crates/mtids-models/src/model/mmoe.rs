@@ -13,11 +13,11 @@ use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::Result;
 use crate::experts::{ExpertGroup, SharedExpertsConfig};
 use crate::gate::{GateOutput, SoftmaxGate};
-use crate::linear::Linear;
 use crate::model::config::{default_tasks, validate_shared};
 use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, mix, of_task};
-use crate::parameters::Parameters;
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::Parameters;
 
 /// Settings of MMoE.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

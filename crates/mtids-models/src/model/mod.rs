@@ -30,12 +30,12 @@ use candle_core::Tensor;
 
 pub use config::{Architecture, ModelConfig};
 
-use crate::error::{NnError, Result, config_error};
+use crate::error::{ModelError, Result, config_error};
 use crate::gate::GateOutput;
-use crate::linear::Linear;
-use crate::parameters::{Init, Parameters};
 use crate::read_out::INITIAL_ETA;
 use crate::tasks::TaskSet;
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::{Init, Parameters};
 
 /// Whether gate noise is drawn (only sparse gates have any).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub trait MultiTaskModel: fmt::Debug + Send + Sync {
     /// One task from its own view of the boundary's tensors.
     ///
     /// # Errors
-    /// [`NnError::Config`] for a task that does not exist; when the shapes do not fit.
+    /// [`ModelError::Config`] for a task that does not exist; when the shapes do not fit.
     fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput>;
 
     /// Whether a parameter is reached by two or more tasks. All that lie below the cut are, and few above it.
@@ -145,7 +145,7 @@ impl Model {
     /// Builds the network for `regions` regions and inputs of shape `[C, D, H, W]`.
     ///
     /// # Errors
-    /// [`NnError::Config`] for settings out of range, [`NnError::Parameter`] when `parameters` holds others.
+    /// [`ModelError::Config`] for settings out of range, [`mtids_layers::LayerError::Parameter`] when `parameters` holds others.
     pub fn new(config: &ModelConfig, regions: usize, input: [usize; 4], parameters: &Parameters) -> Result<Self> {
         config.validate()?;
         let tasks = TaskSet::new(config.tasks(), regions)?;
@@ -222,7 +222,9 @@ pub(crate) fn gather(below: Vec<Vec<GateOutput>>, tasks: Vec<TaskOutput>) -> Out
 
 /// One linear head `head.<task>` per task on features of this width.
 fn heads(tasks: &TaskSet, width: usize, parameters: &Parameters) -> Result<Vec<Linear>> {
-    let head = |name: &str, classes| Linear::unrounded(&format!("head.{name}"), width, classes, 0.1, parameters);
+    let head = |name: &str, classes| -> Result<Linear> {
+        Ok(Linear::unrounded(&format!("head.{name}"), width, classes, 0.1, parameters)?)
+    };
     tasks.tasks().iter().map(|task| head(&task.name, task.classes)).collect()
 }
 
@@ -233,7 +235,7 @@ fn of_task<T>(parts: &[T], task: usize) -> Result<&T> {
 
 /// The tensor at a place of the boundary.
 fn at(boundary: &[Tensor], place: usize) -> Result<&Tensor> {
-    boundary.get(place).ok_or_else(|| NnError::Shape {
+    boundary.get(place).ok_or_else(|| ModelError::Shape {
         what: "boundary",
         found: vec![boundary.len()],
         expected: format!("more than {place} tensors"),

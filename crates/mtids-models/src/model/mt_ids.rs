@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::Result;
 use crate::gate::{BranchControl, DbrConfig, Gate};
-use crate::linear::Linear;
 use crate::model::config::default_tasks;
 use crate::model::stack::{BranchGate, Route, Stack, StackSizes};
 use crate::model::{Boundary, GateTerms, Mode, MultiTaskModel, TaskOutput, heads, of_task};
-use crate::parameters::Parameters;
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::Parameters;
 
 /// The network's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -13,16 +13,16 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::activation::sigmoid;
 use crate::backbone::{Backbone, BackboneConfig};
-use crate::conv::{Conv2d, Conv3d, ConvOptions};
-use crate::error::{NnError, Result, config_error};
-use crate::linear::Linear;
+use crate::error::{ModelError, Result, config_error};
 use crate::model::config::default_tasks;
 use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, of_task};
-use crate::norm::GroupNorm;
-use crate::parameters::Parameters;
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::activation::sigmoid;
+use mtids_layers::conv::{Conv2d, Conv3d, ConvOptions};
+use mtids_layers::linear::Linear;
+use mtids_layers::norm::GroupNorm;
+use mtids_layers::parameters::Parameters;
 
 /// Settings of MTAN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -78,7 +78,7 @@ impl Unit {
                 Convolution::Deep(Conv3d::new(&conv, from, to, [kernel; 3], options, parameters)?)
             }
             _ => {
-                return Err(NnError::Shape {
+                return Err(ModelError::Shape {
                     what: "map of a stage, on which MTAN's masks lie,",
                     found: stride.to_vec(),
                     expected: "two or three spatial axes".into(),
@@ -89,10 +89,11 @@ impl Unit {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.1.forward(&match &self.0 {
+        let y = match &self.0 {
             Convolution::Planar(convolution) => convolution.forward(x)?,
             Convolution::Deep(convolution) => convolution.forward(x)?,
-        })
+        };
+        Ok(self.1.forward(&y)?)
     }
 }
 

@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::{Result, config_error};
 use crate::experts::ExpertsConfig;
-use crate::linear::Linear;
 use crate::model::cgc::{FlatGate, stack};
 use crate::model::config::{default_tasks, validate_experts};
 use crate::model::stack::Stack;
 use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, heads, of_task};
-use crate::parameters::Parameters;
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::Parameters;
 
 /// Settings of PLE.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -13,12 +13,12 @@ use std::fmt;
 
 use candle_core::Tensor;
 
-use crate::error::{NnError, Result, config_error};
+use crate::error::{ModelError, Result, config_error};
 use crate::experts::{ExpertGroup, ExpertShape};
 use crate::gate::{GateOutput, SoftmaxGate};
 use crate::model::{Boundary, Mode, at, mix, of_task};
-use crate::parameters::Parameters;
 use crate::tasks::TaskSet;
+use mtids_layers::parameters::Parameters;
 
 /// How a gate divides the weight between shared and private experts.
 #[derive(Clone, Debug)]
@@ -183,7 +183,7 @@ impl<G: BranchGate> Stack<G> {
     }
 }
 
-fn missing() -> NnError {
+fn missing() -> ModelError {
     config_error("layers", "the outputs of the experts are missing")
 }
 

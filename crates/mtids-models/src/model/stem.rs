@@ -16,11 +16,11 @@ use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::Result;
 use crate::experts::{ExpertGroup, ExpertsConfig};
 use crate::gate::{GateOutput, SoftmaxGate};
-use crate::linear::Linear;
 use crate::model::config::{default_tasks, validate_experts};
 use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, mix, of_task};
-use crate::parameters::Parameters;
 use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::Parameters;
 
 /// Settings of STEM.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use super::gram;
 use super::reading::{Gathered, Reads, Side, whole};
 use super::{Balancing, Combined, StepGradients, StepReport};
-use crate::error::{NnError, Result};
+use crate::error::{ModelError, Result};
 use crate::model::Model;
 
 /// Gradients of one task at the places where tasks are compared; `None` where the task does not reach.
@@ -87,10 +87,10 @@ pub(super) fn ask(
     }
     let values: Vec<f64> = asked.losses.iter().map(|loss| loss.unwrap_or(0.0)).collect();
     let told = StepGradients { gram: &asked.gram, losses: &values, active: &active };
-    let refuse = |reason: String| NnError::Balance(reason.into());
+    let refuse = |reason: String| ModelError::Balance(reason.into());
     match balancing {
         Balancing::Weigh(weigh) => {
-            let coefficients = weigh(&told).map_err(NnError::Balance)?;
+            let coefficients = weigh(&told).map_err(ModelError::Balance)?;
             if coefficients.len() != count || coefficients.iter().any(|c| !c.is_finite()) {
                 let reason = format!("answered {coefficients:?} for {count} tasks; needs one finite value per task");
                 return Err(refuse(reason));
@@ -102,7 +102,7 @@ pub(super) fn ask(
                 Side::Host => rows_on_host(by_task, shapes)?,
                 Side::Device => rows_on_device(by_task, shapes, reads)?,
             };
-            let Combined { update, weights } = combine(&told, &rows).map_err(NnError::Balance)?;
+            let Combined { update, weights } = combine(&told, &rows).map_err(ModelError::Balance)?;
             let width: usize = shapes.iter().map(|shape| shape.elem_count()).sum();
             if update.len() != width || update.iter().any(|value| !value.is_finite()) {
                 return Err(refuse(format!("answered {} numbers, some perhaps not finite, for {width}", update.len())));

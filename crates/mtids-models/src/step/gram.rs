@@ -8,8 +8,8 @@ use candle_core::{DType, Tensor};
 use mtids_balance::{Rows, gram_matrix};
 
 use super::ask::Parts;
-use crate::error::{NnError, Result};
-use crate::storage::with_rows;
+use crate::error::{ModelError, Result};
+use mtids_layers::storage::with_rows;
 
 /// From tensors in the host's memory, which are read where they are.
 pub(super) fn on_host(count: usize, by_task: &[Option<Parts>], places: usize) -> Result<Vec<f64>> {
@@ -29,7 +29,7 @@ pub(super) fn on_host(count: usize, by_task: &[Option<Parts>], places: usize) ->
         } else {
             with_rows(&rows, |rows| gram_matrix(Rows::F32(rows), &reached))?
         };
-        let products = products.map_err(|error| NnError::Balance(Box::new(error)))?;
+        let products = products.map_err(|error| ModelError::Balance(Box::new(error)))?;
         gram.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
     }
     Ok(gram)

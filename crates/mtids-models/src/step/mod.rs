@@ -20,12 +20,12 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{BoxError, NnError, Result};
+use crate::error::{BoxError, ModelError, Result};
 use crate::loss::TaskLosses;
 use crate::model::{Mode, Model};
-use crate::optimizer::{Gradients, UpdateRule, clip, clip_where_they_are, squared_norms};
-use crate::parameters::Parameters;
 use crate::tasks::TargetBatch;
+use mtids_layers::optimizer::{Gradients, UpdateRule, clip, clip_where_they_are, squared_norms};
+use mtids_layers::parameters::Parameters;
 use reading::{Gathered, Pass, Reads, Side};
 use scope::On;
 
@@ -131,8 +131,8 @@ pub struct StepReport {
 /// with a large stack (64 MiB).
 ///
 /// # Errors
-/// [`NnError::NotFinite`] when a loss or the gradient is NaN or infinite; nothing is updated then, except by such a gradient on a GPU: weights
-/// and moments are useless afterwards, and must not be saved. [`NnError::Balance`] when the balancer fails or answers with the wrong number of
+/// [`ModelError::NotFinite`] when a loss or the gradient is NaN or infinite; nothing is updated then, except by such a gradient on a GPU: weights
+/// and moments are useless afterwards, and must not be saved. [`ModelError::Balance`] when the balancer fails or answers with the wrong number of
 /// coefficients or a non-finite one.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that a step needs")]
 pub fn train_step<O: UpdateRule>(
@@ -152,7 +152,7 @@ pub fn train_step<O: UpdateRule>(
 /// As [`train_step`], with a balancer of either kind.
 ///
 /// # Errors
-/// As [`train_step`]; [`NnError::Balance`] also for an update of another length.
+/// As [`train_step`]; [`ModelError::Balance`] also for an update of another length.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing that a step needs")]
 pub fn train_step_with<O: UpdateRule>(
     model: &Model,
@@ -180,7 +180,7 @@ fn take<O: UpdateRule>(
     let Pass { mut gradients, mut report, mut late, mut reads } = pass(on, options.scope, balancing)?;
     for (task, loss) in on.model.tasks().tasks().iter().zip(&report.losses) {
         if loss.is_some_and(|loss| !loss.is_finite()) {
-            return Err(NnError::NotFinite { what: format!("the loss of task `{}`", task.name), step });
+            return Err(ModelError::NotFinite { what: format!("the loss of task `{}`", task.name), step });
         }
     }
     let squares = squared_norms(&gradients)?;
@@ -204,7 +204,7 @@ fn finite(report: &StepReport, step: u64) -> Result<()> {
     if report.gradient_norm.is_finite() {
         return Ok(());
     }
-    Err(NnError::NotFinite { what: "the gradient".into(), step })
+    Err(ModelError::NotFinite { what: "the gradient".into(), step })
 }
 
 fn pass(on: &On<'_>, scope: Scope, balancing: Balancing<'_, '_>) -> Result<Pass> {

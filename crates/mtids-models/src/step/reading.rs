@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Tensor};
 use super::{GateMeans, StepReport};
 use crate::error::Result;
 use crate::model::Outputs;
-use crate::optimizer::Gradients;
+use mtids_layers::optimizer::Gradients;
 
 /// Where what is not part of the graph is worked out: inner products, norm and clipping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

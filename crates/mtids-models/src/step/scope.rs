@@ -9,9 +9,9 @@ use super::reading::{Late, Pass, Reads, Side};
 use crate::error::Result;
 use crate::loss::TaskLosses;
 use crate::model::{Mode, Model, Outputs, TaskOutput, gather};
-use crate::optimizer::Gradients;
-use crate::parameters::Parameters;
 use crate::tasks::TargetBatch;
+use mtids_layers::optimizer::Gradients;
+use mtids_layers::parameters::Parameters;
 
 /// What a pass works on.
 #[derive(Clone, Copy)]

@@ -1,8 +1,8 @@
 //! DBR gates.
 
 use candle_core::{Device, Tensor, Var};
-use mtids_nn::gate::{BranchControl, ExpertControl};
-use mtids_nn::{DbrConfig, LossConfig, Mode, ModelConfig, MtIdsConfig, TaskLosses};
+use mtids_models::gate::{BranchControl, ExpertControl};
+use mtids_models::{DbrConfig, LossConfig, Mode, ModelConfig, MtIdsConfig, TaskLosses};
 use proptest::prelude::*;
 
 use crate::support::{check_gradient, config, flat, input, largest, model, targets, value, variable};

@@ -1,9 +1,10 @@
 //! Limits in which one architecture is another.
 
 use candle_core::{DType, Device, Tensor};
-use mtids_nn::gate::BranchControl;
-use mtids_nn::model::dselect_k::smooth_step;
-use mtids_nn::{Architecture, DbrConfig, Model, ModelConfig, MtIdsConfig, Parameters};
+use mtids_layers::Parameters;
+use mtids_models::gate::BranchControl;
+use mtids_models::model::dselect_k::smooth_step;
+use mtids_models::{Architecture, DbrConfig, Model, ModelConfig, MtIdsConfig};
 
 use crate::support::{build, check_gradient, config, distance, flat, input, small, tensor, value, variable};
 

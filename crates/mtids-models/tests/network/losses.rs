@@ -2,9 +2,9 @@
 
 use candle_core::{Device, Tensor, Var};
 use mtids_domain::label::Evidence;
-use mtids_nn::loss::{effective_number_weights, log_priors};
-use mtids_nn::regulariser::{branch_prior, consistency, squared_variation};
-use mtids_nn::{EvidenceWeights, LossConfig, Outputs, TargetBatch, TaskKind, TaskLosses, TaskSet};
+use mtids_models::loss::{effective_number_weights, log_priors};
+use mtids_models::regulariser::{branch_prior, consistency, squared_variation};
+use mtids_models::{EvidenceWeights, LossConfig, Outputs, TargetBatch, TaskKind, TaskLosses, TaskSet};
 
 use crate::support::{check_gradient, largest, targets, tensor, value};
 
@@ -133,7 +133,7 @@ fn class_weights_have_mean_one_over_the_classes_seen() {
 #[test]
 fn evidence_does_not_touch_tasks_that_ignore_the_status() {
     let tasks = tasks();
-    let reads: Vec<bool> = tasks.tasks().iter().map(mtids_nn::tasks::LabelMap::reads_metastasis).collect();
+    let reads: Vec<bool> = tasks.tasks().iter().map(mtids_models::tasks::LabelMap::reads_metastasis).collect();
     assert_eq!(reads, [true, false, true, true, true, true, true]);
     let config = LossConfig {
         evidence_weights: EvidenceWeights { A: 0.0, B: 0.0, C: 0.0, D: 0.0, U: 0.0 },

@@ -1,9 +1,9 @@
 //! What the networks promise, in f64: exact gradients, gates that are distributions, tasks that stay apart, two scopes that agree.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod backbone;
 mod gate;
 mod identities;
-mod layers;
 mod losses;
 mod models;
 mod optimizer;

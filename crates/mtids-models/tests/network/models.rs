@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use candle_core::Tensor;
-use mtids_nn::optimizer::Gradients;
-use mtids_nn::step::{StepGradients, gradients};
-use mtids_nn::{
-    Architecture, DbrConfig, LossConfig, Mode, Model, ModelConfig, MtIdsConfig, Parameters, Scope, TaskLosses,
-};
+use mtids_layers::Parameters;
+use mtids_layers::optimizer::Gradients;
+use mtids_models::step::{StepGradients, gradients};
+use mtids_models::{Architecture, DbrConfig, LossConfig, Mode, Model, ModelConfig, MtIdsConfig, Scope, TaskLosses};
 
 use crate::support::{all, build, config, flat, input, largest, small, targets, value, variable};
 

@@ -1,12 +1,10 @@
 //! Models in bfloat16 beside the same in single precision: the rounding of the CPU, which is that of a GPU up to the order of sums.
 
 use candle_core::{DType, Device, Tensor};
-use mtids_nn::gate::Gate;
-use mtids_nn::step::{StepGradients, gradients};
-use mtids_nn::{
-    AdamW, AdamWConfig, DbrConfig, LossConfig, Mode, Model, Parameters, Precision, Scope, StepOptions, TaskLosses,
-    train_step,
-};
+use mtids_layers::{AdamW, AdamWConfig, Parameters, Precision};
+use mtids_models::gate::Gate;
+use mtids_models::step::{StepGradients, gradients};
+use mtids_models::{DbrConfig, LossConfig, Mode, Model, Scope, StepOptions, TaskLosses, train_step};
 
 use crate::support::{INPUT, all, config, input, targets, tensor};
 
@@ -70,7 +68,7 @@ fn gates_and_heads_are_not_rounded() {
 #[test]
 fn a_training_in_bfloat16_learns_and_evaluates_in_it() {
     let parameters = Parameters::new(7, DType::F32, &Device::Cpu).with_precision(Precision::Bf16);
-    let config = mtids_nn::ModelConfig::MtIds(config());
+    let config = mtids_models::ModelConfig::MtIds(config());
     let model = Model::new(&config, 3, INPUT, &parameters).unwrap();
     let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
     let mut optimizer = AdamW::new(&AdamWConfig::default()).unwrap();

@@ -1,8 +1,8 @@
 //! Read-outs of several heads: identities of the pool.
 
 use candle_core::{DType, Device, Tensor};
-use mtids_nn::read_out::{metastasis_probability, probabilities, region_probabilities};
-use mtids_nn::{MtIdsConfig, Outputs, ReadOut, TaskSet};
+use mtids_models::read_out::{metastasis_probability, probabilities, region_probabilities};
+use mtids_models::{MtIdsConfig, Outputs, ReadOut, TaskSet};
 
 use crate::support::{flat, tensor};
 

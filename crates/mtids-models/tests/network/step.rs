@@ -1,9 +1,9 @@
 //! One training step of MT-IDS: the Gram matrix, masks, failures, the same result each time.
 
-use mtids_nn::step::{StepGradients, gradients, gradients_with};
-use mtids_nn::{
-    AdamW, AdamWConfig, Balancing, Combined, LossConfig, Mode, NnError, Scope, StepOptions, TargetBatch, TaskLosses,
-    train_step,
+use mtids_layers::{AdamW, AdamWConfig};
+use mtids_models::step::{StepGradients, gradients, gradients_with};
+use mtids_models::{
+    Balancing, Combined, LossConfig, Mode, ModelError, Scope, StepOptions, TargetBatch, TaskLosses, train_step,
 };
 
 use crate::support::{config, flat, input, model, targets, value};
@@ -81,13 +81,13 @@ fn a_step_that_is_not_finite_changes_nothing() {
     let poison = (input(4) * f64::NAN).unwrap();
     let error = train_step(&model, &parameters, &mut optimizer, &losses, &poison, &targets(), &options, &mut equal)
         .unwrap_err();
-    assert!(matches!(error, NnError::NotFinite { .. }), "{error}");
+    assert!(matches!(error, ModelError::NotFinite { .. }), "{error}");
     for answer in [vec![f64::INFINITY; 3], vec![1.0; 2]] {
         let mut wrong = |_: &StepGradients<'_>| Ok(answer.clone());
         let error =
             train_step(&model, &parameters, &mut optimizer, &losses, &input(4), &targets(), &options, &mut wrong)
                 .unwrap_err();
-        assert!(matches!(error, NnError::Balance(_)), "{error}");
+        assert!(matches!(error, ModelError::Balance(_)), "{error}");
     }
     assert_eq!(parameters.to_bytes().unwrap(), before);
     let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
@@ -170,6 +170,6 @@ fn a_combined_gradient_does_what_its_coefficients_do() {
         let mut short = |_: &StepGradients<'_>, _: &[Vec<f32>]| Ok(Combined { update: vec![0.0], weights: None });
         let balancing = Balancing::Combine(&mut short);
         let error = gradients_with(&model, &parameters, &losses, &input(4), &targets(), scope, mode, balancing);
-        assert!(matches!(error, Err(NnError::Balance(_))));
+        assert!(matches!(error, Err(ModelError::Balance(_))));
     }
 }

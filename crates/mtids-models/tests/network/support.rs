@@ -1,8 +1,9 @@
 //! Small models, inputs and targets in f64.
 
 use candle_core::{DType, Device, Tensor, Var};
-use mtids_nn::experts::ExpertForm;
-use mtids_nn::{Architecture, BackboneConfig, DbrConfig, Model, ModelConfig, MtIdsConfig, Parameters, TargetBatch};
+use mtids_layers::Parameters;
+use mtids_models::experts::ExpertForm;
+use mtids_models::{Architecture, BackboneConfig, DbrConfig, Model, ModelConfig, MtIdsConfig, TargetBatch};
 
 pub(crate) const INPUT: [usize; 4] = [1, 2, 12, 12];
 

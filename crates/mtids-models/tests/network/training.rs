@@ -1,11 +1,9 @@
 //! Short trainings on a small synthetic problem.
 
 use candle_core::{Device, Tensor};
-use mtids_nn::step::StepGradients;
-use mtids_nn::{
-    AdamW, AdamWConfig, LossConfig, Model, Parameters, Scope, StepOptions, StepReport, TargetBatch, TaskLosses,
-    train_step,
-};
+use mtids_layers::{AdamW, AdamWConfig, Parameters};
+use mtids_models::step::StepGradients;
+use mtids_models::{LossConfig, Model, Scope, StepOptions, StepReport, TargetBatch, TaskLosses, train_step};
 
 use crate::support::{all, build, config, model, numbers, variable};
 

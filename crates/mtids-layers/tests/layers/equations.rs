@@ -1,9 +1,9 @@
 //! Layers in f64: equal to candle's, with exact gradients.
 
 use candle_core::{DType, Device, Tensor, Var};
-use mtids_nn::Parameters;
-use mtids_nn::conv::{ConvOptions, conv2d};
-use mtids_nn::norm::{LayerNorm, group_norm};
+use mtids_layers::Parameters;
+use mtids_layers::conv::{ConvOptions, conv2d};
+use mtids_layers::norm::{LayerNorm, group_norm};
 
 use crate::support::{check_gradient, tensor, value};
 
