@@ -111,7 +111,7 @@ PARITY_MODELS := $(OUT)/parity-models
 .PHONY: parity-models
 parity-models: PYTHON ?= python3
 parity-models: ## Every architecture beside its PyTorch twin: logits, losses, gradients (PYTHON= with tests/parity/model_requirements.txt)
-	@$(CARGO) run --locked --quiet --package mtids-nn --example export_model -- '$(PARITY_MODELS)'
+	@$(CARGO) run --locked --quiet --package mtids-models --example export_model -- '$(PARITY_MODELS)'
 	@$(PYTHON) tests/parity/model_check.py '$(PARITY_MODELS)'
 
 .PHONY: schemas
