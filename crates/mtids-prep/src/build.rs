@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use mtids_annotations::AnnotationFiles;
 use mtids_dicom::{Refused, group};
 use mtids_domain::pseudonym::PseudonymSecret;
 use mtids_domain::taxonomy::TAXONOMY_VERSION;
@@ -29,7 +30,6 @@ use crate::plan::{Plan, Unit, plan};
 use crate::publish::publish;
 use crate::rows::{Receipt, Shared, finished, work};
 use crate::scan::{Scan, scan};
-use crate::sources::Sources;
 use crate::task::Task;
 
 /// What a build did.
@@ -122,11 +122,11 @@ fn prepare(config: &BuildConfig, interrupt: &Interrupt, show_progress: bool) -> 
         });
     };
     let secret = secret(config)?;
-    let sources = Sources::read(&config.annotations, &config.limits())?;
+    let files = AnnotationFiles::read(&config.annotations, &config.limits())?;
     let progress = Progress::new("reading headers", None, show_progress);
     let clock = Clock::default();
     let started = Instant::now();
-    let mut scanned = scan(data, sources.paths(), &config.limits(), &|| progress.inc(1), interrupt)?;
+    let mut scanned = scan(data, files.paths(), &config.limits(), &|| progress.inc(1), interrupt)?;
     progress.finish();
     // All workers read headers, and wait for the last of them.
     clock.add(Stage::Headers, started.elapsed().as_secs_f64() * rayon::current_num_threads() as f64);
@@ -137,7 +137,7 @@ fn prepare(config: &BuildConfig, interrupt: &Interrupt, show_progress: bool) -> 
     for copy in grouped.duplicates {
         scanned.skip(copy, "identical-copy");
     }
-    let planned = plan(&mut scanned, grouped.series, &sources, config, &secret)?;
+    let planned = plan(&mut scanned, grouped.series, &files, config, &secret)?;
     if planned.units.is_empty() {
         report_refused(&scanned);
         return Err(PrepError::Nothing { path: data.clone(), detail: nothing(&scanned, &planned) });

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use mtids_annotations::{ClassRule, Classes, Rules};
 use mtids_dicom::Limits;
 use mtids_domain::taxonomy::{RegionScheme, Zone};
 use mtids_patch::PatchGeometry;
@@ -13,7 +14,6 @@ use mtids_shards::{Channel, ShardOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::classes::{ClassRule, Classes};
 use crate::error::PrepError;
 use crate::negatives::NegativesConfig;
 use crate::split::SplitConfig;
@@ -143,7 +143,11 @@ impl BuildConfig {
         let fail = |key: &str, reason: &str| Err(PrepError::Config { key: key.into(), reason: reason.into() });
         self.patch.validate().map_err(|error| PrepError::Config { key: "patch".into(), reason: error.to_string() })?;
         self.region_scheme()?;
-        Classes::new(&self.classes)?;
+        self.rules()?;
+        self.limits().validate().map_err(|fault| PrepError::Config {
+            key: format!("reading.{}", fault.key),
+            reason: fault.reason.into(),
+        })?;
         self.split.validate()?;
         self.negatives.validate()?;
         if !(1..=1000).contains(&self.samples_per_finding) {
@@ -218,6 +222,20 @@ impl BuildConfig {
         }
     }
 
+    /// What of the annotations is read, and what it means.
+    ///
+    /// # Errors
+    /// [`PrepError::Annotations`] for a rule that cannot be used.
+    pub fn rules(&self) -> Result<Rules, PrepError> {
+        Ok(Rules {
+            read_segmentations: self.read_segmentations,
+            read_reports: self.read_reports,
+            classes: Classes::new(&self.classes)?,
+            join_tolerance_mm: self.join_tolerance_mm,
+            limits: self.limits(),
+        })
+    }
+
     /// How shards are written.
     pub fn shard_options(&self) -> ShardOptions {
         ShardOptions { row_group_bytes: (self.row_group_mib as usize) << 20, zstd_level: self.zstd_level }
@@ -243,5 +261,8 @@ mod tests {
         let error = BuildConfig { max_quarantine: 2.0, ..Default::default() }.validate().unwrap_err();
         assert!(error.to_string().contains("max_quarantine"));
         assert!(BuildConfig { regions: Vec::new(), ..Default::default() }.validate().is_err());
+        let reading = ReadingConfig { max_tilt_degrees: f64::NAN, ..Default::default() };
+        let error = BuildConfig { reading, ..Default::default() }.validate().unwrap_err();
+        assert!(error.to_string().contains("reading.max_tilt_degrees"), "{error}");
     }
 }

@@ -43,23 +43,9 @@ pub enum PrepError {
         /// What is wrong.
         reason: String,
     },
-    /// An annotation table.
+    /// Annotations, or a rule for their classes.
     #[error(transparent)]
-    Table(#[from] mtids_dicom::annotation::AnnotationError),
-    /// A folder of annotations.
-    #[error("the annotations {path} cannot be read: {source}")]
-    Annotations {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A PASCAL VOC file.
-    #[error(transparent)]
-    Boxes(#[from] mtids_dicom::annotation::VocError),
-    /// A mask file.
-    #[error(transparent)]
-    Mask(#[from] mtids_dicom::annotation::MaskError),
+    Annotations(#[from] mtids_annotations::AnnotationError),
     /// A DICOM file or series.
     #[error(transparent)]
     Dicom(#[from] mtids_dicom::DicomError),
@@ -90,6 +76,7 @@ impl PrepError {
     pub fn exit(&self) -> Exit {
         match self {
             PrepError::Config { .. } | PrepError::Pseudonym(_) => Exit::Usage,
+            PrepError::Annotations(mtids_annotations::AnnotationError::Rule { .. }) => Exit::Usage,
             PrepError::Interrupted => Exit::Interrupted,
             _ => Exit::Data,
         }

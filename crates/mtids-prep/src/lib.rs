@@ -1,7 +1,7 @@
 //! The preprocessing program: DICOM studies and annotations in, a Parquet dataset of labelled patches out.
 //!
 //! # Purpose
-//! [`build::build`] does the whole way: [`scan`] → grouping → [`join`] of findings → [`plan`] of units → [`rows`] → commit. A [`task`] does a share of it, and
+//! [`build::build`] does the whole way: [`scan`] → grouping → findings of [`mtids_annotations`] → [`plan`] of units → [`rows`] → commit. A [`task`] does a share of it, and
 //! [`diff`] compares two datasets.
 //!
 //! # Invariants
@@ -15,21 +15,17 @@
 
 pub mod build;
 mod card;
-pub mod classes;
 pub mod clock;
 pub mod config;
 pub mod diff;
 pub mod error;
-pub mod join;
 pub mod negatives;
 pub mod patients;
 pub mod plan;
 mod publish;
 pub mod rows;
 pub mod scan;
-pub mod sources;
 pub mod split;
-mod table_file;
 pub mod task;
 
 use serde_json::{Value, json};
@@ -43,7 +39,7 @@ pub fn schemas() -> Vec<(String, Value)> {
         named("insert-config.json", schemars::schema_for!(mtids_phantom::InsertConfig).to_value()),
         named("patch.json", mtids_shards::patch_json_schema()),
         named("manifest.json", mtids_shards::manifest_json_schema()),
-        named("annotation-table.json", mtids_dicom::annotation::table::schema()),
+        named("annotation-table.json", mtids_annotations::table::schema()),
         named("taxonomy.json", mtids_domain::taxonomy::as_json()),
         named(
             "quarantine.json",

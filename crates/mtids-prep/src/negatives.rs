@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::PrepError;
-use crate::join::Finding;
+use mtids_annotations::Finding;
 
 /// How places without finding are sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

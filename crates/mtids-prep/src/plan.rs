@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use mtids_annotations::{AnnotationFiles, Finding, SeriesGeometry, Sources, load};
 use mtids_dicom::volume::check_geometry;
-use mtids_dicom::{ReasonCode, Refused, Series, check_series};
+use mtids_dicom::{FileOutcome, ReasonCode, Refused, Series, check_series};
 use mtids_domain::geometry::Affine;
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_domain::taxonomy::TAXONOMY_VERSION;
@@ -17,10 +18,8 @@ use rayon::prelude::*;
 
 use crate::config::BuildConfig;
 use crate::error::PrepError;
-use crate::join::{Candidate, Finding, Images, join};
 use crate::patients::{read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
-use crate::sources::{Sources, place};
 use crate::split::{LabelCounts, deal};
 
 /// A series that rows will be cut from.
@@ -84,7 +83,7 @@ pub struct Plan {
 pub fn plan(
     scan: &mut Scan,
     series: Vec<Series>,
-    sources: &Sources,
+    files: &AnnotationFiles,
     config: &BuildConfig,
     secret: &PseudonymSecret,
 ) -> Result<Plan, PrepError> {
@@ -118,20 +117,28 @@ pub fn plan(
         }
     }
     let mut plan = Plan::default();
-    let images = Images::new(usable.iter().map(|(series, affine)| Candidate { series, affine: *affine }).collect());
-    let placed = place(scan, &images, sources, config)?;
-    plan.used_objects = placed.used_objects;
-    plan.unmatched_findings = placed.unmatched;
-    drop(images);
+    let geometries: Vec<SeriesGeometry<'_>> =
+        usable.iter().map(|(series, affine)| SeriesGeometry::of(series, *affine)).collect();
+    let sources =
+        Sources { files, segmentations: &scan.segmentations, reports: &scan.reports, structures: &scan.structures };
+    let resolved = load(&sources, &geometries, &config.rules()?)?;
+    drop(geometries);
+    plan.unmatched_findings = resolved.unmatched;
+    plan.contradictions = resolved.contradictions;
+    for outcome in resolved.objects {
+        match outcome {
+            FileOutcome::Used { .. } => plan.used_objects += 1,
+            FileOutcome::Skipped { path, reason, detail } => scan.skip_because(path, reason, detail),
+            FileOutcome::Refused(refused) => scan.refused.push(refused),
+        }
+    }
 
     let mut with_findings = Vec::new();
-    for ((series, _), annotations) in usable.into_iter().zip(placed.found) {
-        let findings = join(annotations, config.join_tolerance_mm);
+    for ((series, _), findings) in usable.into_iter().zip(resolved.findings) {
         if findings.is_empty() {
             skip_series(scan, &series, "image-without-finding");
             continue;
         }
-        plan.contradictions += findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
         with_findings.push((series, findings));
     }
     let over: Vec<Option<usize>> = with_findings.iter().map(|(ct, found)| pet_over(ct, found, &pets)).collect();
@@ -174,7 +181,7 @@ fn pet_over(ct: &Series, findings: &[Finding], pets: &[(Series, Affine)]) -> Opt
             && pet.frame_of_reference_uid == ct.frame_of_reference_uid
     };
     let covered = |series: &Series, affine: &Affine| {
-        let pet = Candidate { series, affine: *affine };
+        let pet = SeriesGeometry::of(series, *affine);
         findings.iter().filter(|finding| pet.holds(finding.center)).count()
     };
     let candidates = pets.iter().enumerate().filter(|(_, (pet, _))| of_the_study(pet));

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use mtids_annotations::Finding;
 use mtids_dicom::{DicomError, Series, load_pet, load_volume};
 use mtids_domain::geometry::PointMm;
 use mtids_domain::label::{Evidence, LabelLevel};
@@ -24,7 +25,6 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Clock, Stage};
 use crate::config::BuildConfig;
 use crate::error::PrepError;
-use crate::join::Finding;
 use crate::negatives::choose;
 use crate::plan::{PlannedSeries, Unit};
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mtids_annotations::ClassFile;
 use mtids_prep::build::{BuildSummary, DryRun, TaskSummary, build, build_share, commit, dry_run};
-use mtids_prep::classes::ClassFile;
 use mtids_prep::config::BuildConfig;
 use mtids_prep::task::Task;
 use mtids_report::format::counted;
