@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use mtids_metrics::auroc;
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
@@ -22,7 +23,7 @@ use crate::defect::Defect;
 use crate::error::PhantomError;
 use crate::node::Node;
 use crate::patient::{LabelForm, Model, Patient, n_category};
-use crate::reference::{Sample, auroc, is_metastatic, logistic};
+use crate::reference::{Sample, is_metastatic, logistic};
 use crate::study;
 
 /// Part of the digest: a change of the images or tables must not pass for the cohort of an earlier program.

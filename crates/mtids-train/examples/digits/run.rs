@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result};
 use mtids_balance::BalanceInput;
+use mtids_metrics::{Confusion, auroc};
 use mtids_nn::experts::ExpertForm;
 use mtids_nn::read_out::probabilities;
 use mtids_nn::{
@@ -13,7 +14,6 @@ use mtids_nn::{
     TaskLosses, Tensor, train_step,
 };
 use mtids_runtime::random::rng_for;
-use mtids_train::metrics::{Confusion, auroc};
 use mtids_train::prediction::{largest, metastasis_probability};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
