@@ -6,29 +6,10 @@
 
 use mtids_domain::taxonomy::Station;
 
-use crate::anatomy::Anatomy;
-
-/// Stations with a place in the phantom.
-pub(crate) const STATIONS: [Station; 15] = [
-    Station::S2R,
-    Station::S2L,
-    Station::S3A,
-    Station::S3P,
-    Station::S4R,
-    Station::S4L,
-    Station::S5,
-    Station::S6,
-    Station::S7,
-    Station::S8R,
-    Station::S8L,
-    Station::S10R,
-    Station::S10L,
-    Station::S11R,
-    Station::S11L,
-];
+use crate::anatomy::{Anatomy, TRACHEA_RADIUS};
 
 /// Left wall of the trachea: border of right and left above the carina.
-const LEFT_WALL: f64 = crate::anatomy::TRACHEA_RADIUS;
+const LEFT_WALL: f64 = TRACHEA_RADIUS;
 /// The arterial ligament: station 5 lies to its left, 4L to its right.
 const LIGAMENT: f64 = 25.0;
 /// Behind this lies 3p, before this 3a.
@@ -126,6 +107,7 @@ pub(crate) fn reach(anatomy: &Anatomy, station: Station) -> Option<([f64; 3], [f
 mod tests {
     use super::*;
     use crate::config::Phase;
+    use crate::station::STATIONS;
     use mtids_runtime::random::rng_for;
     use rand::RngExt;
 
