@@ -20,7 +20,6 @@ pub mod evaluation;
 pub mod fit;
 mod input;
 pub mod measured;
-pub mod metrics;
 pub mod prediction;
 mod report;
 pub mod run_folder;

@@ -7,11 +7,11 @@
 use anyhow::{Context, Result};
 use mtids_balance::BalanceInput;
 use mtids_layers::{AdamW, AdamWConfig, DType, Device, Parameters, Schedule, ScheduleConfig, Tensor};
+use mtids_metrics::{Confusion, auroc};
 use mtids_models::experts::ExpertForm;
 use mtids_models::read_out::probabilities;
 use mtids_models::{Model, ReadOut, Scope, StepOptions, TaskLosses, train_step};
 use mtids_runtime::random::rng_for;
-use mtids_train::metrics::{Confusion, auroc};
 use mtids_train::prediction::{largest, metastasis_probability};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};

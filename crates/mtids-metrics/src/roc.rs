@@ -1,7 +1,8 @@
 //! The receiver operating characteristic of a score.
 //!
 //! Purpose: area under the curve as the probability that a positive scores above a negative, ties counting one half
-//! (Mann–Whitney), and the curve itself. Invariant: both depend on the order of scores only, not on their scale.
+//! (Mann–Whitney), and the curve itself. Invariant: both depend on the order of scores only, not on their scale. A NaN score
+//! has no order, so neither is defined with one.
 
 use serde::Serialize;
 
@@ -14,8 +15,11 @@ pub struct RocPoint {
     pub true_positive_rate: f64,
 }
 
-/// Samples sorted by falling score, grouped by equal scores: (positives, negatives) per group.
+/// Samples sorted by falling score, grouped by equal scores: (positives, negatives) per group. Empty with a NaN score.
 fn tied_groups(samples: &[(f64, bool)]) -> Vec<(u64, u64)> {
+    if samples.iter().any(|sample| sample.0.is_nan()) {
+        return Vec::new();
+    }
     let mut sorted = samples.to_vec();
     sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
     sorted
@@ -27,7 +31,7 @@ fn tied_groups(samples: &[(f64, bool)]) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// Area under the curve of (score, is positive) pairs, or `None` when one class is missing.
+/// Area under the curve of (score, is positive) pairs, or `None` when one class is missing or a score is NaN.
 pub fn auroc(samples: &[(f64, bool)]) -> Option<f64> {
     let groups = tied_groups(samples);
     let (mut above, mut negatives, mut twice_wins) = (0u64, 0u64, 0u64);
@@ -39,7 +43,7 @@ pub fn auroc(samples: &[(f64, bool)]) -> Option<f64> {
     (above > 0 && negatives > 0).then(|| twice_wins as f64 / (2 * above * negatives) as f64)
 }
 
-/// The curve from (0, 0) to (1, 1), one point per distinct score; empty when one class is missing.
+/// The curve from (0, 0) to (1, 1), one point per distinct score; empty when one class is missing or a score is NaN.
 pub fn roc_curve(samples: &[(f64, bool)]) -> Vec<RocPoint> {
     let groups = tied_groups(samples);
     let positives: u64 = groups.iter().map(|group| group.0).sum();
@@ -81,6 +85,13 @@ mod tests {
         assert_eq!(auroc(&[(0.3, true), (0.6, true)]), None);
         assert_eq!(auroc(&[]), None);
         assert!(roc_curve(&[(0.3, false)]).is_empty());
+    }
+
+    #[test]
+    fn a_score_without_order_has_no_area() {
+        assert_eq!(auroc(&[(f64::NAN, false), (0.2, true), (0.1, false)]), None);
+        assert!(roc_curve(&[(f64::NAN, false), (0.2, true), (0.1, false)]).is_empty());
+        assert_eq!(auroc(&[(f64::INFINITY, true), (0.1, false), (-0.0, true), (0.0, false)]), Some(0.625));
     }
 
     proptest! {

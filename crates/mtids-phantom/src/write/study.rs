@@ -19,7 +19,7 @@ use mtids_domain::volume::Volume;
 use crate::config::{PhantomConfig, Phase};
 use crate::defect::Defect;
 use crate::error::PhantomError;
-use crate::patient::{LabelForm, Patient};
+use crate::patient::{LabelForm, Patient, SCANNER_MODEL, patient_id};
 use crate::render::{self, PADDING_HU};
 
 /// Where a study went.
@@ -91,16 +91,11 @@ pub(crate) fn write(
     Ok(Written { identity, series_uid: options.series_uid })
 }
 
-/// PatientID of a patient.
-pub(crate) fn patient_id(number: u32) -> String {
-    format!("{}{:05}", crate::PATIENT_PREFIX, number + 1)
-}
-
 fn facts(patient: &Patient) -> AcquisitionFacts {
     let site = &patient.site;
     AcquisitionFacts {
         manufacturer: Some(site.manufacturer.clone()),
-        model: Some(crate::SCANNER_MODEL.to_owned()),
+        model: Some(SCANNER_MODEL.to_owned()),
         kernel: Some(site.kernel.clone()),
         slice_thickness_mm: Some((patient.spacing[2] * 100.0).round() as f32 / 100.0),
         kvp: Some(120.0),

@@ -1,6 +1,5 @@
-//! Do probabilities mean what they say?
-//!
-//! Purpose: Brier score and expected calibration error of a two-class probability. Units: both in 0..=1, lower is better.
+//! Calibration: Brier score and expected calibration error of a two-class probability. Units: both in
+//! 0..=1, lower is better.
 
 /// Mean squared distance between probability and outcome of (probability, is positive) pairs; `None` without samples.
 pub fn brier(samples: &[(f64, bool)]) -> Option<f64> {

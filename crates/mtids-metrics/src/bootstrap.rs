@@ -1,40 +1,16 @@
-//! How sure a figure is.
+//! Percentile bootstrap over patients.
 //!
-//! Purpose: Wilson's interval for a share of independent trials, and the percentile bootstrap over *patients* for anything
-//! else, since nodes of one patient are not independent. Invariant: the same seed gives the same interval, for any number
-//! of threads.
+//! Nodes of one patient are not independent, so whole patients are drawn. Invariant: the same seed gives the same interval,
+//! for any number of threads.
 
 use std::collections::BTreeMap;
 
 use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use rayon::prelude::*;
-use serde::Serialize;
 
-/// Two-sided 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Interval {
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
-}
-
-/// 97.5 % point of the standard normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
-
-/// Wilson's score interval (J Am Stat Assoc 1927;22:209) of `successes` in `trials`, 95 %, or `None` without trials.
-pub fn wilson(successes: u64, trials: u64) -> Option<Interval> {
-    if trials == 0 {
-        return None;
-    }
-    let n = trials as f64;
-    let share = successes as f64 / n;
-    let denominator = 1.0 + Z * Z / n;
-    let centre = (share + Z * Z / (2.0 * n)) / denominator;
-    let half = Z / denominator * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    Some(Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) })
-}
+use crate::interval::Interval;
+use crate::quantile::quantile;
 
 /// Size and key of a bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +51,7 @@ where
         return None;
     }
     values.sort_by(f64::total_cmp);
-    Some(Interval { low: quantile(&values, 0.025), high: quantile(&values, 0.975) })
-}
-
-/// Linear interpolation between order statistics (type 7 of Hyndman and Fan); `sorted` is not empty.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let position = share * (sorted.len() - 1) as f64;
-    let low = position.floor() as usize;
-    let high = (low + 1).min(sorted.len() - 1);
-    sorted[low] + (sorted[high] - sorted[low]) * (position - low as f64)
+    Some(Interval { low: quantile(&values, 0.025)?, high: quantile(&values, 0.975)? })
 }
 
 #[cfg(test)]
@@ -92,25 +60,6 @@ mod tests {
 
     fn near(a: f64, b: f64, tolerance: f64) {
         assert!((a - b).abs() < tolerance, "{a} is not {b}");
-    }
-
-    #[test]
-    fn wilson_against_published_values() {
-        // Newcombe, Stat Med 1998;17:857, table I, method 3: 81/263, 15/148, 0/20, 1/29.
-        for (successes, trials, low, high) in
-            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
-        {
-            let interval = wilson(successes, trials).unwrap();
-            near(interval.low, low, 6e-5);
-            near(interval.high, high, 6e-5);
-        }
-        assert_eq!(wilson(0, 0), None);
-    }
-
-    #[test]
-    fn quantiles_interpolate() {
-        near(quantile(&[1.0, 2.0, 3.0, 4.0], 0.5), 2.5, 1e-12);
-        near(quantile(&[1.0], 0.975), 1.0, 1e-12);
     }
 
     #[test]

@@ -1,22 +1,4 @@
-//! How far one fact tells another: area under the ROC curve, and Cramér's V.
-//!
-//! Invariants: both are `None` where they are undefined (one class, no data); neither depends on the order of the input.
-
-/// Area under the ROC curve of `score` for the positive class: the share of (positive, negative) pairs that the score orders rightly,
-/// ties counting half (Mann–Whitney U divided by the number of pairs). `None` without both classes.
-pub fn auroc(scored: &[(f64, bool)]) -> Option<f64> {
-    let mut sorted: Vec<(f64, bool)> = scored.iter().copied().filter(|(score, _)| score.is_finite()).collect();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut wins, mut negatives, mut positives) = (0.0, 0.0, 0.0);
-    for tied in sorted.chunk_by(|a, b| a.0 == b.0) {
-        let up = tied.iter().filter(|(_, positive)| *positive).count() as f64;
-        let down = tied.len() as f64 - up;
-        wins += up * (negatives + 0.5 * down);
-        negatives += down;
-        positives += up;
-    }
-    (positives > 0.0 && negatives > 0.0).then(|| wins / (positives * negatives))
-}
+//! Association of two categorical variables.
 
 /// Cramér's V of a contingency table, with Bergsma's correction of its bias (J Korean Stat Soc 2013;42:323): 0 without association, 1 when
 /// the row tells the column. Without the correction, a table with many rows and few cases shows association by chance. `None` unless two
@@ -50,15 +32,6 @@ pub fn cramers_v(table: &[Vec<u64>]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn auroc_counts_pairs() {
-        assert_eq!(auroc(&[(1.0, false), (2.0, true), (3.0, false), (4.0, true)]), Some(0.75));
-        assert_eq!(auroc(&[(1.0, false), (1.0, true)]), Some(0.5));
-        assert_eq!(auroc(&[(2.0, false), (1.0, true)]), Some(0.0));
-        assert_eq!(auroc(&[(1.0, true)]), None);
-        assert_eq!(auroc(&[(f64::NAN, false), (1.0, true)]), None);
-    }
 
     #[test]
     fn cramers_v_at_its_ends_and_by_hand() {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use mtids_metrics::{auroc, cramers_v};
 use polars::prelude::{col, lit};
 
-use crate::association::{auroc, cramers_v};
 use crate::audit::Audit;
 use crate::config::AuditConfig;
 use crate::error::AuditError;
@@ -18,6 +18,7 @@ pub(super) fn size(audit: &Audit) -> Option<Finding> {
         .iter()
         .filter(|sizes| sizes.status != "unknown")
         .flat_map(|sizes| sizes.short_axes_mm.iter().map(|&mm| (mm, sizes.status == "metastatic")))
+        .filter(|(mm, _)| mm.is_finite())
         .collect();
     let area = auroc(&scored)?;
     let limit = audit.config.size_short_cut;
