@@ -43,7 +43,7 @@ pair() { # what, tolerance of the figure, megabytes of pixels or -, our example,
     }'
 }
 pair "read the headers of 864 files" 0 - scan_headers docs/bench_scan_headers.py "$work/small/dicom"
-pair "read a series of 60 slices of 512 × 512 to HU" 0 31.46 read_series docs/bench_read_series.py "$series"
+pair "read a series of 60 slices of 512 × 512 to HU" 0 31.46 time_series docs/bench_read_series.py "$series"
 
 pair "read a SEG of 50 segments on 512 × 512 × 300 (rival: highdicom)" 0 - read_segmentation docs/bench_read_segmentation.py "$work" 50
 

@@ -12,7 +12,6 @@
 //! # Units
 //! Sizes and distances are mm; shares lie in 0 to 1; counts are rows (patches) or patients, as named.
 
-pub mod association;
 pub mod audit;
 mod checks;
 pub mod config;
