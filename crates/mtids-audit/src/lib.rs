@@ -18,6 +18,7 @@ pub mod config;
 mod distribution;
 pub mod error;
 pub mod finding;
+mod frame;
 mod index;
 pub mod page;
 pub mod text;

@@ -1,7 +1,7 @@
 //! Our convolutions beside candle's own, forward and backward, batch 32, f32, 3 × 3, stride 1; in turn, in one process.
 //!
 //! Without arguments: one line of a Markdown table per shape, ours ÷ candle as minimum, median and maximum over the rounds. With
-//! `inputs outputs side rounds`: one line of JSON, our milliseconds, which `docs/bench_layers.py` puts beside PyTorch's.
+//! `inputs outputs side rounds`: one line of JSON, our milliseconds, which `scripts/benchmarks/layers.py` puts beside PyTorch's.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 use std::time::Instant;

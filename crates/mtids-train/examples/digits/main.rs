@@ -28,7 +28,7 @@ const STACK: usize = 64 << 20;
 /// What the benchmark is told.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The digits, as docs/digits_data.py writes them.
+    /// The digits, as scripts/digits/data.py writes them.
     #[arg(long)]
     digits: PathBuf,
     /// Where finished runs are kept, one JSON line each.

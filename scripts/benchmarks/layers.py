@@ -1,6 +1,6 @@
 """Convolutions, forward and backward, batch 32, f32, 3 x 3, stride 1: ours beside PyTorch on the CPU, in turn.
 
-Called by docs/bench_layers.sh with the folder of the compiled examples. PyTorch runs in both memory layouts; ours and PyTorch
+Called by scripts/benchmarks/layers.sh with the folder of the compiled examples. PyTorch runs in both memory layouts; ours and PyTorch
 run with one and with as many threads as there are processors, and the best median of each is compared. Prints a Markdown table
 of medians and ranges in milliseconds. Candle's own convolution is compared by the example `layers` itself.
 """

@@ -1,6 +1,6 @@
-"""docs/growth.md: how steps per second and peak memory grow with batch, patch, tasks and experts.
+"""docs/benchmarks/growth.md: how steps per second and peak memory grow with batch, patch, tasks and experts.
 
-Called by docs/growth.sh with the compiled example, the profile, the number of rounds and the seconds of a round. All settings run in turn, each in
+Called by scripts/benchmarks/growth.sh with the compiled example, the profile, the number of rounds and the seconds of a round. All settings run in turn, each in
 a process of its own, round after round.
 """
 
@@ -126,7 +126,7 @@ brackets by processor time); patches count in voxels, experts (shared + private 
 
 """
     text += "\n".join(table(kind, results) for kind in ("slices", "volume"))
-    (pathlib.Path(__file__).parent / "growth.md").write_text(text)
+    (pathlib.Path(__file__).parents[2] / "docs/benchmarks/growth.md").write_text(text)
 
 
 if __name__ == "__main__":

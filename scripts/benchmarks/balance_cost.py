@@ -1,6 +1,6 @@
-"""docs/balance_cost.md: what a training step costs under each balancer, over a plain sum; TorchJD likewise on a PyTorch twin.
+"""docs/benchmarks/balance_cost.md: what a training step costs under each balancer, over a plain sum; TorchJD likewise on a PyTorch twin.
 
-Called by docs/balance_cost.sh with the compiled example, the profile and the number of rounds. Both sides of every ratio run in turn within one
+Called by scripts/benchmarks/balance_cost.sh with the compiled example, the profile and the number of rounds. Both sides of every ratio run in turn within one
 process; both programs run the same network on the same batch, which is checked by the losses.
 """
 
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).parent
+ROOT = pathlib.Path(__file__).parents[2]
 WARM_UP = 1
 # `parallel_chunk_size` of TorchJD.
 WAYS = {"at once": None, "one by one": 1}
@@ -40,7 +40,7 @@ class Twin:
         import torch
         from safetensors.torch import load_file
 
-        sys.path.insert(0, str(HERE.parent / "tests" / "parity"))
+        sys.path.insert(0, str(ROOT / "tests/parity"))
         import model_losses
         import model_networks
 
@@ -251,7 +251,7 @@ TorchJD runs `mtl_backward` and `jac_to_grad` on a PyTorch twin of the network, 
 1e-4), over PyTorch's own plain sum. Before the clock starts both programs check that coefficients of 1 give the gradient of the plain sum.
 
 """
-    (HERE / "balance_cost.md").write_text(text + "\n".join(tables))
+    (ROOT / "docs/benchmarks/balance_cost.md").write_text(text + "\n".join(tables))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Writes one CT slice of 512 × 512 in encodings of which the test data have none, for `make bench`.
 
-    python docs/bench_encodings.py NATIVE.dcm FOLDER
+    python scripts/benchmarks/encodings.py NATIVE.dcm FOLDER
 """
 
 import pathlib

@@ -1,6 +1,6 @@
 """Seconds to read the header of every file of a folder with pydicom; the rival of `scan_headers`.
 
-    python docs/bench_scan_headers.py FOLDER
+    python scripts/benchmarks/scan_headers.py FOLDER
 """
 
 import pathlib

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Every benchmark of docs/benchmarks.md: prints lines for its table. Called by `make bench`; arguments: the cargo profile (dev or release), and `dicom`
+# Every benchmark of docs/benchmarks/README.md: prints lines for its table. Called by `make bench`; arguments: the cargo profile (dev or release), and `dicom`
 # for the readers alone.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 profile=${1:-dev}
 target=${CARGO_TARGET_DIR:-target}
 programs=$target/$([ "$profile" = dev ] && echo debug || echo "$profile")
@@ -18,4 +18,4 @@ if [ "$part" != dicom ]; then
   for _ in 1 2 3; do "$programs/examples/render_studies"; done
 fi
 
-bash docs/bench_dicom.sh "$profile" "$programs"
+bash scripts/benchmarks/dicom.sh "$profile" "$programs"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The readers of mtids-dicom beside pydicom with its codecs, in turn, on the same files. Called by docs/bench.sh; arguments: the cargo
+# The readers of mtids-dicom beside pydicom with its codecs, in turn, on the same files. Called by scripts/benchmarks/run.sh; arguments: the cargo
 # profile, and the folder of its programs.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 profile=$1 programs=$2
 data=../shared/data
 command -v python3 >/dev/null || { echo "skipped: reading beside pydicom needs Python 3 with venv"; exit 0; }
 [ -d .venv-bench ] || python3 -m venv .venv-bench
 python=.venv-bench/bin/python
-$python -m pip install --quiet --disable-pip-version-check --requirement tests/python/requirements-bench.txt
+$python -m pip install --quiet --disable-pip-version-check --requirement scripts/benchmarks/requirements-dicom.txt
 version=$($python -c 'import pydicom; print(pydicom.__version__)')
 # One thread on both sides.
 export RAYON_NUM_THREADS=1 OMP_NUM_THREADS=1
@@ -42,16 +42,16 @@ pair() { # what, tolerance of the figure, megabytes of pixels or -, our example,
       printf "%s | pydicom %s | %.3f, %.3f, %.3f%s\n", what, version, ratio[1], ratio[m], ratio[NR], speed
     }'
 }
-pair "read the headers of 864 files" 0 - scan_headers docs/bench_scan_headers.py "$work/small/dicom"
-pair "read a series of 60 slices of 512 × 512 to HU" 0 31.46 time_series docs/bench_read_series.py "$series"
+pair "read the headers of 864 files" 0 - scan_headers scripts/benchmarks/scan_headers.py "$work/small/dicom"
+pair "read a series of 60 slices of 512 × 512 to HU" 0 31.46 time_series scripts/benchmarks/read_series.py "$series"
 
-pair "read a SEG of 50 segments on 512 × 512 × 300 (rival: highdicom)" 0 - read_segmentation docs/bench_read_segmentation.py "$work" 50
+pair "read a SEG of 50 segments on 512 × 512 × 300 (rival: highdicom)" 0 - read_segmentation scripts/benchmarks/read_segmentation.py "$work" 50
 
 [ -d "$data/nema-wg04" ] || { echo "skipped: decoding by transfer syntax needs $data"; exit 0; }
 decode() { # what, file, tolerance of the mean in HU, times
-  pair "decode one slice of 512 × 512: $1" "$(awk "BEGIN { print $3 * 262144 }")" 0.524 decode_images docs/bench_decode_images.py "$2" "$4"
+  pair "decode one slice of 512 × 512: $1" "$(awk "BEGIN { print $3 * 262144 }")" 0.524 decode_images scripts/benchmarks/decode_images.py "$2" "$4"
 }
-$python docs/bench_encodings.py "$data/nema-wg04/CT1_UNC.dcm" "$work"
+$python scripts/benchmarks/encodings.py "$data/nema-wg04/CT1_UNC.dcm" "$work"
 decode "explicit little endian" "$data/nema-wg04/CT1_UNC.dcm" 0 100
 decode "implicit little endian" "$data/cornerstone3d/CTImage.dcm" 0 100
 decode "explicit big endian" "$data/cornerstone3d/CTImage_BigEndianExplicitTransferSyntax_1.2.840.10008.1.2.2.dcm" 0 100

@@ -1,8 +1,8 @@
 """Seconds to decode one image file to HU with pydicom, again and again; the rival of `decode_images`.
 
-    python docs/bench_decode_images.py FILE TIMES
+    python scripts/benchmarks/decode_images.py FILE TIMES
 
-Compressed files need the codecs of tests/python/requirements-bench.txt.
+Compressed files need the codecs of scripts/benchmarks/requirements-dicom.txt.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """A whole training step of the default backbone: ours, plain candle, and the same network in PyTorch, in turn.
 
-Called by docs/bench_layers.sh with the folder of the compiled examples. Prints lines of a Markdown table: median and
+Called by scripts/benchmarks/layers.sh with the folder of the compiled examples. Prints lines of a Markdown table: median and
 range of all steps in milliseconds, processor time of a step (which leaves out waiting for others on a busy machine; the least of
 all rounds), and the largest resident memory. PyTorch runs eagerly, in both memory layouts, with one
 and with as many threads as there are processors; the best of these is the rival.

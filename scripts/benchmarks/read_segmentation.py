@@ -1,6 +1,6 @@
 """Seconds to read the segments of the SEG that `read_segmentation` wrote, with highdicom; its rival.
 
-    python docs/bench_read_segmentation.py FOLDER SEGMENTS
+    python scripts/benchmarks/read_segmentation.py FOLDER SEGMENTS
 """
 
 import pathlib

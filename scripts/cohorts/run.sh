@@ -2,7 +2,7 @@
 # The standing cohorts: written, built, trained with the demo's settings, evaluated; prints the table of docs/phantom.md. Called by `make
 # cohorts`; argument: folder of the programs.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 programs=$1
 for cohort in easy realistic hard no-signal; do
   out=out/cohorts/$cohort
@@ -15,4 +15,4 @@ for cohort in easy realistic hard no-signal; do
   "$programs/mtids-train" evaluate --run "$out/run" --dataset "$out/dataset" >/dev/null
 done
 [ -x .venv/bin/python ] || make python
-.venv/bin/python docs/cohorts.py out/cohorts docs/phantom.md
+.venv/bin/python scripts/cohorts/table.py out/cohorts docs/phantom.md

@@ -2,11 +2,11 @@
 # `mtids-prep build` beside a fair Python script (pydicom, SimpleITK, pyarrow), in turn, on the same studies with as many workers. Called by `make
 # bench-peers`; arguments: the programs' folder, workers.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 programs=$1 workers=${2:-$(nproc)}
 [ -d .venv-peers ] || python3 -m venv .venv-peers
 python=.venv-peers/bin/python
-$python -m pip install --quiet --disable-pip-version-check --requirement tests/python/requirements-peers.txt
+$python -m pip install --quiet --disable-pip-version-check --requirement scripts/benchmarks/requirements-peers.txt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -24,7 +24,7 @@ compare() { # what, patients, dimensions, spacing, patch size, patch spacing, ro
     "$programs/mtids-prep" build --data "$work/cohort/dicom" --annotations "$work/cohort/annotations.csv" --out "$work/ours" \
       --workers "$workers" --set pseudonym.demo=true --set "patch.size=[$size]" --set "patch.spacing_mm=[$spacing]" >/dev/null 2>&1
     b=$(now)
-    found=$($python docs/bench_peers.py "$work/cohort/dicom" "$work/cohort/annotations.csv" "$work/rival" "$workers" "$size" "$spacing")
+    found=$($python scripts/benchmarks/peers.py "$work/cohort/dicom" "$work/cohort/annotations.csv" "$work/rival" "$workers" "$size" "$spacing")
     c=$(now)
     # The first round warms the page cache.
     [ "$round" = 0 ] || rows+=("$(awk "BEGIN { printf \"%.4f %.4f %.4f\", ($b - $a) / ($c - $b), $b - $a, $c - $b }")")

@@ -1,6 +1,6 @@
 """Seconds to read a folder with one CT series into a volume of HU with pydicom; the rival of `time_series`.
 
-    python docs/bench_read_series.py FOLDER
+    python scripts/benchmarks/read_series.py FOLDER
 """
 
 import pathlib
