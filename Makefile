@@ -122,11 +122,17 @@ parity-fixtures: ## What TorchJD and LibMTL answer to random gradients, anew, fo
 	@.venv-parity/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/requirements.txt
 	@OMP_NUM_THREADS=1 .venv-parity/bin/python tests/parity/make_balance_fixtures.py
 
+.PHONY: metric-fixtures
+metric-fixtures: ## The figures of scikit-learn and SciPy anew, for the tests of mtids-metrics (needs PyPI)
+	@test -d .venv-metrics || python3 -m venv .venv-metrics
+	@.venv-metrics/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/metric_requirements.txt
+	@.venv-metrics/bin/python tests/parity/make_metric_fixtures.py
+
 PARITY_MODELS := $(OUT)/parity-models
 .PHONY: parity-models
 parity-models: PYTHON ?= python3
 parity-models: ## Every architecture beside its PyTorch twin: logits, losses, gradients (PYTHON= with tests/parity/model_requirements.txt)
-	@$(CARGO) run --locked --quiet --package mtids-nn --example export_model -- '$(PARITY_MODELS)'
+	@$(CARGO) run --locked --quiet --package mtids-models --example export_model -- '$(PARITY_MODELS)'
 	@$(PYTHON) tests/parity/model_check.py '$(PARITY_MODELS)'
 
 .PHONY: schemas

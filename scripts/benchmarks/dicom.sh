@@ -43,7 +43,7 @@ pair() { # what, tolerance of the figure, megabytes of pixels or -, our example,
     }'
 }
 pair "read the headers of 864 files" 0 - scan_headers scripts/benchmarks/scan_headers.py "$work/small/dicom"
-pair "read a series of 60 slices of 512 × 512 to HU" 0 31.46 read_series scripts/benchmarks/read_series.py "$series"
+pair "read a series of 60 slices of 512 × 512 to HU" 0 31.46 time_series scripts/benchmarks/read_series.py "$series"
 
 pair "read a SEG of 50 segments on 512 × 512 × 300 (rival: highdicom)" 0 - read_segmentation scripts/benchmarks/read_segmentation.py "$work" 50
 

@@ -9,7 +9,7 @@ if [ ! -x "$python" ]; then
   python3 -m venv .venv-layers
   "$python" -m pip install --quiet --disable-pip-version-check --requirement scripts/benchmarks/requirements-layers.txt
 fi
-"${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-nn --examples
+"${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-layers -p mtids-models --examples
 programs=${CARGO_TARGET_DIR:-target}/$([ "$profile" = dev ] && echo debug || echo "$profile")/examples
 echo "date $(date +%F), profile $profile, $(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg)"
 "$python" scripts/benchmarks/layers.py "$programs"

@@ -7,7 +7,7 @@ profile=${1:-dev}
 target=${CARGO_TARGET_DIR:-target}
 programs=$target/$([ "$profile" = dev ] && echo debug || echo "$profile")
 part=${2:-all}
-[ "$part" = dicom ] || "${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-nn --examples
+[ "$part" = dicom ] || "${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-layers -p mtids-models --examples
 "${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-dicom --examples
 
 echo "date $(date +%F), profile $profile, $(nproc) processors"

@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use mtids_nn::TargetBatch;
+use mtids_models::TargetBatch;
 use mtids_runtime::random::{Rng, rng_for};
 use rand::RngExt;
 use rand::seq::SliceRandom;

@@ -17,7 +17,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use mtids_nn::experts::ExpertForm;
+use mtids_models::experts::ExpertForm;
 
 use crate::rows::Key;
 use crate::run::Figures;
