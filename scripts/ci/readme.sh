@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Limits of README files: at most 200 lines of at most 120 characters. Called by `make lint`.
+# Limits of README.md: at most 200 lines of at most 120 characters. Called by `make lint`.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/../.."
 status=0
-for page in README.md crates/*/README.md; do
+for page in README.md; do
   [ -e "$page" ] || continue
   number=0
   while IFS= read -r line; do
