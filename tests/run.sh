@@ -26,7 +26,8 @@ ignored() {
 met() {
   local known=no
   case $1 in *"Python readers"*) known=yes; [ -x .venv/bin/python ] || return 1 ;; esac
-  case $1 in *"dciodvfy"*) known=yes; command -v dciodvfy >/dev/null && command -v dsrdump >/dev/null || return 1 ;; esac
+  case $1 in *dciodvfy*) known=yes; command -v dciodvfy >/dev/null || return 1 ;; esac
+  case $1 in *dsrdump*) known=yes; command -v dsrdump >/dev/null || return 1 ;; esac
   case $1 in *"../shared/data"*) known=yes; [ -d ../shared/data ] || return 1 ;; esac
   # The GPU's tests need the feature `cuda`: make cuda-test.
   case $1 in *"NVIDIA GPU"*) return 1 ;; esac
