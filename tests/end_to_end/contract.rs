@@ -57,8 +57,9 @@ fn an_edited_index_stops_training_audit_and_diff_and_an_edited_copy_none_of_them
 }
 
 #[test]
+#[ignore = "needs Python readers (.venv)"]
 fn pyarrow_duckdb_and_polars_open_a_shard_with_the_documented_columns() {
-    let Some(python) = python() else { return };
+    let python = python();
     let output = Command::new(python)
         .arg(root().join("tests/python/read_dataset.py"))
         .arg(text(dataset()))

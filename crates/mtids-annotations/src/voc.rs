@@ -38,13 +38,14 @@ pub struct SliceBox {
 /// # Errors
 /// [`AnnotationError::File`] with the file and what is wrong.
 pub fn read_voc(path: &Path) -> Result<Vec<SliceBox>, AnnotationError> {
-    let fail = |detail: String| AnnotationError::file(path, detail);
-    let length = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
+    let unreadable = |error: std::io::Error| AnnotationError::file(path, error.to_string());
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
     if length > MAX_BYTES {
-        return Err(fail(format!("{length} bytes; a slice's boxes need no more than {MAX_BYTES}")));
+        let detail = format!("{length} bytes; a slice's boxes need no more than {MAX_BYTES}");
+        return Err(AnnotationError::file(path, detail));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
-    parse(&text).map_err(fail)
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    parse(&text).map_err(|detail| AnnotationError::file(path, detail))
 }
 
 fn no_xml(error: impl std::fmt::Display) -> String {

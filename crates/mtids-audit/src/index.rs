@@ -1,15 +1,15 @@
 //! The index of a dataset as a polars query, and typed columns out of it.
 //!
-//! Invariants: only bytes whose digest is that of the manifest are asked; everything polars ends here, callers see vectors. A missing
-//! column or a wrong type is an error that names the file.
+//! Invariants: the rows come from bytes whose digest the manifest names; everything polars ends here, and callers see vectors.
+//! A missing column or a wrong type is an error that names the file.
 
-use std::io::Cursor;
 use std::path::PathBuf;
 
 use mtids_shards::{Dataset, INDEX};
 use polars::prelude::*;
 
 use crate::error::AuditError;
+use crate::frame::frame_of;
 
 /// The label columns of a dataset.
 pub(crate) struct Index {
@@ -33,16 +33,14 @@ pub(crate) struct Answer {
 }
 
 impl Index {
-    /// Reads and verifies the index of a dataset; the narrow columns are kept in memory.
+    /// Reads and verifies the index of a dataset; the narrow columns are read once and kept.
     ///
     /// # Errors
-    /// [`AuditError::Dataset`] when its bytes are not those that were published, [`AuditError::Index`] when they are no table.
+    /// [`AuditError::Dataset`] for an index that is not the published one, [`AuditError::Index`] for a column of an unknown type.
     pub(crate) fn open(dataset: &Dataset) -> Result<Self, AuditError> {
-        let bytes = dataset.file(INDEX)?;
         let path = dataset.manifest().file(INDEX).map_or(INDEX, |entry| &entry.path);
         let path = dataset.storage().place(path);
-        let frame = ParquetReader::new(Cursor::new(bytes))
-            .finish()
+        let frame = frame_of(&dataset.index_batches()?)
             .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
         Ok(Self { path, frame: frame.lazy() })
     }

@@ -67,14 +67,22 @@ pub fn write_index(
     write_file(dataset, INDEX, &bytes)
 }
 
-/// The labels of an index whose bytes were checked; `path` is for messages.
-pub(crate) fn decode_index(bytes: Vec<u8>, path: &Path) -> Result<Vec<RowLabels>, ShardError> {
+/// The record batches of an index whose bytes were checked; `path` is for messages.
+pub(crate) fn decode_batches(bytes: Vec<u8>, path: &Path) -> Result<Vec<RecordBatch>, ShardError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
         .and_then(|builder| builder.build())
         .map_err(ShardError::parquet(path))?;
-    let mut rows = Vec::new();
+    let mut batches = Vec::new();
     for batch in reader {
-        let batch = batch.map_err(ShardError::parquet(path))?;
+        batches.push(batch.map_err(ShardError::parquet(path))?);
+    }
+    Ok(batches)
+}
+
+/// The labels of an index whose bytes were checked; `path` is for messages.
+pub(crate) fn decode_index(bytes: Vec<u8>, path: &Path) -> Result<Vec<RowLabels>, ShardError> {
+    let mut rows = Vec::new();
+    for batch in decode_batches(bytes, path)? {
         rows.extend(labels_of(&batch).map_err(|detail| ShardError::Rows { path: path.to_owned(), detail })?);
     }
     Ok(rows)

@@ -2,9 +2,10 @@
 //!
 //! Invariant: a damaged byte ends in [`ShardError::Damaged`] with shard and row group, never in other voxels.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::{Folder, Storage};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -12,7 +13,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::error::ShardError;
 use crate::file::read_verified;
 use crate::footer::{Footer, Footers, Verified};
-use crate::index::{INDEX, decode_index};
+use crate::index::{INDEX, decode_batches, decode_index};
 use crate::manifest::{Manifest, ShardEntry};
 use crate::row::{RowLabels, Split};
 use crate::schema::{labels_of, voxels_of};
@@ -73,9 +74,19 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::file`], or [`ShardError::Rows`] for an index with other columns.
     pub fn index(&self) -> Result<Vec<RowLabels>, ShardError> {
-        let bytes = self.file(INDEX)?;
-        let path = self.manifest.file(INDEX).map_or(INDEX, |entry| &entry.path);
-        decode_index(bytes, &self.storage.place(path))
+        decode_index(self.file(INDEX)?, &self.index_place())
+    }
+
+    /// All columns of the verified index as Arrow record batches: the labels, and the shard, row group and row of each sample.
+    ///
+    /// # Errors
+    /// As [`Dataset::file`], or [`ShardError::Parquet`] for a file that is none.
+    pub fn index_batches(&self) -> Result<Vec<RecordBatch>, ShardError> {
+        decode_batches(self.file(INDEX)?, &self.index_place())
+    }
+
+    fn index_place(&self) -> PathBuf {
+        self.storage.place(self.manifest.file(INDEX).map_or(INDEX, |entry| &entry.path))
     }
 
     /// Numbers of the shards of a split, in manifest order.
