@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam::channel::Receiver;
-use mtids_balance::Rule;
+use mtids_balance::AnyBalancer;
 use mtids_nn::{
     DType, Device, Mode, Model, Optimizer, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, WeightAverage,
     losses_of, train_step_with,
@@ -109,7 +109,7 @@ struct Training<'a> {
     assembled: Assembled,
     losses: TaskLosses,
     optimizer: Optimizer,
-    balancer: Rule,
+    balancer: AnyBalancer,
     average: Option<WeightAverage>,
     schedule: Schedule,
     names: Vec<String>,
@@ -150,7 +150,7 @@ fn train(
     let all_steps = config.epochs * steps_per_epoch;
     let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
     let mut optimizer = Optimizer::new(&config.optimizer)?;
-    let mut balancer = config.balancer.rule(tasks.len())?;
+    let mut balancer = config.balancer.build_any(tasks.len())?;
     let average = |decay| WeightAverage::new(decay, &assembled.parameters);
     let mut average = config.average_decay.map(average).transpose()?;
     let mut state = TrainingState {
@@ -245,7 +245,7 @@ impl Training<'_> {
         stage(stream, prepare, |batches| self.steps(batches, steps_per_epoch, interrupt, progress))?;
         self.state.epoch = epoch + 1;
         self.state.next_batch = 0;
-        if let Rule::Epoch(rule) = &mut self.balancer {
+        if let AnyBalancer::Epoch(rule) = &mut self.balancer {
             rule.end_epoch();
         }
         self.validate(progress)?;
@@ -313,7 +313,7 @@ impl Training<'_> {
         let conflicting_share = step.conflicting_share();
         // With the noise of the step, so that only its update tells the losses apart.
         let mode = Mode::Train { seed: self.config.seed, step: self.state.step };
-        step.follow_up(|| losses_of(&self.assembled.model, &self.losses, &batch.input, &targets, mode))?;
+        step.after_step(|| losses_of(&self.assembled.model, &self.losses, &batch.input, &targets, mode))?;
         if let Some(average) = &mut self.average {
             average.update(&self.assembled.parameters)?;
         }
