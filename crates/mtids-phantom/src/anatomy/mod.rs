@@ -19,7 +19,7 @@ pub(crate) use torso::Torso;
 
 use crate::config::Phase;
 
-/// Places that borders of stations are told from, LPS mm.
+/// Places that borders of stations are defined by, LPS mm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Landmarks {
     /// Where the trachea divides: border of 4 and 10 above, 7 below.
