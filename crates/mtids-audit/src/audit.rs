@@ -4,8 +4,7 @@ use std::path::Path;
 
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
-use mtids_runtime::storage::Folder;
-use mtids_shards::{Manifest, Totals};
+use mtids_shards::{Dataset, Totals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,8 +70,9 @@ impl Audit {
 /// [`AuditError`] when there is no dataset, its index cannot be read, or a setting makes no sense.
 pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> {
     config.validate()?;
-    let manifest = Manifest::load(&Folder::new(dataset))?;
-    let index = Index::open(dataset)?;
+    let dataset = Dataset::open(dataset)?;
+    let manifest = dataset.manifest();
+    let index = Index::open(&dataset)?;
     let mut rows_per_patient: Vec<u64> =
         distribution::by(&index, ["patient_key"])?.iter().map(|group| group.count.rows).collect();
     rows_per_patient.sort_unstable();
@@ -85,7 +85,7 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
         patch_size: description.patch_size,
         patch_spacing_mm: description.patch_spacing_mm,
         input: manifest.totals.clone(),
-        issues: checks::issues(dataset, &index, &manifest, config)?,
+        issues: checks::issues(&index, manifest, config)?,
         overall: distribution::overall(&index)?,
         by_split: distribution::by(&index, ["split"])?,
         by_region: distribution::by(&index, ["region_name"])?,

@@ -7,8 +7,6 @@ mod confounders;
 mod gaps;
 mod leakage;
 
-use std::path::Path;
-
 use mtids_shards::{Manifest, Totals};
 
 use crate::config::AuditConfig;
@@ -16,20 +14,15 @@ use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
-/// Runs every check on the index of the dataset in folder `dataset`.
-pub(crate) fn issues(
-    dataset: &Path,
-    index: &Index,
-    manifest: &Manifest,
-    config: &AuditConfig,
-) -> Result<Vec<AuditIssue>, AuditError> {
+/// Runs every check on the verified index of a dataset.
+pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
     let regions: Vec<String> =
         manifest.description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let mut issues: Vec<AuditIssue> = Vec::new();
     issues.extend(leakage::patients(index)?);
     issues.extend(leakage::duplicates(index)?);
     issues.extend(leakage::conflicts(index, config.same_place_mm)?);
-    issues.extend(leakage::index_against_manifest(dataset, index, manifest)?);
+    issues.extend(leakage::index_against_manifest(index, manifest)?);
     issues.extend(gaps::classes(index, config, &regions)?);
     issues.extend(gaps::unknown(index, config)?);
     issues.extend(gaps::evidence(index, config)?);

@@ -17,6 +17,7 @@ mod checks;
 pub mod config;
 mod distribution;
 pub mod error;
+mod frame;
 mod index;
 pub mod issue;
 pub mod page;

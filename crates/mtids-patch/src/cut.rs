@@ -23,14 +23,14 @@ pub struct Patch {
 
 /// From a value of the volume to what a patch stores.
 #[derive(Clone, Copy)]
-struct Unit {
+struct Stored {
     /// Value outside the volume.
     outside: f64,
     /// Stored steps in one unit of the volume.
     scale: f64,
 }
 
-const HU: Unit = Unit { outside: AIR_HU as f64, scale: 1.0 };
+const HU: Stored = Stored { outside: AIR_HU as f64, scale: 1.0 };
 
 /// Stored steps of one SUV: hundredths, up to 327.67.
 pub const SUV_STEPS: f64 = 100.0;
@@ -46,16 +46,16 @@ pub fn cut(volume: &Volume, center: PointMm, geometry: &PatchGeometry) -> Patch 
 ///
 /// Shapes: as [`cut`]; the two lie over each other voxel by voxel, whatever the grids of CT and PET.
 pub fn cut_suv(volume: &Volume<f32>, center: PointMm, geometry: &PatchGeometry) -> Patch {
-    cut_in(volume, center, geometry, Unit { outside: 0.0, scale: SUV_STEPS })
+    cut_in(volume, center, geometry, Stored { outside: 0.0, scale: SUV_STEPS })
 }
 
-fn cut_in<T: Copy + Into<f64>>(volume: &Volume<T>, center: PointMm, geometry: &PatchGeometry, unit: Unit) -> Patch {
+fn cut_in<T: Copy + Into<f64>>(volume: &Volume<T>, center: PointMm, geometry: &PatchGeometry, stored: Stored) -> Patch {
     if geometry.views == Views::Orthogonal {
-        return cut_orthogonal(volume, center, geometry, unit);
+        return cut_orthogonal(volume, center, geometry, stored);
     }
     match axis_map(volume.affine(), geometry) {
-        Some(axes) => cut_parallel(volume, center, geometry, unit, axes),
-        None => cut_oblique(volume, center, geometry, unit),
+        Some(axes) => cut_parallel(volume, center, geometry, stored, axes),
+        None => cut_oblique(volume, center, geometry, stored),
     }
 }
 
@@ -64,7 +64,7 @@ fn cut_orthogonal<T: Copy + Into<f64>>(
     volume: &Volume<T>,
     center: PointMm,
     geometry: &PatchGeometry,
-    unit: Unit,
+    stored: Stored,
 ) -> Patch {
     let side = geometry.size[1];
     let [thickness, step, _] = geometry.spacing_mm;
@@ -73,7 +73,7 @@ fn cut_orthogonal<T: Copy + Into<f64>>(
         let mut plane = PatchGeometry { size: [side; 3], spacing_mm: [step; 3], views: Views::Volume, ..*geometry };
         plane.size[across] = 1;
         plane.spacing_mm[across] = thickness;
-        cut_in(volume, center, &plane, unit)
+        cut_in(volume, center, &plane, stored)
     };
     let [axial, coronal, sagittal] = [0, 1, 2].map(plane);
     let mut voxels = axial.voxels;
@@ -140,8 +140,8 @@ fn taps(interpolation: Interpolation, position: f64, step: f64, length: usize) -
 }
 
 /// What is stored, from a sum of weighted voxels and the weight that fell outside.
-fn finish(sum: f64, outside: f64, unit: Unit) -> i16 {
-    let value = (sum + outside * unit.outside) * unit.scale;
+fn finish(sum: f64, outside: f64, stored: Stored) -> i16 {
+    let value = (sum + outside * stored.outside) * stored.scale;
     // The order of summation depends on the storage order; a millionth of a step keeps that from deciding a tie. `round` is half away
     // from zero; the cast saturates.
     ((value * 1e6).round() / 1e6).round() as i16
@@ -151,7 +151,7 @@ fn cut_parallel<T: Copy + Into<f64>>(
     volume: &Volume<T>,
     center: PointMm,
     geometry: &PatchGeometry,
-    unit: Unit,
+    stored: Stored,
     axes: [usize; 3],
 ) -> Patch {
     let steps = source_steps(volume.affine(), geometry);
@@ -200,7 +200,7 @@ fn cut_parallel<T: Copy + Into<f64>>(
                 let outside = (1.0 - i.inside * j.inside * k.inside).max(0.0);
                 padded += outside;
                 voxels[l * stride_k + m * stride_j + n * stride_i] =
-                    finish(sum.next().copied().unwrap_or(0.0), outside, unit);
+                    finish(sum.next().copied().unwrap_or(0.0), outside, stored);
             }
         }
     }
@@ -231,7 +231,7 @@ fn cut_oblique<T: Copy + Into<f64>>(
     volume: &Volume<T>,
     center: PointMm,
     geometry: &PatchGeometry,
-    unit: Unit,
+    stored: Stored,
 ) -> Patch {
     let steps = source_steps(volume.affine(), geometry);
     let dimensions = volume.dimensions();
@@ -251,7 +251,7 @@ fn cut_oblique<T: Copy + Into<f64>>(
                 });
                 let outside = (1.0 - i.inside * j.inside * k.inside).max(0.0);
                 padded += outside;
-                voxels.push(finish(weighted_sum(volume, [&i, &j, &k]), outside, unit));
+                voxels.push(finish(weighted_sum(volume, [&i, &j, &k]), outside, stored));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A volume and a point become a patch; where in a chest a point may lie.
+#![doc = include_str!("../README.md")]
 //!
 //! # Purpose
 //! Preprocessing and prediction cut patches through this one crate, so that both see the same voxels.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use mtids_dicom::annotation::{read_mask, read_segmentation, read_structures, read_table};
+use mtids_annotations::{read_mask, read_segmentation, read_structures, read_table};
 use mtids_dicom::{FileKind, GroupingOutcome, Limits, group, load_pet, load_volume, read_header};
 use mtids_domain::annotation::{Extent, Mask};
 use mtids_domain::geometry::{PointMm, Voxel};

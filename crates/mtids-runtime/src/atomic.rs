@@ -1,7 +1,8 @@
 //! Files appear whole or not at all.
 //!
 //! Purpose: write to a temporary name in the same folder, sync, rename, sync the folder. Invariant: after a crash at any
-//! point the target holds either its old or its new content.
+//! point the target holds either its old or its new content, and a folder that was created for it is durable. Files get the mode that
+//! the process's umask leaves of 0666, as any other program's files do.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -46,24 +47,43 @@ pub fn write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// An empty file beside `path`, readable by other users as data sets are.
+/// An empty file beside `path`, with the mode that the umask allows.
 fn begin(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let name_path = |error: io::Error| io::Error::new(error.kind(), format!("writing {}: {error}", path.display()));
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    fs::create_dir_all(folder).map_err(name_path)?;
+    create_folders(folder).map_err(name_path)?;
     failpoint::reach().map_err(name_path)?;
-    let temporary = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder).map_err(name_path)?;
-    // Temporary files are private by default; data sets are shared with other users of the machine.
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX);
+    // Temporary files are private by default; these are renamed to what other users of the machine may be meant to read.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        temporary.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(name_path)?;
+        builder.permissions(fs::Permissions::from_mode(0o666));
     }
+    let temporary = builder.tempfile_in(folder).map_err(name_path)?;
     failpoint::reach().map_err(name_path)?;
     Ok(temporary)
+}
+
+/// Creates missing folders and makes each of them durable in its parent.
+fn create_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_folders(parent)?;
+    match fs::create_dir(folder) {
+        // Another worker of this program may have been quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        created => created.and_then(|()| sync_folder(parent)),
+    }
 }
 
 /// Syncs a finished temporary file, renames it to `path` and syncs the folder.

@@ -1,8 +1,4 @@
-//! Services that every mtids program shares and that know nothing about medical images.
-//!
-//! # Purpose
-//! Settings ([`config`]), files and folders ([`atomic`], [`storage`], [`failpoint`]), content digests ([`digest`],
-//! [`provenance`]), memory ([`budget`]), process manners ([`exit`], [`interrupt`]) and randomness ([`random`]).
+#![doc = include_str!("../README.md")]
 //!
 //! # Invariants
 //! * No file format of images or tables, no thread of its own, no tensor.
@@ -16,6 +12,7 @@ pub mod digest;
 pub mod exit;
 pub mod failpoint;
 pub mod interrupt;
+pub mod lock;
 pub mod provenance;
 pub mod random;
 pub mod storage;

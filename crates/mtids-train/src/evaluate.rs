@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use mtids_layers::WeightAverage;
 use mtids_metrics::BootstrapOptions;
-use mtids_nn::Architecture;
-use mtids_nn::WeightAverage;
+use mtids_models::Architecture;
 use mtids_report::format::{interval, metric};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::atomic;

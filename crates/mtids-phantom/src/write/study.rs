@@ -5,11 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mtids_annotations::write::write_mask_nifti;
 use mtids_dicom::AcquisitionFacts;
 use mtids_dicom::uid::uid_from;
 use mtids_dicom::write::{
-    CtOptions, Encoding, PetOptions, Segment, StudyIdentity, write_ct_series, write_enhanced_ct, write_mask_nifti,
-    write_pet_series, write_segmentation, write_structures,
+    CtOptions, Encoding, PetOptions, Segment, StudyIdentity, write_ct_series, write_enhanced_ct, write_pet_series,
+    write_segmentation, write_structures,
 };
 use mtids_domain::annotation::Mask;
 use mtids_domain::geometry::{Affine, PointMm, Voxel};
