@@ -52,11 +52,11 @@ pipeline: ## The steps of the demo without compiling (PIPELINE=demo or demo-shor
 .PHONY: cohorts
 cohorts: ## The standing cohorts (easy, realistic, hard, no-signal): data, training and the table of docs/phantom.md
 	@$(MAKE) build PROFILE=$(PROFILE)
-	@bash docs/cohorts.sh '$(BIN)'
+	@bash scripts/cohorts/run.sh '$(BIN)'
 
 .PHONY: phantom-pictures
 phantom-pictures: build python ## A phantom beside a real CT: pictures, HU of tissues and noise, for docs/phantom.md (needs ../shared/data)
-	@bash docs/phantom_pictures.sh '$(BIN)'
+	@bash scripts/phantom/pictures.sh '$(BIN)'
 
 .PHONY: demo-real
 demo-real: ## The same programs on a real chest CT (DATA=folder); claims no metric
@@ -107,11 +107,17 @@ parity-fixtures: ## What TorchJD and LibMTL answer to random gradients, anew, fo
 	@.venv-parity/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/requirements.txt
 	@OMP_NUM_THREADS=1 .venv-parity/bin/python tests/parity/make_balance_fixtures.py
 
+.PHONY: metric-fixtures
+metric-fixtures: ## The figures of scikit-learn and SciPy anew, for the tests of mtids-metrics (needs PyPI)
+	@test -d .venv-metrics || python3 -m venv .venv-metrics
+	@.venv-metrics/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/metric_requirements.txt
+	@.venv-metrics/bin/python tests/parity/make_metric_fixtures.py
+
 PARITY_MODELS := $(OUT)/parity-models
 .PHONY: parity-models
 parity-models: PYTHON ?= python3
 parity-models: ## Every architecture beside its PyTorch twin: logits, losses, gradients (PYTHON= with tests/parity/model_requirements.txt)
-	@$(CARGO) run --locked --quiet --package mtids-nn --example export_model -- '$(PARITY_MODELS)'
+	@$(CARGO) run --locked --quiet --package mtids-models --example export_model -- '$(PARITY_MODELS)'
 	@$(PYTHON) tests/parity/model_check.py '$(PARITY_MODELS)'
 
 .PHONY: schemas
@@ -119,13 +125,13 @@ schemas: ## Write schemas/ anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- schemas
 
 .PHONY: bench
-bench: ## Every benchmark of docs/benchmarks.md, each beside its rival (PROFILE=dev or release; PART=dicom for the readers alone)
-	@bash docs/bench.sh '$(PROFILE)' '$(PART)'
+bench: ## Every benchmark of docs/benchmarks/README.md, each beside its rival (PROFILE=dev or release; PART=dicom for the readers alone)
+	@bash scripts/benchmarks/run.sh '$(PROFILE)' '$(PART)'
 
 .PHONY: bench-peers
 bench-peers: ## The build beside a Python script of pydicom, SimpleITK and pyarrow (PROFILE=release; WORKERS=)
 	@$(MAKE) build PROFILE=$(PROFILE)
-	@bash docs/bench_peers.sh '$(BIN)' '$(WORKERS)'
+	@bash scripts/benchmarks/peers.sh '$(BIN)' '$(WORKERS)'
 
 .PHONY: cuda-check
 cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine without one (compiler from PyPI, 616 MB; about 11 CPU-minutes once)
@@ -136,30 +142,25 @@ cuda-test: ## The network's tests on an NVIDIA GPU; says that it ran nothing whe
 	@bash tests/cuda/test.sh
 
 .PHONY: balance-toy
-balance-toy: ## Every balancer on problems with a known front: docs/balance_toy.md and its picture
-	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-balance --example balance_toy -- docs
+balance-toy: ## Every balancer on problems with a known front: docs/results/balance_toy.md and its picture
+	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-balance --example balance_toy -- docs/results
 
 .PHONY: balance-bench
-balance-bench: ## Gram matrix beside a read of memory, algebra of every balancer: docs/balance_bench.md (always release)
-	@$(CARGO) run --locked --quiet --release --package mtids-balance --example balance_bench -- docs/balance_bench.md
+balance-bench: ## Gram matrix beside a read of memory, algebra of every balancer: docs/benchmarks/balance_bench.md (always release)
+	@$(CARGO) run --locked --quiet --release --package mtids-balance --example balance_bench -- docs/benchmarks/balance_bench.md
 
 EXPERTS ?= residual
-DIGITS_normalised := _normalised
 .PHONY: digits
-digits: ## MT-IDS, rivals and balancers on region x state from handwritten digits: docs/digits.md (EXPERTS=normalised: another page; PyPI)
-	@test -d .venv-digits || python3 -m venv .venv-digits
-	@.venv-digits/bin/pip install --quiet --disable-pip-version-check --requirement docs/requirements-digits.txt
-	@.venv-digits/bin/python docs/digits_data.py out/digits/digits.csv
-	@rm -f out/digits/runs.jsonl
-	@RAYON_NUM_THREADS=1 $(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-train --example digits -- --experts '$(EXPERTS)' --digits out/digits/digits.csv --runs out/digits/runs.jsonl --page docs/digits$(DIGITS_$(EXPERTS)).md --date "$$(date +%F)"
+digits: ## MT-IDS, baselines and balancers on handwritten digits: docs/results/digits.md (EXPERTS=normalised: another page; PyPI)
+	@bash scripts/digits/run.sh '$(EXPERTS)' '$(PROFILE)'
 
 .PHONY: balance-cost
-balance-cost: ## A training step under every balancer over the plain sum, beside TorchJD (PyPI): docs/balance_cost.md (ROUNDS=)
-	@bash docs/balance_cost.sh '$(PROFILE)' '$(or $(ROUNDS),7)'
+balance-cost: ## A training step under every balancer over the plain sum, beside TorchJD (PyPI): docs/benchmarks/balance_cost.md (ROUNDS=)
+	@bash scripts/benchmarks/balance_cost.sh '$(PROFILE)' '$(or $(ROUNDS),7)'
 
 .PHONY: growth
-growth: ## Steps per second and memory as batch, patch, tasks and experts grow: docs/growth.md (ROUNDS=)
-	@bash docs/growth.sh '$(PROFILE)' '$(or $(ROUNDS),5)'
+growth: ## Steps per second and memory as batch, patch, tasks and experts grow: docs/benchmarks/growth.md (ROUNDS=)
+	@bash scripts/benchmarks/growth.sh '$(PROFILE)' '$(or $(ROUNDS),5)'
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?=
@@ -169,7 +170,7 @@ fuzz: ## Fuzz every reader of other people's files (FUZZ_SECONDS= for each, FUZZ
 
 .PHONY: screenshots
 screenshots: ## README's pictures and table anew, from a run of the demo (needs chromium)
-	@bash docs/screenshots.sh '$(OUT)' '$(RUN)'
+	@bash scripts/screenshots.sh '$(OUT)' '$(RUN)'
 
 .PHONY: clean
 clean: ## Remove results (out/), not the compiled programs

@@ -10,6 +10,6 @@ set -euo pipefail
 : "${PROGRAM:=mtids-prep}" "${CPUS:=4}"
 arguments=(--data "$DATA" --annotations "$ANNOTATIONS" --out "$OUT" --config "$CONFIG")
 build=$(sbatch --parsable --requeue --array="0-$((TASKS - 1))" --cpus-per-task="$CPUS" --job-name=mtids-build \
-  --wrap "$(printf '%q ' "$PROGRAM" build "${arguments[@]}" --workers "$CPUS")")
+  --wrap "$(printf '%q ' "$PROGRAM" build "${arguments[@]}" --task-from-env --workers "$CPUS")")
 sbatch --dependency="afterok:${build%%;*}" --cpus-per-task="$CPUS" --job-name=mtids-commit \
   --wrap "$(printf '%q ' "$PROGRAM" commit "${arguments[@]}" --workers "$CPUS")"

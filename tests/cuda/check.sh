@@ -40,7 +40,7 @@ export CUDA_HOME=$root
 # A target directory of its own: the feature changes what candle is built from.
 echo "type-check with $("$NVCC" --version | tail -2 | head -1)"
 start=$SECONDS
-"$cargo" check --locked -p mtids-nn -p mtids-train --features mtids-train/cuda,mtids-nn/cuda --all-targets --target-dir "$root/build"
+"$cargo" check --locked -p mtids-layers -p mtids-models -p mtids-train --features mtids-train/cuda,mtids-layers/cuda,mtids-models/cuda --all-targets --target-dir "$root/build"
 echo "type-check passed in $((SECONDS - start)) s"
 start=$SECONDS
 "$cargo" build --locked -p mtids-train --features cuda --bin mtids-train --target-dir "$root/build"

@@ -20,6 +20,7 @@ mod pet;
 mod phantom;
 mod pipeline;
 mod privacy;
+mod rebuild;
 mod resume;
 mod rows;
 mod support;

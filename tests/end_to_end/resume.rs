@@ -32,7 +32,7 @@ fn a_killed_build_ends_in_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("dataset");
     let arguments = build_arguments(&out);
-    let receipts = out.join(".work/receipts");
+    let receipts = out.join(".work/partitions");
     let mut killed = 0;
     // One worker, so that units appear one after the other; a kill before the first, and after each of several.
     let mut slow = arguments.clone();
@@ -54,7 +54,7 @@ fn a_damaged_receipt_or_shard_is_made_again() {
     run("mtids-prep", &arguments).expect_code(0);
     let expected = tree(&out);
     let mut files: Vec<_> =
-        fs::read_dir(out.join(".work/receipts")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir(out.join(".work/partitions")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let mut random = rng_for(13, "damage", &[]);
     for (n, path) in files.iter().enumerate() {

@@ -24,7 +24,7 @@ fn arguments(command: &str, out: &Path) -> Vec<String> {
 
 fn start(out: &Path, task: usize) -> Child {
     let mut arguments = arguments("build", out);
-    arguments.extend(["--workers".into(), "1".into()]);
+    arguments.extend(["--task-from-env".into(), "--workers".into(), "1".into()]);
     // As a scheduler says it.
     program("mtids-prep")
         .args(arguments)
@@ -67,7 +67,7 @@ fn tasks_in_any_order_killed_and_repeated_end_in_the_bytes_of_one_build() {
     // A killed task may have left a unit open; if so, commit says how many.
     let early = run("mtids-prep", arguments("commit", &out));
     if early.code != 0 {
-        assert!(early.code == 3 && early.text().contains("units are not finished"), "{}", early.text());
+        assert!(early.code == 3 && early.text().contains("partitions are not finished"), "{}", early.text());
         assert!(!out.join("manifest.json").exists());
     }
     for task in again {
@@ -92,6 +92,25 @@ fn walk(folder: &Path) -> Vec<String> {
         }
     }
     names
+}
+
+#[test]
+fn variables_of_a_scheduler_make_no_share_unless_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("dataset");
+    let in_an_array = |arguments: Vec<String>| {
+        let mut command = program("mtids-prep");
+        command.args(arguments).envs([("SLURM_ARRAY_TASK_ID", "3"), ("SLURM_ARRAY_TASK_COUNT", "16")]);
+        command.env("RUST_LOG", "info").output().unwrap()
+    };
+    let built = in_an_array(build_arguments(&out));
+    assert!(built.status.success());
+    assert!(String::from_utf8_lossy(&built.stderr).contains("--task-from-env"));
+    assert_eq!(tree(&out), tree(dataset()), "a whole build");
+    // Asked for where there are none.
+    let mut asked = build_arguments(&out);
+    asked.push("--task-from-env".into());
+    assert!(run("mtids-prep", asked).expect_code(2).text().contains("SLURM_ARRAY_TASK_ID"));
 }
 
 #[test]
@@ -145,7 +164,7 @@ fn a_dry_run_says_what_a_change_costs_and_diff_what_it_did() {
     run("mtids-prep", ["diff", text(dataset()), text(folder.path())]).expect_code(3);
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use mtids_runtime::digest::Digest;
-use mtids_shards::{Dataset, verify};
+use mtids_shards::{Dataset, Split, read_row_group, stale_copies, verify};
 use tempfile::TempDir;
 
 use crate::support::{Finished, program, run, text, tree};
+use crate::tasks::copy;
 
 /// Four patients on coarse grids, one patient a shard.
 fn cohort() -> &'static Path {
@@ -110,6 +111,73 @@ fn a_build_killed_at_any_write_ends_in_the_same_bytes() {
     });
     // Four shards and receipts, index, quarantine, configuration, card, manifest, several points each.
     assert!(points >= 40, "only {points} write points were found");
+}
+
+/// What a dataset holds, read as programs read it.
+fn content(out: &Path) -> (Digest, Vec<String>) {
+    let dataset = Dataset::open(out).unwrap();
+    assert_eq!(verify(&dataset, &|| ()), []);
+    let mut samples = Vec::new();
+    for split in Split::ALL {
+        for shard in dataset.shards(split) {
+            for group in 0..dataset.manifest().shards[shard].row_groups.len() {
+                let rows = read_row_group(&dataset, shard, group).unwrap().labels;
+                samples.extend(rows.into_iter().map(|row| format!("{row:?}")));
+            }
+        }
+    }
+    let index: Vec<String> = dataset.index().unwrap().into_iter().map(|row| format!("{row:?}")).collect();
+    samples.sort();
+    let mut sorted = index;
+    sorted.sort();
+    assert_eq!(sorted, samples, "the index is that of the shards");
+    (dataset.manifest().digest(), samples)
+}
+
+/// Arguments of a build with another label in the table.
+fn changed_arguments(table: &Path, out: &Path) -> Vec<String> {
+    let mut arguments = build_arguments(out);
+    let at = arguments.iter().position(|argument| argument.ends_with("annotations.csv")).unwrap();
+    arguments[at] = text(table).to_owned();
+    arguments
+}
+
+#[test]
+fn a_rebuild_killed_at_any_write_leaves_the_old_dataset_or_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("changed.csv");
+    let lines = std::fs::read_to_string(cohort().join("annotations.csv")).unwrap();
+    std::fs::write(&table, lines.replacen(",benign,", ",metastatic,", 1)).unwrap();
+    let [old, new, out] = ["old", "new", "out"].map(|name| folder.path().join(name));
+    run("mtids-prep", build_arguments(&old)).expect_code(0);
+    run("mtids-prep", changed_arguments(&table, &new)).expect_code(0);
+    let (before, after) = (content(&old), content(&new));
+    assert_ne!(before.0, after.0);
+    let expected = tree(&new);
+    let (mut points, mut left_old, mut left_new) = (0, 0, 0);
+    loop {
+        copy(&old, &out);
+        let killed = fail_at("mtids-prep", &changed_arguments(&table, &out), "kill", points + 1);
+        if killed.code == 0 {
+            break;
+        }
+        assert_eq!(killed.code, -1, "{}", killed.text());
+        points += 1;
+        let found = content(&out);
+        assert!(found == before || found == after, "a mixture after a kill at write point {points}");
+        left_old += usize::from(found == before);
+        left_new += usize::from(found == after);
+        run("mtids-prep", ["verify", text(&out)]).expect_code(0);
+        run("mtids-prep", changed_arguments(&table, &out)).expect_code(0);
+        assert_eq!(content(&out), after, "killed at write point {points}, then run again");
+        assert_eq!(stale_copies(&Dataset::open(&out).unwrap()), [] as [&str; 0]);
+        assert_eq!(hidden_files(&out), [] as [PathBuf; 0], "left over from a kill at write point {points}");
+        mtids_prep::prune::prune(&out, false).unwrap();
+        assert_eq!(tree(&out), expected, "killed at write point {points}, run again, pruned");
+        std::fs::remove_dir_all(&out).unwrap();
+    }
+    // A shard and its record, four files, the manifest, and the copies of those that differ.
+    assert!(points >= 35 && left_old >= 25 && left_new >= 5, "{points}: {left_old} old, {left_new} new");
 }
 
 #[test]

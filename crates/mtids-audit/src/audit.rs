@@ -4,8 +4,7 @@ use std::path::Path;
 
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
-use mtids_runtime::storage::Folder;
-use mtids_shards::{Manifest, Totals};
+use mtids_shards::{Dataset, Totals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,8 +70,9 @@ impl Audit {
 /// [`AuditError`] when there is no dataset, its index cannot be read, or a setting makes no sense.
 pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> {
     config.validate()?;
-    let manifest = Manifest::load(&Folder::new(dataset))?;
-    let index = Index::open(dataset)?;
+    let dataset = Dataset::open(dataset)?;
+    let manifest = dataset.manifest();
+    let index = Index::open(&dataset)?;
     let mut rows_per_patient: Vec<u64> =
         distribution::by(&index, ["patient_key"])?.iter().map(|group| group.count.rows).collect();
     rows_per_patient.sort_unstable();
@@ -104,6 +104,6 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
     audit.by_region.sort_by_key(region);
     audit.by_region_and_split.sort_by_key(|group| (region(group), split(group.name(1))));
     audit.by_split.sort_by_key(|group| split(group.name(0)));
-    audit.findings = checks::findings(dataset, &audit, &index, &manifest)?;
+    audit.findings = checks::findings(&audit, &index, manifest)?;
     Ok(audit)
 }

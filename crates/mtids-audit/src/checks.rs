@@ -7,8 +7,6 @@ mod gaps;
 mod leakage;
 mod short_cuts;
 
-use std::path::Path;
-
 use mtids_shards::Manifest;
 
 use crate::audit::Audit;
@@ -20,17 +18,12 @@ use crate::index::Index;
 pub(crate) const SPLITS: [&str; 3] = ["train", "validation", "test"];
 
 /// Runs every check. `audit` holds the counts already.
-pub(crate) fn findings(
-    dataset: &Path,
-    audit: &Audit,
-    index: &Index,
-    manifest: &Manifest,
-) -> Result<Vec<Finding>, AuditError> {
+pub(crate) fn findings(audit: &Audit, index: &Index, manifest: &Manifest) -> Result<Vec<Finding>, AuditError> {
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(leakage::patients(index)?);
     findings.extend(leakage::duplicates(index)?);
     findings.extend(leakage::conflicts(index, audit.config.same_place_mm)?);
-    findings.extend(leakage::index_against_manifest(dataset, index, manifest)?);
+    findings.extend(leakage::index_against_manifest(index, manifest)?);
     findings.extend(gaps::classes(audit));
     findings.extend(gaps::unknown(audit));
     findings.extend(gaps::evidence(audit));

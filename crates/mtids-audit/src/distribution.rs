@@ -61,10 +61,7 @@ pub struct Sizes {
 impl Sizes {
     /// Value below which the given share of the short axes lies, by linear interpolation.
     pub fn quantile(&self, share: f64) -> Option<f64> {
-        let last = self.short_axes_mm.len().checked_sub(1)?;
-        let at = share.clamp(0.0, 1.0) * last as f64;
-        let (low, high) = (self.short_axes_mm[at.floor() as usize], self.short_axes_mm[at.ceil() as usize]);
-        Some(low + (high - low) * at.fract())
+        mtids_metrics::quantile(&self.short_axes_mm, share)
     }
 }
 

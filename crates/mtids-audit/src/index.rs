@@ -1,12 +1,15 @@
-//! `index.parquet` as a polars query, and typed columns out of it.
+//! The index of a dataset as a polars query, and typed columns out of it.
 //!
-//! Invariant: everything polars ends here; callers see vectors. A missing column or a wrong type is an error that names the file.
+//! Invariants: the rows come from bytes whose digest the manifest names; everything polars ends here, and callers see vectors.
+//! A missing column or a wrong type is an error that names the file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use mtids_shards::{Dataset, INDEX};
 use polars::prelude::*;
 
 use crate::error::AuditError;
+use crate::frame::frame_of;
 
 /// The label columns of a dataset.
 pub(crate) struct Index {
@@ -30,16 +33,15 @@ pub(crate) struct Answer {
 }
 
 impl Index {
-    /// Opens the index of a dataset; the narrow columns are read once and kept.
-    pub(crate) fn open(dataset: &Path) -> Result<Self, AuditError> {
-        let path = dataset.join("index.parquet");
-        let fail = |detail: String| AuditError::Index { path: path.clone(), detail };
-        let name = path.to_str().ok_or_else(|| fail("the path is not UTF-8".into()))?;
-        // Brackets and stars in a folder's name are no pattern here.
-        let arguments = ScanArgsParquet { glob: false, ..Default::default() };
-        let frame = LazyFrame::scan_parquet(PlRefPath::from(name), arguments)
-            .and_then(LazyFrame::collect)
-            .map_err(|error| fail(error.to_string()))?;
+    /// Reads and verifies the index of a dataset; the narrow columns are read once and kept.
+    ///
+    /// # Errors
+    /// [`AuditError::Dataset`] for an index that is not the published one, [`AuditError::Index`] for a column of an unknown type.
+    pub(crate) fn open(dataset: &Dataset) -> Result<Self, AuditError> {
+        let path = dataset.manifest().file(INDEX).map_or(INDEX, |entry| &entry.path);
+        let path = dataset.storage().place(path);
+        let frame = frame_of(&dataset.index_batches()?)
+            .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
         Ok(Self { path, frame: frame.lazy() })
     }
 

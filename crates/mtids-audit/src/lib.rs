@@ -12,13 +12,13 @@
 //! # Units
 //! Sizes and distances are mm; shares lie in 0 to 1; counts are rows (patches) or patients, as named.
 
-pub mod association;
 pub mod audit;
 mod checks;
 pub mod config;
 mod distribution;
 pub mod error;
 pub mod finding;
+mod frame;
 mod index;
 pub mod page;
 pub mod text;

@@ -68,7 +68,7 @@ impl Element for f64 {
 /// empty, are 0.
 ///
 /// Numbers are widened on the way into registers and not written back, so that the processor's arithmetic overlaps with its reading of
-/// memory: docs/balance_bench.md has the ratio to one read.
+/// memory: docs/benchmarks/balance_bench.md has the ratio to one read.
 ///
 /// # Errors
 /// [`BalanceError::Shape`] when `active` has another length than there are rows; [`BalanceError::Width`] when active rows differ in

@@ -2,28 +2,18 @@
 //!
 //! Units: days since 1970-01-01. Invariant: a text that is no date is `None`, never another day.
 
+use dicom_core::chrono::{Datelike, NaiveDate};
+use dicom_core::value::deserialize::parse_date;
+
 /// The day of `YYYYMMDD` (also `YYYY.MM.DD`, of old).
 pub(crate) fn day(text: &str) -> Option<i32> {
     let digits: String = text.chars().filter(|c| *c != '.').collect();
+    // The parser looks at the first eight characters only.
     if digits.len() != 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let part = |range: std::ops::Range<usize>| digits.get(range)?.parse::<i32>().ok();
-    let (year, month, day) = (part(0..4)?, part(4..6)?, part(6..8)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        _ => 31,
-    };
-    if year < 1 || !(1..=12).contains(&month) || !(1..=days).contains(&day) {
-        return None;
-    }
-    // Days from the civil calendar, years counted from March (H. Hinnant's algorithm).
-    let year = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    Some(365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468)
+    let date = parse_date(digits.as_bytes()).ok().filter(|date| date.year() >= 1)?;
+    Some(date.num_days_from_ce() - NaiveDate::default().num_days_from_ce())
 }
 
 #[cfg(test)]

@@ -3,17 +3,17 @@
 //! Invariant: text is trimmed of spaces and NULs, and short; numbers are finite; bytes of unknown VR (implicit private elements) are taken
 //! for the text that they hold.
 
-use dicom::core::{PrimitiveValue, Tag};
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
-use dicom::object::mem::InMemElement;
+use dicom_core::{PrimitiveValue, Tag};
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+use dicom_object::mem::InMemElement;
 use mtids_domain::annotation::Code;
 
 /// Longest text that is taken: no attribute that is read here has a longer one, and it may be copied for each of many frames.
 const MAX_TEXT: usize = 1024;
 
 /// Text of an attribute, trimmed; `None` where missing, empty or longer than any that is meant.
-pub(crate) fn text(object: &InMemDicomObject, tag: Tag) -> Option<String> {
+pub fn text(object: &InMemDicomObject, tag: Tag) -> Option<String> {
     text_of(object.get(tag)?)
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn text_of(element: &InMemElement) -> Option<String> {
 }
 
 /// All numbers of an attribute; `None` where missing or malformed.
-pub(crate) fn numbers(object: &InMemDicomObject, tag: Tag) -> Option<Vec<f64>> {
+pub fn numbers(object: &InMemDicomObject, tag: Tag) -> Option<Vec<f64>> {
     let element = object.get(tag)?;
     let values = match element.value().primitive()? {
         PrimitiveValue::U8(_) => {
@@ -40,22 +40,22 @@ pub(crate) fn numbers(object: &InMemDicomObject, tag: Tag) -> Option<Vec<f64>> {
 }
 
 /// Exactly `N` numbers.
-pub(crate) fn array<const N: usize>(object: &InMemDicomObject, tag: Tag) -> Option<[f64; N]> {
+pub fn array<const N: usize>(object: &InMemDicomObject, tag: Tag) -> Option<[f64; N]> {
     numbers(object, tag)?.try_into().ok()
 }
 
 /// The first number.
-pub(crate) fn number(object: &InMemDicomObject, tag: Tag) -> Option<f64> {
+pub fn number(object: &InMemDicomObject, tag: Tag) -> Option<f64> {
     numbers(object, tag)?.first().copied()
 }
 
 /// An unsigned integer.
-pub(crate) fn integer(object: &InMemDicomObject, tag: Tag) -> Option<u32> {
+pub fn integer(object: &InMemDicomObject, tag: Tag) -> Option<u32> {
     object.get(tag)?.to_int::<u32>().ok()
 }
 
 /// All unsigned integers of an attribute; `None` where missing or malformed.
-pub(crate) fn integers(object: &InMemDicomObject, tag: Tag) -> Option<Vec<u32>> {
+pub fn integers(object: &InMemDicomObject, tag: Tag) -> Option<Vec<u32>> {
     object.get(tag)?.to_multi_int::<u32>().ok()
 }
 
@@ -65,17 +65,17 @@ pub(crate) fn pixel_value(object: &InMemDicomObject, tag: Tag) -> Option<i64> {
 }
 
 /// The items of a sequence; empty where missing.
-pub(crate) fn items(object: &InMemDicomObject, tag: Tag) -> &[InMemDicomObject] {
+pub fn items(object: &InMemDicomObject, tag: Tag) -> &[InMemDicomObject] {
     object.get(tag).and_then(|element| element.items()).unwrap_or_default()
 }
 
 /// The first item of a sequence.
-pub(crate) fn first_item(object: &InMemDicomObject, tag: Tag) -> Option<&InMemDicomObject> {
+pub fn first_item(object: &InMemDicomObject, tag: Tag) -> Option<&InMemDicomObject> {
     items(object, tag).first()
 }
 
 /// The coded concept of an item of a code sequence.
-pub(crate) fn code(item: &InMemDicomObject) -> Option<Code> {
+pub fn code(item: &InMemDicomObject) -> Option<Code> {
     let value = text(item, tags::CODE_VALUE).or_else(|| text(item, tags::LONG_CODE_VALUE))?;
     Some(Code { scheme: text(item, tags::CODING_SCHEME_DESIGNATOR)?, value })
 }

@@ -7,24 +7,23 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use dicom::dictionary_std::tags;
+use dicom_dictionary_std::tags;
 use mtids_domain::geometry::PointMm;
 
+use crate::dataset::DataSet;
 use crate::element::{array, first_item, integer, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::functional::FunctionalGroups;
-use crate::header::{
-    AcquisitionFacts, Identity, InstanceHeader, Plane, SliceFacts, is_hu, lossy, refuse_unmeasured, scanner, stored,
-};
+use crate::header_parts::{Identity, Plane, is_hu, lossy, refuse_unmeasured, scanner, stored};
+use crate::image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
 use crate::limits::Limits;
-use crate::pixels::Modality;
-use crate::source::Opened;
+use crate::pixels::modality::Modality;
 
 /// The slices of a scanned and parsed object, in the order of its frames.
 ///
 /// # Errors
 /// [`DicomError::File`] with the reason why the object cannot be used.
-pub(crate) fn frames(path: &Path, opened: &Opened, limits: &Limits) -> Result<Vec<InstanceHeader>, DicomError> {
+pub(crate) fn frames(path: &Path, opened: &DataSet, limits: &Limits) -> Result<Vec<InstanceHeader>, DicomError> {
     let object = &opened.object;
     refuse_unmeasured(path, &text(object, tags::IMAGE_TYPE).unwrap_or_default())?;
     let identity = Identity::read(path, object)?;

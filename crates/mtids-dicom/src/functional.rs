@@ -2,14 +2,14 @@
 //!
 //! Source: PS3.3 C.7.6.16. Invariant: there is exactly one group for each frame.
 
-use dicom::core::Tag;
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 
 use crate::element::{first_item, items};
 
 /// The functional groups of an object.
-pub(crate) struct FunctionalGroups<'a> {
+pub struct FunctionalGroups<'a> {
     shared: Option<&'a InMemDicomObject>,
     per_frame: &'a [InMemDicomObject],
 }
@@ -19,7 +19,7 @@ impl<'a> FunctionalGroups<'a> {
     ///
     /// # Errors
     /// A sentence where their number differs.
-    pub(crate) fn new(object: &'a InMemDicomObject, frames: u32) -> Result<Self, String> {
+    pub fn new(object: &'a InMemDicomObject, frames: u32) -> Result<Self, String> {
         let per_frame = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         if per_frame.len() != frames as usize {
             return Err(format!("{frames} frames with {} functional groups", per_frame.len()));
@@ -28,7 +28,7 @@ impl<'a> FunctionalGroups<'a> {
     }
 
     /// The first item of a group's sequence: the frame's own, or the shared one.
-    pub(crate) fn get(&self, frame: usize, group: Tag) -> Option<&'a InMemDicomObject> {
+    pub fn get(&self, frame: usize, group: Tag) -> Option<&'a InMemDicomObject> {
         let own = self.per_frame.get(frame).and_then(|item| first_item(item, group));
         own.or_else(|| self.shared.and_then(|item| first_item(item, group)))
     }

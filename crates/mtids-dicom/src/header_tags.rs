@@ -3,8 +3,8 @@
 //! Invariant: every attribute that `header`, `enhanced`, `pet` and `pixels` ask for at the top of a data set stands here. A test over real
 //! files compares headers read through this list with headers read from all elements.
 
-use dicom::core::Tag;
-use dicom::dictionary_std::tags;
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
 
 /// In ascending order.
 const TAGS: [Tag; 50] = [

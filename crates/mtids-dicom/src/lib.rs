@@ -1,10 +1,9 @@
-//! DICOM files become typed volumes and findings, or a reason why not; phantom studies are written.
+#![doc = include_str!("../README.md")]
 //!
-//! # Purpose
+//! # Modules
 //! [`header::read_header`] judges a file by its content, [`series::group`] gathers headers into series,
-//! [`volume::load_volume`] decodes a CT series into a [`mtids_domain::volume::Volume`] of HU, [`volume::load_pet`] a PET series into SUV;
-//! [`annotation`] reads findings from tables, masks, contours, boxes and reports; [`mod@write`] makes CT, PET, SEG,
-//! RTSTRUCT, SR and label maps.
+//! [`volume::load_volume`] decodes a CT series into a [`mtids_domain::volume::Volume`] of HU, [`volume::load_pet`] a PET series into SUV.
+//! [`dataset`], [`element`], [`functional`] and [`mask_pixels`] open other objects for readers outside this crate.
 //!
 //! # Invariants
 //! * Geometry comes from position and orientation of every slice, never from file order, instance number or slice thickness.
@@ -15,28 +14,35 @@
 //! # Units
 //! LPS millimetres, Hounsfield units as `i16`, SUV by body weight as `f32`, voxels `(i fastest, j, k)`.
 
-pub mod annotation;
+pub mod concepts;
+pub mod dataset;
 mod date;
-mod element;
+pub mod element;
 mod enhanced;
 pub mod error;
-mod functional;
+pub mod functional;
 pub mod header;
+mod header_parts;
 mod header_tags;
+pub mod image_header;
 pub mod limits;
+pub mod mask_pixels;
+pub mod outcome;
 pub mod pet;
 mod pixels;
 pub mod prescan;
 pub mod series;
 pub mod shared_facts;
-mod source;
 pub mod uid;
 pub mod volume;
+#[cfg(feature = "write")]
 pub mod write;
 
 pub use error::{DicomError, ReasonCode};
-pub use header::{AcquisitionFacts, FileKind, InstanceHeader, SliceFacts, read_header};
+pub use header::{FileKind, read_header};
+pub use image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
 pub use limits::Limits;
-pub use series::{GroupingOutcome, Refused, Series, group};
+pub use outcome::{FileOutcome, Refused};
+pub use series::{GroupingOutcome, Series, group};
 pub use shared_facts::SharedFacts;
 pub use volume::{LoadedPet, LoadedVolume, check_series, decode_image, load_pet, load_volume};

@@ -74,9 +74,33 @@ impl Default for Limits {
     }
 }
 
+/// A limit that cannot be meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}`: {reason}")]
+pub struct LimitFault {
+    /// The field.
+    pub key: &'static str,
+    /// What it may be.
+    pub reason: &'static str,
+}
+
 impl Limits {
+    /// Checks the numbers that a user may set. A comparison with NaN is never true, so a limit that is NaN would limit nothing.
+    ///
+    /// # Errors
+    /// [`LimitFault`] naming the field.
+    pub fn validate(&self) -> Result<(), LimitFault> {
+        if !(0.0..=90.0).contains(&self.max_tilt_degrees) {
+            return Err(LimitFault { key: "max_tilt_degrees", reason: "between 0 and 90 degrees" });
+        }
+        if !(0.0..=1000.0).contains(&self.position_tolerance_mm) {
+            return Err(LimitFault { key: "position_tolerance_mm", reason: "between 0 and 1000 mm" });
+        }
+        Ok(())
+    }
+
     /// The sentence for a mask file with more set voxels than [`Self::max_set_voxels`].
-    pub(crate) fn too_many_set_voxels(&self) -> String {
+    pub fn too_many_set_voxels(&self) -> String {
         format!("more than {} set voxels; name only the structures that are findings", self.max_set_voxels)
     }
 
@@ -88,5 +112,21 @@ impl Limits {
     /// Largest size that `compressed` bytes may decode to.
     pub(crate) fn decoded_limit(&self, compressed: u64) -> u64 {
         EXPANSION_FLOOR.max(compressed.saturating_mul(self.max_expansion)).min(MAX_INFLATED).min(self.max_file_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_limit_nothing_are_refused() {
+        assert_eq!(Limits::default().validate(), Ok(()));
+        for wrong in [f64::NAN, f64::INFINITY, -1.0] {
+            let tilt = Limits { max_tilt_degrees: wrong, ..Limits::default() };
+            let jitter = Limits { position_tolerance_mm: wrong, ..Limits::default() };
+            assert_eq!(tilt.validate().map_err(|fault| fault.key), Err("max_tilt_degrees"), "{wrong}");
+            assert_eq!(jitter.validate().map_err(|fault| fault.key), Err("position_tolerance_mm"), "{wrong}");
+        }
     }
 }

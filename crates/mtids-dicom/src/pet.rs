@@ -4,9 +4,9 @@
 //! Invariant: nothing is assumed: a missing, zero or contradicting attribute gives no SUV. Sources: the vendor-neutral pseudo-code of QIBA
 //! (SUVbw), PS3.3 C.8.9.1. Units: kg, Bq, s, seconds since 1970-01-01 without time zone.
 
-use dicom::core::Tag;
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 
 use crate::date::day;
 use crate::element::{first_item, number, text, text_of};

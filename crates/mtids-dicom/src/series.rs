@@ -11,7 +11,8 @@ use std::sync::Arc;
 use mtids_runtime::digest::Digest;
 
 use crate::error::ReasonCode;
-use crate::header::{AcquisitionFacts, InstanceHeader};
+use crate::image_header::{AcquisitionFacts, InstanceHeader};
+use crate::outcome::Refused;
 
 /// Slices of one volume.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,21 +51,6 @@ impl Series {
         let files: BTreeSet<&Path> = self.instances.iter().map(|instance| instance.path.as_path()).collect();
         files.into_iter().collect()
     }
-}
-
-/// A file that belongs to no series.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refused {
-    /// The file.
-    pub path: PathBuf,
-    /// Series UID, where the header gave one.
-    pub series_uid: Option<String>,
-    /// PatientID, where the header gave one.
-    pub patient_id: Option<String>,
-    /// Stable reason.
-    pub reason: ReasonCode,
-    /// A sentence for the operator.
-    pub detail: String,
 }
 
 /// What became of a set of headers.

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::header::{InstanceHeader, SliceFacts};
+use crate::image_header::{InstanceHeader, SliceFacts};
 
 /// Facts that a header is compared with: those of the series that are being read at one time, by all workers.
 const RECENT: usize = 64;

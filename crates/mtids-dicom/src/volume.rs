@@ -7,7 +7,7 @@ use mtids_domain::geometry::{Affine, dot, norm, subtract};
 use mtids_domain::volume::Volume;
 
 use crate::error::{DicomError, ReasonCode};
-use crate::header::InstanceHeader;
+use crate::image_header::InstanceHeader;
 use crate::limits::Limits;
 use crate::pet::{PetFacts, suv_factor};
 use crate::pixels::{FrameReader, decode_slice, decode_values, is_readable, unsupported};

@@ -4,8 +4,10 @@
 //! give is `None`; nothing here invents one.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::geometry::{Affine, PointMm, Voxel};
 use crate::label::{Evidence, LabelLevel, Metastasis};
@@ -23,8 +25,9 @@ pub struct AnnotationTarget {
 }
 
 /// The form of the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum AnnotationSource {
     /// A row of a table (CSV, TSV).
     Table,
@@ -37,11 +40,7 @@ pub enum AnnotationSource {
 impl AnnotationSource {
     /// Kebab-case name, as stored in shards.
     pub fn name(self) -> &'static str {
-        match self {
-            AnnotationSource::Table => "table",
-            AnnotationSource::Segmentation => "segmentation",
-            AnnotationSource::SegmentationWithTable => "segmentation-with-table",
-        }
+        self.into()
     }
 }
 
@@ -106,8 +105,8 @@ pub enum Extent {
         /// Diameter in mm.
         diameter_mm: f64,
     },
-    /// The exact voxels.
-    Mask(Mask),
+    /// The exact voxels; shared, because a segmentation and a report on it speak of one mask.
+    Mask(Arc<Mask>),
 }
 
 /// A coded concept, as a source gives it.

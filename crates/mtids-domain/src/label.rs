@@ -4,15 +4,31 @@
 //! 0 = benign, 1 = metastatic; unknown is `None` here and null on disk. Evidence grades A to D and U are those of
 //! `schemas/taxonomy.json`.
 
-use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
 
 /// State of a lymph node, where it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Metastasis {
     /// Code 0.
     Benign,
@@ -22,7 +38,7 @@ pub enum Metastasis {
 
 impl Metastasis {
     /// Both states in the order of their codes.
-    pub const ALL: [Metastasis; 2] = [Metastasis::Benign, Metastasis::Metastatic];
+    pub const ALL: &'static [Metastasis] = Metastasis::VARIANTS;
 
     /// Code on disk: 0 benign, 1 metastatic.
     pub fn code(self) -> i8 {
@@ -34,10 +50,7 @@ impl Metastasis {
 
     /// Lower-case name.
     pub fn name(self) -> &'static str {
-        match self {
-            Metastasis::Benign => "benign",
-            Metastasis::Metastatic => "metastatic",
-        }
+        self.into()
     }
 
     /// Reads a table cell. Empty, `unknown`, `na`, `?` mean unknown (`None`).
@@ -54,14 +67,23 @@ impl Metastasis {
     }
 }
 
-impl fmt::Display for Metastasis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// Strength of the evidence behind a metastasis label.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+    VariantArray,
+)]
 pub enum Evidence {
     /// Histology after resection or mediastinoscopy.
     A,
@@ -79,13 +101,7 @@ pub enum Evidence {
 impl Evidence {
     /// The letter.
     pub fn letter(self) -> &'static str {
-        match self {
-            Evidence::A => "A",
-            Evidence::B => "B",
-            Evidence::C => "C",
-            Evidence::D => "D",
-            Evidence::U => "U",
-        }
+        self.into()
     }
 }
 
@@ -93,20 +109,38 @@ impl FromStr for Evidence {
     type Err = ParseLabelError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim().to_uppercase().as_str() {
-            "A" => Ok(Evidence::A),
-            "B" => Ok(Evidence::B),
-            "C" => Ok(Evidence::C),
-            "D" => Ok(Evidence::D),
-            "" | "U" | "UNKNOWN" => Ok(Evidence::U),
-            _ => Err(ParseLabelError { what: "evidence grade", text: text.to_owned() }),
-        }
+        let letter = match text.trim().to_uppercase() {
+            word if word.is_empty() || word == "UNKNOWN" => "U".to_owned(),
+            letter => letter,
+        };
+        find(&letter, Self::letter).ok_or_else(|| ParseLabelError { what: "evidence grade", text: text.to_owned() })
     }
 }
 
+/// The variant of this name.
+fn find<T: VariantArray + Copy>(name: &str, name_of: fn(T) -> &'static str) -> Option<T> {
+    T::VARIANTS.iter().copied().find(|variant| name_of(*variant) == name)
+}
+
 /// What a label was given for; anything coarser than a node is weak labelling.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum LabelLevel {
     /// This very node.
     #[default]
@@ -120,11 +154,7 @@ pub enum LabelLevel {
 impl LabelLevel {
     /// Lower-case name.
     pub fn name(self) -> &'static str {
-        match self {
-            LabelLevel::Node => "node",
-            LabelLevel::Station => "station",
-            LabelLevel::Patient => "patient",
-        }
+        self.into()
     }
 }
 
@@ -133,10 +163,10 @@ impl FromStr for LabelLevel {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.trim().to_lowercase().as_str() {
-            "" | "node" => Ok(LabelLevel::Node),
-            "station" => Ok(LabelLevel::Station),
-            "patient" => Ok(LabelLevel::Patient),
-            _ => Err(ParseLabelError { what: "label level", text: text.to_owned() }),
+            "" => Ok(LabelLevel::Node),
+            name => {
+                find(name, Self::name).ok_or_else(|| ParseLabelError { what: "label level", text: text.to_owned() })
+            }
         }
     }
 }

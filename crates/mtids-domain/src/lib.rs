@@ -1,8 +1,4 @@
-//! Domain types of mtids, used by every crate that speaks of nodes, labels or images.
-//!
-//! # Purpose
-//! Labels ([`taxonomy`], [`label`]), places ([`geometry`], [`volume`]), annotated nodes ([`annotation`]) and
-//! pseudonymous identities ([`pseudonym`]).
+#![doc = include_str!("../README.md")]
 //!
 //! # Invariants
 //! * No file format of images or tables, no thread, no tensor lives here.

@@ -58,30 +58,30 @@ impl PseudonymSecret {
 
     /// A public fingerprint, to tell whether two data sets used the same secret.
     pub fn fingerprint(&self) -> String {
-        self.keyed("fingerprint", "")
+        self.pseudonym_of("fingerprint", "")
     }
 
     /// Pseudonym of a patient.
     pub fn patient(&self, raw: &str) -> PatientKey {
-        PatientKey(self.keyed("patient", raw.trim()))
+        PatientKey(self.pseudonym_of("patient", raw.trim()))
     }
 
     /// Pseudonym of a study.
     pub fn study(&self, raw: &str) -> StudyKey {
-        StudyKey(self.keyed("study", raw.trim()))
+        StudyKey(self.pseudonym_of("study", raw.trim()))
     }
 
     /// Pseudonym of a series.
     pub fn series(&self, raw: &str) -> SeriesKey {
-        SeriesKey(self.keyed("series", raw.trim()))
+        SeriesKey(self.pseudonym_of("series", raw.trim()))
     }
 
     /// Pseudonym of anything else that must be referred to (a refused file, for one).
     pub fn other(&self, domain: &str, raw: &str) -> String {
-        self.keyed(domain, raw)
+        self.pseudonym_of(domain, raw)
     }
 
-    fn keyed(&self, domain: &str, raw: &str) -> String {
+    fn pseudonym_of(&self, domain: &str, raw: &str) -> String {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&(domain.len() as u64).to_le_bytes());
         hasher.update(domain.as_bytes());

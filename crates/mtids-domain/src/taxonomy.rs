@@ -9,13 +9,30 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strum::{Display, IntoStaticStr, VariantArray};
 
 /// Version of this taxonomy; written into every data set.
 pub const TAXONOMY_VERSION: &str = "iaslc-2009.1";
 
 /// A zone of the IASLC map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Zone {
     /// Stations 1R, 1L. Any metastasis here is N3.
     Supraclavicular,
@@ -35,39 +52,17 @@ pub enum Zone {
 
 impl Zone {
     /// All zones, head to foot and centre to periphery.
-    pub const ALL: [Zone; 7] = [
-        Zone::Supraclavicular,
-        Zone::Upper,
-        Zone::Aortopulmonary,
-        Zone::Subcarinal,
-        Zone::Lower,
-        Zone::Hilar,
-        Zone::Peripheral,
-    ];
+    pub const ALL: &'static [Zone] = Zone::VARIANTS;
 
     /// Lower-case name, as written in configurations and data sets.
     pub fn name(self) -> &'static str {
-        match self {
-            Zone::Supraclavicular => "supraclavicular",
-            Zone::Upper => "upper",
-            Zone::Aortopulmonary => "aortopulmonary",
-            Zone::Subcarinal => "subcarinal",
-            Zone::Lower => "lower",
-            Zone::Hilar => "hilar",
-            Zone::Peripheral => "peripheral",
-        }
-    }
-}
-
-impl fmt::Display for Zone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.into()
     }
 }
 
 /// A lymph-node station. Stations 8 and 9 exist without side too, for sources that give none; 12 to 14 are seldom
 /// separable on CT and are kept together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray)]
 #[expect(missing_docs, reason = "the variants are the station codes themselves")]
 pub enum Station {
     S1R,
@@ -97,31 +92,7 @@ pub enum Station {
 
 impl Station {
     /// Every station.
-    pub const ALL: [Station; 23] = [
-        Station::S1R,
-        Station::S1L,
-        Station::S2R,
-        Station::S2L,
-        Station::S3A,
-        Station::S3P,
-        Station::S4R,
-        Station::S4L,
-        Station::S5,
-        Station::S6,
-        Station::S7,
-        Station::S8,
-        Station::S8R,
-        Station::S8L,
-        Station::S9,
-        Station::S9R,
-        Station::S9L,
-        Station::S10R,
-        Station::S10L,
-        Station::S11R,
-        Station::S11L,
-        Station::S12R,
-        Station::S12L,
-    ];
+    pub const ALL: &'static [Station] = Station::VARIANTS;
 
     /// Canonical code, zone and mirror image: the whole table in one place.
     fn row(self) -> (&'static str, Zone, Option<Station>) {
@@ -183,28 +154,71 @@ pub struct ParseStationError(String);
 impl FromStr for Station {
     type Err = ParseStationError;
 
-    /// Accepts `4R`, `R4`, `#4R`, `station 4 right`, `4 (R)`, `3A`, `12R`, `13L`, `10-R`.
+    /// Reads a spelling such as `4R`, `R4`, `#4R`, `station 4 right`, `4 (R)`, `3A`, `12R`, `13L`, `10-R`, `12-14 R`.
+    ///
+    /// Grammar, whatever the case: `[letters] number [letters]`, with any separators between the parts, where
+    /// * `number` is one run of digits, or 12 and 14 with a separator between them; `12`, `13`, `14` and `1214` mean 12-14;
+    /// * `letters` stand on one side of the number only: a side (`R`, `right`, `L`, `left`), or the `a` or `p` of station 3; the word
+    ///   `station` may stand anywhere;
+    /// * a separator is any character that is neither letter nor digit.
+    ///
+    /// # Errors
+    /// [`ParseStationError`] for anything else. Two numbers never make one: `1/2R` names two stations, and is an error.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fail = || ParseStationError(text.to_owned());
-        let mut word = text.to_lowercase();
-        for (long, short) in [("station", ""), ("right", "r"), ("left", "l")] {
-            word = word.replace(long, short);
-        }
-        let word: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
-        let letters: String = word.chars().filter(char::is_ascii_alphabetic).collect();
-        let digits: String = word.chars().filter(char::is_ascii_digit).collect();
-        // One run of letters before or after one run of digits; anything interleaved is not a station.
-        if word != format!("{digits}{letters}") && word != format!("{letters}{digits}") {
-            return Err(fail());
-        }
-        let code = match (digits.as_str(), letters.as_str()) {
-            ("12" | "13" | "14" | "1214", "r") => "12-14R".to_owned(),
-            ("12" | "13" | "14" | "1214", "l") => "12-14L".to_owned(),
-            (number, "r" | "l") => format!("{number}{}", letters.to_uppercase()),
-            (number, side) => format!("{number}{side}"),
+        let parse = || {
+            let (number, letters) = number_and_letters(&text.to_lowercase())?;
+            let code = match (number.as_str(), letters.as_str()) {
+                ("12" | "13" | "14" | "1214", "r") => "12-14R".to_owned(),
+                ("12" | "13" | "14" | "1214", "l") => "12-14L".to_owned(),
+                (_, "r" | "l") => format!("{number}{}", letters.to_uppercase()),
+                _ => format!("{number}{letters}"),
+            };
+            Station::ALL.iter().copied().find(|station| station.code() == code)
         };
-        Station::ALL.into_iter().find(|station| station.code() == code).ok_or_else(fail)
+        parse().ok_or_else(|| ParseStationError(text.to_owned()))
     }
+}
+
+/// The one number of a lower-case spelling (`1214` for the range from 12 to 14) and the letters beside it; `None` where the spelling does
+/// not follow the grammar.
+fn number_and_letters(text: &str) -> Option<(String, String)> {
+    let kind = |c: char| match c {
+        '0'..='9' => Some(true),
+        'a'..='z' => Some(false),
+        _ => None,
+    };
+    // Letters of other scripts are no separators: nobody knows what they say.
+    if text.chars().any(|c| c.is_alphanumeric() && kind(c).is_none()) {
+        return None;
+    }
+    let mut numbers: Vec<&str> = Vec::new();
+    let (mut before, mut after) = (String::new(), String::new());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = rest.find(|c| kind(c) != kind(first)).unwrap_or(rest.len());
+        let (run, behind) = rest.split_at(length);
+        rest = behind;
+        match kind(first) {
+            None => {}
+            Some(true) if after.is_empty() => numbers.push(run),
+            // A number behind letters behind a number.
+            Some(true) => return None,
+            Some(false) => {
+                let letters = run.replace("station", "").replace("right", "r").replace("left", "l");
+                let side = if numbers.is_empty() { &mut before } else { &mut after };
+                side.push_str(&letters);
+            }
+        }
+    }
+    if !before.is_empty() && !after.is_empty() {
+        return None;
+    }
+    let number = match numbers.as_slice() {
+        [number] => *number,
+        ["12", "14"] => "1214",
+        _ => return None,
+    };
+    Some((number.to_owned(), before + &after))
 }
 
 impl Serialize for Station {
@@ -295,7 +309,7 @@ impl RegionScheme {
                 .iter()
                 .map(|&zone| Region {
                     name: zone.name().to_owned(),
-                    stations: Station::ALL.into_iter().filter(|station| station.zone() == zone).collect(),
+                    stations: Station::ALL.iter().copied().filter(|station| station.zone() == zone).collect(),
                 })
                 .collect(),
         )
@@ -322,12 +336,6 @@ impl RegionScheme {
         i8::try_from(position).ok()
     }
 
-    /// Code of the region with this name.
-    pub fn code_of_name(&self, name: &str) -> Option<i8> {
-        let position = self.regions.iter().position(|region| region.name == name)?;
-        i8::try_from(position).ok()
-    }
-
     /// Name of the region with this code.
     pub fn name_of(&self, code: i8) -> Option<&str> {
         self.regions.get(usize::try_from(code).ok()?).map(|region| region.name.as_str())
@@ -350,7 +358,7 @@ pub fn as_json() -> serde_json::Value {
     serde_json::json!({
         "version": TAXONOMY_VERSION,
         "source": "Rusch et al., J Thorac Oncol 2009;4:568 (IASLC map)",
-        "zones": Zone::ALL.map(Zone::name),
+        "zones": Zone::ALL.iter().map(|zone| zone.name()).collect::<Vec<_>>(),
         "stations": Station::ALL.iter().map(|station| serde_json::json!({
             "code": station.code(),
             "zone": station.zone().name(),
@@ -370,6 +378,7 @@ pub fn as_json() -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn spellings_reach_one_code() {
@@ -385,17 +394,77 @@ mod tests {
             ("12-14R", "12-14R"),
             ("13L", "12-14L"),
             ("8", "8"),
+            ("10-R", "10R"),
+            ("R 10", "10R"),
+            ("(R)4", "4R"),
+            ("4.R", "4R"),
+            ("LEFT-2", "2L"),
+            ("4RIGHT", "4R"),
+            ("right station 4", "4R"),
+            ("Station_11_L", "11L"),
+            ("station4stationR", "4R"),
+            ("3 a", "3a"),
+            ("P3", "3p"),
+            ("9 (left)", "9L"),
+            ("12R", "12-14R"),
+            ("L14", "12-14L"),
+            ("12–14 left", "12-14L"),
+            ("12/14R", "12-14R"),
+            ("1214R", "12-14R"),
+            ("R12-14", "12-14R"),
+            ("[7]", "7"),
+            (" 5 ", "5"),
         ] {
             assert_eq!(text.parse::<Station>().unwrap().code(), code, "{text}");
         }
-        for text in ["", "4", "15R", "7R", "lung", "4RL", "10-14", "1 2 R L"] {
+        for text in ["", "4", "15R", "7R", "lung", "4RL", "10-14", "1 2 R L", "R4R", "4R7", "station", "12R-14R", "4左"]
+        {
             assert!(text.parse::<Station>().is_err(), "{text}");
         }
     }
 
     #[test]
+    fn two_stations_are_not_a_third() {
+        for text in [
+            "1/2R", "1-2 R", "1+4L", "1-3R", "1, 2 R", "1.0L", "R1/2", "1 0 R", "121-4R", "1-2-14R", "12-13R", "14-12R",
+        ] {
+            assert!(text.parse::<Station>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn two_numbers_never_make_one(
+            (a, b) in (0u32..200, 0u32..200),
+            between in "[^0-9]{0,4}[-/+,;. &_][^0-9]{0,4}",
+            around in prop::sample::select(vec![("", "R"), ("", "L"), ("R", ""), ("", ""), ("station ", " left"), ("#", "a"), ("", " p")]),
+        ) {
+            let text = format!("{}{a}{between}{b}{}", around.0, around.1);
+            let station = text.parse::<Station>();
+            let is_range = (a, b) == (12, 14);
+            prop_assert!(station.is_err() || (is_range && matches!(station, Ok(Station::S12R | Station::S12L))), "{text}: {station:?}");
+        }
+
+        #[test]
+        fn any_separator_around_the_parts_keeps_the_station(
+            station in prop::sample::select(Station::ALL.to_vec()),
+            separator in "[-/+,;. &_()#]{0,3}",
+        ) {
+            let code = station.code();
+            let (number, letters) = code.split_at(code.rfind(|c: char| c.is_ascii_digit()).map_or(0, |at| at + 1));
+            for text in [
+                format!("{separator}{number}{separator}{letters}{separator}"),
+                format!("{letters}{separator}{number}"),
+                format!("Station{separator}{number}{separator}{letters}"),
+            ] {
+                prop_assert_eq!(text.parse::<Station>(), Ok(station), "{}", text);
+            }
+        }
+    }
+
+    #[test]
     fn codes_parse_to_themselves_and_mirrors_are_involutions() {
-        for station in Station::ALL {
+        for &station in Station::ALL {
             assert_eq!(station.code().parse::<Station>().unwrap(), station);
             if let Some(mirror) = station.mirror() {
                 assert_eq!(mirror.mirror(), Some(station));
@@ -408,8 +477,8 @@ mod tests {
 
     #[test]
     fn schemes_cover_each_station_once() {
-        let scheme = RegionScheme::of_zones(&Zone::ALL).unwrap();
-        for station in Station::ALL {
+        let scheme = RegionScheme::of_zones(Zone::ALL).unwrap();
+        for &station in Station::ALL {
             let code = scheme.code_of(station).unwrap();
             assert_eq!(scheme.name_of(code), Some(station.zone().name()));
         }

@@ -5,10 +5,14 @@
 use mtids_dicom::ReasonCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// A kind of defect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Defect {
     /// One file is there twice.
     DuplicateInstance,
@@ -34,33 +38,11 @@ pub enum Defect {
 
 impl Defect {
     /// Every kind.
-    pub const ALL: [Defect; 10] = [
-        Defect::DuplicateInstance,
-        Defect::EnhancedCt,
-        Defect::JpegLs,
-        Defect::MissingSlice,
-        Defect::MixedFolder,
-        Defect::ProneFlipped,
-        Defect::RescalePerSlice,
-        Defect::Truncated,
-        Defect::UnequalSpacing,
-        Defect::GantryTilt,
-    ];
+    pub const ALL: &[Defect] = Defect::VARIANTS;
 
     /// Name, as written in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Defect::DuplicateInstance => "duplicate-instance",
-            Defect::EnhancedCt => "enhanced-ct",
-            Defect::JpegLs => "jpeg-ls",
-            Defect::MissingSlice => "missing-slice",
-            Defect::MixedFolder => "mixed-folder",
-            Defect::ProneFlipped => "prone-flipped",
-            Defect::RescalePerSlice => "rescale-per-slice",
-            Defect::Truncated => "truncated",
-            Defect::UnequalSpacing => "unequal-spacing",
-            Defect::GantryTilt => "gantry-tilt",
-        }
+        self.into()
     }
 
     /// Why the series cannot be used; `None` where it can, and must give the same volume as without the defect.

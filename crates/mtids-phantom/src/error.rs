@@ -16,6 +16,9 @@ pub enum PhantomError {
     /// A DICOM file.
     #[error(transparent)]
     Dicom(#[from] mtids_dicom::DicomError),
+    /// A label map.
+    #[error(transparent)]
+    Labels(#[from] mtids_annotations::AnnotationError),
     /// Another file.
     #[error("cannot write {path}: {source}")]
     Write {

@@ -2,15 +2,8 @@
 //!
 //! Method: a place is fat that has lung to its left and to its right in the same row, which is the mediastinum and the hila; the node
 //! replaces the local mean of the image and leaves its noise. Invariants: the station of such a node is unknown unless the settings name its
-//! place; every written file says that it is synthetic. No identifier of the source is copied; the new ones are unkeyed digests of its
-//! SeriesInstanceUID and the settings, so whoever knows both can tell the copy. Units: LPS mm, HU.
+//! place. Units: LPS mm, HU.
 
-use std::fs;
-use std::path::Path;
-
-use mtids_dicom::uid::uid_from;
-use mtids_dicom::write::{CtOptions, Segment, StudyIdentity, write_ct_series, write_segmentation};
-use mtids_dicom::{Limits, Series, load_volume};
 use mtids_domain::annotation::Mask;
 use mtids_domain::geometry::{PointMm, Voxel};
 use mtids_domain::label::{Evidence, Metastasis};
@@ -21,7 +14,6 @@ use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cohort::{TABLE_HEADER, rows_without_station, write_json};
 use crate::config::{Interference, NodeParameters, PhantomConfig, Phase, station};
 use crate::error::PhantomError;
 use crate::node::{Filling, Laws, Node, Visible};
@@ -80,84 +72,51 @@ pub struct InsertSummary {
     pub nodes: Vec<Node>,
 }
 
-/// Writes a copy of `series` with synthetic nodes into `out`: `dicom/`, `annotations.csv`, `truth.json`.
-///
-/// # Errors
-/// [`PhantomError`]: a series that cannot be read, settings, a folder that holds something, a file that cannot be written.
-pub fn insert(
-    series: &Series,
-    limits: &Limits,
-    config: &InsertConfig,
-    out: &Path,
-) -> Result<InsertSummary, PhantomError> {
-    // There is no spread here: status is a coin.
-    let interference = Interference { region_association: 0.0, ..Default::default() };
-    let phantom =
-        PhantomConfig { prevalence: config.prevalence, nodes: config.laws.clone(), interference, ..Default::default() };
-    phantom.validate()?;
-    if out.exists() && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(PhantomError::OtherCohort { path: out.to_owned() });
-    }
-    let volume = load_volume(series, limits)?.volume;
-    axial(&volume)?;
-    let mut nodes = named(config, &volume, &phantom)?;
-    let wanted = nodes.len() + config.nodes as usize;
-    found(config, &volume, &phantom, &mut nodes);
-    let (volume, masks) = painted(&volume, &nodes, config.phase)?;
-
-    let config_digest =
-        Digest::of_json(config).map_err(|error| PhantomError::Config { key: "seed", reason: error.to_string() })?;
-    // Nothing of the source's identity goes on, but the same source and settings give the same identifiers.
-    let source = config_digest.to_string();
-    let uid = |what: &str| uid_from(&["inserted", what, &source, &series.series_uid]);
-    let number = Digest::of_parts(["inserted", &source, &series.series_uid]).to_string();
-    let patient_id = format!("SYNTHETIC-{}", number.chars().take(8).collect::<String>());
-    let identity = StudyIdentity {
-        patient_name: format!("{patient_id}^NODES"),
-        patient_id,
-        study_uid: uid("study"),
-        frame_of_reference_uid: uid("frame of reference"),
-        study_date: "20260101".into(),
-    };
-    let mut options =
-        CtOptions::new(uid("series"), "SYNTHETIC nodes in a CT, no finding".into(), series.facts.as_ref().clone());
-    // The source's position is not known to the reader of its pixels; the affine says what matters.
-    options.patient_position = String::new();
-    options.image_type = "DERIVED\\PRIMARY\\AXIAL".into();
-    options.derivation = Some("SYNTHETIC lymph nodes were inserted by mtids; they are no finding of a patient".into());
-    let folder = out.join("dicom");
-    fs::create_dir_all(&folder).map_err(|source| PhantomError::Write { path: folder.clone(), source })?;
-    write_ct_series(&folder, &volume, &identity, &options)?;
-    let segments: Vec<Segment> = masks
-        .into_iter()
-        .zip(1..)
-        .filter(|(mask, _)| !mask.voxels.is_empty())
-        .map(|(mask, n)| Segment { label: format!("Lymph node {n}"), mask })
-        .collect();
-    if !segments.is_empty() {
-        let path = folder.join("SEG.dcm");
-        write_segmentation(&path, &segments, volume.dimensions(), &identity, &options.series_uid)?;
-    }
-    let known: Vec<bool> = nodes.iter().enumerate().map(|(n, _)| station_is_named(config, n)).collect();
-    let table =
-        format!("{TABLE_HEADER}{}", rows_without_station(&nodes, &known, &identity.study_uid, &options.series_uid));
-    let path = out.join("annotations.csv");
-    mtids_runtime::atomic::write(&path, table.as_bytes()).map_err(|source| PhantomError::Write { path, source })?;
-    let summary = InsertSummary { config_digest, wanted, nodes };
-    write_json(&out.join("truth.json"), &truth(&summary, &known)?)?;
-    Ok(summary)
+/// An image with its inserted nodes.
+pub(crate) struct Inserted {
+    /// HU, with the nodes.
+    pub(crate) volume: Volume,
+    /// Voxels of each node.
+    pub(crate) masks: Vec<Mask>,
+    /// Nodes; those at named places first.
+    pub(crate) nodes: Vec<Node>,
+    /// Nodes asked for.
+    pub(crate) wanted: usize,
 }
 
-/// The summary with the stations that are known, and no others.
-fn truth(summary: &InsertSummary, known: &[bool]) -> Result<serde_json::Value, PhantomError> {
-    let no_form = |error: serde_json::Error| PhantomError::Config { key: "seed", reason: error.to_string() };
-    let mut value = serde_json::to_value(summary).map_err(no_form)?;
-    for (n, known) in known.iter().enumerate() {
-        if !known {
-            value["nodes"][n]["station"] = serde_json::Value::Null;
-        }
+impl InsertConfig {
+    /// The cohort that nodes are drawn from. There is no spread here: status is a coin.
+    fn phantom(&self) -> PhantomConfig {
+        let interference = Interference { region_association: 0.0, ..Default::default() };
+        PhantomConfig { prevalence: self.prevalence, nodes: self.laws.clone(), interference, ..Default::default() }
     }
-    Ok(value)
+
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`PhantomError::Config`] naming the key.
+    pub(crate) fn validate(&self) -> Result<(), PhantomError> {
+        self.phantom().validate()
+    }
+
+    /// Whether the settings name the station of node `n`; named places come first in the list of nodes.
+    pub(crate) fn names_station(&self, n: usize) -> bool {
+        self.places.get(n).is_some_and(|place| place.station.is_some())
+    }
+}
+
+/// Draws nodes and paints them into an axial image.
+///
+/// # Errors
+/// [`PhantomError::Config`]: an image that is not axial, a place outside it, a station without a place.
+pub(crate) fn insert_nodes(config: &InsertConfig, volume: &Volume) -> Result<Inserted, PhantomError> {
+    let phantom = config.phantom();
+    axial(volume)?;
+    let mut nodes = named(config, volume, &phantom)?;
+    let wanted = nodes.len() + config.nodes as usize;
+    found(config, volume, &phantom, &mut nodes);
+    let (volume, masks) = painted(volume, &nodes, config.phase)?;
+    Ok(Inserted { volume, masks, nodes, wanted })
 }
 
 /// Rows must run along x and slices along z: "lung on both sides" is told along rows.
@@ -170,11 +129,6 @@ fn axial(volume: &Volume) -> Result<(), PhantomError> {
     let reason =
         "rows of this series do not run from side to side, or its slices not along the body; an axial series is needed";
     Err(PhantomError::Config { key: "--series", reason: reason.into() })
-}
-
-/// Named places come first in the list of nodes.
-fn station_is_named(config: &InsertConfig, n: usize) -> bool {
-    config.places.get(n).is_some_and(|place| place.station.is_some())
 }
 
 fn node(config: &InsertConfig, laws: &Laws, number: usize) -> Node {

@@ -23,7 +23,7 @@
 //! LPS mm with the carina near the origin, HU, SUV by body weight.
 
 mod anatomy;
-mod cohort;
+mod borders;
 mod config;
 mod defect;
 mod error;
@@ -36,25 +36,22 @@ mod render;
 mod shape;
 mod spread;
 mod station;
-mod study;
-
-/// Model of the scanner that every phantom names: no real study has it.
-pub const SCANNER_MODEL: &str = "Synthetic CT";
-
-/// How the PatientID of every phantom begins.
-pub const PATIENT_PREFIX: &str = "PHANTOM-";
+mod truth;
+mod validate;
+mod write;
 
 pub use anatomy::Landmarks;
-pub use cohort::{CohortSummary, generate};
 pub use config::{
     AppearanceLaw, Interference, LabelForms, LogNormalLaw, NodeParameters, NormalLaw, PhantomConfig, Phase, Site,
     SpreadEdge, SpreadParameters,
 };
 pub use defect::Defect;
 pub use error::PhantomError;
-pub use insertion::{InsertConfig, InsertSummary, Place, insert};
+pub use insertion::{InsertConfig, InsertSummary, Place};
 pub use node::{Appearance, Node};
-pub use patient::{LabelForm, n_category};
+pub use patient::{LabelForm, PATIENT_PREFIX, SCANNER_MODEL, n_category};
+pub use truth::CohortSummary;
+pub use write::{generate, insert};
 
 use mtids_domain::annotation::Mask;
 use mtids_domain::volume::Volume;

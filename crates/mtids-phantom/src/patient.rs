@@ -8,6 +8,7 @@ use mtids_domain::taxonomy::Station;
 use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::anatomy::{Anatomy, Structure};
 use crate::config::{PhantomConfig, Phase, Site};
@@ -17,9 +18,16 @@ use crate::label;
 use crate::node::{Laws, Node, Obstacles, Visible, place};
 use crate::spread::{Observed, Spread, bayes};
 
-/// Form in which the nodes of a study are given; the table names them in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Model of the scanner that every phantom names: no real study has it.
+pub const SCANNER_MODEL: &str = "Synthetic CT";
+
+/// How the PatientID of every phantom begins.
+pub const PATIENT_PREFIX: &str = "PHANTOM-";
+
+/// Form in which the nodes of a study are given, in the order of the configuration; the table names them in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum LabelForm {
     /// The table alone.
     Table,
@@ -32,19 +40,15 @@ pub enum LabelForm {
 }
 
 impl LabelForm {
-    /// Every form, in the order of the configuration.
-    pub const ALL: [LabelForm; 4] =
-        [LabelForm::Table, LabelForm::Segmentation, LabelForm::Structures, LabelForm::Nifti];
-
     /// Name, as written in files.
     pub fn name(self) -> &'static str {
-        match self {
-            LabelForm::Table => "table",
-            LabelForm::Segmentation => "segmentation",
-            LabelForm::Structures => "structures",
-            LabelForm::Nifti => "nifti",
-        }
+        self.into()
     }
+}
+
+/// PatientID of a patient.
+pub(crate) fn patient_id(number: u32) -> String {
+    format!("{}{:05}", PATIENT_PREFIX, number + 1)
 }
 
 /// What a cohort is drawn from; made once, then asked for each patient.
@@ -103,7 +107,7 @@ impl<'a> Model<'a> {
         if defect == Some(Defect::GantryTilt) {
             site.tilt_degrees = 12.0;
         }
-        let mut form = LabelForm::ALL[pick(&config.labels.weights(), &mut random)];
+        let mut form = LabelForm::VARIANTS[pick(&config.labels.weights(), &mut random)];
         // SEG and RTSTRUCT name slices by their UIDs, which an enhanced object does not have.
         if defect == Some(Defect::EnhancedCt) && matches!(form, LabelForm::Segmentation | LabelForm::Structures) {
             form = LabelForm::Table;

@@ -23,27 +23,6 @@ pub(crate) struct Sample<'a> {
     pub(crate) uptake: bool,
 }
 
-/// Area under the ROC curve of `scores` for the positive `truth`; ties count half. `None` with one class only.
-pub(crate) fn auroc(scored: &[(f64, bool)]) -> Option<f64> {
-    let mut sorted = scored.to_vec();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let positives = sorted.iter().filter(|(_, truth)| *truth).count();
-    let negatives = sorted.len() - positives;
-    if positives == 0 || negatives == 0 {
-        return None;
-    }
-    let mut rank_sum = 0.0;
-    let mut at = 0;
-    while at < sorted.len() {
-        let end = at + sorted[at..].iter().take_while(|(score, _)| score.total_cmp(&sorted[at].0).is_eq()).count();
-        let mean_rank = (at + end + 1) as f64 / 2.0;
-        rank_sum += mean_rank * sorted[at..end].iter().filter(|(_, truth)| *truth).count() as f64;
-        at = end;
-    }
-    let (p, n) = (positives as f64, negatives as f64);
-    Some((rank_sum - p * (p + 1.0) / 2.0) / (p * n))
-}
-
 /// Scores of a logistic regression on the latent features and the station, each from a fit without the patient's fold.
 pub(crate) fn logistic(samples: &[Sample<'_>]) -> Vec<f64> {
     let rows: Vec<[f64; WIDTH]> = samples.iter().map(features).collect();
@@ -157,12 +136,6 @@ mod tests {
     use super::*;
     use mtids_runtime::random::rng_for;
     use rand::RngExt;
-
-    #[test]
-    fn ties_count_half() {
-        assert_eq!(auroc(&[(0.1, false), (0.5, true), (0.5, false), (0.9, true)]), Some(0.875));
-        assert_eq!(auroc(&[(0.1, false)]), None);
-    }
 
     #[test]
     fn the_fit_finds_the_weights_that_drew_the_truth() {

@@ -11,9 +11,7 @@ use rand::RngExt;
 
 use crate::config::{PhantomConfig, SpreadEdge, station};
 use crate::error::PhantomError;
-use crate::station::STATIONS;
-
-const COUNT: usize = STATIONS.len();
+use crate::station::{COUNT, index};
 
 /// Edges into a station: bit of the source (`PRIMARY` always involved) and the probability that they fail.
 type Network = Vec<(usize, Vec<(Option<usize>, f64)>)>;
@@ -82,7 +80,7 @@ impl Spread {
         Ok(Self { right_sided, networks, involved, association, prevalence, share, sites })
     }
 
-    /// Draws the side of the primary (true: right) and the involved stations, as bits in the order of [`STATIONS`].
+    /// Draws the side of the primary (true: right) and the involved stations, as bits in the order of [`crate::station::STATIONS`].
     pub(crate) fn draw(&self, random: &mut impl rand::Rng) -> (bool, u32) {
         let right = random.random_bool(self.right_sided);
         let mut state = 0u32;
@@ -169,11 +167,6 @@ pub(crate) fn is_involved(state: u32, station: Station) -> bool {
     state >> index(station) & 1 == 1
 }
 
-/// Place of a station among the bits of a state. Every station here comes from [`STATIONS`]: names are checked when they are read.
-fn index(station: Station) -> usize {
-    STATIONS.iter().position(|&known| known == station).unwrap_or(0)
-}
-
 /// P(involved | causes): one minus the chance that every edge from an involved cause fails.
 fn arrival(edges: &[(Option<usize>, f64)], state: u32) -> f64 {
     1.0 - edges
@@ -236,7 +229,7 @@ fn site_factors(config: &PhantomConfig) -> Result<Vec<f64>, PhantomError> {
     let [even, odd] = [weight(0), weight(1)];
     if association > 0.0 && (even <= 0.0 || odd <= 0.0) {
         let reason =
-            "a short-cut by site needs a site with a weight at an even and at an odd place of the list".to_owned();
+            "confounding by site needs a site with a weight at an even and at an odd place of the list".to_owned();
         return Err(PhantomError::Config { key: "interference.site_association", reason });
     }
     // The rarer group gets the full association, so that no factor falls below 0.
@@ -329,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_cut_by_site_keeps_the_mean() {
+    fn confounding_by_site_keeps_the_mean() {
         let mut config = config(0.3);
         config.interference.site_association = 0.6;
         let factors = site_factors(&config).unwrap();

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use mtids_dicom::annotation::{read_mask, read_segmentation, read_structures, read_table};
+use mtids_annotations::{read_mask, read_segmentation, read_structures, read_table};
 use mtids_dicom::{FileKind, GroupingOutcome, Limits, group, load_pet, load_volume, read_header};
 use mtids_domain::annotation::{Extent, Mask};
 use mtids_domain::geometry::{PointMm, Voxel};
@@ -253,7 +253,7 @@ fn without_signal_nothing_tells_the_status() {
 
 #[test]
 fn every_defect_ends_as_it_says() {
-    for defect in Defect::ALL {
+    for &defect in Defect::ALL {
         let config = PhantomConfig { patients: 1, defect_fraction: 1.0, defects: vec![defect], ..small() };
         let folder = written(&config);
         let (outcome, refused) = grouped(&folder.path().join("dicom"));
@@ -316,7 +316,7 @@ fn the_table_says_what_the_knobs_ask_for() {
 }
 
 #[test]
-fn a_short_cut_by_scanner_is_there_when_asked_for() {
+fn confounding_by_scanner_is_there_when_asked_for() {
     let interference = Interference { site_association: 0.8, region_association: 0.2, ..Default::default() };
     let config = PhantomConfig {
         interference,

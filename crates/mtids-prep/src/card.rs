@@ -6,15 +6,15 @@ use std::fmt::Write as _;
 use mtids_patch::{Place, Views};
 use mtids_shards::{DatasetDescription, RowKind, RowLabels, Totals};
 
-use crate::config::BuildConfig;
-use crate::rows::counts;
+use crate::config::CheckedConfig;
+use crate::summary::count_rows;
 
 /// Text of the card.
 pub(crate) fn card(
     description: &DatasetDescription,
     totals: &Totals,
     rows: &[&RowLabels],
-    config: &BuildConfig,
+    config: &CheckedConfig,
 ) -> String {
     let mut text = String::new();
     // Writing into a string cannot fail, so the results are dropped.
@@ -74,7 +74,7 @@ pub(crate) fn card(
     line(format_args!("An unknown status is unknown: it is not benign. What was not annotated is unknown too.\n"));
     line(format_args!("## Patches by region, status and split\n"));
     line(format_args!("| region | status | train | validation | test |\n|---|---|---:|---:|---:|"));
-    let counts = counts(rows.iter().copied());
+    let counts = count_rows(rows.iter().copied());
     let pairs: BTreeSet<(&String, &String)> = counts.keys().map(|(region, status, _)| (region, status)).collect();
     for (region, status) in pairs {
         let count = |split: &str| counts.get(&(region.clone(), status.clone(), split.to_owned())).copied().unwrap_or(0);

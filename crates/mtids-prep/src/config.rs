@@ -1,10 +1,12 @@
 //! Settings of a build.
 //!
-//! Units: mm, voxels in (d, h, w). Invariant: paths and the secret's place are not part of what a dataset is; [`BuildConfig::published`]
-//! leaves them out, and its digest identifies the build.
+//! Units: mm, voxels in (d, h, w). Invariant: paths, the secret and the memory budget are no part of what a dataset is;
+//! [`BuildConfig::published`] leaves them out. So the published configuration alone does not reproduce a dataset: the studies, the
+//! annotations, the secret and the table of splits, if there is one, belong to it. Its digest identifies the settings, not the input.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use mtids_annotations::{ClassRule, Classes, Rules};
 use mtids_dicom::Limits;
 use mtids_domain::taxonomy::{RegionScheme, Zone};
 use mtids_patch::PatchGeometry;
@@ -13,7 +15,6 @@ use mtids_shards::{Channel, ShardOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::classes::{ClassRule, Classes};
 use crate::error::PrepError;
 use crate::negatives::NegativesConfig;
 use crate::split::SplitConfig;
@@ -134,16 +135,71 @@ pub struct PseudonymConfig {
     pub demo: bool,
 }
 
+/// A configuration whose values were checked, with what follows from them. Stages take this type, so nothing is checked twice.
+#[derive(Debug)]
+pub struct CheckedConfig {
+    config: BuildConfig,
+    studies: PathBuf,
+    regions: RegionScheme,
+    rules: Rules,
+    digest: Digest,
+}
+
+impl std::ops::Deref for CheckedConfig {
+    type Target = BuildConfig;
+
+    fn deref(&self) -> &BuildConfig {
+        &self.config
+    }
+}
+
+impl CheckedConfig {
+    /// Folder with DICOM files.
+    pub fn studies(&self) -> &Path {
+        &self.studies
+    }
+
+    /// Classes of the region dimension.
+    pub fn region_scheme(&self) -> &RegionScheme {
+        &self.regions
+    }
+
+    /// What of the annotations is read, and what it means.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Digest of the settings that a dataset depends on.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
 impl BuildConfig {
     /// Checks the values that serde cannot.
     ///
     /// # Errors
-    /// [`PrepError::Config`] naming the key.
-    pub fn validate(&self) -> Result<(), PrepError> {
+    /// [`PrepError::Config`] naming the key, or [`PrepError::Annotations`] naming the rule.
+    pub fn check(self) -> Result<CheckedConfig, PrepError> {
+        self.validate()?;
+        let Some(studies) = self.data.clone() else {
+            let reason = "say where the DICOM files are (--data DIR)".into();
+            return Err(PrepError::Config { key: "data".into(), reason });
+        };
+        let (regions, rules) = (self.scheme()?, self.rules()?);
+        let digest = Digest::of_json(&self.published())?;
+        Ok(CheckedConfig { config: self, studies, regions, rules, digest })
+    }
+
+    fn validate(&self) -> Result<(), PrepError> {
         let fail = |key: &str, reason: &str| Err(PrepError::Config { key: key.into(), reason: reason.into() });
         self.patch.validate().map_err(|error| PrepError::Config { key: "patch".into(), reason: error.to_string() })?;
-        self.region_scheme()?;
-        Classes::new(&self.classes)?;
+        self.scheme()?;
+        self.rules()?;
+        self.limits().validate().map_err(|fault| PrepError::Config {
+            key: format!("reading.{}", fault.key),
+            reason: fault.reason.into(),
+        })?;
         self.split.validate()?;
         self.negatives.validate()?;
         if !(1..=1000).contains(&self.samples_per_finding) {
@@ -175,11 +231,7 @@ impl BuildConfig {
         Ok(())
     }
 
-    /// Classes of the region dimension.
-    ///
-    /// # Errors
-    /// [`PrepError::Config`] for an empty list or a zone named twice.
-    pub fn region_scheme(&self) -> Result<RegionScheme, PrepError> {
+    fn scheme(&self) -> Result<RegionScheme, PrepError> {
         RegionScheme::of_zones(&self.regions)
             .map_err(|error| PrepError::Config { key: "regions".into(), reason: error.to_string() })
     }
@@ -192,14 +244,6 @@ impl BuildConfig {
         // Where and how fast it is built is no part of what it is.
         let memory_mib = DEFAULT_MEMORY_MIB;
         Self { data: None, annotations: Vec::new(), pseudonym, split, memory_mib, ..self.clone() }
-    }
-
-    /// Digest of what a dataset depends on.
-    ///
-    /// # Errors
-    /// [`PrepError::Json`], which would be a defect of this type.
-    pub fn digest(&self) -> Result<Digest, PrepError> {
-        Ok(Digest::of_json(&self.published())?)
     }
 
     /// Channels of a patch.
@@ -218,6 +262,16 @@ impl BuildConfig {
         }
     }
 
+    fn rules(&self) -> Result<Rules, PrepError> {
+        Ok(Rules {
+            read_segmentations: self.read_segmentations,
+            read_reports: self.read_reports,
+            classes: Classes::new(&self.classes)?,
+            join_tolerance_mm: self.join_tolerance_mm,
+            limits: self.limits(),
+        })
+    }
+
     /// How shards are written.
     pub fn shard_options(&self) -> ShardOptions {
         ShardOptions { row_group_bytes: (self.row_group_mib as usize) << 20, zstd_level: self.zstd_level }
@@ -230,11 +284,12 @@ mod tests {
 
     #[test]
     fn paths_do_not_change_the_digest_and_settings_do() {
-        let plain = BuildConfig::default();
-        let moved = BuildConfig { data: Some("/elsewhere".into()), ..plain.clone() };
-        assert_eq!(plain.digest().unwrap(), moved.digest().unwrap());
-        let other = BuildConfig { samples_per_finding: 2, ..plain.clone() };
-        assert_ne!(plain.digest().unwrap(), other.digest().unwrap());
+        let here = BuildConfig { data: Some("/here".into()), ..BuildConfig::default() };
+        let digest = |config: BuildConfig| *config.check().unwrap().digest();
+        let moved = BuildConfig { data: Some("/elsewhere".into()), memory_mib: 7, ..here.clone() };
+        assert_eq!(digest(here.clone()), digest(moved));
+        assert_ne!(digest(here.clone()), digest(BuildConfig { samples_per_finding: 2, ..here }));
+        assert!(BuildConfig::default().check().unwrap_err().to_string().contains("--data"));
     }
 
     #[test]
@@ -243,5 +298,8 @@ mod tests {
         let error = BuildConfig { max_quarantine: 2.0, ..Default::default() }.validate().unwrap_err();
         assert!(error.to_string().contains("max_quarantine"));
         assert!(BuildConfig { regions: Vec::new(), ..Default::default() }.validate().is_err());
+        let reading = ReadingConfig { max_tilt_degrees: f64::NAN, ..Default::default() };
+        let error = BuildConfig { reading, ..Default::default() }.validate().unwrap_err();
+        assert!(error.to_string().contains("reading.max_tilt_degrees"), "{error}");
     }
 }

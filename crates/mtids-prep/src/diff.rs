@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mtids_runtime::digest::Digest;
-use mtids_runtime::storage::Folder;
-use mtids_shards::{Manifest, RowLabels, ShardError, read_index};
+use mtids_shards::{Dataset, Manifest, RowLabels, ShardError};
 use serde::Serialize;
 
 use crate::error::PrepError;
@@ -96,10 +95,9 @@ pub fn diff(first: &Path, second: &Path) -> Result<Difference, PrepError> {
 type Loaded = (Manifest, BTreeMap<String, RowLabels>);
 
 fn load(dataset: &Path) -> Result<Loaded, ShardError> {
-    let dataset = Folder::new(dataset);
-    let manifest = Manifest::load(&dataset)?;
-    let rows = read_index(&dataset)?.into_iter().map(|row| (row.sample_key.clone(), row)).collect();
-    Ok((manifest, rows))
+    let dataset = Dataset::open(dataset)?;
+    let rows = dataset.index()?.into_iter().map(|row| (row.sample_key.clone(), row)).collect();
+    Ok((dataset.manifest().clone(), rows))
 }
 
 /// How many are in both, only in the first, only in the second.

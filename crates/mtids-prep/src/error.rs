@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use mtids_runtime::exit::Exit;
+use mtids_runtime::lock::LockError;
 
 /// Errors of preprocessing.
 #[derive(Debug, thiserror::Error)]
@@ -25,15 +26,15 @@ pub enum PrepError {
     },
     /// Shares of a build are missing.
     #[error(
-        "{path}: {missing} of {units} units are not finished; run the missing tasks (`build` with --task-index), then `commit` again"
+        "{path}: {missing} of {partitions} partitions are not finished; run the missing tasks (`build` with --task-index), then `commit` again"
     )]
     Unfinished {
         /// The dataset.
         path: PathBuf,
-        /// Units without an intact receipt.
+        /// Partitions without an intact record.
         missing: usize,
-        /// All units.
-        units: usize,
+        /// All partitions.
+        partitions: usize,
     },
     /// A setting.
     #[error("configuration, `{key}`: {reason}")]
@@ -43,23 +44,9 @@ pub enum PrepError {
         /// What is wrong.
         reason: String,
     },
-    /// An annotation table.
+    /// Annotations, or a rule for their classes.
     #[error(transparent)]
-    Table(#[from] mtids_dicom::annotation::AnnotationError),
-    /// A folder of annotations.
-    #[error("the annotations {path} cannot be read: {source}")]
-    Annotations {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A PASCAL VOC file.
-    #[error(transparent)]
-    Boxes(#[from] mtids_dicom::annotation::VocError),
-    /// A mask file.
-    #[error(transparent)]
-    Mask(#[from] mtids_dicom::annotation::MaskError),
+    Annotations(#[from] mtids_annotations::AnnotationError),
     /// A DICOM file or series.
     #[error(transparent)]
     Dicom(#[from] mtids_dicom::DicomError),
@@ -69,6 +56,12 @@ pub enum PrepError {
     /// The secret.
     #[error(transparent)]
     Pseudonym(#[from] mtids_domain::pseudonym::PseudonymError),
+    /// Another process writes into the dataset.
+    #[error(transparent)]
+    Lock(LockError),
+    /// A worker thread.
+    #[error("cannot do the work: {0}")]
+    Worker(String),
     /// Another output file.
     #[error("cannot write {path}: {source}; name a folder that can be written with --out")]
     Write {
@@ -85,11 +78,22 @@ pub enum PrepError {
     Interrupted,
 }
 
+impl From<LockError> for PrepError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Io { folder, source } => Self::Write { path: folder, source },
+            held @ LockError::Held { .. } => Self::Lock(held),
+        }
+    }
+}
+
 impl PrepError {
     /// The exit code for a program that ends with this error.
     pub fn exit(&self) -> Exit {
         match self {
-            PrepError::Config { .. } | PrepError::Pseudonym(_) => Exit::Usage,
+            // A folder in use is wrong use: no data are at fault, nothing was started, and the same call works later.
+            PrepError::Config { .. } | PrepError::Pseudonym(_) | PrepError::Lock(_) => Exit::Usage,
+            PrepError::Annotations(mtids_annotations::AnnotationError::Rule { .. }) => Exit::Usage,
             PrepError::Interrupted => Exit::Interrupted,
             _ => Exit::Data,
         }

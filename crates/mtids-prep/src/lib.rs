@@ -1,8 +1,9 @@
 //! The preprocessing program: DICOM studies and annotations in, a Parquet dataset of labelled patches out.
 //!
 //! # Purpose
-//! [`build::build`] does the whole way: [`scan`] → grouping → [`join`] of findings → [`plan`] of units → [`rows`] → commit. A [`task`] does a share of it, and
-//! [`diff`] compares two datasets.
+//! [`build::build`] does the whole way: [`scan`] → [`plan`] → processing of each [`partition`] → publication. Each stage returns its result
+//! and what became of its files, which is summed once. A [`task`] does a share of the partitions, [`diff`] compares two datasets,
+//! [`prune`] removes what older builds left.
 //!
 //! # Invariants
 //! * Every input file is used, skipped for a stated reason, or quarantined; the totals add up or nothing is published.
@@ -13,24 +14,30 @@
 //! # Units
 //! LPS mm, HU, voxels as in `mtids-domain`.
 
+mod accounts;
 pub mod build;
 mod card;
-pub mod classes;
 pub mod clock;
 pub mod config;
+mod context;
 pub mod diff;
 pub mod error;
-pub mod join;
+mod lock;
 pub mod negatives;
+pub mod partition;
 pub mod patients;
 pub mod plan;
+mod process;
+pub mod prune;
 mod publish;
-pub mod rows;
+mod record;
+mod rows;
 pub mod scan;
-pub mod sources;
+mod secret;
 pub mod split;
-mod table_file;
+pub mod summary;
 pub mod task;
+mod workers;
 
 use serde_json::{Value, json};
 
@@ -43,7 +50,7 @@ pub fn schemas() -> Vec<(String, Value)> {
         named("insert-config.json", schemars::schema_for!(mtids_phantom::InsertConfig).to_value()),
         named("patch.json", mtids_shards::patch_json_schema()),
         named("manifest.json", mtids_shards::manifest_json_schema()),
-        named("annotation-table.json", mtids_dicom::annotation::table::schema()),
+        named("annotation-table.json", mtids_annotations::table::schema()),
         named("taxonomy.json", mtids_domain::taxonomy::as_json()),
         named(
             "quarantine.json",

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::PrepError;
-use crate::join::Finding;
+use mtids_annotations::Finding;
 
 /// How places without finding are sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,8 +65,14 @@ fn distance(point: PointMm, findings: &[Finding]) -> f64 {
     findings.iter().map(from).fold(f64::INFINITY, f64::min)
 }
 
-/// Chooses the places of a series. `key` is its pseudonym.
-pub fn choose(volume: &Volume, findings: &[Finding], config: &NegativesConfig, seed: u64, key: &str) -> Vec<Negative> {
+/// Samples the places of a series. `key` is its pseudonym.
+pub fn sample_negatives(
+    volume: &Volume,
+    findings: &[Finding],
+    config: &NegativesConfig,
+    seed: u64,
+    key: &str,
+) -> Vec<Negative> {
     if config.per_series == 0 {
         return Vec::new();
     }
@@ -113,27 +119,27 @@ mod tests {
     fn places_keep_their_distance_and_repeat() {
         let findings = [finding([60.0, 60.0, 40.0], Some(20.0)), finding([20.0, 20.0, 10.0], None)];
         let config = NegativesConfig { per_series: 40, min_distance_mm: 30.0, within: Place::Body };
-        let chosen = choose(&tissue(), &findings, &config, 1, "a");
+        let chosen = sample_negatives(&tissue(), &findings, &config, 1, "a");
         assert_eq!(chosen.len(), 40);
         for one in &chosen {
             assert!(one.center.distance(findings[0].center) - 10.0 >= 30.0, "{one:?}");
             assert!(one.center.distance(findings[1].center) >= 30.0, "{one:?}");
             assert_eq!(one.distance_mm, distance(one.center, &findings));
         }
-        assert_eq!(chosen, choose(&tissue(), &findings, &config, 1, "a"));
-        assert_ne!(chosen, choose(&tissue(), &findings, &config, 1, "b"));
-        assert_ne!(chosen, choose(&tissue(), &findings, &config, 2, "a"));
+        assert_eq!(chosen, sample_negatives(&tissue(), &findings, &config, 1, "a"));
+        assert_ne!(chosen, sample_negatives(&tissue(), &findings, &config, 1, "b"));
+        assert_ne!(chosen, sample_negatives(&tissue(), &findings, &config, 2, "a"));
     }
 
     #[test]
     fn without_room_there_are_fewer() {
         let findings = [finding([60.0, 60.0, 40.0], None)];
         let config = |per_series, min_distance_mm| NegativesConfig { per_series, min_distance_mm, within: Place::Body };
-        assert_eq!(choose(&tissue(), &findings, &config(5, 200.0), 1, "a"), []);
-        assert_eq!(choose(&tissue(), &findings, &config(0, 0.0), 1, "a"), []);
+        assert_eq!(sample_negatives(&tissue(), &findings, &config(5, 200.0), 1, "a"), []);
+        assert_eq!(sample_negatives(&tissue(), &findings, &config(0, 0.0), 1, "a"), []);
         // No lungs, no mediastinum.
         let middle = NegativesConfig { within: Place::Mediastinum, ..config(5, 0.0) };
-        assert_eq!(choose(&tissue(), &findings, &middle, 1, "a"), []);
+        assert_eq!(sample_negatives(&tissue(), &findings, &middle, 1, "a"), []);
         assert!(config(1001, 0.0).validate().is_err() && config(1, f64::NAN).validate().is_err());
     }
 }

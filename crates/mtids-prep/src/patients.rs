@@ -11,7 +11,7 @@ use mtids_shards::Split;
 use crate::error::PrepError;
 
 /// An id without what people spell now so, now so: case, spaces, punctuation, leading zeros of its numbers.
-fn essence(id: &str) -> String {
+fn normalized_id(id: &str) -> String {
     let mut text = String::new();
     let mut number = String::new();
     // A number counts without its leading zeros, but 0 stays a number.
@@ -47,7 +47,7 @@ pub fn refuse_two_spellings<'a>(
 ) -> Result<(), PrepError> {
     let mut spellings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for id in ids {
-        spellings.entry(essence(id)).or_default().insert(id);
+        spellings.entry(normalized_id(id)).or_default().insert(id);
     }
     let several: Vec<&BTreeSet<&str>> = spellings.values().filter(|same| same.len() > 1).collect();
     let Some(first) = several.first() else { return Ok(()) };
@@ -108,14 +108,14 @@ mod tests {
     #[test]
     fn spellings_of_one_id_are_seen_and_other_ids_are_not() {
         for (a, b) in [("LUNG-001", "lung 1"), ("P_07", "p7"), ("Müller", "MÜLLER "), ("00", "0")] {
-            assert_eq!(essence(a), essence(b), "{a} {b}");
+            assert_eq!(normalized_id(a), normalized_id(b), "{a} {b}");
             let error = refuse_two_spellings([a, b, "X"], &secret()).unwrap_err().to_string();
             // A short id may stand in a pseudonym by chance.
             assert!([a, b].iter().all(|id| id.len() < 4 || !error.contains(*id)), "{error}");
             assert!(error.contains(secret().patient(a).as_str()));
         }
         for (a, b) in [("P1", "P10"), ("A1-1", "A11"), ("1-23", "12-3"), ("P1", "Q1")] {
-            assert_ne!(essence(a), essence(b), "{a} {b}");
+            assert_ne!(normalized_id(a), normalized_id(b), "{a} {b}");
         }
         assert!(refuse_two_spellings(["P1", "P2", "P1"], &secret()).is_ok());
     }

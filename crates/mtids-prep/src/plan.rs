@@ -1,143 +1,78 @@
-//! From a scan to units of work: series with findings, split by patient, dealt into shards.
+//! From a scan to partitions: series with findings, split by patient, put into shards.
 //!
-//! Invariant: a unit's key is the digest of everything its bytes depend on (configuration, program, content of its files, its
-//! findings, the secret), so equal keys mean equal shards.
+//! Invariant: every file of the scan is in a partition, or has an outcome here or from the scan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use mtids_annotations::{AnnotationFiles, Finding, SeriesGeometry, Sources, load};
 use mtids_dicom::volume::check_geometry;
-use mtids_dicom::{ReasonCode, Refused, Series, check_series};
+use mtids_dicom::{FileOutcome, InstanceHeader, Limits, ReasonCode, Series, check_series, group};
 use mtids_domain::geometry::Affine;
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
-use mtids_domain::taxonomy::TAXONOMY_VERSION;
 use mtids_runtime::digest::Digest;
-use mtids_shards::{SCHEMA_VERSION, Split};
+use mtids_runtime::interrupt::Interrupt;
 use rayon::prelude::*;
 
-use crate::config::BuildConfig;
+use crate::accounts::{refuse_series, skip_series};
+use crate::config::CheckedConfig;
 use crate::error::PrepError;
-use crate::join::{Candidate, Finding, Images, join};
+use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
 use crate::patients::{read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
-use crate::sources::{Sources, place};
-use crate::split::{LabelCounts, deal};
-
-/// A series that rows will be cut from.
-#[derive(Clone, Debug)]
-pub struct PlannedSeries {
-    /// The series.
-    pub series: Series,
-    /// Its findings.
-    pub findings: Vec<Finding>,
-    /// Pseudonym of its patient.
-    pub patient_key: PatientKey,
-    /// Days since the first study of its patient that has a finding.
-    pub study_day: Option<i32>,
-    /// Digest of the content of all its files.
-    pub content: Digest,
-    /// The PET that lies over it, where the configuration asks for one.
-    pub pet: Option<PlannedPet>,
-}
-
-/// A PET series that is cut with a CT.
-#[derive(Clone, Debug)]
-pub struct PlannedPet {
-    /// The series.
-    pub series: Series,
-    /// Digest of the content of all its files.
-    pub content: Digest,
-    /// Its files are accounted for here: one PET may lie over several CT series.
-    pub counted: bool,
-}
-
-/// Patients of one split that share a shard.
-#[derive(Clone, Debug)]
-pub struct Unit {
-    /// Split.
-    pub split: Split,
-    /// Number of the bucket in the split.
-    pub bucket: u64,
-    /// Series, in the order of their pseudonyms.
-    pub series: Vec<PlannedSeries>,
-    /// What its bytes depend on.
-    pub key: Digest,
-}
+use crate::split::{LabelCounts, assign_splits};
 
 /// A whole plan.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// Units, by split and bucket.
-    pub units: Vec<Unit>,
-    /// SEG, RTSTRUCT and SR objects whose findings were placed.
-    pub used_objects: u64,
+    /// Partitions, by split and bucket.
+    pub partitions: Vec<Partition>,
     /// Findings without image.
     pub unmatched_findings: u64,
     /// Labels that sources contradict.
     pub contradictions: u64,
 }
 
-/// Makes the plan; moves what cannot be used from the series into `scan`'s accounts.
+/// Series that can be used, each with its grid.
+#[derive(Debug, Default)]
+struct Usable {
+    ct: Vec<(Series, Affine)>,
+    pet: Vec<(Series, Affine)>,
+}
+
+/// Makes the plan, and says what became of the files that are not in it.
 ///
 /// # Errors
-/// [`PrepError`] for files that vanish meanwhile, or a pattern of names that does not compile.
+/// [`PrepError`] for files that vanish meanwhile, patients that a table of splits does not name, or ids that look like two spellings of one;
+/// [`PrepError::Interrupted`] after a signal.
 pub fn plan(
-    scan: &mut Scan,
-    series: Vec<Series>,
-    sources: &Sources,
-    config: &BuildConfig,
+    scan: Scan,
+    files: &AnnotationFiles,
+    config: &CheckedConfig,
     secret: &PseudonymSecret,
-) -> Result<Plan, PrepError> {
-    let limits = config.limits();
-    let mut usable: Vec<(Series, Affine)> = Vec::new();
-    let mut pets: Vec<(Series, Affine)> = Vec::new();
-    for series in series {
-        match &*series.modality {
-            "PT" if config.pet => {
-                match check_series(&series, &limits) {
-                    Ok(affine) => pets.push((series, affine)),
-                    // A PET without attenuation correction lies beside many a corrected one: no fault of the study.
-                    Err(error) if error.reason() == ReasonCode::NoSuv => {
-                        tracing::warn!(series = &*series.series_uid, "{error}");
-                        skip_series(scan, &series, "pet-without-suv");
-                    }
-                    Err(error) => refuse_series(scan, series, &error),
-                }
-                continue;
-            }
-            "PT" => {
-                skip_series(scan, &series, "pet-not-asked-for");
-                continue;
-            }
-            // A header is that of a CT or of a PET.
-            _ => {}
-        }
-        match check_geometry(&series, &limits) {
-            Ok(affine) => usable.push((series, affine)),
-            Err(error) => refuse_series(scan, series, &error),
-        }
-    }
-    let mut plan = Plan::default();
-    let images = Images::new(usable.iter().map(|(series, affine)| Candidate { series, affine: *affine }).collect());
-    let placed = place(scan, &images, sources, config)?;
-    plan.used_objects = placed.used_objects;
-    plan.unmatched_findings = placed.unmatched;
-    drop(images);
+    interrupt: &Interrupt,
+) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
+    let Scan { headers, segmentations, reports, structures, .. } = scan;
+    let (usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
+    let geometries: Vec<SeriesGeometry<'_>> =
+        usable.ct.iter().map(|(series, affine)| SeriesGeometry::of(series, *affine)).collect();
+    let sources = Sources { files, segmentations: &segmentations, reports: &reports, structures: &structures };
+    let resolved = load(&sources, &geometries, config.rules())?;
+    drop(geometries);
+    outcomes.extend(resolved.objects);
 
     let mut with_findings = Vec::new();
-    for ((series, _), annotations) in usable.into_iter().zip(placed.found) {
-        let findings = join(annotations, config.join_tolerance_mm);
+    for ((series, _), findings) in usable.ct.into_iter().zip(resolved.findings) {
         if findings.is_empty() {
-            skip_series(scan, &series, "image-without-finding");
-            continue;
+            outcomes.extend(skip_series(&series, "image-without-finding"));
+        } else {
+            with_findings.push((series, findings));
         }
-        plan.contradictions += findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
-        with_findings.push((series, findings));
     }
-    let over: Vec<Option<usize>> = with_findings.iter().map(|(ct, found)| pet_over(ct, found, &pets)).collect();
-    for (n, (pet, _)) in pets.iter().enumerate() {
+    let over: Vec<Option<usize>> = with_findings.iter().map(|(ct, found)| pet_over(ct, found, &usable.pet)).collect();
+    for (n, (pet, _)) in usable.pet.iter().enumerate() {
         if !over.contains(&Some(n)) {
-            skip_series(scan, pet, "pet-of-no-ct-here");
+            outcomes.extend(skip_series(pet, "pet-of-no-ct-here"));
         }
     }
     let first_days = first_days(with_findings.iter().map(|(series, _)| series));
@@ -145,11 +80,14 @@ pub fn plan(
         .into_par_iter()
         .enumerate()
         .map(|(n, (series, findings))| {
+            if interrupt.is_raised() {
+                return Err(PrepError::Interrupted);
+            }
             let pet = match over[n] {
                 None => None,
                 Some(at) => Some(PlannedPet {
-                    series: pets[at].0.clone(),
-                    content: content(&pets[at].0)?,
+                    series: usable.pet[at].0.clone(),
+                    content: content(&usable.pet[at].0)?,
                     counted: !over[..n].contains(&Some(at)),
                 }),
             };
@@ -161,8 +99,42 @@ pub fn plan(
     if !config.split.similar_ids_are_different_people {
         refuse_two_spellings(planned.iter().map(|one| &*one.series.patient_id), secret)?;
     }
-    plan.units = units(planned, config, secret)?;
-    Ok(plan)
+    let table = match &config.split.table {
+        Some(path) => read_split_table(path, secret)?,
+        None => BTreeMap::new(),
+    };
+    let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
+    let partitions = make_partitions(planned, &splits, config.patients_per_shard, config.digest(), secret);
+    let plan = Plan { partitions, unmatched_findings: resolved.unmatched, contradictions: resolved.contradictions };
+    Ok((plan, outcomes))
+}
+
+/// Groups headers into series and judges each; what cannot be used has an outcome.
+fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) -> (Usable, Vec<FileOutcome>) {
+    let grouped = group(headers);
+    let mut outcomes: Vec<FileOutcome> = grouped.refused.into_iter().map(FileOutcome::Refused).collect();
+    outcomes.extend(grouped.duplicates.into_iter().map(|copy| FileOutcome::skipped(copy, "identical-copy")));
+    let mut usable = Usable::default();
+    for series in grouped.series {
+        // A header is that of a CT or of a PET.
+        match &*series.modality {
+            "PT" if !with_pet => outcomes.extend(skip_series(&series, "pet-not-asked-for")),
+            "PT" => match check_series(&series, limits) {
+                Ok(affine) => usable.pet.push((series, affine)),
+                // A PET without attenuation correction lies beside many a corrected one: no fault of the study.
+                Err(error) if error.reason() == ReasonCode::NoSuv => {
+                    tracing::warn!(series = &*series.series_uid, "{error}");
+                    outcomes.extend(skip_series(&series, "pet-without-suv"));
+                }
+                Err(error) => outcomes.extend(refuse_series(&series, &error)),
+            },
+            _ => match check_geometry(&series, limits) {
+                Ok(affine) => usable.ct.push((series, affine)),
+                Err(error) => outcomes.extend(refuse_series(&series, &error)),
+            },
+        }
+    }
+    (usable, outcomes)
 }
 
 /// The PET that lies over a CT: of the same patient, study and frame of reference, over at least one finding; of several the one that lies
@@ -174,7 +146,7 @@ fn pet_over(ct: &Series, findings: &[Finding], pets: &[(Series, Affine)]) -> Opt
             && pet.frame_of_reference_uid == ct.frame_of_reference_uid
     };
     let covered = |series: &Series, affine: &Affine| {
-        let pet = Candidate { series, affine: *affine };
+        let pet = SeriesGeometry::of(series, *affine);
         findings.iter().filter(|finding| pet.holds(finding.center)).count()
     };
     let candidates = pets.iter().enumerate().filter(|(_, (pet, _))| of_the_study(pet));
@@ -220,81 +192,15 @@ fn content(series: &Series) -> Result<Digest, PrepError> {
     Ok(Digest::of_parts(parts))
 }
 
-fn skip_series(scan: &mut Scan, series: &Series, reason: &str) {
-    for file in series.files() {
-        scan.skip(file.to_owned(), reason);
-    }
-}
-
-/// Moves all files of a series into quarantine.
-pub fn refuse_series(scan: &mut Scan, series: Series, error: &mtids_dicom::DicomError) {
-    for path in series.files() {
-        scan.refused.push(Refused {
-            path: path.to_owned(),
-            series_uid: Some(series.series_uid.as_ref().to_owned()),
-            patient_id: Some(series.patient_id.as_ref().to_owned()),
-            reason: error.reason(),
-            detail: error.detail().to_owned(),
-        });
-    }
-}
-
-fn units(planned: Vec<PlannedSeries>, config: &BuildConfig, secret: &PseudonymSecret) -> Result<Vec<Unit>, PrepError> {
-    let scheme = config.region_scheme()?;
+/// For each patient, its findings by region and status.
+fn label_counts(planned: &[PlannedSeries], config: &CheckedConfig) -> BTreeMap<PatientKey, LabelCounts> {
     let mut labels: BTreeMap<PatientKey, LabelCounts> = BTreeMap::new();
-    for series in &planned {
+    for series in planned {
         let counts = labels.entry(series.patient_key.clone()).or_default();
         for finding in &series.findings {
-            let region = finding.station.and_then(|station| scheme.code_of(station));
+            let region = finding.station.and_then(|station| config.region_scheme().code_of(station));
             *counts.entry((region, finding.metastasis.map(|status| status.code()))).or_default() += 1;
         }
     }
-    let table = match &config.split.table {
-        Some(path) => read_split_table(path, secret)?,
-        None => BTreeMap::new(),
-    };
-    let dealt = deal(&labels, &config.split, &table)?;
-    let mut heads: BTreeMap<Split, u64> = BTreeMap::new();
-    for split in dealt.values() {
-        *heads.entry(*split).or_default() += 1;
-    }
-    let mut buckets: BTreeMap<(Split, u64), Vec<PlannedSeries>> = BTreeMap::new();
-    for series in planned {
-        // Every planned series' patient was dealt above.
-        let split = dealt.get(&series.patient_key).copied().unwrap_or(Split::Train);
-        let count = heads.get(&split).copied().unwrap_or(1).div_ceil(u64::from(config.patients_per_shard)).max(1);
-        let digest = Digest::of_parts(["bucket", series.patient_key.as_str()]);
-        let number = digest.as_bytes().iter().take(8).fold(0u64, |sum, &byte| (sum << 8) | u64::from(byte));
-        buckets.entry((split, number % count)).or_default().push(series);
-    }
-    let config_digest = config.digest()?;
-    buckets
-        .into_iter()
-        .map(|((split, bucket), mut series)| {
-            series.sort_by_key(|planned| (planned.patient_key.clone(), secret.series(&planned.series.name())));
-            let mut parts: Vec<Vec<u8>> = vec![
-                config_digest.as_bytes().to_vec(),
-                env!("CARGO_PKG_VERSION").into(),
-                SCHEMA_VERSION.into(),
-                TAXONOMY_VERSION.into(),
-                secret.fingerprint().into(),
-                split.name().into(),
-                bucket.to_le_bytes().to_vec(),
-            ];
-            for planned in &series {
-                parts.push(planned.content.as_bytes().to_vec());
-                // Of several volumes under one UID the name says which, and keys of rows are made of it.
-                parts.push(secret.series(&planned.series.name()).as_str().into());
-                // Another study of the patient may come before this one.
-                parts.push(format!("{:?}", planned.study_day).into_bytes());
-                // Whether its files are counted here is part of the receipt.
-                parts.extend(
-                    planned.pet.iter().flat_map(|pet| [pet.content.as_bytes().to_vec(), vec![u8::from(pet.counted)]]),
-                );
-                // A finding's debug form holds every field, numbers to the last digit.
-                parts.push(format!("{:?}", planned.findings).into_bytes());
-            }
-            Ok(Unit { split, bucket, series, key: Digest::of_parts(parts) })
-        })
-        .collect()
+    labels
 }

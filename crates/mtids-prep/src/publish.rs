@@ -1,92 +1,106 @@
-//! Publishing: receipts of all units become index, card and manifest.
+//! Publishing: records of all partitions become index, card and manifest.
 //!
-//! Invariants: the manifest is written last, and what it does not name did not happen; the accounts add up, or nothing is published.
+//! Invariants: everything is written under names that carry digests, so the older dataset stays whole until the manifest replaces its
+//! own; what the manifest does not name did not happen; the accounts add up, or nothing is published.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mtids_runtime::digest::Digest;
+use mtids_dicom::FileOutcome;
+use mtids_runtime::atomic;
 use mtids_runtime::storage::Storage;
-use mtids_shards::{FileEntry, IndexRow, Manifest, QuarantineRecord, RowKind, Totals, write_index, write_quarantine};
+use mtids_shards::{
+    IndexRow, LAYOUT_VERSION, Manifest, QuarantineRecord, RowKind, Totals, write_file, write_index, write_quarantine,
+};
 
-use crate::build::{BuildSummary, report_refused};
+use crate::accounts::Accounts;
 use crate::card::card;
+use crate::context::BuildContext;
 use crate::error::PrepError;
 use crate::plan::Plan;
-use crate::rows::{RECEIPTS, Receipt, Shared, receipt_name};
-use crate::scan::Scan;
+use crate::prune::superseded;
+use crate::record::{PartitionRecord, WORK};
+use crate::summary::{BuildSummary, count_rows};
 
-/// Publishes a dataset whose units are all finished.
+/// What there is to publish.
+pub(crate) struct Finished<'a> {
+    /// Files of the input.
+    pub(crate) inputs: u64,
+    /// What became of the files that are in no partition.
+    pub(crate) outcomes: &'a [FileOutcome],
+    /// The plan, whose partitions are all finished.
+    pub(crate) plan: &'a Plan,
+    /// Records of all partitions.
+    pub(crate) records: &'a [PartitionRecord],
+    /// How many of them were finished before.
+    pub(crate) reused: usize,
+}
+
+/// Publishes a dataset whose partitions are all finished.
 ///
 /// # Errors
-/// [`PrepError`] naming the file; nothing is published then.
-pub(crate) fn publish(
-    scanned: &Scan,
-    planned: &Plan,
-    receipts: &[Receipt],
-    shared: &Shared<'_>,
-    reused_shards: usize,
-) -> Result<BuildSummary, PrepError> {
-    let out = shared.out;
-    report_refused(scanned);
-    let key = |text: Option<&String>, make: &dyn Fn(&str) -> String| text.map(|text| make(text));
-    let mut quarantined: Vec<QuarantineRecord> = scanned
-        .refused
-        .iter()
-        .map(|refused| QuarantineRecord {
-            reason: refused.reason.to_string(),
-            file_key: shared.file_key(&refused.path),
-            series_key: key(refused.series_uid.as_ref(), &|uid| shared.secret.series(uid).as_str().to_owned()),
-            patient_key: key(refused.patient_id.as_ref(), &|id| shared.secret.patient(id).as_str().to_owned()),
-        })
-        .collect();
-    quarantined.extend(receipts.iter().flat_map(|receipt| receipt.quarantined.iter().cloned()));
+/// [`PrepError`] naming the file; the older dataset, if there is one, stays published then.
+pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Result<BuildSummary, PrepError> {
+    let Finished { inputs, plan, records, .. } = *finished;
+    let (dataset, config) = (context.dataset, context.config);
+    let accounts = Accounts::of(finished.outcomes);
+    accounts.report_refused();
+    let quarantined = quarantine(&accounts, records, context);
     let mut quarantined_by_reason: BTreeMap<String, u64> = BTreeMap::new();
     for record in &quarantined {
         *quarantined_by_reason.entry(record.reason.clone()).or_default() += 1;
     }
-    let mut shards: Vec<_> = receipts.iter().filter_map(|receipt| receipt.shard.clone()).collect();
+    let mut shards: Vec<_> = records.iter().filter_map(|record| record.shard.clone()).collect();
     shards.sort_by(|a, b| a.path.cmp(&b.path));
-    let index = index_rows(receipts);
+    let index = index_rows(records);
     let labels = || index.iter().map(|row| row.labels);
     let totals = Totals {
-        inputs: scanned.files,
-        used: receipts.iter().map(|receipt| receipt.used_files).sum::<u64>() + planned.used_objects + scanned.tables,
-        skipped: scanned.skipped.values().sum(),
+        inputs,
+        used: records.iter().map(|record| record.used_files).sum::<u64>() + accounts.used,
+        skipped: accounts.skipped.values().sum(),
         quarantined: quarantined.len() as u64,
-        skipped_by_reason: scanned.skipped.clone(),
+        skipped_by_reason: accounts.skipped.clone(),
         quarantined_by_reason,
         patients: labels().map(|row| &row.patient_key).collect::<BTreeSet<_>>().len() as u64,
         rows: index.len() as u64,
         negatives: labels().filter(|row| row.kind == RowKind::Negative).count() as u64,
-        findings_at_border: receipts.iter().map(|receipt| receipt.findings_at_border).sum(),
-        unmatched_findings: planned.unmatched_findings,
+        findings_at_border: records.iter().map(|record| record.findings_at_border).sum(),
+        unmatched_findings: plan.unmatched_findings,
     };
-    let resolved = mtids_runtime::config::to_toml(&shared.config.published())
+    let resolved = mtids_runtime::config::to_toml(&config.published())
         .map_err(|error| PrepError::Config { key: "configuration".into(), reason: error.to_string() })?;
+    let card = card(context.description, &totals, &labels().collect::<Vec<_>>(), config);
     let mut files = vec![
-        write_index(out, &index, shared.description)?,
-        write_quarantine(out, &quarantined)?,
-        write_text(out, "config.resolved.toml", &resolved)?,
-        write_text(out, "README.md", &card(shared.description, &totals, &labels().collect::<Vec<_>>(), shared.config))?,
+        write_index(dataset, &index, context.description)?,
+        write_quarantine(dataset, &quarantined)?,
+        write_file(dataset, "config.resolved.toml", resolved.as_bytes())?,
+        write_file(dataset, "README.md", card.as_bytes())?,
     ];
-    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest {
-        description: shared.description.clone(),
-        pseudonym_fingerprint: shared.secret.fingerprint(),
+        layout: LAYOUT_VERSION,
+        description: context.description.clone(),
+        pseudonym_fingerprint: context.secret.fingerprint(),
         totals: totals.clone(),
         shards,
         files,
     };
-    manifest.commit(out)?;
-    remove_stale(out, &manifest, receipts);
+    manifest.commit(dataset)?;
+    let superseded = superseded(dataset, &manifest).unwrap_or_else(|error| {
+        tracing::warn!("files of older datasets cannot be listed: {error}");
+        Vec::new()
+    });
+    // Records of the build are small, and are the next build's to use.
+    let superseded = || superseded.iter().filter(|file| !file.path.starts_with(WORK));
     let share = totals.quarantined as f64 / totals.inputs.max(1) as f64;
     Ok(BuildSummary {
         dataset_digest: manifest.digest(),
         shards: manifest.shards.len(),
-        reused_shards,
-        contradicting_labels: planned.contradictions,
-        over_quarantine_limit: share > shared.config.max_quarantine,
-        counts: crate::rows::counts(labels())
+        reused_shards: finished.reused,
+        superseded_files: superseded().count(),
+        superseded_bytes: superseded().map(|file| file.bytes).sum(),
+        contradicting_labels: plan.contradictions,
+        over_quarantine_limit: share > config.max_quarantine,
+        counts: count_rows(labels())
             .into_iter()
             .map(|((region, status, split), n)| (region, status, split, n))
             .collect(),
@@ -95,10 +109,30 @@ pub(crate) fn publish(
     })
 }
 
+/// Records of every file that was set aside, before pixels were read and while.
+fn quarantine(
+    accounts: &Accounts<'_>,
+    records: &[PartitionRecord],
+    context: &BuildContext<'_>,
+) -> Vec<QuarantineRecord> {
+    let secret = context.secret;
+    let early = accounts.refused.iter().map(|refused| {
+        // A file is known by its place in the folder of the studies, wherever that folder lies.
+        let place = refused.path.strip_prefix(context.config.studies()).unwrap_or(&refused.path);
+        QuarantineRecord {
+            reason: refused.reason.to_string(),
+            file_key: secret.other("file", &place.to_string_lossy()),
+            series_key: refused.series_uid.as_deref().map(|uid| secret.series(uid).as_str().to_owned()),
+            patient_key: refused.patient_id.as_deref().map(|id| secret.patient(id).as_str().to_owned()),
+        }
+    });
+    early.chain(records.iter().flat_map(|record| record.quarantined.iter().cloned())).collect()
+}
+
 /// Rows of the index: shards in path order, rows in file order.
-fn index_rows(receipts: &[Receipt]) -> Vec<IndexRow<'_>> {
+fn index_rows(records: &[PartitionRecord]) -> Vec<IndexRow<'_>> {
     let mut with_shard: Vec<_> =
-        receipts.iter().filter_map(|receipt| receipt.shard.as_ref().map(|shard| (shard, &receipt.rows))).collect();
+        records.iter().filter_map(|record| record.shard.as_ref().map(|shard| (shard, &record.rows))).collect();
     with_shard.sort_by(|a, b| a.0.path.cmp(&b.0.path));
     let mut index = Vec::new();
     for (shard, rows) in with_shard {
@@ -112,28 +146,13 @@ fn index_rows(receipts: &[Receipt]) -> Vec<IndexRow<'_>> {
     index
 }
 
-fn write_text(out: &dyn Storage, name: &str, text: &str) -> Result<FileEntry, PrepError> {
-    out.put(name, text.as_bytes()).map_err(|source| PrepError::Write { path: out.place(name), source })?;
-    Ok(FileEntry { path: name.into(), bytes: text.len() as u64, digest: Digest::of_bytes(text.as_bytes()) })
-}
-
-/// Removes shards and receipts that no longer belong to the dataset, and temporary files of killed builds. Best effort: what
-/// stays behind is not in the manifest, so it did not happen.
-fn remove_stale(out: &dyn Storage, manifest: &Manifest, receipts: &[Receipt]) {
-    let mut keep: BTreeSet<String> = manifest.shards.iter().map(|shard| shard.path.clone()).collect();
-    keep.extend(receipts.iter().map(|receipt| receipt_name(&receipt.key)));
-    for prefix in ["shards/", RECEIPTS] {
-        let names = out.list(prefix).unwrap_or_else(|error| {
-            tracing::warn!("stale files under {prefix} cannot be listed and stay: {error}");
-            Vec::new()
-        });
-        for name in names.iter().filter(|name| !keep.contains(*name)) {
-            if let Err(error) = out.remove(name) {
-                tracing::warn!("a stale file stays: {error}");
-            }
+/// Removes temporary files of killed writers; to be called by who holds the dataset alone. Best effort: they have no name of the dataset.
+pub(crate) fn remove_leftovers(out: &dyn Storage) {
+    let names = out.list("").unwrap_or_default();
+    let is_leftover = |name: &&String| name.rsplit('/').next().is_some_and(|file| file.starts_with(atomic::PREFIX));
+    for name in names.iter().filter(is_leftover) {
+        if let Err(error) = out.remove(name) {
+            tracing::warn!("a temporary file of a killed build stays: {error}");
         }
-    }
-    if let Err(error) = out.remove_leftovers() {
-        tracing::warn!("temporary files of a killed build stay: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Patients are dealt to train, validation and test.
+//! Patients are assigned to train, validation and test.
 //!
 //! Invariants: a patient is in one split; the result depends on pseudonyms, labels and settings only, never on the order of input.
 //! `hash` decides each patient alone, so that new patients move nobody; `stratified` balances regions and status, and suits small cohorts;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::PrepError;
 
-/// How patients are dealt.
+/// How patients are assigned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SplitMethod {
@@ -42,7 +42,7 @@ pub struct SplitConfig {
     pub test: f64,
     /// Seed.
     pub seed: u64,
-    /// Folds of a cross-validation, at least 3; 0 for none. Then patients are dealt to folds alike, `fold` is for testing, the next one for
+    /// Folds of a cross-validation, at least 3; 0 for none. Then patients are assigned to folds alike, `fold` is for testing, the next one for
     /// validation, the others for training, and the shares above mean nothing. Default 0.
     pub folds: u32,
     /// Which fold is for testing, from 0.
@@ -103,11 +103,11 @@ impl SplitConfig {
 /// Label counts of a patient: (region, status) → findings. Unknown labels count as their own class.
 pub type LabelCounts = BTreeMap<(Option<i8>, Option<i8>), u32>;
 
-/// Deals every patient. `table` holds what the file says, for the method `table`.
+/// Assigns every patient to a split. `table` holds what the file says, for the method `table`.
 ///
 /// # Errors
 /// [`PrepError::Config`] for patients that the table does not name.
-pub fn deal(
+pub fn assign_splits(
     patients: &BTreeMap<PatientKey, LabelCounts>,
     config: &SplitConfig,
     table: &BTreeMap<PatientKey, Split>,
@@ -178,7 +178,7 @@ fn stratified(patients: &BTreeMap<PatientKey, LabelCounts>, shares: &[f64], seed
     });
     let mut held: Vec<LabelCounts> = vec![LabelCounts::new(); shares.len()];
     let mut heads = vec![0.0; shares.len()];
-    let mut dealt = BTreeMap::new();
+    let mut assigned = BTreeMap::new();
     for (key, counts) in order {
         let score = |split: usize| {
             if shares[split] <= 0.0 {
@@ -202,9 +202,9 @@ fn stratified(patients: &BTreeMap<PatientKey, LabelCounts>, shares: &[f64], seed
             *held[best].entry(*label).or_default() += count;
         }
         heads[best] += 1.0;
-        dealt.insert(key.clone(), best);
+        assigned.insert(key.clone(), best);
     }
-    dealt
+    assigned
 }
 
 #[cfg(test)]
@@ -222,8 +222,8 @@ mod tests {
             .collect()
     }
 
-    fn dealt(patients: &BTreeMap<PatientKey, LabelCounts>, config: &SplitConfig) -> BTreeMap<PatientKey, Split> {
-        deal(patients, config, &BTreeMap::new()).unwrap()
+    fn assigned(patients: &BTreeMap<PatientKey, LabelCounts>, config: &SplitConfig) -> BTreeMap<PatientKey, Split> {
+        assign_splits(patients, config, &BTreeMap::new()).unwrap()
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
         let patients = cohort(&labels);
         for method in [SplitMethod::Stratified, SplitMethod::Hash] {
             let folds: Vec<_> = (0..5)
-                .map(|fold| dealt(&patients, &SplitConfig { method, folds: 5, fold, ..Default::default() }))
+                .map(|fold| assigned(&patients, &SplitConfig { method, folds: 5, fold, ..Default::default() }))
                 .collect();
             for key in patients.keys() {
                 let count = |split: Split| folds.iter().filter(|fold| fold[key] == split).count();
@@ -242,7 +242,7 @@ mod tests {
         let sizes: Vec<usize> = (0..5)
             .map(|fold| {
                 let config = SplitConfig { folds: 5, fold, ..Default::default() };
-                dealt(&patients, &config).values().filter(|split| **split == Split::Test).count()
+                assigned(&patients, &config).values().filter(|split| **split == Split::Test).count()
             })
             .collect();
         assert!(sizes.iter().all(|size| (10..=14).contains(size)), "{sizes:?}");
@@ -254,9 +254,9 @@ mod tests {
         let config = SplitConfig { method: SplitMethod::Table, table: Some("t.csv".into()), ..Default::default() };
         let key = |n: usize| PatientKey::from_stored(format!("p{n}"));
         let mut table = BTreeMap::from([(key(0), Split::Test)]);
-        assert!(deal(&patients, &config, &table).unwrap_err().to_string().contains("1 of 2"));
+        assert!(assign_splits(&patients, &config, &table).unwrap_err().to_string().contains("1 of 2"));
         table.insert(key(1), Split::Train);
-        assert_eq!(deal(&patients, &config, &table).unwrap(), table);
+        assert_eq!(assign_splits(&patients, &config, &table).unwrap(), table);
     }
 
     #[test]
@@ -269,8 +269,8 @@ mod tests {
 
     #[test]
     fn a_single_patient_is_for_training() {
-        let dealt = dealt(&cohort(&[(0, 0)]), &SplitConfig::default());
-        assert_eq!(dealt.values().collect::<Vec<_>>(), [&Split::Train]);
+        let assigned = assigned(&cohort(&[(0, 0)]), &SplitConfig::default());
+        assert_eq!(assigned.values().collect::<Vec<_>>(), [&Split::Train]);
     }
 
     #[test]
@@ -283,20 +283,20 @@ mod tests {
         fn stratified_shares_hold_for_patients_and_labels(labels in prop::collection::vec((0i8..3, 0i8..2), 40..80), seed in 0u64..50) {
             let config = SplitConfig { seed, ..Default::default() };
             let patients = cohort(&labels);
-            let dealt_once = dealt(&patients, &config);
-            prop_assert_eq!(dealt_once.len(), patients.len());
+            let assigned_once = assigned(&patients, &config);
+            prop_assert_eq!(assigned_once.len(), patients.len());
             for (split, share) in Split::ALL.into_iter().zip(config.shares()) {
-                let of = dealt_once.values().filter(|&&found| found == split).count() as f64;
+                let of = assigned_once.values().filter(|&&found| found == split).count() as f64;
                 prop_assert!((of / patients.len() as f64 - share).abs() < 0.08, "{:?}: {}", split, of);
             }
-            prop_assert_eq!(dealt(&patients, &config), dealt_once);
+            prop_assert_eq!(assigned(&patients, &config), assigned_once);
         }
 
         #[test]
         fn hashing_moves_nobody_when_patients_are_added(count in 5usize..40) {
             let config = SplitConfig { method: SplitMethod::Hash, ..Default::default() };
-            let few = dealt(&cohort(&vec![(0, 0); count]), &config);
-            let more = dealt(&cohort(&vec![(0, 0); count + 10]), &config);
+            let few = assigned(&cohort(&vec![(0, 0); count]), &config);
+            let more = assigned(&cohort(&vec![(0, 0); count + 10]), &config);
             for (key, split) in few {
                 prop_assert_eq!(more[&key], split);
             }

@@ -1,6 +1,6 @@
-//! Which share of a build a job works off: said on the command line, or by a scheduler's variables.
+//! Which share of a build a process does: said on the command line, or by a scheduler's variables where the user asks for them.
 //!
-//! Invariants: shares of one count do not overlap and together are everything; a scheduler's numbering may start anywhere and have steps.
+//! Invariants: variables of the environment alone never turn a build into a share; shares of one count do not overlap and together are everything; a scheduler's numbering may start anywhere and have steps.
 
 use serde::Serialize;
 
@@ -16,14 +16,17 @@ pub struct Task {
 }
 
 impl Task {
-    /// The share from what the user said, else from Slurm's array variables (`SLURM_ARRAY_TASK_ID`, `_COUNT`, `_MIN`, `_STEP`), or
-    /// Kubernetes' `JOB_COMPLETION_INDEX`, which needs the count to be said. `None` where nobody asks for a share.
+    /// The share of a process; `None` for a whole build.
+    ///
+    /// `index` and `count` say it. With `from_env` what is missing comes from Slurm's array variables (`SLURM_ARRAY_TASK_ID`, `_COUNT`,
+    /// `_MIN`, `_STEP`), or Kubernetes' `JOB_COMPLETION_INDEX`, which needs the count. Without `from_env` no variable is read.
     ///
     /// # Errors
     /// [`PrepError::Config`] for a share that is none.
     pub fn find(
         index: Option<usize>,
         count: Option<usize>,
+        from_env: bool,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, PrepError> {
         let fail = |reason: String| Err(PrepError::Config { key: "--task-index, --task-count".into(), reason });
@@ -37,6 +40,10 @@ impl Task {
         let (index, count) = match (index, count) {
             (Some(index), Some(count)) => (index, count),
             (Some(_), None) => return fail("an index needs the count: --task-count".into()),
+            (None, None) if !from_env => return Ok(None),
+            (None, Some(_)) if !from_env => {
+                return fail("a count needs the index: --task-index, or --task-from-env for the scheduler's".into());
+            }
             (None, said) => {
                 let slurm = number("SLURM_ARRAY_TASK_ID")?;
                 if let (Some(id), Some(counted)) = (slurm, number("SLURM_ARRAY_TASK_COUNT")?) {
@@ -58,16 +65,16 @@ impl Task {
                         Some(count) => (index, count),
                         None => {
                             return fail(
-                                "JOB_COMPLETION_INDEX is set, but not of how many: give --task-count, or unset it to build alone"
-                                    .into(),
+                                "JOB_COMPLETION_INDEX does not say of how many tasks: give --task-count".into(),
                             );
                         }
                     }
                 } else {
-                    match said {
-                        Some(_) => return fail("a count needs the index: --task-index".into()),
-                        None => return Ok(None),
-                    }
+                    return fail(
+                        "--task-from-env finds neither SLURM_ARRAY_TASK_ID with SLURM_ARRAY_TASK_COUNT nor JOB_COMPLETION_INDEX: start it \
+                         as a job array, or give --task-index and --task-count"
+                            .into(),
+                    );
                 }
             }
         };
@@ -78,18 +85,44 @@ impl Task {
     }
 }
 
+/// The variable of a job array that is set, for a hint to who forgot `--task-from-env`.
+pub fn array_variable(variable: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
+    ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"].into_iter().find(|name| variable(name).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn find(index: Option<usize>, count: Option<usize>, set: &[(&str, &str)]) -> Result<Option<Task>, String> {
+    type Found = Result<Option<Task>, String>;
+
+    fn found(index: Option<usize>, count: Option<usize>, from_env: bool, set: &[(&str, &str)]) -> Found {
         let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        Task::find(index, count, &variable).map_err(|error| error.to_string())
+        Task::find(index, count, from_env, &variable).map_err(|error| error.to_string())
+    }
+
+    fn find(index: Option<usize>, count: Option<usize>, set: &[(&str, &str)]) -> Found {
+        found(index, count, true, set)
+    }
+
+    #[test]
+    fn variables_that_nobody_asked_for_make_no_share() {
+        let slurm = [("SLURM_ARRAY_TASK_ID", "3"), ("SLURM_ARRAY_TASK_COUNT", "5")];
+        let kubernetes = [("JOB_COMPLETION_INDEX", "3")];
+        for set in [slurm.as_slice(), &kubernetes] {
+            assert_eq!(found(None, None, false, set), Ok(None));
+            assert!(found(None, Some(5), false, set).unwrap_err().contains("--task-from-env"));
+            assert_eq!(found(Some(1), Some(2), false, set), Ok(Some(Task { index: 1, count: 2 })));
+            let variable =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+            assert_eq!(array_variable(&variable), Some(set[0].0));
+        }
+        assert_eq!(found(None, None, false, &[]), Ok(None));
+        assert!(found(None, None, true, &[]).unwrap_err().contains("SLURM_ARRAY_TASK_ID"));
     }
 
     #[test]
     fn the_share_is_said_or_found() {
-        assert_eq!(find(None, None, &[]), Ok(None));
         assert_eq!(find(Some(2), Some(5), &[("SLURM_ARRAY_TASK_ID", "9")]), Ok(Some(Task { index: 2, count: 5 })));
         let slurm = [
             ("SLURM_ARRAY_TASK_ID", "14"),

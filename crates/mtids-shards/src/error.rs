@@ -39,6 +39,16 @@ pub enum ShardError {
         /// What differs.
         detail: String,
     },
+    /// A file of the manifest, such as the index, whose bytes are not those that were published.
+    #[error(
+        "{path}: {detail}; the file is damaged or was edited: run the same `mtids-prep build` again, which writes it anew"
+    )]
+    DamagedFile {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        detail: String,
+    },
     /// Rows that do not fit the schema.
     #[error("{path}: {detail}")]
     Rows {

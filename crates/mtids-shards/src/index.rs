@@ -1,17 +1,18 @@
 //! `index.parquet`: every column but the voxels, and where each row lies, so that an audit reads kilobytes.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
-use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::Storage;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::error::ShardError;
-use crate::manifest::{DatasetDescription, FileEntry};
+use crate::file::{FileEntry, write_file};
+use crate::manifest::DatasetDescription;
 use crate::row::RowLabels;
 use crate::schema::{columns, labels_of};
 use crate::writer::options_of;
@@ -29,8 +30,8 @@ pub struct IndexRow<'a> {
     pub row: i64,
 }
 
-/// Name of the index.
-const INDEX: &str = "index.parquet";
+/// Plain name of the index.
+pub const INDEX: &str = "index.parquet";
 /// Rows that are converted at a time.
 const BATCH: usize = 1024;
 
@@ -63,24 +64,26 @@ pub fn write_index(
         writer.write(&batch).map_err(ShardError::parquet(&path))?;
     }
     writer.close().map_err(ShardError::parquet(&path))?;
-    dataset.put(INDEX, &bytes).map_err(ShardError::io(&path))?;
-    Ok(FileEntry { path: INDEX.into(), bytes: bytes.len() as u64, digest: Digest::of_bytes(&bytes) })
+    write_file(dataset, INDEX, &bytes)
 }
 
-/// Reads the labels of the index.
-///
-/// # Errors
-/// [`ShardError`] naming the file.
-pub fn read_index(dataset: &dyn Storage) -> Result<Vec<RowLabels>, ShardError> {
-    let path = dataset.place(INDEX);
-    let bytes = dataset.get(INDEX).map_err(ShardError::io(&path))?;
+/// The record batches of an index whose bytes were checked; `path` is for messages.
+pub(crate) fn decode_batches(bytes: Vec<u8>, path: &Path) -> Result<Vec<RecordBatch>, ShardError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
         .and_then(|builder| builder.build())
-        .map_err(ShardError::parquet(&path))?;
-    let mut rows = Vec::new();
+        .map_err(ShardError::parquet(path))?;
+    let mut batches = Vec::new();
     for batch in reader {
-        let batch = batch.map_err(ShardError::parquet(&path))?;
-        rows.extend(labels_of(&batch).map_err(|detail| ShardError::Rows { path: path.clone(), detail })?);
+        batches.push(batch.map_err(ShardError::parquet(path))?);
+    }
+    Ok(batches)
+}
+
+/// The labels of an index whose bytes were checked; `path` is for messages.
+pub(crate) fn decode_index(bytes: Vec<u8>, path: &Path) -> Result<Vec<RowLabels>, ShardError> {
+    let mut rows = Vec::new();
+    for batch in decode_batches(bytes, path)? {
+        rows.extend(labels_of(&batch).map_err(|detail| ShardError::Rows { path: path.to_owned(), detail })?);
     }
     Ok(rows)
 }

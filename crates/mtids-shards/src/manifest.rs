@@ -1,7 +1,8 @@
 //! The manifest: what a dataset consists of, with the digest of every part.
 //!
-//! Invariants: written last and atomically; no time of day, host or path outside the dataset; totals add up:
-//! inputs = used + skipped + quarantined, in files.
+//! Invariants: every other file is named by its digest, so that publishing never changes a file that an older manifest names; the
+//! manifest replaces the older one atomically; no time of day, host or path outside the dataset; totals add up:
+//! inputs = used + skipped + quarantined, in files. Versions are checked before anything else is read.
 
 use mtids_domain::taxonomy::RegionScheme;
 use mtids_patch::Views;
@@ -12,9 +13,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ShardError;
+use crate::file::{FileEntry, renew_copies};
 use crate::row::{RowKind, Split};
 
-/// Version of this layout.
+/// Version of the layout: which files a dataset has, and what the manifest says of them. 4: all files are named by their digests.
+pub const LAYOUT_VERSION: u32 = 4;
+/// Version of the rows: columns and voxels.
 pub const SCHEMA_VERSION: &str = "3";
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -43,7 +47,7 @@ impl Channel {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetDescription {
-    /// Version of the layout.
+    /// Version of the rows: columns and voxels.
     pub schema_version: String,
     /// Version of the taxonomy.
     pub taxonomy_version: String,
@@ -106,18 +110,6 @@ pub struct ShardEntry {
     pub row_groups: Vec<RowGroupEntry>,
 }
 
-/// Any other file of a dataset.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FileEntry {
-    /// Path relative to the dataset.
-    pub path: String,
-    /// Size in bytes.
-    pub bytes: u64,
-    /// Digest.
-    pub digest: Digest,
-}
-
 /// What became of the input files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -173,6 +165,8 @@ impl Totals {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// Version of the layout, [`LAYOUT_VERSION`].
+    pub layout: u32,
     /// What all shards have in common.
     pub description: DatasetDescription,
     /// Fingerprint of the pseudonym secret, to tell datasets of one project.
@@ -181,8 +175,47 @@ pub struct Manifest {
     pub totals: Totals,
     /// Shards, sorted by path.
     pub shards: Vec<ShardEntry>,
-    /// Index, quarantine, card and configuration, sorted by path.
+    /// Index, quarantine, card and configuration, sorted by name.
     pub files: Vec<FileEntry>,
+}
+
+/// The versions of a manifest, read before anything whose form depends on them.
+#[derive(Deserialize)]
+struct Versions {
+    layout: Option<u64>,
+    #[serde(default)]
+    description: RowVersion,
+}
+
+#[derive(Default, Deserialize)]
+struct RowVersion {
+    schema_version: Option<String>,
+}
+
+impl Versions {
+    /// Says which version this program does not read, if there is one.
+    fn unreadable(&self) -> Option<String> {
+        let ours = u64::from(LAYOUT_VERSION);
+        let rows = self.description.schema_version.as_deref();
+        // Up to layout 3 there was one version for both.
+        match (self.layout, rows) {
+            (None, None) => None,
+            (None, Some(old)) => Some(format!("layout version {old}; this program reads version {ours}")),
+            (Some(layout), _) if layout != ours => {
+                Some(format!("layout version {layout}; this program reads version {ours}"))
+            }
+            (Some(_), Some(rows)) if rows != SCHEMA_VERSION => {
+                Some(format!("schema version {rows}; this program reads version {SCHEMA_VERSION}"))
+            }
+            (Some(_), _) => None,
+        }
+    }
+}
+
+/// Whether a storage holds a published dataset, of whatever version.
+pub fn is_published(dataset: &dyn Storage) -> bool {
+    let versions = dataset.get(MANIFEST).ok().and_then(|bytes| serde_json::from_slice::<Versions>(&bytes).ok());
+    versions.is_some_and(|versions| versions.layout.is_some() || versions.description.schema_version.is_some())
 }
 
 impl Manifest {
@@ -200,16 +233,29 @@ impl Manifest {
             Err(error) => return Err(ShardError::io(&path)(error)),
         };
         let fail = |detail: String| ShardError::Manifest { path: path.clone(), detail };
-        let manifest: Self =
-            serde_json::from_slice(&bytes).map_err(|error| fail(format!("not a manifest: {error}")))?;
-        if manifest.description.schema_version != SCHEMA_VERSION {
-            let version = &manifest.description.schema_version;
-            return Err(fail(format!("layout version {version}; this program reads version {SCHEMA_VERSION}")));
+        let not_ours = |error: serde_json::Error| fail(format!("not a manifest: {error}"));
+        let versions: Versions = serde_json::from_slice(&bytes).map_err(not_ours)?;
+        if let Some(detail) = versions.unreadable() {
+            return Err(fail(format!(
+                "{detail}. Build the dataset again with this program, or read it with the program that wrote it"
+            )));
         }
-        Ok(manifest)
+        serde_json::from_slice(&bytes).map_err(not_ours)
     }
 
-    /// Publishes the dataset: checks the totals and writes the manifest atomically.
+    /// The file with this plain name, such as `index.parquet`.
+    pub fn file(&self, name: &str) -> Option<&FileEntry> {
+        self.files.iter().find(|file| file.name == name)
+    }
+
+    /// Paths of everything that the manifest names.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let shards = self.shards.iter().map(|shard| shard.path.as_str());
+        shards.chain(self.files.iter().map(|file| file.path.as_str()))
+    }
+
+    /// Publishes the dataset: checks the totals, replaces the manifest atomically, then renews the plain copies of its files. A crash
+    /// before the manifest leaves the older dataset as it was; one after it leaves this one, with copies that the next call renews.
     ///
     /// # Errors
     /// [`ShardError::Manifest`] when the totals do not add up, or an error of writing.
@@ -223,7 +269,8 @@ impl Manifest {
             let detail = format!("{} rows are counted, the shards hold {rows}", self.totals.rows);
             return Err(ShardError::Manifest { path, detail });
         }
-        dataset.put(MANIFEST, self.to_json().as_bytes()).map_err(ShardError::io(&path))
+        dataset.put(MANIFEST, self.to_json().as_bytes()).map_err(ShardError::io(&path))?;
+        renew_copies(dataset, &self.files)
     }
 
     /// The manifest as the text that is written.
@@ -248,6 +295,25 @@ pub fn manifest_json_schema() -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_is_named_before_the_form_is_judged() {
+        use mtids_runtime::storage::Memory;
+        let load = |text: &str| {
+            let storage = Memory::default();
+            storage.put(MANIFEST, text.as_bytes()).unwrap();
+            Manifest::load(&storage).unwrap_err().to_string()
+        };
+        assert!(
+            load(r#"{"layout":5,"new":[1],"description":{}}"#)
+                .contains("layout version 5; this program reads version 4")
+        );
+        assert!(load(r#"{"description":{"schema_version":"3","old":1}}"#).contains("layout version 3"));
+        let rows = load(r#"{"layout":4,"description":{"schema_version":"9","more":1}}"#);
+        assert!(rows.contains("schema version 9") && rows.contains("Build the dataset again"), "{rows}");
+        assert!(load(r#"{"layout":4,"description":{}}"#).contains("missing field"));
+        assert!(load(r#"{"other":"program"}"#).contains("not a manifest"));
+    }
 
     #[test]
     fn totals_that_do_not_add_up_are_told() {

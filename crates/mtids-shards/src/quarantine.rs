@@ -2,12 +2,14 @@
 //!
 //! Invariant: no path, no raw identifier, no free text; reason codes are stable.
 
-use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::Storage;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ShardError;
-use crate::manifest::FileEntry;
+use crate::file::{FileEntry, write_file};
+
+/// Plain name of the file.
+const QUARANTINE: &str = "quarantine.jsonl";
 
 /// One refused file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,7 +30,7 @@ pub struct QuarantineRecord {
 /// # Errors
 /// [`ShardError`] naming the file.
 pub fn write_quarantine(dataset: &dyn Storage, records: &[QuarantineRecord]) -> Result<FileEntry, ShardError> {
-    let path = dataset.place("quarantine.jsonl");
+    let path = dataset.place(QUARANTINE);
     let mut sorted = records.to_vec();
     sorted.sort();
     let mut text = String::new();
@@ -38,10 +40,5 @@ pub fn write_quarantine(dataset: &dyn Storage, records: &[QuarantineRecord]) -> 
         text.push_str(&line);
         text.push('\n');
     }
-    dataset.put("quarantine.jsonl", text.as_bytes()).map_err(ShardError::io(&path))?;
-    Ok(FileEntry {
-        path: "quarantine.jsonl".into(),
-        bytes: text.len() as u64,
-        digest: Digest::of_bytes(text.as_bytes()),
-    })
+    write_file(dataset, QUARANTINE, text.as_bytes())
 }

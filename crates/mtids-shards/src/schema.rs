@@ -1,6 +1,7 @@
 //! The columns of a shard and of the index, in one table: name, type, null or not, meaning.
 //!
-//! Invariant: the Arrow schema, the conversion of rows and `schemas/patch.json` all come from [`columns`], so they cannot differ.
+//! Invariant: the Arrow schema, the conversion of rows in both directions and `schemas/patch.json` all come from [`columns`], so they
+//! cannot differ. (`serde_arrow` would need a second, flat struct of the same fields beside it, for codes, keys and centres.)
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
-use mtids_domain::taxonomy::Station;
 use serde_json::{Value, json};
 
 use crate::manifest::DatasetDescription;
@@ -21,14 +21,14 @@ use crate::row::{RowKind, RowLabels, Split};
 /// Name of the voxel column.
 pub(crate) const VOXELS: &str = "voxels";
 
-/// How a column is read off a row.
+/// How a cell is read off a row, and how a row takes it back. A setter answers `None` for a value that this program does not know.
 enum Cell {
-    Text(fn(&RowLabels) -> Option<String>),
-    Code(fn(&RowLabels) -> Option<i8>),
-    Double(fn(&RowLabels) -> f64),
-    Single(fn(&RowLabels) -> Option<f32>),
-    Days(fn(&RowLabels) -> Option<i32>),
-    Flag(fn(&RowLabels) -> Option<bool>),
+    Text(fn(&RowLabels) -> Option<&str>, fn(&mut RowLabels, &str) -> Option<()>),
+    Code(fn(&RowLabels) -> Option<i8>, fn(&mut RowLabels, i8) -> Option<()>),
+    Double(fn(&RowLabels) -> Option<f64>, fn(&mut RowLabels, f64) -> Option<()>),
+    Single(fn(&RowLabels) -> Option<f32>, fn(&mut RowLabels, f32) -> Option<()>),
+    Days(fn(&RowLabels) -> Option<i32>, fn(&mut RowLabels, i32) -> Option<()>),
+    Flag(fn(&RowLabels) -> Option<bool>, fn(&mut RowLabels, bool) -> Option<()>),
 }
 
 /// A column: name, nullable, meaning, value.
@@ -39,126 +39,115 @@ pub(crate) struct Column {
     cell: Cell,
 }
 
+/// One line per column: type, name, `required` or `nullable`, meaning; then the cell of a row, and where a stored value goes.
+macro_rules! column_table {
+    (@nullable required) => { false };
+    (@nullable nullable) => { true };
+    ($($cell:ident $name:literal $null:ident $meaning:literal:
+        $get:expr, |$row:ident, $value:ident| $place:expr => $new:expr;)*) => {
+        vec![$(Column {
+            name: $name,
+            nullable: column_table!(@nullable $null),
+            meaning: $meaning,
+            cell: Cell::$cell($get, |$row, $value| {
+                $place = $new;
+                Some(())
+            }),
+        }),*]
+    };
+}
+
 /// Every narrow column, in file order.
+#[rustfmt::skip]
 pub(crate) fn columns() -> Vec<Column> {
-    let column = |name, nullable, meaning, cell| Column { name, nullable, meaning, cell };
-    vec![
-        column(
-            "sample_key",
-            false,
-            "key of the sample, unique in the dataset",
-            Cell::Text(|r| Some(r.sample_key.clone())),
-        ),
-        column(
-            "kind",
-            false,
-            "finding, or negative: a place away from every finding of its series, without any label",
-            Cell::Text(|r| Some(r.kind.name().to_owned())),
-        ),
-        column(
-            "patient_key",
-            false,
-            "pseudonym of the patient",
-            Cell::Text(|r| Some(r.patient_key.as_str().to_owned())),
-        ),
-        column("study_key", false, "pseudonym of the study", Cell::Text(|r| Some(r.study_key.as_str().to_owned()))),
-        column("series_key", false, "pseudonym of the series", Cell::Text(|r| Some(r.series_key.as_str().to_owned()))),
-        column(
-            "split",
-            false,
-            "train, validation or test; a patient is in one of them",
-            Cell::Text(|r| Some(r.split.name().to_owned())),
-        ),
-        column("center_i", false, "centre, column of the series, from 0", Cell::Double(|r| r.center_voxel[0])),
-        column("center_j", false, "centre, row of the series, from 0", Cell::Double(|r| r.center_voxel[1])),
-        column("center_k", false, "centre, slice of the series, from 0", Cell::Double(|r| r.center_voxel[2])),
-        column("center_x_mm", false, "centre, LPS mm, towards the left", Cell::Double(|r| r.center_mm[0])),
-        column("center_y_mm", false, "centre, LPS mm, towards the back", Cell::Double(|r| r.center_mm[1])),
-        column("center_z_mm", false, "centre, LPS mm, towards the head", Cell::Double(|r| r.center_mm[2])),
-        column("region", true, "code of the region; null: unknown", Cell::Code(|r| r.region)),
-        column("region_name", true, "name of the region; null: unknown", Cell::Text(|r| r.region_name.clone())),
-        column("station", true, "IASLC station; null: unknown", Cell::Text(|r| r.station.map(|s| s.code().to_owned()))),
-        column(
-            "metastasis",
-            true,
-            "0 benign, 1 metastatic; null: unknown, which is not benign",
-            Cell::Code(|r| r.metastasis.map(Metastasis::code)),
-        ),
-        column(
-            "evidence",
-            false,
-            "A histology, B cytology, C PET, D size, U none",
-            Cell::Text(|r| Some(r.evidence.letter().to_owned())),
-        ),
-        column(
-            "level",
-            false,
-            "node, station or patient: what the status was given for",
-            Cell::Text(|r| Some(r.level.name().to_owned())),
-        ),
-        column(
-            "label_source",
-            false,
-            "table, segmentation or segmentation-with-table; none for a negative",
-            Cell::Text(|r| Some(r.label_source.clone())),
-        ),
-        column("short_axis_mm", true, "short axis of the node, mm", Cell::Single(|r| r.short_axis_mm)),
-        column(
-            "finding_distance_mm",
-            true,
-            "for a negative, distance from the nearest finding of its series, mm; null for findings",
-            Cell::Single(|r| r.finding_distance_mm),
-        ),
-        column(
-            "study_day",
-            true,
-            "days since the patient's first study with a finding; null: the study bears no date, or one that is not believed",
-            Cell::Days(|r| r.study_day),
-        ),
-        column("manufacturer", true, "manufacturer of the scanner", Cell::Text(|r| r.manufacturer.clone())),
-        column("model", true, "model of the scanner", Cell::Text(|r| r.model.clone())),
-        column("kernel", true, "convolution kernel", Cell::Text(|r| r.kernel.clone())),
-        column("slice_thickness_mm", true, "nominal slice thickness, mm", Cell::Single(|r| r.slice_thickness_mm)),
-        column("slice_step_mm", false, "measured distance of slices, mm", Cell::Single(|r| Some(r.slice_step_mm))),
-        column(
-            "pixel_spacing_mm",
-            false,
-            "in-plane voxel size of the series, mm",
-            Cell::Single(|r| Some(r.pixel_spacing_mm)),
-        ),
-        column("kvp", true, "tube voltage, kV", Cell::Single(|r| r.kvp)),
-        column("contrast", true, "contrast agent given", Cell::Flag(|r| r.contrast)),
-        column(
-            "pet",
-            false,
-            "a PET of the same study covers at least half of the patch; without one its PET channel, if any, is 0",
-            Cell::Flag(|r| Some(r.pet)),
-        ),
-        column(
-            "pad_fraction",
-            false,
-            "share of the patch outside the scanned field, 0 to 1",
-            Cell::Single(|r| Some(r.pad_fraction)),
-        ),
-        column("weight", false, "sampling weight", Cell::Single(|r| Some(r.weight))),
-        column(
-            "voxels_digest",
-            false,
-            "first 16 hexadecimal digits of BLAKE3 of the voxels",
-            Cell::Text(|r| Some(r.voxels_digest.clone())),
-        ),
-    ]
+    column_table! {
+        Text "sample_key" required "key of the sample, unique in the dataset":
+            |r| Some(&r.sample_key), |r, v| r.sample_key => v.to_owned();
+        Text "kind" required "finding, or negative: a place away from every finding of its series, without any label":
+            |r| Some(r.kind.name()), |r, v| r.kind => RowKind::from_name(v)?;
+        Text "patient_key" required "pseudonym of the patient":
+            |r| Some(r.patient_key.as_str()), |r, v| r.patient_key => PatientKey::from_stored(v.to_owned());
+        Text "study_key" required "pseudonym of the study":
+            |r| Some(r.study_key.as_str()), |r, v| r.study_key => StudyKey::from_stored(v.to_owned());
+        Text "series_key" required "pseudonym of the series":
+            |r| Some(r.series_key.as_str()), |r, v| r.series_key => SeriesKey::from_stored(v.to_owned());
+        Text "split" required "train, validation or test; a patient is in one of them":
+            |r| Some(r.split.name()), |r, v| r.split => Split::from_name(v)?;
+        Double "center_i" required "centre, column of the series, from 0":
+            |r| Some(r.center_voxel[0]), |r, v| r.center_voxel[0] => v;
+        Double "center_j" required "centre, row of the series, from 0":
+            |r| Some(r.center_voxel[1]), |r, v| r.center_voxel[1] => v;
+        Double "center_k" required "centre, slice of the series, from 0":
+            |r| Some(r.center_voxel[2]), |r, v| r.center_voxel[2] => v;
+        Double "center_x_mm" required "centre, LPS mm, towards the left":
+            |r| Some(r.center_mm[0]), |r, v| r.center_mm[0] => v;
+        Double "center_y_mm" required "centre, LPS mm, towards the back":
+            |r| Some(r.center_mm[1]), |r, v| r.center_mm[1] => v;
+        Double "center_z_mm" required "centre, LPS mm, towards the head":
+            |r| Some(r.center_mm[2]), |r, v| r.center_mm[2] => v;
+        Code "region" nullable "code of the region; null: unknown":
+            |r| r.region, |r, v| r.region => Some(v);
+        Text "region_name" nullable "name of the region; null: unknown":
+            |r| r.region_name.as_deref(), |r, v| r.region_name => Some(v.to_owned());
+        Text "station" nullable "IASLC station; null: unknown":
+            |r| r.station.map(|station| station.code()), |r, v| r.station => Some(v.parse().ok()?);
+        Code "metastasis" nullable "0 benign, 1 metastatic; null: unknown, which is not benign":
+            |r| r.metastasis.map(Metastasis::code), |r, v| r.metastasis => Some(metastasis_of(v)?);
+        Text "evidence" required "A histology, B cytology, C PET, D size, U none":
+            |r| Some(r.evidence.letter()), |r, v| r.evidence => v.parse().ok()?;
+        Text "level" required "node, station or patient: what the status was given for":
+            |r| Some(r.level.name()), |r, v| r.level => v.parse().ok()?;
+        Text "label_source" required "table, segmentation or segmentation-with-table; none for a negative":
+            |r| Some(&r.label_source), |r, v| r.label_source => v.to_owned();
+        Single "short_axis_mm" nullable "short axis of the node, mm":
+            |r| r.short_axis_mm, |r, v| r.short_axis_mm => Some(v);
+        Single "finding_distance_mm" nullable
+            "for a negative, distance from the nearest finding of its series, mm; null for findings":
+            |r| r.finding_distance_mm, |r, v| r.finding_distance_mm => Some(v);
+        Days "study_day" nullable
+            "days since the patient's first study with a finding; null: the study bears no date, or one that is not believed":
+            |r| r.study_day, |r, v| r.study_day => Some(v);
+        Text "manufacturer" nullable "manufacturer of the scanner":
+            |r| r.manufacturer.as_deref(), |r, v| r.manufacturer => Some(v.to_owned());
+        Text "model" nullable "model of the scanner":
+            |r| r.model.as_deref(), |r, v| r.model => Some(v.to_owned());
+        Text "kernel" nullable "convolution kernel":
+            |r| r.kernel.as_deref(), |r, v| r.kernel => Some(v.to_owned());
+        Single "slice_thickness_mm" nullable "nominal slice thickness, mm":
+            |r| r.slice_thickness_mm, |r, v| r.slice_thickness_mm => Some(v);
+        Single "slice_step_mm" required "measured distance of slices, mm":
+            |r| Some(r.slice_step_mm), |r, v| r.slice_step_mm => v;
+        Single "pixel_spacing_mm" required "in-plane voxel size of the series, mm":
+            |r| Some(r.pixel_spacing_mm), |r, v| r.pixel_spacing_mm => v;
+        Single "kvp" nullable "tube voltage, kV":
+            |r| r.kvp, |r, v| r.kvp => Some(v);
+        Flag "contrast" nullable "contrast agent given":
+            |r| r.contrast, |r, v| r.contrast => Some(v);
+        Flag "pet" required
+            "a PET of the same study covers at least half of the patch; without one its PET channel, if any, is 0":
+            |r| Some(r.pet), |r, v| r.pet => v;
+        Single "pad_fraction" required "share of the patch outside the scanned field, 0 to 1":
+            |r| Some(r.pad_fraction), |r, v| r.pad_fraction => v;
+        Single "weight" required "sampling weight":
+            |r| Some(r.weight), |r, v| r.weight => v;
+        Text "voxels_digest" required "first 16 hexadecimal digits of BLAKE3 of the voxels":
+            |r| Some(&r.voxels_digest), |r, v| r.voxels_digest => v.to_owned();
+    }
+}
+
+fn metastasis_of(code: i8) -> Option<Metastasis> {
+    [Metastasis::Benign, Metastasis::Metastatic].into_iter().find(|status| status.code() == code)
 }
 
 impl Column {
     fn data_type(&self) -> DataType {
         match self.cell {
-            Cell::Text(_) => DataType::Utf8,
-            Cell::Code(_) => DataType::Int8,
-            Cell::Double(_) => DataType::Float64,
-            Cell::Single(_) => DataType::Float32,
-            Cell::Days(_) => DataType::Int32,
-            Cell::Flag(_) => DataType::Boolean,
+            Cell::Text(..) => DataType::Utf8,
+            Cell::Code(..) => DataType::Int8,
+            Cell::Double(..) => DataType::Float64,
+            Cell::Single(..) => DataType::Float32,
+            Cell::Days(..) => DataType::Int32,
+            Cell::Flag(..) => DataType::Boolean,
         }
     }
 
@@ -166,16 +155,52 @@ impl Column {
         Field::new(self.name, self.data_type(), self.nullable)
     }
 
+    /// The column of these rows.
     pub(crate) fn array<'a>(&self, rows: impl Iterator<Item = &'a RowLabels>) -> ArrayRef {
         match self.cell {
-            Cell::Text(get) => Arc::new(rows.map(get).collect::<StringArray>()),
-            Cell::Code(get) => Arc::new(rows.map(get).collect::<Int8Array>()),
-            Cell::Double(get) => Arc::new(rows.map(get).map(Some).collect::<Float64Array>()),
-            Cell::Single(get) => Arc::new(rows.map(get).collect::<Float32Array>()),
-            Cell::Days(get) => Arc::new(rows.map(get).collect::<Int32Array>()),
-            Cell::Flag(get) => Arc::new(rows.map(get).collect::<BooleanArray>()),
+            Cell::Text(get, _) => Arc::new(rows.map(get).collect::<StringArray>()),
+            Cell::Code(get, _) => Arc::new(rows.map(get).collect::<Int8Array>()),
+            Cell::Double(get, _) => Arc::new(rows.map(get).collect::<Float64Array>()),
+            Cell::Single(get, _) => Arc::new(rows.map(get).collect::<Float32Array>()),
+            Cell::Days(get, _) => Arc::new(rows.map(get).collect::<Int32Array>()),
+            Cell::Flag(get, _) => Arc::new(rows.map(get).collect::<BooleanArray>()),
         }
     }
+
+    /// Gives the stored cells back to their rows.
+    fn read(&self, batch: &RecordBatch, rows: &mut [RowLabels]) -> Result<(), String> {
+        let name = self.name;
+        let array = batch.column_by_name(name).ok_or_else(|| format!("column `{name}` is missing"))?;
+        if !self.nullable && array.null_count() > 0 {
+            let row = (0..array.len()).find(|&row| array.is_null(row)).unwrap_or_default();
+            return Err(format!("`{name}` is null in row {row}"));
+        }
+        match self.cell {
+            Cell::Text(_, set) => fill(name, typed::<StringArray>(name, array)?, rows, set),
+            Cell::Code(_, set) => fill(name, typed::<Int8Array>(name, array)?, rows, set),
+            Cell::Double(_, set) => fill(name, typed::<Float64Array>(name, array)?, rows, set),
+            Cell::Single(_, set) => fill(name, typed::<Float32Array>(name, array)?, rows, set),
+            Cell::Days(_, set) => fill(name, typed::<Int32Array>(name, array)?, rows, set),
+            Cell::Flag(_, set) => fill(name, typed::<BooleanArray>(name, array)?, rows, set),
+        }
+    }
+}
+
+fn typed<'a, A: 'static>(name: &str, array: &'a ArrayRef) -> Result<&'a A, String> {
+    array.as_any().downcast_ref().ok_or_else(|| format!("column `{name}` has another type"))
+}
+
+fn fill<T: Copy + std::fmt::Display>(
+    name: &str,
+    cells: impl IntoIterator<Item = Option<T>>,
+    rows: &mut [RowLabels],
+    set: fn(&mut RowLabels, T) -> Option<()>,
+) -> Result<(), String> {
+    for (number, (row, cell)) in rows.iter_mut().zip(cells).enumerate() {
+        let Some(value) = cell else { continue };
+        set(row, value).ok_or_else(|| format!("`{name}` is `{value}` in row {number}, which has no meaning here"))?;
+    }
+    Ok(())
 }
 
 /// Schema of a shard: the narrow columns, then the voxels. The description goes into the file's own key-value metadata.
@@ -218,90 +243,45 @@ pub(crate) fn metadata(description: &DatasetDescription) -> HashMap<String, Stri
 
 /// Labels read back from a batch that holds the narrow columns.
 pub(crate) fn labels_of(batch: &RecordBatch) -> Result<Vec<RowLabels>, String> {
-    let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("column `{name}` is missing"));
-    macro_rules! typed {
-        ($name:expr, $array:ty) => {
-            column($name)?
-                .as_any()
-                .downcast_ref::<$array>()
-                .ok_or_else(|| format!("column `{}` has another type", $name))?
-        };
+    let mut rows = vec![blank(); batch.num_rows()];
+    columns().iter().try_for_each(|column| column.read(batch, &mut rows))?;
+    Ok(rows)
+}
+
+/// A row whose every required value is set by a column.
+fn blank() -> RowLabels {
+    RowLabels {
+        sample_key: String::new(),
+        kind: RowKind::Finding,
+        patient_key: PatientKey::from_stored(String::new()),
+        study_key: StudyKey::from_stored(String::new()),
+        series_key: SeriesKey::from_stored(String::new()),
+        split: Split::Train,
+        center_voxel: [0.0; 3],
+        center_mm: [0.0; 3],
+        region: None,
+        region_name: None,
+        station: None,
+        metastasis: None,
+        evidence: Evidence::U,
+        level: LabelLevel::Node,
+        label_source: String::new(),
+        short_axis_mm: None,
+        finding_distance_mm: None,
+        study_day: None,
+        manufacturer: None,
+        model: None,
+        kernel: None,
+        slice_thickness_mm: None,
+        slice_step_mm: 0.0,
+        pixel_spacing_mm: 0.0,
+        kvp: None,
+        contrast: None,
+        pet: false,
+        pad_fraction: 0.0,
+        weight: 0.0,
+        voxels_digest: String::new(),
     }
-    macro_rules! reader {
-        ($kind:ident, $array:ty, $value:ty, $get:expr) => {
-            #[allow(clippy::redundant_closure_call, reason = "the closure converts a view into an owned value")]
-            let $kind = |name: &'static str, row: usize| -> Result<Option<$value>, String> {
-                let array = typed!(name, $array);
-                Ok((!array.is_null(row)).then(|| ($get)(array.value(row))))
-            };
-        };
-    }
-    reader!(text, StringArray, String, |value: &str| value.to_owned());
-    reader!(code, Int8Array, i8, |value| value);
-    reader!(double, Float64Array, f64, |value| value);
-    reader!(single, Float32Array, f32, |value| value);
-    reader!(days, Int32Array, i32, |value| value);
-    reader!(flag, BooleanArray, bool, |value| value);
-    let need =
-        |name: &'static str, row: usize| text(name, row)?.ok_or_else(|| format!("`{name}` is null in row {row}"));
-    let need_double =
-        |name: &'static str, row: usize| double(name, row)?.ok_or_else(|| format!("`{name}` is null in row {row}"));
-    let need_single =
-        |name: &'static str, row: usize| single(name, row)?.ok_or_else(|| format!("`{name}` is null in row {row}"));
-    (0..batch.num_rows())
-        .map(|row| {
-            let split = need("split", row)?;
-            let kind = need("kind", row)?;
-            let metastasis = match code("metastasis", row)? {
-                None => None,
-                Some(0) => Some(Metastasis::Benign),
-                Some(1) => Some(Metastasis::Metastatic),
-                Some(other) => return Err(format!("metastasis code {other} in row {row}")),
-            };
-            Ok(RowLabels {
-                sample_key: need("sample_key", row)?,
-                kind: RowKind::from_name(&kind).ok_or_else(|| format!("kind `{kind}` in row {row}"))?,
-                patient_key: PatientKey::from_stored(need("patient_key", row)?),
-                study_key: StudyKey::from_stored(need("study_key", row)?),
-                series_key: SeriesKey::from_stored(need("series_key", row)?),
-                split: Split::from_name(&split).ok_or_else(|| format!("split `{split}` in row {row}"))?,
-                center_voxel: [
-                    need_double("center_i", row)?,
-                    need_double("center_j", row)?,
-                    need_double("center_k", row)?,
-                ],
-                center_mm: [
-                    need_double("center_x_mm", row)?,
-                    need_double("center_y_mm", row)?,
-                    need_double("center_z_mm", row)?,
-                ],
-                region: code("region", row)?,
-                region_name: text("region_name", row)?,
-                station: text("station", row)?
-                    .map(|station| station.parse::<Station>().map_err(|error| error.to_string()))
-                    .transpose()?,
-                metastasis,
-                evidence: need("evidence", row)?.parse::<Evidence>().map_err(|error| error.to_string())?,
-                level: need("level", row)?.parse::<LabelLevel>().map_err(|error| error.to_string())?,
-                label_source: need("label_source", row)?,
-                short_axis_mm: single("short_axis_mm", row)?,
-                finding_distance_mm: single("finding_distance_mm", row)?,
-                study_day: days("study_day", row)?,
-                manufacturer: text("manufacturer", row)?,
-                model: text("model", row)?,
-                kernel: text("kernel", row)?,
-                slice_thickness_mm: single("slice_thickness_mm", row)?,
-                slice_step_mm: need_single("slice_step_mm", row)?,
-                pixel_spacing_mm: need_single("pixel_spacing_mm", row)?,
-                kvp: single("kvp", row)?,
-                contrast: flag("contrast", row)?,
-                pet: flag("pet", row)?.ok_or_else(|| format!("`pet` is null in row {row}"))?,
-                pad_fraction: need_single("pad_fraction", row)?,
-                weight: need_single("weight", row)?,
-                voxels_digest: need("voxels_digest", row)?,
-            })
-        })
-        .collect()
 }
 
 /// Voxels of a batch, all rows one after the other.

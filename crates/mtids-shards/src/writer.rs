@@ -67,20 +67,45 @@ pub struct WriteSeconds {
     pub put: f64,
 }
 
-/// Writes `rows`, in their order, as `name`. Rows of one kind stand together; a row group holds rows of one kind.
-///
-/// # Errors
-/// [`ShardError`] for rows that do not fit the description, or an error of writing; nothing appears under the name then.
-pub fn write_shard(
-    dataset: &dyn Storage,
-    name: &str,
+/// Writes the shards of a dataset.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardWriter<'a> {
+    dataset: &'a dyn Storage,
+    description: &'a DatasetDescription,
+    options: ShardOptions,
+}
+
+impl<'a> ShardWriter<'a> {
+    /// A writer into `dataset` with the default options.
+    pub fn new(dataset: &'a dyn Storage, description: &'a DatasetDescription) -> Self {
+        Self { dataset, description, options: ShardOptions::default() }
+    }
+
+    /// Sets the size of row groups and the compression.
+    #[must_use]
+    pub fn with_options(self, options: ShardOptions) -> Self {
+        Self { options, ..self }
+    }
+
+    /// Writes `rows`, in their order, as `<stem>-<digest>.parquet`: other rows never replace a shard that a manifest names. Rows of one
+    /// kind stand together; a row group holds rows of one kind.
+    ///
+    /// # Errors
+    /// [`ShardError`] for rows that do not fit the description or the split, or an error of writing; nothing appears then.
+    pub fn write(&self, stem: &str, split: Split, rows: &[PatchRow]) -> Result<(ShardEntry, WriteSeconds), ShardError> {
+        write_shard(self, stem, split, rows)
+    }
+}
+
+fn write_shard(
+    writer: &ShardWriter<'_>,
+    stem: &str,
     split: Split,
     rows: &[PatchRow],
-    description: &DatasetDescription,
-    options: &ShardOptions,
 ) -> Result<(ShardEntry, WriteSeconds), ShardError> {
+    let ShardWriter { dataset, description, options } = writer;
     let started = Instant::now();
-    let path = dataset.place(name);
+    let path = dataset.place(stem);
     let voxels = description.patch_len();
     if let Some(row) = rows.iter().find(|row| row.voxels.len() != voxels || row.labels.split != split) {
         let detail = format!(
@@ -126,10 +151,11 @@ pub fn write_shard(
     let digest = Digest::of_bytes(&bytes);
     let footer_digest = Digest::of_bytes(within(&bytes, end_of_groups, length));
     let encode = started.elapsed().as_secs_f64();
-    dataset.put(name, &bytes).map_err(ShardError::io(&path))?;
+    let path = format!("{stem}-{}.parquet", digest.short());
+    dataset.put(&path, &bytes).map_err(ShardError::io(&dataset.place(&path)))?;
     let seconds = WriteSeconds { encode, put: started.elapsed().as_secs_f64() - encode };
     let rows = rows.len() as u64;
-    Ok((ShardEntry { path: name.to_owned(), split, rows, bytes: length, digest, footer_digest, row_groups }, seconds))
+    Ok((ShardEntry { path, split, rows, bytes: length, digest, footer_digest, row_groups }, seconds))
 }
 
 /// The bytes from `start` to `end`; the Parquet writer says places inside the file that it has just written.

@@ -12,8 +12,9 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::{Folder, Memory, Storage};
 use mtids_shards::{
-    Dataset, DatasetDescription, IndexRow, Manifest, PatchRow, QuarantineRecord, RowKind, RowLabels, ShardError,
-    ShardOptions, Split, Totals, read_row_group, verify, write_index, write_quarantine, write_shard,
+    Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest, PatchRow, QuarantineRecord, RowKind,
+    RowLabels, ShardEntry, ShardError, ShardOptions, ShardWriter, Split, Totals, read_row_group, stale_copies, verify,
+    write_index, write_quarantine,
 };
 use proptest::prelude::*;
 
@@ -82,34 +83,44 @@ fn options() -> ShardOptions {
     ShardOptions { row_group_bytes: 2 * 2 * SIZE.iter().product::<usize>(), zstd_level: 3 }
 }
 
+fn write(out: &dyn Storage, stem: &str, split: Split, rows: &[PatchRow]) -> Result<ShardEntry, ShardError> {
+    Ok(ShardWriter::new(out, &description()).with_options(options()).write(stem, split, rows)?.0)
+}
+
 /// A dataset of two shards with 5 and 3 rows.
 fn publish(out: &Path) -> Manifest {
     publish_in(&Folder::new(out))
 }
 
 fn publish_in(out: &dyn Storage) -> Manifest {
-    let description = description();
-    let parts = [("shards/train/a.parquet", Split::Train, 5), ("shards/test/b.parquet", Split::Test, 3)];
-    let written = parts.map(|(path, split, count)| (path, split, rows(count, split)));
-    let mut shards = Vec::new();
+    let parts = [("shards/train/a", Split::Train, 5), ("shards/test/b", Split::Test, 3)];
+    let written = parts.map(|(stem, split, count)| {
+        let rows = rows(count, split);
+        (write(out, stem, split, &rows).unwrap(), rows)
+    });
     let mut index = Vec::new();
-    for (path, split, rows) in &written {
-        shards.push(write_shard(out, path, *split, rows, &description, &options()).unwrap().0);
+    for (entry, rows) in &written {
         index.extend(rows.iter().enumerate().map(|(n, row)| IndexRow {
             labels: &row.labels,
-            shard: path,
+            shard: &entry.path,
             row_group: (n / 2) as i64,
             row: (n % 2) as i64,
         }));
     }
     let files = vec![
-        write_index(out, &index, &description).unwrap(),
+        write_index(out, &index, &description()).unwrap(),
         write_quarantine(out, &[record("truncated", "f2"), record("not-dicom", "f1")]).unwrap(),
     ];
     let totals = Totals { inputs: 2, used: 2, rows: 8, patients: 3, ..Default::default() };
-    let manifest = Manifest { description, pseudonym_fingerprint: "none".into(), totals, shards, files };
+    let shards = written.iter().map(|(entry, _)| entry.clone()).collect();
+    let manifest = manifest(totals, shards, files);
     manifest.commit(out).unwrap();
     manifest
+}
+
+fn manifest(totals: Totals, shards: Vec<ShardEntry>, files: Vec<FileEntry>) -> Manifest {
+    let pseudonym_fingerprint = "none".into();
+    Manifest { layout: LAYOUT_VERSION, description: description(), pseudonym_fingerprint, totals, shards, files }
 }
 
 fn record(reason: &str, key: &str) -> QuarantineRecord {
@@ -156,7 +167,7 @@ fn a_dataset_may_lie_in_any_storage() {
     for name in memory.list("").unwrap() {
         assert_eq!(memory.get(&name).unwrap(), fs::read(folder.path().join(&name)).unwrap(), "{name}");
     }
-    memory.remove("shards/test/b.parquet").unwrap();
+    memory.remove(&one.manifest().shards[1].path).unwrap();
     assert_eq!(verify(&one, &|| ()).len(), 1);
 }
 
@@ -166,7 +177,7 @@ fn a_row_group_holds_rows_of_one_kind() {
     for negative in &mut mixed[3..] {
         negative.labels.kind = RowKind::Negative;
     }
-    let (entry, _) = write_shard(&Memory::default(), "a", Split::Train, &mixed, &description(), &options()).unwrap();
+    let entry = write(&Memory::default(), "a", Split::Train, &mixed).unwrap();
     let groups: Vec<_> = entry.row_groups.iter().map(|group| (group.kind, group.rows)).collect();
     assert_eq!(groups, [(RowKind::Finding, 2), (RowKind::Finding, 1), (RowKind::Negative, 2)]);
 }
@@ -174,21 +185,122 @@ fn a_row_group_holds_rows_of_one_kind() {
 #[test]
 fn the_same_rows_give_the_same_bytes() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    assert_eq!(publish(one.path()), publish(two.path()));
-    for file in ["shards/train/a.parquet", "index.parquet", "manifest.json"] {
+    let published = publish(one.path());
+    assert_eq!(published, publish(two.path()));
+    for file in published.paths().chain(["index.parquet", "quarantine.jsonl", "manifest.json"]) {
         assert_eq!(fs::read(one.path().join(file)).unwrap(), fs::read(two.path().join(file)).unwrap(), "{file}");
     }
 }
 
 #[test]
+fn an_edited_index_is_refused_and_an_edited_copy_misleads_no_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let published = publish(folder.path());
+    let dataset = Dataset::open(folder.path()).unwrap();
+    let index = dataset.index().unwrap();
+
+    // A copy for people.
+    fs::write(folder.path().join("index.parquet"), b"edited").unwrap();
+    assert_eq!(dataset.index().unwrap(), index);
+    assert_eq!((verify(&dataset, &|| ()), stale_copies(&dataset)), (vec![], vec!["index.parquet"]));
+
+    // The file that programs read: valid Parquet with other labels is refused, and the message says what to do.
+    let other = tempfile::tempdir().unwrap();
+    let mut labels = index.clone();
+    labels.iter_mut().for_each(|row| row.metastasis = Some(Metastasis::Benign));
+    let rows: Vec<IndexRow<'_>> =
+        labels.iter().map(|labels| IndexRow { labels, shard: "shards/a", row_group: 0, row: 0 }).collect();
+    let edited = write_index(&Folder::new(other.path()), &rows, &description()).unwrap();
+    let path = &published.file("index.parquet").unwrap().path;
+    fs::copy(other.path().join(edited.path), folder.path().join(path)).unwrap();
+    let error = dataset.index().unwrap_err().to_string();
+    assert!(error.contains(path) && error.contains("mtids-prep build"), "{error}");
+    assert_eq!(verify(&dataset, &|| ())[0].path, *path);
+
+    // Published again, both are as they were.
+    publish(folder.path());
+    assert_eq!(dataset.index().unwrap(), index);
+    assert_eq!(stale_copies(&dataset), [] as [&str; 0]);
+}
+
+#[test]
+fn an_open_dataset_stays_what_it_was_when_another_is_published_over_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = publish(folder.path());
+    let dataset = Dataset::open(folder.path()).unwrap();
+    // The same partition with one row less, and no other.
+    let storage = Folder::new(folder.path());
+    let kept = &rows(5, Split::Train)[..4];
+    let shard = write(&storage, "shards/train/a", Split::Train, kept).unwrap();
+    assert_ne!(shard.path, old.shards[0].path);
+    let index: Vec<IndexRow<'_>> =
+        kept.iter().map(|row| IndexRow { labels: &row.labels, shard: &shard.path, row_group: 0, row: 0 }).collect();
+    let files = vec![write_index(&storage, &index, &description()).unwrap()];
+    let totals = Totals { inputs: 2, used: 2, rows: 4, patients: 2, ..Default::default() };
+    manifest(totals, vec![shard], files).commit(&storage).unwrap();
+
+    assert_eq!(Dataset::open(folder.path()).unwrap().index().unwrap().len(), 4);
+    assert_eq!(dataset.index().unwrap().len(), 8);
+    assert_eq!(read_row_group(&dataset, 0, 2).unwrap().labels[0], rows(5, Split::Train)[4].labels);
+    assert_eq!(verify(&dataset, &|| ()), []);
+}
+
+/// A storage that counts how often a part of a blob is read.
+#[derive(Debug, Default)]
+struct Counting {
+    inner: Memory,
+    ranges: std::sync::Mutex<std::collections::BTreeMap<(String, u64), usize>>,
+}
+
+impl Storage for Counting {
+    fn put(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        self.inner.put(name, bytes)
+    }
+
+    fn get_range(&self, name: &str, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
+        *self.ranges.lock().unwrap().entry((name.to_owned(), offset)).or_default() += 1;
+        self.inner.get_range(name, offset, length)
+    }
+
+    fn size(&self, name: &str) -> std::io::Result<u64> {
+        self.inner.size(name)
+    }
+
+    fn list(&self, prefix: &str) -> std::io::Result<Vec<String>> {
+        self.inner.list(prefix)
+    }
+
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        self.inner.remove(name)
+    }
+
+    fn place(&self, name: &str) -> std::path::PathBuf {
+        self.inner.place(name)
+    }
+}
+
+#[test]
+fn the_footer_of_a_shard_is_read_once() {
+    let storage = Arc::new(Counting::default());
+    let published = publish_in(storage.as_ref());
+    let dataset = Dataset::open_in(storage.clone()).unwrap();
+    for group in [2, 0, 1, 0] {
+        read_row_group(&dataset, 0, group).unwrap();
+    }
+    let shard = &published.shards[0];
+    let last = shard.row_groups.last().unwrap();
+    let ranges = storage.ranges.lock().unwrap();
+    assert_eq!(ranges[&(shard.path.clone(), last.offset + last.length)], 1, "the footer");
+    assert_eq!(ranges[&(shard.path.clone(), shard.row_groups[0].offset)], 2, "a row group, each time it is asked for");
+}
+
+#[test]
 fn every_flipped_bit_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    publish(folder.path());
-    let dataset = Dataset::open(folder.path()).unwrap();
-    let name = "shards/train/a.parquet";
+    let name = &publish(folder.path()).shards[0].path;
     let path = folder.path().join(name);
     let whole = fs::read(&path).unwrap();
-    let groups = dataset.manifest().shards[0].row_groups.clone();
+    let groups = Dataset::open(folder.path()).unwrap().manifest().shards[0].row_groups.clone();
     // Ten thousand different bits, spread over the file: head, row groups and footer among them.
     let bits = 8 * whole.len();
     let flips = 10_000.min(bits);
@@ -198,8 +310,10 @@ fn every_flipped_bit_is_found() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (bit % 8);
         fs::write(&path, &bytes).unwrap();
+        // Opened anew: an open dataset has read the footer before.
+        let dataset = Dataset::open(folder.path()).unwrap();
         let found = verify(&dataset, &|| ());
-        assert!(found.len() == 1 && found[0].path == name, "bit of byte {at}: {found:?}");
+        assert!(found.len() == 1 && found[0].path == *name, "bit of byte {at}: {found:?}");
         let holds =
             |group: &mtids_shards::RowGroupEntry| (group.offset..group.offset + group.length).contains(&(at as u64));
         assert_eq!(found[0].row_group, groups.iter().position(holds), "bit of byte {at}");
@@ -213,7 +327,7 @@ fn every_flipped_bit_is_found() {
                     assert_eq!(read.voxels[..24], row(2 * number, Split::Train).voxels);
                 }
                 Err(ShardError::Damaged { shard, row_group, .. }) => {
-                    assert_eq!((shard.as_str(), row_group), (name, number));
+                    assert_eq!((shard.as_str(), row_group), (name.as_str(), number));
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -224,11 +338,11 @@ fn every_flipped_bit_is_found() {
 #[test]
 fn cut_lengthened_swapped_and_missing_shards_are_found() {
     let folder = tempfile::tempdir().unwrap();
-    publish(folder.path());
-    let dataset = Dataset::open(folder.path()).unwrap();
-    let [a, b] = ["shards/train/a.parquet", "shards/test/b.parquet"].map(|name| folder.path().join(name));
+    let published = publish(folder.path());
+    let [a, b] = [0, 1].map(|shard| folder.path().join(&published.shards[shard].path));
     let (bytes_a, bytes_b) = (fs::read(&a).unwrap(), fs::read(&b).unwrap());
     let found = || {
+        let dataset = Dataset::open(folder.path()).unwrap();
         assert!(!verify(&dataset, &|| ()).is_empty());
         read_row_group(&dataset, 0, 0).unwrap_err().to_string()
     };
@@ -240,9 +354,9 @@ fn cut_lengthened_swapped_and_missing_shards_are_found() {
     fs::write(&a, [bytes_a.as_slice(), b"x"].concat()).unwrap();
     assert!(found().contains("bytes where the manifest says"));
     fs::write(&a, &bytes_b).unwrap();
-    assert!(found().contains("a.parquet"));
+    assert!(found().contains("shards/train/a-"));
     fs::remove_file(&a).unwrap();
-    assert!(found().contains("a.parquet"));
+    assert!(found().contains("shards/train/a-"));
 }
 
 #[test]
@@ -278,8 +392,7 @@ fn rows_that_do_not_fit_are_refused_before_a_file_appears() {
     let mut wrong = rows(2, Split::Train);
     wrong[1].voxels.pop();
     for (rows, split) in [(wrong, Split::Train), (rows(2, Split::Train), Split::Test)] {
-        let error =
-            write_shard(&Folder::new(folder.path()), "shards/a.parquet", split, &rows, &description(), &options());
+        let error = write(&Folder::new(folder.path()), "shards/a", split, &rows);
         assert!(matches!(error, Err(ShardError::Rows { .. })));
     }
     assert!(!folder.path().join("shards").exists());
@@ -301,14 +414,15 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let options = ShardOptions { row_group_bytes: per_group * 48, ..options() };
         let storage = Folder::new(folder.path());
+        let description = description();
         let written = rows(count, Split::Train);
-        let entry = write_shard(&storage, "a.parquet", Split::Train, &written, &description(), &options).unwrap().0;
+        let writer = ShardWriter::new(&storage, &description).with_options(options);
+        let entry = writer.write("a", Split::Train, &written).unwrap().0;
         prop_assert_eq!(entry.row_groups.len(), count.div_ceil(per_group));
         prop_assert_eq!(entry.row_groups.iter().map(|group| group.rows).sum::<u64>(), count as u64);
         let totals = Totals { rows: count as u64, ..Default::default() };
         let groups = entry.row_groups.len();
-        Manifest { description: description(), pseudonym_fingerprint: String::new(), totals, shards: vec![entry], files: vec![] }
-            .commit(&storage).unwrap();
+        manifest(totals, vec![entry], vec![]).commit(&storage).unwrap();
         let dataset = Dataset::open(folder.path()).unwrap();
         let read: Vec<RowLabels> =
             (0..groups).flat_map(|group| read_row_group(&dataset, 0, group).unwrap().labels).collect();

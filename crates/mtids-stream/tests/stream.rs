@@ -11,8 +11,8 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
 use mtids_shards::{
-    Dataset, DatasetDescription, Manifest, PatchRow, RowKind, RowLabels, SCHEMA_VERSION, ShardOptions, Split, Totals,
-    write_shard,
+    Dataset, DatasetDescription, LAYOUT_VERSION, Manifest, PatchRow, RowKind, RowLabels, SCHEMA_VERSION, ShardOptions,
+    ShardWriter, Split, Totals,
 };
 use mtids_stream::{Batch, BatchStream, StreamConfig, StreamError};
 
@@ -72,12 +72,12 @@ fn dataset(folder: &Path) -> Arc<Dataset> {
     let shards: Vec<_> = (0..4)
         .map(|shard| {
             let rows: Vec<_> = (0..13).map(|n| row(shard * 13 + n)).collect();
-            write_shard(&storage, &format!("shards/train/{shard}.parquet"), Split::Train, &rows, &description, &options)
-                .unwrap()
-                .0
+            let writer = ShardWriter::new(&storage, &description).with_options(options);
+            writer.write(&format!("shards/train/{shard}"), Split::Train, &rows).unwrap().0
         })
         .collect();
     let manifest = Manifest {
+        layout: LAYOUT_VERSION,
         description,
         pseudonym_fingerprint: String::new(),
         totals: Totals { rows: 52, ..Default::default() },
@@ -139,13 +139,14 @@ fn a_budget_below_one_row_group_still_flows() {
 fn damage_is_an_error_in_its_place_and_ends_the_stream() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = dataset(folder.path());
-    let path = folder.path().join("shards/train/2.parquet");
+    let shard = dataset.manifest().shards[2].path.clone();
+    let path = folder.path().join(&shard);
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[100] ^= 4;
     std::fs::write(&path, bytes).unwrap();
     let mut stream = BatchStream::builder(dataset, Split::Train).batch_size(7).shuffle(11, 0).start().unwrap();
     let error = stream.find_map(Result::err).expect("the damage is noticed");
-    assert!(matches!(error, StreamError::Shard(_)) && error.to_string().contains("shards/train/2.parquet"), "{error}");
+    assert!(matches!(error, StreamError::Shard(_)) && error.to_string().contains(&shard), "{error}");
     assert!(stream.next().is_none());
 }
 

@@ -17,9 +17,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use mtids_balance::{BalancerConfig, Rule};
-use mtids_nn::optimizer::{Gradients, clip, global_norm};
-use mtids_nn::step::gradients;
-use mtids_nn::{BackboneKind, Mode, Scope, Tensor};
+use mtids_layers::Tensor;
+use mtids_layers::optimizer::{Gradients, clip, global_norm};
+use mtids_models::step::gradients;
+use mtids_models::{BackboneKind, Mode, Scope};
 use serde_json::json;
 use training::{CLIP, RATE, Sizes, Training, model_config, processor_time, scalar, with_large_stack};
 
@@ -154,7 +155,7 @@ fn export(tasks: usize, folder: &Path) -> Result<()> {
         "shape": training.input.dims(),
         "region": training.targets.region,
         "metastasis": training.targets.metastasis,
-        "loss": mtids_nn::LossConfig::default(),
+        "loss": mtids_models::LossConfig::default(),
         "gate_terms": { "branch_prior": true, "load_balance": true },
         "losses": losses?,
         "tasks": training.model.tasks().tasks().iter().map(|task| json!({

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use mtids_balance::BalancerConfig;
-use mtids_nn::{BackboneKind, Scope};
+use mtids_models::{BackboneKind, Scope};
 use serde_json::json;
 use training::{Sizes, Training, processor_time, with_large_stack};
 

@@ -4,7 +4,7 @@
 //! given them before the next one, or the step is an error.
 
 use mtids_balance::{BalanceInput, FollowUp, GradientInput, Rows, Rule};
-use mtids_nn::{Balancing, Combined, NnError, StepGradients};
+use mtids_models::{Balancing, Combined, ModelError, StepGradients};
 
 use crate::error::TrainError;
 
@@ -32,7 +32,7 @@ impl<'r> BalancedStep<'r> {
     /// Takes the step with the kind of balancer that the rule is.
     pub(crate) fn take<T>(
         &mut self,
-        step: impl FnOnce(Balancing<'_, '_>) -> Result<T, NnError>,
+        step: impl FnOnce(Balancing<'_, '_>) -> Result<T, ModelError>,
     ) -> Result<T, TrainError> {
         let (share, duty) = (&mut self.conflicting_share, &mut self.duty);
         let done = match &mut *self.rule {
@@ -67,7 +67,7 @@ impl<'r> BalancedStep<'r> {
     /// Hands over the losses after the step, where the rule asks for them.
     pub(crate) fn follow_up(
         self,
-        losses: impl FnOnce() -> Result<Vec<Option<f64>>, NnError>,
+        losses: impl FnOnce() -> Result<Vec<Option<f64>>, ModelError>,
     ) -> Result<(), TrainError> {
         if let (Rule::FollowUp(rule), Some(duty)) = (self.rule, self.duty) {
             // Losses of tasks that took no part are not looked at.

@@ -3,7 +3,8 @@
 //! Units: HU for windows, voxels (d, h, w) for crops. Every default is the documented one of its part.
 
 use mtids_balance::BalancerConfig;
-use mtids_nn::{LossConfig, ModelConfig, OptimizerConfig, Precision, ScheduleConfig, Scope};
+use mtids_layers::{OptimizerConfig, Precision, ScheduleConfig};
+use mtids_models::{LossConfig, ModelConfig, Scope};
 use mtids_stream::{CropConfig, StreamConfig, Window};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -17,7 +17,10 @@ pub enum TrainError {
     Stream(#[from] mtids_stream::StreamError),
     /// The network refused its configuration or input.
     #[error(transparent)]
-    Network(#[from] mtids_nn::NnError),
+    Network(#[from] mtids_models::ModelError),
+    /// A layer, the optimiser or a saved state was refused.
+    #[error(transparent)]
+    Layer(#[from] mtids_layers::LayerError),
     /// The balancer refused its configuration, input or state.
     #[error(transparent)]
     Balance(#[from] mtids_balance::BalanceError),

@@ -5,8 +5,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mtids_nn::Architecture;
-use mtids_nn::WeightAverage;
+use mtids_layers::WeightAverage;
+use mtids_metrics::BootstrapOptions;
+use mtids_models::Architecture;
 use mtids_report::format::{interval, metric};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::atomic;
@@ -19,7 +20,6 @@ use crate::evaluation::measure;
 use crate::fit::assemble;
 use crate::input::{codes, predict};
 use crate::measured::{LabelCounts, Measured};
-use crate::metrics::BootstrapOptions;
 use crate::prediction::{ReadOut, write_csv};
 use crate::report::report;
 use crate::run_folder::RunFolder;

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeSet;
 
+use mtids_metrics::{
+    BootstrapOptions, Confusion, auroc, bootstrap_by_patient, brier, expected_calibration_error, roc_curve,
+};
+
 use crate::measured::{
     Claim, Dimension, Figure, GateUse, LabelCounts, Measured, ReadOutFigures, RegionFigures, Share, majority,
-};
-use crate::metrics::{
-    BootstrapOptions, Confusion, auroc, bootstrap_by_patient, brier, expected_calibration_error, roc_curve,
 };
 use crate::prediction::{Prediction, ReadOut, largest, metastasis_probability};
 

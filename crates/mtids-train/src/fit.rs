@@ -1,6 +1,6 @@
 //! The training loop.
 //!
-//! One epoch: stream → stage → [`mtids_nn::train_step_with`] under the balancer → log line → checkpoint now and then; at its end the
+//! One epoch: stream → stage → [`mtids_models::train_step_with`] under the balancer → log line → checkpoint now and then; at its end the
 //! validation split chooses the best epoch. Invariants: the position (epoch, batch), weights, moments and balancer state are all that a
 //! checkpoint needs; `losses.jsonl` and `epochs.jsonl` hold no times.
 
@@ -11,10 +11,8 @@ use std::time::Instant;
 
 use crossbeam::channel::Receiver;
 use mtids_balance::Rule;
-use mtids_nn::{
-    DType, Device, Mode, Model, Optimizer, Parameters, Schedule, StepOptions, TargetBatch, TaskLosses, WeightAverage,
-    losses_of, train_step_with,
-};
+use mtids_layers::{DType, Device, Optimizer, Parameters, Schedule, WeightAverage};
+use mtids_models::{Mode, Model, StepOptions, TargetBatch, TaskLosses, losses_of, train_step_with};
 use mtids_report::progress::Progress;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, RowKind, RowLabels, Split, Views};
@@ -62,7 +60,7 @@ pub(crate) struct Assembled {
 
 /// Builds the network of a configuration for a dataset.
 pub(crate) fn assemble(config: &TrainConfig, dataset: &Dataset, frozen: bool) -> Result<Assembled, TrainError> {
-    let device = mtids_nn::device(&config.device)?;
+    let device = mtids_layers::device(&config.device)?;
     let description = &dataset.manifest().description;
     let [d, h, w] = config.crop.output(description.patch_size);
     if description.patch_views == Views::Orthogonal && d != 3 {

@@ -20,7 +20,6 @@ pub mod evaluation;
 pub mod fit;
 mod input;
 pub mod measured;
-pub mod metrics;
 pub mod prediction;
 mod report;
 pub mod run_folder;
@@ -30,7 +29,7 @@ use serde_json::Value;
 
 /// Key and title of every architecture that `model.architecture` may name.
 pub fn architectures() -> Vec<(&'static str, &'static str)> {
-    mtids_nn::Architecture::ALL.iter().map(|architecture| (architecture.key(), architecture.title())).collect()
+    mtids_models::Architecture::ALL.iter().map(|architecture| (architecture.key(), architecture.title())).collect()
 }
 
 /// Every value that `balancer.method` may have, and whether it takes `scope = "exact"` only. `fixed` needs weights besides.

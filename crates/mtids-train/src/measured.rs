@@ -2,9 +2,9 @@
 //!
 //! Invariant: every figure names its number of samples and patients, and stands beside the majority class of the *training* split.
 
+use mtids_metrics::{Interval, RocPoint, wilson};
 use serde::Serialize;
 
-use crate::metrics::{Interval, RocPoint, wilson};
 use crate::prediction::{Prediction, ReadOut, largest, metastasis_probability, region_probabilities};
 
 /// Labels per class in the training split.

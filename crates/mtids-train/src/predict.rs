@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use crossbeam::channel::Receiver;
-use mtids_nn::read_out::probabilities;
-use mtids_nn::{Device, Model, Tensor};
+use mtids_layers::{Device, Tensor};
+use mtids_models::Model;
+use mtids_models::read_out::probabilities;
 use mtids_patch::SUV_STEPS;
 use mtids_shards::{Channel, Dataset, DatasetDescription, RowLabels, Split};
 use mtids_stream::{Batch, BatchStream, InputChannels, crop};
@@ -53,7 +54,7 @@ pub(crate) fn tensor(
     let mut input = Vec::new();
     channels.fill(&cropped, d * h * w, &mut input);
     let shape = (batch.labels.len(), channels.count(), d, h, w);
-    Ok(Tensor::from_vec(input, shape, device).map_err(mtids_nn::NnError::from)?)
+    Ok(Tensor::from_vec(input, shape, device).map_err(mtids_models::ModelError::from)?)
 }
 
 /// Predictions for every row of a split, in dataset order.
@@ -87,7 +88,7 @@ fn predictions(
     batches: Receiver<Result<Staged, TrainError>>,
 ) -> Result<Vec<Prediction>, TrainError> {
     let rows = |tensor: &Tensor| -> Result<Vec<Vec<f64>>, TrainError> {
-        let rows: Vec<Vec<f32>> = tensor.to_vec2().map_err(mtids_nn::NnError::from)?;
+        let rows: Vec<Vec<f32>> = tensor.to_vec2().map_err(mtids_models::ModelError::from)?;
         Ok(rows.into_iter().map(|row| row.into_iter().map(f64::from).collect()).collect())
     };
     let mut predictions = Vec::new();
@@ -95,10 +96,10 @@ fn predictions(
         let batch = batch?;
         let outputs = model.evaluate(&batch.input)?;
         let read = |read_out| probabilities(model.tasks(), &outputs, model.eta(), read_out);
-        let pooled = rows(&read(mtids_nn::ReadOut::Pooled)?)?;
+        let pooled = rows(&read(mtids_models::ReadOut::Pooled)?)?;
         // A model without joint head, or without the two others, has no such read-out.
-        let joint = read(mtids_nn::ReadOut::Joint).ok().map(|tensor| rows(&tensor)).transpose()?;
-        let product = read(mtids_nn::ReadOut::Product).ok().map(|tensor| rows(&tensor)).transpose()?;
+        let joint = read(mtids_models::ReadOut::Joint).ok().map(|tensor| rows(&tensor)).transpose()?;
+        let product = read(mtids_models::ReadOut::Product).ok().map(|tensor| rows(&tensor)).transpose()?;
         let branches: Vec<Vec<Vec<f64>>> =
             outputs.gates.iter().map(|gate| rows(&gate.branch)).collect::<Result<_, _>>()?;
         for (n, (labels, pooled)) in batch.labels.iter().zip(pooled).enumerate() {

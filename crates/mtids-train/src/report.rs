@@ -1,7 +1,7 @@
 //! The report of a run: one page that says what was trained, on what, how it went and how good it is.
 
 use maud::{Markup, html};
-use mtids_nn::Architecture;
+use mtids_models::Architecture;
 use mtids_report::chart::{Series, heat_map, lines};
 use mtids_report::format::{interval, metric};
 use mtids_report::page::{Section, facts, figure, page, table};

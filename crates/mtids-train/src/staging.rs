@@ -17,7 +17,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam::channel::{Receiver, bounded};
-use mtids_nn::{Device, NnError, Tensor};
+use mtids_layers::{Device, Tensor};
+use mtids_models::ModelError;
 use mtids_shards::{DatasetDescription, RowLabels};
 use mtids_stream::Batch;
 
@@ -47,7 +48,7 @@ impl Staged {
         device: &Device,
     ) -> Result<Self, TrainError> {
         let input = tensor(&batch, description, config, epoch, device)?;
-        device.synchronize().map_err(NnError::from)?;
+        device.synchronize().map_err(ModelError::from)?;
         Ok(Self { labels: batch.labels, input })
     }
 }

@@ -5,7 +5,7 @@ mod file;
 
 use libfuzzer_sys::fuzz_target;
 use mtids_domain::geometry::{Affine, PointMm};
-use mtids_dicom::annotation::read_structures;
+use mtids_annotations::read_structures;
 
 fuzz_target!(|bytes: &[u8]| {
     file::with_file(bytes, "", |path| {

@@ -4,7 +4,7 @@
 mod file;
 
 use libfuzzer_sys::fuzz_target;
-use mtids_dicom::annotation::{read_table, read_voc};
+use mtids_annotations::{read_table, read_voc};
 
 fuzz_target!(|bytes: &[u8]| {
     file::with_file(bytes, ".csv", |path| {

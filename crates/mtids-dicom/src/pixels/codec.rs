@@ -9,16 +9,16 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dicom::dictionary_std::uids;
-use dicom::encoding::adapters::{PixelDataObject, RawPixelData};
-use dicom::encoding::transfer_syntax::{Codec, TransferSyntaxIndex};
-use dicom::transfer_syntax::TransferSyntaxRegistry;
+use dicom_dictionary_std::uids;
+use dicom_encoding::adapters::{PixelDataObject, RawPixelData};
+use dicom_encoding::transfer_syntax::{Codec, TransferSyntaxIndex};
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
+use crate::dataset::{chain, is_native};
 use crate::error::ReasonCode;
 use crate::limits::Limits;
 use crate::pixels::codestream::{self, Claim};
 use crate::pixels::{jpeg_extended, jpeg_ls, rle};
-use crate::source::{chain, is_native};
 
 const DEFLATED_FRAME: &str = "1.2.840.10008.1.2.8.1";
 const ENCAPSULATED_NATIVE: &str = "1.2.840.10008.1.2.1.98";
@@ -28,23 +28,27 @@ type Refusal = (ReasonCode, String);
 
 /// The frame that the image module announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FrameShape {
-    pub(crate) rows: u16,
-    pub(crate) columns: u16,
+pub struct FrameShape {
+    /// Rows of pixels.
+    pub rows: u16,
+    /// Columns of pixels.
+    pub columns: u16,
     /// 8, 16 or 32; 1 for segmentations.
-    pub(crate) bits_allocated: u16,
-    pub(crate) bits_stored: u16,
+    pub bits_allocated: u16,
+    /// Bits of a sample that are used.
+    pub bits_stored: u16,
     /// Samples are two's complement (PixelRepresentation 1).
-    pub(crate) signed: bool,
+    pub signed: bool,
 }
 
 impl FrameShape {
-    pub(crate) fn pixels(self) -> usize {
+    /// Pixels of a frame.
+    pub fn pixels(self) -> usize {
         usize::from(self.rows) * usize::from(self.columns)
     }
 
     /// Bytes of a decoded frame; one-bit frames are packed.
-    pub(crate) fn bytes(self) -> usize {
+    pub fn bytes(self) -> usize {
         (self.pixels() * usize::from(self.bits_allocated)).div_ceil(8)
     }
 }

@@ -6,17 +6,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use dicom::core::Tag;
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 
+use crate::dataset::is_native;
 use crate::element::{integer, pixel_value};
 use crate::error::ReasonCode;
 use crate::limits::Limits;
 use crate::pixels::codec::{FrameShape, is_readable};
-use crate::pixels::stored::Layout;
-use crate::prescan::{FileStamp, PixelPlace};
-use crate::source::is_native;
+use crate::pixels::layout::Layout;
+use crate::prescan::skeleton::{FileStamp, PixelPlace};
 
 /// Most frames of one file: each becomes a header of its own.
 const MAX_FRAMES: u32 = 1 << 16;
@@ -139,8 +139,8 @@ pub(crate) fn fragments_of_frames(
     if count == frames as usize {
         return Ok(fragments.iter().map(|fragment| vec![fragment.clone()].into_boxed_slice()).collect());
     }
-    let told = object.get(EXTENDED_OFFSET_TABLE).and_then(|element| element.to_bytes().ok());
-    let offsets: Vec<u64> = told
+    let table = object.get(EXTENDED_OFFSET_TABLE).and_then(|element| element.to_bytes().ok());
+    let offsets: Vec<u64> = table
         .as_deref()
         .unwrap_or_default()
         .chunks_exact(8)
@@ -201,7 +201,7 @@ impl StoredImage {
     /// An image of two-byte samples at the start of a file.
     pub(crate) fn for_tests(rows: u16, columns: u16) -> Self {
         Self {
-            transfer_syntax: crate::prescan::EXPLICIT_LE.into(),
+            transfer_syntax: crate::prescan::skeleton::EXPLICIT_LE.into(),
             shape: FrameShape { rows, columns, bits_allocated: 16, bits_stored: 16, signed: false },
             layout: Layout { bytes: 2, bits_stored: 16, high_bit: 15, signed: false },
             frames: 1,

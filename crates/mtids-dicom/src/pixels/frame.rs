@@ -9,11 +9,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::{DicomError, ReasonCode};
-use crate::header::InstanceHeader;
+use crate::image_header::InstanceHeader;
 use crate::limits::Limits;
 use crate::pixels::codec;
 use crate::pixels::description::FramesAt;
-use crate::prescan::{EXPLICIT_BE, FileStamp, scan};
+use crate::prescan::scan;
+use crate::prescan::skeleton::{EXPLICIT_BE, FileStamp};
 
 /// Reads frames, keeping the last file open and its buffers.
 #[derive(Default)]

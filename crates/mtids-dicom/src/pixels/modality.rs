@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 
 use crate::element::{array, first_item, number, pixel_value};
 
@@ -96,8 +96,8 @@ fn descriptor(item: &InMemDicomObject) -> Option<[i64; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dicom::core::{DataElement, PrimitiveValue, VR};
-    use dicom::object::InMemDicomObject;
+    use dicom_core::{DataElement, PrimitiveValue, VR};
+    use dicom_object::InMemDicomObject;
 
     fn with_table(descriptor: [u16; 3], data: &[u16]) -> InMemDicomObject {
         let mut item = InMemDicomObject::new_empty();
@@ -107,7 +107,7 @@ mod tests {
         object.put(DataElement::new(
             tags::MODALITY_LUT_SEQUENCE,
             VR::SQ,
-            dicom::core::value::DataSetSequence::from(vec![item]),
+            dicom_core::value::DataSetSequence::from(vec![item]),
         ));
         object
     }

@@ -8,16 +8,8 @@
 use mtids_domain::volume::AIR_HU;
 
 use crate::pixels::description::StoredImage;
+use crate::pixels::layout::Layout;
 use crate::pixels::modality::Modality;
-
-/// How samples lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
-    pub(crate) bytes: usize,
-    pub(crate) bits_stored: u32,
-    pub(crate) high_bit: u32,
-    pub(crate) signed: bool,
-}
 
 /// Turns stored samples of two bytes, as they were read, into HU in place; returns the number of padding pixels.
 pub(crate) fn to_hu_in_place(words: &mut [i16], image: &StoredImage, modality: &Modality) -> u64 {

@@ -7,14 +7,14 @@
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use dicom::core::dictionary::{DataDictionary, DataDictionaryEntry};
-use dicom::core::{Tag, VR};
-use dicom::dictionary_std::StandardDataDictionary;
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::StandardDataDictionary;
 
 use crate::error::ReasonCode;
 use crate::header_tags::is_read;
 use crate::limits::Limits;
-use crate::prescan::{EXPLICIT_BE, EXPLICIT_LE, FileStamp, IMPLICIT_LE, PixelPlace, Skeleton, Uneven};
+use crate::prescan::skeleton::{EXPLICIT_BE, EXPLICIT_LE, FileStamp, IMPLICIT_LE, PixelPlace, Skeleton, Uneven};
 
 const UNDEFINED: u32 = u32::MAX;
 const ITEM: (u16, u16) = (0xFFFE, 0xE000);

@@ -4,18 +4,19 @@
 
 use std::path::{Path, PathBuf};
 
-use dicom::core::VR;
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::InMemDicomObject;
+use dicom_core::VR;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
 use mtids_domain::geometry::norm;
 use mtids_domain::volume::Volume;
 
 use crate::error::DicomError;
-use crate::header::AcquisitionFacts;
+use crate::image_header::AcquisitionFacts;
 use crate::uid::uid_from;
+use crate::write::identity::StudyIdentity;
 use crate::write::image::{put_pixel_module, put_plane};
+use crate::write::options::CtOptions;
 use crate::write::parts::{put, put_decimals, put_identity, put_series_time};
-use crate::write::{CtOptions, StudyIdentity};
 
 /// SOP Instance UID of slice `k` of a series written here.
 pub(crate) fn slice_uid(series_uid: &str, k: usize) -> String {

@@ -6,25 +6,26 @@
 use std::io::Write;
 use std::path::Path;
 
-use dicom::core::value::PixelFragmentSequence;
-use dicom::core::{DataElement, VR};
-use dicom::dictionary_std::{tags, uids};
-use dicom::encoding::transfer_syntax::TransferSyntaxIndex;
-use dicom::object::{FileMetaTableBuilder, InMemDicomObject};
-use dicom::transfer_syntax::TransferSyntaxRegistry;
+use dicom_core::value::PixelFragmentSequence;
+use dicom_core::{DataElement, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_encoding::transfer_syntax::TransferSyntaxIndex;
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
+use crate::dataset::chain;
 use crate::error::DicomError;
-use crate::prescan::{EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE};
-use crate::source::chain;
+use crate::prescan::skeleton::{EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE};
 use crate::uid::uid_from;
 use crate::write::parts::put_words;
 use crate::write::{jpeg_ls, rle};
 
 /// How the data set and the pixels of a written image are encoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, VariantArray)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
     /// Implicit VR Little Endian, 1.2.840.10008.1.2.
@@ -44,8 +45,7 @@ pub enum Encoding {
 
 impl Encoding {
     /// Every encoding.
-    pub const ALL: [Self; 6] =
-        [Self::ImplicitLittle, Self::ExplicitLittle, Self::ExplicitBig, Self::Deflated, Self::Rle, Self::JpegLs];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Transfer syntax UID.
     pub fn transfer_syntax(self) -> &'static str {

@@ -5,22 +5,23 @@
 
 use std::path::Path;
 
-use dicom::core::{Tag, VR};
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::InMemDicomObject;
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
 use mtids_domain::geometry::norm;
 use mtids_domain::volume::Volume;
 
 use crate::error::DicomError;
 use crate::uid::uid_from;
 use crate::write::enhanced_acquisition::put_acquisition;
+use crate::write::identity::StudyIdentity;
 use crate::write::image::{put_measures, put_orientation, put_pixel_module, put_position};
+use crate::write::options::CtOptions;
 use crate::write::options::Rescale;
 use crate::write::parts::{
     code, dimension_index, put, put_decimals, put_doubles, put_equipment_identity, put_identity, put_items, put_longs,
     put_series_time, put_short,
 };
-use crate::write::{CtOptions, StudyIdentity};
 
 /// Writes `volume` to `path`, a frame for each slice.
 ///

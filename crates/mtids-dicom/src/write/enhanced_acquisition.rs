@@ -3,13 +3,13 @@
 //! The standard requires them of original frames (PS3.3 C.8.15.3). Invariant: the facts of the caller are written as they are, empty
 //! where there is none; everything else is that of one made-up scanner, the same for every frame. Units: mm, degrees, s, ms, mA, kV, as the attributes have them.
 
-use dicom::core::{Tag, VR};
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 use mtids_domain::geometry::{Voxel, norm};
 use mtids_domain::volume::Volume;
 
-use crate::write::CtOptions;
+use crate::write::options::CtOptions;
 use crate::write::parts::{code, put, put_decimals, put_doubles, put_items};
 
 /// Rotation time in s.

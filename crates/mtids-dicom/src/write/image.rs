@@ -2,9 +2,9 @@
 //!
 //! Positions come from the affine. Units: LPS mm.
 
-use dicom::core::VR;
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 use mtids_domain::geometry::{Affine, Voxel, norm};
 
 use crate::write::parts::{put, put_decimals, put_short};

@@ -1,4 +1,4 @@
-//! Writing DICOM: CT and PET series, segmentations, contours and reports, for phantoms and for predictions; and label maps as NIfTI.
+//! Writing DICOM: CT and PET series, segmentations, contours and reports, for phantoms and for predictions.
 //!
 //! Invariants: the same input gives the same bytes (fixed implementation identifiers, no clock); every object is marked as
 //! synthetic by the identity that the caller gives. Units: LPS mm, HU.
@@ -7,9 +7,9 @@ mod ct;
 mod encoding;
 mod enhanced;
 mod enhanced_acquisition;
+mod identity;
 mod image;
 mod jpeg_ls;
-mod nifti;
 mod options;
 mod outline;
 mod parts;
@@ -22,24 +22,9 @@ mod structures;
 pub use ct::write_ct_series;
 pub use encoding::Encoding;
 pub use enhanced::write_enhanced_ct;
-pub use nifti::write_mask_nifti;
+pub use identity::StudyIdentity;
 pub use options::CtOptions;
 pub use pet::{PetOptions, write_pet_series};
 pub use report::{Measurement, ReportedFinding, write_report};
 pub use segmentation::{Segment, write_segmentation};
 pub use structures::write_structures;
-
-/// Whose study an object belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StudyIdentity {
-    /// PatientID.
-    pub patient_id: String,
-    /// PatientName.
-    pub patient_name: String,
-    /// Study Instance UID.
-    pub study_uid: String,
-    /// Frame of Reference UID.
-    pub frame_of_reference_uid: String,
-    /// Study date, `YYYYMMDD`.
-    pub study_date: String,
-}

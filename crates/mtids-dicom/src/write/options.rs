@@ -3,12 +3,12 @@
 //! Invariant: reading a stored value back gives its HU within half a slope, where the range of the representation does not clamp it. Units:
 //! HU, degrees.
 
-use dicom::core::{DataElement, PrimitiveValue, VR};
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 
-use crate::header::AcquisitionFacts;
-use crate::write::Encoding;
+use crate::image_header::AcquisitionFacts;
+use crate::write::encoding::Encoding;
 use crate::write::parts::{decimal, put, put_decimals, put_short};
 
 /// Slices with an own intercept step down by this many HU, and begin anew after [`INTERCEPTS`] slices.

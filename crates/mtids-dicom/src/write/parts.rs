@@ -1,13 +1,10 @@
 //! Elements that all our objects share.
 
-use dicom::core::value::DataSetSequence;
-use dicom::core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
-use dicom::dictionary_std::tags;
-use dicom::object::InMemDicomObject;
-use std::path::Path;
-
-use crate::error::DicomError;
-use crate::write::{Encoding, StudyIdentity};
+use crate::write::identity::StudyIdentity;
+use dicom_core::value::DataSetSequence;
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 
 /// Puts text.
 pub(crate) fn put(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {
@@ -113,11 +110,6 @@ pub(crate) fn put_equipment(object: &mut InMemDicomObject) {
 pub(crate) fn put_equipment_identity(object: &mut InMemDicomObject) {
     put(object, tags::DEVICE_SERIAL_NUMBER, VR::LO, "0");
     put(object, tags::SOFTWARE_VERSIONS, VR::LO, "0.1");
-}
-
-/// Writes the object as explicit little endian, with fixed implementation identifiers.
-pub(crate) fn write(path: &Path, object: InMemDicomObject, class: &str, instance: &str) -> Result<(), DicomError> {
-    Encoding::ExplicitLittle.write(path, object, class, instance)
 }
 
 /// Unsigned 16-bit pixel data.

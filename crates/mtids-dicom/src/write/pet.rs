@@ -4,19 +4,18 @@
 
 use std::path::{Path, PathBuf};
 
-use dicom::core::VR;
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::InMemDicomObject;
+use dicom_core::VR;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
 use mtids_domain::geometry::norm;
 use mtids_domain::volume::Volume;
 
 use crate::error::DicomError;
 use crate::uid::uid_from;
-use crate::write::StudyIdentity;
+use crate::write::encoding::Encoding;
+use crate::write::identity::StudyIdentity;
 use crate::write::image::{put_pixel_module, put_plane};
-use crate::write::parts::{
-    code, put, put_decimals, put_identity, put_items, put_series_time, put_short, put_words, write,
-};
+use crate::write::parts::{code, put, put_decimals, put_identity, put_items, put_series_time, put_short, put_words};
 
 /// Half-life of fluorine-18 in s.
 const HALF_LIFE_S: f64 = 6586.2;
@@ -107,7 +106,7 @@ pub fn write_pet_series(
         put_decimals(&mut object, tags::RESCALE_SLOPE, &[slope]);
         put_words(&mut object, words);
         let path = folder.join(format!("PT{:04}.dcm", k + 1));
-        write(&path, object, uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE, &instance)?;
+        Encoding::ExplicitLittle.write(&path, object, uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE, &instance)?;
         paths.push(path);
     }
     Ok(paths)

@@ -4,19 +4,18 @@
 
 use std::path::Path;
 
-use dicom::core::VR;
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::InMemDicomObject;
+use dicom_core::VR;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
 
-use crate::annotation::report::{
-    FINDING, FINDING_SITE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS, TRACKING_IDENTIFIER,
-};
+use crate::concepts::{FINDING, FINDING_SITE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS, TRACKING_IDENTIFIER};
 use crate::error::DicomError;
 use crate::uid::uid_from;
-use crate::write::StudyIdentity;
 use crate::write::ct::slice_uid;
+use crate::write::encoding::Encoding;
+use crate::write::identity::StudyIdentity;
 use crate::write::parts::{
-    code, decimal, put, put_equipment, put_identity, put_items, put_series_time, put_short, reference, write,
+    code, decimal, put, put_equipment, put_identity, put_items, put_series_time, put_short, reference,
 };
 use crate::write::segmentation::{segmentation_series_uid, segmentation_uid};
 
@@ -82,12 +81,12 @@ pub fn write_report(
     put_items(&mut object, tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, vec![evidence]);
 
     let groups = findings.iter().map(|finding| group(finding, ct_series_uid)).collect();
-    let mut measurements = named("CONTAINER", "CONTAINS", ["126010", "DCM", "Imaging Measurements"]);
+    let mut measurements = content_item("CONTAINER", "CONTAINS", ["126010", "DCM", "Imaging Measurements"]);
     put(&mut measurements, tags::CONTINUITY_OF_CONTENT, VR::CS, "CONTINUOUS");
     put_items(&mut measurements, tags::CONTENT_SEQUENCE, groups);
-    let mut device = named("UIDREF", "HAS OBS CONTEXT", ["121012", "DCM", "Device Observer UID"]);
+    let mut device = content_item("UIDREF", "HAS OBS CONTEXT", ["121012", "DCM", "Device Observer UID"]);
     put(&mut device, tags::UID, VR::UI, &uid_from(&["mtids", "implementation"]));
-    let mut device_name = named("TEXT", "HAS OBS CONTEXT", ["121013", "DCM", "Device Observer Name"]);
+    let mut device_name = content_item("TEXT", "HAS OBS CONTEXT", ["121013", "DCM", "Device Observer Name"]);
     put(&mut device_name, tags::TEXT_VALUE, VR::UT, "mtids, research software, not for diagnosis");
     let content = vec![
         coded(
@@ -110,7 +109,7 @@ pub fn write_report(
     put(&mut object, tags::CONTINUITY_OF_CONTENT, VR::CS, "CONTINUOUS");
     put_items(&mut object, tags::CONTENT_TEMPLATE_SEQUENCE, vec![template("1500")]);
     put_items(&mut object, tags::CONTENT_SEQUENCE, content);
-    write(path, object, uids::COMPREHENSIVE3_DSR_STORAGE, &instance)
+    Encoding::ExplicitLittle.write(path, object, uids::COMPREHENSIVE3_DSR_STORAGE, &instance)
 }
 
 /// The instances that the report speaks about.
@@ -134,15 +133,15 @@ fn evidence(slices: usize, identity: &StudyIdentity, ct_series_uid: &str) -> InM
 }
 
 fn group(finding: &ReportedFinding, ct_series_uid: &str) -> InMemDicomObject {
-    let mut tracking = named("TEXT", "HAS OBS CONTEXT", concept(TRACKING_IDENTIFIER, "Tracking Identifier"));
+    let mut tracking = content_item("TEXT", "HAS OBS CONTEXT", concept(TRACKING_IDENTIFIER, "Tracking Identifier"));
     put(&mut tracking, tags::TEXT_VALUE, VR::UT, &finding.name);
-    let mut tracking_uid = named("UIDREF", "HAS OBS CONTEXT", ["112040", "DCM", "Tracking Unique Identifier"]);
+    let mut tracking_uid = content_item("UIDREF", "HAS OBS CONTEXT", ["112040", "DCM", "Tracking Unique Identifier"]);
     put(&mut tracking_uid, tags::UID, VR::UI, &uid_from(&["tracking", ct_series_uid, &finding.segment.to_string()]));
-    let mut segment = named("IMAGE", "CONTAINS", concept(REFERENCED_SEGMENT, "Referenced Segment"));
+    let mut segment = content_item("IMAGE", "CONTAINS", concept(REFERENCED_SEGMENT, "Referenced Segment"));
     let mut reference = reference(uids::SEGMENTATION_STORAGE, &segmentation_uid(ct_series_uid));
     put_short(&mut reference, tags::REFERENCED_SEGMENT_NUMBER, finding.segment);
     put_items(&mut segment, tags::REFERENCED_SOP_SEQUENCE, vec![reference]);
-    let mut source = named("UIDREF", "CONTAINS", ["121232", "DCM", "Source Series for Segmentation"]);
+    let mut source = content_item("UIDREF", "CONTAINS", ["121232", "DCM", "Source Series for Segmentation"]);
     put(&mut source, tags::UID, VR::UI, ct_series_uid);
     let mut content = vec![
         tracking,
@@ -153,7 +152,7 @@ fn group(finding: &ReportedFinding, ct_series_uid: &str) -> InMemDicomObject {
         coded("HAS CONCEPT MOD", concept(FINDING_SITE, "Finding Site"), ["72410000", "SCT", "Mediastinum"]),
     ];
     content.extend(finding.measurements.iter().map(measured));
-    let mut group = named("CONTAINER", "CONTAINS", concept(MEASUREMENT_GROUP, "Measurement Group"));
+    let mut group = content_item("CONTAINER", "CONTAINS", concept(MEASUREMENT_GROUP, "Measurement Group"));
     put(&mut group, tags::CONTINUITY_OF_CONTENT, VR::CS, "CONTINUOUS");
     put_items(&mut group, tags::CONTENT_TEMPLATE_SEQUENCE, vec![template("1411")]);
     put_items(&mut group, tags::CONTENT_SEQUENCE, content);
@@ -162,7 +161,7 @@ fn group(finding: &ReportedFinding, ct_series_uid: &str) -> InMemDicomObject {
 
 fn measured(measurement: &Measurement) -> InMemDicomObject {
     let [value, scheme, meaning] = &measurement.concept;
-    let mut item = named("NUM", "CONTAINS", [value, scheme, meaning]);
+    let mut item = content_item("NUM", "CONTAINS", [value, scheme, meaning]);
     let mut number = InMemDicomObject::new_empty();
     put(&mut number, tags::NUMERIC_VALUE, VR::DS, &decimal(measurement.value));
     let [unit, meaning] = &measurement.unit;
@@ -176,7 +175,7 @@ fn concept<'a>(codings: &[(&'a str, &'a str)], meaning: &'a str) -> [&'a str; 3]
     codings.first().map_or([""; 3], |(scheme, value)| [value, scheme, meaning])
 }
 
-fn named(value_type: &str, relation: &str, [value, scheme, meaning]: [&str; 3]) -> InMemDicomObject {
+fn content_item(value_type: &str, relation: &str, [value, scheme, meaning]: [&str; 3]) -> InMemDicomObject {
     let mut item = InMemDicomObject::new_empty();
     put(&mut item, tags::RELATIONSHIP_TYPE, VR::CS, relation);
     put(&mut item, tags::VALUE_TYPE, VR::CS, value_type);
@@ -185,7 +184,7 @@ fn named(value_type: &str, relation: &str, [value, scheme, meaning]: [&str; 3]) 
 }
 
 fn coded(relation: &str, name: [&str; 3], [value, scheme, meaning]: [&str; 3]) -> InMemDicomObject {
-    let mut item = named("CODE", relation, name);
+    let mut item = content_item("CODE", relation, name);
     put_items(&mut item, tags::CONCEPT_CODE_SEQUENCE, vec![code(value, scheme, meaning)]);
     item
 }

@@ -5,19 +5,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dicom::core::VR;
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::InMemDicomObject;
+use dicom_core::VR;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
 use mtids_domain::annotation::Mask;
 use mtids_domain::geometry::{Affine, Voxel, norm};
 
 use crate::error::DicomError;
 use crate::uid::uid_from;
-use crate::write::StudyIdentity;
 use crate::write::ct::slice_uid;
+use crate::write::encoding::Encoding;
+use crate::write::identity::StudyIdentity;
 use crate::write::parts::{
     code, dimension_index, put, put_bytes, put_decimals, put_equipment, put_identity, put_items, put_longs,
-    put_series_time, put_short, reference, write,
+    put_series_time, put_short, reference,
 };
 
 /// A mask and its name.
@@ -140,7 +141,7 @@ pub fn write_segmentation(
     put_items(&mut object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared_group(&grid)]);
     put_items(&mut object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, groups);
     put_bytes(&mut object, bits);
-    write(path, object, uids::SEGMENTATION_STORAGE, &instance)
+    Encoding::ExplicitLittle.write(path, object, uids::SEGMENTATION_STORAGE, &instance)
 }
 
 fn segment_item((segment, number): (&Segment, u16)) -> InMemDicomObject {

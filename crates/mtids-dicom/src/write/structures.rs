@@ -6,19 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use dicom::core::{DataElement, PrimitiveValue, VR};
-use dicom::dictionary_std::{tags, uids};
-use dicom::object::InMemDicomObject;
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
 use mtids_domain::annotation::Mask;
 use mtids_domain::geometry::Voxel;
 
 use crate::error::DicomError;
 use crate::uid::uid_from;
 use crate::write::ct::slice_uid;
+use crate::write::encoding::Encoding;
+use crate::write::identity::StudyIdentity;
 use crate::write::outline::outline;
 use crate::write::parts::{put, put_equipment, put_identity, put_items, put_series_time, reference};
+use crate::write::segmentation::Segment;
 use crate::write::segmentation::check_grid;
-use crate::write::{Encoding, Segment, StudyIdentity};
 
 /// Detached Study Management, retired: what RT objects name as the class of a study.
 const STUDY_CLASS: &str = "1.2.840.10008.3.1.2.3.1";
@@ -131,96 +133,4 @@ fn millimetres(value: f64) -> String {
     let text = format!("{value:.6}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".into() } else { text.into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::annotation::read_structures;
-    use crate::limits::Limits;
-    use mtids_domain::annotation::Extent;
-    use mtids_domain::geometry::{Affine, PointMm};
-    use proptest::prelude::*;
-
-    fn identity() -> StudyIdentity {
-        StudyIdentity {
-            patient_id: "P".into(),
-            patient_name: "P".into(),
-            study_uid: "2.25.1".into(),
-            frame_of_reference_uid: "2.25.2".into(),
-            study_date: "20260101".into(),
-        }
-    }
-
-    /// Rotated about two axes, with an uneven origin.
-    fn oblique() -> Affine {
-        let ((s, c), (t, d)) = (0.4f64.sin_cos(), 0.7f64.sin_cos());
-        let axes = [[c, s, 0.0], [-s * d, c * d, t], [s * t, -c * t, d]];
-        let sizes = [0.68, 0.71, 1.25];
-        let steps = std::array::from_fn(|n| axes[n].map(|x| x * sizes[n]));
-        Affine::new(PointMm::new(-171.3, -203.77, -1012.5), steps).unwrap()
-    }
-
-    /// The voxels of each region, its components put together.
-    fn back(path: &Path, affine: &Affine, dimensions: [usize; 3]) -> BTreeMap<String, Vec<[u32; 3]>> {
-        let read = read_structures(path, &Limits::default()).unwrap();
-        assert_eq!(read.target.series_uid.as_deref(), Some("2.25.3"));
-        assert_eq!(read.target.frame_of_reference_uid.as_deref(), Some("2.25.2"));
-        let mut regions: BTreeMap<String, Vec<[u32; 3]>> = BTreeMap::new();
-        for finding in read.findings(affine, dimensions, &Limits::default()).unwrap() {
-            let Extent::Mask(mask) = finding.extent else { panic!("a mask") };
-            regions.entry(finding.finding).or_default().extend(mask.voxels);
-        }
-        regions.values_mut().for_each(|voxels| voxels.sort_unstable_by_key(|&[i, j, k]| [k, j, i]));
-        regions
-    }
-
-    #[test]
-    fn the_points_of_a_large_contour_need_more_than_64_kib() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rs.dcm");
-        // A comb: every second column hangs on the first row.
-        let comb = (0..8u32).flat_map(|j| (0..4000u32).filter(move |i| j == 0 || i % 2 == 0).map(move |i| [i, j, 1]));
-        let mask = Mask { affine: oblique(), voxels: comb.collect() };
-        let segments = [Segment { label: "comb".into(), mask: mask.clone() }];
-        write_structures(&path, &segments, [4000, 8, 3], &identity(), "2.25.3").unwrap();
-        assert_eq!(back(&path, &oblique(), [4000, 8, 3])["comb"], mask.voxels);
-    }
-
-    #[test]
-    fn an_empty_mask_is_a_region_without_contours() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rs.dcm");
-        let empty = Segment { label: "none".into(), mask: Mask { affine: oblique(), voxels: Vec::new() } };
-        write_structures(&path, &[empty], [4, 4, 4], &identity(), "2.25.3").unwrap();
-        let read = read_structures(&path, &Limits::default()).unwrap();
-        assert_eq!((read.regions.len(), read.regions[0].contours.len()), (1, 0));
-        assert!(write_structures(&path, &[], [4, 4, 4], &identity(), "2.25.3").is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn any_mask_comes_back(
-            sets in prop::collection::vec(prop::collection::btree_set((0u32..3, 0u32..7, 0u32..8), 1..120), 1..3),
-            tilted: bool,
-        ) {
-            let upright = Affine::new(PointMm::new(0.0, 0.0, 0.0), [[0.7, 0.0, 0.0], [0.0, 0.7, 0.0], [0.0, 0.0, 0.5]]);
-            let affine = if tilted { oblique() } else { upright.unwrap() };
-            let segments: Vec<Segment> = sets
-                .iter()
-                .zip(["a", "b"])
-                .map(|(set, label)| {
-                    let voxels = set.iter().map(|&(k, j, i)| [i, j, k]).collect();
-                    Segment { label: label.into(), mask: Mask { affine, voxels } }
-                })
-                .collect();
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("rs.dcm");
-            write_structures(&path, &segments, [8, 7, 3], &identity(), "2.25.3").unwrap();
-            let read = back(&path, &affine, [8, 7, 3]);
-            for segment in &segments {
-                prop_assert_eq!(&read[&segment.label], &segment.mask.voxels);
-            }
-        }
-    }
 }

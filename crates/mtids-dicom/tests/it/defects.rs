@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use dicom::core::{DataElement, PrimitiveValue, Tag, VR};
-use dicom::dictionary_std::tags;
-use dicom::object::{DefaultDicomObject, open_file};
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
+use dicom_dictionary_std::tags;
+use dicom_object::{DefaultDicomObject, open_file};
 use mtids_dicom::{Limits, ReasonCode, load_volume, read_header};
 
 use crate::grouped;

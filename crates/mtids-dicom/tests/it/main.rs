@@ -1,15 +1,9 @@
-//! Integration tests: round trips through written files, and real images read in place from `../shared/data`.
+//! Integration tests: round trips through written files, and real images read in place from `../shared/data` (ignored by default).
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "helpers of tests may fail as tests do, and say what they skip"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 mod defects;
 mod encodings;
-mod formats;
-mod mask_files;
 mod mirror;
 mod pet;
 mod pitfalls;
@@ -23,14 +17,11 @@ use std::path::PathBuf;
 
 use mtids_dicom::{FileKind, GroupingOutcome, InstanceHeader, Limits, group, read_header};
 
-/// The folder of real images, or `None` with a notice.
-fn shared(what: &str) -> Option<PathBuf> {
+/// The folder of real images. Tests that use it are ignored by default, and fail where it is missing.
+fn shared(what: &str) -> PathBuf {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).join(what);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: {what} needs ../shared/data");
-    None
+    assert!(path.exists(), "{} is missing", path.display());
+    path
 }
 
 /// Every file under a folder, sorted.
@@ -61,11 +52,6 @@ fn headers(folder: &std::path::Path) -> (Vec<InstanceHeader>, Vec<String>) {
         }
     }
     (headers, refused)
-}
-
-/// The findings of a segmentation object.
-fn segmented(path: &std::path::Path) -> Result<Vec<mtids_domain::annotation::Annotation>, mtids_dicom::DicomError> {
-    mtids_dicom::annotation::read_segmentation(path, &Limits::default()).map(|object| object.into_findings())
 }
 
 fn grouped(folder: &std::path::Path) -> GroupingOutcome {

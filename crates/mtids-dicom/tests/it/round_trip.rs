@@ -1,15 +1,12 @@
 //! What we write, we read: HU, geometry and masks survive, whatever the orientation.
 
-use mtids_dicom::annotation::{read_report, read_segmentation};
-use mtids_dicom::write::{
-    CtOptions, Measurement, ReportedFinding, Segment, StudyIdentity, write_ct_series, write_report, write_segmentation,
-};
+use mtids_dicom::write::{CtOptions, Segment, StudyIdentity, write_ct_series, write_segmentation};
 use mtids_dicom::{AcquisitionFacts, FileKind, Limits, ReasonCode, load_volume, read_header};
-use mtids_domain::annotation::{Extent, Mask};
-use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::annotation::Mask;
+use mtids_domain::geometry::{Affine, PointMm};
 use mtids_domain::volume::Volume;
 
-use crate::{grouped, headers, segmented};
+use crate::{grouped, headers};
 
 pub(crate) fn identity() -> StudyIdentity {
     StudyIdentity {
@@ -74,61 +71,6 @@ fn a_written_series_reads_back_with_its_hu_and_its_place() {
         }
         assert!(read.affine().origin().distance(written.affine().origin()) < 1e-6);
     }
-}
-
-#[test]
-fn a_written_segmentation_reads_back_with_its_voxels() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("seg.dcm");
-    let affine = *volume([[0.7, 0.0, 0.0], [0.0, 0.8, 0.0], [0.0, 0.0, 2.5]]).affine();
-    let first = vec![[1, 1, 1], [2, 1, 1], [2, 2, 2]];
-    let second = vec![[5, 4, 3]];
-    let segments =
-        [&first, &second].map(|voxels| Segment { label: "node".into(), mask: Mask { affine, voxels: voxels.clone() } });
-    write_segmentation(&path, &segments, [7, 5, 4], &identity(), "2.25.3").unwrap();
-    assert!(matches!(read_header(&path, &Limits::default()), Ok(FileKind::Segmentation { .. })));
-    let findings = segmented(&path).unwrap();
-    assert_eq!(findings.len(), 2);
-    for (finding, voxels) in findings.iter().zip([first, second]) {
-        assert_eq!(finding.target.series_uid.as_deref(), Some("2.25.3"));
-        let Extent::Mask(mask) = &finding.extent else { panic!("a mask") };
-        // The grid of the object may begin elsewhere: compared by place, voxel by voxel.
-        let on_ct = |voxel: &[u32; 3]| {
-            let place = affine.to_voxel(mask.affine.to_mm(Voxel(voxel.map(f64::from))));
-            assert!(place.0.iter().all(|x| (x - x.round()).abs() < 1e-6), "{place:?}");
-            place.0.map(|x| x.round() as u32)
-        };
-        assert_eq!(mask.voxels.iter().map(on_ct).collect::<Vec<_>>(), voxels);
-    }
-}
-
-#[test]
-fn a_written_report_adds_its_words_to_the_segments_it_names() {
-    let folder = tempfile::tempdir().unwrap();
-    let (mask, report) = (folder.path().join("seg.dcm"), folder.path().join("sr.dcm"));
-    let affine = *volume(STEPS).affine();
-    let segments = [vec![[1, 1, 1]], vec![[5, 4, 3]]]
-        .map(|voxels| Segment { label: "node".into(), mask: Mask { affine, voxels } });
-    write_segmentation(&mask, &segments, [7, 5, 4], &identity(), "2.25.3").unwrap();
-    let findings = [(1, 9.25), (2, 11.0)].map(|(segment, mm)| ReportedFinding {
-        name: format!("Lymph node {segment}"),
-        segment,
-        measurements: vec![Measurement::short_axis_mm(mm)],
-    });
-    write_report(&report, &findings, 4, &identity(), "2.25.3").unwrap();
-    assert!(matches!(read_header(&report, &Limits::default()), Ok(FileKind::Report { .. })));
-    let segmentation = read_segmentation(&mask, &Limits::default()).unwrap();
-    let report = read_report(&report, &Limits::default()).unwrap();
-    let found = report.findings(std::slice::from_ref(&segmentation));
-    let words: Vec<_> = found.iter().map(|one| (one.finding.as_str(), one.short_axis_mm)).collect();
-    assert_eq!(words, [("Lymph node 1", Some(9.25)), ("Lymph node 2", Some(11.0))]);
-    assert_eq!(found[1].codes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["SCT:59441001", "SCT:72410000"]);
-    let plain = segmentation.into_findings();
-    assert_eq!(
-        found.iter().map(|one| &one.extent).collect::<Vec<_>>(),
-        plain.iter().map(|one| &one.extent).collect::<Vec<_>>()
-    );
-    assert!(report.findings(&[]).is_empty(), "without the segmentation there are no voxels");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn enhanced(volume: &Volume, options: &CtOptions) -> LoadedVolume {
 
 /// The options of every encoding and representation.
 fn all() -> impl Iterator<Item = CtOptions> {
-    Encoding::ALL.into_iter().flat_map(|encoding| {
+    Encoding::ALL.iter().copied().flat_map(|encoding| {
         [(false, -1024, false), (true, 0, false), (false, -1024, true), (true, 0, true)].map(
             |(signed, intercept, rescale_per_slice)| CtOptions {
                 encoding,

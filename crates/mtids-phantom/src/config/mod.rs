@@ -109,7 +109,7 @@ impl Default for LabelForms {
 }
 
 impl LabelForms {
-    /// Weights in the order of [`crate::LabelForm::ALL`].
+    /// Weights in the order of [`crate::LabelForm`].
     pub(crate) fn weights(&self) -> [f64; 4] {
         [self.table, self.segmentation, self.structures, self.nifti]
     }
@@ -137,11 +137,8 @@ impl Default for PhantomConfig {
 }
 
 impl PhantomConfig {
-    /// Checks the values.
-    ///
-    /// # Errors
-    /// [`PhantomError::Config`] naming the key.
-    pub fn validate(&self) -> Result<(), PhantomError> {
+    /// Checks each value; [`PhantomConfig::validate`] also checks that they agree with the spread.
+    pub(crate) fn check_values(&self) -> Result<(), PhantomError> {
         let fail = |key, reason: &str| Err(PhantomError::Config { key, reason: reason.to_owned() });
         if self.patients == 0 {
             return fail("patients", "a cohort needs a patient");
@@ -206,7 +203,6 @@ impl PhantomConfig {
                 return fail("sites", &format!("number {n}: {fault}"));
             }
         }
-        self.nodes.validate()?;
-        crate::spread::Spread::new(self).map(|_| ())
+        self.nodes.validate()
     }
 }

@@ -9,8 +9,8 @@ use rand::RngExt;
 
 use super::Node;
 use crate::anatomy::Anatomy;
+use crate::borders;
 use crate::shape::Shape;
-use crate::station;
 
 /// Vessels, airways, organs and bone: fat and lung give way to a node.
 #[derive(Debug)]
@@ -52,13 +52,13 @@ pub(crate) fn place(
     anatomy: &Anatomy,
     random: &mut impl rand::Rng,
 ) -> bool {
-    let Some((middle, half)) = station::reach(anatomy, station) else { return false };
+    let Some((middle, half)) = borders::reach(anatomy, station) else { return false };
     let wanted = 0.45 * node.appearance.short_axis_mm;
     let mut best: Option<(f64, [f64; 3])> = None;
     for _ in 0..60 {
         let at = std::array::from_fn(|axis| middle[axis] + half[axis] * random.random_range(-1.0..1.0));
         let center = anatomy.place(at);
-        if station::of_place(anatomy, center) != Some(station) {
+        if borders::of_place(anatomy, center) != Some(station) {
             continue;
         }
         let apart =

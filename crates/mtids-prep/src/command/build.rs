@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mtids_prep::build::{BuildSummary, DryRun, TaskSummary, build, build_share, commit, dry_run};
-use mtids_prep::classes::ClassFile;
-use mtids_prep::config::BuildConfig;
-use mtids_prep::task::Task;
+use mtids_annotations::ClassFile;
+use mtids_prep::build::{build, build_share, commit, dry_run};
+use mtids_prep::config::{BuildConfig, CheckedConfig};
+use mtids_prep::summary::{BuildSummary, DryRun, TaskSummary};
+use mtids_prep::task::{Task, array_variable};
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
 use mtids_runtime::config;
@@ -14,7 +15,7 @@ use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
 use serde::Serialize;
 
-use super::{Settings, pool, print};
+use super::{Settings, mebibytes, pool, print};
 
 /// What `build` and `commit` are told.
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ struct Input {
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
-    /// Also say where the time went
+    /// Print timings per stage
     #[arg(long)]
     timings: bool,
     #[command(flatten)]
@@ -47,8 +48,8 @@ struct Input {
 
 /// Build a dataset, or complete one that was interrupted: the same command, the same bytes.
 ///
-/// As one task of a job array (--task-index, --task-count, or the scheduler's variables) it works its share off and publishes
-/// nothing; `commit` does.
+/// As one task of a job array (--task-index and --task-count, or --task-from-env) it does its share and publishes nothing;
+/// `commit` does. Only one build at a time may write into a folder.
 ///
 /// Example: mtids-prep build --data studies --annotations nodes.csv --out dataset --set pseudonym.key_file=project.key
 #[derive(Debug, Args)]
@@ -56,14 +57,17 @@ pub(super) struct Build {
     #[command(flatten)]
     input: Input,
     /// Say what would be done, and write nothing
-    #[arg(long, conflicts_with_all = ["task_index", "task_count"])]
+    #[arg(long, conflicts_with_all = ["task_index", "task_count", "task_from_env"])]
     dry_run: bool,
-    /// Share of this task, from 0 [default: from SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX]
-    #[arg(long, value_name = "I")]
+    /// Share of this task, from 0
+    #[arg(long, value_name = "I", conflicts_with = "task_from_env")]
     task_index: Option<usize>,
-    /// Number of tasks [default: SLURM_ARRAY_TASK_COUNT]
+    /// Number of tasks
     #[arg(long, value_name = "N")]
     task_count: Option<usize>,
+    /// Take the share from the scheduler: SLURM_ARRAY_TASK_ID and _COUNT, or JOB_COMPLETION_INDEX with --task-count
+    #[arg(long)]
+    task_from_env: bool,
 }
 
 /// Publish a dataset that the tasks of a job array have worked off. Takes the same settings as their `build`.
@@ -76,8 +80,8 @@ pub(super) struct Commit {
 }
 
 impl Input {
-    /// The resolved configuration.
-    fn config(&self) -> anyhow::Result<BuildConfig> {
+    /// The resolved configuration, checked.
+    fn config(&self) -> anyhow::Result<CheckedConfig> {
         let mut config: BuildConfig = config::load(self.settings.config.as_deref(), &self.settings.sets)?;
         if self.data.is_some() {
             config.data = self.data.clone();
@@ -87,7 +91,7 @@ impl Input {
             let rules: ClassFile = config::load(Some(path), &[])?;
             config.classes.splice(0..0, rules.classes);
         }
-        Ok(config)
+        Ok(config.check()?)
     }
 
     /// Prints a result as JSON or in words.
@@ -109,7 +113,13 @@ impl Build {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let config = self.input.config()?;
         let out = &self.input.out;
-        let task = Task::find(self.task_index, self.task_count, &|name| std::env::var(name).ok())?;
+        let variable = |name: &str| std::env::var(name).ok();
+        let task = Task::find(self.task_index, self.task_count, self.task_from_env, &variable)?;
+        if let (None, Some(name)) = (task, array_variable(&variable)) {
+            tracing::info!(
+                "{name} is set, but this is a whole build; --task-from-env makes it a share of the job array"
+            );
+        }
         let interrupt = Interrupt::install()?;
         let pool = pool(self.input.workers)?;
         if self.dry_run {
@@ -138,8 +148,8 @@ impl Commit {
 
 fn task_words(done: &TaskSummary) -> String {
     format!(
-        "  task {} of {}: {} of {} units, {} finished before; nothing is published until `mtids-prep commit`\n",
-        done.task.index, done.task.count, done.share, done.units, done.reused
+        "  task {} of {}: {} of {} partitions, {} finished before; nothing is published until `mtids-prep commit`\n",
+        done.task.index, done.task.count, done.share, done.partitions, done.reused
     )
 }
 
@@ -219,6 +229,13 @@ fn text(summary: &BuildSummary, out: &str) -> String {
     }
     if summary.over_quarantine_limit {
         text.push_str("  more was quarantined than max_quarantine allows: exit code 1 (see quarantine.jsonl; file names are in the log above)\n");
+    }
+    if summary.superseded_files > 0 {
+        let count = counted(summary.superseded_files as u64, "file", "files");
+        let size = mebibytes(summary.superseded_bytes);
+        text.push_str(&format!(
+            "  {count} of older builds ({size}) stay for readers: `mtids-prep prune {out}` removes them\n"
+        ));
     }
     text.push_str(&format!("  dataset {out}, digest {}\n", summary.dataset_digest.short()));
     if !summary.stages.is_empty() {

@@ -6,7 +6,7 @@ use clap::Args;
 use mtids_dicom::{Limits, Series, check_series, group};
 use mtids_phantom::{InsertConfig, insert};
 use mtids_prep::error::PrepError;
-use mtids_prep::scan::scan;
+use mtids_prep::scan::{ScanOptions, scan};
 use mtids_runtime::config;
 use mtids_runtime::exit::{Exit, ExitError};
 use mtids_runtime::interrupt::Interrupt;
@@ -38,7 +38,8 @@ impl Insert {
         let config: InsertConfig = config::load(self.settings.config.as_deref(), &self.settings.sets)?;
         let limits = Limits::default();
         let pool = pool(None)?;
-        let mut scanned = pool.install(|| scan(&self.data, &[], &limits, &|| {}, &Interrupt::new()))?;
+        let options = ScanOptions { tables: &[], out: None, limits: &limits };
+        let (mut scanned, _) = pool.install(|| scan(&self.data, &options, &|| {}, &Interrupt::new()))?;
         let grouped = group(std::mem::take(&mut scanned.headers));
         let usable: Vec<&Series> =
             grouped.series.iter().filter(|one| *one.modality == *"CT" && check_series(one, &limits).is_ok()).collect();

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mtids_dicom::{GroupingOutcome, Limits, check_series, group, load_pet, load_volume};
+use mtids_dicom::{FileOutcome, GroupingOutcome, Limits, check_series, group, load_pet, load_volume};
 use mtids_domain::geometry::PointMm;
 use mtids_domain::volume::Volume;
 use mtids_prep::error::PrepError;
-use mtids_prep::scan::{Scan, scan};
+use mtids_prep::scan::{Scan, ScanOptions, scan};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::exit::{Exit, ExitError};
 use mtids_runtime::interrupt::Interrupt;
@@ -43,15 +43,17 @@ pub(super) struct Probe {
     json: bool,
 }
 
-fn look(dir: &Path) -> Result<(Scan, GroupingOutcome), PrepError> {
-    let mut scanned = scan(dir, &[], &Limits::default(), &|| {}, &Interrupt::new())?;
+/// A folder, what became of its files, and its series.
+fn look(dir: &Path) -> Result<(Scan, Vec<FileOutcome>, GroupingOutcome), PrepError> {
+    let options = ScanOptions { tables: &[], out: None, limits: &Limits::default() };
+    let (mut scanned, outcomes) = scan(dir, &options, &|| {}, &Interrupt::new())?;
     let grouped = group(std::mem::take(&mut scanned.headers));
-    Ok((scanned, grouped))
+    Ok((scanned, outcomes, grouped))
 }
 
 impl Inventory {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let (scanned, grouped) = pool(None)?.install(|| look(&self.dir))?;
+        let (scanned, outcomes, grouped) = pool(None)?.install(|| look(&self.dir))?;
         let mut series = Vec::new();
         for one in &grouped.series {
             let verdict = match check_series(one, &Limits::default()) {
@@ -68,8 +70,16 @@ impl Inventory {
         let mut leave = |path: &Path, reason: &str, detail: &str| {
             left.push(json!({ "file": path.display().to_string(), "reason": reason, "detail": detail }));
         };
-        scanned.refused.iter().chain(&grouped.refused).for_each(|r| leave(&r.path, r.reason.as_str(), &r.detail));
-        scanned.skipped_files.iter().for_each(|(path, reason, detail)| leave(path, reason, detail));
+        let refused = outcomes.iter().filter_map(|outcome| match outcome {
+            FileOutcome::Refused(refused) => Some(refused),
+            _ => None,
+        });
+        refused.chain(&grouped.refused).for_each(|r| leave(&r.path, r.reason.as_str(), &r.detail));
+        for outcome in &outcomes {
+            if let FileOutcome::Skipped { path, reason, detail } = outcome {
+                leave(path, reason, detail);
+            }
+        }
         grouped.duplicates.iter().for_each(|path| leave(path, "identical-copy", "another file has the same bytes"));
         scanned.reports.iter().for_each(|path| leave(path, "report", "read for findings"));
         scanned.segmentations.iter().for_each(|path| leave(path, "segmentation", "read for findings"));
@@ -159,7 +169,7 @@ impl Probe {
 
 /// Values at points, for each series that holds them, and the series that cannot be read.
 fn probe(dir: &Path, points: &[PointMm]) -> Result<(Vec<Value>, Vec<String>), PrepError> {
-    let (_, grouped) = look(dir)?;
+    let (_, _, grouped) = look(dir)?;
     let limits = Limits { refuse_lossy: false, ..Limits::default() };
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for series in &grouped.series {

@@ -7,6 +7,7 @@ mod diff;
 mod insert;
 mod inspect;
 mod phantom;
+mod prune;
 mod verify;
 
 use std::io::Write;
@@ -50,6 +51,8 @@ enum Command {
     Diff(diff::Diff),
     /// Read every digest of a dataset again
     Verify(verify::Verify),
+    /// Remove files that older builds left in a dataset
+    Prune(prune::Prune),
 }
 
 /// Settings that every command with a configuration takes.
@@ -74,6 +77,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Commit(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Prune(command) => command.run(),
     };
     match result {
         Ok(exit) => exit,
@@ -100,6 +104,11 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 fn pool(workers: Option<usize>) -> Result<rayon::ThreadPool, ExitError> {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(workers.unwrap_or(0)).stack_size(16 << 20);
     builder.build().map_err(|error| ExitError::usage(format!("--workers: {error}")))
+}
+
+/// A size for people.
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// Prints to standard output; a closed pipe is an error that [`run`] forgives.

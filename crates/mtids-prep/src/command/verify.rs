@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use mtids_report::progress::Progress;
 use mtids_runtime::exit::Exit;
-use mtids_shards::{Dataset, verify};
+use mtids_shards::{Dataset, stale_copies, verify};
 use serde_json::json;
 
 use super::print;
@@ -29,11 +29,12 @@ impl Verify {
         let files = manifest.shards.len() + manifest.files.len();
         let progress = Progress::new("verifying", Some(files as u64), true);
         let damage = verify(&dataset, &|| progress.inc(1));
+        let stale = stale_copies(&dataset);
         progress.finish();
         if self.json {
             print(&format!(
                 "{:#}\n",
-                json!({ "dataset_digest": manifest.digest(), "files": files, "damage": damage })
+                json!({ "dataset_digest": manifest.digest(), "files": files, "damage": damage, "stale_copies": stale })
             ))?;
         } else if damage.is_empty() {
             print(&format!("{files} files are as published; dataset digest {}\n", manifest.digest()))?;
@@ -43,6 +44,12 @@ impl Verify {
                 print(&format!("damaged: {}{group}: {}\n", one.path, one.detail))?;
             }
             print("restore these files, or remove them and build the dataset again\n")?;
+        }
+        if !self.json && !stale.is_empty() {
+            print(&format!(
+                "not the published copy: {}. Programs do not read these; run the same build again to renew them\n",
+                stale.join(", ")
+            ))?;
         }
         Ok(if damage.is_empty() { Exit::Done } else { Exit::Findings })
     }

@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use mtids_nn::TargetBatch;
+use mtids_models::TargetBatch;
 use mtids_runtime::random::{Rng, rng_for};
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -41,7 +41,7 @@ pub(crate) struct Digit {
     pixels: Vec<f32>,
 }
 
-/// The digits of a CSV that `docs/digits_data.py` wrote.
+/// The digits of a CSV that `scripts/digits/data.py` wrote.
 pub(crate) fn read(path: &Path) -> Result<Vec<Digit>> {
     let mut table = csv::Reader::from_path(path).with_context(|| path.display().to_string())?;
     let mut digits = Vec::new();

@@ -17,7 +17,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use mtids_nn::experts::ExpertForm;
+use mtids_models::experts::ExpertForm;
 
 use crate::rows::Key;
 use crate::run::Figures;
@@ -28,7 +28,7 @@ const STACK: usize = 64 << 20;
 /// What the benchmark is told.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The digits, as docs/digits_data.py writes them.
+    /// The digits, as scripts/digits/data.py writes them.
     #[arg(long)]
     digits: PathBuf,
     /// Where finished runs are kept, one JSON line each.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
-use mtids_nn::experts::ExpertForm;
+use mtids_models::experts::ExpertForm;
 
 use crate::rows::Key;
 use crate::run::{Figures, Measured};

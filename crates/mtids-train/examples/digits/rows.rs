@@ -3,12 +3,14 @@
 //! Every row has the same trunk, optimiser, schedule, batches and losses; rows differ in what their label says.
 
 use mtids_balance::{BalancerConfig, DdGbConfig, FixedConfig};
-use mtids_nn::experts::{ExpertForm, ExpertsConfig};
-use mtids_nn::model::cgc::CgcConfig;
-use mtids_nn::model::hard_sharing::HardSharingConfig;
-use mtids_nn::model::single_task::SingleTaskConfig;
-use mtids_nn::pool::GridPooling;
-use mtids_nn::{BackboneConfig, BackboneKind, BackboneSize, DbrConfig, LossConfig, ModelConfig, MtIdsConfig, TaskKind};
+use mtids_layers::pool::GridPooling;
+use mtids_models::experts::{ExpertForm, ExpertsConfig};
+use mtids_models::model::cgc::CgcConfig;
+use mtids_models::model::hard_sharing::HardSharingConfig;
+use mtids_models::model::single_task::SingleTaskConfig;
+use mtids_models::{
+    BackboneConfig, BackboneKind, BackboneSize, DbrConfig, LossConfig, ModelConfig, MtIdsConfig, TaskKind,
+};
 
 /// Factor of the region's loss in the rows with bad units.
 pub(crate) const BAD_UNIT: f64 = 100.0;

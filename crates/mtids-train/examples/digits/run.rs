@@ -6,14 +6,12 @@
 
 use anyhow::{Context, Result};
 use mtids_balance::BalanceInput;
-use mtids_nn::experts::ExpertForm;
-use mtids_nn::read_out::probabilities;
-use mtids_nn::{
-    AdamW, AdamWConfig, DType, Device, Model, Parameters, ReadOut, Schedule, ScheduleConfig, Scope, StepOptions,
-    TaskLosses, Tensor, train_step,
-};
+use mtids_layers::{AdamW, AdamWConfig, DType, Device, Parameters, Schedule, ScheduleConfig, Tensor};
+use mtids_metrics::{Confusion, auroc};
+use mtids_models::experts::ExpertForm;
+use mtids_models::read_out::probabilities;
+use mtids_models::{Model, ReadOut, Scope, StepOptions, TaskLosses, train_step};
 use mtids_runtime::random::rng_for;
-use mtids_train::metrics::{Confusion, auroc};
 use mtids_train::prediction::{largest, metastasis_probability};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -116,7 +114,7 @@ pub(crate) fn run(row: Key, experts: ExpertForm, digits: &[Digit], seed: u64, ep
     Ok(Figures { row, seed, epochs, experts, test, conflicting_share: conflicts, cosines: pairs, last_losses })
 }
 
-fn batch(canvases: &Canvases, indices: &[usize]) -> Result<(Tensor, mtids_nn::TargetBatch)> {
+fn batch(canvases: &Canvases, indices: &[usize]) -> Result<(Tensor, mtids_models::TargetBatch)> {
     let (pixels, labels) = canvases.batch(indices);
     Ok((Tensor::from_vec(pixels, (indices.len(), 1, 1, SIDE, SIDE), &Device::Cpu)?, labels))
 }

@@ -5,10 +5,11 @@
 
 use anyhow::{Context, Result};
 use mtids_balance::{BalanceInput, Rule};
-use mtids_nn::step::StepReport;
-use mtids_nn::{
-    AdamW, AdamWConfig, BackboneConfig, BackboneKind, BackboneSize, DType, Device, Init, LossConfig, Model,
-    ModelConfig, MtIdsConfig, Parameters, Scope, StepOptions, TargetBatch, TaskKind, TaskLosses, Tensor, train_step,
+use mtids_layers::{AdamW, AdamWConfig, DType, Device, Init, Parameters, Tensor};
+use mtids_models::step::StepReport;
+use mtids_models::{
+    BackboneConfig, BackboneKind, BackboneSize, LossConfig, Model, ModelConfig, MtIdsConfig, Scope, StepOptions,
+    TargetBatch, TaskKind, TaskLosses, train_step,
 };
 
 /// With four regions the tasks that can be asked for number 3 or 8.

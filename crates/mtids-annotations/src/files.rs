@@ -1,0 +1,96 @@
+//! The files of annotations that a user names: tables, mask files and PASCAL VOC boxes, read before anything else.
+//!
+//! Invariant: a named file that cannot be read is an error, never skipped.
+
+use std::path::{Path, PathBuf};
+
+use mtids_dicom::Limits;
+
+use crate::error::AnnotationError;
+use crate::label_grid::MaskFile;
+use crate::mask_file::{is_mask_file, read_mask};
+use crate::table::read_table_file;
+use crate::table::row::TableRow;
+use crate::voc::{SliceBox, read_voc};
+
+/// The named files, read.
+#[derive(Debug, Default)]
+pub struct AnnotationFiles {
+    paths: Vec<PathBuf>,
+    /// Tables with their rows.
+    pub(crate) tables: Vec<(PathBuf, Vec<TableRow>)>,
+    /// Masks.
+    pub(crate) masks: Vec<MaskFile>,
+    /// Boxes of all VOC files, one behind the other.
+    pub(crate) boxes: Vec<SliceBox>,
+    /// For each VOC file the number of its boxes.
+    pub(crate) box_files: Vec<(PathBuf, usize)>,
+}
+
+impl AnnotationFiles {
+    /// Reads every file; the ending `.nii`, `.nii.gz` or `.nrrd` makes it a mask, `.xml` boxes of a slice, anything else a table. A folder
+    /// stands for the masks and `.xml` files in it; it may hold none.
+    ///
+    /// # Errors
+    /// [`AnnotationError`], naming the file.
+    pub fn read(paths: &[PathBuf], limits: &Limits) -> Result<Self, AnnotationError> {
+        let mut files = Self { paths: expand(paths)?, ..Self::default() };
+        for path in &files.paths {
+            // To open a pipe would wait for a writer, to read a device might never end.
+            if path.exists() && !path.is_file() {
+                let source = std::io::Error::other("not a regular file");
+                return Err(AnnotationError::Unreadable { path: path.clone(), source });
+            }
+            if is_mask_file(path) {
+                files.masks.push(read_mask(path, limits)?);
+                continue;
+            }
+            if is_xml(path) {
+                let boxes = read_voc(path)?;
+                files.box_files.push((path.clone(), boxes.len()));
+                files.boxes.extend(boxes);
+                continue;
+            }
+            let read = read_table_file(path)?;
+            if !read.ignored_columns.is_empty() {
+                tracing::warn!(table = %path.display(), columns = read.ignored_columns.join(", "), "columns that mean nothing here");
+            }
+            files.tables.push((path.clone(), read.rows));
+        }
+        Ok(files)
+    }
+
+    /// Every file that was read.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+}
+
+fn is_xml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xml"))
+}
+
+/// Folders become the masks and boxes in them, in the order of their names.
+fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, AnnotationError> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let unreadable = |source| AnnotationError::Unreadable { path: path.clone(), source };
+        let mut inside = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let file = entry.map_err(unreadable)?.path();
+            if is_xml(&file) || is_mask_file(&file) {
+                inside.push(file);
+            }
+        }
+        if inside.is_empty() {
+            tracing::warn!(folder = %path.display(), "no mask and no .xml file in this folder; tables are named one by one");
+        }
+        inside.sort();
+        files.extend(inside);
+    }
+    Ok(files)
+}

@@ -1,0 +1,296 @@
+//! Annotations of all sources meet in one series, and those that speak of the same node become one finding.
+//!
+//! Units: LPS mm. Invariants: two annotations of one source are joined only where they name the same place; a label that two annotations
+//! contradict becomes unknown and is counted; geometry comes from a mask where there is one, labels from a table; no two findings have the
+//! same place.
+
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+
+use mtids_domain::annotation::{Annotation, AnnotationSource, Extent};
+use mtids_domain::geometry::PointMm;
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::taxonomy::Station;
+
+/// A finding in one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Centre in LPS mm.
+    pub center: PointMm,
+    /// Station.
+    pub station: Option<Station>,
+    /// Status.
+    pub metastasis: Option<Metastasis>,
+    /// Evidence of the status.
+    pub evidence: Evidence,
+    /// Level of the status.
+    pub level: LabelLevel,
+    /// Short axis in mm.
+    pub short_axis_mm: Option<f64>,
+    /// Form of the source.
+    pub source: AnnotationSource,
+    /// Labels that sources contradict; they are unknown here.
+    pub contradictions: u32,
+}
+
+/// What joining gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Joined {
+    /// Findings, each at a place of its own.
+    pub findings: Vec<Finding>,
+    /// Annotations that repeat the place of another one of the same source, and were merged with it.
+    pub duplicates: u64,
+}
+
+/// A place as it tells findings apart: to a ten-thousandth of a millimetre, as the keys of rows write it.
+pub(crate) fn place_key(point: PointMm) -> String {
+    let coordinate = |x: f64| {
+        let text = format!("{x:.4}");
+        if text == "-0.0000" { "0.0000".to_owned() } else { text }
+    };
+    point.0.map(coordinate).join(",")
+}
+
+/// Annotations that speak of one node, each with the number of its source.
+struct Cluster {
+    members: Vec<(usize, Annotation)>,
+}
+
+impl Cluster {
+    /// The place of its first member, which has the best geometry; a cluster has at least one.
+    fn center(&self) -> PointMm {
+        self.members.first().map_or(PointMm([0.0; 3]), |(_, member)| member.center)
+    }
+
+    /// Distance of a point to this node: 0 inside a mask or box, else to the nearest centre.
+    fn distance(&self, point: PointMm) -> f64 {
+        self.members
+            .iter()
+            .map(|(_, member)| match &member.extent {
+                Extent::Mask(mask) => {
+                    let [i, j, k] = mask.affine.to_voxel(point).0.map(|x| x.round() + 0.0);
+                    let order = |&[a, b, c]: &[u32; 3]| {
+                        f64::from(c).total_cmp(&k).then(f64::from(b).total_cmp(&j)).then(f64::from(a).total_cmp(&i))
+                    };
+                    // The voxels of a mask are sorted by (k, j, i); adding 0 above turned −0 into 0.
+                    let inside = mask.voxels.binary_search_by(order).is_ok();
+                    if inside { 0.0 } else { member.center.distance(point) }
+                }
+                Extent::Box { minimum, maximum } => {
+                    let inside = (0..3).all(|axis| (minimum.0[axis]..=maximum.0[axis]).contains(&point.0[axis]));
+                    if inside { 0.0 } else { member.center.distance(point) }
+                }
+                _ => member.center.distance(point),
+            })
+            .fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// Joins the annotations of one series; each comes with the number of its source. Those of different sources are one finding where they lie
+/// within `tolerance_mm` (or in the mask or box of the other), the nearest pair first.
+pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joined {
+    // Masks first, so that points find them; then a fixed order, whatever the order of the input.
+    let is_point = |annotation: &Annotation| !matches!(annotation.extent, Extent::Mask(_));
+    annotations.sort_by(|a, b| {
+        let place = |annotation: &Annotation| annotation.center.0.map(|x| (x * 1e3).round() as i64);
+        (is_point(&a.1), a.0, place(&a.1)).cmp(&(is_point(&b.1), b.0, place(&b.1)))
+    });
+    let mut duplicates = 0;
+    let mut clusters: Vec<Cluster> = Vec::new();
+    let mut rest = annotations.into_iter().peekable();
+    while let Some(first) = rest.next() {
+        // All of one source and kind at once: the nearest pair is joined first, so that the order of places does not matter.
+        let kind = (is_point(&first.1), first.0);
+        let mut group = vec![Cluster { members: vec![first] }];
+        while let Some(next) = rest.next_if(|next| (is_point(&next.1), next.0) == kind) {
+            group.push(Cluster { members: vec![next] });
+        }
+        let mut group: Vec<Option<Cluster>> =
+            one_for_each_place(group, &mut duplicates).into_iter().map(Some).collect();
+        let source = kind.1;
+        let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
+        for (n, one) in group.iter().flatten().enumerate() {
+            for (at, cluster) in clusters.iter().enumerate() {
+                let taken = cluster.members.iter().any(|(member, _)| *member == source);
+                let distance = cluster.distance(one.center());
+                if !taken && distance <= tolerance_mm {
+                    pairs.push((distance, at, n));
+                }
+            }
+        }
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let mut taken = BTreeSet::new();
+        for (_, at, n) in pairs {
+            if !taken.contains(&at)
+                && let Some(one) = group[n].take()
+            {
+                clusters[at].members.extend(one.members);
+                taken.insert(at);
+            }
+        }
+        clusters.extend(group.into_iter().flatten());
+    }
+    // A row in the middle of a mask that another row was joined to lies at the place of that finding.
+    let clusters = one_for_each_place(clusters, &mut duplicates);
+    Joined { findings: clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect(), duplicates }
+}
+
+/// Merges clusters of one place, in their order, and counts those that were merged into another.
+fn one_for_each_place(clusters: Vec<Cluster>, duplicates: &mut u64) -> Vec<Cluster> {
+    let mut at: BTreeMap<String, usize> = BTreeMap::new();
+    let mut unique: Vec<Cluster> = Vec::with_capacity(clusters.len());
+    for cluster in clusters {
+        match at.entry(place_key(cluster.center())) {
+            Entry::Occupied(known) => {
+                *duplicates += 1;
+                unique[*known.get()].members.extend(cluster.members);
+            }
+            Entry::Vacant(new) => {
+                new.insert(unique.len());
+                unique.push(cluster);
+            }
+        }
+    }
+    unique
+}
+
+fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
+    // Masks were put first, so the first member has the best geometry.
+    let (_, first) = members.first()?;
+    let masks = members.iter().filter(|(_, member)| matches!(member.extent, Extent::Mask(_))).count();
+    let mut contradictions = 0;
+    let station = agreed(members.iter().filter_map(|(_, member)| member.station), &mut contradictions);
+    let metastasis = agreed(members.iter().filter_map(|(_, member)| member.metastasis), &mut contradictions);
+    // The best evidence among those that give the status.
+    let speaker = members
+        .iter()
+        .map(|(_, member)| member)
+        .filter(|member| metastasis.is_some() && member.metastasis == metastasis)
+        .min_by_key(|member| member.evidence);
+    let given = members.iter().filter(|(_, member)| member.source == AnnotationSource::Table);
+    Some(Finding {
+        center: first.center,
+        station,
+        metastasis,
+        evidence: speaker.map_or(Evidence::U, |member| member.evidence),
+        level: speaker.map_or(LabelLevel::Node, |member| member.level),
+        short_axis_mm: given.filter_map(|(_, member)| member.short_axis_mm).next().or(first.short_axis_mm),
+        source: match masks {
+            0 => AnnotationSource::Table,
+            masks if masks == members.len() => AnnotationSource::Segmentation,
+            _ => AnnotationSource::SegmentationWithTable,
+        },
+        contradictions,
+    })
+}
+
+/// The value all agree on; `None`, counted, where they do not.
+fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>, contradictions: &mut u32) -> Option<T> {
+    let first = values.next()?;
+    if values.all(|value| value == first) {
+        return Some(first);
+    }
+    *contradictions += 1;
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtids_domain::annotation::{AnnotationTarget, Mask};
+    use mtids_domain::geometry::Affine;
+    use std::sync::Arc;
+
+    fn annotation(x: f64, metastasis: Option<Metastasis>) -> Annotation {
+        Annotation {
+            target: AnnotationTarget::default(),
+            center: PointMm::new(x, 0.0, 0.0),
+            extent: Extent::Point,
+            finding: String::new(),
+            codes: Vec::new(),
+            station: None,
+            metastasis,
+            evidence: Evidence::B,
+            level: LabelLevel::Node,
+            short_axis_mm: None,
+            source: AnnotationSource::Table,
+        }
+    }
+
+    fn mask(x: f64) -> Annotation {
+        let affine =
+            Affine::new(PointMm::new(x, 0.0, 0.0), [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).unwrap();
+        Annotation {
+            extent: Extent::Mask(Arc::new(Mask { affine, voxels: vec![[0, 0, 0]] })),
+            short_axis_mm: Some(7.0),
+            source: AnnotationSource::Segmentation,
+            evidence: Evidence::U,
+            ..annotation(x, None)
+        }
+    }
+
+    #[test]
+    fn a_mask_takes_its_labels_from_the_nearest_row() {
+        let rows = [(1, annotation(4.0, Some(Metastasis::Benign))), (1, annotation(1.0, Some(Metastasis::Metastatic)))];
+        let found = join([vec![(0, mask(0.0))], rows.to_vec()].concat(), 5.0).findings;
+        assert_eq!(found.len(), 2, "two rows of one table stay two findings");
+        assert_eq!(found[0].source, AnnotationSource::SegmentationWithTable);
+        assert_eq!((found[0].metastasis, found[0].evidence), (Some(Metastasis::Metastatic), Evidence::B));
+        assert_eq!((found[0].center, found[0].short_axis_mm), (PointMm::new(0.0, 0.0, 0.0), Some(7.0)));
+        assert_eq!(found[1].source, AnnotationSource::Table);
+    }
+
+    #[test]
+    fn the_nearest_row_wins_whatever_its_side() {
+        let rows = [(-4.0, Metastasis::Benign), (0.3, Metastasis::Metastatic)]
+            .map(|(x, status)| (1, annotation(x, Some(status))));
+        let found = join([(0, mask(0.0))].into_iter().chain(rows).collect(), 5.0).findings;
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].metastasis, Some(Metastasis::Metastatic), "the row inside the mask");
+        assert_eq!(found[1].metastasis, Some(Metastasis::Benign));
+    }
+
+    #[test]
+    fn contradicting_sources_make_a_label_unknown() {
+        let found = join(
+            vec![(0, annotation(0.0, Some(Metastasis::Benign))), (1, annotation(1.0, Some(Metastasis::Metastatic)))],
+            5.0,
+        )
+        .findings;
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].metastasis, found[0].contradictions, found[0].evidence), (None, 1, Evidence::U));
+    }
+
+    #[test]
+    fn the_order_of_the_input_does_not_matter() {
+        let mut all = vec![(0, mask(0.0)), (1, annotation(1.0, None)), (2, mask(0.5)), (1, annotation(30.0, None))];
+        let forward = join(all.clone(), 5.0);
+        all.reverse();
+        assert_eq!(join(all, 5.0), forward);
+        assert_eq!(forward.findings.len(), 2);
+    }
+
+    #[test]
+    fn rows_that_repeat_a_place_of_their_table_are_one_finding() {
+        let benign = || (1, annotation(10.0, Some(Metastasis::Benign)));
+        let joined = join(vec![benign(), benign(), (1, annotation(11.0, None))], 5.0);
+        assert_eq!((joined.findings.len(), joined.duplicates), (2, 1));
+        assert_eq!(joined.findings[0].metastasis, Some(Metastasis::Benign));
+        assert_eq!(joined.findings[0].contradictions, 0);
+        // What one row leaves open the other may say; what they contradict is unknown.
+        let joined = join(vec![(1, annotation(10.0, None)), benign()], 5.0);
+        assert_eq!(joined.findings[0].metastasis, Some(Metastasis::Benign));
+        let joined = join(vec![benign(), (1, annotation(10.0, Some(Metastasis::Metastatic)))], 5.0);
+        assert_eq!((joined.findings.len(), joined.duplicates), (1, 1));
+        assert_eq!((joined.findings[0].metastasis, joined.findings[0].contradictions), (None, 1));
+    }
+
+    #[test]
+    fn two_rows_in_one_mask_never_leave_two_findings_at_its_centre() {
+        // Both rows lie in the mask, at distance 0; only one is joined, and the other lies at the centre of the mask.
+        let rows = [(1, annotation(-0.2, None)), (1, annotation(0.0, Some(Metastasis::Benign)))];
+        let joined = join([vec![(0, mask(0.0))], rows.to_vec()].concat(), 5.0);
+        assert_eq!((joined.findings.len(), joined.duplicates), (1, 1));
+        assert_eq!(joined.findings[0].metastasis, Some(Metastasis::Benign));
+    }
+}

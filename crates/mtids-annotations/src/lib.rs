@@ -1,0 +1,47 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Invariants
+//! * What a source does not say stays unknown; a name or a code becomes a label only where a rule says so.
+//! * Two sources that contradict each other make a label unknown, and are counted.
+//! * No pixels of an image are read; a DICOM object passes the bounded scan of mtids-dicom before it is parsed.
+//!
+//! # Units
+//! LPS millimetres; voxels `(i fastest, j, k)` = (column, row, slice).
+
+pub mod assign;
+pub mod classes;
+pub mod components;
+pub mod error;
+pub mod files;
+pub mod geometry;
+pub mod join;
+mod label_grid;
+mod labelled;
+pub mod load;
+mod mask_file;
+pub mod measure;
+mod nifti;
+mod nrrd;
+pub mod report;
+pub mod segmentation;
+pub mod structures;
+pub mod table;
+pub mod voc;
+#[cfg(feature = "write")]
+pub mod write;
+
+pub use classes::{ClassFile, ClassRule, Classes};
+pub use error::AnnotationError;
+pub use files::AnnotationFiles;
+pub use geometry::{SeriesGeometry, SliceUids};
+pub use join::Finding;
+pub use label_grid::MaskFile;
+pub use load::{EntryOutcome, NamedFile, Resolved, Rules, Sources, load};
+pub use mask_file::{is_mask_file, read_mask};
+pub use measure::short_axis_mm;
+pub use report::{MeasurementGroup, Report, read_report};
+pub use segmentation::{Segment, Segmentation, read_segmentation};
+pub use structures::{StructureSet, read_structures};
+pub use table::row::{Table, TablePosition, TableRow};
+pub use table::{read_table, read_table_file};
+pub use voc::{SliceBox, findings_of_boxes, read_voc};

@@ -1,0 +1,102 @@
+//! A row of a table: the image it speaks of, the place, the labels.
+//!
+//! Units: LPS mm, or voxels (column, row, slice) from 0.
+
+use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
+use mtids_domain::geometry::{PointMm, Voxel};
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::taxonomy::Station;
+
+use crate::geometry::SeriesGeometry;
+
+/// Two corners of a box.
+pub(crate) type Corners = ([f64; 3], [f64; 3]);
+
+/// Where a row points.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TablePosition {
+    /// LPS mm, with the box where given.
+    Mm(PointMm, Option<(PointMm, PointMm)>),
+    /// Voxel (i, j, k) from 0, with the box where given.
+    Voxel([f64; 3], Option<Corners>),
+    /// Pixel (i, j) from 0 of the slice that [`TableRow::sop_instance_uid`] names.
+    Pixel([f64; 2]),
+}
+
+/// A row of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableRow {
+    /// The image.
+    pub target: AnnotationTarget,
+    /// A slice of the image, where given.
+    pub sop_instance_uid: Option<String>,
+    /// The place.
+    pub position: TablePosition,
+    /// Diameter in mm.
+    pub diameter_mm: Option<f64>,
+    /// Free text.
+    pub finding: String,
+    /// Station.
+    pub station: Option<Station>,
+    /// Metastasis status.
+    pub metastasis: Option<Metastasis>,
+    /// Evidence.
+    pub evidence: Evidence,
+    /// Level of the status.
+    pub level: LabelLevel,
+    /// Short axis in mm.
+    pub short_axis_mm: Option<f64>,
+}
+
+impl TableRow {
+    /// The finding in mm, with voxel indices resolved by the grid of the image; `None` where the image has no such slice.
+    pub fn resolve(&self, series: &SeriesGeometry<'_>) -> Option<Annotation> {
+        let affine = &series.affine;
+        let (center, corners) = match self.position {
+            TablePosition::Mm(center, corners) => (center, corners),
+            TablePosition::Voxel(center, corners) => {
+                let corners = corners.map(|(low, high)| {
+                    let (a, b) = (affine.to_mm(Voxel(low)).0, affine.to_mm(Voxel(high)).0);
+                    let corner =
+                        |extreme: fn(f64, f64) -> f64| PointMm(std::array::from_fn(|axis| extreme(a[axis], b[axis])));
+                    (corner(f64::min), corner(f64::max))
+                });
+                (affine.to_mm(Voxel(center)), corners)
+            }
+            TablePosition::Pixel([i, j]) => {
+                let uid = self.sop_instance_uid.as_deref();
+                let mut slices = series.slices.iter().enumerate().filter(|(_, slice)| Some(*slice) == uid);
+                // The frames of an enhanced CT share a UID: it names none of them.
+                let (k, _) = slices.next().filter(|_| slices.next().is_none())?;
+                (affine.to_mm(Voxel([i, j, k as f64])), None)
+            }
+        };
+        let extent = match (corners, self.diameter_mm) {
+            (Some((minimum, maximum)), _) => Extent::Box { minimum, maximum },
+            (None, Some(diameter_mm)) => Extent::Sphere { diameter_mm },
+            (None, None) => Extent::Point,
+        };
+        Some(Annotation {
+            target: self.target.clone(),
+            center,
+            extent,
+            finding: self.finding.clone(),
+            codes: Vec::new(),
+            station: self.station,
+            metastasis: self.metastasis,
+            evidence: self.evidence,
+            level: self.level,
+            short_axis_mm: self.short_axis_mm,
+            source: AnnotationSource::Table,
+        })
+    }
+}
+
+/// A table with what was left aside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The rows, in the order of the file.
+    pub rows: Vec<TableRow>,
+    /// Columns that mean nothing here, in the order of the file: to be shown, since one may be a misspelt label.
+    pub ignored_columns: Vec<String>,
+}

@@ -1,0 +1,235 @@
+//! PASCAL VOC: one XML file per slice, boxes in pixels of that slice.
+//!
+//! Purpose: boxes of adjacent slices that overlap and have the same name (whatever its case) are one finding. Invariants: the slice is
+//! known by the SOP Instance UID that the file name of the image carries, never by order; pixels count from 0, both ends inside the box, as
+//! the tools that write these files for DICOM do. Units: LPS mm.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
+use mtids_domain::geometry::{PointMm, Voxel};
+use mtids_domain::label::{Evidence, LabelLevel};
+use quick_xml::Reader;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesRef, Event};
+
+use crate::error::AnnotationError;
+use crate::geometry::SeriesGeometry;
+
+/// Largest accepted file: one mebibyte.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A box on one slice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SliceBox {
+    /// SOP Instance UID of the slice.
+    pub sop_instance_uid: String,
+    /// Name of the object; for people, never a label.
+    pub name: String,
+    /// Smallest column and row.
+    pub minimum: [f64; 2],
+    /// Largest column and row.
+    pub maximum: [f64; 2],
+}
+
+/// Reads the boxes of one file.
+///
+/// # Errors
+/// [`AnnotationError::File`] with the file and what is wrong.
+pub fn read_voc(path: &Path) -> Result<Vec<SliceBox>, AnnotationError> {
+    let unreadable = |error: std::io::Error| AnnotationError::file(path, error.to_string());
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > MAX_BYTES {
+        let detail = format!("{length} bytes; a slice's boxes need no more than {MAX_BYTES}");
+        return Err(AnnotationError::file(path, detail));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    parse(&text).map_err(|detail| AnnotationError::file(path, detail))
+}
+
+fn no_xml(error: impl std::fmt::Display) -> String {
+    format!("no XML: {error}")
+}
+
+/// The text of a character reference (`&#52;`) or of one of the five entities of XML (`&amp;`).
+fn resolve(reference: &BytesRef<'_>) -> Result<String, String> {
+    if let Some(character) = reference.resolve_char_ref().map_err(no_xml)? {
+        return Ok(character.to_string());
+    }
+    let name = reference.decode().map_err(no_xml)?;
+    let text = resolve_predefined_entity(&name);
+    text.map(str::to_owned).ok_or_else(|| format!("no XML: the entity &{name}; is not defined"))
+}
+
+fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
+    let mut reader = Reader::from_str(text);
+    // Names of the open elements, each with the text that it holds; `None` where it holds none.
+    let mut open: Vec<(String, Option<String>)> = Vec::new();
+    let mut filename = None;
+    let mut objects: Vec<BTreeMap<String, String>> = Vec::new();
+    loop {
+        let piece = match reader.read_event().map_err(no_xml)? {
+            Event::Start(start) => {
+                let name = String::from_utf8_lossy(start.local_name().as_ref()).to_lowercase();
+                if name == "object" {
+                    objects.push(BTreeMap::new());
+                }
+                open.push((name, None));
+                if open.len() > 32 {
+                    return Err("elements nested deeper than 32".into());
+                }
+                continue;
+            }
+            Event::End(_) => {
+                let path: Vec<&str> = open.iter().map(|(name, _)| name.as_str()).collect();
+                let held = open.last().and_then(|(_, text)| text.as_deref()).map(|text| text.trim().to_owned());
+                match (path.as_slice(), held) {
+                    (["annotation", "filename"], Some(text)) => filename = Some(text),
+                    (["annotation", "object", key] | ["annotation", "object", "bndbox", key], Some(text)) => {
+                        if let Some(object) = objects.last_mut() {
+                            object.insert((*key).to_owned(), text);
+                        }
+                    }
+                    _ => {}
+                }
+                open.pop();
+                continue;
+            }
+            // The text of an element comes in pieces: an entity and a CDATA section are pieces of their own.
+            Event::Text(piece) => piece.decode().map_err(no_xml)?.into_owned(),
+            Event::CData(piece) => piece.decode().map_err(no_xml)?.into_owned(),
+            Event::GeneralRef(reference) => resolve(&reference)?,
+            Event::Eof => break,
+            _ => continue,
+        };
+        if let Some((_, text)) = open.last_mut() {
+            text.get_or_insert_default().push_str(&piece);
+        }
+    }
+    let filename = filename.ok_or("no <filename>: which slice is it?")?;
+    let sop_instance_uid = filename.strip_suffix(".dcm").unwrap_or(&filename).to_owned();
+    objects
+        .iter()
+        .map(|object| {
+            let number = |key: &str| {
+                let text = object.get(key).ok_or_else(|| format!("an object without <{key}>"))?;
+                text.parse::<f64>().ok().filter(|x: &f64| x.abs() <= 1e6).ok_or_else(|| format!("<{key}> is `{text}`"))
+            };
+            let (minimum, maximum) = ([number("xmin")?, number("ymin")?], [number("xmax")?, number("ymax")?]);
+            if minimum[0] > maximum[0] || minimum[1] > maximum[1] {
+                return Err(format!("a box from {minimum:?} to {maximum:?}"));
+            }
+            let name = object.get("name").cloned().unwrap_or_default();
+            Ok(SliceBox { sop_instance_uid: sop_instance_uid.clone(), name, minimum, maximum })
+        })
+        .collect()
+}
+
+/// The findings of boxes on slices of `series`; boxes on other slices are left out.
+pub fn findings_of_boxes(boxes: &[SliceBox], series: &SeriesGeometry<'_>) -> Vec<Annotation> {
+    let mut slices: BTreeMap<&str, usize> = BTreeMap::new();
+    for (k, uid) in series.slices.iter().enumerate() {
+        slices.insert(uid, k);
+    }
+    if slices.len() < series.slices.len() {
+        // The frames of an enhanced CT share a UID: it names none of them.
+        return Vec::new();
+    }
+    let mut placed: Vec<(usize, &SliceBox)> =
+        boxes.iter().filter_map(|one| Some((*slices.get(one.sop_instance_uid.as_str())?, one))).collect();
+    placed.sort_by(|a, b| {
+        let key = |one: &SliceBox| one.minimum.map(|x| (x * 1e3) as i64);
+        (a.0, key(a.1), &a.1.name).cmp(&(b.0, key(b.1), &b.1.name))
+    });
+    let joined = |(k, a): (usize, &SliceBox), (l, b): (usize, &SliceBox)| {
+        k.abs_diff(l) <= 1
+            && a.name.trim().eq_ignore_ascii_case(b.name.trim())
+            && (0..2).all(|axis| a.minimum[axis] <= b.maximum[axis] && b.minimum[axis] <= a.maximum[axis])
+    };
+    // Sorted by slice, a box can only touch groups that hold a box of its own or the slice before.
+    let mut groups: Vec<Vec<(usize, &SliceBox)>> = Vec::new();
+    for one in placed {
+        let touches = |group: &Vec<(usize, &SliceBox)>| group.iter().any(|&member| joined(member, one));
+        let (touching, mut rest): (Vec<_>, Vec<_>) = groups.into_iter().partition(touches);
+        let mut group: Vec<(usize, &SliceBox)> = touching.into_iter().flatten().collect();
+        group.push(one);
+        rest.push(group);
+        groups = rest;
+    }
+    let mut found: Vec<Annotation> = groups.iter().filter_map(|group| finding(group, series)).collect();
+    found.sort_by(|a, b| a.center.0[2].total_cmp(&b.center.0[2]).then(a.center.0[0].total_cmp(&b.center.0[0])));
+    found
+}
+
+fn finding(group: &[(usize, &SliceBox)], series: &SeriesGeometry<'_>) -> Option<Annotation> {
+    let mut sum = [0.0; 3];
+    let mut area = 0.0;
+    let (mut low, mut high) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+    for &(k, one) in group {
+        let [width, height] = [0, 1].map(|axis| one.maximum[axis] - one.minimum[axis] + 1.0);
+        let middle = [(one.minimum[0] + one.maximum[0]) / 2.0, (one.minimum[1] + one.maximum[1]) / 2.0, k as f64];
+        area += width * height;
+        for axis in 0..3 {
+            sum[axis] += width * height * middle[axis];
+        }
+        for corner in [[one.minimum[0], one.minimum[1], k as f64], [one.maximum[0], one.maximum[1], k as f64]] {
+            let mm = series.affine.to_mm(Voxel(corner)).0;
+            for axis in 0..3 {
+                low[axis] = low[axis].min(mm[axis]);
+                high[axis] = high[axis].max(mm[axis]);
+            }
+        }
+    }
+    let (_, first) = group.first()?;
+    Some(Annotation {
+        target: AnnotationTarget { series_uid: Some(series.series_uid.to_owned()), ..Default::default() },
+        center: series.affine.to_mm(Voxel(sum.map(|total| total / area))),
+        extent: Extent::Box { minimum: PointMm(low), maximum: PointMm(high) },
+        finding: first.name.clone(),
+        codes: Vec::new(),
+        station: None,
+        metastasis: None,
+        evidence: Evidence::U,
+        level: LabelLevel::Node,
+        short_axis_mm: None,
+        source: AnnotationSource::Table,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLICE: &str = "<annotation><filename>1.2.3.dcm</filename><object><name> Node </name><bndbox><xmin>1</xmin>\
+        <ymin>2</ymin><xmax>3</xmax><ymax>4.5</ymax></bndbox></object></annotation>";
+
+    #[test]
+    fn a_slice_is_read_and_faults_are_named() {
+        let boxes = parse(SLICE).unwrap();
+        assert_eq!((boxes[0].sop_instance_uid.as_str(), boxes[0].name.as_str()), ("1.2.3", "Node"));
+        assert_eq!((boxes[0].minimum, boxes[0].maximum), ([1.0, 2.0], [3.0, 4.5]));
+        for (from, to, word) in [
+            ("<filename>1.2.3.dcm</filename>", "", "filename"),
+            ("<ymin>2</ymin>", "", "<ymin>"),
+            ("<xmax>3<", "<xmax>three<", "three"),
+            ("<xmax>3<", "<xmax>0<", "a box from"),
+            ("</object>", "", "XML"),
+        ] {
+            let error = parse(&SLICE.replace(from, to)).unwrap_err();
+            assert!(error.contains(word), "{to}: {error}");
+        }
+        assert_eq!(parse("<annotation><filename>a</filename></annotation>").unwrap(), []);
+    }
+
+    #[test]
+    fn entities_and_cdata_are_part_of_the_text() {
+        let named = |name: &str| parse(&SLICE.replace(" Node ", name)).map(|boxes| boxes[0].name.clone());
+        assert_eq!(named("LN 4R &amp; 7").unwrap(), "LN 4R & 7", "never 7 alone");
+        assert_eq!(named("<![CDATA[LN <4R>]]> &#38; &#x37;").unwrap(), "LN <4R> & 7");
+        assert_eq!(named("LN <!-- a note --> 7").unwrap(), "LN  7");
+        assert!(named("LN &station; 7").unwrap_err().contains("&station;"));
+        let file = parse(&SLICE.replace("1.2.3.dcm", "a&amp;b.dcm")).unwrap();
+        assert_eq!(file[0].sop_instance_uid, "a&b");
+    }
+}

@@ -1,0 +1,60 @@
+//! Integration tests: what is written is read back, and real annotations read in place from `../shared/data` (ignored by default).
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+mod formats;
+mod load;
+mod mask_files;
+mod real;
+mod regressions;
+mod written;
+
+use std::path::{Path, PathBuf};
+
+use mtids_annotations::read_segmentation;
+use mtids_dicom::volume::check_geometry;
+use mtids_dicom::{DicomError, FileKind, Limits, Series, group, read_header};
+use mtids_domain::annotation::Annotation;
+use mtids_domain::geometry::Affine;
+
+/// The folder of real images. Tests that use it are ignored by default, and fail where it is missing.
+fn shared(what: &str) -> PathBuf {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).join(what);
+    assert!(path.exists(), "{} is missing", path.display());
+    path
+}
+
+/// Every file under a folder, sorted.
+fn files(folder: &std::path::Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The CT series of a folder, with its grid.
+fn ct(folder: &Path) -> (Series, Affine) {
+    let mut headers = Vec::new();
+    for path in files(folder) {
+        match read_header(&path, &Limits::default()) {
+            Ok(FileKind::Image(header)) => headers.push(*header),
+            Ok(FileKind::Frames(frames)) => headers.extend(frames),
+            _ => {}
+        }
+    }
+    let series = group(headers).series.into_iter().find(|series| *series.modality == *"CT").unwrap();
+    let affine = check_geometry(&series, &Limits::default()).unwrap();
+    (series, affine)
+}
+
+/// The findings of a segmentation object.
+fn segmented(path: &Path) -> Result<Vec<Annotation>, DicomError> {
+    read_segmentation(path, &Limits::default()).map(|object| object.into_findings())
+}

@@ -1,0 +1,278 @@
+//! Each check finds what was broken for it, and a sound dataset has neither errors nor warnings.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use std::path::Path;
+
+use mtids_audit::audit::{Audit, audit};
+use mtids_audit::config::AuditConfig;
+use mtids_audit::finding::{Code, Severity};
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::taxonomy::{RegionScheme, Station, TAXONOMY_VERSION, Zone};
+use mtids_runtime::digest::Digest;
+use mtids_runtime::provenance::Program;
+use mtids_runtime::storage::Folder;
+use mtids_shards::{
+    DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION,
+    ShardEntry, Split, Totals, write_index,
+};
+
+const SHARDS: [(&str, Split); 3] =
+    [("shards/train/a", Split::Train), ("shards/validation/b", Split::Validation), ("shards/test/c", Split::Test)];
+
+/// 36 patients, 4 rows each: two regions, both statuses, sizes that overlap, no row twice.
+fn sound() -> Vec<RowLabels> {
+    (0..144)
+        .map(|n| {
+            let (patient, node) = (n / 4, n % 4);
+            let upper = node % 2 == 0;
+            let metastatic = (patient + node / 2) % 2 == 1;
+            RowLabels {
+                sample_key: format!("sample{n}"),
+                kind: RowKind::Finding,
+                patient_key: PatientKey::from_stored(format!("patient{patient}")),
+                study_key: StudyKey::from_stored(format!("study{patient}")),
+                series_key: SeriesKey::from_stored(format!("series{patient}")),
+                split: SHARDS[usize::saturating_sub(patient % 6, 3)].1,
+                center_voxel: [0.0; 3],
+                center_mm: [10.0 * node as f64, 0.0, 0.0],
+                region: Some(i8::from(!upper)),
+                region_name: Some(if upper { "upper" } else { "subcarinal" }.to_owned()),
+                station: Some(if upper { Station::S4R } else { Station::S7 }),
+                metastasis: Some(if metastatic { Metastasis::Metastatic } else { Metastasis::Benign }),
+                evidence: Evidence::A,
+                level: LabelLevel::Node,
+                label_source: "table".into(),
+                short_axis_mm: Some(8.0 + (n % 7) as f32),
+                finding_distance_mm: None,
+                study_day: None,
+                manufacturer: Some(format!("maker {}", (patient / 2) % 3)),
+                model: None,
+                kernel: None,
+                slice_thickness_mm: Some(1.0),
+                slice_step_mm: 1.0,
+                pixel_spacing_mm: 0.7,
+                kvp: Some(120.0),
+                contrast: Some(true),
+                pet: false,
+                pad_fraction: 0.0,
+                weight: 1.0,
+                voxels_digest: format!("digest{n}"),
+            }
+        })
+        .collect()
+}
+
+fn publish(folder: &Path, rows: &[RowLabels]) {
+    let description = DatasetDescription {
+        schema_version: SCHEMA_VERSION.into(),
+        taxonomy_version: TAXONOMY_VERSION.into(),
+        regions: RegionScheme::of_zones(&[Zone::Upper, Zone::Subcarinal]).unwrap(),
+        channels: vec![mtids_shards::Channel::Ct],
+        patch_views: mtids_shards::Views::Volume,
+        patch_size: [8, 8, 8],
+        patch_spacing_mm: [1.0; 3],
+        config_digest: Digest::of_bytes(b""),
+        program: Program::new("test", "1"),
+    };
+    let storage = Folder::new(folder);
+    let digest = Digest::of_bytes(b"");
+    let mut index = Vec::new();
+    let mut shards = Vec::new();
+    for (path, split) in SHARDS {
+        let here = rows.iter().filter(|row| row.split == split);
+        let before = index.len();
+        index.extend(here.map(|labels| IndexRow { labels, shard: path, row_group: 0, row: 0 }));
+        let rows = (index.len() - before) as u64;
+        if rows > 0 {
+            let row_groups = vec![RowGroupEntry { kind: RowKind::Finding, rows, offset: 0, length: 0, digest }];
+            shards.push(ShardEntry {
+                path: path.into(),
+                split,
+                rows,
+                bytes: 0,
+                digest,
+                footer_digest: digest,
+                row_groups,
+            });
+        }
+    }
+    let files = vec![write_index(&storage, &index, &description).unwrap()];
+    let totals = Totals { rows: index.len() as u64, ..Default::default() };
+    let pseudonym_fingerprint = String::new();
+    Manifest { layout: LAYOUT_VERSION, description, pseudonym_fingerprint, totals, shards, files }
+        .commit(&storage)
+        .unwrap();
+}
+
+fn audited(rows: &[RowLabels]) -> Audit {
+    let folder = tempfile::tempdir().unwrap();
+    publish(folder.path(), rows);
+    audit(folder.path(), &AuditConfig::default()).unwrap()
+}
+
+fn broken(change: impl FnOnce(&mut Vec<RowLabels>)) -> Audit {
+    let mut rows = sound();
+    change(&mut rows);
+    audited(&rows)
+}
+
+#[track_caller]
+fn expect(audit: &Audit, severity: Severity, code: Code, count: u64) {
+    let found = audit.findings.iter().find(|finding| finding.code == code);
+    let found = found.unwrap_or_else(|| panic!("{code:?} was not found among {:?}", audit.findings));
+    assert_eq!((found.severity, found.count), (severity, count), "{found:?}");
+}
+
+#[test]
+fn a_sound_dataset_has_no_errors_and_no_warnings() {
+    let audit = audited(&sound());
+    let grave: Vec<_> = audit.findings.iter().filter(|finding| finding.severity != Severity::Info).collect();
+    assert!(grave.is_empty(), "{grave:?}");
+    assert_eq!(audit.counted_findings(), 0);
+    let all = &audit.overall;
+    assert_eq!((all.rows, all.patients, all.benign, all.metastatic, all.unknown), (144, 36, 72, 72, 0));
+    assert_eq!(audit.by_region.iter().map(|group| group.name(0)).collect::<Vec<_>>(), ["upper", "subcarinal"]);
+    assert_eq!(audit.by_split.iter().map(|group| group.name(0)).collect::<Vec<_>>(), ["train", "validation", "test"]);
+    let rows: u64 = audit.by_region_and_split.iter().map(|group| group.count.rows).sum();
+    assert_eq!(rows, 144);
+    assert_eq!(audit.rows_per_patient, vec![4; 36]);
+}
+
+#[test]
+fn leakage_is_an_error() {
+    let audit = broken(|rows| rows[0].split = Split::Test);
+    expect(&audit, Severity::Error, Code::PatientInTwoSplits, 1);
+    assert_eq!(audit.findings[0].examples, ["patient0"], "errors come first");
+    assert!(audit.counted_findings() >= 1);
+    let audit = broken(|rows| rows[1].sample_key = rows[0].sample_key.clone());
+    expect(&audit, Severity::Error, Code::DuplicateSample, 1);
+    let audit = broken(|rows| rows[4].voxels_digest = rows[0].voxels_digest.clone());
+    expect(&audit, Severity::Error, Code::DuplicateVoxels, 1);
+    let audit = broken(|rows| rows[1].voxels_digest = rows[0].voxels_digest.clone());
+    expect(&audit, Severity::Warning, Code::DuplicateVoxels, 1);
+}
+
+#[test]
+fn one_place_with_two_labels_is_an_error_and_unknown_contradicts_nothing() {
+    let near = |rows: &mut Vec<RowLabels>| rows[2].center_mm = [1.0, 1.0, 1.0];
+    expect(&broken(near), Severity::Error, Code::ConflictingLabels, 2);
+    let unknown = broken(|rows| {
+        near(rows);
+        rows[2].metastasis = None;
+    });
+    assert!(unknown.findings.iter().all(|finding| finding.code != Code::ConflictingLabels));
+    let elsewhere = broken(|rows| {
+        near(rows);
+        rows[2].series_key = SeriesKey::from_stored("another".to_owned());
+    });
+    assert!(elsewhere.findings.iter().all(|finding| finding.code != Code::ConflictingLabels));
+}
+
+#[test]
+fn gaps_are_named() {
+    let audit = broken(|rows| rows.retain(|row| row.split != Split::Validation));
+    expect(&audit, Severity::Warning, Code::EmptySplit, 0);
+    let audit = broken(|rows| rows.retain(|row| row.split != Split::Train || row.region == Some(0)));
+    expect(&audit, Severity::Error, Code::ClassMissingFromTrain, 2);
+    let audit = broken(|rows| {
+        for row in rows.iter_mut().filter(|row| row.split == Split::Test && row.patient_key.as_str() != "patient5") {
+            (row.region, row.region_name) = (Some(0), Some("upper".into()));
+        }
+    });
+    expect(&audit, Severity::Warning, Code::SmallClass, 1);
+    let audit = broken(|rows| rows.truncate(4));
+    expect(&audit, Severity::Warning, Code::FewPatients, 1);
+    assert!(audit.findings.iter().any(|finding| finding.message.contains("teaches nothing")));
+    let audit =
+        broken(|rows| rows.iter_mut().filter(|row| row.split == Split::Test).for_each(|row| row.metastasis = None));
+    expect(&audit, Severity::Warning, Code::UnknownLabels, 24);
+    let audit = broken(|rows| rows.iter_mut().for_each(|row| (row.region, row.region_name) = (None, None)));
+    assert_eq!(audit.findings.iter().filter(|finding| finding.code == Code::UnknownLabels).count(), 3);
+}
+
+#[test]
+fn weak_evidence_and_uneven_splits_are_named() {
+    let audit = broken(|rows| rows[..40].iter_mut().for_each(|row| row.evidence = Evidence::D));
+    expect(&audit, Severity::Warning, Code::LabelsFromSize, 40);
+    let audit = broken(|rows| rows[3].level = LabelLevel::Patient);
+    expect(&audit, Severity::Info, Code::WeakLabels, 1);
+    let audit = broken(|rows| {
+        let test = rows.iter_mut().filter(|row| row.split == Split::Test);
+        test.take(20).for_each(|row| row.metastasis = Some(Metastasis::Metastatic));
+    });
+    expect(&audit, Severity::Warning, Code::PrevalenceDiffers, 24);
+    let audit = broken(|rows| rows[7].pad_fraction = 0.5);
+    expect(&audit, Severity::Info, Code::PaddedPatches, 1);
+}
+
+#[test]
+fn short_cuts_are_named() {
+    let metastatic = |row: &RowLabels| row.metastasis == Some(Metastasis::Metastatic);
+    let audit = broken(|rows| {
+        rows.iter_mut().for_each(|row| row.short_axis_mm = Some(if metastatic(row) { 20.0 } else { 5.0 }));
+    });
+    expect(&audit, Severity::Warning, Code::SizeShortCut, 144);
+    // One scanner for patients with metastases, another for those without.
+    let audit = broken(|rows| {
+        for (n, row) in rows.iter_mut().enumerate() {
+            let sick = (n / 4) % 2 == 1;
+            row.metastasis = Some(if sick { Metastasis::Metastatic } else { Metastasis::Benign });
+            row.manufacturer = Some(if sick { "hospital" } else { "screening" }.to_owned());
+        }
+    });
+    expect(&audit, Severity::Warning, Code::AcquisitionShortCut, 36);
+}
+
+#[test]
+fn an_index_that_counts_other_rows_than_the_manifest_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    publish(folder.path(), &sound());
+    let other = tempfile::tempdir().unwrap();
+    publish(other.path(), &sound()[..100]);
+    // A manifest of all rows that names an index of some.
+    let [storage, of_some] = [folder.path(), other.path()].map(Folder::new);
+    let mut manifest = Manifest::load(&storage).unwrap();
+    manifest.files = Manifest::load(&of_some).unwrap().files;
+    let index = &manifest.file("index.parquet").unwrap().path;
+    std::fs::copy(other.path().join(index), folder.path().join(index)).unwrap();
+    manifest.commit(&storage).unwrap();
+    let audit = audit(folder.path(), &AuditConfig::default()).unwrap();
+    expect(&audit, Severity::Error, Code::IndexDiffersFromManifest, 3);
+}
+
+#[test]
+fn an_edited_missing_or_foreign_index_is_an_error_that_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    publish(folder.path(), &sound());
+    let published = Manifest::load(&Folder::new(folder.path())).unwrap().file("index.parquet").unwrap().path.clone();
+    let refused = || {
+        let error = audit(folder.path(), &AuditConfig::default()).unwrap_err().to_string();
+        assert!(error.contains(&published), "{error}");
+        error
+    };
+    // Valid Parquet, other labels.
+    let other = tempfile::tempdir().unwrap();
+    let mut rows = sound();
+    rows.iter_mut().for_each(|row| row.metastasis = Some(Metastasis::Benign));
+    publish(other.path(), &rows);
+    std::fs::copy(other.path().join("index.parquet"), folder.path().join(&published)).unwrap();
+    assert!(refused().contains("digest differs"));
+    std::fs::write(folder.path().join(&published), b"not parquet").unwrap();
+    refused();
+    std::fs::remove_file(folder.path().join(&published)).unwrap();
+    refused();
+    // The copy for people misleads no program.
+    publish(folder.path(), &sound());
+    std::fs::write(folder.path().join("index.parquet"), b"not parquet").unwrap();
+    assert_eq!(audit(folder.path(), &AuditConfig::default()).unwrap().overall.rows, 144);
+}
+
+#[test]
+fn the_page_and_the_json_form_are_the_same_each_time() {
+    let (one, two) = (audited(&sound()), audited(&sound()));
+    assert_eq!(mtids_audit::page::page(&one), mtids_audit::page::page(&two));
+    assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&two).unwrap());
+    let read: Audit = serde_json::from_str(&serde_json::to_string(&one).unwrap()).unwrap();
+    assert_eq!(read, one);
+}

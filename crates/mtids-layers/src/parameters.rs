@@ -1,0 +1,260 @@
+//! Named, seeded parameters.
+//!
+//! Purpose: one sorted map from name to trainable variable, shared by the model (which creates), the optimiser (which
+//! writes) and checkpoints. Invariants: the initial value is a pure function of (seed, name, shape, [`Init`]), whatever the
+//! order of creation; iteration is sorted by name; a saved file holds exactly these names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::{DType, Device, Tensor, Var};
+use rand_distr::{Distribution, StandardNormal};
+use safetensors::SafeTensors;
+
+use crate::error::{LayerError, Result};
+use crate::precision::Precision;
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// All entries equal.
+    Constant(f64),
+    /// Independent normal values with mean 0 and this standard deviation.
+    Normal(f64),
+}
+
+/// The parameters of one model; clones share the same variables.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    variables: Arc<Mutex<BTreeMap<String, Var>>>,
+    seed: u64,
+    dtype: DType,
+    device: Device,
+    frozen: bool,
+    precision: Precision,
+}
+
+impl Parameters {
+    /// An empty set. `dtype` is `F32`, or `F64` for numerical checks.
+    pub fn new(seed: u64, dtype: DType, device: &Device) -> Self {
+        Self {
+            variables: Arc::default(),
+            seed,
+            dtype,
+            device: device.clone(),
+            frozen: false,
+            precision: Precision::F32,
+        }
+    }
+
+    /// The same variables, handed out without gradient tracking: layers built from this retain no graph. They see every
+    /// later update, because the storage is shared.
+    pub fn frozen(&self) -> Self {
+        Self { frozen: true, ..self.clone() }
+    }
+
+    /// The same variables for layers whose convolutions and matrix products have this precision; the entries keep their type.
+    #[must_use]
+    pub fn with_precision(&self, precision: Precision) -> Self {
+        Self { precision, ..self.clone() }
+    }
+
+    /// Precision of convolutions and matrix products in layers built from this.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Type of the entries.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Where the entries live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
+        // The map is only ever extended by one finished entry, so a panic elsewhere leaves it valid.
+        self.variables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The parameter `name`, created on first use.
+    ///
+    /// # Errors
+    /// [`LayerError::Parameter`] when it exists with another shape.
+    pub fn get_or_init(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        let mut variables = self.lock();
+        let variable = match variables.get(name) {
+            Some(variable) if variable.dims() == shape => variable.clone(),
+            Some(variable) => {
+                return Err(LayerError::Parameter {
+                    name: name.to_owned(),
+                    reason: format!("exists with shape {:?}, asked for as {shape:?}", variable.dims()),
+                });
+            }
+            None => {
+                let variable = Var::from_tensor(&self.initial(name, shape, init)?)?;
+                variables.insert(name.to_owned(), variable.clone());
+                variable
+            }
+        };
+        Ok(if self.frozen { variable.as_detached_tensor() } else { variable.as_tensor().clone() })
+    }
+
+    fn initial(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        let count = shape.iter().product();
+        let values: Vec<f64> = match init {
+            Init::Constant(value) => vec![value; count],
+            Init::Normal(deviation) => {
+                let mut stream = mtids_runtime::random::rng_for(self.seed, &format!("parameter {name}"), &[]);
+                (0..count)
+                    .map(|_| {
+                        let unit: f64 = StandardNormal.sample(&mut stream);
+                        unit * deviation
+                    })
+                    .collect()
+            }
+        };
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?.to_device(&self.device)?)
+    }
+
+    /// All variables, sorted by name.
+    pub fn variables(&self) -> Vec<(String, Var)> {
+        self.lock().iter().map(|(name, variable)| (name.clone(), variable.clone())).collect()
+    }
+
+    /// Number of scalar entries of all parameters.
+    pub fn count(&self) -> usize {
+        self.lock().values().map(|variable| variable.elem_count()).sum()
+    }
+
+    /// All values as the bytes of a safetensors file; equal values give equal bytes.
+    ///
+    /// # Errors
+    /// [`LayerError::State`] when a tensor cannot be serialised.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let tensors: Vec<(String, Tensor)> =
+            self.variables().into_iter().map(|(name, variable)| (name, variable.as_detached_tensor())).collect();
+        serialize(&tensors)
+    }
+
+    /// Sets every parameter from the bytes of [`Parameters::to_bytes`]. The model must have been built before.
+    ///
+    /// # Errors
+    /// [`LayerError::State`] for bytes that are no safetensors file; [`LayerError::Parameter`] for a missing or surplus name or a
+    /// different shape, in which case nothing is changed.
+    pub fn load_bytes(&self, bytes: &[u8]) -> Result<()> {
+        let mut saved = deserialize(bytes, &self.device)?;
+        let mut pairs = Vec::new();
+        for (name, variable) in self.variables() {
+            let tensor = saved.remove(&name).ok_or_else(|| LayerError::Parameter {
+                name: name.clone(),
+                reason: "is not in the saved file".into(),
+            })?;
+            if tensor.dims() != variable.dims() || tensor.dtype() != variable.dtype() {
+                let reason = format!(
+                    "saved as {:?} {:?}, the model has {:?} {:?}",
+                    tensor.dtype(),
+                    tensor.dims(),
+                    variable.dtype(),
+                    variable.dims()
+                );
+                return Err(LayerError::Parameter { name, reason });
+            }
+            pairs.push((variable, tensor));
+        }
+        if let Some(name) = saved.into_keys().min() {
+            return Err(LayerError::Parameter { name, reason: "is in the saved file but not in this model".into() });
+        }
+        for (variable, tensor) in pairs {
+            variable.set(&tensor)?;
+        }
+        Ok(())
+    }
+
+    /// Writes [`Parameters::to_bytes`] to a file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`LayerError::File`] and the errors of `to_bytes`.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        mtids_runtime::atomic::write(path, &self.to_bytes()?)
+            .map_err(|source| LayerError::File { path: path.display().to_string(), source })
+    }
+
+    /// Reads a file written by [`Parameters::save`].
+    ///
+    /// # Errors
+    /// [`LayerError::File`] and the errors of [`Parameters::load_bytes`].
+    pub fn load(&self, path: &Path) -> Result<()> {
+        let bytes =
+            std::fs::read(path).map_err(|source| LayerError::File { path: path.display().to_string(), source })?;
+        self.load_bytes(&bytes)
+    }
+}
+
+/// Tensors as safetensors bytes; the format sorts by type and name, so equal content gives equal bytes.
+pub(crate) fn serialize(tensors: &[(String, Tensor)]) -> Result<Vec<u8>> {
+    let views: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    safetensors::serialize(views, None).map_err(|error| LayerError::State(error.to_string()))
+}
+
+/// The tensors of safetensors bytes.
+pub(crate) fn deserialize(bytes: &[u8], device: &Device) -> Result<HashMap<String, Tensor>> {
+    // Parsed once by the format's own crate, whose errors name what is wrong with the header.
+    SafeTensors::deserialize(bytes).map_err(|error| LayerError::State(error.to_string()))?;
+    Ok(candle_core::safetensors::load_buffer(bytes, device)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(seed: u64, names: &[&str]) -> Parameters {
+        let parameters = Parameters::new(seed, DType::F32, &Device::Cpu);
+        for name in names {
+            parameters.get_or_init(name, &[2, 3], Init::Normal(1.0)).unwrap();
+        }
+        parameters
+    }
+
+    #[test]
+    fn values_depend_on_seed_and_name_but_not_on_order() {
+        assert_eq!(filled(1, &["a", "b"]).to_bytes().unwrap(), filled(1, &["b", "a"]).to_bytes().unwrap());
+        assert_ne!(filled(1, &["a", "b"]).to_bytes().unwrap(), filled(2, &["a", "b"]).to_bytes().unwrap());
+    }
+
+    #[test]
+    fn a_saved_file_restores_every_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let (one, two) = (filled(1, &["a", "b"]), filled(2, &["a", "b"]));
+        one.save(&path).unwrap();
+        two.load(&path).unwrap();
+        assert_eq!(one.to_bytes().unwrap(), two.to_bytes().unwrap());
+    }
+
+    #[test]
+    fn other_models_and_damaged_files_are_refused() {
+        let one = filled(1, &["a", "b"]);
+        let before = one.to_bytes().unwrap();
+        let missing = one.load_bytes(&filled(2, &["a"]).to_bytes().unwrap()).unwrap_err().to_string();
+        assert!(missing.contains("`b`"), "{missing}");
+        let surplus = one.load_bytes(&filled(2, &["a", "b", "c"]).to_bytes().unwrap()).unwrap_err().to_string();
+        assert!(surplus.contains("`c`"), "{surplus}");
+        assert!(matches!(one.load_bytes(&before[..before.len() / 2]), Err(LayerError::State(_))));
+        assert_eq!(one.to_bytes().unwrap(), before);
+        assert!(one.get_or_init("a", &[3, 2], Init::Constant(0.0)).is_err());
+    }
+
+    #[test]
+    fn frozen_parameters_follow_updates_and_track_nothing() {
+        let parameters = filled(1, &["a"]);
+        let frozen = parameters.frozen().get_or_init("a", &[2, 3], Init::Constant(0.0)).unwrap();
+        assert!(!frozen.track_op());
+        let (_, variable) = parameters.variables().remove(0);
+        variable.set(&variable.ones_like().unwrap()).unwrap();
+        assert_eq!(frozen.to_vec2::<f32>().unwrap(), vec![vec![1.0; 3]; 2]);
+    }
+}

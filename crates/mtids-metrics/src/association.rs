@@ -1,0 +1,55 @@
+//! Association of two categorical variables.
+
+/// Cramér's V of a contingency table, with Bergsma's correction of its bias (J Korean Stat Soc 2013;42:323): 0 without association, 1 when
+/// the row tells the column. Without the correction, a table with many rows and few cases shows association by chance. `None` unless two
+/// rows and two columns have cases.
+pub fn cramers_v(table: &[Vec<u64>]) -> Option<f64> {
+    let columns = table.iter().map(Vec::len).max()?;
+    let at = |row: &Vec<u64>, column: usize| row.get(column).copied().unwrap_or(0) as f64;
+    let row_totals: Vec<f64> = table.iter().map(|row| row.iter().sum::<u64>() as f64).collect();
+    let column_totals: Vec<f64> = (0..columns).map(|column| table.iter().map(|row| at(row, column)).sum()).collect();
+    let n: f64 = row_totals.iter().sum();
+    let filled = |totals: &[f64]| totals.iter().filter(|&&total| total > 0.0).count() as f64;
+    let (r, k) = (filled(&row_totals), filled(&column_totals));
+    if r < 2.0 || k < 2.0 || n < 2.0 {
+        return None;
+    }
+    let mut chi_squared = 0.0;
+    for (row, row_total) in table.iter().zip(&row_totals) {
+        for (column, column_total) in column_totals.iter().enumerate() {
+            let expected = row_total * column_total / n;
+            if expected > 0.0 {
+                chi_squared += (at(row, column) - expected).powi(2) / expected;
+            }
+        }
+    }
+    let phi_squared = (chi_squared / n - (r - 1.0) * (k - 1.0) / (n - 1.0)).max(0.0);
+    let corrected = |count: f64| count - (count - 1.0).powi(2) / (n - 1.0);
+    let limit = corrected(r).min(corrected(k)) - 1.0;
+    (limit > 0.0).then(|| (phi_squared / limit).sqrt().min(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cramers_v_at_its_ends_and_by_hand() {
+        assert!((cramers_v(&[vec![50, 0], vec![0, 50]]).unwrap() - 1.0).abs() < 1e-9);
+        assert_eq!(cramers_v(&[vec![25, 25], vec![25, 25]]), Some(0.0));
+        // χ² = 60·(10·25 − 20·5)²/(30·30·15·45) = 2.2222; φ² = 0.037037 − 1/59; V = √(0.020088 / (1 − 1/59)).
+        let v = cramers_v(&[vec![10, 20], vec![5, 25]]).unwrap();
+        assert!((v - 0.142_949).abs() < 1e-5, "{v}");
+        assert_eq!(cramers_v(&[vec![3, 4]]), None);
+        assert_eq!(cramers_v(&[vec![3, 0], vec![4, 0]]), None);
+        assert_eq!(cramers_v(&[]), None);
+    }
+
+    #[test]
+    fn many_scanners_with_one_patient_each_are_no_association() {
+        let table: Vec<Vec<u64>> = (0..20).map(|n| if n % 2 == 0 { vec![1, 0] } else { vec![0, 1] }).collect();
+        assert_eq!(cramers_v(&table), None, "every patient alone: nothing can be told");
+        let pairs: Vec<Vec<u64>> = (0..10).map(|n| if n % 2 == 0 { vec![2, 0] } else { vec![1, 1] }).collect();
+        assert!(cramers_v(&pairs).unwrap() < 0.5);
+    }
+}

@@ -1,0 +1,25 @@
+//! Figures of merit from labels and scores.
+//!
+//! # Invariants
+//! * A figure that is not defined (no sample, one class only) is `None`, never 0.
+//! * Nothing depends on the order of samples, beyond the rounding of sums.
+//!
+//! # Units
+//! Every figure is a share in 0..=1, except [`quantile`], which has the unit of its values.
+#![doc = include_str!("../README.md")]
+
+mod association;
+mod bootstrap;
+mod calibration;
+mod confusion;
+mod interval;
+mod quantile;
+mod roc;
+
+pub use association::cramers_v;
+pub use bootstrap::{BootstrapOptions, bootstrap_by_patient};
+pub use calibration::{brier, expected_calibration_error};
+pub use confusion::Confusion;
+pub use interval::{Interval, wilson};
+pub use quantile::quantile;
+pub use roc::{RocPoint, auroc, roc_curve};

@@ -1,0 +1,139 @@
+//! Every figure beside scikit-learn's, SciPy's or NumPy's for the same input.
+//!
+//! `fixtures/reference.json` is written by `tests/parity/make_metric_fixtures.py`. Tolerance is 1e-12 absolute; the
+//! bootstraps draw from different generators and agree within their Monte Carlo error.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use mtids_metrics::{
+    BootstrapOptions, Confusion, auroc, bootstrap_by_patient, brier, cramers_v, expected_calibration_error, quantile,
+    roc_curve, wilson,
+};
+use serde_json::Value;
+
+fn fixture(key: &str) -> Value {
+    let all: Value = serde_json::from_str(include_str!("fixtures/reference.json")).unwrap();
+    all[key].clone()
+}
+
+fn cases(key: &str) -> Vec<Value> {
+    let cases = fixture(key).as_array().unwrap().clone();
+    assert!(!cases.is_empty());
+    cases
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+fn counts(value: &Value) -> Vec<u64> {
+    value.as_array().unwrap().iter().map(|number| number.as_u64().unwrap()).collect()
+}
+
+fn table(value: &Value) -> Vec<Vec<u64>> {
+    value.as_array().unwrap().iter().map(counts).collect()
+}
+
+/// Equal to 1e-12, or both undefined.
+#[track_caller]
+fn same(ours: Option<f64>, theirs: &Value, case: &Value) {
+    match (ours, theirs.as_f64()) {
+        (Some(ours), Some(theirs)) => assert!((ours - theirs).abs() < 1e-12, "{ours} is not {theirs}: {case}"),
+        (ours, theirs) => assert_eq!(ours, theirs, "{case}"),
+    }
+}
+
+#[test]
+fn roc_and_calibration_are_those_of_scikit_learn() {
+    for case in cases("binary") {
+        let labels = counts(&case["labels"]);
+        let samples: Vec<(f64, bool)> =
+            floats(&case["scores"]).into_iter().zip(labels.into_iter().map(|label| label == 1)).collect();
+        same(auroc(&samples), &case["auroc"], &case);
+        same(brier(&samples), &case["brier"], &case);
+        let bins = case["bins"].as_u64().unwrap() as usize;
+        same(expected_calibration_error(&samples, bins), &case["expected_calibration_error"], &case);
+        let points = case["roc"].as_array().unwrap();
+        let curve = roc_curve(&samples);
+        assert_eq!(curve.len(), points.len(), "{case}");
+        for (ours, theirs) in curve.iter().zip(points) {
+            same(Some(ours.false_positive_rate), &theirs[0], &case);
+            same(Some(ours.true_positive_rate), &theirs[1], &case);
+        }
+    }
+}
+
+#[test]
+fn confusion_is_that_of_scikit_learn() {
+    for case in cases("confusion") {
+        let classes = case["classes"].as_u64().unwrap() as usize;
+        let (truth, called) = (counts(&case["truth"]), counts(&case["called"]));
+        let pairs = truth.into_iter().zip(called).map(|(truth, called)| (truth as usize, called as usize));
+        let confusion = Confusion::from_pairs(classes, pairs);
+        assert_eq!(confusion.rows(), table(&case["counts"]), "{case}");
+        same(confusion.accuracy(), &case["accuracy"], &case);
+        same(confusion.balanced_accuracy(), &case["balanced_accuracy"], &case);
+        same(confusion.macro_f1(), &case["macro_f1"], &case);
+        for (class, recall) in case["recall"].as_array().unwrap().iter().enumerate() {
+            same(confusion.recall(class), recall, &case);
+        }
+    }
+}
+
+#[test]
+fn association_is_that_of_scipy_with_the_bias_removed() {
+    for case in cases("association") {
+        let ours = cramers_v(&table(&case["table"]));
+        same(ours, &case["cramers_v"], &case);
+        if let (Some(ours), Some(uncorrected)) = (ours, case["uncorrected"].as_f64()) {
+            assert!(ours <= uncorrected + 1e-12, "{case}");
+        }
+    }
+}
+
+#[test]
+fn quantiles_are_those_of_numpy() {
+    for case in cases("quantile") {
+        same(quantile(&floats(&case["values"]), case["share"].as_f64().unwrap()), &case["quantile"], &case);
+    }
+}
+
+#[test]
+fn wilson_is_that_of_scipy() {
+    for case in cases("wilson") {
+        let interval = wilson(case["successes"].as_u64().unwrap(), case["trials"].as_u64().unwrap());
+        same(interval.map(|interval| interval.low), &case["low"], &case);
+        same(interval.map(|interval| interval.high), &case["high"], &case);
+    }
+}
+
+#[test]
+fn the_bootstrap_agrees_with_that_of_scipy() {
+    let case = fixture("bootstrap");
+    let names: Vec<String> =
+        case["patients"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    let patients: Vec<&str> = names.iter().map(String::as_str).collect();
+    let values = floats(&case["values"]);
+    let mean = |drawn: &[usize]| Some(drawn.iter().map(|&sample| values[sample]).sum::<f64>() / drawn.len() as f64);
+    let interval = bootstrap_by_patient(&patients, BootstrapOptions { resamples: 20_000, seed: 5 }, mean).unwrap();
+    let (low, high) = (case["low"].as_f64().unwrap(), case["high"].as_f64().unwrap());
+    // The standard error of a 2.5 % point of 20 000 resamples is about 0.7 % of the interval's width.
+    let tolerance = 0.03 * (high - low);
+    assert!((interval.low - low).abs() < tolerance, "{interval:?} is not {low}..{high}");
+    assert!((interval.high - high).abs() < tolerance, "{interval:?} is not {low}..{high}");
+}
+
+#[test]
+fn the_bootstrap_is_pinned_bit_for_bit() {
+    // Published evaluations can be made again only while these bits stay.
+    let samples: Vec<(f64, bool)> = (0..30).map(|n| (f64::from(n * 7 % 11) / 11.0, n % 3 == 0)).collect();
+    let names: Vec<String> = (0..30).map(|n| format!("p{}", n / 2)).collect();
+    let patients: Vec<&str> = names.iter().map(String::as_str).collect();
+    let interval = bootstrap_by_patient(&patients, BootstrapOptions { resamples: 200, seed: 9 }, |drawn| {
+        auroc(&drawn.iter().map(|&sample| samples[sample]).collect::<Vec<_>>())
+    })
+    .unwrap();
+    assert_eq!((interval.low.to_bits(), interval.high.to_bits()), (LOW, HIGH), "{interval:?}");
+}
+
+const LOW: u64 = 4_599_089_343_041_070_070;
+const HIGH: u64 = 4_605_001_175_380_494_299;

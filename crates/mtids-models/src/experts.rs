@@ -1,0 +1,246 @@
+//! Experts: two-layer perceptrons with GELU, beside which the input passes, or behind which a layer norm stands.
+//!
+//! Purpose: what the branches of a model are made of, the same for MT-IDS and its rivals. With m(z) = W₂ gelu(W₁ z + c₁) + c₂ an
+//! expert is z + m(z), or S z + m(z) where its input and output differ in size (P: He et al., CVPR 2016), or, as the design first had it,
+//! LayerNorm(m(z)). That the first is the default is our choice (O); ARCHITECTURE.md has the figures.
+
+use candle_core::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use mtids_layers::activation::gelu;
+use mtids_layers::linear::Linear;
+use mtids_layers::norm::LayerNorm;
+use mtids_layers::parameters::Parameters;
+
+/// What becomes of an expert's perceptron.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExpertForm {
+    /// The input is added: z + m(z), or S z + m(z) where the sizes differ.
+    #[default]
+    Residual,
+    /// A layer norm stands behind it.
+    Normalised,
+}
+
+/// Sizes and form of one expert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpertShape {
+    /// Inputs d.
+    pub inputs: usize,
+    /// Hidden units.
+    pub hidden: usize,
+    /// Outputs d_e.
+    pub outputs: usize,
+    /// What becomes of the perceptron.
+    pub form: ExpertForm,
+}
+
+/// Shared and private experts of a rival.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExpertsConfig {
+    /// Experts shared by all tasks.
+    pub shared: usize,
+    /// Experts of each task.
+    pub private: usize,
+    /// Hidden units of an expert.
+    pub hidden: usize,
+    /// Outputs of an expert.
+    pub width: usize,
+    /// What becomes of an expert's perceptron.
+    pub form: ExpertForm,
+}
+
+impl Default for ExpertsConfig {
+    fn default() -> Self {
+        Self { shared: 3, private: 2, hidden: 64, width: 64, form: ExpertForm::default() }
+    }
+}
+
+impl ExpertsConfig {
+    /// Of one expert that reads `inputs` numbers.
+    pub(crate) fn expert_shape(&self, inputs: usize) -> ExpertShape {
+        ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form }
+    }
+}
+
+/// Shared experts of a rival that has no others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SharedExpertsConfig {
+    /// Number of experts.
+    pub count: usize,
+    /// Hidden units of an expert.
+    pub hidden: usize,
+    /// Outputs of an expert.
+    pub width: usize,
+    /// What becomes of an expert's perceptron.
+    pub form: ExpertForm,
+}
+
+impl Default for SharedExpertsConfig {
+    fn default() -> Self {
+        Self { count: 4, hidden: 64, width: 64, form: ExpertForm::default() }
+    }
+}
+
+impl SharedExpertsConfig {
+    /// Of one expert that reads `inputs` numbers.
+    pub(crate) fn expert_shape(&self, inputs: usize) -> ExpertShape {
+        ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form }
+    }
+}
+
+/// What is done to the perceptron's output.
+#[derive(Clone, Debug)]
+enum Finish {
+    Add,
+    AddSkipped(Linear),
+    Normalise(LayerNorm),
+}
+
+/// One expert, `[B, d]` to `[B, d_e]`.
+#[derive(Clone, Debug)]
+pub struct Expert {
+    first: Linear,
+    second: Linear,
+    finish: Finish,
+}
+
+impl Expert {
+    /// Builds an expert; parameters are `<name>.first`, `<name>.second`, and by form and sizes `<name>.skip` or `<name>.norm`.
+    ///
+    /// # Errors
+    /// When a parameter exists with another shape.
+    pub fn new(name: &str, shape: ExpertShape, parameters: &Parameters) -> Result<Self> {
+        let ExpertShape { inputs, hidden, outputs, form } = shape;
+        Ok(Self {
+            first: Linear::new(&format!("{name}.first"), inputs, hidden, std::f64::consts::SQRT_2, parameters)?,
+            second: Linear::new(&format!("{name}.second"), hidden, outputs, 1.0, parameters)?,
+            finish: match form {
+                ExpertForm::Residual if inputs == outputs => Finish::Add,
+                ExpertForm::Residual => {
+                    Finish::AddSkipped(Linear::without_bias(&format!("{name}.skip"), inputs, outputs, 1.0, parameters)?)
+                }
+                ExpertForm::Normalised => {
+                    Finish::Normalise(LayerNorm::new(&format!("{name}.norm"), outputs, parameters)?)
+                }
+            },
+        })
+    }
+
+    /// Applies the expert.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
+        let perceptron = self.second.forward(&gelu(&self.first.forward(z)?)?)?;
+        match &self.finish {
+            Finish::Add => Ok((z + perceptron)?),
+            Finish::AddSkipped(skip) => Ok((skip.forward(z)? + perceptron)?),
+            Finish::Normalise(norm) => Ok(norm.forward(&perceptron)?),
+        }
+    }
+}
+
+/// Several experts on the same input.
+#[derive(Clone, Debug)]
+pub struct ExpertGroup {
+    experts: Vec<Expert>,
+}
+
+impl ExpertGroup {
+    /// `count` experts named `<name>.0`, `<name>.1`, ...
+    ///
+    /// # Errors
+    /// When a parameter exists with another shape.
+    pub fn new(name: &str, count: usize, shape: ExpertShape, parameters: &Parameters) -> Result<Self> {
+        let experts: Result<Vec<Expert>> =
+            (0..count).map(|index| Expert::new(&format!("{name}.{index}"), shape, parameters)).collect();
+        Ok(Self { experts: experts? })
+    }
+
+    /// Number of experts.
+    pub fn len(&self) -> usize {
+        self.experts.len()
+    }
+
+    /// True for a group without experts.
+    pub fn is_empty(&self) -> bool {
+        self.experts.is_empty()
+    }
+
+    /// `[B, d]` to `[B, E, d_e]`.
+    ///
+    /// # Errors
+    /// When the shape does not fit or the group is empty.
+    pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
+        let outputs: Result<Vec<Tensor>> = self.experts.iter().map(|expert| expert.forward(z)).collect();
+        Ok(Tensor::stack(&outputs?, 1)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device, Var};
+
+    fn expert(outputs: usize, form: ExpertForm, parameters: &Parameters) -> Expert {
+        Expert::new("e", ExpertShape { inputs: 3, hidden: 5, outputs, form }, parameters).unwrap()
+    }
+
+    #[test]
+    fn a_silent_perceptron_lets_its_input_by_and_trains_it() {
+        for outputs in [3, 2] {
+            let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
+            let expert = expert(outputs, ExpertForm::Residual, &parameters);
+            for (name, variable) in parameters.variables() {
+                if name.starts_with("e.second.") {
+                    variable.set(&variable.zeros_like().unwrap()).unwrap();
+                }
+            }
+            let z = Var::new(&[[0.3f64, -1.0, 2.0], [0.0, 4.0, -0.5]], &Device::Cpu).unwrap();
+            let skip = parameters.variables().into_iter().find(|(name, _)| name == "e.skip.weight");
+            let expected = match skip {
+                Some((_, skip)) => z.matmul(&skip.t().unwrap()).unwrap(),
+                None => z.as_tensor().clone(),
+            };
+            let out = expert.forward(&z).unwrap();
+            assert_eq!(out.to_vec2::<f64>().unwrap(), expected.to_vec2::<f64>().unwrap());
+            let store = out.sum_all().unwrap().backward().unwrap();
+            let slopes = store.get(&z).unwrap().abs().unwrap().to_vec2::<f64>().unwrap();
+            assert!(slopes.iter().flatten().all(|slope| *slope > 0.0), "{slopes:?}");
+        }
+    }
+
+    #[test]
+    fn each_form_has_its_own_parameters() {
+        let names = |outputs, form| -> Vec<String> {
+            let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
+            expert(outputs, form, &parameters);
+            let own = |name: &String| !name.starts_with("e.first") && !name.starts_with("e.second");
+            parameters.variables().into_iter().map(|(name, _)| name).filter(own).collect()
+        };
+        assert!(names(3, ExpertForm::Residual).is_empty());
+        assert_eq!(names(2, ExpertForm::Residual), ["e.skip.weight"]);
+        assert_eq!(names(3, ExpertForm::Normalised), ["e.norm.scale", "e.norm.shift"]);
+    }
+
+    #[test]
+    fn the_slope_of_gelu_has_all_its_digits() {
+        let points = [-3.0, -1.0, -0.2, 0.0, 0.7, 1.0, 2.5f64];
+        let x = Var::new(&points, &Device::Cpu).unwrap();
+        let store = gelu(&x).unwrap().sum_all().unwrap().backward().unwrap();
+        let slopes: Vec<f64> = store.get(&x).unwrap().to_vec1().unwrap();
+        let phi = |x: f64| (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt();
+        let halves: Vec<f64> = Tensor::new(&points, &Device::Cpu).unwrap().gelu_erf().unwrap().to_vec1().unwrap();
+        for ((x, slope), value) in points.into_iter().zip(slopes).zip(halves) {
+            // Φ(x) = gelu(x) / x, and ½ at 0.
+            let distribution = if x == 0.0 { 0.5 } else { value / x };
+            assert!((slope - (distribution + x * phi(x))).abs() < 1e-14, "{x}: {slope}");
+        }
+    }
+}

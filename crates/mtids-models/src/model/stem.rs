@@ -1,0 +1,119 @@
+//! STEM: shared and task-specific experts, all read and only the own ones trained (Su et al., AAAI 2024, arXiv 2308.13537).
+//!
+//! u_t = Σ_e softmax(W_t z)_e f_e over the shared experts, the task's own, and those of all other tasks, the last behind a stop of the
+//! gradient ("all forward, task-specific backward"). Adapted: an image has no embedding tables, so the task-specific and shared
+//! embeddings of the source fall away and all experts read the trunk's features z; gates are linear where the authors' code has a
+//! small perceptron; one layer.
+//!
+//! Cut: z, the shared experts' outputs, and the outputs of all private experts as values without gradient. Parameters: `trunk.*`,
+//! `shared.*` (shared), `private.<task>.*`, `gate.<task>.*`, `head.<task>.*`.
+
+use candle_core::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::backbone::{Backbone, BackboneConfig};
+use crate::error::Result;
+use crate::experts::{ExpertGroup, ExpertsConfig};
+use crate::gate::{GateOutput, SoftmaxGate};
+use crate::model::config::{default_tasks, validate_experts};
+use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, mix, of_task};
+use crate::tasks::{TaskKind, TaskSet};
+use mtids_layers::linear::Linear;
+use mtids_layers::parameters::Parameters;
+
+/// Settings of STEM.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StemConfig {
+    /// The trunk.
+    pub backbone: BackboneConfig,
+    /// Tasks, main task first by custom.
+    pub tasks: Vec<TaskKind>,
+    /// The experts.
+    pub experts: ExpertsConfig,
+}
+
+impl Default for StemConfig {
+    fn default() -> Self {
+        Self { backbone: BackboneConfig::default(), tasks: default_tasks(), experts: ExpertsConfig::default() }
+    }
+}
+
+impl StemConfig {
+    pub(crate) fn validate(&self) -> Result<()> {
+        validate_experts(&self.experts)
+    }
+}
+
+/// Every task reads all experts and trains its own and the shared ones.
+#[derive(Debug)]
+pub struct Stem {
+    trunk: Backbone,
+    shared: ExpertGroup,
+    private: Vec<ExpertGroup>,
+    gates: Vec<SoftmaxGate>,
+    heads: Vec<Linear>,
+}
+
+impl Stem {
+    pub(crate) fn new(
+        config: &StemConfig,
+        tasks: &TaskSet,
+        input: [usize; 4],
+        parameters: &Parameters,
+    ) -> Result<Self> {
+        let (experts, features) = (&config.experts, config.backbone.features);
+        let shape = experts.expert_shape(features);
+        let all = experts.shared + tasks.len() * experts.private;
+        let names = || tasks.tasks().iter().map(|task| task.name.as_str());
+        let private: Result<Vec<ExpertGroup>> = names()
+            .map(|name| ExpertGroup::new(&format!("private.{name}"), experts.private, shape, parameters))
+            .collect();
+        let gates: Result<Vec<SoftmaxGate>> =
+            names().map(|name| SoftmaxGate::new(&format!("gate.{name}"), features, all, parameters)).collect();
+        Ok(Self {
+            trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
+            shared: ExpertGroup::new("shared", experts.shared, shape, parameters)?,
+            private: private?,
+            gates: gates?,
+            heads: heads(tasks, experts.width, parameters)?,
+        })
+    }
+}
+
+impl MultiTaskModel for Stem {
+    fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
+        let z = self.trunk.forward(x)?;
+        let mut tensors = vec![z.clone(), self.shared.forward(&z)?];
+        for private in &self.private {
+            tensors.push(private.forward(&z.detach())?.detach());
+        }
+        Ok(Boundary { tensors, gates: Vec::new() })
+    }
+
+    fn task(&self, task: usize, boundary: &[Tensor], _mode: Mode) -> Result<TaskOutput> {
+        let (z, shared) = (at(boundary, 0)?, at(boundary, 1)?);
+        let private = of_task(&self.private, task)?.forward(z)?;
+        let others: Vec<Tensor> = (0..self.private.len())
+            .filter(|other| *other != task)
+            .map(|other| Ok(at(boundary, 2 + other)?.detach()))
+            .collect::<Result<_>>()?;
+        let (e_s, e_p) = (self.shared.len(), private.dim(1)?);
+        let weights = of_task(&self.gates, task)?.forward(z)?;
+        let (of_shared, of_own) = (weights.narrow(1, 0, e_s)?, weights.narrow(1, e_s, e_p)?);
+        let mut mixed = (mix(&of_shared, shared)? + mix(&of_own, &private)?)?;
+        let mut of_others = None;
+        if !others.is_empty() {
+            let rest = weights.narrow(1, e_s + e_p, others.len() * e_p)?;
+            mixed = (mixed + mix(&rest, &Tensor::cat(&others, 1)?)?)?;
+            of_others = Some(rest);
+        }
+        let gate = GateOutput::of_flat(&of_shared, &of_own, of_others.as_ref())?;
+        Ok(TaskOutput::gated(of_task(&self.heads, task)?.forward(&mixed)?, gate))
+    }
+
+    fn is_shared(&self, name: &str) -> bool {
+        name.starts_with("trunk.") || name.starts_with("shared.")
+    }
+}

@@ -1,0 +1,110 @@
+//! Read-outs: from the heads of several tasks to one distribution over joint classes.
+//!
+//! Purpose (tag O): a log-linear pool, s(y) = ℓ_joint(y) + Σ_q ω_q log p_q(φ_q(y)), ω = softplus(η), p = softmax(s). η is learned from
+//! a loss in which every head is detached ([`pooled_scores`]), so pooling never changes what a head learns. Identities (tested):
+//! a uniform joint head with ω = 1 gives the outer product of region and metastasis; uniform auxiliary heads, or ω = 0, give
+//! the joint head.
+
+use candle_core::{Device, Tensor};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Result, config_error};
+use crate::model::Outputs;
+use crate::tasks::{LabelMap, TaskKind, TaskSet};
+use mtids_layers::activation::{log_softmax, softmax, softplus};
+
+/// η at the start, for which ω = softplus(η) = 1.
+pub const INITIAL_ETA: f64 = 0.541_324_854_612_918_1;
+
+/// Which heads make the prediction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadOut {
+    /// The joint head alone.
+    Joint,
+    /// The other heads alone, with ω = 1.
+    Product,
+    /// Joint head and others, with learned ω.
+    #[default]
+    Pooled,
+}
+
+/// Log-probabilities of one task spread over the joint classes, `[B, C_0]`.
+pub(crate) fn spread(task: &LabelMap, logits: &Tensor) -> Result<Tensor> {
+    let columns: Vec<u32> = task.table.iter().flatten().map(|&class| class as u32).collect();
+    let count = columns.len();
+    let columns = Tensor::from_vec(columns, count, &Device::Cpu)?.to_device(logits.device())?;
+    Ok(log_softmax(logits)?.index_select(&columns, 1)?)
+}
+
+/// Scores over joint classes (log-probabilities up to a constant per row), `[B, C_0]`; `eta` is `[T]`.
+///
+/// # Errors
+/// [`crate::ModelError::Config`] when the tasks of the model cannot make this read-out.
+pub fn scores(tasks: &TaskSet, outputs: &Outputs, eta: &Tensor, read_out: ReadOut) -> Result<Tensor> {
+    let joint = tasks.joint();
+    let omega = softplus(eta)?;
+    let mut total: Option<Tensor> = None;
+    for (index, (task, logits)) in tasks.tasks().iter().zip(&outputs.logits).enumerate() {
+        let is_joint = joint == Some(index);
+        let used = match read_out {
+            ReadOut::Joint => is_joint,
+            ReadOut::Product => task.is_total() && task.kind != TaskKind::Joint,
+            ReadOut::Pooled => task.is_total(),
+        };
+        if !used {
+            continue;
+        }
+        let mut term = spread(task, logits)?;
+        if read_out == ReadOut::Pooled && !is_joint {
+            term = term.broadcast_mul(&omega.narrow(0, index, 1)?)?;
+        }
+        total = Some(match total {
+            Some(total) => (total + term)?,
+            None => term,
+        });
+    }
+    total.ok_or_else(|| config_error("tasks", format!("no task of this model serves the read-out {read_out:?}")))
+}
+
+/// Scores of the pooled read-out with every head detached: a loss on them trains η and nothing else. `None` when no task but
+/// the joint one takes part, so that there is nothing to learn.
+///
+/// # Errors
+/// When candle refuses an operation.
+pub fn pooled_scores(tasks: &TaskSet, outputs: &Outputs, eta: &Tensor) -> Result<Option<Tensor>> {
+    let joint = tasks.joint();
+    let pooled = tasks.tasks().iter().enumerate().any(|(index, task)| Some(index) != joint && task.is_total());
+    if !pooled {
+        return Ok(None);
+    }
+    let detached = Outputs { logits: outputs.logits.iter().map(Tensor::detach).collect(), ..Outputs::default() };
+    scores(tasks, &detached, eta, ReadOut::Pooled).map(Some)
+}
+
+/// Probabilities of the joint classes, `[B, C_0]`, without a graph.
+///
+/// # Errors
+/// As [`scores`].
+pub fn probabilities(tasks: &TaskSet, outputs: &Outputs, eta: &Tensor, read_out: ReadOut) -> Result<Tensor> {
+    Ok(softmax(&scores(tasks, outputs, &eta.detach(), read_out)?)?.detach())
+}
+
+/// Probabilities of the regions, `[B, K]`, from joint probabilities `[B, 2 K]`.
+///
+/// # Errors
+/// When the shape does not fit.
+pub fn region_probabilities(joint: &Tensor) -> Result<Tensor> {
+    let (batch, classes) = joint.dims2()?;
+    Ok(joint.reshape((batch, classes / 2, 2))?.sum(2)?)
+}
+
+/// Probability of metastasis, `[B]`, from joint probabilities `[B, 2 K]`.
+///
+/// # Errors
+/// When the shape does not fit.
+pub fn metastasis_probability(joint: &Tensor) -> Result<Tensor> {
+    let (batch, classes) = joint.dims2()?;
+    Ok(joint.reshape((batch, classes / 2, 2))?.narrow(2, 1, 1)?.sum((1, 2))?)
+}

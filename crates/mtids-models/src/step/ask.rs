@@ -1,0 +1,169 @@
+//! Asking the balancer: what it is told, and its answer checked.
+//!
+//! Purpose: balancers are small algebra on the host, so losses and Gram matrix must come over before the step can go on. That read is
+//! inherent, and it is one; a rule that combines whole gradients costs a second, of T rows. Invariant: an answer of the wrong length or
+//! with a number that is not finite is refused.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::gram;
+use super::reading::{Gathered, Reads, Side, whole};
+use super::{Balancing, Combined, StepGradients, StepReport};
+use crate::error::{ModelError, Result};
+use crate::model::Model;
+
+/// Gradients of one task at the places where tasks are compared; `None` where the task does not reach.
+pub(super) type Parts = Vec<Option<Tensor>>;
+
+/// What the balancer decided.
+pub(super) struct Asked {
+    losses: Vec<Option<f64>>,
+    gram: Vec<f64>,
+    coefficients: Vec<f64>,
+    /// The combined gradient itself, where coefficients do not say it.
+    update: Option<Parts>,
+}
+
+impl Asked {
+    /// The report so far; what is read late is still missing.
+    pub(super) fn report(&self) -> StepReport {
+        StepReport {
+            losses: self.losses.clone(),
+            pooled_loss: None,
+            regulariser: 0.0,
+            gram: self.gram.clone(),
+            coefficients: self.coefficients.clone(),
+            gradient_norm: 0.0,
+            gates: Vec::new(),
+            reads: 0,
+        }
+    }
+
+    /// The terms whose sum is the shared gradient.
+    pub(super) fn shares<'s>(&'s self, by_task: &'s [Option<Parts>]) -> Vec<(&'s Parts, f64)> {
+        match &self.update {
+            Some(update) => vec![(update, 1.0)],
+            None => {
+                let pairs = by_task.iter().zip(&self.coefficients);
+                pairs.filter_map(|(parts, coefficient)| Some((parts.as_ref()?, *coefficient))).collect()
+            }
+        }
+    }
+}
+
+/// Losses and Gram matrix, then the balancer's checked answer. `shapes` are tensors of the shapes of the parts.
+pub(super) fn ask(
+    model: &Model,
+    task_losses: &[Option<Tensor>],
+    by_task: &[Option<Parts>],
+    shapes: &[&Tensor],
+    balancing: Balancing<'_, '_>,
+    side: Side,
+    reads: &mut Reads,
+) -> Result<Asked> {
+    let count = model.tasks().len();
+    let mut gathered = Gathered::default();
+    let at: Result<Vec<_>> =
+        task_losses.iter().map(|loss| loss.as_ref().map(|loss| gathered.add(loss)).transpose()).collect();
+    let at = at?;
+    let on_device = match side {
+        Side::Host => None,
+        Side::Device => gram::on_device(by_task, shapes)?.map(|gram| gathered.add(&gram)).transpose()?,
+    };
+    let values = gathered.read(reads)?;
+    let losses: Vec<Option<f64>> = at.iter().map(|range| values.first(range.as_ref()?)).collect();
+    let gram = match side {
+        Side::Host => gram::on_host(count, by_task, shapes.len())?,
+        Side::Device => gram::symmetric(count, on_device.as_ref().map_or(&[], |range| values.at(range))),
+    };
+    let active: Vec<bool> = losses.iter().map(Option::is_some).collect();
+    let mut asked = Asked { losses, gram, coefficients: vec![0.0; count], update: None };
+    if !active.contains(&true) {
+        return Ok(asked);
+    }
+    if !model.network().balances() {
+        asked.coefficients = active.iter().map(|active| f64::from(u8::from(*active))).collect();
+        return Ok(asked);
+    }
+    let values: Vec<f64> = asked.losses.iter().map(|loss| loss.unwrap_or(0.0)).collect();
+    let told = StepGradients { gram: &asked.gram, losses: &values, active: &active };
+    let refuse = |reason: String| ModelError::Balance(reason.into());
+    match balancing {
+        Balancing::Weigh(weigh) => {
+            let coefficients = weigh(&told).map_err(ModelError::Balance)?;
+            if coefficients.len() != count || coefficients.iter().any(|c| !c.is_finite()) {
+                let reason = format!("answered {coefficients:?} for {count} tasks; needs one finite value per task");
+                return Err(refuse(reason));
+            }
+            asked.coefficients = coefficients;
+        }
+        Balancing::Combine(combine) => {
+            let rows = match side {
+                Side::Host => rows_on_host(by_task, shapes)?,
+                Side::Device => rows_on_device(by_task, shapes, reads)?,
+            };
+            let Combined { update, weights } = combine(&told, &rows).map_err(ModelError::Balance)?;
+            let width: usize = shapes.iter().map(|shape| shape.elem_count()).sum();
+            if update.len() != width || update.iter().any(|value| !value.is_finite()) {
+                return Err(refuse(format!("answered {} numbers, some perhaps not finite, for {width}", update.len())));
+            }
+            asked.coefficients = weights.unwrap_or_default();
+            asked.update = Some(split(update, shapes)?);
+        }
+    }
+    Ok(asked)
+}
+
+/// Whole gradients, one row for each task; an empty row for a task without labelled sample.
+fn rows_on_host(by_task: &[Option<Parts>], shapes: &[&Tensor]) -> Result<Vec<Vec<f32>>> {
+    let row = |parts: &Parts| -> Result<Vec<f32>> {
+        let mut row = Vec::new();
+        for (part, shape) in parts.iter().zip(shapes) {
+            match part {
+                Some(part) => row.extend(part.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?),
+                None => row.resize(row.len() + shape.elem_count(), 0.0),
+            }
+        }
+        Ok(row)
+    };
+    by_task.iter().map(|parts| parts.as_ref().map_or_else(|| Ok(Vec::new()), row)).collect()
+}
+
+/// The same in one read; places that a task does not reach are filled in here, not on the device.
+fn rows_on_device(by_task: &[Option<Parts>], shapes: &[&Tensor], reads: &mut Reads) -> Result<Vec<Vec<f32>>> {
+    let found = by_task.iter().flatten().flatten().flatten();
+    let found: Result<Vec<Tensor>> = found.map(|part| Ok(part.to_dtype(DType::F32)?.flatten_all()?)).collect();
+    let numbers = whole(&found?, reads)?;
+    let mut rest = numbers.as_slice();
+    let mut row = |parts: &Parts| {
+        let mut row = Vec::new();
+        for (part, shape) in parts.iter().zip(shapes) {
+            let length = shape.elem_count();
+            match part {
+                Some(_) => {
+                    let (own, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+                    row.extend_from_slice(own);
+                    rest = behind;
+                }
+                None => row.resize(row.len() + length, 0.0),
+            }
+        }
+        row
+    };
+    Ok(by_task.iter().map(|parts| parts.as_ref().map_or_else(Vec::new, &mut row)).collect())
+}
+
+/// A combined row back in the shapes of its places, which lie on one device; one copy to it.
+fn split(update: Vec<f64>, shapes: &[&Tensor]) -> Result<Parts> {
+    let Some(first) = shapes.first() else { return Ok(Vec::new()) };
+    let width = update.len();
+    let row = Tensor::from_vec(update, width, &Device::Cpu)?.to_dtype(first.dtype())?.to_device(first.device())?;
+    let mut from = 0;
+    let mut parts = Vec::with_capacity(shapes.len());
+    for shape in shapes {
+        let length = shape.elem_count();
+        parts.push(Some(row.narrow(0, from, length)?.reshape(shape.shape())?));
+        from += length;
+    }
+    Ok(parts)
+}

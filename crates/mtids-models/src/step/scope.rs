@@ -1,0 +1,206 @@
+//! The two scopes: where the graph is cut, which passes run, and which gradient each parameter gets.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Tensor, Var};
+
+use super::Balancing;
+use super::ask::{Parts, ask};
+use super::reading::{Late, Pass, Reads, Side};
+use crate::error::Result;
+use crate::loss::TaskLosses;
+use crate::model::{Mode, Model, Outputs, TaskOutput, gather};
+use crate::tasks::TargetBatch;
+use mtids_layers::optimizer::Gradients;
+use mtids_layers::parameters::Parameters;
+
+/// What a pass works on.
+#[derive(Clone, Copy)]
+pub(super) struct On<'a> {
+    pub(super) model: &'a Model,
+    pub(super) parameters: &'a Parameters,
+    pub(super) losses: &'a TaskLosses,
+    pub(super) input: &'a Tensor,
+    pub(super) targets: &'a TargetBatch,
+    pub(super) mode: Mode,
+    pub(super) side: Side,
+}
+
+/// Gradients by variable, collected in name order.
+struct Collector {
+    variables: Vec<(String, Var)>,
+    gradients: Gradients,
+}
+
+impl Collector {
+    fn new(parameters: &Parameters) -> Self {
+        Self { variables: parameters.variables(), gradients: Gradients::new() }
+    }
+
+    /// The variables that two or more tasks reach.
+    fn shared(&self, model: &Model) -> Vec<(String, Var)> {
+        self.variables.iter().filter(|(name, _)| model.network().is_shared(name)).cloned().collect()
+    }
+
+    fn add_one(&mut self, name: &str, gradient: Tensor) -> Result<()> {
+        let sum = match self.gradients.get(name) {
+            Some(sum) => (sum + gradient)?,
+            None => gradient,
+        };
+        self.gradients.insert(name.to_owned(), sum);
+        Ok(())
+    }
+
+    /// Adds the gradients of all variables that `wanted` accepts.
+    fn add(&mut self, store: &GradStore, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let found: Vec<(String, Tensor)> = self
+            .variables
+            .iter()
+            .filter(|(name, _)| wanted(name))
+            .filter_map(|(name, variable)| Some((name.clone(), store.get(variable)?.detach())))
+            .collect();
+        for (name, gradient) in found {
+            self.add_one(&name, gradient)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
+    let On { model, parameters, losses, input, targets, mode, side } = *on;
+    let mut reads = Reads::default();
+    let network = model.network();
+    let shared = network.boundary(input, mode)?;
+    let mut copies: Vec<Vec<Var>> = Vec::new();
+    let mut outputs: Vec<TaskOutput> = Vec::new();
+    for task in 0..model.tasks().len() {
+        // `copy` because a variable made from shared storage would alias the other tasks' copies.
+        let own: Result<Vec<Var>> =
+            shared.tensors.iter().map(|tensor| Ok(Var::from_tensor(&tensor.detach().copy()?)?)).collect();
+        let own = own?;
+        let views: Vec<Tensor> = own.iter().map(|variable| variable.as_tensor().clone()).collect();
+        outputs.push(network.task(task, &views, mode)?);
+        copies.push(own);
+    }
+    let outputs = gather(shared.gates, outputs);
+    let task_losses = losses.losses(&outputs, targets)?;
+    let mut collector = Collector::new(parameters);
+    let above: Vec<(String, Var)> = collector.shared(model);
+    let at_cut = |store: &GradStore, own: &[Var]| -> Vec<Option<Tensor>> {
+        own.iter().map(|variable| store.get(variable).map(Tensor::detach)).collect()
+    };
+    // Above the cut the graphs of the tasks are disjoint, so T passes cost what one of the sum would.
+    let mut by_task: Vec<Option<Parts>> = Vec::new();
+    for (loss, own) in task_losses.iter().zip(&copies) {
+        let Some(loss) = loss else {
+            by_task.push(None);
+            continue;
+        };
+        let store = loss.backward()?;
+        collector.add(&store, |name| !network.is_shared(name))?;
+        let mut parts = at_cut(&store, own);
+        // Shared parameters above the cut, which few models have.
+        parts.extend(above.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)));
+        by_task.push(Some(parts));
+    }
+    let shapes: Vec<&Tensor> =
+        shared.tensors.iter().chain(above.iter().map(|(_, variable)| variable.as_tensor())).collect();
+    let asked = ask(model, &task_losses, &by_task, &shapes, balancing, side, &mut reads)?;
+    let mut late = Late::default();
+    let mut cut: Vec<Option<Tensor>> = vec![None; shared.tensors.len()];
+    let add_cut = |cut: &mut [Option<Tensor>], parts: &[Option<Tensor>], factor: f64| -> Result<()> {
+        for (total, part) in cut.iter_mut().zip(parts) {
+            if let Some(part) = part {
+                let part = (part * factor)?;
+                *total = Some(match total.take() {
+                    Some(total) => (total + part)?,
+                    None => part,
+                });
+            }
+        }
+        Ok(())
+    };
+    for (parts, coefficient) in asked.shares(&by_task) {
+        add_cut(&mut cut, parts, coefficient)?;
+        for ((name, _), part) in above.iter().zip(parts.iter().skip(shared.tensors.len())) {
+            if let Some(part) = part {
+                collector.add_one(name, (part * coefficient)?)?;
+            }
+        }
+    }
+    if let Some(regulariser) = losses.regulariser(network.gate_terms(), &outputs)? {
+        late.regulariser(&regulariser)?;
+        let store = regulariser.backward()?;
+        collector.add(&store, |_| true)?;
+        for own in &copies {
+            add_cut(&mut cut, &at_cut(&store, own), 1.0)?;
+        }
+    }
+    // The gradient of Σ z·γ with respect to z is γ: one pass below the cut for all tasks.
+    let terms: Result<Vec<Tensor>> = shared
+        .tensors
+        .iter()
+        .zip(cut)
+        .filter_map(|(output, gradient)| Some((output, gradient?)))
+        .map(|(output, gradient)| Ok((output * gradient)?.sum_all()?))
+        .collect();
+    if let Some(total) = sum(terms?.iter())? {
+        collector.add(&total.backward()?, |_| true)?;
+    }
+    finish(on, &outputs, Pass { gradients: collector.gradients, report: asked.report(), late, reads })
+}
+
+pub(super) fn exact(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
+    let On { model, parameters, losses, input, targets, mode, side } = *on;
+    let mut reads = Reads::default();
+    let network = model.network();
+    let outputs = model.forward(input, mode)?;
+    let task_losses = losses.losses(&outputs, targets)?;
+    let mut collector = Collector::new(parameters);
+    let shared = collector.shared(model);
+    let mut by_task: Vec<Option<Parts>> = Vec::new();
+    for loss in &task_losses {
+        let Some(loss) = loss else {
+            by_task.push(None);
+            continue;
+        };
+        let store = loss.backward()?;
+        collector.add(&store, |name| !network.is_shared(name))?;
+        by_task.push(Some(shared.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)).collect()));
+    }
+    let shapes: Vec<&Tensor> = shared.iter().map(|(_, variable)| variable.as_tensor()).collect();
+    let asked = ask(model, &task_losses, &by_task, &shapes, balancing, side, &mut reads)?;
+    let mut late = Late::default();
+    for (parts, coefficient) in asked.shares(&by_task) {
+        for ((name, _), part) in shared.iter().zip(parts) {
+            if let Some(part) = part {
+                collector.add_one(name, (part * coefficient)?)?;
+            }
+        }
+    }
+    if let Some(regulariser) = losses.regulariser(network.gate_terms(), &outputs)? {
+        late.regulariser(&regulariser)?;
+        collector.add(&regulariser.backward()?, |_| true)?;
+    }
+    finish(on, &outputs, Pass { gradients: collector.gradients, report: asked.report(), late, reads })
+}
+
+/// The pooled read-out, which trains η and nothing else, and the gates' decisions.
+fn finish(on: &On<'_>, outputs: &Outputs, mut pass: Pass) -> Result<Pass> {
+    if let Some(pooled) = on.losses.pooled(on.model, outputs, on.targets)? {
+        pass.late.pooled(&pooled)?;
+        let mut collector = Collector { gradients: pass.gradients, ..Collector::new(on.parameters) };
+        collector.add(&pooled.backward()?, |name| name.starts_with("read_out."))?;
+        pass.gradients = collector.gradients;
+    }
+    pass.late.gates(outputs)?;
+    Ok(pass)
+}
+
+fn sum<'a>(mut terms: impl Iterator<Item = &'a Tensor>) -> Result<Option<Tensor>> {
+    let Some(first) = terms.next() else { return Ok(None) };
+    let mut total = first.clone();
+    for term in terms {
+        total = (total + term)?;
+    }
+    Ok(Some(total))
+}

@@ -1,0 +1,216 @@
+//! The device's way of a step, forced on the CPU, beside the host's: the same numbers, few reads, and a stop at numbers that are none.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::*;
+use crate::backbone::BackboneConfig;
+use crate::loss::LossConfig;
+use crate::model::{Architecture, ModelConfig};
+use mtids_layers::optimizer::{AdamW, AdamWConfig};
+
+const INPUT: [usize; 4] = [1, 2, 12, 12];
+const MODE: Mode = Mode::Train { seed: 1, step: 0 };
+
+struct Case {
+    model: Model,
+    parameters: Parameters,
+    losses: TaskLosses,
+    input: Tensor,
+    targets: TargetBatch,
+}
+
+impl Case {
+    fn new(architecture: Architecture, dtype: DType) -> Self {
+        let mut config = ModelConfig::of(architecture);
+        *config.backbone_mut() = BackboneConfig {
+            widths: vec![4, 8],
+            blocks: 1,
+            stem_stride: 1,
+            groups: 2,
+            pool_grid: 2,
+            features: 6,
+            ..BackboneConfig::default()
+        };
+        let parameters = Parameters::new(7, dtype, &Device::Cpu);
+        let model = Model::new(&config, 3, INPUT, &parameters).unwrap();
+        let numbers = (0..4 * 288).map(|n| ((n * 7919 + 13) as f64 * 0.618_033_988_75).fract() - 0.5).collect();
+        let input = Tensor::from_vec::<_, f64>(numbers, (4, 1, 2, 12, 12), &Device::Cpu).unwrap();
+        Self {
+            losses: TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap(),
+            model,
+            parameters,
+            input: input.to_dtype(dtype).unwrap(),
+            targets: TargetBatch {
+                region: vec![Some(0), Some(1), Some(2), None],
+                metastasis: vec![Some(0), Some(1), None, Some(1)],
+                ..TargetBatch::default()
+            },
+        }
+    }
+
+    fn on(&self, side: Side) -> On<'_> {
+        let Self { model, parameters, losses, input, targets } = self;
+        On { model, parameters, losses, input, targets, mode: MODE, side }
+    }
+
+    fn step(&self, side: Side, scope: Scope, clip_norm: f64, balancing: Balancing<'_, '_>) -> Result<StepReport> {
+        let mut optimizer = AdamW::new(&AdamWConfig::default()).unwrap();
+        let options = StepOptions { scope, clip_norm, learning_rate: 1e-2, seed: 1 };
+        take(&self.on(side), &mut optimizer, &options, balancing)
+    }
+}
+
+/// Coefficients that differ, of either sign.
+fn uneven(told: &StepGradients<'_>) -> std::result::Result<Vec<f64>, BoxError> {
+    Ok((0..told.losses.len()).map(|task| 1.5 - task as f64).collect())
+}
+
+/// The same as a combination of whole gradients.
+fn combined(told: &StepGradients<'_>, rows: &[Vec<f32>]) -> std::result::Result<Combined, BoxError> {
+    let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let mut update = vec![0.0; width];
+    for (coefficient, row) in uneven(told)?.into_iter().zip(rows) {
+        for (update, value) in update.iter_mut().zip(row) {
+            *update += coefficient * f64::from(*value);
+        }
+    }
+    Ok(Combined { update, weights: None })
+}
+
+fn close(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance * a.abs().max(b.abs()).max(1e-12)
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn the_device_gives_what_the_host_gives_in_two_reads() {
+    for &architecture in Architecture::ALL {
+        for scope in [Scope::Boundary, Scope::Exact] {
+            for dtype in [DType::F32, DType::F64] {
+                let what = format!("{} {scope:?} {dtype:?}", architecture.key());
+                let [host, device] = [Side::Host, Side::Device].map(|side| {
+                    let case = Case::new(architecture, dtype);
+                    let report = case.step(side, scope, 0.5, Balancing::Weigh(&mut uneven)).unwrap();
+                    (report, case.parameters)
+                });
+                assert_eq!(device.0.reads, 2, "{what}: losses and Gram matrix, then the rest");
+                assert_eq!(host.0.losses, device.0.losses, "{what}");
+                assert_eq!(host.0.coefficients, device.0.coefficients, "{what}");
+                assert_eq!(host.0.gates, device.0.gates, "{what}");
+                assert_eq!(host.0.pooled_loss, device.0.pooled_loss, "{what}");
+                assert_eq!(host.0.regulariser.to_bits(), device.0.regulariser.to_bits(), "{what}");
+                assert_eq!(host.0.gradient_norm.to_bits(), device.0.gradient_norm.to_bits(), "{what}");
+                assert!(host.0.gradient_norm > 0.5, "{what}: something is clipped");
+                let count = host.0.losses.len();
+                for i in 0..count {
+                    for j in 0..count {
+                        let (a, b) = (host.0.gram[i * count + j], device.0.gram[i * count + j]);
+                        let size = (host.0.gram[i * count + i] * host.0.gram[j * count + j]).sqrt();
+                        assert!((a - b).abs() <= 1e-13 * size, "{what} ({i}, {j}): {a} {b}");
+                        assert_eq!(b.to_bits(), device.0.gram[j * count + i].to_bits(), "{what}: symmetric");
+                    }
+                }
+                let tolerance = if dtype == DType::F32 { 1e-5 } else { 1e-12 };
+                for ((name, a), (_, b)) in host.1.variables().iter().zip(device.1.variables()) {
+                    let same = flat(a).iter().zip(flat(&b)).all(|(a, b)| (a - b).abs() <= tolerance);
+                    assert!(same, "{what}: {name}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_within_the_limit_are_not_touched_and_a_combination_costs_a_third_read() {
+    for scope in [Scope::Boundary, Scope::Exact] {
+        let [host, device] = [Side::Host, Side::Device].map(|side| {
+            let case = Case::new(Architecture::MtIds, DType::F32);
+            let report = case.step(side, scope, 1e9, Balancing::Combine(&mut combined)).unwrap();
+            (report, case.parameters.to_bytes().unwrap())
+        });
+        assert_eq!(device.0.reads, 3);
+        assert_eq!(host.1, device.1, "{scope:?}: bit for bit");
+        assert!(close(host.0.gradient_norm, device.0.gradient_norm, 0.0));
+    }
+}
+
+#[test]
+fn tasks_without_labels_are_left_out_on_either_side() {
+    let mut case = Case::new(Architecture::MtIds, DType::F64);
+    case.targets.metastasis = vec![None; 4];
+    for scope in [Scope::Boundary, Scope::Exact] {
+        for weigh in [true, false] {
+            let [host, device] = [Side::Host, Side::Device].map(|side| {
+                let balancing = if weigh { Balancing::Weigh(&mut uneven) } else { Balancing::Combine(&mut combined) };
+                let Pass { gradients, report, .. } = pass(&case.on(side), scope, balancing).unwrap();
+                (gradients, report)
+            });
+            assert_eq!(host.1.losses, device.1.losses);
+            assert!(host.1.losses.iter().any(Option::is_none));
+            assert_eq!(host.0.keys().collect::<Vec<_>>(), device.0.keys().collect::<Vec<_>>());
+            for (name, gradient) in &host.0 {
+                assert_eq!(flat(gradient), flat(&device.0[name]), "{name}");
+            }
+        }
+    }
+    case.targets.region = vec![None; 4];
+    let mut never = |_: &StepGradients<'_>| Err::<Vec<f64>, BoxError>("asked about nothing".into());
+    let Pass { report, reads, .. } = pass(&case.on(Side::Device), Scope::Exact, Balancing::Weigh(&mut never)).unwrap();
+    assert_eq!((reads.0, report.gram), (0, vec![0.0; 9]));
+}
+
+#[test]
+fn a_gradient_that_is_no_number_ends_the_step_on_either_side() {
+    // Finite in double precision, not in that of the gradients: losses and Gram matrix show nothing.
+    let mut huge = |told: &StepGradients<'_>| Ok(vec![1e39; told.losses.len()]);
+    for side in [Side::Host, Side::Device] {
+        let case = Case::new(Architecture::MtIds, DType::F32);
+        let before = case.parameters.to_bytes().unwrap();
+        let error = case.step(side, Scope::Boundary, 5.0, Balancing::Weigh(&mut huge)).unwrap_err();
+        assert!(matches!(&error, ModelError::NotFinite { what, step: 0 } if what == "the gradient"), "{error}");
+        if side == Side::Host {
+            assert_eq!(case.parameters.to_bytes().unwrap(), before);
+        }
+    }
+    let case = Case::new(Architecture::MtIds, DType::F32);
+    let case = Case { input: (&case.input * f64::NAN).unwrap(), ..case };
+    let before = case.parameters.to_bytes().unwrap();
+    let error = case.step(Side::Device, Scope::Boundary, 5.0, Balancing::Weigh(&mut uneven)).unwrap_err();
+    assert!(error.to_string().contains("loss of task"), "{error}");
+    assert_eq!(case.parameters.to_bytes().unwrap(), before, "the losses come before the update");
+}
+
+/// Places outside tests that read a tensor: here, on the host's side of a step, and in what is no part of a step.
+const READERS: [&str; 3] = ["step/reading.rs", "step/gram.rs", "step/ask.rs"];
+
+#[test]
+fn no_other_place_of_the_crate_reads_a_tensor() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![source.clone()];
+    let mut readers = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let reads =
+                [".to_scalar", ".to_vec0", ".to_vec1", ".to_vec2", ".to_vec3", "to_device(&Device::Cpu", "with_rows(&"];
+            if !path.ends_with("tests.rs") && reads.iter().any(|read| code.contains(read)) {
+                readers.push(path.strip_prefix(&source).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    readers.sort();
+    let mut expected = READERS.to_vec();
+    expected.sort_unstable();
+    assert_eq!(readers, expected);
+}

@@ -1,0 +1,163 @@
+//! The same numbers on a GPU as on the CPU: logits and gradients of every architecture, in 2.5 and three dimensions, in single precision and in
+//! bfloat16; whole steps in two reads; tensors that another thread copied.
+//!
+//! Compiled with the feature `cuda` only, and started by `make cuda-test` where there is a GPU. Tolerances are those of single precision under
+//! another order of summation.
+#![cfg(feature = "cuda")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use candle_core::{DType, Device, Tensor};
+use mtids_layers::{Parameters, Precision, Sgd, SgdConfig};
+use mtids_models::backbone::{BackboneKind, BackboneSize};
+use mtids_models::step::gradients;
+use mtids_models::{
+    Architecture, BackboneConfig, LossConfig, Mode, Model, ModelConfig, Scope, StepGradients, StepOptions, TargetBatch,
+    TaskLosses, train_step,
+};
+
+const INPUT: [usize; 4] = [2, 6, 24, 24];
+const BATCH: usize = 4;
+
+/// Numbers in (0, 1), a pure function of their place.
+fn input(device: &Device) -> Tensor {
+    let [c, d, h, w] = INPUT;
+    let numbers: Vec<f32> =
+        (0..BATCH * c * d * h * w).map(|n| ((n * 7919 + 13) as f64 * 0.618_033_988_75).fract() as f32).collect();
+    Tensor::from_vec(numbers, (BATCH, c, d, h, w), device).unwrap()
+}
+
+fn targets() -> TargetBatch {
+    TargetBatch {
+        region: vec![Some(0), Some(1), Some(2), None],
+        metastasis: vec![Some(0), Some(1), None, Some(1)],
+        ..TargetBatch::default()
+    }
+}
+
+/// Logits of all tasks and the combined gradients, by name.
+fn run(config: &ModelConfig, scope: Scope, device: &Device, precision: Precision) -> Vec<(String, Vec<f32>)> {
+    let parameters = Parameters::new(7, DType::F32, device).with_precision(precision);
+    let model = Model::new(config, 3, INPUT, &parameters).unwrap();
+    let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
+    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let outputs = model.evaluate(&input(device)).unwrap();
+    let mut found: Vec<_> =
+        outputs.logits.iter().enumerate().map(|(n, logits)| (format!("logits {n}"), flat(logits))).collect();
+    let mut weigh = |told: &StepGradients<'_>| Ok((1..=told.losses.len()).map(|n| n as f64 / 2.0).collect());
+    let mode = Mode::Train { seed: 1, step: 0 };
+    let batch = input(device);
+    let (gradients, _) = gradients(&model, &parameters, &losses, &batch, &targets(), scope, mode, &mut weigh).unwrap();
+    found.extend(gradients.iter().map(|(name, gradient)| (name.clone(), flat(gradient))));
+    found
+}
+
+#[test]
+fn every_architecture_gives_the_numbers_of_the_cpu() {
+    let gpu = mtids_layers::device("cuda:0").unwrap();
+    for &architecture in Architecture::ALL {
+        for kind in [BackboneKind::Slices, BackboneKind::Volume] {
+            let mut config = ModelConfig::of(architecture);
+            *config.backbone_mut() = BackboneConfig::sized(kind, BackboneSize::Tiny);
+            for scope in [Scope::Boundary, Scope::Exact] {
+                let single = |device: &Device| run(&config, scope, device, Precision::F32);
+                let (expected, found) = (single(&Device::Cpu), single(&gpu));
+                assert_eq!(expected.len(), found.len());
+                for ((name, a), (other, b)) in expected.iter().zip(&found) {
+                    assert_eq!(name, other);
+                    let size = a.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+                    let difference = a.iter().zip(b).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+                    assert!(
+                        difference <= 2e-3 * size + 1e-5,
+                        "{} {kind:?} {scope:?} {name}: {difference} of {size}",
+                        architecture.key()
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn tiny(kind: BackboneKind) -> ModelConfig {
+    let mut config = ModelConfig::of(Architecture::MtIds);
+    *config.backbone_mut() = BackboneConfig::sized(kind, BackboneSize::Tiny);
+    config
+}
+
+/// Euclidean norm of the difference over that of the first.
+fn distance(a: &[(String, Vec<f32>)], b: &[(String, Vec<f32>)]) -> f64 {
+    let pairs = || a.iter().zip(b).flat_map(|((_, a), (_, b))| a.iter().zip(b));
+    let square = |value: f32| f64::from(value) * f64::from(value);
+    let (apart, size): (f64, f64) = (pairs().map(|(a, b)| square(a - b)).sum(), pairs().map(|(a, _)| square(*a)).sum());
+    (apart / size).sqrt()
+}
+
+#[test]
+fn bfloat16_is_as_far_from_single_precision_as_its_rounding_on_the_cpu() {
+    let gpu = mtids_layers::device("cuda:0").unwrap();
+    for kind in [BackboneKind::Slices, BackboneKind::Volume] {
+        let run = |device: &Device, precision| run(&tiny(kind), Scope::Boundary, device, precision);
+        let exact = run(&Device::Cpu, Precision::F32);
+        let (rounded, found) = (run(&Device::Cpu, Precision::Bf16), run(&gpu, Precision::Bf16));
+        let (cpu, gpu) = (distance(&exact, &rounded), distance(&exact, &found));
+        assert!(gpu > 0.2 * cpu && gpu < 3.0 * cpu, "{kind:?}: {cpu} on the CPU, {gpu} on the GPU");
+    }
+}
+
+#[test]
+fn a_step_reads_twice_and_ends_in_the_weights_of_the_cpu() {
+    let gpu = mtids_layers::device("cuda:0").unwrap();
+    for scope in [Scope::Boundary, Scope::Exact] {
+        // Clipped and not clipped.
+        for clip_norm in [0.1, 1e6] {
+            let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
+                let parameters = Parameters::new(7, DType::F32, device);
+                let model = Model::new(&tiny(BackboneKind::Slices), 3, INPUT, &parameters).unwrap();
+                let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
+                let mut optimizer = Sgd::new(&SgdConfig::default()).unwrap();
+                let options = StepOptions { scope, clip_norm, learning_rate: 0.1, seed: 1 };
+                let mut weigh =
+                    |told: &StepGradients<'_>| Ok((1..=told.losses.len()).map(|n| n as f64 / 2.0).collect());
+                let batch = input(device);
+                let report =
+                    train_step(&model, &parameters, &mut optimizer, &losses, &batch, &targets(), &options, &mut weigh)
+                        .unwrap();
+                let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let weights: Vec<(String, Vec<f32>)> =
+                    parameters.variables().iter().map(|(name, value)| (name.clone(), flat(value))).collect();
+                (report, weights)
+            });
+            assert_eq!(gpu.0.reads, 2, "{scope:?}");
+            let largest = cpu.0.gram.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+            for (a, b) in cpu.0.gram.iter().zip(&gpu.0.gram) {
+                assert!((a - b).abs() <= 1e-3 * largest, "{scope:?}: {a} {b}");
+            }
+            let apart = distance(&cpu.1, &gpu.1);
+            assert!(apart < 1e-4, "{scope:?}, limit {clip_norm}: weights {apart} apart");
+        }
+    }
+}
+
+#[test]
+fn a_tensor_that_another_thread_copied_and_waited_for_is_whole() {
+    let gpu = mtids_layers::device("cuda:0").unwrap();
+    let size = 1 << 20;
+    std::thread::scope(|scope| {
+        let (sender, receiver) = std::sync::mpsc::sync_channel::<Tensor>(1);
+        let device = gpu.clone();
+        scope.spawn(move || {
+            for round in 0..50_u32 {
+                let copied = Tensor::from_vec(vec![round as f32; size], size, &device).unwrap();
+                device.synchronize().unwrap();
+                sender.send(copied).unwrap();
+            }
+        });
+        let square = Tensor::ones((1024, 1024), DType::F32, &gpu).unwrap();
+        for (round, copied) in receiver.into_iter().enumerate() {
+            // Work of this thread's stream, in which the other must not get lost.
+            let busy = square.matmul(&square).unwrap();
+            let sum = (copied.sum_all().unwrap() / size as f64).unwrap().to_scalar::<f32>().unwrap();
+            assert_eq!(sum, round as f32);
+            assert_eq!(busy.max_all().unwrap().to_scalar::<f32>().unwrap(), 1024.0);
+        }
+    });
+}

@@ -1,0 +1,16 @@
+//! JSON files, written whole or not at all.
+
+use std::path::Path;
+
+use mtids_runtime::atomic;
+use serde::Serialize;
+
+use crate::error::PhantomError;
+
+/// Writes `value`, indented.
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), PhantomError> {
+    let error = |source| PhantomError::Write { path: path.to_owned(), source };
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| error(source.into()))?;
+    text.push(b'\n');
+    atomic::write(path, &text).map_err(error)
+}

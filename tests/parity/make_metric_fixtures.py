@@ -1,0 +1,155 @@
+"""Writes crates/mtids-metrics/tests/fixtures/reference.json: the figures of scikit-learn, SciPy and NumPy for small inputs.
+
+    python3 -m venv .venv && .venv/bin/pip install -r tests/parity/metric_requirements.txt
+    .venv/bin/python tests/parity/make_metric_fixtures.py
+
+Inputs cover ties, one class only and single samples. A figure that is not defined is null.
+"""
+
+import json
+import pathlib
+import warnings
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics
+from sklearn.calibration import calibration_curve
+
+OUT = pathlib.Path(__file__).parents[2] / "crates/mtids-metrics/tests/fixtures/reference.json"
+BINS = 10
+warnings.filterwarnings("ignore")
+
+
+def binary(name, scores, labels):
+    """ROC and calibration of one list of probabilities."""
+    scores, labels = np.asarray(scores, float), np.asarray(labels, int)
+    case = {"name": name, "scores": scores.tolist(), "labels": labels.tolist(), "bins": BINS}
+    case["brier"] = metrics.brier_score_loss(labels, scores, pos_label=1, labels=[0, 1])
+    # calibration_curve returns the filled bins only; bincount over the same edges gives their weights.
+    edges = np.linspace(0.0, 1.0, BINS + 1)
+    counts = np.bincount(np.searchsorted(edges[1:-1], scores), minlength=BINS)
+    truth, predicted = calibration_curve(labels, scores, n_bins=BINS, strategy="uniform") if len(set(labels)) == 2 else (
+        np.array([labels[np.searchsorted(edges[1:-1], scores) == b].mean() for b in range(BINS) if counts[b]]),
+        np.array([scores[np.searchsorted(edges[1:-1], scores) == b].mean() for b in range(BINS) if counts[b]]),
+    )
+    case["expected_calibration_error"] = float(np.sum(counts[counts > 0] * np.abs(truth - predicted)) / len(scores))
+    if len(set(labels.tolist())) == 2:
+        case["auroc"] = metrics.roc_auc_score(labels, scores)
+        fpr, tpr, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
+        case["roc"] = [[float(x), float(y)] for x, y in zip(fpr, tpr)]
+    else:
+        case["auroc"], case["roc"] = None, []
+    return case
+
+
+def confusion(name, classes, truth, called):
+    """Confusion counts and the figures made of them."""
+    labels = list(range(classes))
+    case = {"name": name, "classes": classes, "truth": list(map(int, truth)), "called": list(map(int, called))}
+    case["counts"] = metrics.confusion_matrix(truth, called, labels=labels).tolist()
+    case["accuracy"] = metrics.accuracy_score(truth, called)
+    case["balanced_accuracy"] = metrics.balanced_accuracy_score(truth, called)
+    # Without `labels`, the mean is over the classes that occur, as ours.
+    case["macro_f1"] = metrics.f1_score(truth, called, average="macro", zero_division=0)
+    case["recall"] = [
+        metrics.recall_score(truth, called, labels=[c], average="macro") if c in set(truth) else None for c in labels
+    ]
+    return case
+
+
+def association(name, table):
+    """Bergsma's corrected V, from SciPy's chi-squared without empty rows and columns."""
+    full = np.asarray(table, float)
+    filled = full[full.sum(1) > 0][:, full.sum(0) > 0]
+    case = {"name": name, "table": full.astype(int).tolist(), "cramers_v": None, "uncorrected": None}
+    if min(filled.shape) < 2:
+        return case
+    n, (r, k) = filled.sum(), filled.shape
+    phi = stats.chi2_contingency(filled, correction=False).statistic / n
+    case["uncorrected"] = float(stats.contingency.association(filled.astype(int), method="cramer"))
+    rows, columns = r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)
+    limit = min(rows, columns) - 1
+    if limit > 0:
+        case["cramers_v"] = float(min(1.0, np.sqrt(max(0.0, phi - (r - 1) * (k - 1) / (n - 1)) / limit)))
+    return case
+
+
+def interval(successes, trials):
+    """Wilson's interval without continuity correction."""
+    ends = stats.binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    return {"successes": successes, "trials": trials, "low": float(ends.low), "high": float(ends.high)}
+
+
+def bootstrap(random):
+    """Percentile bootstrap of a mean over patients with several samples each."""
+    sizes = random.integers(1, 6, 40)
+    effects = random.normal(0.0, 1.0, 40)
+    groups = [np.round(effect + random.normal(0.0, 0.5, size), 4) for effect, size in zip(effects, sizes)]
+
+    def mean(drawn):
+        return np.concatenate([groups[int(i)] for i in drawn]).mean()
+
+    result = stats.bootstrap(
+        (np.arange(40),), mean, n_resamples=50_000, vectorized=False, method="percentile", rng=np.random.default_rng(1)
+    )
+    ends = result.confidence_interval
+    return {
+        "patients": [f"p{n:02}" for n, size in enumerate(sizes) for _ in range(size)],
+        "values": [float(value) for group in groups for value in group],
+        "low": float(ends.low),
+        "high": float(ends.high),
+    }
+
+
+def main():
+    random = np.random.default_rng(20261127)
+    many = random.uniform(size=200)
+    coarse = random.integers(0, 8, 120) / 8 + 0.03
+    called = random.integers(0, 5, 150)
+    values = np.round(np.sort(random.normal(10.0, 4.0, 31)), 4)
+    content = {
+        "binary": [
+            binary("no ties", many, random.uniform(size=200) < many),
+            binary("many ties", coarse, random.uniform(size=120) < 0.3),
+            binary("all tied", [0.33] * 6, [1, 0, 0, 1, 0, 0]),
+            binary("perfect", [0.91, 0.82, 0.13, 0.04], [1, 1, 0, 0]),
+            binary("reversed", [0.11, 0.22, 0.83, 0.94], [1, 1, 0, 0]),
+            binary("positives only", [0.33, 0.66], [1, 1]),
+            binary("negatives only", [0.33, 0.66], [0, 0]),
+            binary("one sample", [0.77], [1]),
+        ],
+        "confusion": [
+            confusion("five classes", 5, np.where(random.uniform(size=150) < 0.6, called, random.integers(0, 5, 150)), called),
+            confusion("two classes", 2, random.integers(0, 2, 80), random.integers(0, 2, 80)),
+            confusion("a class is never called", 3, [0, 0, 1, 2, 2], [0, 1, 1, 0, 1]),
+            confusion("a class never occurs", 3, [0, 0, 1, 1], [0, 2, 1, 1]),
+            confusion("one class only", 2, [1, 1, 1], [1, 0, 1]),
+            confusion("one sample", 2, [1], [1]),
+        ],
+        "association": [
+            association("two by two", [[10, 20], [5, 25]]),
+            association("none", [[25, 25], [25, 25]]),
+            association("complete", [[50, 0], [0, 50]]),
+            association("many rows", random.integers(0, 9, (7, 3))),
+            association("empty row and column", [[8, 0, 3], [0, 0, 0], [2, 0, 9]]),
+            association("one row", [[3, 4]]),
+            association("one patient a scanner", [[1, 0], [0, 1], [1, 0], [0, 1]]),
+        ],
+        "quantile": [
+            {"values": values.tolist(), "share": share, "quantile": float(np.quantile(values, share))}
+            for share in [0.0, 0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975, 1.0]
+        ]
+        + [{"values": [4.25], "share": 0.3, "quantile": 4.25}, {"values": [1.0, 1.0, 2.0], "share": 0.5, "quantile": 1.0}],
+        "wilson": [interval(*pair) for pair in [(81, 263), (15, 148), (0, 20), (20, 20), (1, 29), (1, 1), (500, 1000)]],
+        "bootstrap": bootstrap(random),
+    }
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for key, cases in content.items():
+        body = json.dumps(cases) if isinstance(cases, dict) else "[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]"
+        lines.append(f"{json.dumps(key)}: {body}")
+    OUT.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
