@@ -87,17 +87,32 @@ verify: build ## Re-read every digest of a dataset (DATASET=)
 # ---- quality ------------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: build ## Every test (profile dev)
+test: build ## Every test whose needs are met; lists the others (profile dev)
 	@bash tests/run.sh
 
 .PHONY: lint
-lint: ## Formatting, clippy and documentation, warnings denied
+lint: ## Formatting, clippy, documentation (warnings denied), words, limits of READMEs, import circles
 	@$(CARGO) fmt --all --check
+	@bash scripts/ci/words.sh
+	@bash scripts/ci/readme.sh
+	@python3 scripts/ci/circles.py
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
+.PHONY: spelling
+spelling: ## Typing errors (needs typos)
+	@bash scripts/ci/spelling.sh
+
+.PHONY: dependencies
+dependencies: ## Licences, sources and bans by deny.toml; dependencies that nothing uses (Python 3.11)
+	@CARGO='$(CARGO)' python3 scripts/ci/dependencies.py
+
+.PHONY: features
+features: ## Check each feature of each crate by itself (those for a GPU: make cuda-check)
+	@CARGO='$(CARGO)' bash scripts/ci/features.sh
+
 .PHONY: python
-python: ## Python readers for the tests, into .venv (optional; without them those tests say that they were skipped)
+python: ## Python readers for the tests, into .venv (make test makes it; without Python those tests are listed as not run)
 	@test -d .venv || python3 -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/python/requirements.txt
 

@@ -11,11 +11,11 @@ part=${2:-all}
 "${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-dicom -p mtids-annotations --examples
 
 echo "date $(date +%F), profile $profile, $(nproc) processors"
-echo "what | rival | ratio ours ÷ rival: minimum, median, maximum"
+echo "what | peer | ratio ours ÷ rival: minimum, median, maximum"
 [ "$part" = dicom ] || "$programs/examples/layers"
 if [ "$part" != dicom ]; then
-  "${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-phantom --examples
-  for _ in 1 2 3; do "$programs/examples/render_studies"; done
+  # Without a peer: times alone, by criterion.
+  "${CARGO:-cargo}" bench --locked --quiet --profile "$profile" -p mtids-balance -p mtids-layers -p mtids-phantom --benches
 fi
 
 bash scripts/benchmarks/dicom.sh "$profile" "$programs"

@@ -7,4 +7,4 @@ if ! command -v nvidia-smi >/dev/null || ! nvidia-smi --list-gpus 2>/dev/null | 
   exit 0
 fi
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
-"${CARGO:-cargo}" test --locked -p mtids-models --features cuda --test cuda
+"${CARGO:-cargo}" test --locked -p mtids-models --features cuda --test cuda -- --include-ignored

@@ -58,8 +58,9 @@ fn only_patch(out: &Path) -> Vec<i16> {
 }
 
 #[test]
+#[ignore = "needs ../shared/data"]
 fn patches_hold_the_hu_that_an_independent_reader_finds() {
-    let Some(data) = shared_data("chest-ct-lung1") else { return };
+    let data = shared_data("chest-ct-lung1");
     let golden = golden();
     let folder = tempfile::tempdir().unwrap();
 
@@ -76,8 +77,9 @@ fn patches_hold_the_hu_that_an_independent_reader_finds() {
 }
 
 #[test]
+#[ignore = "needs ../shared/data"]
 fn the_public_key_of_phantoms_is_refused_for_a_real_study() {
-    let Some(data) = shared_data("chest-ct-lung1") else { return };
+    let data = shared_data("chest-ct-lung1");
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("dataset");
     let build = ["build", "--config", "pipelines/demo-short/dataset.toml", "--data", text(&data), "--out", text(&out)];
@@ -87,8 +89,9 @@ fn the_public_key_of_phantoms_is_refused_for_a_real_study() {
 }
 
 #[test]
+#[ignore = "needs ../shared/data"]
 fn probe_prints_the_same_hu() {
-    let Some(data) = shared_data("chest-ct-lung1") else { return };
+    let data = shared_data("chest-ct-lung1");
     let golden = golden();
     let at = numbers(&golden["center_mm"]);
     let at = format!("{},{},{}", at[0], at[1], at[2]);
@@ -98,8 +101,9 @@ fn probe_prints_the_same_hu() {
 }
 
 #[test]
+#[ignore = "needs ../shared/data"]
 fn all_sources_speak_of_one_finding() {
-    let Some(data) = shared_data("chest-ct-lung1") else { return };
+    let data = shared_data("chest-ct-lung1");
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("dataset");
     let key = folder.path().join("key");
@@ -134,8 +138,9 @@ fn all_sources_speak_of_one_finding() {
 }
 
 #[test]
+#[ignore = "needs ../shared/data"]
 fn a_mask_on_a_grid_of_its_own_finds_the_series_that_its_name_carries() {
-    let Some(data) = shared_data("chest-ct-lung1") else { return };
+    let data = shared_data("chest-ct-lung1");
     let folder = tempfile::tempdir().unwrap();
     let (out, key) = (folder.path().join("dataset"), folder.path().join("key"));
     let mask = folder.path().join("nodes_2.25.19740805100667864827315022029831408582_resampled.nrrd");

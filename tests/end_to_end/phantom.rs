@@ -65,8 +65,9 @@ fn every_defect_of_a_cohort_ends_where_its_truth_says() {
 }
 
 #[test]
+#[ignore = "needs ../shared/data"]
 fn nodes_go_into_a_real_ct_and_come_out_of_a_dataset() {
-    let Some(real) = shared_data("chest-ct-lung1/ct") else { return };
+    let real = shared_data("chest-ct-lung1/ct");
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("inserted");
     run("mtids-prep", ["insert", "--data", text(&real), "--out", text(&out), "--set", "nodes=5"]).expect_code(0);
@@ -107,8 +108,9 @@ fn nodes_go_into_a_real_ct_and_come_out_of_a_dataset() {
 }
 
 #[test]
+#[ignore = "needs Python readers (.venv)"]
 fn other_readers_find_the_same_masks_in_every_form() {
-    let Some(python) = python() else { return };
+    let python = python();
     let folder = tempfile::tempdir().unwrap();
     let forms = ["segmentation", "structures", "nifti"].map(|form| {
         let out = folder.path().join(form);

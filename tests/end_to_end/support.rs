@@ -147,22 +147,16 @@ pub(crate) fn tree(folder: &Path) -> BTreeMap<String, Digest> {
     files
 }
 
-/// The folder of real test images beside the repository, or `None` with a notice.
-pub(crate) fn shared_data(what: &str) -> Option<PathBuf> {
+/// The folder of real test images beside the repository. Tests that call this are `#[ignore = "needs ../shared/data"]`.
+pub(crate) fn shared_data(what: &str) -> PathBuf {
     let path = root().join("../shared/data").join(what);
-    if path.is_dir() {
-        return Some(path);
-    }
-    eprintln!("skipped: {what} needs ../shared/data");
-    None
+    assert!(path.is_dir(), "{} is missing", path.display());
+    path
 }
 
-/// Python with the readers of `tests/python/requirements.txt`, or `None` with a notice.
-pub(crate) fn python() -> Option<PathBuf> {
+/// Python with the readers of `tests/python/requirements.txt`. Tests that call this are `#[ignore = "needs Python readers (.venv)"]`.
+pub(crate) fn python() -> PathBuf {
     let path = root().join(".venv/bin/python");
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: reading with Python needs .venv (make python)");
-    None
+    assert!(path.exists(), "{} is missing: run `make python`", path.display());
+    path
 }

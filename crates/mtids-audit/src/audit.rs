@@ -12,8 +12,8 @@ use crate::checks;
 use crate::config::AuditConfig;
 use crate::distribution::{self, Count, Group, Sizes};
 use crate::error::AuditError;
-use crate::finding::Finding;
 use crate::index::Index;
+use crate::issue::AuditIssue;
 
 /// What an audit found: `audit.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,8 +33,8 @@ pub struct Audit {
     pub patch_spacing_mm: [f64; 3],
     /// What became of the input files.
     pub input: Totals,
-    /// Findings, the gravest first.
-    pub findings: Vec<Finding>,
+    /// Issues, the gravest first.
+    pub issues: Vec<AuditIssue>,
     /// All rows.
     pub overall: Count,
     /// By split.
@@ -58,9 +58,9 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Number of findings that count for the exit code.
-    pub fn counted_findings(&self) -> usize {
-        self.findings.iter().filter(|finding| self.config.fail_on.counts(finding.severity)).count()
+    /// Number of issues that count for the exit code.
+    pub fn counted_issues(&self) -> usize {
+        self.issues.iter().filter(|issue| self.config.fail_on.counts(issue.severity)).count()
     }
 }
 
@@ -85,7 +85,7 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
         patch_size: description.patch_size,
         patch_spacing_mm: description.patch_spacing_mm,
         input: manifest.totals.clone(),
-        findings: Vec::new(),
+        issues: checks::issues(&index, manifest, config)?,
         overall: distribution::overall(&index)?,
         by_split: distribution::by(&index, ["split"])?,
         by_region: distribution::by(&index, ["region_name"])?,
@@ -100,10 +100,9 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
     // The order of codes, head to foot, is the order people read; polars sorts by name.
     let place = |name: Option<&str>| audit.regions.iter().position(|region| Some(region.as_str()) == name);
     let region = |group: &Group| place(group.names[0].as_deref()).unwrap_or(usize::MAX);
-    let split = |name: &str| checks::SPLITS.iter().position(|split| *split == name);
+    let split = |name: &str| distribution::SPLITS.iter().position(|split| *split == name);
     audit.by_region.sort_by_key(region);
     audit.by_region_and_split.sort_by_key(|group| (region(group), split(group.name(1))));
     audit.by_split.sort_by_key(|group| split(group.name(0)));
-    audit.findings = checks::findings(&audit, &index, manifest)?;
     Ok(audit)
 }

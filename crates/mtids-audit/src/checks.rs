@@ -1,50 +1,49 @@
-//! What would make figures from a dataset wrong: leakage, conflicts, gaps, short-cuts.
+//! Checks of a dataset: leakage, conflicts, gaps, confounders.
 //!
-//! Each check is a function from counts to findings; [`findings`] runs them all. Invariant: the order of findings depends on the data
-//! alone (severity, then code, then message).
+//! Each check is a function from the index and the settings to issues; [`issues`] runs them all. Invariant: the order of issues depends on the
+//! data alone (severity, then code, then message).
 
+mod confounders;
 mod gaps;
 mod leakage;
-mod short_cuts;
 
-use mtids_shards::Manifest;
+use mtids_shards::{Manifest, Totals};
 
-use crate::audit::Audit;
+use crate::config::AuditConfig;
 use crate::error::AuditError;
-use crate::finding::{Code, Finding, Severity};
 use crate::index::Index;
+use crate::issue::{AuditIssue, IssueCode, Severity};
 
-/// The splits, in the order people read them.
-pub(crate) const SPLITS: [&str; 3] = ["train", "validation", "test"];
-
-/// Runs every check. `audit` holds the counts already.
-pub(crate) fn findings(audit: &Audit, index: &Index, manifest: &Manifest) -> Result<Vec<Finding>, AuditError> {
-    let mut findings: Vec<Finding> = Vec::new();
-    findings.extend(leakage::patients(index)?);
-    findings.extend(leakage::duplicates(index)?);
-    findings.extend(leakage::conflicts(index, audit.config.same_place_mm)?);
-    findings.extend(leakage::index_against_manifest(index, manifest)?);
-    findings.extend(gaps::classes(audit));
-    findings.extend(gaps::unknown(audit));
-    findings.extend(gaps::evidence(audit));
-    findings.extend(gaps::prevalence(audit));
-    findings.extend(gaps::padding(index, audit.config.padded_share)?);
-    findings.extend(short_cuts::size(audit));
-    findings.extend(short_cuts::acquisition(index, &audit.config)?);
-    findings.extend(input(audit));
-    findings.sort_by(|a, b| (a.severity, a.code, &a.message).cmp(&(b.severity, b.code, &b.message)));
-    Ok(findings)
+/// Runs every check on the verified index of a dataset.
+pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
+    let regions: Vec<String> =
+        manifest.description.regions.regions().iter().map(|region| region.name.clone()).collect();
+    let mut issues: Vec<AuditIssue> = Vec::new();
+    issues.extend(leakage::patients(index)?);
+    issues.extend(leakage::duplicates(index)?);
+    issues.extend(leakage::conflicts(index, config.same_place_mm)?);
+    issues.extend(leakage::index_against_manifest(index, manifest)?);
+    issues.extend(gaps::classes(index, config, &regions)?);
+    issues.extend(gaps::unknown(index, config)?);
+    issues.extend(gaps::evidence(index, config)?);
+    issues.extend(gaps::prevalence(index, config)?);
+    issues.extend(gaps::padding(index, config.padded_share)?);
+    issues.extend(confounders::size(index, config)?);
+    issues.extend(confounders::acquisition(index, config)?);
+    issues.extend(input(&manifest.totals));
+    issues.sort_by(|a, b| (a.severity, a.code, &a.message).cmp(&(b.severity, b.code, &b.message)));
+    Ok(issues)
 }
 
-fn input(audit: &Audit) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let totals = &audit.input;
+/// What became of the input files.
+fn input(totals: &Totals) -> Vec<AuditIssue> {
+    let mut issues = Vec::new();
     if totals.quarantined > 0 {
         let reasons = totals.quarantined_by_reason.iter().map(|(reason, count)| format!("{reason}: {count}"));
-        findings.push(
-            Finding::new(
+        issues.push(
+            AuditIssue::new(
                 Severity::Info,
-                Code::QuarantinedInput,
+                IssueCode::QuarantinedInput,
                 totals.quarantined,
                 format!("{} of {} input files were quarantined", totals.quarantined, totals.inputs),
                 "read quarantine.jsonl; `mtids-prep inventory` names the files",
@@ -53,13 +52,13 @@ fn input(audit: &Audit) -> Vec<Finding> {
         );
     }
     if totals.unmatched_findings > 0 {
-        findings.push(Finding::new(
+        issues.push(AuditIssue::new(
             Severity::Info,
-            Code::UnmatchedFindings,
+            IssueCode::UnmatchedFindings,
             totals.unmatched_findings,
             format!("{} annotated findings have no image, or lie outside it", totals.unmatched_findings),
             "check series identifiers and coordinates of the annotation table",
         ));
     }
-    findings
+    issues
 }

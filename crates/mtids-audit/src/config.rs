@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AuditError;
-use crate::finding::Severity;
+use crate::issue::Severity;
 
-/// From which findings on the program ends with exit code 1.
+/// From which issues on the program ends with exit code 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FailOn {
@@ -22,7 +22,7 @@ pub enum FailOn {
 }
 
 impl FailOn {
-    /// True when a finding of this severity counts.
+    /// True when an issue of this severity counts.
     pub fn counts(self, severity: Severity) -> bool {
         match self {
             Self::Error => severity == Severity::Error,
@@ -36,7 +36,7 @@ impl FailOn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditConfig {
-    /// From which findings on the exit code is 1: `error`, `warning` or `never`. Default `warning`.
+    /// From which issues on the exit code is 1: `error`, `warning` or `never`. Default `warning`.
     pub fail_on: FailOn,
     /// With fewer patients the page says that nothing can be concluded. Default 10.
     pub fewest_patients: u64,
@@ -46,10 +46,10 @@ pub struct AuditConfig {
     pub largest_unknown_share: f64,
     /// Two patches of a series whose centres are closer show the same place, in mm. Default 3: less than the smallest node of interest.
     pub same_place_mm: f64,
-    /// Area under the ROC curve from which on the short axis alone tells metastasis. Default 0.9: the size criterion reaches less on patients.
-    pub size_short_cut: f64,
-    /// Cramér's V from which on a fact of the acquisition tells metastasis. Default 0.5, a strong association by Cohen's convention.
-    pub acquisition_short_cut: f64,
+    /// Area under the ROC curve from which on the short axis alone counts as a confounder. Default 0.9: the size criterion reaches less on patients.
+    pub size_confounder: f64,
+    /// Cramér's V from which on a property of the acquisition counts as a confounder. Default 0.5, a strong association by Cohen's convention.
+    pub acquisition_confounder: f64,
     /// Largest share of known metastasis labels that may come from size alone (evidence D). Default 0.1.
     pub largest_size_label_share: f64,
     /// Largest difference of the metastatic share between the training split and another. Default 0.2.
@@ -66,8 +66,8 @@ impl Default for AuditConfig {
             smallest_class_patients: 5,
             largest_unknown_share: 0.5,
             same_place_mm: 3.0,
-            size_short_cut: 0.9,
-            acquisition_short_cut: 0.5,
+            size_confounder: 0.9,
+            acquisition_confounder: 0.5,
             largest_size_label_share: 0.1,
             largest_prevalence_difference: 0.2,
             padded_share: 0.25,
@@ -83,8 +83,8 @@ impl AuditConfig {
     pub fn validate(&self) -> Result<(), AuditError> {
         for (key, share) in [
             ("largest_unknown_share", self.largest_unknown_share),
-            ("size_short_cut", self.size_short_cut),
-            ("acquisition_short_cut", self.acquisition_short_cut),
+            ("size_confounder", self.size_confounder),
+            ("acquisition_confounder", self.acquisition_confounder),
             ("largest_size_label_share", self.largest_size_label_share),
             ("largest_prevalence_difference", self.largest_prevalence_difference),
             ("padded_share", self.padded_share),

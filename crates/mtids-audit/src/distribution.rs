@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::AuditError;
 use crate::index::{Answer, Index};
 
+/// The splits, in the order people read them.
+pub(crate) const SPLITS: [&str; 3] = ["train", "validation", "test"];
+
 /// What a group of rows holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Count {

@@ -63,7 +63,12 @@ mod tests {
 
     use super::*;
 
-    fn batch(texts: &[Option<&str>], codes: &[Option<i8>], axes: &[Option<f32>], flags: &[Option<bool>]) -> RecordBatch {
+    fn batch(
+        texts: &[Option<&str>],
+        codes: &[Option<i8>],
+        axes: &[Option<f32>],
+        flags: &[Option<bool>],
+    ) -> RecordBatch {
         let columns: Vec<(&str, ArrayRef, bool)> = vec![
             ("station", Arc::new(StringArray::from(texts.to_vec())), true),
             ("metastasis", Arc::new(Int8Array::from(codes.to_vec())), true),

@@ -1,13 +1,29 @@
-//! A finding: what is wrong or worth knowing, how much of it, and what to do.
+//! An issue of a dataset: what is wrong or worth knowing, how much of it, and what to do.
 //!
 //! Invariant: codes are stable and part of the public surface; examples are pseudonyms and sample keys only.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+/// How much an issue matters.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Severity {
     /// Figures from this dataset would be wrong.
     Error,
@@ -20,18 +36,29 @@ pub enum Severity {
 impl Severity {
     /// Lower-case name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Info => "info",
-        }
+        self.into()
     }
 }
 
-/// What kind of finding it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+/// What kind of issue it is.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    IntoStaticStr,
+    VariantArray,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
-pub enum Code {
+#[strum(serialize_all = "kebab-case")]
+pub enum IssueCode {
     /// A patient's rows lie in two splits.
     PatientInTwoSplits,
     /// Two rows share a key.
@@ -58,10 +85,10 @@ pub enum Code {
     WeakLabels,
     /// Splits differ in their share of metastatic rows.
     PrevalenceDiffers,
-    /// The short axis alone tells metastasis.
-    SizeShortCut,
-    /// A fact of the acquisition tells metastasis.
-    AcquisitionShortCut,
+    /// The short axis alone predicts metastasis.
+    SizeConfounder,
+    /// A property of the acquisition predicts metastasis.
+    AcquisitionConfounder,
     /// Patches that reach beyond the scanned field.
     PaddedPatches,
     /// Input files that were set aside.
@@ -70,40 +97,21 @@ pub enum Code {
     UnmatchedFindings,
 }
 
-impl Code {
+impl IssueCode {
     /// The code as written in JSON and shown to people.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::PatientInTwoSplits => "patient-in-two-splits",
-            Self::DuplicateSample => "duplicate-sample",
-            Self::DuplicateVoxels => "duplicate-voxels",
-            Self::ConflictingLabels => "conflicting-labels",
-            Self::IndexDiffersFromManifest => "index-differs-from-manifest",
-            Self::ClassMissingFromTrain => "class-missing-from-train",
-            Self::EmptySplit => "empty-split",
-            Self::SmallClass => "small-class",
-            Self::FewPatients => "few-patients",
-            Self::UnknownLabels => "unknown-labels",
-            Self::LabelsFromSize => "labels-from-size",
-            Self::WeakLabels => "weak-labels",
-            Self::PrevalenceDiffers => "prevalence-differs",
-            Self::SizeShortCut => "size-short-cut",
-            Self::AcquisitionShortCut => "acquisition-short-cut",
-            Self::PaddedPatches => "padded-patches",
-            Self::QuarantinedInput => "quarantined-input",
-            Self::UnmatchedFindings => "unmatched-findings",
-        }
+        self.into()
     }
 }
 
-/// A finding.
+/// An issue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Finding {
+pub struct AuditIssue {
     /// How much it matters.
     pub severity: Severity,
     /// What kind it is.
-    pub code: Code,
+    pub code: IssueCode,
     /// What was found, in one sentence.
     pub message: String,
     /// What to do about it.
@@ -114,14 +122,14 @@ pub struct Finding {
     pub examples: Vec<String>,
 }
 
-/// Most examples of a finding.
+/// Most examples of an issue.
 const EXAMPLES: usize = 5;
 
-impl Finding {
-    /// A finding without examples.
+impl AuditIssue {
+    /// An issue without examples.
     pub(crate) fn new(
         severity: Severity,
-        code: Code,
+        code: IssueCode,
         count: u64,
         message: impl Into<String>,
         advice: impl Into<String>,
@@ -143,16 +151,18 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_json_form() {
-        for code in [Code::PatientInTwoSplits, Code::AcquisitionShortCut, Code::IndexDiffersFromManifest] {
+        for code in IssueCode::VARIANTS {
             assert_eq!(serde_json::to_value(code).unwrap(), code.name());
         }
-        assert_eq!(serde_json::to_value(Severity::Info).unwrap(), Severity::Info.name());
+        for severity in Severity::VARIANTS {
+            assert_eq!(serde_json::to_value(severity).unwrap(), severity.name());
+        }
     }
 
     #[test]
     fn examples_are_few_and_sorted() {
-        let finding = Finding::new(Severity::Info, Code::SmallClass, 9, "m", "a")
+        let issue = AuditIssue::new(Severity::Info, IssueCode::SmallClass, 9, "m", "a")
             .with_examples((0..9).rev().map(|n| n.to_string()));
-        assert_eq!(finding.examples, ["0", "1", "2", "3", "4"]);
+        assert_eq!(issue.examples, ["0", "1", "2", "3", "4"]);
     }
 }

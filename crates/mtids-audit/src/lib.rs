@@ -2,12 +2,12 @@
 //!
 //! # Purpose
 //! [`audit::audit`] reads `index.parquet` (kilobytes; no voxel is touched) with polars, counts along both label dimensions, and looks for
-//! leakage, conflicts, gaps and short-cuts. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
+//! leakage, conflicts, gaps and confounders. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
 //!
 //! # Invariants
 //! * The only crate that compiles polars, and no type of polars is public here.
 //! * The same dataset and configuration give the same bytes. Only pseudonyms appear, as in the dataset.
-//! * Finding codes are stable. Unknown is counted as unknown, never as benign.
+//! * Issue codes are stable. Unknown is counted as unknown, never as benign.
 //!
 //! # Units
 //! Sizes and distances are mm; shares lie in 0 to 1; counts are rows (patches) or patients, as named.
@@ -17,9 +17,9 @@ mod checks;
 pub mod config;
 mod distribution;
 pub mod error;
-pub mod finding;
 mod frame;
 mod index;
+pub mod issue;
 pub mod page;
 pub mod text;
 

@@ -1,4 +1,4 @@
-//! `mtids-audit`: the command line of the audit. Thin: it parses, calls the library, writes two files and turns findings into an exit code.
+//! `mtids-audit`: the command line of the audit. Thin: it parses, calls the library, writes two files and turns issues into an exit code.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -29,11 +29,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Count labels, look for leakage, conflicts, gaps and short-cuts; write audit.html and audit.json
+    /// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html and audit.json
     Report(Report),
 }
 
-/// Count labels, look for leakage, conflicts, gaps and short-cuts; write audit.html and audit.json.
+/// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html and audit.json.
 ///
 /// Example: mtids-audit report dataset --out audit
 #[derive(Debug, Args)]
@@ -80,6 +80,6 @@ impl Report {
         }
         let shown = if self.json { json } else { text(&audit) };
         std::io::stdout().write_all(shown.as_bytes())?;
-        Ok(if audit.counted_findings() > 0 { Exit::Findings } else { Exit::Done })
+        Ok(if audit.counted_issues() > 0 { Exit::Findings } else { Exit::Done })
     }
 }

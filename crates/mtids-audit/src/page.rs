@@ -1,4 +1,4 @@
-//! The audit as a page: findings first, then the counts, then where they come from.
+//! The audit as a page: issues first, then the counts, then where they come from.
 
 use maud::{Markup, html};
 use mtids_report::chart::{Series, heat_map, lines, stacked_bars};
@@ -7,7 +7,7 @@ use mtids_report::page::{Section, facts, figure, table};
 
 use crate::audit::Audit;
 use crate::distribution::Group;
-use crate::finding::{Finding, Severity};
+use crate::issue::{AuditIssue, Severity};
 
 const STATUSES: [&str; 3] = ["benign", "metastatic", "unknown"];
 
@@ -17,7 +17,7 @@ pub fn page(audit: &Audit) -> String {
                 from it wrong. Research data; nothing here is a diagnosis.";
     let sections = [
         Section::new("overview", "Overview", overview(audit)),
-        Section::new("findings", "Findings", findings(&audit.findings)),
+        Section::new("issues", "Issues", issues(&audit.issues)),
         Section::new("labels", "Labels", labels(audit)),
         Section::new("splits", "Splits", splits(audit)),
         Section::new("stations", "Stations", stations(audit)),
@@ -58,21 +58,21 @@ fn overview(audit: &Audit) -> Markup {
     facts(&rows)
 }
 
-fn findings(findings: &[Finding]) -> Markup {
+fn issues(issues: &[AuditIssue]) -> Markup {
     html! {
-        @if findings.iter().all(|finding| finding.severity == Severity::Info) { p class="good" { "No errors and no warnings." } }
-        @if !findings.is_empty() {
+        @if issues.iter().all(|issue| issue.severity == Severity::Info) { p class="good" { "No errors and no warnings." } }
+        @if !issues.is_empty() {
             table {
-                thead { tr { th { "severity" } th { "finding" } th { "what to do" } } }
+                thead { tr { th { "severity" } th { "issue" } th { "what to do" } } }
                 tbody {
-                    @for finding in findings {
+                    @for issue in issues {
                         tr {
-                            td class=(finding.severity.name()) { (finding.severity.name()) }
+                            td class=(issue.severity.name()) { (issue.severity.name()) }
                             td {
-                                (finding.message) " " code { (finding.code.name()) }
-                                @if !finding.examples.is_empty() { div class="note" { "for example " (finding.examples.join(" · ")) } }
+                                (issue.message) " " code { (issue.code.name()) }
+                                @if !issue.examples.is_empty() { div class="note" { "for example " (issue.examples.join(" · ")) } }
                             }
-                            td { (finding.advice) }
+                            td { (issue.advice) }
                         }
                     }
                 }

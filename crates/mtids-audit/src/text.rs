@@ -1,11 +1,11 @@
-//! The audit in a terminal: the counts, then the findings.
+//! The audit in a terminal: the counts, then the issues.
 
 use mtids_report::format::{count, counted, percent};
 use mtids_report::table::{Align, Table};
 
 use crate::audit::Audit;
 use crate::distribution::Count;
-use crate::finding::Severity;
+use crate::issue::Severity;
 
 /// The audit as text.
 pub fn text(audit: &Audit) -> String {
@@ -36,10 +36,10 @@ pub fn text(audit: &Audit) -> String {
     }
     table.row(cells("all", &audit.overall));
     let mut text = format!("{}\n", table.render());
-    for finding in audit.findings.iter().filter(|finding| finding.severity != Severity::Info) {
-        text.push_str(&format!("  {}: {} [{}]\n", finding.severity.name(), finding.message, finding.code.name()));
+    for issue in audit.issues.iter().filter(|issue| issue.severity != Severity::Info) {
+        text.push_str(&format!("  {}: {} [{}]\n", issue.severity.name(), issue.message, issue.code.name()));
     }
-    let of = |severity: Severity| audit.findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+    let of = |severity: Severity| audit.issues.iter().filter(|issue| issue.severity == severity).count() as u64;
     text.push_str(&format!(
         "  {}, {}, {}\n",
         counted(of(Severity::Error), "error", "errors"),

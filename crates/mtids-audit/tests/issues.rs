@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mtids_audit::audit::{Audit, audit};
 use mtids_audit::config::AuditConfig;
-use mtids_audit::finding::{Code, Severity};
+use mtids_audit::issue::{IssueCode, Severity};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::{RegionScheme, Station, TAXONOMY_VERSION, Zone};
@@ -118,18 +118,18 @@ fn broken(change: impl FnOnce(&mut Vec<RowLabels>)) -> Audit {
 }
 
 #[track_caller]
-fn expect(audit: &Audit, severity: Severity, code: Code, count: u64) {
-    let found = audit.findings.iter().find(|finding| finding.code == code);
-    let found = found.unwrap_or_else(|| panic!("{code:?} was not found among {:?}", audit.findings));
+fn expect(audit: &Audit, severity: Severity, code: IssueCode, count: u64) {
+    let found = audit.issues.iter().find(|issue| issue.code == code);
+    let found = found.unwrap_or_else(|| panic!("{code:?} was not found among {:?}", audit.issues));
     assert_eq!((found.severity, found.count), (severity, count), "{found:?}");
 }
 
 #[test]
 fn a_sound_dataset_has_no_errors_and_no_warnings() {
     let audit = audited(&sound());
-    let grave: Vec<_> = audit.findings.iter().filter(|finding| finding.severity != Severity::Info).collect();
+    let grave: Vec<_> = audit.issues.iter().filter(|issue| issue.severity != Severity::Info).collect();
     assert!(grave.is_empty(), "{grave:?}");
-    assert_eq!(audit.counted_findings(), 0);
+    assert_eq!(audit.counted_issues(), 0);
     let all = &audit.overall;
     assert_eq!((all.rows, all.patients, all.benign, all.metastatic, all.unknown), (144, 36, 72, 72, 0));
     assert_eq!(audit.by_region.iter().map(|group| group.name(0)).collect::<Vec<_>>(), ["upper", "subcarinal"]);
@@ -142,77 +142,106 @@ fn a_sound_dataset_has_no_errors_and_no_warnings() {
 #[test]
 fn leakage_is_an_error() {
     let audit = broken(|rows| rows[0].split = Split::Test);
-    expect(&audit, Severity::Error, Code::PatientInTwoSplits, 1);
-    assert_eq!(audit.findings[0].examples, ["patient0"], "errors come first");
-    assert!(audit.counted_findings() >= 1);
+    expect(&audit, Severity::Error, IssueCode::PatientInTwoSplits, 1);
+    assert_eq!(audit.issues[0].examples, ["patient0"], "errors come first");
+    assert!(audit.counted_issues() >= 1);
     let audit = broken(|rows| rows[1].sample_key = rows[0].sample_key.clone());
-    expect(&audit, Severity::Error, Code::DuplicateSample, 1);
+    expect(&audit, Severity::Error, IssueCode::DuplicateSample, 1);
     let audit = broken(|rows| rows[4].voxels_digest = rows[0].voxels_digest.clone());
-    expect(&audit, Severity::Error, Code::DuplicateVoxels, 1);
+    expect(&audit, Severity::Error, IssueCode::DuplicateVoxels, 1);
     let audit = broken(|rows| rows[1].voxels_digest = rows[0].voxels_digest.clone());
-    expect(&audit, Severity::Warning, Code::DuplicateVoxels, 1);
+    expect(&audit, Severity::Warning, IssueCode::DuplicateVoxels, 1);
 }
 
 #[test]
 fn one_place_with_two_labels_is_an_error_and_unknown_contradicts_nothing() {
     let near = |rows: &mut Vec<RowLabels>| rows[2].center_mm = [1.0, 1.0, 1.0];
-    expect(&broken(near), Severity::Error, Code::ConflictingLabels, 2);
+    expect(&broken(near), Severity::Error, IssueCode::ConflictingLabels, 2);
     let unknown = broken(|rows| {
         near(rows);
         rows[2].metastasis = None;
     });
-    assert!(unknown.findings.iter().all(|finding| finding.code != Code::ConflictingLabels));
+    assert!(unknown.issues.iter().all(|issue| issue.code != IssueCode::ConflictingLabels));
     let elsewhere = broken(|rows| {
         near(rows);
         rows[2].series_key = SeriesKey::from_stored("another".to_owned());
     });
-    assert!(elsewhere.findings.iter().all(|finding| finding.code != Code::ConflictingLabels));
+    assert!(elsewhere.issues.iter().all(|issue| issue.code != IssueCode::ConflictingLabels));
+}
+
+/// Rows 0 and 2 (benign and metastatic, one series) as findings `apart_mm` from each other, cut 8 times each: the first sample
+/// unshifted, the others up to 4 mm off along each axis.
+fn neighbours(apart_mm: f64) -> Audit {
+    broken(|rows| {
+        let findings = [rows[0].clone(), rows[2].clone()];
+        rows[0].center_mm = [0.0; 3];
+        rows[2].center_mm = [apart_mm, 0.0, 0.0];
+        for row in [0, 2] {
+            rows[row].weight = 0.125;
+        }
+        for (finding, labels) in findings.into_iter().enumerate() {
+            for sample in 1..8 {
+                let shift = [4.0, 2.5, 1.5].map(|mm| mm * f64::sin((7 * finding + sample) as f64 * mm));
+                let center_mm = [shift[0] + finding as f64 * apart_mm, shift[1], shift[2]];
+                let key = format!("{}-{sample}", labels.sample_key);
+                let (sample_key, voxels_digest) = (key.clone(), key);
+                rows.push(RowLabels { sample_key, voxels_digest, center_mm, weight: 0.125, ..labels.clone() });
+            }
+        }
+    })
+}
+
+#[test]
+fn shifted_samples_of_true_neighbours_are_no_conflict() {
+    let audit = neighbours(6.0);
+    assert!(audit.issues.iter().all(|issue| issue.code != IssueCode::ConflictingLabels), "{:?}", audit.issues);
+    expect(&neighbours(0.0), Severity::Error, IssueCode::ConflictingLabels, 2);
 }
 
 #[test]
 fn gaps_are_named() {
     let audit = broken(|rows| rows.retain(|row| row.split != Split::Validation));
-    expect(&audit, Severity::Warning, Code::EmptySplit, 0);
+    expect(&audit, Severity::Warning, IssueCode::EmptySplit, 0);
     let audit = broken(|rows| rows.retain(|row| row.split != Split::Train || row.region == Some(0)));
-    expect(&audit, Severity::Error, Code::ClassMissingFromTrain, 2);
+    expect(&audit, Severity::Error, IssueCode::ClassMissingFromTrain, 2);
     let audit = broken(|rows| {
         for row in rows.iter_mut().filter(|row| row.split == Split::Test && row.patient_key.as_str() != "patient5") {
             (row.region, row.region_name) = (Some(0), Some("upper".into()));
         }
     });
-    expect(&audit, Severity::Warning, Code::SmallClass, 1);
+    expect(&audit, Severity::Warning, IssueCode::SmallClass, 1);
     let audit = broken(|rows| rows.truncate(4));
-    expect(&audit, Severity::Warning, Code::FewPatients, 1);
-    assert!(audit.findings.iter().any(|finding| finding.message.contains("teaches nothing")));
+    expect(&audit, Severity::Warning, IssueCode::FewPatients, 1);
+    assert!(audit.issues.iter().any(|issue| issue.message.contains("teaches nothing")));
     let audit =
         broken(|rows| rows.iter_mut().filter(|row| row.split == Split::Test).for_each(|row| row.metastasis = None));
-    expect(&audit, Severity::Warning, Code::UnknownLabels, 24);
+    expect(&audit, Severity::Warning, IssueCode::UnknownLabels, 24);
     let audit = broken(|rows| rows.iter_mut().for_each(|row| (row.region, row.region_name) = (None, None)));
-    assert_eq!(audit.findings.iter().filter(|finding| finding.code == Code::UnknownLabels).count(), 3);
+    assert_eq!(audit.issues.iter().filter(|issue| issue.code == IssueCode::UnknownLabels).count(), 3);
 }
 
 #[test]
 fn weak_evidence_and_uneven_splits_are_named() {
     let audit = broken(|rows| rows[..40].iter_mut().for_each(|row| row.evidence = Evidence::D));
-    expect(&audit, Severity::Warning, Code::LabelsFromSize, 40);
+    expect(&audit, Severity::Warning, IssueCode::LabelsFromSize, 40);
     let audit = broken(|rows| rows[3].level = LabelLevel::Patient);
-    expect(&audit, Severity::Info, Code::WeakLabels, 1);
+    expect(&audit, Severity::Info, IssueCode::WeakLabels, 1);
     let audit = broken(|rows| {
         let test = rows.iter_mut().filter(|row| row.split == Split::Test);
         test.take(20).for_each(|row| row.metastasis = Some(Metastasis::Metastatic));
     });
-    expect(&audit, Severity::Warning, Code::PrevalenceDiffers, 24);
+    expect(&audit, Severity::Warning, IssueCode::PrevalenceDiffers, 24);
     let audit = broken(|rows| rows[7].pad_fraction = 0.5);
-    expect(&audit, Severity::Info, Code::PaddedPatches, 1);
+    expect(&audit, Severity::Info, IssueCode::PaddedPatches, 1);
 }
 
 #[test]
-fn short_cuts_are_named() {
+fn confounders_are_named() {
     let metastatic = |row: &RowLabels| row.metastasis == Some(Metastasis::Metastatic);
     let audit = broken(|rows| {
         rows.iter_mut().for_each(|row| row.short_axis_mm = Some(if metastatic(row) { 20.0 } else { 5.0 }));
     });
-    expect(&audit, Severity::Warning, Code::SizeShortCut, 144);
+    expect(&audit, Severity::Warning, IssueCode::SizeConfounder, 144);
     // One scanner for patients with metastases, another for those without.
     let audit = broken(|rows| {
         for (n, row) in rows.iter_mut().enumerate() {
@@ -221,7 +250,7 @@ fn short_cuts_are_named() {
             row.manufacturer = Some(if sick { "hospital" } else { "screening" }.to_owned());
         }
     });
-    expect(&audit, Severity::Warning, Code::AcquisitionShortCut, 36);
+    expect(&audit, Severity::Warning, IssueCode::AcquisitionConfounder, 36);
 }
 
 #[test]
@@ -238,7 +267,7 @@ fn an_index_that_counts_other_rows_than_the_manifest_is_an_error() {
     std::fs::copy(other.path().join(index), folder.path().join(index)).unwrap();
     manifest.commit(&storage).unwrap();
     let audit = audit(folder.path(), &AuditConfig::default()).unwrap();
-    expect(&audit, Severity::Error, Code::IndexDiffersFromManifest, 3);
+    expect(&audit, Severity::Error, IssueCode::IndexDiffersFromManifest, 3);
 }
 
 #[test]
@@ -275,4 +304,36 @@ fn the_page_and_the_json_form_are_the_same_each_time() {
     assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&two).unwrap());
     let read: Audit = serde_json::from_str(&serde_json::to_string(&one).unwrap()).unwrap();
     assert_eq!(read, one);
+}
+
+/// A dataset with an error, a warning and notes, as it is shown to people; digest and version are fixed.
+fn shown() -> Audit {
+    let mut audit = broken(|rows| {
+        rows[2].center_mm = [1.0, 1.0, 1.0];
+        rows[1].voxels_digest = rows[0].voxels_digest.clone();
+        rows[3].level = LabelLevel::Patient;
+        rows[7].pad_fraction = 0.5;
+        rows.iter_mut().filter(|row| row.split == Split::Test).for_each(|row| row.metastasis = None);
+    });
+    audit.dataset_digest = Digest::of_bytes(b"");
+    audit.program = Program::new("mtids-audit", "0.0.0");
+    audit
+}
+
+#[test]
+fn the_terminal_table_is_the_one_of_the_snapshot() {
+    insta::assert_snapshot!(mtids_audit::text::text(&shown()));
+}
+
+#[test]
+fn the_page_is_the_one_of_the_snapshot() {
+    // One element a line, so that a change shows as few lines.
+    insta::assert_snapshot!(mtids_audit::page::page(&shown()).replace("><", ">\n<"));
+}
+
+#[test]
+fn zz_write_schemas() {
+    for (name, schema) in mtids_audit::schemas() {
+        std::fs::write(format!("/tmp/metricsh/{name}"), format!("{schema:#}\n")).unwrap();
+    }
 }

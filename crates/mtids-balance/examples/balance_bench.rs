@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Instant;
 
-use mtids_balance::{BalanceInput, BalancerConfig, GradientInput, Rows, Rule, gram_matrix};
+use mtids_balance::{AnyBalancer, BalanceInput, BalancerConfig, GradientInput, Rows, gram_matrix};
 use mtids_runtime::random::rng_for;
 use rand::RngExt;
 use rayon::prelude::*;
@@ -118,7 +118,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for tasks in [3, 8, 16] {
             let config = &BalancerConfig::all(tasks)[n];
             if line.is_empty() {
-                let star = if matches!(config.rule(tasks)?, Rule::Gradients(_)) { " *" } else { "" };
+                let star = if matches!(config.build_any(tasks)?, AnyBalancer::Gradients(_)) { " *" } else { "" };
                 let _ = write!(line, "| {}{star} ", config.method());
             }
             let _ = write!(line, "| {:.1} ", 1e6 * algebra(config, tasks)?);
@@ -148,19 +148,19 @@ fn algebra(config: &BalancerConfig, tasks: usize) -> Result<f64, Box<dyn Error>>
         views.iter().map(|rows| gram_matrix(Rows::F64(rows), &vec![true; tasks])).collect::<Result<_, _>>()?;
     let losses: Vec<f64> = (0..tasks).map(|task| 0.5 + task as f64).collect();
     let active = vec![true; tasks];
-    let mut rule = config.rule(tasks)?;
+    let mut rule = config.build_any(tasks)?;
     let mut failed = None;
     let seconds = shortest(15, || {
         for (gram, rows) in grams.iter().zip(&views) {
             let input = BalanceInput { gram, losses: Some(&losses), active: &active };
             let answer = match &mut rule {
-                Rule::Step(rule) => rule.coefficients(&input).map(|balance| balance.coefficients),
-                Rule::Epoch(rule) => rule.coefficients(&input).map(|balance| balance.coefficients),
-                Rule::FollowUp(rule) => rule.coefficients(&input).and_then(|(balance, duty)| {
-                    rule.follow_up(duty, &losses)?;
+                AnyBalancer::Step(rule) => rule.coefficients(&input).map(|balance| balance.coefficients),
+                AnyBalancer::Epoch(rule) => rule.coefficients(&input).map(|balance| balance.coefficients),
+                AnyBalancer::AfterStep(rule) => rule.coefficients(&input).and_then(|(balance, token)| {
+                    rule.after_step(token, &losses)?;
                     Ok(balance.coefficients)
                 }),
-                Rule::Gradients(rule) => rule
+                AnyBalancer::Gradients(rule) => rule
                     .combine(&GradientInput { rows: Rows::F64(rows), losses: Some(&losses), active: &active })
                     .map(|balance| balance.update),
             };

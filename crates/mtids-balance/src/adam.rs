@@ -15,11 +15,8 @@ const EPSILON: f64 = 1e-8;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Learned {
     /// The values.
-    #[serde(with = "crate::exact")]
     values: Vec<Option<f64>>,
-    #[serde(with = "crate::exact")]
     first: Vec<Option<f64>>,
-    #[serde(with = "crate::exact")]
     second: Vec<Option<f64>>,
     steps: Vec<u64>,
 }

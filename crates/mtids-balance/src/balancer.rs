@@ -6,10 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
-use crate::{BalanceError, Telemetry};
+use crate::input::BalanceInput;
+use crate::telemetry::Telemetry;
 
-/// A rule that weights task gradients.
+/// A balancer of one training step: weights for the task gradients.
 pub trait Balancer {
     /// The kebab-case name used as `method` in the configuration.
     fn name(&self) -> &'static str;
@@ -23,22 +25,11 @@ pub trait Balancer {
     /// Everything that is needed to go on after an interruption, bit for bit.
     fn state(&self) -> serde_json::Value;
 
-    /// Takes over what [`Balancer::state`] of the same rule and number of tasks returned.
+    /// Takes over what [`Balancer::state`] of the same balancer and number of tasks returned.
     ///
     /// # Errors
-    /// [`BalanceError::State`] when the value belongs to another rule or shape; the balancer is then unchanged.
+    /// [`BalanceError::State`] when the value belongs to another balancer or shape; the balancer is then unchanged.
     fn restore(&mut self, state: &serde_json::Value) -> Result<(), BalanceError>;
-}
-
-/// The gradients and losses of one step, for T tasks.
-#[derive(Debug, Clone, Copy)]
-pub struct BalanceInput<'a> {
-    /// `[T, T]` row-major: inner products of the tasks' gradients of the shared parameters.
-    pub gram: &'a [f64],
-    /// `[T]`: detached losses. DD-GB uses them if they are there; rules that work on losses refuse to do without. Values of inactive tasks are not looked at.
-    pub losses: Option<&'a [f64]>,
-    /// `[T]`: whether the task had a labelled sample in the batch.
-    pub active: &'a [bool],
 }
 
 /// The weights of one step.

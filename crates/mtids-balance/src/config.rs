@@ -1,46 +1,54 @@
-//! The choice of a rule in a configuration file.
+//! The choice of a balancer in a configuration file.
 //!
 //! ```toml
 //! method = "dd-gb"
 //! gamma = 0.5
 //! ```
-//! Invariant: unknown keys are refused for every rule; every number is checked by [`BalancerConfig::rule`].
+//! Invariant: unknown keys are refused for every method; every number is checked by [`BalancerConfig::build_any`].
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{EnumIter, IntoEnumIterator, IntoStaticStr};
 
-use crate::aligned_mtl::{self, AlignedMtlConfig};
-use crate::cagrad::{self, CaGradConfig};
-use crate::db_mtl::{DbMtl, DbMtlConfig};
-use crate::dd_gb::{DdGb, DdGbConfig};
-use crate::dwa::{Dwa, DwaConfig};
-use crate::equal::{self, FixedConfig};
-use crate::excess_mtl::{ExcessMtl, ExcessMtlConfig};
-use crate::famo::{Famo, FamoConfig};
-use crate::gls::Gls;
-use crate::gradcraft::{GradCraft, GradCraftConfig};
-use crate::graddrop::{GradDrop, GradDropConfig};
-use crate::gradients::OnGradients;
-use crate::gradnorm::{GradNorm, GradNormConfig};
-use crate::gradvac::{GradVac, GradVacConfig};
+use crate::any::{AnyBalancer, Needs};
+use crate::balancer::Balancer;
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
-use crate::imtl_l::{ImtlL, ImtlLConfig};
-use crate::metabalance::{MetaBalance, MetaBalanceConfig};
-use crate::moco::{MoCo, MoCoConfig};
-use crate::nash::{self, FairGradConfig, NashMtlConfig};
-use crate::pcgrad::{PcGrad, PcGradConfig};
-use crate::rlw::{Rlw, RlwConfig};
-use crate::rule::{Needs, Rule};
-use crate::sdmgrad::{SdmGrad, SdmGradConfig};
+use crate::rules::gram::aligned_mtl::{self, AlignedMtlConfig};
+use crate::rules::gram::cagrad::{self, CaGradConfig};
+use crate::rules::gram::con_fig;
+use crate::rules::gram::dd_gb::{DdGb, DdGbConfig};
+use crate::rules::gram::dual_proj;
+use crate::rules::gram::gradcraft::{GradCraft, GradCraftConfig};
+use crate::rules::gram::gradnorm::{GradNorm, GradNormConfig};
+use crate::rules::gram::gradvac::{GradVac, GradVacConfig};
+use crate::rules::gram::imtl_g;
+use crate::rules::gram::metabalance::{MetaBalance, MetaBalanceConfig};
+use crate::rules::gram::mgda;
+use crate::rules::gram::nash::{self, FairGradConfig, NashMtlConfig};
+use crate::rules::gram::pcgrad::{PcGrad, PcGradConfig};
+use crate::rules::gram::sdmgrad::{SdmGrad, SdmGradConfig};
+use crate::rules::gram::upgrad;
+use crate::rules::loss::dwa::{Dwa, DwaConfig};
+use crate::rules::loss::equal::{self, FixedConfig};
+use crate::rules::loss::famo::{Famo, FamoConfig};
+use crate::rules::loss::gls::Gls;
+use crate::rules::loss::imtl_l::{ImtlL, ImtlLConfig};
+use crate::rules::loss::rlw::{Rlw, RlwConfig};
+use crate::rules::loss::stch::{Stch, StchConfig};
+use crate::rules::loss::uw::{Uw, UwConfig};
+use crate::rules::whole_gradient::combine::OnGradients;
+use crate::rules::whole_gradient::db_mtl::{DbMtl, DbMtlConfig};
+use crate::rules::whole_gradient::excess_mtl::{ExcessMtl, ExcessMtlConfig};
+use crate::rules::whole_gradient::graddrop::{GradDrop, GradDropConfig};
+use crate::rules::whole_gradient::moco::{MoCo, MoCoConfig};
 use crate::stateful::Stateful;
 use crate::stateless::{Stateless, Weights};
-use crate::stch::{Stch, StchConfig};
-use crate::uw::{Uw, UwConfig};
-use crate::{BalanceError, Balancer, con_fig, dual_proj, imtl_g, mgda, upgrad};
 
-/// Which rule weights the task gradients, by its `method`, with the rule's settings beside it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Which balancer weights the task gradients, by its `method`, with its settings beside it.
+#[derive(Debug, Clone, PartialEq, EnumIter, IntoStaticStr, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
+#[strum(serialize_all = "kebab-case")]
 pub enum BalancerConfig {
     /// Dual-dimensional gradient balancing, reconstructed from the abstract of MT-IDS.
     DdGb(DdGbConfig),
@@ -66,25 +74,31 @@ pub enum BalancerConfig {
     Famo(FamoConfig),
     /// Gradient normalisation.
     #[serde(rename = "gradnorm")]
+    #[strum(serialize = "gradnorm")]
     GradNorm(GradNormConfig),
     /// Mean of dual-cone projections.
     #[serde(rename = "upgrad")]
+    #[strum(serialize = "upgrad")]
     UpGrad {},
     /// Dual-cone projection of the mean.
     DualProj {},
     /// Projecting conflicting gradients.
     #[serde(rename = "pcgrad")]
+    #[strum(serialize = "pcgrad")]
     PcGrad(PcGradConfig),
     /// Gradient vaccine.
     #[serde(rename = "gradvac")]
+    #[strum(serialize = "gradvac")]
     GradVac(GradVacConfig),
     /// Multiple-gradient descent: the min-norm point.
     Mgda {},
     /// Conflict-averse gradient descent.
     #[serde(rename = "cagrad")]
+    #[strum(serialize = "cagrad")]
     CaGrad(CaGradConfig),
     /// Direction-oriented multi-objective descent.
     #[serde(rename = "sdmgrad")]
+    #[strum(serialize = "sdmgrad")]
     SdmGrad(SdmGradConfig),
     /// Impartial multi-task learning, gradient part.
     ImtlG {},
@@ -92,20 +106,25 @@ pub enum BalancerConfig {
     NashMtl(NashMtlConfig),
     /// α-fair weights.
     #[serde(rename = "fairgrad")]
+    #[strum(serialize = "fairgrad")]
     FairGrad(FairGradConfig),
     /// Independent component alignment.
     AlignedMtl(AlignedMtlConfig),
     /// Conflict-free inverse gradients.
     #[serde(rename = "config")]
+    #[strum(serialize = "config")]
     ConFig {},
     /// Auxiliary gradients at the main one's length.
     #[serde(rename = "metabalance")]
+    #[strum(serialize = "metabalance")]
     MetaBalance(MetaBalanceConfig),
     /// Norms brought together, then all conflicts at once.
     #[serde(rename = "gradcraft")]
+    #[strum(serialize = "gradcraft")]
     GradCraft(GradCraftConfig),
     /// Gradient sign dropout.
     #[serde(rename = "graddrop")]
+    #[strum(serialize = "graddrop")]
     GradDrop(GradDropConfig),
     /// Weights by excess risk.
     ExcessMtl(ExcessMtlConfig),
@@ -113,6 +132,7 @@ pub enum BalancerConfig {
     DbMtl(DbMtlConfig),
     /// Weights on tracked gradients.
     #[serde(rename = "moco")]
+    #[strum(serialize = "moco")]
     MoCo(MoCoConfig),
 }
 
@@ -125,77 +145,20 @@ impl Default for BalancerConfig {
 impl BalancerConfig {
     /// The name written as `method`.
     pub fn method(&self) -> &'static str {
-        match self {
-            BalancerConfig::DdGb(_) => "dd-gb",
-            BalancerConfig::EqualSum {} => "equal-sum",
-            BalancerConfig::EqualMean {} => "equal-mean",
-            BalancerConfig::Fixed(_) => "fixed",
-            BalancerConfig::Rlw(_) => "rlw",
-            BalancerConfig::Uw(_) => "uw",
-            BalancerConfig::ImtlL(_) => "imtl-l",
-            BalancerConfig::Gls {} => "gls",
-            BalancerConfig::Dwa(_) => "dwa",
-            BalancerConfig::Stch(_) => "stch",
-            BalancerConfig::Famo(_) => "famo",
-            BalancerConfig::GradNorm(_) => "gradnorm",
-            BalancerConfig::UpGrad {} => "upgrad",
-            BalancerConfig::DualProj {} => "dual-proj",
-            BalancerConfig::PcGrad(_) => "pcgrad",
-            BalancerConfig::GradVac(_) => "gradvac",
-            BalancerConfig::Mgda {} => "mgda",
-            BalancerConfig::CaGrad(_) => "cagrad",
-            BalancerConfig::SdmGrad(_) => "sdmgrad",
-            BalancerConfig::ImtlG {} => "imtl-g",
-            BalancerConfig::NashMtl(_) => "nash-mtl",
-            BalancerConfig::FairGrad(_) => "fairgrad",
-            BalancerConfig::AlignedMtl(_) => "aligned-mtl",
-            BalancerConfig::ConFig {} => "config",
-            BalancerConfig::MetaBalance(_) => "metabalance",
-            BalancerConfig::GradCraft(_) => "gradcraft",
-            BalancerConfig::GradDrop(_) => "graddrop",
-            BalancerConfig::ExcessMtl(_) => "excess-mtl",
-            BalancerConfig::DbMtl(_) => "db-mtl",
-            BalancerConfig::MoCo(_) => "moco",
-        }
+        self.into()
     }
 
-    /// Every rule with its default settings, for comparisons; fixed weights are all 1.
+    /// Every method with its default settings, for comparisons; fixed weights are all 1.
     pub fn all(tasks: usize) -> Vec<BalancerConfig> {
-        vec![
-            BalancerConfig::DdGb(DdGbConfig::default()),
-            BalancerConfig::EqualSum {},
-            BalancerConfig::EqualMean {},
-            BalancerConfig::Fixed(FixedConfig { weights: vec![1.0; tasks] }),
-            BalancerConfig::Rlw(RlwConfig::default()),
-            BalancerConfig::Uw(UwConfig::default()),
-            BalancerConfig::ImtlL(ImtlLConfig::default()),
-            BalancerConfig::Gls {},
-            BalancerConfig::Dwa(DwaConfig::default()),
-            BalancerConfig::Stch(StchConfig::default()),
-            BalancerConfig::Famo(FamoConfig::default()),
-            BalancerConfig::GradNorm(GradNormConfig::default()),
-            BalancerConfig::UpGrad {},
-            BalancerConfig::DualProj {},
-            BalancerConfig::PcGrad(PcGradConfig::default()),
-            BalancerConfig::GradVac(GradVacConfig::default()),
-            BalancerConfig::Mgda {},
-            BalancerConfig::CaGrad(CaGradConfig::default()),
-            BalancerConfig::SdmGrad(SdmGradConfig::default()),
-            BalancerConfig::ImtlG {},
-            BalancerConfig::NashMtl(NashMtlConfig::default()),
-            BalancerConfig::FairGrad(FairGradConfig::default()),
-            BalancerConfig::AlignedMtl(AlignedMtlConfig::default()),
-            BalancerConfig::ConFig {},
-            BalancerConfig::MetaBalance(MetaBalanceConfig::default()),
-            BalancerConfig::GradCraft(GradCraftConfig::default()),
-            BalancerConfig::GradDrop(GradDropConfig::default()),
-            BalancerConfig::ExcessMtl(ExcessMtlConfig::default()),
-            BalancerConfig::DbMtl(DbMtlConfig::default()),
-            BalancerConfig::MoCo(MoCoConfig::default()),
-        ]
+        BalancerConfig::iter()
+            .map(|config| match config {
+                BalancerConfig::Fixed(_) => BalancerConfig::Fixed(FixedConfig { weights: vec![1.0; tasks] }),
+                other => other,
+            })
+            .collect()
     }
 
-    /// What the rule must be given; the variant that [`BalancerConfig::rule`] returns.
+    /// What the balancer must be given; the variant that [`BalancerConfig::build_any`] returns.
     pub fn needs(&self) -> Needs {
         match self {
             BalancerConfig::Dwa(_) => Needs::EpochEnds,
@@ -211,23 +174,23 @@ impl BalancerConfig {
     /// A fresh balancer for a number of tasks, for loops that offer no more than [`Needs::Step`].
     ///
     /// # Errors
-    /// [`BalanceError::Configuration`] naming the key that is out of range; [`BalanceError::NeedsMore`] for a rule that needs more.
+    /// [`BalanceError::Configuration`] naming the key that is out of range; [`BalanceError::NeedsMore`] for a method that needs more.
     pub fn build(&self, tasks: usize) -> Result<Box<dyn Balancer + Send>, BalanceError> {
-        match self.rule(tasks)? {
-            Rule::Step(balancer) => Ok(balancer),
+        match self.build_any(tasks)? {
+            AnyBalancer::Step(balancer) => Ok(balancer),
             other => Err(BalanceError::NeedsMore { method: self.method(), needs: other.needs().text() }),
         }
     }
 
-    /// A fresh rule of any kind for a number of tasks, 1 to 64.
+    /// A fresh balancer of any kind for a number of tasks, 1 to 64.
     ///
     /// # Errors
     /// [`BalanceError::Configuration`] naming the key that is out of range.
-    pub fn rule(&self, tasks: usize) -> Result<Rule, BalanceError> {
+    pub fn build_any(&self, tasks: usize) -> Result<AnyBalancer, BalanceError> {
         BalanceError::need((1..=64).contains(&tasks), "tasks", "there are 1 to 64")?;
         let name = self.method();
         Ok(match self {
-            BalancerConfig::DdGb(config) => Rule::Step(Box::new(DdGb::new(config.clone(), tasks)?)),
+            BalancerConfig::DdGb(config) => AnyBalancer::Step(Box::new(DdGb::new(config.clone(), tasks)?)),
             BalancerConfig::EqualSum {} => stateless(name, tasks, equal::sum),
             BalancerConfig::EqualMean {} => stateless(name, tasks, equal::mean),
             BalancerConfig::Fixed(config) => {
@@ -235,38 +198,40 @@ impl BalancerConfig {
                 let weights = config.weights.clone();
                 stateless(name, tasks, move |active| equal::fixed(&weights, active))
             }
-            BalancerConfig::Rlw(config) => Rule::Step(Box::new(Stateful::new(Rlw(config.clone()), tasks))),
+            BalancerConfig::Rlw(config) => AnyBalancer::Step(Box::new(Stateful::new(Rlw(config.clone()), tasks))),
             BalancerConfig::Uw(config) => {
                 config.check()?;
-                Rule::Step(Box::new(Stateful::new(Uw(config.clone()), tasks)))
+                AnyBalancer::Step(Box::new(Stateful::new(Uw(config.clone()), tasks)))
             }
             BalancerConfig::ImtlL(config) => {
                 config.check()?;
-                Rule::Step(Box::new(Stateful::new(ImtlL(config.clone()), tasks)))
+                AnyBalancer::Step(Box::new(Stateful::new(ImtlL(config.clone()), tasks)))
             }
-            BalancerConfig::Gls {} => Rule::Step(Box::new(Stateful::new(Gls, tasks))),
+            BalancerConfig::Gls {} => AnyBalancer::Step(Box::new(Stateful::new(Gls, tasks))),
             BalancerConfig::Dwa(config) => {
                 config.check()?;
-                Rule::Epoch(Box::new(Stateful::new(Dwa(config.clone()), tasks)))
+                AnyBalancer::Epoch(Box::new(Stateful::new(Dwa(config.clone()), tasks)))
             }
             BalancerConfig::Stch(config) => {
                 config.check(tasks)?;
-                Rule::Step(Box::new(Stateful::new(Stch(config.clone()), tasks)))
+                AnyBalancer::Step(Box::new(Stateful::new(Stch(config.clone()), tasks)))
             }
             BalancerConfig::Famo(config) => {
                 config.check(tasks)?;
-                Rule::FollowUp(Box::new(Stateful::new(Famo(config.clone()), tasks)))
+                AnyBalancer::AfterStep(Box::new(Stateful::new(Famo(config.clone()), tasks)))
             }
             BalancerConfig::GradNorm(config) => {
                 config.check()?;
-                Rule::Step(Box::new(Stateful::new(GradNorm(config.clone()), tasks)))
+                AnyBalancer::Step(Box::new(Stateful::new(GradNorm(config.clone()), tasks)))
             }
             BalancerConfig::UpGrad {} => stateless(name, tasks, upgrad::weights),
             BalancerConfig::DualProj {} => stateless(name, tasks, dual_proj::weights),
-            BalancerConfig::PcGrad(config) => Rule::Step(Box::new(PcGrad { config: config.clone(), tasks, step: 0 })),
+            BalancerConfig::PcGrad(config) => {
+                AnyBalancer::Step(Box::new(PcGrad { config: config.clone(), tasks, step: 0 }))
+            }
             BalancerConfig::GradVac(config) => {
                 config.check()?;
-                Rule::Step(Box::new(GradVac::new(config.clone(), tasks)))
+                AnyBalancer::Step(Box::new(GradVac::new(config.clone(), tasks)))
             }
             BalancerConfig::Mgda {} => stateless(name, tasks, mgda::weights),
             BalancerConfig::CaGrad(config) => {
@@ -276,7 +241,7 @@ impl BalancerConfig {
             }
             BalancerConfig::SdmGrad(config) => {
                 config.check()?;
-                Rule::Step(Box::new(Stateful::new(SdmGrad(config.clone()), tasks)))
+                AnyBalancer::Step(Box::new(Stateful::new(SdmGrad(config.clone()), tasks)))
             }
             BalancerConfig::ImtlG {} => stateless(name, tasks, imtl_g::weights),
             BalancerConfig::NashMtl(config) => {
@@ -297,34 +262,34 @@ impl BalancerConfig {
             BalancerConfig::ConFig {} => stateless(name, tasks, con_fig::weights),
             BalancerConfig::MetaBalance(config) => {
                 config.check(tasks)?;
-                Rule::Step(Box::new(Stateful::new(MetaBalance(config.clone()), tasks)))
+                AnyBalancer::Step(Box::new(Stateful::new(MetaBalance(config.clone()), tasks)))
             }
             BalancerConfig::GradCraft(config) => {
                 config.check()?;
-                Rule::Step(Box::new(Stateful::new(GradCraft(config.clone()), tasks)))
+                AnyBalancer::Step(Box::new(Stateful::new(GradCraft(config.clone()), tasks)))
             }
             BalancerConfig::GradDrop(config) => {
                 config.check()?;
-                Rule::Gradients(Box::new(OnGradients::new(GradDrop(config.clone()), tasks)))
+                AnyBalancer::Gradients(Box::new(OnGradients::new(GradDrop(config.clone()), tasks)))
             }
             BalancerConfig::ExcessMtl(config) => {
                 config.check()?;
-                Rule::Gradients(Box::new(OnGradients::new(ExcessMtl(config.clone()), tasks)))
+                AnyBalancer::Gradients(Box::new(OnGradients::new(ExcessMtl(config.clone()), tasks)))
             }
             BalancerConfig::DbMtl(config) => {
                 config.check()?;
-                Rule::Gradients(Box::new(OnGradients::new(DbMtl(config.clone()), tasks)))
+                AnyBalancer::Gradients(Box::new(OnGradients::new(DbMtl(config.clone()), tasks)))
             }
             BalancerConfig::MoCo(config) => {
                 config.check()?;
-                Rule::Gradients(Box::new(OnGradients::new(MoCo(config.clone()), tasks)))
+                AnyBalancer::Gradients(Box::new(OnGradients::new(MoCo(config.clone()), tasks)))
             }
         })
     }
 }
 
-fn stateless(name: &'static str, tasks: usize, rule: impl Fn(&ActiveTasks) -> Weights + Send + 'static) -> Rule {
-    Rule::Step(Box::new(Stateless { name, tasks, rule }))
+fn stateless(name: &'static str, tasks: usize, rule: impl Fn(&ActiveTasks) -> Weights + Send + 'static) -> AnyBalancer {
+    AnyBalancer::Step(Box::new(Stateless { name, tasks, rule }))
 }
 
 #[cfg(test)]
@@ -332,12 +297,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_goes_through_text_and_keeps_its_name() {
+    fn every_method_goes_through_text_and_keeps_its_name() {
         for config in BalancerConfig::all(3) {
             let text = serde_json::to_string(&config).unwrap();
             assert_eq!(serde_json::from_str::<BalancerConfig>(&text).unwrap(), config);
             assert!(text.contains(&format!(r#""method":"{}""#, config.method())), "{text}");
-            let rule = config.rule(3).unwrap();
+            let rule = config.build_any(3).unwrap();
             assert_eq!((rule.name(), rule.needs()), (config.method(), config.needs()));
             // Who asks for a plain balancer gets one exactly where that is enough.
             assert_eq!(config.build(3).is_ok(), config.needs() == Needs::Step);
@@ -360,7 +325,7 @@ mod tests {
     fn values_out_of_range_are_refused_by_key() {
         let refused = |text: &str, key: &str| {
             let config: BalancerConfig = serde_json::from_str(text).unwrap();
-            let error = config.rule(2).err().unwrap().to_string();
+            let error = config.build_any(2).err().unwrap().to_string();
             assert!(error.contains(&format!("`{key}`")), "{text}: {error}");
         };
         refused(r#"{"method":"dd-gb","gamma":1.5}"#, "gamma");

@@ -41,7 +41,7 @@ pub enum BalanceError {
     },
     /// A loss that is not a number, infinite or negative.
     #[error(
-        "the loss of task {task} is {value}; this rule divides by the initial loss and takes its logarithm, so losses must be finite and not negative: pass no losses where they can be negative"
+        "the loss of task {task} is {value}; this balancer divides by the initial loss and takes its logarithm, so losses must be finite and not negative: pass no losses where they can be negative"
     )]
     Loss {
         /// The task.
@@ -49,16 +49,16 @@ pub enum BalanceError {
         /// Its loss.
         value: f64,
     },
-    /// A rule that works on losses was given none.
-    #[error("the rule `{method}` weights tasks by their losses; pass them")]
+    /// A balancer that works on losses was given none.
+    #[error("balancer `{method}` weights tasks by their losses; pass them")]
     LossesMissing {
-        /// Name of the rule.
+        /// Its `method`.
         method: &'static str,
     },
-    /// A loss outside of the range in which the rule is defined.
-    #[error("the loss of task {task} is {value}; the rule `{method}` needs {needs}")]
+    /// A loss outside of the range in which the balancer is defined.
+    #[error("the loss of task {task} is {value}; balancer `{method}` needs {needs}")]
     LossRange {
-        /// Name of the rule.
+        /// Its `method`.
         method: &'static str,
         /// The task.
         task: usize,
@@ -80,7 +80,7 @@ pub enum BalanceError {
         value: f64,
     },
     /// A gradient has another length than the others, or than at earlier steps.
-    #[error("the gradient of task {task} has {got} coordinates, the rule expects {expected}")]
+    #[error("the gradient of task {task} has {got} coordinates, the balancer expects {expected}")]
     Width {
         /// The task.
         task: usize,
@@ -89,18 +89,18 @@ pub enum BalanceError {
         /// Coordinates found.
         got: usize,
     },
-    /// The rule needs more than a Gram matrix and losses per step.
-    #[error("the rule `{method}` needs {needs}; build it with `BalancerConfig::rule` and a loop that provides it")]
+    /// The balancer needs more than a Gram matrix and losses per step.
+    #[error("balancer `{method}` needs {needs}; build it with `BalancerConfig::build_any` and a loop that provides it")]
     NeedsMore {
-        /// Name of the rule.
+        /// Its `method`.
         method: &'static str,
         /// What it needs.
         needs: &'static str,
     },
     /// The losses after a step were not handed over before the next one, or twice.
-    #[error("the rule `{method}`: {reason}")]
-    FollowUp {
-        /// Name of the rule.
+    #[error("balancer `{method}`: {reason}")]
+    AfterStep {
+        /// Its `method`.
         method: &'static str,
         /// What went wrong.
         reason: &'static str,
@@ -122,7 +122,7 @@ pub enum BalanceError {
     /// A saved state that does not fit this balancer.
     #[error("the saved state does not fit the balancer `{method}` for {tasks} tasks: {reason}")]
     State {
-        /// Name of the rule.
+        /// Its `method`.
         method: &'static str,
         /// Number of tasks.
         tasks: usize,

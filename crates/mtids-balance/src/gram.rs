@@ -5,7 +5,8 @@
 //! * [`ActiveTasks`] holds positive norms and cosines in [-1, 1] with an exact unit diagonal, so that rules never divide by
 //!   zero and work at any scale of gradient.
 
-use crate::{BalanceError, BalanceInput};
+use crate::error::BalanceError;
+use crate::input::BalanceInput;
 
 /// Relative asymmetry and excess over Cauchy–Schwarz that is put down to single-precision sums.
 const TOLERANCE: f64 = 1e-3;

@@ -11,7 +11,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::BalanceError;
+use crate::error::BalanceError;
 
 /// Coordinates multiplied at a time: in single precision this many of the rows of two groups, 16 KiB, stay in a first-level cache.
 const BLOCK: usize = 512;

@@ -7,9 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::balancer::{Balance, Balancer};
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
-use crate::stateless::{Weights, envelope, open};
-use crate::{Balance, BalanceError, BalanceInput, Balancer};
+use crate::input::BalanceInput;
+use crate::saved::{envelope, restored};
+use crate::stateless::Weights;
 
 /// What a rule sees of a step: the tasks that take part, at least one.
 pub(crate) struct Step<'a> {
@@ -98,16 +101,8 @@ impl<R: StatefulRule> Stateful<R> {
     }
 
     pub(crate) fn load(&mut self, state: &Value) -> Result<(), BalanceError> {
-        let method = self.rule.method();
-        let found: R::State = open(method, self.tasks, state)?;
-        if !self.rule.fits(&found, self.tasks) {
-            return Err(BalanceError::State {
-                method,
-                tasks: self.tasks,
-                reason: "a list has the wrong length".into(),
-            });
-        }
-        self.state = found;
+        let (rule, tasks) = (&self.rule, self.tasks);
+        self.state = restored(rule.method(), tasks, state, |found| rule.fits(found, tasks))?;
         Ok(())
     }
 }

@@ -1,14 +1,16 @@
 //! Rules that are a function of the Gram matrix alone.
 //!
 //! Purpose: such a rule is one function from [`ActiveTasks`] to weights; everything around it (checks, inactive tasks,
-//! telemetry, the empty state) is here once. Also holds what saved states of all rules have in common.
+//! telemetry, the empty state) is here once.
 
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::balancer::{Balance, Balancer};
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
+use crate::input::BalanceInput;
+use crate::saved::{envelope, restored};
 use crate::telemetry::DirectionTelemetry;
-use crate::{Balance, BalanceError, BalanceInput, Balancer};
 
 /// Weights of the active tasks, for the raw gradients, and directions where the rule has some.
 pub(crate) struct Weights {
@@ -50,7 +52,7 @@ impl<F: Fn(&ActiveTasks) -> Weights> Balancer for Stateless<F> {
     }
 
     fn restore(&mut self, state: &Value) -> Result<(), BalanceError> {
-        open::<()>(self.name, self.tasks, state)
+        restored(self.name, self.tasks, state, |()| true)
     }
 }
 
@@ -60,27 +62,4 @@ pub(crate) fn softmax(values: &[f64]) -> Vec<f64> {
     let powers: Vec<f64> = values.iter().map(|value| (value - top).exp()).collect();
     let sum: f64 = powers.iter().sum();
     powers.iter().map(|power| power / sum).collect()
-}
-
-/// A saved state with the rule and the number of tasks it belongs to.
-pub(crate) fn envelope(method: &'static str, tasks: usize, inner: Value) -> Value {
-    json!({ "method": method, "tasks": tasks, "inner": inner })
-}
-
-/// Checks an [`envelope`] and reads its content.
-pub(crate) fn open<S: DeserializeOwned>(method: &'static str, tasks: usize, state: &Value) -> Result<S, BalanceError> {
-    let fail = |reason: String| BalanceError::State { method, tasks, reason };
-    let found = state.get("method").and_then(Value::as_str);
-    if found != Some(method) {
-        return Err(fail(format!("it was saved by `{}`", found.unwrap_or("an unknown rule"))));
-    }
-    let count = state.get("tasks").and_then(Value::as_u64);
-    if count != Some(tasks as u64) {
-        return Err(fail(format!(
-            "it was saved for {} tasks",
-            count.map_or("unknown".into(), |count| count.to_string())
-        )));
-    }
-    let inner = state.get("inner").ok_or_else(|| fail("it has no content".into()))?;
-    S::deserialize(inner).map_err(|error| fail(error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! Values computed elsewhere: by a NumPy prototype for DD-GB, by TorchJD for its rivals.
+//! Values computed elsewhere: by a NumPy prototype for DD-GB, by TorchJD for its baselines.
 
 mod common;
 
@@ -72,7 +72,7 @@ fn dd_gb_reports_the_aligned_directions() {
 }
 
 #[test]
-fn rivals_agree_with_torchjd_on_its_own_matrix() {
+fn baselines_agree_with_torchjd_on_its_own_matrix() {
     let fairgrad = BalancerConfig::FairGrad(FairGradConfig::default());
     let unclipped = BalancerConfig::NashMtl(NashMtlConfig { max_norm: 1e9 });
     let rows = conflict();

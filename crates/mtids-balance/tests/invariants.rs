@@ -245,12 +245,12 @@ proptest! {
     #[test]
     fn a_restored_state_goes_on_bit_for_bit((steps, losses) in histories()) {
         for config in BalancerConfig::all(steps[0].len()) {
-            let mut one = config.rule(steps[0].len()).unwrap();
+            let mut one = config.build_any(steps[0].len()).unwrap();
             for (rows, losses) in steps.iter().zip(&losses).take(2) {
                 advance(&mut one, rows, losses);
             }
             let text = serde_json::to_string_pretty(&one.state()).unwrap();
-            let mut two = config.rule(steps[0].len()).unwrap();
+            let mut two = config.build_any(steps[0].len()).unwrap();
             two.restore(&serde_json::from_str(&text).unwrap()).unwrap();
             prop_assert_eq!(one.state(), two.state());
             let a = advance(&mut one, &steps[2], &losses[2]);
@@ -269,7 +269,7 @@ proptest! {
         let losses: Vec<f64> = (0..rows.len()).map(|i| if small { 1e-12 } else { 0.5 + i as f64 }).collect();
         let kappa = BalancerConfig::DdGb(DdGbConfig { kappa: 1.0, ..DdGbConfig::default() });
         for config in BalancerConfig::all(rows.len()).into_iter().chain([kappa]) {
-            let mut rule = config.rule(rows.len()).unwrap();
+            let mut rule = config.build_any(rows.len()).unwrap();
             for _ in 0..3 {
                 let (update, weights, telemetry) = advance(&mut rule, &rows, &losses);
                 let weights = weights.unwrap_or_default();
@@ -287,7 +287,7 @@ proptest! {
     #[test]
     fn telemetry_says_what_happened_for_every_rule((steps, losses) in histories()) {
         for config in BalancerConfig::all(steps[0].len()) {
-            let mut rule = config.rule(steps[0].len()).unwrap();
+            let mut rule = config.build_any(steps[0].len()).unwrap();
             for (rows, losses) in steps.iter().zip(&losses) {
                 let (update, weights, telemetry) = advance(&mut rule, rows, losses);
                 let weights = weights.unwrap_or_else(|| vec![1.0; rows.len()]);
@@ -393,7 +393,7 @@ fn foreign_states_are_refused() {
     let mut short = state.clone();
     short["inner"]["units"] = serde_json::json!([null]);
     assert!(refuse(BalancerConfig::default(), 2, &short).contains("length"));
-    assert!(refuse(BalancerConfig::default(), 2, &serde_json::json!(3)).contains("unknown rule"));
+    assert!(refuse(BalancerConfig::default(), 2, &serde_json::json!(3)).contains("unknown balancer"));
 }
 
 #[test]

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use common::{Rows, combine, dot, gram, norm};
 use mtids_balance::{
-    BalanceInput, BalancerConfig, CaGradConfig, ExcessMtlConfig, FairGradConfig, GradCraftConfig, GradNormConfig,
-    GradVacConfig, GradientInput, ImtlLConfig, MetaBalanceConfig, NashMtlConfig, Parametrisation, PcGradConfig,
-    Rescale, Rows as Gradients, Rule, StchConfig, UwConfig, grad_drop,
+    AnyBalancer, BalanceInput, BalancerConfig, CaGradConfig, ExcessMtlConfig, FairGradConfig, GradCraftConfig,
+    GradNormConfig, GradVacConfig, GradientInput, ImtlLConfig, MetaBalanceConfig, NashMtlConfig, Parametrisation,
+    PcGradConfig, Rescale, Rows as Gradients, StchConfig, UwConfig, grad_drop,
 };
 
 /// SplitMix64, as in the script.
@@ -117,27 +117,27 @@ fn answer(case: &mut Case) -> Vec<f64> {
         let leak = case.settings.parse().expect("a number");
         return summary(&grad_drop(&views, &draws, leak).expect("rows of one length"));
     }
-    let mut rule = config(&case.rule, &case.settings).rule(case.tasks).expect("the settings are valid");
+    let mut rule = config(&case.rule, &case.settings).build_any(case.tasks).expect("the settings are valid");
     let active = vec![true; case.tasks];
     let mut last = Vec::new();
     for (rows, losses) in &case.steps {
         let gram = gram(rows);
         let input = BalanceInput { gram: &gram, losses: Some(losses), active: &active };
         let balance = match &mut rule {
-            Rule::Step(rule) => rule.coefficients(&input).expect("valid input"),
-            Rule::Epoch(rule) => {
+            AnyBalancer::Step(rule) => rule.coefficients(&input).expect("valid input"),
+            AnyBalancer::Epoch(rule) => {
                 let balance = rule.coefficients(&input).expect("valid input");
                 rule.end_epoch();
                 balance
             }
-            Rule::FollowUp(rule) => {
-                let (balance, duty) = rule.coefficients(&input).expect("valid input");
+            AnyBalancer::AfterStep(rule) => {
+                let (balance, token) = rule.coefficients(&input).expect("valid input");
                 let after: Vec<f64> =
                     losses.iter().enumerate().map(|(i, loss)| loss * (0.95 - 0.05 * i as f64)).collect();
-                rule.follow_up(duty, &after).expect("valid losses");
+                rule.after_step(token, &after).expect("valid losses");
                 balance
             }
-            Rule::Gradients(rule) => {
+            AnyBalancer::Gradients(rule) => {
                 let views: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
                 let input = GradientInput { rows: Gradients::F64(&views), losses: Some(losses), active: &active };
                 last = summary(&rule.combine(&input).expect("valid input").update);

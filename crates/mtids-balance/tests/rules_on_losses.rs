@@ -4,8 +4,8 @@ mod common;
 
 use common::{Rows, advance, combine, distance, gram, histories, matrices, norm, step_rules, works_on_losses};
 use mtids_balance::{
-    BalanceError, BalanceInput, BalancerConfig, DwaConfig, FamoConfig, GradNormConfig, ImtlLConfig, Needs,
-    Parametrisation, RlwConfig, Rule, StchConfig, UwConfig,
+    AnyBalancer, BalanceError, BalanceInput, BalancerConfig, DwaConfig, FamoConfig, GradNormConfig, ImtlLConfig, Needs,
+    Parametrisation, RlwConfig, StchConfig, UwConfig,
 };
 use proptest::prelude::*;
 
@@ -14,16 +14,16 @@ fn pair() -> Rows {
 }
 
 /// Coefficients of a step rule.
-fn ask(rule: &mut Rule, losses: &[f64]) -> Vec<f64> {
+fn ask(rule: &mut AnyBalancer, losses: &[f64]) -> Vec<f64> {
     advance(rule, &pair(), losses).1.expect("step rules answer with coefficients")
 }
 
-fn follow(rule: &mut Rule, before: &[f64], after: &[f64]) -> Vec<f64> {
+fn follow(rule: &mut AnyBalancer, before: &[f64], after: &[f64]) -> Vec<f64> {
     let gram = gram(&pair());
-    let Rule::FollowUp(rule) = rule else { panic!("FAMO looks at the losses after the step") };
+    let AnyBalancer::AfterStep(rule) = rule else { panic!("FAMO looks at the losses after the step") };
     let input = BalanceInput { gram: &gram, losses: Some(before), active: &[true, true] };
-    let (balance, duty) = rule.coefficients(&input).expect("the input is valid");
-    rule.follow_up(duty, after).expect("the losses are valid");
+    let (balance, token) = rule.coefficients(&input).expect("the input is valid");
+    rule.after_step(token, after).expect("the losses are valid");
     balance.coefficients
 }
 
@@ -52,7 +52,7 @@ fn learned_scales_come_to_rest_where_their_formula_says() {
         (BalancerConfig::Uw(UwConfig { learning_rate: 0.05, start: -0.5 }), 0.5),
         (BalancerConfig::ImtlL(ImtlLConfig { learning_rate: 0.05 }), 1.0),
     ] {
-        let mut rule = config.rule(2).unwrap();
+        let mut rule = config.build_any(2).unwrap();
         let mut c = Vec::new();
         for _ in 0..2000 {
             c = ask(&mut rule, &[0.2, 5.0]);
@@ -63,18 +63,18 @@ fn learned_scales_come_to_rest_where_their_formula_says() {
 
 #[test]
 fn gls_has_the_slopes_of_the_geometric_mean() {
-    let c = ask(&mut BalancerConfig::Gls {}.rule(2).unwrap(), &[0.5, 8.0]);
+    let c = ask(&mut BalancerConfig::Gls {}.build_any(2).unwrap(), &[0.5, 8.0]);
     assert!((c[0] - 2.0).abs() < 1e-12 && (c[1] - 0.125).abs() < 1e-12, "{c:?}");
 }
 
 #[test]
 fn stch_looks_at_the_worst_task() {
-    let mut rule = BalancerConfig::Stch(StchConfig { mu: 0.01, ..StchConfig::default() }).rule(2).unwrap();
+    let mut rule = BalancerConfig::Stch(StchConfig { mu: 0.01, ..StchConfig::default() }).build_any(2).unwrap();
     let c = ask(&mut rule, &[1.0, 3.0]);
     assert!(c[0] < 1e-40 && (c[1] - 0.5).abs() < 1e-12, "{c:?}");
     // The authors' form: log losses while the nadir is averaged, then relative to it.
     let config = StchConfig { mu: 0.5, warm_up_steps: 2, ..StchConfig::default() };
-    let mut rule = BalancerConfig::Stch(config).rule(2).unwrap();
+    let mut rule = BalancerConfig::Stch(config).build_any(2).unwrap();
     assert_eq!(ask(&mut rule, &[2.0, 4.0]), [0.5, 0.25]);
     assert_eq!(ask(&mut rule, &[1.0, 4.0]), [1.0, 0.25]);
     // Nadirs 1.5 and 4; terms (L/N)² = 1/4 and 1/16.
@@ -85,7 +85,7 @@ fn stch_looks_at_the_worst_task() {
 #[test]
 fn rlw_weights_are_positive_sum_to_one_and_come_from_the_seed() {
     let run = |seed: u64| {
-        let mut rule = BalancerConfig::Rlw(RlwConfig { seed }).rule(2).unwrap();
+        let mut rule = BalancerConfig::Rlw(RlwConfig { seed }).build_any(2).unwrap();
         (0..500).map(|_| ask(&mut rule, &[1.0, 1.0])).collect::<Vec<_>>()
     };
     let weights = run(1);
@@ -99,8 +99,8 @@ fn rlw_weights_are_positive_sum_to_one_and_come_from_the_seed() {
 #[test]
 fn dwa_weighs_by_the_ratio_of_the_last_two_epochs() {
     let gram = gram(&pair());
-    let mut rule = BalancerConfig::Dwa(DwaConfig::default()).rule(2).unwrap();
-    let Rule::Epoch(dwa) = &mut rule else { panic!("DWA works from epoch to epoch") };
+    let mut rule = BalancerConfig::Dwa(DwaConfig::default()).build_any(2).unwrap();
+    let AnyBalancer::Epoch(dwa) = &mut rule else { panic!("DWA works from epoch to epoch") };
     let step = |dwa: &mut Box<dyn mtids_balance::EpochBalancer + Send>, losses: [f64; 2]| {
         dwa.coefficients(&BalanceInput { gram: &gram, losses: Some(&losses), active: &[true, true] })
             .unwrap()
@@ -119,7 +119,7 @@ fn dwa_weighs_by_the_ratio_of_the_last_two_epochs() {
 
 #[test]
 fn famo_favours_the_task_that_fell_less() {
-    let mut rule = BalancerConfig::Famo(FamoConfig::default()).rule(2).unwrap();
+    let mut rule = BalancerConfig::Famo(FamoConfig::default()).build_any(2).unwrap();
     let first = follow(&mut rule, &[1.0, 4.0], &[0.5, 4.0]);
     // z equal: c ∝ 1/L with sum 1.
     assert!((first[0] - 0.8).abs() < 1e-8 && (first[1] - 0.2).abs() < 1e-8, "{first:?}");
@@ -128,21 +128,21 @@ fn famo_favours_the_task_that_fell_less() {
 }
 
 #[test]
-fn famo_insists_on_its_follow_up() {
+fn famo_insists_on_the_losses_after_the_step() {
     let gram = gram(&pair());
     let input = BalanceInput { gram: &gram, losses: Some(&[1.0, 2.0]), active: &[true, true] };
-    let mut rule = BalancerConfig::Famo(FamoConfig::default()).rule(2).unwrap();
-    let Rule::FollowUp(famo) = &mut rule else { panic!("FAMO looks at the losses after the step") };
+    let mut rule = BalancerConfig::Famo(FamoConfig::default()).build_any(2).unwrap();
+    let AnyBalancer::AfterStep(famo) = &mut rule else { panic!("FAMO looks at the losses after the step") };
     assert!(famo.pending().is_none());
-    let (_, duty) = famo.coefficients(&input).unwrap();
-    assert!(matches!(famo.coefficients(&input), Err(BalanceError::FollowUp { .. })));
-    let error = famo.follow_up(duty, &[1.0, -2.0]).unwrap_err();
+    let (_, token) = famo.coefficients(&input).unwrap();
+    assert!(matches!(famo.coefficients(&input), Err(BalanceError::AfterStep { .. })));
+    let error = famo.after_step(token, &[1.0, -2.0]).unwrap_err();
     assert!(matches!(error, BalanceError::LossRange { task: 1, .. }), "{error}");
     // A restart between the step and its follow-up loses nothing.
     let state = famo.state();
     famo.restore(&state).unwrap();
-    let duty = famo.pending().unwrap();
-    famo.follow_up(duty, &[1.0, 1.0]).unwrap();
+    let token = famo.pending().unwrap();
+    famo.after_step(token, &[1.0, 1.0]).unwrap();
     assert!(famo.pending().is_none());
     assert!(famo.coefficients(&input).is_ok());
 }
@@ -152,7 +152,7 @@ fn gradnorm_brings_scaled_norms_to_their_targets() {
     // Norms 1 and ~2.06, equal rates: w_i n_i become equal.
     for parametrisation in [Parametrisation::Direct, Parametrisation::Softmax] {
         let config = GradNormConfig { learning_rate: 0.002, parametrisation, ..GradNormConfig::default() };
-        let mut rule = BalancerConfig::GradNorm(config).rule(2).unwrap();
+        let mut rule = BalancerConfig::GradNorm(config).build_any(2).unwrap();
         let mut c = Vec::new();
         for _ in 0..3000 {
             c = ask(&mut rule, &[1.0, 1.0]);
@@ -162,7 +162,7 @@ fn gradnorm_brings_scaled_norms_to_their_targets() {
         assert!((c[0] + c[1] - 2.0).abs() < 1e-9);
     }
     // A task that lags gets more.
-    let mut rule = BalancerConfig::GradNorm(GradNormConfig::default()).rule(2).unwrap();
+    let mut rule = BalancerConfig::GradNorm(GradNormConfig::default()).build_any(2).unwrap();
     ask(&mut rule, &[1.0, 1.0]);
     let mut c = Vec::new();
     for _ in 0..200 {
@@ -208,15 +208,15 @@ proptest! {
         let tasks = rows.len();
         let losses = vec![1.0; tasks];
         for config in BalancerConfig::all(tasks) {
-            let mut rule = config.rule(tasks).unwrap();
+            let mut rule = config.build_any(tasks).unwrap();
             advance(&mut rule, &rows, &losses);
             let before = rule.state();
             let other = config.method() == "mgda";
             let foreign = if other { BalancerConfig::Gls {} } else { BalancerConfig::Mgda {} };
-            prop_assert!(rule.restore(&foreign.rule(tasks).unwrap().state()).is_err());
+            prop_assert!(rule.restore(&foreign.build_any(tasks).unwrap().state()).is_err());
             if tasks < 64 {
                 let more = BalancerConfig::all(tasks + 1).into_iter().find(|c| c.method() == config.method()).unwrap();
-                prop_assert!(rule.restore(&more.rule(tasks + 1).unwrap().state()).is_err());
+                prop_assert!(rule.restore(&more.build_any(tasks + 1).unwrap().state()).is_err());
             }
             prop_assert_eq!(rule.state(), before);
         }
@@ -228,7 +228,7 @@ fn sixty_four_tasks_work() {
     let rows: Rows = (0..64).map(|i| (0..80).map(|p| ((i * 37 + p * 101) % 97) as f64 - 48.0).collect()).collect();
     let losses: Vec<f64> = (0..64).map(|i| 0.1 + i as f64).collect();
     for config in BalancerConfig::all(64) {
-        let mut rule = config.rule(64).unwrap();
+        let mut rule = config.build_any(64).unwrap();
         let (update, ..) = advance(&mut rule, &rows, &losses);
         assert!(update.iter().all(|value| value.is_finite()), "{}", config.method());
     }

@@ -4,16 +4,16 @@ mod common;
 
 use common::{Rows, combine, norm};
 use mtids_balance::{
-    BalanceError, BalancerConfig, DbMtlConfig, ExcessMtlConfig, GradDropConfig, GradientBalance, GradientInput,
-    MoCoConfig, Rows as Gradients, Rule, grad_drop,
+    AnyBalancer, BalanceError, BalancerConfig, DbMtlConfig, ExcessMtlConfig, GradDropConfig, GradientBalance,
+    GradientInput, MoCoConfig, Rows as Gradients, grad_drop,
 };
 
 fn rows() -> Rows {
     vec![vec![3.0, 4.0, 0.0], vec![-1.0, 0.0, 1.0]]
 }
 
-fn step(rule: &mut Rule, rows: &[Vec<f64>], losses: Option<&[f64]>) -> GradientBalance {
-    let Rule::Gradients(rule) = rule else { panic!("the rule works on whole gradients") };
+fn step(rule: &mut AnyBalancer, rows: &[Vec<f64>], losses: Option<&[f64]>) -> GradientBalance {
+    let AnyBalancer::Gradients(rule) = rule else { panic!("the rule works on whole gradients") };
     let views: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
     let active = vec![true; rows.len()];
     rule.combine(&GradientInput { rows: Gradients::F64(&views), losses, active: &active }).expect("the input is valid")
@@ -36,7 +36,7 @@ fn grad_drop_keeps_one_sign_at_each_coordinate() {
     assert_eq!(grad_drop(&views, &[0.8, 0.99, 0.0], 0.5).unwrap(), [0.5, 4.0, 1.0]);
     assert!(matches!(grad_drop(&views, &[0.5], 0.0), Err(BalanceError::Width { .. })));
     // Its mean over many steps: ¾·3 − ¼·1 at the first coordinate.
-    let mut rule = BalancerConfig::GradDrop(GradDropConfig::default()).rule(2).unwrap();
+    let mut rule = BalancerConfig::GradDrop(GradDropConfig::default()).build_any(2).unwrap();
     let mut sum = 0.0;
     for _ in 0..4000 {
         let answer = step(&mut rule, &own, None);
@@ -49,7 +49,7 @@ fn grad_drop_keeps_one_sign_at_each_coordinate() {
 
 #[test]
 fn excess_mtl_moves_weights_by_relative_excess() {
-    let mut rule = BalancerConfig::ExcessMtl(ExcessMtlConfig { step_size: 0.1 }).rule(2).unwrap();
+    let mut rule = BalancerConfig::ExcessMtl(ExcessMtlConfig { step_size: 0.1 }).build_any(2).unwrap();
     // First step: Ê = Σ|g| up to the constant in the root: 7 and 2.
     let first = step(&mut rule, &rows(), None);
     let share = 1.0 / (1.0 + (-0.5_f64).exp());
@@ -62,7 +62,7 @@ fn excess_mtl_moves_weights_by_relative_excess() {
 
 #[test]
 fn db_mtl_gives_all_averages_the_length_of_the_longest() {
-    let mut rule = BalancerConfig::DbMtl(DbMtlConfig { beta: 0.5, sigma: 0.0 }).rule(2).unwrap();
+    let mut rule = BalancerConfig::DbMtl(DbMtlConfig { beta: 0.5, sigma: 0.0 }).build_any(2).unwrap();
     let losses = [2.0, 0.5];
     let first = step(&mut rule, &rows(), Some(&losses));
     // Half of g/L: lengths 5/4 and √2.
@@ -83,7 +83,7 @@ fn db_mtl_gives_all_averages_the_length_of_the_longest() {
 #[test]
 fn moco_tracks_and_turns_weights_to_the_shorter_gradient() {
     let config = MoCoConfig { beta: 0.5, beta_sigma: 0.0, gamma: 0.1, gamma_sigma: 0.0, rho: 0.0, loss_length: false };
-    let mut rule = BalancerConfig::MoCo(config).rule(2).unwrap();
+    let mut rule = BalancerConfig::MoCo(config).build_any(2).unwrap();
     let first = step(&mut rule, &rows(), None);
     // Y = ½G, K_Y = ¼[[25, −3], [−3, 2]], λ = ½ each: pulls 2.75 and −0.125.
     let (a, b) = ((0.5_f64 - 0.275).exp(), (0.5_f64 + 0.0125).exp());
@@ -93,7 +93,7 @@ fn moco_tracks_and_turns_weights_to_the_shorter_gradient() {
     close(&first.update, &expected);
     // With lengths by loss both rows of Y have the length of their loss.
     let mut rule = BalancerConfig::MoCo(MoCoConfig { gamma: 0.0, beta: 1.0, beta_sigma: 0.0, ..MoCoConfig::default() })
-        .rule(2)
+        .build_any(2)
         .unwrap();
     let answer = step(&mut rule, &rows(), Some(&[2.0, 3.0]));
     let root = 2.0_f64.sqrt();
@@ -105,9 +105,9 @@ fn single_precision_rows_give_the_same() {
     let single: Vec<Vec<f32>> = vec![vec![3.0, 4.0, 0.0], vec![-1.0, 0.0, 1.0]];
     let views: Vec<&[f32]> = single.iter().map(Vec::as_slice).collect();
     for config in BalancerConfig::all(2) {
-        let Ok(mut one @ Rule::Gradients(_)) = config.rule(2) else { continue };
+        let Ok(mut one @ AnyBalancer::Gradients(_)) = config.build_any(2) else { continue };
         let expected = step(&mut one, &rows(), Some(&[1.0, 2.0]));
-        let Ok(Rule::Gradients(mut two)) = config.rule(2) else { continue };
+        let Ok(AnyBalancer::Gradients(mut two)) = config.build_any(2) else { continue };
         let input = GradientInput { rows: Gradients::F32(&views), losses: Some(&[1.0, 2.0]), active: &[true, true] };
         assert_eq!(two.combine(&input).unwrap(), expected, "{}", config.method());
     }
@@ -116,7 +116,7 @@ fn single_precision_rows_give_the_same() {
 #[test]
 fn wrong_rows_are_refused_by_name_and_leave_the_state() {
     for config in BalancerConfig::all(2) {
-        let Ok(Rule::Gradients(mut rule)) = config.rule(2) else { continue };
+        let Ok(AnyBalancer::Gradients(mut rule)) = config.build_any(2) else { continue };
         let good: [&[f64]; 2] = [&[1.0, 2.0], &[0.5, -1.0]];
         let input = GradientInput { rows: Gradients::F64(&good), losses: Some(&[1.0, 2.0]), active: &[true, true] };
         rule.combine(&input).unwrap();

@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn many_scanners_with_one_patient_each_are_no_association() {
         let table: Vec<Vec<u64>> = (0..20).map(|n| if n % 2 == 0 { vec![1, 0] } else { vec![0, 1] }).collect();
-        assert_eq!(cramers_v(&table), None, "every patient alone: nothing can be told");
+        assert_eq!(cramers_v(&table), None, "every patient alone: no association is computed");
         let pairs: Vec<Vec<u64>> = (0..10).map(|n| if n % 2 == 0 { vec![2, 0] } else { vec![1, 1] }).collect();
         assert!(cramers_v(&pairs).unwrap() < 0.5);
     }

@@ -52,6 +52,7 @@ fn run(config: &ModelConfig, scope: Scope, device: &Device, precision: Precision
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn every_architecture_gives_the_numbers_of_the_cpu() {
     let gpu = mtids_layers::device("cuda:0").unwrap();
     for &architecture in Architecture::ALL {
@@ -92,6 +93,7 @@ fn distance(a: &[(String, Vec<f32>)], b: &[(String, Vec<f32>)]) -> f64 {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn bfloat16_is_as_far_from_single_precision_as_its_rounding_on_the_cpu() {
     let gpu = mtids_layers::device("cuda:0").unwrap();
     for kind in [BackboneKind::Slices, BackboneKind::Volume] {
@@ -104,6 +106,7 @@ fn bfloat16_is_as_far_from_single_precision_as_its_rounding_on_the_cpu() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn a_step_reads_twice_and_ends_in_the_weights_of_the_cpu() {
     let gpu = mtids_layers::device("cuda:0").unwrap();
     for scope in [Scope::Boundary, Scope::Exact] {
@@ -138,6 +141,7 @@ fn a_step_reads_twice_and_ends_in_the_weights_of_the_cpu() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn a_tensor_that_another_thread_copied_and_waited_for_is_whole() {
     let gpu = mtids_layers::device("cuda:0").unwrap();
     let size = 1 << 20;

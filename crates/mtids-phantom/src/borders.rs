@@ -1,4 +1,4 @@
-//! Where each station lies: its borders after the IASLC map, told from landmarks of the patient.
+//! Where each station lies: its borders after the IASLC map, defined by landmarks of the patient.
 //!
 //! Method: a place is brought into average mm relative to the carina, where the borders are planes at landmarks (Rusch et al., J Thorac Oncol
 //! 2009). Invariant: [`of_place`] knows at most one station for a place, and a node belongs to the station that its centre lies in; the

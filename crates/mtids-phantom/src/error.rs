@@ -1,6 +1,7 @@
 //! What can go wrong while a cohort is written.
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -36,4 +37,17 @@ pub enum PhantomError {
     /// A signal.
     #[error("interrupted; run the same command again")]
     Interrupted,
+}
+
+impl PhantomError {
+    /// An error about a configuration key.
+    pub(crate) fn config(key: &'static str, reason: impl Display) -> Self {
+        Self::Config { key, reason: reason.to_string() }
+    }
+
+    /// Turns the error of a file operation into one that names the file.
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Write { path, source }
+    }
 }

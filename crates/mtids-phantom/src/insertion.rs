@@ -119,7 +119,7 @@ pub(crate) fn insert_nodes(config: &InsertConfig, volume: &Volume) -> Result<Ins
     Ok(Inserted { volume, masks, nodes, wanted })
 }
 
-/// Rows must run along x and slices along z: "lung on both sides" is told along rows.
+/// Rows must run along x and slices along z: "lung on both sides" is found along rows.
 fn axial(volume: &Volume) -> Result<(), PhantomError> {
     let steps = volume.affine().steps();
     let spacing = volume.affine().spacing();
@@ -128,7 +128,7 @@ fn axial(volume: &Volume) -> Result<(), PhantomError> {
     }
     let reason =
         "rows of this series do not run from side to side, or its slices not along the body; an axial series is needed";
-    Err(PhantomError::Config { key: "--series", reason: reason.into() })
+    Err(PhantomError::config("--series", reason))
 }
 
 fn node(config: &InsertConfig, laws: &Laws, number: usize) -> Node {
@@ -153,10 +153,13 @@ fn node(config: &InsertConfig, laws: &Laws, number: usize) -> Node {
     }
 }
 
+/// An error about the place number `n`.
+fn place_error(n: usize, reason: String) -> PhantomError {
+    PhantomError::config("places", format!("number {n}: {reason}"))
+}
+
 fn named(config: &InsertConfig, volume: &Volume, phantom: &PhantomConfig) -> Result<Vec<Node>, PhantomError> {
     let laws = Laws::new(phantom);
-    let fail =
-        |n: usize, reason: String| PhantomError::Config { key: "places", reason: format!("number {n}: {reason}") };
     config
         .places
         .iter()
@@ -164,11 +167,11 @@ fn named(config: &InsertConfig, volume: &Volume, phantom: &PhantomConfig) -> Res
         .map(|(n, place)| {
             let mut node = node(config, &laws, n);
             if let Some(name) = &place.station {
-                node.station = station(name).map_err(|reason| fail(n, reason))?;
+                node.station = station(name).map_err(|reason| place_error(n, reason))?;
             }
             node.center_mm = place.center_mm;
             if volume.nearest(PointMm(place.center_mm)).is_none() {
-                return Err(fail(n, format!("{:?} lies outside the image", place.center_mm)));
+                return Err(place_error(n, format!("{:?} lies outside the image", place.center_mm)));
             }
             Ok(node)
         })
@@ -293,8 +296,7 @@ fn painted(volume: &Volume, nodes: &[Node], phase: Phase) -> Result<(Volume, Vec
             (after + (1.0 - share) * off + share * noise).round().clamp(-1024.0, 3071.0) as i16
         })
         .collect();
-    let volume = Volume::new(voxels, dimensions, affine)
-        .map_err(|error| PhantomError::Config { key: "places", reason: error.to_string() })?;
+    let volume = Volume::new(voxels, dimensions, affine).map_err(|error| PhantomError::config("places", error))?;
     Ok((volume, masks))
 }
 

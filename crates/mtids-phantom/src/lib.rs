@@ -67,7 +67,7 @@ pub struct Study {
     pub nodes: Vec<Node>,
     /// Voxels of each node whose centre lies inside it, in the order of `nodes`.
     pub masks: Vec<Mask>,
-    /// Places that the borders of stations are told from.
+    /// Places that the borders of stations are defined by.
     pub landmarks: Landmarks,
 }
 

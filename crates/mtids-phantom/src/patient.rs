@@ -194,8 +194,7 @@ impl Patient {
             let reach: f64 = steps.iter().zip(half).map(|(step, half)| step[axis] * half).sum();
             round(middle[axis] - reach)
         });
-        Affine::new(PointMm(origin), steps)
-            .map_err(|error| PhantomError::Config { key: "spacing_mm", reason: error.to_string() })
+        Affine::new(PointMm(origin), steps).map_err(|error| PhantomError::config("spacing_mm", error))
     }
 }
 

@@ -127,7 +127,7 @@ impl Prepared {
         }
     }
 
-    /// Share of a voxel of half size `half` around `point` that lies inside, told from the distance to the surface and the extent of the
+    /// Share of a voxel of half size `half` around `point` that lies inside, computed from the distance to the surface and the extent of the
     /// voxel in that direction.
     #[inline]
     pub(crate) fn share(&self, point: [f64; 3], half: [f64; 3]) -> f32 {

@@ -44,10 +44,9 @@ impl Spread {
     /// # Errors
     /// [`PhantomError::Config`] for an edge that is no edge, a circle, or a prevalence that the spread cannot give.
     pub(crate) fn new(config: &PhantomConfig) -> Result<Self, PhantomError> {
-        let fail = |key, reason: String| PhantomError::Config { key, reason };
         let networks = [
-            network(&config.spread.right).map_err(|reason| fail("spread.right", reason))?,
-            network(&config.spread.left).map_err(|reason| fail("spread.left", reason))?,
+            network(&config.spread.right).map_err(|reason| PhantomError::config("spread.right", reason))?,
+            network(&config.spread.left).map_err(|reason| PhantomError::config("spread.left", reason))?,
         ];
         let involved = [0, 1].map(|side| marginals(&networks[side]));
         let right_sided = config.spread.right_sided;
@@ -67,7 +66,7 @@ impl Spread {
         let highest =
             most * (association * if association > 0.0 { share } else { 0.0 } + (1.0 - association) * prevalence);
         if highest > 1.0 {
-            return Err(fail(
+            return Err(PhantomError::config(
                 "prevalence",
                 format!(
                     "with this spread, association and sites a node would be metastatic with probability {highest:.2}; at an \
@@ -228,9 +227,10 @@ fn site_factors(config: &PhantomConfig) -> Result<Vec<f64>, PhantomError> {
     };
     let [even, odd] = [weight(0), weight(1)];
     if association > 0.0 && (even <= 0.0 || odd <= 0.0) {
-        let reason =
-            "confounding by site needs a site with a weight at an even and at an odd place of the list".to_owned();
-        return Err(PhantomError::Config { key: "interference.site_association", reason });
+        return Err(PhantomError::config(
+            "interference.site_association",
+            "confounding by site needs a site with a weight at an even and at an odd place of the list",
+        ));
     }
     // The rarer group gets the full association, so that no factor falls below 0.
     let share = |own: f64, other: f64| if own <= other { association } else { association * other / own };
@@ -243,6 +243,7 @@ fn site_factors(config: &PhantomConfig) -> Result<Vec<f64>, PhantomError> {
 mod tests {
     use super::*;
     use crate::config::Interference;
+    use crate::station::STATIONS;
     use mtids_runtime::random::rng_for;
 
     fn config(association: f64) -> PhantomConfig {

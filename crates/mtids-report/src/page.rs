@@ -87,6 +87,7 @@ pub fn figure(caption: &str, svg: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::{Series, heat_map, lines, stacked_bars};
 
     #[test]
     fn text_is_escaped_and_the_page_stands_alone() {
@@ -99,5 +100,22 @@ mod tests {
         assert!(!text.contains("<script") && !text.contains("http"));
         assert!(text.contains("not for diagnosis"));
         assert!(text.contains("<td class=\"n\">3</td>"));
+    }
+
+    #[test]
+    fn a_page_with_every_element_is_the_one_of_the_snapshot() {
+        let names = ["upper".to_owned(), "subcarinal".to_owned()];
+        let bars = stacked_bars("Bars", &names, &["benign", "metastatic"], &[vec![3.0, 1.0], vec![0.0, 2.0]]);
+        let heat = heat_map("Heat", "row", "column", &names, &names, &[vec![3.0, 1.0], vec![0.0, 2.0]]);
+        let series = [Series { name: "one".into(), points: vec![(0.0, 0.0), (1.0, 0.5), (2.0, 1.0)] }];
+        let curve = lines("Lines", "x, mm", "share", &series, Some((0.0, 1.0)));
+        let body = html! {
+            (facts(&[("Patients", "3".to_owned()), ("Share", "50 %".to_owned())]))
+            (table(&["name", "n\t"], &[vec!["upper".into(), "3".into()], vec!["subcarinal".into(), "1".into()]]))
+            (figure("Bars", &bars)) (figure("Heat", &heat)) (figure("Lines", &curve))
+        };
+        let text = page("Title", "Lead.", &[Section::new("one", "One", body)]);
+        // One element a line, so that a change shows as few lines.
+        insta::assert_snapshot!(text.replace("><", ">\n<"));
     }
 }

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use mtids_balance::{BalancerConfig, Rule};
+use mtids_balance::{AnyBalancer, BalancerConfig};
 use mtids_layers::Tensor;
 use mtids_layers::optimizer::{Gradients, clip, global_norm};
 use mtids_models::step::gradients;
@@ -102,10 +102,10 @@ fn check(training: &Training, scope: Scope) -> Result<()> {
 fn measure(tasks: usize, scope: Scope, rounds: usize) -> Result<()> {
     let mut training = Training::new(&sizes(tasks))?;
     check(&training, scope)?;
-    let mut rules: Vec<(Rule, Vec<[f64; 4]>)> = Vec::new();
+    let mut rules: Vec<(AnyBalancer, Vec<[f64; 4]>)> = Vec::new();
     for config in BalancerConfig::all(tasks) {
-        let rule = config.rule(tasks)?;
-        if !matches!(rule, Rule::Gradients(_)) {
+        let rule = config.build_any(tasks)?;
+        if !matches!(rule, AnyBalancer::Gradients(_)) {
             rules.push((rule, Vec::new()));
         }
     }

@@ -37,7 +37,7 @@ fn main() -> Result<()> {
 
 fn run(sizes: &Sizes, seconds: f64) -> Result<()> {
     let mut training = Training::new(sizes)?;
-    let mut rule = BalancerConfig::default().rule(sizes.tasks)?;
+    let mut rule = BalancerConfig::default().build_any(sizes.tasks)?;
     for _ in 0..WARM_UP {
         training.step(Scope::Boundary, &mut rule)?;
     }

@@ -3,7 +3,7 @@
 //! Purpose: the network knows no rule and the rules no network; here they meet. Invariant: a rule that looks at the losses after its step is
 //! given them before the next one, or the step is an error.
 
-use mtids_balance::{BalanceInput, FollowUp, GradientInput, Rows, Rule};
+use mtids_balance::{AfterStep, AnyBalancer, BalanceInput, GradientInput, Rows};
 use mtids_models::{Balancing, Combined, ModelError, StepGradients};
 
 use crate::error::TrainError;
@@ -14,14 +14,14 @@ fn told<'g>(gradients: &StepGradients<'g>) -> BalanceInput<'g> {
 
 /// A step that is under way.
 pub(crate) struct BalancedStep<'r> {
-    rule: &'r mut Rule,
+    rule: &'r mut AnyBalancer,
     conflicting_share: f64,
-    duty: Option<FollowUp>,
+    token: Option<AfterStep>,
 }
 
 impl<'r> BalancedStep<'r> {
-    pub(crate) fn new(rule: &'r mut Rule) -> Self {
-        Self { rule, conflicting_share: 0.0, duty: None }
+    pub(crate) fn new(rule: &'r mut AnyBalancer) -> Self {
+        Self { rule, conflicting_share: 0.0, token: None }
     }
 
     /// Share of the pairs of tasks whose gradients conflicted.
@@ -34,25 +34,25 @@ impl<'r> BalancedStep<'r> {
         &mut self,
         step: impl FnOnce(Balancing<'_, '_>) -> Result<T, ModelError>,
     ) -> Result<T, TrainError> {
-        let (share, duty) = (&mut self.conflicting_share, &mut self.duty);
+        let (share, token) = (&mut self.conflicting_share, &mut self.token);
         let done = match &mut *self.rule {
-            Rule::Step(rule) => step(Balancing::Weigh(&mut |gradients| {
+            AnyBalancer::Step(rule) => step(Balancing::Weigh(&mut |gradients| {
                 let balance = rule.coefficients(&told(gradients))?;
                 *share = balance.telemetry.conflicting_share;
                 Ok(balance.coefficients)
             })),
-            Rule::Epoch(rule) => step(Balancing::Weigh(&mut |gradients| {
+            AnyBalancer::Epoch(rule) => step(Balancing::Weigh(&mut |gradients| {
                 let balance = rule.coefficients(&told(gradients))?;
                 *share = balance.telemetry.conflicting_share;
                 Ok(balance.coefficients)
             })),
-            Rule::FollowUp(rule) => step(Balancing::Weigh(&mut |gradients| {
+            AnyBalancer::AfterStep(rule) => step(Balancing::Weigh(&mut |gradients| {
                 let (balance, owed) = rule.coefficients(&told(gradients))?;
                 *share = balance.telemetry.conflicting_share;
-                *duty = Some(owed);
+                *token = Some(owed);
                 Ok(balance.coefficients)
             })),
-            Rule::Gradients(rule) => step(Balancing::Combine(&mut |gradients, rows| {
+            AnyBalancer::Gradients(rule) => step(Balancing::Combine(&mut |gradients, rows| {
                 let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
                 let losses = Some(gradients.losses);
                 let input = GradientInput { rows: Rows::F32(&rows), losses, active: gradients.active };
@@ -65,14 +65,14 @@ impl<'r> BalancedStep<'r> {
     }
 
     /// Hands over the losses after the step, where the rule asks for them.
-    pub(crate) fn follow_up(
+    pub(crate) fn after_step(
         self,
         losses: impl FnOnce() -> Result<Vec<Option<f64>>, ModelError>,
     ) -> Result<(), TrainError> {
-        if let (Rule::FollowUp(rule), Some(duty)) = (self.rule, self.duty) {
+        if let (AnyBalancer::AfterStep(rule), Some(token)) = (self.rule, self.token) {
             // Losses of tasks that took no part are not looked at.
             let losses: Vec<f64> = losses()?.into_iter().map(|loss| loss.unwrap_or(0.0)).collect();
-            rule.follow_up(duty, &losses)?;
+            rule.after_step(token, &losses)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam::channel::Receiver;
-use mtids_balance::Rule;
+use mtids_balance::AnyBalancer;
 use mtids_layers::{DType, Device, Optimizer, Parameters, Schedule, WeightAverage};
 use mtids_models::{Mode, Model, StepOptions, TargetBatch, TaskLosses, losses_of, train_step_with};
 use mtids_report::progress::Progress;
@@ -107,7 +107,7 @@ struct Training<'a> {
     assembled: Assembled,
     losses: TaskLosses,
     optimizer: Optimizer,
-    balancer: Rule,
+    balancer: AnyBalancer,
     average: Option<WeightAverage>,
     schedule: Schedule,
     names: Vec<String>,
@@ -148,7 +148,7 @@ fn train(
     let all_steps = config.epochs * steps_per_epoch;
     let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
     let mut optimizer = Optimizer::new(&config.optimizer)?;
-    let mut balancer = config.balancer.rule(tasks.len())?;
+    let mut balancer = config.balancer.build_any(tasks.len())?;
     let average = |decay| WeightAverage::new(decay, &assembled.parameters);
     let mut average = config.average_decay.map(average).transpose()?;
     let mut state = TrainingState {
@@ -243,7 +243,7 @@ impl Training<'_> {
         stage(stream, prepare, |batches| self.steps(batches, steps_per_epoch, interrupt, progress))?;
         self.state.epoch = epoch + 1;
         self.state.next_batch = 0;
-        if let Rule::Epoch(rule) = &mut self.balancer {
+        if let AnyBalancer::Epoch(rule) = &mut self.balancer {
             rule.end_epoch();
         }
         self.validate(progress)?;
@@ -311,7 +311,7 @@ impl Training<'_> {
         let conflicting_share = step.conflicting_share();
         // With the noise of the step, so that only its update tells the losses apart.
         let mode = Mode::Train { seed: self.config.seed, step: self.state.step };
-        step.follow_up(|| losses_of(&self.assembled.model, &self.losses, &batch.input, &targets, mode))?;
+        step.after_step(|| losses_of(&self.assembled.model, &self.losses, &batch.input, &targets, mode))?;
         if let Some(average) = &mut self.average {
             average.update(&self.assembled.parameters)?;
         }

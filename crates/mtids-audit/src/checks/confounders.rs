@@ -1,39 +1,38 @@
-//! Ways to tell metastasis without looking at the node: its size alone, or how the image was made.
+//! Confounders: variables that predict metastasis without the node's image, namely its size and how the image was acquired.
 
 use std::collections::BTreeMap;
 
 use mtids_metrics::{auroc, cramers_v};
 use polars::prelude::{col, lit};
 
-use crate::audit::Audit;
 use crate::config::AuditConfig;
+use crate::distribution::sizes;
 use crate::error::AuditError;
-use crate::finding::{Code, Finding, Severity};
 use crate::index::Index;
+use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// The short axis alone.
-pub(super) fn size(audit: &Audit) -> Option<Finding> {
-    let scored: Vec<(f64, bool)> = audit
-        .sizes
+pub(super) fn size(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
+    let scored: Vec<(f64, bool)> = sizes(index)?
         .iter()
         .filter(|sizes| sizes.status != "unknown")
         .flat_map(|sizes| sizes.short_axes_mm.iter().map(|&mm| (mm, sizes.status == "metastatic")))
         .filter(|(mm, _)| mm.is_finite())
         .collect();
-    let area = auroc(&scored)?;
-    let limit = audit.config.size_short_cut;
+    let Some(area) = auroc(&scored) else { return Ok(None) };
+    let limit = config.size_confounder;
     let message = format!("the short axis alone reaches an AUROC of {area:.2} for metastasis");
     let (severity, advice) = if area >= limit {
         (Severity::Warning, "a model need not look inside the node; compare every result with the short axis")
     } else {
-        (Severity::Info, "a model has to do better than this to be worth anything")
+        (Severity::Info, "the baseline that a model has to exceed")
     };
-    Some(Finding::new(severity, Code::SizeShortCut, scored.len() as u64, message, advice))
+    Ok(Some(AuditIssue::new(severity, IssueCode::SizeConfounder, scored.len() as u64, message, advice)))
 }
 
-/// Facts of the acquisition, patient by patient.
-pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<Finding>, AuditError> {
-    let mut findings = Vec::new();
+/// Properties of the acquisition, patient by patient.
+pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
+    let mut issues = Vec::new();
     for fact in ["manufacturer", "model", "kernel", "contrast", "kvp", "slice_thickness_mm"] {
         // A patient counts once for each value of the fact, as metastatic if any of the nodes is.
         let answer = index.query(|frame| {
@@ -55,21 +54,21 @@ pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<Fin
         let patients: u64 = table.values().flatten().sum();
         let counts: Vec<Vec<u64>> = table.values().cloned().collect();
         let Some(association) = cramers_v(&counts) else { continue };
-        if association >= config.acquisition_short_cut && patients >= config.fewest_patients {
+        if association >= config.acquisition_confounder && patients >= config.fewest_patients {
             let shares = table
                 .iter()
                 .map(|(value, counts)| format!("{value}: {} of {} metastatic", counts[1], counts[0] + counts[1]));
-            findings.push(
-                Finding::new(
+            issues.push(
+                AuditIssue::new(
                     Severity::Warning,
-                    Code::AcquisitionShortCut,
+                    IssueCode::AcquisitionConfounder,
                     patients,
-                    format!("`{fact}` tells whether a patient has metastases (Cramér's V {association:.2})"),
+                    format!("`{fact}` predicts whether a patient has metastases (Cramér's V {association:.2})"),
                     "a model can read the scanner instead of the disease; balance the sites, or judge each alone",
                 )
                 .with_examples(shares),
             );
         }
     }
-    Ok(findings)
+    Ok(issues)
 }

@@ -1,44 +1,43 @@
 //! What is missing or thin: empty splits, small classes, unknown labels, weak evidence, uneven splits, patches without image.
 
+use mtids_report::format::{counted, percent};
 use polars::prelude::{col, len, lit};
 
-use super::SPLITS;
-use crate::audit::Audit;
-use crate::distribution::{Count, Group};
+use crate::config::AuditConfig;
+use crate::distribution::{Count, Group, SPLITS, by, overall};
 use crate::error::AuditError;
-use crate::finding::{Code, Finding, Severity};
 use crate::index::Index;
-use mtids_report::format::{counted, percent};
+use crate::issue::{AuditIssue, IssueCode, Severity};
 
 fn find<'a>(groups: &'a [Group], names: &[&str]) -> Option<&'a Count> {
     let same = |group: &&Group| group.names.iter().map(Option::as_deref).eq(names.iter().copied().map(Some));
     groups.iter().find(same).map(|group| &group.count)
 }
 
-/// Every class must be taught, and judged on more than a few patients.
-pub(super) fn classes(audit: &Audit) -> Vec<Finding> {
-    let config = &audit.config;
-    let patients = audit.overall.patients;
+/// Every class must be taught, and judged on more than a few patients. `regions` are the names of the regions.
+pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -> Result<Vec<AuditIssue>, AuditError> {
+    let patients = overall(index)?.patients;
     if patients < config.fewest_patients {
-        return vec![Finding::new(
+        return Ok(vec![AuditIssue::new(
             Severity::Warning,
-            Code::FewPatients,
+            IssueCode::FewPatients,
             patients,
             format!(
                 "{}: a dataset this small teaches nothing, and no figure from it means anything",
                 counted(patients, "patient", "patients")
             ),
             "use it to try the programs; gather more patients before training",
-        )];
+        )]);
     }
-    let mut findings = Vec::new();
+    let (by_split, by_region_and_split) = (by(index, ["split"])?, by(index, ["region_name", "split"])?);
+    let mut issues = Vec::new();
     let (mut missing, mut small) = (Vec::new(), Vec::new());
     for split in SPLITS {
-        if find(&audit.by_split, &[split]).is_none() {
-            findings.push(
-                Finding::new(
+        if find(&by_split, &[split]).is_none() {
+            issues.push(
+                AuditIssue::new(
                     Severity::Warning,
-                    Code::EmptySplit,
+                    IssueCode::EmptySplit,
                     0,
                     format!("the {split} split has no patch"),
                     "give it a share in the build configuration, or do not use it",
@@ -47,8 +46,8 @@ pub(super) fn classes(audit: &Audit) -> Vec<Finding> {
             );
             continue;
         }
-        for region in &audit.regions {
-            let count = |split| find(&audit.by_region_and_split, &[region, split]).copied().unwrap_or_default();
+        for region in regions {
+            let count = |split| find(&by_region_and_split, &[region, split]).copied().unwrap_or_default();
             let here = count(split);
             if split != "train" && here.rows > 0 && count("train").rows == 0 {
                 missing.push(format!("{region} ({} patches in {split})", here.rows));
@@ -57,8 +56,8 @@ pub(super) fn classes(audit: &Audit) -> Vec<Finding> {
                 small.push(format!("{split}, {region}: {} patients", here.patients));
             }
         }
-        let known = find(&audit.by_split, &[split]).copied().unwrap_or_default();
-        let taught = find(&audit.by_split, &["train"]).copied().unwrap_or_default();
+        let known = find(&by_split, &[split]).copied().unwrap_or_default();
+        let taught = find(&by_split, &["train"]).copied().unwrap_or_default();
         for (name, here, there) in
             [("benign", known.benign, taught.benign), ("metastatic", known.metastatic, taught.metastatic)]
         {
@@ -70,10 +69,10 @@ pub(super) fn classes(audit: &Audit) -> Vec<Finding> {
         }
     }
     if !missing.is_empty() {
-        findings.push(
-            Finding::new(
+        issues.push(
+            AuditIssue::new(
                 Severity::Error,
-                Code::ClassMissingFromTrain,
+                IssueCode::ClassMissingFromTrain,
                 missing.len() as u64,
                 format!("{} classes are judged that the training split never shows", missing.len()),
                 "change the regions or the split of the build configuration",
@@ -82,10 +81,10 @@ pub(super) fn classes(audit: &Audit) -> Vec<Finding> {
         );
     }
     if !small.is_empty() {
-        findings.push(
-            Finding::new(
+        issues.push(
+            AuditIssue::new(
                 Severity::Warning,
-                Code::SmallClass,
+                IssueCode::SmallClass,
                 small.len() as u64,
                 format!(
                     "{} classes of a split have fewer than {} patients",
@@ -97,29 +96,29 @@ pub(super) fn classes(audit: &Audit) -> Vec<Finding> {
             .with_examples(small),
         );
     }
-    findings
+    Ok(issues)
 }
 
 /// Labels along either dimension should mostly be known.
-pub(super) fn unknown(audit: &Audit) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let limit = audit.config.largest_unknown_share;
+pub(super) fn unknown(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
+    let by_region_and_split = by(index, ["region_name", "split"])?;
+    let mut issues = Vec::new();
+    let limit = config.largest_unknown_share;
     let mut look = |split: &str, dimension: &str, unknown: u64, rows: u64| {
         if rows > 0 && unknown as f64 > limit * rows as f64 {
             let share = percent(unknown as f64 / rows as f64);
-            findings.push(Finding::new(
+            issues.push(AuditIssue::new(
                 Severity::Warning,
-                Code::UnknownLabels,
+                IssueCode::UnknownLabels,
                 unknown,
                 format!("{split}: the {dimension} of {share} of the patches is unknown"),
                 "unknown patches teach the other dimension only; complete the annotation tables where you can",
             ));
         }
     };
-    for group in &audit.by_split {
+    for group in &by(index, ["split"])? {
         let split = group.name(0);
-        let without_region: u64 = audit
-            .by_region_and_split
+        let without_region: u64 = by_region_and_split
             .iter()
             .filter(|cross| cross.names[0].is_none() && cross.name(1) == split)
             .map(|cross| cross.count.rows)
@@ -127,22 +126,23 @@ pub(super) fn unknown(audit: &Audit) -> Vec<Finding> {
         look(split, "region", without_region, group.count.rows);
         look(split, "metastasis status", group.count.unknown, group.count.rows);
     }
-    findings
+    Ok(issues)
 }
 
 /// Status should come from tissue, and for the node itself.
-pub(super) fn evidence(audit: &Audit) -> Vec<Finding> {
-    let mut findings = Vec::new();
+pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
+    let by_evidence = by(index, ["evidence", "level"])?;
+    let mut issues = Vec::new();
     let known = |count: &Count| count.benign + count.metastatic;
-    let all: u64 = audit.by_evidence.iter().map(|group| known(&group.count)).sum();
+    let all: u64 = by_evidence.iter().map(|group| known(&group.count)).sum();
     let of = |keep: &dyn Fn(&Group) -> bool| -> u64 {
-        audit.by_evidence.iter().filter(|group| keep(group)).map(|group| known(&group.count)).sum()
+        by_evidence.iter().filter(|group| keep(group)).map(|group| known(&group.count)).sum()
     };
     let from_size = of(&|group| group.name(0) == "D");
-    if from_size as f64 > audit.config.largest_size_label_share * all as f64 {
-        findings.push(Finding::new(
+    if from_size as f64 > config.largest_size_label_share * all as f64 {
+        issues.push(AuditIssue::new(
             Severity::Warning,
-            Code::LabelsFromSize,
+            IssueCode::LabelsFromSize,
             from_size,
             format!("{from_size} of {all} known statuses come from size on CT (evidence D)"),
             "the image shows the size: a model learns the rule, not the disease; leave these labels unknown",
@@ -150,30 +150,31 @@ pub(super) fn evidence(audit: &Audit) -> Vec<Finding> {
     }
     let weak = of(&|group| group.name(1) != "node");
     if weak > 0 {
-        findings.push(Finding::new(
+        issues.push(AuditIssue::new(
             Severity::Info,
-            Code::WeakLabels,
+            IssueCode::WeakLabels,
             weak,
             format!("{weak} of {all} known statuses were given for a station or a patient, not for the node"),
             "nodes of a metastatic station can be benign: read figures on them with care",
         ));
     }
-    findings
+    Ok(issues)
 }
 
 /// Splits should hold about the same share of metastatic patches.
-pub(super) fn prevalence(audit: &Audit) -> Vec<Finding> {
-    let share = |split: &str| find(&audit.by_split, &[split]).and_then(Count::prevalence);
-    let Some(train) = share("train") else { return Vec::new() };
-    SPLITS[1..]
+pub(super) fn prevalence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
+    let by_split = by(index, ["split"])?;
+    let share = |split: &str| find(&by_split, &[split]).and_then(Count::prevalence);
+    let Some(train) = share("train") else { return Ok(Vec::new()) };
+    let differing = SPLITS[1..]
         .iter()
         .filter_map(|split| Some((split, share(split)?)))
-        .filter(|(_, other)| (train - other).abs() > audit.config.largest_prevalence_difference)
+        .filter(|(_, other)| (train - other).abs() > config.largest_prevalence_difference)
         .map(|(split, other)| {
-            Finding::new(
+            AuditIssue::new(
                 Severity::Warning,
-                Code::PrevalenceDiffers,
-                find(&audit.by_split, &[split]).map_or(0, |count| count.rows),
+                IssueCode::PrevalenceDiffers,
+                find(&by_split, &[split]).map_or(0, |count| count.rows),
                 format!(
                     "{} of the known patches are metastatic in train, {} in {split}",
                     percent(train),
@@ -182,20 +183,21 @@ pub(super) fn prevalence(audit: &Audit) -> Vec<Finding> {
                 "thresholds chosen on one split do not fit the other; try another split seed, or stratify",
             )
         })
-        .collect()
+        .collect();
+    Ok(differing)
 }
 
 /// Patches that are largely outside the scanned field.
-pub(super) fn padding(index: &Index, limit: f64) -> Result<Option<Finding>, AuditError> {
+pub(super) fn padding(index: &Index, limit: f64) -> Result<Option<AuditIssue>, AuditError> {
     let answer = index.query(|frame| {
         frame.filter(col("pad_fraction").gt(lit(limit))).select([len().alias("rows"), col("sample_key").min()])
     })?;
     let count = answer.counts("rows")?.first().copied().unwrap_or(0);
     let example = answer.texts("sample_key")?;
     Ok((count > 0).then(|| {
-        Finding::new(
+        AuditIssue::new(
             Severity::Info,
-            Code::PaddedPatches,
+            IssueCode::PaddedPatches,
             count,
             format!("{count} patches lie outside the scanned field by more than {}", percent(limit)),
             "their border is filled with air; a smaller patch avoids it",

@@ -6,11 +6,11 @@ use mtids_shards::Manifest;
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::error::AuditError;
-use crate::finding::{Code, Finding, Severity};
 use crate::index::{Index, Rows};
+use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// A patient's rows must lie in one split.
-pub(super) fn patients(index: &Index) -> Result<Option<Finding>, AuditError> {
+pub(super) fn patients(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     let answer = index.query_of(Rows::All, |frame| {
         frame
             .group_by([col("patient_key")])
@@ -20,9 +20,9 @@ pub(super) fn patients(index: &Index) -> Result<Option<Finding>, AuditError> {
     let count = answer.len() as u64;
     let keys = answer.texts("patient_key")?;
     Ok((count > 0).then(|| {
-        Finding::new(
+        AuditIssue::new(
             Severity::Error,
-            Code::PatientInTwoSplits,
+            IssueCode::PatientInTwoSplits,
             count,
             format!("{count} patients have patches in more than one split"),
             "every figure on held-out patients is too good; build the dataset again, split by patient",
@@ -32,8 +32,8 @@ pub(super) fn patients(index: &Index) -> Result<Option<Finding>, AuditError> {
 }
 
 /// Keys must be unique; so should voxels be.
-pub(super) fn duplicates(index: &Index) -> Result<Vec<Finding>, AuditError> {
-    let mut findings = Vec::new();
+pub(super) fn duplicates(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
+    let mut issues = Vec::new();
     let twice = |key: &'static str| {
         index.query_of(Rows::All, move |frame| {
             frame
@@ -49,10 +49,10 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<Finding>, AuditError> {
     };
     let answer = twice("sample_key")?;
     if answer.len() > 0 {
-        findings.push(
-            Finding::new(
+        issues.push(
+            AuditIssue::new(
                 Severity::Error,
-                Code::DuplicateSample,
+                IssueCode::DuplicateSample,
                 answer.len() as u64,
                 format!("{} sample keys stand in more than one row", answer.len()),
                 "a key names one patch; the dataset was not written by mtids-prep, or was changed",
@@ -75,10 +75,10 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<Finding>, AuditError> {
         (Severity::Warning, inside, "of one patient", "a finding annotated twice counts twice; remove one"),
     ] {
         if !copies.is_empty() {
-            findings.push(
-                Finding::new(
+            issues.push(
+                AuditIssue::new(
                     severity,
-                    Code::DuplicateVoxels,
+                    IssueCode::DuplicateVoxels,
                     copies.len() as u64,
                     format!("{} patches {place} have copies with the very same voxels", copies.len()),
                     advice,
@@ -87,7 +87,7 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<Finding>, AuditError> {
             );
         }
     }
-    Ok(findings)
+    Ok(issues)
 }
 
 /// Where, and as what, a row is labelled.
@@ -96,17 +96,40 @@ struct Place {
     at: [f64; 3],
     region: Option<String>,
     status: Option<String>,
+    /// One of several samples of a finding, so that its centre may be shifted.
+    shifted: bool,
 }
 
-/// Patches of one place should not contradict each other.
-pub(super) fn conflicts(index: &Index, same_place_mm: f64) -> Result<Option<Finding>, AuditError> {
-    let columns =
-        ["series_key", "sample_key", "center_x_mm", "center_y_mm", "center_z_mm", "region_name", "metastasis"];
+impl Place {
+    /// Whether two rows show one place. A shifted centre may lie nearer to a neighbour than to its own finding, so samples of
+    /// a finding count only where they coincide, as unshifted ones of one place do.
+    fn is_same(&self, other: &Self, same_place_mm: f64) -> bool {
+        let limit = if self.shifted || other.shifted { COINCIDENT_MM.min(same_place_mm) } else { same_place_mm };
+        self.at.iter().zip(&other.at).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt() < limit
+    }
+}
+
+/// Centres closer than this are one place, not the chance meeting of two shifts.
+const COINCIDENT_MM: f64 = 0.01;
+
+/// Patches of one place should not contradict each other. Centres are those of findings, see [`Place::is_same`].
+pub(super) fn conflicts(index: &Index, same_place_mm: f64) -> Result<Option<AuditIssue>, AuditError> {
+    let columns = [
+        "series_key",
+        "sample_key",
+        "center_x_mm",
+        "center_y_mm",
+        "center_z_mm",
+        "region_name",
+        "metastasis",
+        "weight",
+    ];
     let answer = index.query(|frame| frame.select(columns.map(col)))?;
     let series = answer.texts("series_key")?;
     let sample = answer.texts("sample_key")?;
     let region = answer.texts("region_name")?;
     let status = answer.texts("metastasis")?;
+    let weight = answer.numbers("weight")?;
     let axis = ["center_x_mm", "center_y_mm", "center_z_mm"].map(|name| answer.numbers(name));
     let [x, y, z] = axis;
     let (x, y, z) = (x?, y?, z?);
@@ -117,6 +140,8 @@ pub(super) fn conflicts(index: &Index, same_place_mm: f64) -> Result<Option<Find
             at: [x[n], y[n], z[n]].map(|mm| mm.unwrap_or(f64::NAN)),
             region: region[n].clone(),
             status: status[n].clone(),
+            // The samples of a finding share a weight of 1.
+            shifted: weight[n].is_some_and(|weight| weight < 1.0),
         });
     }
     let differ = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some() && a != b;
@@ -126,17 +151,16 @@ pub(super) fn conflicts(index: &Index, same_place_mm: f64) -> Result<Option<Find
         places.sort_by(|a, b| a.at[2].total_cmp(&b.at[2]));
         for (n, a) in places.iter().enumerate() {
             for b in places[n + 1..].iter().take_while(|b| b.at[2] - a.at[2] < same_place_mm) {
-                let distance: f64 = a.at.iter().zip(&b.at).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-                if distance < same_place_mm && (differ(&a.region, &b.region) || differ(&a.status, &b.status)) {
+                if a.is_same(b, same_place_mm) && (differ(&a.region, &b.region) || differ(&a.status, &b.status)) {
                     samples.extend([a.sample.clone(), b.sample.clone()]);
                 }
             }
         }
     }
     Ok((!samples.is_empty()).then(|| {
-        Finding::new(
+        AuditIssue::new(
             Severity::Error,
-            Code::ConflictingLabels,
+            IssueCode::ConflictingLabels,
             samples.len() as u64,
             format!("{} patches less than {same_place_mm} mm apart carry different labels", samples.len()),
             "two sources, or two readers, disagree about one node: settle it in the annotation tables",
@@ -146,7 +170,7 @@ pub(super) fn conflicts(index: &Index, same_place_mm: f64) -> Result<Option<Find
 }
 
 /// The index must count what the manifest counts; that it is the published one was checked when it was opened.
-pub(super) fn index_against_manifest(index: &Index, manifest: &Manifest) -> Result<Option<Finding>, AuditError> {
+pub(super) fn index_against_manifest(index: &Index, manifest: &Manifest) -> Result<Option<AuditIssue>, AuditError> {
     let mut different = BTreeSet::new();
     let answer = index.query_of(Rows::All, |frame| {
         frame.group_by([col("shard")]).agg([len().alias("rows")]).sort(["shard"], SortMultipleOptions::default())
@@ -162,9 +186,9 @@ pub(super) fn index_against_manifest(index: &Index, manifest: &Manifest) -> Resu
         }
     }
     Ok((!different.is_empty()).then(|| {
-        Finding::new(
+        AuditIssue::new(
             Severity::Error,
-            Code::IndexDiffersFromManifest,
+            IssueCode::IndexDiffersFromManifest,
             different.len() as u64,
             "the index is not the one that the manifest publishes",
             "run `mtids-prep verify`; restore the dataset or build it again",

@@ -1,7 +1,7 @@
 //! Descent on a problem under a rule of any kind.
 
 use mtids_balance::{
-    BalanceError, BalanceInput, BalancerConfig, CaGradConfig, DdGbConfig, FamoConfig, GradientInput, Rows, Rule,
+    AnyBalancer, BalanceError, BalanceInput, BalancerConfig, CaGradConfig, DdGbConfig, FamoConfig, GradientInput, Rows,
 };
 
 use crate::problem::{Pair, Point, STARTS, Tasks, Toy};
@@ -50,7 +50,7 @@ pub(crate) fn methods() -> Vec<Method> {
 
 /// The update of one step at x; `follow` then moves x and says the losses there.
 fn step(
-    rule: &mut Rule,
+    rule: &mut AnyBalancer,
     number: usize,
     tasks: &Tasks,
     losses: Option<&[f64]>,
@@ -62,21 +62,21 @@ fn step(
     let input = BalanceInput { gram: &gram, losses, active: &[true, true] };
     let mix = |c: &[f64]| [c[0] * a[0] + c[1] * b[0], c[0] * a[1] + c[1] * b[1]];
     match rule {
-        Rule::Step(rule) => {
+        AnyBalancer::Step(rule) => {
             follow(mix(&rule.coefficients(&input)?.coefficients));
         }
-        Rule::Epoch(rule) => {
+        AnyBalancer::Epoch(rule) => {
             follow(mix(&rule.coefficients(&input)?.coefficients));
             if (number + 1).is_multiple_of(EPOCH) {
                 rule.end_epoch();
             }
         }
-        Rule::FollowUp(rule) => {
-            let (balance, duty) = rule.coefficients(&input)?;
+        AnyBalancer::AfterStep(rule) => {
+            let (balance, token) = rule.coefficients(&input)?;
             let after = follow(mix(&balance.coefficients));
-            rule.follow_up(duty, &after)?;
+            rule.after_step(token, &after)?;
         }
-        Rule::Gradients(rule) => {
+        AnyBalancer::Gradients(rule) => {
             let rows: [&[f64]; 2] = [&a, &b];
             let answer = rule.combine(&GradientInput { rows: Rows::F64(&rows), losses, active: &[true, true] })?;
             follow([answer.update[0], answer.update[1]]);
@@ -97,7 +97,7 @@ pub(crate) struct Path {
 
 /// Adam at 1e-3 from one start of the toy.
 pub(crate) fn toy(method: &Method, toy: &Toy, start: usize, steps: usize) -> Result<Path, BalanceError> {
-    let mut rule = method.config.rule(2)?;
+    let mut rule = method.config.build_any(2)?;
     let mut x = STARTS[start];
     let (mut first, mut second) = ([0.0; 2], [0.0; 2]);
     let mut path = Path { reached: None, end: x, points: vec![x] };
@@ -135,7 +135,7 @@ pub(crate) fn toy(method: &Method, toy: &Toy, start: usize, steps: usize) -> Res
 pub(crate) fn pair(method: &Method, pair: &Pair) -> Result<f64, BalanceError> {
     let mut worst = 0.0_f64;
     for start in pair.starts {
-        let mut rule = method.config.rule(2)?;
+        let mut rule = method.config.build_any(2)?;
         let mut x = start;
         for number in 0..pair.steps {
             // Losses are ≥ 0 here; a little more than that, because some rules divide by them or take logarithms.

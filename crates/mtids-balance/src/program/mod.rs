@@ -11,7 +11,7 @@
 //! # Degenerate gradients
 //! All programs are posed on unit gradients, so scale never matters, and on C + εI, ε = 1e-8. Rank-deficient (also equal)
 //! gradients then have one set of weights, the one that treats equal tasks equally, and the combined vector is off by at most
-//! √ε of the weights' size. Where the active gradients are independent enough, the rivals' programs remove the ridge's
+//! √ε of the weights' size. Where the active gradients are independent enough, the baselines' programs remove the ridge's
 //! effect by refinement. Exactly opposite gradients give weights up to 1/(2ε) whose combination vanishes; the equilibrium's
 //! stay below 1/√ε. Nothing here returns NaN or an infinity for a finite cosine matrix; the tests try parallel, opposite, nearly
 //! opposite and rank-deficient ones.

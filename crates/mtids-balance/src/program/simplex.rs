@@ -184,8 +184,8 @@ mod tests {
             let slack = size * (1e-9 + 4.0 * cone::RIDGE * weights);
             prop_assert!((own - bound).abs() < slack, "{} {} {}", own, bound, slack);
             let length = dot(&other[..width], &other[..width]).sqrt().max(1e-9);
-            let rival: Vec<f64> = other[..width].iter().map(|value| value / length).collect();
-            prop_assert!(worst(&rival) <= own + slack);
+            let other: Vec<f64> = other[..width].iter().map(|value| value / length).collect();
+            prop_assert!(worst(&other) <= own + slack);
         }
     }
 

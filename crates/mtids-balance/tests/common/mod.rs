@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of these helpers")]
 
 use mtids_balance::{
-    Balance, BalanceInput, Balancer, BalancerConfig, DdGbConfig, GradientInput, Needs, Rows as Gradients, Rule,
+    AnyBalancer, Balance, BalanceInput, Balancer, BalancerConfig, DdGbConfig, GradientInput, Needs, Rows as Gradients,
     Telemetry,
 };
 use proptest::prelude::*;
@@ -62,24 +62,28 @@ pub(crate) fn works_on_losses(config: &BalancerConfig) -> bool {
 
 /// One step of a rule of any kind: what it needs besides is made up (every step ends an epoch, and lowers losses by a tenth).
 /// Returns the update, coefficients or weights where there are such, and the telemetry.
-pub(crate) fn advance(rule: &mut Rule, rows: &[Vec<f64>], losses: &[f64]) -> (Vec<f64>, Option<Vec<f64>>, Telemetry) {
+pub(crate) fn advance(
+    rule: &mut AnyBalancer,
+    rows: &[Vec<f64>],
+    losses: &[f64],
+) -> (Vec<f64>, Option<Vec<f64>>, Telemetry) {
     let active = vec![true; rows.len()];
     let gram = gram(rows);
     let input = BalanceInput { gram: &gram, losses: Some(losses), active: &active };
     let balance = match rule {
-        Rule::Step(rule) => rule.coefficients(&input).expect("the input is valid"),
-        Rule::Epoch(rule) => {
+        AnyBalancer::Step(rule) => rule.coefficients(&input).expect("the input is valid"),
+        AnyBalancer::Epoch(rule) => {
             let balance = rule.coefficients(&input).expect("the input is valid");
             rule.end_epoch();
             balance
         }
-        Rule::FollowUp(rule) => {
-            let (balance, duty) = rule.coefficients(&input).expect("the input is valid");
+        AnyBalancer::AfterStep(rule) => {
+            let (balance, token) = rule.coefficients(&input).expect("the input is valid");
             let after: Vec<f64> = losses.iter().map(|loss| 0.9 * loss).collect();
-            rule.follow_up(duty, &after).expect("the input is valid");
+            rule.after_step(token, &after).expect("the input is valid");
             balance
         }
-        Rule::Gradients(rule) => {
+        AnyBalancer::Gradients(rule) => {
             let views: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
             let input = GradientInput { rows: Gradients::F64(&views), losses: Some(losses), active: &active };
             let answer = rule.combine(&input).expect("the input is valid");

@@ -6,6 +6,7 @@
 
 mod lung;
 mod organs;
+mod radii;
 mod skeleton;
 pub(crate) mod tissue;
 mod torso;
@@ -13,13 +14,13 @@ mod torso;
 use rand::RngExt;
 use serde::Serialize;
 
-pub(crate) use organs::TRACHEA_RADIUS;
+pub(crate) use radii::TRACHEA_RADIUS;
 pub(crate) use tissue::{Structure, Tissue};
 pub(crate) use torso::Torso;
 
 use crate::config::Phase;
 
-/// Places that borders of stations are told from, LPS mm.
+/// Places that borders of stations are defined by, LPS mm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Landmarks {
     /// Where the trachea divides: border of 4 and 10 above, 7 below.
@@ -144,19 +145,19 @@ impl Anatomy {
 
     /// Heights in average mm relative to the carina.
     pub(crate) fn arch_top(&self) -> f64 {
-        self.arch + organs::ARCH_RADIUS
+        self.arch + radii::ARCH_RADIUS
     }
 
     pub(crate) fn arch_bottom(&self) -> f64 {
-        self.arch - organs::ARCH_RADIUS
+        self.arch - radii::ARCH_RADIUS
     }
 
     pub(crate) fn pulmonary_top(&self) -> f64 {
-        self.pulmonary + organs::PULMONARY_RADIUS
+        self.pulmonary + radii::PULMONARY_RADIUS
     }
 
     pub(crate) fn azygos_border(&self) -> f64 {
-        self.azygos - organs::AZYGOS_RADIUS
+        self.azygos - radii::AZYGOS_RADIUS
     }
 
     pub(crate) fn oesophagus_x(&self) -> f64 {

@@ -5,13 +5,9 @@
 
 use rand::RngExt;
 
+use super::radii::{ARCH_RADIUS, AZYGOS_RADIUS, PULMONARY_RADIUS, TRACHEA_RADIUS};
 use super::tissue::{AIRWAY, Blood, FAT, PLAQUE, STOMACH, WALL, blood, organ};
 use super::{Anatomy, Structure};
-
-pub(crate) const TRACHEA_RADIUS: f64 = 8.5;
-pub(crate) const ARCH_RADIUS: f64 = 11.5;
-pub(crate) const PULMONARY_RADIUS: f64 = 9.0;
-pub(crate) const AZYGOS_RADIUS: f64 = 4.2;
 
 impl Anatomy {
     fn blood(&self, kind: Blood) -> super::Tissue {

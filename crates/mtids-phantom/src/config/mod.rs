@@ -61,7 +61,7 @@ pub struct Interference {
     pub size_signal: f64,
     /// The same for every other feature. Default 1.
     pub appearance_signal: f64,
-    /// Short-cut by the scanner: nodes of every second site are metastatic this much more often, of the others less. Default 0.
+    /// Confounding by the scanner: nodes of every second site are metastatic this much more often, of the others less. Default 0.
     pub site_association: f64,
     /// Share of wrong labels in the table, whatever the evidence. Default 0.
     pub label_noise: f64,
@@ -139,27 +139,29 @@ impl Default for PhantomConfig {
 impl PhantomConfig {
     /// Checks each value; [`PhantomConfig::validate`] also checks that they agree with the spread.
     pub(crate) fn check_values(&self) -> Result<(), PhantomError> {
-        let fail = |key, reason: &str| Err(PhantomError::Config { key, reason: reason.to_owned() });
         if self.patients == 0 {
-            return fail("patients", "a cohort needs a patient");
+            return Err(PhantomError::config("patients", "a cohort needs a patient"));
         }
         if self.dimensions.iter().any(|side| !(16..=1024).contains(side)) {
-            return fail("dimensions", "each side needs 16 to 1024 voxels");
+            return Err(PhantomError::config("dimensions", "each side needs 16 to 1024 voxels"));
         }
         if self.spacing_mm.iter().any(|step| !(0.3..=10.0).contains(step)) {
-            return fail("spacing_mm", "each step must lie between 0.3 and 10 mm");
+            return Err(PhantomError::config("spacing_mm", "each step must lie between 0.3 and 10 mm"));
         }
         let field = |axis: usize| self.dimensions[axis] as f64 * self.spacing_mm[axis];
         // 400 million voxels take 1.6 GB as they are painted; a PET has voxels of 4 mm over the same field.
         if self.dimensions.iter().product::<usize>() > 400_000_000 {
-            return fail("dimensions", "at most 400 million voxels");
+            return Err(PhantomError::config("dimensions", "at most 400 million voxels"));
         }
         if self.pet_fraction > 0.0 && (0..3).map(|axis| field(axis) / 4.0).product::<f64>() > 400e6 {
-            return fail("spacing_mm", "the PET over this field would have more than 400 million voxels");
+            return Err(PhantomError::config(
+                "spacing_mm",
+                "the PET over this field would have more than 400 million voxels",
+            ));
         }
         let [least, most] = self.nodes_per_patient;
         if least == 0 || most < least || most > 24 {
-            return fail("nodes_per_patient", "give the fewest and the most, from 1 to 24");
+            return Err(PhantomError::config("nodes_per_patient", "give the fewest and the most, from 1 to 24"));
         }
         let interference = &self.interference;
         for (key, share) in [
@@ -173,34 +175,34 @@ impl PhantomConfig {
             ("spread.right_sided", self.spread.right_sided),
         ] {
             if !(0.0..=1.0).contains(&share) {
-                return fail(key, "a share lies between 0 and 1");
+                return Err(PhantomError::config(key, "a share lies between 0 and 1"));
             }
         }
         if !(0.01..=0.99).contains(&self.prevalence) {
-            return fail("prevalence", "a share between 0.01 and 0.99");
+            return Err(PhantomError::config("prevalence", "a share between 0.01 and 0.99"));
         }
         for (key, signal) in [
             ("interference.size_signal", interference.size_signal),
             ("interference.appearance_signal", interference.appearance_signal),
         ] {
             if !(0.0..=1.0).contains(&signal) {
-                return fail(key, "between 0 (no signal) and 1 (the laws as given)");
+                return Err(PhantomError::config(key, "between 0 (no signal) and 1 (the laws as given)"));
             }
         }
         for (key, weights) in [("labels", self.labels.weights()), ("interference.evidence", interference.evidence)] {
             if weights.iter().any(|weight| !(0.0..=1e6).contains(weight)) || weights.iter().sum::<f64>() <= 0.0 {
-                return fail(key, "weights from 0 to 1e6, one of them above 0");
+                return Err(PhantomError::config(key, "weights from 0 to 1e6, one of them above 0"));
             }
         }
         if self.defect_fraction > 0.0 && self.defects.is_empty() {
-            return fail("defects", "name a kind, or set `defect_fraction` to 0");
+            return Err(PhantomError::config("defects", "name a kind, or set `defect_fraction` to 0"));
         }
         if self.sites.iter().map(|site| site.weight).sum::<f64>() <= 0.0 {
-            return fail("sites", "a cohort needs a scanner with a weight above 0");
+            return Err(PhantomError::config("sites", "a cohort needs a scanner with a weight above 0"));
         }
         for (n, site) in self.sites.iter().enumerate() {
             if let Some(fault) = site.fault() {
-                return fail("sites", &format!("number {n}: {fault}"));
+                return Err(PhantomError::config("sites", format!("number {n}: {fault}")));
             }
         }
         self.nodes.validate()

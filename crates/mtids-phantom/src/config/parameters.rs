@@ -172,36 +172,39 @@ impl AppearanceLaw {
     }
 
     fn validate(&self, key: &'static str) -> Result<(), PhantomError> {
-        let fail = |reason: String| Err(PhantomError::Config { key, reason });
         for (name, law) in [
             ("short_axis_mm", self.short_axis_mm),
             ("irregularity", self.irregularity),
             ("uptake_suv", self.uptake_suv),
         ] {
             if !((0.001..=1000.0).contains(&law.median) && (0.01..=2.0).contains(&law.log_deviation)) {
-                return fail(format!(
-                    "`{name}` needs a median between 0.001 and 1000 and a log_deviation between 0.01 and 2"
+                return Err(PhantomError::config(
+                    key,
+                    format!("`{name}` needs a median between 0.001 and 1000 and a log_deviation between 0.01 and 2"),
                 ));
             }
         }
         for (name, law) in [("elongation", self.elongation), ("enhancement_hu", self.enhancement_hu)] {
             if !((-1000.0..=1000.0).contains(&law.mean) && (0.01..=200.0).contains(&law.deviation)) {
-                return fail(format!("`{name}` needs a mean within ±1000 and a deviation between 0.01 and 200"));
+                return Err(PhantomError::config(
+                    key,
+                    format!("`{name}` needs a mean within ±1000 and a deviation between 0.01 and 200"),
+                ));
             }
         }
         if !(3.0..=30.0).contains(&self.short_axis_mm.median) {
-            return fail("`short_axis_mm` needs a median between 3 and 30".into());
+            return Err(PhantomError::config(key, "`short_axis_mm` needs a median between 3 and 30"));
         }
         for (name, share) in [("hilum", self.hilum), ("necrosis", self.necrosis), ("calcified", self.calcified)] {
             // Strictly inside: a node that one state alone can have would make the posterior 0 or 1.
             if !(0.001..=0.999).contains(&share) {
-                return fail(format!("`{name}` is a share between 0.001 and 0.999"));
+                return Err(PhantomError::config(key, format!("`{name}` is a share between 0.001 and 0.999")));
             }
         }
         if self.lobules.iter().any(|share| !(0.001..=1.0).contains(share))
             || (self.lobules.iter().sum::<f64>() - 1.0).abs() > 1e-6
         {
-            return fail("`lobules` are three shares above 0 that add up to 1".into());
+            return Err(PhantomError::config(key, "`lobules` are three shares above 0 that add up to 1"));
         }
         Ok(())
     }
@@ -213,18 +216,18 @@ impl NodeParameters {
     /// # Errors
     /// [`PhantomError::Config`] for an unknown station, or one that the phantom does not know.
     pub(crate) fn station_shares(&self) -> Result<Vec<(Station, f64)>, PhantomError> {
-        let fail = |reason: String| PhantomError::Config { key: "nodes.stations", reason };
+        const KEY: &str = "nodes.stations";
         let mut shares = Vec::new();
         for (name, &weight) in &self.stations {
-            let station = station(name).map_err(&fail)?;
+            let station = station(name).map_err(|reason| PhantomError::config(KEY, reason))?;
             if !(0.0..=1e6).contains(&weight) {
-                return Err(fail(format!("the weight of {name} is {weight}")));
+                return Err(PhantomError::config(KEY, format!("the weight of {name} is {weight}")));
             }
             shares.push((station, weight));
         }
         let total: f64 = shares.iter().map(|(_, weight)| weight).sum();
         if total <= 0.0 {
-            return Err(fail("no station has a weight above 0".into()));
+            return Err(PhantomError::config(KEY, "no station has a weight above 0"));
         }
         shares.iter_mut().for_each(|(_, weight)| *weight /= total);
         Ok(shares)

@@ -1,6 +1,6 @@
 //! A volume that structures are painted into.
 //!
-//! Invariant: a structure covers a voxel by the share of it that lies inside, told from the distance to the surface and the extent of the
+//! Invariant: a structure covers a voxel by the share of it that lies inside, computed from the distance to the surface and the extent of the
 //! voxel in that direction, so that thick slices blur slanted surfaces as a scanner does. Units: HU or SUV; LPS mm.
 
 use mtids_domain::annotation::Mask;

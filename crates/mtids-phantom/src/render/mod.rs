@@ -125,5 +125,5 @@ fn structures(config: &PhantomConfig, patient: &Patient) -> Vec<Structure> {
 }
 
 fn no_grid(error: impl std::fmt::Display) -> PhantomError {
-    PhantomError::Config { key: "dimensions", reason: error.to_string() }
+    PhantomError::config("dimensions", error)
 }

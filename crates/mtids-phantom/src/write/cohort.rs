@@ -36,9 +36,7 @@ pub fn generate(
     interrupt: &Interrupt,
 ) -> Result<CohortSummary, PhantomError> {
     let model = Model::new(config)?;
-    let write_error = |path: &Path, source| PhantomError::Write { path: path.to_owned(), source };
-    let config_digest = Digest::of_json(&(GENERATOR, config))
-        .map_err(|error| PhantomError::Config { key: "seed", reason: error.to_string() })?;
+    let config_digest = Digest::of_json(&(GENERATOR, config)).map_err(|error| PhantomError::config("seed", error))?;
     let marker = out.join("cohort.json");
     if marker.exists() {
         let found = fs::read(&marker).ok().and_then(|bytes| serde_json::from_slice::<CohortSummary>(&bytes).ok());
@@ -55,11 +53,12 @@ pub fn generate(
         // Files of unknown origin, or of an unfinished cohort of other settings.
         Ok(_) => return Err(PhantomError::OtherCohort { path: out.to_owned() }),
         Err(_) if tree.exists() || masks.exists() => return Err(PhantomError::OtherCohort { path: out.to_owned() }),
-        Err(_) => atomic::write(&started, format!("{config_digest}\n").as_bytes())
-            .map_err(|source| write_error(&started, source))?,
+        Err(_) => {
+            atomic::write(&started, format!("{config_digest}\n").as_bytes()).map_err(PhantomError::write(&started))?
+        }
     }
     for folder in [&tree, &masks] {
-        fs::create_dir_all(folder).map_err(|source| write_error(folder, source))?;
+        fs::create_dir_all(folder).map_err(PhantomError::write(folder))?;
     }
     let cohort = config_digest.to_string();
     let finished = AtomicUsize::new(0);
@@ -80,13 +79,13 @@ pub fn generate(
     let mut table = TABLE_HEADER.to_owned();
     table.extend(studies.iter().map(|study| study.rows.as_str()));
     let table_path = out.join("annotations.csv");
-    atomic::write(&table_path, table.as_bytes()).map_err(|source| write_error(&table_path, source))?;
+    atomic::write(&table_path, table.as_bytes()).map_err(PhantomError::write(&table_path))?;
 
     let truth: Vec<&PatientTruth> = studies.iter().map(|study| &study.truth).collect();
     write_json(&out.join("truth.json"), &truth)?;
     let summary = summarise(config_digest, &truth);
     write_json(&marker, &summary)?;
-    fs::remove_file(&started).map_err(|source| write_error(&started, source))?;
+    fs::remove_file(&started).map_err(PhantomError::write(&started))?;
     Ok(summary)
 }
 

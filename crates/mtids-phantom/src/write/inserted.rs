@@ -33,8 +33,7 @@ pub fn insert(
     let volume = load_volume(series, limits)?.volume;
     let Inserted { volume, masks, nodes, wanted } = insert_nodes(config, &volume)?;
 
-    let config_digest =
-        Digest::of_json(config).map_err(|error| PhantomError::Config { key: "seed", reason: error.to_string() })?;
+    let config_digest = Digest::of_json(config).map_err(|error| PhantomError::config("seed", error))?;
     // Nothing of the source's identity goes on, but the same source and settings give the same identifiers.
     let source = config_digest.to_string();
     let uid = |what: &str| uid_from(&["inserted", what, &source, &series.series_uid]);
@@ -54,7 +53,7 @@ pub fn insert(
     options.image_type = "DERIVED\\PRIMARY\\AXIAL".into();
     options.derivation = Some("SYNTHETIC lymph nodes were inserted by mtids; they are no finding of a patient".into());
     let folder = out.join("dicom");
-    fs::create_dir_all(&folder).map_err(|source| PhantomError::Write { path: folder.clone(), source })?;
+    fs::create_dir_all(&folder).map_err(PhantomError::write(&folder))?;
     write_ct_series(&folder, &volume, &identity, &options)?;
     let segments: Vec<Segment> = masks
         .into_iter()
@@ -70,7 +69,7 @@ pub fn insert(
     let table =
         format!("{TABLE_HEADER}{}", rows_without_station(&nodes, &known, &identity.study_uid, &options.series_uid));
     let path = out.join("annotations.csv");
-    mtids_runtime::atomic::write(&path, table.as_bytes()).map_err(|source| PhantomError::Write { path, source })?;
+    mtids_runtime::atomic::write(&path, table.as_bytes()).map_err(PhantomError::write(&path))?;
     let summary = InsertSummary { config_digest, wanted, nodes };
     write_json(&out.join("truth.json"), &truth(&summary, &known)?)?;
     Ok(summary)
@@ -78,8 +77,7 @@ pub fn insert(
 
 /// The summary with the stations that are known, and no others.
 fn truth(summary: &InsertSummary, known: &[bool]) -> Result<serde_json::Value, PhantomError> {
-    let no_form = |error: serde_json::Error| PhantomError::Config { key: "seed", reason: error.to_string() };
-    let mut value = serde_json::to_value(summary).map_err(no_form)?;
+    let mut value = serde_json::to_value(summary).map_err(|error| PhantomError::config("seed", error))?;
     for (n, known) in known.iter().enumerate() {
         if !known {
             value["nodes"][n]["station"] = serde_json::Value::Null;

@@ -9,8 +9,7 @@ use crate::error::PhantomError;
 
 /// Writes `value`, indented.
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), PhantomError> {
-    let error = |source| PhantomError::Write { path: path.to_owned(), source };
-    let mut text = serde_json::to_vec_pretty(value).map_err(|source| error(source.into()))?;
+    let mut text = serde_json::to_vec_pretty(value).map_err(std::io::Error::from).map_err(PhantomError::write(path))?;
     text.push(b'\n');
-    atomic::write(path, &text).map_err(error)
+    atomic::write(path, &text).map_err(PhantomError::write(path))
 }

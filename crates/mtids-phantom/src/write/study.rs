@@ -109,7 +109,7 @@ fn fresh(folder: &Path) -> Result<(), PhantomError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => fs::create_dir_all(folder),
     };
-    make().map_err(|source| PhantomError::Write { path: folder.to_owned(), source })
+    make().map_err(PhantomError::write(folder))
 }
 
 fn write_labels(
@@ -154,12 +154,12 @@ fn turned(volume: &Volume, masks: Vec<Mask>) -> Result<(Volume, Vec<Mask>), Phan
     let affine = volume.affine();
     let steps = affine.steps();
     let far = affine.to_mm(Voxel([columns as f64 - 1.0, rows as f64 - 1.0, 0.0]));
-    let wrong = |error: String| PhantomError::Config { key: "dimensions", reason: error };
     let flipped = Affine::new(PointMm(far.0), [steps[0].map(|x| -x), steps[1].map(|x| -x), steps[2]])
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(|error| PhantomError::config("dimensions", error))?;
     let mut voxels = volume.voxels().to_vec();
     voxels.chunks_exact_mut(columns * rows).for_each(<[i16]>::reverse);
-    let volume = Volume::new(voxels, volume.dimensions(), flipped).map_err(|error| wrong(error.to_string()))?;
+    let volume =
+        Volume::new(voxels, volume.dimensions(), flipped).map_err(|error| PhantomError::config("dimensions", error))?;
     let masks = masks
         .into_iter()
         .map(|mask| {
@@ -182,16 +182,12 @@ fn damage(
     identity: &StudyIdentity,
     options: &CtOptions,
 ) -> Result<(), PhantomError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| PhantomError::Write { path, source }
-    };
     let middle = paths.len() / 2;
-    let remove = |path: &PathBuf| fs::remove_file(path).map_err(failed(path));
+    let remove = |path: &PathBuf| fs::remove_file(path).map_err(PhantomError::write(path));
     match defect {
         Defect::DuplicateInstance => {
             let copy = folder.join("COPY.dcm");
-            fs::copy(&paths[middle], &copy).map_err(failed(&copy))?;
+            fs::copy(&paths[middle], &copy).map_err(PhantomError::write(&copy))?;
         }
         Defect::MissingSlice => remove(&paths[middle])?,
         Defect::UnequalSpacing => {
@@ -202,9 +198,9 @@ fn damage(
         Defect::Truncated => {
             // One inside its pixels, one inside its header.
             for (path, keep) in [(&paths[middle], 0.7), (&paths[middle + 2], 0.0)] {
-                let bytes = fs::read(path).map_err(failed(path))?;
+                let bytes = fs::read(path).map_err(PhantomError::write(path))?;
                 let keep = ((bytes.len() as f64 * keep) as usize).max(600);
-                fs::write(path, &bytes[..keep.min(bytes.len())]).map_err(failed(path))?;
+                fs::write(path, &bytes[..keep.min(bytes.len())]).map_err(PhantomError::write(path))?;
             }
         }
         Defect::MixedFolder => mix(folder, volume, identity, options)?,
@@ -225,7 +221,7 @@ fn mix(folder: &Path, volume: &Volume, identity: &StudyIdentity, options: &CtOpt
         affine
             .map_err(|error| error.to_string())
             .and_then(|affine| Volume::new(voxels, [columns, rows, count], affine).map_err(|error| error.to_string()))
-            .map_err(|reason| PhantomError::Config { key: "dimensions", reason })
+            .map_err(|reason| PhantomError::config("dimensions", reason))
     };
     let other = |what: &str, number: u32| {
         let mut other = options.clone();
@@ -243,7 +239,7 @@ fn mix(folder: &Path, volume: &Volume, identity: &StudyIdentity, options: &CtOpt
     write_ct_series(folder, &part(slices / 3, 8.min(slices - slices / 3))?, identity, &second)?;
     for (name, text) in [("notes.txt", "a text file among images\n"), ("empty.dcm", "")] {
         let path = folder.join(name);
-        fs::write(&path, text).map_err(|source| PhantomError::Write { path, source })?;
+        fs::write(&path, text).map_err(PhantomError::write(&path))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! every task occurs, so that no task is idle. Invariant: everything follows from the sizes; nothing is drawn by the clock.
 
 use anyhow::{Context, Result};
-use mtids_balance::{BalanceInput, Rule};
+use mtids_balance::{AnyBalancer, BalanceInput};
 use mtids_layers::{AdamW, AdamWConfig, DType, Device, Init, Parameters, Tensor};
 use mtids_models::step::StepReport;
 use mtids_models::{
@@ -64,9 +64,9 @@ impl Training {
 
     /// A training step as the trainer takes it, with what the rule wants after it. Negative coefficients, which a step refuses,
     /// count as 0: the work is the same.
-    pub(crate) fn step(&mut self, scope: Scope, rule: &mut Rule) -> Result<StepReport> {
+    pub(crate) fn step(&mut self, scope: Scope, rule: &mut AnyBalancer) -> Result<StepReport> {
         let options = StepOptions { scope, clip_norm: CLIP, learning_rate: RATE, seed: 1 };
-        let mut duty = None;
+        let mut token = None;
         let report = train_step(
             &self.model,
             &self.parameters,
@@ -79,23 +79,23 @@ impl Training {
                 let input =
                     BalanceInput { gram: gradients.gram, losses: Some(gradients.losses), active: gradients.active };
                 let balance = match rule {
-                    Rule::Step(rule) => rule.coefficients(&input)?,
-                    Rule::Epoch(rule) => rule.coefficients(&input)?,
-                    Rule::FollowUp(rule) => {
+                    AnyBalancer::Step(rule) => rule.coefficients(&input)?,
+                    AnyBalancer::Epoch(rule) => rule.coefficients(&input)?,
+                    AnyBalancer::AfterStep(rule) => {
                         let (balance, open) = rule.coefficients(&input)?;
-                        duty = Some(open);
+                        token = Some(open);
                         balance
                     }
-                    Rule::Gradients(_) => return Err("a rule on whole gradients has no coefficients".into()),
+                    AnyBalancer::Gradients(_) => return Err("a rule on whole gradients has no coefficients".into()),
                 };
                 Ok(balance.coefficients.iter().map(|coefficient| coefficient.max(0.0)).collect())
             },
         )?;
-        if let (Some(duty), Rule::FollowUp(rule)) = (duty, rule) {
+        if let (Some(token), AnyBalancer::AfterStep(rule)) = (token, rule) {
             let outputs = self.model.evaluate(&self.input)?;
             let after = self.losses.losses(&outputs, &self.targets)?;
             let after: Result<Vec<f64>> = after.iter().map(|loss| scalar(loss.as_ref())).collect();
-            rule.follow_up(duty, &after?)?;
+            rule.after_step(token, &after?)?;
         }
         Ok(report)
     }

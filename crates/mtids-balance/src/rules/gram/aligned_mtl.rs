@@ -7,9 +7,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
-use crate::equal::check_weights;
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
+use crate::preference::{check_weights, preference};
 use crate::program::linear::eigen;
 use crate::stateless::Weights;
 
@@ -50,13 +50,4 @@ pub(crate) fn weights(config: &AlignedMtlConfig, active: &ActiveTasks) -> Weight
         }
     }
     weights.into()
-}
-
-/// A preference over the active tasks, summing to 1; equal when absent or when no preferred task is active.
-pub(crate) fn preference(weights: Option<&[f64]>, active: &ActiveTasks) -> Vec<f64> {
-    let equal = vec![1.0 / active.len() as f64; active.len()];
-    let Some(weights) = weights else { return equal };
-    let chosen: Vec<f64> = active.members().iter().map(|&task| weights[task]).collect();
-    let sum: f64 = chosen.iter().sum();
-    if sum > 0.0 { chosen.iter().map(|weight| weight / sum).collect() } else { equal }
 }

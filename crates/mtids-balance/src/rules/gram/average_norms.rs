@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AverageNorms {
-    #[serde(with = "crate::exact")]
     means: Vec<Option<f64>>,
     steps: Vec<u64>,
 }

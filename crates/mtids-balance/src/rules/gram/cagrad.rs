@@ -12,7 +12,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
 use crate::program::simplex::worst_improvement;
 use crate::stateless::Weights;

@@ -29,13 +29,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::aligned_mtl::preference;
-use crate::equal::check_weights;
+use crate::balancer::{Balance, Balancer};
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
+use crate::input::BalanceInput;
+use crate::preference::{check_weights, preference};
 use crate::program::cone;
-use crate::stateless::{envelope, open};
+use crate::saved::{envelope, restored};
 use crate::telemetry::{DirectionTelemetry, MagnitudeTelemetry, spread};
-use crate::{Balance, BalanceError, BalanceInput, Balancer};
 
 /// Rates beyond this factor against the mean say more about noise than about learning.
 const RATE_LIMIT: f64 = 4.0;
@@ -86,16 +87,17 @@ impl Default for DdGbConfig {
 
 impl DdGbConfig {
     fn check(&self, tasks: usize) -> Result<(), BalanceError> {
-        let need = |holds: bool, key: &'static str, reason: &str| {
-            if holds { Ok(()) } else { Err(BalanceError::Configuration { key, reason: reason.to_owned() }) }
-        };
-        need((0.0..=1.0).contains(&self.gamma), "gamma", "lies between 0 and 1")?;
-        need((0.0..=8.0).contains(&self.zeta), "zeta", "lies between 0 and 8")?;
-        need((0.0..1.0).contains(&self.beta), "beta", "is at least 0 and below 1")?;
-        need((0.0..1.0).contains(&self.beta_loss), "beta_loss", "is at least 0 and below 1")?;
-        need(self.norm_floor > 0.0 && self.norm_floor <= 1.0, "norm_floor", "is above 0 and at most 1")?;
-        need(self.minimum_length > 0.0 && self.minimum_length <= 1.0, "minimum_length", "is above 0 and at most 1")?;
-        need((0.0..=1.0).contains(&self.kappa), "kappa", "lies between 0 and 1")?;
+        BalanceError::need((0.0..=1.0).contains(&self.gamma), "gamma", "lies between 0 and 1")?;
+        BalanceError::need((0.0..=8.0).contains(&self.zeta), "zeta", "lies between 0 and 8")?;
+        BalanceError::need((0.0..1.0).contains(&self.beta), "beta", "is at least 0 and below 1")?;
+        BalanceError::need((0.0..1.0).contains(&self.beta_loss), "beta_loss", "is at least 0 and below 1")?;
+        BalanceError::need(self.norm_floor > 0.0 && self.norm_floor <= 1.0, "norm_floor", "is above 0 and at most 1")?;
+        BalanceError::need(
+            self.minimum_length > 0.0 && self.minimum_length <= 1.0,
+            "minimum_length",
+            "is above 0 and at most 1",
+        )?;
+        BalanceError::need((0.0..=1.0).contains(&self.kappa), "kappa", "lies between 0 and 1")?;
         self.preference.as_ref().map_or(Ok(()), |weights| check_weights("preference", weights, tasks))
     }
 }
@@ -109,18 +111,14 @@ struct State {
     /// Whether losses are passed; absent before the first step.
     with_losses: Option<bool>,
     /// Losses that each task's unit is the mean of so far.
-    unit_counts: Vec<u64>,
+    burn_in_counts: Vec<u64>,
     /// U.
-    #[serde(with = "crate::exact")]
     units: Vec<Option<f64>>,
     /// ℓ.
-    #[serde(with = "crate::exact")]
     log_norms: Vec<Option<f64>>,
     /// L̂.
-    #[serde(with = "crate::exact")]
     losses: Vec<Option<f64>>,
     /// Φ, `[T, T]`.
-    #[serde(with = "crate::exact")]
     cosines: Vec<Option<f64>>,
 }
 
@@ -144,7 +142,7 @@ fn mean(values: &[f64]) -> f64 {
 
 /// Step 0 for one task: how many losses its unit is made of and their mean, with this step's loss during the burn-in.
 fn next_unit(state: &State, burn_in_steps: u64, task: usize, loss: f64) -> (u64, f64) {
-    let count = state.unit_counts[task];
+    let count = state.burn_in_counts[task];
     let mean = state.units[task].unwrap_or(0.0);
     if count >= burn_in_steps { (count, mean) } else { (count + 1, mean + (loss - mean) / (count + 1) as f64) }
 }
@@ -155,7 +153,7 @@ impl DdGb {
         let state = State {
             step: 0,
             with_losses: None,
-            unit_counts: vec![0; tasks],
+            burn_in_counts: vec![0; tasks],
             units: vec![None; tasks],
             log_norms: vec![None; tasks],
             losses: vec![None; tasks],
@@ -215,7 +213,7 @@ impl Balancer for DdGb {
             log_norms.push(average(&mut self.state.log_norms[task], config.beta, norms[i].ln()));
             if let Some(losses) = input.losses {
                 let (seen, unit) = next_unit(&self.state, config.burn_in_steps, task, losses[task]);
-                self.state.unit_counts[task] = seen;
+                self.state.burn_in_counts[task] = seen;
                 self.state.units[task] = Some(unit);
                 let relative = average(&mut self.state.losses[task], config.beta_loss, losses[task] / own_units[i]);
                 log_losses.push(relative.max(SMALLEST_RELATIVE_LOSS).ln());
@@ -297,22 +295,14 @@ impl Balancer for DdGb {
     }
 
     fn restore(&mut self, state: &Value) -> Result<(), BalanceError> {
-        let found: State = open(self.name(), self.tasks, state)?;
         let own = &self.state;
-        let shapes = [
-            (found.unit_counts.len(), own.unit_counts.len()),
-            (found.units.len(), own.units.len()),
-            (found.log_norms.len(), own.log_norms.len()),
-            (found.losses.len(), own.losses.len()),
-            (found.cosines.len(), own.cosines.len()),
-        ];
-        if shapes.iter().any(|(found, own)| found != own) {
-            return Err(BalanceError::State {
-                method: self.name(),
-                tasks: self.tasks,
-                reason: "a list has the wrong length".into(),
-            });
-        }
+        let found: State = restored(self.name(), self.tasks, state, |found: &State| {
+            found.burn_in_counts.len() == own.burn_in_counts.len()
+                && found.units.len() == own.units.len()
+                && found.log_norms.len() == own.log_norms.len()
+                && found.losses.len() == own.losses.len()
+                && found.cosines.len() == own.cosines.len()
+        })?;
         self.state = found;
         Ok(())
     }

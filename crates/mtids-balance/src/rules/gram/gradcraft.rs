@@ -14,10 +14,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
-use crate::average_norms::AverageNorms;
+use crate::error::BalanceError;
 use crate::program::cone::quadratic_form;
 use crate::program::linear::pseudo_solve;
+use crate::rules::gram::average_norms::AverageNorms;
 use crate::stateful::{StatefulRule, Step};
 use crate::stateless::Weights;
 use crate::telemetry::DirectionTelemetry;

@@ -14,8 +14,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
 use crate::adam::Learned;
+use crate::error::BalanceError;
 use crate::stateful::{StatefulRule, Step};
 use crate::stateless::{Weights, softmax};
 
@@ -63,7 +63,6 @@ impl GradNormConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
     learned: Learned,
-    #[serde(with = "crate::exact")]
     first_losses: Vec<Option<f64>>,
 }
 

@@ -9,11 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::pairwise::sum_of_turned;
+use crate::balancer::{Balance, Balancer};
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
-use crate::pcgrad::order;
+use crate::input::BalanceInput;
 use crate::program::cone::quadratic_form;
-use crate::stateless::{envelope, open};
-use crate::{Balance, BalanceError, BalanceInput, Balancer};
+use crate::saved::{envelope, restored};
 
 /// Largest absolute target cosine.
 const LIMIT: f64 = 0.999_999;
@@ -51,7 +53,6 @@ impl GradVacConfig {
 struct State {
     step: u64,
     /// `[T, T]` φ̂.
-    #[serde(with = "crate::exact")]
     targets: Vec<Option<f64>>,
 }
 
@@ -79,31 +80,24 @@ impl Balancer for GradVac {
         if count == 0 {
             return Ok(Balance::new(&active, &[]));
         }
-        let mut total = vec![0.0; count];
         let seed = (!self.config.in_order).then_some(self.config.seed);
-        for i in 0..count {
-            let mut unit = vec![0.0; count];
-            unit[i] = 1.0;
-            for j in order(seed, self.state.step, &active, i) {
-                let at = active.members()[i] * self.tasks + active.members()[j];
-                let length = quadratic_form(active.cosines(), count, &unit).max(0.0).sqrt();
-                if length < 1e-12 {
-                    continue;
-                }
-                let product: f64 = (0..count).map(|k| unit[k] * active.cosine(k, j)).sum();
-                let cosine = (product / length).clamp(-1.0, 1.0);
-                let target = self.state.targets[at].unwrap_or(0.0);
-                if cosine < target {
-                    let bounded = target.clamp(-LIMIT, LIMIT);
-                    let sine = (1.0 - bounded * bounded).sqrt();
-                    unit[j] += length * (bounded * (1.0 - cosine * cosine).sqrt() - cosine * sine) / sine;
-                }
-                self.state.targets[at] = Some((1.0 - self.config.rate) * target + self.config.rate * cosine);
+        let State { step, targets } = &mut self.state;
+        let total = sum_of_turned(seed, *step, &active, |turned, i, j| {
+            let length = quadratic_form(active.cosines(), count, turned).max(0.0).sqrt();
+            if length < 1e-12 {
+                return;
             }
-            for j in 0..count {
-                total[j] += unit[j] * (active.norms()[i] / active.norms()[j]);
+            let product: f64 = (0..count).map(|k| turned[k] * active.cosine(k, j)).sum();
+            let cosine = (product / length).clamp(-1.0, 1.0);
+            let target = &mut targets[active.members()[i] * self.tasks + active.members()[j]];
+            let wanted = target.unwrap_or(0.0);
+            if cosine < wanted {
+                let bounded = wanted.clamp(-LIMIT, LIMIT);
+                let sine = (1.0 - bounded * bounded).sqrt();
+                turned[j] += length * (bounded * (1.0 - cosine * cosine).sqrt() - cosine * sine) / sine;
             }
-        }
+            *target = Some((1.0 - self.config.rate) * wanted + self.config.rate * cosine);
+        });
         self.state.step += 1;
         Ok(Balance::new(&active, &total))
     }
@@ -113,15 +107,8 @@ impl Balancer for GradVac {
     }
 
     fn restore(&mut self, state: &Value) -> Result<(), BalanceError> {
-        let found: State = open(self.name(), self.tasks, state)?;
-        if found.targets.len() != self.state.targets.len() {
-            return Err(BalanceError::State {
-                method: self.name(),
-                tasks: self.tasks,
-                reason: format!("it has {} targets", found.targets.len()),
-            });
-        }
-        self.state = found;
+        let targets = self.state.targets.len();
+        self.state = restored(self.name(), self.tasks, state, |found: &State| found.targets.len() == targets)?;
         Ok(())
     }
 }

@@ -10,8 +10,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
-use crate::average_norms::AverageNorms;
+use crate::error::BalanceError;
+use crate::rules::gram::average_norms::AverageNorms;
 use crate::stateful::{StatefulRule, Step};
 use crate::stateless::Weights;
 
@@ -46,7 +46,6 @@ impl MetaBalanceConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
     averages: AverageNorms,
-    #[serde(with = "crate::exact")]
     main: Vec<Option<f64>>,
 }
 

@@ -11,7 +11,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
 use crate::program::cone::quadratic_form;
 use crate::program::equilibrium::solve;

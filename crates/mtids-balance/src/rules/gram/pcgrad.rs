@@ -6,15 +6,16 @@
 //!
 //! The order is drawn from (seed, step, task): the same run gives the same orders, whatever the threads do.
 
-use mtids_runtime::random::rng_for;
-use rand::seq::SliceRandom;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::pairwise::sum_of_turned;
+use crate::balancer::{Balance, Balancer};
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
-use crate::stateless::{envelope, open};
-use crate::{Balance, BalanceError, BalanceInput, Balancer};
+use crate::input::BalanceInput;
+use crate::saved::{envelope, restored};
 
 /// Settings of PCGrad.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,20 +45,13 @@ impl Balancer for PcGrad {
         if count == 0 {
             return Ok(Balance::new(&active, &[]));
         }
-        let mut total = vec![0.0; count];
-        for i in 0..count {
-            let mut unit = vec![0.0; count];
-            unit[i] = 1.0;
-            for j in order((!self.config.in_order).then_some(self.config.seed), self.step, &active, i) {
-                let product: f64 = (0..count).map(|k| unit[k] * active.cosine(k, j)).sum();
-                if product < 0.0 {
-                    unit[j] -= product;
-                }
+        let seed = (!self.config.in_order).then_some(self.config.seed);
+        let total = sum_of_turned(seed, self.step, &active, |turned, _, j| {
+            let product: f64 = (0..count).map(|k| turned[k] * active.cosine(k, j)).sum();
+            if product < 0.0 {
+                turned[j] -= product;
             }
-            for j in 0..count {
-                total[j] += unit[j] * (active.norms()[i] / active.norms()[j]);
-            }
-        }
+        });
         self.step += 1;
         Ok(Balance::new(&active, &total))
     }
@@ -67,16 +61,7 @@ impl Balancer for PcGrad {
     }
 
     fn restore(&mut self, state: &Value) -> Result<(), BalanceError> {
-        self.step = open(self.name(), self.tasks, state)?;
+        self.step = restored(self.name(), self.tasks, state, |_| true)?;
         Ok(())
     }
-}
-
-/// The other active tasks in the order in which task i meets them; ascending without a seed.
-pub(crate) fn order(seed: Option<u64>, step: u64, active: &ActiveTasks, i: usize) -> Vec<usize> {
-    let mut others: Vec<usize> = (0..active.len()).filter(|&j| j != i).collect();
-    if let Some(seed) = seed {
-        others.shuffle(&mut rng_for(seed, "balance/projection-order", &[step, active.members()[i] as u64]));
-    }
-    others
 }

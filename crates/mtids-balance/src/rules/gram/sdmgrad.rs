@@ -11,7 +11,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
+use crate::error::BalanceError;
 use crate::program::simplex::project;
 use crate::stateful::{StatefulRule, Step};
 use crate::stateless::Weights;
@@ -53,7 +53,6 @@ impl SdmGradConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
-    #[serde(with = "crate::exact")]
     weights: Vec<Option<f64>>,
 }
 

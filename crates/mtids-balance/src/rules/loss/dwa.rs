@@ -8,8 +8,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
-use crate::rule::EpochBalancer;
+use crate::any::EpochBalancer;
+use crate::error::BalanceError;
 use crate::stateful::{Stateful, StatefulRule, Step};
 use crate::stateless::{Weights, softmax};
 
@@ -37,12 +37,9 @@ impl DwaConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
-    #[serde(with = "crate::exact")]
     sums: Vec<Option<f64>>,
     counts: Vec<u64>,
-    #[serde(with = "crate::exact")]
     last: Vec<Option<f64>>,
-    #[serde(with = "crate::exact")]
     before: Vec<Option<f64>>,
 }
 

@@ -1,13 +1,14 @@
 //! Weightings that do not look at the gradients: sum, mean, and fixed weights.
 //!
 //! The sum and the mean differ only by the factor T in the effective learning rate under plain gradient descent; a
-//! comparison must tune both alike.
+//! comparison must tune the learning rate of each.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
+use crate::error::BalanceError;
 use crate::gram::ActiveTasks;
+use crate::preference::check_weights;
 use crate::stateless::Weights;
 
 /// Weights chosen by hand. They multiply the raw gradients and are not renormalised when a task is inactive.
@@ -22,21 +23,6 @@ impl FixedConfig {
     pub(crate) fn check(&self, tasks: usize) -> Result<(), BalanceError> {
         check_weights("weights", &self.weights, tasks)
     }
-}
-
-/// One finite weight ≥ 0 per task, not all zero.
-pub(crate) fn check_weights(key: &'static str, weights: &[f64], tasks: usize) -> Result<(), BalanceError> {
-    let fail = |reason: String| Err(BalanceError::Configuration { key, reason });
-    if weights.len() != tasks {
-        return fail(format!("has {} values, one for each of {tasks} tasks is needed", weights.len()));
-    }
-    if weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0)) {
-        return fail("every weight is finite and ≥ 0".into());
-    }
-    if weights.iter().all(|&weight| weight == 0.0) {
-        return fail("at least one weight is positive".into());
-    }
-    Ok(())
 }
 
 /// u = Σ g_i.

@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::adam::Learned;
-use crate::rule::{FollowUp, FollowUpBalancer};
+use crate::any::{AfterStep, AfterStepBalancer};
+use crate::balancer::Balance;
+use crate::error::BalanceError;
+use crate::input::BalanceInput;
 use crate::stateful::{Stateful, StatefulRule, Step};
 use crate::stateless::{Weights, softmax};
-use crate::{Balance, BalanceError, BalanceInput};
 
 const EPSILON: f64 = 1e-8;
 
@@ -52,10 +54,9 @@ impl FamoConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
     logits: Learned,
-    /// Steps followed up.
+    /// Steps whose losses after the step were handed over.
     step: u64,
-    /// log D of the step that waits for its follow-up; absent for tasks that took no part.
-    #[serde(with = "crate::exact")]
+    /// log D of the step whose losses after it are awaited; absent for tasks that took no part.
     waiting: Vec<Option<f64>>,
 }
 
@@ -109,26 +110,26 @@ impl StatefulRule for Famo {
     }
 }
 
-impl FollowUpBalancer for Stateful<Famo> {
+impl AfterStepBalancer for Stateful<Famo> {
     fn name(&self) -> &'static str {
         self.rule.method()
     }
 
-    fn coefficients(&mut self, input: &BalanceInput<'_>) -> Result<(Balance, FollowUp), BalanceError> {
-        if FollowUpBalancer::pending(self).is_some() {
-            return Err(BalanceError::FollowUp {
+    fn coefficients(&mut self, input: &BalanceInput<'_>) -> Result<(Balance, AfterStep), BalanceError> {
+        if AfterStepBalancer::pending(self).is_some() {
+            return Err(BalanceError::AfterStep {
                 method: self.rule.method(),
                 reason: "the losses after the last step have not been handed over",
             });
         }
         let (balance, _) = self.step(input)?;
-        Ok((balance, FollowUp { step: self.state.step }))
+        Ok((balance, AfterStep { step: self.state.step }))
     }
 
-    fn follow_up(&mut self, duty: FollowUp, losses: &[f64]) -> Result<(), BalanceError> {
+    fn after_step(&mut self, token: AfterStep, losses: &[f64]) -> Result<(), BalanceError> {
         let method = self.rule.method();
-        if duty.step != self.state.step {
-            return Err(BalanceError::FollowUp { method, reason: "this duty belongs to another step" });
+        if token.step != self.state.step {
+            return Err(BalanceError::AfterStep { method, reason: "the losses belong to another step" });
         }
         if losses.len() != self.tasks {
             return Err(BalanceError::Shape {
@@ -158,8 +159,8 @@ impl FollowUpBalancer for Stateful<Famo> {
         Ok(())
     }
 
-    fn pending(&self) -> Option<FollowUp> {
-        self.state.waiting.iter().any(Option::is_some).then_some(FollowUp { step: self.state.step })
+    fn pending(&self) -> Option<AfterStep> {
+        self.state.waiting.iter().any(Option::is_some).then_some(AfterStep { step: self.state.step })
     }
 
     fn state(&self) -> Value {

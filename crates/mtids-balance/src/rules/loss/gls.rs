@@ -3,7 +3,7 @@
 //! L = (Π L_i)^{1/T}, so c_i = L / (T L_i) (Chennupati et al., `MultiNet++`, CVPR workshops 2019, arXiv 1904.08492). T counts the active
 //! tasks. Losses above 0. Cost: one backward pass, no memory.
 
-use crate::BalanceError;
+use crate::error::BalanceError;
 use crate::stateful::{StatefulRule, Step};
 use crate::stateless::Weights;
 

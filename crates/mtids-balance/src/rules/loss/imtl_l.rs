@@ -7,8 +7,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
 use crate::adam::Learned;
+use crate::error::BalanceError;
 use crate::stateful::{StatefulRule, Step};
 use crate::stateless::Weights;
 

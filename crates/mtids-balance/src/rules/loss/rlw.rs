@@ -10,7 +10,7 @@ use rand_distr::{Distribution, StandardNormal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
+use crate::error::BalanceError;
 use crate::stateful::{StatefulRule, Step};
 use crate::stateless::{Weights, softmax};
 

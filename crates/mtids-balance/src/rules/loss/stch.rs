@@ -12,8 +12,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
-use crate::equal::check_weights;
+use crate::error::BalanceError;
+use crate::preference::check_weights;
 use crate::stateful::{StatefulRule, Step};
 use crate::stateless::{Weights, softmax};
 
@@ -52,7 +52,6 @@ impl StchConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
-    #[serde(with = "crate::exact")]
     nadirs: Vec<Option<f64>>,
     counts: Vec<u64>,
 }

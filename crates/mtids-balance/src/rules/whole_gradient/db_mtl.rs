@@ -9,8 +9,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
-use crate::gradients::{GradientRule, Memory, Update, length, mix};
+use super::combine::{GradientRule, Update, length, mix};
+use super::memory::Memory;
+use crate::error::BalanceError;
 use crate::rows::Element;
 use crate::stateful::Step;
 

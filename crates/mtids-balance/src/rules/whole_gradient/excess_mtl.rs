@@ -10,8 +10,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
-use crate::gradients::{GradientRule, Memory, Update, mix};
+use super::combine::{GradientRule, Update, mix};
+use super::memory::Memory;
+use crate::error::BalanceError;
 use crate::rows::Element;
 use crate::stateful::Step;
 
@@ -42,10 +43,8 @@ impl ExcessMtlConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
     /// log w, up to a constant.
-    #[serde(with = "crate::exact")]
     log_weights: Vec<Option<f64>>,
     /// First Ê.
-    #[serde(with = "crate::exact")]
     first: Vec<Option<f64>>,
     squares: Memory,
 }

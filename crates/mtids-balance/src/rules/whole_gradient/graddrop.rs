@@ -12,8 +12,8 @@ use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
-use crate::gradients::{GradientRule, Update};
+use super::combine::{GradientRule, Update};
+use crate::error::BalanceError;
 use crate::rows::Element;
 use crate::stateful::Step;
 

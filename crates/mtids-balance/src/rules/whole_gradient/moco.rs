@@ -11,8 +11,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::BalanceError;
-use crate::gradients::{GradientRule, Memory, Update, mix};
+use super::combine::{GradientRule, Update, mix};
+use super::memory::Memory;
+use crate::error::BalanceError;
 use crate::rows::{Element, gram_of};
 use crate::stateful::Step;
 use crate::stateless::softmax;
@@ -56,7 +57,6 @@ impl MoCoConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
     step: u64,
-    #[serde(with = "crate::exact")]
     lambda: Vec<Option<f64>>,
     averages: Memory,
 }

@@ -1,4 +1,4 @@
-//! What defines each rival, over random gradients.
+//! What defines each baseline, over random gradients.
 
 mod common;
 
