@@ -67,7 +67,7 @@ impl Default for DSelectKConfig {
 
 impl DSelectKConfig {
     pub(crate) fn validate(&self) -> Result<()> {
-        validate_shared(&self.experts)?;
+        self.experts.validate()?;
         if self.experts.count < 2 {
             return Err(config_error("experts.count", "must be at least 2: there is nothing to select from one"));
         }

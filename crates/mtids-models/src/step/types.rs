@@ -51,10 +51,10 @@ pub struct StepGradients<'a> {
 }
 
 /// A balancer that weighs: one finite coefficient per task. Some rules have negative ones.
-pub type Coefficients<'a> = dyn FnMut(&StepGradients<'_>) -> std::result::Result<Vec<f64>, BoxError> + 'a;
+pub type Coefficients<'a> = dyn FnMut(&StepGradients<'_>) -> Result<Vec<f64>, BoxError> + 'a;
 
 /// A balancer that combines whole gradients: `[T]` rows of `[P]` numbers, empty for inactive tasks, become one.
-pub type Combination<'a> = dyn FnMut(&StepGradients<'_>, &[Vec<f32>]) -> std::result::Result<Combined, BoxError> + 'a;
+pub type Combination<'a> = dyn FnMut(&StepGradients<'_>, &[Vec<f32>]) -> Result<Combined, BoxError> + 'a;
 
 /// What a [`Combination`] answers.
 #[derive(Clone, Debug, PartialEq)]
