@@ -105,8 +105,7 @@ impl BatchStream {
         };
         stream.spawn("mtids-feeder", feeder)?;
         for _ in 0..config.readers {
-            let (tasks, results, dataset) =
-                (task_receiver.clone(), result_sender.clone(), Arc::clone(&stream.dataset));
+            let (tasks, results, dataset) = (task_receiver.clone(), result_sender.clone(), Arc::clone(&stream.dataset));
             let reader = move || {
                 for (number, group) in tasks {
                     if results.send((number, read_checked(&dataset, group))).is_err() {
