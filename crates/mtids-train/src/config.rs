@@ -2,14 +2,18 @@
 //!
 //! Units: HU for windows, voxels (d, h, w) for crops. Every default is the documented one of its part.
 
+use std::ops::Deref;
+
 use mtids_balance::BalancerConfig;
 use mtids_layers::{OptimizerConfig, Precision, ScheduleConfig};
 use mtids_models::{LossConfig, ModelConfig, Scope};
-use mtids_stream::{CropConfig, StreamConfig, Window};
+use mtids_stream::StreamConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::TrainError;
+use crate::transform::{CropConfig, Window};
 
 /// Settings of `mtids-train fit`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -113,16 +117,8 @@ impl TrainConfig {
         if !(self.clip_norm.is_finite() && self.clip_norm > 0.0) {
             return fail("clip_norm", "a positive number");
         }
-        if self.windows.is_empty()
-            || self.windows.iter().any(|window| window.width_hu.is_nan() || window.width_hu <= 0.0)
-        {
-            return fail("windows", "at least one, each with a positive width");
-        }
         if !(0.1..=300.0).contains(&self.pet_full_suv) {
             return fail("pet_full_suv", "between 0.1 and 300");
-        }
-        if !(0.0..=500.0).contains(&self.crop.noise_hu) {
-            return fail("crop.noise_hu", "between 0 and 500 HU");
         }
         if self.average_decay.is_some_and(|decay| !(0.0..1.0).contains(&decay)) {
             return fail("average_decay", "at least 0 and below 1");
@@ -133,11 +129,56 @@ impl TrainConfig {
                 "this balancer averages gradients over steps, and at the boundary those of two batches have nothing in common: take `exact`",
             );
         }
+        Window::validate_all(&self.windows)?;
+        self.crop.validate()?;
+        self.stream.validate()?;
         self.model.validate()?;
         self.loss.validate()?;
         self.optimizer.validate()?;
         self.schedule.validate()?;
         Ok(())
+    }
+}
+
+/// Settings that say how and where a training is computed and watched. They are no part of a run's identity: they may change when it is
+/// resumed. All others may not, also the stream's budget, which bounds the pool that rows are drawn from. The device may only
+/// change on request, since its last digits differ.
+pub(crate) const OPERATIONAL: [&str; 4] = ["device", "stream.readers", "checkpoint_every_steps", "bootstrap_resamples"];
+
+impl TrainConfig {
+    /// Checks the settings, once, before anything is started.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::validate`].
+    pub fn check(self) -> Result<ValidConfig, TrainError> {
+        self.validate()?;
+        Ok(ValidConfig(self))
+    }
+
+    /// The settings that make a run what it is: all but the [`OPERATIONAL`] ones.
+    pub(crate) fn identity(&self) -> Value {
+        // A configuration always has a JSON form: it has been read from text.
+        let mut identity = serde_json::to_value(self).unwrap_or_default();
+        for path in OPERATIONAL {
+            let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
+            let table = if table.is_empty() { Some(&mut identity) } else { identity.get_mut(table) };
+            if let Some(table) = table.and_then(Value::as_object_mut) {
+                table.remove(key);
+            }
+        }
+        identity
+    }
+}
+
+/// Settings that [`TrainConfig::check`] has accepted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidConfig(TrainConfig);
+
+impl Deref for ValidConfig {
+    type Target = TrainConfig;
+
+    fn deref(&self) -> &TrainConfig {
+        &self.0
     }
 }
 
@@ -166,6 +207,39 @@ mod tests {
         let config = parse("[balancer]\nmethod = \"moco\"").unwrap();
         assert!(config.validate().unwrap_err().to_string().contains("scope"));
         assert!(parse("scope = \"exact\"\n[balancer]\nmethod = \"moco\"").unwrap().validate().is_ok());
+    }
+
+    #[test]
+    fn operational_settings_are_no_part_of_the_identity() {
+        let config = TrainConfig::default();
+        let whole = serde_json::to_value(&config).unwrap();
+        for path in OPERATIONAL {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            assert!(whole.pointer(&pointer).is_some(), "{path} is a setting");
+            assert!(config.identity().pointer(&pointer).is_none(), "{path}");
+        }
+        let stream = StreamConfig { readers: 7, ..Default::default() };
+        let same = TrainConfig { stream, device: "cuda:0".into(), bootstrap_resamples: 3, ..config.clone() };
+        assert_eq!(same.identity(), config.identity());
+        let stream = StreamConfig { byte_budget_mib: 7, ..Default::default() };
+        assert_ne!(TrainConfig { stream, ..config.clone() }.identity(), config.identity());
+    }
+
+    #[test]
+    fn settings_out_of_range_are_wrong_use() {
+        let parse = |text: &str| mtids_runtime::config::parse::<TrainConfig>(text).unwrap().check();
+        for (text, key) in [
+            ("[optimizer]\nbeta1 = 2.0", "beta1"),
+            ("[stream]\nreaders = 0", "stream.readers"),
+            ("[crop]\nsize = [0, 8, 8]", "crop.size"),
+            ("[[windows]]\ncenter_hu = nan\nwidth_hu = 400.0", "windows"),
+            ("[schedule]\npeak = -1.0", "peak"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+            assert_eq!(error.exit(), mtids_runtime::exit::Exit::Usage, "{text}");
+        }
+        assert!(parse("").is_ok());
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub enum TrainError {
         path: PathBuf,
     },
     /// A run without any checkpoint.
-    #[error("{path} has no checkpoint yet; let `mtids-train fit` come that far")]
+    #[error("{path} has no checkpoint yet; run `mtids-train fit` first")]
     NoCheckpoint {
         /// The run folder.
         path: PathBuf,
@@ -91,17 +91,28 @@ pub enum TrainError {
         /// Rows of the training split.
         rows: usize,
     },
-    /// A loss that is no number.
+    /// Every batch would be dropped.
     #[error(
-        "step {step}: the loss of task `{task}` is {value}; lower `schedule.peak`, or look at the data with `mtids-audit report`"
+        "the training split has {rows} rows, fewer than a batch, and `stream.drop_last` drops what fills no batch: no step would be taken; set batch_size to {rows} or less, or stream.drop_last=false"
     )]
-    Diverged {
-        /// The step.
-        step: u64,
-        /// The task.
-        task: String,
-        /// The loss.
-        value: f64,
+    NoSteps {
+        /// Rows of the training split.
+        rows: usize,
+    },
+    /// Another process trains in the run folder, or it cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] mtids_runtime::lock::LockError),
+    /// The run was trained on another device.
+    #[error(
+        "{path} was trained on device `{before}`, and `{now}` computes other last digits; go on with device={before}, or allow the change with --allow-device-change"
+    )]
+    OtherDevice {
+        /// The run folder.
+        path: PathBuf,
+        /// Device of the run.
+        before: String,
+        /// Device of this call.
+        now: String,
     },
     /// A signal came.
     #[error("interrupted after step {step}; a checkpoint is written: run the same command again to resume")]
@@ -115,6 +126,10 @@ pub enum TrainError {
 }
 
 impl TrainError {
+    pub(crate) fn setting(key: &'static str, reason: impl Into<String>) -> Self {
+        TrainError::Setting { key, reason: reason.into() }
+    }
+
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         TrainError::Io { path: path.to_owned(), source }
     }
@@ -130,8 +145,14 @@ impl TrainError {
             | TrainError::Setting { .. }
             | TrainError::OtherRun { .. }
             | TrainError::NoRun { .. }
-            | TrainError::NoCheckpoint { .. } => Exit::Usage,
-            TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
+            | TrainError::NoCheckpoint { .. }
+            | TrainError::NoSteps { .. }
+            | TrainError::OtherDevice { .. }
+            | TrainError::Lock(mtids_runtime::lock::LockError::Held { .. })
+            | TrainError::Stream(mtids_stream::StreamError::Config { .. })
+            | TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
+            TrainError::Network(error) if error.is_configuration() => Exit::Usage,
+            TrainError::Layer(error) if error.is_configuration() => Exit::Usage,
             TrainError::Interrupted { .. } => Exit::Interrupted,
             _ => Exit::Data,
         }

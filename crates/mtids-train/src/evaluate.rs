@@ -5,53 +5,50 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mtids_layers::WeightAverage;
+use mtids_layers::{Device, WeightAverage};
 use mtids_metrics::BootstrapOptions;
 use mtids_models::Architecture;
 use mtids_report::format::{interval, metric};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::atomic;
-use mtids_runtime::digest::Digest;
+use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, RowKind, Split};
-use serde::Serialize;
 
 use crate::error::TrainError;
 use crate::evaluation::measure;
-use crate::fit::assemble;
-use crate::input::{codes, predict};
-use crate::measured::{LabelCounts, Measured};
+use crate::labels::codes;
+use crate::measured::{Evaluation, LabelCounts};
+use crate::network::Network;
+use crate::predict::predict;
 use crate::prediction::{ReadOut, write_csv};
 use crate::report::report;
 use crate::run_folder::RunFolder;
 
-/// Result of an evaluation.
-#[derive(Clone, Debug, Serialize)]
-pub struct Evaluation {
-    /// Split that was measured.
-    pub split: Split,
-    /// Digest of the dataset.
-    pub dataset_digest: Digest,
-    /// Digest of the training configuration.
-    pub config_digest: Digest,
-    /// Step of the weights.
-    pub step: u64,
-    /// True for the best epoch on the validation split, false for the last weights.
-    pub best_on_validation: bool,
-    /// Architecture of the model.
-    pub architecture: Architecture,
-    /// Name of the balancer.
-    pub balancer: String,
-    /// Labels of the training split.
-    pub training: LabelCounts,
-    /// Figures.
-    pub measured: Measured,
+/// What an evaluation does otherwise than the run's record says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EvaluateOptions {
+    /// Device, instead of the one on record.
+    pub device: Option<String>,
+    /// Resamples of the bootstrap, instead of those on record.
+    pub bootstrap_resamples: Option<usize>,
+}
+
+/// The device to evaluate on: the chosen one, or the one on record, or the CPU on a machine that has no such device.
+fn choose_device(chosen: Option<&str>, recorded: &str) -> Result<Device, TrainError> {
+    if let Some(name) = chosen {
+        return Ok(mtids_layers::device(name)?);
+    }
+    Ok(mtids_layers::device(recorded).or_else(|error| {
+        tracing::warn!("{error}; evaluating on the CPU, which may differ in the last digits");
+        mtids_layers::device("cpu")
+    })?)
 }
 
 /// Evaluates a run on a split and writes the results into its folder.
 ///
 /// # Errors
 /// [`TrainError`] for a missing run, a dataset with other regions or patches, or damaged data.
-pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, TrainError> {
+pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOptions) -> Result<Evaluation, TrainError> {
     let folder = RunFolder::open(run)?;
     let config = folder.config();
     let opened = Arc::new(Dataset::open(dataset)?);
@@ -64,8 +61,9 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, 
         Some(checkpoint) => checkpoint,
         None => checkpoints.latest()?.ok_or_else(|| TrainError::NoCheckpoint { path: run.to_owned() })?,
     };
-    let assembled = assemble(config, &opened, false)?;
-    assembled.parameters.load_bytes(&checkpoint.weights).map_err(|error| TrainError::Mismatch {
+    let device = choose_device(options.device.as_deref(), &config.device)?;
+    let network = Network::new(config, &description, device)?;
+    network.parameters.load_bytes(&checkpoint.weights).map_err(|error| TrainError::Mismatch {
         path: dataset.to_owned(),
         reason: format!(
             "the weights of {} do not fit it ({error}); evaluate on a dataset with the same regions and patch size",
@@ -73,13 +71,15 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, 
         ),
     })?;
     if let Some(decay) = config.average_decay {
-        let mut average = WeightAverage::new(decay, &assembled.parameters)?;
-        average.load_bytes(checkpoint.averages()?, &assembled.parameters)?;
-        average.swap(&assembled.parameters)?;
+        let mut average = WeightAverage::new(decay, &network.parameters)?;
+        average.load_bytes(checkpoint.averages()?, &network.parameters)?;
+        average.swap(&network.parameters)?;
     }
-    let predictions = predict(&assembled.model, &opened, split, config, &assembled.device)?;
+    let uninterrupted = Interrupt::new();
+    let predictions = predict(&network, &opened, split, config, &uninterrupted)?
+        .ok_or(TrainError::Interrupted { step: checkpoint.state.step })?;
     let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
-    let tasks: Vec<String> = assembled.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();
+    let tasks: Vec<String> = network.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();
     let training = LabelCounts::of(
         regions.len(),
         opened
@@ -88,14 +88,17 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split) -> Result<Evaluation, 
             .filter(|row| row.split == Split::Train && row.kind == RowKind::Finding)
             .map(|row| codes(row, regions.len())),
     );
-    let bootstrap = BootstrapOptions { resamples: config.bootstrap_resamples, seed: config.seed };
+    let bootstrap = BootstrapOptions {
+        resamples: options.bootstrap_resamples.unwrap_or(config.bootstrap_resamples),
+        seed: config.seed,
+    };
     let evaluation = Evaluation {
         split,
         dataset_digest: opened.manifest().digest(),
         config_digest: folder.identity().config_digest,
         step: checkpoint.state.step,
         best_on_validation,
-        architecture: assembled.model.architecture(),
+        architecture: network.model.architecture(),
         balancer: config.balancer.method().to_owned(),
         measured: measure(&regions, &tasks, &predictions, &training, bootstrap),
         training,

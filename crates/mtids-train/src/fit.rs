@@ -11,20 +11,23 @@ use std::time::Instant;
 
 use crossbeam::channel::Receiver;
 use mtids_balance::AnyBalancer;
-use mtids_layers::{DType, Device, Optimizer, Parameters, Schedule, WeightAverage};
-use mtids_models::{Mode, Model, StepInputs, StepOptions, TargetBatch, TaskLosses, losses_of, train_step_with};
+use mtids_layers::{Optimizer, Schedule, WeightAverage};
+use mtids_models::{Mode, StepInputs, StepOptions, TaskLosses, losses_of, train_step_with};
 use mtids_report::progress::Progress;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_shards::{Dataset, RowKind, RowLabels, Split, Views};
+use mtids_runtime::lock::FolderLock;
+use mtids_shards::{Dataset, RowKind, RowLabels, Split};
 use mtids_stream::{Batch, BatchStream};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::balanced::BalancedStep;
-use crate::config::TrainConfig;
+use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::evaluation::selection_score;
-use crate::input::{codes, input_channels, predict};
+use crate::labels::{codes, targets};
+use crate::network::Network;
+use crate::predict::predict;
 use crate::run_folder::log::{EpochLine, Log, LossLine};
 use crate::run_folder::{Best, RunFolder, TrainingState};
 use crate::staging::{Staged, stage};
@@ -51,31 +54,13 @@ pub struct FitSummary {
     pub last_losses: BTreeMap<String, Option<f64>>,
 }
 
-/// A model with everything that belongs to it.
-pub(crate) struct Assembled {
-    pub(crate) model: Model,
-    pub(crate) parameters: Parameters,
-    pub(crate) device: Device,
-}
-
-/// Builds the network of a configuration for a dataset.
-pub(crate) fn assemble(config: &TrainConfig, dataset: &Dataset, frozen: bool) -> Result<Assembled, TrainError> {
-    let device = mtids_layers::device(&config.device)?;
-    let description = &dataset.manifest().description;
-    let [d, h, w] = config.crop.output(description.patch_size);
-    if description.patch_views == Views::Orthogonal && d != 3 {
-        let reason =
-            "this dataset holds three views of each place, and none can be cropped away: the first side is 3".into();
-        return Err(TrainError::Setting { key: "crop.size", reason });
-    }
-    let mut parameters = Parameters::new(config.seed, DType::F32, &device).with_precision(config.precision);
-    let input = [input_channels(description, config).count(), d, h, w];
-    let mut model = Model::new(&config.model, description.regions.len(), input, &parameters)?;
-    if frozen {
-        parameters = parameters.frozen();
-        model = Model::new(&config.model, description.regions.len(), input, &parameters)?;
-    }
-    Ok(Assembled { model, parameters, device })
+/// How [`fit`] goes about it; nothing here changes a result, except a change of device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FitOptions {
+    /// Show progress on standard error.
+    pub show_progress: bool,
+    /// Resume a run of another device.
+    pub allow_device_change: bool,
 }
 
 /// Trains, or resumes, on a thread with a large stack.
@@ -85,26 +70,25 @@ pub(crate) fn assemble(config: &TrainConfig, dataset: &Dataset, frozen: bool) ->
 pub fn fit(
     dataset: &Path,
     run: &Path,
-    config: &TrainConfig,
+    config: &ValidConfig,
     interrupt: &Interrupt,
-    show_progress: bool,
+    options: FitOptions,
 ) -> Result<FitSummary, TrainError> {
-    config.validate()?;
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("mtids-train".into())
             .stack_size(STACK)
-            .spawn_scoped(scope, || train(dataset, run, config, interrupt, show_progress))
+            .spawn_scoped(scope, || train(dataset, run, config, interrupt, options))
             .map_err(|error| TrainError::Thread(error.to_string()))?;
         thread.join().map_err(|_| TrainError::Thread("the training thread ended in a panic".into()))?
     })
 }
 
 struct Training<'a> {
-    config: &'a TrainConfig,
+    config: &'a ValidConfig,
     dataset: Arc<Dataset>,
     folder: RunFolder,
-    assembled: Assembled,
+    assembled: Network,
     losses: TaskLosses,
     optimizer: Optimizer,
     balancer: AnyBalancer,
@@ -123,10 +107,11 @@ struct Training<'a> {
 fn train(
     path: &Path,
     run: &Path,
-    config: &TrainConfig,
+    config: &ValidConfig,
     interrupt: &Interrupt,
-    show_progress: bool,
+    options: FitOptions,
 ) -> Result<FitSummary, TrainError> {
+    let device = mtids_layers::device(&config.device)?;
     let dataset = Arc::new(Dataset::open(path)?);
     let regions = dataset.manifest().description.regions.len();
     let is_taught = |row: &RowLabels| row.split == Split::Train && row.kind == RowKind::Finding;
@@ -135,32 +120,34 @@ fn train(
     if labelled == 0 {
         return Err(TrainError::NoLabels { path: path.to_owned(), rows: labels.len() });
     }
-    let manifest = dataset.manifest();
-    let folder = RunFolder::create_or_open(run, config, manifest.digest(), &manifest.description)?;
-    let assembled = assemble(config, &dataset, false)?;
-    let tasks = assembled.model.tasks().clone();
-    let counts = tasks.counts(&targets(labels.iter(), regions))?;
-    let losses = TaskLosses::new(&config.loss, &tasks, Some(&counts))?;
     let steps_per_epoch = match config.stream.drop_last {
         true => labels.len() / config.batch_size,
         false => labels.len().div_ceil(config.batch_size),
     } as u64;
-    let all_steps = config.epochs * steps_per_epoch;
+    if steps_per_epoch == 0 {
+        return Err(TrainError::NoSteps { rows: labels.len() });
+    }
+    // From here to the end of the training nobody else writes into the folder.
+    let lock = FolderLock::exclusive(run, "mtids-train fit")?;
+    if let Some(reason) = lock.unsupported() {
+        tracing::warn!("{} is not locked ({reason}): start no second training in it", run.display());
+    }
+    let manifest = dataset.manifest();
+    // All settings are tried before the folder is begun.
+    let assembled = Network::new(config, &manifest.description, device)?;
+    let tasks = assembled.model.tasks().clone();
+    let counts = tasks.counts(&targets(labels.iter(), regions))?;
+    let losses = TaskLosses::new(&config.loss, &tasks, Some(&counts))?;
+    let all_steps = config.epochs.saturating_mul(steps_per_epoch);
     let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
     let mut optimizer = Optimizer::new(&config.optimizer)?;
     let mut balancer = config.balancer.build_any(tasks.len())?;
     let average = |decay| WeightAverage::new(decay, &assembled.parameters);
     let mut average = config.average_decay.map(average).transpose()?;
-    let mut state = TrainingState {
-        step: 0,
-        epoch: 0,
-        next_batch: 0,
-        optimizer: Value::Null,
-        balancer: Value::Null,
-        epoch_sums: Value::Null,
-        best: None,
-        regular: true,
-    };
+    let mut state =
+        TrainingState { step: 0, epoch: 0, next_batch: 0, balancer: Value::Null, best: None, regular: true };
+    let schedule = Schedule::new(&config.schedule, total_steps)?;
+    let mut folder = RunFolder::create_or_open(run, config, manifest.digest(), &manifest.description)?;
     if let Some(checkpoint) = folder.checkpoints().latest()? {
         assembled.parameters.load_bytes(&checkpoint.weights)?;
         optimizer.load_bytes(&checkpoint.optimizer, &assembled.parameters)?;
@@ -173,11 +160,12 @@ fn train(
         folder.checkpoints().tidy(&state)?;
     }
     let resumed_at = state.step;
+    adopt_settings(&mut folder, config, resumed_at, options)?;
     let log = |name: &str| Log::open_at(&folder.file(name), resumed_at);
     let (loss_log, epoch_log, timing_log) = (log("losses.jsonl")?, log("epochs.jsonl")?, log("timings.jsonl")?);
     let last = crate::run_folder::log::read::<LossLine>(&folder.file("losses.jsonl"))?.pop();
     let mut training = Training {
-        schedule: Schedule::new(&config.schedule, total_steps)?,
+        schedule,
         names: tasks.tasks().iter().map(|task| task.name.clone()).collect(),
         config,
         dataset,
@@ -195,9 +183,10 @@ fn train(
         total_steps,
         last,
     };
-    let progress = Progress::new("training", Some(total_steps), show_progress && resumed_at < total_steps);
+    let progress = Progress::new("training", Some(total_steps), options.show_progress && resumed_at < total_steps);
     progress.set_position(resumed_at);
-    while training.state.step < total_steps {
+    // An epoch whose validation was interrupted has taken all its steps, and is not over.
+    while training.state.step < total_steps || training.state.next_batch > 0 {
         training.epoch(steps_per_epoch, interrupt, &progress)?;
     }
     progress.finish();
@@ -212,41 +201,61 @@ fn train(
     })
 }
 
-fn targets<'a>(rows: impl Iterator<Item = &'a RowLabels>, regions: usize) -> TargetBatch {
-    let mut targets = TargetBatch::default();
-    for row in rows {
-        let (region, metastasis) = codes(row, regions);
-        targets.region.push(region.map(|code| code as u32));
-        targets.metastasis.push(metastasis.map(|code| code as u32));
-        targets.weights.push(row.weight);
-        targets.evidence.push(row.evidence);
+/// A line of `device-changes.jsonl`.
+#[derive(Serialize)]
+struct DeviceChange<'a> {
+    step: u64,
+    from: &'a str,
+    to: &'a str,
+}
+
+/// Lets the settings of this call that are no part of the run's identity replace those on record. Another device is refused, or logged.
+fn adopt_settings(
+    folder: &mut RunFolder,
+    config: &ValidConfig,
+    step: u64,
+    options: FitOptions,
+) -> Result<(), TrainError> {
+    let before = folder.config().device.clone();
+    if before != config.device {
+        if !options.allow_device_change {
+            let now = config.device.clone();
+            return Err(TrainError::OtherDevice { path: folder.path().to_owned(), before, now });
+        }
+        tracing::warn!("resuming at step {step} on `{}` what was trained on `{before}`", config.device);
+        let mut log = Log::open_at(&folder.file("device-changes.jsonl"), step)?;
+        log.append(&DeviceChange { step, from: &before, to: &config.device })?;
+        log.sync()?;
     }
-    targets
+    folder.record(config)
 }
 
 impl Training<'_> {
     fn epoch(&mut self, steps_per_epoch: u64, interrupt: &Interrupt, progress: &Progress) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
-        let stream = BatchStream::start(
-            Arc::clone(&self.dataset),
-            Split::Train,
-            &self.config.stream,
-            self.config.batch_size,
-            self.config.seed,
-            epoch,
-            true,
-            self.state.next_batch,
-        )?;
-        let (config, dataset, device) = (self.config, Arc::clone(&self.dataset), self.assembled.device.clone());
-        let prepare =
-            move |batch: Batch| Staged::new(batch, &dataset.manifest().description, config, Some(epoch), &device);
-        stage(stream, prepare, |batches| self.steps(batches, steps_per_epoch, interrupt, progress))?;
+        if self.state.step < self.total_steps && self.state.next_batch < steps_per_epoch {
+            let stream = BatchStream::builder(Arc::clone(&self.dataset), Split::Train)
+                .config(&self.config.stream)
+                .batch_size(self.config.batch_size)
+                .shuffle(self.config.seed, epoch)
+                .start_batch(self.state.next_batch)
+                .start()?;
+            let (transform, device) = (self.assembled.transform.clone(), self.assembled.device.clone());
+            let prepare = move |batch: Batch| Staged::new(batch, &transform, Some(epoch), &device);
+            stage(stream, prepare, |batches| self.steps(batches, steps_per_epoch, interrupt, progress))?;
+        }
+        if !self.validate(interrupt, progress)? {
+            // The checkpoint stands at the end of the epoch's steps, so that only the validation is done again.
+            if self.saved_at != Some(self.state.step) {
+                self.save(false)?;
+            }
+            return Err(TrainError::Interrupted { step: self.state.step });
+        }
         self.state.epoch = epoch + 1;
         self.state.next_batch = 0;
         if let AnyBalancer::Epoch(rule) = &mut self.balancer {
             rule.end_epoch();
         }
-        self.validate(progress)?;
         self.save(true)?;
         if interrupt.is_raised() && self.state.step < self.total_steps {
             return Err(TrainError::Interrupted { step: self.state.step });
@@ -334,26 +343,30 @@ impl Training<'_> {
         Ok(())
     }
 
-    fn validate(&mut self, progress: &Progress) -> Result<(), TrainError> {
+    /// Judges the weights at the end of an epoch; false when it was interrupted.
+    fn validate(&mut self, interrupt: &Interrupt, progress: &Progress) -> Result<bool, TrainError> {
+        // Counted as done.
+        let epoch = self.state.epoch + 1;
         let regions = self.dataset.manifest().description.regions.len();
         let has_rows = self.dataset.shards(Split::Validation).next().is_some();
         let score = if has_rows {
             // Averages are judged in place of the weights that they follow.
             self.swap_average()?;
-            let predictions =
-                predict(&self.assembled.model, &self.dataset, Split::Validation, self.config, &self.assembled.device);
+            let predictions = predict(&self.assembled, &self.dataset, Split::Validation, self.config, interrupt);
             self.swap_average()?;
-            selection_score(regions, &predictions?)
+            let Some(predictions) = predictions? else { return Ok(false) };
+            selection_score(regions, &predictions)
         } else {
             None
         };
         if let Some(score) = score {
             if self.state.best.is_none_or(|best| score > best.score) {
-                self.state.best = Some(Best { step: self.state.step, epoch: self.state.epoch, score });
+                self.state.best = Some(Best { step: self.state.step, epoch, score });
             }
             progress.set_message(format!("validation macro-F1 {score:.3}"));
         }
-        self.epoch_log.append(&EpochLine { step: self.state.step, epoch: self.state.epoch, validation_score: score })
+        self.epoch_log.append(&EpochLine { step: self.state.step, epoch, validation_score: score })?;
+        Ok(true)
     }
 
     fn swap_average(&mut self) -> Result<(), TrainError> {
@@ -369,7 +382,6 @@ impl Training<'_> {
         self.epoch_log.sync()?;
         self.state.regular = regular;
         self.state.balancer = self.balancer.state();
-        self.state.optimizer = Value::from(self.optimizer.step_count());
         let weights = self.assembled.parameters.to_bytes()?;
         let moments = self.optimizer.to_bytes()?;
         let average = self.average.as_ref().map(WeightAverage::to_bytes).transpose()?;

@@ -18,12 +18,15 @@ pub mod error;
 pub mod evaluate;
 pub mod evaluation;
 pub mod fit;
-mod input;
+mod labels;
 pub mod measured;
+mod network;
+mod predict;
 pub mod prediction;
 mod report;
 pub mod run_folder;
 mod staging;
+pub mod transform;
 
 use serde_json::Value;
 

@@ -12,8 +12,8 @@ use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::Split;
 use mtids_train::config::TrainConfig;
 use mtids_train::error::TrainError;
-use mtids_train::evaluate::{evaluate, text};
-use mtids_train::fit::fit;
+use mtids_train::evaluate::{EvaluateOptions, evaluate, text};
+use mtids_train::fit::{FitOptions, fit};
 
 /// Train MT-IDS on a dataset and evaluate it on held-out patients. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
@@ -53,6 +53,9 @@ struct Fit {
     /// Change one setting, for example --set schedule.peak=0.001; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Resume a run of another device; its last digits will differ from those of an unbroken run
+    #[arg(long)]
+    allow_device_change: bool,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -72,6 +75,12 @@ struct Evaluate {
     /// Split to measure
     #[arg(long, value_enum, default_value = "test")]
     split: SplitName,
+    /// Device to compute on [default: the run's, or the CPU where this machine lacks it]
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Resamples of the bootstrap [default: the run's]
+    #[arg(long, value_name = "N")]
+    bootstrap_resamples: Option<usize>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -118,9 +127,10 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 impl Fit {
     fn run(self) -> anyhow::Result<()> {
-        let config: TrainConfig = config::load(self.config.as_deref(), &self.sets)?;
+        let config = config::load::<TrainConfig>(self.config.as_deref(), &self.sets)?.check()?;
+        let options = FitOptions { show_progress: true, allow_device_change: self.allow_device_change };
         let interrupt = Interrupt::install()?;
-        let summary = fit(&self.dataset, &self.run, &config, &interrupt, true)?;
+        let summary = fit(&self.dataset, &self.run, &config, &interrupt, options)?;
         if self.json {
             return print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
         }
@@ -151,7 +161,8 @@ impl Fit {
 
 impl Evaluate {
     fn run(self) -> anyhow::Result<()> {
-        let evaluation = evaluate(&self.run, &self.dataset, self.split.into())?;
+        let options = EvaluateOptions { device: self.device, bootstrap_resamples: self.bootstrap_resamples };
+        let evaluation = evaluate(&self.run, &self.dataset, self.split.into(), &options)?;
         if self.json {
             return print(&format!("{}\n", serde_json::to_string_pretty(&evaluation)?));
         }

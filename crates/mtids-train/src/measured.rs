@@ -3,6 +3,9 @@
 //! Invariant: every figure names its number of samples and patients, and stands beside the majority class of the *training* split.
 
 use mtids_metrics::{Interval, RocPoint, wilson};
+use mtids_models::Architecture;
+use mtids_runtime::digest::Digest;
+use mtids_shards::Split;
 use serde::Serialize;
 
 use crate::prediction::{Prediction, ReadOut, largest, metastasis_probability, region_probabilities};
@@ -211,4 +214,27 @@ pub struct Measured {
     pub roc: Vec<RocPoint>,
     /// Use of the shared branch; empty for a model without gates.
     pub gates: Vec<GateUse>,
+}
+
+/// Result of an evaluation.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// Split that was measured.
+    pub split: Split,
+    /// Digest of the dataset.
+    pub dataset_digest: Digest,
+    /// Digest of the training configuration.
+    pub config_digest: Digest,
+    /// Step of the weights.
+    pub step: u64,
+    /// True for the best epoch on the validation split, false for the last weights.
+    pub best_on_validation: bool,
+    /// Architecture of the model.
+    pub architecture: Architecture,
+    /// Name of the balancer.
+    pub balancer: String,
+    /// Labels of the training split.
+    pub training: LabelCounts,
+    /// Figures.
+    pub measured: Measured,
 }

@@ -7,8 +7,7 @@ use mtids_report::format::{interval, metric};
 use mtids_report::page::{Section, facts, figure, page, table};
 
 use crate::error::TrainError;
-use crate::evaluate::Evaluation;
-use crate::measured::{Figure, Share};
+use crate::measured::{Evaluation, Figure, Share};
 use crate::prediction::ReadOut;
 use crate::run_folder::RunFolder;
 use crate::run_folder::log::{EpochLine, LossLine, read};

@@ -19,12 +19,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crossbeam::channel::{Receiver, bounded};
 use mtids_layers::{Device, Tensor};
 use mtids_models::ModelError;
-use mtids_shards::{DatasetDescription, RowLabels};
+use mtids_shards::RowLabels;
 use mtids_stream::Batch;
 
-use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::input::tensor;
+use crate::transform::InputTransform;
 
 /// Batches that wait in the channel.
 const WAITING: usize = 1;
@@ -42,12 +41,11 @@ impl Staged {
     /// Makes the input of a batch, and waits until it lies on the device; `epoch` is given while training, for the keyed augmentation.
     pub(crate) fn new(
         batch: Batch,
-        description: &DatasetDescription,
-        config: &TrainConfig,
+        transform: &InputTransform,
         epoch: Option<u64>,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let input = tensor(&batch, description, config, epoch, device)?;
+        let input = transform.tensor(&batch, epoch, device)?;
         device.synchronize().map_err(ModelError::from)?;
         Ok(Self { labels: batch.labels, input })
     }

@@ -16,7 +16,6 @@ use mtids_runtime::failpoint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::exact;
 use crate::error::TrainError;
 
 const WEIGHTS: &str = "weights.safetensors";
@@ -48,12 +47,8 @@ pub struct TrainingState {
     pub epoch: u64,
     /// Its number within the epoch.
     pub next_batch: u64,
-    /// Optimiser scalars (its step counter).
-    pub optimizer: Value,
     /// State of the balancer.
     pub balancer: Value,
-    /// Sums over the steps of the epoch that is under way.
-    pub epoch_sums: Value,
     /// Best validation so far.
     pub best: Option<Best>,
     /// False for a checkpoint made because of a signal.
@@ -67,7 +62,7 @@ struct StateFile {
     optimizer_digest: Digest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     average_digest: Option<Digest>,
-    state: Value,
+    state: TrainingState,
 }
 
 /// A checkpoint read back.
@@ -137,7 +132,7 @@ impl Checkpoints {
             weights_digest: Digest::of_bytes(weights),
             optimizer_digest: Digest::of_bytes(optimizer),
             average_digest: average.map(Digest::of_bytes),
-            state: exact::encode(serde_json::to_value(state).map_err(|error| TrainError::io(&target, error.into()))?),
+            state: state.clone(),
         };
         let text = serde_json::to_vec_pretty(&file).map_err(|error| TrainError::io(&target, error.into()))?;
         let fixed = [(WEIGHTS, weights), (OPTIMIZER, optimizer), (STATE, text.as_slice())];
@@ -152,8 +147,11 @@ impl Checkpoints {
             write().map_err(|error| TrainError::io(&path, error))?;
         }
         atomic::sync_folder(&temporary).map_err(|error| TrainError::io(&temporary, error))?;
-        // A folder of this step can only be left from a run that was cut back before it; it holds the same bytes.
-        remove_folder(&target)?;
+        if target.exists() {
+            // Left from a run that was cut back before it, or the checkpoint of an interrupted validation, to which `latest` points.
+            self.retreat(state.step)?;
+            remove_folder(&target)?;
+        }
         failpoint::reach().map_err(|error| TrainError::io(&target, error))?;
         fs::rename(&temporary, &target).map_err(|error| TrainError::io(&target, error))?;
         atomic::sync_folder(&self.folder).map_err(|error| TrainError::io(&self.folder, error))?;
@@ -193,7 +191,7 @@ impl Checkpoints {
         for (name, path) in self.entries()? {
             match step_of(&name) {
                 Some(step) if step > state.step => remove_folder(&path)?,
-                Some(step) if step < state.step && !self.read_state(&path)?.1.regular => remove_folder(&path)?,
+                Some(step) if step < state.step && !self.read_state(&path)?.state.regular => remove_folder(&path)?,
                 Some(step) if step < state.step || state.regular => regular.push((step, path)),
                 Some(_) => {}
                 None if name.starts_with(".writing-") => {
@@ -213,6 +211,15 @@ impl Checkpoints {
             }
         }
         Ok(())
+    }
+
+    /// Moves `latest` off the checkpoint of `step`, to the one before it or to none, so that it never names a folder that is gone.
+    fn retreat(&self, step: u64) -> Result<(), TrainError> {
+        let before = self.entries()?.iter().filter_map(|(name, _)| step_of(name)).filter(|&other| other < step).max();
+        match before {
+            Some(before) => self.point("latest", before),
+            None => remove_file(&self.folder.join("latest")),
+        }
     }
 
     fn entries(&self) -> Result<Vec<(String, PathBuf)>, TrainError> {
@@ -252,17 +259,15 @@ impl Checkpoints {
         self.read(&self.folder.join(name)).map(Some)
     }
 
-    fn read_state(&self, folder: &Path) -> Result<(StateFile, TrainingState), TrainError> {
+    fn read_state(&self, folder: &Path) -> Result<StateFile, TrainError> {
         let path = folder.join(STATE);
         let bytes = fs::read(&path).map_err(|error| TrainError::io(&path, error))?;
         let broken = |error: serde_json::Error| TrainError::broken(&path, error.to_string());
-        let mut file: StateFile = serde_json::from_slice(&bytes).map_err(broken)?;
-        let state = serde_json::from_value(exact::decode(std::mem::take(&mut file.state))).map_err(broken)?;
-        Ok((file, state))
+        serde_json::from_slice(&bytes).map_err(broken)
     }
 
     fn read(&self, folder: &Path) -> Result<Checkpoint, TrainError> {
-        let (file, state) = self.read_state(folder)?;
+        let file = self.read_state(folder)?;
         let bytes = |name: &str, digest: Digest| {
             let path = folder.join(name);
             let bytes = fs::read(&path).map_err(|error| TrainError::io(&path, error))?;
@@ -276,7 +281,7 @@ impl Checkpoints {
             weights: bytes(WEIGHTS, file.weights_digest)?,
             optimizer: bytes(OPTIMIZER, file.optimizer_digest)?,
             average: file.average_digest.map(|digest| bytes(AVERAGE, digest)).transpose()?,
-            state,
+            state: file.state,
         })
     }
 }
@@ -305,9 +310,7 @@ mod tests {
             step,
             epoch: 1,
             next_batch: 2,
-            optimizer: json!({"step": step}),
             balancer: json!({"log_norms": [0.1, 1.0 / 3.0]}),
-            epoch_sums: json!([]),
             best: None,
             regular: true,
         }

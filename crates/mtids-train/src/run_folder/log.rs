@@ -92,14 +92,17 @@ impl Log {
     }
 }
 
-/// Reads a log; a missing file is an empty log.
+/// Reads a log; a missing file is an empty log. A torn last line is no entry: its step will be computed again, as by [`Log::open_at`].
 pub(crate) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, TrainError> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(TrainError::io(path, error)),
     };
-    text.lines()
+    // A torn line may end within a character.
+    let text = String::from_utf8_lossy(&bytes);
+    text.split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'))
         .map(|line| {
             serde_json::from_str(line).map_err(|error| TrainError::broken(path, format!("a line is no entry: {error}")))
         })
@@ -121,6 +124,7 @@ mod tests {
         }
         drop(log);
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"step\":6,\"lo").unwrap();
+        assert_eq!(read::<Value>(&path).unwrap().len(), 5, "readers leave the torn line aside");
         let mut log = Log::open_at(&path, 3).unwrap();
         log.append(&json!({"step": 4})).unwrap();
         let steps: Vec<Value> = read(&path).unwrap();

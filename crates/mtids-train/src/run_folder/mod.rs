@@ -2,11 +2,10 @@
 //!
 //! Layout: `run.json` (digests of dataset and configuration, program, seed), `config.resolved.toml`, `losses.jsonl` (one line
 //! per step), `epochs.jsonl` (one per epoch), `timings.jsonl` (seconds; the only file that differs between equal runs),
-//! `checkpoints/`. Invariants: a folder belongs to one resolved configuration and one dataset for ever; no host, path or time
+//! `checkpoints/`, `device-changes.jsonl` where the device was changed. Invariants: a folder belongs to one resolved configuration and one dataset for ever; no host, path or time
 //! of day is written.
 
 mod checkpoint;
-mod exact;
 pub(crate) mod log;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ use serde_json::Value;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, TrainingState};
 
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, ValidConfig};
 use crate::error::TrainError;
 
 const RUN: &str = "run.json";
@@ -33,7 +32,7 @@ const DATASET: &str = "dataset.json";
 pub struct RunIdentity {
     /// Digest of the dataset's manifest.
     pub dataset_digest: Digest,
-    /// Digest of the resolved configuration.
+    /// Digest of the resolved configuration without the settings that change no result ([`crate::config`] lists them).
     pub config_digest: Digest,
     /// The program that trains.
     pub program: Program,
@@ -44,8 +43,7 @@ pub struct RunIdentity {
 impl RunIdentity {
     /// Identity of a training of this program.
     pub fn new(config: &TrainConfig, dataset_digest: Digest) -> Self {
-        // A configuration always has a JSON form: it has been read from text.
-        let config_digest = Digest::of_json(config).unwrap_or_else(|_| Digest::of_bytes(b""));
+        let config_digest = Digest::of_json(&config.identity()).unwrap_or_else(|_| Digest::of_bytes(b""));
         let program = Program::new("mtids-train", env!("CARGO_PKG_VERSION"));
         Self { dataset_digest, config_digest, program, seed: config.seed }
     }
@@ -56,17 +54,18 @@ impl RunIdentity {
 pub struct RunFolder {
     path: PathBuf,
     identity: RunIdentity,
-    config: TrainConfig,
+    config: ValidConfig,
 }
 
 impl RunFolder {
-    /// Creates the folder of a training, or opens the one of the very same training.
+    /// Creates the folder of a training, or opens the one of the very same training. The caller holds the folder's lock. Settings outside of
+    /// the run's identity are recorded as they were first, until [`RunFolder::record`].
     ///
     /// # Errors
     /// [`TrainError::OtherRun`] with every setting that differs; [`TrainError::Io`].
     pub fn create_or_open(
         path: &Path,
-        config: &TrainConfig,
+        config: &ValidConfig,
         dataset_digest: Digest,
         description: &DatasetDescription,
     ) -> Result<Self, TrainError> {
@@ -85,7 +84,7 @@ impl RunFolder {
             let file = path.join(name);
             atomic::write(&file, bytes).map_err(|error| TrainError::io(&file, error))
         };
-        write(CONFIG, mtids_runtime::config::to_toml(config)?.as_bytes())?;
+        write(CONFIG, mtids_runtime::config::to_toml(&**config)?.as_bytes())?;
         let json = |mut text: Vec<u8>| {
             text.push(b'\n');
             text
@@ -111,7 +110,9 @@ impl RunFolder {
         };
         let identity: RunIdentity =
             serde_json::from_slice(&bytes).map_err(|error| TrainError::broken(&file, error.to_string()))?;
-        let config: TrainConfig = mtids_runtime::config::load(Some(&path.join(CONFIG)), &[])
+        let config: ValidConfig = mtids_runtime::config::load(Some(&path.join(CONFIG)), &[])
+            .map_err(TrainError::from)
+            .and_then(TrainConfig::check)
             .map_err(|error| TrainError::broken(&path.join(CONFIG), error.to_string()))?;
         if identity.program.version == env!("CARGO_PKG_VERSION")
             && identity.config_digest != RunIdentity::new(&config, identity.dataset_digest).config_digest
@@ -122,6 +123,20 @@ impl RunFolder {
             ));
         }
         Ok(Self { path: path.to_owned(), identity, config })
+    }
+
+    /// Records `config`, which has the run's identity, as the settings of the run from now on.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`].
+    pub fn record(&mut self, config: &ValidConfig) -> Result<(), TrainError> {
+        if self.config != *config {
+            let file = self.path.join(CONFIG);
+            atomic::write(&file, mtids_runtime::config::to_toml(&**config)?.as_bytes())
+                .map_err(|error| TrainError::io(&file, error))?;
+            self.config = config.clone();
+        }
+        Ok(())
     }
 
     /// Refuses a dataset whose patches or classes mean something else than those that were trained on, whatever their shapes.
@@ -167,7 +182,7 @@ impl RunFolder {
     }
 
     /// The resolved configuration.
-    pub fn config(&self) -> &TrainConfig {
+    pub fn config(&self) -> &ValidConfig {
         &self.config
     }
 
@@ -192,8 +207,7 @@ fn differences(old: &RunFolder, config: &TrainConfig, identity: &RunIdentity) ->
             old.identity.program.version, identity.program.version
         ));
     }
-    let value = |config: &TrainConfig| serde_json::to_value(config).unwrap_or(Value::Null);
-    compare("", &value(&old.config), &value(config), &mut lines);
+    compare("", &old.config.identity(), &config.identity(), &mut lines);
     lines.join("\n")
 }
 
@@ -238,8 +252,13 @@ mod tests {
     fn patches_of_another_meaning_are_refused_whatever_their_shape() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
-        let run =
-            RunFolder::create_or_open(&path, &TrainConfig::default(), Digest::of_bytes(b""), &description()).unwrap();
+        let run = RunFolder::create_or_open(
+            &path,
+            &TrainConfig::default().check().unwrap(),
+            Digest::of_bytes(b""),
+            &description(),
+        )
+        .unwrap();
         assert!(run.refuse_other_patches(&path, &description()).is_ok());
         let other = DatasetDescription { patch_views: Views::Orthogonal, ..description() };
         assert!(run.refuse_other_patches(&path, &other).unwrap_err().to_string().contains("views"));
@@ -249,16 +268,22 @@ mod tests {
 
     #[test]
     fn the_same_training_opens_and_another_is_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run");
-        let config = TrainConfig::default();
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run");
+        let config = TrainConfig::default().check().unwrap();
         let dataset = Digest::of_bytes(b"dataset");
         assert!(matches!(RunFolder::open(&path), Err(TrainError::NoRun { .. })));
         RunFolder::create_or_open(&path, &config, dataset, &description()).unwrap();
         let again = RunFolder::create_or_open(&path, &config, dataset, &description()).unwrap();
         assert_eq!(again.config(), &config);
 
-        let other = TrainConfig { seed: config.seed + 1, ..config.clone() };
+        let resumed = TrainConfig { checkpoint_every_steps: 7, ..TrainConfig::default() }.check().unwrap();
+        let mut folder = RunFolder::create_or_open(&path, &resumed, dataset, &description()).unwrap();
+        assert_eq!(folder.config(), &config, "what was recorded stays until it is recorded anew");
+        folder.record(&resumed).unwrap();
+        assert_eq!(RunFolder::open(&path).unwrap().config(), &resumed);
+
+        let other = TrainConfig { seed: config.seed + 1, ..TrainConfig::default() }.check().unwrap();
         let error = RunFolder::create_or_open(&path, &other, dataset, &description()).unwrap_err();
         assert_eq!(error.exit(), mtids_runtime::exit::Exit::Usage);
         assert!(error.to_string().contains("seed: "), "{error}");
@@ -272,7 +297,13 @@ mod tests {
     fn a_changed_configuration_file_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
-        RunFolder::create_or_open(&path, &TrainConfig::default(), Digest::of_bytes(b""), &description()).unwrap();
+        RunFolder::create_or_open(
+            &path,
+            &TrainConfig::default().check().unwrap(),
+            Digest::of_bytes(b""),
+            &description(),
+        )
+        .unwrap();
         let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
         assert!(text.contains("\nepochs = "), "{text}");
         let changed: String = text

@@ -9,13 +9,15 @@ use rand_distr::{Distribution, Normal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error::TrainError;
+
 /// How a patch is cropped.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CropConfig {
-    /// Model input (d, h, w); no side larger than the stored patch. Without it, the whole patch.
+    /// Model input (d, h, w); each side at least 1 and no larger than the stored patch. Without it, the whole patch.
     pub size: Option<[usize; 3]>,
-    /// Largest random shift from the centre, voxels (d, h, w), within the margin; training only.
+    /// Largest random shift from the centre, voxels (d, h, w), as far as the margin allows; training only.
     pub shift: [usize; 3],
     /// Standard deviation of noise added while training, HU.
     pub noise_hu: f64,
@@ -29,45 +31,77 @@ impl Default for CropConfig {
 }
 
 impl CropConfig {
-    /// Size of the crop of a patch of `stored` voxels.
-    pub fn output(&self, stored: [usize; 3]) -> [usize; 3] {
-        self.size.map_or(stored, |size| std::array::from_fn(|axis| size[axis].min(stored[axis])))
+    /// Checks what does not depend on the dataset.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] naming the key.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        if self.size.is_some_and(|size| size.contains(&0)) {
+            return Err(TrainError::setting("crop.size", "each side is at least 1"));
+        }
+        if !(0.0..=500.0).contains(&self.noise_hu) {
+            return Err(TrainError::setting("crop.noise_hu", "between 0 and 500 HU"));
+        }
+        Ok(())
     }
 }
 
-/// Crops one patch `[C, D, H, W]` and appends it to `out`, all channels alike; `keyed` is (seed, epoch, sample key) while training. Noise is
-/// that of a CT, the first channel.
-pub fn crop(
-    voxels: &[i16],
+/// The crop of patches of one size.
+#[derive(Clone, Debug)]
+pub(crate) struct Crop {
     stored: [usize; 3],
-    config: &CropConfig,
-    keyed: Option<(u64, u64, &str)>,
-    out: &mut Vec<i16>,
-) {
-    let size = config.output(stored);
-    let mut random = keyed.map(|(seed, epoch, key)| rng_for(seed, &format!("augment {key}"), &[epoch]));
-    let start: [usize; 3] = std::array::from_fn(|axis| {
-        let margin = stored[axis] - size[axis];
-        let center = margin / 2;
-        match &mut random {
-            None => center,
-            Some(random) => {
-                let shift = config.shift[axis].min(center).min(margin - center);
-                center + random.random_range(0..=2 * shift) - shift
-            }
+    size: [usize; 3],
+    /// Smallest distance of the crop from the patch's start when centred.
+    center: [usize; 3],
+    /// Largest shift that the margin allows.
+    shift: [usize; 3],
+    noise: Option<Normal<f64>>,
+}
+
+impl Crop {
+    /// The crop of patches of `stored` voxels.
+    ///
+    /// # Errors
+    /// [`TrainError::Setting`] for a crop larger than the patch, or one that [`CropConfig::validate`] refuses.
+    pub(crate) fn new(config: &CropConfig, stored: [usize; 3]) -> Result<Self, TrainError> {
+        config.validate()?;
+        let size = config.size.unwrap_or(stored);
+        if (0..3).any(|axis| size[axis] > stored[axis]) {
+            let reason = format!("{size:?} is larger than the patches of this dataset, {stored:?}");
+            return Err(TrainError::setting("crop.size", reason));
         }
-    });
-    let noise = Normal::new(0.0, config.noise_hu).ok().filter(|_| config.noise_hu > 0.0);
-    for (channel, voxels) in voxels.chunks_exact(stored.iter().product::<usize>().max(1)).enumerate() {
-        for d in start[0]..start[0] + size[0] {
-            for h in start[1]..start[1] + size[1] {
-                let row = (d * stored[1] + h) * stored[2] + start[2];
-                let row = &voxels[row..row + size[2]];
-                match (&mut random, &noise) {
-                    (Some(random), Some(noise)) if channel == 0 => {
-                        out.extend(row.iter().map(|&hu| (f64::from(hu) + noise.sample(random)).round() as i16));
+        let margin: [usize; 3] = std::array::from_fn(|axis| stored[axis] - size[axis]);
+        let center = margin.map(|margin| margin / 2);
+        let shift = std::array::from_fn(|axis| config.shift[axis].min(center[axis]));
+        let noise = Normal::new(0.0, config.noise_hu).ok().filter(|_| config.noise_hu > 0.0);
+        Ok(Self { stored, size, center, shift, noise })
+    }
+
+    /// Size of the crop (d, h, w).
+    pub(crate) fn size(&self) -> [usize; 3] {
+        self.size
+    }
+
+    /// Crops one patch `[C, D, H, W]` and appends it to `out`, all channels alike; `key` is (seed, epoch, sample key) while training.
+    /// Noise is that of a CT, the first channel.
+    pub(crate) fn append(&self, voxels: &[i16], key: Option<(u64, u64, &str)>, out: &mut Vec<i16>) {
+        let (stored, size) = (self.stored, self.size);
+        let mut random = key.map(|(seed, epoch, key)| rng_for(seed, &format!("augment {key}"), &[epoch]));
+        let start: [usize; 3] = std::array::from_fn(|axis| match &mut random {
+            None => self.center[axis],
+            Some(random) => self.center[axis] + random.random_range(0..=2 * self.shift[axis]) - self.shift[axis],
+        });
+        for (channel, voxels) in voxels.chunks_exact(stored.iter().product::<usize>().max(1)).enumerate() {
+            for d in start[0]..start[0] + size[0] {
+                for h in start[1]..start[1] + size[1] {
+                    let row = (d * stored[1] + h) * stored[2] + start[2];
+                    let row = &voxels[row..row + size[2]];
+                    match (&mut random, &self.noise) {
+                        (Some(random), Some(noise)) if channel == 0 => {
+                            out.extend(row.iter().map(|&hu| (f64::from(hu) + noise.sample(random)).round() as i16));
+                        }
+                        _ => out.extend_from_slice(row),
                     }
-                    _ => out.extend_from_slice(row),
                 }
             }
         }
@@ -82,23 +116,41 @@ mod tests {
     fn crops_are_centred_or_keyed() {
         let voxels: Vec<i16> = (0..4 * 6 * 6).collect();
         let config = CropConfig { size: Some([2, 2, 2]), shift: [1, 2, 2], noise_hu: 0.0 };
+        let crop = Crop::new(&config, [4, 6, 6]).unwrap();
         let mut center = Vec::new();
-        crop(&voxels, [4, 6, 6], &config, None, &mut center);
+        crop.append(&voxels, None, &mut center);
         assert_eq!(center[0], 36 + 2 * 6 + 2);
         let shifted = |epoch| {
             let mut out = Vec::new();
-            crop(&voxels, [4, 6, 6], &config, Some((1, epoch, "s")), &mut out);
+            crop.append(&voxels, Some((1, epoch, "s")), &mut out);
             out
         };
         assert_eq!(shifted(0), shifted(0));
         assert!((1..20).any(|epoch| shifted(epoch) != shifted(0)));
         let both: Vec<i16> = voxels.iter().copied().chain(voxels.iter().map(|hu| hu + 1000)).collect();
         let mut channels = Vec::new();
-        crop(&both, [4, 6, 6], &config, Some((1, 3, "s")), &mut channels);
+        crop.append(&both, Some((1, 3, "s")), &mut channels);
         let (ct, pet) = channels.split_at(8);
         assert_eq!((ct, pet.iter().map(|x| x - 1000).collect::<Vec<_>>()), (&shifted(3)[..], ct.to_vec()));
         let mut whole = Vec::new();
-        crop(&voxels, [4, 6, 6], &CropConfig { size: None, ..config }, Some((1, 0, "s")), &mut whole);
+        let uncropped = Crop::new(&CropConfig { size: None, ..config }, [4, 6, 6]).unwrap();
+        uncropped.append(&voxels, Some((1, 0, "s")), &mut whole);
         assert_eq!(whole, voxels);
+    }
+
+    #[test]
+    fn a_crop_that_the_patch_does_not_hold_is_refused() {
+        let crop = |size, noise_hu| {
+            Crop::new(&CropConfig { size, noise_hu, ..Default::default() }, [4, 6, 6]).map(|crop| crop.size())
+        };
+        assert_eq!(crop(Some([4, 6, 5]), 0.0).unwrap(), [4, 6, 5]);
+        for size in [[5, 6, 6], [4, 6, 7], [0, 6, 6]] {
+            let error = crop(Some(size), 0.0).unwrap_err();
+            assert!(error.to_string().contains("`crop.size`"), "{error}");
+            assert_eq!(error.exit(), mtids_runtime::exit::Exit::Usage);
+        }
+        for noise in [f64::NAN, -1.0, f64::INFINITY] {
+            assert!(crop(None, noise).unwrap_err().to_string().contains("`crop.noise_hu`"));
+        }
     }
 }
