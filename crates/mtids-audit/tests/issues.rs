@@ -330,10 +330,3 @@ fn the_page_is_the_one_of_the_snapshot() {
     // One element a line, so that a change shows as few lines.
     insta::assert_snapshot!(mtids_audit::page::page(&shown()).replace("><", ">\n<"));
 }
-
-#[test]
-fn zz_write_schemas() {
-    for (name, schema) in mtids_audit::schemas() {
-        std::fs::write(format!("/tmp/metricsh/{name}"), format!("{schema:#}\n")).unwrap();
-    }
-}
