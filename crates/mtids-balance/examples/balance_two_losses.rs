@@ -4,6 +4,8 @@
 //! thousand times the first, so that their sum would train the second task alone.
 #![allow(clippy::print_stdout, reason = "an example prints what it finds")]
 
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
+
 use candle_core::{Device, Result, Tensor, Var};
 use mtids_balance::{BalanceInput, BalancerConfig};
 
