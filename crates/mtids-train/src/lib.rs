@@ -7,6 +7,8 @@
 //! # Invariants
 //! * A run folder belongs to one resolved configuration and one dataset. Killed at any moment and started again, a training ends in the
 //!   same losses and weights.
+//! * "The same" means the same bytes under the same program, settings, dataset, device and vector width of the processor. Another vector
+//!   width sums in another order, so last digits differ.
 //! * Every figure names its samples and patients and stands beside the majority class; where there are too few patients, none is claimed.
 //!
 //! # Units
