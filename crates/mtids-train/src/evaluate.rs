@@ -160,7 +160,7 @@ pub fn text(evaluation: &Evaluation) -> String {
     }
     let what = match evaluation.architecture {
         Architecture::MtIds => "A reconstruction of MT-IDS from its abstract.".to_owned(),
-        rival => format!("{}, to compare MT-IDS with.", rival.title()),
+        rival => format!("{}, a baseline for MT-IDS.", rival.title()),
     };
     text.push_str(&format!("\n  {what} Research software, not for diagnosis.\n"));
     text

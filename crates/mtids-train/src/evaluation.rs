@@ -116,7 +116,7 @@ fn claim(dimension: Dimension, predictions: &[Prediction]) -> Claim {
     };
     let name = dimension.name();
     let sentence = match &reason {
-        Some(reason) => format!("{name}: no metric is claimed: {reason}"),
+        Some(reason) => format!("{name}: no metrics: {reason}"),
         None => format!("{name}: {} samples of {patients} patient{plural}", labelled.len()),
     };
     Claim { dimension, claimed: reason.is_none(), samples: labelled.len(), patients, sentence }

@@ -22,7 +22,7 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
         Architecture::MtIds => {
             "MT-IDS, reconstructed from its abstract (Ma et al., Neural Networks 198, 108541, 2026)".to_owned()
         }
-        _ => format!("{title}, trained to compare MT-IDS with"),
+        _ => format!("{title}, a baseline for MT-IDS"),
     };
     let lead = format!(
         "{what}: which mediastinal region a lymph node lies in, and whether it is metastatic. Research software; nothing \
@@ -40,7 +40,7 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
     if !measured.gates.is_empty() {
         sections.push(Section::new("gates", "Routing", gates(evaluation)));
     }
-    sections.push(Section::new("origin", "Where this comes from", origin(folder, evaluation)));
+    sections.push(Section::new("origin", "Source", origin(folder, evaluation)));
     Ok(page(&format!("{title} training report"), &lead, &sections))
 }
 
@@ -66,7 +66,7 @@ fn result(evaluation: &Evaluation) -> Markup {
         .collect();
     let shown: Vec<(&str, String)> = shown.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     html! {
-        p { (evaluation.split.name()) " split: " (measured.samples) " patches of " (measured.patients) " patients that the training never saw." }
+        p { (evaluation.split.name()) " split: " (measured.samples) " patches of " (measured.patients) " patients not seen in training." }
         @if !shown.is_empty() { (facts(&shown)) }
         @for claim in measured.claims.iter().filter(|claim| !claim.claimed) { p class="warning" { (claim.sentence) } }
         p class="note" { "The majority class is that of the training split. Intervals are 95 % bootstrap intervals over patients." }
@@ -124,8 +124,8 @@ fn confusion(evaluation: &Evaluation) -> Markup {
     let roc = [Series { name: evaluation.architecture.title().into(), points: roc }, chance];
     html! {
         div class="two" {
-            (figure("Region: true against called", &heat_map("Region", "true", "called", &measured.regions, &measured.regions, &counts(&measured.region_confusion))))
-            (figure("Metastasis: true against called", &heat_map("Metastasis", "true", "called", &states, &states, &counts(&measured.metastasis_confusion))))
+            (figure("Region: true and predicted", &heat_map("Region", "true", "called", &measured.regions, &measured.regions, &counts(&measured.region_confusion))))
+            (figure("Metastasis: true and predicted", &heat_map("Metastasis", "true", "called", &states, &states, &counts(&measured.metastasis_confusion))))
             (figure("ROC of metastasis", &lines("ROC of metastasis", "false positive rate", "true positive rate", &roc, Some((0.0, 1.0)))))
         }
     }
@@ -152,7 +152,7 @@ fn regions(evaluation: &Evaluation) -> Markup {
         .collect();
     html! {
         (table(&["region", "sensitivity\t", "specificity\t", "located sensitivity\t", "located specificity\t"], &rows))
-        p class="note" { "Sensitivity and specificity of the status among nodes truly in the region; \"located\" also demands the right region. Counts with Wilson's 95 % intervals, which take nodes as independent." }
+        p class="note" { "Sensitivity and specificity of the status among nodes truly in the region; \"located\" also requires the correct region. Counts with Wilson's 95 % intervals, which take nodes as independent." }
     }
 }
 
@@ -182,7 +182,7 @@ fn training(losses: &[LossLine], epochs: &[EpochLine]) -> Markup {
             (figure("Gradient conflicts", &lines("Gradient conflicts", "step", "share", &conflicts, Some((0.0, 1.0)))))
             @if !validation[0].points.is_empty() { (figure("Validation", &lines("Validation", "epoch", "macro-F1", &validation, Some((0.0, 1.0))))) }
         }
-        p class="note" { "Lines are running means of ten steps; every step stands in losses.jsonl." }
+        p class="note" { "Lines are running means of ten steps; all steps are in losses.jsonl." }
     }
 }
 
@@ -225,7 +225,7 @@ fn origin(folder: &RunFolder, evaluation: &Evaluation) -> Markup {
         "last step; there is no validation split"
     };
     let balancer = match evaluation.architecture {
-        Architecture::SingleTask => "none: the networks share nothing".to_owned(),
+        Architecture::SingleTask => "none: the networks share no parameters".to_owned(),
         _ => evaluation.balancer.clone(),
     };
     let rows = vec![
