@@ -117,8 +117,8 @@ fn one_writer_a_folder_and_a_dead_one_leaves_no_lock() {
     let mut commit = build_arguments(&out);
     commit[0] = "commit".into();
     for refused in [build_arguments(&out), share.clone(), commit.clone()] {
-        let told = run("mtids-prep", refused).expect_code(2);
-        assert!(told.stderr.contains(&holder), "{}", told.stderr);
+        let failed = run("mtids-prep", refused).expect_code(2);
+        assert!(failed.stderr.contains(&holder), "{}", failed.stderr);
     }
     first.kill().unwrap();
     first.wait().unwrap();
@@ -136,8 +136,8 @@ fn one_writer_a_folder_and_a_dead_one_leaves_no_lock() {
     let partitions = out.join(".work/partitions");
     let mut first = stopped_when("mtids-prep", &share("0"), || count_files(&partitions) >= 1);
     run("mtids-prep", share("1")).expect_code(0);
-    let told = run("mtids-prep", build_arguments(&out)).expect_code(2);
-    assert!(told.stderr.contains("is in use by mtids-prep build, task"), "{}", told.stderr);
+    let failed = run("mtids-prep", build_arguments(&out)).expect_code(2);
+    assert!(failed.stderr.contains("is in use by mtids-prep build, task"), "{}", failed.stderr);
     signal("-CONT", &first);
     assert!(first.wait().unwrap().success());
     let mut commit = build_arguments(&out);

@@ -263,9 +263,9 @@ mod tests {
         let parse = |text: &str| mtids_runtime::config::parse::<TrainConfig>(text);
         let old = parse("[model.dbr]\nshared_experts = 4\n[model.backbone]\nstem_stride = 1").unwrap();
         assert_eq!(old.model.architecture().key(), "mt-ids");
-        let rival = parse("[model]\narchitecture = \"ple\"\nlayers = 3\n[model.experts]\nshared = 1").unwrap();
-        assert_eq!(rival.model.architecture().key(), "ple");
-        assert!(rival.validate().is_ok());
+        let baseline = parse("[model]\narchitecture = \"ple\"\nlayers = 3\n[model.experts]\nshared = 1").unwrap();
+        assert_eq!(baseline.model.architecture().key(), "ple");
+        assert!(baseline.validate().is_ok());
         let error = parse("[model]\narchitecture = \"ple\"\n[model.dbr]\nlayers = 3").unwrap_err().to_string();
         assert!(error.contains("`model.dbr`"), "{error}");
         let error = parse("[model.dbr]\nsharde_experts = 3").unwrap_err().to_string();

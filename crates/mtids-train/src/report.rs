@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 use mtids_models::Architecture;
+use mtids_models::PredictionHead;
 use mtids_report::chart::{Series, heat_map, lines};
 use mtids_report::format::{interval, metric};
 use mtids_report::page::{Section, facts, figure, page, table};
 
 use crate::error::TrainError;
 use crate::measured::{Evaluation, Figure, Share};
-use crate::prediction::ReadOut;
 use crate::run_folder::RunFolder;
 use crate::run_folder::log::{EpochLine, LossLine, read};
 
@@ -29,7 +29,7 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
          here is a diagnosis."
     );
     let mut sections = vec![Section::new("result", "Result", result(evaluation))];
-    if !measured.read_outs.is_empty() {
+    if !measured.heads.is_empty() {
         sections.push(Section::new("figures", "All figures", figures(evaluation)));
         sections.push(Section::new("confusion", "Where it errs", confusion(evaluation)));
     }
@@ -46,7 +46,7 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
 
 fn result(evaluation: &Evaluation) -> Markup {
     let measured = &evaluation.measured;
-    let pooled = measured.read_outs.iter().find(|read_out| read_out.read_out == ReadOut::Pooled);
+    let pooled = measured.heads.iter().find(|head| head.head == PredictionHead::Pooled);
     let pick = |dimension: &str, name: &str| {
         let figure =
             pooled?.figures.iter().find(|figure| figure.dimension.name() == dimension && figure.metric == name)?;
@@ -75,22 +75,22 @@ fn result(evaluation: &Evaluation) -> Markup {
 
 fn figures(evaluation: &Evaluation) -> Markup {
     let measured = &evaluation.measured;
-    let of = |wanted: ReadOut| measured.read_outs.iter().find(|read_out| read_out.read_out == wanted);
-    let Some(pooled) = of(ReadOut::Pooled) else { return html! {} };
+    let of = |wanted: PredictionHead| measured.heads.iter().find(|head| head.head == wanted);
+    let Some(pooled) = of(PredictionHead::Pooled) else { return html! {} };
     let rows: Vec<Vec<String>> = pooled
         .figures
         .iter()
         .map(|figure| {
             let same = |other: &&Figure| other.dimension == figure.dimension && other.metric == figure.metric;
-            let beside = |wanted| metric(of(wanted).and_then(|read_out| read_out.figures.iter().find(same)?.value));
+            let beside = |wanted| metric(of(wanted).and_then(|head| head.figures.iter().find(same)?.value));
             vec![
                 figure.dimension.name().to_owned(),
                 figure.metric.to_owned(),
                 metric(figure.value),
                 interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
                 metric(figure.majority),
-                beside(ReadOut::Joint),
-                beside(ReadOut::Product),
+                beside(PredictionHead::Joint),
+                beside(PredictionHead::Product),
                 format!("{} / {}", figure.samples, figure.patients),
             ]
         })
