@@ -12,7 +12,7 @@ use crate::support::{build_arguments, cohort, dataset, program, run, text, tree}
 use crate::tasks::copy;
 
 /// A program that was stopped (SIGSTOP) as soon as `ready` held.
-fn stopped_when(name: &str, arguments: &[String], ready: impl Fn() -> bool) -> Child {
+pub(crate) fn stopped_when(name: &str, arguments: &[String], ready: impl Fn() -> bool) -> Child {
     let mut child = program(name).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(300);
     while !ready() {
@@ -25,7 +25,7 @@ fn stopped_when(name: &str, arguments: &[String], ready: impl Fn() -> bool) -> C
     child
 }
 
-fn signal(name: &str, child: &Child) {
+pub(crate) fn signal(name: &str, child: &Child) {
     assert!(std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
