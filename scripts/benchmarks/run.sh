@@ -8,7 +8,7 @@ target=${CARGO_TARGET_DIR:-target}
 programs=$target/$([ "$profile" = dev ] && echo debug || echo "$profile")
 part=${2:-all}
 [ "$part" = dicom ] || "${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-layers -p mtids-models --examples
-"${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-dicom --examples
+"${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-dicom -p mtids-annotations --examples
 
 echo "date $(date +%F), profile $profile, $(nproc) processors"
 echo "what | peer | ratio ours ÷ rival: minimum, median, maximum"

@@ -3,7 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{dataset, python, root, text};
+use mtids_shards::Dataset;
+
+use crate::support::{dataset, python, root, run, text};
+use crate::tasks::copy;
 
 #[test]
 fn schemas_folder_equals_the_code() {
@@ -17,6 +20,39 @@ fn schemas_folder_equals_the_code() {
     for entry in fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(known(&name), "schemas/{name} belongs to no code: remove it");
+    }
+}
+
+#[test]
+fn an_edited_index_stops_training_audit_and_diff_and_an_edited_copy_none_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let [out, run_folder, audit] = ["dataset", "run", "audit"].map(|name| folder.path().join(name));
+    copy(dataset(), &out);
+    let config = ["--config", "pipelines/demo-short/train.toml", "--set", "max_steps=1"];
+    let fit = [["fit", "--dataset", text(&out), "--run", text(&run_folder)].as_slice(), &config].concat();
+    let report = ["report", text(&out), "--out", text(&audit), "--set", "fail_on=never"];
+    let evaluate = ["evaluate", "--run", text(&run_folder), "--dataset", text(&out)];
+
+    // The copy for people: programs read the file that the manifest names.
+    fs::write(out.join("index.parquet"), "edited").unwrap();
+    run("mtids-train", &fit).expect_code(0);
+    assert!(run("mtids-prep", ["verify", text(&out)]).expect_code(0).stdout.contains("index.parquet"));
+
+    let index = Dataset::open(&out).unwrap().manifest().file("index.parquet").unwrap().path.clone();
+    let mut bytes = fs::read(out.join(&index)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(out.join(&index), bytes).unwrap();
+    let other = folder.path().join("other");
+    let fit = [["fit", "--dataset", text(&out), "--run", text(&other)].as_slice(), &config].concat();
+    for (program, arguments) in [
+        ("mtids-train", fit.as_slice()),
+        ("mtids-train", evaluate.as_slice()),
+        ("mtids-audit", report.as_slice()),
+        ("mtids-prep", ["diff", text(&out), text(dataset())].as_slice()),
+    ] {
+        let told = run(program, arguments).expect_code(3);
+        assert!(told.stderr.contains(&index) && told.stderr.contains("mtids-prep build"), "{}", told.stderr);
     }
 }
 

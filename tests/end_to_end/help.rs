@@ -5,7 +5,10 @@ use crate::support::run;
 #[test]
 fn help_texts() {
     for (program, commands) in [
-        ("mtids-prep", ["phantom", "insert", "inventory", "probe", "build", "commit", "diff", "verify"].as_slice()),
+        (
+            "mtids-prep",
+            ["phantom", "insert", "inventory", "probe", "build", "commit", "diff", "verify", "prune"].as_slice(),
+        ),
         ("mtids-audit", ["report"].as_slice()),
         ("mtids-train", ["fit", "evaluate"].as_slice()),
     ] {

@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int32Type, Int64Type};
 use polars::prelude::{
     BooleanChunked, Column, DataFrame, Float32Chunked, Float64Chunked, Int8Chunked, Int32Chunked, Int64Chunked,
-    IntoSeries, NamedFrom, NewChunkedArray, PolarsError, PolarsResult, Series, StringChunked,
+    IntoSeries, NewChunkedArray, PolarsError, PolarsResult, Series, StringChunked,
 };
 
 /// All rows of `batches`, which share one schema.

@@ -1,4 +1,4 @@
-//! Layers on candle tensors with exact gradients, optimisers with a saved state, and named, seeded parameters.
+#![doc = include_str!("../README.md")]
 //!
 //! # Purpose
 //! Everything between tensors and tensors: convolution ([`conv`]), residual stages ([`residual`]), group and layer norm
@@ -19,6 +19,7 @@ pub mod conv;
 pub mod device;
 pub mod dropout;
 pub mod error;
+mod geometry;
 mod interleaved;
 mod kernels;
 pub mod linear;

@@ -16,13 +16,15 @@ use crate::storage::{entries, with_entries};
 
 pub(crate) const EPSILON: f64 = 1e-5;
 
-/// Group normalisation over `[B, C, ..]`, then a rectifier if asked for.
+/// Group normalisation over `[B, C, ..]`, then `max(0, ·)` if asked for.
+///
+/// Its weight and bias are saved as `scale` and `shift`: names are part of saved states and of the order of sums.
 #[derive(Clone, Debug)]
 pub struct GroupNorm {
-    scale: Tensor,
-    shift: Tensor,
+    weight: Tensor,
+    bias: Tensor,
     groups: usize,
-    rectify: bool,
+    relu: bool,
 }
 
 impl GroupNorm {
@@ -30,23 +32,23 @@ impl GroupNorm {
     ///
     /// # Errors
     /// When a parameter exists with another shape.
-    pub fn new(name: &str, channels: usize, groups: usize, rectify: bool, parameters: &Parameters) -> Result<Self> {
+    pub fn new(name: &str, channels: usize, groups: usize, relu: bool, parameters: &Parameters) -> Result<Self> {
         Ok(Self {
-            scale: parameters.get_or_init(&format!("{name}.scale"), &[channels], Init::Constant(1.0))?,
-            shift: parameters.get_or_init(&format!("{name}.shift"), &[channels], Init::Constant(0.0))?,
+            weight: parameters.get_or_init(&format!("{name}.scale"), &[channels], Init::Constant(1.0))?,
+            bias: parameters.get_or_init(&format!("{name}.shift"), &[channels], Init::Constant(0.0))?,
             groups,
-            rectify,
+            relu,
         })
     }
 
-    /// Scale and shift.
+    /// Weight and bias.
     pub(crate) fn parameters(&self) -> [&Tensor; 2] {
-        [&self.scale, &self.shift]
+        [&self.weight, &self.bias]
     }
 
     /// Number of groups, and whether a rectifier follows.
     pub(crate) fn settings(&self) -> (usize, bool) {
-        (self.groups, self.rectify)
+        (self.groups, self.relu)
     }
 
     /// Applies the layer.
@@ -54,7 +56,7 @@ impl GroupNorm {
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        group_norm(x, &self.scale, &self.shift, self.groups, self.rectify)
+        group_norm(x, &self.weight, &self.bias, self.groups, self.relu)
     }
 }
 
@@ -62,21 +64,21 @@ impl GroupNorm {
 ///
 /// # Errors
 /// When the shapes do not fit.
-pub fn group_norm(x: &Tensor, scale: &Tensor, shift: &Tensor, groups: usize, rectify: bool) -> Result<Tensor> {
+pub fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, relu: bool) -> Result<Tensor> {
     if x.device().is_cpu() {
-        let op = GroupNormOp { groups, rectify };
-        return Ok(x.contiguous()?.apply_op3(&scale.contiguous()?, &shift.contiguous()?, op)?);
+        let op = GroupNormOp { groups, relu };
+        return Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?);
     }
-    group_norm_composed(x, scale, shift, groups, rectify)
+    group_norm_composed(x, weight, bias, groups, relu)
 }
 
-fn group_norm_composed(x: &Tensor, scale: &Tensor, shift: &Tensor, groups: usize, rectify: bool) -> Result<Tensor> {
+fn group_norm_composed(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize, relu: bool) -> Result<Tensor> {
     let (batch, channels) = (x.dim(0)?, x.dim(1)?);
     let rows = standardise(&x.reshape((batch, groups, ()))?)?.reshape((batch, channels, ()))?;
     let shape = (1, channels, 1);
     let result =
-        rows.broadcast_mul(&scale.reshape(shape)?)?.broadcast_add(&shift.reshape(shape)?)?.reshape(x.shape())?;
-    Ok(if rectify { result.relu()? } else { result })
+        rows.broadcast_mul(&weight.reshape(shape)?)?.broadcast_add(&bias.reshape(shape)?)?.reshape(x.shape())?;
+    Ok(if relu { result.relu()? } else { result })
 }
 
 /// Mean 0, variance 1 over the last axis.
@@ -89,8 +91,8 @@ fn standardise(x: &Tensor) -> Result<Tensor> {
 /// Layer normalisation over the last axis.
 #[derive(Clone, Debug)]
 pub struct LayerNorm {
-    scale: Tensor,
-    shift: Tensor,
+    weight: Tensor,
+    bias: Tensor,
 }
 
 impl LayerNorm {
@@ -100,8 +102,8 @@ impl LayerNorm {
     /// When a parameter exists with another shape.
     pub fn new(name: &str, size: usize, parameters: &Parameters) -> Result<Self> {
         Ok(Self {
-            scale: parameters.get_or_init(&format!("{name}.scale"), &[size], Init::Constant(1.0))?,
-            shift: parameters.get_or_init(&format!("{name}.shift"), &[size], Init::Constant(0.0))?,
+            weight: parameters.get_or_init(&format!("{name}.scale"), &[size], Init::Constant(1.0))?,
+            bias: parameters.get_or_init(&format!("{name}.shift"), &[size], Init::Constant(0.0))?,
         })
     }
 
@@ -110,13 +112,13 @@ impl LayerNorm {
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(standardise(x)?.broadcast_mul(&self.scale)?.broadcast_add(&self.shift)?)
+        Ok(standardise(x)?.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?)
     }
 }
 
 struct GroupNormOp {
     groups: usize,
-    rectify: bool,
+    relu: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -182,25 +184,25 @@ impl GroupNormOp {
         candle_core::bail!("group norm of {:?} in {} groups", layout.shape(), self.groups);
     }
 
-    fn forward<T: Real>(&self, sizes: Sizes, x: &[T], scale: &[T], shift: &[T]) -> Vec<T> {
+    fn forward<T: Real>(&self, sizes: Sizes, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
         let mut result = vec![T::zero(); x.len()];
         let sample = sizes.channels * sizes.cells;
         result.par_chunks_mut(sample).zip(x.par_chunks(sample)).for_each(|(result, x)| {
             let group = sizes.members * sizes.cells;
             for (index, (result, x)) in result.chunks_mut(group).zip(x.chunks(group)).enumerate() {
                 let channels = index * sizes.members..(index + 1) * sizes.members;
-                let (scale, shift) = (&scale[channels.clone()], &shift[channels]);
-                vectorised(ForwardGroup { rectify: self.rectify, cells: sizes.cells, result, x, scale, shift });
+                let (weight, bias) = (&weight[channels.clone()], &bias[channels]);
+                vectorised(ForwardGroup { relu: self.relu, cells: sizes.cells, result, x, weight, bias });
             }
         });
         result
     }
 
-    /// Gradients of input, scale and shift.
+    /// Gradients of input, weight and bias.
     fn backward<T: Real>(
         &self,
         sizes: Sizes,
-        (x, scale, shift): (&[T], &[T], &[T]),
+        (x, weight, bias): (&[T], &[T], &[T]),
         gradient: &[T],
     ) -> (Vec<T>, Vec<T>, Vec<T>) {
         let mut input = vec![T::zero(); x.len()];
@@ -215,9 +217,9 @@ impl GroupNormOp {
                 let groups = input.chunks_mut(group).zip(x.chunks(group)).zip(gradient.chunks(group));
                 for (index, (((input, x), gradient), sums)) in groups.zip(sums.chunks_mut(sizes.members)).enumerate() {
                     let channels = index * sizes.members..(index + 1) * sizes.members;
-                    let (scale, shift) = (&scale[channels.clone()], &shift[channels]);
-                    let (rectify, cells) = (self.rectify, sizes.cells);
-                    vectorised(BackwardGroup { rectify, cells, input, x, scale, shift, gradient, totals: sums });
+                    let (weight, bias) = (&weight[channels.clone()], &bias[channels]);
+                    let (relu, cells) = (self.relu, sizes.cells);
+                    vectorised(BackwardGroup { relu, cells, input, x, weight, bias, gradient, totals: sums });
                 }
                 sums
             })
@@ -236,12 +238,12 @@ impl GroupNormOp {
 
 /// One sample and group, forward.
 struct ForwardGroup<'a, T> {
-    rectify: bool,
+    relu: bool,
     cells: usize,
     result: &'a mut [T],
     x: &'a [T],
-    scale: &'a [T],
-    shift: &'a [T],
+    weight: &'a [T],
+    bias: &'a [T],
 }
 
 impl<T: Real> Loop for ForwardGroup<'_, T> {
@@ -249,10 +251,10 @@ impl<T: Real> Loop for ForwardGroup<'_, T> {
     fn run(self) {
         let (mean, inverse) = statistics(self.x);
         let channels = self.result.chunks_mut(self.cells).zip(self.x.chunks(self.cells));
-        for ((result, x), (scale, shift)) in channels.zip(self.scale.iter().zip(self.shift)) {
-            let factor = scale.widen() * inverse;
-            let (factor, offset) = (T::narrow(factor), T::narrow(shift.widen() - mean * factor));
-            if self.rectify {
+        for ((result, x), (weight, bias)) in channels.zip(self.weight.iter().zip(self.bias)) {
+            let factor = weight.widen() * inverse;
+            let (factor, offset) = (T::narrow(factor), T::narrow(bias.widen() - mean * factor));
+            if self.relu {
                 for (result, x) in result.iter_mut().zip(x) {
                     let value = *x * factor + offset;
                     // A NaN is not below 0 and stays one.
@@ -269,16 +271,16 @@ impl<T: Real> Loop for ForwardGroup<'_, T> {
 
 /// One sample and group, backward.
 ///
-/// With x̂ the standardised input and h = scale · gradient (rectified): ∂x = inverse (h − mean h − x̂ mean(h x̂)).
+/// With x̂ the standardised input and h = weight · gradient (rectified): ∂x = inverse (h − mean h − x̂ mean(h x̂)).
 struct BackwardGroup<'a, T> {
-    rectify: bool,
+    relu: bool,
     cells: usize,
     input: &'a mut [T],
     x: &'a [T],
-    scale: &'a [T],
-    shift: &'a [T],
+    weight: &'a [T],
+    bias: &'a [T],
     gradient: &'a [T],
-    /// Gradients of scale and shift per channel.
+    /// Gradients of weight and bias per channel.
     totals: &'a mut [[f64; 2]],
 }
 
@@ -290,11 +292,11 @@ impl<T: Real> Loop for BackwardGroup<'_, T> {
         for (member, total) in self.totals.iter_mut().enumerate() {
             let run = member * self.cells..(member + 1) * self.cells;
             let (x, gradient, input) = (&self.x[run.clone()], &self.gradient[run.clone()], &mut self.input[run]);
-            let scale = self.scale[member].widen();
-            let (factor, offset) = (scale * inverse, self.shift[member].widen() - mean * (scale * inverse));
+            let weight = self.weight[member].widen();
+            let (factor, offset) = (weight * inverse, self.bias[member].widen() - mean * (weight * inverse));
             let (factor, offset) = (T::narrow(factor), T::narrow(offset));
             // `input` holds the rectified gradient until the second pass.
-            if self.rectify {
+            if self.relu {
                 for ((input, x), gradient) in input.iter_mut().zip(x).zip(gradient) {
                     *input = if *x * factor + offset <= T::zero() { T::zero() } else { *gradient };
                 }
@@ -303,16 +305,16 @@ impl<T: Real> Loop for BackwardGroup<'_, T> {
             }
             let (open, with_x) = sums(input, x, mean);
             *total = [with_x * inverse, open];
-            sum_h += scale * open;
-            sum_hx += scale * (with_x * inverse);
+            sum_h += weight * open;
+            sum_hx += weight * (with_x * inverse);
         }
         let count = self.x.len() as f64;
         let mean_t = T::narrow(mean);
         let by_x = T::narrow(-inverse * inverse * (sum_hx / count));
         let by_all = T::narrow(-inverse * (sum_h / count));
         let channels = self.input.chunks_mut(self.cells).zip(self.x.chunks(self.cells));
-        for (scale, (input, x)) in self.scale.iter().zip(channels) {
-            let by_gradient = T::narrow(scale.widen() * inverse);
+        for (weight, (input, x)) in self.weight.iter().zip(channels) {
+            let by_gradient = T::narrow(weight.widen() * inverse);
             for (input, x) in input.iter_mut().zip(x) {
                 *input = by_gradient * *input + by_x * (*x - mean_t) + by_all;
             }
@@ -329,10 +331,10 @@ impl CustomOp3 for GroupNormOp {
         &self,
         x: &CpuStorage,
         x_layout: &Layout,
-        scale: &CpuStorage,
-        scale_layout: &Layout,
-        shift: &CpuStorage,
-        shift_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let sizes = self.sizes(x_layout)?;
         macro_rules! typed {
@@ -340,8 +342,8 @@ impl CustomOp3 for GroupNormOp {
                 CpuStorage::$variant(self.forward(
                     sizes,
                     entries(x, x_layout)?,
-                    entries(scale, scale_layout)?,
-                    entries(shift, shift_layout)?,
+                    entries(weight, weight_layout)?,
+                    entries(bias, bias_layout)?,
                 ))
             };
         }
@@ -356,31 +358,31 @@ impl CustomOp3 for GroupNormOp {
     fn bwd(
         &self,
         x: &Tensor,
-        scale: &Tensor,
-        shift: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
         _result: &Tensor,
         gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         fn typed<T: Real>(
             op: &GroupNormOp,
-            (x, scale, shift): (&Tensor, &Tensor, &Tensor),
+            (x, weight, bias): (&Tensor, &Tensor, &Tensor),
             gradient: &Tensor,
         ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
             let sizes = op.sizes(x.layout())?;
-            let (input, by_scale, by_shift) =
-                with_entries::<T, 4, _>([x, scale, shift, gradient], |[x, scale, shift, gradient]| {
-                    op.backward(sizes, (x, scale, shift), gradient)
+            let (input, by_weight, by_bias) =
+                with_entries::<T, 4, _>([x, weight, bias, gradient], |[x, weight, bias, gradient]| {
+                    op.backward(sizes, (x, weight, bias), gradient)
                 })?;
             Ok((
                 Some(Tensor::from_vec(input, x.shape(), x.device())?),
-                Some(Tensor::from_vec(by_scale, scale.shape(), x.device())?),
-                Some(Tensor::from_vec(by_shift, shift.shape(), x.device())?),
+                Some(Tensor::from_vec(by_weight, weight.shape(), x.device())?),
+                Some(Tensor::from_vec(by_bias, bias.shape(), x.device())?),
             ))
         }
         let gradient = gradient.contiguous()?;
         match x.dtype() {
-            DType::F64 => typed::<f64>(self, (x, scale, shift), &gradient),
-            _ => typed::<f32>(self, (x, scale, shift), &gradient),
+            DType::F64 => typed::<f64>(self, (x, weight, bias), &gradient),
+            _ => typed::<f32>(self, (x, weight, bias), &gradient),
         }
     }
 }

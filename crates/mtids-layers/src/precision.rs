@@ -1,7 +1,7 @@
 //! The precision of convolutions and matrix products.
 //!
 //! Purpose: NVIDIA GPUs from compute capability 8.0 on have units that multiply in bfloat16, and half the bits are half the traffic. With
-//! [`Precision::Bf16`] the operands of the trunk's convolutions and of the linear layers of trunk and experts are rounded to bfloat16, products
+//! [`Precision::Bf16`] the operands of the backbone's convolutions and of the linear layers of backbone and experts are rounded to bfloat16, products
 //! are summed in single precision by the GPU's library, and the result is rounded once more; gradients pass the same way (mixed precision
 //! after Micikevicius et al., ICLR 2018, arXiv 1710.03740; bfloat16 has the range of single precision, so losses need no scaling). Everything else keeps the
 //! precision of the parameters: the parameters themselves and the optimiser's state, norms and their statistics, activations, pooling, gates,

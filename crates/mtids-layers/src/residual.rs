@@ -1,42 +1,42 @@
 //! Stem and stages of a residual network along two or three axes.
 //!
-//! Purpose: the layers and their order. On the CPU a whole run of them is one operation on interleaved maps, for batches that
-//! fill enough lanes; elsewhere, and for smaller batches, the same function is composed of the layers.
+//! Purpose: the layers and their order. On the CPU a whole run of them is one operation on interleaved maps; elsewhere, and in
+//! another precision, the same function is composed of the layers (`conv` has the diagram). Invariant: on the CPU a sample's
+//! map has the same bits in a batch of any size.
 
 use candle_core::Tensor;
 
-use crate::conv::{Conv, ConvOptions, Geometry, deep, output_size};
+use crate::conv::{Conv, ConvOptions};
 use crate::error::{LayerError, Result, config_error};
-use crate::interleaved::{self, BlockPlan, Part, UnitPlan};
+use crate::geometry::{Geometry, deep, output_size};
+use crate::interleaved::{self, ConvBlockPlan, Part, ResidualBlockPlan};
 use crate::norm::GroupNorm;
 use crate::parameters::Parameters;
 use crate::precision::Precision;
 
 /// An axis shorter than this is not halved any more in three dimensions, where depths are often small.
 const HALVED_FROM: usize = 4;
-/// Smallest batch whose maps are interleaved: half of the lanes are used then.
-const INTERLEAVED_FROM: usize = 8;
 
 /// A convolution, group norm and, if asked for, a rectifier.
 #[derive(Clone, Debug)]
-struct Unit<const N: usize> {
+struct ConvBlock<const N: usize> {
     conv: Conv<N>,
     norm: GroupNorm,
 }
 
-impl<const N: usize> Unit<N> {
+impl<const N: usize> ConvBlock<N> {
     fn new(
         name: &str,
         [from, to]: [usize; 2],
         kernel: usize,
         stride: [usize; N],
-        (groups, rectify): (usize, bool),
+        (groups, relu): (usize, bool),
         parameters: &Parameters,
     ) -> Result<Self> {
         let options = ConvOptions { stride, ..ConvOptions::new(1, kernel / 2) };
         Ok(Self {
             conv: Conv::new(&format!("{name}.conv"), from, to, [kernel; N], options, parameters)?,
-            norm: GroupNorm::new(&format!("{name}.norm"), to, groups, rectify, parameters)?,
+            norm: GroupNorm::new(&format!("{name}.norm"), to, groups, relu, parameters)?,
         })
     }
 
@@ -44,16 +44,16 @@ impl<const N: usize> Unit<N> {
         self.norm.forward(&self.conv.forward(x)?)
     }
 
-    /// The unit on maps of `size`, and its parameters at the end of the list.
-    fn plan(&self, bundles: usize, size: [usize; 3], list: &mut List) -> Result<UnitPlan> {
-        let (weight, (groups, rectify)) = (self.conv.weight(), self.norm.settings());
+    /// The conv block on maps of `size`, and its parameters at the end of the list.
+    fn plan(&self, bundles: usize, size: [usize; 3], list: &mut List) -> Result<ConvBlockPlan> {
+        let (weight, (groups, relu)) = (self.conv.weight(), self.norm.settings());
         let geometry = Geometry::of_sizes(&self.conv.options(), bundles, size, weight.dims())?;
         let start = list.entries;
         for parameter in [weight].into_iter().chain(self.norm.parameters()) {
             list.entries += parameter.elem_count();
             list.tensors.push(parameter.clone());
         }
-        Ok(UnitPlan { geometry, groups, rectify, start })
+        Ok(ConvBlockPlan { geometry, groups, relu, start })
     }
 }
 
@@ -66,23 +66,23 @@ struct List {
 
 /// `shortcut(x) + relu(norm(conv(relu(norm(conv x)))))`.
 #[derive(Clone, Debug)]
-struct Block<const N: usize> {
-    first: Unit<N>,
-    second: Unit<N>,
-    shortcut: Option<Unit<N>>,
+struct ResidualBlock<const N: usize> {
+    first: ConvBlock<N>,
+    second: ConvBlock<N>,
+    shortcut: Option<ConvBlock<N>>,
 }
 
-impl<const N: usize> Block<N> {
+impl<const N: usize> ResidualBlock<N> {
     fn new(name: &str, channels: [usize; 2], stride: [usize; N], groups: usize, p: &Parameters) -> Result<Self> {
         let [from, to] = channels;
-        let unit = |part: &str, channels, kernel, stride, rectify| {
-            Unit::new(&format!("{name}.{part}"), channels, kernel, stride, (groups, rectify), p)
+        let conv_block = |part: &str, channels, kernel, stride, relu| {
+            ConvBlock::new(&format!("{name}.{part}"), channels, kernel, stride, (groups, relu), p)
         };
         let changes = from != to || stride != [1; N];
         Ok(Self {
-            first: unit("first", channels, 3, stride, true)?,
-            second: unit("second", [to, to], 3, [1; N], true)?,
-            shortcut: changes.then(|| unit("shortcut", channels, 1, stride, false)).transpose()?,
+            first: conv_block("first", channels, 3, stride, true)?,
+            second: conv_block("second", [to, to], 3, [1; N], true)?,
+            shortcut: changes.then(|| conv_block("shortcut", channels, 1, stride, false)).transpose()?,
         })
     }
 
@@ -111,8 +111,8 @@ pub struct ResidualConfig {
 /// Stem and stages on maps `[B, C, H, W]` (`N` = 2) or `[B, C, D, H, W]` (`N` = 3).
 #[derive(Clone, Debug)]
 pub struct Residual<const N: usize> {
-    stem: Unit<N>,
-    stages: Vec<Vec<Block<N>>>,
+    stem: ConvBlock<N>,
+    stages: Vec<Vec<ResidualBlock<N>>>,
     size: [usize; N],
 }
 
@@ -139,7 +139,7 @@ impl<const N: usize> Residual<N> {
         let width = config.widths.first().copied().unwrap_or(0);
         let stride = shrink(config.stem_stride);
         let stem =
-            Unit::new(&format!("{prefix}.stem"), [channels, width], 3, stride, (config.groups, true), parameters)?;
+            ConvBlock::new(&format!("{prefix}.stem"), [channels, width], 3, stride, (config.groups, true), parameters)?;
         let mut stages = Vec::new();
         let mut from = width;
         for (stage, (&to, &count)) in config.widths.iter().zip(&config.blocks).enumerate() {
@@ -147,7 +147,7 @@ impl<const N: usize> Residual<N> {
             for block in 0..count {
                 let stride = shrink(if stage > 0 && block == 0 { 2 } else { 1 });
                 let name = format!("{prefix}.stage{stage}.block{block}");
-                blocks.push(Block::new(&name, [from, to], stride, config.groups, parameters)?);
+                blocks.push(ResidualBlock::new(&name, [from, to], stride, config.groups, parameters)?);
                 from = to;
             }
             stages.push(blocks);
@@ -186,17 +186,13 @@ impl<const N: usize> Residual<N> {
     }
 
     /// The stem, if asked for, and some stages.
-    fn run(&self, stem: bool, stages: &[Vec<Block<N>>], x: &Tensor) -> Result<Tensor> {
+    fn run(&self, stem: bool, stages: &[Vec<ResidualBlock<N>>], x: &Tensor) -> Result<Tensor> {
         // The roundings of other precisions lie at each convolution.
         let plain = self.stem.conv.precision() == Precision::F32;
-        if x.device().is_cpu() && plain && x.dim(0)? >= INTERLEAVED_FROM {
-            self.interleaved(stem, stages, x)
-        } else {
-            self.composed(stem, stages, x)
-        }
+        if x.device().is_cpu() && plain { self.interleaved(stem, stages, x) } else { self.composed(stem, stages, x) }
     }
 
-    fn composed(&self, stem: bool, stages: &[Vec<Block<N>>], x: &Tensor) -> Result<Tensor> {
+    fn composed(&self, stem: bool, stages: &[Vec<ResidualBlock<N>>], x: &Tensor) -> Result<Tensor> {
         let mut map = if stem { self.stem.forward(x)? } else { x.clone() };
         for block in stages.iter().flatten() {
             map = block.forward(&map)?;
@@ -204,26 +200,27 @@ impl<const N: usize> Residual<N> {
         Ok(map)
     }
 
-    fn interleaved(&self, stem: bool, stages: &[Vec<Block<N>>], x: &Tensor) -> Result<Tensor> {
+    fn interleaved(&self, stem: bool, stages: &[Vec<ResidualBlock<N>>], x: &Tensor) -> Result<Tensor> {
         let other_shape = || LayerError::Shape {
             what: "feature map",
             found: x.dims().to_vec(),
             expected: format!("a batch, the channels of the first layer and {N} axes"),
         };
         let size: [usize; N] = x.dims().get(2..).and_then(|axes| axes.try_into().ok()).ok_or_else(other_shape)?;
-        let (bundles, mut size, mut list) = (interleaved::bundles(x.dim(0)?), deep(size, 1), List::default());
+        let (bundles, mut size, mut list) = (interleaved::layout::bundles(x.dim(0)?), deep(size, 1), List::default());
         let mut parts = Vec::new();
         if stem {
-            let unit = self.stem.plan(bundles, size, &mut list)?;
-            size = unit.geometry.out;
-            parts.push(Part::Unit(unit));
+            let conv_block = self.stem.plan(bundles, size, &mut list)?;
+            size = conv_block.geometry.out;
+            parts.push(Part::ConvBlock(conv_block));
         }
         for block in stages.iter().flatten() {
             let first = block.first.plan(bundles, size, &mut list)?;
             let second = block.second.plan(bundles, first.geometry.out, &mut list)?;
-            let shortcut = block.shortcut.as_ref().map(|unit| unit.plan(bundles, size, &mut list)).transpose()?;
+            let shortcut =
+                block.shortcut.as_ref().map(|conv_block| conv_block.plan(bundles, size, &mut list)).transpose()?;
             size = second.geometry.out;
-            parts.push(Part::Block(Box::new(BlockPlan { first, second, shortcut })));
+            parts.push(Part::ResidualBlock(Box::new(ResidualBlockPlan { first, second, shortcut })));
         }
         let first = parts.iter().map(Part::inputs).next();
         if first.is_some_and(|channels| x.dims().get(1) != Some(&channels)) {
@@ -327,6 +324,18 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_is_the_same_in_a_batch_of_any_size() {
+        let parameters = Parameters::new(5, DType::F32, &Device::Cpu);
+        let body = Residual::<2>::new("body", &tiny(2, &[8, 16]), 3, [23, 18], &parameters).unwrap();
+        let x = tensor(&[19, 3, 23, 18], 1).to_dtype(DType::F32).unwrap();
+        let whole = body.forward(&x).unwrap();
+        for (first, count) in [(0, 1), (3, 7), (4, 8), (17, 2)] {
+            let part = body.forward(&x.narrow(0, first, count).unwrap()).unwrap();
+            assert_eq!(flat(&part), flat(&whole.narrow(0, first, count).unwrap()), "{count} from {first}");
+        }
+    }
+
+    #[test]
     fn one_graph_can_be_walked_twice_and_other_shapes_are_refused() {
         let config = tiny(2, &[8, 16]);
         let parameters = Parameters::new(5, DType::F64, &Device::Cpu);
@@ -346,7 +355,7 @@ mod tests {
         let config = tiny(2, &[8, 16]);
         let body = |parameters: &Parameters| Residual::<2>::new("body", &config, 2, [12, 12], parameters).unwrap();
         let (exact, rounded) = (body(&plain), body(&plain.with_precision(Precision::Bf16)));
-        let x = tensor(&[INTERLEAVED_FROM, 2, 12, 12], 1).to_dtype(DType::F32).unwrap();
+        let x = tensor(&[8, 2, 12, 12], 1).to_dtype(DType::F32).unwrap();
         let rounded = [rounded.forward(&x).unwrap(), rounded.composed(true, &rounded.stages, &x).unwrap()];
         assert_eq!(flat(&rounded[0]), flat(&rounded[1]));
         assert_ne!(flat(&rounded[0]), flat(&exact.composed(true, &exact.stages, &x).unwrap()));

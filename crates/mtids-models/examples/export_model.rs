@@ -12,12 +12,12 @@ use candle_core::{DType, Device, Tensor};
 use mtids_domain::label::Evidence;
 use mtids_layers::{Init, Parameters};
 use mtids_models::step::{StepGradients, gradients};
-use mtids_models::{LossConfig, Mode, Model, ModelConfig, Scope, TargetBatch, TaskLosses};
+use mtids_models::{LossConfig, Mode, Model, ModelConfig, Scope, StepInputs, TargetBatch, TaskLosses};
 use serde_json::{Value, json};
 
 const REGIONS: usize = 3;
 const INPUT: [usize; 4] = [1, 2, 12, 12];
-/// Enough for the trunk's interleaved maps.
+/// Enough for the backbone's interleaved maps.
 const BATCH: usize = 9;
 
 /// The models to write, with settings of the losses where these differ from the defaults.
@@ -128,8 +128,12 @@ fn write(folder: &Path, number: usize, name: &str, mut config: Value, loss: Valu
     let losses = TaskLosses::new(&loss, tasks, Some(&counts))?;
     let coefficients: Vec<f64> = (0..tasks.len()).map(|task| 0.3 + 0.4 * task as f64).collect();
     let mut answer = |_: &StepGradients<'_>| Ok(coefficients.clone());
-    let (found, report) =
-        gradients(&model, &parameters, &losses, &input, &targets, Scope::Boundary, Mode::Evaluate, &mut answer)?;
+    let (found, report) = gradients(
+        &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &input, targets: &targets },
+        Scope::Boundary,
+        Mode::Evaluate,
+        &mut answer,
+    )?;
     let outputs = model.evaluate(&input)?;
 
     let mut tensors: HashMap<String, Tensor> = HashMap::new();

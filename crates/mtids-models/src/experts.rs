@@ -1,6 +1,6 @@
 //! Experts: two-layer perceptrons with GELU, beside which the input passes, or behind which a layer norm stands.
 //!
-//! Purpose: what the branches of a model are made of, the same for MT-IDS and its rivals. With m(z) = W₂ gelu(W₁ z + c₁) + c₂ an
+//! Purpose: what the branches of a model are made of, the same for MT-IDS and its baselines. With m(z) = W₂ gelu(W₁ z + c₁) + c₂ an
 //! expert is z + m(z), or S z + m(z) where its input and output differ in size (P: He et al., CVPR 2016), or, as the design first had it,
 //! LayerNorm(m(z)). That the first is the default is our choice (O); ARCHITECTURE.md has the figures.
 
@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Result, config_error};
 use mtids_layers::activation::gelu;
 use mtids_layers::linear::Linear;
 use mtids_layers::norm::LayerNorm;
@@ -38,7 +38,7 @@ pub struct ExpertShape {
     pub form: ExpertForm,
 }
 
-/// Shared and private experts of a rival.
+/// Shared and private experts of a baseline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExpertsConfig {
@@ -60,14 +60,27 @@ impl Default for ExpertsConfig {
     }
 }
 
+/// Refuses a size of 0 below the table `experts`.
+fn at_least_one(sizes: &[(&str, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, size)| *size == 0) {
+        Some((key, _)) => Err(config_error(&format!("experts.{key}"), "must be at least 1")),
+        None => Ok(()),
+    }
+}
+
 impl ExpertsConfig {
+    pub(crate) fn validate(&self) -> Result<()> {
+        let Self { shared, private, hidden, width, form: _ } = *self;
+        at_least_one(&[("shared", shared), ("private", private), ("hidden", hidden), ("width", width)])
+    }
+
     /// Of one expert that reads `inputs` numbers.
     pub(crate) fn expert_shape(&self, inputs: usize) -> ExpertShape {
         ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form }
     }
 }
 
-/// Shared experts of a rival that has no others.
+/// Shared experts of a baseline that has no others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SharedExpertsConfig {
@@ -88,6 +101,10 @@ impl Default for SharedExpertsConfig {
 }
 
 impl SharedExpertsConfig {
+    pub(crate) fn validate(&self) -> Result<()> {
+        at_least_one(&[("count", self.count), ("hidden", self.hidden), ("width", self.width)])
+    }
+
     /// Of one expert that reads `inputs` numbers.
     pub(crate) fn expert_shape(&self, inputs: usize) -> ExpertShape {
         ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form }

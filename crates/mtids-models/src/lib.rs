@@ -1,9 +1,9 @@
-//! Multi-task networks on chest CT patches: backbones, experts, the DBR gate, MT-IDS and its baselines, losses, one step.
+#![doc = include_str!("../README.md")]
 //!
 //! # Purpose
 //! The backbone in 2.5 or three dimensions ([`backbone`]), shared and private experts ([`experts`]), the Dual-control Branch
 //! Routing gate ([`gate`]), the label maps ([`tasks`]), MT-IDS and its baselines behind one trait ([`model`]), losses
-//! ([`loss`], [`regulariser`]), combined read-outs ([`read_out`]) and one training step ([`step`]). Layers, parameters and
+//! ([`loss`], [`regulariser`]), decoding of the heads ([`decoding`]) and one training step ([`step`]). Layers, parameters and
 //! optimisers are those of `mtids-layers`.
 //!
 //! # Invariants
@@ -17,24 +17,27 @@
 //! slices (to the head), rows (to the back), columns (to the left).
 
 pub mod backbone;
+pub mod decoding;
 pub mod error;
 pub mod experts;
 pub mod gate;
 pub mod loss;
 pub mod model;
-pub mod read_out;
 pub mod regulariser;
 pub mod step;
 pub mod tasks;
+pub mod types;
 
 pub use backbone::{BackboneConfig, BackboneKind, BackboneSize};
+pub use decoding::PredictionHead;
 pub use error::ModelError;
-pub use gate::{DbrConfig, GateOutput};
+pub use gate::DbrConfig;
 pub use loss::{EvidenceWeights, LossConfig, TaskLosses};
 pub use model::mt_ids::MtIdsConfig;
-pub use model::{Architecture, Mode, Model, ModelConfig, MultiTaskModel, Outputs};
-pub use read_out::ReadOut;
+pub use model::{Architecture, Model, ModelConfig, MultiTaskModel};
 pub use step::{
-    Balancing, Combined, Scope, StepGradients, StepOptions, StepReport, losses_of, train_step, train_step_with,
+    Balancing, Combined, Scope, StepGradients, StepInputs, StepOptions, StepReport, losses_of, train_step,
+    train_step_with,
 };
 pub use tasks::{TargetBatch, TaskKind, TaskSet};
+pub use types::{GateOutput, Mode, Outputs};

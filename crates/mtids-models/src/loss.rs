@@ -13,11 +13,12 @@ use mtids_domain::label::Evidence;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::decoding::pooled_scores;
 use crate::error::{ModelError, Result, config_error};
-use crate::model::{GateTerms, Model, Outputs};
-use crate::read_out::pooled_scores;
+use crate::model::Model;
 use crate::regulariser::{Terms, add_gates, consistency};
 use crate::tasks::{TargetBatch, TaskSet};
+use crate::types::{GateTerms, Outputs};
 use mtids_layers::activation::log_sum_exp;
 
 /// Weight of a metastasis status by the grade of its evidence, in every task that depends on the status.
@@ -73,7 +74,7 @@ pub struct LossConfig {
     pub marginalise: bool,
     /// Weights of a metastasis status by its evidence.
     pub evidence_weights: EvidenceWeights,
-    /// Whether the weights ω of the pooled read-out are learned; otherwise they stay 1.
+    /// Whether the weights ω of the pooled prediction head are learned; otherwise they stay 1.
     pub learned_pool: bool,
     /// Weight λ_b of the branch prior.
     pub branch_prior_weight: f64,
@@ -188,7 +189,7 @@ impl TaskLosses {
     }
 
     /// The same losses in other units: the loss of task t, and with it the gradient of every parameter that it reaches, shared or
-    /// private, is multiplied by `factors[t]`. Regularisers and the read-out stay as they are.
+    /// private, is multiplied by `factors[t]`. Regularisers and the prediction head stay as they are.
     ///
     /// # Errors
     /// [`ModelError::Targets`] unless there is one positive, finite factor per task.
@@ -249,7 +250,7 @@ impl TaskLosses {
             .collect()
     }
 
-    /// Cross-entropy of the pooled read-out with detached heads (class weights 1): trains the read-out's η only. `None` where η is
+    /// Cross-entropy of the pooled prediction head with detached heads (class weights 1): trains the prediction head's η only. `None` where η is
     /// not to be learned or nothing is pooled.
     ///
     /// # Errors

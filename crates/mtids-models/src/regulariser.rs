@@ -9,9 +9,8 @@
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
-use crate::gate::GateOutput;
-use crate::model::{GateTerms, Outputs};
 use crate::tasks::{LabelMap, TaskSet};
+use crate::types::{GateOutput, GateTerms, Outputs};
 use mtids_layers::activation::{log_softmax, softmax};
 
 /// A weighted sum of scalars that may be empty.

@@ -28,6 +28,11 @@ pub enum TaskKind {
     MetastasisPerRegion,
 }
 
+/// The tasks of the reconstruction (tag A): the main task and its two dimensions.
+pub(crate) fn default_tasks() -> Vec<TaskKind> {
+    vec![TaskKind::Joint, TaskKind::Region, TaskKind::Metastasis]
+}
+
 /// Mixed-radix codes of several label dimensions; the first dimension is the most significant digit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelSpace {
@@ -112,7 +117,7 @@ impl LabelMap {
         (!classes.is_empty() && classes.len() < self.classes).then_some(classes)
     }
 
-    /// Whether every code has a class, so that the task can take part in a combined read-out.
+    /// Whether every code has a class, so that the task can take part in a combined prediction head.
     pub fn is_total(&self) -> bool {
         self.table.iter().all(Option::is_some)
     }

@@ -11,8 +11,8 @@ use mtids_layers::{Parameters, Precision, Sgd, SgdConfig};
 use mtids_models::backbone::{BackboneKind, BackboneSize};
 use mtids_models::step::gradients;
 use mtids_models::{
-    Architecture, BackboneConfig, LossConfig, Mode, Model, ModelConfig, Scope, StepGradients, StepOptions, TargetBatch,
-    TaskLosses, train_step,
+    Architecture, BackboneConfig, LossConfig, Mode, Model, ModelConfig, Scope, StepGradients, StepInputs, StepOptions,
+    TargetBatch, TaskLosses, train_step,
 };
 
 const INPUT: [usize; 4] = [2, 6, 24, 24];
@@ -43,10 +43,16 @@ fn run(config: &ModelConfig, scope: Scope, device: &Device, precision: Precision
     let outputs = model.evaluate(&input(device)).unwrap();
     let mut found: Vec<_> =
         outputs.logits.iter().enumerate().map(|(n, logits)| (format!("logits {n}"), flat(logits))).collect();
-    let mut weigh = |told: &StepGradients<'_>| Ok((1..=told.losses.len()).map(|n| n as f64 / 2.0).collect());
+    let mut weigh = |given: &StepGradients<'_>| Ok((1..=given.losses.len()).map(|n| n as f64 / 2.0).collect());
     let mode = Mode::Train { seed: 1, step: 0 };
     let batch = input(device);
-    let (gradients, _) = gradients(&model, &parameters, &losses, &batch, &targets(), scope, mode, &mut weigh).unwrap();
+    let (gradients, _) = gradients(
+        &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &batch, targets: &targets() },
+        scope,
+        mode,
+        &mut weigh,
+    )
+    .unwrap();
     found.extend(gradients.iter().map(|(name, gradient)| (name.clone(), flat(gradient))));
     found
 }
@@ -119,11 +125,21 @@ fn a_step_reads_twice_and_ends_in_the_weights_of_the_cpu() {
                 let mut optimizer = Sgd::new(&SgdConfig::default()).unwrap();
                 let options = StepOptions { scope, clip_norm, learning_rate: 0.1, seed: 1 };
                 let mut weigh =
-                    |told: &StepGradients<'_>| Ok((1..=told.losses.len()).map(|n| n as f64 / 2.0).collect());
+                    |given: &StepGradients<'_>| Ok((1..=given.losses.len()).map(|n| n as f64 / 2.0).collect());
                 let batch = input(device);
-                let report =
-                    train_step(&model, &parameters, &mut optimizer, &losses, &batch, &targets(), &options, &mut weigh)
-                        .unwrap();
+                let report = train_step(
+                    &StepInputs {
+                        model: &model,
+                        parameters: &parameters,
+                        losses: &losses,
+                        input: &batch,
+                        targets: &targets(),
+                    },
+                    &mut optimizer,
+                    &options,
+                    &mut weigh,
+                )
+                .unwrap();
                 let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 let weights: Vec<(String, Vec<f32>)> =
                     parameters.variables().iter().map(|(name, value)| (name.clone(), flat(value))).collect();

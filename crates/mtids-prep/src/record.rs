@@ -21,19 +21,19 @@ pub(crate) const PARTITIONS: &str = "partitions";
 /// What a finished partition left behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PartitionRecord {
+pub(crate) struct PartitionRecord {
     /// Key of the partition.
-    pub key: Digest,
+    pub(crate) key: Digest,
     /// The shard, unless no row came out.
-    pub shard: Option<ShardEntry>,
+    pub(crate) shard: Option<ShardEntry>,
     /// Labels of its rows, in file order.
-    pub rows: Vec<RowLabels>,
+    pub(crate) rows: Vec<RowLabels>,
     /// Files whose content is in the shard.
-    pub used_files: u64,
+    pub(crate) used_files: u64,
     /// Findings left out at the border of the scanned field.
-    pub findings_at_border: u64,
+    pub(crate) findings_at_border: u64,
     /// Files that turned out unusable.
-    pub quarantined: Vec<QuarantineRecord>,
+    pub(crate) quarantined: Vec<QuarantineRecord>,
 }
 
 impl PartitionRecord {

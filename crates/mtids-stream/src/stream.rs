@@ -5,41 +5,20 @@
 //!        bounded            one byte budget                         by number
 //! ```
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, bounded, unbounded};
+use mtids_runtime::budget::Budget;
 use mtids_shards::{Dataset, RowGroup, RowKind, RowLabels, Split, read_row_group};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
+use crate::builder::BatchStreamBuilder;
 use crate::error::StreamError;
 use crate::plan::{Plan, RowGroupId, epoch_plan};
-use mtids_runtime::budget::Budget;
 
-/// Settings of the stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct StreamConfig {
-    /// Reader threads. Default 2.
-    pub readers: usize,
-    /// Decoded voxels in flight, MiB; also bounds the pool of row groups. Default 256.
-    pub byte_budget_mib: u64,
-    /// Row groups that rows are drawn from at a time. Default 8.
-    pub shuffle_row_groups: usize,
-    /// Drop the last, smaller batch of an epoch. Default false.
-    pub drop_last: bool,
-}
-
-impl Default for StreamConfig {
-    fn default() -> Self {
-        Self { readers: 2, byte_budget_mib: 256, shuffle_row_groups: 8, drop_last: false }
-    }
-}
-
-/// Rows that a step learns from.
+/// Rows of a training step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Number in the epoch, from 0.
@@ -50,128 +29,99 @@ pub struct Batch {
     pub voxels: Vec<i16>,
 }
 
-impl StreamConfig {
-    /// Row groups to draw from at a time: as configured, but no more than the byte budget can hold at once. Otherwise the pool could wait
-    /// for a group that the budget does not let in.
-    fn pool(&self, groups: &[RowGroupId], dataset: &Dataset) -> usize {
-        let voxels = dataset.manifest().description.patch_len();
-        let largest = groups.iter().map(|group| group.rows * voxels * 2).max().unwrap_or(1).max(1);
-        let fit = ((self.byte_budget_mib << 20) / largest as u64).max(1);
-        self.shuffle_row_groups.clamp(1, usize::try_from(fit).unwrap_or(usize::MAX))
-    }
-}
-
 type Decoded = (usize, Result<RowGroup, StreamError>);
 
 /// Batches of one epoch, in plan order.
 #[derive(Debug)]
 pub struct BatchStream {
+    dataset: Arc<Dataset>,
     plan: Plan,
     /// Next row of the plan.
     at: usize,
     batch_size: usize,
     drop_last: bool,
     index: u64,
-    /// Row groups that arrived, with the rows still to be taken from each.
-    arrived: HashMap<usize, (RowGroup, usize)>,
-    early: HashMap<usize, Result<RowGroup, StreamError>>,
+    /// Rows still to be taken from each group of the plan.
+    left: Vec<usize>,
+    /// Groups that were read, until their last row is taken.
+    read: HashMap<usize, RowGroup>,
+    /// What the readers could not read, by group.
+    failed: HashMap<usize, StreamError>,
     results: Option<Receiver<Decoded>>,
     budget: Arc<Budget>,
     threads: Vec<JoinHandle<()>>,
     patch_len: usize,
-    failed: bool,
+    ended: bool,
 }
 
 impl BatchStream {
-    /// Starts reading `split` for one epoch, at `start_batch`.
-    ///
-    /// # Errors
-    /// [`StreamError::Config`] for zero readers or batch size, [`StreamError::Spawn`] when no thread can be started.
-    #[expect(clippy::too_many_arguments, reason = "each names one coordinate of the position in a training run")]
-    pub fn start(
-        dataset: Arc<Dataset>,
-        split: Split,
-        config: &StreamConfig,
-        batch_size: usize,
-        seed: u64,
-        epoch: u64,
-        shuffle: bool,
-        start_batch: u64,
-    ) -> Result<Self, StreamError> {
-        if config.readers == 0 {
-            return Err(StreamError::Config { key: "readers", reason: "at least one" });
-        }
-        if batch_size == 0 {
-            return Err(StreamError::Config { key: "batch_size", reason: "at least one row" });
-        }
+    /// Sets up a stream of the labelled rows of `split`: by default in the order of the dataset, 32 rows in a batch, from the first batch on.
+    pub fn builder(dataset: Arc<Dataset>, split: Split) -> BatchStreamBuilder {
+        BatchStreamBuilder::new(dataset, split)
+    }
+
+    /// Starts the threads of a stream whose settings are checked.
+    pub(crate) fn start(settings: BatchStreamBuilder) -> Result<Self, StreamError> {
+        let BatchStreamBuilder { dataset, split, config, batch_size, seed, epoch, shuffle, start_batch } = settings;
         let groups = row_groups(&dataset, split);
-        let plan = epoch_plan(&groups, seed, epoch, shuffle, config.pool(&groups, &dataset));
-        let at = usize::try_from(start_batch).unwrap_or(usize::MAX).saturating_mul(batch_size).min(plan.rows.len());
         let patch_len = dataset.manifest().description.patch_len();
-        // Rows still wanted of each group; groups that lie wholly before the start are not read at all.
-        let mut wanted = vec![0usize; plan.groups.len()];
+        let plan = epoch_plan(&groups, seed, epoch, shuffle, config.pool(&groups, patch_len));
+        let at = usize::try_from(start_batch).unwrap_or(usize::MAX).saturating_mul(batch_size).min(plan.rows.len());
+        // Groups that lie wholly before the start are not read at all.
+        let mut left = vec![0usize; plan.groups.len()];
         for &(group, _) in &plan.rows[at..] {
-            wanted[group] += 1;
+            left[group] += 1;
         }
-        let tasks: VecDeque<usize> = (0..plan.groups.len()).filter(|&group| wanted[group] > 0).collect();
-        let budget = Arc::new(Budget::new(config.byte_budget_mib << 20));
+        let tasks: Vec<(usize, RowGroupId)> =
+            plan.groups.iter().copied().enumerate().filter(|&(group, _)| left[group] > 0).collect();
+        let budget = Arc::new(Budget::new(config.budget()));
         let (task_sender, task_receiver) = bounded::<(usize, RowGroupId)>(config.readers);
         // Unbounded in count, bounded in bytes by the budget.
         let (result_sender, results) = unbounded::<Decoded>();
-        let mut threads = Vec::with_capacity(config.readers + 1);
-        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(StreamError::Spawn)
-        };
+        // The stream exists before its threads: if one cannot be started, dropping it ends those that were.
         let mut stream = Self {
+            dataset,
             at,
             batch_size,
             drop_last: config.drop_last,
             index: start_batch,
-            arrived: HashMap::new(),
-            early: HashMap::new(),
+            left,
+            read: HashMap::new(),
+            failed: HashMap::new(),
             results: Some(results),
             budget: Arc::clone(&budget),
-            threads: Vec::new(),
+            threads: Vec::with_capacity(config.readers + 1),
             patch_len,
-            failed: false,
+            ended: false,
             plan,
         };
-        let groups = stream.plan.groups.clone();
-        let feeding = Arc::clone(&budget);
         let feeder = move || {
-            for group in tasks {
+            for (number, group) in tasks {
                 // The budget is taken in plan order, so the group that is needed next always gets its share first.
-                let bytes = (groups[group].rows * patch_len * 2) as u64;
-                if !feeding.take(bytes) || task_sender.send((group, groups[group])).is_err() {
+                if !budget.take(bytes_of(group, patch_len)) || task_sender.send((number, group)).is_err() {
                     return;
                 }
             }
         };
-        threads.push(spawn("mtids-feeder", Box::new(feeder))?);
+        stream.spawn("mtids-feeder", feeder)?;
         for _ in 0..config.readers {
-            let (tasks, results, dataset) = (task_receiver.clone(), result_sender.clone(), Arc::clone(&dataset));
+            let (tasks, results, dataset) = (task_receiver.clone(), result_sender.clone(), Arc::clone(&stream.dataset));
             let reader = move || {
                 for (number, group) in tasks {
-                    let read =
-                        catch_unwind(AssertUnwindSafe(|| read_row_group(&dataset, group.shard, group.row_group)));
-                    let result = match read {
-                        Ok(result) => result.map_err(StreamError::from),
-                        Err(_) => Err(StreamError::ReaderPanicked),
-                    };
-                    if results.send((number, result)).is_err() {
+                    if results.send((number, read_checked(&dataset, group))).is_err() {
                         return;
                     }
                 }
             };
-            threads.push(spawn("mtids-reader", Box::new(reader))?);
-        }
-        stream.threads = threads;
-        for (group, count) in wanted.into_iter().enumerate() {
-            if count > 0 {
-                stream.arrived.insert(group, (RowGroup { labels: Vec::new(), voxels: Vec::new(), patch_len }, count));
-            }
+            stream.spawn("mtids-reader", reader)?;
         }
         Ok(stream)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StreamError> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(StreamError::Spawn)?;
+        self.threads.push(thread);
+        Ok(())
     }
 
     /// Number of batches of the whole epoch.
@@ -180,24 +130,23 @@ impl BatchStream {
         (if self.drop_last { rows / self.batch_size } else { rows.div_ceil(self.batch_size) }) as u64
     }
 
-    /// Waits until a row group has arrived.
-    fn fetch(&mut self, group: usize) -> Result<(), StreamError> {
-        if self.arrived.get(&group).is_some_and(|(rows, _)| !rows.labels.is_empty()) {
-            return Ok(());
-        }
-        let result = loop {
-            if let Some(result) = self.early.remove(&group) {
-                break result;
+    /// Waits until a row group has been read, and takes in those that come before it.
+    fn wait_for(&mut self, group: usize) -> Result<&RowGroup, StreamError> {
+        while !self.read.contains_key(&group) {
+            if let Some(error) = self.failed.remove(&group) {
+                return Err(error);
             }
             let received = self.results.as_ref().and_then(|results| results.recv().ok());
-            let Some((number, result)) = received else { break Err(StreamError::ReaderPanicked) };
-            self.early.insert(number, result);
-        };
-        let rows = result?;
-        if let Some(slot) = self.arrived.get_mut(&group) {
-            slot.0 = rows;
+            match received {
+                Some((number, Ok(rows))) => _ = self.read.insert(number, rows),
+                Some((number, Err(error))) => _ = self.failed.insert(number, error),
+                None => {
+                    let RowGroupId { shard, row_group, .. } = self.plan.groups[group];
+                    return Err(StreamError::ReadersEnded { shard: shard_path(&self.dataset, shard), row_group });
+                }
+            }
         }
-        Ok(())
+        Ok(&self.read[&group])
     }
 
     fn batch(&mut self, end: usize) -> Result<Batch, StreamError> {
@@ -209,25 +158,47 @@ impl BatchStream {
         };
         for position in self.at..end {
             let (group, row) = self.plan.rows[position];
-            self.fetch(group)?;
-            let Some((rows, left)) = self.arrived.get_mut(&group) else { return Err(StreamError::ReaderPanicked) };
-            let voxels = rows.voxels.get(row * self.patch_len..(row + 1) * self.patch_len);
-            // The reader has checked that a row group has as many rows as the manifest, from which the plan was made.
-            let (Some(labels), Some(voxels)) = (rows.labels.get(row), voxels) else {
-                return Err(StreamError::ReaderPanicked);
-            };
-            batch.labels.push(labels.clone());
-            batch.voxels.extend_from_slice(voxels);
-            *left -= 1;
-            if *left == 0 {
-                self.arrived.remove(&group);
-                self.budget.give((self.plan.groups[group].rows * self.patch_len * 2) as u64);
+            let patch = row * self.patch_len..(row + 1) * self.patch_len;
+            let rows = self.wait_for(group)?;
+            // A reader has checked that the group has all rows of the plan.
+            batch.labels.push(rows.labels[row].clone());
+            batch.voxels.extend_from_slice(&rows.voxels[patch]);
+            self.left[group] -= 1;
+            if self.left[group] == 0 {
+                self.read.remove(&group);
+                self.budget.give(bytes_of(self.plan.groups[group], self.patch_len));
             }
         }
         self.at = end;
         self.index += 1;
         Ok(batch)
     }
+}
+
+/// Bytes of a decoded row group.
+fn bytes_of(group: RowGroupId, patch_len: usize) -> u64 {
+    (group.rows * patch_len * 2) as u64
+}
+
+fn shard_path(dataset: &Dataset, shard: usize) -> String {
+    dataset.manifest().shards.get(shard).map_or_else(|| format!("shard {shard}"), |entry| entry.path.clone())
+}
+
+/// Reads a row group, with every row that the plan has of it.
+fn read_checked(dataset: &Dataset, group: RowGroupId) -> Result<RowGroup, StreamError> {
+    let read = catch_unwind(AssertUnwindSafe(|| read_row_group(dataset, group.shard, group.row_group)));
+    let rows = read.map_err(|_| StreamError::ReaderPanicked)??;
+    let voxels = rows.voxels.len() / dataset.manifest().description.patch_len().max(1);
+    let found = rows.labels.len().min(voxels);
+    if found < group.rows {
+        return Err(StreamError::MissingRows {
+            shard: shard_path(dataset, group.shard),
+            row_group: group.row_group,
+            listed: group.rows,
+            found,
+        });
+    }
+    Ok(rows)
 }
 
 /// All row groups of a split that hold findings, in manifest order. Rows without finding bear no label to learn from, and are not even read.
@@ -250,11 +221,11 @@ impl Iterator for BatchStream {
 
     fn next(&mut self) -> Option<Self::Item> {
         let end = (self.at + self.batch_size).min(self.plan.rows.len());
-        if self.failed || end == self.at || (self.drop_last && end - self.at < self.batch_size) {
+        if self.ended || end == self.at || (self.drop_last && end - self.at < self.batch_size) {
             return None;
         }
         let batch = self.batch(end);
-        self.failed = batch.is_err();
+        self.ended = batch.is_err();
         Some(batch)
     }
 }

@@ -89,8 +89,8 @@ fn dataset(folder: &Path) -> Arc<Dataset> {
 }
 
 fn run(dataset: &Arc<Dataset>, config: &StreamConfig, epoch: u64, start: u64) -> Vec<Batch> {
-    let stream = BatchStream::start(Arc::clone(dataset), Split::Train, config, 7, 11, epoch, true, start).unwrap();
-    stream.map(Result::unwrap).collect()
+    let stream = BatchStream::builder(Arc::clone(dataset), Split::Train).config(config).batch_size(7);
+    stream.shuffle(11, epoch).start_batch(start).start().unwrap().map(Result::unwrap).collect()
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn damage_is_an_error_in_its_place_and_ends_the_stream() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[100] ^= 4;
     std::fs::write(&path, bytes).unwrap();
-    let mut stream = BatchStream::start(dataset, Split::Train, &StreamConfig::default(), 7, 11, 0, true, 0).unwrap();
+    let mut stream = BatchStream::builder(dataset, Split::Train).batch_size(7).shuffle(11, 0).start().unwrap();
     let error = stream.find_map(Result::err).expect("the damage is noticed");
     assert!(matches!(error, StreamError::Shard(_)) && error.to_string().contains(&shard), "{error}");
     assert!(stream.next().is_none());
@@ -155,12 +155,32 @@ fn a_dropped_stream_ends_its_threads() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = dataset(folder.path());
     for taken in 0..3 {
-        let mut stream =
-            BatchStream::start(Arc::clone(&dataset), Split::Train, &StreamConfig::default(), 2, 1, 0, true, 0).unwrap();
+        let builder = BatchStream::builder(Arc::clone(&dataset), Split::Train).batch_size(2);
+        let mut stream = builder.shuffle(1, 0).start().unwrap();
         for _ in 0..taken {
             stream.next().unwrap().unwrap();
         }
         // Joins the threads; the test hangs if one does not end.
         drop(stream);
+    }
+}
+
+#[test]
+fn rows_come_in_the_order_of_the_dataset_unless_shuffled() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path());
+    let stream = BatchStream::builder(Arc::clone(&dataset), Split::Train).readers(3).drop_last(true).start().unwrap();
+    assert_eq!(stream.batches(), 1);
+    let keys: Vec<String> = stream.flat_map(|batch| batch.unwrap().labels).map(|labels| labels.sample_key).collect();
+    assert_eq!(keys, (0..32).map(|n| format!("s{n}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path());
+    let builder = || BatchStream::builder(Arc::clone(&dataset), Split::Train);
+    for (builder, key) in [(builder().readers(0), "readers"), (builder().batch_size(0), "batch_size")] {
+        assert!(matches!(builder.start(), Err(StreamError::Config { key: named, .. }) if named == key), "{key}");
     }
 }

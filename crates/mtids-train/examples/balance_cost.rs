@@ -20,7 +20,7 @@ use mtids_balance::{AnyBalancer, BalancerConfig};
 use mtids_layers::Tensor;
 use mtids_layers::optimizer::{Gradients, clip, global_norm};
 use mtids_models::step::gradients;
-use mtids_models::{BackboneKind, Mode, Scope};
+use mtids_models::{BackboneKind, Mode, Scope, StepInputs};
 use serde_json::json;
 use training::{CLIP, RATE, Sizes, Training, model_config, processor_time, scalar, with_large_stack};
 
@@ -80,11 +80,13 @@ fn check(training: &Training, scope: Scope) -> Result<()> {
     let (plain, _) = plain_gradients(training)?;
     let mode = Mode::Train { seed: 1, step: training.optimizer.step_count() };
     let (found, _) = gradients(
-        &training.model,
-        &training.parameters,
-        &training.losses,
-        &training.input,
-        &training.targets,
+        &StepInputs {
+            model: &training.model,
+            parameters: &training.parameters,
+            losses: &training.losses,
+            input: &training.input,
+            targets: &training.targets,
+        },
         scope,
         mode,
         &mut |gradients| Ok(vec![1.0; gradients.active.len()]),

@@ -12,7 +12,7 @@ use std::time::Instant;
 use crossbeam::channel::Receiver;
 use mtids_balance::AnyBalancer;
 use mtids_layers::{DType, Device, Optimizer, Parameters, Schedule, WeightAverage};
-use mtids_models::{Mode, Model, StepOptions, TargetBatch, TaskLosses, losses_of, train_step_with};
+use mtids_models::{Mode, Model, StepInputs, StepOptions, TargetBatch, TaskLosses, losses_of, train_step_with};
 use mtids_report::progress::Progress;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, RowKind, RowLabels, Split, Views};
@@ -298,12 +298,14 @@ impl Training<'_> {
         let mut step = BalancedStep::new(&mut self.balancer);
         let report = step.take(|balancing| {
             train_step_with(
-                &self.assembled.model,
-                &self.assembled.parameters,
+                &StepInputs {
+                    model: &self.assembled.model,
+                    parameters: &self.assembled.parameters,
+                    losses: &self.losses,
+                    input: &batch.input,
+                    targets: &targets,
+                },
                 &mut self.optimizer,
-                &self.losses,
-                &batch.input,
-                &targets,
                 &options,
                 balancing,
             )

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crossbeam::channel::Receiver;
 use mtids_layers::{Device, Tensor};
 use mtids_models::Model;
-use mtids_models::read_out::probabilities;
+use mtids_models::decoding::probabilities;
 use mtids_patch::SUV_STEPS;
 use mtids_shards::{Channel, Dataset, DatasetDescription, RowLabels, Split};
 use mtids_stream::{Batch, BatchStream, InputChannels, crop};
@@ -96,10 +96,10 @@ fn predictions(
         let batch = batch?;
         let outputs = model.evaluate(&batch.input)?;
         let read = |read_out| probabilities(model.tasks(), &outputs, model.eta(), read_out);
-        let pooled = rows(&read(mtids_models::ReadOut::Pooled)?)?;
+        let pooled = rows(&read(mtids_models::PredictionHead::Pooled)?)?;
         // A model without joint head, or without the two others, has no such read-out.
-        let joint = read(mtids_models::ReadOut::Joint).ok().map(|tensor| rows(&tensor)).transpose()?;
-        let product = read(mtids_models::ReadOut::Product).ok().map(|tensor| rows(&tensor)).transpose()?;
+        let joint = read(mtids_models::PredictionHead::Joint).ok().map(|tensor| rows(&tensor)).transpose()?;
+        let product = read(mtids_models::PredictionHead::Product).ok().map(|tensor| rows(&tensor)).transpose()?;
         let branches: Vec<Vec<Vec<f64>>> =
             outputs.gates.iter().map(|gate| rows(&gate.branch)).collect::<Result<_, _>>()?;
         for (n, (labels, pooled)) in batch.labels.iter().zip(pooled).enumerate() {

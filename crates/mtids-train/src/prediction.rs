@@ -6,6 +6,7 @@
 
 use std::io::Write;
 
+pub use mtids_models::decoding::{metastasis_probability, region_probabilities};
 use serde::{Deserialize, Serialize};
 
 /// Which of the three ways of reading the heads is meant.
@@ -69,16 +70,6 @@ impl Prediction {
     pub fn joint_class(&self) -> Option<usize> {
         Some(2 * self.region? + self.metastasis?)
     }
-}
-
-/// Probability per region: Σ_b p(2a + b).
-pub fn region_probabilities(distribution: &[f64]) -> Vec<f64> {
-    distribution.chunks(2).map(|pair| pair.iter().sum()).collect()
-}
-
-/// Probability of metastasis: Σ_a p(2a + 1).
-pub fn metastasis_probability(distribution: &[f64]) -> f64 {
-    distribution.iter().skip(1).step_by(2).sum()
 }
 
 /// Position of the largest value; the first of equal ones, 0 for an empty slice.

@@ -52,7 +52,7 @@ const COLUMNS: [&str; 31] = [
 ///
 /// # Errors
 /// [`AnnotationError`] naming the file and what to mend.
-pub fn from_cells(
+pub(crate) fn from_cells(
     path: &Path,
     columns: &[String],
     rows: impl IntoIterator<Item = (u64, Vec<String>)>,

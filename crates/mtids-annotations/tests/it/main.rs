@@ -25,7 +25,7 @@ fn shared(what: &str) -> PathBuf {
 }
 
 /// Every file under a folder, sorted.
-fn files(folder: &std::path::Path) -> Vec<PathBuf> {
+fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

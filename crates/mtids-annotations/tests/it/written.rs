@@ -102,7 +102,7 @@ fn back(path: &Path, affine: &Affine, dimensions: [usize; 3]) -> BTreeMap<String
     let mut regions: BTreeMap<String, Vec<[u32; 3]>> = BTreeMap::new();
     for finding in read.findings(affine, dimensions, &Limits::default()).unwrap() {
         let Extent::Mask(mask) = finding.extent else { panic!("a mask") };
-        regions.entry(finding.finding).or_default().extend(mask.voxels);
+        regions.entry(finding.finding).or_default().extend(&mask.voxels);
     }
     regions.values_mut().for_each(|voxels| voxels.sort_unstable_by_key(|&[i, j, k]| [k, j, i]));
     regions

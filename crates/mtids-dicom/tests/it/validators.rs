@@ -86,7 +86,7 @@ fn dciodvfy_finds_no_error() {
 }
 
 #[test]
-#[ignore = "needs dsrdump"]
+#[ignore = "needs dciodvfy and dsrdump"]
 fn dsrdump_reads_the_report() {
     let folder = tempfile::tempdir().unwrap();
     objects(folder.path());

@@ -8,8 +8,8 @@
 
 use candle_core::{D, Tensor};
 
-use super::geometry::{ConvOptions, output_size};
 use crate::error::Result;
+use crate::geometry::{ConvOptions, output_size};
 
 /// `[B, C, H, W]` with `[O, C / groups, kh, kw]`.
 pub(crate) fn conv2d(x: &Tensor, weight: &Tensor, options: &ConvOptions<3>) -> Result<Tensor> {

@@ -1,25 +1,42 @@
-//! Convolutions in two and three dimensions with exact and quick gradients on the CPU.
+//! Convolutions in two and three dimensions with exact and quick gradients.
 //!
 //! Purpose: candle's own convolution differentiates through direct loops, which makes training slow, and there is none in
-//! three dimensions. On the CPU one of three algorithms runs (Winograd tiles for 3 × 3 kernels of stride 1, `depthwise`,
-//! unfolding for everything else); elsewhere the same function is composed of candle's operations. Invariants: results
-//! do not depend on the number of threads; the gradient of an input that needs none is not computed. Trunks run the same
-//! algorithms on interleaved maps (`interleaved`); the layers here serve everything else.
+//! three dimensions. Here there is one engine for the CPU, on interleaved maps, and one composition of candle's operations
+//! for everything else. Invariants: results do not depend on the number of threads; on the CPU the result for a sample does
+//! not depend on the other samples of its batch, nor on their number; the gradient of an input that needs none is not
+//! computed.
+//!
+//! # Which path runs when
+//!
+//! The path depends on device, precision and groups; never on the size of the batch, and not on whether a gradient follows.
+//!
+//! ```text
+//!                        ┌ GPU ──────────────────────────────────────▶ composed: candle's conv2d, in f32 or bf16
+//! conv2d, conv3d, Conv ──┤
+//!                        └ CPU ─┬ several groups ────────────────────▶ composed: candle's conv2d
+//!                               └ one group ─▶ interleave ─▶ engine ─▶ de-interleave
+//!
+//!                        ┌ GPU ──────────────────────────────────────▶ Conv, GroupNorm, … one by one
+//! residual stages ───────┼ CPU, bf16 ────────────────────────────────▶ Conv, GroupNorm, … one by one (rounded operands)
+//!                        └ CPU, f32 or f64 ─▶ interleave ─▶ engine, norm, shortcut, … as one operation ─▶ de-interleave
+//!
+//! engine ─┬ kernel 3 × 3 in the plane, stride 1, no dilation, at least 8 inputs and outputs, map not tiny ─▶ minimal filtering
+//!         └ everything else ─▶ definition
+//! ```
+//!
+//! * **dtype**: the engine computes in f32 or f64, the type of its tensors; other types are an error on the CPU. With
+//!   [`Precision::Bf16`] the operands are rounded first, and on the CPU the product then runs in f32.
+//! * **batch**: samples lie in bundles of 16 lanes; a bundle that is not full costs what a full one does.
+//! * **training or evaluation**: the same path, so both give the same numbers. Without a gradient to come, residual stages
+//!   keep none of their maps.
 
-mod columns;
 mod composed;
-mod depthwise;
-mod geometry;
 mod op;
-mod tiles;
-pub(crate) mod winograd;
 
 use candle_core::Tensor;
 
-pub use geometry::ConvOptions;
-pub(crate) use geometry::{Geometry, deep, output_size};
-
 use crate::error::Result;
+pub use crate::geometry::ConvOptions;
 use crate::kernels::keep_freed_memory;
 use crate::parameters::{Init, Parameters};
 use crate::precision::Precision;
@@ -46,7 +63,7 @@ fn convolve<const N: usize>(x: &Tensor, weight: &Tensor, options: &ConvOptions<N
         return Err(crate::LayerError::Shape { what: "feature map", found: x.dims().to_vec(), expected });
     }
     let options = options.deep();
-    if x.device().is_cpu() {
+    if x.device().is_cpu() && options.groups == 1 {
         keep_freed_memory();
         Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op::ConvOp { options })?)
     } else if N == 2 {

@@ -1,63 +1,55 @@
-//! The convolution as an operation of candle with its own gradient.
+//! One convolution on plain maps as an operation of candle with its own gradient.
+//!
+//! Purpose: interleaves, lets the engine run, and comes back. What the engine does not serve never gets here.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
 
-use super::geometry::{ConvOptions, Geometry};
-use super::{columns, depthwise, winograd};
+use crate::geometry::{ConvOptions, Geometry};
+use crate::interleaved::convolution;
+use crate::interleaved::layout::{bundles, deinterleave, interleave};
 use crate::kernels::Real;
 use crate::storage::{entries, with_entries};
 
-/// Convolution of `[B, C, (D,) H, W]` with `[O, C / groups, (kd,) kh, kw]` on the CPU.
-pub(crate) struct ConvOp {
-    pub options: ConvOptions<3>,
+/// Convolution of `[B, C, (D,) H, W]` with `[O, C, (kd,) kh, kw]` on the CPU.
+pub(super) struct ConvOp {
+    pub(super) options: ConvOptions<3>,
 }
 
-enum Algorithm {
-    Depthwise,
-    Winograd,
-    Columns,
+/// The same convolution of bundles.
+fn bundled(g: &Geometry) -> Geometry {
+    Geometry { batch: bundles(g.batch), ..*g }
 }
 
-impl Geometry {
-    fn algorithm(&self) -> Algorithm {
-        if self.members() == 1 && self.groups > 1 {
-            Algorithm::Depthwise
-        } else if winograd::suits(self) {
-            Algorithm::Winograd
-        } else {
-            Algorithm::Columns
-        }
-    }
+/// `[B, O, cells]`.
+fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T]) -> Vec<T> {
+    // Within the pool, so that the parts do not wake it one by one.
+    rayon::scope(|_| deinterleave(&convolution::forward(&bundled(g), &interleave(x, g.batch), weight), g.batch))
+}
 
-    /// `[B, O, cells]`.
-    pub(crate) fn forward<T: Real>(&self, x: &[T], weight: &[T]) -> Vec<T> {
-        match self.algorithm() {
-            Algorithm::Depthwise => depthwise::forward(self, x, weight),
-            Algorithm::Winograd => winograd::forward(self, x, weight),
-            Algorithm::Columns => columns::forward(self, x, weight),
-        }
-    }
+/// Gradients of the input, where it is wanted, and of the weight.
+fn backward<T: Real>(g: &Geometry, [x, weight, gradient]: [&[T]; 3], wanted: bool) -> (Option<Vec<T>>, Vec<T>) {
+    let bundles = bundled(g);
+    rayon::scope(|_| {
+        let gradient = interleave(gradient, g.batch);
+        let mut by_weight = vec![T::zero(); weight.len()];
+        convolution::backward_weight(&bundles, &interleave(x, g.batch), &gradient, &mut by_weight);
+        let input = wanted.then(|| {
+            let mut input = convolution::input(&bundles);
+            convolution::backward_input(&bundles, weight, &gradient, &mut input, false);
+            deinterleave(&input, g.batch)
+        });
+        (input, by_weight)
+    })
+}
 
-    /// Gradients of the input (empty unless asked for) and of the weight.
-    pub(crate) fn backward<T: Real>(
-        &self,
-        x: &[T],
-        weight: &[T],
-        gradient: &[T],
-        want_input: bool,
-    ) -> (Vec<T>, Vec<T>) {
-        match self.algorithm() {
-            Algorithm::Depthwise => depthwise::backward(self, x, weight, gradient, want_input),
-            Algorithm::Winograd => winograd::backward(self, x, weight, gradient, want_input),
-            Algorithm::Columns => columns::backward(self, x, weight, gradient, want_input),
+impl ConvOp {
+    fn geometry(&self, x: &Layout, weight: &Layout) -> candle_core::Result<Geometry> {
+        let geometry = Geometry::new(&self.options, x, weight)?;
+        if !convolution::serves(&geometry) {
+            candle_core::bail!("the engine has no convolution in {} groups", geometry.groups);
         }
-    }
-
-    fn shape(&self, rank: usize) -> Shape {
-        let mut dims = vec![self.batch, self.outputs];
-        dims.extend(&self.out[5 - rank..]);
-        dims.into()
+        Ok(geometry)
     }
 }
 
@@ -73,10 +65,10 @@ impl CustomOp2 for ConvOp {
         weight: &CpuStorage,
         weight_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let geometry = Geometry::new(&self.options, x_layout, weight_layout)?;
+        let geometry = self.geometry(x_layout, weight_layout)?;
         macro_rules! typed {
             ($variant:ident) => {
-                CpuStorage::$variant(geometry.forward(entries(x, x_layout)?, entries(weight, weight_layout)?))
+                CpuStorage::$variant(forward(&geometry, entries(x, x_layout)?, entries(weight, weight_layout)?))
             };
         }
         let result = match x.dtype() {
@@ -99,13 +91,12 @@ impl CustomOp2 for ConvOp {
             tensors: [&Tensor; 3],
         ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
             let [x, weight, _] = tensors;
-            let (input, weights) = with_entries::<T, 3, _>(tensors, |[x_entries, w_entries, gradient]| {
-                geometry.backward(x_entries, w_entries, gradient, x.track_op())
-            })?;
-            let input = if x.track_op() { Some(Tensor::from_vec(input, x.shape(), x.device())?) } else { None };
-            Ok((input, Some(Tensor::from_vec(weights, weight.shape(), weight.device())?)))
+            let (input, by_weight) =
+                with_entries::<T, 3, _>(tensors, |entries| backward(geometry, entries, x.track_op()))?;
+            let input = input.map(|input| Tensor::from_vec(input, x.shape(), x.device())).transpose()?;
+            Ok((input, Some(Tensor::from_vec(by_weight, weight.shape(), weight.device())?)))
         }
-        let geometry = Geometry::new(&self.options, x.layout(), weight.layout())?;
+        let geometry = self.geometry(x.layout(), weight.layout())?;
         let gradient = gradient.contiguous()?;
         match x.dtype() {
             DType::F64 => typed::<f64>(&geometry, [x, weight, &gradient]),

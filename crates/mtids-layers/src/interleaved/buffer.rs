@@ -5,49 +5,23 @@
 //! buffer is arbitrary, so every user writes all of it before reading; the pool keeps at most [`KEPT`] entries of a type.
 
 use std::ops::{Deref, DerefMut, Range};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
-use crate::kernels::{LINE, Real, aligned};
+use crate::kernels::{LINE, Pooled, Real, aligned};
 
 /// Entries that the pool of one type keeps.
 const KEPT: usize = 32 << 20;
 
-/// Memory that no buffer uses.
-#[derive(Debug)]
-pub(crate) struct Pool<T> {
-    free: Vec<Vec<T>>,
-    entries: usize,
-}
-
-/// A type whose buffers have a pool.
-pub(crate) trait Pooled: Sized + 'static {
-    /// The pool of this type.
-    fn pool() -> &'static Mutex<Pool<Self>>;
-}
-
-macro_rules! pooled {
-    ($($type:ident)*) => {$(
-        impl Pooled for $type {
-            fn pool() -> &'static Mutex<Pool<Self>> {
-                static POOL: Mutex<Pool<$type>> = Mutex::new(Pool { free: Vec::new(), entries: 0 });
-                &POOL
-            }
-        }
-    )*};
-}
-
-pooled!(f32 f64);
-
 /// A buffer of the pool, on a boundary of cache lines: a vector across two of them takes two loads.
 #[derive(Debug)]
-pub(super) struct Buffer<T: Pooled> {
+pub(crate) struct Buffer<T: Pooled> {
     memory: Vec<T>,
     entries: Range<usize>,
 }
 
 impl<T: Real> Buffer<T> {
     /// `length` entries of arbitrary content (finite or not).
-    pub(super) fn new(length: usize) -> Self {
+    pub(crate) fn new(length: usize) -> Self {
         let space = length + LINE;
         let mut pool = T::pool().lock().unwrap_or_else(PoisonError::into_inner);
         // The smallest that is large enough, and not much too large.

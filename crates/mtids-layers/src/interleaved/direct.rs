@@ -1,4 +1,4 @@
-//! Convolution from its definition on interleaved maps: any kernel, stride and padding.
+//! Convolution from its definition on interleaved maps: any kernel, stride, padding and dilation.
 //!
 //! Purpose: strided convolutions (the stem, the first of a stage, shortcuts) and maps too small for minimal filtering.
 //! Method: the input is copied into a frame of zeros where taps reach beyond it; then a tap is an offset, a stride is a
@@ -8,9 +8,8 @@
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::product::{CELL, Dots, Product};
-use crate::conv::Geometry;
-use crate::kernels::product::{PANEL, pack, packed_length};
+use crate::geometry::Geometry;
+use crate::kernels::product::{CELL, Dots, PANEL, Product, pack, packed_length};
 use crate::kernels::{LANES, Real};
 
 /// Cells over which the gradient of the weights is summed in registers: eight rows of them stay near the first cache.
@@ -45,7 +44,7 @@ impl<'a, T: Real> Frame<'a, T> {
                     line.fill(T::zero());
                     continue;
                 }
-                let (front, rest) = line.split_at_mut(before[2] * LANES);
+                let (front, rest) = line.split_at_mut(before[2].min(total[2]) * LANES);
                 let (middle, behind) = rest.split_at_mut(kept[2] * LANES);
                 front.fill(T::zero());
                 middle.copy_from_slice(&x[(z * size[1] + y) * size[2] * LANES..][..kept[2] * LANES]);
@@ -85,7 +84,8 @@ fn cells([depth, height, width]: [usize; 3]) -> impl Iterator<Item = [usize; 3]>
 
 /// The input as the taps read it.
 fn input_frame<'a, T: Real>(g: &Geometry, x: &'a [T]) -> Frame<'a, T> {
-    let read = [0, 1, 2].map(|axis| (g.out[axis] - 1) * g.stride[axis] + g.kernel[axis]);
+    let span = g.span();
+    let read = [0, 1, 2].map(|axis| (g.out[axis] - 1) * g.stride[axis] + span[axis] + 1);
     Frame::new(x, g.size, g.padding, read)
 }
 
@@ -104,7 +104,7 @@ pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T]) -> Buffer<T>
     pack(&mut packed, weight, [g.outputs, inner], [inner, 1]);
     let rows: Vec<usize> = (0..g.inputs)
         .flat_map(|channel| cells(g.kernel).map(move |tap| (channel, tap)))
-        .map(|(channel, tap)| channel * frame.plane() + frame.at(tap))
+        .map(|(channel, tap)| channel * frame.plane() + frame.at(g.reach(tap)))
         .collect();
     let lines = output_lines(g, &frame);
     let mut result = Buffer::new(g.batch * g.out_sample() * LANES);
@@ -144,7 +144,8 @@ struct Phase<T> {
 /// Adds the gradient of the input to `input` (or writes it).
 pub(super) fn backward_input<T: Real>(g: &Geometry, weight: &[T], gradient: &[T], input: &mut [T], add: bool) {
     // How far taps reach before the first and behind the last output.
-    let before = [0, 1, 2].map(|axis| (g.kernel[axis] - 1).saturating_sub(g.padding[axis]).div_ceil(g.stride[axis]));
+    let span = g.span();
+    let before = [0, 1, 2].map(|axis| span[axis].saturating_sub(g.padding[axis]).div_ceil(g.stride[axis]));
     let total =
         [0, 1, 2].map(|axis| before[axis] + g.out[axis].max((g.size[axis] - 1 + g.padding[axis]) / g.stride[axis] + 1));
     let frame = Frame::new(gradient, g.out, before, total);
@@ -187,12 +188,16 @@ impl<T: Real> Phase<T> {
             (rest + stride - padding) % stride
         });
         let count = [0, 1, 2].map(|axis| g.size[axis].saturating_sub(first[axis]).div_ceil(g.stride[axis]));
-        let taps: Vec<[usize; 3]> =
-            cells(g.kernel).filter(|tap| (0..3).all(|axis| tap[axis] % g.stride[axis] == phase[axis])).collect();
-        // Input `first + i * stride` reads output `(first + padding - tap) / stride + i`, which lies `before` in the frame.
+        let reached = |tap: &[usize; 3]| {
+            let reach = g.reach(*tap);
+            (0..3).all(|axis| reach[axis] % g.stride[axis] == phase[axis])
+        };
+        let taps: Vec<[usize; 3]> = cells(g.kernel).filter(reached).collect();
+        // Input `first + i * stride` reads output `(first + padding - reach) / stride + i`, which lies `before` in the frame.
         let offset = |tap: &[usize; 3]| {
+            let reach = g.reach(*tap);
             frame.at([0, 1, 2].map(|axis| {
-                (first[axis] + g.padding[axis] + before[axis] * g.stride[axis] - tap[axis]) / g.stride[axis]
+                (first[axis] + g.padding[axis] + before[axis] * g.stride[axis] - reach[axis]) / g.stride[axis]
             }))
         };
         let mut rows = Vec::with_capacity(g.outputs * taps.len());
@@ -223,7 +228,7 @@ pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], gradient: &[T], we
     let frame = input_frame(g, x);
     let inner = g.inputs * g.taps();
     let (x_sample, out_sample) = (g.inputs * frame.plane(), g.out_sample() * LANES);
-    let taps: Vec<usize> = cells(g.kernel).map(|tap| frame.at(tap)).collect();
+    let taps: Vec<usize> = cells(g.kernel).map(|tap| frame.at(g.reach(tap))).collect();
     // Where each output cell starts in the gradient and in the input's frame.
     let places: Vec<[usize; 2]> = (0..g.batch)
         .flat_map(|bundle| cells(g.out).map(move |at| (bundle, at)))

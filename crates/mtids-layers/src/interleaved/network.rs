@@ -1,82 +1,91 @@
-//! Runs of units and residual blocks on interleaved maps, forward and backward.
+//! Runs of conv blocks and residual blocks on interleaved maps, forward and backward.
 //!
 //! Purpose: the forward pass keeps what the backward pass reads (inputs and outputs of convolutions, statistics of norms);
-//! everything else lives no longer than its layer. Invariant: parameters lie in one list, a unit's weight, scale and shift
-//! behind each other.
+//! everything else lives no longer than its layer. Invariant: parameters lie in one list, a conv block's weight, the weight of
+//! its norm and the bias of its norm behind each other.
 
 use super::buffer::Buffer;
 use super::norm::{Sizes, Statistics};
-use super::{direct, norm, winograd};
-use crate::conv::{Geometry, winograd::suits};
-use crate::kernels::{LANES, Real};
+use super::{convolution, norm};
+use crate::geometry::Geometry;
+use crate::kernels::Real;
 
 /// A convolution, group norm and, if asked for, a rectifier.
 #[derive(Clone, Debug)]
-pub(crate) struct UnitPlan {
+pub(crate) struct ConvBlockPlan {
     /// Sizes of the convolution; its batch counts bundles.
     pub geometry: Geometry,
     /// Groups of the norm.
     pub groups: usize,
     /// Whether a rectifier follows.
-    pub rectify: bool,
-    /// Where the unit's parameters start.
+    pub relu: bool,
+    /// Where the conv block's parameters start.
     pub start: usize,
 }
 
 /// `shortcut(x) + second(first(x))`, the shortcut being `x` itself where there is none.
 #[derive(Clone, Debug)]
-pub(crate) struct BlockPlan {
-    /// First unit.
-    pub first: UnitPlan,
-    /// Second unit.
-    pub second: UnitPlan,
-    /// The unit beside them.
-    pub shortcut: Option<UnitPlan>,
+pub(crate) struct ResidualBlockPlan {
+    /// First conv block.
+    pub first: ConvBlockPlan,
+    /// Second conv block.
+    pub second: ConvBlockPlan,
+    /// The conv block beside them.
+    pub shortcut: Option<ConvBlockPlan>,
 }
 
 /// One part of a run.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
-    /// A unit.
-    Unit(UnitPlan),
+    /// A conv block.
+    ConvBlock(ConvBlockPlan),
     /// A residual block.
-    Block(Box<BlockPlan>),
+    ResidualBlock(Box<ResidualBlockPlan>),
 }
 
 impl Part {
     /// Channels of the input.
     pub(crate) fn inputs(&self) -> usize {
         match self {
-            Self::Unit(unit) => unit.geometry.inputs,
-            Self::Block(block) => block.first.geometry.inputs,
+            Self::ConvBlock(conv_block) => conv_block.geometry.inputs,
+            Self::ResidualBlock(block) => block.first.geometry.inputs,
         }
     }
 
-    /// The unit whose output has the sizes of the part's.
-    pub(crate) fn last(&self) -> &UnitPlan {
+    /// The conv block whose output has the sizes of the part's.
+    pub(crate) fn last(&self) -> &ConvBlockPlan {
         match self {
-            Self::Unit(unit) => unit,
-            Self::Block(block) => &block.second,
+            Self::ConvBlock(conv_block) => conv_block,
+            Self::ResidualBlock(block) => &block.second,
         }
     }
 }
 
-/// What a unit keeps: the output of its convolution and the statistics of its norm.
-struct KeptUnit<T: Real> {
+/// What a conv block keeps: the output of its convolution and the statistics of its norm.
+struct KeptConvBlock<T: Real> {
     y: Buffer<T>,
     statistics: Statistics,
 }
 
 /// What a part keeps, first of all its input.
 enum KeptPart<T: Real> {
-    Unit { x: Buffer<T>, unit: KeptUnit<T> },
-    Block { x: Buffer<T>, first: KeptUnit<T>, middle: Buffer<T>, second: KeptUnit<T>, shortcut: Option<KeptUnit<T>> },
+    ConvBlock {
+        x: Buffer<T>,
+        conv_block: KeptConvBlock<T>,
+    },
+    ResidualBlock {
+        x: Buffer<T>,
+        first: KeptConvBlock<T>,
+        middle: Buffer<T>,
+        second: KeptConvBlock<T>,
+        shortcut: Option<KeptConvBlock<T>>,
+    },
 }
 
 /// What a run keeps for its backward pass.
 pub(super) struct Kept<T: Real>(Vec<KeptPart<T>>);
 
-impl UnitPlan {
+impl ConvBlockPlan {
     fn sizes(&self) -> Sizes {
         let channels = self.geometry.outputs;
         Sizes { channels, members: channels / self.groups, cells: self.geometry.cells() }
@@ -84,35 +93,29 @@ impl UnitPlan {
 
     fn parameters<'a, T>(&self, all: &'a [T]) -> (&'a [T], [&'a [T]; 2]) {
         let (weight, rest) = all[self.start..].split_at(self.geometry.weights());
-        let (scale, rest) = rest.split_at(self.geometry.outputs);
-        (weight, [scale, &rest[..self.geometry.outputs]])
+        let (norm_weight, rest) = rest.split_at(self.geometry.outputs);
+        (weight, [norm_weight, &rest[..self.geometry.outputs]])
     }
 
     fn parameters_mut<'a, T>(&self, all: &'a mut [T]) -> (&'a mut [T], [&'a mut [T]; 2]) {
         let (weight, rest) = all[self.start..].split_at_mut(self.geometry.weights());
-        let (scale, rest) = rest.split_at_mut(self.geometry.outputs);
-        (weight, [scale, &mut rest[..self.geometry.outputs]])
+        let (norm_weight, rest) = rest.split_at_mut(self.geometry.outputs);
+        (weight, [norm_weight, &mut rest[..self.geometry.outputs]])
     }
 
-    /// The unit's output, plus `base` where there is one.
-    fn forward<T: Real>(&self, x: &[T], parameters: &[T], base: Option<&[T]>) -> (Buffer<T>, KeptUnit<T>) {
+    /// The conv block's output, plus `base` where there is one.
+    fn forward<T: Real>(&self, x: &[T], parameters: &[T], base: Option<&[T]>) -> (Buffer<T>, KeptConvBlock<T>) {
         let g = &self.geometry;
         let (weight, affine) = self.parameters(parameters);
-        let y = if suits(g) {
-            let mut y = Buffer::new(g.batch * g.out_sample() * LANES);
-            winograd::forward(g, x, weight, &mut y, false);
-            y
-        } else {
-            direct::forward(g, x, weight)
-        };
-        let (result, statistics) = norm::forward(self.sizes(), self.rectify, &y, affine, base);
-        (result, KeptUnit { y, statistics })
+        let y = convolution::forward(g, x, weight);
+        let (result, statistics) = norm::forward(self.sizes(), self.relu, &y, affine, base);
+        (result, KeptConvBlock { y, statistics })
     }
 
     /// Adds the gradient of the input to `input` or writes it, where one is asked for, and writes those of the parameters.
     fn backward<T: Real>(
         &self,
-        (x, kept): (&[T], &KeptUnit<T>),
+        (x, kept): (&[T], &KeptConvBlock<T>),
         parameters: &[T],
         gradient: &[T],
         by_parameters: &mut [T],
@@ -122,22 +125,16 @@ impl UnitPlan {
         let (weight, affine) = self.parameters(parameters);
         let (by_weight, by_affine) = self.parameters_mut(by_parameters);
         let (y, statistics) = (&kept.y, &kept.statistics);
-        let by_y = norm::backward(self.sizes(), self.rectify, (y, statistics), affine, gradient, by_affine);
-        if suits(g) {
-            winograd::backward_weight(g, x, &by_y, by_weight);
-        } else {
-            direct::backward_weight(g, x, &by_y, by_weight);
-        }
-        match input {
-            Some((input, add)) if suits(g) => winograd::backward_input(g, weight, &by_y, input, add),
-            Some((input, add)) => direct::backward_input(g, weight, &by_y, input, add),
-            None => {}
+        let by_y = norm::backward(self.sizes(), self.relu, (y, statistics), affine, gradient, by_affine);
+        convolution::backward_weight(g, x, &by_y, by_weight);
+        if let Some((input, add)) = input {
+            convolution::backward_input(g, weight, &by_y, input, add);
         }
     }
 
     /// Space for the gradient of the input.
     fn input<T: Real>(&self) -> Buffer<T> {
-        Buffer::new(self.geometry.batch * self.geometry.sample() * LANES)
+        convolution::input(&self.geometry)
     }
 }
 
@@ -152,18 +149,18 @@ pub(super) fn forward<T: Real>(
     let mut kept = keep.then(|| Vec::with_capacity(parts.len()));
     for part in parts {
         let (result, part) = match part {
-            Part::Unit(plan) => {
-                let (result, unit) = plan.forward(&map, parameters, None);
-                (result, KeptPart::Unit { x: map, unit })
+            Part::ConvBlock(plan) => {
+                let (result, conv_block) = plan.forward(&map, parameters, None);
+                (result, KeptPart::ConvBlock { x: map, conv_block })
             }
-            Part::Block(plan) => {
-                let BlockPlan { first, second, shortcut } = &**plan;
+            Part::ResidualBlock(plan) => {
+                let ResidualBlockPlan { first, second, shortcut } = &**plan;
                 let beside = shortcut.as_ref().map(|plan| plan.forward(&map, parameters, None));
                 let (middle, first) = first.forward(&map, parameters, None);
                 let base = beside.as_ref().map_or(&map, |(base, _)| base);
                 let (result, second) = second.forward(&middle, parameters, Some(base));
                 let shortcut = beside.map(|(_, shortcut)| shortcut);
-                (result, KeptPart::Block { x: map, first, middle, second, shortcut })
+                (result, KeptPart::ResidualBlock { x: map, first, middle, second, shortcut })
             }
         };
         if let Some(kept) = &mut kept {
@@ -187,13 +184,13 @@ pub(super) fn backward<T: Real>(
     for (index, (part, kept)) in parts.iter().zip(&kept.0).enumerate().rev() {
         let wanted = index > 0 || want_input;
         gradient = match (part, kept) {
-            (Part::Unit(plan), KeptPart::Unit { x, unit }) => {
+            (Part::ConvBlock(plan), KeptPart::ConvBlock { x, conv_block }) => {
                 let mut input = wanted.then(|| plan.input());
                 let target = input.as_mut().map(|input| (&mut input[..], false));
-                plan.backward((x, unit), parameters, &gradient, by_parameters, target);
+                plan.backward((x, conv_block), parameters, &gradient, by_parameters, target);
                 input?
             }
-            (Part::Block(plan), KeptPart::Block { x, first, middle, second, shortcut }) => {
+            (Part::ResidualBlock(plan), KeptPart::ResidualBlock { x, first, middle, second, shortcut }) => {
                 let mut inner = plan.second.input();
                 let target = Some((&mut inner[..], false));
                 plan.second.backward((middle, second), parameters, &gradient, by_parameters, target);
@@ -204,7 +201,7 @@ pub(super) fn backward<T: Real>(
                         plan.backward((x, kept), parameters, &gradient, by_parameters, target);
                         input
                     }
-                    // Beside the units the gradient passes as it is.
+                    // Beside the conv blocks the gradient passes as it is.
                     _ => wanted.then_some(gradient),
                 };
                 let target = input.as_mut().map(|input| (&mut input[..], true));

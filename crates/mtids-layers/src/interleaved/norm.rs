@@ -36,16 +36,16 @@ pub(super) type Statistics = Vec<[Lanes; 2]>;
 /// `x` normalised by groups, scaled and shifted, rectified if asked for, plus `base` where there is one.
 pub(super) fn forward<T: Real>(
     sizes: Sizes,
-    rectify: bool,
+    relu: bool,
     x: &[T],
-    [scale, shift]: [&[T]; 2],
+    [weight, bias]: [&[T]; 2],
     base: Option<&[T]>,
 ) -> (Buffer<T>, Statistics) {
     let mut result = Buffer::new(x.len());
     let group = sizes.group();
     let of_group = |index: usize| {
         let first = index * sizes.members % sizes.channels;
-        [&scale[first..first + sizes.members], &shift[first..first + sizes.members]]
+        [&weight[first..first + sizes.members], &bias[first..first + sizes.members]]
     };
     let tasks = result.par_chunks_mut(group).zip(x.par_chunks(group)).enumerate();
     let statistics = tasks
@@ -54,7 +54,7 @@ pub(super) fn forward<T: Real>(
             let base = base.map(|base| &base[index * group..][..group]);
             vectorised(ForwardGroup {
                 sizes,
-                rectify,
+                relu,
                 result,
                 x,
                 affine: of_group(index),
@@ -67,14 +67,14 @@ pub(super) fn forward<T: Real>(
     (result, statistics)
 }
 
-/// Gradients of the input, of scale and of shift; `gradient` is that of the result.
+/// Gradients of the input, of weight and of bias; `gradient` is that of the result.
 pub(super) fn backward<T: Real>(
     sizes: Sizes,
-    rectify: bool,
+    relu: bool,
     (x, statistics): (&[T], &Statistics),
-    [scale, shift]: [&[T]; 2],
+    [weight, bias]: [&[T]; 2],
     gradient: &[T],
-    [by_scale, by_shift]: [&mut [T]; 2],
+    [by_weight, by_bias]: [&mut [T]; 2],
 ) -> Buffer<T> {
     let mut input = Buffer::new(x.len());
     let group = sizes.group();
@@ -83,9 +83,9 @@ pub(super) fn backward<T: Real>(
         .map(|(index, ((input, x), gradient))| {
             let mut totals = vec![[0.0; 2]; sizes.members];
             let first = index * sizes.members % sizes.channels;
-            let affine = [&scale[first..first + sizes.members], &shift[first..first + sizes.members]];
+            let affine = [&weight[first..first + sizes.members], &bias[first..first + sizes.members]];
             let (statistics, totals_mut) = (&statistics[index], &mut totals);
-            vectorised(BackwardGroup { sizes, rectify, input, x, affine, gradient, statistics, totals: totals_mut });
+            vectorised(BackwardGroup { sizes, relu, input, x, affine, gradient, statistics, totals: totals_mut });
             totals
         })
         .collect();
@@ -97,35 +97,35 @@ pub(super) fn backward<T: Real>(
             total[1] += value[1];
         }
     }
-    for ((total, scale), shift) in totals.iter().zip(by_scale).zip(by_shift) {
-        (*scale, *shift) = (T::narrow(total[0]), T::narrow(total[1]));
+    for ((total, weight), bias) in totals.iter().zip(by_weight).zip(by_bias) {
+        (*weight, *bias) = (T::narrow(total[0]), T::narrow(total[1]));
     }
     input
 }
 
 /// One channel's factor and offset per lane: the result is `x · factor + offset`.
 #[inline(always)]
-fn affine<T: Real>(scale: T, shift: T, [mean, inverse]: &[Lanes; 2]) -> [[T; LANES]; 2] {
+fn affine<T: Real>(weight: T, bias: T, [mean, inverse]: &[Lanes; 2]) -> [[T; LANES]; 2] {
     let (mut factors, mut offsets) = ([T::zero(); LANES], [T::zero(); LANES]);
     for lane in 0..LANES {
-        let factor = scale.widen() * inverse[lane];
+        let factor = weight.widen() * inverse[lane];
         factors[lane] = T::narrow(factor);
-        offsets[lane] = T::narrow(shift.widen() - mean[lane] * factor);
+        offsets[lane] = T::narrow(bias.widen() - mean[lane] * factor);
     }
     [factors, offsets]
 }
 
 #[inline(always)]
-fn value<T: Real>(x: T, factor: T, offset: T, rectify: bool) -> T {
+fn value<T: Real>(x: T, factor: T, offset: T, relu: bool) -> T {
     let value = x * factor + offset;
     // A NaN is not below 0 and stays one.
-    if rectify && value < T::zero() { T::zero() } else { value }
+    if relu && value < T::zero() { T::zero() } else { value }
 }
 
 /// One group of one bundle, forward.
 struct ForwardGroup<'a, T> {
     sizes: Sizes,
-    rectify: bool,
+    relu: bool,
     result: &'a mut [T],
     x: &'a [T],
     affine: [&'a [T]; 2],
@@ -167,20 +167,20 @@ impl<T: Real> Loop for ForwardGroup<'_, T> {
             let run = member * length..(member + 1) * length;
             let (x, _) = self.x[run.clone()].as_chunks::<LANES>();
             let (result, _) = self.result[run.clone()].as_chunks_mut::<LANES>();
-            let rectify = self.rectify;
+            let relu = self.relu;
             match self.base {
                 Some(base) => {
                     let (base, _) = base[run].as_chunks::<LANES>();
                     for ((result, x), base) in result.iter_mut().zip(x).zip(base) {
                         for lane in 0..LANES {
-                            result[lane] = base[lane] + value(x[lane], factor[lane], offset[lane], rectify);
+                            result[lane] = base[lane] + value(x[lane], factor[lane], offset[lane], relu);
                         }
                     }
                 }
                 None => {
                     for (result, x) in result.iter_mut().zip(x) {
                         for lane in 0..LANES {
-                            result[lane] = value(x[lane], factor[lane], offset[lane], rectify);
+                            result[lane] = value(x[lane], factor[lane], offset[lane], relu);
                         }
                     }
                 }
@@ -191,16 +191,16 @@ impl<T: Real> Loop for ForwardGroup<'_, T> {
 
 /// One group of one bundle, backward.
 ///
-/// With x̂ the standardised input and h = scale · gradient (rectified): ∂x = inverse (h − mean h − x̂ mean(h x̂)).
+/// With x̂ the standardised input and h = weight · gradient (rectified): ∂x = inverse (h − mean h − x̂ mean(h x̂)).
 struct BackwardGroup<'a, T> {
     sizes: Sizes,
-    rectify: bool,
+    relu: bool,
     input: &'a mut [T],
     x: &'a [T],
     affine: [&'a [T]; 2],
     gradient: &'a [T],
     statistics: &'a [Lanes; 2],
-    /// Gradients of scale and shift per channel.
+    /// Gradients of weight and bias per channel.
     totals: &'a mut [[f64; 2]],
 }
 
@@ -211,8 +211,8 @@ impl<T: Real> Loop for BackwardGroup<'_, T> {
         let length = self.sizes.cells * LANES;
         let (mut sum_h, mut sum_hx) = ([0.0; LANES], [0.0; LANES]);
         for (member, total) in self.totals.iter_mut().enumerate() {
-            let scale = self.affine[0][member];
-            let [factor, offset] = affine(scale, self.affine[1][member], self.statistics);
+            let weight = self.affine[0][member];
+            let [factor, offset] = affine(weight, self.affine[1][member], self.statistics);
             let run = member * length..(member + 1) * length;
             let (x, _) = self.x[run.clone()].as_chunks::<LANES>();
             let (gradient, _) = self.gradient[run.clone()].as_chunks::<LANES>();
@@ -221,7 +221,7 @@ impl<T: Real> Loop for BackwardGroup<'_, T> {
             // `input` holds the rectified gradient until the second pass.
             for ((input, x), gradient) in input.iter_mut().zip(x).zip(gradient) {
                 for lane in 0..LANES {
-                    let closed = self.rectify && x[lane] * factor[lane] + offset[lane] <= T::zero();
+                    let closed = self.relu && x[lane] * factor[lane] + offset[lane] <= T::zero();
                     let value = if closed { T::zero() } else { gradient[lane] };
                     input[lane] = value;
                     open[lane] += value.widen();
@@ -232,8 +232,8 @@ impl<T: Real> Loop for BackwardGroup<'_, T> {
                 let with_x = with_x[lane] * inverse[lane];
                 total[0] += with_x;
                 total[1] += open[lane];
-                sum_h[lane] += scale.widen() * open[lane];
-                sum_hx[lane] += scale.widen() * with_x;
+                sum_h[lane] += weight.widen() * open[lane];
+                sum_hx[lane] += weight.widen() * with_x;
             }
         }
         let count = (self.sizes.members * self.sizes.cells) as f64;

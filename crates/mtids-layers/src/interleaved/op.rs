@@ -1,12 +1,12 @@
-//! A run of units as one operation of candle with its own gradient.
+//! A run of conv blocks as one operation of candle with its own gradient.
 
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
 
+use super::layout::{deinterleave, interleave};
 use super::network::{Kept, Part, backward, forward};
-use super::{deinterleave, interleave};
 use crate::error::Result;
 use crate::kernels::{Real, keep_freed_memory};
 use crate::storage::{entries, with_entries};
@@ -56,7 +56,7 @@ impl RunOp {
 
 impl CustomOp2 for RunOp {
     fn name(&self) -> &'static str {
-        "mtids-units"
+        "mtids-conv-blocks"
     }
 
     fn cpu_fwd(
@@ -87,7 +87,7 @@ impl CustomOp2 for RunOp {
         let result = match x.dtype() {
             DType::F32 => typed!(f32, F32, Single),
             DType::F64 => typed!(f64, F64, Double),
-            other => candle_core::bail!("units need f32 or f64, not {other:?}"),
+            other => candle_core::bail!("conv blocks need f32 or f64, not {other:?}"),
         };
         Ok((result, dims.into()))
     }

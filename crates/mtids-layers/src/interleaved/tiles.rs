@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::product::load;
+use crate::kernels::product::load;
 use crate::kernels::winograd::{Axis, EDGE, Output, TILE};
 use crate::kernels::{LANES, Real};
 

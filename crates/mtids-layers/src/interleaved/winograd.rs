@@ -1,19 +1,19 @@
 //! Convolution with a 3 × 3 kernel in the plane and stride 1 by minimal filtering, on interleaved maps.
 //!
-//! Purpose and method are those of `conv::winograd` (tiles to a domain where convolution is a product, depth taps as part of
-//! the inner dimension); here a tile of a cell is whole vectors, so the transforms read maps and write them in place. The
-//! forward pass takes a row of tiles of a bundle at a time, in runs whose domain stays in a core's second cache; the gradient
-//! of the weights takes tiles of several bundles at a time, because its sums are the quicker the longer. Invariant: runs
-//! depend on shapes only.
+//! Purpose: such convolutions are most of a residual network, and a quarter of the multiplications suffices. Along depth the
+//! taps are part of the inner dimension: the domain of a slice is computed once and read by every depth tap. A tile of a cell
+//! is whole vectors, so the transforms read maps and write them in place. The forward pass takes a row of tiles of a bundle
+//! at a time, in runs whose domain stays in a core's second cache; the gradient of the input is the same function of the
+//! output's gradient and the flipped weights; that of the weights is the exact transpose, and takes tiles of several bundles
+//! at a time, because its sums are the quicker the longer. Invariant: runs depend on shapes only.
 
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::product::{CELL, Dots, Product};
+use super::filter::{filter_domain, filter_gradient, flipped};
 use super::tiles::{Read, Write};
-use crate::conv::Geometry;
-use crate::conv::winograd::{filter_domain, filter_gradient, flipped};
-use crate::kernels::product::PANEL;
+use crate::geometry::Geometry;
+use crate::kernels::product::{CELL, Dots, PANEL, Product};
 use crate::kernels::winograd::{Data, EDGE, POINTS, Spread, TILE};
 use crate::kernels::{LANES, Real};
 
@@ -23,6 +23,21 @@ const RUN: usize = 1 << 18;
 const GRADIENT_RUN: usize = 1 << 19;
 /// Fewest cells of a run in the gradient of the weights.
 const SUMMED: usize = 16;
+
+/// Whether this algorithm can compute the convolution, and with clearly fewer multiplications.
+pub(super) fn suits(g: &Geometry) -> bool {
+    let [_, height, width] = g.out;
+    let tiles = height.div_ceil(TILE) * width.div_ceil(TILE);
+    let saves = 9 * height * width >= 3 * POINTS * tiles / 2;
+    g.groups == 1
+        && g.kernel[1..] == [3, 3]
+        && g.stride == [1; 3]
+        && g.dilation == [1; 3]
+        && (0..3).all(|axis| g.padding[axis] < g.kernel[axis])
+        && g.inputs >= 8
+        && g.outputs >= 8
+        && saves
+}
 
 /// Length of a row of the domain of at least `entries`: an odd number of vectors of [`LANES`], so that rows below each other do
 /// not fall into the same few sets of a cache.

@@ -6,6 +6,7 @@
 //! vectors) only; callers divide work by shapes, so results never depend on the number of threads. Scratch memory belongs
 //! to a thread and is used again, because fresh pages cost more than the arithmetic on them.
 
+mod pool;
 pub(crate) mod product;
 mod scratch;
 pub(crate) mod winograd;
@@ -13,9 +14,8 @@ pub(crate) mod winograd;
 use candle_core::WithDType;
 use pulp::{Arch, Simd, WithSimd};
 
+pub(crate) use pool::Pooled;
 pub(crate) use scratch::{LINE, Scratch, aligned};
-
-use crate::interleaved::Pooled;
 
 /// A floating-point type with vectors.
 pub(crate) trait Real: WithDType + Scratch + Pooled {

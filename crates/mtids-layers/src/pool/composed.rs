@@ -7,8 +7,8 @@ use candle_core::{D, Tensor};
 
 use super::Windows;
 use super::window::{Kind, Regions, WindowOp};
-use crate::conv::output_size;
 use crate::error::Result;
+use crate::geometry::output_size;
 
 /// Stands for "smaller than all" without becoming NaN in a product with 0.
 const LOWEST: f64 = -1e30;

@@ -1,7 +1,7 @@
 //! Pooling to a coarse grid: averages by one constant matrix, maxima cell by cell.
 //!
 //! Purpose: from a feature map to a fixed number of cells, 1 per axis being the whole map. A patch is centred on its node,
-//! so a coarse grid of cells tells the trunk *where around the node* something lies, which the region depends on. The average of a
+//! so a coarse grid of cells tells the backbone *where around the node* something lies, which the region depends on. The average of a
 //! cell dilutes what fills little of it; the maximum does not, see [`GridPooling`].
 //! Invariant: each output cell is the mean or the largest of the map cells in rows `[floor(i H / g), ceil((i + 1) H / g))`, other
 //! axes likewise.

@@ -12,8 +12,8 @@ use candle_core::Tensor;
 
 pub use grid::{GridPool, GridPooling};
 
-use crate::conv::deep;
 use crate::error::Result;
+use crate::geometry::deep;
 use window::{Kind, Regions, WindowOp};
 
 /// Windows along `N` axes (depth, height, width; the last two in two dimensions).

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::Windows;
-use crate::conv::output_size;
+use crate::geometry::output_size;
 use crate::kernels::Real;
 use crate::storage::{entries, with_entries};
 

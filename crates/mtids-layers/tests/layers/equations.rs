@@ -34,16 +34,16 @@ fn convolutions_equal_candle_s_and_their_gradients_are_exact() {
 #[test]
 fn norms_have_unit_scale_and_exact_gradients() {
     let x = Var::from_tensor(&tensor(&[2, 6, 3, 3], 1)).unwrap();
-    let (scale, shift) = (Var::from_tensor(&tensor(&[6], 2)).unwrap(), Var::from_tensor(&tensor(&[6], 3)).unwrap());
-    for rectify in [false, true] {
+    let (weight, bias) = (Var::from_tensor(&tensor(&[6], 2)).unwrap(), Var::from_tensor(&tensor(&[6], 3)).unwrap());
+    for relu in [false, true] {
         let mask = tensor(&[2, 6, 3, 3], 4);
-        let loss = |x: &Tensor, scale: &Tensor, shift: &Tensor| {
-            (group_norm(x, scale, shift, 3, rectify).unwrap() * &mask).unwrap().sum_all().unwrap()
+        let loss = |x: &Tensor, weight: &Tensor, bias: &Tensor| {
+            (group_norm(x, weight, bias, 3, relu).unwrap() * &mask).unwrap().sum_all().unwrap()
         };
-        let store = loss(&x, &scale, &shift).backward().unwrap();
-        check_gradient(&x, store.get(&x).unwrap(), |moved| value(&loss(moved, &scale, &shift)));
-        check_gradient(&scale, store.get(&scale).unwrap(), |moved| value(&loss(&x, moved, &shift)));
-        check_gradient(&shift, store.get(&shift).unwrap(), |moved| value(&loss(&x, &scale, moved)));
+        let store = loss(&x, &weight, &bias).backward().unwrap();
+        check_gradient(&x, store.get(&x).unwrap(), |moved| value(&loss(moved, &weight, &bias)));
+        check_gradient(&weight, store.get(&weight).unwrap(), |moved| value(&loss(&x, moved, &bias)));
+        check_gradient(&bias, store.get(&bias).unwrap(), |moved| value(&loss(&x, &weight, moved)));
     }
     let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
     let layer = LayerNorm::new("n", 50, &parameters).unwrap();

@@ -60,9 +60,9 @@ fn pooling() {
 
 #[test]
 fn norms() {
-    for rectify in [false, true] {
-        check("group norm", &[&[2, 6, 3, 4], &[6], &[6]], &|t| group_norm(&t[0], &t[1], &t[2], 3, rectify));
-        check("in 3-D", &[&[2, 4, 2, 3, 4], &[4], &[4]], &|t| group_norm(&t[0], &t[1], &t[2], 2, rectify));
+    for relu in [false, true] {
+        check("group norm", &[&[2, 6, 3, 4], &[6], &[6]], &|t| group_norm(&t[0], &t[1], &t[2], 3, relu));
+        check("in 3-D", &[&[2, 4, 2, 3, 4], &[4], &[4]], &|t| group_norm(&t[0], &t[1], &t[2], 2, relu));
     }
     let layer = LayerNorm::new("n", 9, &Parameters::new(1, DType::F64, &Device::Cpu)).unwrap();
     check("layer norm", &[&[4, 9]], &|t| layer.forward(&t[0]));

@@ -33,7 +33,7 @@ pub enum BackboneSize {
     Resnet34,
 }
 
-/// Size of the trunk.
+/// Size of the backbone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Given")]
 pub struct BackboneConfig {

@@ -21,7 +21,7 @@ pub enum BranchControl {
     Flat,
     /// No private branch (MMoE; with one shared expert, a shared bottom).
     SharedOnly,
-    /// No shared branch: separate experts on a common trunk.
+    /// No shared branch: separate experts on a common backbone.
     PrivateOnly,
 }
 
@@ -141,7 +141,7 @@ impl DbrConfig {
         self.branch_control != BranchControl::SharedOnly
     }
 
-    /// Of one expert of the first layer, which reads the trunk's `features`.
+    /// Of one expert of the first layer, which reads the backbone's `features`.
     pub(crate) fn expert_shape(&self, features: usize) -> ExpertShape {
         ExpertShape { inputs: features, hidden: self.expert_hidden, outputs: self.expert_width, form: self.expert_form }
     }

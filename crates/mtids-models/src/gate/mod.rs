@@ -5,23 +5,21 @@
 //! α = softmax((W^b r + c^b) / τ), π^s = TopKSoftmax(W^s r + c^s), π^p likewise; an expert's weight is α times π. The abstract
 //! of MT-IDS gives the purpose (A); branch control and gate input are a choice of this reconstruction (O), soft-max and top-k over
 //! experts are prior art (P: CGC, RecSys 2020; noisy top-k: Shazeer et al. 2017, arXiv 1701.06538). `SoftmaxGate` is the plain gate
-//! of the rivals.
+//! of the baselines.
 //! Invariants: weights are non-negative and sum to 1 per sample and task (except [`BranchControl::Sigmoid`]).
 
 mod config;
-mod output;
 
 use candle_core::{D, Tensor};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::Result;
-use crate::model::Mode;
+use crate::types::{GateOutput, Mode};
 use mtids_layers::activation::{log_sum_exp, sigmoid, softmax, softplus};
 use mtids_layers::linear::Linear;
 use mtids_layers::parameters::{Init, Parameters};
 
 pub use config::{BranchControl, DbrConfig, ExpertControl};
-pub use output::GateOutput;
 
 /// A soft-max over experts, linear in its input: the gate of MMoE, CGC, PLE, AdaTT and STEM.
 #[derive(Clone, Debug)]

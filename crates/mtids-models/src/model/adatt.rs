@@ -3,7 +3,7 @@
 //! One module per task and one shared module, each with experts on the module's own input h. In each layer a module's output is
 //! Σ_e softmax(W_t h_t)_e f_e over *all* experts of all modules plus the residual Σ_e v_te f_e over its own, with free weights v (the
 //! constant 1 where every module has one expert, as in the authors' code). The shared module has no output in the last layer. Adapted:
-//! the first input of all modules is the trunk's features; the experts are those of every rival here; v starts normal with the variance
+//! the first input of all modules is the backbone's features; the experts are those of every baseline here; v starts normal with the variance
 //! of the authors' uniform law, 1 / (3 n) for n own experts.
 //!
 //! Every task trains the experts of every other, so all experts are shared parameters. Cut: the outputs of all experts of the last
@@ -11,52 +11,20 @@
 //! `residual.<task>`, `head.<task>.*`, and `layer<l>.*` below the last layer (shared, with `gate.shared` and `residual.shared`).
 
 use candle_core::Tensor;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::backbone::{Backbone, BackboneConfig};
+use crate::backbone::Backbone;
 use crate::error::{Result, config_error};
-use crate::experts::{ExpertGroup, ExpertsConfig};
-use crate::gate::{GateOutput, SoftmaxGate};
-use crate::model::config::{default_tasks, validate_experts};
-use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, mix, of_task};
-use crate::tasks::{TaskKind, TaskSet};
+use crate::experts::ExpertGroup;
+use crate::gate::SoftmaxGate;
+use crate::model::network::{MultiTaskModel, at, heads, mix, of_task};
+use crate::model::settings::LayeredConfig;
+use crate::tasks::TaskSet;
+use crate::types::{Boundary, GateOutput, Mode, TaskOutput};
 use mtids_layers::linear::Linear;
 use mtids_layers::parameters::{Init, Parameters};
 
 /// Settings of AdaTT.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdaTtConfig {
-    /// The trunk.
-    pub backbone: BackboneConfig,
-    /// Tasks, main task first by custom.
-    pub tasks: Vec<TaskKind>,
-    /// The experts of each layer.
-    pub experts: ExpertsConfig,
-    /// Layers.
-    pub layers: usize,
-}
-
-impl Default for AdaTtConfig {
-    fn default() -> Self {
-        Self {
-            backbone: BackboneConfig::default(),
-            tasks: default_tasks(),
-            experts: ExpertsConfig::default(),
-            layers: 2,
-        }
-    }
-}
-
-impl AdaTtConfig {
-    pub(crate) fn validate(&self) -> Result<()> {
-        if self.layers == 0 {
-            return Err(config_error("layers", "must be at least 1"));
-        }
-        validate_experts(&self.experts)
-    }
-}
+pub type AdaTtConfig = LayeredConfig;
 
 /// How one module fuses all experts of a layer.
 #[derive(Debug)]
@@ -138,7 +106,7 @@ fn input_of(inputs: &[Tensor], module: usize) -> Result<&Tensor> {
 /// Every module reads all experts.
 #[derive(Debug)]
 pub struct AdaTt {
-    trunk: Backbone,
+    backbone: Backbone,
     layers: Vec<Layer>,
     heads: Vec<Linear>,
 }
@@ -153,7 +121,7 @@ impl AdaTt {
         let layers: Result<Vec<Layer>> =
             (0..config.layers).map(|index| Layer::new(tasks, config, index, parameters)).collect();
         Ok(Self {
-            trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
+            backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
             layers: layers?,
             heads: heads(tasks, config.experts.width, parameters)?,
         })
@@ -162,7 +130,7 @@ impl AdaTt {
 
 impl MultiTaskModel for AdaTt {
     fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        let mut inputs = vec![self.trunk.forward(x)?];
+        let mut inputs = vec![self.backbone.forward(x)?];
         let mut experts = None;
         for layer in &self.layers {
             if let Some((outputs, below)) = experts.take() {

@@ -8,40 +8,41 @@ use schemars::JsonSchema;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::backbone::BackboneConfig;
 use crate::error::{Result, config_error};
-use crate::experts::{ExpertsConfig, SharedExpertsConfig};
-use crate::model::MultiTaskModel;
 use crate::model::adatt::{AdaTt, AdaTtConfig};
-use crate::model::cgc::{Cgc, CgcConfig};
+use crate::model::cgc::{self, CgcConfig};
 use crate::model::cross_stitch::{CrossStitch, CrossStitchConfig};
 use crate::model::dselect_k::{DSelectK, DSelectKConfig};
 use crate::model::hard_sharing::{HardSharing, HardSharingConfig};
 use crate::model::mmoe::{Mmoe, MmoeConfig};
-use crate::model::mt_ids::{MtIds, MtIdsConfig};
+use crate::model::mt_ids::{self, MtIdsConfig};
 use crate::model::mtan::{Mtan, MtanConfig};
-use crate::model::ple::{Ple, PleConfig};
+use crate::model::network::MultiTaskModel;
+use crate::model::ple::{self, PleConfig};
 use crate::model::single_task::{SingleTask, SingleTaskConfig};
 use crate::model::stem::{Stem, StemConfig};
 use crate::tasks::{TaskKind, TaskSet};
 use mtids_layers::parameters::Parameters;
 
 macro_rules! architectures {
-    ($($variant:ident, $config:ident, $network:ident, $key:literal, $title:literal, $about:literal;)*) => {
+    ($($variant:ident, $config:ident, $build:path, $key:literal, $title:literal, $about:literal;)*) => {
         /// Name of an architecture.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[derive(VariantArray, IntoStaticStr)]
         pub enum Architecture {
-            $(#[doc = $about] #[serde(rename = $key)] $variant,)*
+            $(#[doc = $about] #[serde(rename = $key)] #[strum(serialize = $key)] $variant,)*
         }
 
         impl Architecture {
             /// All of them, MT-IDS first.
-            pub const ALL: &[Architecture] = &[$(Architecture::$variant,)*];
+            pub const ALL: &[Architecture] = Self::VARIANTS;
 
             /// As it is written in a configuration.
             pub fn key(self) -> &'static str {
-                match self { $(Architecture::$variant => $key,)* }
+                self.into()
             }
 
             /// As people write it.
@@ -69,12 +70,12 @@ macro_rules! architectures {
                 match self { $(Self::$variant(_) => Architecture::$variant,)* }
             }
 
-            /// Settings of the trunk.
+            /// Settings of the backbone.
             pub fn backbone(&self) -> &BackboneConfig {
                 match self { $(Self::$variant(config) => &config.backbone,)* }
             }
 
-            /// Settings of the trunk, to be changed.
+            /// Settings of the backbone, to be changed.
             pub fn backbone_mut(&mut self) -> &mut BackboneConfig {
                 match self { $(Self::$variant(config) => &mut config.backbone,)* }
             }
@@ -82,11 +83,6 @@ macro_rules! architectures {
             /// The tasks asked for.
             pub fn tasks(&self) -> &[TaskKind] {
                 match self { $(Self::$variant(config) => &config.tasks,)* }
-            }
-
-            /// The tasks, to be changed.
-            pub fn tasks_mut(&mut self) -> &mut Vec<TaskKind> {
-                match self { $(Self::$variant(config) => &mut config.tasks,)* }
             }
 
             /// Checks the ranges.
@@ -108,7 +104,7 @@ macro_rules! architectures {
                 parameters: &Parameters,
             ) -> Result<Box<dyn MultiTaskModel>> {
                 Ok(match self {
-                    $(Self::$variant(config) => Box::new($network::new(config, tasks, input, parameters)?),)*
+                    $(Self::$variant(config) => Box::new($build(config, tasks, input, parameters)?),)*
                 })
             }
 
@@ -122,27 +118,27 @@ macro_rules! architectures {
 }
 
 architectures! {
-    MtIds, MtIdsConfig, MtIds, "mt-ids", "MT-IDS",
+    MtIds, MtIdsConfig, mt_ids::network, "mt-ids", "MT-IDS",
         "The reconstruction of MT-IDS: shared and private experts behind Dual-control Branch Routing gates.";
-    SingleTask, SingleTaskConfig, SingleTask, "single-task", "single-task networks",
+    SingleTask, SingleTaskConfig, SingleTask::new, "single-task", "single-task networks",
         "One whole network per task; nothing is shared.";
-    HardSharing, HardSharingConfig, HardSharing, "hard-sharing", "hard parameter sharing",
-        "One trunk, one head per task.";
-    CrossStitch, CrossStitchConfig, CrossStitch, "cross-stitch", "cross-stitch networks",
-        "One trunk per task, mixed after each stage (CVPR 2016).";
-    Mtan, MtanConfig, Mtan, "mtan", "MTAN",
-        "One trunk, an attention mask per task and stage (CVPR 2019).";
-    Mmoe, MmoeConfig, Mmoe, "mmoe", "MMoE",
+    HardSharing, HardSharingConfig, HardSharing::new, "hard-sharing", "hard parameter sharing",
+        "One backbone, one head per task.";
+    CrossStitch, CrossStitchConfig, CrossStitch::new, "cross-stitch", "cross-stitch networks",
+        "One backbone per task, mixed after each stage (CVPR 2016).";
+    Mtan, MtanConfig, Mtan::new, "mtan", "MTAN",
+        "One backbone, an attention mask per task and stage (CVPR 2019).";
+    Mmoe, MmoeConfig, Mmoe::new, "mmoe", "MMoE",
         "Shared experts, one soft-max gate per task (KDD 2018).";
-    Cgc, CgcConfig, Cgc, "cgc", "CGC",
+    Cgc, CgcConfig, cgc::network, "cgc", "CGC",
         "Shared and private experts under one soft-max per task (RecSys 2020).";
-    Ple, PleConfig, Ple, "ple", "PLE",
+    Ple, PleConfig, ple::network, "ple", "PLE",
         "Several layers of CGC (RecSys 2020).";
-    DSelectK, DSelectKConfig, DSelectK, "dselect-k", "DSelect-k",
+    DSelectK, DSelectKConfig, DSelectK::new, "dselect-k", "DSelect-k",
         "Shared experts, k smooth selectors per task (NeurIPS 2021).";
-    AdaTt, AdaTtConfig, AdaTt, "adatt", "AdaTT",
+    AdaTt, AdaTtConfig, AdaTt::new, "adatt", "AdaTT",
         "Every task reads all experts, with a residual of its own (KDD 2023).";
-    Stem, StemConfig, Stem, "stem", "STEM",
+    Stem, StemConfig, Stem::new, "stem", "STEM",
         "Every task reads all experts and trains only its own and the shared ones (AAAI 2024).";
 }
 
@@ -188,37 +184,6 @@ fn without_architecture_it_is_mt_ids(schema: &mut schemars::Schema) {
     if let Some(Value::Array(required)) = variants.first_mut().and_then(|first| first.get_mut("required")) {
         required.retain(|key| key != "architecture");
     }
-}
-
-/// The tasks of the reconstruction (tag A): the main task and its two dimensions.
-pub(crate) fn default_tasks() -> Vec<TaskKind> {
-    vec![TaskKind::Joint, TaskKind::Region, TaskKind::Metastasis]
-}
-
-/// Checks shared experts.
-pub(crate) fn validate_shared(experts: &SharedExpertsConfig) -> Result<()> {
-    for (key, value) in [("count", experts.count), ("hidden", experts.hidden), ("width", experts.width)] {
-        if value == 0 {
-            return Err(config_error(&format!("experts.{key}"), "must be at least 1"));
-        }
-    }
-    Ok(())
-}
-
-/// Checks shared and private experts.
-pub(crate) fn validate_experts(experts: &ExpertsConfig) -> Result<()> {
-    let keys = [
-        ("shared", experts.shared),
-        ("private", experts.private),
-        ("hidden", experts.hidden),
-        ("width", experts.width),
-    ];
-    for (key, value) in keys {
-        if value == 0 {
-            return Err(config_error(&format!("experts.{key}"), "must be at least 1"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

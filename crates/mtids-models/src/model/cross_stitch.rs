@@ -1,10 +1,10 @@
 //! Cross-stitch networks (Misra et al., CVPR 2016, arXiv 1604.03539).
 //!
-//! One trunk per task; after each stage the maps are mixed, x̃_t = Σ_s a_ts x_s, with a learned matrix a per stage, which starts at
+//! One backbone per task; after each stage the maps are mixed, x̃_t = Σ_s a_ts x_s, with a learned matrix a per stage, which starts at
 //! a_tt = `own` and a_ts = (1 − own) / (T − 1), a convex combination as in the paper. Adapted: units stand after the residual
-//! stages of the trunk instead of AlexNet's pooling and dense layers, and one matrix serves all channels of a stage.
+//! stages of the backbone instead of AlexNet's pooling and dense layers, and one matrix serves all channels of a stage.
 //!
-//! Cut: the maps before the last mixing, one per task. Row t of the last matrix and the end of trunk t (pooling, linear layer,
+//! Cut: the maps before the last mixing, one per task. Row t of the last matrix and the end of backbone t (pooling, linear layer,
 //! norm) serve task t alone and lie above it. Parameters: `trunk.<task>.*`, `stitch.stage<k>.<task>.own` (a_tt, `[1]`) and
 //! `.others` (the rest of row t, `[T − 1]`), `head.<task>.*`.
 
@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::{Result, config_error};
-use crate::model::config::default_tasks;
-use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, heads, of_task};
-use crate::tasks::{TaskKind, TaskSet};
+use crate::model::network::{MultiTaskModel, heads, of_task};
+use crate::tasks::{TaskKind, TaskSet, default_tasks};
+use crate::types::{Boundary, Mode, TaskOutput};
 use mtids_layers::linear::Linear;
 use mtids_layers::parameters::{Init, Parameters};
 
@@ -24,7 +24,7 @@ use mtids_layers::parameters::{Init, Parameters};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CrossStitchConfig {
-    /// The trunk of each task.
+    /// The backbone of each task.
     pub backbone: BackboneConfig,
     /// Tasks, main task first by custom.
     pub tasks: Vec<TaskKind>,
@@ -82,10 +82,10 @@ impl Row {
     }
 }
 
-/// One trunk per task, mixed after each stage.
+/// One backbone per task, mixed after each stage.
 #[derive(Debug)]
 pub struct CrossStitch {
-    trunks: Vec<Backbone>,
+    backbones: Vec<Backbone>,
     /// By stage and task.
     stitches: Vec<Vec<Row>>,
     heads: Vec<Linear>,
@@ -98,17 +98,17 @@ impl CrossStitch {
         input: [usize; 4],
         parameters: &Parameters,
     ) -> Result<Self> {
-        let trunk = |name: &str| Backbone::new(&format!("trunk.{name}"), &config.backbone, input, parameters);
-        let trunks: Result<Vec<Backbone>> = tasks.tasks().iter().map(|task| trunk(&task.name)).collect();
-        let trunks = trunks?;
+        let backbone = |name: &str| Backbone::new(&format!("trunk.{name}"), &config.backbone, input, parameters);
+        let backbones: Result<Vec<Backbone>> = tasks.tasks().iter().map(|task| backbone(&task.name)).collect();
+        let backbones = backbones?;
         let rows = |stage: usize| -> Result<Vec<Row>> {
             let row = |(task, name): (usize, &str)| {
                 Row::new(&format!("stitch.stage{stage}.{name}"), task, tasks.len(), config.own, parameters)
             };
             tasks.tasks().iter().map(|task| task.name.as_str()).enumerate().map(row).collect()
         };
-        let stitches: Result<Vec<Vec<Row>>> = (0..trunks.first().map_or(0, Backbone::stages)).map(rows).collect();
-        Ok(Self { trunks, stitches: stitches?, heads: heads(tasks, config.backbone.features, parameters)? })
+        let stitches: Result<Vec<Vec<Row>>> = (0..backbones.first().map_or(0, Backbone::stages)).map(rows).collect();
+        Ok(Self { backbones, stitches: stitches?, heads: heads(tasks, config.backbone.features, parameters)? })
     }
 
     fn last_stage(&self) -> Result<&[Row]> {
@@ -118,7 +118,7 @@ impl CrossStitch {
 
 impl MultiTaskModel for CrossStitch {
     fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        let maps: Result<Vec<Tensor>> = self.trunks.iter().map(|trunk| trunk.stem(x)).collect();
+        let maps: Result<Vec<Tensor>> = self.backbones.iter().map(|backbone| backbone.stem(x)).collect();
         let mut maps = maps?;
         for stage in 0..self.stitches.len() {
             if let Some(rows) = stage.checked_sub(1).and_then(|below| self.stitches.get(below)) {
@@ -126,7 +126,7 @@ impl MultiTaskModel for CrossStitch {
                 maps = mixed?;
             }
             let next: Result<Vec<Tensor>> =
-                self.trunks.iter().zip(&maps).map(|(trunk, map)| trunk.stage(stage, map)).collect();
+                self.backbones.iter().zip(&maps).map(|(backbone, map)| backbone.stage(stage, map)).collect();
             maps = next?;
         }
         Ok(Boundary { tensors: maps, gates: Vec::new() })
@@ -134,7 +134,7 @@ impl MultiTaskModel for CrossStitch {
 
     fn task(&self, task: usize, boundary: &[Tensor], _mode: Mode) -> Result<TaskOutput> {
         let map = of_task(self.last_stage()?, task)?.mix(boundary)?;
-        let features = of_task(&self.trunks, task)?.finish(&map)?;
+        let features = of_task(&self.backbones, task)?.finish(&map)?;
         Ok(TaskOutput::plain(of_task(&self.heads, task)?.forward(&features)?))
     }
 

@@ -5,7 +5,7 @@
 //! and γ/2, 0 below and 1 above. The task's mixture is Σ_i softmax(w)_i Σ_e r_i(e) f_e(z): once every S is 0 or 1, at most k experts.
 //! Two terms are added to the loss: the selectors' entropy −Σ r log(r + 1e-6), and, where the number of experts is no power of
 //! 2, Σ_i 1 / Σ_e r_i(e), which keeps weight on codes that have an expert. Numbers z and w are parameters of the task, or linear in the
-//! features (`per_sample`). Adapted: experts read the trunk's features; both terms are means over the batch, not sums, so that their
+//! features (`per_sample`). Adapted: experts read the backbone's features; both terms are means over the batch, not sums, so that their
 //! weight does not depend on the batch size; 1e-6 is added below the fraction; parameters start normal with the variance of the
 //! authors' uniform law.
 //!
@@ -21,10 +21,9 @@ use serde::{Deserialize, Serialize};
 use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::{Result, config_error};
 use crate::experts::{ExpertGroup, SharedExpertsConfig};
-use crate::gate::GateOutput;
-use crate::model::config::{default_tasks, validate_shared};
-use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, mix, of_task};
-use crate::tasks::{TaskKind, TaskSet};
+use crate::model::network::{MultiTaskModel, at, heads, mix, of_task};
+use crate::tasks::{TaskKind, TaskSet, default_tasks};
+use crate::types::{Boundary, GateOutput, Mode, TaskOutput};
 use mtids_layers::activation::softmax;
 use mtids_layers::linear::Linear;
 use mtids_layers::parameters::{Init, Parameters};
@@ -36,7 +35,7 @@ const EPSILON: f64 = 1e-6;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DSelectKConfig {
-    /// The trunk.
+    /// The backbone.
     pub backbone: BackboneConfig,
     /// Tasks, main task first by custom.
     pub tasks: Vec<TaskKind>,
@@ -68,7 +67,7 @@ impl Default for DSelectKConfig {
 
 impl DSelectKConfig {
     pub(crate) fn validate(&self) -> Result<()> {
-        validate_shared(&self.experts)?;
+        self.experts.validate()?;
         if self.experts.count < 2 {
             return Err(config_error("experts.count", "must be at least 2: there is nothing to select from one"));
         }
@@ -186,7 +185,7 @@ impl Gate {
 /// Shared experts, k smooth selectors per task.
 #[derive(Debug)]
 pub struct DSelectK {
-    trunk: Backbone,
+    backbone: Backbone,
     experts: ExpertGroup,
     gates: Vec<Gate>,
     heads: Vec<Linear>,
@@ -204,7 +203,7 @@ impl DSelectK {
         let gates: Result<Vec<Gate>> =
             tasks.tasks().iter().map(|task| Gate::new(&task.name, config, parameters)).collect();
         Ok(Self {
-            trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
+            backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
             experts: ExpertGroup::new("shared", experts.count, shape, parameters)?,
             gates: gates?,
             heads: heads(tasks, experts.width, parameters)?,
@@ -214,7 +213,7 @@ impl DSelectK {
 
 impl MultiTaskModel for DSelectK {
     fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        let z = self.trunk.forward(x)?;
+        let z = self.backbone.forward(x)?;
         let experts = self.experts.forward(&z)?;
         Ok(Boundary { tensors: vec![z, experts], gates: Vec::new() })
     }

@@ -1,52 +1,30 @@
 //! MMoE: multi-gate mixture of experts (Ma et al., KDD 2018).
 //!
 //! u_t = Σ_e softmax(W_t z)_e f_e(z), one gate per task over shared experts; logits by a linear head. Adapted: experts and gates
-//! read the trunk's features z instead of the input; gates have a bias, as in LibMTL.
+//! read the backbone's features z instead of the input; gates have a bias, as in LibMTL.
 //!
 //! Cut: z and the experts' outputs. Parameters: `trunk.*`, `shared.<e>.*` (shared), `gate.<task>.*`, `head.<task>.*`.
 
 use candle_core::Tensor;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::backbone::{Backbone, BackboneConfig};
+use crate::backbone::Backbone;
 use crate::error::Result;
-use crate::experts::{ExpertGroup, SharedExpertsConfig};
-use crate::gate::{GateOutput, SoftmaxGate};
-use crate::model::config::{default_tasks, validate_shared};
-use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, mix, of_task};
-use crate::tasks::{TaskKind, TaskSet};
+use crate::experts::ExpertGroup;
+use crate::gate::SoftmaxGate;
+use crate::model::network::{MultiTaskModel, at, heads, mix, of_task};
+use crate::model::settings::SharedConfig;
+use crate::tasks::TaskSet;
+use crate::types::{Boundary, GateOutput, Mode, TaskOutput};
 use mtids_layers::linear::Linear;
 use mtids_layers::parameters::Parameters;
 
 /// Settings of MMoE.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct MmoeConfig {
-    /// The trunk.
-    pub backbone: BackboneConfig,
-    /// Tasks, main task first by custom.
-    pub tasks: Vec<TaskKind>,
-    /// The experts.
-    pub experts: SharedExpertsConfig,
-}
-
-impl Default for MmoeConfig {
-    fn default() -> Self {
-        Self { backbone: BackboneConfig::default(), tasks: default_tasks(), experts: SharedExpertsConfig::default() }
-    }
-}
-
-impl MmoeConfig {
-    pub(crate) fn validate(&self) -> Result<()> {
-        validate_shared(&self.experts)
-    }
-}
+pub type MmoeConfig = SharedConfig;
 
 /// Shared experts, one soft-max gate per task.
 #[derive(Debug)]
 pub struct Mmoe {
-    trunk: Backbone,
+    backbone: Backbone,
     experts: ExpertGroup,
     gates: Vec<SoftmaxGate>,
     heads: Vec<Linear>,
@@ -63,7 +41,7 @@ impl Mmoe {
         let gate = |name: &str| SoftmaxGate::new(&format!("gate.{name}"), features, experts.count, parameters);
         let gates: Result<Vec<SoftmaxGate>> = tasks.tasks().iter().map(|task| gate(&task.name)).collect();
         Ok(Self {
-            trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
+            backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
             experts: ExpertGroup::new("shared", experts.count, experts.expert_shape(features), parameters)?,
             gates: gates?,
             heads: heads(tasks, experts.width, parameters)?,
@@ -73,7 +51,7 @@ impl Mmoe {
 
 impl MultiTaskModel for Mmoe {
     fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        let z = self.trunk.forward(x)?;
+        let z = self.backbone.forward(x)?;
         let experts = self.experts.forward(&z)?;
         Ok(Boundary { tensors: vec![z, experts], gates: Vec::new() })
     }

@@ -1,4 +1,4 @@
-//! MT-IDS, reconstructed from its abstract: trunk, shared and private experts, DBR gates, one head per task.
+//! MT-IDS, reconstructed from its abstract: backbone, shared and private experts, DBR gates, one head per task.
 //!
 //! Decomposition into auxiliary tasks, shared and task-specific features, and a gate that weighs them: stated in the abstract (A).
 //! Experts as two-layer perceptrons under shared and private branches: prior art (P, CGC). Gate input, branch control and its prior:
@@ -15,18 +15,17 @@ use serde::{Deserialize, Serialize};
 use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::Result;
 use crate::gate::{BranchControl, DbrConfig, Gate};
-use crate::model::config::default_tasks;
-use crate::model::stack::{BranchGate, Route, Stack, StackSizes};
-use crate::model::{Boundary, GateTerms, Mode, MultiTaskModel, TaskOutput, heads, of_task};
-use crate::tasks::{TaskKind, TaskSet};
-use mtids_layers::linear::Linear;
+use crate::model::network::heads;
+use crate::model::stack::{BranchGate, Route, Stack, StackNetwork, StackSizes};
+use crate::tasks::{TaskKind, TaskSet, default_tasks};
+use crate::types::{GateTerms, Mode};
 use mtids_layers::parameters::Parameters;
 
 /// The network's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MtIdsConfig {
-    /// The trunk.
+    /// The backbone.
     pub backbone: BackboneConfig,
     /// Experts and gates.
     pub dbr: DbrConfig,
@@ -53,53 +52,24 @@ impl BranchGate for Gate {
     }
 }
 
-/// The network on either side of its cut.
-#[derive(Debug)]
-pub struct MtIds {
-    trunk: Backbone,
-    stack: Stack<Gate>,
-    heads: Vec<Linear>,
-    learned_branches: bool,
-}
-
-impl MtIds {
-    pub(crate) fn new(
-        config: &MtIdsConfig,
-        tasks: &TaskSet,
-        input: [usize; 4],
-        parameters: &Parameters,
-    ) -> Result<Self> {
-        let dbr = &config.dbr;
-        let sizes = StackSizes {
-            layers: dbr.layers,
-            expert: dbr.expert_shape(config.backbone.features),
-            shared: dbr.has_shared().then_some(dbr.shared_experts),
-            private: dbr.has_private().then_some(dbr.private_experts),
-        };
-        Ok(Self {
-            trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
-            stack: Stack::new(tasks, sizes, parameters, |name, inputs| Gate::new(name, inputs, dbr, parameters))?,
-            heads: heads(tasks, dbr.expert_width, parameters)?,
-            learned_branches: dbr.branch_control == BranchControl::Softmax,
-        })
-    }
-}
-
-impl MultiTaskModel for MtIds {
-    fn boundary(&self, x: &Tensor, mode: Mode) -> Result<Boundary> {
-        self.stack.boundary(&self.trunk.forward(x)?, mode)
-    }
-
-    fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput> {
-        let (mixed, gates) = self.stack.task(task, boundary, mode)?;
-        Ok(TaskOutput { logits: of_task(&self.heads, task)?.forward(&mixed)?, gates, penalty: None })
-    }
-
-    fn is_shared(&self, name: &str) -> bool {
-        name.starts_with("trunk.") || self.stack.is_shared(name)
-    }
-
-    fn gate_terms(&self) -> GateTerms {
-        GateTerms { branch_prior: self.learned_branches, load_balance: true }
-    }
+/// The network of these settings.
+pub(crate) fn network(
+    config: &MtIdsConfig,
+    tasks: &TaskSet,
+    input: [usize; 4],
+    parameters: &Parameters,
+) -> Result<StackNetwork<Gate>> {
+    let dbr = &config.dbr;
+    let sizes = StackSizes {
+        layers: dbr.layers,
+        expert: dbr.expert_shape(config.backbone.features),
+        shared: dbr.has_shared().then_some(dbr.shared_experts),
+        private: dbr.has_private().then_some(dbr.private_experts),
+    };
+    Ok(StackNetwork {
+        backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
+        stack: Stack::new(tasks, sizes, parameters, |name, inputs| Gate::new(name, inputs, dbr, parameters))?,
+        heads: heads(tasks, dbr.expert_width, parameters)?,
+        terms: GateTerms { branch_prior: dbr.branch_control == BranchControl::Softmax, load_balance: true },
+    })
 }

@@ -1,23 +1,22 @@
 //! MTAN: multi-task attention network (Liu et al., CVPR 2019, arXiv 1803.10704).
 //!
-//! One trunk; after stage j with map p_j, task t has a mask a_j = sigmoid(norm(conv₁(relu(norm(conv₁ [p_j ; b_j]))))) in (0, 1)
+//! One backbone; after stage j with map p_j, task t has a mask a_j = sigmoid(norm(conv₁(relu(norm(conv₁ [p_j ; b_j]))))) in (0, 1)
 //! and a masked map â_j = a_j ⊙ p_j, where b_j = relu(norm(conv₃ â_{j−1})) brings the masked map of the stage before to the size
 //! of this one (absent at the first stage). The last masked map is what the task reads. Adapted: the paper's two maps of a block
 //! (first and last convolution) are one here, the stage's end; group norm stands for batch norm, so that samples stay apart;
-//! conv₃ has stride 2 where the paper pools; the trunk's end (pooling, linear layer, norm) reads each task's last masked map.
+//! conv₃ has stride 2 where the paper pools; the backbone's end (pooling, linear layer, norm) reads each task's last masked map.
 //!
-//! Cut: the maps of all stages. The trunk's end is shared too but lies above the cut, so its gradients are taken task by task.
+//! Cut: the maps of all stages. The backbone's end is shared too but lies above the cut, so its gradients are taken task by task.
 //! Parameters: `trunk.*` (shared), `attention.<task>.*`, `head.<task>.*`.
 
 use candle_core::Tensor;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::backbone::{Backbone, BackboneConfig};
 use crate::error::{ModelError, Result, config_error};
-use crate::model::config::default_tasks;
-use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, of_task};
-use crate::tasks::{TaskKind, TaskSet};
+use crate::model::network::{MultiTaskModel, at, heads, of_task};
+use crate::model::settings::PlainConfig;
+use crate::tasks::TaskSet;
+use crate::types::{Boundary, Mode, TaskOutput};
 use mtids_layers::activation::sigmoid;
 use mtids_layers::conv::{Conv2d, Conv3d, ConvOptions};
 use mtids_layers::linear::Linear;
@@ -25,28 +24,9 @@ use mtids_layers::norm::GroupNorm;
 use mtids_layers::parameters::Parameters;
 
 /// Settings of MTAN.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct MtanConfig {
-    /// The trunk.
-    pub backbone: BackboneConfig,
-    /// Tasks, main task first by custom.
-    pub tasks: Vec<TaskKind>,
-}
+pub type MtanConfig = PlainConfig;
 
-impl Default for MtanConfig {
-    fn default() -> Self {
-        Self { backbone: BackboneConfig::default(), tasks: default_tasks() }
-    }
-}
-
-impl MtanConfig {
-    pub(crate) fn validate(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// A convolution along as many axes as the trunk's maps have.
+/// A convolution along as many axes as the backbone's maps have.
 #[derive(Debug)]
 enum Convolution {
     Planar(Conv2d),
@@ -55,16 +35,16 @@ enum Convolution {
 
 /// A convolution and its norm.
 #[derive(Debug)]
-struct Unit(Convolution, GroupNorm);
+struct ConvBlock(Convolution, GroupNorm);
 
-impl Unit {
+impl ConvBlock {
     /// `stride` has one entry for each spatial axis of the maps.
     fn new(
         name: &str,
         [from, to]: [usize; 2],
         kernel: usize,
         stride: &[usize],
-        (groups, rectify): (usize, bool),
+        (groups, relu): (usize, bool),
         parameters: &Parameters,
     ) -> Result<Self> {
         let conv = format!("{name}.conv");
@@ -85,7 +65,7 @@ impl Unit {
                 });
             }
         };
-        Ok(Self(convolution, GroupNorm::new(&format!("{name}.norm"), to, groups, rectify, parameters)?))
+        Ok(Self(convolution, GroupNorm::new(&format!("{name}.norm"), to, groups, relu, parameters)?))
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
@@ -100,9 +80,9 @@ impl Unit {
 /// One task's mask of one stage.
 #[derive(Debug)]
 struct Mask {
-    bridge: Option<Unit>,
-    first: Unit,
-    second: Unit,
+    bridge: Option<ConvBlock>,
+    first: ConvBlock,
+    second: ConvBlock,
 }
 
 /// One task's attention over all stages.
@@ -117,20 +97,20 @@ impl Attention {
         for (stage, map) in maps.iter().enumerate() {
             let Some((&channels, axes)) = map.split_first() else { continue };
             let name = format!("attention.{task}.stage{stage}");
-            let unit = |part: &str, from, kernel, stride: &[usize], rectify| {
-                let norm = (config.groups, rectify);
-                Unit::new(&format!("{name}.{part}"), [from, channels], kernel, stride, norm, parameters)
+            let block = |part: &str, from, kernel, stride: &[usize], relu| {
+                let norm = (config.groups, relu);
+                ConvBlock::new(&format!("{name}.{part}"), [from, channels], kernel, stride, norm, parameters)
             };
             let still = vec![1; axes.len()];
             let bridge = below.and_then(<[usize]>::split_first).map(|(&from, before)| {
                 let halved = before.iter().zip(axes).map(|(before, after)| if before > after { 2 } else { 1 });
-                unit("bridge", from, 3, &halved.collect::<Vec<_>>(), true)
+                block("bridge", from, 3, &halved.collect::<Vec<_>>(), true)
             });
             let seen = if bridge.is_some() { 2 * channels } else { channels };
             masks.push(Mask {
                 bridge: bridge.transpose()?,
-                first: unit("first", seen, 1, &still, true)?,
-                second: unit("second", channels, 1, &still, false)?,
+                first: block("first", seen, 1, &still, true)?,
+                second: block("second", channels, 1, &still, false)?,
             });
             below = Some(map);
         }
@@ -153,10 +133,10 @@ impl Attention {
     }
 }
 
-/// One trunk, masks per task.
+/// One backbone, masks per task.
 #[derive(Debug)]
 pub struct Mtan {
-    trunk: Backbone,
+    backbone: Backbone,
     attention: Vec<Attention>,
     heads: Vec<Linear>,
 }
@@ -168,8 +148,8 @@ impl Mtan {
         input: [usize; 4],
         parameters: &Parameters,
     ) -> Result<Self> {
-        let trunk = Backbone::new("trunk", &config.backbone, input, parameters)?;
-        // The sizes of the maps are the trunk's affair: one pass over nothing tells them.
+        let backbone = Backbone::new("trunk", &config.backbone, input, parameters)?;
+        // The sizes of the maps are the backbone's affair: one pass over nothing tells them.
         let still = Backbone::new("trunk", &config.backbone, input, &parameters.frozen())?;
         let [windows, depth, height, width] = input;
         let nothing = Tensor::zeros((1, windows, depth, height, width), parameters.dtype(), parameters.device())?;
@@ -177,16 +157,16 @@ impl Mtan {
             stages(&still, &nothing)?.iter().map(|map| map.dims().iter().skip(1).copied().collect()).collect();
         let attention: Result<Vec<Attention>> =
             tasks.tasks().iter().map(|task| Attention::new(&task.name, &sizes, &config.backbone, parameters)).collect();
-        Ok(Self { trunk, attention: attention?, heads: heads(tasks, config.backbone.features, parameters)? })
+        Ok(Self { backbone, attention: attention?, heads: heads(tasks, config.backbone.features, parameters)? })
     }
 }
 
 /// The maps after each stage.
-fn stages(trunk: &Backbone, x: &Tensor) -> Result<Vec<Tensor>> {
-    let mut map = trunk.stem(x)?;
+fn stages(backbone: &Backbone, x: &Tensor) -> Result<Vec<Tensor>> {
+    let mut map = backbone.stem(x)?;
     let mut maps = Vec::new();
-    for stage in 0..trunk.stages() {
-        map = trunk.stage(stage, &map)?;
+    for stage in 0..backbone.stages() {
+        map = backbone.stage(stage, &map)?;
         maps.push(map.clone());
     }
     Ok(maps)
@@ -194,11 +174,11 @@ fn stages(trunk: &Backbone, x: &Tensor) -> Result<Vec<Tensor>> {
 
 impl MultiTaskModel for Mtan {
     fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        Ok(Boundary { tensors: stages(&self.trunk, x)?, gates: Vec::new() })
+        Ok(Boundary { tensors: stages(&self.backbone, x)?, gates: Vec::new() })
     }
 
     fn task(&self, task: usize, boundary: &[Tensor], _mode: Mode) -> Result<TaskOutput> {
-        let features = self.trunk.finish(&of_task(&self.attention, task)?.forward(boundary)?)?;
+        let features = self.backbone.finish(&of_task(&self.attention, task)?.forward(boundary)?)?;
         Ok(TaskOutput::plain(of_task(&self.heads, task)?.forward(&features)?))
     }
 

@@ -6,84 +6,24 @@
 //!
 //! Cut and names: see `stack.rs`. With one layer this is CGC.
 
-use candle_core::Tensor;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::backbone::{Backbone, BackboneConfig};
-use crate::error::{Result, config_error};
-use crate::experts::ExpertsConfig;
-use crate::model::cgc::{FlatGate, stack};
-use crate::model::config::{default_tasks, validate_experts};
-use crate::model::stack::Stack;
-use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, heads, of_task};
-use crate::tasks::{TaskKind, TaskSet};
-use mtids_layers::linear::Linear;
 use mtids_layers::parameters::Parameters;
 
+use crate::error::Result;
+use crate::model::cgc::{FlatGate, flat_network};
+use crate::model::settings::{BranchedConfig, LayeredConfig};
+use crate::model::stack::StackNetwork;
+use crate::tasks::TaskSet;
+
 /// Settings of PLE.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct PleConfig {
-    /// The trunk.
-    pub backbone: BackboneConfig,
-    /// Tasks, main task first by custom.
-    pub tasks: Vec<TaskKind>,
-    /// The experts of each layer.
-    pub experts: ExpertsConfig,
-    /// Layers.
-    pub layers: usize,
-}
+pub type PleConfig = LayeredConfig;
 
-impl Default for PleConfig {
-    fn default() -> Self {
-        Self {
-            backbone: BackboneConfig::default(),
-            tasks: default_tasks(),
-            experts: ExpertsConfig::default(),
-            layers: 2,
-        }
-    }
-}
-
-impl PleConfig {
-    pub(crate) fn validate(&self) -> Result<()> {
-        if self.layers == 0 {
-            return Err(config_error("layers", "must be at least 1"));
-        }
-        validate_experts(&self.experts)
-    }
-}
-
-/// Layers of CGC.
-#[derive(Debug)]
-pub struct Ple {
-    trunk: Backbone,
-    stack: Stack<FlatGate>,
-    heads: Vec<Linear>,
-}
-
-impl Ple {
-    pub(crate) fn new(config: &PleConfig, tasks: &TaskSet, input: [usize; 4], parameters: &Parameters) -> Result<Self> {
-        Ok(Self {
-            trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
-            stack: stack(config.layers, config.backbone.features, &config.experts, tasks, parameters)?,
-            heads: heads(tasks, config.experts.width, parameters)?,
-        })
-    }
-}
-
-impl MultiTaskModel for Ple {
-    fn boundary(&self, x: &Tensor, mode: Mode) -> Result<Boundary> {
-        self.stack.boundary(&self.trunk.forward(x)?, mode)
-    }
-
-    fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput> {
-        let (mixed, gates) = self.stack.task(task, boundary, mode)?;
-        Ok(TaskOutput { logits: of_task(&self.heads, task)?.forward(&mixed)?, gates, penalty: None })
-    }
-
-    fn is_shared(&self, name: &str) -> bool {
-        name.starts_with("trunk.") || self.stack.is_shared(name)
-    }
+/// The network of these settings.
+pub(crate) fn network(
+    config: &PleConfig,
+    tasks: &TaskSet,
+    input: [usize; 4],
+    parameters: &Parameters,
+) -> Result<StackNetwork<FlatGate>> {
+    let LayeredConfig { backbone, tasks: kinds, experts, layers } = config.clone();
+    flat_network(layers, &BranchedConfig { backbone, tasks: kinds, experts }, tasks, input, parameters)
 }

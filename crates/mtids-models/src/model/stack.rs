@@ -2,7 +2,7 @@
 //!
 //! Purpose: the common frame of MT-IDS, CGC and PLE; they differ in the gate. In layer l, task t's gate mixes the shared experts
 //! (which read h_s) with the task's own (which read h_t) into the next h_t; below the last layer, one more soft-max over *all*
-//! experts mixes the next h_s. Both start as the trunk's features z. With one layer this is CGC's frame.
+//! experts mixes the next h_s. Both start as the backbone's features z. With one layer this is CGC's frame.
 //!
 //! Cut. One layer: z and the outputs S of the shared experts. More layers: the gates of the last layer but one feed only their own
 //! task, because the last h_s passes by them. So the cut runs below these gates: S of the last layer, all expert outputs of the
@@ -13,11 +13,14 @@ use std::fmt;
 
 use candle_core::Tensor;
 
+use crate::backbone::Backbone;
 use crate::error::{ModelError, Result, config_error};
 use crate::experts::{ExpertGroup, ExpertShape};
-use crate::gate::{GateOutput, SoftmaxGate};
-use crate::model::{Boundary, Mode, at, mix, of_task};
+use crate::gate::SoftmaxGate;
+use crate::model::network::{MultiTaskModel, at, mix, of_task};
 use crate::tasks::TaskSet;
+use crate::types::{Boundary, GateOutput, GateTerms, Mode, TaskOutput};
+use mtids_layers::linear::Linear;
 use mtids_layers::parameters::Parameters;
 
 /// How a gate divides the weight between shared and private experts.
@@ -41,7 +44,7 @@ pub(crate) trait BranchGate: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StackSizes {
     pub(crate) layers: usize,
-    /// Of an expert of the first layer, which reads the trunk's features.
+    /// Of an expert of the first layer, which reads the backbone's features.
     pub(crate) expert: ExpertShape,
     /// Absent without a shared branch.
     pub(crate) shared: Option<usize>,
@@ -117,7 +120,7 @@ impl<G: BranchGate> Stack<G> {
         self.layers.last().ok_or_else(|| config_error("layers", "must be at least 1"))
     }
 
-    /// Everything that two or more tasks read, from the trunk's features.
+    /// Everything that two or more tasks read, from the backbone's features.
     pub(crate) fn boundary(&self, z: &Tensor, mode: Mode) -> Result<Boundary> {
         let last = self.last()?;
         let Some((above, below)) = self.layers.split_last().and_then(|(_, rest)| rest.split_last()) else {
@@ -212,5 +215,33 @@ impl<G: BranchGate> Layer<G> {
     fn mix_all(&self, shared_input: &Tensor, outputs: &[Tensor]) -> Result<Tensor> {
         let weights = self.shared_gate.as_ref().ok_or_else(missing)?.forward(shared_input)?;
         mix(&weights, &Tensor::cat(outputs, 1)?)
+    }
+}
+
+/// Backbone, stack and one linear head per task: the network of MT-IDS, CGC and PLE on either side of its cut.
+#[derive(Debug)]
+pub(crate) struct StackNetwork<G> {
+    pub(crate) backbone: Backbone,
+    pub(crate) stack: Stack<G>,
+    pub(crate) heads: Vec<Linear>,
+    pub(crate) terms: GateTerms,
+}
+
+impl<G: BranchGate> MultiTaskModel for StackNetwork<G> {
+    fn boundary(&self, x: &Tensor, mode: Mode) -> Result<Boundary> {
+        self.stack.boundary(&self.backbone.forward(x)?, mode)
+    }
+
+    fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput> {
+        let (mixed, gates) = self.stack.task(task, boundary, mode)?;
+        Ok(TaskOutput { logits: of_task(&self.heads, task)?.forward(&mixed)?, gates, penalty: None })
+    }
+
+    fn is_shared(&self, name: &str) -> bool {
+        name.starts_with("trunk.") || self.stack.is_shared(name)
+    }
+
+    fn gate_terms(&self) -> GateTerms {
+        self.terms
     }
 }

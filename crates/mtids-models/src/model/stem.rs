@@ -2,54 +2,32 @@
 //!
 //! u_t = Σ_e softmax(W_t z)_e f_e over the shared experts, the task's own, and those of all other tasks, the last behind a stop of the
 //! gradient ("all forward, task-specific backward"). Adapted: an image has no embedding tables, so the task-specific and shared
-//! embeddings of the source fall away and all experts read the trunk's features z; gates are linear where the authors' code has a
+//! embeddings of the source fall away and all experts read the backbone's features z; gates are linear where the authors' code has a
 //! small perceptron; one layer.
 //!
 //! Cut: z, the shared experts' outputs, and the outputs of all private experts as values without gradient. Parameters: `trunk.*`,
 //! `shared.*` (shared), `private.<task>.*`, `gate.<task>.*`, `head.<task>.*`.
 
 use candle_core::Tensor;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::backbone::{Backbone, BackboneConfig};
+use crate::backbone::Backbone;
 use crate::error::Result;
-use crate::experts::{ExpertGroup, ExpertsConfig};
-use crate::gate::{GateOutput, SoftmaxGate};
-use crate::model::config::{default_tasks, validate_experts};
-use crate::model::{Boundary, Mode, MultiTaskModel, TaskOutput, at, heads, mix, of_task};
-use crate::tasks::{TaskKind, TaskSet};
+use crate::experts::ExpertGroup;
+use crate::gate::SoftmaxGate;
+use crate::model::network::{MultiTaskModel, at, heads, mix, of_task};
+use crate::model::settings::BranchedConfig;
+use crate::tasks::TaskSet;
+use crate::types::{Boundary, GateOutput, Mode, TaskOutput};
 use mtids_layers::linear::Linear;
 use mtids_layers::parameters::Parameters;
 
 /// Settings of STEM.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct StemConfig {
-    /// The trunk.
-    pub backbone: BackboneConfig,
-    /// Tasks, main task first by custom.
-    pub tasks: Vec<TaskKind>,
-    /// The experts.
-    pub experts: ExpertsConfig,
-}
-
-impl Default for StemConfig {
-    fn default() -> Self {
-        Self { backbone: BackboneConfig::default(), tasks: default_tasks(), experts: ExpertsConfig::default() }
-    }
-}
-
-impl StemConfig {
-    pub(crate) fn validate(&self) -> Result<()> {
-        validate_experts(&self.experts)
-    }
-}
+pub type StemConfig = BranchedConfig;
 
 /// Every task reads all experts and trains its own and the shared ones.
 #[derive(Debug)]
 pub struct Stem {
-    trunk: Backbone,
+    backbone: Backbone,
     shared: ExpertGroup,
     private: Vec<ExpertGroup>,
     gates: Vec<SoftmaxGate>,
@@ -73,7 +51,7 @@ impl Stem {
         let gates: Result<Vec<SoftmaxGate>> =
             names().map(|name| SoftmaxGate::new(&format!("gate.{name}"), features, all, parameters)).collect();
         Ok(Self {
-            trunk: Backbone::new("trunk", &config.backbone, input, parameters)?,
+            backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
             shared: ExpertGroup::new("shared", experts.shared, shape, parameters)?,
             private: private?,
             gates: gates?,
@@ -84,7 +62,7 @@ impl Stem {
 
 impl MultiTaskModel for Stem {
     fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        let z = self.trunk.forward(x)?;
+        let z = self.backbone.forward(x)?;
         let mut tensors = vec![z.clone(), self.shared.forward(&z)?];
         for private in &self.private {
             tensors.push(private.forward(&z.detach())?.detach());

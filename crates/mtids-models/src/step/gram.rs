@@ -7,7 +7,7 @@
 use candle_core::{DType, Tensor};
 use mtids_balance::{Rows, gram_matrix};
 
-use super::ask::Parts;
+use super::types::Parts;
 use crate::error::{ModelError, Result};
 use mtids_layers::storage::with_rows;
 

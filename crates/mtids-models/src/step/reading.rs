@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{GateMeans, StepReport};
+use super::types::{GateMeans, StepReport};
 use crate::error::Result;
-use crate::model::Outputs;
+use crate::types::Outputs;
 use mtids_layers::optimizer::Gradients;
 
 /// Where what is not part of the graph is worked out: inner products, norm and clipping.

@@ -3,24 +3,19 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 
-use super::Balancing;
-use super::ask::{Parts, ask};
 use super::reading::{Late, Pass, Reads, Side};
+use super::task_gradients::balance;
+use super::types::{Balancing, Parts, StepInputs};
 use crate::error::Result;
-use crate::loss::TaskLosses;
-use crate::model::{Mode, Model, Outputs, TaskOutput, gather};
-use crate::tasks::TargetBatch;
+use crate::model::Model;
+use crate::types::{Mode, Outputs, TaskOutput, gather};
 use mtids_layers::optimizer::Gradients;
 use mtids_layers::parameters::Parameters;
 
 /// What a pass works on.
 #[derive(Clone, Copy)]
 pub(super) struct On<'a> {
-    pub(super) model: &'a Model,
-    pub(super) parameters: &'a Parameters,
-    pub(super) losses: &'a TaskLosses,
-    pub(super) input: &'a Tensor,
-    pub(super) targets: &'a TargetBatch,
+    pub(super) inputs: StepInputs<'a>,
     pub(super) mode: Mode,
     pub(super) side: Side,
 }
@@ -66,7 +61,7 @@ impl Collector {
 }
 
 pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
-    let On { model, parameters, losses, input, targets, mode, side } = *on;
+    let On { inputs: StepInputs { model, parameters, losses, input, targets }, mode, side } = *on;
     let mut reads = Reads::default();
     let network = model.network();
     let shared = network.boundary(input, mode)?;
@@ -104,7 +99,7 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
     }
     let shapes: Vec<&Tensor> =
         shared.tensors.iter().chain(above.iter().map(|(_, variable)| variable.as_tensor())).collect();
-    let asked = ask(model, &task_losses, &by_task, &shapes, balancing, side, &mut reads)?;
+    let balanced = balance(model, &task_losses, &by_task, &shapes, balancing, side, &mut reads)?;
     let mut late = Late::default();
     let mut cut: Vec<Option<Tensor>> = vec![None; shared.tensors.len()];
     let add_cut = |cut: &mut [Option<Tensor>], parts: &[Option<Tensor>], factor: f64| -> Result<()> {
@@ -119,7 +114,7 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
         }
         Ok(())
     };
-    for (parts, coefficient) in asked.shares(&by_task) {
+    for (parts, coefficient) in balanced.shares(&by_task) {
         add_cut(&mut cut, parts, coefficient)?;
         for ((name, _), part) in above.iter().zip(parts.iter().skip(shared.tensors.len())) {
             if let Some(part) = part {
@@ -146,11 +141,11 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
     if let Some(total) = sum(terms?.iter())? {
         collector.add(&total.backward()?, |_| true)?;
     }
-    finish(on, &outputs, Pass { gradients: collector.gradients, report: asked.report(), late, reads })
+    finish(on, &outputs, Pass { gradients: collector.gradients, report: balanced.report(), late, reads })
 }
 
 pub(super) fn exact(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
-    let On { model, parameters, losses, input, targets, mode, side } = *on;
+    let On { inputs: StepInputs { model, parameters, losses, input, targets }, mode, side } = *on;
     let mut reads = Reads::default();
     let network = model.network();
     let outputs = model.forward(input, mode)?;
@@ -168,9 +163,9 @@ pub(super) fn exact(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
         by_task.push(Some(shared.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)).collect()));
     }
     let shapes: Vec<&Tensor> = shared.iter().map(|(_, variable)| variable.as_tensor()).collect();
-    let asked = ask(model, &task_losses, &by_task, &shapes, balancing, side, &mut reads)?;
+    let balanced = balance(model, &task_losses, &by_task, &shapes, balancing, side, &mut reads)?;
     let mut late = Late::default();
-    for (parts, coefficient) in asked.shares(&by_task) {
+    for (parts, coefficient) in balanced.shares(&by_task) {
         for ((name, _), part) in shared.iter().zip(parts) {
             if let Some(part) = part {
                 collector.add_one(name, (part * coefficient)?)?;
@@ -181,14 +176,14 @@ pub(super) fn exact(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
         late.regulariser(&regulariser)?;
         collector.add(&regulariser.backward()?, |_| true)?;
     }
-    finish(on, &outputs, Pass { gradients: collector.gradients, report: asked.report(), late, reads })
+    finish(on, &outputs, Pass { gradients: collector.gradients, report: balanced.report(), late, reads })
 }
 
-/// The pooled read-out, which trains η and nothing else, and the gates' decisions.
+/// The pooled prediction head, which trains η and nothing else, and the gates' decisions.
 fn finish(on: &On<'_>, outputs: &Outputs, mut pass: Pass) -> Result<Pass> {
-    if let Some(pooled) = on.losses.pooled(on.model, outputs, on.targets)? {
+    if let Some(pooled) = on.inputs.losses.pooled(on.inputs.model, outputs, on.inputs.targets)? {
         pass.late.pooled(&pooled)?;
-        let mut collector = Collector { gradients: pass.gradients, ..Collector::new(on.parameters) };
+        let mut collector = Collector { gradients: pass.gradients, ..Collector::new(on.inputs.parameters) };
         collector.add(&pooled.backward()?, |name| name.starts_with("read_out."))?;
         pass.gradients = collector.gradients;
     }

@@ -6,8 +6,10 @@ use candle_core::{DType, Device, Tensor};
 
 use super::*;
 use crate::backbone::BackboneConfig;
+use crate::error::BoxError;
 use crate::loss::LossConfig;
 use crate::model::{Architecture, ModelConfig};
+use mtids_layers::Parameters;
 use mtids_layers::optimizer::{AdamW, AdamWConfig};
 
 const INPUT: [usize; 4] = [1, 2, 12, 12];
@@ -52,7 +54,7 @@ impl Case {
 
     fn on(&self, side: Side) -> On<'_> {
         let Self { model, parameters, losses, input, targets } = self;
-        On { model, parameters, losses, input, targets, mode: MODE, side }
+        On { inputs: StepInputs { model, parameters, losses, input, targets }, mode: MODE, side }
     }
 
     fn step(&self, side: Side, scope: Scope, clip_norm: f64, balancing: Balancing<'_, '_>) -> Result<StepReport> {
@@ -63,15 +65,15 @@ impl Case {
 }
 
 /// Coefficients that differ, of either sign.
-fn uneven(told: &StepGradients<'_>) -> std::result::Result<Vec<f64>, BoxError> {
-    Ok((0..told.losses.len()).map(|task| 1.5 - task as f64).collect())
+fn uneven(given: &StepGradients<'_>) -> std::result::Result<Vec<f64>, BoxError> {
+    Ok((0..given.losses.len()).map(|task| 1.5 - task as f64).collect())
 }
 
 /// The same as a combination of whole gradients.
-fn combined(told: &StepGradients<'_>, rows: &[Vec<f32>]) -> std::result::Result<Combined, BoxError> {
+fn combined(given: &StepGradients<'_>, rows: &[Vec<f32>]) -> std::result::Result<Combined, BoxError> {
     let width = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut update = vec![0.0; width];
-    for (coefficient, row) in uneven(told)?.into_iter().zip(rows) {
+    for (coefficient, row) in uneven(given)?.into_iter().zip(rows) {
         for (update, value) in update.iter_mut().zip(row) {
             *update += coefficient * f64::from(*value);
         }
@@ -167,7 +169,7 @@ fn tasks_without_labels_are_left_out_on_either_side() {
 #[test]
 fn a_gradient_that_is_no_number_ends_the_step_on_either_side() {
     // Finite in double precision, not in that of the gradients: losses and Gram matrix show nothing.
-    let mut huge = |told: &StepGradients<'_>| Ok(vec![1e39; told.losses.len()]);
+    let mut huge = |given: &StepGradients<'_>| Ok(vec![1e39; given.losses.len()]);
     for side in [Side::Host, Side::Device] {
         let case = Case::new(Architecture::MtIds, DType::F32);
         let before = case.parameters.to_bytes().unwrap();
@@ -186,7 +188,7 @@ fn a_gradient_that_is_no_number_ends_the_step_on_either_side() {
 }
 
 /// Places outside tests that read a tensor: here, on the host's side of a step, and in what is no part of a step.
-const READERS: [&str; 3] = ["step/reading.rs", "step/gram.rs", "step/ask.rs"];
+const READERS: [&str; 3] = ["step/reading.rs", "step/gram.rs", "step/task_gradients.rs"];
 
 #[test]
 fn no_other_place_of_the_crate_reads_a_tensor() {

@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod backbone;
+mod decoding;
 mod gate;
 mod identities;
 mod losses;
 mod models;
 mod optimizer;
 mod precision;
-mod read_out;
 mod step;
 mod support;
 mod training;

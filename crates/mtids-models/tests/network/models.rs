@@ -6,7 +6,9 @@ use candle_core::Tensor;
 use mtids_layers::Parameters;
 use mtids_layers::optimizer::Gradients;
 use mtids_models::step::{StepGradients, gradients};
-use mtids_models::{Architecture, DbrConfig, LossConfig, Mode, Model, ModelConfig, MtIdsConfig, Scope, TaskLosses};
+use mtids_models::{
+    Architecture, DbrConfig, LossConfig, Mode, Model, ModelConfig, MtIdsConfig, Scope, StepInputs, TaskLosses,
+};
 
 use crate::support::{all, build, config, flat, input, largest, small, targets, value, variable};
 
@@ -15,7 +17,14 @@ const MODE: Mode = Mode::Train { seed: 1, step: 2 };
 fn by(model: &Model, parameters: &Parameters, scope: Scope, coefficients: [f64; 3]) -> Gradients {
     let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
     let mut answer = |_: &StepGradients<'_>| Ok(coefficients.to_vec());
-    gradients(model, parameters, &losses, &input(4), &targets(), scope, MODE, &mut answer).unwrap().0
+    gradients(
+        &StepInputs { model, parameters, losses: &losses, input: &input(4), targets: &targets() },
+        scope,
+        MODE,
+        &mut answer,
+    )
+    .unwrap()
+    .0
 }
 
 #[test]
@@ -107,8 +116,19 @@ fn nothing_shared_means_nothing_to_balance() {
     let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
     for scope in [Scope::Boundary, Scope::Exact] {
         let mut never = |_: &StepGradients<'_>| Err::<Vec<f64>, _>("the balancer was asked about nothing".into());
-        let (_, report) =
-            gradients(&model, &parameters, &losses, &input(4), &targets(), scope, MODE, &mut never).unwrap();
+        let (_, report) = gradients(
+            &StepInputs {
+                model: &model,
+                parameters: &parameters,
+                losses: &losses,
+                input: &input(4),
+                targets: &targets(),
+            },
+            scope,
+            MODE,
+            &mut never,
+        )
+        .unwrap();
         assert_eq!(report.coefficients, [1.0; 3]);
     }
 }
@@ -145,7 +165,7 @@ fn gradients_of_every_architecture_are_exact() {
         };
         let found = by(&model, &parameters, Scope::Boundary, [1.0; 3]);
         for (parameter, variable) in parameters.variables() {
-            // The read-out learns from a loss of its own, which reaches nothing else.
+            // The prediction head learns from a loss of its own, which reaches nothing else.
             if parameter.starts_with("read_out.") {
                 continue;
             }

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use mtids_layers::{AdamW, AdamWConfig, Parameters, Precision};
 use mtids_models::gate::Gate;
 use mtids_models::step::{StepGradients, gradients};
-use mtids_models::{DbrConfig, LossConfig, Mode, Model, Scope, StepOptions, TaskLosses, train_step};
+use mtids_models::{DbrConfig, LossConfig, Mode, Model, Scope, StepInputs, StepOptions, TaskLosses, train_step};
 
 use crate::support::{INPUT, all, config, input, targets, tensor};
 
@@ -31,10 +31,15 @@ fn every_architecture_gives_its_numbers_within_the_rounding() {
             let model = Model::new(&config, 3, INPUT, &parameters).unwrap();
             let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
             let mode = Mode::Train { seed: 1, step: 0 };
-            let mut equal = |told: &StepGradients<'_>| Ok(vec![1.0; told.losses.len()]);
+            let mut equal = |given: &StepGradients<'_>| Ok(vec![1.0; given.losses.len()]);
             let x = single(&input(4));
-            let (gradients, report) =
-                gradients(&model, &parameters, &losses, &x, &targets(), Scope::Boundary, mode, &mut equal).unwrap();
+            let (gradients, report) = gradients(
+                &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &x, targets: &targets() },
+                Scope::Boundary,
+                mode,
+                &mut equal,
+            )
+            .unwrap();
             let logits = model.evaluate(&x).unwrap().logits;
             assert!(gradients.values().chain(&logits).all(|tensor| tensor.dtype() == DType::F32));
             assert!(parameters.variables().iter().all(|(_, variable)| variable.dtype() == DType::F32));
@@ -76,9 +81,14 @@ fn a_training_in_bfloat16_learns_and_evaluates_in_it() {
     let x = single(&input(4));
     let totals: Vec<f64> = (0..30)
         .map(|_| {
-            let mut equal = |told: &StepGradients<'_>| Ok(vec![1.0; told.losses.len()]);
-            let report =
-                train_step(&model, &parameters, &mut optimizer, &losses, &x, &targets(), &options, &mut equal).unwrap();
+            let mut equal = |given: &StepGradients<'_>| Ok(vec![1.0; given.losses.len()]);
+            let report = train_step(
+                &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &x, targets: &targets() },
+                &mut optimizer,
+                &options,
+                &mut equal,
+            )
+            .unwrap();
             report.losses.iter().flatten().sum()
         })
         .collect();

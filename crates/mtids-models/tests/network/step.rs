@@ -3,7 +3,8 @@
 use mtids_layers::{AdamW, AdamWConfig};
 use mtids_models::step::{StepGradients, gradients, gradients_with};
 use mtids_models::{
-    Balancing, Combined, LossConfig, Mode, ModelError, Scope, StepOptions, TargetBatch, TaskLosses, train_step,
+    Balancing, Combined, LossConfig, Mode, ModelError, Scope, StepInputs, StepOptions, TargetBatch, TaskLosses,
+    train_step,
 };
 
 use crate::support::{config, flat, input, model, targets, value};
@@ -16,15 +17,30 @@ fn the_exact_scope_hands_over_the_gram_matrix_of_the_shared_gradients() {
         let mut only = |step: &StepGradients<'_>| {
             Ok((0..step.losses.len()).map(|other| f64::from(u8::from(other == task))).collect())
         };
-        let run =
-            gradients(&model, &parameters, &losses, &input(4), &targets(), Scope::Exact, Mode::Evaluate, &mut only);
+        let run = gradients(
+            &StepInputs {
+                model: &model,
+                parameters: &parameters,
+                losses: &losses,
+                input: &input(4),
+                targets: &targets(),
+            },
+            Scope::Exact,
+            Mode::Evaluate,
+            &mut only,
+        );
         run.unwrap()
     };
     // The regularisers bypass the balancer: what remains with all coefficients at 0 is theirs.
     let mut none = |step: &StepGradients<'_>| Ok(vec![0.0; step.losses.len()]);
-    let rest = gradients(&model, &parameters, &losses, &input(4), &targets(), Scope::Exact, Mode::Evaluate, &mut none)
-        .unwrap()
-        .0;
+    let rest = gradients(
+        &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &input(4), targets: &targets() },
+        Scope::Exact,
+        Mode::Evaluate,
+        &mut none,
+    )
+    .unwrap()
+    .0;
     let shared: Vec<Vec<f64>> = (0..3)
         .map(|task| {
             let (found, _) = one(task);
@@ -56,17 +72,25 @@ fn unknown_labels_teach_nothing() {
         seen = step.active.to_vec();
         Ok(vec![1.0; step.losses.len()])
     };
-    let (found, report) =
-        gradients(&model, &parameters, &losses, &input(2), &unknown, Scope::Boundary, Mode::Evaluate, &mut equal)
-            .unwrap();
+    let (found, report) = gradients(
+        &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &input(2), targets: &unknown },
+        Scope::Boundary,
+        Mode::Evaluate,
+        &mut equal,
+    )
+    .unwrap();
     let metastasis = model.tasks().tasks().iter().position(|task| task.name == "metastasis").unwrap();
     assert!(!seen[metastasis] && report.losses[metastasis].is_none());
     assert!(!found.keys().any(|name| name.starts_with("head.metastasis") || name.starts_with("private.metastasis")));
     let nothing = TargetBatch { region: vec![None; 2], metastasis: vec![None; 2], ..TargetBatch::default() };
     let mut never = |_: &StepGradients<'_>| Err::<Vec<f64>, _>("the balancer was asked about nothing".into());
-    let (_, report) =
-        gradients(&model, &parameters, &losses, &input(2), &nothing, Scope::Boundary, Mode::Evaluate, &mut never)
-            .unwrap();
+    let (_, report) = gradients(
+        &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &input(2), targets: &nothing },
+        Scope::Boundary,
+        Mode::Evaluate,
+        &mut never,
+    )
+    .unwrap();
     assert!(report.losses.iter().all(Option::is_none));
 }
 
@@ -79,19 +103,40 @@ fn a_step_that_is_not_finite_changes_nothing() {
     let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
     let before = parameters.to_bytes().unwrap();
     let poison = (input(4) * f64::NAN).unwrap();
-    let error = train_step(&model, &parameters, &mut optimizer, &losses, &poison, &targets(), &options, &mut equal)
-        .unwrap_err();
+    let error = train_step(
+        &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &poison, targets: &targets() },
+        &mut optimizer,
+        &options,
+        &mut equal,
+    )
+    .unwrap_err();
     assert!(matches!(error, ModelError::NotFinite { .. }), "{error}");
     for answer in [vec![f64::INFINITY; 3], vec![1.0; 2]] {
         let mut wrong = |_: &StepGradients<'_>| Ok(answer.clone());
-        let error =
-            train_step(&model, &parameters, &mut optimizer, &losses, &input(4), &targets(), &options, &mut wrong)
-                .unwrap_err();
+        let error = train_step(
+            &StepInputs {
+                model: &model,
+                parameters: &parameters,
+                losses: &losses,
+                input: &input(4),
+                targets: &targets(),
+            },
+            &mut optimizer,
+            &options,
+            &mut wrong,
+        )
+        .unwrap_err();
         assert!(matches!(error, ModelError::Balance(_)), "{error}");
     }
     assert_eq!(parameters.to_bytes().unwrap(), before);
     let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
-    train_step(&model, &parameters, &mut optimizer, &losses, &input(4), &targets(), &options, &mut equal).unwrap();
+    train_step(
+        &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &input(4), targets: &targets() },
+        &mut optimizer,
+        &options,
+        &mut equal,
+    )
+    .unwrap();
     assert_ne!(parameters.to_bytes().unwrap(), before);
 }
 
@@ -106,9 +151,19 @@ fn the_same_seed_trains_the_same_weights() {
         let mut last = 0.0;
         for _ in 0..30 {
             let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
-            let report =
-                train_step(&model, &parameters, &mut optimizer, &losses, &input(4), &targets(), &options, &mut equal)
-                    .unwrap();
+            let report = train_step(
+                &StepInputs {
+                    model: &model,
+                    parameters: &parameters,
+                    losses: &losses,
+                    input: &input(4),
+                    targets: &targets(),
+                },
+                &mut optimizer,
+                &options,
+                &mut equal,
+            )
+            .unwrap();
             last = report.losses.iter().flatten().sum();
             first.get_or_insert(last);
         }
@@ -125,9 +180,19 @@ fn the_pool_is_learned_only_where_it_is_asked_for() {
         let losses =
             TaskLosses::new(&LossConfig { learned_pool, ..LossConfig::default() }, model.tasks(), None).unwrap();
         let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
-        let (found, report) =
-            gradients(&model, &parameters, &losses, &input(4), &targets(), Scope::Boundary, Mode::Evaluate, &mut equal)
-                .unwrap();
+        let (found, report) = gradients(
+            &StepInputs {
+                model: &model,
+                parameters: &parameters,
+                losses: &losses,
+                input: &input(4),
+                targets: &targets(),
+            },
+            Scope::Boundary,
+            Mode::Evaluate,
+            &mut equal,
+        )
+        .unwrap();
         assert_eq!(report.pooled_loss.is_some(), learned_pool);
         assert_eq!(found.contains_key("read_out.eta"), learned_pool);
     }
@@ -142,13 +207,24 @@ fn a_combined_gradient_does_what_its_coefficients_do() {
     for scope in [Scope::Boundary, Scope::Exact] {
         let mut weigh = |_: &StepGradients<'_>| Ok(weights.to_vec());
         let mode = Mode::Train { seed: 1, step: 0 };
-        let (expected, _) =
-            gradients(&model, &parameters, &losses, &input(4), &targets(), scope, mode, &mut weigh).unwrap();
-        let mut combine = |told: &StepGradients<'_>, rows: &[Vec<f32>]| {
+        let (expected, _) = gradients(
+            &StepInputs {
+                model: &model,
+                parameters: &parameters,
+                losses: &losses,
+                input: &input(4),
+                targets: &targets(),
+            },
+            scope,
+            mode,
+            &mut weigh,
+        )
+        .unwrap();
+        let mut combine = |given: &StepGradients<'_>, rows: &[Vec<f32>]| {
             for (i, a) in rows.iter().enumerate() {
                 for (j, b) in rows.iter().enumerate() {
                     let dot: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                    let found = told.gram[i * 3 + j];
+                    let found = given.gram[i * 3 + j];
                     assert!((dot - found).abs() <= 1e-5 * (1e-9 + found.abs().max(dot.abs())), "{dot} {found}");
                 }
             }
@@ -157,8 +233,19 @@ fn a_combined_gradient_does_what_its_coefficients_do() {
             Ok(Combined { update: update.collect(), weights: None })
         };
         let balancing = Balancing::Combine(&mut combine);
-        let (found, report) =
-            gradients_with(&model, &parameters, &losses, &input(4), &targets(), scope, mode, balancing).unwrap();
+        let (found, report) = gradients_with(
+            &StepInputs {
+                model: &model,
+                parameters: &parameters,
+                losses: &losses,
+                input: &input(4),
+                targets: &targets(),
+            },
+            scope,
+            mode,
+            balancing,
+        )
+        .unwrap();
         assert!(report.coefficients.is_empty());
         assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
         for (name, gradient) in &expected {
@@ -169,7 +256,18 @@ fn a_combined_gradient_does_what_its_coefficients_do() {
         }
         let mut short = |_: &StepGradients<'_>, _: &[Vec<f32>]| Ok(Combined { update: vec![0.0], weights: None });
         let balancing = Balancing::Combine(&mut short);
-        let error = gradients_with(&model, &parameters, &losses, &input(4), &targets(), scope, mode, balancing);
+        let error = gradients_with(
+            &StepInputs {
+                model: &model,
+                parameters: &parameters,
+                losses: &losses,
+                input: &input(4),
+                targets: &targets(),
+            },
+            scope,
+            mode,
+            balancing,
+        );
         assert!(matches!(error, Err(ModelError::Balance(_))));
     }
 }

@@ -3,7 +3,9 @@
 use candle_core::{Device, Tensor};
 use mtids_layers::{AdamW, AdamWConfig, Parameters};
 use mtids_models::step::StepGradients;
-use mtids_models::{LossConfig, Model, Scope, StepOptions, StepReport, TargetBatch, TaskLosses, train_step};
+use mtids_models::{
+    LossConfig, Model, Scope, StepInputs, StepOptions, StepReport, TargetBatch, TaskLosses, train_step,
+};
 
 use crate::support::{all, build, config, model, numbers, variable};
 
@@ -35,7 +37,13 @@ fn train(model: &Model, parameters: &Parameters, loss: &LossConfig, scope: Scope
     (0..steps)
         .map(|_| {
             let mut equal = |step: &StepGradients<'_>| Ok(vec![1.0; step.losses.len()]);
-            train_step(model, parameters, &mut optimizer, &losses, &x, &targets, &options, &mut equal).unwrap()
+            train_step(
+                &StepInputs { model, parameters, losses: &losses, input: &x, targets: &targets },
+                &mut optimizer,
+                &options,
+                &mut equal,
+            )
+            .unwrap()
         })
         .collect()
 }

@@ -54,7 +54,7 @@ pub fn generate(
         Ok(_) => return Err(PhantomError::OtherCohort { path: out.to_owned() }),
         Err(_) if tree.exists() || masks.exists() => return Err(PhantomError::OtherCohort { path: out.to_owned() }),
         Err(_) => {
-            atomic::write(&started, format!("{config_digest}\n").as_bytes()).map_err(PhantomError::write(&started))?
+            atomic::write(&started, format!("{config_digest}\n").as_bytes()).map_err(PhantomError::write(&started))?;
         }
     }
     for folder in [&tree, &masks] {

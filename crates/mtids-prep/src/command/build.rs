@@ -15,7 +15,7 @@ use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
 use serde::Serialize;
 
-use super::{Settings, mebibytes, pool, print};
+use super::common::{Settings, mebibytes, pool, print};
 
 /// What `build` and `commit` are told.
 #[derive(Debug, Args)]

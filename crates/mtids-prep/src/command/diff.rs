@@ -7,7 +7,7 @@ use mtids_prep::diff::{Difference, diff};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::exit::Exit;
 
-use super::print;
+use super::common::print;
 
 /// Say what differs between two datasets: patients, rows, labels, voxels, files. Exit code 1 if anything does.
 ///

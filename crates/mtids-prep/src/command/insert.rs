@@ -11,7 +11,7 @@ use mtids_runtime::config;
 use mtids_runtime::exit::{Exit, ExitError};
 use mtids_runtime::interrupt::Interrupt;
 
-use super::{Settings, pool, print};
+use super::common::{Settings, pool, print};
 
 /// Put synthetic nodes into a copy of a real CT, to see a model on real surroundings.
 ///

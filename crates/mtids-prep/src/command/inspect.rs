@@ -14,7 +14,7 @@ use mtids_runtime::interrupt::Interrupt;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{pool, print};
+use super::common::{pool, print};
 
 /// List what a folder holds: which series would be taken, and why each other file would not.
 ///

@@ -3,6 +3,7 @@
 //! Invariant: an error goes to standard error with its causes, and its exit code follows `mtids_runtime::exit`.
 
 mod build;
+mod common;
 mod diff;
 mod insert;
 mod inspect;
@@ -10,10 +11,7 @@ mod phantom;
 mod prune;
 mod verify;
 
-use std::io::Write;
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use mtids_phantom::PhantomError;
 use mtids_prep::error::PrepError;
 use mtids_report::terminal::end_with;
@@ -55,17 +53,6 @@ enum Command {
     Prune(prune::Prune),
 }
 
-/// Settings that every command with a configuration takes.
-#[derive(Debug, Args)]
-struct Settings {
-    /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Change one setting, for example --set patch.size=[16,48,48]; repeatable
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
-}
-
 /// Runs the chosen command.
 pub(crate) fn run(arguments: Arguments) -> Exit {
     let result = match arguments.command {
@@ -98,21 +85,4 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         _ => {}
     }
     if error.downcast_ref::<ConfigError>().is_some() { Exit::Usage } else { Exit::Data }
-}
-
-/// Worker threads (all processors, unless told), with a stack that does not depend on the platform: decoders may nest deeply.
-fn pool(workers: Option<usize>) -> Result<rayon::ThreadPool, ExitError> {
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(workers.unwrap_or(0)).stack_size(16 << 20);
-    builder.build().map_err(|error| ExitError::usage(format!("--workers: {error}")))
-}
-
-/// A size for people.
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
-}
-
-/// Prints to standard output; a closed pipe is an error that [`run`] forgives.
-fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
 }

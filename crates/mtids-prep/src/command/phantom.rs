@@ -11,7 +11,7 @@ use mtids_runtime::config;
 use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
 
-use super::{Settings, print};
+use super::common::{Settings, print};
 
 /// Write a cohort of synthetic studies with known truth.
 ///

@@ -8,7 +8,7 @@ use mtids_report::format::counted;
 use mtids_runtime::exit::Exit;
 use serde_json::json;
 
-use super::{mebibytes, print};
+use super::common::{mebibytes, print};
 
 /// Remove files that older builds left in a dataset.
 ///

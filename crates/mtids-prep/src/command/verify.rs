@@ -8,7 +8,7 @@ use mtids_runtime::exit::Exit;
 use mtids_shards::{Dataset, stale_copies, verify};
 use serde_json::json;
 
-use super::print;
+use super::common::print;
 
 /// Read every digest of a dataset again. Exit code 1 when a byte is not as published.
 ///

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use mtids_balance::BalanceInput;
 use mtids_layers::{AdamW, AdamWConfig, DType, Device, Parameters, Schedule, ScheduleConfig, Tensor};
 use mtids_metrics::{Confusion, auroc};
+use mtids_models::decoding::probabilities;
 use mtids_models::experts::ExpertForm;
-use mtids_models::read_out::probabilities;
-use mtids_models::{Model, ReadOut, Scope, StepOptions, TaskLosses, train_step};
+use mtids_models::{Model, PredictionHead, Scope, StepInputs, StepOptions, TaskLosses, train_step};
 use mtids_runtime::random::rng_for;
 use mtids_train::prediction::{largest, metastasis_probability};
 use rand::seq::SliceRandom;
@@ -86,12 +86,14 @@ pub(crate) fn run(row: Key, experts: ExpertForm, digits: &[Digit], seed: u64, ep
                 seed,
             };
             let report = train_step(
-                &model,
-                &parameters,
+                &StepInputs {
+                    model: &model,
+                    parameters: &parameters,
+                    losses: &losses,
+                    input: &input,
+                    targets: &targets,
+                },
                 &mut optimizer,
-                &losses,
-                &input,
-                &targets,
                 &options,
                 &mut |gradients| {
                     let balance = balancer.coefficients(&BalanceInput {
@@ -127,7 +129,8 @@ fn measure(model: &Model, test: &Canvases) -> Result<Measured> {
     for indices in all.chunks(EVALUATED) {
         let (input, labels) = batch(test, indices)?;
         let outputs = model.evaluate(&input)?;
-        let rows: Vec<Vec<f32>> = probabilities(model.tasks(), &outputs, model.eta(), ReadOut::Pooled)?.to_vec2()?;
+        let rows: Vec<Vec<f32>> =
+            probabilities(model.tasks(), &outputs, model.eta(), PredictionHead::Pooled)?.to_vec2()?;
         for (row, (region, state)) in rows.into_iter().zip(labels.region.iter().zip(&labels.metastasis)) {
             let row: Vec<f64> = row.into_iter().map(f64::from).collect();
             let (region, state) = (region.context("a canvas has a region")?, state.context("a canvas has a state")?);

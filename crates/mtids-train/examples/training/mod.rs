@@ -8,8 +8,8 @@ use mtids_balance::{AnyBalancer, BalanceInput};
 use mtids_layers::{AdamW, AdamWConfig, DType, Device, Init, Parameters, Tensor};
 use mtids_models::step::StepReport;
 use mtids_models::{
-    BackboneConfig, BackboneKind, BackboneSize, LossConfig, Model, ModelConfig, MtIdsConfig, Scope, StepOptions,
-    TargetBatch, TaskKind, TaskLosses, train_step,
+    BackboneConfig, BackboneKind, BackboneSize, LossConfig, Model, ModelConfig, MtIdsConfig, Scope, StepInputs,
+    StepOptions, TargetBatch, TaskKind, TaskLosses, train_step,
 };
 
 /// With four regions the tasks that can be asked for number 3 or 8.
@@ -68,12 +68,14 @@ impl Training {
         let options = StepOptions { scope, clip_norm: CLIP, learning_rate: RATE, seed: 1 };
         let mut token = None;
         let report = train_step(
-            &self.model,
-            &self.parameters,
+            &StepInputs {
+                model: &self.model,
+                parameters: &self.parameters,
+                losses: &self.losses,
+                input: &self.input,
+                targets: &self.targets,
+            },
             &mut self.optimizer,
-            &self.losses,
-            &self.input,
-            &self.targets,
             &options,
             &mut |gradients| {
                 let input =

@@ -89,6 +89,7 @@ impl Coding {
 
 impl Coding {
     /// The error of a sample against its prediction, brought into the range that [`Coding::sample`] undoes; for lossless coding.
+    #[cfg(feature = "write")]
     pub(crate) fn error(&self, sign: i32, sample: i32, prediction: i32) -> i32 {
         let error = (sign * (sample - prediction)).rem_euclid(self.range);
         if error >= (self.range + 1) / 2 { error - self.range } else { error }
@@ -170,6 +171,7 @@ impl Site {
     }
 
     /// The number, at least 0, that stands for an error in the file.
+    #[cfg(feature = "write")]
     pub(crate) fn mapped(&self, error: i32) -> i32 {
         match self.order {
             Order::Regular { leaning } => {

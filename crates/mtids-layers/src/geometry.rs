@@ -1,6 +1,8 @@
 //! The sizes of one convolution in three dimensions; two dimensions are three with a depth of one.
+//!
+//! Invariant: a [`Geometry`] has no empty axis, at least one output, and groups that divide inputs and outputs.
 
-use candle_core::Layout;
+use candle_core::{Layout, Shape};
 
 /// Settings of a convolution along `N` axes (depth, height, width; the last two in two dimensions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +106,13 @@ impl Geometry {
         candle_core::bail!("convolution of {size:?} with {weight:?}, {options:?}")
     }
 
+    /// Shape of the output with `rank` axes, four or five.
+    pub(crate) fn shape(&self, rank: usize) -> Shape {
+        let mut dims = vec![self.batch, self.outputs];
+        dims.extend(&self.out[5 - rank..]);
+        dims.into()
+    }
+
     /// Entries of one input channel.
     pub(crate) fn plane(&self) -> usize {
         self.size.iter().product()
@@ -134,26 +143,18 @@ impl Geometry {
         self.inputs / self.groups
     }
 
+    /// How far a tap lies behind the first one, in input cells.
+    pub(crate) fn reach(&self, tap: [usize; 3]) -> [usize; 3] {
+        [0, 1, 2].map(|axis| tap[axis] * self.dilation[axis])
+    }
+
+    /// How far the last tap lies behind the first one, in input cells.
+    pub(crate) fn span(&self) -> [usize; 3] {
+        self.reach(self.kernel.map(|taps| taps - 1))
+    }
+
     /// Entries of the weight.
     pub(crate) fn weights(&self) -> usize {
         self.outputs * self.members() * self.taps()
     }
-
-    /// The outputs along an axis whose input at tap `tap` lies inside the input.
-    pub(crate) fn valid(&self, axis: usize, tap: usize) -> std::ops::Range<usize> {
-        valid(self.size[axis], self.out[axis], self.stride[axis], self.padding[axis], tap * self.dilation[axis])
-    }
-
-    /// Samples that one thread takes at a time: at most 16 parts, each of at least `columns` of `per_sample` columns. A
-    /// function of shapes, so that sums over parts do not depend on the number of threads.
-    pub(crate) fn part(&self, per_sample: usize, columns: usize) -> usize {
-        self.batch.div_ceil(16).max(columns.div_ceil(per_sample.max(1))).min(self.batch)
-    }
-}
-
-/// Outputs `o < out` with `0 <= o * stride + offset - padding < size`.
-pub(crate) fn valid(size: usize, out: usize, stride: usize, padding: usize, offset: usize) -> std::ops::Range<usize> {
-    let first = padding.saturating_sub(offset).div_ceil(stride);
-    let end = (size + padding).saturating_sub(offset).div_ceil(stride).min(out);
-    first.min(end)..end
 }

@@ -1,10 +1,24 @@
-//! What a gate decided, as statistics and regularisers read it.
+//! What passes between gates, models, losses and steps.
 //!
-//! Invariant: within a branch weights sum to 1 per sample, unless the branch has no weight at all.
+//! Invariant of a [`GateOutput`]: within a branch weights sum to 1 per sample, unless the branch has no weight at all.
 
 use candle_core::Tensor;
 
 use crate::error::Result;
+
+/// Whether gate noise is drawn (only sparse gates have any).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// No noise.
+    Evaluate,
+    /// Noise that is a function of seed and step.
+    Train {
+        /// Seed of the run.
+        seed: u64,
+        /// Optimiser step.
+        step: u64,
+    },
+}
 
 /// What a gate decided.
 #[derive(Clone, Debug)]
@@ -80,4 +94,75 @@ impl GateOutput {
 /// Weights as parts of their branch, which may have no weight at all in single precision.
 fn within(weights: &Tensor, sum: &Tensor) -> Result<Tensor> {
     Ok(weights.broadcast_div(&(sum + f64::from(f32::MIN_POSITIVE))?)?)
+}
+
+/// What the model says about a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs {
+    /// Logits of each task, `[B, C_t]`.
+    pub logits: Vec<Tensor>,
+    /// Decision of each task's last gate; empty for a model without gates.
+    pub gates: Vec<GateOutput>,
+    /// Decisions of the layers below, lowest first, each with one gate per task.
+    pub lower_gates: Vec<Vec<GateOutput>>,
+    /// Terms that the architecture itself adds to the loss, weighted; scalars.
+    pub penalties: Vec<Tensor>,
+}
+
+/// What all tasks read: the outputs of the shared parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Boundary {
+    /// The tensors at the cut, batch first.
+    pub tensors: Vec<Tensor>,
+    /// Decisions of layers that lie wholly below the cut, lowest first, one per task.
+    pub gates: Vec<Vec<GateOutput>>,
+}
+
+/// What one task makes of its view of the boundary.
+#[derive(Clone, Debug)]
+pub struct TaskOutput {
+    /// `[B, C_t]`.
+    pub logits: Tensor,
+    /// Decisions of the task's gates above the cut, lowest layer first; empty without gates.
+    pub gates: Vec<GateOutput>,
+    /// A weighted term for the loss, a scalar, where the architecture has one.
+    pub penalty: Option<Tensor>,
+}
+
+impl TaskOutput {
+    pub(crate) fn plain(logits: Tensor) -> Self {
+        Self { logits, gates: Vec::new(), penalty: None }
+    }
+
+    pub(crate) fn gated(logits: Tensor, gate: GateOutput) -> Self {
+        Self { logits, gates: vec![gate], penalty: None }
+    }
+}
+
+/// Which regularisers of [`crate::LossConfig`] apply to the gates of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GateTerms {
+    /// The gates learn a distribution over two branches: the branch prior R_b.
+    pub branch_prior: bool,
+    /// The load balance R_e.
+    pub load_balance: bool,
+}
+
+/// The outputs of all tasks in one.
+pub(crate) fn gather(below: Vec<Vec<GateOutput>>, tasks: Vec<TaskOutput>) -> Outputs {
+    let mut outputs = Outputs { lower_gates: below, ..Outputs::default() };
+    let first = outputs.lower_gates.len();
+    for task in tasks {
+        outputs.logits.push(task.logits);
+        outputs.penalties.extend(task.penalty);
+        let mut gates = task.gates;
+        outputs.gates.extend(gates.pop());
+        for (layer, gate) in gates.into_iter().enumerate() {
+            if outputs.lower_gates.len() <= first + layer {
+                outputs.lower_gates.push(Vec::new());
+            }
+            outputs.lower_gates[first + layer].push(gate);
+        }
+    }
+    outputs
 }

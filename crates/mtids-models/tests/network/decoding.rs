@@ -1,13 +1,13 @@
-//! Read-outs of several heads: identities of the pool.
+//! Decoding of several heads: identities of the pool.
 
 use candle_core::{DType, Device, Tensor};
-use mtids_models::read_out::{metastasis_probability, probabilities, region_probabilities};
-use mtids_models::{MtIdsConfig, Outputs, ReadOut, TaskSet};
+use mtids_models::decoding::{metastasis_probability, probabilities, region_probabilities};
+use mtids_models::{MtIdsConfig, Outputs, PredictionHead, TaskSet};
 
 use crate::support::{flat, tensor};
 
 #[test]
-fn the_read_outs_meet_at_their_limits() {
+fn the_prediction_heads_meet_at_their_limits() {
     let tasks = TaskSet::new(&MtIdsConfig::default().tasks, 3).unwrap();
     let zeros = |classes: usize| Tensor::zeros((2, classes), DType::F64, &Device::Cpu).unwrap();
     let (joint, region, metastasis) = (tensor(&[2, 6], 1), tensor(&[2, 3], 2), tensor(&[2, 2], 3));
@@ -20,8 +20,9 @@ fn the_read_outs_meet_at_their_limits() {
         let eta = if omega == 0.0 { -745.0 } else { omega.exp_m1().ln() };
         Tensor::full(eta, 3, &Device::Cpu).unwrap()
     };
-    let pooled =
-        |outputs: &Outputs, omega: f64| flat(&probabilities(&tasks, outputs, &eta(omega), ReadOut::Pooled).unwrap());
+    let pooled = |outputs: &Outputs, omega: f64| {
+        flat(&probabilities(&tasks, outputs, &eta(omega), PredictionHead::Pooled).unwrap())
+    };
     let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
 
     // A joint head that says nothing, ω = 1: the outer product of region and metastasis.
@@ -44,8 +45,9 @@ fn the_read_outs_meet_at_their_limits() {
     assert!(close(&pooled(&outputs(&joint, &zeros(3), &zeros(2)), 1.7), &alone));
     assert!(close(&pooled(&outputs(&joint, &region, &metastasis), 0.0), &alone));
     // Marginals add up to 1.
-    let all = probabilities(&tasks, &outputs(&joint, &region, &metastasis), &eta(0.8), ReadOut::Pooled).unwrap();
-    let regions = flat(&region_probabilities(&all).unwrap().sum(1).unwrap());
-    assert!(close(&regions, &[1.0, 1.0]));
-    assert!(flat(&metastasis_probability(&all).unwrap()).iter().all(|p| (0.0..=1.0).contains(p)));
+    let all = probabilities(&tasks, &outputs(&joint, &region, &metastasis), &eta(0.8), PredictionHead::Pooled).unwrap();
+    for row in all.to_vec2::<f64>().unwrap() {
+        assert!((region_probabilities(&row).iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!((0.0..=1.0).contains(&metastasis_probability(&row)));
+    }
 }

@@ -1,22 +1,19 @@
-//! Asking the balancer: what it is told, and its answer checked.
+//! From the tasks' gradients to what the balancer decided: losses and Gram matrix, and a checked decision.
 //!
 //! Purpose: balancers are small algebra on the host, so losses and Gram matrix must come over before the step can go on. That read is
-//! inherent, and it is one; a rule that combines whole gradients costs a second, of T rows. Invariant: an answer of the wrong length or
+//! inherent, and it is one; a rule that combines whole gradients costs a second, of T rows. Invariant: a decision of the wrong length or
 //! with a number that is not finite is refused.
 
 use candle_core::{DType, Device, Tensor};
 
 use super::gram;
 use super::reading::{Gathered, Reads, Side, whole};
-use super::{Balancing, Combined, StepGradients, StepReport};
+use super::types::{Balancing, Combined, Parts, StepGradients, StepReport};
 use crate::error::{ModelError, Result};
 use crate::model::Model;
 
-/// Gradients of one task at the places where tasks are compared; `None` where the task does not reach.
-pub(super) type Parts = Vec<Option<Tensor>>;
-
 /// What the balancer decided.
-pub(super) struct Asked {
+pub(super) struct Balanced {
     losses: Vec<Option<f64>>,
     gram: Vec<f64>,
     coefficients: Vec<f64>,
@@ -24,7 +21,7 @@ pub(super) struct Asked {
     update: Option<Parts>,
 }
 
-impl Asked {
+impl Balanced {
     /// The report so far; what is read late is still missing.
     pub(super) fn report(&self) -> StepReport {
         StepReport {
@@ -51,8 +48,8 @@ impl Asked {
     }
 }
 
-/// Losses and Gram matrix, then the balancer's checked answer. `shapes` are tensors of the shapes of the parts.
-pub(super) fn ask(
+/// Losses and Gram matrix, then the balancer's checked decision. `shapes` are tensors of the shapes of the parts.
+pub(super) fn balance(
     model: &Model,
     task_losses: &[Option<Tensor>],
     by_task: &[Option<Parts>],
@@ -60,7 +57,7 @@ pub(super) fn ask(
     balancing: Balancing<'_, '_>,
     side: Side,
     reads: &mut Reads,
-) -> Result<Asked> {
+) -> Result<Balanced> {
     let count = model.tasks().len();
     let mut gathered = Gathered::default();
     let at: Result<Vec<_>> =
@@ -77,41 +74,41 @@ pub(super) fn ask(
         Side::Device => gram::symmetric(count, on_device.as_ref().map_or(&[], |range| values.at(range))),
     };
     let active: Vec<bool> = losses.iter().map(Option::is_some).collect();
-    let mut asked = Asked { losses, gram, coefficients: vec![0.0; count], update: None };
+    let mut balanced = Balanced { losses, gram, coefficients: vec![0.0; count], update: None };
     if !active.contains(&true) {
-        return Ok(asked);
+        return Ok(balanced);
     }
     if !model.network().balances() {
-        asked.coefficients = active.iter().map(|active| f64::from(u8::from(*active))).collect();
-        return Ok(asked);
+        balanced.coefficients = active.iter().map(|active| f64::from(u8::from(*active))).collect();
+        return Ok(balanced);
     }
-    let values: Vec<f64> = asked.losses.iter().map(|loss| loss.unwrap_or(0.0)).collect();
-    let told = StepGradients { gram: &asked.gram, losses: &values, active: &active };
+    let values: Vec<f64> = balanced.losses.iter().map(|loss| loss.unwrap_or(0.0)).collect();
+    let gradients = StepGradients { gram: &balanced.gram, losses: &values, active: &active };
     let refuse = |reason: String| ModelError::Balance(reason.into());
     match balancing {
         Balancing::Weigh(weigh) => {
-            let coefficients = weigh(&told).map_err(ModelError::Balance)?;
+            let coefficients = weigh(&gradients).map_err(ModelError::Balance)?;
             if coefficients.len() != count || coefficients.iter().any(|c| !c.is_finite()) {
                 let reason = format!("answered {coefficients:?} for {count} tasks; needs one finite value per task");
                 return Err(refuse(reason));
             }
-            asked.coefficients = coefficients;
+            balanced.coefficients = coefficients;
         }
         Balancing::Combine(combine) => {
             let rows = match side {
                 Side::Host => rows_on_host(by_task, shapes)?,
                 Side::Device => rows_on_device(by_task, shapes, reads)?,
             };
-            let Combined { update, weights } = combine(&told, &rows).map_err(ModelError::Balance)?;
+            let Combined { update, weights } = combine(&gradients, &rows).map_err(ModelError::Balance)?;
             let width: usize = shapes.iter().map(|shape| shape.elem_count()).sum();
             if update.len() != width || update.iter().any(|value| !value.is_finite()) {
                 return Err(refuse(format!("answered {} numbers, some perhaps not finite, for {width}", update.len())));
             }
-            asked.coefficients = weights.unwrap_or_default();
-            asked.update = Some(split(update, shapes)?);
+            balanced.coefficients = weights.unwrap_or_default();
+            balanced.update = Some(split(update, shapes)?);
         }
     }
-    Ok(asked)
+    Ok(balanced)
 }
 
 /// Whole gradients, one row for each task; an empty row for a task without labelled sample.
