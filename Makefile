@@ -140,7 +140,7 @@ schemas: ## Write schemas/ anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- schemas
 
 .PHONY: bench
-bench: ## Every benchmark of docs/benchmarks/README.md, each beside its rival (PROFILE=dev or release; PART=dicom for the readers alone)
+bench: ## Every benchmark of docs/benchmarks/README.md, each beside its peer (PROFILE=dev or release; PART=dicom for the readers alone)
 	@bash scripts/benchmarks/run.sh '$(PROFILE)' '$(PART)'
 
 .PHONY: bench-peers

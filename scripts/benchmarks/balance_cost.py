@@ -64,7 +64,7 @@ class Twin:
 
     def forward(self):
         """Losses, regulariser, and the features at which TorchJD parts shared from own: the shared experts' outputs and a copy of
-        the trunk's, which gates and private experts read. A copy, so that its gradient leaves out the way through the experts.
+        the backbone's, which gates and private experts read. A copy, so that its gradient leaves out the way through the experts.
         """
         networks, features, copies = self.networks, [], {}
 
@@ -240,7 +240,7 @@ def main(program, profile, rounds):
 Written by `make balance-cost` on {datetime.date.today()}: profile {profile}, {os.cpu_count()} processors, load {load:.1f} before and {os.getloadavg()[0]:.1f} after
 {(time.time() - begin) / 60:.0f} minutes, PyTorch {version('torch')} on the CPU, TorchJD {version('torchjd')}.
 
-A whole training step of the default MT-IDS (2.5-D trunk, patches of 12 × 44 × 44, batch 32, `f32`) with a balancer, divided by the same step
+A whole training step of the default MT-IDS (2.5-D backbone, patches of 12 × 44 × 44, batch 32, `f32`) with a balancer, divided by the same step
 with the plain sum of all losses and one backward pass. Both sides run in turn in one process; each cell is the median of {rounds} ratios
 (least–greatest) and the median ratio of processor time, which leaves out waiting for others. The first row is the plain step
 itself. At the *boundary* tasks are compared by their gradients at the cut; *exact* differentiates the whole network once per task.

@@ -1,4 +1,4 @@
-"""Seconds to decode one image file to HU with pydicom, again and again; the rival of `decode_images`.
+"""Seconds to decode one image file to HU with pydicom, again and again; the peer of `decode_images`.
 
     python scripts/benchmarks/decode_images.py FILE TIMES
 

@@ -24,28 +24,28 @@ series=$(dirname "$(find "$work/large" -name '*.dcm' | head -n 1)")
 
 # Both print seconds and a figure that must be the same (or near, where decoders of lossy codes round differently); the first round warms the
 # page cache.
-pair() { # what, tolerance of the figure, megabytes of pixels or -, our example, the rival's script, arguments…
-  local what=$1 tolerance=$2 megabytes=$3 example=$4 script=$5 ours rival sum expected rows=()
+pair() { # what, tolerance of the figure, megabytes of pixels or -, our example, the peer's script, arguments…
+  local what=$1 tolerance=$2 megabytes=$3 example=$4 script=$5 ours peer sum expected rows=()
   shift 5
   for _ in 0 1 2 3 4 5 6 7 8 9; do
     read -r ours sum <<<"$("$programs/examples/$example" "$@")"
-    read -r rival expected <<<"$($python "$script" "$@")"
+    read -r peer expected <<<"$($python "$script" "$@")"
     awk "BEGIN { d = $sum - $expected; exit !(d * d <= $tolerance * $tolerance) }" ||
       { echo "$what: the two found different things: $sum and $expected" >&2; exit 1; }
-    rows+=("$(awk "BEGIN { printf \"%.4f %.6f %.6f\", $ours / $rival, $ours, $rival }")")
+    rows+=("$(awk "BEGIN { printf \"%.4f %.6f %.6f\", $ours / $peer, $ours, $peer }")")
   done
   printf '%s\n' "${rows[@]:1}" | sort -n | awk -v what="$what" -v version="$version" -v megabytes="$megabytes" '
-    { ratio[NR] = $1; ours[NR] = $2; rival[NR] = $3 }
+    { ratio[NR] = $1; ours[NR] = $2; peer[NR] = $3 }
     END {
       m = int((NR + 1) / 2)
-      speed = megabytes == "-" ? "" : sprintf("; %.0f and %.0f MB/s", megabytes / ours[m], megabytes / rival[m])
+      speed = megabytes == "-" ? "" : sprintf("; %.0f and %.0f MB/s", megabytes / ours[m], megabytes / peer[m])
       printf "%s | pydicom %s | %.3f, %.3f, %.3f%s\n", what, version, ratio[1], ratio[m], ratio[NR], speed
     }'
 }
 pair "read the headers of 864 files" 0 - scan_headers scripts/benchmarks/scan_headers.py "$work/small/dicom"
 pair "read a series of 60 slices of 512 × 512 to HU" 0 31.46 time_series scripts/benchmarks/read_series.py "$series"
 
-pair "read a SEG of 50 segments on 512 × 512 × 300 (rival: highdicom)" 0 - read_segmentation scripts/benchmarks/read_segmentation.py "$work" 50
+pair "read a SEG of 50 segments on 512 × 512 × 300 (peer: highdicom)" 0 - read_segmentation scripts/benchmarks/read_segmentation.py "$work" 50
 
 [ -d "$data/nema-wg04" ] || { echo "skipped: decoding by transfer syntax needs $data"; exit 0; }
 decode() { # what, file, tolerance of the mean in HU, times

@@ -64,7 +64,7 @@ def written(value):
 
 
 def table(kind, results):
-    title = {"slices": "Default trunk, 2.5-D", "volume": "3-D trunk"}[kind]
+    title = {"slices": "Default backbone, 2.5-D", "volume": "3-D backbone"}[kind]
     lines = [
         f"## {title}\n",
         "| varied | value | steps/s | ms | range | processor ms | MiB | parameters | exponent of time | of memory |",

@@ -56,10 +56,10 @@ def main(programs, rounds=5, counts=None):
                 mine[threads] += ours(programs, shape, threads)
                 for layout in layouts:
                     theirs[threads, layout] += pytorch(shape, threads, layout)
-        best, rival = (min(times.values(), key=statistics.median) for times in (mine, theirs))
-        ratio = statistics.median(best) / statistics.median(rival)
+        best, peer = (min(times.values(), key=statistics.median) for times in (mine, theirs))
+        ratio = statistics.median(best) / statistics.median(peer)
         inputs, outputs, side = shape
-        print(f"| {inputs} → {outputs}, {side} × {side} | {show(best)} | {show(rival)} | {ratio:.2f} |", flush=True)
+        print(f"| {inputs} → {outputs}, {side} × {side} | {show(best)} | {show(peer)} | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The rival of `make bench-peers`: DICOM series and a table of nodes to Parquet shards of patches, with pydicom, SimpleITK and pyarrow.
+"""The peer of `make bench-peers`: DICOM series and a table of nodes to Parquet shards of patches, with pydicom, SimpleITK and pyarrow.
 
 Arguments: folder of studies, table, folder to write, workers, patch size and spacing (d,h,w and z,y,x). Does what a careful engineer does and no
 more: reads each file once, groups by series, orders by position, refuses unequal steps, rescales to HU, resamples linearly, writes the same

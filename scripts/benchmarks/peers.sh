@@ -19,12 +19,12 @@ compare() { # what, patients, dimensions, spacing, patch size, patch spacing, ro
   local megabytes
   megabytes=$(find "$work/cohort/dicom" -name '*.dcm' -printf '%s\n' | awk '{ sum += $1 } END { print sum / 1e6 }')
   for round in $(seq 0 "$rounds"); do
-    rm -rf "$work/ours" "$work/rival"
+    rm -rf "$work/ours" "$work/peer"
     a=$(now)
     "$programs/mtids-prep" build --data "$work/cohort/dicom" --annotations "$work/cohort/annotations.csv" --out "$work/ours" \
       --workers "$workers" --set pseudonym.demo=true --set "patch.size=[$size]" --set "patch.spacing_mm=[$spacing]" >/dev/null 2>&1
     b=$(now)
-    found=$($python scripts/benchmarks/peers.py "$work/cohort/dicom" "$work/cohort/annotations.csv" "$work/rival" "$workers" "$size" "$spacing")
+    found=$($python scripts/benchmarks/peers.py "$work/cohort/dicom" "$work/cohort/annotations.csv" "$work/peer" "$workers" "$size" "$spacing")
     c=$(now)
     # The first round warms the page cache.
     [ "$round" = 0 ] || rows+=("$(awk "BEGIN { printf \"%.4f %.4f %.4f\", ($b - $a) / ($c - $b), $b - $a, $c - $b }")")
@@ -47,11 +47,11 @@ voxels = rows * int(np.prod([int(n) for n in sys.argv[4].split(",")]))
 print(f"  rows {rows}; the mean of all HU differs by {abs(total - expected) / max(1, voxels):.4f}", file=sys.stderr)
 PY
   printf '%s\n' "${rows[@]}" | sort -n | awk -v what="$what" -v patients="$patients" -v megabytes="$megabytes" '
-    { ratio[NR] = $1; ours[NR] = $2; rival[NR] = $3 }
+    { ratio[NR] = $1; ours[NR] = $2; peer[NR] = $3 }
     END {
       m = int((NR + 1) / 2)
       printf "%s | pydicom, SimpleITK, pyarrow | %.3f, %.3f, %.3f; %.1f and %.1f studies/s, %.0f and %.0f MB/s\n", what, ratio[1], ratio[m], ratio[NR],
-        patients / ours[m], patients / rival[m], megabytes / ours[m], megabytes / rival[m]
+        patients / ours[m], patients / peer[m], megabytes / ours[m], megabytes / peer[m]
     }'
 }
 # Where ours spends its time, and how far it is from what the machine can do: reading the same files and no more, writing as many bytes with one

@@ -1,4 +1,4 @@
-"""Seconds to read the segments of the SEG that `read_segmentation` wrote, with highdicom; its rival.
+"""Seconds to read the segments of the SEG that `read_segmentation` wrote, with highdicom; its peer.
 
     python scripts/benchmarks/read_segmentation.py FOLDER SEGMENTS
 """

@@ -1,4 +1,4 @@
-"""Seconds to read a folder with one CT series into a volume of HU with pydicom; the rival of `time_series`.
+"""Seconds to read a folder with one CT series into a volume of HU with pydicom; the peer of `time_series`.
 
     python scripts/benchmarks/read_series.py FOLDER
 """

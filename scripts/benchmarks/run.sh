@@ -11,7 +11,7 @@ part=${2:-all}
 "${CARGO:-cargo}" build --locked --quiet --profile "$profile" -p mtids-dicom -p mtids-annotations --examples
 
 echo "date $(date +%F), profile $profile, $(nproc) processors"
-echo "what | peer | ratio ours ÷ rival: minimum, median, maximum"
+echo "what | peer | ratio ours ÷ peer: minimum, median, maximum"
 [ "$part" = dicom ] || "$programs/examples/layers"
 if [ "$part" != dicom ]; then
   # Without a peer: times alone, by criterion.

@@ -1,4 +1,4 @@
-"""Seconds to read the header of every file of a folder with pydicom; the rival of `scan_headers`.
+"""Seconds to read the header of every file of a folder with pydicom; the peer of `scan_headers`.
 
     python scripts/benchmarks/scan_headers.py FOLDER
 """

@@ -3,7 +3,7 @@
 Called by scripts/benchmarks/layers.sh with the folder of the compiled examples. Prints lines of a Markdown table: median and
 range of all steps in milliseconds, processor time of a step (which leaves out waiting for others on a busy machine; the least of
 all rounds), and the largest resident memory. PyTorch runs eagerly, in both memory layouts, with one
-and with as many threads as there are processors; the best of these is the rival.
+and with as many threads as there are processors; the best of these is the peer.
 """
 
 import json

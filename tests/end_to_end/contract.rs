@@ -51,8 +51,8 @@ fn an_edited_index_stops_training_audit_and_diff_and_an_edited_copy_none_of_them
         ("mtids-audit", report.as_slice()),
         ("mtids-prep", ["diff", text(&out), text(dataset())].as_slice()),
     ] {
-        let told = run(program, arguments).expect_code(3);
-        assert!(told.stderr.contains(&index) && told.stderr.contains("mtids-prep build"), "{}", told.stderr);
+        let refused = run(program, arguments).expect_code(3);
+        assert!(refused.stderr.contains(&index) && refused.stderr.contains("mtids-prep build"), "{}", refused.stderr);
     }
 }
 

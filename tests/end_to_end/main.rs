@@ -20,6 +20,7 @@ mod privacy;
 mod rebuild;
 mod resume;
 mod rows;
+mod run_folder;
 mod support;
 mod tasks;
 mod write_points;

@@ -12,7 +12,7 @@ use crate::support::{build_arguments, cohort, dataset, program, run, text, tree}
 use crate::tasks::copy;
 
 /// A program that was stopped (SIGSTOP) as soon as `ready` held.
-fn stopped_when(name: &str, arguments: &[String], ready: impl Fn() -> bool) -> Child {
+pub(crate) fn stopped_when(name: &str, arguments: &[String], ready: impl Fn() -> bool) -> Child {
     let mut child = program(name).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(300);
     while !ready() {
@@ -25,7 +25,7 @@ fn stopped_when(name: &str, arguments: &[String], ready: impl Fn() -> bool) -> C
     child
 }
 
-fn signal(name: &str, child: &Child) {
+pub(crate) fn signal(name: &str, child: &Child) {
     assert!(std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
@@ -117,8 +117,8 @@ fn one_writer_a_folder_and_a_dead_one_leaves_no_lock() {
     let mut commit = build_arguments(&out);
     commit[0] = "commit".into();
     for refused in [build_arguments(&out), share.clone(), commit.clone()] {
-        let told = run("mtids-prep", refused).expect_code(2);
-        assert!(told.stderr.contains(&holder), "{}", told.stderr);
+        let failed = run("mtids-prep", refused).expect_code(2);
+        assert!(failed.stderr.contains(&holder), "{}", failed.stderr);
     }
     first.kill().unwrap();
     first.wait().unwrap();
@@ -136,8 +136,8 @@ fn one_writer_a_folder_and_a_dead_one_leaves_no_lock() {
     let partitions = out.join(".work/partitions");
     let mut first = stopped_when("mtids-prep", &share("0"), || count_files(&partitions) >= 1);
     run("mtids-prep", share("1")).expect_code(0);
-    let told = run("mtids-prep", build_arguments(&out)).expect_code(2);
-    assert!(told.stderr.contains("is in use by mtids-prep build, task"), "{}", told.stderr);
+    let failed = run("mtids-prep", build_arguments(&out)).expect_code(2);
+    assert!(failed.stderr.contains("is in use by mtids-prep build, task"), "{}", failed.stderr);
     signal("-CONT", &first);
     assert!(first.wait().unwrap().success());
     let mut commit = build_arguments(&out);

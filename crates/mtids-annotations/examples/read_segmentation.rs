@@ -1,6 +1,6 @@
 //! Seconds to read a segmentation of many segments on a full CT grid.
 //!
-//! Arguments: FOLDER SEGMENTS. Prints the seconds of reading and the number of set voxels, so that a rival can be seen to read the same.
+//! Arguments: FOLDER SEGMENTS. Prints the seconds of reading and the number of set voxels, so that a peer can be seen to read the same.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 use std::path::PathBuf;

@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::AnnotationError;
 
-/// One rule: what a finding of this name or code is.
+/// One rule: labels of annotations with this name or code.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClassRule {
     /// Regular expression that the name must match; a group `station` in it names the station.
     pub name: Option<String>,
-    /// Code that the finding must have, as SCHEME:VALUE, for example SCT:59441001.
+    /// Code that the annotation must have, as SCHEME:VALUE, for example SCT:59441001.
     pub code: Option<String>,
-    /// Leave such findings out (organs, tumours). Default false.
+    /// Leave such annotations out (organs, tumours). Default false.
     pub ignore: bool,
     /// Their station.
     pub station: Option<String>,
@@ -93,10 +93,10 @@ impl Classes {
 impl Rule {
     fn compile(rule: &ClassRule) -> Result<Self, String> {
         if rule.name.is_none() && rule.code.is_none() {
-            return Err("a rule needs a `name` or a `code` to match".into());
+            return Err("a rule needs `name` or `code`".into());
         }
         if rule.evidence.is_some() && rule.metastasis.is_none() {
-            return Err("`evidence` of no `metastasis`".into());
+            return Err("`evidence` needs `metastasis`".into());
         }
         let name = rule.name.as_deref().map(Regex::new).transpose();
         let station = rule.station.as_deref().map(str::parse).transpose();

@@ -47,7 +47,7 @@ pub enum AnnotationError {
         detail: String,
     },
     /// A file or folder that cannot be opened.
-    #[error("the annotations {path} cannot be read: {source}")]
+    #[error("cannot read annotations {path}: {source}")]
     Unreadable {
         /// The file or folder.
         path: PathBuf,

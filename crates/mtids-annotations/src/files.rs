@@ -53,7 +53,7 @@ impl AnnotationFiles {
             }
             let read = read_table_file(path)?;
             if !read.ignored_columns.is_empty() {
-                tracing::warn!(table = %path.display(), columns = read.ignored_columns.join(", "), "columns that mean nothing here");
+                tracing::warn!(table = %path.display(), columns = read.ignored_columns.join(", "), "unknown columns are ignored");
             }
             files.tables.push((path.clone(), read.rows));
         }
@@ -87,7 +87,7 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, AnnotationError> {
             }
         }
         if inside.is_empty() {
-            tracing::warn!(folder = %path.display(), "no mask and no .xml file in this folder; tables are named one by one");
+            tracing::warn!(folder = %path.display(), "no mask and no .xml file in this folder; name tables one by one");
         }
         inside.sort();
         files.extend(inside);

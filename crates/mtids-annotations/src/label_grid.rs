@@ -127,7 +127,7 @@ impl Layout {
                 let label = value.round();
                 if !((label - value).abs() < 1e-3 && (1.0..=f64::from(u32::MAX)).contains(&label)) {
                     return Err(format!(
-                        "voxel value {value}; a mask holds whole numbers from 0 (no image, no probability map)"
+                        "voxel value {value}; a mask has integers from 0 (not an image or a probability map)"
                     ));
                 }
                 set += 1;

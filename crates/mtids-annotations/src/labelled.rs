@@ -39,7 +39,7 @@ pub(crate) fn findings(
     voxels: &[[u32; 3]],
     limits: &Limits,
 ) -> Result<Vec<Annotation>, String> {
-    let too_many = || format!("more than {} separate findings; is this noise?", limits.max_findings);
+    let too_many = || format!("more than {} connected components; is this noise?", limits.max_findings);
     let mut parts = components(voxels, limits.max_findings).ok_or_else(too_many)?;
     if meaning.tracked && parts.len() > 1 {
         let mut whole = parts.concat();

@@ -228,7 +228,7 @@ impl Loader<'_> {
                 }
             }
             None => {
-                tracing::warn!(mask = %mask.path.display(), "no CT series, or more than one, has the grid of this mask, and its file name carries the SeriesInstanceUID of none; its findings are left out");
+                tracing::warn!(mask = %mask.path.display(), "mask left out: no single CT series has its grid, and its file name has no SeriesInstanceUID of a series here");
                 let findings = mask.findings(&AnnotationTarget::default(), limits)?.len();
                 entries.resize(findings, EntryOutcome::Unmatched);
                 self.resolved.unmatched += findings as u64;
@@ -278,7 +278,7 @@ impl Loader<'_> {
         }
         let repeated = entries.iter().filter(|entry| **entry == EntryOutcome::Duplicate).count();
         if repeated > 0 {
-            tracing::warn!(table = %path.display(), rows = repeated, "rows that repeat the place of another row are merged with it; labels that they contradict are unknown");
+            tracing::warn!(table = %path.display(), rows = repeated, "rows with the place of another row are merged with it; conflicting labels are set to unknown");
         }
         self.resolved.files.push(NamedFile { path: path.to_owned(), entries });
     }

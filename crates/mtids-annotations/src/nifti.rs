@@ -65,13 +65,13 @@ pub(crate) fn read(mut source: impl Read, limits: &Limits) -> Result<MaskFile, S
         8 => Stored::I32,
         16 => Stored::F32,
         64 => Stored::F64,
-        other => return Err(format!("data type {other} is no mask")),
+        other => return Err(format!("data type {other} is not supported for masks")),
     };
     let slope = header.float(112);
     let scaling = if slope.is_finite() && slope != 0.0 { (slope, header.float(116)) } else { (1.0, 0.0) };
     let offset = header.float(108);
     if !(348.0..=1e6).contains(&offset) {
-        return Err(format!("voxels are said to start at byte {offset}"));
+        return Err(format!("invalid vox_offset {offset}"));
     }
     let layout = Layout { affine: affine(&header)?, dimensions, stored, big_endian, scaling };
     layout.voxels(limits)?;
@@ -102,7 +102,7 @@ fn affine(header: &Header) -> Result<Affine, String> {
     } else if header.short(252) > 0 {
         quaternion(header)
     } else {
-        return Err("neither sform nor qform says where the voxels lie".into());
+        return Err("neither sform nor qform gives the orientation".into());
     };
     // x and y change sign from RAS to LPS.
     let to_lps = |row: usize, value: f64| if row < 2 { -value } else { value };

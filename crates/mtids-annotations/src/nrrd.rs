@@ -37,7 +37,7 @@ pub(crate) fn read(source: impl Read, limits: &Limits) -> Result<MaskFile, Strin
         "int" | "signed int" | "int32" | "int32_t" => Stored::I32,
         "float" => Stored::F32,
         "double" => Stored::F64,
-        other => return Err(format!("type `{other}` is no mask")),
+        other => return Err(format!("type `{other}` is not supported for masks")),
     };
     let big_endian = match fields.get("endian").map(String::as_str) {
         Some("big") => true,
@@ -62,7 +62,7 @@ fn header(source: &mut impl BufRead) -> Result<BTreeMap<String, String>, String>
         let read = source.by_ref().take(left).read_until(b'\n', &mut line).map_err(|error| error.to_string())? as u64;
         left -= read;
         let text =
-            std::str::from_utf8(&line).map_err(|_| "the header is no text".to_owned())?.trim_end_matches(['\r', '\n']);
+            std::str::from_utf8(&line).map_err(|_| "the header is not text".to_owned())?.trim_end_matches(['\r', '\n']);
         if read == 0 || left == 0 {
             return Err("the header does not end".into());
         }

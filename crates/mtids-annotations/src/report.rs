@@ -50,7 +50,7 @@ pub fn read_report(path: &Path, limits: &Limits) -> Result<Report, DicomError> {
 fn read(path: &Path, limits: &Limits) -> Result<Report, DicomError> {
     let object = open(path, limits, Elements::All)?.object;
     if text(&object, tags::VALUE_TYPE).as_deref() != Some("CONTAINER") {
-        let detail = "the root of the report is no container".to_owned();
+        let detail = "the root of the report is not a container".to_owned();
         return Err(DicomError::file(path, ReasonCode::InvalidReport, detail));
     }
     let mut groups = Vec::new();

@@ -171,7 +171,7 @@ impl Frames {
             frames.push(Frame {
                 segment: match kind {
                     Kind::LabelMap => 0,
-                    _ => segment.ok_or_else(|| format!("frame {n} names no segment"))?,
+                    _ => segment.ok_or_else(|| format!("frame {n} has no segment number"))?,
                 },
                 position: PointMm(position.ok_or_else(|| format!("frame {n} has no position"))?),
                 orientation: orientation.ok_or_else(|| format!("frame {n} has no orientation"))?,
@@ -212,7 +212,7 @@ impl Frames {
         for (n, frame) in self.frames.iter().enumerate() {
             let at = affine.to_voxel(frame.position).0;
             if at.iter().any(|x| !x.is_finite() || (x - x.round()).abs() > 0.1 || !(-0.1..1e6).contains(x)) {
-                return Err(format!("frame {n} does not lie on the grid of the others"));
+                return Err(format!("frame {n} is not on the grid of the others"));
             }
             let [i0, j0, k] = at.map(|x| x.round().max(0.0) as u32);
             pixels.set(n, |pixel, value| {

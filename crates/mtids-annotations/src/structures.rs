@@ -99,7 +99,7 @@ fn read_contour(item: &InMemDicomObject) -> Result<Option<Contour>, String> {
     };
     let chunks = numbers.chunks_exact(3);
     if !chunks.remainder().is_empty() {
-        return Err(format!("{} coordinates are no points", numbers.len()));
+        return Err(format!("{} coordinates do not form points", numbers.len()));
     }
     let points: Vec<PointMm> = chunks.map(|p| PointMm::new(p[0], p[1], p[2])).collect();
     let point = match text(item, tags::CONTOUR_GEOMETRIC_TYPE).as_deref() {
@@ -164,10 +164,10 @@ fn fill(
         let indices: Vec<[f64; 3]> = contour.points.iter().map(|point| affine.to_voxel(*point).0).collect();
         let depth = indices.iter().map(|index| index[2]).sum::<f64>() / indices.len() as f64;
         if indices.iter().flatten().any(|x| !x.is_finite() || x.abs() > 1e7) {
-            return Err("a contour lies nowhere near the image".into());
+            return Err("a contour is far outside the image".into());
         }
         if indices.iter().any(|index| (index[2] - depth).abs() > 0.25) {
-            return Err("a contour does not lie in a slice plane of the image".into());
+            return Err("a contour is not in a slice plane of the image".into());
         }
         let curve = indices.iter().map(|index| [index[0], index[1]]).collect();
         planes.entry((depth * 1e3).round() as i64).or_default().push(curve);

@@ -107,7 +107,7 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
             text.get_or_insert_default().push_str(&piece);
         }
     }
-    let filename = filename.ok_or("no <filename>: which slice is it?")?;
+    let filename = filename.ok_or("no <filename>, so the slice is unknown")?;
     let sop_instance_uid = filename.strip_suffix(".dcm").unwrap_or(&filename).to_owned();
     objects
         .iter()

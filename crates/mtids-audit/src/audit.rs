@@ -31,7 +31,7 @@ pub struct Audit {
     pub patch_size: [usize; 3],
     /// Patch spacing (z, y, x) in mm.
     pub patch_spacing_mm: [f64; 3],
-    /// What became of the input files.
+    /// Outcome of the input files.
     pub input: Totals,
     /// Issues, the gravest first.
     pub issues: Vec<AuditIssue>,

@@ -35,7 +35,7 @@ pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -
     Ok(issues)
 }
 
-/// What became of the input files.
+/// Outcome of the input files.
 fn input(totals: &Totals) -> Vec<AuditIssue> {
     let mut issues = Vec::new();
     if totals.quarantined > 0 {
@@ -46,7 +46,7 @@ fn input(totals: &Totals) -> Vec<AuditIssue> {
                 IssueCode::QuarantinedInput,
                 totals.quarantined,
                 format!("{} of {} input files were quarantined", totals.quarantined, totals.inputs),
-                "read quarantine.jsonl; `mtids-prep inventory` names the files",
+                "see quarantine.jsonl; `mtids-prep inventory` lists the files",
             )
             .with_examples(reasons),
         );
@@ -56,7 +56,7 @@ fn input(totals: &Totals) -> Vec<AuditIssue> {
             Severity::Info,
             IssueCode::UnmatchedFindings,
             totals.unmatched_findings,
-            format!("{} annotated findings have no image, or lie outside it", totals.unmatched_findings),
+            format!("{} annotations have no image, or are outside it", totals.unmatched_findings),
             "check series identifiers and coordinates of the annotation table",
         ));
     }

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::error::AuditError;
 use crate::issue::Severity;
 
-/// From which issues on the program ends with exit code 1.
+/// Lowest severity of an issue that gives exit code 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FailOn {
-    /// From errors on.
+    /// Errors.
     Error,
-    /// From warnings on.
+    /// Warnings and errors.
     #[default]
     Warning,
     /// Not at all.
@@ -36,9 +36,9 @@ impl FailOn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditConfig {
-    /// From which issues on the exit code is 1: `error`, `warning` or `never`. Default `warning`.
+    /// Lowest severity of an issue that gives exit code 1: `error`, `warning` or `never`. Default `warning`.
     pub fail_on: FailOn,
-    /// With fewer patients the page says that nothing can be concluded. Default 10.
+    /// With fewer patients no conclusions are drawn. Default 10.
     pub fewest_patients: u64,
     /// A class with fewer patients in a split is called small. Default 5: below, one patient moves a sensitivity by 20 points or more.
     pub smallest_class_patients: u64,
@@ -46,9 +46,9 @@ pub struct AuditConfig {
     pub largest_unknown_share: f64,
     /// Two patches of a series whose centres are closer show the same place, in mm. Default 3: less than the smallest node of interest.
     pub same_place_mm: f64,
-    /// Area under the ROC curve from which on the short axis alone counts as a confounder. Default 0.9: the size criterion reaches less on patients.
+    /// AUROC from which the short axis alone is reported as a confounder. Default 0.9: the size criterion reaches less on patients.
     pub size_confounder: f64,
-    /// Cramér's V from which on a property of the acquisition counts as a confounder. Default 0.5, a strong association by Cohen's convention.
+    /// Cramér's V from which an acquisition attribute is reported as a confounder. Default 0.5, a strong association by Cohen's convention.
     pub acquisition_confounder: f64,
     /// Largest share of known metastasis labels that may come from size alone (evidence D). Default 0.1.
     pub largest_size_label_share: f64,

@@ -28,7 +28,7 @@ pub enum AuditError {
         detail: String,
     },
     /// The result cannot be written.
-    #[error("cannot write {path}: {source}; name a folder that can be written with --out")]
+    #[error("cannot write {path}: {source}; set --out to a writable folder")]
     Write {
         /// The file.
         path: PathBuf,

@@ -69,7 +69,7 @@ pub enum IssueCode {
     ConflictingLabels,
     /// The index or a count differs from the manifest.
     IndexDiffersFromManifest,
-    /// A class is judged that was never taught.
+    /// A class of validation or test is missing from training.
     ClassMissingFromTrain,
     /// A split has no row.
     EmptySplit,
@@ -91,9 +91,9 @@ pub enum IssueCode {
     AcquisitionConfounder,
     /// Patches that reach beyond the scanned field.
     PaddedPatches,
-    /// Input files that were set aside.
+    /// Quarantined input files.
     QuarantinedInput,
-    /// Findings without image.
+    /// Annotations without image.
     UnmatchedFindings,
 }
 

@@ -14,13 +14,13 @@ use mtids_report::terminal::{end_with, start_log};
 use mtids_runtime::exit::Exit;
 use mtids_runtime::{atomic, config};
 
-/// What labels a dataset holds, and what would make figures from it wrong. Research software, not for diagnosis.
+/// Report the labels of a dataset, and what would invalidate results. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
 #[command(
     name = "mtids-audit",
     version,
     max_term_width = 110,
-    after_help = "Exit codes: 0 done, 1 done with findings, 2 wrong use, 3 unusable data."
+    after_help = "Exit codes: 0 done, 1 done with issues, 2 usage error, 3 unusable data."
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -25,7 +25,7 @@ pub fn page(audit: &Audit) -> String {
         Section::new("evidence", "Evidence", grouped(&["evidence", "given for"], &audit.by_evidence)),
         Section::new("acquisition", "Acquisition", acquisition(audit)),
         Section::new("input", "Input", input(audit)),
-        Section::new("origin", "Where this comes from", origin(audit)),
+        Section::new("origin", "Source", origin(audit)),
     ];
     mtids_report::page::page("Label audit", lead, &sections)
 }
@@ -47,7 +47,7 @@ fn overview(audit: &Audit) -> Markup {
     };
     let mut rows = vec![("Patients", count(all.patients)), ("Patches", count(all.rows))];
     if audit.input.negatives > 0 {
-        rows.push(("Patches without finding, not counted below", count(audit.input.negatives)));
+        rows.push(("Negatives (not counted below)", count(audit.input.negatives)));
     }
     rows.extend([
         ("Patches per patient, median (range)", per_patient),
@@ -97,7 +97,7 @@ fn labels(audit: &Audit) -> Markup {
             (figure("Patches by region and status", &stacked_bars("Patches by region and status", &names, &STATUSES, &bars)))
             (figure("The two dimensions together", &heat_map("Region against status", "region", "status", &names, &columns, &cells)))
         }
-        p class="note" { "In the table on the right a cell is darker the larger its share of the row." }
+        p class="note" { "Right table: darker cells have a larger share of their row." }
     }
 }
 
@@ -165,7 +165,7 @@ fn sizes(audit: &Audit) -> Markup {
             (figure("Share of nodes up to a short axis", &lines("Short axis", "short axis, mm", "share", &series, Some((0.0, 1.0)))))
             div {
                 (table(&["status", "n\t", "5 %\t", "25 %\t", "median\t", "75 %\t", "95 %\t"], &rows))
-                p class="note" { "Short axes in mm, where one was given or could be measured. The further apart the lines, the more of the status size alone gives away." }
+                p class="note" { "Short axis in mm, where given or measured. The further apart the lines, the better size alone predicts the status." }
             }
         }
     }
@@ -188,7 +188,7 @@ fn input(audit: &Audit) -> Markup {
     rows.push(vec!["all".to_owned(), String::new(), count(totals.inputs)]);
     html! {
         (table(&["files", "reason", "number\t"], &rows))
-        p class="note" { (count(totals.unmatched_findings)) " annotated findings had no image or lay outside it." }
+        p class="note" { (count(totals.unmatched_findings)) " annotations have no image or are outside it." }
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Two regression tasks share the weights `[8, 4]` of one hidden layer, and each has its own head `[4, 1]`. The second loss is a
 //! thousand times the first, so that their sum would train the second task alone.
-#![allow(clippy::print_stdout, reason = "an example prints what it finds")]
 
 #![allow(clippy::print_stdout, reason = "an example prints its result")]
 

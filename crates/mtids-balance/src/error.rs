@@ -30,7 +30,7 @@ pub enum BalanceError {
         value: f64,
     },
     /// Not the Gram matrix of any gradients.
-    #[error("the matrix is no Gram matrix at tasks {row} and {column}: {reason}")]
+    #[error("the matrix is not a Gram matrix at tasks {row} and {column}: {reason}")]
     NotGram {
         /// Row task.
         row: usize,

@@ -334,7 +334,7 @@ fn inactive_tasks_keep_their_state() {
         }
         let after = three_tasks.state();
         let names: &[&str] =
-            if config.method() == "dd-gb" { &["units", "log_norms", "losses", "unit_counts"] } else { &[] };
+            if config.method() == "dd-gb" { &["units", "log_norms", "losses", "burn_in_counts"] } else { &[] };
         for name in names {
             assert_eq!(before["inner"][name][1], after["inner"][name][1], "{name} of the inactive task");
             assert_ne!(before["inner"][name][0], after["inner"][name][0], "{name} of an active task");

@@ -1,6 +1,6 @@
 //! Seconds to decode one image file to HU, again and again: header, pixels, rescale; on one thread.
 //!
-//! Arguments: FILE TIMES. Prints the seconds of one decoding and the sum of all HU, so that a rival can be seen to decode the same.
+//! Arguments: FILE TIMES. Prints the seconds of one decoding and the sum of all HU, so that a peer can be seen to decode the same.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Seconds to read a folder with one CT series into a volume of HU: headers, grouping, geometry, pixels; on one thread.
 //!
-//! Arguments: FOLDER. Prints the seconds and the sum of all HU, so that a rival can be seen to read the same.
+//! Arguments: FOLDER. Prints the seconds and the sum of all HU, so that a peer can be seen to read the same.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 use std::path::PathBuf;

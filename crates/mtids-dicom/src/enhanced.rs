@@ -63,9 +63,8 @@ pub(crate) fn frames(path: &Path, opened: &DataSet, limits: &Limits) -> Result<V
                 DicomError::file(path, ReasonCode::InvalidImageModule, format!("frame {frame}: {detail}"))
             };
             // Rescale alone: functional groups have no tables.
-            let modality_lut = Modality::rescale(transform)
-                .map_err(refuse)?
-                .ok_or_else(|| refuse("no rescale says what a stored value is in HU".into()))?;
+            let modality_lut =
+                Modality::rescale(transform).map_err(refuse)?.ok_or_else(|| refuse("no rescale to HU".into()))?;
             if let Some(kind) = text(transform, tags::RESCALE_TYPE).filter(|kind| !is_hu(kind)) {
                 return Err(refuse(format!("values are {kind}, not HU")));
             }

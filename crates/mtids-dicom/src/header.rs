@@ -119,7 +119,7 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
             return Err(refuse(ReasonCode::InvalidImageModule, &detail));
         }
         Ok(None) => {
-            let detail = "neither rescale nor a modality table says what a stored value means";
+            let detail = "no rescale and no modality table for stored values";
             return Err(refuse(ReasonCode::InvalidImageModule, detail));
         }
         Err(detail) => return Err(refuse(ReasonCode::InvalidImageModule, &detail)),

@@ -112,8 +112,7 @@ pub(crate) fn refuse_unmeasured(path: &Path, image_type: &str) -> Result<(), Dic
     match not_measured(&image_type) {
         None => Ok(()),
         Some(word) => {
-            let detail =
-                format!("image type {image_type}: {word} marks a scout, reformat or screen, not a measured image");
+            let detail = format!("image type {image_type}: {word} means a scout, reformatted or screen image");
             Err(DicomError::file(path, ReasonCode::NotOriginal, detail))
         }
     }

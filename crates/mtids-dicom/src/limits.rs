@@ -101,7 +101,7 @@ impl Limits {
 
     /// The sentence for a mask file with more set voxels than [`Self::max_set_voxels`].
     pub fn too_many_set_voxels(&self) -> String {
-        format!("more than {} set voxels; name only the structures that are findings", self.max_set_voxels)
+        format!("more than {} set voxels; select only structures that are nodes", self.max_set_voxels)
     }
 
     /// Whether `compressed` bytes may become `decoded` bytes.

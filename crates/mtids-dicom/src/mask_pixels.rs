@@ -61,7 +61,7 @@ impl MaskPixels {
                 let needed = (shape.pixels() * frames as usize * usize::from(shape.bits_allocated)).div_ceil(8);
                 if range.end - range.start < needed as u64 {
                     let found = range.end - range.start;
-                    return Err(invalid(format!("{found} bytes of pixels where {needed} belong")));
+                    return Err(invalid(format!("{found} bytes of pixels, {needed} expected")));
                 }
                 let mut bytes = match skeleton.inflated {
                     Some(inflated) => inflated

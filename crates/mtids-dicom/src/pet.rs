@@ -126,7 +126,7 @@ pub fn suv_factor(slices: &[&PetFacts]) -> Result<f64, String> {
             match (first.philips_suv, first.philips_activity) {
                 (Some(factor), _) => Ok(factor),
                 (None, Some(factor)) => Ok(factor * from_activity(first, slices)?),
-                (None, None) => Err("values are counts, and no private factor of Philips says what a count is".into()),
+                (None, None) => Err("values are counts, and there is no private Philips factor for counts".into()),
             }
         }
         Some("BQML") => {
@@ -190,7 +190,7 @@ fn elapsed(facts: &PetFacts, reference: f64) -> Result<f64, String> {
         (None, None) => return Err("the time of injection is missing".into()),
     };
     if !(0.0..DAY_S).contains(&elapsed) {
-        return Err(format!("injection lies {elapsed:.0} s before the scan; shifted dates?"));
+        return Err(format!("injection {elapsed:.0} s before the scan; were dates shifted?"));
     }
     Ok(elapsed)
 }

@@ -39,7 +39,7 @@ pub fn check_geometry(series: &Series, limits: &Limits) -> Result<Affine, DicomE
         return Err(refuse(ReasonCode::TooFewSlices, "no slice".into()));
     };
     if slices.len() < needed {
-        return Err(refuse(ReasonCode::TooFewSlices, format!("{} slices; a volume needs {needed}", slices.len())));
+        return Err(refuse(ReasonCode::TooFewSlices, format!("{} slices; at least {needed} are needed", slices.len())));
     }
     let voxels = u64::from(first.rows) * u64::from(first.columns) * slices.len() as u64;
     if voxels > limits.max_voxels {
@@ -56,7 +56,7 @@ pub fn check_geometry(series: &Series, limits: &Limits) -> Result<Affine, DicomE
 
     let steps: Vec<f64> = slices.windows(2).map(|pair| pair[1].along_normal() - pair[0].along_normal()).collect();
     if let Some(at) = steps.iter().position(|step| step.abs() < 1e-3) {
-        let detail = format!("two slices lie at {:.2} mm along the normal", slices[at].along_normal());
+        let detail = format!("two slices at {:.2} mm along the normal", slices[at].along_normal());
         return Err(refuse(ReasonCode::ConflictingInstances, detail));
     }
     check_steps(series, &steps, limits)?;
@@ -73,7 +73,7 @@ pub fn check_geometry(series: &Series, limits: &Limits) -> Result<Affine, DicomE
         let expected: [f64; 3] = std::array::from_fn(|axis| first.position.0[axis] + k as f64 * step_vector[axis]);
         let off = norm(subtract(slice.position.0, expected));
         if off > tolerance {
-            let detail = format!("slice {k} lies {off:.3} mm off the line through the first and the last slice");
+            let detail = format!("slice {k} is {off:.3} mm off the line through the first and the last slice");
             return Err(refuse(ReasonCode::MixedGeometry, detail));
         }
     }
@@ -115,7 +115,7 @@ pub fn check_series(series: &Series, limits: &Limits) -> Result<Affine, DicomErr
     let affine = check_geometry(series, limits)?;
     let refuse = |reason, detail: String| DicomError::series(&series.series_uid, reason, detail);
     if limits.refuse_lossy && series.instances.iter().any(|instance| instance.lossy) {
-        let detail = "lossy compression changes HU; set refuse_lossy = false to accept it";
+        let detail = "lossy compression changes HU; set reading.refuse_lossy=false to accept it";
         return Err(refuse(ReasonCode::LossyCompression, detail.into()));
     }
     if let Some(slice) = series.instances.iter().find(|slice| !is_readable(slice.transfer_syntax())) {
@@ -142,7 +142,7 @@ pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, Dic
     if let Some(thickness) = series.facts.slice_thickness_mm.map(f64::from)
         && step > 1.5 * thickness
     {
-        warnings.push(format!("slices of {thickness} mm stand {step:.3} mm apart: tissue between them was not imaged"));
+        warnings.push(format!("slices of {thickness} mm are {step:.3} mm apart; tissue between them was not imaged"));
     }
     Ok(LoadedVolume { volume, lossy, padded_voxels, warnings })
 }
@@ -184,7 +184,7 @@ fn factor(series: &Series) -> Result<f64, DicomError> {
     let facts: Vec<&PetFacts> = series.instances.iter().filter_map(|instance| instance.pet.as_deref()).collect();
     let refuse = |detail: String| DicomError::series(&series.series_uid, ReasonCode::NoSuv, detail);
     if facts.len() != series.instances.len() {
-        return Err(refuse(format!("modality {} is no PET", series.modality)));
+        return Err(refuse(format!("modality {} is not PET", series.modality)));
     }
     suv_factor(&facts).map_err(|detail| refuse(format!("no SUV: {detail}")))
 }

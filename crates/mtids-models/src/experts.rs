@@ -14,7 +14,7 @@ use mtids_layers::linear::Linear;
 use mtids_layers::norm::LayerNorm;
 use mtids_layers::parameters::Parameters;
 
-/// What becomes of an expert's perceptron.
+/// Form of an expert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExpertForm {
@@ -50,7 +50,7 @@ pub struct ExpertsConfig {
     pub hidden: usize,
     /// Outputs of an expert.
     pub width: usize,
-    /// What becomes of an expert's perceptron.
+    /// Form of an expert.
     pub form: ExpertForm,
 }
 
@@ -90,7 +90,7 @@ pub struct SharedExpertsConfig {
     pub hidden: usize,
     /// Outputs of an expert.
     pub width: usize,
-    /// What becomes of an expert's perceptron.
+    /// Form of an expert.
     pub form: ExpertForm,
 }
 

@@ -195,7 +195,10 @@ impl TaskLosses {
     /// [`ModelError::Targets`] unless there is one positive, finite factor per task.
     pub fn in_units(self, factors: &[f64]) -> Result<Self> {
         if factors.len() != self.tasks.len() || factors.iter().any(|factor| !(factor.is_finite() && *factor > 0.0)) {
-            let reason = format!("units {factors:?} for {} tasks; needs one positive number each", self.tasks.len());
+            let reason = format!(
+                "loss scales {factors:?} for {} tasks; one positive number is needed for each",
+                self.tasks.len()
+            );
             return Err(ModelError::Targets(reason));
         }
         Ok(Self { units: factors.to_vec(), ..self })

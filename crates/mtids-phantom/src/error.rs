@@ -29,7 +29,7 @@ pub enum PhantomError {
         source: std::io::Error,
     },
     /// The folder holds another cohort.
-    #[error("{path} holds DICOM files of another configuration or origin; choose another folder or remove it")]
+    #[error("{path} contains DICOM files of another configuration; use another folder or remove it")]
     OtherCohort {
         /// The folder.
         path: PathBuf,

@@ -126,8 +126,7 @@ fn axial(volume: &Volume) -> Result<(), PhantomError> {
     if (0..3).all(|axis| steps[axis][axis].abs() > 0.95 * spacing[axis]) {
         return Ok(());
     }
-    let reason =
-        "rows of this series do not run from side to side, or its slices not along the body; an axial series is needed";
+    let reason = "not an axial series: rows must run from side to side, and slices along the body";
     Err(PhantomError::config("--series", reason))
 }
 

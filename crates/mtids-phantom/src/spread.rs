@@ -179,7 +179,7 @@ fn network(edges: &[SpreadEdge]) -> Result<Network, String> {
     let mut into: Vec<Vec<(Option<usize>, f64)>> = vec![Vec::new(); COUNT];
     for (from, to, carries) in edges {
         if !(0.0..=1.0).contains(carries) {
-            return Err(format!("{from} → {to}: {carries} is no probability"));
+            return Err(format!("{from} → {to}: {carries} is not a probability"));
         }
         let source = if from == "primary" { None } else { Some(index(station(from)?)) };
         into[index(station(to)?)].push((source, *carries));
@@ -190,7 +190,7 @@ fn network(edges: &[SpreadEdge]) -> Result<Network, String> {
         let taken = |v: usize| order.iter().any(|(known, _)| *known == v);
         let ready = (0..COUNT)
             .find(|&v| !taken(v) && into[v].iter().all(|(source, _)| source.is_none_or(taken)))
-            .ok_or("the edges run in a circle")?;
+            .ok_or("the edges form a cycle")?;
         order.push((ready, std::mem::take(&mut into[ready])));
     }
     Ok(order)
@@ -229,7 +229,7 @@ fn site_factors(config: &PhantomConfig) -> Result<Vec<f64>, PhantomError> {
     if association > 0.0 && (even <= 0.0 || odd <= 0.0) {
         return Err(PhantomError::config(
             "interference.site_association",
-            "confounding by site needs a site with a weight at an even and at an odd place of the list",
+            "confounding by site needs a site with a weight at an even and at an odd position of the list",
         ));
     }
     // The rarer group gets the full association, so that no factor falls below 0.

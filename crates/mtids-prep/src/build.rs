@@ -222,7 +222,7 @@ fn publish_records(
 ) -> Result<BuildSummary, PrepError> {
     if records.iter().all(|record| record.rows.is_empty()) {
         let path = context.config.studies().to_owned();
-        return Err(PrepError::Nothing { path, detail: "every series with a finding was quarantined".into() });
+        return Err(PrepError::Nothing { path, detail: "every series with an annotation was quarantined".into() });
     }
     let started = Instant::now();
     let Prepared { inputs, outcomes, plan, .. } = prepared;
@@ -278,7 +278,7 @@ pub fn dry_run(
 /// What an operator is told where no series with a finding was found.
 fn explain_nothing(inputs: u64, accounts: &Accounts<'_>, unmatched_findings: u64) -> String {
     if inputs == 0 {
-        return "the folder is empty; point --data at a folder with DICOM files".into();
+        return "the folder is empty; set --data to a folder with DICOM files".into();
     }
     let mut reasons = accounts.skipped.clone();
     for (reason, count) in accounts.refused_by_reason() {

@@ -25,7 +25,7 @@ pub(crate) fn card(
     let [z, y, x] = description.patch_spacing_mm;
     line(format_args!("# Dataset card\n"));
     line(format_args!(
-        "Patches of chest CT around findings, labelled by region and by metastasis. Research data: not for diagnosis.\n"
+        "Patches of chest CT around annotated nodes, labelled by region and metastasis. Research data, not for diagnosis.\n"
     ));
     line(format_args!("* {} patches of {} patients", totals.rows, totals.patients));
     match description.patch_views {
@@ -41,7 +41,7 @@ pub(crate) fn card(
     }
     if config.max_pad_fraction < 1.0 {
         line(format_args!(
-            "* left out: {} findings with more than {} of their patch outside the scanned field",
+            "* left out: {} annotations with more than {} of their patch outside the scanned field",
             totals.findings_at_border, config.max_pad_fraction
         ));
     }
@@ -51,7 +51,7 @@ pub(crate) fn card(
             Place::Body => "the body",
         };
         line(format_args!(
-            "* {} patches without finding, up to {} a series, at least {} mm from every finding of it, in {place}: they bear no label",
+            "* {} negatives, up to {} per series, at least {} mm from every annotation, in {place}: unlabelled",
             totals.negatives, config.negatives.per_series, config.negatives.min_distance_mm
         ));
     }
@@ -71,7 +71,7 @@ pub(crate) fn card(
         description.taxonomy_version, description.schema_version, description.config_digest
     ));
     line(format_args!("* program: {} {}\n", description.program.name, description.program.version));
-    line(format_args!("An unknown status is unknown: it is not benign. What was not annotated is unknown too.\n"));
+    line(format_args!("An unknown status is not benign. What was not annotated is unknown.\n"));
     line(format_args!("## Patches by region, status and split\n"));
     line(format_args!("| region | status | train | validation | test |\n|---|---|---:|---:|---:|"));
     let counts = count_rows(rows.iter().copied());
@@ -122,7 +122,7 @@ pub(crate) fn card(
     ));
     line(format_args!("\n## Input files\n"));
     line(format_args!(
-        "{} files: {} used, {} skipped, {} quarantined. {} findings had no image here.\n",
+        "{} files: {} used, {} skipped, {} quarantined. {} annotations have no image here.\n",
         totals.inputs, totals.used, totals.skipped, totals.quarantined, totals.unmatched_findings
     ));
     if totals.skipped + totals.quarantined > 0 {
@@ -133,10 +133,8 @@ pub(crate) fn card(
             line(format_args!("| {what} | {reason} | {files} |"));
         }
     }
-    line(format_args!("\n## To be filled in by people\n"));
-    line(format_args!(
-        "Source of the studies, permission to use them, who labelled them and how: not known to the program."
-    ));
+    line(format_args!("\n## To be completed by hand\n"));
+    line(format_args!("Source of the studies, permission to use them, who labelled them and how."));
     text
 }
 

@@ -35,16 +35,16 @@ pub struct BuildConfig {
     pub pet: bool,
     /// Read the structured reports (TID 1500) found in the data folder that refer to segments there. Default true.
     pub read_reports: bool,
-    /// What names and codes of findings mean, first match wins; `--classes` adds rules of a file before these. Default: none; then SEG and
-    /// masks give findings without labels, and RTSTRUCT is skipped, because most structures are organs.
+    /// Rules that map names and codes to labels, first match wins; `--classes` adds rules of a file before these. Default: none; then SEG and
+    /// masks give annotations without labels, and RTSTRUCT is skipped, because most structures are organs.
     pub classes: Vec<ClassRule>,
     /// Zones that form the classes of the region dimension, in the order of their codes. Default: all seven.
     pub regions: Vec<Zone>,
-    /// Patches cut for each finding; the first at its centre, the others shifted. Default 1.
+    /// Patches per annotation; the first at its centre, the others shifted. Default 1.
     pub samples_per_finding: u32,
     /// Largest shift of the other patches along each axis, mm. Default 4.
     pub jitter_mm: f64,
-    /// Findings of different sources closer than this are one finding, mm. Default 5.
+    /// Annotations of different sources closer than this are merged, mm. Default 5.
     pub join_tolerance_mm: f64,
     /// Patients in a shard, about. Default 8.
     pub patients_per_shard: u32,
@@ -52,16 +52,16 @@ pub struct BuildConfig {
     pub row_group_mib: u32,
     /// ZSTD level, 1 to 22. Default 3.
     pub zstd_level: i32,
-    /// Voxels that all workers together may hold decoded, MiB; a larger study is read alone. The bytes do not depend on it. Default 4096.
+    /// Limit of decoded voxels of all workers together, MiB; a larger study is read alone. No influence on the output. Default 4096.
     pub memory_mib: u64,
     /// Share of input files that may be quarantined before the program ends with exit code 1. Default 0.
     pub max_quarantine: f64,
-    /// Largest share of a finding's patch that may lie outside the scanned field; a finding beyond it is left out, with all its samples, and
+    /// Largest share of a patch outside the scanned field; an annotation above it is left out, with all its samples, and
     /// counted. What lies outside is air. Default 1: all are kept, and the column `pad_fraction` says how much is padding.
     pub max_pad_fraction: f64,
     /// Patch size, spacing, interpolation and views.
     pub patch: PatchGeometry,
-    /// Patches at places without finding.
+    /// Patches at places without annotation.
     pub negatives: NegativesConfig,
     /// How patients are split.
     pub split: SplitConfig,
@@ -103,7 +103,7 @@ impl Default for BuildConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReadingConfig {
-    /// Set series with lossy compression aside. Default true.
+    /// Quarantine series with lossy compression. Default true.
     pub refuse_lossy: bool,
     /// Fewest slices of a series. Default 3.
     pub min_slices: usize,
@@ -183,7 +183,7 @@ impl BuildConfig {
     pub fn check(self) -> Result<CheckedConfig, PrepError> {
         self.validate()?;
         let Some(studies) = self.data.clone() else {
-            let reason = "say where the DICOM files are (--data DIR)".into();
+            let reason = "missing; set --data DIR to the folder with DICOM files".into();
             return Err(PrepError::Config { key: "data".into(), reason });
         };
         let (regions, rules) = (self.scheme()?, self.rules()?);

@@ -9,7 +9,7 @@ use mtids_runtime::lock::LockError;
 #[derive(Debug, thiserror::Error)]
 pub enum PrepError {
     /// The input folder.
-    #[error("the data folder {path} cannot be read: {source}; point --data at a folder with DICOM files")]
+    #[error("cannot read the data folder {path}: {source}; set --data to a folder with DICOM files")]
     Data {
         /// The folder.
         path: PathBuf,
@@ -17,7 +17,7 @@ pub enum PrepError {
         source: std::io::Error,
     },
     /// No usable study.
-    #[error("{path} holds nothing to build from: {detail}")]
+    #[error("nothing to build in {path}: {detail}")]
     Nothing {
         /// The folder.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum PrepError {
     },
     /// Shares of a build are missing.
     #[error(
-        "{path}: {missing} of {partitions} partitions are not finished; run the missing tasks (`build` with --task-index), then `commit` again"
+        "{path}: {missing} of {partitions} partitions are missing; run the missing tasks (`build` with --task-index), then `commit` again"
     )]
     Unfinished {
         /// The dataset.
@@ -60,10 +60,10 @@ pub enum PrepError {
     #[error(transparent)]
     Lock(LockError),
     /// A worker thread.
-    #[error("cannot do the work: {0}")]
+    #[error("cannot process partitions: {0}")]
     Worker(String),
     /// Another output file.
-    #[error("cannot write {path}: {source}; name a folder that can be written with --out")]
+    #[error("cannot write {path}: {source}; set --out to a writable folder")]
     Write {
         /// The file.
         path: PathBuf,
@@ -74,7 +74,7 @@ pub enum PrepError {
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
     /// A signal.
-    #[error("interrupted; run the same command again to resume: finished shards are kept")]
+    #[error("interrupted; run the same command again to resume; finished shards are kept")]
     Interrupted,
 }
 

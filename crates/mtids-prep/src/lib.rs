@@ -1,4 +1,4 @@
-//! The preprocessing program: DICOM studies and annotations in, a Parquet dataset of labelled patches out.
+//! The preprocessing program: Convert DICOM studies and annotations to a Parquet dataset of labelled patches.
 //!
 //! # Purpose
 //! [`build::build`] does the whole way: [`scan`] → [`plan`] → processing of each [`partition`] → publication. Each stage returns its result

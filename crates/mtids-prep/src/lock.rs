@@ -14,7 +14,7 @@ pub(crate) fn refuse_own_input(studies: &Path, dataset: &Path) -> Result<(), Pre
     match (studies.canonicalize(), dataset.canonicalize()) {
         (Ok(studies), Ok(dataset)) if studies == dataset => Err(PrepError::Config {
             key: "--out".into(),
-            reason: format!("{} is the folder of the studies; name another one", dataset.display()),
+            reason: format!("{} is the data folder; set --out to another folder", dataset.display()),
         }),
         _ => Ok(()),
     }

@@ -15,16 +15,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::PrepError;
 use mtids_annotations::Finding;
 
-/// How places without finding are sampled.
+/// How negatives are sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NegativesConfig {
-    /// Places for each series that has findings; fewer where it has no room. Default 0.
+    /// Negatives per series with annotations; fewer where there is no room. Default 0.
     pub per_series: u32,
-    /// Least distance from every finding of the series, mm: between the centres, less half of the finding's short axis where it is known.
+    /// Least distance from every annotation of the series, mm: between centres, minus half the annotation's short axis where known.
     /// Default 20.
     pub min_distance_mm: f64,
-    /// Where they lie. Default `mediastinum`.
+    /// Where they are sampled. Default `mediastinum`.
     pub within: Place,
 }
 

@@ -55,8 +55,8 @@ pub fn refuse_two_spellings<'a>(
     Err(PrepError::Config {
         key: "split.similar_ids_are_different_people".into(),
         reason: format!(
-            "{} of the patient ids are another one but for case, spaces, punctuation or leading zeros, for example those of {}; one person \
-             under two ids could be in two splits. Mend the ids (`mtids-prep inventory` lists them), or set this to true",
+            "{} patient IDs differ from another only in case, spaces, punctuation or leading zeros, for example those of {}; one person \
+             with two IDs could be in two splits. Correct the IDs (`mtids-prep inventory` lists them), or set this to true",
             several.iter().map(|same| same.len() - 1).sum::<usize>(),
             keys.join(" and ")
         ),
@@ -85,10 +85,10 @@ pub fn read_split_table(path: &Path, secret: &PseudonymSecret) -> Result<BTreeMa
         let line = record.position().map_or(0, csv::Position::line);
         let cell = |at: usize| record.get(at).unwrap_or_default();
         if cell(patient).is_empty() {
-            return Err(fail(format!("line {line}: no patient")));
+            return Err(fail(format!("line {line}: patient_id is empty")));
         }
         let said = Split::from_name(&cell(split).to_lowercase())
-            .ok_or_else(|| fail(format!("line {line}: a split is train, validation or test")))?;
+            .ok_or_else(|| fail(format!("line {line}: split must be train, validation or test")))?;
         let key = secret.patient(cell(patient));
         if table.insert(key, said).is_some_and(|before| before != said) {
             return Err(fail(format!("line {line}: this patient is in another split already")));

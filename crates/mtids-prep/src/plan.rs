@@ -27,7 +27,7 @@ use crate::split::{LabelCounts, assign_splits};
 pub struct Plan {
     /// Partitions, by split and bucket.
     pub partitions: Vec<Partition>,
-    /// Findings without image.
+    /// Annotations without image.
     pub unmatched_findings: u64,
     /// Labels that sources contradict.
     pub contradictions: u64,
@@ -174,7 +174,7 @@ fn first_days<'a>(series: impl Iterator<Item = &'a Series>) -> BTreeMap<Arc<str>
     if doubted > 0 {
         tracing::warn!(
             patients = doubted,
-            "studies of one patient lie more than 20 years apart: made-up dates? their days are left out"
+            "studies of one patient are more than 20 years apart (made-up dates?); their study_day is empty"
         );
     }
     spans.into_iter().filter(|(_, span)| believed(span)).map(|(patient, (first, _))| (patient, first)).collect()

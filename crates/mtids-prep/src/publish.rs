@@ -86,7 +86,7 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
     };
     manifest.commit(dataset)?;
     let superseded = superseded(dataset, &manifest).unwrap_or_else(|error| {
-        tracing::warn!("files of older datasets cannot be listed: {error}");
+        tracing::warn!("cannot list superseded files: {error}");
         Vec::new()
     });
     // Records of the build are small, and are the next build's to use.
@@ -152,7 +152,7 @@ pub(crate) fn remove_leftovers(out: &dyn Storage) {
     let is_leftover = |name: &&String| name.rsplit('/').next().is_some_and(|file| file.starts_with(atomic::PREFIX));
     for name in names.iter().filter(is_leftover) {
         if let Err(error) = out.remove(name) {
-            tracing::warn!("a temporary file of a killed build stays: {error}");
+            tracing::warn!("cannot remove a temporary file of a killed build: {error}");
         }
     }
 }

@@ -62,7 +62,7 @@ pub fn scan(
     let is_output = |path: &Path| {
         let is_out = out.is_some() && path.canonicalize().ok() == out;
         if is_out || is_dataset(path) {
-            tracing::warn!(folder = %path.display(), "a dataset below the studies is no input: left out");
+            tracing::warn!(folder = %path.display(), "a dataset inside the data folder is not input; skipped");
             return true;
         }
         false

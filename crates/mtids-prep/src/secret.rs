@@ -44,7 +44,7 @@ pub(crate) fn refuse_public_key_for_patients(plan: &Plan, accounts: &Accounts<'_
     {
         return Err(PrepError::Config {
             key: "pseudonym.demo".into(),
-            reason: "the public key is for phantoms, and this folder holds other studies; take `demo` out of the configuration and give a \
+            reason: "the public key is for phantoms, and this folder has other studies; remove `demo` from the configuration and set a \
                      secret (--set pseudonym.key_file=project.key)"
                 .into(),
         });

@@ -24,7 +24,7 @@ pub enum SplitMethod {
     Stratified,
     /// Each patient by a keyed hash.
     Hash,
-    /// As the file `split.table` says.
+    /// By the file `split.table`.
     Table,
 }
 
@@ -43,7 +43,7 @@ pub struct SplitConfig {
     /// Seed.
     pub seed: u64,
     /// Folds of a cross-validation, at least 3; 0 for none. Then patients are assigned to folds alike, `fold` is for testing, the next one for
-    /// validation, the others for training, and the shares above mean nothing. Default 0.
+    /// validation, the others for training, and the shares above have no effect. Default 0.
     pub folds: u32,
     /// Which fold is for testing, from 0.
     pub fold: u32,
@@ -83,13 +83,15 @@ impl SplitConfig {
         }
         let fail = |key: &str, reason: &str| Err(PrepError::Config { key: key.into(), reason: reason.into() });
         if self.folds > 0 && (!(3..=1000).contains(&self.folds) || self.fold >= self.folds) {
-            return fail("split.folds", "at least 3, and `fold` runs from 0 to folds − 1");
+            return fail("split.folds", "must be at least 3, with `fold` from 0 to folds − 1");
         }
         match (self.method, &self.table) {
-            (SplitMethod::Table, None) => fail("split.table", "the method `table` needs the file"),
-            (SplitMethod::Table, Some(_)) if self.folds > 0 => fail("split.folds", "a table says the splits itself"),
+            (SplitMethod::Table, None) => fail("split.table", "required by split.method = \"table\""),
+            (SplitMethod::Table, Some(_)) if self.folds > 0 => {
+                fail("split.folds", "not possible with split.method = \"table\"")
+            }
             (SplitMethod::Stratified | SplitMethod::Hash, Some(_)) => {
-                fail("split.table", "a table is read with split.method = \"table\" only")
+                fail("split.table", "only read with split.method = \"table\"")
             }
             _ => Ok(()),
         }
@@ -115,7 +117,7 @@ pub fn assign_splits(
     if config.method == SplitMethod::Table {
         let unnamed = patients.keys().filter(|key| !table.contains_key(*key)).count();
         if unnamed > 0 {
-            let reason = format!("{unnamed} of {} patients with findings are not in the table", patients.len());
+            let reason = format!("{unnamed} of {} patients with annotations are not in the table", patients.len());
             return Err(PrepError::Config { key: "split.table".into(), reason });
         }
         return Ok(patients.keys().map(|key| (key.clone(), table[key])).collect());

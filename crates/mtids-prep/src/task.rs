@@ -34,15 +34,15 @@ impl Task {
             let Some(text) = variable(name) else { return Ok(None) };
             text.trim().parse().map(Some).map_err(|_| PrepError::Config {
                 key: name.into(),
-                reason: format!("`{text}` in the environment is no number"),
+                reason: format!("`{text}` in the environment is not a number"),
             })
         };
         let (index, count) = match (index, count) {
             (Some(index), Some(count)) => (index, count),
-            (Some(_), None) => return fail("an index needs the count: --task-count".into()),
+            (Some(_), None) => return fail("--task-index needs --task-count".into()),
             (None, None) if !from_env => return Ok(None),
             (None, Some(_)) if !from_env => {
-                return fail("a count needs the index: --task-index, or --task-from-env for the scheduler's".into());
+                return fail("--task-count needs --task-index, or --task-from-env for the scheduler's".into());
             }
             (None, said) => {
                 let slurm = number("SLURM_ARRAY_TASK_ID")?;
@@ -55,7 +55,8 @@ impl Task {
                         Some(count) if count != counted => (id, count),
                         _ if last.saturating_sub(first) / step + 1 != counted => {
                             return fail(
-                                "this array has gaps: say of how many tasks the whole is, with --task-count".into(),
+                                "this array has gaps; set --task-count to the number of tasks of the whole array"
+                                    .into(),
                             );
                         }
                         _ => (id.saturating_sub(first) / step, counted),
@@ -64,22 +65,20 @@ impl Task {
                     match said {
                         Some(count) => (index, count),
                         None => {
-                            return fail(
-                                "JOB_COMPLETION_INDEX does not say of how many tasks: give --task-count".into(),
-                            );
+                            return fail("JOB_COMPLETION_INDEX has no count; set --task-count".into());
                         }
                     }
                 } else {
                     return fail(
                         "--task-from-env finds neither SLURM_ARRAY_TASK_ID with SLURM_ARRAY_TASK_COUNT nor JOB_COMPLETION_INDEX: start it \
-                         as a job array, or give --task-index and --task-count"
+                         as a job array, or set --task-index and --task-count"
                             .into(),
                     );
                 }
             }
         };
         if count == 0 || index >= count {
-            return fail(format!("task {index} of {count}: the index runs from 0 to count − 1"));
+            return fail(format!("task {index} of {count}: the index must be 0 to count − 1"));
         }
         Ok(Some(Self { index, count }))
     }

@@ -48,9 +48,7 @@ pub(crate) fn run_all<T: Sync, R: Send>(
         }
         let panicked = threads.into_iter().map(|thread| thread.join().is_err()).fold(false, |any, one| any | one);
         if panicked {
-            return Err(PrepError::Worker(
-                "a worker thread ended in a panic, which is a defect: please report it".into(),
-            ));
+            return Err(PrepError::Worker("a worker thread panicked; please report this".into()));
         }
         Ok(())
     })?;

@@ -102,8 +102,7 @@ pub fn to_toml<T: Serialize>(config: &T) -> Result<String, ConfigError> {
 
 fn apply(table: &mut toml::Table, argument: &str) -> Result<(), ConfigError> {
     let fail = |reason: &str| ConfigError::Set { argument: argument.to_owned(), reason: reason.to_owned() };
-    let (path, text) =
-        argument.split_once('=').ok_or_else(|| fail("write key=value, for example training.epochs=5"))?;
+    let (path, text) = argument.split_once('=').ok_or_else(|| fail("write key=value, for example epochs=5"))?;
     let value = format!("value = {text}")
         .parse::<toml::Table>()
         .ok()

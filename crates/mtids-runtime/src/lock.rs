@@ -16,7 +16,7 @@ pub const LOCK_FILE: &str = ".lock";
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process works in the folder.
-    #[error("{folder} is in use by {holder}; wait until that ends, or name another folder")]
+    #[error("{folder} is in use by {holder}; wait until it ends, or use another folder")]
     Held {
         /// The folder.
         folder: PathBuf,

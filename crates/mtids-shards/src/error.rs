@@ -15,7 +15,7 @@ pub enum ShardError {
     },
     /// A folder without manifest.
     #[error(
-        "{path} is no dataset (no manifest.json); build one with `mtids-prep build`, or finish the build that was interrupted"
+        "{path} is not a dataset (no manifest.json); build one with `mtids-prep build`, or run the interrupted build again"
     )]
     NoManifest {
         /// The folder.
@@ -40,9 +40,7 @@ pub enum ShardError {
         detail: String,
     },
     /// A file of the manifest, such as the index, whose bytes are not those that were published.
-    #[error(
-        "{path}: {detail}; the file is damaged or was edited: run the same `mtids-prep build` again, which writes it anew"
-    )]
+    #[error("{path}: {detail}; the file is damaged or was edited; run the same `mtids-prep build` again to write it")]
     DamagedFile {
         /// The file.
         path: PathBuf,

@@ -97,7 +97,7 @@ impl Verified {
             .parts
             .iter()
             .find(holds)
-            .ok_or_else(|| ParquetError::General(format!("byte {start} lies outside what was verified")))?;
+            .ok_or_else(|| ParquetError::General(format!("byte {start} was not verified")))?;
         Ok(bytes.slice((start - offset) as usize..))
     }
 }

@@ -110,7 +110,7 @@ pub struct ShardEntry {
     pub row_groups: Vec<RowGroupEntry>,
 }
 
-/// What became of the input files.
+/// Outcome of the input files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Totals {
@@ -132,7 +132,7 @@ pub struct Totals {
     pub rows: u64,
     /// Rows at places without finding.
     pub negatives: u64,
-    /// Findings left out because more of their patch lies outside the scanned field than `max_pad_fraction` allows.
+    /// Annotations left out because more of their patch is outside the scanned field than `max_pad_fraction` allows.
     pub findings_at_border: u64,
     /// Findings that no image could be found for, or that lie outside it.
     pub unmatched_findings: u64,
@@ -262,7 +262,7 @@ impl Manifest {
     pub fn commit(&self, dataset: &dyn Storage) -> Result<(), ShardError> {
         let path = dataset.place(MANIFEST);
         if let Some(detail) = self.totals.contradiction() {
-            return Err(ShardError::Manifest { path, detail: format!("the accounts do not add up: {detail}") });
+            return Err(ShardError::Manifest { path, detail: format!("totals do not add up: {detail}") });
         }
         let rows: u64 = self.shards.iter().map(|shard| shard.rows).sum();
         if rows != self.totals.rows {

@@ -64,7 +64,7 @@ impl Dataset {
     pub fn file(&self, name: &str) -> Result<Vec<u8>, ShardError> {
         let unknown = || ShardError::Manifest {
             path: self.storage.place(""),
-            detail: format!("its manifest names no {name}; build the dataset again"),
+            detail: format!("its manifest lists no {name}; build the dataset again"),
         };
         read_verified(self.storage(), self.manifest.file(name).ok_or_else(unknown)?)
     }
@@ -135,7 +135,7 @@ pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Resu
     let metadata = footer.metadata.clone();
     let rows = metadata.metadata().row_groups().get(row_group).map_or(0, |group| group.num_rows());
     if u64::try_from(rows) != Ok(group.rows) {
-        return Err(damaged(format!("it holds {rows} rows where the manifest says {}", group.rows)));
+        return Err(damaged(format!("it has {rows} rows, the manifest says {}", group.rows)));
     }
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(verified, metadata)
         .with_row_groups(vec![row_group])

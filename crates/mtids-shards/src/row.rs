@@ -45,7 +45,7 @@ impl Split {
 pub enum RowKind {
     /// An annotated finding.
     Finding,
-    /// A place at a stated distance from every finding of its series. It bears no label: that nobody annotated it does not make it benign.
+    /// A place at a stated distance from every finding of its series. It is unlabelled: a place without annotation is not benign.
     Negative,
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn columns() -> Vec<Column> {
     column_table! {
         Text "sample_key" required "key of the sample, unique in the dataset":
             |r| Some(&r.sample_key), |r, v| r.sample_key => v.to_owned();
-        Text "kind" required "finding, or negative: a place away from every finding of its series, without any label":
+        Text "kind" required "finding: an annotated node; negative: a place away from every annotation of its series, unlabelled":
             |r| Some(r.kind.name()), |r, v| r.kind => RowKind::from_name(v)?;
         Text "patient_key" required "pseudonym of the patient":
             |r| Some(r.patient_key.as_str()), |r, v| r.patient_key => PatientKey::from_stored(v.to_owned());
@@ -102,10 +102,10 @@ pub(crate) fn columns() -> Vec<Column> {
         Single "short_axis_mm" nullable "short axis of the node, mm":
             |r| r.short_axis_mm, |r, v| r.short_axis_mm => Some(v);
         Single "finding_distance_mm" nullable
-            "for a negative, distance from the nearest finding of its series, mm; null for findings":
+            "for a negative, distance from the nearest annotation of its series, mm; otherwise null":
             |r| r.finding_distance_mm, |r, v| r.finding_distance_mm => Some(v);
         Days "study_day" nullable
-            "days since the patient's first study with a finding; null: the study bears no date, or one that is not believed":
+            "days since the patient's first study with an annotation; null: no date, or an implausible one":
             |r| r.study_day, |r, v| r.study_day => Some(v);
         Text "manufacturer" nullable "manufacturer of the scanner":
             |r| r.manufacturer.as_deref(), |r, v| r.manufacturer => Some(v.to_owned());
@@ -198,7 +198,7 @@ fn fill<T: Copy + std::fmt::Display>(
 ) -> Result<(), String> {
     for (number, (row, cell)) in rows.iter_mut().zip(cells).enumerate() {
         let Some(value) = cell else { continue };
-        set(row, value).ok_or_else(|| format!("`{name}` is `{value}` in row {number}, which has no meaning here"))?;
+        set(row, value).ok_or_else(|| format!("`{name}` is `{value}` in row {number}, which is not valid"))?;
     }
     Ok(())
 }

@@ -6,9 +6,8 @@ use mtids_shards::{Dataset, Split};
 
 use crate::config::StreamConfig;
 use crate::error::StreamError;
-use crate::stream::BatchStream;
 
-/// Sets up a [`BatchStream`]; made by [`BatchStream::builder`].
+/// Sets up a [`BatchStream`](crate::BatchStream); made by [`BatchStream::builder`](crate::BatchStream::builder).
 #[derive(Clone, Debug)]
 #[must_use = "nothing is read before `start`"]
 pub struct BatchStreamBuilder {
@@ -84,15 +83,12 @@ impl BatchStreamBuilder {
         self
     }
 
-    /// Starts the reader threads.
-    ///
-    /// # Errors
-    /// [`StreamError::Config`] for a setting out of range, [`StreamError::Spawn`] when no thread can be started.
-    pub fn start(self) -> Result<BatchStream, StreamError> {
+    /// Checks the settings.
+    pub(crate) fn validate(&self) -> Result<(), StreamError> {
         self.config.validate()?;
-        if self.batch_size == 0 {
-            return Err(StreamError::Config { key: "batch_size", reason: "at least 1" });
+        match self.batch_size {
+            0 => Err(StreamError::Config { key: "batch_size", reason: "at least 1" }),
+            _ => Ok(()),
         }
-        BatchStream::start(self)
     }
 }

@@ -54,6 +54,17 @@ pub struct BatchStream {
     ended: bool,
 }
 
+impl BatchStreamBuilder {
+    /// Starts the reader threads.
+    ///
+    /// # Errors
+    /// [`StreamError::Config`] for a setting out of range, [`StreamError::Spawn`] when no thread can be started.
+    pub fn start(self) -> Result<BatchStream, StreamError> {
+        self.validate()?;
+        BatchStream::start(self)
+    }
+}
+
 impl BatchStream {
     /// Sets up a stream of the labelled rows of `split`: by default in the order of the dataset, 32 rows in a batch, from the first batch on.
     pub fn builder(dataset: Arc<Dataset>, split: Split) -> BatchStreamBuilder {
@@ -61,7 +72,7 @@ impl BatchStream {
     }
 
     /// Starts the threads of a stream whose settings are checked.
-    pub(crate) fn start(settings: BatchStreamBuilder) -> Result<Self, StreamError> {
+    fn start(settings: BatchStreamBuilder) -> Result<Self, StreamError> {
         let BatchStreamBuilder { dataset, split, config, batch_size, seed, epoch, shuffle, start_batch } = settings;
         let groups = row_groups(&dataset, split);
         let patch_len = dataset.manifest().description.patch_len();

@@ -1,4 +1,4 @@
-//! One training step under a balancing rule: what each kind of rule is told, and what it owes afterwards.
+//! One training step under a balancing rule: what each kind of balancer is given, and what it needs afterwards.
 //!
 //! Purpose: the network knows no rule and the rules no network; here they meet. Invariant: a rule that looks at the losses after its step is
 //! given them before the next one, or the step is an error.
@@ -8,7 +8,7 @@ use mtids_models::{Balancing, Combined, ModelError, StepGradients};
 
 use crate::error::TrainError;
 
-fn told<'g>(gradients: &StepGradients<'g>) -> BalanceInput<'g> {
+fn balance_input<'g>(gradients: &StepGradients<'g>) -> BalanceInput<'g> {
     BalanceInput { gram: gradients.gram, losses: Some(gradients.losses), active: gradients.active }
 }
 
@@ -37,17 +37,17 @@ impl<'r> BalancedStep<'r> {
         let (share, token) = (&mut self.conflicting_share, &mut self.token);
         let done = match &mut *self.rule {
             AnyBalancer::Step(rule) => step(Balancing::Weigh(&mut |gradients| {
-                let balance = rule.coefficients(&told(gradients))?;
+                let balance = rule.coefficients(&balance_input(gradients))?;
                 *share = balance.telemetry.conflicting_share;
                 Ok(balance.coefficients)
             })),
             AnyBalancer::Epoch(rule) => step(Balancing::Weigh(&mut |gradients| {
-                let balance = rule.coefficients(&told(gradients))?;
+                let balance = rule.coefficients(&balance_input(gradients))?;
                 *share = balance.telemetry.conflicting_share;
                 Ok(balance.coefficients)
             })),
             AnyBalancer::AfterStep(rule) => step(Balancing::Weigh(&mut |gradients| {
-                let (balance, owed) = rule.coefficients(&told(gradients))?;
+                let (balance, owed) = rule.coefficients(&balance_input(gradients))?;
                 *share = balance.telemetry.conflicting_share;
                 *token = Some(owed);
                 Ok(balance.coefficients)

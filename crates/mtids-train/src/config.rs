@@ -42,15 +42,15 @@ pub struct TrainConfig {
     pub bootstrap_resamples: usize,
     /// Grey-value windows, one input channel each. Default: mediastinum (40 ± 200 HU) and lung (−600 ± 750 HU).
     pub windows: Vec<Window>,
-    /// Let the network see the PET of a dataset that has one, as one more input channel. Default true; without PET it means nothing.
+    /// Use the PET of a dataset as one more input channel. Default true; no effect without PET.
     pub pet: bool,
-    /// SUV that becomes the largest input. Default 15.
+    /// SUV of the largest input value. Default 15.
     pub pet_full_suv: f32,
     /// Crop and augmentation.
     pub crop: CropConfig,
     /// The stream of batches.
     pub stream: StreamConfig,
-    /// The network; `architecture` chooses MT-IDS (the default) or a rival.
+    /// The network; `architecture` selects MT-IDS (the default) or a baseline.
     pub model: ModelConfig,
     /// Losses.
     pub loss: LossConfig,
@@ -58,7 +58,7 @@ pub struct TrainConfig {
     pub balancer: BalancerConfig,
     /// Optimiser; `method` chooses AdamW (the default) or SGD.
     pub optimizer: OptimizerConfig,
-    /// Share of the past in a moving average of the weights, which then validates and is evaluated in their place; 0.999 for one. Default: none.
+    /// Share of the past in a moving average of the weights, which is then validated and evaluated instead; for example 0.999. Default: none.
     pub average_decay: Option<f64>,
     /// Learning rate over time.
     pub schedule: ScheduleConfig,
@@ -100,7 +100,7 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<(), TrainError> {
         let fail = |key, reason: &str| Err(TrainError::Setting { key, reason: reason.to_owned() });
         if self.precision == Precision::Bf16 && self.device == "cpu" {
-            return fail("precision", "`bf16` needs `device = \"cuda:0\"`: candle's CPU has no convolution in it");
+            return fail("precision", "`bf16` needs `device = \"cuda:0\"`; there is no CPU convolution in bf16");
         }
         if self.epochs == 0 {
             return fail("epochs", "at least 1");
@@ -124,10 +124,7 @@ impl TrainConfig {
             return fail("average_decay", "at least 0 and below 1");
         }
         if self.scope == Scope::Boundary && averages_gradients(&self.balancer) {
-            return fail(
-                "scope",
-                "this balancer averages gradients over steps, and at the boundary those of two batches have nothing in common: take `exact`",
-            );
+            return fail("scope", "this balancer averages gradients over steps, which needs scope = \"exact\"");
         }
         Window::validate_all(&self.windows)?;
         self.crop.validate()?;
@@ -266,9 +263,9 @@ mod tests {
         let parse = |text: &str| mtids_runtime::config::parse::<TrainConfig>(text);
         let old = parse("[model.dbr]\nshared_experts = 4\n[model.backbone]\nstem_stride = 1").unwrap();
         assert_eq!(old.model.architecture().key(), "mt-ids");
-        let rival = parse("[model]\narchitecture = \"ple\"\nlayers = 3\n[model.experts]\nshared = 1").unwrap();
-        assert_eq!(rival.model.architecture().key(), "ple");
-        assert!(rival.validate().is_ok());
+        let baseline = parse("[model]\narchitecture = \"ple\"\nlayers = 3\n[model.experts]\nshared = 1").unwrap();
+        assert_eq!(baseline.model.architecture().key(), "ple");
+        assert!(baseline.validate().is_ok());
         let error = parse("[model]\narchitecture = \"ple\"\n[model.dbr]\nlayers = 3").unwrap_err().to_string();
         assert!(error.contains("`model.dbr`"), "{error}");
         let error = parse("[model.dbr]\nsharde_experts = 3").unwrap_err().to_string();

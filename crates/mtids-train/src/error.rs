@@ -44,7 +44,7 @@ pub enum TrainError {
         source: std::io::Error,
     },
     /// A file of the run folder that is not what was written.
-    #[error("{path} is damaged: {reason}; move the run folder away and train anew")]
+    #[error("{path} is damaged: {reason}; train again in a new run folder")]
     Broken {
         /// The file.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum TrainError {
     },
     /// The run folder belongs to another training.
     #[error(
-        "{path} holds a training with other settings, so it cannot be resumed with these:\n{differences}\ngo on with the old settings, or name another folder with --run"
+        "{path} contains a run with other settings and cannot be resumed with these:\n{differences}\nuse the old settings, or set --run to another folder"
     )]
     OtherRun {
         /// The run folder.
@@ -62,7 +62,7 @@ pub enum TrainError {
         differences: String,
     },
     /// No run at this place.
-    #[error("{path} holds no training (no run.json); start one with `mtids-train fit --run {path} --dataset …`")]
+    #[error("{path} contains no run (no run.json); start one with `mtids-train fit --run {path} --dataset …`")]
     NoRun {
         /// The run folder.
         path: PathBuf,
@@ -83,7 +83,7 @@ pub enum TrainError {
     },
     /// Nothing to learn from.
     #[error(
-        "{path} has no labelled row in its training split ({rows} rows, none with a region or a metastasis status): nothing can be learnt; give labels in an annotation table and build the dataset again"
+        "{path} has no labelled row in its training split ({rows} rows, none with a region or a metastasis status); add labels to the annotations and build the dataset again"
     )]
     NoLabels {
         /// The dataset.
@@ -115,7 +115,7 @@ pub enum TrainError {
         now: String,
     },
     /// A signal came.
-    #[error("interrupted after step {step}; a checkpoint is written: run the same command again to resume")]
+    #[error("interrupted after step {step}; a checkpoint was written; run the same command again to resume")]
     Interrupted {
         /// Steps done.
         step: u64,

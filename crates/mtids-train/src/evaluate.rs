@@ -20,9 +20,10 @@ use crate::labels::codes;
 use crate::measured::{Evaluation, LabelCounts};
 use crate::network::Network;
 use crate::predict::predict;
-use crate::prediction::{ReadOut, write_csv};
+use crate::prediction::write_csv;
 use crate::report::report;
 use crate::run_folder::RunFolder;
+use mtids_models::PredictionHead;
 
 /// What an evaluation does otherwise than the run's record says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,8 +132,8 @@ pub fn text(evaluation: &Evaluation) -> String {
         ("n samples", Align::Right),
         ("n patients", Align::Right),
     ]);
-    let pooled = measured.read_outs.iter().find(|read_out| read_out.read_out == ReadOut::Pooled);
-    for figure in pooled.map(|read_out| read_out.figures.as_slice()).unwrap_or_default() {
+    let pooled = measured.heads.iter().find(|head| head.head == PredictionHead::Pooled);
+    for figure in pooled.map(|head| head.figures.as_slice()).unwrap_or_default() {
         if matches!(figure.metric, "accuracy" | "macro-F1" | "AUROC" | "sensitivity" | "specificity") {
             table.row([
                 figure.dimension.name().to_owned(),
@@ -160,7 +161,7 @@ pub fn text(evaluation: &Evaluation) -> String {
     }
     let what = match evaluation.architecture {
         Architecture::MtIds => "A reconstruction of MT-IDS from its abstract.".to_owned(),
-        rival => format!("{}, to compare MT-IDS with.", rival.title()),
+        baseline => format!("{}, a baseline for MT-IDS.", baseline.title()),
     };
     text.push_str(&format!("\n  {what} Research software, not for diagnosis.\n"));
     text

@@ -9,11 +9,13 @@ use std::collections::BTreeSet;
 use mtids_metrics::{
     BootstrapOptions, Confusion, auroc, bootstrap_by_patient, brier, expected_calibration_error, roc_curve,
 };
+use mtids_models::PredictionHead;
+use strum::VariantArray;
 
 use crate::measured::{
-    Claim, Dimension, Figure, GateUse, LabelCounts, Measured, ReadOutFigures, RegionFigures, Share, majority,
+    Claim, Dimension, Figure, GateUse, HeadFigures, LabelCounts, Measured, RegionFigures, Share, majority,
 };
-use crate::prediction::{Prediction, ReadOut, largest, metastasis_probability};
+use crate::prediction::{Prediction, largest, metastasis_probability};
 
 /// Fewest patients from which a figure is claimed.
 pub const MINIMUM_PATIENTS: usize = 5;
@@ -28,33 +30,33 @@ pub fn measure(
 ) -> Measured {
     let claims: Vec<Claim> = Dimension::ALL.into_iter().map(|dimension| claim(dimension, predictions)).collect();
     let claimed = |dimension| claims.iter().any(|claim| claim.dimension == dimension && claim.claimed);
-    let mut read_outs = Vec::new();
-    for read_out in ReadOut::ALL {
-        if predictions.is_empty() || predictions.iter().any(|row| row.distribution(read_out).is_none()) {
+    let mut heads = Vec::new();
+    for &head in PredictionHead::VARIANTS {
+        if predictions.is_empty() || predictions.iter().any(|row| row.distribution(head).is_none()) {
             continue;
         }
         let mut figures = Vec::new();
         for dimension in Dimension::ALL.into_iter().filter(|&dimension| claimed(dimension)) {
             // Intervals cost a thousand evaluations each; the two secondary read-outs go without.
-            let options = (read_out == ReadOut::Pooled).then_some(bootstrap);
-            figures.extend(dimension_figures(dimension, read_out, regions.len(), predictions, training, options));
+            let options = (head == PredictionHead::Pooled).then_some(bootstrap);
+            figures.extend(dimension_figures(dimension, head, regions.len(), predictions, training, options));
         }
-        read_outs.push(ReadOutFigures { read_out, figures });
+        heads.push(HeadFigures { head, figures });
     }
     let confusion = |dimension: Dimension| {
-        let cases = cases(dimension, ReadOut::Pooled, predictions);
+        let cases = cases(dimension, PredictionHead::Pooled, predictions);
         Confusion::from_pairs(dimension.classes(regions.len()), cases.iter().map(|case| (case.truth, case.called)))
     };
     Measured {
         regions: regions.to_vec(),
         samples: predictions.len(),
         patients: count_patients(predictions.iter()),
-        read_outs,
+        heads,
         per_region: if claimed(Dimension::Joint) { per_region(regions, predictions) } else { Vec::new() },
         region_confusion: confusion(Dimension::Region).rows(),
         metastasis_confusion: confusion(Dimension::Metastasis).rows(),
         roc: if claimed(Dimension::Metastasis) {
-            roc_curve(&scores(&cases(Dimension::Metastasis, ReadOut::Pooled, predictions)))
+            roc_curve(&scores(&cases(Dimension::Metastasis, PredictionHead::Pooled, predictions)))
         } else {
             Vec::new()
         },
@@ -67,7 +69,7 @@ pub fn measure(
 /// labels; `None` where no label exists.
 pub fn selection_score(regions: usize, predictions: &[Prediction]) -> Option<f64> {
     [Dimension::Joint, Dimension::Region, Dimension::Metastasis].into_iter().find_map(|dimension| {
-        let cases = cases(dimension, ReadOut::Pooled, predictions);
+        let cases = cases(dimension, PredictionHead::Pooled, predictions);
         Confusion::from_pairs(dimension.classes(regions), cases.iter().map(|case| (case.truth, case.called))).macro_f1()
     })
 }
@@ -79,11 +81,11 @@ struct Case<'a> {
     patient: &'a str,
 }
 
-fn cases(dimension: Dimension, read_out: ReadOut, predictions: &[Prediction]) -> Vec<Case<'_>> {
+fn cases(dimension: Dimension, head: PredictionHead, predictions: &[Prediction]) -> Vec<Case<'_>> {
     predictions
         .iter()
         .filter_map(|row| {
-            let distribution = row.distribution(read_out)?;
+            let distribution = row.distribution(head)?;
             Some(Case {
                 truth: dimension.truth(row)?,
                 called: dimension.call(distribution),
@@ -116,7 +118,7 @@ fn claim(dimension: Dimension, predictions: &[Prediction]) -> Claim {
     };
     let name = dimension.name();
     let sentence = match &reason {
-        Some(reason) => format!("{name}: no metric is claimed: {reason}"),
+        Some(reason) => format!("{name}: no metrics: {reason}"),
         None => format!("{name}: {} samples of {patients} patient{plural}", labelled.len()),
     };
     Claim { dimension, claimed: reason.is_none(), samples: labelled.len(), patients, sentence }
@@ -124,13 +126,13 @@ fn claim(dimension: Dimension, predictions: &[Prediction]) -> Claim {
 
 fn dimension_figures(
     dimension: Dimension,
-    read_out: ReadOut,
+    head: PredictionHead,
     regions: usize,
     predictions: &[Prediction],
     training: &LabelCounts,
     bootstrap: Option<BootstrapOptions>,
 ) -> Vec<Figure> {
-    let cases = cases(dimension, read_out, predictions);
+    let cases = cases(dimension, head, predictions);
     let patients: Vec<&str> = cases.iter().map(|case| case.patient).collect();
     let patient_count = patients.iter().collect::<BTreeSet<_>>().len();
     let classes = dimension.classes(regions);
@@ -291,7 +293,7 @@ mod tests {
     }
 
     fn figure(measured: &Measured, dimension: Dimension, metric: &str) -> Figure {
-        let pooled = measured.read_outs.iter().find(|figures| figures.read_out == ReadOut::Pooled).unwrap();
+        let pooled = measured.heads.iter().find(|figures| figures.head == PredictionHead::Pooled).unwrap();
         pooled.figures.iter().find(|f| f.dimension == dimension && f.metric == metric).unwrap().clone()
     }
 
@@ -315,7 +317,7 @@ mod tests {
         assert_eq!((upper.conditional_specificity.successes, upper.conditional_specificity.n), (2, 2));
         assert_eq!(measured.region_confusion, vec![vec![3, 1], vec![0, 2]]);
         assert_eq!(measured.gates[0].shared_by_region, vec![Some(0.25), Some(0.75)]);
-        assert_eq!(measured.read_outs.len(), 1, "read-outs that the model does not have are left out");
+        assert_eq!(measured.heads.len(), 1, "read-outs that the model does not have are left out");
     }
 
     #[test]
@@ -323,7 +325,7 @@ mod tests {
         let options = BootstrapOptions { resamples: 10, seed: 1 };
         let one = [row(0, Some(0), Some(1), [0.1, 0.7, 0.1, 0.1])];
         let measured = measure(&names(), &[], &one, &training(), options);
-        assert!(measured.read_outs.iter().all(|figures| figures.figures.is_empty()));
+        assert!(measured.heads.iter().all(|figures| figures.figures.is_empty()));
         assert!(measured.claims[0].sentence.contains("no metric is claimed: 1 patient with"), "{:?}", measured.claims);
         let benign: Vec<Prediction> =
             predictions().into_iter().map(|row| Prediction { metastasis: Some(0), ..row }).collect();

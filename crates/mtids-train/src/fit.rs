@@ -80,7 +80,7 @@ pub fn fit(
             .stack_size(STACK)
             .spawn_scoped(scope, || train(dataset, run, config, interrupt, options))
             .map_err(|error| TrainError::Thread(error.to_string()))?;
-        thread.join().map_err(|_| TrainError::Thread("the training thread ended in a panic".into()))?
+        thread.join().map_err(|_| TrainError::Thread("the training thread panicked; please report this".into()))?
     })
 }
 

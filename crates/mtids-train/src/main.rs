@@ -21,7 +21,7 @@ use mtids_train::fit::{FitOptions, fit};
     name = "mtids-train",
     version,
     max_term_width = 110,
-    after_help = "Exit codes: 0 done, 2 wrong use, 3 unusable data, 4 interrupted (run again to resume)."
+    after_help = "Exit codes: 0 done, 2 usage error, 3 unusable data, 4 interrupted (run again to resume)."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -30,13 +30,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train, or resume a training that was interrupted
+    /// Train, or resume an interrupted run
     Fit(Fit),
     /// Measure a run on held-out patients and write its report
     Evaluate(Evaluate),
 }
 
-/// Train, or resume a training that was interrupted: the same command, the same losses.
+/// Train, or resume an interrupted run. The losses are those of an uninterrupted run.
 ///
 /// Example: mtids-train fit --dataset dataset --run run --set epochs=20
 #[derive(Debug, Args)]
@@ -136,12 +136,12 @@ impl Fit {
         }
         let start = match summary.resumed_at {
             0 => String::new(),
-            at if at == summary.steps => " (all of them before: nothing was left to do)".to_owned(),
+            at if at == summary.steps => " (already complete)".to_owned(),
             at => format!(" (resumed at step {at})"),
         };
         let best = match (summary.best_epoch, summary.best_score) {
             (Some(epoch), Some(score)) => format!("best epoch {epoch}, validation macro-F1 {score:.3}"),
-            _ => "no validation split, so the last weights are kept".to_owned(),
+            _ => "no validation split; last weights kept".to_owned(),
         };
         let losses: Vec<String> = summary
             .last_losses

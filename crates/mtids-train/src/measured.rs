@@ -4,11 +4,12 @@
 
 use mtids_metrics::{Interval, RocPoint, wilson};
 use mtids_models::Architecture;
+use mtids_models::PredictionHead;
 use mtids_runtime::digest::Digest;
 use mtids_shards::Split;
 use serde::Serialize;
 
-use crate::prediction::{Prediction, ReadOut, largest, metastasis_probability, region_probabilities};
+use crate::prediction::{Prediction, largest, metastasis_probability, region_probabilities};
 
 /// Labels per class in the training split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -124,9 +125,9 @@ pub struct Figure {
 
 /// Figures of one read-out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ReadOutFigures {
+pub struct HeadFigures {
     /// Which.
-    pub read_out: ReadOut,
+    pub head: PredictionHead,
     /// Its figures.
     pub figures: Vec<Figure>,
 }
@@ -203,7 +204,7 @@ pub struct Measured {
     /// Per dimension: is anything claimed?
     pub claims: Vec<Claim>,
     /// Figures per read-out; dimensions without a claim are left out.
-    pub read_outs: Vec<ReadOutFigures>,
+    pub heads: Vec<HeadFigures>,
     /// Metastasis per region; empty without a claim.
     pub per_region: Vec<RegionFigures>,
     /// Region: rows are true classes, columns called ones (pooled).

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crossbeam::channel::Receiver;
 use mtids_layers::Tensor;
 use mtids_models::Model;
+use mtids_models::PredictionHead;
 use mtids_models::decoding::probabilities;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, Split};
@@ -56,11 +57,11 @@ fn predictions(
         }
         let batch = batch?;
         let outputs = model.evaluate(&batch.input)?;
-        let read = |read_out| probabilities(model.tasks(), &outputs, model.eta(), read_out);
-        let pooled = rows(&read(mtids_models::PredictionHead::Pooled)?)?;
+        let read = |head| probabilities(model.tasks(), &outputs, model.eta(), head);
+        let pooled = rows(&read(PredictionHead::Pooled)?)?;
         // A model without joint head, or without the two others, has no such read-out.
-        let joint = read(mtids_models::PredictionHead::Joint).ok().map(|tensor| rows(&tensor)).transpose()?;
-        let product = read(mtids_models::PredictionHead::Product).ok().map(|tensor| rows(&tensor)).transpose()?;
+        let joint = read(PredictionHead::Joint).ok().map(|tensor| rows(&tensor)).transpose()?;
+        let product = read(PredictionHead::Product).ok().map(|tensor| rows(&tensor)).transpose()?;
         let branches: Vec<Vec<Vec<f64>>> =
             outputs.gates.iter().map(|gate| rows(&gate.branch)).collect::<Result<_, _>>()?;
         for (n, (labels, pooled)) in batch.labels.iter().zip(pooled).enumerate() {

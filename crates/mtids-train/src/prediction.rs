@@ -6,34 +6,8 @@
 
 use std::io::Write;
 
+use mtids_models::PredictionHead;
 pub use mtids_models::decoding::{metastasis_probability, region_probabilities};
-use serde::{Deserialize, Serialize};
-
-/// Which of the three ways of reading the heads is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReadOut {
-    /// The joint head alone.
-    Joint,
-    /// Region head ⊗ metastasis head.
-    Product,
-    /// All heads, log-linearly pooled with learned weights: the answer of MT-IDS.
-    Pooled,
-}
-
-impl ReadOut {
-    /// All three, the main one last.
-    pub const ALL: [ReadOut; 3] = [ReadOut::Joint, ReadOut::Product, ReadOut::Pooled];
-
-    /// Lower-case name.
-    pub fn name(self) -> &'static str {
-        match self {
-            ReadOut::Joint => "joint",
-            ReadOut::Product => "product",
-            ReadOut::Pooled => "pooled",
-        }
-    }
-}
 
 /// One patch: keys, labels, probabilities.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,12 +31,12 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// The distribution over joint classes of a read-out, where the model has it.
-    pub fn distribution(&self, read_out: ReadOut) -> Option<&[f64]> {
-        match read_out {
-            ReadOut::Joint => self.joint.as_deref(),
-            ReadOut::Product => self.product.as_deref(),
-            ReadOut::Pooled => Some(&self.pooled),
+    /// The distribution over joint classes of a prediction head, where the model has it.
+    pub fn distribution(&self, head: PredictionHead) -> Option<&[f64]> {
+        match head {
+            PredictionHead::Joint => self.joint.as_deref(),
+            PredictionHead::Product => self.product.as_deref(),
+            PredictionHead::Pooled => Some(&self.pooled),
         }
     }
 

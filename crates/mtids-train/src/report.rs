@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 use mtids_models::Architecture;
+use mtids_models::PredictionHead;
 use mtids_report::chart::{Series, heat_map, lines};
 use mtids_report::format::{interval, metric};
 use mtids_report::page::{Section, facts, figure, page, table};
 
 use crate::error::TrainError;
 use crate::measured::{Evaluation, Figure, Share};
-use crate::prediction::ReadOut;
 use crate::run_folder::RunFolder;
 use crate::run_folder::log::{EpochLine, LossLine, read};
 
@@ -22,14 +22,14 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
         Architecture::MtIds => {
             "MT-IDS, reconstructed from its abstract (Ma et al., Neural Networks 198, 108541, 2026)".to_owned()
         }
-        _ => format!("{title}, trained to compare MT-IDS with"),
+        _ => format!("{title}, a baseline for MT-IDS"),
     };
     let lead = format!(
         "{what}: which mediastinal region a lymph node lies in, and whether it is metastatic. Research software; nothing \
          here is a diagnosis."
     );
     let mut sections = vec![Section::new("result", "Result", result(evaluation))];
-    if !measured.read_outs.is_empty() {
+    if !measured.heads.is_empty() {
         sections.push(Section::new("figures", "All figures", figures(evaluation)));
         sections.push(Section::new("confusion", "Where it errs", confusion(evaluation)));
     }
@@ -40,13 +40,13 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
     if !measured.gates.is_empty() {
         sections.push(Section::new("gates", "Routing", gates(evaluation)));
     }
-    sections.push(Section::new("origin", "Where this comes from", origin(folder, evaluation)));
+    sections.push(Section::new("origin", "Source", origin(folder, evaluation)));
     Ok(page(&format!("{title} training report"), &lead, &sections))
 }
 
 fn result(evaluation: &Evaluation) -> Markup {
     let measured = &evaluation.measured;
-    let pooled = measured.read_outs.iter().find(|read_out| read_out.read_out == ReadOut::Pooled);
+    let pooled = measured.heads.iter().find(|head| head.head == PredictionHead::Pooled);
     let pick = |dimension: &str, name: &str| {
         let figure =
             pooled?.figures.iter().find(|figure| figure.dimension.name() == dimension && figure.metric == name)?;
@@ -66,7 +66,7 @@ fn result(evaluation: &Evaluation) -> Markup {
         .collect();
     let shown: Vec<(&str, String)> = shown.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     html! {
-        p { (evaluation.split.name()) " split: " (measured.samples) " patches of " (measured.patients) " patients that the training never saw." }
+        p { (evaluation.split.name()) " split: " (measured.samples) " patches of " (measured.patients) " patients not seen in training." }
         @if !shown.is_empty() { (facts(&shown)) }
         @for claim in measured.claims.iter().filter(|claim| !claim.claimed) { p class="warning" { (claim.sentence) } }
         p class="note" { "The majority class is that of the training split. Intervals are 95 % bootstrap intervals over patients." }
@@ -75,22 +75,22 @@ fn result(evaluation: &Evaluation) -> Markup {
 
 fn figures(evaluation: &Evaluation) -> Markup {
     let measured = &evaluation.measured;
-    let of = |wanted: ReadOut| measured.read_outs.iter().find(|read_out| read_out.read_out == wanted);
-    let Some(pooled) = of(ReadOut::Pooled) else { return html! {} };
+    let of = |wanted: PredictionHead| measured.heads.iter().find(|head| head.head == wanted);
+    let Some(pooled) = of(PredictionHead::Pooled) else { return html! {} };
     let rows: Vec<Vec<String>> = pooled
         .figures
         .iter()
         .map(|figure| {
             let same = |other: &&Figure| other.dimension == figure.dimension && other.metric == figure.metric;
-            let beside = |wanted| metric(of(wanted).and_then(|read_out| read_out.figures.iter().find(same)?.value));
+            let beside = |wanted| metric(of(wanted).and_then(|head| head.figures.iter().find(same)?.value));
             vec![
                 figure.dimension.name().to_owned(),
                 figure.metric.to_owned(),
                 metric(figure.value),
                 interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
                 metric(figure.majority),
-                beside(ReadOut::Joint),
-                beside(ReadOut::Product),
+                beside(PredictionHead::Joint),
+                beside(PredictionHead::Product),
                 format!("{} / {}", figure.samples, figure.patients),
             ]
         })
@@ -124,8 +124,8 @@ fn confusion(evaluation: &Evaluation) -> Markup {
     let roc = [Series { name: evaluation.architecture.title().into(), points: roc }, chance];
     html! {
         div class="two" {
-            (figure("Region: true against called", &heat_map("Region", "true", "called", &measured.regions, &measured.regions, &counts(&measured.region_confusion))))
-            (figure("Metastasis: true against called", &heat_map("Metastasis", "true", "called", &states, &states, &counts(&measured.metastasis_confusion))))
+            (figure("Region: true and predicted", &heat_map("Region", "true", "called", &measured.regions, &measured.regions, &counts(&measured.region_confusion))))
+            (figure("Metastasis: true and predicted", &heat_map("Metastasis", "true", "called", &states, &states, &counts(&measured.metastasis_confusion))))
             (figure("ROC of metastasis", &lines("ROC of metastasis", "false positive rate", "true positive rate", &roc, Some((0.0, 1.0)))))
         }
     }
@@ -152,7 +152,7 @@ fn regions(evaluation: &Evaluation) -> Markup {
         .collect();
     html! {
         (table(&["region", "sensitivity\t", "specificity\t", "located sensitivity\t", "located specificity\t"], &rows))
-        p class="note" { "Sensitivity and specificity of the status among nodes truly in the region; \"located\" also demands the right region. Counts with Wilson's 95 % intervals, which take nodes as independent." }
+        p class="note" { "Sensitivity and specificity of the status among nodes truly in the region; \"located\" also requires the correct region. Counts with Wilson's 95 % intervals, which take nodes as independent." }
     }
 }
 
@@ -182,7 +182,7 @@ fn training(losses: &[LossLine], epochs: &[EpochLine]) -> Markup {
             (figure("Gradient conflicts", &lines("Gradient conflicts", "step", "share", &conflicts, Some((0.0, 1.0)))))
             @if !validation[0].points.is_empty() { (figure("Validation", &lines("Validation", "epoch", "macro-F1", &validation, Some((0.0, 1.0))))) }
         }
-        p class="note" { "Lines are running means of ten steps; every step stands in losses.jsonl." }
+        p class="note" { "Lines are running means of ten steps; all steps are in losses.jsonl." }
     }
 }
 
@@ -225,7 +225,7 @@ fn origin(folder: &RunFolder, evaluation: &Evaluation) -> Markup {
         "last step; there is no validation split"
     };
     let balancer = match evaluation.architecture {
-        Architecture::SingleTask => "none: the networks share nothing".to_owned(),
+        Architecture::SingleTask => "none: the networks share no parameters".to_owned(),
         _ => evaluation.balancer.clone(),
     };
     let rows = vec![

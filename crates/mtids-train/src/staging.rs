@@ -70,7 +70,8 @@ where
         let work = move || {
             loop {
                 let next = || stream.next().map(|batch| prepare(batch?));
-                let panicked = || TrainError::Thread("the stage before the steps ended in a panic".into());
+                let panicked =
+                    || TrainError::Thread("the batch preparation thread panicked; please report this".into());
                 let Some(staged) = catch_unwind(AssertUnwindSafe(next)).unwrap_or_else(|_| Some(Err(panicked())))
                 else {
                     return;
@@ -88,7 +89,9 @@ where
             .map_err(|error| TrainError::Thread(error.to_string()))?;
         // The receiver is gone when this returns, so a thread that waits to send goes on and ends.
         let result = consume(receiver);
-        thread.join().map_err(|_| TrainError::Thread("the stage before the steps ended in a panic".into()))?;
+        thread
+            .join()
+            .map_err(|_| TrainError::Thread("the batch preparation thread panicked; please report this".into()))?;
         result
     })
 }

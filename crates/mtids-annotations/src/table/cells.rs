@@ -59,11 +59,11 @@ pub(crate) fn from_cells(
 ) -> Result<Table, AnnotationError> {
     let columns: Vec<String> = columns.iter().map(|name| name.trim().to_lowercase()).collect();
     if columns.len() > 1000 {
-        let detail = format!("{} columns; up to 1000 are read", columns.len());
+        let detail = format!("{} columns; the limit is 1000", columns.len());
         return Err(AnnotationError::table(path, detail));
     }
     if let Some(twice) = columns.iter().enumerate().find_map(|(n, name)| columns[..n].contains(name).then_some(name)) {
-        let detail = format!("column `{twice}` stands there twice");
+        let detail = format!("column `{twice}` occurs twice");
         return Err(AnnotationError::table(path, detail));
     }
     let has = |name: &str| columns.iter().any(|column| column == name);
@@ -158,7 +158,9 @@ impl Cells<'_> {
             frame_of_reference_uid: self.text("frame_of_reference_uid"),
         };
         if target.series_uid.is_none() && target.study_uid.is_none() && sop_instance_uid.is_none() {
-            return Err(self.fail("series_uid", "names no image (and study_uid and sop_instance_uid are empty too)"));
+            return Err(
+                self.fail("series_uid", "empty, and so are study_uid and sop_instance_uid: the row has no image")
+            );
         }
         let metastasis = Metastasis::parse_cell(self.cell("metastasis"))
             .map_err(|error| self.fail("metastasis", &error.to_string()))?;
@@ -217,7 +219,7 @@ impl Cells<'_> {
         match self.cell("space").to_uppercase().as_str() {
             "" | "LPS" => Ok(PointMm),
             "RAS" => Ok(|[x, y, z]| PointMm::from_ras(x, y, z)),
-            other => Err(self.fail("space", &format!("`{other}`; LPS and RAS are read"))),
+            other => Err(self.fail("space", &format!("`{other}` is not LPS or RAS"))),
         }
     }
 
@@ -225,14 +227,14 @@ impl Cells<'_> {
         match self.cell("index_base") {
             "" | "0" => Ok(0.0),
             "1" => Ok(1.0),
-            other => Err(self.fail("index_base", &format!("`{other}`; indices begin at 0 or 1"))),
+            other => Err(self.fail("index_base", &format!("`{other}` is not 0 or 1"))),
         }
     }
 
     fn coordinates<const N: usize>(&self, columns: [&str; N]) -> Result<[f64; N], AnnotationError> {
         let mut place = [0.0; N];
         for (coordinate, column) in place.iter_mut().zip(columns) {
-            *coordinate = self.number(column)?.ok_or_else(|| self.fail(column, "the place is empty"))?;
+            *coordinate = self.number(column)?.ok_or_else(|| self.fail(column, "the coordinate is empty"))?;
         }
         Ok(place)
     }

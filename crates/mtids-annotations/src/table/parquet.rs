@@ -27,11 +27,11 @@ pub(crate) fn read_parquet(path: &Path) -> Result<Table, AnnotationError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(error.to_string()))?;
     let count = builder.metadata().file_metadata().num_rows();
     if count > MAX_ROWS {
-        return Err(unreadable(format!("{count} rows; up to {MAX_ROWS} are read")));
+        return Err(unreadable(format!("{count} rows; the limit is {MAX_ROWS}")));
     }
     let columns: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     if columns.len() > 1000 {
-        return Err(unreadable(format!("{} columns; up to 1000 are read", columns.len())));
+        return Err(unreadable(format!("{} columns; the limit is 1000", columns.len())));
     }
     let reader = builder.build().map_err(|error| unreadable(error.to_string()))?;
     let mut rows: Vec<(u64, Vec<String>)> = Vec::new();

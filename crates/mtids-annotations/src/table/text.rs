@@ -17,7 +17,7 @@ pub(crate) fn read_text(path: &Path) -> Result<Table, AnnotationError> {
     let unreadable = |detail: String| AnnotationError::table(path, detail);
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
     if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        return Err(unreadable(format!("no regular file of up to {MAX_BYTES} bytes")));
+        return Err(unreadable(format!("not a regular file, or larger than {MAX_BYTES} bytes")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let first = text.lines().next().unwrap_or_default();

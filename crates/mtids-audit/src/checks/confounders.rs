@@ -23,7 +23,7 @@ pub(super) fn size(index: &Index, config: &AuditConfig) -> Result<Option<AuditIs
     let limit = config.size_confounder;
     let message = format!("the short axis alone reaches an AUROC of {area:.2} for metastasis");
     let (severity, advice) = if area >= limit {
-        (Severity::Warning, "a model need not look inside the node; compare every result with the short axis")
+        (Severity::Warning, "size alone predicts the status; compare every result with the short axis")
     } else {
         (Severity::Info, "the baseline that a model has to exceed")
     };
@@ -64,7 +64,7 @@ pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
                     IssueCode::AcquisitionConfounder,
                     patients,
                     format!("`{fact}` predicts whether a patient has metastases (Cramér's V {association:.2})"),
-                    "a model can read the scanner instead of the disease; balance the sites, or judge each alone",
+                    "a model can learn the scanner instead of the disease; balance the sites, or evaluate each separately",
                 )
                 .with_examples(shares),
             );

@@ -22,11 +22,8 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
             Severity::Warning,
             IssueCode::FewPatients,
             patients,
-            format!(
-                "{}: a dataset this small teaches nothing, and no figure from it means anything",
-                counted(patients, "patient", "patients")
-            ),
-            "use it to try the programs; gather more patients before training",
+            format!("{}: too few for any conclusion", counted(patients, "patient", "patients")),
+            "use it to test the programs; add patients before training",
         )]);
     }
     let (by_split, by_region_and_split) = (by(index, ["split"])?, by(index, ["region_name", "split"])?);
@@ -40,7 +37,7 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
                     IssueCode::EmptySplit,
                     0,
                     format!("the {split} split has no patch"),
-                    "give it a share in the build configuration, or do not use it",
+                    "set its share in the build configuration, or do not use this split",
                 )
                 .with_examples([split.to_owned()]),
             );
@@ -74,7 +71,7 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
                 Severity::Error,
                 IssueCode::ClassMissingFromTrain,
                 missing.len() as u64,
-                format!("{} classes are judged that the training split never shows", missing.len()),
+                format!("{} classes of validation or test are missing from the training split", missing.len()),
                 "change the regions or the split of the build configuration",
             )
             .with_examples(missing),
@@ -91,7 +88,7 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
                     small.len(),
                     config.smallest_class_patients
                 ),
-                "figures on these classes swing by one patient: merge regions or gather more",
+                "one patient changes results of these classes: merge regions or add patients",
             )
             .with_examples(small),
         );
@@ -112,7 +109,7 @@ pub(super) fn unknown(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIs
                 IssueCode::UnknownLabels,
                 unknown,
                 format!("{split}: the {dimension} of {share} of the patches is unknown"),
-                "unknown patches teach the other dimension only; complete the annotation tables where you can",
+                "patches with an unknown label train the other dimension only; complete the annotations where possible",
             ));
         }
     };
@@ -145,7 +142,7 @@ pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditI
             IssueCode::LabelsFromSize,
             from_size,
             format!("{from_size} of {all} known statuses come from size on CT (evidence D)"),
-            "the image shows the size: a model learns the rule, not the disease; leave these labels unknown",
+            "the model would learn the size rule, not the disease; set these labels to unknown",
         ));
     }
     let weak = of(&|group| group.name(1) != "node");
@@ -155,7 +152,7 @@ pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditI
             IssueCode::WeakLabels,
             weak,
             format!("{weak} of {all} known statuses were given for a station or a patient, not for the node"),
-            "nodes of a metastatic station can be benign: read figures on them with care",
+            "nodes of a metastatic station can be benign; interpret results with care",
         ));
     }
     Ok(issues)

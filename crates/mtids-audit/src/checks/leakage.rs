@@ -25,7 +25,7 @@ pub(super) fn patients(index: &Index) -> Result<Option<AuditIssue>, AuditError> 
             IssueCode::PatientInTwoSplits,
             count,
             format!("{count} patients have patches in more than one split"),
-            "every figure on held-out patients is too good; build the dataset again, split by patient",
+            "results on held-out patients are too optimistic; build the dataset again with a split by patient",
         )
         .with_examples(keys.into_iter().flatten())
     }))
@@ -54,8 +54,8 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
                 Severity::Error,
                 IssueCode::DuplicateSample,
                 answer.len() as u64,
-                format!("{} sample keys stand in more than one row", answer.len()),
-                "a key names one patch; the dataset was not written by mtids-prep, or was changed",
+                format!("{} sample keys occur in more than one row", answer.len()),
+                "sample keys must be unique; the dataset was not written by mtids-prep, or was changed",
             )
             .with_examples(answer.texts("sample_key")?.into_iter().flatten()),
         );
@@ -70,9 +70,9 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
             Severity::Error,
             leaking,
             "of different patients or splits",
-            "one person under two identities, or a study exported twice: join the patients and build again",
+            "one person with two IDs, or a study exported twice: merge the patients and build again",
         ),
-        (Severity::Warning, inside, "of one patient", "a finding annotated twice counts twice; remove one"),
+        (Severity::Warning, inside, "of one patient", "a node annotated twice counts twice; remove one annotation"),
     ] {
         if !copies.is_empty() {
             issues.push(
@@ -80,7 +80,7 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
                     severity,
                     IssueCode::DuplicateVoxels,
                     copies.len() as u64,
-                    format!("{} patches {place} have copies with the very same voxels", copies.len()),
+                    format!("{} patches {place} have identical voxels", copies.len()),
                     advice,
                 )
                 .with_examples(copies.iter().filter_map(|&n| samples[n].clone())),
@@ -163,7 +163,7 @@ pub(super) fn conflicts(index: &Index, same_place_mm: f64) -> Result<Option<Audi
             IssueCode::ConflictingLabels,
             samples.len() as u64,
             format!("{} patches less than {same_place_mm} mm apart carry different labels", samples.len()),
-            "two sources, or two readers, disagree about one node: settle it in the annotation tables",
+            "two sources or readers disagree about one node: correct the annotations",
         )
         .with_examples(samples)
     }))
@@ -190,7 +190,7 @@ pub(super) fn index_against_manifest(index: &Index, manifest: &Manifest) -> Resu
             Severity::Error,
             IssueCode::IndexDiffersFromManifest,
             different.len() as u64,
-            "the index is not the one that the manifest publishes",
+            "the index is not the one that the manifest lists",
             "run `mtids-prep verify`; restore the dataset or build it again",
         )
         .with_examples(different)

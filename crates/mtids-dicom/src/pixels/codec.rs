@@ -118,7 +118,7 @@ pub(crate) fn decode(
     // One-bit frames of JPEG 2000 have a byte for each pixel; others may be padded to an even length.
     let expected = if shape.bits_allocated == 1 && family == Family::Jpeg2000 { shape.pixels() } else { shape.bytes() };
     if into.len() < expected || into.len() > expected + 1 {
-        let detail = format!("{} bytes of pixels where {expected} belong", into.len());
+        let detail = format!("{} bytes of pixels, {expected} expected", into.len());
         return Err((ReasonCode::InvalidImageModule, detail));
     }
     into.truncate(expected);
@@ -201,7 +201,7 @@ fn jpeg_xl(data: &[u8], shape: FrameShape, into: &mut Vec<u8>) -> Result<(), Str
     let frame = image.render_frame(0).map_err(error)?;
     let mut stream = frame.stream();
     if (stream.width(), stream.height(), stream.channels()) != (shape.columns.into(), shape.rows.into(), 1) {
-        return Err("JPEG XL: the frame is not that of the image module".into());
+        return Err("JPEG XL: the frame differs from the image module".into());
     }
     if shape.bits_allocated == 8 {
         into.resize(shape.pixels(), 0);
@@ -227,12 +227,15 @@ pub(crate) fn unpacks_bits(transfer_syntax: &str) -> bool {
 /// Why pixels of a transfer syntax are not read, with its name.
 pub(crate) fn unsupported(transfer_syntax: &str) -> Refusal {
     let name = TransferSyntaxRegistry.get(transfer_syntax).map_or("unknown", |syntax| syntax.name());
-    (ReasonCode::UnsupportedTransferSyntax, format!("transfer syntax {transfer_syntax} ({name}) is not decoded here"))
+    (
+        ReasonCode::UnsupportedTransferSyntax,
+        format!("transfer syntax {transfer_syntax} ({name}) is not supported by this build"),
+    )
 }
 
 fn agree(name: &str, claim: Claim, shape: FrameShape) -> Result<(), String> {
     if (claim.rows, claim.columns) != (u64::from(shape.rows), u64::from(shape.columns)) {
-        return Err(format!("{name}: {} × {} samples, not those of the image module", claim.rows, claim.columns));
+        return Err(format!("{name}: {} × {} samples, different from the image module", claim.rows, claim.columns));
     }
     match claim.components {
         1 => Ok(()),
@@ -246,7 +249,10 @@ fn jpeg_ls_samples(data: &[u8], shape: FrameShape, may_lose: bool, into: &mut Ve
         return Err("JPEG-LS: near-lossless data in the lossless transfer syntax".into());
     }
     if (decoded.rows, decoded.columns) != (usize::from(shape.rows), usize::from(shape.columns)) {
-        return Err(format!("JPEG-LS: {} × {} samples, not those of the image module", decoded.rows, decoded.columns));
+        return Err(format!(
+            "JPEG-LS: {} × {} samples, different from the image module",
+            decoded.rows, decoded.columns
+        ));
     }
     match shape.bits_allocated {
         16 => into.extend(decoded.samples.iter().flat_map(|sample| sample.to_le_bytes())),

@@ -101,7 +101,7 @@ pub(crate) fn describe(
             }
             // Padded to an even length.
             if found != needed && found != needed + needed % 2 {
-                return Err(invalid(format!("{found} bytes of pixels where {needed} belong")));
+                return Err(invalid(format!("{found} bytes of pixels, {needed} expected")));
             }
             FramesAt::Native { start: bytes.start, words: *words }
         }
@@ -179,7 +179,7 @@ fn layout(object: &InMemDicomObject) -> Result<Layout, String> {
         ));
     }
     if integer(object, tags::SAMPLES_PER_PIXEL).unwrap_or(1) != 1 {
-        return Err("colour images hold no HU".into());
+        return Err("colour images have no HU".into());
     }
     let signed = get(tags::PIXEL_REPRESENTATION, "PixelRepresentation")? == 1;
     Ok(Layout { bytes: bits_allocated as usize / 8, bits_stored, high_bit, signed })

@@ -56,7 +56,7 @@ impl Frame {
     fn read(segment: &mut Markers<'_>, rows: usize, columns: usize) -> Result<Self, String> {
         let precision = u32::from(segment.byte()?);
         if (segment.word()?, segment.word()?) != (rows, columns) || rows == 0 || columns == 0 {
-            return Err("sides are not those of the image module".into());
+            return Err("sides differ from the image module".into());
         }
         if segment.byte()? != 1 || !matches!(precision, 8 | 12) {
             return Err(format!("{precision} bits, or several components; grey images of 8 and 12 bits are read"));

@@ -131,7 +131,7 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
 
     /// Walks the whole file.
     pub(super) fn run(&mut self, stamp: FileStamp) -> Result<Skeleton, Fault> {
-        let not_dicom = || Fault::Reason(ReasonCode::NotDicom, "no DICOM content, whatever its name".into());
+        let not_dicom = || Fault::Reason(ReasonCode::NotDicom, "not a DICOM file".into());
         self.seek(128)?;
         let start = if self.bytes::<4>()? == Some(*b"DICM") { 132 } else { 0 };
         self.seek(start)?;
@@ -267,7 +267,7 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                 }
                 (Some(Kind::Sequence | Kind::Fragments), ITEM) => {}
                 (Some(Kind::Sequence | Kind::Fragments), _) => {
-                    return malformed("a sequence holds something that is no item");
+                    return malformed("a sequence contains something that is not an item");
                 }
                 (None | Some(Kind::Item), ITEM | SEQUENCE_END) => {
                     return malformed("an item or delimiter outside a sequence");

@@ -7,7 +7,7 @@ use crate::error::{Result, config_error};
 use mtids_layers::pool::GridPooling;
 use mtids_layers::residual::ResidualConfig;
 
-/// How a backbone sees a patch.
+/// Dimensions of a backbone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BackboneKind {
@@ -37,7 +37,7 @@ pub enum BackboneSize {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Given")]
 pub struct BackboneConfig {
-    /// How the patch is seen.
+    /// 2.5-D or 3-D.
     pub kind: BackboneKind,
     /// Named size that the keys below come from where they are not given.
     pub size: BackboneSize,
@@ -53,7 +53,7 @@ pub struct BackboneConfig {
     pub groups: usize,
     /// Cells per side of the final pooling; 1 is the whole map.
     pub pool_grid: usize,
-    /// What is kept of each cell.
+    /// Pooling of each cell.
     pub pooling: GridPooling,
     /// Features d at the end.
     pub features: usize,
@@ -64,7 +64,7 @@ pub struct BackboneConfig {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "BackboneConfig")]
 struct Given {
-    /// How the patch is seen.
+    /// 2.5-D or 3-D.
     kind: BackboneKind,
     /// Named size that the other keys come from where they are not given.
     size: BackboneSize,
@@ -80,7 +80,7 @@ struct Given {
     groups: Option<usize>,
     /// Cells per side of the final pooling; 1 is the whole map.
     pool_grid: Option<usize>,
-    /// What is kept of each cell.
+    /// Pooling of each cell.
     pooling: GridPooling,
     /// Features d at the end.
     features: Option<usize>,

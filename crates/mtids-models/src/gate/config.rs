@@ -50,7 +50,7 @@ pub struct DbrConfig {
     pub expert_hidden: usize,
     /// Outputs d_e of an expert.
     pub expert_width: usize,
-    /// What becomes of an expert's perceptron.
+    /// Form of an expert.
     pub expert_form: ExpertForm,
     /// Size d_g of the task embedding.
     pub embedding: usize,
@@ -120,13 +120,10 @@ impl DbrConfig {
         if self.branch_control == BranchControl::Flat
             && (self.expert_control == ExpertControl::Uniform || self.shared_top_k + self.private_top_k > 0)
         {
-            return Err(config_error("dbr.branch_control", "flat needs soft-max experts and no top-k"));
+            return Err(config_error("dbr.branch_control", "flat needs softmax experts and top-k 0"));
         }
         if self.expert_control == ExpertControl::Uniform && self.shared_top_k + self.private_top_k > 0 {
-            return Err(config_error(
-                "dbr.expert_control",
-                "uniform gives every expert the same weight: leave top-k at 0",
-            ));
+            return Err(config_error("dbr.expert_control", "uniform weights all experts equally; set top-k to 0"));
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl DSelectKConfig {
     pub(crate) fn validate(&self) -> Result<()> {
         self.experts.validate()?;
         if self.experts.count < 2 {
-            return Err(config_error("experts.count", "must be at least 2: there is nothing to select from one"));
+            return Err(config_error("experts.count", "must be at least 2"));
         }
         if !(1..=self.experts.count).contains(&self.selectors) {
             return Err(config_error("selectors", "must be 1 to the number of experts"));

@@ -59,7 +59,7 @@ fn dbr_without_private_branch_is_mmoe() {
 }
 
 #[test]
-fn dbr_without_shared_branch_is_private_experts_on_a_common_trunk() {
+fn dbr_without_shared_branch_is_private_experts_on_a_common_backbone() {
     let (model, parameters) = mt_ids(DbrConfig { branch_control: BranchControl::PrivateOnly, ..config().dbr });
     for (name, _) in parameters.variables() {
         assert!(!name.starts_with("shared."), "{name}");

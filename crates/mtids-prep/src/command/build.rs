@@ -17,23 +17,23 @@ use serde::Serialize;
 
 use super::common::{Settings, mebibytes, pool, print};
 
-/// What `build` and `commit` are told.
+/// Options of `build` and `commit`.
 #[derive(Debug, Args)]
 struct Input {
     /// Folder with DICOM files, in any layout
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Findings: a table (CSV, TSV or Parquet, see schemas/annotation-table.json), a mask (NIfTI, NRRD),
+    /// Annotations: a table (CSV, TSV or Parquet, see schemas/annotation-table.json), a mask (NIfTI, NRRD),
     /// or a folder of masks or PASCAL VOC boxes; repeatable
     #[arg(long, value_name = "FILE")]
     annotations: Vec<PathBuf>,
-    /// What names and codes of findings mean: rules (TOML, [[class]]) that go before those of the configuration
+    /// Rules that map names and codes to labels (TOML, [[class]]), before those of the configuration
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
     /// Folder of the dataset
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Worker threads; the bytes do not depend on it [default: one per processor]
+    /// Worker threads; the output does not depend on it [default: one per processor]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Print the summary as JSON
@@ -46,7 +46,7 @@ struct Input {
     settings: Settings,
 }
 
-/// Build a dataset, or complete one that was interrupted: the same command, the same bytes.
+/// Build a dataset, or continue an interrupted build. The result is the same, byte for byte.
 ///
 /// As one task of a job array (--task-index and --task-count, or --task-from-env) it does its share and publishes nothing;
 /// `commit` does. Only one build at a time may write into a folder.
@@ -56,7 +56,7 @@ struct Input {
 pub(super) struct Build {
     #[command(flatten)]
     input: Input,
-    /// Say what would be done, and write nothing
+    /// Print what would be done; write nothing
     #[arg(long, conflicts_with_all = ["task_index", "task_count", "task_from_env"])]
     dry_run: bool,
     /// Share of this task, from 0
@@ -70,7 +70,7 @@ pub(super) struct Build {
     task_from_env: bool,
 }
 
-/// Publish a dataset that the tasks of a job array have worked off. Takes the same settings as their `build`.
+/// Publish a dataset that a job array has built. Takes the same settings as `build`.
 ///
 /// Example: mtids-prep commit --data studies --annotations nodes.csv --out dataset --set pseudonym.key_file=project.key
 #[derive(Debug, Args)]
@@ -148,14 +148,14 @@ impl Commit {
 
 fn task_words(done: &TaskSummary) -> String {
     format!(
-        "  task {} of {}: {} of {} partitions, {} finished before; nothing is published until `mtids-prep commit`\n",
+        "  task {} of {}: {} of {} partitions, {} already done; `mtids-prep commit` publishes\n",
         done.task.index, done.task.count, done.share, done.partitions, done.reused
     )
 }
 
 fn dry_words(plan: &DryRun) -> String {
     let mut text = format!(
-        "  {}: {} with {}\n  {} would be written, {} taken over\n",
+        "  {}: {} with {}\n  {} would be written, {} reused\n",
         counted(plan.inputs, "file", "files"),
         counted(plan.series as u64, "series", "series"),
         counted(plan.findings as u64, "finding", "findings"),
@@ -179,7 +179,7 @@ fn dry_words(plan: &DryRun) -> String {
         }
     }
     if plan.unmatched_findings > 0 {
-        text.push_str(&format!("  {} findings point at no image here\n", plan.unmatched_findings));
+        text.push_str(&format!("  {} annotations have no image here\n", plan.unmatched_findings));
     }
     text + "  nothing was written; pixels were not read, so more may be quarantined\n"
 }
@@ -203,7 +203,7 @@ fn text(summary: &BuildSummary, out: &str) -> String {
         table.row([region.to_owned(), status.to_owned(), count("train"), count("validation"), count("test")]);
     }
     let mut text = format!(
-        "\n{}\n  {} of {} in {} ({} taken over)\n  {}: {} used, {} skipped, {} quarantined\n",
+        "\n{}\n  {} of {} in {} ({} reused)\n  {}: {} used, {} skipped, {} quarantined\n",
         table.render(),
         counted(totals.rows, "patch", "patches"),
         counted(totals.patients, "patient", "patients"),
@@ -218,23 +218,23 @@ fn text(summary: &BuildSummary, out: &str) -> String {
         text.push_str(&format!("    quarantined: {count} {reason}\n"));
     }
     if totals.unmatched_findings > 0 {
-        text.push_str(&format!("  {} findings point at no image here\n", totals.unmatched_findings));
+        text.push_str(&format!("  {} annotations have no image here\n", totals.unmatched_findings));
     }
     if totals.findings_at_border > 0 {
         let count = counted(totals.findings_at_border, "finding", "findings");
-        text.push_str(&format!("  {count} too near the border of the scanned field, left out (max_pad_fraction)\n"));
+        text.push_str(&format!("  {count} left out, too near the border of the scanned field (max_pad_fraction)\n"));
     }
     if summary.contradicting_labels > 0 {
-        text.push_str(&format!("  {} labels contradict each other and became unknown\n", summary.contradicting_labels));
+        text.push_str(&format!("  {} conflicting labels set to unknown\n", summary.contradicting_labels));
     }
     if summary.over_quarantine_limit {
-        text.push_str("  more was quarantined than max_quarantine allows: exit code 1 (see quarantine.jsonl; file names are in the log above)\n");
+        text.push_str("  more files quarantined than max_quarantine allows: exit code 1 (quarantine.jsonl; file names in the log above)\n");
     }
     if summary.superseded_files > 0 {
         let count = counted(summary.superseded_files as u64, "file", "files");
         let size = mebibytes(summary.superseded_bytes);
         text.push_str(&format!(
-            "  {count} of older builds ({size}) stay for readers: `mtids-prep prune {out}` removes them\n"
+            "  {count} of older builds ({size}) kept for readers; `mtids-prep prune {out}` removes them\n"
         ));
     }
     text.push_str(&format!("  dataset {out}, digest {}\n", summary.dataset_digest.short()));

@@ -9,7 +9,7 @@ use mtids_runtime::exit::Exit;
 
 use super::common::print;
 
-/// Say what differs between two datasets: patients, rows, labels, voxels, files. Exit code 1 if anything does.
+/// Compare two datasets: patients, rows, labels, voxels, files. Exit code 1 if they differ.
 ///
 /// Example: mtids-prep diff dataset-old dataset-new
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ fn words(found: &Difference) -> String {
     }
     let mut text = format!("  digests {first} and {second}\n");
     if !found.same_secret {
-        text.push_str("  built with different secrets: no patient or row of one can be found in the other\n");
+        text.push_str("  built with different keys: patients and rows cannot be matched\n");
     }
     if !found.description.is_empty() {
         text.push_str(&format!("  different: {}\n", found.description.join(", ")));

@@ -13,9 +13,9 @@ use mtids_runtime::interrupt::Interrupt;
 
 use super::common::{Settings, pool, print};
 
-/// Put synthetic nodes into a copy of a real CT, to see a model on real surroundings.
+/// Insert synthetic nodes into a copy of a real CT, to test a model on real surroundings.
 ///
-/// The copy carries no identifier of its source and says in every header that it is synthetic.
+/// The copy has no identifier of its source, and every header marks it as synthetic.
 ///
 /// Example: mtids-prep insert --data study --out inserted --set nodes=8
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(super) struct Insert {
     /// Folder with one CT series (or several, with --series)
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// SeriesInstanceUID of the CT to take
+    /// SeriesInstanceUID of the CT to use
     #[arg(long, value_name = "UID")]
     series: Option<String>,
     /// Folder to write: dicom/, annotations.csv, truth.json; must be empty or missing
@@ -49,7 +49,7 @@ impl Insert {
             [one] => one,
             [] => {
                 let detail =
-                    "no CT series that can be used, or none of that UID; `mtids-prep inventory` says why".into();
+                    "no usable CT series, or none with this UID; `mtids-prep inventory` lists the reasons".into();
                 return Err(PrepError::Nothing { path: self.data, detail }.into());
             }
             several => {
@@ -65,7 +65,7 @@ impl Insert {
             summary.wanted
         ))?;
         if summary.nodes.len() < summary.wanted {
-            print("  the mediastinal fat of this image has no room for more\n")?;
+            print("  no more room in the mediastinal fat of this image\n")?;
         }
         Ok(Exit::Done)
     }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::common::{pool, print};
 
-/// List what a folder holds: which series would be taken, and why each other file would not.
+/// List series and files of a folder, with the reason for each file that is not used.
 ///
 /// Example: mtids-prep inventory studies
 #[derive(Debug, Args)]
@@ -58,8 +58,8 @@ impl Inventory {
         for one in &grouped.series {
             let verdict = match check_series(one, &Limits::default()) {
                 Ok(_) if *one.modality == *"PT" => "readable: PET with SUV".to_owned(),
-                Ok(_) => "taken".to_owned(),
-                Err(error) => format!("left: {} ({})", error.reason(), error.detail()),
+                Ok(_) => "used".to_owned(),
+                Err(error) => format!("not used: {} ({})", error.reason(), error.detail()),
             };
             series.push(json!({
                 "patient_id": &*one.patient_id, "series_uid": one.name(), "modality": &*one.modality,
@@ -81,12 +81,12 @@ impl Inventory {
             }
         }
         grouped.duplicates.iter().for_each(|path| leave(path, "identical-copy", "another file has the same bytes"));
-        scanned.reports.iter().for_each(|path| leave(path, "report", "read for findings"));
-        scanned.segmentations.iter().for_each(|path| leave(path, "segmentation", "read for findings"));
+        scanned.reports.iter().for_each(|path| leave(path, "report", "read for annotations"));
+        scanned.segmentations.iter().for_each(|path| leave(path, "segmentation", "read for annotations"));
         scanned
             .structures
             .iter()
-            .for_each(|path| leave(path, "structures", "read for findings that the classes ask for"));
+            .for_each(|path| leave(path, "structures", "read for structures that a class rule matches"));
         if self.json {
             let value = json!({ "files": scanned.files, "series": series, "others": left });
             print(&format!("{value:#}\n"))?;

@@ -18,13 +18,13 @@ use mtids_report::terminal::end_with;
 use mtids_runtime::config::ConfigError;
 use mtids_runtime::exit::{Exit, ExitError};
 
-/// DICOM studies and annotations in, a Parquet dataset of labelled patches out. Research software, not for diagnosis.
+/// Convert DICOM studies and annotations to a Parquet dataset of labelled patches. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
 #[command(
     name = "mtids-prep",
     version,
     max_term_width = 110,
-    after_help = "Exit codes: 0 done, 1 done with findings, 2 wrong use, 3 unusable data, 4 interrupted (run again to resume)."
+    after_help = "Exit codes: 0 done, 1 done with issues, 2 usage error, 3 unusable data, 4 interrupted (run again to resume)."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -35,19 +35,19 @@ pub(crate) struct Arguments {
 enum Command {
     /// Write a cohort of synthetic studies with known truth
     Phantom(phantom::Phantom),
-    /// Put synthetic nodes into a copy of a real CT
+    /// Insert synthetic nodes into a copy of a real CT
     Insert(insert::Insert),
-    /// List what a folder holds: which series would be taken, and why each other file would not
+    /// List series and files of a folder, with the reason for each file that is not used
     Inventory(inspect::Inventory),
     /// Print the HU or SUV at points of the patient
     Probe(inspect::Probe),
-    /// Build a dataset, or complete one that was interrupted
+    /// Build a dataset, or continue an interrupted build
     Build(build::Build),
-    /// Publish a dataset that tasks have worked off
+    /// Publish a dataset that a job array has built
     Commit(build::Commit),
-    /// Say what differs between two datasets
+    /// Compare two datasets
     Diff(diff::Diff),
-    /// Read every digest of a dataset again
+    /// Check every digest of a dataset
     Verify(verify::Verify),
     /// Remove files that older builds left in a dataset
     Prune(prune::Prune),

@@ -46,7 +46,7 @@ fn words(summary: &CohortSummary) -> String {
     for (station, [benign, metastatic]) in &summary.stations {
         stations.row([station.clone(), benign.to_string(), metastatic.to_string()]);
     }
-    let mut readers = Table::new([("reader of the truth", Align::Left), ("AUROC of metastasis", Align::Right)]);
+    let mut readers = Table::new([("reader of the true features", Align::Left), ("AUROC of metastasis", Align::Right)]);
     for (reader, auroc) in [
         ("exact posterior given the whole patient", summary.oracle_in_patient_auroc),
         ("exact posterior given the node and its station", summary.oracle_auroc),

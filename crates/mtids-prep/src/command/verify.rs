@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::common::print;
 
-/// Read every digest of a dataset again. Exit code 1 when a byte is not as published.
+/// Check every digest of a dataset. Exit code 1 if a file is damaged.
 ///
 /// Example: mtids-prep verify dataset
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ impl Verify {
                 json!({ "dataset_digest": manifest.digest(), "files": files, "damage": damage, "stale_copies": stale })
             ))?;
         } else if damage.is_empty() {
-            print(&format!("{files} files are as published; dataset digest {}\n", manifest.digest()))?;
+            print(&format!("{files} files verified; dataset digest {}\n", manifest.digest()))?;
         } else {
             for one in &damage {
                 let group = one.row_group.map(|group| format!(", row group {group}")).unwrap_or_default();

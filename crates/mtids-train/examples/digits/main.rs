@@ -1,4 +1,4 @@
-//! The digit benchmark: MT-IDS, its rivals and its balancers on "region × state" from handwritten digits, with sane and with bad loss units.
+//! The digit benchmark: MT-IDS, baselines and balancers on "region × state" from handwritten digits, with sane and with bad loss units.
 //!
 //! Started by `make digits`. Every run is independent and takes one thread, so as many go side by side as there are processors; a finished run
 //! is one line of the runs' file, and a call that finds it there does not repeat it. Delete the file after a change of code. Set
@@ -25,7 +25,7 @@ use crate::run::Figures;
 /// Stack of the training threads: backward passes recurse along the graph.
 const STACK: usize = 64 << 20;
 
-/// What the benchmark is told.
+/// Arguments of the benchmark.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The digits, as scripts/digits/data.py writes them.
@@ -40,7 +40,7 @@ struct Arguments {
     /// Date for the page.
     #[arg(long)]
     date: String,
-    /// Seeds of the runs. 1, 11, 31 to 38 and 1001 have been looked at while trunk and experts were chosen.
+    /// Seeds of the runs. 1, 11, 31 to 38 and 1001 have been looked at while backbone and experts were chosen.
     #[arg(long, value_delimiter = ',', default_values_t = [21, 22, 23, 24, 25, 26, 27, 28])]
     seeds: Vec<u64>,
     /// Form of the experts: residual or normalised.

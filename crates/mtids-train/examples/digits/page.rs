@@ -168,12 +168,12 @@ abstract; no figure here is the paper's.
 Data: the 1797 digits of 8 × 8 pixels that scikit-learn ships, on canvases of 28 × 28 (crates/mtids-train/examples/digits/canvas.rs); 3000 canvases for
 training from 1000 digits, 1500 for the test from the other 797, drawn anew for each seed. Prevalence .30, places .30 .25 .20 .15 .10, noise .15.
 
-Training: the trainer's own step (`train_step`, gradients compared at the boundary), trunk `slices` with 16, 32 and 64 channels, stem stride 1 and
+Training: the trainer's own step (`train_step`, gradients compared at the boundary), backbone `slices` with 16, 32 and 64 channels, stem stride 1 and
 the maximum over the whole map, AdamW, one-cycle to 3e-3, batch 64, gradient norm clipped at 5, λ_b = .1, λ_e = .01, t_0 = 16. The last weights are
 measured, no epoch is selected.
 
 Trunk and form of experts were chosen by results, on seeds that are not in the table: stem stride and pooling grid on 1 and 1001 (by single-task
-runs; short trials on rejected trunks showed other rows too, DD-GB among them), the form of pooling on 11, by *shared bottom* and *DBR, EW*. There
+runs; short trials on rejected backbones showed other rows too, DD-GB among them), the form of pooling on 11, by *shared bottom* and *DBR, EW*. There
 the average over the map kept networks with experts on a plateau: metastasis AUROC .86 and .61 with the average, .96 and .92 with average and
 maximum, .97 and .94 with the maximum alone; other learning rates, head initialisations, norms of experts and features did not help. That experts
 add to their input was decided on 31 to 38 and on phantoms (ARCHITECTURE.md). A digit fills a tenth of the canvas, so its average is mostly of

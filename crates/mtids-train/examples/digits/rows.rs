@@ -1,6 +1,6 @@
 //! What is compared: the rows of the table.
 //!
-//! Every row has the same trunk, optimiser, schedule, batches and losses; rows differ in what their label says.
+//! Every row has the same backbone, optimiser, schedule, batches and losses; rows differ in what their label says.
 
 use mtids_balance::{BalancerConfig, DdGbConfig, FixedConfig};
 use mtids_layers::pool::GridPooling;

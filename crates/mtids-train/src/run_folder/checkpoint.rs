@@ -86,9 +86,9 @@ impl Checkpoint {
     /// # Errors
     /// [`TrainError::Broken`] when they are missing.
     pub fn averages(&self) -> Result<&[u8], TrainError> {
-        self.average
-            .as_deref()
-            .ok_or_else(|| TrainError::broken(&self.folder.join(STATE), "it names no averages, which the run keeps"))
+        self.average.as_deref().ok_or_else(|| {
+            TrainError::broken(&self.folder.join(STATE), "it has no averages, and the run has average_decay")
+        })
     }
 }
 
@@ -165,7 +165,7 @@ impl Checkpoints {
     /// The newest published checkpoint, or `None` before the first one.
     ///
     /// # Errors
-    /// [`TrainError::Broken`] when its bytes are not those that were written; [`TrainError::Io`].
+    /// [`TrainError::Broken`] when its digest differs from the one that was written; [`TrainError::Io`].
     pub fn latest(&self) -> Result<Option<Checkpoint>, TrainError> {
         self.pointed("latest")
     }
@@ -272,7 +272,7 @@ impl Checkpoints {
             let path = folder.join(name);
             let bytes = fs::read(&path).map_err(|error| TrainError::io(&path, error))?;
             if Digest::of_bytes(&bytes) != digest {
-                return Err(TrainError::broken(&path, "its bytes are not those that were written"));
+                return Err(TrainError::broken(&path, "its digest differs from the one that was written"));
             }
             Ok(bytes)
         };

@@ -104,7 +104,7 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>
     text.split_inclusive('\n')
         .filter(|line| line.ends_with('\n'))
         .map(|line| {
-            serde_json::from_str(line).map_err(|error| TrainError::broken(path, format!("a line is no entry: {error}")))
+            serde_json::from_str(line).map_err(|error| TrainError::broken(path, format!("invalid line: {error}")))
         })
         .collect()
 }

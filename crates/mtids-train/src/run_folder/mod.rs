@@ -119,7 +119,7 @@ impl RunFolder {
         {
             return Err(TrainError::broken(
                 &path.join(CONFIG),
-                "its digest is not the one in run.json (edited, torn, or written by another state of this program)",
+                "its digest differs from run.json (edited, truncated, or written by another version of this program)",
             ));
         }
         Ok(Self { path: path.to_owned(), identity, config })

@@ -25,7 +25,7 @@ pub struct CropConfig {
 
 impl Default for CropConfig {
     fn default() -> Self {
-        // No shift along the slices: they are channels of the 2.5-D trunk, and a node that changes channels is not learned.
+        // No shift along the slices: they are channels of the 2.5-D backbone, and a node that changes channels is not learned.
         Self { size: None, shift: [0, 4, 4], noise_hu: 0.0 }
     }
 }

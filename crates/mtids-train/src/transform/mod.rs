@@ -39,7 +39,7 @@ impl InputTransform {
         let crop = Crop::new(&config.crop, description.patch_size)?;
         if description.patch_views == Views::Orthogonal && crop.size()[0] != 3 {
             let reason =
-                "this dataset holds three views of each place, and none can be cropped away: the first side is 3"
+                "the first side must be 3: this dataset has three orthogonal views, and none can be cropped away"
                     .into();
             return Err(TrainError::Setting { key: "crop.size", reason });
         }

@@ -119,7 +119,7 @@ impl AfterStepBalancer for Stateful<Famo> {
         if AfterStepBalancer::pending(self).is_some() {
             return Err(BalanceError::AfterStep {
                 method: self.rule.method(),
-                reason: "the losses after the last step have not been handed over",
+                reason: "the losses after the last step were not passed",
             });
         }
         let (balance, _) = self.step(input)?;
