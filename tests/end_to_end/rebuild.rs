@@ -158,7 +158,7 @@ fn a_dataset_below_the_studies_is_no_input() {
     let at = arguments.iter().position(|argument| argument == "--data").unwrap();
     arguments[at + 1] = text(&data).to_owned();
     let first = run("mtids-prep", &arguments).expect_code(0);
-    assert_eq!(first.stderr.matches("is no input").count(), 2, "{}", first.stderr);
+    assert_eq!(first.stderr.matches("is not input").count(), 2, "{}", first.stderr);
     let published = tree(&out);
     assert_eq!(published, tree(dataset()), "as if it lay elsewhere");
     run("mtids-prep", &arguments).expect_code(0);

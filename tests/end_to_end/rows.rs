@@ -81,7 +81,7 @@ fn places_without_finding_keep_their_distance_and_bear_no_label() {
     let audit: Value = serde_json::from_slice(&fs::read(report.join("audit.json")).unwrap()).unwrap();
     assert_eq!(audit["overall"]["rows"], findings.count());
     let card = fs::read_to_string(out.join("README.md")).unwrap();
-    assert!(card.contains(&format!("{} patches without finding", totals.negatives)), "{card}");
+    assert!(card.contains(&format!("{} negatives, up to", totals.negatives)), "{card}");
 }
 
 #[test]
@@ -120,7 +120,11 @@ fn stacks_and_orthogonal_views_are_cut_told_and_trained_on() {
     let run_folder = folder.path().join("cropped");
     let fit = ["fit", "--dataset", text(&out), "--run", text(&run_folder), "--set", "crop.size=[2,24,24]"];
     let refused = run("mtids-train", fit).expect_code(2);
-    assert!(refused.text().contains("crop.size") && refused.text().contains("three views"), "{}", refused.text());
+    assert!(
+        refused.text().contains("crop.size") && refused.text().contains("three orthogonal views"),
+        "{}",
+        refused.text()
+    );
 
     let mut arguments = build_arguments(&folder.path().join("never"));
     arguments.extend(["--set", "patch.views=orthogonal"].map(str::to_owned));

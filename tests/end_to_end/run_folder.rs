@@ -52,7 +52,7 @@ fn settings_that_change_no_result_may_change_when_a_run_is_resumed() {
     let mut first = stopped_when("mtids-train", &fit_arguments(&resumed, &settings), || lines() >= 4);
     signal("-KILL", &first);
     first.wait().unwrap();
-    let others = ["stream.readers=3", "checkpoint_every_steps=7", "bootstrap_resamples=50", "stream.byte_budget_mib=8"];
+    let others = ["stream.readers=3", "checkpoint_every_steps=7", "bootstrap_resamples=50"];
     run("mtids-train", fit_arguments(&resumed, &others)).expect_code(0);
     run("mtids-train", fit_arguments(&unbroken, &others)).expect_code(0);
     assert_eq!(results(&resumed), results(&unbroken));

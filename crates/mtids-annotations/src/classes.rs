@@ -187,8 +187,8 @@ mod tests {
     fn faulty_rules_are_named() {
         let message = |toml: &str| classes(toml).unwrap_err().to_string();
         assert!(message("[[class]]\nname = '('\n").contains("classes.0"));
-        assert!(message("[[class]]\nignore = true\n").contains("`name` or a `code`"));
+        assert!(message("[[class]]\nignore = true\n").contains("needs `name` or `code`"));
         assert!(message("[[class]]\nname = 'a'\nstation = '99'\n").contains("lymph-node station"));
-        assert!(message("[[class]]\nname = 'a'\nevidence = 'A'\n").contains("no `metastasis`"));
+        assert!(message("[[class]]\nname = 'a'\nevidence = 'A'\n").contains("needs `metastasis`"));
     }
 }

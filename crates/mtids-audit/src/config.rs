@@ -103,6 +103,7 @@ impl AuditConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mtids_runtime::exit::ExitStatus;
 
     #[test]
     fn shares_outside_their_range_are_named() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mtids_runtime::exit::Exit;
+use mtids_runtime::exit::{Exit, ExitStatus};
 use mtids_shards::ShardError;
 
 /// Errors of this crate; each names the file or the key.
@@ -37,9 +37,8 @@ pub enum AuditError {
     },
 }
 
-impl AuditError {
-    /// The exit code this error deserves.
-    pub fn exit(&self) -> Exit {
+impl ExitStatus for AuditError {
+    fn exit(&self) -> Exit {
         match self {
             Self::Setting { .. } => Exit::Usage,
             _ => Exit::Data,

@@ -11,7 +11,7 @@ use mtids_audit::error::AuditError;
 use mtids_audit::page::page;
 use mtids_audit::text::text;
 use mtids_report::terminal::{end_with, start_log};
-use mtids_runtime::exit::Exit;
+use mtids_runtime::exit::{Exit, code_of, exit_of};
 use mtids_runtime::{atomic, config};
 
 /// Report the labels of a dataset, and what would invalidate results. Research software, not for diagnosis.
@@ -60,11 +60,7 @@ fn main() -> ExitCode {
     let Command::Report(command) = arguments.command;
     match command.run() {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            let wrong_use = error.downcast_ref::<config::ConfigError>().is_some();
-            let exit = error.downcast_ref::<AuditError>().map(AuditError::exit);
-            end_with(error.as_ref(), exit.unwrap_or(if wrong_use { Exit::Usage } else { Exit::Data })).into()
-        }
+        Err(error) => end_with(error.as_ref(), exit_of(error.as_ref(), &[code_of::<AuditError>])).into(),
     }
 }
 

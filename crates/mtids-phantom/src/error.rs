@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use mtids_runtime::exit::{Exit, ExitStatus};
+
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum PhantomError {
@@ -49,5 +51,15 @@ impl PhantomError {
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
+    }
+}
+
+impl ExitStatus for PhantomError {
+    fn exit(&self) -> Exit {
+        match self {
+            PhantomError::Config { .. } | PhantomError::OtherCohort { .. } => Exit::Usage,
+            PhantomError::Interrupted => Exit::Interrupted,
+            _ => Exit::Data,
+        }
     }
 }

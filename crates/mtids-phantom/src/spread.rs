@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn a_circle_and_an_impossible_prevalence_are_refused() {
         let edge = |from: &str, to: &str| (from.to_owned(), to.to_owned(), 0.5);
-        assert!(network(&[edge("4R", "2R"), edge("2R", "4R")]).unwrap_err().contains("circle"));
+        assert!(network(&[edge("4R", "2R"), edge("2R", "4R")]).unwrap_err().contains("cycle"));
         assert!(network(&[edge("4R", "12R")]).is_err());
         let mut impossible = config(1.0);
         impossible.prevalence = 0.9;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mtids_runtime::exit::Exit;
+use mtids_runtime::exit::{Exit, ExitStatus};
 use mtids_runtime::lock::LockError;
 
 /// Errors of preprocessing.
@@ -87,9 +87,8 @@ impl From<LockError> for PrepError {
     }
 }
 
-impl PrepError {
-    /// The exit code for a program that ends with this error.
-    pub fn exit(&self) -> Exit {
+impl ExitStatus for PrepError {
+    fn exit(&self) -> Exit {
         match self {
             // A folder in use is wrong use: no data are at fault, nothing was started, and the same call works later.
             PrepError::Config { .. } | PrepError::Pseudonym(_) | PrepError::Lock(_) => Exit::Usage,

@@ -148,6 +148,6 @@ mod tests {
         assert!(find(None, Some(4), &[]).unwrap_err().contains("--task-index"));
         assert!(find(Some(4), Some(4), &[]).unwrap_err().contains("count − 1"));
         assert!(find(None, None, &[("JOB_COMPLETION_INDEX", "1")]).unwrap_err().contains("--task-count"));
-        assert!(find(None, Some(2), &[("JOB_COMPLETION_INDEX", "x")]).unwrap_err().contains("no number"));
+        assert!(find(None, Some(2), &[("JOB_COMPLETION_INDEX", "x")]).unwrap_err().contains("is not a number"));
     }
 }

@@ -3,7 +3,10 @@
 //! Purpose: a batch job must tell "done" from "done, but look" from "wrong call" from "bad data" from "run me again".
 //! Invariant: these five numbers are part of the public surface and never change their meaning.
 
+use std::error::Error;
 use std::process::ExitCode;
+
+use crate::config::ConfigError;
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +57,45 @@ impl ExitError {
     }
 }
 
+/// An error that knows the exit code it deserves.
+pub trait ExitStatus: Error + 'static {
+    /// The code to end with.
+    fn exit(&self) -> Exit;
+}
+
+impl ExitStatus for ExitError {
+    fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl ExitStatus for ConfigError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+/// The code of `error` if it is an `E`; an entry of the list for [`exit_of`].
+pub fn code_of<E: ExitStatus>(error: &(dyn Error + 'static)) -> Option<Exit> {
+    error.downcast_ref::<E>().map(E::exit)
+}
+
+/// The exit code of a program that ends with `error`: that of the first error of the chain that is one of `known`, an
+/// [`ExitError`] or a [`ConfigError`]; else [`Exit::Data`].
+pub fn exit_of(error: &(dyn Error + 'static), known: &[fn(&(dyn Error + 'static)) -> Option<Exit>]) -> Exit {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let code = known.iter().find_map(|code| code(error));
+        if let Some(exit) = code.or_else(|| code_of::<ExitError>(error)).or_else(|| code_of::<ConfigError>(error)) {
+            return exit;
+        }
+        cause = error.source();
+    }
+    Exit::Data
+}
+
 /// An error with its causes, for a user. Causes that the text before them already contains are not said again.
-pub fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn describe(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -79,6 +119,26 @@ mod tests {
         Said { source: std::io::Error },
         #[error("cannot read a")]
         Unsaid { source: std::io::Error },
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the library failed")]
+    struct Library(#[from] ConfigError);
+
+    impl ExitStatus for Nested {
+        fn exit(&self) -> Exit {
+            Exit::Interrupted
+        }
+    }
+
+    #[test]
+    fn the_first_error_that_knows_its_code_decides() {
+        let wrong_key = ConfigError::Key { key: "epochs".into(), reason: "at least 1".into() };
+        assert_eq!(exit_of(&Library(wrong_key), &[]), Exit::Usage);
+        let nested = Nested::Unsaid { source: std::io::Error::other("gone") };
+        assert_eq!(exit_of(&nested, &[]), Exit::Data);
+        assert_eq!(exit_of(&nested, &[code_of::<Nested>]), Exit::Interrupted);
+        assert_eq!(exit_of(&ExitError::interrupted(), &[]), Exit::Interrupted);
     }
 
     #[test]

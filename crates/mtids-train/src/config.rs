@@ -187,6 +187,7 @@ pub(crate) fn averages_gradients(balancer: &BalancerConfig) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mtids_runtime::exit::ExitStatus;
 
     #[test]
     fn the_optimiser_may_be_named_or_not() {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mtids_runtime::exit::Exit;
+use mtids_runtime::exit::{Exit, ExitStatus};
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -137,9 +137,10 @@ impl TrainError {
     pub(crate) fn broken(path: &Path, reason: impl Into<String>) -> Self {
         TrainError::Broken { path: path.to_owned(), reason: reason.into() }
     }
+}
 
-    /// The exit code this error deserves.
-    pub fn exit(&self) -> Exit {
+impl ExitStatus for TrainError {
+    fn exit(&self) -> Exit {
         match self {
             TrainError::Configuration(_)
             | TrainError::Setting { .. }

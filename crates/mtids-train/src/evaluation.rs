@@ -326,7 +326,7 @@ mod tests {
         let one = [row(0, Some(0), Some(1), [0.1, 0.7, 0.1, 0.1])];
         let measured = measure(&names(), &[], &one, &training(), options);
         assert!(measured.heads.iter().all(|figures| figures.figures.is_empty()));
-        assert!(measured.claims[0].sentence.contains("no metric is claimed: 1 patient with"), "{:?}", measured.claims);
+        assert!(measured.claims[0].sentence.contains("no metrics: 1 patient with"), "{:?}", measured.claims);
         let benign: Vec<Prediction> =
             predictions().into_iter().map(|row| Prediction { metastasis: Some(0), ..row }).collect();
         let measured = measure(&names(), &[], &benign, &training(), options);

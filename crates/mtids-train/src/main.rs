@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mtids_report::terminal::{end_with, start_log};
 use mtids_runtime::config;
-use mtids_runtime::exit::Exit;
+use mtids_runtime::exit::{Exit, code_of, exit_of};
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::Split;
 use mtids_train::config::TrainConfig;
@@ -112,11 +112,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => Exit::Done.into(),
-        Err(error) => {
-            let wrong_use = error.downcast_ref::<config::ConfigError>().is_some();
-            let exit = error.downcast_ref::<TrainError>().map(TrainError::exit);
-            end_with(error.as_ref(), exit.unwrap_or(if wrong_use { Exit::Usage } else { Exit::Data })).into()
-        }
+        Err(error) => end_with(error.as_ref(), exit_of(error.as_ref(), &[code_of::<TrainError>])).into(),
     }
 }
 

@@ -63,40 +63,31 @@ pub fn largest(values: &[f64]) -> usize {
 /// # Errors
 /// Any error of `out`.
 pub fn write_csv(out: &mut dyn Write, regions: &[String], predictions: &[Prediction]) -> std::io::Result<()> {
-    write!(out, "sample_key,patient_key,region,metastasis,predicted_region,predicted_metastasis,p_metastatic")?;
-    for region in regions {
-        write!(out, ",{}", field(&format!("p_{region}")))?;
-    }
-    for region in regions {
-        write!(out, ",{},{}", field(&format!("p_{region}_benign")), field(&format!("p_{region}_metastatic")))?;
-    }
-    writeln!(out)?;
+    let mut table = csv::Writer::from_writer(out);
+    let keys = ["sample_key", "patient_key", "region", "metastasis", "predicted_region", "predicted_metastasis"];
+    let mut header: Vec<String> = keys.map(str::to_owned).to_vec();
+    header.push("p_metastatic".into());
+    header.extend(regions.iter().map(|region| format!("p_{region}")));
+    header.extend(regions.iter().flat_map(|region| [format!("p_{region}_benign"), format!("p_{region}_metastatic")]));
+    table.write_record(&header)?;
     let state = |code: usize| if code == 1 { "metastatic" } else { "benign" };
     let name = |code: usize| regions.get(code).map_or("", String::as_str);
     for row in predictions {
         let by_region = region_probabilities(&row.pooled);
         let metastatic = metastasis_probability(&row.pooled);
-        write!(
-            out,
-            "{},{},{},{},{},{},{metastatic:.6}",
-            field(&row.sample_key),
-            field(&row.patient_key),
-            field(row.region.map_or("", name)),
+        let labels = [
+            row.sample_key.as_str(),
+            row.patient_key.as_str(),
+            row.region.map_or("", name),
             row.metastasis.map_or("", state),
-            field(name(largest(&by_region))),
+            name(largest(&by_region)),
             state(usize::from(metastatic >= 0.5)),
-        )?;
-        for probability in by_region.iter().chain(&row.pooled) {
-            write!(out, ",{probability:.6}")?;
-        }
-        writeln!(out)?;
+        ];
+        let probabilities = std::iter::once(&metastatic).chain(&by_region).chain(&row.pooled);
+        let cells = labels.map(str::to_owned).into_iter().chain(probabilities.map(|p| format!("{p:.6}")));
+        table.write_record(cells)?;
     }
-    Ok(())
-}
-
-/// A CSV field, quoted where it must be (RFC 4180).
-fn field(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    table.flush()
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(table.ignored_columns, ["metastatic", "voxels"]);
         assert_eq!(table.rows[0].metastasis, None, "a misspelt label column never labels");
         let twice = read("series_uid,x_mm,y_mm,z_mm,station,station\n1,2,3,4,7,4R\n").unwrap_err();
-        assert!(twice.to_string().contains("`station` stands there twice"));
+        assert!(twice.to_string().contains("`station` occurs twice"));
     }
 
     #[test]

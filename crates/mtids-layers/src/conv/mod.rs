@@ -37,6 +37,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 pub use crate::geometry::ConvOptions;
+use crate::geometry::Geometry;
 use crate::kernels::keep_freed_memory;
 use crate::parameters::{Init, Parameters};
 use crate::precision::Precision;
@@ -63,6 +64,8 @@ fn convolve<const N: usize>(x: &Tensor, weight: &Tensor, options: &ConvOptions<N
         return Err(crate::LayerError::Shape { what: "feature map", found: x.dims().to_vec(), expected });
     }
     let options = options.deep();
+    // Every path refuses the same shapes: candle's own convolution would panic where the kernel does not fit.
+    Geometry::new(&options, x.layout(), weight.layout())?;
     if x.device().is_cpu() && options.groups == 1 {
         keep_freed_memory();
         Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op::ConvOp { options })?)

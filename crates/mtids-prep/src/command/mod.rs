@@ -15,8 +15,7 @@ use clap::{Parser, Subcommand};
 use mtids_phantom::PhantomError;
 use mtids_prep::error::PrepError;
 use mtids_report::terminal::end_with;
-use mtids_runtime::config::ConfigError;
-use mtids_runtime::exit::{Exit, ExitError};
+use mtids_runtime::exit::{Exit, code_of, exit_of};
 
 /// Convert DICOM studies and annotations to a Parquet dataset of labelled patches. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
@@ -68,21 +67,8 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
     };
     match result {
         Ok(exit) => exit,
-        Err(error) => end_with(error.as_ref(), exit_of(&error)),
+        Err(error) => {
+            end_with(error.as_ref(), exit_of(error.as_ref(), &[code_of::<PrepError>, code_of::<PhantomError>]))
+        }
     }
-}
-
-fn exit_of(error: &anyhow::Error) -> Exit {
-    if let Some(error) = error.downcast_ref::<PrepError>() {
-        return error.exit();
-    }
-    if let Some(error) = error.downcast_ref::<ExitError>() {
-        return error.exit;
-    }
-    match error.downcast_ref::<PhantomError>() {
-        Some(PhantomError::Config { .. } | PhantomError::OtherCohort { .. }) => return Exit::Usage,
-        Some(PhantomError::Interrupted) => return Exit::Interrupted,
-        _ => {}
-    }
-    if error.downcast_ref::<ConfigError>().is_some() { Exit::Usage } else { Exit::Data }
 }

@@ -232,6 +232,7 @@ fn compare(path: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
 mod tests {
     use super::*;
     use mtids_domain::taxonomy::{RegionScheme, Zone};
+    use mtids_runtime::exit::ExitStatus;
     use mtids_shards::{Channel, Views};
 
     fn description() -> DatasetDescription {

@@ -111,6 +111,7 @@ impl Crop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mtids_runtime::exit::ExitStatus;
 
     #[test]
     fn crops_are_centred_or_keyed() {
