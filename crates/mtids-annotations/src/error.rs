@@ -1,7 +1,7 @@
 //! Why annotations cannot be used.
 //!
 //! Files that a user names must be read; a fault in one of them is an error here. DICOM objects of a study folder that cannot be read are
-//! outcomes instead ([`crate::load`]).
+//! outcomes instead ([`crate::load()`]).
 
 use std::path::PathBuf;
 

@@ -5,7 +5,7 @@
 //! * Nothing depends on the order of samples, beyond the rounding of sums.
 //!
 //! # Units
-//! Every figure is a share in 0..=1, except [`quantile`], which has the unit of its values.
+//! Every figure is a share in 0..=1, except [`quantile()`], which has the unit of its values.
 #![doc = include_str!("../README.md")]
 
 mod association;

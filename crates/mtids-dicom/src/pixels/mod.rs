@@ -1,8 +1,8 @@
 //! From bytes in a file to Hounsfield units, one frame at a time.
 //!
 //! The way: [`description`] (what the header says, checked) → [`frame`] (the bytes of one frame, read in place) → [`codec`] (samples,
-//! where they are compressed) → [`stored`] (sign, padding, rescale, HU); [`slice`] goes it. Invariants: nothing is allocated from a number in the file that
-//! the checked image module does not confirm; a frame's bytes are those of the file that the scan walked.
+//! where they are compressed) → [`stored`] (sign, padding, rescale, HU); [`mod@slice`] calls them in turn.
+//! Invariants: nothing is allocated from a number in the file that the checked image module does not confirm; a frame's bytes are those of the file that the scan walked.
 
 pub(crate) mod codec;
 mod codestream;
