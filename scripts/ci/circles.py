@@ -1,8 +1,8 @@
-"""Import circles between the files of a crate: prints them, exits with 1 if there is one that is not known.
+"""Import circles between the files of a crate: prints them, exits with 1 if there is one.
 
 Run from the repository's root; `make lint` calls it. An edge goes from a file to the file whose item it names (`use crate::…`, `use super::…`,
 paths in code). Re-exports are followed to where the item is defined; a parent's `pub use` of its own children is no import. Unit tests
-(`#[cfg(test)] mod`) are left out. Known circles, one per line: scripts/ci/known-circles.txt.
+(`#[cfg(test)] mod`) are left out.
 """
 
 import re
@@ -111,12 +111,7 @@ class Crate:
         return sorted(" ".join(sorted(str(self.file[module]) for module in group)) for group in groups)
 
 
-known_file = Path("scripts/ci/known-circles.txt")
-known = set(known_file.read_text().splitlines()) if known_file.exists() else set()
 found = [circle for source in sorted(Path("crates").glob("*/src")) for circle in Crate(source).circles()]
-new = [circle for circle in found if circle not in known]
-for circle in new:
+for circle in found:
     print(f"import circle: {circle}")
-for circle in sorted(known - set(found)):
-    print(f"note: no circle any more, remove it from {known_file}: {circle}")
-sys.exit(1 if new else 0)
+sys.exit(1 if found else 0)

@@ -6,7 +6,7 @@ use mtids_shards::DatasetDescription;
 
 use crate::config::ValidConfig;
 use crate::error::TrainError;
-use crate::transform::InputTransform;
+use crate::transform::input::InputTransform;
 
 /// A model with everything that belongs to it.
 pub(crate) struct Network {

@@ -23,7 +23,7 @@ use mtids_shards::RowLabels;
 use mtids_stream::Batch;
 
 use crate::error::TrainError;
-use crate::transform::InputTransform;
+use crate::transform::input::InputTransform;
 
 /// Batches that wait in the channel.
 const WAITING: usize = 1;

@@ -5,8 +5,7 @@
 
 use candle_core::{D, Tensor};
 
-use super::Windows;
-use super::window::{Kind, Regions, WindowOp};
+use super::window::{Kind, Regions, WindowOp, Windows};
 use crate::error::Result;
 use crate::geometry::output_size;
 

@@ -10,6 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dispatch::pool_regions;
 use super::window::{Kind, Regions};
 use crate::error::{LayerError, Result};
 
@@ -82,7 +83,7 @@ impl GridPool {
             None
         } else {
             let grid = if self.size.len() == 2 { [1, self.grid, self.grid] } else { [self.grid; 3] };
-            Some(super::pool_regions(x, Regions::Grid(grid), Kind::Maximum)?.reshape((batch, channels, self.cells))?)
+            Some(pool_regions(x, Regions::Grid(grid), Kind::Maximum)?.reshape((batch, channels, self.cells))?)
         };
         let parts: Vec<Tensor> = averages.into_iter().chain(maxima).collect();
         Ok(Tensor::cat(&parts, 1)?)

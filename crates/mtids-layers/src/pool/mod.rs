@@ -5,34 +5,19 @@
 //! [`average_pool`]), or be the cells of a coarse grid ([`GridPool`], 1 cell being the global average).
 
 mod composed;
+mod dispatch;
 mod grid;
 mod window;
 
 use candle_core::Tensor;
 
 pub use grid::{GridPool, GridPooling};
+pub use window::Windows;
 
 use crate::error::Result;
 use crate::geometry::deep;
-use window::{Kind, Regions, WindowOp};
-
-/// Windows along `N` axes (depth, height, width; the last two in two dimensions).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Windows<const N: usize> {
-    /// Cells of a window.
-    pub kernel: [usize; N],
-    /// Distance of neighbouring windows.
-    pub stride: [usize; N],
-    /// Cells by which the first and last windows may reach over the border; less than the kernel.
-    pub padding: [usize; N],
-}
-
-impl<const N: usize> Windows<N> {
-    /// The same sizes along all axes.
-    pub fn new(kernel: usize, stride: usize, padding: usize) -> Self {
-        Self { kernel: [kernel; N], stride: [stride; N], padding: [padding; N] }
-    }
-}
+use dispatch::pool_regions;
+use window::{Kind, Regions};
 
 /// Maximum over windows of `[B, C, (D,) H, W]`; cells over the border do not take part. The gradient goes to the first
 /// largest cell.
@@ -76,14 +61,6 @@ fn pool<const N: usize>(x: &Tensor, windows: &Windows<N>, kind: Kind) -> Result<
     let windows =
         Windows { kernel: deep(windows.kernel, 1), stride: deep(windows.stride, 1), padding: deep(windows.padding, 0) };
     pool_regions(x, Regions::Windows(windows), kind)
-}
-
-fn pool_regions(x: &Tensor, regions: Regions, kind: Kind) -> Result<Tensor> {
-    let op = WindowOp { regions, kind };
-    if x.device().is_cpu() {
-        return Ok(x.contiguous()?.apply_op1(op)?);
-    }
-    composed::pool(x, &op)
 }
 
 #[cfg(test)]

@@ -5,10 +5,27 @@ use std::ops::Range;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::Windows;
 use crate::geometry::output_size;
 use crate::kernels::Real;
 use crate::storage::{entries, with_entries};
+
+/// Windows along `N` axes (depth, height, width; the last two in two dimensions).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows<const N: usize> {
+    /// Cells of a window.
+    pub kernel: [usize; N],
+    /// Distance of neighbouring windows.
+    pub stride: [usize; N],
+    /// Cells by which the first and last windows may reach over the border; less than the kernel.
+    pub padding: [usize; N],
+}
+
+impl<const N: usize> Windows<N> {
+    /// The same sizes along all axes.
+    pub fn new(kernel: usize, stride: usize, padding: usize) -> Self {
+        Self { kernel: [kernel; N], stride: [stride; N], padding: [padding; N] }
+    }
+}
 
 /// What a window gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
