@@ -13,8 +13,8 @@ const STATUSES: [&str; 3] = ["benign", "metastatic", "unknown"];
 
 /// The page as HTML text.
 pub fn page(audit: &Audit) -> String {
-    let lead = "What labels this dataset holds along its two dimensions, mediastinal region and lymph-node metastasis, and what would make figures \
-                from it wrong. Research data; nothing here is a diagnosis.";
+    let lead = "Labels along two dimensions, mediastinal region and lymph-node metastasis, and issues that would invalidate \
+                results. Research data, not for diagnosis.";
     let sections = [
         Section::new("overview", "Overview", overview(audit)),
         Section::new("issues", "Issues", issues(&audit.issues)),

@@ -31,7 +31,7 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
     let mut sections = vec![Section::new("result", "Result", result(evaluation))];
     if !measured.heads.is_empty() {
         sections.push(Section::new("figures", "All figures", figures(evaluation)));
-        sections.push(Section::new("confusion", "Where it errs", confusion(evaluation)));
+        sections.push(Section::new("confusion", "Confusion matrices", confusion(evaluation)));
     }
     if !measured.per_region.is_empty() {
         sections.push(Section::new("regions", "Metastasis by region", regions(evaluation)));

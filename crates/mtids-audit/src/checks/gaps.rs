@@ -196,7 +196,11 @@ pub(super) fn padding(index: &Index, limit: f64) -> Result<Option<AuditIssue>, A
             Severity::Info,
             IssueCode::PaddedPatches,
             count,
-            format!("{count} patches lie outside the scanned field by more than {}", percent(limit)),
+            format!(
+                "{} outside the scanned field by more than {}",
+                counted(count, "patch lies", "patches lie"),
+                percent(limit)
+            ),
             "their border is filled with air; a smaller patch avoids it",
         )
         .with_examples(example.into_iter().flatten())
