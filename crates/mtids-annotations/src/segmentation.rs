@@ -85,6 +85,7 @@ fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
 /// The image that a segmentation speaks about.
 fn segmentation_target(object: &InMemDicomObject) -> AnnotationTarget {
     AnnotationTarget {
+        patient_id: text(object, tags::PATIENT_ID),
         series_uid: first_item(object, tags::REFERENCED_SERIES_SEQUENCE)
             .and_then(|item| text(item, tags::SERIES_INSTANCE_UID)),
         study_uid: text(object, tags::STUDY_INSTANCE_UID),

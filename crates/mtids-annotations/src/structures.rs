@@ -68,6 +68,7 @@ fn read(path: &Path, limits: &Limits) -> Result<StructureSet, DicomError> {
     let study = frame.and_then(|item| first_item(item, tags::RT_REFERENCED_STUDY_SEQUENCE));
     let series = study.and_then(|item| first_item(item, tags::RT_REFERENCED_SERIES_SEQUENCE));
     let target = AnnotationTarget {
+        patient_id: text(&object, tags::PATIENT_ID),
         series_uid: series.and_then(|item| text(item, tags::SERIES_INSTANCE_UID)),
         study_uid: text(&object, tags::STUDY_INSTANCE_UID),
         frame_of_reference_uid: frame.and_then(|item| text(item, tags::FRAME_OF_REFERENCE_UID)),

@@ -16,6 +16,8 @@ use crate::taxonomy::Station;
 /// Which image an annotation speaks about. Raw identifiers: they never leave the program that reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnnotationTarget {
+    /// PatientID, where given.
+    pub patient_id: Option<String>,
     /// SeriesInstanceUID, where given.
     pub series_uid: Option<String>,
     /// StudyInstanceUID, where given.

@@ -13,7 +13,8 @@ use crate::error::AnnotationError;
 use crate::table::row::{Corners, Table, TablePosition, TableRow};
 
 /// Columns that are read.
-const COLUMNS: [&str; 31] = [
+const COLUMNS: [&str; 32] = [
+    "patient_id",
     "sop_instance_uid",
     "space",
     "index_base",
@@ -153,6 +154,7 @@ impl Cells<'_> {
             return Err(self.fail("sop_instance_uid", "names no slice"));
         }
         let target = AnnotationTarget {
+            patient_id: self.text("patient_id"),
             series_uid: self.text("series_uid"),
             study_uid: self.text("study_uid"),
             frame_of_reference_uid: self.text("frame_of_reference_uid"),
