@@ -61,8 +61,12 @@ pub enum ReasonCode {
     GantryTilt,
     /// Slices of one series lie in different planes.
     MixedGeometry,
+    /// Slices of several acquisitions alternate in one series and cannot be told apart.
+    MixedAcquisitions,
     /// Two different instances claim the same identity or position.
     ConflictingInstances,
+    /// An anonymiser gave each file of a series a SeriesInstanceUID of its own.
+    UidPerFile,
     /// Lossy compression, refused by configuration.
     LossyCompression,
     /// The image module contradicts itself or its pixel data.
