@@ -12,6 +12,7 @@ use mtids_domain::geometry::PointMm;
 
 use crate::geometry::{SeriesGeometry, grid_corners};
 use crate::label_grid::MaskFile;
+use crate::segmentation::Segmentation;
 use crate::structures::StructureSet;
 use crate::table::row::{TablePosition, TableRow};
 
@@ -66,6 +67,14 @@ impl<'a> SeriesIndex<'a> {
         let by_series = target.series_uid.as_deref().and_then(|uid| first(self.of_series(uid)));
         // A mask may refer to a series that is not here (a copy, a re-export); the frame of reference then decides.
         by_series.or_else(|| target.frame_of_reference_uid.as_deref().and_then(|uid| first(self.of_frame(uid))))
+    }
+
+    /// The one series that a segmentation names.
+    pub fn assign_segmentation(&self, segmentation: &Segmentation) -> Option<usize> {
+        match self.of_series(segmentation.target.series_uid.as_deref()?) {
+            &[at] => Some(at),
+            _ => None,
+        }
     }
 
     /// The series that structures were drawn on: of several volumes under one UID, the one that holds most of the points.

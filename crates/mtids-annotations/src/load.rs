@@ -18,7 +18,7 @@ use crate::geometry::SeriesGeometry;
 use crate::join::{Finding, join, place_key};
 use crate::label_grid::MaskFile;
 use crate::report::read_report;
-use crate::segmentation::read_segmentation;
+use crate::segmentation::{PlacedSegmentation, Segmentation, read_segmentation};
 use crate::structures::read_structures;
 use crate::table::row::TableRow;
 use crate::voc::findings_of_boxes;
@@ -141,10 +141,12 @@ impl Loader<'_> {
             }
             match read_segmentation(path, limits) {
                 Err(error) => self.refuse(path, &error),
+                Ok(segmentation) if segmentation.is_empty() => self.skip(path, "empty-segmentation"),
                 Ok(segmentation) => {
-                    self.add_object(path, segmentation.findings(), "segmentation-of-no-series-here");
+                    let placed = self.place(path, &segmentation);
+                    self.add_object(path, placed.findings().cloned().collect(), "segmentation-of-no-series-here");
                     if reports_wanted {
-                        segmentations.push(segmentation);
+                        segmentations.push(placed);
                     }
                 }
             }
@@ -198,15 +200,38 @@ impl Loader<'_> {
         }
     }
 
+    /// The findings of a segmentation, on the grid of its series where that is here. Segments with a fault are named and left out.
+    fn place(&self, path: &Path, segmentation: &Segmentation) -> PlacedSegmentation {
+        let series = self.index.assign_segmentation(segmentation).map(|at| &self.series[at]);
+        let grid = series.map(|series| (&series.affine, series.dimensions));
+        let placed = segmentation.findings_on(grid, &self.rules.limits);
+        for fault in placed.faults() {
+            tracing::warn!(file = %path.display(), "{fault}; it is left out");
+        }
+        placed
+    }
+
     /// The chosen structures of an object as masks on the grid of their series; `None` when that series is not here.
     fn structures(&self, path: &Path) -> Result<Option<Vec<Annotation>>, DicomError> {
         let mut set = read_structures(path, &self.rules.limits)?;
         set.regions.retain(|region| self.rules.classes.asks_for(&region.name));
         let Some(at) = self.index.assign_structures(&set) else { return Ok(None) };
         let series = &self.series[at];
-        set.findings(&series.affine, series.dimensions, &self.rules.limits)
-            .map(Some)
-            .map_err(|detail| DicomError::file(path, ReasonCode::InvalidStructures, detail))
+        let mut found = Vec::new();
+        let mut faults = Vec::new();
+        for region in &set.regions {
+            match region.findings(&series.affine, series.dimensions, &self.rules.limits) {
+                Ok(findings) => found.extend(findings),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if found.is_empty() && !faults.is_empty() {
+            return Err(DicomError::file(path, ReasonCode::InvalidStructures, faults.join("; ")));
+        }
+        for fault in faults {
+            tracing::warn!(file = %path.display(), "{fault}; it is left out");
+        }
+        Ok(Some(found))
     }
 
     fn add_mask(&mut self, mask: &MaskFile) -> Result<(), AnnotationError> {

@@ -17,7 +17,7 @@ use mtids_dicom::element::{code, first_item, integers, items, number, text};
 use mtids_dicom::{DicomError, Limits, ReasonCode};
 use mtids_domain::annotation::{Annotation, Code};
 
-use crate::segmentation::Segmentation;
+use crate::segmentation::PlacedSegmentation;
 
 /// A group of measurements of one finding.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -114,8 +114,8 @@ fn millimetres(value: &InMemDicomObject) -> Option<f64> {
 
 impl Report {
     /// The findings whose voxels stand in these segmentations, with the words of the report.
-    pub fn findings(&self, segmentations: &[Segmentation]) -> Vec<Annotation> {
-        let by_uid: BTreeMap<&str, &Segmentation> =
+    pub fn findings(&self, segmentations: &[PlacedSegmentation]) -> Vec<Annotation> {
+        let by_uid: BTreeMap<&str, &PlacedSegmentation> =
             segmentations.iter().map(|one| (one.sop_instance_uid.as_str(), one)).collect();
         let mut found = Vec::new();
         for group in &self.groups {
