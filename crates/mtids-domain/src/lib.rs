@@ -14,5 +14,6 @@ pub mod geometry;
 pub mod label;
 pub mod pseudonym;
 pub mod repair;
+pub mod same_person;
 pub mod taxonomy;
 pub mod volume;
