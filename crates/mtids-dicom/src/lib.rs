@@ -38,8 +38,8 @@ mod repair;
 mod resample;
 pub mod series;
 pub mod shared_facts;
-mod steps;
 pub mod skip_reason;
+mod steps;
 pub mod uid;
 pub mod volume;
 #[cfg(feature = "write")]
