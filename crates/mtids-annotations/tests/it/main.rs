@@ -15,7 +15,6 @@ use mtids_annotations::read_segmentation;
 use mtids_dicom::volume::{SeriesGrid, check_geometry};
 use mtids_dicom::{DicomError, FileKind, Limits, Series, group, read_header};
 use mtids_domain::annotation::Annotation;
-use mtids_domain::geometry::Affine;
 
 /// The folder of real images. Tests that use it are ignored by default, and fail where it is missing.
 fn shared(what: &str) -> PathBuf {
