@@ -7,6 +7,7 @@
 mod assignment;
 mod dicom;
 mod objects;
+mod series;
 mod shared;
 mod study;
 

@@ -341,7 +341,40 @@ mod tests {
         assert_eq!((outcome.series.len(), outcome.series[0].files().len()), (1, 1));
     }
 
+    /// Two scans that interleave, one of which has a slice without kernel; and a series UID for each of four files.
+    fn mixed(n: u32) -> InstanceHeader {
+        let (scan, k) = (n % 2, n / 2);
+        let mut header = slice(n, if n == 7 { "" } else { "B30" });
+        header.sop_instance_uid = format!("1.{n:02}");
+        header.position.0[2] = 2.5 * f64::from(k) + 1.1 * f64::from(scan);
+        header.acquired.number = Some(scan);
+        header.with(|facts| {
+            if n == 7 {
+                facts.facts = Arc::default();
+            }
+            if n >= 36 {
+                facts.series_uid = format!("1.2.{n}").into();
+            }
+        })
+    }
+
+    #[test]
+    fn interleaved_scans_are_two_series_that_know_of_each_other() {
+        let outcome = group((0..36).map(mixed).collect());
+        assert_eq!(outcome.series.iter().map(|one| one.instances.len()).collect::<Vec<_>>(), [18, 18]);
+        let division = outcome.series[0].division.as_deref().unwrap();
+        assert!(division.contains("form 2 volumes: 18 slices of 4 × 4 pixels"), "{division}");
+        assert!(outcome.series[1].warnings[0].contains("ConvolutionKernel is missing in 1 of 36 slices"));
+        assert!(outcome.series.iter().all(|one| one.facts.kernel.as_deref() == Some("B30")));
+    }
+
     proptest! {
+        #[test]
+        fn the_order_of_mixed_files_does_not_matter(order in Just((0..40u32).collect::<Vec<_>>()).prop_shuffle()) {
+            let expected = group((0..40).map(mixed).collect());
+            prop_assert_eq!(group(order.into_iter().map(mixed).collect()), expected);
+        }
+
         #[test]
         fn the_order_of_files_does_not_matter(order in Just((0..40u32).collect::<Vec<_>>()).prop_shuffle()) {
             let kernel = |n: u32| if n < 20 { "B30" } else { "B70" };
