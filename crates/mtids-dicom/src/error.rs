@@ -41,7 +41,7 @@ pub enum ReasonCode {
     Unreadable,
     /// A transfer syntax that this build cannot decode.
     UnsupportedTransferSyntax,
-    /// An object class whose pixels would be of use but are not read (enhanced multi-frame PET).
+    /// An object whose pixels would be of use but are not read (a dynamic enhanced PET).
     UnsupportedObject,
     /// Scout, secondary capture or derived image: its pixels are no measurement.
     NotOriginal,

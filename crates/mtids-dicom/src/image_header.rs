@@ -31,7 +31,7 @@ pub struct AcquisitionFacts {
     pub contrast: Option<bool>,
 }
 
-/// Header of one slice: a single-frame CT or PET image, or one frame of an enhanced CT.
+/// Header of one slice: a single-frame CT or PET image, or one frame of an enhanced one.
 ///
 /// Nearly all of it is said alike by every slice of a series; that part, [`SliceFacts`], is shared where it is equal
 /// ([`crate::SharedFacts`]), and read as if it stood here.

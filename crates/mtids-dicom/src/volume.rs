@@ -9,7 +9,7 @@ use mtids_domain::volume::Volume;
 use crate::error::{DicomError, ReasonCode};
 use crate::image_header::InstanceHeader;
 use crate::limits::Limits;
-use crate::pet::{PetFacts, suv_factor};
+use crate::pet::{PetFacts, check_image, suv_factor};
 use crate::pixels::{FrameReader, decode_slice, decode_values, is_readable, unsupported};
 use crate::series::Series;
 
@@ -176,6 +176,10 @@ pub fn load_pet(series: &Series, limits: &Limits) -> Result<LoadedPet, DicomErro
     let factor = factor(series)?;
     let (volume, _, lossy) = decode(series, limits, decode_values)?;
     let volume = volume.map(|value| (f64::from(value) * factor) as f32);
+    let voxel_ml = volume.affine().spacing().iter().product::<f64>() / 1000.0;
+    let weight_kg = series.instances.first().and_then(|slice| slice.pet.as_ref()?.weight_kg);
+    check_image(volume.voxels(), voxel_ml, weight_kg)
+        .map_err(|detail| DicomError::series(&series.series_uid, ReasonCode::NoSuv, format!("no SUV: {detail}")))?;
     Ok(LoadedPet { volume, factor, lossy })
 }
 

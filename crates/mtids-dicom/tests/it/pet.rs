@@ -58,7 +58,6 @@ fn the_header_sets_of_three_makers_give_their_stated_factor() {
                 };
                 PetFacts {
                     units: text("Units"),
-                    suv_type: None,
                     decay_correction: text("DecayCorrection"),
                     corrected: slice["CorrectedImage"]
                         .as_array()
@@ -74,11 +73,10 @@ fn the_header_sets_of_three_makers_give_their_stated_factor() {
                         .and_then(|text| PetFacts::time_of_day(&text)),
                     series: seconds("SeriesDate", "SeriesTime"),
                     acquired: seconds("AcquisitionDate", "AcquisitionTime"),
-                    ge_reference: None,
                     philips_suv: slice["PhilipsPETPrivateGroup"]["SUVScaleFactor"]
                         .as_str()
                         .and_then(|x| x.parse().ok()),
-                    philips_activity: None,
+                    ..PetFacts::default()
                 }
             })
             .collect();
