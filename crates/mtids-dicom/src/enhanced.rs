@@ -17,7 +17,7 @@ use crate::dataset::DataSet;
 use crate::element::{array, first_item, integer, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::functional::FunctionalGroups;
-use crate::header_parts::{Identity, Plane, is_hu, lossy, refuse_unmeasured, scanner, stored};
+use crate::header_parts::{Identity, Plane, is_hu, lossy, named_scout, refuse_unmeasured, scanner, stored};
 use crate::image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
 use crate::limits::Limits;
 use crate::pet::{PetFrames, PetValues};
@@ -61,7 +61,7 @@ pub(crate) fn frames(
     let (pixels, at) = stored(path, opened, limits)?;
     let groups = FunctionalGroups::new(object, pixels.frames)
         .map_err(|detail| DicomError::file(path, ReasonCode::MissingGeometry, detail))?;
-    let lossy = lossy(object, &pixels);
+    let (lossy, named_scout) = (lossy(object, &pixels), named_scout(object));
     let contrast = first_item(object, tags::CONTRAST_BOLUS_AGENT_SEQUENCE).map(|_| true);
     let modality: Arc<str> = if of == FramesOf::Ct { "CT" } else { "PT" }.into();
     let mut pet = match of {
@@ -128,6 +128,7 @@ pub(crate) fn frames(
                 orientation: plane.orientation,
                 pixel_spacing: plane.pixel_spacing,
                 acquisition_number: content.and_then(|group| integer(group, tags::FRAME_ACQUISITION_NUMBER)),
+                named_scout,
                 lossy,
                 facts: Arc::new(facts),
                 pixels: pixels.clone(),

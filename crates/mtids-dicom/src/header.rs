@@ -12,7 +12,9 @@ use crate::dataset::{DataSet, Elements, guarded, open};
 use crate::element::{array, integer, number, text};
 use crate::enhanced::{FramesOf, frames};
 use crate::error::{DicomError, ReasonCode};
-use crate::header_parts::{Identity, Plane, is_hu, lossy, refuse_unmeasured, scanner, stored};
+use crate::header_parts::{
+    Identity, Plane, is_hu, lossy, named_scout, refuse_scan_options, refuse_unmeasured, scanner, stored,
+};
 use crate::image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
 use crate::limits::Limits;
 use crate::pet::PetFacts;
@@ -103,6 +105,7 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
     let object = &opened.object;
     let refuse = |reason, detail: &str| DicomError::file(path, reason, detail);
     refuse_unmeasured(path, &text(object, tags::IMAGE_TYPE).unwrap_or_default())?;
+    refuse_scan_options(path, object)?;
     let missing = |name: &str| refuse(ReasonCode::MissingGeometry, &format!("{name} is missing or malformed"));
     let plane = Plane::read(path, Some(object), Some(object))?;
     let position = PointMm(array(object, tags::IMAGE_POSITION_PATIENT).ok_or_else(|| missing("ImagePositionPatient"))?);
@@ -145,6 +148,7 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
         orientation: plane.orientation,
         pixel_spacing: plane.pixel_spacing,
         acquisition_number: integer(object, tags::ACQUISITION_NUMBER),
+        named_scout: named_scout(object),
         lossy: lossy(object, &pixels),
         facts: Arc::new(facts),
         pixels,

@@ -80,6 +80,8 @@ pub struct SliceFacts {
     pub pixel_spacing: [f64; 2],
     /// Acquisition number.
     pub acquisition_number: Option<u32>,
+    /// SeriesDescription names a scout.
+    pub(crate) named_scout: bool,
     /// Lossy compression, by transfer syntax or by (0028,2110).
     pub lossy: bool,
     /// The allow-listed facts.
@@ -131,6 +133,7 @@ impl InstanceHeader {
             orientation: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
             pixel_spacing: [0.7, 0.7],
             acquisition_number: None,
+            named_scout: false,
             lossy: false,
             facts: Arc::default(),
             pixels: StoredImage::for_tests(4, 4),

@@ -31,6 +31,7 @@ pub mod outcome;
 pub mod pet;
 mod pixels;
 pub mod prescan;
+mod scout;
 pub mod series;
 pub mod shared_facts;
 pub mod uid;

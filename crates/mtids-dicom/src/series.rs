@@ -12,7 +12,8 @@ use mtids_runtime::digest::Digest;
 
 use crate::error::ReasonCode;
 use crate::image_header::{AcquisitionFacts, InstanceHeader};
-use crate::outcome::Refused;
+use crate::outcome::{FileOutcome, Refused};
+use crate::scout::take_scouts;
 
 /// Slices of one volume.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +63,8 @@ pub struct GroupingOutcome {
     pub refused: Vec<Refused>,
     /// Identical copies that were dropped.
     pub duplicates: Vec<PathBuf>,
+    /// Scouts, which are skipped.
+    pub scouts: Vec<FileOutcome>,
 }
 
 /// Gathers headers into series.
@@ -93,6 +96,7 @@ pub fn group(mut headers: Vec<InstanceHeader>) -> GroupingOutcome {
             Err(conflicting) => outcome.refused.extend(conflicting),
         }
     }
+    outcome.scouts = take_scouts(&mut outcome.series);
     outcome
 }
 

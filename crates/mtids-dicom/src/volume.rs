@@ -138,6 +138,12 @@ pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, Dic
     if lossy {
         warnings.push("lossy compression: HU are not those measured".to_owned());
     }
+    if let Some(excess) = series.instances.iter().map(|slice| slice.pixels.excess).max().filter(|&excess| excess > 0) {
+        let padded = series.instances.iter().filter(|slice| slice.pixels.excess > 0).count();
+        warnings.push(format!(
+            "pixel data of {padded} slices are up to {excess} bytes longer than their pixels; the excess is taken for padding"
+        ));
+    }
     let step = volume.affine().spacing()[2];
     if let Some(thickness) = series.facts.slice_thickness_mm.map(f64::from)
         && step > 1.5 * thickness

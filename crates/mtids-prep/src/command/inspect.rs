@@ -75,7 +75,7 @@ impl Inventory {
             _ => None,
         });
         refused.chain(&grouped.refused).for_each(|r| leave(&r.path, r.reason.as_str(), &r.detail));
-        for outcome in &outcomes {
+        for outcome in outcomes.iter().chain(&grouped.scouts) {
             if let FileOutcome::Skipped { path, reason, detail } = outcome {
                 leave(path, reason, detail);
             }
