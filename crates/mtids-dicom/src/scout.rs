@@ -4,10 +4,10 @@
 //! ScanOptions; others only by their geometry (dgobbi/vtk-dicom#98, after D. Clunie's FAQ: orthogonal to the rest, one or two images).
 //! Invariant: three or more axial images are never a scout, whatever their names. Units: direction cosines.
 
-use crate::error::ReasonCode;
 use crate::image_header::InstanceHeader;
 use crate::outcome::FileOutcome;
 use crate::series::Series;
+use crate::skip_reason::SkipReason;
 
 /// Fewer images than a volume needs.
 const FEW: usize = 3;
@@ -47,10 +47,9 @@ pub(crate) fn take_scouts(series: &mut Vec<Series>) -> Vec<FileOutcome> {
     series.retain(|one| match sentence(&one.modality, &one.instances) {
         None => true,
         Some(detail) => {
-            let reason = ReasonCode::NotOriginal.as_str();
             scouts.extend(one.files().into_iter().map(|path| FileOutcome::Skipped {
                 path: path.to_owned(),
-                reason,
+                reason: SkipReason::NotOriginal,
                 detail: detail.clone(),
             }));
             false
@@ -111,7 +110,7 @@ mod tests {
         assert_eq!((outcome.series.len(), outcome.series[0].part, outcome.series[0].instances.len()), (1, 0, 10));
         let left: Vec<_> = outcome.scouts.iter().map(|one| one.path().to_str().unwrap()).collect();
         assert_eq!(left, ["0.dcm", "1.dcm"]);
-        assert!(matches!(&outcome.scouts[0], FileOutcome::Skipped { reason: "not-original", detail, .. } if detail.contains("scout")));
+        assert!(matches!(&outcome.scouts[0], FileOutcome::Skipped { reason: SkipReason::NotOriginal, detail, .. } if detail.contains("scout")));
     }
 
     #[test]
