@@ -25,7 +25,7 @@ const INTERCEPT: Tag = tags::REAL_WORLD_VALUE_INTERCEPT;
 const MBQ: std::ops::RangeInclusive<f64> = 1.0..=5000.0;
 
 /// From stored values to the units of a frame.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PetValues {
     /// Slope and intercept.
     pub(crate) modality: Modality,
@@ -37,20 +37,31 @@ impl PetValues {
     /// Those of a frame: the mapping to SUV by body weight, else to Bq/ml, else the first one; without any, the plain rescale.
     ///
     /// # Errors
-    /// A sentence for a frame without rescale, or with one that cannot be meant.
+    /// A sentence for a frame without rescale, or with one that cannot be meant or is not read.
     pub(crate) fn read(groups: &FunctionalGroups<'_>, frame: usize, object: &InMemDicomObject) -> Result<Self, String> {
-        let mappings = groups.all(frame, tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE).iter().filter_map(mapping);
-        let rank = |units: &Option<(String, Option<String>)>| match units {
-            Some((units, Some(kind))) if units == "GML" && kind == "BW" => 0,
-            Some((units, _)) if units == "BQML" => 1,
-            _ => 2,
-        };
-        if let Some(best) = mappings.min_by_key(|values: &Self| rank(&values.units)) {
-            return Ok(best);
+        let mappings: Vec<Self> =
+            groups.all(frame, tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE).iter().filter_map(mapping).collect();
+        if let Some(best) = mappings.iter().min_by_key(|values| values.rank()) {
+            // Ranges of stored values may have slopes of their own; which voxels lie in which is not read.
+            if mappings.iter().any(|other| other.units == best.units && other.modality != best.modality) {
+                return Err("RealWorldValueMappingSequence maps one unit in several pieces; one slope for all values is read".into());
+            }
+            return Ok(best.clone());
         }
         let transform = groups.get(frame, tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE).unwrap_or(object);
         let modality = Modality::rescale(transform)?.ok_or("no rescale and no real world value mapping")?;
         Ok(Self { modality, units: None })
+    }
+}
+
+impl PetValues {
+    /// Lowest for the values that are asked for.
+    fn rank(&self) -> u8 {
+        match &self.units {
+            Some((units, Some(kind))) if units == "GML" && kind == "BW" => 0,
+            Some((units, _)) if units == "BQML" => 1,
+            _ => 2,
+        }
     }
 }
 
