@@ -81,10 +81,8 @@ pub(crate) fn frames(
                 }
                 other => other,
             };
-            let frame_type = groups
-                .get(frame, of.type_group())
-                .and_then(|group| text(group, tags::FRAME_TYPE))
-                .unwrap_or_default();
+            let frame_type =
+                groups.get(frame, of.type_group()).and_then(|group| text(group, tags::FRAME_TYPE)).unwrap_or_default();
             refuse_unmeasured(path, &frame_type).map_err(in_frame)?;
             let measures = groups.get(frame, tags::PIXEL_MEASURES_SEQUENCE);
             let plane =

@@ -110,7 +110,9 @@ mod tests {
         assert_eq!((outcome.series.len(), outcome.series[0].part, outcome.series[0].instances.len()), (1, 0, 10));
         let left: Vec<_> = outcome.scouts.iter().map(|one| one.path().to_str().unwrap()).collect();
         assert_eq!(left, ["0.dcm", "1.dcm"]);
-        assert!(matches!(&outcome.scouts[0], FileOutcome::Skipped { reason: SkipReason::NotOriginal, detail, .. } if detail.contains("scout")));
+        assert!(
+            matches!(&outcome.scouts[0], FileOutcome::Skipped { reason: SkipReason::NotOriginal, detail, .. } if detail.contains("scout"))
+        );
     }
 
     #[test]
@@ -124,14 +126,22 @@ mod tests {
             group((0..images).map(one).collect()).series.len()
         };
         let axial = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
-        assert_eq!((count(axial, true, 3, "CT"), count(axial, false, 2, "CT"), count(CORONAL, false, 3, "CT")), (1, 1, 1));
-        assert_eq!((count(axial, true, 2, "CT"), count(SAGITTAL, true, 3, "CT"), count(CORONAL, false, 2, "CT")), (0, 0, 0));
+        assert_eq!(
+            (count(axial, true, 3, "CT"), count(axial, false, 2, "CT"), count(CORONAL, false, 3, "CT")),
+            (1, 1, 1)
+        );
+        assert_eq!(
+            (count(axial, true, 2, "CT"), count(SAGITTAL, true, 3, "CT"), count(CORONAL, false, 2, "CT")),
+            (0, 0, 0)
+        );
         assert_eq!(count(CORONAL, true, 1, "PT"), 1);
     }
 
     #[test]
     fn scouts_are_named_in_many_words() {
-        for text in ["SCOUT MODE", "Topogramm  0.6  T20s", "Surview", "TOPO ap", "Localizador", "HEAD^Scout", "定位像 1.0"] {
+        for text in
+            ["SCOUT MODE", "Topogramm  0.6  T20s", "Surview", "TOPO ap", "Localizador", "HEAD^Scout", "定位像 1.0"]
+        {
             assert!(names_scout(text), "{text}");
         }
         for text in ["HELICAL MODE", "Thorax 1.0 B30f", "LOCAL", "TOPOGRAPHY", "AXIAL", ""] {

@@ -97,10 +97,11 @@ fn write_slices(pet: &Pet, folder: &Path) {
         if !image.0.contains_key(&TRACERS) {
             image.items(TRACERS, vec![pet.tracer.clone()]);
         }
-        image
-            .text(SOP_INSTANCE, "UI", uid(&format!("pet {k}")))
-            .decimals(POSITION, &position(k))
-            .bytes(PIXELS, "OW", pixels(1));
+        image.text(SOP_INSTANCE, "UI", uid(&format!("pet {k}"))).decimals(POSITION, &position(k)).bytes(
+            PIXELS,
+            "OW",
+            pixels(1),
+        );
         image.write(&folder.join(format!("dicom/pet-{k}.dcm")));
     }
 }
@@ -162,10 +163,11 @@ fn enhanced(pet: &Pet, class: &str, mappings: Vec<Object>, shared: impl FnOnce(&
 fn original(mappings: Vec<Object>, edit: impl FnOnce(&mut Pet)) -> Object {
     let mut pet = base();
     pet.tracer.decimals(DOSE, &[300.0]).text(START, "DT", "20200102080500+0000");
-    pet.image
-        .text((0x0018, 0x9758), "CS", "YES")
-        .text((0x0018, 0x9759), "CS", "YES")
-        .text((0x0018, 0x9701), "DT", "20200102100500+0100");
+    pet.image.text((0x0018, 0x9758), "CS", "YES").text((0x0018, 0x9759), "CS", "YES").text(
+        (0x0018, 0x9701),
+        "DT",
+        "20200102100500+0100",
+    );
     edit(&mut pet);
     pet.image.items(TRACERS, vec![pet.tracer.clone()]);
     enhanced(&pet, "1.2.840.10008.5.1.4.1.1.130", mappings, |_| {})

@@ -221,9 +221,11 @@ const CASES: &[Case] = &[
         "icometrix/dicom2nifti#73",
         |folder| {
             with_scouts(folder, |scout| {
-                scout
-                    .text((0x0020, 0x000E), "UI", uid("series of scouts"))
-                    .text(SERIES_DESCRIPTION, "LO", "Topogramm  0.6  T20s");
+                scout.text((0x0020, 0x000E), "UI", uid("series of scouts")).text(
+                    SERIES_DESCRIPTION,
+                    "LO",
+                    "Topogramm  0.6  T20s",
+                );
             });
         },
         SCOUTS,

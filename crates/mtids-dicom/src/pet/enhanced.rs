@@ -44,7 +44,10 @@ impl PetValues {
         if let Some(best) = mappings.iter().min_by_key(|values| values.rank()) {
             // Ranges of stored values may have slopes of their own; which voxels lie in which is not read.
             if mappings.iter().any(|other| other.units == best.units && other.modality != best.modality) {
-                return Err("RealWorldValueMappingSequence maps one unit in several pieces; one slope for all values is read".into());
+                return Err(
+                    "RealWorldValueMappingSequence maps one unit in several pieces; one slope for all values is read"
+                        .into(),
+                );
             }
             return Ok(best.clone());
         }

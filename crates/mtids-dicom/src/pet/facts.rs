@@ -87,7 +87,8 @@ impl PetFacts {
     pub(crate) fn read(places: &[&InMemDicomObject]) -> Self {
         let word = |tag: Tag| places.iter().find_map(|place| text(place, tag));
         let value = |tag: Tag| places.iter().find_map(|place| number(place, tag));
-        let moment = |date: Tag, time: Tag| Moment::date_time(&format!("{}{}", word(date)?.replace('.', ""), word(time)?));
+        let moment =
+            |date: Tag, time: Tag| Moment::date_time(&format!("{}{}", word(date)?.replace('.', ""), word(time)?));
         let private = |group, creator, element| {
             places.iter().find_map(|place| text_of(place.private_element(group, creator, element).ok()?))
         };

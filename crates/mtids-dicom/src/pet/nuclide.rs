@@ -85,7 +85,9 @@ mod tests {
         for written in [6586.2, 6588.0, 6586.199707, 6600.0] {
             assert_eq!(Nuclide::of_half_life(written).map(|nuclide| nuclide.name), Some("F-18"), "{written}");
         }
-        for (written, name) in [(1223.4, "C-11"), (4057.7, "Ga-68"), (4080.0, "Ga-68"), (75.6, "Rb-82"), (45_720.0, "Cu-64")] {
+        for (written, name) in
+            [(1223.4, "C-11"), (4057.7, "Ga-68"), (4080.0, "Ga-68"), (75.6, "Rb-82"), (45_720.0, "Cu-64")]
+        {
             assert_eq!(Nuclide::of_half_life(written).map(|nuclide| nuclide.name), Some(name), "{written}");
         }
         // Minutes or hours of F-18, and nothing.
@@ -95,7 +97,10 @@ mod tests {
     #[test]
     fn no_code_names_two_nuclides() {
         for (n, one) in NUCLIDES.iter().enumerate() {
-            assert!(NUCLIDES[..n].iter().all(|other| one.codes.iter().all(|code| !other.codes.contains(code))), "{one:?}");
+            assert!(
+                NUCLIDES[..n].iter().all(|other| one.codes.iter().all(|code| !other.codes.contains(code))),
+                "{one:?}"
+            );
         }
     }
 }

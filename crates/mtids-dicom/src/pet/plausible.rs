@@ -52,7 +52,9 @@ pub(super) fn dose(dose_bq: Option<f64>, nuclide: Option<&Nuclide>) -> Result<f6
     let unit = if MBQ.contains(&dose) { " (MBq?)" } else { "" };
     let of = nuclide.map(|nuclide| format!(" of {}", nuclide.name)).unwrap_or_default();
     let (low, high) = (bounds.start() / 1e6, bounds.end() / 1e6);
-    Err(format!("{attribute}: a dose of {dose} Bq{of} is impossible{unit}; {low} to {high} MBq are given; write it in Bq"))
+    Err(format!(
+        "{attribute}: a dose of {dose} Bq{of} is impossible{unit}; {low} to {high} MBq are given; write it in Bq"
+    ))
 }
 
 /// The half-life in s; it must be the one of the nuclide that the code names, or of some positron emitter.

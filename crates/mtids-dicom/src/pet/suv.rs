@@ -39,9 +39,9 @@ pub fn suv_factor(slices: &[&PetFacts]) -> Result<f64, String> {
             corrections(first)?;
             from_activity(first, slices)
         }
-        Some(other) => {
-            Err(format!("Units (0054,1001) is {other}; BQML, GML and CNTS of Philips are read; export the series in BQML"))
-        }
+        Some(other) => Err(format!(
+            "Units (0054,1001) is {other}; BQML, GML and CNTS of Philips are read; export the series in BQML"
+        )),
         None => Err("Units (0054,1001) is missing".into()),
     }
 }
@@ -60,7 +60,10 @@ fn corrections(facts: &PetFacts) -> Result<(), String> {
 /// Factor from Bq/ml to SUVbw.
 fn from_activity(facts: &PetFacts, slices: &[&PetFacts]) -> Result<f64, String> {
     if facts.several_tracers {
-        return Err("RadiopharmaceuticalInformationSequence (0054,0016) has several items that differ; which one is meant?".into());
+        return Err(
+            "RadiopharmaceuticalInformationSequence (0054,0016) has several items that differ; which one is meant?"
+                .into(),
+        );
     }
     let weight_g = plausible::weight_g(facts.weight_kg)?;
     let coded = facts.nuclide.as_deref().and_then(Nuclide::of_code);
@@ -70,10 +73,15 @@ fn from_activity(facts: &PetFacts, slices: &[&PetFacts]) -> Result<f64, String> 
         Some("ADMIN") => return Ok(weight_g / dose),
         Some("START") => {}
         Some(other) => {
-            return Err(format!("DecayCorrection (0054,1102) is {other}; START and ADMIN are read; take the corrected series"));
+            return Err(format!(
+                "DecayCorrection (0054,1102) is {other}; START and ADMIN are read; take the corrected series"
+            ));
         }
         None => {
-            return Err("DecayCorrection (0054,1102), or in an enhanced object DecayCorrectionDateTime (0018,9701), is missing".into());
+            return Err(
+                "DecayCorrection (0054,1102), or in an enhanced object DecayCorrectionDateTime (0018,9701), is missing"
+                    .into(),
+            );
         }
     }
     let half_life = plausible::half_life(facts.half_life_s, coded)?;
@@ -128,9 +136,11 @@ fn elapsed(facts: &PetFacts, reference: Moment) -> Result<f64, String> {
                 .ok_or_else(|| unknown_clock("the time that activity is corrected to", reference.offset_s()))?;
             Ok((scan - time).rem_euclid(DAY_S))
         }
-        (None, None) => Err("the time of injection is missing or malformed: RadiopharmaceuticalStartDateTime (0018,1078) \
+        (None, None) => {
+            Err("the time of injection is missing or malformed: RadiopharmaceuticalStartDateTime (0018,1078) \
                              or RadiopharmaceuticalStartTime (0018,1072)"
-            .into()),
+                .into())
+        }
     }
 }
 

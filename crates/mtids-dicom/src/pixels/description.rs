@@ -106,7 +106,10 @@ pub(crate) fn describe(
             FramesAt::Native { start: bytes.start, words: *words }
         }
         Some(PixelPlace::Encapsulated { .. }) if is_native(transfer_syntax) => {
-            return Err(invalid("pixel data of an uncompressed transfer syntax are encapsulated; TransferSyntaxUID is missing or wrong".into()));
+            return Err(invalid(
+                "pixel data of an uncompressed transfer syntax are encapsulated; TransferSyntaxUID is missing or wrong"
+                    .into(),
+            ));
         }
         Some(PixelPlace::Encapsulated { offsets, fragments }) => {
             if !is_readable(transfer_syntax) {
@@ -121,7 +124,8 @@ pub(crate) fn describe(
         }
     };
     let padding = padding(object, &layout);
-    let image = StoredImage { transfer_syntax: transfer_syntax.into(), shape, layout, frames, padding, deflated, excess };
+    let image =
+        StoredImage { transfer_syntax: transfer_syntax.into(), shape, layout, frames, padding, deflated, excess };
     Ok((image, StoredAt { frames: frames_at, stamp }))
 }
 
@@ -142,7 +146,9 @@ fn excess_bytes(found: u64, needed: u64, frame: u64) -> Result<u32, String> {
     }
     if excess % frame == 0 && excess > 0 {
         let frames = found / frame;
-        return Err(format!("{found} bytes of pixels, {needed} expected: they hold {frames} frames; NumberOfFrames is wrong"));
+        return Err(format!(
+            "{found} bytes of pixels, {needed} expected: they hold {frames} frames; NumberOfFrames is wrong"
+        ));
     }
     if excess >= frame.max(SECTOR) {
         return Err(format!("{found} bytes of pixels, {needed} expected; Rows, Columns or BitsAllocated are wrong"));
@@ -259,7 +265,10 @@ mod tests {
         assert!(excess(4032).unwrap_err().contains("3 frames"));
         assert!(excess(5441).unwrap_err().contains("wrong"));
         // An odd image has one byte of padding, of which nobody is told; and large ones have up to a frame.
-        assert_eq!((excess_bytes(25, 25, 25), excess_bytes(26, 25, 25), excess_bytes(28, 25, 25)), (Ok(0), Ok(0), Ok(3)));
+        assert_eq!(
+            (excess_bytes(25, 25, 25), excess_bytes(26, 25, 25), excess_bytes(28, 25, 25)),
+            (Ok(0), Ok(0), Ok(3))
+        );
         assert_eq!(excess_bytes(2 * 524_288 - 2, 524_288, 524_288), Ok(524_286));
     }
 

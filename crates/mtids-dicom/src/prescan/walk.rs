@@ -230,7 +230,9 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
             self.fits(&element).map_err(|fault| match fault {
                 Fault::Reason(_, detail) if !explicit => Fault::Reason(
                     ReasonCode::Unreadable,
-                    format!("file meta information in implicit VR, which breaks off: {detail}; write it in explicit VR"),
+                    format!(
+                        "file meta information in implicit VR, which breaks off: {detail}; write it in explicit VR"
+                    ),
                 ),
                 other => other,
             })?;
