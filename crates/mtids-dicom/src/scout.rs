@@ -4,9 +4,10 @@
 //! ScanOptions; others only by their geometry (dgobbi/vtk-dicom#98, after D. Clunie's FAQ: orthogonal to the rest, one or two images).
 //! Invariant: three or more axial images are never a scout, whatever their names. Units: direction cosines.
 
+use std::path::Path;
+
 use crate::image_header::InstanceHeader;
 use crate::outcome::FileOutcome;
-use crate::series::Series;
 use crate::skip_reason::SkipReason;
 
 /// Fewer images than a volume needs.
@@ -41,38 +42,17 @@ pub(crate) fn names_scout(text: &str) -> bool {
         || text.split(|c: char| !c.is_alphanumeric()).any(|word| WORDS.contains(&word))
 }
 
-/// Takes the scouts out of grouped series, and says what became of their files; the parts that stay are numbered anew.
-pub(crate) fn take_scouts(series: &mut Vec<Series>) -> Vec<FileOutcome> {
-    let mut scouts = Vec::new();
-    series.retain(|one| match sentence(&one.modality, &one.instances) {
-        None => true,
-        Some(detail) => {
-            scouts.extend(one.files().into_iter().map(|path| FileOutcome::Skipped {
-                path: path.to_owned(),
-                reason: SkipReason::NotOriginal,
-                detail: detail.clone(),
-            }));
-            false
-        }
-    });
-    if !scouts.is_empty() {
-        for n in 0..series.len() {
-            let same = |other: &Series, one: &Series| {
-                (&other.patient_id, &other.study_uid, &other.series_uid)
-                    == (&one.patient_id, &one.study_uid, &one.series_uid)
-            };
-            let part = match series[..n].last() {
-                Some(before) if same(before, &series[n]) => before.part + 1,
-                _ => 0,
-            };
-            series[n].part = part;
-        }
-    }
-    scouts
+/// What becomes of the files of a scout.
+pub(crate) fn skip<'a>(files: impl IntoIterator<Item = &'a Path>, detail: &str) -> impl Iterator<Item = FileOutcome> {
+    files.into_iter().map(|path| FileOutcome::Skipped {
+        path: path.to_owned(),
+        reason: SkipReason::NotOriginal,
+        detail: detail.to_owned(),
+    })
 }
 
 /// Why the images of one plane of a series are a scout, if they are.
-fn sentence(modality: &str, images: &[InstanceHeader]) -> Option<String> {
+pub(crate) fn sentence(modality: &str, images: &[InstanceHeader]) -> Option<String> {
     let first = images.first().filter(|_| modality == "CT")?;
     let (few, named) = (images.len() < FEW, first.named_scout);
     let upright = first.normal()[2].abs() <= UPRIGHT;

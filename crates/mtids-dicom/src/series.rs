@@ -13,7 +13,7 @@ use mtids_runtime::digest::Digest;
 use crate::error::ReasonCode;
 use crate::image_header::{AcquisitionFacts, InstanceHeader};
 use crate::outcome::{FileOutcome, Refused};
-use crate::scout::take_scouts;
+use crate::scout;
 
 /// Slices of one volume.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +96,6 @@ pub fn group(mut headers: Vec<InstanceHeader>) -> GroupingOutcome {
             Err(conflicting) => outcome.refused.extend(conflicting),
         }
     }
-    outcome.scouts = take_scouts(&mut outcome.series);
     outcome
 }
 
@@ -107,10 +106,15 @@ fn keep_files_whole(series: Vec<Series>, outcome: &mut GroupingOutcome) {
         *parts.entry(path.to_owned()).or_default() += 1;
     }
     let is_whole = |instance: &InstanceHeader| parts.get(&instance.path) == Some(&1);
-    let mut refused: Vec<InstanceHeader> = Vec::new();
+    let (mut refused, mut scouts): (Vec<InstanceHeader>, usize) = (Vec::new(), 0);
     for mut one in series {
         refused.extend(one.instances.extract_if(.., |instance| !is_whole(instance)));
-        if !one.instances.is_empty() {
+        if let Some(detail) = scout::sentence(&one.modality, &one.instances) {
+            outcome.scouts.extend(scout::skip(one.files(), &detail));
+            scouts += 1;
+        } else if !one.instances.is_empty() {
+            // A scout is no part: the volume beside it bears the plain name of the series.
+            one.part -= scouts;
             outcome.series.push(one);
         }
     }
