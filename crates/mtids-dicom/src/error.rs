@@ -41,7 +41,7 @@ pub enum ReasonCode {
     Unreadable,
     /// A transfer syntax that this build cannot decode.
     UnsupportedTransferSyntax,
-    /// An object class whose pixels would be of use but are not read (enhanced multi-frame PET).
+    /// An object whose pixels would be of use but are not read (a dynamic enhanced PET).
     UnsupportedObject,
     /// Scout, secondary capture or derived image: its pixels are no measurement.
     NotOriginal,
@@ -115,7 +115,8 @@ impl ReasonCode {
                  Explicit VR Little Endian."
             }
             Self::UnsupportedObject => {
-                "The object class has pixels of use, and they are not read. Convert the object to single-frame images."
+                "The object has pixels of use, and they are not read: a dynamic PET holds several values at one place. Give the static \
+                 series, or single-frame images of one time."
             }
             Self::NotOriginal => {
                 "A scout, screen image, reformatted or projected image. Its pixels were not measured in this plane, so it is no slice of a \

@@ -7,7 +7,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 /// In ascending order.
-const TAGS: [Tag; 52] = [
+const TAGS: [Tag; 58] = [
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
@@ -20,14 +20,20 @@ const TAGS: [Tag; 52] = [
     tags::ACQUISITION_TIME,
     tags::MODALITY,
     tags::MANUFACTURER,
+    tags::TIMEZONE_OFFSET_FROM_UTC,
+    tags::SERIES_DESCRIPTION,
     tags::MANUFACTURER_MODEL_NAME,
     tags::PATIENT_ID,
     tags::PATIENT_WEIGHT,
     tags::CONTRAST_BOLUS_AGENT,
     tags::CONTRAST_BOLUS_AGENT_SEQUENCE,
+    tags::SCAN_OPTIONS,
     tags::SLICE_THICKNESS,
     tags::KVP,
     tags::CONVOLUTION_KERNEL,
+    tags::DECAY_CORRECTION_DATE_TIME,
+    tags::DECAY_CORRECTED,
+    tags::ATTENUATION_CORRECTED,
     tags::STUDY_INSTANCE_UID,
     tags::SERIES_INSTANCE_UID,
     tags::ACQUISITION_NUMBER,

@@ -32,7 +32,7 @@ pub struct AcquisitionFacts {
     pub contrast: Option<bool>,
 }
 
-/// Header of one slice: a single-frame CT or PET image, or one frame of an enhanced CT.
+/// Header of one slice: a single-frame CT or PET image, or one frame of an enhanced one.
 ///
 /// Nearly all of it is said alike by every slice of a series; that part, [`SliceFacts`], is shared where it is equal
 /// ([`crate::SharedFacts`]), and read as if it stood here.
@@ -81,6 +81,8 @@ pub struct SliceFacts {
     pub orientation: [[f64; 3]; 2],
     /// Step between rows and between columns in mm.
     pub pixel_spacing: [f64; 2],
+    /// SeriesDescription names a scout.
+    pub(crate) named_scout: bool,
     /// Lossy compression, by transfer syntax or by (0028,2110).
     pub lossy: bool,
     /// The allow-listed facts.
@@ -131,6 +133,7 @@ impl InstanceHeader {
             columns: 4,
             orientation: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
             pixel_spacing: [0.7, 0.7],
+            named_scout: false,
             lossy: false,
             facts: Arc::default(),
             pixels: StoredImage::for_tests(4, 4),

@@ -36,6 +36,7 @@ mod pixels;
 pub mod prescan;
 mod repair;
 mod resample;
+mod scout;
 pub mod series;
 pub mod shared_facts;
 pub mod skip_reason;

@@ -11,7 +11,7 @@ use crate::grid::layout;
 use crate::image_header::InstanceHeader;
 use crate::invented::Invented;
 use crate::limits::Limits;
-use crate::pet::{PetFacts, suv_factor};
+use crate::pet::{PetFacts, check_image, suv_factor};
 use crate::pixels::{FrameReader, decode_slice, decode_values, is_readable, unsupported};
 use crate::repair::Resampling;
 use crate::resample::{Element, resample};
@@ -73,6 +73,12 @@ pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, Dic
     if lossy {
         warnings.push("lossy compression: HU are not those measured".to_owned());
     }
+    if let Some(excess) = series.instances.iter().map(|slice| slice.pixels.excess).max().filter(|&excess| excess > 0) {
+        let padded = series.instances.iter().filter(|slice| slice.pixels.excess > 0).count();
+        warnings.push(format!(
+            "pixel data of {padded} slices are up to {excess} bytes longer than their pixels; the excess is taken for padding"
+        ));
+    }
     let step = volume.affine().spacing()[2];
     if let Some(thickness) = series.facts.slice_thickness_mm.map(f64::from)
         && step > 1.5 * thickness
@@ -81,7 +87,10 @@ pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, Dic
     }
     if let Some(repair) = repaired {
         let slices = invented.slices();
-        warnings.push(format!("repaired by resampling ({}), {slices} of its slices interpolated over a gap", repair.name()));
+        warnings.push(format!(
+            "repaired by resampling ({}), {slices} of its slices interpolated over a gap",
+            repair.name()
+        ));
     }
     Ok(LoadedVolume { volume, lossy, padded_voxels, repaired, invented, warnings })
 }
@@ -116,6 +125,10 @@ pub fn load_pet(series: &Series, limits: &Limits) -> Result<LoadedPet, DicomErro
     let element = Element { from: |activity| activity as f32, outside: 0.0 };
     let Decoded { volume, lossy, .. } = decode(series, limits, decode_values, element)?;
     let volume = volume.map(|value| (f64::from(value) * factor) as f32);
+    let voxel_ml = volume.affine().spacing().iter().product::<f64>() / 1000.0;
+    let weight_kg = series.instances.first().and_then(|slice| slice.pet.as_ref()?.weight_kg);
+    check_image(volume.voxels(), voxel_ml, weight_kg)
+        .map_err(|detail| DicomError::series(&series.series_uid, ReasonCode::NoSuv, format!("no SUV: {detail}")))?;
     Ok(LoadedPet { volume, factor, lossy })
 }
 
@@ -151,8 +164,7 @@ fn decode<T: Copy + Into<f64>>(
     let (grid, resampling) = check_all(series, limits)?;
     let lossy = series.instances.iter().any(|instance| instance.lossy);
     // A series without slices was refused.
-    let sides =
-        series.instances.first().map(|first| [first.columns as usize, first.rows as usize]).unwrap_or_default();
+    let sides = series.instances.first().map(|first| [first.columns as usize, first.rows as usize]).unwrap_or_default();
     let (mut reader, mut padded_voxels) = (FrameReader::default(), 0);
     let (voxels, invented) = match resampling {
         None => {

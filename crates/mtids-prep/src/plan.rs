@@ -125,6 +125,7 @@ pub fn plan(
 fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) -> (Usable, Vec<FileOutcome>) {
     let grouped = group(headers);
     let mut outcomes: Vec<FileOutcome> = grouped.refused.into_iter().map(FileOutcome::Refused).collect();
+    outcomes.extend(grouped.scouts);
     outcomes.extend(grouped.duplicates.into_iter().map(|copy| FileOutcome::skipped(copy, SkipReason::IdenticalCopy)));
     let mut usable = Usable::default();
     for series in grouped.series {

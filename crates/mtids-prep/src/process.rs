@@ -37,6 +37,9 @@ pub(crate) fn process_partition(
         match context.clock.time(Stage::Decode, || load_volume(&planned.series, &context.limits())) {
             Ok(loaded) => {
                 used_files += planned.series.files().len() as u64;
+                for warning in &loaded.warnings {
+                    tracing::warn!(series = &*planned.series.series_uid, "{warning}");
+                }
                 let volumes = Loaded { ct: &loaded, pet: pet.as_ref() };
                 let cut = || cut_rows(partition.split, planned, volumes, context);
                 let CutRows { rows: cut, at_border, at_invented } = context.clock.time(Stage::Resample, cut)?;

@@ -7,6 +7,8 @@
 mod assignment;
 mod dicom;
 mod objects;
+mod pet;
+mod pixels;
 mod series;
 mod shared;
 mod study;

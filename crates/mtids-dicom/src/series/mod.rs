@@ -19,7 +19,8 @@ use mtids_domain::geometry::dot;
 
 use crate::error::ReasonCode;
 use crate::image_header::{AcquisitionFacts, InstanceHeader};
-use crate::outcome::Refused;
+use crate::outcome::{FileOutcome, Refused};
+use crate::scout;
 use crate::series::parts::{MAX_PARTS, Part};
 use crate::series::refusal::refuse_all;
 
@@ -82,6 +83,8 @@ pub struct GroupingOutcome {
     pub refused: Vec<Refused>,
     /// Identical copies that were dropped.
     pub duplicates: Vec<PathBuf>,
+    /// Scouts, which are skipped.
+    pub scouts: Vec<FileOutcome>,
 }
 
 /// Gathers headers into series.
@@ -159,11 +162,16 @@ fn keep_files_whole(series: Vec<Series>, outcome: &mut GroupingOutcome) {
         *parts.entry(path.to_owned()).or_default() += 1;
     }
     let is_whole = |instance: &InstanceHeader| parts.get(&instance.path) == Some(&1);
-    let mut refused: Vec<InstanceHeader> = Vec::new();
+    let (mut refused, mut scouts): (Vec<InstanceHeader>, usize) = (Vec::new(), 0);
     let division = series.first().and_then(|one| one.division.clone());
     for mut one in series {
         refused.extend(one.instances.extract_if(.., |instance| !is_whole(instance)));
-        if !one.instances.is_empty() {
+        if let Some(detail) = scout::sentence(&one.modality, &one.instances) {
+            outcome.scouts.extend(scout::skip(one.files(), &detail));
+            scouts += 1;
+        } else if !one.instances.is_empty() {
+            // A scout is no part: the volume beside it bears the plain name of the series.
+            one.part -= scouts;
             outcome.series.push(one);
         }
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mtids_dicom::{FileOutcome, GroupingOutcome, Limits, check_series, group, load_pet, load_volume};
 use mtids_dicom::volume::SeriesGrid;
+use mtids_dicom::{FileOutcome, GroupingOutcome, Limits, check_series, group, load_pet, load_volume};
 use mtids_domain::geometry::PointMm;
 use mtids_domain::volume::Volume;
 use mtids_prep::error::PrepError;
@@ -84,7 +84,7 @@ impl Inventory {
             _ => None,
         });
         refused.chain(&grouped.refused).for_each(|r| leave(&r.path, r.reason.as_str(), &r.detail));
-        for outcome in &outcomes {
+        for outcome in outcomes.iter().chain(&grouped.scouts) {
             if let FileOutcome::Skipped { path, reason, detail } = outcome {
                 leave(path, reason.as_str(), detail);
             }
