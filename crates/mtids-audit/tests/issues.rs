@@ -7,7 +7,7 @@ use mtids_audit::audit::{Audit, audit};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::issue::{IssueCode, Severity};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::{RegionScheme, Station, TAXONOMY_VERSION, Zone};
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
@@ -33,6 +33,8 @@ fn sound() -> Vec<RowLabels> {
                 patient_key: PatientKey::from_stored(format!("patient{patient}")),
                 study_key: StudyKey::from_stored(format!("study{patient}")),
                 series_key: SeriesKey::from_stored(format!("series{patient}")),
+                frame_of_reference_key: Some(FrameOfReferenceKey::from_stored(format!("frame{patient}"))),
+                instance_key: Some(InstanceKey::from_stored(format!("instance{n}"))),
                 split: SHARDS[usize::saturating_sub(patient % 6, 3)].1,
                 center_voxel: [0.0; 3],
                 center_mm: [10.0 * node as f64, 0.0, 0.0],

@@ -24,6 +24,7 @@ pub mod functional;
 pub mod header;
 mod header_parts;
 mod header_tags;
+pub mod identity;
 pub mod image_header;
 pub mod limits;
 pub mod mask_pixels;
@@ -41,6 +42,7 @@ pub mod write;
 
 pub use error::{DicomError, ReasonCode};
 pub use header::{FileKind, read_header};
+pub use identity::{ObjectIdentity, PersonFacts, read_identity, read_person};
 pub use image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
 pub use limits::Limits;
 pub use outcome::{FileOutcome, Refused};

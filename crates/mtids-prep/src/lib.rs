@@ -23,6 +23,7 @@ mod context;
 pub mod diff;
 pub mod error;
 pub mod explain;
+pub mod identity;
 mod lock;
 pub mod negatives;
 pub mod partition;
@@ -38,6 +39,7 @@ mod secret;
 pub mod split;
 pub mod summary;
 pub mod task;
+mod walk;
 mod workers;
 
 use serde_json::{Value, json};

@@ -18,8 +18,8 @@ use crate::row::{RowKind, Split};
 
 /// Version of the layout: which files a dataset has, and what the manifest says of them. 4: all files are named by their digests.
 pub const LAYOUT_VERSION: u32 = 4;
-/// Version of the rows: columns and voxels.
-pub const SCHEMA_VERSION: &str = "3";
+/// Version of the rows: columns and voxels. 4: keys of the frame of reference and of the instance.
+pub const SCHEMA_VERSION: &str = "4";
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
 
