@@ -142,6 +142,29 @@ fn a_sound_dataset_has_no_errors_and_no_warnings() {
 }
 
 #[test]
+fn what_is_of_one_person_under_two_patients_is_found() {
+    // Rows 0 and 4 are of two patients.
+    let audit = broken(|rows| rows[4].study_key = rows[0].study_key.clone());
+    expect(&audit, Severity::Error, IssueCode::StudyOfTwoPatients, 1);
+    assert_eq!(audit.issues[0].examples, ["patient0 and patient1"]);
+    let audit = broken(|rows| rows[4].instance_key = rows[0].instance_key.clone());
+    expect(&audit, Severity::Error, IssueCode::InstanceOfTwoPatients, 1);
+    let audit = broken(|rows| rows[4].frame_of_reference_key = rows[0].frame_of_reference_key.clone());
+    expect(&audit, Severity::Warning, IssueCode::FrameOfTwoPatients, 1);
+    // What is not known is not shared.
+    let unknown = broken(|rows| {
+        rows.iter_mut().for_each(|row| (row.frame_of_reference_key, row.instance_key) = (None, None));
+    });
+    assert_eq!(unknown.counted_issues(), 0, "{:?}", unknown.issues);
+    // A place without finding is a row of its patient too.
+    let negative = broken(|rows| {
+        rows[4].study_key = rows[0].study_key.clone();
+        rows[4].kind = RowKind::Negative;
+    });
+    expect(&negative, Severity::Error, IssueCode::StudyOfTwoPatients, 1);
+}
+
+#[test]
 fn leakage_is_an_error() {
     let audit = broken(|rows| rows[0].split = Split::Test);
     expect(&audit, Severity::Error, IssueCode::PatientInTwoSplits, 1);
