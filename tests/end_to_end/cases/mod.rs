@@ -6,9 +6,12 @@
 
 mod assignment;
 mod dicom;
+mod filesystem;
+mod identity;
 mod objects;
 mod shared;
 mod study;
+mod training;
 
 use std::path::Path;
 
