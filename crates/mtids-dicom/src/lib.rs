@@ -26,6 +26,7 @@ pub mod grid;
 pub mod header;
 mod header_parts;
 mod header_tags;
+pub mod identity;
 pub mod image_header;
 pub mod invented;
 pub mod limits;
@@ -48,6 +49,7 @@ pub mod write;
 
 pub use error::{DicomError, ReasonCode};
 pub use header::{FileKind, read_header};
+pub use identity::{ObjectIdentity, PersonFacts, read_identity, read_person};
 pub use image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
 pub use limits::Limits;
 pub use outcome::{FileOutcome, Refused};

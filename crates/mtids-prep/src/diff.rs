@@ -156,6 +156,10 @@ fn changed(a: &RowLabels, b: &RowLabels) -> Vec<&'static str> {
             "patient, study or series",
             (&a.patient_key, &a.study_key, &a.series_key) != (&b.patient_key, &b.study_key, &b.series_key),
         ),
+        (
+            "frame of reference or instance",
+            (&a.frame_of_reference_key, &a.instance_key) != (&b.frame_of_reference_key, &b.instance_key),
+        ),
         ("split", a.split != b.split),
         ("study_day", a.study_day != b.study_day),
         ("kind", (a.kind, a.finding_distance_mm) != (b.kind, b.finding_distance_mm)),

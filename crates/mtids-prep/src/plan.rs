@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use mtids_annotations::{AnnotationFiles, Finding, Images, Reject, SeriesGeometry, Sources, load};
 use mtids_dicom::volume::{SeriesGrid, check_geometry};
-use mtids_dicom::{FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group};
+use mtids_dicom::{
+    DicomError, FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group,
+};
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
@@ -16,6 +18,7 @@ use rayon::prelude::*;
 use crate::accounts::{refuse_series, skip_series};
 use crate::config::CheckedConfig;
 use crate::error::PrepError;
+use crate::identity::settle;
 use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
 use crate::patients::{read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
@@ -47,7 +50,7 @@ struct Usable {
 /// Makes the plan, and says what became of the files that are not in it.
 ///
 /// # Errors
-/// [`PrepError`] for files that vanish meanwhile, patients that a table of splits does not name, or ids that look like two spellings of one;
+/// [`PrepError`] for identifiers that contradict each other, patients that a table of splits does not name, or ids that look like two spellings of one;
 /// [`PrepError::Interrupted`] after a signal.
 pub fn plan(
     scan: Scan,
@@ -56,7 +59,8 @@ pub fn plan(
     secret: &PseudonymSecret,
     interrupt: &Interrupt,
 ) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
-    let Scan { headers, segmentations, reports, structures, .. } = scan;
+    let Scan { mut headers, objects, segmentations, reports, structures, .. } = scan;
+    settle(&mut headers, &objects, config.same_person(), &config.limits())?;
     let seen = SeenImages::of(&headers);
     let (usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
     let refused = seen.refused(usable.ct.iter().map(|(series, _)| series), &outcomes);
@@ -75,38 +79,41 @@ pub fn plan(
             with_findings.push((series, findings));
         }
     }
-    let over: Vec<Option<usize>> = with_findings.iter().map(|(ct, found)| pet_over(ct, found, &usable.pet)).collect();
-    for (n, (pet, _)) in usable.pet.iter().enumerate() {
-        if !over.contains(&Some(n)) {
-            outcomes.extend(skip_series(pet, SkipReason::PetOfNoCtHere));
+    let with_findings = with_content(with_findings, interrupt, &mut outcomes)?;
+    let over: Vec<Option<usize>> =
+        with_findings.iter().map(|((ct, found), _)| pet_over(ct, found, &usable.pet)).collect();
+    let mut pets = Vec::new();
+    for (n, (pet, _)) in usable.pet.into_iter().enumerate() {
+        if over.contains(&Some(n)) {
+            pets.push((pet, n));
+        } else {
+            outcomes.extend(skip_series(&pet, SkipReason::PetOfNoCtHere));
         }
     }
-    let first_days = first_days(with_findings.iter().map(|(series, _)| series));
+    let pets: BTreeMap<usize, (Series, Digest)> = with_content(pets, interrupt, &mut outcomes)?
+        .into_iter()
+        .map(|((pet, n), content)| (n, (pet, content)))
+        .collect();
+    let first_days = first_days(with_findings.iter().map(|((series, _), _)| series));
     let planned: Vec<PlannedSeries> = with_findings
-        .into_par_iter()
+        .into_iter()
         .enumerate()
-        .map(|(n, (series, findings))| {
-            if interrupt.is_raised() {
-                return Err(PrepError::Interrupted);
-            }
-            let pet = match over[n] {
-                None => None,
-                Some(at) => Some(PlannedPet {
-                    series: usable.pet[at].0.clone(),
-                    content: content(&usable.pet[at].0)?,
-                    counted: !over[..n].contains(&Some(at)),
-                }),
-            };
+        .map(|(n, ((series, findings), content))| {
+            let pet = over[n].and_then(|at| {
+                let (series, content) = pets.get(&at)?;
+                let counted = !over[..n].contains(&Some(at));
+                Some(PlannedPet { series: series.clone(), content: *content, counted })
+            });
             let patient_key = secret.patient(&series.patient_id);
             let study_day = series.study_day.zip(first_days.get(&series.patient_id)).map(|(day, first)| day - first);
-            Ok(PlannedSeries { content: content(&series)?, patient_key, study_day, findings, series, pet })
+            PlannedSeries { content, patient_key, study_day, findings, series, pet }
         })
-        .collect::<Result<_, PrepError>>()?;
+        .collect();
     if !config.split.similar_ids_are_different_people {
         refuse_two_spellings(planned.iter().map(|one| &*one.series.patient_id), secret)?;
     }
     let table = match &config.split.table {
-        Some(path) => read_split_table(path, secret)?,
+        Some(path) => read_split_table(path, config.same_person(), secret)?,
         None => BTreeMap::new(),
     };
     let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
@@ -196,13 +203,40 @@ fn first_days<'a>(series: impl Iterator<Item = &'a Series>) -> BTreeMap<Arc<str>
     spans.into_iter().filter(|(_, span)| believed(span)).map(|(patient, (first, _))| (patient, first)).collect()
 }
 
+/// Reads the content of series, each with what belongs to it. A series whose files vanished or changed their rights since their headers were
+/// read is refused, and the others stay.
+fn with_content<T: Send>(
+    series: Vec<(Series, T)>,
+    interrupt: &Interrupt,
+    outcomes: &mut Vec<FileOutcome>,
+) -> Result<Vec<((Series, T), Digest)>, PrepError> {
+    let read = |one: (Series, T)| match interrupt.is_raised() {
+        true => Err(PrepError::Interrupted),
+        false => Ok((content(&one.0), one)),
+    };
+    let mut kept = Vec::with_capacity(series.len());
+    for (content, one) in series.into_par_iter().map(read).collect::<Result<Vec<_>, _>>()? {
+        match content {
+            Ok(content) => kept.push((one, content)),
+            Err(error) => outcomes.extend(refuse_series(&one.0, &error)),
+        }
+    }
+    Ok(kept)
+}
+
 /// Digest of the content of all files of a series.
-fn content(series: &Series) -> Result<Digest, PrepError> {
+fn content(series: &Series) -> Result<Digest, DicomError> {
     let mut parts = Vec::with_capacity(series.instances.len());
     // In the order of the slices, so that the names of files do not matter.
     let mut seen = BTreeSet::new();
     for path in series.instances.iter().map(|instance| &instance.path).filter(|path| seen.insert(*path)) {
-        let digest = Digest::of_file(path).map_err(|source| PrepError::Data { path: path.clone(), source })?;
+        let digest = Digest::of_file(path).map_err(|error| {
+            let detail = format!(
+                "{} could be read when headers were read, and cannot any more ({error}); leave the folder as it is during a build",
+                path.display()
+            );
+            DicomError::file(path, ReasonCode::Unreadable, detail)
+        })?;
         parts.push(*digest.as_bytes());
     }
     Ok(Digest::of_parts(parts))

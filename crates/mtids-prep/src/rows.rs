@@ -4,8 +4,8 @@
 //! secret.
 
 use mtids_annotations::Finding;
-use mtids_dicom::LoadedVolume;
-use mtids_domain::geometry::PointMm;
+use mtids_dicom::{InstanceHeader, LoadedVolume, Series};
+use mtids_domain::geometry::{PointMm, dot};
 use mtids_domain::label::{Evidence, LabelLevel};
 use mtids_domain::volume::Volume;
 use mtids_patch::{PatchGeometry, cut, cut_suv, reach};
@@ -139,6 +139,11 @@ pub(crate) fn cut_rows(
             patient_key: planned.patient_key.clone(),
             study_key: context.secret.study(&series.study_uid),
             series_key: context.secret.series(&series.name()),
+            frame_of_reference_key: series
+                .frame_of_reference_uid
+                .as_deref()
+                .map(|uid| context.secret.frame_of_reference(uid)),
+            instance_key: nearest_instance(series, center).map(|uid| context.secret.instance(uid)),
             split,
             center_voxel: volume.affine().to_voxel(center).0,
             center_mm: center.0,
@@ -182,6 +187,13 @@ fn touching_invented(samples: &[SampleCenter<'_>], ct: &LoadedVolume, geometry: 
     let of_one = |_: &SampleCenter<'_>, next: &SampleCenter<'_>| next.number > 0;
     let groups = samples.chunk_by(of_one);
     groups.flat_map(|group| std::iter::repeat_n(group.iter().any(touches), group.len())).collect()
+}
+
+/// The SOP instance whose slice lies nearest to a point.
+fn nearest_instance(series: &Series, point: PointMm) -> Option<&str> {
+    let away = |slice: &InstanceHeader| (dot(slice.normal(), point.0) - slice.along_normal()).abs();
+    let nearest = series.instances.iter().min_by(|a, b| away(a).total_cmp(&away(b)))?;
+    Some(&nearest.sop_instance_uid)
 }
 
 /// Sample 0 lies on the finding; the others are shifted by a keyed draw.

@@ -18,7 +18,7 @@ use crate::row::{RowKind, Split};
 
 /// Version of the layout: which files a dataset has, and what the manifest says of them. 5: totals count findings at invented voxels.
 pub const LAYOUT_VERSION: u32 = 5;
-/// Version of the rows: columns and voxels. 4: what was repaired.
+/// Version of the rows: columns and voxels. 4: what was repaired; keys of the frame of reference and of the instance.
 pub const SCHEMA_VERSION: &str = "4";
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";

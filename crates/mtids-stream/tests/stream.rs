@@ -25,6 +25,8 @@ fn row(n: usize) -> PatchRow {
         patient_key: PatientKey::from_stored(format!("p{}", n / 3)),
         study_key: StudyKey::from_stored("st"),
         series_key: SeriesKey::from_stored("se"),
+        frame_of_reference_key: None,
+        instance_key: None,
         split: Split::Train,
         center_voxel: [0.0; 3],
         center_mm: [0.0; 3],

@@ -6,12 +6,15 @@
 
 mod assignment;
 mod dicom;
+mod filesystem;
+mod identity;
 mod objects;
 mod pet;
 mod pixels;
 mod series;
 mod shared;
 mod study;
+mod training;
 
 use std::path::Path;
 

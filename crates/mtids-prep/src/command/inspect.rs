@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use mtids_dicom::volume::SeriesGrid;
-use mtids_dicom::{FileOutcome, GroupingOutcome, Limits, check_series, group, load_pet, load_volume};
+use mtids_dicom::{FileOutcome, Limits, check_series, group, load_pet, load_volume};
 use mtids_domain::geometry::PointMm;
+use mtids_domain::same_person::SamePerson;
 use mtids_domain::volume::Volume;
 use mtids_prep::error::PrepError;
+use mtids_prep::identity::judge;
 use mtids_prep::scan::{Scan, ScanOptions, scan};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::exit::{Exit, ExitError};
@@ -50,17 +52,27 @@ pub(super) struct Probe {
     json: bool,
 }
 
-/// A folder, what became of its files, and its series.
-fn look(dir: &Path) -> Result<(Scan, Vec<FileOutcome>, GroupingOutcome), PrepError> {
+/// A folder, and what became of its files.
+fn look(dir: &Path) -> Result<(Scan, Vec<FileOutcome>), PrepError> {
     let options = ScanOptions { tables: &[], out: None, limits: &Limits::default() };
-    let (mut scanned, outcomes) = scan(dir, &options, &|| {}, &Interrupt::new())?;
-    let grouped = group(std::mem::take(&mut scanned.headers));
-    Ok((scanned, outcomes, grouped))
+    scan(dir, &options, &|| {}, &Interrupt::new())
+}
+
+/// What the identifiers of a scan say against each other, in sentences; those that would stop a build first.
+fn identity_faults(scanned: &Scan) -> Vec<String> {
+    let verdict = judge(&scanned.headers, &scanned.objects, &SamePerson::default(), &Limits::default());
+    let stops = verdict.contradictions.iter().map(|one| format!("{one} A build stops here."));
+    stops.chain(verdict.warnings).collect()
 }
 
 impl Inventory {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let (scanned, outcomes, grouped) = pool(None)?.install(|| look(&self.dir))?;
+        let (scanned, outcomes, identity, grouped) = pool(None)?.install(|| {
+            let (mut scanned, outcomes) = look(&self.dir)?;
+            let identity = identity_faults(&scanned);
+            let grouped = group(std::mem::take(&mut scanned.headers));
+            Ok::<_, PrepError>((scanned, outcomes, identity, grouped))
+        })?;
         let mut series = Vec::new();
         for one in &grouped.series {
             let limits = Limits { repair: self.repair, ..Limits::default() };
@@ -97,7 +109,7 @@ impl Inventory {
             .iter()
             .for_each(|path| leave(path, "structures", "read for structures that a class rule matches"));
         if self.json {
-            let value = json!({ "files": scanned.files, "series": series, "others": left });
+            let value = json!({ "files": scanned.files, "series": series, "others": left, "identity": identity });
             print(&format!("{value:#}\n"))?;
             return Ok(Exit::Done);
         }
@@ -124,6 +136,9 @@ impl Inventory {
                 table.row(["file", "reason", "detail"].map(|key| text(&one[key])));
             }
             print(&format!("\n{}", table.render()))?;
+        }
+        if !identity.is_empty() {
+            print(&format!("\nidentity\n  {}\n", identity.join("\n  ")))?;
         }
         Ok(Exit::Done)
     }
@@ -183,7 +198,7 @@ impl Probe {
 
 /// Values at points, for each series that holds them, and the series that cannot be read.
 fn probe(dir: &Path, points: &[PointMm], repair: bool) -> Result<(Vec<Value>, Vec<String>), PrepError> {
-    let (_, _, grouped) = look(dir)?;
+    let grouped = group(look(dir)?.0.headers);
     let limits = Limits { refuse_lossy: false, repair, ..Limits::default() };
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for series in &grouped.series {
