@@ -135,10 +135,11 @@ fn every_form_of_labels_gives_the_voxels_that_were_painted() {
         let findings = match form {
             "segmentation" => {
                 read_segmentation(&study.join("SEG.dcm"), &limits).unwrap().findings_on(None, &limits).into_findings()
-            },
+            }
             "structures" => {
                 let set = read_structures(&study.join("RS.dcm"), &limits).unwrap();
-                let of_region = |region| RegionOfInterest::findings(region, &affine, config.dimensions, &limits).unwrap();
+                let of_region =
+                    |region| RegionOfInterest::findings(region, &affine, config.dimensions, &limits).unwrap();
                 set.regions.iter().flat_map(of_region).collect()
             }
             _ => {

@@ -108,7 +108,10 @@ impl Frames {
                 Kind::LabelMap => 0,
                 _ => segment.ok_or_else(|| format!("frame {} has no ReferencedSegmentNumber", n + 1))?,
             };
-            Ok(Frame { segment, place: place(&groups, n).map_err(|missing| format!("frame {} has no {missing}", n + 1)) })
+            Ok(Frame {
+                segment,
+                place: place(&groups, n).map_err(|missing| format!("frame {} has no {missing}", n + 1)),
+            })
         });
         let frames = frames.collect::<Result<_, String>>()?;
         let shape = FrameShape { rows, columns, bits_allocated, bits_stored: bits_allocated, signed: false };
@@ -188,8 +191,8 @@ impl Frames {
         let (step, step_is_stated) = common_step(offsets, self.stated_steps)
             .ok_or("the distance of its slices is not known (no SpacingBetweenSlices, and a single plane)")?;
         let [row, column] = first.steps;
-        let affine = Affine::new(lowest.position, [row, column, normal.map(|x| x * step)])
-            .map_err(|error| error.to_string())?;
+        let affine =
+            Affine::new(lowest.position, [row, column, normal.map(|x| x * step)]).map_err(|error| error.to_string())?;
         Ok(OwnGrid { affine, step_is_stated })
     }
 }
@@ -199,9 +202,8 @@ fn place(groups: &FunctionalGroups<'_>, n: usize) -> Result<Place, &'static str>
     let position = groups.get(n, tags::PLANE_POSITION_SEQUENCE);
     let position = position.and_then(|item| array(item, tags::IMAGE_POSITION_PATIENT)).ok_or("ImagePositionPatient")?;
     let orientation = groups.get(n, tags::PLANE_ORIENTATION_SEQUENCE);
-    let [a, b, c, d, e, f]: [f64; 6] = orientation
-        .and_then(|item| array(item, tags::IMAGE_ORIENTATION_PATIENT))
-        .ok_or("ImageOrientationPatient")?;
+    let [a, b, c, d, e, f]: [f64; 6] =
+        orientation.and_then(|item| array(item, tags::IMAGE_ORIENTATION_PATIENT)).ok_or("ImageOrientationPatient")?;
     let spacing = groups.get(n, tags::PIXEL_MEASURES_SEQUENCE);
     let [down, along]: [f64; 2] = spacing.and_then(|item| array(item, tags::PIXEL_SPACING)).ok_or("PixelSpacing")?;
     let steps = [[a, b, c].map(|x| x * along), [d, e, f].map(|x| x * down)];

@@ -41,9 +41,8 @@ fn on_a_grid(
     own: &Result<OwnGrid, String>,
     image: Option<(&Affine, [usize; 3])>,
 ) -> Result<(Affine, Vec<[u32; 3]>), String> {
-    let on_image = |off| {
-        image.map(|(affine, dimensions)| voxels(planes, affine, dimensions, off).map(|voxels| (*affine, voxels)))
-    };
+    let on_image =
+        |off| image.map(|(affine, dimensions)| voxels(planes, affine, dimensions, off).map(|voxels| (*affine, voxels)));
     let on_own = |grid: &OwnGrid| on_own_grid(planes, &grid.affine);
     if let Some(Ok(placed)) = on_image(ON_SLICE) {
         return Ok(placed);
@@ -95,7 +94,8 @@ fn voxels(planes: &[Plane], affine: &Affine, dimensions: [usize; 3], off: f64) -
         let fit = Fit::of(&plane.place, affine, off).map_err(|detail| format!("frame {} {detail}", plane.frame))?;
         let beyond = dimensions[2] as i64;
         if !(0..beyond).contains(&fit.start[2]) {
-            let detail = format!("frame {} lies at slice {} of {beyond}, outside the image", plane.frame, fit.start[2] + 1);
+            let detail =
+                format!("frame {} lies at slice {} of {beyond}, outside the image", plane.frame, fit.start[2] + 1);
             return Err(detail);
         }
         for pixel in &plane.pixels {
@@ -126,7 +126,11 @@ impl Fit {
         let rounded = steps.map(|step| step.map(|x| x.round() as i64));
         let [row, column] = rounded;
         let lies_along = |a: [i64; 3], b: [i64; 3]| {
-            a[2] == 0 && b[2] == 0 && a[0].abs() + a[1].abs() == 1 && a[0].abs() == b[1].abs() && a[1].abs() == b[0].abs()
+            a[2] == 0
+                && b[2] == 0
+                && a[0].abs() + a[1].abs() == 1
+                && a[0].abs() == b[1].abs()
+                && a[1].abs() == b[0].abs()
         };
         // A thousand pixels on, an error of a step is a thousand times as large.
         let exact = steps.iter().zip(&rounded).all(|(step, rounded)| {

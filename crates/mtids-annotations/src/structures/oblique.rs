@@ -126,7 +126,9 @@ fn resampled(
         for j in ranges[1].clone() {
             for i in ranges[0].clone() {
                 let at = own.to_voxel(image.to_mm(Voxel([i, j, k].map(|index| index as f64))));
-                let Some([a, b, c]) = at.nearest([usize::MAX; 3]).map(|index| index.map(|n| n as u32)) else { continue };
+                let Some([a, b, c]) = at.nearest([usize::MAX; 3]).map(|index| index.map(|n| n as u32)) else {
+                    continue;
+                };
                 if set.contains(&[a, b, c]) {
                     add([i as u32, j as u32, k as u32], on_own.tips.contains(&[c, b, a]));
                 }
@@ -151,12 +153,7 @@ fn resampled(
 }
 
 /// The part of the image that the set voxels of the other grid can reach.
-fn image_box(
-    on_own: &Filled,
-    own: &Affine,
-    image: &Affine,
-    dimensions: [usize; 3],
-) -> [std::ops::Range<usize>; 3] {
+fn image_box(on_own: &Filled, own: &Affine, image: &Affine, dimensions: [usize; 3]) -> [std::ops::Range<usize>; 3] {
     let mut reach = [(f64::INFINITY, f64::NEG_INFINITY); 3];
     let sides: [(f64, f64); 3] =
         std::array::from_fn(|axis| range(on_own.voxels.iter().map(|voxel| f64::from(voxel[axis]))));

@@ -148,11 +148,8 @@ fn side(curve: &[[f64; 2]], point: [f64; 2]) -> Side {
 pub(super) fn distance_squared([x, y]: [f64; 2], [[ax, ay], [bx, by]]: [[f64; 2]; 2]) -> f64 {
     let (dx, dy) = (bx - ax, by - ay);
     let length_squared = dx * dx + dy * dy;
-    let along = if length_squared > 0.0 {
-        (((x - ax) * dx + (y - ay) * dy) / length_squared).clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
+    let along =
+        if length_squared > 0.0 { (((x - ax) * dx + (y - ay) * dy) / length_squared).clamp(0.0, 1.0) } else { 0.0 };
     let (px, py) = (x - ax - along * dx, y - ay - along * dy);
     px * px + py * py
 }

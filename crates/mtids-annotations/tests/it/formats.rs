@@ -41,7 +41,8 @@ fn every_reader_finds_the_same_lesion() {
         ("SEG, fractional", segmented(&path("seg_fractional.dcm")).unwrap()),
         ("SEG, label map", segmented(&path("seg_labelmap.dcm")).unwrap()),
         ("SR on a SEG", {
-            let segmentations = [read_segmentation(&path("seg_binary.dcm"), &limits).unwrap().findings_on(None, &limits)];
+            let segmentations =
+                [read_segmentation(&path("seg_binary.dcm"), &limits).unwrap().findings_on(None, &limits)];
             let found = read_report(&path("sr_tid1500.dcm"), &limits).unwrap().findings(&segmentations);
             assert_eq!(
                 (found[0].finding.as_str(), found[0].codes[0].to_string()),

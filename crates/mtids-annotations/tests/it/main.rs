@@ -5,6 +5,7 @@
 mod formats;
 mod load;
 mod mask_files;
+mod mask_forms;
 mod real;
 mod regressions;
 mod written;
