@@ -35,6 +35,8 @@ pub struct MeasurementGroup {
 /// A structured report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
+    /// PatientID, where given.
+    pub patient_id: Option<String>,
     /// Its groups of measurements, in document order.
     pub groups: Vec<MeasurementGroup>,
 }
@@ -55,7 +57,7 @@ fn read(path: &Path, limits: &Limits) -> Result<Report, DicomError> {
     }
     let mut groups = Vec::new();
     collect(&object, &mut groups);
-    Ok(Report { groups })
+    Ok(Report { patient_id: text(&object, tags::PATIENT_ID), groups })
 }
 
 /// Walks the content; nesting is bounded by the scan before the parser.

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mtids_annotations::{AnnotationFiles, Finding, SeriesGeometry, Sources, load};
+use mtids_annotations::{AnnotationFiles, Finding, Images, Reject, SeriesGeometry, Sources, load};
 use mtids_dicom::volume::check_geometry;
-use mtids_dicom::{FileOutcome, InstanceHeader, Limits, ReasonCode, Series, check_series, group};
+use mtids_dicom::{FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group};
 use mtids_domain::geometry::Affine;
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_runtime::digest::Digest;
@@ -20,6 +20,7 @@ use crate::error::PrepError;
 use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
 use crate::patients::{read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
+use crate::seen::SeenImages;
 use crate::split::{LabelCounts, assign_splits};
 
 /// A whole plan.
@@ -31,6 +32,10 @@ pub struct Plan {
     pub unmatched_findings: u64,
     /// Labels that sources contradict.
     pub contradictions: u64,
+    /// Findings that one source gives twice.
+    pub duplicates: u64,
+    /// Entries of annotation sources that gave no finding.
+    pub rejects: Vec<Reject>,
 }
 
 /// Series that can be used, each with its grid.
@@ -53,18 +58,20 @@ pub fn plan(
     interrupt: &Interrupt,
 ) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
     let Scan { headers, segmentations, reports, structures, .. } = scan;
+    let seen = SeenImages::of(&headers);
     let (usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
+    let refused = seen.refused(usable.ct.iter().map(|(series, _)| series), &outcomes);
     let geometries: Vec<SeriesGeometry<'_>> =
         usable.ct.iter().map(|(series, affine)| SeriesGeometry::of(series, *affine)).collect();
     let sources = Sources { files, segmentations: &segmentations, reports: &reports, structures: &structures };
-    let resolved = load(&sources, &geometries, config.rules())?;
+    let resolved = load(&sources, &Images { usable: &geometries, refused: &refused }, config.rules())?;
     drop(geometries);
     outcomes.extend(resolved.objects);
 
     let mut with_findings = Vec::new();
     for ((series, _), findings) in usable.ct.into_iter().zip(resolved.findings) {
         if findings.is_empty() {
-            outcomes.extend(skip_series(&series, "image-without-finding"));
+            outcomes.extend(skip_series(&series, SkipReason::ImageWithoutFinding));
         } else {
             with_findings.push((series, findings));
         }
@@ -72,7 +79,7 @@ pub fn plan(
     let over: Vec<Option<usize>> = with_findings.iter().map(|(ct, found)| pet_over(ct, found, &usable.pet)).collect();
     for (n, (pet, _)) in usable.pet.iter().enumerate() {
         if !over.contains(&Some(n)) {
-            outcomes.extend(skip_series(pet, "pet-of-no-ct-here"));
+            outcomes.extend(skip_series(pet, SkipReason::PetOfNoCtHere));
         }
     }
     let first_days = first_days(with_findings.iter().map(|(series, _)| series));
@@ -105,7 +112,13 @@ pub fn plan(
     };
     let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
     let partitions = make_partitions(planned, &splits, config.patients_per_shard, config.digest(), secret);
-    let plan = Plan { partitions, unmatched_findings: resolved.unmatched, contradictions: resolved.contradictions };
+    let plan = Plan {
+        partitions,
+        unmatched_findings: resolved.unmatched,
+        contradictions: resolved.contradictions,
+        duplicates: resolved.duplicates,
+        rejects: resolved.rejects,
+    };
     Ok((plan, outcomes))
 }
 
@@ -113,18 +126,18 @@ pub fn plan(
 fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) -> (Usable, Vec<FileOutcome>) {
     let grouped = group(headers);
     let mut outcomes: Vec<FileOutcome> = grouped.refused.into_iter().map(FileOutcome::Refused).collect();
-    outcomes.extend(grouped.duplicates.into_iter().map(|copy| FileOutcome::skipped(copy, "identical-copy")));
+    outcomes.extend(grouped.duplicates.into_iter().map(|copy| FileOutcome::skipped(copy, SkipReason::IdenticalCopy)));
     let mut usable = Usable::default();
     for series in grouped.series {
         // A header is that of a CT or of a PET.
         match &*series.modality {
-            "PT" if !with_pet => outcomes.extend(skip_series(&series, "pet-not-asked-for")),
+            "PT" if !with_pet => outcomes.extend(skip_series(&series, SkipReason::PetNotAskedFor)),
             "PT" => match check_series(&series, limits) {
                 Ok(affine) => usable.pet.push((series, affine)),
                 // A PET without attenuation correction lies beside many a corrected one: no fault of the study.
                 Err(error) if error.reason() == ReasonCode::NoSuv => {
                     tracing::warn!(series = &*series.series_uid, "{error}");
-                    outcomes.extend(skip_series(&series, "pet-without-suv"));
+                    outcomes.extend(skip_series(&series, SkipReason::PetWithoutSuv));
                 }
                 Err(error) => outcomes.extend(refuse_series(&series, &error)),
             },

@@ -26,6 +26,9 @@ pub enum TablePosition {
 /// A row of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableRow {
+    /// Where the row stands in its file: the line of a text file from 1, the row of a sheet from 1 (its header is one of them), or the row
+    /// of a Parquet file from 1.
+    pub line: u64,
     /// The image.
     pub target: AnnotationTarget,
     /// A slice of the image, where given.
