@@ -56,6 +56,7 @@ fn read(object: &InMemDicomObject) -> StructureSet {
             Some(&[at]) => add_contours(&mut regions[at], contours),
             // Each of them has its fault already.
             Some(_) => {}
+            None if contours.is_empty() => {}
             None => faults.push(format!(
                 "{} contours of ROI number {}, which StructureSetROISequence does not list, belong to no structure and are left out",
                 contours.len(),

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use mtids_dicom::Limits;
+use mtids_domain::geometry::{Affine, PointMm};
 
 use super::area::Area;
 use crate::components::components;
@@ -49,6 +50,47 @@ pub(super) struct Filled {
     pub(super) voxels: Vec<[u32; 3]>,
     /// Those `[k, j, i]` that only tips gave.
     pub(super) tips: HashSet<[u32; 3]>,
+}
+
+impl Filled {
+    /// Adds the voxels of points that lie at or beside a voxel that is set, and of points beside those; returns the other points.
+    pub(super) fn add_points(&mut self, points: Vec<PointMm>, affine: &Affine, dimensions: [usize; 3]) -> Vec<PointMm> {
+        if points.is_empty() {
+            return points;
+        }
+        let mut set: HashSet<[u32; 3]> = self.voxels.iter().copied().collect();
+        let mut left: BTreeMap<[u32; 3], Vec<PointMm>> = BTreeMap::new();
+        let mut alone = Vec::new();
+        for point in points {
+            match affine.to_voxel(point).nearest(dimensions) {
+                Some(voxel) => left.entry(voxel.map(|index| index as u32)).or_default().push(point),
+                None => alone.push(point),
+            }
+        }
+        // A voxel that is added may bring those beside it.
+        let mut open: Vec<[u32; 3]> =
+            left.keys().copied().filter(|voxel| around(*voxel).any(|n| set.contains(&n))).collect();
+        while let Some(voxel) = open.pop() {
+            if left.remove(&voxel).is_none() {
+                continue;
+            }
+            if set.insert(voxel) {
+                let [i, j, k] = voxel;
+                self.tips.insert([k, j, i]);
+                self.voxels.push(voxel);
+            }
+            open.extend(around(voxel).filter(|voxel| left.contains_key(voxel)));
+        }
+        self.voxels.sort_unstable_by_key(|&[i, j, k]| [k, j, i]);
+        alone.extend(left.into_values().flatten());
+        alone
+    }
+}
+
+/// A voxel and its 26 neighbours.
+fn around([i, j, k]: [u32; 3]) -> impl Iterator<Item = [u32; 3]> {
+    let near = |n: u32| n.saturating_sub(1)..=n.saturating_add(1);
+    near(k).flat_map(move |k| near(j).flat_map(move |j| near(i).map(move |i| [i, j, k])))
 }
 
 /// A connected piece of one slice.

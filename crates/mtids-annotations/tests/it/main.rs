@@ -7,6 +7,7 @@ mod load;
 mod mask_files;
 mod mask_forms;
 mod real;
+mod regions;
 mod regressions;
 mod written;
 
