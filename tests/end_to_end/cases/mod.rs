@@ -5,7 +5,9 @@
 //! nothing to the readers under test. Units: LPS mm, HU.
 
 mod assignment;
+mod contours;
 mod dicom;
+mod masks;
 mod objects;
 mod shared;
 mod study;

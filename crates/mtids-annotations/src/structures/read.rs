@@ -146,7 +146,8 @@ fn read_contour(item: &InMemDicomObject) -> Result<Option<Contour>, String> {
     if given == 0 {
         return Ok(None);
     }
-    let numbers = numbers(item, tags::CONTOUR_DATA).ok_or("ContourData holds something else than finite numbers")?;
+    let numbers = numbers(item, tags::CONTOUR_DATA)
+        .ok_or("ContourData holds something else than numbers with a decimal point; export the set again")?;
     let chunks = numbers.chunks_exact(3);
     if !chunks.remainder().is_empty() {
         return Err(format!("{} coordinates do not form points of x, y and z", numbers.len()));
