@@ -93,6 +93,13 @@ fn planes_of_another_reconstruction(folder: &Path) {
     study(folder, &[("LN 4R", ball(NODE, 6.0, &planes(-289.0, 4.0, 3)))]);
 }
 
+/// A node on two planes, in an object whose planes are three slices apart, as drawn on another reconstruction.
+fn two_planes_of_a_coarse_object(folder: &Path) {
+    let node = [-290.0, -282.5].map(|z| circle([0.0, -59.5, z], 5.0)).to_vec();
+    let heart = [-297.5, -290.0, -282.5].map(|z| circle([15.0, -40.0, z], 9.0)).to_vec();
+    study(folder, &[("LN 4R", node), ("Heart", heart)]);
+}
+
 /// Two nodes of one structure above one another, with three undrawn slices between.
 fn two_nodes_above_one_another(folder: &Path) {
     let low = planes(-297.5, 2.5, 3).into_iter().map(|z| circle([0.0, -59.5, z], 4.0));
@@ -184,6 +191,12 @@ const CASES: &[Case] = &[
         "SlicerRt/SlicerRT#334",
         planes_of_another_reconstruction,
         Expect::found(ONE),
+    ),
+    case(
+        "two-planes-of-a-coarse-object",
+        "SlicerRt/SlicerRT#334",
+        two_planes_of_a_coarse_object,
+        Expect::found(&[Found::at(0.0, -59.5, -286.25).station("4R")]),
     ),
     case(
         "two-nodes-above-one-another",

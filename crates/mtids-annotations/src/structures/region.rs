@@ -50,8 +50,8 @@ impl RegionOfInterest {
             return Ok(points.into_iter().map(|point| self.point(point)).collect());
         }
         let mut filled = match oblique::is_needed(&curves, affine) {
-            false => filled(&curves, affine, dimensions, limits)?,
-            true => oblique::filled(&curves, affine, dimensions, limits)?,
+            false => filled(&curves, self.plane_step_mm, affine, dimensions, limits)?,
+            true => oblique::filled(&curves, self.plane_step_mm, affine, dimensions, limits)?,
         };
         if filled.voxels.is_empty() {
             return Err(format!(
@@ -96,6 +96,7 @@ impl RegionOfInterest {
 /// A sentence for a contour far outside the grid, or more work, pieces or voxels than the limits allow.
 pub(super) fn filled(
     contours: &[&Contour],
+    plane_step_mm: Option<f64>,
     affine: &Affine,
     [columns, rows, slices]: [usize; 3],
     limits: &Limits,
@@ -138,5 +139,5 @@ pub(super) fn filled(
         }
         on_slices.entry(k as u32).or_default().add(depth, area);
     }
-    fill(on_slices, step_mm, limits)
+    fill(on_slices, step_mm, plane_step_mm, limits)
 }

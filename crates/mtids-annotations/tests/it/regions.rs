@@ -19,6 +19,7 @@ fn region(contours: Vec<Contour>) -> RegionOfInterest {
         target: AnnotationTarget::default(),
         image_instances: Vec::new(),
         contours,
+        plane_step_mm: None,
         fault: None,
     }
 }

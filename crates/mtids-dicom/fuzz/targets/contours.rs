@@ -34,6 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         target: AnnotationTarget::default(),
         image_instances: Vec::new(),
         contours,
+        plane_step_mm: None,
         fault: None,
     };
     let steps = [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.5]];
