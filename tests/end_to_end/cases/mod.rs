@@ -5,9 +5,11 @@
 //! nothing to the readers under test. Units: LPS mm, HU.
 
 mod assignment;
+mod contours;
 mod dicom;
 mod filesystem;
 mod identity;
+mod masks;
 mod objects;
 mod pet;
 mod pixels;

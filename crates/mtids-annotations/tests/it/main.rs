@@ -5,7 +5,9 @@
 mod formats;
 mod load;
 mod mask_files;
+mod mask_forms;
 mod real;
+mod regions;
 mod regressions;
 mod written;
 
