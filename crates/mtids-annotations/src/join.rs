@@ -10,15 +10,15 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use mtids_domain::annotation::{Annotation, AnnotationSource, Extent};
 use mtids_domain::geometry::PointMm;
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::taxonomy::Station;
+use mtids_domain::taxonomy::Location;
 
 /// A finding in one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// Centre in LPS mm.
     pub center: PointMm,
-    /// Station.
-    pub station: Option<Station>,
+    /// Station, or several of which it is one; [`Location::Unplaced`] where the sources have no place on the map.
+    pub station: Option<Location>,
     /// Status.
     pub metastasis: Option<Metastasis>,
     /// Evidence of the status.
@@ -159,7 +159,7 @@ fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
     let (_, first) = members.first()?;
     let masks = members.iter().filter(|(_, member)| matches!(member.extent, Extent::Mask(_))).count();
     let mut contradictions = 0;
-    let station = agreed(members.iter().filter_map(|(_, member)| member.station), &mut contradictions);
+    let station = agreed_place(members.iter().filter_map(|(_, member)| member.station), &mut contradictions);
     let metastasis = agreed(members.iter().filter_map(|(_, member)| member.metastasis), &mut contradictions);
     // The best evidence among those that give the status.
     let speaker = members
@@ -194,11 +194,20 @@ fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>, contradictions: &mu
     None
 }
 
+/// The stations that all leave open: a station of the set refines it. `None`, counted, where they contradict each other.
+fn agreed_place(mut places: impl Iterator<Item = Location>, contradictions: &mut u32) -> Option<Location> {
+    let first = places.next()?;
+    let agreed = places.try_fold(first, Location::meet);
+    *contradictions += u32::from(agreed.is_none());
+    agreed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use mtids_domain::annotation::{AnnotationTarget, Mask};
     use mtids_domain::geometry::Affine;
+    use mtids_domain::taxonomy::Station;
     use std::sync::Arc;
 
     fn annotation(x: f64, metastasis: Option<Metastasis>) -> Annotation {
@@ -259,6 +268,23 @@ mod tests {
         .findings;
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].metastasis, found[0].contradictions, found[0].evidence), (None, 1, Evidence::U));
+    }
+
+    #[test]
+    fn a_station_of_one_source_refines_the_several_of_another() {
+        let at = |source: usize, stations: &[Station]| {
+            (source, Annotation { station: Location::of(stations.iter().copied()), ..annotation(0.0, None) })
+        };
+        let station = |places: Vec<(usize, Annotation)>| {
+            let found = join(places, 5.0).findings;
+            (found[0].station, found[0].contradictions)
+        };
+        let hilar = [Station::S10R, Station::S11R];
+        assert_eq!(station(vec![at(0, &hilar), at(1, &[Station::S11R])]), (Some(Station::S11R.into()), 0));
+        assert_eq!(station(vec![at(0, &hilar), at(1, &[Station::S11L])]), (None, 1));
+        let apart = [Station::S4R, Station::S7];
+        assert_eq!(station(vec![at(0, &apart), at(1, &[Station::S7])]), (Some(Station::S7.into()), 0));
+        assert_eq!(station(vec![at(0, &apart)]), (Some(Location::Unplaced), 0));
     }
 
     #[test]

@@ -198,7 +198,7 @@ fn label_counts(planned: &[PlannedSeries], config: &CheckedConfig) -> BTreeMap<P
     for series in planned {
         let counts = labels.entry(series.patient_key.clone()).or_default();
         for finding in &series.findings {
-            let region = finding.station.and_then(|station| config.region_scheme().code_of(station));
+            let region = finding.station.and_then(|place| config.region_scheme().code_of(place));
             *counts.entry((region, finding.metastasis.map(|status| status.code()))).or_default() += 1;
         }
     }

@@ -5,7 +5,7 @@
 use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
 use mtids_domain::geometry::{PointMm, Voxel};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::taxonomy::Station;
+use mtids_domain::taxonomy::Location;
 
 use crate::geometry::SeriesGeometry;
 
@@ -39,8 +39,8 @@ pub struct TableRow {
     pub diameter_mm: Option<f64>,
     /// Free text.
     pub finding: String,
-    /// Station.
-    pub station: Option<Station>,
+    /// Station, or several of which it is one.
+    pub station: Option<Location>,
     /// Metastasis status.
     pub metastasis: Option<Metastasis>,
     /// Evidence.
