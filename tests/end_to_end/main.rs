@@ -7,6 +7,7 @@
 mod architectures;
 mod bad_input;
 mod balancers;
+mod cases;
 mod configuration;
 mod contract;
 mod file_modes;

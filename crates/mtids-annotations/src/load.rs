@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use mtids_dicom::{DicomError, FileOutcome, Limits, ReasonCode, Refused};
+use mtids_dicom::{DicomError, FileOutcome, Limits, ReasonCode, Refused, SkipReason};
 use mtids_domain::annotation::{Annotation, AnnotationTarget};
 
 use crate::assign::SeriesIndex;
@@ -136,13 +136,13 @@ impl Loader<'_> {
         for path in sources.segmentations {
             self.source += 1;
             if !self.rules.read_segmentations {
-                self.skip(path, "segmentation-not-asked-for");
+                self.skip(path, SkipReason::SegmentationNotAskedFor);
                 continue;
             }
             match read_segmentation(path, limits) {
                 Err(error) => self.refuse(path, &error),
                 Ok(segmentation) => {
-                    self.add_object(path, segmentation.findings(), "segmentation-of-no-series-here");
+                    self.add_object(path, segmentation.findings(), SkipReason::SegmentationOfNoSeriesHere);
                     if reports_wanted {
                         segmentations.push(segmentation);
                     }
@@ -152,31 +152,31 @@ impl Loader<'_> {
         for path in sources.reports {
             self.source += 1;
             if !self.rules.read_reports {
-                self.skip(path, "report-not-asked-for");
+                self.skip(path, SkipReason::ReportNotAskedFor);
                 continue;
             }
             match read_report(path, limits) {
                 Err(error) => self.refuse(path, &error),
-                Ok(report) => self.add_object(path, report.findings(&segmentations), "report-of-no-segment-here"),
+                Ok(report) => self.add_object(path, report.findings(&segmentations), SkipReason::ReportOfNoSegmentHere),
             }
         }
         for path in sources.structures {
             self.source += 1;
             if self.rules.classes.is_empty() {
-                self.skip(path, "structures-not-asked-for");
+                self.skip(path, SkipReason::StructuresNotAskedFor);
                 continue;
             }
             match self.structures(path) {
                 Err(error) => self.refuse(path, &error),
-                Ok(None) => self.skip(path, "structures-of-no-series-here"),
-                Ok(Some(findings)) => self.add_object(path, findings, "no-structure-of-these-names"),
+                Ok(None) => self.skip(path, SkipReason::StructuresOfNoSeriesHere),
+                Ok(Some(findings)) => self.add_object(path, findings, SkipReason::NoStructureOfTheseNames),
             }
         }
     }
 
     /// Assigns the findings of an object, and accounts for it: used where one of them was assigned, else skipped for `reason`, or because
     /// the rules leave all of them out.
-    fn add_object(&mut self, path: &Path, findings: Vec<Annotation>, reason: &'static str) {
+    fn add_object(&mut self, path: &Path, findings: Vec<Annotation>, reason: SkipReason) {
         let had_some = !findings.is_empty();
         let chosen: Vec<Annotation> =
             findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding)).collect();
@@ -192,7 +192,7 @@ impl Loader<'_> {
             }
         }
         match count {
-            0 if left_out => self.skip(path, "left-out-by-classes"),
+            0 if left_out => self.skip(path, SkipReason::LeftOutByClasses),
             0 => self.skip(path, reason),
             _ => self.resolved.objects.push(FileOutcome::used(path.to_owned())),
         }
@@ -294,7 +294,7 @@ impl Loader<'_> {
         self.resolved
     }
 
-    fn skip(&mut self, path: &Path, reason: &'static str) {
+    fn skip(&mut self, path: &Path, reason: SkipReason) {
         self.resolved.objects.push(FileOutcome::skipped(path.to_owned(), reason));
     }
 

@@ -84,6 +84,101 @@ impl ReasonCode {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// What was found, what it means, and what to do, in a few sentences.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Empty => "The file has no byte. A copy was interrupted, or a disk was full. Copy it again.",
+            Self::NotDicom => {
+                "The file name claims DICOM (`.dcm`, `.dicom`, `.ima`), and the content is not. Delete the file, or copy it again."
+            }
+            Self::Truncated => {
+                "A length in the file runs past its end: bytes are missing. A copy or a transfer was interrupted. Copy it again."
+            }
+            Self::TooDeep => {
+                "Sequences are nested deeper than 32 levels. No image needs that; the file is damaged or hostile. Export it again."
+            }
+            Self::TooLarge => {
+                "The file, or the image that it announces, is larger than the limits (2 GiB, 2^30 voxels). Compressed data may not grow by \
+                 more than 50 times. Export the series as single-frame images."
+            }
+            Self::Unreadable => {
+                "The operating system or the parser could not read the file or folder. The log has its message. Check permissions and disk, \
+                 then build again."
+            }
+            Self::UnsupportedTransferSyntax => {
+                "Pixels are encoded in a transfer syntax that this build does not decode. The log names it. Convert the file, for example to \
+                 Explicit VR Little Endian."
+            }
+            Self::UnsupportedObject => {
+                "The object class has pixels of use, and they are not read. Convert the object to single-frame images."
+            }
+            Self::NotOriginal => {
+                "A scout, screen image, reformatted or projected image. Its pixels were not measured in this plane, so it is no slice of a \
+                 volume. If it is a measured slice, correct ImageType (0008,0008)."
+            }
+            Self::NoPatient => {
+                "PatientID (0010,0020) is missing. Without it one person could be in training and test. Write an id, one for each person."
+            }
+            Self::NoIdentity => {
+                "StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID is missing. Slices cannot be gathered without them. Export or \
+                 anonymise the study again, with UIDs replaced consistently."
+            }
+            Self::MissingGeometry => {
+                "ImagePositionPatient, ImageOrientationPatient or PixelSpacing is missing or impossible. Where a pixel lies is not known, and \
+                 no guess is made. Export the series again with these attributes."
+            }
+            Self::TooFewSlices => {
+                "The series has fewer slices than a volume needs (`reading.min_slices`, default 3). Some may be missing, or lie under another \
+                 SeriesInstanceUID."
+            }
+            Self::MissingSlices => {
+                "There is a gap of a multiple of the slice step. The log says where. Find the missing slices. `reading.repair = true` fills \
+                 gaps of one slice, marks the rows, and leaves out findings that touch the gap."
+            }
+            Self::UnequalSpacing => {
+                "Steps between slices differ. The log lists them. `reading.repair = true` resamples the series on the true positions, and \
+                 marks the rows."
+            }
+            Self::GantryTilt => {
+                "Slices are stacked along a line that is not their normal (a tilted gantry). `reading.repair = true` undoes the shear by \
+                 resampling, and marks the rows."
+            }
+            Self::MixedGeometry => {
+                "Slices of one series lie in different planes or have different sizes, and cannot be told apart into volumes. The log says \
+                 how they differ. Separate them into series."
+            }
+            Self::ConflictingInstances => {
+                "Two different files claim the same SOPInstanceUID or the same position. Which one is right cannot be known. Remove the wrong \
+                 one. If all files bear one UID, an anonymiser has written it; anonymise again, with one UID for each file."
+            }
+            Self::LossyCompression => {
+                "The image was compressed with loss, so its HU are not those that were measured. Find the original, or accept it with \
+                 `reading.refuse_lossy = false`."
+            }
+            Self::InvalidImageModule => {
+                "The image module contradicts itself or its pixel data, for example too few bytes of pixels, or no rescale to HU. The log says \
+                 which attribute. Export the image again."
+            }
+            Self::DecodeFailed => {
+                "The decoder failed on the compressed pixels: the codestream is damaged. Copy or export the file again."
+            }
+            Self::NoSuv => {
+                "The values of this PET cannot be brought to standardised uptake values: an attribute is missing, contradicts another one, or \
+                 is physically impossible. The log names it and its value. Nothing is assumed in its place."
+            }
+            Self::InvalidReport => {
+                "The structured report cannot be read. The log says why. Export it again as TID 1500 measurement report."
+            }
+            Self::InvalidSegmentation => {
+                "The segmentation object cannot be read as masks. The log names the frame or the attribute. Export it again."
+            }
+            Self::InvalidStructures => {
+                "The RTSTRUCT object, or each structure that a class rule asks for, cannot be read. The log names the structure and what is \
+                 wrong with it. Correct it in the contouring program."
+            }
+        }
+    }
 }
 
 /// A file or series that cannot be used.

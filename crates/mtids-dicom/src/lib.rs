@@ -33,6 +33,7 @@ mod pixels;
 pub mod prescan;
 pub mod series;
 pub mod shared_facts;
+pub mod skip_reason;
 pub mod uid;
 pub mod volume;
 #[cfg(feature = "write")]
@@ -45,4 +46,5 @@ pub use limits::Limits;
 pub use outcome::{FileOutcome, Refused};
 pub use series::{GroupingOutcome, Series, group};
 pub use shared_facts::SharedFacts;
+pub use skip_reason::SkipReason;
 pub use volume::{LoadedPet, LoadedVolume, check_series, decode_image, load_pet, load_volume};

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{DicomError, ReasonCode};
+use crate::skip_reason::SkipReason;
 
 /// A file that should have been usable.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,8 +42,8 @@ pub enum FileOutcome {
     Skipped {
         /// The file.
         path: PathBuf,
-        /// Stable reason, for example `other-object`.
-        reason: &'static str,
+        /// Stable reason.
+        reason: SkipReason,
         /// A sentence for the operator; empty where the reason says all.
         detail: String,
     },
@@ -57,7 +58,7 @@ impl FileOutcome {
     }
 
     /// The file was skipped for a reason that says all.
-    pub fn skipped(path: PathBuf, reason: &'static str) -> Self {
+    pub fn skipped(path: PathBuf, reason: SkipReason) -> Self {
         Self::Skipped { path, reason, detail: String::new() }
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mtids_dicom::{DicomError, FileOutcome, Refused, Series};
+use mtids_dicom::{DicomError, FileOutcome, Refused, Series, SkipReason};
 
 /// Outcomes, summed.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl<'a> Accounts<'a> {
             match outcome {
                 FileOutcome::Used { .. } => accounts.used += 1,
                 FileOutcome::Skipped { reason, .. } => {
-                    *accounts.skipped.entry((*reason).to_owned()).or_default() += 1;
+                    *accounts.skipped.entry(reason.to_string()).or_default() += 1;
                 }
                 FileOutcome::Refused(refused) => accounts.refused.push(refused),
             }
@@ -57,7 +57,7 @@ impl<'a> Accounts<'a> {
 }
 
 /// All files of a series, skipped.
-pub(crate) fn skip_series(series: &Series, reason: &'static str) -> impl Iterator<Item = FileOutcome> {
+pub(crate) fn skip_series(series: &Series, reason: SkipReason) -> impl Iterator<Item = FileOutcome> {
     series.files().into_iter().map(move |path| FileOutcome::skipped(path.to_owned(), reason))
 }
 
@@ -98,9 +98,9 @@ mod tests {
     fn outcomes_are_summed_by_reason() {
         let outcomes = [
             FileOutcome::used("a".into()),
-            FileOutcome::skipped("b".into(), "other-object"),
+            FileOutcome::skipped("b".into(), SkipReason::OtherObject),
             FileOutcome::Refused(refused("c", None, "")),
-            FileOutcome::skipped("d".into(), "other-object"),
+            FileOutcome::skipped("d".into(), SkipReason::OtherObject),
         ];
         let accounts = Accounts::of(&outcomes);
         assert_eq!((accounts.used, accounts.refused.len()), (1, 1));

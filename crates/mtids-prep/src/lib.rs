@@ -22,6 +22,7 @@ pub mod config;
 mod context;
 pub mod diff;
 pub mod error;
+pub mod explain;
 mod lock;
 pub mod negatives;
 pub mod partition;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mtids_annotations::{AnnotationFiles, Finding, SeriesGeometry, Sources, load};
 use mtids_dicom::volume::check_geometry;
-use mtids_dicom::{FileOutcome, InstanceHeader, Limits, ReasonCode, Series, check_series, group};
+use mtids_dicom::{FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group};
 use mtids_domain::geometry::Affine;
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_runtime::digest::Digest;
@@ -64,7 +64,7 @@ pub fn plan(
     let mut with_findings = Vec::new();
     for ((series, _), findings) in usable.ct.into_iter().zip(resolved.findings) {
         if findings.is_empty() {
-            outcomes.extend(skip_series(&series, "image-without-finding"));
+            outcomes.extend(skip_series(&series, SkipReason::ImageWithoutFinding));
         } else {
             with_findings.push((series, findings));
         }
@@ -72,7 +72,7 @@ pub fn plan(
     let over: Vec<Option<usize>> = with_findings.iter().map(|(ct, found)| pet_over(ct, found, &usable.pet)).collect();
     for (n, (pet, _)) in usable.pet.iter().enumerate() {
         if !over.contains(&Some(n)) {
-            outcomes.extend(skip_series(pet, "pet-of-no-ct-here"));
+            outcomes.extend(skip_series(pet, SkipReason::PetOfNoCtHere));
         }
     }
     let first_days = first_days(with_findings.iter().map(|(series, _)| series));
@@ -113,18 +113,18 @@ pub fn plan(
 fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) -> (Usable, Vec<FileOutcome>) {
     let grouped = group(headers);
     let mut outcomes: Vec<FileOutcome> = grouped.refused.into_iter().map(FileOutcome::Refused).collect();
-    outcomes.extend(grouped.duplicates.into_iter().map(|copy| FileOutcome::skipped(copy, "identical-copy")));
+    outcomes.extend(grouped.duplicates.into_iter().map(|copy| FileOutcome::skipped(copy, SkipReason::IdenticalCopy)));
     let mut usable = Usable::default();
     for series in grouped.series {
         // A header is that of a CT or of a PET.
         match &*series.modality {
-            "PT" if !with_pet => outcomes.extend(skip_series(&series, "pet-not-asked-for")),
+            "PT" if !with_pet => outcomes.extend(skip_series(&series, SkipReason::PetNotAskedFor)),
             "PT" => match check_series(&series, limits) {
                 Ok(affine) => usable.pet.push((series, affine)),
                 // A PET without attenuation correction lies beside many a corrected one: no fault of the study.
                 Err(error) if error.reason() == ReasonCode::NoSuv => {
                     tracing::warn!(series = &*series.series_uid, "{error}");
-                    outcomes.extend(skip_series(&series, "pet-without-suv"));
+                    outcomes.extend(skip_series(&series, SkipReason::PetWithoutSuv));
                 }
                 Err(error) => outcomes.extend(refuse_series(&series, &error)),
             },

@@ -9,7 +9,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use mtids_dicom::read_header;
-use mtids_dicom::{DicomError, FileKind, FileOutcome, InstanceHeader, Limits, ReasonCode, Refused, SharedFacts};
+use mtids_dicom::{
+    DicomError, FileKind, FileOutcome, InstanceHeader, Limits, ReasonCode, Refused, SharedFacts, SkipReason,
+};
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::storage::Folder;
 use mtids_shards::is_published;
@@ -92,7 +94,7 @@ pub fn scan(
                 return Err(PrepError::Interrupted);
             }
             let seen = if path.is_symlink() {
-                Seen::Outcome(FileOutcome::skipped(path, "symbolic-link"))
+                Seen::Outcome(FileOutcome::skipped(path, SkipReason::SymbolicLink))
             } else if is_table(&path) {
                 Seen::Outcome(FileOutcome::used(path))
             } else {
@@ -146,7 +148,7 @@ impl Seen {
             Ok(FileKind::Structures { path }) => Self::Structures(path),
             Ok(FileKind::Other { modality, sop_class_uid }) => {
                 let detail = format!("modality {modality}, class {sop_class_uid}");
-                Self::Outcome(FileOutcome::Skipped { path, reason: "other-object", detail })
+                Self::Outcome(FileOutcome::Skipped { path, reason: SkipReason::OtherObject, detail })
             }
             Err(error) => Self::Outcome(outcome_of(path, &error)),
         }
@@ -165,12 +167,12 @@ impl Seen {
 fn outcome_of(path: PathBuf, error: &DicomError) -> FileOutcome {
     let reason = error.reason();
     // Content decides what a file is; only a name that claims otherwise makes it a fault.
-    let no_fault = reason == ReasonCode::NotOriginal || (reason == ReasonCode::NotDicom && !claims_dicom(&path));
-    if no_fault {
-        FileOutcome::Skipped { path, reason: reason.as_str(), detail: error.detail().to_owned() }
-    } else {
-        FileOutcome::Refused(Refused::file(path, error))
-    }
+    let reason = match reason {
+        ReasonCode::NotOriginal => SkipReason::NotOriginal,
+        ReasonCode::NotDicom if !claims_dicom(&path) => SkipReason::NotDicom,
+        _ => return FileOutcome::Refused(Refused::file(path, error)),
+    };
+    FileOutcome::Skipped { path, reason, detail: error.detail().to_owned() }
 }
 
 /// Whether a build has written here: a dataset that is published, or one that is not yet.

@@ -77,7 +77,7 @@ impl Inventory {
         refused.chain(&grouped.refused).for_each(|r| leave(&r.path, r.reason.as_str(), &r.detail));
         for outcome in &outcomes {
             if let FileOutcome::Skipped { path, reason, detail } = outcome {
-                leave(path, reason, detail);
+                leave(path, reason.as_str(), detail);
             }
         }
         grouped.duplicates.iter().for_each(|path| leave(path, "identical-copy", "another file has the same bytes"));

@@ -5,6 +5,7 @@
 mod build;
 mod common;
 mod diff;
+mod explain;
 mod insert;
 mod inspect;
 mod phantom;
@@ -44,6 +45,8 @@ enum Command {
     Build(build::Build),
     /// Publish a dataset that a job array has built
     Commit(build::Commit),
+    /// Explain a reason code: what was found, and what to do
+    Explain(explain::Explain),
     /// Compare two datasets
     Diff(diff::Diff),
     /// Check every digest of a dataset
@@ -61,6 +64,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Probe(command) => command.run(),
         Command::Build(command) => command.run(),
         Command::Commit(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Prune(command) => command.run(),

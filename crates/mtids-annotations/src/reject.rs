@@ -1,0 +1,116 @@
+//! An entry of an annotation source that gave no finding: where it stands, why, and what to do.
+//!
+//! Purpose: a label that is lost must be seen. Invariant: the reason is a stable code; place and detail are for the operator, and may hold
+//! raw identifiers, so they never enter a dataset.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr, VariantArray};
+
+/// Stable reason for rejecting an entry.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    IntoStaticStr,
+    VariantArray,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// Its series, study or slice is not in the data folder.
+    ImageNotHere,
+    /// Its series is in the data folder, and was refused.
+    ImageRefused,
+    /// Its place lies outside the series that it names.
+    OutsideImage,
+    /// Several images fit, and nothing says which is meant.
+    SeveralImages,
+    /// It names one patient, and its image is that of another.
+    OtherPatient,
+    /// A mask on the grid of no series here.
+    NoImageOfThisGrid,
+    /// A mask or box file that cannot be read.
+    UnreadableFile,
+    /// A structure that cannot be read.
+    UnreadableStructure,
+    /// A segment that cannot be read.
+    UnreadableSegment,
+}
+
+impl RejectReason {
+    /// The reason as written in files, for example `outside-image`.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// What was found, what it means, and what to do, in a few sentences.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::ImageNotHere => {
+                "The entry names a series, study or slice that is not in the data folder. The UID may be cut off, be that of a study in the \
+                 column of series, or belong to a copy with new UIDs. Compare it with `mtids-prep inventory`."
+            }
+            Self::ImageRefused => {
+                "The image of the entry is here, and was refused. The label is not lost: when the image can be used, build again. See the \
+                 reason of the quarantine."
+            }
+            Self::OutsideImage => {
+                "The place lies outside the image that the entry names. The message gives the distance, and what would bring it inside: RAS \
+                 instead of LPS (`space`), a voxel index instead of mm, axes swapped, cm instead of mm."
+            }
+            Self::SeveralImages => {
+                "Several images fit, in different frames of reference, so a place in mm means another place in each. Name the series by \
+                 `series_uid`, or put the SeriesInstanceUID into the name of the mask file."
+            }
+            Self::OtherPatient => {
+                "The entry names one patient, and its image is that of another. A label must never move to another person. Correct the id, \
+                 or list both in `identity.same_person` if they are one person."
+            }
+            Self::NoImageOfThisGrid => {
+                "The mask names no series, and no single CT here has its grid (corners within a tenth of a voxel). Write the mask on the grid \
+                 of its CT, or put the SeriesInstanceUID into its file name."
+            }
+            Self::UnreadableFile => {
+                "A mask or box file cannot be read. The message says why. The other files are used. Correct the file, or leave it out."
+            }
+            Self::UnreadableStructure => {
+                "A structure of an RTSTRUCT that a class rule asks for cannot be read. The other structures are used. The message names it \
+                 and says why. Correct it in the contouring program, or let a rule ignore it."
+            }
+            Self::UnreadableSegment => {
+                "A segment of a SEG or a mask file cannot be read. The other segments are used. The message names it and says why."
+            }
+        }
+    }
+}
+
+/// An entry that gave no finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in the file, for example `line 4`, `ROI 3 'LN 7'` or `segment 2`; empty for the whole file.
+    pub place: String,
+    /// Stable reason.
+    pub reason: RejectReason,
+    /// What was found, what it means, what to do.
+    pub detail: String,
+}
+
+impl Reject {
+    /// An entry of `path`.
+    pub fn new(path: &Path, place: impl Into<String>, reason: RejectReason, detail: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), place: place.into(), reason, detail: detail.into() }
+    }
+}
