@@ -5,12 +5,13 @@
 use std::path::{Path, PathBuf};
 
 use mtids_dicom::Limits;
+use mtids_domain::taxonomy::StationMap;
 
 use crate::error::AnnotationError;
 use crate::label_grid::MaskFile;
 use crate::mask_file::{is_mask_file, read_mask};
 use crate::table::read_table_file;
-use crate::table::row::TableRow;
+use crate::table::row::{Table, TableRow};
 use crate::voc::{SliceBox, read_voc};
 
 /// The named files, read.
@@ -29,11 +30,11 @@ pub struct AnnotationFiles {
 
 impl AnnotationFiles {
     /// Reads every file; the ending `.nii`, `.nii.gz` or `.nrrd` makes it a mask, `.xml` boxes of a slice, anything else a table. A folder
-    /// stands for the masks and `.xml` files in it; it may hold none.
+    /// stands for the masks and `.xml` files in it; it may hold none. Stations of tables are of `map`.
     ///
     /// # Errors
     /// [`AnnotationError`], naming the file.
-    pub fn read(paths: &[PathBuf], limits: &Limits) -> Result<Self, AnnotationError> {
+    pub fn read(paths: &[PathBuf], limits: &Limits, map: StationMap) -> Result<Self, AnnotationError> {
         let mut files = Self { paths: expand(paths)?, ..Self::default() };
         for path in &files.paths {
             // To open a pipe would wait for a writer, to read a device might never end.
@@ -51,11 +52,9 @@ impl AnnotationFiles {
                 files.boxes.extend(boxes);
                 continue;
             }
-            let read = read_table_file(path)?;
-            if !read.ignored_columns.is_empty() {
-                tracing::warn!(table = %path.display(), columns = read.ignored_columns.join(", "), "unknown columns are ignored");
-            }
-            files.tables.push((path.clone(), read.rows));
+            let table = read_table_file(path, map)?;
+            warn_of(path, &table);
+            files.tables.push((path.clone(), table.rows));
         }
         Ok(files)
     }
@@ -63,6 +62,28 @@ impl AnnotationFiles {
     /// Every file that was read.
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
+    }
+}
+
+/// Says what of a table is left aside, and why.
+fn warn_of(path: &Path, table: &Table) {
+    if !table.ignored_columns.is_empty() {
+        tracing::warn!(table = %path.display(), columns = table.ignored_columns.join(", "), "unknown columns are ignored");
+    }
+    for (column, meant) in &table.suggestions {
+        tracing::warn!(table = %path.display(), "column `{column}` is not read: did you mean `{meant}`? Rename it, or leave it if not");
+    }
+    let (unplaced, shown) = (&table.unplaced, 10);
+    if !unplaced.is_empty() {
+        let mut cells: Vec<String> = unplaced
+            .iter()
+            .take(shown)
+            .map(|cell| format!("line {}: `{}` ({})", cell.line, cell.text, cell.reason))
+            .collect();
+        if unplaced.len() > shown {
+            cells.push(format!("{} more", unplaced.len() - shown));
+        }
+        tracing::warn!(table = %path.display(), rows = unplaced.len(), "station and region are unknown: {}", cells.join("; "));
     }
 }
 

@@ -233,7 +233,9 @@ mod tests {
         for text in ["", " ", "nan", "NaN", "NA", "N/A", "<NA>", "null", "None", "#N/A", "-", "unknown", "?"] {
             assert_eq!(Metastasis::parse_cell(text), Ok(None), "{text}");
         }
-        for text in ["2", "0.5", "1.", "10", "-1", "01", "+", "n", "y", "N0", "N2", "pos?", "not benign", "1.0.0", "benign.0"] {
+        for text in
+            ["2", "0.5", "1.", "10", "-1", "01", "+", "n", "y", "N0", "N2", "pos?", "not benign", "1.0.0", "benign.0"]
+        {
             let said = Metastasis::parse_cell(text);
             assert!(said.is_err(), "{text}: {said:?}");
         }

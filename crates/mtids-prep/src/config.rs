@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use mtids_annotations::{ClassRule, Classes, Rules};
 use mtids_dicom::Limits;
-use mtids_domain::taxonomy::{RegionScheme, Zone};
+use mtids_domain::taxonomy::{RegionScheme, StationMap, Zone};
 use mtids_patch::PatchGeometry;
 use mtids_runtime::digest::Digest;
 use mtids_shards::{Channel, ShardOptions};
@@ -38,6 +38,9 @@ pub struct BuildConfig {
     /// Rules that map names and codes to labels, first match wins; `--classes` adds rules of a file before these. Default: none; then SEG and
     /// masks give annotations without labels, and RTSTRUCT is skipped, because most structures are organs.
     pub classes: Vec<ClassRule>,
+    /// Map that the numbers of stations in tables and names belong to: `iaslc`, `naruke`, or `neck` (levels of the neck). Numbers without a
+    /// counterpart on the IASLC map give no station and no region. Default iaslc.
+    pub station_map: StationMap,
     /// Zones that form the classes of the region dimension, in the order of their codes. Default: all seven.
     pub regions: Vec<Zone>,
     /// Patches per annotation; the first at its centre, the others shifted. Default 1.
@@ -80,6 +83,7 @@ impl Default for BuildConfig {
             pet: false,
             read_reports: true,
             classes: Vec::new(),
+            station_map: StationMap::default(),
             regions: Zone::ALL.to_vec(),
             samples_per_finding: 1,
             jitter_mm: 4.0,
@@ -266,7 +270,7 @@ impl BuildConfig {
         Ok(Rules {
             read_segmentations: self.read_segmentations,
             read_reports: self.read_reports,
-            classes: Classes::new(&self.classes)?,
+            classes: Classes::new(&self.classes, self.station_map)?,
             join_tolerance_mm: self.join_tolerance_mm,
             limits: self.limits(),
         })
