@@ -13,5 +13,6 @@ pub mod annotation;
 pub mod geometry;
 pub mod label;
 pub mod pseudonym;
+pub mod same_person;
 pub mod taxonomy;
 pub mod volume;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use mtids_annotations::{ClassRule, Classes, Rules};
 use mtids_dicom::Limits;
+use mtids_domain::same_person::SamePerson;
 use mtids_domain::taxonomy::{RegionScheme, StationMap, Zone};
 use mtids_patch::PatchGeometry;
 use mtids_runtime::digest::Digest;
@@ -59,6 +60,8 @@ pub struct BuildConfig {
     pub memory_mib: u64,
     /// Share of input files that may be quarantined before the program ends with exit code 1. Default 0.
     pub max_quarantine: f64,
+    /// Annotation entries (rows, structures, masks) that may give no finding before the program ends with exit code 1. Default 0.
+    pub max_rejects: u64,
     /// Largest share of a patch outside the scanned field; an annotation above it is left out, with all its samples, and
     /// counted. What lies outside is air. Default 1: all are kept, and the column `pad_fraction` says how much is padding.
     pub max_pad_fraction: f64,
@@ -93,6 +96,7 @@ impl Default for BuildConfig {
             zstd_level: 3,
             memory_mib: DEFAULT_MEMORY_MIB,
             max_quarantine: 0.0,
+            max_rejects: 0,
             max_pad_fraction: 1.0,
             patch: PatchGeometry::default(),
             negatives: NegativesConfig::default(),
@@ -272,6 +276,7 @@ impl BuildConfig {
             read_reports: self.read_reports,
             classes: Classes::new(&self.classes, self.station_map)?,
             join_tolerance_mm: self.join_tolerance_mm,
+            people: SamePerson::default(),
             limits: self.limits(),
         })
     }

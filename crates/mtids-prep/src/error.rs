@@ -70,6 +70,14 @@ pub enum PrepError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file beside the dataset.
+    #[error("cannot write {path}: {source}; name a file in a writable folder")]
+    WriteFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A value without JSON form.
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mtids_annotations::{AnnotationFiles, Finding, SeriesGeometry, Sources, load};
+use mtids_annotations::{AnnotationFiles, Finding, Images, Reject, SeriesGeometry, Sources, load};
 use mtids_dicom::volume::check_geometry;
 use mtids_dicom::{FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group};
 use mtids_domain::geometry::Affine;
@@ -20,6 +20,7 @@ use crate::error::PrepError;
 use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
 use crate::patients::{read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
+use crate::seen::SeenImages;
 use crate::split::{LabelCounts, assign_splits};
 
 /// A whole plan.
@@ -31,6 +32,10 @@ pub struct Plan {
     pub unmatched_findings: u64,
     /// Labels that sources contradict.
     pub contradictions: u64,
+    /// Findings that one source gives twice.
+    pub duplicates: u64,
+    /// Entries of annotation sources that gave no finding.
+    pub rejects: Vec<Reject>,
 }
 
 /// Series that can be used, each with its grid.
@@ -53,11 +58,13 @@ pub fn plan(
     interrupt: &Interrupt,
 ) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
     let Scan { headers, segmentations, reports, structures, .. } = scan;
+    let seen = SeenImages::of(&headers);
     let (usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
+    let refused = seen.refused(usable.ct.iter().map(|(series, _)| series), &outcomes);
     let geometries: Vec<SeriesGeometry<'_>> =
         usable.ct.iter().map(|(series, affine)| SeriesGeometry::of(series, *affine)).collect();
     let sources = Sources { files, segmentations: &segmentations, reports: &reports, structures: &structures };
-    let resolved = load(&sources, &geometries, config.rules())?;
+    let resolved = load(&sources, &Images { usable: &geometries, refused: &refused }, config.rules())?;
     drop(geometries);
     outcomes.extend(resolved.objects);
 
@@ -105,7 +112,13 @@ pub fn plan(
     };
     let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
     let partitions = make_partitions(planned, &splits, config.patients_per_shard, config.digest(), secret);
-    let plan = Plan { partitions, unmatched_findings: resolved.unmatched, contradictions: resolved.contradictions };
+    let plan = Plan {
+        partitions,
+        unmatched_findings: resolved.unmatched,
+        contradictions: resolved.contradictions,
+        duplicates: resolved.duplicates,
+        rejects: resolved.rejects,
+    };
     Ok((plan, outcomes))
 }
 

@@ -41,7 +41,8 @@ fn every_reader_finds_the_same_lesion() {
         ("SEG, fractional", segmented(&path("seg_fractional.dcm")).unwrap()),
         ("SEG, label map", segmented(&path("seg_labelmap.dcm")).unwrap()),
         ("SR on a SEG", {
-            let segmentations = [read_segmentation(&path("seg_binary.dcm"), &limits).unwrap()];
+            let segmentations =
+                [read_segmentation(&path("seg_binary.dcm"), &limits).unwrap().findings_on(None, &limits)];
             let found = read_report(&path("sr_tid1500.dcm"), &limits).unwrap().findings(&segmentations);
             assert_eq!(
                 (found[0].finding.as_str(), found[0].codes[0].to_string()),
@@ -55,8 +56,10 @@ fn every_reader_finds_the_same_lesion() {
             "RTSTRUCT",
             read_structures(&path("rtstruct.dcm"), &limits)
                 .unwrap()
-                .findings(&affine, geometry.dimensions, &limits)
-                .unwrap(),
+                .regions
+                .iter()
+                .flat_map(|region| region.findings(&affine, geometry.dimensions, &limits).unwrap())
+                .collect(),
         ),
         ("PASCAL VOC", {
             let boxes: Vec<_> = crate::files(&path("voc")).iter().flat_map(|path| read_voc(path).unwrap()).collect();

@@ -164,8 +164,8 @@ fn a_report_shares_the_masks_of_its_segmentation() {
     write_segmentation(&seg, &segments, [7, 5, 4], &identity(), "2.25.3").unwrap();
     let finding = ReportedFinding { name: "a".into(), segment: 1, measurements: vec![Measurement::short_axis_mm(9.0)] };
     write_report(&sr, &[finding], 4, &identity(), "2.25.3").unwrap();
-    let segmentation = read_segmentation(&seg, &Limits::default()).unwrap();
-    let found = segmentation.findings();
+    let segmentation = read_segmentation(&seg, &Limits::default()).unwrap().findings_on(None, &Limits::default());
+    let found: Vec<_> = segmentation.findings().collect();
     let report = read_report(&sr, &Limits::default()).unwrap();
     let reported = report.findings(std::slice::from_ref(&segmentation));
     let (Extent::Mask(mask), Extent::Mask(same)) = (&found[0].extent, &reported[0].extent) else { panic!("masks") };

@@ -56,5 +56,6 @@ fn ct(folder: &Path) -> (Series, Affine) {
 
 /// The findings of a segmentation object.
 fn segmented(path: &Path) -> Result<Vec<Annotation>, DicomError> {
-    read_segmentation(path, &Limits::default()).map(|object| object.into_findings())
+    let limits = Limits::default();
+    read_segmentation(path, &limits).map(|object| object.findings_on(None, &limits).into_findings())
 }
