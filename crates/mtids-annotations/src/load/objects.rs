@@ -64,6 +64,7 @@ impl Loader<'_> {
         let candidates = match self.index.candidates(&segmentation.target, &segmentation.image_instances) {
             Ok(candidates) => candidates,
             Err(no_series) => {
+                self.resolved.unmatched += segmentation.findings_on(None, limits).findings().count() as u64;
                 self.skip_without_series(path, no_series, nowhere);
                 return None;
             }
