@@ -239,7 +239,11 @@ impl BuildConfig {
         Ok(())
     }
 
-    fn scheme(&self) -> Result<RegionScheme, PrepError> {
+    /// Classes of the region dimension.
+    ///
+    /// # Errors
+    /// [`PrepError::Config`] for regions that are no scheme.
+    pub fn scheme(&self) -> Result<RegionScheme, PrepError> {
         RegionScheme::of_zones(&self.regions)
             .map_err(|error| PrepError::Config { key: "regions".into(), reason: error.to_string() })
     }
@@ -270,11 +274,19 @@ impl BuildConfig {
         }
     }
 
+    /// The rules for names and codes, compiled.
+    ///
+    /// # Errors
+    /// [`PrepError::Annotations`] naming the rule.
+    pub fn class_rules(&self) -> Result<Classes, PrepError> {
+        Ok(Classes::new(&self.classes, self.station_map)?)
+    }
+
     fn rules(&self) -> Result<Rules, PrepError> {
         Ok(Rules {
             read_segmentations: self.read_segmentations,
             read_reports: self.read_reports,
-            classes: Classes::new(&self.classes, self.station_map)?,
+            classes: self.class_rules()?,
             join_tolerance_mm: self.join_tolerance_mm,
             people: SamePerson::default(),
             limits: self.limits(),

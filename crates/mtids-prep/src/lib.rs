@@ -24,6 +24,7 @@ pub mod diff;
 pub mod error;
 pub mod explain;
 mod lock;
+pub mod names;
 pub mod negatives;
 pub mod partition;
 pub mod patients;

@@ -10,6 +10,7 @@ use mtids_dicom::volume::check_geometry;
 use mtids_dicom::{FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group};
 use mtids_domain::geometry::Affine;
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
+use mtids_domain::taxonomy::Location;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
 use rayon::prelude::*;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub unmatched_findings: u64,
     /// Labels that sources contradict.
     pub contradictions: u64,
+    /// Findings whose sources name stations of several regions, or of another map.
+    pub unplaced_stations: u64,
     /// Findings that one source gives twice.
     pub duplicates: u64,
     /// Entries of annotation sources that gave no finding.
@@ -110,12 +113,15 @@ pub fn plan(
         Some(path) => read_split_table(path, secret)?,
         None => BTreeMap::new(),
     };
+    let findings = planned.iter().flat_map(|one| &one.findings);
+    let unplaced_stations = findings.filter(|finding| finding.station == Some(Location::Unplaced)).count() as u64;
     let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
     let partitions = make_partitions(planned, &splits, config.patients_per_shard, config.digest(), secret);
     let plan = Plan {
         partitions,
         unmatched_findings: resolved.unmatched,
         contradictions: resolved.contradictions,
+        unplaced_stations,
         duplicates: resolved.duplicates,
         rejects: resolved.rejects,
     };

@@ -31,27 +31,24 @@ pub(super) struct Record {
     pub(super) cells: Vec<String>,
 }
 
-/// How a file is written, and what its stations mean.
-#[derive(Clone, Copy)]
-pub(super) struct Form {
+/// The cells of a file, as its format gives them.
+pub(super) struct RawTable {
+    /// Names of the columns, as written.
+    pub(super) names: Vec<String>,
+    /// Rows.
+    pub(super) records: Vec<Record>,
     /// What rows are counted by: `line` or `row`.
     pub(super) unit: &'static str,
     /// Numbers may have a comma for a point.
     pub(super) decimal_comma: bool,
-    /// The map that stations belong to.
-    pub(super) map: StationMap,
 }
 
-/// A table from cells that were read elsewhere.
+/// A table from the cells of a file; its stations are of `map`.
 ///
 /// # Errors
 /// [`AnnotationError`] naming the file and what to mend.
-pub(super) fn from_cells(
-    path: &Path,
-    names: &[String],
-    records: Vec<Record>,
-    form: Form,
-) -> Result<Table, AnnotationError> {
+pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result<Table, AnnotationError> {
+    let (names, records) = (&raw.names, &raw.records);
     if names.len() > MAX_COLUMNS {
         return Err(AnnotationError::table(path, format!("{} columns; the limit is {MAX_COLUMNS}", names.len())));
     }
@@ -66,17 +63,17 @@ pub(super) fn from_cells(
         }
     }
     let kind = Place::of(path, columns)?;
-    let decimal = Decimal::of(numbers_of(&at, &records), form.decimal_comma);
-    let mut faults = Faults { list: Vec::new(), more: 0, unit: form.unit };
+    let decimal = Decimal::of(numbers_of(&at, records), raw.decimal_comma);
+    let mut faults = Faults { list: Vec::new(), more: 0, unit: raw.unit };
     let mut table =
         Table { rows: Vec::new(), ignored_columns: Vec::new(), suggestions: Vec::new(), unplaced: Vec::new() };
-    for record in &records {
+    for record in records {
         let filled = record.cells.iter().rposition(|cell| !cell.trim().is_empty()).map_or(0, |last| last + 1);
         if filled > columns.len() || record.cells.len() < columns.len() {
             faults.push(record.line, None, uneven(&record.cells, filled, columns.len()));
             continue;
         }
-        let mut cells = Cells { record, at: &at, decimal, form, faults: &mut faults, unplaced: &mut table.unplaced };
+        let mut cells = Cells { record, at: &at, decimal, map, faults: &mut faults, unplaced: &mut table.unplaced };
         let before = cells.faults.count();
         let row = cells.row(kind);
         // A row that named a fault is no row.
@@ -170,6 +167,24 @@ impl Place {
     }
 }
 
+/// What a cell of `station` says; `None` where it is empty.
+///
+/// # Errors
+/// A sentence: what was found, and what to do.
+pub fn station_of_cell(cell: &str, map: StationMap) -> Result<Option<StationText>, String> {
+    if is_missing(cell) {
+        return Ok(None);
+    }
+    let is_serial = is_serial_date(cell);
+    if is_serial || is_date(cell) {
+        let form = if is_serial { " (as the number of its day)" } else { "" };
+        return Err(format!(
+            "`{cell}` is a date{form}: a spreadsheet makes dates of stations such as 10-11 or 1-2. Format the column as text, then type the station again"
+        ));
+    }
+    StationText::read(cell, map).map(Some).map_err(|error| error.to_string())
+}
+
 /// Whether these names of columns are those of a table of annotations.
 pub(super) fn is_table(names: &[String]) -> bool {
     let columns: Vec<String> = names.iter().map(|name| name_of(name)).collect();
@@ -202,7 +217,7 @@ struct Cells<'a> {
     record: &'a Record,
     at: &'a BTreeMap<&'a str, usize>,
     decimal: Decimal,
-    form: Form,
+    map: StationMap,
     faults: &'a mut Faults,
     unplaced: &'a mut Vec<UnplacedCell>,
 }
@@ -313,16 +328,8 @@ impl<'a> Cells<'a> {
     }
 
     fn station(&mut self) -> Option<Location> {
-        let cell = self.filled("station")?;
-        if is_date(cell) || is_serial_date(cell) {
-            let serial = if is_serial_date(cell) { " (as the number of its day)" } else { "" };
-            let detail = format!(
-                "`{cell}` is a date{serial}: a spreadsheet makes dates of stations such as 10-11 or 1-2. Format the column as text, then type the station again"
-            );
-            self.fail("station", detail);
-            return None;
-        }
-        let said = self.checked("station", StationText::read(cell, self.form.map))?;
+        let cell = self.cell("station");
+        let said = self.checked("station", station_of_cell(cell, self.map)).flatten()?;
         if let Some(reason) = said.fault() {
             self.unplaced.push(UnplacedCell { line: self.record.line, text: cell.to_owned(), reason });
         }

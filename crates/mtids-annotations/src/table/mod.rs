@@ -11,6 +11,7 @@ mod columns;
 mod dialect;
 mod encoding;
 mod kind;
+mod names;
 mod parquet;
 pub mod row;
 mod schema;
@@ -23,9 +24,12 @@ use std::path::Path;
 use mtids_domain::taxonomy::StationMap;
 
 use crate::error::AnnotationError;
+use crate::table::cells::RawTable;
 use crate::table::kind::{Kind, kind_of};
 use crate::table::row::{Table, TableRow};
 
+pub use cells::station_of_cell;
+pub use names::{NameColumn, NamedText, lines_of, read_names};
 pub use schema::schema;
 
 /// Reads a table, in the format that its first bytes show. Stations in it are of `map`.
@@ -33,10 +37,14 @@ pub use schema::schema;
 /// # Errors
 /// [`AnnotationError`] naming the file and what to mend.
 pub fn read_table_file(path: &Path, map: StationMap) -> Result<Table, AnnotationError> {
+    cells::from_cells(path, &raw_table(path)?, map)
+}
+
+fn raw_table(path: &Path) -> Result<RawTable, AnnotationError> {
     match kind_of(path)? {
-        Kind::Parquet => parquet::read_parquet(path, map),
-        Kind::Workbook => workbook::read_workbook(path, map),
-        Kind::Text => text::read_text(path, map),
+        Kind::Parquet => parquet::read_parquet(path),
+        Kind::Workbook => workbook::read_workbook(path),
+        Kind::Text => text::read_text(path),
     }
 }
 

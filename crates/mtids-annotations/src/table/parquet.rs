@@ -8,13 +8,11 @@ use std::path::Path;
 use arrow::array::{Array, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use mtids_domain::taxonomy::StationMap;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::cells::{Form, MAX_COLUMNS, Record, from_cells};
+use super::cells::{MAX_COLUMNS, RawTable, Record};
 use super::columns::{COLUMNS, name_of};
-use super::row::Table;
 use crate::error::AnnotationError;
 
 /// Most rows of a table; each is held in memory.
@@ -27,7 +25,7 @@ pub(super) const MAX_TEXT: usize = 256 << 20;
 ///
 /// # Errors
 /// [`AnnotationError`] naming the file and what to mend.
-pub(super) fn read_parquet(path: &Path, map: StationMap) -> Result<Table, AnnotationError> {
+pub(super) fn read_parquet(path: &Path) -> Result<RawTable, AnnotationError> {
     let unreadable = |detail: String| AnnotationError::table(path, detail);
     let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| unreadable(error.to_string()))?;
@@ -74,7 +72,7 @@ pub(super) fn read_parquet(path: &Path, map: StationMap) -> Result<Table, Annota
             }
         }
     }
-    from_cells(path, &names, rows, Form { unit: "row", decimal_comma: true, map })
+    Ok(RawTable { names, records: rows, unit: "row", decimal_comma: true })
 }
 
 #[cfg(test)]
@@ -88,7 +86,7 @@ mod tests {
     use arrow::datatypes::Int32Type;
     use arrow::record_batch::RecordBatch;
     use mtids_domain::label::Metastasis;
-    use mtids_domain::taxonomy::Station;
+    use mtids_domain::taxonomy::{Station, StationMap};
     use parquet::arrow::ArrowWriter;
     use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
     use parquet::file::properties::WriterProperties;

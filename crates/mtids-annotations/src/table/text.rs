@@ -4,12 +4,9 @@
 
 use std::path::Path;
 
-use mtids_domain::taxonomy::StationMap;
-
-use super::cells::{Form, Record, from_cells};
+use super::cells::{RawTable, Record};
 use super::dialect::dialect;
 use super::encoding::decode;
-use super::row::Table;
 use crate::error::AnnotationError;
 
 /// Largest table: 256 MiB of text, a million rows.
@@ -19,17 +16,9 @@ const MAX_BYTES: u64 = 256 << 20;
 ///
 /// # Errors
 /// [`AnnotationError`] naming the file and what to mend.
-pub(super) fn read_text(path: &Path, map: StationMap) -> Result<Table, AnnotationError> {
+pub(super) fn read_text(path: &Path) -> Result<RawTable, AnnotationError> {
+    let text = text_of(path)?;
     let unreadable = |detail: String| AnnotationError::table(path, detail);
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-    if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        return Err(unreadable(format!("not a regular file, or larger than {MAX_BYTES} bytes")));
-    }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-    let (text, warning) = decode(bytes).map_err(unreadable)?;
-    if let Some(warning) = warning {
-        tracing::warn!(table = %path.display(), "{warning}");
-    }
     let dialect = dialect(&text).map_err(unreadable)?;
     let mut lines = Lines::new(&text, dialect.skipped);
     let mut reader = csv::ReaderBuilder::new()
@@ -48,8 +37,25 @@ pub(super) fn read_text(path: &Path, map: StationMap) -> Result<Table, Annotatio
         let line = lines.of(record.position().map_or(0, csv::Position::byte));
         rows.push(Record { line, cells: record.iter().map(str::to_owned).collect() });
     }
-    let form = Form { unit: "line", decimal_comma: dialect.separator != b',', map };
-    from_cells(path, &columns, rows, form)
+    Ok(RawTable { names: columns, records: rows, unit: "line", decimal_comma: dialect.separator != b',' })
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// [`AnnotationError`] naming the file and what to mend.
+pub(super) fn text_of(path: &Path) -> Result<String, AnnotationError> {
+    let unreadable = |detail: String| AnnotationError::table(path, detail);
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > MAX_BYTES {
+        return Err(unreadable(format!("not a regular file, or larger than {MAX_BYTES} bytes")));
+    }
+    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let (text, warning) = decode(bytes).map_err(unreadable)?;
+    if let Some(warning) = warning {
+        tracing::warn!(table = %path.display(), "{warning}");
+    }
+    Ok(text)
 }
 
 /// Line numbers of places in a text that are asked for in ascending order.

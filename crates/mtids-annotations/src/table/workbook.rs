@@ -8,12 +8,10 @@ use std::io::BufReader;
 use std::path::Path;
 
 use calamine::{DataRef, Reader, Xlsx};
-use mtids_domain::taxonomy::StationMap;
 use zip::ZipArchive;
 
-use super::cells::{Form, MAX_COLUMNS, Record, from_cells, is_table};
+use super::cells::{MAX_COLUMNS, RawTable, Record, is_table};
 use super::parquet::MAX_TEXT;
-use super::row::Table;
 use crate::error::AnnotationError;
 
 /// Most bytes of a workbook, packed and unpacked.
@@ -29,7 +27,7 @@ const MAX_ROWS: usize = 1_000_000;
 ///
 /// # Errors
 /// [`AnnotationError`] naming the file and what to mend.
-pub(super) fn read_workbook(path: &Path, map: StationMap) -> Result<Table, AnnotationError> {
+pub(super) fn read_workbook(path: &Path) -> Result<RawTable, AnnotationError> {
     let unreadable = |error: String| {
         AnnotationError::table(path, format!("{error}; or save the sheet as CSV (in Excel: CSV UTF-8)"))
     };
@@ -65,7 +63,8 @@ pub(super) fn read_workbook(path: &Path, map: StationMap) -> Result<Table, Annot
         record.cells.resize(record.cells.len().max(names.len()), String::new());
         record
     });
-    from_cells(path, &names, rows.collect(), Form { unit: "row", decimal_comma: true, map })
+    let records = rows.collect();
+    Ok(RawTable { names, records, unit: "row", decimal_comma: true })
 }
 
 /// The first rows of a sheet that are not empty, with their numbers from 1.
@@ -150,8 +149,10 @@ fn check_size(path: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::read_table_file;
+    use crate::table::row::Table;
     use mtids_domain::label::Metastasis;
-    use mtids_domain::taxonomy::Station;
+    use mtids_domain::taxonomy::{Station, StationMap};
     use std::io::Write;
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
@@ -234,7 +235,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("nodes.xlsx");
         write(&path, sheets);
-        read_workbook(&path, StationMap::Iaslc).map_err(|error| error.to_string())
+        read_table_file(&path, StationMap::Iaslc).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -267,7 +268,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("nodes.xlsx");
         std::fs::write(&path, b"PK\x03\x04 and no more").unwrap();
-        let error = read_workbook(&path, StationMap::Iaslc).unwrap_err().to_string();
+        let error = read_table_file(&path, StationMap::Iaslc).unwrap_err().to_string();
         assert!(error.contains("save the sheet as CSV"), "{error}");
         // A cell far out must not allocate what lies before it.
         let far = sheet(&[header()])
@@ -279,7 +280,7 @@ mod tests {
             archive.write_all(&vec![b' '; 1 << 20]).unwrap();
         }
         archive.finish().unwrap();
-        let error = read_workbook(&path, StationMap::Iaslc).unwrap_err().to_string();
+        let error = read_table_file(&path, StationMap::Iaslc).unwrap_err().to_string();
         assert!(error.contains("when it is unpacked"), "{error}");
     }
 }
