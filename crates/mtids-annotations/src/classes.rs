@@ -5,7 +5,7 @@
 
 use mtids_domain::annotation::Annotation;
 use mtids_domain::label::{Evidence, Metastasis};
-use mtids_domain::taxonomy::Station;
+use mtids_domain::taxonomy::{Location, Station, StationMap, StationText};
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,29 @@ pub struct ClassFile {
 
 /// Compiled rules.
 #[derive(Debug)]
-pub struct Classes(Vec<Rule>);
+pub struct Classes {
+    rules: Vec<Rule>,
+    map: StationMap,
+}
+
+/// What the rules say of a name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// Number of the first rule that matches, from 0; `None` where none does.
+    pub rule: Option<usize>,
+    /// The rule leaves it out.
+    pub ignored: bool,
+    /// Its place.
+    pub station: Option<Location>,
+    /// What the group `station` of the rule found in the name.
+    pub station_text: Option<String>,
+    /// Why that text gives no place.
+    pub station_fault: Option<String>,
+    /// Its status.
+    pub metastasis: Option<Metastasis>,
+    /// Evidence of the status.
+    pub evidence: Evidence,
+}
 
 #[derive(Debug)]
 struct Rule {
@@ -54,37 +76,61 @@ struct Rule {
 }
 
 impl Classes {
-    /// Compiles the rules of a configuration.
+    /// Compiles the rules of a configuration; stations in names are of `map`.
     ///
     /// # Errors
     /// [`AnnotationError::Rule`] with the rule and what is wrong with it.
-    pub fn new(rules: &[ClassRule]) -> Result<Self, AnnotationError> {
+    pub fn new(rules: &[ClassRule], map: StationMap) -> Result<Self, AnnotationError> {
         let compile = |(number, rule)| Rule::compile(rule).map_err(|detail| AnnotationError::Rule { number, detail });
-        Ok(Self(rules.iter().enumerate().map(compile).collect::<Result<_, _>>()?))
+        Ok(Self { rules: rules.iter().enumerate().map(compile).collect::<Result<_, _>>()?, map })
     }
 
     /// True where no rule is given.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rules.is_empty()
     }
 
     /// Whether a structure of this name is a finding: RTSTRUCT mostly holds organs, so a rule must ask for it.
     pub fn asks_for(&self, name: &str) -> bool {
-        self.0.iter().find(|rule| rule.matches(name, &[])).is_some_and(|rule| !rule.ignore)
+        self.rules.iter().find(|rule| rule.matches(name, &[])).is_some_and(|rule| !rule.ignore)
+    }
+
+    /// What the first matching rule says of a finding of this name with these codes (SCHEME:VALUE).
+    pub fn verdict(&self, name: &str, codes: &[String]) -> Verdict {
+        let found = self.rules.iter().enumerate().find(|(_, rule)| rule.matches(name, codes));
+        let Some((number, rule)) = found else { return Verdict::default() };
+        let mut verdict = Verdict {
+            rule: Some(number),
+            ignored: rule.ignore,
+            metastasis: rule.metastasis,
+            evidence: rule.evidence,
+            ..Verdict::default()
+        };
+        let text = rule.station_text(name);
+        match text.map(|text| StationText::read(text, self.map)) {
+            None => {}
+            Some(Ok(said)) => {
+                verdict.station = Some(said.location());
+                verdict.station_fault = said.fault().map(str::to_owned);
+            }
+            // A name is not written for us: what it says of a station may be anything.
+            Some(Err(error)) => verdict.station_fault = Some(error.to_string()),
+        }
+        verdict.station_text = text.map(str::to_owned);
+        verdict.station = verdict.station.or(rule.station.map(Location::One));
+        verdict
     }
 
     /// The finding with what the first matching rule says of it; `None` where that rule leaves it out.
     pub fn apply(&self, mut finding: Annotation) -> Option<Annotation> {
         let codes: Vec<String> = finding.codes.iter().map(ToString::to_string).collect();
-        let Some(rule) = self.0.iter().find(|rule| rule.matches(&finding.finding, &codes)) else {
-            return Some(finding);
-        };
-        if rule.ignore {
+        let verdict = self.verdict(&finding.finding, &codes);
+        if verdict.ignored {
             return None;
         }
-        finding.station = finding.station.or_else(|| rule.station_of(&finding.finding));
-        if finding.metastasis.is_none() && rule.metastasis.is_some() {
-            (finding.metastasis, finding.evidence) = (rule.metastasis, rule.evidence);
+        finding.station = finding.station.or(verdict.station);
+        if finding.metastasis.is_none() && verdict.metastasis.is_some() {
+            (finding.metastasis, finding.evidence) = (verdict.metastasis, verdict.evidence);
         }
         Some(finding)
     }
@@ -115,11 +161,10 @@ impl Rule {
             && self.code.as_ref().is_none_or(|code| codes.contains(code))
     }
 
-    /// The station that the name carries, else the rule's own.
-    fn station_of(&self, name: &str) -> Option<Station> {
-        let captured = self.name.as_ref().and_then(|pattern| pattern.captures(name));
-        let station = captured.as_ref().and_then(|captures| captures.name("station"));
-        station.and_then(|station| station.as_str().parse().ok()).or(self.station)
+    /// What the group `station` finds in a name.
+    fn station_text<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let captured = self.name.as_ref()?.captures(name)?;
+        captured.name("station").map(|station| station.as_str())
     }
 }
 
@@ -148,7 +193,7 @@ mod tests {
 
     fn classes(toml: &str) -> Result<Classes, AnnotationError> {
         let file: ClassFile = toml::from_str(toml).unwrap();
-        Classes::new(&file.classes)
+        Classes::new(&file.classes, StationMap::Iaslc)
     }
 
     #[test]
@@ -169,18 +214,37 @@ mod tests {
         )
         .unwrap();
         assert!(classes.asks_for("ln_4R") && !classes.asks_for("Heart"));
-        assert_eq!(classes.apply(finding("ln_4R", None)).unwrap().station, Some(Station::S4R));
+        assert_eq!(classes.apply(finding("ln_4R", None)).unwrap().station, Some(Station::S4R.into()));
         assert_eq!(classes.apply(finding("LN 99", None)).unwrap().station, None, "no such station: unknown");
         let coded = classes.apply(finding("node", Some("59441001"))).unwrap();
         assert_eq!(
             (coded.station, coded.metastasis, coded.evidence),
-            (Some(Station::S7), Some(Metastasis::Metastatic), Evidence::B)
+            (Some(Station::S7.into()), Some(Metastasis::Metastatic), Evidence::B)
         );
         assert_eq!(classes.apply(finding("Heart", None)), None);
         let mut labelled = finding("node", Some("59441001"));
         (labelled.metastasis, labelled.evidence) = (Some(Metastasis::Benign), Evidence::A);
         assert_eq!(classes.apply(labelled.clone()).map(|found| found.metastasis), Some(Some(Metastasis::Benign)));
-        assert_eq!(Classes::new(&[]).unwrap().apply(labelled.clone()), Some(labelled), "without rules nothing changes");
+        assert_eq!(
+            Classes::new(&[], StationMap::Iaslc).unwrap().apply(labelled.clone()),
+            Some(labelled),
+            "without rules nothing changes"
+        );
+    }
+
+    #[test]
+    fn a_name_may_say_several_stations_or_none() {
+        let classes = classes("[[class]]\nname = '^LN (?<station>.+)$'\n").unwrap();
+        let hilar = classes.verdict("LN 10-11R", &[]);
+        assert_eq!(hilar.station.unwrap().to_string(), "10R or 11R");
+        assert_eq!((hilar.rule, hilar.station_text.as_deref(), hilar.station_fault), (Some(0), Some("10-11R"), None));
+        let apart = classes.verdict("LN 4R+7", &[]);
+        assert_eq!(apart.station, Some(Location::Unplaced));
+        assert!(apart.station_fault.unwrap().contains("different regions"));
+        let nonsense = classes.verdict("LN near heart", &[]);
+        assert_eq!(nonsense.station, None);
+        assert!(nonsense.station_fault.unwrap().contains("`near` is not understood"));
+        assert_eq!(classes.verdict("Heart", &[]), Verdict::default());
     }
 
     #[test]

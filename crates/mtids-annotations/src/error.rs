@@ -17,7 +17,7 @@ pub enum AnnotationError {
         detail: String,
     },
     /// A column that is needed is not there.
-    #[error("{path}: column {missing} is missing; the table has: {found}")]
+    #[error("{path}: column {missing} is missing; the table has: {found}{hint}")]
     Column {
         /// The file.
         path: PathBuf,
@@ -25,18 +25,18 @@ pub enum AnnotationError {
         missing: String,
         /// The columns that are there.
         found: String,
+        /// Empty, or what may be meant, beginning with a separator.
+        hint: String,
     },
-    /// A cell that makes no sense.
-    #[error("{path}, line {line}, column `{column}`: {detail}")]
-    Cell {
+    /// Cells that make no sense; one line of text for each.
+    #[error("{}", lines_of(path, faults, *more))]
+    Cells {
         /// The file.
         path: PathBuf,
-        /// Line, from 1, the header being line 1.
-        line: u64,
-        /// Column.
-        column: String,
-        /// Why.
-        detail: String,
+        /// The first of them, in the order of the file.
+        faults: Vec<CellFault>,
+        /// How many more there are.
+        more: usize,
     },
     /// A mask or a file of boxes that cannot be used.
     #[error("{path}: {detail}")]
@@ -70,6 +70,35 @@ pub enum AnnotationError {
         /// What is wrong with it.
         detail: String,
     },
+}
+
+/// A cell, or a whole row, that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellFault {
+    /// How rows of the file are counted: `line` of a text from 1, or `row` of a sheet or of a Parquet file from 1.
+    pub unit: &'static str,
+    /// Number of the line or row.
+    pub line: u64,
+    /// Column; `None` where it is the row.
+    pub column: Option<String>,
+    /// What was found, and what to do.
+    pub detail: String,
+}
+
+impl CellFault {
+    /// The place and the fault, for people.
+    fn text(&self) -> String {
+        let column = self.column.as_ref().map_or_else(String::new, |column| format!(", column `{column}`"));
+        format!("{} {}{column}: {}", self.unit, self.line, self.detail)
+    }
+}
+
+fn lines_of(path: &std::path::Path, faults: &[CellFault], more: usize) -> String {
+    let mut lines: Vec<String> = faults.iter().map(|fault| format!("{}, {}", path.display(), fault.text())).collect();
+    if more > 0 {
+        lines.push(format!("{}: {more} more faulty cells", path.display()));
+    }
+    lines.join("\n")
 }
 
 impl AnnotationError {

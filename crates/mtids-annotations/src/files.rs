@@ -6,12 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use mtids_dicom::Limits;
+use mtids_domain::taxonomy::StationMap;
 
 use crate::error::AnnotationError;
 use crate::label_grid::MaskFile;
 use crate::mask_file::{is_any_mask, is_half_of_pair, read_mask};
 use crate::table::read_table_file;
-use crate::table::row::TableRow;
+use crate::table::row::{Table, TableRow};
 use crate::voc::{SliceBox, read_voc};
 
 /// The named files, read.
@@ -32,27 +33,24 @@ pub struct AnnotationFiles {
 impl AnnotationFiles {
     /// Reads every file; its ending makes it a mask (`.nii`, `.nii.gz`, `.hdr`, `.nrrd`, `.nhdr`) or boxes of a slice (`.xml`), anything else
     /// is a table. A folder stands for the masks and `.xml` files in it; it may hold none. Masks and boxes that cannot be read are in
-    /// [`Self::faults`].
+    /// [`Self::faults`]. Stations of tables are of `map`.
     ///
     /// # Errors
     /// [`AnnotationError`], naming the file: a table that cannot be read, or a file that is not there.
-    pub fn read(paths: &[PathBuf], limits: &Limits) -> Result<Self, AnnotationError> {
+    pub fn read(paths: &[PathBuf], limits: &Limits, map: StationMap) -> Result<Self, AnnotationError> {
         let mut files = Self { paths: expand(paths)?, ..Self::default() };
         for path in files.paths.clone() {
             let is_table = !is_any_mask(&path) && !is_xml(&path);
-            match files.add(&path, limits) {
+            match files.add(&path, limits, map) {
                 Err(error) if is_table || !path.exists() => return Err(error),
-                Err(error) => {
-                    tracing::warn!("{error}; the file is left out, the others are read");
-                    files.faults.push((path, error));
-                }
+                Err(error) => files.faults.push((path, error)),
                 Ok(()) => {}
             }
         }
         Ok(files)
     }
 
-    fn add(&mut self, path: &Path, limits: &Limits) -> Result<(), AnnotationError> {
+    fn add(&mut self, path: &Path, limits: &Limits, map: StationMap) -> Result<(), AnnotationError> {
         // To open a pipe would wait for a writer, to read a device might never end.
         if path.exists() && !path.is_file() {
             let source = std::io::Error::other("not a regular file");
@@ -68,11 +66,9 @@ impl AnnotationFiles {
             self.boxes.extend(boxes);
             return Ok(());
         }
-        let read = read_table_file(path)?;
-        if !read.ignored_columns.is_empty() {
-            tracing::warn!(table = %path.display(), columns = read.ignored_columns.join(", "), "unknown columns are ignored");
-        }
-        self.tables.push((path.to_owned(), read.rows));
+        let table = read_table_file(path, map)?;
+        warn_of(path, &table);
+        self.tables.push((path.to_owned(), table.rows));
         Ok(())
     }
 
@@ -84,6 +80,28 @@ impl AnnotationFiles {
     /// Every file that was named or found in a named folder.
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
+    }
+}
+
+/// Says what of a table is left aside, and why.
+fn warn_of(path: &Path, table: &Table) {
+    if !table.ignored_columns.is_empty() {
+        tracing::warn!(table = %path.display(), columns = table.ignored_columns.join(", "), "unknown columns are ignored");
+    }
+    for (column, meant) in &table.suggestions {
+        tracing::warn!(table = %path.display(), "column `{column}` is not read: did you mean `{meant}`? Rename it, or leave it if not");
+    }
+    let (unplaced, shown) = (&table.unplaced, 10);
+    if !unplaced.is_empty() {
+        let mut cells: Vec<String> = unplaced
+            .iter()
+            .take(shown)
+            .map(|cell| format!("line {}: `{}` ({})", cell.line, cell.text, cell.reason))
+            .collect();
+        if unplaced.len() > shown {
+            cells.push(format!("{} more", unplaced.len() - shown));
+        }
+        tracing::warn!(table = %path.display(), rows = unplaced.len(), "station and region are unknown: {}", cells.join("; "));
     }
 }
 

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use mtids_domain::annotation::{Annotation, AnnotationSource, Extent, Mask};
 use mtids_domain::geometry::PointMm;
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::taxonomy::Station;
+use mtids_domain::taxonomy::Location;
 
 /// A finding in one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// Centre in LPS mm.
     pub center: PointMm,
-    /// Station.
-    pub station: Option<Station>,
+    /// Station, or several of which it is one; [`Location::Unplaced`] where the sources have no place on the map.
+    pub station: Option<Location>,
     /// Status.
     pub metastasis: Option<Metastasis>,
     /// Evidence of the status.
@@ -204,7 +204,7 @@ fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
     let (_, first) = members.first()?;
     let masks = members.iter().filter(|(_, member)| matches!(member.extent, Extent::Mask(_))).count();
     let mut contradictions = 0;
-    let station = agreed(members.iter().filter_map(|(_, member)| member.station), &mut contradictions);
+    let station = agreed_place(members.iter().filter_map(|(_, member)| member.station), &mut contradictions);
     let metastasis = agreed(members.iter().filter_map(|(_, member)| member.metastasis), &mut contradictions);
     // The best evidence among those that give the status.
     let speaker = members
@@ -239,11 +239,20 @@ fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>, contradictions: &mu
     None
 }
 
+/// The stations that all leave open: a station of the set refines it. `None`, counted, where they contradict each other.
+fn agreed_place(mut places: impl Iterator<Item = Location>, contradictions: &mut u32) -> Option<Location> {
+    let first = places.next()?;
+    let agreed = places.try_fold(first, Location::meet);
+    *contradictions += u32::from(agreed.is_none());
+    agreed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use mtids_domain::annotation::{AnnotationTarget, Mask};
     use mtids_domain::geometry::Affine;
+    use mtids_domain::taxonomy::Station;
 
     fn annotation(x: f64, metastasis: Option<Metastasis>) -> Annotation {
         Annotation {
@@ -306,6 +315,23 @@ mod tests {
     }
 
     #[test]
+    fn a_station_of_one_source_refines_the_several_of_another() {
+        let at = |source: usize, stations: &[Station]| {
+            (source, Annotation { station: Location::of(stations.iter().copied()), ..annotation(0.0, None) })
+        };
+        let station = |places: Vec<(usize, Annotation)>| {
+            let found = join(places, 5.0).findings;
+            (found[0].station, found[0].contradictions)
+        };
+        let hilar = [Station::S10R, Station::S11R];
+        assert_eq!(station(vec![at(0, &hilar), at(1, &[Station::S11R])]), (Some(Station::S11R.into()), 0));
+        assert_eq!(station(vec![at(0, &hilar), at(1, &[Station::S11L])]), (None, 1));
+        let apart = [Station::S4R, Station::S7];
+        assert_eq!(station(vec![at(0, &apart), at(1, &[Station::S7])]), (Some(Station::S7.into()), 0));
+        assert_eq!(station(vec![at(0, &apart)]), (Some(Location::Unplaced), 0));
+    }
+
+    #[test]
     fn the_order_of_the_input_does_not_matter() {
         let mut all = vec![(0, mask(0.0)), (1, annotation(1.0, None)), (2, mask(0.5)), (1, annotation(30.0, None))];
         let forward = join(all.clone(), 5.0);
@@ -337,13 +363,13 @@ mod tests {
             let voxels: Vec<[u32; 3]> = (0..40).map(|n| [from + n % 10, n / 10, 0]).collect();
             one.extent = Extent::Mask(Arc::new(Mask { affine: shape.affine, voxels }));
             one.center = PointMm::new(f64::from(from) + 4.5, 1.5, 0.0);
-            (one.station, one.short_axis_mm) = (station, None);
+            (one.station, one.short_axis_mm) = (station.map(Into::into), None);
             (0, one)
         };
         // Eight of ten columns are shared, then two.
         let joined = join(vec![block(0, Some(Station::S4R)), block(2, Some(Station::S4R))], 5.0);
         assert_eq!((joined.findings.len(), joined.duplicates), (1, 1));
-        assert_eq!((joined.findings[0].station, joined.findings[0].contradictions), (Some(Station::S4R), 0));
+        assert_eq!((joined.findings[0].station, joined.findings[0].contradictions), (Some(Station::S4R.into()), 0));
         let joined = join(vec![block(0, Some(Station::S4R)), block(2, Some(Station::S7))], 5.0);
         assert_eq!((joined.findings[0].station, joined.findings[0].contradictions), (None, 1));
         assert_eq!(join(vec![block(0, None), block(8, None)], 5.0).findings.len(), 2);

@@ -31,8 +31,8 @@ pub mod voc;
 #[cfg(feature = "write")]
 pub mod write;
 
-pub use classes::{ClassFile, ClassRule, Classes};
-pub use error::AnnotationError;
+pub use classes::{ClassFile, ClassRule, Classes, Verdict};
+pub use error::{AnnotationError, CellFault};
 pub use files::AnnotationFiles;
 pub use geometry::{InPlane, RefusedImage, SeriesGeometry, SliceUids};
 pub use join::Finding;
@@ -44,6 +44,6 @@ pub use reject::{Reject, RejectPlace, RejectReason};
 pub use report::{MeasurementGroup, Report, read_report};
 pub use segmentation::{PlacedSegment, PlacedSegmentation, Segment, Segmentation, read_segmentation};
 pub use structures::{Contour, ContourKind, RegionOfInterest, StructureSet, read_structures};
-pub use table::row::{Table, TablePosition, TableRow};
+pub use table::row::{Table, TablePosition, TableRow, UnplacedCell};
 pub use table::{read_table, read_table_file};
 pub use voc::{SliceBox, findings_of_boxes, read_voc};

@@ -11,7 +11,7 @@ use strum::IntoStaticStr;
 
 use crate::geometry::{Affine, PointMm, Voxel};
 use crate::label::{Evidence, LabelLevel, Metastasis};
-use crate::taxonomy::Station;
+use crate::taxonomy::Location;
 
 /// Which image an annotation speaks about. Raw identifiers: they never leave the program that reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -139,8 +139,8 @@ pub struct Annotation {
     pub finding: String,
     /// Codes given by the source: of the kind of finding, of its site.
     pub codes: Vec<Code>,
-    /// Station, where given.
-    pub station: Option<Station>,
+    /// Station, or several of which it is one, where given.
+    pub station: Option<Location>,
     /// Metastasis status, where known.
     pub metastasis: Option<Metastasis>,
     /// Evidence behind the status.

@@ -53,18 +53,42 @@ impl Metastasis {
         self.into()
     }
 
-    /// Reads a table cell. Empty, `unknown`, `na`, `?` mean unknown (`None`).
+    /// Reads a table cell, whatever the case. Empty, `unknown` and the words that programs write for a missing value mean unknown (`None`);
+    /// 0 and 1 may be written as numbers with a point or comma (`1.0`), as programs do where a cell of the column is empty.
     ///
     /// # Errors
     /// [`ParseLabelError`] for any other text, so that a new spelling is never taken for benign.
     pub fn parse_cell(cell: &str) -> Result<Option<Self>, ParseLabelError> {
-        match cell.trim().to_lowercase().as_str() {
-            "" | "unknown" | "na" | "n/a" | "?" | "null" => Ok(None),
-            "0" | "benign" | "negative" | "no" | "false" => Ok(Some(Metastasis::Benign)),
-            "1" | "metastatic" | "malignant" | "positive" | "yes" | "true" => Ok(Some(Metastasis::Metastatic)),
-            _ => Err(ParseLabelError { what: "metastasis status", text: cell.to_owned() }),
+        let word = cell.trim().to_lowercase();
+        if is_missing(&word) || word == "unknown" || word == "?" {
+            return Ok(None);
+        }
+        let digits = match word.split_once(['.', ',']) {
+            Some((digits @ ("0" | "1"), zeros)) if !zeros.is_empty() && zeros.bytes().all(|c| c == b'0') => digits,
+            _ => word.as_str(),
+        };
+        match digits {
+            "0" | "benign" | "negative" | "neg" | "no" | "false" | "n-" => Ok(Some(Metastasis::Benign)),
+            "1" | "metastatic" | "malignant" | "positive" | "pos" | "yes" | "true" | "n+" => {
+                Ok(Some(Metastasis::Metastatic))
+            }
+            _ => Err(ParseLabelError {
+                what: "metastasis status",
+                text: cell.to_owned(),
+                understood: "metastatic, malignant, positive, pos, N+, yes, true or 1; benign, negative, neg, N-, no, false or 0; empty, NA or unknown",
+            }),
         }
     }
+}
+
+/// Whether a cell is one of the words that pandas, R and Excel write for a missing value, or a dash, which says as little. The case of the word
+/// does not matter.
+pub fn is_missing(cell: &str) -> bool {
+    let word = cell.trim().to_lowercase();
+    matches!(
+        word.as_str(),
+        "" | "nan" | "na" | "n/a" | "n.a." | "<na>" | "#n/a" | "null" | "none" | "nat" | "-" | "--" | "–" | "—"
+    )
 }
 
 /// Strength of the evidence behind a metastasis label.
@@ -110,10 +134,14 @@ impl FromStr for Evidence {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let letter = match text.trim().to_uppercase() {
-            word if word.is_empty() || word == "UNKNOWN" => "U".to_owned(),
+            word if is_missing(&word) || word == "UNKNOWN" => "U".to_owned(),
             letter => letter,
         };
-        find(&letter, Self::letter).ok_or_else(|| ParseLabelError { what: "evidence grade", text: text.to_owned() })
+        find(&letter, Self::letter).ok_or_else(|| ParseLabelError {
+            what: "evidence grade",
+            text: text.to_owned(),
+            understood: "A, B, C, D, U, or empty",
+        })
     }
 }
 
@@ -163,20 +191,23 @@ impl FromStr for LabelLevel {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.trim().to_lowercase().as_str() {
-            "" => Ok(LabelLevel::Node),
-            name => {
-                find(name, Self::name).ok_or_else(|| ParseLabelError { what: "label level", text: text.to_owned() })
-            }
+            word if is_missing(word) => Ok(LabelLevel::Node),
+            name => find(name, Self::name).ok_or_else(|| ParseLabelError {
+                what: "label level",
+                text: text.to_owned(),
+                understood: "node, station, patient, or empty",
+            }),
         }
     }
 }
 
 /// A text that is no label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a {what}")]
+#[error("`{text}` is not a {what}; understood are: {understood}")]
 pub struct ParseLabelError {
     what: &'static str,
     text: String,
+    understood: &'static str,
 }
 
 #[cfg(test)]
@@ -189,6 +220,27 @@ mod tests {
         assert_eq!(Metastasis::parse_cell("Malignant"), Ok(Some(Metastasis::Metastatic)));
         assert_eq!(Metastasis::parse_cell("0"), Ok(Some(Metastasis::Benign)));
         assert!(Metastasis::parse_cell("probably").is_err());
+    }
+
+    #[test]
+    fn what_programs_and_people_write_is_understood_and_nothing_else() {
+        for text in ["1", "1.0", "1,0", "1.00", "True", "YES", "pos", "N+", "Positive", " malignant "] {
+            assert_eq!(Metastasis::parse_cell(text), Ok(Some(Metastasis::Metastatic)), "{text}");
+        }
+        for text in ["0", "0.0", "0,0", "False", "no", "neg", "n-", "NEGATIVE", "benign"] {
+            assert_eq!(Metastasis::parse_cell(text), Ok(Some(Metastasis::Benign)), "{text}");
+        }
+        for text in ["", " ", "nan", "NaN", "NA", "N/A", "<NA>", "null", "None", "#N/A", "-", "unknown", "?"] {
+            assert_eq!(Metastasis::parse_cell(text), Ok(None), "{text}");
+        }
+        for text in
+            ["2", "0.5", "1.", "10", "-1", "01", "+", "n", "y", "N0", "N2", "pos?", "not benign", "1.0.0", "benign.0"]
+        {
+            let said = Metastasis::parse_cell(text);
+            assert!(said.is_err(), "{text}: {said:?}");
+        }
+        let message = Metastasis::parse_cell("2").unwrap_err().to_string();
+        assert!(message.contains("understood are") && message.contains("N+"), "{message}");
     }
 
     #[test]

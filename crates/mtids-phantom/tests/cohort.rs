@@ -304,7 +304,7 @@ fn the_table_says_what_the_knobs_ask_for() {
     assert_eq!(rows.len(), truth.len());
     let mut wrong: BTreeMap<Evidence, (f64, f64)> = BTreeMap::new();
     for (row, node) in rows.iter().zip(&truth) {
-        assert_eq!((row.station, row.metastasis), (Some(node.station), node.label));
+        assert_eq!((row.station, row.metastasis), (Some(node.station.into()), node.label));
         if let Some(label) = node.label {
             let (errors, all) = wrong.entry(node.evidence).or_default();
             *errors += f64::from(u8::from(label != node.metastasis));
@@ -421,7 +421,7 @@ fn named_places_get_their_nodes_and_stations_or_a_reason() {
     let summary = try_insert("a", places).unwrap();
     assert_eq!(summary.nodes.len(), 2);
     let rows = read_table(&folder.path().join("a/annotations.csv")).unwrap();
-    assert_eq!(rows.iter().map(|row| row.station).collect::<Vec<_>>(), [Some(Station::S4R), None]);
+    assert_eq!(rows.iter().map(|row| row.station).collect::<Vec<_>>(), [Some(Station::S4R.into()), None]);
     let truth: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("a/truth.json")).unwrap()).unwrap();
     assert_eq!(

@@ -85,7 +85,7 @@ fn prepare(config: &CheckedConfig, run: &Run<'_>) -> Result<Prepared, PrepError>
     let Run { out, interrupt, .. } = *run;
     let secret = read_secret(&config.pseudonym)?;
     let limits = config.limits();
-    let files = AnnotationFiles::read(&config.annotations, &limits)?;
+    let files = AnnotationFiles::read(&config.annotations, &limits, config.station_map)?;
     let clock = Clock::default();
     // All workers read headers, and wait for the last of them.
     let threads = rayon::current_num_threads() as f64;

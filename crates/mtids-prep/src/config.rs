@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use mtids_annotations::{ClassRule, Classes, Rules};
 use mtids_dicom::Limits;
 use mtids_domain::same_person::SamePerson;
-use mtids_domain::taxonomy::{RegionScheme, Zone};
+use mtids_domain::taxonomy::{RegionScheme, StationMap, Zone};
 use mtids_patch::PatchGeometry;
 use mtids_runtime::digest::Digest;
 use mtids_shards::{Channel, ShardOptions};
@@ -39,6 +39,9 @@ pub struct BuildConfig {
     /// Rules that map names and codes to labels, first match wins; `--classes` adds rules of a file before these. Default: none; then SEG and
     /// masks give annotations without labels, and RTSTRUCT is skipped, because most structures are organs.
     pub classes: Vec<ClassRule>,
+    /// Map that the numbers of stations in tables and names belong to: `iaslc`, `naruke`, or `neck` (levels of the neck). Numbers without a
+    /// counterpart on the IASLC map give no station and no region. Default iaslc.
+    pub station_map: StationMap,
     /// Zones that form the classes of the region dimension, in the order of their codes. Default: all seven.
     pub regions: Vec<Zone>,
     /// Patches per annotation; the first at its centre, the others shifted. Default 1.
@@ -85,6 +88,7 @@ impl Default for BuildConfig {
             pet: false,
             read_reports: true,
             classes: Vec::new(),
+            station_map: StationMap::default(),
             regions: Zone::ALL.to_vec(),
             samples_per_finding: 1,
             jitter_mm: 4.0,
@@ -260,7 +264,11 @@ impl BuildConfig {
         Ok(())
     }
 
-    fn scheme(&self) -> Result<RegionScheme, PrepError> {
+    /// Classes of the region dimension.
+    ///
+    /// # Errors
+    /// [`PrepError::Config`] for regions that are no scheme.
+    pub fn scheme(&self) -> Result<RegionScheme, PrepError> {
         RegionScheme::of_zones(&self.regions)
             .map_err(|error| PrepError::Config { key: "regions".into(), reason: error.to_string() })
     }
@@ -299,11 +307,19 @@ impl BuildConfig {
         }
     }
 
+    /// The rules for names and codes, compiled.
+    ///
+    /// # Errors
+    /// [`PrepError::Annotations`] naming the rule.
+    pub fn class_rules(&self) -> Result<Classes, PrepError> {
+        Ok(Classes::new(&self.classes, self.station_map)?)
+    }
+
     fn rules(&self) -> Result<Rules, PrepError> {
         Ok(Rules {
             read_segmentations: self.read_segmentations,
             read_reports: self.read_reports,
-            classes: Classes::new(&self.classes)?,
+            classes: self.class_rules()?,
             join_tolerance_mm: self.join_tolerance_mm,
             people: self.same_person()?,
             limits: self.limits(),

@@ -25,6 +25,7 @@ pub mod error;
 pub mod explain;
 pub mod identity;
 mod lock;
+pub mod names;
 pub mod negatives;
 pub mod partition;
 pub mod patients;

@@ -11,6 +11,7 @@ use mtids_dicom::{
     DicomError, FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group,
 };
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
+use mtids_domain::taxonomy::Location;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
 use rayon::prelude::*;
@@ -34,6 +35,8 @@ pub struct Plan {
     pub unmatched_findings: u64,
     /// Labels that sources contradict.
     pub contradictions: u64,
+    /// Findings whose sources name stations of several regions, or of another map.
+    pub unplaced_stations: u64,
     /// Findings that one source gives twice.
     pub duplicates: u64,
     /// Entries of annotation sources that gave no finding.
@@ -116,12 +119,15 @@ pub fn plan(
         Some(path) => read_split_table(path, config.same_person(), secret)?,
         None => BTreeMap::new(),
     };
+    let findings = planned.iter().flat_map(|one| &one.findings);
+    let unplaced_stations = findings.filter(|finding| finding.station == Some(Location::Unplaced)).count() as u64;
     let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
     let partitions = make_partitions(planned, &splits, config.patients_per_shard, config.digest(), secret);
     let plan = Plan {
         partitions,
         unmatched_findings: resolved.unmatched,
         contradictions: resolved.contradictions,
+        unplaced_stations,
         duplicates: resolved.duplicates,
         rejects: resolved.rejects,
     };
@@ -248,7 +254,7 @@ fn label_counts(planned: &[PlannedSeries], config: &CheckedConfig) -> BTreeMap<P
     for series in planned {
         let counts = labels.entry(series.patient_key.clone()).or_default();
         for finding in &series.findings {
-            let region = finding.station.and_then(|station| config.region_scheme().code_of(station));
+            let region = finding.station.and_then(|place| config.region_scheme().code_of(place));
             *counts.entry((region, finding.metastasis.map(|status| status.code()))).or_default() += 1;
         }
     }

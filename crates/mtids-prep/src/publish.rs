@@ -100,6 +100,7 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
         superseded_files: superseded().count(),
         superseded_bytes: superseded().map(|file| file.bytes).sum(),
         contradicting_labels: plan.contradictions,
+        unplaced_stations: plan.unplaced_stations,
         duplicate_findings: plan.duplicates,
         over_reject_limit: plan.rejects.len() as u64 > config.max_rejects,
         rejects_by_reason: crate::rejects::by_reason(&plan.rejects),

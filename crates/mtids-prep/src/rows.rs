@@ -7,6 +7,7 @@ use mtids_annotations::Finding;
 use mtids_dicom::{InstanceHeader, LoadedVolume, Series};
 use mtids_domain::geometry::{PointMm, dot};
 use mtids_domain::label::{Evidence, LabelLevel};
+use mtids_domain::taxonomy::Location;
 use mtids_domain::volume::Volume;
 use mtids_patch::{PatchGeometry, cut, cut_suv, reach};
 use mtids_runtime::random::rng_for;
@@ -131,8 +132,8 @@ pub(crate) fn cut_rows(
                 None => patch.voxels.resize(2 * geometry.len(), 0),
             }
         }
-        let station = finding.and_then(|finding| finding.station);
-        let region = station.and_then(|station| context.description.regions.code_of(station));
+        let place = finding.and_then(|finding| finding.station);
+        let region = place.and_then(|place| context.description.regions.code_of(place));
         let labels = RowLabels {
             sample_key: sample.sample_key,
             kind: if finding.is_some() { RowKind::Finding } else { RowKind::Negative },
@@ -149,7 +150,7 @@ pub(crate) fn cut_rows(
             center_mm: center.0,
             region,
             region_name: region.and_then(|code| context.description.regions.name_of(code)).map(str::to_owned),
-            station,
+            station: place.and_then(Location::station),
             metastasis: finding.and_then(|finding| finding.metastasis),
             evidence: finding.map_or(Evidence::U, |finding| finding.evidence),
             level: finding.map_or(LabelLevel::Node, |finding| finding.level),

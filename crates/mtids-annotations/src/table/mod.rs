@@ -1,39 +1,59 @@
-//! Findings from a table: CSV, TSV, or any other rows of text cells with a header (Parquet).
+//! Findings from a table: CSV or other separated text, Parquet, or a sheet of an Excel workbook, with a header.
 //!
-//! Columns (case does not matter): the image by `series_uid`, `study_uid` or `sop_instance_uid`; the place by `x_mm, y_mm, z_mm` (LPS, or
-//! RAS where `space` says so), by the voxel `i, j, k` (column, row, slice; from 0, or from 1 where `index_base` says so; needs
-//! `series_uid`), or by the pixel `i, j` of the slice `sop_instance_uid`; optionally a box `x_min_mm … z_max_mm` or `i_min … k_max`, or
-//! `diameter_mm`; labels `station`, `metastasis`, `evidence`, `level`, `short_axis_mm`; `finding` is free text. Other columns are
+//! Columns (case, spaces and underscores of names do not matter): the image by `series_uid`, `study_uid` or `sop_instance_uid`; the place by
+//! `x_mm, y_mm, z_mm` (LPS, or RAS where `space` says so), by the voxel `i, j, k` (column, row, slice; from 0, or from 1 where `index_base`
+//! says so; needs `series_uid`), or by the pixel `i, j` of the slice `sop_instance_uid`; optionally a box `x_min_mm … z_max_mm` or `i_min …
+//! k_max`, or `diameter_mm`; labels `station`, `metastasis`, `evidence`, `level`, `short_axis_mm`; `finding` is free text. Other columns are
 //! ignored. Invariant: a cell that cannot be understood is an error that names file, line and column; an empty label is unknown.
 
 mod cells;
+mod columns;
+mod dialect;
+mod encoding;
+mod kind;
+mod names;
 mod parquet;
 pub mod row;
 mod schema;
 mod text;
+mod values;
+mod workbook;
 
 use std::path::Path;
 
+use mtids_domain::taxonomy::StationMap;
+
 use crate::error::AnnotationError;
+use crate::table::cells::RawTable;
+use crate::table::kind::{Kind, kind_of};
 use crate::table::row::{Table, TableRow};
 
+pub use cells::station_of_cell;
+pub use names::{NameColumn, NamedText, lines_of, read_names};
 pub use schema::schema;
 
-/// Reads a table: `.parquet` through arrow, everything else as CSV or TSV.
+/// Reads a table, in the format that its first bytes show. Stations in it are of `map`.
 ///
 /// # Errors
 /// [`AnnotationError`] naming the file and what to mend.
-pub fn read_table_file(path: &Path) -> Result<Table, AnnotationError> {
-    let is_parquet = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
-    if is_parquet { parquet::read_parquet(path) } else { text::read_text(path) }
+pub fn read_table_file(path: &Path, map: StationMap) -> Result<Table, AnnotationError> {
+    cells::from_cells(path, &raw_table(path)?, map)
 }
 
-/// Reads the rows of a table.
+fn raw_table(path: &Path) -> Result<RawTable, AnnotationError> {
+    match kind_of(path)? {
+        Kind::Parquet => parquet::read_parquet(path),
+        Kind::Workbook => workbook::read_workbook(path),
+        Kind::Text => text::read_text(path),
+    }
+}
+
+/// Reads the rows of a table whose stations are of the IASLC map.
 ///
 /// # Errors
 /// As [`read_table_file`].
 pub fn read_table(path: &Path) -> Result<Vec<TableRow>, AnnotationError> {
-    read_table_file(path).map(|table| table.rows)
+    read_table_file(path, StationMap::default()).map(|table| table.rows)
 }
 
 #[cfg(test)]
@@ -60,7 +80,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(rows[0].position, TablePosition::Mm(PointMm::new(1.0, -2.0, 3.5), None));
-        assert_eq!(rows[0].station.map(Station::code), Some("4R"));
+        assert_eq!(rows[0].station, Some(Station::S4R.into()));
         assert_eq!((rows[0].metastasis, rows[0].evidence), (Some(Metastasis::Metastatic), Evidence::B));
         assert_eq!((rows[1].station, rows[1].metastasis, rows[1].evidence), (None, None, Evidence::U));
     }
@@ -70,7 +90,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table.csv");
         std::fs::write(&path, "series_uid,x_mm,y_mm,z_mm,Metastatic,voxels\n1,2,3,4,1,5\n").unwrap();
-        let table = read_table_file(&path).unwrap();
+        let table = read_table_file(&path, StationMap::Iaslc).unwrap();
         assert_eq!(table.ignored_columns, ["metastatic", "voxels"]);
         assert_eq!(table.rows[0].metastasis, None, "a misspelt label column never labels");
         let twice = read("series_uid,x_mm,y_mm,z_mm,station,station\n1,2,3,4,7,4R\n").unwrap_err();
@@ -137,5 +157,102 @@ mod tests {
         assert!(message("series_uid,x_mm,y_mm,z_mm,metastasis\n1,2,3,4,perhaps\n").contains("`metastasis`"));
         assert!(message("series_uid,x_mm,y_mm,z_mm,station\n1,2,3,4,99\n").contains("lymph-node station"));
         assert!(read_table(Path::new("nowhere.csv")).unwrap_err().to_string().contains("nowhere.csv"));
+    }
+
+    const HEADER: &str = "series_uid,x_mm,y_mm,z_mm,station,metastasis";
+
+    #[test]
+    fn lines_are_counted_as_an_editor_counts_them() {
+        let rows = [HEADER, "1,2,3,4,7,1", "1,2,3,4,7,0", "", "1,2,3,4,\"a\nb\",0", "1,oops,3,4,7,0"];
+        for (name, end) in [("LF", "\n"), ("CR LF", "\r\n"), ("CR", "\r")] {
+            let text = rows.join(end);
+            let error = read(&text).unwrap_err().to_string();
+            assert!(error.contains("line 5, column `station`"), "{name}: {error}");
+            // The cell in quotes ends in the next line.
+            assert!(error.contains("line 7, column `x_mm`"), "{name}: {error}");
+            let good = text.replace("\"a\nb\"", "\"\n7\"").replace("oops", "5");
+            let lines: Vec<u64> = read(&good).unwrap().iter().map(|row| row.line).collect();
+            assert_eq!(lines, [2, 3, 5, 7], "{name}");
+            let named: Vec<u64> = read(&format!("sep=,{end}{good}")).unwrap().iter().map(|row| row.line).collect();
+            assert_eq!(named, [3, 4, 6, 8], "{name}, with a line that names the separator");
+        }
+    }
+
+    #[test]
+    fn semicolons_decimal_commas_and_empty_rows_are_read() {
+        let text = "series_uid;x_mm;y_mm;z_mm;station;metastasis;\r\n1;-15,5;-72,25;3;10L;1,0;\r\n;;;;;;\r\n   \r\n1;9,0;0;0;;;;;\r\n";
+        let rows = read(text).unwrap();
+        assert_eq!(rows[0].position, TablePosition::Mm(PointMm::new(-15.5, -72.25, 3.0), None));
+        assert_eq!((rows[0].station, rows[0].metastasis), (Some(Station::S10L.into()), Some(Metastasis::Metastatic)));
+        assert_eq!((rows.len(), rows[1].line, rows[1].metastasis), (2, 5, None));
+        let mixed = read("series_uid;x_mm;y_mm;z_mm\n1;1,5;1.500;3\n").unwrap_err().to_string();
+        assert!(mixed.contains("line 2, column `y_mm`") && mixed.contains("thousands"), "{mixed}");
+        let quoted = read(&format!("{HEADER}\n1,\"1,5\",3,4,7,1\n")).unwrap_err().to_string();
+        assert!(quoted.contains("decimal comma in a table separated by commas"), "{quoted}");
+    }
+
+    #[test]
+    fn missing_values_are_unknown_and_missing_places_are_errors() {
+        for word in ["NaN", "NA", "N/A", "<NA>", "None", "null", "nan", "#N/A", "-"] {
+            let rows =
+                read(&format!("{HEADER},evidence,level,short_axis_mm\n1,2,3,4,{word},{word},{word},{word},{word}\n"));
+            let row = rows.unwrap().remove(0);
+            assert_eq!((row.station, row.metastasis, row.short_axis_mm), (None, None, None), "{word}");
+            let error = read(&format!("{HEADER}\n1,2,{word},4,7,1\n")).unwrap_err().to_string();
+            assert!(error.contains("line 2, column `y_mm`: the coordinate is empty"), "{word}: {error}");
+        }
+    }
+
+    #[test]
+    fn all_faulty_cells_are_listed_at_once() {
+        let error = read(&format!("{HEADER}\n1,2,x,4,lung,perhaps\n,2,3,4,10-Nov,1\n1,2,3\n1,2,3,4,7,1,9\n"));
+        let error = error.unwrap_err().to_string();
+        let expected = [
+            "table.csv, line 2, column `y_mm`: `x` is not a number",
+            "table.csv, line 2, column `station`: `lung` is not a lymph-node station",
+            "table.csv, line 2, column `metastasis`: `perhaps` is not a metastasis status; understood are:",
+            "table.csv, line 3, column `series_uid`: empty",
+            "table.csv, line 3, column `station`: `10-Nov` is a date: a spreadsheet makes dates of stations",
+            "table.csv, line 4: 3 cells, and the header names 6 columns; the line may be cut off",
+            "table.csv, line 5: 7 cells, and the header names 6 columns; R's write.table",
+        ];
+        for words in expected {
+            assert!(error.contains(words), "{words}\n{error}");
+        }
+        assert_eq!(error.lines().count(), expected.len());
+        let many = format!("{HEADER}\n{}", "1,x,3,4,7,1\n".repeat(50));
+        let error = read(&many).unwrap_err().to_string();
+        assert_eq!(error.lines().count(), 21, "{error}");
+        assert!(error.ends_with("30 more faulty cells"), "{error}");
+    }
+
+    #[test]
+    fn a_station_without_place_is_unknown_and_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        std::fs::write(&path, format!("{HEADER}\n1,2,3,4,10-11R,1\n1,2,3,5,4R+7,1\n1,2,3,6,level IV,0\n")).unwrap();
+        let table = read_table_file(&path, StationMap::Iaslc).unwrap();
+        let stations: Vec<_> = table.rows.iter().map(|row| row.station.unwrap().to_string()).collect();
+        assert_eq!(stations, ["10R or 11R", "none", "none"]);
+        let lines: Vec<_> = table.unplaced.iter().map(|cell| (cell.line, cell.text.as_str())).collect();
+        assert_eq!(lines, [(3, "4R+7"), (4, "level IV")]);
+        // Of the neck's levels, all three texts are understood or not as such.
+        let neck = read_table_file(&path, StationMap::Neck).unwrap();
+        assert_eq!(neck.rows[2].station.unwrap().to_string(), "1R or 1L");
+    }
+
+    #[test]
+    fn misspelt_columns_are_suggested() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        std::fs::write(&path, "series_uid,x_mm,y_mm,z_mm,statoin,Malignant,voxels\n1,2,3,4,7,1,5\n").unwrap();
+        let table = read_table_file(&path, StationMap::Iaslc).unwrap();
+        let suggested: Vec<_> = table.suggestions.iter().map(|(name, meant)| (name.as_str(), *meant)).collect();
+        assert_eq!(suggested, [("statoin", "station"), ("malignant", "metastasis")]);
+        assert_eq!((table.rows[0].station, table.rows[0].metastasis), (None, None));
+        let error = read("seriesuid,coordX,coordY,coordZ\n1,2,3,4\n").unwrap_err().to_string();
+        assert!(error.contains("`x_mm` is missing") && error.contains("did you mean `x_mm` by `coordx`"), "{error}");
+        let spaces = read("series_uid x_mm y_mm z_mm\n1 2 3 4\n").unwrap_err().to_string();
+        assert!(spaces.contains("separated by spaces"), "{spaces}");
     }
 }

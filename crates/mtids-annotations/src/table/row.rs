@@ -5,7 +5,7 @@
 use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
 use mtids_domain::geometry::{PointMm, Voxel};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::taxonomy::Station;
+use mtids_domain::taxonomy::Location;
 
 use crate::geometry::SeriesGeometry;
 
@@ -39,8 +39,8 @@ pub struct TableRow {
     pub diameter_mm: Option<f64>,
     /// Free text.
     pub finding: String,
-    /// Station.
-    pub station: Option<Station>,
+    /// Station, or several of which it is one.
+    pub station: Option<Location>,
     /// Metastasis status.
     pub metastasis: Option<Metastasis>,
     /// Evidence.
@@ -101,4 +101,19 @@ pub struct Table {
     pub rows: Vec<TableRow>,
     /// Columns that mean nothing here, in the order of the file: to be shown, since one may be a misspelt label.
     pub ignored_columns: Vec<String>,
+    /// For each of them that may be a misspelt known one: its name, and the column that it may mean.
+    pub suggestions: Vec<(String, &'static str)>,
+    /// Cells of `station` that have no place on the map.
+    pub unplaced: Vec<UnplacedCell>,
+}
+
+/// A cell of `station` that is understood and has no place on the map: station and region of its row are unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnplacedCell {
+    /// As [`TableRow::line`].
+    pub line: u64,
+    /// What the cell says.
+    pub text: String,
+    /// Why it has no place.
+    pub reason: &'static str,
 }

@@ -1,37 +1,92 @@
-//! Tables as text: CSV, or TSV where the header has a tab.
+//! Tables as text: rows of cells with their true line numbers.
+//!
+//! Invariant: a line is what an editor shows as one, so it ends in LF, CR LF or CR, and counts from 1, also inside of quotes.
 
 use std::path::Path;
 
+use super::cells::{RawTable, Record};
+use super::dialect::dialect;
+use super::encoding::decode;
 use crate::error::AnnotationError;
-use crate::table::cells::from_cells;
-use crate::table::row::Table;
 
 /// Largest table: 256 MiB of text, a million rows.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Reads a CSV or TSV table.
+/// Reads a table of text.
 ///
 /// # Errors
 /// [`AnnotationError`] naming the file and what to mend.
-pub(crate) fn read_text(path: &Path) -> Result<Table, AnnotationError> {
+pub(super) fn read_text(path: &Path) -> Result<RawTable, AnnotationError> {
+    let text = text_of(path)?;
     let unreadable = |detail: String| AnnotationError::table(path, detail);
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-    if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        return Err(unreadable(format!("not a regular file, or larger than {MAX_BYTES} bytes")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    let first = text.lines().next().unwrap_or_default();
-    let delimiter = if first.contains('\t') { b'\t' } else { b',' };
+    let dialect = dialect(&text).map_err(unreadable)?;
+    let mut lines = Lines::new(&text, dialect.skipped);
     let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
+        .delimiter(dialect.separator)
         .trim(csv::Trim::All)
-        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+        .flexible(true)
+        .from_reader(&text.as_bytes()[dialect.skipped..]);
     let header = reader.headers().map_err(|error| unreadable(error.to_string()))?;
     let columns: Vec<String> = header.iter().map(str::to_owned).collect();
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| unreadable(error.to_string()))?;
-        rows.push((record.position().map_or(0, csv::Position::line), record.iter().map(str::to_owned).collect()));
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
+        let line = lines.of(record.position().map_or(0, csv::Position::byte));
+        rows.push(Record { line, cells: record.iter().map(str::to_owned).collect() });
     }
-    from_cells(path, &columns, rows)
+    Ok(RawTable { names: columns, records: rows, unit: "line", decimal_comma: dialect.separator != b',' })
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// [`AnnotationError`] naming the file and what to mend.
+pub(super) fn text_of(path: &Path) -> Result<String, AnnotationError> {
+    let unreadable = |detail: String| AnnotationError::table(path, detail);
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    if !metadata.is_file() || metadata.len() > MAX_BYTES {
+        return Err(unreadable(format!("not a regular file, or larger than {MAX_BYTES} bytes")));
+    }
+    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let (text, warning) = decode(bytes).map_err(unreadable)?;
+    if let Some(warning) = warning {
+        tracing::warn!(table = %path.display(), "{warning}");
+    }
+    Ok(text)
+}
+
+/// Line numbers of places in a text that are asked for in ascending order.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    /// Where the reader began.
+    offset: usize,
+    at: usize,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str, offset: usize) -> Self {
+        Self { bytes: text.as_bytes(), offset, at: 0, line: 1 }
+    }
+
+    /// The line of a record that begins at this byte of what the reader has, or behind ends of lines that follow there.
+    fn of(&mut self, byte: u64) -> u64 {
+        let mut start = self.offset.saturating_add(usize::try_from(byte).unwrap_or(usize::MAX)).min(self.bytes.len());
+        while matches!(self.bytes.get(start), Some(b'\r' | b'\n')) {
+            start += 1;
+        }
+        while self.at < start {
+            let is_end = match self.bytes[self.at] {
+                b'\n' => true,
+                b'\r' => self.bytes.get(self.at + 1) != Some(&b'\n'),
+                _ => false,
+            };
+            self.line += u64::from(is_end);
+            self.at += 1;
+        }
+        self.line
+    }
 }

@@ -14,7 +14,7 @@ use mtids_domain::annotation::{AnnotationSource, Extent, Mask};
 use mtids_domain::geometry::{PointMm, Voxel};
 use mtids_domain::label::Metastasis;
 use mtids_domain::same_person::SamePerson;
-use mtids_domain::taxonomy::Station;
+use mtids_domain::taxonomy::{Location, Station, StationMap};
 
 use crate::written::{grid, identity};
 
@@ -35,7 +35,7 @@ fn rules(classes: &[ClassRule]) -> Rules {
     Rules {
         read_segmentations: true,
         read_reports: true,
-        classes: Classes::new(classes).unwrap(),
+        classes: Classes::new(classes, StationMap::Iaslc).unwrap(),
         join_tolerance_mm: 1.0,
         people: SamePerson::default(),
         limits: Limits::default(),
@@ -59,7 +59,7 @@ fn table(folder: &Path, rows: &[String]) -> PathBuf {
 }
 
 fn named(paths: &[PathBuf]) -> AnnotationFiles {
-    AnnotationFiles::read(paths, &Limits::default()).unwrap()
+    AnnotationFiles::read(paths, &Limits::default(), StationMap::Iaslc).unwrap()
 }
 
 fn load_files(paths: &[PathBuf], classes: &[ClassRule]) -> Resolved {
@@ -83,8 +83,10 @@ fn every_row_of_a_table_has_its_outcome() {
     use EntryOutcome::{Duplicate, Unmatched, Used};
     assert_eq!(resolved.files[0].entries, [Used, Duplicate, Used, Duplicate, Unmatched, Used]);
     assert_eq!((resolved.duplicates, resolved.unmatched, resolved.contradictions), (2, 1, 1));
-    let mut found: Vec<_> =
-        resolved.findings[0].iter().map(|one| (one.station.map(Station::code), one.metastasis)).collect();
+    let mut found: Vec<_> = resolved.findings[0]
+        .iter()
+        .map(|one| (one.station.and_then(Location::station).map(Station::code), one.metastasis))
+        .collect();
     found.sort();
     assert_eq!(found, [(None, None), (Some("4R"), Some(Metastasis::Benign)), (Some("7"), None)]);
 }
@@ -148,7 +150,7 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
     let resolved = load_files(std::slice::from_ref(&path), &classes);
     assert_eq!(resolved.files[0].entries, [EntryOutcome::Used, EntryOutcome::LeftOut]);
     assert_eq!(resolved.findings[0].len(), 1);
-    assert_eq!(resolved.findings[0][0].station, Some(Station::S7));
+    assert_eq!(resolved.findings[0][0].station, Some(Station::S7.into()));
     let files = named(&[path.clone()]);
     let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
     let assigned = |usable: &[SeriesGeometry<'_>], refused: &[RefusedImage]| {

@@ -249,6 +249,12 @@ fn text(summary: &BuildSummary, out: &str) -> String {
     if summary.contradicting_labels > 0 {
         text.push_str(&format!("  {} conflicting labels set to unknown\n", summary.contradicting_labels));
     }
+    if summary.unplaced_stations > 0 {
+        let count = counted(summary.unplaced_stations, "finding", "findings");
+        text.push_str(&format!(
+            "  {count} with stations of several regions or of another map: station and region unknown (`mtids-prep classes --test FILE`)\n"
+        ));
+    }
     if summary.over_quarantine_limit {
         text.push_str("  more files quarantined than max_quarantine allows: exit code 1 (quarantine.jsonl; file names in the log above)\n");
     }

@@ -3,6 +3,7 @@
 //! Invariant: an error goes to standard error with its causes, and its exit code follows `mtids_runtime::exit`.
 
 mod build;
+mod classes;
 mod common;
 mod diff;
 mod explain;
@@ -41,6 +42,8 @@ enum Command {
     Inventory(inspect::Inventory),
     /// Print the HU or SUV at points of the patient
     Probe(inspect::Probe),
+    /// Show what names of findings become under the class rules
+    Classes(classes::Classes),
     /// Build a dataset, or continue an interrupted build
     Build(build::Build),
     /// Publish a dataset that a job array has built
@@ -62,6 +65,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Insert(command) => command.run(),
         Command::Inventory(command) => command.run(),
         Command::Probe(command) => command.run(),
+        Command::Classes(command) => command.run(),
         Command::Build(command) => command.run(),
         Command::Commit(command) => command.run(),
         Command::Explain(command) => command.run(),

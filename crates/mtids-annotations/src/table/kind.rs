@@ -1,0 +1,101 @@
+//! The format of a table, by its ending and its first bytes.
+//!
+//! Invariant: a format that is not read is refused by a sentence that names it and says what to do.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::error::AnnotationError;
+
+/// A format that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Parquet,
+    Workbook,
+}
+
+/// Endings of formats that are not read, and their names.
+const OTHERS: [(&str, &str); 14] = [
+    ("xls", "an old Excel workbook"),
+    ("xlsb", "a binary Excel workbook"),
+    ("ods", "an OpenDocument sheet"),
+    ("numbers", "a Numbers sheet"),
+    ("json", "JSON"),
+    ("jsonl", "JSON"),
+    ("feather", "Feather"),
+    ("arrow", "Arrow IPC"),
+    ("orc", "ORC"),
+    ("rds", "an R object"),
+    ("pkl", "a Python pickle"),
+    ("gz", "compressed"),
+    ("zip", "an archive"),
+    ("pdf", "a PDF"),
+];
+
+/// The format of a table.
+///
+/// # Errors
+/// [`AnnotationError::Table`] where the file cannot be opened, or its format is not read.
+pub(super) fn kind_of(path: &Path) -> Result<Kind, AnnotationError> {
+    let unreadable = |error: std::io::Error| AnnotationError::table(path, error.to_string());
+    let refused = |what: &str| {
+        let detail = format!(
+            "it is {what}, which is not read as a table: save it as CSV (in Excel: CSV UTF-8), Parquet or .xlsx"
+        );
+        Err(AnnotationError::table(path, detail))
+    };
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    // A pipe or device is refused by its reader; to open one might wait for ever.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Ok(Kind::Text);
+    }
+    let mut start = Vec::new();
+    File::open(path).and_then(|file| file.take(16).read_to_end(&mut start)).map_err(unreadable)?;
+    if let Some((_, what)) = OTHERS.iter().find(|(other, _)| *other == ending) {
+        return refused(what);
+    }
+    match start.as_slice() {
+        [b'P', b'A', b'R', b'1', ..] => Ok(Kind::Parquet),
+        _ if ending == "parquet" || ending == "pq" => Ok(Kind::Parquet),
+        _ if ending == "xlsx" || ending == "xlsm" => Ok(Kind::Workbook),
+        [b'P', b'K', 3, 4, ..] => refused("a workbook or an archive under another name"),
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => refused("an old Excel workbook"),
+        [0x1f, 0x8b, ..] => refused("compressed"),
+        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => refused("Arrow IPC"),
+        [b'{', ..] | [b'[', b'{', ..] => refused("JSON"),
+        _ => Ok(Kind::Text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_known_by_ending_and_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let kind = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            kind_of(&path).map_err(|error| error.to_string())
+        };
+        assert_eq!(kind("a.csv", b"x_mm,y_mm"), Ok(Kind::Text));
+        assert_eq!(kind("a.csv", b"PAR1...."), Ok(Kind::Parquet));
+        assert_eq!(kind("a.XLSX", b"PK\x03\x04"), Ok(Kind::Workbook));
+        for (name, bytes, what) in [
+            ("a.xls", &b"\xd0\xcf\x11\xe0"[..], "old Excel workbook"),
+            ("a.csv", b"\xd0\xcf\x11\xe0", "old Excel workbook"),
+            ("a.csv", b"PK\x03\x04", "workbook or an archive"),
+            ("a.ods", b"PK\x03\x04", "OpenDocument"),
+            ("a.json", b"[]", "JSON"),
+            ("a.txt", b"{\"a\": 1}", "JSON"),
+            ("a.feather", b"ARROW1", "Feather"),
+            ("a.csv.gz", b"\x1f\x8b", "compressed"),
+        ] {
+            let error = kind(name, bytes).unwrap_err();
+            assert!(error.contains(what) && error.contains("save it as CSV"), "{name}: {error}");
+        }
+    }
+}
