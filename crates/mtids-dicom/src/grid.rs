@@ -108,7 +108,8 @@ fn judge(series: &Series, limits: &Limits) -> Result<(SeriesGrid, Option<Resampl
         let affine = affine(first.position, stack.map(|x| x / count))?;
         return Ok((SeriesGrid { affine, dimensions, repaired: None }, None));
     }
-    let stack = Stack { slices, heights: &heights, steps: &steps, plane, is_tilted, direction: stack.map(|x| x / height) };
+    let stack =
+        Stack { slices, heights: &heights, steps: &steps, plane, is_tilted, direction: stack.map(|x| x / height) };
     let plan = plan(&stack);
     check_size(plan.dimensions, limits)?;
     let affine = affine(plan.origin, plan.step)?;
@@ -180,7 +181,9 @@ fn check_steps(slices: &[InstanceHeader], heights: &[f64], steps: &Steps, limits
 
 fn tilt_detail(tilt: f64, limits: &Limits) -> String {
     let cure = if limits.repair || tilt > MAX_REPAIRED_TILT_DEGREES {
-        format!("up to {MAX_REPAIRED_TILT_DEGREES} degrees a repair undoes it (reading.repair=true); export the series again")
+        format!(
+            "up to {MAX_REPAIRED_TILT_DEGREES} degrees a repair undoes it (reading.repair=true); export the series again"
+        )
     } else {
         "correct the series first, or set reading.repair=true to resample".to_owned()
     };

@@ -23,7 +23,8 @@ impl Invented {
         if columns.is_empty() || rows.is_empty() {
             return false;
         }
-        let is_within = |inner: &Range<usize>, outer: &Range<usize>| inner.start >= outer.start && inner.end <= outer.end;
+        let is_within =
+            |inner: &Range<usize>, outer: &Range<usize>| inner.start >= outer.start && inner.end <= outer.end;
         let of_box = self.measured.iter().take(slices.end).skip(slices.start);
         of_box.into_iter().any(|[i, j]| !is_within(&columns, i) || !is_within(&rows, j))
     }

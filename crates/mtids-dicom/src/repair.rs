@@ -126,9 +126,10 @@ fn filled(stack: &Stack<'_>) -> Option<(Vec<Target>, f64)> {
     }
     let step = mean_step(stack, targets.len() - 1);
     let low = stack.heights.first()?;
-    let fits = targets.iter().enumerate().filter(|(_, target)| !target.is_invented).all(|(k, target)| {
-        (stack.heights[target.below] - (low + k as f64 * step)).abs() <= stack.steps.tolerance()
-    });
+    let fits =
+        targets.iter().enumerate().filter(|(_, target)| !target.is_invented).all(|(k, target)| {
+            (stack.heights[target.below] - (low + k as f64 * step)).abs() <= stack.steps.tolerance()
+        });
     fits.then_some((targets, step))
 }
 

@@ -96,7 +96,8 @@ pub(crate) fn resample<T: Copy + Into<f64>>(
         let here = shifted(&buffer, sides, [columns, rows], shift, element.outside);
         // All that needs no later slice: from this one, or from it and the one below.
         while let Some(target) = targets.next_if(|target| k >= target.below + usize::from(target.weight_above > 0.0)) {
-            let (low, high) = if target.below == k { (&here, None) } else { (below.as_ref().unwrap_or(&here), Some(&here)) };
+            let (low, high) =
+                if target.below == k { (&here, None) } else { (below.as_ref().unwrap_or(&here), Some(&here)) };
             measured.push(blend(low, high, target, element, &mut voxels));
         }
         below = Some(here);

@@ -81,7 +81,10 @@ pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, Dic
     }
     if let Some(repair) = repaired {
         let slices = invented.slices();
-        warnings.push(format!("repaired by resampling ({}), {slices} of its slices interpolated over a gap", repair.name()));
+        warnings.push(format!(
+            "repaired by resampling ({}), {slices} of its slices interpolated over a gap",
+            repair.name()
+        ));
     }
     Ok(LoadedVolume { volume, lossy, padded_voxels, repaired, invented, warnings })
 }
@@ -151,8 +154,7 @@ fn decode<T: Copy + Into<f64>>(
     let (grid, resampling) = check_all(series, limits)?;
     let lossy = series.instances.iter().any(|instance| instance.lossy);
     // A series without slices was refused.
-    let sides =
-        series.instances.first().map(|first| [first.columns as usize, first.rows as usize]).unwrap_or_default();
+    let sides = series.instances.first().map(|first| [first.columns as usize, first.rows as usize]).unwrap_or_default();
     let (mut reader, mut padded_voxels) = (FrameReader::default(), 0);
     let (voxels, invented) = match resampling {
         None => {

@@ -47,7 +47,8 @@ mod tests {
 
     #[test]
     fn the_box_of_an_upright_patch_is_its_extent_and_one_kernel() {
-        let affine = Affine::new(PointMm::new(0.0, 0.0, 0.0), [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]).unwrap();
+        let affine =
+            Affine::new(PointMm::new(0.0, 0.0, 0.0), [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]).unwrap();
         let geometry = PatchGeometry { size: [5, 7, 9], spacing_mm: [2.0, 1.0, 1.0], ..PatchGeometry::default() };
         assert_eq!(reach(&affine, PointMm::new(20.0, 20.0, 20.0), &geometry), [15..26, 16..25, 7..14]);
     }

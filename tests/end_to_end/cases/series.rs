@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::dicom::{Object, uid};
 use super::study::{
-    ACQUISITION, ACQUISITION_TIME, Ct, FRAME_OF_REFERENCE, KERNEL, ORIENTATION, PIXEL_SPACING, PIXELS, POSITION, SERIES, SIDES,
-    SOP_INSTANCE, STUDY,
+    ACQUISITION, ACQUISITION_TIME, Ct, FRAME_OF_REFERENCE, KERNEL, ORIENTATION, PIXEL_SPACING, PIXELS, POSITION,
+    SERIES, SIDES, SOP_INSTANCE, STUDY,
 };
 use super::{Case, Expect, Found, check_all, probe, run_in};
 
@@ -84,7 +84,11 @@ const CASES: &[Case] = &[
     Case {
         name: "frame-of-reference-per-slice",
         source: "pymedphys/pymedphys#372, pydicom/contrib-pydicom#14",
-        make: |folder| edited(folder, |k, slice| drop(slice.text(FRAME_OF_REFERENCE, "UI", uid(&format!("frame {k}"))))),
+        make: |folder| {
+            edited(folder, |k, slice| {
+                slice.text(FRAME_OF_REFERENCE, "UI", uid(&format!("frame {k}")));
+            })
+        },
         arguments: TABLE,
         expect: Expect {
             volumes: Some(&[12]),
@@ -96,7 +100,11 @@ const CASES: &[Case] = &[
         source: "dgobbi/vtk-dicom#220, Slicer/Slicer#4801",
         make: |folder| {
             two_scans(folder, [-300.0, -298.75], |n, _, slice| {
-                slice.text(ACQUISITION, "IS", (n + 1).to_string()).text(ACQUISITION_TIME, "TM", second_text(300 + 150 * n));
+                slice.text(ACQUISITION, "IS", (n + 1).to_string()).text(
+                    ACQUISITION_TIME,
+                    "TM",
+                    second_text(300 + 150 * n),
+                );
             });
         },
         arguments: TABLE,
@@ -133,7 +141,11 @@ const CASES: &[Case] = &[
     Case {
         name: "two-breath-holds-that-abut",
         source: "Slicer/Slicer#4872: acquisition number often differs within one volume",
-        make: |folder| edited(folder, |k, slice| drop(slice.text(ACQUISITION, "IS", (1 + k / 6).to_string()))),
+        make: |folder| {
+            edited(folder, |k, slice| {
+                slice.text(ACQUISITION, "IS", (1 + k / 6).to_string());
+            })
+        },
         arguments: TABLE,
         expect: Expect { volumes: Some(&[12]), ..Expect::found(&[NODE]) },
     },
@@ -180,7 +192,11 @@ const CASES: &[Case] = &[
     Case {
         name: "one-instance-uid-for-all",
         source: "OHIF/Viewers#3185",
-        make: |folder| edited(folder, |_, slice| drop(slice.text(SOP_INSTANCE, "UI", "anonymized"))),
+        make: |folder| {
+            edited(folder, |_, slice| {
+                slice.text(SOP_INSTANCE, "UI", "anonymized");
+            })
+        },
         arguments: TABLE,
         expect: Expect {
             volumes: Some(&[12]),
@@ -191,7 +207,9 @@ const CASES: &[Case] = &[
         name: "one-instance-uid-for-all-and-a-gap",
         source: "OHIF/Viewers#3185",
         make: |folder| {
-            edited(folder, |_, slice| drop(slice.text(SOP_INSTANCE, "UI", "anonymized")));
+            edited(folder, |_, slice| {
+                slice.text(SOP_INSTANCE, "UI", "anonymized");
+            });
             std::fs::remove_file(folder.join("dicom/s1-of-P1-005.dcm")).unwrap();
         },
         arguments: TABLE,
@@ -200,11 +218,18 @@ const CASES: &[Case] = &[
     Case {
         name: "a-series-uid-for-each-file",
         source: "medInria/medInria-public#156: each slice with an independent Series Instance UID",
-        make: |folder| edited(folder, |k, slice| drop(slice.text(SERIES, "UI", uid(&format!("series {k}"))))),
+        make: |folder| {
+            edited(folder, |k, slice| {
+                slice.text(SERIES, "UI", uid(&format!("series {k}")));
+            })
+        },
         arguments: TABLE,
         expect: Expect {
             never_says: &["too-few-slices", "panicked"],
-            ..Expect::refused(3, &["uid-per-file", "12 slices of one patient", "each bears a SeriesInstanceUID of its own"])
+            ..Expect::refused(
+                3,
+                &["uid-per-file", "12 slices of one patient", "each bears a SeriesInstanceUID of its own"],
+            )
         },
     },
     Case {
@@ -237,7 +262,8 @@ const CASES: &[Case] = &[
         source: "ivmartel/dwv#1877",
         make: |folder| {
             edited(folder, |k, slice| {
-                let turned: &[f64] = if k % 3 == 0 { &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0] } else { &[1.0, 0.0004, 0.0, -0.0004, 1.0, 0.0] };
+                let turned: &[f64] =
+                    if k % 3 == 0 { &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0] } else { &[1.0, 0.0004, 0.0, -0.0004, 1.0, 0.0] };
                 slice.decimals(ORIENTATION, turned);
             });
         },
@@ -263,7 +289,10 @@ const CASES: &[Case] = &[
         source: "DIAGNijmegen/rse-panimg#7",
         make: one_missing,
         arguments: TABLE,
-        expect: Expect::refused(3, &["missing-slices", "1 here", "5.000 mm from -242.50 mm to -237.50 mm", "s1-of-P1-023.dcm"]),
+        expect: Expect::refused(
+            3,
+            &["missing-slices", "1 here", "5.000 mm from -242.50 mm to -237.50 mm", "s1-of-P1-023.dcm"],
+        ),
     },
     Case {
         name: "a-missing-slice-is-put-in",

@@ -113,7 +113,8 @@ pub(crate) fn describe(slices: &[InstanceHeader]) -> String {
     const SHOWN: usize = 6;
     let mut counts: BTreeMap<(Option<u32>, Option<u32>), (usize, Option<_>)> = BTreeMap::new();
     for slice in slices {
-        let entry = counts.entry((slice.acquired.number, slice.acquired.temporal_position)).or_insert((0, slice.acquired.time));
+        let entry =
+            counts.entry((slice.acquired.number, slice.acquired.temporal_position)).or_insert((0, slice.acquired.time));
         entry.0 += 1;
         entry.1 = entry.1.min(slice.acquired.time);
     }
@@ -330,7 +331,10 @@ mod tests {
         let gap = both(scan(0.0, 2.5, 10, one, none), scan(60.0, 5.0, 6, two, none));
         assert_eq!(divided(gap), Ok(vec![(10, 2.5), (6, 5.0)]));
         // Without numbers a gap is a gap.
-        assert_eq!(divided(both(scan(0.0, 2.5, 10, none, none), scan(60.0, 2.5, 6, none, none))).map(|parts| parts.len()), Ok(1));
+        assert_eq!(
+            divided(both(scan(0.0, 2.5, 10, none, none), scan(60.0, 2.5, 6, none, none))).map(|parts| parts.len()),
+            Ok(1)
+        );
     }
 
     #[test]
@@ -343,7 +347,10 @@ mod tests {
     fn acquisitions_that_cannot_be_told_apart_are_refused_by_their_counts() {
         // Slice 4 of the first is missing, so neither number nor time gives two regular stacks.
         let slices = both(
-            scan(0.0, 2.5, 9, |_| Some(1), |_| Some(0)).into_iter().filter(|slice| slice.position.0[2] != 10.0).collect(),
+            scan(0.0, 2.5, 9, |_| Some(1), |_| Some(0))
+                .into_iter()
+                .filter(|slice| slice.position.0[2] != 10.0)
+                .collect(),
             scan(1.25, 2.5, 9, |_| Some(2), |_| Some(150)),
         );
         let detail = divided(slices).unwrap_err();

@@ -25,9 +25,8 @@ pub(super) struct Unique {
 
 /// Drops identical copies from the slices of one series UID, sorted by SOP UID, frame and path.
 pub(super) fn without_copies(instances: Vec<InstanceHeader>) -> Result<Unique, Vec<Refused>> {
-    let is_same = |a: &InstanceHeader, b: &InstanceHeader| {
-        (&a.sop_instance_uid, a.frame) == (&b.sop_instance_uid, b.frame)
-    };
+    let is_same =
+        |a: &InstanceHeader, b: &InstanceHeader| (&a.sop_instance_uid, a.frame) == (&b.sop_instance_uid, b.frame);
     let mut digests: BTreeMap<PathBuf, Option<Digest>> = BTreeMap::new();
     let mut copies: BTreeSet<PathBuf> = BTreeSet::new();
     // The first two files that claim one slice with different content.
@@ -97,5 +96,7 @@ fn by_position(unique: &[InstanceHeader], [first, second]: &[PathBuf; 2]) -> Res
     if is_single_frame && is_one_plane(unique) && Steps::are_regular(heights(unique).into_iter()) {
         return Ok(format!("{all}; they were put in order by position, and no annotation can name one of its slices"));
     }
-    Err(format!("{all}; their positions alone do not form one regular volume either ({named}): give each file a UID of its own"))
+    Err(format!(
+        "{all}; their positions alone do not form one regular volume either ({named}): give each file a UID of its own"
+    ))
 }

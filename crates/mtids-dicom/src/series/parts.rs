@@ -91,7 +91,11 @@ fn has_frame_per_slice(stack: &[InstanceHeader]) -> bool {
 type Valued = (Option<Arc<str>>, Vec<InstanceHeader>);
 
 /// Divides slices by the values of an attribute; slices without one join those whose place they fill.
-fn by_attribute(slices: Vec<InstanceHeader>, attribute: &Attribute, warnings: &mut Vec<String>) -> Result<Vec<Valued>, Undivided> {
+fn by_attribute(
+    slices: Vec<InstanceHeader>,
+    attribute: &Attribute,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Valued>, Undivided> {
     let all = slices.len();
     let mut valued: BTreeMap<Arc<str>, Vec<InstanceHeader>> = BTreeMap::new();
     let mut without = Vec::new();
@@ -139,7 +143,8 @@ fn by_attribute(slices: Vec<InstanceHeader>, attribute: &Attribute, warnings: &m
         }
     }
     if doubtful > 0 {
-        let values: Vec<String> = valued.iter().map(|(value, slices)| format!("{value}: {} slices", slices.len())).collect();
+        let values: Vec<String> =
+            valued.iter().map(|(value, slices)| format!("{value}: {} slices", slices.len())).collect();
         let detail = format!(
             "{} is missing in {missing} of {all} slices, and {doubtful} of them fit several of its values ({}); add the attribute to these \
              files, or export each reconstruction as a series of its own",
@@ -207,7 +212,8 @@ mod tests {
 
     fn slice(n: u32, z: f64, kernel: Option<&str>) -> InstanceHeader {
         let mut header = InstanceHeader::for_tests().with(|facts| {
-            facts.facts = Arc::new(AcquisitionFacts { kernel: kernel.map(str::to_owned), ..AcquisitionFacts::default() });
+            facts.facts =
+                Arc::new(AcquisitionFacts { kernel: kernel.map(str::to_owned), ..AcquisitionFacts::default() });
         });
         (header.path, header.sop_instance_uid) = (format!("{n}.dcm").into(), format!("1.{n:03}"));
         header.position.0[2] = z;
@@ -226,7 +232,11 @@ mod tests {
         let one = (0..12).map(|n| slice(n, f64::from(n), (n % 5 != 3).then_some("B31f"))).collect();
         let parts = divide(one).ok().unwrap();
         assert_eq!(parts.len(), 1);
-        assert!(parts[0].warnings[0].contains("ConvolutionKernel is missing in 2 of 12 slices"), "{:?}", parts[0].warnings);
+        assert!(
+            parts[0].warnings[0].contains("ConvolutionKernel is missing in 2 of 12 slices"),
+            "{:?}",
+            parts[0].warnings
+        );
     }
 
     #[test]

@@ -25,7 +25,12 @@ pub(super) fn same_plane(a: &InstanceHeader, b: &InstanceHeader) -> bool {
     if a.orientation == b.orientation && a.pixel_spacing == b.pixel_spacing {
         return true;
     }
-    if a.orientation.iter().flatten().zip(b.orientation.iter().flatten()).any(|(a, b)| (a - b).abs() > LARGEST_DIFFERENCE) {
+    if a.orientation
+        .iter()
+        .flatten()
+        .zip(b.orientation.iter().flatten())
+        .any(|(a, b)| (a - b).abs() > LARGEST_DIFFERENCE)
+    {
         return false;
     }
     let spacing_b = if is_rounding_of_one(a, b) { a.pixel_spacing } else { b.pixel_spacing };
@@ -89,7 +94,8 @@ pub(crate) fn finest(slices: &[InstanceHeader]) -> Option<&InstanceHeader> {
         [g, h, a, b, c, d, e, f]
     };
     let digits = |slice: &InstanceHeader| numbers(slice).map(|x| x.abs().to_string().len()).iter().sum::<usize>();
-    let spacing_digits = |slice: &InstanceHeader| slice.pixel_spacing.map(|x| x.to_string().len()).iter().sum::<usize>();
+    let spacing_digits =
+        |slice: &InstanceHeader| slice.pixel_spacing.map(|x| x.to_string().len()).iter().sum::<usize>();
     slices.iter().max_by(|a, b| {
         let by_numbers = || {
             let pairs = numbers(a).into_iter().zip(numbers(b));
@@ -119,7 +125,8 @@ mod tests {
             let (a, b) = (slice(a, -180.0), slice(b, -180.0));
             same_plane(&a, &b) && same_plane(&b, &a)
         };
-        for (a, b) in [(0.703125, 0.7031), (0.703125, 0.703), (0.703125, 0.70), (0.976562, 0.97656), (0.976562, 0.977)] {
+        for (a, b) in [(0.703125, 0.7031), (0.703125, 0.703), (0.703125, 0.70), (0.976562, 0.97656), (0.976562, 0.977)]
+        {
             assert!(same(a, b), "{a} and {b}");
         }
         // 360 and 361 mm; 0.7 and 0.74 are no roundings of each other at two decimals.

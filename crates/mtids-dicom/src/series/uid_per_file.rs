@@ -80,12 +80,18 @@ mod tests {
 
     #[test]
     fn a_series_uid_for_each_file_is_one_sentence() {
-        for (study, uids) in [((|_| 1) as fn(u32) -> u32, "a SeriesInstanceUID"), (|n| n, "a StudyInstanceUID and a Ser")] {
+        for (study, uids) in
+            [((|_| 1) as fn(u32) -> u32, "a SeriesInstanceUID"), (|n| n, "a StudyInstanceUID and a Ser")]
+        {
             let (rest, refused) = refuse(slices(|n| n, study));
             assert!(rest.is_empty());
             assert_eq!(refused.len(), 6);
             assert!(refused.iter().all(|one| one.detail == refused[0].detail && one.series_uid.is_none()));
-            assert!(refused[0].detail.contains("6 slices") && refused[0].detail.contains(uids), "{}", refused[0].detail);
+            assert!(
+                refused[0].detail.contains("6 slices") && refused[0].detail.contains(uids),
+                "{}",
+                refused[0].detail
+            );
             assert_eq!(refused[0].reason, ReasonCode::UidPerFile);
         }
     }

@@ -186,7 +186,12 @@ fn two_missing_slices_in_a_row_stay_refused_with_their_place_and_files() {
     let (_folder, series) = series(&without, 0.0);
     let error = load_volume(&series, &REPAIR).unwrap_err();
     assert_eq!(error.reason(), ReasonCode::MissingSlices);
-    for part in ["2 here in a row", "3 in all at 2 places", "7.500 mm from 17.50 mm to 25.00 mm", "S07_0001.dcm and S08_0001.dcm"] {
+    for part in [
+        "2 here in a row",
+        "3 in all at 2 places",
+        "7.500 mm from 17.50 mm to 25.00 mm",
+        "S07_0001.dcm and S08_0001.dcm",
+    ] {
         assert!(error.to_string().contains(part), "{part}: {error}");
     }
     assert!(error.to_string().contains("2.500 mm × 34, 5.000 mm × 1, 7.500 mm × 1"), "{error}");

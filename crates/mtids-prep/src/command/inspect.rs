@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mtids_dicom::{FileOutcome, GroupingOutcome, Limits, check_series, group, load_pet, load_volume};
 use mtids_dicom::volume::SeriesGrid;
+use mtids_dicom::{FileOutcome, GroupingOutcome, Limits, check_series, group, load_pet, load_volume};
 use mtids_domain::geometry::PointMm;
 use mtids_domain::volume::Volume;
 use mtids_prep::error::PrepError;
