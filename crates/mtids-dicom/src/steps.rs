@@ -68,7 +68,7 @@ impl Steps {
         let whole = ratio.round();
         let is_multiple = ratio > 1.5 && (ratio - whole).abs() * self.usual <= self.tolerance * ratio;
         // A ratio of finite numbers above 1.5; the cast saturates.
-        is_multiple.then_some(whole as usize - 1)
+        is_multiple.then(|| whole as usize - 1)
     }
 
     /// The different steps with their counts: `2.500 mm × 7, 3.700 mm × 1`; at most six of them.
@@ -99,6 +99,12 @@ mod tests {
         assert_eq!(steps.unusual().collect::<Vec<_>>(), [2, 4]);
         assert_eq!((steps.missing(2), steps.missing(4), steps.missing(0)), (Some(2), None, None));
         assert_eq!(steps.census(), "2.500 mm × 3, 3.700 mm × 1, 7.500 mm × 1");
+    }
+
+    #[test]
+    fn a_step_of_less_than_half_is_no_gap() {
+        let steps = Steps::of(&[0.0, 5.0, 10.0, 12.0, 17.0], 0.02);
+        assert_eq!((steps.unusual().collect::<Vec<_>>(), steps.missing(2)), (vec![2], None));
     }
 
     #[test]

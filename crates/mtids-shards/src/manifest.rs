@@ -307,8 +307,8 @@ mod tests {
             Manifest::load(&storage).unwrap_err().to_string()
         };
         assert!(
-            load(r#"{"layout":5,"new":[1],"description":{}}"#)
-                .contains("layout version 5; this program reads version 4")
+            load(r#"{"layout":6,"new":[1],"description":{}}"#)
+                .contains("layout version 6; this program reads version 5")
         );
         assert!(load(r#"{"description":{"schema_version":"3","old":1}}"#).contains("layout version 3"));
         let rows = load(r#"{"layout":5,"description":{"schema_version":"9","more":1}}"#);

@@ -85,7 +85,9 @@ const CASES: &[Case] = &[
         name: "frame-of-reference-per-slice",
         source: "pymedphys/pymedphys#372, pydicom/contrib-pydicom#14",
         make: |folder| {
-            edited(folder, |k, slice| drop(slice.text(FRAME_OF_REFERENCE, "UI", uid(&format!("frame {k}")))))
+            edited(folder, |k, slice| {
+                slice.text(FRAME_OF_REFERENCE, "UI", uid(&format!("frame {k}")));
+            })
         },
         arguments: TABLE,
         expect: Expect {
@@ -139,7 +141,11 @@ const CASES: &[Case] = &[
     Case {
         name: "two-breath-holds-that-abut",
         source: "Slicer/Slicer#4872: acquisition number often differs within one volume",
-        make: |folder| edited(folder, |k, slice| drop(slice.text(ACQUISITION, "IS", (1 + k / 6).to_string()))),
+        make: |folder| {
+            edited(folder, |k, slice| {
+                slice.text(ACQUISITION, "IS", (1 + k / 6).to_string());
+            })
+        },
         arguments: TABLE,
         expect: Expect { volumes: Some(&[12]), ..Expect::found(&[NODE]) },
     },
@@ -186,7 +192,11 @@ const CASES: &[Case] = &[
     Case {
         name: "one-instance-uid-for-all",
         source: "OHIF/Viewers#3185",
-        make: |folder| edited(folder, |_, slice| drop(slice.text(SOP_INSTANCE, "UI", "anonymized"))),
+        make: |folder| {
+            edited(folder, |_, slice| {
+                slice.text(SOP_INSTANCE, "UI", "anonymized");
+            })
+        },
         arguments: TABLE,
         expect: Expect {
             volumes: Some(&[12]),
@@ -197,7 +207,9 @@ const CASES: &[Case] = &[
         name: "one-instance-uid-for-all-and-a-gap",
         source: "OHIF/Viewers#3185",
         make: |folder| {
-            edited(folder, |_, slice| drop(slice.text(SOP_INSTANCE, "UI", "anonymized")));
+            edited(folder, |_, slice| {
+                slice.text(SOP_INSTANCE, "UI", "anonymized");
+            });
             std::fs::remove_file(folder.join("dicom/s1-of-P1-005.dcm")).unwrap();
         },
         arguments: TABLE,
@@ -206,7 +218,11 @@ const CASES: &[Case] = &[
     Case {
         name: "a-series-uid-for-each-file",
         source: "medInria/medInria-public#156: each slice with an independent Series Instance UID",
-        make: |folder| edited(folder, |k, slice| drop(slice.text(SERIES, "UI", uid(&format!("series {k}"))))),
+        make: |folder| {
+            edited(folder, |k, slice| {
+                slice.text(SERIES, "UI", uid(&format!("series {k}")));
+            })
+        },
         arguments: TABLE,
         expect: Expect {
             never_says: &["too-few-slices", "panicked"],
