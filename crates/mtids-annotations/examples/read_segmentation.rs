@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = folder.join("many-segments.dcm");
     write_segmentation(&path, &segments, [512, 512, 300], &identity, "2.25.3")?;
     let start = Instant::now();
-    let findings = read_segmentation(&path, &Limits::default())?.into_findings();
+    let limits = Limits::default();
+    let findings = read_segmentation(&path, &limits)?.findings_on(None, &limits).into_findings();
     let seconds = start.elapsed().as_secs_f64();
     let voxels: usize =
         findings.iter().map(|one| if let Extent::Mask(mask) = &one.extent { mask.voxels.len() } else { 0 }).sum();

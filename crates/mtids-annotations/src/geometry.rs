@@ -2,15 +2,18 @@
 //!
 //! Units: LPS mm; dimensions in voxels (columns, rows, slices).
 
-use mtids_dicom::{InstanceHeader, Series};
+use mtids_dicom::volume::SeriesGrid;
+use mtids_dicom::{InstanceHeader, ReasonCode, Series};
 use mtids_domain::annotation::AnnotationTarget;
-use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::geometry::{Affine, PointMm, Voxel, cross, dot, norm, subtract};
 
 /// SOP Instance UIDs of the slices of a series, in the order of their position along the normal.
 #[derive(Clone, Copy, Debug)]
 pub enum SliceUids<'a> {
     /// Those of headers: nothing is copied.
     Headers(&'a [InstanceHeader]),
+    /// Those of headers of a repaired series, whose slices do not lie at the indices of its grid.
+    OffGrid(&'a [InstanceHeader]),
     /// A list.
     Listed(&'a [&'a str]),
 }
@@ -19,7 +22,7 @@ impl<'a> SliceUids<'a> {
     /// Number of slices.
     pub fn len(&self) -> usize {
         match self {
-            Self::Headers(headers) => headers.len(),
+            Self::Headers(headers) | Self::OffGrid(headers) => headers.len(),
             Self::Listed(list) => list.len(),
         }
     }
@@ -32,7 +35,9 @@ impl<'a> SliceUids<'a> {
     /// The UIDs, lowest slice first.
     pub fn iter(self) -> impl Iterator<Item = &'a str> {
         (0..self.len()).filter_map(move |k| match self {
-            Self::Headers(headers) => headers.get(k).map(|header| header.sop_instance_uid.as_str()),
+            Self::Headers(headers) | Self::OffGrid(headers) => {
+                headers.get(k).map(|header| header.sop_instance_uid.as_str())
+            }
             Self::Listed(list) => list.get(k).copied(),
         })
     }
@@ -41,6 +46,8 @@ impl<'a> SliceUids<'a> {
 /// A series with its grid, as findings are matched to it.
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesGeometry<'a> {
+    /// PatientID.
+    pub patient_id: &'a str,
     /// Series Instance UID.
     pub series_uid: &'a str,
     /// Study Instance UID.
@@ -56,23 +63,61 @@ pub struct SeriesGeometry<'a> {
 }
 
 impl<'a> SeriesGeometry<'a> {
-    /// Of a series whose geometry was checked ([`mtids_dicom::volume::check_geometry`] gives the affine).
-    pub fn of(series: &'a Series, affine: Affine) -> Self {
-        let first = series.instances.first();
+    /// Of a series whose geometry was checked ([`mtids_dicom::volume::check_geometry`] gives the grid).
+    pub fn of(series: &'a Series, grid: SeriesGrid) -> Self {
+        let SeriesGrid { affine, dimensions, repaired } = grid;
+        let slices = match repaired {
+            None => SliceUids::Headers(&series.instances),
+            Some(_) => SliceUids::OffGrid(&series.instances),
+        };
         Self {
+            patient_id: &series.patient_id,
             series_uid: &series.series_uid,
             study_uid: &series.study_uid,
             frame_of_reference_uid: series.frame_of_reference_uid.as_deref(),
             affine,
-            dimensions: first
-                .map_or([0; 3], |first| [first.columns as usize, first.rows as usize, series.instances.len()]),
-            slices: SliceUids::Headers(&series.instances),
+            dimensions,
+            slices,
         }
+    }
+
+    /// The place of column, row and slice of the files, in LPS mm: what people count who look at the files. Of a repaired series they are no
+    /// indices of its grid; between two slices it lies between their places.
+    pub fn image_to_mm(&self, Voxel([i, j, k]): Voxel) -> PointMm {
+        let SliceUids::OffGrid(headers) = self.slices else { return self.affine.to_mm(Voxel([i, j, k])) };
+        // Beyond the ends as far as the last two slices say. The cast saturates.
+        let below = (k.floor().max(0.0) as usize).min(headers.len().saturating_sub(2));
+        let (Some(low), Some(high)) = (headers.get(below), headers.get(below + 1).or(headers.get(below))) else {
+            return self.affine.to_mm(Voxel([i, j, k]));
+        };
+        let weight = k - below as f64;
+        let ([row, column], [row_step, column_step]) = (low.orientation, low.pixel_spacing);
+        PointMm(std::array::from_fn(|axis| {
+            let first = low.position.0[axis] * (1.0 - weight) + high.position.0[axis] * weight;
+            first + i * column_step * row[axis] + j * row_step * column[axis]
+        }))
     }
 
     /// Whether a place lies in its voxels.
     pub fn holds(&self, point: PointMm) -> bool {
         self.affine.to_voxel(point).nearest(self.dimensions).is_some()
+    }
+
+    /// Distance from a place to the nearest voxel centre's cell, mm; 0 inside.
+    pub(crate) fn distance_to(&self, point: PointMm) -> f64 {
+        let voxel = self.affine.to_voxel(point).0;
+        let clamped: [f64; 3] = std::array::from_fn(|axis| voxel[axis].clamp(0.0, self.dimensions[axis] as f64 - 1.0));
+        if self.holds(point) { 0.0 } else { self.affine.to_mm(Voxel(clamped)).distance(point) }
+    }
+
+    /// How its slices lie in their plane.
+    pub(crate) fn in_plane(&self) -> InPlane {
+        let corner = |i: usize, j: usize| self.affine.to_mm(Voxel([i as f64, j as f64, 0.0]));
+        let [columns, rows, _] = self.dimensions;
+        InPlane::of_corners(
+            [columns, rows],
+            [corner(0, 0), corner(columns.saturating_sub(1), 0), corner(0, rows.saturating_sub(1))],
+        )
     }
 
     /// The eight corners of the grid (centres of the outermost voxels) in LPS mm.
@@ -92,6 +137,64 @@ impl<'a> SeriesGeometry<'a> {
             (None, None) => false,
         }
     }
+}
+
+/// How the slices of a series lie in their plane: what two series have in common whose masks could be taken for one another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InPlane {
+    /// Columns, rows.
+    sides: [usize; 2],
+    /// Centres of the pixels (0, 0), (last, 0) and (0, last), without their part along the normal, LPS mm.
+    corners: [PointMm; 3],
+}
+
+impl InPlane {
+    /// Of a slice.
+    pub fn of(header: &InstanceHeader) -> Self {
+        let [columns, rows] = [header.columns as usize, header.rows as usize];
+        let along = |axis: usize, side: usize, step: f64| {
+            let steps = step * side.saturating_sub(1) as f64;
+            PointMm(std::array::from_fn(|n| header.position.0[n] + steps * header.orientation[axis][n]))
+        };
+        let [between_rows, between_columns] = header.pixel_spacing;
+        Self::of_corners(
+            [columns, rows],
+            [header.position, along(0, columns, between_columns), along(1, rows, between_rows)],
+        )
+    }
+
+    fn of_corners(sides: [usize; 2], corners: [PointMm; 3]) -> Self {
+        let [origin, right, down] = corners.map(|corner| corner.0);
+        let normal = cross(subtract(right, origin), subtract(down, origin));
+        let length = norm(normal);
+        let normal = if length > 0.0 { normal.map(|x| x / length) } else { [0.0; 3] };
+        let flat = |corner: [f64; 3]| {
+            let height = dot(corner, normal);
+            PointMm(std::array::from_fn(|axis| corner[axis] - height * normal[axis]))
+        };
+        Self { sides, corners: [origin, right, down].map(flat) }
+    }
+
+    /// Whether two slices lie alike, within a tenth of a pixel.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let pixel = self.corners[0].distance(self.corners[1]) / self.sides[0].saturating_sub(1).max(1) as f64;
+        self.sides == other.sides && self.corners.iter().zip(&other.corners).all(|(a, b)| a.distance(*b) <= 0.1 * pixel)
+    }
+}
+
+/// An image of the data folder that cannot be used. Annotations that speak of it must not slip to another image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefusedImage {
+    /// PatientID.
+    pub patient_id: String,
+    /// Study Instance UID.
+    pub study_uid: String,
+    /// Series Instance UID.
+    pub series_uid: String,
+    /// How its slices lie.
+    pub in_plane: InPlane,
+    /// Why it was refused.
+    pub reason: ReasonCode,
 }
 
 /// The eight corners of a grid (centres of the outermost voxels) in LPS mm.

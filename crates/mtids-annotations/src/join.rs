@@ -1,13 +1,14 @@
 //! Annotations of all sources meet in one series, and those that speak of the same node become one finding.
 //!
-//! Units: LPS mm. Invariants: two annotations of one source are joined only where they name the same place; a label that two annotations
+//! Units: LPS mm. Invariants: two annotations of one source are joined only where they are the same node (centres within 1 mm, or masks that
+//! share most voxels); a label that two annotations
 //! contradict becomes unknown and is counted; geometry comes from a mask where there is one, labels from a table; no two findings have the
 //! same place.
 
-use std::collections::BTreeSet;
-use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use mtids_domain::annotation::{Annotation, AnnotationSource, Extent};
+use mtids_domain::annotation::{Annotation, AnnotationSource, Extent, Mask};
 use mtids_domain::geometry::PointMm;
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::taxonomy::Station;
@@ -62,6 +63,22 @@ impl Cluster {
         self.members.first().map_or(PointMm([0.0; 3]), |(_, member)| member.center)
     }
 
+    /// Whether another cluster is the same node: at the same place, or a mask that shares most voxels (Dice of at least a half).
+    fn is_same_node(&self, other: &Self) -> bool {
+        let apart = self.center().distance(other.center());
+        if apart <= SAME_NODE_MM {
+            return true;
+        }
+        let mask = |cluster: &Self| match cluster.members.first().map(|(_, member)| &member.extent) {
+            Some(Extent::Mask(mask)) => Some(Arc::clone(mask)),
+            _ => None,
+        };
+        let (Some(a), Some(b)) = (mask(self), mask(other)) else { return false };
+        apart <= COMPARED_WITHIN_MM
+            && a.affine == b.affine
+            && 4 * shared_voxels(&a, &b) >= a.voxels.len() + b.voxels.len()
+    }
+
     /// Distance of a point to this node: 0 inside a mask or box, else to the nearest centre.
     fn distance(&self, point: PointMm) -> f64 {
         self.members
@@ -105,8 +122,7 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         while let Some(next) = rest.next_if(|next| (is_point(&next.1), next.0) == kind) {
             group.push(Cluster { members: vec![next] });
         }
-        let mut group: Vec<Option<Cluster>> =
-            one_for_each_place(group, &mut duplicates).into_iter().map(Some).collect();
+        let mut group: Vec<Option<Cluster>> = one_for_each_node(group, &mut duplicates).into_iter().map(Some).collect();
         let source = kind.1;
         let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
         for (n, one) in group.iter().flatten().enumerate() {
@@ -131,27 +147,56 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         clusters.extend(group.into_iter().flatten());
     }
     // A row in the middle of a mask that another row was joined to lies at the place of that finding.
-    let clusters = one_for_each_place(clusters, &mut duplicates);
+    let clusters = one_for_each_node(clusters, &mut duplicates);
     Joined { findings: clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect(), duplicates }
 }
 
-/// Merges clusters of one place, in their order, and counts those that were merged into another.
-fn one_for_each_place(clusters: Vec<Cluster>, duplicates: &mut u64) -> Vec<Cluster> {
-    let mut at: BTreeMap<String, usize> = BTreeMap::new();
+/// Two centres nearer than this are those of one node, mm: no node is so small.
+const SAME_NODE_MM: f64 = 1.0;
+
+/// Masks whose centres lie farther apart than this are not compared voxel by voxel, mm: an overlap of half needs large nodes then.
+const COMPARED_WITHIN_MM: f64 = 10.0;
+
+/// Merges clusters of one node, in their order, and counts those that were merged into another: one node may be drawn under two names.
+fn one_for_each_node(clusters: Vec<Cluster>, duplicates: &mut u64) -> Vec<Cluster> {
+    // Cells of the larger distance, so that only neighbours are compared.
+    let cell_of = |point: PointMm| point.0.map(|x| (x / COMPARED_WITHIN_MM).floor() as i64);
+    let mut cells: BTreeMap<[i64; 3], Vec<usize>> = BTreeMap::new();
     let mut unique: Vec<Cluster> = Vec::with_capacity(clusters.len());
     for cluster in clusters {
-        match at.entry(place_key(cluster.center())) {
-            Entry::Occupied(known) => {
+        let [i, j, k] = cell_of(cluster.center());
+        let around = (-1..=1).flat_map(|a| (-1..=1).flat_map(move |b| (-1..=1).map(move |c| [i + a, j + b, k + c])));
+        let near = around.filter_map(|cell| cells.get(&cell)).flatten().copied();
+        match near.filter(|&n| unique[n].is_same_node(&cluster)).min() {
+            Some(known) => {
                 *duplicates += 1;
-                unique[*known.get()].members.extend(cluster.members);
+                unique[known].members.extend(cluster.members);
             }
-            Entry::Vacant(new) => {
-                new.insert(unique.len());
+            None => {
+                cells.entry([i, j, k]).or_default().push(unique.len());
                 unique.push(cluster);
             }
         }
     }
     unique
+}
+
+/// Voxels of two masks on one grid; both are sorted by `(k, j, i)`.
+fn shared_voxels(a: &Mask, b: &Mask) -> usize {
+    let order = |&[i, j, k]: &[u32; 3]| (k, j, i);
+    let (mut left, mut right) = (a.voxels.iter().peekable(), b.voxels.iter().peekable());
+    let mut shared = 0;
+    while let (Some(one), Some(other)) = (left.peek(), right.peek()) {
+        match order(one).cmp(&order(other)) {
+            std::cmp::Ordering::Less => _ = left.next(),
+            std::cmp::Ordering::Greater => _ = right.next(),
+            std::cmp::Ordering::Equal => {
+                shared += 1;
+                (left.next(), right.next());
+            }
+        }
+    }
+    shared
 }
 
 fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
@@ -199,7 +244,6 @@ mod tests {
     use super::*;
     use mtids_domain::annotation::{AnnotationTarget, Mask};
     use mtids_domain::geometry::Affine;
-    use std::sync::Arc;
 
     fn annotation(x: f64, metastasis: Option<Metastasis>) -> Annotation {
         Annotation {
@@ -273,7 +317,7 @@ mod tests {
     #[test]
     fn rows_that_repeat_a_place_of_their_table_are_one_finding() {
         let benign = || (1, annotation(10.0, Some(Metastasis::Benign)));
-        let joined = join(vec![benign(), benign(), (1, annotation(11.0, None))], 5.0);
+        let joined = join(vec![benign(), benign(), (1, annotation(11.1, None))], 5.0);
         assert_eq!((joined.findings.len(), joined.duplicates), (2, 1));
         assert_eq!(joined.findings[0].metastasis, Some(Metastasis::Benign));
         assert_eq!(joined.findings[0].contradictions, 0);
@@ -283,6 +327,26 @@ mod tests {
         let joined = join(vec![benign(), (1, annotation(10.0, Some(Metastasis::Metastatic)))], 5.0);
         assert_eq!((joined.findings.len(), joined.duplicates), (1, 1));
         assert_eq!((joined.findings[0].metastasis, joined.findings[0].contradictions), (None, 1));
+    }
+
+    #[test]
+    fn one_node_drawn_under_two_names_is_one_finding() {
+        let block = |from: u32, station: Option<Station>| {
+            let mut one = mask(0.0);
+            let Extent::Mask(shape) = &one.extent else { panic!("a mask") };
+            let voxels: Vec<[u32; 3]> = (0..40).map(|n| [from + n % 10, n / 10, 0]).collect();
+            one.extent = Extent::Mask(Arc::new(Mask { affine: shape.affine, voxels }));
+            one.center = PointMm::new(f64::from(from) + 4.5, 1.5, 0.0);
+            (one.station, one.short_axis_mm) = (station, None);
+            (0, one)
+        };
+        // Eight of ten columns are shared, then two.
+        let joined = join(vec![block(0, Some(Station::S4R)), block(2, Some(Station::S4R))], 5.0);
+        assert_eq!((joined.findings.len(), joined.duplicates), (1, 1));
+        assert_eq!((joined.findings[0].station, joined.findings[0].contradictions), (Some(Station::S4R), 0));
+        let joined = join(vec![block(0, Some(Station::S4R)), block(2, Some(Station::S7))], 5.0);
+        assert_eq!((joined.findings[0].station, joined.findings[0].contradictions), (None, 1));
+        assert_eq!(join(vec![block(0, None), block(8, None)], 5.0).findings.len(), 2);
     }
 
     #[test]

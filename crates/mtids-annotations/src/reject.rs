@@ -3,6 +3,7 @@
 //! Purpose: a label that is lost must be seen. Invariant: the reason is a stable code; place and detail are for the operator, and may hold
 //! raw identifiers, so they never enter a dataset.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -95,13 +96,34 @@ impl RejectReason {
     }
 }
 
+/// Where in a file an entry stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RejectPlace {
+    /// The whole file.
+    File,
+    /// A line of a table, the header being line 1; a row from 1 where the table has no lines.
+    Line(u64),
+    /// A part with a name: a structure, a segment, a box.
+    Part(String),
+}
+
+impl fmt::Display for RejectPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File => Ok(()),
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Part(name) => f.write_str(name),
+        }
+    }
+}
+
 /// An entry that gave no finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// The file.
     pub path: PathBuf,
-    /// Where in the file, for example `line 4`, `ROI 3 'LN 7'` or `segment 2`; empty for the whole file.
-    pub place: String,
+    /// Where in the file.
+    pub place: RejectPlace,
     /// Stable reason.
     pub reason: RejectReason,
     /// What was found, what it means, what to do.
@@ -110,7 +132,7 @@ pub struct Reject {
 
 impl Reject {
     /// An entry of `path`.
-    pub fn new(path: &Path, place: impl Into<String>, reason: RejectReason, detail: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), place: place.into(), reason, detail: detail.into() }
+    pub fn new(path: &Path, place: RejectPlace, reason: RejectReason, detail: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), place, reason, detail: detail.into() }
     }
 }

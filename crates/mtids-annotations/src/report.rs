@@ -17,7 +17,7 @@ use mtids_dicom::element::{code, first_item, integers, items, number, text};
 use mtids_dicom::{DicomError, Limits, ReasonCode};
 use mtids_domain::annotation::{Annotation, Code};
 
-use crate::segmentation::Segmentation;
+use crate::segmentation::PlacedSegmentation;
 
 /// A group of measurements of one finding.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +35,8 @@ pub struct MeasurementGroup {
 /// A structured report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
+    /// PatientID, where given.
+    pub patient_id: Option<String>,
     /// Its groups of measurements, in document order.
     pub groups: Vec<MeasurementGroup>,
 }
@@ -55,7 +57,7 @@ fn read(path: &Path, limits: &Limits) -> Result<Report, DicomError> {
     }
     let mut groups = Vec::new();
     collect(&object, &mut groups);
-    Ok(Report { groups })
+    Ok(Report { patient_id: text(&object, tags::PATIENT_ID), groups })
 }
 
 /// Walks the content; nesting is bounded by the scan before the parser.
@@ -114,8 +116,8 @@ fn millimetres(value: &InMemDicomObject) -> Option<f64> {
 
 impl Report {
     /// The findings whose voxels stand in these segmentations, with the words of the report.
-    pub fn findings(&self, segmentations: &[Segmentation]) -> Vec<Annotation> {
-        let by_uid: BTreeMap<&str, &Segmentation> =
+    pub fn findings(&self, segmentations: &[PlacedSegmentation]) -> Vec<Annotation> {
+        let by_uid: BTreeMap<&str, &PlacedSegmentation> =
             segmentations.iter().map(|one| (one.sop_instance_uid.as_str(), one)).collect();
         let mut found = Vec::new();
         for group in &self.groups {

@@ -13,6 +13,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use mtids_domain::geometry::PointMm;
 
+use crate::acquisition::Acquired;
 use crate::dataset::DataSet;
 use crate::element::{array, first_item, integer, number, text};
 use crate::error::{DicomError, ReasonCode};
@@ -125,7 +126,6 @@ pub(crate) fn frames(
                 columns: u32::from(pixels.shape.columns),
                 orientation: plane.orientation,
                 pixel_spacing: plane.pixel_spacing,
-                acquisition_number: content.and_then(|group| integer(group, tags::FRAME_ACQUISITION_NUMBER)),
                 named_scout,
                 lossy,
                 facts: Arc::new(facts),
@@ -136,6 +136,7 @@ pub(crate) fn frames(
                 sop_instance_uid: identity.sop_instance_uid.clone(),
                 frame: number_of_frame,
                 position: PointMm(position),
+                acquired: Acquired::of_frame(content),
                 shared: Arc::new(shared),
                 at: at.clone(),
                 modality_lut,

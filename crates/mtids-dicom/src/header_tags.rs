@@ -7,7 +7,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 /// In ascending order.
-const TAGS: [Tag; 57] = [
+const TAGS: [Tag; 58] = [
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
@@ -40,6 +40,7 @@ const TAGS: [Tag; 57] = [
     tags::IMAGE_POSITION_PATIENT,
     tags::IMAGE_ORIENTATION_PATIENT,
     tags::FRAME_OF_REFERENCE_UID,
+    tags::TEMPORAL_POSITION_IDENTIFIER,
     tags::SAMPLES_PER_PIXEL,
     tags::NUMBER_OF_FRAMES,
     tags::ROWS,

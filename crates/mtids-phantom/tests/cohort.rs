@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use mtids_annotations::{read_mask, read_segmentation, read_structures, read_table};
+use mtids_annotations::{RegionOfInterest, read_mask, read_segmentation, read_structures, read_table};
 use mtids_dicom::{FileKind, GroupingOutcome, Limits, group, load_pet, load_volume, read_header};
 use mtids_domain::annotation::{Extent, Mask};
 use mtids_domain::geometry::{PointMm, Voxel};
@@ -133,10 +133,14 @@ fn every_form_of_labels_gives_the_voxels_that_were_painted() {
         let study = folder.path().join("dicom/PHANTOM-00001/study-1");
         let affine = *load_volume(&outcome.series[0], &limits).unwrap().volume.affine();
         let findings = match form {
-            "segmentation" => read_segmentation(&study.join("SEG.dcm"), &limits).unwrap().into_findings(),
+            "segmentation" => {
+                read_segmentation(&study.join("SEG.dcm"), &limits).unwrap().findings_on(None, &limits).into_findings()
+            }
             "structures" => {
                 let set = read_structures(&study.join("RS.dcm"), &limits).unwrap();
-                set.findings(&affine, config.dimensions, &limits).unwrap()
+                let of_region =
+                    |region| RegionOfInterest::findings(region, &affine, config.dimensions, &limits).unwrap();
+                set.regions.iter().flat_map(of_region).collect()
             }
             _ => {
                 let path = files(&folder.path().join("masks")).remove(0);

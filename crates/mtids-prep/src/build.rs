@@ -32,11 +32,25 @@ use crate::plan::{Plan, plan};
 use crate::process::process_partition;
 use crate::publish::{Finished, publish, remove_leftovers};
 use crate::record::PartitionRecord;
+use crate::rejects;
 use crate::scan::{ScanOptions, scan};
 use crate::secret::{read_secret, refuse_public_key_for_patients};
 use crate::summary::{BuildSummary, DryRun, TaskSummary};
 use crate::task::Task;
 use crate::workers::run_all;
+
+/// How a build is run. Nothing of it has an influence on the dataset.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Folder of the dataset.
+    pub out: &'a Path,
+    /// Where the entries of annotation sources that gave no finding are listed, outside the dataset.
+    pub rejects: Option<&'a Path>,
+    /// Raised when the program is to stop.
+    pub interrupt: &'a Interrupt,
+    /// Show progress on the terminal.
+    pub show_progress: bool,
+}
 
 /// Everything that is known before pixels are read.
 struct Prepared {
@@ -67,19 +81,15 @@ impl Prepared {
     }
 }
 
-fn prepare(
-    config: &CheckedConfig,
-    out: &Path,
-    interrupt: &Interrupt,
-    show_progress: bool,
-) -> Result<Prepared, PrepError> {
+fn prepare(config: &CheckedConfig, run: &Run<'_>) -> Result<Prepared, PrepError> {
+    let Run { out, interrupt, .. } = *run;
     let secret = read_secret(&config.pseudonym)?;
     let limits = config.limits();
     let files = AnnotationFiles::read(&config.annotations, &limits)?;
     let clock = Clock::default();
     // All workers read headers, and wait for the last of them.
     let threads = rayon::current_num_threads() as f64;
-    let progress = Progress::new("reading headers", None, show_progress);
+    let progress = Progress::new("reading headers", None, run.show_progress);
     let started = Instant::now();
     let options = ScanOptions { tables: files.paths(), out: Some(out), limits: &limits };
     let (scanned, mut outcomes) = scan(config.studies(), &options, &|| progress.inc(1), interrupt)?;
@@ -90,6 +100,10 @@ fn prepare(
     let inputs = scanned.files;
     let (plan, planned) = plan(scanned, &files, config, &secret, interrupt)?;
     outcomes.extend(planned);
+    rejects::report(&plan.rejects);
+    if let Some(path) = run.rejects {
+        rejects::write(path, out, &plan.rejects)?;
+    }
     let accounts = Accounts::of(&outcomes);
     if plan.partitions.is_empty() {
         accounts.report_refused();
@@ -136,23 +150,19 @@ fn process_all(
     Ok((records, reused.into_inner()))
 }
 
-/// Builds (or completes) the dataset `out`.
+/// Builds (or completes) the dataset of `run`.
 ///
 /// # Errors
 /// [`PrepError`]; the older dataset, if there is one, stays published then.
-pub fn build(
-    config: &CheckedConfig,
-    out: &Path,
-    interrupt: &Interrupt,
-    show_progress: bool,
-) -> Result<BuildSummary, PrepError> {
+pub fn build(config: &CheckedConfig, run: &Run<'_>) -> Result<BuildSummary, PrepError> {
+    let Run { out, interrupt, .. } = *run;
     refuse_own_input(config.studies(), out)?;
     let lock = lock_alone(out, "mtids-prep build")?;
-    let mut prepared = prepare(config, out, interrupt, show_progress)?;
+    let mut prepared = prepare(config, run)?;
     let partitions = std::mem::take(&mut prepared.plan.partitions);
     let dataset = Folder::new(out);
     let context = prepared.context(config, &dataset, interrupt);
-    let (records, reused) = process_all(&partitions.iter().collect::<Vec<_>>(), &context, show_progress)?;
+    let (records, reused) = process_all(&partitions.iter().collect::<Vec<_>>(), &context, run.show_progress)?;
     // The headers of all slices: publishing needs none of them.
     drop(partitions);
     let summary = publish_records(&prepared, &records, reused, &context)?;
@@ -167,20 +177,15 @@ pub fn build(
 ///
 /// # Errors
 /// [`PrepError`]; finished partitions stay.
-pub fn build_share(
-    config: &CheckedConfig,
-    out: &Path,
-    task: Task,
-    interrupt: &Interrupt,
-    show_progress: bool,
-) -> Result<TaskSummary, PrepError> {
+pub fn build_share(config: &CheckedConfig, task: Task, run: &Run<'_>) -> Result<TaskSummary, PrepError> {
+    let Run { out, interrupt, .. } = *run;
     refuse_own_input(config.studies(), out)?;
     let _lock = lock_with_others(out, &format!("mtids-prep build, task {} of {}", task.index, task.count))?;
-    let prepared = prepare(config, out, interrupt, show_progress)?;
+    let prepared = prepare(config, run)?;
     let partitions = &prepared.plan.partitions;
     let share: Vec<&Partition> = partitions.iter().skip(task.index).step_by(task.count).collect();
     let dataset = Folder::new(out);
-    let (_, reused) = process_all(&share, &prepared.context(config, &dataset, interrupt), show_progress)?;
+    let (_, reused) = process_all(&share, &prepared.context(config, &dataset, interrupt), run.show_progress)?;
     Ok(TaskSummary { task, partitions: partitions.len(), share: share.len(), reused })
 }
 
@@ -188,15 +193,11 @@ pub fn build_share(
 ///
 /// # Errors
 /// [`PrepError::Unfinished`] with the number of missing partitions; else as [`build`].
-pub fn commit(
-    config: &CheckedConfig,
-    out: &Path,
-    interrupt: &Interrupt,
-    show_progress: bool,
-) -> Result<BuildSummary, PrepError> {
+pub fn commit(config: &CheckedConfig, run: &Run<'_>) -> Result<BuildSummary, PrepError> {
+    let Run { out, interrupt, .. } = *run;
     refuse_own_input(config.studies(), out)?;
     let lock = lock_alone(out, "mtids-prep commit")?;
-    let mut prepared = prepare(config, out, interrupt, show_progress)?;
+    let mut prepared = prepare(config, run)?;
     let partitions = std::mem::take(&mut prepared.plan.partitions);
     let dataset = Folder::new(out);
     let records: Vec<PartitionRecord> =
@@ -236,14 +237,10 @@ fn publish_records(
 ///
 /// # Errors
 /// As [`build`], but for pixels that are not read.
-pub fn dry_run(
-    config: &CheckedConfig,
-    out: &Path,
-    interrupt: &Interrupt,
-    show_progress: bool,
-) -> Result<DryRun, PrepError> {
+pub fn dry_run(config: &CheckedConfig, run: &Run<'_>) -> Result<DryRun, PrepError> {
+    let out = run.out;
     refuse_own_input(config.studies(), out)?;
-    let prepared = prepare(config, out, interrupt, show_progress)?;
+    let prepared = prepare(config, run)?;
     let (plan, accounts) = (&prepared.plan, Accounts::of(&prepared.outcomes));
     let dataset = Folder::new(out);
     let records: Vec<Option<PartitionRecord>> =
@@ -271,7 +268,7 @@ pub fn dry_run(
             .collect(),
         quarantined_by_reason: accounts.refused_by_reason(),
         skipped_by_reason: accounts.skipped,
-        unmatched_findings: plan.unmatched_findings,
+        rejects_by_reason: rejects::by_reason(&plan.rejects),
     })
 }
 

@@ -1,13 +1,14 @@
 //! Settings of a build.
 //!
-//! Units: mm, voxels in (d, h, w). Invariant: paths, the secret and the memory budget are no part of what a dataset is;
-//! [`BuildConfig::published`] leaves them out. So the published configuration alone does not reproduce a dataset: the studies, the
-//! annotations, the secret and the table of splits, if there is one, belong to it. Its digest identifies the settings, not the input.
+//! Units: mm, voxels in (d, h, w). Invariant: paths, the secret, raw ids and the memory budget are no part of what a dataset
+//! is; [`BuildConfig::published`] leaves them out. So the published configuration alone does not reproduce a dataset: the studies, the
+//! annotations, the secret, and the table of splits and `identity.same_person`, if there are any, belong to it. Its digest identifies the settings, not the input.
 
 use std::path::{Path, PathBuf};
 
 use mtids_annotations::{ClassRule, Classes, Rules};
 use mtids_dicom::Limits;
+use mtids_domain::same_person::SamePerson;
 use mtids_domain::taxonomy::{RegionScheme, Zone};
 use mtids_patch::PatchGeometry;
 use mtids_runtime::digest::Digest;
@@ -56,6 +57,8 @@ pub struct BuildConfig {
     pub memory_mib: u64,
     /// Share of input files that may be quarantined before the program ends with exit code 1. Default 0.
     pub max_quarantine: f64,
+    /// Annotation entries (rows, structures, masks) that may give no finding before the program ends with exit code 1. Default 0.
+    pub max_rejects: u64,
     /// Largest share of a patch outside the scanned field; an annotation above it is left out, with all its samples, and
     /// counted. What lies outside is air. Default 1: all are kept, and the column `pad_fraction` says how much is padding.
     pub max_pad_fraction: f64,
@@ -65,6 +68,8 @@ pub struct BuildConfig {
     pub negatives: NegativesConfig,
     /// How patients are split.
     pub split: SplitConfig,
+    /// Who is one person.
+    pub identity: IdentityConfig,
     /// Bounds of reading.
     pub reading: ReadingConfig,
     /// Where the secret of the pseudonyms comes from.
@@ -89,14 +94,26 @@ impl Default for BuildConfig {
             zstd_level: 3,
             memory_mib: DEFAULT_MEMORY_MIB,
             max_quarantine: 0.0,
+            max_rejects: 0,
             max_pad_fraction: 1.0,
             patch: PatchGeometry::default(),
             negatives: NegativesConfig::default(),
             split: SplitConfig::default(),
+            identity: IdentityConfig::default(),
             reading: ReadingConfig::default(),
             pseudonym: PseudonymConfig::default(),
         }
     }
+}
+
+/// Who is one person.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityConfig {
+    /// Groups of PatientIDs that are one person, for example `[["A", "B"]]`. They become one patient with one pseudonym, that of the first
+    /// id of the sorted group; groups with a common id are joined. A group of one id says that all its studies are of one person. Without
+    /// it, one StudyInstanceUID or SOPInstanceUID under two PatientIDs stops the build. Default none.
+    pub same_person: Vec<Vec<String>>,
 }
 
 /// Bounds of reading that a user may set.
@@ -111,6 +128,10 @@ pub struct ReadingConfig {
     pub max_tilt_degrees: f64,
     /// Accepted jitter of slice positions, mm. Default 0.02; 1 % of the step is accepted as well.
     pub position_tolerance_mm: f64,
+    /// Resample what would be refused otherwise: a gantry tilt of up to 30 degrees, single missing slices, and unequal steps of up to two
+    /// usual ones. The column `repaired` says so; a finding whose patch touches voxels that nobody measured is left out and counted.
+    /// Default false.
+    pub repair: bool,
 }
 
 impl Default for ReadingConfig {
@@ -121,6 +142,7 @@ impl Default for ReadingConfig {
             min_slices: limits.min_slices,
             max_tilt_degrees: limits.max_tilt_degrees,
             position_tolerance_mm: limits.position_tolerance_mm,
+            repair: limits.repair,
         }
     }
 }
@@ -142,6 +164,7 @@ pub struct CheckedConfig {
     studies: PathBuf,
     regions: RegionScheme,
     rules: Rules,
+    same_person: SamePerson,
     digest: Digest,
 }
 
@@ -169,6 +192,11 @@ impl CheckedConfig {
         &self.rules
     }
 
+    /// Which PatientIDs are one person.
+    pub fn same_person(&self) -> &SamePerson {
+        &self.same_person
+    }
+
     /// Digest of the settings that a dataset depends on.
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -186,9 +214,9 @@ impl BuildConfig {
             let reason = "missing; set --data DIR to the folder with DICOM files".into();
             return Err(PrepError::Config { key: "data".into(), reason });
         };
-        let (regions, rules) = (self.scheme()?, self.rules()?);
+        let (regions, rules, same_person) = (self.scheme()?, self.rules()?, self.same_person()?);
         let digest = Digest::of_json(&self.published())?;
-        Ok(CheckedConfig { config: self, studies, regions, rules, digest })
+        Ok(CheckedConfig { config: self, studies, regions, rules, same_person, digest })
     }
 
     fn validate(&self) -> Result<(), PrepError> {
@@ -196,6 +224,7 @@ impl BuildConfig {
         self.patch.validate().map_err(|error| PrepError::Config { key: "patch".into(), reason: error.to_string() })?;
         self.scheme()?;
         self.rules()?;
+        self.same_person()?;
         self.limits().validate().map_err(|fault| PrepError::Config {
             key: format!("reading.{}", fault.key),
             reason: fault.reason.into(),
@@ -236,14 +265,21 @@ impl BuildConfig {
             .map_err(|error| PrepError::Config { key: "regions".into(), reason: error.to_string() })
     }
 
-    /// The configuration as published in the dataset: without paths.
+    fn same_person(&self) -> Result<SamePerson, PrepError> {
+        SamePerson::of_groups(&self.identity.same_person)
+            .map_err(|error| PrepError::Config { key: "identity.same_person".into(), reason: error.to_string() })
+    }
+
+    /// The configuration as published in the dataset: without paths and identities.
     pub fn published(&self) -> Self {
         let pseudonym = PseudonymConfig { key_file: None, ..self.pseudonym.clone() };
         // Where each patient went is said by its row, not by the place of a table.
         let split = SplitConfig { table: None, ..self.split.clone() };
+        // Raw ids stay outside; whose rows they are is said by the key of the patient.
+        let identity = IdentityConfig::default();
         // Where and how fast it is built is no part of what it is.
         let memory_mib = DEFAULT_MEMORY_MIB;
-        Self { data: None, annotations: Vec::new(), pseudonym, split, memory_mib, ..self.clone() }
+        Self { data: None, annotations: Vec::new(), pseudonym, split, identity, memory_mib, ..self.clone() }
     }
 
     /// Channels of a patch.
@@ -258,6 +294,7 @@ impl BuildConfig {
             min_slices: self.reading.min_slices,
             max_tilt_degrees: self.reading.max_tilt_degrees,
             position_tolerance_mm: self.reading.position_tolerance_mm,
+            repair: self.reading.repair,
             ..Limits::default()
         }
     }
@@ -268,6 +305,7 @@ impl BuildConfig {
             read_reports: self.read_reports,
             classes: Classes::new(&self.classes)?,
             join_tolerance_mm: self.join_tolerance_mm,
+            people: self.same_person()?,
             limits: self.limits(),
         })
     }
@@ -290,6 +328,18 @@ mod tests {
         assert_eq!(digest(here.clone()), digest(moved));
         assert_ne!(digest(here.clone()), digest(BuildConfig { samples_per_finding: 2, ..here }));
         assert!(BuildConfig::default().check().unwrap_err().to_string().contains("--data"));
+    }
+
+    #[test]
+    fn ids_of_one_person_are_known_and_not_published() {
+        let identity = IdentityConfig { same_person: vec![vec!["B-77".into(), "A-12".into()]] };
+        let config = BuildConfig { data: Some("/here".into()), identity, ..BuildConfig::default() };
+        let published = mtids_runtime::config::to_toml(&config.published()).unwrap();
+        assert!(!published.contains("B-77") && !published.contains("A-12"), "{published}");
+        assert_eq!(config.check().unwrap().same_person().canonical("B-77"), "A-12");
+        let identity = IdentityConfig { same_person: vec![vec![String::new()]] };
+        let error = BuildConfig { identity, ..BuildConfig::default() }.validate().unwrap_err();
+        assert!(error.to_string().contains("identity.same_person"), "{error}");
     }
 
     #[test]

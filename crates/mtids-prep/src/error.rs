@@ -44,6 +44,9 @@ pub enum PrepError {
         /// What is wrong.
         reason: String,
     },
+    /// Identifiers that contradict each other: one person under two ids, or one id for several people.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::IdentityError),
     /// Annotations, or a rule for their classes.
     #[error(transparent)]
     Annotations(#[from] mtids_annotations::AnnotationError),
@@ -65,6 +68,14 @@ pub enum PrepError {
     /// Another output file.
     #[error("cannot write {path}: {source}; set --out to a writable folder")]
     Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file beside the dataset.
+    #[error("cannot write {path}: {source}; name a file in a writable folder")]
+    WriteFile {
         /// The file.
         path: PathBuf,
         /// Why.

@@ -26,6 +26,12 @@ pub struct BuildSummary {
     pub superseded_bytes: u64,
     /// Labels that sources contradict, which became unknown.
     pub contradicting_labels: u64,
+    /// Findings that one source gives twice, which were merged.
+    pub duplicate_findings: u64,
+    /// Entries of annotation sources that gave no finding, by reason.
+    pub rejects_by_reason: BTreeMap<String, u64>,
+    /// More entries were rejected than the policy allows.
+    pub over_reject_limit: bool,
     /// More files were quarantined than the policy allows.
     pub over_quarantine_limit: bool,
     /// Rows by region, status and split.
@@ -67,8 +73,8 @@ pub struct DryRun {
     pub skipped_by_reason: BTreeMap<String, u64>,
     /// Files that would be quarantined before their pixels are read, by reason.
     pub quarantined_by_reason: BTreeMap<String, u64>,
-    /// Findings that point at no image here.
-    pub unmatched_findings: u64,
+    /// Entries of annotation sources that give no finding, by reason.
+    pub rejects_by_reason: BTreeMap<String, u64>,
 }
 
 /// Number of rows by (region name, status, split), for the card and the summary; rows without finding stand under their own name.

@@ -5,12 +5,18 @@
 //! nothing to the readers under test. Units: LPS mm, HU.
 
 mod assignment;
+mod contours;
 mod dicom;
+mod filesystem;
+mod identity;
+mod masks;
 mod objects;
 mod pet;
 mod pixels;
+mod series;
 mod shared;
 mod study;
+mod training;
 
 use std::path::Path;
 

@@ -167,6 +167,7 @@ impl Cells<'_> {
         let metastasis = Metastasis::parse_cell(self.cell("metastasis"))
             .map_err(|error| self.fail("metastasis", &error.to_string()))?;
         Ok(TableRow {
+            line: self.line,
             target,
             sop_instance_uid,
             position,

@@ -95,6 +95,7 @@ mod tests {
     /// A series of slices of 4 × 4 pixels.
     fn series<'a>(slices: &'a [&'a str], affine: Affine) -> SeriesGeometry<'a> {
         SeriesGeometry {
+            patient_id: "P1",
             series_uid: "1.2.3",
             study_uid: "1.2",
             frame_of_reference_uid: None,

@@ -29,8 +29,9 @@ fn on_grid(mask: &Mask, grid: &Affine) -> Vec<[i64; 3]> {
 fn every_reader_finds_the_same_lesion() {
     let folder = shared("chest-ct-lung1");
     let limits = Limits::default();
-    let (series, affine) = ct(&folder);
-    let geometry = SeriesGeometry::of(&series, affine);
+    let (series, grid) = ct(&folder);
+    let affine = grid.affine;
+    let geometry = SeriesGeometry::of(&series, grid);
     let target = AnnotationTarget { series_uid: Some(series.series_uid.as_ref().to_owned()), ..Default::default() };
     let path = |name: &str| folder.join(name);
     let table = |name: &str| -> Vec<Annotation> {
@@ -41,7 +42,8 @@ fn every_reader_finds_the_same_lesion() {
         ("SEG, fractional", segmented(&path("seg_fractional.dcm")).unwrap()),
         ("SEG, label map", segmented(&path("seg_labelmap.dcm")).unwrap()),
         ("SR on a SEG", {
-            let segmentations = [read_segmentation(&path("seg_binary.dcm"), &limits).unwrap()];
+            let segmentations =
+                [read_segmentation(&path("seg_binary.dcm"), &limits).unwrap().findings_on(None, &limits)];
             let found = read_report(&path("sr_tid1500.dcm"), &limits).unwrap().findings(&segmentations);
             assert_eq!(
                 (found[0].finding.as_str(), found[0].codes[0].to_string()),
@@ -55,8 +57,10 @@ fn every_reader_finds_the_same_lesion() {
             "RTSTRUCT",
             read_structures(&path("rtstruct.dcm"), &limits)
                 .unwrap()
-                .findings(&affine, geometry.dimensions, &limits)
-                .unwrap(),
+                .regions
+                .iter()
+                .flat_map(|region| region.findings(&affine, geometry.dimensions, &limits).unwrap())
+                .collect(),
         ),
         ("PASCAL VOC", {
             let boxes: Vec<_> = crate::files(&path("voc")).iter().flat_map(|path| read_voc(path).unwrap()).collect();

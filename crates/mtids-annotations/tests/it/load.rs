@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use mtids_annotations::write::write_mask_nifti;
 use mtids_annotations::{
-    AnnotationFiles, ClassRule, Classes, EntryOutcome, Resolved, Rules, SeriesGeometry, SliceUids, Sources, load,
-    read_report, read_segmentation,
+    AnnotationFiles, ClassRule, Classes, EntryOutcome, Images, InPlane, RefusedImage, RejectPlace, RejectReason,
+    Resolved, Rules, SeriesGeometry, SliceUids, Sources, load, read_report, read_segmentation,
 };
 use mtids_dicom::write::{Measurement, ReportedFinding, Segment, write_report, write_segmentation, write_structures};
 use mtids_dicom::{FileOutcome, Limits, ReasonCode};
 use mtids_domain::annotation::{AnnotationSource, Extent, Mask};
 use mtids_domain::geometry::{PointMm, Voxel};
 use mtids_domain::label::Metastasis;
+use mtids_domain::same_person::SamePerson;
 use mtids_domain::taxonomy::Station;
 
 use crate::written::{grid, identity};
@@ -20,6 +21,7 @@ use crate::written::{grid, identity};
 /// The series that the writers refer to: 7 × 5 × 4 voxels.
 fn series() -> SeriesGeometry<'static> {
     SeriesGeometry {
+        patient_id: "TEST-1",
         series_uid: "2.25.3",
         study_uid: "2.25.1",
         frame_of_reference_uid: Some("2.25.2"),
@@ -35,6 +37,7 @@ fn rules(classes: &[ClassRule]) -> Rules {
         read_reports: true,
         classes: Classes::new(classes).unwrap(),
         join_tolerance_mm: 1.0,
+        people: SamePerson::default(),
         limits: Limits::default(),
     }
 }
@@ -62,7 +65,7 @@ fn named(paths: &[PathBuf]) -> AnnotationFiles {
 fn load_files(paths: &[PathBuf], classes: &[ClassRule]) -> Resolved {
     let files = named(paths);
     let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
-    load(&sources, &[series()], &rules(classes)).unwrap()
+    load(&sources, &Images { usable: &[series()], refused: &[] }, &rules(classes)).unwrap()
 }
 
 #[test]
@@ -101,13 +104,13 @@ fn a_segmentation_takes_labels_from_a_table_and_each_object_has_its_outcome() {
     let objects = [path("broken.dcm"), path("other.dcm"), path("seg.dcm")];
     let structures = [path("rs.dcm")];
     let sources = Sources { files: &files, segmentations: &objects, reports: &[], structures: &structures };
-    let resolved = load(&sources, &[series()], &rules(&[])).unwrap();
+    let resolved = load(&sources, &Images { usable: &[series()], refused: &[] }, &rules(&[])).unwrap();
     let short: Vec<&str> = resolved
         .objects
         .iter()
         .map(|outcome| match outcome {
             FileOutcome::Used { .. } => "used",
-            FileOutcome::Skipped { reason, .. } => reason,
+            FileOutcome::Skipped { reason, .. } => reason.as_str(),
             FileOutcome::Refused(refused) => refused.reason.as_str(),
         })
         .collect();
@@ -146,12 +149,105 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
     assert_eq!(resolved.files[0].entries, [EntryOutcome::Used, EntryOutcome::LeftOut]);
     assert_eq!(resolved.findings[0].len(), 1);
     assert_eq!(resolved.findings[0][0].station, Some(Station::S7));
-    // Two series with this grid: nobody knows whose the mask is.
-    let files = named(&[path]);
+    let files = named(&[path.clone()]);
     let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
-    let two = [series(), SeriesGeometry { series_uid: "2.25.4", ..series() }];
-    let resolved = load(&sources, &two, &rules(&classes)).unwrap();
-    assert_eq!((resolved.unmatched, resolved.findings.concat().len()), (2, 0));
+    let assigned = |usable: &[SeriesGeometry<'_>], refused: &[RefusedImage]| {
+        let resolved = load(&sources, &Images { usable, refused }, &rules(&classes)).unwrap();
+        let reasons: Vec<RejectReason> = resolved.rejects.iter().map(|one| one.reason).collect();
+        (resolved.findings.iter().map(Vec::len).collect::<Vec<_>>(), resolved.unmatched, reasons)
+    };
+    // Two series of one patient in one frame of reference show the same place; the rule takes the first UID.
+    let two = [SeriesGeometry { series_uid: "2.25.4", ..series() }, series()];
+    assert_eq!(assigned(&two, &[]), (vec![0, 1], 0, vec![]));
+    // In two frames of reference, or of two patients, nobody knows whose the mask is.
+    let elsewhere = SeriesGeometry { series_uid: "2.25.4", frame_of_reference_uid: None, ..series() };
+    assert_eq!(assigned(&[series(), elsewhere], &[]), (vec![0, 0], 2, vec![RejectReason::SeveralImages]));
+    let other = SeriesGeometry { patient_id: "TEST-2", ..series() };
+    assert_eq!(assigned(&[series(), other], &[]), (vec![0, 0], 2, vec![RejectReason::SeveralImages]));
+    // Also where the image of the other patient was refused.
+    let refused = RefusedImage {
+        patient_id: "TEST-2".into(),
+        study_uid: "2.25.71".into(),
+        series_uid: "2.25.73".into(),
+        in_plane: InPlane::of(&header_of(grid())),
+        reason: ReasonCode::MissingSlices,
+    };
+    assert_eq!(assigned(&[series()], &[refused.clone()]), (vec![0], 2, vec![RejectReason::SeveralImages]));
+    // A name that speaks of a patient settles it, and is never contradicted.
+    let named_for = |patient: &str| {
+        let own = folder.path().join(format!("{patient}_nodes.nii.gz"));
+        std::fs::copy(&path, &own).unwrap();
+        let files = named(&[own]);
+        let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
+        let images = Images { usable: &[series()], refused: &[refused.clone()] };
+        let resolved = load(&sources, &images, &rules(&classes)).unwrap();
+        (resolved.findings[0].len(), resolved.rejects.first().map(|one| one.reason))
+    };
+    assert_eq!(named_for("TEST-1"), (1, None));
+    assert_eq!(named_for("TEST-2"), (0, Some(RejectReason::OtherPatient)));
+    assert_eq!(named_for("TEST-10"), (0, Some(RejectReason::SeveralImages)), "the id of nobody");
+    assert_eq!(named_for("2.25.73"), (0, Some(RejectReason::ImageRefused)));
+}
+
+/// The header of a slice of a grid.
+fn header_of(affine: mtids_domain::geometry::Affine) -> mtids_dicom::InstanceHeader {
+    let folder = tempfile::tempdir().unwrap();
+    let volume = mtids_domain::volume::Volume::new(vec![0; 7 * 5 * 4], [7, 5, 4], affine).unwrap();
+    let options = mtids_dicom::write::CtOptions::new("2.25.73".into(), String::new(), Default::default());
+    let paths = mtids_dicom::write::write_ct_series(folder.path(), &volume, &identity(), &options).unwrap();
+    match mtids_dicom::read_header(&paths[2], &Limits::default()).unwrap() {
+        mtids_dicom::FileKind::Image(header) => *header,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_row_without_image_is_told_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let [x, y, z] = place([3.0, 2.0, 1.0]).0;
+    let table = folder.path().join("nodes.csv");
+    let rows = [
+        format!("2.25.3,{},{},{z},7", -x, -y),
+        "2.25.3,3,2,1,7".to_owned(),
+        format!("2.25.3,{y},{x},{z},7"),
+        format!("2.25.3,{},{},{},7", x / 10.0, y / 10.0, z / 10.0),
+        "2.25.3,900,900,900,7".to_owned(),
+        format!("2.25.1,{x},{y},{z},7"),
+        format!("2.25.3.1,{x},{y},{z},7"),
+        format!("2.25E+38,{x},{y},{z},7"),
+        format!("2.25.99,{x},{y},{z},7"),
+        format!("2.25.73,{x},{y},{z},7"),
+    ];
+    std::fs::write(&table, format!("series_uid,x_mm,y_mm,z_mm,station\n{}\n", rows.join("\n"))).unwrap();
+    let files = named(&[table]);
+    let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
+    let refused = [RefusedImage {
+        patient_id: "TEST-2".into(),
+        study_uid: "2.25.71".into(),
+        series_uid: "2.25.73".into(),
+        in_plane: InPlane::of(&header_of(grid())),
+        reason: ReasonCode::MissingSlices,
+    }];
+    let resolved = load(&sources, &Images { usable: &[series()], refused: &refused }, &rules(&[])).unwrap();
+    assert_eq!(resolved.findings[0].len(), 0);
+    let expected = [
+        "RAS",
+        "voxel index",
+        "x and y swapped",
+        "cm instead of mm",
+        "no common mistake",
+        "study_uid",
+        "sop_instance_uid",
+        "turned the UID into a number",
+        "series 2.25.3 holds its place",
+        "missing-slices",
+    ];
+    for (n, words) in expected.iter().enumerate() {
+        let reject = &resolved.rejects[n];
+        assert_eq!(reject.place, RejectPlace::Line(n as u64 + 2));
+        assert!(reject.detail.contains(words), "{words}: {}", reject.detail);
+    }
+    assert_eq!(resolved.rejects.len(), expected.len());
 }
 
 #[test]
@@ -162,8 +258,8 @@ fn a_report_shares_the_masks_of_its_segmentation() {
     write_segmentation(&seg, &segments, [7, 5, 4], &identity(), "2.25.3").unwrap();
     let finding = ReportedFinding { name: "a".into(), segment: 1, measurements: vec![Measurement::short_axis_mm(9.0)] };
     write_report(&sr, &[finding], 4, &identity(), "2.25.3").unwrap();
-    let segmentation = read_segmentation(&seg, &Limits::default()).unwrap();
-    let found = segmentation.findings();
+    let segmentation = read_segmentation(&seg, &Limits::default()).unwrap().findings_on(None, &Limits::default());
+    let found: Vec<_> = segmentation.findings().collect();
     let report = read_report(&sr, &Limits::default()).unwrap();
     let reported = report.findings(std::slice::from_ref(&segmentation));
     let (Extent::Mask(mask), Extent::Mask(same)) = (&found[0].extent, &reported[0].extent) else { panic!("masks") };
@@ -171,6 +267,6 @@ fn a_report_shares_the_masks_of_its_segmentation() {
     // Both are one finding, with the measure of the mask.
     let files = AnnotationFiles::default();
     let sources = Sources { files: &files, segmentations: &[seg], reports: &[sr], structures: &[] };
-    let resolved = load(&sources, &[series()], &rules(&[])).unwrap();
+    let resolved = load(&sources, &Images { usable: &[series()], refused: &[] }, &rules(&[])).unwrap();
     assert_eq!((resolved.findings[0].len(), resolved.duplicates), (1, 0));
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mtids_annotations::ClassFile;
-use mtids_prep::build::{build, build_share, commit, dry_run};
+use mtids_prep::build::{Run, build, build_share, commit, dry_run};
 use mtids_prep::config::{BuildConfig, CheckedConfig};
 use mtids_prep::summary::{BuildSummary, DryRun, TaskSummary};
 use mtids_prep::task::{Task, array_variable};
@@ -33,6 +33,9 @@ struct Input {
     /// Folder of the dataset
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// List every annotation entry that gave no finding, as CSV with file, line, reason and cure; outside the dataset
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
     /// Worker threads; the output does not depend on it [default: one per processor]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -94,6 +97,10 @@ impl Input {
         Ok(config.check()?)
     }
 
+    fn run<'a>(&'a self, interrupt: &'a Interrupt) -> Run<'a> {
+        Run { out: &self.out, rejects: self.rejects.as_deref(), interrupt, show_progress: true }
+    }
+
     /// Prints a result as JSON or in words.
     fn show<T: Serialize>(&self, result: &T, words: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         if self.json { print(&format!("{}\n", serde_json::to_string_pretty(result)?)) } else { print(&words(result)) }
@@ -105,14 +112,14 @@ impl Input {
             summary.stages.clear();
         }
         self.show(&summary, |summary| text(summary, &self.out.display().to_string()))?;
-        Ok(if summary.over_quarantine_limit { Exit::Findings } else { Exit::Done })
+        let has_issues = summary.over_quarantine_limit || summary.over_reject_limit;
+        Ok(if has_issues { Exit::Findings } else { Exit::Done })
     }
 }
 
 impl Build {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let config = self.input.config()?;
-        let out = &self.input.out;
         let variable = |name: &str| std::env::var(name).ok();
         let task = Task::find(self.task_index, self.task_count, self.task_from_env, &variable)?;
         if let (None, Some(name)) = (task, array_variable(&variable)) {
@@ -122,17 +129,18 @@ impl Build {
         }
         let interrupt = Interrupt::install()?;
         let pool = pool(self.input.workers)?;
+        let run = self.input.run(&interrupt);
         if self.dry_run {
-            let plan = pool.install(|| dry_run(&config, out, &interrupt, true))?;
+            let plan = pool.install(|| dry_run(&config, &run))?;
             self.input.show(&plan, dry_words)?;
             return Ok(Exit::Done);
         }
         if let Some(task) = task {
-            let done = pool.install(|| build_share(&config, out, task, &interrupt, true))?;
+            let done = pool.install(|| build_share(&config, task, &run))?;
             self.input.show(&done, task_words)?;
             return Ok(Exit::Done);
         }
-        let summary = pool.install(|| build(&config, out, &interrupt, true))?;
+        let summary = pool.install(|| build(&config, &run))?;
         self.input.published(summary)
     }
 }
@@ -141,7 +149,7 @@ impl Commit {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let config = self.input.config()?;
         let interrupt = Interrupt::install()?;
-        let summary = pool(self.input.workers)?.install(|| commit(&config, &self.input.out, &interrupt, true))?;
+        let summary = pool(self.input.workers)?.install(|| commit(&config, &self.input.run(&interrupt)))?;
         self.input.published(summary)
     }
 }
@@ -178,8 +186,11 @@ fn dry_words(plan: &DryRun) -> String {
             text.push_str(&format!("    {what}: {count} {reason}\n"));
         }
     }
-    if plan.unmatched_findings > 0 {
-        text.push_str(&format!("  {} annotations have no image here\n", plan.unmatched_findings));
+    for (reason, count) in &plan.rejects_by_reason {
+        text.push_str(&format!(
+            "    rejected: {} {reason}\n",
+            counted(*count, "annotation entry", "annotation entries")
+        ));
     }
     text + "  nothing was written; pixels were not read, so more may be quarantined\n"
 }
@@ -217,18 +228,34 @@ fn text(summary: &BuildSummary, out: &str) -> String {
     for (reason, count) in &totals.quarantined_by_reason {
         text.push_str(&format!("    quarantined: {count} {reason}\n"));
     }
-    if totals.unmatched_findings > 0 {
-        text.push_str(&format!("  {} annotations have no image here\n", totals.unmatched_findings));
+    for (reason, count) in &summary.rejects_by_reason {
+        text.push_str(&format!(
+            "    rejected: {} {reason}\n",
+            counted(*count, "annotation entry", "annotation entries")
+        ));
+    }
+    if summary.duplicate_findings > 0 {
+        let count = counted(summary.duplicate_findings, "finding", "findings");
+        text.push_str(&format!("  {count} given twice by one source, merged\n"));
     }
     if totals.findings_at_border > 0 {
         let count = counted(totals.findings_at_border, "finding", "findings");
         text.push_str(&format!("  {count} left out, too near the border of the scanned field (max_pad_fraction)\n"));
+    }
+    if totals.findings_at_invented > 0 {
+        let count = counted(totals.findings_at_invented, "finding", "findings");
+        text.push_str(&format!("  {count} left out, the patch touches voxels that nobody measured (reading.repair)\n"));
     }
     if summary.contradicting_labels > 0 {
         text.push_str(&format!("  {} conflicting labels set to unknown\n", summary.contradicting_labels));
     }
     if summary.over_quarantine_limit {
         text.push_str("  more files quarantined than max_quarantine allows: exit code 1 (quarantine.jsonl; file names in the log above)\n");
+    }
+    if summary.over_reject_limit {
+        text.push_str(
+            "  more annotation entries rejected than max_rejects allows: exit code 1 (--rejects FILE lists them)\n",
+        );
     }
     if summary.superseded_files > 0 {
         let count = counted(summary.superseded_files as u64, "file", "files");

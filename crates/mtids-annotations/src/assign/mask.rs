@@ -1,0 +1,167 @@
+//! The series of a mask file, which names no image: by a UID in its name, else by its grid.
+//!
+//! Invariants: the coordinates of one patient's chest are those of another's, so a grid counts only where one patient has it, refused images
+//! included; a name that speaks of a patient is never contradicted. Units: LPS mm.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use mtids_domain::geometry::PointMm;
+
+use super::{Chosen, NoImage, SeriesIndex};
+use crate::geometry::{SeriesGeometry, grid_corners};
+use crate::label_grid::MaskFile;
+use crate::reject::RejectReason;
+
+/// A shorter PatientID may stand in a file name by chance.
+const SHORTEST_PATIENT_ID: usize = 3;
+
+/// What the names of a file and its folder say.
+struct Names {
+    /// Parts that may be UIDs.
+    uids: Vec<String>,
+    /// Both names, for ids.
+    text: String,
+}
+
+impl Names {
+    fn of(path: &Path) -> Self {
+        let name =
+            |part: Option<&std::ffi::OsStr>| part.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let file = name(path.file_name());
+        // A UID that goes on in the name is another one.
+        let parts =
+            file.split(|c: char| !(c.is_ascii_digit() || c == '.')).map(|part| part.trim_matches('.').to_owned());
+        let uids = parts.filter(|part| !part.is_empty()).collect();
+        let folder = name(path.parent().and_then(Path::file_name));
+        Self { uids, text: format!("{folder}/{file}") }
+    }
+
+    /// Whether an id stands in a name with no letter or digit beside it.
+    fn has(&self, id: &str) -> bool {
+        id.len() >= SHORTEST_PATIENT_ID
+            && self.text.match_indices(id).any(|(at, _)| {
+                let is_apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+                is_apart(self.text[..at].chars().next_back()) && is_apart(self.text[at + id.len()..].chars().next())
+            })
+    }
+}
+
+impl SeriesIndex<'_> {
+    /// The series of a mask file.
+    ///
+    /// # Errors
+    /// [`NoImage`] with the likely cause.
+    pub fn assign_mask_file(&self, path: &Path, mask: &MaskFile) -> Result<Chosen, NoImage> {
+        let names = Names::of(path);
+        // So a mask on a grid of its own (resampled, cropped) says whose it is.
+        let by_uid: BTreeSet<usize> = names.uids.iter().flat_map(|uid| self.of_series(uid).iter().copied()).collect();
+        if let [series] = *Vec::from_iter(&by_uid) {
+            return Ok(Chosen { series: *series, warning: None });
+        }
+        if let Some(image) = names.uids.iter().find_map(|uid| self.refused(Some(uid), None)) {
+            let detail = format!("its series {} is here and was refused: {}", image.series_uid, image.reason);
+            return Err(NoImage::new(RejectReason::ImageRefused, detail));
+        }
+        let mut fitting: Vec<usize> = (0..self.list.len()).filter(|&n| has_grid(&self.list[n], mask)).collect();
+        let named = self.patients_in(&names);
+        if !named.is_empty() {
+            let all = fitting.clone();
+            fitting.retain(|&n| named.contains(self.people.canonical(self.list[n].patient_id)));
+            if let (true, Some(&other)) = (fitting.is_empty(), all.first()) {
+                let detail = format!(
+                    "its name speaks of patient {}, and its grid is that of series {} of patient {}; put the SeriesInstanceUID into its name",
+                    named.into_iter().collect::<Vec<_>>().join(" and "),
+                    self.list[other].series_uid,
+                    self.list[other].patient_id
+                );
+                return Err(NoImage::new(RejectReason::OtherPatient, detail));
+            }
+        }
+        let patients: BTreeSet<&str> =
+            fitting.iter().map(|&n| self.people.canonical(self.list[n].patient_id)).collect();
+        if patients.len() > 1 {
+            let detail = format!(
+                "images of {} patients have its grid; put the SeriesInstanceUID or the PatientID into its file name",
+                patients.len()
+            );
+            return Err(NoImage::new(RejectReason::SeveralImages, detail));
+        }
+        if named.is_empty()
+            && let Some(&at) = fitting.first()
+            && let Some(image) = self.refused_like(&self.list[at])
+        {
+            let detail = format!(
+                "series {} has its grid, but so may series {} of another patient, which was refused ({}); put the SeriesInstanceUID \
+                 into its file name",
+                self.list[at].series_uid, image.series_uid, image.reason
+            );
+            return Err(NoImage::new(RejectReason::SeveralImages, detail));
+        }
+        self.choose(&fitting)?.ok_or_else(|| self.no_grid(mask))
+    }
+
+    /// The patients, by the id that stands for each, that a file name speaks of.
+    fn patients_in(&self, names: &Names) -> BTreeSet<&str> {
+        let usable = self.list.iter().map(|series| series.patient_id);
+        let refused = self.refused.iter().map(|image| image.patient_id.as_str());
+        usable.chain(refused).filter(|id| names.has(id)).map(|id| self.people.canonical(id)).collect()
+    }
+
+    /// A refused image of another patient, whose slices lie as those of a series.
+    fn refused_like(&self, series: &SeriesGeometry<'_>) -> Option<&crate::geometry::RefusedImage> {
+        let in_plane = series.in_plane();
+        self.refused.iter().find(|image| {
+            !self.is_same_person(&image.patient_id, series.patient_id) && in_plane.is_like(&image.in_plane)
+        })
+    }
+
+    /// Why no series has the grid of a mask.
+    fn no_grid(&self, mask: &MaskFile) -> NoImage {
+        let detail = |hint: String| {
+            format!(
+                "no CT here has its grid ({} voxels); {hint}",
+                mask.dimensions.map(|side| side.to_string()).join(" × ")
+            )
+        };
+        let corners = grid_corners(&mask.affine, mask.dimensions);
+        let turned = |corner: &PointMm| PointMm([-corner.0[0], -corner.0[1], corner.0[2]]);
+        let is_turned =
+            |series: &&SeriesGeometry<'_>| have_same_corners(series, &corners.map(|corner| turned(&corner)), mask);
+        if let Some(series) = self.list.iter().find(is_turned) {
+            let hint = format!(
+                "it would have that of series {} with the signs of x and y turned (RAS, LPS)",
+                series.series_uid
+            );
+            return NoImage::new(RejectReason::NoImageOfThisGrid, detail(hint));
+        }
+        // The series whose corners lie nearest, each corner compared with the nearest of the mask.
+        let apart = |series: &SeriesGeometry<'_>| {
+            let nearest = |a: &PointMm| corners.iter().map(|b| a.distance(*b)).fold(f64::INFINITY, f64::min);
+            series.corners().iter().map(nearest).fold(0.0, f64::max)
+        };
+        let nearest = self.list.iter().map(|series| (apart(series), series)).min_by(|a, b| a.0.total_cmp(&b.0));
+        let hint = match nearest {
+            None => "no CT here can be used".to_owned(),
+            Some((mm, series)) => format!(
+                "the nearest is that of series {} ({}), whose corners lie up to {mm:.1} mm away; write the mask on the grid of its CT, or \
+                 put the SeriesInstanceUID into its file name",
+                series.series_uid,
+                series.dimensions.map(|side| side.to_string()).join(" × ")
+            ),
+        };
+        NoImage::new(RejectReason::NoImageOfThisGrid, detail(hint))
+    }
+}
+
+/// Whether a series has the grid of a mask, in whatever order its axes run.
+fn has_grid(series: &SeriesGeometry<'_>, mask: &MaskFile) -> bool {
+    have_same_corners(series, &grid_corners(&mask.affine, mask.dimensions), mask)
+}
+
+fn have_same_corners(series: &SeriesGeometry<'_>, of_mask: &[PointMm; 8], mask: &MaskFile) -> bool {
+    let tolerance = 0.1 * series.affine.spacing().into_iter().fold(f64::INFINITY, f64::min);
+    let near = |a: &PointMm, b: &PointMm| a.distance(*b) <= tolerance;
+    series.dimensions.iter().product::<usize>() == mask.dimensions.iter().product::<usize>()
+        && series.corners().iter().all(|a| of_mask.iter().any(|b| near(a, b)))
+}

@@ -1,0 +1,100 @@
+//! The series that a DICOM object (SEG, RTSTRUCT, SR) speaks of.
+//!
+//! Order: the series or slices that it refers to; else a series of its study; else a series of its patient; the last two in its frame of
+//! reference. Invariants: a series of another patient is never taken; a frame of reference alone joins nothing, because some programs
+//! write one constant UID.
+
+use std::collections::BTreeSet;
+
+use mtids_domain::annotation::AnnotationTarget;
+
+use super::{Chosen, NoImage, SeriesIndex};
+
+/// Why an object has no series; each with a sentence for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoSeries {
+    /// What it refers to belongs to another patient.
+    OtherPatient(String),
+    /// What it refers to is not here, or was refused.
+    NotHere(String),
+}
+
+impl SeriesIndex<'_> {
+    /// The series that an object may speak of; at least one. `instances` are the slices that it refers to.
+    ///
+    /// # Errors
+    /// [`NoSeries`].
+    pub fn candidates(&self, target: &AnnotationTarget, instances: &[String]) -> Result<Vec<usize>, NoSeries> {
+        let is_own = |&n: &usize| target.patient_id.as_deref().is_none_or(|patient| self.is_patient(n, patient));
+        let referenced = self.referenced(target, instances);
+        let own: Vec<usize> = referenced.iter().copied().filter(|n| is_own(n)).collect();
+        match (referenced.first(), own.is_empty()) {
+            (Some(_), false) => return Ok(own),
+            (Some(&other), true) => return Err(self.of_another(target, other)),
+            (None, _) => {}
+        }
+        let frame = target.frame_of_reference_uid.as_deref();
+        let in_frame = |&n: &usize| frame.is_none() || self.list[n].frame_of_reference_uid == frame;
+        let of_study = target.study_uid.as_deref().map_or(&[][..], |uid| self.of_study(uid));
+        let fitting: Vec<usize> = of_study.iter().copied().filter(|n| is_own(n) && in_frame(n)).collect();
+        if !fitting.is_empty() {
+            return Ok(fitting);
+        }
+        let with_frame = frame.map_or(&[][..], |uid| self.of_frame(uid));
+        if target.patient_id.is_some() {
+            let fitting: Vec<usize> = with_frame.iter().copied().filter(is_own).collect();
+            if !fitting.is_empty() {
+                return Ok(fitting);
+            }
+        }
+        match with_frame.first() {
+            Some(&other) => Err(self.of_another(target, other)),
+            None => Err(NoSeries::NotHere(self.missing(target))),
+        }
+    }
+
+    /// The series that an object names, by their UID or by their slices.
+    fn referenced(&self, target: &AnnotationTarget, instances: &[String]) -> Vec<usize> {
+        let by_series = target.series_uid.as_deref().map_or(&[][..], |uid| self.of_series(uid));
+        if !by_series.is_empty() || instances.is_empty() {
+            return by_series.to_vec();
+        }
+        let by_slice: BTreeSet<usize> = instances.iter().flat_map(|uid| self.of_slice(uid).iter().copied()).collect();
+        by_slice.into_iter().collect()
+    }
+
+    /// Of the candidates the one that holds most of the object's places, where `held` counts them; `None` where none holds any.
+    ///
+    /// # Errors
+    /// [`NoImage`] where several in different frames of reference hold equally many.
+    pub fn best(&self, candidates: &[usize], held: impl Fn(usize) -> usize) -> Result<Option<Chosen>, NoImage> {
+        let counts: Vec<(usize, usize)> = candidates.iter().map(|&n| (n, held(n))).collect();
+        let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(0);
+        let fitting: Vec<usize> =
+            counts.into_iter().filter(|&(_, count)| count == most && most > 0).map(|(n, _)| n).collect();
+        self.choose(&fitting)
+    }
+
+    fn of_another(&self, target: &AnnotationTarget, series: usize) -> NoSeries {
+        let series = &self.list[series];
+        NoSeries::OtherPatient(format!(
+            "the object is of patient {}, and the image that it refers to (series {}) is of patient {}; correct the ids, or list both in \
+             identity.same_person",
+            target.patient_id.as_deref().unwrap_or("(none)"),
+            series.series_uid,
+            series.patient_id
+        ))
+    }
+
+    fn missing(&self, target: &AnnotationTarget) -> String {
+        let (series_uid, study_uid) = (target.series_uid.as_deref(), target.study_uid.as_deref());
+        let by_series = series_uid.and_then(|uid| self.refused(Some(uid), None));
+        if let Some(image) = by_series.or_else(|| study_uid.and_then(|uid| self.refused(None, Some(uid)))) {
+            return format!("its image, series {}, is here and was refused: {}", image.series_uid, image.reason);
+        }
+        match series_uid {
+            Some(uid) => format!("it refers to series {uid}, which is not here"),
+            None => "it refers to no series here".into(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Every source of findings is read, and each finding assigned to the series that it speaks of.
+//!
+//! Sources: DICOM SEG, RTSTRUCT and reports of a study folder; tables, mask files and PASCAL VOC boxes that a user names. Invariants: an
+//! object that adds nothing is skipped for a stated reason or refused; an entry that gives no finding is rejected by name; what names and
+//! codes mean is said by the rules alone. No pixels of an image are read.
+
+mod named;
+mod objects;
+
+use std::path::{Path, PathBuf};
+
+use mtids_dicom::{DicomError, FileOutcome, Limits, Refused, SkipReason};
+use mtids_domain::annotation::Annotation;
+use mtids_domain::same_person::SamePerson;
+
+use crate::assign::{Chosen, SeriesIndex};
+use crate::classes::Classes;
+use crate::error::AnnotationError;
+use crate::files::AnnotationFiles;
+use crate::geometry::{RefusedImage, SeriesGeometry};
+use crate::join::{Finding, join};
+use crate::reject::{Reject, RejectPlace, RejectReason};
+
+/// What findings are read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// Files that a user named.
+    pub files: &'a AnnotationFiles,
+    /// DICOM SEG objects of the study folder.
+    pub segmentations: &'a [PathBuf],
+    /// Structured reports of the study folder.
+    pub reports: &'a [PathBuf],
+    /// RTSTRUCT objects of the study folder.
+    pub structures: &'a [PathBuf],
+}
+
+/// What findings are assigned to.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    /// Series that can be used.
+    pub usable: &'a [SeriesGeometry<'a>],
+    /// Images that cannot, so that no annotation of theirs slips to another one.
+    pub refused: &'a [RefusedImage],
+}
+
+/// What is read, and what it means.
+#[derive(Debug)]
+pub struct Rules {
+    /// Read DICOM SEG objects.
+    pub read_segmentations: bool,
+    /// Read structured reports.
+    pub read_reports: bool,
+    /// What names and codes mean.
+    pub classes: Classes,
+    /// Findings of different sources closer than this are one, mm.
+    pub join_tolerance_mm: f64,
+    /// PatientIDs that are one person.
+    pub people: SamePerson,
+    /// Bounds of reading.
+    pub limits: Limits,
+}
+
+/// Findings and what became of every source.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resolved {
+    /// For each usable series, in the given order, its findings.
+    pub findings: Vec<Vec<Finding>>,
+    /// Every SEG, report and RTSTRUCT of the study folder, once: used, skipped or refused.
+    pub objects: Vec<FileOutcome>,
+    /// Every file that the user named, once.
+    pub files: Vec<NamedFile>,
+    /// Entries that gave no finding, in the order of the sources.
+    pub rejects: Vec<Reject>,
+    /// Findings without series.
+    pub unmatched: u64,
+    /// Annotations that repeat a node of their source, and were merged.
+    pub duplicates: u64,
+    /// Labels that sources contradict; they are unknown.
+    pub contradictions: u64,
+}
+
+/// A file that the user named, and what became of its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// For each row of a table, finding of a mask or box of a slice, in the order of the file.
+    pub entries: Vec<EntryOutcome>,
+}
+
+/// What became of a row, a mask's finding or a box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryOutcome {
+    /// Assigned to a series.
+    Used,
+    /// Repeats the place of an earlier row of its table; merged with it.
+    Duplicate,
+    /// A rule leaves it out.
+    LeftOut,
+    /// No series here fits.
+    Unmatched,
+}
+
+/// Reads the objects of a study folder and assigns all findings to the usable images.
+///
+/// # Errors
+/// [`AnnotationError::File`] for a named mask with more findings than the limits allow.
+pub fn load(sources: &Sources<'_>, images: &Images<'_>, rules: &Rules) -> Result<Resolved, AnnotationError> {
+    let mut loader = Loader {
+        index: SeriesIndex::new(images.usable, images.refused, &rules.people),
+        rules,
+        source: 0,
+        found: vec![Vec::new(); images.usable.len()],
+        resolved: Resolved::default(),
+    };
+    loader.add_objects(sources);
+    loader.add_named(sources.files, images.usable)?;
+    Ok(loader.finish())
+}
+
+struct Loader<'a> {
+    index: SeriesIndex<'a>,
+    rules: &'a Rules,
+    /// Number of the source that is being read; findings of one source are never joined with one another.
+    source: usize,
+    /// For each series its annotations, each with the number of its source.
+    found: Vec<Vec<(usize, Annotation)>>,
+    resolved: Resolved,
+}
+
+impl Loader<'_> {
+    fn finish(mut self) -> Resolved {
+        for annotations in self.found {
+            let joined = join(annotations, self.rules.join_tolerance_mm);
+            self.resolved.duplicates += joined.duplicates;
+            self.resolved.contradictions +=
+                joined.findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
+            self.resolved.findings.push(joined.findings);
+        }
+        self.resolved
+    }
+
+    fn skip(&mut self, path: &Path, reason: SkipReason, detail: impl Into<String>) {
+        let detail = detail.into();
+        if !detail.is_empty() {
+            tracing::warn!(file = %path.display(), %reason, "{detail}");
+        }
+        self.resolved.objects.push(FileOutcome::Skipped { path: path.to_owned(), reason, detail });
+    }
+
+    fn refuse(&mut self, path: &Path, error: &DicomError) {
+        self.resolved.objects.push(FileOutcome::Refused(Refused::file(path.to_owned(), error)));
+    }
+
+    fn reject(&mut self, path: &Path, place: RejectPlace, reason: RejectReason, detail: impl Into<String>) {
+        self.resolved.rejects.push(Reject::new(path, place, reason, detail));
+    }
+
+    /// Says which series was chosen among several.
+    fn warn_of_choice(path: &Path, place: impl std::fmt::Display, chosen: &Chosen) {
+        if let Some(warning) = &chosen.warning {
+            tracing::warn!(file = %path.display(), %place, "{warning}");
+        }
+    }
+}

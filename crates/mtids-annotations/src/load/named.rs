@@ -1,0 +1,133 @@
+//! Files that a user named: masks, boxes and tables.
+//!
+//! Invariant: every entry of every file has an outcome, and one without finding is rejected with file and line.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use mtids_domain::annotation::AnnotationTarget;
+
+use super::{EntryOutcome, Loader, NamedFile};
+use crate::error::AnnotationError;
+use crate::files::AnnotationFiles;
+use crate::geometry::SeriesGeometry;
+use crate::join::place_key;
+use crate::label_grid::MaskFile;
+use crate::reject::{RejectPlace, RejectReason};
+use crate::table::row::TableRow;
+use crate::voc::findings_of_boxes;
+
+impl Loader<'_> {
+    pub(super) fn add_named(
+        &mut self,
+        files: &AnnotationFiles,
+        series: &[SeriesGeometry<'_>],
+    ) -> Result<(), AnnotationError> {
+        for mask in &files.masks {
+            self.add_mask(mask)?;
+        }
+        if !files.boxes.is_empty() {
+            self.add_boxes(files, series);
+        }
+        for (path, rows) in &files.tables {
+            self.add_table(path, rows);
+        }
+        Ok(())
+    }
+
+    fn add_mask(&mut self, mask: &MaskFile) -> Result<(), AnnotationError> {
+        self.source += 1;
+        let limits = &self.rules.limits;
+        let mut entries = Vec::new();
+        match self.index.assign_mask_file(&mask.path, mask) {
+            Ok(chosen) => {
+                Self::warn_of_choice(&mask.path, "", &chosen);
+                let series_uid = Some(self.index.series(chosen.series).series_uid.to_owned());
+                let target = AnnotationTarget { series_uid, ..AnnotationTarget::default() };
+                for finding in mask.findings(&target, limits)? {
+                    match self.rules.classes.apply(finding) {
+                        Some(finding) => {
+                            self.found[chosen.series].push((self.source, finding));
+                            entries.push(EntryOutcome::Used);
+                        }
+                        None => entries.push(EntryOutcome::LeftOut),
+                    }
+                }
+                if !entries.is_empty() && entries.iter().all(|entry| *entry == EntryOutcome::LeftOut) {
+                    tracing::warn!(mask = %mask.path.display(), labels = entries.len(), "the class rules leave out every label of this mask");
+                }
+                if entries.is_empty() {
+                    tracing::warn!(mask = %mask.path.display(), "no voxel of this mask is set: it gives no finding");
+                }
+            }
+            Err(no_image) => {
+                let findings = mask.findings(&AnnotationTarget::default(), limits)?.len();
+                entries.resize(findings, EntryOutcome::Unmatched);
+                self.resolved.unmatched += findings as u64;
+                self.reject(&mask.path, RejectPlace::File, no_image.reason, no_image.detail);
+            }
+        }
+        self.resolved.files.push(NamedFile { path: mask.path.clone(), entries });
+        Ok(())
+    }
+
+    /// Boxes are one source: those of one node stand in several files.
+    fn add_boxes(&mut self, files: &AnnotationFiles, series: &[SeriesGeometry<'_>]) {
+        self.source += 1;
+        let mut known = BTreeSet::new();
+        for (found, series) in self.found.iter_mut().zip(series) {
+            let findings = findings_of_boxes(&files.boxes, series);
+            let findings = findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding));
+            found.extend(findings.map(|finding| (self.source, finding)));
+            known.extend(series.slices.iter());
+        }
+        let mut boxes = files.boxes.iter();
+        for (path, count) in &files.box_files {
+            let mut entries = Vec::with_capacity(*count);
+            for (number, one) in (1..).zip(boxes.by_ref().take(*count)) {
+                if known.contains(one.sop_instance_uid.as_str()) {
+                    entries.push(EntryOutcome::Used);
+                    continue;
+                }
+                entries.push(EntryOutcome::Unmatched);
+                self.resolved.unmatched += 1;
+                let detail = format!("slice {} is not in the data folder, or was refused", one.sop_instance_uid);
+                self.reject(path, RejectPlace::Part(format!("box {number}")), RejectReason::ImageNotHere, detail);
+            }
+            self.resolved.files.push(NamedFile { path: path.clone(), entries });
+        }
+    }
+
+    fn add_table(&mut self, path: &Path, rows: &[TableRow]) {
+        self.source += 1;
+        let mut places = BTreeSet::new();
+        let mut entries = Vec::with_capacity(rows.len());
+        let (mut choices, mut first_choice) = (0_u64, None);
+        for row in rows {
+            entries.push(match self.index.assign_row(row) {
+                Ok((chosen, annotation)) => {
+                    if chosen.warning.is_some() {
+                        choices += 1;
+                        first_choice.get_or_insert((row.line, chosen.clone()));
+                    }
+                    let is_new = places.insert((chosen.series, place_key(annotation.center)));
+                    self.found[chosen.series].push((self.source, annotation));
+                    if is_new { EntryOutcome::Used } else { EntryOutcome::Duplicate }
+                }
+                Err(no_image) => {
+                    self.resolved.unmatched += 1;
+                    self.reject(path, RejectPlace::Line(row.line), no_image.reason, no_image.detail);
+                    EntryOutcome::Unmatched
+                }
+            });
+        }
+        if let Some((line, chosen)) = first_choice {
+            Self::warn_of_choice(path, format_args!("line {line}, one of {choices} rows"), &chosen);
+        }
+        let repeated = entries.iter().filter(|entry| **entry == EntryOutcome::Duplicate).count();
+        if repeated > 0 {
+            tracing::warn!(table = %path.display(), rows = repeated, "rows with the place of another row are merged with it; conflicting labels are set to unknown");
+        }
+        self.resolved.files.push(NamedFile { path: path.to_owned(), entries });
+    }
+}

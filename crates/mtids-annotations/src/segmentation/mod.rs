@@ -1,0 +1,220 @@
+//! DICOM SEG becomes findings: binary, fractional and label map; frames in any order; one connected component, one finding.
+//!
+//! Purpose: [`read_segmentation`] reads the set pixels of each frame as a plane in space; [`Segmentation::findings_on`] puts the planes on a
+//! grid, best that of the image. Invariants: frames are placed by their own position and orientation, never by their number; empty frames may
+//! be missing; pixels are decoded one frame at a time, and only set voxels are kept; a fault of a segment costs no other segment. Units: LPS
+//! mm. A fractional voxel counts from half of MaximumFractionalValue.
+
+mod frames;
+mod place;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+use mtids_dicom::dataset::{Elements, guarded, open};
+use mtids_dicom::element::{code, first_item, integer, items, text};
+use mtids_dicom::mask_pixels::MaskPixels;
+use mtids_dicom::{DicomError, Limits, ReasonCode};
+use mtids_domain::annotation::{Annotation, AnnotationTarget, Code};
+use mtids_domain::geometry::Affine;
+
+use crate::labelled::LabelMeaning;
+use crate::structures::MAX_INSTANCES;
+use frames::{Frames, Plane};
+
+/// A segmentation object: set pixels on planes in space.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segmentation {
+    /// SOP Instance UID, by which reports refer to it.
+    pub sop_instance_uid: String,
+    /// The image it speaks about; the series is known where the object names exactly one.
+    pub target: AnnotationTarget,
+    /// SOP Instance UIDs of the images that it names, sorted, without repeats; the first [`MAX_INSTANCES`] of them.
+    pub image_instances: Vec<String>,
+    /// Its segments with set pixels, or with a fault, by number.
+    pub segments: Vec<Segment>,
+    /// The grid that its frames have among themselves, or why they have none.
+    own: Result<OwnGrid, String>,
+}
+
+/// A segment on its planes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// SegmentNumber.
+    pub number: u32,
+    /// Why it cannot be read.
+    pub fault: Option<String>,
+    meaning: LabelMeaning,
+    planes: Vec<Plane>,
+}
+
+/// A grid through all frames of an object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct OwnGrid {
+    affine: Affine,
+    /// The object states the distance of slices, and its frames agree.
+    step_is_stated: bool,
+}
+
+/// A segmentation whose segments are findings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlacedSegmentation {
+    /// SOP Instance UID, by which reports refer to it.
+    pub sop_instance_uid: String,
+    /// Its segments with findings, or with a fault, by number.
+    pub segments: Vec<PlacedSegment>,
+}
+
+/// A segment with its findings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlacedSegment {
+    /// SegmentNumber.
+    pub number: u32,
+    /// SegmentLabel; for people, never a label.
+    pub name: String,
+    /// One finding for each connected component, or one for all where the segment is tracked.
+    pub findings: Vec<Annotation>,
+    /// Why it has none.
+    pub fault: Option<String>,
+}
+
+impl PlacedSegmentation {
+    /// The findings of all segments, by segment number. Their masks are shared, not copied.
+    pub fn findings(&self) -> impl Iterator<Item = &Annotation> {
+        self.segments.iter().flat_map(|segment| &segment.findings)
+    }
+
+    /// As [`Self::findings`], taking the object apart.
+    pub fn into_findings(self) -> Vec<Annotation> {
+        self.segments.into_iter().flat_map(|segment| segment.findings).collect()
+    }
+
+    /// A sentence for each segment that cannot be used.
+    pub fn faults(&self) -> impl Iterator<Item = String> {
+        self.segments.iter().filter_map(|segment| {
+            let fault = segment.fault.as_ref()?;
+            Some(format!("segment {} `{}`: {fault}", segment.number, segment.name))
+        })
+    }
+}
+
+impl Segmentation {
+    /// True where no pixel of any frame is set: models that find nothing write such objects.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// The findings of each segment, on the grid of the image (its affine; columns, rows, slices) or on that of the object.
+    ///
+    /// The image's grid is taken where every frame lies on its pixels and slices; then the object's own where it states the distance of its
+    /// slices; then the nearest slices of the image, where none is more than half a step off; then the object's own grid with the smallest
+    /// distance of two frames as its step. A segment that fits none of them has a fault.
+    pub fn findings_on(&self, grid: Option<(&Affine, [usize; 3])>, limits: &Limits) -> PlacedSegmentation {
+        let segments = self.segments.iter().map(|segment| {
+            let found = match &segment.fault {
+                Some(fault) => Err(fault.clone()),
+                None => place::findings(&self.target, segment, &self.own, grid, limits),
+            };
+            let (findings, fault) = match found {
+                Ok(findings) => (findings, None),
+                Err(fault) => (Vec::new(), Some(fault)),
+            };
+            PlacedSegment { number: segment.number, name: segment.meaning.name.clone(), findings, fault }
+        });
+        PlacedSegmentation { sop_instance_uid: self.sop_instance_uid.clone(), segments: segments.collect() }
+    }
+}
+
+/// Reads a segmentation object.
+///
+/// # Errors
+/// [`DicomError::File`] when the file is damaged, or with [`ReasonCode::InvalidSegmentation`] and what is missing.
+pub fn read_segmentation(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
+    guarded(path, || read(path, limits))
+}
+
+fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
+    let invalid = |detail: String| DicomError::file(path, ReasonCode::InvalidSegmentation, detail);
+    let opened = open(path, limits, Elements::All)?;
+    let object = &opened.object;
+    let frames = Frames::read(object, limits).map_err(invalid)?;
+    let mut meanings: BTreeMap<u32, LabelMeaning> = items(object, tags::SEGMENT_SEQUENCE)
+        .iter()
+        .filter_map(|item| Some((integer(item, tags::SEGMENT_NUMBER)?, meaning(item))))
+        .collect();
+    let planes = match frames.count() {
+        0 => BTreeMap::new(),
+        count => {
+            let mut pixels = MaskPixels::open(path, &opened, frames.shape, count, limits)?;
+            frames.planes(&mut pixels, limits).map_err(invalid)?
+        }
+    };
+    let segments = planes
+        .into_iter()
+        .map(|(number, planes)| {
+            let (planes, fault) = match planes {
+                Ok(planes) => (planes, None),
+                Err(fault) => (Vec::new(), Some(fault)),
+            };
+            Segment { number, fault, meaning: meanings.remove(&number).unwrap_or_default(), planes }
+        })
+        .collect();
+    Ok(Segmentation {
+        sop_instance_uid: text(object, tags::SOP_INSTANCE_UID).unwrap_or_default(),
+        target: segmentation_target(object),
+        image_instances: image_instances(object),
+        segments,
+        own: frames.own_grid(),
+    })
+}
+
+/// The image that a segmentation speaks about.
+fn segmentation_target(object: &InMemDicomObject) -> AnnotationTarget {
+    let series: BTreeSet<String> = items(object, tags::REFERENCED_SERIES_SEQUENCE)
+        .iter()
+        .filter_map(|item| text(item, tags::SERIES_INSTANCE_UID))
+        .collect();
+    AnnotationTarget {
+        patient_id: text(object, tags::PATIENT_ID),
+        series_uid: series.first().filter(|_| series.len() == 1).cloned(),
+        study_uid: text(object, tags::STUDY_INSTANCE_UID),
+        frame_of_reference_uid: text(object, tags::FRAME_OF_REFERENCE_UID),
+    }
+}
+
+/// The images that the object and its frames name.
+fn image_instances(object: &InMemDicomObject) -> Vec<String> {
+    let of_series = items(object, tags::REFERENCED_SERIES_SEQUENCE)
+        .iter()
+        .flat_map(|series| items(series, tags::REFERENCED_INSTANCE_SEQUENCE));
+    let groups = [tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE];
+    let of_frames = groups
+        .into_iter()
+        .flat_map(|sequence| items(object, sequence))
+        .flat_map(|group| items(group, tags::DERIVATION_IMAGE_SEQUENCE))
+        .chain(std::iter::once(object))
+        .flat_map(|derivation| items(derivation, tags::SOURCE_IMAGE_SEQUENCE));
+    let mut instances = BTreeSet::new();
+    for uid in of_series.chain(of_frames).filter_map(|item| text(item, tags::REFERENCED_SOP_INSTANCE_UID)) {
+        if instances.len() == MAX_INSTANCES {
+            break;
+        }
+        instances.insert(uid);
+    }
+    instances.into_iter().collect()
+}
+
+/// Name, codes and tracking of a segment.
+fn meaning(item: &InMemDicomObject) -> LabelMeaning {
+    let codes: Vec<Code> = [tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, tags::ANATOMIC_REGION_SEQUENCE]
+        .into_iter()
+        .filter_map(|sequence| first_item(item, sequence).and_then(code))
+        .collect();
+    LabelMeaning {
+        name: text(item, tags::SEGMENT_LABEL).unwrap_or_default(),
+        codes,
+        tracked: text(item, tags::TRACKING_UID).is_some(),
+    }
+}

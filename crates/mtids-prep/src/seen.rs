@@ -1,0 +1,68 @@
+//! The CT series that a scan saw, so that those which turn out unusable are still known when annotations are assigned.
+//!
+//! Invariant: one entry for each series, whatever becomes of its slices.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use mtids_annotations::{InPlane, RefusedImage};
+use mtids_dicom::{FileOutcome, InstanceHeader, ReasonCode, Series};
+
+/// Patient, study and series.
+type Key = (Arc<str>, Arc<str>, Arc<str>);
+
+/// CT series by identity, each with how one of its slices lies.
+#[derive(Debug, Default)]
+pub(crate) struct SeenImages(HashMap<Key, InPlane>);
+
+impl SeenImages {
+    /// The series of these headers.
+    pub(crate) fn of(headers: &[InstanceHeader]) -> Self {
+        let mut seen: HashMap<Key, InPlane> = HashMap::new();
+        let mut last: Option<&InstanceHeader> = None;
+        for header in headers.iter().filter(|header| &*header.modality == "CT") {
+            // Headers of a series mostly follow each other: only the first of them is looked up.
+            let is_new = last.is_none_or(|last| {
+                (&last.patient_id, &last.study_uid, &last.series_uid)
+                    != (&header.patient_id, &header.study_uid, &header.series_uid)
+            });
+            if is_new {
+                let key = (header.patient_id.clone(), header.study_uid.clone(), header.series_uid.clone());
+                seen.entry(key).or_insert_with(|| InPlane::of(header));
+            }
+            last = Some(header);
+        }
+        Self(seen)
+    }
+
+    /// The series of which nothing is usable, sorted, each with the reason of one of its files.
+    pub(crate) fn refused<'a>(
+        self,
+        usable: impl Iterator<Item = &'a Series>,
+        outcomes: &[FileOutcome],
+    ) -> Vec<RefusedImage> {
+        let usable: HashSet<Key> =
+            usable.map(|one| (one.patient_id.clone(), one.study_uid.clone(), one.series_uid.clone())).collect();
+        let reasons: HashMap<&str, ReasonCode> = outcomes
+            .iter()
+            .filter_map(|outcome| match outcome {
+                FileOutcome::Refused(refused) => Some((refused.series_uid.as_deref()?, refused.reason)),
+                _ => None,
+            })
+            .collect();
+        let unusable = self.0.into_iter().filter(|(key, _)| !usable.contains(key));
+        let mut refused: Vec<RefusedImage> = unusable
+            .map(|((patient_id, study_uid, series_uid), in_plane)| RefusedImage {
+                reason: reasons.get(&*series_uid).copied().unwrap_or(ReasonCode::Unreadable),
+                patient_id: patient_id.as_ref().to_owned(),
+                study_uid: study_uid.as_ref().to_owned(),
+                series_uid: series_uid.as_ref().to_owned(),
+                in_plane,
+            })
+            .collect();
+        refused.sort_by(|a, b| {
+            (&a.patient_id, &a.study_uid, &a.series_uid).cmp(&(&b.patient_id, &b.study_uid, &b.series_uid))
+        });
+        refused
+    }
+}
