@@ -25,7 +25,8 @@ seed() { # target, files…
 }
 shopt -s globstar nullglob
 images=(../tests/data/*.dcm ../tests/regressions/* "$data"/pitfalls/*/F000.dcm "$data"/pydicom/**/* "$data"/pydicom-data/*.dcm
-  "$data"/pet-suv/*/P000.dcm "$data"/highdicom/ct_image.dcm "$data"/cornerstone3d/*.dcm "$data"/fo-dicom/*.dcm "$data"/rt-utils/**/*.dcm)
+  "$data"/pet-suv/*/P000.dcm "$data"/cases-2/{ct-implicit-meta-no-preamble,ct-excess-pixel-padding}/dicom/*0.dcm "$data"/cases-2/pet-*/dicom/pet_0.dcm
+   "$data"/highdicom/ct_image.dcm "$data"/cornerstone3d/*.dcm "$data"/fo-dicom/*.dcm "$data"/rt-utils/**/*.dcm)
 seed prescan "${images[@]}" "$data"/highdicom/*.dcm "$data"/chest-ct-lung1/*.dcm
 seed series "${images[@]}"
 seed segmentation "$data"/highdicom/*.dcm "$data"/chest-ct-lung1/seg_*.dcm "$data"/pydicom*/liver*.dcm "$data"/dcmqi/**/*.{seg,dcm} "$data"/cases-2/*/dicom/seg.dcm ../tests/regressions/*

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use mtids_dicom::pet::{PetFacts, suv_factor};
 use mtids_dicom::write::{PetOptions, StudyIdentity, write_pet_series};
-use mtids_dicom::{Limits, ReasonCode, load_pet};
+use mtids_dicom::{FileKind, Limits, ReasonCode, group, load_pet, read_header};
 use mtids_domain::geometry::{Affine, PointMm};
 use mtids_domain::volume::Volume;
 use serde_json::Value;
@@ -158,6 +158,22 @@ fn a_written_series_reads_back_with_its_suv() {
     }
     let nobody = PetOptions { weight_kg: 0.0, ..options };
     assert!(write_pet_series(folder.path(), &volume, &identity, &nobody).is_err());
+}
+
+/// Three frames of 4 × 4 by pydicom: 300 MBq in MBq, times in two zones, mapped to Bq/ml and to SUV.
+#[test]
+fn an_enhanced_pet_of_pydicom_has_its_suv() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/enhanced_pet.dcm");
+    let FileKind::Frames(frames) = read_header(&path, &Limits::default()).unwrap() else { panic!("frames") };
+    let facts = frames[0].pet.as_deref().unwrap();
+    assert_eq!((facts.dose_bq, facts.weight_kg, facts.units.as_deref()), (Some(3e8), Some(80.0), Some("GML")));
+    assert_eq!((facts.nuclide.as_deref(), facts.utc_offset_s), (Some("77004003"), Some(3600)));
+    assert_eq!(facts.corrected, ["DECY", "ATTN"]);
+    let loaded = load_pet(&group(frames).series[0], &Limits::default()).unwrap();
+    assert_eq!(loaded.volume.dimensions(), [4, 4, 3]);
+    for (n, suv) in loaded.volume.voxels().iter().enumerate() {
+        assert!((suv - 0.1 * n as f32).abs() < 1e-5, "{suv} at {n}");
+    }
 }
 
 #[test]
