@@ -54,6 +54,7 @@ fn sound() -> Vec<RowLabels> {
                 slice_thickness_mm: Some(1.0),
                 slice_step_mm: 1.0,
                 pixel_spacing_mm: 0.7,
+                repaired: None,
                 kvp: Some(120.0),
                 contrast: Some(true),
                 pet: false,

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use dicom_dictionary_std::tags;
 use mtids_domain::geometry::PointMm;
 
+use crate::acquisition::Acquired;
 use crate::dataset::DataSet;
-use crate::element::{array, first_item, integer, number, text};
+use crate::element::{array, first_item, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::functional::FunctionalGroups;
 use crate::header_parts::{Identity, Plane, is_hu, lossy, refuse_unmeasured, scanner, stored};
@@ -88,7 +89,6 @@ pub(crate) fn frames(path: &Path, opened: &DataSet, limits: &Limits) -> Result<V
                 columns: u32::from(pixels.shape.columns),
                 orientation: plane.orientation,
                 pixel_spacing: plane.pixel_spacing,
-                acquisition_number: content.and_then(|group| integer(group, tags::FRAME_ACQUISITION_NUMBER)),
                 lossy,
                 facts: Arc::new(facts),
                 pixels: pixels.clone(),
@@ -98,6 +98,7 @@ pub(crate) fn frames(path: &Path, opened: &DataSet, limits: &Limits) -> Result<V
                 sop_instance_uid: identity.sop_instance_uid.clone(),
                 frame: number_of_frame,
                 position: PointMm(position),
+                acquired: Acquired::of_frame(content),
                 shared: Arc::new(shared),
                 at: at.clone(),
                 modality_lut,

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use dicom_dictionary_std::{tags, uids};
 use mtids_domain::geometry::PointMm;
 
+use crate::acquisition::Acquired;
 use crate::dataset::{DataSet, Elements, guarded, open};
-use crate::element::{array, integer, number, text};
+use crate::element::{array, number, text};
 use crate::enhanced;
 use crate::error::{DicomError, ReasonCode};
 use crate::header_parts::{Identity, Plane, is_hu, lossy, refuse_unmeasured, scanner, stored};
@@ -142,7 +143,6 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
         columns: u32::from(pixels.shape.columns),
         orientation: plane.orientation,
         pixel_spacing: plane.pixel_spacing,
-        acquisition_number: integer(object, tags::ACQUISITION_NUMBER),
         lossy: lossy(object, &pixels),
         facts: Arc::new(facts),
         pixels,
@@ -152,6 +152,7 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
         sop_instance_uid: identity.sop_instance_uid,
         frame: 0,
         position,
+        acquired: Acquired::of_image(object),
         shared: Arc::new(shared),
         at,
         modality_lut,

@@ -7,7 +7,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 /// In ascending order.
-const TAGS: [Tag; 50] = [
+const TAGS: [Tag; 52] = [
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
@@ -15,6 +15,7 @@ const TAGS: [Tag; 50] = [
     tags::STUDY_DATE,
     tags::SERIES_DATE,
     tags::ACQUISITION_DATE,
+    tags::ACQUISITION_DATE_TIME,
     tags::SERIES_TIME,
     tags::ACQUISITION_TIME,
     tags::MODALITY,
@@ -33,6 +34,7 @@ const TAGS: [Tag; 50] = [
     tags::IMAGE_POSITION_PATIENT,
     tags::IMAGE_ORIENTATION_PATIENT,
     tags::FRAME_OF_REFERENCE_UID,
+    tags::TEMPORAL_POSITION_IDENTIFIER,
     tags::SAMPLES_PER_PIXEL,
     tags::NUMBER_OF_FRAMES,
     tags::ROWS,

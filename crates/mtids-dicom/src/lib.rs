@@ -14,6 +14,7 @@
 //! # Units
 //! LPS millimetres, Hounsfield units as `i16`, SUV by body weight as `f32`, voxels `(i fastest, j, k)`.
 
+pub mod acquisition;
 pub mod concepts;
 pub mod dataset;
 mod date;
@@ -21,20 +22,25 @@ pub mod element;
 mod enhanced;
 pub mod error;
 pub mod functional;
+pub mod grid;
 pub mod header;
 mod header_parts;
 mod header_tags;
 pub mod identity;
 pub mod image_header;
+pub mod invented;
 pub mod limits;
 pub mod mask_pixels;
 pub mod outcome;
 pub mod pet;
 mod pixels;
 pub mod prescan;
+mod repair;
+mod resample;
 pub mod series;
 pub mod shared_facts;
 pub mod skip_reason;
+mod steps;
 pub mod uid;
 pub mod volume;
 #[cfg(feature = "write")]

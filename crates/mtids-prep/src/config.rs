@@ -128,6 +128,10 @@ pub struct ReadingConfig {
     pub max_tilt_degrees: f64,
     /// Accepted jitter of slice positions, mm. Default 0.02; 1 % of the step is accepted as well.
     pub position_tolerance_mm: f64,
+    /// Resample what would be refused otherwise: a gantry tilt of up to 30 degrees, single missing slices, and unequal steps of up to two
+    /// usual ones. The column `repaired` says so; a finding whose patch touches voxels that nobody measured is left out and counted.
+    /// Default false.
+    pub repair: bool,
 }
 
 impl Default for ReadingConfig {
@@ -138,6 +142,7 @@ impl Default for ReadingConfig {
             min_slices: limits.min_slices,
             max_tilt_degrees: limits.max_tilt_degrees,
             position_tolerance_mm: limits.position_tolerance_mm,
+            repair: limits.repair,
         }
     }
 }
@@ -289,6 +294,7 @@ impl BuildConfig {
             min_slices: self.reading.min_slices,
             max_tilt_degrees: self.reading.max_tilt_degrees,
             position_tolerance_mm: self.reading.position_tolerance_mm,
+            repair: self.reading.repair,
             ..Limits::default()
         }
     }

@@ -6,11 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mtids_annotations::{AnnotationFiles, Finding, Images, Reject, SeriesGeometry, Sources, load};
-use mtids_dicom::volume::check_geometry;
+use mtids_dicom::volume::{SeriesGrid, check_geometry};
 use mtids_dicom::{
     DicomError, FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group,
 };
-use mtids_domain::geometry::Affine;
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
@@ -44,8 +43,8 @@ pub struct Plan {
 /// Series that can be used, each with its grid.
 #[derive(Debug, Default)]
 struct Usable {
-    ct: Vec<(Series, Affine)>,
-    pet: Vec<(Series, Affine)>,
+    ct: Vec<(Series, SeriesGrid)>,
+    pet: Vec<(Series, SeriesGrid)>,
 }
 
 /// Makes the plan, and says what became of the files that are not in it.
@@ -66,7 +65,7 @@ pub fn plan(
     let (usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
     let refused = seen.refused(usable.ct.iter().map(|(series, _)| series), &outcomes);
     let geometries: Vec<SeriesGeometry<'_>> =
-        usable.ct.iter().map(|(series, affine)| SeriesGeometry::of(series, *affine)).collect();
+        usable.ct.iter().map(|(series, grid)| SeriesGeometry::of(series, *grid)).collect();
     let sources = Sources { files, segmentations: &segmentations, reports: &reports, structures: &structures };
     let resolved = load(&sources, &Images { usable: &geometries, refused: &refused }, config.rules())?;
     drop(geometries);
@@ -136,11 +135,14 @@ fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) 
     outcomes.extend(grouped.duplicates.into_iter().map(|copy| FileOutcome::skipped(copy, SkipReason::IdenticalCopy)));
     let mut usable = Usable::default();
     for series in grouped.series {
+        for warning in &series.warnings {
+            tracing::warn!(series = &*series.series_uid, "{warning}");
+        }
         // A header is that of a CT or of a PET.
         match &*series.modality {
             "PT" if !with_pet => outcomes.extend(skip_series(&series, SkipReason::PetNotAskedFor)),
             "PT" => match check_series(&series, limits) {
-                Ok(affine) => usable.pet.push((series, affine)),
+                Ok(grid) => usable.pet.push((series, grid)),
                 // A PET without attenuation correction lies beside many a corrected one: no fault of the study.
                 Err(error) if error.reason() == ReasonCode::NoSuv => {
                     tracing::warn!(series = &*series.series_uid, "{error}");
@@ -149,7 +151,7 @@ fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) 
                 Err(error) => outcomes.extend(refuse_series(&series, &error)),
             },
             _ => match check_geometry(&series, limits) {
-                Ok(affine) => usable.ct.push((series, affine)),
+                Ok(grid) => usable.ct.push((series, grid)),
                 Err(error) => outcomes.extend(refuse_series(&series, &error)),
             },
         }
@@ -159,18 +161,18 @@ fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) 
 
 /// The PET that lies over a CT: of the same patient, study and frame of reference, over at least one finding; of several the one that lies
 /// over most findings, then the one with most slices.
-fn pet_over(ct: &Series, findings: &[Finding], pets: &[(Series, Affine)]) -> Option<usize> {
+fn pet_over(ct: &Series, findings: &[Finding], pets: &[(Series, SeriesGrid)]) -> Option<usize> {
     let of_the_study = |pet: &Series| {
         (&pet.patient_id, &pet.study_uid) == (&ct.patient_id, &ct.study_uid)
             && pet.frame_of_reference_uid.is_some()
             && pet.frame_of_reference_uid == ct.frame_of_reference_uid
     };
-    let covered = |series: &Series, affine: &Affine| {
-        let pet = SeriesGeometry::of(series, *affine);
+    let covered = |series: &Series, grid: &SeriesGrid| {
+        let pet = SeriesGeometry::of(series, *grid);
         findings.iter().filter(|finding| pet.holds(finding.center)).count()
     };
     let candidates = pets.iter().enumerate().filter(|(_, (pet, _))| of_the_study(pet));
-    let counted = candidates.map(|(n, (pet, affine))| (covered(pet, affine), pet.instances.len(), n));
+    let counted = candidates.map(|(n, (pet, grid))| (covered(pet, grid), pet.instances.len(), n));
     let best = counted
         .filter(|(covered, _, _)| *covered > 0)
         .max_by_key(|&(covered, slices, n)| (covered, slices, std::cmp::Reverse(n)));

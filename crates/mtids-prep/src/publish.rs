@@ -64,6 +64,7 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
         rows: index.len() as u64,
         negatives: labels().filter(|row| row.kind == RowKind::Negative).count() as u64,
         findings_at_border: records.iter().map(|record| record.findings_at_border).sum(),
+        findings_at_invented: records.iter().map(|record| record.findings_at_invented).sum(),
         unmatched_findings: plan.unmatched_findings,
     };
     let resolved = mtids_runtime::config::to_toml(&config.published())

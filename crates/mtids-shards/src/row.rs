@@ -4,6 +4,7 @@
 
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
+use mtids_domain::repair::Repair;
 use mtids_domain::taxonomy::Station;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,8 @@ pub struct RowLabels {
     pub slice_step_mm: f32,
     /// In-plane voxel size in mm.
     pub pixel_spacing_mm: f32,
+    /// What resampling made the grid of the series regular; `None` where it is that of the files.
+    pub repaired: Option<Repair>,
     /// Tube voltage in kV.
     pub kvp: Option<f32>,
     /// Contrast agent given.

@@ -13,6 +13,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
+use mtids_domain::repair::Repair;
 use serde_json::{Value, json};
 
 use crate::manifest::DatasetDescription;
@@ -125,6 +126,9 @@ pub(crate) fn columns() -> Vec<Column> {
             |r| Some(r.slice_step_mm), |r, v| r.slice_step_mm => v;
         Single "pixel_spacing_mm" required "in-plane voxel size of the series, mm":
             |r| Some(r.pixel_spacing_mm), |r, v| r.pixel_spacing_mm => v;
+        Text "repaired" nullable
+            "tilt, gaps, unequal-steps, tilt+gaps or tilt+unequal-steps: what was resampled to make the series regular; null: nothing":
+            |r| r.repaired.map(Repair::name), |r, v| r.repaired => Some(Repair::from_name(v)?);
         Single "kvp" nullable "tube voltage, kV":
             |r| r.kvp, |r, v| r.kvp => Some(v);
         Flag "contrast" nullable "contrast agent given":
@@ -283,6 +287,7 @@ fn blank() -> RowLabels {
         slice_thickness_mm: None,
         slice_step_mm: 0.0,
         pixel_spacing_mm: 0.0,
+        repaired: None,
         kvp: None,
         contrast: None,
         pet: false,

@@ -65,6 +65,7 @@ fn row(n: usize, split: Split) -> PatchRow {
         slice_thickness_mm: known.then_some(1.25),
         slice_step_mm: 1.0,
         pixel_spacing_mm: 0.7,
+        repaired: known.then_some(mtids_domain::repair::Repair::Tilt),
         kvp: known.then_some(120.0),
         contrast: known.then_some(n.is_multiple_of(2)),
         pet: false,

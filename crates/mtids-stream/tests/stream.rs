@@ -46,6 +46,7 @@ fn row(n: usize) -> PatchRow {
         slice_thickness_mm: None,
         slice_step_mm: 1.0,
         pixel_spacing_mm: 1.0,
+        repaired: None,
         kvp: None,
         contrast: None,
         pet: false,

@@ -162,6 +162,7 @@ mod tests {
             kvp: None,
             contrast: None,
             pet: false,
+            repaired: None,
             pad_fraction: 0.0,
             weight: 1.0,
             voxels_digest: format!("voxels of {patient}"),

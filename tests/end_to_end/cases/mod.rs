@@ -9,6 +9,7 @@ mod dicom;
 mod filesystem;
 mod identity;
 mod objects;
+mod series;
 mod shared;
 mod study;
 mod training;

@@ -54,11 +54,7 @@ fn evaluate(run_folder: &Path, dataset: &Path, split: &str) -> Finished {
 /// Patients of a split.
 fn patients(dataset: &Path, splits: &[Split]) -> BTreeSet<String> {
     let index = Dataset::open(dataset).unwrap().index().unwrap();
-    index
-        .into_iter()
-        .filter(|row| splits.contains(&row.split))
-        .map(|row| row.patient_key.as_str().to_owned())
-        .collect()
+    index.into_iter().filter(|row| splits.contains(&row.split)).map(|row| row.patient_key.as_str().to_owned()).collect()
 }
 
 fn json_of(run_folder: &Path) -> Value {
@@ -151,7 +147,8 @@ fn the_shared_case_of_another_split_ends_as_demanded() {
     let folder = folder.path();
     let builds: [(&str, &[&str]); 2] = [("ds1", &["--set", "split.seed=1"]), ("ds99", &["--set", "split.seed=99"])];
     prepare("train-evaluate-other-split", folder, &builds);
-    let [train, test] = [("ds1", Split::Train), ("ds99", Split::Test)].map(|(ds, of)| patients(&folder.join(ds), &[of]));
+    let [train, test] =
+        [("ds1", Split::Train), ("ds99", Split::Test)].map(|(ds, of)| patients(&folder.join(ds), &[of]));
     assert_eq!((train.intersection(&test).count(), test.len()), (7, 15), "as the case says");
     // Whom a run has seen does not depend on how long it was trained.
     let mut arguments = fit("run", "ds1").to_vec();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mtids_dicom::volume::SeriesGrid;
 use mtids_dicom::{FileOutcome, Limits, check_series, group, load_pet, load_volume};
 use mtids_domain::geometry::PointMm;
 use mtids_domain::same_person::SamePerson;
@@ -25,6 +26,9 @@ use super::common::{pool, print};
 pub(super) struct Inventory {
     /// Folder with files
     dir: PathBuf,
+    /// Judge series as with reading.repair=true: tilt, single gaps and unequal steps are resampled
+    #[arg(long)]
+    repair: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -40,6 +44,9 @@ pub(super) struct Probe {
     /// Point in LPS mm; repeatable
     #[arg(long, value_name = "X,Y,Z", required = true, allow_hyphen_values = true)]
     at: Vec<String>,
+    /// Read series as with reading.repair=true: tilt, single gaps and unequal steps are resampled
+    #[arg(long)]
+    repair: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -68,14 +75,16 @@ impl Inventory {
         })?;
         let mut series = Vec::new();
         for one in &grouped.series {
-            let verdict = match check_series(one, &Limits::default()) {
+            let limits = Limits { repair: self.repair, ..Limits::default() };
+            let verdict = match check_series(one, &limits) {
                 Ok(_) if *one.modality == *"PT" => "readable: PET with SUV".to_owned(),
+                Ok(SeriesGrid { repaired: Some(repair), .. }) => format!("used, repaired: {}", repair.name()),
                 Ok(_) => "used".to_owned(),
                 Err(error) => format!("not used: {} ({})", error.reason(), error.detail()),
             };
             series.push(json!({
                 "patient_id": &*one.patient_id, "series_uid": one.name(), "modality": &*one.modality,
-                "slices": one.instances.len(), "verdict": verdict,
+                "slices": one.instances.len(), "verdict": verdict, "warnings": &one.warnings,
             }));
         }
         let mut left: Vec<Value> = Vec::new();
@@ -116,6 +125,11 @@ impl Inventory {
             table.row(["patient_id", "modality", "slices", "verdict", "series_uid"].map(|key| text(&one[key])));
         }
         print(&format!("{} files, {} series\n\n{}", scanned.files, series.len(), table.render()))?;
+        for one in &grouped.series {
+            for warning in &one.warnings {
+                print(&format!("\n  {}: {warning}\n", one.name()))?;
+            }
+        }
         if !left.is_empty() {
             let mut table = Table::new([("other file", Align::Left), ("reason", Align::Left), ("detail", Align::Left)]);
             for one in &left {
@@ -143,7 +157,7 @@ fn point(text: &str) -> Result<PointMm, ExitError> {
 impl Probe {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let points: Vec<PointMm> = self.at.iter().map(|text| point(text)).collect::<Result<_, _>>()?;
-        let (found, faults) = pool(None)?.install(|| probe(&self.dir, &points))?;
+        let (found, faults) = pool(None)?.install(|| probe(&self.dir, &points, self.repair))?;
         if self.json {
             print(&format!("{:#}\n", json!({ "points": found, "unreadable": faults })))?;
         } else {
@@ -183,9 +197,9 @@ impl Probe {
 }
 
 /// Values at points, for each series that holds them, and the series that cannot be read.
-fn probe(dir: &Path, points: &[PointMm]) -> Result<(Vec<Value>, Vec<String>), PrepError> {
+fn probe(dir: &Path, points: &[PointMm], repair: bool) -> Result<(Vec<Value>, Vec<String>), PrepError> {
     let grouped = group(look(dir)?.0.headers);
-    let limits = Limits { refuse_lossy: false, ..Limits::default() };
+    let limits = Limits { refuse_lossy: false, repair, ..Limits::default() };
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for series in &grouped.series {
         let values = match &*series.modality {
