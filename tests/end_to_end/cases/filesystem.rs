@@ -75,7 +75,7 @@ const CASES: &[Case] = &[
         make: files_of_operating_systems,
         arguments: TABLE,
         expect: Expect {
-            counts: &[("/totals/skipped_by_reason/system-file", 6), ("/totals/quarantined", 0), ("/totals/used", 13)],
+            counts: &[("/totals/skipped_by_reason/system-file", 6), ("/totals/quarantined", 0), ("/totals/used", 12)],
             ..Expect::NOTHING
         },
     },
