@@ -106,7 +106,12 @@ impl SeriesIndex<'_> {
         let usable = self.list.iter().map(|series| series.patient_id);
         let refused = self.refused.iter().map(|image| image.patient_id.as_str());
         // Images of one person bear the id that stands for all; a mask may be named by any of them.
-        usable.chain(refused).chain(self.people.ids()).filter(|id| names.has(id)).map(|id| self.people.canonical(id)).collect()
+        usable
+            .chain(refused)
+            .chain(self.people.ids())
+            .filter(|id| names.has(id))
+            .map(|id| self.people.canonical(id))
+            .collect()
     }
 
     /// A refused image of another patient, whose slices lie as those of a series.
