@@ -144,7 +144,7 @@ const CASES: &[Case] = &[
         name: "an annotation object under another id than the study's",
         source: "dcm4che/dcm4chee-arc-light#4935",
         make: an_object_under_another_id,
-        arguments: &["--annotations", "nodes.csv", "--classes", "rules.toml"],
+        arguments: &["--annotations", "nodes.csv", "--classes", "classes.toml"],
         expect: Expect::refused(STOPS, &["StudyInstanceUID", "`P-beta` (dicom/segmentation.dcm)"]),
     },
     Case {

@@ -105,7 +105,13 @@ impl SeriesIndex<'_> {
     fn patients_in(&self, names: &Names) -> BTreeSet<&str> {
         let usable = self.list.iter().map(|series| series.patient_id);
         let refused = self.refused.iter().map(|image| image.patient_id.as_str());
-        usable.chain(refused).filter(|id| names.has(id)).map(|id| self.people.canonical(id)).collect()
+        // Images of one person bear the id that stands for all; a mask may be named by any of them.
+        usable
+            .chain(refused)
+            .chain(self.people.ids())
+            .filter(|id| names.has(id))
+            .map(|id| self.people.canonical(id))
+            .collect()
     }
 
     /// A refused image of another patient, whose slices lie as those of a series.
