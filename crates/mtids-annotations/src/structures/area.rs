@@ -9,7 +9,9 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::outline::{Curve, Nesting, ON_CURVE, bounds, crossings, distance_squared, edges, is_line, key, nesting};
+use super::outline::{
+    Curve, Nesting, ON_CURVE, bounds, crossings, distance_squared, edges, is_line, key, nesting, uncancelled,
+};
 
 /// Most steps of work for one region: a lung on 500 slices, drawn with 500 points each, needs a tenth.
 const MAX_WORK: u64 = 1_000_000_000;
@@ -71,7 +73,8 @@ impl Area {
 /// A sentence where the work is used up.
 pub(super) fn area(curves: &Curves, [columns, rows]: [usize; 2], budget: &mut Budget) -> Result<Area, String> {
     let tree = Tree::new(&curves.closed, budget)?;
-    let all: Vec<&Curve> = tree.curves.iter().copied().chain(&curves.xor).collect();
+    budget.take(curves.xor.iter().map(Vec::len).sum::<usize>() as u64)?;
+    let all: Vec<&Curve> = tree.curves.iter().copied().chain(uncancelled(&curves.xor)).collect();
     let boxes: Vec<_> = all.iter().map(|curve| bounds(curve)).collect();
     let lines: Vec<bool> = all.iter().map(|curve| is_line(curve)).collect();
     let lowest = boxes.iter().map(|(low, _)| low[1]).fold(f64::INFINITY, f64::min);
@@ -347,6 +350,7 @@ mod tests {
     fn only_xor_contours_are_combined_by_xor() {
         assert_eq!(count(&[], &[square(0.5, 4.5), square(2.5, 6.5)]), 16 + 16 - 2 * 4);
         assert_eq!(count(&[], &[square(0.5, 4.5), square(0.5, 4.5)]), 0);
+        assert_eq!(count(&[], &[square(1.0, 4.0), square(1.0, 4.0)]), 0, "also where pixel centres lie on the contour");
         assert_eq!(count(&[], &[square(0.0, 10.0), square(2.5, 7.5)]), 121 - 25);
     }
 

@@ -1,8 +1,8 @@
 //! Structures whose planes are not slices of the image: drawn on sagittal, coronal or tilted reformats.
 //!
-//! Method: the contours are filled on a grid of their own, whose slices are their planes and whose pixels are as small as the smallest
-//! voxel side of the image; then each voxel of the image takes what its centre lies in. Invariants: all contours of a structure lie in
-//! parallel planes, or the structure has a fault. Units: LPS mm.
+//! Method: the contours are filled on a grid of their own, whose slices are their planes and whose pixels are half as large as the smallest
+//! voxel side of the image and lie on its voxels; then each voxel of the image takes what its centre lies in. Invariants: all contours of a
+//! structure lie in parallel planes, or the structure has a fault. Units: LPS mm.
 
 use std::collections::HashSet;
 
@@ -45,12 +45,12 @@ pub(super) fn filled(
 fn own_grid(contours: &[&Contour], image: &Affine, limits: &Limits) -> Result<(Affine, [usize; 3]), String> {
     let normal = common_normal(contours.iter().copied())
         .ok_or("its contours are lines that lie in no slice plane of the image")?;
-    let pixel = image.spacing().into_iter().fold(f64::INFINITY, f64::min);
+    let side = image.spacing().into_iter().fold(f64::INFINITY, f64::min);
     let mut depths = Vec::with_capacity(contours.len());
     for contour in contours {
         let along = || contour.points.iter().map(|point| dot(point.0, normal));
         let (low, high) = range(along());
-        if (high - low) / 2.0 > FLAT * pixel {
+        if (high - low) / 2.0 > FLAT * side {
             return Err(
                 "its contours lie neither in slice planes of the image nor in other parallel planes; draw them in one orientation".into(),
             );
@@ -58,11 +58,11 @@ fn own_grid(contours: &[&Contour], image: &Affine, limits: &Limits) -> Result<(A
         depths.push((low + high) / 2.0);
     }
     depths.sort_by(f64::total_cmp);
-    let gaps = depths.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > FLAT * pixel);
+    let gaps = depths.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > FLAT * side);
     let smallest = gaps.min_by(f64::total_cmp);
     // A single plane is as thick as a voxel of the image.
     let thickness = image.steps().map(|step| dot(step, normal).abs()).into_iter().fold(0.0, f64::max);
-    let step = smallest.unwrap_or(thickness).max(pixel);
+    let step = smallest.unwrap_or(thickness).max(side);
     // The side of the image that leans least against the plane gives the rows; the first of several.
     let axes = image.steps().map(|step| step.map(|x| x / norm(step)));
     let axis = axes.into_iter().min_by(|a, b| dot(*a, normal).abs().total_cmp(&dot(*b, normal).abs()));
@@ -73,12 +73,18 @@ fn own_grid(contours: &[&Contour], image: &Affine, limits: &Limits) -> Result<(A
     let points = || contours.iter().flat_map(|contour| &contour.points);
     let sides = [row, column].map(|axis| range(points().map(|point| dot(point.0, axis))));
     let (first, last) = range(depths.iter().copied());
-    let length = |(low, high): (f64, f64)| ((high - low) / pixel).ceil() + 5.0;
+    // Centres of voxels are centres of pixels, so that no structure is moved by half a pixel.
+    let pixel = side / 2.0;
+    let length = |(low, high): (f64, f64)| ((high - low) / pixel).ceil() + 6.0;
     let (columns, rows, slices) = (length(sides[0]), length(sides[1]), ((last - first) / step).round() + 1.0);
     if columns * rows * slices > limits.max_voxels as f64 {
         return Err("its contours reach far outside the image".into());
     }
-    let corner = [sides[0].0 - 2.0 * pixel, sides[1].0 - 2.0 * pixel, first];
+    let start = |axis: [f64; 3], low: f64| {
+        let voxel = dot(image.origin().0, axis);
+        voxel + (((low - voxel) / pixel).floor() - 2.0) * pixel
+    };
+    let corner = [start(row, sides[0].0), start(column, sides[1].0), first];
     let origin = std::array::from_fn(|n| row[n] * corner[0] + column[n] * corner[1] + normal[n] * corner[2]);
     let steps = [row.map(|x| x * pixel), column.map(|x| x * pixel), normal.map(|x| x * step)];
     let own = Affine::new(PointMm(origin), steps).map_err(|error| error.to_string())?;

@@ -3,6 +3,8 @@
 //! Units: pixels of the plane, integers at pixel centres. A curve is closed from its last point to its first. Invariant: a curve that crosses
 //! another, or merely touches it from outside, does not lie inside it.
 
+use std::collections::BTreeMap;
+
 /// How near a pixel centre lies to a curve that runs through it.
 pub(super) const ON_CURVE: f64 = 1e-3;
 
@@ -45,6 +47,22 @@ pub(super) fn key(curve: &[[f64; 2]]) -> Vec<[[i64; 2]; 2]> {
         .collect();
     key.sort_unstable();
     key
+}
+
+/// The curves of an even-odd plane without those that are written an even number of times: they cancel, outline and all. In a fixed order.
+pub(super) fn uncancelled(curves: &[Curve]) -> Vec<&Curve> {
+    let mut odd = BTreeMap::new();
+    let mut kept = Vec::new();
+    for curve in curves {
+        // Lines enclose nothing, and the keys of points are alike.
+        if is_line(curve) {
+            kept.push(curve);
+        } else if odd.remove(&key(curve)).is_none() {
+            odd.insert(key(curve), curve);
+        }
+    }
+    kept.extend(odd.into_values());
+    kept
 }
 
 /// How one curve lies to another.
@@ -173,6 +191,15 @@ mod tests {
         assert_eq!(nesting(&square(1.0, 4.0), &square(1.02, 3.98)), Nesting::Copy);
         assert_eq!(nesting(&square(1.0, 4.0), &square(1.5, 3.5)), Nesting::Inside);
         assert_eq!(nesting(&square(1.5, 3.5), &square(1.0, 4.0)), Nesting::Not);
+    }
+
+    #[test]
+    fn curves_written_twice_cancel_and_those_written_thrice_stay() {
+        let (a, b) = (square(1.0, 4.0), square(2.0, 6.0));
+        assert!(uncancelled(&[a.clone(), a.clone()]).is_empty());
+        assert_eq!(uncancelled(&[a.clone(), b.clone(), a.clone()]), [&b]);
+        assert_eq!(uncancelled(&[a.clone(), a.clone(), a.clone()]), [&a]);
+        assert_eq!(uncancelled(&[vec![[1.0, 1.0]], vec![[2.0, 1.0]]]).len(), 2);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use mtids_dicom::{DicomError, Limits};
 use mtids_domain::annotation::AnnotationTarget;
 use mtids_domain::geometry::{PointMm, dot};
 
+use super::region::SAME_PLANE_MM;
 use super::{Contour, ContourKind, MAX_INSTANCES, RegionOfInterest, StructureSet, oblique};
 
 /// Reads an RTSTRUCT object.
@@ -70,9 +71,6 @@ fn read(object: &InMemDicomObject) -> StructureSet {
     }
     StructureSet { target, regions, faults }
 }
-
-/// Planes nearer than this are one plane, mm.
-const SAME_PLANE_MM: f64 = 0.05;
 
 /// The smallest distance of two planes of one region, where it is found at least twice.
 fn plane_step_mm(regions: &[RegionOfInterest]) -> Option<f64> {

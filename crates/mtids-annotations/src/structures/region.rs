@@ -21,7 +21,7 @@ use crate::labelled::{LabelMeaning, findings};
 pub(super) const FLAT: f64 = 0.25;
 
 /// Planes nearer than this are one plane, mm: coordinates are written with few digits.
-const SAME_PLANE_MM: f64 = 0.05;
+pub(super) const SAME_PLANE_MM: f64 = 0.05;
 
 /// Largest index of a contour's point: no image has so many columns.
 const FARTHEST: f64 = 1e5;
