@@ -8,7 +8,9 @@ mod assignment;
 mod dicom;
 mod objects;
 mod shared;
+mod stations;
 mod study;
+mod tables;
 
 use std::path::Path;
 
