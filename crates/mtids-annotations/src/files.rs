@@ -1,6 +1,7 @@
 //! The files of annotations that a user names: tables, mask files and PASCAL VOC boxes, read before anything else.
 //!
-//! Invariant: a named file that cannot be read is an error, never skipped.
+//! Invariants: a named table that cannot be read is an error. A mask or file of boxes that cannot be read is named, counted and left out: of
+//! hundreds of them one must not cost the others. A named file that is not there is an error always: the name is wrong.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use mtids_domain::taxonomy::StationMap;
 
 use crate::error::AnnotationError;
 use crate::label_grid::MaskFile;
-use crate::mask_file::{is_mask_file, read_mask};
+use crate::mask_file::{is_any_mask, is_half_of_pair, read_mask};
 use crate::table::read_table_file;
 use crate::table::row::{Table, TableRow};
 use crate::voc::{SliceBox, read_voc};
@@ -26,40 +27,57 @@ pub struct AnnotationFiles {
     pub(crate) boxes: Vec<SliceBox>,
     /// For each VOC file the number of its boxes.
     pub(crate) box_files: Vec<(PathBuf, usize)>,
+    faults: Vec<(PathBuf, AnnotationError)>,
 }
 
 impl AnnotationFiles {
-    /// Reads every file; the ending `.nii`, `.nii.gz` or `.nrrd` makes it a mask, `.xml` boxes of a slice, anything else a table. A folder
-    /// stands for the masks and `.xml` files in it; it may hold none. Stations of tables are of `map`.
+    /// Reads every file; its ending makes it a mask (`.nii`, `.nii.gz`, `.hdr`, `.nrrd`, `.nhdr`) or boxes of a slice (`.xml`), anything else
+    /// is a table. A folder stands for the masks and `.xml` files in it; it may hold none. Masks and boxes that cannot be read are in
+    /// [`Self::faults`]. Stations of tables are of `map`.
     ///
     /// # Errors
-    /// [`AnnotationError`], naming the file.
+    /// [`AnnotationError`], naming the file: a table that cannot be read, or a file that is not there.
     pub fn read(paths: &[PathBuf], limits: &Limits, map: StationMap) -> Result<Self, AnnotationError> {
         let mut files = Self { paths: expand(paths)?, ..Self::default() };
-        for path in &files.paths {
-            // To open a pipe would wait for a writer, to read a device might never end.
-            if path.exists() && !path.is_file() {
-                let source = std::io::Error::other("not a regular file");
-                return Err(AnnotationError::Unreadable { path: path.clone(), source });
+        for path in files.paths.clone() {
+            let is_table = !is_any_mask(&path) && !is_xml(&path);
+            match files.add(&path, limits, map) {
+                Err(error) if is_table || !path.exists() => return Err(error),
+                Err(error) => files.faults.push((path, error)),
+                Ok(()) => {}
             }
-            if is_mask_file(path) {
-                files.masks.push(read_mask(path, limits)?);
-                continue;
-            }
-            if is_xml(path) {
-                let boxes = read_voc(path)?;
-                files.box_files.push((path.clone(), boxes.len()));
-                files.boxes.extend(boxes);
-                continue;
-            }
-            let table = read_table_file(path, map)?;
-            warn_of(path, &table);
-            files.tables.push((path.clone(), table.rows));
         }
         Ok(files)
     }
 
-    /// Every file that was read.
+    fn add(&mut self, path: &Path, limits: &Limits, map: StationMap) -> Result<(), AnnotationError> {
+        // To open a pipe would wait for a writer, to read a device might never end.
+        if path.exists() && !path.is_file() {
+            let source = std::io::Error::other("not a regular file");
+            return Err(AnnotationError::Unreadable { path: path.to_owned(), source });
+        }
+        if is_any_mask(path) {
+            self.masks.push(read_mask(path, limits)?);
+            return Ok(());
+        }
+        if is_xml(path) {
+            let boxes = read_voc(path)?;
+            self.box_files.push((path.to_owned(), boxes.len()));
+            self.boxes.extend(boxes);
+            return Ok(());
+        }
+        let table = read_table_file(path, map)?;
+        warn_of(path, &table);
+        self.tables.push((path.to_owned(), table.rows));
+        Ok(())
+    }
+
+    /// The masks and files of boxes that cannot be read and were left out, with the reason.
+    pub fn faults(&self) -> &[(PathBuf, AnnotationError)] {
+        &self.faults
+    }
+
+    /// Every file that was named or found in a named folder.
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
@@ -103,7 +121,7 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, AnnotationError> {
         let mut inside = Vec::new();
         for entry in std::fs::read_dir(path).map_err(unreadable)? {
             let file = entry.map_err(unreadable)?.path();
-            if is_xml(&file) || is_mask_file(&file) {
+            if is_xml(&file) || (is_any_mask(&file) && !is_half_of_pair(&file)) {
                 inside.push(file);
             }
         }

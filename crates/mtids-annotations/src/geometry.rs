@@ -2,6 +2,7 @@
 //!
 //! Units: LPS mm; dimensions in voxels (columns, rows, slices).
 
+use mtids_dicom::volume::SeriesGrid;
 use mtids_dicom::{InstanceHeader, ReasonCode, Series};
 use mtids_domain::annotation::AnnotationTarget;
 use mtids_domain::geometry::{Affine, PointMm, Voxel, cross, dot, norm, subtract};
@@ -11,6 +12,8 @@ use mtids_domain::geometry::{Affine, PointMm, Voxel, cross, dot, norm, subtract}
 pub enum SliceUids<'a> {
     /// Those of headers: nothing is copied.
     Headers(&'a [InstanceHeader]),
+    /// Those of headers of a repaired series, whose slices do not lie at the indices of its grid.
+    OffGrid(&'a [InstanceHeader]),
     /// A list.
     Listed(&'a [&'a str]),
 }
@@ -19,7 +22,7 @@ impl<'a> SliceUids<'a> {
     /// Number of slices.
     pub fn len(&self) -> usize {
         match self {
-            Self::Headers(headers) => headers.len(),
+            Self::Headers(headers) | Self::OffGrid(headers) => headers.len(),
             Self::Listed(list) => list.len(),
         }
     }
@@ -32,7 +35,9 @@ impl<'a> SliceUids<'a> {
     /// The UIDs, lowest slice first.
     pub fn iter(self) -> impl Iterator<Item = &'a str> {
         (0..self.len()).filter_map(move |k| match self {
-            Self::Headers(headers) => headers.get(k).map(|header| header.sop_instance_uid.as_str()),
+            Self::Headers(headers) | Self::OffGrid(headers) => {
+                headers.get(k).map(|header| header.sop_instance_uid.as_str())
+            }
             Self::Listed(list) => list.get(k).copied(),
         })
     }
@@ -58,19 +63,39 @@ pub struct SeriesGeometry<'a> {
 }
 
 impl<'a> SeriesGeometry<'a> {
-    /// Of a series whose geometry was checked ([`mtids_dicom::volume::check_geometry`] gives the affine).
-    pub fn of(series: &'a Series, affine: Affine) -> Self {
-        let first = series.instances.first();
+    /// Of a series whose geometry was checked ([`mtids_dicom::volume::check_geometry`] gives the grid).
+    pub fn of(series: &'a Series, grid: SeriesGrid) -> Self {
+        let SeriesGrid { affine, dimensions, repaired } = grid;
+        let slices = match repaired {
+            None => SliceUids::Headers(&series.instances),
+            Some(_) => SliceUids::OffGrid(&series.instances),
+        };
         Self {
             patient_id: &series.patient_id,
             series_uid: &series.series_uid,
             study_uid: &series.study_uid,
             frame_of_reference_uid: series.frame_of_reference_uid.as_deref(),
             affine,
-            dimensions: first
-                .map_or([0; 3], |first| [first.columns as usize, first.rows as usize, series.instances.len()]),
-            slices: SliceUids::Headers(&series.instances),
+            dimensions,
+            slices,
         }
+    }
+
+    /// The place of column, row and slice of the files, in LPS mm: what people count who look at the files. Of a repaired series they are no
+    /// indices of its grid; between two slices it lies between their places.
+    pub fn image_to_mm(&self, Voxel([i, j, k]): Voxel) -> PointMm {
+        let SliceUids::OffGrid(headers) = self.slices else { return self.affine.to_mm(Voxel([i, j, k])) };
+        // Beyond the ends as far as the last two slices say. The cast saturates.
+        let below = (k.floor().max(0.0) as usize).min(headers.len().saturating_sub(2));
+        let (Some(low), Some(high)) = (headers.get(below), headers.get(below + 1).or(headers.get(below))) else {
+            return self.affine.to_mm(Voxel([i, j, k]));
+        };
+        let weight = k - below as f64;
+        let ([row, column], [row_step, column_step]) = (low.orientation, low.pixel_spacing);
+        PointMm(std::array::from_fn(|axis| {
+            let first = low.position.0[axis] * (1.0 - weight) + high.position.0[axis] * weight;
+            first + i * column_step * row[axis] + j * row_step * column[axis]
+        }))
     }
 
     /// Whether a place lies in its voxels.

@@ -1,14 +1,14 @@
 //! Labels on a grid, and how the voxels of a file become them.
 //!
-//! Invariants: value 0 is background, every other value a label of its own; exactly the announced voxels are read. Units: LPS mm; voxel
-//! order i fastest.
+//! Invariants: value 0 is background, every other value a label of its own; the layers of a file may overlap, and each has its own values;
+//! exactly the announced voxels are read. Units: LPS mm; voxel order i fastest.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 
 use mtids_dicom::Limits;
-use mtids_domain::annotation::{Annotation, AnnotationTarget};
+use mtids_domain::annotation::{Annotation, AnnotationTarget, Code};
 use mtids_domain::geometry::Affine;
 
 use crate::error::AnnotationError;
@@ -23,20 +23,36 @@ pub struct MaskFile {
     pub affine: Affine,
     /// Columns, rows, slices.
     pub dimensions: [usize; 3],
-    /// Set voxels `[i, j, k]` by label, sorted by `(k, j, i)`.
-    pub labels: BTreeMap<u32, Vec<[u32; 3]>>,
+    /// Labels with set voxels, by layer and value.
+    pub labels: Vec<MaskLabel>,
+}
+
+/// The voxels of one label.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskLabel {
+    /// Layer of the file, from 0.
+    pub layer: u32,
+    /// Value in that layer.
+    pub value: u32,
+    /// Name given by the file; for people, never a label.
+    pub name: Option<String>,
+    /// Codes given by the file.
+    pub codes: Vec<Code>,
+    /// Set voxels `[i, j, k]`, sorted by `(k, j, i)`.
+    pub voxels: Vec<[u32; 3]>,
 }
 
 impl MaskFile {
-    /// The findings, for the image that `target` names.
+    /// The findings, for the image that `target` names. A label without name is called after its value.
     ///
     /// # Errors
     /// [`AnnotationError::File`] where there are more than the limits allow.
     pub fn findings(&self, target: &AnnotationTarget, limits: &Limits) -> Result<Vec<Annotation>, AnnotationError> {
         let mut found = Vec::new();
-        for (label, voxels) in &self.labels {
-            let meaning = LabelMeaning::named(format!("label {label}"));
-            let of_label = findings(target, &meaning, self.affine, voxels, limits);
+        for label in &self.labels {
+            let name = label.name.clone().unwrap_or_else(|| format!("label {}", label.value));
+            let meaning = LabelMeaning { codes: label.codes.clone(), ..LabelMeaning::named(name) };
+            let of_label = findings(target, &meaning, self.affine, &label.voxels, limits);
             found.extend(of_label.map_err(|detail| AnnotationError::file(&self.path, detail))?);
         }
         Ok(found)
@@ -52,6 +68,8 @@ pub(crate) enum Stored {
     I16,
     U32,
     I32,
+    U64,
+    I64,
     F32,
     F64,
 }
@@ -63,10 +81,11 @@ impl Stored {
             Self::U8 | Self::I8 => 1,
             Self::U16 | Self::I16 => 2,
             Self::U32 | Self::I32 | Self::F32 => 4,
-            Self::F64 => 8,
+            Self::U64 | Self::I64 | Self::F64 => 8,
         }
     }
 
+    /// The number; integers beyond 2⁵³ are rounded, and no label is so large.
     fn value(self, bytes: &[u8], big_endian: bool) -> f64 {
         let mut little = [0; 8];
         let size = self.size();
@@ -82,16 +101,28 @@ impl Stored {
             Self::I16 => f64::from(i16::from_le_bytes([a, b])),
             Self::U32 => f64::from(u32::from_le_bytes([a, b, c, d])),
             Self::I32 => f64::from(i32::from_le_bytes([a, b, c, d])),
+            Self::U64 => u64::from_le_bytes(little) as f64,
+            Self::I64 => i64::from_le_bytes(little) as f64,
             Self::F32 => f64::from(f32::from_le_bytes([a, b, c, d])),
             Self::F64 => f64::from_le_bytes(little),
         }
     }
 }
 
+/// An axis of the file along which voxels have several values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layers {
+    /// Which axis of the file, 0 the fastest.
+    pub(crate) axis: usize,
+    /// Number of values.
+    pub(crate) count: usize,
+}
+
 /// What a header says of the voxels behind it.
 pub(crate) struct Layout {
     pub(crate) affine: Affine,
     pub(crate) dimensions: [usize; 3],
+    pub(crate) layers: Option<Layers>,
     pub(crate) stored: Stored,
     pub(crate) big_endian: bool,
     /// Value = slope · stored + intercept.
@@ -99,47 +130,88 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Number of voxels, within the limits.
+    /// Number of values, within the limits.
     pub(crate) fn voxels(&self, limits: &Limits) -> Result<usize, String> {
-        let count = self.dimensions.iter().try_fold(1_u64, |product, &side| product.checked_mul(side as u64));
+        let count = self.sides().iter().try_fold(1_u64, |product, &side| product.checked_mul(side as u64));
         match count {
             Some(count) if count > 0 && count <= limits.max_voxels => Ok(count as usize),
-            _ => Err(format!("{:?} voxels; between 1 and {} are read", self.dimensions, limits.max_voxels)),
+            _ => Err(format!("{:?} voxels; between 1 and {} are read", self.sides(), limits.max_voxels)),
         }
     }
 
-    /// Reads exactly the announced voxels, slice by slice.
+    /// Lengths of the axes of the file, the fastest first.
+    fn sides(&self) -> Vec<usize> {
+        let mut sides = self.dimensions.to_vec();
+        if let Some(layers) = self.layers {
+            sides.insert(layers.axis, layers.count);
+        }
+        sides
+    }
+
+    /// Reads exactly the announced voxels, row by row: a slice may be as large as the limit on voxels allows.
     pub(crate) fn labels(&self, mut source: impl Read, limits: &Limits) -> Result<MaskFile, String> {
         self.voxels(limits)?;
-        let [columns, rows, slices] = self.dimensions;
+        let sides = self.sides();
         let size = self.stored.size();
-        // A row at a time: a slice may be as large as the limit on voxels allows.
-        let mut row = vec![0; columns * size];
-        let mut labels: BTreeMap<u32, Vec<[u32; 3]>> = BTreeMap::new();
-        let mut set = 0;
-        for (k, j) in (0..slices).flat_map(|k| (0..rows).map(move |j| (k, j))) {
-            source.read_exact(&mut row).map_err(|error| format!("slice {k} of {slices}: {error}"))?;
-            for (i, bytes) in row.chunks_exact(size).enumerate() {
-                let value = self.scaling.0 * self.stored.value(bytes, self.big_endian) + self.scaling.1;
-                if value == 0.0 {
-                    continue;
-                }
-                let label = value.round();
-                if !((label - value).abs() < 1e-3 && (1.0..=f64::from(u32::MAX)).contains(&label)) {
-                    return Err(format!(
-                        "voxel value {value}; a mask has integers from 0 (not an image or a probability map)"
-                    ));
-                }
-                set += 1;
-                if set > limits.max_set_voxels {
-                    return Err(limits.too_many_set_voxels());
-                }
-                labels.entry(label as u32).or_default().push([i as u32, j as u32, k as u32]);
-                if labels.len() > limits.max_findings {
-                    return Err(format!("more than {} labels", limits.max_findings));
+        let mut row = vec![0; sides[0] * size];
+        let mut found = Found { layout: self, limits, set: 0, labels: BTreeMap::new() };
+        // Index of the row on each axis of the file; the first stays 0.
+        let mut at = vec![0; sides.len()];
+        loop {
+            source.read_exact(&mut row).map_err(|error| {
+                let last = sides.len() - 1;
+                format!("slice {} of {} cannot be read: {error}", at[last], sides[last])
+            })?;
+            // Most rows of a mask are background; 0 is all zero bytes in every type.
+            if self.scaling.1 != 0.0 || row.iter().any(|byte| *byte != 0) {
+                for (i, bytes) in row.chunks_exact(size).enumerate() {
+                    found.add(&at, i, bytes)?;
                 }
             }
+            let Some(axis) = (1..sides.len()).find(|&axis| at[axis] + 1 < sides[axis]) else { break };
+            at[axis] += 1;
+            at[1..axis].fill(0);
         }
+        let label = |((layer, value), voxels)| MaskLabel { layer, value, name: None, codes: Vec::new(), voxels };
+        let labels = found.labels.into_iter().map(label).collect();
         Ok(MaskFile { path: PathBuf::new(), affine: self.affine, dimensions: self.dimensions, labels })
+    }
+}
+
+/// Set voxels by layer and value, while they are read.
+struct Found<'a> {
+    layout: &'a Layout,
+    limits: &'a Limits,
+    set: usize,
+    labels: BTreeMap<(u32, u32), Vec<[u32; 3]>>,
+}
+
+impl Found<'_> {
+    /// Adds the voxel at position `i` of the row `at`.
+    fn add(&mut self, at: &[usize], i: usize, bytes: &[u8]) -> Result<(), String> {
+        let (slope, intercept) = self.layout.scaling;
+        let value = slope * self.layout.stored.value(bytes, self.layout.big_endian) + intercept;
+        if value == 0.0 {
+            return Ok(());
+        }
+        let label = value.round();
+        if !((label - value).abs() < 1e-3 && (1.0..=f64::from(u32::MAX)).contains(&label)) {
+            return Err(format!("voxel value {value}; a mask has integers from 0 (not an image or a probability map)"));
+        }
+        self.set += 1;
+        if self.set > self.limits.max_set_voxels {
+            return Err(self.limits.too_many_set_voxels());
+        }
+        let index = |axis: usize| (if axis == 0 { i } else { at[axis] }) as u32;
+        let (layer, voxel) = match self.layout.layers {
+            None => (0, [0, 1, 2].map(index)),
+            // The other axes follow one another as in the grid.
+            Some(Layers { axis, .. }) => (index(axis), [0, 1, 2].map(|n| index(if n < axis { n } else { n + 1 }))),
+        };
+        self.labels.entry((layer, label as u32)).or_default().push(voxel);
+        if self.labels.len() > self.limits.max_findings {
+            return Err(format!("more than {} labels", self.limits.max_findings));
+        }
+        Ok(())
     }
 }

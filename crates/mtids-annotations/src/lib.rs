@@ -36,7 +36,7 @@ pub use error::{AnnotationError, CellFault};
 pub use files::AnnotationFiles;
 pub use geometry::{InPlane, RefusedImage, SeriesGeometry, SliceUids};
 pub use join::Finding;
-pub use label_grid::MaskFile;
+pub use label_grid::{MaskFile, MaskLabel};
 pub use load::{EntryOutcome, Images, NamedFile, Resolved, Rules, Sources, load};
 pub use mask_file::{is_mask_file, read_mask};
 pub use measure::short_axis_mm;

@@ -1,11 +1,11 @@
 //! Masks in research formats: a grid of labels in a file that names no image.
 //!
-//! Purpose: [`read_mask`] reads NIfTI-1 (`.nii`, `.nii.gz`) and NRRD (`.nrrd`) by content, not by name. Invariants: value 0 is background,
-//! every other value a label of its own; both formats end in LPS mm; decompression stops at the bytes that the header announces, so a
-//! small file cannot fill the memory. Units: LPS mm; voxel order i fastest.
+//! Purpose: [`read_mask`] reads NIfTI (`.nii`, `.nii.gz`, `.hdr` with `.img`) and NRRD (`.nrrd`, `.seg.nrrd`, `.nhdr`) by content, not by
+//! name. Invariants: value 0 is background, every other value a label of its own; both formats end in LPS mm; decompression stops at the
+//! bytes that the header announces, so a small file cannot fill the memory. Units: LPS mm; voxel order i fastest.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -15,10 +15,36 @@ use crate::error::AnnotationError;
 use crate::label_grid::MaskFile;
 use crate::{nifti, nrrd};
 
-/// Whether a file name is that of a mask file.
+/// Endings of files that are read as masks.
+const ENDINGS: [&str; 5] = [".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr"];
+
+/// Endings of masks that are not read, and what to do.
+const OTHERS: [(&str, &str); 6] = [
+    (".mha", "MetaImage is not read; write it as NIfTI (.nii.gz) or NRRD (.nrrd)"),
+    (".mhd", "MetaImage is not read; write it as NIfTI (.nii.gz) or NRRD (.nrrd)"),
+    (".mgz", "FreeSurfer volumes are not read; write it as NIfTI (mri_convert a.mgz a.nii.gz)"),
+    (".mgh", "FreeSurfer volumes are not read; write it as NIfTI (mri_convert a.mgh a.nii.gz)"),
+    (".img", "the voxels of a pair; name its header (.hdr)"),
+    (".img.gz", "the voxels of a pair; name its header (.hdr)"),
+];
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().to_lowercase().ends_with(ending))
+}
+
+/// Whether a file name is that of a mask file that is read.
 pub fn is_mask_file(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    [".nii", ".nii.gz", ".nrrd"].iter().any(|ending| name.ends_with(ending))
+    ENDINGS.iter().any(|ending| has_ending(path, ending))
+}
+
+/// Whether a file name is that of a mask, read or not: it is no table.
+pub(crate) fn is_any_mask(path: &Path) -> bool {
+    is_mask_file(path) || OTHERS.iter().any(|(ending, _)| has_ending(path, ending))
+}
+
+/// Whether a file name is that of the voxels of a pair, which its header names.
+pub(crate) fn is_half_of_pair(path: &Path) -> bool {
+    [".img", ".img.gz"].iter().any(|ending| has_ending(path, ending))
 }
 
 /// Reads a mask file.
@@ -26,16 +52,20 @@ pub fn is_mask_file(path: &Path) -> bool {
 /// # Errors
 /// [`AnnotationError::File`] with the file and what is wrong.
 pub fn read_mask(path: &Path, limits: &Limits) -> Result<MaskFile, AnnotationError> {
-    let mut file = File::open(path).map_err(|error| AnnotationError::file(path, error.to_string()))?;
+    let named = |detail: String| AnnotationError::file(path, detail);
+    if let Some((_, detail)) = OTHERS.iter().find(|(ending, _)| has_ending(path, ending)) {
+        return Err(named((*detail).to_owned()));
+    }
+    let mut file = File::open(path).map_err(|error| named(error.to_string()))?;
     let mut start = [0; 4];
-    file.read_exact(&mut start).map_err(|_| AnnotationError::file(path, "shorter than any header"))?;
-    let whole = std::io::Cursor::new(start).chain(file);
+    file.read_exact(&mut start).map_err(|_| named("shorter than any header".into()))?;
+    file.seek(SeekFrom::Start(0)).map_err(|error| named(error.to_string()))?;
     let result = if start.starts_with(b"NRRD") {
-        nrrd::read(whole, limits)
+        nrrd::read(path, file, limits)
     } else if start.starts_with(&[0x1f, 0x8b]) {
-        nifti::read(MultiGzDecoder::new(whole), limits)
+        nifti::read(path, MultiGzDecoder::new(file), limits)
     } else {
-        nifti::read(whole, limits)
+        nifti::read(path, std::io::BufReader::new(file), limits)
     };
-    result.map(|mask| MaskFile { path: path.to_owned(), ..mask }).map_err(|detail| AnnotationError::file(path, detail))
+    result.map(|mask| MaskFile { path: path.to_owned(), ..mask }).map_err(named)
 }

@@ -174,7 +174,7 @@ fn finding(group: &[(usize, &SliceBox)], series: &SeriesGeometry<'_>) -> Option<
             sum[axis] += width * height * middle[axis];
         }
         for corner in [[one.minimum[0], one.minimum[1], k as f64], [one.maximum[0], one.maximum[1], k as f64]] {
-            let mm = series.affine.to_mm(Voxel(corner)).0;
+            let mm = series.image_to_mm(Voxel(corner)).0;
             for axis in 0..3 {
                 low[axis] = low[axis].min(mm[axis]);
                 high[axis] = high[axis].max(mm[axis]);
@@ -184,7 +184,7 @@ fn finding(group: &[(usize, &SliceBox)], series: &SeriesGeometry<'_>) -> Option<
     let (_, first) = group.first()?;
     Some(Annotation {
         target: AnnotationTarget { series_uid: Some(series.series_uid.to_owned()), ..Default::default() },
-        center: series.affine.to_mm(Voxel(sum.map(|total| total / area))),
+        center: series.image_to_mm(Voxel(sum.map(|total| total / area))),
         extent: Extent::Box { minimum: PointMm(low), maximum: PointMm(high) },
         finding: first.name.clone(),
         codes: Vec::new(),

@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(bytes[0], bytes[1]);
         let read = read_mask(&folder.path().join("a.nii.gz"), &Limits::default()).unwrap();
         assert_eq!(read.labels.len(), 300);
-        assert_eq!(read.labels[&300], [[9, 9, 2]]);
+        assert_eq!((read.labels[299].value, &*read.labels[299].voxels), (300, &[[9, 9, 2]][..]));
     }
 
     proptest! {
@@ -159,7 +159,8 @@ mod tests {
             let read = read_mask(&path, &Limits::default()).unwrap();
             prop_assert_eq!(read.dimensions, [5, 4, 3]);
             for (n, mask) in masks.iter().enumerate() {
-                prop_assert_eq!(&read.labels[&(n as u32 + 1)], &mask.voxels);
+                prop_assert_eq!(read.labels[n].value as usize, n + 1);
+                prop_assert_eq!(&read.labels[n].voxels, &mask.voxels);
             }
             let numbers = |affine: &Affine| [affine.origin().0].into_iter().chain(affine.steps()).flatten().collect::<Vec<_>>();
             for (a, b) in numbers(&read.affine).into_iter().zip(numbers(&grid())) {

@@ -1,10 +1,11 @@
-//! Checks of a dataset: leakage, conflicts, gaps, confounders.
+//! Checks of a dataset: leakage, identity, conflicts, gaps, confounders.
 //!
 //! Each check is a function from the index and the settings to issues; [`issues`] runs them all. Invariant: the order of issues depends on the
 //! data alone (severity, then code, then message).
 
 mod confounders;
 mod gaps;
+mod identity;
 mod leakage;
 
 use mtids_shards::{Manifest, Totals};
@@ -20,6 +21,7 @@ pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -
         manifest.description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let mut issues: Vec<AuditIssue> = Vec::new();
     issues.extend(leakage::patients(index)?);
+    issues.extend(identity::shared_by_patients(index)?);
     issues.extend(leakage::duplicates(index)?);
     issues.extend(leakage::conflicts(index, config.same_place_mm)?);
     issues.extend(leakage::index_against_manifest(index, manifest)?);

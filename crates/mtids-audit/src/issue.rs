@@ -61,6 +61,12 @@ impl Severity {
 pub enum IssueCode {
     /// A patient's rows lie in two splits.
     PatientInTwoSplits,
+    /// A study has rows of two patients.
+    StudyOfTwoPatients,
+    /// A SOP instance has rows of two patients.
+    InstanceOfTwoPatients,
+    /// A frame of reference has rows of two patients.
+    FrameOfTwoPatients,
     /// Two rows share a key.
     DuplicateSample,
     /// Two rows have the same voxels.

@@ -7,7 +7,7 @@ use mtids_audit::audit::{Audit, audit};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::issue::{IssueCode, Severity};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::{RegionScheme, Station, TAXONOMY_VERSION, Zone};
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
@@ -33,6 +33,8 @@ fn sound() -> Vec<RowLabels> {
                 patient_key: PatientKey::from_stored(format!("patient{patient}")),
                 study_key: StudyKey::from_stored(format!("study{patient}")),
                 series_key: SeriesKey::from_stored(format!("series{patient}")),
+                frame_of_reference_key: Some(FrameOfReferenceKey::from_stored(format!("frame{patient}"))),
+                instance_key: Some(InstanceKey::from_stored(format!("instance{n}"))),
                 split: SHARDS[usize::saturating_sub(patient % 6, 3)].1,
                 center_voxel: [0.0; 3],
                 center_mm: [10.0 * node as f64, 0.0, 0.0],
@@ -52,6 +54,7 @@ fn sound() -> Vec<RowLabels> {
                 slice_thickness_mm: Some(1.0),
                 slice_step_mm: 1.0,
                 pixel_spacing_mm: 0.7,
+                repaired: None,
                 kvp: Some(120.0),
                 contrast: Some(true),
                 pet: false,
@@ -137,6 +140,29 @@ fn a_sound_dataset_has_no_errors_and_no_warnings() {
     let rows: u64 = audit.by_region_and_split.iter().map(|group| group.count.rows).sum();
     assert_eq!(rows, 144);
     assert_eq!(audit.rows_per_patient, vec![4; 36]);
+}
+
+#[test]
+fn what_is_of_one_person_under_two_patients_is_found() {
+    // Rows 0 and 4 are of two patients.
+    let audit = broken(|rows| rows[4].study_key = rows[0].study_key.clone());
+    expect(&audit, Severity::Error, IssueCode::StudyOfTwoPatients, 1);
+    assert_eq!(audit.issues[0].examples, ["patient0 and patient1"]);
+    let audit = broken(|rows| rows[4].instance_key = rows[0].instance_key.clone());
+    expect(&audit, Severity::Error, IssueCode::InstanceOfTwoPatients, 1);
+    let audit = broken(|rows| rows[4].frame_of_reference_key = rows[0].frame_of_reference_key.clone());
+    expect(&audit, Severity::Warning, IssueCode::FrameOfTwoPatients, 1);
+    // What is not known is not shared.
+    let unknown = broken(|rows| {
+        rows.iter_mut().for_each(|row| (row.frame_of_reference_key, row.instance_key) = (None, None));
+    });
+    assert_eq!(unknown.counted_issues(), 0, "{:?}", unknown.issues);
+    // A place without finding is a row of its patient too.
+    let negative = broken(|rows| {
+        rows[4].study_key = rows[0].study_key.clone();
+        rows[4].kind = RowKind::Negative;
+    });
+    expect(&negative, Severity::Error, IssueCode::StudyOfTwoPatients, 1);
 }
 
 #[test]

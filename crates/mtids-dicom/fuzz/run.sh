@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(prescan series segmentation structures report mask table)
+[ ${#targets[@]} -gt 0 ] || targets=(prescan series segmentation structures contours report mask table)
 command -v cargo-fuzz >/dev/null || { echo "needs cargo-fuzz: cargo install cargo-fuzz" >&2; exit 2; }
 # Sanitizers are unstable options of the pinned compiler.
 export RUSTC_BOOTSTRAP=1
@@ -25,13 +25,16 @@ seed() { # target, files…
 }
 shopt -s globstar nullglob
 images=(../tests/data/*.dcm ../tests/regressions/* "$data"/pitfalls/*/F000.dcm "$data"/pydicom/**/* "$data"/pydicom-data/*.dcm
-  "$data"/pet-suv/*/P000.dcm "$data"/highdicom/ct_image.dcm "$data"/cornerstone3d/*.dcm "$data"/fo-dicom/*.dcm "$data"/rt-utils/**/*.dcm)
+  "$data"/pet-suv/*/P000.dcm "$data"/cases-2/{ct-implicit-meta-no-preamble,ct-excess-pixel-padding}/dicom/*0.dcm "$data"/cases-2/pet-*/dicom/pet_0.dcm
+   "$data"/highdicom/ct_image.dcm "$data"/cornerstone3d/*.dcm "$data"/fo-dicom/*.dcm "$data"/rt-utils/**/*.dcm)
 seed prescan "${images[@]}" "$data"/highdicom/*.dcm "$data"/chest-ct-lung1/*.dcm
 seed series "${images[@]}"
-seed segmentation "$data"/highdicom/*.dcm "$data"/chest-ct-lung1/seg_*.dcm "$data"/pydicom*/liver*.dcm "$data"/dcmqi/**/*.{seg,dcm} ../tests/regressions/*
-seed structures "$data"/chest-ct-lung1/rtstruct.dcm "$data"/rt-utils/**/*.dcm "$data"/pydicom/rtstruct.dcm ../tests/regressions/*
+seed segmentation "$data"/highdicom/*.dcm "$data"/chest-ct-lung1/seg_*.dcm "$data"/pydicom*/liver*.dcm "$data"/dcmqi/**/*.{seg,dcm} "$data"/cases-2/*/dicom/seg.dcm ../tests/regressions/*
+seed structures "$data"/cases-2/*/dicom/rs.dcm "$data"/chest-ct-lung1/rtstruct.dcm "$data"/rt-utils/**/*.dcm "$data"/pydicom/rtstruct.dcm ../tests/regressions/*
 seed report "$data"/chest-ct-lung1/sr_tid1500.dcm "$data"/highdicom/sr_*.dcm "$data"/pydicom/*SR*.dcm "$data"/pydicom/report*.dcm ../tests/regressions/*
-seed mask ../tests/data/mask* "$data"/dcmqi/segmentations/23x38x3/nrrd/*.nrrd ../tests/regressions/*
+seed mask ../tests/data/mask* "$data"/dcmqi/segmentations/23x38x3/nrrd/*.nrrd "$data"/cases-2/*/mask.* ../tests/regressions/*
+seed mask targets/seeds/mask/*
+seed contours targets/seeds/contours/*
 seed table "$data"/chest-ct-lung1/*.csv "$data"/chest-ct-lung1/voc/*.xml ../tests/regressions/*
 
 cargo fuzz build --release --fuzz-dir . 2>&1 | tail -n 1

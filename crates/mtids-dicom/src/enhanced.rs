@@ -1,38 +1,77 @@
-//! Enhanced multi-frame CT: each frame is a slice with a place of its own.
+//! Enhanced multi-frame CT and PET: each frame is a slice with a place of its own.
 //!
-//! Purpose: one object becomes the same slices that single-frame CT would give, so that everything behind sees no difference. Source: PS3.3
-//! A.38.1, C.7.6.16.2; legacy converted objects keep what they can in the same groups. Invariant: a frame without place is an error, never
-//! a guess from its neighbours.
+//! Purpose: one object becomes the same slices that single frames would give, so that everything behind sees no difference. Sources: PS3.3
+//! A.38.1, A.56, A.72, C.7.6.16.2; legacy converted objects keep what they can in the same groups. Invariant: a frame without place is an
+//! error, never a guess from its neighbours.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use dicom_core::Tag;
 use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 use mtids_domain::geometry::PointMm;
 
+use crate::acquisition::Acquired;
 use crate::dataset::DataSet;
 use crate::element::{array, first_item, integer, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::functional::FunctionalGroups;
-use crate::header_parts::{Identity, Plane, is_hu, lossy, refuse_unmeasured, scanner, stored};
+use crate::header_parts::{Identity, Plane, is_hu, lossy, named_scout, refuse_unmeasured, scanner, stored};
 use crate::image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
 use crate::limits::Limits;
+use crate::pet::{PetFrames, PetValues};
 use crate::pixels::modality::Modality;
+
+/// What an enhanced object holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FramesOf {
+    /// CT in HU.
+    Ct,
+    /// PET.
+    Pet {
+        /// Converted from single frames (legacy converted).
+        converted: bool,
+    },
+}
+
+impl FramesOf {
+    /// Where a frame's type stands.
+    fn type_group(self) -> Tag {
+        match self {
+            Self::Ct => tags::CT_IMAGE_FRAME_TYPE_SEQUENCE,
+            Self::Pet { .. } => tags::PET_FRAME_TYPE_SEQUENCE,
+        }
+    }
+}
 
 /// The slices of a scanned and parsed object, in the order of its frames.
 ///
 /// # Errors
 /// [`DicomError::File`] with the reason why the object cannot be used.
-pub(crate) fn frames(path: &Path, opened: &DataSet, limits: &Limits) -> Result<Vec<InstanceHeader>, DicomError> {
+pub(crate) fn frames(
+    path: &Path,
+    opened: &DataSet,
+    limits: &Limits,
+    of: FramesOf,
+) -> Result<Vec<InstanceHeader>, DicomError> {
     let object = &opened.object;
     refuse_unmeasured(path, &text(object, tags::IMAGE_TYPE).unwrap_or_default())?;
     let identity = Identity::read(path, object)?;
     let (pixels, at) = stored(path, opened, limits)?;
     let groups = FunctionalGroups::new(object, pixels.frames)
         .map_err(|detail| DicomError::file(path, ReasonCode::MissingGeometry, detail))?;
-    let lossy = lossy(object, &pixels);
+    let (lossy, named_scout) = (lossy(object, &pixels), named_scout(object));
     let contrast = first_item(object, tags::CONTRAST_BOLUS_AGENT_SEQUENCE).map(|_| true);
-    let modality: Arc<str> = "CT".into();
+    let modality: Arc<str> = if of == FramesOf::Ct { "CT" } else { "PT" }.into();
+    let mut pet = match of {
+        FramesOf::Ct => None,
+        FramesOf::Pet { converted } => {
+            refuse_time_series(path, &groups, pixels.frames)?;
+            Some(PetFrames::new(object, &groups, converted))
+        }
+    };
     let scanner = AcquisitionFacts { contrast, ..scanner(object) };
     (0..pixels.frames)
         .map(|number_of_frame| {
@@ -43,10 +82,8 @@ pub(crate) fn frames(path: &Path, opened: &DataSet, limits: &Limits) -> Result<V
                 }
                 other => other,
             };
-            let frame_type = groups
-                .get(frame, tags::CT_IMAGE_FRAME_TYPE_SEQUENCE)
-                .and_then(|group| text(group, tags::FRAME_TYPE))
-                .unwrap_or_default();
+            let frame_type =
+                groups.get(frame, of.type_group()).and_then(|group| text(group, tags::FRAME_TYPE)).unwrap_or_default();
             refuse_unmeasured(path, &frame_type).map_err(in_frame)?;
             let measures = groups.get(frame, tags::PIXEL_MEASURES_SEQUENCE);
             let plane =
@@ -58,16 +95,17 @@ pub(crate) fn frames(path: &Path, opened: &DataSet, limits: &Limits) -> Result<V
                     let detail = format!("frame {frame}: ImagePositionPatient is missing or malformed");
                     DicomError::file(path, ReasonCode::MissingGeometry, detail)
                 })?;
-            let transform = groups.get(frame, tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE).unwrap_or(object);
             let refuse = |detail: String| {
                 DicomError::file(path, ReasonCode::InvalidImageModule, format!("frame {frame}: {detail}"))
             };
-            // Rescale alone: functional groups have no tables.
-            let modality_lut =
-                Modality::rescale(transform).map_err(refuse)?.ok_or_else(|| refuse("no rescale to HU".into()))?;
-            if let Some(kind) = text(transform, tags::RESCALE_TYPE).filter(|kind| !is_hu(kind)) {
-                return Err(refuse(format!("values are {kind}, not HU")));
-            }
+            let (modality_lut, pet) = match &mut pet {
+                None => (to_hu(&groups, frame, object).map_err(refuse)?, None),
+                Some(pet) => {
+                    let values = PetValues::read(&groups, frame, object).map_err(refuse)?;
+                    let facts = pet.facts(frame, &values);
+                    (values.modality, Some(facts))
+                }
+            };
             let kernel = groups.get(frame, tags::CT_RECONSTRUCTION_SEQUENCE);
             let tube = groups.get(frame, tags::CTX_RAY_DETAILS_SEQUENCE);
             let content = groups.get(frame, tags::FRAME_CONTENT_SEQUENCE);
@@ -88,7 +126,7 @@ pub(crate) fn frames(path: &Path, opened: &DataSet, limits: &Limits) -> Result<V
                 columns: u32::from(pixels.shape.columns),
                 orientation: plane.orientation,
                 pixel_spacing: plane.pixel_spacing,
-                acquisition_number: content.and_then(|group| integer(group, tags::FRAME_ACQUISITION_NUMBER)),
+                named_scout,
                 lossy,
                 facts: Arc::new(facts),
                 pixels: pixels.clone(),
@@ -98,11 +136,39 @@ pub(crate) fn frames(path: &Path, opened: &DataSet, limits: &Limits) -> Result<V
                 sop_instance_uid: identity.sop_instance_uid.clone(),
                 frame: number_of_frame,
                 position: PointMm(position),
+                acquired: Acquired::of_frame(content),
                 shared: Arc::new(shared),
                 at: at.clone(),
                 modality_lut,
-                pet: None,
+                pet,
             })
         })
         .collect()
+}
+
+/// The transform of a CT frame. Rescale alone: functional groups have no tables.
+fn to_hu(groups: &FunctionalGroups<'_>, frame: usize, object: &InMemDicomObject) -> Result<Modality, String> {
+    let transform = groups.get(frame, tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE).unwrap_or(object);
+    let modality = Modality::rescale(transform)?.ok_or("no rescale to HU")?;
+    match text(transform, tags::RESCALE_TYPE).filter(|kind| !is_hu(kind)) {
+        None => Ok(modality),
+        Some(kind) => Err(format!("values are {kind}, not HU")),
+    }
+}
+
+/// Refuses frames of several times: at one place they hold different values, and none of them is the uptake.
+fn refuse_time_series(path: &Path, groups: &FunctionalGroups<'_>, frames: u32) -> Result<(), DicomError> {
+    let time = |frame: u32| {
+        let content = groups.get(frame as usize, tags::FRAME_CONTENT_SEQUENCE)?;
+        integer(content, tags::TEMPORAL_POSITION_INDEX)
+    };
+    let times: BTreeSet<u32> = (0..frames).filter_map(time).collect();
+    if times.len() <= 1 {
+        return Ok(());
+    }
+    let detail = format!(
+        "a dynamic PET of {} times (TemporalPositionIndex); one volume of SUV is read, so give the static series",
+        times.len()
+    );
+    Err(DicomError::file(path, ReasonCode::UnsupportedObject, detail))
 }

@@ -41,7 +41,7 @@ pub enum ReasonCode {
     Unreadable,
     /// A transfer syntax that this build cannot decode.
     UnsupportedTransferSyntax,
-    /// An object class whose pixels would be of use but are not read (enhanced multi-frame PET).
+    /// An object whose pixels would be of use but are not read (a dynamic enhanced PET).
     UnsupportedObject,
     /// Scout, secondary capture or derived image: its pixels are no measurement.
     NotOriginal,
@@ -61,8 +61,12 @@ pub enum ReasonCode {
     GantryTilt,
     /// Slices of one series lie in different planes.
     MixedGeometry,
+    /// Slices of several acquisitions alternate in one series and cannot be told apart.
+    MixedAcquisitions,
     /// Two different instances claim the same identity or position.
     ConflictingInstances,
+    /// An anonymiser gave each file of a series a SeriesInstanceUID of its own.
+    UidPerFile,
     /// Lossy compression, refused by configuration.
     LossyCompression,
     /// The image module contradicts itself or its pixel data.
@@ -111,7 +115,8 @@ impl ReasonCode {
                  Explicit VR Little Endian."
             }
             Self::UnsupportedObject => {
-                "The object class has pixels of use, and they are not read. Convert the object to single-frame images."
+                "The object has pixels of use, and they are not read: a dynamic PET holds several values at one place. Give the static \
+                 series, or single-frame images of one time."
             }
             Self::NotOriginal => {
                 "A scout, screen image, reformatted or projected image. Its pixels were not measured in this plane, so it is no slice of a \
@@ -148,9 +153,19 @@ impl ReasonCode {
                 "Slices of one series lie in different planes or have different sizes, and cannot be told apart into volumes. The log says \
                  how they differ. Separate them into series."
             }
+            Self::MixedAcquisitions => {
+                "Slices of two or more acquisitions alternate along the stack of one series, and number, temporal position and time do not \
+                 divide them into regular volumes. No volume is made of two scans. The log lists the acquisitions. Export each one as a \
+                 series of its own."
+            }
+            Self::UidPerFile => {
+                "Slices that lie in one regular stack bear a SeriesInstanceUID of their own each: an anonymiser made a new UID for every \
+                 file. Anonymise again, so that the slices of a series keep one common SeriesInstanceUID."
+            }
             Self::ConflictingInstances => {
                 "Two different files claim the same SOPInstanceUID or the same position. Which one is right cannot be known. Remove the wrong \
-                 one. If all files bear one UID, an anonymiser has written it; anonymise again, with one UID for each file."
+                 one. If all files bear one UID, an anonymiser has written it, and positions do not put them in order either; anonymise \
+                 again, with one UID for each file."
             }
             Self::LossyCompression => {
                 "The image was compressed with loss, so its HU are not those that were measured. Find the original, or accept it with \
@@ -237,7 +252,7 @@ impl DicomError {
         }
     }
 
-    /// The sentence without file or series, safe to aggregate.
+    /// The sentence without the path or series in front. It may name files and values: it is for the operator, not for a dataset.
     pub fn detail(&self) -> &str {
         match self {
             DicomError::File { detail, .. } | DicomError::Series { detail, .. } | DicomError::Write { detail, .. } => {

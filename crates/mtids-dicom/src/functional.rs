@@ -29,7 +29,12 @@ impl<'a> FunctionalGroups<'a> {
 
     /// The first item of a group's sequence: the frame's own, or the shared one.
     pub fn get(&self, frame: usize, group: Tag) -> Option<&'a InMemDicomObject> {
-        let own = self.per_frame.get(frame).and_then(|item| first_item(item, group));
-        own.or_else(|| self.shared.and_then(|item| first_item(item, group)))
+        self.all(frame, group).first()
+    }
+
+    /// All items of a group's sequence: the frame's own, or the shared ones.
+    pub fn all(&self, frame: usize, group: Tag) -> &'a [InMemDicomObject] {
+        let own = self.per_frame.get(frame).map(|item| items(item, group)).unwrap_or_default();
+        if own.is_empty() { self.shared.map(|item| items(item, group)).unwrap_or_default() } else { own }
     }
 }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use dicom_dictionary_std::{tags, uids};
 use mtids_domain::geometry::PointMm;
 
+use crate::acquisition::Acquired;
 use crate::dataset::{DataSet, Elements, guarded, open};
-use crate::element::{array, integer, number, text};
-use crate::enhanced;
+use crate::element::{array, number, text};
+use crate::enhanced::{FramesOf, frames};
 use crate::error::{DicomError, ReasonCode};
-use crate::header_parts::{Identity, Plane, is_hu, lossy, refuse_unmeasured, scanner, stored};
+use crate::header_parts::{
+    Identity, Plane, is_hu, lossy, named_scout, refuse_scan_options, refuse_unmeasured, scanner, stored,
+};
 use crate::image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
 use crate::limits::Limits;
 use crate::pet::PetFacts;
@@ -26,7 +29,7 @@ const LABEL_MAP_SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.7";
 pub enum FileKind {
     /// A CT or PET slice.
     Image(Box<InstanceHeader>),
-    /// The slices of an enhanced multi-frame CT, in the order of its frames; at least one.
+    /// The slices of an enhanced multi-frame CT or PET, in the order of its frames; at least one.
     Frames(Vec<InstanceHeader>),
     /// A segmentation object; its findings name the series, study and frame of reference that it speaks about.
     Segmentation {
@@ -79,11 +82,13 @@ fn read_from(path: &Path, limits: &Limits, elements: Elements) -> Result<FileKin
         uids::RT_STRUCTURE_SET_STORAGE => return Ok(FileKind::Structures { path: path.to_owned() }),
         uids::CT_IMAGE_STORAGE | uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE => {}
         uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
-            return enhanced::frames(path, &opened, limits).map(FileKind::Frames);
+            return frames(path, &opened, limits, FramesOf::Ct).map(FileKind::Frames);
         }
-        uids::ENHANCED_PET_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_PET_IMAGE_STORAGE => {
-            let detail = "enhanced multi-frame PET is not read; convert it to single-frame PET";
-            return Err(DicomError::file(path, ReasonCode::UnsupportedObject, detail));
+        uids::ENHANCED_PET_IMAGE_STORAGE => {
+            return frames(path, &opened, limits, FramesOf::Pet { converted: false }).map(FileKind::Frames);
+        }
+        uids::LEGACY_CONVERTED_ENHANCED_PET_IMAGE_STORAGE => {
+            return frames(path, &opened, limits, FramesOf::Pet { converted: true }).map(FileKind::Frames);
         }
         uids::ENHANCED_SR_STORAGE | uids::COMPREHENSIVE_SR_STORAGE | uids::COMPREHENSIVE3_DSR_STORAGE => {
             return Ok(FileKind::Report { path: path.to_owned() });
@@ -101,6 +106,7 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
     let object = &opened.object;
     let refuse = |reason, detail: &str| DicomError::file(path, reason, detail);
     refuse_unmeasured(path, &text(object, tags::IMAGE_TYPE).unwrap_or_default())?;
+    refuse_scan_options(path, object)?;
     let missing = |name: &str| refuse(ReasonCode::MissingGeometry, &format!("{name} is missing or malformed"));
     let plane = Plane::read(path, Some(object), Some(object))?;
     let position = PointMm(array(object, tags::IMAGE_POSITION_PATIENT).ok_or_else(|| missing("ImagePositionPatient"))?);
@@ -142,7 +148,7 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
         columns: u32::from(pixels.shape.columns),
         orientation: plane.orientation,
         pixel_spacing: plane.pixel_spacing,
-        acquisition_number: integer(object, tags::ACQUISITION_NUMBER),
+        named_scout: named_scout(object),
         lossy: lossy(object, &pixels),
         facts: Arc::new(facts),
         pixels,
@@ -152,9 +158,10 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
         sop_instance_uid: identity.sop_instance_uid,
         frame: 0,
         position,
+        acquired: Acquired::of_image(object),
         shared: Arc::new(shared),
         at,
         modality_lut,
-        pet: is_pet.then(|| Arc::new(PetFacts::read(object))),
+        pet: is_pet.then(|| Arc::new(PetFacts::read(&[object]))),
     })
 }

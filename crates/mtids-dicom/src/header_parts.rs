@@ -14,6 +14,7 @@ use crate::error::{DicomError, ReasonCode};
 use crate::image_header::AcquisitionFacts;
 use crate::limits::Limits;
 use crate::pixels::description::{StoredAt, StoredImage, describe};
+use crate::scout::names_scout;
 
 /// Distances of pixels that are believed, in mm: no CT or PET is finer or coarser.
 const SPACING_MM: std::ops::RangeInclusive<f64> = 0.01..=50.0;
@@ -116,6 +117,22 @@ pub(crate) fn refuse_unmeasured(path: &Path, image_type: &str) -> Result<(), Dic
             Err(DicomError::file(path, ReasonCode::NotOriginal, detail))
         }
     }
+}
+
+/// Refuses a single-frame image that ScanOptions calls a scout.
+pub(crate) fn refuse_scan_options(path: &Path, object: &InMemDicomObject) -> Result<(), DicomError> {
+    match text(object, tags::SCAN_OPTIONS).filter(|options| names_scout(options)) {
+        None => Ok(()),
+        Some(options) => {
+            let detail = format!("ScanOptions {options} means a scout image");
+            Err(DicomError::file(path, ReasonCode::NotOriginal, detail))
+        }
+    }
+}
+
+/// Whether the name of the series is that of a scout.
+pub(crate) fn named_scout(object: &InMemDicomObject) -> bool {
+    text(object, tags::SERIES_DESCRIPTION).is_some_and(|description| names_scout(&description))
 }
 
 /// The word of an image type that says that the pixels were not measured in this plane. `SECONDARY` is no such word: it stands on slices

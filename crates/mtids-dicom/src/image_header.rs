@@ -10,6 +10,7 @@ use std::sync::Arc;
 use mtids_domain::geometry::{PointMm, cross, dot, norm};
 use serde::{Deserialize, Serialize};
 
+use crate::acquisition::Acquired;
 use crate::pet::PetFacts;
 use crate::pixels::description::{StoredAt, StoredImage};
 use crate::pixels::modality::Modality;
@@ -31,7 +32,7 @@ pub struct AcquisitionFacts {
     pub contrast: Option<bool>,
 }
 
-/// Header of one slice: a single-frame CT or PET image, or one frame of an enhanced CT.
+/// Header of one slice: a single-frame CT or PET image, or one frame of an enhanced one.
 ///
 /// Nearly all of it is said alike by every slice of a series; that part, [`SliceFacts`], is shared where it is equal
 /// ([`crate::SharedFacts`]), and read as if it stood here.
@@ -45,6 +46,8 @@ pub struct InstanceHeader {
     pub frame: u32,
     /// Centre of the first pixel in LPS mm.
     pub position: PointMm,
+    /// As which acquisition, and when, it was scanned.
+    pub acquired: Acquired,
     /// What its neighbours say as well.
     pub shared: Arc<SliceFacts>,
     /// Where the pixels of the file lie.
@@ -78,8 +81,8 @@ pub struct SliceFacts {
     pub orientation: [[f64; 3]; 2],
     /// Step between rows and between columns in mm.
     pub pixel_spacing: [f64; 2],
-    /// Acquisition number.
-    pub acquisition_number: Option<u32>,
+    /// SeriesDescription names a scout.
+    pub(crate) named_scout: bool,
     /// Lossy compression, by transfer syntax or by (0028,2110).
     pub lossy: bool,
     /// The allow-listed facts.
@@ -130,7 +133,7 @@ impl InstanceHeader {
             columns: 4,
             orientation: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
             pixel_spacing: [0.7, 0.7],
-            acquisition_number: None,
+            named_scout: false,
             lossy: false,
             facts: Arc::default(),
             pixels: StoredImage::for_tests(4, 4),
@@ -140,6 +143,7 @@ impl InstanceHeader {
             sop_instance_uid: "1.1".into(),
             frame: 0,
             position: PointMm::new(0.0, 0.0, 0.0),
+            acquired: Acquired::default(),
             shared: Arc::new(shared),
             at: StoredAt::for_tests(),
             modality_lut: Modality::Linear { slope: 1.0, intercept: 0.0 },

@@ -14,6 +14,7 @@
 //! # Units
 //! LPS millimetres, Hounsfield units as `i16`, SUV by body weight as `f32`, voxels `(i fastest, j, k)`.
 
+pub mod acquisition;
 pub mod concepts;
 pub mod dataset;
 mod date;
@@ -21,19 +22,26 @@ pub mod element;
 mod enhanced;
 pub mod error;
 pub mod functional;
+pub mod grid;
 pub mod header;
 mod header_parts;
 mod header_tags;
+pub mod identity;
 pub mod image_header;
+pub mod invented;
 pub mod limits;
 pub mod mask_pixels;
 pub mod outcome;
 pub mod pet;
 mod pixels;
 pub mod prescan;
+mod repair;
+mod resample;
+mod scout;
 pub mod series;
 pub mod shared_facts;
 pub mod skip_reason;
+mod steps;
 pub mod uid;
 pub mod volume;
 #[cfg(feature = "write")]
@@ -41,6 +49,7 @@ pub mod write;
 
 pub use error::{DicomError, ReasonCode};
 pub use header::{FileKind, read_header};
+pub use identity::{ObjectIdentity, PersonFacts, read_identity, read_person};
 pub use image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
 pub use limits::Limits;
 pub use outcome::{FileOutcome, Refused};

@@ -28,6 +28,10 @@ pub const DEFAULT_MIN_SLICES: usize = 3;
 pub const DEFAULT_MAX_TILT_DEGREES: f64 = 0.1;
 /// Accepted jitter of slice positions in mm; 1 % of the step is accepted as well.
 pub const DEFAULT_POSITION_TOLERANCE_MM: f64 = 0.02;
+/// Largest gantry tilt that a repair undoes, in degrees: the range of tilting gantries.
+pub const MAX_REPAIRED_TILT_DEGREES: f64 = 30.0;
+/// Largest step over which a repair interpolates, in usual steps: one slice may be missing in a row.
+pub const MAX_REPAIRED_STEPS: f64 = 2.0;
 
 /// Bounds of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +58,8 @@ pub struct Limits {
     pub position_tolerance_mm: f64,
     /// Refuse lossy compression instead of flagging it.
     pub refuse_lossy: bool,
+    /// Resample tilted stacks, single missing slices and unequal steps instead of refusing them.
+    pub repair: bool,
 }
 
 impl Default for Limits {
@@ -70,6 +76,7 @@ impl Default for Limits {
             max_tilt_degrees: DEFAULT_MAX_TILT_DEGREES,
             position_tolerance_mm: DEFAULT_POSITION_TOLERANCE_MM,
             refuse_lossy: true,
+            repair: false,
         }
     }
 }

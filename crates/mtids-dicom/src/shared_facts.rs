@@ -46,7 +46,7 @@ mod tests {
         assert_eq!((one, two.path.to_str()), (InstanceHeader::for_tests(), Some("2.dcm")));
         // More series than are remembered.
         for n in 0..3 * RECENT as u32 {
-            let make = || InstanceHeader::for_tests().with(|facts| facts.acquisition_number = Some(n));
+            let make = || InstanceHeader::for_tests().with(|facts| facts.study_day = Some(n as i32));
             let mut header = make();
             shared.share(&mut header);
             assert_eq!(header, make());

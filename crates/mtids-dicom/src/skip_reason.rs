@@ -84,7 +84,7 @@ impl SkipReason {
             }
             Self::NotOriginal => {
                 "A scout, screen image, reformatted or projected image. Its pixels were not measured in this plane, so it is no slice of a \
-                 volume. If it is a measured slice, correct ImageType (0008,0008)."
+                 volume. One or two upright images in a CT series are a scout too. If it is a measured slice, correct ImageType (0008,0008)."
             }
             Self::OtherObject => {
                 "A DICOM object of a class that is not read, for example a presentation state, a dose report or an MR image. Nothing need \

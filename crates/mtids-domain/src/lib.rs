@@ -13,6 +13,7 @@ pub mod annotation;
 pub mod geometry;
 pub mod label;
 pub mod pseudonym;
+pub mod repair;
 pub mod same_person;
 pub mod taxonomy;
 pub mod volume;

@@ -76,6 +76,16 @@ impl PseudonymSecret {
         SeriesKey(self.pseudonym_of("series", raw.trim()))
     }
 
+    /// Pseudonym of a frame of reference.
+    pub fn frame_of_reference(&self, raw: &str) -> FrameOfReferenceKey {
+        FrameOfReferenceKey(self.pseudonym_of("frame-of-reference", raw.trim()))
+    }
+
+    /// Pseudonym of a SOP instance.
+    pub fn instance(&self, raw: &str) -> InstanceKey {
+        InstanceKey(self.pseudonym_of("instance", raw.trim()))
+    }
+
     /// Pseudonym of anything else that must be referred to (a refused file, for one).
     pub fn other(&self, domain: &str, raw: &str) -> String {
         self.pseudonym_of(domain, raw)
@@ -135,6 +145,14 @@ key!(
     /// Pseudonym of a series.
     SeriesKey
 );
+key!(
+    /// Pseudonym of a frame of reference: the coordinate system that series of one examination share.
+    FrameOfReferenceKey
+);
+key!(
+    /// Pseudonym of a SOP instance: one image file.
+    InstanceKey
+);
 
 #[cfg(test)]
 mod tests {
@@ -146,6 +164,7 @@ mod tests {
         let other = PseudonymSecret::from_bytes(b"sixteen bytes no").unwrap();
         assert_eq!(secret.patient("P1 "), secret.patient("P1"));
         assert_ne!(secret.patient("P1").as_str(), secret.study("P1").as_str());
+        assert_ne!(secret.instance("P1").as_str(), secret.frame_of_reference("P1").as_str());
         assert_ne!(secret.patient("P1"), other.patient("P1"));
         assert_eq!(secret.patient("P1").as_str().len(), 32);
         assert!(!format!("{secret:?}").contains("sixteen"));

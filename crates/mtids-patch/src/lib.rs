@@ -16,7 +16,9 @@ mod body;
 mod cut;
 mod geometry;
 mod kernel;
+mod reach;
 
 pub use body::{Place, cells_in};
 pub use cut::{Patch, SUV_STEPS, cut, cut_suv};
 pub use geometry::{GeometryError, Interpolation, PatchGeometry, Views};
+pub use reach::reach;

@@ -45,6 +45,24 @@ pub(crate) fn card(
             totals.findings_at_border, config.max_pad_fraction
         ));
     }
+    if config.reading.repair {
+        let mut repairs: BTreeMap<&str, (u64, BTreeSet<&str>)> = BTreeMap::new();
+        for (repair, row) in rows.iter().filter_map(|row| Some((row.repaired?.name(), row))) {
+            let entry = repairs.entry(repair).or_default();
+            entry.0 += 1;
+            entry.1.insert(row.series_key.as_str());
+        }
+        let listed: Vec<String> = repairs
+            .iter()
+            .map(|(repair, (patches, series))| format!("{repair}: {patches} patches of {} series", series.len()))
+            .collect();
+        let listed = if listed.is_empty() { "no series needed it".to_owned() } else { listed.join(", ") };
+        line(format_args!("* repaired by resampling (column `repaired`): {listed}"));
+        line(format_args!(
+            "* left out: {} annotations whose patch touches voxels that nobody measured",
+            totals.findings_at_invented
+        ));
+    }
     if config.negatives.per_series > 0 {
         let place = match config.negatives.within {
             Place::Mediastinum => "soft tissue between the lungs",

@@ -1,8 +1,8 @@
 //! Settings of a build.
 //!
-//! Units: mm, voxels in (d, h, w). Invariant: paths, the secret and the memory budget are no part of what a dataset is;
-//! [`BuildConfig::published`] leaves them out. So the published configuration alone does not reproduce a dataset: the studies, the
-//! annotations, the secret and the table of splits, if there is one, belong to it. Its digest identifies the settings, not the input.
+//! Units: mm, voxels in (d, h, w). Invariant: paths, the secret, raw ids and the memory budget are no part of what a dataset
+//! is; [`BuildConfig::published`] leaves them out. So the published configuration alone does not reproduce a dataset: the studies, the
+//! annotations, the secret, and the table of splits and `identity.same_person`, if there are any, belong to it. Its digest identifies the settings, not the input.
 
 use std::path::{Path, PathBuf};
 
@@ -71,6 +71,8 @@ pub struct BuildConfig {
     pub negatives: NegativesConfig,
     /// How patients are split.
     pub split: SplitConfig,
+    /// Who is one person.
+    pub identity: IdentityConfig,
     /// Bounds of reading.
     pub reading: ReadingConfig,
     /// Where the secret of the pseudonyms comes from.
@@ -101,10 +103,21 @@ impl Default for BuildConfig {
             patch: PatchGeometry::default(),
             negatives: NegativesConfig::default(),
             split: SplitConfig::default(),
+            identity: IdentityConfig::default(),
             reading: ReadingConfig::default(),
             pseudonym: PseudonymConfig::default(),
         }
     }
+}
+
+/// Who is one person.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityConfig {
+    /// Groups of PatientIDs that are one person, for example `[["A", "B"]]`. They become one patient with one pseudonym, that of the first
+    /// id of the sorted group; groups with a common id are joined. A group of one id says that all its studies are of one person. Without
+    /// it, one StudyInstanceUID or SOPInstanceUID under two PatientIDs stops the build. Default none.
+    pub same_person: Vec<Vec<String>>,
 }
 
 /// Bounds of reading that a user may set.
@@ -119,6 +132,10 @@ pub struct ReadingConfig {
     pub max_tilt_degrees: f64,
     /// Accepted jitter of slice positions, mm. Default 0.02; 1 % of the step is accepted as well.
     pub position_tolerance_mm: f64,
+    /// Resample what would be refused otherwise: a gantry tilt of up to 30 degrees, single missing slices, and unequal steps of up to two
+    /// usual ones. The column `repaired` says so; a finding whose patch touches voxels that nobody measured is left out and counted.
+    /// Default false.
+    pub repair: bool,
 }
 
 impl Default for ReadingConfig {
@@ -129,6 +146,7 @@ impl Default for ReadingConfig {
             min_slices: limits.min_slices,
             max_tilt_degrees: limits.max_tilt_degrees,
             position_tolerance_mm: limits.position_tolerance_mm,
+            repair: limits.repair,
         }
     }
 }
@@ -150,6 +168,7 @@ pub struct CheckedConfig {
     studies: PathBuf,
     regions: RegionScheme,
     rules: Rules,
+    same_person: SamePerson,
     digest: Digest,
 }
 
@@ -177,6 +196,11 @@ impl CheckedConfig {
         &self.rules
     }
 
+    /// Which PatientIDs are one person.
+    pub fn same_person(&self) -> &SamePerson {
+        &self.same_person
+    }
+
     /// Digest of the settings that a dataset depends on.
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -194,9 +218,9 @@ impl BuildConfig {
             let reason = "missing; set --data DIR to the folder with DICOM files".into();
             return Err(PrepError::Config { key: "data".into(), reason });
         };
-        let (regions, rules) = (self.scheme()?, self.rules()?);
+        let (regions, rules, same_person) = (self.scheme()?, self.rules()?, self.same_person()?);
         let digest = Digest::of_json(&self.published())?;
-        Ok(CheckedConfig { config: self, studies, regions, rules, digest })
+        Ok(CheckedConfig { config: self, studies, regions, rules, same_person, digest })
     }
 
     fn validate(&self) -> Result<(), PrepError> {
@@ -204,6 +228,7 @@ impl BuildConfig {
         self.patch.validate().map_err(|error| PrepError::Config { key: "patch".into(), reason: error.to_string() })?;
         self.scheme()?;
         self.rules()?;
+        self.same_person()?;
         self.limits().validate().map_err(|fault| PrepError::Config {
             key: format!("reading.{}", fault.key),
             reason: fault.reason.into(),
@@ -248,14 +273,21 @@ impl BuildConfig {
             .map_err(|error| PrepError::Config { key: "regions".into(), reason: error.to_string() })
     }
 
-    /// The configuration as published in the dataset: without paths.
+    fn same_person(&self) -> Result<SamePerson, PrepError> {
+        SamePerson::of_groups(&self.identity.same_person)
+            .map_err(|error| PrepError::Config { key: "identity.same_person".into(), reason: error.to_string() })
+    }
+
+    /// The configuration as published in the dataset: without paths and identities.
     pub fn published(&self) -> Self {
         let pseudonym = PseudonymConfig { key_file: None, ..self.pseudonym.clone() };
         // Where each patient went is said by its row, not by the place of a table.
         let split = SplitConfig { table: None, ..self.split.clone() };
+        // Raw ids stay outside; whose rows they are is said by the key of the patient.
+        let identity = IdentityConfig::default();
         // Where and how fast it is built is no part of what it is.
         let memory_mib = DEFAULT_MEMORY_MIB;
-        Self { data: None, annotations: Vec::new(), pseudonym, split, memory_mib, ..self.clone() }
+        Self { data: None, annotations: Vec::new(), pseudonym, split, identity, memory_mib, ..self.clone() }
     }
 
     /// Channels of a patch.
@@ -270,6 +302,7 @@ impl BuildConfig {
             min_slices: self.reading.min_slices,
             max_tilt_degrees: self.reading.max_tilt_degrees,
             position_tolerance_mm: self.reading.position_tolerance_mm,
+            repair: self.reading.repair,
             ..Limits::default()
         }
     }
@@ -288,7 +321,7 @@ impl BuildConfig {
             read_reports: self.read_reports,
             classes: self.class_rules()?,
             join_tolerance_mm: self.join_tolerance_mm,
-            people: SamePerson::default(),
+            people: self.same_person()?,
             limits: self.limits(),
         })
     }
@@ -311,6 +344,18 @@ mod tests {
         assert_eq!(digest(here.clone()), digest(moved));
         assert_ne!(digest(here.clone()), digest(BuildConfig { samples_per_finding: 2, ..here }));
         assert!(BuildConfig::default().check().unwrap_err().to_string().contains("--data"));
+    }
+
+    #[test]
+    fn ids_of_one_person_are_known_and_not_published() {
+        let identity = IdentityConfig { same_person: vec![vec!["B-77".into(), "A-12".into()]] };
+        let config = BuildConfig { data: Some("/here".into()), identity, ..BuildConfig::default() };
+        let published = mtids_runtime::config::to_toml(&config.published()).unwrap();
+        assert!(!published.contains("B-77") && !published.contains("A-12"), "{published}");
+        assert_eq!(config.check().unwrap().same_person().canonical("B-77"), "A-12");
+        let identity = IdentityConfig { same_person: vec![vec![String::new()]] };
+        let error = BuildConfig { identity, ..BuildConfig::default() }.validate().unwrap_err();
+        assert!(error.to_string().contains("identity.same_person"), "{error}");
     }
 
     #[test]

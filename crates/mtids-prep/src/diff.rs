@@ -137,6 +137,7 @@ fn inputs(a: &Manifest, b: &Manifest) -> BTreeMap<String, [u64; 2]> {
         counts.entry("used".into()).or_default()[n] = totals.used;
         counts.entry("findings without image".into()).or_default()[n] = totals.unmatched_findings;
         counts.entry("findings at the border".into()).or_default()[n] = totals.findings_at_border;
+        counts.entry("findings at invented voxels".into()).or_default()[n] = totals.findings_at_invented;
         for (kind, reasons) in [("skipped", &totals.skipped_by_reason), ("quarantined", &totals.quarantined_by_reason)]
         {
             for (reason, count) in reasons {
@@ -155,6 +156,10 @@ fn changed(a: &RowLabels, b: &RowLabels) -> Vec<&'static str> {
             "patient, study or series",
             (&a.patient_key, &a.study_key, &a.series_key) != (&b.patient_key, &b.study_key, &b.series_key),
         ),
+        (
+            "frame of reference or instance",
+            (&a.frame_of_reference_key, &a.instance_key) != (&b.frame_of_reference_key, &b.instance_key),
+        ),
         ("split", a.split != b.split),
         ("study_day", a.study_day != b.study_day),
         ("kind", (a.kind, a.finding_distance_mm) != (b.kind, b.finding_distance_mm)),
@@ -172,6 +177,7 @@ fn changed(a: &RowLabels, b: &RowLabels) -> Vec<&'static str> {
                 != (&b.manufacturer, &b.model, &b.kernel, b.slice_thickness_mm, b.kvp, b.contrast),
         ),
         ("grid", (a.slice_step_mm, a.pixel_spacing_mm) != (b.slice_step_mm, b.pixel_spacing_mm)),
+        ("repaired", a.repaired != b.repaired),
         ("pet", a.pet != b.pet),
         ("pad_fraction", a.pad_fraction != b.pad_fraction),
         ("weight", a.weight != b.weight),

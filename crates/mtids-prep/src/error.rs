@@ -44,6 +44,9 @@ pub enum PrepError {
         /// What is wrong.
         reason: String,
     },
+    /// Identifiers that contradict each other: one person under two ids, or one id for several people.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::IdentityError),
     /// Annotations, or a rule for their classes.
     #[error(transparent)]
     Annotations(#[from] mtids_annotations::AnnotationError),

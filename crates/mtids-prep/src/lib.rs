@@ -23,6 +23,7 @@ mod context;
 pub mod diff;
 pub mod error;
 pub mod explain;
+pub mod identity;
 mod lock;
 pub mod names;
 pub mod negatives;
@@ -41,6 +42,7 @@ mod seen;
 pub mod split;
 pub mod summary;
 pub mod task;
+mod walk;
 mod workers;
 
 use serde_json::{Value, json};

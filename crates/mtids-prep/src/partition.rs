@@ -101,6 +101,8 @@ fn partition_key(
         bucket.to_le_bytes().to_vec(),
     ];
     for planned in series {
+        // Two ids may be said to be one person, which changes no file.
+        parts.push(planned.patient_key.as_str().into());
         parts.push(planned.content.as_bytes().to_vec());
         // Of several volumes under one UID the name says which, and keys of rows are made of it.
         parts.push(secret.series(&planned.series.name()).as_str().into());

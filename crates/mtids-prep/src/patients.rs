@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
+use mtids_domain::same_person::SamePerson;
 use mtids_shards::Split;
 
 use crate::error::PrepError;
@@ -56,18 +57,23 @@ pub fn refuse_two_spellings<'a>(
         key: "split.similar_ids_are_different_people".into(),
         reason: format!(
             "{} patient IDs differ from another only in case, spaces, punctuation or leading zeros, for example those of {}; one person \
-             with two IDs could be in two splits. Correct the IDs (`mtids-prep inventory` lists them), or set this to true",
+             with two IDs could be in two splits. Correct the IDs (`mtids-prep inventory` lists them), list them in \
+             identity.same_person, or set this to true if they are different people",
             several.iter().map(|same| same.len() - 1).sum::<usize>(),
             keys.join(" and ")
         ),
     })
 }
 
-/// Reads a table of splits: columns `patient_id` and `split`.
+/// Reads a table of splits: columns `patient_id` and `split`. Ids of one person are one patient.
 ///
 /// # Errors
 /// [`PrepError::Config`] naming the line: a missing column, a split that is none, or a patient in two splits.
-pub fn read_split_table(path: &Path, secret: &PseudonymSecret) -> Result<BTreeMap<PatientKey, Split>, PrepError> {
+pub fn read_split_table(
+    path: &Path,
+    same: &SamePerson,
+    secret: &PseudonymSecret,
+) -> Result<BTreeMap<PatientKey, Split>, PrepError> {
     let fail = |reason: String| PrepError::Config { key: format!("split.table, {}", path.display()), reason };
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| fail(error.to_string()))?;
@@ -89,7 +95,7 @@ pub fn read_split_table(path: &Path, secret: &PseudonymSecret) -> Result<BTreeMa
         }
         let said = Split::from_name(&cell(split).to_lowercase())
             .ok_or_else(|| fail(format!("line {line}: split must be train, validation or test")))?;
-        let key = secret.patient(cell(patient));
+        let key = secret.patient(same.canonical(cell(patient)));
         if table.insert(key, said).is_some_and(|before| before != said) {
             return Err(fail(format!("line {line}: this patient is in another split already")));
         }
@@ -124,14 +130,17 @@ mod tests {
     fn a_table_of_splits_is_read_and_its_faults_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("splits.csv");
+        let same = SamePerson::of_groups(&[vec!["C".into(), "D".into()]]).unwrap();
         let read = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            read_split_table(&path, &secret()).map_err(|error| error.to_string())
+            read_split_table(&path, &same, &secret()).map_err(|error| error.to_string())
         };
         let table = read("patient_id,split\nA,train\n B , TEST\nA,train\n").unwrap();
         assert_eq!(table.len(), 2);
         assert_eq!(table[&secret().patient("B")], Split::Test);
         assert!(read("patient_id,split\nA,train\nA,test\n").unwrap_err().contains("line 3"));
+        assert!(read("patient_id,split\nC,train\nD,test\n").unwrap_err().contains("line 3"), "one person, two splits");
+        assert_eq!(read("patient_id,split\nD,test\n").unwrap()[&secret().patient("C")], Split::Test);
         assert!(read("patient_id,split\nA,holdout\n").unwrap_err().contains("line 2"));
         assert!(read("patient,split\nA,train\n").unwrap_err().contains("patient_id"));
     }

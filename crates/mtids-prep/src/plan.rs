@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mtids_annotations::{AnnotationFiles, Finding, Images, Reject, SeriesGeometry, Sources, load};
-use mtids_dicom::volume::check_geometry;
-use mtids_dicom::{FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group};
-use mtids_domain::geometry::Affine;
+use mtids_dicom::volume::{SeriesGrid, check_geometry};
+use mtids_dicom::{
+    DicomError, FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group,
+};
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_domain::taxonomy::Location;
 use mtids_runtime::digest::Digest;
@@ -18,6 +19,7 @@ use rayon::prelude::*;
 use crate::accounts::{refuse_series, skip_series};
 use crate::config::CheckedConfig;
 use crate::error::PrepError;
+use crate::identity::settle;
 use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
 use crate::patients::{read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
@@ -44,14 +46,14 @@ pub struct Plan {
 /// Series that can be used, each with its grid.
 #[derive(Debug, Default)]
 struct Usable {
-    ct: Vec<(Series, Affine)>,
-    pet: Vec<(Series, Affine)>,
+    ct: Vec<(Series, SeriesGrid)>,
+    pet: Vec<(Series, SeriesGrid)>,
 }
 
 /// Makes the plan, and says what became of the files that are not in it.
 ///
 /// # Errors
-/// [`PrepError`] for files that vanish meanwhile, patients that a table of splits does not name, or ids that look like two spellings of one;
+/// [`PrepError`] for identifiers that contradict each other, patients that a table of splits does not name, or ids that look like two spellings of one;
 /// [`PrepError::Interrupted`] after a signal.
 pub fn plan(
     scan: Scan,
@@ -60,12 +62,13 @@ pub fn plan(
     secret: &PseudonymSecret,
     interrupt: &Interrupt,
 ) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
-    let Scan { headers, segmentations, reports, structures, .. } = scan;
+    let Scan { mut headers, objects, segmentations, reports, structures, .. } = scan;
+    settle(&mut headers, &objects, config.same_person(), &config.limits())?;
     let seen = SeenImages::of(&headers);
     let (usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
     let refused = seen.refused(usable.ct.iter().map(|(series, _)| series), &outcomes);
     let geometries: Vec<SeriesGeometry<'_>> =
-        usable.ct.iter().map(|(series, affine)| SeriesGeometry::of(series, *affine)).collect();
+        usable.ct.iter().map(|(series, grid)| SeriesGeometry::of(series, *grid)).collect();
     let sources = Sources { files, segmentations: &segmentations, reports: &reports, structures: &structures };
     let resolved = load(&sources, &Images { usable: &geometries, refused: &refused }, config.rules())?;
     drop(geometries);
@@ -79,38 +82,41 @@ pub fn plan(
             with_findings.push((series, findings));
         }
     }
-    let over: Vec<Option<usize>> = with_findings.iter().map(|(ct, found)| pet_over(ct, found, &usable.pet)).collect();
-    for (n, (pet, _)) in usable.pet.iter().enumerate() {
-        if !over.contains(&Some(n)) {
-            outcomes.extend(skip_series(pet, SkipReason::PetOfNoCtHere));
+    let with_findings = with_content(with_findings, interrupt, &mut outcomes)?;
+    let over: Vec<Option<usize>> =
+        with_findings.iter().map(|((ct, found), _)| pet_over(ct, found, &usable.pet)).collect();
+    let mut pets = Vec::new();
+    for (n, (pet, _)) in usable.pet.into_iter().enumerate() {
+        if over.contains(&Some(n)) {
+            pets.push((pet, n));
+        } else {
+            outcomes.extend(skip_series(&pet, SkipReason::PetOfNoCtHere));
         }
     }
-    let first_days = first_days(with_findings.iter().map(|(series, _)| series));
+    let pets: BTreeMap<usize, (Series, Digest)> = with_content(pets, interrupt, &mut outcomes)?
+        .into_iter()
+        .map(|((pet, n), content)| (n, (pet, content)))
+        .collect();
+    let first_days = first_days(with_findings.iter().map(|((series, _), _)| series));
     let planned: Vec<PlannedSeries> = with_findings
-        .into_par_iter()
+        .into_iter()
         .enumerate()
-        .map(|(n, (series, findings))| {
-            if interrupt.is_raised() {
-                return Err(PrepError::Interrupted);
-            }
-            let pet = match over[n] {
-                None => None,
-                Some(at) => Some(PlannedPet {
-                    series: usable.pet[at].0.clone(),
-                    content: content(&usable.pet[at].0)?,
-                    counted: !over[..n].contains(&Some(at)),
-                }),
-            };
+        .map(|(n, ((series, findings), content))| {
+            let pet = over[n].and_then(|at| {
+                let (series, content) = pets.get(&at)?;
+                let counted = !over[..n].contains(&Some(at));
+                Some(PlannedPet { series: series.clone(), content: *content, counted })
+            });
             let patient_key = secret.patient(&series.patient_id);
             let study_day = series.study_day.zip(first_days.get(&series.patient_id)).map(|(day, first)| day - first);
-            Ok(PlannedSeries { content: content(&series)?, patient_key, study_day, findings, series, pet })
+            PlannedSeries { content, patient_key, study_day, findings, series, pet }
         })
-        .collect::<Result<_, PrepError>>()?;
+        .collect();
     if !config.split.similar_ids_are_different_people {
         refuse_two_spellings(planned.iter().map(|one| &*one.series.patient_id), secret)?;
     }
     let table = match &config.split.table {
-        Some(path) => read_split_table(path, secret)?,
+        Some(path) => read_split_table(path, config.same_person(), secret)?,
         None => BTreeMap::new(),
     };
     let findings = planned.iter().flat_map(|one| &one.findings);
@@ -132,14 +138,18 @@ pub fn plan(
 fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) -> (Usable, Vec<FileOutcome>) {
     let grouped = group(headers);
     let mut outcomes: Vec<FileOutcome> = grouped.refused.into_iter().map(FileOutcome::Refused).collect();
+    outcomes.extend(grouped.scouts);
     outcomes.extend(grouped.duplicates.into_iter().map(|copy| FileOutcome::skipped(copy, SkipReason::IdenticalCopy)));
     let mut usable = Usable::default();
     for series in grouped.series {
+        for warning in &series.warnings {
+            tracing::warn!(series = &*series.series_uid, "{warning}");
+        }
         // A header is that of a CT or of a PET.
         match &*series.modality {
             "PT" if !with_pet => outcomes.extend(skip_series(&series, SkipReason::PetNotAskedFor)),
             "PT" => match check_series(&series, limits) {
-                Ok(affine) => usable.pet.push((series, affine)),
+                Ok(grid) => usable.pet.push((series, grid)),
                 // A PET without attenuation correction lies beside many a corrected one: no fault of the study.
                 Err(error) if error.reason() == ReasonCode::NoSuv => {
                     tracing::warn!(series = &*series.series_uid, "{error}");
@@ -148,7 +158,7 @@ fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) 
                 Err(error) => outcomes.extend(refuse_series(&series, &error)),
             },
             _ => match check_geometry(&series, limits) {
-                Ok(affine) => usable.ct.push((series, affine)),
+                Ok(grid) => usable.ct.push((series, grid)),
                 Err(error) => outcomes.extend(refuse_series(&series, &error)),
             },
         }
@@ -158,18 +168,18 @@ fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) 
 
 /// The PET that lies over a CT: of the same patient, study and frame of reference, over at least one finding; of several the one that lies
 /// over most findings, then the one with most slices.
-fn pet_over(ct: &Series, findings: &[Finding], pets: &[(Series, Affine)]) -> Option<usize> {
+fn pet_over(ct: &Series, findings: &[Finding], pets: &[(Series, SeriesGrid)]) -> Option<usize> {
     let of_the_study = |pet: &Series| {
         (&pet.patient_id, &pet.study_uid) == (&ct.patient_id, &ct.study_uid)
             && pet.frame_of_reference_uid.is_some()
             && pet.frame_of_reference_uid == ct.frame_of_reference_uid
     };
-    let covered = |series: &Series, affine: &Affine| {
-        let pet = SeriesGeometry::of(series, *affine);
+    let covered = |series: &Series, grid: &SeriesGrid| {
+        let pet = SeriesGeometry::of(series, *grid);
         findings.iter().filter(|finding| pet.holds(finding.center)).count()
     };
     let candidates = pets.iter().enumerate().filter(|(_, (pet, _))| of_the_study(pet));
-    let counted = candidates.map(|(n, (pet, affine))| (covered(pet, affine), pet.instances.len(), n));
+    let counted = candidates.map(|(n, (pet, grid))| (covered(pet, grid), pet.instances.len(), n));
     let best = counted
         .filter(|(covered, _, _)| *covered > 0)
         .max_by_key(|&(covered, slices, n)| (covered, slices, std::cmp::Reverse(n)));
@@ -199,13 +209,40 @@ fn first_days<'a>(series: impl Iterator<Item = &'a Series>) -> BTreeMap<Arc<str>
     spans.into_iter().filter(|(_, span)| believed(span)).map(|(patient, (first, _))| (patient, first)).collect()
 }
 
+/// Reads the content of series, each with what belongs to it. A series whose files vanished or changed their rights since their headers were
+/// read is refused, and the others stay.
+fn with_content<T: Send>(
+    series: Vec<(Series, T)>,
+    interrupt: &Interrupt,
+    outcomes: &mut Vec<FileOutcome>,
+) -> Result<Vec<((Series, T), Digest)>, PrepError> {
+    let read = |one: (Series, T)| match interrupt.is_raised() {
+        true => Err(PrepError::Interrupted),
+        false => Ok((content(&one.0), one)),
+    };
+    let mut kept = Vec::with_capacity(series.len());
+    for (content, one) in series.into_par_iter().map(read).collect::<Result<Vec<_>, _>>()? {
+        match content {
+            Ok(content) => kept.push((one, content)),
+            Err(error) => outcomes.extend(refuse_series(&one.0, &error)),
+        }
+    }
+    Ok(kept)
+}
+
 /// Digest of the content of all files of a series.
-fn content(series: &Series) -> Result<Digest, PrepError> {
+fn content(series: &Series) -> Result<Digest, DicomError> {
     let mut parts = Vec::with_capacity(series.instances.len());
     // In the order of the slices, so that the names of files do not matter.
     let mut seen = BTreeSet::new();
     for path in series.instances.iter().map(|instance| &instance.path).filter(|path| seen.insert(*path)) {
-        let digest = Digest::of_file(path).map_err(|source| PrepError::Data { path: path.clone(), source })?;
+        let digest = Digest::of_file(path).map_err(|error| {
+            let detail = format!(
+                "{} could be read when headers were read, and cannot any more ({error}); leave the folder as it is during a build",
+                path.display()
+            );
+            DicomError::file(path, ReasonCode::Unreadable, detail)
+        })?;
         parts.push(*digest.as_bytes());
     }
     Ok(Digest::of_parts(parts))

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use mtids_dicom::{DicomError, Series, load_pet, load_volume};
+use mtids_dicom::volume::check_geometry;
+use mtids_dicom::{DicomError, Limits, Series, load_pet, load_volume};
 use mtids_domain::volume::Volume;
 use mtids_shards::{PatchRow, QuarantineRecord, ShardEntry};
 
@@ -14,7 +15,7 @@ use crate::context::BuildContext;
 use crate::error::PrepError;
 use crate::partition::{Partition, PlannedSeries};
 use crate::record::{PartitionRecord, SHARDS};
-use crate::rows::{CutRows, cut_rows};
+use crate::rows::{CutRows, Loaded, cut_rows};
 
 /// Processes a partition. `tick` is called once per series.
 ///
@@ -26,19 +27,25 @@ pub(crate) fn process_partition(
     tick: &(dyn Fn() + Sync),
 ) -> Result<PartitionRecord, PrepError> {
     let mut rows = Vec::new();
-    let (mut used_files, mut findings_at_border, mut quarantined) = (0, 0, Vec::new());
+    let (mut used_files, mut quarantined) = (0, Vec::new());
+    let (mut findings_at_border, mut findings_at_invented) = (0, 0);
     for planned in &partition.series {
         context.check_interrupt()?;
-        let _held = context.memory.hold(decoded_bytes(planned));
+        let _held = context.memory.hold(decoded_bytes(planned, &context.limits()));
         // Read even where the CT turns out unusable: its files must be accounted for.
         let pet = read_pet(planned, context, &mut used_files, &mut quarantined);
         match context.clock.time(Stage::Decode, || load_volume(&planned.series, &context.limits())) {
             Ok(loaded) => {
                 used_files += planned.series.files().len() as u64;
-                let cut = || cut_rows(partition.split, planned, &loaded.volume, pet.as_ref(), context);
-                let CutRows { rows: cut, at_border } = context.clock.time(Stage::Resample, cut)?;
+                for warning in &loaded.warnings {
+                    tracing::warn!(series = &*planned.series.series_uid, "{warning}");
+                }
+                let volumes = Loaded { ct: &loaded, pet: pet.as_ref() };
+                let cut = || cut_rows(partition.split, planned, volumes, context);
+                let CutRows { rows: cut, at_border, at_invented } = context.clock.time(Stage::Resample, cut)?;
                 rows.extend(cut);
                 findings_at_border += at_border;
+                findings_at_invented += at_invented;
             }
             Err(error) => quarantined.extend(quarantine(&planned.series, planned, &error, context)),
         }
@@ -48,7 +55,15 @@ pub(crate) fn process_partition(
     rows.sort_by(|a, b| (a.labels.kind, &a.labels.sample_key).cmp(&(b.labels.kind, &b.labels.sample_key)));
     let shard = write_shard(partition, &rows, context)?;
     let rows = rows.into_iter().map(|row| row.labels).collect();
-    let record = PartitionRecord { key: partition.key, shard, rows, used_files, findings_at_border, quarantined };
+    let record = PartitionRecord {
+        key: partition.key,
+        shard,
+        rows,
+        used_files,
+        findings_at_border,
+        findings_at_invented,
+        quarantined,
+    };
     context.clock.time(Stage::Write, || record.save(context.dataset))?;
     Ok(record)
 }
@@ -112,9 +127,11 @@ fn write_shard(
 }
 
 /// Bytes that a series and its PET take once decoded: HU as i16, SUV as f32.
-fn decoded_bytes(planned: &PlannedSeries) -> u64 {
+fn decoded_bytes(planned: &PlannedSeries, limits: &Limits) -> u64 {
     let voxels = |series: &Series| -> u64 {
-        series.instances.iter().map(|slice| u64::from(slice.rows) * u64::from(slice.columns)).sum()
+        let of_files = || series.instances.iter().map(|slice| u64::from(slice.rows) * u64::from(slice.columns)).sum();
+        // A repaired grid may be larger than its files.
+        check_geometry(series, limits).map_or_else(|_| of_files(), |grid| grid.voxels())
     };
     2 * voxels(&planned.series) + planned.pet.as_ref().map_or(0, |pet| 4 * voxels(&pet.series))
 }

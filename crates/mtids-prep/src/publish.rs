@@ -64,6 +64,7 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
         rows: index.len() as u64,
         negatives: labels().filter(|row| row.kind == RowKind::Negative).count() as u64,
         findings_at_border: records.iter().map(|record| record.findings_at_border).sum(),
+        findings_at_invented: records.iter().map(|record| record.findings_at_invented).sum(),
         unmatched_findings: plan.unmatched_findings,
     };
     let resolved = mtids_runtime::config::to_toml(&config.published())
@@ -119,7 +120,7 @@ fn quarantine(
     records: &[PartitionRecord],
     context: &BuildContext<'_>,
 ) -> Vec<QuarantineRecord> {
-    let secret = context.secret;
+    let (secret, same) = (context.secret, context.config.same_person());
     let early = accounts.refused.iter().map(|refused| {
         // A file is known by its place in the folder of the studies, wherever that folder lies.
         let place = refused.path.strip_prefix(context.config.studies()).unwrap_or(&refused.path);
@@ -127,7 +128,7 @@ fn quarantine(
             reason: refused.reason.to_string(),
             file_key: secret.other("file", &place.to_string_lossy()),
             series_key: refused.series_uid.as_deref().map(|uid| secret.series(uid).as_str().to_owned()),
-            patient_key: refused.patient_id.as_deref().map(|id| secret.patient(id).as_str().to_owned()),
+            patient_key: refused.patient_id.as_deref().map(|id| secret.patient(same.canonical(id)).as_str().to_owned()),
         }
     });
     early.chain(records.iter().flat_map(|record| record.quarantined.iter().cloned())).collect()

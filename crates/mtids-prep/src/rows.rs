@@ -4,11 +4,12 @@
 //! secret.
 
 use mtids_annotations::Finding;
-use mtids_domain::geometry::PointMm;
+use mtids_dicom::{InstanceHeader, LoadedVolume, Series};
+use mtids_domain::geometry::{PointMm, dot};
 use mtids_domain::label::{Evidence, LabelLevel};
 use mtids_domain::taxonomy::Location;
 use mtids_domain::volume::Volume;
-use mtids_patch::{cut, cut_suv};
+use mtids_patch::{PatchGeometry, cut, cut_suv, reach};
 use mtids_runtime::random::rng_for;
 use mtids_shards::{PatchRow, RowKind, RowLabels, Split};
 use rand::RngExt;
@@ -25,6 +26,16 @@ pub(crate) struct CutRows {
     pub(crate) rows: Vec<PatchRow>,
     /// Findings left out at the border of the scanned field.
     pub(crate) at_border: u64,
+    /// Findings left out because their patch touches voxels that nobody measured.
+    pub(crate) at_invented: u64,
+}
+
+/// The volumes of a series.
+pub(crate) struct Loaded<'a> {
+    /// The CT, with what was repaired of it.
+    pub(crate) ct: &'a LoadedVolume,
+    /// The PET over it, in SUV.
+    pub(crate) pet: Option<&'a Volume<f32>>,
 }
 
 /// A place to cut at, and what is known of it.
@@ -80,21 +91,27 @@ fn sample_centers<'a>(
 pub(crate) fn cut_rows(
     split: Split,
     planned: &PlannedSeries,
-    volume: &Volume,
-    pet: Option<&Volume<f32>>,
+    Loaded { ct, pet }: Loaded<'_>,
     context: &BuildContext<'_>,
 ) -> Result<CutRows, PrepError> {
+    let volume = &ct.volume;
     let series = &planned.series;
     let [column_mm, _, step_mm] = volume.affine().spacing();
     let facts = &series.facts;
     let geometry = &context.config.patch;
     let mut rows = Vec::new();
-    let mut left_out = 0;
+    let samples = sample_centers(planned, volume, context);
+    let touching = touching_invented(&samples, ct, geometry);
+    let (mut left_out, mut at_invented) = (0, 0);
     // Whether the finding whose samples are being cut is left out: said by its unshifted patch, for all of them.
     let mut at_border = false;
-    for sample in sample_centers(planned, volume, context) {
+    for (sample, touches) in samples.into_iter().zip(touching) {
         context.check_interrupt()?;
         let SampleCenter { center, finding, .. } = sample;
+        if touches {
+            at_invented += u64::from(finding.is_some() && sample.number == 0);
+            continue;
+        }
         if sample.number > 0 && at_border {
             continue;
         }
@@ -123,6 +140,11 @@ pub(crate) fn cut_rows(
             patient_key: planned.patient_key.clone(),
             study_key: context.secret.study(&series.study_uid),
             series_key: context.secret.series(&series.name()),
+            frame_of_reference_key: series
+                .frame_of_reference_uid
+                .as_deref()
+                .map(|uid| context.secret.frame_of_reference(uid)),
+            instance_key: nearest_instance(series, center).map(|uid| context.secret.instance(uid)),
             split,
             center_voxel: volume.affine().to_voxel(center).0,
             center_mm: center.0,
@@ -142,6 +164,7 @@ pub(crate) fn cut_rows(
             slice_thickness_mm: facts.slice_thickness_mm,
             slice_step_mm: step_mm as f32,
             pixel_spacing_mm: column_mm as f32,
+            repaired: ct.repaired,
             kvp: facts.kvp,
             contrast: facts.contrast,
             pet: has_pet,
@@ -151,7 +174,27 @@ pub(crate) fn cut_rows(
         };
         rows.push(PatchRow::new(labels, patch.voxels));
     }
-    Ok(CutRows { rows, at_border: left_out })
+    Ok(CutRows { rows, at_border: left_out, at_invented })
+}
+
+/// For each sample whether it is left out, because its patch, or another of the same finding, touches voxels that nobody measured.
+fn touching_invented(samples: &[SampleCenter<'_>], ct: &LoadedVolume, geometry: &PatchGeometry) -> Vec<bool> {
+    let volume = &ct.volume;
+    let touches = |sample: &SampleCenter<'_>| {
+        let read = reach(volume.affine(), sample.center, geometry);
+        ct.invented.touches(&read, volume.dimensions())
+    };
+    // A finding's samples follow its first; a negative has one.
+    let of_one = |_: &SampleCenter<'_>, next: &SampleCenter<'_>| next.number > 0;
+    let groups = samples.chunk_by(of_one);
+    groups.flat_map(|group| std::iter::repeat_n(group.iter().any(touches), group.len())).collect()
+}
+
+/// The SOP instance whose slice lies nearest to a point.
+fn nearest_instance(series: &Series, point: PointMm) -> Option<&str> {
+    let away = |slice: &InstanceHeader| (dot(slice.normal(), point.0) - slice.along_normal()).abs();
+    let nearest = series.instances.iter().min_by(|a, b| away(a).total_cmp(&away(b)))?;
+    Some(&nearest.sop_instance_uid)
 }
 
 /// Sample 0 lies on the finding; the others are shifted by a keyed draw.

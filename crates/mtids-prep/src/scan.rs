@@ -1,33 +1,31 @@
 //! A folder becomes headers, annotation objects, and an outcome for every other file.
 //!
-//! Invariants: every file is in exactly one of these; the result does not depend on the order of the directory; links are not followed. What a
-//! build writes is no input: the folder of the dataset and every other dataset below the scanned folder are left out, so that the
-//! same command gives the same bytes wherever the dataset lies.
+//! Invariants: every file is in exactly one of these; the result does not depend on the order of the directory; what cannot be read is
+//! refused, and the scan goes on.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use mtids_dicom::read_header;
 use mtids_dicom::{
-    DicomError, FileKind, FileOutcome, InstanceHeader, Limits, ReasonCode, Refused, SharedFacts, SkipReason,
+    DicomError, FileKind, FileOutcome, InstanceHeader, Limits, ObjectIdentity, ReasonCode, Refused, SharedFacts,
+    SkipReason, read_header, read_identity,
 };
 use mtids_runtime::interrupt::Interrupt;
-use mtids_runtime::storage::Folder;
-use mtids_shards::is_published;
 use rayon::prelude::*;
-use walkdir::WalkDir;
 
 use crate::error::PrepError;
-use crate::record::{PARTITIONS, WORK};
+use crate::walk::{Entry, is_system_file, walk};
 
 /// What a folder holds.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// All files found, also those that have an outcome already.
+    /// All files found, also those that have an outcome already; a folder that cannot be read counts as one.
     pub files: u64,
     /// Headers of images, in path order.
     pub headers: Vec<InstanceHeader>,
+    /// What annotation objects say of whom they are, in path order.
+    pub objects: Vec<ObjectIdentity>,
     /// Segmentation objects, in path order.
     pub segmentations: Vec<PathBuf>,
     /// RTSTRUCT objects, in path order.
@@ -50,35 +48,15 @@ pub struct ScanOptions<'a> {
 /// Scans `folder`, and says what became of the files that are neither image nor annotation object; `tick` is called once per file.
 ///
 /// # Errors
-/// [`PrepError::Data`] when the folder cannot be read, [`PrepError::Interrupted`] after a signal.
+/// [`PrepError::Data`] when the folder itself cannot be read, [`PrepError::Interrupted`] after a signal.
 pub fn scan(
     folder: &Path,
     options: &ScanOptions<'_>,
     tick: &(dyn Fn() + Sync),
     interrupt: &Interrupt,
 ) -> Result<(Scan, Vec<FileOutcome>), PrepError> {
-    let data_error = |source| PrepError::Data { path: folder.to_owned(), source };
-    std::fs::read_dir(folder).map_err(data_error)?;
+    let found = walk(folder, options.out)?;
     let limits = options.limits;
-    let out = options.out.and_then(|out| out.canonicalize().ok());
-    let is_output = |path: &Path| {
-        let is_out = out.is_some() && path.canonicalize().ok() == out;
-        if is_out || is_dataset(path) {
-            tracing::warn!(folder = %path.display(), "a dataset inside the data folder is not input; skipped");
-            return true;
-        }
-        false
-    };
-    let mut paths = Vec::new();
-    let walk = WalkDir::new(folder).sort_by_file_name().into_iter();
-    for entry in
-        walk.filter_entry(|entry| entry.depth() == 0 || !entry.file_type().is_dir() || !is_output(entry.path()))
-    {
-        let entry = entry.map_err(|error| data_error(error.into()))?;
-        if !entry.file_type().is_dir() {
-            paths.push(entry.into_path());
-        }
-    }
     let tables: BTreeSet<PathBuf> = options.tables.iter().filter_map(|table| table.canonicalize().ok()).collect();
     // Only a file of the same name can be one of them: to resolve the path of every slice takes long on network file systems.
     let names: BTreeSet<&OsStr> = tables.iter().filter_map(|table| table.file_name()).collect();
@@ -87,18 +65,16 @@ pub fn scan(
             && path.canonicalize().is_ok_and(|path| tables.contains(&path))
     };
     let shared = SharedFacts::default();
-    let seen: Vec<Seen> = paths
+    let seen: Vec<Seen> = found
         .into_par_iter()
-        .map(|path| {
+        .map(|entry| {
             if interrupt.is_raised() {
                 return Err(PrepError::Interrupted);
             }
-            let seen = if path.is_symlink() {
-                Seen::Outcome(FileOutcome::skipped(path, SkipReason::SymbolicLink))
-            } else if is_table(&path) {
-                Seen::Outcome(FileOutcome::used(path))
-            } else {
-                Seen::of(path, limits, &shared)
+            let seen = match entry {
+                Entry::Outcome(outcome) => Seen::Outcome(outcome),
+                Entry::File(path) if is_table(&path) => Seen::Outcome(FileOutcome::used(path)),
+                Entry::File(path) => Seen::of(path, limits, &shared),
             };
             tick();
             Ok(seen)
@@ -113,9 +89,14 @@ pub fn scan(
         match seen {
             Seen::Image(header) => scan.headers.push(*header),
             Seen::Frames(frames) => scan.headers.extend(frames),
-            Seen::Report(path) => scan.reports.push(path),
-            Seen::Segmentation(path) => scan.segmentations.push(path),
-            Seen::Structures(path) => scan.structures.push(path),
+            Seen::Object(list, path, identity) => {
+                match list {
+                    List::Segmentations => scan.segmentations.push(path),
+                    List::Structures => scan.structures.push(path),
+                    List::Reports => scan.reports.push(path),
+                }
+                scan.objects.extend(identity);
+            }
             Seen::Outcome(outcome) => outcomes.push(outcome),
         }
     }
@@ -126,10 +107,16 @@ pub fn scan(
 enum Seen {
     Image(Box<InstanceHeader>),
     Frames(Vec<InstanceHeader>),
-    Report(PathBuf),
-    Segmentation(PathBuf),
-    Structures(PathBuf),
+    /// An annotation object; one that cannot be read says nothing here, and is refused by the reader of its class.
+    Object(List, PathBuf, Option<ObjectIdentity>),
     Outcome(FileOutcome),
+}
+
+/// Where an annotation object is listed.
+enum List {
+    Segmentations,
+    Structures,
+    Reports,
 }
 
 impl Seen {
@@ -143,15 +130,20 @@ impl Seen {
                 frames.iter_mut().for_each(|frame| shared.share(frame));
                 Self::Frames(frames)
             }
-            Ok(FileKind::Report { path }) => Self::Report(path),
-            Ok(FileKind::Segmentation { path }) => Self::Segmentation(path),
-            Ok(FileKind::Structures { path }) => Self::Structures(path),
+            Ok(FileKind::Report { path }) => Self::object(List::Reports, path, limits),
+            Ok(FileKind::Segmentation { path }) => Self::object(List::Segmentations, path, limits),
+            Ok(FileKind::Structures { path }) => Self::object(List::Structures, path, limits),
             Ok(FileKind::Other { modality, sop_class_uid }) => {
                 let detail = format!("modality {modality}, class {sop_class_uid}");
                 Self::Outcome(FileOutcome::Skipped { path, reason: SkipReason::OtherObject, detail })
             }
             Err(error) => Self::Outcome(outcome_of(path, &error)),
         }
+    }
+
+    fn object(list: List, path: PathBuf, limits: &Limits) -> Self {
+        let identity = read_identity(&path, limits).ok();
+        Self::Object(list, path, identity)
     }
 
     fn headers(&self) -> usize {
@@ -165,19 +157,16 @@ impl Seen {
 
 /// A file that is no usable object: skipped where that is no fault of the study, else refused.
 fn outcome_of(path: PathBuf, error: &DicomError) -> FileOutcome {
-    let reason = error.reason();
+    let skipped = |path, reason| FileOutcome::Skipped { path, reason, detail: error.detail().to_owned() };
     // Content decides what a file is; only a name that claims otherwise makes it a fault.
-    let reason = match reason {
-        ReasonCode::NotOriginal => SkipReason::NotOriginal,
-        ReasonCode::NotDicom if !claims_dicom(&path) => SkipReason::NotDicom,
-        _ => return FileOutcome::Refused(Refused::file(path, error)),
-    };
-    FileOutcome::Skipped { path, reason, detail: error.detail().to_owned() }
-}
-
-/// Whether a build has written here: a dataset that is published, or one that is not yet.
-fn is_dataset(folder: &Path) -> bool {
-    folder.join(WORK).join(PARTITIONS).is_dir() || is_published(&Folder::new(folder))
+    match error.reason() {
+        ReasonCode::NotOriginal => skipped(path, SkipReason::NotOriginal),
+        ReasonCode::NotDicom | ReasonCode::Empty if is_system_file(&path) => {
+            FileOutcome::skipped(path, SkipReason::SystemFile)
+        }
+        ReasonCode::NotDicom if !claims_dicom(&path) => skipped(path, SkipReason::NotDicom),
+        _ => FileOutcome::Refused(Refused::file(path, error)),
+    }
 }
 
 fn claims_dicom(path: &Path) -> bool {

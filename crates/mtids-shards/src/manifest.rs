@@ -16,10 +16,10 @@ use crate::error::ShardError;
 use crate::file::{FileEntry, renew_copies};
 use crate::row::{RowKind, Split};
 
-/// Version of the layout: which files a dataset has, and what the manifest says of them. 4: all files are named by their digests.
-pub const LAYOUT_VERSION: u32 = 4;
-/// Version of the rows: columns and voxels.
-pub const SCHEMA_VERSION: &str = "3";
+/// Version of the layout: which files a dataset has, and what the manifest says of them. 5: totals count findings at invented voxels.
+pub const LAYOUT_VERSION: u32 = 5;
+/// Version of the rows: columns and voxels. 4: what was repaired; keys of the frame of reference and of the instance.
+pub const SCHEMA_VERSION: &str = "4";
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
 
@@ -134,6 +134,8 @@ pub struct Totals {
     pub negatives: u64,
     /// Annotations left out because more of their patch is outside the scanned field than `max_pad_fraction` allows.
     pub findings_at_border: u64,
+    /// Annotations left out because their patch touches voxels of a repaired series that nobody measured.
+    pub findings_at_invented: u64,
     /// Findings that no image could be found for, or that lie outside it.
     pub unmatched_findings: u64,
 }
@@ -305,13 +307,13 @@ mod tests {
             Manifest::load(&storage).unwrap_err().to_string()
         };
         assert!(
-            load(r#"{"layout":5,"new":[1],"description":{}}"#)
-                .contains("layout version 5; this program reads version 4")
+            load(r#"{"layout":6,"new":[1],"description":{}}"#)
+                .contains("layout version 6; this program reads version 5")
         );
         assert!(load(r#"{"description":{"schema_version":"3","old":1}}"#).contains("layout version 3"));
-        let rows = load(r#"{"layout":4,"description":{"schema_version":"9","more":1}}"#);
+        let rows = load(r#"{"layout":5,"description":{"schema_version":"9","more":1}}"#);
         assert!(rows.contains("schema version 9") && rows.contains("Build the dataset again"), "{rows}");
-        assert!(load(r#"{"layout":4,"description":{}}"#).contains("missing field"));
+        assert!(load(r#"{"layout":5,"description":{}}"#).contains("missing field"));
         assert!(load(r#"{"other":"program"}"#).contains("not a manifest"));
     }
 

@@ -3,7 +3,8 @@
 //! Invariant: `None` means unknown, which is null on disk. Units: mm, HU, kV; `center_voxel` is (i, j, k).
 
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
+use mtids_domain::repair::Repair;
 use mtids_domain::taxonomy::Station;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,10 @@ pub struct RowLabels {
     pub study_key: StudyKey,
     /// Pseudonym of the series.
     pub series_key: SeriesKey,
+    /// Pseudonym of the frame of reference; `None` where the image names none.
+    pub frame_of_reference_key: Option<FrameOfReferenceKey>,
+    /// Pseudonym of the SOP instance whose slice lies nearest to the centre; `None` where it is not known.
+    pub instance_key: Option<InstanceKey>,
     /// Split.
     pub split: Split,
     /// Centre as continuous voxel index (i, j, k) of the series.
@@ -115,6 +120,8 @@ pub struct RowLabels {
     pub slice_step_mm: f32,
     /// In-plane voxel size in mm.
     pub pixel_spacing_mm: f32,
+    /// What resampling made the grid of the series regular; `None` where it is that of the files.
+    pub repaired: Option<Repair>,
     /// Tube voltage in kV.
     pub kvp: Option<f32>,
     /// Contrast agent given.

@@ -12,7 +12,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
+use mtids_domain::repair::Repair;
 use serde_json::{Value, json};
 
 use crate::manifest::DatasetDescription;
@@ -71,6 +72,12 @@ pub(crate) fn columns() -> Vec<Column> {
             |r| Some(r.study_key.as_str()), |r, v| r.study_key => StudyKey::from_stored(v.to_owned());
         Text "series_key" required "pseudonym of the series":
             |r| Some(r.series_key.as_str()), |r, v| r.series_key => SeriesKey::from_stored(v.to_owned());
+        Text "frame_of_reference_key" nullable "pseudonym of the frame of reference; null: the image names none":
+            |r| r.frame_of_reference_key.as_ref().map(FrameOfReferenceKey::as_str),
+            |r, v| r.frame_of_reference_key => Some(FrameOfReferenceKey::from_stored(v.to_owned()));
+        Text "instance_key" nullable "pseudonym of the SOP instance whose slice is nearest to the centre; null: not known":
+            |r| r.instance_key.as_ref().map(InstanceKey::as_str),
+            |r, v| r.instance_key => Some(InstanceKey::from_stored(v.to_owned()));
         Text "split" required "train, validation or test; a patient is in one of them":
             |r| Some(r.split.name()), |r, v| r.split => Split::from_name(v)?;
         Double "center_i" required "centre, column of the series, from 0":
@@ -119,6 +126,9 @@ pub(crate) fn columns() -> Vec<Column> {
             |r| Some(r.slice_step_mm), |r, v| r.slice_step_mm => v;
         Single "pixel_spacing_mm" required "in-plane voxel size of the series, mm":
             |r| Some(r.pixel_spacing_mm), |r, v| r.pixel_spacing_mm => v;
+        Text "repaired" nullable
+            "tilt, gaps, unequal-steps, tilt+gaps or tilt+unequal-steps: what was resampled to make the series regular; null: nothing":
+            |r| r.repaired.map(Repair::name), |r, v| r.repaired => Some(Repair::from_name(v)?);
         Single "kvp" nullable "tube voltage, kV":
             |r| r.kvp, |r, v| r.kvp => Some(v);
         Flag "contrast" nullable "contrast agent given":
@@ -256,6 +266,8 @@ fn blank() -> RowLabels {
         patient_key: PatientKey::from_stored(String::new()),
         study_key: StudyKey::from_stored(String::new()),
         series_key: SeriesKey::from_stored(String::new()),
+        frame_of_reference_key: None,
+        instance_key: None,
         split: Split::Train,
         center_voxel: [0.0; 3],
         center_mm: [0.0; 3],
@@ -275,6 +287,7 @@ fn blank() -> RowLabels {
         slice_thickness_mm: None,
         slice_step_mm: 0.0,
         pixel_spacing_mm: 0.0,
+        repaired: None,
         kvp: None,
         contrast: None,
         pet: false,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::{RegionScheme, Station, Zone};
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
@@ -44,6 +44,8 @@ fn row(n: usize, split: Split) -> PatchRow {
         patient_key: PatientKey::from_stored(format!("p{}", n / 2)),
         study_key: StudyKey::from_stored(format!("t{n}")),
         series_key: SeriesKey::from_stored(format!("s{n}")),
+        frame_of_reference_key: known.then(|| FrameOfReferenceKey::from_stored(format!("f{n}"))),
+        instance_key: known.then(|| InstanceKey::from_stored(format!("i{n}"))),
         split,
         center_voxel: [n as f64 + 0.1, 1e-300, -7.25],
         center_mm: [-0.0, f64::MAX, n as f64 / 3.0],
@@ -63,6 +65,7 @@ fn row(n: usize, split: Split) -> PatchRow {
         slice_thickness_mm: known.then_some(1.25),
         slice_step_mm: 1.0,
         pixel_spacing_mm: 0.7,
+        repaired: known.then_some(mtids_domain::repair::Repair::Tilt),
         kvp: known.then_some(120.0),
         contrast: known.then_some(n.is_multiple_of(2)),
         pet: false,

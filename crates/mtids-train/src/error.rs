@@ -81,6 +81,21 @@ pub enum TrainError {
         /// What does not fit.
         reason: String,
     },
+    /// The run was trained on everybody that it would be measured on.
+    #[error(
+        "{path}: all {patients} patients of its {split} split were seen in training by {run}, so no figure would say how the model does on new \
+         patients; evaluate on the test split of the run's own dataset, or on a dataset of other patients"
+    )]
+    AllSeen {
+        /// The dataset.
+        path: PathBuf,
+        /// Its split.
+        split: &'static str,
+        /// Patients of the split.
+        patients: usize,
+        /// The run folder.
+        run: PathBuf,
+    },
     /// Nothing to learn from.
     #[error(
         "{path} has no labelled row in its training split ({rows} rows, none with a region or a metastasis status); add labels to the annotations and build the dataset again"

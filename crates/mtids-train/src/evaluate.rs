@@ -12,17 +12,17 @@ use mtids_report::format::{interval, metric};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::atomic;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_shards::{Dataset, RowKind, Split};
+use mtids_shards::{Dataset, Split};
 
 use crate::error::TrainError;
 use crate::evaluation::measure;
-use crate::labels::codes;
-use crate::measured::{Evaluation, LabelCounts};
+use crate::measured::Evaluation;
 use crate::network::Network;
 use crate::predict::predict;
 use crate::prediction::write_csv;
 use crate::report::report;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, TrainedOn};
+use crate::seen::SeenPatients;
 use mtids_models::PredictionHead;
 
 /// What an evaluation does otherwise than the run's record says.
@@ -45,16 +45,18 @@ fn choose_device(chosen: Option<&str>, recorded: &str) -> Result<Device, TrainEr
     })?)
 }
 
-/// Evaluates a run on a split and writes the results into its folder.
+/// Evaluates a run on a split and writes the results into its folder. Patients that the run was trained on are left out of the figures, unless
+/// the split is the run's own ([`crate::seen`]).
 ///
 /// # Errors
-/// [`TrainError`] for a missing run, a dataset with other regions or patches, or damaged data.
+/// [`TrainError`] for a missing run, a dataset with other regions or patches, damaged data, or a split all of whose patients were seen.
 pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOptions) -> Result<Evaluation, TrainError> {
     let folder = RunFolder::open(run)?;
     let config = folder.config();
     let opened = Arc::new(Dataset::open(dataset)?);
     let description = opened.manifest().description.clone();
     folder.refuse_other_patches(dataset, &description)?;
+    let (seen, trained_on) = acquaintance(&folder, dataset, &opened, split)?;
     let checkpoints = folder.checkpoints();
     let best = checkpoints.best()?;
     let best_on_validation = best.is_some();
@@ -77,18 +79,12 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         average.swap(&network.parameters)?;
     }
     let uninterrupted = Interrupt::new();
-    let predictions = predict(&network, &opened, split, config, &uninterrupted)?
+    let mut predictions = predict(&network, &opened, split, config, &uninterrupted)?
         .ok_or(TrainError::Interrupted { step: checkpoint.state.step })?;
+    predictions.retain(|row| !seen.leaves_out(&row.patient_key));
     let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let tasks: Vec<String> = network.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();
-    let training = LabelCounts::of(
-        regions.len(),
-        opened
-            .index()?
-            .iter()
-            .filter(|row| row.split == Split::Train && row.kind == RowKind::Finding)
-            .map(|row| codes(row, regions.len())),
-    );
+    let training = trained_on.labels;
     let bootstrap = BootstrapOptions {
         resamples: options.bootstrap_resamples.unwrap_or(config.bootstrap_resamples),
         seed: config.seed,
@@ -102,6 +98,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         architecture: network.model.architecture(),
         balancer: config.balancer.method().to_owned(),
         measured: measure(&regions, &tasks, &predictions, &training, bootstrap),
+        seen,
         training,
     };
     let write = |name: &str, bytes: &[u8]| {
@@ -118,6 +115,33 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     write("evaluation.txt", text(&evaluation).as_bytes())?;
     write("report.html", report(&folder, &evaluation)?.as_bytes())?;
     Ok(evaluation)
+}
+
+/// Which patients of the split the run has seen, and what it was trained on; told to the user before anything is computed.
+fn acquaintance(
+    folder: &RunFolder,
+    path: &Path,
+    dataset: &Dataset,
+    split: Split,
+) -> Result<(SeenPatients, TrainedOn), TrainError> {
+    let (manifest, index) = (dataset.manifest(), dataset.index()?);
+    let own = folder.identity().dataset_digest == manifest.digest();
+    // The run's own dataset says the same as its record.
+    let recorded = if own { Some(TrainedOn::of(manifest, &index)) } else { folder.trained_on()? };
+    let seen = SeenPatients::find(recorded.as_ref(), &manifest.pseudonym_fingerprint, own, split, &index);
+    if seen.leaves_nobody() {
+        return Err(TrainError::AllSeen {
+            path: path.to_owned(),
+            split: split.name(),
+            patients: seen.patients_of_split,
+            run: folder.path().to_owned(),
+        });
+    }
+    if !seen.sentence.is_empty() {
+        tracing::warn!("{}", seen.sentence);
+    }
+    // Without a record, the dataset at hand is the only one whose majority class is known.
+    Ok((seen, recorded.unwrap_or_else(|| TrainedOn::of(manifest, &index))))
 }
 
 /// The table of the terminal: the main figures beside the majority class.
@@ -146,12 +170,16 @@ pub fn text(evaluation: &Evaluation) -> String {
             ]);
         }
     }
-    let mut text = format!(
+    let mut text = String::new();
+    if !evaluation.seen.sentence.is_empty() {
+        text.push_str(&format!("\n  warning: {}\n", evaluation.seen.sentence));
+    }
+    text.push_str(&format!(
         "\n  {} split, {} patches of {} patients\n",
         evaluation.split.name(),
         measured.samples,
         measured.patients
-    );
+    ));
     if !table.is_empty() {
         text.push('\n');
         text.push_str(&table.render());

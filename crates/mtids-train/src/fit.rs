@@ -29,7 +29,7 @@ use crate::labels::{codes, targets};
 use crate::network::Network;
 use crate::predict::predict;
 use crate::run_folder::log::{EpochLine, Log, LossLine};
-use crate::run_folder::{Best, RunFolder, TrainingState};
+use crate::run_folder::{Best, RunFolder, TrainedOn, TrainingState};
 use crate::staging::{Staged, stage};
 
 /// Stack of the training thread: backward passes recurse along the graph.
@@ -115,7 +115,9 @@ fn train(
     let dataset = Arc::new(Dataset::open(path)?);
     let regions = dataset.manifest().description.regions.len();
     let is_taught = |row: &RowLabels| row.split == Split::Train && row.kind == RowKind::Finding;
-    let labels: Vec<_> = dataset.index()?.into_iter().filter(is_taught).collect();
+    let index = dataset.index()?;
+    let trained_on = TrainedOn::of(dataset.manifest(), &index);
+    let labels: Vec<_> = index.into_iter().filter(is_taught).collect();
     let labelled = labels.iter().map(|row| codes(row, regions)).filter(|codes| *codes != (None, None)).count();
     if labelled == 0 {
         return Err(TrainError::NoLabels { path: path.to_owned(), rows: labels.len() });
@@ -147,7 +149,7 @@ fn train(
     let mut state =
         TrainingState { step: 0, epoch: 0, next_batch: 0, balancer: Value::Null, best: None, regular: true };
     let schedule = Schedule::new(&config.schedule, total_steps)?;
-    let mut folder = RunFolder::create_or_open(run, config, manifest.digest(), &manifest.description)?;
+    let mut folder = RunFolder::create_or_open(run, config, manifest.digest(), &manifest.description, &trained_on)?;
     if let Some(checkpoint) = folder.checkpoints().latest()? {
         assembled.parameters.load_bytes(&checkpoint.weights)?;
         optimizer.load_bytes(&checkpoint.optimizer, &assembled.parameters)?;

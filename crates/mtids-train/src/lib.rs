@@ -27,6 +27,7 @@ mod predict;
 pub mod prediction;
 mod report;
 pub mod run_folder;
+pub mod seen;
 mod staging;
 pub mod transform;
 

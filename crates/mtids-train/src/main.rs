@@ -14,6 +14,7 @@ use mtids_train::config::TrainConfig;
 use mtids_train::error::TrainError;
 use mtids_train::evaluate::{EvaluateOptions, evaluate, text};
 use mtids_train::fit::{FitOptions, fit};
+use mtids_train::seen::Acquaintance;
 
 /// Train MT-IDS on a dataset and evaluate it on held-out patients. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
@@ -21,7 +22,8 @@ use mtids_train::fit::{FitOptions, fit};
     name = "mtids-train",
     version,
     max_term_width = 110,
-    after_help = "Exit codes: 0 done, 2 usage error, 3 unusable data, 4 interrupted (run again to resume)."
+    after_help = "Exit codes: 0 done, 1 evaluated without patients seen in training, 2 usage error, 3 unusable data, 4 interrupted (run \
+                  again to resume)."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -62,6 +64,8 @@ struct Fit {
 }
 
 /// Measure a run on held-out patients; writes evaluation.json, predictions.csv and report.html into the run folder.
+///
+/// Patients that the run was trained on are left out of the figures and named (exit code 1); where all are, nothing is measured.
 ///
 /// Example: mtids-train evaluate --run run --dataset dataset
 #[derive(Debug, Args)]
@@ -107,11 +111,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log();
     let result = match arguments.command {
-        Command::Fit(command) => command.run(),
+        Command::Fit(command) => command.run().map(|()| Exit::Done),
         Command::Evaluate(command) => command.run(),
     };
     match result {
-        Ok(()) => Exit::Done.into(),
+        Ok(exit) => exit.into(),
         Err(error) => end_with(error.as_ref(), exit_of(error.as_ref(), &[code_of::<TrainError>])).into(),
     }
 }
@@ -156,12 +160,14 @@ impl Fit {
 }
 
 impl Evaluate {
-    fn run(self) -> anyhow::Result<()> {
+    fn run(self) -> anyhow::Result<Exit> {
         let options = EvaluateOptions { device: self.device, bootstrap_resamples: self.bootstrap_resamples };
         let evaluation = evaluate(&self.run, &self.dataset, self.split.into(), &options)?;
         if self.json {
-            return print(&format!("{}\n", serde_json::to_string_pretty(&evaluation)?));
+            print(&format!("{}\n", serde_json::to_string_pretty(&evaluation)?))?;
+        } else {
+            print(&text(&evaluation))?;
         }
-        print(&text(&evaluation))
+        Ok(if evaluation.seen.acquaintance == Acquaintance::SeenLeftOut { Exit::Findings } else { Exit::Done })
     }
 }

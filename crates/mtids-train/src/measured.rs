@@ -7,12 +7,14 @@ use mtids_models::Architecture;
 use mtids_models::PredictionHead;
 use mtids_runtime::digest::Digest;
 use mtids_shards::Split;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::prediction::{Prediction, largest, metastasis_probability, region_probabilities};
+use crate::seen::SeenPatients;
 
 /// Labels per class in the training split.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LabelCounts {
     /// Samples per region.
     pub region: Vec<u64>,
@@ -234,7 +236,9 @@ pub struct Evaluation {
     pub architecture: Architecture,
     /// Name of the balancer.
     pub balancer: String,
-    /// Labels of the training split.
+    /// Patients that the run was trained on, and what became of them.
+    pub seen: SeenPatients,
+    /// Labels of the run's training split.
     pub training: LabelCounts,
     /// Figures.
     pub measured: Measured,

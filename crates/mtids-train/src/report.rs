@@ -11,6 +11,7 @@ use crate::error::TrainError;
 use crate::measured::{Evaluation, Figure, Share};
 use crate::run_folder::RunFolder;
 use crate::run_folder::log::{EpochLine, LossLine, read};
+use crate::seen::Acquaintance;
 
 /// The page.
 pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<String, TrainError> {
@@ -65,8 +66,14 @@ fn result(evaluation: &Evaluation) -> Markup {
         })
         .collect();
     let shown: Vec<(&str, String)> = shown.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let whom = match evaluation.seen.acquaintance {
+        Acquaintance::Unseen | Acquaintance::SeenLeftOut => "patients not seen in training",
+        Acquaintance::OwnSplit => "patients seen in training",
+        Acquaintance::Unknown => "patients",
+    };
     html! {
-        p { (evaluation.split.name()) " split: " (measured.samples) " patches of " (measured.patients) " patients not seen in training." }
+        @if !evaluation.seen.sentence.is_empty() { p class="warning" { (evaluation.seen.sentence) } }
+        p { (evaluation.split.name()) " split: " (measured.samples) " patches of " (measured.patients) " " (whom) "." }
         @if !shown.is_empty() { (facts(&shown)) }
         @for claim in measured.claims.iter().filter(|claim| !claim.claimed) { p class="warning" { (claim.sentence) } }
         p class="note" { "The majority class is that of the training split. Intervals are 95 % bootstrap intervals over patients." }

@@ -5,12 +5,20 @@
 //! nothing to the readers under test. Units: LPS mm, HU.
 
 mod assignment;
+mod contours;
 mod dicom;
+mod filesystem;
+mod identity;
+mod masks;
 mod objects;
+mod pet;
+mod pixels;
+mod series;
 mod shared;
 mod stations;
 mod study;
 mod tables;
+mod training;
 
 use std::path::Path;
 

@@ -23,6 +23,9 @@ impl Loader<'_> {
         files: &AnnotationFiles,
         series: &[SeriesGeometry<'_>],
     ) -> Result<(), AnnotationError> {
+        for (path, error) in files.faults() {
+            self.reject(path, RejectPlace::File, RejectReason::UnreadableFile, error.to_string());
+        }
         for mask in &files.masks {
             self.add_mask(mask)?;
         }

@@ -50,6 +50,9 @@ pub struct RegionOfInterest {
     pub image_instances: Vec<String>,
     /// Contours in file order.
     pub contours: Vec<Contour>,
+    /// The distance of the planes that the object was drawn on, in mm: the smallest between two planes of one region, where it is found at
+    /// least twice in the object.
+    pub plane_step_mm: Option<f64>,
     /// Why the region cannot be read; a fault only where the region is asked for.
     pub fault: Option<String>,
 }

@@ -31,18 +31,20 @@ pub(super) fn is_needed(contours: &[&Contour], affine: &Affine) -> bool {
 /// A sentence where the planes are not parallel or a contour is not flat, or more is enclosed than the limits allow.
 pub(super) fn filled(
     contours: &[&Contour],
+    plane_step_mm: Option<f64>,
     image: &Affine,
     dimensions: [usize; 3],
     limits: &Limits,
 ) -> Result<Filled, String> {
     let (own, own_dimensions) = own_grid(contours, image, limits)?;
-    let on_own = filled_upright(contours, &own, own_dimensions, limits)?;
+    let on_own = filled_upright(contours, plane_step_mm, &own, own_dimensions, limits)?;
     resampled(&on_own, &own, image, dimensions, limits)
 }
 
 /// A grid with slices in the planes of the contours.
 fn own_grid(contours: &[&Contour], image: &Affine, limits: &Limits) -> Result<(Affine, [usize; 3]), String> {
-    let normal = common_normal(contours).ok_or("its contours are lines that lie in no slice plane of the image")?;
+    let normal = common_normal(contours.iter().copied())
+        .ok_or("its contours are lines that lie in no slice plane of the image")?;
     let pixel = image.spacing().into_iter().fold(f64::INFINITY, f64::min);
     let mut depths = Vec::with_capacity(contours.len());
     for contour in contours {
@@ -84,8 +86,8 @@ fn own_grid(contours: &[&Contour], image: &Affine, limits: &Limits) -> Result<(A
 }
 
 /// Unit normal of the largest contour, by Newell's method.
-fn common_normal(contours: &[&Contour]) -> Option<[f64; 3]> {
-    let areas = contours.iter().map(|contour| {
+pub(super) fn common_normal<'a>(contours: impl IntoIterator<Item = &'a Contour>) -> Option<[f64; 3]> {
+    let areas = contours.into_iter().map(|contour| {
         let next = contour.points.iter().cycle().skip(1);
         let Some(start) = contour.points.first() else { return [0.0; 3] };
         contour.points.iter().zip(next).fold([0.0; 3], |sum: [f64; 3], (a, b)| {

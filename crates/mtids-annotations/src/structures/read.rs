@@ -12,9 +12,9 @@ use mtids_dicom::dataset::{Elements, guarded, open};
 use mtids_dicom::element::{integer, items, numbers, text};
 use mtids_dicom::{DicomError, Limits};
 use mtids_domain::annotation::AnnotationTarget;
-use mtids_domain::geometry::PointMm;
+use mtids_domain::geometry::{PointMm, dot};
 
-use super::{Contour, ContourKind, MAX_INSTANCES, RegionOfInterest, StructureSet};
+use super::{Contour, ContourKind, MAX_INSTANCES, RegionOfInterest, StructureSet, oblique};
 
 /// Reads an RTSTRUCT object.
 ///
@@ -56,6 +56,7 @@ fn read(object: &InMemDicomObject) -> StructureSet {
             Some(&[at]) => add_contours(&mut regions[at], contours),
             // Each of them has its fault already.
             Some(_) => {}
+            None if contours.is_empty() => {}
             None => faults.push(format!(
                 "{} contours of ROI number {}, which StructureSetROISequence does not list, belong to no structure and are left out",
                 contours.len(),
@@ -63,7 +64,33 @@ fn read(object: &InMemDicomObject) -> StructureSet {
             )),
         }
     }
+    let step = plane_step_mm(&regions);
+    for region in &mut regions {
+        region.plane_step_mm = step;
+    }
     StructureSet { target, regions, faults }
+}
+
+/// Planes nearer than this are one plane, mm.
+const SAME_PLANE_MM: f64 = 0.05;
+
+/// The smallest distance of two planes of one region, where it is found at least twice.
+fn plane_step_mm(regions: &[RegionOfInterest]) -> Option<f64> {
+    let normal = oblique::common_normal(regions.iter().flat_map(|region| &region.contours))?;
+    let mut gaps: Vec<f64> = Vec::new();
+    for region in regions {
+        let mut offsets: Vec<f64> = region
+            .contours
+            .iter()
+            .filter(|contour| contour.kind != ContourKind::Point)
+            .filter_map(|contour| Some(dot(contour.points.first()?.0, normal)))
+            .collect();
+        offsets.sort_by(f64::total_cmp);
+        gaps.extend(offsets.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > SAME_PLANE_MM));
+    }
+    let smallest = gaps.iter().copied().min_by(f64::total_cmp)?;
+    let found = gaps.iter().filter(|gap| **gap - smallest <= SAME_PLANE_MM).count();
+    (found >= 2).then_some(smallest)
 }
 
 /// The region of an item of StructureSetROISequence, without contours.
@@ -84,6 +111,7 @@ fn region(item: &InMemDicomObject, object: &AnnotationTarget, frames: &Frames) -
         target,
         image_instances: Vec::new(),
         contours: Vec::new(),
+        plane_step_mm: None,
         fault: number.is_none().then(|| "it has no ROINumber, so its contours are not known".to_owned()),
     }
 }
@@ -145,7 +173,8 @@ fn read_contour(item: &InMemDicomObject) -> Result<Option<Contour>, String> {
     if given == 0 {
         return Ok(None);
     }
-    let numbers = numbers(item, tags::CONTOUR_DATA).ok_or("ContourData holds something else than finite numbers")?;
+    let numbers = numbers(item, tags::CONTOUR_DATA)
+        .ok_or("ContourData holds something else than numbers with a decimal point; export the set again")?;
     let chunks = numbers.chunks_exact(3);
     if !chunks.remainder().is_empty() {
         return Err(format!("{} coordinates do not form points of x, y and z", numbers.len()));

@@ -1,6 +1,7 @@
 //! One region on a grid: its points and its filled contours become findings.
 //!
-//! Invariants: a contour lies in a slice plane of the grid, or all contours lie in planes of their own (`oblique`); a component that only tips
+//! Rule: a POINT at the voxels of a node of its region is a voxel of that node, since programs that trace masks write lone voxels so
+//! (qurit/rt-utils#16). Invariants: a contour lies in a slice plane of the grid, or all contours lie in planes of their own (`oblique`); a component that only tips
 //! gave is a point in its middle, since it has no extent that could be measured. Units: LPS mm.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,44 +30,39 @@ impl RegionOfInterest {
     /// The findings on a grid of `dimensions` (columns, rows, slices); of a contour that lies outside it nothing is left.
     ///
     /// # Errors
-    /// A sentence with the region and its fault: the fault of reading, contours in no common orientation, or contours that enclose nothing of
-    /// the image.
+    /// A sentence with the fault of the region: that of reading, contours in no common orientation, or contours that enclose nothing of the
+    /// image.
     pub fn findings(
         &self,
         affine: &Affine,
         dimensions: [usize; 3],
         limits: &Limits,
     ) -> Result<Vec<Annotation>, String> {
-        let named = |detail: String| format!("structure `{}` (ROI number {}): {detail}", self.name, self.number);
         if let Some(fault) = &self.fault {
-            return Err(named(fault.clone()));
+            return Err(fault.clone());
         }
         let (points, curves): (Vec<&Contour>, Vec<&Contour>) =
             self.contours.iter().partition(|contour| contour.kind == ContourKind::Point);
         let mut places = BTreeSet::new();
-        let mut found: Vec<Annotation> = points
-            .iter()
-            .flat_map(|contour| &contour.points)
-            .filter(|point| places.insert(point.0.map(f64::to_bits)))
-            .map(|point| self.point(*point))
-            .collect();
+        let mut points: Vec<PointMm> = points.iter().flat_map(|contour| &contour.points).copied().collect();
+        points.retain(|point| places.insert(point.0.map(f64::to_bits)));
         if curves.is_empty() {
-            return Ok(found);
+            return Ok(points.into_iter().map(|point| self.point(point)).collect());
         }
-        let filled = match oblique::is_needed(&curves, affine) {
-            false => filled(&curves, affine, dimensions, limits),
-            true => oblique::filled(&curves, affine, dimensions, limits),
-        }
-        .map_err(named)?;
+        let mut filled = match oblique::is_needed(&curves, affine) {
+            false => filled(&curves, self.plane_step_mm, affine, dimensions, limits)?,
+            true => oblique::filled(&curves, self.plane_step_mm, affine, dimensions, limits)?,
+        };
         if filled.voxels.is_empty() {
-            let detail = format!(
+            return Err(format!(
                 "its {} contours enclose no voxel of the image: they lie outside it, or cancel one another",
                 curves.len()
-            );
-            return Err(named(detail));
+            ));
         }
+        let alone = filled.add_points(points, affine, dimensions);
+        let mut found: Vec<Annotation> = alone.into_iter().map(|point| self.point(point)).collect();
         let meaning = LabelMeaning::named(&self.name);
-        for finding in findings(&self.target, &meaning, *affine, &filled.voxels, limits).map_err(named)? {
+        for finding in findings(&self.target, &meaning, *affine, &filled.voxels, limits)? {
             let only_tips = match &finding.extent {
                 Extent::Mask(mask) => mask.voxels.iter().all(|&[i, j, k]| filled.tips.contains(&[k, j, i])),
                 _ => false,
@@ -100,6 +96,7 @@ impl RegionOfInterest {
 /// A sentence for a contour far outside the grid, or more work, pieces or voxels than the limits allow.
 pub(super) fn filled(
     contours: &[&Contour],
+    plane_step_mm: Option<f64>,
     affine: &Affine,
     [columns, rows, slices]: [usize; 3],
     limits: &Limits,
@@ -142,5 +139,5 @@ pub(super) fn filled(
         }
         on_slices.entry(k as u32).or_default().add(depth, area);
     }
-    fill(on_slices, step_mm, limits)
+    fill(on_slices, step_mm, plane_step_mm, limits)
 }

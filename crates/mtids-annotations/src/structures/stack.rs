@@ -1,13 +1,14 @@
 //! The planes of a region become slices of a grid, and what lies between drawn planes is filled.
 //!
 //! Rules: a plane between two slices goes to the nearer one. A drawn piece is continued by the pieces that touch it on the next slice on which
-//! any does. The slices between belong to the node where at most one of them is undrawn, or where the pieces of that node stand in a regular
-//! distance (its smallest, found twice or more) of at most [`MAX_REGULAR_MM`]; each takes the nearer drawn plane, the middle one both. Wider
+//! any does. The slices between belong to the node where at most one of them is undrawn, or where the pieces lie no farther apart than the
+//! planes that were drawn: a distance of at most [`MAX_REGULAR_MM`], the smallest of the node or of the object, found twice or more. Each takes the nearer drawn plane, the middle one both. Wider
 //! gaps part nodes. Source: SlicerRt/SlicerRT#303, #304, #334. Units: mm along the stack; voxels `[i, j, k]`.
 
 use std::collections::{BTreeMap, HashSet};
 
 use mtids_dicom::Limits;
+use mtids_domain::geometry::{Affine, PointMm};
 
 use super::area::Area;
 use crate::components::components;
@@ -51,6 +52,47 @@ pub(super) struct Filled {
     pub(super) tips: HashSet<[u32; 3]>,
 }
 
+impl Filled {
+    /// Adds the voxels of points that lie at or beside a voxel that is set, and of points beside those; returns the other points.
+    pub(super) fn add_points(&mut self, points: Vec<PointMm>, affine: &Affine, dimensions: [usize; 3]) -> Vec<PointMm> {
+        if points.is_empty() {
+            return points;
+        }
+        let mut set: HashSet<[u32; 3]> = self.voxels.iter().copied().collect();
+        let mut left: BTreeMap<[u32; 3], Vec<PointMm>> = BTreeMap::new();
+        let mut alone = Vec::new();
+        for point in points {
+            match affine.to_voxel(point).nearest(dimensions) {
+                Some(voxel) => left.entry(voxel.map(|index| index as u32)).or_default().push(point),
+                None => alone.push(point),
+            }
+        }
+        // A voxel that is added may bring those beside it.
+        let mut open: Vec<[u32; 3]> =
+            left.keys().copied().filter(|voxel| around(*voxel).any(|n| set.contains(&n))).collect();
+        while let Some(voxel) = open.pop() {
+            if left.remove(&voxel).is_none() {
+                continue;
+            }
+            if set.insert(voxel) {
+                let [i, j, k] = voxel;
+                self.tips.insert([k, j, i]);
+                self.voxels.push(voxel);
+            }
+            open.extend(around(voxel).filter(|voxel| left.contains_key(voxel)));
+        }
+        self.voxels.sort_unstable_by_key(|&[i, j, k]| [k, j, i]);
+        alone.extend(left.into_values().flatten());
+        alone
+    }
+}
+
+/// A voxel and its 26 neighbours.
+fn around([i, j, k]: [u32; 3]) -> impl Iterator<Item = [u32; 3]> {
+    let near = |n: u32| n.saturating_sub(1)..=n.saturating_add(1);
+    near(k).flat_map(move |k| near(j).flat_map(move |j| near(i).map(move |i| [i, j, k])))
+}
+
 /// A connected piece of one slice.
 struct Piece {
     slice: u32,
@@ -70,11 +112,17 @@ struct Link {
     distance_mm: f64,
 }
 
-/// The voxels of drawn slices and of the gaps between them. `step_mm` is the distance of slices.
+/// The voxels of drawn slices and of the gaps between them. `step_mm` is the distance of slices, `drawn_mm` that of the planes that the object
+/// was drawn on, where it is known.
 ///
 /// # Errors
 /// A sentence where there are more pieces or voxels than the limits allow.
-pub(super) fn fill(mut slices: BTreeMap<u32, Slice>, step_mm: f64, limits: &Limits) -> Result<Filled, String> {
+pub(super) fn fill(
+    mut slices: BTreeMap<u32, Slice>,
+    step_mm: f64,
+    drawn_mm: Option<f64>,
+    limits: &Limits,
+) -> Result<Filled, String> {
     for area in slices.values_mut().map(|slice| &mut slice.area) {
         area.tidy();
     }
@@ -85,7 +133,7 @@ pub(super) fn fill(mut slices: BTreeMap<u32, Slice>, step_mm: f64, limits: &Limi
     for link in &links {
         let from = &pieces[link.from];
         let Some(to_slice) = link.to.first().map(|&to| pieces[to].slice) else { continue };
-        if to_slice - from.slice > UNDRAWN + 1 && !chains.is_regular(link) {
+        if to_slice - from.slice > UNDRAWN + 1 && !chains.is_regular(link, drawn_mm) {
             continue;
         }
         for k in from.slice + 1..to_slice {
@@ -202,8 +250,11 @@ impl Chains {
         at
     }
 
-    /// Whether a link is as long as the regular distance of its chain.
-    fn is_regular(&self, link: &Link) -> bool {
+    /// Whether a link is as long as the distance of drawn planes: that of the object, or the regular one of its chain.
+    fn is_regular(&self, link: &Link, drawn_mm: Option<f64>) -> bool {
+        if drawn_mm.is_some_and(|drawn| drawn <= MAX_REGULAR_MM && link.distance_mm <= REGULAR * drawn) {
+            return true;
+        }
         let Some(distances) = self.distances.get(&self.root(link.from)) else { return false };
         let smallest = distances.iter().copied().fold(f64::INFINITY, f64::min);
         let alike = |distance: f64| distance <= REGULAR * smallest;
@@ -230,7 +281,7 @@ mod tests {
     }
 
     fn nodes(slices: BTreeMap<u32, Slice>, step_mm: f64) -> usize {
-        let filled = fill(slices, step_mm, &Limits::default()).unwrap();
+        let filled = fill(slices, step_mm, None, &Limits::default()).unwrap();
         components(&filled.voxels, 100).unwrap().len()
     }
 
@@ -247,6 +298,22 @@ mod tests {
     }
 
     #[test]
+    fn planes_as_far_apart_as_those_of_the_object_are_one_node() {
+        let count = |slices: &[u32], drawn: Option<f64>| {
+            let filled = fill(drawn_on(slices), 1.0, drawn, &Limits::default()).unwrap();
+            components(&filled.voxels, 100).unwrap().len()
+        };
+        assert_eq!(count(&[2, 7], None), 2);
+        assert_eq!(count(&[2, 7], Some(5.0)), 1, "two planes of an object that was drawn on slices of 5 mm");
+        assert_eq!(count(&[2, 12], Some(5.0)), 2);
+        assert_eq!(count(&[2, 14], Some(12.0)), 2, "farther than any slices");
+    }
+
+    fn drawn_on(slices: &[u32]) -> BTreeMap<u32, Slice> {
+        drawn(slices, 1, 3)
+    }
+
+    #[test]
     fn what_does_not_touch_is_not_joined() {
         let mut slices = drawn(&[2], 1, 3);
         slices.extend(drawn(&[4], 5, 3));
@@ -260,11 +327,11 @@ mod tests {
     fn a_gap_takes_the_nearer_plane_and_both_in_the_middle() {
         let mut slices = drawn(&[0], 1, 1);
         slices.extend(drawn(&[2], 1, 2));
-        let filled = fill(slices, 1.0, &Limits::default()).unwrap();
+        let filled = fill(slices, 1.0, None, &Limits::default()).unwrap();
         assert_eq!(filled.voxels.iter().filter(|voxel| voxel[2] == 1).count(), 4);
         let mut slices = drawn(&[0, 6], 1, 1);
         slices.extend(drawn(&[3], 1, 2));
-        let filled = fill(slices, 1.0, &Limits::default()).unwrap();
+        let filled = fill(slices, 1.0, None, &Limits::default()).unwrap();
         let sizes: Vec<usize> = (0..7).map(|k| filled.voxels.iter().filter(|voxel| voxel[2] == k).count()).collect();
         assert_eq!(sizes, [1, 1, 4, 4, 4, 1, 1]);
     }
@@ -279,7 +346,7 @@ mod tests {
                 slice.add(f64::from(k), Area { solid: pixels.iter().copied().collect(), tips: Vec::new() });
                 (k, slice)
             });
-            let filled = fill(slices.collect(), 2.5, &Limits::default()).unwrap();
+            let filled = fill(slices.collect(), 2.5, None, &Limits::default()).unwrap();
             prop_assert!(filled.tips.is_empty() && filled.voxels.is_sorted_by_key(|&[i, j, k]| [k, j, i]));
             for (k, pixels) in &drawn {
                 for [j, i] in pixels {

@@ -52,26 +52,25 @@ pub struct TableRow {
 }
 
 impl TableRow {
-    /// The finding in mm, with voxel indices resolved by the grid of the image; `None` where the image has no such slice.
+    /// The finding in mm, with voxel indices resolved by the slices of the image; `None` where the image has no such slice.
     pub fn resolve(&self, series: &SeriesGeometry<'_>) -> Option<Annotation> {
-        let affine = &series.affine;
         let (center, corners) = match self.position {
             TablePosition::Mm(center, corners) => (center, corners),
             TablePosition::Voxel(center, corners) => {
                 let corners = corners.map(|(low, high)| {
-                    let (a, b) = (affine.to_mm(Voxel(low)).0, affine.to_mm(Voxel(high)).0);
+                    let (a, b) = (series.image_to_mm(Voxel(low)).0, series.image_to_mm(Voxel(high)).0);
                     let corner =
                         |extreme: fn(f64, f64) -> f64| PointMm(std::array::from_fn(|axis| extreme(a[axis], b[axis])));
                     (corner(f64::min), corner(f64::max))
                 });
-                (affine.to_mm(Voxel(center)), corners)
+                (series.image_to_mm(Voxel(center)), corners)
             }
             TablePosition::Pixel([i, j]) => {
                 let uid = self.sop_instance_uid.as_deref();
                 let mut slices = series.slices.iter().enumerate().filter(|(_, slice)| Some(*slice) == uid);
                 // The frames of an enhanced CT share a UID: it names none of them.
                 let (k, _) = slices.next().filter(|_| slices.next().is_none())?;
-                (affine.to_mm(Voxel([i, j, k as f64])), None)
+                (series.image_to_mm(Voxel([i, j, k as f64])), None)
             }
         };
         let extent = match (corners, self.diameter_mm) {

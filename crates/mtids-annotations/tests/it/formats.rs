@@ -29,8 +29,9 @@ fn on_grid(mask: &Mask, grid: &Affine) -> Vec<[i64; 3]> {
 fn every_reader_finds_the_same_lesion() {
     let folder = shared("chest-ct-lung1");
     let limits = Limits::default();
-    let (series, affine) = ct(&folder);
-    let geometry = SeriesGeometry::of(&series, affine);
+    let (series, grid) = ct(&folder);
+    let affine = grid.affine;
+    let geometry = SeriesGeometry::of(&series, grid);
     let target = AnnotationTarget { series_uid: Some(series.series_uid.as_ref().to_owned()), ..Default::default() };
     let path = |name: &str| folder.join(name);
     let table = |name: &str| -> Vec<Annotation> {

@@ -5,17 +5,18 @@
 mod formats;
 mod load;
 mod mask_files;
+mod mask_forms;
 mod real;
+mod regions;
 mod regressions;
 mod written;
 
 use std::path::{Path, PathBuf};
 
 use mtids_annotations::read_segmentation;
-use mtids_dicom::volume::check_geometry;
+use mtids_dicom::volume::{SeriesGrid, check_geometry};
 use mtids_dicom::{DicomError, FileKind, Limits, Series, group, read_header};
 use mtids_domain::annotation::Annotation;
-use mtids_domain::geometry::Affine;
 
 /// The folder of real images. Tests that use it are ignored by default, and fail where it is missing.
 fn shared(what: &str) -> PathBuf {
@@ -40,7 +41,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The CT series of a folder, with its grid.
-fn ct(folder: &Path) -> (Series, Affine) {
+fn ct(folder: &Path) -> (Series, SeriesGrid) {
     let mut headers = Vec::new();
     for path in files(folder) {
         match read_header(&path, &Limits::default()) {
@@ -50,8 +51,8 @@ fn ct(folder: &Path) -> (Series, Affine) {
         }
     }
     let series = group(headers).series.into_iter().find(|series| *series.modality == *"CT").unwrap();
-    let affine = check_geometry(&series, &Limits::default()).unwrap();
-    (series, affine)
+    let grid = check_geometry(&series, &Limits::default()).unwrap();
+    (series, grid)
 }
 
 /// The findings of a segmentation object.

@@ -82,8 +82,8 @@ fn nifti_turns_from_ras_to_lps_in_both_byte_orders() {
     for big_endian in [false, true] {
         let mask = read(&Nifti { big_endian, ..Nifti::default() }.bytes()).unwrap();
         assert_eq!(mask.dimensions, [2, 3, 2]);
-        assert_eq!(mask.labels.keys().copied().collect::<Vec<_>>(), [2, 7]);
-        assert_eq!(mask.labels[&7], [[1, 2, 1]]);
+        assert_eq!(mask.labels.iter().map(|label| label.value).collect::<Vec<_>>(), [2, 7]);
+        assert_eq!(mask.labels[1].voxels, [[1, 2, 1]]);
         // RAS (8, 14, 34) is LPS (−8, −14, 34).
         assert_eq!(mask.affine.to_mm(Voxel([1.0, 2.0, 1.0])).0, [-8.0, -14.0, 34.0]);
     }
@@ -139,7 +139,7 @@ fn nrrd(header: &str) -> Vec<u8> {
 #[test]
 fn nrrd_reads_its_space_and_byte_order() {
     let mask = read(&nrrd(NRRD)).unwrap();
-    assert_eq!(mask.labels[&7], [[1, 2, 1]]);
+    assert_eq!((mask.labels[0].value, &*mask.labels[0].voxels), (7, &[[1, 2, 1]][..]));
     assert_eq!(mask.affine.to_mm(Voxel([1.0, 2.0, 1.0])).0, [-8.0, -14.0, 34.0]);
     for (from, to, word) in [
         ("space: RAS\n", "", "`space`"),
@@ -150,8 +150,9 @@ fn nrrd_reads_its_space_and_byte_order() {
         ("endian: big\n", "", "endian"),
         ("(0,0,4)", "none", "space directions"),
         ("dimension: 3", "dimension: 4", "dimension 4"),
+        ("dimension: 3", "dimension: 2", "dimension 2"),
         ("sizes: 2 3 2", "sizes: 2 3 3", "slice 2 of 3"),
-        ("encoding: raw", "encoding: raw\ndata file: other.raw", "one file"),
+        ("encoding: raw", "encoding: raw\ndata file: other.raw", "not beside"),
     ] {
         let error = read(&nrrd(&NRRD.replace(from, to))).unwrap_err();
         assert!(error.contains(word), "{to}: {error}");

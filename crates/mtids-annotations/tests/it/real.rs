@@ -62,8 +62,8 @@ fn segmentations_of_other_makers_hold_the_voxels_that_pydicom_counts() {
 #[ignore = "needs ../shared/data"]
 fn both_tables_point_at_the_lesion() {
     let folder = shared("chest-ct-lung1");
-    let (series, affine) = ct(&folder.join("ct"));
-    let geometry = SeriesGeometry::of(&series, affine);
+    let (series, grid) = ct(&folder.join("ct"));
+    let geometry = SeriesGeometry::of(&series, grid);
     for name in ["annotations_mm.csv", "annotations_voxel.csv"] {
         let rows = read_table(&folder.join(name)).unwrap();
         assert_eq!(rows.len(), 1);

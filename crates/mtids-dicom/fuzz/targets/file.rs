@@ -9,12 +9,17 @@ pub fn limits() -> Limits {
     Limits { max_file_bytes: 4 << 20, max_voxels: 1 << 18, min_slices: 2, refuse_lossy: false, ..Limits::default() }
 }
 
-/// Calls `read` with a file of these bytes.
+/// Calls `read` with a file of these bytes, alone in its folder but for what a target put there.
 pub fn with_file(bytes: &[u8], ending: &str, read: impl Fn(&Path)) {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    let path: PathBuf = folder.join(format!("mtids-fuzz-{}{ending}", std::process::id()));
-    if std::fs::write(&path, bytes).is_ok() {
+    let path = folder().join(format!("input{ending}"));
+    if std::fs::create_dir_all(folder()).is_ok() && std::fs::write(&path, bytes).is_ok() {
         read(&path);
     }
+}
+
+/// The folder of this process.
+pub fn folder() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    folder.join(format!("mtids-fuzz-{}", std::process::id()))
 }

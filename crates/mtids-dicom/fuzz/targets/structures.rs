@@ -12,6 +12,8 @@ fuzz_target!(|bytes: &[u8]| {
         let Ok(set) = read_structures(path, &file::limits()) else { return };
         let steps = [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 5.0]];
         let Ok(affine) = Affine::new(PointMm::new(-60.0, -160.0, -660.0), steps) else { return };
-        let _ = set.findings(&affine, [64, 64, 20], &file::limits());
+        for region in &set.regions {
+            let _ = region.findings(&affine, [64, 64, 20], &file::limits());
+        }
     });
 });

@@ -1,6 +1,6 @@
 //! What a header says of its pixels, checked: sides, bits, padding, and where each frame lies in the file.
 //!
-//! Invariants: sides and bits are possible; a native image has the bytes that its sides need; each frame of an encapsulated image has its
+//! Invariants: sides and bits are possible; a native image has at least the bytes that its sides need; each frame of an encapsulated image has its
 //! fragments. Everything behind this file may rely on it. Source: PS3.3 C.7.6.3, C.7.5.1.1.2 (padding), PS3.5 A.4 (fragments).
 
 use std::ops::Range;
@@ -33,6 +33,8 @@ pub(crate) struct StoredImage {
     pub(crate) padding: Option<(i64, i64)>,
     /// The data set is deflated, and places are those of the inflated one.
     pub(crate) deflated: bool,
+    /// Bytes behind the last frame that belong to no pixel; an even length needs none.
+    pub(crate) excess: u32,
 }
 
 /// Where the pixels of one file lie.
@@ -92,6 +94,7 @@ pub(crate) fn describe(
         let detail = format!("{voxels} voxels, more than the limit of {}", limits.max_voxels);
         return Err((ReasonCode::TooLarge, detail));
     }
+    let mut excess = 0;
     let frames_at = match place {
         None => return Err(invalid("there is no pixel data".into())),
         Some(PixelPlace::Native { bytes, words }) => {
@@ -99,14 +102,14 @@ pub(crate) fn describe(
             if !is_native(transfer_syntax) {
                 return Err(invalid("pixel data of a compressed transfer syntax are not encapsulated".into()));
             }
-            // Padded to an even length.
-            if found != needed && found != needed + needed % 2 {
-                return Err(invalid(format!("{found} bytes of pixels, {needed} expected")));
-            }
+            excess = excess_bytes(found, needed, shape.bytes() as u64).map_err(invalid)?;
             FramesAt::Native { start: bytes.start, words: *words }
         }
         Some(PixelPlace::Encapsulated { .. }) if is_native(transfer_syntax) => {
-            return Err(invalid("pixel data of an uncompressed transfer syntax are encapsulated".into()));
+            return Err(invalid(
+                "pixel data of an uncompressed transfer syntax are encapsulated; TransferSyntaxUID is missing or wrong"
+                    .into(),
+            ));
         }
         Some(PixelPlace::Encapsulated { offsets, fragments }) => {
             if !is_readable(transfer_syntax) {
@@ -121,8 +124,37 @@ pub(crate) fn describe(
         }
     };
     let padding = padding(object, &layout);
-    let image = StoredImage { transfer_syntax: transfer_syntax.into(), shape, layout, frames, padding, deflated };
+    let image =
+        StoredImage { transfer_syntax: transfer_syntax.into(), shape, layout, frames, padding, deflated, excess };
     Ok((image, StoredAt { frames: frames_at, stamp }))
+}
+
+/// Excess up to this many bytes is read behind a small frame too: a sector of a medium.
+const SECTOR: u64 = 4096;
+
+/// Bytes of native pixel data behind the last frame. Old writers padded pixel data, and readers should accept it (PS3.5 8.1.1); what is as
+/// long as a frame, though, is one that NumberOfFrames does not count.
+///
+/// # Errors
+/// A sentence for too few bytes, for whole frames too many, and for an excess that is no padding: at least a frame and a sector long.
+fn excess_bytes(found: u64, needed: u64, frame: u64) -> Result<u32, String> {
+    let Some(excess) = found.checked_sub(needed) else {
+        return Err(format!("{found} bytes of pixels, {needed} expected; the file is cut off, or its sides are wrong"));
+    };
+    if excess == needed % 2 {
+        return Ok(0);
+    }
+    if excess % frame == 0 && excess > 0 {
+        let frames = found / frame;
+        return Err(format!(
+            "{found} bytes of pixels, {needed} expected: they hold {frames} frames; NumberOfFrames is wrong"
+        ));
+    }
+    if excess >= frame.max(SECTOR) {
+        return Err(format!("{found} bytes of pixels, {needed} expected; Rows, Columns or BitsAllocated are wrong"));
+    }
+    // At most a frame or a sector, and a frame has at most 2³² · 4 bytes.
+    Ok(u32::try_from(excess).unwrap_or(u32::MAX))
 }
 
 /// Deals fragments to frames: all to a single frame, one to each, or as the extended or the basic offset table says.
@@ -207,6 +239,7 @@ impl StoredImage {
             frames: 1,
             padding: None,
             deflated: false,
+            excess: 0,
         }
     }
 }
@@ -222,6 +255,22 @@ impl StoredAt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn excess_is_padding_or_frames_or_too_much() {
+        // 24 × 28 pixels of two bytes.
+        let excess = |found| excess_bytes(found, 1344, 1344);
+        assert_eq!((excess(1344), excess(1406), excess(1344 + 2048)), (Ok(0), Ok(62), Ok(2048)));
+        assert!(excess(1343).unwrap_err().contains("1344 expected"));
+        assert!(excess(4032).unwrap_err().contains("3 frames"));
+        assert!(excess(5441).unwrap_err().contains("wrong"));
+        // An odd image has one byte of padding, of which nobody is told; and large ones have up to a frame.
+        assert_eq!(
+            (excess_bytes(25, 25, 25), excess_bytes(26, 25, 25), excess_bytes(28, 25, 25)),
+            (Ok(0), Ok(0), Ok(3))
+        );
+        assert_eq!(excess_bytes(2 * 524_288 - 2, 524_288, 524_288), Ok(524_286));
+    }
 
     #[test]
     fn fragments_are_cut_where_offsets_say() {

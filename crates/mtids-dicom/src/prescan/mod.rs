@@ -96,6 +96,62 @@ mod tests {
         assert_eq!(reason(b"\x89PNG\r\n\x1a\n and more bytes of a picture"), Some(ReasonCode::NotDicom));
     }
 
+    /// A patient id in implicit VR.
+    const IMPLICIT_PATIENT: [u8; 12] = [0x10, 0, 0x20, 0, 4, 0, 0, 0, b'P', b'1', b' ', b' '];
+
+    /// The transfer syntax as an element of implicit VR, and a class of the data set.
+    fn implicit_head(syntax: &str) -> Vec<u8> {
+        let mut bytes = vec![2, 0, 0x10, 0, syntax.len() as u8, 0, 0, 0];
+        bytes.extend(syntax.as_bytes());
+        bytes.extend([8, 0, 0x16, 0, 2, 0, 0, 0, b'1', 0]);
+        bytes
+    }
+
+    #[test]
+    fn meta_information_in_implicit_vr_is_walked_element_by_element() {
+        let plain = [implicit_head("1.2.840.10008.1.2\0"), IMPLICIT_PATIENT.to_vec()].concat();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for bytes in [plain.clone(), [vec![0; 128], b"DICM".to_vec(), plain.clone()].concat()] {
+            std::fs::write(&path, &bytes).unwrap();
+            let (skeleton, _) = scan(&path, &Limits::default()).unwrap();
+            assert_eq!(skeleton.transfer_syntax, IMPLICIT_LE);
+            assert_eq!(skeleton.data_set.end - skeleton.data_set.start, 22);
+        }
+        // A mixture, as long as each element shows its kind.
+        let mut mixed = vec![0; 128];
+        mixed.extend(b"DICM");
+        mixed.extend([2, 0, 0x01, 0, b'O', b'B', 0, 0, 2, 0, 0, 0, 0, 1]);
+        mixed.extend(&plain);
+        assert_eq!(reason(&mixed), None);
+        // It breaks off: never called truncated, because a length of four bytes was read where two stand.
+        let mut broken = vec![0; 128];
+        broken.extend(b"DICM");
+        broken.extend([2, 0, 0x02, 0, 200, 0, 0, 0, b'1', b'.']);
+        assert_eq!(reason(&broken), Some(ReasonCode::Unreadable));
+    }
+
+    #[test]
+    fn a_file_without_the_word_is_read_where_its_first_element_is_sure() {
+        let head = implicit_head("1.2.840.10008.1.2\0");
+        let data_set = &head[head.len() - 10..];
+        for front in [0, 128, 132] {
+            for rest in [&head[..], data_set] {
+                let bytes = [vec![0; front], rest.to_vec()].concat();
+                assert_eq!(reason(&bytes), None, "{front} bytes before");
+            }
+        }
+        assert_eq!(reason(&[vec![0; 64], head.clone()].concat()), Some(ReasonCode::NotDicom));
+        // The tag alone is not enough: a length beyond any first element, or beyond the file.
+        for length in [[0xFF, 0xFF, 0, 0], [200, 0, 0, 0]] {
+            let bytes = [vec![8, 0, 5, 0], length.to_vec(), vec![b'x'; 90]].concat();
+            assert_eq!(reason(&bytes), Some(ReasonCode::NotDicom));
+        }
+        // Big endian is always explicit.
+        assert_eq!(reason(&[0, 8, 0, 5, b'C', b'S', 0, 2, b'1', b' ']), None);
+        assert_eq!(reason(&[0, 8, 0, 5, 0, 0, 0, 2, b'1', b' ']), Some(ReasonCode::NotDicom));
+    }
+
     #[test]
     fn lengths_beyond_the_end_are_truncation() {
         let patient = [0x10, 0, 0x20, 0, b'L', b'O', 4, 0, b'P', b'1', b' ', b' '];

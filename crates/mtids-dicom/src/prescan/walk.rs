@@ -52,6 +52,25 @@ pub(super) struct Walk<'a, R> {
     found: Found,
 }
 
+/// Longest value of an element that a data set can begin with, in bytes, where no VR confirms it.
+const LONGEST_FIRST: u32 = 1024;
+
+/// Whether a data set or its meta information can begin with this head, `left` bytes before the end of the file: `None` for another tag,
+/// `Some(false)` where the tag is right, and neither a VR nor a short length follows it.
+fn first_element(head: [u8; 8], left: u64) -> Option<bool> {
+    let [tag @ .., a, b, c, d] = head;
+    let known = VR::from_binary([a, b]).is_some();
+    match tag {
+        [2 | 8, 0, _, 0] => {
+            let length = u32::from_le_bytes([a, b, c, d]);
+            Some(known || (length <= LONGEST_FIRST && u64::from(length) <= left))
+        }
+        // Big endian is always explicit.
+        [0, 8, 0, _] => Some(known),
+        _ => None,
+    }
+}
+
 /// Bytes of one value of a VR.
 fn unit(vr: VR) -> u32 {
     match vr {
@@ -131,15 +150,7 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
 
     /// Walks the whole file.
     pub(super) fn run(&mut self, stamp: FileStamp) -> Result<Skeleton, Fault> {
-        let not_dicom = || Fault::Reason(ReasonCode::NotDicom, "not a DICOM file".into());
-        self.seek(128)?;
-        let start = if self.bytes::<4>()? == Some(*b"DICM") { 132 } else { 0 };
-        self.seek(start)?;
-        let first = self.bytes::<8>()?.ok_or_else(not_dicom)?;
-        // Without the magic word, only a file that begins as files of the time before it do is worth a try.
-        if start == 0 && !matches!(&first[..4], [2 | 8, 0, _, 0] | [0, 8, 0, _]) {
-            return Err(not_dicom());
-        }
+        let start = self.start()?;
         self.seek(start)?;
         let (stated, sop_class_uid) = self.meta()?;
         let begin = self.at;
@@ -151,6 +162,30 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
             Encoding { explicit: transfer_syntax != IMPLICIT_LE, big_endian: transfer_syntax == EXPLICIT_BE };
         let end = self.data_set(encoding)?;
         Ok(self.found.skeleton(begin..end, transfer_syntax, sop_class_uid, None, stamp))
+    }
+
+    /// The place of the first element: behind preamble and `DICM`, where they are. Without the word, only a file that begins as a file
+    /// without meta information or without preamble does, or has the preamble and not the word.
+    fn start(&mut self) -> Result<u64, Fault> {
+        let not_dicom = |detail: &str| Fault::Reason(ReasonCode::NotDicom, detail.to_owned());
+        self.seek(128)?;
+        let word = self.bytes::<4>()? == Some(*b"DICM");
+        let (mut seen, places) = (false, if word { &[132][..] } else { &[0, 128, 132][..] });
+        for &place in places {
+            self.seek(place)?;
+            let Some(head) = self.bytes::<8>()? else { continue };
+            match first_element(head, self.length - self.at) {
+                _ if word => return Ok(place),
+                Some(true) => return Ok(place),
+                Some(false) => seen |= place == 0,
+                None => {}
+            }
+        }
+        Err(not_dicom(if seen {
+            "begins with the tag of a DICOM data set, but there is no `DICM` at byte 128, and what follows the tag is no element"
+        } else {
+            "not a DICOM file"
+        }))
     }
 
     /// Inflates the rest of the file, up to the limit of a file, and walks it.
@@ -179,20 +214,28 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
         Ok(found.skeleton(0..end, EXPLICIT_LE.into(), sop_class_uid, Some(inflated), stamp))
     }
 
-    /// Walks group 0002 (always explicit little endian); returns transfer syntax and SOP class where stated.
+    /// Walks group 0002; returns transfer syntax and SOP class where stated. It is explicit little endian by the standard, and implicit by some
+    /// writers; each element shows which. Its stated length is not believed: the group ends where another one begins.
     fn meta(&mut self) -> Result<(Option<String>, Option<String>), Fault> {
         let (mut syntax, mut class) = (None, None);
         loop {
             let before = self.at;
-            let group = self.bytes::<2>()?;
+            let head = self.bytes::<6>()?;
             self.seek(before)?;
-            if group != Some([2, 0]) {
-                return Ok((syntax, class));
-            }
-            let Some(element) = self.element(Encoding { explicit: true, big_endian: false })? else {
+            let Some([2, 0, _, _, a, b]) = head else { return Ok((syntax, class)) };
+            let explicit = VR::from_binary([a, b]).is_some();
+            let Some(element) = self.element(Encoding { explicit, big_endian: false })? else {
                 return Ok((syntax, class));
             };
-            self.fits(&element)?;
+            self.fits(&element).map_err(|fault| match fault {
+                Fault::Reason(_, detail) if !explicit => Fault::Reason(
+                    ReasonCode::Unreadable,
+                    format!(
+                        "file meta information in implicit VR, which breaks off: {detail}; write it in explicit VR"
+                    ),
+                ),
+                other => other,
+            })?;
             let slot = match element.tag.1 {
                 0x0002 => &mut class,
                 0x0010 => &mut syntax,

@@ -9,6 +9,7 @@ mod pet;
 mod pitfalls;
 mod real;
 mod regressions;
+mod repair;
 mod round_trip;
 mod validators;
 mod written;

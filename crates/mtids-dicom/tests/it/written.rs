@@ -112,7 +112,7 @@ fn words_of_the_options_stand_in_the_file() {
     };
     let paths = write_ct_series(folder.path(), &volume(STEPS), &identity(), &options).unwrap();
     assert!(paths[3].ends_with("CT0004.dcm"));
-    assert!(headers(folder.path()).0.iter().all(|header| header.acquisition_number == Some(3)));
+    assert!(headers(folder.path()).0.iter().all(|header| header.acquired.number == Some(3)));
     let bytes = std::fs::read(&paths[0]).unwrap();
     for word in ["DERIVED\\SECONDARY\\AXIAL", "HFP", "nodes put into a scan", "-7.5"] {
         assert!(bytes.windows(word.len()).any(|window| window == word.as_bytes()), "{word}");

@@ -242,6 +242,10 @@ fn text(summary: &BuildSummary, out: &str) -> String {
         let count = counted(totals.findings_at_border, "finding", "findings");
         text.push_str(&format!("  {count} left out, too near the border of the scanned field (max_pad_fraction)\n"));
     }
+    if totals.findings_at_invented > 0 {
+        let count = counted(totals.findings_at_invented, "finding", "findings");
+        text.push_str(&format!("  {count} left out, the patch touches voxels that nobody measured (reading.repair)\n"));
+    }
     if summary.contradicting_labels > 0 {
         text.push_str(&format!("  {} conflicting labels set to unknown\n", summary.contradicting_labels));
     }

@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use mtids_dicom::{FileOutcome, GroupingOutcome, Limits, check_series, group, load_pet, load_volume};
+use mtids_dicom::volume::SeriesGrid;
+use mtids_dicom::{FileOutcome, Limits, check_series, group, load_pet, load_volume};
 use mtids_domain::geometry::PointMm;
+use mtids_domain::same_person::SamePerson;
 use mtids_domain::volume::Volume;
 use mtids_prep::error::PrepError;
+use mtids_prep::identity::judge;
 use mtids_prep::scan::{Scan, ScanOptions, scan};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::exit::{Exit, ExitError};
@@ -23,6 +26,9 @@ use super::common::{pool, print};
 pub(super) struct Inventory {
     /// Folder with files
     dir: PathBuf,
+    /// Judge series as with reading.repair=true: tilt, single gaps and unequal steps are resampled
+    #[arg(long)]
+    repair: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -38,32 +44,47 @@ pub(super) struct Probe {
     /// Point in LPS mm; repeatable
     #[arg(long, value_name = "X,Y,Z", required = true, allow_hyphen_values = true)]
     at: Vec<String>,
+    /// Read series as with reading.repair=true: tilt, single gaps and unequal steps are resampled
+    #[arg(long)]
+    repair: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// A folder, what became of its files, and its series.
-fn look(dir: &Path) -> Result<(Scan, Vec<FileOutcome>, GroupingOutcome), PrepError> {
+/// A folder, and what became of its files.
+fn look(dir: &Path) -> Result<(Scan, Vec<FileOutcome>), PrepError> {
     let options = ScanOptions { tables: &[], out: None, limits: &Limits::default() };
-    let (mut scanned, outcomes) = scan(dir, &options, &|| {}, &Interrupt::new())?;
-    let grouped = group(std::mem::take(&mut scanned.headers));
-    Ok((scanned, outcomes, grouped))
+    scan(dir, &options, &|| {}, &Interrupt::new())
+}
+
+/// What the identifiers of a scan say against each other, in sentences; those that would stop a build first.
+fn identity_faults(scanned: &Scan) -> Vec<String> {
+    let verdict = judge(&scanned.headers, &scanned.objects, &SamePerson::default(), &Limits::default());
+    let stops = verdict.contradictions.iter().map(|one| format!("{one} A build stops here."));
+    stops.chain(verdict.warnings).collect()
 }
 
 impl Inventory {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let (scanned, outcomes, grouped) = pool(None)?.install(|| look(&self.dir))?;
+        let (scanned, outcomes, identity, grouped) = pool(None)?.install(|| {
+            let (mut scanned, outcomes) = look(&self.dir)?;
+            let identity = identity_faults(&scanned);
+            let grouped = group(std::mem::take(&mut scanned.headers));
+            Ok::<_, PrepError>((scanned, outcomes, identity, grouped))
+        })?;
         let mut series = Vec::new();
         for one in &grouped.series {
-            let verdict = match check_series(one, &Limits::default()) {
+            let limits = Limits { repair: self.repair, ..Limits::default() };
+            let verdict = match check_series(one, &limits) {
                 Ok(_) if *one.modality == *"PT" => "readable: PET with SUV".to_owned(),
+                Ok(SeriesGrid { repaired: Some(repair), .. }) => format!("used, repaired: {}", repair.name()),
                 Ok(_) => "used".to_owned(),
                 Err(error) => format!("not used: {} ({})", error.reason(), error.detail()),
             };
             series.push(json!({
                 "patient_id": &*one.patient_id, "series_uid": one.name(), "modality": &*one.modality,
-                "slices": one.instances.len(), "verdict": verdict,
+                "slices": one.instances.len(), "verdict": verdict, "warnings": &one.warnings,
             }));
         }
         let mut left: Vec<Value> = Vec::new();
@@ -75,7 +96,7 @@ impl Inventory {
             _ => None,
         });
         refused.chain(&grouped.refused).for_each(|r| leave(&r.path, r.reason.as_str(), &r.detail));
-        for outcome in &outcomes {
+        for outcome in outcomes.iter().chain(&grouped.scouts) {
             if let FileOutcome::Skipped { path, reason, detail } = outcome {
                 leave(path, reason.as_str(), detail);
             }
@@ -88,7 +109,7 @@ impl Inventory {
             .iter()
             .for_each(|path| leave(path, "structures", "read for structures that a class rule matches"));
         if self.json {
-            let value = json!({ "files": scanned.files, "series": series, "others": left });
+            let value = json!({ "files": scanned.files, "series": series, "others": left, "identity": identity });
             print(&format!("{value:#}\n"))?;
             return Ok(Exit::Done);
         }
@@ -104,12 +125,20 @@ impl Inventory {
             table.row(["patient_id", "modality", "slices", "verdict", "series_uid"].map(|key| text(&one[key])));
         }
         print(&format!("{} files, {} series\n\n{}", scanned.files, series.len(), table.render()))?;
+        for one in &grouped.series {
+            for warning in &one.warnings {
+                print(&format!("\n  {}: {warning}\n", one.name()))?;
+            }
+        }
         if !left.is_empty() {
             let mut table = Table::new([("other file", Align::Left), ("reason", Align::Left), ("detail", Align::Left)]);
             for one in &left {
                 table.row(["file", "reason", "detail"].map(|key| text(&one[key])));
             }
             print(&format!("\n{}", table.render()))?;
+        }
+        if !identity.is_empty() {
+            print(&format!("\nidentity\n  {}\n", identity.join("\n  ")))?;
         }
         Ok(Exit::Done)
     }
@@ -128,7 +157,7 @@ fn point(text: &str) -> Result<PointMm, ExitError> {
 impl Probe {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let points: Vec<PointMm> = self.at.iter().map(|text| point(text)).collect::<Result<_, _>>()?;
-        let (found, faults) = pool(None)?.install(|| probe(&self.dir, &points))?;
+        let (found, faults) = pool(None)?.install(|| probe(&self.dir, &points, self.repair))?;
         if self.json {
             print(&format!("{:#}\n", json!({ "points": found, "unreadable": faults })))?;
         } else {
@@ -168,9 +197,9 @@ impl Probe {
 }
 
 /// Values at points, for each series that holds them, and the series that cannot be read.
-fn probe(dir: &Path, points: &[PointMm]) -> Result<(Vec<Value>, Vec<String>), PrepError> {
-    let (_, _, grouped) = look(dir)?;
-    let limits = Limits { refuse_lossy: false, ..Limits::default() };
+fn probe(dir: &Path, points: &[PointMm], repair: bool) -> Result<(Vec<Value>, Vec<String>), PrepError> {
+    let grouped = group(look(dir)?.0.headers);
+    let limits = Limits { refuse_lossy: false, repair, ..Limits::default() };
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for series in &grouped.series {
         let values = match &*series.modality {

@@ -1,12 +1,14 @@
 //! The folder of one training: what it was started with, where it stands, what it logged.
 //!
-//! Layout: `run.json` (digests of dataset and configuration, program, seed), `config.resolved.toml`, `losses.jsonl` (one line
+//! Layout: `run.json` (digests of dataset and configuration, program, seed), `config.resolved.toml`, `dataset.json` (what a patch is),
+//! `trained-on.json` (whom the run has seen), `losses.jsonl` (one line
 //! per step), `epochs.jsonl` (one per epoch), `timings.jsonl` (seconds; the only file that differs between equal runs),
 //! `checkpoints/`, `device-changes.jsonl` where the device was changed. Invariants: a folder belongs to one resolved configuration and one dataset for ever; no host, path or time
 //! of day is written.
 
 mod checkpoint;
 pub(crate) mod log;
+mod trained_on;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, TrainingState};
+pub use trained_on::TrainedOn;
 
 use crate::config::{TrainConfig, ValidConfig};
 use crate::error::TrainError;
@@ -68,6 +71,7 @@ impl RunFolder {
         config: &ValidConfig,
         dataset_digest: Digest,
         description: &DatasetDescription,
+        trained_on: &TrainedOn,
     ) -> Result<Self, TrainError> {
         let identity = RunIdentity::new(config, dataset_digest);
         atomic::remove_leftovers(path).map_err(|error| TrainError::io(path, error))?;
@@ -76,6 +80,9 @@ impl RunFolder {
             if old.identity != identity {
                 let differences = differences(&old, config, &identity);
                 return Err(TrainError::OtherRun { path: path.to_owned(), differences });
+            }
+            if old.trained_on()?.is_none() {
+                trained_on.write(path)?;
             }
             return Ok(old);
         }
@@ -91,6 +98,7 @@ impl RunFolder {
         };
         let failed = |error: serde_json::Error| TrainError::io(path, error.into());
         write(DATASET, &json(serde_json::to_vec_pretty(description).map_err(failed)?))?;
+        trained_on.write(path)?;
         write(RUN, &json(serde_json::to_vec_pretty(&identity).map_err(failed)?))?;
         Ok(Self { path: path.to_owned(), identity, config: config.clone() })
     }
@@ -166,6 +174,14 @@ impl RunFolder {
         Err(TrainError::Mismatch { path: dataset.to_owned(), reason })
     }
 
+    /// Whom the run was trained on; `None` for a run of a program that did not record it.
+    ///
+    /// # Errors
+    /// [`TrainError::Broken`] or [`TrainError::Io`].
+    pub fn trained_on(&self) -> Result<Option<TrainedOn>, TrainError> {
+        TrainedOn::read(&self.path)
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -231,6 +247,8 @@ fn compare(path: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measured::LabelCounts;
+    use mtids_domain::pseudonym::PatientKey;
     use mtids_domain::taxonomy::{RegionScheme, Zone};
     use mtids_runtime::exit::ExitStatus;
     use mtids_shards::{Channel, Views};
@@ -249,6 +267,16 @@ mod tests {
         }
     }
 
+    fn trained_on() -> TrainedOn {
+        TrainedOn {
+            pseudonym_fingerprint: "key".into(),
+            train: [PatientKey::from_stored("a")].into(),
+            validation: [PatientKey::from_stored("b")].into(),
+            voxels: ["digest".to_owned()].into(),
+            labels: LabelCounts::of(1, [(Some(0), Some(1))]),
+        }
+    }
+
     #[test]
     fn patches_of_another_meaning_are_refused_whatever_their_shape() {
         let folder = tempfile::tempdir().unwrap();
@@ -258,6 +286,7 @@ mod tests {
             &TrainConfig::default().check().unwrap(),
             Digest::of_bytes(b""),
             &description(),
+            &trained_on(),
         )
         .unwrap();
         assert!(run.refuse_other_patches(&path, &description()).is_ok());
@@ -274,23 +303,30 @@ mod tests {
         let config = TrainConfig::default().check().unwrap();
         let dataset = Digest::of_bytes(b"dataset");
         assert!(matches!(RunFolder::open(&path), Err(TrainError::NoRun { .. })));
-        RunFolder::create_or_open(&path, &config, dataset, &description()).unwrap();
-        let again = RunFolder::create_or_open(&path, &config, dataset, &description()).unwrap();
+        RunFolder::create_or_open(&path, &config, dataset, &description(), &trained_on()).unwrap();
+        let again = RunFolder::create_or_open(&path, &config, dataset, &description(), &trained_on()).unwrap();
         assert_eq!(again.config(), &config);
+        assert_eq!(again.trained_on().unwrap(), Some(trained_on()));
+        // A run that was begun by a program without this record gets it when it goes on.
+        std::fs::remove_file(again.file(trained_on::TRAINED_ON)).unwrap();
+        assert_eq!(again.trained_on().unwrap(), None);
+        RunFolder::create_or_open(&path, &config, dataset, &description(), &trained_on()).unwrap();
+        assert_eq!(again.trained_on().unwrap(), Some(trained_on()));
 
         let resumed = TrainConfig { checkpoint_every_steps: 7, ..TrainConfig::default() }.check().unwrap();
-        let mut folder = RunFolder::create_or_open(&path, &resumed, dataset, &description()).unwrap();
+        let mut folder = RunFolder::create_or_open(&path, &resumed, dataset, &description(), &trained_on()).unwrap();
         assert_eq!(folder.config(), &config, "what was recorded stays until it is recorded anew");
         folder.record(&resumed).unwrap();
         assert_eq!(RunFolder::open(&path).unwrap().config(), &resumed);
 
         let other = TrainConfig { seed: config.seed + 1, ..TrainConfig::default() }.check().unwrap();
-        let error = RunFolder::create_or_open(&path, &other, dataset, &description()).unwrap_err();
+        let error = RunFolder::create_or_open(&path, &other, dataset, &description(), &trained_on()).unwrap_err();
         assert_eq!(error.exit(), mtids_runtime::exit::Exit::Usage);
         assert!(error.to_string().contains("seed: "), "{error}");
-        let error = RunFolder::create_or_open(&path, &config, Digest::of_bytes(b"other"), &description())
-            .unwrap_err()
-            .to_string();
+        let error =
+            RunFolder::create_or_open(&path, &config, Digest::of_bytes(b"other"), &description(), &trained_on())
+                .unwrap_err()
+                .to_string();
         assert!(error.contains("dataset: "), "{error}");
     }
 
@@ -303,6 +339,7 @@ mod tests {
             &TrainConfig::default().check().unwrap(),
             Digest::of_bytes(b""),
             &description(),
+            &trained_on(),
         )
         .unwrap();
         let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();

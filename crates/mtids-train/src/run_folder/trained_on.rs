@@ -1,0 +1,74 @@
+//! Whom and what a run was trained on: `trained-on.json`.
+//!
+//! Purpose: an evaluation on another dataset must know whom the model has seen. The dataset of a run may be gone by then, or its splits
+//! drawn anew. Invariants: pseudonyms and digests only, sorted; a pure function of the dataset, so an interrupted run writes the same file.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use mtids_domain::pseudonym::PatientKey;
+use mtids_runtime::atomic;
+use mtids_shards::{Manifest, RowKind, RowLabels, Split};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+use crate::labels::codes;
+use crate::measured::LabelCounts;
+
+/// File in the run folder.
+pub(super) const TRAINED_ON: &str = "trained-on.json";
+
+/// What a training has seen of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainedOn {
+    /// Fingerprint of the secret behind the pseudonyms: keys of another secret cannot be compared.
+    pub pseudonym_fingerprint: String,
+    /// Patients of the training split.
+    pub train: BTreeSet<PatientKey>,
+    /// Patients of the validation split, on whom the best weights are chosen.
+    pub validation: BTreeSet<PatientKey>,
+    /// Digests of the voxels of their findings: the same patch under another pseudonym is the same person.
+    pub voxels: BTreeSet<String>,
+    /// Labels of the training split.
+    pub labels: LabelCounts,
+}
+
+impl TrainedOn {
+    /// What a training on this dataset sees; `index` are all its rows.
+    pub fn of(manifest: &Manifest, index: &[RowLabels]) -> Self {
+        let regions = manifest.description.regions.len();
+        let of_split = |split: Split| index.iter().filter(move |row| row.split == split);
+        let patients = |split| of_split(split).map(|row| row.patient_key.clone()).collect();
+        let findings = |split| of_split(split).filter(|row| row.kind == RowKind::Finding);
+        Self {
+            pseudonym_fingerprint: manifest.pseudonym_fingerprint.clone(),
+            train: patients(Split::Train),
+            validation: patients(Split::Validation),
+            voxels: findings(Split::Train)
+                .chain(findings(Split::Validation))
+                .map(|row| row.voxels_digest.clone())
+                .collect(),
+            labels: LabelCounts::of(regions, findings(Split::Train).map(|row| codes(row, regions))),
+        }
+    }
+
+    /// Writes the record into a run folder.
+    pub(super) fn write(&self, run: &Path) -> Result<(), TrainError> {
+        let file = run.join(TRAINED_ON);
+        let mut json = serde_json::to_vec(self).map_err(|error| TrainError::io(&file, error.into()))?;
+        json.push(b'\n');
+        atomic::write(&file, &json).map_err(|error| TrainError::io(&file, error))
+    }
+
+    /// Reads the record of a run folder; `None` for a run of a program that wrote none.
+    pub(super) fn read(run: &Path) -> Result<Option<Self>, TrainError> {
+        let file = run.join(TRAINED_ON);
+        let bytes = match std::fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(TrainError::io(&file, error)),
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| TrainError::broken(&file, error.to_string()))
+    }
+}
