@@ -32,7 +32,7 @@ pub struct NameMeaning {
     pub evidence: Option<&'static str>,
     /// What the text would mean in a column `station`, for lines of text.
     pub as_station: Option<String>,
-    /// Why a text about a station gives none.
+    /// Why a text about a station gives none; for a line without rule, why it is no cell of `station`.
     pub note: Option<String>,
 }
 
@@ -76,8 +76,10 @@ pub fn meanings(config: &BuildConfig, names: &[NamedText]) -> Result<Vec<NameMea
                 };
                 found.metastasis = verdict.metastasis.map(|status| status.name());
                 found.evidence = verdict.metastasis.map(|_| verdict.evidence.letter());
+                let fault =
+                    verdict.station_fault.or_else(|| cell.as_ref().err().filter(|_| verdict.rule.is_none()).cloned());
                 found.as_station = cell.ok().flatten().map(|said| words(said.location(), &scheme));
-                (verdict.station, verdict.station_fault)
+                (verdict.station, fault)
             }
         };
         found.region = place.and_then(|place| region(place, &scheme));

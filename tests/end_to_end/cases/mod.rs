@@ -15,7 +15,9 @@ mod pet;
 mod pixels;
 mod series;
 mod shared;
+mod stations;
 mod study;
+mod tables;
 mod training;
 
 use std::path::Path;

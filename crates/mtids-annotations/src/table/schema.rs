@@ -7,7 +7,7 @@ pub fn schema() -> Value {
     let column = |name: &str, kind: &str, meaning: &str| json!({ "name": name, "type": kind, "meaning": meaning });
     json!({
         "title": "Annotation table",
-        "format": "CSV or TSV (tab) with a header line, UTF-8, or Parquet; columns in any order; case of names does not matter; other columns are ignored",
+        "format": "text with a header line, separated by commas, semicolons, tabs or bars, in UTF-8, UTF-16 or Windows-1252; Parquet; or a sheet of an Excel workbook (.xlsx); columns in any order; case, spaces and underscores of names do not matter; other columns are ignored",
         "required": "series_uid, study_uid or sop_instance_uid; x_mm, y_mm, z_mm, or series_uid with i, j, k, or sop_instance_uid with i, j",
         "columns": [
             column("series_uid", "string", "SeriesInstanceUID of the image"),
@@ -26,8 +26,8 @@ pub fn schema() -> Value {
             column("x_min_mm … z_max_mm", "number", "box of voxel centres in LPS mm (six columns, optional)"),
             column("i_min … k_max", "number", "box in voxels (six columns, optional)"),
             column("diameter_mm", "number", "diameter of a round finding"),
-            column("station", "string", "IASLC station in any usual spelling; empty: unknown"),
-            column("metastasis", "string", "metastatic or benign (also 1/0, yes/no, positive/negative); empty or unknown: unknown"),
+            column("station", "string", "IASLC station in any usual spelling, or several: those of one region keep it; empty: unknown"),
+            column("metastasis", "string", "metastatic or benign (also 1/0, true/false, yes/no, positive/negative, malignant, N+/N-); empty, NA or unknown: unknown"),
             column("evidence", "string", "A histology, B cytology, C PET, D size, U or empty none"),
             column("level", "string", "node (default), station or patient: what the status was given for"),
             column("short_axis_mm", "number", "short axis on the axial slice"),

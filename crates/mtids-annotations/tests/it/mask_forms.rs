@@ -8,6 +8,7 @@ use flate2::write::GzEncoder;
 use mtids_annotations::{AnnotationFiles, MaskFile, read_mask};
 use mtids_dicom::Limits;
 use mtids_domain::geometry::Voxel;
+use mtids_domain::taxonomy::StationMap;
 use proptest::prelude::*;
 
 /// The folder's files, and the mask read from the first of them.
@@ -277,11 +278,11 @@ fn one_mask_that_cannot_be_read_costs_no_other() {
     std::fs::write(path("b.nrrd"), &good[..good.len() - 1]).unwrap();
     std::fs::write(path("c.mha"), "ObjectType = Image").unwrap();
     std::fs::write(path("d.xml"), "<annotation>").unwrap();
-    let files = AnnotationFiles::read(&[folder.path().to_owned()], &Limits::default()).unwrap();
+    let files = AnnotationFiles::read(&[folder.path().to_owned()], &Limits::default(), StationMap::Iaslc).unwrap();
     let names: Vec<_> = files.faults().iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["b.nrrd", "c.mha", "d.xml"]);
     assert!(files.faults()[1].1.to_string().contains("MetaImage"));
-    let missing = AnnotationFiles::read(&[path("nowhere.nrrd")], &Limits::default()).unwrap_err();
+    let missing = AnnotationFiles::read(&[path("nowhere.nrrd")], &Limits::default(), StationMap::Iaslc).unwrap_err();
     assert!(missing.to_string().contains("nowhere.nrrd"));
 }
 
