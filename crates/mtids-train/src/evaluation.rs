@@ -12,9 +12,8 @@ use mtids_metrics::{
 use mtids_models::PredictionHead;
 use strum::VariantArray;
 
-use crate::measured::{
-    Claim, Dimension, Figure, GateUse, HeadFigures, LabelCounts, Measured, RegionFigures, Share, majority,
-};
+use crate::label_counts::LabelCounts;
+use crate::measured::{Claim, Dimension, Figure, GateUse, HeadFigures, Measured, RegionFigures, Share, majority};
 use crate::prediction::{Prediction, largest, metastasis_probability};
 
 /// Fewest patients from which a figure is claimed.

@@ -20,6 +20,7 @@ pub mod error;
 pub mod evaluate;
 pub mod evaluation;
 pub mod fit;
+mod label_counts;
 mod labels;
 pub mod measured;
 mod network;

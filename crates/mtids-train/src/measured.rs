@@ -7,48 +7,11 @@ use mtids_models::Architecture;
 use mtids_models::PredictionHead;
 use mtids_runtime::digest::Digest;
 use mtids_shards::Split;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::label_counts::LabelCounts;
 use crate::prediction::{Prediction, largest, metastasis_probability, region_probabilities};
 use crate::seen::SeenPatients;
-
-/// Labels per class in the training split.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LabelCounts {
-    /// Samples per region.
-    pub region: Vec<u64>,
-    /// Samples per state: benign, metastatic.
-    pub metastasis: Vec<u64>,
-    /// Samples per joint class y = 2·region + metastasis.
-    pub joint: Vec<u64>,
-}
-
-impl LabelCounts {
-    /// Counts of (region, metastasis) labels among `regions` regions.
-    pub fn of(regions: usize, labels: impl IntoIterator<Item = (Option<usize>, Option<usize>)>) -> Self {
-        let mut counts = Self { region: vec![0; regions], metastasis: vec![0; 2], joint: vec![0; 2 * regions] };
-        for (region, metastasis) in labels {
-            let region = region.filter(|&code| code < regions);
-            let metastasis = metastasis.filter(|&code| code < 2);
-            if let Some(code) = region {
-                counts.region[code] += 1;
-            }
-            if let Some(code) = metastasis {
-                counts.metastasis[code] += 1;
-            }
-            if let (Some(a), Some(b)) = (region, metastasis) {
-                counts.joint[2 * a + b] += 1;
-            }
-        }
-        counts
-    }
-
-    /// True when no sample has a label in either dimension.
-    pub fn is_empty(&self) -> bool {
-        self.region.iter().chain(&self.metastasis).all(|&count| count == 0)
-    }
-}
 
 /// The most frequent class, the first of equals; `None` where nothing was counted.
 pub fn majority(counts: &[u64]) -> Option<usize> {

@@ -127,7 +127,7 @@ impl SeenPatients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measured::LabelCounts;
+    use crate::label_counts::LabelCounts;
     use mtids_domain::label::{Evidence, LabelLevel};
     use mtids_domain::pseudonym::{SeriesKey, StudyKey};
 

@@ -13,8 +13,6 @@ use mtids_dicom::functional::FunctionalGroups;
 use mtids_dicom::mask_pixels::{FrameShape, MaskPixels};
 use mtids_domain::geometry::{Affine, PointMm, cross, dot, subtract};
 
-use super::OwnGrid;
-
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Binary,
@@ -63,6 +61,14 @@ pub(super) struct Frames {
     /// SpacingBetweenSlices, then SliceThickness, where stated.
     stated_steps: [Option<f64>; 2],
     frames: Vec<Frame>,
+}
+
+/// A grid through all frames of an object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct OwnGrid {
+    pub(super) affine: Affine,
+    /// The object states the distance of slices, and its frames agree.
+    pub(super) step_is_stated: bool,
 }
 
 impl Frames {

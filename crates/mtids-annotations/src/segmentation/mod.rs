@@ -22,7 +22,7 @@ use mtids_domain::geometry::Affine;
 
 use crate::labelled::LabelMeaning;
 use crate::structures::MAX_INSTANCES;
-use frames::{Frames, Plane};
+use frames::{Frames, OwnGrid, Plane};
 
 /// A segmentation object: set pixels on planes in space.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,14 +48,6 @@ pub struct Segment {
     pub fault: Option<String>,
     meaning: LabelMeaning,
     planes: Vec<Plane>,
-}
-
-/// A grid through all frames of an object.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct OwnGrid {
-    affine: Affine,
-    /// The object states the distance of slices, and its frames agree.
-    step_is_stated: bool,
 }
 
 /// A segmentation whose segments are findings.
@@ -115,7 +107,7 @@ impl Segmentation {
         let segments = self.segments.iter().map(|segment| {
             let found = match &segment.fault {
                 Some(fault) => Err(fault.clone()),
-                None => place::findings(&self.target, segment, &self.own, grid, limits),
+                None => place::findings(&self.target, (&segment.meaning, &segment.planes), &self.own, grid, limits),
             };
             let (findings, fault) = match found {
                 Ok(findings) => (findings, None),

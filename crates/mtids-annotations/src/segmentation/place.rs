@@ -8,9 +8,8 @@ use mtids_dicom::Limits;
 use mtids_domain::annotation::{Annotation, AnnotationTarget};
 use mtids_domain::geometry::{Affine, PointMm, Voxel, subtract};
 
-use super::frames::{Place, Plane};
-use super::{OwnGrid, Segment};
-use crate::labelled::findings as findings_of_voxels;
+use super::frames::{OwnGrid, Place, Plane};
+use crate::labelled::{LabelMeaning, findings as findings_of_voxels};
 
 /// How far a pixel may lie from one of the grid, in pixels; rounded positions and spacings add up over a frame.
 const ON_PIXEL: f64 = 0.25;
@@ -21,19 +20,19 @@ const ON_SLICE: f64 = 0.1;
 /// How far a frame may lie from the slice that it is nearest to, in slices.
 const NEAR_SLICE: f64 = 0.5;
 
-/// The findings of a segment.
+/// The findings of a segment: what it means, and its planes.
 ///
 /// # Errors
 /// A sentence where its planes fit no grid, or there are more findings than the limits allow.
 pub(super) fn findings(
     target: &AnnotationTarget,
-    segment: &Segment,
+    (meaning, planes): (&LabelMeaning, &[Plane]),
     own: &Result<OwnGrid, String>,
     grid: Option<(&Affine, [usize; 3])>,
     limits: &Limits,
 ) -> Result<Vec<Annotation>, String> {
-    let (affine, voxels) = on_a_grid(&segment.planes, own, grid)?;
-    findings_of_voxels(target, &segment.meaning, affine, &voxels, limits)
+    let (affine, voxels) = on_a_grid(planes, own, grid)?;
+    findings_of_voxels(target, meaning, affine, &voxels, limits)
 }
 
 fn on_a_grid(

@@ -10,6 +10,7 @@ mod outline;
 mod read;
 mod region;
 mod stack;
+mod upright;
 
 use mtids_domain::annotation::AnnotationTarget;
 use mtids_domain::geometry::PointMm;

@@ -10,8 +10,8 @@ use mtids_dicom::Limits;
 use mtids_domain::geometry::{Affine, PointMm, Voxel, cross, dot, norm, subtract};
 
 use super::Contour;
-use super::region::{FLAT, filled as filled_upright};
 use super::stack::Filled;
+use super::upright::{FLAT, filled as filled_upright};
 
 /// Most voxels of the image that are looked at for one structure: half a chest CT.
 const MAX_BOX: u64 = 1 << 26;

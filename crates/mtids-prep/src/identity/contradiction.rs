@@ -8,6 +8,15 @@ use std::path::PathBuf;
 use mtids_dicom::PersonFacts;
 use mtids_report::format::counted;
 
+/// What the identifiers of a scan say against each other.
+#[derive(Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// What stops a build.
+    pub contradictions: Vec<Contradiction>,
+    /// Sentences for the operator; a build goes on.
+    pub warnings: Vec<String>,
+}
+
 /// Most groups of ids that a message proposes to set as one person.
 const MOST_GROUPS: usize = 10;
 

@@ -16,20 +16,11 @@ use std::sync::Arc;
 use mtids_dicom::{InstanceHeader, Limits, ObjectIdentity, SharedFacts};
 use mtids_domain::same_person::SamePerson;
 
-pub use contradiction::{Contradiction, IdentityError};
+pub use contradiction::{Contradiction, IdentityError, Verdict};
 
 use crate::error::PrepError;
 use crate::identity::placeholder::judge_placeholders;
 use crate::identity::shared_uids::{Claims, judge_uids};
-
-/// What the identifiers of a scan say against each other.
-#[derive(Debug, Default, PartialEq)]
-pub struct Verdict {
-    /// What stops a build.
-    pub contradictions: Vec<Contradiction>,
-    /// Sentences for the operator; a build goes on.
-    pub warnings: Vec<String>,
-}
 
 /// Judges the identifiers of images and annotation objects. Patients that `same` declares to be one person are one.
 pub fn judge(headers: &[InstanceHeader], objects: &[ObjectIdentity], same: &SamePerson, limits: &Limits) -> Verdict {

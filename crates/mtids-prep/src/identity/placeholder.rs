@@ -13,9 +13,8 @@ use mtids_domain::same_person::SamePerson;
 use mtids_report::format::counted;
 use rayon::prelude::*;
 
-use crate::identity::contradiction::person;
+use crate::identity::contradiction::{Contradiction, Verdict, person};
 use crate::identity::shared_uids::Studies;
-use crate::identity::{Contradiction, Verdict};
 
 /// Studies of the only patient of a folder from which that is worth a word: few people are scanned so often.
 const MANY_STUDIES: usize = 10;

@@ -14,7 +14,7 @@ use mtids_domain::same_person::SamePerson;
 use mtids_report::format::counted;
 use rayon::prelude::*;
 
-use crate::identity::{Contradiction, Verdict};
+use crate::identity::contradiction::{Contradiction, Verdict};
 
 /// What images and annotation objects say that they are.
 #[derive(Clone, Copy)]

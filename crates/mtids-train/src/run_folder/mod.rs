@@ -247,7 +247,7 @@ fn compare(path: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measured::LabelCounts;
+    use crate::label_counts::LabelCounts;
     use mtids_domain::pseudonym::PatientKey;
     use mtids_domain::taxonomy::{RegionScheme, Zone};
     use mtids_runtime::exit::ExitStatus;

@@ -12,8 +12,8 @@ use mtids_shards::{Manifest, RowKind, RowLabels, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::label_counts::LabelCounts;
 use crate::labels::codes;
-use crate::measured::LabelCounts;
 
 /// File in the run folder.
 pub(super) const TRAINED_ON: &str = "trained-on.json";
