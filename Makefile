@@ -136,8 +136,8 @@ parity-models: ## Every architecture beside its PyTorch twin: logits, losses, gr
 	@$(PYTHON) tests/parity/model_check.py '$(PARITY_MODELS)'
 
 .PHONY: schemas
-schemas: ## Write schemas/ anew from the code
-	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- schemas
+schemas: ## Write schemas/ and docs/guide/reason-codes.md anew from the code
+	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- .
 
 .PHONY: bench
 bench: ## Every benchmark of docs/benchmarks/README.md, each beside its peer (PROFILE=dev or release; PART=dicom for the readers alone)

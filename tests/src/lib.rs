@@ -7,6 +7,18 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+/// The page of reason codes, `docs/guide/reason-codes.md`: the same list that `mtids-prep explain` prints.
+pub fn reason_codes_page() -> String {
+    format!(
+        "# Reason codes\n\nEvery file and annotation entry that is not used has one of these codes. They are stable. `mtids-prep explain \
+         CODE` prints the\nsame text. This page is written from the code by `make schemas`.\n\n\
+         * **Quarantined**: the file should have been usable. `quarantine.jsonl` has a line for it, under pseudonyms.\n\
+         * **Skipped**: the file adds nothing, and that is no fault. The manifest counts it.\n\
+         * **Rejected**: a row, mask, structure, segment or box that gave no finding. `build --rejects FILE` lists it.\n\n{}",
+        mtids_prep::explain::markdown()
+    )
+}
+
 /// Every file of `schemas/`: its name and its content.
 pub fn all_schemas() -> BTreeMap<String, String> {
     mtids_prep::schemas()
