@@ -28,7 +28,10 @@ fn the_page_of_reason_codes_equals_what_the_program_explains() {
     let page = fs::read_to_string(root().join("docs/guide/reason-codes.md")).unwrap_or_default();
     assert_eq!(page, mtids_tests::reason_codes_page(), "docs/guide/reason-codes.md is out of date: run `make schemas`");
     let explained = run("mtids-prep", ["explain", "missing-slices"]).expect_code(0).stdout;
-    assert!(explained.starts_with("missing-slices (quarantined)\n") && explained.contains("reading.repair"), "{explained}");
+    assert!(
+        explained.starts_with("missing-slices (quarantined)\n") && explained.contains("reading.repair"),
+        "{explained}"
+    );
     assert_eq!(run("mtids-prep", ["explain", "not-dicom"]).expect_code(0).stdout.matches("not-dicom (").count(), 2);
     assert!(run("mtids-prep", ["explain", "no-such-code"]).expect_code(2).stderr.contains("lists all codes"));
 }

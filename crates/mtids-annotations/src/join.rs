@@ -192,7 +192,8 @@ fn shared_voxels(a: &Mask, b: &Mask) -> usize {
             std::cmp::Ordering::Greater => _ = right.next(),
             std::cmp::Ordering::Equal => {
                 shared += 1;
-                (left.next(), right.next());
+                left.next();
+                right.next();
             }
         }
     }

@@ -209,13 +209,16 @@ fn first_days<'a>(series: impl Iterator<Item = &'a Series>) -> BTreeMap<Arc<str>
     spans.into_iter().filter(|(_, span)| believed(span)).map(|(patient, (first, _))| (patient, first)).collect()
 }
 
+/// A series with what belongs to it, and the digest of its content.
+type WithContent<T> = ((Series, T), Digest);
+
 /// Reads the content of series, each with what belongs to it. A series whose files vanished or changed their rights since their headers were
 /// read is refused, and the others stay.
 fn with_content<T: Send>(
     series: Vec<(Series, T)>,
     interrupt: &Interrupt,
     outcomes: &mut Vec<FileOutcome>,
-) -> Result<Vec<((Series, T), Digest)>, PrepError> {
+) -> Result<Vec<WithContent<T>>, PrepError> {
     let read = |one: (Series, T)| match interrupt.is_raised() {
         true => Err(PrepError::Interrupted),
         false => Ok((content(&one.0), one)),

@@ -96,9 +96,12 @@ pub(crate) fn frame_item(ct: &Ct) -> Object {
     frame
 }
 
+/// A plane of a segment: its z in mm and its set pixels `[i, j]`.
+pub(crate) type Plane = (f64, Vec<[usize; 2]>);
+
 /// A binary SEG of the series of `ct`: for each segment its label, and for each frame its z and the set pixels `[i, j]`. The frames have the
 /// grid of the slices.
-pub(crate) fn segmentation(ct: &Ct, segments: &[(&str, Vec<(f64, Vec<[usize; 2]>)>)]) -> Object {
+pub(crate) fn segmentation(ct: &Ct, segments: &[(&str, Vec<Plane>)]) -> Object {
     let mut object = identity(ct, "1.2.840.10008.5.1.4.1.1.66.4", "segmentation");
     let [columns, rows] = super::study::SIDES;
     let (mut described, mut frames, mut bits) = (Vec::new(), Vec::new(), Vec::new());

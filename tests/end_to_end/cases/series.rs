@@ -87,7 +87,7 @@ const CASES: &[Case] = &[
         make: |folder| {
             edited(folder, |k, slice| {
                 slice.text(FRAME_OF_REFERENCE, "UI", uid(&format!("frame {k}")));
-            })
+            });
         },
         arguments: TABLE,
         expect: Expect {
@@ -144,7 +144,7 @@ const CASES: &[Case] = &[
         make: |folder| {
             edited(folder, |k, slice| {
                 slice.text(ACQUISITION, "IS", (1 + k / 6).to_string());
-            })
+            });
         },
         arguments: TABLE,
         expect: Expect { volumes: Some(&[12]), ..Expect::found(&[NODE]) },
@@ -195,7 +195,7 @@ const CASES: &[Case] = &[
         make: |folder| {
             edited(folder, |_, slice| {
                 slice.text(SOP_INSTANCE, "UI", "anonymized");
-            })
+            });
         },
         arguments: TABLE,
         expect: Expect {
@@ -221,7 +221,7 @@ const CASES: &[Case] = &[
         make: |folder| {
             edited(folder, |k, slice| {
                 slice.text(SERIES, "UI", uid(&format!("series {k}")));
-            })
+            });
         },
         arguments: TABLE,
         expect: Expect {

@@ -157,7 +157,7 @@ impl Loader<'_> {
                     assigned += 1;
                 }
                 None => {
-                    self.reject_outside(path, RejectPlace::Part(format!("`{}`", finding.finding)), &finding, chosen)
+                    self.reject_outside(path, RejectPlace::Part(format!("`{}`", finding.finding)), &finding, chosen);
                 }
             }
         }

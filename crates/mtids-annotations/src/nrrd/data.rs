@@ -103,7 +103,7 @@ pub(super) fn open(
     };
     let names = names(value, header)?;
     let files = names.iter().map(|name| beside(path, name)).collect::<Result<Vec<PathBuf>, String>>()?;
-    if bytes % files.len().max(1) as u64 != 0 || files.is_empty() {
+    if files.is_empty() || !bytes.is_multiple_of(files.len() as u64) {
         return Err(format!("data file `{value}` names {} files, which do not share the voxels evenly", files.len()));
     }
     let each = bytes / files.len() as u64;

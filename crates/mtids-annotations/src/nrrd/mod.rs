@@ -33,10 +33,7 @@ pub(crate) fn read(path: &Path, file: File, limits: &Limits) -> Result<MaskFile,
         return Err(format!("sizes `{}` for dimension {rank}", header.need("sizes")?));
     }
     let geometry = space::geometry(&header, rank)?;
-    let layers = match geometry.layer_axis {
-        Some(axis) => Some(Layers { axis, count: sides.remove(axis) }),
-        None => None,
-    };
+    let layers = geometry.layer_axis.map(|axis| Layers { axis, count: sides.remove(axis) });
     let dimensions =
         <[usize; 3]>::try_from(sides).map_err(|_| format!("dimension {rank} without an axis of layers"))?;
     let names = segments::names(&header, layers.is_some())?;

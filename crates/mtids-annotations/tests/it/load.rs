@@ -151,7 +151,7 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
     assert_eq!(resolved.files[0].entries, [EntryOutcome::Used, EntryOutcome::LeftOut]);
     assert_eq!(resolved.findings[0].len(), 1);
     assert_eq!(resolved.findings[0][0].station, Some(Station::S7.into()));
-    let files = named(&[path.clone()]);
+    let files = named(std::slice::from_ref(&path));
     let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
     let assigned = |usable: &[SeriesGeometry<'_>], refused: &[RefusedImage]| {
         let resolved = load(&sources, &Images { usable, refused }, &rules(&classes)).unwrap();
@@ -174,14 +174,14 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
         in_plane: InPlane::of(&header_of(grid())),
         reason: ReasonCode::MissingSlices,
     };
-    assert_eq!(assigned(&[series()], &[refused.clone()]), (vec![0], 2, vec![RejectReason::SeveralImages]));
+    assert_eq!(assigned(&[series()], std::slice::from_ref(&refused)), (vec![0], 2, vec![RejectReason::SeveralImages]));
     // A name that speaks of a patient settles it, and is never contradicted.
     let named_for = |patient: &str| {
         let own = folder.path().join(format!("{patient}_nodes.nii.gz"));
         std::fs::copy(&path, &own).unwrap();
         let files = named(&[own]);
         let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
-        let images = Images { usable: &[series()], refused: &[refused.clone()] };
+        let images = Images { usable: &[series()], refused: std::slice::from_ref(&refused) };
         let resolved = load(&sources, &images, &rules(&classes)).unwrap();
         (resolved.findings[0].len(), resolved.rejects.first().map(|one| one.reason))
     };

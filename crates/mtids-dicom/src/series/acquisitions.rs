@@ -111,10 +111,11 @@ pub(super) fn divide(slices: Vec<InstanceHeader>) -> Result<Vec<Vec<InstanceHead
 /// The acquisitions of slices in words: `AcquisitionNumber 1 at 10:05:00: 9 slices, 2 at 10:07:30: 9 slices`.
 pub(crate) fn describe(slices: &[InstanceHeader]) -> String {
     const SHOWN: usize = 6;
-    let mut counts: BTreeMap<(Option<u32>, Option<u32>), (usize, Option<_>)> = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for slice in slices {
-        let entry =
-            counts.entry((slice.acquired.number, slice.acquired.temporal_position)).or_insert((0, slice.acquired.time));
+        let entry = counts
+            .entry((slice.acquired.number, slice.acquired.temporal_position))
+            .or_insert((0_usize, slice.acquired.time));
         entry.0 += 1;
         entry.1 = entry.1.min(slice.acquired.time);
     }

@@ -256,9 +256,9 @@ impl Mentions {
             }
         };
         if self.sides_first {
-            self.list.iter_mut().for_each(&mut give)
+            self.list.iter_mut().for_each(&mut give);
         } else {
-            self.list.iter_mut().rev().for_each(&mut give)
+            self.list.iter_mut().rev().for_each(&mut give);
         }
     }
 }
