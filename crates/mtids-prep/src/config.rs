@@ -60,7 +60,8 @@ pub struct BuildConfig {
     pub memory_mib: u64,
     /// Share of input files that may be quarantined before the program ends with exit code 1. Default 0.
     pub max_quarantine: f64,
-    /// Annotation entries (rows, structures, masks) that may give no finding before the program ends with exit code 1. Default 0.
+    /// Annotation entries (rows, structures, masks) that may give no finding before the program ends with exit code 1. Entries whose image is
+    /// quarantined are not counted: `max_quarantine` limits those. Default 0.
     pub max_rejects: u64,
     /// Largest share of a patch outside the scanned field; an annotation above it is left out, with all its samples, and
     /// counted. What lies outside is air. Default 1: all are kept, and the column `pad_fraction` says how much is padding.

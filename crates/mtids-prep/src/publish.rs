@@ -102,7 +102,7 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
         contradicting_labels: plan.contradictions,
         unplaced_stations: plan.unplaced_stations,
         duplicate_findings: plan.duplicates,
-        over_reject_limit: plan.rejects.len() as u64 > config.max_rejects,
+        over_reject_limit: crate::rejects::counted(&plan.rejects) > config.max_rejects,
         rejects_by_reason: crate::rejects::by_reason(&plan.rejects),
         over_quarantine_limit: share > config.max_quarantine,
         counts: count_rows(labels())

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mtids_annotations::{Reject, RejectPlace};
+use mtids_annotations::{Reject, RejectPlace, RejectReason};
 
 use crate::error::PrepError;
 
@@ -24,6 +24,11 @@ pub(crate) fn report(rejects: &[Reject]) {
     if let Some(more) = rejects.len().checked_sub(SHOWN).filter(|&more| more > 0) {
         tracing::warn!("{more} more entries were rejected; --rejects FILE lists all of them");
     }
+}
+
+/// Number of rejects that `max_rejects` limits. Entries whose image was refused are not counted twice: `max_quarantine` limits those.
+pub(crate) fn counted(rejects: &[Reject]) -> u64 {
+    rejects.iter().filter(|one| one.reason != RejectReason::ImageRefused).count() as u64
 }
 
 /// Numbers of rejects by reason.
@@ -66,7 +71,6 @@ pub(crate) fn write(path: &Path, dataset: &Path, rejects: &[Reject]) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_annotations::RejectReason;
 
     #[test]
     fn the_list_names_line_and_reason_and_stays_outside_the_dataset() {
