@@ -50,6 +50,8 @@ pub struct SeriesGeometry<'a> {
     pub patient_id: &'a str,
     /// Series Instance UID.
     pub series_uid: &'a str,
+    /// Number of this volume where one series UID holds several, from 0.
+    pub part: usize,
     /// Study Instance UID.
     pub study_uid: &'a str,
     /// Frame of Reference UID.
@@ -73,6 +75,7 @@ impl<'a> SeriesGeometry<'a> {
         Self {
             patient_id: &series.patient_id,
             series_uid: &series.series_uid,
+            part: series.part,
             study_uid: &series.study_uid,
             frame_of_reference_uid: series.frame_of_reference_uid.as_deref(),
             affine,
@@ -96,6 +99,14 @@ impl<'a> SeriesGeometry<'a> {
             let first = low.position.0[axis] * (1.0 - weight) + high.position.0[axis] * weight;
             first + i * column_step * row[axis] + j * row_step * column[axis]
         }))
+    }
+
+    /// The name of the volume: the UID, with the number of the volume where it is not the first.
+    pub fn name(&self) -> String {
+        match self.part {
+            0 => self.series_uid.to_owned(),
+            part => format!("{}#{part}", self.series_uid),
+        }
     }
 
     /// Whether a place lies in its voxels.
@@ -195,6 +206,17 @@ pub struct RefusedImage {
     pub in_plane: InPlane,
     /// Why it was refused.
     pub reason: ReasonCode,
+}
+
+/// What findings are assigned to.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    /// Series that can be used.
+    pub usable: &'a [SeriesGeometry<'a>],
+    /// Images that cannot, so that no annotation of theirs slips to another one.
+    pub refused: &'a [RefusedImage],
+    /// Files that could not be read at all: each may be of an image that nobody knows.
+    pub unread_files: u64,
 }
 
 /// The eight corners of a grid (centres of the outermost voxels) in LPS mm.

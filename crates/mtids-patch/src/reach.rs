@@ -1,6 +1,6 @@
 //! Which voxels of a volume a patch may be made of, without cutting it.
 //!
-//! Units: voxel indices, half-open. Invariant: the box holds every voxel that [`crate::cut`] gives weight to; for an oblique grid or
+//! Units: voxel indices, half-open. Invariant: the box holds every voxel that [`crate::cut()`] gives weight to; for an oblique grid or
 //! orthogonal views it may hold more.
 
 use std::ops::Range;

@@ -62,7 +62,7 @@ pub fn plan(
     secret: &PseudonymSecret,
     interrupt: &Interrupt,
 ) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
-    let Scan { mut headers, objects, segmentations, reports, structures, .. } = scan;
+    let Scan { mut headers, objects, segmentations, reports, structures, unread_files, .. } = scan;
     settle(&mut headers, &objects, config.same_person(), &config.limits())?;
     let seen = SeenImages::of(&headers);
     let (usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
@@ -70,7 +70,7 @@ pub fn plan(
     let geometries: Vec<SeriesGeometry<'_>> =
         usable.ct.iter().map(|(series, grid)| SeriesGeometry::of(series, *grid)).collect();
     let sources = Sources { files, segmentations: &segmentations, reports: &reports, structures: &structures };
-    let resolved = load(&sources, &Images { usable: &geometries, refused: &refused }, config.rules())?;
+    let resolved = load(&sources, &Images { usable: &geometries, refused: &refused, unread_files }, config.rules())?;
     drop(geometries);
     outcomes.extend(resolved.objects);
 

@@ -32,6 +32,8 @@ pub struct Scan {
     pub structures: Vec<PathBuf>,
     /// Structured reports, in path order.
     pub reports: Vec<PathBuf>,
+    /// Files that were refused: whose they are is not known.
+    pub unread_files: u64,
 }
 
 /// What a scan needs to know besides its folder.
@@ -100,6 +102,7 @@ pub fn scan(
             Seen::Outcome(outcome) => outcomes.push(outcome),
         }
     }
+    scan.unread_files = outcomes.iter().filter(|outcome| matches!(outcome, FileOutcome::Refused(_))).count() as u64;
     Ok((scan, outcomes))
 }
 

@@ -98,7 +98,22 @@ impl SeriesIndex<'_> {
             );
             return Err(NoImage::new(RejectReason::SeveralImages, detail));
         }
-        self.choose(&fitting)?.ok_or_else(|| self.no_grid(mask))
+        let chosen = self.choose(&fitting)?.ok_or_else(|| self.no_grid(mask))?;
+        Ok(if named.is_empty() && self.unread_files > 0 { self.warned_of_unread(chosen) } else { chosen })
+    }
+
+    /// A mask that names nobody was placed by its grid, while files that nobody could read may be of its image.
+    fn warned_of_unread(&self, chosen: Chosen) -> Chosen {
+        let warning = format!(
+            "placed by its grid alone, in series {}, while {} files of the data folder could not be read and may be of its image; put the \
+             SeriesInstanceUID into its file name",
+            self.list[chosen.series].name(),
+            self.unread_files
+        );
+        Chosen {
+            warning: Some(chosen.warning.map_or_else(|| warning.clone(), |other| format!("{other}; {warning}"))),
+            ..chosen
+        }
     }
 
     /// The patients, by the id that stands for each, that a file name speaks of.

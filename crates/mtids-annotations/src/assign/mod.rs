@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 use mtids_domain::same_person::SamePerson;
 
-use crate::geometry::{RefusedImage, SeriesGeometry};
+use crate::geometry::{Images, RefusedImage, SeriesGeometry};
 use crate::reject::RejectReason;
 
 /// Why an entry has no image.
@@ -47,6 +47,7 @@ pub struct Chosen {
 pub struct SeriesIndex<'a> {
     list: &'a [SeriesGeometry<'a>],
     refused: &'a [RefusedImage],
+    unread_files: u64,
     people: &'a SamePerson,
     by_series: HashMap<&'a str, Vec<usize>>,
     by_study: HashMap<&'a str, Vec<usize>>,
@@ -55,8 +56,9 @@ pub struct SeriesIndex<'a> {
 }
 
 impl<'a> SeriesIndex<'a> {
-    /// An index over a list of series and over images that were refused; `people` says which PatientIDs are one person.
-    pub fn new(list: &'a [SeriesGeometry<'a>], refused: &'a [RefusedImage], people: &'a SamePerson) -> Self {
+    /// An index over images; `people` says which PatientIDs are one person.
+    pub fn new(images: &Images<'a>, people: &'a SamePerson) -> Self {
+        let list = images.usable;
         let index = |name: fn(&SeriesGeometry<'a>) -> Option<&'a str>| {
             let mut index: HashMap<&'a str, Vec<usize>> = HashMap::new();
             for (n, series) in list.iter().enumerate() {
@@ -72,7 +74,8 @@ impl<'a> SeriesIndex<'a> {
             by_frame: index(|series| series.frame_of_reference_uid),
             by_slice: OnceLock::new(),
             list,
-            refused,
+            refused: images.refused,
+            unread_files: images.unread_files,
             people,
         }
     }
@@ -141,7 +144,7 @@ impl<'a> SeriesIndex<'a> {
         let [_, ..] = &fitting[1..] else { return Ok(Some(Chosen { series: first, warning: None })) };
         let frame = |n: usize| self.list[n].frame_of_reference_uid;
         let names = || {
-            let names: Vec<&str> = fitting.iter().take(4).map(|&n| self.list[n].series_uid).collect();
+            let names: Vec<String> = fitting.iter().take(4).map(|&n| self.list[n].name()).collect();
             let more = fitting.len().saturating_sub(4);
             if more > 0 { format!("{} and {more} more", names.join(", ")) } else { names.join(" and ") }
         };
@@ -156,13 +159,13 @@ impl<'a> SeriesIndex<'a> {
             let series = &self.list[n];
             let [.., step] = series.affine.spacing();
             // Steps are compared to a thousandth of a mm, so that rounding decides nothing.
-            (Reverse(series.dimensions[2]), (step * 1e3).round() as i64, series.series_uid, n)
+            (Reverse(series.dimensions[2]), (step * 1e3).round() as i64, series.series_uid, series.part)
         };
         let best = fitting.iter().copied().min_by_key(|&n| rank(n)).unwrap_or(first);
         let warning = format!(
             "series {} fit alike, in one frame of reference; {} is taken (most slices, then the finest step, then the first UID)",
             names(),
-            self.list[best].series_uid
+            self.list[best].name()
         );
         Ok(Some(Chosen { series: best, warning: Some(warning) }))
     }

@@ -17,7 +17,7 @@ use crate::assign::{Chosen, SeriesIndex};
 use crate::classes::Classes;
 use crate::error::AnnotationError;
 use crate::files::AnnotationFiles;
-use crate::geometry::{RefusedImage, SeriesGeometry};
+use crate::geometry::Images;
 use crate::join::{Finding, join};
 use crate::reject::{Reject, RejectPlace, RejectReason};
 
@@ -32,15 +32,6 @@ pub struct Sources<'a> {
     pub reports: &'a [PathBuf],
     /// RTSTRUCT objects of the study folder.
     pub structures: &'a [PathBuf],
-}
-
-/// What findings are assigned to.
-#[derive(Clone, Copy, Debug)]
-pub struct Images<'a> {
-    /// Series that can be used.
-    pub usable: &'a [SeriesGeometry<'a>],
-    /// Images that cannot, so that no annotation of theirs slips to another one.
-    pub refused: &'a [RefusedImage],
 }
 
 /// What is read, and what it means.
@@ -107,7 +98,7 @@ pub enum EntryOutcome {
 /// [`AnnotationError::File`] for a named mask with more findings than the limits allow.
 pub fn load(sources: &Sources<'_>, images: &Images<'_>, rules: &Rules) -> Result<Resolved, AnnotationError> {
     let mut loader = Loader {
-        index: SeriesIndex::new(images.usable, images.refused, &rules.people),
+        index: SeriesIndex::new(images, &rules.people),
         rules,
         source: 0,
         found: vec![Vec::new(); images.usable.len()],

@@ -117,6 +117,7 @@ mod tests {
         SeriesGeometry {
             patient_id: "P1",
             series_uid: "1.2.3",
+            part: 0,
             study_uid: "1.2",
             frame_of_reference_uid: None,
             affine,

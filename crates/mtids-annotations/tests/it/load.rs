@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mtids_annotations::assign::SeriesIndex;
 use mtids_annotations::write::write_mask_nifti;
 use mtids_annotations::{
     AnnotationFiles, ClassRule, Classes, EntryOutcome, Images, InPlane, RefusedImage, RejectPlace, RejectReason,
-    Resolved, Rules, SeriesGeometry, SliceUids, Sources, load, read_report, read_segmentation,
+    Resolved, Rules, SeriesGeometry, SliceUids, Sources, load, read_mask, read_report, read_segmentation,
 };
 use mtids_dicom::write::{Measurement, ReportedFinding, Segment, write_report, write_segmentation, write_structures};
 use mtids_dicom::{FileOutcome, Limits, ReasonCode};
@@ -23,6 +24,7 @@ fn series() -> SeriesGeometry<'static> {
     SeriesGeometry {
         patient_id: "TEST-1",
         series_uid: "2.25.3",
+        part: 0,
         study_uid: "2.25.1",
         frame_of_reference_uid: Some("2.25.2"),
         affine: grid(),
@@ -65,7 +67,7 @@ fn named(paths: &[PathBuf]) -> AnnotationFiles {
 fn load_files(paths: &[PathBuf], classes: &[ClassRule]) -> Resolved {
     let files = named(paths);
     let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
-    load(&sources, &Images { usable: &[series()], refused: &[] }, &rules(classes)).unwrap()
+    load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(classes)).unwrap()
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn a_segmentation_takes_labels_from_a_table_and_each_object_has_its_outcome() {
     let objects = [path("broken.dcm"), path("other.dcm"), path("seg.dcm")];
     let structures = [path("rs.dcm")];
     let sources = Sources { files: &files, segmentations: &objects, reports: &[], structures: &structures };
-    let resolved = load(&sources, &Images { usable: &[series()], refused: &[] }, &rules(&[])).unwrap();
+    let resolved = load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(&[])).unwrap();
     let short: Vec<&str> = resolved
         .objects
         .iter()
@@ -151,10 +153,11 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
     assert_eq!(resolved.files[0].entries, [EntryOutcome::Used, EntryOutcome::LeftOut]);
     assert_eq!(resolved.findings[0].len(), 1);
     assert_eq!(resolved.findings[0][0].station, Some(Station::S7.into()));
+    let mask_file = read_mask(&path, &Limits::default()).unwrap();
     let files = named(std::slice::from_ref(&path));
     let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
     let assigned = |usable: &[SeriesGeometry<'_>], refused: &[RefusedImage]| {
-        let resolved = load(&sources, &Images { usable, refused }, &rules(&classes)).unwrap();
+        let resolved = load(&sources, &Images { usable, refused, unread_files: 0 }, &rules(&classes)).unwrap();
         let reasons: Vec<RejectReason> = resolved.rejects.iter().map(|one| one.reason).collect();
         (resolved.findings.iter().map(Vec::len).collect::<Vec<_>>(), resolved.unmatched, reasons)
     };
@@ -181,7 +184,7 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
         std::fs::copy(&path, &own).unwrap();
         let files = named(&[own]);
         let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
-        let images = Images { usable: &[series()], refused: std::slice::from_ref(&refused) };
+        let images = Images { usable: &[series()], refused: std::slice::from_ref(&refused), unread_files: 0 };
         let resolved = load(&sources, &images, &rules(&classes)).unwrap();
         (resolved.findings[0].len(), resolved.rejects.first().map(|one| one.reason))
     };
@@ -189,6 +192,14 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
     assert_eq!(named_for("TEST-2"), (0, Some(RejectReason::OtherPatient)));
     assert_eq!(named_for("TEST-10"), (0, Some(RejectReason::SeveralImages)), "the id of nobody");
     assert_eq!(named_for("2.25.73"), (0, Some(RejectReason::ImageRefused)));
+    // Files that nobody could read may be of its image: a mask that names nobody is placed with a warning.
+    let people = SamePerson::default();
+    let warning = |unread_files: u64, name: &str| {
+        let images = Images { usable: &[series()], refused: &[], unread_files };
+        let chosen = SeriesIndex::new(&images, &people).assign_mask_file(Path::new(name), &mask_file).unwrap();
+        chosen.warning.is_some_and(|warning| warning.contains("by its grid alone"))
+    };
+    assert_eq!([(0, "a.nii"), (3, "a.nii"), (3, "TEST-1.nii")].map(|(n, name)| warning(n, name)), [false, true, false]);
 }
 
 /// The header of a slice of a grid.
@@ -230,7 +241,8 @@ fn a_row_without_image_is_told_why() {
         in_plane: InPlane::of(&header_of(grid())),
         reason: ReasonCode::MissingSlices,
     }];
-    let resolved = load(&sources, &Images { usable: &[series()], refused: &refused }, &rules(&[])).unwrap();
+    let resolved =
+        load(&sources, &Images { usable: &[series()], refused: &refused, unread_files: 0 }, &rules(&[])).unwrap();
     assert_eq!(resolved.findings[0].len(), 0);
     let expected = [
         "RAS",
@@ -269,6 +281,6 @@ fn a_report_shares_the_masks_of_its_segmentation() {
     // Both are one finding, with the measure of the mask.
     let files = AnnotationFiles::default();
     let sources = Sources { files: &files, segmentations: &[seg], reports: &[sr], structures: &[] };
-    let resolved = load(&sources, &Images { usable: &[series()], refused: &[] }, &rules(&[])).unwrap();
+    let resolved = load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(&[])).unwrap();
     assert_eq!((resolved.findings[0].len(), resolved.duplicates), (1, 0));
 }

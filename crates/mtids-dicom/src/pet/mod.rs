@@ -1,7 +1,7 @@
-//! PET: what its headers say of tracer and time ([`facts`]), and from activity to standardised uptake values (SUV by body weight), or a
-//! reason why not ([`suv`]).
+//! PET: what its headers say of tracer and time (`facts`), and from activity to standardised uptake values (SUV by body weight), or a
+//! reason why not (`suv`).
 //!
-//! Invariant: a value that is missing, impossible ([`plausible`]) or on an unknown clock ([`moment`]) gives no SUV, never a guess. Units: kg,
+//! Invariant: a value that is missing, impossible (`plausible`) or on an unknown clock (`moment`) gives no SUV, never a guess. Units: kg,
 //! Bq, s.
 
 mod enhanced;
