@@ -141,7 +141,7 @@ impl SeriesIndex<'_> {
     fn no_grid(&self, mask: &MaskFile) -> NoImage {
         let detail = |hint: String| {
             format!(
-                "no CT here has its grid ({} voxels); {hint}",
+                "its file name has no SeriesInstanceUID of a series here, and no CT here has its grid ({} voxels); {hint}",
                 mask.dimensions.map(|side| side.to_string()).join(" × ")
             )
         };
