@@ -16,9 +16,13 @@ mod body;
 mod cut;
 mod geometry;
 mod kernel;
+mod measures;
 mod reach;
+mod view;
 
 pub use body::{Place, cells_in};
 pub use cut::{Patch, SUV_STEPS, cut, cut_suv};
 pub use geometry::{GeometryError, Interpolation, PatchGeometry, Views};
+pub use measures::{Measure, Measures};
 pub use reach::reach;
+pub use view::{Channel, View, ViewName, ViewNameError};
