@@ -94,7 +94,12 @@ struct KeptConvBlock<T: Real> {
 /// What a part keeps beside its input.
 enum KeptPart<T: Real> {
     ConvBlock(KeptConvBlock<T>),
-    ResidualBlock { first: KeptConvBlock<T>, middle: Buffer<T>, second: KeptConvBlock<T>, shortcut: Option<KeptConvBlock<T>> },
+    ResidualBlock {
+        first: KeptConvBlock<T>,
+        middle: Buffer<T>,
+        second: KeptConvBlock<T>,
+        shortcut: Option<KeptConvBlock<T>>,
+    },
 }
 
 /// What a run keeps for its backward pass: the input of every part and the output of the last, and what the parts keep.
