@@ -5,7 +5,7 @@
 //! of it and the blood where that is brighter. What is noisy is smoothed first. The depth of a candidate is its distance to the nearest
 //! voxel that is none. The deepest candidate near the point bears the node's largest ball; R is its radius. Tissue that hangs on the node
 //! over a neck narrower than 0.65 R is cut off (opening with a ball of that radius), and so is what lies farther than 3 R from the deepest
-//! place. An ellipsoid of axes 1 : 2 loses 2 % of its length by that; holes are filled at last.
+//! place. Holes are filled at last.
 //!
 //! Invariants: a pure function of the tissue; the storage of the volume does not matter. Limits: against the heart or a vessel of the same
 //! HU over a broad contact, the region ends at 3 R only. Units: HU, mm.
@@ -209,8 +209,9 @@ fn cut_necks(candidates: &[bool], local: &Local, away: &[f32], limit_mm: f64) ->
         .collect();
     let core = flood([deepest], size, vec![false; depth.len()], |n| in_reach[n] && depth[n] >= neck - 1e-6);
     let apart: Vec<bool> = core.iter().map(|core| !core).collect();
-    // Half a voxel more, because the depth ends at the centre of the next voxel and not at the border; between thick slices a whole step.
-    let back = (neck + 0.5 * (spacing[0] * spacing[1] * spacing[2]).cbrt()).max(longest).powi(2);
+    // A fifth more, so that the tips of a long node stay; half a voxel, because the depth ends at the centre of the next voxel and not at
+    // the border; between thick slices a whole step.
+    let back = (1.2 * neck + 0.5 * (spacing[0] * spacing[1] * spacing[2]).cbrt()).max(longest).powi(2);
     let reopened = squared_depth(&apart, size, spacing);
     let mut chosen = flood([deepest], size, vec![false; depth.len()], |n| {
         in_reach[n] && f64::from(reopened[n]) <= back + 1e-6
