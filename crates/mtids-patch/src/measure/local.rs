@@ -31,6 +31,16 @@ impl Axes {
         Self { source: std::array::from_fn(|way| (best[way], steps[best[way]][way] < 0.0)) }
     }
 
+    /// The axis of the volume that runs along x, y or z.
+    pub(super) fn source(&self, way: usize) -> usize {
+        self.source[way].0
+    }
+
+    /// Whether it runs the other way.
+    pub(super) fn is_reversed(&self, way: usize) -> bool {
+        self.source[way].1
+    }
+
     /// Steps in mm along the axes.
     pub(super) fn steps(&self, affine: &Affine) -> [[f64; 3]; 3] {
         let steps = affine.steps();

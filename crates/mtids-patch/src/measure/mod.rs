@@ -6,6 +6,8 @@
 //! what cannot be measured is `None`. Units: HU, mm, SUV.
 
 mod aorta;
+mod coarse;
+mod disc;
 mod grey;
 mod grow;
 mod local;
