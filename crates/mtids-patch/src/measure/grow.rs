@@ -1,14 +1,14 @@
 //! A node grown from a point: the tissue around the point that differs from fat, cut off from vessels and muscle that it touches.
 //!
-//! Method. The node's value is the median within 3 mm of the point. Where that is fat (a hilum) or calcium, the first shells of soft tissue
+//! Method. The node's value is the median within 3 mm of the point, or within 2 mm of a small node. Where that is fat (a hilum) or calcium, the first shells of soft tissue
 //! around give it, and what they enclose belongs to the node. Candidates lie above the middle of that value and fat, and below the middle
 //! of it and the blood where that is brighter. What is noisy is smoothed first. The depth of a candidate is its distance to the nearest
 //! voxel that is none. The deepest candidate near the point bears the node's largest ball; R is its radius. Tissue that hangs on the node
 //! over a neck narrower than 0.65 R is cut off (opening with a ball of that radius), and so is what lies farther than 2.5 R from the deepest
-//! place. Holes are filled at last.
+//! place, or than 8 mm from that ball. Holes are filled at last.
 //!
 //! Invariants: a pure function of the tissue; the storage of the volume does not matter. Limits: against the heart or a vessel of the same
-//! HU over a broad contact, the region ends at 2.5 R only. Units: HU, mm.
+//! HU over a broad contact, the region ends at that reach only. Units: HU, mm.
 
 use mtids_domain::geometry::PointMm;
 use mtids_domain::volume::Volume;
@@ -23,8 +23,10 @@ const FAT_HU: f64 = -90.0;
 const SOFT_HU: (f64, f64) = (-30.0, 130.0);
 /// A point in darker tissue lies in lung or air, not in a hilum.
 const DARKEST_HILUM_HU: f64 = -150.0;
-/// The node's value is taken within this distance of the point.
-const SEED_MM: f64 = 3.0;
+/// The node's value is taken within one of these distances of the point.
+const SEED_MM: [f32; 2] = [2.0, 3.0];
+/// Quantile of a normal law one deviation above its mean.
+const UPPER_DEVIATION: f64 = 0.841;
 /// A node may have a rim that is brighter than its middle; these shells are looked at.
 const RIMS_MM: [[f32; 2]; 2] = [[3.0, 5.0], [5.0, 8.0]];
 /// A vessel is told from a node by its HU where blood is at least this much brighter: less is within noise and texture.
@@ -37,8 +39,9 @@ const LARGEST_CORE_MM: f64 = 8.0;
 const LARGEST_HOLE_MM3: f64 = 500.0;
 /// Necks narrower than this share of the node's radius are cut.
 const NECK: f64 = 0.65;
-/// A node reaches at most this many radii from its deepest place.
+/// A node reaches at most this many radii from its deepest place, and from 4 to 8 mm beyond its largest ball.
 const REACH: f64 = 2.5;
+const BEYOND_MM: (f64, f64) = (4.0, 8.0);
 /// Largest box: 0.35 mm voxels over 5 cm.
 const MOST_VOXELS: usize = 4_000_000;
 
@@ -97,7 +100,7 @@ struct Seed {
     value: f64,
     /// HU of its brightest shell: the rim around a dark core.
     brightest: f64,
-    /// Robust deviation of HU around the point: 1.4826 times the median absolute deviation.
+    /// Robust deviation of HU around the point.
     deviation: f64,
     /// Radius of a hilum or calcification at the point, which belongs to the node; 0 where it is soft tissue.
     core_mm: f64,
@@ -106,16 +109,23 @@ struct Seed {
 impl Seed {
     fn of(hu: &[f32], away: &[f32], local: &Local) -> Option<Self> {
         let nearest = away.iter().copied().fold(f32::INFINITY, f32::min);
-        // On a coarse grid at least the nearest voxel.
-        let reach = nearest.max((SEED_MM * SEED_MM) as f32);
-        let mut near: Vec<f32> = (0..hu.len()).filter(|&n| away[n] <= reach).map(|n| hu[n]).collect();
-        let value = f64::from(median(&mut near)?);
-        near.iter_mut().for_each(|hu| *hu = (*hu - value as f32).abs());
-        let deviation = 1.4826 * f64::from(median(&mut near)?);
-        let soft = Self { value, brightest: value, deviation, core_mm: 0.0 };
+        let median_within = |reach_mm: f32| {
+            // On a coarse grid at least the nearest voxel.
+            let reach = nearest.max(reach_mm * reach_mm);
+            let mut near: Vec<f32> = (0..hu.len()).filter(|&n| away[n] <= reach).map(|n| hu[n]).collect();
+            let value = quantile(&mut near, 0.5)?;
+            // Above the median only: what is darker may be the margin, which is no noise.
+            Some((value, f64::from(quantile(&mut near, UPPER_DEVIATION)? - value)))
+        };
+        let [small, large] = [median_within(SEED_MM[0])?, median_within(SEED_MM[1])?];
+        // The larger ball is surer; of a small node it holds the margin too, which is darker.
+        let is_small = is_soft(small.0) && (small.0 > large.0 || !is_soft(large.0));
+        let (value, deviation) = if is_small { small } else { large };
+        let value = f64::from(value);
         if value < DARKEST_HILUM_HU {
             return None;
         }
+        let soft = Self { value, brightest: value, deviation, core_mm: 0.0 };
         if value < SOFT_HU.0 {
             return soft.in_shell(hu, away, local);
         }
@@ -126,7 +136,7 @@ impl Seed {
         let rim = |from: f32, to: f32| {
             let shell = (0..hu.len()).filter(|&n| from * from <= away[n] && away[n] < to * to).map(|n| hu[n]);
             let (mut rim, others): (Vec<f32>, Vec<f32>) = shell.partition(|&hu| is_soft(hu));
-            (rim.len() > others.len()).then(|| median(&mut rim)).flatten()
+            (rim.len() > others.len()).then(|| quantile(&mut rim, 0.5)).flatten()
         };
         let rims = RIMS_MM.into_iter().filter_map(|[from, to]| rim(from, to)).map(f64::from);
         Some(Self { brightest: rims.fold(value, f64::max), ..soft })
@@ -150,7 +160,7 @@ impl Seed {
         let mostly_soft = |shell: usize| counts[shell] > 0 && 2 * values[shell].len() >= counts[shell];
         let first = (0..shells - 1).find(|&shell| mostly_soft(shell) && mostly_soft(shell + 1))?;
         let mut soft = [values[first].as_slice(), values[first + 1].as_slice()].concat();
-        let value = f64::from(median(&mut soft)?);
+        let value = f64::from(quantile(&mut soft, 0.5)?);
         Some(Self { value, brightest: value, deviation: self.deviation, core_mm: (first + 1) as f64 * thickness })
     }
 
@@ -174,10 +184,10 @@ fn is_soft(hu: f32) -> bool {
     SOFT_HU.0 < f64::from(hu) && f64::from(hu) <= SOFT_HU.1
 }
 
-/// The lower median.
-fn median(values: &mut [f32]) -> Option<f32> {
-    let middle = values.len().checked_sub(1)? / 2;
-    Some(*values.select_nth_unstable_by(middle, f32::total_cmp).1)
+/// The value below which a share of the values lies, of two neighbours the lower one.
+fn quantile(values: &mut [f32], share: f64) -> Option<f32> {
+    let at = (share * values.len().checked_sub(1)? as f64) as usize;
+    Some(*values.select_nth_unstable_by(at, f32::total_cmp).1)
 }
 
 /// Adds what the candidates enclose, and bright specks (calcifications), each of up to `most` voxels.
@@ -213,7 +223,7 @@ fn cut_necks(volume: &Volume, candidates: &[bool], local: &Local, away: &[f32], 
     if radius >= 0.8 * limit_mm {
         return None;
     }
-    let reach = (REACH * radius).max(radius + 4.0);
+    let reach = (REACH * radius).clamp(radius + BEYOND_MM.0, radius + BEYOND_MM.1);
     let from = local.offset(deepest);
     let (part, numbers) = local.part(from, reach);
     let start = numbers.iter().position(|&n| n == deepest)?;
