@@ -16,6 +16,7 @@ mod body;
 mod cut;
 mod geometry;
 mod kernel;
+pub mod measure;
 mod measures;
 mod reach;
 mod view;
