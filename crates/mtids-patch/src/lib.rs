@@ -10,13 +10,15 @@
 //! * Outside a CT is air, outside a PET nothing, counted in [`Patch::pad_fraction`].
 //!
 //! # Units
-//! Hounsfield units as `i16`, SUV as `i16` hundredths, marks of centre and mask as `i16` thousandths; spacing in mm in the order (z, y, x) = (d, h, w).
+//! Hounsfield units as `i16`, SUV as `i16` hundredths, marks of centre and mask as `i16` thousandths; spacing in mm in the order
+//! (z, y, x) = (d, h, w).
 
 mod body;
 mod cut;
 mod geometry;
 mod kernel;
 mod mark;
+pub mod measure;
 mod measures;
 mod reach;
 mod view;
