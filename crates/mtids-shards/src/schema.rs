@@ -228,6 +228,16 @@ impl Column {
         }
     }
 
+    /// The name of the column.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A column of measured numbers, which hardly ever repeat: a dictionary of them would only be read besides.
+    pub(crate) fn is_measure(&self) -> bool {
+        matches!(self.cell, Cell::Measure(..))
+    }
+
     pub(crate) fn field(&self) -> Field {
         Field::new(self.name.as_ref(), self.data_type(), self.nullable)
     }
