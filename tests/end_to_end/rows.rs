@@ -1,4 +1,4 @@
-//! What a dataset can hold besides findings in volumes: places without finding, thin stacks, orthogonal views, days between studies.
+//! What a dataset can hold besides findings in volumes: places without finding, thin stacks, orthogonal planes, days between studies.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mtids_domain::label::Evidence;
 use mtids_domain::pseudonym::SeriesKey;
-use mtids_shards::{Dataset, RowKind, RowLabels, Split, Planes, read_row_group};
+use mtids_shards::{Dataset, Planes, RowKind, RowLabels, Split, read_row_group};
 use serde_json::Value;
 
 use crate::support::{build_arguments, build_arguments_of, cohort, dataset, run, text, tree};
@@ -85,7 +85,7 @@ fn places_without_finding_keep_their_distance_and_bear_no_label() {
 }
 
 #[test]
-fn stacks_and_orthogonal_views_are_cut_told_and_trained_on() {
+fn stacks_and_orthogonal_planes_are_cut_told_and_trained_on() {
     let folder = tempfile::tempdir().unwrap();
     for (planes, size, spacing) in
         [(Planes::Stack, "[5,32,32]", "[6.2,3.5,3.5]"), (Planes::Orthogonal, "[3,32,32]", "[6.0,3.5,3.5]")]
@@ -128,6 +128,7 @@ fn stacks_and_orthogonal_views_are_cut_told_and_trained_on() {
     );
 
     let mut arguments = build_arguments(&folder.path().join("never"));
+    // The key of older versions.
     arguments.extend(["--set", "patch.views=orthogonal"].map(str::to_owned));
     assert!(run("mtids-prep", arguments).expect_code(2).text().contains("3 × S × S"));
 }
