@@ -1,6 +1,6 @@
 //! Numbers to at most 255 bins per feature, so that a tree looks for its cuts in histograms.
 //!
-//! Method: as scikit-learn's `HistGradientBoostingClassifier` 1.7: cuts halfway between distinct values where there are few, else at 254
+//! Method: as scikit-learn's `HistGradientBoostingClassifier` 1.9: cuts halfway between distinct values where there are few, else at 254
 //! percentiles of all values, each halfway between its neighbours. Invariant: a value in bin b lies above cut b − 1 and not above cut b.
 
 /// Most bins of a feature.
