@@ -121,8 +121,8 @@ def fixtures():
     rows[:, 5] = np.round(rows[:, 5] / 4)
     chance = scrambled(np.arange(900) + 9_000_000).astype(np.int64) % 1000
     truth = (rows[:, 0] * rows[:, 1] + 3 * rows[:, 5] > 0) ^ (chance < 150)
-    probabilities = trees(rows[:600], truth[:600], 60).predict_proba(rows[600:])[:, 1]
-    boosted = dict(rounds=60, fitted=600, probabilities=[float(p) for p in probabilities])
+    probabilities = trees(rows[:601], truth[:601], 60).predict_proba(rows[601:])[:, 1]
+    boosted = dict(rounds=60, fitted=601, probabilities=[float(p) for p in probabilities])
     FIXTURES.parent.mkdir(parents=True, exist_ok=True)
     FIXTURES.write_text(json.dumps(dict(patches=cases, boosted=boosted), indent=1) + "\n")
 

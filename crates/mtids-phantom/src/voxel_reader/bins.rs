@@ -1,7 +1,7 @@
 //! Numbers to at most 255 bins per feature, so that a tree looks for its cuts in histograms.
 //!
 //! Method: as scikit-learn's `HistGradientBoostingClassifier` 1.9: cuts halfway between distinct values where there are few, else at 254
-//! percentiles of all values, each halfway between its neighbours. Invariant: a value in bin b lies above cut b − 1 and not above cut b.
+//! percentiles of all values (definition 2 of Hyndman and Fan, Am Stat 1996;50:361). Invariant: a value in bin b lies above cut b − 1 and not above cut b.
 
 /// Most bins of a feature.
 const MOST_BINS: usize = 255;
@@ -59,12 +59,11 @@ fn cuts(mut values: Vec<f64>) -> Vec<f64> {
     if distinct.len() <= MOST_BINS {
         return distinct.windows(2).map(|pair| 0.5 * (pair[0] + pair[1])).collect();
     }
-    let last = values.len() - 1;
     (1..MOST_BINS)
         .map(|n| {
-            // In whole numbers: a percentile that falls on a value is that value.
-            let (low, between) = (n * last / MOST_BINS, n * last % MOST_BINS != 0);
-            0.5 * (values[low] + values[low + usize::from(between)])
+            // In whole numbers: how many values lie below the percentile, and whether it falls between two.
+            let (below, between) = (n * values.len() / MOST_BINS, n * values.len() % MOST_BINS == 0);
+            0.5 * (values[below - usize::from(between)] + values[below])
         })
         .collect()
 }
@@ -77,9 +76,11 @@ mod tests {
     fn few_values_are_cut_halfway_and_many_at_percentiles() {
         assert_eq!(cuts(vec![3.0, 1.0, 1.0, 2.0]), [1.5, 2.5]);
         assert!(cuts(vec![4.0; 9]).is_empty());
-        let many = cuts((0..1021).map(f64::from).collect());
-        // Four values a bin; percentile n falls on value 4n exactly.
-        assert_eq!((many.len(), many[0], many[253]), (254, 4.0, 1016.0));
+        // Four values a bin; every percentile falls between two of them.
+        let many = cuts((0..1020).map(f64::from).collect());
+        assert_eq!((many.len(), many[0], many[253]), (254, 3.5, 1015.5));
+        let uneven = cuts((0..1021).map(f64::from).collect());
+        assert_eq!((uneven[0], uneven[253]), (4.0, 1016.0));
     }
 
     #[test]

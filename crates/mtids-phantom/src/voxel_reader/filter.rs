@@ -16,7 +16,7 @@ pub(super) fn place(voxel: usize) -> [usize; 3] {
     [voxel / STRIDES[0], voxel / STRIDES[1] % SIZE[1], voxel % SIZE[2]]
 }
 
-/// `index + offset` along an axis of `length`, mirrored at both ends; |offset| is below `length`.
+/// `index + offset` along an axis of `length`, mirrored at the end that lies beyond by up to `length`.
 fn mirrored(index: usize, offset: isize, length: usize) -> usize {
     match index.checked_add_signed(offset) {
         Some(inside) if inside < length => inside,
@@ -28,18 +28,23 @@ fn mirrored(index: usize, offset: isize, length: usize) -> usize {
 /// Correlates along an axis with a kernel of odd length. Sums are double, results single.
 fn correlate(map: &[f32], axis: usize, kernel: &[f64]) -> Vec<f32> {
     let (length, stride) = (SIZE[axis], STRIDES[axis]);
-    let reach = (kernel.len() / 2) as isize;
+    let reach = kernel.len() / 2;
     let mut out = Vec::with_capacity(LEN);
-    let mut sums = vec![0.0f64; stride];
+    let mut extended = Vec::with_capacity((length + 2 * reach) * stride);
+    let mut sums = vec![0.0f64; length * stride];
     for block in map.chunks_exact(length * stride) {
-        for index in 0..length {
-            sums.fill(0.0);
-            for (offset, weight) in (-reach..).zip(kernel) {
-                let line = &block[mirrored(index, offset, length) * stride..][..stride];
-                sums.iter_mut().zip(line).for_each(|(sum, &value)| *sum += weight * f64::from(value));
-            }
-            out.extend(sums.iter().map(|&sum| sum as f32));
+        // With mirrored lines at both ends, every tap is one pass over the block.
+        extended.clear();
+        for n in 0..length + 2 * reach {
+            let line = mirrored(0, n as isize - reach as isize, length) * stride;
+            extended.extend(block[line..line + stride].iter().map(|&value| f64::from(value)));
         }
+        sums.fill(0.0);
+        for (tap, weight) in kernel.iter().enumerate() {
+            let shifted = &extended[tap * stride..];
+            sums.iter_mut().zip(shifted).for_each(|(sum, value)| *sum += weight * value);
+        }
+        out.extend(sums.iter().map(|&sum| sum as f32));
     }
     out
 }
@@ -92,7 +97,11 @@ pub(super) fn eroded(mask: &[bool]) -> Vec<bool> {
 
 /// Voxels of a mask and their neighbours.
 pub(super) fn dilated(mask: &[bool]) -> Vec<bool> {
-    (0..LEN).map(|voxel| mask[voxel] || neighbours(voxel).any(|next| mask[next])).collect()
+    let mut wider = mask.to_vec();
+    for voxel in (0..LEN).filter(|&voxel| mask[voxel]) {
+        neighbours(voxel).for_each(|next| wider[next] = true);
+    }
+    wider
 }
 
 /// The connected part of `mask` that holds the most of its voxels in `seed`; the first in voxel order among equals. None if no voxel of

@@ -26,6 +26,12 @@ static RADIUS_MM: LazyLock<Vec<f64>> = LazyLock::new(|| {
     (0..LEN).map(|voxel| (0..3).map(|axis| off(place(voxel), axis).powi(2)).sum::<f64>().sqrt()).collect()
 });
 
+/// Voxels of each shell.
+static SHELLS: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {
+    let between = |low: f64, high: f64| (0..LEN).filter(|&voxel| (low..high).contains(&RADIUS_MM[voxel])).collect();
+    SHELLS_MM.windows(2).map(|edges| between(edges[0], edges[1])).collect()
+});
+
 /// Statistics of a patch of [`super::field`], HU, `[D, H, W]` with w fastest. Of a patch of another size, all are 0.
 pub fn statistics(patch: &[i16]) -> Vec<f32> {
     if patch.len() != LEN {
@@ -33,10 +39,7 @@ pub fn statistics(patch: &[i16]) -> Vec<f32> {
     }
     let radius: &[f64] = &RADIUS_MM;
     let mut found = Vec::with_capacity(COUNT);
-    for edges in SHELLS_MM.windows(2) {
-        let inside = |voxel: usize| radius[voxel] >= edges[0] && radius[voxel] < edges[1];
-        found.extend(shell((0..LEN).filter(|&voxel| inside(voxel)).map(|voxel| f64::from(patch[voxel])).collect()));
-    }
+    found.extend(SHELLS.iter().flat_map(|voxels| shell(voxels.iter().map(|&voxel| f64::from(patch[voxel])).collect())));
     let hu: Vec<f32> = patch.iter().map(|&hu| f32::from(hu)).collect();
     let ground = Ground::new(&hu, gaussian(&hu, SMOOTH), radius);
     found.extend(DEPTHS.into_iter().flat_map(|depth| ground.region(depth)));
