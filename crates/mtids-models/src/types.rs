@@ -6,10 +6,10 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 
-/// Whether gate noise is drawn (only sparse gates have any).
+/// Whether the network is trained: gate noise (of sparse gates) and dropout are drawn, and batch norm uses and records the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// No noise.
+    /// No noise; batch norm by its running statistics.
     Evaluate,
     /// Noise that is a function of seed and step.
     Train {
@@ -18,6 +18,16 @@ pub enum Mode {
         /// Optimiser step.
         step: u64,
     },
+}
+
+impl Mode {
+    /// Seed and step for what is drawn; absent in evaluation.
+    pub(crate) fn draw(self) -> Option<(u64, u64)> {
+        match self {
+            Self::Evaluate => None,
+            Self::Train { seed, step } => Some((seed, step)),
+        }
+    }
 }
 
 /// What a gate decided.
