@@ -74,7 +74,7 @@ pub(crate) fn plans(
     problem: &Problem,
 ) -> Result<Vec<ViewPlan>> {
     problem.validate()?;
-    known_views("trunks", trunks.keys(), problem)?;
+    known_views("trunks", trunks.keys(), &problem.view_names())?;
     let plan = |view: &crate::problem::ViewInput| {
         let config = trunk_of(backbone, trunks, &view.name);
         config.validate(&table_of(trunks, &view.name))?;
@@ -92,9 +92,8 @@ pub(crate) fn table_of(trunks: &BTreeMap<String, BackboneKeys>, view: &str) -> S
 pub(crate) fn known_views<'k>(
     table: &str,
     named: impl Iterator<Item = &'k String>,
-    problem: &Problem,
+    names: &[&str],
 ) -> Result<()> {
-    let names = problem.view_names();
     for name in named {
         if !names.contains(&name.as_str()) {
             let reason = format!("names no view of the data; there are: {}", names.join(", "));

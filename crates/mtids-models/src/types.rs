@@ -5,6 +5,7 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
+use mtids_layers::norm::Phase;
 
 /// Whether the network is trained: gate noise (of sparse gates) and dropout are drawn, and batch norm uses and records the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,14 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// What batch norm does.
+    pub(crate) fn phase(self) -> Phase {
+        match self {
+            Self::Evaluate => Phase::Evaluate,
+            Self::Train { .. } => Phase::Train,
+        }
+    }
+
     /// Seed and step for what is drawn; absent in evaluation.
     pub(crate) fn draw(self) -> Option<(u64, u64)> {
         match self {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config_error};
+use mtids_layers::norm::NormConfig;
 use mtids_layers::pool::GridPooling;
 use mtids_layers::residual::ResidualConfig;
 
@@ -52,7 +53,7 @@ impl BackboneSize {
 /// Which norm follows a convolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Norm {
+pub enum NormKind {
     /// Group norm: statistics of each sample by itself, so that its absolute grey values are lost.
     #[default]
     Group,
@@ -90,8 +91,8 @@ pub struct BackboneConfig {
     pub stem_stride: usize,
     /// In 3-D the first stage that halves the depth too, 0 being the stem's own stride.
     pub depth_halved_from: usize,
-    /// Norm behind each convolution.
-    pub norm: Norm,
+    /// NormKind behind each convolution.
+    pub norm: NormKind,
     /// Groups of the group norm; must divide every width.
     pub groups: usize,
     /// Cells per side of the final pooling; 1 is the whole map.
@@ -122,7 +123,7 @@ impl BackboneConfig {
             stage_blocks: stage_blocks.to_vec(),
             stem_stride: 2,
             depth_halved_from: 0,
-            norm: Norm::Group,
+            norm: NormKind::Group,
             groups: 8,
             pool_grid,
             pooling: GridPooling::default(),
@@ -135,13 +136,13 @@ impl BackboneConfig {
             BackboneSize::Near => {
                 let widths: &[usize] = if deep { &[16, 32, 64, 128] } else { &[32, 64, 128, 256] };
                 let base = plain(widths, &[], 1, if deep { 128 } else { 256 });
-                let (norm, finish) = (Norm::Batch, Finish::None);
+                let (norm, finish) = (NormKind::Batch, Finish::None);
                 Self { blocks: 2, stem_stride: 1, depth_halved_from: 2, norm, finish, ..base }
             }
             BackboneSize::Wide => {
                 let widths: &[usize] = if deep { &[16, 32, 64] } else { &[32, 64, 64] };
                 let base = plain(widths, &[], if deep { 2 } else { 3 }, 128);
-                let (norm, finish) = (Norm::Batch, Finish::Rectified);
+                let (norm, finish) = (NormKind::Batch, Finish::Rectified);
                 Self { blocks: 2, depth_halved_from: 1, norm, finish, ..base }
             }
             BackboneSize::Resnet18 => plain(&[64, 128, 256, 512], &[2, 2, 2, 2], 1, 512),
@@ -162,12 +163,21 @@ impl BackboneConfig {
             widths: self.widths.clone(),
             blocks: (0..self.widths.len()).map(|stage| self.blocks_of(stage)).collect(),
             stem_stride: self.stem_stride,
-            groups: self.groups,
+            norm: self.norm_config(),
+            depth_halved_from: self.depth_halved_from,
+        }
+    }
+
+    /// The norm with its groups.
+    pub(crate) fn norm_config(&self) -> NormConfig {
+        match self.norm {
+            NormKind::Group => NormConfig::Group { groups: self.groups },
+            NormKind::Batch => NormConfig::Batch,
         }
     }
 
     /// Residual blocks of a stage.
-    fn blocks_of(&self, stage: usize) -> usize {
+    pub(super) fn blocks_of(&self, stage: usize) -> usize {
         self.stage_blocks.get(stage).copied().unwrap_or(self.blocks)
     }
 
@@ -180,7 +190,7 @@ impl BackboneConfig {
         if self.widths.is_empty() || self.widths.contains(&0) {
             return refuse("widths", "give at least one width, none of them 0");
         }
-        if self.groups == 0 || (self.norm == Norm::Group && self.widths.iter().any(|width| width % self.groups != 0)) {
+        if self.groups == 0 || (self.norm == NormKind::Group && self.widths.iter().any(|width| width % self.groups != 0)) {
             return refuse("groups", "must be at least 1 and divide every width");
         }
         if !(1..=2).contains(&self.stem_stride) {
@@ -219,6 +229,6 @@ mod tests {
         assert!(refused(stages).contains("stage_blocks"));
         let groups = BackboneConfig { groups: 5, ..BackboneConfig::default() };
         assert!(refused(groups.clone()).contains("backbone.groups"));
-        assert!(BackboneConfig { norm: Norm::Batch, ..groups }.validate("backbone").is_ok(), "batch norm has no groups");
+        assert!(BackboneConfig { norm: NormKind::Batch, ..groups }.validate("backbone").is_ok(), "batch norm has no groups");
     }
 }

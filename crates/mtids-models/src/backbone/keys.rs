@@ -6,7 +6,7 @@ use mtids_layers::pool::GridPooling;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::{BackboneConfig, BackboneKind, BackboneSize, Finish, Norm};
+use super::config::{BackboneConfig, BackboneKind, BackboneSize, Finish, NormKind};
 
 /// Keys of a backbone's table; those that are not given come from the named size.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,9 +34,9 @@ pub struct BackboneKeys {
     /// In 3-D the first stage that halves the depth too, 0 being the stem's own stride.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub depth_halved_from: Option<usize>,
-    /// Norm behind each convolution.
+    /// NormKind behind each convolution.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub norm: Option<Norm>,
+    pub norm: Option<NormKind>,
     /// Groups of the group norm; must divide every width.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<usize>,
@@ -167,7 +167,7 @@ mod tests {
             for (view, (widths, features)) in [("near", near), ("wide", wide)] {
                 let config = keys.of_view(view);
                 assert_eq!((&config.widths[..], config.features), (widths, features));
-                assert_eq!((config.norm, config.blocks), (Norm::Batch, 2));
+                assert_eq!((config.norm, config.blocks), (NormKind::Batch, 2));
                 assert!(config.validate("backbone").is_ok());
             }
             let finish = Some(Finish::Rectified);
@@ -185,12 +185,12 @@ mod tests {
         let all = BackboneKeys {
             widths: Some(vec![8, 16]),
             stage_blocks: Some(vec![1, 2]),
-            norm: Some(Norm::Group),
+            norm: Some(NormKind::Group),
             ..BackboneKeys::default()
         };
-        let own = BackboneKeys { widths: Some(vec![8, 16, 32]), norm: Some(Norm::Batch), ..BackboneKeys::default() };
+        let own = BackboneKeys { widths: Some(vec![8, 16, 32]), norm: Some(NormKind::Batch), ..BackboneKeys::default() };
         let both = all.under(&own).of_view("wide");
-        assert_eq!((&both.widths[..], both.norm, both.stem_stride), (&[8, 16, 32][..], Norm::Batch, 2));
+        assert_eq!((&both.widths[..], both.norm, both.stem_stride), (&[8, 16, 32][..], NormKind::Batch, 2));
         assert!(both.stage_blocks.is_empty(), "blocks by stage do not outlive their stages");
         assert_eq!(all.under(&BackboneKeys::default()), all);
     }

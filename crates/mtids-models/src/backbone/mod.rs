@@ -11,7 +11,7 @@ mod keys;
 
 use candle_core::Tensor;
 
-pub use config::{BackboneConfig, BackboneKind, BackboneSize, Finish, Norm};
+pub use config::{BackboneConfig, BackboneKind, BackboneSize, Finish, NormKind};
 pub use keys::BackboneKeys;
 
 use crate::error::{ModelError, Result, config_error};
@@ -115,8 +115,8 @@ impl Backbone {
     pub fn stem(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let batch = self.batch(x)?;
         Ok(match &self.body {
-            Body::Slices(body) => body.stem(&self.slices_as_channels(x, batch)?)?,
-            Body::Volume(body) => body.stem(x)?,
+            Body::Slices(body) => body.stem(&self.slices_as_channels(x, batch)?, mode.phase())?,
+            Body::Volume(body) => body.stem(x, mode.phase())?,
         })
     }
 
@@ -144,8 +144,8 @@ impl Backbone {
     /// [`mtids_layers::LayerError::Config`] for a stage that does not exist; when the shape does not fit.
     pub fn stage(&self, stage: usize, map: &Tensor, mode: Mode) -> Result<Tensor> {
         Ok(match &self.body {
-            Body::Slices(body) => body.stage(stage, map)?,
-            Body::Volume(body) => body.stage(stage, map)?,
+            Body::Slices(body) => body.stage(stage, map, mode.phase())?,
+            Body::Volume(body) => body.stage(stage, map, mode.phase())?,
         })
     }
 
@@ -169,8 +169,8 @@ impl Backbone {
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let batch = self.batch(x)?;
         let map = match &self.body {
-            Body::Slices(body) => body.forward(&self.slices_as_channels(x, batch)?)?,
-            Body::Volume(body) => body.forward(x)?,
+            Body::Slices(body) => body.forward(&self.slices_as_channels(x, batch)?, mode.phase())?,
+            Body::Volume(body) => body.forward(x, mode.phase())?,
         };
         self.finish(&map)
     }
