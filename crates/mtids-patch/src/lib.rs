@@ -22,7 +22,7 @@ mod view;
 
 pub use body::{Place, cells_in};
 pub use cut::{Patch, SUV_STEPS, cut, cut_suv};
-pub use geometry::{GeometryError, Interpolation, PatchGeometry, Views};
+pub use geometry::{GeometryError, Interpolation, PatchGeometry, Planes};
 pub use measures::{Measure, Measures};
 pub use reach::reach;
 pub use view::{Channel, View, ViewName, ViewNameError};

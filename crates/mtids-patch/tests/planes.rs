@@ -1,9 +1,9 @@
-//! Stacks of thin slices and orthogonal views, beside the series itself.
+//! Stacks of thin slices and orthogonal planes, beside the series itself.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use mtids_domain::geometry::{Affine, PointMm, Voxel};
 use mtids_domain::volume::Volume;
-use mtids_patch::{PatchGeometry, Views, cut};
+use mtids_patch::{PatchGeometry, Planes, cut};
 use proptest::prelude::*;
 
 /// Voxels without any pattern, from a congruential generator.
@@ -23,8 +23,12 @@ fn millimetres() -> Affine {
 #[test]
 fn the_slices_of_a_stack_are_those_of_the_series() {
     let volume = noise([41, 41, 41], millimetres(), 1);
-    let stack =
-        PatchGeometry { size: [3, 5, 5], spacing_mm: [6.0, 1.0, 1.0], views: Views::Stack, ..PatchGeometry::default() };
+    let stack = PatchGeometry {
+        size: [3, 5, 5],
+        spacing_mm: [6.0, 1.0, 1.0],
+        planes: Planes::Stack,
+        ..PatchGeometry::default()
+    };
     let patch = cut(&volume, PointMm::new(0.0, 0.0, 0.0), &stack);
     for (d, k) in [14, 20, 26].into_iter().enumerate() {
         for h in 0..5 {
@@ -34,7 +38,7 @@ fn the_slices_of_a_stack_are_those_of_the_series() {
         }
     }
     // A volume of that spacing averages over the gap.
-    let averaged = cut(&volume, PointMm::new(0.0, 0.0, 0.0), &PatchGeometry { views: Views::Volume, ..stack });
+    let averaged = cut(&volume, PointMm::new(0.0, 0.0, 0.0), &PatchGeometry { planes: Planes::Volume, ..stack });
     assert_ne!(averaged.voxels, patch.voxels);
 }
 
@@ -44,7 +48,7 @@ fn three_views_are_the_planes_through_the_centre_with_the_head_up() {
     let shape = PatchGeometry {
         size: [3, 7, 7],
         spacing_mm: [1.0, 1.0, 1.0],
-        views: Views::Orthogonal,
+        planes: Planes::Orthogonal,
         ..PatchGeometry::default()
     };
     let patch = cut(&volume, PointMm::new(1.0, 2.0, 3.0), &shape);
@@ -70,9 +74,9 @@ proptest! {
         center in prop::array::uniform3(-8.0..8.0f64),
         thickness in 0.5..4.0f64,
         step in 0.5..4.0f64,
-        views in prop::sample::select(vec![Views::Stack, Views::Orthogonal]),
+        planes in prop::sample::select(vec![Planes::Stack, Planes::Orthogonal]),
     ) {
-        let shape = PatchGeometry { size: [3, 6, 6], spacing_mm: [thickness, step, step], views, ..PatchGeometry::default() };
+        let shape = PatchGeometry { size: [3, 6, 6], spacing_mm: [thickness, step, step], planes, ..PatchGeometry::default() };
         let smooth = |p: PointMm| 300.0 * (p.0[0] / 9.0).sin() + 200.0 * (p.0[1] / 5.0).cos() + 15.0 * p.0[2];
         let stored = |corner: [f64; 3], steps: [[f64; 3]; 3]| {
             let affine = Affine::new(PointMm(corner), steps).unwrap();
