@@ -60,12 +60,17 @@ impl InputTransform {
         self.views.iter().map(ViewTransform::input).collect()
     }
 
+    /// Number of symmetries over which an evaluation averages.
+    pub(crate) fn averaged(&self) -> usize {
+        self.averaged.len()
+    }
+
     /// Inputs of a batch in an epoch of a training: `[B, C, d, h, w]` per view.
     ///
     /// # Errors
     /// [`TrainError::Network`] where a device has no room.
     pub(crate) fn training(&self, batch: &Batch, epoch: u64, device: &Device) -> Result<Vec<Tensor>, TrainError> {
-        self.tensors(batch, device, |_, key| Turn::Drawn(AugmentKey { seed: self.seed, epoch, sample: key }))
+        self.tensors(batch, device, |sample| Turn::Drawn(AugmentKey { seed: self.seed, epoch, sample }))
     }
 
     /// Inputs of a batch in an evaluation, once per symmetry that is averaged over. A view that keeps its orientation is the same tensor in all.
@@ -73,7 +78,7 @@ impl InputTransform {
     /// # Errors
     /// As [`InputTransform::training`].
     pub(crate) fn evaluation(&self, batch: &Batch, device: &Device) -> Result<Vec<Vec<Tensor>>, TrainError> {
-        let identity = self.tensors(batch, device, |_, _| Turn::Fixed(Symmetry::default()))?;
+        let identity = self.tensors(batch, device, |_| Turn::Fixed(Symmetry::default()))?;
         let turned = |&symmetry: &Symmetry| {
             let views = self.views.iter().zip(&batch.views).zip(&identity);
             let one = |((view, voxels), same): ((&ViewTransform, &Vec<i16>), &Tensor)| match view.symmetries() {
@@ -97,10 +102,10 @@ impl InputTransform {
         &self,
         batch: &'b Batch,
         device: &Device,
-        turn: impl Fn(&ViewTransform, &'b str) -> Turn<'b>,
+        turn: impl Fn(&'b str) -> Turn<'b>,
     ) -> Result<Vec<Tensor>, TrainError> {
         let views = self.views.iter().zip(&batch.views);
-        views.map(|(view, voxels)| self.tensor(view, voxels, batch, device, |key| turn(view, key))).collect()
+        views.map(|(view, voxels)| self.tensor(view, voxels, batch, device, &turn)).collect()
     }
 
     fn tensor<'b>(

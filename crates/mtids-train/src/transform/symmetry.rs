@@ -16,6 +16,9 @@ impl Symmetry {
     /// Number of symmetries; the first half are flips alone.
     pub const COUNT: usize = 16;
 
+    /// How many an evaluation may average over.
+    pub const AVERAGED: [usize; 4] = [1, 4, 8, 16];
+
     /// The symmetry of a number below [`Symmetry::COUNT`]: bit 0 flips w, bit 1 h, bit 2 d, bit 3 exchanges h and w.
     pub fn numbered(number: usize) -> Self {
         let bit = |n: usize| number >> n & 1 == 1;
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_evaluation_begins_with_the_identity() {
-        for count in [1, 4, 8, 16] {
+        for count in Symmetry::AVERAGED {
             let averaged = Symmetry::averaged(count);
             assert_eq!((averaged.len(), averaged[0]), (count, Symmetry::default()));
         }
