@@ -126,3 +126,6 @@ impl InputTransform {
         Ok(Tensor::from_vec(input, (rows, channels, d, h, w), device).map_err(ModelError::from)?)
     }
 }
+
+#[cfg(test)]
+mod tests;
