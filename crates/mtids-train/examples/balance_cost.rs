@@ -154,7 +154,7 @@ fn export(tasks: usize, folder: &Path) -> Result<()> {
     let losses: Result<Vec<f64>> = losses.iter().map(|loss| scalar(loss.as_ref())).collect();
     let about = json!({
         "model": model_config(&sizes(tasks))?,
-        "shape": training.input.dims(),
+        "shape": training.input[0].dims(),
         "region": training.targets.region,
         "metastasis": training.targets.metastasis,
         "loss": mtids_models::LossConfig::default(),
