@@ -12,7 +12,7 @@ use candle_core::{DType, Device, Tensor};
 use mtids_domain::label::Evidence;
 use mtids_layers::{Init, Parameters};
 use mtids_models::step::{StepGradients, gradients};
-use mtids_models::{LossConfig, Mode, Model, ModelConfig, Scope, StepInputs, TargetBatch, TaskLosses};
+use mtids_models::{LossConfig, Mode, Model, ModelConfig, Problem, Scope, StepInputs, TargetBatch, TaskLosses};
 use serde_json::{Value, json};
 
 const REGIONS: usize = 3;
@@ -97,6 +97,7 @@ fn targets() -> TargetBatch {
             use Evidence::{A, B, C, D, U};
             vec![A, C, U, B, D, U, B, A, C]
         },
+        ..TargetBatch::default()
     }
 }
 
@@ -109,7 +110,7 @@ fn write(folder: &Path, number: usize, name: &str, mut config: Value, loss: Valu
     let config: ModelConfig = serde_json::from_value(config)?;
     let loss: LossConfig = serde_json::from_value(loss)?;
     let parameters = Parameters::new(7, DType::F64, &Device::Cpu);
-    let model = Model::new(&config, REGIONS, INPUT, &parameters)?;
+    let model = Model::new(&config, &Problem::of_one_view(REGIONS, INPUT), &parameters)?;
     // Zeros and ones at the start would hide a bias or a scale that is used wrongly.
     let noise = Parameters::new(8, DType::F64, &Device::Cpu);
     for (name, variable) in parameters.variables() {
@@ -117,7 +118,7 @@ fn write(folder: &Path, number: usize, name: &str, mut config: Value, loss: Valu
         variable.set(&moved)?;
     }
     let shape = [&[BATCH][..], &INPUT[..]].concat();
-    let input = noise.get_or_init("input", &shape, Init::Normal(1.0))?.detach();
+    let input = [noise.get_or_init("input", &shape, Init::Normal(1.0))?.detach()];
     let tasks = model.tasks();
     let counts: Vec<Vec<u64>> = tasks
         .tasks()
@@ -144,7 +145,8 @@ fn write(folder: &Path, number: usize, name: &str, mut config: Value, loss: Valu
     }
     tensors.insert("regulariser".into(), scalar(report.regulariser)?);
     tensors.insert("pooled".into(), scalar(report.pooled_loss.context("there is a pooled read-out")?)?);
-    tensors.insert("input".into(), input);
+    let [only] = input;
+    tensors.insert("input".into(), only);
     for (name, variable) in parameters.variables() {
         tensors.insert(format!("weight.{name}"), variable.as_tensor().copy()?.detach());
     }

@@ -3,12 +3,14 @@
 use candle_core::{DType, Device, Tensor, Var};
 use mtids_layers::Parameters;
 use mtids_models::experts::ExpertForm;
-use mtids_models::{Architecture, BackboneConfig, DbrConfig, Model, ModelConfig, MtIdsConfig, TargetBatch};
+use mtids_models::{
+    Architecture, BackboneConfig, BackboneKeys, DbrConfig, Model, ModelConfig, MtIdsConfig, Problem, TargetBatch,
+};
 
 pub(crate) const INPUT: [usize; 4] = [1, 2, 12, 12];
 
-fn backbone() -> BackboneConfig {
-    BackboneConfig {
+fn backbone() -> BackboneKeys {
+    let small = BackboneConfig {
         widths: vec![4, 8],
         blocks: 1,
         stem_stride: 1,
@@ -16,7 +18,13 @@ fn backbone() -> BackboneConfig {
         pool_grid: 2,
         features: 6,
         ..BackboneConfig::default()
-    }
+    };
+    small.into()
+}
+
+/// Three regions and one view.
+pub(crate) fn problem() -> Problem {
+    Problem::of_one_view(3, INPUT)
 }
 
 /// A small MT-IDS.
@@ -30,7 +38,7 @@ pub(crate) fn config() -> MtIdsConfig {
 
 pub(crate) fn build(config: &ModelConfig) -> (Model, Parameters) {
     let parameters = Parameters::new(7, DType::F64, &Device::Cpu);
-    (Model::new(config, 3, INPUT, &parameters).unwrap(), parameters)
+    (Model::new(config, &problem(), &parameters).unwrap(), parameters)
 }
 
 pub(crate) fn model(config: &MtIdsConfig) -> (Model, Parameters) {
@@ -75,7 +83,7 @@ pub(crate) fn all() -> Vec<(String, ModelConfig)> {
     }
     add("mt-ids, experts as wide as the features", Architecture::MtIds, &|config| {
         if let ModelConfig::MtIds(config) = config {
-            config.dbr.expert_width = config.backbone.features;
+            config.dbr.expert_width = 6;
         }
     });
     add("mt-ids, normalised experts", Architecture::MtIds, &|config| {
@@ -117,7 +125,7 @@ pub(crate) fn largest(tensor: &Tensor) -> f64 {
 }
 
 /// Largest difference between the logits of two models for the same input.
-pub(crate) fn distance(a: &Model, b: &Model, x: &Tensor) -> f64 {
+pub(crate) fn distance(a: &Model, b: &Model, x: &[Tensor]) -> f64 {
     let (a, b) = (a.evaluate(x).unwrap(), b.evaluate(x).unwrap());
     assert_eq!(a.logits.len(), b.logits.len());
     a.logits.iter().zip(&b.logits).map(|(a, b)| largest(&(a - b).unwrap())).fold(0.0, f64::max)
@@ -134,8 +142,8 @@ pub(crate) fn tensor(shape: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(numbers(shape.iter().product(), seed), shape, &Device::Cpu).unwrap()
 }
 
-pub(crate) fn input(batch: usize) -> Tensor {
-    tensor(&[batch, 1, 2, 12, 12], 5)
+pub(crate) fn input(batch: usize) -> [Tensor; 1] {
+    [tensor(&[batch, 1, 2, 12, 12], 5)]
 }
 
 pub(crate) fn targets() -> TargetBatch {

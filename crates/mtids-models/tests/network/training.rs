@@ -10,7 +10,7 @@ use mtids_models::{
 use crate::support::{all, build, config, model, numbers, variable};
 
 /// Patches in which a bright column tells the region and the sign of the other slice the status.
-fn problem() -> (Tensor, TargetBatch) {
+fn problem() -> ([Tensor; 1], TargetBatch) {
     let mut targets = TargetBatch::default();
     let mut values = Vec::new();
     for sample in 0..12_u64 {
@@ -26,7 +26,7 @@ fn problem() -> (Tensor, TargetBatch) {
         targets.region.push(Some(region as u32));
         targets.metastasis.push(Some(metastasis as u32));
     }
-    (Tensor::from_vec(values, (12, 1, 2, 12, 12), &Device::Cpu).unwrap(), targets)
+    ([Tensor::from_vec(values, (12, 1, 2, 12, 12), &Device::Cpu).unwrap()], targets)
 }
 
 fn train(model: &Model, parameters: &Parameters, loss: &LossConfig, scope: Scope, steps: usize) -> Vec<StepReport> {
