@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use mtids_balance::BalancerConfig;
-use mtids_layers::{OptimizerConfig, Precision, ScheduleConfig, ScheduleKind};
+use mtids_layers::schedule::ScheduleKind;
+use mtids_layers::{OptimizerConfig, Precision, ScheduleConfig};
 use mtids_models::{LossConfig, ModelConfig, Scope};
 use mtids_patch::ViewName;
 use mtids_stream::StreamConfig;
@@ -154,8 +155,12 @@ impl TrainConfig {
         for (view, input) in &self.inputs {
             input.validate(view)?;
         }
-        let enlarged: Vec<&ViewName> =
-            self.inputs.iter().filter(|(_, input)| input.scale.is_some_and(|scale| scale > 0.0)).map(|(view, _)| view).collect();
+        let enlarged: Vec<&ViewName> = self
+            .inputs
+            .iter()
+            .filter(|(_, input)| input.scale.is_some_and(|scale| scale > 0.0))
+            .map(|(view, _)| view)
+            .collect();
         if let [first, second, ..] = enlarged[..] {
             let reason = format!("0, because inputs.{first}.scale is set: a row is enlarged in one view only");
             return Err(TrainError::setting(format!("inputs.{second}.scale"), reason));
@@ -314,7 +319,8 @@ mod tests {
     #[test]
     fn the_resolved_form_reads_back() {
         let mut config = TrainConfig { max_steps: Some(3), test_symmetries: Some(8), ..Default::default() };
-        let near = InputConfig { size: Some([8, 32, 32]), windows: Some(config.windows.clone()), ..InputConfig::default() };
+        let near =
+            InputConfig { size: Some([8, 32, 32]), windows: Some(config.windows.clone()), ..InputConfig::default() };
         config.inputs.insert(ViewName::try_from("near".to_owned()).unwrap(), near);
         config.measures = mtids_runtime::config::parse("targets = [\"volume_mm3\"]").unwrap();
         let text = mtids_runtime::config::to_toml(&config).unwrap();

@@ -65,7 +65,10 @@ pub fn measure(
 }
 
 /// What a look at the validation split is written down as: score, accuracy of the region, AUROC of the status; each `None` without labels.
-pub(crate) fn validation_figures(regions: usize, predictions: &[Prediction]) -> (Option<f64>, Option<f64>, Option<f64>) {
+pub(crate) fn validation_figures(
+    regions: usize,
+    predictions: &[Prediction],
+) -> (Option<f64>, Option<f64>, Option<f64>) {
     let of_region = cases(Dimension::Region, PredictionHead::Pooled, predictions);
     let confusion = Confusion::from_pairs(regions, of_region.iter().map(|case| (case.truth, case.called)));
     let status = scores(&cases(Dimension::Metastasis, PredictionHead::Pooled, predictions));

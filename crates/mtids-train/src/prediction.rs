@@ -7,8 +7,8 @@
 use std::io::Write;
 
 use mtids_models::PredictionHead;
-use mtids_shards::Measures;
 pub use mtids_models::decoding::{metastasis_probability, region_probabilities};
+use mtids_shards::Measures;
 
 /// One patch: keys, labels, probabilities.
 #[derive(Clone, Debug, Default, PartialEq)]

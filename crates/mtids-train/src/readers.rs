@@ -158,8 +158,7 @@ fn comparison(first: usize, second: usize, rows: &[Row<'_>], options: BootstrapO
     let count = patients.iter().collect::<BTreeSet<_>>().len();
     let names = (READERS[first].title(), READERS[second].title());
     let silent = silence(&patients, samples.iter().map(|sample| sample.2));
-    let difference =
-        silent.is_none().then(|| auroc_difference_by_patient(&patients, &samples, options)).flatten();
+    let difference = silent.is_none().then(|| auroc_difference_by_patient(&patients, &samples, options)).flatten();
     let sentence = match (&difference, silent) {
         (Some(difference), _) => {
             let of = |score: fn(&(f64, f64, bool)) -> f64| {
@@ -238,7 +237,8 @@ mod tests {
     #[test]
     fn readers_are_compared_on_the_rows_that_both_read() {
         let readers = compare(&predictions(), Err("no validation split".into()), OPTIONS);
-        let figures: Vec<_> = readers.figures.iter().map(|figure| (figure.reader, figure.auroc, figure.samples)).collect();
+        let figures: Vec<_> =
+            readers.figures.iter().map(|figure| (figure.reader, figure.auroc, figure.samples)).collect();
         assert_eq!(figures[0], (Reader::Network, Some(1.0), 80));
         assert_eq!(figures[1], (Reader::Ruler, Some(0.5), 60));
         assert_eq!(figures[2], (Reader::GrownRuler, None, 8), "four patients are too few for a figure");

@@ -265,11 +265,7 @@ fn gates(evaluation: &Evaluation) -> Markup {
 
 fn origin(folder: &RunFolder, evaluation: &Evaluation) -> Markup {
     let identity = folder.identity();
-    let weights = if evaluation.best_on_validation {
-        "best epoch on the validation split"
-    } else {
-        "last step"
-    };
+    let weights = if evaluation.best_on_validation { "best epoch on the validation split" } else { "last step" };
     let balancer = match evaluation.architecture {
         Architecture::SingleTask => "none: the networks share no parameters".to_owned(),
         _ => evaluation.balancer.clone(),

@@ -53,7 +53,12 @@ pub(crate) struct Training<'a> {
 
 impl Training<'_> {
     /// The rest of an epoch: its steps, the validation where it is due, and a checkpoint.
-    pub(crate) fn epoch(&mut self, steps_per_epoch: u64, interrupt: &Interrupt, progress: &Progress) -> Result<(), TrainError> {
+    pub(crate) fn epoch(
+        &mut self,
+        steps_per_epoch: u64,
+        interrupt: &Interrupt,
+        progress: &Progress,
+    ) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
         if self.state.step < self.total_steps && self.state.next_batch < steps_per_epoch {
             let stream = BatchStream::builder(Arc::clone(&self.dataset), Split::Train)
@@ -127,25 +132,19 @@ impl Training<'_> {
             learning_rate,
             seed: self.config.seed,
         };
+        let inputs = StepInputs {
+            model: &self.network.model,
+            parameters: &self.network.parameters,
+            losses: &self.losses,
+            input: &batch.inputs,
+            targets: &batch.targets,
+        };
         let mut step = BalancedStep::new(&mut self.balancer);
-        let report = step.take(|balancing| {
-            train_step_with(
-                &StepInputs {
-                    model: &self.network.model,
-                    parameters: &self.network.parameters,
-                    losses: &self.losses,
-                    input: &batch.inputs,
-                    targets: &batch.targets,
-                },
-                &mut self.optimizer,
-                &options,
-                balancing,
-            )
-        })?;
+        let report = step.take(|balancing| train_step_with(&inputs, &mut self.optimizer, &options, balancing))?;
         let conflicting_share = step.conflicting_share();
         // With the noise of the step, so that only its update tells the losses apart.
         let mode = Mode::Train { seed: self.config.seed, step: self.state.step };
-        step.after_step(|| losses_of(&self.network.model, &self.losses, &batch.inputs, &batch.targets, mode))?;
+        step.after_step(|| losses_of(&inputs, mode))?;
         if let Some(average) = &mut self.average {
             average.update(&self.network.parameters)?;
         }

@@ -80,15 +80,16 @@ fn readers_change_nothing_and_the_seed_everything() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
     dataset::two_views(&place("dataset"));
-    let results: Vec<Vec<Vec<u8>>> = ["max_steps = 3\nstream.readers = 1", "max_steps = 3\nstream.readers = 5", "max_steps = 3\nseed = 9"]
-        .iter()
-        .enumerate()
-        .map(|(n, more)| {
-            let run = place(&format!("run{n}"));
-            train(&place("dataset"), &run, &config(&format!("{more}\n")), &Interrupt::new()).unwrap();
-            result(&run)
-        })
-        .collect();
+    let results: Vec<Vec<Vec<u8>>> =
+        ["max_steps = 3\nstream.readers = 1", "max_steps = 3\nstream.readers = 5", "max_steps = 3\nseed = 9"]
+            .iter()
+            .enumerate()
+            .map(|(n, more)| {
+                let run = place(&format!("run{n}"));
+                train(&place("dataset"), &run, &config(&format!("{more}\n")), &Interrupt::new()).unwrap();
+                result(&run)
+            })
+            .collect();
     assert!(results[0] == results[1], "the number of readers changes bytes");
     assert!(results[0][3] != results[2][3], "the seed changes no weight");
 }

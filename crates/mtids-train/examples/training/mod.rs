@@ -8,8 +8,8 @@ use mtids_balance::{AnyBalancer, BalanceInput};
 use mtids_layers::{AdamW, AdamWConfig, DType, Device, Init, Parameters, Tensor};
 use mtids_models::step::StepReport;
 use mtids_models::{
-    BackboneConfig, BackboneKind, BackboneSize, LossConfig, Model, ModelConfig, MtIdsConfig, Problem, Scope, StepInputs,
-    StepOptions, TargetBatch, TaskKind, TaskLosses, train_step,
+    BackboneConfig, BackboneKind, BackboneSize, LossConfig, Model, ModelConfig, MtIdsConfig, Problem, Scope,
+    StepInputs, StepOptions, TargetBatch, TaskKind, TaskLosses, train_step,
 };
 
 /// With four regions the tasks that can be asked for number 3 or 8.
@@ -119,7 +119,7 @@ pub(crate) fn model_config(sizes: &Sizes) -> Result<ModelConfig> {
         other => anyhow::bail!("1, 3 or 8 tasks, not {other}"),
     };
     let backbone = BackboneConfig::sized(sizes.kind, BackboneSize::Small);
-    let mut config = MtIdsConfig { backbone, tasks, ..MtIdsConfig::default() };
+    let mut config = MtIdsConfig { backbone: backbone.into(), tasks, ..MtIdsConfig::default() };
     [config.dbr.shared_experts, config.dbr.private_experts] = sizes.experts;
     Ok(ModelConfig::MtIds(config))
 }

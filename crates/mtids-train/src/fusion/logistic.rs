@@ -88,7 +88,10 @@ fn scale_of(rows: &[Vec<Option<f64>>], input: usize) -> Input {
     let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
     // Rounding leaves a trace of deviation in equal values.
     let varies = deviation > 1e-12 * mean.abs().max(f64::MIN_POSITIVE);
-    Input { mean, deviation: if varies { deviation } else { 1.0 }, weight: 0.0 }
+    match values.first() {
+        Some(_) if varies => Input { mean, deviation, weight: 0.0 },
+        first => Input { mean: first.copied().unwrap_or(0.0), deviation: 1.0, weight: 0.0 },
+    }
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -110,12 +113,7 @@ fn objective(design: &[Vec<f64>], labels: &[bool], ridge: f64, parameters: &[f64
 }
 
 /// Gradient and Hessian.
-fn derivatives(
-    design: &[Vec<f64>],
-    labels: &[bool],
-    ridge: f64,
-    parameters: &[f64],
-) -> (Vec<f64>, Vec<Vec<f64>>) {
+fn derivatives(design: &[Vec<f64>], labels: &[bool], ridge: f64, parameters: &[f64]) -> (Vec<f64>, Vec<Vec<f64>>) {
     let size = parameters.len();
     let (mut gradient, mut curvature) = (vec![0.0; size], vec![vec![0.0; size]; size]);
     for (row, &label) in design.iter().zip(labels) {

@@ -59,8 +59,8 @@ impl Fusion {
         }
         let rows: Vec<Vec<Option<f64>>> = labelled.iter().map(|row| inputs(row, &read)).collect();
         let labels: Vec<bool> = labelled.iter().map(|row| row.metastasis == Some(1)).collect();
-        let model = Logistic::fit(&rows, &labels, RIDGE)
-            .ok_or_else(|| "all validation patients have one status".to_owned())?;
+        let model =
+            Logistic::fit(&rows, &labels, RIDGE).ok_or_else(|| "all validation patients have one status".to_owned())?;
         let measures = read.iter().map(|measure| measure.name()).collect();
         Ok(Self { measures, model, samples: labelled.len(), patients, read })
     }

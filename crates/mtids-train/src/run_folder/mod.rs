@@ -323,8 +323,7 @@ mod tests {
     fn patches_of_another_meaning_are_refused_whatever_their_shape() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
-        let run = begin(&path, &TrainConfig::default().check().unwrap(), Digest::of_bytes(b""))
-        .unwrap();
+        let run = begin(&path, &TrainConfig::default().check().unwrap(), Digest::of_bytes(b"")).unwrap();
         assert!(run.refuse_other_patches(&path, &description()).is_ok());
         let changed = |change: &dyn Fn(&mut View)| {
             let mut other = description();
@@ -377,8 +376,7 @@ mod tests {
     fn a_changed_configuration_file_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
-        begin(&path, &TrainConfig::default().check().unwrap(), Digest::of_bytes(b""))
-        .unwrap();
+        begin(&path, &TrainConfig::default().check().unwrap(), Digest::of_bytes(b"")).unwrap();
         let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
         assert!(text.contains("\nepochs = "), "{text}");
         let changed: String = text

@@ -108,8 +108,7 @@ mod tests {
         let mut out = Vec::new();
         crop.append(&voxels, crop.start(None), &mut out);
         assert_eq!((out.len(), out[0]), (8, 36 + 2 * 6 + 2));
-        let starts: Vec<[usize; 3]> =
-            (0..200).map(|draw| crop.start(Some(&mut rng_for(1, "crop", &[draw])))).collect();
+        let starts: Vec<[usize; 3]> = (0..200).map(|draw| crop.start(Some(&mut rng_for(1, "crop", &[draw])))).collect();
         for (axis, range) in [(0, 0..=2), (1, 0..=4), (2, 1..=3)] {
             assert!(starts.iter().all(|start| range.contains(&start[axis])));
             assert!(range.clone().all(|at| starts.iter().any(|start| start[axis] == at)), "axis {axis}");

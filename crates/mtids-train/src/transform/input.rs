@@ -36,7 +36,11 @@ impl InputTransform {
             return Err(TrainError::setting(format!("inputs.{unknown}"), reason));
         }
         if config.crop != CropConfig::default() && stored.iter().all(|view| has_own_defaults(&view.name)) {
-            let reason = format!("of no effect on the views {}; set [inputs.{}]", names.join(", "), names.join("] and [inputs."));
+            let reason = format!(
+                "of no effect on the views {}; set [inputs.{}]",
+                names.join(", "),
+                names.join("] and [inputs.")
+            );
             return Err(TrainError::setting("crop", reason));
         }
         let silent = InputConfig::default();

@@ -215,9 +215,8 @@ fn check_size(size: [usize; 3], view: &View) -> Result<(), String> {
         return Err(format!("{size:?} is larger than the patches of this dataset, {stored:?}"));
     }
     if view.geometry.planes == Planes::Orthogonal && size[0] != 3 {
-        return Err(
-            "the first side must be 3: this dataset has three orthogonal views, and none can be cropped away".to_owned()
-        );
+        return Err("the first side must be 3: this dataset has three orthogonal views, and none can be cropped away"
+            .to_owned());
     }
     Ok(())
 }

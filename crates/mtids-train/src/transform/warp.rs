@@ -94,9 +94,8 @@ impl Warp {
         let (stored, size) = (crop.stored(), crop.size());
         let middle = |axis: usize| (size[axis] as f64 - 1.0) / 2.0;
         let offset_mm = |axis: usize, n: usize| (n as f64 - middle(axis)) * spacing_mm[axis] / self.enlargement;
-        let between = |axis: usize, mm: f64| {
-            Between::at(start[axis] as f64 + middle(axis) + mm / spacing_mm[axis], stored[axis])
-        };
+        let between =
+            |axis: usize, mm: f64| Between::at(start[axis] as f64 + middle(axis) + mm / spacing_mm[axis], stored[axis]);
         let (sine, cosine) = self.angle.sin_cos();
         let in_plane: Vec<(Between, Between)> = (0..size[1] * size[2])
             .map(|n| {
@@ -107,9 +106,8 @@ impl Warp {
         for d in 0..size[0] {
             let along = between(0, offset_mm(0, d));
             for (row, column) in &in_plane {
-                let value = along.mix(|d| {
-                    row.mix(|h| column.mix(|w| f32::from(voxels[(d * stored[1] + h) * stored[2] + w])))
-                });
+                let value =
+                    along.mix(|d| row.mix(|h| column.mix(|w| f32::from(voxels[(d * stored[1] + h) * stored[2] + w]))));
                 out.push(value.round() as i16);
             }
         }

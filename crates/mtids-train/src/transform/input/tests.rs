@@ -61,7 +61,8 @@ fn numbers(tensor: &Tensor) -> Vec<u32> {
 
 const WINDOW: &str = "windows = [{ center_hu = 40.0, width_hu = 400.0 }]\n";
 /// Nothing but crop and symmetry, so that inputs can be told apart.
-const PLAIN: &str = "rotation_degrees = 0.0\nnoise_hu = 0.0\noffset_hu = 0.0\ngain = 0.0\nsize = [2, 4, 4]\nshift = [1, 1, 1]\n";
+const PLAIN: &str =
+    "rotation_degrees = 0.0\nnoise_hu = 0.0\noffset_hu = 0.0\ngain = 0.0\nsize = [2, 4, 4]\nshift = [1, 1, 1]\n";
 
 #[test]
 fn what_the_near_view_does_leaves_the_bytes_of_the_wide_one() {
@@ -70,7 +71,9 @@ fn what_the_near_view_does_leaves_the_bytes_of_the_wide_one() {
         let transform = transform(&format!("{WINDOW}[inputs.near]\n{near}"), &["near", "wide"]);
         (0..4).map(|epoch| numbers(&transform.training(&batch, epoch, &Device::Cpu).unwrap()[1])).collect::<Vec<_>>()
     };
-    let still = wide("symmetries = \"none\"\nrotation_degrees = 0.0\nnoise_hu = 0.0\noffset_hu = 0.0\ngain = 0.0\nshift = [0, 0, 0]");
+    let still = wide(
+        "symmetries = \"none\"\nrotation_degrees = 0.0\nnoise_hu = 0.0\noffset_hu = 0.0\ngain = 0.0\nshift = [0, 0, 0]",
+    );
     for near in ["symmetries = \"all\"", "symmetries = \"flips\"\nscale = 0.2", "size = [2, 2, 2]"] {
         assert!(wide(near) == still, "{near}");
     }
