@@ -19,8 +19,8 @@ use serde_json::Value;
 use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::labels::{codes, targets};
-use crate::measure_targets::MeasureTargets;
 use crate::network::Network;
+use crate::resolve::for_dataset;
 use crate::run_folder::log::{EpochLine, Log, LossLine};
 use crate::run_folder::{RunFolder, TrainedOn, TrainingState};
 use crate::training::Training;
@@ -108,7 +108,8 @@ fn train(
     }
     let manifest = dataset.manifest();
     // All settings are tried before the folder is begun.
-    let measures = MeasureTargets::of(&config.measures, labels.iter())?;
+    let (config, measures) = for_dataset(config, &manifest.description, &labels)?;
+    let config = &config;
     let network = Network::new(config, &manifest.description, &measures, device)?;
     let tasks = network.model.tasks().clone();
     let counts = tasks.counts(&targets(&labels, regions, &measures, |_| 1.0))?;

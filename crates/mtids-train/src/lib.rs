@@ -31,6 +31,7 @@ mod predict;
 pub mod prediction;
 pub mod readers;
 mod report;
+mod resolve;
 pub mod run_folder;
 pub mod seen;
 mod staging;

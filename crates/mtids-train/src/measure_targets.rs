@@ -153,6 +153,11 @@ impl MeasureTargets {
         self.0.len()
     }
 
+    /// Their names, in order.
+    pub(crate) fn names(&self) -> Vec<MeasureName> {
+        self.0.iter().map(|target| target.measure).collect()
+    }
+
     /// The targets of a row whose image is enlarged: lengths and volumes grow along; shells, which lie at fixed distances, are then not
     /// known.
     pub(crate) fn of_row(&self, row: &RowLabels, enlargement: f64) -> Vec<Option<f32>> {

@@ -7,13 +7,14 @@ use std::fs;
 use std::path::Path;
 
 use mtids_runtime::interrupt::Interrupt;
-use mtids_shards::Split;
+use mtids_shards::{Split, ViewName};
 use mtids_train::config::{TrainConfig, ValidConfig};
 use mtids_train::error::TrainError;
 use mtids_train::evaluate::{EvaluateOptions, evaluate, text};
 use mtids_train::fit::{FitOptions, FitSummary, fit};
 use mtids_train::readers::Reader;
 use mtids_train::run_folder::RunFolder;
+use mtids_train::transform::Symmetries;
 
 const SETTINGS: &str = "
 epochs = 3
@@ -73,6 +74,21 @@ fn a_resumed_run_of_two_views_is_an_unbroken_one_to_the_bit() {
     assert!(result(&place("broken")) == result(&place("unbroken")), "the bytes differ");
     let weights = String::from_utf8_lossy(&result(&place("broken"))[3]).into_owned();
     assert!(weights.contains("running") || weights.contains("mean"), "running statistics are saved with the weights");
+}
+
+#[test]
+fn the_recorded_settings_are_complete_and_resume_their_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    dataset::two_views(&place("dataset"));
+    train(&place("dataset"), &place("run"), &config("max_steps = 1\n"), &Interrupt::new()).unwrap();
+    let file = place("run").join("config.resolved.toml");
+    let recorded: TrainConfig = mtids_runtime::config::load(Some(&file), &[]).unwrap();
+    let wide = &recorded.inputs[&ViewName::try_from("wide".to_owned()).unwrap()];
+    assert_eq!((wide.shift, wide.noise_hu, wide.symmetries), (Some([1, 2, 2]), Some(6.0), Some(Symmetries::None)));
+    assert_eq!((recorded.test_symmetries, recorded.measures.targets.as_ref().unwrap().len()), (Some(4), 2));
+    let again = train(&place("dataset"), &place("run"), &recorded.check().unwrap(), &Interrupt::new()).unwrap();
+    assert_eq!((again.steps, again.resumed_at), (1, 1));
 }
 
 #[test]

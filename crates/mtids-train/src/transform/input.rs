@@ -1,8 +1,10 @@
 //! The transform of one dataset under one configuration: a batch of stored views becomes one tensor per view.
 
+use std::collections::BTreeMap;
+
 use mtids_layers::{Device, Tensor};
 use mtids_models::{ModelError, ViewInput};
-use mtids_patch::{SUV_STEPS, View};
+use mtids_patch::{SUV_STEPS, View, ViewName};
 use mtids_shards::DatasetDescription;
 use mtids_stream::Batch;
 
@@ -62,6 +64,11 @@ impl InputTransform {
     /// Name and shape of the input of each view, in the order of the dataset.
     pub(crate) fn inputs(&self) -> Vec<ViewInput> {
         self.views.iter().map(ViewTransform::input).collect()
+    }
+
+    /// The settings of the views whose defaults depend on their names, with nothing left open.
+    pub(crate) fn written_out(&self) -> BTreeMap<ViewName, InputConfig> {
+        self.views.iter().filter_map(ViewTransform::written_out).collect()
     }
 
     /// Number of symmetries over which an evaluation averages.

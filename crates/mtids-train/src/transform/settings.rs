@@ -77,6 +77,22 @@ pub(super) struct ViewSettings {
     pub(super) windows: Vec<Window>,
 }
 
+impl From<ViewSettings> for InputConfig {
+    fn from(settings: ViewSettings) -> Self {
+        Self {
+            size: Some(settings.size),
+            shift: Some(settings.shift),
+            symmetries: Some(settings.symmetries),
+            rotation_degrees: Some(settings.rotation_degrees),
+            scale: Some(settings.scale),
+            noise_hu: Some(settings.noise_hu),
+            offset_hu: Some(settings.offset_hu),
+            gain: Some(settings.gain),
+            windows: Some(settings.windows),
+        }
+    }
+}
+
 /// Whether a view has defaults of its own, and is not cropped as `[crop]` says.
 pub(super) fn has_own_defaults(view: &ViewName) -> bool {
     matches!(view.as_str(), "near" | "wide")

@@ -4,25 +4,24 @@
 //! the node goes through the geometry with the CT and keeps its values. Units: HU in, 0…1 out.
 
 use mtids_models::ViewInput;
-use mtids_patch::{Channel, View};
+use mtids_patch::{Channel, View, ViewName};
+use rand::RngExt;
 
 use super::crop::{Crop, CropConfig};
 use super::intensity::Intensity;
 use super::key::AugmentKey;
-use super::settings::InputConfig;
+use super::settings::{InputConfig, ViewSettings, has_own_defaults};
 use super::symmetry::Symmetry;
 use super::warp::WarpRange;
 use super::window::{InputChannels, Window};
 use crate::error::TrainError;
 
-use rand::RngExt;
-
 /// How the rows of one view become input under one configuration.
 #[derive(Clone, Debug)]
 pub(super) struct ViewTransform {
     view: View,
+    settings: ViewSettings,
     crop: Crop,
-    symmetries: usize,
     warp: WarpRange,
     intensity: Intensity,
     channels: InputChannels,
@@ -60,10 +59,10 @@ impl ViewTransform {
         Ok(Self {
             view: view.clone(),
             crop: Crop::new(settings.size, settings.shift, view.geometry.size),
-            symmetries: settings.symmetries.count(),
             warp: WarpRange { rotation_degrees: settings.rotation_degrees, scale: settings.scale },
             intensity: Intensity::new(settings.gain, settings.offset_hu, settings.noise_hu),
-            channels: InputChannels { windows: settings.windows, pet_full, stored: view.channels.clone() },
+            channels: InputChannels { windows: settings.windows.clone(), pet_full, stored: view.channels.clone() },
+            settings,
         })
     }
 
@@ -80,7 +79,12 @@ impl ViewTransform {
 
     /// Number of symmetries that this view takes; 1 for a view that keeps its orientation.
     pub(super) fn symmetries(&self) -> usize {
-        self.symmetries
+        self.settings.symmetries.count()
+    }
+
+    /// Name and settings of a view whose defaults depend on its name.
+    pub(super) fn written_out(&self) -> Option<(ViewName, InputConfig)> {
+        has_own_defaults(&self.view.name).then(|| (self.view.name.clone(), self.settings.clone().into()))
     }
 
     /// By how much the image of a sample is larger than the stored one while training.
@@ -94,7 +98,7 @@ impl ViewTransform {
         let (mut random, warp, symmetry) = match turn {
             Turn::Fixed(symmetry) => (None, None, symmetry),
             Turn::Drawn(key) => {
-                let symmetry = match self.symmetries {
+                let symmetry = match self.symmetries() {
                     1 => Symmetry::default(),
                     count => Symmetry::numbered(key.random("symmetry", name).random_range(0..count)),
                 };
