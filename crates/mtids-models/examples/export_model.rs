@@ -47,8 +47,8 @@ fn exports() -> Vec<Export> {
     for (name, mut config) in models_of_two_views() {
         config["dropout"] = json!(0.0);
         config["backbone"] =
-            json!({ "widths": [4, 8], "blocks": 2, "stem_stride": 1, "groups": 2, "norm": "batch", "finish": "rectified", "features": 6 });
-        config["trunks"] = json!({ "near": { "finish": "none", "pool_grid": 1 }, "wide": { "stem_stride": 2, "pool_grid": 2 } });
+            json!({ "widths": [4, 8], "blocks": 2, "stem_stride": 1, "groups": 2, "norm": "batch" });
+        config["trunks"] = json!({ "near": { "finish": "none", "pool_grid": 1 }, "wide": { "stem_stride": 2, "pool_grid": 2, "finish": "rectified", "features": 6 } });
         for (mode, title) in [(Mode::Train { seed: 1, step: 0 }, "training"), (Mode::Evaluate, "evaluation")] {
             let view = |name: &str, shape| ViewInput { name: name.to_owned(), shape };
             let views = vec![view("near", INPUT), view("wide", [2, 3, 14, 10])];

@@ -96,33 +96,48 @@ fn a_shared_branch_without_weight_leaves_the_trunk_of_the_other_dimension_alone(
     }
 }
 
+/// Two tasks of different dimensions, and either alone with its trunk: what is named after a task or its trunk.
+fn together_and_alone(dbr: &DbrConfig, norm: NormKind, check: impl Fn(&Case, &Case, &dyn Fn(&str) -> bool)) {
+    let case = |tasks: &[TaskKind]| {
+        let mut case = Case::two_views(dbr.clone(), tasks);
+        case.config.backbone_mut().norm = Some(norm);
+        case
+    };
+    let both = case(&[Region, Metastasis]);
+    assert!(!both.build().0.network().balances(), "nothing is shared");
+    for (alone, trunk, name) in [(Region, "trunk.wide.", "region"), (Metastasis, "trunk.near.", "metastasis")] {
+        let own = |parameter: &str| parameter.starts_with(trunk) || parameter.split('.').any(|part| part == name);
+        check(&both, &case(&[alone]), &own);
+    }
+}
+
 #[test]
 fn without_a_shared_branch_the_trunks_of_two_dimensions_train_as_single_tasks() {
-    for norm in [NormKind::Group, NormKind::Batch] {
-        for scope in [Scope::Boundary, Scope::Exact] {
-            let case = |tasks: &[TaskKind]| {
-                let mut case = Case::two_views(private_only(), tasks);
-                case.config.backbone_mut().norm = Some(norm);
-                case
-            };
-            let both = case(&[Region, Metastasis]);
-            let (model, _) = both.build();
-            assert!(!model.network().balances(), "nothing is shared");
-            for (alone, trunk, name) in [(Region, "trunk.wide.", "region"), (Metastasis, "trunk.near.", "metastasis")] {
-                let alone = case(&[alone]);
-                // Coefficients of tasks that share nothing are not asked for.
-                let (together, single) = (trained(&both, scope, &[7.0, 0.3]), trained(&alone, scope, &[1.0]));
-                let mut compared = 0;
-                for (parameter, value) in &single {
-                    if parameter.starts_with(trunk) || parameter.split('.').any(|part| part == name) {
-                        let other = together.iter().find(|(other, _)| other == parameter).unwrap();
-                        assert_eq!(&other.1, value, "{norm:?} {scope:?}: {parameter}");
-                        compared += 1;
-                    }
-                }
-                assert!(compared > 20, "{compared}");
+    for (norm, scope) in [
+        (NormKind::Group, Scope::Boundary),
+        (NormKind::Group, Scope::Exact),
+        (NormKind::Batch, Scope::Boundary),
+        (NormKind::Batch, Scope::Exact),
+    ] {
+        // A task reads the other view, so only its gradients are those of a single task: the values change with the other trunk.
+        together_and_alone(&private_only(), norm, |both, alone, own| {
+            // Coefficients of tasks that share nothing are not asked for.
+            let (together, single) = (by(both, scope, &[7.0, 0.3]), by(alone, scope, &[1.0]));
+            let compared: Vec<_> = single.iter().filter(|(name, _)| own(name)).collect();
+            assert!(compared.len() > 20);
+            for (name, gradient) in compared {
+                assert_eq!(flat(gradient), flat(&together[name]), "{norm:?} {scope:?}: {name}");
             }
-        }
+        });
+        // Where it does not read the other view, whole trainings are.
+        let hidden = DbrConfig { other_view: OtherView::Hidden, gate_views: GateViews::Own, ..private_only() };
+        together_and_alone(&hidden, norm, |both, alone, own| {
+            let (together, single) = (trained(both, scope, &[7.0, 0.3]), trained(alone, scope, &[1.0]));
+            let of = |all: Vec<(String, Vec<f64>)>| -> Vec<_> { all.into_iter().filter(|(name, _)| own(name)).collect() };
+            let (together, single) = (of(together), of(single));
+            assert!(single.len() > 20);
+            assert_eq!(together, single, "{norm:?} {scope:?}");
+        });
     }
 }
 
