@@ -116,7 +116,8 @@ pub(crate) fn build_arguments_of(cohort: &Path, out: &Path) -> Vec<String> {
 pub(crate) fn views_arguments(out: &Path) -> Vec<String> {
     let cohort = cohort().join("cohort");
     let (dicom, table, masks) = (cohort.join("dicom"), cohort.join("annotations.csv"), cohort.join("masks"));
-    let named = ["--data", text(&dicom), "--annotations", text(&table), "--annotations", text(&masks), "--out", text(out)];
+    let named =
+        ["--data", text(&dicom), "--annotations", text(&table), "--annotations", text(&masks), "--out", text(out)];
     let settings = ["pseudonym.demo=true", "classes=[{ name = \"^Lymph node\" }]"].map(|setting| ["--set", setting]);
     ["build"].into_iter().chain(named).chain(settings.into_iter().flatten()).map(str::to_owned).collect()
 }

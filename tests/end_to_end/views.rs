@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use mtids_patch::{CENTER_RADIUS_MM, mark_center};
 use mtids_domain::geometry::PointMm;
+use mtids_patch::{CENTER_RADIUS_MM, mark_center};
 use mtids_shards::{Channel, Dataset, Measure, RowLabels, Split, read_row_group};
 
 use crate::support::{build_arguments, run, text, tree, views_arguments};
@@ -36,7 +36,8 @@ fn a_build_cuts_a_near_and_a_wide_view_of_each_place() {
         assert!(row.get(Measure::Volume).is_some_and(|volume| volume > 0.0));
     }
     let card = fs::read_to_string(out.join("README.md")).unwrap();
-    for part in ["view `near` (column `voxels_near`)", "100 × 110 × 110 mm in all", &format!("mask in {with_mask} of")] {
+    for part in ["view `near` (column `voxels_near`)", "100 × 110 × 110 mm in all", &format!("mask in {with_mask} of")]
+    {
         assert!(card.contains(part), "{part}: {card}");
     }
 }
@@ -58,7 +59,8 @@ fn marks_lie_on_the_node_also_where_the_sample_is_shifted() {
     assert_eq!(views[0].channels, [Channel::Ct, Channel::Center, Channel::Mask]);
     // Samples of one finding share what was measured, and the first lies on the node.
     let index = dataset.index().unwrap();
-    let place = |row: &RowLabels| (row.series_key.clone(), format!("{:?} {:?} {:?}", row.grown, row.mask, row.short_axis_mm));
+    let place =
+        |row: &RowLabels| (row.series_key.clone(), format!("{:?} {:?} {:?}", row.grown, row.mask, row.short_axis_mm));
     let mut nodes: BTreeMap<_, Vec<PointMm>> = BTreeMap::new();
     index.iter().for_each(|row| nodes.entry(place(row)).or_default().push(PointMm(row.center_mm)));
     let (near, voxels) = (views[0].geometry, views[0].geometry.len());
@@ -69,7 +71,11 @@ fn marks_lie_on_the_node_also_where_the_sample_is_shifted() {
             let [center, mask] = [1, 2].map(|channel| &group.views[0].row(n)[channel * voxels..(channel + 1) * voxels]);
             let here = PointMm(row.center_mm);
             let is_node = |node: &&PointMm| mark_center(**node, here, &near) == center;
-            assert!(nodes[&place(row)].iter().any(|node| is_node(&node)), "{} is marked at none of its samples", row.sample_key);
+            assert!(
+                nodes[&place(row)].iter().any(|node| is_node(&node)),
+                "{} is marked at none of its samples",
+                row.sample_key
+            );
             assert!(center.iter().all(|&mark| (0..=1000).contains(&mark)) && center.iter().any(|&mark| mark > 500));
             assert_eq!(mask.iter().any(|&share| share > 0), row.mask.is_some());
             marked += usize::from(here.distance(nodes[&place(row)][0]) < CENTER_RADIUS_MM);
