@@ -218,7 +218,7 @@ mod tests {
         let row = |n: usize| {
             let state = n % 2;
             let probability = 0.3 + 0.4 * state as f64;
-            let axis = if n / 2 % 2 == 0 { 8.0 + 4.0 * state as f64 } else { 12.0 - 4.0 * state as f64 };
+            let axis = if (n / 2).is_multiple_of(2) { 8.0 + 4.0 * state as f64 } else { 12.0 - 4.0 * state as f64 };
             let mut grown = mtids_shards::Measures::default();
             grown.set(Measure::ShortAxis, Some(7.0 + 5.0 * state as f32).filter(|_| n < 8));
             Prediction {

@@ -41,7 +41,7 @@ impl Logistic {
         let is_ragged = rows.len() != labels.len() || rows.iter().any(|row| row.len() != count);
         let is_infinite = rows.iter().flatten().flatten().any(|value| !value.is_finite());
         let positives = labels.iter().filter(|&&label| label).count();
-        if is_ragged || is_infinite || positives == 0 || positives == labels.len() || !(ridge > 0.0) {
+        if is_ragged || is_infinite || positives == 0 || positives == labels.len() || ridge.is_nan() || ridge <= 0.0 {
             return None;
         }
         let mut model = Self { intercept: 0.0, inputs: (0..count).map(|input| scale_of(rows, input)).collect() };

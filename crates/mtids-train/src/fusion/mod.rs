@@ -91,8 +91,8 @@ mod tests {
             let chance = 1.0 / (1.0 + (-(score + 4.0 * (axis - 2.1))).exp());
             let mut grown = mtids_shards::Measures::default();
             grown.set(Measure::ShortAxis, Some(axis.exp() as f32));
-            grown.set(Measure::MeanHu, Some(random.random_range(0.0..80.0)).filter(|_| n % 3 > 0));
-            grown.set(Measure::SuvMax, Some(4.0).filter(|_| n % 3 == 0));
+            grown.set(Measure::MeanHu, Some(random.random_range(0.0..80.0)).filter(|_| !n.is_multiple_of(3)));
+            grown.set(Measure::SuvMax, Some(4.0).filter(|_| n.is_multiple_of(3)));
             let probability = 1.0 / (1.0 + (-score).exp());
             Prediction {
                 sample_key: format!("s{n}"),
