@@ -13,7 +13,9 @@ use candle_core::{DType, Device, Tensor};
 use mtids_domain::label::Evidence;
 use mtids_layers::{Init, Parameters};
 use mtids_models::step::{StepGradients, gradients};
-use mtids_models::{LossConfig, Mode, Model, ModelConfig, Problem, Scope, StepInputs, TargetBatch, TaskLosses, ViewInput};
+use mtids_models::{
+    LossConfig, Mode, Model, ModelConfig, Problem, Scope, StepInputs, TargetBatch, TaskLosses, ViewInput,
+};
 use serde_json::{Value, json};
 
 const REGIONS: usize = 3;
@@ -46,8 +48,7 @@ fn exports() -> Vec<Export> {
     }
     for (name, mut config) in models_of_two_views() {
         config["dropout"] = json!(0.0);
-        config["backbone"] =
-            json!({ "widths": [4, 8], "blocks": 2, "stem_stride": 1, "groups": 2, "norm": "batch" });
+        config["backbone"] = json!({ "widths": [4, 8], "blocks": 2, "stem_stride": 1, "groups": 2, "norm": "batch" });
         config["trunks"] = json!({ "near": { "finish": "none", "pool_grid": 1 }, "wide": { "stem_stride": 2, "pool_grid": 2, "finish": "rectified", "features": 6 } });
         for (mode, title) in [(Mode::Train { seed: 1, step: 0 }, "training"), (Mode::Evaluate, "evaluation")] {
             let view = |name: &str, shape| ViewInput { name: name.to_owned(), shape };
@@ -169,7 +170,9 @@ fn targets() -> TargetBatch {
             use Evidence::{A, B, C, D, U};
             vec![A, C, U, B, D, U, B, A, C]
         },
-        measures: (0..BATCH).map(|row| vec![(row % 3 > 0).then_some(row as f32 - 3.5), Some(0.3 * row as f32)]).collect(),
+        measures: (0..BATCH)
+            .map(|row| vec![(row % 3 > 0).then_some(row as f32 - 3.5), Some(0.3 * row as f32)])
+            .collect(),
     }
 }
 

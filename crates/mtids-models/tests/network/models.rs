@@ -8,8 +8,8 @@ use mtids_layers::{AdamW, AdamWConfig, Parameters};
 use mtids_models::gate::OtherView;
 use mtids_models::step::{StepGradients, gradients};
 use mtids_models::{
-    Architecture, DbrConfig, LossConfig, Mode, Model, ModelConfig, MtIdsConfig, NormKind, Scope, StepInputs, StepOptions,
-    TaskLosses, train_step,
+    Architecture, DbrConfig, LossConfig, Mode, Model, ModelConfig, MtIdsConfig, NormKind, Scope, StepInputs,
+    StepOptions, TaskLosses, train_step,
 };
 
 use crate::support::{Case, build, cases, config, flat, input, largest, small, targets, value, variable};
@@ -116,8 +116,13 @@ fn every_architecture_takes_a_step_on_its_views() {
             let (name, (model, parameters)) = (&case.name, case.build());
             let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
             let (input, targets) = (case.inputs(4), targets());
-            let inputs =
-                StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &input, targets: &targets };
+            let inputs = StepInputs {
+                model: &model,
+                parameters: &parameters,
+                losses: &losses,
+                input: &input,
+                targets: &targets,
+            };
             let mut optimizer = AdamW::new(&AdamWConfig::default()).unwrap();
             let options = StepOptions { scope, clip_norm: 5.0, learning_rate: 1e-2, seed: 1 };
             let mut asked = false;

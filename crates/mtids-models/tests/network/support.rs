@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use mtids_layers::Parameters;
 use mtids_models::experts::ExpertForm;
 use mtids_models::{
-    Architecture, BackboneConfig, BackboneKeys, DbrConfig, Model, ModelConfig, MtIdsConfig, NormKind, Problem, TargetBatch,
-    TaskKind, ViewInput,
+    Architecture, BackboneConfig, BackboneKeys, DbrConfig, Model, ModelConfig, MtIdsConfig, NormKind, Problem,
+    TargetBatch, TaskKind, ViewInput,
 };
 
 pub(crate) const INPUT: [usize; 4] = [1, 2, 12, 12];
@@ -91,7 +91,6 @@ pub(crate) fn cases() -> Vec<Case> {
     }
     cases
 }
-
 
 pub(crate) fn model(config: &MtIdsConfig) -> (Model, Parameters) {
     build(&ModelConfig::MtIds(config.clone()))

@@ -6,8 +6,8 @@ use mtids_layers::{AdamW, AdamWConfig, Parameters};
 use mtids_models::gate::{BranchControl, GateViews, OtherView};
 use mtids_models::step::{StepGradients, gradients};
 use mtids_models::{
-    BackboneKeys, DbrConfig, LossConfig, Mode, Model, ModelConfig, NormKind, Owner, Problem, Scope, StepInputs, StepOptions,
-    TaskKind, TaskLosses, ViewInput, losses_of, train_step,
+    BackboneKeys, DbrConfig, LossConfig, Mode, Model, ModelConfig, NormKind, Owner, Problem, Scope, StepInputs,
+    StepOptions, TaskKind, TaskLosses, ViewInput, losses_of, train_step,
 };
 
 use crate::support::{Case, MEASURES, config, flat, input, largest, problem, targets, two_views, variable};
@@ -69,7 +69,10 @@ fn private_experts_train_the_views_of_their_dimension_only() {
         let names = ["joint", "region", "metastasis", "measures"];
         let of = |name: &&str| {
             let found = reached(&model, &parameters, &case.inputs(4), name);
-            assert!(found.iter().all(|(_, gradient)| largest(gradient) > 0.0), "what is detached has no gradient at all");
+            assert!(
+                found.iter().all(|(_, gradient)| largest(gradient) > 0.0),
+                "what is detached has no gradient at all"
+            );
             ["trunk.near.", "trunk.wide."].map(|trunk| reaches(&found, trunk))
         };
         names.iter().map(of).collect()
@@ -133,7 +136,8 @@ fn without_a_shared_branch_the_trunks_of_two_dimensions_train_as_single_tasks() 
         let hidden = DbrConfig { other_view: OtherView::Hidden, gate_views: GateViews::Own, ..private_only() };
         together_and_alone(&hidden, norm, |both, alone, own| {
             let (together, single) = (trained(both, scope, &[7.0, 0.3]), trained(alone, scope, &[1.0]));
-            let of = |all: Vec<(String, Vec<f64>)>| -> Vec<_> { all.into_iter().filter(|(name, _)| own(name)).collect() };
+            let of =
+                |all: Vec<(String, Vec<f64>)>| -> Vec<_> { all.into_iter().filter(|(name, _)| own(name)).collect() };
             let (together, single) = (of(together), of(single));
             assert!(single.len() > 20);
             assert_eq!(together, single, "{norm:?} {scope:?}");
