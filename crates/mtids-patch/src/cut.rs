@@ -7,7 +7,7 @@ use std::ops::Range;
 use mtids_domain::geometry::{Affine, PointMm, Voxel};
 use mtids_domain::volume::{AIR_HU, Volume};
 
-use crate::geometry::{Interpolation, PatchGeometry, Views};
+use crate::geometry::{Interpolation, PatchGeometry, Planes};
 use crate::kernel::Taps;
 
 /// A patch of one channel: HU, or hundredths of an SUV.
@@ -49,8 +49,18 @@ pub fn cut_suv(volume: &Volume<f32>, center: PointMm, geometry: &PatchGeometry) 
     cut_in(volume, center, geometry, Stored { outside: 0.0, scale: SUV_STEPS })
 }
 
+/// Cuts the share of each voxel that lies in a region, in thousandths, around `center`. Voxels of the region are not 0; outside is 0.
+///
+/// Shapes: as [`cut`], with the same resampling.
+pub(crate) fn cut_share(region: &Volume<u8>, center: PointMm, geometry: &PatchGeometry) -> Vec<i16> {
+    cut_in(region, center, geometry, Stored { outside: 0.0, scale: SHARE_STEPS }).voxels
+}
+
+/// Stored steps of a share of 1.
+pub(crate) const SHARE_STEPS: f64 = 1000.0;
+
 fn cut_in<T: Copy + Into<f64>>(volume: &Volume<T>, center: PointMm, geometry: &PatchGeometry, stored: Stored) -> Patch {
-    if geometry.views == Views::Orthogonal {
+    if geometry.planes == Planes::Orthogonal {
         return cut_orthogonal(volume, center, geometry, stored);
     }
     match axis_map(volume.affine(), geometry) {
@@ -59,7 +69,7 @@ fn cut_in<T: Copy + Into<f64>>(volume: &Volume<T>, center: PointMm, geometry: &P
     }
 }
 
-/// Axial, coronal and sagittal plane through the centre, each turned as [`Views::Orthogonal`] says.
+/// Axial, coronal and sagittal plane through the centre, each turned as [`Planes::Orthogonal`] says.
 fn cut_orthogonal<T: Copy + Into<f64>>(
     volume: &Volume<T>,
     center: PointMm,
@@ -70,7 +80,7 @@ fn cut_orthogonal<T: Copy + Into<f64>>(
     let [thickness, step, _] = geometry.spacing_mm;
     // A plane is a patch one voxel thick, as thick as the patch's first spacing.
     let plane = |across: usize| {
-        let mut plane = PatchGeometry { size: [side; 3], spacing_mm: [step; 3], views: Views::Volume, ..*geometry };
+        let mut plane = PatchGeometry { size: [side; 3], spacing_mm: [step; 3], planes: Planes::Volume, ..*geometry };
         plane.size[across] = 1;
         plane.spacing_mm[across] = thickness;
         cut_in(volume, center, &plane, stored)
@@ -87,7 +97,7 @@ fn cut_orthogonal<T: Copy + Into<f64>>(
 
 /// The distance over which a patch voxel averages along an axis, from the distance of its neighbours: the slices of a stack are thin.
 fn footprint(patch_axis: usize, step: f64, geometry: &PatchGeometry) -> f64 {
-    if patch_axis == 0 && geometry.views == Views::Stack { step.clamp(-1.0, 1.0) } else { step }
+    if patch_axis == 0 && geometry.planes == Planes::Stack { step.clamp(-1.0, 1.0) } else { step }
 }
 
 /// For each source axis (i, j, k) the patch axis (0 = d, 1 = h, 2 = w) it runs along, if all run parallel to the
@@ -305,7 +315,7 @@ mod tests {
     }
 
     fn geometry(size: [usize; 3], spacing_mm: [f64; 3], interpolation: Interpolation) -> PatchGeometry {
-        PatchGeometry { size, spacing_mm, interpolation, views: Views::Volume }
+        PatchGeometry { size, spacing_mm, interpolation, planes: Planes::Volume }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub enum Interpolation {
 /// What the axis d of a patch runs over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Views {
+pub enum Planes {
     /// A volume: each voxel averages over its own extent along all axes.
     #[default]
     Volume,
@@ -32,13 +32,13 @@ pub enum Views {
     Orthogonal,
 }
 
-impl Views {
+impl Planes {
     /// Lower-case name.
     pub fn name(self) -> &'static str {
         match self {
-            Views::Volume => "volume",
-            Views::Stack => "stack",
-            Views::Orthogonal => "orthogonal",
+            Planes::Volume => "volume",
+            Planes::Stack => "stack",
+            Planes::Orthogonal => "orthogonal",
         }
     }
 }
@@ -53,8 +53,9 @@ pub struct PatchGeometry {
     pub spacing_mm: [f64; 3],
     /// Interpolation. Default `linear`.
     pub interpolation: Interpolation,
-    /// What d runs over. Default `volume`.
-    pub views: Views,
+    /// What d runs over. Default `volume`. Key `planes`; files of older versions say `views`.
+    #[serde(alias = "views")]
+    pub planes: Planes,
 }
 
 impl Default for PatchGeometry {
@@ -64,7 +65,7 @@ impl Default for PatchGeometry {
             size: [24, 56, 56],
             spacing_mm: [3.0, 2.0, 2.0],
             interpolation: Interpolation::Linear,
-            views: Views::Volume,
+            planes: Planes::Volume,
         }
     }
 }
@@ -73,15 +74,13 @@ impl Default for PatchGeometry {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum GeometryError {
     /// A side of no voxels, or of more than 512.
-    #[error("patch.size {0:?}: each side needs 1 to 512 voxels")]
+    #[error("`size` {0:?}: each side needs 1 to 512 voxels")]
     Size([usize; 3]),
     /// A spacing that is no positive length.
-    #[error("patch.spacing_mm {0:?}: each spacing must lie between 0.05 and 50 mm")]
+    #[error("`spacing_mm` {0:?}: each spacing must lie between 0.05 and 50 mm")]
     Spacing([f64; 3]),
     /// Three planes need three equal squares.
-    #[error(
-        "patch.size {0:?} with patch.spacing_mm {1:?}: orthogonal views are 3 × S × S, of one spacing along h and w"
-    )]
+    #[error("`size` {0:?} with `spacing_mm` {1:?}: orthogonal planes are 3 × S × S, of one spacing along h and w")]
     Orthogonal([usize; 3], [f64; 3]),
 }
 
@@ -97,8 +96,8 @@ impl PatchGeometry {
         if self.spacing_mm.iter().any(|spacing| !(0.05..=50.0).contains(spacing)) {
             return Err(GeometryError::Spacing(self.spacing_mm));
         }
-        let ([views, height, width], [_, y, x]) = (self.size, self.spacing_mm);
-        if self.views == Views::Orthogonal && (views != 3 || height != width || y != x) {
+        let ([count, height, width], [_, y, x]) = (self.size, self.spacing_mm);
+        if self.planes == Planes::Orthogonal && (count != 3 || height != width || y != x) {
             return Err(GeometryError::Orthogonal(self.size, self.spacing_mm));
         }
         Ok(())
@@ -114,11 +113,27 @@ impl PatchGeometry {
         self.len() == 0
     }
 
-    /// Position of voxel `(d, h, w)` of a volume or stack around `center`.
+    /// Position of voxel `(d, h, w)` of a patch around `center`, LPS mm.
     pub fn position(&self, center: PointMm, [d, h, w]: [usize; 3]) -> PointMm {
         let offset =
             |axis: usize, index: usize| (index as f64 - (self.size[axis] as f64 - 1.0) / 2.0) * self.spacing_mm[axis];
-        PointMm::new(center.0[0] + offset(2, w), center.0[1] + offset(1, h), center.0[2] + offset(0, d))
+        let [x, y, z] = match (self.planes, d) {
+            (Planes::Orthogonal, 0) => [offset(2, w), offset(1, h), 0.0],
+            // Standing planes have the head up.
+            (Planes::Orthogonal, 1) => [offset(2, w), 0.0, -offset(1, h)],
+            (Planes::Orthogonal, _) => [0.0, offset(2, w), -offset(1, h)],
+            _ => [offset(2, w), offset(1, h), offset(0, d)],
+        };
+        PointMm::new(center.0[0] + x, center.0[1] + y, center.0[2] + z)
+    }
+
+    /// Side lengths (z, y, x) of what a patch shows, mm: voxels by their spacing. For orthogonal planes, those of a cube of their side.
+    pub fn extent_mm(&self) -> [f64; 3] {
+        let side = |axis: usize| self.size[axis] as f64 * self.spacing_mm[axis];
+        match self.planes {
+            Planes::Orthogonal => [side(1); 3],
+            _ => [0, 1, 2].map(side),
+        }
     }
 }
 
@@ -131,7 +146,7 @@ mod tests {
         assert!(PatchGeometry::default().validate().is_ok());
         assert!(PatchGeometry { size: [0, 1, 1], ..Default::default() }.validate().is_err());
         assert!(PatchGeometry { spacing_mm: [1.0, f64::NAN, 1.0], ..Default::default() }.validate().is_err());
-        let planes = PatchGeometry { size: [3, 9, 9], views: Views::Orthogonal, ..Default::default() };
+        let planes = PatchGeometry { size: [3, 9, 9], planes: Planes::Orthogonal, ..Default::default() };
         assert!(planes.validate().is_ok());
         for size in [[4, 9, 9], [3, 9, 8]] {
             assert!(PatchGeometry { size, ..planes }.validate().is_err());
@@ -145,5 +160,6 @@ mod tests {
         let center = PointMm::new(1.0, 2.0, 3.0);
         assert_eq!(geometry.position(center, [1, 2, 3]), center);
         assert_eq!(geometry.position(center, [0, 2, 3]).0[2], 0.0);
+        assert_eq!(geometry.extent_mm(), [9.0, 10.0, 14.0]);
     }
 }

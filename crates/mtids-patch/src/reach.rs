@@ -1,7 +1,7 @@
 //! Which voxels of a volume a patch may be made of, without cutting it.
 //!
 //! Units: voxel indices, half-open. Invariant: the box holds every voxel that [`crate::cut()`] gives weight to; for an oblique grid or
-//! orthogonal views it may hold more.
+//! orthogonal planes it may hold more.
 
 use std::ops::Range;
 
@@ -14,9 +14,9 @@ use crate::geometry::PatchGeometry;
 pub fn reach(affine: &Affine, center: PointMm, geometry: &PatchGeometry) -> [Range<usize>; 3] {
     let [depth, height, width] = geometry.spacing_mm;
     let sides = geometry.size;
-    // Orthogonal views are planes as long as their second side, along all three axes.
-    let (extent, step) = match geometry.views {
-        crate::Views::Orthogonal => ([sides[1]; 3], [height.max(depth), height, width]),
+    // Orthogonal planes are planes as long as their second side, along all three axes.
+    let (extent, step) = match geometry.planes {
+        crate::Planes::Orthogonal => ([sides[1]; 3], [height.max(depth), height, width]),
         _ => (sides, geometry.spacing_mm),
     };
     let [z, y, x] = [0, 1, 2].map(|axis| (extent[axis] as f64 - 1.0) / 2.0 * step[axis]);
@@ -41,7 +41,7 @@ pub fn reach(affine: &Affine, center: PointMm, geometry: &PatchGeometry) -> [Ran
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Views, cut};
+    use crate::{Planes, cut};
     use mtids_domain::volume::Volume;
     use proptest::prelude::*;
 
@@ -59,12 +59,12 @@ mod tests {
             place in prop::array::uniform3(2.0..18.0f64),
             voxel in prop::array::uniform3(0..20usize),
             angle in -0.5..0.5f64,
-            views in prop::sample::select(vec![Views::Volume, Views::Stack, Views::Orthogonal]),
+            planes in prop::sample::select(vec![Planes::Volume, Planes::Stack, Planes::Orthogonal]),
         ) {
             let (sin, cos) = angle.sin_cos();
             let steps = [[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, 1.3 * sin, 1.3 * cos]];
             let affine = Affine::new(PointMm::new(0.0, 0.0, 0.0), steps).unwrap();
-            let geometry = PatchGeometry { size: [3, 5, 5], spacing_mm: [1.5, 1.2, 1.2], views, ..PatchGeometry::default() };
+            let geometry = PatchGeometry { size: [3, 5, 5], spacing_mm: [1.5, 1.2, 1.2], planes, ..PatchGeometry::default() };
             let center = affine.to_mm(Voxel(place));
             let volume = |hu: i16| {
                 let mut voxels = vec![0; 8000];

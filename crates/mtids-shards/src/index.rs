@@ -79,11 +79,11 @@ pub(crate) fn decode_batches(bytes: Vec<u8>, path: &Path) -> Result<Vec<RecordBa
     Ok(batches)
 }
 
-/// The labels of an index whose bytes were checked; `path` is for messages.
-pub(crate) fn decode_index(bytes: Vec<u8>, path: &Path) -> Result<Vec<RowLabels>, ShardError> {
+/// The labels of an index of this layout whose bytes were checked; `path` is for messages.
+pub(crate) fn decode_index(bytes: Vec<u8>, path: &Path, layout: u32) -> Result<Vec<RowLabels>, ShardError> {
     let mut rows = Vec::new();
     for batch in decode_batches(bytes, path)? {
-        rows.extend(labels_of(&batch).map_err(|detail| ShardError::Rows { path: path.to_owned(), detail })?);
+        rows.extend(labels_of(&batch, layout).map_err(|detail| ShardError::Rows { path: path.to_owned(), detail })?);
     }
     Ok(rows)
 }

@@ -8,30 +8,32 @@
 //! * The same rows give the same bytes. No raw identifier, path or time of day is written.
 //!
 //! # Units
-//! Voxels are little-endian `i16` HU, axes d (towards the head), h (towards the back), w (towards the left), w fastest.
+//! Voxels are little-endian `i16` as [`Channel`] says, one column per view, axes d (towards the head), h (towards the back), w (towards the left), w fastest.
 
 mod error;
 mod file;
 mod footer;
 mod index;
 mod manifest;
+mod previous;
 mod quarantine;
 mod reader;
 mod row;
 mod schema;
 mod verify;
+mod voxels;
 mod writer;
 
 pub use error::ShardError;
 pub use file::{FileEntry, META, write_file};
 pub use index::{INDEX, IndexRow, write_index};
 pub use manifest::{
-    Channel, DatasetDescription, LAYOUT_VERSION, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals,
-    is_published, manifest_json_schema,
+    DatasetDescription, LAYOUT_VERSION, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals, is_published,
+    manifest_json_schema,
 };
-pub use mtids_patch::Views;
+pub use mtids_patch::{Channel, Measure, Measures, PatchGeometry, Planes, View, ViewName};
 pub use quarantine::{QuarantineRecord, write_quarantine};
-pub use reader::{Dataset, RowGroup, read_row_group};
+pub use reader::{Dataset, RowGroup, ViewVoxels, read_row_group};
 pub use row::{PatchRow, RowKind, RowLabels, Split};
 pub use schema::patch_json_schema;
 pub use verify::{Damage, stale_copies, verify};

@@ -2,10 +2,11 @@
 //!
 //! Invariants: every other file is named by its digest, so that publishing never changes a file that an older manifest names; the
 //! manifest replaces the older one atomically; no time of day, host or path outside the dataset; totals add up:
-//! inputs = used + skipped + quarantined, in files. Versions are checked before anything else is read.
+//! inputs = used + skipped + quarantined, in files. Versions are checked before anything else is read; one layout back is read too
+//! (`previous.rs`).
 
 use mtids_domain::taxonomy::RegionScheme;
-use mtids_patch::Views;
+use mtids_patch::View;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Storage;
@@ -14,34 +15,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ShardError;
 use crate::file::{FileEntry, renew_copies};
+use crate::previous::{PREVIOUS_LAYOUT, PREVIOUS_SCHEMA, PreviousManifest};
 use crate::row::{RowKind, Split};
 
-/// Version of the layout: which files a dataset has, and what the manifest says of them. 5: totals count findings at invented voxels.
-pub const LAYOUT_VERSION: u32 = 5;
-/// Version of the rows: columns and voxels. 4: what was repaired; keys of the frame of reference and of the instance.
-pub const SCHEMA_VERSION: &str = "4";
+/// Version of the layout: which files a dataset has, and what the manifest says of them. 6: a row has named views.
+pub const LAYOUT_VERSION: u32 = 6;
+/// Version of the rows: columns and voxels. 5: one voxel column per view, and columns of measures.
+pub const SCHEMA_VERSION: &str = "5";
 /// File name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";
-
-/// What a channel of a patch holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Channel {
-    /// CT in HU.
-    Ct,
-    /// PET in hundredths of an SUV by body weight; 0 where there is none, which the column `pet` tells from no uptake.
-    Pet,
-}
-
-impl Channel {
-    /// Lower-case name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Channel::Ct => "ct",
-            Channel::Pet => "pet",
-        }
-    }
-}
 
 /// What every shard of a dataset has in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,14 +35,8 @@ pub struct DatasetDescription {
     pub taxonomy_version: String,
     /// Classes of the region dimension.
     pub regions: RegionScheme,
-    /// Channels of a patch, in the order of its voxels.
-    pub channels: Vec<Channel>,
-    /// What d runs over: a volume, thin slices, or three views.
-    pub patch_views: Views,
-    /// Patch size (d, h, w) in voxels.
-    pub patch_size: [usize; 3],
-    /// Patch spacing (z, y, x) in mm.
-    pub patch_spacing_mm: [f64; 3],
+    /// Views of a row, sorted by name.
+    pub views: Vec<View>,
     /// Digest of the resolved build configuration.
     pub config_digest: Digest,
     /// The program that built it.
@@ -68,9 +44,23 @@ pub struct DatasetDescription {
 }
 
 impl DatasetDescription {
-    /// Voxels of a patch, over all channels.
-    pub fn patch_len(&self) -> usize {
-        self.channels.len() * self.patch_size.iter().product::<usize>()
+    /// Voxels of a row, over all views and channels.
+    pub fn row_len(&self) -> usize {
+        self.views.iter().map(View::voxels).sum()
+    }
+
+    /// The view with this name, and its number.
+    pub fn view(&self, name: &str) -> Option<(usize, &View)> {
+        self.views.iter().enumerate().find(|(_, view)| view.name.as_str() == name)
+    }
+
+    /// Says what no list of views can be, if something is.
+    fn contradiction(&self) -> Option<String> {
+        if self.views.is_empty() {
+            return Some("its description has no view".into());
+        }
+        let unsorted = self.views.windows(2).find(|pair| pair[0].name >= pair[1].name)?;
+        Some(format!("its views are not sorted by name: `{}` before `{}`", unsorted[0].name, unsorted[1].name))
     }
 }
 
@@ -132,9 +122,9 @@ pub struct Totals {
     pub rows: u64,
     /// Rows at places without finding.
     pub negatives: u64,
-    /// Annotations left out because more of their patch is outside the scanned field than `max_pad_fraction` allows.
+    /// Annotations left out because more of a view is outside the scanned field than `max_pad_fraction` allows.
     pub findings_at_border: u64,
-    /// Annotations left out because their patch touches voxels of a repaired series that nobody measured.
+    /// Annotations left out because a view of theirs touches voxels of a repaired series that nobody measured.
     pub findings_at_invented: u64,
     /// Findings that no image could be found for, or that lie outside it.
     pub unmatched_findings: u64,
@@ -167,7 +157,7 @@ impl Totals {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of the layout, [`LAYOUT_VERSION`].
+    /// Version of the layout: [`LAYOUT_VERSION`], or the one before it for a dataset that an older program wrote.
     pub layout: u32,
     /// What all shards have in common.
     pub description: DatasetDescription,
@@ -198,18 +188,22 @@ impl Versions {
     /// Says which version this program does not read, if there is one.
     fn unreadable(&self) -> Option<String> {
         let ours = u64::from(LAYOUT_VERSION);
+        let previous = u64::from(PREVIOUS_LAYOUT);
         let rows = self.description.schema_version.as_deref();
+        let reads = format!("this program reads versions {previous} and {ours}");
         // Up to layout 3 there was one version for both.
         match (self.layout, rows) {
             (None, None) => None,
-            (None, Some(old)) => Some(format!("layout version {old}; this program reads version {ours}")),
-            (Some(layout), _) if layout != ours => {
-                Some(format!("layout version {layout}; this program reads version {ours}"))
+            (None, Some(old)) => Some(format!("layout version {old}; {reads}")),
+            (Some(layout), _) if layout != ours && layout != previous => {
+                Some(format!("layout version {layout}; {reads}"))
             }
-            (Some(_), Some(rows)) if rows != SCHEMA_VERSION => {
-                Some(format!("schema version {rows}; this program reads version {SCHEMA_VERSION}"))
+            (Some(layout), Some(rows)) => {
+                let expected = if layout == previous { PREVIOUS_SCHEMA } else { SCHEMA_VERSION };
+                (rows != expected)
+                    .then(|| format!("schema version {rows}; of layout {layout} this program reads version {expected}"))
             }
-            (Some(_), _) => None,
+            (Some(_), None) => None,
         }
     }
 }
@@ -242,7 +236,16 @@ impl Manifest {
                 "{detail}. Build the dataset again with this program, or read it with the program that wrote it"
             )));
         }
-        serde_json::from_slice(&bytes).map_err(not_ours)
+        let manifest: Self = match versions.layout {
+            Some(layout) if layout == u64::from(PREVIOUS_LAYOUT) => {
+                serde_json::from_slice::<PreviousManifest>(&bytes).map_err(not_ours)?.into()
+            }
+            _ => serde_json::from_slice(&bytes).map_err(not_ours)?,
+        };
+        match manifest.description.contradiction() {
+            Some(detail) => Err(fail(format!("not a manifest: {detail}"))),
+            None => Ok(manifest),
+        }
     }
 
     /// The file with this plain name, such as `index.parquet`.
@@ -260,11 +263,14 @@ impl Manifest {
     /// before the manifest leaves the older dataset as it was; one after it leaves this one, with copies that the next call renews.
     ///
     /// # Errors
-    /// [`ShardError::Manifest`] when the totals do not add up, or an error of writing.
+    /// [`ShardError::Manifest`] when the totals do not add up or the views are not sorted, or an error of writing.
     pub fn commit(&self, dataset: &dyn Storage) -> Result<(), ShardError> {
         let path = dataset.place(MANIFEST);
         if let Some(detail) = self.totals.contradiction() {
             return Err(ShardError::Manifest { path, detail: format!("totals do not add up: {detail}") });
+        }
+        if let Some(detail) = self.description.contradiction() {
+            return Err(ShardError::Manifest { path, detail });
         }
         let rows: u64 = self.shards.iter().map(|shard| shard.rows).sum();
         if rows != self.totals.rows {
@@ -278,7 +284,12 @@ impl Manifest {
     /// The manifest as the text that is written.
     fn to_json(&self) -> String {
         // Strings, numbers and maps with string keys: this always has a JSON form.
-        let mut value = serde_json::to_value(self).unwrap_or_default();
+        let mut value = match PreviousManifest::of(self) {
+            // As it was written, so that its digest stays what runs and reports have noted.
+            Some(previous) => serde_json::to_value(previous),
+            None => serde_json::to_value(self),
+        }
+        .unwrap_or_default();
         value.sort_all_objects();
         format!("{value:#}\n")
     }
@@ -306,14 +317,21 @@ mod tests {
             storage.put(MANIFEST, text.as_bytes()).unwrap();
             Manifest::load(&storage).unwrap_err().to_string()
         };
-        assert!(
-            load(r#"{"layout":6,"new":[1],"description":{}}"#)
-                .contains("layout version 6; this program reads version 5")
-        );
+        let later = load(r#"{"layout":7,"new":[1],"description":{}}"#);
+        assert!(later.contains("layout version 7; this program reads versions 5 and 6"), "{later}");
+        assert!(load(r#"{"layout":4,"description":{"schema_version":"3"}}"#).contains("layout version 4"));
         assert!(load(r#"{"description":{"schema_version":"3","old":1}}"#).contains("layout version 3"));
-        let rows = load(r#"{"layout":5,"description":{"schema_version":"9","more":1}}"#);
-        assert!(rows.contains("schema version 9") && rows.contains("Build the dataset again"), "{rows}");
-        assert!(load(r#"{"layout":5,"description":{}}"#).contains("missing field"));
+        for (layout, schema) in [(6, "9"), (6, "4"), (5, "5")] {
+            let rows =
+                load(&format!(r#"{{"layout":{layout},"description":{{"schema_version":"{schema}","more":1}}}}"#));
+            assert!(
+                rows.contains(&format!("schema version {schema}")) && rows.contains("Build the dataset again"),
+                "{rows}"
+            );
+        }
+        for layout in [5, 6] {
+            assert!(load(&format!(r#"{{"layout":{layout},"description":{{}}}}"#)).contains("missing field"));
+        }
         assert!(load(r#"{"other":"program"}"#).contains("not a manifest"));
     }
 

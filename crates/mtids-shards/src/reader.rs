@@ -16,7 +16,8 @@ use crate::footer::{Footer, Footers, Verified};
 use crate::index::{INDEX, decode_batches, decode_index};
 use crate::manifest::{Manifest, ShardEntry};
 use crate::row::{RowLabels, Split};
-use crate::schema::{labels_of, voxels_of};
+use crate::schema::labels_of;
+use crate::voxels::voxels_of;
 
 /// A published dataset, as its manifest was when it was opened: a rebuild meanwhile changes nothing that is read here.
 ///
@@ -74,7 +75,7 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::file`], or [`ShardError::Rows`] for an index with other columns.
     pub fn index(&self) -> Result<Vec<RowLabels>, ShardError> {
-        decode_index(self.file(INDEX)?, &self.index_place())
+        decode_index(self.file(INDEX)?, &self.index_place(), self.manifest.layout)
     }
 
     /// All columns of the verified index as Arrow record batches: the labels, and the shard, row group and row of each sample.
@@ -100,10 +101,24 @@ impl Dataset {
 pub struct RowGroup {
     /// Labels of each row.
     pub labels: Vec<RowLabels>,
-    /// Voxels of all rows, `[rows, D, H, W]`.
+    /// Voxels of each view, in the order of the description.
+    pub views: Vec<ViewVoxels>,
+}
+
+/// Voxels of one view of a row group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewVoxels {
+    /// `[rows, C, D, H, W]`, w fastest.
     pub voxels: Vec<i16>,
     /// Voxels of one row.
-    pub patch_len: usize,
+    pub row_len: usize,
+}
+
+impl ViewVoxels {
+    /// Voxels of one row, `[C, D, H, W]`; empty for a row that does not exist.
+    pub fn row(&self, row: usize) -> &[i16] {
+        self.voxels.get(row * self.row_len..(row + 1) * self.row_len).unwrap_or_default()
+    }
 }
 
 /// Reads and verifies one row group. The footer of its shard is read with the first one.
@@ -142,18 +157,26 @@ pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Resu
         .with_batch_size(group.rows as usize)
         .build()
         .map_err(|error| damaged(error.to_string()))?;
-    let mut labels = Vec::with_capacity(group.rows as usize);
-    let mut voxels = Vec::new();
+    let Manifest { layout, description, .. } = dataset.manifest();
+    let mut labels = Vec::with_capacity(rows as usize);
+    let mut views: Vec<ViewVoxels> =
+        description.views.iter().map(|view| ViewVoxels { voxels: Vec::new(), row_len: view.voxels() }).collect();
     for batch in reader {
         let batch = batch.map_err(|error| damaged(error.to_string()))?;
-        labels.extend(labels_of(&batch).map_err(damaged)?);
-        voxels.extend(voxels_of(&batch).map_err(damaged)?);
+        labels.extend(labels_of(&batch, *layout).map_err(damaged)?);
+        for (view, read) in description.views.iter().zip(&mut views) {
+            let voxels = voxels_of(&batch, view, *layout).map_err(damaged)?;
+            // A row group comes as one batch; the buffer of the first is kept, not copied.
+            if read.voxels.is_empty() { read.voxels = voxels } else { read.voxels.extend(voxels) }
+        }
     }
-    let patch_len = dataset.manifest.description.patch_len();
-    if labels.len() as u64 != group.rows || voxels.len() != labels.len() * patch_len {
-        return Err(damaged(format!("{} rows and {} voxels", labels.len(), voxels.len())));
+    if let Some(view) = views.iter().find(|view| view.voxels.len() != labels.len() * view.row_len) {
+        return Err(damaged(format!("{} rows and {} voxels of a view", labels.len(), view.voxels.len())));
     }
-    Ok(RowGroup { labels, voxels, patch_len })
+    if labels.len() as u64 != group.rows {
+        return Err(damaged(format!("{} rows where the manifest says {}", labels.len(), group.rows)));
+    }
+    Ok(RowGroup { labels, views })
 }
 
 /// Whether the shard has the size of the manifest, if it can be asked.

@@ -6,6 +6,8 @@ use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::repair::Repair;
 use mtids_domain::taxonomy::Station;
+use mtids_patch::Measures;
+use mtids_runtime::digest::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -126,14 +128,18 @@ pub struct RowLabels {
     pub kvp: Option<f32>,
     /// Contrast agent given.
     pub contrast: Option<bool>,
-    /// A PET of the same study covers at least half of the patch.
+    /// A PET of the same study covers at least half of every view that has a PET channel; without such a view, of the first one.
     pub pet: bool,
-    /// Share of the patch outside the scanned field.
+    /// Largest share of a view outside the scanned field.
     pub pad_fraction: f32,
     /// Sampling weight.
     pub weight: f32,
-    /// First 16 hexadecimal digits of the BLAKE3 digest of the voxels.
+    /// First 16 hexadecimal digits of the BLAKE3 digest of the voxels, one view behind the other.
     pub voxels_digest: String,
+    /// Measures of the region grown from the point.
+    pub grown: Measures,
+    /// Measures of the annotation's mask; `None` where it has none.
+    pub mask: Option<Measures>,
 }
 
 /// A row: labels and voxels.
@@ -141,15 +147,16 @@ pub struct RowLabels {
 pub struct PatchRow {
     /// Labels.
     pub labels: RowLabels,
-    /// `[C, D, H, W]`, w fastest: HU, then hundredths of an SUV where the dataset has PET.
-    pub voxels: Vec<i16>,
+    /// Voxels of each view in the order of the description, `[C, D, H, W]`, w fastest.
+    pub views: Vec<Vec<i16>>,
 }
 
 impl PatchRow {
     /// A row whose `voxels_digest` is that of its voxels.
-    pub fn new(mut labels: RowLabels, voxels: Vec<i16>) -> Self {
-        labels.voxels_digest = mtids_runtime::digest::Digest::of_bytes(&to_le_bytes(&voxels)).short();
-        Self { labels, voxels }
+    pub fn new(mut labels: RowLabels, views: Vec<Vec<i16>>) -> Self {
+        let bytes: Vec<u8> = views.iter().flat_map(|voxels| to_le_bytes(voxels)).collect();
+        labels.voxels_digest = Digest::of_bytes(&bytes).short();
+        Self { labels, views }
     }
 }
 

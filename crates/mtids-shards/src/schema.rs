@@ -3,24 +3,24 @@
 //! Invariant: the Arrow schema, the conversion of rows in both directions and `schemas/patch.json` all come from [`columns`], so they
 //! cannot differ. (`serde_arrow` would need a second, flat struct of the same fields beside it, for codes, keys and centres.)
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array, Int32Array,
-    RecordBatch, StringArray,
+    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int8Array, Int32Array, RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::repair::Repair;
+use mtids_patch::{Measure, Measures};
+use mtids_runtime::provenance::Program;
 use serde_json::{Value, json};
 
-use crate::manifest::DatasetDescription;
+use crate::manifest::{DatasetDescription, LAYOUT_VERSION};
+use crate::previous::PREVIOUS_LAYOUT;
 use crate::row::{RowKind, RowLabels, Split};
-
-/// Name of the voxel column.
-pub(crate) const VOXELS: &str = "voxels";
+use crate::voxels::column_name;
 
 /// How a cell is read off a row, and how a row takes it back. A setter answers `None` for a value that this program does not know.
 enum Cell {
@@ -30,14 +30,26 @@ enum Cell {
     Single(fn(&RowLabels) -> Option<f32>, fn(&mut RowLabels, f32) -> Option<()>),
     Days(fn(&RowLabels) -> Option<i32>, fn(&mut RowLabels, i32) -> Option<()>),
     Flag(fn(&RowLabels) -> Option<bool>, fn(&mut RowLabels, bool) -> Option<()>),
+    Measure(Region, Measure),
 }
 
-/// A column: name, nullable, meaning, value.
+/// What a measure is taken of.
+#[derive(Clone, Copy)]
+enum Region {
+    /// The region grown from the point.
+    Grown,
+    /// The annotation's mask.
+    Mask,
+}
+
+/// A column: name, nullable, meaning, unit of a measure, value, and the layout that brought it.
 pub(crate) struct Column {
-    name: &'static str,
+    name: Cow<'static, str>,
     nullable: bool,
-    meaning: &'static str,
+    meaning: Cow<'static, str>,
+    unit: Option<&'static str>,
     cell: Cell,
+    since: u32,
 }
 
 /// One line per column: type, name, `required` or `nullable`, meaning; then the cell of a row, and where a stored value goes.
@@ -47,9 +59,11 @@ macro_rules! column_table {
     ($($cell:ident $name:literal $null:ident $meaning:literal:
         $get:expr, |$row:ident, $value:ident| $place:expr => $new:expr;)*) => {
         vec![$(Column {
-            name: $name,
+            name: Cow::Borrowed($name),
             nullable: column_table!(@nullable $null),
-            meaning: $meaning,
+            meaning: Cow::Borrowed($meaning),
+            unit: None,
+            since: PREVIOUS_LAYOUT,
             cell: Cell::$cell($get, |$row, $value| {
                 $place = $new;
                 Some(())
@@ -58,9 +72,62 @@ macro_rules! column_table {
     };
 }
 
+static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
+    let mut columns = plain_columns();
+    columns.push(measure_source());
+    for region in [Region::Grown, Region::Mask] {
+        columns.extend(Measure::ALL.iter().map(|&measure| measure_column(region, measure)));
+    }
+    columns
+});
+
 /// Every narrow column, in file order.
+pub(crate) fn columns() -> &'static [Column] {
+    &COLUMNS
+}
+
+/// Where the measures of a row come from.
+fn measure_source() -> Column {
+    Column {
+        name: Cow::Borrowed("measure_source"),
+        nullable: false,
+        meaning: Cow::Borrowed(
+            "grown: of the region grown from the point only; grown+mask: of the annotation's mask as well",
+        ),
+        unit: None,
+        since: LAYOUT_VERSION,
+        cell: Cell::Text(
+            |row| Some(if row.mask.is_some() { "grown+mask" } else { "grown" }),
+            |row, value| {
+                row.mask = match value {
+                    "grown" => None,
+                    "grown+mask" => Some(Measures::default()),
+                    _ => return None,
+                };
+                Some(())
+            },
+        ),
+    }
+}
+
+fn measure_column(region: Region, measure: Measure) -> Column {
+    let (prefix, of) = match region {
+        Region::Grown => ("grown", "region grown from the point; null: could not be taken"),
+        Region::Mask => ("mask", "annotation's mask; null: no mask, or could not be taken"),
+    };
+    Column {
+        name: Cow::Owned(format!("{prefix}_{}", measure.name())),
+        nullable: true,
+        meaning: Cow::Owned(format!("{}; of the {of}", measure.meaning())),
+        unit: Some(measure.unit()),
+        since: LAYOUT_VERSION,
+        cell: Cell::Measure(region, measure),
+    }
+}
+
+/// The columns that need no loop.
 #[rustfmt::skip]
-pub(crate) fn columns() -> Vec<Column> {
+fn plain_columns() -> Vec<Column> {
     column_table! {
         Text "sample_key" required "key of the sample, unique in the dataset":
             |r| Some(&r.sample_key), |r, v| r.sample_key => v.to_owned();
@@ -134,13 +201,13 @@ pub(crate) fn columns() -> Vec<Column> {
         Flag "contrast" nullable "contrast agent given":
             |r| r.contrast, |r, v| r.contrast => Some(v);
         Flag "pet" required
-            "a PET of the same study covers at least half of the patch; without one its PET channel, if any, is 0":
+            "a PET of the same study covers at least half of every view that has a PET channel (of the first view where none has); otherwise those channels are 0":
             |r| Some(r.pet), |r, v| r.pet => v;
-        Single "pad_fraction" required "share of the patch outside the scanned field, 0 to 1":
+        Single "pad_fraction" required "largest share of a view outside the scanned field, 0 to 1":
             |r| Some(r.pad_fraction), |r, v| r.pad_fraction => v;
         Single "weight" required "sampling weight":
             |r| Some(r.weight), |r, v| r.weight => v;
-        Text "voxels_digest" required "first 16 hexadecimal digits of BLAKE3 of the voxels":
+        Text "voxels_digest" required "first 16 hexadecimal digits of BLAKE3 of the voxels, one view behind the other":
             |r| Some(&r.voxels_digest), |r, v| r.voxels_digest => v.to_owned();
     }
 }
@@ -155,14 +222,24 @@ impl Column {
             Cell::Text(..) => DataType::Utf8,
             Cell::Code(..) => DataType::Int8,
             Cell::Double(..) => DataType::Float64,
-            Cell::Single(..) => DataType::Float32,
+            Cell::Single(..) | Cell::Measure(..) => DataType::Float32,
             Cell::Days(..) => DataType::Int32,
             Cell::Flag(..) => DataType::Boolean,
         }
     }
 
+    /// The name of the column.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A column of measured numbers, which hardly ever repeat: a dictionary of them would only be read besides.
+    pub(crate) fn is_measure(&self) -> bool {
+        matches!(self.cell, Cell::Measure(..))
+    }
+
     pub(crate) fn field(&self) -> Field {
-        Field::new(self.name, self.data_type(), self.nullable)
+        Field::new(self.name.as_ref(), self.data_type(), self.nullable)
     }
 
     /// The column of these rows.
@@ -174,12 +251,19 @@ impl Column {
             Cell::Single(get, _) => Arc::new(rows.map(get).collect::<Float32Array>()),
             Cell::Days(get, _) => Arc::new(rows.map(get).collect::<Int32Array>()),
             Cell::Flag(get, _) => Arc::new(rows.map(get).collect::<BooleanArray>()),
+            Cell::Measure(region, measure) => {
+                let get = |row: &'a RowLabels| match region {
+                    Region::Grown => row.grown.get(measure),
+                    Region::Mask => row.mask.as_ref()?.get(measure),
+                };
+                Arc::new(rows.map(get).collect::<Float32Array>())
+            }
         }
     }
 
     /// Gives the stored cells back to their rows.
     fn read(&self, batch: &RecordBatch, rows: &mut [RowLabels]) -> Result<(), String> {
-        let name = self.name;
+        let name = self.name.as_ref();
         let array = batch.column_by_name(name).ok_or_else(|| format!("column `{name}` is missing"))?;
         if !self.nullable && array.null_count() > 0 {
             let row = (0..array.len()).find(|&row| array.is_null(row)).unwrap_or_default();
@@ -192,6 +276,17 @@ impl Column {
             Cell::Single(_, set) => fill(name, typed::<Float32Array>(name, array)?, rows, set),
             Cell::Days(_, set) => fill(name, typed::<Int32Array>(name, array)?, rows, set),
             Cell::Flag(_, set) => fill(name, typed::<BooleanArray>(name, array)?, rows, set),
+            Cell::Measure(region, measure) => {
+                let set = |row: &mut RowLabels, value| {
+                    let measures = match region {
+                        Region::Grown => Some(&mut row.grown),
+                        Region::Mask => row.mask.as_mut(),
+                    };
+                    measures?.set(measure, Some(value));
+                    Some(())
+                };
+                fill(name, typed::<Float32Array>(name, array)?, rows, set)
+            }
         }
     }
 }
@@ -204,7 +299,7 @@ fn fill<T: Copy + std::fmt::Display>(
     name: &str,
     cells: impl IntoIterator<Item = Option<T>>,
     rows: &mut [RowLabels],
-    set: fn(&mut RowLabels, T) -> Option<()>,
+    set: impl Fn(&mut RowLabels, T) -> Option<()>,
 ) -> Result<(), String> {
     for (number, (row, cell)) in rows.iter_mut().zip(cells).enumerate() {
         let Some(value) = cell else { continue };
@@ -213,48 +308,67 @@ fn fill<T: Copy + std::fmt::Display>(
     Ok(())
 }
 
-/// Schema of a shard: the narrow columns, then the voxels. The description goes into the file's own key-value metadata.
+/// Schema of a shard: the narrow columns, then one of voxels per view. The description goes into the file's own key-value metadata.
 pub(crate) fn shard_schema(description: &DatasetDescription) -> SchemaRef {
     let mut fields: Vec<Field> = columns().iter().map(Column::field).collect();
-    let bytes = 2 * description.patch_len();
-    // `validate` of the patch geometry keeps a side at 512 or less, so this fits.
-    let width = i32::try_from(bytes).unwrap_or(i32::MAX);
-    fields.push(Field::new(VOXELS, DataType::FixedSizeBinary(width), false));
+    fields.extend(description.views.iter().map(|view| Field::new(column_name(&view.name), DataType::Binary, false)));
     Arc::new(Schema::new(fields))
 }
 
-/// What a reader needs to know, as key-value pairs.
-pub(crate) fn metadata(description: &DatasetDescription) -> HashMap<String, String> {
-    let text = |value: Value| value.to_string();
-    HashMap::from([
-        ("mtids.schema_version".to_owned(), description.schema_version.clone()),
-        ("mtids.taxonomy_version".to_owned(), description.taxonomy_version.clone()),
-        ("mtids.patch_views".to_owned(), description.patch_views.name().to_owned()),
-        ("mtids.patch_size_dhw".to_owned(), text(json!(description.patch_size))),
-        ("mtids.patch_spacing_zyx_mm".to_owned(), text(json!(description.patch_spacing_mm))),
-        (
-            "mtids.voxels".to_owned(),
-            "little-endian int16, one channel behind the other (ct: HU; pet: hundredths of SUVbw); axes d +z head, h +y back, w +x left; \
-             w fastest"
-                .to_owned(),
-        ),
-        (
-            "mtids.channels".to_owned(),
-            text(json!(description.channels.iter().map(|channel| channel.name()).collect::<Vec<_>>())),
-        ),
-        (
-            "mtids.regions".to_owned(),
-            text(json!(description.regions.regions().iter().map(|r| r.name.as_str()).collect::<Vec<_>>())),
-        ),
-        ("mtids.config_digest".to_owned(), description.config_digest.to_string()),
-        ("mtids.program".to_owned(), format!("{} {}", description.program.name, description.program.version)),
-    ])
+/// What a reader needs to know, as key-value pairs sorted by key.
+pub(crate) fn metadata(description: &DatasetDescription) -> Vec<(&'static str, String)> {
+    let views: Vec<Value> = description
+        .views
+        .iter()
+        .map(|view| {
+            json!({
+                "name": view.name,
+                "column": column_name(&view.name),
+                "size_dhw": view.geometry.size,
+                "spacing_zyx_mm": view.geometry.spacing_mm,
+                "planes": view.geometry.planes.name(),
+                "channels": view.channels.iter().map(|channel| channel.name()).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let mut views = Value::from(views);
+    views.sort_all_objects();
+    let regions: Vec<&str> = description.regions.regions().iter().map(|region| region.name.as_str()).collect();
+    let Program { name, version } = &description.program;
+    vec![
+        ("mtids.config_digest", description.config_digest.to_string()),
+        ("mtids.program", format!("{name} {version}")),
+        ("mtids.regions", Value::from(regions).to_string()),
+        ("mtids.schema_version", description.schema_version.clone()),
+        ("mtids.taxonomy_version", description.taxonomy_version.clone()),
+        ("mtids.views", views.to_string()),
+        ("mtids.voxels", format!("{VOXELS}; {AXES}")),
+    ]
 }
 
-/// Labels read back from a batch that holds the narrow columns.
-pub(crate) fn labels_of(batch: &RecordBatch) -> Result<Vec<RowLabels>, String> {
+/// Keys of [`metadata`].
+const METADATA_KEYS: [&str; 7] = [
+    "mtids.config_digest",
+    "mtids.program",
+    "mtids.regions",
+    "mtids.schema_version",
+    "mtids.taxonomy_version",
+    "mtids.views",
+    "mtids.voxels",
+];
+
+/// How a voxel column is laid out.
+const VOXELS: &str = "little-endian int16, [C, D, H, W] with w fastest; ct: HU; pet: hundredths of SUVbw; center: 1000 at the centre of the \
+     node, 0 at 5 mm from it and beyond; mask: share of the voxel in the annotation's mask, thousandths";
+/// Where its axes point.
+const AXES: &str = "axes d +z (head), h +y (back), w +x (left); orthogonal planes: d is axial, coronal (h towards the feet), sagittal \
+     (h towards the feet, w towards the back)";
+
+/// Labels read back from a batch that holds the narrow columns of this layout; what an older one has not is as [`blank`] says.
+pub(crate) fn labels_of(batch: &RecordBatch, layout: u32) -> Result<Vec<RowLabels>, String> {
     let mut rows = vec![blank(); batch.num_rows()];
-    columns().iter().try_for_each(|column| column.read(batch, &mut rows))?;
+    let stored = columns().iter().filter(|column| column.since <= layout);
+    stored.into_iter().try_for_each(|column| column.read(batch, &mut rows))?;
     Ok(rows)
 }
 
@@ -294,16 +408,9 @@ fn blank() -> RowLabels {
         pad_fraction: 0.0,
         weight: 0.0,
         voxels_digest: String::new(),
+        grown: Measures::default(),
+        mask: None,
     }
-}
-
-/// Voxels of a batch, all rows one after the other.
-pub(crate) fn voxels_of(batch: &RecordBatch) -> Result<Vec<i16>, String> {
-    let column = batch.column_by_name(VOXELS).ok_or("column `voxels` is missing")?;
-    let array = column.as_any().downcast_ref::<FixedSizeBinaryArray>().ok_or("column `voxels` has another type")?;
-    // Pairs by value: a value's bytes need not be aligned for i16.
-    let pairs = (0..array.len()).flat_map(|row| array.value(row).chunks_exact(2));
-    Ok(pairs.map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
 }
 
 /// `schemas/patch.json`: the columns of a shard for people and machines.
@@ -311,26 +418,82 @@ pub fn patch_json_schema() -> Value {
     let mut list: Vec<Value> = columns()
         .iter()
         .map(|column| {
-            json!({
+            let mut entry = json!({
                 "name": column.name,
                 "type": column.data_type().to_string(),
                 "nullable": column.nullable,
                 "meaning": column.meaning,
-            })
+            });
+            if let Some(unit) = column.unit {
+                entry["unit"] = unit.into();
+            }
+            entry
         })
         .collect();
     list.push(json!({
-        "name": VOXELS,
-        "type": "FixedSizeBinary(2·C·D·H·W)",
+        "name": "voxels_<view>",
+        "type": DataType::Binary.to_string(),
         "nullable": false,
-        "meaning": "little-endian int16, C channels (ct: HU; pet: hundredths of SUVbw); axes d (+z, head), h (+y, back), w (+x, left); w fastest; orthogonal views: d is axial, coronal (h towards the feet), sagittal (h towards the feet, w towards the back); size in the file metadata",
+        "meaning": format!("one column per view, 2·C·D·H·W bytes a row: {VOXELS}; {AXES}; the file metadata `mtids.views` lists the views"),
     }));
     json!({
-        "title": "Patch: one row of a shard",
+        "title": "Row of a shard: the views of one place, and its labels",
         "schema_version": crate::manifest::SCHEMA_VERSION,
-        "format": "Parquet; the index has the same columns without `voxels`, and `shard`, `row_group`, `row`",
-        "file_metadata": ["mtids.schema_version", "mtids.taxonomy_version", "mtids.patch_views", "mtids.patch_size_dhw", "mtids.patch_spacing_zyx_mm",
-            "mtids.voxels", "mtids.channels", "mtids.regions", "mtids.config_digest", "mtids.program"],
+        "format": "Parquet; the index has the same columns without voxels, and `shard`, `row_group`, `row`",
+        "file_metadata": METADATA_KEYS,
+        "views": "`mtids.views` is a JSON list sorted by name: name, column, size_dhw (voxels), spacing_zyx_mm, planes (volume, stack, orthogonal), channels",
         "columns": list,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtids_domain::taxonomy::{RegionScheme, Zone};
+    use mtids_patch::{Channel, PatchGeometry, View, ViewName};
+    use mtids_runtime::digest::Digest;
+
+    fn description() -> DatasetDescription {
+        let name = ViewName::try_from("near".to_owned()).unwrap();
+        let channels = vec![Channel::Ct, Channel::Center];
+        DatasetDescription {
+            schema_version: "5".into(),
+            taxonomy_version: "t".into(),
+            regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
+            views: vec![View { name, geometry: PatchGeometry::default(), channels }],
+            config_digest: Digest::of_bytes(b""),
+            program: Program::new("test", "0"),
+        }
+    }
+
+    #[test]
+    fn the_metadata_has_the_keys_of_the_published_schema_and_says_the_views() {
+        let metadata = metadata(&description());
+        assert_eq!(metadata.iter().map(|(key, _)| *key).collect::<Vec<_>>(), METADATA_KEYS);
+        let views = &metadata.iter().find(|(key, _)| *key == "mtids.views").unwrap().1;
+        let expected = json!([{
+            "name": "near", "column": "voxels_near", "size_dhw": [24, 56, 56], "spacing_zyx_mm": [3.0, 2.0, 2.0],
+            "planes": "volume", "channels": ["ct", "center"],
+        }]);
+        assert_eq!(views.parse::<Value>().unwrap(), expected);
+    }
+
+    #[test]
+    fn every_measure_has_two_columns_with_unit_and_meaning() {
+        let schema = patch_json_schema();
+        let columns = schema["columns"].as_array().unwrap();
+        for measure in Measure::ALL {
+            for prefix in ["grown", "mask"] {
+                let name = format!("{prefix}_{}", measure.name());
+                let column = columns.iter().find(|column| column["name"] == *name).unwrap();
+                assert_eq!((&column["type"], &column["unit"]), (&json!("Float32"), &json!(measure.unit())));
+                assert!(column["nullable"] == true && column["meaning"].as_str().unwrap().contains(measure.meaning()));
+            }
+        }
+        let mut names: Vec<&str> = columns.iter().filter_map(|column| column["name"].as_str()).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
 }

@@ -3,10 +3,10 @@
 //! Voxels: PLAIN, no dictionary, ZSTD, no statistics; a row group is a few MiB, so that shuffling by row group mixes well and one group is one
 //! contiguous read. Invariant: the same rows, description and options give the same bytes.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, FixedSizeBinaryArray, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch};
+use mtids_patch::View;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::Storage;
 use parquet::arrow::ArrowWriter;
@@ -18,16 +18,17 @@ use parquet::schema::types::ColumnPath;
 
 use crate::error::ShardError;
 use crate::manifest::{DatasetDescription, RowGroupEntry, ShardEntry};
-use crate::row::{PatchRow, Split, to_le_bytes};
-use crate::schema::{VOXELS, columns, metadata, shard_schema};
+use crate::row::{PatchRow, Split};
+use crate::schema::{columns, metadata, shard_schema};
+use crate::voxels::{column_name, voxel_array};
 
-/// Raw voxel bytes of a row group: 4 MiB.
+/// Raw voxel bytes of a row group over all views: 4 MiB.
 pub const DEFAULT_ROW_GROUP_BYTES: usize = 4 << 20;
 
 /// How a shard is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardOptions {
-    /// Raw voxel bytes of a row group; at least one row is taken. Default [`DEFAULT_ROW_GROUP_BYTES`].
+    /// Raw voxel bytes of a row group over all views; at least one row is taken. Default [`DEFAULT_ROW_GROUP_BYTES`].
     pub row_group_bytes: usize,
     /// ZSTD level, 1 to 22. Default 3.
     pub zstd_level: i32,
@@ -43,19 +44,22 @@ impl Default for ShardOptions {
 /// readers that find it (pyarrow) hide the file's own metadata behind it; every type of ours has a Parquet type of its own.
 pub(crate) fn options_of(description: &DatasetDescription, zstd_level: i32) -> Result<ArrowWriterOptions, String> {
     let level = ZstdLevel::try_new(zstd_level).map_err(|error| error.to_string())?;
-    let mut pairs: Vec<KeyValue> =
-        metadata(description).into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
-    pairs.sort_by(|a, b| a.key.cmp(&b.key));
-    let voxels = ColumnPath::from(VOXELS);
-    let properties = WriterProperties::builder()
+    let pairs = metadata(description).into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect();
+    let mut properties = WriterProperties::builder()
         .set_created_by("mtids".to_owned())
         .set_compression(Compression::ZSTD(level))
-        .set_key_value_metadata(Some(pairs))
-        .set_column_dictionary_enabled(voxels.clone(), false)
-        .set_column_encoding(voxels.clone(), Encoding::PLAIN)
-        .set_column_statistics_enabled(voxels, EnabledStatistics::None)
-        .build();
-    Ok(ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true))
+        .set_key_value_metadata(Some(pairs));
+    for column in columns().iter().filter(|column| column.is_measure()) {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.name()), false);
+    }
+    for view in &description.views {
+        let voxels = ColumnPath::from(column_name(&view.name));
+        properties = properties
+            .set_column_dictionary_enabled(voxels.clone(), false)
+            .set_column_encoding(voxels.clone(), Encoding::PLAIN)
+            .set_column_statistics_enabled(voxels, EnabledStatistics::None);
+    }
+    Ok(ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true))
 }
 
 /// Seconds that writing a shard took, by kind of work; for a report of where time goes, never for a result.
@@ -106,20 +110,22 @@ fn write_shard(
     let ShardWriter { dataset, description, options } = writer;
     let started = Instant::now();
     let path = dataset.place(stem);
-    let voxels = description.patch_len();
-    if let Some(row) = rows.iter().find(|row| row.voxels.len() != voxels || row.labels.split != split) {
+    let expected: Vec<usize> = description.views.iter().map(View::voxels).collect();
+    let lengths = |row: &PatchRow| row.views.iter().map(Vec::len).collect::<Vec<_>>();
+    if let Some(row) = rows.iter().find(|row| lengths(row) != expected || row.labels.split != split) {
         let detail = format!(
-            "row {} has {} voxels in split {}",
+            "row {} has views of {:?} voxels in split {}, expected {expected:?} in {}",
             row.labels.sample_key,
-            row.voxels.len(),
-            row.labels.split.name()
+            lengths(row),
+            row.labels.split.name(),
+            split.name()
         );
         return Err(ShardError::Rows { path, detail });
     }
     let schema = shard_schema(description);
     let properties = options_of(description, options.zstd_level)
         .map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
-    let rows_per_group = (options.row_group_bytes / (2 * voxels.max(1))).max(1);
+    let rows_per_group = (options.row_group_bytes / (2 * description.row_len().max(1))).max(1);
     // A shard is built in memory: its rows are there anyhow, and a storage takes it whole or not at all.
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new_with_options(&mut bytes, schema.clone(), properties)
@@ -128,9 +134,10 @@ fn write_shard(
     for group in rows.chunk_by(|a, b| a.labels.kind == b.labels.kind).flat_map(|same| same.chunks(rows_per_group)) {
         let mut arrays: Vec<ArrayRef> =
             columns().iter().map(|column| column.array(group.iter().map(|row| &row.labels))).collect();
-        let blobs = FixedSizeBinaryArray::try_from_iter(group.iter().map(|row| to_le_bytes(&row.voxels)))
-            .map_err(ShardError::parquet(&path))?;
-        arrays.push(Arc::new(blobs));
+        for view in 0..description.views.len() {
+            let rows = group.iter().filter_map(|row| row.views.get(view)).map(Vec::as_slice);
+            arrays.push(voxel_array(rows).map_err(ShardError::parquet(&path))?);
+        }
         let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(ShardError::parquet(&path))?;
         writer.write(&batch).map_err(ShardError::parquet(&path))?;
         writer.flush().map_err(ShardError::parquet(&path))?;

@@ -47,13 +47,13 @@ impl BatchStreamBuilder {
         self
     }
 
-    /// Decoded voxels in flight, in MiB. By default 256.
+    /// Decoded voxels of all views in flight, in MiB. By default 256.
     pub fn byte_budget_mib(mut self, mib: u64) -> Self {
         self.config.byte_budget_mib = mib;
         self
     }
 
-    /// Drops the last batch of an epoch where it is smaller. By default it is kept.
+    /// Drops the last batch of an epoch where it is smaller. By default it is kept; one of a single row is joined to the batch before.
     pub fn drop_last(mut self, drop_last: bool) -> Self {
         self.config.drop_last = drop_last;
         self

@@ -18,11 +18,11 @@ const MOST_READERS: usize = 1024;
 pub struct StreamConfig {
     /// Reader threads. Default 2.
     pub readers: usize,
-    /// Decoded voxels in flight, MiB; also bounds the pool of row groups. Default 256.
+    /// Decoded voxels of all views in flight, MiB; also bounds the pool of row groups. Default 256.
     pub byte_budget_mib: u64,
     /// Row groups that rows are drawn from at a time. Default 8.
     pub shuffle_row_groups: usize,
-    /// Drop the last, smaller batch of an epoch. Default false.
+    /// Drop the last, smaller batch of an epoch. Default false: it is kept, and joined to the one before where it has one row.
     pub drop_last: bool,
 }
 
@@ -50,9 +50,9 @@ impl StreamConfig {
     }
 
     /// Row groups to draw from at a time: as configured, but no more than the byte budget can hold at once. Otherwise the pool could wait
-    /// for a group that the budget does not let in. `patch_len` is the number of voxels of a row.
-    pub(crate) fn pool(&self, groups: &[RowGroupId], patch_len: usize) -> usize {
-        let largest = groups.iter().map(|group| group.rows * patch_len * 2).max().unwrap_or(1).max(1);
+    /// for a group that the budget does not let in. `row_len` is the number of voxels of a row over all views.
+    pub(crate) fn pool(&self, groups: &[RowGroupId], row_len: usize) -> usize {
+        let largest = groups.iter().map(|group| group.rows * row_len * 2).max().unwrap_or(1).max(1);
         let fit = (self.budget() / largest as u64).max(1);
         self.shuffle_row_groups.clamp(1, usize::try_from(fit).unwrap_or(usize::MAX))
     }

@@ -12,8 +12,9 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, bounded, unbounded};
 use mtids_runtime::budget::Budget;
-use mtids_shards::{Dataset, RowGroup, RowKind, RowLabels, Split, read_row_group};
+use mtids_shards::{Dataset, RowGroup, RowKind, RowLabels, Split, View, read_row_group};
 
+use crate::batches::{batches_per_epoch, rows_of_batch};
 use crate::builder::BatchStreamBuilder;
 use crate::error::StreamError;
 use crate::plan::{Plan, RowGroupId, epoch_plan};
@@ -25,8 +26,8 @@ pub struct Batch {
     pub index: u64,
     /// Labels of each row.
     pub labels: Vec<RowLabels>,
-    /// `[B, C, D, H, W]`, w fastest, as the dataset's channels say.
-    pub voxels: Vec<i16>,
+    /// Voxels of each view in the order of the dataset's description: `[B, C, D, H, W]`, w fastest.
+    pub views: Vec<Vec<i16>>,
 }
 
 type Decoded = (usize, Result<RowGroup, StreamError>);
@@ -50,7 +51,7 @@ pub struct BatchStream {
     results: Option<Receiver<Decoded>>,
     budget: Arc<Budget>,
     threads: Vec<JoinHandle<()>>,
-    patch_len: usize,
+    row_len: usize,
     ended: bool,
 }
 
@@ -75,9 +76,9 @@ impl BatchStream {
     fn start(settings: BatchStreamBuilder) -> Result<Self, StreamError> {
         let BatchStreamBuilder { dataset, split, config, batch_size, seed, epoch, shuffle, start_batch } = settings;
         let groups = row_groups(&dataset, split);
-        let patch_len = dataset.manifest().description.patch_len();
-        let plan = epoch_plan(&groups, seed, epoch, shuffle, config.pool(&groups, patch_len));
-        let at = usize::try_from(start_batch).unwrap_or(usize::MAX).saturating_mul(batch_size).min(plan.rows.len());
+        let row_len = dataset.manifest().description.row_len();
+        let plan = epoch_plan(&groups, seed, epoch, shuffle, config.pool(&groups, row_len));
+        let at = rows_of_batch(plan.rows.len(), batch_size, config.drop_last, start_batch).start;
         // Groups that lie wholly before the start are not read at all.
         let mut left = vec![0usize; plan.groups.len()];
         for &(group, _) in &plan.rows[at..] {
@@ -102,14 +103,14 @@ impl BatchStream {
             results: Some(results),
             budget: Arc::clone(&budget),
             threads: Vec::with_capacity(config.readers + 1),
-            patch_len,
+            row_len,
             ended: false,
             plan,
         };
         let feeder = move || {
             for (number, group) in tasks {
                 // The budget is taken in plan order, so the group that is needed next always gets its share first.
-                if !budget.take(bytes_of(group, patch_len)) || task_sender.send((number, group)).is_err() {
+                if !budget.take(bytes_of(group, row_len)) || task_sender.send((number, group)).is_err() {
                     return;
                 }
             }
@@ -137,8 +138,7 @@ impl BatchStream {
 
     /// Number of batches of the whole epoch.
     pub fn batches(&self) -> u64 {
-        let rows = self.plan.rows.len();
-        (if self.drop_last { rows / self.batch_size } else { rows.div_ceil(self.batch_size) }) as u64
+        batches_per_epoch(self.plan.rows.len() as u64, self.batch_size as u64, self.drop_last)
     }
 
     /// Waits until a row group has been read, and takes in those that come before it.
@@ -162,22 +162,22 @@ impl BatchStream {
 
     fn batch(&mut self, end: usize) -> Result<Batch, StreamError> {
         let count = end - self.at;
+        let row_lens: Vec<usize> = self.dataset.manifest().description.views.iter().map(View::voxels).collect();
         let mut batch = Batch {
             index: self.index,
             labels: Vec::with_capacity(count),
-            voxels: Vec::with_capacity(count * self.patch_len),
+            views: row_lens.iter().map(|row_len| Vec::with_capacity(count * row_len)).collect(),
         };
         for position in self.at..end {
             let (group, row) = self.plan.rows[position];
-            let patch = row * self.patch_len..(row + 1) * self.patch_len;
             let rows = self.wait_for(group)?;
             // A reader has checked that the group has all rows of the plan.
             batch.labels.push(rows.labels[row].clone());
-            batch.voxels.extend_from_slice(&rows.voxels[patch]);
+            batch.views.iter_mut().zip(&rows.views).for_each(|(all, view)| all.extend_from_slice(view.row(row)));
             self.left[group] -= 1;
             if self.left[group] == 0 {
                 self.read.remove(&group);
-                self.budget.give(bytes_of(self.plan.groups[group], self.patch_len));
+                self.budget.give(bytes_of(self.plan.groups[group], self.row_len));
             }
         }
         self.at = end;
@@ -187,8 +187,8 @@ impl BatchStream {
 }
 
 /// Bytes of a decoded row group.
-fn bytes_of(group: RowGroupId, patch_len: usize) -> u64 {
-    (group.rows * patch_len * 2) as u64
+fn bytes_of(group: RowGroupId, row_len: usize) -> u64 {
+    (group.rows * row_len * 2) as u64
 }
 
 fn shard_path(dataset: &Dataset, shard: usize) -> String {
@@ -199,8 +199,8 @@ fn shard_path(dataset: &Dataset, shard: usize) -> String {
 fn read_checked(dataset: &Dataset, group: RowGroupId) -> Result<RowGroup, StreamError> {
     let read = catch_unwind(AssertUnwindSafe(|| read_row_group(dataset, group.shard, group.row_group)));
     let rows = read.map_err(|_| StreamError::ReaderPanicked)??;
-    let voxels = rows.voxels.len() / dataset.manifest().description.patch_len().max(1);
-    let found = rows.labels.len().min(voxels);
+    let complete = rows.views.iter().map(|view| view.voxels.len() / view.row_len.max(1));
+    let found = complete.chain([rows.labels.len()]).min().unwrap_or(0);
     if found < group.rows {
         return Err(StreamError::MissingRows {
             shard: shard_path(dataset, group.shard),
@@ -231,10 +231,11 @@ impl Iterator for BatchStream {
     type Item = Result<Batch, StreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let end = (self.at + self.batch_size).min(self.plan.rows.len());
-        if self.ended || end == self.at || (self.drop_last && end - self.at < self.batch_size) {
+        let rows = rows_of_batch(self.plan.rows.len(), self.batch_size, self.drop_last, self.index);
+        if self.ended || rows.is_empty() {
             return None;
         }
+        let end = rows.end;
         let batch = self.batch(end);
         self.ended = batch.is_err();
         Some(batch)

@@ -146,17 +146,18 @@ impl Region {
     /// Its voxels `[i, j, k]`, `i` fastest.
     pub fn voxels(&self) -> impl Iterator<Item = [usize; 3]> {
         let (low, size) = (self.low, self.size);
-        self.set.iter().enumerate().filter(|(_, set)| **set).map(move |(n, _)| {
-            [low[0] + n % size[0], low[1] + n / size[0] % size[1], low[2] + n / (size[0] * size[1])]
-        })
+        self.set
+            .iter()
+            .enumerate()
+            .filter(|(_, set)| **set)
+            .map(move |(n, _)| [low[0] + n % size[0], low[1] + n / size[0] % size[1], low[2] + n / (size[0] * size[1])])
     }
 
     /// Its voxels as a mask.
     pub fn to_mask(&self) -> Mask {
         // An axis of a volume in memory has fewer than 2³² voxels; what would not fit is left out.
-        let narrow = |[i, j, k]: [usize; 3]| {
-            Some([u32::try_from(i).ok()?, u32::try_from(j).ok()?, u32::try_from(k).ok()?])
-        };
+        let narrow =
+            |[i, j, k]: [usize; 3]| Some([u32::try_from(i).ok()?, u32::try_from(j).ok()?, u32::try_from(k).ok()?]);
         Mask { affine: self.affine, voxels: self.voxels().filter_map(narrow).collect() }
     }
 }
