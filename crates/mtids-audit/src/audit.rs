@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
-use mtids_shards::{Dataset, Totals};
+use mtids_shards::{Dataset, Totals, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use crate::distribution::{self, Count, Group, Sizes};
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::AuditIssue;
+use crate::measures::{Measured, measures};
 
 /// What an audit found: `audit.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,10 +28,8 @@ pub struct Audit {
     pub config: AuditConfig,
     /// Names of the regions, in the order of their codes.
     pub regions: Vec<String>,
-    /// Patch size (d, h, w) in voxels.
-    pub patch_size: [usize; 3],
-    /// Patch spacing (z, y, x) in mm.
-    pub patch_spacing_mm: [f64; 3],
+    /// Views of a row, by name.
+    pub views: Vec<View>,
     /// Outcome of the input files.
     pub input: Totals,
     /// Issues, the gravest first.
@@ -55,6 +54,8 @@ pub struct Audit {
     pub rows_per_patient: Vec<u64>,
     /// Short axes by status.
     pub sizes: Vec<Sizes>,
+    /// Measures by status; none in a dataset of an older layout.
+    pub measures: Vec<Measured>,
 }
 
 impl Audit {
@@ -82,8 +83,7 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
         dataset_digest: manifest.digest(),
         config: config.clone(),
         regions: description.regions.regions().iter().map(|region| region.name.clone()).collect(),
-        patch_size: description.patch_size,
-        patch_spacing_mm: description.patch_spacing_mm,
+        views: description.views.clone(),
         input: manifest.totals.clone(),
         issues: checks::issues(&index, manifest, config)?,
         overall: distribution::overall(&index)?,
@@ -96,6 +96,7 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
         by_contrast: distribution::by(&index, ["contrast"])?,
         rows_per_patient,
         sizes: distribution::sizes(&index)?,
+        measures: measures(&index)?,
     };
     // The order of codes, head to foot, is the order people read; polars sorts by name.
     let place = |name: Option<&str>| audit.regions.iter().position(|region| Some(region.as_str()) == name);

@@ -7,6 +7,7 @@ mod confounders;
 mod gaps;
 mod identity;
 mod leakage;
+mod masks;
 
 use mtids_shards::{Manifest, Totals};
 
@@ -32,6 +33,7 @@ pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -
     issues.extend(gaps::padding(index, config.padded_share)?);
     issues.extend(confounders::size(index, config)?);
     issues.extend(confounders::acquisition(index, config)?);
+    issues.extend(masks::status(index, &manifest.description.views, config)?);
     issues.extend(input(&manifest.totals));
     issues.sort_by(|a, b| (a.severity, a.code, &a.message).cmp(&(b.severity, b.code, &b.message)));
     Ok(issues)

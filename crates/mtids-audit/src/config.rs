@@ -50,6 +50,8 @@ pub struct AuditConfig {
     pub size_confounder: f64,
     /// Cramér's V from which an acquisition attribute is reported as a confounder. Default 0.5, a strong association by Cohen's convention.
     pub acquisition_confounder: f64,
+    /// Cramér's V from which having a mask is reported as telling the status. Default 0.3, a medium association by Cohen's convention.
+    pub mask_confounder: f64,
     /// Largest share of known metastasis labels that may come from size alone (evidence D). Default 0.1.
     pub largest_size_label_share: f64,
     /// Largest difference of the metastatic share between the training split and another. Default 0.2.
@@ -68,6 +70,7 @@ impl Default for AuditConfig {
             same_place_mm: 3.0,
             size_confounder: 0.9,
             acquisition_confounder: 0.5,
+            mask_confounder: 0.3,
             largest_size_label_share: 0.1,
             largest_prevalence_difference: 0.2,
             padded_share: 0.25,
@@ -85,6 +88,7 @@ impl AuditConfig {
             ("largest_unknown_share", self.largest_unknown_share),
             ("size_confounder", self.size_confounder),
             ("acquisition_confounder", self.acquisition_confounder),
+            ("mask_confounder", self.mask_confounder),
             ("largest_size_label_share", self.largest_size_label_share),
             ("largest_prevalence_difference", self.largest_prevalence_difference),
             ("padded_share", self.padded_share),

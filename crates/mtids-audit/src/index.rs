@@ -3,6 +3,7 @@
 //! Invariants: the rows come from bytes whose digest the manifest names; everything polars ends here, and callers see vectors.
 //! A missing column or a wrong type is an error that names the file.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use mtids_shards::{Dataset, INDEX};
@@ -14,6 +15,7 @@ use crate::frame::frame_of;
 /// The label columns of a dataset.
 pub(crate) struct Index {
     path: PathBuf,
+    columns: BTreeSet<String>,
     frame: LazyFrame,
 }
 
@@ -42,7 +44,13 @@ impl Index {
         let path = dataset.storage().place(path);
         let frame = frame_of(&dataset.index_batches()?)
             .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
-        Ok(Self { path, frame: frame.lazy() })
+        let columns = frame.get_column_names().into_iter().map(|name| name.to_string()).collect();
+        Ok(Self { path, columns, frame: frame.lazy() })
+    }
+
+    /// Whether the index has a column; an older layout has fewer.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.columns.contains(column)
     }
 
     /// Runs a query over the rows that bear labels.

@@ -95,6 +95,8 @@ pub enum IssueCode {
     SizeConfounder,
     /// A property of the acquisition predicts metastasis.
     AcquisitionConfounder,
+    /// Masks exist for nodes of one status more than for the other.
+    MasksTellStatus,
     /// Patches that reach beyond the scanned field.
     PaddedPatches,
     /// Quarantined input files.

@@ -20,6 +20,7 @@ pub mod error;
 mod frame;
 mod index;
 pub mod issue;
+pub mod measures;
 pub mod page;
 pub mod text;
 

@@ -13,8 +13,8 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
 use mtids_shards::{
-    DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION,
-    ShardEntry, Split, Totals, write_index,
+    Channel, DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures, PatchGeometry, RowGroupEntry,
+    RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, Split, Totals, View, ViewName, write_index,
 };
 
 const SHARDS: [(&str, Split); 3] =
@@ -60,21 +60,29 @@ fn sound() -> Vec<RowLabels> {
                 pet: false,
                 pad_fraction: 0.0,
                 weight: 1.0,
+                grown: Measures::default(),
+                mask: None,
                 voxels_digest: format!("digest{n}"),
             }
         })
         .collect()
 }
 
+fn view(channels: &[Channel]) -> View {
+    let geometry = PatchGeometry { size: [8, 8, 8], spacing_mm: [1.0; 3], ..PatchGeometry::default() };
+    View { name: ViewName::try_from("near".to_owned()).unwrap(), geometry, channels: channels.to_vec() }
+}
+
 fn publish(folder: &Path, rows: &[RowLabels]) {
+    publish_with(folder, rows, &[Channel::Ct]);
+}
+
+fn publish_with(folder: &Path, rows: &[RowLabels], channels: &[Channel]) {
     let description = DatasetDescription {
         schema_version: SCHEMA_VERSION.into(),
         taxonomy_version: TAXONOMY_VERSION.into(),
         regions: RegionScheme::of_zones(&[Zone::Upper, Zone::Subcarinal]).unwrap(),
-        channels: vec![mtids_shards::Channel::Ct],
-        patch_views: mtids_shards::Views::Volume,
-        patch_size: [8, 8, 8],
-        patch_spacing_mm: [1.0; 3],
+        views: vec![view(channels)],
         config_digest: Digest::of_bytes(b""),
         program: Program::new("test", "1"),
     };
@@ -277,6 +285,56 @@ fn confounders_are_named() {
         }
     });
     expect(&audit, Severity::Warning, IssueCode::AcquisitionConfounder, 36);
+}
+
+/// Sound rows, the grown volume of which tells the status and the mean nothing; `masked` says which rows have a mask.
+fn measured(masked: impl Fn(usize, bool) -> bool) -> Vec<RowLabels> {
+    let mut rows = sound();
+    for (n, row) in rows.iter_mut().enumerate() {
+        let metastatic = row.metastasis == Some(Metastasis::Metastatic);
+        row.grown.set(Measure::Volume, Some(if metastatic { 900.0 + n as f32 } else { 300.0 + n as f32 }));
+        row.grown.set(Measure::MeanHu, Some(40.0 + (n / 8 % 3) as f32));
+        row.mask = masked(n, metastatic).then(|| row.grown.clone());
+    }
+    rows
+}
+
+#[test]
+fn measures_are_shown_by_status_with_an_interval() {
+    let found = audited(&measured(|n, _| n % 2 == 0));
+    let of = |of: &str, measure: Measure| {
+        found.measures.iter().find(|row| row.of == of && row.measure == measure.name()).unwrap()
+    };
+    let volume = of("grown", Measure::Volume);
+    assert_eq!((volume.benign.rows, volume.metastatic.rows, volume.auroc), (72, 72, Some(1.0)));
+    assert_eq!((volume.unit.as_str(), volume.interval), ("mm³", Some([1.0, 1.0])));
+    assert!(volume.metastatic.median.unwrap() > volume.benign.median.unwrap() + 500.0);
+    let mean = of("grown", Measure::MeanHu);
+    let [low, high] = mean.interval.unwrap();
+    assert!(low < 0.5 && 0.5 < high && high - low < 0.5, "{mean:?}");
+    assert_eq!(of("mask", Measure::Volume).benign.rows + of("mask", Measure::Volume).metastatic.rows, 72);
+    assert!(found.measures.iter().all(|row| row.measure != "suv_max"), "no row has it");
+    assert!(mtids_audit::page::page(&found).contains("Of the region grown from the point"));
+    assert!(!mtids_audit::page::page(&audited(&sound())).contains("Of the region grown from the point"));
+}
+
+#[test]
+fn masks_of_one_status_only_are_a_leak_that_names_the_views_that_show_them() {
+    let balanced = audited(&measured(|n, _| n % 3 == 0));
+    assert!(balanced.issues.iter().all(|issue| issue.code != IssueCode::MasksTellStatus), "{:?}", balanced.issues);
+    let leaking = measured(|_, metastatic| metastatic);
+    let found = audited(&leaking);
+    expect(&found, Severity::Warning, IssueCode::MasksTellStatus, 144);
+    let issue = |audit: &Audit| {
+        let issue = audit.issues.iter().find(|issue| issue.code == IssueCode::MasksTellStatus).unwrap();
+        format!("{} {}", issue.message, issue.advice)
+    };
+    assert!(issue(&found).contains("0 of 72 benign and 72 of 72 metastatic"), "{}", issue(&found));
+    assert!(issue(&found).contains("no view shows masks"));
+    let folder = tempfile::tempdir().unwrap();
+    publish_with(folder.path(), &leaking, &[Channel::Ct, Channel::Mask]);
+    let shown = audit(folder.path(), &AuditConfig::default()).unwrap();
+    assert!(issue(&shown).contains("`near` (mask)"), "{}", issue(&shown));
 }
 
 #[test]

@@ -57,11 +57,11 @@ fn no_aorta_is_found_where_none_is() {
     let mirrored = volume.voxels().chunks_exact(columns).flat_map(|row| row.iter().rev().copied()).collect();
     let mirrored = Volume::new(mirrored, volume.dimensions(), *volume.affine()).unwrap();
     assert_eq!(aorta(&mirrored), None);
-    // Three centimetres are too short.
+    // Two and a half centimetres are too short.
     let [.., slices] = volume.dimensions();
-    let few = volume.voxels()[..volume.voxels().len() / slices * 15].to_vec();
+    let few = volume.voxels()[..volume.voxels().len() / slices * 12].to_vec();
     let [columns, rows, _] = volume.dimensions();
-    assert_eq!(aorta(&Volume::new(few, [columns, rows, 15], *volume.affine()).unwrap()), None);
+    assert_eq!(aorta(&Volume::new(few, [columns, rows, 12], *volume.affine()).unwrap()), None);
     let air = Volume::new(vec![-1000; volume.voxels().len()], volume.dimensions(), *volume.affine()).unwrap();
     assert_eq!(aorta(&air), None);
 }

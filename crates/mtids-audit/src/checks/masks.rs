@@ -1,0 +1,58 @@
+//! Whether having a mask tells the status: then every measure of masks, and a channel that shows them, leaks it.
+
+use mtids_metrics::cramers_v;
+use mtids_shards::{Channel, View};
+use polars::prelude::{col, len};
+
+use crate::config::AuditConfig;
+use crate::error::AuditError;
+use crate::index::Index;
+use crate::issue::{AuditIssue, IssueCode, Severity};
+
+/// Rows of known status by status and source of their measures.
+pub(super) fn status(index: &Index, views: &[View], config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
+    // An older layout does not say which rows have a mask.
+    if !index.has("measure_source") {
+        return Ok(None);
+    }
+    let answer = index.query(|frame| {
+        frame
+            .filter(col("metastasis").is_not_null())
+            .group_by([col("metastasis"), col("measure_source")])
+            .agg([len().alias("rows")])
+    })?;
+    // By status: rows without a mask, rows with one.
+    let mut table = [[0u64; 2]; 2];
+    let sources = answer.texts("measure_source")?;
+    for ((status, source), rows) in answer.numbers("metastasis")?.into_iter().zip(sources).zip(answer.counts("rows")?) {
+        table[usize::from(status == Some(1.0))][usize::from(source.as_deref() == Some("grown+mask"))] += rows;
+    }
+    let patients = index.query(|frame| {
+        frame.filter(col("metastasis").is_not_null()).select([col("patient_key").n_unique().alias("patients")])
+    })?;
+    if patients.counts("patients")?.first().is_none_or(|&patients| patients < config.fewest_patients) {
+        return Ok(None);
+    }
+    let Some(association) = cramers_v(&table.map(Vec::from)) else { return Ok(None) };
+    if association < config.mask_confounder {
+        return Ok(None);
+    }
+    let [benign, metastatic] = table.map(|[without, with]| (with, with + without));
+    let shown = views.iter().filter_map(|view| {
+        let marks = |channel: &&Channel| matches!(channel, Channel::Mask | Channel::Center);
+        let channels: Vec<&str> = view.channels.iter().filter(marks).map(|channel| channel.name()).collect();
+        (!channels.is_empty()).then(|| format!("`{}` ({})", view.name, channels.join(", ")))
+    });
+    let shown: Vec<String> = shown.collect();
+    let leak = if shown.is_empty() {
+        "no view shows masks; do not train on columns that begin with `mask_`".to_owned()
+    } else {
+        format!("channels show it to the network in the views {}; build without them, or draw masks for both", shown.join(", "))
+    };
+    let message = format!(
+        "a mask tells the status (Cramér's V {association:.2}): {} of {} benign and {} of {} metastatic patches have one",
+        benign.0, benign.1, metastatic.0, metastatic.1
+    );
+    let rows = benign.1 + metastatic.1;
+    Ok(Some(AuditIssue::new(Severity::Warning, IssueCode::MasksTellStatus, rows, message, leak)))
+}
