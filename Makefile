@@ -128,6 +128,11 @@ metric-fixtures: ## The figures of scikit-learn and SciPy anew, for the tests of
 	@.venv-metrics/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/metric_requirements.txt
 	@.venv-metrics/bin/python tests/parity/make_metric_fixtures.py
 
+.PHONY: batch-norm-fixtures
+batch-norm-fixtures: PYTHON ?= python3
+batch-norm-fixtures: ## PyTorch's batch norm and residual stages anew, for the tests of mtids-layers (PYTHON= with tests/parity/model_requirements.txt)
+	@$(PYTHON) tests/parity/make_batch_norm_fixtures.py
+
 PARITY_MODELS := $(OUT)/parity-models
 .PHONY: parity-models
 parity-models: PYTHON ?= python3
@@ -142,6 +147,11 @@ schemas: ## Write schemas/ and docs/guide/reason-codes.md anew from the code
 .PHONY: bench
 bench: ## Every benchmark of docs/benchmarks/README.md, each beside its peer (PROFILE=dev or release; PART=dicom for the readers alone)
 	@bash scripts/benchmarks/run.sh '$(PROFILE)' '$(PART)'
+
+.PHONY: bench-trunks
+bench-trunks: PYTHON ?= .venv-layers/bin/python
+bench-trunks: ## Forward and backward pass of the default trunks beside PyTorch (PyPI)
+	@bash scripts/benchmarks/trunks.sh '$(PROFILE)' '$(PYTHON)'
 
 .PHONY: bench-peers
 bench-peers: ## The build beside a Python script of pydicom, SimpleITK and pyarrow (PROFILE=release; WORKERS=)

@@ -56,7 +56,7 @@ pub(crate) struct ResidualBlockPlan {
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     /// A conv block.
-    ConvBlock(ConvBlockPlan),
+    ConvBlock(Box<ConvBlockPlan>),
     /// A residual block.
     ResidualBlock(Box<ResidualBlockPlan>),
 }
@@ -94,7 +94,15 @@ struct KeptConvBlock<T: Real> {
 /// What a part keeps beside its input.
 enum KeptPart<T: Real> {
     ConvBlock(KeptConvBlock<T>),
-    ResidualBlock { first: KeptConvBlock<T>, middle: Buffer<T>, second: KeptConvBlock<T>, shortcut: Option<KeptConvBlock<T>> },
+    ResidualBlock(Box<KeptResidualBlock<T>>),
+}
+
+/// What a residual block keeps beside its input.
+struct KeptResidualBlock<T: Real> {
+    first: KeptConvBlock<T>,
+    middle: Buffer<T>,
+    second: KeptConvBlock<T>,
+    shortcut: Option<KeptConvBlock<T>>,
 }
 
 /// What a run keeps for its backward pass: the input of every part and the output of the last, and what the parts keep.
@@ -244,10 +252,9 @@ pub(super) fn forward<T: Real>(
                 if let (Some(plan), Some(kept)) = (shortcut, &kept_shortcut) {
                     moments.extend(plan.moments(kept));
                 }
-                (
-                    result,
-                    KeptPart::ResidualBlock { first: kept_first, middle, second: kept_second, shortcut: kept_shortcut },
-                )
+                let kept =
+                    KeptResidualBlock { first: kept_first, middle, second: kept_second, shortcut: kept_shortcut };
+                (result, KeptPart::ResidualBlock(Box::new(kept)))
             }
         };
         let input = std::mem::replace(&mut map, result);
@@ -288,7 +295,8 @@ pub(super) fn backward<T: Real>(
                 plan.backward(batch, (x, conv_block), parameters, &gradient, by_parameters, target);
                 input?
             }
-            (Part::ResidualBlock(plan), KeptPart::ResidualBlock { first, middle, second, shortcut }) => {
+            (Part::ResidualBlock(plan), KeptPart::ResidualBlock(kept)) => {
+                let KeptResidualBlock { first, middle, second, shortcut } = &**kept;
                 if plan.relu {
                     batch_norm::close(&mut gradient, result);
                 }

@@ -53,7 +53,8 @@ impl RunOp {
             let wanted = x.track_op();
             let input = rayon::scope(|_| {
                 let gradient = interleave(gradient, batch);
-                let input = backward(&self.parts, batch, kept, parameters_entries, gradient, &mut by_parameters, wanted);
+                let input =
+                    backward(&self.parts, batch, kept, parameters_entries, gradient, &mut by_parameters, wanted);
                 input.map(|input| deinterleave(&input, batch))
             });
             let input = input.map(|input| Tensor::from_vec(input, x.shape(), device)).transpose()?;

@@ -94,7 +94,8 @@ impl BatchNorm {
                 let centred = rows.broadcast_sub(&of_batch)?;
                 let variance = mean(&centred.sqr()?)?;
                 self.statistics.record(&of_batch.flatten_all()?, &variance.flatten_all()?, count)?;
-                let factor = self.weight.to_dtype(wide)?.reshape(shape)?.broadcast_div(&(variance + EPSILON)?.sqrt()?)?;
+                let factor =
+                    self.weight.to_dtype(wide)?.reshape(shape)?.broadcast_div(&(variance + EPSILON)?.sqrt()?)?;
                 let bias = self.bias.to_dtype(wide)?.reshape(shape)?;
                 centred.broadcast_mul(&factor)?.broadcast_add(&bias)?.to_dtype(x.dtype())?
             }

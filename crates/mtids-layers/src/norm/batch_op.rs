@@ -31,7 +31,9 @@ struct Sizes {
 impl Sizes {
     fn new(dims: &[usize]) -> candle_core::Result<Self> {
         match dims {
-            [_, channels, axes @ ..] if !axes.is_empty() => Ok(Self { channels: *channels, cells: axes.iter().product() }),
+            [_, channels, axes @ ..] if !axes.is_empty() => {
+                Ok(Self { channels: *channels, cells: axes.iter().product() })
+            }
             other => candle_core::bail!("batch norm of a tensor {other:?}"),
         }
     }
@@ -258,8 +260,7 @@ impl CustomOp3 for BatchNormOp {
             tensors: [&Tensor; 4],
         ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
             let sizes = Sizes::new(tensors[0].dims())?;
-            let [input, by_weight, by_bias] =
-                with_entries::<T, 4, _>(tensors, |entries| op.backward(sizes, entries))?;
+            let [input, by_weight, by_bias] = with_entries::<T, 4, _>(tensors, |entries| op.backward(sizes, entries))?;
             let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
             let [x, weight, bias, _] = tensors;
             Ok((Some(tensor(input, x)?), Some(tensor(by_weight, weight)?), Some(tensor(by_bias, bias)?)))

@@ -144,7 +144,7 @@ impl<const N: usize> Residual<N> {
         if stem {
             let conv_block = self.stem.plan(size, &mut list)?;
             size = conv_block.geometry.out;
-            parts.push(Part::ConvBlock(conv_block));
+            parts.push(Part::ConvBlock(Box::new(conv_block)));
         }
         for block in stages.iter().flatten() {
             let plan = block.plan(size, &mut list)?;

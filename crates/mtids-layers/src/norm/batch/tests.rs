@@ -105,8 +105,10 @@ fn passes_record_and_steps_commit_or_discard() {
         layer.forward(batch, Phase::Train).unwrap();
     }
     parameters.commit_statistics().unwrap();
-    for channel in 0..4 {
-        let (mut mean, mut variance) = (before[0][channel], before[1][channel]);
+    let after = values();
+    let running = before[0].iter().zip(&before[1]).zip(after[0].iter().zip(&after[1]));
+    for (channel, ((&mean, &variance), (&found_mean, &found_variance))) in running.enumerate() {
+        let (mut mean, mut variance) = (mean, variance);
         for batch in &batches {
             let entries = flat(&batch.narrow(1, channel, 1).unwrap().contiguous().unwrap());
             let count = entries.len() as f64;
@@ -115,7 +117,7 @@ fn passes_record_and_steps_commit_or_discard() {
             mean = 0.9 * mean + 0.1 * of_batch;
             variance = 0.9 * variance + 0.1 * squares / (count - 1.0);
         }
-        close(&[values()[0][channel], values()[1][channel]], &[mean, variance], 1e-12, "running");
+        close(&[found_mean, found_variance], &[mean, variance], 1e-12, "running");
     }
     let seen = [&layer, &frozen].map(|layer| flat(&layer.forward(&batches[1], Phase::Evaluate).unwrap()));
     assert_eq!(seen[0], seen[1], "a frozen layer sees what was committed");
