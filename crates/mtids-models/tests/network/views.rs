@@ -325,7 +325,7 @@ fn tables_of_views_that_do_not_exist_and_inputs_that_do_not_fit_are_named() {
     assert!(refused(&wrong).contains("measures"));
     let (model, _) = case.build();
     let inputs = case.inputs(4);
-    let short = vec![inputs[0].clone(), inputs[1].narrow(0, 0, 3).unwrap()];
+    let short = [inputs[0].clone(), inputs[1].narrow(0, 0, 3).unwrap()];
     for bad in [&inputs[..1], &short[..], &input(4)] {
         assert!(model.evaluate(bad).unwrap_err().to_string().contains("views"));
     }
