@@ -21,6 +21,7 @@ pub mod decoding;
 pub mod error;
 pub mod experts;
 pub mod gate;
+mod label_space;
 pub mod loss;
 pub mod model;
 pub mod problem;

@@ -49,7 +49,10 @@ impl Problem {
         }
         for (place, view) in self.views.iter().enumerate() {
             if view.name.is_empty() || view.name.contains('.') {
-                return Err(config_error("views", format!("`{}` cannot name a view: use letters and digits", view.name)));
+                return Err(config_error(
+                    "views",
+                    format!("`{}` cannot name a view: use letters and digits", view.name),
+                ));
             }
             if self.views.iter().take(place).any(|other| other.name == view.name) {
                 return Err(config_error("views", format!("two views are named `{}`", view.name)));

@@ -19,18 +19,26 @@ pub(crate) fn loss(predictions: &Tensor, targets: &TargetBatch) -> Result<Option
         return Ok(None);
     }
     if targets.measures.len() != batch {
-        return Err(ModelError::Targets(format!("measures of {} samples for a batch of {batch}", targets.measures.len())));
+        return Err(ModelError::Targets(format!(
+            "measures of {} samples for a batch of {batch}",
+            targets.measures.len()
+        )));
     }
     let (mut values, mut weights) = (vec![0f64; batch * measures], vec![0f64; batch * measures]);
     for (row, sample) in targets.measures.iter().enumerate() {
         if sample.len() != measures {
-            return Err(ModelError::Targets(format!("a sample has {} measures, the task predicts {measures}", sample.len())));
+            return Err(ModelError::Targets(format!(
+                "a sample has {} measures, the task predicts {measures}",
+                sample.len()
+            )));
         }
         let weight = targets.weights.get(row).map_or(1.0, |weight| f64::from(*weight));
         for (place, value) in sample.iter().enumerate() {
             let Some(value) = *value else { continue };
             if !value.is_finite() {
-                return Err(ModelError::Targets(format!("measure {place} of a sample is {value}; leave unknown ones out")));
+                return Err(ModelError::Targets(format!(
+                    "measure {place} of a sample is {value}; leave unknown ones out"
+                )));
             }
             values[row * measures + place] = f64::from(value);
             weights[row * measures + place] = weight;

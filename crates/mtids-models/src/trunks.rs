@@ -89,11 +89,7 @@ pub(crate) fn table_of(trunks: &BTreeMap<String, BackboneKeys>, view: &str) -> S
 }
 
 /// Refuses a key below `table` that names no view.
-pub(crate) fn known_views<'k>(
-    table: &str,
-    named: impl Iterator<Item = &'k String>,
-    names: &[&str],
-) -> Result<()> {
+pub(crate) fn known_views<'k>(table: &str, named: impl Iterator<Item = &'k String>, names: &[&str]) -> Result<()> {
     for name in named {
         if !names.contains(&name.as_str()) {
             let reason = format!("names no view of the data; there are: {}", names.join(", "));

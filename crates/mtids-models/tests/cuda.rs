@@ -120,7 +120,8 @@ fn a_step_reads_twice_and_ends_in_the_weights_of_the_cpu() {
         for clip_norm in [0.1, 1e6] {
             let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
                 let parameters = Parameters::new(7, DType::F32, device);
-                let model = Model::new(&tiny(BackboneKind::Slices), &Problem::of_one_view(3, INPUT), &parameters).unwrap();
+                let model =
+                    Model::new(&tiny(BackboneKind::Slices), &Problem::of_one_view(3, INPUT), &parameters).unwrap();
                 let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
                 let mut optimizer = Sgd::new(&SgdConfig::default()).unwrap();
                 let options = StepOptions { scope, clip_norm, learning_rate: 0.1, seed: 1 };

@@ -190,7 +190,9 @@ impl BackboneConfig {
         if self.widths.is_empty() || self.widths.contains(&0) {
             return refuse("widths", "give at least one width, none of them 0");
         }
-        if self.groups == 0 || (self.norm == NormKind::Group && self.widths.iter().any(|width| width % self.groups != 0)) {
+        if self.groups == 0
+            || (self.norm == NormKind::Group && self.widths.iter().any(|width| width % self.groups != 0))
+        {
             return refuse("groups", "must be at least 1 and divide every width");
         }
         if !(1..=2).contains(&self.stem_stride) {
@@ -229,6 +231,9 @@ mod tests {
         assert!(refused(stages).contains("stage_blocks"));
         let groups = BackboneConfig { groups: 5, ..BackboneConfig::default() };
         assert!(refused(groups.clone()).contains("backbone.groups"));
-        assert!(BackboneConfig { norm: NormKind::Batch, ..groups }.validate("backbone").is_ok(), "batch norm has no groups");
+        assert!(
+            BackboneConfig { norm: NormKind::Batch, ..groups }.validate("backbone").is_ok(),
+            "batch norm has no groups"
+        );
     }
 }

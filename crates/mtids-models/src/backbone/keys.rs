@@ -188,7 +188,8 @@ mod tests {
             norm: Some(NormKind::Group),
             ..BackboneKeys::default()
         };
-        let own = BackboneKeys { widths: Some(vec![8, 16, 32]), norm: Some(NormKind::Batch), ..BackboneKeys::default() };
+        let own =
+            BackboneKeys { widths: Some(vec![8, 16, 32]), norm: Some(NormKind::Batch), ..BackboneKeys::default() };
         let both = all.under(&own).of_view("wide");
         assert_eq!((&both.widths[..], both.norm, both.stem_stride), (&[8, 16, 32][..], NormKind::Batch, 2));
         assert!(both.stage_blocks.is_empty(), "blocks by stage do not outlive their stages");
@@ -197,9 +198,8 @@ mod tests {
 
     #[test]
     fn files_name_a_size_and_what_differs() {
-        let read = |text: &str| {
-            mtids_runtime::config::parse::<BackboneKeys>(text).map(|keys| (keys.of_view("patch"), keys))
-        };
+        let read =
+            |text: &str| mtids_runtime::config::parse::<BackboneKeys>(text).map(|keys| (keys.of_view("patch"), keys));
         let (config, keys) = read("kind = \"volume\"\nsize = \"resnet18\"\nfeatures = 64").unwrap();
         let expected = BackboneConfig::sized(BackboneKind::Volume, BackboneSize::Resnet18);
         assert_eq!(config, BackboneConfig { features: 64, ..expected });

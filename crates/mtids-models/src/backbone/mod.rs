@@ -89,13 +89,7 @@ impl Backbone {
             Finish::Rectified => End::Rectified(linear(std::f64::consts::SQRT_2)?),
             Finish::None => End::Pooled,
         };
-        Ok(Self {
-            input,
-            body,
-            channels: config.widths.clone(),
-            pool,
-            end,
-        })
+        Ok(Self { input, body, channels: config.widths.clone(), pool, end })
     }
 
     /// Number of stages.

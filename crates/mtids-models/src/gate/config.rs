@@ -179,12 +179,11 @@ impl DbrConfig {
 
     /// Whether a gate learns anything from what it reads.
     pub(crate) fn gates_learn(&self) -> bool {
-        let branch = matches!(
-            self.branch_control,
-            BranchControl::Softmax | BranchControl::Sigmoid | BranchControl::Flat
-        );
+        let branch =
+            matches!(self.branch_control, BranchControl::Softmax | BranchControl::Sigmoid | BranchControl::Flat);
         let several = |wanted: bool, count: usize| wanted && count > 1;
-        let experts = several(self.has_shared(), self.shared_experts) || several(self.has_private(), self.private_experts);
+        let experts =
+            several(self.has_shared(), self.shared_experts) || several(self.has_private(), self.private_experts);
         branch || (self.expert_control == ExpertControl::Softmax && experts)
     }
 

@@ -111,12 +111,8 @@ pub struct AdaTt {
 }
 
 impl AdaTt {
-    pub(crate) fn new(
-        config: &AdaTtConfig,
-        blueprint: &Blueprint<'_>,
-    ) -> Result<Self> {
-        let layers: Result<Vec<Layer>> =
-            (0..config.layers).map(|index| Layer::new(config, index, blueprint)).collect();
+    pub(crate) fn new(config: &AdaTtConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
+        let layers: Result<Vec<Layer>> = (0..config.layers).map(|index| Layer::new(config, index, blueprint)).collect();
         Ok(Self {
             trunks: Trunks::new("trunk", blueprint)?,
             layers: layers?,

@@ -202,10 +202,7 @@ pub struct DSelectK {
 }
 
 impl DSelectK {
-    pub(crate) fn new(
-        config: &DSelectKConfig,
-        blueprint: &Blueprint<'_>,
-    ) -> Result<Self> {
+    pub(crate) fn new(config: &DSelectKConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
         let experts = &config.experts;
         let shape = experts.expert_shape(blueprint.features(), blueprint.dropout);
         let gates: Result<Vec<Gate>> = blueprint.task_names().map(|task| Gate::new(task, config, blueprint)).collect();

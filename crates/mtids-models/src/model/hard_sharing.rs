@@ -21,14 +21,8 @@ pub struct HardSharing {
 }
 
 impl HardSharing {
-    pub(crate) fn new(
-        _config: &HardSharingConfig,
-        blueprint: &Blueprint<'_>,
-    ) -> Result<Self> {
-        Ok(Self {
-            trunks: Trunks::new("trunk", blueprint)?,
-            heads: heads(blueprint.features(), blueprint)?,
-        })
+    pub(crate) fn new(_config: &HardSharingConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
+        Ok(Self { trunks: Trunks::new("trunk", blueprint)?, heads: heads(blueprint.features(), blueprint)? })
     }
 }
 

@@ -28,10 +28,7 @@ pub struct Mmoe {
 }
 
 impl Mmoe {
-    pub(crate) fn new(
-        config: &MmoeConfig,
-        blueprint: &Blueprint<'_>,
-    ) -> Result<Self> {
+    pub(crate) fn new(config: &MmoeConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
         let (experts, features, parameters) = (&config.experts, blueprint.features(), blueprint.parameters);
         let shape = experts.expert_shape(features, blueprint.dropout);
         let gate = |name: &str| SoftmaxGate::new(&format!("gate.{name}"), features, experts.count, parameters);

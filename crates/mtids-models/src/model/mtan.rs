@@ -149,8 +149,12 @@ impl Mtan {
         // The sizes of the maps are the backbones' affair: one pass over nothing tells them.
         let frozen = blueprint.parameters.frozen();
         let still = Trunks::new("trunk", &Blueprint { parameters: &frozen, ..*blueprint })?;
-        let sizes: Result<Vec<Vec<Vec<usize>>>> =
-            blueprint.views.iter().zip(still.backbones()).map(|(view, backbone)| sizes(view, backbone, &frozen)).collect();
+        let sizes: Result<Vec<Vec<Vec<usize>>>> = blueprint
+            .views
+            .iter()
+            .zip(still.backbones())
+            .map(|(view, backbone)| sizes(view, backbone, &frozen))
+            .collect();
         let sizes = sizes?;
         let of = |task: &str| -> Result<Vec<Attention>> {
             let views = blueprint.views.iter().zip(&sizes);

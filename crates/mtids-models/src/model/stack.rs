@@ -149,7 +149,8 @@ impl<G: BranchGate> Stack<G> {
         let StackSizes { reading, gates_learn, .. } = sizes;
         let trunk = |(place, view): (usize, &crate::trunks::ViewPlan)| {
             // Shared experts carry every task into every trunk.
-            let shared = sizes.shared.is_some() || reading.trained_by(place, gates_learn) >= blueprint.tasks.len().min(2);
+            let shared =
+                sizes.shared.is_some() || reading.trained_by(place, gates_learn) >= blueprint.tasks.len().min(2);
             (format!("{}.", blueprint.name("trunk", &view.name)), shared)
         };
         let trunks = blueprint.views.iter().enumerate().map(trunk).collect();
@@ -262,13 +263,7 @@ fn missing() -> ModelError {
 
 impl<G: BranchGate> Layer<G> {
     /// Outputs of the shared experts, then of each task's own, `[B, E, width]` each.
-    fn experts(
-        &self,
-        shared_input: &Tensor,
-        inputs: Inputs<'_>,
-        reading: &Reading,
-        mode: Mode,
-    ) -> Result<Vec<Tensor>> {
+    fn experts(&self, shared_input: &Tensor, inputs: Inputs<'_>, reading: &Reading, mode: Mode) -> Result<Vec<Tensor>> {
         let mut outputs = vec![self.shared.as_ref().ok_or_else(missing)?.forward(shared_input, mode)?];
         for (task, private) in self.private.iter().enumerate() {
             outputs.push(private.as_ref().ok_or_else(missing)?.forward(&inputs.private(task, reading)?, mode)?);

@@ -32,10 +32,7 @@ pub struct Stem {
 }
 
 impl Stem {
-    pub(crate) fn new(
-        config: &StemConfig,
-        blueprint: &Blueprint<'_>,
-    ) -> Result<Self> {
+    pub(crate) fn new(config: &StemConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
         let (experts, features, parameters) = (&config.experts, blueprint.features(), blueprint.parameters);
         let shape = experts.expert_shape(features, blueprint.dropout);
         let all = experts.shared + blueprint.tasks.len() * experts.private;

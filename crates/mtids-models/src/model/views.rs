@@ -118,7 +118,8 @@ impl Reading {
             OtherView::Trained => Access::Trained,
             OtherView::Hidden => Access::Hidden,
         };
-        let mut reading = Self { private: Vec::new(), gates: Vec::new(), shared_gate: Reader(vec![seen; owners.len()]) };
+        let mut reading =
+            Self { private: Vec::new(), gates: Vec::new(), shared_gate: Reader(vec![seen; owners.len()]) };
         for task in tasks.tasks() {
             let reader = |own, other| {
                 let access = |owner: &Owner| if owner.owns(task) { own } else { other };
@@ -127,11 +128,11 @@ impl Reading {
             let gate_of_other = if config.gate_views == GateViews::Own { Access::Hidden } else { seen };
             reading.private.push(reader(Access::Trained, other));
             reading.gates.push(reader(seen, gate_of_other));
-            for (key, readers, used) in [
-                ("dbr.other_view", &reading.private, config.has_private()),
-                ("dbr.gate_views", &reading.gates, true),
-            ] {
-                if used && readers.last().is_some_and(|reader| reader.0.iter().all(|access| *access == Access::Hidden)) {
+            for (key, readers, used) in
+                [("dbr.other_view", &reading.private, config.has_private()), ("dbr.gate_views", &reading.gates, true)]
+            {
+                if used && readers.last().is_some_and(|reader| reader.0.iter().all(|access| *access == Access::Hidden))
+                {
                     let reason = format!("task `{}` owns no view and could read nothing; see `owners`", task.name);
                     return Err(config_error(key, reason));
                 }

@@ -6,12 +6,12 @@ use candle_core::{DType, Device, Tensor};
 
 use super::*;
 use crate::backbone::BackboneConfig;
-use crate::loss::TaskLosses;
-use crate::problem::Problem;
-use crate::tasks::TargetBatch;
 use crate::error::BoxError;
 use crate::loss::LossConfig;
+use crate::loss::TaskLosses;
 use crate::model::{Architecture, Model, ModelConfig};
+use crate::problem::Problem;
+use crate::tasks::TargetBatch;
 use mtids_layers::Parameters;
 use mtids_layers::optimizer::{AdamW, AdamWConfig};
 

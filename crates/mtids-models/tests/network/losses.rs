@@ -148,7 +148,8 @@ fn evidence_does_not_touch_tasks_that_ignore_the_status() {
 
 #[test]
 fn consistency_vanishes_for_heads_that_agree_and_spares_the_joint_head() {
-    let tasks = TaskSet::new(&[TaskKind::Joint, TaskKind::Region, TaskKind::Metastasis, TaskKind::Where], 3, 0).unwrap();
+    let tasks =
+        TaskSet::new(&[TaskKind::Joint, TaskKind::Region, TaskKind::Metastasis, TaskKind::Where], 3, 0).unwrap();
     let joint = (tensor(&[4, 6], 1) * 2.0).unwrap();
     let rows: Vec<Vec<f64>> = joint.to_vec2().unwrap();
     let marginal = |task: usize| {
