@@ -13,6 +13,9 @@ use mtids_domain::geometry::PointMm;
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::taxonomy::Location;
 
+/// Largest mask that a finding keeps, in set voxels: what is larger is no node, and masks of a whole build lie in memory together.
+pub const MOST_MASK_VOXELS: usize = 8_000_000;
+
 /// A finding in one series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
@@ -28,6 +31,8 @@ pub struct Finding {
     pub level: LabelLevel,
     /// Short axis in mm.
     pub short_axis_mm: Option<f64>,
+    /// Its voxels on the grid they were drawn on; `None` for a place of a table, and for a mask of more than [`MOST_MASK_VOXELS`].
+    pub mask: Option<Arc<Mask>>,
     /// Form of the source.
     pub source: AnnotationSource,
     /// Labels that sources contradict; they are unknown here.
@@ -221,6 +226,10 @@ fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
         evidence: speaker.map_or(Evidence::U, |member| member.evidence),
         level: speaker.map_or(LabelLevel::Node, |member| member.level),
         short_axis_mm: given.filter_map(|(_, member)| member.short_axis_mm).next().or(first.short_axis_mm),
+        mask: match &first.extent {
+            Extent::Mask(mask) if mask.voxels.len() <= MOST_MASK_VOXELS => Some(Arc::clone(mask)),
+            _ => None,
+        },
         source: match masks {
             0 => AnnotationSource::Table,
             masks if masks == members.len() => AnnotationSource::Segmentation,
@@ -292,6 +301,8 @@ mod tests {
         assert_eq!((found[0].metastasis, found[0].evidence), (Some(Metastasis::Metastatic), Evidence::B));
         assert_eq!((found[0].center, found[0].short_axis_mm), (PointMm::new(0.0, 0.0, 0.0), Some(7.0)));
         assert_eq!(found[1].source, AnnotationSource::Table);
+        assert_eq!(found[0].mask.as_ref().map(|mask| mask.voxels.len()), Some(1), "its voxels survive the row");
+        assert_eq!(found[1].mask, None);
     }
 
     #[test]

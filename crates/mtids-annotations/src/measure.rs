@@ -1,33 +1,19 @@
 //! The short axis of a mask, as radiologists measure it: on the axial slice where the node is largest.
 //!
-//! Method: on each slice the least distance between two parallel lines that hold all pixels (smallest caliper width over directions,
-//! every 3 degrees), on the slice with most pixels. Units: mm. A single pixel has the width of a pixel.
+//! Method: the least width between two parallel lines ([`mtids_domain::caliper`]), on the slice with most pixels. Units: mm.
 
 use mtids_domain::annotation::Mask;
-use mtids_domain::geometry::{dot, norm};
+use mtids_domain::caliper::Pixels;
 
 /// Short axis in mm, or `None` for an empty mask.
 pub fn short_axis_mm(mask: &Mask) -> Option<f64> {
-    let mut by_slice: std::collections::BTreeMap<u32, Vec<[f64; 2]>> = std::collections::BTreeMap::new();
-    let [row, column, _] = mask.affine.steps();
-    let (width, height) = (norm(row), norm(column));
-    // A skewed in-plane grid keeps its angle.
-    let along = dot(row, column) / width;
-    let across = (height * height - along * along).max(0.0).sqrt();
+    let mut by_slice: std::collections::BTreeMap<u32, Vec<[u32; 2]>> = std::collections::BTreeMap::new();
     for &[i, j, k] in &mask.voxels {
-        let (i, j) = (f64::from(i), f64::from(j));
-        by_slice.entry(k).or_default().push([i * width + j * along, j * across]);
+        by_slice.entry(k).or_default().push([i, j]);
     }
     let largest = by_slice.into_values().max_by_key(Vec::len)?;
-    let caliper = |degrees: usize| {
-        let (sin, cos) = (degrees as f64).to_radians().sin_cos();
-        let projections = largest.iter().map(|[x, y]| x * cos + y * sin);
-        let (low, high) =
-            projections.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
-        // Centres of pixels lie half a pixel inside the outline on both sides.
-        high - low + (width * cos.abs()).max(across * sin.abs())
-    };
-    (0..180).step_by(3).map(caliper).min_by(f64::total_cmp)
+    let [row, column, _] = mask.affine.steps();
+    Some(Pixels::new(row, column).widths(&largest)?.least)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! units as `i16`; voxel indices `(i, j, k)` = (column, row, slice), stored with `i` fastest.
 
 pub mod annotation;
+pub mod caliper;
 pub mod geometry;
 pub mod label;
 pub mod pseudonym;

@@ -49,6 +49,16 @@ pub fn cut_suv(volume: &Volume<f32>, center: PointMm, geometry: &PatchGeometry) 
     cut_in(volume, center, geometry, Stored { outside: 0.0, scale: SUV_STEPS })
 }
 
+/// Cuts the share of each voxel that lies in a region, in thousandths, around `center`. Voxels of the region are not 0; outside is 0.
+///
+/// Shapes: as [`cut`], with the same resampling.
+pub(crate) fn cut_share(region: &Volume<u8>, center: PointMm, geometry: &PatchGeometry) -> Vec<i16> {
+    cut_in(region, center, geometry, Stored { outside: 0.0, scale: SHARE_STEPS }).voxels
+}
+
+/// Stored steps of a share of 1.
+pub(crate) const SHARE_STEPS: f64 = 1000.0;
+
 fn cut_in<T: Copy + Into<f64>>(volume: &Volume<T>, center: PointMm, geometry: &PatchGeometry, stored: Stored) -> Patch {
     if geometry.planes == Planes::Orthogonal {
         return cut_orthogonal(volume, center, geometry, stored);

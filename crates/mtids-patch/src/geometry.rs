@@ -113,11 +113,27 @@ impl PatchGeometry {
         self.len() == 0
     }
 
-    /// Position of voxel `(d, h, w)` of a volume or stack around `center`.
+    /// Position of voxel `(d, h, w)` of a patch around `center`, LPS mm.
     pub fn position(&self, center: PointMm, [d, h, w]: [usize; 3]) -> PointMm {
         let offset =
             |axis: usize, index: usize| (index as f64 - (self.size[axis] as f64 - 1.0) / 2.0) * self.spacing_mm[axis];
-        PointMm::new(center.0[0] + offset(2, w), center.0[1] + offset(1, h), center.0[2] + offset(0, d))
+        let [x, y, z] = match (self.planes, d) {
+            (Planes::Orthogonal, 0) => [offset(2, w), offset(1, h), 0.0],
+            // Standing planes have the head up.
+            (Planes::Orthogonal, 1) => [offset(2, w), 0.0, -offset(1, h)],
+            (Planes::Orthogonal, _) => [0.0, offset(2, w), -offset(1, h)],
+            _ => [offset(2, w), offset(1, h), offset(0, d)],
+        };
+        PointMm::new(center.0[0] + x, center.0[1] + y, center.0[2] + z)
+    }
+
+    /// Side lengths (z, y, x) of what a patch shows, mm: voxels by their spacing. For orthogonal planes, those of a cube of their side.
+    pub fn extent_mm(&self) -> [f64; 3] {
+        let side = |axis: usize| self.size[axis] as f64 * self.spacing_mm[axis];
+        match self.planes {
+            Planes::Orthogonal => [side(1); 3],
+            _ => [0, 1, 2].map(side),
+        }
     }
 }
 
@@ -144,5 +160,6 @@ mod tests {
         let center = PointMm::new(1.0, 2.0, 3.0);
         assert_eq!(geometry.position(center, [1, 2, 3]), center);
         assert_eq!(geometry.position(center, [0, 2, 3]).0[2], 0.0);
+        assert_eq!(geometry.extent_mm(), [9.0, 10.0, 14.0]);
     }
 }

@@ -10,12 +10,15 @@
 //! * Outside a CT is air, outside a PET nothing, counted in [`Patch::pad_fraction`].
 //!
 //! # Units
-//! Hounsfield units as `i16`, SUV as `i16` hundredths; spacing in mm in the order (z, y, x) = (d, h, w).
+//! Hounsfield units as `i16`, SUV as `i16` hundredths, marks of centre and mask as `i16` thousandths; spacing in mm in the order
+//! (z, y, x) = (d, h, w).
 
 mod body;
 mod cut;
 mod geometry;
 mod kernel;
+mod mark;
+pub mod measure;
 mod measures;
 mod reach;
 mod view;
@@ -23,6 +26,7 @@ mod view;
 pub use body::{Place, cells_in};
 pub use cut::{Patch, SUV_STEPS, cut, cut_suv};
 pub use geometry::{GeometryError, Interpolation, PatchGeometry, Planes};
+pub use mark::{CENTER_RADIUS_MM, mark_center, mark_mask};
 pub use measures::{Measure, Measures};
 pub use reach::reach;
 pub use view::{Channel, View, ViewName, ViewNameError};

@@ -118,10 +118,7 @@ fn prepare(config: &CheckedConfig, run: &Run<'_>) -> Result<Prepared, PrepError>
         schema_version: SCHEMA_VERSION.into(),
         taxonomy_version: TAXONOMY_VERSION.into(),
         regions: config.region_scheme().clone(),
-        channels: config.channels(),
-        patch_views: config.patch.views,
-        patch_size: config.patch.size,
-        patch_spacing_mm: config.patch.spacing_mm,
+        views: config.views().to_vec(),
         config_digest: *config.digest(),
         program: Program::new("mtids-prep", env!("CARGO_PKG_VERSION")),
     };
@@ -251,6 +248,7 @@ pub fn dry_run(config: &CheckedConfig, run: &Run<'_>) -> Result<DryRun, PrepErro
     let series = || plan.partitions.iter().flat_map(|partition| &partition.series);
     Ok(DryRun {
         inputs: prepared.inputs,
+        views: config.views().to_vec(),
         series: series().count(),
         findings: series().map(|one| one.findings.len()).sum(),
         reused_shards: records.iter().flatten().count(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use mtids_patch::{Place, Views};
+use mtids_patch::{Channel, Place, Planes, View};
 use mtids_shards::{DatasetDescription, RowKind, RowLabels, Totals};
 
 use crate::config::CheckedConfig;
@@ -21,27 +21,22 @@ pub(crate) fn card(
     let mut line = |args: std::fmt::Arguments<'_>| {
         let _ = writeln!(text, "{args}");
     };
-    let [d, h, w] = description.patch_size;
-    let [z, y, x] = description.patch_spacing_mm;
     line(format_args!("# Dataset card\n"));
     line(format_args!(
-        "Patches of chest CT around annotated nodes, labelled by region and metastasis. Research data, not for diagnosis.\n"
+        "Views of chest CT around annotated nodes, labelled by region and metastasis. Research data, not for diagnosis.\n"
     ));
-    line(format_args!("* {} patches of {} patients", totals.rows, totals.patients));
-    match description.patch_views {
-        Views::Volume => line(format_args!(
-            "* a patch: {d} × {h} × {w} voxels of {z} × {y} × {x} mm (d head, h back, w left), int16 HU"
-        )),
-        Views::Stack => line(format_args!(
-            "* a patch: {d} thin axial slices {z} mm apart, {h} × {w} pixels of {y} × {x} mm (d head, h back, w left), int16 HU"
-        )),
-        Views::Orthogonal => line(format_args!(
-            "* a patch: axial, coronal and sagittal plane through the centre, {h} × {w} pixels of {y} × {x} mm, {z} mm thick, int16 HU"
-        )),
-    }
+    line(format_args!("* {} rows of {} patients", totals.rows, totals.patients));
+    description.views.iter().for_each(|view| line(format_args!("{}", view_line(view))));
+    let findings = || rows.iter().filter(|row| row.kind == RowKind::Finding);
+    line(format_args!(
+        "* measures: of the region grown from the point in every row (columns `grown_…`); of the annotation's mask in {} of {} findings \
+         (`mask_…`)",
+        findings().filter(|row| row.mask.is_some()).count(),
+        findings().count()
+    ));
     if config.max_pad_fraction < 1.0 {
         line(format_args!(
-            "* left out: {} annotations with more than {} of their patch outside the scanned field",
+            "* left out: {} annotations with more than {} of a view outside the scanned field",
             totals.findings_at_border, config.max_pad_fraction
         ));
     }
@@ -54,12 +49,12 @@ pub(crate) fn card(
         }
         let listed: Vec<String> = repairs
             .iter()
-            .map(|(repair, (patches, series))| format!("{repair}: {patches} patches of {} series", series.len()))
+            .map(|(repair, (patches, series))| format!("{repair}: {patches} rows of {} series", series.len()))
             .collect();
         let listed = if listed.is_empty() { "no series needed it".to_owned() } else { listed.join(", ") };
         line(format_args!("* repaired by resampling (column `repaired`): {listed}"));
         line(format_args!(
-            "* left out: {} annotations whose patch touches voxels that nobody measured",
+            "* left out: {} annotations with a view that touches voxels that nobody measured",
             totals.findings_at_invented
         ));
     }
@@ -76,7 +71,7 @@ pub(crate) fn card(
     if config.pet {
         let with_pet = rows.iter().filter(|row| row.pet).count();
         line(format_args!(
-            "* a second channel: PET, hundredths of an SUV; {with_pet} patches have one, the others hold 0"
+            "* PET, hundredths of an SUV: {with_pet} rows have one; in the others a channel of PET, if any, holds 0"
         ));
     }
     line(format_args!(
@@ -85,12 +80,12 @@ pub(crate) fn card(
     ));
     line(format_args!("* split by patient: {:?}, seed {}", config.split.method, config.split.seed));
     line(format_args!(
-        "* taxonomy {}, layout {}, configuration {}",
+        "* taxonomy {}, rows of version {}, configuration {}",
         description.taxonomy_version, description.schema_version, description.config_digest
     ));
     line(format_args!("* program: {} {}\n", description.program.name, description.program.version));
     line(format_args!("An unknown status is not benign. What was not annotated is unknown.\n"));
-    line(format_args!("## Patches by region, status and split\n"));
+    line(format_args!("## Rows by region, status and split\n"));
     line(format_args!("| region | status | train | validation | test |\n|---|---|---:|---:|---:|"));
     let counts = count_rows(rows.iter().copied());
     let pairs: BTreeSet<(&String, &String)> = counts.keys().map(|(region, status, _)| (region, status)).collect();
@@ -104,8 +99,7 @@ pub(crate) fn card(
         ));
     }
     line(format_args!("\n## Where labels come from\n"));
-    line(format_args!("| source | evidence | patches | patients |\n|---|---|---:|---:|"));
-    let findings = || rows.iter().filter(|row| row.kind == RowKind::Finding);
+    line(format_args!("| source | evidence | rows | patients |\n|---|---|---:|---:|"));
     for ((source, evidence), (patches, patients)) in
         tally(findings().map(|row| ((row.label_source.as_str(), row.evidence.letter()), row.patient_key.as_str())))
     {
@@ -113,9 +107,7 @@ pub(crate) fn card(
     }
     line(format_args!("\nEvidence: A histology, B cytology, C PET, D size, U none.\n"));
     line(format_args!("## Scanners\n"));
-    line(format_args!(
-        "| manufacturer | model | kernel | contrast | patches | patients |\n|---|---|---|---|---:|---:|"
-    ));
+    line(format_args!("| manufacturer | model | kernel | contrast | rows | patients |\n|---|---|---|---|---:|---:|"));
     let scanner = |row: &&RowLabels| {
         let contrast = row.contrast.map_or("?", |given| if given { "yes" } else { "no" });
         [&row.manufacturer, &row.model, &row.kernel]
@@ -154,6 +146,32 @@ pub(crate) fn card(
     line(format_args!("\n## To be completed by hand\n"));
     line(format_args!("Source of the studies, permission to use them, who labelled them and how."));
     text
+}
+
+/// A view in one line: voxels, spacing, extent, channels.
+fn view_line(view: &View) -> String {
+    let ([d, h, w], [z, y, x]) = (view.geometry.size, view.geometry.spacing_mm);
+    let form = match view.geometry.planes {
+        Planes::Volume => format!("{d} × {h} × {w} voxels of {z} × {y} × {x} mm (d head, h back, w left)"),
+        Planes::Stack => {
+            format!("{d} thin axial slices {z} mm apart, {h} × {w} pixels of {y} × {x} mm (d head, h back, w left)")
+        }
+        Planes::Orthogonal => format!(
+            "axial, coronal and sagittal plane through the centre, {h} × {w} pixels of {y} × {x} mm, {z} mm thick"
+        ),
+    };
+    let extent = view.geometry.extent_mm().map(|side| side.to_string()).join(" × ");
+    let channels: Vec<&str> = view.channels.iter().map(|channel| channel_text(*channel)).collect();
+    format!("* view `{}` (column `voxels_{0}`): {form}, {extent} mm in all; int16: {}", view.name, channels.join(", "))
+}
+
+fn channel_text(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Ct => "CT in HU",
+        Channel::Pet => "PET in hundredths of an SUV",
+        Channel::Center => "a mark of the node's centre in thousandths",
+        Channel::Mask => "the share of the annotation's mask in thousandths",
+    }
 }
 
 /// For each key, how many rows and how many different patients.

@@ -4,21 +4,23 @@
 //! is; [`BuildConfig::published`] leaves them out. So the published configuration alone does not reproduce a dataset: the studies, the
 //! annotations, the secret, and the table of splits and `identity.same_person`, if there are any, belong to it. Its digest identifies the settings, not the input.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mtids_annotations::{ClassRule, Classes, Rules};
 use mtids_dicom::Limits;
 use mtids_domain::same_person::SamePerson;
 use mtids_domain::taxonomy::{RegionScheme, StationMap, Zone};
-use mtids_patch::PatchGeometry;
+use mtids_patch::{PatchGeometry, View, ViewName};
 use mtids_runtime::digest::Digest;
-use mtids_shards::{Channel, ShardOptions};
+use mtids_shards::ShardOptions;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::PrepError;
 use crate::negatives::NegativesConfig;
 use crate::split::SplitConfig;
+use crate::views::{ViewConfig, resolve};
 
 const DEFAULT_MEMORY_MIB: u64 = 4096;
 
@@ -32,7 +34,8 @@ pub struct BuildConfig {
     pub annotations: Vec<PathBuf>,
     /// Read the DICOM SEG objects found in the data folder. Default true.
     pub read_segmentations: bool,
-    /// Add the PET of the same study and frame of reference as a second channel, in hundredths of an SUV. Default false.
+    /// Read the PET of the same study and frame of reference: views get it as a second channel, in hundredths of an SUV, and nodes their
+    /// largest SUV. Default false.
     pub pet: bool,
     /// Read the structured reports (TID 1500) found in the data folder that refer to segments there. Default true.
     pub read_reports: bool,
@@ -44,7 +47,7 @@ pub struct BuildConfig {
     pub station_map: StationMap,
     /// Zones that form the classes of the region dimension, in the order of their codes. Default: all seven.
     pub regions: Vec<Zone>,
-    /// Patches per annotation; the first at its centre, the others shifted. Default 1.
+    /// Samples per annotation; the first at its centre, the others shifted. Default 1.
     pub samples_per_finding: u32,
     /// Largest shift of the other patches along each axis, mm. Default 4.
     pub jitter_mm: f64,
@@ -52,22 +55,26 @@ pub struct BuildConfig {
     pub join_tolerance_mm: f64,
     /// Patients in a shard, about. Default 8.
     pub patients_per_shard: u32,
-    /// Raw voxel bytes of a row group, MiB. Default 4.
+    /// Raw voxel bytes of a row group over all views, MiB. Default 4.
     pub row_group_mib: u32,
     /// ZSTD level, 1 to 22. Default 3.
     pub zstd_level: i32,
-    /// Limit of decoded voxels of all workers together, MiB; a larger study is read alone. No influence on the output. Default 4096.
+    /// Limit of decoded voxels and rows of all workers together, MiB; a larger study is read alone. No influence on the output. Default 4096.
     pub memory_mib: u64,
     /// Share of input files that may be quarantined before the program ends with exit code 1. Default 0.
     pub max_quarantine: f64,
     /// Annotation entries (rows, structures, masks) that may give no finding before the program ends with exit code 1. Entries whose image is
     /// quarantined are not counted: `max_quarantine` limits those. Default 0.
     pub max_rejects: u64,
-    /// Largest share of a patch outside the scanned field; an annotation above it is left out, with all its samples, and
-    /// counted. What lies outside is air. Default 1: all are kept, and the column `pad_fraction` says how much is padding.
+    /// Largest share of a view outside the scanned field, where the view with the largest share decides: mostly the widest. An annotation
+    /// above it is left out, with all its samples, and counted. What lies outside is air. Default 1: all are kept, and the column
+    /// `pad_fraction` says how much is padding.
     pub max_pad_fraction: f64,
-    /// Patch size, spacing, interpolation and views.
-    pub patch: PatchGeometry,
+    /// Patches of a dataset of one view, which is named `patch`: size, spacing, interpolation and planes. Not together with `views`.
+    pub patch: Option<PatchGeometry>,
+    /// Views that are cut around each place, by name; exactly those that are named. Default `near` (16 × 48 × 48 voxels of 2 × 1 × 1 mm)
+    /// and `wide` (20 × 44 × 44 of 5 × 2.5 × 2.5 mm).
+    pub views: Option<BTreeMap<ViewName, ViewConfig>>,
     /// Patches at places without annotation.
     pub negatives: NegativesConfig,
     /// How patients are split.
@@ -101,7 +108,8 @@ impl Default for BuildConfig {
             max_quarantine: 0.0,
             max_rejects: 0,
             max_pad_fraction: 1.0,
-            patch: PatchGeometry::default(),
+            patch: None,
+            views: None,
             negatives: NegativesConfig::default(),
             split: SplitConfig::default(),
             identity: IdentityConfig::default(),
@@ -134,7 +142,7 @@ pub struct ReadingConfig {
     /// Accepted jitter of slice positions, mm. Default 0.02; 1 % of the step is accepted as well.
     pub position_tolerance_mm: f64,
     /// Resample what would be refused otherwise: a gantry tilt of up to 30 degrees, single missing slices, and unequal steps of up to two
-    /// usual ones. The column `repaired` says so; a finding whose patch touches voxels that nobody measured is left out and counted.
+    /// usual ones. The column `repaired` says so; a finding with a view that touches voxels that nobody measured is left out and counted.
     /// Default false.
     pub repair: bool,
 }
@@ -170,6 +178,7 @@ pub struct CheckedConfig {
     regions: RegionScheme,
     rules: Rules,
     same_person: SamePerson,
+    views: Vec<View>,
     digest: Digest,
 }
 
@@ -202,6 +211,11 @@ impl CheckedConfig {
         &self.same_person
     }
 
+    /// Views of a row, sorted by name.
+    pub fn views(&self) -> &[View] {
+        &self.views
+    }
+
     /// Digest of the settings that a dataset depends on.
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -219,14 +233,14 @@ impl BuildConfig {
             let reason = "missing; set --data DIR to the folder with DICOM files".into();
             return Err(PrepError::Config { key: "data".into(), reason });
         };
-        let (regions, rules, same_person) = (self.scheme()?, self.rules()?, self.same_person()?);
+        let (regions, rules, same_person, views) = (self.scheme()?, self.rules()?, self.same_person()?, self.views()?);
         let digest = Digest::of_json(&self.published())?;
-        Ok(CheckedConfig { config: self, studies, regions, rules, same_person, digest })
+        Ok(CheckedConfig { config: self, studies, regions, rules, same_person, views, digest })
     }
 
     fn validate(&self) -> Result<(), PrepError> {
         let fail = |key: &str, reason: &str| Err(PrepError::Config { key: key.into(), reason: reason.into() });
-        self.patch.validate().map_err(|error| PrepError::Config { key: "patch".into(), reason: error.to_string() })?;
+        self.views()?;
         self.scheme()?;
         self.rules()?;
         self.same_person()?;
@@ -288,12 +302,22 @@ impl BuildConfig {
         let identity = IdentityConfig::default();
         // Where and how fast it is built is no part of what it is.
         let memory_mib = DEFAULT_MEMORY_MIB;
-        Self { data: None, annotations: Vec::new(), pseudonym, split, identity, memory_mib, ..self.clone() }
+        let mut published =
+            Self { data: None, annotations: Vec::new(), pseudonym, split, identity, memory_mib, ..self.clone() };
+        // In one form, however they were written.
+        if let Ok(views) = self.views() {
+            published.views = Some(views.iter().map(|view| (view.name.clone(), ViewConfig::of(view))).collect());
+            published.patch = None;
+        }
+        published
     }
 
-    /// Channels of a patch.
-    pub fn channels(&self) -> Vec<Channel> {
-        if self.pet { vec![Channel::Ct, Channel::Pet] } else { vec![Channel::Ct] }
+    /// Views of a row, sorted by name.
+    ///
+    /// # Errors
+    /// [`PrepError::Config`] naming the key.
+    pub fn views(&self) -> Result<Vec<View>, PrepError> {
+        resolve(self.patch.as_ref(), self.views.as_ref(), self.pet)
     }
 
     /// Bounds for the readers.

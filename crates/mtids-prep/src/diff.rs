@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mtids_runtime::digest::Digest;
-use mtids_shards::{Dataset, Manifest, RowLabels, ShardError};
+use mtids_shards::{Dataset, Manifest, RowLabels, ShardError, View, ViewName};
 use serde::Serialize;
 
 use crate::error::PrepError;
@@ -121,14 +121,43 @@ fn described(a: &Manifest, b: &Manifest) -> Vec<String> {
         ("schema_version", a.schema_version != b.schema_version),
         ("taxonomy_version", a.taxonomy_version != b.taxonomy_version),
         ("regions", a.regions != b.regions),
-        ("channels", a.channels != b.channels),
-        ("patch_views", a.patch_views != b.patch_views),
-        ("patch_size", a.patch_size != b.patch_size),
-        ("patch_spacing_mm", a.patch_spacing_mm != b.patch_spacing_mm),
         ("configuration", a.config_digest != b.config_digest),
         ("program", a.program != b.program),
     ];
-    parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
+    let parts = parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned());
+    parts.chain(described_views(&a.views, &b.views)).collect()
+}
+
+/// Views that are not in both, and what differs in those that are.
+fn described_views(a: &[View], b: &[View]) -> Vec<String> {
+    let names: BTreeSet<&ViewName> = a.iter().chain(b).map(|view| &view.name).collect();
+    let of = |views: &'_ [View], name: &ViewName| views.iter().find(|view| view.name == *name).cloned();
+    let mut found = Vec::new();
+    for name in names {
+        let (a, b) = match (of(a, name), of(b, name)) {
+            (Some(a), Some(b)) => (a, b),
+            (Some(_), None) => {
+                found.push(format!("view {name}: only in the first"));
+                continue;
+            }
+            _ => {
+                found.push(format!("view {name}: only in the second"));
+                continue;
+            }
+        };
+        let parts = [
+            ("size", a.geometry.size != b.geometry.size),
+            ("spacing", a.geometry.spacing_mm != b.geometry.spacing_mm),
+            ("planes", a.geometry.planes != b.geometry.planes),
+            ("interpolation", a.geometry.interpolation != b.geometry.interpolation),
+            ("channels", a.channels != b.channels),
+        ];
+        let differing: Vec<&str> = parts.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
+        if !differing.is_empty() {
+            found.push(format!("view {name}: {}", differing.join(" and ")));
+        }
+    }
+    found
 }
 
 fn inputs(a: &Manifest, b: &Manifest) -> BTreeMap<String, [u64; 2]> {
@@ -180,7 +209,26 @@ fn changed(a: &RowLabels, b: &RowLabels) -> Vec<&'static str> {
         ("repaired", a.repaired != b.repaired),
         ("pet", a.pet != b.pet),
         ("pad_fraction", a.pad_fraction != b.pad_fraction),
+        ("measures of the grown region", a.grown != b.grown),
+        ("measures of the mask", a.mask != b.mask),
         ("weight", a.weight != b.weight),
     ];
     columns.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BuildConfig;
+
+    #[test]
+    fn views_are_compared_by_name_and_part() {
+        let views = |text: &str| mtids_runtime::config::parse::<BuildConfig>(text).unwrap().views().unwrap();
+        let usual = views("");
+        assert_eq!(described_views(&usual, &usual), [] as [&str; 0]);
+        let near = views("[views.near]\nsize = [8, 32, 32]\nchannels = [\"ct\", \"center\"]");
+        let expected = ["view near: size and channels", "view wide: only in the first"];
+        assert_eq!(described_views(&usual, &near), expected);
+        assert_eq!(described_views(&near, &usual)[1], "view wide: only in the second");
+    }
 }

@@ -25,6 +25,7 @@ pub mod error;
 pub mod explain;
 pub mod identity;
 mod lock;
+mod measure;
 pub mod names;
 pub mod negatives;
 pub mod partition;
@@ -42,6 +43,7 @@ mod seen;
 pub mod split;
 pub mod summary;
 pub mod task;
+pub mod views;
 mod walk;
 mod workers;
 

@@ -105,6 +105,7 @@ mod tests {
             evidence: Evidence::U,
             level: LabelLevel::Node,
             short_axis_mm,
+            mask: None,
             source: AnnotationSource::Table,
             contradictions: 0,
         }

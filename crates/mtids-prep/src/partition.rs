@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use mtids_annotations::Finding;
 use mtids_dicom::Series;
+use mtids_domain::annotation::Mask;
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_domain::taxonomy::TAXONOMY_VERSION;
 use mtids_runtime::digest::Digest;
@@ -110,8 +111,17 @@ fn partition_key(
         parts.push(format!("{:?}", planned.study_day).into_bytes());
         // Whether its files are counted here is part of the record.
         parts.extend(planned.pet.iter().flat_map(|pet| [pet.content.as_bytes().to_vec(), vec![u8::from(pet.counted)]]));
-        // A finding's debug form holds every field, numbers to the last digit.
-        parts.push(format!("{:?}", planned.findings).into_bytes());
+        for finding in &planned.findings {
+            // A finding's debug form holds every field, numbers to the last digit; that of its mask would be megabytes.
+            let mask = finding.mask.as_deref().map(mask_digest);
+            parts.push(format!("{:?} {mask:?}", Finding { mask: None, ..finding.clone() }).into_bytes());
+        }
     }
     Digest::of_parts(parts)
+}
+
+/// What a mask covers, and where.
+fn mask_digest(mask: &Mask) -> Digest {
+    let voxels = mask.voxels.iter().map(|voxel| voxel.map(u32::to_le_bytes).concat());
+    Digest::of_parts(std::iter::once(format!("{:?}", mask.affine).into_bytes()).chain(voxels))
 }

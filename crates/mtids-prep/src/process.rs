@@ -1,7 +1,7 @@
 //! One partition becomes one shard: volumes are decoded one at a time, patches cut, rows sorted and written, a record left.
 //!
-//! Invariants: the record is written after its shard; memory holds one CT with its PET and the rows of one shard per worker, and all workers
-//! together no more voxels than the budget.
+//! Invariants: the record is written after its shard; memory holds one CT with its PET and the rows of one shard per worker; while they
+//! decode and cut, all workers together hold no more voxels than the budget, those of rows over all views among them.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,9 @@ pub(crate) fn process_partition(
     let (mut findings_at_border, mut findings_at_invented) = (0, 0);
     for planned in &partition.series {
         context.check_interrupt()?;
-        let _held = context.memory.hold(decoded_bytes(planned, &context.limits()));
+        let row_bytes = 2 * context.description.row_len() as u64;
+        let bytes_of_rows = row_bytes * (rows.len() as u64 + most_rows(planned, context));
+        let _held = context.memory.hold(decoded_bytes(planned, &context.limits()) + bytes_of_rows);
         // Read even where the CT turns out unusable: its files must be accounted for.
         let pet = read_pet(planned, context, &mut used_files, &mut quarantined);
         match context.clock.time(Stage::Decode, || load_volume(&planned.series, &context.limits())) {
@@ -124,6 +126,12 @@ fn write_shard(
     context.clock.add(Stage::Compress, seconds.encode);
     context.clock.add(Stage::Write, seconds.put);
     Ok(Some(entry))
+}
+
+/// Rows that a series may give.
+fn most_rows(planned: &PlannedSeries, context: &BuildContext<'_>) -> u64 {
+    let samples = u64::from(context.config.samples_per_finding);
+    planned.findings.len() as u64 * samples + u64::from(context.config.negatives.per_series)
 }
 
 /// Bytes that a series and its PET take once decoded: HU as i16, SUV as f32.

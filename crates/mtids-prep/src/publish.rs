@@ -95,6 +95,7 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
     let share = totals.quarantined as f64 / totals.inputs.max(1) as f64;
     Ok(BuildSummary {
         dataset_digest: manifest.digest(),
+        views: manifest.description.views.clone(),
         shards: manifest.shards.len(),
         reused_shards: finished.reused,
         superseded_files: superseded().count(),

@@ -32,7 +32,7 @@ pub(crate) struct PartitionRecord {
     pub(crate) used_files: u64,
     /// Findings left out at the border of the scanned field.
     pub(crate) findings_at_border: u64,
-    /// Findings left out because their patch touches voxels that nobody measured.
+    /// Findings left out because a view of theirs touches voxels that nobody measured.
     pub(crate) findings_at_invented: u64,
     /// Files that turned out unusable.
     pub(crate) quarantined: Vec<QuarantineRecord>,

@@ -1,4 +1,4 @@
-//! Rows of a series: where patches are cut, their voxels and their labels.
+//! Rows of a series: where views are cut, their voxels, their labels and measures.
 //!
 //! Units: LPS mm; voxels as [`PatchRow`] says. Invariant: rows are a pure function of the volume, its findings, the configuration and the
 //! secret.
@@ -9,7 +9,7 @@ use mtids_domain::geometry::{PointMm, dot};
 use mtids_domain::label::{Evidence, LabelLevel};
 use mtids_domain::taxonomy::Location;
 use mtids_domain::volume::Volume;
-use mtids_patch::{PatchGeometry, cut, cut_suv, reach};
+use mtids_patch::{Channel, Patch, View, cut, cut_suv, mark_center, mark_mask, reach};
 use mtids_runtime::random::rng_for;
 use mtids_shards::{PatchRow, RowKind, RowLabels, Split};
 use rand::RngExt;
@@ -17,6 +17,7 @@ use rand::RngExt;
 use crate::config::CheckedConfig;
 use crate::context::BuildContext;
 use crate::error::PrepError;
+use crate::measure::Measurer;
 use crate::negatives::sample_negatives;
 use crate::partition::PlannedSeries;
 
@@ -26,7 +27,7 @@ pub(crate) struct CutRows {
     pub(crate) rows: Vec<PatchRow>,
     /// Findings left out at the border of the scanned field.
     pub(crate) at_border: u64,
-    /// Findings left out because their patch touches voxels that nobody measured.
+    /// Findings left out because a view of theirs touches voxels that nobody measured.
     pub(crate) at_invented: u64,
 }
 
@@ -47,6 +48,13 @@ struct SampleCenter<'a> {
     finding_distance_mm: Option<f32>,
     /// Number of the sample of its finding; the first lies on it.
     number: u32,
+}
+
+impl SampleCenter<'_> {
+    /// The place of the node itself: that of the finding, also where the sample is shifted; of a negative its own.
+    fn node(&self) -> PointMm {
+        self.finding.map_or(self.center, |finding| finding.center)
+    }
 }
 
 /// All places of a series: each finding with its shifted copies, then places without finding.
@@ -98,13 +106,16 @@ pub(crate) fn cut_rows(
     let series = &planned.series;
     let [column_mm, _, step_mm] = volume.affine().spacing();
     let facts = &series.facts;
-    let geometry = &context.config.patch;
+    let views = context.config.views();
+    let measurer = Measurer::new(volume, pet);
     let mut rows = Vec::new();
     let samples = sample_centers(planned, volume, context);
-    let touching = touching_invented(&samples, ct, geometry);
+    let touching = touching_invented(&samples, ct, views);
     let (mut left_out, mut at_invented) = (0, 0);
-    // Whether the finding whose samples are being cut is left out: said by its unshifted patch, for all of them.
+    // Whether the finding whose samples are being cut is left out: said by its unshifted views, for all of them.
     let mut at_border = false;
+    // Those of the node: what is measured at its first sample holds for the shifted ones.
+    let mut measures = Default::default();
     for (sample, touches) in samples.into_iter().zip(touching) {
         context.check_interrupt()?;
         let SampleCenter { center, finding, .. } = sample;
@@ -115,23 +126,16 @@ pub(crate) fn cut_rows(
         if sample.number > 0 && at_border {
             continue;
         }
-        let mut patch = cut(volume, center, geometry);
+        let cut = cut_views(volume, pet, &sample, views);
         if sample.number == 0 {
-            at_border = f64::from(patch.pad_fraction) > context.config.max_pad_fraction;
+            at_border = f64::from(cut.pad_fraction) > context.config.max_pad_fraction;
             if at_border {
                 left_out += u64::from(finding.is_some());
                 continue;
             }
+            measures = measurer.of(center, finding);
         }
-        // A PET that ends before the patch does is none for it: what lies outside would read as no uptake.
-        let over = pet.map(|pet| cut_suv(pet, center, geometry)).filter(|over| over.pad_fraction < 0.5);
-        let has_pet = over.is_some();
-        if context.config.pet {
-            match over {
-                Some(over) => patch.voxels.extend(over.voxels),
-                None => patch.voxels.resize(2 * geometry.len(), 0),
-            }
-        }
+        let (grown, mask) = measures.clone();
         let place = finding.and_then(|finding| finding.station);
         let region = place.and_then(|place| context.description.regions.code_of(place));
         let labels = RowLabels {
@@ -167,22 +171,78 @@ pub(crate) fn cut_rows(
             repaired: ct.repaired,
             kvp: facts.kvp,
             contrast: facts.contrast,
-            pet: has_pet,
-            pad_fraction: patch.pad_fraction,
+            pet: cut.has_pet,
+            pad_fraction: cut.pad_fraction,
             weight: sample.weight,
             voxels_digest: String::new(),
+            grown,
+            mask,
         };
-        rows.push(PatchRow::new(labels, patch.voxels));
+        rows.push(PatchRow::new(labels, cut.views));
     }
     Ok(CutRows { rows, at_border: left_out, at_invented })
 }
 
-/// For each sample whether it is left out, because its patch, or another of the same finding, touches voxels that nobody measured.
-fn touching_invented(samples: &[SampleCenter<'_>], ct: &LoadedVolume, geometry: &PatchGeometry) -> Vec<bool> {
+/// All views of a place.
+struct CutViews {
+    /// Voxels of each view, `[C, D, H, W]`.
+    views: Vec<Vec<i16>>,
+    /// Largest share of a view outside the scanned field.
+    pad_fraction: f32,
+    /// A PET covers the views.
+    has_pet: bool,
+}
+
+/// Cuts every view at the centre of a sample. A PET that ends before a view does is none for the row: what lies outside would read as no
+/// uptake. It has to cover at least half of each view with a PET channel; where no view has one, of the first.
+fn cut_views(volume: &Volume, pet: Option<&Volume<f32>>, sample: &SampleCenter<'_>, views: &[View]) -> CutViews {
+    let center = sample.center;
+    let has_channel = |view: &View| view.channels.contains(&Channel::Pet);
+    let none_has = !views.iter().any(has_channel);
+    // The SUV over each view that is asked for one.
+    let over: Vec<Option<Patch>> = views
+        .iter()
+        .enumerate()
+        .map(|(n, view)| {
+            let is_asked = has_channel(view) || (none_has && n == 0);
+            pet.filter(|_| is_asked).map(|pet| cut_suv(pet, center, &view.geometry))
+        })
+        .collect();
+    let has_pet = pet.is_some() && over.iter().flatten().all(|over| over.pad_fraction < 0.5);
+    let mut pad_fraction = 0.0_f32;
+    let voxels_of = |(view, over): (&View, Option<Patch>)| {
+        let mut voxels = Vec::with_capacity(view.voxels());
+        let mut over = over.filter(|_| has_pet);
+        for channel in &view.channels {
+            match channel {
+                Channel::Ct => {
+                    let patch = cut(volume, center, &view.geometry);
+                    pad_fraction = pad_fraction.max(patch.pad_fraction);
+                    voxels.extend(patch.voxels);
+                }
+                Channel::Pet => match over.take() {
+                    Some(over) => voxels.extend(over.voxels),
+                    None => voxels.resize(voxels.len() + view.geometry.len(), 0),
+                },
+                Channel::Center => voxels.extend(mark_center(sample.node(), center, &view.geometry)),
+                Channel::Mask => {
+                    let mask = sample.finding.and_then(|finding| finding.mask.as_deref());
+                    voxels.extend(mark_mask(mask, center, &view.geometry));
+                }
+            }
+        }
+        voxels
+    };
+    let views = views.iter().zip(over).map(voxels_of).collect();
+    CutViews { views, pad_fraction, has_pet }
+}
+
+/// For each sample whether it is left out, because a view of it, or of another of the same finding, touches voxels that nobody measured.
+fn touching_invented(samples: &[SampleCenter<'_>], ct: &LoadedVolume, views: &[View]) -> Vec<bool> {
     let volume = &ct.volume;
     let touches = |sample: &SampleCenter<'_>| {
-        let read = reach(volume.affine(), sample.center, geometry);
-        ct.invented.touches(&read, volume.dimensions())
+        let reads = views.iter().map(|view| reach(volume.affine(), sample.center, &view.geometry));
+        reads.into_iter().any(|read| ct.invented.touches(&read, volume.dimensions()))
     };
     // A finding's samples follow its first; a negative has one.
     let of_one = |_: &SampleCenter<'_>, next: &SampleCenter<'_>| next.number > 0;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mtids_runtime::digest::Digest;
-use mtids_shards::{RowKind, RowLabels, Totals};
+use mtids_shards::{RowKind, RowLabels, Totals, View};
 use serde::Serialize;
 
 use crate::clock::StageTime;
@@ -14,6 +14,8 @@ use crate::task::Task;
 pub struct BuildSummary {
     /// Digest of the manifest: two datasets with the same digest are the same.
     pub dataset_digest: Digest,
+    /// Views of a row.
+    pub views: Vec<View>,
     /// What became of the input.
     pub totals: Totals,
     /// Shards.
@@ -61,6 +63,8 @@ pub struct TaskSummary {
 pub struct DryRun {
     /// Files found.
     pub inputs: u64,
+    /// Views that each row would have.
+    pub views: Vec<View>,
     /// Series whose patches are wanted.
     pub series: usize,
     /// Findings in them.
@@ -77,6 +81,17 @@ pub struct DryRun {
     pub quarantined_by_reason: BTreeMap<String, u64>,
     /// Entries of annotation sources that give no finding, by reason.
     pub rejects_by_reason: BTreeMap<String, u64>,
+}
+
+/// Views in one line, for the terminal.
+pub fn view_words(views: &[View]) -> String {
+    let one = |view: &View| {
+        let size = view.geometry.size.map(|n| n.to_string()).join(" × ");
+        let spacing = view.geometry.spacing_mm.map(|mm| mm.to_string()).join(" × ");
+        let channels: Vec<&str> = view.channels.iter().map(|channel| channel.name()).collect();
+        format!("{}: {size} voxels of {spacing} mm ({})", view.name, channels.join(", "))
+    };
+    views.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// Number of rows by (region name, status, split), for the card and the summary; rows without finding stand under their own name.

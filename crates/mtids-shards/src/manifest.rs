@@ -122,9 +122,9 @@ pub struct Totals {
     pub rows: u64,
     /// Rows at places without finding.
     pub negatives: u64,
-    /// Annotations left out because more of their patch is outside the scanned field than `max_pad_fraction` allows.
+    /// Annotations left out because more of a view is outside the scanned field than `max_pad_fraction` allows.
     pub findings_at_border: u64,
-    /// Annotations left out because their patch touches voxels of a repaired series that nobody measured.
+    /// Annotations left out because a view of theirs touches voxels of a repaired series that nobody measured.
     pub findings_at_invented: u64,
     /// Findings that no image could be found for, or that lie outside it.
     pub unmatched_findings: u64,

@@ -228,6 +228,16 @@ impl Column {
         }
     }
 
+    /// The name of the column.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A column of measured numbers, which hardly ever repeat: a dictionary of them would only be read besides.
+    pub(crate) fn is_measure(&self) -> bool {
+        matches!(self.cell, Cell::Measure(..))
+    }
+
     pub(crate) fn field(&self) -> Field {
         Field::new(self.name.as_ref(), self.data_type(), self.nullable)
     }
@@ -434,4 +444,56 @@ pub fn patch_json_schema() -> Value {
         "views": "`mtids.views` is a JSON list sorted by name: name, column, size_dhw (voxels), spacing_zyx_mm, planes (volume, stack, orthogonal), channels",
         "columns": list,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtids_domain::taxonomy::{RegionScheme, Zone};
+    use mtids_patch::{Channel, PatchGeometry, View, ViewName};
+    use mtids_runtime::digest::Digest;
+
+    fn description() -> DatasetDescription {
+        let name = ViewName::try_from("near".to_owned()).unwrap();
+        let channels = vec![Channel::Ct, Channel::Center];
+        DatasetDescription {
+            schema_version: "5".into(),
+            taxonomy_version: "t".into(),
+            regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
+            views: vec![View { name, geometry: PatchGeometry::default(), channels }],
+            config_digest: Digest::of_bytes(b""),
+            program: Program::new("test", "0"),
+        }
+    }
+
+    #[test]
+    fn the_metadata_has_the_keys_of_the_published_schema_and_says_the_views() {
+        let metadata = metadata(&description());
+        assert_eq!(metadata.iter().map(|(key, _)| *key).collect::<Vec<_>>(), METADATA_KEYS);
+        let views = &metadata.iter().find(|(key, _)| *key == "mtids.views").unwrap().1;
+        let expected = json!([{
+            "name": "near", "column": "voxels_near", "size_dhw": [24, 56, 56], "spacing_zyx_mm": [3.0, 2.0, 2.0],
+            "planes": "volume", "channels": ["ct", "center"],
+        }]);
+        assert_eq!(views.parse::<Value>().unwrap(), expected);
+    }
+
+    #[test]
+    fn every_measure_has_two_columns_with_unit_and_meaning() {
+        let schema = patch_json_schema();
+        let columns = schema["columns"].as_array().unwrap();
+        for measure in Measure::ALL {
+            for prefix in ["grown", "mask"] {
+                let name = format!("{prefix}_{}", measure.name());
+                let column = columns.iter().find(|column| column["name"] == *name).unwrap();
+                assert_eq!((&column["type"], &column["unit"]), (&json!("Float32"), &json!(measure.unit())));
+                assert!(column["nullable"] == true && column["meaning"].as_str().unwrap().contains(measure.meaning()));
+            }
+        }
+        let mut names: Vec<&str> = columns.iter().filter_map(|column| column["name"].as_str()).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
 }

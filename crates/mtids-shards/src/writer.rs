@@ -49,6 +49,9 @@ pub(crate) fn options_of(description: &DatasetDescription, zstd_level: i32) -> R
         .set_created_by("mtids".to_owned())
         .set_compression(Compression::ZSTD(level))
         .set_key_value_metadata(Some(pairs));
+    for column in columns().iter().filter(|column| column.is_measure()) {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.name()), false);
+    }
     for view in &description.views {
         let voxels = ColumnPath::from(column_name(&view.name));
         properties = properties

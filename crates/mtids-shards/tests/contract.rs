@@ -12,23 +12,33 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::{Folder, Memory, Storage};
 use mtids_shards::{
-    Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest, PatchRow, QuarantineRecord, RowKind,
-    RowLabels, ShardEntry, ShardError, ShardOptions, ShardWriter, Split, Totals, read_row_group, stale_copies, verify,
-    write_index, write_quarantine,
+    Channel, Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures,
+    PatchGeometry, PatchRow, Planes, QuarantineRecord, RowKind, RowLabels, ShardEntry, ShardError, ShardOptions,
+    ShardWriter, Split, Totals, View, ViewName, read_row_group, stale_copies, verify, write_index, write_quarantine,
 };
 use proptest::prelude::*;
 
-const SIZE: [usize; 3] = [2, 3, 4];
+/// Two views of different shape and channels.
+fn views() -> Vec<View> {
+    let view = |name: &str, size, spacing_mm, planes, channels| {
+        let geometry = PatchGeometry { size, spacing_mm, planes, ..PatchGeometry::default() };
+        View { name: ViewName::try_from(name.to_owned()).unwrap(), geometry, channels }
+    };
+    vec![
+        view("near", [2, 3, 4], [2.0, 1.0, 1.0], Planes::Volume, vec![Channel::Ct]),
+        view("wide", [3, 2, 2], [5.0, 2.5, 2.5], Planes::Stack, vec![Channel::Ct, Channel::Pet]),
+    ]
+}
+
+/// Voxels of a row.
+const ROW: usize = 24 + 24;
 
 fn description() -> DatasetDescription {
     DatasetDescription {
         schema_version: mtids_shards::SCHEMA_VERSION.into(),
         taxonomy_version: mtids_domain::taxonomy::TAXONOMY_VERSION.into(),
         regions: RegionScheme::of_zones(&[Zone::Upper, Zone::Subcarinal]).unwrap(),
-        channels: vec![mtids_shards::Channel::Ct],
-        patch_views: mtids_shards::Views::Volume,
-        patch_size: SIZE,
-        patch_spacing_mm: [3.0, 2.0, 2.0],
+        views: views(),
         config_digest: Digest::of_bytes(b"configuration"),
         program: Program::new("test", "1"),
     }
@@ -72,9 +82,21 @@ fn row(n: usize, split: Split) -> PatchRow {
         pad_fraction: 0.125,
         weight: 0.5,
         voxels_digest: String::new(),
+        grown: measures(n),
+        // Also a mask that nothing could be measured of.
+        mask: known.then(|| if n.is_multiple_of(2) { measures(n + 7) } else { Measures::default() }),
     };
-    let voxels = (0..SIZE.iter().product()).map(|v: usize| (v * 977 + n * 31) as i16).collect();
-    PatchRow::new(labels, voxels)
+    let voxels = |view: &View| (0..view.voxels()).map(|v| (v * 977 + n * 31) as i16).collect();
+    PatchRow::new(labels, views().iter().map(voxels).collect())
+}
+
+/// Measures that depend on `n`, every third of them not taken.
+fn measures(n: usize) -> Measures {
+    let mut measures = Measures::default();
+    for (m, &measure) in Measure::ALL.iter().enumerate() {
+        measures.set(measure, (m % 3 != n % 3).then_some((n * 100 + m) as f32 / 7.0));
+    }
+    measures
 }
 
 fn rows(count: usize, split: Split) -> Vec<PatchRow> {
@@ -83,7 +105,7 @@ fn rows(count: usize, split: Split) -> Vec<PatchRow> {
 
 /// Two rows a row group.
 fn options() -> ShardOptions {
-    ShardOptions { row_group_bytes: 2 * 2 * SIZE.iter().product::<usize>(), zstd_level: 3 }
+    ShardOptions { row_group_bytes: 2 * 2 * ROW, zstd_level: 3 }
 }
 
 fn write(out: &dyn Storage, stem: &str, split: Split, rows: &[PatchRow]) -> Result<ShardEntry, ShardError> {
@@ -142,10 +164,11 @@ fn rows_come_back_as_they_were() {
     let mut at = 0;
     for group in 0..3 {
         let read = read_row_group(&dataset, 0, group).unwrap();
-        assert_eq!(read.patch_len, 24);
-        for (labels, voxels) in read.labels.iter().zip(read.voxels.chunks(24)) {
+        assert_eq!(read.views.iter().map(|view| view.row_len).collect::<Vec<_>>(), [24, 24]);
+        for (row, labels) in read.labels.iter().enumerate() {
             assert_eq!(*labels, expected[at].labels);
-            assert_eq!(voxels, expected[at].voxels);
+            let voxels: Vec<Vec<i16>> = read.views.iter().map(|view| view.row(row).to_vec()).collect();
+            assert_eq!(voxels, expected[at].views);
             at += 1;
         }
     }
@@ -327,7 +350,7 @@ fn every_flipped_bit_is_found() {
             match read_row_group(&dataset, 0, number) {
                 Ok(read) => {
                     assert!(!inside && !footer, "byte {at} of row group {number} was read");
-                    assert_eq!(read.voxels[..24], row(2 * number, Split::Train).voxels);
+                    assert_eq!(read.views[0].row(0), row(2 * number, Split::Train).views[0]);
                 }
                 Err(ShardError::Damaged { shard, row_group, .. }) => {
                     assert_eq!((shard.as_str(), row_group), (name.as_str(), number));
@@ -383,6 +406,13 @@ fn a_manifest_that_lies_is_an_error_and_no_panic() {
     later.description.schema_version = "99".into();
     fs::write(&path, serde_json::to_vec(&later).unwrap()).unwrap();
     assert!(Dataset::open(folder.path()).unwrap_err().to_string().contains("version 99"));
+    later.description.schema_version = mtids_shards::SCHEMA_VERSION.into();
+    later.description.views.reverse();
+    fs::write(&path, serde_json::to_vec(&later).unwrap()).unwrap();
+    assert!(Dataset::open(folder.path()).unwrap_err().to_string().contains("not sorted"));
+    later.description.views.clear();
+    fs::write(&path, serde_json::to_vec(&later).unwrap()).unwrap();
+    assert!(Dataset::open(folder.path()).unwrap_err().to_string().contains("no view"));
     fs::write(&path, b"{").unwrap();
     assert!(matches!(Dataset::open(folder.path()), Err(ShardError::Manifest { .. })));
     fs::remove_file(&path).unwrap();
@@ -393,8 +423,10 @@ fn a_manifest_that_lies_is_an_error_and_no_panic() {
 fn rows_that_do_not_fit_are_refused_before_a_file_appears() {
     let folder = tempfile::tempdir().unwrap();
     let mut wrong = rows(2, Split::Train);
-    wrong[1].voxels.pop();
-    for (rows, split) in [(wrong, Split::Train), (rows(2, Split::Train), Split::Test)] {
+    wrong[1].views[1].pop();
+    let mut one_view = rows(2, Split::Train);
+    one_view[0].views.pop();
+    for (rows, split) in [(wrong, Split::Train), (one_view, Split::Train), (rows(2, Split::Train), Split::Test)] {
         let error = write(&Folder::new(folder.path()), "shards/a", split, &rows);
         assert!(matches!(error, Err(ShardError::Rows { .. })));
     }
@@ -415,7 +447,7 @@ proptest! {
     #[test]
     fn any_number_of_rows_in_groups_of_any_size(count in 1_usize..40, per_group in 1_usize..12) {
         let folder = tempfile::tempdir().unwrap();
-        let options = ShardOptions { row_group_bytes: per_group * 48, ..options() };
+        let options = ShardOptions { row_group_bytes: per_group * 2 * ROW, ..options() };
         let storage = Folder::new(folder.path());
         let description = description();
         let written = rows(count, Split::Train);

@@ -29,20 +29,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args_os().nth(1).ok_or("name the folder of a dataset")?;
     let dataset = Arc::new(Dataset::open(&PathBuf::from(folder))?);
     let description = &dataset.manifest().description;
-    println!("patches of {:?} voxels of {:?} mm (d, h, w)", description.patch_size, description.patch_spacing_mm);
+    for view in &description.views {
+        let geometry = view.geometry;
+        println!("view {}: {:?} voxels of {:?} mm (d, h, w)", view.name, geometry.size, geometry.spacing_mm);
+    }
 
     let epoch = batches(&dataset, 0)?;
     for (number, batch) in epoch.iter().enumerate().take(3) {
         let metastatic = batch.labels.iter().filter(|row| row.metastasis == Some(Metastasis::Metastatic)).count();
-        // Voxels are [B, C, D, H, W], w fastest; channel 0 is HU.
-        let highest = batch.voxels.iter().max().copied().unwrap_or_default();
+        // Voxels of a view are [B, C, D, H, W], w fastest; channel 0 is HU.
+        let highest = batch.views.iter().flatten().max().copied().unwrap_or_default();
         println!("batch {number}: {} rows, {metastatic} metastatic, highest voxel {highest}", batch.labels.len());
     }
     println!("{} batches in the epoch", epoch.len());
 
     let half = epoch.len() / 2;
     let resumed = batches(&dataset, half as u64)?;
-    let same = epoch[half..].iter().zip(&resumed).all(|(a, b)| a.labels == b.labels && a.voxels == b.voxels);
+    let same = epoch[half..].iter().zip(&resumed).all(|(a, b)| a == b);
     println!("resumed at batch {half}: {}", if same { "the same batches" } else { "other batches" });
     Ok(())
 }

@@ -11,12 +11,22 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
 use mtids_shards::{
-    Dataset, DatasetDescription, LAYOUT_VERSION, Manifest, PatchRow, RowKind, RowLabels, SCHEMA_VERSION, ShardOptions,
-    ShardWriter, Split, Totals,
+    Channel, Dataset, DatasetDescription, LAYOUT_VERSION, Manifest, Measures, PatchGeometry, PatchRow, RowKind,
+    RowLabels, SCHEMA_VERSION, ShardOptions, ShardWriter, Split, Totals, View, ViewName,
 };
-use mtids_stream::{Batch, BatchStream, StreamConfig, StreamError};
+use mtids_stream::{Batch, BatchStream, StreamConfig, StreamError, batches_per_epoch};
 
-const SIZE: [usize; 3] = [4, 32, 32];
+/// Voxels of the views of a row.
+const NEAR: usize = 4 * 32 * 32;
+const WIDE: usize = 2 * 3 * 8 * 8;
+
+fn views() -> Vec<View> {
+    let view = |name: &str, size, channels| {
+        let geometry = PatchGeometry { size, ..PatchGeometry::default() };
+        View { name: ViewName::try_from(name.to_owned()).unwrap(), geometry, channels }
+    };
+    vec![view("near", [4, 32, 32], vec![Channel::Ct]), view("wide", [3, 8, 8], vec![Channel::Ct, Channel::Pet])]
+}
 
 fn row(n: usize) -> PatchRow {
     let labels = RowLabels {
@@ -53,8 +63,10 @@ fn row(n: usize) -> PatchRow {
         pad_fraction: 0.0,
         weight: 1.0,
         voxels_digest: String::new(),
+        grown: Measures::default(),
+        mask: None,
     };
-    PatchRow::new(labels, vec![n as i16; SIZE.iter().product()])
+    PatchRow::new(labels, vec![vec![n as i16; NEAR], vec![-(n as i16); WIDE]])
 }
 
 fn dataset(folder: &Path) -> Arc<Dataset> {
@@ -62,16 +74,13 @@ fn dataset(folder: &Path) -> Arc<Dataset> {
         schema_version: SCHEMA_VERSION.into(),
         taxonomy_version: "t".into(),
         regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
-        channels: vec![mtids_shards::Channel::Ct],
-        patch_views: mtids_shards::Views::Volume,
-        patch_size: SIZE,
-        patch_spacing_mm: [1.0; 3],
+        views: views(),
         config_digest: Digest::of_bytes(b""),
         program: Program::new("test", "0"),
     };
     let storage = Folder::new(folder);
     // Row groups of 5 rows.
-    let options = ShardOptions { row_group_bytes: 5 * 2 * SIZE.iter().product::<usize>(), zstd_level: 1 };
+    let options = ShardOptions { row_group_bytes: 5 * 2 * (NEAR + WIDE), zstd_level: 1 };
     let shards: Vec<_> = (0..4)
         .map(|shard| {
             let rows: Vec<_> = (0..13).map(|n| row(shard * 13 + n)).collect();
@@ -105,10 +114,12 @@ fn every_row_once_and_the_same_order_for_any_number_of_readers() {
     assert_eq!(batches.len(), 8);
     let mut seen: Vec<i16> = Vec::new();
     for batch in &batches {
-        assert_eq!(batch.voxels.len(), batch.labels.len() * SIZE.iter().product::<usize>());
-        for (labels, voxels) in batch.labels.iter().zip(batch.voxels.chunks(SIZE.iter().product())) {
-            assert_eq!(labels.sample_key, format!("s{}", voxels[0]), "labels and voxels stay together");
-            seen.push(voxels[0]);
+        let [near, wide] = batch.views.as_slice() else { panic!("{} views", batch.views.len()) };
+        assert_eq!((near.len(), wide.len()), (batch.labels.len() * NEAR, batch.labels.len() * WIDE));
+        for (labels, (near, wide)) in batch.labels.iter().zip(near.chunks(NEAR).zip(wide.chunks(WIDE))) {
+            assert_eq!(labels.sample_key, format!("s{}", near[0]), "labels and voxels stay together");
+            assert!(wide.iter().all(|&voxel| voxel == -near[0]), "and the views of a row");
+            seen.push(near[0]);
         }
     }
     seen.sort_unstable();
@@ -127,6 +138,23 @@ fn a_stream_that_starts_later_is_the_tail_of_the_whole() {
     let whole = run(&dataset, &config, 5, 0);
     for start in 0..=whole.len() {
         assert_eq!(run(&dataset, &config, 5, start as u64), whole[start..]);
+    }
+}
+
+#[test]
+fn a_last_row_alone_joins_the_batch_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path());
+    // 52 rows in batches of 17: 17, 17, 18.
+    let stream = |start| {
+        let stream = BatchStream::builder(Arc::clone(&dataset), Split::Train).batch_size(17).shuffle(3, 1);
+        stream.start_batch(start).start().unwrap()
+    };
+    assert_eq!((stream(0).batches(), batches_per_epoch(52, 17, false)), (3, 3));
+    let whole: Vec<Batch> = stream(0).map(Result::unwrap).collect();
+    assert_eq!(whole.iter().map(|batch| batch.labels.len()).collect::<Vec<_>>(), [17, 17, 18]);
+    for start in 0..=3 {
+        assert_eq!(stream(start as u64).map(Result::unwrap).collect::<Vec<_>>(), whole[start..]);
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use mtids_annotations::ClassFile;
 use mtids_prep::build::{Run, build, build_share, commit, dry_run};
 use mtids_prep::config::{BuildConfig, CheckedConfig};
-use mtids_prep::summary::{BuildSummary, DryRun, TaskSummary};
+use mtids_prep::summary::{BuildSummary, DryRun, TaskSummary, view_words};
 use mtids_prep::task::{Task, array_variable};
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
@@ -163,10 +163,11 @@ fn task_words(done: &TaskSummary) -> String {
 
 fn dry_words(plan: &DryRun) -> String {
     let mut text = format!(
-        "  {}: {} with {}\n  {} would be written, {} reused\n",
+        "  {}: {} with {}\n  {}\n  {} would be written, {} reused\n",
         counted(plan.inputs, "file", "files"),
         counted(plan.series as u64, "series", "series"),
         counted(plan.findings as u64, "finding", "findings"),
+        view_words(&plan.views),
         counted(plan.written_shards.len() as u64, "shard", "shards"),
         plan.reused_shards,
     );
@@ -214,12 +215,13 @@ fn text(summary: &BuildSummary, out: &str) -> String {
         table.row([region.to_owned(), status.to_owned(), count("train"), count("validation"), count("test")]);
     }
     let mut text = format!(
-        "\n{}\n  {} of {} in {} ({} reused)\n  {}: {} used, {} skipped, {} quarantined\n",
+        "\n{}\n  {} of {} in {} ({} reused)\n  {}\n  {}: {} used, {} skipped, {} quarantined\n",
         table.render(),
-        counted(totals.rows, "patch", "patches"),
+        counted(totals.rows, "row", "rows"),
         counted(totals.patients, "patient", "patients"),
         counted(summary.shards as u64, "shard", "shards"),
         summary.reused_shards,
+        view_words(&summary.views),
         counted(totals.inputs, "file", "files"),
         totals.used,
         totals.skipped,
@@ -244,7 +246,7 @@ fn text(summary: &BuildSummary, out: &str) -> String {
     }
     if totals.findings_at_invented > 0 {
         let count = counted(totals.findings_at_invented, "finding", "findings");
-        text.push_str(&format!("  {count} left out, the patch touches voxels that nobody measured (reading.repair)\n"));
+        text.push_str(&format!("  {count} left out, a view touches voxels that nobody measured (reading.repair)\n"));
     }
     if summary.contradicting_labels > 0 {
         text.push_str(&format!("  {} conflicting labels set to unknown\n", summary.contradicting_labels));

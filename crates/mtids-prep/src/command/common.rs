@@ -12,7 +12,7 @@ pub(super) struct Settings {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Change one setting, for example --set patch.size=[16,48,48]; repeatable
+    /// Change one setting, for example --set views.near.size=[16,48,48]; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) sets: Vec<String>,
 }
