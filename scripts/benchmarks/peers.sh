@@ -37,9 +37,9 @@ import numpy as np
 import pyarrow.parquet as pq
 rows = total = 0
 for path in Path(sys.argv[1], "shards").rglob("*.parquet"):
-    table = pq.read_table(path, columns=["voxels"])
+    table = pq.read_table(path, columns=["voxels_patch"])
     rows += table.num_rows
-    total += sum(int(np.frombuffer(cell, "<i2").sum(dtype=np.int64)) for cell in table["voxels"].to_pylist())
+    total += sum(int(np.frombuffer(cell, "<i2").sum(dtype=np.int64)) for cell in table["voxels_patch"].to_pylist())
 wanted, expected = int(sys.argv[2]), int(sys.argv[3])
 if rows != wanted:
     sys.exit(f"{rows} rows and {wanted}")

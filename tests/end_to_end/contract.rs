@@ -5,7 +5,7 @@ use std::process::Command;
 
 use mtids_shards::Dataset;
 
-use crate::support::{dataset, python, root, run, text};
+use crate::support::{dataset, python, root, run, text, views_arguments};
 use crate::tasks::copy;
 
 #[test]
@@ -72,17 +72,26 @@ fn an_edited_index_stops_training_audit_and_diff_and_an_edited_copy_none_of_them
 #[test]
 #[ignore = "needs Python readers (.venv)"]
 fn pyarrow_duckdb_and_polars_open_a_shard_with_the_documented_columns() {
-    let python = python();
-    let output = Command::new(python)
-        .arg(root().join("tests/python/read_dataset.py"))
-        .arg(text(dataset()))
-        .arg(root().join("schemas/patch.json"))
-        .output()
-        .unwrap();
+    let schema = root().join("schemas/patch.json");
+    read_by_python("read_dataset.py", [text(dataset()), text(&schema)]);
+}
+
+/// Runs a script of `tests/python`, which fails where a reader disagrees.
+fn read_by_python<'a>(script: &str, arguments: impl IntoIterator<Item = &'a str>) {
+    let output = Command::new(python()).arg(root().join("tests/python").join(script)).args(arguments).output().unwrap();
     assert!(
         output.status.success(),
         "{}\n{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+#[test]
+#[ignore = "needs Python readers (.venv)"]
+fn pyarrow_polars_duckdb_and_datasets_read_the_same_voxels_of_every_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("dataset");
+    run("mtids-prep", views_arguments(&out)).expect_code(0);
+    read_by_python("open_views.py", [text(&out)]);
 }

@@ -54,7 +54,8 @@ fn only_patch(out: &Path) -> Vec<i16> {
     let group = read_row_group(&dataset, 0, 0).unwrap();
     assert_eq!(group.labels.len(), 1, "one lesion, one patch");
     assert_eq!((group.labels[0].region, group.labels[0].metastasis), (None, None), "unknown stays unknown");
-    group.voxels
+    let [view] = group.views.try_into().unwrap();
+    view.voxels
 }
 
 #[test]

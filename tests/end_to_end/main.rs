@@ -24,4 +24,5 @@ mod rows;
 mod run_folder;
 mod support;
 mod tasks;
+mod views;
 mod write_points;

@@ -20,20 +20,22 @@ fn the_pet_of_a_study_lies_over_its_ct() {
                 format!("pseudonym.key_file=\"{}\"", text(&key)),
                 "--set".into(),
                 format!("pet={pet}"),
+                "--set".into(),
+                "patch.size=[24,56,56]".into(),
             ])
             .collect()
     };
     run("mtids-prep", arguments("true")).expect_code(0);
     let dataset = Dataset::open(&out).unwrap();
     let (description, totals) = (&dataset.manifest().description, &dataset.manifest().totals);
-    assert_eq!(description.channels, [Channel::Ct, Channel::Pet]);
+    let [view] = description.views.as_slice() else { panic!("{:?}", description.views) };
+    assert_eq!(view.channels, [Channel::Ct, Channel::Pet]);
     // 20 slices of CT, 33 of PET, 3 SEG and the report on one; the table lies elsewhere.
     assert_eq!((totals.used, totals.skipped_by_reason.get("pet-not-asked-for")), (57, None), "{totals:?}");
     let group = read_row_group(&dataset, 0, 0).unwrap();
     assert!(group.labels[0].pet);
-    let [d, h, w] = description.patch_size;
-    let voxels = &group.voxels[..description.patch_len()];
-    let (ct, pet) = voxels.split_at(d * h * w);
+    let [d, h, w] = view.geometry.size;
+    let (ct, pet) = group.views[0].row(0).split_at(d * h * w);
     // The patch is centred on the lesion, whose SUV peaks at about 8.2 (pet_expected.json).
     let middle = ((d / 2) * h + h / 2) * w + w / 2;
     assert!((600..=850).contains(&pet[middle]), "{} hundredths of an SUV in the lesion", pet[middle]);
@@ -42,9 +44,9 @@ fn the_pet_of_a_study_lies_over_its_ct() {
 
     run("mtids-prep", arguments("false")).expect_code(0);
     let plain = Dataset::open(&out).unwrap();
-    assert_eq!(plain.manifest().description.channels, [Channel::Ct]);
+    assert_eq!(plain.manifest().description.views[0].channels, [Channel::Ct]);
     assert_eq!(plain.manifest().totals.skipped_by_reason["pet-not-asked-for"], 33);
-    assert_eq!(read_row_group(&plain, 0, 0).unwrap().voxels[..d * h * w], *ct, "the CT is the same either way");
+    assert_eq!(read_row_group(&plain, 0, 0).unwrap().views[0].row(0), ct, "the CT is the same either way");
 }
 
 #[test]
@@ -57,8 +59,9 @@ fn a_dataset_with_an_empty_pet_channel_trains() {
     let dataset = Dataset::open(&out).unwrap();
     let shard = dataset.shards(Split::Train).next().unwrap();
     let group = read_row_group(&dataset, shard, 0).unwrap();
-    let half = group.patch_len / 2;
-    assert!(group.labels.iter().all(|row| !row.pet) && group.voxels[half..2 * half].iter().all(|&suv| suv == 0));
+    let view = &group.views[0];
+    assert!(group.labels.iter().all(|row| !row.pet));
+    assert!(view.row(0)[view.row_len / 2..].iter().all(|&suv| suv == 0));
     let fit =
         ["fit", "--config", "pipelines/demo-short/train.toml", "--dataset", text(&out), "--run", text(&run_folder)];
     run("mtids-train", fit.into_iter().chain(["--set", "max_steps=2"])).expect_code(0);

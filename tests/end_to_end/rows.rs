@@ -1,4 +1,4 @@
-//! What a dataset can hold besides findings in volumes: places without finding, thin stacks, orthogonal views, days between studies.
+//! What a dataset can hold besides findings in volumes: places without finding, thin stacks, orthogonal planes, days between studies.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mtids_domain::label::Evidence;
 use mtids_domain::pseudonym::SeriesKey;
-use mtids_shards::{Dataset, RowKind, RowLabels, Split, Views, read_row_group};
+use mtids_shards::{Dataset, Planes, RowKind, RowLabels, Split, read_row_group};
 use serde_json::Value;
 
 use crate::support::{build_arguments, build_arguments_of, cohort, dataset, run, text, tree};
@@ -85,25 +85,26 @@ fn places_without_finding_keep_their_distance_and_bear_no_label() {
 }
 
 #[test]
-fn stacks_and_orthogonal_views_are_cut_told_and_trained_on() {
+fn stacks_and_orthogonal_planes_are_cut_told_and_trained_on() {
     let folder = tempfile::tempdir().unwrap();
-    for (views, size, spacing) in
-        [(Views::Stack, "[5,32,32]", "[6.2,3.5,3.5]"), (Views::Orthogonal, "[3,32,32]", "[6.0,3.5,3.5]")]
+    for (planes, size, spacing) in
+        [(Planes::Stack, "[5,32,32]", "[6.2,3.5,3.5]"), (Planes::Orthogonal, "[3,32,32]", "[6.0,3.5,3.5]")]
     {
-        let out = folder.path().join(views.name());
+        let out = folder.path().join(planes.name());
         let sets = [
-            format!("patch.views=\"{}\"", views.name()),
+            format!("patch.planes=\"{}\"", planes.name()),
             format!("patch.size={size}"),
             format!("patch.spacing_mm={spacing}"),
         ];
         let dataset = build(&out, &sets.each_ref().map(String::as_str));
-        assert_eq!(dataset.manifest().description.patch_views, views);
+        let geometry = dataset.manifest().description.views[0].geometry;
+        assert_eq!(geometry.planes, planes);
         let shard = dataset.shards(Split::Train).next().unwrap();
         let group = read_row_group(&dataset, shard, 0).unwrap();
-        let [d, h, w] = dataset.manifest().description.patch_size;
+        let [d, h, w] = geometry.size;
         // All planes meet in the centre, up to their thickness.
-        if views == Views::Orthogonal {
-            for voxels in group.voxels.chunks(d * h * w) {
+        if planes == Planes::Orthogonal {
+            for voxels in group.views[0].voxels.chunks(d * h * w) {
                 let middle = |plane: usize, row: usize| f64::from(voxels[plane * h * w + row * w + w / 2]);
                 // An even side has its centre between two voxels; the standing planes have their rows upside down.
                 let around = |plane| (middle(plane, h / 2 - 1) + middle(plane, h / 2)) / 2.0;
@@ -114,7 +115,7 @@ fn stacks_and_orthogonal_views_are_cut_told_and_trained_on() {
                 );
             }
         }
-        train(&out, &folder.path().join(format!("run-{}", views.name())));
+        train(&out, &folder.path().join(format!("run-{}", planes.name())));
     }
     let out = folder.path().join("orthogonal");
     let run_folder = folder.path().join("cropped");
@@ -127,6 +128,7 @@ fn stacks_and_orthogonal_views_are_cut_told_and_trained_on() {
     );
 
     let mut arguments = build_arguments(&folder.path().join("never"));
+    // The key of older versions.
     arguments.extend(["--set", "patch.views=orthogonal"].map(str::to_owned));
     assert!(run("mtids-prep", arguments).expect_code(2).text().contains("3 × S × S"));
 }

@@ -112,6 +112,16 @@ pub(crate) fn build_arguments_of(cohort: &Path, out: &Path) -> Vec<String> {
     .to_vec()
 }
 
+/// Arguments of a build of the shared cohort with the default views into `out`: the settings of `demo-short` without its table `[patch]`.
+pub(crate) fn views_arguments(out: &Path) -> Vec<String> {
+    let cohort = cohort().join("cohort");
+    let (dicom, table, masks) = (cohort.join("dicom"), cohort.join("annotations.csv"), cohort.join("masks"));
+    let named =
+        ["--data", text(&dicom), "--annotations", text(&table), "--annotations", text(&masks), "--out", text(out)];
+    let settings = ["pseudonym.demo=true", "classes=[{ name = \"^Lymph node\" }]"].map(|setting| ["--set", setting]);
+    ["build"].into_iter().chain(named).chain(settings.into_iter().flatten()).map(str::to_owned).collect()
+}
+
 /// A dataset built from the shared cohort, once per test process.
 pub(crate) fn dataset() -> &'static Path {
     static DATASET: OnceLock<(TempDir, PathBuf)> = OnceLock::new();

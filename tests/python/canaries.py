@@ -84,7 +84,8 @@ def search(canaries: str, dataset: str) -> None:
         if path.suffix == ".parquet":
             table = pq.read_table(path)
             haystacks.append(str(table.schema.metadata).encode())
-            haystacks.append(json.dumps(table.drop_columns(["voxels"] if "voxels" in table.column_names else []).to_pylist(), default=str).encode())
+            narrow = [name for name in table.column_names if not name.startswith("voxels_")]
+            haystacks.append(json.dumps(table.select(narrow).to_pylist(), default=str).encode())
         hits += [f"{path.name}: {text.decode()}" for text in wanted for haystack in haystacks if text in haystack]
     print(f"{len(wanted)} canaries, {len(hits)} hits")
     if hits:

@@ -91,7 +91,7 @@ impl Grid {
 }
 
 /// Cells of a plane inside the outline of the body.
-fn body_of(hu: &[i16], columns: usize, rows: usize) -> Vec<bool> {
+pub(crate) fn body_of(hu: &[i16], columns: usize, rows: usize) -> Vec<bool> {
     let on_border = |cell: usize| {
         let (column, row) = (cell % columns, cell / columns);
         column == 0 || row == 0 || column + 1 == columns || row + 1 == rows

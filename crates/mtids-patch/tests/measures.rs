@@ -10,9 +10,9 @@ use proptest::prelude::*;
 
 const FAT: i16 = -100;
 
-/// A volume about the origin, up to 35 mm to each side, with HU by place.
+/// A volume about the origin, up to 26 mm to each side, with HU by place.
 fn volume(spacing: [f64; 3], hu: impl Fn([f64; 3]) -> i16) -> Volume {
-    let sides = spacing.map(|step| (70.0 / step) as usize + 1);
+    let sides = spacing.map(|step| (52.0 / step) as usize + 1);
     let origin: [f64; 3] = std::array::from_fn(|axis| -0.5 * (sides[axis] - 1) as f64 * spacing[axis]);
     let steps = [[spacing[0], 0.0, 0.0], [0.0, spacing[1], 0.0], [0.0, 0.0, spacing[2]]];
     let affine = Affine::new(PointMm(origin), steps).unwrap();
@@ -69,43 +69,57 @@ const GRIDS: [[f64; 3]; 5] =
 
 #[test]
 fn bodies_of_known_size_have_it_on_every_grid() {
+    const PLACES: [[f64; 3]; 5] =
+        [[0.0, 0.0, 0.0], [0.2, -0.3, 0.4], [-0.4, 0.1, -0.9], [0.35, 0.45, 0.7], [-0.1, -0.2, 1.3]];
     let mut worst = [0.0f64; 5];
     for spacing in GRIDS.into_iter().chain([[3.0, 3.0, 3.0]]) {
-        let coarse = spacing[0] > 2.0;
         for axes in [[5.0; 3], [10.0; 3], [6.0, 9.0, 7.5], [5.0, 10.0, 5.0]] {
-            if coarse && axes[0] < 10.0 {
+            // A ball of 10 mm is three voxels of 3 mm.
+            if spacing[0] > 2.0 && axes[0] < 10.0 {
                 continue;
             }
-            let body = |at: [f64; 3]| ellipsoid(at, [0.0; 3], axes) <= 1.0;
-            let volume = volume(spacing, |at| if body(at) { 60 } else { FAT });
-            let drawn = Region::of_mask(&volume, &mask(&volume, body)).unwrap();
-            let region = grown_here(&volume).unwrap();
-            let diagonal = spacing[0].hypot(spacing[1]);
-            for (which, region, volumes) in [("mask", &drawn, 0.03), ("grown", &region, 0.10)] {
-                let found = measure(&volume, region);
-                let of = |measure| get(&found, measure);
-                let case = format!("{which} {axes:?} on {spacing:?}: {found:?}");
-                let mut note = |n: usize, error: f64| worst[n] = worst[n].max(error.abs());
-                note(0, (of(Measure::ShortAxis) - 2.0 * axes[0]) / diagonal);
-                assert!((of(Measure::ShortAxis) - 2.0 * axes[0]).abs() <= diagonal, "{case}");
-                assert!((of(Measure::LongAxis) - 2.0 * axes[1]).abs() <= diagonal + 0.1, "{case}");
-                let error = of(Measure::Volume) / volume_of(axes) - 1.0;
-                note(if which == "mask" { 1 } else { 2 }, error);
-                // A mask of voxel centres has the error of counting: some surface voxels in a hundred.
-                let counted = if spacing[2] > 2.5 { 0.10 } else { volumes };
-                assert!(error.abs() <= counted, "{error} {case}");
-                assert!((of(Measure::MeanHu) - 60.0).abs() <= 1.0 && of(Measure::DeviationHu) < 10.0, "{case}");
-                let mut sorted = axes;
-                sorted.sort_by(f64::total_cmp);
-                let elongation = of(Measure::Elongation) - sorted[1] / sorted[2];
-                note(3, elongation);
-                assert!(elongation.abs() <= 0.05, "{case}");
-                note(4, of(Measure::Roughness) - 1.08);
-                assert_eq!(found.get(Measure::SoftShare).map(|share| share > 0.98), Some(true), "{case}");
+            let mut volumes = [0.0; 2];
+            for place in PLACES {
+                let body = |at: [f64; 3]| ellipsoid(at, place, axes) <= 1.0;
+                let volume = volume(spacing, |at| if body(at) { 60 } else { FAT });
+                let drawn = Region::of_mask(&volume, &mask(&volume, body)).unwrap();
+                let region = grown_here(&volume).unwrap();
+                // Grown from this tissue, the region is the body, to a few voxels in a hundred.
+                let kept = region.count() as f64 / drawn.count() as f64 - 1.0;
+                worst[0] = worst[0].max(kept.abs());
+                assert!(kept.abs() < 0.06, "{kept} {axes:?} at {place:?} on {spacing:?}");
+                let diagonal = spacing[0].hypot(spacing[1]);
+                for (which, region) in [&drawn, &region].into_iter().enumerate() {
+                    let found = measure(&volume, region);
+                    let of = |measure| get(&found, measure);
+                    let case = format!("{which} {axes:?} at {place:?} on {spacing:?}: {found:?}");
+                    let short = (of(Measure::ShortAxis) - 2.0 * axes[0]).abs();
+                    worst[1] = worst[1].max(short / diagonal);
+                    assert!(short <= diagonal, "{case}");
+                    assert!((of(Measure::LongAxis) - 2.0 * axes[1]).abs() <= diagonal + 0.1, "{case}");
+                    volumes[which] += of(Measure::Volume) / volume_of(axes) / PLACES.len() as f64;
+                    assert!((of(Measure::MeanHu) - 60.0).abs() <= 1.0, "{case}");
+                    let mut sorted = axes;
+                    sorted.sort_by(f64::total_cmp);
+                    // IBSI takes voxel centres without their extent: five slices of 3 mm tell an axis to a tenth only.
+                    let elongation = (of(Measure::Elongation) - sorted[1] / sorted[2]).abs();
+                    worst[4] = worst[4].max(if spacing[2] > 2.5 { 0.0 } else { elongation });
+                    assert!(elongation <= if spacing[2] > 2.5 { 0.1 } else { 0.05 }, "{case}");
+                    assert!((1.0..1.5).contains(&of(Measure::Roughness)), "{case}");
+                    assert!(of(Measure::SoftShare) > 0.98, "{case}");
+                }
             }
+            // Over places: on one, counting voxel centres alone errs by up to a tenth.
+            let [drawn, grown] = volumes.map(|volume| (volume - 1.0).abs());
+            worst[2] = worst[2].max(drawn);
+            worst[3] = worst[3].max(grown);
+            assert!(drawn <= 0.03 && grown <= 0.10, "{volumes:?} {axes:?} on {spacing:?}");
         }
     }
-    println!("largest errors: short axis {:.2} voxel diagonals, volume {:.3} (mask) {:.3} (grown), elongation {:.3}, roughness {:.2}", worst[0], worst[1], worst[2], worst[3], worst[4]);
+    println!(
+        "largest errors: grown against drawn {:.3}, short axis {:.2} voxel diagonals, volume {:.3} (mask) {:.3} (grown), elongation {:.3}",
+        worst[0], worst[1], worst[2], worst[3], worst[4]
+    );
 }
 
 #[test]
@@ -231,7 +245,7 @@ fn the_largest_suv_is_that_of_the_voxels_inside() {
     };
     assert_eq!(suv(&region, &pet([4.0, -4.0, 0.0])), Some(9.5));
     assert_eq!(suv(&region, &pet([8.0, 8.0, 0.0])), Some(1.25), "a hot voxel outside");
-    let small = Region::new(&ct, [[36, 36, 17]]).unwrap();
+    let small = Region::new(&ct, [[26, 26, 13]]).unwrap();
     assert!(suv(&small, &pet([0.0; 3])).is_some(), "smaller than a voxel of the PET");
     assert_eq!(of_region(&ct, &region, PointMm([0.0; 3]), None, None).get(Measure::SuvMax), None);
 }

@@ -3,9 +3,10 @@
 //! Units: HU. Statistics follow IBSI and pyradiomics: the deviation is that of the population, a percentile p of n sorted values lies at
 //! position p (n − 1), linear between neighbours (numpy's rule).
 
-use crate::measures::{Measure, Measures};
+use mtids_domain::volume::Volume;
 
 use super::local::Local;
+use crate::measures::{Measure, Measures};
 
 /// HU of fat, soft tissue and calcium: limits between them.
 const FAT_FROM_HU: i16 = -150;
@@ -53,12 +54,12 @@ pub(super) fn set_region(measures: &mut Measures, mut hu: Vec<i16>, aorta_hu: Op
 }
 
 /// Sets the means of the shells around a point; a shell without voxels has none.
-pub(super) fn set_shells(measures: &mut Measures, local: &Local, hu: impl Fn([usize; 3]) -> i16) {
+pub(super) fn set_shells(measures: &mut Measures, local: &Local, volume: &Volume) {
     let mut sums = [(0.0, 0usize); SHELLS.len()];
-    for (n, squared) in local.squared_distances().into_iter().enumerate() {
+    for (hu, squared) in local.values(volume).into_iter().zip(local.squared_distances([0.0; 3])) {
         let shell = SHELLS.iter().position(|(_, from, to)| from * from <= squared && squared < to * to);
         if let Some(shell) = shell {
-            sums[shell].0 += f64::from(hu(local.index(n))).clamp(SHELL_HU.0, SHELL_HU.1);
+            sums[shell].0 += f64::from(hu).clamp(SHELL_HU.0, SHELL_HU.1);
             sums[shell].1 += 1;
         }
     }

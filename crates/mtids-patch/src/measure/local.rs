@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::volume::Volume;
 
 /// How the axes of a volume lie in the patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,16 @@ impl Axes {
             }
         }
         Self { source: std::array::from_fn(|way| (best[way], steps[best[way]][way] < 0.0)) }
+    }
+
+    /// The axis of the volume that runs along x, y or z.
+    pub(super) fn source(&self, way: usize) -> usize {
+        self.source[way].0
+    }
+
+    /// Whether it runs the other way.
+    pub(super) fn is_reversed(&self, way: usize) -> bool {
+        self.source[way].1
     }
 
     /// Steps in mm along the axes.
@@ -151,18 +162,67 @@ impl Local {
         offset
     }
 
-    /// Squared distance of each voxel from the point, mm².
-    pub(super) fn squared_distances(&self) -> Vec<f32> {
+    /// Squared distance of each voxel from an offset from the point, mm².
+    pub(super) fn squared_distances(&self, from: [f64; 3]) -> Vec<f32> {
         let mut squared = Vec::with_capacity(self.len());
         let along = self.steps[0];
         for row in 0..self.size[1] * self.size[2] {
             let first = self.offset(row * self.size[0]);
             squared.extend((0..self.size[0]).map(|x| {
                 let x = x as f64;
-                first.iter().zip(along).map(|(first, step)| (first + step * x).powi(2)).sum::<f64>() as f32
+                let square = |way: usize| (first[way] + along[way] * x - from[way]).powi(2);
+                (square(0) + square(1) + square(2)) as f32
             }));
         }
         squared
+    }
+
+    /// The values of a volume that the box was made for, in the order of numbers.
+    pub(super) fn values<T: Copy + Into<f64>>(&self, volume: &Volume<T>) -> Vec<T> {
+        let [columns, rows, _] = volume.dimensions();
+        let mut values = Vec::with_capacity(self.len());
+        for row in 0..self.size[1] * self.size[2] {
+            let [i, j, k] = self.index(row * self.size[0]);
+            let first = (k * rows + j) * columns + i;
+            let (axis, reversed) = self.axes.source[0];
+            let stride = [1, columns, columns * rows][axis];
+            let at = |x: usize| if reversed { first - x * stride } else { first + x * stride };
+            values.extend((0..self.size[0]).map(|x| volume.voxels()[at(x)]));
+        }
+        values
+    }
+
+    /// The part of the box that may lie within a distance of an offset from the point, and the numbers of its voxels in this box.
+    pub(super) fn part(&self, from: [f64; 3], reach_mm: f64) -> (Self, Vec<usize>) {
+        let mut low = [usize::MAX; 3];
+        let mut high = [0; 3];
+        let limit = (reach_mm * reach_mm) as f32;
+        for (n, _) in self.squared_distances(from).into_iter().enumerate().filter(|(_, squared)| *squared <= limit) {
+            let place = self.place(n);
+            for way in 0..3 {
+                low[way] = low[way].min(place[way]);
+                high[way] = high[way].max(place[way] + 1);
+            }
+        }
+        let low = [0, 1, 2].map(|way| low[way].min(high[way]));
+        let mut part = self.clone();
+        part.size = [0, 1, 2].map(|way| high[way] - low[way]);
+        part.corner = self.offset((low[2] * self.size[1] + low[1]) * self.size[0] + low[0]);
+        part.ranges = [0, 1, 2].map(|way| {
+            let range = &self.ranges[way];
+            if self.axes.source[way].1 {
+                range.end - high[way]..range.end - low[way]
+            } else {
+                range.start + low[way]..range.start + high[way]
+            }
+        });
+        let mut numbers = Vec::with_capacity(part.len());
+        for z in low[2]..high[2] {
+            for y in low[1]..high[1] {
+                numbers.extend((low[0]..high[0]).map(|x| (z * self.size[1] + y) * self.size[0] + x));
+            }
+        }
+        (part, numbers)
     }
 
     /// A value of every voxel, in the order of numbers.

@@ -6,6 +6,8 @@
 //! what cannot be measured is `None`. Units: HU, mm, SUV.
 
 mod aorta;
+mod coarse;
+mod disc;
 mod grey;
 mod grow;
 mod local;
@@ -33,8 +35,7 @@ pub fn of_point(volume: &Volume, center: PointMm, aorta_hu: Option<f32>) -> Meas
     measures.set(Measure::AortaHu, aorta_hu);
     let local = Local::around(volume.affine(), volume.dimensions(), center, grey::OUTERMOST_MM, MOST_VOXELS);
     if let Some(local) = local {
-        // Every index of the box lies inside the volume.
-        grey::set_shells(&mut measures, &local, |index| volume.get(index).unwrap_or_default());
+        grey::set_shells(&mut measures, &local, volume);
     }
     measures
 }

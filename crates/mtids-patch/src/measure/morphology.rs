@@ -3,8 +3,6 @@
 //! Invariants: axis 0 runs fastest; results depend on the values alone. Units: mm. On an oblique or skewed grid, distances are those of a
 //! straight grid of the same spacing.
 
-use std::collections::VecDeque;
-
 /// Squared distance of each set voxel to the nearest voxel that is not set, mm²; 0 where not set, infinite where all are set. What lies
 /// outside the box does not count.
 ///
@@ -84,88 +82,105 @@ impl Envelope {
     }
 }
 
-/// Marks what is reached over faces from the `start` voxels through voxels that `passes` accepts; a start must be accepted too.
-pub(super) fn flood(
-    start: impl IntoIterator<Item = usize>,
+/// A box of voxels, with which of the six neighbours each has: what is walked over.
+pub(super) struct Box3 {
     size: [usize; 3],
-    mut reached: Vec<bool>,
-    passes: impl Fn(usize) -> bool,
-) -> Vec<bool> {
-    let mut open = VecDeque::new();
-    for n in start {
-        if !reached[n] && passes(n) {
-            reached[n] = true;
-            open.push_back(n);
+    /// Bit `2 axis` for the neighbour below along an axis, `2 axis + 1` for the one above.
+    has: Vec<u8>,
+}
+
+impl Box3 {
+    pub(super) fn new(size: [usize; 3]) -> Self {
+        let along = |axis: usize, at: usize| {
+            u8::from(at > 0) << (2 * axis) | u8::from(at + 1 < size[axis]) << (2 * axis + 1)
+        };
+        let mut has = Vec::with_capacity(size.iter().product());
+        for z in 0..size[2] {
+            for y in 0..size[1] {
+                let row = along(1, y) | along(2, z);
+                has.extend((0..size[0]).map(|x| row | along(0, x)));
+            }
         }
+        Self { size, has }
     }
-    while let Some(n) = open.pop_front() {
-        for neighbour in faces(n, size) {
-            if !reached[neighbour] && passes(neighbour) {
-                reached[neighbour] = true;
-                open.push_back(neighbour);
+
+    /// Whether a voxel lies on the border along one of the axes below `axes`.
+    pub(super) fn is_border(&self, n: usize, axes: usize) -> bool {
+        let all = (1 << (2 * axes)) - 1;
+        self.has[n] & all != all
+    }
+
+    /// Calls `visit` with the neighbours of a voxel over its faces.
+    fn neighbours(&self, n: usize, mut visit: impl FnMut(usize)) {
+        let has = self.has[n];
+        for (axis, stride) in [1, self.size[0], self.size[0] * self.size[1]].into_iter().enumerate() {
+            if has >> (2 * axis) & 1 == 1 {
+                visit(n - stride);
+            }
+            if has >> (2 * axis + 1) & 1 == 1 {
+                visit(n + stride);
             }
         }
     }
-    reached
-}
 
-/// The neighbours of a voxel over its faces, inside the box.
-fn faces(n: usize, size: [usize; 3]) -> impl Iterator<Item = usize> {
-    let (row, slice) = (size[0], size[0] * size[1]);
-    let [x, y, z] = [n % row, n / row % size[1], n / slice];
-    [
-        (x > 0).then(|| n - 1),
-        (x + 1 < size[0]).then(|| n + 1),
-        (y > 0).then(|| n - row),
-        (y + 1 < size[1]).then(|| n + row),
-        (z > 0).then(|| n - slice),
-        (z + 1 < size[2]).then(|| n + slice),
-    ]
-    .into_iter()
-    .flatten()
-}
-
-/// The parts of `chosen` that are connected over faces: voxel numbers, in the order of their first voxel.
-pub(super) fn parts(chosen: &[bool], size: [usize; 3]) -> Vec<Vec<usize>> {
-    let mut seen = vec![false; chosen.len()];
-    let mut found = Vec::new();
-    for first in 0..chosen.len() {
-        if !chosen[first] || seen[first] {
-            continue;
-        }
-        seen[first] = true;
-        let mut part = vec![first];
-        let mut next = 0;
-        while let Some(&n) = part.get(next) {
-            next += 1;
-            for neighbour in faces(n, size) {
-                if chosen[neighbour] && !seen[neighbour] {
-                    seen[neighbour] = true;
-                    part.push(neighbour);
-                }
+    /// Which voxels are reached over faces from the `start` voxels through voxels that `passes` accepts; a start must be accepted too.
+    pub(super) fn flood(&self, start: impl IntoIterator<Item = usize>, passes: impl Fn(usize) -> bool) -> Vec<bool> {
+        let mut reached = vec![false; self.has.len()];
+        let mut open: Vec<usize> = Vec::new();
+        for first in start {
+            if reached[first] || !passes(first) {
+                continue;
+            }
+            reached[first] = true;
+            open.push(first);
+            while let Some(n) = open.pop() {
+                self.neighbours(n, |neighbour| {
+                    if !reached[neighbour] && passes(neighbour) {
+                        reached[neighbour] = true;
+                        open.push(neighbour);
+                    }
+                });
             }
         }
-        found.push(part);
+        reached
     }
-    found
-}
 
-/// Voxels of the border of the box along the axes below `axes`.
-pub(super) fn on_border(n: usize, size: [usize; 3], axes: usize) -> bool {
-    let place = [n % size[0], n / size[0] % size[1], n / (size[0] * size[1])];
-    (0..axes).any(|axis| place[axis] == 0 || place[axis] + 1 == size[axis])
+    /// The parts of `chosen` that are connected over faces: voxel numbers, in the order of their first voxel.
+    pub(super) fn parts(&self, chosen: &[bool]) -> Vec<Vec<usize>> {
+        let mut seen = vec![false; chosen.len()];
+        let mut found = Vec::new();
+        for first in 0..chosen.len() {
+            if !chosen[first] || seen[first] {
+                continue;
+            }
+            seen[first] = true;
+            let mut part = vec![first];
+            let mut next = 0;
+            while let Some(&n) = part.get(next) {
+                next += 1;
+                self.neighbours(n, |neighbour| {
+                    if chosen[neighbour] && !seen[neighbour] {
+                        seen[neighbour] = true;
+                        part.push(neighbour);
+                    }
+                });
+            }
+            found.push(part);
+        }
+        found
+    }
 }
 
 /// Sets what the set voxels enclose: in space, and on each plane of the axes 0 and 1.
 pub(super) fn fill_holes(set: &mut [bool], size: [usize; 3]) {
-    let border = (0..set.len()).filter(|&n| on_border(n, size, 3));
-    let outside = flood(border, size, vec![false; set.len()], |n| !set[n]);
+    let space = Box3::new(size);
+    let border = (0..set.len()).filter(|&n| space.is_border(n, 3));
+    let outside = space.flood(border, |n| !set[n]);
     set.iter_mut().zip(outside).for_each(|(set, outside)| *set = !outside);
-    let plane = size[0] * size[1];
-    for slice in set.chunks_exact_mut(plane.max(1)) {
-        let flat = [size[0], size[1], 1];
-        let border = (0..plane).filter(|&n| on_border(n, flat, 2));
-        let outside = flood(border, flat, vec![false; plane], |n| !slice[n]);
+    let plane = Box3::new([size[0], size[1], 1]);
+    for slice in set.chunks_exact_mut((size[0] * size[1]).max(1)) {
+        let border = (0..slice.len()).filter(|&n| plane.is_border(n, 2));
+        let outside = plane.flood(border, |n| !slice[n]);
         slice.iter_mut().zip(outside).for_each(|(set, outside)| *set = !outside);
     }
 }
@@ -244,7 +259,7 @@ mod tests {
     #[test]
     fn parts_are_connected_over_faces() {
         let chosen = [true, true, false, false, true, true, false, true];
-        assert_eq!(parts(&chosen, [4, 2, 1]), [vec![0, 1, 4, 5], vec![7]]);
+        assert_eq!(Box3::new([4, 2, 1]).parts(&chosen), [vec![0, 1, 4, 5], vec![7]]);
     }
 
     #[test]
