@@ -14,8 +14,7 @@ fn read(folder: &Path, split: &str) -> Result<(Vec<Vec<f32>>, Vec<bool>), Box<dy
     let rows = bytes
         .chunks_exact(2 * field().len())
         .map(|patch| {
-            let voxels: Vec<i16> =
-                patch.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+            let voxels: Vec<i16> = patch.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
             statistics(&voxels)
         })
         .collect();

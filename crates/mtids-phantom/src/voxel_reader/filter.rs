@@ -67,8 +67,7 @@ pub(super) fn sobel(map: &[f32], voxel: usize) -> f64 {
     let mut sums = [0.0; 3];
     for step in 0..27 {
         let offset = [step / 9, step / 3 % 3, step % 3].map(|n| n as isize - 1);
-        let neighbour: usize =
-            (0..3).map(|axis| mirrored(at[axis], offset[axis], SIZE[axis]) * STRIDES[axis]).sum();
+        let neighbour: usize = (0..3).map(|axis| mirrored(at[axis], offset[axis], SIZE[axis]) * STRIDES[axis]).sum();
         let value = f64::from(map[neighbour]);
         // The difference along an axis, smoothed by 1 2 1 along the two others.
         for (axis, sum) in sums.iter_mut().enumerate() {

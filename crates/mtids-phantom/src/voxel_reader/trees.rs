@@ -199,8 +199,7 @@ impl<'a> Grower<'a> {
         let smaller = self.histogram(if low.len() < high.len() { &low } else { &high }, losses);
         let mut rest = parent.histogram;
         rest.iter_mut().zip(&smaller).for_each(|(all, part)| *all = all.less(*part));
-        let [low_histogram, high_histogram] =
-            if low.len() < high.len() { [smaller, rest] } else { [rest, smaller] };
+        let [low_histogram, high_histogram] = if low.len() < high.len() { [smaller, rest] } else { [rest, smaller] };
         [
             self.leaf(below, low, cut.below, low_histogram),
             self.leaf(above, high, parent.sums.less(cut.below), high_histogram),
