@@ -9,7 +9,9 @@ use mtids_metrics::auroc;
 use mtids_phantom::voxel_reader::{BoostedTrees, TreeRules, field, statistics};
 
 /// Statistics and status of each row of a split.
-fn read(folder: &Path, split: &str) -> Result<(Vec<Vec<f32>>, Vec<bool>), Box<dyn Error>> {
+type Rows = (Vec<Vec<f32>>, Vec<bool>);
+
+fn read(folder: &Path, split: &str) -> Result<Rows, Box<dyn Error>> {
     let bytes = std::fs::read(folder.join(split).with_extension("i16"))?;
     let rows = bytes
         .chunks_exact(2 * field().len())

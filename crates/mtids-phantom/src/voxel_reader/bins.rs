@@ -62,7 +62,8 @@ fn cuts(mut values: Vec<f64>) -> Vec<f64> {
     (1..MOST_BINS)
         .map(|n| {
             // In whole numbers: how many values lie below the percentile, and whether it falls between two.
-            let (below, between) = (n * values.len() / MOST_BINS, n * values.len() % MOST_BINS == 0);
+            let scaled = n * values.len();
+            let (below, between) = (scaled / MOST_BINS, scaled.is_multiple_of(MOST_BINS));
             0.5 * (values[below - usize::from(between)] + values[below])
         })
         .collect()

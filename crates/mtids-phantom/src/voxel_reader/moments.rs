@@ -54,10 +54,9 @@ fn eigenvalues<const N: usize>(mut matrix: [[f64; N]; N]) -> [f64; N] {
                 for row in &mut matrix {
                     (row[a], row[b]) = (cos * row[a] - sin * row[b], sin * row[a] + cos * row[b]);
                 }
-                for n in 0..N {
-                    let (upper, lower) = (matrix[a][n], matrix[b][n]);
-                    (matrix[a][n], matrix[b][n]) = (cos * upper - sin * lower, sin * upper + cos * lower);
-                }
+                let (upper, lower) = (matrix[a], matrix[b]);
+                matrix[a] = std::array::from_fn(|n| cos * upper[n] - sin * lower[n]);
+                matrix[b] = std::array::from_fn(|n| sin * upper[n] + cos * lower[n]);
             }
         }
     }
