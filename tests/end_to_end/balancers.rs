@@ -14,7 +14,13 @@ fn arguments(run_folder: &Path, sets: &[&str]) -> Vec<String> {
             .map(str::to_owned)
             .to_vec();
     arguments.extend(["--run".to_owned(), text(run_folder).to_owned()]);
-    let small = ["model.backbone.widths=[8]", "crop.size=[6,20,20]", "batch_size=8", "bootstrap_resamples=20"];
+    let small = [
+        "model.backbone.widths=[8]",
+        "inputs.near.size=[6,16,16]",
+        "inputs.wide.size=[8,16,16]",
+        "batch_size=8",
+        "bootstrap_resamples=20",
+    ];
     for set in small.iter().chain(sets) {
         arguments.extend(["--set".to_owned(), (*set).to_owned()]);
     }
@@ -26,7 +32,7 @@ fn every_balancer_trains() {
     let folder = tempfile::tempdir().unwrap();
     for (method, exact_only) in balancers() {
         let method_is = format!("balancer.method={method}");
-        let weights = (method == "fixed").then_some("balancer.weights=[1.0,2.0,3.0]");
+        let weights = (method == "fixed").then_some("balancer.weights=[1.0,2.0,3.0,1.0]");
         let sets: Vec<&str> = [method_is.as_str(), "max_steps=2"].into_iter().chain(weights).collect();
         for scope in ["boundary", "exact"] {
             let run_folder = folder.path().join(format!("{method}-{scope}"));
