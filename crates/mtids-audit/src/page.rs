@@ -182,7 +182,10 @@ fn sizes(audit: &Audit) -> Markup {
 
 fn measures(audit: &Audit) -> Markup {
     let number = |value: Option<f64>, unit: &str| {
-        value.map_or_else(|| "–".to_owned(), |value| if unit == "1" { format!("{value:.2}") } else { format!("{value:.1}") })
+        value.map_or_else(
+            || "–".to_owned(),
+            |value| if unit == "1" { format!("{value:.2}") } else { format!("{value:.1}") },
+        )
     };
     let rows = |of: &str| -> Vec<Vec<String>> {
         let of_source = audit.measures.iter().filter(|measured| measured.of == of);

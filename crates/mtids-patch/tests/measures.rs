@@ -64,8 +64,7 @@ fn volume_of(axes: [f64; 3]) -> f64 {
     4.0 / 3.0 * std::f64::consts::PI * axes.iter().product::<f64>()
 }
 
-const GRIDS: [[f64; 3]; 5] =
-    [[0.7, 0.7, 1.0], [0.7, 0.7, 3.0], [1.0, 1.0, 2.0], [0.5, 0.5, 0.5], [1.5, 1.5, 1.5]];
+const GRIDS: [[f64; 3]; 5] = [[0.7, 0.7, 1.0], [0.7, 0.7, 3.0], [1.0, 1.0, 2.0], [0.5, 0.5, 0.5], [1.5, 1.5, 1.5]];
 
 #[test]
 fn bodies_of_known_size_have_it_on_every_grid() {
@@ -131,7 +130,9 @@ fn blurred_and_noisy_nodes_keep_their_size() {
         let normal = || {
             (0..12)
                 .map(|_| {
-                    counter.set(counter.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+                    counter.set(
+                        counter.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407),
+                    );
                     (counter.get() >> 33) as f64 / (1u64 << 31) as f64
                 })
                 .sum::<f64>()
@@ -159,7 +160,11 @@ fn neighbours_do_not_join_the_node() {
         // A vessel that touches, bright with contrast agent, and one of the node's own HU.
         ("bright vessel", Box::new(|at: [f64; 3]| if (at[0] - 14.0).hypot(at[1]) < 9.2 { 260 } else { FAT }), 0.1),
         ("vessel alike", Box::new(|at: [f64; 3]| if (at[0] - 14.0).hypot(at[1]) < 9.2 { 60 } else { FAT }), 0.25),
-        ("node alike", Box::new(|at: [f64; 3]| if ellipsoid(at, [10.5, 0.0, 0.0], [6.0; 3]) < 1.0 { 60 } else { FAT }), 0.25),
+        (
+            "node alike",
+            Box::new(|at: [f64; 3]| if ellipsoid(at, [10.5, 0.0, 0.0], [6.0; 3]) < 1.0 { 60 } else { FAT }),
+            0.25,
+        ),
     ];
     for (name, around, tolerance) in cases {
         let volume = volume([1.0, 1.0, 2.0], |at| if inside(at) { 60 } else { around(at) });
@@ -252,7 +257,9 @@ fn the_largest_suv_is_that_of_the_voxels_inside() {
 
 /// A node with a bright speck, a dark half and a vessel, so that nothing is symmetric.
 fn uneven(at: [f64; 3], seed: u64) -> i16 {
-    let bits = at.iter().fold(seed, |sum, x| (sum ^ (x * 1024.0).round() as i64 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23));
+    let bits = at.iter().fold(seed, |sum, x| {
+        (sum ^ (x * 1024.0).round() as i64 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
+    });
     let noise = (bits % 21) as i16 - 10;
     let node = ellipsoid(at, [1.0, -0.5, 0.4], [6.0, 8.5, 7.0]) <= 1.0;
     noise

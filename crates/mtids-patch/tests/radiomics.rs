@@ -30,7 +30,8 @@ fn volume_first_order_and_shape_are_those_of_pyradiomics() {
         let affine = Affine::new(PointMm([0.0; 3]), [[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, z]]).unwrap();
         let [columns, rows, _] = case.size;
         let set = case.mask.bytes().enumerate().filter(|(_, byte)| *byte == b'1');
-        let voxels = set.map(|(n, _)| [n % columns, n / columns % rows, n / (columns * rows)].map(|x| x as u32)).collect();
+        let voxels =
+            set.map(|(n, _)| [n % columns, n / columns % rows, n / (columns * rows)].map(|x| x as u32)).collect();
         let volume = Volume::new(case.hu, case.size, affine).unwrap();
         let region = Region::of_mask(&volume, &Mask { affine, voxels }).unwrap();
         let found = of_region(&volume, &region, PointMm([0.0; 3]), None, None);

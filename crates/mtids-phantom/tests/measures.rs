@@ -5,7 +5,7 @@ use mtids_domain::geometry::{PointMm, Voxel};
 use mtids_domain::volume::Volume;
 use mtids_patch::Measure;
 use mtids_patch::measure::{GrowOptions, Region, aorta, grown, of_region};
-use mtids_phantom::{Phase, PhantomConfig, Site, render};
+use mtids_phantom::{PhantomConfig, Phase, Site, render};
 
 fn cohort(phase: Phase, patients: u32) -> PhantomConfig {
     PhantomConfig {
@@ -43,7 +43,10 @@ fn the_blood_of_the_aorta_is_found_with_and_without_contrast() {
             let study = render(&config, patient).unwrap();
             let truth = median_at(&study.volume, study.landmarks.descending_aorta_mm);
             let found = aorta(&study.volume).map(f64::from);
-            assert!(found.is_some_and(|hu| (hu - truth).abs() <= 3.0), "{phase:?}, patient {patient}: {found:?}, {truth}");
+            assert!(
+                found.is_some_and(|hu| (hu - truth).abs() <= 3.0),
+                "{phase:?}, patient {patient}: {found:?}, {truth}"
+            );
         }
     }
 }

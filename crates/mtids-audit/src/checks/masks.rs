@@ -47,7 +47,10 @@ pub(super) fn status(index: &Index, views: &[View], config: &AuditConfig) -> Res
     let leak = if shown.is_empty() {
         "no view shows masks; do not train on columns that begin with `mask_`".to_owned()
     } else {
-        format!("channels show it to the network in the views {}; build without them, or draw masks for both", shown.join(", "))
+        format!(
+            "channels show it to the network in the views {}; build without them, or draw masks for both",
+            shown.join(", ")
+        )
     };
     let message = format!(
         "a mask tells the status (Cramér's V {association:.2}): {} of {} benign and {} of {} metastatic patches have one",

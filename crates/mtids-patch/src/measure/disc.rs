@@ -55,11 +55,13 @@ impl Plane<'_> {
             low.ceil() as usize..((high.floor() + 1.0).max(0.0) as usize).min(self.size[axis])
         };
         let columns = range(0);
-        range(1).flat_map(move |row| columns.clone().map(move |column| [column, row])).filter_map(move |[column, row]| {
-            let offset = [column as f64 * self.cell_mm[0] - center[0], row as f64 * self.cell_mm[1] - center[1]];
-            let distance = offset[0].hypot(offset[1]);
-            (from <= distance && distance <= to).then(|| (offset, self.hu[row * self.size[0] + column]))
-        })
+        range(1).flat_map(move |row| columns.clone().map(move |column| [column, row])).filter_map(
+            move |[column, row]| {
+                let offset = [column as f64 * self.cell_mm[0] - center[0], row as f64 * self.cell_mm[1] - center[1]];
+                let distance = offset[0].hypot(offset[1]);
+                (from <= distance && distance <= to).then(|| (offset, self.hu[row * self.size[0] + column]))
+            },
+        )
     }
 
     /// The disc around a place, where there is one.

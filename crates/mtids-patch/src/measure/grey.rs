@@ -94,7 +94,8 @@ mod tests {
         let measure = |aorta| {
             let mut measures = Measures::default();
             set_region(&mut measures, hu.clone(), aorta);
-            [Measure::FatShare, Measure::SoftShare, Measure::CalciumShare, Measure::Enhancement].map(|m| measures.get(m))
+            [Measure::FatShare, Measure::SoftShare, Measure::CalciumShare, Measure::Enhancement]
+                .map(|m| measures.get(m))
         };
         assert_eq!(measure(None), [Some(0.25), Some(0.25), None, None]);
         assert_eq!(measure(Some(41.0)), [Some(0.25), Some(0.25), Some(0.375), None]);

@@ -101,12 +101,7 @@ impl Local {
     }
 
     /// The box of given ranges of the volume's indices.
-    pub(super) fn of_ranges(
-        affine: &Affine,
-        ranges: [Range<usize>; 3],
-        center: PointMm,
-        most: usize,
-    ) -> Option<Self> {
+    pub(super) fn of_ranges(affine: &Affine, ranges: [Range<usize>; 3], center: PointMm, most: usize) -> Option<Self> {
         let axes = Axes::of(affine);
         let ranges: [Range<usize>; 3] = axes.source.map(|(axis, _)| ranges[axis].clone());
         let size = [ranges[0].len(), ranges[1].len(), ranges[2].len()];

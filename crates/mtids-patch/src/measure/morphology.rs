@@ -91,9 +91,8 @@ pub(super) struct Box3 {
 
 impl Box3 {
     pub(super) fn new(size: [usize; 3]) -> Self {
-        let along = |axis: usize, at: usize| {
-            u8::from(at > 0) << (2 * axis) | u8::from(at + 1 < size[axis]) << (2 * axis + 1)
-        };
+        let along =
+            |axis: usize, at: usize| u8::from(at > 0) << (2 * axis) | u8::from(at + 1 < size[axis]) << (2 * axis + 1);
         let mut has = Vec::with_capacity(size.iter().product());
         for z in 0..size[2] {
             for y in 0..size[1] {

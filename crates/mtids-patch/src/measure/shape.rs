@@ -55,8 +55,8 @@ fn eigenvalues(of: [[f64; 3]; 3]) -> [f64; 3] {
     let unit: [[f64; 3]; 3] =
         std::array::from_fn(|a| std::array::from_fn(|b| (of[a][b] - if a == b { middle } else { 0.0 }) / scale));
     let [a, b, c] = unit;
-    let determinant = a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0])
-        + a[2] * (b[0] * c[1] - b[1] * c[0]);
+    let determinant =
+        a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0]);
     let angle = (0.5 * determinant).clamp(-1.0, 1.0).acos() / 3.0;
     let first = middle + 2.0 * scale * angle.cos();
     let last = middle + 2.0 * scale * (angle + 2.0 / 3.0 * std::f64::consts::PI).cos();

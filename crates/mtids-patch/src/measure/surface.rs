@@ -34,7 +34,9 @@ impl Surface {
             for y in 0..=size[1] {
                 for x in 0..=size[0] {
                     let corners = (0..8usize)
-                        .map(|corner| usize::from(at([x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2)])) << corner)
+                        .map(|corner| {
+                            usize::from(at([x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2)])) << corner
+                        })
                         .sum::<usize>();
                     if corners == 0 || corners == 255 {
                         continue;
@@ -129,9 +131,14 @@ mod tests {
             let set: Vec<bool> = (0..8).map(|corner| corners >> corner & 1 == 1).collect();
             let surface = Surface::of(&set, [2, 2, 2], UNIT);
             let mut moved = vec![false; 64];
-            (0..8).filter(|&n| set[n]).for_each(|n| moved[((n >> 2) + 2) * 16 + ((n >> 1 & 1) + 1) * 4 + (n & 1) + 2] = true);
+            (0..8)
+                .filter(|&n| set[n])
+                .for_each(|n| moved[((n >> 2) + 2) * 16 + ((n >> 1 & 1) + 1) * 4 + (n & 1) + 2] = true);
             let moved = Surface::of(&moved, [4, 4, 4], UNIT);
-            assert!((surface.volume - moved.volume).abs() < 1e-9 && (surface.area - moved.area).abs() < 1e-9, "{corners}");
+            assert!(
+                (surface.volume - moved.volume).abs() < 1e-9 && (surface.area - moved.area).abs() < 1e-9,
+                "{corners}"
+            );
             assert!(surface.volume >= corners.count_ones() as f64 / 6.0 - 1e-9);
         }
     }
