@@ -50,9 +50,9 @@ pipeline: ## The steps of the demo without compiling (PIPELINE=demo or demo-shor
 	@printf '\n  audit    %s\n  report   %s\n  dataset  %s\n  run      %s\n' $(OUT)/audit/audit.html $(RUN)/report.html $(DATASET) $(RUN)
 
 .PHONY: cohorts
-cohorts: ## The standing cohorts (easy, realistic, hard, no-signal): data, training and the table of docs/phantom.md
+cohorts: ## The standing cohorts, one after the other: data, training, the table of docs/phantom.md (COHORTS="easy pet" for some; tuning is one more)
 	@$(MAKE) build PROFILE=$(PROFILE)
-	@bash scripts/cohorts/run.sh '$(BIN)'
+	@bash scripts/cohorts/run.sh '$(BIN)' $(COHORTS)
 
 .PHONY: phantom-pictures
 phantom-pictures: build python ## A phantom beside a real CT: pictures, HU of tissues and noise, for docs/phantom.md (needs ../shared/data)
@@ -123,10 +123,16 @@ parity-fixtures: ## What TorchJD and LibMTL answer to random gradients, anew, fo
 	@OMP_NUM_THREADS=1 .venv-parity/bin/python tests/parity/make_balance_fixtures.py
 
 .PHONY: metric-fixtures
-metric-fixtures: ## The figures of scikit-learn and SciPy anew, for the tests of mtids-metrics (needs PyPI)
+metric-fixtures: ## The figures of scikit-learn and SciPy anew, for the tests of mtids-metrics and the fusion of mtids-train (needs PyPI)
 	@test -d .venv-metrics || python3 -m venv .venv-metrics
 	@.venv-metrics/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/metric_requirements.txt
 	@.venv-metrics/bin/python tests/parity/make_metric_fixtures.py
+	@.venv-metrics/bin/python tests/parity/make_fusion_fixture.py
+
+.PHONY: batch-norm-fixtures
+batch-norm-fixtures: PYTHON ?= python3
+batch-norm-fixtures: ## PyTorch's batch norm and residual stages anew, for the tests of mtids-layers (PYTHON= with tests/parity/model_requirements.txt)
+	@$(PYTHON) tests/parity/make_batch_norm_fixtures.py
 
 PARITY_MODELS := $(OUT)/parity-models
 .PHONY: parity-models
@@ -142,6 +148,11 @@ schemas: ## Write schemas/ and docs/guide/reason-codes.md anew from the code
 .PHONY: bench
 bench: ## Every benchmark of docs/benchmarks/README.md, each beside its peer (PROFILE=dev or release; PART=dicom for the readers alone)
 	@bash scripts/benchmarks/run.sh '$(PROFILE)' '$(PART)'
+
+.PHONY: bench-trunks
+bench-trunks: PYTHON ?= .venv-layers/bin/python
+bench-trunks: ## Forward and backward pass of the default trunks beside PyTorch (PyPI)
+	@bash scripts/benchmarks/trunks.sh '$(PROFILE)' '$(PYTHON)'
 
 .PHONY: bench-peers
 bench-peers: ## The build beside a Python script of pydicom, SimpleITK and pyarrow (PROFILE=release; WORKERS=)

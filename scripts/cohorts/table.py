@@ -1,4 +1,4 @@
-"""The table of the standing cohorts: what was written, how far readers of the truth come, what the default network reaches.
+"""The tables of the standing cohorts: what was written, how far readers of the truth and of the voxels come, what the network reaches.
 
 Arguments: folder of the cohorts, page to write into. Readers of the truth are measured on the same test nodes as the network: a row of the index is
 found in truth.json by its station, short axis and place.
@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import between_marks
 import numpy as np
 import pyarrow.parquet as pq
+
+COHORTS = ("easy", "realistic", "hard", "no-signal", "pet")
 
 
 def auroc(scores, truth):
@@ -59,61 +61,86 @@ def test_nodes(folder):
 
 
 def figure(value, bounds=None):
+    if value is None:
+        return "–"
     return f"{value:.3f}" + (f" [{bounds[0]:.2f}–{bounds[1]:.2f}]" if bounds is not None else "")
+
+
+def trained(folder):
+    """Cells of the network: AUROC alone, with measures, accuracy of the region beside the majority; – for what was not run."""
+    path = folder / "run/evaluation.json"
+    if not path.exists():
+        return ["–"] * 3
+    evaluation = json.loads(path.read_text())
+    figures = {one["reader"]: one for one in evaluation["readers"]["figures"]}
+    cells = []
+    for reader in ("network", "fusion"):
+        one = figures.get(reader) or {"auroc": None, "interval": None}
+        bounds = one["interval"] and (one["interval"]["low"], one["interval"]["high"])
+        cells.append(figure(one["auroc"], bounds))
+    with open(folder / "run/predictions.csv", newline="") as file:
+        called = [row for row in csv.DictReader(file) if row["region"]]
+    right = np.mean([row["region"] == row["predicted_region"] for row in called])
+    majority = max(np.mean([row["region"] == one for row in called]) for one in {row["region"] for row in called})
+    return [*cells, f"{right:.3f} ({majority:.3f})"]
 
 
 def main():
     root, out = Path(sys.argv[1]), Path(sys.argv[2])
-    names = [name for name in ("easy", "realistic", "hard", "no-signal") if (root / name / "run/predictions.csv").exists()]
-    lines = [
-        "| cohort | patients | nodes, benign / metastatic | N0 / N1 / N2a / N2b / N3 |",
-        "|---|---|---|---|",
-    ]
+    names = [name for name in COHORTS if (root / name / "dataset/index.parquet").exists()]
     summaries = {name: json.loads((root / name / "cohort/cohort.json").read_text()) for name in names}
+    lines = [
+        "| cohort | patients | with PET | nodes, benign / metastatic | N0 / N1 / N2a / N2b / N3 |",
+        "|---|---|---|---|---|",
+    ]
     for name, summary in summaries.items():
         categories = " / ".join(str(summary["n_categories"].get(one, 0)) for one in ("N0", "N1", "N2a", "N2b", "N3"))
-        benign = summary["nodes"] - summary["metastatic"]
-        lines.append(f"| {name} | {summary['patients']} | {benign} / {summary['metastatic']} | {categories} |")
+        nodes = f"{summary['nodes'] - summary['metastatic']} / {summary['metastatic']}"
+        lines.append(f"| {name} | {summary['patients']} | {summary['pet']} | {nodes} | {categories} |")
     stations = sorted({station for summary in summaries.values() for station in summary["stations"]})
     lines += ["", "Nodes by station, benign / metastatic:", "", "| cohort | " + " | ".join(stations) + " |"]
     lines.append("|---|" + "---|" * len(stations))
     for name, summary in summaries.items():
         cells = [" / ".join(map(str, summary["stations"].get(station, [0, 0]))) for station in stations]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    readers = {
+        "exact, whole patient": "oracle_in_patient_auroc",
+        "exact, one node": "oracle_auroc",
+        "logistic regression": "logistic_auroc",
+        "voxel reader": "voxel_reader_true_auroc",
+        "short axis": "short_axis_auroc",
+        "voxel reader, labels": "voxel_reader_auroc",
+    }
     lines += [
         "",
-        "AUROC of metastasis. The first four columns read the truth of all nodes; the others are measured on the test patients, against the labels "
-        "of the table and, for the network, also against the true state:",
+        "AUROC of metastasis over all nodes, against the true state; the last column against the labels of the table:",
         "",
-        "| cohort | exact, whole patient | exact, one node | logistic regression | short axis | test: exact, one node | test: short axis "
-        "| test: network | test: network, true state | test: region accuracy of the network (majority) |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| cohort | " + " | ".join(readers) + " |",
+        "|---|" + "---|" * len(readers),
     ]
     for name, summary in summaries.items():
+        lines.append(f"| {name} | " + " | ".join(figure(summary[key]) for key in readers.values()) + " |")
+    lines += [
+        "",
+        "The same on the test patients, against the labels of the table. The voxel reader has learned from four fifths of all other patients, the "
+        "network from the training patients:",
+        "",
+        "| cohort | exact, one node | voxel reader | short axis | network | network + measures | region accuracy of the network (majority) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in names:
         found = test_nodes(root / name)
         label = [row["metastasis"] == 1 for _, row in found]
-        state = [node["metastasis"] == "metastatic" for (_, node), _ in found]
         patients = [patient for (patient, _), _ in found]
-        exact = [node["posterior"] for (_, node), _ in found]
-        size = [node["appearance"]["short_axis_mm"] for (_, node), _ in found]
-        with open(root / name / "run/predictions.csv", newline="") as file:
-            predicted = {row["sample_key"]: row for row in csv.DictReader(file)}
-        probability = [float(predicted[row["sample_key"]]["p_metastatic"]) for _, row in found]
-        called = [predicted[row["sample_key"]] for _, row in found if row["region_name"]]
-        right = np.mean([row["region"] == row["predicted_region"] for row in called])
-        majority = max(np.mean([row["region"] == one for row in called]) for one in {row["region"] for row in called})
-        lines.append(
-            f"| {name} | "
-            + " | ".join(
-                figure(summary[key])
-                for key in ("oracle_in_patient_auroc", "oracle_auroc", "logistic_auroc", "short_axis_auroc")
-            )
-            + f" | {figure(auroc(exact, label), interval(exact, label, patients))}"
-            + f" | {figure(auroc(size, label), interval(size, label, patients))}"
-            + f" | {figure(auroc(probability, label), interval(probability, label, patients))}"
-            + f" | {figure(auroc(probability, state), interval(probability, state, patients))}"
-            + f" | {right:.3f} ({majority:.3f}) |"
-        )
+        cells = []
+        for score in (
+            lambda node: node["posterior"],
+            lambda node: node["voxel_reader"],
+            lambda node: node["appearance"]["short_axis_mm"],
+        ):
+            scores = [score(node) for (_, node), _ in found]
+            cells.append(figure(auroc(scores, label), interval(scores, label, patients)))
+        lines.append(f"| {name} | " + " | ".join(cells + trained(root / name)) + " |")
     text = "\n".join(lines)
     between_marks.write(out, "cohorts", text)
     print(text)

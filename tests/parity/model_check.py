@@ -3,7 +3,7 @@
 Everything is f64. Compared are logits, losses, regulariser, and the gradient of every parameter: of a parameter that two or more task
 losses reach (by autograd's graph, not by name; also where a top-k gate took an expert for one task only) the sum of coefficient times
 gradient, of any other the plain gradient of its task, and of both the gradient of the regulariser. Exit code 1 when a relative
-difference exceeds 1e-9.
+difference exceeds 1e-9. In training mode the running statistics behind the pass are compared too.
 """
 
 import json
@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from model_losses import pooled_loss, regulariser, task_loss
-from model_networks import NETWORKS
+from model_networks import NETWORKS, Weights
 
 TOLERANCE = 1e-9
 
@@ -37,12 +37,15 @@ def check(file):
     P = {n.removeprefix("weight."): t.clone().requires_grad_() for n, t in tensors.items() if n.startswith("weight.")}
     tasks = about["tasks"]
     names = [task["name"] for task in tasks]
-    logits, records, terms = NETWORKS[about["model"]["architecture"]](P, tensors["input"], names, about["model"])
+    B = {n.removeprefix("statistic."): t.clone() for n, t in tensors.items() if n.startswith("statistic.")}
+    inputs = [tensors[f"input.{view}"] for view in about["views"]]
+    network = NETWORKS[about["model"]["architecture"]]
+    logits, records, terms = network(Weights(P, B, about), inputs, names, about["model"])
     losses = [task_loss(*of, about) for of in zip(tasks, logits, about["counts"])]
     rest = regulariser(tasks, logits, records, terms, about)
     pooled = pooled_loss(tasks, logits, P["read_out.eta"], about)
 
-    worst = {"logits": 0.0, "values": 0.0, "gradients": 0.0}
+    worst = {"logits": 0.0, "values": 0.0, "gradients": 0.0, "statistics": 0.0}
 
     def compare(kind, what, found, expected):
         difference = relative(found.detach(), expected)
@@ -55,6 +58,10 @@ def check(file):
         compare("values", f"loss of {name}", loss, tensors[f"loss.{name}"])
     compare("values", "regulariser", rest, tensors["regulariser"])
     compare("values", "pooled loss", pooled, tensors["pooled"])
+
+    for name, expected in tensors.items():
+        if name.startswith("after."):
+            compare("statistics", name, B[name.removeprefix("after.")], expected)
 
     by_task = [gradients(loss, P) for loss in losses]
     of_rest = gradients(rest, P) if rest.requires_grad else {}
@@ -75,7 +82,7 @@ def check(file):
         seen += 1
     assert seen + sum(f"gradient.{n}" not in tensors for n in P) == len(P)
     figures = ", ".join(f"{kind} {value:.1e}" for kind, value in worst.items())
-    print(f"{about['name']:32} {seen:4} gradients; largest relative difference: {figures}")
+    print(f"{about['name']:60} {seen:4} gradients; largest relative difference: {figures}")
     return max(worst.values()) <= TOLERANCE
 
 

@@ -65,8 +65,22 @@ def mean_loss(logits, lefts, per_class, per_sample, loss):
     return total / norm
 
 
+def measures_loss(predictions, targets):
+    """Half the smooth L1 loss, the mean over known entries, each weighted by its sample."""
+    total, norm = 0.0, 0.0
+    for row, weight, known in zip(predictions, targets["weights"], targets["measures"]):
+        for prediction, target in zip(row, known):
+            if target is not None:
+                target = torch.tensor(target, dtype=torch.float32).to(row.dtype)
+                total = total + weight * torch.nn.functional.smooth_l1_loss(prediction, target)
+                norm += weight
+    return 0.5 * total / norm
+
+
 def task_loss(task, logits, counts, about):
     loss, targets = about["loss"], about["targets"]
+    if not task["table"]:
+        return measures_loss(logits, targets)
     regions = len(task["table"]) // 2
     table = task["table"]
     lefts = [
@@ -99,7 +113,7 @@ def regulariser(tasks, logits, records, terms, about):
     if loss["consistency_weight"] > 0:
         joint = logits[0].detach().softmax(1)
         for task, row in list(zip(tasks, logits))[1:]:
-            if None in task["table"]:
+            if None in task["table"] or not task["table"]:
                 continue
             p = torch.stack([joint[:, [y for y, c in enumerate(task["table"]) if c == k]].sum(1) for k in range(task["classes"])], 1)
             total = total + loss["consistency_weight"] * (p * (p.log() - row.log_softmax(1))).sum(1).mean()
@@ -111,10 +125,10 @@ def pooled_loss(tasks, logits, eta, about):
     targets, classes = about["targets"], len(tasks[0]["table"])
     scores = 0
     for q, (task, row) in enumerate(zip(tasks, logits)):
-        if None in task["table"]:
+        if None in task["table"] or not task["table"]:
             continue
         log_p = row.detach().log_softmax(1)[:, task["table"]]
-        scores = scores + (log_p if q == 0 else torch.nn.functional.softplus(eta[q]) * log_p)
+        scores = scores + (log_p if task["name"] == "joint" else torch.nn.functional.softplus(eta[q]) * log_p)
     lefts = []
     for a, b in zip(targets["region"], targets["metastasis"]):
         codes = codes_of(a, b, classes // 2)

@@ -1,7 +1,8 @@
 """The architectures again, written from their formulas on PyTorch's own layers.
 
-`P` maps the names of parameters to tensors. Every network returns a list with one entry per task: logits, and for MT-IDS the gates
-(layers of (alpha, pi_shared, pi_private)) that its regularisers need, for DSelect-k the terms that it adds to the loss.
+`P` maps the names of parameters to tensors, and knows running statistics, views and whether it is training. Every network reads one
+tensor per view and returns a list with one entry per task: logits, and for MT-IDS the gates (layers of (alpha, pi_shared, pi_private))
+that its regularisers need, for DSelect-k the terms that it adds to the loss.
 """
 
 import math
@@ -12,6 +13,17 @@ import torch.nn.functional as F
 EPSILON = 1e-5
 
 
+class Weights(dict):
+    """Parameters by name, with the buffers of batch norm and what is known of the pass."""
+
+    def __init__(self, parameters, buffers, about):
+        super().__init__(parameters)
+        self.buffers, self.training, self.views = buffers, about["training"], about["views"]
+
+    def named(self, prefix, view):
+        return prefix if len(self.views) == 1 else f"{prefix}.{view}"
+
+
 def linear(P, name, x):
     return F.linear(x, P[name + ".weight"], P[name + ".bias"])
 
@@ -20,10 +32,17 @@ def layer_norm(P, name, x):
     return F.layer_norm(x, x.shape[-1:], P[name + ".scale"], P[name + ".shift"], EPSILON)
 
 
-def conv_norm(P, name, x, stride, groups, rectify):
+def norm(P, name, x, config):
+    scale, shift = P[name + ".scale"], P[name + ".shift"]
+    if config["norm"] == "group":
+        return F.group_norm(x, config["groups"], scale, shift, EPSILON)
+    mean, variance = P.buffers[name + ".running_mean"], P.buffers[name + ".running_variance"]
+    return F.batch_norm(x, mean, variance, scale, shift, P.training, 0.1, EPSILON)
+
+
+def conv_norm(P, name, x, stride, config, rectify):
     weight = P[name + ".conv.weight"]
-    y = F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
-    y = F.group_norm(y, groups, P[name + ".norm.scale"], P[name + ".norm.shift"], EPSILON)
+    y = norm(P, name + ".norm", F.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2), config)
     return F.relu(y) if rectify else y
 
 
@@ -34,19 +53,19 @@ class Trunk:
         self.P, self.prefix, self.config = P, prefix, config
 
     def stem(self, x):
-        c = self.config
-        return conv_norm(self.P, self.prefix + ".stem", x.flatten(1, 2), c["stem_stride"], c["groups"], True)
+        return conv_norm(self.P, self.prefix + ".stem", x.flatten(1, 2), self.config["stem_stride"], self.config, True)
 
     def stage(self, stage, x):
+        batch = self.config["norm"] == "batch"
         for block in range(self.config["blocks"]):
             name = f"{self.prefix}.stage{stage}.block{block}"
             stride = 2 if stage > 0 and block == 0 else 1
-            groups = self.config["groups"]
-            y = conv_norm(self.P, name + ".first", x, stride, groups, True)
-            y = conv_norm(self.P, name + ".second", y, 1, groups, True)
+            y = conv_norm(self.P, name + ".first", x, stride, self.config, True)
+            # With batch norm the rectifier follows the addition (He et al.).
+            y = conv_norm(self.P, name + ".second", y, 1, self.config, not batch)
             if name + ".shortcut.conv.weight" in self.P:
-                x = conv_norm(self.P, name + ".shortcut", x, stride, groups, False)
-            x = x + y
+                x = conv_norm(self.P, name + ".shortcut", x, stride, self.config, False)
+            x = F.relu(x + y) if batch else x + y
         return x
 
     @property
@@ -58,14 +77,31 @@ class Trunk:
         parts = [F.adaptive_avg_pool2d(x, grid)] if pooling != "maximum" else []
         parts += [F.adaptive_max_pool2d(x, grid)] if pooling != "average" else []
         pooled = torch.cat(parts, 1).flatten(1)
+        if self.config["finish"] == "none":
+            return pooled
         name = self.prefix + ".features"
-        return layer_norm(self.P, name + ".norm", linear(self.P, name, pooled))
+        features = linear(self.P, name, pooled)
+        return F.relu(features) if self.config["finish"] == "rectified" else layer_norm(self.P, name + ".norm", features)
 
     def __call__(self, x):
         x = self.stem(x)
         for stage in range(self.stages):
             x = self.stage(stage, x)
         return self.finish(x)
+
+
+def trunks(P, prefix, config):
+    """One trunk per view."""
+    return [Trunk(P, P.named(prefix, view), config["trunks"][view]) for view in P.views]
+
+
+def features(P, prefix, inputs, config):
+    """Features of each view."""
+    return [trunk(x) for trunk, x in zip(trunks(P, prefix, config), inputs)]
+
+
+def joined(P, inputs, config, prefix="trunk"):
+    return torch.cat(features(P, prefix, inputs, config), 1)
 
 
 def expert(P, name, x):
@@ -129,131 +165,158 @@ def dbr(P, name, z, config):
     return alpha, pi_s, pi_p
 
 
-def progressive(P, z, names, layers, e_s, e_p, decide):
-    """PLE's frame; `decide(name, h)` gives the weights of shared and private experts, and a record of the gate."""
-    h, h_shared = {name: z for name in names}, z
+def progressive(P, z, own, seen, seen_shared, names, layers, e_s, e_p, decide):
+    """PLE's frame; `decide(name, h)` gives the weights of shared and private experts, and a record of the gate. In the first layer
+    shared experts read z, private ones own[name], gates seen[name], and the gate of the shared experts seen_shared."""
+    h_private, h_gate, h_shared, gate_shared = own, seen, z, seen_shared
     records = []
     for layer in range(layers):
         prefix = "" if layer == layers - 1 else f"layer{layer}."
         shared = experts(P, prefix + "shared", e_s, h_shared)
-        own = {name: experts(P, f"{prefix}private.{name}", e_p, h[name]) for name in names}
+        private = {name: experts(P, f"{prefix}private.{name}", e_p, h_private[name]) for name in names}
         following, record = {}, []
         for name in names:
-            w_s, w_p, kept = decide(f"{prefix}gate.{name}", h[name])
-            following[name] = weighted(w_s, shared) + weighted(w_p, own[name])
+            w_s, w_p, kept = decide(f"{prefix}gate.{name}", h_gate[name])
+            following[name] = weighted(w_s, shared) + weighted(w_p, private[name])
             record.append(kept)
         if layer < layers - 1:
-            everything = shared + [output for name in names for output in own[name]]
-            h_shared = weighted(gate(P, prefix + "gate.shared", h_shared), everything)
-        h = following
+            everything = shared + [output for name in names for output in private[name]]
+            h_shared = gate_shared = weighted(gate(P, f"{prefix}gate.shared", gate_shared), everything)
+        h_private = h_gate = following
         records.append(record)
-    return h, records
+    return h_gate, records
 
 
-def mt_ids(P, x, names, config):
-    z, c = Trunk(P, "trunk", config["backbone"])(x), config["dbr"]
+def owner_of(name):
+    """The label dimension of a task; None for both."""
+    if name in ("joint", "where"):
+        return None
+    return "region" if name == "region" else "metastasis"
+
+
+def mt_ids(P, inputs, names, config):
+    zs, c = features(P, "trunk", inputs, config), config["dbr"]
     control = c["branch_control"]
     e_s = 0 if control == "private-only" else c["shared_experts"]
     e_p = 0 if control == "shared-only" else c["private_experts"]
+
+    def access(z, how):
+        return {"trained": z, "detached": z.detach(), "hidden": z[:, :0]}[how]
+
+    seen_as = "trained" if c["gate_gradient"] else "detached"
+    own, seen = {}, {}
+    for name in names:
+        owns = [config["owners"][view] == "all" or owner_of(name) in (None, config["owners"][view]) for view in P.views]
+        own[name] = torch.cat([access(z, "trained" if o else c["other_view"]) for z, o in zip(zs, owns)], 1)
+        gate_other = "hidden" if c["gate_views"] == "own" else seen_as
+        seen[name] = torch.cat([access(z, seen_as if o else gate_other) for z, o in zip(zs, owns)], 1)
+    z = torch.cat(zs, 1)
+    seen_shared = access(z, seen_as)
 
     def decide(name, h):
         alpha, pi_s, pi_p = dbr(P, name, h, c)
         record = (alpha, pi_s if e_s else None, pi_p if e_p else None)
         return alpha[:, :1] * pi_s, alpha[:, 1:] * pi_p, record
 
-    def mix(weights, outputs):
-        return weighted(weights, outputs)
-
     if e_s and e_p:
-        u, records = progressive(P, z, names, c["layers"], e_s, e_p, decide)
+        u, records = progressive(P, z, own, seen, seen_shared, names, c["layers"], e_s, e_p, decide)
     else:
         u, record = {}, []
         for name in names:
-            w_s, w_p, kept = decide("gate." + name, z)
+            w_s, w_p, kept = decide("gate." + name, seen[name])
             if e_s:
-                u[name] = mix(w_s, experts(P, "shared", e_s, z))
+                u[name] = weighted(w_s, experts(P, "shared", e_s, z))
             else:
-                u[name] = mix(w_p, experts(P, "private." + name, e_p, z))
+                u[name] = weighted(w_p, experts(P, "private." + name, e_p, own[name]))
             record.append(kept)
         records = [record]
     return [linear(P, "head." + name, u[name]) for name in names], records, []
 
 
-def single_task(P, x, names, config):
-    features = {name: Trunk(P, "trunk." + name, config["backbone"])(x) for name in names}
-    return [linear(P, "head." + name, features[name]) for name in names], [], []
+def single_task(P, inputs, names, config):
+    return [linear(P, "head." + name, joined(P, inputs, config, "trunk." + name)) for name in names], [], []
 
 
-def hard_sharing(P, x, names, config):
-    z = Trunk(P, "trunk", config["backbone"])(x)
+def hard_sharing(P, inputs, names, config):
+    z = joined(P, inputs, config)
     return [linear(P, "head." + name, z) for name in names], [], []
 
 
-def cross_stitch(P, x, names, config):
-    trunks = [Trunk(P, "trunk." + name, config["backbone"]) for name in names]
-    maps = [trunk.stem(x) for trunk in trunks]
-    for stage in range(trunks[0].stages):
-        maps = [trunk.stage(stage, map) for trunk, map in zip(trunks, maps)]
-        stacked = torch.stack(maps)
-        # A row at a time, so that the graph tells which task a row serves.
-        rows = [
-            torch.cat([
-                P[f"stitch.stage{stage}.{name}.others"][:t],
-                P[f"stitch.stage{stage}.{name}.own"],
-                P[f"stitch.stage{stage}.{name}.others"][t:],
-            ])
-            for t, name in enumerate(names)
-        ]
-        maps = [torch.einsum("s,sbchw->bchw", row, stacked) for row in rows]
-    features = [trunk.finish(map) for trunk, map in zip(trunks, maps)]
-    return [linear(P, "head." + name, f) for name, f in zip(names, features)], [], []
+def cross_stitch(P, inputs, names, config):
+    of_task = {name: trunks(P, "trunk." + name, config) for name in names}
+    found = {name: [] for name in names}
+    for v, (view, x) in enumerate(zip(P.views, inputs)):
+        prefix, of_view = P.named("stitch", view), [of_task[name][v] for name in names]
+        maps = [trunk.stem(x) for trunk in of_view]
+        for stage in range(of_view[0].stages):
+            maps = [trunk.stage(stage, map) for trunk, map in zip(of_view, maps)]
+            stacked = torch.stack(maps)
+            # A row at a time, so that the graph tells which task a row serves.
+            rows = [
+                torch.cat([
+                    P[f"{prefix}.stage{stage}.{name}.others"][:t],
+                    P[f"{prefix}.stage{stage}.{name}.own"],
+                    P[f"{prefix}.stage{stage}.{name}.others"][t:],
+                ])
+                for t, name in enumerate(names)
+            ]
+            maps = [torch.einsum("s,sbchw->bchw", row, stacked) for row in rows]
+        for name, trunk, map in zip(names, of_view, maps):
+            found[name].append(trunk.finish(map))
+    return [linear(P, "head." + name, torch.cat(found[name], 1)) for name in names], [], []
 
 
-def mtan(P, x, names, config):
-    trunk, groups = Trunk(P, "trunk", config["backbone"]), config["backbone"]["groups"]
-    maps, map = [], trunk.stem(x)
-    for stage in range(trunk.stages):
-        map = trunk.stage(stage, map)
-        maps.append(map)
+def mtan(P, inputs, names, config):
+    stages = []
+    for trunk, x in zip(trunks(P, "trunk", config), inputs):
+        maps, map = [], trunk.stem(x)
+        for stage in range(trunk.stages):
+            map = trunk.stage(stage, map)
+            maps.append(map)
+        stages.append((trunk, maps))
     logits = []
     for name in names:
-        masked = None
-        for stage, p in enumerate(maps):
-            part = f"attention.{name}.stage{stage}"
-            seen = p
-            if masked is not None:
-                stride = 2 if masked.shape[-1] > p.shape[-1] else 1
-                seen = torch.cat([p, conv_norm(P, part + ".bridge", masked, stride, groups, True)], 1)
-            y = conv_norm(P, part + ".first", seen, 1, groups, True)
-            masked = conv_norm(P, part + ".second", y, 1, groups, False).sigmoid() * p
-        logits.append(linear(P, "head." + name, trunk.finish(masked)))
+        found = []
+        for view, (trunk, maps) in zip(P.views, stages):
+            masked, c = None, trunk.config
+            for stage, p in enumerate(maps):
+                part = P.named(f"attention.{name}", view) + f".stage{stage}"
+                seen = p
+                if masked is not None:
+                    stride = 2 if masked.shape[-1] > p.shape[-1] else 1
+                    seen = torch.cat([p, conv_norm(P, part + ".bridge", masked, stride, c, True)], 1)
+                y = conv_norm(P, part + ".first", seen, 1, c, True)
+                masked = conv_norm(P, part + ".second", y, 1, c, False).sigmoid() * p
+            found.append(trunk.finish(masked))
+        logits.append(linear(P, "head." + name, torch.cat(found, 1)))
     return logits, [], []
 
 
-def mmoe(P, x, names, config):
-    z = Trunk(P, "trunk", config["backbone"])(x)
+def mmoe(P, inputs, names, config):
+    z = joined(P, inputs, config)
     f = experts(P, "shared", config["experts"]["count"], z)
     return [linear(P, "head." + n, weighted(gate(P, "gate." + n, z), f)) for n in names], [], []
 
 
-def cgc(P, x, names, config, layers=1):
+def cgc(P, inputs, names, config, layers=1):
     e = config["experts"]
 
     def decide(name, h):
         w = gate(P, name, h)
         return w[:, : e["shared"]], w[:, e["shared"] :], None
 
-    z = Trunk(P, "trunk", config["backbone"])(x)
-    u, _ = progressive(P, z, names, layers, e["shared"], e["private"], decide)
+    z = joined(P, inputs, config)
+    every = {name: z for name in names}
+    u, _ = progressive(P, z, every, every, z, names, layers, e["shared"], e["private"], decide)
     return [linear(P, "head." + name, u[name]) for name in names], [], []
 
 
-def ple(P, x, names, config):
-    return cgc(P, x, names, config, config["layers"])
+def ple(P, inputs, names, config):
+    return cgc(P, inputs, names, config, config["layers"])
 
 
-def dselect_k(P, x, names, config):
-    z = Trunk(P, "trunk", config["backbone"])(x)
+def dselect_k(P, inputs, names, config):
+    z = joined(P, inputs, config)
     count, k, gamma = config["experts"]["count"], config["selectors"], config["gamma"]
     f, bits = experts(P, "shared", count, z), math.ceil(math.log2(count))
     logits, terms = [], []
@@ -281,8 +344,8 @@ def dselect_k(P, x, names, config):
     return logits, [], terms
 
 
-def adatt(P, x, names, config):
-    z, e, layers = Trunk(P, "trunk", config["backbone"])(x), config["experts"], config["layers"]
+def adatt(P, inputs, names, config):
+    z, e, layers = joined(P, inputs, config), config["experts"], config["layers"]
     modules = [(name, "private." + name, e["private"]) for name in names] + [("shared", "shared", e["shared"])]
     h = {name: z for name, _, _ in modules}
     for layer in range(layers):
@@ -300,8 +363,8 @@ def adatt(P, x, names, config):
     return [linear(P, "head." + name, h[name]) for name in names], [], []
 
 
-def stem(P, x, names, config):
-    z, e = Trunk(P, "trunk", config["backbone"])(x), config["experts"]
+def stem(P, inputs, names, config):
+    z, e = joined(P, inputs, config), config["experts"]
     shared = experts(P, "shared", e["shared"], z)
     own = {name: experts(P, "private." + name, e["private"], z) for name in names}
     logits = []

@@ -24,6 +24,15 @@ pub enum LayerError {
         /// What was expected, in words.
         expected: String,
     },
+    /// Batch norm in training over fewer than two values.
+    #[error(
+        "batch norm in training needs at least 2 values of a channel (samples times cells of the map) and has {found}; use a larger batch or \
+         a larger map"
+    )]
+    TooFewValues {
+        /// Values of each channel.
+        found: usize,
+    },
     /// A parameter that is missing, surplus or of another shape.
     #[error("parameter `{name}`: {reason}")]
     Parameter {

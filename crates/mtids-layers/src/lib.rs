@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Purpose
-//! Everything between tensors and tensors: convolution ([`conv`]), residual stages ([`residual`]), group and layer norm
-//! ([`norm`]), activations ([`activation`]), pooling ([`pool`]), fully connected layers ([`linear`]), [`dropout`], the
+//! Everything between tensors and tensors: convolution ([`conv`]), residual stages ([`residual`]), batch, group and layer norm
+//! ([`norm`], with the [`statistics`] of batch norm), activations ([`activation`]), pooling ([`pool`]), fully connected layers ([`linear`]), [`dropout`], the
 //! [`precision`] of products; the [`parameters`] with their seeded initial values, optimisers ([`optimizer`]) and
 //! learning-rate schedules ([`schedule`]). No task, no loss of a task and no model is known here.
 //!
 //! # Invariants
 //! * Results are a pure function of seed, configuration and data; on the CPU they do not depend on the number of threads.
 //! * No gradient is lost silently: candle's fused norms and soft-max, which cut the graph, are not used.
-//! * Samples of a batch never influence each other.
+//! * Samples of a batch never influence each other, but for batch norm in [`Phase::Train`].
 //!
 //! # Units
 //! Tensors are dimensionless. Feature maps are `[B, C, H, W]` or `[B, C, D, H, W]`: batch, channels, depth, height, width.
@@ -30,12 +30,14 @@ pub mod pool;
 pub mod precision;
 pub mod residual;
 pub mod schedule;
+pub mod statistics;
 pub mod storage;
 
 pub use candle_core::{DType, Device, Tensor};
 
 pub use device::device;
 pub use error::LayerError;
+pub use norm::{NormConfig, Phase};
 pub use optimizer::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, UpdateRule, WeightAverage};
 pub use parameters::{Init, Parameters};
 pub use precision::Precision;

@@ -1,7 +1,8 @@
-//! Named, seeded parameters.
+//! Named, seeded parameters, and the running statistics of batch norms beside them.
 //!
 //! Purpose: one sorted map from name to trainable variable, shared by the model (which creates), the optimiser (which
-//! writes) and checkpoints. Invariants: the initial value is a pure function of (seed, name, shape, [`Init`]), whatever the
+//! writes) and checkpoints. Running statistics are saved and loaded with them, and never trained: optimisers see [`Parameters::variables`]
+//! only. Invariants: the initial value is a pure function of (seed, name, shape, [`Init`]), whatever the
 //! order of creation; iteration is sorted by name; a saved file holds exactly these names.
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +15,7 @@ use safetensors::SafeTensors;
 
 use crate::error::{LayerError, Result};
 use crate::precision::Precision;
+use crate::statistics::RunningStatistics;
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +30,8 @@ pub enum Init {
 #[derive(Clone, Debug)]
 pub struct Parameters {
     variables: Arc<Mutex<BTreeMap<String, Var>>>,
+    /// By the name of the norm.
+    statistics: Arc<Mutex<BTreeMap<String, RunningStatistics>>>,
     seed: u64,
     dtype: DType,
     device: Device,
@@ -40,6 +44,7 @@ impl Parameters {
     pub fn new(seed: u64, dtype: DType, device: &Device) -> Self {
         Self {
             variables: Arc::default(),
+            statistics: Arc::default(),
             seed,
             dtype,
             device: device.clone(),
@@ -49,7 +54,7 @@ impl Parameters {
     }
 
     /// The same variables, handed out without gradient tracking: layers built from this retain no graph. They see every
-    /// later update, because the storage is shared.
+    /// later update and every committed running statistic, because the storage is shared; they record none.
     pub fn frozen(&self) -> Self {
         Self { frozen: true, ..self.clone() }
     }
@@ -120,27 +125,86 @@ impl Parameters {
         Ok(Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?.to_device(&self.device)?)
     }
 
+    fn lock_statistics(&self) -> MutexGuard<'_, BTreeMap<String, RunningStatistics>> {
+        // As for the variables.
+        self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The running statistics of the norm `name`, created on first use: mean 0, variance 1.
+    ///
+    /// # Errors
+    /// [`LayerError::Parameter`] when they exist with another number of channels.
+    pub fn running_statistics(&self, name: &str, channels: usize) -> Result<RunningStatistics> {
+        let mut all = self.lock_statistics();
+        let found = match all.get(name) {
+            Some(found) if found.channels() == channels => found.clone(),
+            Some(found) => {
+                let reason = format!("exists with {} channels, asked for with {channels}", found.channels());
+                return Err(LayerError::Parameter { name: format!("{name}.running_mean"), reason });
+            }
+            None => {
+                let created = RunningStatistics::new(channels, self.dtype, &self.device)?;
+                all.insert(name.to_owned(), created.clone());
+                created
+            }
+        };
+        Ok(if self.frozen { found.without_recording() } else { found })
+    }
+
+    /// Folds the batch statistics that forward passes recorded into the running ones: once a training step, after the optimiser.
+    ///
+    /// # Errors
+    /// When candle refuses the operation.
+    pub fn commit_statistics(&self) -> Result<()> {
+        self.lock_statistics().values().try_for_each(RunningStatistics::commit)
+    }
+
+    /// Drops what forward passes recorded since the last commit: behind passes that belong to no step.
+    pub fn discard_statistics(&self) {
+        self.lock_statistics().values().for_each(RunningStatistics::discard);
+    }
+
+    /// All running statistics, sorted by name: `<norm>.running_mean` and `<norm>.running_variance` of each batch norm.
+    pub fn statistics(&self) -> Vec<(String, Var)> {
+        let all = self.lock_statistics();
+        let mut list = Vec::with_capacity(2 * all.len());
+        for (norm, statistics) in all.iter() {
+            list.push((format!("{norm}.running_mean"), statistics.mean().clone()));
+            list.push((format!("{norm}.running_variance"), statistics.variance().clone()));
+        }
+        list.sort_by(|(a, _), (b, _)| a.cmp(b));
+        list
+    }
+
+    /// Everything that is saved: the variables, then the running statistics.
+    pub fn state(&self) -> Vec<(String, Var)> {
+        let mut state = self.variables();
+        state.extend(self.statistics());
+        state
+    }
+
     /// All variables, sorted by name.
     pub fn variables(&self) -> Vec<(String, Var)> {
         self.lock().iter().map(|(name, variable)| (name.clone(), variable.clone())).collect()
     }
 
-    /// Number of scalar entries of all parameters.
+    /// Number of scalar entries of all parameters, running statistics not among them.
     pub fn count(&self) -> usize {
         self.lock().values().map(|variable| variable.elem_count()).sum()
     }
 
-    /// All values as the bytes of a safetensors file; equal values give equal bytes.
+    /// All values and running statistics as the bytes of a safetensors file; equal values give equal bytes.
     ///
     /// # Errors
     /// [`LayerError::State`] when a tensor cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let tensors: Vec<(String, Tensor)> =
-            self.variables().into_iter().map(|(name, variable)| (name, variable.as_detached_tensor())).collect();
+            self.state().into_iter().map(|(name, variable)| (name, variable.as_detached_tensor())).collect();
         serialize(&tensors)
     }
 
-    /// Sets every parameter from the bytes of [`Parameters::to_bytes`]. The model must have been built before.
+    /// Sets every parameter and running statistic from the bytes of [`Parameters::to_bytes`], and drops recorded batch statistics. The
+    /// model must have been built before.
     ///
     /// # Errors
     /// [`LayerError::State`] for bytes that are no safetensors file; [`LayerError::Parameter`] for a missing or surplus name or a
@@ -148,7 +212,7 @@ impl Parameters {
     pub fn load_bytes(&self, bytes: &[u8]) -> Result<()> {
         let mut saved = deserialize(bytes, &self.device)?;
         let mut pairs = Vec::new();
-        for (name, variable) in self.variables() {
+        for (name, variable) in self.state() {
             let tensor = saved.remove(&name).ok_or_else(|| LayerError::Parameter {
                 name: name.clone(),
                 reason: "is not in the saved file".into(),
@@ -171,6 +235,7 @@ impl Parameters {
         for (variable, tensor) in pairs {
             variable.set(&tensor)?;
         }
+        self.discard_statistics();
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod bootstrap;
 mod calibration;
 mod confusion;
 mod interval;
+mod paired;
 mod quantile;
 mod roc;
 
@@ -21,5 +22,6 @@ pub use bootstrap::{BootstrapOptions, bootstrap_by_patient};
 pub use calibration::{brier, expected_calibration_error};
 pub use confusion::Confusion;
 pub use interval::{Interval, wilson};
+pub use paired::{Difference, auroc_difference_by_patient};
 pub use quantile::quantile;
 pub use roc::{RocPoint, auroc, roc_curve};

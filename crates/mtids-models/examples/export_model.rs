@@ -1,8 +1,9 @@
 //! Writes small models of every architecture with everything that another program needs to check them: `export_model <folder>`.
 //!
 //! Per model two files: `<n>.json` (name, resolved settings, tasks, targets, class counts, coefficients) and `<n>.safetensors` (f64:
-//! `weight.<parameter>`, `input`, `logits.<task>`, `loss.<task>`, `regulariser`, `pooled`, `gram`, `gradient.<parameter>`). Gradients are
-//! those of one step at the boundary, with unequal coefficients of the tasks and without noise. Used by `make parity-models`.
+//! `weight.<parameter>`, `statistic.<norm>.<part>`, `input.<view>`, `logits.<task>`, `loss.<task>`, `regulariser`, `pooled`,
+//! `gradient.<parameter>`, and in training mode `after.<norm>.<part>`, the running statistics behind the pass). Gradients are those of one
+//! step at the boundary, with unequal coefficients of the tasks, without noise and without dropout. Used by `make parity-models`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,15 +13,87 @@ use candle_core::{DType, Device, Tensor};
 use mtids_domain::label::Evidence;
 use mtids_layers::{Init, Parameters};
 use mtids_models::step::{StepGradients, gradients};
-use mtids_models::{LossConfig, Mode, Model, ModelConfig, Scope, StepInputs, TargetBatch, TaskLosses};
+use mtids_models::{
+    LossConfig, Mode, Model, ModelConfig, Problem, Scope, StepInputs, TargetBatch, TaskLosses, ViewInput,
+};
 use serde_json::{Value, json};
 
 const REGIONS: usize = 3;
+const MEASURES: usize = 2;
 const INPUT: [usize; 4] = [1, 2, 12, 12];
 /// Enough for the backbone's interleaved maps.
 const BATCH: usize = 9;
 
-/// The models to write, with settings of the losses where these differ from the defaults.
+/// A model to write.
+struct Export {
+    name: String,
+    config: Value,
+    /// Settings of the losses that differ from the defaults.
+    loss: Value,
+    views: Vec<ViewInput>,
+    mode: Mode,
+}
+
+/// Every model to write.
+fn exports() -> Vec<Export> {
+    let mut exports: Vec<Export> = Vec::new();
+    for (number, (name, mut config, loss)) in models().into_iter().enumerate() {
+        // Every form of pooling in turn.
+        let pooling = ["average-and-maximum", "average", "maximum"][number % 3];
+        config["backbone"] = json!({
+            "widths": [4, 8], "blocks": 1, "stem_stride": 1, "groups": 2, "pool_grid": 2, "pooling": pooling, "features": 6,
+        });
+        let views = Problem::of_one_view(REGIONS, INPUT).views;
+        exports.push(Export { name: name.to_owned(), config, loss, views, mode: Mode::Evaluate });
+    }
+    for (name, mut config) in models_of_two_views() {
+        config["dropout"] = json!(0.0);
+        config["backbone"] = json!({ "widths": [4, 8], "blocks": 2, "stem_stride": 1, "groups": 2, "norm": "batch" });
+        config["trunks"] = json!({ "near": { "finish": "none", "pool_grid": 1 }, "wide": { "stem_stride": 2, "pool_grid": 2, "finish": "rectified", "features": 6 } });
+        for (mode, title) in [(Mode::Train { seed: 1, step: 0 }, "training"), (Mode::Evaluate, "evaluation")] {
+            let view = |name: &str, shape| ViewInput { name: name.to_owned(), shape };
+            let views = vec![view("near", INPUT), view("wide", [2, 3, 14, 10])];
+            let name = format!("{name}, two views, {title}");
+            exports.push(Export { name, config: config.clone(), loss: json!({}), views, mode });
+        }
+    }
+    exports
+}
+
+/// Models on a near and a wide view with batch norm.
+fn models_of_two_views() -> Vec<(&'static str, Value)> {
+    let tasks = json!(["joint", "region", "metastasis", "measures"]);
+    let dbr = |more: Value| {
+        let mut dbr = json!({ "expert_hidden": 5, "expert_width": 4, "embedding": 3 });
+        if let (Value::Object(dbr), Value::Object(more)) = (&mut dbr, more) {
+            dbr.extend(more);
+        }
+        json!({ "architecture": "mt-ids", "dbr": dbr, "tasks": tasks })
+    };
+    let mut alone = dbr(json!({ "branch_control": "private-only" }));
+    // One trunk of two tasks, one of a single task.
+    alone["tasks"] = json!(["region", "metastasis", "measures"]);
+    let plain = |architecture: &str| json!({ "architecture": architecture, "tasks": tasks });
+    let with = |architecture: &str, experts: Value| json!({ "architecture": architecture, "tasks": tasks, "experts": experts });
+    let experts = json!({ "shared": 3, "private": 2, "hidden": 5, "width": 4 });
+    vec![
+        ("MT-IDS", dbr(json!({}))),
+        ("MT-IDS, 3 layers", dbr(json!({ "layers": 3 }))),
+        ("MT-IDS, 2 layers", dbr(json!({ "layers": 2 }))),
+        ("MT-IDS, other view trained, gates too", dbr(json!({ "other_view": "trained", "gate_gradient": true }))),
+        ("MT-IDS, own views", dbr(json!({ "other_view": "hidden", "gate_views": "own" }))),
+        ("MT-IDS, private only", alone),
+        ("single-task networks", plain("single-task")),
+        ("hard sharing", plain("hard-sharing")),
+        ("cross-stitch", plain("cross-stitch")),
+        ("MTAN", plain("mtan")),
+        ("MMoE", with("mmoe", json!({ "count": 4, "hidden": 5, "width": 4 }))),
+        ("CGC", with("cgc", experts.clone())),
+        ("STEM", with("stem", experts)),
+    ]
+}
+
+/// The models of one view, with settings of the losses where these differ from the defaults.
 fn models() -> Vec<(&'static str, Value, Value)> {
     let none = json!({});
     let all = json!(["joint", "region", "metastasis", "where", "metastasis-per-region"]);
@@ -97,27 +170,39 @@ fn targets() -> TargetBatch {
             use Evidence::{A, B, C, D, U};
             vec![A, C, U, B, D, U, B, A, C]
         },
+        measures: (0..BATCH)
+            .map(|row| vec![(row % 3 > 0).then_some(row as f32 - 3.5), Some(0.3 * row as f32)])
+            .collect(),
     }
 }
 
-fn write(folder: &Path, number: usize, name: &str, mut config: Value, loss: Value) -> Result<()> {
-    // Every form of pooling in turn.
-    let pooling = ["average-and-maximum", "average", "maximum"][number % 3];
-    config["backbone"] = json!({
-        "widths": [4, 8], "blocks": 1, "stem_stride": 1, "groups": 2, "pool_grid": 2, "pooling": pooling, "features": 6,
-    });
+fn write(folder: &Path, number: usize, export: Export) -> Result<()> {
+    let Export { name, config, loss, views, mode } = export;
+    let problem = Problem { regions: REGIONS, measures: MEASURES, views };
     let config: ModelConfig = serde_json::from_value(config)?;
+    let config = config.resolved(&problem)?;
     let loss: LossConfig = serde_json::from_value(loss)?;
     let parameters = Parameters::new(7, DType::F64, &Device::Cpu);
-    let model = Model::new(&config, REGIONS, INPUT, &parameters)?;
+    let model = Model::new(&config, &problem, &parameters)?;
     // Zeros and ones at the start would hide a bias or a scale that is used wrongly.
     let noise = Parameters::new(8, DType::F64, &Device::Cpu);
     for (name, variable) in parameters.variables() {
         let moved = (variable.as_tensor() + noise.get_or_init(&name, variable.dims(), Init::Normal(0.15))?)?;
         variable.set(&moved)?;
     }
-    let shape = [&[BATCH][..], &INPUT[..]].concat();
-    let input = noise.get_or_init("input", &shape, Init::Normal(1.0))?.detach();
+    for (name, variable) in parameters.statistics() {
+        let moved = (variable.as_tensor() + noise.get_or_init(&name, variable.dims(), Init::Normal(0.3))?)?.sqr()?;
+        variable.set(&moved)?;
+    }
+    let input: Result<Vec<Tensor>> = problem
+        .views
+        .iter()
+        .map(|view| {
+            let shape = [&[BATCH][..], &view.shape[..]].concat();
+            Ok(noise.get_or_init(&format!("input.{}", view.name), &shape, Init::Normal(1.0))?.detach())
+        })
+        .collect();
+    let input = input?;
     let tasks = model.tasks();
     let counts: Vec<Vec<u64>> = tasks
         .tasks()
@@ -131,20 +216,30 @@ fn write(folder: &Path, number: usize, name: &str, mut config: Value, loss: Valu
     let (found, report) = gradients(
         &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &input, targets: &targets },
         Scope::Boundary,
-        Mode::Evaluate,
+        mode,
         &mut answer,
     )?;
-    let outputs = model.evaluate(&input)?;
-
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
+    for (name, variable) in parameters.statistics() {
+        tensors.insert(format!("statistic.{name}"), variable.as_tensor().copy()?.detach());
+    }
+    let outputs = model.forward(&input, mode)?;
+    if mode != Mode::Evaluate {
+        parameters.commit_statistics()?;
+        for (name, variable) in parameters.statistics() {
+            tensors.insert(format!("after.{name}"), variable.as_tensor().copy()?.detach());
+        }
+    }
     let scalar = |value: f64| Tensor::new(value, &Device::Cpu);
     for (task, (logits, value)) in tasks.tasks().iter().zip(outputs.logits.into_iter().zip(&report.losses)) {
-        tensors.insert(format!("logits.{}", task.name), logits);
+        tensors.insert(format!("logits.{}", task.name), logits.detach());
         tensors.insert(format!("loss.{}", task.name), scalar(value.context("every task has a labelled sample")?)?);
     }
     tensors.insert("regulariser".into(), scalar(report.regulariser)?);
     tensors.insert("pooled".into(), scalar(report.pooled_loss.context("there is a pooled read-out")?)?);
-    tensors.insert("input".into(), input);
+    for (view, input) in problem.views.iter().zip(input) {
+        tensors.insert(format!("input.{}", view.name), input);
+    }
     for (name, variable) in parameters.variables() {
         tensors.insert(format!("weight.{name}"), variable.as_tensor().copy()?.detach());
     }
@@ -155,6 +250,8 @@ fn write(folder: &Path, number: usize, name: &str, mut config: Value, loss: Valu
     let about = json!({
         "name": name,
         "model": config,
+        "views": problem.view_names(),
+        "training": mode != Mode::Evaluate,
         "loss": loss,
         "gate_terms": {
             "branch_prior": model.network().gate_terms().branch_prior,
@@ -170,6 +267,7 @@ fn write(folder: &Path, number: usize, name: &str, mut config: Value, loss: Valu
             "metastasis": targets.metastasis,
             "weights": targets.weights,
             "evidence": targets.evidence,
+            "measures": targets.measures,
         },
     });
     std::fs::write(folder.join(format!("{number:02}.json")), format!("{about:#}\n"))?;
@@ -180,8 +278,9 @@ fn main() -> Result<()> {
     let folder = std::env::args_os().nth(1).context("usage: export_model <folder>")?;
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
-    for (number, (name, config, loss)) in models().into_iter().enumerate() {
-        write(folder, number, name, config, loss).with_context(|| name.to_owned())?;
+    for (number, export) in exports().into_iter().enumerate() {
+        let name = export.name.clone();
+        write(folder, number, export).with_context(|| name)?;
     }
     Ok(())
 }

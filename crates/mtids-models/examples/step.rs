@@ -15,7 +15,7 @@ use mtids_layers::linear::Linear;
 use mtids_layers::optimizer::{Gradients, clip, global_norm};
 use mtids_layers::{AdamW, AdamWConfig, Parameters};
 use mtids_models::backbone::Backbone;
-use mtids_models::{BackboneConfig, BackboneKind, BackboneSize};
+use mtids_models::{BackboneConfig, BackboneKind, BackboneSize, Mode};
 
 const BATCH: usize = 32;
 const INPUT: [usize; 4] = [1, 12, 44, 44];
@@ -86,7 +86,7 @@ fn ours(kind: BackboneKind) -> Result<Step> {
     let head = Linear::new("head", 64, CLASSES, 1.0, &parameters)?;
     let mut optimizer = AdamW::new(&AdamWConfig::default())?;
     Ok(Box::new(move |x, labels| {
-        let loss = cross_entropy(&head.forward(&backbone.forward(x)?)?, labels)?;
+        let loss = cross_entropy(&head.forward(&backbone.forward(x, Mode::Train { seed: 1, step: 0 })?)?, labels)?;
         let store = loss.backward()?;
         let mut gradients: Gradients = parameters
             .variables()

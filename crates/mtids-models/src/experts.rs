@@ -2,14 +2,16 @@
 //!
 //! Purpose: what the branches of a model are made of, the same for MT-IDS and its baselines. With m(z) = W₂ gelu(W₁ z + c₁) + c₂ an
 //! expert is z + m(z), or S z + m(z) where its input and output differ in size (P: He et al., CVPR 2016), or, as the design first had it,
-//! LayerNorm(m(z)). That the first is the default is our choice (O); ARCHITECTURE.md has the figures.
+//! LayerNorm(m(z)). In training, hidden units are left out by a key of seed, step and name (dropout). That the first is the default is our choice (O); ARCHITECTURE.md has the figures.
 
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, config_error};
+use crate::types::Mode;
 use mtids_layers::activation::gelu;
+use mtids_layers::dropout::Dropout;
 use mtids_layers::linear::Linear;
 use mtids_layers::norm::LayerNorm;
 use mtids_layers::parameters::Parameters;
@@ -26,7 +28,7 @@ pub enum ExpertForm {
 }
 
 /// Sizes and form of one expert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExpertShape {
     /// Inputs d.
     pub inputs: usize,
@@ -36,6 +38,8 @@ pub struct ExpertShape {
     pub outputs: usize,
     /// What becomes of the perceptron.
     pub form: ExpertForm,
+    /// Share of the hidden units that is left out in a training step.
+    pub dropout: f64,
 }
 
 /// Shared and private experts of a baseline.
@@ -75,8 +79,8 @@ impl ExpertsConfig {
     }
 
     /// Of one expert that reads `inputs` numbers.
-    pub(crate) fn expert_shape(&self, inputs: usize) -> ExpertShape {
-        ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form }
+    pub(crate) fn expert_shape(&self, inputs: usize, dropout: f64) -> ExpertShape {
+        ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form, dropout }
     }
 }
 
@@ -106,8 +110,8 @@ impl SharedExpertsConfig {
     }
 
     /// Of one expert that reads `inputs` numbers.
-    pub(crate) fn expert_shape(&self, inputs: usize) -> ExpertShape {
-        ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form }
+    pub(crate) fn expert_shape(&self, inputs: usize, dropout: f64) -> ExpertShape {
+        ExpertShape { inputs, hidden: self.hidden, outputs: self.width, form: self.form, dropout }
     }
 }
 
@@ -123,6 +127,7 @@ enum Finish {
 #[derive(Clone, Debug)]
 pub struct Expert {
     first: Linear,
+    dropout: Dropout,
     second: Linear,
     finish: Finish,
 }
@@ -133,9 +138,10 @@ impl Expert {
     /// # Errors
     /// When a parameter exists with another shape.
     pub fn new(name: &str, shape: ExpertShape, parameters: &Parameters) -> Result<Self> {
-        let ExpertShape { inputs, hidden, outputs, form } = shape;
+        let ExpertShape { inputs, hidden, outputs, form, dropout } = shape;
         Ok(Self {
             first: Linear::new(&format!("{name}.first"), inputs, hidden, std::f64::consts::SQRT_2, parameters)?,
+            dropout: Dropout::new(name, dropout)?,
             second: Linear::new(&format!("{name}.second"), hidden, outputs, 1.0, parameters)?,
             finish: match form {
                 ExpertForm::Residual if inputs == outputs => Finish::Add,
@@ -153,8 +159,9 @@ impl Expert {
     ///
     /// # Errors
     /// When the shape does not fit.
-    pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
-        let perceptron = self.second.forward(&gelu(&self.first.forward(z)?)?)?;
+    pub fn forward(&self, z: &Tensor, mode: Mode) -> Result<Tensor> {
+        let hidden = self.dropout.forward(&gelu(&self.first.forward(z)?)?, mode.draw())?;
+        let perceptron = self.second.forward(&hidden)?;
         match &self.finish {
             Finish::Add => Ok((z + perceptron)?),
             Finish::AddSkipped(skip) => Ok((skip.forward(z)? + perceptron)?),
@@ -194,8 +201,8 @@ impl ExpertGroup {
     ///
     /// # Errors
     /// When the shape does not fit or the group is empty.
-    pub fn forward(&self, z: &Tensor) -> Result<Tensor> {
-        let outputs: Result<Vec<Tensor>> = self.experts.iter().map(|expert| expert.forward(z)).collect();
+    pub fn forward(&self, z: &Tensor, mode: Mode) -> Result<Tensor> {
+        let outputs: Result<Vec<Tensor>> = self.experts.iter().map(|expert| expert.forward(z, mode)).collect();
         Ok(Tensor::stack(&outputs?, 1)?)
     }
 }
@@ -206,7 +213,7 @@ mod tests {
     use candle_core::{DType, Device, Var};
 
     fn expert(outputs: usize, form: ExpertForm, parameters: &Parameters) -> Expert {
-        Expert::new("e", ExpertShape { inputs: 3, hidden: 5, outputs, form }, parameters).unwrap()
+        Expert::new("e", ExpertShape { inputs: 3, hidden: 5, outputs, form, dropout: 0.0 }, parameters).unwrap()
     }
 
     #[test]
@@ -225,7 +232,7 @@ mod tests {
                 Some((_, skip)) => z.matmul(&skip.t().unwrap()).unwrap(),
                 None => z.as_tensor().clone(),
             };
-            let out = expert.forward(&z).unwrap();
+            let out = expert.forward(&z, Mode::Evaluate).unwrap();
             assert_eq!(out.to_vec2::<f64>().unwrap(), expected.to_vec2::<f64>().unwrap());
             let store = out.sum_all().unwrap().backward().unwrap();
             let slopes = store.get(&z).unwrap().abs().unwrap().to_vec2::<f64>().unwrap();

@@ -5,7 +5,7 @@
 //! by effective number, (1 − β) / (1 − βⁿ), mean 1 over the classes seen (P: Cui et al., CVPR 2019, arXiv 1901.05555). Options (P): focal
 //! factor (1 − p)^γ (Lin et al., ICCV 2017, arXiv 1708.02002), logit adjustment by τ log prior (Menon et al., ICLR 2021, arXiv 2007.07314),
 //! label smoothing. A metastasis status may count by its grade of evidence (O). Terms that are no tasks: [`crate::regulariser`].
-//! A task's loss may be put into another unit ([`TaskLosses::in_units`]), to see what bad units do to a training.
+//! The task `measures` is a regression (`regression.rs`). A task's loss may be put into another unit ([`TaskLosses::in_units`]), to see what bad units do to a training.
 //! Invariants: finite for any finite logits; masked samples have exactly zero gradient.
 
 use candle_core::{Device, Tensor};
@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::decoding::pooled_scores;
 use crate::error::{ModelError, Result, config_error};
 use crate::model::Model;
+use crate::regression;
 use crate::regulariser::{Terms, add_gates, consistency};
-use crate::tasks::{TargetBatch, TaskSet};
+use crate::tasks::{LabelMap, TargetBatch, TaskSet};
 use crate::types::{GateTerms, Outputs};
 use mtids_layers::activation::log_sum_exp;
 
@@ -220,15 +221,10 @@ impl TaskLosses {
             .zip(self.class_weights.iter().zip(&self.log_priors))
             .zip(&self.units)
             .map(|(((task, logits), (class_weights, log_priors)), &unit)| {
-                let rows: Vec<Option<Vec<usize>>> = compatible.iter().map(|codes| task.possible(codes)).collect();
-                let sample_weights = self.sample_weights(task.reads_metastasis(), targets);
-                let tau = self.config.logit_adjustment;
-                let loss = if tau == 0.0 {
-                    self.cross_entropy(logits, &rows, class_weights, &sample_weights)?
+                let loss = if task.is_regression() {
+                    regression::loss(logits, targets)?
                 } else {
-                    let shift: Vec<f64> = log_priors.iter().map(|prior| tau * prior).collect();
-                    let shift = constant(shift, &[1, task.classes], logits)?;
-                    self.cross_entropy(&logits.broadcast_add(&shift)?, &rows, class_weights, &sample_weights)?
+                    self.of_classes(task, logits, (class_weights, log_priors), &compatible, targets)?
                 };
                 match loss {
                     Some(loss) if unit != 1.0 => Ok(Some((loss * unit)?)),
@@ -236,6 +232,26 @@ impl TaskLosses {
                 }
             })
             .collect()
+    }
+
+    /// Loss of a label map.
+    fn of_classes(
+        &self,
+        task: &LabelMap,
+        logits: &Tensor,
+        (class_weights, log_priors): (&[f64], &[f64]),
+        compatible: &[Vec<usize>],
+        targets: &TargetBatch,
+    ) -> Result<Option<Tensor>> {
+        let rows: Vec<Option<Vec<usize>>> = compatible.iter().map(|codes| task.possible(codes)).collect();
+        let sample_weights = self.sample_weights(task.reads_metastasis(), targets);
+        let tau = self.config.logit_adjustment;
+        if tau == 0.0 {
+            return self.cross_entropy(logits, &rows, class_weights, &sample_weights);
+        }
+        let shift: Vec<f64> = log_priors.iter().map(|prior| tau * prior).collect();
+        let shift = constant(shift, &[1, task.classes], logits)?;
+        self.cross_entropy(&logits.broadcast_add(&shift)?, &rows, class_weights, &sample_weights)
     }
 
     /// Weight of each sample in a task that depends on the metastasis status, or does not.

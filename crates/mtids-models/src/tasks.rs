@@ -1,6 +1,8 @@
 //! Tasks as label maps: the decomposition into a main task and its two dimensions is stated in the abstract (A), its form is
 //! our choice (O).
 //!
+//! One task is no label map: `measures`, a regression of M numbers (O).
+//!
 //! Purpose: one image carries one joint label, the mixed-radix code y of its label dimensions (here region a and metastasis
 //! b, y = 2 a + b); every task is a map from y to its own classes. Invariants: the main task is the identity; each map is onto;
 //! the digits recover y; a sample whose known digits do not fix a task's class is masked out of that task, or, where asked for,
@@ -11,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
+pub use crate::label_space::LabelSpace;
 
 /// The tasks that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +29,28 @@ pub enum TaskKind {
     Where,
     /// One task per region: metastasis among the samples of that region.
     MetastasisPerRegion,
+    /// Regression of the measures of a node, M numbers: an auxiliary task of the metastasis status.
+    Measures,
+}
+
+/// A label dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    /// Where a node lies.
+    Region,
+    /// Whether it is metastatic.
+    Metastasis,
+}
+
+impl TaskKind {
+    /// The label dimension that a task of this kind belongs to; `None` for one that needs both.
+    pub fn dimension(self) -> Option<Dimension> {
+        match self {
+            Self::Joint | Self::Where => None,
+            Self::Region => Some(Dimension::Region),
+            Self::Metastasis | Self::MetastasisPerRegion | Self::Measures => Some(Dimension::Metastasis),
+        }
+    }
 }
 
 /// The tasks of the reconstruction (tag A): the main task and its two dimensions.
@@ -33,72 +58,15 @@ pub(crate) fn default_tasks() -> Vec<TaskKind> {
     vec![TaskKind::Joint, TaskKind::Region, TaskKind::Metastasis]
 }
 
-/// Mixed-radix codes of several label dimensions; the first dimension is the most significant digit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabelSpace {
-    sizes: Vec<usize>,
-}
-
-impl LabelSpace {
-    /// A space with these numbers of classes per dimension, each at least 1.
-    pub fn new(sizes: &[usize]) -> Self {
-        Self { sizes: sizes.iter().map(|&size| size.max(1)).collect() }
-    }
-
-    /// Number of joint classes.
-    pub fn classes(&self) -> usize {
-        self.sizes.iter().product()
-    }
-
-    /// Number of dimensions.
-    pub fn dimensions(&self) -> usize {
-        self.sizes.len()
-    }
-
-    /// Code of these digits; `None` when a digit is out of range or their number is wrong.
-    pub fn encode(&self, digits: &[usize]) -> Option<usize> {
-        if digits.len() != self.sizes.len() {
-            return None;
-        }
-        digits
-            .iter()
-            .zip(&self.sizes)
-            .try_fold(0, |code, (&digit, &size)| if digit < size { Some(code * size + digit) } else { None })
-    }
-
-    /// Digits of a code.
-    pub fn decode(&self, mut code: usize) -> Vec<usize> {
-        let mut digits: Vec<usize> = self
-            .sizes
-            .iter()
-            .rev()
-            .map(|&size| {
-                let digit = code % size;
-                code /= size;
-                digit
-            })
-            .collect();
-        digits.reverse();
-        digits
-    }
-
-    /// The codes that agree with the known digits.
-    pub fn compatible(&self, known: &[Option<usize>]) -> Vec<usize> {
-        let agrees = |code: &usize| {
-            self.decode(*code).iter().zip(known).all(|(digit, known)| known.is_none_or(|known| known == *digit))
-        };
-        (0..self.classes()).filter(agrees).collect()
-    }
-}
-
-/// One task: a name and the class of every joint code (`None` where the task does not apply).
+/// One task: a name and the class of every joint code (`None` where the task does not apply). The task `measures` has no classes: its table
+/// is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelMap {
     /// Unique name; part of parameter names.
     pub name: String,
     /// What kind of task it is.
     pub kind: TaskKind,
-    /// Number of classes.
+    /// Number of outputs: classes, or the numbers that `measures` predicts.
     pub classes: usize,
     /// Class of each joint code.
     pub table: Vec<Option<usize>>,
@@ -119,7 +87,12 @@ impl LabelMap {
 
     /// Whether every code has a class, so that the task can take part in a combined prediction head.
     pub fn is_total(&self) -> bool {
-        self.table.iter().all(Option::is_some)
+        !self.is_regression() && self.table.iter().all(Option::is_some)
+    }
+
+    /// Whether the task predicts numbers, not classes.
+    pub fn is_regression(&self) -> bool {
+        self.kind == TaskKind::Measures
     }
 
     /// Whether the class depends on the metastasis status, so that the evidence behind that status counts.
@@ -139,6 +112,8 @@ pub struct TargetBatch {
     pub weights: Vec<f32>,
     /// Evidence behind each metastasis status; empty means that it does not count.
     pub evidence: Vec<Evidence>,
+    /// The M measures of each sample, standardised; empty means that none is known.
+    pub measures: Vec<Vec<Option<f32>>>,
 }
 
 impl TargetBatch {
@@ -161,20 +136,25 @@ pub struct TaskSet {
 }
 
 impl TaskSet {
-    /// The tasks of these kinds for `regions` regions. A kind named twice gives two independent tasks, the second with `-#2`
+    /// The tasks of these kinds for `regions` regions and `measures` measures. A kind named twice gives two independent tasks, the second with `-#2`
     /// behind its name.
     ///
     /// # Errors
-    /// [`ModelError::Config`] without regions or tasks, and for a region task when there is only one region.
-    pub fn new(kinds: &[TaskKind], regions: usize) -> Result<Self> {
+    /// [`ModelError::Config`] without regions or tasks, for a region task when there is only one region, and for the task `measures` without
+    /// measures.
+    pub fn new(kinds: &[TaskKind], regions: usize, measures: usize) -> Result<Self> {
         if regions == 0 || kinds.is_empty() {
             return Err(crate::error::config_error("tasks", "needs at least one region and one task"));
         }
         let space = LabelSpace::new(&[regions, 2]);
         let mut tasks: Vec<LabelMap> = Vec::new();
         for &kind in kinds {
-            for (name, classes, table) in maps(kind, regions) {
-                if classes < 2 {
+            if kind == TaskKind::Measures && measures == 0 {
+                let reason = "`measures` needs at least one measure; name some or leave the task out";
+                return Err(crate::error::config_error("tasks", reason));
+            }
+            for (name, classes, table) in maps(kind, regions, measures) {
+                if classes < 2 && kind != TaskKind::Measures {
                     return Err(crate::error::config_error("tasks", format!("`{name}` has a single class")));
                 }
                 let same = tasks.iter().filter(|task| task.name == name || task.name.starts_with(&format!("{name}-#")));
@@ -221,12 +201,12 @@ impl TaskSet {
     pub fn compatible(&self, targets: &TargetBatch) -> Result<Vec<Vec<usize>>> {
         let count = targets.len();
         let fits = |len: usize| len == 0 || len == count;
-        if targets.metastasis.len() != count || !fits(targets.weights.len()) || !fits(targets.evidence.len()) {
+        let lists = [targets.weights.len(), targets.evidence.len(), targets.measures.len()];
+        if targets.metastasis.len() != count || !lists.into_iter().all(fits) {
+            let [weights, evidence, measures] = lists;
             return Err(ModelError::Targets(format!(
-                "{count} regions, {} metastasis labels, {} weights, {} grades of evidence",
+                "{count} regions, {} metastasis labels, {weights} weights, {evidence} grades of evidence, measures of {measures}",
                 targets.metastasis.len(),
-                targets.weights.len(),
-                targets.evidence.len()
             )));
         }
         if targets.weights.iter().any(|weight| !(weight.is_finite() && *weight >= 0.0)) {
@@ -240,7 +220,7 @@ impl TaskSet {
                 if codes.is_empty() {
                     return Err(ModelError::Targets(format!(
                         "region {region:?}, metastasis {metastasis:?} with {} regions",
-                        self.space.sizes.first().copied().unwrap_or(0)
+                        self.space.sizes().first().copied().unwrap_or(0)
                     )));
                 }
                 Ok(codes)
@@ -269,7 +249,7 @@ impl TaskSet {
 
 type NamedTable = (String, usize, Vec<Option<usize>>);
 
-fn maps(kind: TaskKind, regions: usize) -> Vec<NamedTable> {
+fn maps(kind: TaskKind, regions: usize, measures: usize) -> Vec<NamedTable> {
     let table = |class: &dyn Fn(usize, usize) -> Option<usize>| -> Vec<Option<usize>> {
         (0..2 * regions).map(|code| class(code / 2, code % 2)).collect()
     };
@@ -281,6 +261,7 @@ fn maps(kind: TaskKind, regions: usize) -> Vec<NamedTable> {
         TaskKind::MetastasisPerRegion => (0..regions)
             .map(|region| (format!("metastasis-in-region-{region}"), 2, table(&|a, b| (a == region).then_some(b))))
             .collect(),
+        TaskKind::Measures => vec![("measures".into(), measures, Vec::new())],
     }
 }
 
@@ -302,7 +283,7 @@ mod tests {
 
         #[test]
         fn every_map_is_onto(regions in 2usize..9) {
-            let set = TaskSet::new(&[Joint, Region, Metastasis, Where, MetastasisPerRegion], regions).unwrap();
+            let set = TaskSet::new(&[Joint, Region, Metastasis, Where, MetastasisPerRegion], regions, 0).unwrap();
             prop_assert_eq!(set.len(), 4 + regions);
             for task in set.tasks() {
                 let mut reached: Vec<usize> = task.table.iter().flatten().copied().collect();
@@ -315,7 +296,7 @@ mod tests {
 
     #[test]
     fn unknown_labels_mask_only_the_tasks_that_need_them() {
-        let set = TaskSet::new(&[Joint, Region, Metastasis, Where, MetastasisPerRegion], 3).unwrap();
+        let set = TaskSet::new(&[Joint, Region, Metastasis, Where, MetastasisPerRegion], 3, 0).unwrap();
         let possible = |known: [Option<usize>; 2]| -> Vec<Option<Vec<usize>>> {
             let codes = set.space().compatible(&known);
             set.tasks().iter().map(|task| task.possible(&codes)).collect()
@@ -330,19 +311,19 @@ mod tests {
 
     #[test]
     fn repeated_kinds_and_bad_targets() {
-        let set = TaskSet::new(&[Joint, Joint, MetastasisPerRegion], 12).unwrap();
+        let set = TaskSet::new(&[Joint, Joint, MetastasisPerRegion], 12, 0).unwrap();
         let mut names: Vec<_> = set.tasks().iter().map(|task| task.name.clone()).collect();
         assert_eq!(names[1], "joint-#2");
         names.sort();
         names.dedup();
         assert_eq!(names.len(), 14);
-        assert!(TaskSet::new(&[Region], 1).is_err());
+        assert!(TaskSet::new(&[Region], 1, 0).is_err());
         let bad = |region, metastasis, weights: Vec<f32>| {
             set.compatible(&TargetBatch {
                 region: vec![region],
                 metastasis: vec![metastasis],
                 weights,
-                evidence: vec![],
+                ..TargetBatch::default()
             })
             .is_err()
         };

@@ -5,11 +5,12 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
+use mtids_layers::norm::Phase;
 
-/// Whether gate noise is drawn (only sparse gates have any).
+/// Whether the network is trained: gate noise (of sparse gates) and dropout are drawn, and batch norm uses and records the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// No noise.
+    /// No noise; batch norm by its running statistics.
     Evaluate,
     /// Noise that is a function of seed and step.
     Train {
@@ -18,6 +19,24 @@ pub enum Mode {
         /// Optimiser step.
         step: u64,
     },
+}
+
+impl Mode {
+    /// What batch norm does.
+    pub(crate) fn phase(self) -> Phase {
+        match self {
+            Self::Evaluate => Phase::Evaluate,
+            Self::Train { .. } => Phase::Train,
+        }
+    }
+
+    /// Seed and step for what is drawn; absent in evaluation.
+    pub(crate) fn draw(self) -> Option<(u64, u64)> {
+        match self {
+            Self::Evaluate => None,
+            Self::Train { seed, step } => Some((seed, step)),
+        }
+    }
 }
 
 /// What a gate decided.

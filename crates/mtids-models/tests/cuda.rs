@@ -11,8 +11,8 @@ use mtids_layers::{Parameters, Precision, Sgd, SgdConfig};
 use mtids_models::backbone::{BackboneKind, BackboneSize};
 use mtids_models::step::gradients;
 use mtids_models::{
-    Architecture, BackboneConfig, LossConfig, Mode, Model, ModelConfig, Scope, StepGradients, StepInputs, StepOptions,
-    TargetBatch, TaskLosses, train_step,
+    Architecture, BackboneConfig, LossConfig, Mode, Model, ModelConfig, Problem, Scope, StepGradients, StepInputs,
+    StepOptions, TargetBatch, TaskLosses, train_step,
 };
 
 const INPUT: [usize; 4] = [2, 6, 24, 24];
@@ -37,15 +37,15 @@ fn targets() -> TargetBatch {
 /// Logits of all tasks and the combined gradients, by name.
 fn run(config: &ModelConfig, scope: Scope, device: &Device, precision: Precision) -> Vec<(String, Vec<f32>)> {
     let parameters = Parameters::new(7, DType::F32, device).with_precision(precision);
-    let model = Model::new(config, 3, INPUT, &parameters).unwrap();
+    let model = Model::new(config, &Problem::of_one_view(3, INPUT), &parameters).unwrap();
     let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
     let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let outputs = model.evaluate(&input(device)).unwrap();
+    let outputs = model.evaluate(&[input(device)]).unwrap();
     let mut found: Vec<_> =
         outputs.logits.iter().enumerate().map(|(n, logits)| (format!("logits {n}"), flat(logits))).collect();
     let mut weigh = |given: &StepGradients<'_>| Ok((1..=given.losses.len()).map(|n| n as f64 / 2.0).collect());
     let mode = Mode::Train { seed: 1, step: 0 };
-    let batch = input(device);
+    let batch = [input(device)];
     let (gradients, _) = gradients(
         &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &batch, targets: &targets() },
         scope,
@@ -64,7 +64,7 @@ fn every_architecture_gives_the_numbers_of_the_cpu() {
     for &architecture in Architecture::ALL {
         for kind in [BackboneKind::Slices, BackboneKind::Volume] {
             let mut config = ModelConfig::of(architecture);
-            *config.backbone_mut() = BackboneConfig::sized(kind, BackboneSize::Tiny);
+            *config.backbone_mut() = BackboneConfig::sized(kind, BackboneSize::Tiny).into();
             for scope in [Scope::Boundary, Scope::Exact] {
                 let single = |device: &Device| run(&config, scope, device, Precision::F32);
                 let (expected, found) = (single(&Device::Cpu), single(&gpu));
@@ -86,7 +86,7 @@ fn every_architecture_gives_the_numbers_of_the_cpu() {
 
 fn tiny(kind: BackboneKind) -> ModelConfig {
     let mut config = ModelConfig::of(Architecture::MtIds);
-    *config.backbone_mut() = BackboneConfig::sized(kind, BackboneSize::Tiny);
+    *config.backbone_mut() = BackboneConfig::sized(kind, BackboneSize::Tiny).into();
     config
 }
 
@@ -120,13 +120,14 @@ fn a_step_reads_twice_and_ends_in_the_weights_of_the_cpu() {
         for clip_norm in [0.1, 1e6] {
             let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
                 let parameters = Parameters::new(7, DType::F32, device);
-                let model = Model::new(&tiny(BackboneKind::Slices), 3, INPUT, &parameters).unwrap();
+                let model =
+                    Model::new(&tiny(BackboneKind::Slices), &Problem::of_one_view(3, INPUT), &parameters).unwrap();
                 let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
                 let mut optimizer = Sgd::new(&SgdConfig::default()).unwrap();
                 let options = StepOptions { scope, clip_norm, learning_rate: 0.1, seed: 1 };
                 let mut weigh =
                     |given: &StepGradients<'_>| Ok((1..=given.losses.len()).map(|n| n as f64 / 2.0).collect());
-                let batch = input(device);
+                let batch = [input(device)];
                 let report = train_step(
                     &StepInputs {
                         model: &model,

@@ -152,11 +152,14 @@ fn blurred_and_noisy_nodes_keep_their_size() {
     }
 }
 
+/// HU around a node, at an offset from its centre in mm.
+type Around = Box<dyn Fn([f64; 3]) -> i16>;
+
 #[test]
 fn neighbours_do_not_join_the_node() {
     let node = [5.0, 6.0, 6.0];
     let inside = |at| ellipsoid(at, [0.0; 3], node) <= 1.0;
-    let cases: [(&str, Box<dyn Fn([f64; 3]) -> i16>, f64); 3] = [
+    let cases: [(&str, Around, f64); 3] = [
         // A vessel that touches, bright with contrast agent, and one of the node's own HU.
         ("bright vessel", Box::new(|at: [f64; 3]| if (at[0] - 14.0).hypot(at[1]) < 9.2 { 260 } else { FAT }), 0.1),
         ("vessel alike", Box::new(|at: [f64; 3]| if (at[0] - 14.0).hypot(at[1]) < 9.2 { 60 } else { FAT }), 0.25),

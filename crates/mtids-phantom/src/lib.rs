@@ -15,7 +15,8 @@
 //! * Everything written is marked as synthetic.
 //!
 //! # Limits
-//! * The posterior knows features that voxels and noise hide (margin, small cores): images allow less than the oracle's AUROC.
+//! * The posterior knows features that voxels and noise hide (margin, small cores): images allow less than the oracle's AUROC. What a fixed
+//!   reader of the voxels reaches stands beside it ([`voxel_reader`]).
 //! * Borders of stations are planes at landmarks; lungs have no fissures, the heart does not move, nobody is ill of anything else.
 //! * Numbers on phantoms say that a program works, nothing about patients.
 //!
@@ -38,6 +39,7 @@ mod spread;
 mod station;
 mod truth;
 mod validate;
+pub mod voxel_reader;
 mod write;
 
 pub use anatomy::Landmarks;

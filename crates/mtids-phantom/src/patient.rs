@@ -2,6 +2,7 @@
 //!
 //! Invariant: a function of (configuration, patient number); nothing here depends on voxels but the grid. Units: LPS mm.
 
+use mtids_dicom::ReasonCode;
 use mtids_domain::geometry::{Affine, PointMm};
 use mtids_domain::label::{Evidence, Metastasis};
 use mtids_domain::taxonomy::Station;
@@ -180,11 +181,17 @@ impl<'a> Model<'a> {
 }
 
 impl Patient {
-    /// The grid of the CT: centred on the stations, a little below the carina; positions are rounded as headers are.
+    /// Why the preprocessing must refuse the CT; none where it must not.
+    pub(crate) fn refusal(&self) -> Option<ReasonCode> {
+        let tilted = (self.site.tilt_degrees != 0.0).then_some(ReasonCode::GantryTilt);
+        self.defect.and_then(Defect::reason).or(tilted)
+    }
+
+    /// The grid of the CT: centred on the stations, below and in front of the carina; positions are rounded as headers are.
     pub(crate) fn grid(&self, config: &PhantomConfig) -> Result<Affine, PhantomError> {
         let round = |x: f64| (x * 1e4).round() / 1e4;
         let carina = self.anatomy.carina;
-        let middle = [carina[0], carina[1], carina[2] - 8.0];
+        let middle = [carina[0], carina[1] - 13.0, carina[2] - 7.0];
         let [x, y, z] = self.spacing;
         let (sin, cos) = self.site.tilt_degrees.to_radians().sin_cos();
         // A tilted gantry turns the plane of the image, not the way of the table.

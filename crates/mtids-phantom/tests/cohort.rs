@@ -226,6 +226,40 @@ fn a_cohort_covers_both_dimensions_and_tells_how_far_readers_come() {
 }
 
 #[test]
+fn the_voxel_reader_sees_less_than_the_truth_and_only_what_a_build_takes() {
+    let config = PhantomConfig {
+        dimensions: [96, 88, 56],
+        spacing_mm: [2.2, 2.2, 4.2],
+        patients: 48,
+        defect_fraction: 0.25,
+        defects: vec![Defect::MissingSlice, Defect::JpegLs],
+        labels: forms(1.0, 0.0, 0.0, 0.0),
+        ..small()
+    };
+    let written = [1, 3].map(|threads| {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let summary = pool.install(|| generate(&config, folder.path(), &|_| {}, &Interrupt::new())).unwrap();
+        (summary, std::fs::read(folder.path().join("truth.json")).unwrap())
+    });
+    assert!(written[0] == written[1], "one thread and three read alike");
+    let (summary, truth) = &written[0];
+    let [oracle, labelled, read] =
+        [summary.oracle_auroc, summary.voxel_reader_auroc, summary.voxel_reader_true_auroc].map(Option::unwrap);
+    assert!(read > 0.6 && read < oracle && labelled > 0.6, "{labelled} {read} of {oracle}");
+    let truth: serde_json::Value = serde_json::from_slice(truth).unwrap();
+    let mut seen = [0, 0];
+    for patient in truth.as_array().unwrap() {
+        let refused = !patient["expected_reason"].is_null();
+        seen[usize::from(refused)] += 1;
+        for node in patient["nodes"].as_array().unwrap() {
+            assert_eq!(node["voxel_reader"].is_null(), refused, "{patient}");
+        }
+    }
+    assert!(seen.iter().all(|&patients| patients > 0), "{seen:?}");
+}
+
+#[test]
 fn without_signal_nothing_tells_the_status() {
     let interference = Interference {
         region_association: 0.0,

@@ -147,14 +147,14 @@ fn export(tasks: usize, folder: &Path) -> Result<()> {
     let training = Training::new(&sizes(tasks))?;
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("parameters.safetensors"), training.parameters.to_bytes()?)?;
-    let input: Vec<f32> = training.input.flatten_all()?.to_vec1()?;
+    let input: Vec<f32> = training.input[0].flatten_all()?.to_vec1()?;
     std::fs::write(folder.join("input.f32"), input.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
     let outputs = training.model.evaluate(&training.input)?;
     let losses = training.losses.losses(&outputs, &training.targets)?;
     let losses: Result<Vec<f64>> = losses.iter().map(|loss| scalar(loss.as_ref())).collect();
     let about = json!({
         "model": model_config(&sizes(tasks))?,
-        "shape": training.input.dims(),
+        "shape": training.input[0].dims(),
         "region": training.targets.region,
         "metastasis": training.targets.metastasis,
         "loss": mtids_models::LossConfig::default(),

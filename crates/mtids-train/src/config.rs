@@ -2,18 +2,22 @@
 //!
 //! Units: HU for windows, voxels (d, h, w) for crops. Every default is the documented one of its part.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use mtids_balance::BalancerConfig;
+use mtids_layers::schedule::ScheduleKind;
 use mtids_layers::{OptimizerConfig, Precision, ScheduleConfig};
 use mtids_models::{LossConfig, ModelConfig, Scope};
+use mtids_patch::ViewName;
 use mtids_stream::StreamConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::TrainError;
-use crate::transform::{CropConfig, Window};
+use crate::measure_targets::MeasuresConfig;
+use crate::transform::{CropConfig, InputConfig, Symmetry, Window};
 
 /// Settings of `mtids-train fit`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,14 +30,20 @@ pub struct TrainConfig {
     /// Precision of convolutions and matrix products: `f32` (the default), or `bf16` on a GPU of compute capability 8.0 or later. Weights, norms,
     /// gates, losses and the optimiser's state stay in single precision.
     pub precision: Precision,
-    /// Passes over the training split. Default 30.
+    /// Passes over the training split. Default 30; two views of a node want 60 where time allows.
     pub epochs: u64,
     /// Stop after this many steps; the schedule spans them.
     pub max_steps: Option<u64>,
-    /// Patches in a step. Default 32.
+    /// Rows in a step. Default 32; 64 suits batch norm better.
     pub batch_size: usize,
     /// Steps between checkpoints; each epoch ends with one too. Default 50.
     pub checkpoint_every_steps: u64,
+    /// Epochs between looks at the validation split; the last epoch always has one. Default: under `one-cycle` a tenth of the epochs, for the
+    /// last weights are the result there; otherwise 1, for the weights of the best epoch are.
+    pub validate_every: Option<u64>,
+    /// Symmetries of the views that take such in training, over which evaluation and validation average: 1 (none), 4 (one flip along each
+    /// axis), 8 (all flips) or 16 (also rows and columns exchanged). Default 4 where a view takes symmetries, else 1.
+    pub test_symmetries: Option<usize>,
     /// Where the tasks' gradients are compared. Default `boundary`.
     pub scope: Scope,
     /// Limit of the global gradient norm. Default 5.
@@ -46,8 +56,12 @@ pub struct TrainConfig {
     pub pet: bool,
     /// SUV of the largest input value. Default 15.
     pub pet_full_suv: f32,
-    /// Crop and augmentation.
+    /// Crop and augmentation of the views that are not named `near` or `wide`.
     pub crop: CropConfig,
+    /// Crop, augmentation and windows by view.
+    pub inputs: BTreeMap<ViewName, InputConfig>,
+    /// Measures of the node as targets.
+    pub measures: MeasuresConfig,
     /// The stream of batches.
     pub stream: StreamConfig,
     /// The network; `architecture` selects MT-IDS (the default) or a baseline.
@@ -74,6 +88,8 @@ impl Default for TrainConfig {
             max_steps: None,
             batch_size: 32,
             checkpoint_every_steps: 50,
+            validate_every: None,
+            test_symmetries: None,
             scope: Scope::Boundary,
             clip_norm: 5.0,
             bootstrap_resamples: 1000,
@@ -81,6 +97,8 @@ impl Default for TrainConfig {
             pet: true,
             pet_full_suv: 15.0,
             crop: CropConfig::default(),
+            inputs: BTreeMap::new(),
+            measures: MeasuresConfig::default(),
             stream: StreamConfig::default(),
             model: ModelConfig::default(),
             loss: LossConfig::default(),
@@ -98,7 +116,7 @@ impl TrainConfig {
     /// # Errors
     /// [`TrainError::Setting`] or the error of the part, naming the key.
     pub fn validate(&self) -> Result<(), TrainError> {
-        let fail = |key, reason: &str| Err(TrainError::Setting { key, reason: reason.to_owned() });
+        let fail = |key: &'static str, reason: &str| Err(TrainError::setting(key, reason));
         if self.precision == Precision::Bf16 && self.device == "cpu" {
             return fail("precision", "`bf16` needs `device = \"cuda:0\"`; there is no CPU convolution in bf16");
         }
@@ -123,11 +141,31 @@ impl TrainConfig {
         if self.average_decay.is_some_and(|decay| !(0.0..1.0).contains(&decay)) {
             return fail("average_decay", "at least 0 and below 1");
         }
+        if self.validate_every == Some(0) {
+            return fail("validate_every", "at least 1");
+        }
+        if self.test_symmetries.is_some_and(|count| !Symmetry::AVERAGED.contains(&count)) {
+            return fail("test_symmetries", "1, 4, 8 or 16");
+        }
         if self.scope == Scope::Boundary && averages_gradients(&self.balancer) {
             return fail("scope", "this balancer averages gradients over steps, which needs scope = \"exact\"");
         }
         Window::validate_all(&self.windows)?;
         self.crop.validate()?;
+        for (view, input) in &self.inputs {
+            input.validate(view)?;
+        }
+        let enlarged: Vec<&ViewName> = self
+            .inputs
+            .iter()
+            .filter(|(_, input)| input.scale.is_some_and(|scale| scale > 0.0))
+            .map(|(view, _)| view)
+            .collect();
+        if let [first, second, ..] = enlarged[..] {
+            let reason = format!("0, because inputs.{first}.scale is set: a row is enlarged in one view only");
+            return Err(TrainError::setting(format!("inputs.{second}.scale"), reason));
+        }
+        self.measures.validate()?;
         self.stream.validate()?;
         self.model.validate()?;
         self.loss.validate()?;
@@ -150,6 +188,18 @@ impl TrainConfig {
     pub fn check(self) -> Result<ValidConfig, TrainError> {
         self.validate()?;
         Ok(ValidConfig(self))
+    }
+
+    /// Whether the weights of the best epoch are the result. One-cycle ends with its best weights by design: its learning rate falls to the end, and
+    /// a score on few patients chooses worse than that.
+    pub(crate) fn selects_best(&self) -> bool {
+        self.schedule.kind != ScheduleKind::OneCycle
+    }
+
+    /// Epochs between looks at the validation split in a training of so many.
+    pub(crate) fn validation_interval(&self, epochs: u64) -> u64 {
+        let default = if self.selects_best() { 1 } else { epochs / 10 };
+        self.validate_every.unwrap_or(default).max(1)
     }
 
     /// The settings that make a run what it is: all but the [`OPERATIONAL`] ones.
@@ -232,12 +282,29 @@ mod tests {
             ("[crop]\nsize = [0, 8, 8]", "crop.size"),
             ("[[windows]]\ncenter_hu = nan\nwidth_hu = 400.0", "windows"),
             ("[schedule]\npeak = -1.0", "peak"),
+            ("validate_every = 0", "validate_every"),
+            ("test_symmetries = 2", "test_symmetries"),
+            ("[inputs.near]\nnoise_hu = -1.0", "inputs.near.noise_hu"),
+            ("[inputs.near]\nscale = 0.1\n[inputs.wide]\nscale = 0.1", "inputs.wide.scale"),
+            ("[measures]\ntargets = [\"mean_hu\", \"mean_hu\"]", "measures.targets"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.to_string().contains(key), "{error}");
             assert_eq!(error.exit(), mtids_runtime::exit::Exit::Usage, "{text}");
         }
         assert!(parse("").is_ok());
+    }
+
+    #[test]
+    fn one_cycle_is_looked_at_ten_times_and_other_schedules_every_epoch() {
+        let parse = |text: &str| mtids_runtime::config::parse::<TrainConfig>(text).unwrap();
+        let one_cycle = parse("");
+        assert!(!one_cycle.selects_best());
+        assert_eq!([5, 30, 64].map(|epochs| one_cycle.validation_interval(epochs)), [1, 3, 6]);
+        let cosine = parse("[schedule]\nkind = \"cosine\"");
+        assert!(cosine.selects_best());
+        assert_eq!(cosine.validation_interval(30), 1);
+        assert_eq!(parse("validate_every = 7").validation_interval(30), 7);
     }
 
     #[test]
@@ -251,7 +318,11 @@ mod tests {
 
     #[test]
     fn the_resolved_form_reads_back() {
-        let config = TrainConfig { max_steps: Some(3), ..Default::default() };
+        let mut config = TrainConfig { max_steps: Some(3), test_symmetries: Some(8), ..Default::default() };
+        let near =
+            InputConfig { size: Some([8, 32, 32]), windows: Some(config.windows.clone()), ..InputConfig::default() };
+        config.inputs.insert(ViewName::try_from("near".to_owned()).unwrap(), near);
+        config.measures = mtids_runtime::config::parse("targets = [\"volume_mm3\"]").unwrap();
         let text = mtids_runtime::config::to_toml(&config).unwrap();
         assert_eq!(toml_back(&text), config);
         assert!(TrainConfig::default().validate().is_ok());

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every variant names the file or key and says what to do.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use mtids_runtime::exit::{Exit, ExitStatus};
@@ -31,7 +32,7 @@ pub enum TrainError {
     #[error("configuration key `{key}`: {reason}")]
     Setting {
         /// Dotted path of the key.
-        key: &'static str,
+        key: Cow<'static, str>,
         /// What is allowed.
         reason: String,
     },
@@ -141,8 +142,8 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    pub(crate) fn setting(key: &'static str, reason: impl Into<String>) -> Self {
-        TrainError::Setting { key, reason: reason.into() }
+    pub(crate) fn setting(key: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
+        TrainError::Setting { key: key.into(), reason: reason.into() }
     }
 
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {

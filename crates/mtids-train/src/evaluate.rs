@@ -1,4 +1,4 @@
-//! Evaluation: the best weights of a run on the held-out patients, with everything that is written about it.
+//! Evaluation: the weights that a run ended with on the held-out patients, with everything that is written about it.
 //!
 //! Writes `evaluation.json`, `evaluation.txt` (the table of the terminal), `predictions.csv` and `report.html` into the run folder.
 
@@ -14,12 +14,15 @@ use mtids_runtime::atomic;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, Split};
 
+use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::evaluation::measure;
+use crate::fusion::Fusion;
 use crate::measured::Evaluation;
 use crate::network::Network;
 use crate::predict::predict;
 use crate::prediction::write_csv;
+use crate::readers::{Readers, compare};
 use crate::report::report;
 use crate::run_folder::{RunFolder, TrainedOn};
 use crate::seen::SeenPatients;
@@ -65,7 +68,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         None => checkpoints.latest()?.ok_or_else(|| TrainError::NoCheckpoint { path: run.to_owned() })?,
     };
     let device = choose_device(options.device.as_deref(), &config.device)?;
-    let network = Network::new(config, &description, device)?;
+    let network = Network::new(config, &description, &folder.measures()?, device)?;
     network.parameters.load_bytes(&checkpoint.weights).map_err(|error| TrainError::Mismatch {
         path: dataset.to_owned(),
         reason: format!(
@@ -82,6 +85,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     let mut predictions = predict(&network, &opened, split, config, &uninterrupted)?
         .ok_or(TrainError::Interrupted { step: checkpoint.state.step })?;
     predictions.retain(|row| !seen.leaves_out(&row.patient_key));
+    let fusion = fusion(&network, &opened, split, config, &trained_on, &folder)?;
     let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let tasks: Vec<String> = network.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();
     let training = trained_on.labels;
@@ -89,17 +93,20 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         resamples: options.bootstrap_resamples.unwrap_or(config.bootstrap_resamples),
         seed: config.seed,
     };
+    let readers = compare(&predictions, fusion, bootstrap);
     let evaluation = Evaluation {
         split,
         dataset_digest: opened.manifest().digest(),
         config_digest: folder.identity().config_digest,
         step: checkpoint.state.step,
         best_on_validation,
+        symmetries: network.transform.averaged(),
         architecture: network.model.architecture(),
         balancer: config.balancer.method().to_owned(),
         measured: measure(&regions, &tasks, &predictions, &training, bootstrap),
         seen,
         training,
+        readers,
     };
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.file(name);
@@ -115,6 +122,38 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     write("evaluation.txt", text(&evaluation).as_bytes())?;
     write("report.html", report(&folder, &evaluation)?.as_bytes())?;
     Ok(evaluation)
+}
+
+/// The fusion of network and measures, fitted on the validation patients of the dataset whom the run was not trained on; otherwise why there is
+/// none.
+fn fusion(
+    network: &Network,
+    dataset: &Arc<Dataset>,
+    split: Split,
+    config: &ValidConfig,
+    trained_on: &TrainedOn,
+    folder: &RunFolder,
+) -> Result<Result<Fusion, String>, TrainError> {
+    if split != Split::Test {
+        return Ok(Err(format!("it is for the test split, and this is the {} split", split.name())));
+    }
+    if dataset.shards(Split::Validation).next().is_none() {
+        return Ok(Err("the dataset has no validation split to fit it on".to_owned()));
+    }
+    let uninterrupted = Interrupt::new();
+    let mut rows = predict(network, dataset, Split::Validation, config, &uninterrupted)?.unwrap_or_default();
+    let manifest = dataset.manifest();
+    if folder.identity().dataset_digest != manifest.digest() {
+        let seen = SeenPatients::find(
+            Some(trained_on),
+            &manifest.pseudonym_fingerprint,
+            false,
+            Split::Validation,
+            &dataset.index()?,
+        );
+        rows.retain(|row| !seen.leaves_out(&row.patient_key));
+    }
+    Ok(Fusion::fit(&rows))
 }
 
 /// Which patients of the split the run has seen, and what it was trained on; told to the user before anything is computed.
@@ -142,6 +181,41 @@ fn acquaintance(
     }
     // Without a record, the dataset at hand is the only one whose majority class is known.
     Ok((seen, recorded.unwrap_or_else(|| TrainedOn::of(manifest, &index))))
+}
+
+/// The readers of the status side by side, and what their differences mean.
+fn readers_text(readers: &Readers) -> String {
+    let mut table = Table::new([
+        ("reader of the status", Align::Left),
+        ("AUROC", Align::Right),
+        ("95 % interval", Align::Right),
+        ("n samples", Align::Right),
+        ("n patients", Align::Right),
+    ]);
+    for figure in &readers.figures {
+        table.row([
+            figure.reader.title().to_owned(),
+            metric(figure.auroc),
+            interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
+            figure.samples.to_string(),
+            figure.patients.to_string(),
+        ]);
+    }
+    if table.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}", table.render());
+    for comparison in &readers.comparisons {
+        text.push_str(&format!("  {}\n", comparison.sentence));
+    }
+    match &readers.fusion {
+        Some(fusion) => text.push_str(&format!(
+            "  network + measures: a logistic model, fitted on {} samples of {} validation patients\n",
+            fusion.samples, fusion.patients
+        )),
+        None => text.push_str(&format!("  no network + measures: {}\n", readers.no_fusion)),
+    }
+    text
 }
 
 /// The table of the terminal: the main figures beside the majority class.
@@ -187,6 +261,7 @@ pub fn text(evaluation: &Evaluation) -> String {
     for claim in measured.claims.iter().filter(|claim| !claim.claimed) {
         text.push_str(&format!("  {}\n", claim.sentence));
     }
+    text.push_str(&readers_text(&evaluation.readers));
     let what = match evaluation.architecture {
         Architecture::MtIds => "A reconstruction of MT-IDS from its abstract.".to_owned(),
         baseline => format!("{}, a baseline for MT-IDS.", baseline.title()),

@@ -64,6 +64,17 @@ pub fn measure(
     }
 }
 
+/// What a look at the validation split is written down as: score, accuracy of the region, AUROC of the status; each `None` without labels.
+pub(crate) fn validation_figures(
+    regions: usize,
+    predictions: &[Prediction],
+) -> (Option<f64>, Option<f64>, Option<f64>) {
+    let of_region = cases(Dimension::Region, PredictionHead::Pooled, predictions);
+    let confusion = Confusion::from_pairs(regions, of_region.iter().map(|case| (case.truth, case.called)));
+    let status = scores(&cases(Dimension::Metastasis, PredictionHead::Pooled, predictions));
+    (selection_score(regions, predictions), confusion.accuracy(), auroc(&status))
+}
+
 /// The score by which the best epoch is chosen: pooled macro-F1 of the joint class, or of the one dimension that has
 /// labels; `None` where no label exists.
 pub fn selection_score(regions: usize, predictions: &[Prediction]) -> Option<f64> {
@@ -265,10 +276,9 @@ mod tests {
             patient_key: format!("p{patient}"),
             region,
             metastasis,
-            joint: None,
-            product: None,
             pooled: pooled.to_vec(),
             shared_share: vec![0.25 + 0.5 * region.unwrap_or(0) as f64],
+            ..Prediction::default()
         }
     }
 

@@ -1,36 +1,29 @@
-//! The training loop.
+//! Trains, or resumes: what is tried before the first step, and where a run begins.
 //!
-//! One epoch: stream → stage → [`mtids_models::train_step_with`] under the balancer → log line → checkpoint now and then; at its end the
-//! validation split chooses the best epoch. Invariants: the position (epoch, batch), weights, moments and balancer state are all that a
-//! checkpoint needs; `losses.jsonl` and `epochs.jsonl` hold no times.
+//! Invariant: all settings are tried before the run folder is begun; from there on nobody else writes into it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use crossbeam::channel::Receiver;
-use mtids_balance::AnyBalancer;
 use mtids_layers::{Optimizer, Schedule, WeightAverage};
-use mtids_models::{Mode, StepInputs, StepOptions, TaskLosses, losses_of, train_step_with};
+use mtids_models::TaskLosses;
 use mtids_report::progress::Progress;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::lock::FolderLock;
 use mtids_shards::{Dataset, RowKind, RowLabels, Split};
-use mtids_stream::{Batch, BatchStream};
+use mtids_stream::batches_per_epoch;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::balanced::BalancedStep;
 use crate::config::ValidConfig;
 use crate::error::TrainError;
-use crate::evaluation::selection_score;
 use crate::labels::{codes, targets};
 use crate::network::Network;
-use crate::predict::predict;
+use crate::resolve::for_dataset;
 use crate::run_folder::log::{EpochLine, Log, LossLine};
-use crate::run_folder::{Best, RunFolder, TrainedOn, TrainingState};
-use crate::staging::{Staged, stage};
+use crate::run_folder::{RunFolder, TrainedOn, TrainingState};
+use crate::training::Training;
 
 /// Stack of the training thread: backward passes recurse along the graph.
 const STACK: usize = 64 << 20;
@@ -42,10 +35,12 @@ pub struct FitSummary {
     pub steps: u64,
     /// Steps done before this call.
     pub resumed_at: u64,
-    /// Best epoch on the validation split.
+    /// Best epoch on the validation split, where the schedule lets it be chosen; otherwise the last weights are the result.
     pub best_epoch: Option<u64>,
     /// Its score.
     pub best_score: Option<f64>,
+    /// Score of the last look at the validation split.
+    pub last_score: Option<f64>,
     /// Trainable numbers of the model.
     pub parameters: usize,
     /// Rows of the training split.
@@ -84,26 +79,6 @@ pub fn fit(
     })
 }
 
-struct Training<'a> {
-    config: &'a ValidConfig,
-    dataset: Arc<Dataset>,
-    folder: RunFolder,
-    assembled: Network,
-    losses: TaskLosses,
-    optimizer: Optimizer,
-    balancer: AnyBalancer,
-    average: Option<WeightAverage>,
-    schedule: Schedule,
-    names: Vec<String>,
-    loss_log: Log,
-    epoch_log: Log,
-    timing_log: Log,
-    state: TrainingState,
-    total_steps: u64,
-    saved_at: Option<u64>,
-    last: Option<LossLine>,
-}
-
 fn train(
     path: &Path,
     run: &Path,
@@ -122,10 +97,7 @@ fn train(
     if labelled == 0 {
         return Err(TrainError::NoLabels { path: path.to_owned(), rows: labels.len() });
     }
-    let steps_per_epoch = match config.stream.drop_last {
-        true => labels.len() / config.batch_size,
-        false => labels.len().div_ceil(config.batch_size),
-    } as u64;
+    let steps_per_epoch = batches_per_epoch(labels.len() as u64, config.batch_size as u64, config.stream.drop_last);
     if steps_per_epoch == 0 {
         return Err(TrainError::NoSteps { rows: labels.len() });
     }
@@ -136,26 +108,29 @@ fn train(
     }
     let manifest = dataset.manifest();
     // All settings are tried before the folder is begun.
-    let assembled = Network::new(config, &manifest.description, device)?;
-    let tasks = assembled.model.tasks().clone();
-    let counts = tasks.counts(&targets(labels.iter(), regions))?;
+    let (config, measures) = for_dataset(config, &manifest.description, &labels)?;
+    let config = &config;
+    let network = Network::new(config, &manifest.description, &measures, device)?;
+    let tasks = network.model.tasks().clone();
+    let counts = tasks.counts(&targets(&labels, regions, &measures, |_| 1.0))?;
     let losses = TaskLosses::new(&config.loss, &tasks, Some(&counts))?;
     let all_steps = config.epochs.saturating_mul(steps_per_epoch);
     let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
     let mut optimizer = Optimizer::new(&config.optimizer)?;
     let mut balancer = config.balancer.build_any(tasks.len())?;
-    let average = |decay| WeightAverage::new(decay, &assembled.parameters);
+    let average = |decay| WeightAverage::new(decay, &network.parameters);
     let mut average = config.average_decay.map(average).transpose()?;
     let mut state =
         TrainingState { step: 0, epoch: 0, next_batch: 0, balancer: Value::Null, best: None, regular: true };
     let schedule = Schedule::new(&config.schedule, total_steps)?;
-    let mut folder = RunFolder::create_or_open(run, config, manifest.digest(), &manifest.description, &trained_on)?;
+    let mut folder =
+        RunFolder::create_or_open(run, config, manifest.digest(), &manifest.description, &trained_on, &measures)?;
     if let Some(checkpoint) = folder.checkpoints().latest()? {
-        assembled.parameters.load_bytes(&checkpoint.weights)?;
-        optimizer.load_bytes(&checkpoint.optimizer, &assembled.parameters)?;
+        network.parameters.load_bytes(&checkpoint.weights)?;
+        optimizer.load_bytes(&checkpoint.optimizer, &network.parameters)?;
         balancer.restore(&checkpoint.state.balancer)?;
         if let Some(average) = &mut average {
-            average.load_bytes(checkpoint.averages()?, &assembled.parameters)?;
+            average.load_bytes(checkpoint.averages()?, &network.parameters)?;
         }
         state = checkpoint.state;
         // A kill between the two pointers of a checkpoint leaves `best` behind `latest`.
@@ -172,7 +147,8 @@ fn train(
         config,
         dataset,
         folder,
-        assembled,
+        network,
+        measures,
         losses,
         optimizer,
         balancer,
@@ -183,6 +159,7 @@ fn train(
         saved_at: (resumed_at > 0).then_some(resumed_at),
         state,
         total_steps,
+        validation_interval: config.validation_interval(total_steps.div_ceil(steps_per_epoch)),
         last,
     };
     let progress = Progress::new("training", Some(total_steps), options.show_progress && resumed_at < total_steps);
@@ -192,12 +169,14 @@ fn train(
         training.epoch(steps_per_epoch, interrupt, &progress)?;
     }
     progress.finish();
+    let epochs: Vec<EpochLine> = crate::run_folder::log::read(&training.folder.file("epochs.jsonl"))?;
     Ok(FitSummary {
         steps: training.state.step,
         resumed_at,
         best_epoch: training.state.best.map(|best| best.epoch),
         best_score: training.state.best.map(|best| best.score),
-        parameters: training.assembled.parameters.count(),
+        last_score: epochs.iter().rev().find_map(|line| line.validation_score),
+        parameters: training.network.parameters.count(),
         training_rows: labels.len(),
         last_losses: training.last.map(|line| line.losses).unwrap_or_default(),
     })
@@ -230,165 +209,4 @@ fn adopt_settings(
         log.sync()?;
     }
     folder.record(config)
-}
-
-impl Training<'_> {
-    fn epoch(&mut self, steps_per_epoch: u64, interrupt: &Interrupt, progress: &Progress) -> Result<(), TrainError> {
-        let epoch = self.state.epoch;
-        if self.state.step < self.total_steps && self.state.next_batch < steps_per_epoch {
-            let stream = BatchStream::builder(Arc::clone(&self.dataset), Split::Train)
-                .config(&self.config.stream)
-                .batch_size(self.config.batch_size)
-                .shuffle(self.config.seed, epoch)
-                .start_batch(self.state.next_batch)
-                .start()?;
-            let (transform, device) = (self.assembled.transform.clone(), self.assembled.device.clone());
-            let prepare = move |batch: Batch| Staged::new(batch, &transform, Some(epoch), &device);
-            stage(stream, prepare, |batches| self.steps(batches, steps_per_epoch, interrupt, progress))?;
-        }
-        if !self.validate(interrupt, progress)? {
-            // The checkpoint stands at the end of the epoch's steps, so that only the validation is done again.
-            if self.saved_at != Some(self.state.step) {
-                self.save(false)?;
-            }
-            return Err(TrainError::Interrupted { step: self.state.step });
-        }
-        self.state.epoch = epoch + 1;
-        self.state.next_batch = 0;
-        if let AnyBalancer::Epoch(rule) = &mut self.balancer {
-            rule.end_epoch();
-        }
-        self.save(true)?;
-        if interrupt.is_raised() && self.state.step < self.total_steps {
-            return Err(TrainError::Interrupted { step: self.state.step });
-        }
-        Ok(())
-    }
-
-    /// The rest of an epoch's steps.
-    fn steps(
-        &mut self,
-        batches: Receiver<Result<Staged, TrainError>>,
-        steps_per_epoch: u64,
-        interrupt: &Interrupt,
-        progress: &Progress,
-    ) -> Result<(), TrainError> {
-        for batch in batches {
-            let started = Instant::now();
-            self.step(&batch?)?;
-            let seconds = started.elapsed().as_secs_f64();
-            self.timing_log.append(&serde_json::json!({ "step": self.state.step, "seconds": seconds }))?;
-            progress.inc(1);
-            self.state.next_batch += 1;
-            let end_of_epoch = self.state.next_batch >= steps_per_epoch;
-            if self.state.step >= self.total_steps || end_of_epoch {
-                break;
-            }
-            if self.state.step.is_multiple_of(self.config.checkpoint_every_steps) {
-                self.save(true)?;
-            }
-            if interrupt.is_raised() {
-                if self.saved_at != Some(self.state.step) {
-                    self.save(false)?;
-                }
-                return Err(TrainError::Interrupted { step: self.state.step });
-            }
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, batch: &Staged) -> Result<(), TrainError> {
-        let targets = targets(batch.labels.iter(), self.dataset.manifest().description.regions.len());
-        let learning_rate = self.schedule.learning_rate(self.state.step);
-        let options = StepOptions {
-            scope: self.config.scope,
-            clip_norm: self.config.clip_norm,
-            learning_rate,
-            seed: self.config.seed,
-        };
-        let mut step = BalancedStep::new(&mut self.balancer);
-        let report = step.take(|balancing| {
-            train_step_with(
-                &StepInputs {
-                    model: &self.assembled.model,
-                    parameters: &self.assembled.parameters,
-                    losses: &self.losses,
-                    input: &batch.input,
-                    targets: &targets,
-                },
-                &mut self.optimizer,
-                &options,
-                balancing,
-            )
-        })?;
-        let conflicting_share = step.conflicting_share();
-        // With the noise of the step, so that only its update tells the losses apart.
-        let mode = Mode::Train { seed: self.config.seed, step: self.state.step };
-        step.after_step(|| losses_of(&self.assembled.model, &self.losses, &batch.input, &targets, mode))?;
-        if let Some(average) = &mut self.average {
-            average.update(&self.assembled.parameters)?;
-        }
-        self.state.step += 1;
-        let names = || self.names.iter().cloned();
-        let line = LossLine {
-            step: self.state.step,
-            epoch: self.state.epoch,
-            losses: names().zip(report.losses).collect(),
-            coefficients: names().zip(report.coefficients).collect(),
-            gradient_norm: report.gradient_norm,
-            conflicting_share,
-            shared_branch: names().zip(report.gates.iter().map(|gate| gate.shared_branch)).collect(),
-            learning_rate,
-        };
-        self.loss_log.append(&line)?;
-        self.last = Some(line);
-        Ok(())
-    }
-
-    /// Judges the weights at the end of an epoch; false when it was interrupted.
-    fn validate(&mut self, interrupt: &Interrupt, progress: &Progress) -> Result<bool, TrainError> {
-        // Counted as done.
-        let epoch = self.state.epoch + 1;
-        let regions = self.dataset.manifest().description.regions.len();
-        let has_rows = self.dataset.shards(Split::Validation).next().is_some();
-        let score = if has_rows {
-            // Averages are judged in place of the weights that they follow.
-            self.swap_average()?;
-            let predictions = predict(&self.assembled, &self.dataset, Split::Validation, self.config, interrupt);
-            self.swap_average()?;
-            let Some(predictions) = predictions? else { return Ok(false) };
-            selection_score(regions, &predictions)
-        } else {
-            None
-        };
-        if let Some(score) = score {
-            if self.state.best.is_none_or(|best| score > best.score) {
-                self.state.best = Some(Best { step: self.state.step, epoch, score });
-            }
-            progress.set_message(format!("validation macro-F1 {score:.3}"));
-        }
-        self.epoch_log.append(&EpochLine { step: self.state.step, epoch, validation_score: score })?;
-        Ok(true)
-    }
-
-    fn swap_average(&mut self) -> Result<(), TrainError> {
-        match &mut self.average {
-            Some(average) => Ok(average.swap(&self.assembled.parameters)?),
-            None => Ok(()),
-        }
-    }
-
-    fn save(&mut self, regular: bool) -> Result<(), TrainError> {
-        // The logs must not fall behind the checkpoint, which cuts them to its step.
-        self.loss_log.sync()?;
-        self.epoch_log.sync()?;
-        self.state.regular = regular;
-        self.state.balancer = self.balancer.state();
-        let weights = self.assembled.parameters.to_bytes()?;
-        let moments = self.optimizer.to_bytes()?;
-        let average = self.average.as_ref().map(WeightAverage::to_bytes).transpose()?;
-        self.folder.checkpoints().save(&weights, &moments, average.as_deref(), &self.state)?;
-        self.saved_at = Some(self.state.step);
-        Ok(())
-    }
 }

@@ -5,6 +5,8 @@
 use mtids_models::TargetBatch;
 use mtids_shards::RowLabels;
 
+use crate::measure_targets::MeasureTargets;
+
 /// Region and status codes of a row.
 pub(crate) fn codes(labels: &RowLabels, regions: usize) -> (Option<usize>, Option<usize>) {
     let region = labels.region.and_then(|code| usize::try_from(code).ok()).filter(|&code| code < regions);
@@ -12,8 +14,14 @@ pub(crate) fn codes(labels: &RowLabels, regions: usize) -> (Option<usize>, Optio
     (region, metastasis)
 }
 
-/// Targets of rows, with their weights and the evidence for their labels.
-pub(crate) fn targets<'a>(rows: impl Iterator<Item = &'a RowLabels>, regions: usize) -> TargetBatch {
+/// Targets of rows, with their weights, the evidence for their labels, and their measures; `enlargement` says by how much the image of a row
+/// is larger than the stored one.
+pub(crate) fn targets(
+    rows: &[RowLabels],
+    regions: usize,
+    measures: &MeasureTargets,
+    enlargement: impl Fn(&RowLabels) -> f64,
+) -> TargetBatch {
     let mut targets = TargetBatch::default();
     for row in rows {
         let (region, metastasis) = codes(row, regions);
@@ -21,6 +29,9 @@ pub(crate) fn targets<'a>(rows: impl Iterator<Item = &'a RowLabels>, regions: us
         targets.metastasis.push(metastasis.map(|code| code as u32));
         targets.weights.push(row.weight);
         targets.evidence.push(row.evidence);
+        if measures.len() > 0 {
+            targets.measures.push(measures.of_row(row, enlargement(row)));
+        }
     }
     targets
 }

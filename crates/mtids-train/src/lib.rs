@@ -10,6 +10,7 @@
 //! * "The same" means the same bytes under the same program, settings, dataset, device and vector width of the processor. Another vector
 //!   width sums in another order, so last digits differ.
 //! * Every figure names its samples and patients and stands beside the majority class; where there are too few patients, none is claimed.
+//! * The network stands beside a ruler: the short axis on the same rows, with the paired difference by patient.
 //!
 //! # Units
 //! HU become dimensionless channels by windows; learning rates and losses are dimensionless.
@@ -20,16 +21,23 @@ pub mod error;
 pub mod evaluate;
 pub mod evaluation;
 pub mod fit;
+pub mod fusion;
 mod label_counts;
 mod labels;
+pub mod measure_targets;
 pub mod measured;
 mod network;
 mod predict;
 pub mod prediction;
+pub mod readers;
 mod report;
+mod resolve;
 pub mod run_folder;
 pub mod seen;
 mod staging;
+#[cfg(test)]
+mod testing;
+mod training;
 pub mod transform;
 
 use serde_json::Value;

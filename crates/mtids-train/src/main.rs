@@ -139,9 +139,10 @@ impl Fit {
             at if at == summary.steps => " (already complete)".to_owned(),
             at => format!(" (resumed at step {at})"),
         };
-        let best = match (summary.best_epoch, summary.best_score) {
-            (Some(epoch), Some(score)) => format!("best epoch {epoch}, validation macro-F1 {score:.3}"),
-            _ => "no validation split; last weights kept".to_owned(),
+        let best = match (summary.best_epoch, summary.best_score, summary.last_score) {
+            (Some(epoch), Some(score), _) => format!("best epoch {epoch}, validation macro-F1 {score:.3}"),
+            (_, _, Some(score)) => format!("last weights, validation macro-F1 {score:.3}"),
+            _ => "last weights; no labels for validation".to_owned(),
         };
         let losses: Vec<String> = summary
             .last_losses

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::label_counts::LabelCounts;
 use crate::prediction::{Prediction, largest, metastasis_probability, region_probabilities};
+use crate::readers::Readers;
 use crate::seen::SeenPatients;
 
 /// The most frequent class, the first of equals; `None` where nothing was counted.
@@ -195,6 +196,8 @@ pub struct Evaluation {
     pub step: u64,
     /// True for the best epoch on the validation split, false for the last weights.
     pub best_on_validation: bool,
+    /// Symmetries of the views over which the answers are averaged.
+    pub symmetries: usize,
     /// Architecture of the model.
     pub architecture: Architecture,
     /// Name of the balancer.
@@ -205,4 +208,6 @@ pub struct Evaluation {
     pub training: LabelCounts,
     /// Figures.
     pub measured: Measured,
+    /// The network beside a ruler and beside itself with measures.
+    pub readers: Readers,
 }

@@ -8,9 +8,10 @@ use std::io::Write;
 
 use mtids_models::PredictionHead;
 pub use mtids_models::decoding::{metastasis_probability, region_probabilities};
+use mtids_shards::Measures;
 
 /// One patch: keys, labels, probabilities.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prediction {
     /// Key of the patch in the dataset.
     pub sample_key: String,
@@ -28,6 +29,10 @@ pub struct Prediction {
     pub pooled: Vec<f64>,
     /// Weight of the shared branch per task (DBR's α^s), in the order of the tasks.
     pub shared_share: Vec<f64>,
+    /// Short axis of the annotation, mm.
+    pub short_axis_mm: Option<f64>,
+    /// Measures of the region grown from the point.
+    pub grown: Measures,
 }
 
 impl Prediction {
@@ -110,10 +115,8 @@ mod tests {
             patient_key: "p1".into(),
             region: Some(1),
             metastasis: None,
-            joint: None,
-            product: None,
             pooled: vec![0.1, 0.2, 0.3, 0.4],
-            shared_share: vec![],
+            ..Prediction::default()
         };
         let mut bytes = Vec::new();
         write_csv(&mut bytes, &["upper".into(), "a, b".into()], &[row]).unwrap();

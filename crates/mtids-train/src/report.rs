@@ -1,6 +1,7 @@
 //! The report of a run: one page that says what was trained, on what, how it went and how good it is.
 
 use maud::{Markup, html};
+use mtids_metrics::Interval;
 use mtids_models::Architecture;
 use mtids_models::PredictionHead;
 use mtids_report::chart::{Series, heat_map, lines};
@@ -9,6 +10,7 @@ use mtids_report::page::{Section, facts, figure, page, table};
 
 use crate::error::TrainError;
 use crate::measured::{Evaluation, Figure, Share};
+use crate::readers::Readers;
 use crate::run_folder::RunFolder;
 use crate::run_folder::log::{EpochLine, LossLine, read};
 use crate::seen::Acquaintance;
@@ -36,6 +38,9 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
     }
     if !measured.per_region.is_empty() {
         sections.push(Section::new("regions", "Metastasis by region", regions(evaluation)));
+    }
+    if !evaluation.readers.figures.is_empty() {
+        sections.push(Section::new("readers", "Beside a ruler", readers(&evaluation.readers)));
     }
     sections.push(Section::new("training", "Training", training(&losses, &epochs)));
     if !measured.gates.is_empty() {
@@ -163,6 +168,35 @@ fn regions(evaluation: &Evaluation) -> Markup {
     }
 }
 
+fn readers(readers: &Readers) -> Markup {
+    let bounds = |found: &Option<Interval>| interval(found.as_ref().map(|bounds| (bounds.low, bounds.high)));
+    let rows: Vec<Vec<String>> = readers
+        .figures
+        .iter()
+        .map(|figure| {
+            vec![
+                figure.reader.title().to_owned(),
+                metric(figure.auroc),
+                bounds(&figure.interval),
+                format!("{} / {}", figure.samples, figure.patients),
+            ]
+        })
+        .collect();
+    html! {
+        (table(&["reader of the status", "AUROC\t", "95 % interval\t", "samples / patients\t"], &rows))
+        @for comparison in &readers.comparisons { p { (comparison.sentence) "." } }
+        @if let Some(fusion) = &readers.fusion {
+            p class="note" {
+                "Network + measures: a logistic model over the network's logit and " (fusion.measures.join(", "))
+                " of the grown region, fitted on " (fusion.samples) " samples of " (fusion.patients) " validation patients."
+            }
+        } @else {
+            p class="note" { "No network + measures: " (readers.no_fusion) "." }
+        }
+        p class="note" { "Differences are on the same samples; their intervals are 95 % paired bootstrap intervals over patients." }
+    }
+}
+
 fn training(losses: &[LossLine], epochs: &[EpochLine]) -> Markup {
     let tasks: Vec<&String> = losses.first().map(|line| line.losses.keys().collect()).unwrap_or_default();
     let per_task = |value: &dyn Fn(&LossLine, &str) -> Option<f64>| -> Vec<Series> {
@@ -178,16 +212,21 @@ fn training(losses: &[LossLine], epochs: &[EpochLine]) -> Markup {
         name: "share of conflicting pairs".into(),
         points: smooth(losses.iter().map(|line| (line.step as f64, line.conflicting_share)).collect()),
     }];
-    let validation = [Series {
-        name: "validation macro-F1".into(),
-        points: epochs.iter().filter_map(|line| Some((line.epoch as f64, line.validation_score?))).collect(),
-    }];
+    let looks = |name: &str, value: fn(&EpochLine) -> Option<f64>| Series {
+        name: name.into(),
+        points: epochs.iter().filter_map(|line| Some((line.epoch as f64, value(line)?))).collect(),
+    };
+    let validation = [
+        looks("macro-F1", |line| line.validation_score),
+        looks("region accuracy", |line| line.region_accuracy),
+        looks("metastasis AUROC", |line| line.metastasis_auroc),
+    ];
     html! {
         div class="two" {
             (figure("Loss per task", &lines("Loss per task", "step", "loss", &loss, None)))
             (figure("Coefficient per task", &lines("Coefficient per task", "step", "coefficient", &coefficients, None)))
             (figure("Gradient conflicts", &lines("Gradient conflicts", "step", "share", &conflicts, Some((0.0, 1.0)))))
-            @if !validation[0].points.is_empty() { (figure("Validation", &lines("Validation", "epoch", "macro-F1", &validation, Some((0.0, 1.0))))) }
+            @if !validation[0].points.is_empty() { (figure("Validation", &lines("Validation", "epoch", "score", &validation, Some((0.0, 1.0))))) }
         }
         p class="note" { "Lines are running means of ten steps; all steps are in losses.jsonl." }
     }
@@ -226,11 +265,7 @@ fn gates(evaluation: &Evaluation) -> Markup {
 
 fn origin(folder: &RunFolder, evaluation: &Evaluation) -> Markup {
     let identity = folder.identity();
-    let weights = if evaluation.best_on_validation {
-        "best epoch on the validation split"
-    } else {
-        "last step; there is no validation split"
-    };
+    let weights = if evaluation.best_on_validation { "best epoch on the validation split" } else { "last step" };
     let balancer = match evaluation.architecture {
         Architecture::SingleTask => "none: the networks share no parameters".to_owned(),
         _ => evaluation.balancer.clone(),

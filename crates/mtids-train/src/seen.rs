@@ -96,7 +96,7 @@ impl SeenPatients {
             (Acquaintance::Unseen, _) => String::new(),
             (Acquaintance::Unknown, _) => unknown.to_owned(),
             (Acquaintance::OwnSplit, Split::Validation) => {
-                "the best weights were chosen on these patients: figures are too good for new ones".to_owned()
+                "settings and weights are chosen on these patients: figures are too good for new ones".to_owned()
             }
             (Acquaintance::OwnSplit, _) => {
                 "the model was trained on these patients: figures say how well it remembers, not how well it does on new ones".to_owned()
@@ -113,7 +113,7 @@ impl SeenPatients {
                     if self.seen.len() > NAMED { ", …" } else { "" }
                 );
                 if chosen > 0 {
-                    text.push_str(&format!(" ({chosen} of them in the validation split, where the best weights were chosen)"));
+                    text.push_str(&format!(" ({chosen} of them in the validation split, where settings and weights are chosen)"));
                 }
                 if !comparable {
                     text.push_str(&format!(". They were found by identical voxels; of the others, {unknown}"));
@@ -128,46 +128,7 @@ impl SeenPatients {
 mod tests {
     use super::*;
     use crate::label_counts::LabelCounts;
-    use mtids_domain::label::{Evidence, LabelLevel};
-    use mtids_domain::pseudonym::{SeriesKey, StudyKey};
-
-    fn row(patient: &str, split: Split) -> RowLabels {
-        RowLabels {
-            sample_key: patient.to_owned(),
-            kind: RowKind::Finding,
-            patient_key: PatientKey::from_stored(patient),
-            study_key: StudyKey::from_stored("s"),
-            series_key: SeriesKey::from_stored("s"),
-            frame_of_reference_key: None,
-            instance_key: None,
-            split,
-            center_voxel: [0.0; 3],
-            center_mm: [0.0; 3],
-            region: None,
-            region_name: None,
-            station: None,
-            metastasis: None,
-            evidence: Evidence::U,
-            level: LabelLevel::Node,
-            label_source: "table".into(),
-            short_axis_mm: None,
-            finding_distance_mm: None,
-            study_day: None,
-            manufacturer: None,
-            model: None,
-            kernel: None,
-            slice_thickness_mm: None,
-            slice_step_mm: 1.0,
-            pixel_spacing_mm: 1.0,
-            kvp: None,
-            contrast: None,
-            pet: false,
-            repaired: None,
-            pad_fraction: 0.0,
-            weight: 1.0,
-            voxels_digest: format!("voxels of {patient}"),
-        }
-    }
+    use crate::testing::row;
 
     fn trained() -> TrainedOn {
         let keys = |names: &[&str]| names.iter().map(|name| PatientKey::from_stored(*name)).collect();

@@ -1,4 +1,4 @@
-//! The stage between stream and step: the next batch becomes a tensor on its device while the current step computes.
+//! The stage between stream and step: the next batch becomes tensors on their device while the current step computes.
 //!
 //! Purpose: cropping, augmentation, windows and the copy to the device happen on a thread of their own, at most two batches ahead (one in a
 //! bounded channel, one in the thread's hands). Invariants: batches and errors arrive in the order of the stream, so a training takes the same
@@ -7,8 +7,8 @@
 //!
 //! What overlaps on a GPU (read in the sources of candle 0.11.1 and cudarc 0.19.10; nothing here was timed on a GPU). A candle device gives
 //! its work to CUDA's per-thread default stream, so copies of this thread and kernels of the training thread go to different streams, which
-//! do not wait for each other; candle records no events between them, since it takes itself to be on one stream. So [`Staged::new`] waits for its own
-//! thread's stream before it hands a tensor over. That wait costs the training thread nothing, and makes the tensor safe to use there: its
+//! do not wait for each other; candle records no events between them, since it takes itself to be on one stream. So what is staged waits for its own
+//! thread's stream before it is handed over. That wait costs the training thread nothing, and makes the tensor safe to use there: its
 //! memory is freed by the training thread, on the stream that used it. candle copies from pageable memory, which the driver moves through its own
 //! pinned buffers: the transfer overlaps with kernels, the moving keeps this thread busy. Memory pinned by us would spare that, but cudarc hands it out
 //! uninitialised by an `unsafe` call. What does not overlap: constants of the losses (targets as masks and weights), the noise
@@ -18,36 +18,60 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam::channel::{Receiver, bounded};
 use mtids_layers::{Device, Tensor};
-use mtids_models::ModelError;
+use mtids_models::{ModelError, TargetBatch};
 use mtids_shards::RowLabels;
 use mtids_stream::Batch;
 
 use crate::error::TrainError;
+use crate::labels::targets;
+use crate::measure_targets::MeasureTargets;
 use crate::transform::input::InputTransform;
 
 /// Batches that wait in the channel.
 const WAITING: usize = 1;
 
-/// A batch as a step takes it.
+/// A batch as a training step takes it.
 #[derive(Debug)]
-pub(crate) struct Staged {
-    /// Labels of each row.
-    pub(crate) labels: Vec<RowLabels>,
-    /// `[B, C, D, H, W]` on its device, where it has arrived.
-    pub(crate) input: Tensor,
+pub(crate) struct TrainingBatch {
+    /// What the network is taught.
+    pub(crate) targets: TargetBatch,
+    /// `[B, C, D, H, W]` per view on the device, where they have arrived.
+    pub(crate) inputs: Vec<Tensor>,
 }
 
-impl Staged {
-    /// Makes the input of a batch, and waits until it lies on the device; `epoch` is given while training, for the keyed augmentation.
+impl TrainingBatch {
+    /// Makes the inputs and targets of a batch of an epoch, and waits until the inputs lie on the device.
     pub(crate) fn new(
-        batch: Batch,
+        batch: &Batch,
         transform: &InputTransform,
-        epoch: Option<u64>,
+        measures: &MeasureTargets,
+        regions: usize,
+        epoch: u64,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let input = transform.tensor(&batch, epoch, device)?;
+        let inputs = transform.training(batch, epoch, device)?;
+        let enlargement = |row: &RowLabels| transform.enlargement(epoch, &row.sample_key);
+        let targets = targets(&batch.labels, regions, measures, enlargement);
         device.synchronize().map_err(ModelError::from)?;
-        Ok(Self { labels: batch.labels, input })
+        Ok(Self { targets, inputs })
+    }
+}
+
+/// A batch as an evaluation takes it.
+#[derive(Debug)]
+pub(crate) struct EvaluationBatch {
+    /// Labels of each row.
+    pub(crate) labels: Vec<RowLabels>,
+    /// Inputs under each symmetry that is averaged over, the identity first: `[B, C, D, H, W]` per view.
+    pub(crate) symmetries: Vec<Vec<Tensor>>,
+}
+
+impl EvaluationBatch {
+    /// Makes the inputs of a batch, and waits until they lie on the device.
+    pub(crate) fn new(batch: Batch, transform: &InputTransform, device: &Device) -> Result<Self, TrainError> {
+        let symmetries = transform.evaluation(&batch, device)?;
+        device.synchronize().map_err(ModelError::from)?;
+        Ok(Self { labels: batch.labels, symmetries })
     }
 }
 

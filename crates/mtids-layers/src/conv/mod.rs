@@ -16,8 +16,8 @@
 //!                        └ CPU ─┬ several groups ────────────────────▶ composed: candle's conv2d
 //!                               └ one group ─▶ interleave ─▶ engine ─▶ de-interleave
 //!
-//!                        ┌ GPU ──────────────────────────────────────▶ Conv, GroupNorm, … one by one
-//! residual stages ───────┼ CPU, bf16 ────────────────────────────────▶ Conv, GroupNorm, … one by one (rounded operands)
+//!                        ┌ GPU ──────────────────────────────────────▶ Conv, Norm, … one by one
+//! residual stages ───────┼ CPU, bf16 ────────────────────────────────▶ Conv, Norm, … one by one (rounded operands)
 //!                        └ CPU, f32 or f64 ─▶ interleave ─▶ engine, norm, shortcut, … as one operation ─▶ de-interleave
 //!
 //! engine ─┬ kernel 3 × 3 in the plane, stride 1, no dilation, at least 8 inputs and outputs, map not tiny ─▶ minimal filtering
@@ -27,8 +27,8 @@
 //! * **dtype**: the engine computes in f32 or f64, the type of its tensors; other types are an error on the CPU. With
 //!   [`Precision::Bf16`] the operands are rounded first, and on the CPU the product then runs in f32.
 //! * **batch**: samples lie in bundles of 16 lanes; a bundle that is not full costs what a full one does.
-//! * **training or evaluation**: the same path, so both give the same numbers. Without a gradient to come, residual stages
-//!   keep none of their maps.
+//! * **training or evaluation**: the same path, so both give the same numbers, but for the statistics of batch norm. Without a
+//!   gradient to come, residual stages keep none of their maps.
 
 mod composed;
 mod op;

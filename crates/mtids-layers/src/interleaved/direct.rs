@@ -12,8 +12,8 @@ use crate::geometry::Geometry;
 use crate::kernels::product::{CELL, Dots, PANEL, Product, pack, packed_length};
 use crate::kernels::{LANES, Real};
 
-/// Cells over which the gradient of the weights is summed in registers: eight rows of them stay near the first cache.
-const SUMMED: usize = 96;
+/// Cells over which the gradient of the weights is summed in registers: eight rows of them fit into the first cache.
+const SUMMED: usize = 48;
 
 /// A map that may stand in a frame of zeros.
 enum Framed<'a, T: Real> {
@@ -89,11 +89,33 @@ fn input_frame<'a, T: Real>(g: &Geometry, x: &'a [T]) -> Frame<'a, T> {
     Frame::new(x, g.size, g.padding, read)
 }
 
-/// Starts of the lines of outputs in the input's frame and in an output channel.
-fn output_lines<T: Real>(g: &Geometry, frame: &Frame<'_, T>) -> Vec<[usize; 2]> {
-    cells([g.out[0], g.out[1], 1])
-        .map(|[z, y, _]| [frame.at([z * g.stride[0], y * g.stride[1], 0]), cell(g.out, [z, y, 0])])
-        .collect()
+/// One line of a map: of one bundle, in all channels.
+struct Band<'a, T> {
+    bundle: usize,
+    /// Slice and row.
+    at: [usize; 2],
+    lines: Vec<&'a mut [T]>,
+}
+
+/// The lines of a map `[bundles][channels][size]`. A line is a task with all channels, so that the cells that it reads stay in a cache while
+/// the weights of all of them run over them.
+fn bands<T>(map: &mut [T], channels: usize, size: [usize; 3]) -> Vec<Band<'_, T>> {
+    let plane = size.iter().product::<usize>() * LANES;
+    let mut bands = Vec::with_capacity(map.len() / (channels * size[2] * LANES));
+    for (bundle, sample) in map.chunks_exact_mut(channels * plane).enumerate() {
+        let first = bands.len();
+        bands.extend(cells([size[0], size[1], 1]).map(|[z, y, _]| Band {
+            bundle,
+            at: [z, y],
+            lines: Vec::with_capacity(channels),
+        }));
+        for channel in sample.chunks_exact_mut(plane) {
+            for (band, line) in bands[first..].iter_mut().zip(channel.chunks_exact_mut(size[2] * LANES)) {
+                band.lines.push(line);
+            }
+        }
+    }
+    bands
 }
 
 /// `[bundles][O][cells][LANES]` from `x`; `g.batch` counts bundles.
@@ -106,28 +128,30 @@ pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T]) -> Buffer<T>
         .flat_map(|channel| cells(g.kernel).map(move |tap| (channel, tap)))
         .map(|(channel, tap)| channel * frame.plane() + frame.at(g.reach(tap)))
         .collect();
-    let lines = output_lines(g, &frame);
     let mut result = Buffer::new(g.batch * g.out_sample() * LANES);
-    let bundles = result.par_chunks_mut(g.out_sample() * LANES).zip(frame.map().par_chunks(g.inputs * frame.plane()));
-    bundles.for_each(|(result, x)| {
-        let panels = result.par_chunks_mut(PANEL * g.cells() * LANES).zip(packed.par_chunks(PANEL * inner));
-        panels.for_each(|(c, a)| {
-            let m = c.len() / (g.cells() * LANES);
+    bands(&mut result, g.outputs, g.out).into_par_iter().for_each(|band| {
+        let sample = g.inputs * frame.plane();
+        let [z, y] = band.at;
+        let c_row = g.out[2] * LANES;
+        T::with([g.outputs * c_row], |[c]| {
             let product = Product {
-                c,
-                c_row: g.cells() * LANES,
+                c: &mut *c,
+                c_row,
                 c_step: LANES,
-                m,
-                a,
+                m: g.outputs,
+                a: &packed,
                 a_panel: PANEL * inner,
-                b: x,
+                b: &frame.map()[band.bundle * sample..][..sample],
                 rows: &rows,
                 b_step: g.stride[2] * LANES,
-                lines: &lines,
+                lines: &[[frame.at([z * g.stride[0], y * g.stride[1], 0]), 0]],
                 count: g.out[2],
                 add: false,
             };
             product.run();
+            for (line, c) in band.lines.into_iter().zip(c.chunks_exact(c_row)) {
+                line.copy_from_slice(c);
+            }
         });
     });
     result
@@ -137,8 +161,8 @@ pub(super) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T]) -> Buffer<T>
 struct Phase<T> {
     packed: Vec<T>,
     rows: Vec<usize>,
-    lines: Vec<[usize; 2]>,
-    count: usize,
+    first: [usize; 3],
+    count: [usize; 3],
 }
 
 /// Adds the gradient of the input to `input` (or writes it).
@@ -151,30 +175,37 @@ pub(super) fn backward_input<T: Real>(g: &Geometry, weight: &[T], gradient: &[T]
     let frame = Frame::new(gradient, g.out, before, total);
     let phases: Vec<Phase<T>> = cells(g.stride).map(|phase| Phase::new(g, weight, &frame, before, phase)).collect();
     let untouched = phases.iter().any(|phase| phase.rows.is_empty());
-    let bundles = input.par_chunks_mut(g.sample() * LANES).zip(frame.map().par_chunks(g.outputs * frame.plane()));
-    bundles.for_each(|(input, gradient)| {
-        input.par_chunks_mut(PANEL * g.plane() * LANES).enumerate().for_each(|(panel, c)| {
-            if untouched && !add {
+    bands(input, g.inputs, g.size).into_par_iter().for_each(|band| {
+        let sample = g.outputs * frame.plane();
+        let c_row = g.size[2] * LANES;
+        T::with([g.inputs * c_row], |[c]| {
+            if untouched {
                 c.fill(T::zero());
             }
-            let m = c.len() / (g.plane() * LANES);
-            for phase in phases.iter().filter(|phase| !phase.rows.is_empty() && phase.count > 0) {
-                let a_panel = PANEL * phase.rows.len();
+            for phase in phases.iter().filter(|phase| !phase.rows.is_empty() && phase.count[2] > 0) {
+                let Some(line) = phase.line(g, band.at) else { continue };
                 let product = Product {
                     c: &mut *c,
-                    c_row: g.plane() * LANES,
+                    c_row,
                     c_step: g.stride[2] * LANES,
-                    m,
-                    a: &phase.packed[panel * a_panel..],
-                    a_panel,
-                    b: gradient,
+                    m: g.inputs,
+                    a: &phase.packed,
+                    a_panel: PANEL * phase.rows.len(),
+                    b: &frame.map()[band.bundle * sample..][..sample],
                     rows: &phase.rows,
                     b_step: LANES,
-                    lines: &phase.lines,
-                    count: phase.count,
-                    add,
+                    lines: &[[frame.at([line[0], line[1], 0]), phase.first[2] * LANES]],
+                    count: phase.count[2],
+                    add: false,
                 };
                 product.run();
+            }
+            for (line, c) in band.lines.into_iter().zip(c.chunks_exact(c_row)) {
+                if add {
+                    line.iter_mut().zip(c).for_each(|(value, c)| *value += *c);
+                } else {
+                    line.copy_from_slice(c);
+                }
             }
         });
     });
@@ -213,13 +244,20 @@ impl<T: Real> Phase<T> {
         if !rows.is_empty() {
             pack(&mut packed, &matrix, [g.inputs, rows.len()], [1, g.inputs]);
         }
-        let lines = cells([count[0], count[1], 1])
-            .map(|[z, y, _]| {
-                let at = [first[0] + z * g.stride[0], first[1] + y * g.stride[1], first[2]];
-                [frame.at([z, y, 0]), cell(g.size, at)]
-            })
-            .collect();
-        Self { packed, rows, lines, count: count[2] }
+        Self { packed, rows, first, count }
+    }
+
+    /// Which of the phase's slices and rows the input's slice and row are, if they are of this phase.
+    fn line(&self, g: &Geometry, at: [usize; 2]) -> Option<[usize; 2]> {
+        let mut line = [0; 2];
+        for axis in 0..2 {
+            let distance = at[axis].checked_sub(self.first[axis])?;
+            if !distance.is_multiple_of(g.stride[axis]) {
+                return None;
+            }
+            line[axis] = distance / g.stride[axis];
+        }
+        Some(line)
     }
 }
 

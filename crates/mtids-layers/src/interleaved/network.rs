@@ -1,23 +1,39 @@
 //! Runs of conv blocks and residual blocks on interleaved maps, forward and backward.
 //!
 //! Purpose: the forward pass keeps what the backward pass reads (inputs and outputs of convolutions, statistics of norms);
-//! everything else lives no longer than its layer. Invariant: parameters lie in one list, a conv block's weight, the weight of
-//! its norm and the bias of its norm behind each other.
+//! everything else lives no longer than its layer. Invariants: parameters lie in one list, a conv block's weight, the weight of
+//! its norm and the bias of its norm behind each other; statistics of batches are handed out in the order of the plans.
 
+use super::batch_norm::Behind;
 use super::buffer::Buffer;
-use super::norm::{Sizes, Statistics};
-use super::{convolution, norm};
+use super::norm::Statistics;
+use super::{batch_norm, convolution, norm};
 use crate::geometry::Geometry;
 use crate::kernels::Real;
+use crate::statistics::Moments;
 
-/// A convolution, group norm and, if asked for, a rectifier.
+/// The norm of a conv block.
+#[derive(Clone, Debug)]
+pub(crate) enum NormPlan {
+    /// Group norm.
+    Group {
+        /// Groups.
+        groups: usize,
+    },
+    /// Batch norm with the statistics of its input.
+    BatchOfInput,
+    /// Batch norm with running statistics.
+    BatchOfRunning(Moments),
+}
+
+/// A convolution, a norm and, if asked for, a rectifier.
 #[derive(Clone, Debug)]
 pub(crate) struct ConvBlockPlan {
     /// Sizes of the convolution; its batch counts bundles.
     pub geometry: Geometry,
-    /// Groups of the norm.
-    pub groups: usize,
-    /// Whether a rectifier follows.
+    /// Norm.
+    pub norm: NormPlan,
+    /// Whether a rectifier follows the norm.
     pub relu: bool,
     /// Where the conv block's parameters start.
     pub start: usize,
@@ -32,13 +48,15 @@ pub(crate) struct ResidualBlockPlan {
     pub second: ConvBlockPlan,
     /// The conv block beside them.
     pub shortcut: Option<ConvBlockPlan>,
+    /// Whether a rectifier follows the addition, which batch norm asks for.
+    pub relu: bool,
 }
 
 /// One part of a run.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     /// A conv block.
-    ConvBlock(ConvBlockPlan),
+    ConvBlock(Box<ConvBlockPlan>),
     /// A residual block.
     ResidualBlock(Box<ResidualBlockPlan>),
 }
@@ -61,34 +79,53 @@ impl Part {
     }
 }
 
+/// The statistics of a norm: per bundle and group in each lane, or per channel.
+enum KeptStatistics {
+    Group(Statistics),
+    Batch(Moments),
+}
+
 /// What a conv block keeps: the output of its convolution and the statistics of its norm.
 struct KeptConvBlock<T: Real> {
     y: Buffer<T>,
-    statistics: Statistics,
+    statistics: KeptStatistics,
 }
 
-/// What a part keeps, first of all its input.
+/// What a part keeps beside its input.
 enum KeptPart<T: Real> {
-    ConvBlock {
-        x: Buffer<T>,
-        conv_block: KeptConvBlock<T>,
-    },
-    ResidualBlock {
-        x: Buffer<T>,
-        first: KeptConvBlock<T>,
-        middle: Buffer<T>,
-        second: KeptConvBlock<T>,
-        shortcut: Option<KeptConvBlock<T>>,
-    },
+    ConvBlock(KeptConvBlock<T>),
+    ResidualBlock(Box<KeptResidualBlock<T>>),
 }
 
-/// What a run keeps for its backward pass.
-pub(super) struct Kept<T: Real>(Vec<KeptPart<T>>);
+/// What a residual block keeps beside its input.
+struct KeptResidualBlock<T: Real> {
+    first: KeptConvBlock<T>,
+    middle: Buffer<T>,
+    second: KeptConvBlock<T>,
+    shortcut: Option<KeptConvBlock<T>>,
+}
+
+/// What a run keeps for its backward pass: the input of every part and the output of the last, and what the parts keep.
+pub(super) struct Kept<T: Real> {
+    maps: Vec<Buffer<T>>,
+    parts: Vec<KeptPart<T>>,
+}
+
+impl<T: Real> Kept<T> {
+    /// The output of the last part.
+    pub(super) fn result(&self) -> &[T] {
+        self.maps.last().map_or(&[], |map| map)
+    }
+}
 
 impl ConvBlockPlan {
-    fn sizes(&self) -> Sizes {
+    fn group_sizes(&self, groups: usize) -> norm::Sizes {
         let channels = self.geometry.outputs;
-        Sizes { channels, members: channels / self.groups, cells: self.geometry.cells() }
+        norm::Sizes { channels, members: channels / groups, cells: self.geometry.cells() }
+    }
+
+    fn batch_sizes(&self, batch: usize) -> batch_norm::Sizes {
+        batch_norm::Sizes { batch, channels: self.geometry.outputs, cells: self.geometry.cells() }
     }
 
     fn parameters<'a, T>(&self, all: &'a [T]) -> (&'a [T], [&'a [T]; 2]) {
@@ -103,18 +140,39 @@ impl ConvBlockPlan {
         (weight, [norm_weight, &mut rest[..self.geometry.outputs]])
     }
 
-    /// The conv block's output, plus `base` where there is one.
-    fn forward<T: Real>(&self, x: &[T], parameters: &[T], base: Option<&[T]>) -> (Buffer<T>, KeptConvBlock<T>) {
+    /// The conv block's output, plus `base` where there is one, rectified behind the addition if `relu`.
+    fn forward<T: Real>(
+        &self,
+        batch: usize,
+        x: &[T],
+        parameters: &[T],
+        (base, relu): (Option<&[T]>, bool),
+    ) -> (Buffer<T>, KeptConvBlock<T>) {
         let g = &self.geometry;
         let (weight, affine) = self.parameters(parameters);
         let y = convolution::forward(g, x, weight);
-        let (result, statistics) = norm::forward(self.sizes(), self.relu, &y, affine, base);
-        (result, KeptConvBlock { y, statistics })
+        let moments = match &self.norm {
+            NormPlan::Group { groups } => {
+                let (result, statistics) = norm::forward(self.group_sizes(*groups), self.relu, &y, affine, base);
+                return (result, KeptConvBlock { y, statistics: KeptStatistics::Group(statistics) });
+            }
+            NormPlan::BatchOfInput => batch_norm::moments(self.batch_sizes(batch), &y),
+            NormPlan::BatchOfRunning(moments) => moments.clone(),
+        };
+        let behind = match base {
+            Some(base) if relu => Behind::SumRelu(base),
+            Some(base) => Behind::Sum(base),
+            None if self.relu => Behind::Relu,
+            None => Behind::Nothing,
+        };
+        let result = batch_norm::forward(self.batch_sizes(batch), &y, &moments, affine, behind);
+        (result, KeptConvBlock { y, statistics: KeptStatistics::Batch(moments) })
     }
 
     /// Adds the gradient of the input to `input` or writes it, where one is asked for, and writes those of the parameters.
     fn backward<T: Real>(
         &self,
+        batch: usize,
         (x, kept): (&[T], &KeptConvBlock<T>),
         parameters: &[T],
         gradient: &[T],
@@ -124,8 +182,18 @@ impl ConvBlockPlan {
         let g = &self.geometry;
         let (weight, affine) = self.parameters(parameters);
         let (by_weight, by_affine) = self.parameters_mut(by_parameters);
-        let (y, statistics) = (&kept.y, &kept.statistics);
-        let by_y = norm::backward(self.sizes(), self.relu, (y, statistics), affine, gradient, by_affine);
+        let y = &kept.y;
+        let by_y = match (&self.norm, &kept.statistics) {
+            (NormPlan::Group { groups }, KeptStatistics::Group(statistics)) => {
+                norm::backward(self.group_sizes(*groups), self.relu, (y, statistics), affine, gradient, by_affine)
+            }
+            (norm, KeptStatistics::Batch(moments)) => {
+                let how = (self.relu, matches!(norm, NormPlan::BatchOfInput));
+                batch_norm::backward(self.batch_sizes(batch), how, (y, moments), affine, gradient, by_affine)
+            }
+            // A plan keeps the statistics of its own norm.
+            (_, KeptStatistics::Group(_)) => return,
+        };
         convolution::backward_weight(g, x, &by_y, by_weight);
         if let Some((input, add)) = input {
             convolution::backward_input(g, weight, &by_y, input, add);
@@ -136,44 +204,79 @@ impl ConvBlockPlan {
     fn input<T: Real>(&self) -> Buffer<T> {
         convolution::input(&self.geometry)
     }
+
+    /// The statistics of the batch, where the norm takes them.
+    fn moments<T: Real>(&self, kept: &KeptConvBlock<T>) -> Option<Moments> {
+        match (&self.norm, &kept.statistics) {
+            (NormPlan::BatchOfInput, KeptStatistics::Batch(moments)) => Some(moments.clone()),
+            _ => None,
+        }
+    }
 }
 
-/// The output of all parts, and what they keep if a backward pass will follow.
+/// Output of a run.
+pub(super) enum Output<T: Real> {
+    /// With what a backward pass will read.
+    Kept(Kept<T>),
+    /// Alone.
+    Map(Buffer<T>),
+}
+
+/// The output of all parts for `batch` samples, with what a backward pass reads if `keep`, and the statistics of batches.
 pub(super) fn forward<T: Real>(
     parts: &[Part],
+    batch: usize,
     x: Buffer<T>,
     parameters: &[T],
     keep: bool,
-) -> (Buffer<T>, Option<Kept<T>>) {
+) -> (Output<T>, Vec<Moments>) {
     let mut map = x;
-    let mut kept = keep.then(|| Vec::with_capacity(parts.len()));
+    let mut moments = Vec::new();
+    let mut kept = keep.then(|| Kept { maps: Vec::new(), parts: Vec::new() });
     for part in parts {
         let (result, part) = match part {
             Part::ConvBlock(plan) => {
-                let (result, conv_block) = plan.forward(&map, parameters, None);
-                (result, KeptPart::ConvBlock { x: map, conv_block })
+                let (result, conv_block) = plan.forward(batch, &map, parameters, (None, false));
+                moments.extend(plan.moments(&conv_block));
+                (result, KeptPart::ConvBlock(conv_block))
             }
             Part::ResidualBlock(plan) => {
-                let ResidualBlockPlan { first, second, shortcut } = &**plan;
-                let beside = shortcut.as_ref().map(|plan| plan.forward(&map, parameters, None));
-                let (middle, first) = first.forward(&map, parameters, None);
+                let ResidualBlockPlan { first, second, shortcut, relu } = &**plan;
+                let beside = shortcut.as_ref().map(|plan| plan.forward(batch, &map, parameters, (None, false)));
+                let (middle, kept_first) = first.forward(batch, &map, parameters, (None, false));
                 let base = beside.as_ref().map_or(&map, |(base, _)| base);
-                let (result, second) = second.forward(&middle, parameters, Some(base));
-                let shortcut = beside.map(|(_, shortcut)| shortcut);
-                (result, KeptPart::ResidualBlock { x: map, first, middle, second, shortcut })
+                let (result, kept_second) = second.forward(batch, &middle, parameters, (Some(base), *relu));
+                let kept_shortcut = beside.map(|(_, shortcut)| shortcut);
+                moments.extend(first.moments(&kept_first));
+                moments.extend(second.moments(&kept_second));
+                if let (Some(plan), Some(kept)) = (shortcut, &kept_shortcut) {
+                    moments.extend(plan.moments(kept));
+                }
+                let kept =
+                    KeptResidualBlock { first: kept_first, middle, second: kept_second, shortcut: kept_shortcut };
+                (result, KeptPart::ResidualBlock(Box::new(kept)))
             }
         };
+        let input = std::mem::replace(&mut map, result);
         if let Some(kept) = &mut kept {
-            kept.push(part);
+            kept.maps.push(input);
+            kept.parts.push(part);
         }
-        map = result;
     }
-    (map, kept.map(Kept))
+    let output = match kept {
+        Some(mut kept) => {
+            kept.maps.push(map);
+            Output::Kept(kept)
+        }
+        None => Output::Map(map),
+    };
+    (output, moments)
 }
 
 /// The gradient of the input, if wanted; writes those of the parameters.
 pub(super) fn backward<T: Real>(
     parts: &[Part],
+    batch: usize,
     kept: &Kept<T>,
     parameters: &[T],
     gradient: Buffer<T>,
@@ -181,31 +284,37 @@ pub(super) fn backward<T: Real>(
     want_input: bool,
 ) -> Option<Buffer<T>> {
     let mut gradient = gradient;
-    for (index, (part, kept)) in parts.iter().zip(&kept.0).enumerate().rev() {
+    let maps = kept.maps.windows(2);
+    for (index, ((part, kept), maps)) in parts.iter().zip(&kept.parts).zip(maps).enumerate().rev() {
         let wanted = index > 0 || want_input;
+        let [x, result] = maps else { return None };
         gradient = match (part, kept) {
-            (Part::ConvBlock(plan), KeptPart::ConvBlock { x, conv_block }) => {
+            (Part::ConvBlock(plan), KeptPart::ConvBlock(conv_block)) => {
                 let mut input = wanted.then(|| plan.input());
                 let target = input.as_mut().map(|input| (&mut input[..], false));
-                plan.backward((x, conv_block), parameters, &gradient, by_parameters, target);
+                plan.backward(batch, (x, conv_block), parameters, &gradient, by_parameters, target);
                 input?
             }
-            (Part::ResidualBlock(plan), KeptPart::ResidualBlock { x, first, middle, second, shortcut }) => {
+            (Part::ResidualBlock(plan), KeptPart::ResidualBlock(kept)) => {
+                let KeptResidualBlock { first, middle, second, shortcut } = &**kept;
+                if plan.relu {
+                    batch_norm::close(&mut gradient, result);
+                }
                 let mut inner = plan.second.input();
                 let target = Some((&mut inner[..], false));
-                plan.second.backward((middle, second), parameters, &gradient, by_parameters, target);
+                plan.second.backward(batch, (middle, second), parameters, &gradient, by_parameters, target);
                 let mut input = match (&plan.shortcut, shortcut) {
                     (Some(plan), Some(kept)) => {
                         let mut input = wanted.then(|| plan.input());
                         let target = input.as_mut().map(|input| (&mut input[..], false));
-                        plan.backward((x, kept), parameters, &gradient, by_parameters, target);
+                        plan.backward(batch, (x, kept), parameters, &gradient, by_parameters, target);
                         input
                     }
                     // Beside the conv blocks the gradient passes as it is.
                     _ => wanted.then_some(gradient),
                 };
                 let target = input.as_mut().map(|input| (&mut input[..], true));
-                plan.first.backward((x, first), parameters, &inner, by_parameters, target);
+                plan.first.backward(batch, (x, first), parameters, &inner, by_parameters, target);
                 input?
             }
             // Parts and what they kept come from the same list.

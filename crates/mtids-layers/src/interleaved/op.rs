@@ -1,23 +1,29 @@
 //! A run of conv blocks as one operation of candle with its own gradient.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
 
 use super::layout::{deinterleave, interleave};
-use super::network::{Kept, Part, backward, forward};
+use super::network::{Kept, Output, Part, backward, forward};
 use crate::error::Result;
 use crate::kernels::{Real, keep_freed_memory};
+use crate::statistics::Moments;
 use crate::storage::{entries, with_entries};
 
-/// Runs `parts` on `x` `[B, C, (D,) H, W]`; `parameters` are the tensors that the parts count through, in order.
-pub(crate) fn run(parts: Vec<Part>, parameters: &[Tensor], x: &Tensor) -> Result<Tensor> {
+/// Runs `parts` on `x` `[B, C, (D,) H, W]`; `parameters` are the tensors that the parts count through, in order. Also returns the statistics of
+/// the batch for every norm that takes them, in the order of the plans.
+pub(crate) fn run(parts: Vec<Part>, parameters: &[Tensor], x: &Tensor) -> Result<(Tensor, Vec<Moments>)> {
     keep_freed_memory();
     let flat: candle_core::Result<Vec<Tensor>> = parameters.iter().map(Tensor::flatten_all).collect();
     let flat = Tensor::cat(&flat?, 0)?;
     let keep = x.track_op() || flat.track_op();
-    Ok(x.contiguous()?.apply_op2(&flat, RunOp { parts, keep, kept: Mutex::new(None) })?)
+    let moments = Arc::new(Mutex::new(Vec::new()));
+    let op = RunOp { parts, keep, kept: Mutex::new(None), moments: Arc::clone(&moments) };
+    let y = x.contiguous()?.apply_op2(&flat, op)?;
+    let moments = std::mem::take(&mut *moments.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((y, moments))
 }
 
 /// What a run keeps, in either precision.
@@ -31,6 +37,8 @@ struct RunOp {
     parts: Vec<Part>,
     keep: bool,
     kept: Mutex<Option<AnyKept>>,
+    /// Where the forward pass leaves the statistics of the batch.
+    moments: Arc<Mutex<Vec<Moments>>>,
 }
 
 impl RunOp {
@@ -45,7 +53,8 @@ impl RunOp {
             let wanted = x.track_op();
             let input = rayon::scope(|_| {
                 let gradient = interleave(gradient, batch);
-                let input = backward(&self.parts, kept, parameters_entries, gradient, &mut by_parameters, wanted);
+                let input =
+                    backward(&self.parts, batch, kept, parameters_entries, gradient, &mut by_parameters, wanted);
                 input.map(|input| deinterleave(&input, batch))
             });
             let input = input.map(|input| Tensor::from_vec(input, x.shape(), device)).transpose()?;
@@ -76,11 +85,15 @@ impl CustomOp2 for RunOp {
                 let parameters = entries::<$type>(parameters, parameters_layout)?;
                 let x = entries(x, x_layout)?;
                 // Within the pool, so that the layers do not wake it one by one.
-                let (result, kept) = rayon::scope(|_| {
-                    let (result, kept) = forward(&self.parts, interleave(x, batch), parameters, self.keep);
-                    (deinterleave(&result, batch), kept)
+                let (result, kept, moments) = rayon::scope(|_| {
+                    let (output, moments) = forward(&self.parts, batch, interleave(x, batch), parameters, self.keep);
+                    match output {
+                        Output::Kept(kept) => (deinterleave(kept.result(), batch), Some(kept), moments),
+                        Output::Map(map) => (deinterleave(&map, batch), None, moments),
+                    }
                 });
                 *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept.map(AnyKept::$kept);
+                *self.moments.lock().unwrap_or_else(PoisonError::into_inner) = moments;
                 CpuStorage::$variant(result)
             }};
         }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 /// Memory that no buffer uses.
 #[derive(Debug)]
 pub(crate) struct Pool<T> {
-    /// Allocations, in no order.
+    /// Allocations, those freed first in front.
     pub free: Vec<Vec<T>>,
     /// Entries of all of them.
     pub entries: usize,

@@ -120,7 +120,7 @@ impl AdamW {
     /// [`crate::LayerError::State`] for damaged bytes, [`crate::LayerError::Parameter`] for moments that fit no parameter; then
     /// nothing is changed.
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
-        (self.step, self.moments) = state::from_bytes(bytes, KINDS, parameters)?;
+        (self.step, self.moments) = state::from_bytes(bytes, KINDS, parameters.variables(), parameters.device())?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Exponential moving average of the weights.
+//! Exponential moving average of the weights, and of the running statistics beside them: averaged weights give other maps.
 //!
 //! After update t (from 0) the average becomes a ← d a + (1 − d) p with d = min(decay, (1 + t) / (10 + t)), so that the first
 //! weights, which are random, are soon forgotten (Polyak and Juditsky 1992; the rise of d is common practice).
@@ -29,7 +29,7 @@ impl WeightAverage {
     pub fn new(decay: f64, parameters: &Parameters) -> Result<Self> {
         in_unit_range("average.decay", decay)?;
         let copy = |(name, variable): (String, candle_core::Var)| Ok((name, [variable.as_detached_tensor().copy()?]));
-        let values: Result<BTreeMap<_, _>> = parameters.variables().into_iter().map(copy).collect();
+        let values: Result<BTreeMap<_, _>> = parameters.state().into_iter().map(copy).collect();
         Ok(Self { decay, values: values?, step: 0 })
     }
 
@@ -46,7 +46,7 @@ impl WeightAverage {
         let step = self.step as f64;
         let decay = self.decay.min((1.0 + step) / (10.0 + step));
         let mut values = BTreeMap::new();
-        for (name, variable) in parameters.variables() {
+        for (name, variable) in parameters.state() {
             let [average] = self.average(&name)?;
             let value = variable.as_detached_tensor();
             let moved = (average + ((value - average)? * (1.0 - decay))?)?;
@@ -62,14 +62,16 @@ impl WeightAverage {
     /// [`LayerError::Parameter`] for a parameter that did not exist when the averages began.
     pub fn swap(&mut self, parameters: &Parameters) -> Result<()> {
         let mut values = BTreeMap::new();
-        for (name, variable) in parameters.variables() {
+        for (name, variable) in parameters.state() {
             self.average(&name)?;
             values.insert(name, [variable.as_detached_tensor().copy()?]);
         }
-        for (name, variable) in parameters.variables() {
+        for (name, variable) in parameters.state() {
             let [average] = self.average(&name)?;
             variable.set(average)?;
         }
+        // What was recorded belongs to the values that were there.
+        parameters.discard_statistics();
         self.values = values;
         Ok(())
     }
@@ -93,8 +95,8 @@ impl WeightAverage {
     /// # Errors
     /// [`LayerError::State`] for damaged bytes, [`LayerError::Parameter`] for averages that fit no parameter; then nothing is changed.
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
-        let (step, values) = state::from_bytes(bytes, KINDS, parameters)?;
-        if let Some((name, _)) = parameters.variables().into_iter().find(|(name, _)| !values.contains_key(name)) {
+        let (step, values) = state::from_bytes(bytes, KINDS, parameters.state(), parameters.device())?;
+        if let Some((name, _)) = parameters.state().into_iter().find(|(name, _)| !values.contains_key(name)) {
             return Err(LayerError::Parameter { name, reason: "has no saved average".into() });
         }
         (self.step, self.values) = (step, values);

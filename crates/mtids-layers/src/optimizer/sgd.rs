@@ -114,7 +114,7 @@ impl Sgd {
     /// [`crate::LayerError::State`] for damaged bytes, [`crate::LayerError::Parameter`] for momenta that fit no parameter; then
     /// nothing is changed.
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
-        (self.step, self.momenta) = state::from_bytes(bytes, KINDS, parameters)?;
+        (self.step, self.momenta) = state::from_bytes(bytes, KINDS, parameters.variables(), parameters.device())?;
         Ok(())
     }
 }

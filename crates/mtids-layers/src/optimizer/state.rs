@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{LayerError, Result};
-use crate::parameters::{Parameters, deserialize, serialize};
+use crate::parameters::{deserialize, serialize};
 
 /// Step counter and `N` tensors per parameter, saved as `<kind>.<parameter>`.
 pub(super) fn to_bytes<const N: usize>(
@@ -20,16 +20,17 @@ pub(super) fn to_bytes<const N: usize>(
     serialize(&saved)
 }
 
-/// What [`to_bytes`] gave.
+/// What [`to_bytes`] gave, for these variables.
 pub(super) fn from_bytes<const N: usize>(
     bytes: &[u8],
     kinds: [&str; N],
-    parameters: &Parameters,
+    variables: Vec<(String, Var)>,
+    device: &Device,
 ) -> Result<(u64, BTreeMap<String, [Tensor; N]>)> {
-    let mut saved = deserialize(bytes, parameters.device())?;
+    let mut saved = deserialize(bytes, device)?;
     let step = step(&mut saved)?;
     let mut tensors = BTreeMap::new();
-    for (name, variable) in parameters.variables() {
+    for (name, variable) in variables {
         let found = kinds.map(|kind| saved.remove(&format!("{kind}.{name}")));
         if found.iter().all(Option::is_none) {
             continue;

@@ -1,17 +1,18 @@
 //! Every layer's gradient against central differences, in double precision.
 
 use candle_core::{DType, Device, Var};
-use mtids_layers::Parameters;
 use mtids_layers::activation::{Activation, log_softmax, log_sum_exp, sigmoid, softmax, softplus};
 use mtids_layers::conv::{ConvOptions, conv2d, conv3d};
 use mtids_layers::dropout::Dropout;
 use mtids_layers::linear::Linear;
-use mtids_layers::norm::{LayerNorm, group_norm};
+use mtids_layers::norm::{BatchNorm, LayerNorm, group_norm};
 use mtids_layers::pool::{
     GridPool, GridPooling, Windows, average_pool, global_average_pool, global_max_pool, max_pool,
 };
+use mtids_layers::residual::{Residual, ResidualConfig};
+use mtids_layers::{NormConfig, Parameters, Phase};
 
-use crate::support::{check, flat, tensor};
+use crate::support::{check, check_parameters, flat, tensor};
 
 #[test]
 fn convolutions() {
@@ -64,8 +65,34 @@ fn norms() {
         check("group norm", &[&[2, 6, 3, 4], &[6], &[6]], &|t| group_norm(&t[0], &t[1], &t[2], 3, relu));
         check("in 3-D", &[&[2, 4, 2, 3, 4], &[4], &[4]], &|t| group_norm(&t[0], &t[1], &t[2], 2, relu));
     }
+    for (relu, phase) in [(false, Phase::Train), (true, Phase::Train), (true, Phase::Evaluate)] {
+        for shape in [&[3, 6, 3, 4][..], &[2, 6, 2, 3, 4]] {
+            let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
+            let norm = BatchNorm::new("n", 6, relu, &parameters).unwrap();
+            check_parameters(&format!("batch norm, {phase:?}"), &parameters, shape, &|x| norm.forward(x, phase));
+        }
+    }
     let layer = LayerNorm::new("n", 9, &Parameters::new(1, DType::F64, &Device::Cpu)).unwrap();
     check("layer norm", &[&[4, 9]], &|t| layer.forward(&t[0]));
+}
+
+#[test]
+fn residual_stages_with_batch_norm() {
+    let config = |widths: &[usize], depth_halved_from| ResidualConfig {
+        widths: widths.to_vec(),
+        blocks: vec![2, 1],
+        stem_stride: 1,
+        norm: NormConfig::Batch,
+        depth_halved_from,
+    };
+    for phase in [Phase::Train, Phase::Evaluate] {
+        let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
+        let body = Residual::<2>::new("body", &config(&[8, 8], 0), 2, [6, 5], &parameters).unwrap();
+        check_parameters(&format!("2-D, {phase:?}"), &parameters, &[19, 2, 6, 5], &|x| body.forward(x, phase));
+        let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
+        let body = Residual::<3>::new("body", &config(&[4, 6], 2), 1, [3, 6, 4], &parameters).unwrap();
+        check_parameters(&format!("3-D, {phase:?}"), &parameters, &[3, 1, 3, 6, 4], &|x| body.forward(x, phase));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Numbers that are a pure function of a seed, and gradients beside central differences, in double precision.
 
 use candle_core::{Device, Tensor, Var};
+use mtids_layers::Parameters;
 
 /// Numbers in (−1, 1), a pure function of `seed`.
 pub(crate) fn tensor(shape: &[usize], seed: u64) -> Tensor {
@@ -50,6 +51,53 @@ pub(crate) fn check(what: &str, shapes: &[&[usize]], layer: Layer<'_>) {
                 (numeric - exact).abs() <= 1e-6 * scale,
                 "{what}, argument {index}, entry {at}: {exact}, {numeric}"
             );
+            largest = largest.max(exact.abs());
+        }
+    }
+    assert!(largest > 1e-3, "{what}: all slopes are 0");
+}
+
+/// Compares the gradients of a layer's input, of shape `shape`, and of all its parameters with differences. The parameters are moved away from their
+/// first values, and so are running statistics.
+#[track_caller]
+pub(crate) fn check_parameters(
+    what: &str,
+    parameters: &Parameters,
+    shape: &[usize],
+    layer: &dyn Fn(&Tensor) -> mtids_layers::error::Result<Tensor>,
+) {
+    for (seed, (name, variable)) in (20..).zip(parameters.state()) {
+        if !name.ends_with(".weight") {
+            let by = (tensor(variable.dims(), seed) * 0.4).unwrap();
+            variable.set(&(variable.as_detached_tensor() + by).unwrap()).unwrap();
+        }
+    }
+    let x = Var::from_tensor(&tensor(shape, 1)).unwrap();
+    let loss = || {
+        let y = layer(&x).unwrap();
+        ((y.sqr().unwrap() + &y).unwrap() * tensor(y.dims(), 99)).unwrap().sum_all().unwrap()
+    };
+    let store = loss().backward().unwrap();
+    let mut largest = 0.0_f64;
+    for (name, variable) in parameters.variables().into_iter().chain([("x".to_owned(), x.clone())]) {
+        let gradient = flat(store.get(&variable).unwrap_or_else(|| panic!("{what}: {name} has no gradient")));
+        let values = flat(&variable);
+        for at in (0..values.len()).step_by((values.len() / 12).max(1)) {
+            let set = |by: f64| {
+                let mut moved = values.clone();
+                moved[at] += by;
+                variable.set(&Tensor::from_vec(moved, variable.dims(), &Device::Cpu).unwrap()).unwrap();
+            };
+            let moved = |by: f64| {
+                set(by);
+                value(&loss())
+            };
+            // Small steps: few rectifiers turn within them.
+            let numeric = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+            set(0.0);
+            let exact = gradient[at];
+            let scale = numeric.abs().max(exact.abs()).max(1e-1);
+            assert!((numeric - exact).abs() <= 1e-5 * scale, "{what}, {name}, entry {at}: {exact}, {numeric}");
             largest = largest.max(exact.abs());
         }
     }

@@ -1,17 +1,21 @@
 //! The backbone: a compact residual network from a patch to features, in 2.5 or in three dimensions.
 //!
 //! Purpose: `[B, C, D, H, W]` to features `[B, d]`. Layout: stem convolution, then one stage per width (the first without, the
-//! others with halving), each block `shortcut(x) + relu(norm(conv(relu(norm(conv x)))))`, pooling on a coarse grid,
-//! a linear layer and layer norm. In 2.5 dimensions windows and slices become channels, so that each convolution sees the
-//! whole depth at once; in three, windows are channels. Invariant: samples of a batch never influence each other.
+//! others with halving) of two-convolution blocks (`mtids_layers::residual`), pooling on a coarse grid, and one of three ends
+//! ([`Finish`]). In 2.5 dimensions windows and slices become channels, so that each convolution sees the
+//! whole depth at once; in three, windows are channels. Invariant: samples of a batch influence each other only through batch
+//! norm in training.
 
 mod config;
+mod keys;
 
 use candle_core::Tensor;
 
-pub use config::{BackboneConfig, BackboneKind, BackboneSize};
+pub use config::{BackboneConfig, BackboneKind, BackboneSize, Finish, NormKind};
+pub use keys::BackboneKeys;
 
 use crate::error::{ModelError, Result, config_error};
+use crate::types::Mode;
 use mtids_layers::linear::Linear;
 use mtids_layers::norm::LayerNorm;
 use mtids_layers::parameters::Parameters;
@@ -33,8 +37,15 @@ pub struct Backbone {
     body: Body,
     channels: Vec<usize>,
     pool: GridPool,
-    linear: Linear,
-    norm: LayerNorm,
+    end: End,
+}
+
+/// What is done with the pooled map.
+#[derive(Clone, Debug)]
+enum End {
+    Normalised(Linear, LayerNorm),
+    Rectified(Linear),
+    Pooled,
 }
 
 impl Backbone {
@@ -43,7 +54,7 @@ impl Backbone {
     /// # Errors
     /// [`ModelError::Config`] for bad settings or an input too small for them.
     pub fn new(prefix: &str, config: &BackboneConfig, input: [usize; 4], parameters: &Parameters) -> Result<Self> {
-        config.validate()?;
+        config.validate("backbone")?;
         if input.contains(&0) {
             return Err(config_error("backbone", format!("input shape {input:?} has an empty axis")));
         }
@@ -67,16 +78,18 @@ impl Backbone {
             return Err(config_error("backbone.pool_grid", reason));
         }
         let pool = GridPool::new(size, grid, config.pooling, parameters.dtype(), parameters.device())?;
-        let last = config.widths.last().copied().unwrap_or(0);
-        let pooled = size.iter().fold(last * config.pooling.numbers(), |pooled, _| pooled * grid);
-        Ok(Self {
-            input,
-            body,
-            channels: config.widths.clone(),
-            pool,
-            linear: Linear::new(&format!("{prefix}.features"), pooled, config.features, 1.0, parameters)?,
-            norm: LayerNorm::new(&format!("{prefix}.features.norm"), config.features, parameters)?,
-        })
+        let linear = |gain| -> Result<Linear> {
+            Ok(Linear::new(&format!("{prefix}.features"), config.pooled(), config.features, gain, parameters)?)
+        };
+        let end = match config.finish {
+            Finish::Normalised => {
+                let norm = LayerNorm::new(&format!("{prefix}.features.norm"), config.features, parameters)?;
+                End::Normalised(linear(1.0)?, norm)
+            }
+            Finish::Rectified => End::Rectified(linear(std::f64::consts::SQRT_2)?),
+            Finish::None => End::Pooled,
+        };
+        Ok(Self { input, body, channels: config.widths.clone(), pool, end })
     }
 
     /// Number of stages.
@@ -93,11 +106,11 @@ impl Backbone {
     ///
     /// # Errors
     /// [`ModelError::Shape`] when the input is not of the shape the backbone was built for.
-    pub fn stem(&self, x: &Tensor) -> Result<Tensor> {
+    pub fn stem(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let batch = self.batch(x)?;
         Ok(match &self.body {
-            Body::Slices(body) => body.stem(&self.slices_as_channels(x, batch)?)?,
-            Body::Volume(body) => body.stem(x)?,
+            Body::Slices(body) => body.stem(&self.slices_as_channels(x, batch)?, mode.phase())?,
+            Body::Volume(body) => body.stem(x, mode.phase())?,
         })
     }
 
@@ -123,31 +136,35 @@ impl Backbone {
     ///
     /// # Errors
     /// [`mtids_layers::LayerError::Config`] for a stage that does not exist; when the shape does not fit.
-    pub fn stage(&self, stage: usize, map: &Tensor) -> Result<Tensor> {
+    pub fn stage(&self, stage: usize, map: &Tensor, mode: Mode) -> Result<Tensor> {
         Ok(match &self.body {
-            Body::Slices(body) => body.stage(stage, map)?,
-            Body::Volume(body) => body.stage(stage, map)?,
+            Body::Slices(body) => body.stage(stage, map, mode.phase())?,
+            Body::Volume(body) => body.stage(stage, map, mode.phase())?,
         })
     }
 
-    /// The last stage's map to features `[B, d]`: pooling, linear layer, layer norm.
+    /// The last stage's map to features `[B, d]`: pooling, then the backbone's end.
     ///
     /// # Errors
     /// When the shape does not fit.
     pub fn finish(&self, map: &Tensor) -> Result<Tensor> {
         let pooled = self.pool.forward(map)?.flatten_from(1)?;
-        Ok(self.norm.forward(&self.linear.forward(&pooled)?)?)
+        Ok(match &self.end {
+            End::Normalised(linear, norm) => norm.forward(&linear.forward(&pooled)?)?,
+            End::Rectified(linear) => linear.forward(&pooled)?.relu()?,
+            End::Pooled => pooled,
+        })
     }
 
     /// All parts in order: `[B, C, D, H, W]` to `[B, d]`.
     ///
     /// # Errors
     /// As [`Backbone::stem`].
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let batch = self.batch(x)?;
         let map = match &self.body {
-            Body::Slices(body) => body.forward(&self.slices_as_channels(x, batch)?)?,
-            Body::Volume(body) => body.forward(x)?,
+            Body::Slices(body) => body.forward(&self.slices_as_channels(x, batch)?, mode.phase())?,
+            Body::Volume(body) => body.forward(x, mode.phase())?,
         };
         self.finish(&map)
     }
@@ -179,16 +196,16 @@ mod tests {
             let backbone = Backbone::new("twig", &config, shape, &parameters).unwrap();
             assert!(parameters.variables().iter().all(|(name, _)| name.starts_with("twig.")));
             let x = input(&[&[2][..], &shape].concat());
-            let mut map = backbone.stem(&x).unwrap();
+            let mut map = backbone.stem(&x, Mode::Evaluate).unwrap();
             for stage in 0..backbone.stages() {
-                map = backbone.stage(stage, &map).unwrap();
+                map = backbone.stage(stage, &map, Mode::Evaluate).unwrap();
                 assert_eq!(map.dim(1).unwrap(), backbone.stage_channels(stage));
             }
-            let whole = rows(&backbone.forward(&x).unwrap());
+            let whole = rows(&backbone.forward(&x, Mode::Evaluate).unwrap());
             assert_eq!(rows(&backbone.finish(&map).unwrap()), whole);
-            assert!(backbone.stage(2, &map).is_err());
+            assert!(backbone.stage(2, &map, Mode::Evaluate).is_err());
             // Samples do not influence each other.
-            let alone = rows(&backbone.forward(&x.narrow(0, 1, 1).unwrap()).unwrap());
+            let alone = rows(&backbone.forward(&x.narrow(0, 1, 1).unwrap(), Mode::Evaluate).unwrap());
             assert!(alone[0].iter().zip(&whole[1]).all(|(a, b)| (a - b).abs() < 1e-10));
         }
     }
@@ -205,7 +222,7 @@ mod tests {
             let parameters = Parameters::new(3, DType::F32, &Device::Cpu);
             let backbone = Backbone::new("trunk", &BackboneConfig::sized(kind, size), shape, &parameters).unwrap();
             let x = input(&[&[1][..], &shape].concat()).to_dtype(DType::F32).unwrap();
-            let z = backbone.forward(&x).unwrap();
+            let z = backbone.forward(&x, Mode::Evaluate).unwrap();
             let target = input(z.dims()).to_dtype(DType::F32).unwrap();
             let store = (z - target).unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
             for (name, variable) in parameters.variables() {

@@ -36,6 +36,30 @@ pub enum ExpertControl {
     Uniform,
 }
 
+/// What a task's private experts read of a view that the other label dimension owns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OtherView {
+    /// Its features, without a gradient into its trunk.
+    #[default]
+    Detached,
+    /// Its features, with their gradient.
+    Trained,
+    /// Nothing.
+    Hidden,
+}
+
+/// Which views a task's gate reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateViews {
+    /// All.
+    #[default]
+    All,
+    /// Those that the task owns.
+    Own,
+}
+
 /// Experts and gates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -64,6 +88,13 @@ pub struct DbrConfig {
     pub shared_top_k: usize,
     /// Private experts used per sample; 0 means all (soft routing).
     pub private_top_k: usize,
+    /// What private experts read of a view that the other label dimension owns.
+    pub other_view: OtherView,
+    /// Which views a gate reads.
+    pub gate_views: GateViews,
+    /// Whether gates train the trunks that they read. Default: with one view they do, with several they do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate_gradient: Option<bool>,
 }
 
 impl Default for DbrConfig {
@@ -81,6 +112,9 @@ impl Default for DbrConfig {
             expert_control: ExpertControl::Softmax,
             shared_top_k: 0,
             private_top_k: 0,
+            other_view: OtherView::default(),
+            gate_views: GateViews::default(),
+            gate_gradient: None,
         }
     }
 }
@@ -138,8 +172,24 @@ impl DbrConfig {
         self.branch_control != BranchControl::SharedOnly
     }
 
+    /// Whether gates of a network of this many views train the trunks.
+    pub fn trains_by_gates(&self, views: usize) -> bool {
+        self.gate_gradient.unwrap_or(views == 1)
+    }
+
+    /// Whether a gate learns anything from what it reads.
+    pub(crate) fn gates_learn(&self) -> bool {
+        let branch =
+            matches!(self.branch_control, BranchControl::Softmax | BranchControl::Sigmoid | BranchControl::Flat);
+        let several = |wanted: bool, count: usize| wanted && count > 1;
+        let experts =
+            several(self.has_shared(), self.shared_experts) || several(self.has_private(), self.private_experts);
+        branch || (self.expert_control == ExpertControl::Softmax && experts)
+    }
+
     /// Of one expert of the first layer, which reads the backbone's `features`.
-    pub(crate) fn expert_shape(&self, features: usize) -> ExpertShape {
-        ExpertShape { inputs: features, hidden: self.expert_hidden, outputs: self.expert_width, form: self.expert_form }
+    pub(crate) fn expert_shape(&self, features: usize, dropout: f64) -> ExpertShape {
+        let (hidden, outputs, form) = (self.expert_hidden, self.expert_width, self.expert_form);
+        ExpertShape { inputs: features, hidden, outputs, form, dropout }
     }
 }

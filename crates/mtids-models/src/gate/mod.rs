@@ -19,7 +19,7 @@ use mtids_layers::activation::{log_sum_exp, sigmoid, softmax, softplus};
 use mtids_layers::linear::Linear;
 use mtids_layers::parameters::{Init, Parameters};
 
-pub use config::{BranchControl, DbrConfig, ExpertControl};
+pub use config::{BranchControl, DbrConfig, ExpertControl, GateViews, OtherView};
 
 /// A soft-max over experts, linear in its input: the gate of MMoE, CGC, PLE, AdaTT and STEM.
 #[derive(Clone, Debug)]

@@ -12,16 +12,14 @@
 
 use candle_core::Tensor;
 
-use crate::backbone::Backbone;
 use crate::error::{Result, config_error};
 use crate::experts::ExpertGroup;
 use crate::gate::SoftmaxGate;
-use crate::model::network::{MultiTaskModel, at, heads, mix, of_task};
+use crate::model::network::{Head, MultiTaskModel, at, heads, mix, of_task};
 use crate::model::settings::LayeredConfig;
-use crate::tasks::TaskSet;
+use crate::trunks::{Blueprint, Trunks};
 use crate::types::{Boundary, GateOutput, Mode, TaskOutput};
-use mtids_layers::linear::Linear;
-use mtids_layers::parameters::{Init, Parameters};
+use mtids_layers::parameters::Init;
 
 /// Settings of AdaTT.
 pub type AdaTtConfig = LayeredConfig;
@@ -58,10 +56,11 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(tasks: &TaskSet, config: &AdaTtConfig, index: usize, parameters: &Parameters) -> Result<Self> {
+    fn new(config: &AdaTtConfig, index: usize, blueprint: &Blueprint<'_>) -> Result<Self> {
+        let (tasks, parameters) = (blueprint.tasks, blueprint.parameters);
         let (experts, last) = (&config.experts, index + 1 == config.layers);
         let prefix = if last { String::new() } else { format!("layer{index}.") };
-        let inputs = if index == 0 { config.backbone.features } else { experts.width };
+        let inputs = if index == 0 { blueprint.features() } else { experts.width };
         let all = experts.shared + tasks.len() * experts.private;
         let mut layer = Self { experts: Vec::new(), fusions: Vec::new() };
         let modules = tasks.tasks().iter().map(|task| (format!("private.{}", task.name), task.name.as_str()));
@@ -72,7 +71,7 @@ impl Layer {
             layer.experts.push(ExpertGroup::new(
                 &format!("{prefix}{group}"),
                 count,
-                experts.expert_shape(inputs),
+                experts.expert_shape(inputs, blueprint.dropout),
                 parameters,
             )?);
             if module < tasks.len() || !last {
@@ -91,8 +90,8 @@ impl Layer {
     }
 
     /// Outputs of all experts, `[B, E, d_e]`.
-    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
-        let module = |(module, experts): (usize, &ExpertGroup)| experts.forward(input_of(inputs, module)?);
+    fn forward(&self, inputs: &[Tensor], mode: Mode) -> Result<Tensor> {
+        let module = |(module, experts): (usize, &ExpertGroup)| experts.forward(input_of(inputs, module)?, mode);
         let outputs: Result<Vec<Tensor>> = self.experts.iter().enumerate().map(module).collect();
         Ok(Tensor::cat(&outputs?, 1)?)
     }
@@ -106,31 +105,25 @@ fn input_of(inputs: &[Tensor], module: usize) -> Result<&Tensor> {
 /// Every module reads all experts.
 #[derive(Debug)]
 pub struct AdaTt {
-    backbone: Backbone,
+    trunks: Trunks,
     layers: Vec<Layer>,
-    heads: Vec<Linear>,
+    heads: Vec<Head>,
 }
 
 impl AdaTt {
-    pub(crate) fn new(
-        config: &AdaTtConfig,
-        tasks: &TaskSet,
-        input: [usize; 4],
-        parameters: &Parameters,
-    ) -> Result<Self> {
-        let layers: Result<Vec<Layer>> =
-            (0..config.layers).map(|index| Layer::new(tasks, config, index, parameters)).collect();
+    pub(crate) fn new(config: &AdaTtConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
+        let layers: Result<Vec<Layer>> = (0..config.layers).map(|index| Layer::new(config, index, blueprint)).collect();
         Ok(Self {
-            backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
+            trunks: Trunks::new("trunk", blueprint)?,
             layers: layers?,
-            heads: heads(tasks, config.experts.width, parameters)?,
+            heads: heads(config.experts.width, blueprint)?,
         })
     }
 }
 
 impl MultiTaskModel for AdaTt {
-    fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        let mut inputs = vec![self.backbone.forward(x)?];
+    fn boundary(&self, inputs: &[Tensor], mode: Mode) -> Result<Boundary> {
+        let mut inputs = vec![self.trunks.forward(inputs, mode)?];
         let mut experts = None;
         for layer in &self.layers {
             if let Some((outputs, below)) = experts.take() {
@@ -141,7 +134,7 @@ impl MultiTaskModel for AdaTt {
                 let next: Result<Vec<Tensor>> = below.fusions.iter().enumerate().map(fused).collect();
                 inputs = next?;
             }
-            experts = Some((layer.forward(&inputs)?, layer));
+            experts = Some((layer.forward(&inputs, mode)?, layer));
         }
         let (outputs, _) = experts.ok_or_else(|| config_error("layers", "must be at least 1"))?;
         // The shared module's input has done its work: no gate above reads it.
@@ -150,7 +143,7 @@ impl MultiTaskModel for AdaTt {
         Ok(Boundary { tensors, gates: Vec::new() })
     }
 
-    fn task(&self, task: usize, boundary: &[Tensor], _mode: Mode) -> Result<TaskOutput> {
+    fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput> {
         let last = self.layers.last().ok_or_else(|| config_error("layers", "must be at least 1"))?;
         let inputs = boundary.get(1..).unwrap_or_default();
         let fusion = of_task(&last.fusions, task)?;
@@ -164,7 +157,7 @@ impl MultiTaskModel for AdaTt {
         let others = others?;
         let others = (!others.is_empty()).then(|| Tensor::cat(&others, 1)).transpose()?;
         let gate = GateOutput::of_flat(&shared, &own, others.as_ref())?;
-        Ok(TaskOutput::gated(of_task(&self.heads, task)?.forward(&fused)?, gate))
+        Ok(TaskOutput::gated(of_task(&self.heads, task)?.forward(&fused, mode)?, gate))
     }
 
     fn is_shared(&self, name: &str) -> bool {

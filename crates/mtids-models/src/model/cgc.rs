@@ -7,14 +7,14 @@
 
 use candle_core::Tensor;
 
-use crate::backbone::Backbone;
 use crate::error::Result;
 use crate::experts::ExpertsConfig;
 use crate::gate::SoftmaxGate;
 use crate::model::network::heads;
 use crate::model::settings::BranchedConfig;
 use crate::model::stack::{BranchGate, Route, Stack, StackNetwork, StackSizes};
-use crate::tasks::TaskSet;
+use crate::model::views::Reading;
+use crate::trunks::{Blueprint, Trunks};
 use crate::types::{GateOutput, GateTerms, Mode};
 use mtids_layers::parameters::Parameters;
 
@@ -47,34 +47,29 @@ impl BranchGate for FlatGate {
 }
 
 /// The network of these settings.
-pub(crate) fn network(
-    config: &CgcConfig,
-    tasks: &TaskSet,
-    input: [usize; 4],
-    parameters: &Parameters,
-) -> Result<StackNetwork<FlatGate>> {
-    flat_network(1, config, tasks, input, parameters)
+pub(crate) fn network(config: &CgcConfig, blueprint: &Blueprint<'_>) -> Result<StackNetwork<FlatGate>> {
+    flat_network(1, &config.experts, blueprint)
 }
 
 /// The network of CGC and PLE: `layers` layers of experts under flat gates.
 pub(crate) fn flat_network(
     layers: usize,
-    config: &BranchedConfig,
-    tasks: &TaskSet,
-    input: [usize; 4],
-    parameters: &Parameters,
+    experts: &ExpertsConfig,
+    blueprint: &Blueprint<'_>,
 ) -> Result<StackNetwork<FlatGate>> {
-    let experts = &config.experts;
     let sizes = StackSizes {
         layers,
-        expert: experts.expert_shape(config.backbone.features),
+        expert: experts.expert_shape(blueprint.features(), blueprint.dropout),
+        reading: Reading::of_all(blueprint.tasks.len(), blueprint.views.len()),
+        gates_learn: true,
         shared: Some(experts.shared),
         private: Some(experts.private),
     };
+    let gate = |name: &str, inputs: usize| FlatGate::new(name, inputs, experts, blueprint.parameters);
     Ok(StackNetwork {
-        backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
-        stack: Stack::new(tasks, sizes, parameters, |name, inputs| FlatGate::new(name, inputs, experts, parameters))?,
-        heads: heads(tasks, experts.width, parameters)?,
+        trunks: Trunks::new("trunk", blueprint)?,
+        stack: Stack::new(blueprint, sizes, gate)?,
+        heads: heads(experts.width, blueprint)?,
         terms: GateTerms::default(),
     })
 }

@@ -10,7 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use strum::{IntoStaticStr, VariantArray};
 
-use crate::backbone::BackboneConfig;
+use std::collections::BTreeMap;
+
+use crate::backbone::{BackboneConfig, BackboneKeys};
 use crate::error::{Result, config_error};
 use crate::model::adatt::{AdaTt, AdaTtConfig};
 use crate::model::cgc::{self, CgcConfig};
@@ -24,8 +26,9 @@ use crate::model::network::MultiTaskModel;
 use crate::model::ple::{self, PleConfig};
 use crate::model::single_task::{SingleTask, SingleTaskConfig};
 use crate::model::stem::{Stem, StemConfig};
-use crate::tasks::{TaskKind, TaskSet};
-use mtids_layers::parameters::Parameters;
+use crate::problem::{ONLY_VIEW, Problem};
+use crate::tasks::TaskKind;
+use crate::trunks::{Blueprint, ViewPlan, dropout_of, plans, table_of, trunk_of};
 
 macro_rules! architectures {
     ($($variant:ident, $config:ident, $build:path, $key:literal, $title:literal, $about:literal;)*) => {
@@ -70,14 +73,34 @@ macro_rules! architectures {
                 match self { $(Self::$variant(_) => Architecture::$variant,)* }
             }
 
-            /// Settings of the backbone.
-            pub fn backbone(&self) -> &BackboneConfig {
+            /// Keys of the backbone of every view.
+            pub fn backbone(&self) -> &BackboneKeys {
                 match self { $(Self::$variant(config) => &config.backbone,)* }
             }
 
-            /// Settings of the backbone, to be changed.
-            pub fn backbone_mut(&mut self) -> &mut BackboneConfig {
+            /// Keys of the backbone of every view, to be changed.
+            pub fn backbone_mut(&mut self) -> &mut BackboneKeys {
                 match self { $(Self::$variant(config) => &mut config.backbone,)* }
+            }
+
+            /// What differs in the backbone of one view.
+            pub fn trunks(&self) -> &BTreeMap<String, BackboneKeys> {
+                match self { $(Self::$variant(config) => &config.trunks,)* }
+            }
+
+            /// What differs in the backbone of one view, to be changed.
+            pub fn trunks_mut(&mut self) -> &mut BTreeMap<String, BackboneKeys> {
+                match self { $(Self::$variant(config) => &mut config.trunks,)* }
+            }
+
+            /// Dropout, where it is given.
+            pub fn dropout(&self) -> Option<f64> {
+                match self { $(Self::$variant(config) => config.dropout,)* }
+            }
+
+            /// Dropout, to be changed.
+            pub fn dropout_mut(&mut self) -> &mut Option<f64> {
+                match self { $(Self::$variant(config) => &mut config.dropout,)* }
             }
 
             /// The tasks asked for.
@@ -85,12 +108,26 @@ macro_rules! architectures {
                 match self { $(Self::$variant(config) => &config.tasks,)* }
             }
 
-            /// Checks the ranges.
+            /// The tasks asked for, to be changed.
+            pub fn tasks_mut(&mut self) -> &mut Vec<TaskKind> {
+                match self { $(Self::$variant(config) => &mut config.tasks,)* }
+            }
+
+            /// Checks the ranges, as far as they can be checked without the views of the data.
             ///
             /// # Errors
             /// [`crate::ModelError::Config`] naming the key.
             pub fn validate(&self) -> Result<()> {
-                self.backbone().validate()?;
+                // The common table alone need not make a backbone where views have tables of their own.
+                if self.trunks().is_empty() {
+                    self.backbone().of_view(ONLY_VIEW).validate("backbone")?;
+                }
+                for view in self.trunks().keys() {
+                    self.trunk(view).validate(&table_of(self.trunks(), view))?;
+                }
+                if self.dropout().is_some_and(|dropout| !(0.0..1.0).contains(&dropout)) {
+                    return Err(config_error("dropout", "must lie in [0, 1)"));
+                }
                 if self.tasks().is_empty() {
                     return Err(config_error("tasks", "name at least one task"));
                 }
@@ -99,12 +136,10 @@ macro_rules! architectures {
 
             pub(crate) fn network(
                 &self,
-                tasks: &TaskSet,
-                input: [usize; 4],
-                parameters: &Parameters,
+                blueprint: &Blueprint<'_>,
             ) -> Result<Box<dyn MultiTaskModel>> {
                 Ok(match self {
-                    $(Self::$variant(config) => Box::new($build(config, tasks, input, parameters)?),)*
+                    $(Self::$variant(config) => Box::new($build(config, blueprint)?),)*
                 })
             }
 
@@ -140,6 +175,34 @@ architectures! {
         "Every task reads all experts, with a residual of its own (KDD 2023).";
     Stem, StemConfig, Stem::new, "stem", "STEM",
         "Every task reads all experts and trains only its own and the shared ones (AAAI 2024).";
+}
+
+impl ModelConfig {
+    /// The backbone of a view with all its settings.
+    pub fn trunk(&self, view: &str) -> BackboneConfig {
+        trunk_of(self.backbone(), self.trunks(), view)
+    }
+
+    /// The backbones of a problem's views.
+    pub(crate) fn plans(&self, problem: &Problem) -> Result<Vec<ViewPlan>> {
+        plans(self.backbone(), self.trunks(), problem)
+    }
+
+    /// The same model with every default that depends on the views written out, so that a saved run keeps its meaning.
+    ///
+    /// # Errors
+    /// [`crate::ModelError::Config`] for a table of a view that does not exist, and for settings out of range.
+    pub fn resolved(&self, problem: &Problem) -> Result<Self> {
+        let mut resolved = self.clone();
+        *resolved.backbone_mut() = BackboneKeys::default();
+        let trunks = self.plans(problem)?.into_iter().map(|view| (view.name, view.backbone.into()));
+        *resolved.trunks_mut() = trunks.collect();
+        *resolved.dropout_mut() = Some(dropout_of(self.dropout(), problem.views.len()));
+        if let Self::MtIds(config) = &mut resolved {
+            config.resolve(problem);
+        }
+        Ok(resolved)
+    }
 }
 
 /// The settings of an architecture from its table; the path of a bad key goes into the message.
@@ -198,7 +261,7 @@ mod tests {
     fn without_an_architecture_it_is_mt_ids() {
         let config = read("tasks = [\"joint\"]\n[backbone]\nstem_stride = 1\n[dbr]\nshared_experts = 5").unwrap();
         let ModelConfig::MtIds(config) = config else { panic!("{config:?}") };
-        assert_eq!((config.dbr.shared_experts, config.backbone.stem_stride, config.tasks.len()), (5, 1, 1));
+        assert_eq!((config.dbr.shared_experts, config.backbone.stem_stride, config.tasks.len()), (5, Some(1), 1));
     }
 
     #[test]

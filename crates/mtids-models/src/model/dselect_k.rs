@@ -18,11 +18,14 @@ use candle_core::{D, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{Backbone, BackboneConfig};
+use std::collections::BTreeMap;
+
+use crate::backbone::BackboneKeys;
 use crate::error::{Result, config_error};
 use crate::experts::{ExpertGroup, SharedExpertsConfig};
-use crate::model::network::{MultiTaskModel, at, heads, mix, of_task};
-use crate::tasks::{TaskKind, TaskSet, default_tasks};
+use crate::model::network::{Head, MultiTaskModel, at, heads, mix, of_task};
+use crate::tasks::{TaskKind, default_tasks};
+use crate::trunks::{Blueprint, Trunks};
 use crate::types::{Boundary, GateOutput, Mode, TaskOutput};
 use mtids_layers::activation::softmax;
 use mtids_layers::linear::Linear;
@@ -35,8 +38,13 @@ const EPSILON: f64 = 1e-6;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DSelectKConfig {
-    /// The backbone.
-    pub backbone: BackboneConfig,
+    /// The backbone of every view.
+    pub backbone: BackboneKeys,
+    /// What differs in the backbone of one view, by the view's name.
+    pub trunks: BTreeMap<String, BackboneKeys>,
+    /// Dropout before heads and in the hidden layer of experts. Default: 0.2 with several views, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
     /// Tasks, main task first by custom.
     pub tasks: Vec<TaskKind>,
     /// The experts.
@@ -54,7 +62,9 @@ pub struct DSelectKConfig {
 impl Default for DSelectKConfig {
     fn default() -> Self {
         Self {
-            backbone: BackboneConfig::default(),
+            backbone: BackboneKeys::default(),
+            trunks: BTreeMap::new(),
+            dropout: None,
             tasks: default_tasks(),
             experts: SharedExpertsConfig::default(),
             selectors: 2,
@@ -139,8 +149,8 @@ struct Gate {
 }
 
 impl Gate {
-    fn new(task: &str, config: &DSelectKConfig, parameters: &Parameters) -> Result<Self> {
-        let (features, selectors) = (config.backbone.features, config.selectors);
+    fn new(task: &str, config: &DSelectKConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
+        let (features, selectors, parameters) = (blueprint.features(), config.selectors, blueprint.parameters);
         let numbers = |part: &str, count: usize, bound: f64| {
             let name = format!("gate.{task}.{part}");
             Numbers::new(&name, features, count, bound / 3f64.sqrt(), config.per_sample, parameters)
@@ -185,43 +195,37 @@ impl Gate {
 /// Shared experts, k smooth selectors per task.
 #[derive(Debug)]
 pub struct DSelectK {
-    backbone: Backbone,
+    trunks: Trunks,
     experts: ExpertGroup,
     gates: Vec<Gate>,
-    heads: Vec<Linear>,
+    heads: Vec<Head>,
 }
 
 impl DSelectK {
-    pub(crate) fn new(
-        config: &DSelectKConfig,
-        tasks: &TaskSet,
-        input: [usize; 4],
-        parameters: &Parameters,
-    ) -> Result<Self> {
+    pub(crate) fn new(config: &DSelectKConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
         let experts = &config.experts;
-        let shape = experts.expert_shape(config.backbone.features);
-        let gates: Result<Vec<Gate>> =
-            tasks.tasks().iter().map(|task| Gate::new(&task.name, config, parameters)).collect();
+        let shape = experts.expert_shape(blueprint.features(), blueprint.dropout);
+        let gates: Result<Vec<Gate>> = blueprint.task_names().map(|task| Gate::new(task, config, blueprint)).collect();
         Ok(Self {
-            backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
-            experts: ExpertGroup::new("shared", experts.count, shape, parameters)?,
+            trunks: Trunks::new("trunk", blueprint)?,
+            experts: ExpertGroup::new("shared", experts.count, shape, blueprint.parameters)?,
             gates: gates?,
-            heads: heads(tasks, experts.width, parameters)?,
+            heads: heads(experts.width, blueprint)?,
         })
     }
 }
 
 impl MultiTaskModel for DSelectK {
-    fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        let z = self.backbone.forward(x)?;
-        let experts = self.experts.forward(&z)?;
+    fn boundary(&self, inputs: &[Tensor], mode: Mode) -> Result<Boundary> {
+        let z = self.trunks.forward(inputs, mode)?;
+        let experts = self.experts.forward(&z, mode)?;
         Ok(Boundary { tensors: vec![z, experts], gates: Vec::new() })
     }
 
-    fn task(&self, task: usize, boundary: &[Tensor], _mode: Mode) -> Result<TaskOutput> {
+    fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput> {
         let (weights, penalty) = of_task(&self.gates, task)?.forward(at(boundary, 0)?)?;
         let mixed = mix(&weights, at(boundary, 1)?)?;
-        let logits = of_task(&self.heads, task)?.forward(&mixed)?;
+        let logits = of_task(&self.heads, task)?.forward(&mixed, mode)?;
         Ok(TaskOutput { logits, gates: vec![GateOutput::of_shared(&weights)?], penalty: Some(penalty) })
     }
 

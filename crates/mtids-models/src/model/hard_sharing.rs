@@ -4,14 +4,11 @@
 
 use candle_core::Tensor;
 
-use crate::backbone::Backbone;
 use crate::error::Result;
-use crate::model::network::{MultiTaskModel, at, heads, of_task};
+use crate::model::network::{Head, MultiTaskModel, at, heads, of_task};
 use crate::model::settings::PlainConfig;
-use crate::tasks::TaskSet;
+use crate::trunks::{Blueprint, Trunks};
 use crate::types::{Boundary, Mode, TaskOutput};
-use mtids_layers::linear::Linear;
-use mtids_layers::parameters::Parameters;
 
 /// Settings of hard parameter sharing.
 pub type HardSharingConfig = PlainConfig;
@@ -19,31 +16,23 @@ pub type HardSharingConfig = PlainConfig;
 /// One backbone, one head per task.
 #[derive(Debug)]
 pub struct HardSharing {
-    backbone: Backbone,
-    heads: Vec<Linear>,
+    trunks: Trunks,
+    heads: Vec<Head>,
 }
 
 impl HardSharing {
-    pub(crate) fn new(
-        config: &HardSharingConfig,
-        tasks: &TaskSet,
-        input: [usize; 4],
-        parameters: &Parameters,
-    ) -> Result<Self> {
-        Ok(Self {
-            backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
-            heads: heads(tasks, config.backbone.features, parameters)?,
-        })
+    pub(crate) fn new(_config: &HardSharingConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
+        Ok(Self { trunks: Trunks::new("trunk", blueprint)?, heads: heads(blueprint.features(), blueprint)? })
     }
 }
 
 impl MultiTaskModel for HardSharing {
-    fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        Ok(Boundary { tensors: vec![self.backbone.forward(x)?], gates: Vec::new() })
+    fn boundary(&self, inputs: &[Tensor], mode: Mode) -> Result<Boundary> {
+        Ok(Boundary { tensors: vec![self.trunks.forward(inputs, mode)?], gates: Vec::new() })
     }
 
-    fn task(&self, task: usize, boundary: &[Tensor], _mode: Mode) -> Result<TaskOutput> {
-        Ok(TaskOutput::plain(of_task(&self.heads, task)?.forward(at(boundary, 0)?)?))
+    fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput> {
+        Ok(TaskOutput::plain(of_task(&self.heads, task)?.forward(at(boundary, 0)?, mode)?))
     }
 
     fn is_shared(&self, name: &str) -> bool {

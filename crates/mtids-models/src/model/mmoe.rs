@@ -7,16 +7,13 @@
 
 use candle_core::Tensor;
 
-use crate::backbone::Backbone;
 use crate::error::Result;
 use crate::experts::ExpertGroup;
 use crate::gate::SoftmaxGate;
-use crate::model::network::{MultiTaskModel, at, heads, mix, of_task};
+use crate::model::network::{Head, MultiTaskModel, at, heads, mix, of_task};
 use crate::model::settings::SharedConfig;
-use crate::tasks::TaskSet;
+use crate::trunks::{Blueprint, Trunks};
 use crate::types::{Boundary, GateOutput, Mode, TaskOutput};
-use mtids_layers::linear::Linear;
-use mtids_layers::parameters::Parameters;
 
 /// Settings of MMoE.
 pub type MmoeConfig = SharedConfig;
@@ -24,43 +21,39 @@ pub type MmoeConfig = SharedConfig;
 /// Shared experts, one soft-max gate per task.
 #[derive(Debug)]
 pub struct Mmoe {
-    backbone: Backbone,
+    trunks: Trunks,
     experts: ExpertGroup,
     gates: Vec<SoftmaxGate>,
-    heads: Vec<Linear>,
+    heads: Vec<Head>,
 }
 
 impl Mmoe {
-    pub(crate) fn new(
-        config: &MmoeConfig,
-        tasks: &TaskSet,
-        input: [usize; 4],
-        parameters: &Parameters,
-    ) -> Result<Self> {
-        let (experts, features) = (&config.experts, config.backbone.features);
+    pub(crate) fn new(config: &MmoeConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
+        let (experts, features, parameters) = (&config.experts, blueprint.features(), blueprint.parameters);
+        let shape = experts.expert_shape(features, blueprint.dropout);
         let gate = |name: &str| SoftmaxGate::new(&format!("gate.{name}"), features, experts.count, parameters);
-        let gates: Result<Vec<SoftmaxGate>> = tasks.tasks().iter().map(|task| gate(&task.name)).collect();
+        let gates: Result<Vec<SoftmaxGate>> = blueprint.task_names().map(gate).collect();
         Ok(Self {
-            backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
-            experts: ExpertGroup::new("shared", experts.count, experts.expert_shape(features), parameters)?,
+            trunks: Trunks::new("trunk", blueprint)?,
+            experts: ExpertGroup::new("shared", experts.count, shape, parameters)?,
             gates: gates?,
-            heads: heads(tasks, experts.width, parameters)?,
+            heads: heads(experts.width, blueprint)?,
         })
     }
 }
 
 impl MultiTaskModel for Mmoe {
-    fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        let z = self.backbone.forward(x)?;
-        let experts = self.experts.forward(&z)?;
+    fn boundary(&self, inputs: &[Tensor], mode: Mode) -> Result<Boundary> {
+        let z = self.trunks.forward(inputs, mode)?;
+        let experts = self.experts.forward(&z, mode)?;
         Ok(Boundary { tensors: vec![z, experts], gates: Vec::new() })
     }
 
-    fn task(&self, task: usize, boundary: &[Tensor], _mode: Mode) -> Result<TaskOutput> {
+    fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput> {
         let weights = of_task(&self.gates, task)?.forward(at(boundary, 0)?)?;
         let mixed = mix(&weights, at(boundary, 1)?)?;
         let gate = GateOutput::of_shared(&weights)?;
-        Ok(TaskOutput::gated(of_task(&self.heads, task)?.forward(&mixed)?, gate))
+        Ok(TaskOutput::gated(of_task(&self.heads, task)?.forward(&mixed, mode)?, gate))
     }
 
     fn is_shared(&self, name: &str) -> bool {

@@ -2,31 +2,44 @@
 //!
 //! Decomposition into auxiliary tasks, shared and task-specific features, and a gate that weighs them: stated in the abstract (A).
 //! Experts as two-layer perceptrons under shared and private branches: prior art (P, CGC). Gate input, branch control and its prior:
-//! our choice (O), see [`crate::gate`]. Stacked layers (`dbr.layers`) follow PLE; the input of the next layer's shared experts is a
+//! our choice (O), see [`crate::gate`]. With several views each label dimension trains features of its own (O, `views.rs`): shared experts
+//! read all views, private ones read those of the other dimension without gradient, gates read all without gradient. Stacked layers (`dbr.layers`) follow PLE; the input of the next layer's shared experts is a
 //! plain soft-max over all experts (P, PLE).
 //!
-//! Cut: z and the outputs of the shared experts (see `stack.rs` for more layers). Parameters: `trunk.*`, `shared.*` (shared),
+//! Cut: z of each view and the outputs of the shared experts (see `stack.rs` for more layers). Parameters: `trunk.*`, `shared.*` (shared),
 //! `private.<task>.*`, `gate.<task>.*`, `head.<task>.*`, and `layer<l>.*` below the last layer.
+
+use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::{Backbone, BackboneConfig};
+use crate::backbone::BackboneKeys;
 use crate::error::Result;
 use crate::gate::{BranchControl, DbrConfig, Gate};
 use crate::model::network::heads;
 use crate::model::stack::{BranchGate, Route, Stack, StackNetwork, StackSizes};
-use crate::tasks::{TaskKind, TaskSet, default_tasks};
+use crate::model::views::{Owner, Reading};
+use crate::problem::Problem;
+use crate::tasks::{TaskKind, default_tasks};
+use crate::trunks::{Blueprint, Trunks, known_views};
 use crate::types::{GateTerms, Mode};
-use mtids_layers::parameters::Parameters;
 
 /// The network's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MtIdsConfig {
-    /// The backbone.
-    pub backbone: BackboneConfig,
+    /// The backbone of every view.
+    pub backbone: BackboneKeys,
+    /// What differs in the backbone of one view, by the view's name.
+    pub trunks: BTreeMap<String, BackboneKeys>,
+    /// Which label dimension trains the features of a view, by the view's name. Default with several views: `near` metastasis, `wide`
+    /// region, others all.
+    pub owners: BTreeMap<String, Owner>,
+    /// Dropout before heads and in the hidden layer of experts. Default: 0.2 with several views, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
     /// Experts and gates.
     pub dbr: DbrConfig,
     /// Tasks, main task first by custom.
@@ -35,13 +48,28 @@ pub struct MtIdsConfig {
 
 impl Default for MtIdsConfig {
     fn default() -> Self {
-        Self { backbone: BackboneConfig::default(), dbr: DbrConfig::default(), tasks: default_tasks() }
+        Self {
+            backbone: BackboneKeys::default(),
+            trunks: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            dropout: None,
+            dbr: DbrConfig::default(),
+            tasks: default_tasks(),
+        }
     }
 }
 
 impl MtIdsConfig {
     pub(crate) fn validate(&self) -> Result<()> {
         self.dbr.validate()
+    }
+
+    /// Writes out what depends on the views.
+    pub(crate) fn resolve(&mut self, problem: &Problem) {
+        let names = problem.view_names();
+        let owners = Owner::of_views(&self.owners, &names);
+        self.owners = names.iter().map(|name| (*name).to_owned()).zip(owners).collect();
+        self.dbr.gate_gradient = Some(self.dbr.trains_by_gates(names.len()));
     }
 }
 
@@ -53,23 +81,23 @@ impl BranchGate for Gate {
 }
 
 /// The network of these settings.
-pub(crate) fn network(
-    config: &MtIdsConfig,
-    tasks: &TaskSet,
-    input: [usize; 4],
-    parameters: &Parameters,
-) -> Result<StackNetwork<Gate>> {
+pub(crate) fn network(config: &MtIdsConfig, blueprint: &Blueprint<'_>) -> Result<StackNetwork<Gate>> {
     let dbr = &config.dbr;
+    let names: Vec<&str> = blueprint.views.iter().map(|view| view.name.as_str()).collect();
+    known_views("owners", config.owners.keys(), &names)?;
+    let owners = Owner::of_views(&config.owners, &names);
     let sizes = StackSizes {
         layers: dbr.layers,
-        expert: dbr.expert_shape(config.backbone.features),
+        expert: dbr.expert_shape(blueprint.features(), blueprint.dropout),
+        reading: Reading::by_owner(blueprint.tasks, &owners, dbr)?,
+        gates_learn: dbr.gates_learn(),
         shared: dbr.has_shared().then_some(dbr.shared_experts),
         private: dbr.has_private().then_some(dbr.private_experts),
     };
     Ok(StackNetwork {
-        backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
-        stack: Stack::new(tasks, sizes, parameters, |name, inputs| Gate::new(name, inputs, dbr, parameters))?,
-        heads: heads(tasks, dbr.expert_width, parameters)?,
+        trunks: Trunks::new("trunk", blueprint)?,
+        stack: Stack::new(blueprint, sizes, |name, inputs| Gate::new(name, inputs, dbr, blueprint.parameters))?,
+        heads: heads(dbr.expert_width, blueprint)?,
         terms: GateTerms { branch_prior: dbr.branch_control == BranchControl::Softmax, load_balance: true },
     })
 }

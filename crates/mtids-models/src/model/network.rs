@@ -3,20 +3,20 @@
 use std::fmt;
 
 use candle_core::Tensor;
+use mtids_layers::dropout::Dropout;
 use mtids_layers::linear::Linear;
-use mtids_layers::parameters::Parameters;
 
 use crate::error::{ModelError, Result, config_error};
-use crate::tasks::TaskSet;
+use crate::trunks::Blueprint;
 use crate::types::{Boundary, GateTerms, Mode, TaskOutput};
 
 /// The parts of a multi-task network on either side of its cut.
 pub trait MultiTaskModel: fmt::Debug + Send + Sync {
-    /// The outputs of the shared parts for an input `[B, C, D, H, W]`.
+    /// The outputs of the shared parts for inputs `[B, C, D, H, W]`, one for each view.
     ///
     /// # Errors
-    /// When the input has another shape than the model was built for.
-    fn boundary(&self, x: &Tensor, mode: Mode) -> Result<Boundary>;
+    /// When an input has another shape than the model was built for.
+    fn boundary(&self, inputs: &[Tensor], mode: Mode) -> Result<Boundary>;
 
     /// One task from its own view of the boundary's tensors.
     ///
@@ -24,8 +24,13 @@ pub trait MultiTaskModel: fmt::Debug + Send + Sync {
     /// [`ModelError::Config`] for a task that does not exist; when the shapes do not fit.
     fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput>;
 
-    /// Whether a parameter is reached by two or more tasks. All that lie below the cut are, and few above it.
+    /// Whether a parameter is reached by two or more tasks. Most that lie below the cut are, and few above it.
     fn is_shared(&self, name: &str) -> bool;
+
+    /// Whether what lies below a tensor of the boundary is shared. Where it is not, that tensor's gradient is its task's plain one.
+    fn is_shared_place(&self, _place: usize) -> bool {
+        true
+    }
 
     /// Whether there is any shared parameter, so that there is something to balance.
     fn balances(&self) -> bool {
@@ -38,12 +43,29 @@ pub trait MultiTaskModel: fmt::Debug + Send + Sync {
     }
 }
 
+/// A task's linear layer, behind dropout.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    dropout: Dropout,
+    linear: Linear,
+}
+
+impl Head {
+    pub(crate) fn forward(&self, features: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(self.linear.forward(&self.dropout.forward(features, mode.draw())?)?)
+    }
+}
+
 /// One linear head `head.<task>` per task on features of this width.
-pub(crate) fn heads(tasks: &TaskSet, width: usize, parameters: &Parameters) -> Result<Vec<Linear>> {
-    let head = |name: &str, classes| -> Result<Linear> {
-        Ok(Linear::unrounded(&format!("head.{name}"), width, classes, 0.1, parameters)?)
+pub(crate) fn heads(width: usize, blueprint: &Blueprint<'_>) -> Result<Vec<Head>> {
+    let head = |name: &str, outputs| -> Result<Head> {
+        let name = format!("head.{name}");
+        Ok(Head {
+            linear: Linear::unrounded(&name, width, outputs, 0.1, blueprint.parameters)?,
+            dropout: Dropout::new(&name, blueprint.dropout)?,
+        })
     };
-    tasks.tasks().iter().map(|task| head(&task.name, task.classes)).collect()
+    blueprint.tasks.tasks().iter().map(|task| head(&task.name, task.classes)).collect()
 }
 
 /// The part of a task.

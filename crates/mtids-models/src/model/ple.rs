@@ -6,24 +6,16 @@
 //!
 //! Cut and names: see `stack.rs`. With one layer this is CGC.
 
-use mtids_layers::parameters::Parameters;
-
 use crate::error::Result;
 use crate::model::cgc::{FlatGate, flat_network};
-use crate::model::settings::{BranchedConfig, LayeredConfig};
+use crate::model::settings::LayeredConfig;
 use crate::model::stack::StackNetwork;
-use crate::tasks::TaskSet;
+use crate::trunks::Blueprint;
 
 /// Settings of PLE.
 pub type PleConfig = LayeredConfig;
 
 /// The network of these settings.
-pub(crate) fn network(
-    config: &PleConfig,
-    tasks: &TaskSet,
-    input: [usize; 4],
-    parameters: &Parameters,
-) -> Result<StackNetwork<FlatGate>> {
-    let LayeredConfig { backbone, tasks: kinds, experts, layers } = config.clone();
-    flat_network(layers, &BranchedConfig { backbone, tasks: kinds, experts }, tasks, input, parameters)
+pub(crate) fn network(config: &PleConfig, blueprint: &Blueprint<'_>) -> Result<StackNetwork<FlatGate>> {
+    flat_network(config.layers, &config.experts, blueprint)
 }

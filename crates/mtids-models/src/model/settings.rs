@@ -1,9 +1,11 @@
-//! Settings that several architectures share: backbone, tasks, and where there are any, experts and layers.
+//! Settings that several architectures share: backbones of the views, dropout, tasks, and where there are any, experts and layers.
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::backbone::BackboneConfig;
+use crate::backbone::BackboneKeys;
 use crate::error::{Result, config_error};
 use crate::experts::{ExpertsConfig, SharedExpertsConfig};
 use crate::tasks::{TaskKind, default_tasks};
@@ -12,15 +14,20 @@ use crate::tasks::{TaskKind, default_tasks};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlainConfig {
-    /// The backbone.
-    pub backbone: BackboneConfig,
+    /// The backbone of every view.
+    pub backbone: BackboneKeys,
+    /// What differs in the backbone of one view, by the view's name.
+    pub trunks: BTreeMap<String, BackboneKeys>,
+    /// Dropout before heads and in the hidden layer of experts. Default: 0.2 with several views, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
     /// Tasks, main task first by custom.
     pub tasks: Vec<TaskKind>,
 }
 
 impl Default for PlainConfig {
     fn default() -> Self {
-        Self { backbone: BackboneConfig::default(), tasks: default_tasks() }
+        Self { backbone: BackboneKeys::default(), trunks: BTreeMap::new(), dropout: None, tasks: default_tasks() }
     }
 }
 
@@ -34,8 +41,13 @@ impl PlainConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SharedConfig {
-    /// The backbone.
-    pub backbone: BackboneConfig,
+    /// The backbone of every view.
+    pub backbone: BackboneKeys,
+    /// What differs in the backbone of one view, by the view's name.
+    pub trunks: BTreeMap<String, BackboneKeys>,
+    /// Dropout before heads and in the hidden layer of experts. Default: 0.2 with several views, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
     /// Tasks, main task first by custom.
     pub tasks: Vec<TaskKind>,
     /// The experts.
@@ -44,7 +56,8 @@ pub struct SharedConfig {
 
 impl Default for SharedConfig {
     fn default() -> Self {
-        Self { backbone: BackboneConfig::default(), tasks: default_tasks(), experts: SharedExpertsConfig::default() }
+        let PlainConfig { backbone, trunks, dropout, tasks } = PlainConfig::default();
+        Self { backbone, trunks, dropout, tasks, experts: SharedExpertsConfig::default() }
     }
 }
 
@@ -58,8 +71,13 @@ impl SharedConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BranchedConfig {
-    /// The backbone.
-    pub backbone: BackboneConfig,
+    /// The backbone of every view.
+    pub backbone: BackboneKeys,
+    /// What differs in the backbone of one view, by the view's name.
+    pub trunks: BTreeMap<String, BackboneKeys>,
+    /// Dropout before heads and in the hidden layer of experts. Default: 0.2 with several views, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
     /// Tasks, main task first by custom.
     pub tasks: Vec<TaskKind>,
     /// The experts.
@@ -68,7 +86,8 @@ pub struct BranchedConfig {
 
 impl Default for BranchedConfig {
     fn default() -> Self {
-        Self { backbone: BackboneConfig::default(), tasks: default_tasks(), experts: ExpertsConfig::default() }
+        let PlainConfig { backbone, trunks, dropout, tasks } = PlainConfig::default();
+        Self { backbone, trunks, dropout, tasks, experts: ExpertsConfig::default() }
     }
 }
 
@@ -82,8 +101,13 @@ impl BranchedConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LayeredConfig {
-    /// The backbone.
-    pub backbone: BackboneConfig,
+    /// The backbone of every view.
+    pub backbone: BackboneKeys,
+    /// What differs in the backbone of one view, by the view's name.
+    pub trunks: BTreeMap<String, BackboneKeys>,
+    /// Dropout before heads and in the hidden layer of experts. Default: 0.2 with several views, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
     /// Tasks, main task first by custom.
     pub tasks: Vec<TaskKind>,
     /// The experts of each layer.
@@ -94,8 +118,8 @@ pub struct LayeredConfig {
 
 impl Default for LayeredConfig {
     fn default() -> Self {
-        let BranchedConfig { backbone, tasks, experts } = BranchedConfig::default();
-        Self { backbone, tasks, experts, layers: 2 }
+        let BranchedConfig { backbone, trunks, dropout, tasks, experts } = BranchedConfig::default();
+        Self { backbone, trunks, dropout, tasks, experts, layers: 2 }
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Purpose: the common frame of MT-IDS, CGC and PLE; they differ in the gate. In layer l, task t's gate mixes the shared experts
 //! (which read h_s) with the task's own (which read h_t) into the next h_t; below the last layer, one more soft-max over *all*
-//! experts mixes the next h_s. Both start as the backbone's features z. With one layer this is CGC's frame.
+//! experts mixes the next h_s. Both start as the features z of the views, of which a task may train only some (`views.rs`). With one
+//! layer this is CGC's frame.
 //!
-//! Cut. One layer: z and the outputs S of the shared experts. More layers: the gates of the last layer but one feed only their own
+//! Cut. One layer: z of each view and the outputs S of the shared experts. More layers: the gates of the last layer but one feed only their own
 //! task, because the last h_s passes by them. So the cut runs below these gates: S of the last layer, all expert outputs of the
 //! layer below it, and the inputs of its gates. Names: the last layer has plain names (`shared.*`, `private.<task>.*`,
 //! `gate.<task>.*`), layer l below it the same behind `layer<l>.`, its mixing of h_s being `layer<l>.gate.shared`.
@@ -13,15 +14,13 @@ use std::fmt;
 
 use candle_core::Tensor;
 
-use crate::backbone::Backbone;
 use crate::error::{ModelError, Result, config_error};
 use crate::experts::{ExpertGroup, ExpertShape};
 use crate::gate::SoftmaxGate;
-use crate::model::network::{MultiTaskModel, at, mix, of_task};
-use crate::tasks::TaskSet;
+use crate::model::network::{Head, MultiTaskModel, mix, of_task};
+use crate::model::views::Reading;
+use crate::trunks::{Blueprint, Trunks, join};
 use crate::types::{Boundary, GateOutput, GateTerms, Mode, TaskOutput};
-use mtids_layers::linear::Linear;
-use mtids_layers::parameters::Parameters;
 
 /// How a gate divides the weight between shared and private experts.
 #[derive(Clone, Debug)]
@@ -41,11 +40,15 @@ pub(crate) trait BranchGate: fmt::Debug + Send + Sync {
 }
 
 /// Sizes of a stack.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct StackSizes {
     pub(crate) layers: usize,
-    /// Of an expert of the first layer, which reads the backbone's features.
+    /// Of a shared expert of the first layer, which reads the features of all views.
     pub(crate) expert: ExpertShape,
+    /// How the first layer reads the views.
+    pub(crate) reading: Reading,
+    /// Whether gates learn anything from what they read.
+    pub(crate) gates_learn: bool,
     /// Absent without a shared branch.
     pub(crate) shared: Option<usize>,
     /// Absent without a private branch.
@@ -64,19 +67,55 @@ struct Layer<G> {
 #[derive(Debug)]
 pub(crate) struct Stack<G> {
     layers: Vec<Layer<G>>,
+    reading: Reading,
+    /// Names of the views' trunks, and whether two or more tasks train them.
+    trunks: Vec<(String, bool)>,
+}
+
+/// What a layer reads.
+#[derive(Clone, Copy, Debug)]
+enum Inputs<'a> {
+    /// The first layer: features of each view.
+    Views(&'a [Tensor]),
+    /// The others: one tensor of each task.
+    Tasks(&'a [Tensor]),
+}
+
+impl Inputs<'_> {
+    fn private(self, task: usize, reading: &Reading) -> Result<Tensor> {
+        match self {
+            Self::Views(features) => reading.private(task, features),
+            Self::Tasks(inputs) => Ok(inputs.get(task).ok_or_else(missing)?.clone()),
+        }
+    }
+
+    fn gate(self, task: usize, reading: &Reading) -> Result<Tensor> {
+        match self {
+            Self::Views(features) => reading.gate(task, features),
+            Self::Tasks(_) => self.private(task, reading),
+        }
+    }
+
+    /// Of the gate of the shared experts, which read `shared`.
+    fn shared_gate(self, shared: &Tensor, reading: &Reading) -> Result<Tensor> {
+        match self {
+            Self::Views(features) => reading.shared_gate(features),
+            Self::Tasks(_) => Ok(shared.clone()),
+        }
+    }
 }
 
 impl<G: BranchGate> Stack<G> {
     /// Builds the layers; `gate` makes a gate from its name and the size of its input.
     pub(crate) fn new(
-        tasks: &TaskSet,
+        blueprint: &Blueprint<'_>,
         sizes: StackSizes,
-        parameters: &Parameters,
         gate: impl Fn(&str, usize) -> Result<G>,
     ) -> Result<Self> {
         if sizes.layers == 0 {
             return Err(config_error("layers", "must be at least 1"));
         }
+        let parameters = blueprint.parameters;
         if sizes.layers > 1 && (sizes.shared.is_none() || sizes.private.is_none()) {
             return Err(config_error("layers", "more than one layer needs shared and private experts"));
         }
@@ -85,27 +124,52 @@ impl<G: BranchGate> Stack<G> {
             let last = index + 1 == sizes.layers;
             let prefix = if last { String::new() } else { format!("layer{index}.") };
             let inputs = if index == 0 { sizes.expert.inputs } else { sizes.expert.outputs };
-            let shape = ExpertShape { inputs, ..sizes.expert };
-            let group = |name: &str, count: Option<usize>| -> Result<Option<ExpertGroup>> {
-                let name = format!("{prefix}{name}");
+            let group = |name: &str, count: Option<usize>, inputs: usize| -> Result<Option<ExpertGroup>> {
+                let (name, shape) = (format!("{prefix}{name}"), ExpertShape { inputs, ..sizes.expert });
                 let make = |count| ExpertGroup::new(&name, count, shape, parameters);
                 count.map(make).transpose()
             };
-            let names = || tasks.tasks().iter().map(|task| task.name.as_str());
-            let private: Result<Vec<Option<ExpertGroup>>> =
-                names().map(|name| group(&format!("private.{name}"), sizes.private)).collect();
-            let gates: Result<Vec<G>> = names().map(|name| gate(&format!("{prefix}gate.{name}"), inputs)).collect();
-            let all = sizes.shared.unwrap_or(0) + tasks.len() * sizes.private.unwrap_or(0);
+            let (mut private, mut gates) = (Vec::new(), Vec::new());
+            for (task, name) in blueprint.task_names().enumerate() {
+                let [of_private, of_gate] =
+                    if index == 0 { sizes.reading.widths(task, &blueprint.widths())? } else { [inputs; 2] };
+                private.push(group(&format!("private.{name}"), sizes.private, of_private)?);
+                gates.push(gate(&format!("{prefix}gate.{name}"), of_gate)?);
+            }
+            let all = sizes.shared.unwrap_or(0) + blueprint.tasks.len() * sizes.private.unwrap_or(0);
             layers.push(Layer {
-                shared: group("shared", sizes.shared)?,
-                private: private?,
-                gates: gates?,
+                shared: group("shared", sizes.shared, inputs)?,
+                private,
+                gates,
                 shared_gate: (!last)
                     .then(|| SoftmaxGate::new(&format!("{prefix}gate.shared"), inputs, all, parameters))
                     .transpose()?,
             });
         }
-        Ok(Self { layers })
+        let StackSizes { reading, gates_learn, .. } = sizes;
+        let trunk = |(place, view): (usize, &crate::trunks::ViewPlan)| {
+            // Shared experts carry every task into every trunk.
+            let shared =
+                sizes.shared.is_some() || reading.trained_by(place, gates_learn) >= blueprint.tasks.len().min(2);
+            (format!("{}.", blueprint.name("trunk", &view.name)), shared)
+        };
+        let trunks = blueprint.views.iter().enumerate().map(trunk).collect();
+        Ok(Self { layers, reading, trunks })
+    }
+
+    /// Whether a parameter of a trunk is reached by two or more tasks.
+    fn is_shared_trunk(&self, name: &str) -> bool {
+        self.trunks.iter().any(|(prefix, shared)| *shared && name.starts_with(prefix))
+    }
+
+    /// Whether what lies below a tensor of the boundary is shared: with one layer, the trunks of the views come first.
+    fn is_shared_place(&self, place: usize) -> bool {
+        self.layers.len() > 1 || self.trunks.get(place).is_none_or(|(_, shared)| *shared)
+    }
+
+    /// Whether there is any shared parameter.
+    fn balances(&self) -> bool {
+        self.layers.iter().any(|layer| layer.shared.is_some()) || self.trunks.iter().any(|(_, shared)| *shared)
     }
 
     /// Whether a parameter of the stack is reached by two or more tasks.
@@ -120,62 +184,69 @@ impl<G: BranchGate> Stack<G> {
         self.layers.last().ok_or_else(|| config_error("layers", "must be at least 1"))
     }
 
-    /// Everything that two or more tasks read, from the backbone's features.
-    pub(crate) fn boundary(&self, z: &Tensor, mode: Mode) -> Result<Boundary> {
-        let last = self.last()?;
+    /// Everything that two or more tasks read, from the features of each view.
+    pub(crate) fn boundary(&self, features: &[Tensor], mode: Mode) -> Result<Boundary> {
+        let (last, reading, z) = (self.last()?, &self.reading, join(features)?);
         let Some((above, below)) = self.layers.split_last().and_then(|(_, rest)| rest.split_last()) else {
-            let mut tensors = vec![z.clone()];
-            tensors.extend(last.shared.as_ref().map(|shared| shared.forward(z)).transpose()?);
+            let mut tensors = features.to_vec();
+            tensors.extend(last.shared.as_ref().map(|shared| shared.forward(&z, mode)).transpose()?);
             return Ok(Boundary { tensors, gates: Vec::new() });
         };
-        let mut shared_input = z.clone();
-        let mut inputs = vec![z.clone()];
-        let mut gates = Vec::new();
+        let (mut shared_input, mut gates) = (z, Vec::new());
+        let mut of_tasks: Option<Vec<Tensor>> = None;
         for layer in below {
-            let outputs = layer.experts(&shared_input, &inputs)?;
+            let inputs = of_tasks.as_deref().map_or(Inputs::Views(features), Inputs::Tasks);
+            let outputs = layer.experts(&shared_input, inputs, reading, mode)?;
             let (mut next, mut decided) = (Vec::new(), Vec::new());
             for task in 0..layer.gates.len() {
-                let (mixed, gate) = layer.mix(task, input_of(&inputs, task)?, &outputs, mode)?;
+                let (mixed, gate) = layer.mix(task, &inputs.gate(task, reading)?, &outputs, mode)?;
                 next.push(mixed);
                 decided.push(gate);
             }
-            shared_input = layer.mix_all(&shared_input, &outputs)?;
-            inputs = next;
+            shared_input = layer.mix_all(&inputs.shared_gate(&shared_input, reading)?, &outputs)?;
+            of_tasks = Some(next);
             gates.push(decided);
         }
-        let outputs = above.experts(&shared_input, &inputs)?;
-        let shared_input = above.mix_all(&shared_input, &outputs)?;
-        let shared = last.shared.as_ref().ok_or_else(missing)?.forward(&shared_input)?;
+        let inputs = of_tasks.as_deref().map_or(Inputs::Views(features), Inputs::Tasks);
+        let outputs = above.experts(&shared_input, inputs, reading, mode)?;
+        let shared_input = above.mix_all(&inputs.shared_gate(&shared_input, reading)?, &outputs)?;
+        let shared = last.shared.as_ref().ok_or_else(missing)?.forward(&shared_input, mode)?;
         let mut tensors = vec![shared];
         tensors.extend(outputs);
-        tensors.extend(inputs);
+        tensors.extend(of_tasks.unwrap_or_else(|| features.to_vec()));
         Ok(Boundary { tensors, gates })
     }
 
     /// What one task reads in the end, `[B, width]`, and the decisions of its gates above the cut.
     pub(crate) fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<(Tensor, Vec<GateOutput>)> {
-        let last = self.last()?;
+        let (last, reading) = (self.last()?, &self.reading);
         let mut gates = Vec::new();
-        let (input, shared) = match self.layers.len().checked_sub(2).and_then(|below| self.layers.get(below)) {
-            None => (at(boundary, 0)?.clone(), boundary.get(1)),
-            Some(below) => {
-                let count = 1 + below.gates.len();
-                let (outputs, inputs) = match boundary.get(1..) {
-                    Some(rest) if rest.len() > count => rest.split_at(count),
-                    _ => return Err(missing()),
-                };
-                let (mixed, gate) = below.mix(task, input_of(inputs, task)?, outputs, mode)?;
-                gates.push(gate);
-                (mixed, boundary.first())
-            }
-        };
-        let route = of_task(&last.gates, task)?.route(&input, mode)?;
+        let (private_input, gate_input, shared) =
+            match self.layers.len().checked_sub(2).and_then(|below| self.layers.get(below)) {
+                None => {
+                    let (features, rest) = boundary.split_at_checked(self.trunks.len()).ok_or_else(missing)?;
+                    let inputs = Inputs::Views(features);
+                    (inputs.private(task, reading)?, inputs.gate(task, reading)?, rest.first())
+                }
+                Some(below) => {
+                    let count = 1 + below.gates.len();
+                    let (outputs, inputs) = match boundary.get(1..) {
+                        Some(rest) if rest.len() > count => rest.split_at(count),
+                        _ => return Err(missing()),
+                    };
+                    let inputs = if self.layers.len() == 2 { Inputs::Views(inputs) } else { Inputs::Tasks(inputs) };
+                    let (mixed, gate) = below.mix(task, &inputs.gate(task, reading)?, outputs, mode)?;
+                    gates.push(gate);
+                    (mixed.clone(), mixed, boundary.first())
+                }
+            };
+        let route = of_task(&last.gates, task)?.route(&gate_input, mode)?;
         let mut mixed: Option<Tensor> = None;
         if let (Some(weights), Some(shared)) = (&route.shared, shared) {
             mixed = Some(mix(weights, shared)?);
         }
         if let (Some(weights), Some(private)) = (&route.private, of_task(&last.private, task)?) {
-            let own = mix(weights, &private.forward(&input)?)?;
+            let own = mix(weights, &private.forward(&private_input, mode)?)?;
             mixed = Some(match mixed {
                 Some(shared) => (shared + own)?,
                 None => own,
@@ -190,17 +261,12 @@ fn missing() -> ModelError {
     config_error("layers", "the outputs of the experts are missing")
 }
 
-/// The input of a task's gate: its own, or the one that all tasks have in the first layer.
-fn input_of(inputs: &[Tensor], task: usize) -> Result<&Tensor> {
-    inputs.get(if inputs.len() == 1 { 0 } else { task }).ok_or_else(missing)
-}
-
 impl<G: BranchGate> Layer<G> {
     /// Outputs of the shared experts, then of each task's own, `[B, E, width]` each.
-    fn experts(&self, shared_input: &Tensor, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        let mut outputs = vec![self.shared.as_ref().ok_or_else(missing)?.forward(shared_input)?];
+    fn experts(&self, shared_input: &Tensor, inputs: Inputs<'_>, reading: &Reading, mode: Mode) -> Result<Vec<Tensor>> {
+        let mut outputs = vec![self.shared.as_ref().ok_or_else(missing)?.forward(shared_input, mode)?];
         for (task, private) in self.private.iter().enumerate() {
-            outputs.push(private.as_ref().ok_or_else(missing)?.forward(input_of(inputs, task)?)?);
+            outputs.push(private.as_ref().ok_or_else(missing)?.forward(&inputs.private(task, reading)?, mode)?);
         }
         Ok(outputs)
     }
@@ -212,33 +278,42 @@ impl<G: BranchGate> Layer<G> {
         Ok(((mix(&shared, of_task(outputs, 0)?)? + own)?, gate))
     }
 
-    fn mix_all(&self, shared_input: &Tensor, outputs: &[Tensor]) -> Result<Tensor> {
-        let weights = self.shared_gate.as_ref().ok_or_else(missing)?.forward(shared_input)?;
+    /// The input of the next layer's shared experts; `input` is what its gate reads.
+    fn mix_all(&self, input: &Tensor, outputs: &[Tensor]) -> Result<Tensor> {
+        let weights = self.shared_gate.as_ref().ok_or_else(missing)?.forward(input)?;
         mix(&weights, &Tensor::cat(outputs, 1)?)
     }
 }
 
-/// Backbone, stack and one linear head per task: the network of MT-IDS, CGC and PLE on either side of its cut.
+/// Trunks, stack and one linear head per task: the network of MT-IDS, CGC and PLE on either side of its cut.
 #[derive(Debug)]
 pub(crate) struct StackNetwork<G> {
-    pub(crate) backbone: Backbone,
+    pub(crate) trunks: Trunks,
     pub(crate) stack: Stack<G>,
-    pub(crate) heads: Vec<Linear>,
+    pub(crate) heads: Vec<Head>,
     pub(crate) terms: GateTerms,
 }
 
 impl<G: BranchGate> MultiTaskModel for StackNetwork<G> {
-    fn boundary(&self, x: &Tensor, mode: Mode) -> Result<Boundary> {
-        self.stack.boundary(&self.backbone.forward(x)?, mode)
+    fn boundary(&self, inputs: &[Tensor], mode: Mode) -> Result<Boundary> {
+        self.stack.boundary(&self.trunks.features(inputs, mode)?, mode)
     }
 
     fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput> {
         let (mixed, gates) = self.stack.task(task, boundary, mode)?;
-        Ok(TaskOutput { logits: of_task(&self.heads, task)?.forward(&mixed)?, gates, penalty: None })
+        Ok(TaskOutput { logits: of_task(&self.heads, task)?.forward(&mixed, mode)?, gates, penalty: None })
     }
 
     fn is_shared(&self, name: &str) -> bool {
-        name.starts_with("trunk.") || self.stack.is_shared(name)
+        self.stack.is_shared_trunk(name) || self.stack.is_shared(name)
+    }
+
+    fn is_shared_place(&self, place: usize) -> bool {
+        self.stack.is_shared_place(place)
+    }
+
+    fn balances(&self) -> bool {
+        self.stack.balances()
     }
 
     fn gate_terms(&self) -> GateTerms {

@@ -10,16 +10,13 @@
 
 use candle_core::Tensor;
 
-use crate::backbone::Backbone;
 use crate::error::Result;
 use crate::experts::ExpertGroup;
 use crate::gate::SoftmaxGate;
-use crate::model::network::{MultiTaskModel, at, heads, mix, of_task};
+use crate::model::network::{Head, MultiTaskModel, at, heads, mix, of_task};
 use crate::model::settings::BranchedConfig;
-use crate::tasks::TaskSet;
+use crate::trunks::{Blueprint, Trunks};
 use crate::types::{Boundary, GateOutput, Mode, TaskOutput};
-use mtids_layers::linear::Linear;
-use mtids_layers::parameters::Parameters;
 
 /// Settings of STEM.
 pub type StemConfig = BranchedConfig;
@@ -27,52 +24,47 @@ pub type StemConfig = BranchedConfig;
 /// Every task reads all experts and trains its own and the shared ones.
 #[derive(Debug)]
 pub struct Stem {
-    backbone: Backbone,
+    trunks: Trunks,
     shared: ExpertGroup,
     private: Vec<ExpertGroup>,
     gates: Vec<SoftmaxGate>,
-    heads: Vec<Linear>,
+    heads: Vec<Head>,
 }
 
 impl Stem {
-    pub(crate) fn new(
-        config: &StemConfig,
-        tasks: &TaskSet,
-        input: [usize; 4],
-        parameters: &Parameters,
-    ) -> Result<Self> {
-        let (experts, features) = (&config.experts, config.backbone.features);
-        let shape = experts.expert_shape(features);
-        let all = experts.shared + tasks.len() * experts.private;
-        let names = || tasks.tasks().iter().map(|task| task.name.as_str());
+    pub(crate) fn new(config: &StemConfig, blueprint: &Blueprint<'_>) -> Result<Self> {
+        let (experts, features, parameters) = (&config.experts, blueprint.features(), blueprint.parameters);
+        let shape = experts.expert_shape(features, blueprint.dropout);
+        let all = experts.shared + blueprint.tasks.len() * experts.private;
+        let names = || blueprint.task_names();
         let private: Result<Vec<ExpertGroup>> = names()
             .map(|name| ExpertGroup::new(&format!("private.{name}"), experts.private, shape, parameters))
             .collect();
         let gates: Result<Vec<SoftmaxGate>> =
             names().map(|name| SoftmaxGate::new(&format!("gate.{name}"), features, all, parameters)).collect();
         Ok(Self {
-            backbone: Backbone::new("trunk", &config.backbone, input, parameters)?,
+            trunks: Trunks::new("trunk", blueprint)?,
             shared: ExpertGroup::new("shared", experts.shared, shape, parameters)?,
             private: private?,
             gates: gates?,
-            heads: heads(tasks, experts.width, parameters)?,
+            heads: heads(experts.width, blueprint)?,
         })
     }
 }
 
 impl MultiTaskModel for Stem {
-    fn boundary(&self, x: &Tensor, _mode: Mode) -> Result<Boundary> {
-        let z = self.backbone.forward(x)?;
-        let mut tensors = vec![z.clone(), self.shared.forward(&z)?];
+    fn boundary(&self, inputs: &[Tensor], mode: Mode) -> Result<Boundary> {
+        let z = self.trunks.forward(inputs, mode)?;
+        let mut tensors = vec![z.clone(), self.shared.forward(&z, mode)?];
         for private in &self.private {
-            tensors.push(private.forward(&z.detach())?.detach());
+            tensors.push(private.forward(&z.detach(), mode)?.detach());
         }
         Ok(Boundary { tensors, gates: Vec::new() })
     }
 
-    fn task(&self, task: usize, boundary: &[Tensor], _mode: Mode) -> Result<TaskOutput> {
+    fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput> {
         let (z, shared) = (at(boundary, 0)?, at(boundary, 1)?);
-        let private = of_task(&self.private, task)?.forward(z)?;
+        let private = of_task(&self.private, task)?.forward(z, mode)?;
         let others: Vec<Tensor> = (0..self.private.len())
             .filter(|other| *other != task)
             .map(|other| Ok(at(boundary, 2 + other)?.detach()))
@@ -88,7 +80,7 @@ impl MultiTaskModel for Stem {
             of_others = Some(rest);
         }
         let gate = GateOutput::of_flat(&of_shared, &of_own, of_others.as_ref())?;
-        Ok(TaskOutput::gated(of_task(&self.heads, task)?.forward(&mixed)?, gate))
+        Ok(TaskOutput::gated(of_task(&self.heads, task)?.forward(&mixed, mode)?, gate))
     }
 
     fn is_shared(&self, name: &str) -> bool {

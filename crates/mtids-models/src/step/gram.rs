@@ -15,6 +15,9 @@ use mtids_layers::storage::with_rows;
 pub(super) fn on_host(count: usize, by_task: &[Option<Parts>], places: usize) -> Result<Vec<f64>> {
     let mut gram = vec![0.0; count * count];
     for place in 0..places {
+        if by_task.iter().all(|parts| part(parts, place).is_none()) {
+            continue;
+        }
         let double = by_task.iter().filter_map(|parts| part(parts, place)).any(|part| part.dtype() == DType::F64);
         let dtype = if double { DType::F64 } else { DType::F32 };
         let row = |parts: &Option<Parts>| -> Result<Option<Tensor>> {

@@ -6,7 +6,7 @@
 //! outputs S), gives every task its own copy, and walks the backbone once (P: MGDA-UB, NeurIPS 2018; RotoGrad, ICLR 2022); [`Scope::Exact`] differentiates the whole network once per task. Invariants:
 //! coefficients touch only parameters that two or more tasks reach; all others get the plain gradient of their own task;
 //! regularisers bypass the balancer; for the same coefficients both scopes give the same gradient; where nothing is shared the
-//! balancer is not asked.
+//! balancer is not asked. Running statistics of batch norm change with the parameters or not at all.
 //!
 //! On a GPU a step waits for the device twice (`reading.rs`): for losses and Gram matrix, and when all its work has been given to the device.
 //! Clipping and update act on numbers that the host has not seen, so there the gradient is found to be infinite or NaN after the update.
@@ -22,13 +22,9 @@ pub use types::{
     StepReport,
 };
 
-use candle_core::Tensor;
 use mtids_layers::optimizer::{Gradients, UpdateRule, clip, clip_where_they_are, squared_norms};
 
 use crate::error::{ModelError, Result};
-use crate::loss::TaskLosses;
-use crate::model::Model;
-use crate::tasks::TargetBatch;
 use crate::types::Mode;
 use reading::{Gathered, Pass, Reads, Side};
 use scope::On;
@@ -62,8 +58,19 @@ pub fn train_step_with<O: UpdateRule>(
     balancing: Balancing<'_, '_>,
 ) -> Result<StepReport> {
     let mode = Mode::Train { seed: options.seed, step: optimizer.step_count() };
-    let on = On { inputs: *inputs, mode, side: Side::of(inputs.input.device()) };
-    take(&on, optimizer, options, balancing)
+    let on = On { inputs: *inputs, mode, side: Side::of(inputs.parameters.device()) };
+    let taken = take(&on, optimizer, options, balancing);
+    // Statistics of a batch whose step failed belong to no step.
+    match taken {
+        Ok(report) => {
+            inputs.parameters.commit_statistics()?;
+            Ok(report)
+        }
+        Err(error) => {
+            inputs.parameters.discard_statistics();
+            Err(error)
+        }
+    }
 }
 
 /// Gradients, clipping and update on either side.
@@ -111,7 +118,7 @@ fn pass(on: &On<'_>, scope: Scope, balancing: Balancing<'_, '_>) -> Result<Pass>
     }
 }
 
-/// Combined gradients of one batch, and the report without the gradient norm (0).
+/// Combined gradients of one batch, and the report without the gradient norm (0). Batch statistics that the pass records are dropped.
 ///
 /// # Errors
 /// As [`train_step`], except for non-finite values.
@@ -134,26 +141,25 @@ pub fn gradients_with(
     mode: Mode,
     balancing: Balancing<'_, '_>,
 ) -> Result<(Gradients, StepReport)> {
-    let on = On { inputs: *inputs, mode, side: Side::of(inputs.input.device()) };
-    let Pass { gradients, mut report, late, mut reads } = pass(&on, scope, balancing)?;
+    let on = On { inputs: *inputs, mode, side: Side::of(inputs.parameters.device()) };
+    let passed = pass(&on, scope, balancing);
+    inputs.parameters.discard_statistics();
+    let Pass { gradients, mut report, late, mut reads } = passed?;
     late.read(&mut report, &mut reads)?;
     report.reads = reads.0;
     Ok((gradients, report))
 }
 
 /// Loss of each task on a batch with the current parameters; `None` where no sample is labelled. `mode` says which noise is drawn: that of the step
-/// itself, to compare with its losses.
+/// itself, to compare with its losses. Batch statistics that the pass records are dropped.
 ///
 /// # Errors
-/// When the input has another shape than the model was built for.
-pub fn losses_of(
-    model: &Model,
-    losses: &TaskLosses,
-    input: &Tensor,
-    targets: &TargetBatch,
-    mode: Mode,
-) -> Result<Vec<Option<f64>>> {
-    let outputs = model.forward(input, mode)?;
+/// When an input has another shape than the model was built for.
+pub fn losses_of(inputs: &StepInputs<'_>, mode: Mode) -> Result<Vec<Option<f64>>> {
+    let StepInputs { model, parameters, losses, input, targets } = *inputs;
+    let outputs = model.forward(input, mode);
+    parameters.discard_statistics();
+    let outputs = outputs?;
     let mut gathered = Gathered::default();
     let mut at = Vec::new();
     for loss in losses.losses(&outputs, targets)? {

@@ -83,24 +83,7 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
     let at_cut = |store: &GradStore, own: &[Var]| -> Vec<Option<Tensor>> {
         own.iter().map(|variable| store.get(variable).map(Tensor::detach)).collect()
     };
-    // Above the cut the graphs of the tasks are disjoint, so T passes cost what one of the sum would.
-    let mut by_task: Vec<Option<Parts>> = Vec::new();
-    for (loss, own) in task_losses.iter().zip(&copies) {
-        let Some(loss) = loss else {
-            by_task.push(None);
-            continue;
-        };
-        let store = loss.backward()?;
-        collector.add(&store, |name| !network.is_shared(name))?;
-        let mut parts = at_cut(&store, own);
-        // Shared parameters above the cut, which few models have.
-        parts.extend(above.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)));
-        by_task.push(Some(parts));
-    }
-    let shapes: Vec<&Tensor> =
-        shared.tensors.iter().chain(above.iter().map(|(_, variable)| variable.as_tensor())).collect();
-    let balanced = balance(model, &task_losses, &by_task, &shapes, balancing, side, &mut reads)?;
-    let mut late = Late::default();
+    let places: Vec<bool> = (0..shared.tensors.len()).map(|place| network.is_shared_place(place)).collect();
     let mut cut: Vec<Option<Tensor>> = vec![None; shared.tensors.len()];
     let add_cut = |cut: &mut [Option<Tensor>], parts: &[Option<Tensor>], factor: f64| -> Result<()> {
         for (total, part) in cut.iter_mut().zip(parts) {
@@ -114,6 +97,27 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
         }
         Ok(())
     };
+    // Above the cut the graphs of the tasks are disjoint, so T passes cost what one of the sum would.
+    let mut by_task: Vec<Option<Parts>> = Vec::new();
+    for (loss, own) in task_losses.iter().zip(&copies) {
+        let Some(loss) = loss else {
+            by_task.push(None);
+            continue;
+        };
+        let store = loss.backward()?;
+        collector.add(&store, |name| !network.is_shared(name))?;
+        let mut parts = at_cut(&store, own);
+        // What only this task reaches gets its plain gradient, and is not compared.
+        let alone: Parts = parts.iter_mut().zip(&places).map(|(part, shared)| part.take_if(|_| !shared)).collect();
+        add_cut(&mut cut, &alone, 1.0)?;
+        // Shared parameters above the cut, which few models have.
+        parts.extend(above.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)));
+        by_task.push(Some(parts));
+    }
+    let shapes: Vec<&Tensor> =
+        shared.tensors.iter().chain(above.iter().map(|(_, variable)| variable.as_tensor())).collect();
+    let balanced = balance(model, &task_losses, &by_task, &shapes, balancing, side, &mut reads)?;
+    let mut late = Late::default();
     for (parts, coefficient) in balanced.shares(&by_task) {
         add_cut(&mut cut, parts, coefficient)?;
         for ((name, _), part) in above.iter().zip(parts.iter().skip(shared.tensors.len())) {

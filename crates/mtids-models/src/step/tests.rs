@@ -8,7 +8,10 @@ use super::*;
 use crate::backbone::BackboneConfig;
 use crate::error::BoxError;
 use crate::loss::LossConfig;
-use crate::model::{Architecture, ModelConfig};
+use crate::loss::TaskLosses;
+use crate::model::{Architecture, Model, ModelConfig};
+use crate::problem::Problem;
+use crate::tasks::TargetBatch;
 use mtids_layers::Parameters;
 use mtids_layers::optimizer::{AdamW, AdamWConfig};
 
@@ -19,7 +22,7 @@ struct Case {
     model: Model,
     parameters: Parameters,
     losses: TaskLosses,
-    input: Tensor,
+    input: [Tensor; 1],
     targets: TargetBatch,
 }
 
@@ -34,16 +37,17 @@ impl Case {
             pool_grid: 2,
             features: 6,
             ..BackboneConfig::default()
-        };
+        }
+        .into();
         let parameters = Parameters::new(7, dtype, &Device::Cpu);
-        let model = Model::new(&config, 3, INPUT, &parameters).unwrap();
+        let model = Model::new(&config, &Problem::of_one_view(3, INPUT), &parameters).unwrap();
         let numbers = (0..4 * 288).map(|n| ((n * 7919 + 13) as f64 * 0.618_033_988_75).fract() - 0.5).collect();
         let input = Tensor::from_vec::<_, f64>(numbers, (4, 1, 2, 12, 12), &Device::Cpu).unwrap();
         Self {
             losses: TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap(),
             model,
             parameters,
-            input: input.to_dtype(dtype).unwrap(),
+            input: [input.to_dtype(dtype).unwrap()],
             targets: TargetBatch {
                 region: vec![Some(0), Some(1), Some(2), None],
                 metastasis: vec![Some(0), Some(1), None, Some(1)],
@@ -180,7 +184,7 @@ fn a_gradient_that_is_no_number_ends_the_step_on_either_side() {
         }
     }
     let case = Case::new(Architecture::MtIds, DType::F32);
-    let case = Case { input: (&case.input * f64::NAN).unwrap(), ..case };
+    let case = Case { input: [(&case.input[0] * f64::NAN).unwrap()], ..case };
     let before = case.parameters.to_bytes().unwrap();
     let error = case.step(Side::Device, Scope::Boundary, 5.0, Balancing::Weigh(&mut uneven)).unwrap_err();
     assert!(error.to_string().contains("loss of task"), "{error}");

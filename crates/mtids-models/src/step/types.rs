@@ -22,8 +22,8 @@ pub struct StepInputs<'a> {
     pub parameters: &'a Parameters,
     /// The losses of its tasks.
     pub losses: &'a TaskLosses,
-    /// `[B, C, D, H, W]` in the type of the parameters.
-    pub input: &'a Tensor,
+    /// `[B, C, D, H, W]` for each view, in the order of the problem's views and in the type of the parameters.
+    pub input: &'a [Tensor],
     /// Labels of the `B` samples.
     pub targets: &'a TargetBatch,
 }
@@ -82,7 +82,7 @@ pub struct StepOptions {
     pub clip_norm: f64,
     /// Learning rate of this step.
     pub learning_rate: f64,
-    /// Seed of the run, for gate noise.
+    /// Seed of the run, for gate noise and dropout.
     pub seed: u64,
 }
 

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use mtids_layers::Parameters;
 use mtids_models::backbone::Backbone;
-use mtids_models::{BackboneConfig, BackboneKind, BackboneSize};
+use mtids_models::{BackboneConfig, BackboneKind, BackboneSize, Mode};
 
 use crate::support::{check_gradient, flat, tensor, value};
 
@@ -16,7 +16,7 @@ fn a_whole_backbone_in_three_dimensions() {
     for batch in [2, 17] {
         let x = candle_core::Var::from_tensor(&tensor(&[batch, 2, 4, 6, 6], 1)).unwrap();
         let loss = |x: &Tensor| {
-            let z = backbone.forward(x).unwrap();
+            let z = backbone.forward(x, Mode::Evaluate).unwrap();
             let mask = tensor(z.dims(), 99);
             ((z.sqr().unwrap() + &z).unwrap() * mask).unwrap().sum_all().unwrap()
         };
@@ -33,7 +33,7 @@ fn whole_interleaved_backbones_by_parameter() {
         let backbone = Backbone::new("trunk", &config, input, &parameters).unwrap();
         let x = tensor(&[&[11][..], &input].concat(), 7);
         let loss = || {
-            let z = backbone.forward(&x).unwrap();
+            let z = backbone.forward(&x, Mode::Evaluate).unwrap();
             let mask = tensor(z.dims(), 99);
             ((z.sqr().unwrap() + &z).unwrap() * mask).unwrap().sum_all().unwrap()
         };

@@ -8,7 +8,7 @@ use crate::support::{flat, tensor};
 
 #[test]
 fn the_prediction_heads_meet_at_their_limits() {
-    let tasks = TaskSet::new(&MtIdsConfig::default().tasks, 3).unwrap();
+    let tasks = TaskSet::new(&MtIdsConfig::default().tasks, 3, 0).unwrap();
     let zeros = |classes: usize| Tensor::zeros((2, classes), DType::F64, &Device::Cpu).unwrap();
     let (joint, region, metastasis) = (tensor(&[2, 6], 1), tensor(&[2, 3], 2), tensor(&[2, 2], 3));
     let outputs = |joint: &Tensor, region: &Tensor, metastasis: &Tensor| Outputs {

@@ -12,7 +12,7 @@ const KINDS: [TaskKind; 5] =
     [TaskKind::Joint, TaskKind::Region, TaskKind::Metastasis, TaskKind::Where, TaskKind::MetastasisPerRegion];
 
 fn tasks() -> TaskSet {
-    TaskSet::new(&KINDS, 3).unwrap()
+    TaskSet::new(&KINDS, 3, 0).unwrap()
 }
 
 fn logits(tasks: &TaskSet) -> Vec<Tensor> {
@@ -86,7 +86,7 @@ fn softmax(row: &[f64]) -> Vec<f64> {
 
 /// Loss of the joint task for one sample of class 5 and one whose region 1 alone is known.
 fn joint_loss(config: &LossConfig, counts: Option<&[Vec<u64>]>, evidence: Vec<Evidence>) -> f64 {
-    let tasks = TaskSet::new(&[TaskKind::Joint], 3).unwrap();
+    let tasks = TaskSet::new(&[TaskKind::Joint], 3, 0).unwrap();
     let losses = TaskLosses::new(config, &tasks, counts).unwrap();
     let targets = TargetBatch {
         region: vec![Some(2), Some(1)],
@@ -148,7 +148,8 @@ fn evidence_does_not_touch_tasks_that_ignore_the_status() {
 
 #[test]
 fn consistency_vanishes_for_heads_that_agree_and_spares_the_joint_head() {
-    let tasks = TaskSet::new(&[TaskKind::Joint, TaskKind::Region, TaskKind::Metastasis, TaskKind::Where], 3).unwrap();
+    let tasks =
+        TaskSet::new(&[TaskKind::Joint, TaskKind::Region, TaskKind::Metastasis, TaskKind::Where], 3, 0).unwrap();
     let joint = (tensor(&[4, 6], 1) * 2.0).unwrap();
     let rows: Vec<Vec<f64>> = joint.to_vec2().unwrap();
     let marginal = |task: usize| {

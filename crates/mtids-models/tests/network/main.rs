@@ -12,3 +12,4 @@ mod precision;
 mod step;
 mod support;
 mod training;
+mod views;

@@ -6,7 +6,7 @@ use mtids_models::gate::Gate;
 use mtids_models::step::{StepGradients, gradients};
 use mtids_models::{DbrConfig, LossConfig, Mode, Model, Scope, StepInputs, StepOptions, TaskLosses, train_step};
 
-use crate::support::{INPUT, all, config, input, targets, tensor};
+use crate::support::{all, config, input, problem, targets, tensor};
 
 fn single(tensor: &Tensor) -> Tensor {
     tensor.to_dtype(DType::F32).unwrap()
@@ -28,11 +28,11 @@ fn every_architecture_gives_its_numbers_within_the_rounding() {
     for (name, config) in all() {
         let [exact, rounded] = [Precision::F32, Precision::Bf16].map(|precision| {
             let parameters = Parameters::new(7, DType::F32, &Device::Cpu).with_precision(precision);
-            let model = Model::new(&config, 3, INPUT, &parameters).unwrap();
+            let model = Model::new(&config, &problem(), &parameters).unwrap();
             let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
             let mode = Mode::Train { seed: 1, step: 0 };
             let mut equal = |given: &StepGradients<'_>| Ok(vec![1.0; given.losses.len()]);
-            let x = single(&input(4));
+            let x = input(4).map(|x| single(&x));
             let (gradients, report) = gradients(
                 &StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &x, targets: &targets() },
                 Scope::Boundary,
@@ -74,11 +74,11 @@ fn gates_and_heads_are_not_rounded() {
 fn a_training_in_bfloat16_learns_and_evaluates_in_it() {
     let parameters = Parameters::new(7, DType::F32, &Device::Cpu).with_precision(Precision::Bf16);
     let config = mtids_models::ModelConfig::MtIds(config());
-    let model = Model::new(&config, 3, INPUT, &parameters).unwrap();
+    let model = Model::new(&config, &problem(), &parameters).unwrap();
     let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
     let mut optimizer = AdamW::new(&AdamWConfig::default()).unwrap();
     let options = StepOptions { scope: Scope::Boundary, clip_norm: 5.0, learning_rate: 1e-2, seed: 1 };
-    let x = single(&input(4));
+    let x = input(4).map(|x| single(&x));
     let totals: Vec<f64> = (0..30)
         .map(|_| {
             let mut equal = |given: &StepGradients<'_>| Ok(vec![1.0; given.losses.len()]);

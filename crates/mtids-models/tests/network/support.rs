@@ -3,12 +3,15 @@
 use candle_core::{DType, Device, Tensor, Var};
 use mtids_layers::Parameters;
 use mtids_models::experts::ExpertForm;
-use mtids_models::{Architecture, BackboneConfig, DbrConfig, Model, ModelConfig, MtIdsConfig, TargetBatch};
+use mtids_models::{
+    Architecture, BackboneConfig, BackboneKeys, DbrConfig, Model, ModelConfig, MtIdsConfig, NormKind, Problem,
+    TargetBatch, TaskKind, ViewInput,
+};
 
 pub(crate) const INPUT: [usize; 4] = [1, 2, 12, 12];
 
-fn backbone() -> BackboneConfig {
-    BackboneConfig {
+fn backbone() -> BackboneKeys {
+    let small = BackboneConfig {
         widths: vec![4, 8],
         blocks: 1,
         stem_stride: 1,
@@ -16,7 +19,22 @@ fn backbone() -> BackboneConfig {
         pool_grid: 2,
         features: 6,
         ..BackboneConfig::default()
-    }
+    };
+    small.into()
+}
+
+/// Numbers that the task `measures` predicts.
+pub(crate) const MEASURES: usize = 2;
+
+/// Three regions and one view.
+pub(crate) fn problem() -> Problem {
+    Problem { measures: MEASURES, ..Problem::of_one_view(3, INPUT) }
+}
+
+/// Three regions, a near and a wide view.
+pub(crate) fn two_views() -> Problem {
+    let view = |name: &str, shape| ViewInput { name: name.to_owned(), shape };
+    Problem { views: vec![view("near", INPUT), view("wide", [2, 3, 14, 10])], ..problem() }
 }
 
 /// A small MT-IDS.
@@ -30,7 +48,48 @@ pub(crate) fn config() -> MtIdsConfig {
 
 pub(crate) fn build(config: &ModelConfig) -> (Model, Parameters) {
     let parameters = Parameters::new(7, DType::F64, &Device::Cpu);
-    (Model::new(config, 3, INPUT, &parameters).unwrap(), parameters)
+    (Model::new(config, &problem(), &parameters).unwrap(), parameters)
+}
+
+/// A model and what it is built for.
+#[derive(Clone)]
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) config: ModelConfig,
+    pub(crate) problem: Problem,
+}
+
+impl Case {
+    /// A small MT-IDS on two views with batch norm.
+    pub(crate) fn two_views(dbr: DbrConfig, tasks: &[TaskKind]) -> Self {
+        let mut config = ModelConfig::MtIds(MtIdsConfig { dbr, tasks: tasks.to_vec(), ..config() });
+        config.backbone_mut().norm = Some(NormKind::Batch);
+        Self { name: "mt-ids".to_owned(), config, problem: two_views() }
+    }
+
+    pub(crate) fn build(&self) -> (Model, Parameters) {
+        let parameters = Parameters::new(7, DType::F64, &Device::Cpu);
+        (Model::new(&self.config, &self.problem, &parameters).unwrap(), parameters)
+    }
+
+    pub(crate) fn inputs(&self, batch: usize) -> Vec<Tensor> {
+        let input = |(seed, view): (u64, &ViewInput)| tensor(&[&[batch][..], &view.shape].concat(), seed);
+        (5..).zip(&self.problem.views).map(input).collect()
+    }
+}
+
+/// [`all`] on one view and on two, with either norm.
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (problem, views) in [(problem(), "one view"), (two_views(), "two views")] {
+        for (norm, title) in [(NormKind::Group, "group norm"), (NormKind::Batch, "batch norm")] {
+            for (name, mut config) in all() {
+                config.backbone_mut().norm = Some(norm);
+                cases.push(Case { name: format!("{name}, {views}, {title}"), config, problem: problem.clone() });
+            }
+        }
+    }
+    cases
 }
 
 pub(crate) fn model(config: &MtIdsConfig) -> (Model, Parameters) {
@@ -75,7 +134,7 @@ pub(crate) fn all() -> Vec<(String, ModelConfig)> {
     }
     add("mt-ids, experts as wide as the features", Architecture::MtIds, &|config| {
         if let ModelConfig::MtIds(config) = config {
-            config.dbr.expert_width = config.backbone.features;
+            config.dbr.expert_width = 6;
         }
     });
     add("mt-ids, normalised experts", Architecture::MtIds, &|config| {
@@ -83,6 +142,7 @@ pub(crate) fn all() -> Vec<(String, ModelConfig)> {
             config.dbr.expert_form = ExpertForm::Normalised;
         }
     });
+    add("mt-ids, measures", Architecture::MtIds, &|config| config.tasks_mut().push(TaskKind::Measures));
     add("ple, 3 layers", Architecture::Ple, &|config| {
         if let ModelConfig::Ple(config) = config {
             config.layers = 3;
@@ -117,7 +177,7 @@ pub(crate) fn largest(tensor: &Tensor) -> f64 {
 }
 
 /// Largest difference between the logits of two models for the same input.
-pub(crate) fn distance(a: &Model, b: &Model, x: &Tensor) -> f64 {
+pub(crate) fn distance(a: &Model, b: &Model, x: &[Tensor]) -> f64 {
     let (a, b) = (a.evaluate(x).unwrap(), b.evaluate(x).unwrap());
     assert_eq!(a.logits.len(), b.logits.len());
     a.logits.iter().zip(&b.logits).map(|(a, b)| largest(&(a - b).unwrap())).fold(0.0, f64::max)
@@ -134,14 +194,15 @@ pub(crate) fn tensor(shape: &[usize], seed: u64) -> Tensor {
     Tensor::from_vec(numbers(shape.iter().product(), seed), shape, &Device::Cpu).unwrap()
 }
 
-pub(crate) fn input(batch: usize) -> Tensor {
-    tensor(&[batch, 1, 2, 12, 12], 5)
+pub(crate) fn input(batch: usize) -> [Tensor; 1] {
+    [tensor(&[batch, 1, 2, 12, 12], 5)]
 }
 
 pub(crate) fn targets() -> TargetBatch {
     TargetBatch {
         region: vec![Some(0), Some(1), Some(2), None],
         metastasis: vec![Some(0), Some(1), None, Some(1)],
+        measures: vec![vec![Some(0.4), None], vec![Some(-3.0), Some(1.0)], vec![None, Some(0.2)], vec![None; MEASURES]],
         ..TargetBatch::default()
     }
 }

@@ -74,7 +74,7 @@ fn discs(coarse: &Coarse, z: usize) -> Vec<Disc> {
     }
     let midline = cells().map(|n| (n % columns) as f64).sum::<f64>() / count as f64 * plane.cell_mm[0];
     let row_of = |n: Option<usize>| n.map_or(0.0, |n| (n / columns) as f64 * plane.cell_mm[1]);
-    let (front, back) = (row_of(cells().next()), row_of(cells().last()));
+    let (front, back) = (row_of(cells().next()), row_of(cells().next_back()));
     let place = |n: usize| [(n % columns) as f64 * plane.cell_mm[0], (n / columns) as f64 * plane.cell_mm[1]];
     let in_window = |[x, y]: [f64; 2]| {
         let (left, behind) = (x - midline, (y - front) / (back - front).max(1.0));
@@ -120,10 +120,13 @@ fn distance(a: [f64; 2], b: [f64; 2]) -> f64 {
     (a[0] - b[0]).hypot(a[1] - b[1])
 }
 
+/// The number of a disc: plane, and place in the list of the plane.
+type DiscNumber = (usize, usize);
+
 /// The chain of discs with the most ends of rays on their circles, upwards: plane and number of each.
-fn longest_chain(planes: &[Vec<Disc>], step_mm: f64) -> Vec<(usize, usize)> {
+fn longest_chain(planes: &[Vec<Disc>], step_mm: f64) -> Vec<DiscNumber> {
     // For each disc the best sum of a chain that ends with it, and the disc before.
-    let mut best: Vec<Vec<(usize, Option<(usize, usize)>)>> = Vec::with_capacity(planes.len());
+    let mut best: Vec<Vec<(usize, Option<DiscNumber>)>> = Vec::with_capacity(planes.len());
     for (z, discs) in planes.iter().enumerate() {
         let mut here = Vec::with_capacity(discs.len());
         for disc in discs {
@@ -146,7 +149,7 @@ fn longest_chain(planes: &[Vec<Disc>], step_mm: f64) -> Vec<(usize, usize)> {
     }
     let all = best.iter().enumerate().flat_map(|(z, here)| (0..here.len()).map(move |n| (z, n)));
     let last = all.reduce(|a, b| if best[b.0][b.1].0 > best[a.0][a.1].0 { b } else { a });
-    let mut chain: Vec<(usize, usize)> = std::iter::successors(last, |&(z, n)| best[z][n].1).collect();
+    let mut chain: Vec<DiscNumber> = std::iter::successors(last, |&(z, n)| best[z][n].1).collect();
     chain.reverse();
     chain
 }

@@ -137,10 +137,8 @@ impl Local {
     pub(super) fn index(&self, n: usize) -> [usize; 3] {
         let place = self.place(n);
         let mut index = [0; 3];
-        for way in 0..3 {
-            let (axis, reversed) = self.axes.source[way];
-            let range = &self.ranges[way];
-            index[axis] = if reversed { range.end - 1 - place[way] } else { range.start + place[way] };
+        for ((&(axis, reversed), range), place) in self.axes.source.iter().zip(&self.ranges).zip(place) {
+            index[axis] = if reversed { range.end - 1 - place } else { range.start + place };
         }
         index
     }

@@ -227,11 +227,12 @@ mod tests {
             let size = [5, 4, 3];
             let found = squared_depth(&set, size, spacing);
             let place = |n: usize| [n % 5, n / 5 % 4, n / 20];
-            for n in 0..set.len() {
+            for (n, found) in found.into_iter().enumerate() {
+                let found = f64::from(found);
                 let expected = (0..set.len()).filter(|&other| !set[other]).map(|other| {
                     (0..3).map(|axis| (place(n)[axis].abs_diff(place(other)[axis]) as f64 * spacing[axis]).powi(2)).sum::<f64>()
                 }).fold(f64::INFINITY, f64::min);
-                prop_assert!(expected == f64::from(found[n]) || (expected - f64::from(found[n])).abs() < 1e-4 * expected);
+                prop_assert!(expected == found || (expected - found).abs() < 1e-4 * expected);
             }
         }
     }

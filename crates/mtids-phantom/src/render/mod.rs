@@ -26,6 +26,9 @@ pub(crate) use noise::{Grain, blur};
 /// HU that marks voxels outside the scanner's circle, where a site pads.
 pub(crate) const PADDING_HU: i16 = -2000;
 
+/// Least radius of the scanner's circle: a small field is a part of what the scanner reconstructs.
+const LEAST_RADIUS_MM: f64 = 125.0;
+
 /// The CT of a patient and the voxels of each node, in the order of the nodes. A voxel whose centre lies inside belongs to the node.
 ///
 /// # Errors
@@ -49,7 +52,8 @@ pub(crate) fn ct(config: &PhantomConfig, patient: &Patient) -> Result<(Volume, V
     let spacing = affine.spacing();
     let sigma = patient.site.blur_mm / spacing[0];
     let grain = Grain::new(patient.site.noise_grain_mm / spacing[0], patient.site.noise_hu);
-    let padded = patient.site.padded.then(|| 0.5 * columns.min(rows) as f64);
+    let radius_mm = (0.5 * columns.min(rows) as f64 * spacing[0]).max(LEAST_RADIUS_MM);
+    let padded = patient.site.padded.then_some(radius_mm / spacing[0]);
     let voxels = canvas.finish(|k, slice| {
         blur(slice, columns, sigma);
         let mut random = rng_for(config.seed, "phantom noise", &[u64::from(patient.number), k as u64]);

@@ -19,10 +19,10 @@ use super::table::{TABLE_HEADER, rows};
 use crate::config::PhantomConfig;
 use crate::error::PhantomError;
 use crate::patient::Model;
-use crate::truth::{CohortSummary, PatientTruth, summarise};
+use crate::truth::{CohortSummary, PatientTruth, read_voxels, summarise};
 
 /// Part of the digest: a change of the images or tables must not pass for the cohort of an earlier program.
-const GENERATOR: &str = "phantom 2";
+const GENERATOR: &str = "phantom 3";
 
 /// Writes a cohort; does nothing if it is already there. `progress` is called after each patient, with the number of patients
 /// finished so far, from any thread.
@@ -62,7 +62,7 @@ pub fn generate(
     }
     let cohort = config_digest.to_string();
     let finished = AtomicUsize::new(0);
-    let studies: Vec<WrittenStudy> = (0..config.patients)
+    let studies: Vec<(PatientTruth, String)> = (0..config.patients)
         .into_par_iter()
         .map(|number| {
             if interrupt.is_raised() {
@@ -72,25 +72,19 @@ pub fn generate(
             let written = study::write(config, &cohort, &patient, &tree, &masks)?;
             let rows = rows(&patient.nodes, &written.identity.study_uid, &written.series_uid);
             progress(finished.fetch_add(1, Ordering::Relaxed) + 1);
-            Ok(WrittenStudy { truth: PatientTruth::new(&patient, written.series_uid), rows })
+            Ok((PatientTruth::new(&patient, written.series_uid, written.statistics), rows))
         })
         .collect::<Result<_, _>>()?;
 
-    let mut table = TABLE_HEADER.to_owned();
-    table.extend(studies.iter().map(|study| study.rows.as_str()));
+    let (mut truth, lines): (Vec<PatientTruth>, Vec<String>) = studies.into_iter().unzip();
+    let table = TABLE_HEADER.to_owned() + &lines.concat();
     let table_path = out.join("annotations.csv");
     atomic::write(&table_path, table.as_bytes()).map_err(PhantomError::write(&table_path))?;
 
-    let truth: Vec<&PatientTruth> = studies.iter().map(|study| &study.truth).collect();
+    read_voxels(&mut truth);
     write_json(&out.join("truth.json"), &truth)?;
     let summary = summarise(config_digest, &truth);
     write_json(&marker, &summary)?;
     fs::remove_file(&started).map_err(PhantomError::write(&started))?;
     Ok(summary)
-}
-
-struct WrittenStudy {
-    truth: PatientTruth,
-    /// Lines of the annotation table.
-    rows: String,
 }

@@ -21,12 +21,15 @@ use crate::defect::Defect;
 use crate::error::PhantomError;
 use crate::patient::{LabelForm, Patient, SCANNER_MODEL, patient_id};
 use crate::render::{self, PADDING_HU};
+use crate::voxel_reader::statistics_around;
 
 /// Where a study went.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) identity: StudyIdentity,
     pub(crate) series_uid: String,
+    /// What the voxel reader sees of each node; none where the preprocessing must refuse the series, so that nobody reads it.
+    pub(crate) statistics: Option<Vec<Vec<f32>>>,
 }
 
 /// Writes a patient's study into `tree`, and a label map into `masks` where that is the form of its labels.
@@ -53,6 +56,9 @@ pub(crate) fn write(
     let folder = tree.join(&name).join("study-1");
     fresh(&folder)?;
     let (mut volume, mut masks) = render::ct(config, patient)?;
+    let readable = patient.refusal().is_none();
+    let points = patient.nodes.iter().map(|node| node.center_mm);
+    let statistics = readable.then(|| statistics_around(&volume, points));
     let mut options = CtOptions::new(uid("series"), "SYNTHETIC chest CT, not a patient".into(), facts(patient));
     let site = &patient.site;
     (options.encoding, options.intercept, options.slope, options.signed) =
@@ -88,7 +94,7 @@ pub(crate) fn write(
         };
         write_pet_series(&folder, &suv, &identity, &pet)?;
     }
-    Ok(Written { identity, series_uid: options.series_uid })
+    Ok(Written { identity, series_uid: options.series_uid, statistics })
 }
 
 fn facts(patient: &Patient) -> AcquisitionFacts {

@@ -38,7 +38,7 @@ impl Phantom {
     }
 }
 
-/// What an operator wants to know of a cohort: a sentence, nodes by station, and how far readers of the truth come.
+/// What an operator wants to know of a cohort: a sentence, nodes by station, and how far readers of the truth and of the voxels come.
 fn words(summary: &CohortSummary) -> String {
     let list = |counts: Vec<String>| if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
     let counted = |name: &str, count: usize| format!("{name} {count}");
@@ -46,11 +46,12 @@ fn words(summary: &CohortSummary) -> String {
     for (station, [benign, metastatic]) in &summary.stations {
         stations.row([station.clone(), benign.to_string(), metastatic.to_string()]);
     }
-    let mut readers = Table::new([("reader of the true features", Align::Left), ("AUROC of metastasis", Align::Right)]);
+    let mut readers = Table::new([("reader of the status", Align::Left), ("AUROC of metastasis", Align::Right)]);
     for (reader, auroc) in [
         ("exact posterior given the whole patient", summary.oracle_in_patient_auroc),
         ("exact posterior given the node and its station", summary.oracle_auroc),
         ("logistic regression on its features", summary.logistic_auroc),
+        ("fixed statistics of the voxels", summary.voxel_reader_true_auroc),
         ("short axis alone", summary.short_axis_auroc),
     ] {
         readers.row([reader.to_owned(), metric(auroc)]);

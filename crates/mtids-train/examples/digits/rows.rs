@@ -88,9 +88,13 @@ impl Key {
             pool_grid: 1,
             pooling: GridPooling::Maximum,
             ..BackboneConfig::sized(BackboneKind::Slices, BackboneSize::Small)
-        };
+        }
+        .into();
         match self {
-            Key::SingleTask => ModelConfig::SingleTask(SingleTaskConfig { backbone, tasks: vec![TaskKind::Joint] }),
+            Key::SingleTask => {
+                let tasks = vec![TaskKind::Joint];
+                ModelConfig::SingleTask(SingleTaskConfig { backbone, tasks, ..SingleTaskConfig::default() })
+            }
             Key::SharedBottom => {
                 ModelConfig::HardSharing(HardSharingConfig { backbone, ..HardSharingConfig::default() })
             }

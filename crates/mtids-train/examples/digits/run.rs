@@ -10,7 +10,7 @@ use mtids_layers::{AdamW, AdamWConfig, DType, Device, Parameters, Schedule, Sche
 use mtids_metrics::{Confusion, auroc};
 use mtids_models::decoding::probabilities;
 use mtids_models::experts::ExpertForm;
-use mtids_models::{Model, PredictionHead, Scope, StepInputs, StepOptions, TaskLosses, train_step};
+use mtids_models::{Model, PredictionHead, Problem, Scope, StepInputs, StepOptions, TaskLosses, train_step};
 use mtids_runtime::random::rng_for;
 use mtids_train::prediction::{largest, metastasis_probability};
 use rand::seq::SliceRandom;
@@ -63,7 +63,8 @@ pub(crate) struct Measured {
 pub(crate) fn run(row: Key, experts: ExpertForm, digits: &[Digit], seed: u64, epochs: u64) -> Result<Figures> {
     let [training, test] = Canvases::splits(digits, seed, CANVASES)?;
     let parameters = Parameters::new(seed, DType::F32, &Device::Cpu);
-    let model = Model::new(&row.model(experts), REGIONS, [1, 1, SIDE, SIDE], &parameters)?;
+    let problem = Problem::of_one_view(REGIONS, [1, 1, SIDE, SIDE]);
+    let model = Model::new(&row.model(experts), &problem, &parameters)?;
     let tasks = model.tasks();
     let counts = tasks.counts(&training.labels)?;
     let losses = TaskLosses::new(&row.loss(), tasks, Some(&counts))?.in_units(&row.units(tasks.len()))?;
@@ -116,9 +117,9 @@ pub(crate) fn run(row: Key, experts: ExpertForm, digits: &[Digit], seed: u64, ep
     Ok(Figures { row, seed, epochs, experts, test, conflicting_share: conflicts, cosines: pairs, last_losses })
 }
 
-fn batch(canvases: &Canvases, indices: &[usize]) -> Result<(Tensor, mtids_models::TargetBatch)> {
+fn batch(canvases: &Canvases, indices: &[usize]) -> Result<([Tensor; 1], mtids_models::TargetBatch)> {
     let (pixels, labels) = canvases.batch(indices);
-    Ok((Tensor::from_vec(pixels, (indices.len(), 1, 1, SIDE, SIDE), &Device::Cpu)?, labels))
+    Ok(([Tensor::from_vec(pixels, (indices.len(), 1, 1, SIDE, SIDE), &Device::Cpu)?], labels))
 }
 
 fn measure(model: &Model, test: &Canvases) -> Result<Measured> {

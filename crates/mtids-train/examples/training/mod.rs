@@ -8,8 +8,8 @@ use mtids_balance::{AnyBalancer, BalanceInput};
 use mtids_layers::{AdamW, AdamWConfig, DType, Device, Init, Parameters, Tensor};
 use mtids_models::step::StepReport;
 use mtids_models::{
-    BackboneConfig, BackboneKind, BackboneSize, LossConfig, Model, ModelConfig, MtIdsConfig, Scope, StepInputs,
-    StepOptions, TargetBatch, TaskKind, TaskLosses, train_step,
+    BackboneConfig, BackboneKind, BackboneSize, LossConfig, Model, ModelConfig, MtIdsConfig, Problem, Scope,
+    StepInputs, StepOptions, TargetBatch, TaskKind, TaskLosses, train_step,
 };
 
 /// With four regions the tasks that can be asked for number 3 or 8.
@@ -40,7 +40,7 @@ pub(crate) struct Training {
     pub(crate) parameters: Parameters,
     pub(crate) optimizer: AdamW,
     pub(crate) losses: TaskLosses,
-    pub(crate) input: Tensor,
+    pub(crate) input: [Tensor; 1],
     pub(crate) targets: TargetBatch,
 }
 
@@ -48,7 +48,8 @@ impl Training {
     pub(crate) fn new(sizes: &Sizes) -> Result<Self> {
         let [depth, height, width] = sizes.patch;
         let parameters = Parameters::new(1, DType::F32, &Device::Cpu);
-        let model = Model::new(&model_config(sizes)?, REGIONS, [1, depth, height, width], &parameters)?;
+        let problem = Problem::of_one_view(REGIONS, [1, depth, height, width]);
+        let model = Model::new(&model_config(sizes)?, &problem, &parameters)?;
         let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None)?;
         let noise = Parameters::new(2, DType::F32, &Device::Cpu);
         let input = noise.get_or_init("input", &[sizes.batch, 1, depth, height, width], Init::Normal(1.0))?.detach();
@@ -59,7 +60,7 @@ impl Training {
             ..TargetBatch::default()
         };
         let optimizer = AdamW::new(&AdamWConfig::default())?;
-        Ok(Self { model, parameters, optimizer, losses, input, targets })
+        Ok(Self { model, parameters, optimizer, losses, input: [input], targets })
     }
 
     /// A training step as the trainer takes it, with what the rule wants after it. Negative coefficients, which a step refuses,
@@ -118,7 +119,7 @@ pub(crate) fn model_config(sizes: &Sizes) -> Result<ModelConfig> {
         other => anyhow::bail!("1, 3 or 8 tasks, not {other}"),
     };
     let backbone = BackboneConfig::sized(sizes.kind, BackboneSize::Small);
-    let mut config = MtIdsConfig { backbone, tasks, ..MtIdsConfig::default() };
+    let mut config = MtIdsConfig { backbone: backbone.into(), tasks, ..MtIdsConfig::default() };
     [config.dbr.shared_experts, config.dbr.private_experts] = sizes.experts;
     Ok(ModelConfig::MtIds(config))
 }

@@ -34,14 +34,20 @@ pub(crate) struct LossLine {
 }
 
 /// A line of `epochs.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EpochLine {
     /// Steps done.
     pub step: u64,
     /// Epochs done.
     pub epoch: u64,
-    /// Validation score (pooled macro-F1), where there are validation labels.
+    /// Validation score (pooled macro-F1), where the epoch was validated and there are labels.
     pub validation_score: Option<f64>,
+    /// Accuracy of the region there.
+    #[serde(default)]
+    pub region_accuracy: Option<f64>,
+    /// AUROC of the status there.
+    #[serde(default)]
+    pub metastasis_auroc: Option<f64>,
 }
 
 /// A log that is open for appending.

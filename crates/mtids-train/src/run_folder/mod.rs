@@ -1,7 +1,7 @@
 //! The folder of one training: what it was started with, where it stands, what it logged.
 //!
 //! Layout: `run.json` (digests of dataset and configuration, program, seed), `config.resolved.toml`, `dataset.json` (what a patch is),
-//! `trained-on.json` (whom the run has seen), `losses.jsonl` (one line
+//! `trained-on.json` (whom the run has seen), `measures.json` (units of the measures that it is taught), `losses.jsonl` (one line
 //! per step), `epochs.jsonl` (one per epoch), `timings.jsonl` (seconds; the only file that differs between equal runs),
 //! `checkpoints/`, `device-changes.jsonl` where the device was changed. Invariants: a folder belongs to one resolved configuration and one dataset for ever; no host, path or time
 //! of day is written.
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
-use mtids_shards::DatasetDescription;
+use mtids_shards::{DatasetDescription, View};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,6 +24,7 @@ pub use trained_on::TrainedOn;
 
 use crate::config::{TrainConfig, ValidConfig};
 use crate::error::TrainError;
+use crate::measure_targets::MeasureTargets;
 
 const RUN: &str = "run.json";
 const CONFIG: &str = "config.resolved.toml";
@@ -72,6 +73,7 @@ impl RunFolder {
         dataset_digest: Digest,
         description: &DatasetDescription,
         trained_on: &TrainedOn,
+        measures: &MeasureTargets,
     ) -> Result<Self, TrainError> {
         let identity = RunIdentity::new(config, dataset_digest);
         atomic::remove_leftovers(path).map_err(|error| TrainError::io(path, error))?;
@@ -99,6 +101,7 @@ impl RunFolder {
         let failed = |error: serde_json::Error| TrainError::io(path, error.into());
         write(DATASET, &json(serde_json::to_vec_pretty(description).map_err(failed)?))?;
         trained_on.write(path)?;
+        measures.write(path)?;
         write(RUN, &json(serde_json::to_vec_pretty(&identity).map_err(failed)?))?;
         Ok(Self { path: path.to_owned(), identity, config: config.clone() })
     }
@@ -156,22 +159,27 @@ impl RunFolder {
         let bytes = std::fs::read(&file).map_err(|error| TrainError::io(&file, error))?;
         let trained: DatasetDescription =
             serde_json::from_slice(&bytes).map_err(|error| TrainError::broken(&file, error.to_string()))?;
-        let parts = [
-            ("views", trained.patch_views != description.patch_views),
-            ("spacing", trained.patch_spacing_mm != description.patch_spacing_mm),
-            ("channels", trained.channels != description.channels),
-            ("regions", trained.regions != description.regions),
-        ];
-        let different: Vec<&str> = parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
+        let mut different = differences_of_views(&trained.views, &description.views);
+        if trained.regions != description.regions {
+            different.push("regions".to_owned());
+        }
         if different.is_empty() {
             return Ok(());
         }
         let reason = format!(
             "its {} differ from those that {} was trained on; evaluate on a dataset built with the same settings",
-            different.join(", "),
+            different.join(" and "),
             self.path.display()
         );
         Err(TrainError::Mismatch { path: dataset.to_owned(), reason })
+    }
+
+    /// The measures that the run is taught, in their units.
+    ///
+    /// # Errors
+    /// [`TrainError::Broken`] or [`TrainError::Io`].
+    pub fn measures(&self) -> Result<MeasureTargets, TrainError> {
+        MeasureTargets::read(&self.path)
     }
 
     /// Whom the run was trained on; `None` for a run of a program that did not record it.
@@ -206,6 +214,30 @@ impl RunFolder {
     pub fn checkpoints(&self) -> Checkpoints {
         Checkpoints::of_run(&self.path)
     }
+}
+
+/// What differs between the views of two datasets, in words.
+fn differences_of_views(trained: &[View], now: &[View]) -> Vec<String> {
+    let names = |views: &[View]| views.iter().map(|view| view.name.to_string()).collect::<Vec<_>>().join(", ");
+    if names(trained) != names(now) {
+        return vec![format!("views ({} then, {} now)", names(trained), names(now))];
+    }
+    let part = |what: &str, view: &View, differs: bool| differs.then(|| format!("{what} of view `{}`", view.name));
+    trained
+        .iter()
+        .zip(now)
+        .flat_map(|(then, now)| {
+            let (a, b) = (&then.geometry, &now.geometry);
+            [
+                part("size", now, a.size != b.size),
+                part("spacing", now, a.spacing_mm != b.spacing_mm),
+                part("planes", now, a.planes != b.planes),
+                part("interpolation", now, a.interpolation != b.interpolation),
+                part("channels", now, then.channels != now.channels),
+            ]
+        })
+        .flatten()
+        .collect()
 }
 
 fn differences(old: &RunFolder, config: &TrainConfig, identity: &RunIdentity) -> String {
@@ -251,17 +283,23 @@ mod tests {
     use mtids_domain::pseudonym::PatientKey;
     use mtids_domain::taxonomy::{RegionScheme, Zone};
     use mtids_runtime::exit::ExitStatus;
-    use mtids_shards::{Channel, Views};
+    use mtids_shards::{Channel, PatchGeometry, Planes, ViewName};
 
     fn description() -> DatasetDescription {
         DatasetDescription {
             schema_version: mtids_shards::SCHEMA_VERSION.into(),
             taxonomy_version: String::new(),
             regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
-            channels: vec![Channel::Ct],
-            patch_views: Views::Stack,
-            patch_size: [3, 8, 8],
-            patch_spacing_mm: [5.0, 1.0, 1.0],
+            views: vec![View {
+                name: ViewName::try_from("patch".to_owned()).unwrap(),
+                geometry: PatchGeometry {
+                    size: [3, 8, 8],
+                    spacing_mm: [5.0, 1.0, 1.0],
+                    planes: Planes::Stack,
+                    ..PatchGeometry::default()
+                },
+                channels: vec![Channel::Ct],
+            }],
             config_digest: Digest::of_bytes(b""),
             program: Program::new("test", "1"),
         }
@@ -277,23 +315,30 @@ mod tests {
         }
     }
 
+    fn begin(path: &Path, config: &ValidConfig, dataset: Digest) -> Result<RunFolder, TrainError> {
+        RunFolder::create_or_open(path, config, dataset, &description(), &trained_on(), &MeasureTargets::default())
+    }
+
     #[test]
     fn patches_of_another_meaning_are_refused_whatever_their_shape() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
-        let run = RunFolder::create_or_open(
-            &path,
-            &TrainConfig::default().check().unwrap(),
-            Digest::of_bytes(b""),
-            &description(),
-            &trained_on(),
-        )
-        .unwrap();
+        let run = begin(&path, &TrainConfig::default().check().unwrap(), Digest::of_bytes(b"")).unwrap();
         assert!(run.refuse_other_patches(&path, &description()).is_ok());
-        let other = DatasetDescription { patch_views: Views::Orthogonal, ..description() };
-        assert!(run.refuse_other_patches(&path, &other).unwrap_err().to_string().contains("views"));
-        let coarser = DatasetDescription { patch_spacing_mm: [5.0, 2.0, 2.0], ..description() };
-        assert!(run.refuse_other_patches(&path, &coarser).unwrap_err().to_string().contains("spacing"));
+        let changed = |change: &dyn Fn(&mut View)| {
+            let mut other = description();
+            change(&mut other.views[0]);
+            run.refuse_other_patches(&path, &other).unwrap_err().to_string()
+        };
+        for (error, word) in [
+            (changed(&|view| view.geometry.planes = Planes::Volume), "planes of view `patch`"),
+            (changed(&|view| view.geometry.spacing_mm[2] = 2.0), "spacing of view `patch`"),
+            (changed(&|view| view.geometry.size = [3, 9, 9]), "size of view `patch`"),
+            (changed(&|view| view.channels.push(Channel::Pet)), "channels of view `patch`"),
+            (changed(&|view| view.name = ViewName::try_from("near".to_owned()).unwrap()), "patch then, near now"),
+        ] {
+            assert!(error.contains(word), "{error}");
+        }
     }
 
     #[test]
@@ -303,30 +348,27 @@ mod tests {
         let config = TrainConfig::default().check().unwrap();
         let dataset = Digest::of_bytes(b"dataset");
         assert!(matches!(RunFolder::open(&path), Err(TrainError::NoRun { .. })));
-        RunFolder::create_or_open(&path, &config, dataset, &description(), &trained_on()).unwrap();
-        let again = RunFolder::create_or_open(&path, &config, dataset, &description(), &trained_on()).unwrap();
+        begin(&path, &config, dataset).unwrap();
+        let again = begin(&path, &config, dataset).unwrap();
         assert_eq!(again.config(), &config);
         assert_eq!(again.trained_on().unwrap(), Some(trained_on()));
         // A run that was begun by a program without this record gets it when it goes on.
         std::fs::remove_file(again.file(trained_on::TRAINED_ON)).unwrap();
         assert_eq!(again.trained_on().unwrap(), None);
-        RunFolder::create_or_open(&path, &config, dataset, &description(), &trained_on()).unwrap();
+        begin(&path, &config, dataset).unwrap();
         assert_eq!(again.trained_on().unwrap(), Some(trained_on()));
 
         let resumed = TrainConfig { checkpoint_every_steps: 7, ..TrainConfig::default() }.check().unwrap();
-        let mut folder = RunFolder::create_or_open(&path, &resumed, dataset, &description(), &trained_on()).unwrap();
+        let mut folder = begin(&path, &resumed, dataset).unwrap();
         assert_eq!(folder.config(), &config, "what was recorded stays until it is recorded anew");
         folder.record(&resumed).unwrap();
         assert_eq!(RunFolder::open(&path).unwrap().config(), &resumed);
 
         let other = TrainConfig { seed: config.seed + 1, ..TrainConfig::default() }.check().unwrap();
-        let error = RunFolder::create_or_open(&path, &other, dataset, &description(), &trained_on()).unwrap_err();
+        let error = begin(&path, &other, dataset).unwrap_err();
         assert_eq!(error.exit(), mtids_runtime::exit::Exit::Usage);
         assert!(error.to_string().contains("seed: "), "{error}");
-        let error =
-            RunFolder::create_or_open(&path, &config, Digest::of_bytes(b"other"), &description(), &trained_on())
-                .unwrap_err()
-                .to_string();
+        let error = begin(&path, &config, Digest::of_bytes(b"other")).unwrap_err().to_string();
         assert!(error.contains("dataset: "), "{error}");
     }
 
@@ -334,14 +376,7 @@ mod tests {
     fn a_changed_configuration_file_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
-        RunFolder::create_or_open(
-            &path,
-            &TrainConfig::default().check().unwrap(),
-            Digest::of_bytes(b""),
-            &description(),
-            &trained_on(),
-        )
-        .unwrap();
+        begin(&path, &TrainConfig::default().check().unwrap(), Digest::of_bytes(b"")).unwrap();
         let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
         assert!(text.contains("\nepochs = "), "{text}");
         let changed: String = text

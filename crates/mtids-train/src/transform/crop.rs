@@ -1,17 +1,17 @@
-//! Crops: the model sees a part of the stored patch, shifted at random while training and centred otherwise.
+//! Crops: the model sees a part of the stored view, shifted at random while training and centred otherwise.
 //!
-//! A left-right flip is not offered: it would change the station (4R becomes 4L) and turn 5 and 6 into places that do not exist.
-//! Invariant: a shift is a pure function of (seed, epoch, sample key).
+//! Units: voxels (d, h, w). Invariant: the crop lies within what is stored.
 
-use mtids_runtime::random::rng_for;
+use mtids_runtime::random::Rng;
 use rand::RngExt;
-use rand_distr::{Distribution, Normal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 
-/// How a patch is cropped.
+/// How the views are cropped that have no defaults of their own: all but `near` and `wide`.
+///
+/// A left-right flip is not offered here: it would change the station (4R becomes 4L) and turn 5 and 6 into places that do not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CropConfig {
@@ -46,63 +46,51 @@ impl CropConfig {
     }
 }
 
-/// The crop of patches of one size.
+/// The crop of views of one size.
 #[derive(Clone, Debug)]
-pub(crate) struct Crop {
+pub(super) struct Crop {
     stored: [usize; 3],
     size: [usize; 3],
-    /// Smallest distance of the crop from the patch's start when centred.
+    /// Smallest distance of the crop from the start of what is stored, when centred.
     center: [usize; 3],
     /// Largest shift that the margin allows.
     shift: [usize; 3],
-    noise: Option<Normal<f64>>,
 }
 
 impl Crop {
-    /// The crop of patches of `stored` voxels.
-    ///
-    /// # Errors
-    /// [`TrainError::Setting`] for a crop larger than the patch, or one that [`CropConfig::validate`] refuses.
-    pub(crate) fn new(config: &CropConfig, stored: [usize; 3]) -> Result<Self, TrainError> {
-        config.validate()?;
-        let size = config.size.unwrap_or(stored);
-        if (0..3).any(|axis| size[axis] > stored[axis]) {
-            let reason = format!("{size:?} is larger than the patches of this dataset, {stored:?}");
-            return Err(TrainError::setting("crop.size", reason));
-        }
-        let margin: [usize; 3] = std::array::from_fn(|axis| stored[axis] - size[axis]);
-        let center = margin.map(|margin| margin / 2);
-        let shift = std::array::from_fn(|axis| config.shift[axis].min(center[axis]));
-        let noise = Normal::new(0.0, config.noise_hu).ok().filter(|_| config.noise_hu > 0.0);
-        Ok(Self { stored, size, center, shift, noise })
+    /// The crop to `size` of `stored` voxels, which are no fewer along any axis.
+    pub(super) fn new(size: [usize; 3], shift: [usize; 3], stored: [usize; 3]) -> Self {
+        let center: [usize; 3] = std::array::from_fn(|axis| stored[axis].saturating_sub(size[axis]) / 2);
+        Self { stored, size, center, shift: std::array::from_fn(|axis| shift[axis].min(center[axis])) }
     }
 
     /// Size of the crop (d, h, w).
-    pub(crate) fn size(&self) -> [usize; 3] {
+    pub(super) fn size(&self) -> [usize; 3] {
         self.size
     }
 
-    /// Crops one patch `[C, D, H, W]` and appends it to `out`, all channels alike; `key` is (seed, epoch, sample key) while training.
-    /// Noise is that of a CT, the first channel.
-    pub(crate) fn append(&self, voxels: &[i16], key: Option<(u64, u64, &str)>, out: &mut Vec<i16>) {
+    /// Size of what is stored (d, h, w).
+    pub(super) fn stored(&self) -> [usize; 3] {
+        self.stored
+    }
+
+    /// First voxel of the crop: shifted where a generator is given, centred otherwise.
+    pub(super) fn start(&self, random: Option<&mut Rng>) -> [usize; 3] {
+        match random {
+            None => self.center,
+            Some(random) => std::array::from_fn(|axis| {
+                self.center[axis] + random.random_range(0..=2 * self.shift[axis]) - self.shift[axis]
+            }),
+        }
+    }
+
+    /// Appends the crop of one channel `[D, H, W]` to `out`.
+    pub(super) fn append(&self, voxels: &[i16], start: [usize; 3], out: &mut Vec<i16>) {
         let (stored, size) = (self.stored, self.size);
-        let mut random = key.map(|(seed, epoch, key)| rng_for(seed, &format!("augment {key}"), &[epoch]));
-        let start: [usize; 3] = std::array::from_fn(|axis| match &mut random {
-            None => self.center[axis],
-            Some(random) => self.center[axis] + random.random_range(0..=2 * self.shift[axis]) - self.shift[axis],
-        });
-        for (channel, voxels) in voxels.chunks_exact(stored.iter().product::<usize>().max(1)).enumerate() {
-            for d in start[0]..start[0] + size[0] {
-                for h in start[1]..start[1] + size[1] {
-                    let row = (d * stored[1] + h) * stored[2] + start[2];
-                    let row = &voxels[row..row + size[2]];
-                    match (&mut random, &self.noise) {
-                        (Some(random), Some(noise)) if channel == 0 => {
-                            out.extend(row.iter().map(|&hu| (f64::from(hu) + noise.sample(random)).round() as i16));
-                        }
-                        _ => out.extend_from_slice(row),
-                    }
-                }
+        for d in start[0]..start[0] + size[0] {
+            for h in start[1]..start[1] + size[1] {
+                let row = (d * stored[1] + h) * stored[2] + start[2];
+                out.extend_from_slice(&voxels[row..row + size[2]]);
             }
         }
     }
@@ -111,47 +99,21 @@ impl Crop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_runtime::exit::ExitStatus;
+    use mtids_runtime::random::rng_for;
 
     #[test]
-    fn crops_are_centred_or_keyed() {
+    fn crops_are_centred_or_shifted_within_the_margin() {
         let voxels: Vec<i16> = (0..4 * 6 * 6).collect();
-        let config = CropConfig { size: Some([2, 2, 2]), shift: [1, 2, 2], noise_hu: 0.0 };
-        let crop = Crop::new(&config, [4, 6, 6]).unwrap();
-        let mut center = Vec::new();
-        crop.append(&voxels, None, &mut center);
-        assert_eq!(center[0], 36 + 2 * 6 + 2);
-        let shifted = |epoch| {
-            let mut out = Vec::new();
-            crop.append(&voxels, Some((1, epoch, "s")), &mut out);
-            out
-        };
-        assert_eq!(shifted(0), shifted(0));
-        assert!((1..20).any(|epoch| shifted(epoch) != shifted(0)));
-        let both: Vec<i16> = voxels.iter().copied().chain(voxels.iter().map(|hu| hu + 1000)).collect();
-        let mut channels = Vec::new();
-        crop.append(&both, Some((1, 3, "s")), &mut channels);
-        let (ct, pet) = channels.split_at(8);
-        assert_eq!((ct, pet.iter().map(|x| x - 1000).collect::<Vec<_>>()), (&shifted(3)[..], ct.to_vec()));
-        let mut whole = Vec::new();
-        let uncropped = Crop::new(&CropConfig { size: None, ..config }, [4, 6, 6]).unwrap();
-        uncropped.append(&voxels, Some((1, 0, "s")), &mut whole);
-        assert_eq!(whole, voxels);
-    }
-
-    #[test]
-    fn a_crop_that_the_patch_does_not_hold_is_refused() {
-        let crop = |size, noise_hu| {
-            Crop::new(&CropConfig { size, noise_hu, ..Default::default() }, [4, 6, 6]).map(|crop| crop.size())
-        };
-        assert_eq!(crop(Some([4, 6, 5]), 0.0).unwrap(), [4, 6, 5]);
-        for size in [[5, 6, 6], [4, 6, 7], [0, 6, 6]] {
-            let error = crop(Some(size), 0.0).unwrap_err();
-            assert!(error.to_string().contains("`crop.size`"), "{error}");
-            assert_eq!(error.exit(), mtids_runtime::exit::Exit::Usage);
+        let crop = Crop::new([2, 2, 2], [5, 2, 1], [4, 6, 6]);
+        let mut out = Vec::new();
+        crop.append(&voxels, crop.start(None), &mut out);
+        assert_eq!((out.len(), out[0]), (8, 36 + 2 * 6 + 2));
+        let starts: Vec<[usize; 3]> = (0..200).map(|draw| crop.start(Some(&mut rng_for(1, "crop", &[draw])))).collect();
+        for (axis, range) in [(0, 0..=2), (1, 0..=4), (2, 1..=3)] {
+            assert!(starts.iter().all(|start| range.contains(&start[axis])));
+            assert!(range.clone().all(|at| starts.iter().any(|start| start[axis] == at)), "axis {axis}");
         }
-        for noise in [f64::NAN, -1.0, f64::INFINITY] {
-            assert!(crop(None, noise).unwrap_err().to_string().contains("`crop.noise_hu`"));
-        }
+        let whole = Crop::new([4, 6, 6], [0, 4, 4], [4, 6, 6]);
+        assert_eq!(whole.start(Some(&mut rng_for(1, "crop", &[0]))), [0; 3]);
     }
 }

@@ -1,64 +1,142 @@
-//! The transform of one dataset under one configuration: a batch of stored patches becomes a tensor.
+//! The transform of one dataset under one configuration: a batch of stored views becomes one tensor per view.
+
+use std::collections::BTreeMap;
 
 use mtids_layers::{Device, Tensor};
-use mtids_models::ModelError;
-use mtids_patch::SUV_STEPS;
-use mtids_shards::{Channel, DatasetDescription, Views};
+use mtids_models::{ModelError, ViewInput};
+use mtids_patch::{SUV_STEPS, View, ViewName};
+use mtids_shards::DatasetDescription;
 use mtids_stream::Batch;
 
-use super::crop::Crop;
-use super::window::InputChannels;
-use crate::config::ValidConfig;
+use super::crop::CropConfig;
+use super::key::AugmentKey;
+use super::settings::{InputConfig, has_own_defaults};
+use super::symmetry::Symmetry;
+use super::view::{Scratch, Turn, ViewTransform};
+use crate::config::TrainConfig;
 use crate::error::TrainError;
 
-/// How the patches of one dataset become input under one configuration.
+/// How the rows of one dataset become input under one configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct InputTransform {
-    crop: Crop,
-    channels: InputChannels,
+    views: Vec<ViewTransform>,
     seed: u64,
-    patch_len: usize,
+    /// Symmetries over which an evaluation averages.
+    averaged: Vec<Symmetry>,
 }
 
 impl InputTransform {
     /// The transform of a configuration for a dataset.
     ///
     /// # Errors
-    /// [`TrainError::Setting`] for a crop that the patches do not hold.
-    pub(crate) fn new(config: &ValidConfig, description: &DatasetDescription) -> Result<Self, TrainError> {
-        let crop = Crop::new(&config.crop, description.patch_size)?;
-        if description.patch_views == Views::Orthogonal && crop.size()[0] != 3 {
-            let reason =
-                "the first side must be 3: this dataset has three orthogonal views, and none can be cropped away"
-                    .into();
-            return Err(TrainError::Setting { key: "crop.size", reason });
+    /// [`TrainError::Setting`] for a view that the dataset does not have, and settings that its views do not allow.
+    pub(crate) fn new(config: &TrainConfig, description: &DatasetDescription) -> Result<Self, TrainError> {
+        let stored: &[View] = &description.views;
+        let names: Vec<&str> = stored.iter().map(|view| view.name.as_str()).collect();
+        if let Some(unknown) = config.inputs.keys().find(|name| !names.contains(&name.as_str())) {
+            let reason = format!("the views of this dataset are {}", names.join(", "));
+            return Err(TrainError::setting(format!("inputs.{unknown}"), reason));
         }
-        let has_pet = config.pet && description.channels.get(1) == Some(&Channel::Pet);
-        let channels = InputChannels {
-            windows: config.windows.clone(),
-            pet_full: has_pet.then_some(config.pet_full_suv * SUV_STEPS as f32),
-            stored: description.channels.len(),
+        if config.crop != CropConfig::default() && stored.iter().all(|view| has_own_defaults(&view.name)) {
+            let reason = format!(
+                "of no effect on the views {}; set [inputs.{}]",
+                names.join(", "),
+                names.join("] and [inputs.")
+            );
+            return Err(TrainError::setting("crop", reason));
+        }
+        let silent = InputConfig::default();
+        let pet_full = config.pet.then_some(config.pet_full_suv * SUV_STEPS as f32);
+        let transform = |view: &View| {
+            let settings = config.inputs.get(&view.name).unwrap_or(&silent);
+            ViewTransform::new(settings, view, &config.crop, &config.windows, pet_full)
         };
-        Ok(Self { crop, channels, seed: config.seed, patch_len: description.patch_len() })
-    }
-
-    /// Shape of the input of one patch: channels, slices, rows, columns.
-    pub(crate) fn shape(&self) -> [usize; 4] {
-        let [d, h, w] = self.crop.size();
-        [self.channels.count(), d, h, w]
-    }
-
-    /// Input of a batch `[B, C, d, h, w]`; `epoch` is given while training, for the keyed augmentation.
-    pub(crate) fn tensor(&self, batch: &Batch, epoch: Option<u64>, device: &Device) -> Result<Tensor, TrainError> {
-        let [count, d, h, w] = self.shape();
-        let mut cropped = Vec::with_capacity(batch.labels.len() * self.channels.stored * d * h * w);
-        for (labels, voxels) in batch.labels.iter().zip(batch.voxels.chunks_exact(self.patch_len)) {
-            let key = epoch.map(|epoch| (self.seed, epoch, labels.sample_key.as_str()));
-            self.crop.append(voxels, key, &mut cropped);
+        let views = stored.iter().map(transform).collect::<Result<Vec<_>, _>>()?;
+        let most = views.iter().map(ViewTransform::symmetries).max().unwrap_or(1);
+        let averaged = config.test_symmetries.unwrap_or(if most > 1 { 4 } else { 1 });
+        if averaged > most {
+            let reason = format!("at most {most}: so many symmetries the views of this dataset take in training");
+            return Err(TrainError::setting("test_symmetries", reason));
         }
-        let mut input = Vec::new();
-        self.channels.fill(&cropped, d * h * w, &mut input);
-        let shape = (batch.labels.len(), count, d, h, w);
-        Ok(Tensor::from_vec(input, shape, device).map_err(ModelError::from)?)
+        Ok(Self { views, seed: config.seed, averaged: Symmetry::averaged(averaged) })
+    }
+
+    /// Name and shape of the input of each view, in the order of the dataset.
+    pub(crate) fn inputs(&self) -> Vec<ViewInput> {
+        self.views.iter().map(ViewTransform::input).collect()
+    }
+
+    /// The settings of the views whose defaults depend on their names, with nothing left open.
+    pub(crate) fn written_out(&self) -> BTreeMap<ViewName, InputConfig> {
+        self.views.iter().filter_map(ViewTransform::written_out).collect()
+    }
+
+    /// Number of symmetries over which an evaluation averages.
+    pub(crate) fn averaged(&self) -> usize {
+        self.averaged.len()
+    }
+
+    /// Inputs of a batch in an epoch of a training: `[B, C, d, h, w]` per view.
+    ///
+    /// # Errors
+    /// [`TrainError::Network`] where a device has no room.
+    pub(crate) fn training(&self, batch: &Batch, epoch: u64, device: &Device) -> Result<Vec<Tensor>, TrainError> {
+        self.tensors(batch, device, |sample| Turn::Drawn(AugmentKey { seed: self.seed, epoch, sample }))
+    }
+
+    /// Inputs of a batch in an evaluation, once per symmetry that is averaged over. A view that keeps its orientation is the same tensor in all.
+    ///
+    /// # Errors
+    /// As [`InputTransform::training`].
+    pub(crate) fn evaluation(&self, batch: &Batch, device: &Device) -> Result<Vec<Vec<Tensor>>, TrainError> {
+        let identity = self.tensors(batch, device, |_| Turn::Fixed(Symmetry::default()))?;
+        let turned = |&symmetry: &Symmetry| {
+            let views = self.views.iter().zip(&batch.views).zip(&identity);
+            let one = |((view, voxels), same): ((&ViewTransform, &Vec<i16>), &Tensor)| match view.symmetries() {
+                1 => Ok(same.clone()),
+                _ => self.tensor(view, voxels, batch, device, |_| Turn::Fixed(symmetry)),
+            };
+            views.map(one).collect::<Result<Vec<_>, _>>()
+        };
+        let others = self.averaged.iter().skip(1).map(turned).collect::<Result<Vec<_>, _>>()?;
+        Ok(std::iter::once(identity).chain(others).collect())
+    }
+
+    /// By how much the image of a sample is larger than the stored one while training.
+    pub(crate) fn enlargement(&self, epoch: u64, sample: &str) -> f64 {
+        let key = AugmentKey { seed: self.seed, epoch, sample };
+        // One view at most is enlarged.
+        self.views.iter().map(|view| view.enlargement(&key)).product()
+    }
+
+    fn tensors<'b>(
+        &self,
+        batch: &'b Batch,
+        device: &Device,
+        turn: impl Fn(&'b str) -> Turn<'b>,
+    ) -> Result<Vec<Tensor>, TrainError> {
+        let views = self.views.iter().zip(&batch.views);
+        views.map(|(view, voxels)| self.tensor(view, voxels, batch, device, &turn)).collect()
+    }
+
+    fn tensor<'b>(
+        &self,
+        view: &ViewTransform,
+        voxels: &[i16],
+        batch: &'b Batch,
+        device: &Device,
+        turn: impl Fn(&'b str) -> Turn<'b>,
+    ) -> Result<Tensor, TrainError> {
+        let [channels, d, h, w] = view.input().shape;
+        let rows = batch.labels.len();
+        let mut input = Vec::with_capacity(rows * channels * d * h * w);
+        let mut scratch = Scratch::default();
+        for (labels, voxels) in batch.labels.iter().zip(voxels.chunks_exact(view.row_len().max(1))) {
+            view.append(voxels, turn(&labels.sample_key), &mut scratch, &mut input);
+        }
+        Ok(Tensor::from_vec(input, (rows, channels, d, h, w), device).map_err(ModelError::from)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
-//! HU and SUV become network input: one channel per window, one for PET.
+//! HU and SUV become network input: one channel per window, one for PET, one for each mark of the node.
 //!
-//! Units: HU and hundredths of an SUV in, 0…1 out (clamped). Shapes: voxels `[B, 1 or 2, V]` become channels `[B, C, V]`.
+//! Units: HU, hundredths of an SUV and thousandths of a mark in, 0…1 out (clamped). Shapes: voxels `[B, S, V]` become channels `[B, C, V]`.
 
+use mtids_patch::Channel;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,13 @@ pub struct Window {
     pub width_hu: f32,
 }
 
+/// Stored value of a centre or a mask that becomes 1.
+const MARK_FULL: f32 = 1000.0;
+
 impl Window {
+    /// What windows have to be.
+    pub(super) const RULE: &str = "at least one, each with a finite centre and a positive width";
+
     /// Checks the windows of a configuration.
     ///
     /// # Errors
@@ -26,7 +33,7 @@ impl Window {
         let is_valid =
             |window: &Window| window.center_hu.is_finite() && window.width_hu.is_finite() && window.width_hu > 0.0;
         if windows.is_empty() || !windows.iter().all(is_valid) {
-            return Err(TrainError::setting("windows", "at least one, each with a finite centre and a positive width"));
+            return Err(TrainError::setting("windows", Window::RULE));
         }
         Ok(())
     }
@@ -34,34 +41,47 @@ impl Window {
 
 /// How stored channels become network input.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct InputChannels {
+pub(super) struct InputChannels {
     /// Windows of the CT, one input channel each.
-    pub(crate) windows: Vec<Window>,
-    /// Stored value of the PET that becomes 1, where the dataset's second channel is PET and the network sees it.
-    pub(crate) pet_full: Option<f32>,
-    /// Stored channels of a patch.
-    pub(crate) stored: usize,
+    pub(super) windows: Vec<Window>,
+    /// Stored value of a PET that becomes 1; without it the network does not see PET.
+    pub(super) pet_full: Option<f32>,
+    /// Stored channels of a row.
+    pub(super) stored: Vec<Channel>,
 }
 
 impl InputChannels {
-    /// Input channels of a patch.
-    pub(crate) fn count(&self) -> usize {
-        self.windows.len() + usize::from(self.pet_full.is_some())
+    /// Input channels of a row.
+    pub(super) fn count(&self) -> usize {
+        let of = |channel: &Channel| match channel {
+            Channel::Ct => self.windows.len(),
+            Channel::Pet => usize::from(self.pet_full.is_some()),
+            Channel::Center | Channel::Mask => 1,
+        };
+        self.stored.iter().map(of).sum()
     }
 
-    /// Appends `[B, C, V]` to `out` for `voxels` `[B, stored, V]` with `patch_len` = V; a value at the centre of a window becomes 0.5.
-    pub(crate) fn fill(&self, voxels: &[i16], patch_len: usize, out: &mut Vec<f32>) {
-        let patch = patch_len * self.stored;
-        out.reserve(voxels.len() / patch.max(1) * patch_len * self.count());
-        for patch in voxels.chunks_exact(patch.max(1)) {
-            let (ct, pet) = patch.split_at(patch_len);
-            for window in &self.windows {
-                let scale = 1.0 / window.width_hu;
-                let low = window.center_hu - 0.5 * window.width_hu;
-                out.extend(ct.iter().map(|&hu| ((f32::from(hu) - low) * scale).clamp(0.0, 1.0)));
-            }
-            if let Some(full) = self.pet_full {
-                out.extend(pet.iter().take(patch_len).map(|&suv| (f32::from(suv) / full).clamp(0.0, 1.0)));
+    /// Appends `[B, C, V]` to `out` for `voxels` `[B, S, V]` with `len` = V > 0; a value at the centre of a window becomes 0.5.
+    pub(super) fn fill(&self, voxels: &[i16], len: usize, out: &mut Vec<f32>) {
+        let row = len * self.stored.len();
+        out.reserve(voxels.len() / row.max(1) * len * self.count());
+        for row in voxels.chunks_exact(row.max(1)) {
+            for (values, channel) in row.chunks_exact(len).zip(&self.stored) {
+                let mut share_of = |full: f32| {
+                    out.extend(values.iter().map(|&value| (f32::from(value) / full).clamp(0.0, 1.0)));
+                };
+                match (channel, self.pet_full) {
+                    (Channel::Ct, _) => {
+                        for window in &self.windows {
+                            let scale = 1.0 / window.width_hu;
+                            let low = window.center_hu - 0.5 * window.width_hu;
+                            out.extend(values.iter().map(|&hu| ((f32::from(hu) - low) * scale).clamp(0.0, 1.0)));
+                        }
+                    }
+                    (Channel::Pet, Some(full)) => share_of(full),
+                    (Channel::Pet, None) => {}
+                    (Channel::Center | Channel::Mask, _) => share_of(MARK_FULL),
+                }
             }
         }
     }
@@ -75,13 +95,24 @@ mod tests {
     fn windows_become_channels() {
         let windows = [Window { center_hu: 0.0, width_hu: 100.0 }, Window { center_hu: 50.0, width_hu: 200.0 }];
         let mut out = Vec::new();
-        let channels = InputChannels { windows: windows.to_vec(), pet_full: None, stored: 1 };
+        let channels = InputChannels { windows: windows.to_vec(), pet_full: None, stored: vec![Channel::Ct] };
         channels.fill(&[0, 1000, -1000, 50], 2, &mut out);
         assert_eq!(out, [0.5, 1.0, 0.25, 1.0, 0.0, 1.0, 0.0, 0.5]);
-        let channels = InputChannels { windows: windows[..1].to_vec(), pet_full: Some(1000.0), stored: 2 };
+        let stored = vec![Channel::Ct, Channel::Pet];
+        let channels = InputChannels { windows: windows[..1].to_vec(), pet_full: Some(1000.0), stored };
         let mut out = Vec::new();
         channels.fill(&[0, 1000, 250, 2000, -1000, 0, 0, 500], 2, &mut out);
         assert_eq!((channels.count(), out), (2, vec![0.5, 1.0, 0.25, 1.0, 0.0, 0.5, 0.0, 0.5]));
+    }
+
+    #[test]
+    fn marks_of_the_node_are_shares_and_a_pet_may_be_left_out() {
+        let stored = vec![Channel::Ct, Channel::Pet, Channel::Center, Channel::Mask];
+        let windows = vec![Window { center_hu: 0.0, width_hu: 100.0 }];
+        let channels = InputChannels { windows, pet_full: None, stored };
+        let mut out = Vec::new();
+        channels.fill(&[0, 50, 9, 9, 1000, 250, 500, 0], 2, &mut out);
+        assert_eq!((channels.count(), out), (3, vec![0.5, 1.0, 1.0, 0.25, 0.5, 0.0]));
     }
 
     #[test]

@@ -1,20 +1,20 @@
-//! Group and layer normalisation with full gradients.
+//! Group normalisation with its full gradient.
 //!
-//! Purpose: candle's fused layer norm returns no gradient and its group norm is a chain of slow elementary operations. Group
-//! norm here is one operation with an exact backward pass on the CPU, optionally followed by a rectifier; on a GPU the same
-//! function is composed of elementary operations. Invariant: statistics are sums in double precision over one sample and one
-//! group, in a fixed order, so samples never influence each other and threads never influence results. Sources: Wu and He,
-//! ECCV 2018; Ba et al. 2016.
+//! Purpose: candle's group norm is a chain of slow elementary operations. Here it is one operation with an exact backward
+//! pass on the CPU, optionally followed by a rectifier; on a GPU the same function is composed of elementary operations.
+//! Invariant: statistics are sums in double precision over one sample and one group, in a fixed order, so samples never
+//! influence each other and threads never influence results. Source: Wu and He, ECCV 2018.
 
-use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::EPSILON;
+use super::layer::standardise;
+use super::sums::{sum, sums};
 use crate::error::Result;
 use crate::kernels::{Loop, Real, vectorised};
 use crate::parameters::{Init, Parameters};
 use crate::storage::{entries, with_entries};
-
-pub(crate) const EPSILON: f64 = 1e-5;
 
 /// Group normalisation over `[B, C, ..]`, then `max(0, ·)` if asked for.
 ///
@@ -46,9 +46,14 @@ impl GroupNorm {
         [&self.weight, &self.bias]
     }
 
-    /// Number of groups, and whether a rectifier follows.
-    pub(crate) fn settings(&self) -> (usize, bool) {
-        (self.groups, self.relu)
+    /// Number of groups.
+    pub(crate) fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// Whether a rectifier follows.
+    pub(crate) fn relu(&self) -> bool {
+        self.relu
     }
 
     /// Applies the layer.
@@ -81,41 +86,6 @@ fn group_norm_composed(x: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize
     Ok(if relu { result.relu()? } else { result })
 }
 
-/// Mean 0, variance 1 over the last axis.
-fn standardise(x: &Tensor) -> Result<Tensor> {
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    Ok(centred.broadcast_div(&(variance + EPSILON)?.sqrt()?)?)
-}
-
-/// Layer normalisation over the last axis.
-#[derive(Clone, Debug)]
-pub struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl LayerNorm {
-    /// Creates `<name>.scale` (ones) and `<name>.shift` (zeros), `[size]`.
-    ///
-    /// # Errors
-    /// When a parameter exists with another shape.
-    pub fn new(name: &str, size: usize, parameters: &Parameters) -> Result<Self> {
-        Ok(Self {
-            weight: parameters.get_or_init(&format!("{name}.scale"), &[size], Init::Constant(1.0))?,
-            bias: parameters.get_or_init(&format!("{name}.shift"), &[size], Init::Constant(0.0))?,
-        })
-    }
-
-    /// Applies the layer to `[.., size]`.
-    ///
-    /// # Errors
-    /// When the shape does not fit.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(standardise(x)?.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?)
-    }
-}
-
 struct GroupNormOp {
     groups: usize,
     relu: bool,
@@ -129,39 +99,6 @@ struct Sizes {
     members: usize,
     /// Cells of one channel.
     cells: usize,
-}
-
-/// `Σ term(i)` in double precision with eight running sums, so that the compiler can use vector registers.
-#[inline(always)]
-fn sum<T: Real>(values: &[T], term: impl Fn(f64) -> f64) -> f64 {
-    let mut lanes = [0f64; 8];
-    let (chunks, rest) = values.as_chunks::<8>();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += term(value.widen());
-        }
-    }
-    lanes.iter().sum::<f64>() + rest.iter().map(|value| term(value.widen())).sum::<f64>()
-}
-
-/// `(Σ a, Σ a (b − mean))`, likewise.
-#[inline(always)]
-fn sums<T: Real>(a: &[T], b: &[T], mean: f64) -> (f64, f64) {
-    let mut lanes = [[0f64; 8]; 2];
-    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..8 {
-            let value = a[lane].widen();
-            lanes[0][lane] += value;
-            lanes[1][lane] += value * (b[lane].widen() - mean);
-        }
-    }
-    let mut totals = (lanes[0].iter().sum::<f64>(), lanes[1].iter().sum::<f64>());
-    for (a, b) in a_rest.iter().zip(b_rest) {
-        totals.0 += a.widen();
-        totals.1 += a.widen() * (b.widen() - mean);
-    }
-    totals
 }
 
 /// Mean and reciprocal standard deviation of one group.

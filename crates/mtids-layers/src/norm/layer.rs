@@ -1,0 +1,44 @@
+//! Layer normalisation, composed of candle's operations: its fused one returns no gradient.
+//!
+//! Source: Ba et al. 2016.
+
+use candle_core::{D, Tensor};
+
+use super::EPSILON;
+use crate::error::Result;
+use crate::parameters::{Init, Parameters};
+
+/// Mean 0, variance 1 over the last axis.
+pub(super) fn standardise(x: &Tensor) -> Result<Tensor> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    Ok(centred.broadcast_div(&(variance + EPSILON)?.sqrt()?)?)
+}
+
+/// Layer normalisation over the last axis.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    /// Creates `<name>.scale` (ones) and `<name>.shift` (zeros), `[size]`.
+    ///
+    /// # Errors
+    /// When a parameter exists with another shape.
+    pub fn new(name: &str, size: usize, parameters: &Parameters) -> Result<Self> {
+        Ok(Self {
+            weight: parameters.get_or_init(&format!("{name}.scale"), &[size], Init::Constant(1.0))?,
+            bias: parameters.get_or_init(&format!("{name}.shift"), &[size], Init::Constant(0.0))?,
+        })
+    }
+
+    /// Applies the layer to `[.., size]`.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(standardise(x)?.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?)
+    }
+}

@@ -1,0 +1,46 @@
+//! Rows for the tests of this crate.
+
+use mtids_domain::label::{Evidence, LabelLevel};
+use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_shards::{Measures, RowKind, RowLabels, Split};
+
+/// A finding without labels or measures; the patient's name is the sample's key too.
+pub(crate) fn row(patient: &str, split: Split) -> RowLabels {
+    RowLabels {
+        sample_key: patient.to_owned(),
+        kind: RowKind::Finding,
+        patient_key: PatientKey::from_stored(patient),
+        study_key: StudyKey::from_stored("s"),
+        series_key: SeriesKey::from_stored("s"),
+        frame_of_reference_key: None,
+        instance_key: None,
+        split,
+        center_voxel: [0.0; 3],
+        center_mm: [0.0; 3],
+        region: None,
+        region_name: None,
+        station: None,
+        metastasis: None,
+        evidence: Evidence::U,
+        level: LabelLevel::Node,
+        label_source: "table".into(),
+        short_axis_mm: None,
+        finding_distance_mm: None,
+        study_day: None,
+        manufacturer: None,
+        model: None,
+        kernel: None,
+        slice_thickness_mm: None,
+        slice_step_mm: 1.0,
+        pixel_spacing_mm: 1.0,
+        kvp: None,
+        contrast: None,
+        pet: false,
+        repaired: None,
+        pad_fraction: 0.0,
+        weight: 1.0,
+        voxels_digest: format!("voxels of {patient}"),
+        grown: Measures::default(),
+        mask: None,
+    }
+}

@@ -1,0 +1,217 @@
+//! A training that is under way: epochs, steps, looks at the validation split, checkpoints.
+//!
+//! One epoch: stream → stage → [`mtids_models::train_step_with`] under the balancer → log line → checkpoint now and then; at the end of some
+//! the validation split. Invariants: the position (epoch, batch), weights, running statistics, moments and balancer state are all that a
+//! checkpoint needs; `losses.jsonl` and `epochs.jsonl` hold no times.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam::channel::Receiver;
+use mtids_balance::AnyBalancer;
+use mtids_layers::{Optimizer, Schedule, WeightAverage};
+use mtids_models::{Mode, StepInputs, StepOptions, TaskLosses, losses_of, train_step_with};
+use mtids_report::progress::Progress;
+use mtids_runtime::interrupt::Interrupt;
+use mtids_shards::{Dataset, Split};
+use mtids_stream::{Batch, BatchStream};
+
+use crate::balanced::BalancedStep;
+use crate::config::ValidConfig;
+use crate::error::TrainError;
+use crate::evaluation::validation_figures;
+use crate::measure_targets::MeasureTargets;
+use crate::network::Network;
+use crate::predict::predict;
+use crate::run_folder::log::{EpochLine, Log, LossLine};
+use crate::run_folder::{Best, RunFolder, TrainingState};
+use crate::staging::{TrainingBatch, stage};
+
+/// Everything that a training needs and changes.
+pub(crate) struct Training<'a> {
+    pub(crate) config: &'a ValidConfig,
+    pub(crate) dataset: Arc<Dataset>,
+    pub(crate) folder: RunFolder,
+    pub(crate) network: Network,
+    pub(crate) measures: MeasureTargets,
+    pub(crate) losses: TaskLosses,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) balancer: AnyBalancer,
+    pub(crate) average: Option<WeightAverage>,
+    pub(crate) schedule: Schedule,
+    pub(crate) names: Vec<String>,
+    pub(crate) loss_log: Log,
+    pub(crate) epoch_log: Log,
+    pub(crate) timing_log: Log,
+    pub(crate) state: TrainingState,
+    pub(crate) total_steps: u64,
+    /// Epochs between looks at the validation split.
+    pub(crate) validation_interval: u64,
+    pub(crate) saved_at: Option<u64>,
+    pub(crate) last: Option<LossLine>,
+}
+
+impl Training<'_> {
+    /// The rest of an epoch: its steps, the validation where it is due, and a checkpoint.
+    pub(crate) fn epoch(
+        &mut self,
+        steps_per_epoch: u64,
+        interrupt: &Interrupt,
+        progress: &Progress,
+    ) -> Result<(), TrainError> {
+        let epoch = self.state.epoch;
+        if self.state.step < self.total_steps && self.state.next_batch < steps_per_epoch {
+            let stream = BatchStream::builder(Arc::clone(&self.dataset), Split::Train)
+                .config(&self.config.stream)
+                .batch_size(self.config.batch_size)
+                .shuffle(self.config.seed, epoch)
+                .start_batch(self.state.next_batch)
+                .start()?;
+            let (transform, device) = (self.network.transform.clone(), self.network.device.clone());
+            let (measures, regions) = (self.measures.clone(), self.regions());
+            let prepare =
+                move |batch: Batch| TrainingBatch::new(&batch, &transform, &measures, regions, epoch, &device);
+            stage(stream, prepare, |batches| self.steps(batches, steps_per_epoch, interrupt, progress))?;
+        }
+        if !self.validate(interrupt, progress)? {
+            // The checkpoint stands at the end of the epoch's steps, so that only the validation is done again.
+            if self.saved_at != Some(self.state.step) {
+                self.save(false)?;
+            }
+            return Err(TrainError::Interrupted { step: self.state.step });
+        }
+        self.state.epoch = epoch + 1;
+        self.state.next_batch = 0;
+        if let AnyBalancer::Epoch(rule) = &mut self.balancer {
+            rule.end_epoch();
+        }
+        self.save(true)?;
+        if interrupt.is_raised() && self.state.step < self.total_steps {
+            return Err(TrainError::Interrupted { step: self.state.step });
+        }
+        Ok(())
+    }
+
+    /// The rest of an epoch's steps.
+    fn steps(
+        &mut self,
+        batches: Receiver<Result<TrainingBatch, TrainError>>,
+        steps_per_epoch: u64,
+        interrupt: &Interrupt,
+        progress: &Progress,
+    ) -> Result<(), TrainError> {
+        for batch in batches {
+            let started = Instant::now();
+            self.step(&batch?)?;
+            let seconds = started.elapsed().as_secs_f64();
+            self.timing_log.append(&serde_json::json!({ "step": self.state.step, "seconds": seconds }))?;
+            progress.inc(1);
+            self.state.next_batch += 1;
+            let end_of_epoch = self.state.next_batch >= steps_per_epoch;
+            if self.state.step >= self.total_steps || end_of_epoch {
+                break;
+            }
+            if self.state.step.is_multiple_of(self.config.checkpoint_every_steps) {
+                self.save(true)?;
+            }
+            if interrupt.is_raised() {
+                if self.saved_at != Some(self.state.step) {
+                    self.save(false)?;
+                }
+                return Err(TrainError::Interrupted { step: self.state.step });
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, batch: &TrainingBatch) -> Result<(), TrainError> {
+        let learning_rate = self.schedule.learning_rate(self.state.step);
+        let options = StepOptions {
+            scope: self.config.scope,
+            clip_norm: self.config.clip_norm,
+            learning_rate,
+            seed: self.config.seed,
+        };
+        let inputs = StepInputs {
+            model: &self.network.model,
+            parameters: &self.network.parameters,
+            losses: &self.losses,
+            input: &batch.inputs,
+            targets: &batch.targets,
+        };
+        let mut step = BalancedStep::new(&mut self.balancer);
+        let report = step.take(|balancing| train_step_with(&inputs, &mut self.optimizer, &options, balancing))?;
+        let conflicting_share = step.conflicting_share();
+        // With the noise of the step, so that only its update tells the losses apart.
+        let mode = Mode::Train { seed: self.config.seed, step: self.state.step };
+        step.after_step(|| losses_of(&inputs, mode))?;
+        if let Some(average) = &mut self.average {
+            average.update(&self.network.parameters)?;
+        }
+        self.state.step += 1;
+        let names = || self.names.iter().cloned();
+        let line = LossLine {
+            step: self.state.step,
+            epoch: self.state.epoch,
+            losses: names().zip(report.losses).collect(),
+            coefficients: names().zip(report.coefficients).collect(),
+            gradient_norm: report.gradient_norm,
+            conflicting_share,
+            shared_branch: names().zip(report.gates.iter().map(|gate| gate.shared_branch)).collect(),
+            learning_rate,
+        };
+        self.loss_log.append(&line)?;
+        self.last = Some(line);
+        Ok(())
+    }
+
+    fn regions(&self) -> usize {
+        self.dataset.manifest().description.regions.len()
+    }
+
+    /// Judges the weights at the end of an epoch, where that is due; false when it was interrupted.
+    fn validate(&mut self, interrupt: &Interrupt, progress: &Progress) -> Result<bool, TrainError> {
+        // Counted as done.
+        let epoch = self.state.epoch + 1;
+        let is_due = epoch.is_multiple_of(self.validation_interval) || self.state.step >= self.total_steps;
+        let mut line = EpochLine { step: self.state.step, epoch, ..EpochLine::default() };
+        if is_due && self.dataset.shards(Split::Validation).next().is_some() {
+            // Averages are judged in place of the weights that they follow.
+            self.swap_average()?;
+            let predictions = predict(&self.network, &self.dataset, Split::Validation, self.config, interrupt);
+            self.swap_average()?;
+            let Some(predictions) = predictions? else { return Ok(false) };
+            (line.validation_score, line.region_accuracy, line.metastasis_auroc) =
+                validation_figures(self.regions(), &predictions);
+        }
+        if let Some(score) = line.validation_score {
+            if self.config.selects_best() && self.state.best.is_none_or(|best| score > best.score) {
+                self.state.best = Some(Best { step: self.state.step, epoch, score });
+            }
+            progress.set_message(format!("validation macro-F1 {score:.3}"));
+        }
+        self.epoch_log.append(&line)?;
+        Ok(true)
+    }
+
+    fn swap_average(&mut self) -> Result<(), TrainError> {
+        match &mut self.average {
+            Some(average) => Ok(average.swap(&self.network.parameters)?),
+            None => Ok(()),
+        }
+    }
+
+    fn save(&mut self, regular: bool) -> Result<(), TrainError> {
+        // The logs must not fall behind the checkpoint, which cuts them to its step.
+        self.loss_log.sync()?;
+        self.epoch_log.sync()?;
+        self.state.regular = regular;
+        self.state.balancer = self.balancer.state();
+        let weights = self.network.parameters.to_bytes()?;
+        let moments = self.optimizer.to_bytes()?;
+        let average = self.average.as_ref().map(WeightAverage::to_bytes).transpose()?;
+        self.folder.checkpoints().save(&weights, &moments, average.as_deref(), &self.state)?;
+        self.saved_at = Some(self.state.step);
+        Ok(())
+    }
+}
