@@ -293,7 +293,7 @@ fn measured(masked: impl Fn(usize, bool) -> bool) -> Vec<RowLabels> {
     for (n, row) in rows.iter_mut().enumerate() {
         let metastatic = row.metastasis == Some(Metastasis::Metastatic);
         row.grown.set(Measure::Volume, Some(if metastatic { 900.0 + n as f32 } else { 300.0 + n as f32 }));
-        row.grown.set(Measure::MeanHu, Some(40.0 + (n / 8 % 3) as f32));
+        row.grown.set(Measure::MeanHu, Some(40.0 + (n * 7 % 11) as f32));
         row.mask = masked(n, metastatic).then(|| row.grown.clone());
     }
     rows
