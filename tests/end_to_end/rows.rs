@@ -91,12 +91,9 @@ fn stacks_and_orthogonal_planes_are_cut_told_and_trained_on() {
         [(Planes::Stack, "[5,32,32]", "[6.2,3.5,3.5]"), (Planes::Orthogonal, "[3,32,32]", "[6.0,3.5,3.5]")]
     {
         let out = folder.path().join(planes.name());
-        let sets = [
-            format!("patch.planes=\"{}\"", planes.name()),
-            format!("patch.size={size}"),
-            format!("patch.spacing_mm={spacing}"),
-        ];
-        let dataset = build(&out, &sets.each_ref().map(String::as_str));
+        let name = planes.name();
+        let view = format!("views={{patch={{planes=\"{name}\",size={size},spacing_mm={spacing}}}}}");
+        let dataset = build(&out, &[&view]);
         let geometry = dataset.manifest().description.views[0].geometry;
         assert_eq!(geometry.planes, planes);
         let shard = dataset.shards(Split::Train).next().unwrap();
@@ -128,7 +125,9 @@ fn stacks_and_orthogonal_planes_are_cut_told_and_trained_on() {
     );
 
     let mut arguments = build_arguments(&folder.path().join("never"));
-    // The key of older versions.
+    // A configuration without views, and the keys of older versions.
+    let config = arguments.iter().position(|argument| argument.ends_with("dataset.toml")).unwrap();
+    arguments[config] = "pipelines/demo/dataset.toml".into();
     arguments.extend(["--set", "patch.views=orthogonal"].map(str::to_owned));
     assert!(run("mtids-prep", arguments).expect_code(2).text().contains("3 × S × S"));
 }

@@ -89,12 +89,14 @@ fn differing_views_are_named_and_contradicting_tables_refused() {
     let folder = tempfile::tempdir().unwrap();
     let [views, patch] = ["views", "patch"].map(|name| folder.path().join(name));
     build(&views, &[]);
-    run("mtids-prep", build_arguments(&patch)).expect_code(0);
+    let mut one = build_arguments(&patch);
+    one.extend(["--set", "views={patch={size=[8,16,16],spacing_mm=[4.0,2.0,2.0]}}"].map(str::to_owned));
+    run("mtids-prep", one).expect_code(0);
     let told = run("mtids-prep", ["diff", text(&patch), text(&views)]).expect_code(1).stdout;
     assert!(told.contains("view near: only in the second") && told.contains("view patch: only in the first"), "{told}");
 
     let mut both = build_arguments(&folder.path().join("never"));
-    both.extend(["--set", "views.near.size=[8, 16, 16]"].map(str::to_owned));
+    both.extend(["--set", "patch.size=[8, 16, 16]"].map(str::to_owned));
     let refused = run("mtids-prep", both).expect_code(2).stderr;
     assert!(refused.contains("`patch`") && refused.contains("[views.patch]"), "{refused}");
 }

@@ -36,7 +36,7 @@ fn build_arguments(out: &Path) -> Vec<String> {
     arguments.extend(["--data".into(), text(&cohort().join("dicom")).into()]);
     arguments.extend(["--annotations".into(), text(&cohort().join("annotations.csv")).into()]);
     arguments.extend(["--out".into(), text(out).into(), "--workers".into(), "1".into()]);
-    for setting in ["patients_per_shard=1", "patch.size=[6,12,12]", "patch.spacing_mm=[9.5,6.0,6.0]"] {
+    for setting in ["patients_per_shard=1", "views={patch={size=[6,12,12],spacing_mm=[9.5,6.0,6.0]}}"] {
         arguments.extend(["--set".into(), setting.into()]);
     }
     arguments

@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
-use crate::manifest::ShardEntry;
+use crate::description::ShardEntry;
 
 /// Bytes of parsed footers that an open dataset keeps: some thousand shards of usual size.
 const KEPT_BYTES: usize = 64 << 20;

@@ -10,9 +10,9 @@ use mtids_runtime::storage::Storage;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::description::DatasetDescription;
 use crate::error::ShardError;
 use crate::file::{FileEntry, write_file};
-use crate::manifest::DatasetDescription;
 use crate::row::RowLabels;
 use crate::schema::{columns, labels_of};
 use crate::writer::options_of;

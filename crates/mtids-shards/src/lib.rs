@@ -10,6 +10,7 @@
 //! # Units
 //! Voxels are little-endian `i16` as [`Channel`] says, one column per view, axes d (towards the head), h (towards the back), w (towards the left), w fastest.
 
+mod description;
 mod error;
 mod file;
 mod footer;
@@ -24,13 +25,14 @@ mod verify;
 mod voxels;
 mod writer;
 
+pub use description::{
+    DatasetDescription, LAYOUT_VERSION, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals,
+    manifest_json_schema,
+};
 pub use error::ShardError;
 pub use file::{FileEntry, META, write_file};
 pub use index::{INDEX, IndexRow, write_index};
-pub use manifest::{
-    DatasetDescription, LAYOUT_VERSION, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals, is_published,
-    manifest_json_schema,
-};
+pub use manifest::is_published;
 pub use mtids_patch::{Channel, Measure, Measures, PatchGeometry, Planes, View, ViewName};
 pub use quarantine::{QuarantineRecord, write_quarantine};
 pub use reader::{Dataset, RowGroup, ViewVoxels, read_row_group};

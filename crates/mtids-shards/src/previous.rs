@@ -9,8 +9,8 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use serde::{Deserialize, Serialize};
 
+use crate::description::{DatasetDescription, Manifest, ShardEntry, Totals};
 use crate::file::FileEntry;
-use crate::manifest::{DatasetDescription, Manifest, ShardEntry, Totals};
 
 /// The layout before [`crate::LAYOUT_VERSION`].
 pub(crate) const PREVIOUS_LAYOUT: u32 = 5;

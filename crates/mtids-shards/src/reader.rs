@@ -10,11 +10,11 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::{Folder, Storage};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::description::{Manifest, ShardEntry};
 use crate::error::ShardError;
 use crate::file::read_verified;
 use crate::footer::{Footer, Footers, Verified};
 use crate::index::{INDEX, decode_batches, decode_index};
-use crate::manifest::{Manifest, ShardEntry};
 use crate::row::{RowLabels, Split};
 use crate::schema::labels_of;
 use crate::voxels::voxels_of;

@@ -17,7 +17,7 @@ use mtids_patch::{Measure, Measures};
 use mtids_runtime::provenance::Program;
 use serde_json::{Value, json};
 
-use crate::manifest::{DatasetDescription, LAYOUT_VERSION};
+use crate::description::{DatasetDescription, LAYOUT_VERSION};
 use crate::previous::PREVIOUS_LAYOUT;
 use crate::row::{RowKind, RowLabels, Split};
 use crate::voxels::column_name;
@@ -438,7 +438,7 @@ pub fn patch_json_schema() -> Value {
     }));
     json!({
         "title": "Row of a shard: the views of one place, and its labels",
-        "schema_version": crate::manifest::SCHEMA_VERSION,
+        "schema_version": crate::description::SCHEMA_VERSION,
         "format": "Parquet; the index has the same columns without voxels, and `shard`, `row_group`, `row`",
         "file_metadata": METADATA_KEYS,
         "views": "`mtids.views` is a JSON list sorted by name: name, column, size_dhw (voxels), spacing_zyx_mm, planes (volume, stack, orthogonal), channels",

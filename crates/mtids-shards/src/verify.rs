@@ -2,8 +2,8 @@
 
 use mtids_runtime::digest::Digest;
 
+use crate::description::ShardEntry;
 use crate::file::is_renewed;
-use crate::manifest::ShardEntry;
 use crate::reader::{Dataset, check_size};
 
 /// A part of a dataset that is not what the manifest says.

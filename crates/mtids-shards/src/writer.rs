@@ -16,8 +16,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use crate::description::{DatasetDescription, RowGroupEntry, ShardEntry};
 use crate::error::ShardError;
-use crate::manifest::{DatasetDescription, RowGroupEntry, ShardEntry};
 use crate::row::{PatchRow, Split};
 use crate::schema::{columns, metadata, shard_schema};
 use crate::voxels::{column_name, voxel_array};

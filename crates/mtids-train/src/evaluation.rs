@@ -14,10 +14,7 @@ use strum::VariantArray;
 
 use crate::label_counts::LabelCounts;
 use crate::measured::{Claim, Dimension, Figure, GateUse, HeadFigures, Measured, RegionFigures, Share, majority};
-use crate::prediction::{Prediction, largest, metastasis_probability};
-
-/// Fewest patients from which a figure is claimed.
-pub const MINIMUM_PATIENTS: usize = 5;
+use crate::prediction::{MINIMUM_PATIENTS, Prediction, largest, metastasis_probability};
 
 /// Measures predictions. `training` are the label counts of the training split.
 pub fn measure(

@@ -10,6 +10,9 @@ use mtids_models::PredictionHead;
 pub use mtids_models::decoding::{metastasis_probability, region_probabilities};
 use mtids_shards::Measures;
 
+/// Fewest patients from which a figure is claimed.
+pub const MINIMUM_PATIENTS: usize = 5;
+
 /// One patch: keys, labels, probabilities.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prediction {

@@ -11,9 +11,8 @@ use mtids_report::format::metric;
 use mtids_shards::Measure;
 use serde::Serialize;
 
-use crate::evaluation::MINIMUM_PATIENTS;
 use crate::fusion::Fusion;
-use crate::prediction::{Prediction, metastasis_probability};
+use crate::prediction::{MINIMUM_PATIENTS, Prediction, metastasis_probability};
 
 /// Who reads the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

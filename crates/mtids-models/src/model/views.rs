@@ -100,7 +100,7 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Everybody reads and trains all views: the rule of the rivals.
+    /// Everybody reads and trains all views: the rule of the baselines.
     pub(crate) fn of_all(tasks: usize, views: usize) -> Self {
         let all = Reader(vec![Access::Trained; views]);
         Self { private: vec![all.clone(); tasks], gates: vec![all.clone(); tasks], shared_gate: all }

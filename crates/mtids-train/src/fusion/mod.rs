@@ -13,9 +13,8 @@ use serde::Serialize;
 
 pub use logistic::{Input, Logistic};
 
-use crate::evaluation::MINIMUM_PATIENTS;
 use crate::measure_targets::reading;
-use crate::prediction::{Prediction, metastasis_probability};
+use crate::prediction::{MINIMUM_PATIENTS, Prediction, metastasis_probability};
 
 /// Strength of the ridge on standardised inputs: the default of scikit-learn (C = 1).
 const RIDGE: f64 = 1.0;
