@@ -50,9 +50,9 @@ pipeline: ## The steps of the demo without compiling (PIPELINE=demo or demo-shor
 	@printf '\n  audit    %s\n  report   %s\n  dataset  %s\n  run      %s\n' $(OUT)/audit/audit.html $(RUN)/report.html $(DATASET) $(RUN)
 
 .PHONY: cohorts
-cohorts: ## The standing cohorts, one after the other: data, training, the table of docs/phantom.md (COHORTS="easy pet" for some; tuning is one more)
+cohorts: ## The standing cohorts, one after the other: data, training, tables of docs (COHORTS="easy pet" for some; SEEDS="1 2 3")
 	@$(MAKE) build PROFILE=$(PROFILE)
-	@bash scripts/cohorts/run.sh '$(BIN)' $(COHORTS)
+	@SEEDS='$(SEEDS)' bash scripts/cohorts/run.sh '$(BIN)' $(COHORTS)
 
 .PHONY: phantom-pictures
 phantom-pictures: build python ## A phantom beside a real CT: pictures, HU of tissues and noise, for docs/phantom.md (needs ../shared/data)

@@ -20,7 +20,7 @@ shoot "$out/audit/audit.html" audit.png 1500
 shoot "$run/report.html" report.png 1700
 # README's table: what stands between its two marks.
 awk -v table="$run/evaluation.txt" '
-  /<!-- table -->/ { print; print "```"; while ((getline line < table) > 0) if (line != "" || shown) { if (line ~ / on the same |reconstruction/) break; print line; shown = 1 }
+  /<!-- table -->/ { print; print "```"; while ((getline line < table) > 0) if (line != "" || shown) { if (line ~ /^  network + measures: |reconstruction/) break; print line; shown = 1 }
     print "```"; inside = 1; next }
   /<!-- end of table -->/ { inside = 0 }
   !inside { print }' README.md >README.md.new

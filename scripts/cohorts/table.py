@@ -68,7 +68,7 @@ def figure(value, bounds=None):
 
 def trained(folder):
     """Cells of the network: AUROC alone, with measures, accuracy of the region beside the majority; – for what was not run."""
-    path = folder / "run/evaluation.json"
+    path = folder / "run-1/evaluation.json"
     if not path.exists():
         return ["–"] * 3
     evaluation = json.loads(path.read_text())
@@ -78,7 +78,7 @@ def trained(folder):
         one = figures.get(reader) or {"auroc": None, "interval": None}
         bounds = one["interval"] and (one["interval"]["low"], one["interval"]["high"])
         cells.append(figure(one["auroc"], bounds))
-    with open(folder / "run/predictions.csv", newline="") as file:
+    with open(folder / "run-1/predictions.csv", newline="") as file:
         called = [row for row in csv.DictReader(file) if row["region"]]
     right = np.mean([row["region"] == row["predicted_region"] for row in called])
     majority = max(np.mean([row["region"] == one for row in called]) for one in {row["region"] for row in called})

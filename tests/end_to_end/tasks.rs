@@ -67,7 +67,7 @@ fn tasks_in_any_order_killed_and_repeated_end_in_the_bytes_of_one_build() {
     // A killed task may have left a unit open; if so, commit says how many.
     let early = run("mtids-prep", arguments("commit", &out));
     if early.code != 0 {
-        assert!(early.code == 3 && early.text().contains("partitions are not finished"), "{}", early.text());
+        assert!(early.code == 3 && early.text().contains("partitions are missing"), "{}", early.text());
         assert!(!out.join("manifest.json").exists());
     }
     for task in again {

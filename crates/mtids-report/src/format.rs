@@ -15,6 +15,17 @@ pub fn interval(bounds: Option<(f64, f64)>) -> String {
     bounds.map_or_else(|| "–".to_owned(), |(low, high)| format!("{low:.2}–{high:.2}"))
 }
 
+/// A difference with its sign: `+0.012`, `−0.012`, or `–`.
+pub fn signed(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:+.3}").replace('-', "−"))
+}
+
+/// An interval of a difference: `−0.002 to +0.019`, or `–`.
+pub fn signed_interval(bounds: Option<(f64, f64)>) -> String {
+    let words = |(low, high)| format!("{} to {}", signed(Some(low)), signed(Some(high)));
+    bounds.map_or_else(|| "–".to_owned(), words)
+}
+
 /// An integer with thin groups of three: `12 345`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -42,6 +53,8 @@ mod tests {
         assert_eq!(percent(0.1234), "12.3 %");
         assert_eq!(metric(None), "–");
         assert_eq!(interval(Some((0.712, 0.838))), "0.71–0.84");
+        assert_eq!((signed(Some(-0.0124)), signed(None)), ("−0.012".to_owned(), "–".to_owned()));
+        assert_eq!(signed_interval(Some((-0.0021, 0.0189))), "−0.002 to +0.019");
         assert_eq!(count(1234567), "1\u{202f}234\u{202f}567");
         assert_eq!(count(12), "12");
         assert_eq!(counted(1, "patch", "patches"), "1 patch");

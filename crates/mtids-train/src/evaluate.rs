@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mtids_layers::{Device, WeightAverage};
 use mtids_metrics::BootstrapOptions;
 use mtids_models::Architecture;
-use mtids_report::format::{interval, metric};
+use mtids_report::format::{interval, metric, signed, signed_interval};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::atomic;
 use mtids_runtime::interrupt::Interrupt;
@@ -22,7 +22,7 @@ use crate::measured::Evaluation;
 use crate::network::Network;
 use crate::predict::predict;
 use crate::prediction::write_csv;
-use crate::readers::{Readers, compare};
+use crate::readers::{Readers, compare, interval_lies};
 use crate::report::report;
 use crate::run_folder::{RunFolder, TrainedOn};
 use crate::seen::SeenPatients;
@@ -205,9 +205,7 @@ fn readers_text(readers: &Readers) -> String {
         return String::new();
     }
     let mut text = format!("\n{}", table.render());
-    for comparison in &readers.comparisons {
-        text.push_str(&format!("  {}\n", comparison.sentence));
-    }
+    text.push_str(&differences_text(readers));
     match &readers.fusion {
         Some(fusion) => text.push_str(&format!(
             "  network + measures: a logistic model, fitted on {} samples of {} validation patients\n",
@@ -216,6 +214,35 @@ fn readers_text(readers: &Readers) -> String {
         None => text.push_str(&format!("  no network + measures: {}\n", readers.no_fusion)),
     }
     text
+}
+
+/// One row for each pair of readers; what is not claimed says why below the table.
+fn differences_text(readers: &Readers) -> String {
+    let mut table = Table::new([
+        ("difference on the same samples", Align::Left),
+        ("AUROC", Align::Right),
+        ("95 % interval", Align::Right),
+        ("n samples", Align::Right),
+        ("n patients", Align::Right),
+        ("interval lies", Align::Left),
+    ]);
+    let mut silent = String::new();
+    for comparison in &readers.comparisons {
+        let Some(difference) = &comparison.difference else {
+            silent.push_str(&format!("  {}\n", comparison.sentence));
+            continue;
+        };
+        table.row([
+            format!("{} − {}", comparison.first.title(), comparison.second.title()),
+            signed(Some(difference.value)),
+            signed_interval(difference.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
+            comparison.samples.to_string(),
+            comparison.patients.to_string(),
+            interval_lies(difference).to_owned(),
+        ]);
+    }
+    let table = if table.is_empty() { String::new() } else { format!("\n{}", table.render()) };
+    table + &silent
 }
 
 /// The table of the terminal: the main figures beside the majority class.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use mtids_metrics::{BootstrapOptions, Difference, Interval, auroc, auroc_difference_by_patient, bootstrap_by_patient};
-use mtids_report::format::metric;
+use mtids_report::format::{metric, signed, signed_interval};
 use mtids_shards::Measure;
 use serde::Serialize;
 
@@ -190,20 +190,26 @@ fn comparison(first: usize, second: usize, rows: &[Row<'_>], options: BootstrapO
     })
 }
 
-fn verdict(difference: &Difference) -> String {
-    let signed = |value: f64| format!("{value:+.3}").replace('-', "−");
-    let value = signed(difference.value);
+/// Where the interval of a difference lies.
+pub(crate) fn interval_lies(difference: &Difference) -> &'static str {
     match &difference.interval {
-        None => format!("difference {value}, without an interval"),
-        Some(bounds) => {
-            let meaning = match (bounds.low > 0.0, bounds.high < 0.0) {
-                (true, _) => "wholly above 0",
-                (_, true) => "wholly below 0",
-                _ => "which includes 0: no difference is shown",
-            };
-            format!("difference {value}, 95 % interval {} to {}, {meaning}", signed(bounds.low), signed(bounds.high))
-        }
+        None => "–",
+        Some(bounds) if bounds.low > 0.0 => "above 0",
+        Some(bounds) if bounds.high < 0.0 => "below 0",
+        Some(_) => "around 0",
     }
+}
+
+fn verdict(difference: &Difference) -> String {
+    let value = signed(Some(difference.value));
+    let Some(bounds) = &difference.interval else {
+        return format!("difference {value}, without an interval");
+    };
+    let meaning = match interval_lies(difference) {
+        "around 0" => "which includes 0: no difference is shown".to_owned(),
+        side => format!("wholly {side}"),
+    };
+    format!("difference {value}, 95 % interval {}, {meaning}", signed_interval(Some((bounds.low, bounds.high))))
 }
 
 #[cfg(test)]
