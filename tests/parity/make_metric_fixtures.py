@@ -1,4 +1,4 @@
-"""Writes crates/mtids-metrics/tests/fixtures/reference.json: the figures of scikit-learn, SciPy and NumPy for small inputs.
+"""Writes crates/mtids-metrics/tests/fixtures/reference.json: the figures of scikit-learn, SciPy, statsmodels and NumPy for small inputs.
 
     python3 -m venv .venv && .venv/bin/pip install -r tests/parity/metric_requirements.txt
     .venv/bin/python tests/parity/make_metric_fixtures.py
@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
+from statsmodels.stats.multitest import multipletests
 
 OUT = pathlib.Path(__file__).parents[2] / "crates/mtids-metrics/tests/fixtures/reference.json"
 BINS = 10
@@ -80,6 +81,25 @@ def interval(successes, trials):
     return {"successes": successes, "trials": trials, "low": float(ends.low), "high": float(ends.high)}
 
 
+def effect(value, spreads):
+    """Interval and p-value by Student's t; degrees of freedom of Welch and Satterthwaite."""
+    total = sum(variance for variance, _ in spreads)
+    degrees = total**2 / sum(variance**2 / degrees for variance, degrees in spreads)
+    student = stats.t(degrees, scale=np.sqrt(total))
+    low, high = student.interval(0.95)
+    return {
+        "value": value,
+        "spreads": [list(spread) for spread in spreads],
+        "low": float(value + low),
+        "high": float(value + high),
+        "p": float(2 * student.sf(abs(value))),
+    }
+
+
+def adjusted(p):
+    return {"p": list(p), "holm": multipletests(p, method="holm")[1].tolist()}
+
+
 def bootstrap(random):
     """Percentile bootstrap of a mean over patients with several samples each."""
     sizes = random.integers(1, 6, 40)
@@ -141,6 +161,15 @@ def main():
         ]
         + [{"values": [4.25], "share": 0.3, "quantile": 4.25}, {"values": [1.0, 1.0, 2.0], "share": 0.5, "quantile": 1.0}],
         "wilson": [interval(*pair) for pair in [(81, 263), (15, 148), (0, 20), (20, 20), (1, 29), (1, 1), (500, 1000)]],
+        "effect": [
+            effect(0.02, [(1e-4, 149), (3e-5, 16)]),
+            effect(-0.013, [(4e-5, 149)]),
+            effect(0.3, [(0.005, 4)]),
+            effect(0.5, [(0.04, 1), (1e-6, 30)]),
+            effect(0.0, [(1.0, 2.5)]),
+            effect(12.0, [(1.0, 7), (2.0, 9), (0.5, 100)]),
+        ],
+        "holm": [adjusted(p) for p in ([0.01, 0.04, 0.03, 0.005], [0.2], [0.5, 0.5, 0.9], [1e-9, 0.02, 0.02, 0.049, 0.7, 0.0])],
         "bootstrap": bootstrap(random),
     }
     OUT.parent.mkdir(parents=True, exist_ok=True)

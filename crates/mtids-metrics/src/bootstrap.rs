@@ -21,14 +21,13 @@ pub struct BootstrapOptions {
     pub seed: u64,
 }
 
-/// Percentile interval of `statistic` over resamples of whole patients, drawn with replacement.
+/// `statistic` of each resample of whole patients, drawn with replacement, in the order of the resamples.
 ///
-/// `patients[i]` names the patient of sample `i`; `statistic` receives the indices of the drawn samples. Resamples in which
-/// the statistic is not defined (one class only) are left out. `None` with fewer than two patients, or where more than half
-/// of the resamples define nothing.
-pub fn bootstrap_by_patient<F>(patients: &[&str], options: BootstrapOptions, statistic: F) -> Option<Interval>
+/// `patients[i]` names the patient of sample `i`; `statistic` receives the indices of the drawn samples. Empty with fewer than two patients.
+pub fn resample_by_patient<R, F>(patients: &[&str], options: BootstrapOptions, statistic: F) -> Vec<R>
 where
-    F: Fn(&[usize]) -> Option<f64> + Sync,
+    R: Send,
+    F: Fn(&[usize]) -> R + Sync,
 {
     let mut samples: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, patient) in patients.iter().enumerate() {
@@ -36,17 +35,28 @@ where
     }
     let groups: Vec<&Vec<usize>> = samples.values().collect();
     if groups.len() < 2 {
-        return None;
+        return Vec::new();
     }
-    let mut values: Vec<f64> = (0..options.resamples as u64)
+    (0..options.resamples as u64)
         .into_par_iter()
-        .filter_map(|resample| {
+        .map(|resample| {
             let mut random = rng_for(options.seed, "bootstrap by patient", &[resample]);
             let drawn: Vec<usize> =
                 (0..groups.len()).flat_map(|_| groups[random.random_range(0..groups.len())].iter().copied()).collect();
             statistic(&drawn)
         })
-        .collect();
+        .collect()
+}
+
+/// Percentile interval of `statistic` over the resamples of [`resample_by_patient`].
+///
+/// Resamples in which the statistic is not defined (one class only) are left out. `None` with fewer than two patients, or where more than half
+/// of the resamples define nothing.
+pub fn bootstrap_by_patient<F>(patients: &[&str], options: BootstrapOptions, statistic: F) -> Option<Interval>
+where
+    F: Fn(&[usize]) -> Option<f64> + Sync,
+{
+    let mut values: Vec<f64> = resample_by_patient(patients, options, statistic).into_iter().flatten().collect();
     if values.is_empty() || values.len() * 2 < options.resamples {
         return None;
     }

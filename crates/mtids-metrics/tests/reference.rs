@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use mtids_metrics::{
-    BootstrapOptions, Confusion, auroc, bootstrap_by_patient, brier, cramers_v, expected_calibration_error, quantile,
-    roc_curve, wilson,
+    BootstrapOptions, Confusion, Effect, Spread, auroc, bootstrap_by_patient, brier, cramers_v,
+    expected_calibration_error, holm, quantile, roc_curve, wilson,
 };
 use serde_json::Value;
 
@@ -137,3 +137,31 @@ fn the_bootstrap_is_pinned_bit_for_bit() {
 
 const LOW: u64 = 4_599_089_343_041_070_070;
 const HIGH: u64 = 4_605_001_175_380_494_299;
+
+#[test]
+fn effects_are_those_of_scipys_t() {
+    for case in cases("effect") {
+        let spreads: Vec<Spread> = case["spreads"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|spread| floats(spread))
+            .map(|spread| Spread { variance: spread[0], degrees: spread[1] })
+            .collect();
+        let effect = Effect::new(case["value"].as_f64().unwrap(), &spreads).unwrap();
+        for (ours, key) in [(effect.interval.low, "low"), (effect.interval.high, "high"), (effect.p, "p")] {
+            let theirs = case[key].as_f64().unwrap();
+            assert!((ours - theirs).abs() < 1e-9 * theirs.abs().max(1e-3), "{key}: {ours} is not {theirs}: {case}");
+        }
+    }
+}
+
+#[test]
+fn adjusted_p_values_are_those_of_statsmodels() {
+    for case in cases("holm") {
+        let adjusted = holm(&floats(&case["p"]));
+        for (ours, theirs) in adjusted.iter().zip(floats(&case["holm"])) {
+            same(Some(*ours), &theirs.into(), &case);
+        }
+    }
+}
