@@ -18,6 +18,7 @@ use mtids_runtime::budget::Budget;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
+use mtids_runtime::task::Task;
 use mtids_shards::{DatasetDescription, Manifest, SCHEMA_VERSION};
 use rayon::prelude::*;
 
@@ -36,7 +37,6 @@ use crate::rejects;
 use crate::scan::{ScanOptions, scan};
 use crate::secret::{read_secret, refuse_public_key_for_patients};
 use crate::summary::{BuildSummary, DryRun, TaskSummary};
-use crate::task::Task;
 use crate::workers::run_all;
 
 /// How a build is run. Nothing of it has an influence on the dataset.

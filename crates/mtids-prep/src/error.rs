@@ -98,6 +98,12 @@ impl From<LockError> for PrepError {
     }
 }
 
+impl From<mtids_runtime::task::TaskError> for PrepError {
+    fn from(error: mtids_runtime::task::TaskError) -> Self {
+        PrepError::Config { key: error.key, reason: error.reason }
+    }
+}
+
 impl ExitStatus for PrepError {
     fn exit(&self) -> Exit {
         match self {

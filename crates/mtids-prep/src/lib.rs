@@ -42,7 +42,6 @@ mod secret;
 mod seen;
 pub mod split;
 pub mod summary;
-pub mod task;
 pub mod views;
 mod walk;
 mod workers;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use mtids_runtime::digest::Digest;
+use mtids_runtime::task::Task;
 use mtids_shards::{RowKind, RowLabels, Totals, View};
 use serde::Serialize;
 
 use crate::clock::StageTime;
-use crate::task::Task;
 
 /// What a build did.
 #[derive(Clone, Debug, PartialEq, Serialize)]

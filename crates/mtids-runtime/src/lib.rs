@@ -16,3 +16,4 @@ pub mod lock;
 pub mod provenance;
 pub mod random;
 pub mod storage;
+pub mod task;

@@ -7,12 +7,12 @@ use mtids_annotations::ClassFile;
 use mtids_prep::build::{Run, build, build_share, commit, dry_run};
 use mtids_prep::config::{BuildConfig, CheckedConfig};
 use mtids_prep::summary::{BuildSummary, DryRun, TaskSummary, view_words};
-use mtids_prep::task::{Task, array_variable};
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
 use mtids_runtime::config;
 use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
+use mtids_runtime::task::{Task, array_variable};
 use serde::Serialize;
 
 use super::common::{Settings, mebibytes, pool, print};

@@ -1,10 +1,18 @@
-//! Which share of a build a process does: said on the command line, or by a scheduler's variables where the user asks for them.
+//! Which share of a batch of work a process does: said on the command line, or by a scheduler's variables where the user asks for them.
 //!
-//! Invariants: variables of the environment alone never turn a build into a share; shares of one count do not overlap and together are everything; a scheduler's numbering may start anywhere and have steps.
+//! Invariants: variables of the environment alone never turn a whole into a share; shares of one count do not overlap and together are everything; a scheduler's numbering may start anywhere and have steps.
 
 use serde::Serialize;
 
-use crate::error::PrepError;
+/// A share that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("configuration, `{key}`: {reason}")]
+pub struct TaskError {
+    /// The argument or the variable.
+    pub key: String,
+    /// What is wrong, and what to do.
+    pub reason: String,
+}
 
 /// Share `index` of `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -16,23 +24,23 @@ pub struct Task {
 }
 
 impl Task {
-    /// The share of a process; `None` for a whole build.
+    /// The share of a process; `None` for all of the work.
     ///
     /// `index` and `count` say it. With `from_env` what is missing comes from Slurm's array variables (`SLURM_ARRAY_TASK_ID`, `_COUNT`,
     /// `_MIN`, `_STEP`), or Kubernetes' `JOB_COMPLETION_INDEX`, which needs the count. Without `from_env` no variable is read.
     ///
     /// # Errors
-    /// [`PrepError::Config`] for a share that is none.
+    /// [`TaskError`] for a share that is none.
     pub fn find(
         index: Option<usize>,
         count: Option<usize>,
         from_env: bool,
         variable: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Option<Self>, PrepError> {
-        let fail = |reason: String| Err(PrepError::Config { key: "--task-index, --task-count".into(), reason });
-        let number = |name: &str| -> Result<Option<usize>, PrepError> {
+    ) -> Result<Option<Self>, TaskError> {
+        let fail = |reason: String| Err(TaskError { key: "--task-index, --task-count".into(), reason });
+        let number = |name: &str| -> Result<Option<usize>, TaskError> {
             let Some(text) = variable(name) else { return Ok(None) };
-            text.trim().parse().map(Some).map_err(|_| PrepError::Config {
+            text.trim().parse().map(Some).map_err(|_| TaskError {
                 key: name.into(),
                 reason: format!("`{text}` in the environment is not a number"),
             })
