@@ -17,11 +17,11 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-fn open(width: f64, height: f64, title: &str, description: &str) -> String {
+pub(crate) fn open(width: f64, height: f64, title: &str, description: &str) -> String {
     format!(
         "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" font-family=\"inherit\" font-size=\"13\" fill=\"currentColor\">\
          <title>{}</title><desc>{}</desc>",

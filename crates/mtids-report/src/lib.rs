@@ -12,6 +12,7 @@
 //! Charts are drawn in CSS pixels; numbers keep the unit that their label names.
 
 pub mod chart;
+pub mod forest;
 pub mod format;
 pub mod page;
 pub mod progress;

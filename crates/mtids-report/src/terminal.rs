@@ -19,6 +19,12 @@ pub fn start_log() {
         .init();
 }
 
+/// Tells what begins now, beside the progress of its parts.
+pub fn tell(line: &str) {
+    // Nobody listens where standard error is closed.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Says an error with its causes and ends with `exit`; somebody who closed our output (`| head`) has seen enough, and that is no error.
 pub fn end_with(error: &(dyn Error + 'static), exit: Exit) -> Exit {
     let closed = |error: &std::io::Error| error.kind() == ErrorKind::BrokenPipe;

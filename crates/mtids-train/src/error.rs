@@ -28,6 +28,14 @@ pub enum TrainError {
     /// Text and settings.
     #[error(transparent)]
     Configuration(#[from] mtids_runtime::config::ConfigError),
+    /// An argument of the command line.
+    #[error("`{argument}`: {reason}")]
+    Argument {
+        /// The argument.
+        argument: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// A setting out of range.
     #[error("configuration key `{key}`: {reason}")]
     Setting {
@@ -130,18 +138,34 @@ pub enum TrainError {
         /// Device of this call.
         now: String,
     },
+    /// A file that is no record of a comparison.
+    #[error("{path} is no record of a comparison: {reason}; remove it, and the cell is trained again")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A signal came.
     #[error("interrupted after step {step}; a checkpoint was written; run the same command again to resume")]
     Interrupted {
         /// Steps done.
         step: u64,
     },
+    /// A signal came between two trainings.
+    #[error("interrupted between two trainings; run the same command again to go on")]
+    InterruptedBetween,
     /// A thread could not be started or ended in a panic.
     #[error("a thread failed: {0}")]
     Thread(String),
 }
 
 impl TrainError {
+    /// An argument that cannot be used.
+    pub fn argument(argument: impl Into<String>, reason: impl Into<String>) -> Self {
+        TrainError::Argument { argument: argument.into(), reason: reason.into() }
+    }
+
     pub(crate) fn setting(key: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
         TrainError::Setting { key: key.into(), reason: reason.into() }
     }
@@ -150,8 +174,18 @@ impl TrainError {
         TrainError::Io { path: path.to_owned(), source }
     }
 
+    pub(crate) fn record(path: &Path, reason: impl Into<String>) -> Self {
+        TrainError::Record { path: path.to_owned(), reason: reason.into() }
+    }
+
     pub(crate) fn broken(path: &Path, reason: impl Into<String>) -> Self {
         TrainError::Broken { path: path.to_owned(), reason: reason.into() }
+    }
+}
+
+impl From<mtids_runtime::task::TaskError> for TrainError {
+    fn from(error: mtids_runtime::task::TaskError) -> Self {
+        TrainError::Argument { argument: error.key, reason: error.reason }
     }
 }
 
@@ -160,6 +194,7 @@ impl ExitStatus for TrainError {
         match self {
             TrainError::Configuration(_)
             | TrainError::Setting { .. }
+            | TrainError::Argument { .. }
             | TrainError::OtherRun { .. }
             | TrainError::NoRun { .. }
             | TrainError::NoCheckpoint { .. }
@@ -170,7 +205,7 @@ impl ExitStatus for TrainError {
             | TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
             TrainError::Network(error) if error.is_configuration() => Exit::Usage,
             TrainError::Layer(error) if error.is_configuration() => Exit::Usage,
-            TrainError::Interrupted { .. } => Exit::Interrupted,
+            TrainError::Interrupted { .. } | TrainError::InterruptedBetween => Exit::Interrupted,
             _ => Exit::Data,
         }
     }

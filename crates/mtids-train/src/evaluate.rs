@@ -21,7 +21,7 @@ use crate::fusion::Fusion;
 use crate::measured::Evaluation;
 use crate::network::Network;
 use crate::predict::predict;
-use crate::prediction::write_csv;
+use crate::prediction::{Prediction, write_csv};
 use crate::readers::{Readers, compare, interval_lies};
 use crate::report::report;
 use crate::run_folder::{RunFolder, TrainedOn};
@@ -48,12 +48,21 @@ fn choose_device(chosen: Option<&str>, recorded: &str) -> Result<Device, TrainEr
     })?)
 }
 
+/// What the network says about the rows of a split, beside the figures made of it.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// The figures.
+    pub evaluation: Evaluation,
+    /// The rows, without patients that are left out.
+    pub predictions: Vec<Prediction>,
+}
+
 /// Evaluates a run on a split and writes the results into its folder. Patients that the run was trained on are left out of the figures, unless
 /// the split is the run's own ([`crate::seen`]).
 ///
 /// # Errors
 /// [`TrainError`] for a missing run, a dataset with other regions or patches, damaged data, or a split all of whose patients were seen.
-pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOptions) -> Result<Evaluation, TrainError> {
+pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOptions) -> Result<Evaluated, TrainError> {
     let folder = RunFolder::open(run)?;
     let config = folder.config();
     let opened = Arc::new(Dataset::open(dataset)?);
@@ -121,7 +130,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     write("predictions.csv", &csv)?;
     write("evaluation.txt", text(&evaluation).as_bytes())?;
     write("report.html", report(&folder, &evaluation)?.as_bytes())?;
-    Ok(evaluation)
+    Ok(Evaluated { evaluation, predictions })
 }
 
 /// The fusion of network and measures, fitted on the validation patients of the dataset whom the run was not trained on; otherwise why there is

@@ -16,6 +16,7 @@
 //! HU become dimensionless channels by windows; learning rates and losses are dimensionless.
 
 mod balanced;
+pub mod comparison;
 pub mod config;
 pub mod error;
 pub mod evaluate;
@@ -55,5 +56,8 @@ pub fn balancers() -> Vec<(&'static str, bool)> {
 
 /// The part of `schemas/` that this program knows.
 pub fn schemas() -> Vec<(String, Value)> {
-    vec![("train-config.json".to_owned(), schemars::schema_for!(config::TrainConfig).to_value())]
+    vec![
+        ("train-config.json".to_owned(), schemars::schema_for!(config::TrainConfig).to_value()),
+        ("compare-grid.json".to_owned(), schemars::schema_for!(comparison::grid::Grid).to_value()),
+    ]
 }

@@ -1,5 +1,6 @@
 //! `mtids-train`: the command line of the trainer. Thin: it parses, calls the library and turns the result into an exit code.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +10,11 @@ use mtids_report::terminal::{end_with, start_log};
 use mtids_runtime::config;
 use mtids_runtime::exit::{Exit, code_of, exit_of};
 use mtids_runtime::interrupt::Interrupt;
+use mtids_runtime::task::Task;
 use mtids_shards::Split;
+use mtids_train::comparison::grid::Grid;
+use mtids_train::comparison::output;
+use mtids_train::comparison::run::{CompareOptions, Places, compare};
 use mtids_train::config::TrainConfig;
 use mtids_train::error::TrainError;
 use mtids_train::evaluate::{EvaluateOptions, evaluate, text};
@@ -36,6 +41,8 @@ enum Command {
     Fit(Fit),
     /// Measure a run on held-out patients and write its report
     Evaluate(Evaluate),
+    /// Train the rows of a grid beside each other and judge their differences
+    Compare(Compare),
 }
 
 /// Train, or resume an interrupted run. The losses are those of an uninterrupted run.
@@ -90,6 +97,43 @@ struct Evaluate {
     json: bool,
 }
 
+/// Train the rows of a grid beside each other and judge their differences on the same patients.
+///
+/// Each training leaves a small record; what is on record is not trained again. Killed at any moment, the same command goes on. Several processes
+/// may work on one grid, by shares or simply at the same time.
+///
+/// Example: mtids-train compare --grid pipelines/compare/main-small.toml --dataset realistic=out/cohorts/realistic/dataset --out out/compare
+#[derive(Debug, Args)]
+struct Compare {
+    /// The grid (TOML)
+    #[arg(long, value_name = "FILE")]
+    grid: PathBuf,
+    /// Folder of a dataset that the grid names; repeatable
+    #[arg(long = "dataset", value_name = "NAME=DIR")]
+    datasets: Vec<String>,
+    /// Folder for trainings and results
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folder of the records [default: records in the output folder]
+    #[arg(long, value_name = "DIR")]
+    records: Option<PathBuf>,
+    /// Train nothing; results of what is on record
+    #[arg(long, conflicts_with_all = ["task_index", "task_count", "task_from_env"])]
+    records_only: bool,
+    /// Do the share I of the trainings, from 0
+    #[arg(long, value_name = "I", conflicts_with = "task_from_env")]
+    task_index: Option<usize>,
+    /// Number of shares
+    #[arg(long, value_name = "N")]
+    task_count: Option<usize>,
+    /// Take the share from the variables of a job array (Slurm, Kubernetes)
+    #[arg(long)]
+    task_from_env: bool,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum SplitName {
     Train,
@@ -113,6 +157,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Fit(command) => command.run().map(|()| Exit::Done),
         Command::Evaluate(command) => command.run(),
+        Command::Compare(command) => command.run().map(|()| Exit::Done),
     };
     match result {
         Ok(exit) => exit.into(),
@@ -163,7 +208,7 @@ impl Fit {
 impl Evaluate {
     fn run(self) -> anyhow::Result<Exit> {
         let options = EvaluateOptions { device: self.device, bootstrap_resamples: self.bootstrap_resamples };
-        let evaluation = evaluate(&self.run, &self.dataset, self.split.into(), &options)?;
+        let evaluation = evaluate(&self.run, &self.dataset, self.split.into(), &options)?.evaluation;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&evaluation)?))?;
         } else {
@@ -171,4 +216,37 @@ impl Evaluate {
         }
         Ok(if evaluation.seen.acquaintance == Acquaintance::SeenLeftOut { Exit::Findings } else { Exit::Done })
     }
+}
+
+impl Compare {
+    fn run(self) -> anyhow::Result<()> {
+        let grid = Grid::load(&self.grid)?;
+        let variable = |name: &str| std::env::var(name).ok();
+        let task =
+            Task::find(self.task_index, self.task_count, self.task_from_env, &variable).map_err(TrainError::from)?;
+        let records = self.records.unwrap_or_else(|| self.out.join("records"));
+        let places = Places { out: self.out, records, datasets: places(&self.datasets)? };
+        let options = CompareOptions { task, records_only: self.records_only, show_progress: true };
+        let results = compare(&grid, &places, options, &Interrupt::install()?)?;
+        if self.json {
+            return print(&format!("{}\n", serde_json::to_string_pretty(&results)?));
+        }
+        print(&output::text(&results))?;
+        print(&format!("  {}\n", places.out.join("results.html").display()))
+    }
+}
+
+/// `NAME=DIR` texts by name.
+fn places(texts: &[String]) -> Result<BTreeMap<String, PathBuf>, TrainError> {
+    let mut places = BTreeMap::new();
+    for text in texts {
+        let Some((name, path)) = text.split_once('=').filter(|(name, path)| !name.is_empty() && !path.is_empty())
+        else {
+            return Err(TrainError::argument("--dataset", format!("`{text}` is not NAME=DIR")));
+        };
+        if places.insert(name.to_owned(), PathBuf::from(path)).is_some() {
+            return Err(TrainError::argument("--dataset", format!("`{name}` is given twice")));
+        }
+    }
+    Ok(places)
 }

@@ -23,7 +23,7 @@ use crate::evaluation::validation_figures;
 use crate::measure_targets::MeasureTargets;
 use crate::network::Network;
 use crate::predict::predict;
-use crate::run_folder::log::{EpochLine, Log, LossLine};
+use crate::run_folder::log::{EpochLine, Log, LossLine, TimingLine};
 use crate::run_folder::{Best, RunFolder, TrainingState};
 use crate::staging::{TrainingBatch, stage};
 
@@ -104,7 +104,7 @@ impl Training<'_> {
             let started = Instant::now();
             self.step(&batch?)?;
             let seconds = started.elapsed().as_secs_f64();
-            self.timing_log.append(&serde_json::json!({ "step": self.state.step, "seconds": seconds }))?;
+            self.timing_log.append(&TimingLine { step: self.state.step, seconds })?;
             progress.inc(1);
             self.state.next_batch += 1;
             let end_of_epoch = self.state.next_batch >= steps_per_epoch;

@@ -53,7 +53,7 @@ fn result(run: &Path) -> Vec<Vec<u8>> {
 fn a_resumed_run_of_two_views_is_an_unbroken_one_to_the_bit() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
-    dataset::two_views(&place("dataset"));
+    dataset::two_views(&place("dataset"), "t");
     let config = config("");
     let unbroken = train(&place("dataset"), &place("unbroken"), &config, &Interrupt::new()).unwrap();
     // 13 rows in batches of 4: the last row joins the third batch.
@@ -83,7 +83,7 @@ fn a_resumed_run_of_two_views_is_an_unbroken_one_to_the_bit() {
 fn the_recorded_settings_are_complete_and_resume_their_run() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
-    dataset::two_views(&place("dataset"));
+    dataset::two_views(&place("dataset"), "t");
     train(&place("dataset"), &place("run"), &config("max_steps = 1\n"), &Interrupt::new()).unwrap();
     let file = place("run").join("config.resolved.toml");
     let recorded: TrainConfig = mtids_runtime::config::load(Some(&file), &[]).unwrap();
@@ -98,7 +98,7 @@ fn the_recorded_settings_are_complete_and_resume_their_run() {
 fn readers_change_nothing_and_the_seed_everything() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
-    dataset::two_views(&place("dataset"));
+    dataset::two_views(&place("dataset"), "t");
     let results: Vec<Vec<Vec<u8>>> =
         ["max_steps = 3\nstream.readers = 1", "max_steps = 3\nstream.readers = 5", "max_steps = 3\nseed = 9"]
             .iter()
@@ -117,9 +117,10 @@ fn readers_change_nothing_and_the_seed_everything() {
 fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
-    dataset::two_views(&place("dataset"));
+    dataset::two_views(&place("dataset"), "t");
     train(&place("dataset"), &place("run"), &config("max_steps = 3\n"), &Interrupt::new()).unwrap();
-    let measured = evaluate(&place("run"), &place("dataset"), Split::Test, &EvaluateOptions::default()).unwrap();
+    let measured =
+        evaluate(&place("run"), &place("dataset"), Split::Test, &EvaluateOptions::default()).unwrap().evaluation;
     assert_eq!((measured.symmetries, measured.best_on_validation, measured.step), (4, false, 3));
     let readers: Vec<(Reader, usize)> =
         measured.readers.figures.iter().map(|figure| (figure.reader, figure.samples)).collect();
@@ -135,7 +136,8 @@ fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
         serde_json::from_slice(&fs::read(place("run").join("evaluation.json")).unwrap()).unwrap();
     assert_eq!(json.pointer("/readers/figures/1/reader").unwrap(), "ruler");
     // The run's own validation patients are no place for a fusion that was fitted on them.
-    let own = evaluate(&place("run"), &place("dataset"), Split::Validation, &EvaluateOptions::default()).unwrap();
+    let own =
+        evaluate(&place("run"), &place("dataset"), Split::Validation, &EvaluateOptions::default()).unwrap().evaluation;
     assert!(own.readers.fusion.is_none() && own.readers.no_fusion.contains("test split"));
 }
 
@@ -143,7 +145,7 @@ fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
 fn other_schedules_keep_their_best_epoch_and_measures_may_be_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
-    dataset::two_views(&place("dataset"));
+    dataset::two_views(&place("dataset"), "t");
     let settings = config("schedule.kind = \"cosine\"\nmeasures.targets = []\nvalidate_every = 2\n");
     let summary = train(&place("dataset"), &place("run"), &settings, &Interrupt::new()).unwrap();
     assert!(summary.best_epoch.is_some_and(|epoch| [2, 3].contains(&epoch)), "{summary:?}");
@@ -156,7 +158,7 @@ fn other_schedules_keep_their_best_epoch_and_measures_may_be_left_out() {
 #[test]
 fn inputs_that_the_dataset_lacks_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    dataset::two_views(&folder.path().join("dataset"));
+    dataset::two_views(&folder.path().join("dataset"), "t");
     for (more, key) in [
         ("inputs.far.noise_hu = 1.0\n", "inputs.far"),
         ("crop.noise_hu = 1.0\n", "crop"),

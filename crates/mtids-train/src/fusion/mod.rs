@@ -8,7 +8,7 @@ mod logistic;
 
 use std::collections::BTreeSet;
 
-use mtids_shards::Measure;
+use mtids_shards::{Measure, Measures};
 use serde::Serialize;
 
 pub use logistic::{Input, Logistic};
@@ -49,13 +49,7 @@ impl Fusion {
                 "{patients} validation patients with a status, at least {MINIMUM_PATIENTS} are needed"
             ));
         }
-        let is_common = |measure: &&Measure| {
-            2 * labelled.iter().filter(|row| reading(&row.grown, **measure).is_some()).count() >= labelled.len()
-        };
-        let read: Vec<Measure> = Measure::ALL.iter().filter(is_common).copied().collect();
-        if read.is_empty() {
-            return Err("the dataset has no measures".to_owned());
-        }
+        let read = common(&labelled.iter().map(|row| &row.grown).collect::<Vec<_>>())?;
         let rows: Vec<Vec<Option<f64>>> = labelled.iter().map(|row| inputs(row, &read)).collect();
         let labels: Vec<bool> = labelled.iter().map(|row| row.metastasis == Some(1)).collect();
         let model =
@@ -70,10 +64,48 @@ impl Fusion {
     }
 }
 
+/// The measures that at least half of the rows have.
+fn common(rows: &[&Measures]) -> Result<Vec<Measure>, String> {
+    let is_common =
+        |measure: &&Measure| 2 * rows.iter().filter(|grown| reading(grown, **measure).is_some()).count() >= rows.len();
+    let read: Vec<Measure> = Measure::ALL.iter().filter(is_common).copied().collect();
+    if read.is_empty() { Err("the dataset has no measures".to_owned()) } else { Ok(read) }
+}
+
+/// A logistic model over the measures of the grown region alone: what a reader without network makes of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeasuresReader {
+    model: Logistic,
+    read: Vec<Measure>,
+}
+
+impl MeasuresReader {
+    /// Fits the model on rows with their status (true: metastatic).
+    ///
+    /// # Errors
+    /// Why nothing could be fitted, in words.
+    pub fn fit(rows: &[(&Measures, bool)]) -> Result<Self, String> {
+        let (grown, labels): (Vec<&Measures>, Vec<bool>) = rows.iter().copied().unzip();
+        let read = common(&grown)?;
+        let inputs: Vec<Vec<Option<f64>>> = grown.iter().map(|grown| readings(grown, &read).collect()).collect();
+        let model = Logistic::fit(&inputs, &labels, RIDGE).ok_or_else(|| "all rows have one status".to_owned())?;
+        Ok(Self { model, read })
+    }
+
+    /// The logit of metastasis for a row.
+    pub fn logit(&self, grown: &Measures) -> f64 {
+        self.model.logit(&readings(grown, &self.read).collect::<Vec<_>>())
+    }
+}
+
+fn readings<'a>(grown: &'a Measures, measures: &'a [Measure]) -> impl Iterator<Item = Option<f64>> + 'a {
+    measures.iter().map(|&measure| reading(grown, measure))
+}
+
 fn inputs(row: &Prediction, measures: &[Measure]) -> Vec<Option<f64>> {
     let probability = metastasis_probability(&row.pooled).clamp(NEAREST, 1.0 - NEAREST);
     let logit = (probability / (1.0 - probability)).ln();
-    std::iter::once(Some(logit)).chain(measures.iter().map(|&measure| reading(&row.grown, measure))).collect()
+    std::iter::once(Some(logit)).chain(readings(&row.grown, measures)).collect()
 }
 
 #[cfg(test)]
@@ -88,7 +120,7 @@ mod tests {
         let mut row = |n: usize| {
             let (score, axis): (f64, f64) = (random.random_range(-2.0..2.0), random.random_range(1.2..3.0));
             let chance = 1.0 / (1.0 + (-(score + 4.0 * (axis - 2.1))).exp());
-            let mut grown = mtids_shards::Measures::default();
+            let mut grown = Measures::default();
             grown.set(Measure::ShortAxis, Some(axis.exp() as f32));
             grown.set(Measure::MeanHu, Some(random.random_range(0.0..80.0)).filter(|_| !n.is_multiple_of(3)));
             grown.set(Measure::SuvMax, Some(4.0).filter(|_| n.is_multiple_of(3)));
@@ -119,6 +151,11 @@ mod tests {
         let network = auroc(&|row| metastasis_probability(&row.pooled));
         assert!(auroc(&|row| fusion.logit(row)) > network + 0.1);
         assert_eq!((fusion.samples, fusion.patients), (600, 200));
+        let all = rows(600);
+        let measured: Vec<_> = all.iter().map(|row| (&row.grown, row.metastasis == Some(1))).collect();
+        let alone = MeasuresReader::fit(&measured).unwrap();
+        assert!((0.6..network).contains(&auroc(&|row| alone.logit(&row.grown))));
+        assert!(MeasuresReader::fit(&[]).is_err());
     }
 
     #[test]
@@ -129,7 +166,7 @@ mod tests {
             rows(60).into_iter().map(|row| Prediction { metastasis: Some(0), ..row }).collect();
         assert!(reason(&benign).contains("one status"));
         let unmeasured: Vec<Prediction> =
-            rows(60).into_iter().map(|row| Prediction { grown: mtids_shards::Measures::default(), ..row }).collect();
+            rows(60).into_iter().map(|row| Prediction { grown: Measures::default(), ..row }).collect();
         assert!(reason(&unmeasured).contains("no measures"));
     }
 }

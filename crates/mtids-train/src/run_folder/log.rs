@@ -50,6 +50,15 @@ pub(crate) struct EpochLine {
     pub metastasis_auroc: Option<f64>,
 }
 
+/// A line of `timings.jsonl`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TimingLine {
+    /// Steps done.
+    pub step: u64,
+    /// Seconds of the last one.
+    pub seconds: f64,
+}
+
 /// A log that is open for appending.
 #[derive(Debug)]
 pub(crate) struct Log {

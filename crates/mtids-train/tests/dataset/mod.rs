@@ -69,12 +69,12 @@ fn row(split: Split, n: usize, views: &[View]) -> PatchRow {
     PatchRow::new(labels, voxels)
 }
 
-/// Writes 13 training, 12 validation and 12 test rows of the views `near` and `wide`.
-pub(crate) fn two_views(folder: &Path) {
+/// Writes 13 training, 12 validation and 12 test rows of the views `near` and `wide`. Another `version` makes another dataset of the same rows.
+pub(crate) fn two_views(folder: &Path, version: &str) {
     let views = vec![view("near", [6, 10, 10], [2.0, 1.0, 1.0]), view("wide", [6, 10, 10], [5.0, 2.5, 2.5])];
     let description = DatasetDescription {
         schema_version: SCHEMA_VERSION.into(),
-        taxonomy_version: "t".into(),
+        taxonomy_version: version.into(),
         regions: RegionScheme::of_zones(&[Zone::Upper, Zone::Subcarinal]).unwrap(),
         views: views.clone(),
         config_digest: Digest::of_bytes(b""),

@@ -1,0 +1,213 @@
+//! The results of a comparison, from records alone.
+//!
+//! A figure of a row is the mean over its seeds. Intervals hold both sources of spread, patients and seeds; the spread between seeds is pooled
+//! over the rows of a dataset. The claims that the grid names are judged together by Holm's procedure; every other difference is exploratory.
+//! Invariant: the same records give the same bytes.
+
+use std::collections::BTreeMap;
+
+use mtids_metrics::{Effect, holm};
+use mtids_runtime::digest::Digest;
+use serde::Serialize;
+
+use super::cells::{self, Cell};
+use super::field::Field;
+use super::grid::{Grid, Metric};
+use super::nodes::Nodes;
+use super::record::{Cost, Course, Record};
+use super::tuning::{choose, trial_score};
+
+/// Level of a claim.
+const LEVEL: f64 = 0.05;
+
+/// What is on record: by name of the cell or dataset.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// Records of cells.
+    pub cells: BTreeMap<String, Record>,
+    /// What they cost.
+    pub costs: BTreeMap<String, Cost>,
+    /// Nodes of datasets.
+    pub nodes: BTreeMap<String, Nodes>,
+}
+
+/// What the interval of a difference says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Wholly above 0.
+    Above,
+    /// Wholly below 0.
+    Below,
+    /// It holds 0.
+    Tie,
+    /// It lies on one side of 0, but not when all claims are judged together.
+    NotShown,
+    /// There is none.
+    Open,
+}
+
+/// One row or reader on one dataset.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Line {
+    /// Name.
+    pub name: String,
+    /// Name in tables.
+    pub title: String,
+    /// Whether it is trained.
+    pub is_trained: bool,
+    /// Trainings on record.
+    pub seeds: usize,
+    /// Trainable numbers; none for a reader.
+    pub parameters: Option<usize>,
+    /// Mean over seeds with its interval, by metric.
+    pub figures: BTreeMap<Metric, Effect>,
+    /// The metric of each seed.
+    pub by_seed: BTreeMap<Metric, Vec<Option<f64>>>,
+    /// Mean relative difference to the row that the grid names for it, over status AUROC, region and joint accuracy.
+    pub delta_m: Option<f64>,
+    /// Mean rank among the trained rows over the same metrics; 1 is best.
+    pub mean_rank: Option<f64>,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Who is compared.
+    pub first: String,
+    /// With whom.
+    pub second: String,
+    /// On which dataset.
+    pub dataset: String,
+    /// By what.
+    pub metric: Metric,
+    /// First minus second.
+    pub effect: Option<Effect>,
+    /// p-value adjusted for all claims of the grid; none for an exploratory difference.
+    pub adjusted_p: Option<f64>,
+    /// What it says.
+    pub verdict: Verdict,
+    /// Nodes that both read, and their patients.
+    pub nodes: usize,
+    /// Patients.
+    pub patients: usize,
+}
+
+/// One dataset.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DatasetResults {
+    /// Name.
+    pub name: String,
+    /// Digest.
+    pub digest: Digest,
+    /// Test nodes with a label.
+    pub nodes: usize,
+    /// Their patients.
+    pub patients: usize,
+    /// Rows of the grid, their fusions with measures, and readers.
+    pub lines: Vec<Line>,
+    /// The reference against every other, exploratory unless the grid claims it.
+    pub differences: Vec<Comparison>,
+    /// Standard deviation between seeds, pooled over rows, by metric.
+    pub between_seeds: BTreeMap<Metric, f64>,
+}
+
+/// One trial of a row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trial {
+    /// Row.
+    pub row: String,
+    /// What it changes.
+    pub set: Vec<String>,
+    /// Mean validation AUROC of the status over the tuning seeds, where all are on record.
+    pub status_auroc: Option<f64>,
+    /// Whether the row takes it.
+    pub is_chosen: bool,
+}
+
+/// Everything.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Results {
+    /// Title of the grid.
+    pub title: String,
+    /// Cells without record.
+    pub missing: Vec<String>,
+    /// Cells in all.
+    pub cells: usize,
+    /// Trials of the rows.
+    pub tuning: Vec<Trial>,
+    /// The claims of the grid.
+    pub primary: Vec<Comparison>,
+    /// The datasets.
+    pub datasets: Vec<DatasetResults>,
+    /// Names of the regions of the first dataset.
+    pub regions: Vec<String>,
+    /// Course of the first seed's training on the first dataset, by row.
+    pub courses: BTreeMap<String, Course>,
+    /// Weight of the shared branch there, by row and task: one number for each true region.
+    pub shared_branch: BTreeMap<String, BTreeMap<String, Vec<Option<f64>>>>,
+}
+
+impl Results {
+    /// The results of what is on record.
+    pub fn of(grid: &Grid, recorded: &Recorded) -> Self {
+        let record = |cell: &Cell| recorded.cells.get(&cell.id(grid)).cloned();
+        let all: Vec<Cell> = cells::trials(grid).into_iter().chain(cells::reported(grid)).collect();
+        let missing = all.iter().map(|cell| cell.id(grid)).filter(|id| !recorded.cells.contains_key(id)).collect();
+        let mut tuning = Vec::new();
+        for (index, row) in grid.rows.iter().enumerate().filter(|_| cells::is_tuned(grid)) {
+            let chosen = choose(grid, index, &record);
+            tuning.extend(row.trials.iter().enumerate().map(|(trial, set)| Trial {
+                row: row.name.clone(),
+                set: set.clone(),
+                status_auroc: trial_score(grid, index, trial, &record),
+                is_chosen: chosen == Some(trial),
+            }));
+        }
+        let (mut datasets, mut primary) = (Vec::new(), Vec::new());
+        for name in &grid.datasets {
+            let Some(nodes) = recorded.nodes.get(name) else { continue };
+            let field = Field::new(grid, name, nodes, recorded);
+            primary.extend(
+                grid.primary
+                    .iter()
+                    .filter(|claim| claim.dataset == *name)
+                    .map(|claim| field.comparison(&claim.first, &claim.second, claim.metric)),
+            );
+            datasets.push(field.results(grid));
+        }
+        judge_together(&mut primary);
+        let first = |row: usize| {
+            let cell = Cell { dataset: grid.datasets.first()?.clone(), row, seed: *grid.seeds.first()?, trial: None };
+            record(&cell)
+        };
+        let rows = || (0..grid.rows.len()).filter_map(|row| Some((grid.rows[row].name.clone(), first(row)?)));
+        Self {
+            title: grid.title.clone(),
+            missing,
+            cells: all.len(),
+            tuning,
+            primary,
+            datasets,
+            regions: grid
+                .datasets
+                .first()
+                .and_then(|name| recorded.nodes.get(name))
+                .map_or_else(Vec::new, |nodes| nodes.regions.clone()),
+            courses: rows().map(|(name, record)| (name, record.course)).collect(),
+            shared_branch: rows().filter_map(|(name, record)| Some((name, record.answers?.shared_branch))).collect(),
+        }
+    }
+}
+
+/// Adjusts the p-values of the claims for each other, and what they say.
+fn judge_together(claims: &mut [Comparison]) {
+    let measured: Vec<usize> = (0..claims.len()).filter(|&claim| claims[claim].effect.is_some()).collect();
+    let p: Vec<f64> = measured.iter().filter_map(|&claim| Some(claims[claim].effect?.p)).collect();
+    for (claim, adjusted) in measured.into_iter().zip(holm(&p)) {
+        claims[claim].adjusted_p = Some(adjusted);
+        if adjusted > LEVEL && matches!(claims[claim].verdict, Verdict::Above | Verdict::Below) {
+            claims[claim].verdict = Verdict::NotShown;
+        }
+    }
+}

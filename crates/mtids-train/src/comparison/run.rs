@@ -1,0 +1,314 @@
+//! Trains the cells that are missing, alone or beside other processes, and puts the results together.
+//!
+//! Invariants: a cell is worked on by one process at a time, by a lock on its folder; a process that finds a cell locked does others first and comes
+//! back; a share is done when its cells are, wherever they were done. Killed at any moment and started again, a comparison ends in the same
+//! records and results.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mtids_report::terminal::tell;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::interrupt::Interrupt;
+use mtids_runtime::lock::{FolderLock, LockError};
+use mtids_runtime::task::Task;
+use mtids_shards::{Dataset, Split};
+
+use super::cells::{self, Cell};
+use super::grid::Grid;
+use super::nodes::KeyedNodes;
+use super::output;
+use super::record::{Answers, Cost, Course, Record, Records, Validation};
+use super::results::{Recorded, Results};
+use super::tuning::choose;
+use crate::config::ValidConfig;
+use crate::error::TrainError;
+use crate::evaluate::{EvaluateOptions, evaluate};
+use crate::fit::{FitOptions, fit};
+use crate::run_folder::log::{EpochLine, LossLine, TimingLine, read};
+use crate::run_folder::{RunFolder, RunIdentity};
+
+/// How long a process waits before it looks again at cells that others work on.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where things are.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Folder of the comparison: its runs and results.
+    pub out: PathBuf,
+    /// Folder of the records; they may be committed.
+    pub records: PathBuf,
+    /// Folders of the datasets by name.
+    pub datasets: BTreeMap<String, PathBuf>,
+}
+
+/// How a comparison goes about it; nothing here changes a result.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CompareOptions {
+    /// The share of this process; none: everything.
+    pub task: Option<Task>,
+    /// Train nothing: results of what is on record.
+    pub records_only: bool,
+    /// Show progress on standard error.
+    pub show_progress: bool,
+}
+
+/// Trains what is missing and writes the results.
+///
+/// # Errors
+/// [`TrainError`]; after [`TrainError::Interrupted`] the same call goes on.
+pub fn compare(
+    grid: &Grid,
+    places: &Places,
+    options: CompareOptions,
+    interrupt: &Interrupt,
+) -> Result<Results, TrainError> {
+    check_settings(grid)?;
+    let comparison = Comparison::open(grid, places, options)?;
+    if !options.records_only {
+        comparison.work(interrupt)?;
+    }
+    let recorded = comparison.recorded()?;
+    let results = Results::of(grid, &recorded);
+    output::write(&places.out, &results, &recorded, grid)?;
+    Ok(results)
+}
+
+/// Every setting that a cell may have is tried before the first training.
+fn check_settings(grid: &Grid) -> Result<(), TrainError> {
+    for cell in cells::trials(grid) {
+        cell.settings(grid, None)?;
+    }
+    for cell in cells::reported(grid) {
+        for trial in 0..grid.rows[cell.row].trials.len().max(1) {
+            cell.settings(grid, Some(trial))?;
+        }
+    }
+    Ok(())
+}
+
+struct Comparison<'a> {
+    grid: &'a Grid,
+    places: &'a Places,
+    options: CompareOptions,
+    records: Records,
+    digests: BTreeMap<String, Digest>,
+    nodes: BTreeMap<String, KeyedNodes>,
+}
+
+impl<'a> Comparison<'a> {
+    fn open(grid: &'a Grid, places: &'a Places, options: CompareOptions) -> Result<Self, TrainError> {
+        let records = Records::at(&places.records);
+        let (mut digests, mut nodes) = (BTreeMap::new(), BTreeMap::new());
+        let tuning = grid.tuning.iter().filter(|_| cells::is_tuned(grid)).map(|tuning| &tuning.dataset);
+        for name in grid.datasets.iter().chain(tuning) {
+            let Some(path) = places.datasets.get(name) else {
+                if options.records_only {
+                    continue;
+                }
+                return Err(TrainError::argument("--dataset", format!("where is `{name}`? give --dataset {name}=DIR")));
+            };
+            let dataset = Dataset::open(path)?;
+            digests.insert(name.clone(), dataset.manifest().digest());
+            if grid.datasets.contains(name) {
+                let keyed = KeyedNodes::of(&dataset, path)?;
+                if records.nodes(name)?.as_ref() != Some(&keyed.nodes) {
+                    records.put_nodes(name, &keyed.nodes)?;
+                }
+                nodes.insert(name.clone(), keyed);
+            }
+        }
+        let twin = grid.tuning.iter().find_map(|tuning| {
+            let digest = digests.get(&tuning.dataset)?;
+            grid.datasets.iter().find(|name| digests.get(*name) == Some(digest))
+        });
+        if let Some(name) = twin {
+            let reason = format!("it is the dataset that is reported as `{name}`; choose settings on other patients");
+            return Err(TrainError::argument("--dataset", reason));
+        }
+        if let Some(stranger) = places.datasets.keys().find(|name| !digests.contains_key(*name)) {
+            return Err(TrainError::argument("--dataset", format!("`{stranger}` is no dataset of the grid")));
+        }
+        Ok(Self { grid, places, options, records, digests, nodes })
+    }
+
+    /// The record of a cell, where it is of these settings and this dataset.
+    fn record(&self, cell: &Cell, config: &ValidConfig) -> Result<Option<Record>, TrainError> {
+        let id = cell.id(self.grid);
+        let Some(record) = self.records.cell(&id)? else { return Ok(None) };
+        let nodes = self.nodes.get(&cell.dataset).map(|keyed| keyed.nodes.nodes_digest);
+        let is_measured = cell.trial.is_some()
+            || record.answers.as_ref().is_some_and(|answers| nodes.is_none_or(|nodes| answers.nodes_digest == nodes));
+        let is_of_dataset = self.digests.get(&cell.dataset).is_none_or(|&digest| digest == record.dataset_digest);
+        if record.settings_digest != settings_digest(config) || !is_of_dataset || !is_measured {
+            tracing::warn!("the record of {id} is of other settings or data and is not used");
+            return Ok(None);
+        }
+        Ok(Some(record))
+    }
+
+    /// The trial that a row takes; none where nothing is tuned, or while a trial is missing.
+    fn chosen(&self, row: usize) -> Result<Option<usize>, TrainError> {
+        if !cells::is_tuned(self.grid) {
+            // A single trial is a part of its row.
+            return Ok((!self.grid.rows[row].trials.is_empty()).then_some(0));
+        }
+        let mut records = BTreeMap::new();
+        for trial in cells::trials(self.grid).into_iter().filter(|trial| trial.row == row) {
+            let config = trial.settings(self.grid, None)?;
+            records.extend(self.record(&trial, &config)?.map(|record| (trial.id(self.grid), record)));
+        }
+        Ok(choose(self.grid, row, &|cell| records.get(&cell.id(self.grid)).cloned()))
+    }
+
+    /// Does the cells of this process's share.
+    fn work(&self, interrupt: &Interrupt) -> Result<(), TrainError> {
+        let is_mine = |n: usize| self.options.task.is_none_or(|task| n % task.count == task.index);
+        let mut open: VecDeque<Cell> =
+            self.cells().enumerate().filter(|(n, _)| is_mine(*n)).map(|(_, cell)| cell).collect();
+        let mut in_vain = 0;
+        while let Some(cell) = open.pop_front() {
+            if interrupt.is_raised() {
+                return Err(TrainError::InterruptedBetween);
+            }
+            if self.attempt(&cell, open.len() + 1, interrupt)? {
+                in_vain = 0;
+                continue;
+            }
+            open.push_back(cell);
+            in_vain += 1;
+            if in_vain >= open.len() {
+                std::thread::sleep(PATIENCE);
+                in_vain = 0;
+            }
+        }
+        Ok(())
+    }
+
+    fn cells(&self) -> impl Iterator<Item = Cell> {
+        cells::trials(self.grid).into_iter().chain(cells::reported(self.grid))
+    }
+
+    /// Does a cell, and before it what its row still needs, whosever share that is; false where another process is at it.
+    fn attempt(&self, cell: &Cell, left: usize, interrupt: &Interrupt) -> Result<bool, TrainError> {
+        if cell.trial.is_some() {
+            return self.cell(cell, None, left, interrupt);
+        }
+        for trial in cells::trials(self.grid).into_iter().filter(|trial| trial.row == cell.row) {
+            if !self.cell(&trial, None, left, interrupt)? {
+                return Ok(false);
+            }
+        }
+        let chosen = self.chosen(cell.row)?;
+        if chosen.is_none() && cells::is_tuned(self.grid) {
+            let reason = "its validation patients have no status, or only one, so no trial can be chosen";
+            return Err(TrainError::setting("tuning.dataset", reason));
+        }
+        self.cell(cell, chosen, left, interrupt)
+    }
+
+    /// Does one cell; false where another process is at it.
+    fn cell(&self, cell: &Cell, chosen: Option<usize>, left: usize, interrupt: &Interrupt) -> Result<bool, TrainError> {
+        let config = cell.settings(self.grid, chosen)?;
+        if self.record(cell, &config)?.is_some() {
+            return Ok(true);
+        }
+        let id = cell.id(self.grid);
+        let folder = self.places.out.join("cells").join(&id);
+        let _lock = match FolderLock::exclusive(&folder, "mtids-train compare") {
+            Ok(lock) => lock,
+            Err(LockError::Held { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        // Another process may have finished it between the two looks.
+        if self.record(cell, &config)?.is_some() {
+            return Ok(true);
+        }
+        if self.options.show_progress {
+            tell(&format!("{id}, {}", self.left(left)));
+        }
+        self.train(cell, &config, &folder, interrupt)?;
+        Ok(true)
+    }
+
+    fn train(&self, cell: &Cell, config: &ValidConfig, folder: &Path, interrupt: &Interrupt) -> Result<(), TrainError> {
+        let dataset = &self.places.datasets[&cell.dataset];
+        let run = folder.join(format!("run-{}", settings_digest(config).short()));
+        forget_peak_memory();
+        let options = FitOptions { show_progress: self.options.show_progress, allow_device_change: false };
+        let summary = fit(dataset, &run, config, interrupt, options)?;
+        let run_folder = RunFolder::open(&run)?;
+        let losses: Vec<LossLine> = read(&run_folder.file("losses.jsonl"))?;
+        let epochs: Vec<EpochLine> = read(&run_folder.file("epochs.jsonl"))?;
+        let timings: Vec<TimingLine> = read(&run_folder.file("timings.jsonl"))?;
+        let last = epochs.iter().rev().find(|line| line.validation_score.is_some());
+        let validation = last.map_or_else(Validation::default, |line| Validation {
+            status_auroc: line.metastasis_auroc,
+            joint_macro_f1: line.validation_score,
+            region_accuracy: line.region_accuracy,
+        });
+        let digests =
+            [settings_digest(config), run_folder.identity().config_digest, run_folder.identity().dataset_digest];
+        let mut record = Record::new(digests, summary.parameters, summary.steps, validation, Course::of(&losses));
+        if cell.trial.is_none() {
+            let evaluated = evaluate(&run, dataset, Split::Test, &EvaluateOptions::default())?;
+            record.answers = Some(Answers::of(&evaluated, &self.nodes[&cell.dataset], dataset)?);
+        }
+        let cost =
+            Cost { seconds: timings.iter().map(|line| line.seconds).sum::<f64>().round(), peak_mib: peak_memory_mib() };
+        self.records.put_cell(&cell.id(self.grid), &record, &cost)
+    }
+
+    /// How many cells are left and how long they take, by those that are done.
+    fn left(&self, cells: usize) -> String {
+        let seconds: Vec<f64> = self
+            .cells()
+            .filter_map(|cell| self.records.cost(&cell.id(self.grid)).ok().flatten())
+            .map(|cost| cost.seconds)
+            .collect();
+        if seconds.is_empty() {
+            return format!("{cells} trainings left");
+        }
+        let minutes = seconds.iter().sum::<f64>() / seconds.len() as f64 * cells as f64 / 60.0;
+        format!("{cells} trainings left, about {} h {:02} min", (minutes / 60.0) as u64, (minutes % 60.0) as u64)
+    }
+
+    /// Everything on record that is of these settings and data.
+    fn recorded(&self) -> Result<Recorded, TrainError> {
+        let mut recorded = Recorded::default();
+        for cell in self.cells() {
+            let chosen = if cell.trial.is_some() { None } else { self.chosen(cell.row)? };
+            if chosen.is_none() && cell.trial.is_none() && cells::is_tuned(self.grid) {
+                // What the row takes is open, so none of its records can be told to be right.
+                continue;
+            }
+            let id = cell.id(self.grid);
+            if let Some(record) = self.record(&cell, &cell.settings(self.grid, chosen)?)? {
+                recorded.cells.insert(id.clone(), record);
+                recorded.costs.extend(self.records.cost(&id)?.map(|cost| (id, cost)));
+            }
+        }
+        for name in &self.grid.datasets {
+            recorded.nodes.extend(self.records.nodes(name)?.map(|nodes| (name.clone(), nodes)));
+        }
+        Ok(recorded)
+    }
+}
+
+fn settings_digest(config: &ValidConfig) -> Digest {
+    // The dataset has its own place in the record.
+    RunIdentity::new(config, Digest::of_bytes(b"")).config_digest
+}
+
+/// Lets the system count the largest memory anew, where it can.
+fn forget_peak_memory() {
+    // Only Linux has this file; elsewhere nothing is known of the memory.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+fn peak_memory_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+}

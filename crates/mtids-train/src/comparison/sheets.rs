@@ -1,0 +1,162 @@
+//! The tables of a comparison, made once for the terminal, Markdown and the page.
+
+use std::collections::BTreeMap;
+
+use mtids_metrics::Effect;
+use mtids_report::format::{count, signed, signed_interval};
+use mtids_report::table::{Align, Table};
+use strum::VariantArray;
+
+use super::grid::Metric;
+use super::record::Cost;
+use super::results::{Comparison, DatasetResults, Line, Results, Trial, Verdict};
+
+/// A table: names of columns, those of numbers with a tab at the end, and cells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sheet {
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+impl Sheet {
+    fn new(columns: &[&str]) -> Self {
+        Self { columns: columns.iter().map(|name| (*name).to_owned()).collect(), rows: Vec::new() }
+    }
+
+    fn is_number(column: &str) -> bool {
+        column.ends_with('\t')
+    }
+
+    /// As a table of Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
+        let mut text = line(&mut self.columns.iter().map(|name| name.trim_end().to_owned()));
+        text.push_str(&line(
+            &mut self.columns.iter().map(|name| (if Self::is_number(name) { "--:" } else { "---" }).to_owned()),
+        ));
+        for row in &self.rows {
+            text.push_str(&line(&mut row.iter().map(|cell| cell.replace('|', "\\|"))));
+        }
+        text
+    }
+
+    /// As a table of the terminal.
+    pub(crate) fn terminal(&self) -> String {
+        let align = |name: &str| if Self::is_number(name) { Align::Right } else { Align::Left };
+        let mut table = Table::new(self.columns.iter().map(|name| (name.trim_end(), align(name))));
+        for row in &self.rows {
+            table.row(row.iter().map(String::as_str));
+        }
+        if table.is_empty() { String::new() } else { table.render() }
+    }
+}
+
+fn with_interval(effect: Option<&Effect>) -> String {
+    let words = |effect: &Effect| {
+        format!("{:.3} [{:.3}, {:.3}]", effect.value, effect.interval.low, effect.interval.high).replace('-', "−")
+    };
+    effect.map_or_else(|| "–".to_owned(), words)
+}
+
+/// Every row and reader of a dataset.
+pub(crate) fn lines(dataset: &DatasetResults) -> Sheet {
+    let mut columns = vec!["row".to_owned(), "seeds\t".to_owned(), "parameters\t".to_owned()];
+    columns.extend(Metric::VARIANTS.iter().map(|metric| format!("{}\t", metric.title())));
+    columns.extend(["Δm, %\t".to_owned(), "mean rank\t".to_owned()]);
+    let row = |line: &Line| {
+        let mut cells = vec![
+            line.title.clone(),
+            if line.is_trained { line.seeds.to_string() } else { "–".into() },
+            line.parameters.map_or_else(|| "–".to_owned(), |number| count(number as u64)),
+        ];
+        cells.extend(Metric::VARIANTS.iter().map(|metric| with_interval(line.figures.get(metric))));
+        let delta = line.delta_m.map(|delta| format!("{:+.2}", 100.0 * delta).replace('-', "−"));
+        cells.push(delta.unwrap_or_else(|| "–".into()));
+        cells.push(line.mean_rank.map_or_else(|| "–".into(), |rank| format!("{rank:.1}")));
+        cells
+    };
+    Sheet { columns, rows: dataset.lines.iter().map(row).collect() }
+}
+
+/// What a difference says, in words.
+pub(crate) fn words(comparison: &Comparison) -> &'static str {
+    match (comparison.verdict, comparison.adjusted_p.is_some()) {
+        (Verdict::Above, true) => "above",
+        (Verdict::Below, true) => "below",
+        (Verdict::Above, false) => "above, exploratory",
+        (Verdict::Below, false) => "below, exploratory",
+        (Verdict::Tie, _) => "tie",
+        (Verdict::NotShown, _) => "not shown",
+        (Verdict::Open, _) => "open",
+    }
+}
+
+/// The title of a row or reader.
+pub(crate) fn title_of<'r>(results: &'r Results, name: &'r str) -> &'r str {
+    let lines = results.datasets.iter().flat_map(|dataset| &dataset.lines);
+    lines.into_iter().find(|line| line.name == name).map_or(name, |line| line.title.as_str())
+}
+
+/// Differences with their intervals.
+pub(crate) fn comparisons<'r>(
+    results: &Results,
+    comparisons: impl IntoIterator<Item = &'r Comparison>,
+    is_claimed: bool,
+) -> Sheet {
+    let mut sheet = Sheet::new(&["first", "second", "dataset", "metric", "difference\t", "95 % interval\t"]);
+    if is_claimed {
+        sheet.columns.extend(["p\t".to_owned(), "p, Holm\t".to_owned()]);
+    }
+    sheet.columns.extend(["nodes / patients\t".to_owned(), "result".to_owned()]);
+    for comparison in comparisons {
+        let effect = comparison.effect.as_ref();
+        let mut row = vec![
+            title_of(results, &comparison.first).to_owned(),
+            title_of(results, &comparison.second).to_owned(),
+            comparison.dataset.clone(),
+            comparison.metric.title().to_owned(),
+            signed(effect.map(|effect| effect.value)),
+            signed_interval(effect.map(|effect| (effect.interval.low, effect.interval.high))),
+        ];
+        if is_claimed {
+            row.push(p_value(effect.map(|effect| effect.p)));
+            row.push(p_value(comparison.adjusted_p));
+        }
+        row.push(format!("{} / {}", comparison.nodes, comparison.patients));
+        row.push(words(comparison).to_owned());
+        sheet.rows.push(row);
+    }
+    sheet
+}
+
+fn p_value(p: Option<f64>) -> String {
+    match p {
+        None => "–".into(),
+        Some(p) if p < 0.001 => "< 0.001".into(),
+        Some(p) => format!("{p:.3}"),
+    }
+}
+
+/// Trials, and which one each row takes.
+pub(crate) fn tuning(trials: &[Trial]) -> Sheet {
+    let mut sheet = Sheet::new(&["row", "trial", "validation status AUROC\t", "taken"]);
+    for trial in trials {
+        sheet.rows.push(vec![
+            trial.row.clone(),
+            if trial.set.is_empty() { "as it is".into() } else { trial.set.join(", ") },
+            trial.status_auroc.map_or_else(|| "–".into(), |value| format!("{value:.3}")),
+            if trial.is_chosen { "yes".into() } else { String::new() },
+        ]);
+    }
+    sheet
+}
+
+/// What the trainings cost.
+pub(crate) fn costs(costs: &BTreeMap<String, Cost>) -> Sheet {
+    let mut sheet = Sheet::new(&["training", "minutes\t", "memory, MiB\t"]);
+    for (cell, cost) in costs {
+        let memory = cost.peak_mib.map_or_else(|| "–".into(), |mib| mib.to_string());
+        sheet.rows.push(vec![cell.clone(), format!("{:.1}", cost.seconds / 60.0), memory]);
+    }
+    sheet
+}
