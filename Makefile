@@ -54,6 +54,14 @@ cohorts: ## The standing cohorts, one after the other: data, training, tables of
 	@$(MAKE) build PROFILE=$(PROFILE)
 	@SEEDS='$(SEEDS)' bash scripts/cohorts/run.sh '$(BIN)' $(COHORTS)
 
+.PHONY: compare
+compare: GRID ?= main-small
+compare: COHORTS ?= realistic tuning
+compare: ## Rows of pipelines/compare/GRID.toml beside each other, resumable: out/compare/GRID (COHORTS= the datasets that it names)
+	@$(MAKE) build PROFILE=$(PROFILE)
+	@for cohort in $(COHORTS); do bash scripts/cohorts/build.sh '$(BIN)' "$$cohort"; done
+	@$(BIN)/mtids-train compare --grid pipelines/compare/$(GRID).toml --out out/compare/$(GRID) --records docs/results/cells/$(GRID) $(foreach cohort,$(COHORTS),--dataset $(cohort)=out/cohorts/$(cohort)/dataset)
+
 .PHONY: phantom-pictures
 phantom-pictures: build python ## A phantom beside a real CT: pictures, HU of tissues and noise, for docs/phantom.md (needs ../shared/data)
 	@bash scripts/phantom/pictures.sh '$(BIN)'
