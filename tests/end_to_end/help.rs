@@ -10,12 +10,13 @@ fn help_texts() {
             ["phantom", "insert", "inventory", "probe", "build", "commit", "diff", "verify", "prune"].as_slice(),
         ),
         ("mtids-audit", ["report"].as_slice()),
-        ("mtids-train", ["fit", "evaluate"].as_slice()),
+        ("mtids-train", ["fit", "evaluate", "compare"].as_slice()),
     ] {
         insta::assert_snapshot!(program.to_owned(), run(program, ["--help"]).expect_code(0).stdout);
         for command in commands {
             let help = run(program, [command, "--help"]).expect_code(0).stdout;
             assert!(help.lines().all(|line| line.chars().count() <= 140), "{program} {command}: a line is too long");
+            assert!(help.contains(&format!("Example: {program} {command}")), "{program} {command}: no example");
             insta::assert_snapshot!(format!("{program}-{command}"), help);
         }
     }

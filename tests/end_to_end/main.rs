@@ -8,6 +8,7 @@ mod architectures;
 mod bad_input;
 mod balancers;
 mod cases;
+mod compare;
 mod configuration;
 mod contract;
 mod file_modes;

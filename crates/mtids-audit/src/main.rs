@@ -29,11 +29,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html and audit.json
     Report(Report),
 }
 
-/// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html and audit.json.
+/// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html and audit.json
 ///
 /// Example: mtids-audit report dataset --out audit
 #[derive(Debug, Args)]

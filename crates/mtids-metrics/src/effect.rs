@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn one_spread_is_students_test() {
-        // scipy.stats.ttest_1samp([0.1, 0.4, 0.3, 0.2, 0.5], 0): t = 4.242641, p = 0.013236, interval 0.103676 to 0.496324.
+        // SciPy's one-sample test of these values against 0: t = 4.242641, p = 0.013236, interval 0.103676 to 0.496324.
         let values = [0.1, 0.4, 0.3, 0.2, 0.5];
         let Spread { variance, degrees } = variance(&values).unwrap();
         let effect = Effect::new(0.3, &[Spread { variance: variance / 5.0, degrees }]).unwrap();

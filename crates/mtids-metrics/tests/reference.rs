@@ -145,7 +145,7 @@ fn effects_are_those_of_scipys_t() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|spread| floats(spread))
+            .map(floats)
             .map(|spread| Spread { variance: spread[0], degrees: spread[1] })
             .collect();
         let effect = Effect::new(case["value"].as_f64().unwrap(), &spreads).unwrap();

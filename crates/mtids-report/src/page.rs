@@ -25,7 +25,7 @@ main,header,footer{max-width:1020px;margin:0 auto;padding:0 24px}header{padding-
 .lead{color:var(--soft);margin:6px 0 0;max-width:75ch}nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin:18px 0;padding:10px 0;border-block:1px solid var(--line);font-size:.92rem}
 nav a,a{color:var(--a);text-decoration:none}section{overflow-x:auto;background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:20px 22px;margin:0 0 20px}
 table{border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}th,td{padding:5px 10px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-th{color:var(--soft);font-weight:600;white-space:nowrap}td.n,th.n{text-align:right}tr:last-child td{border-bottom:0}.note{color:var(--soft);font-size:.9rem;max-width:80ch}
+th{color:var(--soft);font-weight:600;white-space:nowrap}td.n,th.n{text-align:right;white-space:nowrap}td.t:first-child{min-width:11em}tr:last-child td{border-bottom:0}.note{color:var(--soft);font-size:.9rem;max-width:80ch}
 .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:0}.facts div{border-left:3px solid var(--a);padding-left:12px}.facts dt{color:var(--soft);font-size:.85rem}.facts dd{margin:0;font-size:1.25rem}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:20px}figure{margin:0}figcaption{font-weight:600;font-size:.95rem;margin-bottom:6px}svg{display:block;max-width:100%;height:auto}
 .error{color:var(--bad)}.warning{color:var(--warn)}.info{color:var(--soft)}.good{color:var(--good)}code{font:.88em ui-monospace,'DejaVu Sans Mono',monospace;overflow-wrap:anywhere}footer{color:var(--soft);font-size:.88rem;padding-bottom:36px}

@@ -37,15 +37,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train, or resume an interrupted run
     Fit(Fit),
-    /// Measure a run on held-out patients and write its report
     Evaluate(Evaluate),
-    /// Train the rows of a grid beside each other and judge their differences
     Compare(Compare),
 }
 
-/// Train, or resume an interrupted run. The losses are those of an uninterrupted run.
+/// Train, or resume an interrupted run
+///
+/// The losses of a resumed run are those of an uninterrupted one.
 ///
 /// Example: mtids-train fit --dataset dataset --run run --set epochs=20
 #[derive(Debug, Args)]
@@ -70,9 +69,9 @@ struct Fit {
     json: bool,
 }
 
-/// Measure a run on held-out patients; writes evaluation.json, predictions.csv and report.html into the run folder.
+/// Measure a run on held-out patients and write its report
 ///
-/// Patients that the run was trained on are left out of the figures and named (exit code 1); where all are, nothing is measured.
+/// Writes evaluation.json, predictions.csv and report.html into the run folder. Patients that the run was trained on are left out of the figures and named (exit code 1); where all are, nothing is measured.
 ///
 /// Example: mtids-train evaluate --run run --dataset dataset
 #[derive(Debug, Args)]
@@ -97,7 +96,7 @@ struct Evaluate {
     json: bool,
 }
 
-/// Train the rows of a grid beside each other and judge their differences on the same patients.
+/// Train the rows of a grid beside each other and judge their differences
 ///
 /// Each training leaves a small record; what is on record is not trained again. Killed at any moment, the same command goes on. Several processes
 /// may work on one grid, by shares or simply at the same time.

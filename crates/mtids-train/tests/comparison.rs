@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use mtids_runtime::exit::{Exit, ExitStatus};
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::task::Task;
+use mtids_train::comparison::figures::Verdict;
 use mtids_train::comparison::grid::{Grid, Metric};
-use mtids_train::comparison::results::{Results, Verdict};
+use mtids_train::comparison::results::Results;
 use mtids_train::comparison::run::{CompareOptions, Places, compare};
 use mtids_train::error::TrainError;
 

@@ -6,6 +6,7 @@ use clap::Args;
 use mtids_annotations::ClassFile;
 use mtids_prep::build::{Run, build, build_share, commit, dry_run};
 use mtids_prep::config::{BuildConfig, CheckedConfig};
+use mtids_prep::error::PrepError;
 use mtids_prep::summary::{BuildSummary, DryRun, TaskSummary, view_words};
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
@@ -49,9 +50,9 @@ struct Input {
     settings: Settings,
 }
 
-/// Build a dataset, or continue an interrupted build. The result is the same, byte for byte.
+/// Build a dataset, or continue an interrupted build
 ///
-/// As one task of a job array (--task-index and --task-count, or --task-from-env) it does its share and publishes nothing;
+/// The result of both is the same, byte for byte. As one task of a job array (--task-index and --task-count, or --task-from-env) it does its share and publishes nothing;
 /// `commit` does. Only one build at a time may write into a folder.
 ///
 /// Example: mtids-prep build --data studies --annotations nodes.csv --out dataset --set pseudonym.key_file=project.key
@@ -73,7 +74,9 @@ pub(super) struct Build {
     task_from_env: bool,
 }
 
-/// Publish a dataset that a job array has built. Takes the same settings as `build`.
+/// Publish a dataset that a job array has built
+///
+/// Takes the same settings as `build`.
 ///
 /// Example: mtids-prep commit --data studies --annotations nodes.csv --out dataset --set pseudonym.key_file=project.key
 #[derive(Debug, Args)]
@@ -121,7 +124,8 @@ impl Build {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let config = self.input.config()?;
         let variable = |name: &str| std::env::var(name).ok();
-        let task = Task::find(self.task_index, self.task_count, self.task_from_env, &variable)?;
+        let task =
+            Task::find(self.task_index, self.task_count, self.task_from_env, &variable).map_err(PrepError::from)?;
         if let (None, Some(name)) = (task, array_variable(&variable)) {
             tracing::info!(
                 "{name} is set, but this is a whole build; --task-from-env makes it a share of the job array"

@@ -17,7 +17,9 @@ use super::common::{Settings, print};
 /// Most bytes that are read from standard input.
 const MAX_INPUT: u64 = 64 << 20;
 
-/// Show what names of findings become under the class rules, and cells of a station column under the station map.
+/// Show what names of findings become under the class rules
+///
+/// Cells of a station column are shown under the station map.
 ///
 /// Example: mtids-prep classes --test names.txt --classes rules.toml
 #[derive(Debug, Args)]

@@ -9,7 +9,9 @@ use mtids_runtime::exit::Exit;
 
 use super::common::print;
 
-/// Compare two datasets: patients, rows, labels, voxels, files. Exit code 1 if they differ.
+/// Compare two datasets
+///
+/// Patients, rows, labels, voxels, files. Exit code 1 if they differ.
 ///
 /// Example: mtids-prep diff dataset-old dataset-new
 #[derive(Debug, Args)]

@@ -7,9 +7,9 @@ use mtids_runtime::exit::{Exit, ExitError};
 
 use super::common::print;
 
-/// Explain a reason code: what was found, what it means, and what to do. Without a code, list all codes.
+/// Explain a reason code: what was found, and what to do
 ///
-/// Codes stand in the output of `build` and `inventory`, in quarantine.jsonl, in manifest.json, and in --rejects FILE.
+/// Without a code, list all codes. Codes stand in the output of `build` and `inventory`, in quarantine.jsonl, in manifest.json, and in --rejects FILE.
 ///
 /// Example: mtids-prep explain missing-slices
 #[derive(Debug, Args)]

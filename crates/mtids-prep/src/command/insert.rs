@@ -13,9 +13,9 @@ use mtids_runtime::interrupt::Interrupt;
 
 use super::common::{Settings, pool, print};
 
-/// Insert synthetic nodes into a copy of a real CT, to test a model on real surroundings.
+/// Insert synthetic nodes into a copy of a real CT
 ///
-/// The copy has no identifier of its source, and every header marks it as synthetic.
+/// They test a model on real surroundings. The copy has no identifier of its source, and every header marks it as synthetic.
 ///
 /// Example: mtids-prep insert --data study --out inserted --set nodes=8
 #[derive(Debug, Args)]

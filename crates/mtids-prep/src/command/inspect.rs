@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::common::{pool, print};
 
-/// List series and files of a folder, with the reason for each file that is not used.
+/// List series and files of a folder, with the reason for each file that is not used
 ///
 /// Example: mtids-prep inventory studies
 #[derive(Debug, Args)]
@@ -34,7 +34,9 @@ pub(super) struct Inventory {
     json: bool,
 }
 
-/// Print the HU (CT) or SUV (PET) at points of the patient, for each series that holds them.
+/// Print the HU or SUV at points of the patient
+///
+/// HU for CT, SUV for PET, for each series that holds the point.
 ///
 /// Example: mtids-prep probe studies --at -21.9,-120.5,-611.5
 #[derive(Debug, Args)]

@@ -34,27 +34,16 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a cohort of synthetic studies with known truth
     Phantom(phantom::Phantom),
-    /// Insert synthetic nodes into a copy of a real CT
     Insert(insert::Insert),
-    /// List series and files of a folder, with the reason for each file that is not used
     Inventory(inspect::Inventory),
-    /// Print the HU or SUV at points of the patient
     Probe(inspect::Probe),
-    /// Show what names of findings become under the class rules
     Classes(classes::Classes),
-    /// Build a dataset, or continue an interrupted build
     Build(build::Build),
-    /// Publish a dataset that a job array has built
     Commit(build::Commit),
-    /// Explain a reason code: what was found, and what to do
     Explain(explain::Explain),
-    /// Compare two datasets
     Diff(diff::Diff),
-    /// Check every digest of a dataset
     Verify(verify::Verify),
-    /// Remove files that older builds left in a dataset
     Prune(prune::Prune),
 }
 

@@ -13,7 +13,7 @@ use mtids_runtime::interrupt::Interrupt;
 
 use super::common::{Settings, print};
 
-/// Write a cohort of synthetic studies with known truth.
+/// Write a cohort of synthetic studies with known truth
 ///
 /// Example: mtids-prep phantom --out cohort --set patients=20
 #[derive(Debug, Args)]

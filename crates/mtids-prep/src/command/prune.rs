@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::common::{mebibytes, print};
 
-/// Remove files that older builds left in a dataset.
+/// Remove files that older builds left in a dataset
 ///
 /// A rebuild keeps the files of the older dataset, because a training that began before it still reads them. Prune when no such
 /// training runs any more.

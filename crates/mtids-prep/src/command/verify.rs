@@ -10,7 +10,9 @@ use serde_json::json;
 
 use super::common::print;
 
-/// Check every digest of a dataset. Exit code 1 if a file is damaged.
+/// Check every digest of a dataset
+///
+/// Exit code 1 if a file is damaged.
 ///
 /// Example: mtids-prep verify dataset
 #[derive(Debug, Args)]

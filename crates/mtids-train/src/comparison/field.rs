@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use mtids_metrics::{BootstrapOptions, Effect};
+use mtids_metrics::{BootstrapOptions, Effect, Interval};
 use strum::VariantArray;
 
 use super::cells;
 use super::contenders::{Contender, Standing};
+use super::figures::{Comparison, DatasetResults, Line, Recorded, Verdict};
 use super::grid::{Grid, Metric};
 use super::nodes::Nodes;
 use super::record::Record;
-use super::results::{Comparison, DatasetResults, Line, Recorded, Verdict};
 
 /// Resamples of the bootstrap, and its seed: part of the form of the results.
 const BOOTSTRAP: BootstrapOptions = BootstrapOptions { resamples: 1000, seed: 1 };
@@ -134,7 +134,12 @@ impl<'a> Field<'a> {
                     (standing.effect(0, None), standing.by_seed(0).to_vec())
                 }
             };
-            line.figures.extend(effect.map(|effect| (metric, effect)));
+            // A share is none below 0 or above 1, whatever its spread.
+            let bounded = effect.map(|effect| {
+                let Interval { low, high } = effect.interval;
+                Effect { interval: Interval { low: low.max(0.0), high: high.min(1.0) }, ..effect }
+            });
+            line.figures.extend(bounded.map(|effect| (metric, effect)));
             line.by_seed.insert(metric, seeds);
         }
         line

@@ -2,7 +2,7 @@
 //!
 //! # Way of the data
 //! [`grid`] (what is compared) → [`cells`] (one training each) → [`run`] (trains what is missing, alone or beside other processes) →
-//! [`record`] (one small file a cell: predictions, digests) → [`results`] (figures with intervals, from records alone) → [`output`] (JSON,
+//! [`record`] (one small file a cell: predictions, digests) → [`results`] ([`figures`] with intervals, from records alone) → [`output`] (JSON,
 //! Markdown and a page).
 //!
 //! # Invariants
@@ -14,6 +14,7 @@
 pub mod cells;
 mod contenders;
 mod field;
+pub mod figures;
 pub mod grid;
 pub mod nodes;
 pub mod output;

@@ -11,9 +11,10 @@ use mtids_report::format::{metric, signed_interval};
 use mtids_report::page::{Section, figure, page, table};
 use mtids_runtime::atomic;
 
+use super::figures::{DatasetResults, Recorded};
 use super::grid::{Grid, Metric};
 use super::record::Course;
-use super::results::{DatasetResults, Recorded, Results};
+use super::results::Results;
 use super::sheets::{self, Sheet};
 use crate::error::TrainError;
 
@@ -33,14 +34,26 @@ pub(crate) fn write(out: &Path, results: &Results, recorded: &Recorded, grid: &G
 }
 
 /// How the figures are to be read.
-const READING: [&str; 5] = [
-    "A figure is the mean over seeds on the test patients; readers without training have one.",
-    "95 % intervals hold two sources of spread: patients, by the bootstrap, and seeds, pooled over the rows of a dataset.",
-    "A tie is an interval that holds 0. The claims were named in the grid before the first reported training and are judged together by Holm's procedure; every \
-     other difference is exploratory.",
-    "Settings of a row were chosen on the tuning dataset by the validation AUROC of the status, from as many trials for each row.",
-    "MT-IDS and DD-GB are reconstructions from an abstract; no figure here is the paper's.",
-];
+fn reading(results: &Results) -> Vec<&'static str> {
+    let mut lines = vec![
+        "A figure is the mean over seeds on the test patients; readers without training have one.",
+        "95 % intervals hold two sources of spread: patients, by the bootstrap, and seeds, pooled over the rows of a dataset. A tie is an interval that \
+         holds 0.",
+    ];
+    if !results.primary.is_empty() {
+        lines.push(
+            "The claims were named in the grid before the first reported training and are judged together by Holm's procedure; every other difference \
+             is exploratory.",
+        );
+    }
+    if !results.tuning.is_empty() {
+        lines.push(
+            "Settings of a row were chosen on the tuning dataset by the validation AUROC of the status, from as many trials for each row.",
+        );
+    }
+    lines.push("MT-IDS and DD-GB are reconstructions from an abstract; no figure here is the paper's.");
+    lines
+}
 
 /// What is not on record yet.
 fn state(results: &Results) -> String {
@@ -73,7 +86,7 @@ fn between_seeds(dataset: &DatasetResults) -> Option<String> {
 fn markdown(results: &Results, grid: &Grid) -> String {
     let mut text = format!("# {}\n\n{}\n", results.title, state(results));
     text.push('\n');
-    for line in READING {
+    for line in reading(results) {
         text.push_str(&format!("* {line}\n"));
     }
     let mut part = |title: &str, note: &str, sheet: &Sheet| {
@@ -167,7 +180,7 @@ fn html_page(results: &Results, grid: &Grid) -> String {
         "Reading",
         html! {
             p class=(if results.missing.is_empty() { "good" } else { "warning" }) { (state(results)) }
-            ul { @for line in READING { li { (line) } } }
+            ul { @for line in reading(results) { li { (line) } } }
         },
     )];
     if !results.primary.is_empty() {
@@ -179,7 +192,7 @@ fn html_page(results: &Results, grid: &Grid) -> String {
             p class="note" { (origin(dataset, grid)) @if let Some(text) = between_seeds(dataset) { " " (text) } }
             (sheet_html(&sheets::lines(dataset)))
             @for of in [Metric::StatusAuroc, Metric::JointAccuracy] {
-                @if let Some(plot) = forest_of(results, dataset, of) { h3 { (of.title()) } (plot) }
+                @if let Some(plot) = forest_of(results, dataset, of) { (plot) }
             }
         };
         sections.push(Section::new(format!("on-{}", dataset.name), format!("On {}", dataset.name), body));

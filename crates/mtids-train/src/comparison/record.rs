@@ -278,7 +278,7 @@ mod tests {
         let line = |step: u64| LossLine {
             step,
             epoch: 0,
-            losses: [("a".to_owned(), (step % 2 == 0).then_some(step as f64))].into(),
+            losses: [("a".to_owned(), step.is_multiple_of(2).then_some(step as f64))].into(),
             coefficients: [("a".to_owned(), step as f64)].into(),
             gradient_norm: 1.0,
             conflicting_share: 0.5,

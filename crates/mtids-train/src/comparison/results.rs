@@ -6,111 +6,18 @@
 
 use std::collections::BTreeMap;
 
-use mtids_metrics::{Effect, holm};
-use mtids_runtime::digest::Digest;
+use mtids_metrics::holm;
 use serde::Serialize;
 
 use super::cells::{self, Cell};
 use super::field::Field;
-use super::grid::{Grid, Metric};
-use super::nodes::Nodes;
-use super::record::{Cost, Course, Record};
+use super::figures::{Comparison, DatasetResults, Recorded, Verdict};
+use super::grid::Grid;
+use super::record::Course;
 use super::tuning::{choose, trial_score};
 
 /// Level of a claim.
 const LEVEL: f64 = 0.05;
-
-/// What is on record: by name of the cell or dataset.
-#[derive(Clone, Debug, Default)]
-pub struct Recorded {
-    /// Records of cells.
-    pub cells: BTreeMap<String, Record>,
-    /// What they cost.
-    pub costs: BTreeMap<String, Cost>,
-    /// Nodes of datasets.
-    pub nodes: BTreeMap<String, Nodes>,
-}
-
-/// What the interval of a difference says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Wholly above 0.
-    Above,
-    /// Wholly below 0.
-    Below,
-    /// It holds 0.
-    Tie,
-    /// It lies on one side of 0, but not when all claims are judged together.
-    NotShown,
-    /// There is none.
-    Open,
-}
-
-/// One row or reader on one dataset.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Line {
-    /// Name.
-    pub name: String,
-    /// Name in tables.
-    pub title: String,
-    /// Whether it is trained.
-    pub is_trained: bool,
-    /// Trainings on record.
-    pub seeds: usize,
-    /// Trainable numbers; none for a reader.
-    pub parameters: Option<usize>,
-    /// Mean over seeds with its interval, by metric.
-    pub figures: BTreeMap<Metric, Effect>,
-    /// The metric of each seed.
-    pub by_seed: BTreeMap<Metric, Vec<Option<f64>>>,
-    /// Mean relative difference to the row that the grid names for it, over status AUROC, region and joint accuracy.
-    pub delta_m: Option<f64>,
-    /// Mean rank among the trained rows over the same metrics; 1 is best.
-    pub mean_rank: Option<f64>,
-}
-
-/// One difference.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Comparison {
-    /// Who is compared.
-    pub first: String,
-    /// With whom.
-    pub second: String,
-    /// On which dataset.
-    pub dataset: String,
-    /// By what.
-    pub metric: Metric,
-    /// First minus second.
-    pub effect: Option<Effect>,
-    /// p-value adjusted for all claims of the grid; none for an exploratory difference.
-    pub adjusted_p: Option<f64>,
-    /// What it says.
-    pub verdict: Verdict,
-    /// Nodes that both read, and their patients.
-    pub nodes: usize,
-    /// Patients.
-    pub patients: usize,
-}
-
-/// One dataset.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DatasetResults {
-    /// Name.
-    pub name: String,
-    /// Digest.
-    pub digest: Digest,
-    /// Test nodes with a label.
-    pub nodes: usize,
-    /// Their patients.
-    pub patients: usize,
-    /// Rows of the grid, their fusions with measures, and readers.
-    pub lines: Vec<Line>,
-    /// The reference against every other, exploratory unless the grid claims it.
-    pub differences: Vec<Comparison>,
-    /// Standard deviation between seeds, pooled over rows, by metric.
-    pub between_seeds: BTreeMap<Metric, f64>,
-}
 
 /// One trial of a row.
 #[derive(Clone, Debug, PartialEq, Serialize)]

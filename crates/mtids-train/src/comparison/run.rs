@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mtids_report::format::counted;
 use mtids_report::terminal::tell;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
@@ -16,11 +17,12 @@ use mtids_runtime::task::Task;
 use mtids_shards::{Dataset, Split};
 
 use super::cells::{self, Cell};
+use super::figures::Recorded;
 use super::grid::Grid;
 use super::nodes::KeyedNodes;
 use super::output;
 use super::record::{Answers, Cost, Course, Record, Records, Validation};
-use super::results::{Recorded, Results};
+use super::results::Results;
 use super::tuning::choose;
 use crate::config::ValidConfig;
 use crate::error::TrainError;
@@ -268,10 +270,11 @@ impl<'a> Comparison<'a> {
             .map(|cost| cost.seconds)
             .collect();
         if seconds.is_empty() {
-            return format!("{cells} trainings left");
+            return counted(cells as u64, "training left", "trainings left");
         }
         let minutes = seconds.iter().sum::<f64>() / seconds.len() as f64 * cells as f64 / 60.0;
-        format!("{cells} trainings left, about {} h {:02} min", (minutes / 60.0) as u64, (minutes % 60.0) as u64)
+        let left = counted(cells as u64, "training left", "trainings left");
+        format!("{left}, about {} h {:02} min", (minutes / 60.0) as u64, (minutes % 60.0) as u64)
     }
 
     /// Everything on record that is of these settings and data.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use mtids_metrics::Effect;
-use mtids_report::format::{count, signed, signed_interval};
+use mtids_report::format::{count, interval, metric, signed, signed_interval};
 use mtids_report::table::{Align, Table};
 use strum::VariantArray;
 
+use super::figures::{Comparison, DatasetResults, Line, Verdict};
 use super::grid::Metric;
 use super::record::Cost;
-use super::results::{Comparison, DatasetResults, Line, Results, Trial, Verdict};
+use super::results::{Results, Trial};
 
 /// A table: names of columns, those of numbers with a tab at the end, and cells.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,7 +54,7 @@ impl Sheet {
 
 fn with_interval(effect: Option<&Effect>) -> String {
     let words = |effect: &Effect| {
-        format!("{:.3} [{:.3}, {:.3}]", effect.value, effect.interval.low, effect.interval.high).replace('-', "−")
+        format!("{} [{}]", metric(Some(effect.value)), interval(Some((effect.interval.low, effect.interval.high))))
     };
     effect.map_or_else(|| "–".to_owned(), words)
 }
@@ -62,7 +63,7 @@ fn with_interval(effect: Option<&Effect>) -> String {
 pub(crate) fn lines(dataset: &DatasetResults) -> Sheet {
     let mut columns = vec!["row".to_owned(), "seeds\t".to_owned(), "parameters\t".to_owned()];
     columns.extend(Metric::VARIANTS.iter().map(|metric| format!("{}\t", metric.title())));
-    columns.extend(["Δm, %\t".to_owned(), "mean rank\t".to_owned()]);
+    columns.extend(["Δm, %\t".to_owned(), "rank\t".to_owned()]);
     let row = |line: &Line| {
         let mut cells = vec![
             line.title.clone(),
