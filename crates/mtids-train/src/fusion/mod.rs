@@ -154,7 +154,11 @@ mod tests {
         let all = rows(600);
         let measured: Vec<_> = all.iter().map(|row| (&row.grown, row.metastasis == Some(1))).collect();
         let alone = MeasuresReader::fit(&measured).unwrap();
-        assert!((0.6..network).contains(&auroc(&|row| alone.logit(&row.grown))));
+        let both = auroc(&|row| fusion.logit(row));
+        assert!(
+            (0.6..both).contains(&auroc(&|row| alone.logit(&row.grown))),
+            "measures alone tell some, both tell more"
+        );
         assert!(MeasuresReader::fit(&[]).is_err());
     }
 
