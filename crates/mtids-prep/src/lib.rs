@@ -2,7 +2,7 @@
 //!
 //! # Purpose
 //! [`build::build`] does the whole way: [`scan`] → [`plan`] → processing of each [`partition`] → publication. Each stage returns its result
-//! and what became of its files, which is summed once. A [`task`] does a share of the partitions, [`diff`] compares two datasets,
+//! and what became of its files, which is summed once. A [`Task`](mtids_runtime::task::Task) does a share of the partitions, [`diff`] compares two datasets,
 //! [`prune`] removes what older builds left.
 //!
 //! # Invariants

@@ -10,6 +10,7 @@ use mtids_report::forest::{Estimate, forest};
 use mtids_report::format::{metric, signed_interval};
 use mtids_report::page::{Section, figure, page, table};
 use mtids_runtime::atomic;
+use strum::VariantArray;
 
 use super::figures::{DatasetResults, Recorded};
 use super::grid::{Grid, Metric};
@@ -98,7 +99,7 @@ fn markdown(results: &Results, grid: &Grid) -> String {
     part("Claims", "", &sheets::comparisons(results, &results.primary, true));
     for dataset in &results.datasets {
         let note = [Some(origin(dataset, grid)), between_seeds(dataset)].into_iter().flatten().collect::<Vec<_>>();
-        part(&format!("Rows on {}", dataset.name), &note.join(" "), &sheets::lines(dataset));
+        part(&format!("Rows on {}", dataset.name), &note.join(" "), &sheets::lines(dataset, Metric::VARIANTS));
     }
     for dataset in &results.datasets {
         let note = "Exploratory: the first row against every other.";
@@ -190,7 +191,7 @@ fn html_page(results: &Results, grid: &Grid) -> String {
     for dataset in &results.datasets {
         let body = html! {
             p class="note" { (origin(dataset, grid)) @if let Some(text) = between_seeds(dataset) { " " (text) } }
-            (sheet_html(&sheets::lines(dataset)))
+            (sheet_html(&sheets::lines(dataset, &[Metric::StatusAuroc, Metric::JointAccuracy, Metric::RegionAccuracy])))
             @for of in [Metric::StatusAuroc, Metric::JointAccuracy] {
                 @if let Some(plot) = forest_of(results, dataset, of) { (plot) }
             }
@@ -219,7 +220,8 @@ pub fn text(results: &Results) -> String {
             "\n  {}: {} test nodes of {} patients\n\n",
             dataset.name, dataset.nodes, dataset.patients
         ));
-        text.push_str(&short(dataset).terminal());
+        let sheet = sheets::lines(dataset, &[Metric::StatusAuroc, Metric::JointAccuracy]);
+        text.push_str(&sheet.terminal());
     }
     if !results.primary.is_empty() {
         text.push('\n');
@@ -227,12 +229,4 @@ pub fn text(results: &Results) -> String {
     }
     text.push_str("\n  Research software, not for diagnosis.\n");
     text
-}
-
-/// The rows without what no terminal is wide enough for.
-fn short(dataset: &DatasetResults) -> Sheet {
-    let all = sheets::lines(dataset);
-    let kept = [0, 1, 3, 4];
-    let pick = |cells: &[String]| kept.iter().filter_map(|&column| cells.get(column).cloned()).collect();
-    Sheet { columns: pick(&all.columns), rows: all.rows.iter().map(|row| pick(row)).collect() }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use mtids_metrics::Effect;
 use mtids_report::format::{count, interval, metric, signed, signed_interval};
 use mtids_report::table::{Align, Table};
-use strum::VariantArray;
 
 use super::figures::{Comparison, DatasetResults, Line, Verdict};
 use super::grid::Metric;
@@ -59,10 +58,10 @@ fn with_interval(effect: Option<&Effect>) -> String {
     effect.map_or_else(|| "–".to_owned(), words)
 }
 
-/// Every row and reader of a dataset.
-pub(crate) fn lines(dataset: &DatasetResults) -> Sheet {
+/// Every row and reader of a dataset, by these metrics.
+pub(crate) fn lines(dataset: &DatasetResults, metrics: &[Metric]) -> Sheet {
     let mut columns = vec!["row".to_owned(), "seeds\t".to_owned(), "parameters\t".to_owned()];
-    columns.extend(Metric::VARIANTS.iter().map(|metric| format!("{}\t", metric.title())));
+    columns.extend(metrics.iter().map(|metric| format!("{}\t", metric.title())));
     columns.extend(["Δm, %\t".to_owned(), "rank\t".to_owned()]);
     let row = |line: &Line| {
         let mut cells = vec![
@@ -70,7 +69,7 @@ pub(crate) fn lines(dataset: &DatasetResults) -> Sheet {
             if line.is_trained { line.seeds.to_string() } else { "–".into() },
             line.parameters.map_or_else(|| "–".to_owned(), |number| count(number as u64)),
         ];
-        cells.extend(Metric::VARIANTS.iter().map(|metric| with_interval(line.figures.get(metric))));
+        cells.extend(metrics.iter().map(|metric| with_interval(line.figures.get(metric))));
         let delta = line.delta_m.map(|delta| format!("{:+.2}", 100.0 * delta).replace('-', "−"));
         cells.push(delta.unwrap_or_else(|| "–".into()));
         cells.push(line.mean_rank.map_or_else(|| "–".into(), |rank| format!("{rank:.1}")));
@@ -98,24 +97,26 @@ pub(crate) fn title_of<'r>(results: &'r Results, name: &'r str) -> &'r str {
     lines.into_iter().find(|line| line.name == name).map_or(name, |line| line.title.as_str())
 }
 
-/// Differences with their intervals.
+/// Differences with their intervals; claims with their p-values.
 pub(crate) fn comparisons<'r>(
     results: &Results,
     comparisons: impl IntoIterator<Item = &'r Comparison>,
     is_claimed: bool,
 ) -> Sheet {
-    let mut sheet = Sheet::new(&["first", "second", "dataset", "metric", "difference\t", "95 % interval\t"]);
+    let mut sheet = Sheet::new(&["difference", "metric", "value\t", "95 % interval\t"]);
     if is_claimed {
         sheet.columns.extend(["p\t".to_owned(), "p, Holm\t".to_owned()]);
     }
     sheet.columns.extend(["nodes / patients\t".to_owned(), "result".to_owned()]);
     for comparison in comparisons {
         let effect = comparison.effect.as_ref();
+        let metric = match results.datasets.len() {
+            0 | 1 => comparison.metric.title().to_owned(),
+            _ => format!("{}, {}", comparison.metric.title(), comparison.dataset),
+        };
         let mut row = vec![
-            title_of(results, &comparison.first).to_owned(),
-            title_of(results, &comparison.second).to_owned(),
-            comparison.dataset.clone(),
-            comparison.metric.title().to_owned(),
+            format!("{} − {}", title_of(results, &comparison.first), title_of(results, &comparison.second)),
+            metric,
             signed(effect.map(|effect| effect.value)),
             signed_interval(effect.map(|effect| (effect.interval.low, effect.interval.high))),
         ];
