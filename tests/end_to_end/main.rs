@@ -18,6 +18,7 @@ mod hostile;
 mod pet;
 mod phantom;
 mod pipeline;
+mod predict;
 mod privacy;
 mod rebuild;
 mod resume;

@@ -13,6 +13,7 @@ pub mod annotation;
 pub mod caliper;
 pub mod geometry;
 pub mod label;
+pub mod nodal;
 pub mod pseudonym;
 pub mod repair;
 pub mod same_person;

@@ -81,6 +81,18 @@ impl Prepared {
     }
 }
 
+/// What the rows of a dataset with these settings are.
+pub fn describe(config: &CheckedConfig) -> DatasetDescription {
+    DatasetDescription {
+        schema_version: SCHEMA_VERSION.into(),
+        taxonomy_version: TAXONOMY_VERSION.into(),
+        regions: config.region_scheme().clone(),
+        views: config.views().to_vec(),
+        config_digest: *config.digest(),
+        program: Program::new("mtids-prep", env!("CARGO_PKG_VERSION")),
+    }
+}
+
 fn prepare(config: &CheckedConfig, run: &Run<'_>) -> Result<Prepared, PrepError> {
     let Run { out, interrupt, .. } = *run;
     let secret = read_secret(&config.pseudonym)?;
@@ -114,14 +126,7 @@ fn prepare(config: &CheckedConfig, run: &Run<'_>) -> Result<Prepared, PrepError>
         refuse_public_key_for_patients(&plan, &accounts)?;
     }
     clock.add(Stage::Plan, started.elapsed().as_secs_f64() * threads);
-    let description = DatasetDescription {
-        schema_version: SCHEMA_VERSION.into(),
-        taxonomy_version: TAXONOMY_VERSION.into(),
-        regions: config.region_scheme().clone(),
-        views: config.views().to_vec(),
-        config_digest: *config.digest(),
-        program: Program::new("mtids-prep", env!("CARGO_PKG_VERSION")),
-    };
+    let description = describe(config);
     Ok(Prepared { inputs, outcomes, plan, secret, description, clock })
 }
 
@@ -271,7 +276,7 @@ pub fn dry_run(config: &CheckedConfig, run: &Run<'_>) -> Result<DryRun, PrepErro
 }
 
 /// What an operator is told where no series with a finding was found.
-fn explain_nothing(inputs: u64, accounts: &Accounts<'_>, unmatched_findings: u64) -> String {
+pub(crate) fn explain_nothing(inputs: u64, accounts: &Accounts<'_>, unmatched_findings: u64) -> String {
     if inputs == 0 {
         return "the folder is empty; set --data to a folder with DICOM files".into();
     }

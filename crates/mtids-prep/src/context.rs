@@ -1,4 +1,4 @@
-//! What the processing of every partition needs.
+//! What the processing of every partition needs, and the part of it that a prediction needs too.
 
 use mtids_dicom::Limits;
 use mtids_domain::pseudonym::PseudonymSecret;
@@ -10,6 +10,26 @@ use mtids_shards::{DatasetDescription, ShardWriter};
 use crate::clock::Clock;
 use crate::config::CheckedConfig;
 use crate::error::PrepError;
+
+/// What the rows of a series are cut with.
+#[derive(Clone, Copy)]
+pub(crate) struct Cutting<'a> {
+    /// Settings.
+    pub(crate) config: &'a CheckedConfig,
+    /// Description of the rows.
+    pub(crate) description: &'a DatasetDescription,
+    /// Secret of the pseudonyms.
+    pub(crate) secret: &'a PseudonymSecret,
+    /// Raised when the program is to stop.
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+impl Cutting<'_> {
+    /// Ends the work after a signal; asked before each row.
+    pub(crate) fn check_interrupt(&self) -> Result<(), PrepError> {
+        if self.interrupt.is_raised() { Err(PrepError::Interrupted) } else { Ok(()) }
+    }
+}
 
 /// What partitions share while they are processed.
 pub(crate) struct BuildContext<'a> {
@@ -40,8 +60,13 @@ impl BuildContext<'_> {
         ShardWriter::new(self.dataset, self.description).with_options(self.config.shard_options())
     }
 
-    /// Ends the work after a signal; asked before each series and each row.
+    /// The part that rows are cut with.
+    pub(crate) fn cutting(&self) -> Cutting<'_> {
+        Cutting { config: self.config, description: self.description, secret: self.secret, interrupt: self.interrupt }
+    }
+
+    /// Ends the work after a signal; asked before each series.
     pub(crate) fn check_interrupt(&self) -> Result<(), PrepError> {
-        if self.interrupt.is_raised() { Err(PrepError::Interrupted) } else { Ok(()) }
+        self.cutting().check_interrupt()
     }
 }

@@ -50,18 +50,33 @@ struct Usable {
     pet: Vec<(Series, SeriesGrid)>,
 }
 
-/// Makes the plan, and says what became of the files that are not in it.
+/// Everything that findings lie in, before patients are split.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// Series with findings.
+    pub(crate) series: Vec<PlannedSeries>,
+    /// Annotations without image.
+    pub(crate) unmatched_findings: u64,
+    /// Labels that sources contradict.
+    pub(crate) contradictions: u64,
+    /// Findings that one source gives twice.
+    pub(crate) duplicates: u64,
+    /// Entries of annotation sources that gave no finding.
+    pub(crate) rejects: Vec<Reject>,
+}
+
+/// Joins series, findings and PET, and says what became of the files that are in no series of the result.
 ///
 /// # Errors
-/// [`PrepError`] for identifiers that contradict each other, patients that a table of splits does not name, or ids that look like two spellings of one;
-/// [`PrepError::Interrupted`] after a signal.
-pub fn plan(
+/// [`PrepError`] for identifiers that contradict each other, and ids that look like two spellings of one; [`PrepError::Interrupted`] after a
+/// signal.
+pub(crate) fn gather(
     scan: Scan,
     files: &AnnotationFiles,
     config: &CheckedConfig,
     secret: &PseudonymSecret,
     interrupt: &Interrupt,
-) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
+) -> Result<(Gathered, Vec<FileOutcome>), PrepError> {
     let Scan { mut headers, objects, segmentations, reports, structures, unread_files, .. } = scan;
     settle(&mut headers, &objects, config.same_person(), &config.limits())?;
     let seen = SeenImages::of(&headers);
@@ -115,6 +130,30 @@ pub fn plan(
     if !config.split.similar_ids_are_different_people {
         refuse_two_spellings(planned.iter().map(|one| &*one.series.patient_id), secret)?;
     }
+    let gathered = Gathered {
+        series: planned,
+        unmatched_findings: resolved.unmatched,
+        contradictions: resolved.contradictions,
+        duplicates: resolved.duplicates,
+        rejects: resolved.rejects,
+    };
+    Ok((gathered, outcomes))
+}
+
+/// Makes the plan, and says what became of the files that are not in it.
+///
+/// # Errors
+/// As the gathering of series: [`PrepError`] for identifiers that contradict each other, patients that a table of splits does not name, or ids
+/// that look like two spellings of one; [`PrepError::Interrupted`] after a signal.
+pub fn plan(
+    scan: Scan,
+    files: &AnnotationFiles,
+    config: &CheckedConfig,
+    secret: &PseudonymSecret,
+    interrupt: &Interrupt,
+) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
+    let (gathered, outcomes) = gather(scan, files, config, secret, interrupt)?;
+    let Gathered { series: planned, unmatched_findings, contradictions, duplicates, rejects } = gathered;
     let table = match &config.split.table {
         Some(path) => read_split_table(path, config.same_person(), secret)?,
         None => BTreeMap::new(),
@@ -123,14 +162,7 @@ pub fn plan(
     let unplaced_stations = findings.filter(|finding| finding.station == Some(Location::Unplaced)).count() as u64;
     let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
     let partitions = make_partitions(planned, &splits, config.patients_per_shard, config.digest(), secret);
-    let plan = Plan {
-        partitions,
-        unmatched_findings: resolved.unmatched,
-        contradictions: resolved.contradictions,
-        unplaced_stations,
-        duplicates: resolved.duplicates,
-        rejects: resolved.rejects,
-    };
+    let plan = Plan { partitions, unmatched_findings, contradictions, unplaced_stations, duplicates, rejects };
     Ok((plan, outcomes))
 }
 

@@ -43,11 +43,11 @@ pub(crate) fn process_partition(
                     tracing::warn!(series = &*planned.series.series_uid, "{warning}");
                 }
                 let volumes = Loaded { ct: &loaded, pet: pet.as_ref() };
-                let cut = || cut_rows(partition.split, planned, volumes, context);
+                let cut = || cut_rows(partition.split, planned, volumes, context.cutting());
                 let CutRows { rows: cut, at_border, at_invented } = context.clock.time(Stage::Resample, cut)?;
                 rows.extend(cut);
-                findings_at_border += at_border;
-                findings_at_invented += at_invented;
+                findings_at_border += at_border.len() as u64;
+                findings_at_invented += at_invented.len() as u64;
             }
             Err(error) => quarantined.extend(quarantine(&planned.series, planned, &error, context)),
         }

@@ -15,7 +15,7 @@ use mtids_shards::{PatchRow, RowKind, RowLabels, Split};
 use rand::RngExt;
 
 use crate::config::CheckedConfig;
-use crate::context::BuildContext;
+use crate::context::Cutting;
 use crate::error::PrepError;
 use crate::measure::Measurer;
 use crate::negatives::sample_negatives;
@@ -25,10 +25,10 @@ use crate::partition::PlannedSeries;
 pub(crate) struct CutRows {
     /// Rows, in the order of the findings, then of the places without finding.
     pub(crate) rows: Vec<PatchRow>,
-    /// Findings left out at the border of the scanned field.
-    pub(crate) at_border: u64,
-    /// Findings left out because a view of theirs touches voxels that nobody measured.
-    pub(crate) at_invented: u64,
+    /// Numbers of the findings left out at the border of the scanned field.
+    pub(crate) at_border: Vec<usize>,
+    /// Numbers of the findings left out because a view of theirs touches voxels that nobody measured.
+    pub(crate) at_invented: Vec<usize>,
 }
 
 /// The volumes of a series.
@@ -45,6 +45,8 @@ struct SampleCenter<'a> {
     sample_key: String,
     weight: f32,
     finding: Option<&'a Finding>,
+    /// Number of the finding in its series; of no meaning for a negative.
+    finding_number: usize,
     finding_distance_mm: Option<f32>,
     /// Number of the sample of its finding; the first lies on it.
     number: u32,
@@ -58,23 +60,28 @@ impl SampleCenter<'_> {
 }
 
 /// All places of a series: each finding with its shifted copies, then places without finding.
-fn sample_centers<'a>(
-    planned: &'a PlannedSeries,
-    volume: &Volume,
-    context: &BuildContext<'_>,
-) -> Vec<SampleCenter<'a>> {
+fn sample_centers<'a>(planned: &'a PlannedSeries, volume: &Volume, context: Cutting<'_>) -> Vec<SampleCenter<'a>> {
     let config = context.config;
     let name = planned.series.name();
     let samples = config.samples_per_finding;
     let mut list = Vec::new();
-    for finding in &planned.findings {
+    for (finding_number, finding) in planned.findings.iter().enumerate() {
         let place = finding.center.0.map(|x| format!("{x:.4}")).join(",");
         for number in 0..samples {
             let sample_key = context.secret.other("sample", &format!("{name}|{place}|{number}"));
             let center = shift_center(finding.center, number, &sample_key, config);
             let weight = 1.0 / samples as f32;
             let finding = Some(finding);
-            list.push(SampleCenter { center, sample_key, weight, finding, finding_distance_mm: None, number });
+            let finding_distance_mm = None;
+            list.push(SampleCenter {
+                center,
+                sample_key,
+                weight,
+                finding,
+                finding_number,
+                finding_distance_mm,
+                number,
+            });
         }
     }
     let key = context.secret.series(&name);
@@ -85,6 +92,7 @@ fn sample_centers<'a>(
             sample_key: context.secret.other("sample", &format!("{name}|negative|{n}")),
             weight: 1.0,
             finding: None,
+            finding_number: 0,
             finding_distance_mm: Some(negative.distance_mm as f32),
             number: 0,
         });
@@ -100,7 +108,7 @@ pub(crate) fn cut_rows(
     split: Split,
     planned: &PlannedSeries,
     Loaded { ct, pet }: Loaded<'_>,
-    context: &BuildContext<'_>,
+    context: Cutting<'_>,
 ) -> Result<CutRows, PrepError> {
     let volume = &ct.volume;
     let series = &planned.series;
@@ -111,7 +119,7 @@ pub(crate) fn cut_rows(
     let mut rows = Vec::new();
     let samples = sample_centers(planned, volume, context);
     let touching = touching_invented(&samples, ct, views);
-    let (mut left_out, mut at_invented) = (0, 0);
+    let (mut left_out, mut at_invented) = (Vec::new(), Vec::new());
     // Whether the finding whose samples are being cut is left out: said by its unshifted views, for all of them.
     let mut at_border = false;
     // Those of the node: what is measured at its first sample holds for the shifted ones.
@@ -120,7 +128,7 @@ pub(crate) fn cut_rows(
         context.check_interrupt()?;
         let SampleCenter { center, finding, .. } = sample;
         if touches {
-            at_invented += u64::from(finding.is_some() && sample.number == 0);
+            at_invented.extend((finding.is_some() && sample.number == 0).then_some(sample.finding_number));
             continue;
         }
         if sample.number > 0 && at_border {
@@ -130,7 +138,7 @@ pub(crate) fn cut_rows(
         if sample.number == 0 {
             at_border = f64::from(cut.pad_fraction) > context.config.max_pad_fraction;
             if at_border {
-                left_out += u64::from(finding.is_some());
+                left_out.extend(finding.is_some().then_some(sample.finding_number));
                 continue;
             }
             measures = measurer.of(center, finding);
@@ -148,7 +156,8 @@ pub(crate) fn cut_rows(
                 .frame_of_reference_uid
                 .as_deref()
                 .map(|uid| context.secret.frame_of_reference(uid)),
-            instance_key: nearest_instance(series, center).map(|uid| context.secret.instance(uid)),
+            instance_key: nearest_slice(series, center)
+                .map(|(_, slice)| context.secret.instance(&slice.sop_instance_uid)),
             split,
             center_voxel: volume.affine().to_voxel(center).0,
             center_mm: center.0,
@@ -250,11 +259,10 @@ fn touching_invented(samples: &[SampleCenter<'_>], ct: &LoadedVolume, views: &[V
     groups.flat_map(|group| std::iter::repeat_n(group.iter().any(touches), group.len())).collect()
 }
 
-/// The SOP instance whose slice lies nearest to a point.
-fn nearest_instance(series: &Series, point: PointMm) -> Option<&str> {
+/// The slice that lies nearest to a point, with its number in the series from 0.
+pub(crate) fn nearest_slice(series: &Series, point: PointMm) -> Option<(usize, &InstanceHeader)> {
     let away = |slice: &InstanceHeader| (dot(slice.normal(), point.0) - slice.along_normal()).abs();
-    let nearest = series.instances.iter().min_by(|a, b| away(a).total_cmp(&away(b)))?;
-    Some(&nearest.sop_instance_uid)
+    series.instances.iter().enumerate().min_by(|(_, a), (_, b)| away(a).total_cmp(&away(b)))
 }
 
 /// Sample 0 lies on the finding; the others are shifted by a keyed draw.

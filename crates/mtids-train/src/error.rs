@@ -19,6 +19,9 @@ pub enum TrainError {
     /// The network refused its configuration or input.
     #[error(transparent)]
     Network(#[from] mtids_models::ModelError),
+    /// Studies or candidates of a prediction.
+    #[error(transparent)]
+    Studies(mtids_prep::error::PrepError),
     /// A layer, the optimiser or a saved state was refused.
     #[error(transparent)]
     Layer(#[from] mtids_layers::LayerError),
@@ -203,6 +206,7 @@ impl ExitStatus for TrainError {
             | TrainError::Lock(mtids_runtime::lock::LockError::Held { .. })
             | TrainError::Stream(mtids_stream::StreamError::Config { .. })
             | TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
+            TrainError::Studies(error) => error.exit(),
             TrainError::Network(error) if error.is_configuration() => Exit::Usage,
             TrainError::Layer(error) if error.is_configuration() => Exit::Usage,
             TrainError::Interrupted { .. } | TrainError::InterruptedBetween => Exit::Interrupted,

@@ -5,7 +5,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mtids_layers::{Device, WeightAverage};
 use mtids_metrics::BootstrapOptions;
 use mtids_models::Architecture;
 use mtids_report::format::{interval, metric, signed, signed_interval};
@@ -19,7 +18,7 @@ use crate::error::TrainError;
 use crate::evaluation::measure;
 use crate::fusion::Fusion;
 use crate::measured::Evaluation;
-use crate::network::Network;
+use crate::network::{Network, Trained, choose_device};
 use crate::predict::predict;
 use crate::prediction::{Prediction, write_csv};
 use crate::readers::{Readers, compare, interval_lies};
@@ -35,17 +34,6 @@ pub struct EvaluateOptions {
     pub device: Option<String>,
     /// Resamples of the bootstrap, instead of those on record.
     pub bootstrap_resamples: Option<usize>,
-}
-
-/// The device to evaluate on: the chosen one, or the one on record, or the CPU on a machine that has no such device.
-fn choose_device(chosen: Option<&str>, recorded: &str) -> Result<Device, TrainError> {
-    if let Some(name) = chosen {
-        return Ok(mtids_layers::device(name)?);
-    }
-    Ok(mtids_layers::device(recorded).or_else(|error| {
-        tracing::warn!("{error}; evaluating on the CPU, which may differ in the last digits");
-        mtids_layers::device("cpu")
-    })?)
 }
 
 /// What the network says about the rows of a split, beside the figures made of it.
@@ -69,30 +57,11 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     let description = opened.manifest().description.clone();
     folder.refuse_other_patches(dataset, &description)?;
     let (seen, trained_on) = acquaintance(&folder, dataset, &opened, split)?;
-    let checkpoints = folder.checkpoints();
-    let best = checkpoints.best()?;
-    let best_on_validation = best.is_some();
-    let checkpoint = match best {
-        Some(checkpoint) => checkpoint,
-        None => checkpoints.latest()?.ok_or_else(|| TrainError::NoCheckpoint { path: run.to_owned() })?,
-    };
     let device = choose_device(options.device.as_deref(), &config.device)?;
-    let network = Network::new(config, &description, &folder.measures()?, device)?;
-    network.parameters.load_bytes(&checkpoint.weights).map_err(|error| TrainError::Mismatch {
-        path: dataset.to_owned(),
-        reason: format!(
-            "the weights of {} do not fit it ({error}); evaluate on a dataset with the same regions and patch size",
-            run.display()
-        ),
-    })?;
-    if let Some(decay) = config.average_decay {
-        let mut average = WeightAverage::new(decay, &network.parameters)?;
-        average.load_bytes(checkpoint.averages()?, &network.parameters)?;
-        average.swap(&network.parameters)?;
-    }
+    let Trained { network, step, best_on_validation, .. } = Trained::load(&folder, &description, dataset, device)?;
     let uninterrupted = Interrupt::new();
-    let mut predictions = predict(&network, &opened, split, config, &uninterrupted)?
-        .ok_or(TrainError::Interrupted { step: checkpoint.state.step })?;
+    let mut predictions =
+        predict(&network, &opened, split, config, &uninterrupted)?.ok_or(TrainError::Interrupted { step })?;
     predictions.retain(|row| !seen.leaves_out(&row.patient_key));
     let fusion = fusion(&network, &opened, split, config, &trained_on, &folder)?;
     let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
@@ -107,7 +76,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         split,
         dataset_digest: opened.manifest().digest(),
         config_digest: folder.identity().config_digest,
-        step: checkpoint.state.step,
+        step,
         best_on_validation,
         symmetries: network.transform.averaged(),
         architecture: network.model.architecture(),

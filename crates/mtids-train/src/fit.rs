@@ -22,7 +22,7 @@ use crate::labels::{codes, targets};
 use crate::network::Network;
 use crate::resolve::for_dataset;
 use crate::run_folder::log::{EpochLine, Log, LossLine};
-use crate::run_folder::{RunFolder, TrainedOn, TrainingState};
+use crate::run_folder::{RunFolder, TrainedOn, TrainingRange, TrainingState};
 use crate::training::Training;
 
 /// Stack of the training thread: backward passes recurse along the graph.
@@ -125,6 +125,7 @@ fn train(
     let schedule = Schedule::new(&config.schedule, total_steps)?;
     let mut folder =
         RunFolder::create_or_open(run, config, manifest.digest(), &manifest.description, &trained_on, &measures)?;
+    TrainingRange::of(&labels).write(run)?;
     if let Some(checkpoint) = folder.checkpoints().latest()? {
         network.parameters.load_bytes(&checkpoint.weights)?;
         optimizer.load_bytes(&checkpoint.optimizer, &network.parameters)?;

@@ -1,7 +1,8 @@
 //! The trainer: MT-IDS with DD-GB, from streamed shards, resumable bit for bit.
 //!
 //! # Purpose
-//! [`fit::fit`] trains or resumes, [`evaluate::evaluate`] measures on held-out patients and writes the report. The model is a reconstruction of
+//! [`fit::fit`] trains or resumes, [`evaluate::evaluate`] measures on held-out patients and writes the report, [`study::predict_studies`]
+//! answers for the candidates of new studies. The model is a reconstruction of
 //! MT-IDS from its published abstract (Ma et al., Neural Networks 198, 108541, 2026).
 //!
 //! # Invariants
@@ -16,6 +17,7 @@
 //! HU become dimensionless channels by windows; learning rates and losses are dimensionless.
 
 mod balanced;
+pub mod calibration;
 pub mod comparison;
 pub mod config;
 pub mod error;
@@ -36,6 +38,7 @@ mod resolve;
 pub mod run_folder;
 pub mod seen;
 mod staging;
+pub mod study;
 #[cfg(test)]
 mod testing;
 mod training;
@@ -59,5 +62,6 @@ pub fn schemas() -> Vec<(String, Value)> {
     vec![
         ("train-config.json".to_owned(), schemars::schema_for!(config::TrainConfig).to_value()),
         ("compare-grid.json".to_owned(), schemars::schema_for!(comparison::grid::Grid).to_value()),
+        ("prediction.json".to_owned(), schemars::schema_for!(study::StudyAnswer).to_value()),
     ]
 }

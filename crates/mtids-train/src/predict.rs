@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use crossbeam::channel::Receiver;
 use mtids_layers::Tensor;
 use mtids_models::decoding::probabilities;
 use mtids_models::{Model, PredictionHead};
@@ -94,11 +93,14 @@ impl Answers {
     }
 }
 
-/// What the model answers to staged batches.
-fn predictions(
+/// What the model answers to batches; `None` when `interrupt` was raised before the last.
+///
+/// # Errors
+/// Those of the batches and of the network.
+pub(crate) fn predictions(
     model: &Model,
     regions: usize,
-    batches: Receiver<Result<EvaluationBatch, TrainError>>,
+    batches: impl IntoIterator<Item = Result<EvaluationBatch, TrainError>>,
     interrupt: &Interrupt,
 ) -> Result<Option<Vec<Prediction>>, TrainError> {
     let mut predictions = Vec::new();

@@ -1,14 +1,15 @@
 //! The folder of one training: what it was started with, where it stands, what it logged.
 //!
 //! Layout: `run.json` (digests of dataset and configuration, program, seed), `config.resolved.toml`, `dataset.json` (what a patch is),
-//! `trained-on.json` (whom the run has seen), `measures.json` (units of the measures that it is taught), `losses.jsonl` (one line
-//! per step), `epochs.jsonl` (one per epoch), `timings.jsonl` (seconds; the only file that differs between equal runs),
+//! `trained-on.json` (whom the run has seen), `training-range.json` (what its rows were like), `measures.json` (units of the measures that it
+//! is taught), `calibration.json` (what its probabilities are worth), `losses.jsonl` (one line per step), `epochs.jsonl` (one per epoch), `timings.jsonl` (seconds; the only file that differs between equal runs),
 //! `checkpoints/`, `device-changes.jsonl` where the device was changed. Invariants: a folder belongs to one resolved configuration and one dataset for ever; no host, path or time
 //! of day is written.
 
 mod checkpoint;
 pub(crate) mod log;
 mod trained_on;
+mod training_range;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use serde_json::Value;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, TrainingState};
 pub use trained_on::TrainedOn;
+pub use training_range::{Span, TrainingRange};
 
 use crate::config::{TrainConfig, ValidConfig};
 use crate::error::TrainError;
@@ -155,10 +157,7 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Mismatch`] naming what differs; [`TrainError::Io`] or [`TrainError::Broken`] for the run's own file.
     pub fn refuse_other_patches(&self, dataset: &Path, description: &DatasetDescription) -> Result<(), TrainError> {
-        let file = self.path.join(DATASET);
-        let bytes = std::fs::read(&file).map_err(|error| TrainError::io(&file, error))?;
-        let trained: DatasetDescription =
-            serde_json::from_slice(&bytes).map_err(|error| TrainError::broken(&file, error.to_string()))?;
+        let trained = self.description()?;
         let mut different = differences_of_views(&trained.views, &description.views);
         if trained.regions != description.regions {
             different.push("regions".to_owned());
@@ -188,6 +187,16 @@ impl RunFolder {
     /// [`TrainError::Broken`] or [`TrainError::Io`].
     pub fn trained_on(&self) -> Result<Option<TrainedOn>, TrainError> {
         TrainedOn::read(&self.path)
+    }
+
+    /// What the rows that the run was trained on are: views and classes.
+    ///
+    /// # Errors
+    /// [`TrainError::Broken`] or [`TrainError::Io`].
+    pub fn description(&self) -> Result<DatasetDescription, TrainError> {
+        let file = self.path.join(DATASET);
+        let bytes = std::fs::read(&file).map_err(|error| TrainError::io(&file, error))?;
+        serde_json::from_slice(&bytes).map_err(|error| TrainError::broken(&file, error.to_string()))
     }
 
     /// The folder.

@@ -1,0 +1,68 @@
+//! `mtids-train evaluate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use mtids_runtime::exit::Exit;
+use mtids_shards::Split;
+use mtids_train::evaluate::{EvaluateOptions, evaluate, text};
+use mtids_train::seen::Acquaintance;
+
+use super::print;
+
+/// Measure a run on held-out patients and write its report
+///
+/// Writes evaluation.json, predictions.csv and report.html into the run folder. Patients that the run was trained on are left out of the figures and named (exit code 1); where all are, nothing is measured.
+///
+/// Example: mtids-train evaluate --run run --dataset dataset
+#[derive(Debug, Args)]
+pub(crate) struct Evaluate {
+    /// Folder of the run
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// Folder of the dataset
+    #[arg(long, value_name = "DIR")]
+    dataset: PathBuf,
+    /// Split to measure
+    #[arg(long, value_enum, default_value = "test")]
+    split: SplitName,
+    /// Device to compute on [default: the run's, or the CPU where this machine lacks it]
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Resamples of the bootstrap [default: the run's]
+    #[arg(long, value_name = "N")]
+    bootstrap_resamples: Option<usize>,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SplitName {
+    Train,
+    Validation,
+    Test,
+}
+
+impl From<SplitName> for Split {
+    fn from(name: SplitName) -> Self {
+        match name {
+            SplitName::Train => Split::Train,
+            SplitName::Validation => Split::Validation,
+            SplitName::Test => Split::Test,
+        }
+    }
+}
+
+impl Evaluate {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        let options = EvaluateOptions { device: self.device, bootstrap_resamples: self.bootstrap_resamples };
+        let evaluation = evaluate(&self.run, &self.dataset, self.split.into(), &options)?.evaluation;
+        if self.json {
+            print(&format!("{}\n", serde_json::to_string_pretty(&evaluation)?))?;
+        } else {
+            print(&text(&evaluation))?;
+        }
+        Ok(if evaluation.seen.acquaintance == Acquaintance::SeenLeftOut { Exit::Findings } else { Exit::Done })
+    }
+}

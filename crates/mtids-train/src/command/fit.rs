@@ -1,0 +1,79 @@
+//! `mtids-train fit`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mtids_runtime::config;
+use mtids_runtime::interrupt::Interrupt;
+use mtids_train::calibration::calibrate;
+use mtids_train::config::TrainConfig;
+use mtids_train::fit::{FitOptions, fit};
+
+use super::print;
+
+/// Train, or resume an interrupted run
+///
+/// The losses of a resumed run are those of an uninterrupted one.
+///
+/// Example: mtids-train fit --dataset dataset --run run --set epochs=20
+#[derive(Debug, Args)]
+pub(crate) struct Fit {
+    /// Folder of the dataset
+    #[arg(long, value_name = "DIR")]
+    dataset: PathBuf,
+    /// Folder of the run
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change one setting, for example --set schedule.peak=0.001; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Resume a run of another device; its last digits will differ from those of an unbroken run
+    #[arg(long)]
+    allow_device_change: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Fit {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let config = config::load::<TrainConfig>(self.config.as_deref(), &self.sets)?.check()?;
+        let options = FitOptions { show_progress: true, allow_device_change: self.allow_device_change };
+        let interrupt = Interrupt::install()?;
+        let summary = fit(&self.dataset, &self.run, &config, &interrupt, options)?;
+        let calibration = calibrate(&self.run, &self.dataset, None, &interrupt)?;
+        if self.json {
+            return print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
+        }
+        let start = match summary.resumed_at {
+            0 => String::new(),
+            at if at == summary.steps => " (already complete)".to_owned(),
+            at => format!(" (resumed at step {at})"),
+        };
+        let best = match (summary.best_epoch, summary.best_score, summary.last_score) {
+            (Some(epoch), Some(score), _) => format!("best epoch {epoch}, validation macro-F1 {score:.3}"),
+            (_, _, Some(score)) => format!("last weights, validation macro-F1 {score:.3}"),
+            _ => "last weights; no labels for validation".to_owned(),
+        };
+        let losses: Vec<String> = summary
+            .last_losses
+            .iter()
+            .map(|(task, loss)| format!("{task} {}", loss.map_or_else(|| "–".to_owned(), |loss| format!("{loss:.3}"))))
+            .collect();
+        print(&format!(
+            "{}: {} steps{start} on {} patches, {} parameters; last losses: {}; {best}\n",
+            self.run.display(),
+            summary.steps,
+            summary.training_rows,
+            summary.parameters,
+            losses.join(", ")
+        ))?;
+        match calibration {
+            Ok(_) => Ok(()),
+            Err(reason) => print(&format!("{}: not calibrated: {reason}\n", self.run.display())),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The commands: each parses its options, calls the library and prints.
+
+mod calibrate;
+mod compare;
+mod evaluate;
+mod fit;
+mod predict;
+
+use std::io::Write;
+
+use clap::Subcommand;
+use mtids_runtime::exit::Exit;
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value in the life of the program")]
+pub(crate) enum Command {
+    Fit(fit::Fit),
+    Evaluate(evaluate::Evaluate),
+    Calibrate(calibrate::Calibrate),
+    Predict(predict::Predict),
+    Compare(compare::Compare),
+}
+
+impl Command {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        match self {
+            Self::Fit(command) => command.run().map(|()| Exit::Done),
+            Self::Evaluate(command) => command.run(),
+            Self::Calibrate(command) => command.run(),
+            Self::Predict(command) => command.run(),
+            Self::Compare(command) => command.run().map(|()| Exit::Done),
+        }
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! `mtids-train predict`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mtids_annotations::ClassFile;
+use mtids_domain::nodal::{Edition, Side};
+use mtids_prep::config::BuildConfig;
+use mtids_runtime::config;
+use mtids_runtime::exit::Exit;
+use mtids_runtime::interrupt::Interrupt;
+use mtids_train::study::{PredictOptions, output, predict_studies};
+
+use super::print;
+
+/// Say of candidates in DICOM studies in which region they lie and whether they are metastatic
+///
+/// Candidates come from a table of points, masks, SEG, RTSTRUCT or SR, by the rules of `mtids-prep build`; this program does not look for nodes itself. Writes prediction.json and nodes.csv. What could not be read is named (exit code 1). Research software, not for diagnosis.
+///
+/// Example: mtids-train predict --run run --data study --annotations points.csv --out answer --primary-side right
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    /// Folder of a run; repeated, the runs answer as an ensemble
+    #[arg(long = "run", value_name = "DIR", required_unless_present = "measure_only")]
+    runs: Vec<PathBuf>,
+    /// Folder with DICOM files, of one study or of many, in any layout
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Candidates: a table (CSV, TSV or Parquet, see schemas/annotation-table.json), a mask (NIfTI, NRRD), or a folder of masks or PASCAL VOC
+    /// boxes; repeatable. SEG, RTSTRUCT and SR are found in the data folder
+    #[arg(long, value_name = "FILE")]
+    annotations: Vec<PathBuf>,
+    /// Rules that map names and codes of segments and structures (TOML, [[class]])
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+    /// Folder of the answer
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Side of the primary tumour, for the N category
+    #[arg(long, value_name = "right|left")]
+    primary_side: Option<Side>,
+    /// Edition of the TNM classification, 8 or 9
+    #[arg(long, value_name = "N", default_value = "9")]
+    edition: Edition,
+    /// Measure candidates in mm and HU without asking a network
+    #[arg(long, conflicts_with = "runs")]
+    measure_only: bool,
+    /// Candidates per pass; no influence on the answer [default: the run's]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Device to compute on [default: the run's, or the CPU where this machine lacks it]
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+    /// Configuration of a build (TOML): how studies and candidates are read
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change one setting of it, for example --set reading.repair=true; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+impl Predict {
+    fn settings(&self) -> anyhow::Result<BuildConfig> {
+        let mut settings: BuildConfig = config::load(self.config.as_deref(), &self.sets)?;
+        if self.data.is_some() {
+            settings.data = self.data.clone();
+        }
+        settings.annotations.extend(self.annotations.iter().cloned());
+        if let Some(path) = &self.classes {
+            let rules: ClassFile = config::load(Some(path), &[])?;
+            settings.classes.splice(0..0, rules.classes);
+        }
+        Ok(settings)
+    }
+
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        let options = PredictOptions {
+            device: self.device.as_deref(),
+            batch_size: self.batch_size,
+            primary_side: self.primary_side,
+            edition: self.edition,
+            out: Some(&self.out),
+            show_progress: true,
+        };
+        let answer = predict_studies(&self.runs, self.settings()?, &options, &Interrupt::install()?)?;
+        let paths = output::write(&answer, &self.out)?;
+        if self.json {
+            print(&output::json(&answer)?)?;
+        } else {
+            print(&output::text(&answer))?;
+            paths.iter().try_for_each(|path| print(&format!("  {}\n", path.display())))?;
+        }
+        Ok(if answer.is_incomplete() { Exit::Findings } else { Exit::Done })
+    }
+}

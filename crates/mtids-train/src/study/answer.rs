@@ -1,0 +1,282 @@
+//! What is said about nodes, patients and studies, as values that every output is made of.
+//!
+//! Invariants: one class per node, made once and written everywhere; without an examined candidate there is no N category, and never N0. Units:
+//! LPS mm, HU, and those in the names of measures.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mtids_annotations::Finding;
+use mtids_domain::nodal::{Edition, NCategory, NodalStage, Side};
+use mtids_domain::taxonomy::{Location, RegionScheme, Station};
+use mtids_prep::partition::PlannedSeries;
+use mtids_runtime::provenance::Program;
+use mtids_shards::{Measure, Measures, RowLabels};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::reader::Said;
+
+/// A run whose network was asked.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RunAnswer {
+    /// Digest of the weights.
+    pub weights: String,
+    /// Digest of the configuration.
+    pub configuration: String,
+    /// Digest of the dataset that it was trained on.
+    pub dataset: String,
+    /// Seed of the training.
+    pub seed: u64,
+    /// Step of the weights.
+    pub step: u64,
+    /// Probabilities are calibrated on validation patients.
+    pub calibrated: bool,
+    /// Share of nodes whose set is to hold their class; none without a calibration.
+    pub level: Option<f64>,
+}
+
+/// What the networks say of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct StatusAnswer {
+    /// Region with the largest probability.
+    pub region: String,
+    /// Its probability.
+    pub region_probability: f64,
+    /// Probability of metastasis, calibrated where the runs are.
+    pub probability: f64,
+    /// The probability is at least one half.
+    pub metastatic: bool,
+    /// Probability of metastasis before calibration.
+    pub network_probability: f64,
+    /// Least probability of the ensemble.
+    pub least: f64,
+    /// Largest probability of the ensemble.
+    pub most: f64,
+    /// Region and status pairs that are not excluded; none where a run is not calibrated.
+    pub set: Option<Vec<String>>,
+}
+
+impl StatusAnswer {
+    /// The word for a status.
+    pub fn word(metastatic: bool) -> &'static str {
+        if metastatic { "metastatic" } else { "benign" }
+    }
+
+    /// The set in words: regions, each with its status, or `either`.
+    pub fn set_text(&self) -> Option<String> {
+        let set = self.set.as_ref()?;
+        let mut by_region: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (region, status) in set.iter().filter_map(|class| class.rsplit_once(' ')) {
+            match by_region.iter_mut().find(|(name, _)| *name == region) {
+                Some((_, of_region)) => of_region.push(status),
+                None => by_region.push((region, vec![status])),
+            }
+        }
+        let text = |(region, status): &(&str, Vec<&str>)| match status[..] {
+            [one] => format!("{region} {one}"),
+            _ => format!("{region} either"),
+        };
+        Some(by_region.iter().map(text).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// A candidate and what is said of it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct NodeAnswer {
+    /// Number in its patient, from 1.
+    pub number: usize,
+    /// Study Instance UID.
+    pub study_uid: String,
+    /// Series Instance UID.
+    pub series_uid: String,
+    /// SOP Instance UID of the slice that lies nearest to the centre.
+    pub instance_uid: Option<String>,
+    /// Number of that slice in the series, from 1, from foot to head or as the series runs.
+    pub slice: Option<usize>,
+    /// Centre, LPS mm.
+    pub center_mm: [f64; 3],
+    /// Form of the candidate's source.
+    pub source: String,
+    /// Stations that the candidate came with.
+    pub given_stations: Vec<String>,
+    /// Status that the candidate came with.
+    pub given_status: Option<String>,
+    /// What the networks say; none where it was only measured.
+    pub status: Option<StatusAnswer>,
+    /// Measures of the region grown from the centre.
+    pub grown: BTreeMap<String, f32>,
+    /// Measures of the candidate's mask; none where it has none.
+    pub mask: Option<BTreeMap<String, f32>>,
+    /// In which ways the scan or the node is unlike those of the training.
+    pub outside_training: Vec<String>,
+    /// Stations that the node may lie in, for the N category.
+    #[serde(skip)]
+    stations: Vec<Station>,
+}
+
+fn by_name(measures: &Measures) -> BTreeMap<String, f32> {
+    let named = |&measure: &Measure| Some((measure.name().to_owned(), measures.get(measure)?));
+    Measure::ALL.iter().filter_map(named).collect()
+}
+
+impl NodeAnswer {
+    /// What is said of a candidate of a series.
+    pub(super) fn new(
+        number: usize,
+        planned: &PlannedSeries,
+        finding: &Finding,
+        labels: &RowLabels,
+        said: Said,
+    ) -> Self {
+        let series = &planned.series;
+        let slice = mtids_prep::candidates::nearest_slice(series, finding.center);
+        let stations: Vec<Station> = finding.station.map(Location::stations).into_iter().flatten().collect();
+        Self {
+            number,
+            study_uid: series.study_uid.to_string(),
+            series_uid: series.series_uid.to_string(),
+            instance_uid: slice.map(|(_, slice)| slice.sop_instance_uid.clone()),
+            slice: slice.map(|(number, _)| number + 1),
+            center_mm: finding.center.0,
+            source: finding.source.name().to_owned(),
+            given_stations: stations.iter().map(|station| station.code().to_owned()).collect(),
+            given_status: finding.metastasis.map(|status| status.name().to_owned()),
+            status: said.status,
+            grown: by_name(&labels.grown),
+            mask: labels.mask.as_ref().map(by_name),
+            outside_training: said.outside,
+            stations,
+        }
+    }
+}
+
+/// A candidate that nothing is said of.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct CandidateLeftOut {
+    /// Series Instance UID.
+    pub series_uid: String,
+    /// Centre, LPS mm.
+    pub center_mm: [f64; 3],
+    /// Stable reason.
+    pub reason: String,
+}
+
+/// The nodes of a region.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RegionAnswer {
+    /// Name.
+    pub region: String,
+    /// Candidates that were read as lying in it.
+    pub nodes: usize,
+    /// Those of them that were read as metastatic.
+    pub metastatic: usize,
+    /// Largest probability of metastasis among them.
+    pub most: f64,
+}
+
+/// The N category of a patient.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct NodalAnswer {
+    /// Side of the primary tumour.
+    pub primary_side: Side,
+    /// Edition of the TNM classification.
+    pub edition: Edition,
+    /// The category in words, with what stays open.
+    pub category: String,
+    /// The least category that the nodes allow.
+    pub least: NCategory,
+    /// The most.
+    pub most: NCategory,
+}
+
+/// A patient.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct PatientAnswer {
+    /// PatientID.
+    pub patient_id: String,
+    /// Study Instance UIDs.
+    pub studies: BTreeSet<String>,
+    /// Regions with a candidate, in the order of the network's classes.
+    pub regions: Vec<RegionAnswer>,
+    /// N category of the nodes that were read as metastatic; none without a side of the primary tumour, a network, or an examined candidate.
+    pub nodal: Option<NodalAnswer>,
+    /// Candidates.
+    pub nodes: Vec<NodeAnswer>,
+    /// Candidates that nothing is said of.
+    pub left_out: Vec<CandidateLeftOut>,
+}
+
+impl PatientAnswer {
+    pub(super) fn new(patient_id: &str) -> Self {
+        Self {
+            patient_id: patient_id.to_owned(),
+            studies: BTreeSet::new(),
+            regions: Vec::new(),
+            nodal: None,
+            nodes: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    pub(super) fn add_study(&mut self, uid: &str) {
+        self.studies.insert(uid.to_owned());
+    }
+
+    /// Sums up the nodes. A station that a candidate came with counts before the region that the network read.
+    pub(super) fn conclude(&mut self, scheme: &RegionScheme, primary: Option<Side>, edition: Edition, asked: bool) {
+        self.regions.clear();
+        for region in scheme.regions() {
+            let here =
+                || self.nodes.iter().filter_map(|node| node.status.as_ref()).filter(|one| one.region == region.name);
+            if here().next().is_some() {
+                self.regions.push(RegionAnswer {
+                    region: region.name.clone(),
+                    nodes: here().count(),
+                    metastatic: here().filter(|one| one.metastatic).count(),
+                    most: here().map(|one| one.probability).fold(0.0, f64::max),
+                });
+            }
+        }
+        let stations_of = |node: &NodeAnswer| {
+            let read = node.status.as_ref().filter(|one| one.metastatic)?;
+            if !node.stations.is_empty() {
+                return Some(node.stations.clone());
+            }
+            let region = scheme.regions().iter().find(|region| region.name == read.region);
+            Some(region.map(|region| region.stations.clone()).unwrap_or_default())
+        };
+        let involved: Vec<Vec<Station>> = self.nodes.iter().filter_map(stations_of).collect();
+        self.nodal = primary.filter(|_| asked).and_then(|primary_side| {
+            let stage = NodalStage::of(self.nodes.len(), &involved, primary_side)?;
+            let NodalStage { least, most, .. } = stage;
+            Some(NodalAnswer { primary_side, edition, category: stage.text(edition), least, most })
+        });
+    }
+}
+
+/// Everything that is said about studies.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct StudyAnswer {
+    /// What this is not.
+    pub notice: String,
+    /// The program.
+    pub program: Program,
+    /// The runs whose networks were asked; none where nodes were only measured.
+    pub runs: Vec<RunAnswer>,
+    /// Patients with a candidate, by their ids.
+    pub patients: Vec<PatientAnswer>,
+    /// Files that should have been usable, by reason.
+    pub files_refused: BTreeMap<String, u64>,
+    /// Files that gave nothing, and need not, by reason. A series without a candidate says nothing about its patient.
+    pub files_without_candidate: BTreeMap<String, u64>,
+    /// Entries of annotation sources that gave no candidate, by reason.
+    pub candidates_rejected: BTreeMap<String, u64>,
+}
+
+impl StudyAnswer {
+    /// Something of the input has no answer.
+    pub fn is_incomplete(&self) -> bool {
+        let left_out = self.patients.iter().any(|patient| !patient.left_out.is_empty());
+        left_out || !self.files_refused.is_empty() || !self.candidates_rejected.is_empty()
+    }
+}

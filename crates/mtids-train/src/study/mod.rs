@@ -1,0 +1,165 @@
+//! From studies to answers: what a trained network says about candidates in DICOM studies.
+//!
+//! Purpose: [`predict_studies`] reads studies and candidates as a build does, cuts the same voxels, and asks one or several trained networks.
+//! Invariants: the numbers are those of an evaluation on a dataset of the same studies; every candidate has an answer or a reason; series are
+//! read one at a time; the same input gives the same answer, for any size of the batches. Units: LPS mm, HU.
+
+mod answer;
+pub mod output;
+mod reader;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mtids_annotations::Finding;
+use mtids_dicom::{FileOutcome, Refused};
+use mtids_domain::nodal::{Edition, Side};
+use mtids_prep::candidates::{Candidates, CutSeries};
+use mtids_prep::config::{BuildConfig, CheckedConfig};
+use mtids_prep::error::PrepError;
+use mtids_prep::partition::PlannedSeries;
+use mtids_report::progress::Progress;
+use mtids_runtime::interrupt::Interrupt;
+use mtids_runtime::provenance::Program;
+use mtids_shards::{DatasetDescription, PatchRow};
+
+pub use answer::{
+    CandidateLeftOut, NodalAnswer, NodeAnswer, PatientAnswer, RegionAnswer, RunAnswer, StatusAnswer, StudyAnswer,
+};
+use reader::{Reader, Said};
+
+use crate::error::TrainError;
+
+/// Said with every answer.
+pub const NOTICE: &str = "Research software, not for diagnosis.";
+
+/// How studies are predicted.
+#[derive(Clone, Debug, Default)]
+pub struct PredictOptions<'a> {
+    /// Device, instead of the one on record.
+    pub device: Option<&'a str>,
+    /// Candidates per pass, instead of the number on record; no influence on an answer.
+    pub batch_size: Option<usize>,
+    /// Side of the primary tumour, for the N category.
+    pub primary_side: Option<Side>,
+    /// Edition of the TNM classification.
+    pub edition: Edition,
+    /// A folder inside the studies that is not read.
+    pub out: Option<&'a Path>,
+    /// Show progress on the terminal.
+    pub show_progress: bool,
+}
+
+/// What networks and measures say about the candidates of studies. `runs` are folders of trainings, several for an ensemble, none to measure only;
+/// `settings` say where studies and candidates lie and how they are read.
+///
+/// # Errors
+/// [`TrainError`] for a missing run, runs that do not fit together, wrong settings, or studies without any candidate.
+pub fn predict_studies(
+    runs: &[PathBuf],
+    settings: BuildConfig,
+    options: &PredictOptions<'_>,
+    interrupt: &Interrupt,
+) -> Result<StudyAnswer, TrainError> {
+    let reader = Reader::load(runs, options)?;
+    let config = match reader.description() {
+        Some(description) => settings.for_candidates(description)?,
+        None => {
+            let description = own_description(&settings)?;
+            settings.for_candidates(&description)?
+        }
+    };
+    let description = match reader.description() {
+        Some(description) => description.clone(),
+        None => own_description(&config)?,
+    };
+    let regions = description.regions.clone();
+    let candidates = Candidates::read(config, description, options.out, interrupt, options.show_progress)?;
+    let progress = Progress::new("reading series", Some(candidates.series().len() as u64), options.show_progress);
+    let mut patients: BTreeMap<String, PatientAnswer> = BTreeMap::new();
+    let mut refused: Vec<Refused> = candidates.outcomes().iter().filter_map(refused_of).cloned().collect();
+    for planned in candidates.series() {
+        let cut = candidates.cut(planned, interrupt)?;
+        let id = planned.series.patient_id.to_string();
+        let patient = patients.entry(id).or_insert_with(|| PatientAnswer::new(&planned.series.patient_id));
+        let CutSeries { rows, refused: more, .. } = cut;
+        refused.extend(more);
+        add_series(patient, planned, rows, &reader, interrupt)?;
+        progress.inc(1);
+    }
+    progress.finish();
+    let mut patients: Vec<PatientAnswer> = patients.into_values().collect();
+    for patient in &mut patients {
+        patient.conclude(&regions, options.primary_side, options.edition, reader.has_network());
+    }
+    Ok(StudyAnswer {
+        notice: NOTICE.to_owned(),
+        program: Program::new("mtids-train", env!("CARGO_PKG_VERSION")),
+        runs: reader.runs(),
+        patients,
+        files_refused: by_reason(refused.iter().map(|one| one.reason.to_string())),
+        files_without_candidate: by_reason(candidates.outcomes().iter().filter_map(skipped_of)),
+        candidates_rejected: by_reason(candidates.rejects().iter().map(|one| one.reason.to_string())),
+    })
+}
+
+/// The rows of settings for measures alone.
+fn own_description(settings: &BuildConfig) -> Result<DatasetDescription, TrainError> {
+    let checked: CheckedConfig = settings.clone().check()?;
+    Ok(mtids_prep::build::describe(&checked))
+}
+
+/// Adds what is said of the candidates of a series.
+fn add_series(
+    patient: &mut PatientAnswer,
+    planned: &PlannedSeries,
+    rows: Vec<Result<PatchRow, mtids_prep::candidates::LeftOut>>,
+    reader: &Reader,
+    interrupt: &Interrupt,
+) -> Result<(), TrainError> {
+    patient.add_study(&planned.series.study_uid);
+    let mut read: Vec<(&Finding, PatchRow)> = Vec::with_capacity(rows.len());
+    for (finding, row) in planned.findings.iter().zip(rows) {
+        match row {
+            Ok(row) => read.push((finding, row)),
+            Err(reason) => patient.left_out.push(CandidateLeftOut {
+                series_uid: planned.series.series_uid.to_string(),
+                center_mm: finding.center.0,
+                reason: reason.to_string(),
+            }),
+        }
+    }
+    let (findings, rows): (Vec<&Finding>, Vec<PatchRow>) = read.into_iter().unzip();
+    let said: Vec<Said> = reader.read(&rows, interrupt)?;
+    for ((finding, row), said) in findings.into_iter().zip(rows).zip(said) {
+        let number = patient.nodes.len() + 1;
+        patient.nodes.push(NodeAnswer::new(number, planned, finding, &row.labels, said));
+    }
+    Ok(())
+}
+
+fn refused_of(outcome: &FileOutcome) -> Option<&Refused> {
+    match outcome {
+        FileOutcome::Refused(refused) => Some(refused),
+        _ => None,
+    }
+}
+
+fn skipped_of(outcome: &FileOutcome) -> Option<String> {
+    match outcome {
+        FileOutcome::Skipped { reason, .. } => Some(reason.to_string()),
+        _ => None,
+    }
+}
+
+fn by_reason(reasons: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    reasons.for_each(|reason| *counts.entry(reason).or_default() += 1);
+    counts
+}
+
+impl From<PrepError> for TrainError {
+    fn from(error: PrepError) -> Self {
+        TrainError::Studies(error)
+    }
+}

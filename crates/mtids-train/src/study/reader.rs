@@ -1,0 +1,188 @@
+//! The trained networks that read candidates, and what they say together.
+//!
+//! Invariants: all networks of an ensemble were trained on rows of one description; a candidate's answer does not depend on the candidates
+//! beside it. Probabilities are means over the networks, each calibrated by itself. A class is in the set where it is in the sets of at least half of
+//! the networks: each set holds the truth with 1 − α, so the vote does with at least 1 − 2α (Gasparin and Ramdas 2024, arXiv 2401.09379).
+
+use std::path::{Path, PathBuf};
+
+use mtids_models::decoding::{metastasis_probability, region_probabilities};
+use mtids_runtime::interrupt::Interrupt;
+use mtids_shards::{DatasetDescription, PatchRow};
+use mtids_stream::Batch;
+
+use super::PredictOptions;
+use super::answer::{RunAnswer, StatusAnswer};
+use crate::calibration::Calibration;
+use crate::error::TrainError;
+use crate::network::{Trained, choose_device};
+use crate::predict::predictions;
+use crate::prediction::{Prediction, largest};
+use crate::run_folder::{RunFolder, TrainingRange};
+use crate::staging::EvaluationBatch;
+
+/// One trained network.
+struct Member {
+    folder: RunFolder,
+    trained: Trained,
+    calibration: Option<Calibration>,
+    range: Option<TrainingRange>,
+    batch_size: usize,
+}
+
+/// All of them.
+pub(super) struct Reader {
+    members: Vec<Member>,
+    description: Option<DatasetDescription>,
+}
+
+/// What is said of a candidate.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    /// Region with the largest probability and that probability, and what is said of the status; `None` without a network.
+    pub(super) status: Option<StatusAnswer>,
+    /// In which ways the candidate is unlike the training.
+    pub(super) outside: Vec<String>,
+}
+
+impl Member {
+    fn load(run: &Path, options: &PredictOptions<'_>) -> Result<(Self, DatasetDescription), TrainError> {
+        let folder = RunFolder::open(run)?;
+        let description = folder.description()?;
+        let device = choose_device(options.device, &folder.config().device)?;
+        let trained = Trained::load(&folder, &description, run, device)?;
+        let calibration = Calibration::read(&folder, &trained.weights)?;
+        if calibration.is_none() {
+            tracing::warn!(
+                "{} is not calibrated: its probabilities are shown as they are, without sets; run `mtids-train calibrate`",
+                run.display()
+            );
+        }
+        let range = TrainingRange::read(run)?;
+        if range.is_none() {
+            tracing::warn!("{} does not record what it was trained on; nothing is checked against it", run.display());
+        }
+        let batch_size = options.batch_size.unwrap_or(folder.config().batch_size).max(1);
+        Ok((Self { folder, trained, calibration, range, batch_size }, description))
+    }
+
+    /// The network's own probabilities for rows.
+    fn predict(&self, rows: &[PatchRow], regions: usize, interrupt: &Interrupt) -> Result<Vec<Prediction>, TrainError> {
+        let network = &self.trained.network;
+        let batches = rows.chunks(self.batch_size).enumerate().map(|(index, rows)| {
+            let labels = rows.iter().map(|row| row.labels.clone()).collect();
+            let of_view = |view: usize| rows.iter().flat_map(|row| row.views[view].iter().copied()).collect();
+            let views = (0..rows[0].views.len()).map(of_view).collect();
+            EvaluationBatch::new(Batch { index: index as u64, labels, views }, &network.transform, &network.device)
+        });
+        predictions(&network.model, regions, batches, interrupt)?.ok_or(TrainError::InterruptedBetween)
+    }
+}
+
+impl Reader {
+    /// Loads runs.
+    ///
+    /// # Errors
+    /// [`TrainError`] for a missing run, and runs that were trained on rows of different descriptions.
+    pub(super) fn load(runs: &[PathBuf], options: &PredictOptions<'_>) -> Result<Self, TrainError> {
+        let (mut members, mut description): (Vec<Member>, Option<DatasetDescription>) = (Vec::new(), None);
+        for run in runs {
+            let (member, of_run) = Member::load(run, options)?;
+            if let Some(first) = &description {
+                members.first().map_or(Ok(()), |one| one.folder.refuse_other_patches(run, &of_run))?;
+                debug_assert_eq!(first.regions, of_run.regions);
+            }
+            description.get_or_insert(of_run);
+            members.push(member);
+        }
+        Ok(Self { members, description })
+    }
+
+    /// What the rows that the networks read are; `None` without a network.
+    pub(super) fn description(&self) -> Option<&DatasetDescription> {
+        self.description.as_ref()
+    }
+
+    /// There is a network.
+    pub(super) fn has_network(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// The runs, as an answer states them.
+    pub(super) fn runs(&self) -> Vec<RunAnswer> {
+        let of = |member: &Member| {
+            let identity = member.folder.identity();
+            RunAnswer {
+                weights: member.trained.weights.to_string(),
+                configuration: identity.config_digest.to_string(),
+                dataset: identity.dataset_digest.to_string(),
+                seed: identity.seed,
+                step: member.trained.step,
+                calibrated: member.calibration.is_some(),
+                level: member.calibration.as_ref().map(|calibration| calibration.level),
+            }
+        };
+        self.members.iter().map(of).collect()
+    }
+
+    /// What is said of rows.
+    ///
+    /// # Errors
+    /// [`TrainError`] of a network, or after a signal.
+    pub(super) fn read(&self, rows: &[PatchRow], interrupt: &Interrupt) -> Result<Vec<Said>, TrainError> {
+        let Some(description) = &self.description else { return Ok(vec![Said::default(); rows.len()]) };
+        let names: Vec<&str> = description.regions.regions().iter().map(|region| region.name.as_str()).collect();
+        let mut by_member = Vec::with_capacity(self.members.len());
+        for member in &self.members {
+            by_member.push(member.predict(rows, names.len(), interrupt)?);
+        }
+        let said = |(n, row): (usize, &PatchRow)| {
+            let mut outside: Vec<String> = self
+                .members
+                .iter()
+                .filter_map(|member| member.range.as_ref())
+                .flat_map(|range| range.outside(&row.labels))
+                .collect();
+            outside.sort_unstable();
+            outside.dedup();
+            let own: Vec<&Prediction> = by_member.iter().filter_map(|predictions| predictions.get(n)).collect();
+            Said { status: together(&self.members, &own, &names), outside }
+        };
+        Ok(rows.iter().enumerate().map(said).collect())
+    }
+}
+
+/// What networks say together of one row.
+fn together(members: &[Member], own: &[&Prediction], regions: &[&str]) -> Option<StatusAnswer> {
+    let count = own.len() as f64;
+    let (mut joint, mut votes) = (vec![0.0; 2 * regions.len()], vec![0usize; 2 * regions.len()]);
+    let mut each = Vec::with_capacity(own.len());
+    for (member, prediction) in members.iter().zip(own) {
+        let calibrated = match &member.calibration {
+            Some(calibration) => {
+                let calibrated = calibration.joint(&prediction.pooled);
+                calibration.set(&calibrated).into_iter().for_each(|class| votes[class] += 1);
+                calibrated
+            }
+            None => prediction.pooled.clone(),
+        };
+        each.push(metastasis_probability(&calibrated));
+        joint.iter_mut().zip(&calibrated).for_each(|(sum, p)| *sum += p / count);
+    }
+    let by_region = region_probabilities(&joint);
+    let best = largest(&by_region);
+    let all_calibrated = members.iter().all(|member| member.calibration.is_some());
+    let is_in = |class: &usize| 2 * votes[*class] >= members.len();
+    let class_name = |class: usize| format!("{} {}", regions[class / 2], StatusAnswer::word(class % 2 == 1));
+    let probability = metastasis_probability(&joint);
+    Some(StatusAnswer {
+        region: (*regions.get(best)?).to_owned(),
+        region_probability: by_region[best],
+        probability,
+        metastatic: probability >= 0.5,
+        network_probability: own.iter().map(|one| metastasis_probability(&one.pooled)).sum::<f64>() / count,
+        least: each.iter().copied().fold(f64::INFINITY, f64::min),
+        most: each.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        set: all_calibrated.then(|| (0..votes.len()).filter(is_in).map(class_name).collect()),
+    })
+}

@@ -1,0 +1,249 @@
+//! Studies become answers: the numbers of an evaluation, whatever the size of the batches, and a reason for what has no answer.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use mtids_prep::candidates::Candidates;
+use mtids_prep::config::BuildConfig;
+use mtids_runtime::interrupt::Interrupt;
+use mtids_shards::{Dataset, RowLabels};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Finished, cohort, dataset, root, run, text, tree};
+
+/// A run on the shared cohort, evaluated, once per test process.
+fn trained() -> &'static Path {
+    static RUN: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    &RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let run_folder = folder.path().join("run");
+        fit(&run_folder, 1);
+        run("mtids-train", ["evaluate", "--run", text(&run_folder), "--dataset", text(dataset())]).expect_code(0);
+        (folder, run_folder)
+    })
+    .1
+}
+
+fn fit(run_folder: &Path, seed: u64) {
+    let seed = format!("seed={seed}");
+    let fixed = ["fit", "--config", "pipelines/demo-short/train.toml", "--set", "epochs=2", "--set", &seed];
+    let places = ["--dataset", text(dataset()), "--run", text(run_folder)];
+    run("mtids-train", fixed.into_iter().chain(places)).expect_code(0);
+}
+
+/// Arguments of a prediction for the shared cohort.
+fn arguments(out: &Path, more: &[&str]) -> Vec<String> {
+    let cohort = cohort().join("cohort");
+    let (dicom, table, masks) = (cohort.join("dicom"), cohort.join("annotations.csv"), cohort.join("masks"));
+    let fixed = [
+        "predict",
+        "--config",
+        "pipelines/demo-short/dataset.toml",
+        "--data",
+        text(&dicom),
+        "--annotations",
+        text(&table),
+        "--annotations",
+        text(&masks),
+        "--out",
+        text(out),
+    ];
+    fixed.into_iter().chain(more.iter().copied()).map(str::to_owned).collect()
+}
+
+fn predict(out: &Path, more: &[&str]) -> Finished {
+    run("mtids-train", arguments(out, more))
+}
+
+fn answer(out: &Path) -> Value {
+    serde_json::from_slice(&fs::read(out.join("prediction.json")).unwrap()).unwrap()
+}
+
+/// All nodes of an answer, by the digits of their centres.
+fn nodes(answer: &Value) -> BTreeMap<String, Value> {
+    let patients = answer["patients"].as_array().unwrap();
+    let nodes = patients.iter().flat_map(|patient| patient["nodes"].as_array().unwrap());
+    nodes.map(|node| (format!("{} {}", node["series_uid"], node["center_mm"]), node.clone())).collect()
+}
+
+fn rows_by_place() -> BTreeMap<String, RowLabels> {
+    let rows = Dataset::open(dataset()).unwrap().index().unwrap();
+    rows.into_iter().map(|row| (format!("{:?}", row.center_mm), row)).collect()
+}
+
+fn place(node: &Value) -> String {
+    let center: [f64; 3] = serde_json::from_value(node["center_mm"].clone()).unwrap();
+    format!("{center:?}")
+}
+
+#[test]
+fn candidates_are_the_very_voxels_of_a_dataset() {
+    let settings = fs::read_to_string(root().join("pipelines/demo-short/dataset.toml")).unwrap();
+    let path = tempfile::tempdir().unwrap();
+    let file = path.path().join("dataset.toml");
+    fs::write(&file, settings).unwrap();
+    let mut config: BuildConfig = mtids_runtime::config::load(Some(&file), &[]).unwrap();
+    let cohort = cohort().join("cohort");
+    config.data = Some(cohort.join("dicom"));
+    config.annotations = vec![cohort.join("annotations.csv"), cohort.join("masks")];
+    let description = Dataset::open(dataset()).unwrap().manifest().description.clone();
+    let config = config.for_candidates(&description).unwrap();
+    let interrupt = Interrupt::new();
+    let candidates = Candidates::read(config, description, None, &interrupt, false).unwrap();
+    let mut known = rows_by_place();
+    for planned in candidates.series() {
+        let cut = candidates.cut(planned, &interrupt).unwrap();
+        assert_eq!((cut.rows.len(), cut.refused.len()), (planned.findings.len(), 0));
+        for row in cut.rows {
+            let row = row.unwrap().labels;
+            let built = known.remove(&format!("{:?}", row.center_mm)).expect("the dataset has this place once");
+            assert_eq!((&row.voxels_digest, &row.grown, &row.mask), (&built.voxels_digest, &built.grown, &built.mask));
+        }
+    }
+    assert!(known.is_empty(), "rows without candidate: {known:?}");
+}
+
+#[test]
+fn probabilities_are_those_of_an_evaluation_for_any_size_of_the_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut evaluated: BTreeMap<String, f64> = BTreeMap::new();
+    for line in fs::read_to_string(trained().join("predictions.csv")).unwrap().lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        evaluated.insert(cells[0].to_owned(), cells[6].parse().unwrap());
+    }
+    let rows = rows_by_place();
+    let mut first: Option<BTreeMap<String, Value>> = None;
+    for batch_size in ["8", "1", "7", "64"] {
+        let out = folder.path().join(batch_size);
+        predict(&out, &["--run", text(trained()), "--batch-size", batch_size]).expect_code(0);
+        let nodes = nodes(&answer(&out));
+        let mut compared = 0;
+        for node in nodes.values() {
+            let said = node["status"]["network_probability"].as_f64().unwrap();
+            if let Some(evaluated) = evaluated.get(&rows[&place(node)].sample_key) {
+                // The table has six decimals.
+                assert!((said - evaluated).abs() < 1.6e-6, "{batch_size}: {said} is not {evaluated}");
+                compared += 1;
+            }
+        }
+        assert_eq!(compared, evaluated.len());
+        let first = first.get_or_insert_with(|| nodes.clone());
+        for (key, node) in &nodes {
+            for number in ["probability", "region_probability", "network_probability"] {
+                let (a, b) = (&node["status"][number], &first[key]["status"][number]);
+                assert!((a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-6, "{number}: {a} is not {b}");
+            }
+            assert_eq!(node["status"]["metastatic"], first[key]["status"]["metastatic"]);
+        }
+    }
+}
+
+#[test]
+fn a_node_has_the_same_class_in_every_output_and_sets_hold_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = ["--run", text(trained()), "--primary-side", "right", "--edition", "9"];
+    let said = predict(folder.path(), &more).expect_code(0);
+    let answer = answer(folder.path());
+    assert!(answer["runs"][0]["calibrated"].as_bool().unwrap(), "fit calibrates");
+    assert!(said.stdout.contains("not for diagnosis") && said.stdout.contains("N category"), "{}", said.stdout);
+    let table = fs::read_to_string(folder.path().join("nodes.csv")).unwrap();
+    let header: Vec<&str> = table.lines().next().unwrap().split(',').collect();
+    let column = |name: &str| header.iter().position(|cell| *cell == name).unwrap();
+    let (mut lines, mut in_set) = (table.lines().skip(1), 0);
+    for patient in answer["patients"].as_array().unwrap() {
+        assert!(patient["nodal"]["category"].as_str().unwrap().starts_with('N'), "{patient}");
+        for node in patient["nodes"].as_array().unwrap() {
+            let cells: Vec<&str> = lines.next().unwrap().split(',').collect();
+            let status = &node["status"];
+            let word = if status["metastatic"].as_bool().unwrap() { "metastatic" } else { "benign" };
+            assert_eq!(cells[column("status")], word);
+            assert_eq!(cells[column("region")], status["region"].as_str().unwrap());
+            let set = status["set"].as_array().unwrap();
+            in_set += usize::from(set.iter().any(|class| *class == format!("{} {word}", status["region"].as_str().unwrap())));
+            assert!(!set.is_empty());
+        }
+    }
+    assert!(lines.next().is_none() && in_set > 0);
+}
+
+#[test]
+fn several_runs_answer_as_an_ensemble_with_a_range() {
+    let folder = tempfile::tempdir().unwrap();
+    let second = folder.path().join("second");
+    fit(&second, 2);
+    let out = folder.path().join("answer");
+    predict(&out, &["--run", text(trained()), "--run", text(&second)]).expect_code(0);
+    let answer = answer(&out);
+    assert_eq!(answer["runs"].as_array().unwrap().len(), 2);
+    let number = |node: &Value, name: &str| node["status"][name].as_f64().unwrap();
+    for node in nodes(&answer).values() {
+        let (least, most) = (number(node, "least"), number(node, "most"));
+        assert!((number(node, "probability") - (least + most) / 2.0).abs() < 1e-9);
+        assert!(least < most);
+    }
+}
+
+#[test]
+fn measuring_needs_no_network_and_finds_what_a_dataset_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = predict(folder.path(), &["--measure-only"]).expect_code(0);
+    assert!(!said.stdout.contains("metastatic"), "{}", said.stdout);
+    let rows = rows_by_place();
+    let nodes = nodes(&answer(folder.path()));
+    assert_eq!(nodes.len(), rows.len());
+    for node in nodes.values() {
+        assert!(node["status"].is_null());
+        let grown = serde_json::to_value(rows[&place(node)].grown.get(mtids_shards::Measure::ShortAxis)).unwrap();
+        assert_eq!(node["grown"].get("short_axis_mm").cloned().unwrap_or(Value::Null), grown);
+    }
+}
+
+#[test]
+fn what_has_no_answer_has_a_reason_and_is_never_n0() {
+    let folder = tempfile::tempdir().unwrap();
+    let dicom = cohort().join("cohort/dicom");
+    // No candidate at all: no answer, and no category.
+    let out = folder.path().join("none");
+    let arguments = |table: &Path, out: &Path| {
+        let named = ["--run", text(trained()), "--data", text(&dicom), "--annotations", text(table), "--out", text(out)];
+        ["predict"].into_iter().chain(named).chain(["--primary-side", "left"]).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let table = fs::read_to_string(cohort().join("cohort/annotations.csv")).unwrap();
+    let (header, first) = (table.lines().next().unwrap(), table.lines().nth(1).unwrap());
+    let empty = folder.path().join("empty.csv");
+    fs::write(&empty, format!("{header}\n")).unwrap();
+    let said = run("mtids-train", arguments(&empty, &out));
+    assert!(said.code == 3 && !said.text().contains("N0"), "{}: {}", said.code, said.text());
+    // A candidate outside of every scan beside one inside.
+    let columns: Vec<&str> = header.split(',').collect();
+    let x = columns.iter().position(|name| *name == "x_mm").expect("the table has points");
+    let mut cells: Vec<String> = first.split(',').map(str::to_owned).collect();
+    cells[x] = "5000".into();
+    let outside = folder.path().join("outside.csv");
+    fs::write(&outside, format!("{header}\n{first}\n{}\n", cells.join(","))).unwrap();
+    let out = folder.path().join("outside");
+    let said = run("mtids-train", arguments(&outside, &out)).expect_code(1);
+    let answer = answer(&out);
+    assert_eq!(nodes(&answer).len(), 1, "{}", said.text());
+    assert!(said.stdout.contains("rejected: 1 entry"), "{}", said.stdout);
+    assert_eq!(answer["candidates_rejected"].as_object().unwrap().len(), 1);
+    // A run that does not exist, and wrong settings.
+    let said = predict(&folder.path().join("x"), &["--run", "no-such-run"]).expect_code(2);
+    assert!(said.stderr.contains("no-such-run"), "{}", said.stderr);
+    let said = predict(&folder.path().join("x"), &["--run", text(trained()), "--primary-side", "up"]).expect_code(2);
+    assert!(said.stderr.contains("--primary-side"), "{}", said.stderr);
+}
+
+#[test]
+fn an_answer_is_the_same_bytes_twice_and_lies_beside_the_studies_unharmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = tree(&cohort().join("cohort"));
+    for name in ["a", "b"] {
+        predict(&folder.path().join(name), &["--run", text(trained())]).expect_code(0);
+    }
+    assert_eq!(tree(&folder.path().join("a")), tree(&folder.path().join("b")));
+    assert_eq!(before, tree(&cohort().join("cohort")), "studies are only read");
+}
