@@ -88,6 +88,11 @@ train: build ## Train MT-IDS on a dataset, or resume (DATASET=, RUN=, PIPELINE=)
 evaluate: build ## Evaluate a run on the held-out patients (DATASET=, RUN=)
 	@$(BIN)/mtids-train evaluate --run $(RUN) --dataset $(DATASET)
 
+.PHONY: predict
+predict: build ## Answers for the candidates of new studies (RUN=, DATA=, ANNOTATIONS=, OUT=): OUT/answer
+	@test -n '$(DATA)' || { echo 'say where the DICOM files are: make predict DATA=/path/to/study ANNOTATIONS=/path/to/points.csv' >&2; exit 2; }
+	@$(BIN)/mtids-train predict --run $(RUN) --data $(DATA) $(foreach table,$(ANNOTATIONS),--annotations $(table)) --out $(OUT)/answer $(with_settings)
+
 .PHONY: verify
 verify: build ## Re-read every digest of a dataset (DATASET=)
 	@$(BIN)/mtids-prep verify $(DATASET)

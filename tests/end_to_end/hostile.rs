@@ -239,6 +239,7 @@ fn identifiers_that_are_paths_stay_inside_the_output_folder() {
         study_uid: evil.into(),
         frame_of_reference_uid: evil.into(),
         study_date: "20260101".into(),
+        ..StudyIdentity::default()
     };
     let options = CtOptions::new(evil.into(), evil.into(), AcquisitionFacts::default());
     write_ct_series(&studies, &volume, &identity, &options).unwrap();

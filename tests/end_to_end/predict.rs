@@ -12,7 +12,7 @@ use mtids_shards::{Dataset, RowLabels};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Finished, cohort, dataset, root, run, text, tree};
+use crate::support::{Finished, cohort, dataset, python, root, run, text, tree};
 
 /// A run on the shared cohort, evaluated, once per test process.
 fn trained() -> &'static Path {
@@ -209,7 +209,11 @@ fn what_has_no_answer_has_a_reason_and_is_never_n0() {
     let out = folder.path().join("none");
     let arguments = |table: &Path, out: &Path| {
         let named = ["--run", text(trained()), "--data", text(&dicom), "--annotations", text(table), "--out", text(out)];
-        ["predict"].into_iter().chain(named).chain(["--primary-side", "left"]).map(str::to_owned).collect::<Vec<_>>()
+        // The segments, contours and reports beside the scans are candidates too.
+        let alone = ["read_segmentations=false", "read_reports=false"].map(|setting| ["--set", setting]);
+        let side = ["--primary-side", "left"];
+        let all = ["predict"].into_iter().chain(named).chain(alone.into_iter().flatten()).chain(side);
+        all.map(str::to_owned).collect::<Vec<_>>()
     };
     let table = fs::read_to_string(cohort().join("cohort/annotations.csv")).unwrap();
     let (header, first) = (table.lines().next().unwrap(), table.lines().nth(1).unwrap());
@@ -246,4 +250,43 @@ fn an_answer_is_the_same_bytes_twice_and_lies_beside_the_studies_unharmed() {
     }
     assert_eq!(tree(&folder.path().join("a")), tree(&folder.path().join("b")));
     assert_eq!(before, tree(&cohort().join("cohort")), "studies are only read");
+}
+
+#[test]
+#[ignore = "needs dciodvfy and dsrdump, Python readers (.venv)"]
+fn other_readers_accept_the_objects_and_find_the_classes_of_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    predict(folder.path(), &["--run", text(trained())]).expect_code(0);
+    let answer = answer(folder.path());
+    let names: Vec<String> = answer["patients"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|patient| patient["objects"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect();
+    let series: std::collections::BTreeSet<String> =
+        nodes(&answer).values().map(|node| node["series_uid"].to_string()).collect();
+    assert_eq!(names.iter().filter(|name| name.ends_with(".sr.dcm")).count(), series.len());
+    for name in &names {
+        let path = folder.path().join("dicom").join(name);
+        let checked = output("dciodvfy", &[text(&path)]);
+        let errors: Vec<&str> = checked.lines().filter(|line| line.starts_with("Error")).collect();
+        assert!(errors.is_empty(), "{name}: {errors:#?}");
+        if name.ends_with(".sr.dcm") {
+            let read = output("dsrdump", &[text(&path)]);
+            assert!(!read.contains("E: ") && read.contains("Probability of metastasis"), "{read}");
+        }
+    }
+    let script = root().join("tests/python/read_answer.py");
+    let read = output(text(&python()), &[text(&script), text(folder.path())]);
+    let all = nodes(&answer).len();
+    assert!(read.contains(&format!("SR {all} groups")), "{read}");
+}
+
+/// Both streams of another program.
+fn output(program: &str, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+    [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
 }

@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         study_uid: "2.25.1".into(),
         frame_of_reference_uid: "2.25.2".into(),
         study_date: "20260101".into(),
+        ..StudyIdentity::default()
     };
     let path = folder.join("many-segments.dcm");
     write_segmentation(&path, &segments, [512, 512, 300], &identity, "2.25.3")?;

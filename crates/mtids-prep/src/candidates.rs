@@ -21,6 +21,8 @@ use crate::build::explain_nothing;
 use crate::config::{BuildConfig, CheckedConfig, PseudonymConfig};
 use crate::context::Cutting;
 use crate::error::PrepError;
+use crate::measure::Measurer;
+pub use crate::measure::Outline;
 use crate::partition::PlannedSeries;
 use crate::plan::{Gathered, gather};
 use crate::rejects;
@@ -59,6 +61,8 @@ pub struct CutSeries {
     pub volume: Option<LoadedVolume>,
     /// What became of each candidate, in their order.
     pub rows: Vec<Result<PatchRow, LeftOut>>,
+    /// The voxels of each candidate, in the same order; none where the series was refused.
+    pub outlines: Vec<Option<Outline>>,
     /// Files of the series, or of its PET, that were refused when their pixels were read.
     pub refused: Vec<Refused>,
 }
@@ -164,7 +168,8 @@ impl Candidates {
             Err(error) => {
                 refuse(&planned.series, &error);
                 let rows = planned.findings.iter().map(|_| Err(LeftOut::SeriesRefused)).collect();
-                return Ok(CutSeries { volume: None, rows, refused });
+                let outlines = vec![None; planned.findings.len()];
+                return Ok(CutSeries { volume: None, rows, outlines, refused });
             }
         };
         for warning in &loaded.warnings {
@@ -181,6 +186,8 @@ impl Candidates {
             () => rows.next().ok_or(LeftOut::NotMeasured),
         };
         let rows = (0..planned.findings.len()).map(&mut outcome_of).collect();
-        Ok(CutSeries { rows, volume: Some(loaded), refused })
+        let measurer = Measurer::new(&loaded.volume, None);
+        let outlines = planned.findings.iter().map(|finding| measurer.outline(finding)).collect();
+        Ok(CutSeries { rows, outlines, volume: Some(loaded), refused })
     }
 }

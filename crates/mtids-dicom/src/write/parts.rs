@@ -16,6 +16,11 @@ pub(crate) fn put_short(object: &mut InMemDicomObject, tag: Tag, value: u16) {
     object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
 }
 
+/// Puts an integer as text.
+pub(crate) fn put_number(object: &mut InMemDicomObject, tag: Tag, value: u32) {
+    put(object, tag, VR::IS, &value.to_string());
+}
+
 /// Puts the tag of another attribute.
 pub(crate) fn put_tag(object: &mut InMemDicomObject, tag: Tag, value: Tag) {
     object.put(DataElement::new(tag, VR::AT, PrimitiveValue::from(value)));
@@ -30,6 +35,12 @@ pub(crate) fn put_decimals(object: &mut InMemDicomObject, tag: Tag, values: &[f6
 /// Puts doubles.
 pub(crate) fn put_doubles(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
     object.put(DataElement::new(tag, VR::FD, PrimitiveValue::F64(values.iter().copied().collect())));
+}
+
+/// Puts floats.
+pub(crate) fn put_floats(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
+    let floats = values.iter().map(|&value| value as f32).collect();
+    object.put(DataElement::new(tag, VR::FL, PrimitiveValue::F32(floats)));
 }
 
 /// Puts a sequence.
@@ -83,14 +94,14 @@ pub(crate) fn put_identity(object: &mut InMemDicomObject, identity: &StudyIdenti
     put(object, tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
     put(object, tags::PATIENT_NAME, VR::PN, &identity.patient_name);
     put(object, tags::PATIENT_ID, VR::LO, &identity.patient_id);
-    put(object, tags::PATIENT_BIRTH_DATE, VR::DA, "");
-    put(object, tags::PATIENT_SEX, VR::CS, "");
+    put(object, tags::PATIENT_BIRTH_DATE, VR::DA, &identity.birth_date);
+    put(object, tags::PATIENT_SEX, VR::CS, &identity.sex);
     put(object, tags::STUDY_INSTANCE_UID, VR::UI, &identity.study_uid);
     put(object, tags::STUDY_DATE, VR::DA, &identity.study_date);
-    put(object, tags::STUDY_TIME, VR::TM, "120000");
-    put(object, tags::STUDY_ID, VR::SH, "1");
-    put(object, tags::ACCESSION_NUMBER, VR::SH, "");
-    put(object, tags::REFERRING_PHYSICIAN_NAME, VR::PN, "");
+    put(object, tags::STUDY_TIME, VR::TM, &identity.study_time);
+    put(object, tags::STUDY_ID, VR::SH, &identity.study_id);
+    put(object, tags::ACCESSION_NUMBER, VR::SH, &identity.accession_number);
+    put(object, tags::REFERRING_PHYSICIAN_NAME, VR::PN, &identity.referring_physician);
     put(object, tags::SERIES_INSTANCE_UID, VR::UI, series_uid);
     put(object, tags::FRAME_OF_REFERENCE_UID, VR::UI, &identity.frame_of_reference_uid);
     put(object, tags::POSITION_REFERENCE_INDICATOR, VR::LO, "");

@@ -36,7 +36,7 @@ pub fn write_structures(
     identity: &StudyIdentity,
     ct_series_uid: &str,
 ) -> Result<(), DicomError> {
-    check_grid(path, segments, dimensions)?;
+    check_grid(path, &segments.iter().collect::<Vec<_>>(), dimensions)?;
     let instance = uid_from(&["structure set instance", ct_series_uid]);
     let mut object = InMemDicomObject::new_empty();
     put_identity(&mut object, identity, &uid_from(&["structure set", ct_series_uid]), "RTSTRUCT");

@@ -120,6 +120,7 @@ fn written() -> (StudyIdentity, PetOptions) {
         study_uid: "2.25.1".into(),
         frame_of_reference_uid: "2.25.2".into(),
         study_date: "20260101".into(),
+        ..StudyIdentity::default()
     };
     let options = PetOptions {
         series_uid: "2.25.4".into(),

@@ -15,6 +15,7 @@ pub(crate) fn identity() -> StudyIdentity {
         study_uid: "2.25.1".into(),
         frame_of_reference_uid: "2.25.2".into(),
         study_date: "20260101".into(),
+        ..StudyIdentity::default()
     }
 }
 

@@ -45,6 +45,7 @@ pub fn insert(
         study_uid: uid("study"),
         frame_of_reference_uid: uid("frame of reference"),
         study_date: "20260101".into(),
+        ..StudyIdentity::default()
     };
     let mut options =
         CtOptions::new(uid("series"), "SYNTHETIC nodes in a CT, no finding".into(), series.facts.as_ref().clone());

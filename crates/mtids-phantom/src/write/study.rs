@@ -52,6 +52,7 @@ pub(crate) fn write(
         study_uid: uid("study"),
         frame_of_reference_uid: uid("frame of reference"),
         study_date: "20260101".into(),
+        ..StudyIdentity::default()
     };
     let folder = tree.join(&name).join("study-1");
     fresh(&folder)?;

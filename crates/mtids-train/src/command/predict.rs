@@ -15,7 +15,7 @@ use super::print;
 
 /// Say of candidates in DICOM studies in which region they lie and whether they are metastatic
 ///
-/// Candidates come from a table of points, masks, SEG, RTSTRUCT or SR, by the rules of `mtids-prep build`; this program does not look for nodes itself. Writes prediction.json and nodes.csv. What could not be read is named (exit code 1). Research software, not for diagnosis.
+/// Candidates come from a table of points, masks, SEG, RTSTRUCT or SR, by the rules of `mtids-prep build`; this program does not look for nodes itself. Writes prediction.json, nodes.csv, and for each series a SEG and an SR. What could not be read is named (exit code 1). Research software, not for diagnosis.
 ///
 /// Example: mtids-train predict --run run --data study --annotations points.csv --out answer --primary-side right
 #[derive(Debug, Args)]
@@ -51,6 +51,9 @@ pub(crate) struct Predict {
     /// Device to compute on [default: the run's, or the CPU where this machine lacks it]
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
+    /// Write no DICOM objects
+    #[arg(long)]
+    no_dicom: bool,
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
@@ -77,12 +80,14 @@ impl Predict {
     }
 
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        let objects = self.out.join("dicom");
         let options = PredictOptions {
             device: self.device.as_deref(),
             batch_size: self.batch_size,
             primary_side: self.primary_side,
             edition: self.edition,
             out: Some(&self.out),
+            objects: (!self.no_dicom).then_some(objects.as_path()),
             show_progress: true,
         };
         let answer = predict_studies(&self.runs, self.settings()?, &options, &Interrupt::install()?)?;
@@ -92,6 +97,10 @@ impl Predict {
         } else {
             print(&output::text(&answer))?;
             paths.iter().try_for_each(|path| print(&format!("  {}\n", path.display())))?;
+            let written: usize = answer.patients.iter().map(|patient| patient.objects.len()).sum();
+            if written > 0 {
+                print(&format!("  {}: {written} DICOM objects\n", objects.display()))?;
+            }
         }
         Ok(if answer.is_incomplete() { Exit::Findings } else { Exit::Done })
     }

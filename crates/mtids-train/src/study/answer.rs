@@ -62,7 +62,7 @@ impl StatusAnswer {
         if metastatic { "metastatic" } else { "benign" }
     }
 
-    /// The set in words: regions, each with its status, or `either`.
+    /// The set in words: regions, each with its status, or `either`; of many regions their number.
     pub fn set_text(&self) -> Option<String> {
         let set = self.set.as_ref()?;
         let mut by_region: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -76,6 +76,9 @@ impl StatusAnswer {
             [one] => format!("{region} {one}"),
             _ => format!("{region} either"),
         };
+        if by_region.len() > 2 && by_region.iter().all(|(_, status)| status.len() > 1) {
+            return Some(format!("either, in {} regions", by_region.len()));
+        }
         Some(by_region.iter().map(text).collect::<Vec<_>>().join(", "))
     }
 }
@@ -204,6 +207,8 @@ pub struct PatientAnswer {
     pub nodes: Vec<NodeAnswer>,
     /// Candidates that nothing is said of.
     pub left_out: Vec<CandidateLeftOut>,
+    /// Names of the DICOM objects that were written.
+    pub objects: Vec<String>,
 }
 
 impl PatientAnswer {
@@ -215,6 +220,7 @@ impl PatientAnswer {
             nodal: None,
             nodes: Vec::new(),
             left_out: Vec::new(),
+            objects: Vec::new(),
         }
     }
 

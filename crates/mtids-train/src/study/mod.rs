@@ -5,6 +5,7 @@
 //! read one at a time; the same input gives the same answer, for any size of the batches. Units: LPS mm, HU.
 
 mod answer;
+mod objects;
 pub mod output;
 mod reader;
 
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use mtids_annotations::Finding;
 use mtids_dicom::{FileOutcome, Refused};
 use mtids_domain::nodal::{Edition, Side};
-use mtids_prep::candidates::{Candidates, CutSeries};
+use mtids_prep::candidates::{Candidates, CutSeries, Outline};
 use mtids_prep::config::{BuildConfig, CheckedConfig};
 use mtids_prep::error::PrepError;
 use mtids_prep::partition::PlannedSeries;
@@ -26,6 +27,7 @@ use mtids_shards::{DatasetDescription, PatchRow};
 pub use answer::{
     CandidateLeftOut, NodalAnswer, NodeAnswer, PatientAnswer, RegionAnswer, RunAnswer, StatusAnswer, StudyAnswer,
 };
+use objects::ObjectPlace;
 use reader::{Reader, Said};
 
 use crate::error::TrainError;
@@ -46,6 +48,8 @@ pub struct PredictOptions<'a> {
     pub edition: Edition,
     /// A folder inside the studies that is not read.
     pub out: Option<&'a Path>,
+    /// Folder for DICOM objects (SEG and SR), one of each per series; without it none are written.
+    pub objects: Option<&'a Path>,
     /// Show progress on the terminal.
     pub show_progress: bool,
 }
@@ -78,13 +82,19 @@ pub fn predict_studies(
     let progress = Progress::new("reading series", Some(candidates.series().len() as u64), options.show_progress);
     let mut patients: BTreeMap<String, PatientAnswer> = BTreeMap::new();
     let mut refused: Vec<Refused> = candidates.outcomes().iter().filter_map(refused_of).cloned().collect();
-    for planned in candidates.series() {
-        let cut = candidates.cut(planned, interrupt)?;
+    for (number, planned) in candidates.series().iter().enumerate() {
+        let mut cut = candidates.cut(planned, interrupt)?;
+        refused.append(&mut cut.refused);
         let id = planned.series.patient_id.to_string();
         let patient = patients.entry(id).or_insert_with(|| PatientAnswer::new(&planned.series.patient_id));
-        let CutSeries { rows, refused: more, .. } = cut;
-        refused.extend(more);
-        add_series(patient, planned, rows, &reader, interrupt)?;
+        let before = patient.nodes.len();
+        let outlines = add_series(patient, planned, &mut cut, &reader, interrupt)?;
+        if let (Some(folder), Some(volume)) = (options.objects, &cut.volume) {
+            let place = ObjectPlace { folder, number: number + 1 };
+            let nodes = &patient.nodes[before..];
+            let written = objects::write(place, planned, volume, nodes, &outlines, &reader, &candidates.config().limits())?;
+            patient.objects.extend(written);
+        }
         progress.inc(1);
     }
     progress.finish();
@@ -109,19 +119,24 @@ fn own_description(settings: &BuildConfig) -> Result<DatasetDescription, TrainEr
     Ok(mtids_prep::build::describe(&checked))
 }
 
-/// Adds what is said of the candidates of a series.
+/// Adds what is said of the candidates of a series; returns the outlines of those that were added.
 fn add_series(
     patient: &mut PatientAnswer,
     planned: &PlannedSeries,
-    rows: Vec<Result<PatchRow, mtids_prep::candidates::LeftOut>>,
+    cut: &mut CutSeries,
     reader: &Reader,
     interrupt: &Interrupt,
-) -> Result<(), TrainError> {
+) -> Result<Vec<Option<Outline>>, TrainError> {
     patient.add_study(&planned.series.study_uid);
+    let rows = std::mem::take(&mut cut.rows);
     let mut read: Vec<(&Finding, PatchRow)> = Vec::with_capacity(rows.len());
-    for (finding, row) in planned.findings.iter().zip(rows) {
+    let mut outlines = Vec::with_capacity(rows.len());
+    for ((finding, row), outline) in planned.findings.iter().zip(rows).zip(std::mem::take(&mut cut.outlines)) {
         match row {
-            Ok(row) => read.push((finding, row)),
+            Ok(row) => {
+                read.push((finding, row));
+                outlines.push(outline);
+            }
             Err(reason) => patient.left_out.push(CandidateLeftOut {
                 series_uid: planned.series.series_uid.to_string(),
                 center_mm: finding.center.0,
@@ -135,7 +150,7 @@ fn add_series(
         let number = patient.nodes.len() + 1;
         patient.nodes.push(NodeAnswer::new(number, planned, finding, &row.labels, said));
     }
-    Ok(())
+    Ok(outlines)
 }
 
 fn refused_of(outcome: &FileOutcome) -> Option<&Refused> {
