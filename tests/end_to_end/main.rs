@@ -15,6 +15,7 @@ mod file_modes;
 mod golden;
 mod help;
 mod hostile;
+mod orientation;
 mod pet;
 mod phantom;
 mod pipeline;

@@ -162,7 +162,8 @@ fn a_node_has_the_same_class_in_every_output_and_sets_hold_it() {
             assert_eq!(cells[column("status")], word);
             assert_eq!(cells[column("region")], status["region"].as_str().unwrap());
             let set = status["set"].as_array().unwrap();
-            in_set += usize::from(set.iter().any(|class| *class == format!("{} {word}", status["region"].as_str().unwrap())));
+            in_set +=
+                usize::from(set.iter().any(|class| *class == format!("{} {word}", status["region"].as_str().unwrap())));
             assert!(!set.is_empty());
         }
     }
@@ -208,7 +209,8 @@ fn what_has_no_answer_has_a_reason_and_is_never_n0() {
     // No candidate at all: no answer, and no category.
     let out = folder.path().join("none");
     let arguments = |table: &Path, out: &Path| {
-        let named = ["--run", text(trained()), "--data", text(&dicom), "--annotations", text(table), "--out", text(out)];
+        let named =
+            ["--run", text(trained()), "--data", text(&dicom), "--annotations", text(table), "--out", text(out)];
         // The segments, contours and reports beside the scans are candidates too.
         let alone = ["read_segmentations=false", "read_reports=false"].map(|setting| ["--set", setting]);
         let side = ["--primary-side", "left"];

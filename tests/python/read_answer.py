@@ -44,14 +44,19 @@ for patient in answer["patients"]:
         else:
             report = pydicom.dcmread(path)
             assert report.PatientID == patient["patient_id"]
-            parsed = highdicom.sr.srread(path)
-            for container in parsed.content[-1].ContentSequence:
-                items = {item.name.meaning: item for item in container.ContentSequence}
-                node = nodes[items["Tracking Identifier"].value]
+            parsed = highdicom.sr.srread(path).content
+            with_outline = parsed.get_volumetric_roi_measurement_groups()
+            with_point = parsed.get_planar_roi_measurement_groups()
+            groups = report.ContentSequence[-1].ContentSequence
+            assert len(with_outline) + len(with_point) == len(groups)
+            for group in groups:
+                items = {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in group.ContentSequence}
+                node = nodes[items["Tracking Identifier"].TextValue]
                 word = "metastatic" if node["status"]["metastatic"] else "benign"
-                assert items["Status of the lymph node"].value.meaning == word
-                assert items["Region of the IASLC map"].value.meaning == node["status"]["region"]
-                probability = float(items["Probability of metastasis"].value)
+                meaning = lambda name: items[name].ConceptCodeSequence[0].CodeMeaning
+                assert meaning("Status of the lymph node") == word
+                assert meaning("Region of the IASLC map") == node["status"]["region"]
+                probability = float(items["Probability of metastasis"].MeasuredValueSequence[0].NumericValue)
                 assert abs(probability - node["status"]["probability"]) < 1e-9, (probability, node["status"])
                 if "Image Region" in items:
                     points_read += 1

@@ -15,6 +15,7 @@ pub mod chart;
 pub mod forest;
 pub mod format;
 pub mod page;
+pub mod picture;
 pub mod progress;
 pub mod table;
 pub mod terminal;

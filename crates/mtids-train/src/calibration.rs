@@ -48,7 +48,7 @@ pub struct Calibration {
     pub nodes: usize,
     /// Their patients.
     pub patients: usize,
-    /// Slope of the map of the logit.
+    /// Slope of the map of the logit, never negative.
     pub slope: f64,
     /// Its intercept.
     pub intercept: f64,
@@ -90,7 +90,10 @@ impl Calibration {
         let map = Logistic::fit(&inputs, &labels, RIDGE)
             .ok_or_else(|| "all validation patients have one status".to_owned())?;
         let input = map.inputs.first().ok_or("no input")?;
-        let slope = input.weight / input.deviation;
+        // A network that ranks these patients worse than chance has said nothing about them: each node has the share of metastases then.
+        let share = labels.iter().filter(|&&label| label).count() as f64 / labels.len() as f64;
+        let slope = (input.weight / input.deviation).max(0.0);
+        let intercept = if slope > 0.0 { map.intercept - slope * input.mean } else { logit(share) };
         let mut calibration = Self {
             weights,
             dataset,
@@ -98,7 +101,7 @@ impl Calibration {
             nodes: labelled.len(),
             patients: by_patient.len(),
             slope,
-            intercept: map.intercept - slope * input.mean,
+            intercept,
             level: LEVEL,
             least_probability: 0.0,
         };
@@ -281,6 +284,18 @@ mod tests {
         let mut nodes = nodes(30, 1);
         nodes.iter_mut().for_each(|node| node.metastasis = Some(0));
         assert!(fit(&nodes).unwrap_err().contains("one status"));
+    }
+
+    #[test]
+    fn a_network_that_ranks_worse_than_chance_is_not_turned_round() {
+        let mut nodes = nodes(200, 5);
+        for node in &mut nodes {
+            node.metastasis = Some(usize::from(metastasis_probability(&node.pooled) < 0.3));
+        }
+        let calibration = fit(&nodes).unwrap();
+        let share = nodes.iter().filter(|node| node.metastasis == Some(1)).count() as f64 / nodes.len() as f64;
+        assert_eq!(calibration.slope, 0.0);
+        assert!((calibration.metastasis(&nodes[0].pooled) - share).abs() < 1e-9);
     }
 
     #[test]

@@ -26,9 +26,7 @@ pub use enhanced::write_enhanced_ct;
 pub use identity::StudyIdentity;
 pub use options::CtOptions;
 pub use pet::{PetOptions, write_pet_series};
-pub use report::{
-    DescribedFinding, Measurement, ReportedFinding, ReportedPlace, write_described_report, write_report,
-};
+pub use report::{DescribedFinding, Measurement, ReportedFinding, ReportedPlace, write_described_report, write_report};
 pub use segmentation::{DescribedSegment, Segment, write_described_segmentation, write_segmentation};
 pub use source::{DerivedObject, SourceImages, SourceSlice};
 pub use structures::write_structures;

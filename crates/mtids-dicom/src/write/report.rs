@@ -198,11 +198,8 @@ fn group(
     put(&mut tracking, tags::TEXT_VALUE, VR::UT, &finding.name);
     let mut tracking_uid = content_item("UIDREF", "HAS OBS CONTEXT", ["112040", "DCM", "Tracking Unique Identifier"]);
     put(&mut tracking_uid, tags::UID, VR::UI, &finding.tracking_uid);
-    let mut content = vec![
-        tracking,
-        tracking_uid,
-        coded("CONTAINS", concept(FINDING, "Finding"), ["59441001", "SCT", "Lymph node"]),
-    ];
+    let mut content =
+        vec![tracking, tracking_uid, coded("CONTAINS", concept(FINDING, "Finding"), ["59441001", "SCT", "Lymph node"])];
     let kind = match (finding.place, segmentation) {
         (ReportedPlace::Segment(number), Some([_, instance])) => {
             let mut segment = content_item("IMAGE", "CONTAINS", concept(REFERENCED_SEGMENT, "Referenced Segment"));

@@ -81,7 +81,8 @@ pub fn write_segmentation(
     identity: &StudyIdentity,
     ct_series_uid: &str,
 ) -> Result<(), DicomError> {
-    let described = |segment: &Segment| DescribedSegment { segment: segment.clone(), description: None, tracking: None };
+    let described =
+        |segment: &Segment| DescribedSegment { segment: segment.clone(), description: None, tracking: None };
     let segments: Vec<DescribedSegment> = segments.iter().map(described).collect();
     let source = SourceImages::written(identity, ct_series_uid, dimensions[2]);
     write_described_segmentation(path, &segments, dimensions, &source, &drawn(ct_series_uid))

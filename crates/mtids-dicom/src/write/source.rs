@@ -57,7 +57,8 @@ impl SourceImages {
     /// # Errors
     /// [`DicomError`] where its first file cannot be read any more, or where the series has no frame of reference.
     pub fn of_series(series: &Series, limits: &Limits) -> Result<Self, DicomError> {
-        let first = series.instances.first().ok_or_else(|| DicomError::write("".as_ref(), "a series without slices"))?;
+        let first =
+            series.instances.first().ok_or_else(|| DicomError::write("".as_ref(), "a series without slices"))?;
         let opened = open(&first.path, limits, Elements::All)?;
         let said = |tag| text(&opened.object, tag).unwrap_or_default();
         let Some(frame_of_reference_uid) = series.frame_of_reference_uid.as_deref() else {

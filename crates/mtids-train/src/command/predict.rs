@@ -15,7 +15,7 @@ use super::print;
 
 /// Say of candidates in DICOM studies in which region they lie and whether they are metastatic
 ///
-/// Candidates come from a table of points, masks, SEG, RTSTRUCT or SR, by the rules of `mtids-prep build`; this program does not look for nodes itself. Writes prediction.json, nodes.csv, and for each series a SEG and an SR. What could not be read is named (exit code 1). Research software, not for diagnosis.
+/// Candidates come from a table of points, masks, SEG, RTSTRUCT or SR, by the rules of `mtids-prep build`; this program does not look for nodes itself. Writes prediction.json, nodes.csv, report.html, and for each series a SEG and an SR. What could not be read is named (exit code 1). Research software, not for diagnosis.
 ///
 /// Example: mtids-train predict --run run --data study --annotations points.csv --out answer --primary-side right
 #[derive(Debug, Args)]
@@ -88,6 +88,7 @@ impl Predict {
             edition: self.edition,
             out: Some(&self.out),
             objects: (!self.no_dicom).then_some(objects.as_path()),
+            pictures: true,
             show_progress: true,
         };
         let answer = predict_studies(&self.runs, self.settings()?, &options, &Interrupt::install()?)?;

@@ -115,6 +115,9 @@ pub struct NodeAnswer {
     /// Stations that the node may lie in, for the N category.
     #[serde(skip)]
     stations: Vec<Station>,
+    /// Its three planes as the address of an `img`; not for every node of many.
+    #[serde(skip)]
+    pub(super) picture: Option<String>,
 }
 
 fn by_name(measures: &Measures) -> BTreeMap<String, f32> {
@@ -149,6 +152,7 @@ impl NodeAnswer {
             mask: labels.mask.as_ref().map(by_name),
             outside_training: said.outside,
             stations,
+            picture: None,
         }
     }
 }

@@ -7,6 +7,8 @@
 mod answer;
 mod objects;
 pub mod output;
+mod page;
+mod picture;
 mod reader;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use mtids_annotations::Finding;
 use mtids_dicom::{FileOutcome, Refused};
+use mtids_domain::geometry::PointMm;
 use mtids_domain::nodal::{Edition, Side};
 use mtids_prep::candidates::{Candidates, CutSeries, Outline};
 use mtids_prep::config::{BuildConfig, CheckedConfig};
@@ -35,6 +38,9 @@ use crate::error::TrainError;
 /// Said with every answer.
 pub const NOTICE: &str = "Research software, not for diagnosis.";
 
+/// Most nodes that have a picture: a page of some 15 MB.
+const MOST_PICTURES: usize = 300;
+
 /// How studies are predicted.
 #[derive(Clone, Debug, Default)]
 pub struct PredictOptions<'a> {
@@ -50,6 +56,8 @@ pub struct PredictOptions<'a> {
     pub out: Option<&'a Path>,
     /// Folder for DICOM objects (SEG and SR), one of each per series; without it none are written.
     pub objects: Option<&'a Path>,
+    /// Make a picture of each node, for the page; of the first 300.
+    pub pictures: bool,
     /// Show progress on the terminal.
     pub show_progress: bool,
 }
@@ -82,6 +90,7 @@ pub fn predict_studies(
     let progress = Progress::new("reading series", Some(candidates.series().len() as u64), options.show_progress);
     let mut patients: BTreeMap<String, PatientAnswer> = BTreeMap::new();
     let mut refused: Vec<Refused> = candidates.outcomes().iter().filter_map(refused_of).cloned().collect();
+    let mut pictures = 0;
     for (number, planned) in candidates.series().iter().enumerate() {
         let mut cut = candidates.cut(planned, interrupt)?;
         refused.append(&mut cut.refused);
@@ -89,10 +98,19 @@ pub fn predict_studies(
         let patient = patients.entry(id).or_insert_with(|| PatientAnswer::new(&planned.series.patient_id));
         let before = patient.nodes.len();
         let outlines = add_series(patient, planned, &mut cut, &reader, interrupt)?;
+        if let (true, Some(loaded)) = (options.pictures, &cut.volume) {
+            for (node, outline) in patient.nodes[before..].iter_mut().zip(&outlines).take(MOST_PICTURES - pictures) {
+                let outline = outline.as_ref().map(|outline| &outline.mask);
+                let picture = picture::three_planes(&loaded.volume, PointMm(node.center_mm), outline);
+                node.picture = picture.data_uri().ok();
+                pictures += 1;
+            }
+        }
         if let (Some(folder), Some(volume)) = (options.objects, &cut.volume) {
             let place = ObjectPlace { folder, number: number + 1 };
             let nodes = &patient.nodes[before..];
-            let written = objects::write(place, planned, volume, nodes, &outlines, &reader, &candidates.config().limits())?;
+            let written =
+                objects::write(place, planned, volume, nodes, &outlines, &reader, &candidates.config().limits())?;
             patient.objects.extend(written);
         }
         progress.inc(1);

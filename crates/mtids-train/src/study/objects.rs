@@ -6,11 +6,11 @@
 
 use std::path::Path;
 
+use mtids_dicom::uid::uid_from;
 use mtids_dicom::write::{
     DerivedObject, DescribedFinding, DescribedSegment, Measurement, ReportedPlace, Segment, SourceImages,
     write_described_report, write_described_segmentation,
 };
-use mtids_dicom::uid::uid_from;
 use mtids_dicom::{Limits, LoadedVolume};
 use mtids_prep::candidates::Outline;
 use mtids_prep::error::PrepError;
@@ -127,7 +127,8 @@ fn label(node: &NodeAnswer) -> String {
 }
 
 fn description(node: &NodeAnswer, outline: &Outline) -> String {
-    let voxels = if outline.grown { "voxels grown from the candidate's centre" } else { "voxels of the candidate's mask" };
+    let voxels =
+        if outline.grown { "voxels grown from the candidate's centre" } else { "voxels of the candidate's mask" };
     match &node.status {
         Some(one) => format!("probability of metastasis {:.4}; {voxels}", one.probability),
         None => voxels.to_owned(),
@@ -149,7 +150,8 @@ fn measurements(node: &NodeAnswer) -> Vec<Measurement> {
         ("mean_hu", ["373098007", "SCT", "Mean"], hu),
     ];
     let source = node.mask.as_ref().unwrap_or(&node.grown);
-    let known = measures.into_iter().filter_map(|(name, code, unit)| Some(coded(code, f64::from(*source.get(name)?), unit)));
+    let known =
+        measures.into_iter().filter_map(|(name, code, unit)| Some(coded(code, f64::from(*source.get(name)?), unit)));
     let mut all: Vec<Measurement> = known.collect();
     if let Some(one) = &node.status {
         all.push(coded(["PMET", SCHEME, "Probability of metastasis"], one.probability, share));

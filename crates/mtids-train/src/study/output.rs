@@ -1,4 +1,4 @@
-//! The answer in words, as a table of nodes (CSV), and as JSON.
+//! The answer in words, as a table of nodes (CSV), as JSON, and as a page.
 //!
 //! Invariant: all are made of one [`StudyAnswer`], so a node has the same class in each.
 
@@ -11,24 +11,28 @@ use mtids_runtime::atomic;
 use mtids_shards::Measure;
 
 use super::answer::{NodeAnswer, PatientAnswer, StatusAnswer, StudyAnswer};
+use super::page;
 use crate::error::TrainError;
 
 /// Most patients whose nodes the terminal lists.
 const LISTED: usize = 20;
 
-/// Writes `prediction.json` and `nodes.csv` into a folder, which is made where it is missing; returns their paths.
+/// Writes `prediction.json`, `nodes.csv` and `report.html` into a folder, which is made where it is missing; returns their paths.
 ///
 /// # Errors
 /// [`TrainError::Io`].
-pub fn write(answer: &StudyAnswer, folder: &Path) -> Result<[PathBuf; 2], TrainError> {
+pub fn write(answer: &StudyAnswer, folder: &Path) -> Result<[PathBuf; 3], TrainError> {
     std::fs::create_dir_all(folder).map_err(|error| TrainError::io(folder, error))?;
-    let [json_path, csv_path] = ["prediction.json", "nodes.csv"].map(|name| folder.join(name));
+    let [json_path, csv_path, page_path] =
+        ["prediction.json", "nodes.csv", "report.html"].map(|name| folder.join(name));
     let mut csv = Vec::new();
     nodes_csv(&mut csv, answer).map_err(|error| TrainError::io(&csv_path, error))?;
     atomic::write(&csv_path, &csv).map_err(|error| TrainError::io(&csv_path, error))?;
     let json = json(answer).map_err(|error| TrainError::io(&json_path, error.into()))?;
     atomic::write(&json_path, json.as_bytes()).map_err(|error| TrainError::io(&json_path, error))?;
-    Ok([json_path, csv_path])
+    let html = page::page_of(answer);
+    atomic::write(&page_path, html.as_bytes()).map_err(|error| TrainError::io(&page_path, error))?;
+    Ok([json_path, csv_path, page_path])
 }
 
 /// The answer as JSON, keys sorted.
