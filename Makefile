@@ -50,9 +50,9 @@ pipeline: ## The steps of the demo without compiling (PIPELINE=demo or demo-shor
 	@printf '\n  audit    %s\n  report   %s\n  dataset  %s\n  run      %s\n' $(OUT)/audit/audit.html $(RUN)/report.html $(DATASET) $(RUN)
 
 .PHONY: cohorts
-cohorts: ## The standing cohorts, one after the other: data, training, tables of docs (COHORTS="easy pet" for some; SEEDS="1 2 3")
+cohorts: ## The standing cohorts, one after the other: data, training, tables of docs (COHORTS="easy pet" for some; SEEDS="1 2 3"; SETTING=volume)
 	@$(MAKE) build PROFILE=$(PROFILE)
-	@SEEDS='$(SEEDS)' bash scripts/cohorts/run.sh '$(BIN)' $(COHORTS)
+	@SEEDS='$(SEEDS)' SETTING='$(SETTING)' bash scripts/cohorts/run.sh '$(BIN)' $(COHORTS)
 
 .PHONY: compare
 compare: GRID ?= main-small

@@ -48,18 +48,25 @@ def pooled(evaluation, dimension, metric):
     return None
 
 
-def row(folder, cohort, seed):
-    run = folder / cohort / f"run-{seed}"
+def named(run):
+    """Settings and seed of a run folder: run-SEED, or run-SETTING-SEED."""
+    setting, _, seed = run.name.removeprefix("run-").rpartition("-")
+    return setting or "train", int(seed)
+
+
+def row(run):
+    folder, (setting, seed) = run.parent, named(run)
     evaluation = json.loads((run / "evaluation.json").read_text())
     network, network_text = reader(evaluation, "network")
     fusion, fusion_text = reader(evaluation, "fusion")
     region = pooled(evaluation, "region", "accuracy")
-    seconds = sum(int(line) for line in (folder / cohort / f"seconds-{seed}").read_text().split())
+    seconds = sum(int(line) for line in (folder / run.name.replace("run-", "seconds-")).read_text().split())
     patients = evaluation["measured"]["patients"]
     weights = sorted((run / "checkpoints").glob("step-*/weights.safetensors"))[-1]
     digests = [evaluation["dataset_digest"], evaluation["config_digest"], hashlib.sha256(weights.read_bytes()).hexdigest()]
     cells = [
-        cohort,
+        folder.name,
+        f"`{setting}`",
         str(seed),
         str(patients),
         reader(evaluation, "ruler")[1],
@@ -76,17 +83,18 @@ def row(folder, cohort, seed):
 
 def main():
     folder, page = Path(sys.argv[1]), Path(sys.argv[2])
-    heads = ("cohort", "seed", "test patients", "short axis", "network", "network − short axis", "network + measures", "with − without measures")
+    heads = ("cohort", "settings", "seed", "test patients", "short axis", "network", "network − short axis", "network + measures", "with − without measures")
     heads += ("region accuracy", "minutes", "dataset, configuration, weights")
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for cohort in COHORTS:
-        seeds = sorted(int(path.parent.name.removeprefix("run-")) for path in folder.glob(f"{cohort}/run-*/evaluation.json"))
-        rows = [row(folder, cohort, seed) for seed in seeds]
-        lines += ["| " + " | ".join(cells) + " |" for cells, _ in rows]
-        if len(rows) > 1:
-            network, fusion, region = (sum(found) / len(found) for found in zip(*(values for _, values in rows), strict=True))
-            means = [cohort, "mean", "", "", f"**{network:.3f}**", "", f"{fusion:.3f}", "", f"{region:.3f}", "", ""]
-            lines.append("| " + " | ".join(means) + " |")
+        runs = sorted((path.parent for path in folder.glob(f"{cohort}/run-*/evaluation.json")), key=named)
+        for setting in dict.fromkeys(named(run)[0] for run in runs):
+            rows = [row(run) for run in runs if named(run)[0] == setting]
+            lines += ["| " + " | ".join(cells) + " |" for cells, _ in rows]
+            if len(rows) > 1:
+                network, fusion, region = (sum(found) / len(found) for found in zip(*(values for _, values in rows), strict=True))
+                means = [cohort, f"`{setting}`", "mean", "", "", f"**{network:.3f}**", "", f"{fusion:.3f}", "", f"{region:.3f}", "", ""]
+                lines.append("| " + " | ".join(means) + " |")
     text = "\n".join(lines)
     between_marks.write(page, "cohorts", text)
     print(text)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Cohorts with known truth, one after the other: written, built, trained with the settings of pipelines/cohorts, evaluated; then the table of
 # docs/phantom.md and docs/results/cohorts.md. Called by `make cohorts`. Arguments: folder of the programs, cohorts (default: all that the tables
-# have). SEEDS: seeds of the training, one run each (default: 1).
+# have). SEEDS: seeds of the training, one run each (default: 1). SETTING: the file of pipelines/cohorts with the settings of the training
+# (default: train).
 #
 # What is finished is not done again, and an interrupted training goes on: remove out/cohorts/<name> to start anew.
 set -euo pipefail
@@ -9,19 +10,20 @@ cd "$(dirname "$0")/../.."
 programs=$1
 shift
 [ $# -gt 0 ] || set -- easy realistic hard no-signal pet
-settings=pipelines/cohorts
+settings=pipelines/cohorts setting=${SETTING:-train}
 
 for cohort in "$@"; do
   printf '%s\n' "$cohort"
   bash scripts/cohorts/build.sh "$programs" "$cohort"
   for seed in ${SEEDS:-1}; do
-    out=out/cohorts/$cohort run=out/cohorts/$cohort/run-$seed
+    name=$([ "$setting" = train ] && echo "$seed" || echo "$setting-$seed")
+    out=out/cohorts/$cohort run=out/cohorts/$cohort/run-$name
     [ ! -f "$run/evaluation.json" ] || continue
     mkdir -p "$run"
     # Each attempt's seconds, so that the time of a training that was interrupted is the sum.
     began=$SECONDS code=0
-    "$programs/mtids-train" fit --config "$settings/train.toml" --set "seed=$seed" --dataset "$out/dataset" --run "$run" >/dev/null || code=$?
-    echo $((SECONDS - began)) >>"$out/seconds-$seed"
+    "$programs/mtids-train" fit --config "$settings/$setting.toml" --set "seed=$seed" --dataset "$out/dataset" --run "$run" >/dev/null || code=$?
+    echo $((SECONDS - began)) >>"$out/seconds-$name"
     [ "$code" -eq 0 ] || exit "$code"
     "$programs/mtids-train" evaluate --run "$run" --dataset "$out/dataset" >/dev/null
   done

@@ -13,7 +13,9 @@ use mtids_runtime::atomic;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, Split};
 
+use crate::calibration::Calibration;
 use crate::config::ValidConfig;
+use crate::coverage::Coverage;
 use crate::error::TrainError;
 use crate::evaluation::measure;
 use crate::fusion::Fusion;
@@ -58,7 +60,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     folder.refuse_other_patches(dataset, &description)?;
     let (seen, trained_on) = acquaintance(&folder, dataset, &opened, split)?;
     let device = choose_device(options.device.as_deref(), &config.device)?;
-    let Trained { network, step, best_on_validation, .. } = Trained::load(&folder, &description, dataset, device)?;
+    let Trained { network, step, best_on_validation, weights } = Trained::load(&folder, &description, dataset, device)?;
     let uninterrupted = Interrupt::new();
     let mut predictions =
         predict(&network, &opened, split, config, &uninterrupted)?.ok_or(TrainError::Interrupted { step })?;
@@ -72,6 +74,12 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         seed: config.seed,
     };
     let readers = compare(&predictions, fusion, bootstrap);
+    let calibration = Calibration::read(&folder, &weights)?;
+    let is_own =
+        |calibration: &Calibration| split == Split::Validation && calibration.dataset == opened.manifest().digest();
+    let coverage = calibration
+        .filter(|calibration| !is_own(calibration))
+        .and_then(|calibration| Coverage::of(&calibration, &predictions, bootstrap));
     let evaluation = Evaluation {
         split,
         dataset_digest: opened.manifest().digest(),
@@ -85,6 +93,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         seen,
         training,
         readers,
+        coverage,
     };
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.file(name);
@@ -267,6 +276,10 @@ pub fn text(evaluation: &Evaluation) -> String {
         text.push_str(&format!("  {}\n", claim.sentence));
     }
     text.push_str(&readers_text(&evaluation.readers));
+    if let Some(coverage) = &evaluation.coverage {
+        text.push('\n');
+        coverage.sentences().iter().for_each(|sentence| text.push_str(&format!("  {sentence}\n")));
+    }
     let what = match evaluation.architecture {
         Architecture::MtIds => "A reconstruction of MT-IDS from its abstract.".to_owned(),
         baseline => format!("{}, a baseline for MT-IDS.", baseline.title()),

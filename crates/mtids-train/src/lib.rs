@@ -20,6 +20,7 @@ mod balanced;
 pub mod calibration;
 pub mod comparison;
 pub mod config;
+pub mod coverage;
 pub mod error;
 pub mod evaluate;
 pub mod evaluation;

@@ -9,6 +9,7 @@ use mtids_runtime::digest::Digest;
 use mtids_shards::Split;
 use serde::Serialize;
 
+use crate::coverage::Coverage;
 use crate::label_counts::LabelCounts;
 use crate::prediction::{Prediction, largest, metastasis_probability, region_probabilities};
 use crate::readers::Readers;
@@ -210,4 +211,6 @@ pub struct Evaluation {
     pub measured: Measured,
     /// The network beside a ruler and beside itself with measures.
     pub readers: Readers,
+    /// What the run's calibration is worth here; none for the patients that it was fitted on, and for a run without one.
+    pub coverage: Option<Coverage>,
 }

@@ -8,6 +8,7 @@ use mtids_report::chart::{Series, heat_map, lines};
 use mtids_report::format::{interval, metric};
 use mtids_report::page::{Section, facts, figure, page, table};
 
+use crate::coverage::Coverage;
 use crate::error::TrainError;
 use crate::measured::{Evaluation, Figure, Share};
 use crate::readers::Readers;
@@ -41,6 +42,9 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
     }
     if !evaluation.readers.figures.is_empty() {
         sections.push(Section::new("readers", "Beside a ruler", readers(&evaluation.readers)));
+    }
+    if let Some(coverage) = &evaluation.coverage {
+        sections.push(Section::new("calibration", "Calibration", calibration(coverage)));
     }
     sections.push(Section::new("training", "Training", training(&losses, &epochs)));
     if !measured.gates.is_empty() {
@@ -194,6 +198,15 @@ fn readers(readers: &Readers) -> Markup {
             p class="note" { "No network + measures: " (readers.no_fusion) "." }
         }
         p class="note" { "Differences are on the same samples; their intervals are 95 % paired bootstrap intervals over patients." }
+    }
+}
+
+fn calibration(coverage: &Coverage) -> Markup {
+    html! {
+        @for sentence in coverage.sentences() { p { (sentence) "." } }
+        p class="note" {
+            "Fitted on validation patients: a logistic map of the logit of metastasis, and sets of joint classes by hierarchical conformal              prediction. The share of sets that hold the true class should agree with their name."
+        }
     }
 }
 

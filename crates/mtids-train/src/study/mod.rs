@@ -2,7 +2,7 @@
 //!
 //! Purpose: [`predict_studies`] reads studies and candidates as a build does, cuts the same voxels, and asks one or several trained networks.
 //! Invariants: the numbers are those of an evaluation on a dataset of the same studies; every candidate has an answer or a reason; series are
-//! read one at a time; the same input gives the same answer, for any size of the batches. Units: LPS mm, HU.
+//! read one after the other, at most three of them in memory; the same input gives the same answer, for any size of the batches. Units: LPS mm, HU.
 
 mod answer;
 mod objects;
@@ -34,6 +34,7 @@ use objects::ObjectPlace;
 use reader::{Reader, Said};
 
 use crate::error::TrainError;
+use crate::staging::stage;
 
 /// Said with every answer.
 pub const NOTICE: &str = "Research software, not for diagnosis.";
@@ -91,30 +92,36 @@ pub fn predict_studies(
     let mut patients: BTreeMap<String, PatientAnswer> = BTreeMap::new();
     let mut refused: Vec<Refused> = candidates.outcomes().iter().filter_map(refused_of).cloned().collect();
     let mut pictures = 0;
-    for (number, planned) in candidates.series().iter().enumerate() {
-        let mut cut = candidates.cut(planned, interrupt)?;
-        refused.append(&mut cut.refused);
-        let id = planned.series.patient_id.to_string();
-        let patient = patients.entry(id).or_insert_with(|| PatientAnswer::new(&planned.series.patient_id));
-        let before = patient.nodes.len();
-        let outlines = add_series(patient, planned, &mut cut, &reader, interrupt)?;
-        if let (true, Some(loaded)) = (options.pictures, &cut.volume) {
-            for (node, outline) in patient.nodes[before..].iter_mut().zip(&outlines).take(MOST_PICTURES - pictures) {
-                let outline = outline.as_ref().map(|outline| &outline.mask);
-                let picture = picture::three_planes(&loaded.volume, PointMm(node.center_mm), outline);
-                node.picture = picture.data_uri().ok();
-                pictures += 1;
+    let series = candidates.series().iter().map(Ok::<_, TrainError>);
+    // The next series is decoded and cut while the network reads this one.
+    let prepare = |planned| Ok((planned, candidates.cut(planned, interrupt)?));
+    stage(series, prepare, |staged| {
+        for (number, staged) in staged.into_iter().enumerate() {
+            let (planned, mut cut) = staged?;
+            refused.append(&mut cut.refused);
+            let id = planned.series.patient_id.to_string();
+            let patient = patients.entry(id).or_insert_with(|| PatientAnswer::new(&planned.series.patient_id));
+            let before = patient.nodes.len();
+            let outlines = add_series(patient, planned, &mut cut, &reader, interrupt)?;
+            progress.inc(1);
+            let Some(volume) = &cut.volume else { continue };
+            if options.pictures {
+                for (node, outline) in patient.nodes[before..].iter_mut().zip(&outlines).take(MOST_PICTURES - pictures)
+                {
+                    let outline = outline.as_ref().map(|outline| &outline.mask);
+                    let picture = picture::three_planes(&volume.volume, PointMm(node.center_mm), outline);
+                    node.picture = picture.data_uri().ok();
+                    pictures += 1;
+                }
+            }
+            if let Some(folder) = options.objects {
+                let place = ObjectPlace { folder, number: number + 1 };
+                let (nodes, limits) = (&patient.nodes[before..], candidates.config().limits());
+                patient.objects.extend(objects::write(place, planned, volume, nodes, &outlines, &reader, &limits)?);
             }
         }
-        if let (Some(folder), Some(volume)) = (options.objects, &cut.volume) {
-            let place = ObjectPlace { folder, number: number + 1 };
-            let nodes = &patient.nodes[before..];
-            let written =
-                objects::write(place, planned, volume, nodes, &outlines, &reader, &candidates.config().limits())?;
-            patient.objects.extend(written);
-        }
-        progress.inc(1);
-    }
+        Ok(())
+    })?;
     progress.finish();
     let mut patients: Vec<PatientAnswer> = patients.into_values().collect();
     for patient in &mut patients {
