@@ -236,6 +236,8 @@ fn what_has_no_answer_has_a_reason_and_is_never_n0() {
     assert_eq!(nodes(&answer).len(), 1, "{}", said.text());
     assert!(said.stdout.contains("rejected: 1 entry"), "{}", said.stdout);
     assert_eq!(answer["candidates_rejected"].as_object().unwrap().len(), 1);
+    let silent = answer["patients_without_candidate"].as_array().unwrap().len();
+    assert!(silent >= 20 && said.stdout.contains("no candidate, so nothing is said"), "{silent}: {}", said.stdout);
     // A run that does not exist, and wrong settings.
     let said = predict(&folder.path().join("x"), &["--run", "no-such-run"]).expect_code(2);
     assert!(said.stderr.contains("no-such-run"), "{}", said.stderr);

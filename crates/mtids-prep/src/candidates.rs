@@ -52,6 +52,7 @@ pub struct Candidates {
     series: Vec<PlannedSeries>,
     outcomes: Vec<FileOutcome>,
     rejects: Vec<Reject>,
+    without_candidate: Vec<String>,
 }
 
 /// One series, cut.
@@ -112,7 +113,7 @@ impl Candidates {
         let inputs = scanned.files;
         let (gathered, gathered_outcomes) = gather(scanned, &files, &config, &secret, interrupt)?;
         outcomes.extend(gathered_outcomes);
-        let Gathered { series, unmatched_findings, rejects, .. } = gathered;
+        let Gathered { series, unmatched_findings, rejects, without_finding, .. } = gathered;
         rejects::report(&rejects);
         let accounts = Accounts::of(&outcomes);
         accounts.report_refused();
@@ -120,7 +121,10 @@ impl Candidates {
             let detail = explain_nothing(inputs, &accounts, unmatched_findings);
             return Err(PrepError::Nothing { path: config.studies().to_owned(), detail });
         }
-        Ok(Self { config, description, secret, series, outcomes, rejects })
+        let has_candidate = |id: &str| series.iter().any(|planned| *planned.series.patient_id == *id);
+        let without = without_finding.iter().filter(|id| !has_candidate(id));
+        let without_candidate = without.map(|id| id.to_string()).collect();
+        Ok(Self { config, description, secret, series, outcomes, rejects, without_candidate })
     }
 
     /// Series with candidates, sorted by patient, study and series.
@@ -136,6 +140,11 @@ impl Candidates {
     /// Entries of annotation sources that gave no candidate.
     pub fn rejects(&self) -> &[Reject] {
         &self.rejects
+    }
+
+    /// PatientIDs of usable scans without any candidate, sorted.
+    pub fn without_candidate(&self) -> &[String] {
+        &self.without_candidate
     }
 
     /// The settings.

@@ -17,7 +17,7 @@ pub enum PrepError {
         source: std::io::Error,
     },
     /// No usable study.
-    #[error("nothing to build in {path}: {detail}")]
+    #[error("nothing usable in {path}: {detail}")]
     Nothing {
         /// The folder.
         path: PathBuf,

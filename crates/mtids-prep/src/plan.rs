@@ -55,6 +55,8 @@ struct Usable {
 pub(crate) struct Gathered {
     /// Series with findings.
     pub(crate) series: Vec<PlannedSeries>,
+    /// PatientIDs of usable series without finding.
+    pub(crate) without_finding: BTreeSet<Arc<str>>,
     /// Annotations without image.
     pub(crate) unmatched_findings: u64,
     /// Labels that sources contradict.
@@ -89,10 +91,11 @@ pub(crate) fn gather(
     drop(geometries);
     outcomes.extend(resolved.objects);
 
-    let mut with_findings = Vec::new();
+    let (mut with_findings, mut without_finding) = (Vec::new(), BTreeSet::new());
     for ((series, _), findings) in usable.ct.into_iter().zip(resolved.findings) {
         if findings.is_empty() {
             outcomes.extend(skip_series(&series, SkipReason::ImageWithoutFinding));
+            without_finding.insert(Arc::clone(&series.patient_id));
         } else {
             with_findings.push((series, findings));
         }
@@ -132,6 +135,7 @@ pub(crate) fn gather(
     }
     let gathered = Gathered {
         series: planned,
+        without_finding,
         unmatched_findings: resolved.unmatched,
         contradictions: resolved.contradictions,
         duplicates: resolved.duplicates,
@@ -153,7 +157,7 @@ pub fn plan(
     interrupt: &Interrupt,
 ) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
     let (gathered, outcomes) = gather(scan, files, config, secret, interrupt)?;
-    let Gathered { series: planned, unmatched_findings, contradictions, duplicates, rejects } = gathered;
+    let Gathered { series: planned, unmatched_findings, contradictions, duplicates, rejects, .. } = gathered;
     let table = match &config.split.table {
         Some(path) => read_split_table(path, config.same_person(), secret)?,
         None => BTreeMap::new(),

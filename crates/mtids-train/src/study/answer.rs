@@ -275,9 +275,11 @@ pub struct StudyAnswer {
     pub runs: Vec<RunAnswer>,
     /// Patients with a candidate, by their ids.
     pub patients: Vec<PatientAnswer>,
+    /// PatientIDs of usable scans without any candidate: nothing is said of them.
+    pub patients_without_candidate: Vec<String>,
     /// Files that should have been usable, by reason.
     pub files_refused: BTreeMap<String, u64>,
-    /// Files that gave nothing, and need not, by reason. A series without a candidate says nothing about its patient.
+    /// Files that gave nothing, and need not, by reason.
     pub files_without_candidate: BTreeMap<String, u64>,
     /// Entries of annotation sources that gave no candidate, by reason.
     pub candidates_rejected: BTreeMap<String, u64>,

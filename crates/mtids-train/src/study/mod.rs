@@ -91,6 +91,9 @@ pub fn predict_studies(
     let progress = Progress::new("reading series", Some(candidates.series().len() as u64), options.show_progress);
     let mut patients: BTreeMap<String, PatientAnswer> = BTreeMap::new();
     let mut refused: Vec<Refused> = candidates.outcomes().iter().filter_map(refused_of).cloned().collect();
+    if let Some(folder) = options.objects {
+        objects::clear(folder)?;
+    }
     let mut pictures = 0;
     let series = candidates.series().iter().map(Ok::<_, TrainError>);
     // The next series is decoded and cut while the network reads this one.
@@ -132,6 +135,7 @@ pub fn predict_studies(
         program: Program::new("mtids-train", env!("CARGO_PKG_VERSION")),
         runs: reader.runs(),
         patients,
+        patients_without_candidate: candidates.without_candidate().to_vec(),
         files_refused: by_reason(refused.iter().map(|one| one.reason.to_string())),
         files_without_candidate: by_reason(candidates.outcomes().iter().filter_map(skipped_of)),
         candidates_rejected: by_reason(candidates.rejects().iter().map(|one| one.reason.to_string())),

@@ -36,6 +36,29 @@ pub(super) struct ObjectPlace<'a> {
     pub(super) number: usize,
 }
 
+/// Removes the objects of an earlier answer, known by their names.
+///
+/// # Errors
+/// [`TrainError::Io`].
+pub(super) fn clear(folder: &Path) -> Result<(), TrainError> {
+    let failed = |error| TrainError::io(folder, error);
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".seg.dcm").or(name.strip_suffix(".sr.dcm")));
+        let number = stem.and_then(|stem| stem.strip_prefix("series-")).unwrap_or_default();
+        if number.len() >= 4 && number.bytes().all(|digit| digit.is_ascii_digit()) {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes the objects of a series; returns the names of their files. A series that no object can refer to has none, and a warning.
 ///
 /// # Errors

@@ -132,6 +132,12 @@ pub fn text(answer: &StudyAnswer) -> String {
             text.push_str(&format!("  {what}: {}, {reason}\n", counted(*count, one, many)));
         }
     }
+    for id in answer.patients_without_candidate.iter().take(LISTED) {
+        text.push_str(&format!("  patient {id}: no candidate, so nothing is said\n"));
+    }
+    if let Some(more) = answer.patients_without_candidate.len().checked_sub(LISTED).filter(|&more| more > 0) {
+        text.push_str(&format!("  {more} more patients without candidate, in the files\n"));
+    }
     if answer.runs.iter().any(|run| !run.calibrated) {
         text.push_str("  not calibrated: probabilities are the network's own, and there are no sets; see `mtids-train calibrate`\n");
     }

@@ -66,6 +66,10 @@ fn result(answer: &StudyAnswer) -> Markup {
                 "Only candidates that were given are judged: a patient without a metastatic candidate may have nodes that nobody pointed at."
             }
         }
+        @if !answer.patients_without_candidate.is_empty() {
+            h3 { "Without candidate" }
+            p { (answer.patients_without_candidate.join(", ")) ". Nothing is said of these patients." }
+        }
         @if !reasons.is_empty() {
             h3 { "Not read" }
             (table(&["not read", "reason", "count\t"], &reasons))
