@@ -25,10 +25,13 @@ struct Scan {
 }
 
 fn scan() -> Scan {
-    let mut config = BuildConfig::default();
-    config.data = Some(cohort().join("cohort/dicom"));
-    config.annotations = vec![cohort().join("cohort/annotations.csv")];
-    (config.read_segmentations, config.read_reports) = (false, false);
+    let config = BuildConfig {
+        data: Some(cohort().join("cohort/dicom")),
+        annotations: vec![cohort().join("cohort/annotations.csv")],
+        read_segmentations: false,
+        read_reports: false,
+        ..BuildConfig::default()
+    };
     let description = Dataset::open(dataset()).unwrap().manifest().description.clone();
     let interrupt = Interrupt::new();
     let config = config.for_candidates(&description).unwrap();

@@ -7,7 +7,7 @@ use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_train::calibration::{Calibration, calibrate};
 
-use super::print;
+use super::common::print;
 
 /// Find out on validation patients what a run's probabilities are worth
 ///

@@ -11,7 +11,7 @@ use mtids_train::comparison::output;
 use mtids_train::comparison::run::{CompareOptions, Places, compare};
 use mtids_train::error::TrainError;
 
-use super::print;
+use super::common::print;
 
 /// Train the rows of a grid beside each other and judge their differences
 ///

@@ -8,7 +8,7 @@ use mtids_shards::Split;
 use mtids_train::evaluate::{EvaluateOptions, evaluate, text};
 use mtids_train::seen::Acquaintance;
 
-use super::print;
+use super::common::print;
 
 /// Measure a run on held-out patients and write its report
 ///

@@ -9,7 +9,7 @@ use mtids_train::calibration::calibrate;
 use mtids_train::config::TrainConfig;
 use mtids_train::fit::{FitOptions, fit};
 
-use super::print;
+use super::common::print;
 
 /// Train, or resume an interrupted run
 ///

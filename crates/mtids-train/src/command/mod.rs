@@ -1,19 +1,17 @@
 //! The commands: each parses its options, calls the library and prints.
 
 mod calibrate;
+mod common;
 mod compare;
 mod evaluate;
 mod fit;
 mod predict;
-
-use std::io::Write;
 
 use clap::Subcommand;
 use mtids_runtime::exit::Exit;
 
 /// What the program does.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one value in the life of the program")]
 pub(crate) enum Command {
     Fit(fit::Fit),
     Evaluate(evaluate::Evaluate),
@@ -32,9 +30,4 @@ impl Command {
             Self::Compare(command) => command.run().map(|()| Exit::Done),
         }
     }
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
 }

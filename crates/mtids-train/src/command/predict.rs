@@ -11,7 +11,7 @@ use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_train::study::{PredictOptions, output, predict_studies};
 
-use super::print;
+use super::common::print;
 
 /// Say of candidates in DICOM studies in which region they lie and whether they are metastatic
 ///

@@ -14,8 +14,6 @@ use mtids_shards::{Measure, Measures, RowLabels};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::reader::Said;
-
 /// A run whose network was asked.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct RunAnswer {
@@ -81,6 +79,15 @@ impl StatusAnswer {
         }
         Some(by_region.iter().map(text).collect::<Vec<_>>().join(", "))
     }
+}
+
+/// What is said of a candidate.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    /// Region with the largest probability and that probability, and what is said of the status; `None` without a network.
+    pub(super) status: Option<StatusAnswer>,
+    /// In which ways the candidate is unlike the training.
+    pub(super) outside: Vec<String>,
 }
 
 /// A candidate and what is said of it.

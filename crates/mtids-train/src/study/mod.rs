@@ -6,18 +6,18 @@
 
 mod answer;
 mod objects;
+mod options;
 pub mod output;
 mod page;
 mod picture;
 mod reader;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mtids_annotations::Finding;
 use mtids_dicom::{FileOutcome, Refused};
 use mtids_domain::geometry::PointMm;
-use mtids_domain::nodal::{Edition, Side};
 use mtids_prep::candidates::{Candidates, CutSeries, Outline};
 use mtids_prep::config::{BuildConfig, CheckedConfig};
 use mtids_prep::error::PrepError;
@@ -27,11 +27,13 @@ use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::provenance::Program;
 use mtids_shards::{DatasetDescription, PatchRow};
 
+use answer::Said;
 pub use answer::{
     CandidateLeftOut, NodalAnswer, NodeAnswer, PatientAnswer, RegionAnswer, RunAnswer, StatusAnswer, StudyAnswer,
 };
 use objects::ObjectPlace;
-use reader::{Reader, Said};
+pub use options::PredictOptions;
+use reader::Reader;
 
 use crate::error::TrainError;
 use crate::staging::stage;
@@ -41,27 +43,6 @@ pub const NOTICE: &str = "Research software, not for diagnosis.";
 
 /// Most nodes that have a picture: a page of some 15 MB.
 const MOST_PICTURES: usize = 300;
-
-/// How studies are predicted.
-#[derive(Clone, Debug, Default)]
-pub struct PredictOptions<'a> {
-    /// Device, instead of the one on record.
-    pub device: Option<&'a str>,
-    /// Candidates per pass, instead of the number on record; no influence on an answer.
-    pub batch_size: Option<usize>,
-    /// Side of the primary tumour, for the N category.
-    pub primary_side: Option<Side>,
-    /// Edition of the TNM classification.
-    pub edition: Edition,
-    /// A folder inside the studies that is not read.
-    pub out: Option<&'a Path>,
-    /// Folder for DICOM objects (SEG and SR), one of each per series; without it none are written.
-    pub objects: Option<&'a Path>,
-    /// Make a picture of each node, for the page; of the first 300.
-    pub pictures: bool,
-    /// Show progress on the terminal.
-    pub show_progress: bool,
-}
 
 /// What networks and measures say about the candidates of studies. `runs` are folders of trainings, several for an ensemble, none to measure only;
 /// `settings` say where studies and candidates lie and how they are read.

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use mtids_report::page::{Section, facts, page, table};
 use mtids_shards::Measure;
 
-use super::answer::{NodeAnswer, PatientAnswer, StatusAnswer, StudyAnswer};
+use super::answer::{NodeAnswer, PatientAnswer, RunAnswer, StatusAnswer, StudyAnswer};
 
 /// The page.
 pub(super) fn page_of(answer: &StudyAnswer) -> String {
@@ -134,7 +134,7 @@ fn of_node(node: &NodeAnswer) -> Markup {
 }
 
 fn source(answer: &StudyAnswer) -> Markup {
-    let row = |run: &super::RunAnswer| {
+    let row = |run: &RunAnswer| {
         let short = |digest: &str| digest.chars().take(16).collect::<String>();
         vec![
             short(&run.weights),

@@ -11,8 +11,8 @@ use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{DatasetDescription, PatchRow};
 use mtids_stream::Batch;
 
-use super::PredictOptions;
-use super::answer::{RunAnswer, StatusAnswer};
+use super::answer::{RunAnswer, Said, StatusAnswer};
+use super::options::PredictOptions;
 use crate::calibration::Calibration;
 use crate::error::TrainError;
 use crate::network::{Trained, choose_device};
@@ -34,15 +34,6 @@ struct Member {
 pub(super) struct Reader {
     members: Vec<Member>,
     description: Option<DatasetDescription>,
-}
-
-/// What is said of a candidate.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Said {
-    /// Region with the largest probability and that probability, and what is said of the status; `None` without a network.
-    pub(super) status: Option<StatusAnswer>,
-    /// In which ways the candidate is unlike the training.
-    pub(super) outside: Vec<String>,
 }
 
 impl Member {
