@@ -164,6 +164,15 @@ impl NodeAnswer {
     }
 }
 
+impl NodeAnswer {
+    /// The short axis of the candidate's mask, or else of the region grown from its centre, mm.
+    pub fn short_axis_mm(&self) -> Option<f32> {
+        let name = Measure::ShortAxis.name();
+        let of_mask = self.mask.as_ref().and_then(|mask| mask.get(name));
+        of_mask.or_else(|| self.grown.get(name)).copied()
+    }
+}
+
 /// A candidate that nothing is said of.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct CandidateLeftOut {

@@ -202,7 +202,7 @@ fn node_cells<'a>(
     notes: &mut Vec<&'a str>,
 ) -> Vec<String> {
     let [x, y, z] = node.center_mm;
-    let axis = node.grown.get(Measure::ShortAxis.name());
+    let axis = node.short_axis_mm();
     let mut cells = vec![
         node.number.to_string(),
         format!("{x:.1}, {y:.1}, {z:.1}"),

@@ -2,7 +2,6 @@
 
 use maud::{Markup, html};
 use mtids_report::page::{Section, facts, page, table};
-use mtids_shards::Measure;
 
 use super::answer::{NodeAnswer, PatientAnswer, RunAnswer, StatusAnswer, StudyAnswer};
 
@@ -98,7 +97,6 @@ fn place([x, y, z]: [f64; 3]) -> String {
 }
 
 fn of_node(node: &NodeAnswer) -> Markup {
-    let axis = node.grown.get(Measure::ShortAxis.name());
     let mut rows = Vec::new();
     if let Some(one) = &node.status {
         rows.push(vec!["region".to_owned(), format!("{}, p {:.2}", one.region, one.region_probability)]);
@@ -109,7 +107,7 @@ fn of_node(node: &NodeAnswer) -> Markup {
     }
     rows.push(vec![
         "short axis".to_owned(),
-        axis.map_or_else(|| "not measured".to_owned(), |mm| format!("{mm:.1} mm")),
+        node.short_axis_mm().map_or_else(|| "not measured".to_owned(), |mm| format!("{mm:.1} mm")),
     ]);
     let slice = node.slice.map(|slice| format!(", slice {slice}")).unwrap_or_default();
     rows.push(vec!["place (LPS mm)".to_owned(), format!("{}{slice}", place(node.center_mm))]);
