@@ -72,7 +72,7 @@ fn another_device_needs_a_flag_to_resume_and_none_to_evaluate() {
     fs::write(&config, recorded.replace("device = \"cpu\"", "device = \"cuda:0\"")).unwrap();
     let evaluate = ["evaluate", "--run", text(&out), "--dataset", text(dataset())];
     let evaluated = run("mtids-train", evaluate).expect_code(0);
-    assert!(evaluated.stderr.contains("evaluating on the CPU"), "{}", evaluated.stderr);
+    assert!(evaluated.stderr.contains("computing on the CPU"), "{}", evaluated.stderr);
     run("mtids-train", [evaluate.as_slice(), &["--device", "cpu"]].concat()).expect_code(0);
 
     let resume = fit_arguments(&out, &["max_steps=2"]);

@@ -192,19 +192,31 @@ pub fn calibrate(
             ),
         });
     }
+    calibrate_opened(&folder, &opened, dataset, device, interrupt)
+}
+
+/// As [`calibrate`], with the dataset of the run at hand: at the end of a training, when another may lie in its place.
+pub(crate) fn calibrate_opened(
+    folder: &RunFolder,
+    opened: &Arc<Dataset>,
+    path: &Path,
+    device: Option<&str>,
+    interrupt: &Interrupt,
+) -> Result<Result<Calibration, String>, TrainError> {
+    let manifest = opened.manifest();
     let device = choose_device(device, &folder.config().device)?;
-    let trained = Trained::load(&folder, &manifest.description, dataset, device)?;
-    if let Some(calibration) = Calibration::read(&folder, &trained.weights)? {
+    let trained = Trained::load(folder, &manifest.description, path, device)?;
+    if let Some(calibration) = Calibration::read(folder, &trained.weights)? {
         return Ok(Ok(calibration));
     }
     if opened.shards(Split::Validation).next().is_none() {
         return Ok(Err("the dataset has no validation split".to_owned()));
     }
-    let predictions = predict(&trained.network, &opened, Split::Validation, folder.config(), interrupt)?
+    let predictions = predict(&trained.network, opened, Split::Validation, folder.config(), interrupt)?
         .ok_or(TrainError::Interrupted { step: trained.step })?;
     let fitted = Calibration::fit(&predictions, trained.weights, manifest.digest(), trained.best_on_validation);
     if let Ok(calibration) = &fitted {
-        calibration.write(&folder)?;
+        calibration.write(folder)?;
     }
     Ok(fitted)
 }

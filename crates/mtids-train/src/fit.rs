@@ -16,6 +16,7 @@ use mtids_stream::batches_per_epoch;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::calibration::calibrate_opened;
 use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::labels::{codes, targets};
@@ -47,6 +48,8 @@ pub struct FitSummary {
     pub training_rows: usize,
     /// Loss per task of the last step.
     pub last_losses: BTreeMap<String, Option<f64>>,
+    /// Why the run has no calibration, where one was asked for.
+    pub not_calibrated: Option<String>,
 }
 
 /// How [`fit`] goes about it; nothing here changes a result, except a change of device.
@@ -56,6 +59,8 @@ pub struct FitOptions {
     pub show_progress: bool,
     /// Resume a run of another device.
     pub allow_device_change: bool,
+    /// Calibrate the weights on the validation patients at the end.
+    pub calibrate: bool,
 }
 
 /// Trains, or resumes, on a thread with a large stack.
@@ -170,6 +175,10 @@ fn train(
         training.epoch(steps_per_epoch, interrupt, &progress)?;
     }
     progress.finish();
+    let not_calibrated = match options.calibrate {
+        true => calibrate_opened(&training.folder, &training.dataset, path, None, interrupt)?.err(),
+        false => None,
+    };
     let epochs: Vec<EpochLine> = crate::run_folder::log::read(&training.folder.file("epochs.jsonl"))?;
     Ok(FitSummary {
         steps: training.state.step,
@@ -180,6 +189,7 @@ fn train(
         parameters: training.network.parameters.count(),
         training_rows: labels.len(),
         last_losses: training.last.map(|line| line.losses).unwrap_or_default(),
+        not_calibrated,
     })
 }
 

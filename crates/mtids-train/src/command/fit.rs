@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use mtids_runtime::config;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_train::calibration::calibrate;
 use mtids_train::config::TrainConfig;
 use mtids_train::fit::{FitOptions, fit};
 
@@ -41,10 +40,10 @@ pub(crate) struct Fit {
 impl Fit {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let config = config::load::<TrainConfig>(self.config.as_deref(), &self.sets)?.check()?;
-        let options = FitOptions { show_progress: true, allow_device_change: self.allow_device_change };
+        let options =
+            FitOptions { show_progress: true, allow_device_change: self.allow_device_change, calibrate: true };
         let interrupt = Interrupt::install()?;
         let summary = fit(&self.dataset, &self.run, &config, &interrupt, options)?;
-        let calibration = calibrate(&self.run, &self.dataset, None, &interrupt)?;
         if self.json {
             return print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
         }
@@ -71,9 +70,9 @@ impl Fit {
             summary.parameters,
             losses.join(", ")
         ))?;
-        match calibration {
-            Ok(_) => Ok(()),
-            Err(reason) => print(&format!("{}: not calibrated: {reason}\n", self.run.display())),
+        match summary.not_calibrated {
+            Some(reason) => print(&format!("{}: not calibrated: {reason}\n", self.run.display())),
+            None => Ok(()),
         }
     }
 }

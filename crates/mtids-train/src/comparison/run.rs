@@ -238,7 +238,8 @@ impl<'a> Comparison<'a> {
         let dataset = &self.places.datasets[&cell.dataset];
         let run = folder.join(format!("run-{}", settings_digest(config).short()));
         forget_peak_memory();
-        let options = FitOptions { show_progress: self.options.show_progress, allow_device_change: false };
+        let options =
+            FitOptions { show_progress: self.options.show_progress, allow_device_change: false, calibrate: false };
         let summary = fit(dataset, &run, config, interrupt, options)?;
         let run_folder = RunFolder::open(&run)?;
         let losses: Vec<LossLine> = read(&run_folder.file("losses.jsonl"))?;
