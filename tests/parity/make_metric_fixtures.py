@@ -25,6 +25,8 @@ def binary(name, scores, labels):
     """ROC and calibration of one list of probabilities."""
     scores, labels = np.asarray(scores, float), np.asarray(labels, int)
     case = {"name": name, "scores": scores.tolist(), "labels": labels.tolist(), "bins": BINS}
+    # Without a positive scikit-learn warns and says 0.
+    case["average_precision"] = metrics.average_precision_score(labels, scores) if labels.any() else None
     case["brier"] = metrics.brier_score_loss(labels, scores, pos_label=1, labels=[0, 1])
     # calibration_curve returns the filled bins only; bincount over the same edges gives their weights.
     edges = np.linspace(0.0, 1.0, BINS + 1)

@@ -5,7 +5,7 @@
 //! * Nothing depends on the order of samples, beyond the rounding of sums.
 //!
 //! # Units
-//! Every figure is a share in 0..=1, except [`quantile()`], which has the unit of its values.
+//! Every figure is a share in 0..=1, except [`quantile()`], which has the unit of its values, and [`net_benefit()`], which may be negative.
 #![doc = include_str!("../README.md")]
 
 mod association;
@@ -16,6 +16,7 @@ mod effect;
 mod holm;
 mod interval;
 mod paired;
+mod precision;
 mod quantile;
 mod roc;
 
@@ -27,5 +28,6 @@ pub use effect::{Effect, Spread, pooled_variance, variance};
 pub use holm::holm;
 pub use interval::{Interval, wilson};
 pub use paired::{Difference, auroc_difference_by_patient};
+pub use precision::{average_precision, net_benefit, threshold_for_sensitivity};
 pub use quantile::quantile;
 pub use roc::{RocPoint, auroc, roc_curve};

@@ -16,7 +16,7 @@ pub struct RocPoint {
 }
 
 /// Samples sorted by falling score, grouped by equal scores: (positives, negatives) per group. Empty with a NaN score.
-fn tied_groups(samples: &[(f64, bool)]) -> Vec<(u64, u64)> {
+pub(crate) fn tied_groups(samples: &[(f64, bool)]) -> Vec<(u64, u64)> {
     if samples.iter().any(|sample| sample.0.is_nan()) {
         return Vec::new();
     }

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use mtids_metrics::{
-    BootstrapOptions, Confusion, Effect, Spread, auroc, bootstrap_by_patient, brier, cramers_v,
+    BootstrapOptions, Confusion, Effect, Spread, auroc, average_precision, bootstrap_by_patient, brier, cramers_v,
     expected_calibration_error, holm, quantile, roc_curve, wilson,
 };
 use serde_json::Value;
@@ -49,6 +49,7 @@ fn roc_and_calibration_are_those_of_scikit_learn() {
         let samples: Vec<(f64, bool)> =
             floats(&case["scores"]).into_iter().zip(labels.into_iter().map(|label| label == 1)).collect();
         same(auroc(&samples), &case["auroc"], &case);
+        same(average_precision(&samples), &case["average_precision"], &case);
         same(brier(&samples), &case["brier"], &case);
         let bins = case["bins"].as_u64().unwrap() as usize;
         same(expected_calibration_error(&samples, bins), &case["expected_calibration_error"], &case);

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use mtids_metrics::threshold_for_sensitivity;
 use mtids_models::decoding::metastasis_probability;
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
@@ -29,6 +30,8 @@ use crate::run_folder::RunFolder;
 const FILE: &str = "calibration.json";
 /// Share of nodes of new patients whose set holds their joint class.
 pub const LEVEL: f64 = 0.9;
+/// Share of the validation metastases that the sensitive threshold calls.
+pub const SENSITIVITY: f64 = 0.9;
 /// Probabilities are kept so far from 0 and 1 that their logit is finite.
 const NEAREST: f64 = 1e-6;
 /// Ridge on the standardised logit: too weak to matter, and enough where validation patients are told apart without error.
@@ -54,6 +57,8 @@ pub struct Calibration {
     pub intercept: f64,
     /// Share of nodes whose set is to hold their class.
     pub level: f64,
+    /// Calibrated probability of metastasis from which on [`SENSITIVITY`] of the validation metastases are called.
+    pub sensitive_threshold: f64,
     /// Classes whose calibrated probability is at least this are in the set; 0 where patients are too few to leave any class out.
     pub least_probability: f64,
 }
@@ -103,8 +108,12 @@ impl Calibration {
             slope,
             intercept,
             level: LEVEL,
+            sensitive_threshold: 0.0,
             least_probability: 0.0,
         };
+        let calibrated: Vec<(f64, bool)> =
+            labelled.iter().map(|row| (calibration.metastasis(&row.pooled), row.metastasis == Some(1))).collect();
+        calibration.sensitive_threshold = threshold_for_sensitivity(&calibrated, SENSITIVITY).unwrap_or(0.0);
         // Of the true class, with the weight of its node; the largest are added first, and the patient to come has the least of all.
         let total = by_patient.len() as f64 + 1.0;
         let mut of_true: Vec<(f64, f64)> = Vec::with_capacity(labelled.len());

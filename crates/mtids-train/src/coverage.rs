@@ -121,6 +121,7 @@ mod tests {
             slope: 1.0,
             intercept: 0.0,
             level: 0.9,
+            sensitive_threshold: 0.1,
             least_probability: 0.25,
         };
         let mut rows: Vec<Prediction> = (0..8).map(|n| row(n, 0, [0.7, 0.1, 0.1, 0.1])).collect();

@@ -21,6 +21,7 @@ use crate::evaluation::measure;
 use crate::fusion::Fusion;
 use crate::measured::Evaluation;
 use crate::network::{Network, Trained, choose_device};
+use crate::operating::Operating;
 use crate::predict::predict;
 use crate::prediction::{Prediction, write_csv};
 use crate::readers::{Readers, compare, interval_lies};
@@ -77,9 +78,9 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     let calibration = Calibration::read(&folder, &weights)?;
     let is_own =
         |calibration: &Calibration| split == Split::Validation && calibration.dataset == opened.manifest().digest();
-    let coverage = calibration
-        .filter(|calibration| !is_own(calibration))
-        .and_then(|calibration| Coverage::of(&calibration, &predictions, bootstrap));
+    let calibration = calibration.filter(|calibration| !is_own(calibration));
+    let coverage = calibration.as_ref().and_then(|one| Coverage::of(one, &predictions, bootstrap));
+    let operating = calibration.as_ref().and_then(|one| Operating::of(one, &predictions, bootstrap));
     let evaluation = Evaluation {
         split,
         dataset_digest: opened.manifest().digest(),
@@ -94,6 +95,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         training,
         readers,
         coverage,
+        operating,
     };
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.file(name);
@@ -279,6 +281,9 @@ pub fn text(evaluation: &Evaluation) -> String {
     if let Some(coverage) = &evaluation.coverage {
         text.push('\n');
         coverage.sentences().iter().for_each(|sentence| text.push_str(&format!("  {sentence}\n")));
+    }
+    if let Some(operating) = &evaluation.operating {
+        text.push_str(&format!("\n{}", operating.text()));
     }
     let what = match evaluation.architecture {
         Architecture::MtIds => "A reconstruction of MT-IDS from its abstract.".to_owned(),

@@ -31,6 +31,7 @@ mod labels;
 pub mod measure_targets;
 pub mod measured;
 mod network;
+pub mod operating;
 mod predict;
 pub mod prediction;
 pub mod readers;

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::coverage::Coverage;
 use crate::label_counts::LabelCounts;
+use crate::operating::Operating;
 use crate::prediction::{Prediction, largest, metastasis_probability, region_probabilities};
 use crate::readers::Readers;
 use crate::seen::SeenPatients;
@@ -213,4 +214,6 @@ pub struct Evaluation {
     pub readers: Readers,
     /// What the run's calibration is worth here; none for the patients that it was fitted on, and for a run without one.
     pub coverage: Option<Coverage>,
+    /// Decisions at thresholds that were chosen on validation patients; likewise.
+    pub operating: Option<Operating>,
 }

@@ -11,6 +11,7 @@ use mtids_report::page::{Section, facts, figure, page, table};
 use crate::coverage::Coverage;
 use crate::error::TrainError;
 use crate::measured::{Evaluation, Figure, Share};
+use crate::operating::{Benefit, Calls, Operating};
 use crate::readers::Readers;
 use crate::run_folder::RunFolder;
 use crate::run_folder::log::{EpochLine, LossLine, read};
@@ -45,6 +46,9 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
     }
     if let Some(coverage) = &evaluation.coverage {
         sections.push(Section::new("calibration", "Calibration", calibration(coverage)));
+    }
+    if let Some(operating) = &evaluation.operating {
+        sections.push(Section::new("decisions", "Decisions", decisions(operating)));
     }
     sections.push(Section::new("training", "Training", training(&losses, &epochs)));
     if !measured.gates.is_empty() {
@@ -207,6 +211,31 @@ fn calibration(coverage: &Coverage) -> Markup {
         p class="note" {
             "Fitted on validation patients: a logistic map of the logit of metastasis, and sets of joint classes by hierarchical conformal              prediction. The share of sets that hold the true class should agree with their name."
         }
+    }
+}
+
+/// Calls at thresholds, and the decision curve.
+fn decisions(operating: &Operating) -> Markup {
+    let rows: Vec<Vec<String>> = operating.calls.iter().map(Calls::cells).collect();
+    let line = |name: &str, of: &dyn Fn(&Benefit) -> Option<f64>| Series {
+        name: name.to_owned(),
+        points: operating.benefit.iter().filter_map(|one| Some((one.threshold, of(one)?))).collect(),
+    };
+    let curve = [
+        line("network", &|one| one.network),
+        line("call every node", &|one| one.every_node),
+        line("call none", &|_| Some(0.0)),
+    ];
+    let columns =
+        ["called", "from p\t", "sensitivity\t", "95 % interval\t", "of\t", "specificity\t", "95 % interval\t", "of\t"];
+    let range = Some((-0.1, operating.prevalence.max(0.1)));
+    html! {
+        (table(&columns, &rows))
+        p class="note" {
+            "The second threshold called nine in ten metastases of the validation patients. A patient is called where any of its nodes is."
+        }
+        @for sentence in operating.sentences() { p { (sentence) "." } }
+        (figure("Decision curve", &lines("Decision curve", "threshold", "net benefit per node", &curve, range)))
     }
 }
 
