@@ -1,6 +1,6 @@
 //! Logistic regression with a ridge: a few numbers of a sample become the probability of its class.
 //!
-//! Minimises Σ log(1 + exp(−s·(w·z + b))) + ½·λ·|w|² with s = ±1, z the standardised inputs and b free of the ridge, by Newton's method
+//! Minimises Σ log(1 + exp(−s·(w·z + b))) + ½·Σ λᵢ·wᵢ² with s = ±1, z the standardised inputs and b free of the ridge, by Newton's method
 //! (iteratively reweighted least squares) with step halving. Invariants: double precision, one thread and a fixed order of sums, so the same
 //! rows give the same bits; a missing input counts as its mean; an input that never varies has the weight 0. Units: none.
 
@@ -34,28 +34,34 @@ pub struct Logistic {
 }
 
 impl Logistic {
-    /// Fits rows of equally many inputs, `None` where one is missing, with labels. `None` for no row, one class only, an input that is not
-    /// finite, or a ridge that is not positive.
+    /// As [`Logistic::fit_with`], with the same ridge for every input.
     pub fn fit(rows: &[Vec<Option<f64>>], labels: &[bool], ridge: f64) -> Option<Self> {
-        let count = rows.first()?.len();
+        Self::fit_with(rows, labels, &vec![ridge; rows.first()?.len()])
+    }
+
+    /// Fits rows of equally many inputs, `None` where one is missing, with labels and a ridge per input. `None` for no row, one class only, an
+    /// input that is not finite, or a ridge that is not positive.
+    pub fn fit_with(rows: &[Vec<Option<f64>>], labels: &[bool], ridges: &[f64]) -> Option<Self> {
+        let count = ridges.len();
         let is_ragged = rows.len() != labels.len() || rows.iter().any(|row| row.len() != count);
         let is_infinite = rows.iter().flatten().flatten().any(|value| !value.is_finite());
         let positives = labels.iter().filter(|&&label| label).count();
-        if is_ragged || is_infinite || positives == 0 || positives == labels.len() || ridge.is_nan() || ridge <= 0.0 {
+        let has_bad_ridge = ridges.iter().any(|ridge| ridge.is_nan() || *ridge <= 0.0);
+        if is_ragged || is_infinite || positives == 0 || positives == labels.len() || has_bad_ridge {
             return None;
         }
         let mut model = Self { intercept: 0.0, inputs: (0..count).map(|input| scale_of(rows, input)).collect() };
         let design: Vec<Vec<f64>> = rows.iter().map(|row| model.standardised(row)).collect();
         // The last parameter is the intercept, the last column of the design is 1.
         let mut parameters = vec![0.0; count + 1];
-        let mut loss = objective(&design, labels, ridge, &parameters);
+        let mut loss = objective(&design, labels, ridges, &parameters);
         for _ in 0..STEPS {
-            let (gradient, curvature) = derivatives(&design, labels, ridge, &parameters);
+            let (gradient, curvature) = derivatives(&design, labels, ridges, &parameters);
             if gradient.iter().all(|entry| entry.abs() <= TOLERANCE * labels.len() as f64) {
                 break;
             }
             let step = solve(curvature, gradient)?;
-            let Some((next, next_loss)) = descend(&design, labels, ridge, &parameters, &step, loss) else { break };
+            let Some((next, next_loss)) = descend(&design, labels, ridges, &parameters, &step, loss) else { break };
             (parameters, loss) = (next, next_loss);
         }
         model.intercept = parameters.pop()?;
@@ -103,17 +109,17 @@ fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
-fn objective(design: &[Vec<f64>], labels: &[bool], ridge: f64, parameters: &[f64]) -> f64 {
-    let weights = &parameters[..parameters.len() - 1];
+fn objective(design: &[Vec<f64>], labels: &[bool], ridges: &[f64], parameters: &[f64]) -> f64 {
+    let penalty: f64 = ridges.iter().zip(parameters).map(|(ridge, weight)| ridge * weight * weight).sum();
     let losses = design.iter().zip(labels).map(|(row, &label)| {
         let logit = dot(row, parameters);
         softplus(if label { -logit } else { logit })
     });
-    losses.sum::<f64>() + 0.5 * ridge * dot(weights, weights)
+    losses.sum::<f64>() + 0.5 * penalty
 }
 
 /// Gradient and Hessian.
-fn derivatives(design: &[Vec<f64>], labels: &[bool], ridge: f64, parameters: &[f64]) -> (Vec<f64>, Vec<Vec<f64>>) {
+fn derivatives(design: &[Vec<f64>], labels: &[bool], ridges: &[f64], parameters: &[f64]) -> (Vec<f64>, Vec<Vec<f64>>) {
     let size = parameters.len();
     let (mut gradient, mut curvature) = (vec![0.0; size], vec![vec![0.0; size]; size]);
     for (row, &label) in design.iter().zip(labels) {
@@ -126,7 +132,7 @@ fn derivatives(design: &[Vec<f64>], labels: &[bool], ridge: f64, parameters: &[f
             }
         }
     }
-    for n in 0..size - 1 {
+    for (n, ridge) in ridges.iter().enumerate() {
         gradient[n] += ridge * parameters[n];
         curvature[n][n] += ridge;
     }
@@ -156,7 +162,7 @@ fn solve(mut lower: Vec<Vec<f64>>, mut right: Vec<f64>) -> Option<Vec<f64>> {
 fn descend(
     design: &[Vec<f64>],
     labels: &[bool],
-    ridge: f64,
+    ridges: &[f64],
     parameters: &[f64],
     step: &[f64],
     loss: f64,
@@ -164,7 +170,7 @@ fn descend(
     (0..HALVINGS).find_map(|halving| {
         let share = 0.5_f64.powi(halving as i32);
         let next: Vec<f64> = parameters.iter().zip(step).map(|(value, step)| value - share * step).collect();
-        let next_loss = objective(design, labels, ridge, &next);
+        let next_loss = objective(design, labels, ridges, &next);
         (next_loss < loss).then_some((next, next_loss))
     })
 }
@@ -216,6 +222,21 @@ mod tests {
         assert_eq!(Logistic::fit(&rows, &[true], 1.0), None);
         assert_eq!(Logistic::fit(&rows, &[true, false], 0.0), None);
         assert_eq!(Logistic::fit(&[vec![Some(f64::NAN)], vec![None]], &[true, false], 1.0), None);
+    }
+
+    #[test]
+    fn a_strong_ridge_silences_its_input_alone() {
+        let noise = |n: u32| f64::from((n * 7919) % 13);
+        let rows: Vec<Vec<Option<f64>>> =
+            (0..60).map(|n| vec![Some(f64::from(n) + noise(n)), Some(f64::from(n) - noise(n))]).collect();
+        let labels: Vec<bool> = (0..60).map(|n| n > 30).collect();
+        let model = Logistic::fit_with(&rows, &labels, &[1.0, 1e9]).unwrap();
+        assert!(model.inputs[0].weight > 1.0 && model.inputs[1].weight.abs() < 1e-6, "{model:?}");
+        let alone: Vec<Vec<Option<f64>>> = rows.iter().map(|row| row[..1].to_vec()).collect();
+        let alone = Logistic::fit(&alone, &labels, 1.0).unwrap();
+        assert!((alone.inputs[0].weight - model.inputs[0].weight).abs() < 1e-5);
+        assert_eq!(Logistic::fit_with(&rows, &labels, &[1.0, 0.0]), None);
+        assert_eq!(Logistic::fit_with(&rows, &labels, &[1.0]), None);
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::prediction::{MINIMUM_PATIENTS, Prediction, metastasis_probability};
 
 /// Strength of the ridge on standardised inputs: the default of scikit-learn (C = 1).
 const RIDGE: f64 = 1.0;
+/// That on the measures beside a network. A few hundred validation nodes cannot tell twenty correlated measures apart: with 1 the fusion lost
+/// .017 of AUROC on test patients of the cohort `tuning`, with 100 less than .002 (two networks).
+const MEASURES_RIDGE: f64 = 100.0;
 /// Probabilities are kept so far from 0 and 1 that their logit is finite.
 const NEAREST: f64 = 1e-6;
 
@@ -52,8 +55,9 @@ impl Fusion {
         let read = common(&labelled.iter().map(|row| &row.grown).collect::<Vec<_>>())?;
         let rows: Vec<Vec<Option<f64>>> = labelled.iter().map(|row| inputs(row, &read)).collect();
         let labels: Vec<bool> = labelled.iter().map(|row| row.metastasis == Some(1)).collect();
-        let model =
-            Logistic::fit(&rows, &labels, RIDGE).ok_or_else(|| "all validation patients have one status".to_owned())?;
+        let ridges: Vec<f64> = std::iter::once(RIDGE).chain(read.iter().map(|_| MEASURES_RIDGE)).collect();
+        let model = Logistic::fit_with(&rows, &labels, &ridges)
+            .ok_or_else(|| "all validation patients have one status".to_owned())?;
         let measures = read.iter().map(|measure| measure.name()).collect();
         Ok(Self { measures, model, samples: labelled.len(), patients, read })
     }
