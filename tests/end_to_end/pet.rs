@@ -50,6 +50,23 @@ fn the_pet_of_a_study_lies_over_its_ct() {
 }
 
 #[test]
+#[ignore = "needs ../shared/data"]
+fn a_prediction_measures_the_uptake_of_a_candidate() {
+    let data = shared_data("chest-ct-lung1");
+    let folder = tempfile::tempdir().unwrap();
+    let table = data.join("annotations_mm.csv");
+    let places = ["--data", text(&data), "--annotations", text(&table), "--out", text(folder.path())];
+    let fixed = ["predict", "--measure-only", "--no-dicom", "--set", "pet=true"];
+    run("mtids-train", fixed.into_iter().chain(places)).expect_code(0);
+    let answer = std::fs::read(folder.path().join("prediction.json")).unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    let node = &answer["patients"][0]["nodes"][0];
+    // The lesion's peak is about 8.2 (pet_expected.json).
+    let uptake = node["mask"]["suv_max"].as_f64().or(node["grown"]["suv_max"].as_f64()).unwrap();
+    assert!((7.5..8.8).contains(&uptake), "{uptake}");
+}
+
+#[test]
 fn a_dataset_with_an_empty_pet_channel_trains() {
     let folder = tempfile::tempdir().unwrap();
     let (out, run_folder) = (folder.path().join("dataset"), folder.path().join("run"));

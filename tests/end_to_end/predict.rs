@@ -246,6 +246,35 @@ fn what_has_no_answer_has_a_reason_and_is_never_n0() {
 }
 
 #[test]
+fn a_damaged_study_is_named_and_the_others_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    predict(&whole, &["--run", text(trained()), "--no-dicom"]).expect_code(0);
+    let (whole, cohort) = (answer(&whole), cohort().join("cohort"));
+    let data = folder.path().join("dicom");
+    let first = whole["patients"][0]["patient_id"].as_str().unwrap();
+    for file in tree(&cohort.join("dicom")).into_keys() {
+        let to = data.join(&file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let bytes = fs::read(cohort.join("dicom").join(&file)).unwrap();
+        let is_cut = file.contains(first) && file.ends_with("IM0007.dcm");
+        fs::write(to, &bytes[..if is_cut { bytes.len() / 2 } else { bytes.len() }]).unwrap();
+    }
+    let out = folder.path().join("damaged");
+    let more = ["--run", text(trained()), "--no-dicom", "--data", text(&data)];
+    let mut arguments = arguments(&out, &more);
+    let at = arguments.iter().position(|argument| argument == "--data").unwrap();
+    arguments.drain(at..at + 2);
+    let said = run("mtids-train", arguments).expect_code(1);
+    let damaged = answer(&out);
+    assert!(damaged["files_refused"].as_object().unwrap().contains_key("truncated"), "{}", said.text());
+    let (all, left) = (nodes(&whole), nodes(&damaged));
+    assert!(left.len() < all.len() && !left.is_empty());
+    assert!(left.iter().all(|(key, node)| all[key]["status"] == node["status"]));
+    assert!(damaged["patients"].as_array().unwrap().iter().all(|patient| patient["patient_id"] != first));
+}
+
+#[test]
 fn an_answer_is_the_same_bytes_twice_and_lies_beside_the_studies_unharmed() {
     let folder = tempfile::tempdir().unwrap();
     let before = tree(&cohort().join("cohort"));
