@@ -27,5 +27,6 @@ mod rows;
 mod run_folder;
 mod support;
 mod tasks;
+mod track;
 mod views;
 mod write_points;

@@ -43,6 +43,7 @@ mod staging;
 pub mod study;
 #[cfg(test)]
 mod testing;
+pub mod tracking;
 mod training;
 pub mod transform;
 

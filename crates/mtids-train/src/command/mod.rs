@@ -6,6 +6,7 @@ mod compare;
 mod evaluate;
 mod fit;
 mod predict;
+mod track;
 
 use clap::Subcommand;
 use mtids_runtime::exit::Exit;
@@ -17,6 +18,7 @@ pub(crate) enum Command {
     Evaluate(evaluate::Evaluate),
     Calibrate(calibrate::Calibrate),
     Predict(predict::Predict),
+    Track(track::Track),
     Compare(compare::Compare),
 }
 
@@ -27,6 +29,7 @@ impl Command {
             Self::Evaluate(command) => command.run(),
             Self::Calibrate(command) => command.run(),
             Self::Predict(command) => command.run(),
+            Self::Track(command) => command.run().map(|()| Exit::Done),
             Self::Compare(command) => command.run().map(|()| Exit::Done),
         }
     }

@@ -1,0 +1,152 @@
+//! TensorBoard's event file: records of one protobuf message each, framed by their length and masked CRC-32C.
+//!
+//! Layout of a record (TensorFlow, `record_writer.h`): length as u64, its checksum, the message, its checksum, all little-endian. Messages are
+//! `Event` with a `Summary` of simple values (`event.proto`, `summary.proto`). Invariant: the same calls give the same bytes. Units: seconds.
+
+/// An event file in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EventFile {
+    bytes: Vec<u8>,
+}
+
+/// Polynomial of CRC-32C (Castagnoli), reflected.
+const POLYNOMIAL: u32 = 0x82f6_3b78;
+/// What TensorFlow adds to a rotated checksum, so that a checksum of data that holds checksums is no trivial one.
+const MASK: u32 = 0xa282_ead8;
+
+/// Checksums of all single bytes.
+const TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut n = 0;
+    while n < 256 {
+        let (mut value, mut bit) = (n as u32, 0);
+        while bit < 8 {
+            value = if value & 1 == 1 { (value >> 1) ^ POLYNOMIAL } else { value >> 1 };
+            bit += 1;
+        }
+        table[n] = value;
+        n += 1;
+    }
+    table
+};
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |sum: u32, &byte| (sum >> 8) ^ TABLE[usize::from(sum as u8 ^ byte)])
+}
+
+fn masked(bytes: &[u8]) -> [u8; 4] {
+    crc32c(bytes).rotate_right(15).wrapping_add(MASK).to_le_bytes()
+}
+
+/// A protobuf message in the making.
+#[derive(Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    /// The number of a field and its wire type: 0 varint, 1 of eight bytes, 2 with a length, 5 of four bytes.
+    fn key(&mut self, field: u64, wire: u64) {
+        self.varint(field << 3 | wire);
+    }
+
+    fn int(mut self, field: u64, value: u64) -> Self {
+        self.key(field, 0);
+        self.varint(value);
+        self
+    }
+
+    fn double(mut self, field: u64, value: f64) -> Self {
+        self.key(field, 1);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    fn float(mut self, field: u64, value: f32) -> Self {
+        self.key(field, 5);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    fn bytes(mut self, field: u64, value: &[u8]) -> Self {
+        self.key(field, 2);
+        self.varint(value.len() as u64);
+        self.0.extend(value);
+        self
+    }
+}
+
+impl EventFile {
+    /// A file that begins at the time 0.
+    pub(super) fn new() -> Self {
+        let mut file = Self { bytes: Vec::new() };
+        file.record(&Message::default().double(1, 0.0).bytes(3, b"brain.Event:2").0);
+        file
+    }
+
+    /// Adds values of a step, `seconds` after the begin. What is not finite is added as it is: TensorBoard shows it.
+    pub(super) fn scalars(&mut self, step: u64, seconds: f64, values: &[(String, f64)]) {
+        let summary = values.iter().fold(Message::default(), |summary, (tag, value)| {
+            let value = Message::default().bytes(1, tag.as_bytes()).float(2, *value as f32);
+            summary.bytes(1, &value.0)
+        });
+        self.record(&Message::default().double(1, seconds).int(2, step).bytes(5, &summary.0).0);
+    }
+
+    fn record(&mut self, message: &[u8]) {
+        let length = (message.len() as u64).to_le_bytes();
+        self.bytes.extend(length);
+        self.bytes.extend(masked(&length));
+        self.bytes.extend(message);
+        self.bytes.extend(masked(message));
+    }
+
+    /// The file.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_that_of_the_standard() {
+        // RFC 3720, B.4.
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
+        assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
+    }
+
+    #[test]
+    fn numbers_are_written_as_protobuf_writes_them() {
+        let mut message = Message::default();
+        message.varint(300);
+        assert_eq!(message.0, [0xac, 0x02]);
+        assert_eq!(Message::default().int(2, 150).0, [0x10, 0x96, 0x01]);
+        assert_eq!(Message::default().bytes(2, b"testing").0, b"\x12\x07testing");
+        assert_eq!(Message::default().float(2, 1.0).0, [0x15, 0, 0, 0x80, 0x3f]);
+    }
+
+    #[test]
+    fn records_are_framed_by_length_and_checksums() {
+        let mut file = EventFile::new();
+        let head = file.as_bytes().len();
+        // Time, version: 9 + 2 + 13 bytes of message and 16 of frame.
+        assert_eq!(head, 16 + 24);
+        assert_eq!(file.as_bytes()[..8], 24_u64.to_le_bytes());
+        file.scalars(7, 1.5, &[("loss/joint".to_owned(), 0.25)]);
+        let record = &file.as_bytes()[head..];
+        let length = u64::from_le_bytes(record[..8].try_into().unwrap()) as usize;
+        assert_eq!(record.len(), 16 + length);
+        assert_eq!(record[8..12], masked(&record[..8]));
+        assert_eq!(record[12 + length..], masked(&record[12..12 + length]));
+    }
+}
