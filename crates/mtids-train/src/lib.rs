@@ -26,6 +26,7 @@ pub mod evaluate;
 pub mod evaluation;
 pub mod fit;
 pub mod fusion;
+pub mod inspect;
 mod label_counts;
 mod labels;
 pub mod measure_targets;

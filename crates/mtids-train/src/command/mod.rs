@@ -5,6 +5,7 @@ mod common;
 mod compare;
 mod evaluate;
 mod fit;
+mod inspect;
 mod predict;
 mod track;
 
@@ -19,6 +20,7 @@ pub(crate) enum Command {
     Calibrate(calibrate::Calibrate),
     Predict(predict::Predict),
     Track(track::Track),
+    Inspect(inspect::Inspect),
     Compare(compare::Compare),
 }
 
@@ -30,6 +32,7 @@ impl Command {
             Self::Calibrate(command) => command.run(),
             Self::Predict(command) => command.run(),
             Self::Track(command) => command.run().map(|()| Exit::Done),
+            Self::Inspect(command) => command.run().map(|()| Exit::Done),
             Self::Compare(command) => command.run().map(|()| Exit::Done),
         }
     }
