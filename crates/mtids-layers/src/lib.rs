@@ -39,6 +39,6 @@ pub use device::device;
 pub use error::LayerError;
 pub use norm::{NormConfig, Phase};
 pub use optimizer::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, UpdateRule, WeightAverage};
-pub use parameters::{Init, Parameters};
+pub use parameters::{Init, Matching, Parameters};
 pub use precision::Precision;
 pub use schedule::{Schedule, ScheduleConfig};

@@ -239,6 +239,27 @@ impl Parameters {
         Ok(())
     }
 
+    /// Sets what has a tensor of the same name, shape and type in the bytes of [`Parameters::to_bytes`], perhaps of another model. The rest stays as
+    /// it is; recorded batch statistics are dropped.
+    ///
+    /// # Errors
+    /// [`LayerError::State`] for bytes that are no safetensors file.
+    pub fn load_matching(&self, bytes: &[u8]) -> Result<Matching> {
+        let saved = deserialize(bytes, &self.device)?;
+        let mut matching = Matching::default();
+        for (name, variable) in self.state() {
+            match saved.get(&name) {
+                Some(tensor) if tensor.dims() == variable.dims() && tensor.dtype() == variable.dtype() => {
+                    variable.set(tensor)?;
+                    matching.loaded += 1;
+                }
+                _ => matching.initial.push(name),
+            }
+        }
+        self.discard_statistics();
+        Ok(matching)
+    }
+
     /// Writes [`Parameters::to_bytes`] to a file, whole or not at all.
     ///
     /// # Errors
@@ -257,6 +278,15 @@ impl Parameters {
             std::fs::read(path).map_err(|source| LayerError::File { path: path.display().to_string(), source })?;
         self.load_bytes(&bytes)
     }
+}
+
+/// What [`Parameters::load_matching`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Matching {
+    /// Tensors that were set.
+    pub loaded: usize,
+    /// Names of those that stayed as they were.
+    pub initial: Vec<String>,
 }
 
 /// Tensors as safetensors bytes; the format sorts by type and name, so equal content gives equal bytes.
@@ -311,6 +341,19 @@ mod tests {
         assert!(matches!(one.load_bytes(&before[..before.len() / 2]), Err(LayerError::State(_))));
         assert_eq!(one.to_bytes().unwrap(), before);
         assert!(one.get_or_init("a", &[3, 2], Init::Constant(0.0)).is_err());
+    }
+
+    #[test]
+    fn of_another_model_only_what_fits_is_taken() {
+        let (from, into) = (filled(1, &["a", "b"]), filled(2, &["b", "c"]));
+        into.get_or_init("a", &[3], Init::Normal(1.0)).unwrap();
+        let untouched = into.get_or_init("c", &[2, 3], Init::Normal(1.0)).unwrap().to_vec2::<f32>().unwrap();
+        let matching = into.load_matching(&from.to_bytes().unwrap()).unwrap();
+        assert_eq!(matching, Matching { loaded: 1, initial: vec!["a".into(), "c".into()] });
+        let values = |of: &Parameters, name| of.get_or_init(name, &[2, 3], Init::Normal(1.0)).unwrap().to_vec2::<f32>();
+        assert_eq!(values(&into, "b").unwrap(), values(&from, "b").unwrap());
+        assert_eq!(values(&into, "c").unwrap(), untouched);
+        assert!(into.load_matching(b"no tensors").is_err());
     }
 
     #[test]

@@ -36,12 +36,10 @@ pub enum ModelError {
     #[error("targets: {0}")]
     Targets(String),
     /// A loss or a gradient became NaN or infinite.
-    #[error("{what} is not finite at step {step}; lower the learning rate or check the input")]
+    #[error("{what} is not finite; lower the learning rate or check the input")]
     NotFinite {
         /// Which value.
         what: String,
-        /// Optimiser step, counted from 0.
-        step: u64,
     },
     /// The gradient balancer failed or gave an unusable answer.
     #[error("gradient balancer: {0}")]

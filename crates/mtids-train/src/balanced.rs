@@ -15,40 +15,43 @@ fn balance_input<'g>(gradients: &StepGradients<'g>) -> BalanceInput<'g> {
 /// A step that is under way.
 pub(crate) struct BalancedStep<'r> {
     rule: &'r mut AnyBalancer,
-    conflicting_share: f64,
+    /// Share of conflicting pairs, for each batch.
+    conflicting_shares: Vec<f64>,
     token: Option<AfterStep>,
 }
 
 impl<'r> BalancedStep<'r> {
     pub(crate) fn new(rule: &'r mut AnyBalancer) -> Self {
-        Self { rule, conflicting_share: 0.0, token: None }
+        Self { rule, conflicting_shares: Vec::new(), token: None }
     }
 
-    /// Share of the pairs of tasks whose gradients conflicted.
+    /// Share of the pairs of tasks whose gradients conflicted; the mean over the batches of the step.
     pub(crate) fn conflicting_share(&self) -> f64 {
-        self.conflicting_share
+        let shares = &self.conflicting_shares;
+        if shares.is_empty() { 0.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 }
     }
 
-    /// Takes the step with the kind of balancer that the rule is.
+    /// Takes the step, or a part of it, with the kind of balancer that the rule is.
     pub(crate) fn take<T>(
         &mut self,
         step: impl FnOnce(Balancing<'_, '_>) -> Result<T, ModelError>,
     ) -> Result<T, TrainError> {
-        let (share, token) = (&mut self.conflicting_share, &mut self.token);
+        let mut share = 0.0;
+        let token = &mut self.token;
         let done = match &mut *self.rule {
             AnyBalancer::Step(rule) => step(Balancing::Weigh(&mut |gradients| {
                 let balance = rule.coefficients(&balance_input(gradients))?;
-                *share = balance.telemetry.conflicting_share;
+                share = balance.telemetry.conflicting_share;
                 Ok(balance.coefficients)
             })),
             AnyBalancer::Epoch(rule) => step(Balancing::Weigh(&mut |gradients| {
                 let balance = rule.coefficients(&balance_input(gradients))?;
-                *share = balance.telemetry.conflicting_share;
+                share = balance.telemetry.conflicting_share;
                 Ok(balance.coefficients)
             })),
             AnyBalancer::AfterStep(rule) => step(Balancing::Weigh(&mut |gradients| {
                 let (balance, owed) = rule.coefficients(&balance_input(gradients))?;
-                *share = balance.telemetry.conflicting_share;
+                share = balance.telemetry.conflicting_share;
                 *token = Some(owed);
                 Ok(balance.coefficients)
             })),
@@ -57,10 +60,11 @@ impl<'r> BalancedStep<'r> {
                 let losses = Some(gradients.losses);
                 let input = GradientInput { rows: Rows::F32(&rows), losses, active: gradients.active };
                 let balance = rule.combine(&input)?;
-                *share = balance.telemetry.conflicting_share;
+                share = balance.telemetry.conflicting_share;
                 Ok(Combined { update: balance.update, weights: balance.weights })
             })),
         };
+        self.conflicting_shares.push(share);
         Ok(done?)
     }
 

@@ -36,8 +36,16 @@ pub struct TrainConfig {
     pub max_steps: Option<u64>,
     /// Rows in a step. Default 32; 64 suits batch norm better.
     pub batch_size: usize,
+    /// Batches whose balanced gradients are averaged into one step, for batches that memory does not hold at once. The balancer and batch norm see
+    /// each batch by itself. Default 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate_batches: usize,
     /// Steps between checkpoints; each epoch ends with one too. Default 50.
     pub checkpoint_every_steps: u64,
+    /// Newest checkpoints that are kept, beside the best one. Default 2.
+    pub keep_checkpoints: usize,
+    /// Also keep the checkpoint at the end of every so many epochs. Default: none.
+    pub keep_every_epochs: Option<u64>,
     /// Epochs between looks at the validation split; the last epoch always has one. Default: under `one-cycle` a tenth of the epochs, for the
     /// last weights are the result there; otherwise 1, for the weights of the best epoch are.
     pub validate_every: Option<u64>,
@@ -87,7 +95,10 @@ impl Default for TrainConfig {
             epochs: 30,
             max_steps: None,
             batch_size: 32,
+            accumulate_batches: 1,
             checkpoint_every_steps: 50,
+            keep_checkpoints: 2,
+            keep_every_epochs: None,
             validate_every: None,
             test_symmetries: None,
             scope: Scope::Boundary,
@@ -128,6 +139,21 @@ impl TrainConfig {
         }
         if self.batch_size == 0 {
             return fail("batch_size", "at least 1");
+        }
+        if self.accumulate_batches == 0 {
+            return fail("accumulate_batches", "at least 1");
+        }
+        if self.accumulate_batches > 1 && matches!(self.balancer, BalancerConfig::Famo(_)) {
+            return fail(
+                "accumulate_batches",
+                "1: this balancer looks at the losses of one batch before and after its step",
+            );
+        }
+        if self.keep_checkpoints == 0 {
+            return fail("keep_checkpoints", "at least 1");
+        }
+        if self.keep_every_epochs == Some(0) {
+            return fail("keep_every_epochs", "at least 1");
         }
         if self.checkpoint_every_steps == 0 {
             return fail("checkpoint_every_steps", "at least 1");
@@ -178,7 +204,14 @@ impl TrainConfig {
 /// Settings that say how and where a training is computed and watched. They are no part of a run's identity: they may change when it is
 /// resumed. All others may not, also the stream's budget, which bounds the pool that rows are drawn from. The device may only
 /// change on request, since its last digits differ.
-pub(crate) const OPERATIONAL: [&str; 4] = ["device", "stream.readers", "checkpoint_every_steps", "bootstrap_resamples"];
+pub(crate) const OPERATIONAL: [&str; 6] = [
+    "device",
+    "stream.readers",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+    "keep_every_epochs",
+    "bootstrap_resamples",
+];
 
 impl TrainConfig {
     /// Checks the settings, once, before anything is started.
@@ -215,6 +248,11 @@ impl TrainConfig {
         }
         identity
     }
+}
+
+/// A setting that is as it is where it is not named, so that runs from before it keep their digest.
+fn is_one(value: &usize) -> bool {
+    *value == 1
 }
 
 /// Settings that [`TrainConfig::check`] has accepted.
@@ -283,6 +321,10 @@ mod tests {
             ("[[windows]]\ncenter_hu = nan\nwidth_hu = 400.0", "windows"),
             ("[schedule]\npeak = -1.0", "peak"),
             ("validate_every = 0", "validate_every"),
+            ("keep_checkpoints = 0", "keep_checkpoints"),
+            ("keep_every_epochs = 0", "keep_every_epochs"),
+            ("accumulate_batches = 0", "accumulate_batches"),
+            ("accumulate_batches = 2\n[balancer]\nmethod = \"famo\"", "accumulate_batches"),
             ("test_symmetries = 2", "test_symmetries"),
             ("[inputs.near]\nnoise_hu = -1.0", "inputs.near.noise_hu"),
             ("[inputs.near]\nscale = 0.1\n[inputs.wide]\nscale = 0.1", "inputs.wide.scale"),

@@ -65,7 +65,7 @@ pub enum TrainError {
     },
     /// The run folder belongs to another training.
     #[error(
-        "{path} contains a run with other settings and cannot be resumed with these:\n{differences}\nuse the old settings, or set --run to another folder"
+        "{path} contains a run with other settings and cannot be resumed with these:\n{differences}\nuse the old settings, set --run to another folder, or train its network further in a new folder with --extend {path}"
     )]
     OtherRun {
         /// The run folder.
@@ -149,6 +149,23 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// A loss or a gradient became infinite or NaN.
+    #[error(
+        "{path} diverged: {what} is not finite at step {step}, with a learning rate of {learning_rate:.3e}; {}. The same command would end the same way: train in a new run folder with a lower schedule.peak, or look at the input",
+        kept(*.saved_at)
+    )]
+    Diverged {
+        /// The run folder.
+        path: PathBuf,
+        /// Which value, with its task.
+        what: String,
+        /// The step that was not taken, from 1.
+        step: u64,
+        /// Its learning rate.
+        learning_rate: f64,
+        /// Step of the last checkpoint of this call.
+        saved_at: Option<u64>,
+    },
     /// A signal came.
     #[error("interrupted after step {step}; a checkpoint was written; run the same command again to resume")]
     Interrupted {
@@ -161,6 +178,14 @@ pub enum TrainError {
     /// A thread could not be started or ended in a panic.
     #[error("a thread failed: {0}")]
     Thread(String),
+}
+
+/// What is left of a training that diverged.
+fn kept(saved_at: Option<u64>) -> String {
+    match saved_at {
+        Some(step) => format!("the checkpoint of step {step} is kept"),
+        None => "there is no checkpoint yet".to_owned(),
+    }
 }
 
 impl TrainError {

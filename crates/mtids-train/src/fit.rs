@@ -16,6 +16,7 @@ use mtids_stream::batches_per_epoch;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::beginning::{Beginning, Earlier, seen_by_both};
 use crate::calibration::calibrate_opened;
 use crate::config::ValidConfig;
 use crate::error::TrainError;
@@ -52,8 +53,8 @@ pub struct FitSummary {
     pub not_calibrated: Option<String>,
 }
 
-/// How [`fit`] goes about it; nothing here changes a result, except a change of device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How [`fit`] goes about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FitOptions {
     /// Show progress on standard error.
     pub show_progress: bool,
@@ -61,6 +62,8 @@ pub struct FitOptions {
     pub allow_device_change: bool,
     /// Calibrate the weights on the validation patients at the end.
     pub calibrate: bool,
+    /// What a new run begins with. One that goes on need not name it again.
+    pub beginning: Beginning,
 }
 
 /// Trains, or resumes, on a thread with a large stack.
@@ -72,7 +75,7 @@ pub fn fit(
     run: &Path,
     config: &ValidConfig,
     interrupt: &Interrupt,
-    options: FitOptions,
+    options: &FitOptions,
 ) -> Result<FitSummary, TrainError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
@@ -89,7 +92,7 @@ fn train(
     run: &Path,
     config: &ValidConfig,
     interrupt: &Interrupt,
-    options: FitOptions,
+    options: &FitOptions,
 ) -> Result<FitSummary, TrainError> {
     let device = mtids_layers::device(&config.device)?;
     let dataset = Arc::new(Dataset::open(path)?);
@@ -102,10 +105,11 @@ fn train(
     if labelled == 0 {
         return Err(TrainError::NoLabels { path: path.to_owned(), rows: labels.len() });
     }
-    let steps_per_epoch = batches_per_epoch(labels.len() as u64, config.batch_size as u64, config.stream.drop_last);
-    if steps_per_epoch == 0 {
+    let batches = batches_per_epoch(labels.len() as u64, config.batch_size as u64, config.stream.drop_last);
+    if batches == 0 {
         return Err(TrainError::NoSteps { rows: labels.len() });
     }
+    let steps_per_epoch = batches.div_ceil(config.accumulate_batches as u64);
     // From here to the end of the training nobody else writes into the folder.
     let lock = FolderLock::exclusive(run, "mtids-train fit")?;
     if let Some(reason) = lock.unsupported() {
@@ -115,6 +119,8 @@ fn train(
     // All settings are tried before the folder is begun.
     let (config, measures) = for_dataset(config, &manifest.description, &labels)?;
     let config = &config;
+    let earlier = Earlier::read(&options.beginning, config, manifest.digest())?;
+    let trained_on = seen_by_both(trained_on, earlier.as_ref());
     let network = Network::new(config, &manifest.description, &measures, device)?;
     let tasks = network.model.tasks().clone();
     let counts = tasks.counts(&targets(&labels, regions, &measures, |_| 1.0))?;
@@ -128,8 +134,10 @@ fn train(
     let mut state =
         TrainingState { step: 0, epoch: 0, next_batch: 0, balancer: Value::Null, best: None, regular: true };
     let schedule = Schedule::new(&config.schedule, total_steps)?;
+    let origin = earlier.as_ref().map(|earlier| &earlier.origin);
+    let description = &manifest.description;
     let mut folder =
-        RunFolder::create_or_open(run, config, manifest.digest(), &manifest.description, &trained_on, &measures)?;
+        RunFolder::create_or_open(run, config, manifest.digest(), description, &trained_on, &measures, origin)?;
     TrainingRange::of(&labels).write(run)?;
     if let Some(checkpoint) = folder.checkpoints().latest()? {
         network.parameters.load_bytes(&checkpoint.weights)?;
@@ -141,6 +149,14 @@ fn train(
         state = checkpoint.state;
         // A kill between the two pointers of a checkpoint leaves `best` behind `latest`.
         folder.checkpoints().tidy(&state)?;
+    } else if let Some(earlier) = &earlier {
+        earlier.warn_of_known_validation(&trained_on);
+        earlier.apply(&network, &mut optimizer, &mut balancer, &mut average, &mut state)?;
+    } else if folder.identity().origin.is_some() {
+        return Err(TrainError::argument(
+            "--from",
+            format!("{} began from another run and has no checkpoint yet; name that run again", run.display()),
+        ));
     }
     let resumed_at = state.step;
     adopt_settings(&mut folder, config, resumed_at, options)?;
@@ -172,7 +188,7 @@ fn train(
     progress.set_position(resumed_at);
     // An epoch whose validation was interrupted has taken all its steps, and is not over.
     while training.state.step < total_steps || training.state.next_batch > 0 {
-        training.epoch(steps_per_epoch, interrupt, &progress)?;
+        training.epoch(batches, interrupt, &progress)?;
     }
     progress.finish();
     let not_calibrated = match options.calibrate {
@@ -206,7 +222,7 @@ fn adopt_settings(
     folder: &mut RunFolder,
     config: &ValidConfig,
     step: u64,
-    options: FitOptions,
+    options: &FitOptions,
 ) -> Result<(), TrainError> {
     let before = folder.config().device.clone();
     if before != config.device {

@@ -17,6 +17,7 @@
 //! HU become dimensionless channels by windows; learning rates and losses are dimensionless.
 
 mod balanced;
+pub mod beginning;
 pub mod calibration;
 pub mod comparison;
 pub mod config;

@@ -1,16 +1,17 @@
 //! A training that is under way: epochs, steps, looks at the validation split, checkpoints.
 //!
-//! One epoch: stream → stage → [`mtids_models::train_step_with`] under the balancer → log line → checkpoint now and then; at the end of some
+//! One epoch: stream → stage → [`mtids_models::Accumulation`] under the balancer → log line → checkpoint now and then; at the end of some
 //! the validation split. Invariants: the position (epoch, batch), weights, running statistics, moments and balancer state are all that a
 //! checkpoint needs; `losses.jsonl` and `epochs.jsonl` hold no times.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam::channel::Receiver;
 use mtids_balance::AnyBalancer;
 use mtids_layers::{Optimizer, Schedule, WeightAverage};
-use mtids_models::{Mode, StepInputs, StepOptions, TaskLosses, losses_of, train_step_with};
+use mtids_models::{Accumulation, Mode, ModelError, StepInputs, StepOptions, TaskLosses, losses_of};
 use mtids_report::progress::Progress;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, Split};
@@ -51,16 +52,32 @@ pub(crate) struct Training<'a> {
     pub(crate) last: Option<LossLine>,
 }
 
+/// Where a step was taken, for the words that end a training which diverged.
+#[derive(Clone, Copy)]
+struct Reached {
+    step: u64,
+    learning_rate: f64,
+    saved_at: Option<u64>,
+}
+
+impl Reached {
+    fn explain(self, error: TrainError, run: &Path) -> TrainError {
+        let TrainError::Network(ModelError::NotFinite { what }) = error else { return error };
+        let Self { step, learning_rate, saved_at } = self;
+        TrainError::Diverged { path: run.to_owned(), what, step, learning_rate, saved_at }
+    }
+}
+
 impl Training<'_> {
     /// The rest of an epoch: its steps, the validation where it is due, and a checkpoint.
     pub(crate) fn epoch(
         &mut self,
-        steps_per_epoch: u64,
+        batches_per_epoch: u64,
         interrupt: &Interrupt,
         progress: &Progress,
     ) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
-        if self.state.step < self.total_steps && self.state.next_batch < steps_per_epoch {
+        if self.state.step < self.total_steps && self.state.next_batch < batches_per_epoch {
             let stream = BatchStream::builder(Arc::clone(&self.dataset), Split::Train)
                 .config(&self.config.stream)
                 .batch_size(self.config.batch_size)
@@ -71,7 +88,7 @@ impl Training<'_> {
             let (measures, regions) = (self.measures.clone(), self.regions());
             let prepare =
                 move |batch: Batch| TrainingBatch::new(&batch, &transform, &measures, regions, epoch, &device);
-            stage(stream, prepare, |batches| self.steps(batches, steps_per_epoch, interrupt, progress))?;
+            stage(stream, prepare, |batches| self.steps(batches, batches_per_epoch, interrupt, progress))?;
         }
         if !self.validate(interrupt, progress)? {
             // The checkpoint stands at the end of the epoch's steps, so that only the validation is done again.
@@ -96,18 +113,24 @@ impl Training<'_> {
     fn steps(
         &mut self,
         batches: Receiver<Result<TrainingBatch, TrainError>>,
-        steps_per_epoch: u64,
+        batches_per_epoch: u64,
         interrupt: &Interrupt,
         progress: &Progress,
     ) -> Result<(), TrainError> {
+        let mut parts = Vec::new();
         for batch in batches {
+            parts.push(batch?);
+            self.state.next_batch += 1;
+            let end_of_epoch = self.state.next_batch >= batches_per_epoch;
+            if parts.len() < self.config.accumulate_batches && !end_of_epoch {
+                continue;
+            }
             let started = Instant::now();
-            self.step(&batch?)?;
+            self.step(&parts)?;
+            parts.clear();
             let seconds = started.elapsed().as_secs_f64();
             self.timing_log.append(&TimingLine { step: self.state.step, seconds })?;
             progress.inc(1);
-            self.state.next_batch += 1;
-            let end_of_epoch = self.state.next_batch >= steps_per_epoch;
             if self.state.step >= self.total_steps || end_of_epoch {
                 break;
             }
@@ -124,7 +147,8 @@ impl Training<'_> {
         Ok(())
     }
 
-    fn step(&mut self, batch: &TrainingBatch) -> Result<(), TrainError> {
+    /// One update from the batches that make it.
+    fn step(&mut self, batches: &[TrainingBatch]) -> Result<(), TrainError> {
         let learning_rate = self.schedule.learning_rate(self.state.step);
         let options = StepOptions {
             scope: self.config.scope,
@@ -132,19 +156,34 @@ impl Training<'_> {
             learning_rate,
             seed: self.config.seed,
         };
-        let inputs = StepInputs {
-            model: &self.network.model,
-            parameters: &self.network.parameters,
-            losses: &self.losses,
-            input: &batch.inputs,
-            targets: &batch.targets,
-        };
+        let parts: Vec<StepInputs<'_>> = batches
+            .iter()
+            .map(|batch| StepInputs {
+                model: &self.network.model,
+                parameters: &self.network.parameters,
+                losses: &self.losses,
+                input: &batch.inputs,
+                targets: &batch.targets,
+            })
+            .collect();
+        let reached = Reached { step: self.state.step + 1, learning_rate, saved_at: self.saved_at };
+        let diverged = |error| reached.explain(error, self.folder.path());
+        let mut draw = self.optimizer.step_count() * self.config.accumulate_batches as u64;
+        let mut accumulation = Accumulation::default();
         let mut step = BalancedStep::new(&mut self.balancer);
-        let report = step.take(|balancing| train_step_with(&inputs, &mut self.optimizer, &options, balancing))?;
+        for inputs in &parts {
+            step.take(|balancing| accumulation.add(inputs, &options, draw, balancing)).map_err(diverged)?;
+            draw += 1;
+        }
+        let report = accumulation
+            .update(&self.network.parameters, &mut self.optimizer, &options)
+            .map_err(|error| diverged(error.into()))?;
         let conflicting_share = step.conflicting_share();
-        // With the noise of the step, so that only its update tells the losses apart.
-        let mode = Mode::Train { seed: self.config.seed, step: self.state.step };
-        step.after_step(|| losses_of(&inputs, mode))?;
+        if let Some(inputs) = parts.last() {
+            // With the noise of the step, so that only its update tells the losses apart.
+            let mode = Mode::Train { seed: self.config.seed, step: draw - 1 };
+            step.after_step(|| losses_of(inputs, mode))?;
+        }
         if let Some(average) = &mut self.average {
             average.update(&self.network.parameters)?;
         }

@@ -38,7 +38,7 @@ fn config(more: &str) -> ValidConfig {
 }
 
 fn train(dataset: &Path, run: &Path, config: &ValidConfig, interrupt: &Interrupt) -> Result<FitSummary, TrainError> {
-    fit(dataset, run, config, interrupt, FitOptions::default())
+    fit(dataset, run, config, interrupt, &FitOptions::default())
 }
 
 /// What a run leaves behind, as bytes.

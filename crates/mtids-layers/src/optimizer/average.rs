@@ -33,6 +33,11 @@ impl WeightAverage {
         Ok(Self { decay, values: values?, step: 0 })
     }
 
+    /// Share of the past.
+    pub fn decay(&self) -> f64 {
+        self.decay
+    }
+
     /// Updates taken.
     pub fn step_count(&self) -> u64 {
         self.step

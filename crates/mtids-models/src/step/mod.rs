@@ -11,20 +11,22 @@
 //! On a GPU a step waits for the device twice (`reading.rs`): for losses and Gram matrix, and when all its work has been given to the device.
 //! Clipping and update act on numbers that the host has not seen, so there the gradient is found to be infinite or NaN after the update.
 
+mod accumulation;
 mod gram;
 mod reading;
 mod scope;
 mod task_gradients;
 mod types;
 
+pub use accumulation::Accumulation;
 pub use types::{
     Balancing, Coefficients, Combination, Combined, GateMeans, Scope, StepGradients, StepInputs, StepOptions,
     StepReport,
 };
 
-use mtids_layers::optimizer::{Gradients, UpdateRule, clip, clip_where_they_are, squared_norms};
+use mtids_layers::optimizer::{Gradients, UpdateRule};
 
-use crate::error::{ModelError, Result};
+use crate::error::Result;
 use crate::types::Mode;
 use reading::{Gathered, Pass, Reads, Side};
 use scope::On;
@@ -34,8 +36,8 @@ use scope::On;
 /// Backward passes recurse along the graph: call this on a thread with a large stack (64 MiB).
 ///
 /// # Errors
-/// [`ModelError::NotFinite`] when a loss or the gradient is NaN or infinite; nothing is updated then, except by such a gradient on a GPU: weights
-/// and moments are useless afterwards, and must not be saved. [`ModelError::Balance`] when the balancer fails or answers with the wrong number of
+/// [`crate::ModelError::NotFinite`] when a loss or the gradient is NaN or infinite; nothing is updated then, except by such a gradient on a GPU: weights
+/// and moments are useless afterwards, and must not be saved. [`crate::ModelError::Balance`] when the balancer fails or answers with the wrong number of
 /// coefficients or a non-finite one.
 pub fn train_step<O: UpdateRule>(
     inputs: &StepInputs<'_>,
@@ -50,65 +52,16 @@ pub fn train_step<O: UpdateRule>(
 /// As [`train_step`], with a balancer of either kind.
 ///
 /// # Errors
-/// As [`train_step`]; [`ModelError::Balance`] also for an update of another length.
+/// As [`train_step`]; [`crate::ModelError::Balance`] also for an update of another length.
 pub fn train_step_with<O: UpdateRule>(
     inputs: &StepInputs<'_>,
     optimizer: &mut O,
     options: &StepOptions,
     balancing: Balancing<'_, '_>,
 ) -> Result<StepReport> {
-    let mode = Mode::Train { seed: options.seed, step: optimizer.step_count() };
-    let on = On { inputs: *inputs, mode, side: Side::of(inputs.parameters.device()) };
-    let taken = take(&on, optimizer, options, balancing);
-    // Statistics of a batch whose step failed belong to no step.
-    match taken {
-        Ok(report) => {
-            inputs.parameters.commit_statistics()?;
-            Ok(report)
-        }
-        Err(error) => {
-            inputs.parameters.discard_statistics();
-            Err(error)
-        }
-    }
-}
-
-/// Gradients, clipping and update on either side.
-fn take<O: UpdateRule>(
-    on: &On<'_>,
-    optimizer: &mut O,
-    options: &StepOptions,
-    balancing: Balancing<'_, '_>,
-) -> Result<StepReport> {
-    let step = optimizer.step_count();
-    let Pass { mut gradients, mut report, mut late, mut reads } = pass(on, options.scope, balancing)?;
-    for (task, loss) in on.inputs.model.tasks().tasks().iter().zip(&report.losses) {
-        if loss.is_some_and(|loss| !loss.is_finite()) {
-            return Err(ModelError::NotFinite { what: format!("the loss of task `{}`", task.name), step });
-        }
-    }
-    let squares = squared_norms(&gradients)?;
-    late.squares(&squares)?;
-    if on.side == Side::Host {
-        late.read(&mut report, &mut reads)?;
-        finite(&report, step)?;
-        clip(&mut gradients, report.gradient_norm, options.clip_norm)?;
-        optimizer.step(on.inputs.parameters, &gradients, options.learning_rate)?;
-    } else {
-        clip_where_they_are(&mut gradients, &squares, options.clip_norm)?;
-        optimizer.step(on.inputs.parameters, &gradients, options.learning_rate)?;
-        late.read(&mut report, &mut reads)?;
-        finite(&report, step)?;
-    }
-    report.reads = reads.0;
-    Ok(report)
-}
-
-fn finite(report: &StepReport, step: u64) -> Result<()> {
-    if report.gradient_norm.is_finite() {
-        return Ok(());
-    }
-    Err(ModelError::NotFinite { what: "the gradient".into(), step })
+    let mut accumulation = Accumulation::default();
+    accumulation.add(inputs, options, optimizer.step_count(), balancing)?;
+    accumulation.update(inputs.parameters, optimizer, options)
 }
 
 fn pass(on: &On<'_>, scope: Scope, balancing: Balancing<'_, '_>) -> Result<Pass> {
@@ -121,7 +74,7 @@ fn pass(on: &On<'_>, scope: Scope, balancing: Balancing<'_, '_>) -> Result<Pass>
 /// Combined gradients of one batch, and the report without the gradient norm (0). Batch statistics that the pass records are dropped.
 ///
 /// # Errors
-/// As [`train_step`], except for non-finite values.
+/// As [`train_step`], except that the gradient of all tasks may be infinite or NaN.
 pub fn gradients(
     inputs: &StepInputs<'_>,
     scope: Scope,
@@ -134,7 +87,7 @@ pub fn gradients(
 /// As [`gradients`], with a balancer of either kind.
 ///
 /// # Errors
-/// As [`train_step_with`], except for non-finite values.
+/// As [`gradients`].
 pub fn gradients_with(
     inputs: &StepInputs<'_>,
     scope: Scope,

@@ -74,6 +74,7 @@ pub(super) fn balance(
         Side::Device => gram::symmetric(count, on_device.as_ref().map_or(&[], |range| values.at(range))),
     };
     let active: Vec<bool> = losses.iter().map(Option::is_some).collect();
+    finite(model, &losses, &gram)?;
     let mut balanced = Balanced { losses, gram, coefficients: vec![0.0; count], update: None };
     if !active.contains(&true) {
         return Ok(balanced);
@@ -109,6 +110,24 @@ pub(super) fn balance(
         }
     }
     Ok(balanced)
+}
+
+/// Refuses a loss or a gradient that is NaN or infinite, by the name of its task: a balancer could only say that something is.
+fn finite(model: &Model, losses: &[Option<f64>], gram: &[f64]) -> Result<()> {
+    let tasks = model.tasks().tasks();
+    let fail = |part: &str, name: &str| Err(ModelError::NotFinite { what: format!("the {part} of task `{name}`") });
+    for (task, loss) in tasks.iter().zip(losses) {
+        if loss.is_some_and(|loss| !loss.is_finite()) {
+            return fail("loss", &task.name);
+        }
+    }
+    let squared_norms = gram.iter().step_by(tasks.len() + 1);
+    for (task, squared_norm) in tasks.iter().zip(squared_norms) {
+        if !squared_norm.is_finite() {
+            return fail("gradient", &task.name);
+        }
+    }
+    Ok(())
 }
 
 /// Whole gradients, one row for each task; an empty row for a task without labelled sample.

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::*;
 use crate::backbone::BackboneConfig;
-use crate::error::BoxError;
+use crate::error::{BoxError, ModelError};
 use crate::loss::LossConfig;
 use crate::loss::TaskLosses;
 use crate::model::{Architecture, Model, ModelConfig};
@@ -64,7 +64,9 @@ impl Case {
     fn step(&self, side: Side, scope: Scope, clip_norm: f64, balancing: Balancing<'_, '_>) -> Result<StepReport> {
         let mut optimizer = AdamW::new(&AdamWConfig::default()).unwrap();
         let options = StepOptions { scope, clip_norm, learning_rate: 1e-2, seed: 1 };
-        take(&self.on(side), &mut optimizer, &options, balancing)
+        let mut accumulation = Accumulation::default();
+        accumulation.add_on(&self.on(side), &options, balancing)?;
+        accumulation.update_on(side, &self.parameters, &mut optimizer, &options)
     }
 }
 
@@ -178,7 +180,7 @@ fn a_gradient_that_is_no_number_ends_the_step_on_either_side() {
         let case = Case::new(Architecture::MtIds, DType::F32);
         let before = case.parameters.to_bytes().unwrap();
         let error = case.step(side, Scope::Boundary, 5.0, Balancing::Weigh(&mut huge)).unwrap_err();
-        assert!(matches!(&error, ModelError::NotFinite { what, step: 0 } if what == "the gradient"), "{error}");
+        assert!(matches!(&error, ModelError::NotFinite { what } if what == "the gradient"), "{error}");
         if side == Side::Host {
             assert_eq!(case.parameters.to_bytes().unwrap(), before);
         }
@@ -189,6 +191,68 @@ fn a_gradient_that_is_no_number_ends_the_step_on_either_side() {
     let error = case.step(Side::Device, Scope::Boundary, 5.0, Balancing::Weigh(&mut uneven)).unwrap_err();
     assert!(error.to_string().contains("loss of task"), "{error}");
     assert_eq!(case.parameters.to_bytes().unwrap(), before, "the losses come before the update");
+}
+
+#[test]
+fn parts_make_the_mean_of_their_gradients_and_the_same_part_twice_is_one() {
+    for side in [Side::Host, Side::Device] {
+        let [once, twice] = [1, 2].map(|parts| {
+            let case = Case::new(Architecture::MtIds, DType::F64);
+            let mut optimizer = AdamW::new(&AdamWConfig::default()).unwrap();
+            let options = StepOptions { scope: Scope::Boundary, clip_norm: 0.5, learning_rate: 1e-2, seed: 1 };
+            let mut accumulation = Accumulation::default();
+            for _ in 0..parts {
+                accumulation.add_on(&case.on(side), &options, Balancing::Weigh(&mut uneven)).unwrap();
+            }
+            assert_eq!(accumulation.parts(), parts);
+            let report = accumulation.update_on(side, &case.parameters, &mut optimizer, &options).unwrap();
+            (report, case.parameters.to_bytes().unwrap())
+        });
+        assert_eq!(once.1, twice.1, "halves of the same numbers are exact");
+        assert_eq!(once.0.losses, twice.0.losses);
+        assert_eq!(once.0.gates, twice.0.gates);
+        assert_eq!(once.0.gradient_norm.to_bits(), twice.0.gradient_norm.to_bits());
+    }
+    // Two halves of a batch: their gradients are summed by name, and the report is the mean of theirs.
+    let whole = Case::new(Architecture::MtIds, DType::F64);
+    let half = |from: usize| {
+        let TargetBatch { region, metastasis, .. } = &whole.targets;
+        let targets = TargetBatch {
+            region: region[from..from + 2].to_vec(),
+            metastasis: metastasis[from..from + 2].to_vec(),
+            ..TargetBatch::default()
+        };
+        ([whole.input[0].narrow(0, from, 2).unwrap()], targets)
+    };
+    let parts = [half(0), half(2)];
+    let mut seen = Vec::new();
+    let mut accumulation = Accumulation::default();
+    let options = StepOptions { scope: Scope::Boundary, clip_norm: 1e9, learning_rate: 0.0, seed: 1 };
+    let mut single = Vec::new();
+    for (input, targets) in &parts {
+        let inputs = StepInputs { input, targets, ..whole.on(Side::Host).inputs };
+        let on = On { inputs, ..whole.on(Side::Host) };
+        let mut keep = |given: &StepGradients<'_>| {
+            seen.push(given.losses.to_vec());
+            uneven(given)
+        };
+        accumulation.add_on(&on, &options, Balancing::Weigh(&mut keep)).unwrap();
+        single.push(pass(&on, Scope::Boundary, Balancing::Weigh(&mut uneven)).unwrap().gradients);
+    }
+    assert_eq!(seen.len(), 2, "the balancer is asked for each part");
+    for (name, sum) in &accumulation.gradients {
+        let parts: Vec<Vec<f64>> =
+            single.iter().map(|one| one.get(name).map_or_else(|| vec![0.0; sum.elem_count()], flat)).collect();
+        for (n, value) in flat(sum).into_iter().enumerate() {
+            assert!(close(value, parts[0][n] + parts[1][n], 1e-12), "{name}");
+        }
+    }
+    let mut optimizer = AdamW::new(&AdamWConfig::default()).unwrap();
+    let report = accumulation.update_on(Side::Host, &whole.parameters, &mut optimizer, &options).unwrap();
+    for (task, loss) in report.losses.iter().enumerate() {
+        let known: Vec<f64> = seen.iter().map(|losses| losses[task]).filter(|loss| *loss != 0.0).collect();
+        assert!(close(loss.unwrap(), known.iter().sum::<f64>() / known.len() as f64, 1e-12));
+    }
 }
 
 /// Places outside tests that read a tensor: here, on the host's side of a step, and in what is no part of a step.

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 use mtids_runtime::config;
 use mtids_runtime::interrupt::Interrupt;
+use mtids_train::beginning::Beginning;
 use mtids_train::config::TrainConfig;
 use mtids_train::fit::{FitOptions, fit};
+use mtids_train::run_folder::RESOLVED_CONFIGURATION;
 
 use super::common::print;
 
 /// Train, or resume an interrupted run
 ///
-/// The losses of a resumed run are those of an uninterrupted one.
+/// The losses of a resumed run are those of an uninterrupted one. A run that is complete is not trained further in its folder: --extend begins a
+/// further segment of it in a new one.
 ///
 /// Example: mtids-train fit --dataset dataset --run run --set epochs=20
 #[derive(Debug, Args)]
@@ -29,6 +32,13 @@ pub(crate) struct Fit {
     /// Change one setting, for example --set schedule.peak=0.001; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Begin with the weights of another run, as far as names and shapes agree
+    #[arg(long, value_name = "RUN", conflicts_with = "extend")]
+    from: Option<PathBuf>,
+    /// Train the network of a run further on its dataset: weights, averages, moments and balancer go on, the schedule is a new one of so many
+    /// epochs. Without --config, with the settings of that run
+    #[arg(long, value_name = "RUN")]
+    extend: Option<PathBuf>,
     /// Resume a run of another device; its last digits will differ from those of an unbroken run
     #[arg(long)]
     allow_device_change: bool,
@@ -39,11 +49,22 @@ pub(crate) struct Fit {
 
 impl Fit {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let config = config::load::<TrainConfig>(self.config.as_deref(), &self.sets)?.check()?;
-        let options =
-            FitOptions { show_progress: true, allow_device_change: self.allow_device_change, calibrate: true };
+        let recorded = self.extend.as_ref().map(|run| run.join(RESOLVED_CONFIGURATION));
+        let config = self.config.as_deref().or(recorded.as_deref());
+        let config = config::load::<TrainConfig>(config, &self.sets)?.check()?;
+        let beginning = match (self.from, self.extend) {
+            (Some(run), _) => Beginning::From(run),
+            (None, Some(run)) => Beginning::Extend(run),
+            (None, None) => Beginning::Initial,
+        };
+        let options = FitOptions {
+            show_progress: true,
+            allow_device_change: self.allow_device_change,
+            calibrate: true,
+            beginning,
+        };
         let interrupt = Interrupt::install()?;
-        let summary = fit(&self.dataset, &self.run, &config, &interrupt, options)?;
+        let summary = fit(&self.dataset, &self.run, &config, &interrupt, &options)?;
         if self.json {
             return print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
         }

@@ -238,9 +238,8 @@ impl<'a> Comparison<'a> {
         let dataset = &self.places.datasets[&cell.dataset];
         let run = folder.join(format!("run-{}", settings_digest(config).short()));
         forget_peak_memory();
-        let options =
-            FitOptions { show_progress: self.options.show_progress, allow_device_change: false, calibrate: false };
-        let summary = fit(dataset, &run, config, interrupt, options)?;
+        let options = FitOptions { show_progress: self.options.show_progress, ..FitOptions::default() };
+        let summary = fit(dataset, &run, config, interrupt, &options)?;
         let run_folder = RunFolder::open(&run)?;
         let losses: Vec<LossLine> = read(&run_folder.file("losses.jsonl"))?;
         let epochs: Vec<EpochLine> = read(&run_folder.file("epochs.jsonl"))?;
@@ -302,7 +301,7 @@ impl<'a> Comparison<'a> {
 
 fn settings_digest(config: &ValidConfig) -> Digest {
     // The dataset has its own place in the record.
-    RunIdentity::new(config, Digest::of_bytes(b"")).config_digest
+    RunIdentity::new(config, Digest::of_bytes(b""), None).config_digest
 }
 
 /// Lets the system count the largest memory anew, where it can.

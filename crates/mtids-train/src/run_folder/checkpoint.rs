@@ -3,7 +3,7 @@
 //! Layout below `checkpoints/`: one folder `step-XXXXXXXX` per checkpoint with `weights.safetensors`, `optimizer.safetensors`, where
 //! asked for `average.safetensors`, and `state.json` (which holds the digests of the others); `latest` and `best` are text files that name one of them.
 //! Invariants: a checkpoint folder appears whole (written under a hidden name, synced, renamed); `latest` is moved only after
-//! that; the two newest regular checkpoints and the best one are kept. A checkpoint made because of a signal is irregular: it
+//! that; the newest regular checkpoints and the best one are kept ([`Keep`]). A checkpoint made because of a signal is irregular: it
 //! disappears with the next regular one, so that an interrupted run ends with the same files as an unbroken one.
 
 use std::fs;
@@ -22,8 +22,29 @@ const WEIGHTS: &str = "weights.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const AVERAGE: &str = "average.safetensors";
 const STATE: &str = "state.json";
-/// Newest regular checkpoints that are kept.
-const KEPT: usize = 2;
+
+/// Which checkpoints are kept, beside the best one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Newest regular ones.
+    pub newest: usize,
+    /// Those at the end of every so many epochs.
+    pub every_epochs: Option<u64>,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { newest: 2, every_epochs: None }
+    }
+}
+
+impl Keep {
+    /// Whether a checkpoint is kept for its epoch.
+    fn keeps(self, state: &TrainingState) -> bool {
+        let ends_epoch = state.next_batch == 0 && state.epoch > 0;
+        self.every_epochs.is_some_and(|every| ends_epoch && state.epoch.is_multiple_of(every))
+    }
+}
 
 /// Best validation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +117,7 @@ impl Checkpoint {
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
+    keep: Keep,
 }
 
 fn folder_name(step: u64) -> String {
@@ -108,8 +130,8 @@ fn step_of(name: &str) -> Option<u64> {
 
 impl Checkpoints {
     /// The checkpoints of a run folder.
-    pub fn of_run(run: &Path) -> Self {
-        Self { folder: run.join("checkpoints") }
+    pub fn of_run(run: &Path, keep: Keep) -> Self {
+        Self { folder: run.join("checkpoints"), keep }
     }
 
     /// Writes a checkpoint, moves `latest` (and `best`) to it, removes what is no longer kept.
@@ -205,8 +227,9 @@ impl Checkpoints {
             }
         }
         regular.sort();
-        for (step, path) in regular.iter().rev().skip(KEPT) {
-            if state.best.is_none_or(|best| best.step != *step) {
+        for (step, path) in regular.iter().rev().skip(self.keep.newest) {
+            let is_best = state.best.is_some_and(|best| best.step == *step);
+            if !is_best && !self.keep.keeps(&self.read_state(path)?.state) {
                 remove_folder(path)?;
             }
         }
@@ -328,7 +351,7 @@ mod tests {
     #[test]
     fn round_trip_keeps_every_bit() {
         let run = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of_run(run.path());
+        let checkpoints = Checkpoints::of_run(run.path(), Keep::default());
         assert!(checkpoints.latest().unwrap().is_none());
         let written = TrainingState { best: Some(Best { step: 7, epoch: 1, score: 0.1 + 0.2 }), ..state(7) };
         checkpoints.save(b"weights", b"moments", None, &written).unwrap();
@@ -343,7 +366,7 @@ mod tests {
     #[test]
     fn two_newest_and_the_best_are_kept_and_irregular_ones_disappear() {
         let run = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of_run(run.path());
+        let checkpoints = Checkpoints::of_run(run.path(), Keep::default());
         let best = Some(Best { step: 1, epoch: 1, score: 0.5 });
         for step in 1..=4 {
             checkpoints.save(b"w", b"o", None, &TrainingState { best, ..state(step) }).unwrap();
@@ -357,9 +380,25 @@ mod tests {
     }
 
     #[test]
+    fn more_are_kept_where_asked_for_and_less_when_it_is_asked_no_more() {
+        let run = tempfile::tempdir().unwrap();
+        let kept_steps = || kept(run.path()).into_iter().filter_map(|name| step_of(&name)).collect::<Vec<_>>();
+        let keep = Keep { newest: 1, every_epochs: Some(2) };
+        // Two steps an epoch, and a checkpoint at each.
+        for step in 1..=9 {
+            let written = TrainingState { epoch: step / 2, next_batch: step % 2, ..state(step) };
+            Checkpoints::of_run(run.path(), keep).save(b"w", b"o", None, &written).unwrap();
+        }
+        assert_eq!(kept_steps(), [4, 8, 9]);
+        let last = TrainingState { epoch: 5, next_batch: 0, ..state(10) };
+        Checkpoints::of_run(run.path(), Keep { newest: 3, every_epochs: None }).save(b"w", b"o", None, &last).unwrap();
+        assert_eq!(kept_steps(), [8, 9, 10]);
+    }
+
+    #[test]
     fn what_lies_after_the_state_is_removed() {
         let run = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of_run(run.path());
+        let checkpoints = Checkpoints::of_run(run.path(), Keep::default());
         checkpoints.save(b"w", b"o", None, &state(3)).unwrap();
         // As if killed between publishing step 6 and moving `latest`, and while writing step 9.
         checkpoints.save(b"w", b"o", None, &state(6)).unwrap();
@@ -373,7 +412,7 @@ mod tests {
     #[test]
     fn damage_is_named() {
         let run = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::of_run(run.path());
+        let checkpoints = Checkpoints::of_run(run.path(), Keep::default());
         let folder = checkpoints.save(b"weights", b"o", None, &state(3)).unwrap();
         fs::write(folder.join(WEIGHTS), b"weightz").unwrap();
         let error = checkpoints.latest().unwrap_err().to_string();

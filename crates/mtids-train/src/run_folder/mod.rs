@@ -8,6 +8,7 @@
 
 mod checkpoint;
 pub(crate) mod log;
+mod origin;
 mod trained_on;
 mod training_range;
 
@@ -20,7 +21,8 @@ use mtids_shards::{DatasetDescription, View};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use checkpoint::{Best, Checkpoint, Checkpoints, TrainingState};
+pub use checkpoint::{Best, Checkpoint, Checkpoints, Keep, TrainingState};
+pub use origin::{Origin, OriginKind};
 pub use trained_on::TrainedOn;
 pub use training_range::{Span, TrainingRange};
 
@@ -29,7 +31,8 @@ use crate::error::TrainError;
 use crate::measure_targets::MeasureTargets;
 
 const RUN: &str = "run.json";
-const CONFIG: &str = "config.resolved.toml";
+/// File of a run folder with its settings, defaults written out.
+pub const RESOLVED_CONFIGURATION: &str = "config.resolved.toml";
 const DATASET: &str = "dataset.json";
 
 /// Identity of a run.
@@ -44,14 +47,17 @@ pub struct RunIdentity {
     pub program: Program,
     /// Seed.
     pub seed: u64,
+    /// The run that it began from, where it did not begin with initial weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl RunIdentity {
     /// Identity of a training of this program.
-    pub fn new(config: &TrainConfig, dataset_digest: Digest) -> Self {
+    pub fn new(config: &TrainConfig, dataset_digest: Digest, origin: Option<Origin>) -> Self {
         let config_digest = Digest::of_json(&config.identity()).unwrap_or_else(|_| Digest::of_bytes(b""));
         let program = Program::new("mtids-train", env!("CARGO_PKG_VERSION"));
-        Self { dataset_digest, config_digest, program, seed: config.seed }
+        Self { dataset_digest, config_digest, program, seed: config.seed, origin }
     }
 }
 
@@ -65,7 +71,7 @@ pub struct RunFolder {
 
 impl RunFolder {
     /// Creates the folder of a training, or opens the one of the very same training. The caller holds the folder's lock. Settings outside of
-    /// the run's identity are recorded as they were first, until [`RunFolder::record`].
+    /// the run's identity are recorded as they were first, until [`RunFolder::record`]. A run that goes on need not name its origin again.
     ///
     /// # Errors
     /// [`TrainError::OtherRun`] with every setting that differs; [`TrainError::Io`].
@@ -76,11 +82,13 @@ impl RunFolder {
         description: &DatasetDescription,
         trained_on: &TrainedOn,
         measures: &MeasureTargets,
+        origin: Option<&Origin>,
     ) -> Result<Self, TrainError> {
-        let identity = RunIdentity::new(config, dataset_digest);
+        let mut identity = RunIdentity::new(config, dataset_digest, origin.cloned());
         atomic::remove_leftovers(path).map_err(|error| TrainError::io(path, error))?;
         if path.join(RUN).exists() {
             let old = Self::open(path)?;
+            identity.origin = identity.origin.or_else(|| old.identity.origin.clone());
             if old.identity != identity {
                 let differences = differences(&old, config, &identity);
                 return Err(TrainError::OtherRun { path: path.to_owned(), differences });
@@ -95,7 +103,7 @@ impl RunFolder {
             let file = path.join(name);
             atomic::write(&file, bytes).map_err(|error| TrainError::io(&file, error))
         };
-        write(CONFIG, mtids_runtime::config::to_toml(&**config)?.as_bytes())?;
+        write(RESOLVED_CONFIGURATION, mtids_runtime::config::to_toml(&**config)?.as_bytes())?;
         let json = |mut text: Vec<u8>| {
             text.push(b'\n');
             text
@@ -123,15 +131,15 @@ impl RunFolder {
         };
         let identity: RunIdentity =
             serde_json::from_slice(&bytes).map_err(|error| TrainError::broken(&file, error.to_string()))?;
-        let config: ValidConfig = mtids_runtime::config::load(Some(&path.join(CONFIG)), &[])
+        let config: ValidConfig = mtids_runtime::config::load(Some(&path.join(RESOLVED_CONFIGURATION)), &[])
             .map_err(TrainError::from)
             .and_then(TrainConfig::check)
-            .map_err(|error| TrainError::broken(&path.join(CONFIG), error.to_string()))?;
+            .map_err(|error| TrainError::broken(&path.join(RESOLVED_CONFIGURATION), error.to_string()))?;
         if identity.program.version == env!("CARGO_PKG_VERSION")
-            && identity.config_digest != RunIdentity::new(&config, identity.dataset_digest).config_digest
+            && identity.config_digest != RunIdentity::new(&config, identity.dataset_digest, None).config_digest
         {
             return Err(TrainError::broken(
-                &path.join(CONFIG),
+                &path.join(RESOLVED_CONFIGURATION),
                 "its digest differs from run.json (edited, truncated, or written by another version of this program)",
             ));
         }
@@ -144,7 +152,7 @@ impl RunFolder {
     /// [`TrainError::Io`].
     pub fn record(&mut self, config: &ValidConfig) -> Result<(), TrainError> {
         if self.config != *config {
-            let file = self.path.join(CONFIG);
+            let file = self.path.join(RESOLVED_CONFIGURATION);
             atomic::write(&file, mtids_runtime::config::to_toml(&**config)?.as_bytes())
                 .map_err(|error| TrainError::io(&file, error))?;
             self.config = config.clone();
@@ -221,7 +229,8 @@ impl RunFolder {
 
     /// The checkpoints.
     pub fn checkpoints(&self) -> Checkpoints {
-        Checkpoints::of_run(&self.path)
+        let keep = Keep { newest: self.config.keep_checkpoints, every_epochs: self.config.keep_every_epochs };
+        Checkpoints::of_run(&self.path, keep)
     }
 }
 
@@ -264,8 +273,18 @@ fn differences(old: &RunFolder, config: &TrainConfig, identity: &RunIdentity) ->
             old.identity.program.version, identity.program.version
         ));
     }
-    compare("", &old.config.identity(), &config.identity(), &mut lines);
+    if old.identity.origin != identity.origin {
+        lines.push("  the run that it begins from".to_owned());
+    }
+    lines.extend(differences_of(&old.config.identity(), &config.identity()));
     lines.join("\n")
+}
+
+/// One line for each setting that differs.
+pub(crate) fn differences_of(old: &Value, new: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    compare("", old, new, &mut lines);
+    lines
 }
 
 /// One line per leaf that differs, by dotted path.
@@ -325,7 +344,8 @@ mod tests {
     }
 
     fn begin(path: &Path, config: &ValidConfig, dataset: Digest) -> Result<RunFolder, TrainError> {
-        RunFolder::create_or_open(path, config, dataset, &description(), &trained_on(), &MeasureTargets::default())
+        let measures = MeasureTargets::default();
+        RunFolder::create_or_open(path, config, dataset, &description(), &trained_on(), &measures, None)
     }
 
     #[test]
@@ -386,13 +406,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
         begin(&path, &TrainConfig::default().check().unwrap(), Digest::of_bytes(b"")).unwrap();
-        let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
+        let text = std::fs::read_to_string(path.join(RESOLVED_CONFIGURATION)).unwrap();
         assert!(text.contains("\nepochs = "), "{text}");
         let changed: String = text
             .lines()
             .map(|line| if line.starts_with("epochs = ") { "epochs = 77\n".to_owned() } else { format!("{line}\n") })
             .collect();
-        std::fs::write(path.join(CONFIG), changed).unwrap();
+        std::fs::write(path.join(RESOLVED_CONFIGURATION), changed).unwrap();
         assert!(matches!(RunFolder::open(&path), Err(TrainError::Broken { .. })));
     }
 }

@@ -1,7 +1,7 @@
 //! Whom and what a run was trained on: `trained-on.json`.
 //!
 //! Purpose: an evaluation on another dataset must know whom the model has seen. The dataset of a run may be gone by then, or its splits
-//! drawn anew. Invariants: pseudonyms and digests only, sorted; a pure function of the dataset, so an interrupted run writes the same file.
+//! drawn anew. Invariants: pseudonyms and digests only, sorted; a pure function of the dataset and of the run that this one began from, so an interrupted run writes the same file.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -51,6 +51,16 @@ impl TrainedOn {
                 .collect(),
             labels: LabelCounts::of(regions, findings(Split::Train).map(|row| codes(row, regions))),
         }
+    }
+
+    /// With what a run had seen whose weights this one began with. Keys of another secret are left out, for they mean nothing here.
+    pub(crate) fn and(mut self, earlier: &Self) -> Self {
+        if self.pseudonym_fingerprint == earlier.pseudonym_fingerprint {
+            self.train.extend(earlier.train.iter().cloned());
+            self.validation.extend(earlier.validation.iter().cloned());
+        }
+        self.voxels.extend(earlier.voxels.iter().cloned());
+        self
     }
 
     /// Writes the record into a run folder.

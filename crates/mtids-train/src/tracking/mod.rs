@@ -36,7 +36,7 @@ pub fn tensorboard(run: &Path, folder: &Path) -> Result<Tracked, TrainError> {
     let losses: Vec<LossLine> = read(&opened.file("losses.jsonl"))?;
     let epochs: Vec<EpochLine> = read(&opened.file("epochs.jsonl"))?;
     let timings: Vec<TimingLine> = read(&opened.file("timings.jsonl"))?;
-    let bytes = events(&losses, &epochs, &timings, opened.config().batch_size);
+    let bytes = events(&losses, &epochs, &timings, opened.config().batch_size * opened.config().accumulate_batches);
     std::fs::create_dir_all(folder).map_err(|error| TrainError::io(folder, error))?;
     let path = folder.join(FILE);
     atomic::write(&path, bytes.as_bytes()).map_err(|error| TrainError::io(&path, error))?;
