@@ -25,6 +25,7 @@ mod rebuild;
 mod resume;
 mod rows;
 mod run_folder;
+mod segments;
 mod support;
 mod tasks;
 mod track;

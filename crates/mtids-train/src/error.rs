@@ -166,6 +166,14 @@ pub enum TrainError {
         /// Step of the last checkpoint of this call.
         saved_at: Option<u64>,
     },
+    /// A tracking server.
+    #[error("{server}: {reason}")]
+    Server {
+        /// Its address.
+        server: String,
+        /// What went wrong, and what to do.
+        reason: String,
+    },
     /// A signal came.
     #[error("interrupted after step {step}; a checkpoint was written; run the same command again to resume")]
     Interrupted {

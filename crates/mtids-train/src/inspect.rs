@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::calibration::Calibration;
 use crate::error::TrainError;
 use crate::network::{Trained, choose_device};
-use crate::run_folder::{RunFolder, TrainingRange};
+use crate::run_folder::{Origin, OriginKind, RunFolder, TrainingRange};
 
 /// A view as the network takes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +45,8 @@ pub struct Inspection {
     pub dataset: String,
     /// Digest of the configuration.
     pub configuration: String,
+    /// The run that it began from, where there is one.
+    pub origin: Option<Origin>,
     /// Digest of the weights that an evaluation uses.
     pub weights: String,
     /// Step of those weights.
@@ -94,6 +96,7 @@ pub fn inspect(run: &Path) -> Result<Inspection, TrainError> {
     Ok(Inspection {
         program: identity.program.version.clone(),
         seed: identity.seed,
+        origin: identity.origin.clone(),
         dataset: identity.dataset_digest.to_string(),
         configuration: identity.config_digest.to_string(),
         calibrated: Calibration::read(&folder, &weights)?.is_some(),
@@ -132,6 +135,13 @@ pub fn text(inspection: &Inspection, all: bool) -> String {
         short(&inspection.dataset),
         short(&inspection.configuration)
     ));
+    if let Some(Origin { kind, weights, step, epochs, .. }) = &inspection.origin {
+        let weights = short(&weights.to_string());
+        text.push_str(&match kind {
+            OriginKind::Weights => format!("  began with weights {weights} of another run, step {step}\n"),
+            OriginKind::Segment => format!("  a further segment of a training of {epochs} epochs, weights {weights}\n"),
+        });
+    }
     if let Some([train, validation]) = inspection.patients {
         text.push_str(&format!("  trained on {train} patients, watched on {validation}\n"));
     }

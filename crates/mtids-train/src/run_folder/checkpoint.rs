@@ -14,67 +14,14 @@ use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::failpoint;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::keep::{Keep, TrainingState};
 use crate::error::TrainError;
 
 const WEIGHTS: &str = "weights.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const AVERAGE: &str = "average.safetensors";
 const STATE: &str = "state.json";
-
-/// Which checkpoints are kept, beside the best one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
-    /// Newest regular ones.
-    pub newest: usize,
-    /// Those at the end of every so many epochs.
-    pub every_epochs: Option<u64>,
-}
-
-impl Default for Keep {
-    fn default() -> Self {
-        Self { newest: 2, every_epochs: None }
-    }
-}
-
-impl Keep {
-    /// Whether a checkpoint is kept for its epoch.
-    fn keeps(self, state: &TrainingState) -> bool {
-        let ends_epoch = state.next_batch == 0 && state.epoch > 0;
-        self.every_epochs.is_some_and(|every| ends_epoch && state.epoch.is_multiple_of(every))
-    }
-}
-
-/// Best validation so far.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Best {
-    /// Step of its checkpoint.
-    pub step: u64,
-    /// Epochs done at that step.
-    pub epoch: u64,
-    /// Its score.
-    pub score: f64,
-}
-
-/// Where a training stands, beside weights and optimiser.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainingState {
-    /// Steps done.
-    pub step: u64,
-    /// Epoch of the next batch.
-    pub epoch: u64,
-    /// Its number within the epoch.
-    pub next_batch: u64,
-    /// State of the balancer.
-    pub balancer: Value,
-    /// Best validation so far.
-    pub best: Option<Best>,
-    /// False for a checkpoint made because of a signal.
-    pub regular: bool,
-}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -325,6 +272,7 @@ fn remove_file(path: &Path) -> Result<(), TrainError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keep::Best;
     use super::*;
     use serde_json::json;
 

@@ -7,6 +7,8 @@
 //! of day is written.
 
 mod checkpoint;
+mod differences;
+mod keep;
 pub(crate) mod log;
 mod origin;
 mod trained_on;
@@ -17,11 +19,12 @@ use std::path::{Path, PathBuf};
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
-use mtids_shards::{DatasetDescription, View};
+use mtids_shards::DatasetDescription;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-pub use checkpoint::{Best, Checkpoint, Checkpoints, Keep, TrainingState};
+pub use checkpoint::{Checkpoint, Checkpoints};
+pub(crate) use differences::differences_of;
+pub use keep::{Best, Keep, TrainingState};
 pub use origin::{Origin, OriginKind};
 pub use trained_on::TrainedOn;
 pub use training_range::{Span, TrainingRange};
@@ -29,6 +32,7 @@ pub use training_range::{Span, TrainingRange};
 use crate::config::{TrainConfig, ValidConfig};
 use crate::error::TrainError;
 use crate::measure_targets::MeasureTargets;
+use differences::differences_of_views;
 
 const RUN: &str = "run.json";
 /// File of a run folder with its settings, defaults written out.
@@ -234,30 +238,6 @@ impl RunFolder {
     }
 }
 
-/// What differs between the views of two datasets, in words.
-fn differences_of_views(trained: &[View], now: &[View]) -> Vec<String> {
-    let names = |views: &[View]| views.iter().map(|view| view.name.to_string()).collect::<Vec<_>>().join(", ");
-    if names(trained) != names(now) {
-        return vec![format!("views ({} then, {} now)", names(trained), names(now))];
-    }
-    let part = |what: &str, view: &View, differs: bool| differs.then(|| format!("{what} of view `{}`", view.name));
-    trained
-        .iter()
-        .zip(now)
-        .flat_map(|(then, now)| {
-            let (a, b) = (&then.geometry, &now.geometry);
-            [
-                part("size", now, a.size != b.size),
-                part("spacing", now, a.spacing_mm != b.spacing_mm),
-                part("planes", now, a.planes != b.planes),
-                part("interpolation", now, a.interpolation != b.interpolation),
-                part("channels", now, then.channels != now.channels),
-            ]
-        })
-        .flatten()
-        .collect()
-}
-
 fn differences(old: &RunFolder, config: &TrainConfig, identity: &RunIdentity) -> String {
     let mut lines = Vec::new();
     if old.identity.dataset_digest != identity.dataset_digest {
@@ -280,30 +260,6 @@ fn differences(old: &RunFolder, config: &TrainConfig, identity: &RunIdentity) ->
     lines.join("\n")
 }
 
-/// One line for each setting that differs.
-pub(crate) fn differences_of(old: &Value, new: &Value) -> Vec<String> {
-    let mut lines = Vec::new();
-    compare("", old, new, &mut lines);
-    lines
-}
-
-/// One line per leaf that differs, by dotted path.
-fn compare(path: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
-    let absent = Value::Null;
-    match (old, new) {
-        (Value::Object(a), Value::Object(b)) => {
-            let mut keys: Vec<&String> = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
-            keys.sort();
-            for key in keys {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                compare(&path, a.get(key).unwrap_or(&absent), b.get(key).unwrap_or(&absent), lines);
-            }
-        }
-        _ if old != new => lines.push(format!("  {path}: {old} in the folder, {new} now")),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,7 +267,7 @@ mod tests {
     use mtids_domain::pseudonym::PatientKey;
     use mtids_domain::taxonomy::{RegionScheme, Zone};
     use mtids_runtime::exit::ExitStatus;
-    use mtids_shards::{Channel, PatchGeometry, Planes, ViewName};
+    use mtids_shards::{Channel, PatchGeometry, Planes, View, ViewName};
 
     fn description() -> DatasetDescription {
         DatasetDescription {

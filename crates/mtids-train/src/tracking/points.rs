@@ -1,0 +1,106 @@
+//! The logs of a run as values by step.
+//!
+//! Invariants: times count from the first step, because a run folder knows no time of day; more logs only add points. Units: seconds, steps.
+
+use crate::run_folder::log::{EpochLine, LossLine, TimingLine};
+
+/// Values that were logged at one step.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Point {
+    /// Steps done.
+    pub(super) step: u64,
+    /// Seconds of training until then.
+    pub(super) seconds: f64,
+    /// Value by tag.
+    pub(super) values: Vec<(String, f64)>,
+}
+
+/// All values of a run in the order of steps; `samples` make a step.
+pub(super) fn points(losses: &[LossLine], epochs: &[EpochLine], timings: &[TimingLine], samples: usize) -> Vec<Point> {
+    let mut points = Vec::new();
+    let (mut epochs, mut timings) = (epochs.iter().peekable(), timings.iter().peekable());
+    let mut seconds = 0.0;
+    for line in losses {
+        let mut values = scalars(line);
+        // A log that was cut back may lack the time of a step.
+        while let Some(timing) = timings.next_if(|timing| timing.step <= line.step) {
+            seconds += timing.seconds;
+            if timing.step == line.step && timing.seconds > 0.0 {
+                values.push(("speed/seconds_per_step".to_owned(), timing.seconds));
+                values.push(("speed/samples_per_second".to_owned(), samples as f64 / timing.seconds));
+            }
+        }
+        points.push(Point { step: line.step, seconds, values });
+        while let Some(epoch) = epochs.next_if(|epoch| epoch.step <= line.step) {
+            let known = [
+                ("validation/macro_f1", epoch.validation_score),
+                ("validation/region_accuracy", epoch.region_accuracy),
+                ("validation/metastasis_auroc", epoch.metastasis_auroc),
+            ];
+            let values: Vec<(String, f64)> =
+                known.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?))).collect();
+            if !values.is_empty() {
+                points.push(Point { step: epoch.step, seconds, values });
+            }
+        }
+    }
+    points
+}
+
+/// The values of a step, by tag.
+fn scalars(line: &LossLine) -> Vec<(String, f64)> {
+    let mut values = Vec::new();
+    values.extend(line.losses.iter().filter_map(|(task, loss)| Some((format!("loss/{task}"), (*loss)?))));
+    values.extend(line.coefficients.iter().map(|(task, value)| (format!("balancer/coefficient/{task}"), *value)));
+    values.push(("balancer/conflicting_share".to_owned(), line.conflicting_share));
+    values.extend(line.shared_branch.iter().map(|(task, share)| (format!("gate/shared_branch/{task}"), *share)));
+    values.push(("optimizer/gradient_norm".to_owned(), line.gradient_norm));
+    values.push(("optimizer/learning_rate".to_owned(), line.learning_rate));
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn line(step: u64) -> LossLine {
+        LossLine {
+            step,
+            epoch: 0,
+            losses: BTreeMap::from([("joint".to_owned(), Some(0.5)), ("region".to_owned(), None)]),
+            coefficients: BTreeMap::from([("joint".to_owned(), 1.0)]),
+            gradient_norm: 2.0,
+            conflicting_share: 0.0,
+            shared_branch: BTreeMap::new(),
+            learning_rate: 1e-3,
+        }
+    }
+
+    #[test]
+    fn a_loss_that_is_not_known_has_no_value() {
+        let tags: Vec<String> = scalars(&line(1)).into_iter().map(|(tag, _)| tag).collect();
+        assert_eq!(
+            tags,
+            [
+                "loss/joint",
+                "balancer/coefficient/joint",
+                "balancer/conflicting_share",
+                "optimizer/gradient_norm",
+                "optimizer/learning_rate"
+            ]
+        );
+    }
+
+    #[test]
+    fn more_logs_only_add_points() {
+        let losses: Vec<LossLine> = (1..=6).map(line).collect();
+        let timings: Vec<TimingLine> = (1..=6).map(|step| TimingLine { step, seconds: 0.5 }).collect();
+        let epoch = EpochLine { step: 3, epoch: 1, validation_score: Some(0.7), ..EpochLine::default() };
+        let part = points(&losses[..4], std::slice::from_ref(&epoch), &timings[..4], 8);
+        let whole = points(&losses, &[epoch], &timings, 8);
+        assert_eq!((part.len(), whole.len()), (5, 7));
+        assert!(whole.starts_with(&part));
+        assert_eq!((whole[6].seconds, whole[3].step, whole[3].values[0].1), (3.0, 3, 0.7));
+    }
+}
