@@ -8,7 +8,8 @@ use crate::decoding::Platt;
 use crate::error::{OnnxError, Result};
 use crate::graph::Value;
 use crate::input::{StoredView, Turn};
-use crate::network::{Plan, logits};
+use crate::network::logits;
+use crate::plan::Plan;
 
 /// Bytes that a protobuf message may have.
 const MOST_BYTES: usize = (1 << 31) - 1;
@@ -45,7 +46,7 @@ impl Export<'_> {
         let plan = Plan::new(self.model, self.problem)?;
         let inputs = self.inputs(&mut builder)?;
         let logits = logits(&mut builder, self.model, &plan, &inputs)?;
-        let mut pooled = builder.pooled(plan.tasks(), &logits)?;
+        let mut pooled = builder.pooled(&plan.tasks, &logits)?;
         if self.turns.len() > 1 {
             pooled = builder.graph.mean_of_samples(&pooled, self.turns.len())?;
         }
@@ -102,8 +103,8 @@ pub fn network_model(model: &ModelConfig, problem: &Problem, parameters: &Parame
     let inputs: Result<Vec<Value>> =
         views.map(|view| builder.graph.input(&view.name, &view.shape, "channels of the network")).collect();
     let logits = logits(&mut builder, model, &plan, &inputs?)?;
-    let pooled = builder.pooled(plan.tasks(), &logits)?;
-    for (task, logits) in plan.tasks().tasks().iter().zip(&logits) {
+    let pooled = builder.pooled(&plan.tasks, &logits)?;
+    for (task, logits) in plan.tasks.tasks().iter().zip(&logits) {
         builder.graph.output(&format!("logits.{}", task.name), logits, "logits of the task")?;
     }
     builder.graph.output("pooled", &pooled, "probability of each joint class")?;

@@ -29,6 +29,7 @@ mod input;
 mod layers;
 mod network;
 mod ops;
+mod plan;
 mod pool;
 mod proto;
 mod weights;

@@ -3,11 +3,11 @@
 use mtids_models::experts::ExpertsConfig;
 use mtids_models::model::adatt::AdaTtConfig;
 
-use super::{Plan, layer_prefix};
 use crate::builder::Builder;
 use crate::error::{Result, shape_error};
 use crate::experts::ExpertSizes;
 use crate::graph::Value;
+use crate::plan::{Plan, layer_prefix};
 
 /// A task, or the shared module, which comes last.
 #[derive(Clone, Debug)]

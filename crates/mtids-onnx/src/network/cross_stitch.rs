@@ -1,10 +1,10 @@
 //! Cross-stitch networks: one backbone per task, mixed after each stage.
 
-use super::Plan;
 use crate::backbone::Backbone;
 use crate::builder::Builder;
 use crate::error::{Result, shape_error};
 use crate::graph::Value;
+use crate::plan::Plan;
 
 /// Logits of every task.
 pub(super) fn logits(builder: &mut Builder, plan: &Plan, inputs: &[Value]) -> Result<Vec<Value>> {

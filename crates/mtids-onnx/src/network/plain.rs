@@ -2,11 +2,11 @@
 
 use mtids_models::experts::SharedExpertsConfig;
 
-use super::Plan;
 use crate::builder::Builder;
 use crate::error::Result;
 use crate::experts::ExpertSizes;
 use crate::graph::Value;
+use crate::plan::Plan;
 
 /// One whole network per task.
 pub(super) fn single_task(builder: &mut Builder, plan: &Plan, inputs: &[Value]) -> Result<Vec<Value>> {

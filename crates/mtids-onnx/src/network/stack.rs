@@ -7,12 +7,12 @@ use mtids_models::experts::ExpertsConfig;
 use mtids_models::gate::DbrConfig;
 use mtids_models::model::SeenViews;
 
-use super::{Plan, layer_prefix};
 use crate::builder::Builder;
 use crate::error::{Result, shape_error};
 use crate::experts::ExpertSizes;
 use crate::gate::Route;
 use crate::graph::Value;
+use crate::plan::{Plan, layer_prefix};
 
 /// The gate of a task.
 #[derive(Clone, Copy, Debug)]

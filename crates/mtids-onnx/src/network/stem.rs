@@ -2,11 +2,11 @@
 
 use mtids_models::experts::ExpertsConfig;
 
-use super::Plan;
 use crate::builder::Builder;
 use crate::error::Result;
 use crate::experts::ExpertSizes;
 use crate::graph::Value;
+use crate::plan::Plan;
 
 /// Logits of every task.
 pub(super) fn logits(

@@ -1,10 +1,10 @@
 //! MTAN: one backbone per view, an attention mask per task and stage.
 
-use super::Plan;
 use crate::backbone::Backbone;
 use crate::builder::Builder;
 use crate::error::{Result, shape_error};
 use crate::graph::Value;
+use crate::plan::Plan;
 
 /// Logits of every task.
 pub(super) fn logits(builder: &mut Builder, plan: &Plan, inputs: &[Value]) -> Result<Vec<Value>> {
