@@ -2,12 +2,16 @@
 //!
 //! Strides and sizes come from the settings by the functions that the network itself is built with.
 
+use mtids_layers::NormConfig;
 use mtids_layers::residual::{ResidualConfig, Strides};
 use mtids_models::{BackboneConfig, BackboneKind, Finish};
 
 use crate::builder::Builder;
 use crate::error::{Result, shape_error};
 use crate::graph::Value;
+
+/// One number for each axis of the maps.
+type ByAxis = Vec<usize>;
 
 /// A backbone with its parameters' prefix.
 #[derive(Clone, Debug)]
@@ -16,11 +20,11 @@ pub(crate) struct Backbone {
     config: BackboneConfig,
     stages: ResidualConfig,
     input: [usize; 4],
-    stem_stride: Vec<usize>,
+    stem_stride: ByAxis,
     /// Of each block of each stage.
-    strides: Vec<Vec<Vec<usize>>>,
+    strides: Vec<Vec<ByAxis>>,
     /// Size of the map behind each stage.
-    sizes: Vec<Vec<usize>>,
+    sizes: Vec<ByAxis>,
 }
 
 impl Backbone {
@@ -80,7 +84,7 @@ impl Backbone {
     /// Two conv blocks beside a shortcut. With batch norm the rectifier follows the addition, with group norm it precedes it.
     fn block(&self, builder: &mut Builder, name: &str, x: &Value, outputs: usize, stride: &[usize]) -> Result<Value> {
         let norm = &self.stages.norm;
-        let relu_last = *norm == mtids_layers::NormConfig::Batch;
+        let relu_last = *norm == NormConfig::Batch;
         let still = vec![1; stride.len()];
         let first = builder.conv_block(&format!("{name}.first"), x, outputs, 3, stride, (norm, true))?;
         let second = builder.conv_block(&format!("{name}.second"), &first, outputs, 3, &still, (norm, !relu_last))?;
@@ -131,7 +135,7 @@ impl Backbone {
 }
 
 /// Strides and sizes without the number of axes in their type; of the sizes those behind stages.
-fn plain<const N: usize>(strides: Strides<N>) -> (Vec<usize>, Vec<Vec<Vec<usize>>>, Vec<Vec<usize>>) {
+fn plain<const N: usize>(strides: Strides<N>) -> (ByAxis, Vec<Vec<ByAxis>>, Vec<ByAxis>) {
     let Strides { stem, blocks, sizes } = strides;
     let blocks = blocks.into_iter().map(|stage| stage.into_iter().map(Vec::from).collect()).collect();
     (stem.to_vec(), blocks, sizes.into_iter().skip(1).map(Vec::from).collect())

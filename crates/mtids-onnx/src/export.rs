@@ -15,7 +15,7 @@ use crate::plan::Plan;
 const MOST_BYTES: usize = (1 << 31) - 1;
 
 /// A trained model with what stands before and behind it in an evaluation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Export<'a> {
     /// Settings of the network.
     pub model: &'a ModelConfig,

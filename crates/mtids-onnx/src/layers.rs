@@ -77,7 +77,7 @@ impl Builder {
     /// Set 17 has no group norm: each group is a channel of an instance norm, and the scale of each channel follows.
     fn group_norm(&mut self, name: &str, x: &Value, groups: usize) -> Result<Value> {
         let channels = x.axes().first().copied().unwrap_or(0);
-        if groups == 0 || channels % groups != 0 {
+        if groups == 0 || !channels.is_multiple_of(groups) {
             let reason = format!("{groups} groups do not divide {channels} channels");
             return Err(OnnxError::Layer(LayerError::Parameter { name: format!("{name}.scale"), reason }));
         }
