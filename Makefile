@@ -93,6 +93,10 @@ predict: build ## Answers for the candidates of new studies (RUN=, DATA=, ANNOTA
 	@test -n '$(DATA)' || { echo 'say where the DICOM files are: make predict DATA=/path/to/study ANNOTATIONS=/path/to/points.csv' >&2; exit 2; }
 	@$(BIN)/mtids-train predict --run $(RUN) --data $(DATA) $(foreach table,$(ANNOTATIONS),--annotations $(table)) --out $(OUT)/answer $(with_settings)
 
+.PHONY: export
+export: build ## The network of a run as ONNX and safetensors (RUN=, OUT=): OUT/net.onnx, OUT/net
+	@$(BIN)/mtids-train export --run $(RUN) --onnx $(OUT)/net.onnx --safetensors $(OUT)/net
+
 .PHONY: verify
 verify: build ## Re-read every digest of a dataset (DATASET=)
 	@$(BIN)/mtids-prep verify $(DATASET)

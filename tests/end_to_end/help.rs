@@ -10,7 +10,10 @@ fn help_texts() {
             ["phantom", "insert", "inventory", "probe", "build", "commit", "diff", "verify", "prune"].as_slice(),
         ),
         ("mtids-audit", ["report"].as_slice()),
-        ("mtids-train", ["fit", "evaluate", "calibrate", "predict", "track", "inspect", "compare"].as_slice()),
+        (
+            "mtids-train",
+            ["fit", "evaluate", "calibrate", "predict", "track", "inspect", "export", "compare"].as_slice(),
+        ),
     ] {
         insta::assert_snapshot!(program.to_owned(), run(program, ["--help"]).expect_code(0).stdout);
         for command in commands {

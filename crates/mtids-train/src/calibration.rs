@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use mtids_metrics::threshold_for_sensitivity;
 use mtids_models::decoding::metastasis_probability;
+use mtids_onnx::Platt;
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
@@ -135,6 +136,11 @@ impl Calibration {
     /// The probability of metastasis that agrees with how often it is right.
     pub fn metastasis(&self, pooled: &[f64]) -> f64 {
         logistic(self.slope * logit(metastasis_probability(pooled)) + self.intercept)
+    }
+
+    /// The map by itself.
+    pub(crate) fn platt(&self) -> Platt {
+        Platt { slope: self.slope, intercept: self.intercept, nearest: NEAREST }
     }
 
     /// The distribution over joint classes with that probability of metastasis.

@@ -19,6 +19,9 @@ pub enum TrainError {
     /// The network refused its configuration or input.
     #[error(transparent)]
     Network(#[from] mtids_models::ModelError),
+    /// The network cannot be written for other programs.
+    #[error(transparent)]
+    Onnx(#[from] mtids_onnx::OnnxError),
     /// Studies or candidates of a prediction.
     #[error(transparent)]
     Studies(mtids_prep::error::PrepError),

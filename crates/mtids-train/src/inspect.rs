@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use mtids_layers::Parameters;
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
 use serde::Serialize;
@@ -75,6 +76,17 @@ pub struct Inspection {
     pub tensors: Vec<InspectedTensor>,
 }
 
+/// All tensors of a network, trained ones first.
+pub(crate) fn tensors_of(parameters: &Parameters) -> Vec<InspectedTensor> {
+    let tensor = |name: String, shape: &[usize], trained| InspectedTensor { name, shape: shape.to_vec(), trained };
+    let variables = parameters.variables().into_iter();
+    let statistics = parameters.statistics().into_iter();
+    variables
+        .map(|(name, variable)| tensor(name, variable.dims(), true))
+        .chain(statistics.map(|(name, statistic)| tensor(name, statistic.dims(), false)))
+        .collect()
+}
+
 /// Looks at a run.
 ///
 /// # Errors
@@ -84,14 +96,8 @@ pub fn inspect(run: &Path) -> Result<Inspection, TrainError> {
     let description = folder.description()?;
     let device = choose_device(Some("cpu"), "cpu")?;
     let Trained { network, step, best_on_validation, weights } = Trained::load(&folder, &description, run, device)?;
-    let tensor = |name: String, shape: &[usize], trained| InspectedTensor { name, shape: shape.to_vec(), trained };
     let identity = folder.identity();
-    let variables = network.parameters.variables().into_iter();
-    let statistics = network.parameters.statistics().into_iter();
-    let tensors = variables
-        .map(|(name, variable)| tensor(name, variable.dims(), true))
-        .chain(statistics.map(|(name, statistic)| tensor(name, statistic.dims(), false)))
-        .collect();
+    let tensors = tensors_of(&network.parameters);
     let views = network.transform.inputs().into_iter();
     Ok(Inspection {
         program: identity.program.version.clone(),

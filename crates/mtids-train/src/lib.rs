@@ -25,6 +25,7 @@ pub mod coverage;
 pub mod error;
 pub mod evaluate;
 pub mod evaluation;
+pub mod export;
 pub mod fit;
 pub mod fusion;
 pub mod inspect;

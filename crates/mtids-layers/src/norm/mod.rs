@@ -23,7 +23,7 @@ use crate::error::{LayerError, Result};
 use crate::parameters::Parameters;
 
 /// Added to variances.
-pub(crate) const EPSILON: f64 = 1e-5;
+pub const EPSILON: f64 = 1e-5;
 
 /// Which norm follows a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dispatch::pool_regions;
-use super::window::{Kind, Regions};
+use super::window::{Kind, Regions, grid_cell};
 use crate::error::{LayerError, Result};
 
 /// What is kept of a cell of the grid.
@@ -55,6 +55,11 @@ impl GridPool {
         let averages = pooling != GridPooling::Maximum;
         let matrix = averages.then(|| averaging(size, grid, cells)?.to_dtype(dtype)?.to_device(device)).transpose()?;
         Ok(Self { size: size.to_vec(), grid, cells, pooling, matrix })
+    }
+
+    /// What averages are made with, `[map cells, grid cells]`; absent where none is asked for.
+    pub fn averaging(&self) -> Option<&Tensor> {
+        self.matrix.as_ref()
     }
 
     /// Applies the pooling.
@@ -102,7 +107,7 @@ fn averaging(size: &[usize], grid: usize, cells: usize) -> candle_core::Result<T
         for &length in size {
             below /= grid;
             let i = cell / below % grid;
-            let range = (i * length / grid)..((i + 1) * length).div_ceil(grid);
+            let range = grid_cell(i, length, grid);
             together *= range.len();
             positions = positions.iter().flat_map(|at| range.clone().map(move |i| at * length + i)).collect();
         }

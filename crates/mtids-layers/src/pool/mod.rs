@@ -12,7 +12,7 @@ mod window;
 use candle_core::Tensor;
 
 pub use grid::{GridPool, GridPooling};
-pub use window::Windows;
+pub use window::{Windows, grid_cell};
 
 use crate::error::Result;
 use crate::geometry::deep;

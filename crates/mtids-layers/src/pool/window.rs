@@ -27,6 +27,11 @@ impl<const N: usize> Windows<N> {
     }
 }
 
+/// The places along an axis of `length` that cell `at` of `cells` covers; neighbouring cells may share some.
+pub fn grid_cell(at: usize, length: usize, cells: usize) -> Range<usize> {
+    at * length / cells..((at + 1) * length).div_ceil(cells)
+}
+
 /// What a window gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -39,7 +44,7 @@ pub(super) enum Kind {
 pub(super) enum Regions {
     /// Windows.
     Windows(Windows<3>),
-    /// This many cells along each axis: cell `i` of `g` is `[floor(i L / g), ceil((i + 1) L / g))`.
+    /// This many cells along each axis: [`grid_cell`].
     Grid([usize; 3]),
 }
 
@@ -61,7 +66,7 @@ impl Regions {
                 let (start, padding) = (at * stride[axis], padding[axis]);
                 start.saturating_sub(padding)..(start + kernel[axis] - padding).min(length)
             }
-            Self::Grid(cells) => at * length / cells[axis]..((at + 1) * length).div_ceil(cells[axis]),
+            Self::Grid(cells) => grid_cell(at, length, cells[axis]),
         }
     }
 

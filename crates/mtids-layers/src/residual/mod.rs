@@ -37,6 +37,41 @@ pub struct ResidualConfig {
     pub depth_halved_from: usize,
 }
 
+/// How maps shrink on their way through stem and stages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strides<const N: usize> {
+    /// Stride of the stem.
+    pub stem: [usize; N],
+    /// Stride of each block of each stage; it is that of the block's first convolution and of its shortcut.
+    pub blocks: Vec<Vec<[usize; N]>>,
+    /// Size of the map behind the stem, then behind each stage.
+    pub sizes: Vec<[usize; N]>,
+}
+
+impl ResidualConfig {
+    /// The strides for maps of this size.
+    pub fn strides<const N: usize>(&self, mut size: [usize; N]) -> Strides<N> {
+        // The stride along each axis; `size` becomes that of the map behind it.
+        let shrink = |size: &mut [usize; N], stride: usize, deep: bool| -> [usize; N] {
+            std::array::from_fn(|axis| {
+                let kept = N == 3 && (size[axis] < HALVED_FROM || (axis == 0 && !deep));
+                let stride = if kept { 1 } else { stride };
+                size[axis] = output_size(size[axis], 3, stride, 1, 1);
+                stride
+            })
+        };
+        let stem = shrink(&mut size, self.stem_stride, self.depth_halved_from == 0);
+        let (mut blocks, mut sizes) = (Vec::new(), vec![size]);
+        for (stage, &count) in (0..self.widths.len()).zip(&self.blocks) {
+            let stride = |block: usize| if stage > 0 && block == 0 { 2 } else { 1 };
+            let deep = stage >= self.depth_halved_from;
+            blocks.push((0..count).map(|block| shrink(&mut size, stride(block), deep)).collect());
+            sizes.push(size);
+        }
+        Strides { stem, blocks, sizes }
+    }
+}
+
 /// Stem and stages on maps `[B, C, H, W]` (`N` = 2) or `[B, C, D, H, W]` (`N` = 3).
 #[derive(Clone, Debug)]
 pub struct Residual<const N: usize> {
@@ -54,36 +89,25 @@ impl<const N: usize> Residual<N> {
         prefix: &str,
         config: &ResidualConfig,
         channels: usize,
-        mut size: [usize; N],
+        size: [usize; N],
         parameters: &Parameters,
     ) -> Result<Self> {
-        // The stride along each axis, and the size of the map behind it.
-        let mut shrink = |stride: usize, deep: bool| -> [usize; N] {
-            std::array::from_fn(|axis| {
-                let kept = N == 3 && (size[axis] < HALVED_FROM || (axis == 0 && !deep));
-                let stride = if kept { 1 } else { stride };
-                size[axis] = output_size(size[axis], 3, stride, 1, 1);
-                stride
-            })
-        };
+        let Strides { stem: stride, blocks, sizes } = config.strides(size);
         let width = config.widths.first().copied().unwrap_or(0);
-        let stride = shrink(config.stem_stride, config.depth_halved_from == 0);
         let stem =
             ConvBlock::new(&format!("{prefix}.stem"), [channels, width], 3, stride, (config.norm, true), parameters)?;
         let mut stages = Vec::new();
         let mut from = width;
-        for (stage, (&to, &count)) in config.widths.iter().zip(&config.blocks).enumerate() {
+        for (stage, (&to, strides)) in config.widths.iter().zip(blocks).enumerate() {
             let mut blocks = Vec::new();
-            for block in 0..count {
-                let halves = stage > 0 && block == 0;
-                let stride = shrink(if halves { 2 } else { 1 }, stage >= config.depth_halved_from);
+            for (block, stride) in strides.into_iter().enumerate() {
                 let name = format!("{prefix}.stage{stage}.block{block}");
                 blocks.push(ResidualBlock::new(&name, [from, to], stride, config.norm, parameters)?);
                 from = to;
             }
             stages.push(blocks);
         }
-        Ok(Self { stem, stages, size })
+        Ok(Self { stem, stages, size: sizes.last().copied().unwrap_or(size) })
     }
 
     /// Size of the last map.

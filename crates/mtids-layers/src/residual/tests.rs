@@ -231,3 +231,22 @@ fn roundings_of_another_precision_are_not_passed_over() {
     assert_eq!(flat(&rounded[0]), flat(&rounded[1]));
     assert_ne!(flat(&rounded[0]), flat(&exact.composed(true, &exact.stages, &x, Phase::Train).unwrap()));
 }
+
+#[test]
+fn strides_and_sizes_are_those_of_the_maps() {
+    let config =
+        ResidualConfig { blocks: vec![2, 1, 1], depth_halved_from: 2, ..tiny(2, &[8, 8, 16], NormConfig::Batch) };
+    let found = config.strides([5, 20, 12]);
+    // The depth is kept by the stem and the second stage, and halved by the third; only first blocks of later stages halve.
+    assert_eq!(found.stem, [1, 2, 2]);
+    assert_eq!(found.blocks, [vec![[1, 1, 1], [1, 1, 1]], vec![[1, 2, 2]], vec![[2, 2, 1]]]);
+    assert_eq!(found.sizes, [[5, 10, 6], [5, 10, 6], [5, 5, 3], [3, 3, 3]]);
+    let parameters = Parameters::new(3, DType::F64, &Device::Cpu);
+    let body = Residual::new("body", &config, 1, [5, 20, 12], &parameters).unwrap();
+    let mut map = body.stem(&tensor(&[2, 1, 5, 20, 12], 1), Phase::Evaluate).unwrap();
+    for (stage, size) in found.sizes.iter().enumerate().skip(1) {
+        map = body.stage(stage - 1, &map, Phase::Evaluate).unwrap();
+        assert_eq!(map.dims()[2..], size[..]);
+    }
+    assert_eq!(body.size(), [3, 3, 3]);
+}

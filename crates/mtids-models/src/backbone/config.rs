@@ -151,14 +151,14 @@ impl BackboneConfig {
     }
 
     /// Pooled numbers of a sample: channels by cells by what is kept of a cell.
-    pub(crate) fn pooled(&self) -> usize {
+    pub fn pooled(&self) -> usize {
         let axes = if self.kind == BackboneKind::Volume { 3 } else { 2 };
         let last = self.widths.last().copied().unwrap_or(0);
         last * self.pooling.numbers() * self.pool_grid.pow(axes)
     }
 
     /// Sizes of stem and stages.
-    pub(crate) fn stages(&self) -> ResidualConfig {
+    pub fn stages(&self) -> ResidualConfig {
         ResidualConfig {
             widths: self.widths.clone(),
             blocks: (0..self.widths.len()).map(|stage| self.blocks_of(stage)).collect(),

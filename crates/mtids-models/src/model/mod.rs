@@ -35,7 +35,7 @@ use mtids_layers::parameters::{Init, Parameters};
 
 pub use config::{Architecture, ModelConfig};
 pub use network::MultiTaskModel;
-pub use views::Owner;
+pub use views::{Owner, SeenViews};
 
 use crate::decoding::INITIAL_ETA;
 use crate::error::Result;

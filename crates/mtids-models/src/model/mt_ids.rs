@@ -20,9 +20,9 @@ use crate::error::Result;
 use crate::gate::{BranchControl, DbrConfig, Gate};
 use crate::model::network::heads;
 use crate::model::stack::{BranchGate, Route, Stack, StackNetwork, StackSizes};
-use crate::model::views::{Owner, Reading};
+use crate::model::views::{Owner, Reading, SeenViews};
 use crate::problem::Problem;
-use crate::tasks::{TaskKind, default_tasks};
+use crate::tasks::{TaskKind, TaskSet, default_tasks};
 use crate::trunks::{Blueprint, Trunks, known_views};
 use crate::types::{GateTerms, Mode};
 
@@ -71,6 +71,21 @@ impl MtIdsConfig {
         self.owners = names.iter().map(|name| (*name).to_owned()).zip(owners).collect();
         self.dbr.gate_gradient = Some(self.dbr.trains_by_gates(names.len()));
     }
+
+    /// How experts and gates of the first layer read views of these names.
+    fn reading(&self, tasks: &TaskSet, views: &[&str]) -> Result<Reading> {
+        known_views("owners", self.owners.keys(), views)?;
+        Reading::by_owner(tasks, &Owner::of_views(&self.owners, views), &self.dbr)
+    }
+
+    /// Which of these views each task reads in the first layer, in the order of the tasks.
+    ///
+    /// # Errors
+    /// [`crate::ModelError::Config`] for an owner of a view that is not among them, and a task that would read none.
+    pub fn seen_views(&self, tasks: &TaskSet, views: &[&str]) -> Result<Vec<SeenViews>> {
+        let reading = self.reading(tasks, views)?;
+        (0..tasks.len()).map(|task| reading.seen(task)).collect()
+    }
 }
 
 impl BranchGate for Gate {
@@ -84,12 +99,10 @@ impl BranchGate for Gate {
 pub(crate) fn network(config: &MtIdsConfig, blueprint: &Blueprint<'_>) -> Result<StackNetwork<Gate>> {
     let dbr = &config.dbr;
     let names: Vec<&str> = blueprint.views.iter().map(|view| view.name.as_str()).collect();
-    known_views("owners", config.owners.keys(), &names)?;
-    let owners = Owner::of_views(&config.owners, &names);
     let sizes = StackSizes {
         layers: dbr.layers,
         expert: dbr.expert_shape(blueprint.features(), blueprint.dropout),
-        reading: Reading::by_owner(blueprint.tasks, &owners, dbr)?,
+        reading: config.reading(blueprint.tasks, &names)?,
         gates_learn: dbr.gates_learn(),
         shared: dbr.has_shared().then_some(dbr.shared_experts),
         private: dbr.has_private().then_some(dbr.private_experts),

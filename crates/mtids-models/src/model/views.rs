@@ -77,6 +77,12 @@ impl Reader {
         join(&parts)
     }
 
+    /// Places of the views that are read.
+    fn seen(&self) -> Vec<usize> {
+        let all = self.0.iter().enumerate();
+        all.filter(|(_, access)| **access != Access::Hidden).map(|(view, _)| view).collect()
+    }
+
     /// Numbers that are read.
     fn width(&self, widths: &[usize]) -> usize {
         let seen = widths.iter().zip(&self.0).filter(|(_, access)| **access != Access::Hidden);
@@ -86,6 +92,15 @@ impl Reader {
     fn trains(&self, view: usize) -> bool {
         self.0.get(view) == Some(&Access::Trained)
     }
+}
+
+/// Which views a task reads in the first layer, by their places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenViews {
+    /// By its private experts.
+    pub private: Vec<usize>,
+    /// By its gate.
+    pub gate: Vec<usize>,
 }
 
 /// How the first layer of experts and gates reads the views.
@@ -156,6 +171,11 @@ impl Reading {
         self.shared_gate.read(features)
     }
 
+    /// The views that a task's private experts and its gate read.
+    pub(crate) fn seen(&self, task: usize) -> Result<SeenViews> {
+        Ok(SeenViews { private: of_task(&self.private, task)?.seen(), gate: of_task(&self.gates, task)?.seen() })
+    }
+
     /// Numbers that a task's private experts and its gate read, for views of these widths.
     pub(crate) fn widths(&self, task: usize, widths: &[usize]) -> Result<[usize; 2]> {
         Ok([of_task(&self.private, task)?.width(widths), of_task(&self.gates, task)?.width(widths)])
@@ -201,6 +221,7 @@ mod tests {
         assert_eq!(accesses(&hidden)[1], [Hidden, Trained]);
         let reading = Reading::by_owner(&tasks, &owners, &hidden).unwrap();
         assert_eq!(reading.widths(1, &[7, 5]).unwrap(), [5, 12]);
+        assert_eq!(reading.seen(1).unwrap(), SeenViews { private: vec![1], gate: vec![0, 1] });
         assert_eq!([reading.trained_by(0, false), reading.trained_by(1, false)], [4, 3]);
         assert_eq!(reading.trained_by(0, true), 4, "gates do not train trunks where there are several views");
     }

@@ -4,6 +4,7 @@ mod calibrate;
 mod common;
 mod compare;
 mod evaluate;
+mod export;
 mod fit;
 mod inspect;
 mod predict;
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     Predict(predict::Predict),
     Track(track::Track),
     Inspect(inspect::Inspect),
+    Export(export::Export),
     Compare(compare::Compare),
 }
 
@@ -33,6 +35,7 @@ impl Command {
             Self::Predict(command) => command.run(),
             Self::Track(command) => command.run().map(|()| Exit::Done),
             Self::Inspect(command) => command.run().map(|()| Exit::Done),
+            Self::Export(command) => command.run().map(|()| Exit::Done),
             Self::Compare(command) => command.run().map(|()| Exit::Done),
         }
     }

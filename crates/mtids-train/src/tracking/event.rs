@@ -3,6 +3,8 @@
 //! Layout of a record (TensorFlow, `record_writer.h`): length as u64, its checksum, the message, its checksum, all little-endian. Messages are
 //! `Event` with a `Summary` of simple values (`event.proto`, `summary.proto`). Invariant: the same calls give the same bytes. Units: seconds.
 
+use mtids_runtime::protobuf::Message;
+
 /// An event file in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EventFile {
@@ -38,55 +40,11 @@ fn masked(bytes: &[u8]) -> [u8; 4] {
     crc32c(bytes).rotate_right(15).wrapping_add(MASK).to_le_bytes()
 }
 
-/// A protobuf message in the making.
-#[derive(Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    /// The number of a field and its wire type: 0 varint, 1 of eight bytes, 2 with a length, 5 of four bytes.
-    fn key(&mut self, field: u64, wire: u64) {
-        self.varint(field << 3 | wire);
-    }
-
-    fn int(mut self, field: u64, value: u64) -> Self {
-        self.key(field, 0);
-        self.varint(value);
-        self
-    }
-
-    fn double(mut self, field: u64, value: f64) -> Self {
-        self.key(field, 1);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn float(mut self, field: u64, value: f32) -> Self {
-        self.key(field, 5);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn bytes(mut self, field: u64, value: &[u8]) -> Self {
-        self.key(field, 2);
-        self.varint(value.len() as u64);
-        self.0.extend(value);
-        self
-    }
-}
-
 impl EventFile {
     /// A file that begins at the time 0.
     pub(super) fn new() -> Self {
         let mut file = Self { bytes: Vec::new() };
-        file.record(&Message::default().double(1, 0.0).bytes(3, b"brain.Event:2").0);
+        file.record(&Message::default().double(1, 0.0).bytes(3, b"brain.Event:2").into_bytes());
         file
     }
 
@@ -94,9 +52,9 @@ impl EventFile {
     pub(super) fn scalars(&mut self, step: u64, seconds: f64, values: &[(String, f64)]) {
         let summary = values.iter().fold(Message::default(), |summary, (tag, value)| {
             let value = Message::default().bytes(1, tag.as_bytes()).float(2, *value as f32);
-            summary.bytes(1, &value.0)
+            summary.message(1, &value)
         });
-        self.record(&Message::default().double(1, seconds).int(2, step).bytes(5, &summary.0).0);
+        self.record(&Message::default().double(1, seconds).int(2, step).message(5, &summary).into_bytes());
     }
 
     fn record(&mut self, message: &[u8]) {
@@ -123,16 +81,6 @@ mod tests {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
         assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
-    }
-
-    #[test]
-    fn numbers_are_written_as_protobuf_writes_them() {
-        let mut message = Message::default();
-        message.varint(300);
-        assert_eq!(message.0, [0xac, 0x02]);
-        assert_eq!(Message::default().int(2, 150).0, [0x10, 0x96, 0x01]);
-        assert_eq!(Message::default().bytes(2, b"testing").0, b"\x12\x07testing");
-        assert_eq!(Message::default().float(2, 1.0).0, [0x15, 0, 0, 0x80, 0x3f]);
     }
 
     #[test]

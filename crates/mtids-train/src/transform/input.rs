@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mtids_layers::{Device, Tensor};
 use mtids_models::{ModelError, ViewInput};
+use mtids_onnx::StoredView;
 use mtids_patch::{SUV_STEPS, View, ViewName};
 use mtids_shards::DatasetDescription;
 use mtids_stream::Batch;
@@ -74,6 +75,17 @@ impl InputTransform {
     /// Number of symmetries over which an evaluation averages.
     pub(crate) fn averaged(&self) -> usize {
         self.averaged.len()
+    }
+
+    /// What an evaluation does with the stored voxels of each view before the network.
+    pub(crate) fn stored_views(&self) -> Vec<StoredView> {
+        self.views.iter().map(ViewTransform::stored_view).collect()
+    }
+
+    /// The symmetries over which an evaluation averages, the identity first.
+    pub(crate) fn turns(&self) -> Vec<mtids_onnx::Turn> {
+        let turn = |&Symmetry { flips, transposes }: &Symmetry| mtids_onnx::Turn { flips, transposes };
+        self.averaged.iter().map(turn).collect()
     }
 
     /// Inputs of a batch in an epoch of a training: `[B, C, d, h, w]` per view.

@@ -4,6 +4,7 @@
 //! the node goes through the geometry with the CT and keeps its values. Units: HU in, 0…1 out.
 
 use mtids_models::ViewInput;
+use mtids_onnx::StoredView;
 use mtids_patch::{Channel, View, ViewName};
 use rand::RngExt;
 
@@ -70,6 +71,18 @@ impl ViewTransform {
     pub(super) fn input(&self) -> ViewInput {
         let [d, h, w] = self.crop.size();
         ViewInput { name: self.view.name.to_string(), shape: [self.channels.count(), d, h, w] }
+    }
+
+    /// What an evaluation does with stored voxels before the network, for a graph that does the same.
+    pub(super) fn stored_view(&self) -> StoredView {
+        StoredView {
+            name: self.view.name.to_string(),
+            size: self.crop.stored(),
+            channels: self.channels.stored_channels(),
+            crop_start: self.crop.start(None),
+            crop_size: self.crop.size(),
+            turns: self.symmetries() > 1,
+        }
     }
 
     /// Stored voxels of one row.

@@ -2,6 +2,7 @@
 //!
 //! Units: HU, hundredths of an SUV and thousandths of a mark in, 0…1 out (clamped). Shapes: voxels `[B, S, V]` become channels `[B, C, V]`.
 
+use mtids_onnx::StoredChannel;
 use mtids_patch::Channel;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,11 @@ impl Window {
         }
         Ok(())
     }
+
+    /// Lowest HU and scale: `(hu − low) · scale` is 0 at the lower end of the window and 1 at the upper.
+    fn low_and_scale(self) -> [f32; 2] {
+        [self.center_hu - 0.5 * self.width_hu, 1.0 / self.width_hu]
+    }
 }
 
 /// How stored channels become network input.
@@ -61,6 +67,19 @@ impl InputChannels {
         self.stored.iter().map(of).sum()
     }
 
+    /// What becomes of each stored channel, for a graph that does the same as [`InputChannels::fill`].
+    pub(super) fn stored_channels(&self) -> Vec<StoredChannel> {
+        let of = |channel: &Channel| match (channel, self.pet_full) {
+            (Channel::Ct, _) => {
+                StoredChannel::Windows(self.windows.iter().map(|window| window.low_and_scale()).collect())
+            }
+            (Channel::Pet, Some(full)) => StoredChannel::Share { full },
+            (Channel::Pet, None) => StoredChannel::Unused,
+            (Channel::Center | Channel::Mask, _) => StoredChannel::Share { full: MARK_FULL },
+        };
+        self.stored.iter().map(of).collect()
+    }
+
     /// Appends `[B, C, V]` to `out` for `voxels` `[B, S, V]` with `len` = V > 0; a value at the centre of a window becomes 0.5.
     pub(super) fn fill(&self, voxels: &[i16], len: usize, out: &mut Vec<f32>) {
         let row = len * self.stored.len();
@@ -73,8 +92,7 @@ impl InputChannels {
                 match (channel, self.pet_full) {
                     (Channel::Ct, _) => {
                         for window in &self.windows {
-                            let scale = 1.0 / window.width_hu;
-                            let low = window.center_hu - 0.5 * window.width_hu;
+                            let [low, scale] = window.low_and_scale();
                             out.extend(values.iter().map(|&hu| ((f32::from(hu) - low) * scale).clamp(0.0, 1.0)));
                         }
                     }
@@ -112,6 +130,10 @@ mod tests {
         let channels = InputChannels { windows, pet_full: None, stored };
         let mut out = Vec::new();
         channels.fill(&[0, 50, 9, 9, 1000, 250, 500, 0], 2, &mut out);
+        let [low, scale] = [-50.0, 0.01];
+        let mark = StoredChannel::Share { full: 1000.0 };
+        let stored = channels.stored_channels();
+        assert_eq!(stored, [StoredChannel::Windows(vec![[low, scale]]), StoredChannel::Unused, mark.clone(), mark]);
         assert_eq!((channels.count(), out), (3, vec![0.5, 1.0, 1.0, 0.25, 0.5, 0.0]));
     }
 

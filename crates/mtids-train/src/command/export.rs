@@ -1,0 +1,41 @@
+//! `mtids-train export`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use mtids_train::export::{ExportPlaces, export, text};
+
+use super::common::print;
+
+/// Write the network of a run for other programs: ONNX, safetensors
+///
+/// The ONNX graph takes voxels as a row of the dataset stores them and computes what an evaluation computes, calibration included. The folder of
+/// safetensors holds the weights and description.json. The dataset is not needed, and nothing of the run is changed. Research software, not for diagnosis.
+///
+/// Example: mtids-train export --run run --onnx mt-ids.onnx
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Folder of the run
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// The ONNX file
+    #[arg(long, value_name = "FILE", required_unless_present = "safetensors")]
+    onnx: Option<PathBuf>,
+    /// Folder of the weights with their description
+    #[arg(long, value_name = "DIR")]
+    safetensors: Option<PathBuf>,
+    /// Print the description as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Export {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let places = ExportPlaces { onnx: self.onnx, safetensors: self.safetensors };
+        let exported = export(&self.run, &places)?;
+        if self.json {
+            return print(&format!("{}\n", serde_json::to_string_pretty(&exported.description)?));
+        }
+        print(&text(&exported))
+    }
+}
