@@ -42,11 +42,13 @@ pub mod run_folder;
 pub mod seen;
 mod staging;
 pub mod study;
+pub mod subgroups;
 #[cfg(test)]
 mod testing;
 pub mod tracking;
 mod training;
 pub mod transform;
+pub mod within;
 
 use serde_json::Value;
 

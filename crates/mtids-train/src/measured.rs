@@ -15,6 +15,7 @@ use crate::operating::Operating;
 use crate::prediction::{Prediction, largest, metastasis_probability, region_probabilities};
 use crate::readers::Readers;
 use crate::seen::SeenPatients;
+use crate::subgroups::Subgroups;
 
 /// The most frequent class, the first of equals; `None` where nothing was counted.
 pub fn majority(counts: &[u64]) -> Option<usize> {
@@ -216,4 +217,6 @@ pub struct Evaluation {
     pub coverage: Option<Coverage>,
     /// Decisions at thresholds that were chosen on validation patients; likewise.
     pub operating: Option<Operating>,
+    /// The status in parts of the split.
+    pub subgroups: Subgroups,
 }

@@ -2,13 +2,12 @@
 //!
 //! Writes `evaluation.json`, `evaluation.txt` (the table of the terminal), `predictions.csv` and `report.html` into the run folder.
 
+mod text;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use mtids_metrics::BootstrapOptions;
-use mtids_models::Architecture;
-use mtids_report::format::{interval, metric, signed, signed_interval};
-use mtids_report::table::{Align, Table};
 use mtids_runtime::atomic;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, Split};
@@ -24,11 +23,13 @@ use crate::network::{Network, Trained, choose_device};
 use crate::operating::Operating;
 use crate::predict::predict;
 use crate::prediction::{Prediction, write_csv};
-use crate::readers::{Readers, compare, interval_lies};
+use crate::readers::compare;
 use crate::report::report;
 use crate::run_folder::{RunFolder, TrainedOn};
 use crate::seen::SeenPatients;
-use mtids_models::PredictionHead;
+use crate::subgroups::Subgroups;
+
+pub use text::text;
 
 /// What an evaluation does otherwise than the run's record says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,6 +82,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     let calibration = calibration.filter(|calibration| !is_own(calibration));
     let coverage = calibration.as_ref().and_then(|one| Coverage::of(one, &predictions, bootstrap));
     let operating = calibration.as_ref().and_then(|one| Operating::of(one, &predictions, bootstrap));
+    let subgroups = Subgroups::of(&regions, &predictions, calibration.as_ref(), bootstrap);
     let evaluation = Evaluation {
         split,
         dataset_digest: opened.manifest().digest(),
@@ -96,6 +98,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         readers,
         coverage,
         operating,
+        subgroups,
     };
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.file(name);
@@ -170,125 +173,4 @@ fn acquaintance(
     }
     // Without a record, the dataset at hand is the only one whose majority class is known.
     Ok((seen, recorded.unwrap_or_else(|| TrainedOn::of(manifest, &index))))
-}
-
-/// The readers of the status side by side, and what their differences mean.
-fn readers_text(readers: &Readers) -> String {
-    let mut table = Table::new([
-        ("reader of the status", Align::Left),
-        ("AUROC", Align::Right),
-        ("95 % interval", Align::Right),
-        ("n samples", Align::Right),
-        ("n patients", Align::Right),
-    ]);
-    for figure in &readers.figures {
-        table.row([
-            figure.reader.title().to_owned(),
-            metric(figure.auroc),
-            interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
-            figure.samples.to_string(),
-            figure.patients.to_string(),
-        ]);
-    }
-    if table.is_empty() {
-        return String::new();
-    }
-    let mut text = format!("\n{}", table.render());
-    text.push_str(&differences_text(readers));
-    match &readers.fusion {
-        Some(fusion) => text.push_str(&format!(
-            "  network + measures: a logistic model, fitted on {} samples of {} validation patients\n",
-            fusion.samples, fusion.patients
-        )),
-        None => text.push_str(&format!("  no network + measures: {}\n", readers.no_fusion)),
-    }
-    text
-}
-
-/// One row for each pair of readers; what is not claimed says why below the table.
-fn differences_text(readers: &Readers) -> String {
-    let mut table = Table::new([
-        ("difference on the same samples", Align::Left),
-        ("AUROC", Align::Right),
-        ("95 % interval", Align::Right),
-        ("n samples", Align::Right),
-        ("n patients", Align::Right),
-        ("interval lies", Align::Left),
-    ]);
-    let mut silent = String::new();
-    for comparison in &readers.comparisons {
-        let Some(difference) = &comparison.difference else {
-            silent.push_str(&format!("  {}\n", comparison.sentence));
-            continue;
-        };
-        table.row([
-            format!("{} − {}", comparison.first.title(), comparison.second.title()),
-            signed(Some(difference.value)),
-            signed_interval(difference.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
-            comparison.samples.to_string(),
-            comparison.patients.to_string(),
-            interval_lies(difference).to_owned(),
-        ]);
-    }
-    let table = if table.is_empty() { String::new() } else { format!("\n{}", table.render()) };
-    table + &silent
-}
-
-/// The table of the terminal: the main figures beside the majority class.
-pub fn text(evaluation: &Evaluation) -> String {
-    let measured = &evaluation.measured;
-    let mut table = Table::new([
-        ("dimension", Align::Left),
-        ("metric", Align::Left),
-        (evaluation.architecture.title(), Align::Right),
-        ("95 % interval", Align::Right),
-        ("majority class", Align::Right),
-        ("n samples", Align::Right),
-        ("n patients", Align::Right),
-    ]);
-    let pooled = measured.heads.iter().find(|head| head.head == PredictionHead::Pooled);
-    for figure in pooled.map(|head| head.figures.as_slice()).unwrap_or_default() {
-        if matches!(figure.metric, "accuracy" | "macro-F1" | "AUROC" | "sensitivity" | "specificity") {
-            table.row([
-                figure.dimension.name().to_owned(),
-                figure.metric.to_owned(),
-                metric(figure.value),
-                interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
-                metric(figure.majority),
-                figure.samples.to_string(),
-                figure.patients.to_string(),
-            ]);
-        }
-    }
-    let mut text = String::new();
-    if !evaluation.seen.sentence.is_empty() {
-        text.push_str(&format!("\n  warning: {}\n", evaluation.seen.sentence));
-    }
-    text.push_str(&format!(
-        "\n  {} split, {} patches of {} patients\n",
-        evaluation.split.name(),
-        measured.samples,
-        measured.patients
-    ));
-    if !table.is_empty() {
-        text.push('\n');
-        text.push_str(&table.render());
-    }
-    for claim in measured.claims.iter().filter(|claim| !claim.claimed) {
-        text.push_str(&format!("  {}\n", claim.sentence));
-    }
-    text.push_str(&readers_text(&evaluation.readers));
-    if let Some(coverage) = &evaluation.coverage {
-        text.push('\n');
-        coverage.sentences().iter().for_each(|sentence| text.push_str(&format!("  {sentence}\n")));
-    }
-    if let Some(operating) = &evaluation.operating {
-        text.push_str(&format!("\n{}", operating.text()));
-    }
-    let what = match evaluation.architecture {
-        Architecture::MtIds => "A reconstruction of MT-IDS from its abstract.".to_owned(),
-        baseline => format!("{}, a baseline for MT-IDS.", baseline.title()),
-    };
-    text.push_str(&format!("\n  {what} Research software, not for diagnosis.\n"));
-    text
 }

@@ -1,0 +1,58 @@
+//! The report of a run: one page that says what was trained, on what, how it went and how good it is.
+
+mod figures;
+mod origin;
+mod status;
+mod training;
+
+use mtids_models::Architecture;
+use mtids_report::page::{Section, page};
+
+use crate::error::TrainError;
+use crate::measured::Evaluation;
+use crate::run_folder::RunFolder;
+use crate::run_folder::log::{EpochLine, LossLine, read};
+
+/// The page.
+pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<String, TrainError> {
+    let losses: Vec<LossLine> = read(&folder.file("losses.jsonl"))?;
+    let epochs: Vec<EpochLine> = read(&folder.file("epochs.jsonl"))?;
+    let measured = &evaluation.measured;
+    let title = evaluation.architecture.title();
+    let what = match evaluation.architecture {
+        Architecture::MtIds => {
+            "MT-IDS, reconstructed from its abstract (Ma et al., Neural Networks 198, 108541, 2026)".to_owned()
+        }
+        _ => format!("{title}, a baseline for MT-IDS"),
+    };
+    let lead = format!(
+        "{what}: which mediastinal region a lymph node lies in, and whether it is metastatic. Research software; nothing \
+         here is a diagnosis."
+    );
+    let mut sections = vec![Section::new("result", "Result", figures::result(evaluation))];
+    if !measured.heads.is_empty() {
+        sections.push(Section::new("figures", "All figures", figures::figures(evaluation)));
+        sections.push(Section::new("confusion", "Confusion matrices", figures::confusion(evaluation)));
+    }
+    if !measured.per_region.is_empty() {
+        sections.push(Section::new("regions", "Metastasis by region", figures::regions(evaluation)));
+    }
+    if !evaluation.readers.figures.is_empty() {
+        sections.push(Section::new("readers", "Beside a ruler", status::readers(&evaluation.readers)));
+    }
+    if let Some(coverage) = &evaluation.coverage {
+        sections.push(Section::new("calibration", "Calibration", status::calibration(coverage)));
+    }
+    if let Some(operating) = &evaluation.operating {
+        sections.push(Section::new("decisions", "Decisions", status::decisions(operating)));
+    }
+    if !evaluation.subgroups.groups.is_empty() {
+        sections.push(Section::new("subgroups", "Subgroups", status::subgroups(&evaluation.subgroups)));
+    }
+    sections.push(Section::new("training", "Training", training::training(&losses, &epochs)));
+    if !measured.gates.is_empty() {
+        sections.push(Section::new("gates", "Routing", training::gates(evaluation)));
+    }
+    sections.push(Section::new("origin", "Source", origin::origin(folder, evaluation)));
+    Ok(page(&format!("{title} training report"), &lead, &sections))
+}

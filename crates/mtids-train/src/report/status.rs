@@ -1,0 +1,99 @@
+//! The status beside a ruler, calibrated, at thresholds, and in parts of the split.
+
+use maud::{Markup, html};
+use mtids_metrics::Interval;
+use mtids_report::chart::{Series, lines};
+use mtids_report::format::{interval, metric};
+use mtids_report::page::{figure, table};
+
+use crate::coverage::Coverage;
+use crate::operating::{Benefit, Calls, Operating};
+use crate::readers::Readers;
+use crate::subgroups::{Subgroup, Subgroups};
+
+/// The readers of the status, and their differences.
+pub(super) fn readers(readers: &Readers) -> Markup {
+    let bounds = |found: &Option<Interval>| interval(found.as_ref().map(|bounds| (bounds.low, bounds.high)));
+    let rows: Vec<Vec<String>> = readers
+        .figures
+        .iter()
+        .map(|figure| {
+            vec![
+                figure.reader.title().to_owned(),
+                metric(figure.auroc),
+                bounds(&figure.interval),
+                format!("{} / {}", figure.samples, figure.patients),
+            ]
+        })
+        .collect();
+    html! {
+        (table(&["reader of the status", "AUROC\t", "95 % interval\t", "samples / patients\t"], &rows))
+        @for comparison in &readers.comparisons { p { (comparison.sentence) "." } }
+        @if let Some(fusion) = &readers.fusion {
+            p class="note" {
+                "Network + measures: a logistic model over the network's logit and " (fusion.measures.join(", "))
+                " of the grown region, fitted on " (fusion.samples) " samples of " (fusion.patients) " validation patients."
+            }
+        } @else {
+            p class="note" { "No network + measures: " (readers.no_fusion) "." }
+        }
+        p class="note" { "Differences are on the same samples; their intervals are 95 % paired bootstrap intervals over patients." }
+    }
+}
+
+/// What the calibration is worth here.
+pub(super) fn calibration(coverage: &Coverage) -> Markup {
+    html! {
+        @for sentence in coverage.sentences() { p { (sentence) "." } }
+        p class="note" {
+            "Fitted on validation patients: a logistic map of the logit of metastasis, and sets of joint classes by hierarchical conformal              prediction. The share of sets that hold the true class should agree with their name."
+        }
+    }
+}
+
+/// Calls at thresholds, and the decision curve.
+pub(super) fn decisions(operating: &Operating) -> Markup {
+    let rows: Vec<Vec<String>> = operating.calls.iter().map(Calls::cells).collect();
+    let line = |name: &str, of: &dyn Fn(&Benefit) -> Option<f64>| Series {
+        name: name.to_owned(),
+        points: operating.benefit.iter().filter_map(|one| Some((one.threshold, of(one)?))).collect(),
+    };
+    let curve = [
+        line("network", &|one| one.network),
+        line("call every node", &|one| one.every_node),
+        line("call none", &|_| Some(0.0)),
+    ];
+    let columns =
+        ["called", "from p\t", "sensitivity\t", "95 % interval\t", "of\t", "specificity\t", "95 % interval\t", "of\t"];
+    let range = Some((-0.1, operating.prevalence.max(0.1)));
+    html! {
+        (table(&columns, &rows))
+        p class="note" {
+            "The second threshold called nine in ten metastases of the validation patients. A patient is called where any of its nodes is."
+        }
+        @for sentence in operating.sentences() { p { (sentence) "." } }
+        (figure("Decision curve", &lines("Decision curve", "threshold", "net benefit per node", &curve, range)))
+    }
+}
+
+/// The status in parts of the split.
+pub(super) fn subgroups(subgroups: &Subgroups) -> Markup {
+    let rows: Vec<Vec<String>> = subgroups.claimed().map(Subgroup::cells).collect();
+    let columns = [
+        "grouping",
+        "group",
+        "AUROC\t",
+        "95 % interval\t",
+        "sensitivity\t",
+        "95 % interval\t",
+        "specificity\t",
+        "95 % interval\t",
+        "metastatic / nodes\t",
+        "patients\t",
+    ];
+    html! {
+        @if !rows.is_empty() { (table(&columns, &rows)) }
+        ul class="note" { @for sentence in subgroups.sentences() { li { (sentence) "." } } }
+        p class="note" { "Intervals are 95 % bootstrap intervals over the patients of the group." }
+    }
+}
