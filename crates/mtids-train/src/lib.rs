@@ -36,6 +36,7 @@ pub mod operating;
 mod predict;
 pub mod prediction;
 pub mod readers;
+pub mod reliability;
 mod report;
 mod resolve;
 pub mod run_folder;

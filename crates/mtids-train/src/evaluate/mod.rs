@@ -24,6 +24,7 @@ use crate::operating::Operating;
 use crate::predict::predict;
 use crate::prediction::{Prediction, write_csv};
 use crate::readers::compare;
+use crate::reliability::bins;
 use crate::report::report;
 use crate::run_folder::{RunFolder, TrainedOn};
 use crate::seen::SeenPatients;
@@ -82,6 +83,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     let calibration = calibration.filter(|calibration| !is_own(calibration));
     let coverage = calibration.as_ref().and_then(|one| Coverage::of(one, &predictions, bootstrap));
     let operating = calibration.as_ref().and_then(|one| Operating::of(one, &predictions, bootstrap));
+    let reliability = calibration.as_ref().map(|one| bins(one, &predictions, bootstrap)).unwrap_or_default();
     let subgroups = Subgroups::of(&regions, &predictions, calibration.as_ref(), bootstrap);
     let evaluation = Evaluation {
         split,
@@ -98,6 +100,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         readers,
         coverage,
         operating,
+        reliability,
         subgroups,
     };
     let write = |name: &str, bytes: &[u8]| {

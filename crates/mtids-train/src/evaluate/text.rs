@@ -23,7 +23,10 @@ pub fn text(evaluation: &Evaluation) -> String {
     ]);
     let pooled = measured.heads.iter().find(|head| head.head == PredictionHead::Pooled);
     for figure in pooled.map(|head| head.figures.as_slice()).unwrap_or_default() {
-        if matches!(figure.metric, "accuracy" | "macro-F1" | "AUROC" | "sensitivity" | "specificity") {
+        if matches!(
+            figure.metric,
+            "accuracy" | "macro-F1" | "AUROC" | "average precision" | "sensitivity" | "specificity"
+        ) {
             table.row([
                 figure.dimension.name().to_owned(),
                 figure.metric.to_owned(),

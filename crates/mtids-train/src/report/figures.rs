@@ -1,6 +1,7 @@
 //! Figures of the page: the main ones, all of them, confusion and curves, and the status by region.
 
 use maud::{Markup, html};
+use mtids_metrics::PrecisionRecallPoint;
 use mtids_models::PredictionHead;
 use mtids_report::chart::{Series, heat_map, lines};
 use mtids_report::format::{interval, metric};
@@ -92,17 +93,37 @@ pub(super) fn confusion(evaluation: &Evaluation) -> Markup {
         rows.iter().map(|row| row.iter().map(|&n| n as f64).collect()).collect()
     };
     let states = ["benign".to_owned(), "metastatic".to_owned()];
+    let model = evaluation.architecture.title();
     let roc: Vec<(f64, f64)> =
         measured.roc.iter().map(|point| (point.false_positive_rate, point.true_positive_rate)).collect();
     let chance = Series { name: "chance".into(), points: vec![(0.0, 0.0), (1.0, 1.0)] };
-    let roc = [Series { name: evaluation.architecture.title().into(), points: roc }, chance];
+    let roc = [Series { name: model.into(), points: roc }, chance];
+    let positives: u64 = measured.metastasis_confusion.get(1).map_or(0, |row| row.iter().sum());
+    let labelled: u64 = measured.metastasis_confusion.iter().flatten().sum();
+    let share = positives as f64 / labelled.max(1) as f64;
+    let recall = Series { name: model.into(), points: steps(&measured.precision_recall) };
+    let recall =
+        [recall, Series { name: "a score that says nothing".into(), points: vec![(0.0, share), (1.0, share)] }];
     html! {
         div class="two" {
             (figure("Region: true and predicted", &heat_map("Region", "true", "called", &measured.regions, &measured.regions, &counts(&measured.region_confusion))))
             (figure("Metastasis: true and predicted", &heat_map("Metastasis", "true", "called", &states, &states, &counts(&measured.metastasis_confusion))))
-            (figure("ROC of metastasis", &lines("ROC of metastasis", "false positive rate", "true positive rate", &roc, Some((0.0, 1.0)))))
+            @if !measured.roc.is_empty() {
+                (figure("ROC of metastasis", &lines("ROC of metastasis", "false positive rate", "true positive rate", &roc, Some((0.0, 1.0)))))
+            }
+            @if !measured.precision_recall.is_empty() {
+                (figure("Precision and recall of metastasis", &lines("Precision and recall of metastasis", "recall", "precision", &recall, Some((0.0, 1.0)))))
+            }
         }
     }
+}
+
+/// The curve of precision and recall: up to each point the precision is the point's own.
+fn steps(curve: &[PrecisionRecallPoint]) -> Vec<(f64, f64)> {
+    let starts = std::iter::once(0.0).chain(curve.iter().map(|point| point.recall));
+    let step =
+        |(start, point): (f64, &PrecisionRecallPoint)| [(start, point.precision), (point.recall, point.precision)];
+    starts.zip(curve).flat_map(step).collect()
 }
 
 /// Sensitivity and specificity by true region.
@@ -128,5 +149,17 @@ pub(super) fn regions(evaluation: &Evaluation) -> Markup {
     html! {
         (table(&["region", "sensitivity\t", "specificity\t", "located sensitivity\t", "located specificity\t"], &rows))
         p class="note" { "Sensitivity and specificity of the status among nodes truly in the region; \"located\" also requires the correct region. Counts with Wilson's 95 % intervals, which take nodes as independent." }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_of_precision_goes_by_steps() {
+        let point = |recall, precision| PrecisionRecallPoint { recall, precision };
+        let steps = steps(&[point(0.5, 1.0), point(1.0, 0.8)]);
+        assert_eq!(steps, [(0.0, 1.0), (0.5, 1.0), (0.5, 0.8), (1.0, 0.8)]);
     }
 }

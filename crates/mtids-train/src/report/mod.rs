@@ -32,7 +32,7 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
     let mut sections = vec![Section::new("result", "Result", figures::result(evaluation))];
     if !measured.heads.is_empty() {
         sections.push(Section::new("figures", "All figures", figures::figures(evaluation)));
-        sections.push(Section::new("confusion", "Confusion matrices", figures::confusion(evaluation)));
+        sections.push(Section::new("confusion", "Confusion and curves", figures::confusion(evaluation)));
     }
     if !measured.per_region.is_empty() {
         sections.push(Section::new("regions", "Metastasis by region", figures::regions(evaluation)));
@@ -40,8 +40,9 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
     if !evaluation.readers.figures.is_empty() {
         sections.push(Section::new("readers", "Beside a ruler", status::readers(&evaluation.readers)));
     }
-    if let Some(coverage) = &evaluation.coverage {
-        sections.push(Section::new("calibration", "Calibration", status::calibration(coverage)));
+    if evaluation.coverage.is_some() || !evaluation.reliability.is_empty() {
+        let body = status::calibration(evaluation.coverage.as_ref(), &evaluation.reliability);
+        sections.push(Section::new("calibration", "Calibration", body));
     }
     if let Some(operating) = &evaluation.operating {
         sections.push(Section::new("decisions", "Decisions", status::decisions(operating)));

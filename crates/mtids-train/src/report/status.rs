@@ -5,10 +5,12 @@ use mtids_metrics::Interval;
 use mtids_report::chart::{Series, lines};
 use mtids_report::format::{interval, metric};
 use mtids_report::page::{figure, table};
+use mtids_report::reliability::{ReliabilityPoint, reliability};
 
 use crate::coverage::Coverage;
 use crate::operating::{Benefit, Calls, Operating};
 use crate::readers::Readers;
+use crate::reliability::Bin;
 use crate::subgroups::{Subgroup, Subgroups};
 
 /// The readers of the status, and their differences.
@@ -42,11 +44,41 @@ pub(super) fn readers(readers: &Readers) -> Markup {
 }
 
 /// What the calibration is worth here.
-pub(super) fn calibration(coverage: &Coverage) -> Markup {
+pub(super) fn calibration(coverage: Option<&Coverage>, bins: &[Bin]) -> Markup {
+    let point = |bin: &Bin| ReliabilityPoint {
+        said: bin.mean,
+        found: bin.share.value.unwrap_or_default(),
+        interval: bin.share.interval.map(|bounds| (bounds.low, bounds.high)),
+        label: format!("{} of {} nodes metastatic", bin.metastatic, bin.nodes),
+    };
+    let points: Vec<ReliabilityPoint> = bins.iter().map(point).collect();
+    let row = |bin: &Bin| {
+        vec![
+            format!("{:.3} to {:.3}", bin.range[0], bin.range[1]),
+            metric(Some(bin.mean)),
+            metric(bin.share.value),
+            bin.share.bounds(),
+            format!("{} / {}", bin.metastatic, bin.nodes),
+            bin.patients.to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = bins.iter().map(row).collect();
+    let columns = ["said", "mean\t", "metastatic\t", "95 % interval\t", "metastatic / nodes\t", "patients\t"];
     html! {
-        @for sentence in coverage.sentences() { p { (sentence) "." } }
+        @for sentence in coverage.map(Coverage::sentences).iter().flatten() { p { (sentence) "." } }
         p class="note" {
-            "Fitted on validation patients: a logistic map of the logit of metastasis, and sets of joint classes by hierarchical conformal              prediction. The share of sets that hold the true class should agree with their name."
+            "Fitted on validation patients: a logistic map of the logit of metastasis, and sets of joint classes by hierarchical conformal "
+            "prediction. The share of sets that hold the true class should agree with their name."
+        }
+        @if !bins.is_empty() {
+            div class="two" {
+                (figure("Reliability", &reliability("Reliability", "calibrated probability of metastasis", "share of metastatic nodes", &points)))
+                div { (table(&columns, &rows)) }
+            }
+            p class="note" {
+                "Bins of about equally many nodes. On the dashed line, what is said comes true. Intervals are 95 % bootstrap intervals over "
+                "patients; where all nodes of a bin agree, Wilson's interval of their patients."
+            }
         }
     }
 }
