@@ -26,6 +26,8 @@ pub mod evaluate;
 pub mod evaluation;
 pub mod fit;
 pub mod fusion;
+mod gallery;
+mod grey;
 pub mod inspect;
 mod label_counts;
 mod labels;

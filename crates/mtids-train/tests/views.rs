@@ -12,6 +12,7 @@ use mtids_train::config::{TrainConfig, ValidConfig};
 use mtids_train::error::TrainError;
 use mtids_train::evaluate::{EvaluateOptions, evaluate, text};
 use mtids_train::fit::{FitOptions, FitSummary, fit};
+use mtids_train::prediction::{Prediction, metastasis_probability};
 use mtids_train::readers::Reader;
 use mtids_train::run_folder::RunFolder;
 use mtids_train::transform::Symmetries;
@@ -119,8 +120,8 @@ fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
     let place = |name: &str| folder.path().join(name);
     dataset::two_views(&place("dataset"), "t");
     train(&place("dataset"), &place("run"), &config("max_steps = 3\n"), &Interrupt::new()).unwrap();
-    let measured =
-        evaluate(&place("run"), &place("dataset"), Split::Test, &EvaluateOptions::default()).unwrap().evaluation;
+    let evaluated = evaluate(&place("run"), &place("dataset"), Split::Test, &EvaluateOptions::default()).unwrap();
+    let (measured, predictions) = (evaluated.evaluation, evaluated.predictions);
     assert_eq!((measured.symmetries, measured.best_on_validation, measured.step), (4, false, 3));
     let readers: Vec<(Reader, usize)> =
         measured.readers.figures.iter().map(|figure| (figure.reader, figure.samples)).collect();
@@ -132,6 +133,11 @@ fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
     assert!(text(&measured).contains("short axis (grown region)"), "{}", text(&measured));
     let page = fs::read_to_string(place("run").join("report.html")).unwrap();
     assert!(page.contains("network + measures") && page.contains("Beside a ruler"));
+    // Both views of every node that is called wrong: there are six of either status, and as many places.
+    let is_wrong = |row: &&Prediction| row.metastasis != Some(usize::from(metastasis_probability(&row.pooled) >= 0.5));
+    assert_eq!(page.matches("data:image/png;base64").count(), 2 * predictions.iter().filter(is_wrong).count());
+    assert!(page.contains("of one group, not stated"), "no scanner is stated");
+    assert!(!page.contains("http") && !page.contains("<script"), "the page stands alone");
     let json: serde_json::Value =
         serde_json::from_slice(&fs::read(place("run").join("evaluation.json")).unwrap()).unwrap();
     assert_eq!(json.pointer("/readers/figures/1/reader").unwrap(), "ruler");

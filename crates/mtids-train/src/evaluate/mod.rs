@@ -18,6 +18,7 @@ use crate::coverage::Coverage;
 use crate::error::TrainError;
 use crate::evaluation::measure;
 use crate::fusion::Fusion;
+use crate::gallery::Gallery;
 use crate::measured::Evaluation;
 use crate::network::{Network, Trained, choose_device};
 use crate::operating::Operating;
@@ -115,7 +116,8 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         .map_err(|error| TrainError::io(&folder.file("predictions.csv"), error))?;
     write("predictions.csv", &csv)?;
     write("evaluation.txt", text(&evaluation).as_bytes())?;
-    write("report.html", report(&folder, &evaluation)?.as_bytes())?;
+    let failures = Gallery::of(&opened, split, &predictions, calibration.as_ref())?;
+    write("report.html", report(&folder, &evaluation, &failures)?.as_bytes())?;
     Ok(Evaluated { evaluation, predictions })
 }
 

@@ -1,6 +1,7 @@
 //! The report of a run: one page that says what was trained, on what, how it went and how good it is.
 
 mod figures;
+mod gallery;
 mod origin;
 mod status;
 mod training;
@@ -9,12 +10,13 @@ use mtids_models::Architecture;
 use mtids_report::page::{Section, page};
 
 use crate::error::TrainError;
+use crate::gallery::Gallery;
 use crate::measured::Evaluation;
 use crate::run_folder::RunFolder;
 use crate::run_folder::log::{EpochLine, LossLine, read};
 
 /// The page.
-pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<String, TrainError> {
+pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation, failures: &Gallery) -> Result<String, TrainError> {
     let losses: Vec<LossLine> = read(&folder.file("losses.jsonl"))?;
     let epochs: Vec<EpochLine> = read(&folder.file("epochs.jsonl"))?;
     let measured = &evaluation.measured;
@@ -49,6 +51,10 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation) -> Result<Stri
     }
     if !evaluation.subgroups.groups.is_empty() {
         sections.push(Section::new("subgroups", "Subgroups", status::subgroups(&evaluation.subgroups)));
+    }
+    if !failures.failures.is_empty() {
+        let body = gallery::gallery(failures, evaluation.subgroups.threshold.is_some());
+        sections.push(Section::new("failures", "Failures", body));
     }
     sections.push(Section::new("training", "Training", training::training(&losses, &epochs)));
     if !measured.gates.is_empty() {
