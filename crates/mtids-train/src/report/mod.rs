@@ -1,5 +1,6 @@
 //! The report of a run: one page that says what was trained, on what, how it went and how good it is.
 
+mod course;
 mod figures;
 mod gallery;
 mod origin;
@@ -57,8 +58,12 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation, failures: &Gal
         sections.push(Section::new("failures", "Failures", body));
     }
     sections.push(Section::new("training", "Training", training::training(&losses, &epochs)));
+    if evaluation.architecture != Architecture::SingleTask && !losses.is_empty() {
+        let body = training::balancing(&evaluation.balancer, &losses);
+        sections.push(Section::new("balancing", "Balancing", body));
+    }
     if !measured.gates.is_empty() {
-        sections.push(Section::new("gates", "Routing", training::gates(evaluation)));
+        sections.push(Section::new("gates", "Routing", training::gates(evaluation, &losses)));
     }
     sections.push(Section::new("origin", "Source", origin::origin(folder, evaluation)));
     Ok(page(&format!("{title} training report"), &lead, &sections))
