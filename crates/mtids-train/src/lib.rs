@@ -18,6 +18,7 @@
 
 mod balanced;
 pub mod calibration;
+mod card;
 pub mod comparison;
 pub mod config;
 pub mod coverage;

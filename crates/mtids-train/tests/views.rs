@@ -12,6 +12,7 @@ use mtids_train::config::{TrainConfig, ValidConfig};
 use mtids_train::error::TrainError;
 use mtids_train::evaluate::{EvaluateOptions, evaluate, text};
 use mtids_train::fit::{FitOptions, FitSummary, fit};
+use mtids_train::measured::Evaluation;
 use mtids_train::prediction::{Prediction, metastasis_probability};
 use mtids_train::readers::Reader;
 use mtids_train::run_folder::RunFolder;
@@ -114,6 +115,30 @@ fn readers_change_nothing_and_the_seed_everything() {
     assert!(results[0][3] != results[2][3], "the seed changes no weight");
 }
 
+/// Whether a card states what the run knows, and leaves the rest to the author.
+fn check_card(card: &str, measured: &Evaluation) {
+    for stated in [
+        "7 for training, 6 for validation",
+        "6 metastatic, 7 benign",
+        "12 nodes of 6 patients of the test split",
+        "no judged patient was trained on",
+        "U none stated 12",
+        &measured.dataset_digest.to_string(),
+        &measured.config_digest.to_string(),
+    ] {
+        assert!(card.contains(stated), "{stated}: {card}");
+    }
+    for left in ["| 17 | ethical approval | to be filled", "| 44 | funding and role of funders | to be filled"] {
+        assert!(card.contains(left), "{left}");
+    }
+    // Every row of a table has as many cells as its header.
+    let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+    let lines: Vec<&str> = card.lines().collect();
+    for pair in lines.windows(2).filter(|pair| pair[0].starts_with('|') && pair[1].starts_with('|')) {
+        assert_eq!(cells(pair[0]), cells(pair[1]), "{}", pair[1]);
+    }
+}
+
 #[test]
 fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
     let folder = tempfile::tempdir().unwrap();
@@ -138,6 +163,8 @@ fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
     assert_eq!(page.matches("data:image/png;base64").count(), 2 * predictions.iter().filter(is_wrong).count());
     assert!(page.contains("of one group, not stated"), "no scanner is stated");
     assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("<script"), "it stands alone");
+    check_card(&fs::read_to_string(place("run").join("model-card.md")).unwrap(), &measured);
+    assert!(page.contains("Model card") && page.contains("Reporting items"));
     let json: serde_json::Value =
         serde_json::from_slice(&fs::read(place("run").join("evaluation.json")).unwrap()).unwrap();
     assert_eq!(json.pointer("/readers/figures/1/reader").unwrap(), "ruler");

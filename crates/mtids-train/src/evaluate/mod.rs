@@ -1,16 +1,17 @@
 //! Evaluation: the weights that a run ended with on the held-out patients, with everything that is written about it.
 //!
-//! Writes `evaluation.json`, `evaluation.txt` (the table of the terminal), `predictions.csv` and `report.html` into the run folder.
+//! Writes `evaluation.json`, `evaluation.txt` (the table of the terminal), `predictions.csv`, `report.html` and `model-card.md` into
+//! the run folder.
 
+mod output;
 mod text;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use mtids_metrics::BootstrapOptions;
-use mtids_runtime::atomic;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_shards::{Dataset, Split};
+use mtids_shards::{Dataset, Manifest, RowLabels, Split};
 
 use crate::calibration::Calibration;
 use crate::config::ValidConfig;
@@ -18,19 +19,18 @@ use crate::coverage::Coverage;
 use crate::error::TrainError;
 use crate::evaluation::measure;
 use crate::fusion::Fusion;
-use crate::gallery::Gallery;
 use crate::measured::Evaluation;
 use crate::network::{Network, Trained, choose_device};
 use crate::operating::Operating;
 use crate::predict::predict;
-use crate::prediction::{Prediction, write_csv};
+use crate::prediction::Prediction;
 use crate::readers::compare;
 use crate::reliability::bins;
-use crate::report::report;
 use crate::run_folder::{RunFolder, TrainedOn};
 use crate::seen::SeenPatients;
 use crate::subgroups::Subgroups;
 
+use output::Origin;
 pub use text::text;
 
 /// What an evaluation does otherwise than the run's record says.
@@ -62,7 +62,11 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     let opened = Arc::new(Dataset::open(dataset)?);
     let description = opened.manifest().description.clone();
     folder.refuse_other_patches(dataset, &description)?;
-    let (seen, trained_on) = acquaintance(&folder, dataset, &opened, split)?;
+    let index = opened.index()?;
+    let (seen, recorded) = acquaintance(&folder, dataset, opened.manifest(), &index, split)?;
+    let is_recorded = recorded.is_some();
+    // Without a record, the dataset at hand is the only one whose majority class is known.
+    let trained_on = recorded.unwrap_or_else(|| TrainedOn::of(opened.manifest(), &index));
     let device = choose_device(options.device.as_deref(), &config.device)?;
     let Trained { network, step, best_on_validation, weights } = Trained::load(&folder, &description, dataset, device)?;
     let uninterrupted = Interrupt::new();
@@ -72,7 +76,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     let fusion = fusion(&network, &opened, split, config, &trained_on, &folder)?;
     let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let tasks: Vec<String> = network.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();
-    let training = trained_on.labels;
+    let training = trained_on.labels.clone();
     let bootstrap = BootstrapOptions {
         resamples: options.bootstrap_resamples.unwrap_or(config.bootstrap_resamples),
         seed: config.seed,
@@ -104,20 +108,15 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         reliability,
         subgroups,
     };
-    let write = |name: &str, bytes: &[u8]| {
-        let path = folder.file(name);
-        atomic::write(&path, bytes).map_err(|error| TrainError::io(&path, error))
+    let origin = Origin {
+        folder: &folder,
+        weights: &weights,
+        trained_on: Some(&trained_on).filter(|_| is_recorded),
+        calibration: calibration.as_ref(),
+        dataset: &opened,
+        index: &index,
     };
-    let mut json = serde_json::to_value(&evaluation).map_err(|error| TrainError::io(run, error.into()))?;
-    json.sort_all_objects();
-    write("evaluation.json", format!("{json:#}\n").as_bytes())?;
-    let mut csv = Vec::new();
-    write_csv(&mut csv, &regions, &predictions)
-        .map_err(|error| TrainError::io(&folder.file("predictions.csv"), error))?;
-    write("predictions.csv", &csv)?;
-    write("evaluation.txt", text(&evaluation).as_bytes())?;
-    let failures = Gallery::of(&opened, split, &predictions, calibration.as_ref())?;
-    write("report.html", report(&folder, &evaluation, &failures)?.as_bytes())?;
+    output::write(&origin, &evaluation, &predictions)?;
     Ok(Evaluated { evaluation, predictions })
 }
 
@@ -153,18 +152,18 @@ fn fusion(
     Ok(Fusion::fit(&rows))
 }
 
-/// Which patients of the split the run has seen, and what it was trained on; told to the user before anything is computed.
+/// Which patients of the split the run has seen, and what it was trained on where that is on record; told to the user before anything is computed.
 fn acquaintance(
     folder: &RunFolder,
     path: &Path,
-    dataset: &Dataset,
+    manifest: &Manifest,
+    index: &[RowLabels],
     split: Split,
-) -> Result<(SeenPatients, TrainedOn), TrainError> {
-    let (manifest, index) = (dataset.manifest(), dataset.index()?);
+) -> Result<(SeenPatients, Option<TrainedOn>), TrainError> {
     let own = folder.identity().dataset_digest == manifest.digest();
     // The run's own dataset says the same as its record.
-    let recorded = if own { Some(TrainedOn::of(manifest, &index)) } else { folder.trained_on()? };
-    let seen = SeenPatients::find(recorded.as_ref(), &manifest.pseudonym_fingerprint, own, split, &index);
+    let recorded = if own { Some(TrainedOn::of(manifest, index)) } else { folder.trained_on()? };
+    let seen = SeenPatients::find(recorded.as_ref(), &manifest.pseudonym_fingerprint, own, split, index);
     if seen.leaves_nobody() {
         return Err(TrainError::AllSeen {
             path: path.to_owned(),
@@ -176,6 +175,5 @@ fn acquaintance(
     if !seen.sentence.is_empty() {
         tracing::warn!("{}", seen.sentence);
     }
-    // Without a record, the dataset at hand is the only one whose majority class is known.
-    Ok((seen, recorded.unwrap_or_else(|| TrainedOn::of(manifest, &index))))
+    Ok((seen, recorded))
 }

@@ -8,7 +8,7 @@ mod planes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mtids_shards::{Dataset, Measure, Split, read_row_group};
+use mtids_shards::{Dataset, Measure, RowLabels, Split, read_row_group};
 
 use crate::calibration::Calibration;
 use crate::error::TrainError;
@@ -61,12 +61,13 @@ pub(crate) struct Gallery {
 }
 
 impl Gallery {
-    /// Chooses nodes of predictions for a split, and reads what they look like.
+    /// Chooses nodes of predictions for a split, and reads what they look like; `index` are all rows of the dataset, in the order of its shards.
     ///
     /// # Errors
     /// [`TrainError`] for damaged data, or a dataset whose index does not fit its shards.
     pub(crate) fn of(
         dataset: &Dataset,
+        index: &[RowLabels],
         split: Split,
         predictions: &[Prediction],
         calibration: Option<&Calibration>,
@@ -88,7 +89,7 @@ impl Gallery {
         };
         let mut failures: Vec<Failure> = chosen.map(failure).collect();
         let mut pictures =
-            pictures(dataset, split, &failures.iter().map(|failure| failure.sample_key.as_str()).collect())?;
+            pictures(dataset, index, split, &failures.iter().map(|failure| failure.sample_key.as_str()).collect())?;
         for failure in &mut failures {
             failure.pictures = pictures.remove(&failure.sample_key).unwrap_or_default();
         }
@@ -119,6 +120,7 @@ fn wrong<'p>(
 /// Pictures of rows of a split, by their keys.
 fn pictures(
     dataset: &Dataset,
+    index: &[RowLabels],
     split: Split,
     keys: &BTreeSet<&str>,
 ) -> Result<BTreeMap<String, Vec<ViewPicture>>, TrainError> {
@@ -126,7 +128,6 @@ fn pictures(
     if keys.is_empty() {
         return Ok(found);
     }
-    let index = dataset.index()?;
     let mut rows = index.iter();
     for (shard, entry) in dataset.manifest().shards.iter().enumerate() {
         for (row_group, group) in entry.row_groups.iter().enumerate() {

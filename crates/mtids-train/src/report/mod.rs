@@ -1,5 +1,6 @@
 //! The report of a run: one page that says what was trained, on what, how it went and how good it is.
 
+mod card;
 mod course;
 mod figures;
 mod gallery;
@@ -10,6 +11,7 @@ mod training;
 use mtids_models::Architecture;
 use mtids_report::page::{Section, page};
 
+use crate::card::Card;
 use crate::error::TrainError;
 use crate::gallery::Gallery;
 use crate::measured::Evaluation;
@@ -17,7 +19,12 @@ use crate::run_folder::RunFolder;
 use crate::run_folder::log::{EpochLine, LossLine, read};
 
 /// The page.
-pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation, failures: &Gallery) -> Result<String, TrainError> {
+pub(crate) fn report(
+    folder: &RunFolder,
+    evaluation: &Evaluation,
+    failures: &Gallery,
+    model_card: &Card,
+) -> Result<String, TrainError> {
     let losses: Vec<LossLine> = read(&folder.file("losses.jsonl"))?;
     let epochs: Vec<EpochLine> = read(&folder.file("epochs.jsonl"))?;
     let measured = &evaluation.measured;
@@ -66,5 +73,7 @@ pub(crate) fn report(folder: &RunFolder, evaluation: &Evaluation, failures: &Gal
         sections.push(Section::new("gates", "Routing", training::gates(evaluation, &losses)));
     }
     sections.push(Section::new("origin", "Source", origin::origin(folder, evaluation)));
+    sections.push(Section::new("card", "Model card", card::card(&model_card.model)));
+    sections.push(Section::new("reporting", "Reporting items", card::card(&model_card.reporting)));
     Ok(page(&format!("{title} training report"), &lead, &sections))
 }
