@@ -219,8 +219,8 @@ impl Subgroups {
 }
 
 impl Subgroup {
-    /// The row of a table.
-    pub(crate) fn cells(&self) -> Vec<String> {
+    /// The row of the table of a terminal.
+    fn cells(&self) -> Vec<String> {
         vec![
             self.grouping.title().to_owned(),
             self.name.clone(),

@@ -36,5 +36,5 @@ pub(super) fn table(items: &[Item], facts: &Facts<'_>) -> CardTable {
         let said = (item.known)(facts).unwrap_or_else(|| AUTHOR.to_owned());
         vec![item.number.to_owned(), item.topic.to_owned(), said]
     };
-    CardTable { columns: vec!["item", "topic", "what the run knows"], rows: items.iter().map(row).collect() }
+    CardTable { columns: vec!["item\t", "topic", "what the run knows"], rows: items.iter().map(row).collect() }
 }

@@ -28,8 +28,10 @@ fn of_failure(failure: &Failure) -> Markup {
     let region = failure.region.as_deref().unwrap_or("region not known");
     let title = format!("{region}, {truth}, p {:.3}", failure.probability);
     let mm = |value: Option<f64>| value.map_or_else(|| "not measured".to_owned(), |value| format!("{value:.1} mm"));
+    let views: Vec<String> =
+        failure.pictures.iter().map(|picture| format!("{}, {:.0} mm wide", picture.view, picture.field_mm)).collect();
     let rows = [
-        ("key", failure.sample_key.clone()),
+        ("views", views.join("; ")),
         ("called region", failure.called_region.clone()),
         ("short axis (annotation)", mm(failure.short_axis_mm)),
         ("short axis (grown region)", mm(failure.grown_short_axis_mm.map(f64::from))),
@@ -38,6 +40,7 @@ fn of_failure(failure: &Failure) -> Markup {
     html! {
         figure {
             figcaption { (title) }
+            p class="note" { "row " code { (failure.sample_key) } }
             @for picture in &failure.pictures {
                 img src=(picture.uri) width="576" height="192" style="max-width:100%;height:auto;display:block;margin-bottom:6px"
                     alt=(format!("{title}: view {}, axial, coronal and sagittal plane, {:.0} mm wide", picture.view, picture.field_mm));

@@ -12,6 +12,7 @@ use crate::operating::{Benefit, Calls, Operating};
 use crate::readers::Readers;
 use crate::reliability::Bin;
 use crate::subgroups::{Subgroup, Subgroups};
+use crate::within::ShareWithin;
 
 /// The readers of the status, and their differences.
 pub(super) fn readers(readers: &Readers) -> Markup {
@@ -110,22 +111,30 @@ pub(super) fn decisions(operating: &Operating) -> Markup {
 
 /// The status in parts of the split.
 pub(super) fn subgroups(subgroups: &Subgroups) -> Markup {
-    let rows: Vec<Vec<String>> = subgroups.claimed().map(Subgroup::cells).collect();
-    let columns = [
-        "grouping",
-        "group",
-        "AUROC\t",
-        "95 % interval\t",
-        "sensitivity\t",
-        "95 % interval\t",
-        "specificity\t",
-        "95 % interval\t",
-        "metastatic / nodes\t",
-        "patients\t",
-    ];
+    let within = |figure: &ShareWithin| match figure.value {
+        Some(value) => format!("{value:.3} [{}]", figure.bounds()),
+        None => metric(None),
+    };
+    let row = |group: &Subgroup| {
+        vec![
+            group.grouping.title().to_owned(),
+            group.name.clone(),
+            within(&group.auroc),
+            within(&group.sensitivity),
+            within(&group.specificity),
+            format!("{} / {}", group.metastatic, group.nodes),
+            group.patients.to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = subgroups.claimed().map(row).collect();
+    let columns =
+        ["grouping", "group", "AUROC\t", "sensitivity\t", "specificity\t", "metastatic / nodes\t", "patients\t"];
     html! {
         @if !rows.is_empty() { (table(&columns, &rows)) }
         ul class="note" { @for sentence in subgroups.sentences() { li { (sentence) "." } } }
-        p class="note" { "Intervals are 95 % bootstrap intervals over the patients of the group." }
+        p class="note" {
+            "In brackets, 95 % bootstrap intervals over the patients of the group; of shares on which all nodes agree, Wilson's interval of their "
+            "patients."
+        }
     }
 }
