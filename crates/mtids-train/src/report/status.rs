@@ -11,7 +11,7 @@ use crate::coverage::Coverage;
 use crate::operating::{Benefit, Calls, Operating};
 use crate::readers::Readers;
 use crate::reliability::Bin;
-use crate::subgroups::{Subgroup, Subgroups};
+use crate::subgroups::{Grouping, Subgroup, Subgroups};
 use crate::within::ShareWithin;
 
 /// The readers of the status, and their differences.
@@ -64,7 +64,7 @@ pub(super) fn calibration(coverage: Option<&Coverage>, bins: &[Bin]) -> Markup {
         ]
     };
     let rows: Vec<Vec<String>> = bins.iter().map(row).collect();
-    let columns = ["said", "mean\t", "metastatic\t", "95 % interval\t", "metastatic / nodes\t", "patients\t"];
+    let columns = ["calibrated p", "mean\t", "metastatic\t", "95 % interval\t", "metastatic / nodes\t", "patients\t"];
     html! {
         @for sentence in coverage.map(Coverage::sentences).iter().flatten() { p { (sentence) "." } }
         p class="note" {
@@ -72,10 +72,8 @@ pub(super) fn calibration(coverage: Option<&Coverage>, bins: &[Bin]) -> Markup {
             "prediction. The share of sets that hold the true class should agree with their name."
         }
         @if !bins.is_empty() {
-            div class="two" {
-                (figure("Reliability", &reliability("Reliability", "calibrated probability of metastasis", "share of metastatic nodes", &points)))
-                div { (table(&columns, &rows)) }
-            }
+            (figure("Reliability", &reliability("Reliability", "calibrated probability of metastasis", "share of metastatic nodes", &points)))
+            (table(&columns, &rows))
             p class="note" {
                 "Bins of about equally many nodes. On the dashed line, what is said comes true. Intervals are 95 % bootstrap intervals over "
                 "patients; where all nodes of a bin agree, Wilson's interval of their patients."
@@ -117,7 +115,6 @@ pub(super) fn subgroups(subgroups: &Subgroups) -> Markup {
     };
     let row = |group: &Subgroup| {
         vec![
-            group.grouping.title().to_owned(),
             group.name.clone(),
             within(&group.auroc),
             within(&group.sensitivity),
@@ -126,11 +123,18 @@ pub(super) fn subgroups(subgroups: &Subgroups) -> Markup {
             group.patients.to_string(),
         ]
     };
-    let rows: Vec<Vec<String>> = subgroups.claimed().map(row).collect();
-    let columns =
-        ["grouping", "group", "AUROC\t", "sensitivity\t", "specificity\t", "metastatic / nodes\t", "patients\t"];
+    let rows = |grouping: Grouping| -> Vec<Vec<String>> {
+        subgroups.claimed().filter(|group| group.grouping == grouping).map(row).collect()
+    };
+    let columns = ["group", "AUROC\t", "sensitivity\t", "specificity\t", "metastatic / nodes\t", "patients\t"];
     html! {
-        @if !rows.is_empty() { (table(&columns, &rows)) }
+        @for grouping in Grouping::ALL {
+            @let rows = rows(grouping);
+            @if !rows.is_empty() {
+                h3 { "By " (grouping.title()) }
+                (table(&columns, &rows))
+            }
+        }
         ul class="note" { @for sentence in subgroups.sentences() { li { (sentence) "." } } }
         p class="note" {
             "In brackets, 95 % bootstrap intervals over the patients of the group; of shares on which all nodes agree, Wilson's interval of their "
