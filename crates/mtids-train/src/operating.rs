@@ -50,7 +50,7 @@ pub struct Benefit {
     /// Threshold.
     pub threshold: f64,
     /// Of calling what the network calls.
-    pub network: Option<f64>,
+    pub network: ShareWithin,
     /// Of calling every node; calling none is worth 0.
     pub every_node: Option<f64>,
 }
@@ -98,7 +98,7 @@ impl Operating {
         let everybody: Vec<(f64, bool)> = nodes.iter().map(|&(_, _, truth)| (1.0, truth)).collect();
         let benefit = CURVE.map(|threshold| Benefit {
             threshold,
-            network: net_benefit(&pairs, threshold),
+            network: within(&nodes, bootstrap, |pairs| net_benefit(pairs, threshold)),
             every_node: net_benefit(&everybody, threshold),
         });
         Some(Self {
@@ -236,6 +236,10 @@ mod tests {
         assert_eq!(shares(3), (Unit::Patient, 0.2, 1.0, 2.0 / 3.0));
         assert_eq!((operating.calls[1].positives, operating.calls[1].negatives), (2, 3));
         assert!((operating.prevalence - 2.0 / 7.0).abs() < 1e-12);
+        // At one half two nodes are called, one of them metastatic, among seven.
+        let half = &operating.benefit[5];
+        assert_eq!((half.threshold, half.network.value), (0.5, Some(0.0)));
+        assert!(half.network.interval.is_some());
         let text = operating.text();
         assert!(text.contains("patients, by any node") && text.contains("90 % of the validation"), "{text}");
         assert!(Operating::of(&calibration, &rows[..4], options).is_none());

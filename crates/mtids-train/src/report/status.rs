@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use mtids_metrics::Interval;
 use mtids_report::chart::{Series, lines};
-use mtids_report::format::{interval, metric};
+use mtids_report::format::{interval, metric, signed, signed_interval};
 use mtids_report::page::{figure, table};
 use mtids_report::reliability::{ReliabilityPoint, reliability};
 
@@ -90,12 +90,21 @@ pub(super) fn decisions(operating: &Operating) -> Markup {
         points: operating.benefit.iter().filter_map(|one| Some((one.threshold, of(one)?))).collect(),
     };
     let curve = [
-        line("network", &|one| one.network),
+        line("network", &|one| one.network.value),
         line("call every node", &|one| one.every_node),
         line("call none", &|_| Some(0.0)),
     ];
     let columns =
         ["called", "from p\t", "sensitivity\t", "95 % interval\t", "of\t", "specificity\t", "95 % interval\t", "of\t"];
+    let benefit = |one: &Benefit| {
+        vec![
+            format!("{:.2}", one.threshold),
+            signed(one.network.value),
+            signed_interval(one.network.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
+            signed(one.every_node),
+        ]
+    };
+    let benefits: Vec<Vec<String>> = operating.benefit.iter().map(benefit).collect();
     let range = Some((-0.1, operating.prevalence.max(0.1)));
     html! {
         (table(&columns, &rows))
@@ -104,6 +113,11 @@ pub(super) fn decisions(operating: &Operating) -> Markup {
         }
         @for sentence in operating.sentences() { p { (sentence) "." } }
         (figure("Decision curve", &lines("Decision curve", "threshold", "net benefit per node", &curve, range)))
+        (table(&["threshold\t", "net benefit of the network\t", "95 % interval\t", "of calling every node\t"], &benefits))
+        p class="note" {
+            "Net benefit per node; calling none is worth 0. Intervals are 95 % bootstrap intervals over patients; of shares on which all agree, "
+            "Wilson's interval of their patients."
+        }
     }
 }
 
