@@ -36,6 +36,7 @@ fn studies_become_a_dataset_an_audit_and_an_evaluated_model() {
         evaluated.stdout
     );
     assert!(run_folder.join("report.html").exists());
+    assert!(run_folder.join("model-card.md").exists());
     assert!(run_folder.join("evaluation.json").exists());
 
     // The same command again on a finished run does nothing and says so.

@@ -59,6 +59,8 @@ fn no_planted_identity_is_published_or_logged() {
     let run_folder = published.join("run");
     let fit = ["fit", "--dataset", text(&dataset), "--run", text(&run_folder)];
     run("mtids-train", fit.iter().chain(&training)).expect_code(0);
+    let evaluate = ["evaluate", "--dataset", text(&dataset), "--run", text(&run_folder), "--split", "train"];
+    run("mtids-train", evaluate).expect_code(0);
 
     let searched = Command::new(&python).arg(&script).args(["search", text(&list), text(&published)]).output().unwrap();
     let found = String::from_utf8_lossy(&searched.stdout).into_owned();

@@ -18,6 +18,7 @@ mod interval;
 mod paired;
 mod precision;
 mod quantile;
+mod reliability;
 mod roc;
 
 pub use association::cramers_v;
@@ -28,6 +29,9 @@ pub use effect::{Effect, Spread, pooled_variance, variance};
 pub use holm::holm;
 pub use interval::{Interval, wilson};
 pub use paired::{Difference, auroc_difference_by_patient};
-pub use precision::{average_precision, net_benefit, threshold_for_sensitivity};
+pub use precision::{
+    PrecisionRecallPoint, average_precision, net_benefit, precision_recall_curve, threshold_for_sensitivity,
+};
 pub use quantile::quantile;
+pub use reliability::{ReliabilityBin, reliability_bins};
 pub use roc::{RocPoint, auroc, roc_curve};

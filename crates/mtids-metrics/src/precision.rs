@@ -3,7 +3,35 @@
 //! Invariants: average precision depends on the order of scores only; ties are one point, with no interpolation between points (scikit-learn's
 //! `average_precision_score`). A threshold calls positive what scores at or above it.
 
+use serde::Serialize;
+
 use crate::roc::tied_groups;
+
+/// One point of the curve: what calling positive every score from some threshold upwards gives.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PrecisionRecallPoint {
+    /// Share of positives called positive.
+    pub recall: f64,
+    /// Share of positives among those called positive.
+    pub precision: f64,
+}
+
+/// The curve of (score, is positive) pairs by rising recall, one point per distinct score; empty without a positive, or with a score that is NaN.
+/// Between two points the precision is that of the right one.
+pub fn precision_recall_curve(samples: &[(f64, bool)]) -> Vec<PrecisionRecallPoint> {
+    let groups = tied_groups(samples);
+    let all: u64 = groups.iter().map(|group| group.0).sum();
+    if all == 0 {
+        return Vec::new();
+    }
+    let (mut positives, mut called) = (0, 0);
+    let point = |(positive, negative): (u64, u64)| {
+        positives += positive;
+        called += positive + negative;
+        PrecisionRecallPoint { recall: positives as f64 / all as f64, precision: positives as f64 / called as f64 }
+    };
+    groups.into_iter().map(point).collect()
+}
 
 /// Average precision of (score, is positive) pairs: the sum of precisions, each by the recall that it adds. `None` without a positive, or with
 /// a score that is NaN.
@@ -76,6 +104,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_area_under_the_steps_of_the_curve_is_the_average_precision(
+            samples in prop::collection::vec((0u8..12, any::<bool>()), 1..40),
+        ) {
+            let samples: Vec<(f64, bool)> = samples.into_iter().map(|(score, label)| (f64::from(score), label)).collect();
+            let curve = precision_recall_curve(&samples);
+            prop_assert_eq!(curve.is_empty(), average_precision(&samples).is_none());
+            if let Some(expected) = average_precision(&samples) {
+                let mut before = 0.0;
+                let area: f64 = curve.iter().map(|point| (point.recall - std::mem::replace(&mut before, point.recall)) * point.precision).sum();
+                prop_assert!((area - expected).abs() < 1e-12);
+                prop_assert_eq!(curve[curve.len() - 1].recall, 1.0);
+            }
+        }
+
         #[test]
         fn a_threshold_reaches_its_sensitivity_and_the_next_higher_score_does_not(
             samples in prop::collection::vec((0u8..20, any::<bool>()), 1..60),

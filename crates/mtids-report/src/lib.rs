@@ -17,5 +17,6 @@ pub mod format;
 pub mod page;
 pub mod picture;
 pub mod progress;
+pub mod reliability;
 pub mod table;
 pub mod terminal;

@@ -29,7 +29,8 @@ th{color:var(--soft);font-weight:600;white-space:nowrap}td.n,th.n{text-align:rig
 .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:0}.facts div{border-left:3px solid var(--a);padding-left:12px}.facts dt{color:var(--soft);font-size:.85rem}.facts dd{margin:0;font-size:1.25rem}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:20px}figure{margin:0}figcaption{font-weight:600;font-size:.95rem;margin-bottom:6px}svg{display:block;max-width:100%;height:auto}
 .error{color:var(--bad)}.warning{color:var(--warn)}.info{color:var(--soft)}.good{color:var(--good)}code{font:.88em ui-monospace,'DejaVu Sans Mono',monospace;overflow-wrap:anywhere}footer{color:var(--soft);font-size:.88rem;padding-bottom:36px}
-@media print{body{background:#fff}section{break-inside:avoid}nav{display:none}}@media(max-width:520px){.two{grid-template-columns:1fr}}
+@media print{body{background:#fff}section{overflow:visible;padding:12px}figure,tr{break-inside:avoid}h2,h3{break-after:avoid}table{font-size:.8rem}th,td{padding:3px 6px}nav{display:none}}
+@media(max-width:520px){main,header,footer{padding:0 12px}section{padding:14px}.two{grid-template-columns:minmax(0,1fr)}td.t,td.t:first-child{min-width:6.5em;overflow-wrap:anywhere}}
 ";
 
 /// The whole page as text.

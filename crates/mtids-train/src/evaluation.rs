@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use mtids_metrics::{
-    BootstrapOptions, Confusion, auroc, bootstrap_by_patient, brier, expected_calibration_error, roc_curve,
+    BootstrapOptions, Confusion, auroc, average_precision, bootstrap_by_patient, brier, expected_calibration_error,
+    precision_recall_curve, roc_curve,
 };
 use mtids_models::PredictionHead;
 use strum::VariantArray;
@@ -43,6 +44,11 @@ pub fn measure(
         let cases = cases(dimension, PredictionHead::Pooled, predictions);
         Confusion::from_pairs(dimension.classes(regions.len()), cases.iter().map(|case| (case.truth, case.called)))
     };
+    let status = if claimed(Dimension::Metastasis) {
+        scores(&cases(Dimension::Metastasis, PredictionHead::Pooled, predictions))
+    } else {
+        Vec::new()
+    };
     Measured {
         regions: regions.to_vec(),
         samples: predictions.len(),
@@ -51,11 +57,8 @@ pub fn measure(
         per_region: if claimed(Dimension::Joint) { per_region(regions, predictions) } else { Vec::new() },
         region_confusion: confusion(Dimension::Region).rows(),
         metastasis_confusion: confusion(Dimension::Metastasis).rows(),
-        roc: if claimed(Dimension::Metastasis) {
-            roc_curve(&scores(&cases(Dimension::Metastasis, PredictionHead::Pooled, predictions)))
-        } else {
-            Vec::new()
-        },
+        roc: roc_curve(&status),
+        precision_recall: precision_recall_curve(&status),
         gates: gates(regions.len(), tasks, predictions),
         claims,
     }
@@ -181,6 +184,9 @@ fn dimension_figures(
         let constant_scores: Option<Vec<(f64, bool)>> =
             prior.map(|prior| cases.iter().map(|case| (prior, case.truth == 1)).collect());
         figures.push(figure("AUROC", constant_scores.as_deref().and_then(auroc), &|drawn| auroc(&drawn_scores(drawn))));
+        figures.push(figure("average precision", constant_scores.as_deref().and_then(average_precision), &|drawn| {
+            average_precision(&drawn_scores(drawn))
+        }));
         figures.push(figure("sensitivity", constant.as_ref().and_then(Confusion::sensitivity), &|drawn| {
             confusion(drawn).sensitivity()
         }));
@@ -315,6 +321,8 @@ mod tests {
         assert!(interval.low < 5.0 / 6.0 && interval.high > 5.0 / 6.0);
         assert_eq!(figure(&measured, Dimension::Metastasis, "accuracy").majority, Some(0.5));
         assert_eq!(figure(&measured, Dimension::Metastasis, "AUROC").majority, Some(0.5));
+        assert_eq!(figure(&measured, Dimension::Metastasis, "average precision").majority, Some(0.5));
+        assert_eq!(measured.precision_recall.last().unwrap().recall, 1.0);
         assert_eq!(figure(&measured, Dimension::Metastasis, "sensitivity").value, Some(2.0 / 3.0));
         assert_eq!(figure(&measured, Dimension::Joint, "accuracy").value, Some(5.0 / 6.0));
         let upper = &measured.per_region[0];
@@ -338,7 +346,7 @@ mod tests {
         let measured = measure(&names(), &[], &benign, &training(), options);
         assert!(measured.claims[1].sentence.contains("one class"), "{:?}", measured.claims);
         assert!(measured.claims[0].claimed);
-        assert!(measured.roc.is_empty());
+        assert!(measured.roc.is_empty() && measured.precision_recall.is_empty());
         let measured = measure(&names(), &[], &[], &training(), options);
         assert!(measured.claims.iter().all(|claim| !claim.claimed));
     }

@@ -19,6 +19,7 @@
 mod balanced;
 pub mod beginning;
 pub mod calibration;
+mod card;
 pub mod comparison;
 pub mod config;
 pub mod coverage;
@@ -28,6 +29,8 @@ pub mod evaluation;
 pub mod export;
 pub mod fit;
 pub mod fusion;
+mod gallery;
+mod grey;
 pub mod inspect;
 mod label_counts;
 mod labels;
@@ -38,17 +41,20 @@ pub mod operating;
 mod predict;
 pub mod prediction;
 pub mod readers;
+pub mod reliability;
 mod report;
 mod resolve;
 pub mod run_folder;
 pub mod seen;
 mod staging;
 pub mod study;
+pub mod subgroups;
 #[cfg(test)]
 mod testing;
 pub mod tracking;
 mod training;
 pub mod transform;
+pub mod within;
 
 use serde_json::Value;
 

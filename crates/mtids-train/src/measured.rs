@@ -2,7 +2,7 @@
 //!
 //! Invariant: every figure names its number of samples and patients, and stands beside the majority class of the *training* split.
 
-use mtids_metrics::{Interval, RocPoint, wilson};
+use mtids_metrics::{Interval, PrecisionRecallPoint, RocPoint, wilson};
 use mtids_models::Architecture;
 use mtids_models::PredictionHead;
 use mtids_runtime::digest::Digest;
@@ -14,7 +14,9 @@ use crate::label_counts::LabelCounts;
 use crate::operating::Operating;
 use crate::prediction::{Prediction, largest, metastasis_probability, region_probabilities};
 use crate::readers::Readers;
+use crate::reliability::Bin;
 use crate::seen::SeenPatients;
+use crate::subgroups::Subgroups;
 
 /// The most frequent class, the first of equals; `None` where nothing was counted.
 pub fn majority(counts: &[u64]) -> Option<usize> {
@@ -77,7 +79,7 @@ impl Dimension {
 pub struct Figure {
     /// Dimension it speaks about.
     pub dimension: Dimension,
-    /// Name: accuracy, balanced accuracy, macro-F1, AUROC, sensitivity, specificity, Brier score, calibration error.
+    /// Name: accuracy, balanced accuracy, macro-F1, AUROC, average precision, sensitivity, specificity, Brier score, calibration error.
     pub metric: &'static str,
     /// Value of the model, where defined.
     pub value: Option<f64>,
@@ -181,6 +183,8 @@ pub struct Measured {
     pub metastasis_confusion: Vec<Vec<u64>>,
     /// ROC curve of metastasis (pooled); empty without a claim.
     pub roc: Vec<RocPoint>,
+    /// Precision against recall of metastasis (pooled), by steps; empty without a claim.
+    pub precision_recall: Vec<PrecisionRecallPoint>,
     /// Use of the shared branch; empty for a model without gates.
     pub gates: Vec<GateUse>,
 }
@@ -216,4 +220,8 @@ pub struct Evaluation {
     pub coverage: Option<Coverage>,
     /// Decisions at thresholds that were chosen on validation patients; likewise.
     pub operating: Option<Operating>,
+    /// How often the calibrated probability comes true; empty without a calibration of other patients.
+    pub reliability: Vec<Bin>,
+    /// The status in parts of the split.
+    pub subgroups: Subgroups,
 }

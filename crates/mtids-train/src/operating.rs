@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use mtids_metrics::{BootstrapOptions, Interval, auroc, average_precision, bootstrap_by_patient, net_benefit};
-use mtids_report::format::{interval, metric};
+use mtids_metrics::{BootstrapOptions, auroc, average_precision, net_benefit};
+use mtids_report::format::metric;
 use mtids_report::table::{Align, Table};
 use serde::Serialize;
 
 use crate::calibration::{Calibration, SENSITIVITY};
 use crate::prediction::{MINIMUM_PATIENTS, Prediction};
+use crate::within::{Sample, ShareWithin, share_within, within};
 
 /// Thresholds of the decision curve.
 const CURVE: [f64; 9] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
@@ -24,15 +25,6 @@ pub enum Unit {
     Node,
     /// A patient, by any of its nodes.
     Patient,
-}
-
-/// A share with its interval; none where there is nobody to be called.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct ShareWithin {
-    /// The share.
-    pub value: Option<f64>,
-    /// 95 % interval over patients.
-    pub interval: Option<Interval>,
 }
 
 /// Calls at one threshold.
@@ -58,7 +50,7 @@ pub struct Benefit {
     /// Threshold.
     pub threshold: f64,
     /// Of calling what the network calls.
-    pub network: Option<f64>,
+    pub network: ShareWithin,
     /// Of calling every node; calling none is worth 0.
     pub every_node: Option<f64>,
 }
@@ -77,9 +69,6 @@ pub struct Operating {
     /// Decision curve.
     pub benefit: Vec<Benefit>,
 }
-
-/// A node or patient: its patient, calibrated probability and truth.
-type Sample<'a> = (&'a str, f64, bool);
 
 impl Operating {
     /// Judges decisions on predictions; `None` for too few patients.
@@ -109,7 +98,7 @@ impl Operating {
         let everybody: Vec<(f64, bool)> = nodes.iter().map(|&(_, _, truth)| (1.0, truth)).collect();
         let benefit = CURVE.map(|threshold| Benefit {
             threshold,
-            network: net_benefit(&pairs, threshold),
+            network: within(&nodes, bootstrap, |pairs| net_benefit(pairs, threshold)),
             every_node: net_benefit(&everybody, threshold),
         });
         Some(Self {
@@ -179,32 +168,12 @@ impl Calls {
     }
 }
 
-impl ShareWithin {
-    fn bounds(&self) -> String {
-        interval(self.interval.as_ref().map(|bounds| (bounds.low, bounds.high)))
-    }
-}
-
-/// A figure of samples with its interval over patients.
-fn within(
-    samples: &[Sample<'_>],
-    bootstrap: BootstrapOptions,
-    figure: impl Fn(&[(f64, bool)]) -> Option<f64> + Sync,
-) -> ShareWithin {
-    let keys: Vec<&str> = samples.iter().map(|sample| sample.0).collect();
-    let pairs: Vec<(f64, bool)> = samples.iter().map(|&(_, p, truth)| (p, truth)).collect();
-    let of_drawn = |drawn: &[usize]| figure(&drawn.iter().map(|&n| pairs[n]).collect::<Vec<_>>());
-    ShareWithin { value: figure(&pairs), interval: bootstrap_by_patient(&keys, bootstrap, of_drawn) }
-}
-
 fn calls(unit: Unit, samples: &[Sample<'_>], threshold: f64, bootstrap: BootstrapOptions) -> Calls {
     // Of those whose truth is this, the share that is called so.
     let right = |truth: bool| {
-        move |pairs: &[(f64, bool)]| {
-            let all = pairs.iter().filter(|pair| pair.1 == truth).count();
-            let called = pairs.iter().filter(|pair| pair.1 == truth && (pair.0 >= threshold) == truth).count();
-            (all > 0).then(|| called as f64 / all as f64)
-        }
+        let of_truth = samples.iter().filter(|sample| sample.2 == truth);
+        let trials: Vec<(&str, bool)> = of_truth.map(|&(key, p, _)| (key, (p >= threshold) == truth)).collect();
+        share_within(&trials, bootstrap)
     };
     let positives = samples.iter().filter(|sample| sample.2).count();
     Calls {
@@ -212,8 +181,8 @@ fn calls(unit: Unit, samples: &[Sample<'_>], threshold: f64, bootstrap: Bootstra
         threshold,
         positives,
         negatives: samples.len() - positives,
-        sensitivity: within(samples, bootstrap, right(true)),
-        specificity: within(samples, bootstrap, right(false)),
+        sensitivity: right(true),
+        specificity: right(false),
     }
 }
 
@@ -267,6 +236,10 @@ mod tests {
         assert_eq!(shares(3), (Unit::Patient, 0.2, 1.0, 2.0 / 3.0));
         assert_eq!((operating.calls[1].positives, operating.calls[1].negatives), (2, 3));
         assert!((operating.prevalence - 2.0 / 7.0).abs() < 1e-12);
+        // At one half two nodes are called, one of them metastatic, among seven.
+        let half = &operating.benefit[5];
+        assert_eq!((half.threshold, half.network.value), (0.5, Some(0.0)));
+        assert!(half.network.interval.is_some());
         let text = operating.text();
         assert!(text.contains("patients, by any node") && text.contains("90 % of the validation"), "{text}");
         assert!(Operating::of(&calibration, &rows[..4], options).is_none());

@@ -16,7 +16,7 @@ use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::labels::codes;
 use crate::network::Network;
-use crate::prediction::Prediction;
+use crate::prediction::{Prediction, Scan};
 use crate::staging::{EvaluationBatch, stage};
 
 /// Predictions for every row of a split, in dataset order; `None` when `interrupt` was raised before the last batch.
@@ -121,6 +121,12 @@ pub(crate) fn predictions(
                 shared_share: branches.iter().filter_map(|task| task.get(n)?.first().copied()).collect(),
                 short_axis_mm: labels.short_axis_mm.map(f64::from),
                 grown: labels.grown,
+                scan: Scan {
+                    manufacturer: labels.manufacturer,
+                    model: labels.model,
+                    kernel: labels.kernel,
+                    slice_thickness_mm: labels.slice_thickness_mm.map(f64::from),
+                },
                 patient_key: labels.patient_key.as_str().to_owned(),
                 sample_key: labels.sample_key,
             });

@@ -13,6 +13,19 @@ use mtids_shards::Measures;
 /// Fewest patients from which a figure is claimed.
 pub const MINIMUM_PATIENTS: usize = 5;
 
+/// The scan that a patch was cut from, as far as its headers say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scan {
+    /// Manufacturer of the scanner.
+    pub manufacturer: Option<String>,
+    /// Its model.
+    pub model: Option<String>,
+    /// Convolution kernel.
+    pub kernel: Option<String>,
+    /// Nominal slice thickness, mm.
+    pub slice_thickness_mm: Option<f64>,
+}
+
 /// One patch: keys, labels, probabilities.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prediction {
@@ -36,6 +49,8 @@ pub struct Prediction {
     pub short_axis_mm: Option<f64>,
     /// Measures of the region grown from the point.
     pub grown: Measures,
+    /// Its scan.
+    pub scan: Scan,
 }
 
 impl Prediction {

@@ -12,6 +12,8 @@ use mtids_train::config::{TrainConfig, ValidConfig};
 use mtids_train::error::TrainError;
 use mtids_train::evaluate::{EvaluateOptions, evaluate, text};
 use mtids_train::fit::{FitOptions, FitSummary, fit};
+use mtids_train::measured::Evaluation;
+use mtids_train::prediction::{Prediction, metastasis_probability};
 use mtids_train::readers::Reader;
 use mtids_train::run_folder::RunFolder;
 use mtids_train::transform::Symmetries;
@@ -113,14 +115,38 @@ fn readers_change_nothing_and_the_seed_everything() {
     assert!(results[0][3] != results[2][3], "the seed changes no weight");
 }
 
+/// Whether a card states what the run knows, and leaves the rest to the author.
+fn check_card(card: &str, measured: &Evaluation) {
+    for stated in [
+        "7 for training, 6 for validation",
+        "6 metastatic, 7 benign",
+        "12 nodes of 6 patients of the test split",
+        "no judged patient was trained on",
+        "U none stated 12",
+        &measured.dataset_digest.to_string(),
+        &measured.config_digest.to_string(),
+    ] {
+        assert!(card.contains(stated), "{stated}: {card}");
+    }
+    for left in ["| 17 | ethical approval | to be filled", "| 44 | funding and role of funders | to be filled"] {
+        assert!(card.contains(left), "{left}");
+    }
+    // Every row of a table has as many cells as its header.
+    let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+    let lines: Vec<&str> = card.lines().collect();
+    for pair in lines.windows(2).filter(|pair| pair[0].starts_with('|') && pair[1].starts_with('|')) {
+        assert_eq!(cells(pair[0]), cells(pair[1]), "{}", pair[1]);
+    }
+}
+
 #[test]
 fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
     dataset::two_views(&place("dataset"), "t");
     train(&place("dataset"), &place("run"), &config("max_steps = 3\n"), &Interrupt::new()).unwrap();
-    let measured =
-        evaluate(&place("run"), &place("dataset"), Split::Test, &EvaluateOptions::default()).unwrap().evaluation;
+    let evaluated = evaluate(&place("run"), &place("dataset"), Split::Test, &EvaluateOptions::default()).unwrap();
+    let (measured, predictions) = (evaluated.evaluation, evaluated.predictions);
     assert_eq!((measured.symmetries, measured.best_on_validation, measured.step), (4, false, 3));
     let readers: Vec<(Reader, usize)> =
         measured.readers.figures.iter().map(|figure| (figure.reader, figure.samples)).collect();
@@ -132,6 +158,13 @@ fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
     assert!(text(&measured).contains("short axis (grown region)"), "{}", text(&measured));
     let page = fs::read_to_string(place("run").join("report.html")).unwrap();
     assert!(page.contains("network + measures") && page.contains("Beside a ruler"));
+    // Both views of every node that is called wrong: there are six of either status, and as many places.
+    let is_wrong = |row: &&Prediction| row.metastasis != Some(usize::from(metastasis_probability(&row.pooled) >= 0.5));
+    assert_eq!(page.matches("data:image/png;base64").count(), 2 * predictions.iter().filter(is_wrong).count());
+    assert!(page.contains("of one group, not stated"), "no scanner is stated");
+    assert!(!page.contains("http:") && !page.contains("https:") && !page.contains("<script"), "it stands alone");
+    check_card(&fs::read_to_string(place("run").join("model-card.md")).unwrap(), &measured);
+    assert!(page.contains("Model card") && page.contains("Reporting items"));
     let json: serde_json::Value =
         serde_json::from_slice(&fs::read(place("run").join("evaluation.json")).unwrap()).unwrap();
     assert_eq!(json.pointer("/readers/figures/1/reader").unwrap(), "ruler");

@@ -9,14 +9,12 @@ use mtids_domain::volume::Volume;
 use mtids_patch::{Interpolation, PatchGeometry, Planes, cut, mark_mask};
 use mtids_report::picture::Picture;
 
+use crate::grey::{OUTLINE, grey};
+
 /// Pixels along a side of a plane.
 const SIDE: usize = 96;
 /// Millimetres of a pixel.
 const PIXEL_MM: f64 = 0.6;
-/// Centre and half width of the window, HU.
-const WINDOW_HU: [f64; 2] = [40.0, 200.0];
-/// Colour of the outline, seen on grey by people with any vision of colours.
-const OUTLINE: [u8; 3] = [255, 196, 0];
 
 /// The three planes beside each other.
 pub(super) fn three_planes(volume: &Volume, center: PointMm, outline: Option<&Mask>) -> Picture {
@@ -26,18 +24,13 @@ pub(super) fn three_planes(volume: &Volume, center: PointMm, outline: Option<&Ma
         interpolation: Interpolation::default(),
         planes: Planes::Orthogonal,
     };
-    let grey = |hu: i16| {
-        let [middle, half] = WINDOW_HU;
-        // A cast saturates.
-        ((f64::from(hu) - middle + half) / (2.0 * half) * 255.0).round() as u8
-    };
     let planes = cut(volume, center, &geometry);
     let marks = mark_mask(outline, center, &geometry);
     let most = marks.iter().copied().max().unwrap_or(0);
     let beside = |n: usize| (n % (3 * SIDE) / SIDE, n / (3 * SIDE), n % SIDE);
     let at = |(plane, y, x): (usize, usize, usize)| (plane * SIDE + y) * SIDE + x;
     let pixels = 0..3 * SIDE * SIDE;
-    let values: Vec<u8> = pixels.clone().map(|n| grey(planes.voxels[at(beside(n))])).collect();
+    let values: Vec<u8> = pixels.clone().map(|n| grey(f64::from(planes.voxels[at(beside(n))]))).collect();
     let mut picture = Picture::grey(3 * SIDE, SIDE, &values);
     if most > 0 {
         let set: Vec<bool> = pixels.map(|n| 2 * i32::from(marks[at(beside(n))]) > i32::from(most)).collect();

@@ -1,0 +1,71 @@
+//! What an evaluation leaves in the run folder: figures, table, predictions, page and model card.
+//!
+//! Invariant: the same run, dataset and split give the same bytes.
+
+use mtids_runtime::atomic;
+use mtids_runtime::digest::Digest;
+use mtids_shards::{Dataset, RowKind, RowLabels};
+
+use super::text::text;
+use crate::calibration::Calibration;
+use crate::card::{Card, Facts};
+use crate::error::TrainError;
+use crate::gallery::Gallery;
+use crate::measured::Evaluation;
+use crate::prediction::{Prediction, write_csv};
+use crate::report::report;
+use crate::run_folder::{RunFolder, TrainedOn, TrainingRange};
+
+/// What was evaluated.
+pub(super) struct Origin<'a> {
+    /// The run.
+    pub(super) folder: &'a RunFolder,
+    /// Digest of its weights.
+    pub(super) weights: &'a Digest,
+    /// Whom it was trained on, where that is on record.
+    pub(super) trained_on: Option<&'a TrainedOn>,
+    /// Its calibration on other patients than those that were judged.
+    pub(super) calibration: Option<&'a Calibration>,
+    /// The dataset.
+    pub(super) dataset: &'a Dataset,
+    /// Its rows.
+    pub(super) index: &'a [RowLabels],
+}
+
+/// Writes everything.
+pub(super) fn write(
+    origin: &Origin<'_>,
+    evaluation: &Evaluation,
+    predictions: &[Prediction],
+) -> Result<(), TrainError> {
+    let Origin { folder, weights, trained_on, calibration, dataset, index } = *origin;
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.file(name);
+        atomic::write(&path, bytes).map_err(|error| TrainError::io(&path, error))
+    };
+    let mut json = serde_json::to_value(evaluation).map_err(|error| TrainError::io(folder.path(), error.into()))?;
+    json.sort_all_objects();
+    write("evaluation.json", format!("{json:#}\n").as_bytes())?;
+    let mut csv = Vec::new();
+    write_csv(&mut csv, &evaluation.measured.regions, predictions)
+        .map_err(|error| TrainError::io(&folder.file("predictions.csv"), error))?;
+    write("predictions.csv", &csv)?;
+    write("evaluation.txt", text(evaluation).as_bytes())?;
+    let failures = Gallery::of(dataset, index, evaluation.split, predictions, calibration)?;
+    let is_judged = |row: &&RowLabels| {
+        let is_finding = row.split == evaluation.split && row.kind == RowKind::Finding;
+        is_finding && !evaluation.seen.leaves_out(row.patient_key.as_str())
+    };
+    let card = Card::of(&Facts {
+        evaluation,
+        folder,
+        weights,
+        manifest: dataset.manifest(),
+        rows: index.iter().filter(is_judged).collect(),
+        trained_on,
+        range: TrainingRange::read(folder.path())?,
+        failures: &failures,
+    });
+    write("model-card.md", card.markdown().as_bytes())?;
+    write("report.html", report(folder, evaluation, &failures, &card)?.as_bytes())
+}
