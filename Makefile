@@ -158,6 +158,10 @@ parity-models: ## Every architecture beside its PyTorch twin: logits, losses, gr
 	@$(CARGO) run --locked --quiet --package mtids-models --example export_model -- '$(PARITY_MODELS)'
 	@$(PYTHON) tests/parity/model_check.py '$(PARITY_MODELS)'
 
+.PHONY: check-mlflow
+check-mlflow: build ## A run on a tracking server of MLflow and back (RUN=, PYTHON= with tests/parity/mlflow_requirements.txt)
+	@$(PYTHON) tests/parity/mlflow_check.py $(BIN)/mtids-train $(RUN)
+
 .PHONY: schemas
 schemas: ## Write schemas/ and docs/guide/reason-codes.md anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- .

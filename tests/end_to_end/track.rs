@@ -188,9 +188,9 @@ fn a_server_that_is_no_tracking_server_is_named() {
     let places = ["--dataset", text(dataset()), "--run", text(&run_folder)];
     run("mtids-train", fixed.into_iter().chain(places)).expect_code(0);
     let track =
-        |server: &str| run("mtids-train", ["track", "--run", text(&run_folder), "--mlflow", server]).expect_code(1);
+        |server: &str| run("mtids-train", ["track", "--run", text(&run_folder), "--mlflow", server]).expect_code(3);
     let absent = track("http://127.0.0.1:9");
-    assert!(absent.stderr.contains("http://127.0.0.1:9"), "{}", absent.stderr);
+    assert!(absent.stderr.contains("http://127.0.0.1:9: cannot be reached"), "{}", absent.stderr);
     let neither = run("mtids-train", ["track", "--run", text(&run_folder)]).expect_code(2);
     assert!(neither.stderr.contains("--tensorboard"), "{}", neither.stderr);
 }

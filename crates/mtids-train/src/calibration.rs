@@ -162,7 +162,7 @@ impl Calibration {
     /// Reads the calibration of a run; `None` where it has none for these weights.
     ///
     /// # Errors
-    /// [`TrainError::Io`] or [`TrainError::Broken`].
+    /// [`TrainError::Io`], or [`TrainError::Mismatch`] for a file that cannot be used.
     pub fn read(folder: &RunFolder, weights: &Digest) -> Result<Option<Self>, TrainError> {
         let file = folder.file(FILE);
         let bytes = match std::fs::read(&file) {
@@ -170,8 +170,13 @@ impl Calibration {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(TrainError::io(&file, error)),
         };
-        let read: Self =
-            serde_json::from_slice(&bytes).map_err(|error| TrainError::broken(&file, error.to_string()))?;
+        let read: Self = serde_json::from_slice(&bytes).map_err(|error| TrainError::Mismatch {
+            reason: format!(
+                "is damaged or of another version of this program ({error}); make it again with `mtids-train calibrate --run {}`",
+                folder.path().display()
+            ),
+            path: file,
+        })?;
         Ok((read.weights == *weights).then_some(read))
     }
 
@@ -221,7 +226,8 @@ pub(crate) fn calibrate_opened(
     let manifest = opened.manifest();
     let device = choose_device(device, &folder.config().device)?;
     let trained = Trained::load(folder, &manifest.description, path, device)?;
-    if let Some(calibration) = Calibration::read(folder, &trained.weights)? {
+    // One that cannot be used is made again.
+    if let Ok(Some(calibration)) = Calibration::read(folder, &trained.weights) {
         return Ok(Ok(calibration));
     }
     if opened.shards(Split::Validation).next().is_none() {

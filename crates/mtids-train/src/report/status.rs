@@ -82,12 +82,30 @@ pub(super) fn calibration(coverage: Option<&Coverage>, bins: &[Bin]) -> Markup {
     }
 }
 
+/// Lower end of the decision curve's chart; calling every node is worth far less at high thresholds.
+const LEAST_BENEFIT: f64 = -0.1;
+
+/// The beginning of a line, to where it falls below `low`: a chart would draw the rest along its edge.
+fn above(points: impl Iterator<Item = (f64, f64)>, low: f64) -> Vec<(f64, f64)> {
+    let mut kept: Vec<(f64, f64)> = Vec::new();
+    for (x, y) in points {
+        if y < low {
+            if let Some(&(before, from)) = kept.last() {
+                kept.push((before + (x - before) * (from - low) / (from - y), low));
+            }
+            break;
+        }
+        kept.push((x, y));
+    }
+    kept
+}
+
 /// Calls at thresholds, and the decision curve.
 pub(super) fn decisions(operating: &Operating) -> Markup {
     let rows: Vec<Vec<String>> = operating.calls.iter().map(Calls::cells).collect();
     let line = |name: &str, of: &dyn Fn(&Benefit) -> Option<f64>| Series {
         name: name.to_owned(),
-        points: operating.benefit.iter().filter_map(|one| Some((one.threshold, of(one)?))).collect(),
+        points: above(operating.benefit.iter().filter_map(|one| Some((one.threshold, of(one)?))), LEAST_BENEFIT),
     };
     let curve = [
         line("network", &|one| one.network.value),
@@ -105,7 +123,7 @@ pub(super) fn decisions(operating: &Operating) -> Markup {
         ]
     };
     let benefits: Vec<Vec<String>> = operating.benefit.iter().map(benefit).collect();
-    let range = Some((-0.1, operating.prevalence.max(0.1)));
+    let range = Some((LEAST_BENEFIT, operating.prevalence.max(0.1)));
     html! {
         (table(&columns, &rows))
         p class="note" {
@@ -154,5 +172,18 @@ pub(super) fn subgroups(subgroups: &Subgroups) -> Markup {
             "In brackets, 95 % bootstrap intervals over the patients of the group; of shares on which all nodes agree, Wilson's interval of their "
             "patients."
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_ends_where_it_leaves_the_chart() {
+        let line = |points: &[(f64, f64)]| above(points.iter().copied(), -0.5);
+        assert_eq!(line(&[(0.0, 1.0), (1.0, 0.0), (2.0, -1.0), (3.0, -9.0)]), [(0.0, 1.0), (1.0, 0.0), (1.5, -0.5)]);
+        assert_eq!(line(&[(0.0, 1.0), (1.0, -0.5)]), [(0.0, 1.0), (1.0, -0.5)]);
+        assert_eq!(line(&[(0.0, -1.0), (1.0, 0.0)]), []);
     }
 }

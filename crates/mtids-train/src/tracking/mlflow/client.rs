@@ -75,7 +75,9 @@ impl Client {
 
     fn send(&self, path: &str, body: Option<&Value>) -> Result<Answer, TrainError> {
         let url = format!("{}/api/2.0/mlflow/{path}", self.server);
-        let failed = |error: ureq::Error| self.error(&error.to_string());
+        let failed = |error: ureq::Error| {
+            self.error(&format!("cannot be reached ({error}); look at the address, and whether the server runs"))
+        };
         let authorization = self.authorization.as_deref();
         let mut response = match body {
             Some(body) => {
@@ -136,6 +138,6 @@ mod tests {
     fn a_server_that_is_not_there_is_named() {
         // Port 9 of this machine: nobody listens there.
         let error = Client::new("http://127.0.0.1:9/").experiment("any").unwrap_err().to_string();
-        assert!(error.starts_with("http://127.0.0.1:9: "), "{error}");
+        assert!(error.starts_with("http://127.0.0.1:9: cannot be reached"), "{error}");
     }
 }
