@@ -88,14 +88,18 @@ train: build ## Train MT-IDS on a dataset, or resume (DATASET=, RUN=, PIPELINE=)
 evaluate: build ## Evaluate a run on the held-out patients (DATASET=, RUN=)
 	@$(BIN)/mtids-train evaluate --run $(RUN) --dataset $(DATASET)
 
+.PHONY: report
+report: evaluate ## The page and the model card of a run (DATASET=, RUN=)
+	@printf '  report      %s\n  model card  %s\n' $(RUN)/report.html $(RUN)/model-card.md
+
 .PHONY: predict
 predict: build ## Answers for the candidates of new studies (RUN=, DATA=, ANNOTATIONS=, OUT=): OUT/answer
 	@test -n '$(DATA)' || { echo 'say where the DICOM files are: make predict DATA=/path/to/study ANNOTATIONS=/path/to/points.csv' >&2; exit 2; }
 	@$(BIN)/mtids-train predict --run $(RUN) --data $(DATA) $(foreach table,$(ANNOTATIONS),--annotations $(table)) --out $(OUT)/answer $(with_settings)
 
 .PHONY: export
-export: build ## The network of a run as ONNX and safetensors (RUN=, OUT=): OUT/net.onnx, OUT/net
-	@$(BIN)/mtids-train export --run $(RUN) --onnx $(OUT)/net.onnx --safetensors $(OUT)/net
+export: build ## The network of a run as ONNX, safetensors and MONAI bundle (RUN=, OUT=): OUT/net.onnx, OUT/net, OUT/bundle
+	@$(BIN)/mtids-train export --run $(RUN) --onnx $(OUT)/net.onnx --safetensors $(OUT)/net --monai $(OUT)/bundle
 
 .PHONY: verify
 verify: build ## Re-read every digest of a dataset (DATASET=)
@@ -162,6 +166,10 @@ parity-models: ## Every architecture beside its PyTorch twin: logits, losses, gr
 check-mlflow: build ## A run on a tracking server of MLflow and back (RUN=, PYTHON= with tests/parity/mlflow_requirements.txt)
 	@$(PYTHON) tests/parity/mlflow_check.py $(BIN)/mtids-train $(RUN)
 
+.PHONY: check-monai
+check-monai: build ## A MONAI bundle of a run beside its evaluation (RUN=, DATASET=, PYTHON= with tests/parity/monai_requirements.txt)
+	@$(PYTHON) tests/parity/monai_check.py $(BIN)/mtids-train $(RUN) $(DATASET)
+
 .PHONY: schemas
 schemas: ## Write schemas/ and docs/guide/reason-codes.md anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- .
@@ -216,7 +224,10 @@ fuzz: ## Fuzz every reader of other people's files (FUZZ_SECONDS= for each, FUZZ
 	@bash crates/mtids-dicom/fuzz/run.sh '$(FUZZ_SECONDS)' $(FUZZ_TARGETS)
 
 .PHONY: screenshots
-screenshots: ## README's pictures and table anew, from a run of the demo (needs chromium)
+screenshots: build ## Pictures of every page and README's table anew, from a run of the demo (needs chromium)
+	@rm -rf $(OUT)/new $(OUT)/answer
+	@$(BIN)/mtids-prep phantom --config $(SETTINGS)/phantom.toml --set seed=77 --set patients=1 --out $(OUT)/new
+	@$(BIN)/mtids-train predict --run $(RUN) --data $(OUT)/new/dicom --annotations $(OUT)/new/masks --out $(OUT)/answer --primary-side right || [ $$? -eq 1 ]
 	@bash scripts/screenshots.sh '$(OUT)' '$(RUN)'
 
 .PHONY: clean

@@ -18,6 +18,7 @@ shoot() { # page, picture, height
 mkdir -p docs/images
 shoot "$out/audit/audit.html" audit.png 1500
 shoot "$run/report.html" report.png 1700
+shoot "$out/answer/report.html" answer.png 1500
 # README's table: what stands between its two marks.
 awk -v table="$run/evaluation.txt" '
   /<!-- table -->/ { print; print "```"; while ((getline line < table) > 0) if (line != "" || shown) { if (line ~ /^  network + measures: |reconstruction/) break; print line; shown = 1 }

@@ -7,7 +7,7 @@ use mtids_train::export::{ExportPlaces, export, text};
 
 use super::common::print;
 
-/// Write the network of a run for other programs: ONNX, safetensors
+/// Write the network of a run for other programs: ONNX, safetensors, MONAI
 ///
 /// The ONNX graph takes voxels as a row of the dataset stores them and computes what an evaluation computes, calibration included. The folder of
 /// safetensors holds the weights and description.json. The dataset is not needed, and nothing of the run is changed. Research software, not for diagnosis.
@@ -19,11 +19,14 @@ pub(crate) struct Export {
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
     /// The ONNX file
-    #[arg(long, value_name = "FILE", required_unless_present = "safetensors")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["safetensors", "monai"])]
     onnx: Option<PathBuf>,
     /// Folder of the weights with their description
     #[arg(long, value_name = "DIR")]
     safetensors: Option<PathBuf>,
+    /// Folder of a MONAI bundle around the ONNX graph
+    #[arg(long, value_name = "DIR")]
+    monai: Option<PathBuf>,
     /// Print the description as JSON
     #[arg(long)]
     json: bool,
@@ -31,7 +34,7 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let places = ExportPlaces { onnx: self.onnx, safetensors: self.safetensors };
+        let places = ExportPlaces { onnx: self.onnx, safetensors: self.safetensors, monai: self.monai };
         let exported = export(&self.run, &places)?;
         if self.json {
             return print(&format!("{}\n", serde_json::to_string_pretty(&exported.description)?));

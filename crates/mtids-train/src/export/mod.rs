@@ -1,9 +1,10 @@
-//! A trained network for other programs: an ONNX graph, and the weights with a description.
+//! A trained network for other programs: an ONNX graph, a MONAI bundle around it, and the weights with a description.
 //!
 //! Purpose: [`export`] writes what an evaluation computes. The graph takes voxels as a row of the dataset stores them and answers with
 //! probabilities (`mtids-onnx`); the safetensors hold the weights as an evaluation uses them, with averages in their place. Invariants: the
 //! run is only read; a file appears whole or not at all, the description last; equal runs give equal bytes.
 
+mod bundle;
 mod description;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub struct ExportPlaces {
     pub onnx: Option<PathBuf>,
     /// The folder of weights and description.
     pub safetensors: Option<PathBuf>,
+    /// The folder of a MONAI bundle.
+    pub monai: Option<PathBuf>,
 }
 
 /// What was written.
@@ -68,6 +71,12 @@ pub fn export(run: &Path, places: &ExportPlaces) -> Result<Exported, TrainError>
     };
     if let Some(path) = &places.onnx {
         write(path.clone(), &onnx(&trained.network, &description)?)?;
+    }
+    if let Some(place) = &places.monai {
+        write(place.join(bundle::NETWORK), &onnx(&trained.network, &description)?)?;
+        for (name, text) in bundle::files(&description) {
+            write(place.join(name), text.as_bytes())?;
+        }
     }
     if let Some(place) = &places.safetensors {
         let mut json = serde_json::to_value(&description).map_err(|error| TrainError::io(place, error.into()))?;
