@@ -12,7 +12,7 @@ const ANSWERS: &str = include_str!("answers.py");
 const README: &str = include_str!("README.md");
 
 /// Versions of Python packages with which a bundle was run (`make check-monai`).
-const MONAI: &str = "1.6.0";
+const MONAI: &str = "1.6.1";
 const ONNXRUNTIME: &str = "1.32.0";
 
 /// Where the graph lies in a bundle.
@@ -23,7 +23,6 @@ pub(super) fn files(description: &ExportDescription) -> Vec<(&'static str, Strin
     vec![
         ("configs/metadata.json", format!("{:#}\n", metadata(description))),
         ("configs/inference.json", INFERENCE.to_owned()),
-        ("scripts/__init__.py", String::new()),
         ("scripts/answers.py", ANSWERS.to_owned()),
         ("docs/README.md", README.to_owned()),
     ]
@@ -64,7 +63,7 @@ fn metadata(description: &ExportDescription) -> Value {
         })
         .collect();
     json!({
-"version": env!("CARGO_PKG_VERSION"),
+    "version": env!("CARGO_PKG_VERSION"),
         "changelog": { env!("CARGO_PKG_VERSION"): "written by mtids-train export" },
         "monai_version": MONAI,
         "required_packages_version": { "onnxruntime": ONNXRUNTIME },
@@ -115,7 +114,7 @@ mod tests {
         assert!(inference["session"]["path_or_bytes"].as_str().unwrap().ends_with(&format!("/{NETWORK}'")));
         for function in ["rows", "answer"] {
             assert!(ANSWERS.contains(&format!("def {function}(")), "{function}");
-            assert!(INFERENCE.contains(&format!("import_module('scripts.answers').{function}(")), "{function}");
+            assert!(INFERENCE.contains(&format!("script['{function}'](")), "{function}");
         }
         for key in ["dataset_dir", "split", "output", "bundle_root"] {
             assert!(inference.get(key).is_some() && README.contains(&format!("--{key}")), "{key}");
