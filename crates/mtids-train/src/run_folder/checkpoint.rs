@@ -2,7 +2,7 @@
 //!
 //! Layout below `checkpoints/`: one folder `step-XXXXXXXX` per checkpoint with `weights.safetensors`, `optimizer.safetensors`, where
 //! asked for `average.safetensors`, and `state.json` (which holds the digests of the others); `latest` and `best` are text files that name one of them.
-//! Invariants: a checkpoint folder appears whole (written under a hidden name, synced, renamed); `latest` is moved only after
+//! Invariants: a checkpoint folder appears and disappears whole (written, and removed, under a hidden name); `latest` is moved only after
 //! that; the newest regular checkpoints and the best one are kept ([`Keep`]). A checkpoint made because of a signal is irregular: it
 //! disappears with the next regular one, so that an interrupted run ends with the same files as an unbroken one.
 
@@ -22,6 +22,9 @@ const WEIGHTS: &str = "weights.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const AVERAGE: &str = "average.safetensors";
 const STATE: &str = "state.json";
+/// What the name of a folder begins with while it is written, and while it is removed.
+const WRITING: &str = ".writing-";
+const REMOVING: &str = ".removing-";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,7 +97,7 @@ impl Checkpoints {
     ) -> Result<PathBuf, TrainError> {
         fs::create_dir_all(&self.folder).map_err(|error| TrainError::io(&self.folder, error))?;
         let target = self.folder.join(folder_name(state.step));
-        let temporary = self.folder.join(format!(".writing-{}", folder_name(state.step)));
+        let temporary = self.folder.join(format!("{WRITING}{}", folder_name(state.step)));
         remove_folder(&temporary)?;
         fs::create_dir(&temporary).map_err(|error| TrainError::io(&temporary, error))?;
         let file = StateFile {
@@ -119,7 +122,7 @@ impl Checkpoints {
         if target.exists() {
             // Left from a run that was cut back before it, or the checkpoint of an interrupted validation, to which `latest` points.
             self.retreat(state.step)?;
-            remove_folder(&target)?;
+            self.discard(&target)?;
         }
         failpoint::reach().map_err(|error| TrainError::io(&target, error))?;
         fs::rename(&temporary, &target).map_err(|error| TrainError::io(&target, error))?;
@@ -159,11 +162,11 @@ impl Checkpoints {
         let mut regular = Vec::new();
         for (name, path) in self.entries()? {
             match step_of(&name) {
-                Some(step) if step > state.step => remove_folder(&path)?,
-                Some(step) if step < state.step && !self.read_state(&path)?.state.regular => remove_folder(&path)?,
+                Some(step) if step > state.step => self.discard(&path)?,
+                Some(step) if step < state.step && !self.read_state(&path)?.state.regular => self.discard(&path)?,
                 Some(step) if step < state.step || state.regular => regular.push((step, path)),
                 Some(_) => {}
-                None if name.starts_with(".writing-") => {
+                None if [WRITING, REMOVING].iter().any(|prefix| name.starts_with(prefix)) => {
                     if path.is_dir() {
                         remove_folder(&path)?;
                     } else {
@@ -177,10 +180,21 @@ impl Checkpoints {
         for (step, path) in regular.iter().rev().skip(self.keep.newest) {
             let is_best = state.best.is_some_and(|best| best.step == *step);
             if !is_best && !self.keep.keeps(&self.read_state(path)?.state) {
-                remove_folder(path)?;
+                self.discard(path)?;
             }
         }
         Ok(())
+    }
+
+    /// Removes a checkpoint. It loses its name first: half a checkpoint under its own name would look like a whole one.
+    fn discard(&self, path: &Path) -> Result<(), TrainError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let hidden = self.folder.join(format!("{REMOVING}{name}"));
+        remove_folder(&hidden)?;
+        failpoint::reach().map_err(|error| TrainError::io(path, error))?;
+        fs::rename(path, &hidden).map_err(|error| TrainError::io(path, error))?;
+        failpoint::reach().map_err(|error| TrainError::io(path, error))?;
+        remove_folder(&hidden)
     }
 
     /// Moves `latest` off the checkpoint of `step`, to the one before it or to none, so that it never names a folder that is gone.
@@ -352,6 +366,9 @@ mod tests {
         checkpoints.save(b"w", b"o", None, &state(6)).unwrap();
         checkpoints.point("latest", 3).unwrap();
         fs::create_dir(run.path().join("checkpoints/.writing-step-00000009")).unwrap();
+        // As if killed while step 2 was removed.
+        fs::create_dir(run.path().join("checkpoints/.removing-step-00000002")).unwrap();
+        fs::write(run.path().join("checkpoints/.removing-step-00000002").join(WEIGHTS), b"w").unwrap();
         let latest = checkpoints.latest().unwrap().unwrap();
         checkpoints.tidy(&latest.state).unwrap();
         assert_eq!(kept(run.path()), ["latest", "step-00000003"]);

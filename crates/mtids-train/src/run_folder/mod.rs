@@ -169,20 +169,25 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::Mismatch`] naming what differs; [`TrainError::Io`] or [`TrainError::Broken`] for the run's own file.
     pub fn refuse_other_patches(&self, dataset: &Path, description: &DatasetDescription) -> Result<(), TrainError> {
+        let Some(different) = self.different_patches(description)? else { return Ok(()) };
+        let reason = format!(
+            "its {different} differ from those that {} was trained on; evaluate on a dataset built with the same settings",
+            self.path.display()
+        );
+        Err(TrainError::Mismatch { path: dataset.to_owned(), reason })
+    }
+
+    /// What of patches or classes means something else than what was trained on, in words; `None` where nothing does.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] or [`TrainError::Broken`] for the run's own file.
+    pub fn different_patches(&self, description: &DatasetDescription) -> Result<Option<String>, TrainError> {
         let trained = self.description()?;
         let mut different = differences_of_views(&trained.views, &description.views);
         if trained.regions != description.regions {
             different.push("regions".to_owned());
         }
-        if different.is_empty() {
-            return Ok(());
-        }
-        let reason = format!(
-            "its {} differ from those that {} was trained on; evaluate on a dataset built with the same settings",
-            different.join(" and "),
-            self.path.display()
-        );
-        Err(TrainError::Mismatch { path: dataset.to_owned(), reason })
+        Ok((!different.is_empty()).then(|| different.join(" and ")))
     }
 
     /// The measures that the run is taught, in their units.

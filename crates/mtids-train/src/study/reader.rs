@@ -79,9 +79,14 @@ impl Reader {
         let (mut members, mut description): (Vec<Member>, Option<DatasetDescription>) = (Vec::new(), None);
         for run in runs {
             let (member, of_run) = Member::load(run, options)?;
-            if let Some(first) = &description {
-                members.first().map_or(Ok(()), |one| one.folder.refuse_other_patches(run, &of_run))?;
-                debug_assert_eq!(first.regions, of_run.regions);
+            if let Some(first) = members.first()
+                && let Some(different) = first.folder.different_patches(&of_run)?
+            {
+                let reason = format!(
+                    "its {different} differ from those of {}; runs that answer together need datasets built with the same settings",
+                    first.folder.path().display()
+                );
+                return Err(TrainError::Mismatch { path: run.clone(), reason });
             }
             description.get_or_insert(of_run);
             members.push(member);
