@@ -194,3 +194,22 @@ fn a_server_that_is_no_tracking_server_is_named() {
     let neither = run("mtids-train", ["track", "--run", text(&run_folder)]).expect_code(2);
     assert!(neither.stderr.contains("--tensorboard"), "{}", neither.stderr);
 }
+
+#[test]
+fn credentials_are_in_no_log_however_much_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_folder = folder.path().join("run");
+    let fixed = ["fit", "--config", "pipelines/demo-short/train.toml", "--set", "max_steps=1"];
+    let places = ["--dataset", text(dataset()), "--run", text(&run_folder)];
+    run("mtids-train", fixed.into_iter().chain(places)).expect_code(0);
+    let (address, requests) = server();
+    let output = program("mtids-train")
+        .args(["track", "--run", text(&run_folder), "--mlflow", &address])
+        .envs([("MLFLOW_TRACKING_TOKEN", "a-secret-token"), ("RUST_LOG", "trace")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!requests.lock().unwrap().is_empty());
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!said.contains("a-secret-token"), "{said}");
+}
