@@ -64,7 +64,7 @@ fn metadata(description: &ExportDescription) -> Value {
         })
         .collect();
     json!({
-"version": env!("CARGO_PKG_VERSION"),
+    "version": env!("CARGO_PKG_VERSION"),
         "changelog": { env!("CARGO_PKG_VERSION"): "written by mtids-train export" },
         "monai_version": MONAI,
         "required_packages_version": { "onnxruntime": ONNXRUNTIME },
