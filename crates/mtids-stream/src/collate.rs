@@ -126,6 +126,9 @@ impl Collator {
                 return;
             }
         }
+        for (place, rows) in self.read.drain() {
+            self.shared.let_go(place, rows);
+        }
         let of_table = self.shared.order.table().epoch_rows();
         if delivered + skipped != expected || self.shared.order.rows() != of_table {
             let expected = expected.max(of_table.saturating_sub(self.batches.range().start));

@@ -37,5 +37,5 @@ pub use gauges::{Gauges, Limit, Reading, Skipped};
 pub use order::{Cursor, Drawn, EpochOrder};
 pub use sampling::{Balance, Filter, SamplingConfig};
 pub use state::StreamState;
-pub use stream::BatchStream;
+pub use stream::{BatchStream, Positions};
 pub use table::{RowGroupId, SampleTable, Source};

@@ -32,24 +32,74 @@ use crate::table::SampleTable;
 #[derive(Debug)]
 pub struct BatchStream {
     shared: Arc<Shared>,
-    batches: Batches,
+    positions: Positions,
     /// The next batch.
     index: u64,
-    state: StreamState,
     receiver: Option<Receiver<Result<Batch, StreamError>>>,
     threads: Vec<JoinHandle<()>>,
     ended: bool,
 }
 
+/// What to save between the batches of a stream; it outlives the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Positions {
+    batches: Batches,
+    state: StreamState,
+}
+
+impl Positions {
+    /// What to save so as to go on at this batch of the epoch.
+    pub fn at(&self, batch: u64) -> StreamState {
+        StreamState { position: self.batches.of(batch).start, ..self.state }
+    }
+}
+
+/// Settings that go together, and what follows from them.
+struct Checked {
+    table: Arc<SampleTable>,
+    pool: usize,
+    sizes: Sizes,
+    /// Bytes for row groups.
+    budget: u64,
+    positions: Positions,
+}
+
 impl BatchStreamBuilder {
+    /// Checks everything that [`BatchStreamBuilder::start`] checks before it starts a thread.
+    ///
+    /// # Errors
+    /// As [`BatchStreamBuilder::start`], but for threads.
+    pub fn check(&self) -> Result<(), StreamError> {
+        self.checked().map(drop)
+    }
+
+    fn checked(&self) -> Result<Checked, StreamError> {
+        self.validate()?;
+        let table = self.table()?;
+        let pool = if self.shuffle { self.config.shuffle_row_groups.max(1) } else { 1 };
+        let digest = digest_of(table.digest(), self.shuffle, pool);
+        let rank = Rank { number: self.rank.0 as u64, of: self.rank.1 as u64 };
+        let (rows, batch_size, drop_last) = (table.epoch_rows(), self.batch_size as u64, self.config.drop_last);
+        let mut batches = Batches { rows, batch_size, drop_last, start: self.start_batch, rank };
+        let state = StreamState { seed: self.seed, epoch: self.epoch, position: 0, digest };
+        if let Some(saved) = &self.resume {
+            batches.start = start_of(saved, &state, &batches)?;
+        }
+        let sizes = Sizes::of(&table);
+        // The last batch may be one row larger.
+        let largest = batch_size.saturating_add(1).min(rows).div_ceil(rank.of);
+        let budget = sizes.for_groups(&table, &self.config, pool, usize::try_from(largest).unwrap_or(usize::MAX))?;
+        Ok(Checked { table, pool, sizes, budget, positions: Positions { batches, state } })
+    }
+
     /// Starts the threads.
     ///
     /// # Errors
     /// [`StreamError::Config`] or [`StreamError::Budget`] for settings, [`StreamError::State`] for a position of another stream,
     /// [`StreamError::Spawn`] when no thread can be started; with sampling, those of [`SampleTable::open`].
     pub fn start(self) -> Result<BatchStream, StreamError> {
-        self.validate()?;
-        BatchStream::start(self)
+        let checked = self.checked()?;
+        BatchStream::start(&self, checked)
     }
 }
 
@@ -65,34 +115,14 @@ impl BatchStream {
     }
 
     /// Starts the threads of a stream whose settings are checked.
-    fn start(settings: BatchStreamBuilder) -> Result<Self, StreamError> {
-        let table = settings.table()?;
-        let BatchStreamBuilder { config, batch_size, seed, epoch, shuffle, rank, .. } = settings;
-        let pool = if shuffle { config.shuffle_row_groups.max(1) } else { 1 };
-        let digest = digest_of(table.digest(), shuffle, pool);
-        let rank = Rank { number: rank.0 as u64, of: rank.1 as u64 };
-        let rows = table.epoch_rows();
-        let mut batches = Batches {
-            rows,
-            batch_size: batch_size as u64,
-            drop_last: config.drop_last,
-            start: settings.start_batch,
-            rank,
-        };
-        let state = StreamState { seed, epoch, position: 0, digest };
-        if let Some(saved) = settings.resume {
-            batches.start = start_of(&saved, &state, &batches)?;
-        }
-        let sizes = Sizes::of(&table);
-        // The last batch may be one row larger.
-        let batch_rows =
-            (batch_size + 1).min(usize::try_from(rows).unwrap_or(usize::MAX)).div_ceil(rank.of.max(1) as usize);
-        let budget = Budget::new(sizes.for_groups(&table, &config, pool, batch_rows)?);
+    fn start(settings: &BatchStreamBuilder, checked: Checked) -> Result<Self, StreamError> {
+        let Checked { table, pool, sizes, budget, positions } = checked;
+        let BatchStreamBuilder { config, seed, epoch, shuffle, .. } = settings;
         let views = sizes.row_lens.len();
         let shared = Arc::new(Shared {
-            order: Arc::new(EpochOrder::new(table, seed, epoch, shuffle, pool)),
+            order: Arc::new(EpochOrder::new(table, *seed, *epoch, *shuffle, pool)),
             sizes,
-            budget,
+            budget: Budget::new(budget),
             gauges: Arc::new(Gauges::new(config.readers)),
             spare: Buffers::new(views, SPARE_GROUPS),
         });
@@ -100,9 +130,8 @@ impl BatchStream {
         // The stream exists before its threads: if one cannot be started, dropping it ends those that were.
         let mut stream = Self {
             shared: Arc::clone(&shared),
-            batches,
-            index: batches.start,
-            state,
+            positions,
+            index: positions.batches.start,
             receiver: Some(receiver),
             threads: Vec::with_capacity(config.readers + 2),
             ended: false,
@@ -118,7 +147,7 @@ impl BatchStream {
         batches: Sender<Result<Batch, StreamError>>,
         views: usize,
     ) -> Result<(), StreamError> {
-        let range = self.batches.range();
+        let range = self.positions.batches.range();
         let order = &self.shared.order;
         let places = match range.end.checked_sub(1).filter(|_| !range.is_empty()) {
             Some(last) => order.step_of(range.start)..order.window(order.step_of(last)).end,
@@ -133,7 +162,7 @@ impl BatchStream {
             let (shared, given, decoded) = (Arc::clone(&self.shared), given.clone(), decoded.clone());
             self.spawn("mtids-reader", move || read(&shared, &given, &decoded))?;
         }
-        let (shared, layout) = (Arc::clone(&self.shared), self.batches);
+        let (shared, layout) = (Arc::clone(&self.shared), self.positions.batches);
         let store = Arc::new(Buffers::new(views, BATCHES));
         let collate = move || Collator::new(shared, layout, on_damage, results, store).run(&batches);
         self.spawn("mtids-collator", collate)
@@ -147,12 +176,12 @@ impl BatchStream {
 
     /// Number of batches of the whole epoch.
     pub fn batches(&self) -> u64 {
-        self.batches.count()
+        self.positions.batches.count()
     }
 
-    /// What to save so as to go on at this batch of the epoch.
-    pub fn state_at(&self, batch: u64) -> StreamState {
-        StreamState { position: self.batches.of(batch).start, ..self.state }
+    /// What to save between its batches.
+    pub fn positions(&self) -> Positions {
+        self.positions
     }
 
     /// Its gauges, which can be read while it runs and after it.
@@ -197,7 +226,7 @@ impl Iterator for BatchStream {
         let gauges = &self.shared.gauges;
         let item = match gauges.consumer_blocked.time(|| receiver.recv()) {
             Ok(item) => item,
-            Err(_) if self.index >= self.batches.count() => {
+            Err(_) if self.index >= self.batches() => {
                 self.ended = true;
                 return None;
             }

@@ -14,12 +14,12 @@ use mtids_stream::{
 };
 use support::{Shape, dataset, labels, number};
 
-const SHAPE: Shape = Shape { shards: 6, rows_per_shard: 11, rows_per_group: 4, near: [8, 24, 24] };
+const SHAPE: Shape = Shape { shards: 4, rows_per_shard: 14, rows_per_group: 5, near: [16, 32, 32] };
 const BATCH: usize = 8;
 const WORKERS: [usize; 4] = [1, 2, 4, 8];
 const RANKS: [usize; 3] = [1, 2, 4];
-/// The smaller one holds a third of the dataset.
-const BUDGETS_MIB: [u64; 2] = [1, 256];
+/// The smaller one holds less than half of the row groups beside the batches.
+const BUDGETS_MIB: [u64; 2] = [2, 256];
 
 /// One row in seven is metastatic, some have no status.
 fn unbalanced(n: usize) -> RowLabels {
@@ -89,7 +89,7 @@ fn batches(
         rows.push(numbers.collect());
         next = parts[0].index + 1;
     }
-    let state = ranks[0].state_at(next);
+    let state = ranks[0].positions().at(next);
     (rows, state)
 }
 
@@ -98,7 +98,7 @@ fn every_boundary_for_every_setting_and_a_change_of_setting_there() {
     let table = table();
     let unbroken = Setting { workers: 1, ranks: 1, budget_mib: 256 };
     let (whole, _) = batches(&table, unbroken, None, usize::MAX);
-    assert_eq!(whole.len(), 8);
+    assert_eq!(whole.len(), 7);
     assert_eq!(whole.iter().map(Vec::len).sum::<usize>(), SHAPE.rows());
     let all = settings();
     for (number, &setting) in all.iter().enumerate() {
@@ -123,7 +123,7 @@ fn a_position_of_another_stream_is_refused() {
     let table = table();
     let setting = Setting { workers: 1, ranks: 1, budget_mib: 256 };
     let stream = builder(&table, setting, 0).start().unwrap();
-    let state = stream.state_at(3);
+    let state = stream.positions().at(3);
     assert_eq!((state.seed, state.epoch, state.position), (5, 2, 24));
     let refused = |builder: BatchStreamBuilder, state: StreamState| match builder.resume(&state).start() {
         Err(StreamError::State { reason }) => reason,
@@ -134,20 +134,20 @@ fn a_position_of_another_stream_is_refused() {
     assert!(refused(builder(&table, setting, 0).shuffle_row_groups(4), state).contains("shuffle_row_groups"));
     let plain = BatchStream::over(Arc::new(SampleTable::every_row(dataset(SHAPE, unbalanced), Split::Train)));
     assert!(refused(plain.shuffle_row_groups(3).batch_size(BATCH).shuffle(5, 2), state).contains("sampling"));
-    let end = stream.state_at(stream.batches());
+    let end = stream.positions().at(stream.batches());
     assert_eq!(builder(&table, setting, 0).resume(&end).start().unwrap().count(), 0);
 }
 
 #[test]
 fn ranks_share_small_last_batches_and_impossible_ranks_are_refused() {
     let table = Arc::new(SampleTable::every_row(dataset(SHAPE, labels), Split::Train));
-    // 66 rows in batches of 16: 16, 16, 16, 16, 2; with four ranks two parts of the last one are empty.
-    let part = |rank| BatchStream::over(Arc::clone(&table)).batch_size(16).shuffle(1, 0).rank(rank, 4).start().unwrap();
+    // 56 rows in batches of 18: 18, 18, 18, 2; with four ranks two parts of the last one are empty.
+    let part = |rank| BatchStream::over(Arc::clone(&table)).batch_size(18).shuffle(1, 0).rank(rank, 4).start().unwrap();
     let last: Vec<usize> =
         (0..4).map(|rank| part(rank).map(|batch| batch.unwrap().labels.len()).last().unwrap()).collect();
     assert_eq!(last.iter().sum::<usize>(), 2);
-    for (rank, ranks) in [(1, 1), (0, 0), (0, 17)] {
-        let error = BatchStream::over(Arc::clone(&table)).batch_size(16).rank(rank, ranks).start().unwrap_err();
+    for (rank, ranks) in [(1, 1), (0, 0), (0, 19)] {
+        let error = BatchStream::over(Arc::clone(&table)).batch_size(18).rank(rank, ranks).start().unwrap_err();
         assert!(matches!(error, StreamError::Config { key: "rank", .. }), "{error}");
     }
 }
