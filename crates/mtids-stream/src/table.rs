@@ -2,7 +2,7 @@
 //!
 //! Purpose: everything that takes time in proportion to rows is done here, once per training; streams of all epochs share the table.
 //! Invariants: rows are findings of one split per dataset; each counts from its place in the manifest; the digest stands for datasets, splits,
-//! mixture and sampling. Memory: 40 bytes per row group, and with sampling 8 bytes per row; while it is built 8 more, beside the index.
+//! mixture and sampling. Memory: 48 bytes per row group, and with sampling 8 bytes per row; while it is built 8 more, beside the index.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -202,8 +202,7 @@ impl TrainConfig {
 }
 
 /// Settings that say how and where a training is computed and watched. They are no part of a run's identity: they may change when it is
-/// resumed, as the stream's budget may ([`TrainConfig::identity`]). All others may not. The device may only change on request, since its
-/// last digits differ.
+/// resumed, as the stream's budget may. All others may not. The device may only change on request, since its last digits differ.
 pub(crate) const OPERATIONAL: [&str; 6] = [
     "device",
     "stream.readers",
@@ -239,7 +238,7 @@ impl TrainConfig {
     pub(crate) fn identity(&self) -> Value {
         // A configuration always has a JSON form: it has been read from text.
         let mut identity = serde_json::to_value(self).unwrap_or_default();
-        // The budget once bounded the pool that rows are drawn from. It stands at its default, so that runs from then keep their digest.
+        // It once bounded the pool of row groups, and stands here as its default, so that runs from then keep their digest.
         if let Some(budget) = identity.pointer_mut("/stream/byte_budget_mib") {
             *budget = StreamConfig::default().byte_budget_mib.into();
         }

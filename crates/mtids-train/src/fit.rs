@@ -106,12 +106,12 @@ fn train(
     let index = dataset.index()?;
     let trained_on = TrainedOn::of(dataset.manifest(), &index);
     let labels: Vec<_> = index.into_iter().filter(is_taught).collect();
+    let source = Source { dataset: Arc::clone(&dataset), split: Split::Train, weight: None };
+    let table = Arc::new(SampleTable::open(vec![source], sampling)?);
     let labelled = labels.iter().map(|row| codes(row, regions)).filter(|codes| *codes != (None, None)).count();
     if labelled == 0 {
         return Err(TrainError::NoLabels { path: path.to_owned(), rows: labels.len() });
     }
-    let source = Source { dataset: Arc::clone(&dataset), split: Split::Train, weight: None };
-    let table = Arc::new(SampleTable::open(vec![source], sampling)?);
     let batches = batches_per_epoch(table.epoch_rows(), config.batch_size as u64, config.stream.drop_last);
     if batches == 0 {
         return Err(TrainError::NoSteps { rows: labels.len() });
