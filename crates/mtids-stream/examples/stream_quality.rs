@@ -1,5 +1,5 @@
 //! How well rows are mixed, beside a global shuffle, and what it costs to enter an epoch: writes `stream.md` into the folder that is named,
-//! `cargo run --release -p mtids-stream --example stream_quality -- docs/results`.
+//! `make stream-quality PROFILE=release`.
 #![allow(clippy::print_stdout, reason = "an example prints what it finds")]
 
 #[path = "../tests/support/mod.rs"]
@@ -119,11 +119,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let orders = [("global shuffle".to_owned(), global(rows)), ("dataset order".to_owned(), (0..rows).collect())];
     let ours = [2, 8, 32, 128].map(|pool| (format!("`shuffle_row_groups = {pool}`"), streamed(&table, pool)));
     let mut page = format!(
-        "# Order of rows\n\nWritten by the example `stream_quality` of `mtids-stream`; nothing here is typed by hand.\n\n\
-         ## Mixing\n\n{rows} rows in row groups of {GROUP}, {GROUPS_PER_SHARD} row groups in a shard, {ROWS_PER_PATIENT} rows of a patient one after the \
-         other; batches of {BATCH}; one epoch of one seed. *Displacement*: mean distance of a row from its place in the dataset, as a share of the\n\
-         epoch. *Neighbours*: mean distance in the epoch of rows that are neighbours in the dataset. Pairs: of {} in a batch, those of one shard\n\
-         and of one patient.\n\n| order | displacement | neighbours | pairs of a shard | pairs of a patient |\n|---|---|---|---|---|\n",
+        "# Order of rows\n\nWritten by `make stream-quality`; nothing here is typed by hand.\n\n\
+         ## Mixing\n\n{rows} rows in row groups of {GROUP}, {GROUPS_PER_SHARD} row groups in a shard, {ROWS_PER_PATIENT} rows of a patient one \
+         after the other;\nbatches of {BATCH}; one epoch of one seed. *Displacement*: mean distance of a row from its place in the dataset, as\na \
+         share of the epoch. *Neighbours*: mean distance in the epoch of rows that are neighbours in the dataset. Pairs: of\nthe {} in a \
+         batch, those of one shard and of one patient.\n\n\
+         | order | displacement | neighbours | pairs of a shard | pairs of a patient |\n|---|---|---|---|---|\n",
         BATCH * (BATCH - 1) / 2
     );
     for (name, order) in orders.into_iter().chain(ours) {
@@ -149,8 +150,8 @@ fn main() -> Result<(), Box<dyn Error>> {
          | the order of an epoch of {many} rows in {} row groups | {begin:.1} |\n\
          | its row at 99 % | {enter:.2} |\n\
          | once per training, joint balance over an index of {indexed} rows | {balanced:.0} |\n\n\
-         Memory: 48 bytes per row group in a table and 12 in the order of an epoch; with sampling 8 bytes per row, and up to 8 more while the table\n\
-         is made.",
+         Memory: 48 bytes per row group in a table and 12 in the order of an epoch; with sampling 8 bytes per row,\n\
+         and up to 8 more while the table is made.",
         order.groups()
     )?;
     let path = PathBuf::from(folder).join("stream.md");

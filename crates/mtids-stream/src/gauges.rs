@@ -250,7 +250,7 @@ impl Reading {
     }
 
     /// Adds what a further stream says.
-    pub fn add(&mut self, other: &Self) {
+    pub fn accumulate(&mut self, other: &Self) {
         self.seconds += other.seconds;
         self.readers = self.readers.max(other.readers);
         self.rows += other.rows;
@@ -297,7 +297,7 @@ mod tests {
         let mut sum = gauges.reading();
         assert_eq!((sum.rows, sum.batches, sum.bytes_in_flight, sum.peak_bytes), (12, 2, 40, 100));
         assert!((sum.queue_fill() - 0.5).abs() < 1e-12);
-        sum.add(&Reading { rows: 5, seconds: 1.0, peak_bytes: 7, ..Reading::default() });
+        sum.accumulate(&Reading { rows: 5, seconds: 1.0, peak_bytes: 7, ..Reading::default() });
         assert_eq!((sum.rows, sum.peak_bytes, sum.readers), (17, 100, 3));
         assert!(sum.rows_per_second() > 0.0 && Reading::default().rows_per_second() == 0.0);
     }

@@ -81,7 +81,7 @@ impl SampleTable {
         let (shares, epoch_rows) = if sampling.is_every_row() && !is_mixed {
             (Shares::Once, all)
         } else {
-            let ranges = ranges_of(&sources, &groups, &first_rows);
+            let ranges = ranges_of(&sources, &groups);
             let parts = sources
                 .iter()
                 .zip(&ranges)
@@ -200,8 +200,7 @@ fn row_groups(sources: &[Source]) -> (Vec<RowGroupId>, Vec<u64>) {
 }
 
 /// The groups of each source.
-fn ranges_of(sources: &[Source], groups: &[RowGroupId], first_rows: &[u64]) -> Vec<Range<usize>> {
-    debug_assert_eq!(groups.len() + 1, first_rows.len());
+fn ranges_of(sources: &[Source], groups: &[RowGroupId]) -> Vec<Range<usize>> {
     let start = |source: usize| groups.partition_point(|group| group.dataset < source);
     (0..sources.len()).map(|source| start(source)..start(source + 1)).collect()
 }

@@ -89,6 +89,9 @@ fn batches(
         rows.push(numbers.collect());
         next = parts[0].index + 1;
     }
+    for rank in &ranks {
+        assert!(rank.gauges().reading().peak_bytes <= setting.budget_mib << 20, "{setting:?}");
+    }
     let state = ranks[0].positions().at(next);
     (rows, state)
 }

@@ -129,7 +129,7 @@ impl PaceMeter {
     pub(crate) fn pace(&self) -> Pace {
         let mut pace = self.before;
         pace.prepared += self.prepared_ns.load(Ordering::Relaxed) as f64 / 1e9;
-        pace.stream.add(&self.gauges.reading());
+        pace.stream.accumulate(&self.gauges.reading());
         pace
     }
 
