@@ -150,7 +150,7 @@ fn main() -> Result<(), Box<dyn Error>> {
          | the order of an epoch of {many} rows in {} row groups | {begin:.1} |\n\
          | its row at 99 % | {enter:.2} |\n\
          | once per training, joint balance over an index of {indexed} rows | {balanced:.0} |\n\n\
-         Memory: 48 bytes per row group in a table and 12 in the order of an epoch; with sampling 8 bytes per row,\n\
+         Memory: 48 bytes per row group in a table and 20 in the order of an epoch; with sampling 8 bytes per row,\n\
          and up to 8 more while the table is made.",
         order.groups()
     )?;

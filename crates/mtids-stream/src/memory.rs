@@ -62,14 +62,18 @@ impl Sizes {
         batch_rows: usize,
     ) -> Result<u64, StreamError> {
         let mut largest: Vec<u64> = table.row_groups().iter().map(|&group| self.decoded(group)).collect();
-        let pool = pool.clamp(1, largest.len().max(1));
+        // No more than there are, unless they may come again.
+        let pool = if table.has_no_repeats() { pool.clamp(1, largest.len().max(1)) } else { pool.max(1) };
         if largest.len() > pool {
             // The largest `pool` come first.
             largest.select_nth_unstable_by(pool - 1, |a, b| b.cmp(a));
         }
-        let window: u64 = largest.iter().take(pool).sum();
+        let most = largest.iter().max().copied().unwrap_or(0);
+        // Under sampling a group may be in the window more than once.
+        let window =
+            if table.has_no_repeats() { largest.iter().take(pool).sum() } else { most.saturating_mul(pool as u64) };
         let transient = table.row_groups().iter().map(|&group| self.transient(group)).max().unwrap_or(0);
-        let spare = largest.iter().max().map_or(0, |bytes| bytes * SPARE_GROUPS as u64);
+        let spare = most.saturating_mul(SPARE_GROUPS as u64);
         let reserved = spare.saturating_add(self.rows(batch_rows as u64).saturating_mul(BATCHES as u64));
         let needed = reserved.saturating_add(window).saturating_add(transient);
         if needed > config.budget() {

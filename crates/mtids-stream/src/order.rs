@@ -4,6 +4,9 @@
 //! a keyed random order, evenly among the steps in which it is in the window; the draws of a step come in a keyed random order. So rows are
 //! drawn from `pool` groups at a time at any place, and a step begins where a short sum says, without a walk over what comes before.
 //!
+//! Sampling may draw many times from a group with rows of a rare class. Such a group comes several times in the order, each time with a part of
+//! its draws, so that copies of a row lie apart. Without sampling each group comes once.
+//!
 //! Invariants: every draw comes once; the order depends on table, seed, epoch and `pool` alone, never on threads, ranks, batches or memory.
 //! Cost: an epoch is begun in time proportional to row groups, a place in it entered in time proportional to `pool` and its groups.
 
@@ -17,10 +20,43 @@ use rand::RngExt;
 use crate::shares::offset_of;
 use crate::table::{RowGroupId, SampleTable};
 
+/// Draws from a group at a time, as a multiple of its rows. With 2, an epoch reads at most half as many groups again as there are.
+const DRAWS_PER_ROW: u64 = 2;
+
+/// One of the times that a group comes in an epoch.
+#[derive(Clone, Copy, Debug)]
+struct Visit {
+    /// Number of the group in the table.
+    group: u32,
+    /// Number of the visit, and of how many: it has every so many-th draw.
+    number: u32,
+    of: u32,
+}
+
+impl Visit {
+    /// The visits of a group with so many rows and draws.
+    fn all(group: usize, rows: usize, draws: u64) -> impl Iterator<Item = Self> {
+        // At most 2³² draws and groups.
+        let of = draws.div_ceil((rows as u64).saturating_mul(DRAWS_PER_ROW).max(1)) as u32;
+        (0..of).map(move |number| Self { group: group as u32, number, of })
+    }
+
+    /// Its draws, of those of the group.
+    fn draws(self, of_group: Range<u64>) -> impl Iterator<Item = u64> {
+        of_group.skip(self.number as usize).step_by(self.of.max(1) as usize)
+    }
+
+    /// Their number.
+    fn count(self, of_group: &Range<u64>) -> u64 {
+        let draws = of_group.end - of_group.start;
+        draws.saturating_sub(u64::from(self.number)).div_ceil(u64::from(self.of.max(1)))
+    }
+}
+
 /// A row of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Drawn {
-    /// Place of its row group in the order of the groups of the epoch.
+    /// Place of its row group in the order of the groups of the epoch, in which one may come more than once.
     pub group: usize,
     /// Row in the group.
     pub row: usize,
@@ -37,8 +73,8 @@ pub struct EpochOrder {
     pool: usize,
     /// Where the ruler of sampling lies.
     offset: u32,
-    /// Numbers of the groups in the table, those without draws left out.
-    groups: Vec<u32>,
+    /// The groups in their order, those without draws left out.
+    groups: Vec<Visit>,
     /// Draws before each of them, and behind the last all.
     draws_before: Vec<u64>,
 }
@@ -47,20 +83,23 @@ impl EpochOrder {
     /// The order of an epoch of a table. Without `shuffle` rows come in the order of the table, otherwise from `pool` row groups at a time.
     pub fn new(table: Arc<SampleTable>, seed: u64, epoch: u64, shuffle: bool, pool: usize) -> Self {
         let offset = offset_of(seed, epoch);
-        let mut groups: Vec<u32> = (0u32..).take(table.row_groups().len()).collect();
+        let mut groups = Vec::with_capacity(table.row_groups().len());
+        for (number, group) in table.row_groups().iter().enumerate() {
+            let draws = table.draws(number, offset);
+            if shuffle {
+                groups.extend(Visit::all(number, group.rows, draws.end - draws.start));
+            } else if !draws.is_empty() {
+                groups.push(Visit { group: number as u32, number: 0, of: 1 });
+            }
+        }
         if shuffle {
             permute(&mut groups, rng_for(seed, "epoch order", &[epoch]));
         }
-        let draws_of = |group: u32| {
-            let draws = table.draws(group as usize, offset);
-            draws.end - draws.start
-        };
-        groups.retain(|&group| draws_of(group) > 0);
         let mut draws_before = Vec::with_capacity(groups.len() + 1);
         let mut sum = 0;
         draws_before.push(sum);
-        for &group in &groups {
-            sum += draws_of(group);
+        for visit in &groups {
+            sum += visit.count(&table.draws(visit.group as usize, offset));
             draws_before.push(sum);
         }
         let pool = if shuffle { pool.clamp(1, groups.len().max(1)) } else { 1 };
@@ -72,14 +111,14 @@ impl EpochOrder {
         self.draws_before.last().copied().unwrap_or(0)
     }
 
-    /// Row groups of the epoch.
+    /// Row groups of the epoch; one that comes more than once counts each time.
     pub fn groups(&self) -> usize {
         self.groups.len()
     }
 
     /// The row group at a place of the order of the groups.
     pub fn group(&self, place: usize) -> RowGroupId {
-        self.table.row_groups()[self.groups[place] as usize]
+        self.table.row_groups()[self.groups[place].group as usize]
     }
 
     /// The table that it is drawn from.
@@ -128,10 +167,11 @@ impl EpochOrder {
 
     /// The draws of a group, by their number in the epoch, in the order in which they come.
     fn draws_of(&self, place: usize) -> Vec<u64> {
-        let group = self.groups[place];
-        let mut draws: Vec<u64> = self.table.draws(group as usize, self.offset).collect();
+        let visit = self.groups[place];
+        let mut draws: Vec<u64> = visit.draws(self.table.draws(visit.group as usize, self.offset)).collect();
         if self.shuffle {
-            permute(&mut draws, rng_for(self.seed, "order within a row group", &[self.epoch, u64::from(group)]));
+            let key = [self.epoch, u64::from(visit.group), u64::from(visit.number)];
+            permute(&mut draws, rng_for(self.seed, "order within a row group", &key));
         }
         draws
     }
@@ -195,7 +235,7 @@ impl Cursor {
             let draws = self.draws.entry(place).or_insert_with(|| order.draws_of(place));
             let from = order.draws_before_step(place, step) as usize;
             let to = order.draws_before_step(place, step + 1) as usize;
-            let group = order.groups[place] as usize;
+            let group = order.groups[place].group as usize;
             let row = |&draw: &u64| Drawn { group: place, row: order.table.row_of(group, draw, order.offset) };
             self.rows.extend(draws.get(from..to).unwrap_or_default().iter().map(row));
         }

@@ -112,6 +112,11 @@ impl SampleTable {
         &self.sources[group.dataset].dataset
     }
 
+    /// Whether each row comes at most once in an epoch.
+    pub(crate) fn has_no_repeats(&self) -> bool {
+        self.shares == Shares::Once
+    }
+
     /// What the rows of all datasets look like; `None` for a table without dataset.
     pub(crate) fn description(&self) -> Option<&DatasetDescription> {
         self.sources.first().map(|source| &source.dataset.manifest().description)

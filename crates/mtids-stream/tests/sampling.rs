@@ -10,7 +10,9 @@ use mtids_domain::label::{Evidence, Metastasis};
 use mtids_domain::pseudonym::PatientKey;
 use mtids_runtime::storage::{Memory, Storage};
 use mtids_shards::{Dataset, RowLabels, Split};
-use mtids_stream::{Balance, BatchStream, Filter, SampleTable, SamplingConfig, Source, StreamError};
+use mtids_stream::{
+    Balance, BatchStream, Cursor, EpochOrder, Filter, SampleTable, SamplingConfig, Source, StreamError,
+};
 use support::{Shape, dataset, labels, number, publish};
 
 const SHAPE: Shape = Shape { shards: 4, rows_per_shard: 15, rows_per_group: 4, near: [1, 2, 2] };
@@ -99,6 +101,34 @@ fn filters_leave_rows_out_and_weights_repeat_them() {
     let nothing = Filter { models: vec!["none".into()], ..Filter::default() };
     let error = open(dataset, &SamplingConfig { filter: nothing, ..Default::default() }).unwrap_err();
     assert!(matches!(error, StreamError::NoRows { split: "train", .. }), "{error}");
+}
+
+#[test]
+fn copies_of_a_rare_row_lie_apart() {
+    let rare = |n| RowLabels {
+        metastasis: Some(if n == 17 { Metastasis::Metastatic } else { Metastasis::Benign }),
+        ..labels(n)
+    };
+    let sampling = SamplingConfig { balance: Balance::Metastasis, ..Default::default() };
+    let table = open(dataset(SHAPE, rare), &sampling).unwrap();
+    for epoch in 0..5 {
+        let order = Arc::new(EpochOrder::new(Arc::clone(&table), 1, epoch, true, 2));
+        let mut cursor = Cursor::new(Arc::clone(&order), 0);
+        let mut visits = BTreeMap::<usize, BTreeMap<usize, usize>>::new();
+        for position in 0..order.rows() {
+            let drawn = cursor.at(position).unwrap();
+            *visits.entry(drawn.group).or_default().entry(drawn.row).or_default() += 1;
+        }
+        // Half of the 60 draws are of one row, in a group of four: it comes four times, with eight draws at most each time.
+        assert_eq!(visits.len(), order.groups());
+        let of_group: Vec<_> = visits
+            .iter()
+            .filter(|(place, _)| (order.group(**place).shard, order.group(**place).row_group) == (1, 0))
+            .collect();
+        assert_eq!(of_group.len(), 4);
+        assert!(visits.values().all(|rows| rows.values().sum::<usize>() <= 8), "{visits:?}");
+        assert_eq!(of_group.iter().map(|(_, rows)| rows.get(&2).copied().unwrap_or(0)).sum::<usize>(), 30);
+    }
 }
 
 #[test]
