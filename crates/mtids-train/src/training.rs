@@ -158,7 +158,7 @@ impl Training<'_> {
         let mut parts = Vec::new();
         let mut asked = Instant::now();
         let mut waited = 0.0;
-        for batch in batches {
+        for batch in &batches {
             parts.push(batch?);
             waited += asked.elapsed().as_secs_f64();
             asked = Instant::now();
@@ -176,7 +176,12 @@ impl Training<'_> {
             self.timing_log.append(&TimingLine { step: self.state.step, seconds, waited, limit })?;
             waited = 0.0;
             progress.inc(1);
-            if self.state.step >= self.total_steps || end_of_epoch {
+            if end_of_epoch {
+                // Behind the last batch the stream says whether it has delivered every row.
+                batches.recv().map_or(Ok(()), |more| more.map(drop))?;
+                break;
+            }
+            if self.state.step >= self.total_steps {
                 break;
             }
             if self.state.step.is_multiple_of(self.config.checkpoint_every_steps) {
