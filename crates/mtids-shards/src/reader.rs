@@ -19,6 +19,9 @@ use crate::row::{RowLabels, Split};
 use crate::schema::labels_of;
 use crate::voxels::append_voxels;
 
+/// Voxel bytes that are decoded at a time: a row group is not held twice, and what is copied on is still in the cache.
+const DECODED_AT_A_TIME: usize = 1 << 20;
+
 /// A published dataset, as its manifest was when it was opened: a rebuild meanwhile changes nothing that is read here.
 ///
 /// Clones share the manifest and what is known of the shards.
@@ -177,9 +180,10 @@ pub fn read_row_group_into(
     if u64::try_from(rows) != Ok(group.rows) {
         return Err(damaged(DamageKind::Rows, format!("it has {rows} rows, the manifest says {}", group.rows)));
     }
+    let rows_at_a_time = (DECODED_AT_A_TIME / (2 * dataset.manifest.description.row_len()).max(1)).max(1);
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(verified, metadata)
         .with_row_groups(vec![row_group])
-        .with_batch_size(group.rows as usize)
+        .with_batch_size(rows_at_a_time)
         .build()
         .map_err(|error| damaged(DamageKind::Decode, error.to_string()))?;
     let Manifest { layout, description, .. } = dataset.manifest();

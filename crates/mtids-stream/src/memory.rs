@@ -13,8 +13,8 @@ use crate::table::{RowGroupId, SampleTable};
 pub(crate) const WAITING: usize = 1;
 /// Batches at a time: one is being collated, some wait, the consumer has one.
 pub(crate) const BATCHES: usize = WAITING + 2;
-/// Spare buffers of row groups, per view.
-pub(crate) const SPARE_GROUPS: usize = 2;
+/// Most bytes that are decoded and not yet copied on: pages and columns of a part of a row group; an estimate.
+const DECODING_BYTES: u64 = 4 << 20;
 /// Labels of a row with their text; an estimate.
 const LABEL_BYTES: u64 = size_of::<RowLabels>() as u64 + 512;
 
@@ -45,9 +45,9 @@ impl Sizes {
         self.rows(group.rows as u64)
     }
 
-    /// Bytes that it needs besides while it is decoded: those on disk, and a decoded copy.
+    /// Bytes that it needs besides while it is decoded: those on disk, and what is being decoded.
     pub(crate) fn transient(&self, group: RowGroupId) -> u64 {
-        self.decoded(group).saturating_add(group.stored_bytes)
+        self.decoded(group).min(DECODING_BYTES).saturating_add(group.stored_bytes)
     }
 
     /// What is left of the budget for row groups.
@@ -73,8 +73,7 @@ impl Sizes {
         let window =
             if table.has_no_repeats() { largest.iter().take(pool).sum() } else { most.saturating_mul(pool as u64) };
         let transient = table.row_groups().iter().map(|&group| self.transient(group)).max().unwrap_or(0);
-        let spare = most.saturating_mul(SPARE_GROUPS as u64);
-        let reserved = spare.saturating_add(self.rows(batch_rows as u64).saturating_mul(BATCHES as u64));
+        let reserved = self.rows(batch_rows as u64).saturating_mul(BATCHES as u64);
         let needed = reserved.saturating_add(window).saturating_add(transient);
         if needed > config.budget() {
             return Err(StreamError::Budget {

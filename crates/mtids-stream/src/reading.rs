@@ -24,7 +24,8 @@ pub(crate) struct Shared {
     pub(crate) sizes: Sizes,
     pub(crate) budget: Budget,
     pub(crate) gauges: Arc<Gauges>,
-    /// Buffers of row groups.
+    /// Buffers of row groups. All are kept: one is allocated only while all others are in flight, so spare ones add nothing to the most that
+    /// the budget lets in.
     pub(crate) spare: Buffers,
 }
 
@@ -33,8 +34,9 @@ pub(crate) type Decoded = (usize, Result<RowGroup, StreamError>);
 
 impl Shared {
     fn give(&self, bytes: u64) {
-        self.budget.give(bytes);
+        // In this order the gauge never shows more than was taken.
         self.gauges.land(bytes);
+        self.budget.give(bytes);
     }
 
     /// Gives back what a row group holds until its last row was drawn.

@@ -22,7 +22,7 @@ use crate::collate::{Batch, Batches, Collator};
 use crate::config::DamagePolicy;
 use crate::error::StreamError;
 use crate::gauges::Gauges;
-use crate::memory::{BATCHES, SPARE_GROUPS, Sizes, WAITING};
+use crate::memory::{BATCHES, Sizes, WAITING};
 use crate::order::EpochOrder;
 use crate::reading::{Shared, feed, read};
 use crate::state::StreamState;
@@ -124,7 +124,7 @@ impl BatchStream {
             sizes,
             budget: Budget::new(budget),
             gauges: Arc::new(Gauges::new(config.readers)),
-            spare: Buffers::new(views, SPARE_GROUPS),
+            spare: Buffers::new(views, usize::MAX),
         });
         let (sender, receiver) = bounded(WAITING);
         // The stream exists before its threads: if one cannot be started, dropping it ends those that were.

@@ -102,6 +102,17 @@ pub(crate) fn number(row: &RowLabels) -> usize {
 
 /// Publishes a dataset with an index; voxels of row `n` are `n` and `-n`.
 pub(crate) fn publish(storage: &dyn Storage, shape: Shape, labels: impl Fn(usize) -> RowLabels) {
+    let near: usize = shape.near.iter().product();
+    publish_voxels(storage, shape, labels, |n| vec![vec![n as i16; near], vec![-(n as i16); WIDE]]);
+}
+
+/// As [`publish`], with voxels of both views.
+pub(crate) fn publish_voxels(
+    storage: &dyn Storage,
+    shape: Shape,
+    labels: impl Fn(usize) -> RowLabels,
+    voxels: impl Fn(usize) -> Vec<Vec<i16>>,
+) {
     let description = description(shape.near);
     let near: usize = shape.near.iter().product();
     let row_group_bytes = shape.rows_per_group * 2 * (near + WIDE);
@@ -109,8 +120,7 @@ pub(crate) fn publish(storage: &dyn Storage, shape: Shape, labels: impl Fn(usize
     let written: Vec<(ShardEntry, Vec<PatchRow>)> = (0..shape.shards)
         .map(|shard| {
             let numbers = shard * shape.rows_per_shard..(shard + 1) * shape.rows_per_shard;
-            let views = |n: usize| vec![vec![n as i16; near], vec![-(n as i16); WIDE]];
-            let rows: Vec<PatchRow> = numbers.map(|n| PatchRow::new(labels(n), views(n))).collect();
+            let rows: Vec<PatchRow> = numbers.map(|n| PatchRow::new(labels(n), voxels(n))).collect();
             let writer = ShardWriter::new(storage, &description).with_options(options);
             (writer.write(&format!("shards/train/{shard:03}"), Split::Train, &rows).unwrap().0, rows)
         })
