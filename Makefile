@@ -205,6 +205,10 @@ balance-bench: ## Gram matrix beside a read of memory, algebra of every balancer
 	@$(CARGO) run --locked --quiet --release --package mtids-balance --example balance_bench -- docs/benchmarks/balance_bench.md
 
 EXPERTS ?= residual
+.PHONY: stream-quality
+stream-quality: ## How the stream mixes rows, beside a global shuffle, and what entering an epoch costs: docs/results/stream.md
+	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-stream --example stream_quality -- docs/results
+
 .PHONY: digits
 digits: ## MT-IDS, baselines and balancers on handwritten digits: docs/results/digits.md (EXPERTS=normalised: another page; PyPI)
 	@bash scripts/digits/run.sh '$(EXPERTS)' '$(PROFILE)'

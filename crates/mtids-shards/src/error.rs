@@ -2,6 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
+/// What is wrong with a row group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DamageKind {
+    /// The shard has another size than the manifest says, or ends too early.
+    Size,
+    /// The bytes of the row group have another digest.
+    Digest,
+    /// The end of the shard, where its columns are listed, has another digest or cannot be parsed.
+    Footer,
+    /// Verified bytes that cannot be decoded: they were written so.
+    Decode,
+    /// The storage failed while it read the bytes.
+    Read,
+    /// Other rows than the manifest says.
+    Rows,
+}
+
 /// Errors of this crate; each names the file and, where there is one, the row group.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardError {
@@ -36,6 +54,8 @@ pub enum ShardError {
         shard: String,
         /// The row group.
         row_group: usize,
+        /// What kind of damage.
+        kind: DamageKind,
         /// What differs.
         detail: String,
     },

@@ -1,9 +1,10 @@
 //! The end of a shard: where its columns lie. Verified and parsed once per file, not once per row group.
 //!
-//! Invariant: what is kept stays below [`KEPT_BYTES`]; a shard that was dropped is read and verified again.
+//! Invariants: what is kept stays below [`KEPT_BYTES`]; a shard that was dropped is read and verified again. Threads that ask for the same
+//! footer at once wait for one reader of it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::{Buf, Bytes};
 use mtids_runtime::digest::Digest;
@@ -13,6 +14,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::description::ShardEntry;
+use crate::error::DamageKind;
 
 /// Bytes of parsed footers that an open dataset keeps: some thousand shards of usual size.
 const KEPT_BYTES: usize = 64 << 20;
@@ -28,24 +30,35 @@ pub(crate) struct Footer {
 
 impl Footer {
     /// Reads, verifies and parses the footer; the file must have the size of the manifest.
-    pub(crate) fn read(storage: &dyn Storage, entry: &ShardEntry) -> Result<Self, String> {
+    pub(crate) fn read(storage: &dyn Storage, entry: &ShardEntry) -> Result<Self, (DamageKind, String)> {
+        let bad = |detail: String| (DamageKind::Footer, detail);
         let offset = entry.row_groups.iter().map(|group| group.offset.saturating_add(group.length)).max().unwrap_or(0);
         let Some(length) = entry.bytes.checked_sub(offset) else {
-            return Err(format!("the manifest says that its row groups end at byte {offset} of {}", entry.bytes));
+            return Err(bad(format!("the manifest says that its row groups end at byte {offset} of {}", entry.bytes)));
         };
-        let bytes = storage.get_range(&entry.path, offset, length).map_err(|error| error.to_string())?;
+        let bytes =
+            storage.get_range(&entry.path, offset, length).map_err(|error| (kind_of(&error), error.to_string()))?;
         if Digest::of_bytes(&bytes) != entry.footer_digest {
-            return Err("the digest of the footer differs from the manifest".into());
+            return Err(bad("the digest of the footer differs from the manifest".into()));
         }
         let bytes = Bytes::from(bytes);
         let verified = Verified { length: entry.bytes, parts: vec![(offset, bytes.clone())] };
         let metadata =
-            ArrowReaderMetadata::load(&verified, ArrowReaderOptions::new()).map_err(|error| error.to_string())?;
+            ArrowReaderMetadata::load(&verified, ArrowReaderOptions::new()).map_err(|error| bad(error.to_string()))?;
         Ok(Self { offset, bytes, metadata })
     }
 
+    /// Bytes that it keeps in memory.
     fn memory(&self) -> usize {
         self.bytes.len() + self.metadata.metadata().memory_size()
+    }
+}
+
+/// What kind of damage an error of reading a part of a shard is.
+pub(crate) fn kind_of(error: &std::io::Error) -> DamageKind {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => DamageKind::Size,
+        _ => DamageKind::Read,
     }
 }
 
@@ -53,31 +66,42 @@ impl Footer {
 #[derive(Debug, Default)]
 pub(crate) struct Footers(Mutex<Kept>);
 
+/// A place for a footer: whoever comes first holds the lock while it reads.
+#[derive(Debug, Default)]
+struct Cell {
+    reading: Mutex<()>,
+    footer: OnceLock<Arc<Footer>>,
+}
+
 #[derive(Debug, Default)]
 struct Kept {
-    footers: HashMap<usize, Arc<Footer>>,
+    footers: HashMap<usize, Arc<Cell>>,
     oldest_first: VecDeque<usize>,
     bytes: usize,
 }
 
 impl Footers {
-    /// The footer of a shard, read by `read` unless it is kept. Two threads that ask at once may both read it.
+    /// The footer of a shard, read by `read` unless it is kept. A footer that could not be read is tried again by the next who asks.
     pub(crate) fn get<E>(&self, shard: usize, read: impl FnOnce() -> Result<Footer, E>) -> Result<Arc<Footer>, E> {
-        // Every change leaves the three fields in step before it can panic, so a poisoned lock is whole.
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(footer) = lock().footers.get(&shard) {
+        // Every change leaves the fields in step before it can panic, so a poisoned lock is whole.
+        let cell = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).footers.entry(shard).or_default());
+        if let Some(footer) = cell.footer.get() {
+            return Ok(Arc::clone(footer));
+        }
+        let _reading = cell.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(footer) = cell.footer.get() {
             return Ok(Arc::clone(footer));
         }
         let footer = Arc::new(read()?);
-        let mut kept = lock();
-        if kept.footers.insert(shard, Arc::clone(&footer)).is_none() {
-            kept.bytes += footer.memory();
-            kept.oldest_first.push_back(shard);
-        }
+        let footer = Arc::clone(cell.footer.get_or_init(|| footer));
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes += footer.memory();
+        kept.oldest_first.push_back(shard);
         while kept.bytes > KEPT_BYTES {
             let Some(oldest) = kept.oldest_first.pop_front() else { break };
-            let memory = kept.footers.remove(&oldest).map_or(0, |footer| footer.memory());
-            kept.bytes = kept.bytes.saturating_sub(memory);
+            let dropped = kept.footers.remove(&oldest);
+            let memory = dropped.and_then(|cell| cell.footer.get().map(|footer| footer.memory()));
+            kept.bytes = kept.bytes.saturating_sub(memory.unwrap_or(0));
         }
         Ok(footer)
     }

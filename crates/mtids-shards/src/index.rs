@@ -1,20 +1,21 @@
 //! `index.parquet`: every column but the voxels, and where each row lies, so that an audit reads kilobytes.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use mtids_runtime::storage::Storage;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 
 use crate::description::DatasetDescription;
 use crate::error::ShardError;
 use crate::file::{FileEntry, write_file};
 use crate::row::RowLabels;
-use crate::schema::{columns, labels_of};
+use crate::schema::{columns, labels_of, some_labels_of};
 use crate::writer::options_of;
 
 /// A row of the index.
@@ -77,6 +78,57 @@ pub(crate) fn decode_batches(bytes: Vec<u8>, path: &Path) -> Result<Vec<RecordBa
         batches.push(batch.map_err(ShardError::parquet(path))?);
     }
     Ok(batches)
+}
+
+/// Where a row lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Shard, by its number in the manifest.
+    pub shard: usize,
+    /// Row group in the shard.
+    pub row_group: usize,
+    /// Row in the row group.
+    pub row: usize,
+}
+
+/// Gives `visit` the place and some columns of every row of an index whose bytes were checked; `path` is for messages.
+pub(crate) fn scan_index(
+    bytes: Vec<u8>,
+    path: &Path,
+    names: &[&str],
+    shards: &HashMap<&str, usize>,
+    mut visit: impl FnMut(Place, &RowLabels),
+) -> Result<(), ShardError> {
+    let wrong = |detail: String| ShardError::Rows { path: path.to_owned(), detail };
+    if let Some(name) = names.iter().find(|name| columns().iter().all(|column| column.name() != **name)) {
+        return Err(wrong(format!("there is no column `{name}`")));
+    }
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).map_err(ShardError::parquet(path))?;
+    let read = names.iter().copied().chain(["shard", "row_group", "row"]);
+    let mask = ProjectionMask::columns(builder.parquet_schema(), read);
+    let reader = builder.with_projection(mask).with_batch_size(BATCH).build().map_err(ShardError::parquet(path))?;
+    for batch in reader {
+        let batch = batch.map_err(ShardError::parquet(path))?;
+        let labels = some_labels_of(&batch, names).map_err(wrong)?;
+        let missing = |name: &str| wrong(format!("column `{name}` is missing, has another type or is null"));
+        let column = |name: &str| batch.column_by_name(name).filter(|column| column.null_count() == 0);
+        let paths: Option<&StringArray> = column("shard").and_then(|column| column.as_any().downcast_ref());
+        let paths = paths.ok_or_else(|| missing("shard"))?;
+        let numbers = |name: &str| -> Result<&Int64Array, ShardError> {
+            column(name).and_then(|column| column.as_any().downcast_ref()).ok_or_else(|| missing(name))
+        };
+        let (groups, rows) = (numbers("row_group")?, numbers("row")?);
+        for (n, labels) in labels.iter().enumerate() {
+            let place = || {
+                let shard = *shards.get(paths.value(n))?;
+                let number = |numbers: &Int64Array| usize::try_from(numbers.value(n)).ok();
+                Some(Place { shard, row_group: number(groups)?, row: number(rows)? })
+            };
+            let listed = || wrong(format!("a row of {}, which the manifest does not list", paths.value(n)));
+            visit(place().ok_or_else(listed)?, labels);
+        }
+    }
+    Ok(())
 }
 
 /// The labels of an index of this layout whose bytes were checked; `path` is for messages.

@@ -29,13 +29,13 @@ pub use description::{
     DatasetDescription, LAYOUT_VERSION, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals,
     manifest_json_schema,
 };
-pub use error::ShardError;
+pub use error::{DamageKind, ShardError};
 pub use file::{FileEntry, META, write_file};
-pub use index::{INDEX, IndexRow, write_index};
+pub use index::{INDEX, IndexRow, Place, write_index};
 pub use manifest::is_published;
 pub use mtids_patch::{Channel, Measure, Measures, PatchGeometry, Planes, View, ViewName};
 pub use quarantine::{QuarantineRecord, write_quarantine};
-pub use reader::{Dataset, RowGroup, ViewVoxels, read_row_group};
+pub use reader::{Dataset, RowGroup, ViewVoxels, read_row_group, read_row_group_into};
 pub use row::{PatchRow, RowKind, RowLabels, Split};
 pub use schema::patch_json_schema;
 pub use verify::{Damage, stale_copies, verify};

@@ -11,13 +11,16 @@ use mtids_runtime::storage::{Folder, Storage};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::description::{Manifest, ShardEntry};
-use crate::error::ShardError;
+use crate::error::{DamageKind, ShardError};
 use crate::file::read_verified;
-use crate::footer::{Footer, Footers, Verified};
-use crate::index::{INDEX, decode_batches, decode_index};
+use crate::footer::{Footer, Footers, Verified, kind_of};
+use crate::index::{INDEX, Place, decode_batches, decode_index, scan_index};
 use crate::row::{RowLabels, Split};
 use crate::schema::labels_of;
-use crate::voxels::voxels_of;
+use crate::voxels::append_voxels;
+
+/// Voxel bytes that are decoded at a time: a row group is not held twice, and what is copied on is still in the cache.
+const DECODED_AT_A_TIME: usize = 1 << 20;
 
 /// A published dataset, as its manifest was when it was opened: a rebuild meanwhile changes nothing that is read here.
 ///
@@ -86,6 +89,16 @@ impl Dataset {
         decode_batches(self.file(INDEX)?, &self.index_place())
     }
 
+    /// Calls `visit` with the place and the labels of every row of the verified index, in its order. Only the `columns` are decoded; whatever
+    /// else a row has is as of a finding without labels. So an index of any size needs the memory of a thousand rows beside its bytes.
+    ///
+    /// # Errors
+    /// As [`Dataset::index`]; [`ShardError::Rows`] also for a column that does not exist, and a shard that the manifest does not list.
+    pub fn scan_index(&self, columns: &[&str], visit: impl FnMut(Place, &RowLabels)) -> Result<(), ShardError> {
+        let shards = self.manifest.shards.iter().enumerate().map(|(n, shard)| (shard.path.as_str(), n)).collect();
+        scan_index(self.file(INDEX)?, &self.index_place(), columns, &shards, visit)
+    }
+
     fn index_place(&self) -> PathBuf {
         self.storage.place(self.manifest.file(INDEX).map_or(INDEX, |entry| &entry.path))
     }
@@ -126,23 +139,38 @@ impl ViewVoxels {
 /// # Errors
 /// [`ShardError::Damaged`] when the bytes are not those of the manifest; [`ShardError::Io`] when the file cannot be read.
 pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Result<RowGroup, ShardError> {
+    read_row_group_into(dataset, shard, row_group, Vec::new())
+}
+
+/// As [`read_row_group`], with the voxels of view *n* in `buffers[n]`, where there is one: whoever reads many row groups allocates once.
+/// What the buffers hold is overwritten.
+///
+/// # Errors
+/// As [`read_row_group`]; the buffers are lost then.
+pub fn read_row_group_into(
+    dataset: &Dataset,
+    shard: usize,
+    row_group: usize,
+    buffers: Vec<Vec<i16>>,
+) -> Result<RowGroup, ShardError> {
     let Some(entry) = dataset.manifest.shards.get(shard) else {
         let detail = format!("shard {shard} of {}", dataset.manifest.shards.len());
         return Err(ShardError::Manifest { path: dataset.storage.place(""), detail });
     };
-    let damaged = |detail: String| ShardError::Damaged { shard: entry.path.clone(), row_group, detail };
+    let damaged = |kind, detail: String| ShardError::Damaged { shard: entry.path.clone(), row_group, kind, detail };
     let storage = dataset.storage();
     let footer = dataset.footers.get(shard, || {
-        check_size(storage, entry)?.map_err(damaged)?;
-        Footer::read(storage, entry).map_err(damaged)
+        check_size(storage, entry)?.map_err(|detail| damaged(DamageKind::Size, detail))?;
+        Footer::read(storage, entry).map_err(|(kind, detail)| damaged(kind, detail))
     })?;
     let Some(group) = entry.row_groups.get(row_group) else {
-        return Err(damaged(format!("the shard has {} row groups", entry.row_groups.len())));
+        return Err(damaged(DamageKind::Rows, format!("the shard has {} row groups", entry.row_groups.len())));
     };
-    let bytes =
-        storage.get_range(&entry.path, group.offset, group.length).map_err(|error| damaged(error.to_string()))?;
+    let bytes = storage
+        .get_range(&entry.path, group.offset, group.length)
+        .map_err(|error| damaged(kind_of(&error), error.to_string()))?;
     if Digest::of_bytes(&bytes) != group.digest {
-        return Err(damaged("the digest of its bytes differs from the manifest".into()));
+        return Err(damaged(DamageKind::Digest, "the digest of its bytes differs from the manifest".into()));
     }
     // Exactly the bytes that were verified are decoded, whatever happens to the file meanwhile.
     let parts = vec![(group.offset, bytes.into()), (footer.offset, footer.bytes.clone())];
@@ -150,31 +178,39 @@ pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Resu
     let metadata = footer.metadata.clone();
     let rows = metadata.metadata().row_groups().get(row_group).map_or(0, |group| group.num_rows());
     if u64::try_from(rows) != Ok(group.rows) {
-        return Err(damaged(format!("it has {rows} rows, the manifest says {}", group.rows)));
+        return Err(damaged(DamageKind::Rows, format!("it has {rows} rows, the manifest says {}", group.rows)));
     }
+    let rows_at_a_time = (DECODED_AT_A_TIME / (2 * dataset.manifest.description.row_len()).max(1)).max(1);
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(verified, metadata)
         .with_row_groups(vec![row_group])
-        .with_batch_size(group.rows as usize)
+        .with_batch_size(rows_at_a_time)
         .build()
-        .map_err(|error| damaged(error.to_string()))?;
+        .map_err(|error| damaged(DamageKind::Decode, error.to_string()))?;
     let Manifest { layout, description, .. } = dataset.manifest();
     let mut labels = Vec::with_capacity(rows as usize);
-    let mut views: Vec<ViewVoxels> =
-        description.views.iter().map(|view| ViewVoxels { voxels: Vec::new(), row_len: view.voxels() }).collect();
+    let mut buffers = buffers.into_iter();
+    let mut views: Vec<ViewVoxels> = Vec::with_capacity(description.views.len());
+    for view in &description.views {
+        let mut voxels = buffers.next().unwrap_or_default();
+        voxels.clear();
+        views.push(ViewVoxels { voxels, row_len: view.voxels() });
+    }
     for batch in reader {
-        let batch = batch.map_err(|error| damaged(error.to_string()))?;
-        labels.extend(labels_of(&batch, *layout).map_err(damaged)?);
+        let batch = batch.map_err(|error| damaged(DamageKind::Decode, error.to_string()))?;
+        let undecoded = |detail: String| damaged(DamageKind::Decode, detail);
+        labels.extend(labels_of(&batch, *layout).map_err(undecoded)?);
         for (view, read) in description.views.iter().zip(&mut views) {
-            let voxels = voxels_of(&batch, view, *layout).map_err(damaged)?;
-            // A row group comes as one batch; the buffer of the first is kept, not copied.
-            if read.voxels.is_empty() { read.voxels = voxels } else { read.voxels.extend(voxels) }
+            append_voxels(&batch, view, *layout, &mut read.voxels).map_err(undecoded)?;
         }
     }
     if let Some(view) = views.iter().find(|view| view.voxels.len() != labels.len() * view.row_len) {
-        return Err(damaged(format!("{} rows and {} voxels of a view", labels.len(), view.voxels.len())));
+        return Err(damaged(
+            DamageKind::Rows,
+            format!("{} rows and {} voxels of a view", labels.len(), view.voxels.len()),
+        ));
     }
     if labels.len() as u64 != group.rows {
-        return Err(damaged(format!("{} rows where the manifest says {}", labels.len(), group.rows)));
+        return Err(damaged(DamageKind::Rows, format!("{} rows where the manifest says {}", labels.len(), group.rows)));
     }
     Ok(RowGroup { labels, views })
 }

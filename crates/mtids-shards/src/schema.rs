@@ -372,6 +372,16 @@ pub(crate) fn labels_of(batch: &RecordBatch, layout: u32) -> Result<Vec<RowLabel
     Ok(rows)
 }
 
+/// As [`labels_of`], of the columns with these names alone.
+pub(crate) fn some_labels_of(batch: &RecordBatch, names: &[&str]) -> Result<Vec<RowLabels>, String> {
+    let mut rows = vec![blank(); batch.num_rows()];
+    columns()
+        .iter()
+        .filter(|column| names.contains(&column.name()))
+        .try_for_each(|column| column.read(batch, &mut rows))?;
+    Ok(rows)
+}
+
 /// A row whose every required value is set by a column.
 fn blank() -> RowLabels {
     RowLabels {

@@ -37,8 +37,13 @@ pub(crate) fn voxel_array<'a>(rows: impl Iterator<Item = &'a [i16]>) -> Result<A
     Ok(Arc::new(array))
 }
 
-/// Voxels of a view in a batch of this layout, all rows one after the other.
-pub(crate) fn voxels_of(batch: &RecordBatch, view: &View, layout: u32) -> Result<Vec<i16>, String> {
+/// Appends the voxels of a view in a batch of this layout, all rows one after the other.
+pub(crate) fn append_voxels(
+    batch: &RecordBatch,
+    view: &View,
+    layout: u32,
+    voxels: &mut Vec<i16>,
+) -> Result<(), String> {
     let name = if layout == PREVIOUS_LAYOUT { PREVIOUS_COLUMN.to_owned() } else { column_name(&view.name) };
     let column = batch.column_by_name(&name).ok_or_else(|| format!("column `{name}` is missing"))?;
     let other_type = || format!("column `{name}` has another type");
@@ -49,9 +54,9 @@ pub(crate) fn voxels_of(batch: &RecordBatch, view: &View, layout: u32) -> Result
     if layout == PREVIOUS_LAYOUT {
         let array: &FixedSizeBinaryArray = column.as_any().downcast_ref().ok_or_else(other_type)?;
         // The values of an array that was just decoded are one run of bytes.
-        let mut voxels = Vec::with_capacity(array.len() * width / 2);
+        voxels.reserve(array.len() * width / 2);
         array.iter().flatten().for_each(|value| voxels.extend(from_le_bytes(value)));
-        return Ok(voxels);
+        return Ok(());
     }
     let array: &BinaryArray = column.as_any().downcast_ref().ok_or_else(other_type)?;
     if let Some(row) = (0..array.len()).find(|&row| array.value(row).len() != width) {
@@ -59,7 +64,8 @@ pub(crate) fn voxels_of(batch: &RecordBatch, view: &View, layout: u32) -> Result
     }
     let offsets = array.value_offsets();
     let ends = [offsets.first(), offsets.last()].map(|end| end.map_or(0, |&at| at as usize));
-    Ok(from_le_bytes(array.value_data().get(ends[0]..ends[1]).unwrap_or_default()).collect())
+    voxels.extend(from_le_bytes(array.value_data().get(ends[0]..ends[1]).unwrap_or_default()));
+    Ok(())
 }
 
 /// Pairs by value: bytes need not be aligned for i16. A loop over whole slices, which the compiler turns into a copy.
@@ -82,6 +88,14 @@ mod tests {
     fn batch(array: ArrayRef) -> RecordBatch {
         let field = Field::new("voxels_near", array.data_type().clone(), true);
         RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array]).unwrap()
+    }
+
+    fn voxels_of(batch: &RecordBatch, view: &View, layout: u32) -> Result<Vec<i16>, String> {
+        // Behind what the buffer holds.
+        let mut voxels = vec![7];
+        append_voxels(batch, view, layout, &mut voxels)?;
+        assert_eq!(voxels.remove(0), 7);
+        Ok(voxels)
     }
 
     proptest! {

@@ -12,9 +12,10 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::{Folder, Memory, Storage};
 use mtids_shards::{
-    Channel, Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures,
+    Channel, DamageKind, Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures,
     PatchGeometry, PatchRow, Planes, QuarantineRecord, RowKind, RowLabels, ShardEntry, ShardError, ShardOptions,
-    ShardWriter, Split, Totals, View, ViewName, read_row_group, stale_copies, verify, write_index, write_quarantine,
+    ShardWriter, Split, Totals, View, ViewName, read_row_group, read_row_group_into, stale_copies, verify, write_index,
+    write_quarantine,
 };
 use proptest::prelude::*;
 
@@ -321,6 +322,62 @@ fn the_footer_of_a_shard_is_read_once() {
 }
 
 #[test]
+fn threads_that_ask_at_once_read_a_footer_once() {
+    let storage = Arc::new(Counting::default());
+    let published = publish_in(storage.as_ref());
+    let dataset = Dataset::open_in(storage.clone()).unwrap();
+    let start = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let (dataset, start) = (&dataset, &start);
+            scope.spawn(move || {
+                start.wait();
+                read_row_group(dataset, 0, n % 3).unwrap();
+            });
+        }
+    });
+    let shard = &published.shards[0];
+    let last = shard.row_groups.last().unwrap();
+    assert_eq!(storage.ranges.lock().unwrap()[&(shard.path.clone(), last.offset + last.length)], 1);
+}
+
+#[test]
+fn buffers_are_overwritten_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    publish(folder.path());
+    let dataset = Dataset::open(folder.path()).unwrap();
+    let fresh = read_row_group(&dataset, 0, 1).unwrap();
+    let buffers: Vec<Vec<i16>> = fresh.views.iter().map(|_| vec![99; 1000]).collect();
+    let places: Vec<*const i16> = buffers.iter().map(|buffer| buffer.as_ptr()).collect();
+    let again = read_row_group_into(&dataset, 0, 1, buffers).unwrap();
+    assert_eq!(again, fresh);
+    assert_eq!(again.views.iter().map(|view| view.voxels.as_ptr()).collect::<Vec<_>>(), places);
+    // Too few buffers, and too many, are no fault.
+    assert_eq!(read_row_group_into(&dataset, 0, 1, vec![Vec::new()]).unwrap(), fresh);
+    assert_eq!(read_row_group_into(&dataset, 0, 1, vec![Vec::new(); 5]).unwrap(), fresh);
+}
+
+#[test]
+fn an_index_is_scanned_by_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    publish(folder.path());
+    let dataset = Dataset::open(folder.path()).unwrap();
+    let whole = dataset.index().unwrap();
+    let mut seen = Vec::new();
+    dataset.scan_index(&["patient_key", "region"], |place, row| seen.push((place, row.clone()))).unwrap();
+    assert_eq!(seen.len(), whole.len());
+    for ((_, some), all) in seen.iter().zip(&whole) {
+        assert_eq!((&some.patient_key, some.region), (&all.patient_key, all.region));
+        assert_eq!((some.sample_key.as_str(), some.slice_step_mm), ("", 0.0), "not decoded");
+    }
+    let places: Vec<_> = seen.iter().map(|(at, _)| (at.shard, at.row_group, at.row)).collect();
+    assert_eq!(places[..5], [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1), (0, 2, 0)]);
+    assert_eq!(places[5..], [(1, 0, 0), (1, 0, 1), (1, 1, 0)]);
+    let error = dataset.scan_index(&["colour"], |_, _| ()).unwrap_err().to_string();
+    assert!(error.contains("`colour`") && error.contains("index"), "{error}");
+}
+
+#[test]
 fn every_flipped_bit_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let name = &publish(folder.path()).shards[0].path;
@@ -352,8 +409,9 @@ fn every_flipped_bit_is_found() {
                     assert!(!inside && !footer, "byte {at} of row group {number} was read");
                     assert_eq!(read.views[0].row(0), row(2 * number, Split::Train).views[0]);
                 }
-                Err(ShardError::Damaged { shard, row_group, .. }) => {
+                Err(ShardError::Damaged { shard, row_group, kind, .. }) => {
                     assert_eq!((shard.as_str(), row_group), (name.as_str(), number));
+                    assert_eq!(kind, if footer { DamageKind::Footer } else { DamageKind::Digest });
                 }
                 Err(error) => panic!("{error}"),
             }

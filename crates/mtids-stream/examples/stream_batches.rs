@@ -19,7 +19,6 @@ fn batches(dataset: &Arc<Dataset>, first: u64) -> Result<Vec<Batch>, StreamError
         .batch_size(32)
         .shuffle(SEED, EPOCH)
         .readers(2)
-        .byte_budget_mib(64)
         .start_batch(first)
         .start()?
         .collect()

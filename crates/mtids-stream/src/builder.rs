@@ -1,37 +1,52 @@
-//! The builder of a stream: which rows, in which order, from which batch on, with how many threads.
+//! The builder of a stream: which rows, in which order, from which batch on, for which rank, with how many threads.
 
 use std::sync::Arc;
 
 use mtids_shards::{Dataset, Split};
 
-use crate::config::StreamConfig;
+use crate::config::{DamagePolicy, StreamConfig};
 use crate::error::StreamError;
+use crate::sampling::SamplingConfig;
+use crate::state::StreamState;
+use crate::table::{SampleTable, Source};
+
+/// What a stream reads.
+#[derive(Clone, Debug)]
+pub(crate) enum Rows {
+    /// A split, under the sampling of the configuration.
+    Split(Arc<Dataset>, Split),
+    /// A table that was made before.
+    Table(Arc<SampleTable>),
+}
 
 /// Sets up a [`BatchStream`](crate::BatchStream); made by [`BatchStream::builder`](crate::BatchStream::builder).
 #[derive(Clone, Debug)]
 #[must_use = "nothing is read before `start`"]
 pub struct BatchStreamBuilder {
-    pub(crate) dataset: Arc<Dataset>,
-    pub(crate) split: Split,
+    rows: Rows,
     pub(crate) config: StreamConfig,
     pub(crate) batch_size: usize,
     pub(crate) seed: u64,
     pub(crate) epoch: u64,
     pub(crate) shuffle: bool,
     pub(crate) start_batch: u64,
+    /// Number of the rank, and of how many.
+    pub(crate) rank: (usize, usize),
+    pub(crate) resume: Option<StreamState>,
 }
 
 impl BatchStreamBuilder {
-    pub(crate) fn new(dataset: Arc<Dataset>, split: Split) -> Self {
+    pub(crate) fn new(rows: Rows) -> Self {
         Self {
-            dataset,
-            split,
+            rows,
             config: StreamConfig::default(),
             batch_size: 32,
             seed: 0,
             epoch: 0,
             shuffle: false,
             start_batch: 0,
+            rank: (0, 1),
+            resume: None,
         }
     }
 
@@ -47,7 +62,7 @@ impl BatchStreamBuilder {
         self
     }
 
-    /// Decoded voxels of all views in flight, in MiB. By default 256.
+    /// Memory for everything in flight, in MiB; no influence on the order. By default 256.
     pub fn byte_budget_mib(mut self, mib: u64) -> Self {
         self.config.byte_budget_mib = mib;
         self
@@ -59,7 +74,24 @@ impl BatchStreamBuilder {
         self
     }
 
-    /// Rows in a batch. By default 32.
+    /// What becomes of an epoch with damaged row groups. By default it stops.
+    pub fn on_damage(mut self, policy: DamagePolicy) -> Self {
+        self.config.on_damage = policy;
+        self
+    }
+
+    /// Which rows take part, and how often. By default each once. A stream over a table keeps the sampling of the table.
+    pub fn sampling(mut self, sampling: SamplingConfig) -> Self {
+        self.config.sampling = sampling;
+        self
+    }
+
+    /// Every row once and none left out, whatever the configuration says of sampling, damage and the last batch: for an evaluation.
+    pub fn every_row(self) -> Self {
+        self.sampling(SamplingConfig::default()).on_damage(DamagePolicy::Stop).drop_last(false)
+    }
+
+    /// Rows in a batch, on all ranks together. By default 32.
     pub fn batch_size(mut self, rows: usize) -> Self {
         self.batch_size = rows;
         self
@@ -83,12 +115,44 @@ impl BatchStreamBuilder {
         self
     }
 
+    /// Takes part `rank` of every batch, of `ranks` parts. Parts in the order of the ranks are the batch; where it has fewer rows than ranks,
+    /// some are empty. By default rank 0 of 1.
+    pub fn rank(mut self, rank: usize, ranks: usize) -> Self {
+        self.rank = (rank, ranks);
+        self
+    }
+
+    /// Goes on at a saved position, with its seed and epoch. Readers, budget and ranks may differ from those that saved it.
+    pub fn resume(mut self, state: &StreamState) -> Self {
+        (self.seed, self.epoch, self.resume) = (state.seed, state.epoch, Some(*state));
+        self
+    }
+
     /// Checks the settings.
     pub(crate) fn validate(&self) -> Result<(), StreamError> {
         self.config.validate()?;
-        match self.batch_size {
-            0 => Err(StreamError::Config { key: "batch_size", reason: "at least 1" }),
-            _ => Ok(()),
+        if self.batch_size == 0 {
+            return Err(StreamError::config("batch_size", "at least 1"));
+        }
+        let (rank, ranks) = self.rank;
+        if rank >= ranks {
+            return Err(StreamError::config("rank", format!("rank {rank} of {ranks} does not exist")));
+        }
+        if ranks > self.batch_size {
+            let reason = format!("at most one per row of a batch: {ranks} ranks, {} rows", self.batch_size);
+            return Err(StreamError::config("rank", reason));
+        }
+        Ok(())
+    }
+
+    /// The rows that are streamed.
+    pub(crate) fn table(&self) -> Result<Arc<SampleTable>, StreamError> {
+        match &self.rows {
+            Rows::Table(table) => Ok(Arc::clone(table)),
+            Rows::Split(dataset, split) => {
+                let source = Source { dataset: Arc::clone(dataset), split: *split, weight: None };
+                Ok(Arc::new(SampleTable::open(vec![source], &self.config.sampling)?))
+            }
         }
     }
 }

@@ -1,16 +1,34 @@
 //! Settings of the stream.
 //!
-//! Invariants: `readers` changes no order and no byte; the other settings do, also the budget, since it bounds the pool of row
-//! groups that rows are drawn from. Unit: MiB of decoded voxels.
+//! Invariants: `readers` and `byte_budget_mib` change no order and no byte; the others do. A budget that is too small for the order is refused, not
+//! bent to. Unit: MiB of memory.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StreamError;
-use crate::plan::RowGroupId;
+use crate::sampling::SamplingConfig;
 
 /// Most reader threads.
 const MOST_READERS: usize = 1024;
+
+/// What becomes of an epoch with damaged row groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DamagePolicy {
+    /// It ends with the error, in the place of the first batch that needs the row group.
+    #[default]
+    Stop,
+    /// It goes on without the rows, which are counted; a batch keeps its number and has fewer rows.
+    Skip,
+}
+
+impl DamagePolicy {
+    /// Whether it is the default, and need not be written.
+    fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
+}
 
 /// Settings of the stream, as they are written in a file; [`StreamConfig::validate`] checks them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,17 +36,31 @@ const MOST_READERS: usize = 1024;
 pub struct StreamConfig {
     /// Reader threads. Default 2.
     pub readers: usize,
-    /// Decoded voxels of all views in flight, MiB; also bounds the pool of row groups. Default 256.
+    /// Memory for everything in flight, MiB: bytes being decoded, decoded row groups, batches. It changes no order; one that is too small for
+    /// `shuffle_row_groups` and the batch size is refused. Default 256.
     pub byte_budget_mib: u64,
     /// Row groups that rows are drawn from at a time. Default 8.
     pub shuffle_row_groups: usize,
     /// Drop the last, smaller batch of an epoch. Default false: it is kept, and joined to the one before where it has one row.
     pub drop_last: bool,
+    /// What becomes of an epoch with damaged row groups: `stop` (the default), or `skip` and count.
+    #[serde(skip_serializing_if = "DamagePolicy::is_stop")]
+    pub on_damage: DamagePolicy,
+    /// Which rows take part, and how often. Default: each once.
+    #[serde(skip_serializing_if = "SamplingConfig::is_every_row")]
+    pub sampling: SamplingConfig,
 }
 
 impl Default for StreamConfig {
     fn default() -> Self {
-        Self { readers: 2, byte_budget_mib: 256, shuffle_row_groups: 8, drop_last: false }
+        Self {
+            readers: 2,
+            byte_budget_mib: 256,
+            shuffle_row_groups: 8,
+            drop_last: false,
+            on_damage: DamagePolicy::Stop,
+            sampling: SamplingConfig::default(),
+        }
     }
 }
 
@@ -39,7 +71,10 @@ impl StreamConfig {
     /// [`StreamError::Config`] naming the key.
     pub fn validate(&self) -> Result<(), StreamError> {
         if !(1..=MOST_READERS).contains(&self.readers) {
-            return Err(StreamError::Config { key: "readers", reason: "between 1 and 1024" });
+            return Err(StreamError::config("readers", "between 1 and 1024"));
+        }
+        if self.sampling.epoch_rows.is_some_and(|rows| !(1..=u64::from(u32::MAX)).contains(&rows)) {
+            return Err(StreamError::config("sampling.epoch_rows", "between 1 and 4294967295"));
         }
         Ok(())
     }
@@ -48,14 +83,6 @@ impl StreamConfig {
     pub(crate) fn budget(&self) -> u64 {
         self.byte_budget_mib.saturating_mul(1 << 20)
     }
-
-    /// Row groups to draw from at a time: as configured, but no more than the byte budget can hold at once. Otherwise the pool could wait
-    /// for a group that the budget does not let in. `row_len` is the number of voxels of a row over all views.
-    pub(crate) fn pool(&self, groups: &[RowGroupId], row_len: usize) -> usize {
-        let largest = groups.iter().map(|group| group.rows * row_len * 2).max().unwrap_or(1).max(1);
-        let fit = (self.budget() / largest as u64).max(1);
-        self.shuffle_row_groups.clamp(1, usize::try_from(fit).unwrap_or(usize::MAX))
-    }
 }
 
 #[cfg(test)]
@@ -63,19 +90,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readers_are_checked() {
+    fn settings_are_checked() {
         for readers in [0, MOST_READERS + 1] {
             let error = StreamConfig { readers, ..Default::default() }.validate().unwrap_err();
             assert!(error.to_string().contains("`stream.readers`"), "{error}");
         }
+        let sampling = SamplingConfig { epoch_rows: Some(0), ..Default::default() };
+        let error = StreamConfig { sampling, ..Default::default() }.validate().unwrap_err();
+        assert!(error.to_string().contains("`stream.sampling.epoch_rows`"), "{error}");
         assert!(StreamConfig::default().validate().is_ok());
-    }
-
-    #[test]
-    fn the_pool_fits_the_budget() {
-        let groups = [RowGroupId { shard: 0, row_group: 0, rows: 1 << 10 }];
-        // A row group of 2 MiB.
-        let pool = |mib| StreamConfig { byte_budget_mib: mib, ..Default::default() }.pool(&groups, 1 << 10);
-        assert_eq!([pool(0), pool(2), pool(6), pool(256), pool(u64::MAX)], [1, 1, 3, 8, 8]);
     }
 }

@@ -1,133 +1,171 @@
-//! The stream itself: a bounded channel of tasks, reader threads, results put back into order, batches.
+//! The stream itself: threads, bounded channels between them, and the end of both.
 //!
 //! ```text
-//! plan ──tasks──▶ readers (verify, decode) ──results, any order──▶ reorder ──▶ rows in plan order ──▶ Batch
-//!        bounded            one byte budget                         by number
+//! order ──groups──▶ readers (verify, decode) ──any order──▶ collator (reorder, shuffle, copy) ──batches──▶ consumer
+//!        bounded          one byte budget for everything in flight                            bounded
 //! ```
+//!
+//! Invariant: when the stream is dropped its threads have ended.
 
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Receiver, bounded, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use mtids_runtime::budget::Budget;
-use mtids_shards::{Dataset, RowGroup, RowKind, RowLabels, Split, View, read_row_group};
+use mtids_runtime::digest::Digest;
+use mtids_shards::{Dataset, Split};
 
-use crate::batches::{batches_per_epoch, rows_of_batch};
-use crate::builder::BatchStreamBuilder;
+use crate::batches::Rank;
+use crate::buffers::Buffers;
+use crate::builder::{BatchStreamBuilder, Rows};
+use crate::collate::{Batch, Batches, Collator};
+use crate::config::DamagePolicy;
 use crate::error::StreamError;
-use crate::plan::{Plan, RowGroupId, epoch_plan};
+use crate::gauges::Gauges;
+use crate::memory::{BATCHES, Sizes, WAITING};
+use crate::order::EpochOrder;
+use crate::reading::{Shared, feed, read};
+use crate::state::StreamState;
+use crate::table::SampleTable;
 
-/// Rows of a training step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// Number in the epoch, from 0.
-    pub index: u64,
-    /// Labels of each row.
-    pub labels: Vec<RowLabels>,
-    /// Voxels of each view in the order of the dataset's description: `[B, C, D, H, W]`, w fastest.
-    pub views: Vec<Vec<i16>>,
-}
-
-type Decoded = (usize, Result<RowGroup, StreamError>);
-
-/// Batches of one epoch, in plan order.
+/// Batches of one epoch, in order.
 #[derive(Debug)]
 pub struct BatchStream {
-    dataset: Arc<Dataset>,
-    plan: Plan,
-    /// Next row of the plan.
-    at: usize,
-    batch_size: usize,
-    drop_last: bool,
+    shared: Arc<Shared>,
+    positions: Positions,
+    /// The next batch.
     index: u64,
-    /// Rows still to be taken from each group of the plan.
-    left: Vec<usize>,
-    /// Groups that were read, until their last row is taken.
-    read: HashMap<usize, RowGroup>,
-    /// What the readers could not read, by group.
-    failed: HashMap<usize, StreamError>,
-    results: Option<Receiver<Decoded>>,
-    budget: Arc<Budget>,
+    receiver: Option<Receiver<Result<Batch, StreamError>>>,
     threads: Vec<JoinHandle<()>>,
-    row_len: usize,
     ended: bool,
 }
 
+/// What to save between the batches of a stream; it outlives the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Positions {
+    batches: Batches,
+    state: StreamState,
+}
+
+impl Positions {
+    /// What to save so as to go on at this batch of the epoch.
+    pub fn at(&self, batch: u64) -> StreamState {
+        StreamState { position: self.batches.of(batch).start, ..self.state }
+    }
+}
+
+/// Settings that go together, and what follows from them.
+struct Checked {
+    table: Arc<SampleTable>,
+    pool: usize,
+    sizes: Sizes,
+    /// Bytes for row groups.
+    budget: u64,
+    positions: Positions,
+}
+
 impl BatchStreamBuilder {
-    /// Starts the reader threads.
+    /// Checks everything that [`BatchStreamBuilder::start`] checks before it starts a thread.
     ///
     /// # Errors
-    /// [`StreamError::Config`] for a setting out of range, [`StreamError::Spawn`] when no thread can be started.
-    pub fn start(self) -> Result<BatchStream, StreamError> {
+    /// As [`BatchStreamBuilder::start`], but for threads.
+    pub fn check(&self) -> Result<(), StreamError> {
+        self.checked().map(drop)
+    }
+
+    fn checked(&self) -> Result<Checked, StreamError> {
         self.validate()?;
-        BatchStream::start(self)
+        let table = self.table()?;
+        let pool = if self.shuffle { self.config.shuffle_row_groups.max(1) } else { 1 };
+        let digest = digest_of(table.digest(), self.shuffle, pool);
+        let rank = Rank { number: self.rank.0 as u64, of: self.rank.1 as u64 };
+        let (rows, batch_size, drop_last) = (table.epoch_rows(), self.batch_size as u64, self.config.drop_last);
+        let mut batches = Batches { rows, batch_size, drop_last, start: self.start_batch, rank };
+        let state = StreamState { seed: self.seed, epoch: self.epoch, position: 0, digest };
+        if let Some(saved) = &self.resume {
+            batches.start = start_of(saved, &state, &batches)?;
+        }
+        let sizes = Sizes::of(&table);
+        // The last batch may be one row larger.
+        let largest = batch_size.saturating_add(1).min(rows).div_ceil(rank.of);
+        let budget = sizes.for_groups(&table, &self.config, pool, usize::try_from(largest).unwrap_or(usize::MAX))?;
+        Ok(Checked { table, pool, sizes, budget, positions: Positions { batches, state } })
+    }
+
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// [`StreamError::Config`] or [`StreamError::Budget`] for settings, [`StreamError::State`] for a position of another stream,
+    /// [`StreamError::Spawn`] when no thread can be started; with sampling, those of [`SampleTable::open`].
+    pub fn start(self) -> Result<BatchStream, StreamError> {
+        let checked = self.checked()?;
+        BatchStream::start(&self, checked)
     }
 }
 
 impl BatchStream {
     /// Sets up a stream of the labelled rows of `split`: by default in the order of the dataset, 32 rows in a batch, from the first batch on.
     pub fn builder(dataset: Arc<Dataset>, split: Split) -> BatchStreamBuilder {
-        BatchStreamBuilder::new(dataset, split)
+        BatchStreamBuilder::new(Rows::Split(dataset, split))
+    }
+
+    /// As [`BatchStream::builder`], for the rows of a table; its sampling counts, not that of the configuration.
+    pub fn over(table: Arc<SampleTable>) -> BatchStreamBuilder {
+        BatchStreamBuilder::new(Rows::Table(table))
     }
 
     /// Starts the threads of a stream whose settings are checked.
-    fn start(settings: BatchStreamBuilder) -> Result<Self, StreamError> {
-        let BatchStreamBuilder { dataset, split, config, batch_size, seed, epoch, shuffle, start_batch } = settings;
-        let groups = row_groups(&dataset, split);
-        let row_len = dataset.manifest().description.row_len();
-        let plan = epoch_plan(&groups, seed, epoch, shuffle, config.pool(&groups, row_len));
-        let at = rows_of_batch(plan.rows.len(), batch_size, config.drop_last, start_batch).start;
-        // Groups that lie wholly before the start are not read at all.
-        let mut left = vec![0usize; plan.groups.len()];
-        for &(group, _) in &plan.rows[at..] {
-            left[group] += 1;
-        }
-        let tasks: Vec<(usize, RowGroupId)> =
-            plan.groups.iter().copied().enumerate().filter(|&(group, _)| left[group] > 0).collect();
-        let budget = Arc::new(Budget::new(config.budget()));
-        let (task_sender, task_receiver) = bounded::<(usize, RowGroupId)>(config.readers);
-        // Unbounded in count, bounded in bytes by the budget.
-        let (result_sender, results) = unbounded::<Decoded>();
+    fn start(settings: &BatchStreamBuilder, checked: Checked) -> Result<Self, StreamError> {
+        let Checked { table, pool, sizes, budget, positions } = checked;
+        let BatchStreamBuilder { config, seed, epoch, shuffle, .. } = settings;
+        let views = sizes.row_lens.len();
+        let shared = Arc::new(Shared {
+            order: Arc::new(EpochOrder::new(table, *seed, *epoch, *shuffle, pool)),
+            sizes,
+            budget: Budget::new(budget),
+            gauges: Arc::new(Gauges::new(config.readers)),
+            spare: Buffers::new(views, usize::MAX),
+        });
+        let (sender, receiver) = bounded(WAITING);
         // The stream exists before its threads: if one cannot be started, dropping it ends those that were.
         let mut stream = Self {
-            dataset,
-            at,
-            batch_size,
-            drop_last: config.drop_last,
-            index: start_batch,
-            left,
-            read: HashMap::new(),
-            failed: HashMap::new(),
-            results: Some(results),
-            budget: Arc::clone(&budget),
-            threads: Vec::with_capacity(config.readers + 1),
-            row_len,
+            shared: Arc::clone(&shared),
+            positions,
+            index: positions.batches.start,
+            receiver: Some(receiver),
+            threads: Vec::with_capacity(config.readers + 2),
             ended: false,
-            plan,
         };
-        let feeder = move || {
-            for (number, group) in tasks {
-                // The budget is taken in plan order, so the group that is needed next always gets its share first.
-                if !budget.take(bytes_of(group, row_len)) || task_sender.send((number, group)).is_err() {
-                    return;
-                }
-            }
-        };
-        stream.spawn("mtids-feeder", feeder)?;
-        for _ in 0..config.readers {
-            let (tasks, results, dataset) = (task_receiver.clone(), result_sender.clone(), Arc::clone(&stream.dataset));
-            let reader = move || {
-                for (number, group) in tasks {
-                    if results.send((number, read_checked(&dataset, group))).is_err() {
-                        return;
-                    }
-                }
-            };
-            stream.spawn("mtids-reader", reader)?;
-        }
+        stream.spawn_all(config.readers, config.on_damage, sender, views)?;
         Ok(stream)
+    }
+
+    fn spawn_all(
+        &mut self,
+        readers: usize,
+        on_damage: DamagePolicy,
+        batches: Sender<Result<Batch, StreamError>>,
+        views: usize,
+    ) -> Result<(), StreamError> {
+        let range = self.positions.batches.range();
+        let order = &self.shared.order;
+        let places = match range.end.checked_sub(1).filter(|_| !range.is_empty()) {
+            Some(last) => order.step_of(range.start)..order.window(order.step_of(last)).end,
+            None => 0..0,
+        };
+        let (tasks, given) = bounded(readers);
+        // Unbounded in count, bounded in bytes by the budget.
+        let (decoded, results) = unbounded();
+        let shared = Arc::clone(&self.shared);
+        self.spawn("mtids-feeder", move || feed(&shared, places, &tasks))?;
+        for _ in 0..readers {
+            let (shared, given, decoded) = (Arc::clone(&self.shared), given.clone(), decoded.clone());
+            self.spawn("mtids-reader", move || read(&shared, &given, &decoded))?;
+        }
+        let (shared, layout) = (Arc::clone(&self.shared), self.positions.batches);
+        let store = Arc::new(Buffers::new(views, BATCHES));
+        let collate = move || Collator::new(shared, layout, on_damage, results, store).run(&batches);
+        self.spawn("mtids-collator", collate)
     }
 
     fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StreamError> {
@@ -138,116 +176,79 @@ impl BatchStream {
 
     /// Number of batches of the whole epoch.
     pub fn batches(&self) -> u64 {
-        batches_per_epoch(self.plan.rows.len() as u64, self.batch_size as u64, self.drop_last)
+        self.positions.batches.count()
     }
 
-    /// Waits until a row group has been read, and takes in those that come before it.
-    fn wait_for(&mut self, group: usize) -> Result<&RowGroup, StreamError> {
-        while !self.read.contains_key(&group) {
-            if let Some(error) = self.failed.remove(&group) {
-                return Err(error);
-            }
-            let received = self.results.as_ref().and_then(|results| results.recv().ok());
-            match received {
-                Some((number, Ok(rows))) => _ = self.read.insert(number, rows),
-                Some((number, Err(error))) => _ = self.failed.insert(number, error),
-                None => {
-                    let RowGroupId { shard, row_group, .. } = self.plan.groups[group];
-                    return Err(StreamError::ReadersEnded { shard: shard_path(&self.dataset, shard), row_group });
-                }
-            }
-        }
-        Ok(&self.read[&group])
+    /// What to save between its batches.
+    pub fn positions(&self) -> Positions {
+        self.positions
     }
 
-    fn batch(&mut self, end: usize) -> Result<Batch, StreamError> {
-        let count = end - self.at;
-        let row_lens: Vec<usize> = self.dataset.manifest().description.views.iter().map(View::voxels).collect();
-        let mut batch = Batch {
-            index: self.index,
-            labels: Vec::with_capacity(count),
-            views: row_lens.iter().map(|row_len| Vec::with_capacity(count * row_len)).collect(),
-        };
-        for position in self.at..end {
-            let (group, row) = self.plan.rows[position];
-            let rows = self.wait_for(group)?;
-            // A reader has checked that the group has all rows of the plan.
-            batch.labels.push(rows.labels[row].clone());
-            batch.views.iter_mut().zip(&rows.views).for_each(|(all, view)| all.extend_from_slice(view.row(row)));
-            self.left[group] -= 1;
-            if self.left[group] == 0 {
-                self.read.remove(&group);
-                self.budget.give(bytes_of(self.plan.groups[group], self.row_len));
-            }
-        }
-        self.at = end;
-        self.index += 1;
-        Ok(batch)
+    /// Its gauges, which can be read while it runs and after it.
+    pub fn gauges(&self) -> Arc<Gauges> {
+        Arc::clone(&self.shared.gauges)
     }
 }
 
-/// Bytes of a decoded row group.
-fn bytes_of(group: RowGroupId, row_len: usize) -> u64 {
-    (group.rows * row_len * 2) as u64
+/// Digest of a table and of the settings that order its rows.
+fn digest_of(table: Digest, shuffle: bool, pool: usize) -> Digest {
+    let pool = if shuffle { pool as u64 } else { 0 };
+    Digest::of_parts([table.as_bytes().as_slice(), pool.to_le_bytes().as_slice()])
 }
 
-fn shard_path(dataset: &Dataset, shard: usize) -> String {
-    dataset.manifest().shards.get(shard).map_or_else(|| format!("shard {shard}"), |entry| entry.path.clone())
-}
-
-/// Reads a row group, with every row that the plan has of it.
-fn read_checked(dataset: &Dataset, group: RowGroupId) -> Result<RowGroup, StreamError> {
-    let read = catch_unwind(AssertUnwindSafe(|| read_row_group(dataset, group.shard, group.row_group)));
-    let rows = read.map_err(|_| StreamError::ReaderPanicked)??;
-    let complete = rows.views.iter().map(|view| view.voxels.len() / view.row_len.max(1));
-    let found = complete.chain([rows.labels.len()]).min().unwrap_or(0);
-    if found < group.rows {
-        return Err(StreamError::MissingRows {
-            shard: shard_path(dataset, group.shard),
-            row_group: group.row_group,
-            listed: group.rows,
-            found,
-        });
+/// The batch that begins at a saved position.
+fn start_of(saved: &StreamState, own: &StreamState, batches: &Batches) -> Result<u64, StreamError> {
+    let refuse = |reason: String| Err(StreamError::State { reason });
+    if saved.digest != own.digest {
+        return refuse(
+            "it is of another dataset, sampling or `stream.shuffle_row_groups`, or of another version".into(),
+        );
     }
-    Ok(rows)
-}
-
-/// All row groups of a split that hold findings, in manifest order. Rows without finding bear no label to learn from, and are not even read.
-pub fn row_groups(dataset: &Dataset, split: Split) -> Vec<RowGroupId> {
-    dataset
-        .shards(split)
-        .flat_map(|shard| {
-            let groups = dataset.manifest().shards[shard].row_groups.iter().enumerate();
-            groups.filter(|(_, entry)| entry.kind == RowKind::Finding).map(move |(row_group, entry)| RowGroupId {
-                shard,
-                row_group,
-                rows: entry.rows as usize,
-            })
-        })
-        .collect()
+    let count = batches.count();
+    // A position behind the last whole batch is the end.
+    let batch = (saved.position / batches.batch_size.max(1)).min(count);
+    let candidates = [batch, count];
+    match candidates.into_iter().find(|&batch| batches.of(batch).start == saved.position) {
+        Some(batch) => Ok(batch),
+        None => refuse(format!("row {} is not the first of a batch of {}", saved.position, batches.batch_size)),
+    }
 }
 
 impl Iterator for BatchStream {
     type Item = Result<Batch, StreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rows = rows_of_batch(self.plan.rows.len(), self.batch_size, self.drop_last, self.index);
-        if self.ended || rows.is_empty() {
+        if self.ended {
             return None;
         }
-        let end = rows.end;
-        let batch = self.batch(end);
-        self.ended = batch.is_err();
-        Some(batch)
+        let receiver = self.receiver.as_ref()?;
+        let waiting = receiver.len();
+        let gauges = &self.shared.gauges;
+        let item = match gauges.consumer_blocked.time(|| receiver.recv()) {
+            Ok(item) => item,
+            Err(_) if self.index >= self.batches() => {
+                self.ended = true;
+                return None;
+            }
+            Err(_) => Err(StreamError::WorkerPanicked { stage: "collating a batch" }),
+        };
+        if let Ok(batch) = &item {
+            gauges.land(self.shared.sizes.rows(batch.labels.len() as u64));
+            gauges.count_batch(batch.labels.len(), waiting);
+            self.index += 1;
+        }
+        self.ended = item.is_err();
+        Some(item)
     }
 }
 
 impl Drop for BatchStream {
     fn drop(&mut self) {
-        // Closed in this order every thread finds an end: the feeder its budget, the readers their receiver.
-        self.budget.close();
-        self.results = None;
+        // Closed in this order every thread finds an end: the feeder its budget, the collator its receiver, the readers theirs.
+        self.shared.budget.close();
+        self.receiver = None;
         for thread in self.threads.drain(..) {
+            // What a thread could not finish was an error value before.
             let _ = thread.join();
         }
     }

@@ -1,102 +1,23 @@
 //! The stream over a small dataset on disk.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
-use mtids_domain::taxonomy::{RegionScheme, Zone};
-use mtids_runtime::digest::Digest;
-use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
-use mtids_shards::{
-    Channel, Dataset, DatasetDescription, LAYOUT_VERSION, Manifest, Measures, PatchGeometry, PatchRow, RowKind,
-    RowLabels, SCHEMA_VERSION, ShardOptions, ShardWriter, Split, Totals, View, ViewName,
-};
-use mtids_stream::{Batch, BatchStream, StreamConfig, StreamError, batches_per_epoch};
+use mtids_shards::{Dataset, Split};
+use mtids_stream::{Batch, BatchStream, DamagePolicy, StreamConfig, StreamError, batches_per_epoch};
+use support::{Shape, WIDE, labels, publish};
 
-/// Voxels of the views of a row.
+/// Voxels of the view `near`.
 const NEAR: usize = 4 * 32 * 32;
-const WIDE: usize = 2 * 3 * 8 * 8;
-
-fn views() -> Vec<View> {
-    let view = |name: &str, size, channels| {
-        let geometry = PatchGeometry { size, ..PatchGeometry::default() };
-        View { name: ViewName::try_from(name.to_owned()).unwrap(), geometry, channels }
-    };
-    vec![view("near", [4, 32, 32], vec![Channel::Ct]), view("wide", [3, 8, 8], vec![Channel::Ct, Channel::Pet])]
-}
-
-fn row(n: usize) -> PatchRow {
-    let labels = RowLabels {
-        sample_key: format!("s{n}"),
-        kind: RowKind::Finding,
-        patient_key: PatientKey::from_stored(format!("p{}", n / 3)),
-        study_key: StudyKey::from_stored("st"),
-        series_key: SeriesKey::from_stored("se"),
-        frame_of_reference_key: None,
-        instance_key: None,
-        split: Split::Train,
-        center_voxel: [0.0; 3],
-        center_mm: [0.0; 3],
-        region: Some(0),
-        region_name: Some("upper".into()),
-        station: None,
-        metastasis: n.is_multiple_of(2).then_some(Metastasis::Benign),
-        evidence: Evidence::U,
-        level: LabelLevel::Node,
-        label_source: "table".into(),
-        short_axis_mm: None,
-        finding_distance_mm: None,
-        study_day: None,
-        manufacturer: None,
-        model: None,
-        kernel: None,
-        slice_thickness_mm: None,
-        slice_step_mm: 1.0,
-        pixel_spacing_mm: 1.0,
-        repaired: None,
-        kvp: None,
-        contrast: None,
-        pet: false,
-        pad_fraction: 0.0,
-        weight: 1.0,
-        voxels_digest: String::new(),
-        grown: Measures::default(),
-        mask: None,
-    };
-    PatchRow::new(labels, vec![vec![n as i16; NEAR], vec![-(n as i16); WIDE]])
-}
+/// Row groups of 5, 5 and 3 rows.
+const SHAPE: Shape = Shape { shards: 4, rows_per_shard: 13, rows_per_group: 5, near: [4, 32, 32] };
 
 fn dataset(folder: &Path) -> Arc<Dataset> {
-    let description = DatasetDescription {
-        schema_version: SCHEMA_VERSION.into(),
-        taxonomy_version: "t".into(),
-        regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
-        views: views(),
-        config_digest: Digest::of_bytes(b""),
-        program: Program::new("test", "0"),
-    };
-    let storage = Folder::new(folder);
-    // Row groups of 5 rows.
-    let options = ShardOptions { row_group_bytes: 5 * 2 * (NEAR + WIDE), zstd_level: 1 };
-    let shards: Vec<_> = (0..4)
-        .map(|shard| {
-            let rows: Vec<_> = (0..13).map(|n| row(shard * 13 + n)).collect();
-            let writer = ShardWriter::new(&storage, &description).with_options(options);
-            writer.write(&format!("shards/train/{shard}"), Split::Train, &rows).unwrap().0
-        })
-        .collect();
-    let manifest = Manifest {
-        layout: LAYOUT_VERSION,
-        description,
-        pseudonym_fingerprint: String::new(),
-        totals: Totals { rows: 52, ..Default::default() },
-        shards,
-        files: Vec::new(),
-    };
-    manifest.commit(&storage).unwrap();
+    publish(&Folder::new(folder), SHAPE, labels);
     Arc::new(Dataset::open(folder).unwrap())
 }
 
@@ -159,11 +80,21 @@ fn a_last_row_alone_joins_the_batch_before_it() {
 }
 
 #[test]
-fn a_budget_below_one_row_group_still_flows() {
+fn a_budget_that_does_not_hold_the_order_is_refused_with_what_it_needs() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = dataset(folder.path());
-    let config = StreamConfig { byte_budget_mib: 0, shuffle_row_groups: 6, ..Default::default() };
-    assert_eq!(run(&dataset, &config, 0, 0).iter().map(|batch| batch.labels.len()).sum::<usize>(), 52);
+    let small = StreamConfig { byte_budget_mib: 0, shuffle_row_groups: 6, ..Default::default() };
+    let start = |config: &StreamConfig| {
+        BatchStream::builder(Arc::clone(&dataset), Split::Train).config(config).batch_size(7).shuffle(1, 0).start()
+    };
+    let error = start(&small).unwrap_err();
+    let StreamError::Budget { needed_mib, .. } = error else { panic!("{error}") };
+    for key in ["`stream.byte_budget_mib`", "`stream.shuffle_row_groups`", "batches of 8 rows"] {
+        assert!(error.to_string().contains(key) && error.is_usage(), "{error}");
+    }
+    // What it asks for is enough, and the order is that of any other budget.
+    let whole = run(&dataset, &StreamConfig { byte_budget_mib: 256, ..small.clone() }, 0, 0);
+    assert_eq!(run(&dataset, &StreamConfig { byte_budget_mib: needed_mib, ..small }, 0, 0), whole);
 }
 
 #[test]
@@ -214,4 +145,36 @@ fn settings_out_of_range_are_named() {
     for (builder, key) in [(builder().readers(0), "readers"), (builder().batch_size(0), "batch_size")] {
         assert!(matches!(builder.start(), Err(StreamError::Config { key: named, .. }) if named == key), "{key}");
     }
+}
+
+#[test]
+fn gauges_count_what_the_consumer_took_and_buffers_are_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path());
+    let builder = BatchStream::builder(Arc::clone(&dataset), Split::Train).batch_size(2).shuffle_row_groups(2);
+    let mut stream = builder.readers(1).shuffle(1, 0).start().unwrap();
+    let gauges = stream.gauges();
+    let rows: usize = stream.by_ref().map(|batch| batch.unwrap().labels.len()).sum();
+    drop(stream);
+    let reading = gauges.reading();
+    assert_eq!((rows, reading.rows, reading.batches, reading.row_groups), (52, 52, 26, 12));
+    assert!(reading.peak_bytes > 0 && reading.peak_bytes <= 256 << 20);
+    assert_eq!((reading.bytes_in_flight, reading.skipped_rows), (0, 0));
+    // Two views; three batches in flight, and 12 row groups that the budget holds at once.
+    assert!((4..=2 * (3 + 12)).contains(&reading.buffers_allocated), "{reading:?}");
+    assert!(reading.seconds >= reading.consumer_blocked && reading.queue_fill() <= 1.0);
+}
+
+#[test]
+fn an_evaluation_takes_every_row_whatever_the_settings_of_a_training_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = dataset(folder.path());
+    let mut config = StreamConfig { drop_last: true, on_damage: DamagePolicy::Skip, ..StreamConfig::default() };
+    config.sampling.filter.metastasis_known = true;
+    let rows = |builder: mtids_stream::BatchStreamBuilder| {
+        builder.batch_size(9).start().unwrap().map(|batch| batch.unwrap().labels.len()).sum::<usize>()
+    };
+    let builder = || BatchStream::builder(Arc::clone(&dataset), Split::Train).config(&config);
+    // 26 rows have a status: two batches of nine.
+    assert_eq!((rows(builder()), rows(builder().every_row())), (18, 52));
 }

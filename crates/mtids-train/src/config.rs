@@ -202,8 +202,7 @@ impl TrainConfig {
 }
 
 /// Settings that say how and where a training is computed and watched. They are no part of a run's identity: they may change when it is
-/// resumed. All others may not, also the stream's budget, which bounds the pool that rows are drawn from. The device may only
-/// change on request, since its last digits differ.
+/// resumed, as the stream's budget may. All others may not. The device may only change on request, since its last digits differ.
 pub(crate) const OPERATIONAL: [&str; 6] = [
     "device",
     "stream.readers",
@@ -239,6 +238,10 @@ impl TrainConfig {
     pub(crate) fn identity(&self) -> Value {
         // A configuration always has a JSON form: it has been read from text.
         let mut identity = serde_json::to_value(self).unwrap_or_default();
+        // It once bounded the pool of row groups, and stands here as its default, so that runs from then keep their digest.
+        if let Some(budget) = identity.pointer_mut("/stream/byte_budget_mib") {
+            *budget = StreamConfig::default().byte_budget_mib.into();
+        }
         for path in OPERATIONAL {
             let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
             let table = if table.is_empty() { Some(&mut identity) } else { identity.get_mut(table) };
@@ -308,6 +311,9 @@ mod tests {
         let same = TrainConfig { stream, device: "cuda:0".into(), bootstrap_resamples: 3, ..config.clone() };
         assert_eq!(same.identity(), config.identity());
         let stream = StreamConfig { byte_budget_mib: 7, ..Default::default() };
+        assert_eq!(TrainConfig { stream, ..config.clone() }.identity(), config.identity());
+        assert_eq!(config.identity()["stream"]["byte_budget_mib"], 256, "as in runs of older programs");
+        let stream = StreamConfig { shuffle_row_groups: 7, ..Default::default() };
         assert_ne!(TrainConfig { stream, ..config.clone() }.identity(), config.identity());
     }
 

@@ -240,9 +240,9 @@ impl ExitStatus for TrainError {
             | TrainError::NoSteps { .. }
             | TrainError::OtherDevice { .. }
             | TrainError::Lock(mtids_runtime::lock::LockError::Held { .. })
-            | TrainError::Stream(mtids_stream::StreamError::Config { .. })
             | TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
             TrainError::Studies(error) => error.exit(),
+            TrainError::Stream(error) if error.is_usage() => Exit::Usage,
             TrainError::Network(error) if error.is_configuration() => Exit::Usage,
             TrainError::Layer(error) if error.is_configuration() => Exit::Usage,
             TrainError::Interrupted { .. } | TrainError::InterruptedBetween => Exit::Interrupted,

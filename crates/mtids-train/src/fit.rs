@@ -12,7 +12,7 @@ use mtids_report::progress::Progress;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::lock::FolderLock;
 use mtids_shards::{Dataset, RowKind, RowLabels, Split};
-use mtids_stream::batches_per_epoch;
+use mtids_stream::{SampleTable, Source, batches_per_epoch};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,10 +22,11 @@ use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::labels::{codes, targets};
 use crate::network::Network;
+use crate::pace::Pace;
 use crate::resolve::for_dataset;
 use crate::run_folder::log::{EpochLine, Log, LossLine};
 use crate::run_folder::{RunFolder, TrainedOn, TrainingRange, TrainingState};
-use crate::training::Training;
+use crate::training::{Training, epoch_stream};
 
 /// Stack of the training thread: backward passes recurse along the graph.
 const STACK: usize = 64 << 20;
@@ -49,6 +50,8 @@ pub struct FitSummary {
     pub training_rows: usize,
     /// Loss per task of the last step.
     pub last_losses: BTreeMap<String, Option<f64>>,
+    /// How fast the steps of this call went, and what limited them.
+    pub pace: Pace,
     /// Why the run has no calibration, where one was asked for.
     pub not_calibrated: Option<String>,
 }
@@ -97,18 +100,23 @@ fn train(
     let device = mtids_layers::device(&config.device)?;
     let dataset = Arc::new(Dataset::open(path)?);
     let regions = dataset.manifest().description.regions.len();
-    let is_taught = |row: &RowLabels| row.split == Split::Train && row.kind == RowKind::Finding;
+    let sampling = &config.stream.sampling;
+    let is_taught =
+        |row: &RowLabels| row.split == Split::Train && row.kind == RowKind::Finding && sampling.filter.keeps(row);
     let index = dataset.index()?;
     let trained_on = TrainedOn::of(dataset.manifest(), &index);
     let labels: Vec<_> = index.into_iter().filter(is_taught).collect();
+    let source = Source { dataset: Arc::clone(&dataset), split: Split::Train, weight: None };
+    let table = Arc::new(SampleTable::open(vec![source], sampling)?);
     let labelled = labels.iter().map(|row| codes(row, regions)).filter(|codes| *codes != (None, None)).count();
     if labelled == 0 {
         return Err(TrainError::NoLabels { path: path.to_owned(), rows: labels.len() });
     }
-    let batches = batches_per_epoch(labels.len() as u64, config.batch_size as u64, config.stream.drop_last);
+    let batches = batches_per_epoch(table.epoch_rows(), config.batch_size as u64, config.stream.drop_last);
     if batches == 0 {
         return Err(TrainError::NoSteps { rows: labels.len() });
     }
+    epoch_stream(&table, config, 0).check()?;
     let steps_per_epoch = batches.div_ceil(config.accumulate_batches as u64);
     // From here to the end of the training nobody else writes into the folder.
     let lock = FolderLock::exclusive(run, "mtids-train fit")?;
@@ -131,8 +139,15 @@ fn train(
     let mut balancer = config.balancer.build_any(tasks.len())?;
     let average = |decay| WeightAverage::new(decay, &network.parameters);
     let mut average = config.average_decay.map(average).transpose()?;
-    let mut state =
-        TrainingState { step: 0, epoch: 0, next_batch: 0, balancer: Value::Null, best: None, regular: true };
+    let mut state = TrainingState {
+        step: 0,
+        epoch: 0,
+        next_batch: 0,
+        stream: None,
+        balancer: Value::Null,
+        best: None,
+        regular: true,
+    };
     let schedule = Schedule::new(&config.schedule, total_steps)?;
     let origin = earlier.as_ref().map(|earlier| &earlier.origin);
     let description = &manifest.description;
@@ -168,6 +183,7 @@ fn train(
         names: tasks.tasks().iter().map(|task| task.name.clone()).collect(),
         config,
         dataset,
+        table,
         folder,
         network,
         measures,
@@ -183,6 +199,8 @@ fn train(
         total_steps,
         validation_interval: config.validation_interval(total_steps.div_ceil(steps_per_epoch)),
         last,
+        positions: None,
+        pace: Pace::default(),
     };
     let progress = Progress::new("training", Some(total_steps), options.show_progress && resumed_at < total_steps);
     progress.set_position(resumed_at);
@@ -205,6 +223,7 @@ fn train(
         parameters: training.network.parameters.count(),
         training_rows: labels.len(),
         last_losses: training.last.map(|line| line.losses).unwrap_or_default(),
+        pace: training.pace,
         not_calibrated,
     })
 }

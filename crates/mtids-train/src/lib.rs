@@ -38,6 +38,7 @@ pub mod measure_targets;
 pub mod measured;
 mod network;
 pub mod operating;
+pub mod pace;
 mod predict;
 pub mod prediction;
 pub mod readers;

@@ -30,7 +30,7 @@ pub(crate) fn predict(
     let regions = dataset.manifest().description.regions.len();
     let stream = BatchStream::builder(Arc::clone(dataset), split)
         .config(&config.stream)
-        .drop_last(false)
+        .every_row()
         .batch_size(config.batch_size)
         .start()?;
     let prepare = |batch: Batch| EvaluationBatch::new(batch, &network.transform, &network.device);

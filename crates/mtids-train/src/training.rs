@@ -15,7 +15,7 @@ use mtids_models::{Accumulation, Mode, ModelError, StepInputs, StepOptions, Task
 use mtids_report::progress::Progress;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, Split};
-use mtids_stream::{Batch, BatchStream};
+use mtids_stream::{Batch, BatchStream, BatchStreamBuilder, Positions, SampleTable};
 
 use crate::balanced::BalancedStep;
 use crate::config::ValidConfig;
@@ -23,6 +23,7 @@ use crate::error::TrainError;
 use crate::evaluation::validation_figures;
 use crate::measure_targets::MeasureTargets;
 use crate::network::Network;
+use crate::pace::{Pace, PaceMeter};
 use crate::predict::predict;
 use crate::run_folder::log::{EpochLine, Log, LossLine, TimingLine};
 use crate::run_folder::{Best, RunFolder, TrainingState};
@@ -32,6 +33,8 @@ use crate::staging::{TrainingBatch, stage};
 pub(crate) struct Training<'a> {
     pub(crate) config: &'a ValidConfig,
     pub(crate) dataset: Arc<Dataset>,
+    /// What epochs are drawn from.
+    pub(crate) table: Arc<SampleTable>,
     pub(crate) folder: RunFolder,
     pub(crate) network: Network,
     pub(crate) measures: MeasureTargets,
@@ -50,6 +53,17 @@ pub(crate) struct Training<'a> {
     pub(crate) validation_interval: u64,
     pub(crate) saved_at: Option<u64>,
     pub(crate) last: Option<LossLine>,
+    /// Positions of the stream of the epoch that is under way.
+    pub(crate) positions: Option<Positions>,
+    pub(crate) pace: Pace,
+}
+
+/// The stream of an epoch of a training.
+pub(crate) fn epoch_stream(table: &Arc<SampleTable>, config: &ValidConfig, epoch: u64) -> BatchStreamBuilder {
+    BatchStream::over(Arc::clone(table))
+        .config(&config.stream)
+        .batch_size(config.batch_size)
+        .shuffle(config.seed, epoch)
 }
 
 /// Where a step was taken, for the words that end a training which diverged.
@@ -78,17 +92,20 @@ impl Training<'_> {
     ) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
         if self.state.step < self.total_steps && self.state.next_batch < batches_per_epoch {
-            let stream = BatchStream::builder(Arc::clone(&self.dataset), Split::Train)
-                .config(&self.config.stream)
-                .batch_size(self.config.batch_size)
-                .shuffle(self.config.seed, epoch)
-                .start_batch(self.state.next_batch)
-                .start()?;
+            let stream = self.stream(epoch)?.start()?;
+            self.positions = Some(stream.positions());
+            let mut meter = PaceMeter::new(self.pace, stream.gauges());
+            let preparing = meter.clone();
             let (transform, device) = (self.network.transform.clone(), self.network.device.clone());
             let (measures, regions) = (self.measures.clone(), self.regions());
-            let prepare =
-                move |batch: Batch| TrainingBatch::new(&batch, &transform, &measures, regions, epoch, &device);
-            stage(stream, prepare, |batches| self.steps(batches, batches_per_epoch, interrupt, progress))?;
+            let prepare = move |batch: Batch| {
+                preparing.prepare(|| TrainingBatch::new(&batch, &transform, &measures, regions, epoch, &device))
+            };
+            let steps = |batches| self.steps(batches, batches_per_epoch, &mut meter, interrupt, progress);
+            let ended = stage(stream, prepare, steps);
+            self.pace = meter.pace();
+            meter.warn_of_damage();
+            ended?;
         }
         if !self.validate(interrupt, progress)? {
             // The checkpoint stands at the end of the epoch's steps, so that only the validation is done again.
@@ -99,6 +116,7 @@ impl Training<'_> {
         }
         self.state.epoch = epoch + 1;
         self.state.next_batch = 0;
+        self.positions = None;
         if let AnyBalancer::Epoch(rule) = &mut self.balancer {
             rule.end_epoch();
         }
@@ -109,17 +127,41 @@ impl Training<'_> {
         Ok(())
     }
 
+    /// The stream of the rest of an epoch.
+    fn stream(&self, epoch: u64) -> Result<BatchStreamBuilder, TrainError> {
+        let builder = epoch_stream(&self.table, self.config, epoch).start_batch(self.state.next_batch);
+        let Some(saved) = self.state.stream.filter(|_| self.state.next_batch > 0) else {
+            if self.state.next_batch > 0 {
+                tracing::warn!(
+                    "the checkpoint is of an older program, whose rows came in another order: the rest of epoch {epoch} repeats some rows and \
+                     misses others"
+                );
+            }
+            return Ok(builder);
+        };
+        if (saved.seed, saved.epoch) != (self.config.seed, epoch) {
+            let reason = format!("it is of epoch {} of seed {}", saved.epoch, saved.seed);
+            return Err(mtids_stream::StreamError::State { reason }.into());
+        }
+        Ok(builder.resume(&saved))
+    }
+
     /// The rest of an epoch's steps.
     fn steps(
         &mut self,
         batches: Receiver<Result<TrainingBatch, TrainError>>,
         batches_per_epoch: u64,
+        meter: &mut PaceMeter,
         interrupt: &Interrupt,
         progress: &Progress,
     ) -> Result<(), TrainError> {
         let mut parts = Vec::new();
-        for batch in batches {
+        let mut asked = Instant::now();
+        let mut waited = 0.0;
+        for batch in &batches {
             parts.push(batch?);
+            waited += asked.elapsed().as_secs_f64();
+            asked = Instant::now();
             self.state.next_batch += 1;
             let end_of_epoch = self.state.next_batch >= batches_per_epoch;
             if parts.len() < self.config.accumulate_batches && !end_of_epoch {
@@ -129,9 +171,17 @@ impl Training<'_> {
             self.step(&parts)?;
             parts.clear();
             let seconds = started.elapsed().as_secs_f64();
-            self.timing_log.append(&TimingLine { step: self.state.step, seconds })?;
+            meter.step(seconds, waited);
+            let limit = meter.pace().limit();
+            self.timing_log.append(&TimingLine { step: self.state.step, seconds, waited, limit })?;
+            waited = 0.0;
             progress.inc(1);
-            if self.state.step >= self.total_steps || end_of_epoch {
+            if end_of_epoch {
+                // Behind the last batch the stream says whether it has delivered every row.
+                batches.recv().map_or(Ok(()), |more| more.map(drop))?;
+                break;
+            }
+            if self.state.step >= self.total_steps {
                 break;
             }
             if self.state.step.is_multiple_of(self.config.checkpoint_every_steps) {
@@ -143,6 +193,8 @@ impl Training<'_> {
                 }
                 return Err(TrainError::Interrupted { step: self.state.step });
             }
+            // What a checkpoint took is no waiting for batches.
+            asked = Instant::now();
         }
         Ok(())
     }
@@ -245,6 +297,11 @@ impl Training<'_> {
         self.loss_log.sync()?;
         self.epoch_log.sync()?;
         self.state.regular = regular;
+        self.state.stream = match &self.positions {
+            Some(positions) => Some(positions.at(self.state.next_batch)),
+            // An epoch of which only the validation is left stands where it stood.
+            None => self.state.stream.filter(|_| self.state.next_batch > 0),
+        };
         self.state.balancer = self.balancer.state();
         let weights = self.network.parameters.to_bytes()?;
         let moments = self.optimizer.to_bytes()?;

@@ -91,6 +91,9 @@ impl Fit {
             summary.parameters,
             losses.join(", ")
         ))?;
+        if let Some(sentence) = summary.pace.sentence() {
+            print(&format!("{}: {sentence}\n", self.run.display()))?;
+        }
         match summary.not_calibrated {
             Some(reason) => print(&format!("{}: not calibrated: {reason}\n", self.run.display())),
             None => Ok(()),

@@ -295,6 +295,7 @@ mod tests {
             step,
             epoch: 1,
             next_batch: 2,
+            stream: None,
             balancer: json!({"log_norms": [0.1, 1.0 / 3.0]}),
             best: None,
             regular: true,

@@ -1,5 +1,6 @@
 //! Where a training stands, and which of its checkpoints are kept for that.
 
+use mtids_stream::StreamState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -48,6 +49,9 @@ pub struct TrainingState {
     pub epoch: u64,
     /// Its number within the epoch.
     pub next_batch: u64,
+    /// Where the stream stands, within an epoch; `None` between epochs, and in a checkpoint of an older program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamState>,
     /// State of the balancer.
     pub balancer: Value,
     /// Best validation so far.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::pace::Stage;
 
 /// A line of `losses.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,12 +52,18 @@ pub(crate) struct EpochLine {
 }
 
 /// A line of `timings.jsonl`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TimingLine {
     /// Steps done.
     pub step: u64,
     /// Seconds of the last one.
     pub seconds: f64,
+    /// Seconds that it waited for its batches.
+    #[serde(default)]
+    pub waited: f64,
+    /// The stage that limited the steps of this call so far.
+    #[serde(default)]
+    pub limit: Option<Stage>,
 }
 
 /// A log that is open for appending.

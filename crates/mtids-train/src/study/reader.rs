@@ -64,7 +64,7 @@ impl Member {
             let labels = rows.iter().map(|row| row.labels.clone()).collect();
             let of_view = |view: usize| rows.iter().flat_map(|row| row.views[view].iter().copied()).collect();
             let views = (0..rows[0].views.len()).map(of_view).collect();
-            EvaluationBatch::new(Batch { index: index as u64, labels, views }, &network.transform, &network.device)
+            EvaluationBatch::new(Batch::new(index as u64, labels, views), &network.transform, &network.device)
         });
         predictions(&network.model, regions, batches, interrupt)?.ok_or(TrainError::InterruptedBetween)
     }

@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn more_logs_only_add_points() {
         let losses: Vec<LossLine> = (1..=6).map(line).collect();
-        let timings: Vec<TimingLine> = (1..=6).map(|step| TimingLine { step, seconds: 0.5 }).collect();
+        let timings: Vec<TimingLine> =
+            (1..=6).map(|step| TimingLine { step, seconds: 0.5, ..TimingLine::default() }).collect();
         let epoch = EpochLine { step: 3, epoch: 1, validation_score: Some(0.7), ..EpochLine::default() };
         let part = points(&losses[..4], std::slice::from_ref(&epoch), &timings[..4], 8);
         let whole = points(&losses, &[epoch], &timings, 8);

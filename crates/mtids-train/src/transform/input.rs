@@ -7,7 +7,7 @@ use mtids_models::{ModelError, ViewInput};
 use mtids_onnx::StoredView;
 use mtids_patch::{SUV_STEPS, View, ViewName};
 use mtids_shards::DatasetDescription;
-use mtids_stream::Batch;
+use mtids_stream::{Batch, Voxels};
 
 use super::crop::CropConfig;
 use super::key::AugmentKey;
@@ -104,7 +104,7 @@ impl InputTransform {
         let identity = self.tensors(batch, device, |_| Turn::Fixed(Symmetry::default()))?;
         let turned = |&symmetry: &Symmetry| {
             let views = self.views.iter().zip(&batch.views).zip(&identity);
-            let one = |((view, voxels), same): ((&ViewTransform, &Vec<i16>), &Tensor)| match view.symmetries() {
+            let one = |((view, voxels), same): ((&ViewTransform, &Voxels), &Tensor)| match view.symmetries() {
                 1 => Ok(same.clone()),
                 _ => self.tensor(view, voxels, batch, device, |_| Turn::Fixed(symmetry)),
             };

@@ -11,7 +11,7 @@ use mtids_runtime::random::rng_for;
 use mtids_runtime::storage::Folder;
 use mtids_shards::{
     Channel, DatasetDescription, INDEX, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures, PatchGeometry, PatchRow,
-    Planes, RowKind, RowLabels, SCHEMA_VERSION, ShardWriter, Split, Totals, View, ViewName, write_index,
+    Planes, RowKind, RowLabels, SCHEMA_VERSION, ShardOptions, ShardWriter, Split, Totals, View, ViewName, write_index,
 };
 use rand::RngExt;
 
@@ -71,6 +71,11 @@ fn row(split: Split, n: usize, views: &[View]) -> PatchRow {
 
 /// Writes 13 training, 12 validation and 12 test rows of the views `near` and `wide`. Another `version` makes another dataset of the same rows.
 pub(crate) fn two_views(folder: &Path, version: &str) {
+    two_views_in_groups(folder, version, 13);
+}
+
+/// As [`two_views`], with so many rows in a row group.
+pub(crate) fn two_views_in_groups(folder: &Path, version: &str, rows_per_group: usize) {
     let views = vec![view("near", [6, 10, 10], [2.0, 1.0, 1.0]), view("wide", [6, 10, 10], [5.0, 2.5, 2.5])];
     let description = DatasetDescription {
         schema_version: SCHEMA_VERSION.into(),
@@ -86,7 +91,9 @@ pub(crate) fn two_views(folder: &Path, version: &str) {
     let mut shards = Vec::new();
     for (split, count) in splits {
         let of_split: Vec<PatchRow> = (0..count).map(|n| row(split, n, &views)).collect();
-        let writer = ShardWriter::new(&storage, &description);
+        let options =
+            ShardOptions { row_group_bytes: 2 * rows_per_group * description.row_len(), ..ShardOptions::default() };
+        let writer = ShardWriter::new(&storage, &description).with_options(options);
         shards.push(writer.write(&format!("shards/{}/0", split.name()), split, &of_split).unwrap().0);
         rows.push(of_split);
     }
@@ -97,8 +104,8 @@ pub(crate) fn two_views(folder: &Path, version: &str) {
             rows.iter().enumerate().map(|(n, row)| IndexRow {
                 labels: &row.labels,
                 shard: &shard.path,
-                row_group: 0,
-                row: n as i64,
+                row_group: (n / rows_per_group) as i64,
+                row: (n % rows_per_group) as i64,
             })
         })
         .collect();

@@ -42,11 +42,8 @@ fn batch(samples: &[&str], views: usize) -> Batch {
         };
         samples.iter().flat_map(row).collect()
     };
-    Batch {
-        index: 0,
-        labels: samples.iter().map(|sample| row(sample, Split::Train)).collect(),
-        views: (0..views).map(voxels).collect(),
-    }
+    let labels = samples.iter().map(|sample| row(sample, Split::Train)).collect();
+    Batch::new(0, labels, (0..views).map(|view| voxels(view).into()).collect())
 }
 
 fn transform(text: &str, names: &[&str]) -> InputTransform {

@@ -1,0 +1,88 @@
+//! What a stream needs at once, and whether its budget holds it.
+//!
+//! Invariant: a budget that is accepted never leaves a thread waiting for bytes that only its own progress would give back. Row groups are taken in
+//! the order in which they are needed, and batches have a part of their own. Unit: bytes.
+
+use mtids_shards::{RowLabels, View};
+
+use crate::config::StreamConfig;
+use crate::error::StreamError;
+use crate::table::{RowGroupId, SampleTable};
+
+/// Batches that wait in the channel.
+pub(crate) const WAITING: usize = 1;
+/// Batches at a time: one is being collated, some wait, the consumer has one.
+pub(crate) const BATCHES: usize = WAITING + 2;
+/// Most bytes that are decoded and not yet copied on: pages and columns of a part of a row group; an estimate.
+const DECODING_BYTES: u64 = 4 << 20;
+/// Labels of a row with their text; an estimate.
+const LABEL_BYTES: u64 = size_of::<RowLabels>() as u64 + 512;
+
+/// Sizes of what is in flight.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes {
+    /// Voxels of a row, per view.
+    pub(crate) row_lens: Vec<usize>,
+    row_bytes: u64,
+}
+
+impl Sizes {
+    /// The sizes of a table's rows.
+    pub(crate) fn of(table: &SampleTable) -> Self {
+        let views = table.description().map_or(&[][..], |description| &description.views);
+        let row_lens: Vec<usize> = views.iter().map(View::voxels).collect();
+        let row_bytes = 2 * row_lens.iter().sum::<usize>() as u64 + LABEL_BYTES;
+        Self { row_lens, row_bytes }
+    }
+
+    /// Bytes of rows.
+    pub(crate) fn rows(&self, rows: u64) -> u64 {
+        rows.saturating_mul(self.row_bytes)
+    }
+
+    /// Bytes of a decoded row group, which it needs until its last row was drawn.
+    pub(crate) fn decoded(&self, group: RowGroupId) -> u64 {
+        self.rows(group.rows as u64)
+    }
+
+    /// Bytes that it needs besides while it is decoded: those on disk, and what is being decoded.
+    pub(crate) fn transient(&self, group: RowGroupId) -> u64 {
+        self.decoded(group).min(DECODING_BYTES).saturating_add(group.stored_bytes)
+    }
+
+    /// What is left of the budget for row groups.
+    ///
+    /// # Errors
+    /// [`StreamError::Budget`] where it does not hold the row groups of a window and the batches.
+    pub(crate) fn for_groups(
+        &self,
+        table: &SampleTable,
+        config: &StreamConfig,
+        pool: usize,
+        batch_rows: usize,
+    ) -> Result<u64, StreamError> {
+        let mut largest: Vec<u64> = table.row_groups().iter().map(|&group| self.decoded(group)).collect();
+        // No more than there are, unless they may come again.
+        let pool = if table.has_no_repeats() { pool.clamp(1, largest.len().max(1)) } else { pool.max(1) };
+        if largest.len() > pool {
+            // The largest `pool` come first.
+            largest.select_nth_unstable_by(pool - 1, |a, b| b.cmp(a));
+        }
+        let most = largest.iter().max().copied().unwrap_or(0);
+        // Under sampling a group may be in the window more than once.
+        let window =
+            if table.has_no_repeats() { largest.iter().take(pool).sum() } else { most.saturating_mul(pool as u64) };
+        let transient = table.row_groups().iter().map(|&group| self.transient(group)).max().unwrap_or(0);
+        let reserved = self.rows(batch_rows as u64).saturating_mul(BATCHES as u64);
+        let needed = reserved.saturating_add(window).saturating_add(transient);
+        if needed > config.budget() {
+            return Err(StreamError::Budget {
+                budget_mib: config.byte_budget_mib,
+                needed_mib: needed.div_ceil(1 << 20),
+                row_groups: pool,
+                batch_rows,
+            });
+        }
+        Ok(config.budget() - reserved)
+    }
+}
