@@ -103,6 +103,24 @@ pub enum IssueCode {
     QuarantinedInput,
     /// Annotations without image.
     UnmatchedFindings,
+    /// Two datasets were built with different secrets.
+    DifferentSecrets,
+    /// A part of the description differs between two datasets.
+    DescriptionDiffers,
+    /// Patients are in another split than before.
+    PatientMovedSplit,
+    /// Rows that were there before are missing.
+    RemovedRows,
+    /// Rows that were not there before.
+    AddedRows,
+    /// Findings whose place is another than before.
+    MovedFindings,
+    /// Rows whose label is another than before.
+    Relabelled,
+    /// Rows whose voxels are others than before.
+    ChangedVoxels,
+    /// A column or the share of a label is another than before, beyond chance.
+    Drift,
 }
 
 impl IssueCode {
@@ -128,10 +146,15 @@ pub struct AuditIssue {
     pub count: u64,
     /// A few of them: keys or names, sorted.
     pub examples: Vec<String>,
+    /// Keys of rows to look at, sorted; at most 1000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<String>,
 }
 
 /// Most examples of an issue.
 const EXAMPLES: usize = 5;
+/// Most rows of an issue.
+const ROWS: usize = 1000;
 
 impl AuditIssue {
     /// An issue without examples.
@@ -142,7 +165,18 @@ impl AuditIssue {
         message: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self { severity, code, message: message.into(), advice: advice.into(), count, examples: Vec::new() }
+        let (message, advice) = (message.into(), advice.into());
+        Self { severity, code, message, advice, count, examples: Vec::new(), rows: Vec::new() }
+    }
+
+    /// The same with keys of rows to look at, and the first few of them as examples where there are none.
+    pub(crate) fn with_rows(mut self, keys: impl IntoIterator<Item = String>) -> Self {
+        let sorted: std::collections::BTreeSet<String> = keys.into_iter().collect();
+        self.rows = sorted.into_iter().take(ROWS).collect();
+        if self.examples.is_empty() {
+            self.examples = self.rows.iter().take(EXAMPLES).cloned().collect();
+        }
+        self
     }
 
     /// The same with the first few of `examples`, in sorted order.

@@ -2,7 +2,7 @@
 //!
 //! # Purpose
 //! [`audit::audit`] reads `index.parquet` (kilobytes; no voxel is touched) with polars, counts along both label dimensions, and looks for
-//! leakage, conflicts, gaps and confounders. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
+//! leakage, conflicts, gaps and confounders. [`compare::compare`] sets a second dataset beside a first. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
 //!
 //! # Invariants
 //! * The only crate that compiles polars, and no type of polars is public here.
@@ -14,6 +14,7 @@
 
 pub mod audit;
 mod checks;
+pub mod compare;
 pub mod config;
 mod distribution;
 pub mod error;
@@ -31,5 +32,7 @@ pub fn schemas() -> Vec<(String, Value)> {
     vec![
         ("audit-config.json".to_owned(), schemars::schema_for!(config::AuditConfig).to_value()),
         ("audit.json".to_owned(), schemars::schema_for!(audit::Audit).to_value()),
+        ("compare-config.json".to_owned(), schemars::schema_for!(compare::config::CompareConfig).to_value()),
+        ("comparison.json".to_owned(), schemars::schema_for!(compare::comparison::Comparison).to_value()),
     ]
 }

@@ -67,7 +67,8 @@ fn overview(audit: &Audit) -> Markup {
     facts(&rows)
 }
 
-fn issues(issues: &[AuditIssue]) -> Markup {
+/// Issues as a table, the gravest first.
+pub(crate) fn issues(issues: &[AuditIssue]) -> Markup {
     html! {
         @if issues.iter().all(|issue| issue.severity == Severity::Info) { p class="good" { "No errors and no warnings." } }
         @if !issues.is_empty() {
