@@ -11,6 +11,7 @@ mod cases;
 mod compare;
 mod configuration;
 mod contract;
+mod corrections;
 mod export;
 mod file_modes;
 mod golden;
