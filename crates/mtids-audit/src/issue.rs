@@ -103,6 +103,26 @@ pub enum IssueCode {
     QuarantinedInput,
     /// Annotations without image.
     UnmatchedFindings,
+    /// Rows with the same voxels carry different labels.
+    SameVoxelsOtherLabels,
+    /// Two findings of a series lie at one place.
+    DuplicateFinding,
+    /// A status contradicts the rule of its evidence.
+    StatusAgainstEvidence,
+    /// Evidence is named, and the status is unknown.
+    EvidenceWithoutStatus,
+    /// A status is known without evidence.
+    StatusWithoutEvidence,
+    /// Benign and metastatic statuses come from different evidence.
+    EvidenceTellsStatus,
+    /// All patients of a class come from one scanner.
+    ScannerOnlyClass,
+    /// A region and a status occur in a split, never together.
+    EmptyCell,
+    /// A finding lies in air or lung.
+    PlaceWithoutTissue,
+    /// Tissue around a finding has one value only.
+    ConstantTissue,
     /// Two datasets were built with different secrets.
     DifferentSecrets,
     /// A part of the description differs between two datasets.
@@ -127,6 +147,29 @@ impl IssueCode {
     /// The code as written in JSON and shown to people.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// What to ask the source of a row that such an issue names; `None` where its labels are not in question.
+    pub fn question(self) -> Option<&'static str> {
+        match self {
+            Self::ConflictingLabels => {
+                Some("A row at this place says something else: which region and status are right?")
+            }
+            Self::SameVoxelsOtherLabels => {
+                Some("A row with the same voxels says something else: which region and status are right?")
+            }
+            Self::DuplicateVoxels => {
+                Some("The same image stands under another patient, split or finding: is it one node of one person?")
+            }
+            Self::DuplicateFinding => Some("Another finding lies here: are these two nodes?"),
+            Self::StatusAgainstEvidence => {
+                Some("The status contradicts the size rule that it is said to come from: which of both is wrong?")
+            }
+            Self::EvidenceWithoutStatus => Some("Evidence is named: what did it show?"),
+            Self::PlaceWithoutTissue => Some("This place is in air or lung: where is the node?"),
+            Self::ConstantTissue => Some("The image is constant here: is the series usable?"),
+            _ => None,
+        }
     }
 }
 

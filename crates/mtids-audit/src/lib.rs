@@ -2,7 +2,8 @@
 //!
 //! # Purpose
 //! [`audit::audit`] reads `index.parquet` (kilobytes; no voxel is touched) with polars, counts along both label dimensions, and looks for
-//! leakage, conflicts, gaps and confounders. [`compare::compare`] sets a second dataset beside a first. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
+//! leakage, conflicts, gaps and confounders. [`worklist::worklist`] says whom to ask what about its rows. [`compare::compare`] sets a second
+//! dataset beside a first. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
 //!
 //! # Invariants
 //! * The only crate that compiles polars, and no type of polars is public here.
@@ -12,6 +13,7 @@
 //! # Units
 //! Sizes and distances are mm; shares lie in 0 to 1; counts are rows (patches) or patients, as named.
 
+pub mod agreement;
 pub mod audit;
 mod checks;
 pub mod compare;
@@ -24,6 +26,7 @@ pub mod issue;
 pub mod measures;
 pub mod page;
 pub mod text;
+pub mod worklist;
 
 use serde_json::Value;
 

@@ -12,6 +12,7 @@ use mtids_audit::config::AuditConfig;
 use mtids_audit::error::AuditError;
 use mtids_audit::page::page;
 use mtids_audit::text::text;
+use mtids_audit::worklist;
 use mtids_report::terminal::{end_with, start_log};
 use mtids_runtime::exit::{Exit, code_of, exit_of};
 use mtids_runtime::{atomic, config};
@@ -35,14 +36,16 @@ enum Command {
     Compare(Compare),
 }
 
-/// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html and audit.json
+/// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html, audit.json and worklist.csv
+///
+/// The worklist names rows whose labels are in question, by source. Answers go into a table for `mtids-prep build --corrections`.
 ///
 /// Example: mtids-audit report dataset --out audit
 #[derive(Debug, Args)]
 struct Report {
     /// Folder of the dataset
     dataset: PathBuf,
-    /// Folder for audit.html and audit.json
+    /// Folder for audit.html, audit.json and worklist.csv
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Configuration file (TOML)
@@ -99,7 +102,13 @@ impl Report {
         let settings: AuditConfig = config::load(self.config.as_deref(), &self.sets)?;
         let audit = audit(&self.dataset, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&audit)?);
-        write(&self.out, &[("audit.html", page(&audit).as_bytes()), ("audit.json", json.as_bytes())])?;
+        let asked = worklist::csv(&worklist::worklist(&self.dataset, &audit)?)?;
+        let files = [
+            ("audit.html", page(&audit).into_bytes()),
+            ("audit.json", json.clone().into_bytes()),
+            ("worklist.csv", asked),
+        ];
+        write(&self.out, &files.each_ref().map(|(name, content)| (*name, content.as_slice())))?;
         show(self.json, &json, || text(&audit))?;
         Ok(exit(audit.counted_issues()))
     }

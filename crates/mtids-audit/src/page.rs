@@ -6,6 +6,7 @@ use mtids_report::format::{count, interval, metric, percent};
 use mtids_report::page::{Section, facts, figure, table};
 use mtids_shards::View;
 
+use crate::agreement::SourceAgreement;
 use crate::audit::Audit;
 use crate::distribution::Group;
 use crate::issue::{AuditIssue, Severity};
@@ -28,6 +29,7 @@ pub fn page(audit: &Audit) -> String {
         Section::new("stations", "Stations", stations(audit)),
         Section::new("sizes", "Sizes", sizes(audit)),
         Section::new("evidence", "Evidence", grouped(&["evidence", "given for"], &audit.by_evidence)),
+        Section::new("agreement", "Agreement of sources", agreement(audit)),
         Section::new("acquisition", "Acquisition", acquisition(audit)),
         Section::new("input", "Input", input(audit)),
         Section::new("origin", "Source", origin(audit)),
@@ -35,6 +37,9 @@ pub fn page(audit: &Audit) -> String {
     // A dataset of an older layout has none.
     if !audit.measures.is_empty() {
         sections.insert(AFTER_SIZES, Section::new("measures", "Measures", measures(audit)));
+    }
+    if audit.agreement.is_empty() {
+        sections.retain(|section| section.id() != "agreement");
     }
     mtids_report::page::page("Label audit", lead, &sections)
 }
@@ -220,6 +225,23 @@ fn measures(audit: &Audit) -> Markup {
         p class="note" {
             "Each measure alone, over patches of known status. Below an AUROC of 0.5, metastatic nodes have lower values. Intervals by \
              bootstrap over patients. Masks exist for some nodes only, so compare their rows with care."
+        }
+    }
+}
+
+fn agreement(audit: &Audit) -> Markup {
+    let row = |one: &SourceAgreement| {
+        let [first, second] = one.sources.clone();
+        let kappa = [metric(one.kappa), interval(one.interval.map(|[low, high]| (low, high)))];
+        let counts = [count(one.pairs), count(one.patients), percent(one.observed)];
+        [first, second, one.dimension.clone()].into_iter().chain(counts).chain(kappa).collect()
+    };
+    let rows: Vec<Vec<String>> = audit.agreement.iter().map(row).collect();
+    html! {
+        (table(&["source", "other source", "dimension", "pairs\t", "patients\t", "agree\t", "kappa\t", "95 %\t"], &rows))
+        p class="note" {
+            "Findings of two sources in one frame of reference, less than " (audit.config.same_place_mm) " mm apart. Cohen's kappa with its interval \
+             by bootstrap over patients; findings of one series are joined by the build, which sets contradictions to unknown."
         }
     }
 }
