@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod architectures;
+mod audit;
 mod bad_input;
 mod balancers;
 mod cases;

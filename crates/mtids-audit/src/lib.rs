@@ -1,7 +1,7 @@
 //! The audit: what labels a dataset holds, how they are spread, and what would make figures from it wrong.
 //!
 //! # Purpose
-//! [`audit::audit`] reads `index.parquet` (kilobytes; no voxel is touched) with polars, counts along both label dimensions, and looks for
+//! [`audit::audit`] reads `index.parquet` (kilobytes; no voxel is touched; [`sheets::sheets`] shows some) with polars, counts along both label dimensions, and looks for
 //! leakage, conflicts, gaps and confounders. [`worklist::worklist`] says whom to ask what about its rows. [`compare::compare`] sets a second
 //! dataset beside a first. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
 //!
@@ -25,6 +25,7 @@ mod index;
 pub mod issue;
 pub mod measures;
 pub mod page;
+pub mod sheets;
 pub mod text;
 pub mod worklist;
 

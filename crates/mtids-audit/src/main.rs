@@ -10,7 +10,8 @@ use mtids_audit::compare::config::CompareConfig;
 use mtids_audit::compare::{self, compare};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::error::AuditError;
-use mtids_audit::page::page;
+use mtids_audit::page::page_with_pictures;
+use mtids_audit::sheets::sheets;
 use mtids_audit::text::text;
 use mtids_audit::worklist;
 use mtids_report::terminal::{end_with, start_log};
@@ -54,6 +55,9 @@ struct Report {
     /// Change one setting, for example --set fail_on=error; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Show up to N patches of each region and status, in the page and as PNG in sheets/; this reads voxels
+    #[arg(long, value_name = "N")]
+    pictures: Option<usize>,
     /// Print the audit as JSON
     #[arg(long)]
     json: bool,
@@ -103,12 +107,14 @@ impl Report {
         let audit = audit(&self.dataset, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&audit)?);
         let asked = worklist::csv(&worklist::worklist(&self.dataset, &audit)?)?;
-        let files = [
-            ("audit.html", page(&audit).into_bytes()),
-            ("audit.json", json.clone().into_bytes()),
-            ("worklist.csv", asked),
-        ];
-        write(&self.out, &files.each_ref().map(|(name, content)| (*name, content.as_slice())))?;
+        let sheets = self.pictures.map_or(Ok(Vec::new()), |most| sheets(&self.dataset, most))?;
+        let page = page_with_pictures(&audit, &sheets);
+        let files: [(&str, &[u8]); 3] =
+            [("audit.html", page.as_bytes()), ("audit.json", json.as_bytes()), ("worklist.csv", &asked)];
+        write(&self.out, &files)?;
+        for sheet in &sheets {
+            write(&self.out.join("sheets"), &[(&sheet.file_name(), &sheet.picture.png()?)])?;
+        }
         show(self.json, &json, || text(&audit))?;
         Ok(exit(audit.counted_issues()))
     }

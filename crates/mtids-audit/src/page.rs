@@ -11,6 +11,7 @@ use crate::audit::Audit;
 use crate::distribution::Group;
 use crate::issue::{AuditIssue, Severity};
 use crate::measures::Measured;
+use crate::sheets::Sheet;
 
 /// Where the section on measures stands: behind that on sizes.
 const AFTER_SIZES: usize = 6;
@@ -19,6 +20,11 @@ const STATUSES: [&str; 3] = ["benign", "metastatic", "unknown"];
 
 /// The page as HTML text.
 pub fn page(audit: &Audit) -> String {
+    page_with_pictures(audit, &[])
+}
+
+/// The page with contact sheets of patches.
+pub fn page_with_pictures(audit: &Audit, sheets: &[Sheet]) -> String {
     let lead = "Labels along two dimensions, mediastinal region and lymph-node metastasis, and issues that would invalidate \
                 results. Research data, not for diagnosis.";
     let mut sections = vec![
@@ -37,6 +43,9 @@ pub fn page(audit: &Audit) -> String {
     // A dataset of an older layout has none.
     if !audit.measures.is_empty() {
         sections.insert(AFTER_SIZES, Section::new("measures", "Measures", measures(audit)));
+    }
+    if !sheets.is_empty() {
+        sections.push(Section::new("pictures", "Pictures", pictures(sheets)));
     }
     if audit.agreement.is_empty() {
         sections.retain(|section| section.id() != "agreement");
@@ -264,6 +273,27 @@ fn input(audit: &Audit) -> Markup {
     html! {
         (table(&["files", "reason", "number\t"], &rows))
         p class="note" { (count(totals.unmatched_findings)) " annotations have no image or are outside it." }
+    }
+}
+
+fn pictures(sheets: &[Sheet]) -> Markup {
+    html! {
+        @for sheet in sheets {
+            // A sheet has pictures, so it has an address.
+            @if let Ok(uri) = sheet.picture.data_uri() {
+                figure {
+                    figcaption { (sheet.region) ", " (sheet.status) }
+                    img src=(uri) style="max-width:100%"
+                        alt=(format!("{} {} patches, axial, coronal and sagittal plane", sheet.keys.len(), sheet.status));
+                    p class="note" { (sheet.keys.join(" · ")) }
+                }
+            }
+        }
+        p class="note" {
+            "One patch of a patient, by the order of keys, which stand below in the order of the pictures. Axial, coronal and sagittal plane, "
+            (format!("{:.0}", sheets.first().map_or(0.0, |sheet| sheet.field_mm)))
+            " mm wide, window 40 ± 200 HU; the patient's right is on the left. These are voxels of patients: keep the page where the dataset is."
+        }
     }
 }
 
