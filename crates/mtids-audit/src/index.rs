@@ -103,6 +103,11 @@ impl Answer {
         self.frame.height()
     }
 
+    /// The result as the beginning of another query.
+    pub(crate) fn into_frame(self) -> LazyFrame {
+        self.frame.lazy()
+    }
+
     /// A column as text; null is `None`.
     pub(crate) fn texts(&self, name: &str) -> Result<Vec<Option<String>>, AuditError> {
         let column = self.cast(name, &DataType::String)?;

@@ -38,7 +38,7 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
     let datasets = [Dataset::open(first)?, Dataset::open(second)?];
     let [a, b] = [Index::open(&datasets[0])?, Index::open(&datasets[1])?];
     let manifests = [datasets[0].manifest(), datasets[1].manifest()];
-    let pairs = Pairs::of(&a, &b);
+    let pairs = Pairs::of(&a, &b)?;
     let [splits_a, splits_b] = [splits(&a)?, splits(&b)?];
     let moved_patients: Vec<String> = splits_a
         .iter()

@@ -17,6 +17,21 @@ use crate::index::{Index, Rows};
 const KEY: &str = "sample_key";
 /// Columns that say where a row lies on disk, which may change with any row before it.
 const PLACES_ON_DISK: [&str; 3] = ["shard", "row_group", "row"];
+/// Columns of the rows that are asked for more than how many differ; every layout has them.
+const ASKED: [&str; 10] = [
+    "kind",
+    "patient_key",
+    "series_key",
+    "split",
+    "center_x_mm",
+    "center_y_mm",
+    "center_z_mm",
+    "region_name",
+    "metastasis",
+    "voxels_digest",
+];
+/// So many columns are compared in one join, to bound its memory.
+const COLUMNS_AT_A_TIME: usize = 32;
 /// The class of a label that is not known.
 const UNKNOWN: &str = "unknown";
 /// Resamples of patients, and their seed: an interval is to be the same each time.
@@ -55,31 +70,41 @@ impl Side {
     }
 }
 
+/// The rows of a side, with its mark and these columns, under names of the side.
+fn side(index: &Index, side: Side, columns: &[&str]) -> LazyFrame {
+    let prefix = side.prefix();
+    let mut selected = vec![col(KEY), lit(true).alias(format!("{prefix}here"))];
+    selected.extend(columns.iter().map(|name| col(*name).alias(format!("{prefix}{name}"))));
+    index.frame(Rows::All).select(selected)
+}
+
 /// The join.
 pub(super) struct Pairs<'i> {
     first: &'i Index,
+    second: &'i Index,
+    /// Columns of both datasets that are compared.
     columns: Vec<String>,
+    /// The rows of both and of one only, with the columns of [`ASKED`]; joined once.
     joined: LazyFrame,
 }
 
 impl<'i> Pairs<'i> {
-    /// Joins two datasets, over the columns that both have.
-    pub(super) fn of(first: &'i Index, second: &Index) -> Self {
+    /// Joins two datasets.
+    ///
+    /// # Errors
+    /// [`AuditError::Index`] for an index without a column that every layout has.
+    pub(super) fn of(first: &'i Index, second: &'i Index) -> Result<Self, AuditError> {
         let is_compared = |name: &&String| name.as_str() != KEY && !PLACES_ON_DISK.contains(&name.as_str());
         let columns: Vec<String> =
             first.columns().intersection(second.columns()).filter(is_compared).cloned().collect();
-        let named = |index: &Index, side: Side| {
-            let mut selected = vec![col(KEY), lit(true).alias(format!("{}here", side.prefix()))];
-            selected.extend(columns.iter().map(|name| col(name.as_str()).alias(format!("{}{name}", side.prefix()))));
-            index.frame(Rows::All).select(selected)
-        };
-        let joined = named(first, Side::First).join(
-            named(second, Side::Second),
+        let asked = side(first, Side::First, &ASKED).join(
+            side(second, Side::Second, &ASKED),
             [col(KEY)],
             [col(KEY)],
             JoinArgs::new(JoinType::Full).with_coalesce(JoinCoalesce::CoalesceColumns),
         );
-        Self { first, columns, joined }
+        let joined = first.answer(asked)?.into_frame();
+        Ok(Self { first, second, columns, joined })
     }
 
     fn both(&self) -> LazyFrame {
@@ -88,7 +113,7 @@ impl<'i> Pairs<'i> {
 
     /// Rows that only one side has, with the names of columns that a dataset has.
     fn only(&self, side: Side) -> LazyFrame {
-        let selected: Vec<Expr> = self.columns.iter().map(|name| side.column(name).alias(name.as_str())).collect();
+        let selected: Vec<Expr> = ASKED.iter().map(|name| side.column(name).alias(*name)).collect();
         let rows = self.joined.clone().filter(side.has().and(side.other().has().not()));
         rows.select([vec![col(KEY)], selected].concat())
     }
@@ -119,15 +144,24 @@ impl<'i> Pairs<'i> {
 
     /// For each column, the number of rows of both whose value differs.
     pub(super) fn changed_columns(&self) -> Result<BTreeMap<String, u64>, AuditError> {
-        let differs =
-            |name: &String| Side::First.column(name).neq_missing(Side::Second.column(name)).sum().alias(name.as_str());
-        let sums: Vec<Expr> = self.columns.iter().map(differs).collect();
-        let answer = self.first.answer(self.both().select(sums))?;
         let mut changed = BTreeMap::new();
-        for name in &self.columns {
-            let rows = answer.counts(name)?.first().copied().unwrap_or(0);
-            if rows > 0 {
-                changed.insert(name.clone(), rows);
+        for some in self.columns.chunks(COLUMNS_AT_A_TIME) {
+            let names: Vec<&str> = some.iter().map(String::as_str).collect();
+            let joined = side(self.first, Side::First, &names).join(
+                side(self.second, Side::Second, &names),
+                [col(KEY)],
+                [col(KEY)],
+                JoinArgs::new(JoinType::Inner),
+            );
+            let differs =
+                |name: &&str| Side::First.column(name).neq_missing(Side::Second.column(name)).sum().alias(*name);
+            let sums: Vec<Expr> = names.iter().map(differs).collect();
+            let answer = self.first.answer(joined.select(sums))?;
+            for name in names {
+                let rows = answer.counts(name)?.first().copied().unwrap_or(0);
+                if rows > 0 {
+                    changed.insert(name.to_owned(), rows);
+                }
             }
         }
         Ok(changed)
@@ -197,7 +231,7 @@ impl<'i> Pairs<'i> {
     /// Keys of findings only in the first that have one only in the second in the same series, closer than this.
     pub(super) fn moved(&self, same_place_mm: f64) -> Result<Vec<String>, AuditError> {
         const AXES: [&str; 3] = ["center_x_mm", "center_y_mm", "center_z_mm"];
-        let side = |side: Side| {
+        let places = |side: Side| {
             let mut selected = vec![col("series_key"), col(KEY).alias(format!("{}key", side.prefix()))];
             selected.extend(AXES.iter().map(|axis| col(*axis).alias(format!("{}{axis}", side.prefix()))));
             self.only(side).filter(col("kind").eq(lit("finding"))).select(selected)
@@ -207,8 +241,8 @@ impl<'i> Pairs<'i> {
             apart.clone() * apart
         };
         let distance = AXES.into_iter().map(squared).reduce(|sum, square| sum + square).unwrap_or_else(|| lit(0.0));
-        let pairs = side(Side::First).join(
-            side(Side::Second),
+        let pairs = places(Side::First).join(
+            places(Side::Second),
             [col("series_key")],
             [col("series_key")],
             JoinArgs::new(JoinType::Inner),
