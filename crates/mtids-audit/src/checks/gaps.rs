@@ -186,17 +186,21 @@ pub(super) fn prevalence(index: &Index, config: &AuditConfig) -> Result<Vec<Audi
             one.sums[side] += metastatic[n] as f64;
         }
         let sums: Vec<PatientSums> = sums.into_values().collect();
+        let of_side = |side: usize| sums.iter().filter(|one| one.samples[side] > 0.0).count() as u64;
+        // What a handful of patients share by chance would look certain.
+        let is_judged = of_side(0).min(of_side(1)) >= config.smallest_class_patients;
         if let Some(effect) = mean_difference_by_patient(&sums) {
             let total = |of: fn(&PatientSums) -> [f64; 2]| {
                 [0, 1].map(|side: usize| sums.iter().map(|one| of(one)[side]).sum::<f64>())
             };
             let (rows, metastatic) = (total(|one| one.samples), total(|one| one.sums));
-            compared.push((split, effect, rows, [0, 1].map(|side: usize| metastatic[side] / rows[side])));
+            let p = if is_judged { effect.p } else { 1.0 };
+            compared.push((split, effect, p, rows, [0, 1].map(|side: usize| metastatic[side] / rows[side])));
         }
     }
-    let adjusted = holm(&compared.iter().map(|(_, effect, ..)| effect.p).collect::<Vec<f64>>());
+    let adjusted = holm(&compared.iter().map(|&(_, _, p, ..)| p).collect::<Vec<f64>>());
     let mut issues = Vec::new();
-    for ((split, effect, rows, shares), p) in compared.into_iter().zip(adjusted) {
+    for ((split, effect, _, rows, shares), p) in compared.into_iter().zip(adjusted) {
         let is_beyond_chance = p < config.significance;
         if !is_beyond_chance && effect.value.abs() <= config.largest_prevalence_difference {
             continue;
