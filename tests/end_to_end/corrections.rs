@@ -73,6 +73,10 @@ fn a_correction_that_does_not_fit_is_refused_by_line_and_nothing_is_built() {
         assert!(said.contains("line 2") && said.contains(expected) && said.contains("corrections.csv"), "{said}");
         assert!(!out.join("manifest.json").exists());
     }
+    let line = format!("{key},metastasis,benign,metastatic,{BY},{WHY}\n");
+    fs::write(&table, format!("finding,dimension,old,new,by,why\n{line}{line}")).unwrap();
+    let said = run("mtids-prep", corrected(&table, &out)).expect_code(2).text();
+    assert!(said.contains("line 3: line 2 corrects the same label"), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_metrics::{BootstrapOptions, agreement_by_patient};
-use polars::prelude::{Expr, JoinArgs, JoinType, SortMultipleOptions, col, lit};
+use polars::prelude::{Expr, JoinArgs, JoinType, LazyFrame, SortMultipleOptions, col, lit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,15 +43,13 @@ pub struct SourceAgreement {
 
 /// Agreement of every two sources along both dimensions; none where no two speak of one place.
 pub(crate) fn agreement(index: &Index, same_place_mm: f64) -> Result<Vec<SourceAgreement>, AuditError> {
-    let side = |prefix: &'static str| {
+    let side = |frame: LazyFrame, prefix: &str| {
         let selected: Vec<Expr> = PLACE
             .iter()
             .map(|name| col(*name))
             .chain(COLUMNS.iter().map(|name| col(*name).alias(format!("{prefix}{name}"))))
             .collect();
-        move |frame: polars::prelude::LazyFrame| {
-            frame.filter(col("frame_of_reference_key").is_not_null()).select(selected)
-        }
+        frame.select(selected)
     };
     let squared = |axis: &str| {
         let apart = col(format!("a_{axis}")) - col(format!("b_{axis}"));
@@ -60,8 +58,17 @@ pub(crate) fn agreement(index: &Index, same_place_mm: f64) -> Result<Vec<SourceA
     let distance =
         COLUMNS[3..].iter().map(|axis| squared(axis)).reduce(|sum, one| sum + one).unwrap_or_else(|| lit(0.0));
     let answer = index.query(|frame| {
-        let (first, second) = (side("a_")(frame.clone()), side("b_")(frame));
-        let pairs = first.join(second, PLACE.map(col), PLACE.map(col), JoinArgs::new(JoinType::Inner));
+        let known = frame.filter(col("frame_of_reference_key").is_not_null());
+        // Most frames have one source, and every pair of their rows would be made for nothing.
+        let shared = known
+            .clone()
+            .group_by(PLACE.map(col))
+            .agg([col("label_source").n_unique().alias("sources")])
+            .filter(col("sources").gt(lit(1)))
+            .select(PLACE.map(col));
+        let inner = || JoinArgs::new(JoinType::Inner);
+        let rows = known.join(shared, PLACE.map(col), PLACE.map(col), inner());
+        let pairs = side(rows.clone(), "a_").join(side(rows, "b_"), PLACE.map(col), PLACE.map(col), inner());
         pairs
             .filter(col("a_label_source").lt(col("b_label_source")))
             .filter(distance.lt(lit(same_place_mm * same_place_mm)))
