@@ -9,7 +9,7 @@ fn help_texts() {
             "mtids-prep",
             ["phantom", "insert", "inventory", "probe", "build", "commit", "diff", "verify", "prune"].as_slice(),
         ),
-        ("mtids-audit", ["report"].as_slice()),
+        ("mtids-audit", ["report", "compare"].as_slice()),
         (
             "mtids-train",
             ["fit", "evaluate", "calibrate", "predict", "track", "inspect", "export", "compare"].as_slice(),

@@ -5,12 +5,14 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod architectures;
+mod audit;
 mod bad_input;
 mod balancers;
 mod cases;
 mod compare;
 mod configuration;
 mod contract;
+mod corrections;
 mod export;
 mod file_modes;
 mod golden;

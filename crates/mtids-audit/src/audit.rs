@@ -8,6 +8,7 @@ use mtids_shards::{Dataset, Totals, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::agreement::{SourceAgreement, agreement};
 use crate::checks;
 use crate::config::AuditConfig;
 use crate::distribution::{self, Count, Group, Sizes};
@@ -56,6 +57,8 @@ pub struct Audit {
     pub sizes: Vec<Sizes>,
     /// Measures by status; none in a dataset of an older layout.
     pub measures: Vec<Measured>,
+    /// Agreement of sources that speak of one place; none where no two do.
+    pub agreement: Vec<SourceAgreement>,
 }
 
 impl Audit {
@@ -97,6 +100,7 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
         rows_per_patient,
         sizes: distribution::sizes(&index)?,
         measures: measures(&index)?,
+        agreement: agreement(&index, config.same_place_mm)?,
     };
     // The order of codes, head to foot, is the order people read; polars sorts by name.
     let place = |name: Option<&str>| audit.regions.iter().position(|region| Some(region.as_str()) == name);

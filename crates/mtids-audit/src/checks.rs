@@ -6,8 +6,11 @@
 mod confounders;
 mod gaps;
 mod identity;
+mod labels;
 mod leakage;
 mod masks;
+mod places;
+mod tissue;
 
 use mtids_shards::{Manifest, Totals};
 
@@ -24,15 +27,23 @@ pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -
     issues.extend(leakage::patients(index)?);
     issues.extend(identity::shared_by_patients(index)?);
     issues.extend(leakage::duplicates(index)?);
-    issues.extend(leakage::conflicts(index, config.same_place_mm)?);
+    issues.extend(places::shared(index, config.same_place_mm)?);
+    issues.extend(labels::same_voxels(index)?);
+    issues.extend(labels::against_evidence(index, config)?);
+    issues.extend(labels::without_evidence(index)?);
     issues.extend(leakage::index_against_manifest(index, manifest)?);
     issues.extend(gaps::classes(index, config, &regions)?);
+    issues.extend(gaps::cells(index, config)?);
     issues.extend(gaps::unknown(index, config)?);
     issues.extend(gaps::evidence(index, config)?);
     issues.extend(gaps::prevalence(index, config)?);
     issues.extend(gaps::padding(index, config.padded_share)?);
     issues.extend(confounders::size(index, config)?);
     issues.extend(confounders::acquisition(index, config)?);
+    issues.extend(confounders::evidence(index, config)?);
+    issues.extend(confounders::one_scanner(index, config)?);
+    issues.extend(tissue::places(index, config.lowest_tissue_hu)?);
+    issues.extend(tissue::constant(index)?);
     issues.extend(masks::status(index, &manifest.description.views, config)?);
     issues.extend(input(&manifest.totals));
     issues.sort_by(|a, b| (a.severity, a.code, &a.message).cmp(&(b.severity, b.code, &b.message)));

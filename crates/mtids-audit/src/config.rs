@@ -54,8 +54,17 @@ pub struct AuditConfig {
     pub mask_confounder: f64,
     /// Largest share of known metastasis labels that may come from size alone (evidence D). Default 0.1.
     pub largest_size_label_share: f64,
-    /// Largest difference of the metastatic share between the training split and another. Default 0.2.
+    /// Largest difference of the metastatic share between the training split and another that is not mentioned. Default 0.2. A difference beyond
+    /// chance is a warning, however small; a larger one that chance explains is a note.
     pub largest_prevalence_difference: f64,
+    /// Cramér's V from which the evidence is reported as telling the status. Default 0.5, a strong association by Cohen's convention.
+    pub evidence_confounder: f64,
+    /// Short axis from which a node counts as metastatic by size alone, mm: the rule of evidence D. Default 10 (RECIST 1.1).
+    pub size_criterion_mm: f64,
+    /// Mean within 3 mm of a finding below which it does not lie in tissue, HU. Default -150: below fat.
+    pub lowest_tissue_hu: f64,
+    /// Chance of a false claim of a statistical check, over its splits or classes together. Default 0.05.
+    pub significance: f64,
     /// A patch with a larger share outside the scanned field is counted as padded. Default 0.25.
     pub padded_share: f64,
 }
@@ -73,6 +82,10 @@ impl Default for AuditConfig {
             mask_confounder: 0.3,
             largest_size_label_share: 0.1,
             largest_prevalence_difference: 0.2,
+            evidence_confounder: 0.5,
+            size_criterion_mm: 10.0,
+            lowest_tissue_hu: -150.0,
+            significance: 0.05,
             padded_share: 0.25,
         }
     }
@@ -91,6 +104,8 @@ impl AuditConfig {
             ("mask_confounder", self.mask_confounder),
             ("largest_size_label_share", self.largest_size_label_share),
             ("largest_prevalence_difference", self.largest_prevalence_difference),
+            ("evidence_confounder", self.evidence_confounder),
+            ("significance", self.significance),
             ("padded_share", self.padded_share),
         ] {
             if !(0.0..=1.0).contains(&share) {
@@ -99,6 +114,12 @@ impl AuditConfig {
         }
         if !(0.0..=100.0).contains(&self.same_place_mm) {
             return Err(AuditError::Setting { key: "same_place_mm", reason: "a distance from 0 to 100 mm" });
+        }
+        if !(0.0..=100.0).contains(&self.size_criterion_mm) {
+            return Err(AuditError::Setting { key: "size_criterion_mm", reason: "a short axis from 0 to 100 mm" });
+        }
+        if !(-1024.0..=300.0).contains(&self.lowest_tissue_hu) {
+            return Err(AuditError::Setting { key: "lowest_tissue_hu", reason: "a value from -1024 to 300 HU" });
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariants: the parts of a count add up (benign + metastatic + unknown = rows); groups come in a fixed order.
 
-use polars::prelude::{Expr, col, len, lit};
+use polars::prelude::{Expr, LazyFrame, SortMultipleOptions, col, len, lit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -103,9 +103,19 @@ pub(crate) fn overall(index: &Index) -> Result<Count, AuditError> {
 
 /// Counts by the values of `keys`.
 pub(crate) fn by<const N: usize>(index: &Index, keys: [&str; N]) -> Result<Vec<Group>, AuditError> {
-    let answer = index.grouped(keys, aggregates())?;
+    groups(&index.grouped(keys, aggregates())?, keys)
+}
+
+/// The same of some rows, which a query over this index gives.
+pub(crate) fn by_in<const N: usize>(index: &Index, rows: LazyFrame, keys: [&str; N]) -> Result<Vec<Group>, AuditError> {
+    let expressions: Vec<Expr> = keys.iter().map(|key| col(*key)).collect();
+    let grouped = rows.group_by(expressions).agg(aggregates()).sort(keys, SortMultipleOptions::default());
+    groups(&index.answer(grouped)?, keys)
+}
+
+fn groups<const N: usize>(answer: &Answer, keys: [&str; N]) -> Result<Vec<Group>, AuditError> {
     let names = keys.iter().map(|key| answer.texts(key)).collect::<Result<Vec<_>, _>>()?;
-    Ok(counts(&answer)?
+    Ok(counts(answer)?
         .into_iter()
         .enumerate()
         .map(|(n, count)| Group { names: names.iter().map(|column| column[n].clone()).collect(), count })

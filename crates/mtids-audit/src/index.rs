@@ -53,6 +53,25 @@ impl Index {
         self.columns.contains(column)
     }
 
+    /// Names of its columns.
+    pub(crate) fn columns(&self) -> &BTreeSet<String> {
+        &self.columns
+    }
+
+    /// Its rows, for a query over more than one index; [`Index::answer`] runs it.
+    pub(crate) fn frame(&self, rows: Rows) -> LazyFrame {
+        let all = self.frame.clone();
+        if rows == Rows::All { all } else { all.filter(col("kind").eq(lit("finding"))) }
+    }
+
+    /// Runs a query; its errors name the file of this index.
+    pub(crate) fn answer(&self, query: LazyFrame) -> Result<Answer, AuditError> {
+        let frame = query
+            .collect()
+            .map_err(|error| AuditError::Index { path: self.path.clone(), detail: error.to_string() })?;
+        Ok(Answer { path: self.path.clone(), frame })
+    }
+
     /// Runs a query over the rows that bear labels.
     pub(crate) fn query(&self, build: impl FnOnce(LazyFrame) -> LazyFrame) -> Result<Answer, AuditError> {
         self.query_of(Rows::Findings, build)
@@ -64,12 +83,7 @@ impl Index {
         rows: Rows,
         build: impl FnOnce(LazyFrame) -> LazyFrame,
     ) -> Result<Answer, AuditError> {
-        let all = self.frame.clone();
-        let asked = if rows == Rows::All { all } else { all.filter(col("kind").eq(lit("finding"))) };
-        let frame = build(asked)
-            .collect()
-            .map_err(|error| AuditError::Index { path: self.path.clone(), detail: error.to_string() })?;
-        Ok(Answer { path: self.path.clone(), frame })
+        self.answer(build(self.frame(rows)))
     }
 
     /// Groups the rows that bear labels by `keys` (in sorted order) and aggregates.
@@ -87,6 +101,11 @@ impl Answer {
     /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.frame.height()
+    }
+
+    /// The result as the beginning of another query.
+    pub(crate) fn into_frame(self) -> LazyFrame {
+        self.frame.lazy()
     }
 
     /// A column as text; null is `None`.

@@ -103,12 +103,73 @@ pub enum IssueCode {
     QuarantinedInput,
     /// Annotations without image.
     UnmatchedFindings,
+    /// Rows with the same voxels carry different labels.
+    SameVoxelsOtherLabels,
+    /// Two findings of a series lie at one place.
+    DuplicateFinding,
+    /// A status contradicts the rule of its evidence.
+    StatusAgainstEvidence,
+    /// Evidence is named, and the status is unknown.
+    EvidenceWithoutStatus,
+    /// A status is known without evidence.
+    StatusWithoutEvidence,
+    /// Benign and metastatic statuses come from different evidence.
+    EvidenceTellsStatus,
+    /// All patients of a class come from one scanner.
+    ScannerOnlyClass,
+    /// A region and a status occur in a split, never together.
+    EmptyCell,
+    /// A finding lies in air or lung.
+    PlaceWithoutTissue,
+    /// Tissue around a finding has one value only.
+    ConstantTissue,
+    /// Two datasets were built with different secrets.
+    DifferentSecrets,
+    /// A part of the description differs between two datasets.
+    DescriptionDiffers,
+    /// Patients are in another split than before.
+    PatientMovedSplit,
+    /// Rows that were there before are missing.
+    RemovedRows,
+    /// Rows that were not there before.
+    AddedRows,
+    /// Findings whose place is another than before.
+    MovedFindings,
+    /// Rows whose label is another than before.
+    Relabelled,
+    /// Rows whose voxels are others than before.
+    ChangedVoxels,
+    /// A column or the share of a label is another than before, beyond chance.
+    Drift,
 }
 
 impl IssueCode {
     /// The code as written in JSON and shown to people.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// What to ask the source of a row that such an issue names; `None` where its labels are not in question.
+    pub fn question(self) -> Option<&'static str> {
+        match self {
+            Self::ConflictingLabels => {
+                Some("A row at this place says something else: which region and status are right?")
+            }
+            Self::SameVoxelsOtherLabels => {
+                Some("A row with the same voxels says something else: which region and status are right?")
+            }
+            Self::DuplicateVoxels => {
+                Some("The same image stands under another patient, split or finding: is it one node of one person?")
+            }
+            Self::DuplicateFinding => Some("Another finding lies here: are these two nodes?"),
+            Self::StatusAgainstEvidence => {
+                Some("The status contradicts the size rule that it is said to come from: which of both is wrong?")
+            }
+            Self::EvidenceWithoutStatus => Some("Evidence is named: what did it show?"),
+            Self::PlaceWithoutTissue => Some("This place is in air or lung: where is the node?"),
+            Self::ConstantTissue => Some("The image is constant here: is the series usable?"),
+            _ => None,
+        }
     }
 }
 
@@ -128,10 +189,15 @@ pub struct AuditIssue {
     pub count: u64,
     /// A few of them: keys or names, sorted.
     pub examples: Vec<String>,
+    /// Keys of rows to look at, sorted; at most 1000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<String>,
 }
 
 /// Most examples of an issue.
 const EXAMPLES: usize = 5;
+/// Most rows of an issue.
+const ROWS: usize = 1000;
 
 impl AuditIssue {
     /// An issue without examples.
@@ -142,7 +208,18 @@ impl AuditIssue {
         message: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self { severity, code, message: message.into(), advice: advice.into(), count, examples: Vec::new() }
+        let (message, advice) = (message.into(), advice.into());
+        Self { severity, code, message, advice, count, examples: Vec::new(), rows: Vec::new() }
+    }
+
+    /// The same with keys of rows to look at, and the first few of them as examples where there are none.
+    pub(crate) fn with_rows(mut self, keys: impl IntoIterator<Item = String>) -> Self {
+        let sorted: std::collections::BTreeSet<String> = keys.into_iter().collect();
+        self.rows = sorted.into_iter().take(ROWS).collect();
+        if self.examples.is_empty() {
+            self.examples = self.rows.iter().take(EXAMPLES).cloned().collect();
+        }
+        self
     }
 
     /// The same with the first few of `examples`, in sorted order.

@@ -1,8 +1,9 @@
 //! The audit: what labels a dataset holds, how they are spread, and what would make figures from it wrong.
 //!
 //! # Purpose
-//! [`audit::audit`] reads `index.parquet` (kilobytes; no voxel is touched) with polars, counts along both label dimensions, and looks for
-//! leakage, conflicts, gaps and confounders. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
+//! [`audit::audit`] reads `index.parquet` (kilobytes; no voxel is touched; [`sheets::sheets`] shows some) with polars, counts along both label dimensions, and looks for
+//! leakage, conflicts, gaps and confounders. [`worklist::worklist`] says whom to ask what about its rows. [`compare::compare`] sets a second
+//! dataset beside a first. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
 //!
 //! # Invariants
 //! * The only crate that compiles polars, and no type of polars is public here.
@@ -12,8 +13,10 @@
 //! # Units
 //! Sizes and distances are mm; shares lie in 0 to 1; counts are rows (patches) or patients, as named.
 
+pub mod agreement;
 pub mod audit;
 mod checks;
+pub mod compare;
 pub mod config;
 mod distribution;
 pub mod error;
@@ -22,7 +25,9 @@ mod index;
 pub mod issue;
 pub mod measures;
 pub mod page;
+pub mod sheets;
 pub mod text;
+pub mod worklist;
 
 use serde_json::Value;
 
@@ -31,5 +36,7 @@ pub fn schemas() -> Vec<(String, Value)> {
     vec![
         ("audit-config.json".to_owned(), schemars::schema_for!(config::AuditConfig).to_value()),
         ("audit.json".to_owned(), schemars::schema_for!(audit::Audit).to_value()),
+        ("compare-config.json".to_owned(), schemars::schema_for!(compare::config::CompareConfig).to_value()),
+        ("comparison.json".to_owned(), schemars::schema_for!(compare::comparison::Comparison).to_value()),
     ]
 }

@@ -1,15 +1,19 @@
-//! `mtids-audit`: the command line of the audit. Thin: it parses, calls the library, writes two files and turns issues into an exit code.
+//! `mtids-audit`: the command line of the audit. Thin: it parses, calls the library, writes files and turns issues into an exit code.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use mtids_audit::audit::audit;
+use mtids_audit::compare::config::CompareConfig;
+use mtids_audit::compare::{self, compare};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::error::AuditError;
-use mtids_audit::page::page;
+use mtids_audit::page::page_with_pictures;
+use mtids_audit::sheets::sheets;
 use mtids_audit::text::text;
+use mtids_audit::worklist;
 use mtids_report::terminal::{end_with, start_log};
 use mtids_runtime::exit::{Exit, code_of, exit_of};
 use mtids_runtime::{atomic, config};
@@ -30,16 +34,19 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Report(Report),
+    Compare(Compare),
 }
 
-/// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html and audit.json
+/// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html, audit.json and worklist.csv
+///
+/// The worklist names rows whose labels are in question, by source. Answers go into a table for `mtids-prep build --corrections`.
 ///
 /// Example: mtids-audit report dataset --out audit
 #[derive(Debug, Args)]
 struct Report {
     /// Folder of the dataset
     dataset: PathBuf,
-    /// Folder for audit.html and audit.json
+    /// Folder for audit.html, audit.json and worklist.csv
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Configuration file (TOML)
@@ -48,7 +55,35 @@ struct Report {
     /// Change one setting, for example --set fail_on=error; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Show up to N patches of each region and status, in the page and as PNG in sheets/; this reads voxels
+    #[arg(long, value_name = "N")]
+    pictures: Option<usize>,
     /// Print the audit as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Compare two datasets: rows, labels, voxels and drift; write comparison.html and comparison.json
+///
+/// Rows are matched by their keys, so both must be built with one secret. Exit code 1 if there are issues of the severity in fail_on.
+///
+/// Example: mtids-audit compare dataset-old dataset-new --out comparison
+#[derive(Debug, Args)]
+struct Compare {
+    /// Folder of the first dataset
+    first: PathBuf,
+    /// Folder of the second
+    second: PathBuf,
+    /// Folder for comparison.html and comparison.json
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change one setting, for example --set fail_on=error; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Print the comparison as JSON
     #[arg(long)]
     json: bool,
 }
@@ -56,8 +91,11 @@ struct Report {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log();
-    let Command::Report(command) = arguments.command;
-    match command.run() {
+    let result = match arguments.command {
+        Command::Report(command) => command.run(),
+        Command::Compare(command) => command.run(),
+    };
+    match result {
         Ok(exit) => exit.into(),
         Err(error) => end_with(error.as_ref(), exit_of(error.as_ref(), &[code_of::<AuditError>])).into(),
     }
@@ -68,13 +106,48 @@ impl Report {
         let settings: AuditConfig = config::load(self.config.as_deref(), &self.sets)?;
         let audit = audit(&self.dataset, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&audit)?);
-        std::fs::create_dir_all(&self.out).map_err(|source| AuditError::Write { path: self.out.clone(), source })?;
-        for (name, content) in [("audit.html", page(&audit)), ("audit.json", json.clone())] {
-            let path = self.out.join(name);
-            atomic::write(&path, content.as_bytes()).map_err(|source| AuditError::Write { path, source })?;
+        let asked = worklist::csv(&worklist::worklist(&self.dataset, &audit)?)?;
+        let sheets = self.pictures.map_or(Ok(Vec::new()), |most| sheets(&self.dataset, most))?;
+        let page = page_with_pictures(&audit, &sheets);
+        let files: [(&str, &[u8]); 3] =
+            [("audit.html", page.as_bytes()), ("audit.json", json.as_bytes()), ("worklist.csv", &asked)];
+        write(&self.out, &files)?;
+        for sheet in &sheets {
+            write(&self.out.join("sheets"), &[(&sheet.file_name(), &sheet.picture.png()?)])?;
         }
-        let shown = if self.json { json } else { text(&audit) };
-        std::io::stdout().write_all(shown.as_bytes())?;
-        Ok(if audit.counted_issues() > 0 { Exit::Findings } else { Exit::Done })
+        show(self.json, &json, || text(&audit))?;
+        Ok(exit(audit.counted_issues()))
     }
+}
+
+impl Compare {
+    fn run(self) -> anyhow::Result<Exit> {
+        let settings: CompareConfig = config::load(self.config.as_deref(), &self.sets)?;
+        let found = compare(&self.first, &self.second, &settings)?;
+        let json = format!("{:#}\n", serde_json::to_value(&found)?);
+        let page = compare::page::page(&found);
+        write(&self.out, &[("comparison.html", page.as_bytes()), ("comparison.json", json.as_bytes())])?;
+        show(self.json, &json, || compare::text::text(&found))?;
+        Ok(exit(found.counted_issues()))
+    }
+}
+
+/// Writes files into a folder, each whole or not at all.
+fn write(out: &Path, files: &[(&str, &[u8])]) -> Result<(), AuditError> {
+    std::fs::create_dir_all(out).map_err(|source| AuditError::Write { path: out.to_owned(), source })?;
+    for (name, content) in files {
+        let path = out.join(name);
+        atomic::write(&path, content).map_err(|source| AuditError::Write { path, source })?;
+    }
+    Ok(())
+}
+
+/// Prints JSON, or words.
+fn show(as_json: bool, json: &str, words: impl FnOnce() -> String) -> std::io::Result<()> {
+    let shown = if as_json { json.to_owned() } else { words() };
+    std::io::stdout().write_all(shown.as_bytes())
+}
+
+fn exit(counted_issues: usize) -> Exit {
+    if counted_issues > 0 { Exit::Findings } else { Exit::Done }
 }

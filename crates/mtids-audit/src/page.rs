@@ -6,10 +6,12 @@ use mtids_report::format::{count, interval, metric, percent};
 use mtids_report::page::{Section, facts, figure, table};
 use mtids_shards::View;
 
+use crate::agreement::SourceAgreement;
 use crate::audit::Audit;
 use crate::distribution::Group;
 use crate::issue::{AuditIssue, Severity};
 use crate::measures::Measured;
+use crate::sheets::Sheet;
 
 /// Where the section on measures stands: behind that on sizes.
 const AFTER_SIZES: usize = 6;
@@ -18,6 +20,11 @@ const STATUSES: [&str; 3] = ["benign", "metastatic", "unknown"];
 
 /// The page as HTML text.
 pub fn page(audit: &Audit) -> String {
+    page_with_pictures(audit, &[])
+}
+
+/// The page with contact sheets of patches.
+pub fn page_with_pictures(audit: &Audit, sheets: &[Sheet]) -> String {
     let lead = "Labels along two dimensions, mediastinal region and lymph-node metastasis, and issues that would invalidate \
                 results. Research data, not for diagnosis.";
     let mut sections = vec![
@@ -28,6 +35,7 @@ pub fn page(audit: &Audit) -> String {
         Section::new("stations", "Stations", stations(audit)),
         Section::new("sizes", "Sizes", sizes(audit)),
         Section::new("evidence", "Evidence", grouped(&["evidence", "given for"], &audit.by_evidence)),
+        Section::new("agreement", "Agreement of sources", agreement(audit)),
         Section::new("acquisition", "Acquisition", acquisition(audit)),
         Section::new("input", "Input", input(audit)),
         Section::new("origin", "Source", origin(audit)),
@@ -35,6 +43,12 @@ pub fn page(audit: &Audit) -> String {
     // A dataset of an older layout has none.
     if !audit.measures.is_empty() {
         sections.insert(AFTER_SIZES, Section::new("measures", "Measures", measures(audit)));
+    }
+    if !sheets.is_empty() {
+        sections.push(Section::new("pictures", "Pictures", pictures(sheets)));
+    }
+    if audit.agreement.is_empty() {
+        sections.retain(|section| section.id() != "agreement");
     }
     mtids_report::page::page("Label audit", lead, &sections)
 }
@@ -67,7 +81,8 @@ fn overview(audit: &Audit) -> Markup {
     facts(&rows)
 }
 
-fn issues(issues: &[AuditIssue]) -> Markup {
+/// Issues as a table, the gravest first.
+pub(crate) fn issues(issues: &[AuditIssue]) -> Markup {
     html! {
         @if issues.iter().all(|issue| issue.severity == Severity::Info) { p class="good" { "No errors and no warnings." } }
         @if !issues.is_empty() {
@@ -223,6 +238,23 @@ fn measures(audit: &Audit) -> Markup {
     }
 }
 
+fn agreement(audit: &Audit) -> Markup {
+    let row = |one: &SourceAgreement| {
+        let [first, second] = one.sources.clone();
+        let kappa = [metric(one.kappa), interval(one.interval.map(|[low, high]| (low, high)))];
+        let counts = [count(one.pairs), count(one.patients), percent(one.observed)];
+        [first, second, one.dimension.clone()].into_iter().chain(counts).chain(kappa).collect()
+    };
+    let rows: Vec<Vec<String>> = audit.agreement.iter().map(row).collect();
+    html! {
+        (table(&["source", "other source", "dimension", "pairs\t", "patients\t", "agree\t", "kappa\t", "95 %\t"], &rows))
+        p class="note" {
+            "Findings of two sources in one frame of reference, less than " (audit.config.same_place_mm) " mm apart. Cohen's kappa with its interval \
+             by bootstrap over patients; findings of one series are joined by the build, which sets contradictions to unknown."
+        }
+    }
+}
+
 fn acquisition(audit: &Audit) -> Markup {
     html! {
         (grouped(&["manufacturer", "model", "kernel"], &audit.by_scanner))
@@ -241,6 +273,27 @@ fn input(audit: &Audit) -> Markup {
     html! {
         (table(&["files", "reason", "number\t"], &rows))
         p class="note" { (count(totals.unmatched_findings)) " annotations have no image or are outside it." }
+    }
+}
+
+fn pictures(sheets: &[Sheet]) -> Markup {
+    html! {
+        @for sheet in sheets {
+            // A sheet has pictures, so it has an address.
+            @if let Ok(uri) = sheet.picture.data_uri() {
+                figure {
+                    figcaption { (sheet.region) ", " (sheet.status) }
+                    img src=(uri) style="max-width:100%"
+                        alt=(format!("{} {} patches, axial, coronal and sagittal plane", sheet.keys.len(), sheet.status));
+                    p class="note" { (sheet.keys.join(" · ")) }
+                }
+            }
+        }
+        p class="note" {
+            "One patch of a patient, by the order of keys, which stand below in the order of the pictures. Axial, coronal and sagittal plane, "
+            (format!("{:.0}", sheets.first().map_or(0.0, |sheet| sheet.field_mm)))
+            " mm wide, window 40 ± 200 HU; the patient's right is on the left. These are voxels of patients: keep the page where the dataset is."
+        }
     }
 }
 

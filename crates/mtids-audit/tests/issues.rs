@@ -1,120 +1,18 @@
 //! Each check finds what was broken for it, and a sound dataset has neither errors nor warnings.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use std::path::Path;
+mod support;
 
 use mtids_audit::audit::{Audit, audit};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::issue::{IssueCode, Severity};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
-use mtids_domain::taxonomy::{RegionScheme, Station, TAXONOMY_VERSION, Zone};
+use mtids_domain::pseudonym::SeriesKey;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
-use mtids_shards::{
-    Channel, DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures, PatchGeometry, RowGroupEntry,
-    RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, Split, Totals, View, ViewName, write_index,
-};
-
-const SHARDS: [(&str, Split); 3] =
-    [("shards/train/a", Split::Train), ("shards/validation/b", Split::Validation), ("shards/test/c", Split::Test)];
-
-/// 36 patients, 4 rows each: two regions, both statuses, sizes that overlap, no row twice.
-fn sound() -> Vec<RowLabels> {
-    (0..144)
-        .map(|n| {
-            let (patient, node) = (n / 4, n % 4);
-            let upper = node % 2 == 0;
-            let metastatic = (patient + node / 2) % 2 == 1;
-            RowLabels {
-                sample_key: format!("sample{n}"),
-                kind: RowKind::Finding,
-                patient_key: PatientKey::from_stored(format!("patient{patient}")),
-                study_key: StudyKey::from_stored(format!("study{patient}")),
-                series_key: SeriesKey::from_stored(format!("series{patient}")),
-                frame_of_reference_key: Some(FrameOfReferenceKey::from_stored(format!("frame{patient}"))),
-                instance_key: Some(InstanceKey::from_stored(format!("instance{n}"))),
-                split: SHARDS[usize::saturating_sub(patient % 6, 3)].1,
-                center_voxel: [0.0; 3],
-                center_mm: [10.0 * node as f64, 0.0, 0.0],
-                region: Some(i8::from(!upper)),
-                region_name: Some(if upper { "upper" } else { "subcarinal" }.to_owned()),
-                station: Some(if upper { Station::S4R } else { Station::S7 }),
-                metastasis: Some(if metastatic { Metastasis::Metastatic } else { Metastasis::Benign }),
-                evidence: Evidence::A,
-                level: LabelLevel::Node,
-                label_source: "table".into(),
-                short_axis_mm: Some(8.0 + (n % 7) as f32),
-                finding_distance_mm: None,
-                study_day: None,
-                manufacturer: Some(format!("maker {}", (patient / 2) % 3)),
-                model: None,
-                kernel: None,
-                slice_thickness_mm: Some(1.0),
-                slice_step_mm: 1.0,
-                pixel_spacing_mm: 0.7,
-                repaired: None,
-                kvp: Some(120.0),
-                contrast: Some(true),
-                pet: false,
-                pad_fraction: 0.0,
-                weight: 1.0,
-                grown: Measures::default(),
-                mask: None,
-                voxels_digest: format!("digest{n}"),
-            }
-        })
-        .collect()
-}
-
-fn view(channels: &[Channel]) -> View {
-    let geometry = PatchGeometry { size: [8, 8, 8], spacing_mm: [1.0; 3], ..PatchGeometry::default() };
-    View { name: ViewName::try_from("near".to_owned()).unwrap(), geometry, channels: channels.to_vec() }
-}
-
-fn publish(folder: &Path, rows: &[RowLabels]) {
-    publish_with(folder, rows, &[Channel::Ct]);
-}
-
-fn publish_with(folder: &Path, rows: &[RowLabels], channels: &[Channel]) {
-    let description = DatasetDescription {
-        schema_version: SCHEMA_VERSION.into(),
-        taxonomy_version: TAXONOMY_VERSION.into(),
-        regions: RegionScheme::of_zones(&[Zone::Upper, Zone::Subcarinal]).unwrap(),
-        views: vec![view(channels)],
-        config_digest: Digest::of_bytes(b""),
-        program: Program::new("test", "1"),
-    };
-    let storage = Folder::new(folder);
-    let digest = Digest::of_bytes(b"");
-    let mut index = Vec::new();
-    let mut shards = Vec::new();
-    for (path, split) in SHARDS {
-        let here = rows.iter().filter(|row| row.split == split);
-        let before = index.len();
-        index.extend(here.map(|labels| IndexRow { labels, shard: path, row_group: 0, row: 0 }));
-        let rows = (index.len() - before) as u64;
-        if rows > 0 {
-            let row_groups = vec![RowGroupEntry { kind: RowKind::Finding, rows, offset: 0, length: 0, digest }];
-            shards.push(ShardEntry {
-                path: path.into(),
-                split,
-                rows,
-                bytes: 0,
-                digest,
-                footer_digest: digest,
-                row_groups,
-            });
-        }
-    }
-    let files = vec![write_index(&storage, &index, &description).unwrap()];
-    let totals = Totals { rows: index.len() as u64, ..Default::default() };
-    let pseudonym_fingerprint = String::new();
-    Manifest { layout: LAYOUT_VERSION, description, pseudonym_fingerprint, totals, shards, files }
-        .commit(&storage)
-        .unwrap();
-}
+use mtids_shards::{Channel, Manifest, Measure, RowKind, RowLabels, Split};
+use support::{Published, publish, publish_as, sound};
 
 fn audited(rows: &[RowLabels]) -> Audit {
     let folder = tempfile::tempdir().unwrap();
@@ -332,7 +230,8 @@ fn masks_of_one_status_only_are_a_leak_that_names_the_views_that_show_them() {
     assert!(issue(&found).contains("0 of 72 benign and 72 of 72 metastatic"), "{}", issue(&found));
     assert!(issue(&found).contains("no view shows masks"));
     let folder = tempfile::tempdir().unwrap();
-    publish_with(folder.path(), &leaking, &[Channel::Ct, Channel::Mask]);
+    let shown = Published { channels: vec![Channel::Ct, Channel::Mask], ..Published::default() };
+    publish_as(folder.path(), &leaking, &shown);
     let shown = audit(folder.path(), &AuditConfig::default()).unwrap();
     assert!(issue(&shown).contains("`near` (mask)"), "{}", issue(&shown));
 }

@@ -5,16 +5,19 @@
 //! * Nothing depends on the order of samples, beyond the rounding of sums.
 //!
 //! # Units
-//! Every figure is a share in 0..=1, except [`quantile()`], which has the unit of its values, and [`net_benefit()`], which may be negative.
+//! Every figure is a share in 0..=1, except [`quantile()`] and differences of means, which have the unit of their values, and [`net_benefit()`] and
+//! [`cohens_kappa()`], which may be negative.
 #![doc = include_str!("../README.md")]
 
 mod association;
 mod bootstrap;
 mod calibration;
+mod cluster;
 mod confusion;
 mod effect;
 mod holm;
 mod interval;
+mod kappa;
 mod paired;
 mod precision;
 mod quantile;
@@ -24,10 +27,12 @@ mod roc;
 pub use association::cramers_v;
 pub use bootstrap::{BootstrapOptions, bootstrap_by_patient, resample_by_patient};
 pub use calibration::{brier, expected_calibration_error};
+pub use cluster::{PatientSums, mean_difference_by_patient};
 pub use confusion::Confusion;
 pub use effect::{Effect, Spread, pooled_variance, variance};
 pub use holm::holm;
 pub use interval::{Interval, wilson};
+pub use kappa::{Agreement, agreement_by_patient, cohens_kappa};
 pub use paired::{Difference, auroc_difference_by_patient};
 pub use precision::{
     PrecisionRecallPoint, average_precision, net_benefit, precision_recall_curve, threshold_for_sensitivity,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use mtids_patch::{Channel, Place, Planes, View};
-use mtids_shards::{DatasetDescription, RowKind, RowLabels, Totals};
+use mtids_shards::{CorrectionRecord, DatasetDescription, RowKind, RowLabels, Totals};
 
 use crate::config::CheckedConfig;
 use crate::summary::count_rows;
@@ -14,6 +14,7 @@ pub(crate) fn card(
     description: &DatasetDescription,
     totals: &Totals,
     rows: &[&RowLabels],
+    corrections: &[CorrectionRecord],
     config: &CheckedConfig,
 ) -> String {
     let mut text = String::new();
@@ -57,6 +58,9 @@ pub(crate) fn card(
             "* left out: {} annotations with a view that touches voxels that nobody measured",
             totals.findings_at_invented
         ));
+    }
+    if !corrections.is_empty() {
+        line(format_args!("* {} labels of rows were corrected by people (`corrections.jsonl`)", corrections.len()));
     }
     if config.negatives.per_series > 0 {
         let place = match config.negatives.within {

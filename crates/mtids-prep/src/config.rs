@@ -2,7 +2,8 @@
 //!
 //! Units: mm, voxels in (d, h, w). Invariant: paths, the secret, raw ids and the memory budget are no part of what a dataset
 //! is; [`BuildConfig::published`] leaves them out. So the published configuration alone does not reproduce a dataset: the studies, the
-//! annotations, the secret, and the table of splits and `identity.same_person`, if there are any, belong to it. Its digest identifies the settings, not the input.
+//! annotations, the secret, and the tables of splits and corrections and `identity.same_person`, if there are any, belong to it. Its digest identifies
+//! the settings, not the input.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ pub struct BuildConfig {
     pub data: Option<PathBuf>,
     /// Annotation tables, mask files (NIfTI, NRRD) and folders of PASCAL VOC boxes; `--annotations` adds to them.
     pub annotations: Vec<PathBuf>,
+    /// Table of corrected labels (finding, dimension, old, new, by, why); `--corrections` sets it. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrections: Option<PathBuf>,
     /// Read the DICOM SEG objects found in the data folder. Default true.
     pub read_segmentations: bool,
     /// Read the PET of the same study and frame of reference: views get it as a second channel, in hundredths of an SUV, and nodes their
@@ -92,6 +96,7 @@ impl Default for BuildConfig {
         Self {
             data: None,
             annotations: Vec::new(),
+            corrections: None,
             read_segmentations: true,
             pet: false,
             read_reports: true,
@@ -302,8 +307,16 @@ impl BuildConfig {
         let identity = IdentityConfig::default();
         // Where and how fast it is built is no part of what it is.
         let memory_mib = DEFAULT_MEMORY_MIB;
-        let mut published =
-            Self { data: None, annotations: Vec::new(), pseudonym, split, identity, memory_mib, ..self.clone() };
+        let mut published = Self {
+            data: None,
+            annotations: Vec::new(),
+            corrections: None,
+            pseudonym,
+            split,
+            identity,
+            memory_mib,
+            ..self.clone()
+        };
         // In one form, however they were written.
         if let Ok(views) = self.views() {
             published.views = Some(views.iter().map(|view| (view.name.clone(), ViewConfig::of(view))).collect());

@@ -21,6 +21,7 @@ mod card;
 pub mod clock;
 pub mod config;
 mod context;
+mod corrections;
 pub mod diff;
 pub mod error;
 pub mod explain;

@@ -30,6 +30,14 @@ pub struct PlannedSeries {
     pub pet: Option<PlannedPet>,
 }
 
+impl PlannedSeries {
+    /// Key of a sample of a finding; the first sample, 0, lies on it.
+    pub(crate) fn sample_key(&self, finding: &Finding, number: u32, secret: &PseudonymSecret) -> String {
+        let place = finding.center.0.map(|x| format!("{x:.4}")).join(",");
+        secret.other("sample", &format!("{}|{place}|{number}", self.series.name()))
+    }
+}
+
 /// A PET series that is cut with a CT.
 #[derive(Clone, Debug)]
 pub struct PlannedPet {

@@ -14,10 +14,12 @@ use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_domain::taxonomy::Location;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
+use mtids_shards::CorrectionRecord;
 use rayon::prelude::*;
 
 use crate::accounts::{refuse_series, skip_series};
 use crate::config::CheckedConfig;
+use crate::corrections;
 use crate::error::PrepError;
 use crate::identity::settle;
 use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
@@ -41,6 +43,8 @@ pub struct Plan {
     pub duplicates: u64,
     /// Entries of annotation sources that gave no finding.
     pub rejects: Vec<Reject>,
+    /// Corrected labels, one for each row that their findings can have.
+    pub corrections: Vec<CorrectionRecord>,
 }
 
 /// Series that can be used, each with its grid.
@@ -147,8 +151,8 @@ pub(crate) fn gather(
 /// Makes the plan, and says what became of the files that are not in it.
 ///
 /// # Errors
-/// As the gathering of series: [`PrepError`] for identifiers that contradict each other, patients that a table of splits does not name, or ids
-/// that look like two spellings of one; [`PrepError::Interrupted`] after a signal.
+/// As the gathering of series: [`PrepError`] for identifiers that contradict each other, patients that a table of splits does not name, ids
+/// that look like two spellings of one, or a correction that does not fit; [`PrepError::Interrupted`] after a signal.
 pub fn plan(
     scan: Scan,
     files: &AnnotationFiles,
@@ -157,16 +161,21 @@ pub fn plan(
     interrupt: &Interrupt,
 ) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
     let (gathered, outcomes) = gather(scan, files, config, secret, interrupt)?;
-    let Gathered { series: planned, unmatched_findings, contradictions, duplicates, rejects, .. } = gathered;
+    let Gathered { series: mut planned, unmatched_findings, contradictions, duplicates, rejects, .. } = gathered;
     let table = match &config.split.table {
         Some(path) => read_split_table(path, config.same_person(), secret)?,
         None => BTreeMap::new(),
+    };
+    let corrections = match &config.corrections {
+        Some(path) => corrections::apply(path, &mut planned, config, secret)?,
+        None => Vec::new(),
     };
     let findings = planned.iter().flat_map(|one| &one.findings);
     let unplaced_stations = findings.filter(|finding| finding.station == Some(Location::Unplaced)).count() as u64;
     let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
     let partitions = make_partitions(planned, &splits, config.patients_per_shard, config.digest(), secret);
-    let plan = Plan { partitions, unmatched_findings, contradictions, unplaced_stations, duplicates, rejects };
+    let plan =
+        Plan { partitions, unmatched_findings, contradictions, unplaced_stations, duplicates, rejects, corrections };
     Ok((plan, outcomes))
 }
 

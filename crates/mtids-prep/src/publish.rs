@@ -9,7 +9,8 @@ use mtids_dicom::FileOutcome;
 use mtids_runtime::atomic;
 use mtids_runtime::storage::Storage;
 use mtids_shards::{
-    IndexRow, LAYOUT_VERSION, Manifest, QuarantineRecord, RowKind, Totals, write_file, write_index, write_quarantine,
+    CorrectionRecord, IndexRow, LAYOUT_VERSION, Manifest, QuarantineRecord, RowKind, Totals, write_corrections,
+    write_file, write_index, write_quarantine,
 };
 
 use crate::accounts::Accounts;
@@ -69,13 +70,20 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
     };
     let resolved = mtids_runtime::config::to_toml(&config.published())
         .map_err(|error| PrepError::Config { key: "configuration".into(), reason: error.to_string() })?;
-    let card = card(context.description, &totals, &labels().collect::<Vec<_>>(), config);
+    // Of rows that are here: a finding at the border has none.
+    let keys: BTreeSet<&str> = labels().map(|row| row.sample_key.as_str()).collect();
+    let corrections: Vec<CorrectionRecord> =
+        plan.corrections.iter().filter(|one| keys.contains(one.sample_key.as_str())).cloned().collect();
+    let card = card(context.description, &totals, &labels().collect::<Vec<_>>(), &corrections, config);
     let mut files = vec![
         write_index(dataset, &index, context.description)?,
         write_quarantine(dataset, &quarantined)?,
         write_file(dataset, "config.resolved.toml", resolved.as_bytes())?,
         write_file(dataset, "README.md", card.as_bytes())?,
     ];
+    if !corrections.is_empty() {
+        files.push(write_corrections(dataset, &corrections)?);
+    }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest {
         layout: LAYOUT_VERSION,
@@ -100,6 +108,7 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
         reused_shards: finished.reused,
         superseded_files: superseded().count(),
         superseded_bytes: superseded().map(|file| file.bytes).sum(),
+        corrected_labels: corrections.len() as u64,
         contradicting_labels: plan.contradictions,
         unplaced_stations: plan.unplaced_stations,
         duplicate_findings: plan.duplicates,

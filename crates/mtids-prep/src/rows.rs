@@ -66,9 +66,8 @@ fn sample_centers<'a>(planned: &'a PlannedSeries, volume: &Volume, context: Cutt
     let samples = config.samples_per_finding;
     let mut list = Vec::new();
     for (finding_number, finding) in planned.findings.iter().enumerate() {
-        let place = finding.center.0.map(|x| format!("{x:.4}")).join(",");
         for number in 0..samples {
-            let sample_key = context.secret.other("sample", &format!("{name}|{place}|{number}"));
+            let sample_key = planned.sample_key(finding, number, context.secret);
             let center = shift_center(finding.center, number, &sample_key, config);
             let weight = 1.0 / samples as f32;
             let finding = Some(finding);

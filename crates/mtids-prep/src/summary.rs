@@ -26,6 +26,8 @@ pub struct BuildSummary {
     pub superseded_files: usize,
     /// Their bytes.
     pub superseded_bytes: u64,
+    /// Labels of rows that the table of corrections changed.
+    pub corrected_labels: u64,
     /// Labels that sources contradict, which became unknown.
     pub contradicting_labels: u64,
     /// Findings whose sources name stations of several regions, or of another map; station and region are unknown.

@@ -1,4 +1,4 @@
-//! What people look at: terminal tables, progress, HTML pages and SVG charts.
+//! What people look at: terminal tables, progress, HTML pages, SVG charts and pictures of views.
 //!
 //! # Purpose
 //! The audit and the trainer show their results in one style; `mtids-prep` and `mtids-train` show progress in one way.
@@ -14,8 +14,10 @@
 pub mod chart;
 pub mod forest;
 pub mod format;
+pub mod grey;
 pub mod page;
 pub mod picture;
+pub mod planes;
 pub mod progress;
 pub mod reliability;
 pub mod table;

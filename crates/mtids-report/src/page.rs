@@ -15,6 +15,11 @@ impl Section {
     pub fn new(id: impl Into<String>, title: impl Into<String>, body: Markup) -> Self {
         Self { id: id.into(), title: title.into(), body }
     }
+
+    /// Its anchor.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 const STYLE: &str = "

@@ -21,6 +21,26 @@ impl Picture {
         Self { width, height, rgb }
     }
 
+    /// Pictures beside and below each other in rows of `columns`, black between them; smaller ones stand at the upper left of their place.
+    pub fn sheet(pictures: &[Picture], columns: usize, gap: usize) -> Self {
+        let columns = columns.clamp(1, pictures.len().max(1));
+        let largest = |side: fn(&Picture) -> usize| pictures.iter().map(side).max().unwrap_or(0);
+        let (width, height) = (largest(|one| one.width), largest(|one| one.height));
+        let rows = pictures.len().div_ceil(columns);
+        let along = |count: usize, side: usize| count * side + count.saturating_sub(1) * gap;
+        let mut sheet = Self::grey(along(columns, width), along(rows, height), &[]);
+        for (n, picture) in pictures.iter().enumerate() {
+            let (left, top) = (n % columns * (width + gap), n / columns * (height + gap));
+            for (y, line) in picture.rgb.chunks_exact(3 * picture.width.max(1)).enumerate() {
+                let at = 3 * ((top + y) * sheet.width + left);
+                if let Some(place) = sheet.rgb.get_mut(at..at + line.len()) {
+                    place.copy_from_slice(line);
+                }
+            }
+        }
+        sheet
+    }
+
     /// Gives a pixel a colour; one outside the picture is left.
     pub fn paint(&mut self, x: usize, y: usize, color: [u8; 3]) {
         if x < self.width && y < self.height {
@@ -89,6 +109,17 @@ mod tests {
         assert_eq!(rgb, [0, 0, 0, 50, 50, 50, 100, 100, 100, 150, 150, 150, 1, 2, 3, 250, 250, 250]);
         assert!(picture.data_uri().unwrap().starts_with("data:image/png;base64,iVBOR"));
         assert!(Picture::grey(0, 0, &[]).png().is_err());
+    }
+
+    #[test]
+    fn a_sheet_sets_pictures_in_rows() {
+        let one = |value: u8| Picture::grey(2, 1, &[value, value + 1]);
+        let sheet = Picture::sheet(&[one(10), one(20), one(30)], 2, 1);
+        assert_eq!((sheet.width, sheet.height), (5, 3));
+        let red: Vec<Vec<u8>> = (0..3).map(|y| (0..5).map(|x| sheet.red(x, y)).collect()).collect();
+        assert_eq!(red, [[10, 11, 0, 20, 21], [0; 5], [30, 31, 0, 0, 0]]);
+        assert_eq!(Picture::sheet(&[one(10)], 4, 9), one(10), "no more columns than pictures");
+        assert_eq!(Picture::sheet(&[], 4, 9), Picture::grey(0, 0, &[]));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! # Units
 //! Voxels are little-endian `i16` as [`Channel`] says, one column per view, axes d (towards the head), h (towards the back), w (towards the left), w fastest.
 
+mod corrections;
 mod description;
 mod error;
 mod file;
@@ -25,6 +26,7 @@ mod verify;
 mod voxels;
 mod writer;
 
+pub use corrections::{CorrectionRecord, read_corrections, write_corrections};
 pub use description::{
     DatasetDescription, LAYOUT_VERSION, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals,
     manifest_json_schema,

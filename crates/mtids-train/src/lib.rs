@@ -30,7 +30,6 @@ pub mod export;
 pub mod fit;
 pub mod fusion;
 mod gallery;
-mod grey;
 pub mod inspect;
 mod label_counts;
 mod labels;

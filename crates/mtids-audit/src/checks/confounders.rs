@@ -1,12 +1,13 @@
-//! Confounders: variables that predict metastasis without the node's image, namely its size and how the image was acquired.
+//! Confounders: variables that predict a label without the node's image, namely its size, how the image was acquired, and who judged it how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_metrics::{auroc, cramers_v};
-use polars::prelude::{col, lit};
+use mtids_report::format::counted;
+use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::config::AuditConfig;
-use crate::distribution::sizes;
+use crate::distribution::{Group, by, overall, sizes};
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -71,4 +72,106 @@ pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
         }
     }
     Ok(issues)
+}
+
+/// The evidence, row by row: benign by one method and metastatic by another teaches the method.
+pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
+    let groups = by(index, ["evidence"])?;
+    let table: Vec<Vec<u64>> = groups.iter().map(|group| vec![group.count.benign, group.count.metastatic]).collect();
+    let rows: u64 = table.iter().flatten().sum();
+    let Some(association) = cramers_v(&table) else { return Ok(None) };
+    if association < config.evidence_confounder || overall(index)?.patients < config.fewest_patients {
+        return Ok(None);
+    }
+    let share = |group: &Group| {
+        let (metastatic, known) = (group.count.metastatic, group.count.benign + group.count.metastatic);
+        format!("{}: {metastatic} of {known} metastatic", group.name(0))
+    };
+    let message = format!(
+        "the evidence tells the status (Cramér's V {association:.2}): statuses are mixed from different methods"
+    );
+    Ok(Some(
+        AuditIssue::new(
+            Severity::Warning,
+            IssueCode::EvidenceTellsStatus,
+            rows,
+            message,
+            "who was biopsied was chosen for a reason that the image shows: report results by evidence, and test on one kind",
+        )
+        .with_examples(groups.iter().map(share)),
+    ))
+}
+
+/// Patients by scanner, over all findings, and over those of a class.
+struct ByScanner {
+    class: String,
+    patients: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Classes that one scanner alone has, where chance does not explain it.
+///
+/// Where a share s of all patients comes from a scanner, n patients do by chance with s^n; this is adjusted for the number of classes.
+pub(super) fn one_scanner(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
+    let mut issues = Vec::new();
+    for fact in ["manufacturer", "model"] {
+        let all = by_scanner(index, fact, None)?;
+        let Some(all) = all.first().filter(|all| all.patients.len() > 1) else { continue };
+        let patients = all.patients.values().flatten().collect::<BTreeSet<_>>().len();
+        let mut classes = by_scanner(index, fact, Some("region_name"))?;
+        classes.extend(by_scanner(index, fact, Some("metastasis"))?);
+        let tests = classes.len() as f64;
+        let mut found = Vec::new();
+        for class in &classes {
+            let mut scanners = class.patients.iter();
+            let (Some((scanner, of_class)), None) = (scanners.next(), scanners.next()) else { continue };
+            let share = all.patients.get(scanner).map_or(0, BTreeSet::len) as f64 / patients.max(1) as f64;
+            let chance = share.powi(i32::try_from(of_class.len()).unwrap_or(i32::MAX));
+            if tests * chance < config.significance {
+                found.push(format!("{}: all {} patients from {scanner}", class.class, of_class.len()));
+            }
+        }
+        if !found.is_empty() {
+            let count = found.len() as u64;
+            issues.push(
+                AuditIssue::new(
+                    Severity::Warning,
+                    IssueCode::ScannerOnlyClass,
+                    count,
+                    format!("{} from one `{fact}` only, beyond chance", counted(count, "class comes", "classes come")),
+                    "a network can learn the scanner instead of the class: add patients of the class from another scanner, or leave it out",
+                )
+                .with_examples(found),
+            );
+        }
+    }
+    Ok(issues)
+}
+
+/// Patients by the value of a fact of the acquisition, for each class along a dimension; without one, of all findings as one class.
+fn by_scanner(index: &Index, fact: &str, dimension: Option<&str>) -> Result<Vec<ByScanner>, AuditError> {
+    let class = || dimension.map_or_else(|| lit("all").alias("class"), |name| col(name).alias("class"));
+    let answer = index.query(|frame| {
+        frame
+            .select([class(), col(fact).alias("scanner"), col("patient_key")])
+            .filter(col("class").is_not_null().and(col("scanner").is_not_null()))
+            .group_by([col("class"), col("scanner"), col("patient_key")])
+            .agg([len().alias("rows")])
+            .sort(["class", "scanner", "patient_key"], SortMultipleOptions::default())
+    })?;
+    let mut found: Vec<ByScanner> = Vec::new();
+    let rows = answer.texts("class")?.into_iter().zip(answer.texts("scanner")?).zip(answer.texts("patient_key")?);
+    for ((class, scanner), patient) in rows {
+        let class = match (dimension, class.unwrap_or_default().as_str()) {
+            (Some("metastasis"), "0") => "benign".to_owned(),
+            (Some("metastasis"), "1") => "metastatic".to_owned(),
+            (_, class) => class.to_owned(),
+        };
+        if found.last().is_none_or(|last| last.class != class) {
+            found.push(ByScanner { class, patients: BTreeMap::new() });
+        }
+        if let Some(last) = found.last_mut() {
+            last.patients.entry(scanner.unwrap_or_default()).or_default().extend(patient);
+        }
+    }
+    Ok(found)
 }

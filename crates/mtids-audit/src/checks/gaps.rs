@@ -1,7 +1,10 @@
 //! What is missing or thin: empty splits, small classes, unknown labels, weak evidence, uneven splits, patches without image.
 
-use mtids_report::format::{counted, percent};
-use polars::prelude::{col, len, lit};
+use std::collections::BTreeMap;
+
+use mtids_metrics::{PatientSums, holm, mean_difference_by_patient};
+use mtids_report::format::{counted, percent, signed_interval};
+use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::config::AuditConfig;
 use crate::distribution::{Count, Group, SPLITS, by, overall};
@@ -158,39 +161,121 @@ pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditI
     Ok(issues)
 }
 
-/// Splits should hold about the same share of metastatic patches.
+/// Splits should hold about the same share of metastatic patches; chance makes small ones differ.
 pub(super) fn prevalence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
-    let by_split = by(index, ["split"])?;
-    let share = |split: &str| find(&by_split, &[split]).and_then(Count::prevalence);
-    let Some(train) = share("train") else { return Ok(Vec::new()) };
-    let differing = SPLITS[1..]
-        .iter()
-        .filter_map(|split| Some((split, share(split)?)))
-        .filter(|(_, other)| (train - other).abs() > config.largest_prevalence_difference)
-        .map(|(split, other)| {
-            AuditIssue::new(
-                Severity::Warning,
-                IssueCode::PrevalenceDiffers,
-                find(&by_split, &[split]).map_or(0, |count| count.rows),
-                format!(
-                    "{} of the known patches are metastatic in train, {} in {split}",
-                    percent(train),
-                    percent(other)
-                ),
-                "thresholds chosen on one split do not fit the other; try another split seed, or stratify",
-            )
-        })
-        .collect();
-    Ok(differing)
+    let answer = index.query(|frame| {
+        frame
+            .filter(col("metastasis").is_not_null())
+            .group_by([col("patient_key"), col("split")])
+            .agg([len().alias("rows"), col("metastasis").eq(lit(1)).sum().alias("metastatic")])
+            .sort(["patient_key", "split"], SortMultipleOptions::default())
+    })?;
+    let patients = answer.texts("patient_key")?;
+    let (splits, rows, metastatic) = (answer.texts("split")?, answer.counts("rows")?, answer.counts("metastatic")?);
+    let mut compared = Vec::new();
+    for split in &SPLITS[1..] {
+        // A patient of both splits is one cluster.
+        let mut sums: BTreeMap<&Option<String>, PatientSums> = BTreeMap::new();
+        for n in 0..answer.len() {
+            let side = if splits[n].as_deref() == Some(SPLITS[0]) { 0 } else { 1 };
+            if side == 1 && splits[n].as_deref() != Some(*split) {
+                continue;
+            }
+            let one = sums.entry(&patients[n]).or_default();
+            one.samples[side] += rows[n] as f64;
+            one.sums[side] += metastatic[n] as f64;
+        }
+        let sums: Vec<PatientSums> = sums.into_values().collect();
+        let of_side = |side: usize| sums.iter().filter(|one| one.samples[side] > 0.0).count() as u64;
+        // What a handful of patients share by chance would look certain.
+        let is_judged = of_side(0).min(of_side(1)) >= config.smallest_class_patients;
+        if let Some(effect) = mean_difference_by_patient(&sums) {
+            let total = |of: fn(&PatientSums) -> [f64; 2]| {
+                [0, 1].map(|side: usize| sums.iter().map(|one| of(one)[side]).sum::<f64>())
+            };
+            let (rows, metastatic) = (total(|one| one.samples), total(|one| one.sums));
+            let p = if is_judged { effect.p } else { 1.0 };
+            compared.push((split, effect, p, rows, [0, 1].map(|side: usize| metastatic[side] / rows[side])));
+        }
+    }
+    let adjusted = holm(&compared.iter().map(|&(_, _, p, ..)| p).collect::<Vec<f64>>());
+    let mut issues = Vec::new();
+    for ((split, effect, _, rows, shares), p) in compared.into_iter().zip(adjusted) {
+        let is_beyond_chance = p < config.significance;
+        if !is_beyond_chance && effect.value.abs() <= config.largest_prevalence_difference {
+            continue;
+        }
+        let severity = if is_beyond_chance { Severity::Warning } else { Severity::Info };
+        let chance = if is_beyond_chance { "beyond chance" } else { "which chance explains" };
+        issues.push(AuditIssue::new(
+            severity,
+            IssueCode::PrevalenceDiffers,
+            rows[1] as u64,
+            format!(
+                "{} of the known patches are metastatic in train, {} in {split}, {chance} (difference {})",
+                percent(shares[0]),
+                percent(shares[1]),
+                signed_interval(Some((effect.interval.low, effect.interval.high)))
+            ),
+            "thresholds chosen on one split do not fit the other; try another split seed, or stratify",
+        ));
+    }
+    Ok(issues)
+}
+
+/// A region and a status that a split has, and never together: the joint class cannot be taught or judged there.
+pub(super) fn cells(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
+    if overall(index)?.patients < config.fewest_patients {
+        return Ok(Vec::new());
+    }
+    let (by_split, by_region_and_split) = (by(index, ["split"])?, by(index, ["region_name", "split"])?);
+    let mut issues = Vec::new();
+    for split in SPLITS {
+        let whole = find(&by_split, &[split]).copied().unwrap_or_default();
+        let mut empty = Vec::new();
+        for group in by_region_and_split.iter().filter(|group| group.name(1) == split && group.names[0].is_some()) {
+            for (status, all, here) in
+                [("benign", whole.benign, group.count.benign), ("metastatic", whole.metastatic, group.count.metastatic)]
+            {
+                if all > 0 && here == 0 {
+                    empty.push(format!("{}, {status}", group.name(0)));
+                }
+            }
+        }
+        if !empty.is_empty() {
+            let (severity, advice) = if split == SPLITS[0] {
+                (
+                    Severity::Warning,
+                    "the joint class is never taught: a network learns the status from the region; merge regions or add patients",
+                )
+            } else {
+                (
+                    Severity::Info,
+                    "the joint class cannot be judged in this split; say so beside results, or add patients",
+                )
+            };
+            let count = empty.len() as u64;
+            let cells = counted(count, "cell of region and status", "cells of region and status");
+            issues.push(
+                AuditIssue::new(
+                    severity,
+                    IssueCode::EmptyCell,
+                    count,
+                    format!("{split}: {cells} without a patch"),
+                    advice,
+                )
+                .with_examples(empty),
+            );
+        }
+    }
+    Ok(issues)
 }
 
 /// Patches that are largely outside the scanned field.
 pub(super) fn padding(index: &Index, limit: f64) -> Result<Option<AuditIssue>, AuditError> {
-    let answer = index.query(|frame| {
-        frame.filter(col("pad_fraction").gt(lit(limit))).select([len().alias("rows"), col("sample_key").min()])
-    })?;
-    let count = answer.counts("rows")?.first().copied().unwrap_or(0);
-    let example = answer.texts("sample_key")?;
+    let answer = index.query(|frame| frame.filter(col("pad_fraction").gt(lit(limit))).select([col("sample_key")]))?;
+    let count = answer.len() as u64;
+    let keys = answer.texts("sample_key")?;
     Ok((count > 0).then(|| {
         AuditIssue::new(
             Severity::Info,
@@ -203,6 +288,6 @@ pub(super) fn padding(index: &Index, limit: f64) -> Result<Option<AuditIssue>, A
             ),
             "their border is filled with air; a smaller patch avoids it",
         )
-        .with_examples(example.into_iter().flatten())
+        .with_rows(keys.into_iter().flatten())
     }))
 }

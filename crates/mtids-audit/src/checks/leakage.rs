@@ -1,9 +1,9 @@
-//! Rows that know each other: patients in two splits, copies, contradictions, and an index that is not the published one.
+//! Rows that know each other: patients in two splits, copies, and an index that is not the published one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_shards::Manifest;
-use polars::prelude::{SortMultipleOptions, col, len, lit};
+use polars::prelude::{JoinArgs, JoinType, SortMultipleOptions, col, len, lit};
 
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
@@ -61,10 +61,11 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
         );
     }
     let answer = twice("voxels_digest")?;
-    let (splits, patients) = (answer.counts("splits")?, answer.counts("patients")?);
-    let samples = answer.texts("sample")?;
+    let (splits, patients, digests) =
+        (answer.counts("splits")?, answer.counts("patients")?, answer.texts("voxels_digest")?);
     let across = |n: &usize| splits[*n] > 1 || patients[*n] > 1;
     let (leaking, inside): (Vec<usize>, Vec<usize>) = (0..answer.len()).partition(across);
+    let rows = rows_of_copies(index)?;
     for (severity, copies, place, advice) in [
         (
             Severity::Error,
@@ -75,6 +76,8 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
         (Severity::Warning, inside, "of one patient", "a node annotated twice counts twice; remove one annotation"),
     ] {
         if !copies.is_empty() {
+            let firsts = answer.texts("sample")?;
+            let digests = copies.iter().filter_map(|&n| digests[n].as_deref());
             issues.push(
                 AuditIssue::new(
                     severity,
@@ -83,90 +86,35 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
                     format!("{} patches {place} have identical voxels", copies.len()),
                     advice,
                 )
-                .with_examples(copies.iter().filter_map(|&n| samples[n].clone())),
+                .with_examples(copies.iter().filter_map(|&n| firsts[n].clone()))
+                .with_rows(digests.flat_map(|digest| rows.get(digest).into_iter().flatten().cloned())),
             );
         }
     }
     Ok(issues)
 }
 
-/// Where, and as what, a row is labelled.
-struct Place {
-    sample: String,
-    at: [f64; 3],
-    region: Option<String>,
-    status: Option<String>,
-    /// One of several samples of a finding, so that its centre may be shifted.
-    shifted: bool,
-}
-
-impl Place {
-    /// Whether two rows show one place. A shifted centre may lie nearer to a neighbour than to its own finding, so samples of
-    /// a finding count only where they coincide, as unshifted ones of one place do.
-    fn is_same(&self, other: &Self, same_place_mm: f64) -> bool {
-        let limit = if self.shifted || other.shifted { COINCIDENT_MM.min(same_place_mm) } else { same_place_mm };
-        self.at.iter().zip(&other.at).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt() < limit
+/// Keys of the rows whose voxels occur more than once, by the digest of the voxels.
+fn rows_of_copies(index: &Index) -> Result<BTreeMap<String, Vec<String>>, AuditError> {
+    let answer = index.query_of(Rows::All, |frame| {
+        let copied = frame
+            .clone()
+            .group_by([col("voxels_digest")])
+            .agg([len().alias("copies")])
+            .filter(col("copies").gt(lit(1)));
+        let joined = frame.select([col("voxels_digest"), col("sample_key")]).join(
+            copied,
+            [col("voxels_digest")],
+            [col("voxels_digest")],
+            JoinArgs::new(JoinType::Inner),
+        );
+        joined.sort(["voxels_digest", "sample_key"], SortMultipleOptions::default())
+    })?;
+    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (digest, key) in answer.texts("voxels_digest")?.into_iter().flatten().zip(answer.texts("sample_key")?) {
+        rows.entry(digest).or_default().extend(key);
     }
-}
-
-/// Centres closer than this are one place, not the chance meeting of two shifts.
-const COINCIDENT_MM: f64 = 0.01;
-
-/// Patches of one place should not contradict each other. Centres are those of findings, see [`Place::is_same`].
-pub(super) fn conflicts(index: &Index, same_place_mm: f64) -> Result<Option<AuditIssue>, AuditError> {
-    let columns = [
-        "series_key",
-        "sample_key",
-        "center_x_mm",
-        "center_y_mm",
-        "center_z_mm",
-        "region_name",
-        "metastasis",
-        "weight",
-    ];
-    let answer = index.query(|frame| frame.select(columns.map(col)))?;
-    let series = answer.texts("series_key")?;
-    let sample = answer.texts("sample_key")?;
-    let region = answer.texts("region_name")?;
-    let status = answer.texts("metastasis")?;
-    let weight = answer.numbers("weight")?;
-    let axis = ["center_x_mm", "center_y_mm", "center_z_mm"].map(|name| answer.numbers(name));
-    let [x, y, z] = axis;
-    let (x, y, z) = (x?, y?, z?);
-    let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
-    for n in 0..answer.len() {
-        places.entry(series[n].clone().unwrap_or_default()).or_default().push(Place {
-            sample: sample[n].clone().unwrap_or_default(),
-            at: [x[n], y[n], z[n]].map(|mm| mm.unwrap_or(f64::NAN)),
-            region: region[n].clone(),
-            status: status[n].clone(),
-            // The samples of a finding share a weight of 1.
-            shifted: weight[n].is_some_and(|weight| weight < 1.0),
-        });
-    }
-    let differ = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some() && a != b;
-    let mut samples = BTreeSet::new();
-    for places in places.values_mut() {
-        // Sorted along the body, a place is compared only with those at most `same_place_mm` further up.
-        places.sort_by(|a, b| a.at[2].total_cmp(&b.at[2]));
-        for (n, a) in places.iter().enumerate() {
-            for b in places[n + 1..].iter().take_while(|b| b.at[2] - a.at[2] < same_place_mm) {
-                if a.is_same(b, same_place_mm) && (differ(&a.region, &b.region) || differ(&a.status, &b.status)) {
-                    samples.extend([a.sample.clone(), b.sample.clone()]);
-                }
-            }
-        }
-    }
-    Ok((!samples.is_empty()).then(|| {
-        AuditIssue::new(
-            Severity::Error,
-            IssueCode::ConflictingLabels,
-            samples.len() as u64,
-            format!("{} patches less than {same_place_mm} mm apart carry different labels", samples.len()),
-            "two sources or readers disagree about one node: correct the annotations",
-        )
-        .with_examples(samples)
-    }))
+    Ok(rows)
 }
 
 /// The index must count what the manifest counts; that it is the published one was checked when it was opened.

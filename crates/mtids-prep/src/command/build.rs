@@ -31,6 +31,9 @@ struct Input {
     /// Rules that map names and codes to labels (TOML, [[class]]), before those of the configuration
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
+    /// Table of corrected labels (CSV: finding, dimension, old, new, by, why); refused where `old` does not fit
+    #[arg(long, value_name = "FILE")]
+    corrections: Option<PathBuf>,
     /// Folder of the dataset
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -93,6 +96,9 @@ impl Input {
             config.data = self.data.clone();
         }
         config.annotations.extend(self.annotations.iter().cloned());
+        if self.corrections.is_some() {
+            config.corrections = self.corrections.clone();
+        }
         if let Some(path) = &self.classes {
             let rules: ClassFile = config::load(Some(path), &[])?;
             config.classes.splice(0..0, rules.classes);
@@ -251,6 +257,10 @@ fn text(summary: &BuildSummary, out: &str) -> String {
     if totals.findings_at_invented > 0 {
         let count = counted(totals.findings_at_invented, "finding", "findings");
         text.push_str(&format!("  {count} left out, a view touches voxels that nobody measured (reading.repair)\n"));
+    }
+    if summary.corrected_labels > 0 {
+        let count = counted(summary.corrected_labels, "label", "labels");
+        text.push_str(&format!("  {count} of rows corrected by the table of corrections (corrections.jsonl)\n"));
     }
     if summary.contradicting_labels > 0 {
         text.push_str(&format!("  {} conflicting labels set to unknown\n", summary.contradicting_labels));

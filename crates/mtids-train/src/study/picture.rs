@@ -7,9 +7,8 @@ use mtids_domain::annotation::Mask;
 use mtids_domain::geometry::PointMm;
 use mtids_domain::volume::Volume;
 use mtids_patch::{Interpolation, PatchGeometry, Planes, cut, mark_mask};
+use mtids_report::grey::{OUTLINE, grey};
 use mtids_report::picture::Picture;
-
-use crate::grey::{OUTLINE, grey};
 
 /// Pixels along a side of a plane.
 const SIDE: usize = 96;

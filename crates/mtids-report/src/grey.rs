@@ -3,10 +3,10 @@
 /// Centre and half width of the window, HU.
 const WINDOW_HU: [f64; 2] = [40.0, 200.0];
 /// Colour of an outline, seen on grey by people with any vision of colours.
-pub(crate) const OUTLINE: [u8; 3] = [255, 196, 0];
+pub const OUTLINE: [u8; 3] = [255, 196, 0];
 
 /// The grey of a value in HU: 0 below the window, 255 above it.
-pub(crate) fn grey(hu: f64) -> u8 {
+pub fn grey(hu: f64) -> u8 {
     let [middle, half] = WINDOW_HU;
     // A cast saturates.
     ((hu - middle + half) / (2.0 * half) * 255.0).round() as u8

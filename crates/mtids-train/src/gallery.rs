@@ -4,10 +4,9 @@
 //! alarms, the surest first and equal ones by their keys, so the same predictions give the same gallery; one row group is in memory at a time.
 //! Pictures are for the page only: they are voxels of patients.
 
-mod planes;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use mtids_report::planes;
 use mtids_shards::{Dataset, Measure, RowLabels, Split, read_row_group};
 
 use crate::calibration::Calibration;

@@ -3,19 +3,19 @@
 //! Units: the side of a plane is the longest side of the view; what the view does not reach is black. Sides are those of a radiologist: the
 //! patient's right is on the left of axial and coronal planes, the front on the left of sagittal ones, the head is up.
 
-use mtids_report::picture::Picture;
-use mtids_shards::{Channel, Planes, View};
+use mtids_patch::{Channel, Planes, View};
 
 use crate::grey::{OUTLINE, grey};
+use crate::picture::Picture;
 
 /// Pixels along a side of a plane.
-pub(super) const SIDE: usize = 96;
+const SIDE: usize = 96;
 /// Stored value of a mask from which on a voxel is inside, thousandths.
 const INSIDE: f64 = 500.0;
 
 /// The three planes beside each other, with the outline of the mask where the view has one; `None` for a view without CT, or with fewer voxels than
 /// its shape says.
-pub(super) fn three_planes(view: &View, voxels: &[i16]) -> Option<Picture> {
+pub fn three_planes(view: &View, voxels: &[i16]) -> Option<Picture> {
     let ct = channel(view, voxels, Channel::Ct)?;
     let pixels: Vec<(usize, usize, usize)> =
         (0..SIDE).flat_map(|y| (0..3 * SIDE).map(move |x| (x / SIDE, y, x % SIDE))).collect();
@@ -30,7 +30,7 @@ pub(super) fn three_planes(view: &View, voxels: &[i16]) -> Option<Picture> {
 }
 
 /// The longest side of a view, mm.
-pub(super) fn field_mm(view: &View) -> f64 {
+pub fn field_mm(view: &View) -> f64 {
     view.geometry.extent_mm().into_iter().fold(0.0, f64::max)
 }
 
@@ -84,7 +84,7 @@ fn sample(voxels: &[i16], view: &View, at: [f64; 3]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_shards::{PatchGeometry, ViewName};
+    use mtids_patch::{PatchGeometry, ViewName};
 
     fn view(size: [usize; 3], spacing_mm: [f64; 3], planes: Planes, channels: Vec<Channel>) -> View {
         let geometry = PatchGeometry { size, spacing_mm, planes, ..PatchGeometry::default() };

@@ -1,0 +1,125 @@
+//! Agreement between sources: where two of them speak of one place, how often they give one label.
+//!
+//! A build joins what lies in one series, so pairs here are of different series of a frame of reference: two reconstructions of one scan, one
+//! annotated by a table, one by masks. Invariants: pairs are of one patient, closer than a stated distance; a label that is unknown to either
+//! is no disagreement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mtids_metrics::{BootstrapOptions, agreement_by_patient};
+use polars::prelude::{Expr, JoinArgs, JoinType, LazyFrame, SortMultipleOptions, col, lit};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AuditError;
+use crate::index::{Answer, Index};
+
+/// Resamples of patients, and their seed: an interval is to be the same each time.
+const BOOTSTRAP: BootstrapOptions = BootstrapOptions { resamples: 500, seed: 29 };
+/// Columns of a row that is paired.
+const COLUMNS: [&str; 6] = ["label_source", "region_name", "metastasis", "center_x_mm", "center_y_mm", "center_z_mm"];
+/// What a row is paired by.
+const PLACE: [&str; 2] = ["patient_key", "frame_of_reference_key"];
+
+/// How far two sources agree along one dimension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceAgreement {
+    /// The two sources, sorted.
+    pub sources: [String; 2],
+    /// `region` or `metastasis`.
+    pub dimension: String,
+    /// Pairs of rows whose label both know.
+    pub pairs: u64,
+    /// Patients with such a pair.
+    pub patients: u64,
+    /// Share of pairs with one label.
+    pub observed: f64,
+    /// Cohen's kappa; none where both always say one label.
+    pub kappa: Option<f64>,
+    /// Its 95 % interval by bootstrap over patients.
+    pub interval: Option<[f64; 2]>,
+}
+
+/// Agreement of every two sources along both dimensions; none where no two speak of one place.
+pub(crate) fn agreement(index: &Index, same_place_mm: f64) -> Result<Vec<SourceAgreement>, AuditError> {
+    let side = |frame: LazyFrame, prefix: &str| {
+        let selected: Vec<Expr> = PLACE
+            .iter()
+            .map(|name| col(*name))
+            .chain(COLUMNS.iter().map(|name| col(*name).alias(format!("{prefix}{name}"))))
+            .collect();
+        frame.select(selected)
+    };
+    let squared = |axis: &str| {
+        let apart = col(format!("a_{axis}")) - col(format!("b_{axis}"));
+        apart.clone() * apart
+    };
+    let distance =
+        COLUMNS[3..].iter().map(|axis| squared(axis)).reduce(|sum, one| sum + one).unwrap_or_else(|| lit(0.0));
+    let answer = index.query(|frame| {
+        let known = frame.filter(col("frame_of_reference_key").is_not_null());
+        // Most frames have one source, and every pair of their rows would be made for nothing.
+        let shared = known
+            .clone()
+            .group_by(PLACE.map(col))
+            .agg([col("label_source").n_unique().alias("sources")])
+            .filter(col("sources").gt(lit(1)))
+            .select(PLACE.map(col));
+        let inner = || JoinArgs::new(JoinType::Inner);
+        let rows = known.join(shared, PLACE.map(col), PLACE.map(col), inner());
+        let pairs = side(rows.clone(), "a_").join(side(rows, "b_"), PLACE.map(col), PLACE.map(col), inner());
+        pairs
+            .filter(col("a_label_source").lt(col("b_label_source")))
+            .filter(distance.lt(lit(same_place_mm * same_place_mm)))
+            .sort(["a_label_source", "b_label_source", "patient_key"], SortMultipleOptions::default())
+    })?;
+    let (first, second) = (answer.texts("a_label_source")?, answer.texts("b_label_source")?);
+    let mut rows: BTreeMap<[String; 2], Vec<usize>> = BTreeMap::new();
+    for (n, sources) in first.into_iter().zip(second).enumerate() {
+        if let (Some(first), Some(second)) = sources {
+            rows.entry([first, second]).or_default().push(n);
+        }
+    }
+    let mut found = Vec::new();
+    for (sources, rows) in rows {
+        for (dimension, column) in [("region", "region_name"), ("metastasis", "metastasis")] {
+            found.extend(along(&answer, &rows, sources.clone(), dimension, column)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The agreement of these pairs along a dimension; none where no pair is known to both.
+fn along(
+    answer: &Answer,
+    rows: &[usize],
+    sources: [String; 2],
+    dimension: &str,
+    column: &str,
+) -> Result<Option<SourceAgreement>, AuditError> {
+    let patients = answer.texts("patient_key")?;
+    let labels = [answer.texts(&format!("a_{column}"))?, answer.texts(&format!("b_{column}"))?];
+    let known: Vec<(&str, &str, &str)> = rows
+        .iter()
+        .filter_map(|&n| Some((patients[n].as_deref()?, labels[0][n].as_deref()?, labels[1][n].as_deref()?)))
+        .collect();
+    if known.is_empty() {
+        return Ok(None);
+    }
+    let classes: BTreeSet<&str> = known.iter().flat_map(|&(_, first, second)| [first, second]).collect();
+    let codes: BTreeMap<&str, usize> = classes.iter().enumerate().map(|(code, name)| (*name, code)).collect();
+    let pairs: Vec<(usize, usize)> = known.iter().map(|(_, first, second)| (codes[first], codes[second])).collect();
+    let names: Vec<&str> = known.iter().map(|(patient, ..)| *patient).collect();
+    let agreement = agreement_by_patient(&names, &pairs, classes.len(), BOOTSTRAP);
+    let same = pairs.iter().filter(|(first, second)| first == second).count();
+    Ok(Some(SourceAgreement {
+        sources,
+        dimension: dimension.to_owned(),
+        pairs: pairs.len() as u64,
+        patients: names.iter().collect::<BTreeSet<_>>().len() as u64,
+        observed: same as f64 / pairs.len() as f64,
+        kappa: agreement.map(|one| one.kappa),
+        interval: agreement.and_then(|one| one.interval).map(|interval| [interval.low, interval.high]),
+    }))
+}

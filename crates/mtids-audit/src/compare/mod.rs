@@ -1,0 +1,157 @@
+//! A second dataset beside a first: rows, labels along both dimensions, voxels and drift.
+//!
+//! Purpose: whoever rebuilds a dataset sees what changed before anyone trains on it. Invariants: the same two datasets and settings give the
+//! same bytes; a dataset beside itself has no issue; no voxel is read, digests stand for them.
+
+pub mod comparison;
+pub mod config;
+mod drift;
+mod judgement;
+pub mod page;
+mod pairs;
+pub mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use mtids_domain::label::Metastasis;
+use mtids_runtime::provenance::Program;
+use mtids_shards::{CorrectionRecord, Dataset, Manifest, read_corrections};
+use polars::prelude::{SortMultipleOptions, col};
+
+use crate::error::AuditError;
+use crate::index::{Index, Rows};
+use comparison::{Comparison, Overlap};
+use config::CompareConfig;
+use judgement::{ChangedRows, issues};
+use pairs::{Pairs, Side};
+
+/// Most keys of rows that are named.
+const MOST_KEYS: usize = 1000;
+
+/// Compares a second dataset to a first.
+///
+/// # Errors
+/// [`AuditError`] when one of them is no dataset, an index cannot be read, or a setting makes no sense.
+pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Comparison, AuditError> {
+    config.validate()?;
+    let datasets = [Dataset::open(first)?, Dataset::open(second)?];
+    let [a, b] = [Index::open(&datasets[0])?, Index::open(&datasets[1])?];
+    let manifests = [datasets[0].manifest(), datasets[1].manifest()];
+    let pairs = Pairs::of(&a, &b)?;
+    let [splits_a, splits_b] = [splits(&a)?, splits(&b)?];
+    let moved_patients: Vec<String> = splits_a
+        .iter()
+        .filter(|(patient, split)| splits_b.get(*patient).is_some_and(|other| other != *split))
+        .map(|(patient, _)| patient.clone())
+        .collect();
+    let statuses: Vec<String> = Metastasis::ALL.iter().map(|status| status.name().to_owned()).collect();
+    let moved = pairs.moved(config.same_place_mm)?;
+    let changed_columns = pairs.changed_columns()?;
+    let voxels = pairs.keys_changed("voxels_digest")?;
+    let known: BTreeSet<CorrectionRecord> = read_corrections(&datasets[0])?.into_iter().collect();
+    let corrections: Vec<CorrectionRecord> =
+        read_corrections(&datasets[1])?.into_iter().filter(|one| !known.contains(one)).collect();
+    let (corrected, unexplained) = relabelled(&pairs, &corrections)?;
+    let mut found = Comparison {
+        program: Program::new("mtids-audit", env!("CARGO_PKG_VERSION")),
+        datasets: manifests.map(Manifest::digest),
+        config: config.clone(),
+        same_secret: manifests[0].pseudonym_fingerprint == manifests[1].pseudonym_fingerprint,
+        description: described(manifests[0], manifests[1]),
+        issues: Vec::new(),
+        patients: overlap(&splits_a, &splits_b),
+        rows: pairs.rows()?,
+        moved_patients: moved_patients.len() as u64,
+        moved_findings: moved.len() as u64,
+        changed_voxels: voxels.len() as u64,
+        changed_columns,
+        region: pairs.transition("region_name", &region_names(manifests), same_name)?,
+        status: pairs.transition("metastasis", &statuses, status_name)?,
+        unexplained: unexplained.len() as u64,
+        corrections,
+        removed: pairs.groups_only(Side::First)?,
+        added: pairs.groups_only(Side::Second)?,
+        drift: drift::drift(&a, &b, config)?,
+    };
+    let rows = ChangedRows {
+        removed: pairs.keys_only(Side::First, MOST_KEYS)?,
+        added: pairs.keys_only(Side::Second, MOST_KEYS)?,
+        moved,
+        unexplained,
+        corrected,
+        voxels,
+        patients: moved_patients,
+    };
+    found.issues = issues(&found, rows);
+    Ok(found)
+}
+
+/// Split of each patient; of one in several, the first by name.
+fn splits(index: &Index) -> Result<BTreeMap<String, String>, AuditError> {
+    let answer = index.query_of(Rows::All, |frame| {
+        frame
+            .group_by([col("patient_key")])
+            .agg([col("split").min().alias("split")])
+            .sort(["patient_key"], SortMultipleOptions::default())
+    })?;
+    let splits = answer.texts("split")?.into_iter().map(Option::unwrap_or_default);
+    Ok(answer.texts("patient_key")?.into_iter().flatten().zip(splits).collect())
+}
+
+fn overlap(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>) -> Overlap {
+    let both = a.keys().filter(|key| b.contains_key(*key)).count() as u64;
+    Overlap { both, first: a.len() as u64 - both, second: b.len() as u64 - both }
+}
+
+/// Names of the regions of both, in the order of their codes.
+fn region_names(manifests: [&Manifest; 2]) -> Vec<String> {
+    let all = manifests.into_iter().flat_map(|manifest| manifest.description.regions.regions());
+    let mut seen = BTreeSet::new();
+    all.map(|region| region.name.clone()).filter(|name| seen.insert(name.clone())).collect()
+}
+
+fn same_name(stored: &str) -> &str {
+    stored
+}
+
+/// The name of a stored status.
+fn status_name(stored: &str) -> &str {
+    let of_code = |status: &&Metastasis| status.code().to_string() == stored;
+    Metastasis::ALL.iter().find(of_code).map_or(stored, |status| status.name())
+}
+
+/// Parts of the description that differ.
+fn described(a: &Manifest, b: &Manifest) -> Vec<String> {
+    let layout = a.layout != b.layout;
+    let (a, b) = (&a.description, &b.description);
+    let parts = [
+        ("layout", layout),
+        ("rows", a.schema_version != b.schema_version),
+        ("taxonomy", a.taxonomy_version != b.taxonomy_version),
+        ("regions", a.regions != b.regions),
+        ("views", a.views != b.views),
+        ("settings", a.config_digest != b.config_digest),
+        ("program", a.program != b.program),
+    ];
+    parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Keys of relabelled rows: those that the corrections explain, and the others.
+fn relabelled(pairs: &Pairs<'_>, corrections: &[CorrectionRecord]) -> Result<(Vec<String>, Vec<String>), AuditError> {
+    let (mut explained, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for (column, dimensions) in [("region_name", ["region", "station"].as_slice()), ("metastasis", &["metastasis"])] {
+        let of_column = corrections.iter().filter(|one| dimensions.contains(&one.dimension.as_str()));
+        let corrected: BTreeSet<&str> = of_column.map(|one| one.sample_key.as_str()).collect();
+        for key in pairs.keys_changed(column)? {
+            if corrected.contains(key.as_str()) {
+                explained.insert(key)
+            } else {
+                others.insert(key)
+            };
+        }
+    }
+    // A row that changed along both dimensions, and was corrected along one, still needs a look.
+    let explained = explained.into_iter().filter(|key| !others.contains(key)).collect();
+    Ok((explained, others.into_iter().collect()))
+}

@@ -1,0 +1,141 @@
+//! Contact sheets: what patches of each region and status look like, in three planes and the mediastinal window.
+//!
+//! Purpose: a wrong class or a shifted place is seen sooner than it is measured. Invariants: voxels are read only here, verified, a row group
+//! at a time; one patch a patient, by the order of keys, so the same dataset gives the same sheets. Pictures are voxels of patients.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mtids_report::picture::Picture;
+use mtids_report::planes::{field_mm, three_planes};
+use mtids_shards::{Dataset, View, read_row_group};
+use polars::prelude::{JoinArgs, JoinType, SortMultipleOptions, col};
+
+use crate::error::AuditError;
+use crate::index::Index;
+
+/// Pictures in a row of a sheet; each is three planes wide.
+const COLUMNS: usize = 3;
+/// Black pixels between pictures.
+const GAP: usize = 6;
+
+/// Patches of one region and status.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sheet {
+    /// Region.
+    pub region: String,
+    /// `benign` or `metastatic`.
+    pub status: &'static str,
+    /// Keys of the patches, in the order of the pictures.
+    pub keys: Vec<String>,
+    /// Side of a plane, mm.
+    pub field_mm: f64,
+    /// The pictures, in rows.
+    pub picture: Picture,
+}
+
+impl Sheet {
+    /// Name of its file.
+    pub fn file_name(&self) -> String {
+        let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+        format!("{}-{}.png", self.region.chars().map(plain).collect::<String>(), self.status)
+    }
+}
+
+/// A patch that was chosen.
+struct Chosen {
+    cell: (String, &'static str),
+    key: String,
+    row: usize,
+}
+
+/// Sheets of up to `most` patches of each region and status, in the order of the regions.
+///
+/// # Errors
+/// [`AuditError`] for a dataset whose index or shards cannot be read, or do not fit each other.
+pub fn sheets(dataset: &Path, most: usize) -> Result<Vec<Sheet>, AuditError> {
+    let dataset = Dataset::open(dataset)?;
+    let views = &dataset.manifest().description.views;
+    // The view that shows the node largest.
+    let nearest = views.iter().enumerate().min_by(|a, b| field_mm(a.1).total_cmp(&field_mm(b.1)));
+    let Some((number, view)) = nearest else { return Ok(Vec::new()) };
+    let chosen = choose(&Index::open(&dataset)?, most)?;
+    let mut pictures: BTreeMap<(String, &'static str), Vec<(String, Picture)>> = BTreeMap::new();
+    for ((shard, row_group), rows) in chosen {
+        for (chosen, picture) in read(&dataset, &shard, row_group, rows, number, view)? {
+            pictures.entry(chosen.cell).or_default().push((chosen.key, picture));
+        }
+    }
+    let regions = dataset.manifest().description.regions.regions();
+    let place = |name: &str| regions.iter().position(|region| region.name == name).unwrap_or(usize::MAX);
+    let mut sheets: Vec<Sheet> = pictures
+        .into_iter()
+        .map(|((region, status), mut of_cell)| {
+            of_cell.sort_by(|a, b| a.0.cmp(&b.0));
+            let (keys, pictures): (Vec<String>, Vec<Picture>) = of_cell.into_iter().unzip();
+            Sheet { region, status, keys, field_mm: field_mm(view), picture: Picture::sheet(&pictures, COLUMNS, GAP) }
+        })
+        .collect();
+    sheets.sort_by_key(|sheet| (place(&sheet.region), sheet.status));
+    Ok(sheets)
+}
+
+/// The first row of each patient in each cell, by key; of those the first ones, by shard and row group.
+fn choose(index: &Index, most: usize) -> Result<BTreeMap<(String, usize), Vec<Chosen>>, AuditError> {
+    let cell = ["region_name", "metastasis"];
+    let answer = index.query(|frame| {
+        let known = frame.filter(col("region_name").is_not_null().and(col("metastasis").is_not_null()));
+        let firsts = known
+            .clone()
+            .group_by([col(cell[0]), col(cell[1]), col("patient_key")])
+            .agg([col("sample_key").min().alias("sample_key")])
+            .select([col("sample_key")]);
+        let places = ["sample_key", cell[0], cell[1], "shard", "row_group", "row"].map(col);
+        let key = [col("sample_key")];
+        let joined = known.select(places).join(firsts, key.clone(), key, JoinArgs::new(JoinType::Inner));
+        joined.sort([cell[0], cell[1], "sample_key"], SortMultipleOptions::default())
+    })?;
+    let (regions, statuses) = (answer.texts(cell[0])?, answer.numbers(cell[1])?);
+    let (keys, shards) = (answer.texts("sample_key")?, answer.texts("shard")?);
+    let (groups, rows) = (answer.counts("row_group")?, answer.counts("row")?);
+    let mut taken: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
+    let mut chosen: BTreeMap<(String, usize), Vec<Chosen>> = BTreeMap::new();
+    for n in 0..answer.len() {
+        let (Some(region), Some(key), Some(shard)) = (&regions[n], &keys[n], &shards[n]) else { continue };
+        let cell = (region.clone(), if statuses[n] == Some(1.0) { "metastatic" } else { "benign" });
+        let taken = taken.entry(cell.clone()).or_default();
+        if *taken < most {
+            *taken += 1;
+            let place = (shard.clone(), usize::try_from(groups[n]).unwrap_or(usize::MAX));
+            let row = usize::try_from(rows[n]).unwrap_or(usize::MAX);
+            chosen.entry(place).or_default().push(Chosen { cell, key: key.clone(), row });
+        }
+    }
+    Ok(chosen)
+}
+
+/// Pictures of chosen rows of a row group; a view without CT has none.
+fn read(
+    dataset: &Dataset,
+    shard: &str,
+    row_group: usize,
+    rows: Vec<Chosen>,
+    number: usize,
+    view: &View,
+) -> Result<Vec<(Chosen, Picture)>, AuditError> {
+    let path = dataset.storage().place(shard);
+    let differs = |detail: String| AuditError::Index { path: path.clone(), detail };
+    let place = dataset.manifest().shards.iter().position(|entry| entry.path == shard);
+    let place = place.ok_or_else(|| differs("the index names this shard, and the manifest does not".to_owned()))?;
+    let group = read_row_group(dataset, place, row_group)?;
+    let mut found = Vec::new();
+    for chosen in rows {
+        if group.labels.get(chosen.row).is_none_or(|labels| labels.sample_key != chosen.key) {
+            let Chosen { row, key, .. } = &chosen;
+            return Err(differs(format!("row {row} of row group {row_group} is not `{key}`, as the index says")));
+        }
+        let voxels = group.views.get(number).map(|voxels| voxels.row(chosen.row)).unwrap_or_default();
+        found.extend(three_planes(view, voxels).map(|picture| (chosen, picture)));
+    }
+    Ok(found)
+}

@@ -1,0 +1,138 @@
+//! Whom to ask what: the rows of issues whose labels are in question, with their place, by source.
+//!
+//! Invariants: one line for each row and question; sorted by source, then series and slice, so that one person gets one piece; only pseudonyms
+//! and keys appear. The key of a row is what `corrections.csv` of `mtids-prep build --corrections` takes. Units: LPS mm; slices from 0.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use mtids_shards::Dataset;
+use polars::prelude::col;
+
+use crate::audit::Audit;
+use crate::error::AuditError;
+use crate::index::{Index, Rows};
+use crate::issue::Severity;
+
+/// A row that someone should look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkItem {
+    /// Where the label comes from.
+    pub source: String,
+    /// Pseudonym of the series.
+    pub series: String,
+    /// Slice of the series.
+    pub slice: i64,
+    /// Place, LPS mm.
+    pub place_mm: [f64; 3],
+    /// Key of the row.
+    pub finding: String,
+    /// Region, where it is known.
+    pub region: Option<String>,
+    /// Station, where it is known.
+    pub station: Option<String>,
+    /// `benign`, `metastatic` or `unknown`.
+    pub status: &'static str,
+    /// How much the issue matters.
+    pub severity: Severity,
+    /// Code of the issue.
+    pub issue: &'static str,
+    /// What to ask.
+    pub question: &'static str,
+}
+
+/// The worklist of an audit of this dataset.
+///
+/// # Errors
+/// [`AuditError`] for an index that cannot be read.
+pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditError> {
+    let asked: Vec<_> = audit.issues.iter().filter_map(|issue| Some((issue, issue.code.question()?))).collect();
+    let keys: BTreeSet<&str> = asked.iter().flat_map(|(issue, _)| issue.rows.iter().map(String::as_str)).collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let index = Index::open(&Dataset::open(dataset)?)?;
+    let columns = [
+        "sample_key",
+        "label_source",
+        "series_key",
+        "center_k",
+        "center_x_mm",
+        "center_y_mm",
+        "center_z_mm",
+        "region_name",
+        "station",
+        "metastasis",
+    ];
+    let answer = index.query_of(Rows::All, |frame| frame.select(columns.map(col)))?;
+    let found = answer.texts("sample_key")?;
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    for (n, key) in found.iter().enumerate() {
+        places.extend(key.as_deref().filter(|key| keys.contains(key)).map(|key| (key, n)));
+    }
+    let text = |name: &str| answer.texts(name);
+    let (sources, series, regions, stations) =
+        (text("label_source")?, text("series_key")?, text("region_name")?, text("station")?);
+    let (slices, statuses) = (answer.numbers("center_k")?, answer.numbers("metastasis")?);
+    let axes = [answer.numbers("center_x_mm")?, answer.numbers("center_y_mm")?, answer.numbers("center_z_mm")?];
+    let mut items = Vec::new();
+    for (issue, question) in asked {
+        for key in &issue.rows {
+            let Some(&n) = places.get(key.as_str()) else { continue };
+            items.push(WorkItem {
+                source: sources[n].clone().unwrap_or_default(),
+                series: series[n].clone().unwrap_or_default(),
+                slice: slices[n].unwrap_or_default().round() as i64,
+                place_mm: [0, 1, 2].map(|axis: usize| axes[axis][n].unwrap_or(f64::NAN)),
+                finding: key.clone(),
+                region: regions[n].clone(),
+                station: stations[n].clone(),
+                status: match statuses[n] {
+                    Some(code) if code == 1.0 => "metastatic",
+                    Some(_) => "benign",
+                    None => "unknown",
+                },
+                severity: issue.severity,
+                issue: issue.code.name(),
+                question,
+            });
+        }
+    }
+    items.sort_by(|a, b| {
+        let order = |item: &WorkItem| (item.source.clone(), item.series.clone(), item.slice, item.finding.clone());
+        order(a).cmp(&order(b)).then_with(|| (a.severity, a.issue).cmp(&(b.severity, b.issue)))
+    });
+    Ok(items)
+}
+
+/// The worklist as CSV, with a heading also where it is empty.
+///
+/// # Errors
+/// [`csv::Error`] when memory cannot take it.
+pub fn csv(items: &[WorkItem]) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record([
+        "source", "series", "slice", "x_mm", "y_mm", "z_mm", "finding", "region", "station", "status", "severity",
+        "issue", "question",
+    ])?;
+    for item in items {
+        let [x, y, z] = item.place_mm.map(|mm| format!("{mm:.2}"));
+        let unknown = || "unknown".to_owned();
+        writer.write_record([
+            item.source.as_str(),
+            &item.series,
+            &item.slice.to_string(),
+            &x,
+            &y,
+            &z,
+            &item.finding,
+            &item.region.clone().unwrap_or_else(unknown),
+            &item.station.clone().unwrap_or_else(unknown),
+            item.status,
+            item.severity.name(),
+            item.issue,
+            item.question,
+        ])?;
+    }
+    writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+}

@@ -1,0 +1,235 @@
+//! Defects of labels, evidence, tissue and scanners, each planted once and found by its check; and what to ask whom about them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod support;
+
+use mtids_audit::audit::{Audit, audit};
+use mtids_audit::config::AuditConfig;
+use mtids_audit::issue::{AuditIssue, IssueCode, Severity};
+use mtids_audit::worklist::{csv, worklist};
+use mtids_domain::label::{Evidence, Metastasis};
+use mtids_domain::pseudonym::SeriesKey;
+use mtids_shards::{Measure, RowLabels, Split};
+use support::{Published, publish, publish_as, sound};
+
+fn planted(change: impl FnOnce(&mut Vec<RowLabels>)) -> Audit {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = sound();
+    change(&mut rows);
+    publish(folder.path(), &rows);
+    audit(folder.path(), &AuditConfig::default()).unwrap()
+}
+
+#[track_caller]
+fn issue(audit: &Audit, severity: Severity, code: IssueCode, count: u64) -> &AuditIssue {
+    let found = audit.issues.iter().find(|issue| issue.code == code);
+    let found = found.unwrap_or_else(|| panic!("{code:?} was not found among {:?}", audit.issues));
+    assert_eq!((found.severity, found.count), (severity, count), "{found:?}");
+    found
+}
+
+#[track_caller]
+fn has_not(audit: &Audit, code: IssueCode) {
+    assert!(audit.issues.iter().all(|issue| issue.code != code), "{:?}", audit.issues);
+}
+
+fn is_metastatic(row: &RowLabels) -> bool {
+    row.metastasis == Some(Metastasis::Metastatic)
+}
+
+#[test]
+fn the_same_voxels_with_other_labels_are_an_error_and_unknown_contradicts_nothing() {
+    // Rows 0 and 8 are of the same region, 0 and 4 differ in status.
+    let found = planted(|rows| rows[4].voxels_digest = rows[0].voxels_digest.clone());
+    let error = issue(&found, Severity::Error, IssueCode::SameVoxelsOtherLabels, 2);
+    assert_eq!(error.rows, ["sample0", "sample4"]);
+    let found = planted(|rows| {
+        rows[4].voxels_digest = rows[0].voxels_digest.clone();
+        rows[4].metastasis = None;
+    });
+    has_not(&found, IssueCode::SameVoxelsOtherLabels);
+    assert_eq!(issue(&found, Severity::Error, IssueCode::DuplicateVoxels, 1).rows, ["sample0", "sample4"]);
+}
+
+#[test]
+fn a_finding_given_twice_is_named_and_shifted_samples_of_one_are_not() {
+    let twice = |weight: f32| {
+        planted(|rows| {
+            let mut copy = rows[0].clone();
+            (copy.sample_key, copy.voxels_digest, copy.center_mm[0]) = ("copy".into(), "copy".into(), 1.0);
+            (copy.weight, rows[0].weight) = (weight, weight);
+            rows.push(copy);
+        })
+    };
+    let found = twice(1.0);
+    assert_eq!(issue(&found, Severity::Warning, IssueCode::DuplicateFinding, 2).rows, ["copy", "sample0"]);
+    has_not(&found, IssueCode::ConflictingLabels);
+    has_not(&twice(0.5), IssueCode::DuplicateFinding);
+}
+
+#[test]
+fn statuses_that_their_evidence_does_not_allow_are_named() {
+    let by_size = |row: &mut RowLabels, short_axis: f32| {
+        row.evidence = Evidence::D;
+        row.short_axis_mm = Some(short_axis);
+    };
+    // Row 0 is benign, row 2 metastatic.
+    let found = planted(|rows| {
+        by_size(&mut rows[0], 10.0);
+        by_size(&mut rows[2], 12.0);
+    });
+    assert_eq!(issue(&found, Severity::Warning, IssueCode::StatusAgainstEvidence, 1).rows, ["sample0"]);
+    has_not(&planted(|rows| by_size(&mut rows[0], 9.9)), IssueCode::StatusAgainstEvidence);
+    let found = planted(|rows| rows[5].metastasis = None);
+    issue(&found, Severity::Info, IssueCode::EvidenceWithoutStatus, 1);
+    let found = planted(|rows| rows[5].evidence = Evidence::U);
+    issue(&found, Severity::Info, IssueCode::StatusWithoutEvidence, 1);
+    let found = planted(|rows| {
+        rows.iter_mut().for_each(|row| row.evidence = if is_metastatic(row) { Evidence::B } else { Evidence::C });
+    });
+    issue(&found, Severity::Warning, IssueCode::EvidenceTellsStatus, 144);
+    has_not(
+        &planted(|rows| rows.iter_mut().step_by(3).for_each(|row| row.evidence = Evidence::B)),
+        IssueCode::EvidenceTellsStatus,
+    );
+}
+
+#[test]
+fn places_without_tissue_and_constant_tissue_are_named() {
+    let found = planted(|rows| {
+        rows[7].grown.set(Measure::Shell3Hu, Some(-180.0));
+        rows[8].grown.set(Measure::Shell3Hu, Some(-90.0));
+        rows[9].grown.set(Measure::DeviationHu, Some(0.0));
+        rows[10].grown.set(Measure::DeviationHu, Some(12.0));
+    });
+    assert_eq!(issue(&found, Severity::Warning, IssueCode::PlaceWithoutTissue, 1).rows, ["sample7"]);
+    assert_eq!(issue(&found, Severity::Warning, IssueCode::ConstantTissue, 1).rows, ["sample9"]);
+}
+
+#[test]
+fn a_class_of_one_scanner_is_named_where_chance_does_not_explain_it() {
+    let lower_only = |patients: usize| {
+        planted(|rows| {
+            for (n, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.region == Some(1)) {
+                // Of the patients of the first maker, some keep the class; all others lose it.
+                if n / 4 % 6 > 1 || n / 4 / 6 >= patients.div_ceil(2) {
+                    (row.region, row.region_name) = (Some(0), Some("upper".into()));
+                }
+            }
+        })
+    };
+    let found = lower_only(6);
+    let warning = issue(&found, Severity::Warning, IssueCode::ScannerOnlyClass, 1);
+    assert_eq!(warning.examples, ["subcarinal: all 6 patients from maker 0"]);
+    // Two of 36 patients from one of three makers: chance does that one time in nine.
+    has_not(&lower_only(2), IssueCode::ScannerOnlyClass);
+}
+
+#[test]
+fn prevalence_differs_beyond_chance_or_is_a_note() {
+    // All nodes of four of six test patients become metastatic: 83 % against 50 %.
+    let of_test = |row: &&mut RowLabels| row.split == Split::Test;
+    let found = planted(|rows| {
+        rows.iter_mut().filter(of_test).take(16).for_each(|row| row.metastasis = Some(Metastasis::Metastatic));
+    });
+    let warning = issue(&found, Severity::Warning, IssueCode::PrevalenceDiffers, 24);
+    assert!(warning.message.contains("beyond chance"), "{}", warning.message);
+    // Whole patients of one status: 83 % against 50 % again, but of six patients it is chance.
+    let found = planted(|rows| {
+        for (n, row) in rows.iter_mut().enumerate() {
+            let patient = n / 4;
+            let is_sick = match patient % 6 {
+                5 => patient / 6 < 5,
+                4 => patient / 6 % 2 == 0,
+                _ => patient % 2 == 0,
+            };
+            row.metastasis = Some(if is_sick { Metastasis::Metastatic } else { Metastasis::Benign });
+        }
+    });
+    let shares: Vec<_> = found.by_split.iter().map(|group| group.count.prevalence().unwrap()).collect();
+    assert!((shares[0] - 0.5).abs() < 1e-9 && (shares[2] - 5.0 / 6.0).abs() < 1e-9, "{shares:?}");
+    let note = issue(&found, Severity::Info, IssueCode::PrevalenceDiffers, 24);
+    assert!(note.message.contains("which chance explains"), "{}", note.message);
+}
+
+#[test]
+fn empty_cells_of_the_two_dimensions_are_named() {
+    let emptied = |split: Split| {
+        planted(|rows| {
+            let cell = |row: &&mut RowLabels| row.split == split && row.region == Some(1) && is_metastatic(row);
+            rows.iter_mut().filter(cell).for_each(|row| row.metastasis = Some(Metastasis::Benign));
+        })
+    };
+    let found = emptied(Split::Train);
+    assert_eq!(issue(&found, Severity::Warning, IssueCode::EmptyCell, 1).examples, ["subcarinal, metastatic"]);
+    issue(&emptied(Split::Validation), Severity::Info, IssueCode::EmptyCell, 1);
+}
+
+#[test]
+fn sources_that_speak_of_one_place_are_set_beside_each_other() {
+    // Every series again in another reconstruction, annotated by masks, which call every third node metastatic.
+    let found = planted(|rows| {
+        let again: Vec<RowLabels> = rows
+            .iter()
+            .enumerate()
+            .map(|(n, row)| {
+                let mut other = row.clone();
+                other.sample_key = format!("again{n}");
+                other.voxels_digest = format!("again{n}");
+                other.series_key = SeriesKey::from_stored(format!("again {}", row.series_key.as_str()));
+                other.label_source = "segmentation".into();
+                other.center_mm[2] += 1.0;
+                if n % 3 == 0 {
+                    other.metastasis = Some(Metastasis::Metastatic);
+                }
+                other
+            })
+            .collect();
+        rows.extend(again);
+    });
+    let of = |dimension: &str| found.agreement.iter().find(|one| one.dimension == dimension).unwrap();
+    assert_eq!((of("region").sources.join(" "), of("region").pairs), ("segmentation table".to_owned(), 144));
+    assert_eq!((of("region").observed, of("region").kappa), (1.0, Some(1.0)));
+    let status = of("metastasis");
+    let [low, high] = status.interval.unwrap();
+    let kappa = status.kappa.unwrap();
+    assert!(low < kappa && kappa < high && kappa < 0.8 && status.patients == 36, "{status:?}");
+    assert!(mtids_audit::page::page(&found).contains("Agreement of sources"));
+    assert!(planted(|_| ()).agreement.is_empty());
+    assert!(!mtids_audit::page::page(&planted(|_| ())).contains("Agreement of sources"));
+}
+
+#[test]
+fn the_worklist_asks_each_source_about_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = sound();
+    rows[4].voxels_digest = rows[0].voxels_digest.clone();
+    rows[4].label_source = "segmentation".into();
+    rows[4].center_voxel[2] = 11.6;
+    rows[7].grown.set(Measure::Shell3Hu, Some(-180.0));
+    publish_as(folder.path(), &rows, &Published::default());
+    let found = audit(folder.path(), &AuditConfig::default()).unwrap();
+    let items = worklist(folder.path(), &found).unwrap();
+    let asked: Vec<(&str, &str, &str)> =
+        items.iter().map(|item| (item.source.as_str(), item.finding.as_str(), item.issue)).collect();
+    let expected = [
+        ("segmentation", "sample4", "duplicate-voxels"),
+        ("segmentation", "sample4", "same-voxels-other-labels"),
+        ("table", "sample0", "duplicate-voxels"),
+        ("table", "sample0", "same-voxels-other-labels"),
+        ("table", "sample7", "place-without-tissue"),
+    ];
+    assert_eq!(asked, expected);
+    assert_eq!((items[0].slice, items[0].status, items[0].region.as_deref()), (12, "metastatic", Some("upper")));
+    let text = String::from_utf8(csv(&items).unwrap()).unwrap();
+    assert!(
+        text.starts_with("source,series,slice,x_mm,y_mm,z_mm,finding,region,station,status,severity,issue,question\n"),
+        "{text}"
+    );
+    assert!(text.contains("table,series1,0,30.00,0.00,0.00,sample7,subcarinal,7,"), "{text}");
+    // A sound dataset leaves nobody to ask; the file has its heading.
+    publish(folder.path(), &sound());
+    let found = audit(folder.path(), &AuditConfig::default()).unwrap();
+    let nothing = worklist(folder.path(), &found).unwrap();
+    assert_eq!((nothing.len(), String::from_utf8(csv(&nothing).unwrap()).unwrap().lines().count()), (0, 1));
+}

@@ -1,0 +1,105 @@
+//! Corrections: an auditor's table changes labels of a rebuild, the dataset records it, the comparison shows it, and what does not fit is refused.
+
+use std::fs;
+use std::path::Path;
+
+use mtids_domain::label::Metastasis;
+use mtids_shards::{Dataset, RowKind, read_corrections};
+use serde_json::Value;
+
+use crate::support::{build_arguments, dataset, program, run, text};
+
+/// Who decided, and why: words of people, which stay outside the dataset.
+const BY: &str = "Reader Aardvark";
+const WHY: &str = "histology of the resection";
+
+/// A benign finding of the shared dataset.
+fn benign_row() -> String {
+    let rows = Dataset::open(dataset()).unwrap().index().unwrap();
+    let is_benign = |kind, status| kind == RowKind::Finding && status == Some(Metastasis::Benign);
+    rows.into_iter().find(|row| is_benign(row.kind, row.metastasis)).unwrap().sample_key
+}
+
+/// Arguments of a build with this table of corrections.
+fn corrected(table: &Path, out: &Path) -> Vec<String> {
+    let mut arguments = build_arguments(out);
+    arguments.extend(["--corrections", text(table)].map(str::to_owned));
+    arguments
+}
+
+fn write(table: &Path, line: &str) {
+    fs::write(table, format!("finding,dimension,old,new,by,why\n{line},{BY},{WHY}\n")).unwrap();
+}
+
+#[test]
+fn a_corrected_label_is_built_recorded_and_shown_by_a_comparison() {
+    let folder = tempfile::tempdir().unwrap();
+    let [table, out, audit] = ["corrections.csv", "dataset", "comparison"].map(|name| folder.path().join(name));
+    let key = benign_row();
+    write(&table, &format!("{key},metastasis,benign,metastatic"));
+    run("mtids-prep", corrected(&table, &out)).expect_code(0);
+    let built = Dataset::open(&out).unwrap();
+    let row = built.index().unwrap().into_iter().find(|row| row.sample_key == key).unwrap();
+    assert_eq!(row.metastasis, Some(Metastasis::Metastatic));
+    let records = read_corrections(&built).unwrap();
+    assert_eq!((records.len(), records[0].sample_key.as_str()), (1, key.as_str()));
+    assert_eq!((records[0].old.as_str(), records[0].new.as_str()), ("benign", "metastatic"));
+    assert!(String::from_utf8(built.file("README.md").unwrap()).unwrap().contains("corrected by people"));
+    let published = fs::read_to_string(out.join("corrections.jsonl")).unwrap();
+    assert!(!published.contains("Aardvark") && !published.contains("histology"), "{published}");
+
+    let arguments = ["compare", text(dataset()), text(&out), "--out", text(&audit), "--set", "fail_on=never"];
+    run("mtids-audit", arguments).expect_code(0);
+    let found: Value = serde_json::from_slice(&fs::read(audit.join("comparison.json")).unwrap()).unwrap();
+    assert_eq!(found["status"]["changed"], 1, "{}", found["issues"]);
+    assert_eq!(found["unexplained"], 0, "{}", found["issues"]);
+    assert_eq!(found["corrections"][0]["sample_key"], key);
+    assert!(fs::read_to_string(audit.join("comparison.html")).unwrap().contains(&key));
+}
+
+#[test]
+fn a_correction_that_does_not_fit_is_refused_by_line_and_nothing_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let [table, out] = ["corrections.csv", "dataset"].map(|name| folder.path().join(name));
+    let key = benign_row();
+    for (line, expected) in [
+        (format!("{key},metastasis,metastatic,benign"), "is benign, and `old` says `metastatic`"),
+        ("0123,metastasis,benign,metastatic".to_owned(), "no finding here has the key"),
+        (format!("{key},size,benign,metastatic"), "no dimension"),
+    ] {
+        write(&table, &line);
+        let refused = run("mtids-prep", corrected(&table, &out)).expect_code(2);
+        let said = refused.text();
+        assert!(said.contains("line 2") && said.contains(expected) && said.contains("corrections.csv"), "{said}");
+        assert!(!out.join("manifest.json").exists());
+    }
+    let line = format!("{key},metastasis,benign,metastatic,{BY},{WHY}\n");
+    fs::write(&table, format!("finding,dimension,old,new,by,why\n{line}{line}")).unwrap();
+    let said = run("mtids-prep", corrected(&table, &out)).expect_code(2).text();
+    assert!(said.contains("line 3: line 2 corrects the same label"), "{said}");
+}
+
+#[test]
+fn a_comparison_fails_by_policy_and_tells_a_dataset_from_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let [out, audit] = ["other", "comparison"].map(|name| folder.path().join(name));
+    let mut arguments = build_arguments(&out);
+    arguments.extend(["--set", "views.near.size=[8,20,20]"].map(str::to_owned));
+    run("mtids-prep", arguments).expect_code(0);
+    let compare = |policy: &str| {
+        let policy = format!("fail_on={policy}");
+        let output = program("mtids-audit")
+            .args(["compare", text(dataset()), text(&out), "--out", text(&audit), "--set", &policy])
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = compare("warning");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("[changed-voxels]"), "{said}");
+    assert_eq!(compare("never").0, Some(0));
+    let same = ["compare", text(dataset()), text(dataset()), "--out", text(&audit)];
+    assert!(run("mtids-audit", same).expect_code(0).stdout.contains("the same dataset"));
+    let nothing = ["compare", text(dataset()), text(folder.path()), "--out", text(&audit)];
+    run("mtids-audit", nothing).expect_code(3);
+}
