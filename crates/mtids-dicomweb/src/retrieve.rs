@@ -15,6 +15,8 @@ use crate::uid::Uid;
 /// What is asked for: the object in the transfer syntax in which it is stored, in parts or alone.
 const AS_STORED: &str =
     "multipart/related; type=\"application/dicom\"; transfer-syntax=*, application/dicom; transfer-syntax=*";
+/// What is read behind the last part, in bytes, so that the connection can be used again.
+const REST: u64 = 64 << 10;
 /// Media type of an object.
 const DICOM: &str = "application/dicom";
 
@@ -43,15 +45,18 @@ impl Client {
             let mut response = self.get(&path, AS_STORED, &what)?;
             let header = response.headers().get("Content-Type").and_then(|value| value.to_str().ok());
             let content_type = header.unwrap_or_default().to_owned();
-            let body = response.body_mut().as_reader();
+            let mut body = response.body_mut().as_reader();
             let copied = if media_type(&content_type) == DICOM {
-                copy(body, file, most)
+                copy(&mut body, file, most)
             } else if let Some(boundary) = boundary_of(&content_type) {
-                single_part(body, &boundary, file, most)
+                single_part(&mut body, &boundary, file, most)
             } else {
                 return Err(Fault::Final(self.strange(&what, "it is neither application/dicom nor multipart/related")));
             };
-            copied.map_err(|error| self.fault(error, &what))
+            let length = copied.map_err(|error| self.fault(error, &what))?;
+            // The object is whole: what follows, or fails to, changes nothing.
+            let _ = io::copy(&mut body.take(REST), &mut io::sink());
+            Ok(length)
         })
     }
 

@@ -15,7 +15,9 @@ use mtids_shards::{
 use crate::accounts::Accounts;
 use crate::card::card;
 use crate::context::BuildContext;
+use crate::croissant::croissant;
 use crate::error::PrepError;
+use crate::hub;
 use crate::plan::Plan;
 use crate::prune::superseded;
 use crate::record::{PartitionRecord, WORK};
@@ -69,11 +71,13 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
     };
     let resolved = mtids_runtime::config::to_toml(&config.published())
         .map_err(|error| PrepError::Config { key: "configuration".into(), reason: error.to_string() })?;
-    let card = card(context.description, &totals, &labels().collect::<Vec<_>>(), config);
+    let card =
+        hub::header(&shards, totals.rows) + &card(context.description, &totals, &labels().collect::<Vec<_>>(), config);
     let mut files = vec![
         write_index(dataset, &index, context.description)?,
         write_quarantine(dataset, &quarantined)?,
         write_file(dataset, "config.resolved.toml", resolved.as_bytes())?,
+        write_file(dataset, "croissant.json", croissant(context.description, &shards).as_bytes())?,
         write_file(dataset, "README.md", card.as_bytes())?,
     ];
     files.sort_by(|a, b| a.name.cmp(&b.name));

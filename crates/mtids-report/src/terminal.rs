@@ -8,14 +8,16 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use mtids_runtime::exit::{Exit, describe};
 use tracing_subscriber::EnvFilter;
 
-/// Starts the log; `RUST_LOG` chooses what is shown, warnings otherwise.
+/// Starts the log; `RUST_LOG` chooses what is shown, warnings otherwise. The bytes of requests to servers, which hold credentials, are never shown.
 pub fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let hidden = ["ureq_proto=off", "ureq_proto::util=off"].into_iter().filter_map(|target| target.parse().ok());
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .without_time()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_env_filter(hidden.fold(filter, EnvFilter::add_directive))
         .init();
 }
 

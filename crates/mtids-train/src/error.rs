@@ -169,7 +169,10 @@ pub enum TrainError {
         /// Step of the last checkpoint of this call.
         saved_at: Option<u64>,
     },
-    /// A tracking server.
+    /// A DICOMweb server that does not answer or refuses.
+    #[error(transparent)]
+    DicomWeb(#[from] mtids_dicomweb::DicomWebError),
+    /// A server that does not do what was asked: tracking, or DICOMweb.
     #[error("{server}: {reason}")]
     Server {
         /// Its address.
@@ -243,6 +246,7 @@ impl ExitStatus for TrainError {
             | TrainError::Stream(mtids_stream::StreamError::Config { .. })
             | TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
             TrainError::Studies(error) => error.exit(),
+            TrainError::DicomWeb(error) => error.exit(),
             TrainError::Network(error) if error.is_configuration() => Exit::Usage,
             TrainError::Layer(error) if error.is_configuration() => Exit::Usage,
             TrainError::Interrupted { .. } | TrainError::InterruptedBetween => Exit::Interrupted,
