@@ -170,6 +170,11 @@ check-mlflow: build ## A run on a tracking server of MLflow and back (RUN=, PYTH
 check-monai: build ## A MONAI bundle of a run beside its evaluation (RUN=, DATASET=, PYTHON= with tests/parity/monai_requirements.txt)
 	@$(PYTHON) tests/parity/monai_check.py $(BIN)/mtids-train $(RUN) $(DATASET)
 
+STUDIES ?= 20
+.PHONY: check-orthanc
+check-orthanc: build ## Fetch from an Orthanc server, and send to it (STUDIES=200 for the full size; Debian: orthanc, orthanc-dicomweb)
+	@python3 tests/parity/orthanc_check.py $(BIN) $(STUDIES)
+
 .PHONY: schemas
 schemas: ## Write schemas/ and docs/guide/reason-codes.md anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- .

@@ -3,6 +3,7 @@
 //! Invariants: every request has limits in time; a redirect is not followed, because it would take credentials or studies elsewhere; an answer with a
 //! status that is no success is never read. Units: seconds.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -170,6 +171,11 @@ impl Client {
     /// A request without an answer.
     fn connection_fault(&self, error: &ureq::Error, what: &str) -> Fault {
         match error {
+            // TLS says so of what it does not accept: asked again, it would say the same.
+            ureq::Error::Io(source) if source.kind() == ErrorKind::InvalidData => {
+                Fault::Final(self.not_trusted(&source))
+            }
+            ureq::Error::Rustls(source) => Fault::Final(self.not_trusted(source)),
             ureq::Error::Io(_)
             | ureq::Error::Timeout(_)
             | ureq::Error::Protocol(_)
@@ -182,6 +188,12 @@ impl Client {
                 attempts: 1,
             }),
         }
+    }
+
+    fn not_trusted(&self, source: &dyn std::error::Error) -> DicomWebError {
+        let reason =
+            format!("its certificate is not accepted ({source}); name the authority that signed it with --ca-file");
+        DicomWebError::Setting { what: self.server.clone(), reason }
     }
 
     pub(crate) fn strange(&self, what: &str, reason: impl Into<String>) -> DicomWebError {

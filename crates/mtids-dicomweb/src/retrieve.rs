@@ -12,9 +12,8 @@ use crate::multipart::{Multipart, MultipartError, boundary_of, media_type};
 use crate::retry::Fault;
 use crate::uid::Uid;
 
-/// What is asked for: the object in the transfer syntax in which it is stored, in parts or alone.
-const AS_STORED: &str =
-    "multipart/related; type=\"application/dicom\"; transfer-syntax=*, application/dicom; transfer-syntax=*";
+/// What is asked for: the object in the transfer syntax in which it is stored. One media type, because some servers read no list of them.
+const AS_STORED: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
 /// What is read behind the last part, in bytes, so that the connection can be used again.
 const REST: u64 = 64 << 10;
 /// Media type of an object.
