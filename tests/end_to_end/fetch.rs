@@ -194,14 +194,16 @@ fn objects_that_are_none_or_others_are_refused_with_a_reason() {
         pacs.instances[1].bytes = b"<html>not found</html>".to_vec();
         let other = pacs.instances[3].bytes.clone();
         pacs.instances[2].bytes = other;
+        pacs.broken = Some(pacs.instances[4].uid.clone());
         (pacs.instances[0].uid.clone(), pacs.instances[1].uid.clone())
     };
-    let found = outcome(&server, &out, &[], 1);
+    let found = outcome(&server, &out, &["--attempts", "1"], 1);
     let refused = found["refused"].as_array().unwrap();
     let reason = |uid: &str| refused.iter().find(|one| one["instance"] == uid).map(|one| one["reason"].clone());
     assert_eq!((reason(&cut), reason(&page)), (Some("truncated".into()), Some("not-dicom".into())));
-    assert!(refused.iter().any(|one| one["reason"] == "other-instance") && refused.len() == 3, "{refused:?}");
-    let whole = server.pacs().instances.len() - 3;
+    let has = |reason: &str| refused.iter().any(|one| one["reason"] == reason);
+    assert!(has("other-instance") && has("not-delivered") && refused.len() == 4, "{refused:?}");
+    let whole = server.pacs().instances.len() - 4;
     assert_eq!(files(&out.join("dicom")).len(), whole, "nothing of them stays");
     assert!(run("mtids-prep", ["explain", "other-instance"]).expect_code(0).stdout.contains("not fetched"));
 }

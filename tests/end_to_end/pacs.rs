@@ -35,6 +35,8 @@ pub(crate) struct Pacs {
     pub(crate) busy: u32,
     /// Objects that are cut in the middle from now on.
     pub(crate) cut: u32,
+    /// UID of an object that the server cannot read.
+    pub(crate) broken: Option<String>,
     /// Objects that are sent before the server goes away for good.
     pub(crate) downloads_left: Option<u32>,
     /// Objects that were sent whole.
@@ -175,6 +177,9 @@ impl Pacs {
             }
             ["studies", study, "series", series, "instances", uid] => {
                 let is_it = |one: &&Instance| one.study == *study && one.series == *series && one.uid == *uid;
+                if self.broken.as_deref() == Some(*uid) {
+                    return Some(whole("500 Internal Server Error", "text/plain", b"no such file"));
+                }
                 match self.instances.iter().find(is_it).cloned() {
                     Some(found) => Some(self.download(&found)),
                     None => Some(whole("404 Not Found", "text/plain", b"none")),

@@ -81,10 +81,11 @@ impl Client {
 
     /// Asks until there is an answer, or none is to be expected.
     pub(crate) fn persist<T>(&self, what: &str, ask: impl FnMut() -> Result<T, Fault>) -> Result<T, DicomWebError> {
-        let gave_up = |reason, attempts| DicomWebError::Unreachable {
+        let gave_up = |reason, status, attempts| DicomWebError::Unreachable {
             server: self.server.clone(),
             what: what.to_owned(),
             reason,
+            status,
             attempts,
         };
         self.connection.retry.run(&self.connection.interrupt, gave_up, ask)
@@ -154,7 +155,7 @@ impl Client {
                 let wait = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
                 // The other form is a date, which would need a clock that both sides agree on.
                 let wait = wait.and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
-                return Some(Fault::Passing { reason: format!("HTTP status {status}"), wait });
+                return Some(Fault::Passing { reason: format!("HTTP status {status}"), status: Some(status), wait });
             }
             300..=399 => refused("it sends to another address; give that one, if you trust it"),
             401 | 403 => DicomWebError::Credentials { server, what, status },
@@ -185,6 +186,7 @@ impl Client {
                 server: self.server.clone(),
                 what: what.to_owned(),
                 reason: error.to_string(),
+                status: None,
                 attempts: 1,
             }),
         }

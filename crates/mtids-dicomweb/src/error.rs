@@ -35,6 +35,8 @@ pub enum DicomWebError {
         what: String,
         /// What happened the last time.
         reason: String,
+        /// Status of HTTP, where the server answered.
+        status: Option<u16>,
         /// How often it was asked.
         attempts: u32,
     },

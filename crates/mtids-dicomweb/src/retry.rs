@@ -36,6 +36,8 @@ pub(crate) enum Fault {
     Passing {
         /// What happened.
         reason: String,
+        /// Status of HTTP, where there was an answer.
+        status: Option<u16>,
         /// How long the server wants to be left alone.
         wait: Option<Duration>,
     },
@@ -45,7 +47,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     pub(crate) fn passing(reason: impl Into<String>) -> Self {
-        Self::Passing { reason: reason.into(), wait: None }
+        Self::Passing { reason: reason.into(), status: None, wait: None }
     }
 }
 
@@ -56,14 +58,15 @@ impl Retry {
         doubled.max(asked.unwrap_or_default()).min(self.longest_wait)
     }
 
-    /// Asks until there is an answer or a final fault. `gave_up` makes the error of the last passing one, of its reason and the number of requests.
+    /// Asks until there is an answer or a final fault. `gave_up` makes the error of the last passing one: of its reason, its status and
+    /// the number of requests.
     ///
     /// # Errors
     /// That of the final fault, that of `gave_up`, or [`DicomWebError::Interrupted`].
     pub(crate) fn run<T>(
         &self,
         interrupt: &Interrupt,
-        gave_up: impl FnOnce(String, u32) -> DicomWebError,
+        gave_up: impl FnOnce(String, Option<u16>, u32) -> DicomWebError,
         mut ask: impl FnMut() -> Result<T, Fault>,
     ) -> Result<T, DicomWebError> {
         let mut attempt = 1;
@@ -74,8 +77,10 @@ impl Retry {
             match ask() {
                 Ok(answer) => return Ok(answer),
                 Err(Fault::Final(error)) => return Err(error),
-                Err(Fault::Passing { reason, .. }) if attempt >= self.attempts => return Err(gave_up(reason, attempt)),
-                Err(Fault::Passing { reason, wait }) => {
+                Err(Fault::Passing { reason, status, .. }) if attempt >= self.attempts => {
+                    return Err(gave_up(reason, status, attempt));
+                }
+                Err(Fault::Passing { reason, wait, .. }) => {
                     tracing::debug!(attempt, "asking again: {reason}");
                     pause(self.wait(attempt, wait), interrupt);
                 }
@@ -103,8 +108,13 @@ mod tests {
 
     fn ask(faults: Vec<Fault>) -> (Result<u32, DicomWebError>, u32) {
         let (mut faults, mut asked) = (faults.into_iter(), 0);
-        let gave_up =
-            |reason, attempts| DicomWebError::Unreachable { server: "s".into(), what: "w".into(), reason, attempts };
+        let gave_up = |reason, status, attempts| DicomWebError::Unreachable {
+            server: "s".into(),
+            what: "w".into(),
+            reason,
+            status,
+            attempts,
+        };
         let result = QUICK.run(&Interrupt::new(), gave_up, || {
             asked += 1;
             faults.next().map_or(Ok(7), Err)
@@ -136,7 +146,7 @@ mod tests {
     fn a_signal_ends_a_request_that_waits() {
         let interrupt = Interrupt::new();
         interrupt.raise();
-        let gave_up = |_, _| DicomWebError::Interrupted;
+        let gave_up = |_, _, _| DicomWebError::Interrupted;
         assert!(matches!(QUICK.run(&interrupt, gave_up, || Ok(())), Err(DicomWebError::Interrupted)));
         pause(Duration::from_secs(3600), &interrupt);
     }

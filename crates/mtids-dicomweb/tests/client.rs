@@ -162,6 +162,9 @@ fn what_may_pass_is_asked_again() {
     let error = result.unwrap_err();
     assert!(matches!(error, DicomWebError::Unreachable { attempts: 3, .. }), "{error}");
     assert_eq!((requests.len(), error.exit()), (3, Exit::Data));
+    let broken = answer("500 Internal Server Error", "", b"");
+    let (result, _) = retrieve(vec![broken.clone(), broken.clone(), broken], 1 << 20);
+    assert!(matches!(result, Err(DicomWebError::Unreachable { status: Some(500), .. })));
 }
 
 #[test]

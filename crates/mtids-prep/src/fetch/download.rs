@@ -71,7 +71,10 @@ pub(super) fn download(
 fn refusal_of(error: DicomWebError) -> Result<(&'static str, String), PrepError> {
     let code = match &error {
         DicomWebError::NotFound { .. } => FetchReason::NotOnServer.as_str(),
-        DicomWebError::Refused { .. } => FetchReason::NotDelivered.as_str(),
+        // A server that is broken at one object says 500; one that is busy or gone says something else, or nothing.
+        DicomWebError::Refused { .. } | DicomWebError::Unreachable { status: Some(500), .. } => {
+            FetchReason::NotDelivered.as_str()
+        }
         DicomWebError::Strange { .. } => FetchReason::InvalidAnswer.as_str(),
         DicomWebError::TooLarge { .. } => ReasonCode::TooLarge.as_str(),
         _ => return Err(error.into()),
