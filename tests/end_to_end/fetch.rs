@@ -10,7 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::pacs::{Server, files};
-use crate::support::{Finished, program, run, text};
+use crate::support::{Finished, program, run, text, tree};
+use crate::write_points::kill_at_every_point;
 
 /// Three patients on coarse grids.
 fn cohort() -> &'static Path {
@@ -85,6 +86,25 @@ fn a_fetch_that_is_killed_again_and_again_gives_the_dataset_of_the_folder() {
     assert_eq!(contents(&out.join("dicom")), contents(&cohort().join("dicom")));
     assert_eq!(fs::read_dir(out.join("incoming")).unwrap().count(), 0);
     assert_eq!(manifest(&out.join("dicom"), &of_server), manifest(&cohort().join("dicom"), &of_folder));
+}
+
+#[test]
+fn a_fetch_killed_at_any_write_ends_in_the_same_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server();
+    server.pacs().instances.truncate(4);
+    let arguments = |out: &Path| -> Vec<String> {
+        let fixed = ["fetch", "--server", &server.address, "--patient", "*", "--parallel", "1", "--out", text(out)];
+        fixed.map(str::to_owned).to_vec()
+    };
+    let unbroken = folder.path().join("unbroken");
+    run("mtids-prep", arguments(&unbroken)).expect_code(0);
+    let points = kill_at_every_point("mtids-prep", arguments, &tree(&unbroken), |out| {
+        let dicom = out.join("dicom");
+        let whole = contents(&cohort().join("dicom"));
+        assert!(!dicom.exists() || contents(&dicom).is_subset(&whole), "half a file has a name");
+    });
+    assert!(points >= 20, "only {points} write points were found");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use mtids_dicomweb::{InstanceAddress, Uid};
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
-use mtids_runtime::lock::FolderLock;
+use mtids_runtime::lock::{FolderLock, LOCK_FILE};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PrepError;
@@ -72,8 +72,8 @@ impl FetchFolder {
         let refuse = |reason: String| Err(PrepError::Config { key: "--out".into(), reason });
         let has_origin = root.join("fetch.json").exists();
         let is_empty = fs::read_dir(root).map_or(true, |entries| {
-            let names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
-            names.filter(|name| name.to_str() != Some(mtids_runtime::lock::LOCK_FILE)).count() == 0
+            let ours = |name: &str| name == LOCK_FILE || name.starts_with(atomic::PREFIX);
+            entries.filter_map(Result::ok).all(|entry| entry.file_name().to_str().is_some_and(ours))
         });
         if !has_origin && !is_empty {
             return refuse(format!(
@@ -83,6 +83,9 @@ impl FetchFolder {
         }
         let lock = lock_alone(root, "mtids-prep fetch")?;
         let folder = Self { root: root.to_owned(), _lock: lock };
+        for place in [root.to_owned(), folder.root.join("listed")] {
+            atomic::remove_leftovers(&place).map_err(|error| folder.not_written(error))?;
+        }
         let path = folder.root.join("fetch.json");
         if has_origin {
             let origin: Origin = folder.read_json(&path)?;
@@ -238,6 +241,12 @@ mod tests {
         assert!(FetchFolder::open(&root, "https://a").unwrap_err().to_string().contains("in use"));
         drop(again);
         assert!(FetchFolder::open(&root, "https://b").unwrap_err().to_string().contains("fetched from https://a"));
+        // A process that was killed before it had written the origin leaves no obstacle.
+        let begun = folder.path().join("begun");
+        fs::create_dir(&begun).unwrap();
+        fs::write(begun.join(".writing-x"), "half").unwrap();
+        drop(FetchFolder::open(&begun, "https://a").unwrap());
+        assert!(!begun.join(".writing-x").exists());
         let other = folder.path().join("other");
         fs::create_dir(&other).unwrap();
         fs::write(other.join("thesis.txt"), "x").unwrap();
