@@ -15,7 +15,7 @@ use super::common::{pool, print};
 ///
 /// Run again, it goes on, takes what was added on the server, and names what was removed there. Files are kept as the server stores them, identifiers included. Credentials come from MTIDS_DICOMWEB_TOKEN, or MTIDS_DICOMWEB_USER and MTIDS_DICOMWEB_PASSWORD. Exit code 1 if something was refused, removed or missing.
 ///
-/// Example: mtids-prep fetch --server https://pacs.example/dicom-web --patient LUNG-001 --out studies
+/// Example: mtids-prep fetch --server https://pacs:8042/dicom-web --patient LUNG-001 --out studies
 #[derive(Debug, Args)]
 pub(super) struct Fetch {
     /// Address of the server, such as https://host:port/dicom-web
