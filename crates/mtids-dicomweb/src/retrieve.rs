@@ -44,9 +44,10 @@ impl Client {
             let mut response = self.get(&path, AS_STORED, &what)?;
             let header = response.headers().get("Content-Type").and_then(|value| value.to_str().ok());
             let content_type = header.unwrap_or_default().to_owned();
+            let announced = response.body().content_length();
             let mut body = response.body_mut().as_reader();
             let copied = if media_type(&content_type) == DICOM {
-                copy(&mut body, file, most)
+                copy(&mut body, announced, file, most)
             } else if let Some(boundary) = boundary_of(&content_type) {
                 single_part(&mut body, &boundary, file, most)
             } else {
@@ -92,12 +93,15 @@ fn single_part(body: impl Read, boundary: &str, out: &mut dyn Write, most: u64) 
     }
 }
 
-/// Copies an answer that is the object itself.
-fn copy(mut body: impl Read, out: &mut dyn Write, most: u64) -> Result<u64, MultipartError> {
+/// Copies an answer that is the object itself, of the length that was announced.
+fn copy(mut body: impl Read, announced: Option<u64>, out: &mut dyn Write, most: u64) -> Result<u64, MultipartError> {
     let mut buffer = vec![0; 64 << 10];
     let mut length = 0;
     loop {
         let read = match body.read(&mut buffer) {
+            Ok(0) if announced.is_some_and(|announced| announced != length) => {
+                return Err(MultipartError::Cut("it is shorter than announced".into()));
+            }
             Ok(0) => return Ok(length),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

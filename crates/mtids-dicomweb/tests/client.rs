@@ -139,7 +139,9 @@ fn an_instance_comes_as_it_is_stored() {
     assert_eq!(requests[0].line(), "GET /dicom-web/studies/1.2/series/1.2.3/instances/1.2.3.4 HTTP/1.1");
     assert!(requests[0].head.contains("transfer-syntax=*"), "{}", requests[0].head);
     let alone = answer("200 OK", "Content-Type: application/dicom; transfer-syntax=1.2\r\n", &content);
-    assert_eq!(retrieve(vec![alone], 1 << 20).0.unwrap(), content);
+    assert_eq!(retrieve(vec![alone.clone()], 1 << 20).0.unwrap(), content);
+    let cut = alone[..alone.len() - 1].to_vec();
+    assert_eq!(retrieve(vec![cut, alone], 1 << 20).0.unwrap(), content, "what is shorter than announced is no whole");
 }
 
 #[test]
