@@ -71,6 +71,11 @@ demo-real: ## The same programs on a real chest CT (DATA=folder); claims no metr
 	@$(MAKE) build PROFILE=$(PROFILE)
 	@CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' bash pipelines/demo-real/run.sh '$(BIN)' '$(DATA)' '$(or $(filter-out out/demo,$(OUT)),out/demo-real)'
 
+.PHONY: fetch
+fetch: build ## Studies from a DICOMweb server -> OUT/studies/dicom (SERVER=, OUT=, QUERY="--patient ID --modality CT")
+	@test -n '$(SERVER)' || { echo 'say where the studies are: make fetch SERVER=https://host/dicom-web QUERY="--patient ID"' >&2; exit 2; }
+	@$(BIN)/mtids-prep fetch --server '$(SERVER)' $(QUERY) --out $(OUT)/studies
+
 .PHONY: dataset
 dataset: build ## Your DICOM tree -> Parquet dataset (DATA=, ANNOTATIONS=, PIPELINE=, OUT=, SET=)
 	@test -n '$(DATA)' || { echo 'say where the DICOM files are: make dataset DATA=/path/to/studies ANNOTATIONS=/path/to/table.csv' >&2; exit 2; }
@@ -169,6 +174,11 @@ check-mlflow: build ## A run on a tracking server of MLflow and back (RUN=, PYTH
 .PHONY: check-monai
 check-monai: build ## A MONAI bundle of a run beside its evaluation (RUN=, DATASET=, PYTHON= with tests/parity/monai_requirements.txt)
 	@$(PYTHON) tests/parity/monai_check.py $(BIN)/mtids-train $(RUN) $(DATASET)
+
+STUDIES ?= 20
+.PHONY: check-orthanc
+check-orthanc: build ## Fetch from an Orthanc server, and send to it (STUDIES=200 for the full size; Debian: orthanc, orthanc-dicomweb)
+	@python3 tests/parity/orthanc_check.py $(BIN) $(STUDIES)
 
 .PHONY: schemas
 schemas: ## Write schemas/ and docs/guide/reason-codes.md anew from the code

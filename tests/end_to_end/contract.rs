@@ -5,7 +5,7 @@ use std::process::Command;
 
 use mtids_shards::Dataset;
 
-use crate::support::{dataset, python, root, run, text, views_arguments};
+use crate::support::{dataset, python, root, run, text, tree, views_arguments};
 use crate::tasks::copy;
 
 #[test]
@@ -94,4 +94,17 @@ fn pyarrow_polars_duckdb_and_datasets_read_the_same_voxels_of_every_view() {
     let out = folder.path().join("dataset");
     run("mtids-prep", views_arguments(&out)).expect_code(0);
     read_by_python("open_views.py", [text(&out)]);
+}
+
+#[test]
+#[ignore = "needs Python readers (.venv)"]
+fn the_hub_and_a_catalogue_read_the_published_shards_and_no_older_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("dataset");
+    let older = views_arguments(&out).into_iter().chain(["--set", "split.seed=99"].map(str::to_owned));
+    run("mtids-prep", older).expect_code(0);
+    run("mtids-prep", views_arguments(&out)).expect_code(0);
+    let shards = tree(&out).keys().filter(|name| name.starts_with("shards/")).count();
+    assert!(shards > Dataset::open(&out).unwrap().manifest().shards.len(), "no older shard to confuse a reader");
+    read_by_python("read_hub.py", [text(&out)]);
 }

@@ -7,7 +7,8 @@ fn help_texts() {
     for (program, commands) in [
         (
             "mtids-prep",
-            ["phantom", "insert", "inventory", "probe", "build", "commit", "diff", "verify", "prune"].as_slice(),
+            ["phantom", "insert", "fetch", "inventory", "probe", "build", "commit", "diff", "verify", "prune"]
+                .as_slice(),
         ),
         ("mtids-audit", ["report", "compare"].as_slice()),
         (

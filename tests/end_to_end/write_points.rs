@@ -67,7 +67,7 @@ fn hidden_files(folder: &Path) -> Vec<PathBuf> {
 
 /// Kills the program at its first write point, its second, … until a run reaches none; after each kill the same command must end in
 /// the `expected` files and leave nothing else. Returns the number of points.
-fn kill_at_every_point(
+pub(crate) fn kill_at_every_point(
     name: &str,
     arguments: impl Fn(&Path) -> Vec<String>,
     expected: &BTreeMap<String, Digest>,

@@ -53,6 +53,9 @@ pub enum PrepError {
     /// A DICOM file or series.
     #[error(transparent)]
     Dicom(#[from] mtids_dicom::DicomError),
+    /// A DICOMweb server.
+    #[error(transparent)]
+    DicomWeb(#[from] mtids_dicomweb::DicomWebError),
     /// The dataset on disk.
     #[error(transparent)]
     Shards(#[from] mtids_shards::ShardError),
@@ -110,6 +113,7 @@ impl ExitStatus for PrepError {
             // A folder in use is wrong use: no data are at fault, nothing was started, and the same call works later.
             PrepError::Config { .. } | PrepError::Pseudonym(_) | PrepError::Lock(_) => Exit::Usage,
             PrepError::Annotations(mtids_annotations::AnnotationError::Rule { .. }) => Exit::Usage,
+            PrepError::DicomWeb(error) => error.exit(),
             PrepError::Interrupted => Exit::Interrupted,
             _ => Exit::Data,
         }

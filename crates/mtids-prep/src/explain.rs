@@ -6,6 +6,8 @@ use mtids_annotations::RejectReason;
 use mtids_dicom::{ReasonCode, SkipReason};
 use strum::VariantArray;
 
+use crate::fetch::FetchReason;
+
 /// What a code is said of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeKind {
@@ -15,6 +17,8 @@ pub enum CodeKind {
     Skipped,
     /// An entry of an annotation file that found no image.
     Rejected,
+    /// An instance of a server that `fetch` did not keep.
+    NotFetched,
 }
 
 impl CodeKind {
@@ -24,6 +28,7 @@ impl CodeKind {
             Self::Quarantined => "quarantined",
             Self::Skipped => "skipped",
             Self::Rejected => "rejected",
+            Self::NotFetched => "not fetched",
         }
     }
 }
@@ -39,7 +44,7 @@ pub struct Explanation {
     pub text: &'static str,
 }
 
-/// All codes: of the quarantine, of skipped files, of rejected entries.
+/// All codes: of the quarantine, of skipped files, of rejected entries, of instances that were not fetched.
 pub fn all() -> Vec<Explanation> {
     let quarantined = ReasonCode::VARIANTS.iter().map(|code| Explanation {
         code: code.as_str(),
@@ -56,7 +61,12 @@ pub fn all() -> Vec<Explanation> {
         kind: CodeKind::Rejected,
         text: code.explanation(),
     });
-    quarantined.chain(skipped).chain(rejected).collect()
+    let not_fetched = FetchReason::VARIANTS.iter().map(|code| Explanation {
+        code: code.as_str(),
+        kind: CodeKind::NotFetched,
+        text: code.explanation(),
+    });
+    quarantined.chain(skipped).chain(rejected).chain(not_fetched).collect()
 }
 
 /// The explanations of a code: two where a file is skipped or quarantined for it, by its name.

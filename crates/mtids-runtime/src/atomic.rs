@@ -103,6 +103,29 @@ fn persist(temporary: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Moves the finished file `from` to `path` on the same file system, replacing what was there; creates missing folders. Before the move it is
+/// synced, so that who reads and judges a file first may give it its name afterwards.
+///
+/// # Errors
+/// Any error of the file system, with the path named in its message.
+pub fn adopt(from: &Path, path: &Path) -> io::Result<()> {
+    let name_path = |error: io::Error| io::Error::new(error.kind(), format!("writing {}: {error}", path.display()));
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let move_it = || {
+        create_folders(folder)?;
+        failpoint::reach()?;
+        File::open(from)?.sync_all()?;
+        failpoint::reach()?;
+        fs::rename(from, path)?;
+        failpoint::reach()?;
+        sync_folder(folder)
+    };
+    move_it().map_err(name_path)
+}
+
 /// Removes the temporary files that a killed program left in `folder` itself; a folder that does not exist has none.
 ///
 /// # Errors
@@ -145,5 +168,19 @@ mod tests {
         assert!(failed.unwrap_err().to_string().contains("disk on fire"));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left behind");
+    }
+
+    #[test]
+    fn a_finished_file_gets_its_name_and_replaces_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("part"), folder.path().join("a/b/file"));
+        for content in [b"first".as_slice(), b"second"] {
+            fs::write(&from, content).unwrap();
+            adopt(&from, &to).unwrap();
+            assert!(!from.exists());
+            assert_eq!(fs::read(&to).unwrap(), content);
+        }
+        assert!(adopt(&from, &to).unwrap_err().to_string().contains("file"));
+        assert_eq!(fs::read(&to).unwrap(), b"second");
     }
 }

@@ -159,7 +159,7 @@ pub struct Manifest {
     pub totals: Totals,
     /// Shards, sorted by path.
     pub shards: Vec<ShardEntry>,
-    /// Index, quarantine, card and configuration, sorted by name.
+    /// Index, quarantine, card, Croissant metadata and configuration, sorted by name.
     pub files: Vec<FileEntry>,
 }
 

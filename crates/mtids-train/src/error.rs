@@ -169,7 +169,10 @@ pub enum TrainError {
         /// Step of the last checkpoint of this call.
         saved_at: Option<u64>,
     },
-    /// A tracking server.
+    /// A DICOMweb server that does not answer or refuses.
+    #[error(transparent)]
+    DicomWeb(#[from] mtids_dicomweb::DicomWebError),
+    /// A server that does not do what was asked: tracking, or DICOMweb.
     #[error("{server}: {reason}")]
     Server {
         /// Its address.
@@ -242,6 +245,7 @@ impl ExitStatus for TrainError {
             | TrainError::Lock(mtids_runtime::lock::LockError::Held { .. })
             | TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
             TrainError::Studies(error) => error.exit(),
+            TrainError::DicomWeb(error) => error.exit(),
             TrainError::Stream(error) if error.is_usage() => Exit::Usage,
             TrainError::Network(error) if error.is_configuration() => Exit::Usage,
             TrainError::Layer(error) if error.is_configuration() => Exit::Usage,

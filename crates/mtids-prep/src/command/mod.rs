@@ -7,6 +7,7 @@ mod classes;
 mod common;
 mod diff;
 mod explain;
+mod fetch;
 mod insert;
 mod inspect;
 mod phantom;
@@ -14,6 +15,7 @@ mod prune;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use mtids_dicomweb::DicomWebError;
 use mtids_phantom::PhantomError;
 use mtids_prep::error::PrepError;
 use mtids_report::terminal::end_with;
@@ -36,6 +38,7 @@ pub(crate) struct Arguments {
 enum Command {
     Phantom(phantom::Phantom),
     Insert(insert::Insert),
+    Fetch(fetch::Fetch),
     Inventory(inspect::Inventory),
     Probe(inspect::Probe),
     Classes(classes::Classes),
@@ -52,6 +55,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
     let result = match arguments.command {
         Command::Phantom(command) => command.run(),
         Command::Insert(command) => command.run(),
+        Command::Fetch(command) => command.run(),
         Command::Inventory(command) => command.run(),
         Command::Probe(command) => command.run(),
         Command::Classes(command) => command.run(),
@@ -64,8 +68,9 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
     };
     match result {
         Ok(exit) => exit,
-        Err(error) => {
-            end_with(error.as_ref(), exit_of(error.as_ref(), &[code_of::<PrepError>, code_of::<PhantomError>]))
-        }
+        Err(error) => end_with(
+            error.as_ref(),
+            exit_of(error.as_ref(), &[code_of::<PrepError>, code_of::<PhantomError>, code_of::<DicomWebError>]),
+        ),
     }
 }

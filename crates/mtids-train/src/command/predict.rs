@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use mtids_annotations::ClassFile;
+use mtids_dicomweb::{Client, Connection, Credentials};
 use mtids_domain::nodal::{Edition, Side};
 use mtids_prep::config::BuildConfig;
+use mtids_report::format::counted;
+use mtids_report::terminal::tell;
 use mtids_runtime::config;
 use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_train::study::{PredictOptions, output, predict_studies};
+use mtids_train::error::TrainError;
+use mtids_train::study::{PredictOptions, output, predict_studies, send};
 
 use super::common::print;
 
@@ -54,6 +58,12 @@ pub(crate) struct Predict {
     /// Write no DICOM objects
     #[arg(long)]
     no_dicom: bool,
+    /// Send SEG and SR to the DICOMweb server at this address (STOW-RS), which must have the studies. Credentials as in `mtids-prep fetch`
+    #[arg(long, value_name = "URL", conflicts_with = "no_dicom")]
+    send: Option<String>,
+    /// Certificates (PEM) to trust in --send instead of those of public authorities
+    #[arg(long, value_name = "FILE", requires = "send")]
+    ca_file: Option<PathBuf>,
     /// Print the answer as JSON
     #[arg(long)]
     json: bool,
@@ -79,7 +89,21 @@ impl Predict {
         Ok(settings)
     }
 
+    /// The server that gets the objects. An address that cannot be one is said before anything is computed.
+    fn server(&self, interrupt: &Interrupt) -> Result<Option<Client>, TrainError> {
+        let Some(address) = &self.send else { return Ok(None) };
+        let connection = Connection {
+            credentials: Credentials::from_environment()?,
+            trusted: self.ca_file.clone(),
+            interrupt: interrupt.clone(),
+            ..Connection::default()
+        };
+        Ok(Some(Client::new(address, connection)?))
+    }
+
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        let interrupt = Interrupt::install()?;
+        let server = self.server(&interrupt)?;
         let objects = self.out.join("dicom");
         let options = PredictOptions {
             device: self.device.as_deref(),
@@ -91,7 +115,7 @@ impl Predict {
             pictures: true,
             show_progress: true,
         };
-        let answer = predict_studies(&self.runs, self.settings()?, &options, &Interrupt::install()?)?;
+        let answer = predict_studies(&self.runs, self.settings()?, &options, &interrupt)?;
         let paths = output::write(&answer, &self.out)?;
         if self.json {
             print(&output::json(&answer)?)?;
@@ -102,6 +126,11 @@ impl Predict {
             if written > 0 {
                 print(&format!("  {}: {written} DICOM objects\n", objects.display()))?;
             }
+        }
+        if let Some(client) = server {
+            let sent = send(&answer, &objects, &client)?;
+            let before = if sent.before > 0 { format!(", {} were there before", sent.before) } else { String::new() };
+            tell(&format!("  {}: {} stored{before}", client.server(), counted(sent.stored, "object", "objects")));
         }
         Ok(if answer.is_incomplete() { Exit::Findings } else { Exit::Done })
     }

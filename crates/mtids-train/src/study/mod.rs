@@ -11,6 +11,7 @@ pub mod output;
 mod page;
 mod picture;
 mod reader;
+mod send;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ pub use answer::{
 use objects::ObjectPlace;
 pub use options::PredictOptions;
 use reader::Reader;
+pub use send::{Sent, send};
 
 use crate::error::TrainError;
 use crate::staging::stage;

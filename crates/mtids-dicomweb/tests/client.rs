@@ -1,0 +1,253 @@
+//! The client against a server that answers what a test has written down.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mtids_dicomweb::{Client, Connection, Credentials, DicomWebError, InstanceAddress, Retry, Stored, StudyQuery, Uid};
+use mtids_runtime::exit::{Exit, ExitStatus};
+
+/// A request as the server saw it: its first line and its headers, and its body.
+#[derive(Clone, Debug)]
+struct Request {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Request {
+    fn line(&self) -> &str {
+        self.head.lines().next().unwrap()
+    }
+}
+
+/// A server that gives the answers in turn, each to one connection, and closes it behind. It lasts as long as the test.
+fn server(answers: Vec<Vec<u8>>) -> (String, Arc<Mutex<Vec<Request>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/dicom-web", listener.local_addr().unwrap());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&requests);
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let (mut head, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap() == 0 || line.trim().is_empty() {
+                    break;
+                }
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                head.push_str(&line);
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            seen.lock().unwrap().push(Request { head, body });
+            reader.get_mut().write_all(&answer).unwrap();
+        }
+    });
+    (address, requests)
+}
+
+fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+fn json(text: &str) -> Vec<u8> {
+    answer("200 OK", "Content-Type: application/dicom+json\r\n", text.as_bytes())
+}
+
+fn dicom(content: &[u8]) -> Vec<u8> {
+    let headers = "Content-Type: multipart/related; type=\"application/dicom\"; boundary=\"x y\"\r\n";
+    answer("200 OK", headers, &part(content))
+}
+
+fn part(content: &[u8]) -> Vec<u8> {
+    [b"--x y\r\nContent-Type: application/dicom\r\n\r\n", content, b"\r\n--x y--\r\n"].concat()
+}
+
+const QUICK: Retry = Retry { attempts: 3, first_wait: Duration::ZERO, longest_wait: Duration::ZERO };
+
+fn client(address: &str) -> Client {
+    let credentials = Credentials::bearer("a-secret").unwrap();
+    Client::new(address, Connection { credentials, retry: QUICK, ..Connection::default() }).unwrap()
+}
+
+fn uid(text: &str) -> Uid {
+    Uid::parse(text).unwrap()
+}
+
+fn an_instance() -> InstanceAddress {
+    InstanceAddress { study: uid("1.2"), series: uid("1.2.3"), instance: uid("1.2.3.4") }
+}
+
+fn retrieve(answers: Vec<Vec<u8>>, most: u64) -> (Result<Vec<u8>, DicomWebError>, Vec<Request>) {
+    let (address, requests) = server(answers);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let result = client(&address).retrieve(&an_instance(), file.as_file_mut(), most);
+    let result = result.map(|length| {
+        let bytes = fs::read(file.path()).unwrap();
+        assert_eq!(bytes.len() as u64, length);
+        bytes
+    });
+    let requests = requests.lock().unwrap().clone();
+    (result, requests)
+}
+
+#[test]
+fn lists_are_asked_for_page_by_page_with_credentials() {
+    let study = |uid: &str, patient: &str| {
+        format!(r#"{{"0020000D":{{"vr":"UI","Value":["{uid}"]}},"00100020":{{"vr":"LO","Value":["{patient}"]}}}}"#)
+    };
+    let pages = [
+        format!("[{},{}]", study("1.2", "A&B"), study("../1", "A&B")),
+        format!("[{},{}]", study("1.1", "A&B"), study("1.3", "other")),
+        format!("[{}]", study("1.1", "A&B")),
+    ];
+    let (address, requests) = server(pages.iter().map(|page| json(page)).collect());
+    let query = StudyQuery { patient_id: Some("A&B".into()), modality: Some("CT".into()), ..StudyQuery::default() };
+    let listed = client(&address).studies(&query).unwrap();
+    assert_eq!(listed.found.iter().map(|study| study.uid.as_str()).collect::<Vec<_>>(), ["1.1", "1.2"]);
+    assert_eq!(listed.unusable, 1);
+    let requests = requests.lock().unwrap();
+    assert_eq!(
+        requests[0].line(),
+        "GET /dicom-web/studies?PatientID=A%26B&ModalitiesInStudy=CT&limit=1000&offset=0 HTTP/1.1"
+    );
+    assert!(requests[1].line().contains("offset=2") && requests[2].line().contains("offset=4"), "{requests:?}");
+    assert!(requests.iter().all(|request| request.head.to_lowercase().contains("authorization: bearer a-secret")));
+}
+
+#[test]
+fn what_a_server_does_not_have_is_an_empty_list() {
+    let (address, _) = server(vec![answer("404 Not Found", "", b""), answer("204 No Content", "", b"")]);
+    let client = client(&address);
+    assert!(client.series(&uid("1.2")).unwrap().found.is_empty());
+    assert!(client.instances(&uid("1.2"), &uid("1.3")).unwrap().found.is_empty());
+}
+
+#[test]
+fn an_instance_comes_as_it_is_stored() {
+    let content = [b"\r\n--x \r\n".as_slice(), &[0xFF; 100_000]].concat();
+    let (result, requests) = retrieve(vec![dicom(&content)], 1 << 20);
+    assert_eq!(result.unwrap(), content);
+    assert_eq!(requests[0].line(), "GET /dicom-web/studies/1.2/series/1.2.3/instances/1.2.3.4 HTTP/1.1");
+    assert!(requests[0].head.contains("transfer-syntax=*"), "{}", requests[0].head);
+    let alone = answer("200 OK", "Content-Type: application/dicom; transfer-syntax=1.2\r\n", &content);
+    assert_eq!(retrieve(vec![alone.clone()], 1 << 20).0.unwrap(), content);
+    let cut = alone[..alone.len() - 1].to_vec();
+    assert_eq!(retrieve(vec![cut, alone], 1 << 20).0.unwrap(), content, "what is shorter than announced is no whole");
+}
+
+#[test]
+fn what_may_pass_is_asked_again() {
+    let cut = {
+        let whole = dicom(&[7; 50_000]);
+        whole[..whole.len() - 10_000].to_vec()
+    };
+    let busy = answer("503 Service Unavailable", "Retry-After: 3600\r\n", b"busy");
+    let (result, requests) = retrieve(vec![busy.clone(), cut.clone(), dicom(b"whole")], 1 << 20);
+    assert_eq!(result.unwrap(), b"whole", "nothing of the cut answer stays");
+    assert_eq!(requests.len(), 3);
+    // An answer without length ends with the connection, wherever it is cut.
+    let endless = |length: usize| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/related; boundary=\"x y\"\r\n\r\n".to_vec();
+        [head, part(&[7; 1000])[..length].to_vec()].concat()
+    };
+    assert_eq!(retrieve(vec![endless(900), Vec::new(), dicom(b"whole")], 1 << 20).0.unwrap(), b"whole");
+    let (result, requests) = retrieve(vec![busy.clone(), busy, cut], 1 << 20);
+    let error = result.unwrap_err();
+    assert!(matches!(error, DicomWebError::Unreachable { attempts: 3, .. }), "{error}");
+    assert_eq!((requests.len(), error.exit()), (3, Exit::Data));
+    let broken = answer("500 Internal Server Error", "", b"");
+    let (result, _) = retrieve(vec![broken.clone(), broken.clone(), broken], 1 << 20);
+    assert!(matches!(result, Err(DicomWebError::Unreachable { status: Some(500), .. })));
+}
+
+#[test]
+fn what_will_not_pass_is_said_at_once() {
+    for (status, headers, body, expected) in [
+        ("401 Unauthorized", "", "", "set MTIDS_DICOMWEB_TOKEN"),
+        ("403 Forbidden", "", "", "set MTIDS_DICOMWEB_TOKEN"),
+        ("404 Not Found", "", "", "does not have instance 1.2.3.4"),
+        ("302 Found", "Location: http://elsewhere.example/\r\n", "", "another address"),
+        ("406 Not Acceptable", "", "", "transfer syntaxes"),
+        ("418 Teapot", "", "", "HTTP status 418"),
+        ("200 OK", "Content-Type: text/html\r\n", "<html>", "neither application/dicom nor"),
+        ("200 OK", "Content-Type: multipart/related; boundary=x\r\n", "--x--", "has no part"),
+        (
+            "200 OK",
+            "Content-Type: multipart/related; boundary=x\r\n",
+            "--x\r\nContent-Type: text/html\r\n\r\n\r\n--x--",
+            "its part is not",
+        ),
+        (
+            "200 OK",
+            "Content-Type: multipart/related; boundary=x\r\n",
+            "--x\r\n\r\n1\r\n--x\r\n\r\n2\r\n--x--",
+            "several parts",
+        ),
+    ] {
+        let (result, requests) = retrieve(vec![answer(status, headers, body.as_bytes())], 1 << 20);
+        let text = result.unwrap_err().to_string();
+        assert!(text.contains(expected) && text.starts_with("http://127.0.0.1:"), "{text}");
+        assert!(!text.contains("a-secret") && !text.contains("elsewhere"), "{text}");
+        assert_eq!(requests.len(), 1, "{status}");
+    }
+    let (result, _) = retrieve(vec![dicom(&[1; 2000])], 1999);
+    assert!(matches!(result, Err(DicomWebError::TooLarge { limit: 1999, .. })));
+}
+
+#[test]
+fn a_list_that_is_none_is_named() {
+    for (text, expected) in [("<html>", "it is not JSON"), ("{}", "it is no list")] {
+        let (address, _) = server(vec![json(text)]);
+        let error = client(&address).studies(&StudyQuery::default()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    // Port 9 of this machine: nobody listens there.
+    let error = client("http://127.0.0.1:9/dicom-web").has_study(&uid("1.2")).unwrap_err().to_string();
+    assert!(error.starts_with("http://127.0.0.1:9/dicom-web: no answer") && error.contains("asked 3 times"), "{error}");
+}
+
+#[test]
+fn an_object_is_sent_to_its_study() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("series-0001.seg.dcm");
+    fs::write(&file, b"an object").unwrap();
+    let failed = |code: u16| format!(r#"{{"00081198":{{"Value":[{{"00081197":{{"Value":[{code}]}}}}]}}}}"#);
+    let typed = "Content-Type: application/dicom+json\r\n";
+    for (status, body, expected) in [
+        ("200 OK", "{}".to_owned(), Ok(Stored::Now)),
+        ("409 Conflict", failed(0x0111), Ok(Stored::Before)),
+        ("202 Accepted", failed(0x0122), Err("objects of this class")),
+        ("409 Conflict", failed(0xA700), Err("make room")),
+        ("409 Conflict", String::new(), Err("says no reason")),
+        ("413 Too Large", String::new(), Err("too large for it")),
+    ] {
+        let (address, requests) = server(vec![answer(status, typed, body.as_bytes())]);
+        let result = client(&address).store(&uid("1.2"), &file);
+        match expected {
+            Ok(stored) => assert_eq!(result.unwrap(), stored),
+            Err(words) => {
+                let text = result.unwrap_err().to_string();
+                assert!(text.contains(words) && text.contains("series-0001.seg.dcm"), "{text}");
+            }
+        }
+        let request = requests.lock().unwrap()[0].clone();
+        assert_eq!(request.line(), "POST /dicom-web/studies/1.2 HTTP/1.1");
+        assert!(request.body.windows(9).any(|window| window == b"an object"));
+    }
+    let (address, _) = server(vec![]);
+    let missing = client(&address).store(&uid("1.2"), &folder.path().join("none")).unwrap_err();
+    assert!(missing.to_string().contains("cannot read"), "{missing}");
+}

@@ -1,0 +1,286 @@
+//! The folder of a fetch: instances, and what the server had listed.
+//!
+//! Layout: `dicom/<study>/<series>/<instance>.dcm`, what `build` reads; `listed/<study>.json`, the UIDs that these names stand for; `fetch.json`, the
+//! server; `incoming/`, files that are being received. Invariants: names are digests of UIDs; a file under `dicom/` is whole and was judged; every
+//! instance under `dicom/` stands in `listed/`; one process works here at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use mtids_dicomweb::{InstanceAddress, Uid};
+use mtids_runtime::atomic;
+use mtids_runtime::digest::Digest;
+use mtids_runtime::lock::{FolderLock, LOCK_FILE};
+use serde::{Deserialize, Serialize};
+
+use crate::error::PrepError;
+use crate::lock::lock_alone;
+
+/// Form of the files beside the instances.
+const FORMAT: u32 = 1;
+
+/// `fetch.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Origin {
+    format: u32,
+    server: String,
+}
+
+/// `listed/<study>.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredStudy {
+    study: String,
+    series: BTreeMap<String, Vec<String>>,
+}
+
+/// Instances of a study that the server had listed and that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ListedStudy(BTreeMap<Uid, BTreeSet<Uid>>);
+
+impl ListedStudy {
+    pub(super) fn has_series(&self, series: &Uid) -> bool {
+        self.0.contains_key(series)
+    }
+
+    pub(super) fn add(&mut self, series: &Uid, instance: &Uid) {
+        self.0.entry(series.clone()).or_default().insert(instance.clone());
+    }
+
+    /// Series and UID of each instance.
+    pub(super) fn instances(&self) -> impl Iterator<Item = (&Uid, &Uid)> {
+        self.0.iter().flat_map(|(series, instances)| instances.iter().map(move |instance| (series, instance)))
+    }
+}
+
+/// A folder of fetched studies, locked.
+#[derive(Debug)]
+pub(super) struct FetchFolder {
+    root: PathBuf,
+    _lock: FolderLock,
+}
+
+impl FetchFolder {
+    /// Opens or makes a folder for what `server` has.
+    ///
+    /// # Errors
+    /// [`PrepError::Lock`] while another process works there, [`PrepError::Config`] for a folder of another server or one with other things in it.
+    pub(super) fn open(root: &Path, server: &str) -> Result<Self, PrepError> {
+        let refuse = |reason: String| Err(PrepError::Config { key: "--out".into(), reason });
+        let has_origin = root.join("fetch.json").exists();
+        let is_empty = fs::read_dir(root).map_or(true, |entries| {
+            let ours = |name: &str| name == LOCK_FILE || name.starts_with(atomic::PREFIX);
+            entries.filter_map(Result::ok).all(|entry| entry.file_name().to_str().is_some_and(ours))
+        });
+        if !has_origin && !is_empty {
+            return refuse(format!(
+                "{} holds other files; name an empty folder, or one of an earlier fetch",
+                root.display()
+            ));
+        }
+        let lock = lock_alone(root, "mtids-prep fetch")?;
+        let folder = Self { root: root.to_owned(), _lock: lock };
+        for place in [root.to_owned(), folder.root.join("listed")] {
+            atomic::remove_leftovers(&place).map_err(|error| folder.not_written(error))?;
+        }
+        let path = folder.root.join("fetch.json");
+        if has_origin {
+            let origin: Origin = folder.read_json(&path)?;
+            if origin.format != FORMAT {
+                return refuse(format!("{} was written by another version; name another folder", path.display()));
+            }
+            if origin.server != server {
+                return refuse(format!(
+                    "{} holds what was fetched from {}; name another folder for {server}",
+                    folder.root.display(),
+                    origin.server
+                ));
+            }
+        } else {
+            folder.write_json(&path, &Origin { format: FORMAT, server: server.to_owned() })?;
+        }
+        // What a killed process was receiving.
+        match fs::remove_dir_all(folder.root.join("incoming")) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(folder.not_written(error)),
+            _ => {}
+        }
+        fs::create_dir_all(folder.root.join("incoming")).map_err(|error| folder.not_written(error))?;
+        fs::create_dir_all(folder.dicom()).map_err(|error| folder.not_written(error))?;
+        Ok(folder)
+    }
+
+    /// Where the instances lie.
+    pub(super) fn dicom(&self) -> PathBuf {
+        self.root.join("dicom")
+    }
+
+    /// Where an instance lies, or will.
+    pub(super) fn place(&self, at: &InstanceAddress) -> PathBuf {
+        let [study, series, instance] = [("study", &at.study), ("series", &at.series), ("instance", &at.instance)]
+            .map(|(kind, uid)| name(kind, uid));
+        self.dicom().join(study).join(series).join(format!("{instance}.dcm"))
+    }
+
+    pub(super) fn has(&self, at: &InstanceAddress) -> bool {
+        self.place(at).is_file()
+    }
+
+    /// An empty file to receive an instance in, and its path.
+    pub(super) fn receive(&self, at: &InstanceAddress) -> Result<(File, PathBuf), PrepError> {
+        // A series may hold an instance that another one holds as well.
+        let parts = [at.study.as_str(), at.series.as_str(), at.instance.as_str()];
+        let path = self.root.join("incoming").join(format!("{}.dcm", shortened(Digest::of_parts(parts))));
+        let options = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        Ok((options.map_err(|error| self.not_written(error))?, path))
+    }
+
+    /// Gives a received file its name.
+    pub(super) fn keep(&self, received: &Path, at: &InstanceAddress) -> Result<(), PrepError> {
+        atomic::adopt(received, &self.place(at)).map_err(|error| self.not_written(error))
+    }
+
+    /// Removes an instance, and the folders that are empty then.
+    pub(super) fn remove(&self, at: &InstanceAddress) -> Result<(), PrepError> {
+        let path = self.place(at);
+        fs::remove_file(&path).map_err(|error| self.not_written(error))?;
+        // Folders that still hold something stay.
+        path.ancestors().skip(1).take(2).for_each(|folder| drop(fs::remove_dir(folder)));
+        Ok(())
+    }
+
+    /// What the server had listed, by study.
+    pub(super) fn listed(&self) -> Result<BTreeMap<Uid, ListedStudy>, PrepError> {
+        let mut found = BTreeMap::new();
+        let entries = match fs::read_dir(self.root.join("listed")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+            entries => entries.map_err(|error| self.not_written(error))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(|error| self.not_written(error))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                let stored: StoredStudy = self.read_json(&path)?;
+                let uid = |text: &str| Uid::parse(text).ok_or_else(|| damaged(&path));
+                let mut listed = ListedStudy::default();
+                for (series, instances) in &stored.series {
+                    let series = uid(series)?;
+                    for instance in instances {
+                        listed.add(&series, &uid(instance)?);
+                    }
+                }
+                found.insert(uid(&stored.study)?, listed);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes down what a study should have; a study without anything is forgotten.
+    pub(super) fn write_listed(&self, study: &Uid, listed: &ListedStudy) -> Result<(), PrepError> {
+        let path = self.root.join("listed").join(format!("{}.json", name("study", study)));
+        if listed.0.is_empty() {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(self.not_written(error)),
+                _ => Ok(()),
+            };
+        }
+        let series = listed
+            .0
+            .iter()
+            .map(|(series, instances)| (series.to_string(), instances.iter().map(Uid::to_string).collect()));
+        self.write_json(&path, &StoredStudy { study: study.to_string(), series: series.collect() })
+    }
+
+    fn read_json<T: for<'de> Deserialize<'de>>(&self, path: &Path) -> Result<T, PrepError> {
+        let bytes = fs::read(path).map_err(|error| self.not_written(error))?;
+        serde_json::from_slice(&bytes).map_err(|_| damaged(path))
+    }
+
+    fn write_json<T: Serialize>(&self, path: &Path, value: &T) -> Result<(), PrepError> {
+        let bytes = serde_json::to_vec(value)?;
+        atomic::write(path, &bytes).map_err(|error| self.not_written(error))
+    }
+
+    pub(super) fn not_written(&self, source: io::Error) -> PrepError {
+        PrepError::Write { path: self.root.clone(), source }
+    }
+}
+
+fn damaged(path: &Path) -> PrepError {
+    let reason = format!("{} is damaged; remove it, and the same call lists the study again", path.display());
+    PrepError::Config { key: "--out".into(), reason }
+}
+
+/// The name of what a UID stands for.
+fn name(kind: &str, uid: &Uid) -> String {
+    shortened(Digest::of_parts([kind, uid.as_str()]))
+}
+
+/// 128 bits of a digest.
+fn shortened(digest: Digest) -> String {
+    digest.to_string()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uid(text: &str) -> Uid {
+        Uid::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one_server_and_holds_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("studies");
+        drop(FetchFolder::open(&root, "https://a").unwrap());
+        fs::write(root.join("incoming/half.dcm"), "half").unwrap();
+        let again = FetchFolder::open(&root, "https://a").unwrap();
+        assert_eq!(fs::read_dir(root.join("incoming")).unwrap().count(), 0);
+        assert!(FetchFolder::open(&root, "https://a").unwrap_err().to_string().contains("in use"));
+        drop(again);
+        assert!(FetchFolder::open(&root, "https://b").unwrap_err().to_string().contains("fetched from https://a"));
+        // A process that was killed before it had written the origin leaves no obstacle.
+        let begun = folder.path().join("begun");
+        fs::create_dir(&begun).unwrap();
+        fs::write(begun.join(".writing-x"), "half").unwrap();
+        drop(FetchFolder::open(&begun, "https://a").unwrap());
+        assert!(!begun.join(".writing-x").exists());
+        let other = folder.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("thesis.txt"), "x").unwrap();
+        assert!(FetchFolder::open(&other, "https://a").unwrap_err().to_string().contains("holds other files"));
+        assert_eq!(fs::read_dir(&other).unwrap().count(), 1, "nothing was written there");
+    }
+
+    #[test]
+    fn lists_come_back_and_an_empty_one_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = FetchFolder::open(folder.path(), "https://a").unwrap();
+        let mut listed = ListedStudy::default();
+        listed.add(&uid("1.2.3"), &uid("1.2.3.4"));
+        listed.add(&uid("1.2.3"), &uid("1.2.3.5"));
+        place.write_listed(&uid("1.2"), &listed).unwrap();
+        assert_eq!(place.listed().unwrap(), BTreeMap::from([(uid("1.2"), listed)]));
+        place.write_listed(&uid("1.2"), &ListedStudy::default()).unwrap();
+        assert!(place.listed().unwrap().is_empty());
+        fs::write(folder.path().join("listed/x.json"), r#"{"study":"../..","series":{}}"#).unwrap();
+        assert!(place.listed().unwrap_err().to_string().contains("x.json is damaged"));
+    }
+
+    #[test]
+    fn names_are_digests_and_empty_folders_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = FetchFolder::open(folder.path(), "https://a").unwrap();
+        let at = InstanceAddress { study: uid("1.2"), series: uid("1.3"), instance: uid("1.4") };
+        let (_, received) = place.receive(&at).unwrap();
+        place.keep(&received, &at).unwrap();
+        let relative = place.place(&at).strip_prefix(place.dicom()).unwrap().to_str().unwrap().to_owned();
+        let parts: Vec<&str> = relative.trim_end_matches(".dcm").split('/').collect();
+        assert!(parts.len() == 3 && parts.iter().all(|part| part.len() == 32), "{relative}");
+        assert!(place.has(&at));
+        place.remove(&at).unwrap();
+        assert_eq!(fs::read_dir(place.dicom()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,65 @@
+//! Why an instance of a server was not kept.
+//!
+//! Invariant: the codes are stable; faults of a file have the codes of the quarantine, and those here are said of a server.
+
+use mtids_dicom::ReasonCode;
+use serde::Serialize;
+use strum::{IntoStaticStr, VariantArray};
+
+/// A reason that lies with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, IntoStaticStr, VariantArray)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum FetchReason {
+    /// Listed, and not there when it was asked for.
+    NotOnServer,
+    /// The server refuses to send it.
+    NotDelivered,
+    /// What came is no answer of DICOMweb.
+    InvalidAnswer,
+    /// What came is another instance.
+    OtherInstance,
+}
+
+impl FetchReason {
+    /// The code as written in files.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// What was found, what it means, and what to do.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::NotOnServer => {
+                "The server listed the instance, and did not have it when it was asked for. It was removed meanwhile, or its index is out of \
+                 date. Fetch again; if it stays, repair the server's index."
+            }
+            Self::NotDelivered => {
+                "The server refuses to send the instance, often because it cannot send it as it is stored. The log has the HTTP status. Look at \
+                 the server's log and at its settings of transfer syntaxes."
+            }
+            Self::InvalidAnswer => {
+                "What came is neither a DICOM object nor one part of multipart content. A proxy may have put a page of its own in its place. \
+                 Look at the address and at the log."
+            }
+            Self::OtherInstance => {
+                "The object that came bears another StudyInstanceUID or SOPInstanceUID than the one that was asked for, or none. The server's \
+                 index and its files disagree. It was not kept; repair the server's index."
+            }
+        }
+    }
+}
+
+/// Whether a fault of a file means that it did not come as an object. Other faults are the build's to judge: it sets such a file aside under its
+/// reason, as it does with a file that came in another way.
+pub(super) fn is_no_object(reason: ReasonCode) -> bool {
+    matches!(
+        reason,
+        ReasonCode::Empty
+            | ReasonCode::NotDicom
+            | ReasonCode::Truncated
+            | ReasonCode::TooDeep
+            | ReasonCode::TooLarge
+            | ReasonCode::Unreadable
+    )
+}
