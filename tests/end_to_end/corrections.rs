@@ -13,11 +13,17 @@ use crate::support::{build_arguments, dataset, program, run, text};
 const BY: &str = "Reader Aardvark";
 const WHY: &str = "histology of the resection";
 
-/// A benign finding of the shared dataset.
-fn benign_row() -> String {
+/// Benign findings of the shared dataset.
+fn benign_rows() -> Vec<String> {
     let rows = Dataset::open(dataset()).unwrap().index().unwrap();
     let is_benign = |kind, status| kind == RowKind::Finding && status == Some(Metastasis::Benign);
-    rows.into_iter().find(|row| is_benign(row.kind, row.metastasis)).unwrap().sample_key
+    let benign = rows.into_iter().filter(|row| is_benign(row.kind, row.metastasis));
+    benign.map(|row| row.sample_key).collect()
+}
+
+/// One of them.
+fn benign_row() -> String {
+    benign_rows().swap_remove(0)
 }
 
 /// Arguments of a build with this table of corrections.
@@ -55,6 +61,22 @@ fn a_corrected_label_is_built_recorded_and_shown_by_a_comparison() {
     assert_eq!(found["unexplained"], 0, "{}", found["issues"]);
     assert_eq!(found["corrections"][0]["sample_key"], key);
     assert!(fs::read_to_string(audit.join("comparison.html")).unwrap().contains(&key));
+}
+
+#[test]
+fn corrected_labels_move_no_patient_between_splits() {
+    let folder = tempfile::tempdir().unwrap();
+    let [table, out, audit] = ["corrections.csv", "dataset", "comparison"].map(|name| folder.path().join(name));
+    // Every second benign finding: a stratified split by the new labels would be another one.
+    let keys: Vec<String> = benign_rows().into_iter().step_by(2).collect();
+    let lines = keys.iter().map(|key| format!("{key},metastasis,benign,metastatic,{BY},{WHY}\n")).collect::<String>();
+    fs::write(&table, format!("finding,dimension,old,new,by,why\n{lines}")).unwrap();
+    run("mtids-prep", corrected(&table, &out)).expect_code(0);
+    let arguments = ["compare", text(dataset()), text(&out), "--out", text(&audit), "--set", "fail_on=never"];
+    run("mtids-audit", arguments).expect_code(0);
+    let found: Value = serde_json::from_slice(&fs::read(audit.join("comparison.json")).unwrap()).unwrap();
+    assert_eq!((&found["moved_patients"], &found["unexplained"]), (&0.into(), &0.into()), "{}", found["issues"]);
+    assert_eq!(found["status"]["changed"], keys.len(), "{}", found["issues"]);
 }
 
 #[test]

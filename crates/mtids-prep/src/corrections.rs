@@ -1,8 +1,8 @@
 //! Corrections: labels that a person decided after the annotations, by the key of the row that showed them.
 //!
-//! They apply to findings, before regions become classes and patients are split. Invariants: a correction whose old label is not the present
-//! one is refused, so none is applied twice or to another node than was looked at; raw names stay in the file of the operator, a dataset
-//! records who decided as a pseudonym.
+//! They apply to findings, before regions become classes and after patients are split, so no correction moves a patient. Invariants: a
+//! correction whose old label is not the present one is refused, so none is applied twice or to another node than was looked at; raw names
+//! stay in the file of the operator, a dataset records who decided as a pseudonym.
 
 use std::collections::BTreeMap;
 use std::path::Path;

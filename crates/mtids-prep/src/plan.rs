@@ -1,6 +1,7 @@
 //! From a scan to partitions: series with findings, split by patient, put into shards.
 //!
-//! Invariant: every file of the scan is in a partition, or has an outcome here or from the scan.
+//! Invariants: every file of the scan is in a partition, or has an outcome here or from the scan; splits follow the labels of the annotations,
+//! so corrected labels move no patient.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -166,13 +167,14 @@ pub fn plan(
         Some(path) => read_split_table(path, config.same_person(), secret)?,
         None => BTreeMap::new(),
     };
+    // By the labels of the annotations: a corrected label must not move patients between training and test.
+    let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
     let corrections = match &config.corrections {
         Some(path) => corrections::apply(path, &mut planned, config, secret)?,
         None => Vec::new(),
     };
     let findings = planned.iter().flat_map(|one| &one.findings);
     let unplaced_stations = findings.filter(|finding| finding.station == Some(Location::Unplaced)).count() as u64;
-    let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
     let partitions = make_partitions(planned, &splits, config.patients_per_shard, config.digest(), secret);
     let plan =
         Plan { partitions, unmatched_findings, contradictions, unplaced_stations, duplicates, rejects, corrections };
