@@ -121,8 +121,22 @@ fn a_class_of_one_scanner_is_named_where_chance_does_not_explain_it() {
     let found = lower_only(6);
     let warning = issue(&found, Severity::Warning, IssueCode::ScannerOnlyClass, 1);
     assert_eq!(warning.examples, ["subcarinal: all 6 patients from maker 0"]);
-    // Two of 36 patients from one of three makers: chance does that one time in nine.
+    // Two of 36 patients from one of three makers: chance does that one time in three.
     has_not(&lower_only(2), IssueCode::ScannerOnlyClass);
+    // Four would be beyond chance for one maker that was named before, and are fewer than five.
+    has_not(&lower_only(4), IssueCode::ScannerOnlyClass);
+    // Patients whose scanner is not named are not called patients of the maker.
+    let found = planted(|rows| {
+        for (n, row) in rows.iter_mut().enumerate() {
+            match n / 4 % 6 {
+                0 | 1 => {}
+                2 | 3 if row.region == Some(1) => row.manufacturer = None,
+                _ => (row.region, row.region_name) = (Some(0), Some("upper".into())),
+            }
+        }
+    });
+    let warning = issue(&found, Severity::Warning, IssueCode::ScannerOnlyClass, 1);
+    assert_eq!(warning.examples, ["subcarinal: all 12 patients with a named scanner from maker 0; 12 more have none"]);
 }
 
 #[test]
