@@ -7,8 +7,9 @@ use mtids_audit::compare::comparison::{Comparison, Drift, Overlap};
 use mtids_audit::compare::config::CompareConfig;
 use mtids_audit::compare::{compare, page::page, text::text};
 use mtids_audit::issue::{IssueCode, Severity};
-use mtids_domain::label::Metastasis;
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::PatientKey;
+use mtids_domain::taxonomy::Station;
 use mtids_shards::{CorrectionRecord, RowLabels, Split};
 use support::{Published, publish, publish_as, sound};
 
@@ -72,6 +73,32 @@ fn relabelled_rows_are_counted_along_both_dimensions() {
     let issue = found.issues.iter().find(|issue| issue.code == IssueCode::Relabelled).unwrap();
     assert_eq!(issue.rows, ["sample0", "sample1", "sample4"]);
     assert!(text(&found).contains("status: from") && page(&found).contains("sample4"));
+}
+
+#[test]
+fn a_station_evidence_or_level_that_changed_alone_needs_a_look_as_well() {
+    // 4R and 4L are of one region.
+    let found = changed(|rows| rows[0].station = Some(Station::S4L));
+    expect(&found, Severity::Warning, IssueCode::Relabelled, 1);
+    assert_eq!((found.counted_issues(), found.region.changed, found.unexplained), (1, 0, 1));
+    let issue = found.issues.iter().find(|issue| issue.code == IssueCode::Relabelled).unwrap();
+    assert!(issue.message.contains("station: 1 row") && issue.rows == ["sample0"], "{issue:?}");
+    expect(&changed(|rows| rows[0].evidence = Evidence::D), Severity::Warning, IssueCode::Relabelled, 1);
+    expect(&changed(|rows| rows[0].level = LabelLevel::Patient), Severity::Warning, IssueCode::Relabelled, 1);
+    // A status that was corrected takes its evidence and level with it.
+    let mut rows = sound();
+    rows[0].metastasis = Some(Metastasis::Metastatic);
+    (rows[0].evidence, rows[0].level) = (Evidence::U, LabelLevel::Station);
+    let correction = CorrectionRecord {
+        sample_key: "sample0".into(),
+        dimension: "metastasis".into(),
+        old: "benign".into(),
+        new: "metastatic".into(),
+        by: "someone".into(),
+    };
+    let found = beside(&rows, &Published { corrections: vec![correction], ..Published::default() });
+    expect(&found, Severity::Info, IssueCode::Relabelled, 1);
+    assert_eq!(found.unexplained, 0);
 }
 
 #[test]

@@ -139,8 +139,13 @@ fn labels(found: &Comparison, unexplained: Vec<String>, corrected: Vec<String>) 
                 format!("{name}: {} of {patients}", counted(transition.changed, "row", "rows"))
             })
         };
+        let of_column = |name: &str| {
+            let rows = found.changed_columns.get(name)?;
+            Some(format!("{name}: {}", counted(*rows, "row", "rows")))
+        };
+        let dimensions = [along("region", &found.region), along("metastasis", &found.status)];
         let parts: Vec<String> =
-            [along("region", &found.region), along("metastasis", &found.status)].into_iter().flatten().collect();
+            dimensions.into_iter().chain(["station", "evidence", "level"].map(of_column)).flatten().collect();
         let count = found.unexplained;
         issues.push(
             AuditIssue::new(

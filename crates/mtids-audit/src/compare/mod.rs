@@ -137,10 +137,19 @@ fn described(a: &Manifest, b: &Manifest) -> Vec<String> {
     parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
 }
 
+/// Columns of labels, and the dimensions of corrections that change them: a station says the region, and a status its evidence and level.
+const LABELS: [(&str, &[&str]); 5] = [
+    ("region_name", &["region", "station"]),
+    ("station", &["region", "station"]),
+    ("metastasis", &["metastasis"]),
+    ("evidence", &["metastasis", "evidence"]),
+    ("level", &["metastasis", "level"]),
+];
+
 /// Keys of relabelled rows: those that the corrections explain, and the others.
 fn relabelled(pairs: &Pairs<'_>, corrections: &[CorrectionRecord]) -> Result<(Vec<String>, Vec<String>), AuditError> {
     let (mut explained, mut others) = (BTreeSet::new(), BTreeSet::new());
-    for (column, dimensions) in [("region_name", ["region", "station"].as_slice()), ("metastasis", &["metastasis"])] {
+    for (column, dimensions) in LABELS {
         let of_column = corrections.iter().filter(|one| dimensions.contains(&one.dimension.as_str()));
         let corrected: BTreeSet<&str> = of_column.map(|one| one.sample_key.as_str()).collect();
         for key in pairs.keys_changed(column)? {

@@ -18,7 +18,7 @@ const KEY: &str = "sample_key";
 /// Columns that say where a row lies on disk, which may change with any row before it.
 const PLACES_ON_DISK: [&str; 3] = ["shard", "row_group", "row"];
 /// Columns of the rows that are asked for more than how many differ; every layout has them.
-const ASKED: [&str; 10] = [
+const ASKED: [&str; 13] = [
     "kind",
     "patient_key",
     "series_key",
@@ -27,7 +27,10 @@ const ASKED: [&str; 10] = [
     "center_y_mm",
     "center_z_mm",
     "region_name",
+    "station",
     "metastasis",
+    "evidence",
+    "level",
     "voxels_digest",
 ];
 /// So many columns are compared in one join, to bound its memory.
