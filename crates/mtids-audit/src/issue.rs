@@ -135,9 +135,11 @@ pub enum IssueCode {
     AddedRows,
     /// Findings whose place is another than before.
     MovedFindings,
+    /// Shifted samples and negatives that lie elsewhere than before.
+    MovedSamples,
     /// Rows whose label is another than before.
     Relabelled,
-    /// Rows whose voxels are others than before.
+    /// Rows at the same place whose voxels are others than before.
     ChangedVoxels,
     /// A column or the share of a label is another than before, beyond chance.
     Drift,

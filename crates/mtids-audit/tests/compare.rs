@@ -158,6 +158,21 @@ fn other_voxels_and_another_split_are_told_from_other_labels() {
 }
 
 #[test]
+fn negatives_drawn_anew_and_samples_shifted_otherwise_have_no_other_voxels() {
+    let found = changed(|rows| {
+        for n in [3, 5] {
+            rows[n].voxels_digest = format!("other {n}");
+            rows[n].center_mm[0] += 25.0;
+        }
+        rows[7].center_mm[2] += 0.5;
+    });
+    assert_eq!((found.moved_samples, found.changed_voxels, found.counted_issues()), (3, 0, 0), "{:?}", found.issues);
+    expect(&found, Severity::Info, IssueCode::MovedSamples, 3);
+    assert_eq!(found.issues[0].rows, ["sample3", "sample5", "sample7"]);
+    assert!(page(&found).contains("Samples and negatives elsewhere"));
+}
+
+#[test]
 fn a_shift_of_a_column_is_drift_and_chance_is_none() {
     let found =
         changed(|rows| rows.iter_mut().for_each(|row| row.short_axis_mm = row.short_axis_mm.map(|mm| mm + 2.0)));

@@ -20,7 +20,9 @@ pub(super) struct ChangedRows {
     pub(super) unexplained: Vec<String>,
     /// Of both, with another label that a correction explains.
     pub(super) corrected: Vec<String>,
-    /// Of both, with other voxels.
+    /// Of both, at another place.
+    pub(super) samples: Vec<String>,
+    /// Of both, at the same place, with other voxels.
     pub(super) voxels: Vec<String>,
     /// Patients in another split.
     pub(super) patients: Vec<String>,
@@ -44,6 +46,19 @@ pub(super) fn issues(found: &Comparison, rows: ChangedRows) -> Vec<AuditIssue> {
                 "views, interpolation or the image itself changed: results of the two datasets cannot be compared node by node",
             )
             .with_rows(rows.voxels),
+        );
+    }
+    if found.moved_samples > 0 {
+        let count = found.moved_samples;
+        issues.push(
+            AuditIssue::new(
+                Severity::Info,
+                IssueCode::MovedSamples,
+                count,
+                format!("{} at another place under the same key", counted(count, "row lies", "rows lie")),
+                "samples are shifted otherwise, or negatives were drawn anew because annotations or settings changed; their voxels are not compared",
+            )
+            .with_rows(rows.samples),
         );
     }
     issues.extend(drift(found));

@@ -48,7 +48,8 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
     let statuses: Vec<String> = Metastasis::ALL.iter().map(|status| status.name().to_owned()).collect();
     let moved = pairs.moved(config.same_place_mm)?;
     let changed_columns = pairs.changed_columns()?;
-    let voxels = pairs.keys_changed("voxels_digest")?;
+    let voxels = pairs.keys_of_changed_voxels()?;
+    let samples = pairs.keys_of_moved_samples()?;
     let known: BTreeSet<CorrectionRecord> = read_corrections(&datasets[0])?.into_iter().collect();
     let corrections: Vec<CorrectionRecord> =
         read_corrections(&datasets[1])?.into_iter().filter(|one| !known.contains(one)).collect();
@@ -64,6 +65,7 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
         rows: pairs.rows()?,
         moved_patients: moved_patients.len() as u64,
         moved_findings: moved.len() as u64,
+        moved_samples: samples.len() as u64,
         changed_voxels: voxels.len() as u64,
         changed_columns,
         region: pairs.transition("region_name", &region_names(manifests), same_name)?,
@@ -80,6 +82,7 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
         moved,
         unexplained,
         corrected,
+        samples,
         voxels,
         patients: moved_patients,
     };

@@ -47,6 +47,9 @@ fn overview(found: &Comparison) -> Markup {
         ("Status changed", count(found.status.changed)),
         ("Other voxels", count(found.changed_voxels)),
     ];
+    if found.moved_samples > 0 {
+        pairs.push(("Samples and negatives elsewhere", count(found.moved_samples)));
+    }
     if found.moved_patients > 0 {
         pairs.push(("Patients in another split", count(found.moved_patients)));
     }

@@ -1,7 +1,8 @@
 //! Rows of two datasets beside each other, joined by their keys.
 //!
-//! A key is made of the secret, the series and the place of the finding, so equal keys mean the same place. Invariants: every row of either
-//! dataset is in the join once, as long as keys are unique; columns of the first begin with `a_`, of the second with `b_`.
+//! A key is made of the secret, the series, and the place of the finding with the number of the sample, or the number of the negative. So equal
+//! keys mean the same finding, but shifted samples and negatives of one key may lie elsewhere. Invariants: every row of either dataset is in
+//! the join once, as long as keys are unique; columns of the first begin with `a_`, of the second with `b_`.
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,8 @@ const ASKED: [&str; 13] = [
     "level",
     "voxels_digest",
 ];
+/// The place of a row.
+const CENTER: [&str; 3] = ["center_x_mm", "center_y_mm", "center_z_mm"];
 /// So many columns are compared in one join, to bound its memory.
 const COLUMNS_AT_A_TIME: usize = 32;
 /// The class of a label that is not known.
@@ -79,6 +82,12 @@ fn side(index: &Index, side: Side, columns: &[&str]) -> LazyFrame {
     let mut selected = vec![col(KEY), lit(true).alias(format!("{prefix}here"))];
     selected.extend(columns.iter().map(|name| col(*name).alias(format!("{prefix}{name}"))));
     index.frame(Rows::All).select(selected)
+}
+
+/// Whether the place of a row of both differs.
+fn has_moved() -> Expr {
+    let differs = |axis: &str| Side::First.column(axis).neq_missing(Side::Second.column(axis));
+    CENTER.into_iter().map(differs).reduce(Expr::or).unwrap_or_else(|| lit(false))
 }
 
 /// The join.
@@ -173,7 +182,22 @@ impl<'i> Pairs<'i> {
     /// Keys of rows of both whose value of a column differs, sorted.
     pub(super) fn keys_changed(&self, name: &str) -> Result<Vec<String>, AuditError> {
         let differs = Side::First.column(name).neq_missing(Side::Second.column(name));
-        let rows = self.both().filter(differs).select([col(KEY)]).sort([KEY], SortMultipleOptions::default());
+        self.keys(self.both().filter(differs))
+    }
+
+    /// Keys of rows of both at the same place whose voxels differ, sorted.
+    pub(super) fn keys_of_changed_voxels(&self) -> Result<Vec<String>, AuditError> {
+        let differs = Side::First.column("voxels_digest").neq_missing(Side::Second.column("voxels_digest"));
+        self.keys(self.both().filter(has_moved().not().and(differs)))
+    }
+
+    /// Keys of rows of both whose place differs, sorted: shifted samples and negatives.
+    pub(super) fn keys_of_moved_samples(&self) -> Result<Vec<String>, AuditError> {
+        self.keys(self.both().filter(has_moved()))
+    }
+
+    fn keys(&self, rows: LazyFrame) -> Result<Vec<String>, AuditError> {
+        let rows = rows.select([col(KEY)]).sort([KEY], SortMultipleOptions::default());
         Ok(self.first.answer(rows)?.texts(KEY)?.into_iter().flatten().collect())
     }
 
@@ -233,17 +257,16 @@ impl<'i> Pairs<'i> {
 
     /// Keys of findings only in the first that have one only in the second in the same series, closer than this.
     pub(super) fn moved(&self, same_place_mm: f64) -> Result<Vec<String>, AuditError> {
-        const AXES: [&str; 3] = ["center_x_mm", "center_y_mm", "center_z_mm"];
         let places = |side: Side| {
             let mut selected = vec![col("series_key"), col(KEY).alias(format!("{}key", side.prefix()))];
-            selected.extend(AXES.iter().map(|axis| col(*axis).alias(format!("{}{axis}", side.prefix()))));
+            selected.extend(CENTER.iter().map(|axis| col(*axis).alias(format!("{}{axis}", side.prefix()))));
             self.only(side).filter(col("kind").eq(lit("finding"))).select(selected)
         };
         let squared = |axis: &str| {
             let apart = Side::First.column(axis) - Side::Second.column(axis);
             apart.clone() * apart
         };
-        let distance = AXES.into_iter().map(squared).reduce(|sum, square| sum + square).unwrap_or_else(|| lit(0.0));
+        let distance = CENTER.into_iter().map(squared).reduce(|sum, square| sum + square).unwrap_or_else(|| lit(0.0));
         let pairs = places(Side::First).join(
             places(Side::Second),
             [col("series_key")],
