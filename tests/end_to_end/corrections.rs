@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use mtids_domain::label::Metastasis;
+use mtids_domain::label::{Evidence, Metastasis};
 use mtids_shards::{Dataset, RowKind, read_corrections};
 use serde_json::Value;
 
@@ -42,14 +42,23 @@ fn a_corrected_label_is_built_recorded_and_shown_by_a_comparison() {
     let folder = tempfile::tempdir().unwrap();
     let [table, out, audit] = ["corrections.csv", "dataset", "comparison"].map(|name| folder.path().join(name));
     let key = benign_row();
-    write(&table, &format!("{key},metastasis,benign,metastatic"));
+    let evidence = |out: &Path| {
+        let rows = Dataset::open(out).unwrap().index().unwrap();
+        rows.into_iter().find(|row| row.sample_key == key).unwrap().evidence
+    };
+    let before = evidence(dataset());
+    let after = if before == Evidence::A { Evidence::B } else { Evidence::A };
+    let line = format!("{key},metastasis,benign,metastatic");
+    let said = format!("{key},evidence,{},{}", before.letter(), after.letter());
+    write(&table, &format!("{line},{BY},{WHY}\n{said}"));
     run("mtids-prep", corrected(&table, &out)).expect_code(0);
     let built = Dataset::open(&out).unwrap();
     let row = built.index().unwrap().into_iter().find(|row| row.sample_key == key).unwrap();
-    assert_eq!(row.metastasis, Some(Metastasis::Metastatic));
+    assert_eq!((row.metastasis, row.evidence), (Some(Metastasis::Metastatic), after));
     let records = read_corrections(&built).unwrap();
-    assert_eq!((records.len(), records[0].sample_key.as_str()), (1, key.as_str()));
-    assert_eq!((records[0].old.as_str(), records[0].new.as_str()), ("benign", "metastatic"));
+    assert_eq!((records.len(), records[0].dimension.as_str(), records[0].new.as_str()), (2, "evidence", after.letter()));
+    assert!(records.iter().all(|record| record.sample_key == key), "{records:?}");
+    assert_eq!((records[1].old.as_str(), records[1].new.as_str()), ("benign", "metastatic"));
     assert!(String::from_utf8(built.file("README.md").unwrap()).unwrap().contains("corrected by people"));
     let published = fs::read_to_string(out.join("corrections.jsonl")).unwrap();
     assert!(!published.contains("Aardvark") && !published.contains("histology"), "{published}");
@@ -61,6 +70,15 @@ fn a_corrected_label_is_built_recorded_and_shown_by_a_comparison() {
     assert_eq!(found["unexplained"], 0, "{}", found["issues"]);
     assert_eq!(found["corrections"][0]["sample_key"], key);
     assert!(fs::read_to_string(audit.join("comparison.html")).unwrap().contains(&key));
+
+    // Without a line of its evidence, a new status does not keep that of the old one.
+    write(&table, &line);
+    run("mtids-prep", corrected(&table, &out)).expect_code(0);
+    assert_eq!(evidence(&out), Evidence::U);
+
+    // A build without the table takes its copy for people away.
+    run("mtids-prep", build_arguments(&out)).expect_code(0);
+    assert_eq!((evidence(&out), out.join("corrections.jsonl").exists()), (before, false));
 }
 
 #[test]

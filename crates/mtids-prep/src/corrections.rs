@@ -1,14 +1,14 @@
 //! Corrections: labels that a person decided after the annotations, by the key of the row that showed them.
 //!
 //! They apply to findings, before regions become classes and after patients are split, so no correction moves a patient. Invariants: a
-//! correction whose old label is not the present one is refused, so none is applied twice or to another node than was looked at; raw names
-//! stay in the file of the operator, a dataset records who decided as a pseudonym.
+//! correction whose old label is not the present one is refused, so none is applied twice or to another node than was looked at; a new status
+//! never keeps the evidence of the old one; raw names stay in the file of the operator, a dataset records who decided as a pseudonym.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use mtids_annotations::Finding;
-use mtids_domain::label::{Evidence, LabelLevel, Metastasis, is_missing};
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis, ParseLabelError, is_missing};
 use mtids_domain::pseudonym::PseudonymSecret;
 use mtids_domain::taxonomy::{Location, RegionScheme, Station};
 use mtids_shards::CorrectionRecord;
@@ -29,18 +29,24 @@ enum Dimension {
     Region,
     /// The station, and with it the region.
     Station,
-    /// The status.
+    /// The status; its evidence becomes unknown and its level the node, unless lines of the table name them.
     Metastasis,
+    /// The evidence of the status.
+    Evidence,
+    /// What the status was given for.
+    Level,
 }
 
 impl Dimension {
-    const ALL: [Self; 3] = [Self::Region, Self::Station, Self::Metastasis];
+    const ALL: [Self; 5] = [Self::Region, Self::Station, Self::Metastasis, Self::Evidence, Self::Level];
 
     fn name(self) -> &'static str {
         match self {
             Self::Region => "region",
             Self::Station => "station",
             Self::Metastasis => "metastasis",
+            Self::Evidence => "evidence",
+            Self::Level => "level",
         }
     }
 
@@ -75,7 +81,9 @@ pub(crate) fn apply(
     config: &CheckedConfig,
     secret: &PseudonymSecret,
 ) -> Result<Vec<CorrectionRecord>, PrepError> {
-    let corrections = read(path)?;
+    let mut corrections = read(path)?;
+    // A status comes last: it leaves evidence and level alone where the table names them.
+    corrections.sort_by_key(|one| one.dimension == Dimension::Metastasis);
     let fail = |line: u64, reason: String| failure(path, format!("line {line}: {reason}"));
     let mut places: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for (series, one) in planned.iter().enumerate() {
@@ -99,10 +107,12 @@ pub(crate) fn apply(
             let reason = format!("line {before} corrects the same label of this finding; keep one of them");
             return Err(fail(correction.line, reason));
         }
+        let names = |dimension| seen.contains_key(&(series, number, dimension));
+        let keeps = Keeps { evidence: names(Dimension::Evidence), level: names(Dimension::Level) };
         // Places were made of these very lists.
         let Some(finding) = planned.get_mut(series).and_then(|one| one.findings.get_mut(number)) else { continue };
-        let [old, new] =
-            correct(finding, correction, config.region_scheme()).map_err(|reason| fail(correction.line, reason))?;
+        let [old, new] = correct(finding, correction, keeps, config.region_scheme())
+            .map_err(|reason| fail(correction.line, reason))?;
         let (one, by) = (&planned[series], secret.other("corrected by", &correction.by));
         let finding = &one.findings[number];
         records.extend((0..config.samples_per_finding).map(|sample| CorrectionRecord {
@@ -153,9 +163,21 @@ fn read(path: &Path) -> Result<Vec<Correction>, PrepError> {
     Ok(corrections)
 }
 
-/// Gives a finding its new label; returns the names of the old and the new one. The evidence stays: a correction says what the evidence
-/// shows, and only a label that becomes unknown has none.
-fn correct(finding: &mut Finding, correction: &Correction, regions: &RegionScheme) -> Result<[String; 2], String> {
+/// What a new status leaves as it is, because a line of the table decided it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Keeps {
+    evidence: bool,
+    level: bool,
+}
+
+/// Gives a finding its new label; returns the names of the old and the new one. The evidence of the old status is none of the new one, so it
+/// becomes unknown; and whoever corrects a row looked at this node.
+fn correct(
+    finding: &mut Finding,
+    correction: &Correction,
+    keeps: Keeps,
+    regions: &RegionScheme,
+) -> Result<[String; 2], String> {
     let Correction { dimension, old, new, .. } = correction;
     let present = |name: Option<&str>| name.unwrap_or(UNKNOWN).to_owned();
     let names = match dimension {
@@ -164,11 +186,25 @@ fn correct(finding: &mut Finding, correction: &Correction, regions: &RegionSchem
             let now = finding.metastasis;
             check(*dimension, now == old, &present(now.map(Metastasis::name)), &correction.old)?;
             finding.metastasis = new;
-            finding.level = LabelLevel::Node;
-            if new.is_none() {
+            if !keeps.level {
+                finding.level = LabelLevel::Node;
+            }
+            if !keeps.evidence {
                 finding.evidence = Evidence::U;
             }
             [old, new].map(|status| present(status.map(Metastasis::name)))
+        }
+        Dimension::Evidence => {
+            let [old, new] = [evidence(old)?, evidence(new)?];
+            check(*dimension, finding.evidence == old, finding.evidence.letter(), &correction.old)?;
+            finding.evidence = new;
+            [old, new].map(|evidence| evidence.letter().to_owned())
+        }
+        Dimension::Level => {
+            let [old, new] = [level(old)?, level(new)?];
+            check(*dimension, finding.level == old, finding.level.name(), &correction.old)?;
+            finding.level = new;
+            [old, new].map(|level| level.name().to_owned())
         }
         Dimension::Station => {
             let [old, new] = [station(old)?, station(new)?];
@@ -206,6 +242,14 @@ fn check(dimension: Dimension, fits: bool, now: &str, old: &str) -> Result<(), S
 
 fn status(cell: &str) -> Result<Option<Metastasis>, String> {
     Metastasis::parse_cell(cell).map_err(|error| error.to_string())
+}
+
+fn evidence(cell: &str) -> Result<Evidence, String> {
+    cell.parse().map_err(|error: ParseLabelError| error.to_string())
+}
+
+fn level(cell: &str) -> Result<LabelLevel, String> {
+    cell.parse().map_err(|error: ParseLabelError| error.to_string())
 }
 
 fn station(cell: &str) -> Result<Option<Station>, String> {
@@ -254,20 +298,46 @@ mod tests {
     }
 
     fn corrected(dimension: Dimension, old: &str, new: &str) -> Result<(Finding, [String; 2]), String> {
+        corrected_but(Keeps::default(), dimension, old, new)
+    }
+
+    fn corrected_but(
+        keeps: Keeps,
+        dimension: Dimension,
+        old: &str,
+        new: &str,
+    ) -> Result<(Finding, [String; 2]), String> {
         let [old, new] = [old, new].map(str::to_owned);
         let correction = Correction { line: 2, sample_key: "k".into(), dimension, old, new, by: "AB".into() };
         let mut finding = finding();
-        let names = correct(&mut finding, &correction, &RegionScheme::of_zones(&Zone::ALL).unwrap())?;
+        let names = correct(&mut finding, &correction, keeps, &RegionScheme::of_zones(&Zone::ALL).unwrap())?;
         Ok((finding, names))
     }
 
     #[test]
-    fn a_status_is_corrected_and_its_evidence_stays_unless_it_becomes_unknown() {
+    fn a_new_status_has_the_evidence_and_level_of_the_table_or_none() {
         let (found, names) = corrected(Dimension::Metastasis, "benign", "N+").unwrap();
-        assert_eq!((found.metastasis, found.evidence), (Some(Metastasis::Metastatic), Evidence::B));
+        assert_eq!((found.metastasis, found.evidence), (Some(Metastasis::Metastatic), Evidence::U));
         assert_eq!((names.join(" "), found.level), ("benign metastatic".to_owned(), LabelLevel::Node));
         let (found, _) = corrected(Dimension::Metastasis, "benign", "unknown").unwrap();
         assert_eq!((found.metastasis, found.evidence), (None, Evidence::U));
+        let both = Keeps { evidence: true, level: true };
+        let (found, _) = corrected_but(both, Dimension::Metastasis, "benign", "metastatic").unwrap();
+        assert_eq!((found.evidence, found.level), (Evidence::B, LabelLevel::Station), "as other lines left them");
+    }
+
+    #[test]
+    fn evidence_and_level_are_corrected_by_themselves() {
+        let (found, names) = corrected(Dimension::Evidence, "b", "A").unwrap();
+        assert_eq!((found.evidence, names.join(" ")), (Evidence::A, "B A".to_owned()));
+        assert_eq!((found.metastasis, found.level), (Some(Metastasis::Benign), LabelLevel::Station));
+        let (found, names) = corrected(Dimension::Evidence, "B", "unknown").unwrap();
+        assert_eq!((found.evidence, names.join(" ")), (Evidence::U, "B U".to_owned()));
+        let (found, names) = corrected(Dimension::Level, "station", "node").unwrap();
+        assert_eq!((found.level, names.join(" ")), (LabelLevel::Node, "station node".to_owned()));
+        assert!(corrected(Dimension::Evidence, "D", "A").unwrap_err().contains("the evidence of this finding is B"));
+        assert!(corrected(Dimension::Evidence, "B", "E").unwrap_err().contains("evidence grade"));
+        assert!(corrected(Dimension::Level, "patient", "node").unwrap_err().contains("is station"));
     }
 
     #[test]

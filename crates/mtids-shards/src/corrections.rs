@@ -19,7 +19,7 @@ const CORRECTIONS: &str = "corrections.jsonl";
 pub struct CorrectionRecord {
     /// Key of the row.
     pub sample_key: String,
-    /// `region`, `station` or `metastasis`.
+    /// `region`, `station`, `metastasis`, `evidence` or `level`. A new status without a record of its evidence has evidence U.
     pub dimension: String,
     /// Label before.
     pub old: String,
