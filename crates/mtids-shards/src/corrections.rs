@@ -7,11 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ShardError;
-use crate::file::{FileEntry, write_file};
+use crate::file::{CORRECTIONS, FileEntry, write_file};
 use crate::reader::Dataset;
-
-/// Plain name of the file.
-const CORRECTIONS: &str = "corrections.jsonl";
 
 /// A corrected label of one row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
