@@ -197,6 +197,23 @@ fn a_shift_of_a_column_is_drift_and_chance_is_none() {
 }
 
 #[test]
+fn what_was_not_tested_is_not_called_fine_and_a_column_that_is_gone_is_drift() {
+    let fine = "drifts beyond chance";
+    let few: Vec<RowLabels> = sound().into_iter().take(16).collect();
+    let found = beside(&few, &Published::default());
+    assert!(found.drift.is_empty(), "four patients: {:?}", found.drift);
+    assert!(page(&found).contains("not tested") && text(&found).contains("not tested"));
+    assert!(!page(&found).contains(fine));
+    let found = changed(|rows| rows[3].voxels_digest = "other".into());
+    assert!(page(&found).contains(fine) && !text(&found).contains("not tested"));
+    // The mean of a column without values is not there to be tested.
+    let found = changed(|rows| rows.iter_mut().for_each(|row| row.kvp = None));
+    assert!(found.drift.iter().all(|drift| drift.name() != "kvp"));
+    assert!(drift(&found, "kvp = unknown").is_reported(&found.config), "{:?}", found.drift);
+    expect(&found, Severity::Warning, IssueCode::Drift, 1);
+}
+
+#[test]
 fn without_a_common_secret_nothing_is_said_of_rows() {
     let mut rows = sound();
     for row in &mut rows {

@@ -164,6 +164,14 @@ fn prevalence_differs_beyond_chance_or_is_a_note() {
     assert!((shares[0] - 0.5).abs() < 1e-9 && (shares[2] - 5.0 / 6.0).abs() < 1e-9, "{shares:?}");
     let note = issue(&found, Severity::Info, IssueCode::PrevalenceDiffers, 24);
     assert!(note.message.contains("which chance explains"), "{}", note.message);
+    // Two of six test patients are left, and all their nodes are metastatic.
+    let found = planted(|rows| {
+        rows.retain(|row| row.split != Split::Test || matches!(row.patient_key.as_str(), "patient5" | "patient11"));
+        let of_test = rows.iter_mut().filter(|row| row.split == Split::Test);
+        of_test.for_each(|row| row.metastasis = Some(Metastasis::Metastatic));
+    });
+    let note = issue(&found, Severity::Info, IssueCode::PrevalenceDiffers, 8);
+    assert!(note.message.contains("not tested, with fewer than 5 patients"), "{}", note.message);
 }
 
 #[test]

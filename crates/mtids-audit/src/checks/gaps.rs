@@ -195,18 +195,23 @@ pub(super) fn prevalence(index: &Index, config: &AuditConfig) -> Result<Vec<Audi
             };
             let (rows, metastatic) = (total(|one| one.samples), total(|one| one.sums));
             let p = if is_judged { effect.p } else { 1.0 };
-            compared.push((split, effect, p, rows, [0, 1].map(|side: usize| metastatic[side] / rows[side])));
+            let shares = [0, 1].map(|side: usize| metastatic[side] / rows[side]);
+            compared.push((split, effect, p, is_judged, rows, shares));
         }
     }
     let adjusted = holm(&compared.iter().map(|&(_, _, p, ..)| p).collect::<Vec<f64>>());
     let mut issues = Vec::new();
-    for ((split, effect, _, rows, shares), p) in compared.into_iter().zip(adjusted) {
+    for ((split, effect, _, is_judged, rows, shares), p) in compared.into_iter().zip(adjusted) {
         let is_beyond_chance = p < config.significance;
         if !is_beyond_chance && effect.value.abs() <= config.largest_prevalence_difference {
             continue;
         }
         let severity = if is_beyond_chance { Severity::Warning } else { Severity::Info };
-        let chance = if is_beyond_chance { "beyond chance" } else { "which chance explains" };
+        let chance = match (is_judged, is_beyond_chance) {
+            (false, _) => format!("not tested, with fewer than {} patients", config.smallest_class_patients),
+            (true, true) => "beyond chance".to_owned(),
+            (true, false) => "which chance explains".to_owned(),
+        };
         issues.push(AuditIssue::new(
             severity,
             IssueCode::PrevalenceDiffers,

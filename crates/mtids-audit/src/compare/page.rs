@@ -8,7 +8,7 @@ use mtids_report::page::{Section, facts, figure, table};
 use mtids_shards::CorrectionRecord;
 
 use super::comparison::{Comparison, Drift, Transition};
-use super::text::drift_cells;
+use super::text::{NOT_TESTED, drift_cells};
 use crate::distribution::Group;
 use crate::page::issues;
 
@@ -149,7 +149,8 @@ fn drift(found: &Comparison) -> Markup {
     let plotted: Vec<Estimate> = reported.iter().take(MOST_PLOTTED).map(|drift| estimate(drift)).collect();
     let rows: Vec<Vec<String>> = found.drift.iter().take(MOST_LISTED).map(drift_cells).collect();
     html! {
-        @if plotted.is_empty() { p class="good" { "No column and no share of a label drifts beyond chance." } }
+        @if found.drift.is_empty() { p class="warning" { (NOT_TESTED) } }
+        @else if plotted.is_empty() { p class="good" { "No column and no share of a label drifts beyond chance." } }
         @else {
             (figure("Drift beyond chance", &forest("Drift beyond chance", "standard deviations, second minus first", &plotted)))
         }
@@ -158,7 +159,8 @@ fn drift(found: &Comparison) -> Markup {
         }
         p class="note" {
             "Means of columns and shares of values; rows are clustered by patient, and patients of both datasets are known to be the same. The \
-             p-values are adjusted for " (count(found.drift.len() as u64)) " differences."
+             p-values are adjusted for " (count(found.drift.len() as u64)) " differences. "
+            "A column that fewer than five patients of a side know is not tested."
             @if found.drift.len() > MOST_LISTED { " The first " (MOST_LISTED) " are shown; comparison.json has all." }
         }
     }
