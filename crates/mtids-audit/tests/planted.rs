@@ -87,7 +87,20 @@ fn statuses_that_their_evidence_does_not_allow_are_named() {
     let found = planted(|rows| {
         rows.iter_mut().for_each(|row| row.evidence = if is_metastatic(row) { Evidence::B } else { Evidence::C });
     });
-    issue(&found, Severity::Warning, IssueCode::EvidenceTellsStatus, 144);
+    let warning = issue(&found, Severity::Warning, IssueCode::EvidenceTellsStatus, 36);
+    assert_eq!(
+        warning.examples,
+        [
+            "B: 36 patients with metastatic nodes, 0 with benign ones",
+            "C: 0 patients with metastatic nodes, 36 with benign ones"
+        ]
+    );
+    // Of 36 patients the status of the nodes of two is known: nothing is claimed of 8 rows.
+    let found = planted(|rows| {
+        rows.iter_mut().for_each(|row| row.evidence = if is_metastatic(row) { Evidence::B } else { Evidence::C });
+        rows[8..].iter_mut().for_each(|row| row.metastasis = None);
+    });
+    has_not(&found, IssueCode::EvidenceTellsStatus);
     has_not(
         &planted(|rows| rows.iter_mut().step_by(3).for_each(|row| row.evidence = Evidence::B)),
         IssueCode::EvidenceTellsStatus,
@@ -185,6 +198,15 @@ fn empty_cells_of_the_two_dimensions_are_named() {
     let found = emptied(Split::Train);
     assert_eq!(issue(&found, Severity::Warning, IssueCode::EmptyCell, 1).examples, ["subcarinal, metastatic"]);
     issue(&emptied(Split::Validation), Severity::Info, IssueCode::EmptyCell, 1);
+    // Four patients of training have a node of known status there, all benign: chance does that.
+    let few = planted(|rows| {
+        for (n, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.split == Split::Train) {
+            if row.region == Some(1) {
+                row.metastasis = (n < 4 * 6).then_some(Metastasis::Benign);
+            }
+        }
+    });
+    issue(&few, Severity::Info, IssueCode::EmptyCell, 1);
 }
 
 #[test]

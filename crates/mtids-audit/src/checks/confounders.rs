@@ -7,7 +7,7 @@ use mtids_report::format::counted;
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::config::AuditConfig;
-use crate::distribution::{Group, by, overall, sizes};
+use crate::distribution::{StatusPatients, patients_by_status, sizes};
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -74,18 +74,22 @@ pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
     Ok(issues)
 }
 
-/// The evidence, row by row: benign by one method and metastatic by another teaches the method.
+/// The evidence, patient by patient: benign by one method and metastatic by another teaches the method.
 pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
-    let groups = by(index, ["evidence"])?;
-    let table: Vec<Vec<u64>> = groups.iter().map(|group| vec![group.count.benign, group.count.metastatic]).collect();
-    let rows: u64 = table.iter().flatten().sum();
+    let groups = patients_by_status(index, ["evidence"])?;
+    let table: Vec<Vec<u64>> = groups.iter().map(|group| group.benign_and_metastatic.to_vec()).collect();
+    let answer = index.query(|frame| {
+        frame.filter(col("metastasis").is_not_null()).select([col("patient_key").n_unique().alias("patients")])
+    })?;
+    let patients = answer.counts("patients")?.first().copied().unwrap_or(0);
     let Some(association) = cramers_v(&table) else { return Ok(None) };
-    if association < config.evidence_confounder || overall(index)?.patients < config.fewest_patients {
+    if association < config.evidence_confounder || patients < config.fewest_patients {
         return Ok(None);
     }
-    let share = |group: &Group| {
-        let (metastatic, known) = (group.count.metastatic, group.count.benign + group.count.metastatic);
-        format!("{}: {metastatic} of {known} metastatic", group.name(0))
+    let share = |group: &StatusPatients| {
+        let [benign, metastatic] = group.benign_and_metastatic;
+        let name = group.names.first().and_then(Option::as_deref).unwrap_or("unknown");
+        format!("{name}: {metastatic} patients with metastatic nodes, {benign} with benign ones")
     };
     let message = format!(
         "the evidence tells the status (Cramér's V {association:.2}): statuses are mixed from different methods"
@@ -94,7 +98,7 @@ pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Option<Aud
         AuditIssue::new(
             Severity::Warning,
             IssueCode::EvidenceTellsStatus,
-            rows,
+            patients,
             message,
             "who was biopsied was chosen for a reason that the image shows: report results by evidence, and test on one kind",
         )
