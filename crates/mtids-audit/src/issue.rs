@@ -139,6 +139,8 @@ pub enum IssueCode {
     MovedSamples,
     /// Rows whose label is another than before.
     Relabelled,
+    /// Corrections that were recorded before, and are not any more.
+    CorrectionsWithdrawn,
     /// Rows at the same place whose voxels are others than before.
     ChangedVoxels,
     /// A column or the share of a label is another than before, beyond chance.

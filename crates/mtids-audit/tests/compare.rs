@@ -125,6 +125,27 @@ fn a_recorded_correction_explains_a_change_along_its_dimension_only() {
 }
 
 #[test]
+fn a_forgotten_table_of_corrections_is_noticed() {
+    let mut corrected = sound();
+    corrected[0].metastasis = Some(Metastasis::Metastatic);
+    corrected[0].evidence = Evidence::U;
+    let correction = CorrectionRecord {
+        sample_key: "sample0".into(),
+        dimension: "metastasis".into(),
+        old: "benign".into(),
+        new: "metastatic".into(),
+        by: "someone".into(),
+    };
+    let [first, second] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+    publish_as(first.path(), &corrected, &Published { corrections: vec![correction], ..Published::default() });
+    publish(second.path(), &sound());
+    let found = compare(first.path(), second.path(), &CompareConfig::default()).unwrap();
+    expect(&found, Severity::Warning, IssueCode::CorrectionsWithdrawn, 1);
+    assert_eq!((found.withdrawn.len(), found.unexplained, found.counted_issues()), (1, 0, 1), "{:?}", found.issues);
+    assert!(page(&found).contains("corrections of the first dataset are gone"));
+}
+
+#[test]
 fn rows_of_one_side_only_are_named_and_a_moved_finding_is_both() {
     let found = changed(|rows| {
         rows[8].sample_key = "moved".into();

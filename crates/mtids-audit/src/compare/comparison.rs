@@ -49,10 +49,12 @@ pub struct Comparison {
     pub region: Transition,
     /// Labels of the rows of both, along the second dimension.
     pub status: Transition,
-    /// Relabelled rows that no correction of the second dataset explains.
+    /// Relabelled rows that no correction explains: it names the label before and the label after.
     pub unexplained: u64,
     /// Corrections of the second dataset that the first does not have.
     pub corrections: Vec<CorrectionRecord>,
+    /// Corrections of the first dataset that the second does not have, and whose labels are others there.
+    pub withdrawn: Vec<CorrectionRecord>,
     /// Rows only in the first, by region and split.
     pub removed: Vec<Group>,
     /// Rows only in the second, by region and split.

@@ -6,6 +6,7 @@
 use mtids_report::format::counted;
 
 use super::comparison::{Comparison, Transition};
+use super::relabelled::keys as keys_of;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// Keys of rows that changed, for a look at them.
@@ -35,6 +36,7 @@ pub(super) fn issues(found: &Comparison, rows: ChangedRows) -> Vec<AuditIssue> {
     issues.extend(patients(found.moved_patients, rows.patients));
     issues.extend(places(found, rows.removed, rows.added, rows.moved));
     issues.extend(labels(found, rows.unexplained, rows.corrected));
+    issues.extend(withdrawn(found));
     if found.changed_voxels > 0 {
         let count = found.changed_voxels;
         issues.push(
@@ -187,6 +189,25 @@ fn labels(found: &Comparison, unexplained: Vec<String>, corrected: Vec<String>) 
         );
     }
     issues
+}
+
+/// Decisions of people that were lost.
+fn withdrawn(found: &Comparison) -> Option<AuditIssue> {
+    let count = found.withdrawn.len() as u64;
+    (count > 0).then(|| {
+        AuditIssue::new(
+            Severity::Warning,
+            IssueCode::CorrectionsWithdrawn,
+            count,
+            format!(
+                "{} of the first dataset {} gone, and the labels are others",
+                counted(count, "correction", "corrections"),
+                if count == 1 { "is" } else { "are" }
+            ),
+            "was the second dataset built without --corrections? build it with the table, or ask who withdrew the decisions",
+        )
+        .with_rows(keys_of(&found.withdrawn))
+    })
 }
 
 fn drift(found: &Comparison) -> Option<AuditIssue> {

@@ -9,6 +9,7 @@ mod drift;
 mod judgement;
 pub mod page;
 mod pairs;
+mod relabelled;
 pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use comparison::{Comparison, Overlap};
 use config::CompareConfig;
 use judgement::{ChangedRows, issues};
 use pairs::{Pairs, Side};
+use relabelled::{Relabelled, relabelled};
 
 /// Most keys of rows that are named.
 const MOST_KEYS: usize = 1000;
@@ -50,10 +52,9 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
     let changed_columns = pairs.changed_columns()?;
     let voxels = pairs.keys_of_changed_voxels()?;
     let samples = pairs.keys_of_moved_samples()?;
-    let known: BTreeSet<CorrectionRecord> = read_corrections(&datasets[0])?.into_iter().collect();
-    let corrections: Vec<CorrectionRecord> =
-        read_corrections(&datasets[1])?.into_iter().filter(|one| !known.contains(one)).collect();
-    let (corrected, unexplained) = relabelled(&pairs, &corrections)?;
+    let [before, after] = [read_corrections(&datasets[0])?, read_corrections(&datasets[1])?];
+    let corrections = without(&after, &before);
+    let Relabelled { explained, others, withdrawn } = relabelled(&pairs, &without(&before, &after), &corrections)?;
     let mut found = Comparison {
         program: Program::new("mtids-audit", env!("CARGO_PKG_VERSION")),
         datasets: manifests.map(Manifest::digest),
@@ -70,8 +71,9 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
         changed_columns,
         region: pairs.transition("region_name", &region_names(manifests), same_name)?,
         status: pairs.transition("metastasis", &statuses, status_name)?,
-        unexplained: unexplained.len() as u64,
+        unexplained: others.len() as u64,
         corrections,
+        withdrawn,
         removed: pairs.groups_only(Side::First)?,
         added: pairs.groups_only(Side::Second)?,
         drift: drift::drift(&a, &b, config)?,
@@ -80,8 +82,8 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
         removed: pairs.keys_only(Side::First, MOST_KEYS)?,
         added: pairs.keys_only(Side::Second, MOST_KEYS)?,
         moved,
-        unexplained,
-        corrected,
+        unexplained: others,
+        corrected: explained,
         samples,
         voxels,
         patients: moved_patients,
@@ -100,6 +102,12 @@ fn splits(index: &Index) -> Result<BTreeMap<String, String>, AuditError> {
     })?;
     let splits = answer.texts("split")?.into_iter().map(Option::unwrap_or_default);
     Ok(answer.texts("patient_key")?.into_iter().flatten().zip(splits).collect())
+}
+
+/// Corrections that the others do not have.
+fn without(records: &[CorrectionRecord], others: &[CorrectionRecord]) -> Vec<CorrectionRecord> {
+    let others: BTreeSet<&CorrectionRecord> = others.iter().collect();
+    records.iter().filter(|one| !others.contains(one)).cloned().collect()
 }
 
 fn overlap(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>) -> Overlap {
@@ -138,32 +146,4 @@ fn described(a: &Manifest, b: &Manifest) -> Vec<String> {
         ("program", a.program != b.program),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
-}
-
-/// Columns of labels, and the dimensions of corrections that change them: a station says the region, and a status its evidence and level.
-const LABELS: [(&str, &[&str]); 5] = [
-    ("region_name", &["region", "station"]),
-    ("station", &["region", "station"]),
-    ("metastasis", &["metastasis"]),
-    ("evidence", &["metastasis", "evidence"]),
-    ("level", &["metastasis", "level"]),
-];
-
-/// Keys of relabelled rows: those that the corrections explain, and the others.
-fn relabelled(pairs: &Pairs<'_>, corrections: &[CorrectionRecord]) -> Result<(Vec<String>, Vec<String>), AuditError> {
-    let (mut explained, mut others) = (BTreeSet::new(), BTreeSet::new());
-    for (column, dimensions) in LABELS {
-        let of_column = corrections.iter().filter(|one| dimensions.contains(&one.dimension.as_str()));
-        let corrected: BTreeSet<&str> = of_column.map(|one| one.sample_key.as_str()).collect();
-        for key in pairs.keys_changed(column)? {
-            if corrected.contains(key.as_str()) {
-                explained.insert(key)
-            } else {
-                others.insert(key)
-            };
-        }
-    }
-    // A row that changed along both dimensions, and was corrected along one, still needs a look.
-    let explained = explained.into_iter().filter(|key| !others.contains(key)).collect();
-    Ok((explained, others.into_iter().collect()))
 }

@@ -174,6 +174,11 @@ fn corrections(found: &Comparison) -> Markup {
     html! {
         @if rows.is_empty() { p { "The second dataset records no correction that the first does not have." } }
         @else { (table(&["row", "dimension", "old", "new", "by"], &rows)) }
+        @if !found.withdrawn.is_empty() {
+            p class="warning" { (count(found.withdrawn.len() as u64)) " corrections of the first dataset are gone, and the labels are others:" }
+            @let rows: Vec<Vec<String>> = found.withdrawn.iter().take(MOST_CORRECTIONS).map(cells).collect();
+            (table(&["row", "dimension", "old", "new", "by"], &rows))
+        }
         p class="note" { (count(found.unexplained)) " relabelled rows have no recorded correction." }
     }
 }

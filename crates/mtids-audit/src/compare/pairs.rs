@@ -76,6 +76,14 @@ impl Side {
     }
 }
 
+/// A label of a row that differs.
+pub(super) struct Change {
+    /// Key of the row.
+    pub(super) key: String,
+    /// Its names in the first and the second dataset; `unknown` where it is not known.
+    pub(super) labels: [String; 2],
+}
+
 /// The rows of a side, with its mark and these columns, under names of the side.
 fn side(index: &Index, side: Side, columns: &[&str]) -> LazyFrame {
     let prefix = side.prefix();
@@ -179,10 +187,21 @@ impl<'i> Pairs<'i> {
         Ok(changed)
     }
 
-    /// Keys of rows of both whose value of a column differs, sorted.
-    pub(super) fn keys_changed(&self, name: &str) -> Result<Vec<String>, AuditError> {
-        let differs = Side::First.column(name).neq_missing(Side::Second.column(name));
-        self.keys(self.both().filter(differs))
+    /// Labels of rows of both that differ in a column of [`ASKED`], sorted by key; `name_of` gives the name of a stored value.
+    pub(super) fn changes(&self, name: &str, name_of: fn(&str) -> &str) -> Result<Vec<Change>, AuditError> {
+        let [before, after] = [Side::First, Side::Second].map(|side| side.column(name));
+        let rows = self
+            .both()
+            .filter(before.clone().neq_missing(after.clone()))
+            .select([col(KEY), before.alias("before"), after.alias("after")])
+            .sort([KEY], SortMultipleOptions::default());
+        let answer = self.first.answer(rows)?;
+        let label = |stored: Option<String>| stored.as_deref().map_or(UNKNOWN, name_of).to_owned();
+        let labels = answer.texts("before")?.into_iter().zip(answer.texts("after")?);
+        let changes = answer.texts(KEY)?.into_iter().zip(labels);
+        Ok(changes
+            .filter_map(|(key, (before, after))| Some(Change { key: key?, labels: [label(before), label(after)] }))
+            .collect())
     }
 
     /// Keys of rows of both at the same place whose voxels differ, sorted.
