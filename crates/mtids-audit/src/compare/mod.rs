@@ -25,7 +25,7 @@ use crate::index::{Index, Rows};
 use comparison::{Comparison, Overlap};
 use config::CompareConfig;
 use judgement::{ChangedRows, issues};
-use pairs::{Pairs, Side};
+use pairs::{Pairs, Side, status_name};
 use relabelled::{Relabelled, relabelled};
 
 /// Most keys of rows that are named.
@@ -124,12 +124,6 @@ fn region_names(manifests: [&Manifest; 2]) -> Vec<String> {
 
 fn same_name(stored: &str) -> &str {
     stored
-}
-
-/// The name of a stored status.
-fn status_name(stored: &str) -> &str {
-    let of_code = |status: &&Metastasis| status.code().to_string() == stored;
-    Metastasis::ALL.iter().find(of_code).map_or(stored, |status| status.name())
 }
 
 /// Parts of the description that differ.

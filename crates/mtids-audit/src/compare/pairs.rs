@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use mtids_domain::label::Metastasis;
 use mtids_metrics::{BootstrapOptions, agreement_by_patient};
 use polars::prelude::{Expr, JoinArgs, JoinCoalesce, JoinType, LazyFrame, SortMultipleOptions, col, len, lit};
 
@@ -82,6 +83,12 @@ pub(super) struct Change {
     pub(super) key: String,
     /// Its names in the first and the second dataset; `unknown` where it is not known.
     pub(super) labels: [String; 2],
+}
+
+/// The name of a stored status.
+pub(super) fn status_name(stored: &str) -> &str {
+    let of_code = |status: &&Metastasis| status.code().to_string() == stored;
+    Metastasis::ALL.iter().find(of_code).map_or(stored, |status| status.name())
 }
 
 /// The rows of a side, with its mark and these columns, under names of the side.

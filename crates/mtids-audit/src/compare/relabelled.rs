@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_shards::CorrectionRecord;
 
-use super::pairs::{Change, Pairs};
-use super::status_name;
+use super::pairs::{Change, Pairs, status_name};
 use crate::error::AuditError;
 
 /// Columns of labels, each with its own dimension of corrections, and the other one that changes it: a station says the region, a region leaves
