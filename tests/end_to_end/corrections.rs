@@ -50,7 +50,8 @@ fn a_corrected_label_is_built_recorded_and_shown_by_a_comparison() {
     let after = if before == Evidence::A { Evidence::B } else { Evidence::A };
     let line = format!("{key},metastasis,benign,metastatic");
     let said = format!("{key},evidence,{},{}", before.letter(), after.letter());
-    write(&table, &format!("{line},{BY},{WHY}\n{said}"));
+    // A line may be there twice, as where a finding has several samples.
+    write(&table, &format!("{line},{BY},{WHY}\n{line},{BY},{WHY}\n{said}"));
     run("mtids-prep", corrected(&table, &out)).expect_code(0);
     let built = Dataset::open(&out).unwrap();
     let row = built.index().unwrap().into_iter().find(|row| row.sample_key == key).unwrap();
@@ -113,8 +114,8 @@ fn a_correction_that_does_not_fit_is_refused_by_line_and_nothing_is_built() {
         assert!(said.contains("line 2") && said.contains(expected) && said.contains("corrections.csv"), "{said}");
         assert!(!out.join("manifest.json").exists());
     }
-    let line = format!("{key},metastasis,benign,metastatic,{BY},{WHY}\n");
-    fs::write(&table, format!("finding,dimension,old,new,by,why\n{line}{line}")).unwrap();
+    let lines = ["metastatic", "unknown"].map(|new| format!("{key},metastasis,benign,{new},{BY},{WHY}\n")).concat();
+    fs::write(&table, format!("finding,dimension,old,new,by,why\n{lines}")).unwrap();
     let said = run("mtids-prep", corrected(&table, &out)).expect_code(2).text();
     assert!(said.contains("line 3: line 2 corrects the same label"), "{said}");
 }

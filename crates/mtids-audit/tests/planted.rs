@@ -9,7 +9,7 @@ use mtids_audit::issue::{AuditIssue, IssueCode, Severity};
 use mtids_audit::worklist::{csv, worklist};
 use mtids_domain::label::{Evidence, Metastasis};
 use mtids_domain::pseudonym::SeriesKey;
-use mtids_shards::{Measure, RowLabels, Split};
+use mtids_shards::{Measure, RowKind, RowLabels, Split};
 use support::{Published, publish, publish_as, sound};
 
 fn planted(change: impl FnOnce(&mut Vec<RowLabels>)) -> Audit {
@@ -244,6 +244,34 @@ fn sources_that_speak_of_one_place_are_set_beside_each_other() {
 }
 
 #[test]
+fn the_worklist_has_one_line_for_a_finding_and_none_for_a_negative() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = sound();
+    // Rows 0 and 2 are two nodes of one series, cut twice each.
+    for (n, volume) in [(0, 300.0), (2, 500.0)] {
+        rows[n].weight = 0.5;
+        rows[n].grown.set(Measure::Volume, Some(volume));
+        rows[n].grown.set(Measure::Shell3Hu, Some(-180.0));
+        let mut sample = rows[n].clone();
+        (sample.sample_key, sample.voxels_digest) = (format!("again{n}"), format!("again{n}"));
+        sample.center_mm[1] += 2.0;
+        rows.push(sample);
+    }
+    let mut negative = rows[5].clone();
+    (negative.sample_key, negative.kind) = ("negative".into(), RowKind::Negative);
+    (negative.metastasis, negative.evidence) = (None, Evidence::U);
+    rows.push(negative);
+    publish(folder.path(), &rows);
+    let found = audit(folder.path(), &AuditConfig::default()).unwrap();
+    let items = worklist(folder.path(), &found).unwrap();
+    let of = |issue: &str| -> Vec<&str> {
+        items.iter().filter(|item| item.issue == issue).map(|item| item.finding.as_str()).collect()
+    };
+    assert_eq!(of("place-without-tissue"), ["sample0", "sample2"]);
+    assert_eq!(of("duplicate-voxels"), ["sample5"], "the negative has its voxels");
+}
+
+#[test]
 fn the_worklist_asks_each_source_about_its_rows() {
     let folder = tempfile::tempdir().unwrap();
     let mut rows = sound();
@@ -267,10 +295,13 @@ fn the_worklist_asks_each_source_about_its_rows() {
     assert_eq!((items[0].slice, items[0].status, items[0].region.as_deref()), (12, "metastatic", Some("upper")));
     let text = String::from_utf8(csv(&items).unwrap()).unwrap();
     assert!(
-        text.starts_with("source,series,slice,x_mm,y_mm,z_mm,finding,region,station,status,severity,issue,question\n"),
+        text.starts_with(
+            "source,series,slice,x_mm,y_mm,z_mm,finding,region,station,status,evidence,severity,issue,question\n"
+        ),
         "{text}"
     );
     assert!(text.contains("table,series1,0,30.00,0.00,0.00,sample7,subcarinal,7,"), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("source,") || line.contains(",A,")), "{text}");
     // A sound dataset leaves nobody to ask; the file has its heading.
     publish(folder.path(), &sound());
     let found = audit(folder.path(), &AuditConfig::default()).unwrap();

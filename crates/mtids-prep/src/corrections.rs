@@ -70,11 +70,20 @@ struct Correction {
     by: String,
 }
 
+impl Correction {
+    /// Whether two lines about one label of a finding agree.
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.dimension == other.dimension
+            && self.old.eq_ignore_ascii_case(&other.old)
+            && self.new.eq_ignore_ascii_case(&other.new)
+    }
+}
+
 /// Reads the table of corrections and applies it to the findings; gives one record for each row that a finding can have.
 ///
 /// # Errors
 /// [`PrepError::Config`] naming file and line: an unreadable table, an unknown finding or label, an old label that does not fit, or two
-/// corrections of one label.
+/// corrections of one label that differ.
 pub(crate) fn apply(
     path: &Path,
     planned: &mut [PlannedSeries],
@@ -92,7 +101,7 @@ pub(crate) fn apply(
             places.extend(keys.map(|key| (key, (series, number))));
         }
     }
-    let mut seen: BTreeMap<(usize, usize, Dimension), u64> = BTreeMap::new();
+    let mut seen: BTreeMap<(usize, usize, Dimension), &Correction> = BTreeMap::new();
     let mut records = Vec::new();
     for correction in &corrections {
         let Some(&(series, number)) = places.get(&correction.sample_key) else {
@@ -103,8 +112,13 @@ pub(crate) fn apply(
             return Err(fail(correction.line, reason));
         };
         let subject = (series, number, correction.dimension.subject());
-        if let Some(before) = seen.insert(subject, correction.line) {
-            let reason = format!("line {before} corrects the same label of this finding; keep one of them");
+        if let Some(before) = seen.insert(subject, correction) {
+            // Samples of a finding have a key each, and a line for each of them says one thing.
+            if before.says_the_same(correction) {
+                continue;
+            }
+            let reason =
+                format!("line {} corrects the same label of this finding otherwise; keep one of them", before.line);
             return Err(fail(correction.line, reason));
         }
         let names = |dimension| seen.contains_key(&(series, number, dimension));
@@ -353,6 +367,16 @@ mod tests {
         assert_eq!((region(&found), names), (subcarinal, [upper.clone(), region(&found)]));
         let (found, _) = corrected(Dimension::Region, &upper, "unknown").unwrap();
         assert_eq!(found.station, None);
+    }
+
+    #[test]
+    fn lines_of_two_samples_of_a_finding_may_repeat_each_other() {
+        let line = |line, new: &str| {
+            let [sample_key, old, new, by] = ["k", "benign", new, "AB"].map(str::to_owned);
+            Correction { line, sample_key, dimension: Dimension::Metastasis, old, new, by }
+        };
+        assert!(line(2, "metastatic").says_the_same(&line(3, "Metastatic")));
+        assert!(!line(2, "metastatic").says_the_same(&line(3, "unknown")));
     }
 
     #[test]
