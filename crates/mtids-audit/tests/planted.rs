@@ -210,6 +210,37 @@ fn empty_cells_of_the_two_dimensions_are_named() {
 }
 
 #[test]
+fn pairs_of_sources_are_one_to_one_without_samples_and_few_have_no_interval() {
+    // Four patients are annotated again, 1 mm off with the same labels, and 2 mm off with another status.
+    let again = |patients: usize, weight: f32| {
+        planted(|rows| {
+            let mut others = Vec::new();
+            for n in 0..4 * patients {
+                for (name, apart) in [("near", 1.0), ("far", 2.0)] {
+                    let mut other = rows[n].clone();
+                    other.sample_key = format!("{name}{n}");
+                    other.voxels_digest = format!("{name}{n}");
+                    other.series_key = SeriesKey::from_stored(format!("{name} {}", rows[n].series_key.as_str()));
+                    other.label_source = "segmentation".into();
+                    other.center_mm[2] += apart;
+                    other.weight = weight;
+                    if name == "far" {
+                        other.metastasis = Some(Metastasis::Metastatic);
+                    }
+                    others.push(other);
+                }
+            }
+            rows.extend(others);
+        })
+    };
+    let status = |audit: &Audit| audit.agreement.iter().find(|one| one.dimension == "metastasis").cloned().unwrap();
+    let few = status(&again(4, 1.0));
+    assert_eq!((few.pairs, few.patients, few.kappa, few.interval), (16, 4, Some(1.0), None));
+    assert_eq!(status(&again(5, 1.0)).interval, Some([1.0, 1.0]));
+    assert!(again(5, 0.5).agreement.is_empty(), "samples may be shifted");
+}
+
+#[test]
 fn sources_that_speak_of_one_place_are_set_beside_each_other() {
     // Every series again in another reconstruction, annotated by masks, which call every third node metastatic.
     let found = planted(|rows| {
