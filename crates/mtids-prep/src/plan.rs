@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 use crate::accounts::{refuse_series, skip_series};
 use crate::config::CheckedConfig;
-use crate::corrections;
+use crate::corrections::{self, Corrections};
 use crate::error::PrepError;
 use crate::identity::settle;
 use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
@@ -154,9 +154,10 @@ pub(crate) fn gather(
 /// # Errors
 /// As the gathering of series: [`PrepError`] for identifiers that contradict each other, patients that a table of splits does not name, ids
 /// that look like two spellings of one, or a correction that does not fit; [`PrepError::Interrupted`] after a signal.
-pub fn plan(
+pub(crate) fn plan(
     scan: Scan,
     files: &AnnotationFiles,
+    corrections: Option<&Corrections>,
     config: &CheckedConfig,
     secret: &PseudonymSecret,
     interrupt: &Interrupt,
@@ -169,8 +170,8 @@ pub fn plan(
     };
     // By the labels of the annotations: a corrected label must not move patients between training and test.
     let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
-    let corrections = match &config.corrections {
-        Some(path) => corrections::apply(path, &mut planned, config, secret)?,
+    let corrections = match corrections {
+        Some(table) => corrections::apply(table, &mut planned, config, secret)?,
         None => Vec::new(),
     };
     let findings = planned.iter().flat_map(|one| &one.findings);

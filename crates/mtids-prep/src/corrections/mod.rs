@@ -4,11 +4,14 @@
 //! correction whose old label is not the present one is refused, so none is applied twice or to another node than was looked at; a new status
 //! never keeps the evidence of the old one; raw names stay in the file of the operator, a dataset records who decided as a pseudonym.
 
+mod dimension;
+mod labels;
+mod table;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use mtids_annotations::Finding;
-use mtids_domain::label::{Evidence, LabelLevel, Metastasis, ParseLabelError, is_missing};
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::PseudonymSecret;
 use mtids_domain::taxonomy::{Location, RegionScheme, Station};
 use mtids_shards::CorrectionRecord;
@@ -16,84 +19,23 @@ use mtids_shards::CorrectionRecord;
 use crate::config::CheckedConfig;
 use crate::error::PrepError;
 use crate::partition::PlannedSeries;
+use dimension::Dimension;
+use labels::{UNKNOWN, evidence, level, region, station, status};
+use table::Correction;
 
-/// Columns of the table.
-const COLUMNS: [&str; 6] = ["finding", "dimension", "old", "new", "by", "why"];
-/// The word for a label that is not known.
-const UNKNOWN: &str = "unknown";
+pub(crate) use table::Corrections;
 
-/// Which label is corrected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Dimension {
-    /// The region; the station becomes one of its stations.
-    Region,
-    /// The station, and with it the region.
-    Station,
-    /// The status; its evidence becomes unknown and its level the node, unless lines of the table name them.
-    Metastasis,
-    /// The evidence of the status.
-    Evidence,
-    /// What the status was given for.
-    Level,
-}
-
-impl Dimension {
-    const ALL: [Self; 5] = [Self::Region, Self::Station, Self::Metastasis, Self::Evidence, Self::Level];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Region => "region",
-            Self::Station => "station",
-            Self::Metastasis => "metastasis",
-            Self::Evidence => "evidence",
-            Self::Level => "level",
-        }
-    }
-
-    /// Two corrections of one finding contradict each other when they are about the same: a region is said by a station too.
-    fn subject(self) -> Self {
-        if self == Self::Station { Self::Region } else { self }
-    }
-}
-
-/// One line of the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Correction {
-    /// Line in the file.
-    line: u64,
-    /// Key of a row of the finding.
-    sample_key: String,
-    dimension: Dimension,
-    old: String,
-    new: String,
-    /// Who decided.
-    by: String,
-}
-
-impl Correction {
-    /// Whether two lines about one label of a finding agree.
-    fn says_the_same(&self, other: &Self) -> bool {
-        self.dimension == other.dimension
-            && self.old.eq_ignore_ascii_case(&other.old)
-            && self.new.eq_ignore_ascii_case(&other.new)
-    }
-}
-
-/// Reads the table of corrections and applies it to the findings; gives one record for each row that a finding can have.
+/// Applies the table to the findings; gives one record for each row that a finding can have.
 ///
 /// # Errors
-/// [`PrepError::Config`] naming file and line: an unreadable table, an unknown finding or label, an old label that does not fit, or two
-/// corrections of one label that differ.
+/// [`PrepError::Config`] naming file and lines, all of them: an unknown finding, an old label that does not fit, or two corrections of one label
+/// that differ.
 pub(crate) fn apply(
-    path: &Path,
+    table: &Corrections,
     planned: &mut [PlannedSeries],
     config: &CheckedConfig,
     secret: &PseudonymSecret,
 ) -> Result<Vec<CorrectionRecord>, PrepError> {
-    let mut corrections = read(path)?;
-    // A status comes last: it leaves evidence and level alone where the table names them.
-    corrections.sort_by_key(|one| one.dimension == Dimension::Metastasis);
-    let fail = |line: u64, reason: String| failure(path, format!("line {line}: {reason}"));
     let mut places: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for (series, one) in planned.iter().enumerate() {
         for (number, finding) in one.findings.iter().enumerate() {
@@ -102,14 +44,15 @@ pub(crate) fn apply(
         }
     }
     let mut seen: BTreeMap<(usize, usize, Dimension), &Correction> = BTreeMap::new();
-    let mut records = Vec::new();
-    for correction in &corrections {
+    let (mut records, mut wrong) = (Vec::new(), Vec::new());
+    for correction in &table.lines {
         let Some(&(series, number)) = places.get(&correction.sample_key) else {
             let reason = format!(
                 "no finding here has the key `{}`; take keys from a dataset of these studies and annotations, built with the same secret",
                 correction.sample_key
             );
-            return Err(fail(correction.line, reason));
+            wrong.push((correction.line, reason));
+            continue;
         };
         let subject = (series, number, correction.dimension.subject());
         if let Some(before) = seen.insert(subject, correction) {
@@ -119,14 +62,20 @@ pub(crate) fn apply(
             }
             let reason =
                 format!("line {} corrects the same label of this finding otherwise; keep one of them", before.line);
-            return Err(fail(correction.line, reason));
+            wrong.push((correction.line, reason));
+            continue;
         }
         let names = |dimension| seen.contains_key(&(series, number, dimension));
         let keeps = Keeps { evidence: names(Dimension::Evidence), level: names(Dimension::Level) };
         // Places were made of these very lists.
         let Some(finding) = planned.get_mut(series).and_then(|one| one.findings.get_mut(number)) else { continue };
-        let [old, new] = correct(finding, correction, keeps, config.region_scheme())
-            .map_err(|reason| fail(correction.line, reason))?;
+        let [old, new] = match correct(finding, correction, keeps, config.region_scheme()) {
+            Ok(names) => names,
+            Err(reason) => {
+                wrong.push((correction.line, reason));
+                continue;
+            }
+        };
         let (one, by) = (&planned[series], secret.other("corrected by", &correction.by));
         let finding = &one.findings[number];
         records.extend((0..config.samples_per_finding).map(|sample| CorrectionRecord {
@@ -137,44 +86,8 @@ pub(crate) fn apply(
             by: by.clone(),
         }));
     }
+    table.refuse(wrong)?;
     Ok(records)
-}
-
-fn failure(path: &Path, reason: String) -> PrepError {
-    PrepError::Config { key: format!("corrections, {}", path.display()), reason }
-}
-
-/// Reads the table: columns `finding`, `dimension`, `old`, `new`, `by` and `why`, all of them filled.
-fn read(path: &Path) -> Result<Vec<Correction>, PrepError> {
-    let fail = |reason: String| failure(path, reason);
-    let mut reader =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| fail(error.to_string()))?;
-    let headers = reader.headers().map_err(|error| fail(error.to_string()))?.clone();
-    let mut at = [0; COLUMNS.len()];
-    for (at, name) in at.iter_mut().zip(COLUMNS) {
-        *at = headers
-            .iter()
-            .position(|header| header.eq_ignore_ascii_case(name))
-            .ok_or_else(|| fail(format!("no column `{name}`; the columns are {}", COLUMNS.join(", "))))?;
-    }
-    let mut corrections = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| fail(error.to_string()))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let [sample_key, dimension, old, new, by, why] = at.map(|at| record.get(at).unwrap_or_default().to_owned());
-        for (name, cell) in COLUMNS.into_iter().zip([&sample_key, &dimension, &old, &new, &by, &why]) {
-            if cell.is_empty() {
-                return Err(fail(format!("line {line}: `{name}` is empty; write `{UNKNOWN}` for an unknown label")));
-            }
-        }
-        let named = Dimension::ALL.into_iter().find(|one| one.name().eq_ignore_ascii_case(&dimension));
-        let Some(dimension) = named else {
-            let names = Dimension::ALL.map(Dimension::name).join(", ");
-            return Err(fail(format!("line {line}: `{dimension}` is no dimension; there are {names}")));
-        };
-        corrections.push(Correction { line, sample_key, dimension, old, new, by });
-    }
-    Ok(corrections)
 }
 
 /// What a new status leaves as it is, because a line of the table decided it.
@@ -252,42 +165,6 @@ fn check(dimension: Dimension, fits: bool, now: &str, old: &str) -> Result<(), S
         "the {} of this finding is {now}, and `old` says `{old}`; the annotations changed since, so look at the node again",
         dimension.name()
     ))
-}
-
-fn status(cell: &str) -> Result<Option<Metastasis>, String> {
-    Metastasis::parse_cell(cell).map_err(|error| error.to_string())
-}
-
-fn evidence(cell: &str) -> Result<Evidence, String> {
-    cell.parse().map_err(|error: ParseLabelError| error.to_string())
-}
-
-fn level(cell: &str) -> Result<LabelLevel, String> {
-    cell.parse().map_err(|error: ParseLabelError| error.to_string())
-}
-
-fn station(cell: &str) -> Result<Option<Station>, String> {
-    if is_unknown(cell) {
-        return Ok(None);
-    }
-    cell.parse().map(Some).map_err(|error: mtids_domain::taxonomy::ParseStationError| error.to_string())
-}
-
-/// Code of a region of this build.
-fn region(cell: &str, regions: &RegionScheme) -> Result<Option<i8>, String> {
-    if is_unknown(cell) {
-        return Ok(None);
-    }
-    let all = regions.regions();
-    let found = all.iter().position(|region| region.name.eq_ignore_ascii_case(cell)).and_then(|n| i8::try_from(n).ok());
-    found.map(Some).ok_or_else(|| {
-        let names: Vec<&str> = all.iter().map(|region| region.name.as_str()).collect();
-        format!("`{cell}` is no region of this build; there are {}, {UNKNOWN}", names.join(", "))
-    })
-}
-
-fn is_unknown(cell: &str) -> bool {
-    is_missing(cell) || cell.eq_ignore_ascii_case(UNKNOWN)
 }
 
 #[cfg(test)]
@@ -370,16 +247,6 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_two_samples_of_a_finding_may_repeat_each_other() {
-        let line = |line, new: &str| {
-            let [sample_key, old, new, by] = ["k", "benign", new, "AB"].map(str::to_owned);
-            Correction { line, sample_key, dimension: Dimension::Metastasis, old, new, by }
-        };
-        assert!(line(2, "metastatic").says_the_same(&line(3, "Metastatic")));
-        assert!(!line(2, "metastatic").says_the_same(&line(3, "unknown")));
-    }
-
-    #[test]
     fn what_does_not_fit_or_changes_nothing_is_refused() {
         let refused = |dimension, old, new| corrected(dimension, old, new).unwrap_err();
         let status = refused(Dimension::Metastasis, "metastatic", "benign");
@@ -389,26 +256,5 @@ mod tests {
         assert!(refused(Dimension::Metastasis, "benign", "perhaps").contains("perhaps"));
         assert!(refused(Dimension::Station, "4R", "99").contains("99"));
         assert!(refused(Dimension::Region, "nowhere", "unknown").contains("no region of this build"));
-    }
-
-    #[test]
-    fn a_table_is_read_whole_or_refused_by_line() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("corrections.csv");
-        let read_text = |text: &str| {
-            std::fs::write(&path, text).unwrap();
-            read(&path).map_err(|error| error.to_string())
-        };
-        let found =
-            read_text("Why,finding,dimension,old,new,by\n\"seen again, larger\",ab,METASTASIS,benign,metastatic,AB\n")
-                .unwrap();
-        assert_eq!((found.len(), found[0].dimension, found[0].line), (1, Dimension::Metastasis, 2));
-        assert!(read_text("finding,dimension,old,new,by\n").unwrap_err().contains("no column `why`"));
-        let empty = read_text("finding,dimension,old,new,by,why\nab,region,upper,,AB,seen\n").unwrap_err();
-        assert!(empty.contains("line 2: `new` is empty") && empty.contains("corrections.csv"), "{empty}");
-        assert!(
-            read_text("finding,dimension,old,new,by,why\nab,size,1,2,AB,x\n").unwrap_err().contains("no dimension")
-        );
-        assert!(read(&folder.path().join("none.csv")).unwrap_err().to_string().contains("none.csv"));
     }
 }
