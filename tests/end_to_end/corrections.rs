@@ -57,7 +57,10 @@ fn a_corrected_label_is_built_recorded_and_shown_by_a_comparison() {
     let row = built.index().unwrap().into_iter().find(|row| row.sample_key == key).unwrap();
     assert_eq!((row.metastasis, row.evidence), (Some(Metastasis::Metastatic), after));
     let records = read_corrections(&built).unwrap();
-    assert_eq!((records.len(), records[0].dimension.as_str(), records[0].new.as_str()), (2, "evidence", after.letter()));
+    assert_eq!(
+        (records.len(), records[0].dimension.as_str(), records[0].new.as_str()),
+        (2, "evidence", after.letter())
+    );
     assert!(records.iter().all(|record| record.sample_key == key), "{records:?}");
     assert_eq!((records[1].old.as_str(), records[1].new.as_str()), ("benign", "metastatic"));
     assert!(String::from_utf8(built.file("README.md").unwrap()).unwrap().contains("corrected by people"));

@@ -1,7 +1,8 @@
 //! Whom to ask what: the findings of issues whose labels are in question, with their place, by source.
 //!
 //! Invariants: one line for each finding and question, all of them, and none for a negative, which bears no label; sorted by source, then series
-//! and slice, so that one person gets one piece; only pseudonyms and keys appear. The key of a row is what `corrections.csv` of `mtids-prep build --corrections` takes. Units: LPS mm; slices from 0.
+//! and slice, so that one person gets one piece; only pseudonyms and keys appear. The key of a row is what `corrections.csv` of
+//! `mtids-prep build --corrections` takes. Units: LPS mm; slices from 0.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
