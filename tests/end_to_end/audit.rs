@@ -24,6 +24,8 @@ fn pictures_of_each_cell_stand_in_the_page_and_beside_it_where_they_are_asked_fo
     };
     assert!(!report(&[]).contains("data:image"), "no voxel is read unasked");
     assert!(!out.join("sheets").exists());
+    fs::create_dir(out.join("sheets")).unwrap();
+    fs::write(out.join("sheets").join("older-region-benign.png"), b"of an earlier audit").unwrap();
     let page = report(&["--pictures", "2"]);
     let rows = Dataset::open(dataset()).unwrap().index().unwrap();
     let cells: BTreeSet<String> = rows

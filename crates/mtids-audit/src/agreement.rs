@@ -1,8 +1,9 @@
-//! Agreement between sources: where two of them speak of one place, how often they give one label.
+//! Agreement between forms of source: where a table and masks speak of one place, how often they give one label. Two tables are one form.
 //!
 //! A build joins what lies in one series, so pairs here are of different series of a frame of reference: two reconstructions of one scan, one
-//! annotated by a table, one by masks. Invariants: pairs are of one patient, closer than a stated distance; a label that is unknown to either
-//! is no disagreement.
+//! annotated by a table, one by masks. Invariants: pairs are of one patient, closer than a stated distance, one to one, the nearest first; rows
+//! that are one of several samples of a finding are left out, because they may be shifted; a label that is unknown to either is no
+//! disagreement; what few patients agree in has no interval.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,16 +17,19 @@ use crate::index::{Answer, Index};
 
 /// Resamples of patients, and their seed: an interval is to be the same each time.
 const BOOTSTRAP: BootstrapOptions = BootstrapOptions { resamples: 500, seed: 29 };
+/// With fewer patients there is no interval: resamples of a handful that agree would all agree.
+const FEWEST_PATIENTS: u64 = 5;
 /// Columns of a row that is paired.
-const COLUMNS: [&str; 6] = ["label_source", "region_name", "metastasis", "center_x_mm", "center_y_mm", "center_z_mm"];
+const COLUMNS: [&str; 7] =
+    ["sample_key", "label_source", "region_name", "metastasis", "center_x_mm", "center_y_mm", "center_z_mm"];
 /// What a row is paired by.
 const PLACE: [&str; 2] = ["patient_key", "frame_of_reference_key"];
 
-/// How far two sources agree along one dimension.
+/// How far two forms of source agree along one dimension.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceAgreement {
-    /// The two sources, sorted.
+    /// The two forms of source (`table`, `segmentation`, …), sorted.
     pub sources: [String; 2],
     /// `region` or `metastasis`.
     pub dimension: String,
@@ -37,11 +41,11 @@ pub struct SourceAgreement {
     pub observed: f64,
     /// Cohen's kappa; none where both always say one label.
     pub kappa: Option<f64>,
-    /// Its 95 % interval by bootstrap over patients.
+    /// Its 95 % interval by bootstrap over patients; none with fewer than five of them.
     pub interval: Option<[f64; 2]>,
 }
 
-/// Agreement of every two sources along both dimensions; none where no two speak of one place.
+/// Agreement of every two forms of source along both dimensions; none where no two speak of one place.
 pub(crate) fn agreement(index: &Index, same_place_mm: f64) -> Result<Vec<SourceAgreement>, AuditError> {
     let side = |frame: LazyFrame, prefix: &str| {
         let selected: Vec<Expr> = PLACE
@@ -56,9 +60,10 @@ pub(crate) fn agreement(index: &Index, same_place_mm: f64) -> Result<Vec<SourceA
         apart.clone() * apart
     };
     let distance =
-        COLUMNS[3..].iter().map(|axis| squared(axis)).reduce(|sum, one| sum + one).unwrap_or_else(|| lit(0.0));
+        COLUMNS[4..].iter().map(|axis| squared(axis)).reduce(|sum, one| sum + one).unwrap_or_else(|| lit(0.0));
     let answer = index.query(|frame| {
-        let known = frame.filter(col("frame_of_reference_key").is_not_null());
+        // The samples of a finding share a weight of 1.
+        let known = frame.filter(col("frame_of_reference_key").is_not_null().and(col("weight").gt_eq(lit(1.0))));
         // Most frames have one source, and every pair of their rows would be made for nothing.
         let shared = known
             .clone()
@@ -71,13 +76,20 @@ pub(crate) fn agreement(index: &Index, same_place_mm: f64) -> Result<Vec<SourceA
         let pairs = side(rows.clone(), "a_").join(side(rows, "b_"), PLACE.map(col), PLACE.map(col), inner());
         pairs
             .filter(col("a_label_source").lt(col("b_label_source")))
-            .filter(distance.lt(lit(same_place_mm * same_place_mm)))
-            .sort(["a_label_source", "b_label_source", "patient_key"], SortMultipleOptions::default())
+            .with_column(distance.alias("distance"))
+            .filter(col("distance").lt(lit(same_place_mm * same_place_mm)))
+            // The nearest first; keys decide between equals.
+            .sort(["distance", "a_sample_key", "b_sample_key"], SortMultipleOptions::default())
     })?;
     let (first, second) = (answer.texts("a_label_source")?, answer.texts("b_label_source")?);
+    let (keys, others) = (answer.texts("a_sample_key")?, answer.texts("b_sample_key")?);
     let mut rows: BTreeMap<[String; 2], Vec<usize>> = BTreeMap::new();
+    let mut paired = BTreeSet::new();
     for (n, sources) in first.into_iter().zip(second).enumerate() {
-        if let (Some(first), Some(second)) = sources {
+        let (Some(first), Some(second)) = sources else { continue };
+        let [one, other] = [(&keys[n], second.clone()), (&others[n], first.clone())];
+        if !paired.contains(&one) && !paired.contains(&other) {
+            paired.extend([one, other]);
             rows.entry([first, second]).or_default().push(n);
         }
     }
@@ -111,15 +123,17 @@ fn along(
     let codes: BTreeMap<&str, usize> = classes.iter().enumerate().map(|(code, name)| (*name, code)).collect();
     let pairs: Vec<(usize, usize)> = known.iter().map(|(_, first, second)| (codes[first], codes[second])).collect();
     let names: Vec<&str> = known.iter().map(|(patient, ..)| *patient).collect();
+    let patients_known = names.iter().collect::<BTreeSet<_>>().len() as u64;
     let agreement = agreement_by_patient(&names, &pairs, classes.len(), BOOTSTRAP);
+    let interval = agreement.and_then(|one| one.interval).filter(|_| patients_known >= FEWEST_PATIENTS);
     let same = pairs.iter().filter(|(first, second)| first == second).count();
     Ok(Some(SourceAgreement {
         sources,
         dimension: dimension.to_owned(),
         pairs: pairs.len() as u64,
-        patients: names.iter().collect::<BTreeSet<_>>().len() as u64,
+        patients: patients_known,
         observed: same as f64 / pairs.len() as f64,
         kappa: agreement.map(|one| one.kappa),
-        interval: agreement.and_then(|one| one.interval).map(|interval| [interval.low, interval.high]),
+        interval: interval.map(|interval| [interval.low, interval.high]),
     }))
 }

@@ -57,7 +57,7 @@ pub struct Audit {
     pub sizes: Vec<Sizes>,
     /// Measures by status; none in a dataset of an older layout.
     pub measures: Vec<Measured>,
-    /// Agreement of sources that speak of one place; none where no two do.
+    /// Agreement of forms of source that speak of one place; none where no two do.
     pub agreement: Vec<SourceAgreement>,
 }
 

@@ -113,6 +113,32 @@ pub(crate) fn by_in<const N: usize>(index: &Index, rows: LazyFrame, keys: [&str;
     groups(&index.answer(grouped)?, keys)
 }
 
+/// Patients of a group by the status of their nodes; one with nodes of both counts as either.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatusPatients {
+    /// Names, in the order of the keys.
+    pub(crate) names: Vec<Option<String>>,
+    /// Patients with a benign node, and with a metastatic one.
+    pub(crate) benign_and_metastatic: [u64; 2],
+}
+
+/// Patients of known status by the values of `keys`.
+pub(crate) fn patients_by_status<const N: usize>(
+    index: &Index,
+    keys: [&str; N],
+) -> Result<Vec<StatusPatients>, AuditError> {
+    let with = |code: i32| col("patient_key").filter(col("metastasis").eq(lit(code))).n_unique();
+    let answer = index.grouped(keys, [with(0).alias("benign"), with(1).alias("metastatic")])?;
+    let names = keys.iter().map(|key| answer.texts(key)).collect::<Result<Vec<_>, _>>()?;
+    let (benign, metastatic) = (answer.counts("benign")?, answer.counts("metastatic")?);
+    Ok((0..answer.len())
+        .map(|n| StatusPatients {
+            names: names.iter().map(|column| column[n].clone()).collect(),
+            benign_and_metastatic: [benign[n], metastatic[n]],
+        })
+        .collect())
+}
+
 fn groups<const N: usize>(answer: &Answer, keys: [&str; N]) -> Result<Vec<Group>, AuditError> {
     let names = keys.iter().map(|key| answer.texts(key)).collect::<Result<Vec<_>, _>>()?;
     Ok(counts(answer)?

@@ -135,9 +135,13 @@ pub enum IssueCode {
     AddedRows,
     /// Findings whose place is another than before.
     MovedFindings,
+    /// Shifted samples and negatives that lie elsewhere than before.
+    MovedSamples,
     /// Rows whose label is another than before.
     Relabelled,
-    /// Rows whose voxels are others than before.
+    /// Corrections that were recorded before, and are not any more.
+    CorrectionsWithdrawn,
+    /// Rows at the same place whose voxels are others than before.
     ChangedVoxels,
     /// A column or the share of a label is another than before, beyond chance.
     Drift,
@@ -189,14 +193,14 @@ pub struct AuditIssue {
     pub count: u64,
     /// A few of them: keys or names, sorted.
     pub examples: Vec<String>,
-    /// Keys of rows to look at, sorted; at most 1000.
+    /// Keys of rows to look at, sorted: all of them where the worklist asks about them, at most 1000 otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<String>,
 }
 
 /// Most examples of an issue.
 const EXAMPLES: usize = 5;
-/// Most rows of an issue.
+/// Most rows of an issue that the worklist does not ask about.
 const ROWS: usize = 1000;
 
 impl AuditIssue {
@@ -215,7 +219,8 @@ impl AuditIssue {
     /// The same with keys of rows to look at, and the first few of them as examples where there are none.
     pub(crate) fn with_rows(mut self, keys: impl IntoIterator<Item = String>) -> Self {
         let sorted: std::collections::BTreeSet<String> = keys.into_iter().collect();
-        self.rows = sorted.into_iter().take(ROWS).collect();
+        let most = if self.code.question().is_some() { usize::MAX } else { ROWS };
+        self.rows = sorted.into_iter().take(most).collect();
         if self.examples.is_empty() {
             self.examples = self.rows.iter().take(EXAMPLES).cloned().collect();
         }
@@ -242,6 +247,16 @@ mod tests {
         for severity in Severity::VARIANTS {
             assert_eq!(serde_json::to_value(severity).unwrap(), severity.name());
         }
+    }
+
+    #[test]
+    fn every_row_is_kept_that_someone_is_asked_about() {
+        let rows = |code| {
+            let issue = AuditIssue::new(Severity::Info, code, 1, "m", "a").with_rows((0..1500).map(|n| n.to_string()));
+            (issue.rows.len(), issue.examples.len())
+        };
+        assert_eq!(rows(IssueCode::PlaceWithoutTissue), (1500, 5));
+        assert_eq!(rows(IssueCode::AddedRows), (1000, 5));
     }
 
     #[test]

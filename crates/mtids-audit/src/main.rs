@@ -11,7 +11,7 @@ use mtids_audit::compare::{self, compare};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::error::AuditError;
 use mtids_audit::page::page_with_pictures;
-use mtids_audit::sheets::sheets;
+use mtids_audit::sheets::{remove_old, sheets};
 use mtids_audit::text::text;
 use mtids_audit::worklist;
 use mtids_report::terminal::{end_with, start_log};
@@ -112,8 +112,10 @@ impl Report {
         let files: [(&str, &[u8]); 3] =
             [("audit.html", page.as_bytes()), ("audit.json", json.as_bytes()), ("worklist.csv", &asked)];
         write(&self.out, &files)?;
+        let folder = self.out.join("sheets");
+        remove_old(&folder)?;
         for sheet in &sheets {
-            write(&self.out.join("sheets"), &[(&sheet.file_name(), &sheet.picture.png()?)])?;
+            write(&folder, &[(&sheet.file_name(), &sheet.picture.png()?)])?;
         }
         show(self.json, &json, || text(&audit))?;
         Ok(exit(audit.counted_issues()))

@@ -247,10 +247,11 @@ fn agreement(audit: &Audit) -> Markup {
     };
     let rows: Vec<Vec<String>> = audit.agreement.iter().map(row).collect();
     html! {
-        (table(&["source", "other source", "dimension", "pairs\t", "patients\t", "agree\t", "kappa\t", "95 %\t"], &rows))
+        (table(&["form of source", "other form", "dimension", "pairs\t", "patients\t", "agree\t", "kappa\t", "95 %\t"], &rows))
         p class="note" {
-            "Findings of two sources in one frame of reference, less than " (audit.config.same_place_mm) " mm apart. Cohen's kappa with its interval \
-             by bootstrap over patients; findings of one series are joined by the build, which sets contradictions to unknown."
+            "Findings of two forms of source (table, masks) in one frame of reference, less than " (audit.config.same_place_mm) " mm apart, one to \
+             one; samples of a finding are left out. Two tables are one form. Cohen's kappa with its interval by bootstrap over patients, from five \
+             patients on; findings of one series are joined by the build, which sets contradictions to unknown."
         }
     }
 }

@@ -16,6 +16,8 @@ use crate::index::Index;
 
 /// Pictures in a row of a sheet; each is three planes wide.
 const COLUMNS: usize = 3;
+/// Names of the statuses, by their codes.
+const STATUSES: [&str; 2] = ["benign", "metastatic"];
 /// Black pixels between pictures.
 const GAP: usize = 6;
 
@@ -40,6 +42,30 @@ impl Sheet {
         let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
         format!("{}-{}.png", self.region.chars().map(plain).collect::<String>(), self.status)
     }
+}
+
+/// Removes the sheets of an earlier audit from their folder, so that none of another dataset or region stays beside new ones. Files with other
+/// names stay, as does a folder that is not there.
+///
+/// # Errors
+/// [`AuditError::Write`] naming what cannot be listed or removed.
+pub fn remove_old(folder: &Path) -> Result<(), AuditError> {
+    let fail = |path: &Path| {
+        let path = path.to_owned();
+        move |source: std::io::Error| AuditError::Write { path, source }
+    };
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(fail(folder))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(fail(folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if STATUSES.iter().any(|status| name.ends_with(&format!("-{status}.png"))) {
+            std::fs::remove_file(&path).map_err(fail(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// A patch that was chosen.
@@ -102,7 +128,7 @@ fn choose(index: &Index, most: usize) -> Result<BTreeMap<(String, usize), Vec<Ch
     let mut chosen: BTreeMap<(String, usize), Vec<Chosen>> = BTreeMap::new();
     for n in 0..answer.len() {
         let (Some(region), Some(key), Some(shard)) = (&regions[n], &keys[n], &shards[n]) else { continue };
-        let cell = (region.clone(), if statuses[n] == Some(1.0) { "metastatic" } else { "benign" });
+        let cell = (region.clone(), STATUSES[usize::from(statuses[n] == Some(1.0))]);
         let taken = taken.entry(cell.clone()).or_default();
         if *taken < most {
             *taken += 1;
@@ -138,4 +164,26 @@ fn read(
         found.extend(three_planes(view, voxels).map(|picture| (chosen, picture)));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sheets_of_an_earlier_audit_go_and_other_files_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let sheets = folder.path().join("sheets");
+        remove_old(&sheets).unwrap();
+        std::fs::create_dir(&sheets).unwrap();
+        for name in ["upper-zone-benign.png", "hilar-metastatic.png", "photo.png", "notes-benign.txt"] {
+            std::fs::write(sheets.join(name), b"x").unwrap();
+        }
+        remove_old(&sheets).unwrap();
+        let left = std::fs::read_dir(&sheets).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(
+            left.collect::<std::collections::BTreeSet<_>>(),
+            ["notes-benign.txt", "photo.png"].map(str::to_owned).into()
+        );
+    }
 }

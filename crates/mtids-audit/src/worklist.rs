@@ -1,20 +1,24 @@
-//! Whom to ask what: the rows of issues whose labels are in question, with their place, by source.
+//! Whom to ask what: the findings of issues whose labels are in question, with their place, by source.
 //!
-//! Invariants: one line for each row and question; sorted by source, then series and slice, so that one person gets one piece; only pseudonyms
-//! and keys appear. The key of a row is what `corrections.csv` of `mtids-prep build --corrections` takes. Units: LPS mm; slices from 0.
+//! Invariants: one line for each finding and question, all of them, and none for a negative, which bears no label; sorted by source, then series
+//! and slice, so that one person gets one piece; only pseudonyms and keys appear. The key of a row is what `corrections.csv` of
+//! `mtids-prep build --corrections` takes. Units: LPS mm; slices from 0.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mtids_shards::Dataset;
+use mtids_shards::{Dataset, Measure};
 use polars::prelude::col;
 
 use crate::audit::Audit;
 use crate::error::AuditError;
-use crate::index::{Index, Rows};
+use crate::index::{Answer, Index};
 use crate::issue::Severity;
 
-/// A row that someone should look at.
+/// What tells nodes of a series apart, as no column does: all samples of a node have its measures, to the last digit.
+const OF_THE_NODE: [Measure; 4] = [Measure::Volume, Measure::MeanHu, Measure::DeviationHu, Measure::Shell3Hu];
+
+/// A finding that someone should look at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkItem {
     /// Where the label comes from.
@@ -25,7 +29,7 @@ pub struct WorkItem {
     pub slice: i64,
     /// Place, LPS mm.
     pub place_mm: [f64; 3],
-    /// Key of the row.
+    /// Key of its row; of several samples the first that is asked about.
     pub finding: String,
     /// Region, where it is known.
     pub region: Option<String>,
@@ -33,6 +37,8 @@ pub struct WorkItem {
     pub station: Option<String>,
     /// `benign`, `metastatic` or `unknown`.
     pub status: &'static str,
+    /// Letter of the evidence of the status.
+    pub evidence: String,
     /// How much the issue matters.
     pub severity: Severity,
     /// Code of the issue.
@@ -52,7 +58,7 @@ pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditErr
         return Ok(Vec::new());
     }
     let index = Index::open(&Dataset::open(dataset)?)?;
-    let columns = [
+    let mut columns = vec![
         "sample_key",
         "label_source",
         "series_key",
@@ -63,8 +69,13 @@ pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditErr
         "region_name",
         "station",
         "metastasis",
+        "evidence",
+        "weight",
     ];
-    let answer = index.query_of(Rows::All, |frame| frame.select(columns.map(col)))?;
+    let measures: Vec<String> =
+        OF_THE_NODE.iter().map(|one| format!("grown_{}", one.name())).filter(|name| index.has(name)).collect();
+    columns.extend(measures.iter().map(String::as_str));
+    let answer = index.query(|frame| frame.select(columns.into_iter().map(col).collect::<Vec<_>>()))?;
     let found = answer.texts("sample_key")?;
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for (n, key) in found.iter().enumerate() {
@@ -73,12 +84,20 @@ pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditErr
     let text = |name: &str| answer.texts(name);
     let (sources, series, regions, stations) =
         (text("label_source")?, text("series_key")?, text("region_name")?, text("station")?);
+    let nodes = nodes(&answer, &measures)?;
+    let evidence = text("evidence")?;
     let (slices, statuses) = (answer.numbers("center_k")?, answer.numbers("metastasis")?);
     let axes = [answer.numbers("center_x_mm")?, answer.numbers("center_y_mm")?, answer.numbers("center_z_mm")?];
     let mut items = Vec::new();
     for (issue, question) in asked {
-        for key in &issue.rows {
-            let Some(&n) = places.get(key.as_str()) else { continue };
+        // In the order of the file, where the first sample of a finding is the one that lies on it.
+        let rows: BTreeSet<usize> = issue.rows.iter().filter_map(|key| places.get(key.as_str()).copied()).collect();
+        let mut seen = BTreeSet::new();
+        for n in rows {
+            if nodes[n].as_ref().is_some_and(|node| !seen.insert((&series[n], node))) {
+                continue;
+            }
+            let Some(key) = &found[n] else { continue };
             items.push(WorkItem {
                 source: sources[n].clone().unwrap_or_default(),
                 series: series[n].clone().unwrap_or_default(),
@@ -92,6 +111,7 @@ pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditErr
                     Some(_) => "benign",
                     None => "unknown",
                 },
+                evidence: evidence[n].clone().unwrap_or_default(),
                 severity: issue.severity,
                 issue: issue.code.name(),
                 question,
@@ -105,6 +125,17 @@ pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditErr
     Ok(items)
 }
 
+/// For each row that is one of several samples, what its node measures; `None` for the only sample of a finding, and where nothing is measured.
+fn nodes(answer: &Answer, measures: &[String]) -> Result<Vec<Option<Vec<Option<u64>>>>, AuditError> {
+    let measured = measures.iter().map(|name| answer.numbers(name)).collect::<Result<Vec<_>, _>>()?;
+    let weights = answer.numbers("weight")?;
+    let of_row = |n: usize| -> Vec<Option<u64>> { measured.iter().map(|column| column[n].map(f64::to_bits)).collect() };
+    // The samples of a finding share a weight of 1.
+    let is_sample = |n: &usize| weights[*n].is_some_and(|weight| weight < 1.0);
+    let node = |n: usize| Some(n).filter(is_sample).map(of_row).filter(|node| node.iter().any(Option::is_some));
+    Ok((0..answer.len()).map(node).collect())
+}
+
 /// The worklist as CSV, with a heading also where it is empty.
 ///
 /// # Errors
@@ -112,8 +143,8 @@ pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditErr
 pub fn csv(items: &[WorkItem]) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record([
-        "source", "series", "slice", "x_mm", "y_mm", "z_mm", "finding", "region", "station", "status", "severity",
-        "issue", "question",
+        "source", "series", "slice", "x_mm", "y_mm", "z_mm", "finding", "region", "station", "status", "evidence",
+        "severity", "issue", "question",
     ])?;
     for item in items {
         let [x, y, z] = item.place_mm.map(|mm| format!("{mm:.2}"));
@@ -129,6 +160,7 @@ pub fn csv(items: &[WorkItem]) -> Result<Vec<u8>, csv::Error> {
             &item.region.clone().unwrap_or_else(unknown),
             &item.station.clone().unwrap_or_else(unknown),
             item.status,
+            &item.evidence,
             item.severity.name(),
             item.issue,
             item.question,

@@ -7,8 +7,9 @@ use mtids_audit::compare::comparison::{Comparison, Drift, Overlap};
 use mtids_audit::compare::config::CompareConfig;
 use mtids_audit::compare::{compare, page::page, text::text};
 use mtids_audit::issue::{IssueCode, Severity};
-use mtids_domain::label::Metastasis;
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::PatientKey;
+use mtids_domain::taxonomy::Station;
 use mtids_shards::{CorrectionRecord, RowLabels, Split};
 use support::{Published, publish, publish_as, sound};
 
@@ -75,6 +76,32 @@ fn relabelled_rows_are_counted_along_both_dimensions() {
 }
 
 #[test]
+fn a_station_evidence_or_level_that_changed_alone_needs_a_look_as_well() {
+    // 4R and 4L are of one region.
+    let found = changed(|rows| rows[0].station = Some(Station::S4L));
+    expect(&found, Severity::Warning, IssueCode::Relabelled, 1);
+    assert_eq!((found.counted_issues(), found.region.changed, found.unexplained), (1, 0, 1));
+    let issue = found.issues.iter().find(|issue| issue.code == IssueCode::Relabelled).unwrap();
+    assert!(issue.message.contains("station: 1 row") && issue.rows == ["sample0"], "{issue:?}");
+    expect(&changed(|rows| rows[0].evidence = Evidence::D), Severity::Warning, IssueCode::Relabelled, 1);
+    expect(&changed(|rows| rows[0].level = LabelLevel::Patient), Severity::Warning, IssueCode::Relabelled, 1);
+    // A status that was corrected takes its evidence and level with it.
+    let mut rows = sound();
+    rows[0].metastasis = Some(Metastasis::Metastatic);
+    (rows[0].evidence, rows[0].level) = (Evidence::U, LabelLevel::Station);
+    let correction = CorrectionRecord {
+        sample_key: "sample0".into(),
+        dimension: "metastasis".into(),
+        old: "benign".into(),
+        new: "metastatic".into(),
+        by: "someone".into(),
+    };
+    let found = beside(&rows, &Published { corrections: vec![correction], ..Published::default() });
+    expect(&found, Severity::Info, IssueCode::Relabelled, 1);
+    assert_eq!(found.unexplained, 0);
+}
+
+#[test]
 fn a_recorded_correction_explains_a_change_along_its_dimension_only() {
     let mut rows = sound();
     rows[0].metastasis = Some(Metastasis::Metastatic);
@@ -95,6 +122,27 @@ fn a_recorded_correction_explains_a_change_along_its_dimension_only() {
     expect(&with(&rows, "region"), Severity::Warning, IssueCode::Relabelled, 1);
     (rows[0].region, rows[0].region_name) = (Some(1), Some("subcarinal".into()));
     expect(&with(&rows, "metastasis"), Severity::Warning, IssueCode::Relabelled, 1);
+}
+
+#[test]
+fn a_forgotten_table_of_corrections_is_noticed() {
+    let mut corrected = sound();
+    corrected[0].metastasis = Some(Metastasis::Metastatic);
+    corrected[0].evidence = Evidence::U;
+    let correction = CorrectionRecord {
+        sample_key: "sample0".into(),
+        dimension: "metastasis".into(),
+        old: "benign".into(),
+        new: "metastatic".into(),
+        by: "someone".into(),
+    };
+    let [first, second] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+    publish_as(first.path(), &corrected, &Published { corrections: vec![correction], ..Published::default() });
+    publish(second.path(), &sound());
+    let found = compare(first.path(), second.path(), &CompareConfig::default()).unwrap();
+    expect(&found, Severity::Warning, IssueCode::CorrectionsWithdrawn, 1);
+    assert_eq!((found.withdrawn.len(), found.unexplained, found.counted_issues()), (1, 0, 1), "{:?}", found.issues);
+    assert!(page(&found).contains("corrections of the first dataset are gone"));
 }
 
 #[test]
@@ -131,6 +179,21 @@ fn other_voxels_and_another_split_are_told_from_other_labels() {
 }
 
 #[test]
+fn negatives_drawn_anew_and_samples_shifted_otherwise_have_no_other_voxels() {
+    let found = changed(|rows| {
+        for n in [3, 5] {
+            rows[n].voxels_digest = format!("other {n}");
+            rows[n].center_mm[0] += 25.0;
+        }
+        rows[7].center_mm[2] += 0.5;
+    });
+    assert_eq!((found.moved_samples, found.changed_voxels, found.counted_issues()), (3, 0, 0), "{:?}", found.issues);
+    expect(&found, Severity::Info, IssueCode::MovedSamples, 3);
+    assert_eq!(found.issues[0].rows, ["sample3", "sample5", "sample7"]);
+    assert!(page(&found).contains("Samples and negatives elsewhere"));
+}
+
+#[test]
 fn a_shift_of_a_column_is_drift_and_chance_is_none() {
     let found =
         changed(|rows| rows.iter_mut().for_each(|row| row.short_axis_mm = row.short_axis_mm.map(|mm| mm + 2.0)));
@@ -152,6 +215,23 @@ fn a_shift_of_a_column_is_drift_and_chance_is_none() {
     let found = changed(|rows| rows[0].metastasis = Some(Metastasis::Metastatic));
     assert!(!drift(&found, "metastasis").is_reported(&found.config), "{:?}", drift(&found, "metastasis"));
     assert!(drift(&found, "metastasis").p > 0.2);
+}
+
+#[test]
+fn what_was_not_tested_is_not_called_fine_and_a_column_that_is_gone_is_drift() {
+    let fine = "drifts beyond chance";
+    let few: Vec<RowLabels> = sound().into_iter().take(16).collect();
+    let found = beside(&few, &Published::default());
+    assert!(found.drift.is_empty(), "four patients: {:?}", found.drift);
+    assert!(page(&found).contains("not tested") && text(&found).contains("not tested"));
+    assert!(!page(&found).contains(fine));
+    let found = changed(|rows| rows[3].voxels_digest = "other".into());
+    assert!(page(&found).contains(fine) && !text(&found).contains("not tested"));
+    // The mean of a column without values is not there to be tested.
+    let found = changed(|rows| rows.iter_mut().for_each(|row| row.kvp = None));
+    assert!(found.drift.iter().all(|drift| drift.name() != "kvp"));
+    assert!(drift(&found, "kvp = unknown").is_reported(&found.config), "{:?}", found.drift);
+    expect(&found, Severity::Warning, IssueCode::Drift, 1);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use mtids_audit::issue::{AuditIssue, IssueCode, Severity};
 use mtids_audit::worklist::{csv, worklist};
 use mtids_domain::label::{Evidence, Metastasis};
 use mtids_domain::pseudonym::SeriesKey;
-use mtids_shards::{Measure, RowLabels, Split};
+use mtids_shards::{Measure, RowKind, RowLabels, Split};
 use support::{Published, publish, publish_as, sound};
 
 fn planted(change: impl FnOnce(&mut Vec<RowLabels>)) -> Audit {
@@ -87,7 +87,20 @@ fn statuses_that_their_evidence_does_not_allow_are_named() {
     let found = planted(|rows| {
         rows.iter_mut().for_each(|row| row.evidence = if is_metastatic(row) { Evidence::B } else { Evidence::C });
     });
-    issue(&found, Severity::Warning, IssueCode::EvidenceTellsStatus, 144);
+    let warning = issue(&found, Severity::Warning, IssueCode::EvidenceTellsStatus, 36);
+    assert_eq!(
+        warning.examples,
+        [
+            "B: 36 patients with metastatic nodes, 0 with benign ones",
+            "C: 0 patients with metastatic nodes, 36 with benign ones"
+        ]
+    );
+    // Of 36 patients the status of the nodes of two is known: nothing is claimed of 8 rows.
+    let found = planted(|rows| {
+        rows.iter_mut().for_each(|row| row.evidence = if is_metastatic(row) { Evidence::B } else { Evidence::C });
+        rows[8..].iter_mut().for_each(|row| row.metastasis = None);
+    });
+    has_not(&found, IssueCode::EvidenceTellsStatus);
     has_not(
         &planted(|rows| rows.iter_mut().step_by(3).for_each(|row| row.evidence = Evidence::B)),
         IssueCode::EvidenceTellsStatus,
@@ -121,8 +134,22 @@ fn a_class_of_one_scanner_is_named_where_chance_does_not_explain_it() {
     let found = lower_only(6);
     let warning = issue(&found, Severity::Warning, IssueCode::ScannerOnlyClass, 1);
     assert_eq!(warning.examples, ["subcarinal: all 6 patients from maker 0"]);
-    // Two of 36 patients from one of three makers: chance does that one time in nine.
+    // Two of 36 patients from one of three makers: chance does that one time in three.
     has_not(&lower_only(2), IssueCode::ScannerOnlyClass);
+    // Four would be beyond chance for one maker that was named before, and are fewer than five.
+    has_not(&lower_only(4), IssueCode::ScannerOnlyClass);
+    // Patients whose scanner is not named are not called patients of the maker.
+    let found = planted(|rows| {
+        for (n, row) in rows.iter_mut().enumerate() {
+            match n / 4 % 6 {
+                0 | 1 => {}
+                2 | 3 if row.region == Some(1) => row.manufacturer = None,
+                _ => (row.region, row.region_name) = (Some(0), Some("upper".into())),
+            }
+        }
+    });
+    let warning = issue(&found, Severity::Warning, IssueCode::ScannerOnlyClass, 1);
+    assert_eq!(warning.examples, ["subcarinal: all 12 patients with a named scanner from maker 0; 12 more have none"]);
 }
 
 #[test]
@@ -150,6 +177,14 @@ fn prevalence_differs_beyond_chance_or_is_a_note() {
     assert!((shares[0] - 0.5).abs() < 1e-9 && (shares[2] - 5.0 / 6.0).abs() < 1e-9, "{shares:?}");
     let note = issue(&found, Severity::Info, IssueCode::PrevalenceDiffers, 24);
     assert!(note.message.contains("which chance explains"), "{}", note.message);
+    // Two of six test patients are left, and all their nodes are metastatic.
+    let found = planted(|rows| {
+        rows.retain(|row| row.split != Split::Test || matches!(row.patient_key.as_str(), "patient5" | "patient11"));
+        let of_test = rows.iter_mut().filter(|row| row.split == Split::Test);
+        of_test.for_each(|row| row.metastasis = Some(Metastasis::Metastatic));
+    });
+    let note = issue(&found, Severity::Info, IssueCode::PrevalenceDiffers, 8);
+    assert!(note.message.contains("not tested, with fewer than 5 patients"), "{}", note.message);
 }
 
 #[test]
@@ -163,6 +198,46 @@ fn empty_cells_of_the_two_dimensions_are_named() {
     let found = emptied(Split::Train);
     assert_eq!(issue(&found, Severity::Warning, IssueCode::EmptyCell, 1).examples, ["subcarinal, metastatic"]);
     issue(&emptied(Split::Validation), Severity::Info, IssueCode::EmptyCell, 1);
+    // Four patients of training have a node of known status there, all benign: chance does that.
+    let few = planted(|rows| {
+        for (n, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.split == Split::Train) {
+            if row.region == Some(1) {
+                row.metastasis = (n < 4 * 6).then_some(Metastasis::Benign);
+            }
+        }
+    });
+    issue(&few, Severity::Info, IssueCode::EmptyCell, 1);
+}
+
+#[test]
+fn pairs_of_sources_are_one_to_one_without_samples_and_few_have_no_interval() {
+    // Four patients are annotated again, 1 mm off with the same labels, and 2 mm off with another status.
+    let again = |patients: usize, weight: f32| {
+        planted(|rows| {
+            let mut others = Vec::new();
+            for n in 0..4 * patients {
+                for (name, apart) in [("near", 1.0), ("far", 2.0)] {
+                    let mut other = rows[n].clone();
+                    other.sample_key = format!("{name}{n}");
+                    other.voxels_digest = format!("{name}{n}");
+                    other.series_key = SeriesKey::from_stored(format!("{name} {}", rows[n].series_key.as_str()));
+                    other.label_source = "segmentation".into();
+                    other.center_mm[2] += apart;
+                    other.weight = weight;
+                    if name == "far" {
+                        other.metastasis = Some(Metastasis::Metastatic);
+                    }
+                    others.push(other);
+                }
+            }
+            rows.extend(others);
+        })
+    };
+    let status = |audit: &Audit| audit.agreement.iter().find(|one| one.dimension == "metastasis").cloned().unwrap();
+    let few = status(&again(4, 1.0));
+    assert_eq!((few.pairs, few.patients, few.kappa, few.interval), (16, 4, Some(1.0), None));
+    assert_eq!(status(&again(5, 1.0)).interval, Some([1.0, 1.0]));
+    assert!(again(5, 0.5).agreement.is_empty(), "samples may be shifted");
 }
 
 #[test]
@@ -200,6 +275,34 @@ fn sources_that_speak_of_one_place_are_set_beside_each_other() {
 }
 
 #[test]
+fn the_worklist_has_one_line_for_a_finding_and_none_for_a_negative() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = sound();
+    // Rows 0 and 2 are two nodes of one series, cut twice each.
+    for (n, volume) in [(0, 300.0), (2, 500.0)] {
+        rows[n].weight = 0.5;
+        rows[n].grown.set(Measure::Volume, Some(volume));
+        rows[n].grown.set(Measure::Shell3Hu, Some(-180.0));
+        let mut sample = rows[n].clone();
+        (sample.sample_key, sample.voxels_digest) = (format!("again{n}"), format!("again{n}"));
+        sample.center_mm[1] += 2.0;
+        rows.push(sample);
+    }
+    let mut negative = rows[5].clone();
+    (negative.sample_key, negative.kind) = ("negative".into(), RowKind::Negative);
+    (negative.metastasis, negative.evidence) = (None, Evidence::U);
+    rows.push(negative);
+    publish(folder.path(), &rows);
+    let found = audit(folder.path(), &AuditConfig::default()).unwrap();
+    let items = worklist(folder.path(), &found).unwrap();
+    let of = |issue: &str| -> Vec<&str> {
+        items.iter().filter(|item| item.issue == issue).map(|item| item.finding.as_str()).collect()
+    };
+    assert_eq!(of("place-without-tissue"), ["sample0", "sample2"]);
+    assert_eq!(of("duplicate-voxels"), ["sample5"], "the negative has its voxels");
+}
+
+#[test]
 fn the_worklist_asks_each_source_about_its_rows() {
     let folder = tempfile::tempdir().unwrap();
     let mut rows = sound();
@@ -223,10 +326,13 @@ fn the_worklist_asks_each_source_about_its_rows() {
     assert_eq!((items[0].slice, items[0].status, items[0].region.as_deref()), (12, "metastatic", Some("upper")));
     let text = String::from_utf8(csv(&items).unwrap()).unwrap();
     assert!(
-        text.starts_with("source,series,slice,x_mm,y_mm,z_mm,finding,region,station,status,severity,issue,question\n"),
+        text.starts_with(
+            "source,series,slice,x_mm,y_mm,z_mm,finding,region,station,status,evidence,severity,issue,question\n"
+        ),
         "{text}"
     );
     assert!(text.contains("table,series1,0,30.00,0.00,0.00,sample7,subcarinal,7,"), "{text}");
+    assert!(text.lines().all(|line| line.starts_with("source,") || line.contains(",A,")), "{text}");
     // A sound dataset leaves nobody to ask; the file has its heading.
     publish(folder.path(), &sound());
     let found = audit(folder.path(), &AuditConfig::default()).unwrap();

@@ -26,6 +26,7 @@ use crate::accounts::Accounts;
 use crate::clock::{Clock, Stage};
 use crate::config::CheckedConfig;
 use crate::context::BuildContext;
+use crate::corrections::Corrections;
 use crate::error::PrepError;
 use crate::lock::{lock_alone, lock_with_others, refuse_own_input};
 use crate::partition::Partition;
@@ -98,6 +99,9 @@ fn prepare(config: &CheckedConfig, run: &Run<'_>) -> Result<Prepared, PrepError>
     let secret = read_secret(&config.pseudonym)?;
     let limits = config.limits();
     let files = AnnotationFiles::read(&config.annotations, &limits, config.station_map)?;
+    // Before any image is read, as the annotations are.
+    let corrections =
+        config.corrections.as_deref().map(|path| Corrections::read(path, config.region_scheme())).transpose()?;
     let clock = Clock::default();
     // All workers read headers, and wait for the last of them.
     let threads = rayon::current_num_threads() as f64;
@@ -110,7 +114,7 @@ fn prepare(config: &CheckedConfig, run: &Run<'_>) -> Result<Prepared, PrepError>
 
     let started = Instant::now();
     let inputs = scanned.files;
-    let (plan, planned) = plan(scanned, &files, config, &secret, interrupt)?;
+    let (plan, planned) = plan(scanned, &files, corrections.as_ref(), config, &secret, interrupt)?;
     outcomes.extend(planned);
     rejects::report(&plan.rejects);
     if let Some(path) = run.rejects {

@@ -1,6 +1,7 @@
 //! From a scan to partitions: series with findings, split by patient, put into shards.
 //!
-//! Invariant: every file of the scan is in a partition, or has an outcome here or from the scan.
+//! Invariants: every file of the scan is in a partition, or has an outcome here or from the scan; splits follow the labels of the annotations,
+//! so corrected labels move no patient.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use rayon::prelude::*;
 
 use crate::accounts::{refuse_series, skip_series};
 use crate::config::CheckedConfig;
-use crate::corrections;
+use crate::corrections::{self, Corrections};
 use crate::error::PrepError;
 use crate::identity::settle;
 use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
@@ -153,9 +154,10 @@ pub(crate) fn gather(
 /// # Errors
 /// As the gathering of series: [`PrepError`] for identifiers that contradict each other, patients that a table of splits does not name, ids
 /// that look like two spellings of one, or a correction that does not fit; [`PrepError::Interrupted`] after a signal.
-pub fn plan(
+pub(crate) fn plan(
     scan: Scan,
     files: &AnnotationFiles,
+    corrections: Option<&Corrections>,
     config: &CheckedConfig,
     secret: &PseudonymSecret,
     interrupt: &Interrupt,
@@ -166,13 +168,14 @@ pub fn plan(
         Some(path) => read_split_table(path, config.same_person(), secret)?,
         None => BTreeMap::new(),
     };
-    let corrections = match &config.corrections {
-        Some(path) => corrections::apply(path, &mut planned, config, secret)?,
+    // By the labels of the annotations: a corrected label must not move patients between training and test.
+    let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
+    let corrections = match corrections {
+        Some(table) => corrections::apply(table, &mut planned, config, secret)?,
         None => Vec::new(),
     };
     let findings = planned.iter().flat_map(|one| &one.findings);
     let unplaced_stations = findings.filter(|finding| finding.station == Some(Location::Unplaced)).count() as u64;
-    let splits = assign_splits(&label_counts(&planned, config), &config.split, &table)?;
     let partitions = make_partitions(planned, &splits, config.patients_per_shard, config.digest(), secret);
     let plan =
         Plan { partitions, unmatched_findings, contradictions, unplaced_stations, duplicates, rejects, corrections };

@@ -7,11 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ShardError;
-use crate::file::{FileEntry, write_file};
+use crate::file::{CORRECTIONS, FileEntry, write_file};
 use crate::reader::Dataset;
-
-/// Plain name of the file.
-const CORRECTIONS: &str = "corrections.jsonl";
 
 /// A corrected label of one row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +16,7 @@ const CORRECTIONS: &str = "corrections.jsonl";
 pub struct CorrectionRecord {
     /// Key of the row.
     pub sample_key: String,
-    /// `region`, `station` or `metastasis`.
+    /// `region`, `station`, `metastasis`, `evidence` or `level`. A new status without a record of its evidence has evidence U.
     pub dimension: String,
     /// Label before.
     pub old: String,

@@ -2,7 +2,7 @@
 //!
 //! Programs read a file by the path that the manifest names, `meta/<name>-<digest>.<ending>`, so a rebuild never changes a file that a
 //! reader of the older manifest may still open. The copy under the plain name (`index.parquet`, `README.md`) is for people.
-//! Invariant: a file's bytes reach a reader only after their digest was checked.
+//! Invariants: a file's bytes reach a reader only after their digest was checked; no copy stays of a file that the manifest does not name.
 
 use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::Storage;
@@ -13,6 +13,8 @@ use crate::error::ShardError;
 
 /// Where the files lie that programs read.
 pub const META: &str = "meta/";
+/// Plain name of the corrections, the only file that not every dataset has.
+pub(crate) const CORRECTIONS: &str = "corrections.jsonl";
 
 /// A file of a dataset that is no shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,13 +57,22 @@ pub(crate) fn read_verified(dataset: &dyn Storage, entry: &FileEntry) -> Result<
     Ok(bytes)
 }
 
-/// Renews the copies under plain names, where they differ.
+/// Renews the copies under plain names, where they differ, and removes that of a file which this dataset does not have any more.
 pub(crate) fn renew_copies(dataset: &dyn Storage, files: &[FileEntry]) -> Result<(), ShardError> {
     for entry in files.iter().filter(|entry| !is_renewed(dataset, entry)) {
         let bytes = read_verified(dataset, entry)?;
         dataset.put(&entry.name, &bytes).map_err(ShardError::io(&dataset.place(&entry.name)))?;
     }
+    if let Some(name) = left_copy(dataset, files) {
+        dataset.remove(name).map_err(ShardError::io(&dataset.place(name)))?;
+    }
     Ok(())
+}
+
+/// The copy of a file that an older dataset had and this one has not.
+pub(crate) fn left_copy(dataset: &dyn Storage, files: &[FileEntry]) -> Option<&'static str> {
+    let is_left = files.iter().all(|entry| entry.name != CORRECTIONS) && dataset.size(CORRECTIONS).is_ok();
+    is_left.then_some(CORRECTIONS)
 }
 
 /// Whether the copy under the plain name is that of the manifest.

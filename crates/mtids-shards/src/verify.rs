@@ -3,7 +3,7 @@
 use mtids_runtime::digest::Digest;
 
 use crate::description::ShardEntry;
-use crate::file::is_renewed;
+use crate::file::{is_renewed, left_copy};
 use crate::reader::{Dataset, check_size};
 
 /// A part of a dataset that is not what the manifest says.
@@ -36,11 +36,12 @@ pub fn verify(dataset: &Dataset, progress: &dyn Fn()) -> Vec<Damage> {
     found
 }
 
-/// Plain names of files whose copy for people is not that of the manifest: a build was killed before it renewed them, or they were edited.
-/// No program reads these copies; running the same build again renews them.
+/// Plain names of files whose copy for people is not that of the manifest, or is of a file that it does not name: a build was killed before it
+/// renewed them, or they were edited. No program reads these copies; running the same build again renews them.
 pub fn stale_copies(dataset: &Dataset) -> Vec<&str> {
-    let files = dataset.manifest().files.iter();
-    files.filter(|entry| !is_renewed(dataset.storage(), entry)).map(|entry| entry.name.as_str()).collect()
+    let (storage, files) = (dataset.storage(), &dataset.manifest().files);
+    let differing = files.iter().filter(|entry| !is_renewed(storage, entry)).map(|entry| entry.name.as_str());
+    differing.chain(left_copy(storage, files)).collect()
 }
 
 fn verify_shard(dataset: &Dataset, shard: &ShardEntry) -> Vec<Damage> {

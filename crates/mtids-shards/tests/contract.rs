@@ -12,10 +12,10 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::{Folder, Memory, Storage};
 use mtids_shards::{
-    Channel, DamageKind, Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures,
-    PatchGeometry, PatchRow, Planes, QuarantineRecord, RowKind, RowLabels, ShardEntry, ShardError, ShardOptions,
-    ShardWriter, Split, Totals, View, ViewName, read_row_group, read_row_group_into, stale_copies, verify, write_index,
-    write_quarantine,
+    Channel, CorrectionRecord, DamageKind, Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest,
+    Measure, Measures, PatchGeometry, PatchRow, Planes, QuarantineRecord, RowKind, RowLabels, ShardEntry, ShardError,
+    ShardOptions, ShardWriter, Split, Totals, View, ViewName, read_corrections, read_row_group, read_row_group_into,
+    stale_copies, verify, write_corrections, write_index, write_quarantine,
 };
 use proptest::prelude::*;
 
@@ -248,6 +248,33 @@ fn an_edited_index_is_refused_and_an_edited_copy_misleads_no_program() {
     publish(folder.path());
     assert_eq!(dataset.index().unwrap(), index);
     assert_eq!(stale_copies(&dataset), [] as [&str; 0]);
+}
+
+#[test]
+fn a_dataset_without_corrections_keeps_no_copy_of_older_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Folder::new(folder.path());
+    let mut manifest = publish(folder.path());
+    let record = CorrectionRecord {
+        sample_key: "key".into(),
+        dimension: "station".into(),
+        old: "4R".into(),
+        new: "4L".into(),
+        by: "someone".into(),
+    };
+    let without = manifest.files.clone();
+    manifest.files.insert(0, write_corrections(&storage, std::slice::from_ref(&record)).unwrap());
+    manifest.commit(&storage).unwrap();
+    let copy = folder.path().join("corrections.jsonl");
+    assert!(fs::read_to_string(&copy).unwrap().contains("4L"));
+    assert_eq!(read_corrections(&Dataset::open(folder.path()).unwrap()).unwrap(), [record]);
+
+    manifest.files = without;
+    manifest.commit(&storage).unwrap();
+    assert!(!copy.exists());
+    // A build that was killed before it removed the copy leaves it, and `verify` says so.
+    fs::write(&copy, b"older").unwrap();
+    assert_eq!(stale_copies(&Dataset::open(folder.path()).unwrap()), ["corrections.jsonl"]);
 }
 
 #[test]

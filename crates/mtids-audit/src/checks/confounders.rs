@@ -7,7 +7,7 @@ use mtids_report::format::counted;
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::config::AuditConfig;
-use crate::distribution::{Group, by, overall, sizes};
+use crate::distribution::{StatusPatients, patients_by_status, sizes};
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -74,18 +74,22 @@ pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
     Ok(issues)
 }
 
-/// The evidence, row by row: benign by one method and metastatic by another teaches the method.
+/// The evidence, patient by patient: benign by one method and metastatic by another teaches the method.
 pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
-    let groups = by(index, ["evidence"])?;
-    let table: Vec<Vec<u64>> = groups.iter().map(|group| vec![group.count.benign, group.count.metastatic]).collect();
-    let rows: u64 = table.iter().flatten().sum();
+    let groups = patients_by_status(index, ["evidence"])?;
+    let table: Vec<Vec<u64>> = groups.iter().map(|group| group.benign_and_metastatic.to_vec()).collect();
+    let answer = index.query(|frame| {
+        frame.filter(col("metastasis").is_not_null()).select([col("patient_key").n_unique().alias("patients")])
+    })?;
+    let patients = answer.counts("patients")?.first().copied().unwrap_or(0);
     let Some(association) = cramers_v(&table) else { return Ok(None) };
-    if association < config.evidence_confounder || overall(index)?.patients < config.fewest_patients {
+    if association < config.evidence_confounder || patients < config.fewest_patients {
         return Ok(None);
     }
-    let share = |group: &Group| {
-        let (metastatic, known) = (group.count.metastatic, group.count.benign + group.count.metastatic);
-        format!("{}: {metastatic} of {known} metastatic", group.name(0))
+    let share = |group: &StatusPatients| {
+        let [benign, metastatic] = group.benign_and_metastatic;
+        let name = group.names.first().and_then(Option::as_deref).unwrap_or("unknown");
+        format!("{name}: {metastatic} patients with metastatic nodes, {benign} with benign ones")
     };
     let message = format!(
         "the evidence tells the status (Cramér's V {association:.2}): statuses are mixed from different methods"
@@ -94,7 +98,7 @@ pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Option<Aud
         AuditIssue::new(
             Severity::Warning,
             IssueCode::EvidenceTellsStatus,
-            rows,
+            patients,
             message,
             "who was biopsied was chosen for a reason that the image shows: report results by evidence, and test on one kind",
         )
@@ -105,18 +109,41 @@ pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Option<Aud
 /// Patients by scanner, over all findings, and over those of a class.
 struct ByScanner {
     class: String,
+    /// Patients of each scanner that is named.
     patients: BTreeMap<String, BTreeSet<String>>,
+    /// Patients with a finding whose scanner is not named.
+    unnamed: BTreeSet<String>,
 }
 
-/// Classes that one scanner alone has, where chance does not explain it.
+impl ByScanner {
+    /// Patients with a named scanner.
+    fn named(&self) -> BTreeSet<&String> {
+        self.patients.values().flatten().collect()
+    }
+
+    /// Patients without any named scanner.
+    fn without(&self) -> usize {
+        let named = self.named();
+        self.unnamed.iter().filter(|patient| !named.contains(patient)).count()
+    }
+
+    /// The chance that so many patients all come from one scanner, whichever it is: the sum over scanners of their shares to that power.
+    fn chance_of_one(&self, patients: usize) -> f64 {
+        let all = self.named().len().max(1) as f64;
+        let power = i32::try_from(patients).unwrap_or(i32::MAX);
+        self.patients.values().map(|of_scanner| (of_scanner.len() as f64 / all).powi(power)).sum::<f64>().min(1.0)
+    }
+}
+
+/// Classes that one scanner alone has, where chance does not explain it. Patients whose scanner is not named say nothing, and are counted.
 ///
-/// Where a share s of all patients comes from a scanner, n patients do by chance with s^n; this is adjusted for the number of classes.
+/// Where a share s of the patients comes from a scanner, n patients of a class do by chance with s^n; the chances of all scanners add, and
+/// are adjusted for the number of classes.
 pub(super) fn one_scanner(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
     let mut issues = Vec::new();
     for fact in ["manufacturer", "model"] {
         let all = by_scanner(index, fact, None)?;
         let Some(all) = all.first().filter(|all| all.patients.len() > 1) else { continue };
-        let patients = all.patients.values().flatten().collect::<BTreeSet<_>>().len();
         let mut classes = by_scanner(index, fact, Some("region_name"))?;
         classes.extend(by_scanner(index, fact, Some("metastasis"))?);
         let tests = classes.len() as f64;
@@ -124,10 +151,13 @@ pub(super) fn one_scanner(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
         for class in &classes {
             let mut scanners = class.patients.iter();
             let (Some((scanner, of_class)), None) = (scanners.next(), scanners.next()) else { continue };
-            let share = all.patients.get(scanner).map_or(0, BTreeSet::len) as f64 / patients.max(1) as f64;
-            let chance = share.powi(i32::try_from(of_class.len()).unwrap_or(i32::MAX));
-            if tests * chance < config.significance {
-                found.push(format!("{}: all {} patients from {scanner}", class.class, of_class.len()));
+            let is_judged = of_class.len() as u64 >= config.smallest_class_patients;
+            if is_judged && tests * all.chance_of_one(of_class.len()) < config.significance {
+                let named = format!("{}: all {} patients", class.class, of_class.len());
+                found.push(match class.without() {
+                    0 => format!("{named} from {scanner}"),
+                    without => format!("{named} with a named scanner from {scanner}; {without} more have none"),
+                });
             }
         }
         if !found.is_empty() {
@@ -153,7 +183,7 @@ fn by_scanner(index: &Index, fact: &str, dimension: Option<&str>) -> Result<Vec<
     let answer = index.query(|frame| {
         frame
             .select([class(), col(fact).alias("scanner"), col("patient_key")])
-            .filter(col("class").is_not_null().and(col("scanner").is_not_null()))
+            .filter(col("class").is_not_null())
             .group_by([col("class"), col("scanner"), col("patient_key")])
             .agg([len().alias("rows")])
             .sort(["class", "scanner", "patient_key"], SortMultipleOptions::default())
@@ -167,11 +197,28 @@ fn by_scanner(index: &Index, fact: &str, dimension: Option<&str>) -> Result<Vec<
             (_, class) => class.to_owned(),
         };
         if found.last().is_none_or(|last| last.class != class) {
-            found.push(ByScanner { class, patients: BTreeMap::new() });
+            found.push(ByScanner { class, patients: BTreeMap::new(), unnamed: BTreeSet::new() });
         }
         if let Some(last) = found.last_mut() {
-            last.patients.entry(scanner.unwrap_or_default()).or_default().extend(patient);
+            match scanner {
+                Some(scanner) => last.patients.entry(scanner).or_default().extend(patient),
+                None => last.unnamed.extend(patient),
+            }
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chance_of_one_scanner_is_that_of_any_scanner() {
+        let of = |range: std::ops::Range<usize>| range.map(|n| n.to_string()).collect::<BTreeSet<String>>();
+        let patients = BTreeMap::from([("a".to_owned(), of(0..6)), ("b".to_owned(), of(6..10))]);
+        let all = ByScanner { class: "all".into(), patients, unnamed: of(8..12) };
+        assert!((all.chance_of_one(2) - (0.36 + 0.16)).abs() < 1e-12);
+        assert_eq!((all.named().len(), all.without()), (10, 2), "two of the unnamed have a named scanner as well");
+    }
 }

@@ -7,7 +7,7 @@ use mtids_report::format::{counted, percent, signed_interval};
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::config::AuditConfig;
-use crate::distribution::{Count, Group, SPLITS, by, overall};
+use crate::distribution::{Count, Group, SPLITS, by, overall, patients_by_status};
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -195,18 +195,23 @@ pub(super) fn prevalence(index: &Index, config: &AuditConfig) -> Result<Vec<Audi
             };
             let (rows, metastatic) = (total(|one| one.samples), total(|one| one.sums));
             let p = if is_judged { effect.p } else { 1.0 };
-            compared.push((split, effect, p, rows, [0, 1].map(|side: usize| metastatic[side] / rows[side])));
+            let shares = [0, 1].map(|side: usize| metastatic[side] / rows[side]);
+            compared.push((split, effect, p, is_judged, rows, shares));
         }
     }
     let adjusted = holm(&compared.iter().map(|&(_, _, p, ..)| p).collect::<Vec<f64>>());
     let mut issues = Vec::new();
-    for ((split, effect, _, rows, shares), p) in compared.into_iter().zip(adjusted) {
+    for ((split, effect, _, is_judged, rows, shares), p) in compared.into_iter().zip(adjusted) {
         let is_beyond_chance = p < config.significance;
         if !is_beyond_chance && effect.value.abs() <= config.largest_prevalence_difference {
             continue;
         }
         let severity = if is_beyond_chance { Severity::Warning } else { Severity::Info };
-        let chance = if is_beyond_chance { "beyond chance" } else { "which chance explains" };
+        let chance = match (is_judged, is_beyond_chance) {
+            (false, _) => format!("not tested, with fewer than {} patients", config.smallest_class_patients),
+            (true, true) => "beyond chance".to_owned(),
+            (true, false) => "which chance explains".to_owned(),
+        };
         issues.push(AuditIssue::new(
             severity,
             IssueCode::PrevalenceDiffers,
@@ -223,49 +228,49 @@ pub(super) fn prevalence(index: &Index, config: &AuditConfig) -> Result<Vec<Audi
     Ok(issues)
 }
 
-/// A region and a status that a split has, and never together: the joint class cannot be taught or judged there.
+/// A region and a status that a split has, and never together: the joint class cannot be taught or judged there. Where the region or the status
+/// has few patients in training, chance empties a cell, and it is a note.
 pub(super) fn cells(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
     if overall(index)?.patients < config.fewest_patients {
         return Ok(Vec::new());
     }
-    let (by_split, by_region_and_split) = (by(index, ["split"])?, by(index, ["region_name", "split"])?);
+    let (of_splits, of_regions) =
+        (patients_by_status(index, ["split"])?, patients_by_status(index, ["region_name", "split"])?);
     let mut issues = Vec::new();
     for split in SPLITS {
-        let whole = find(&by_split, &[split]).copied().unwrap_or_default();
-        let mut empty = Vec::new();
-        for group in by_region_and_split.iter().filter(|group| group.name(1) == split && group.names[0].is_some()) {
-            for (status, all, here) in
-                [("benign", whole.benign, group.count.benign), ("metastatic", whole.metastatic, group.count.metastatic)]
-            {
-                if all > 0 && here == 0 {
-                    empty.push(format!("{}, {status}", group.name(0)));
+        let is_split = |name: Option<&Option<String>>| name.and_then(Option::as_deref) == Some(split);
+        let Some(whole) = of_splits.iter().find(|group| is_split(group.names.first())) else { continue };
+        let (mut untaught, mut noted) = (Vec::new(), Vec::new());
+        for group in of_regions.iter().filter(|group| is_split(group.names.get(1))) {
+            let Some(region) = group.names.first().and_then(Option::as_deref) else { continue };
+            for (status, name) in ["benign", "metastatic"].into_iter().enumerate() {
+                let elsewhere = whole.benign_and_metastatic[status];
+                if elsewhere == 0 || group.benign_and_metastatic[status] > 0 {
+                    continue;
                 }
+                let fewer = elsewhere.min(group.benign_and_metastatic[1 - status]);
+                let is_judged = split == SPLITS[0] && fewer >= config.smallest_class_patients;
+                let cells = if is_judged { &mut untaught } else { &mut noted };
+                cells.push(format!("{region}, {name}"));
             }
         }
-        if !empty.is_empty() {
-            let (severity, advice) = if split == SPLITS[0] {
-                (
-                    Severity::Warning,
-                    "the joint class is never taught: a network learns the status from the region; merge regions or add patients",
-                )
-            } else {
-                (
-                    Severity::Info,
-                    "the joint class cannot be judged in this split; say so beside results, or add patients",
-                )
-            };
+        let found = [
+            (
+                Severity::Warning,
+                untaught,
+                "the joint class is never taught: a network learns the status from the region; merge regions or add patients",
+            ),
+            (
+                Severity::Info,
+                noted,
+                "the joint class cannot be taught or judged in this split; say so beside results, or add patients",
+            ),
+        ];
+        for (severity, empty, advice) in found.into_iter().filter(|(_, empty, _)| !empty.is_empty()) {
             let count = empty.len() as u64;
             let cells = counted(count, "cell of region and status", "cells of region and status");
-            issues.push(
-                AuditIssue::new(
-                    severity,
-                    IssueCode::EmptyCell,
-                    count,
-                    format!("{split}: {cells} without a patch"),
-                    advice,
-                )
-                .with_examples(empty),
-            );
+            let message = format!("{split}: {cells} without a patch");
+            issues.push(AuditIssue::new(severity, IssueCode::EmptyCell, count, message, advice).with_examples(empty));
         }
     }
     Ok(issues)

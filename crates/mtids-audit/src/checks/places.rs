@@ -104,7 +104,7 @@ pub(super) fn shared(index: &Index, same_place_mm: f64) -> Result<Vec<AuditIssue
                     "{} patches of one series are less than {same_place_mm} mm apart, with labels that agree",
                     repeated.len()
                 ),
-                "a node annotated twice counts twice; remove one annotation, or raise join_tolerance_mm of the build",
+                "a node annotated twice counts twice; remove one annotation",
             )
             .with_rows(repeated),
         );

@@ -33,12 +33,14 @@ pub struct Comparison {
     pub issues: Vec<AuditIssue>,
     /// Patients.
     pub patients: Overlap,
-    /// Rows, matched by their keys: same series, same place.
+    /// Rows, matched by their keys: same series, same finding and sample, or same number of a negative.
     pub rows: Overlap,
     /// Patients of both who are in another split.
     pub moved_patients: u64,
     /// Rows only in the first with a row only in the second close by.
     pub moved_findings: u64,
+    /// Rows of both whose place differs: shifted samples, and negatives, which are drawn anew when an annotation is added.
+    pub moved_samples: u64,
     /// Rows of both, at the same place, whose voxels differ.
     pub changed_voxels: u64,
     /// Rows of both whose value differs, by column; columns without change are left out.
@@ -47,10 +49,12 @@ pub struct Comparison {
     pub region: Transition,
     /// Labels of the rows of both, along the second dimension.
     pub status: Transition,
-    /// Relabelled rows that no correction of the second dataset explains.
+    /// Relabelled rows that no correction explains: it names the label before and the label after.
     pub unexplained: u64,
     /// Corrections of the second dataset that the first does not have.
     pub corrections: Vec<CorrectionRecord>,
+    /// Corrections of the first dataset that the second does not have, and whose labels are others there.
+    pub withdrawn: Vec<CorrectionRecord>,
     /// Rows only in the first, by region and split.
     pub removed: Vec<Group>,
     /// Rows only in the second, by region and split.

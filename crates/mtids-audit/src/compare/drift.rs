@@ -1,8 +1,8 @@
 //! Drift: how far means of columns and shares of labels differ between two datasets, beyond what chance explains.
 //!
 //! Both datasets are samples of patients, and mostly share some. So rows are clustered by patient over both, and what a patient adds to both
-//! alike cancels. Invariants: one family of tests, adjusted by Holm; a column that one dataset lacks is left out. Units: those of the columns;
-//! standard deviations of a row for the standardised difference.
+//! alike cancels. Invariants: one family of tests, adjusted by Holm; a column that one dataset lacks is left out; what few patients know is not
+//! tested, but that it became unknown is. Units: those of the columns; standard deviations of a row for the standardised difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +32,6 @@ const MEASURES: [&str; 2] = ["grown_", "mask_"];
 /// Columns whose values are compared by their shares.
 const TEXTS: [&str; 9] =
     ["region_name", "station", "evidence", "level", "label_source", "split", "manufacturer", "model", "kernel"];
-/// Columns whose share of unknown rows is compared.
-const LABELS: [&str; 4] = ["region_name", "station", "metastasis", "short_axis_mm"];
 /// Means that differ by less than this share of themselves differ by the rounding of sums.
 const ROUNDING: f64 = 1e-12;
 /// With fewer patients on a side nothing is tested: what they share by chance would look certain.
@@ -155,13 +153,14 @@ fn steady(number: f64) -> f64 {
     format!("{number:.8e}").parse().unwrap_or(number)
 }
 
-/// What both datasets can be compared by: means, shares of values and of unknown labels.
+/// What both datasets can be compared by: means, shares of values and of unknown rows.
 fn subjects(first: &Index, second: &Index, most_values: usize) -> Result<Vec<Subject>, AuditError> {
     let has = |name: &str| first.has(name) && second.has(name);
     let is_measure = |name: &&String| MEASURES.iter().any(|prefix| name.starts_with(prefix));
     let measures = first.columns().intersection(second.columns()).filter(is_measure).map(String::as_str);
-    let numbers = NUMBERS.into_iter().filter(|name| has(name)).chain(measures);
-    let mut subjects: Vec<Subject> = numbers.map(|name| Subject { column: name.to_owned(), value: None }).collect();
+    let numbers: Vec<&str> = NUMBERS.into_iter().filter(|name| has(name)).chain(measures).collect();
+    let mut subjects: Vec<Subject> =
+        numbers.iter().map(|name| Subject { column: (*name).to_owned(), value: None }).collect();
     for column in TEXTS.into_iter().filter(|name| has(name)) {
         let mut values = BTreeSet::new();
         for index in [first, second] {
@@ -169,9 +168,40 @@ fn subjects(first: &Index, second: &Index, most_values: usize) -> Result<Vec<Sub
         }
         subjects.extend(values.into_iter().map(|value| Subject { column: column.to_owned(), value: Some(value) }));
     }
-    let labels = LABELS.into_iter().filter(|name| has(name));
-    subjects.extend(labels.map(|name| Subject { column: name.to_owned(), value: Some(UNKNOWN.to_owned()) }));
+    let compared: Vec<&str> = numbers.into_iter().chain(TEXTS.into_iter().filter(|name| has(name))).collect();
+    let [before, after] = [unknown_rows(first, &compared)?, unknown_rows(second, &compared)?];
+    for (n, name) in compared.into_iter().enumerate() {
+        // All measures of a mask are unknown together, which is one difference and not twenty: only one that is gone altogether is compared.
+        let is_compared = match MEASURES.iter().any(|prefix| name.starts_with(prefix)) {
+            true => before[n].is_all() != after[n].is_all(),
+            false => before[n].unknown + after[n].unknown > 0 && !(before[n].is_all() && after[n].is_all()),
+        };
+        if is_compared {
+            subjects.push(Subject { column: name.to_owned(), value: Some(UNKNOWN.to_owned()) });
+        }
+    }
     Ok(subjects)
+}
+
+/// Rows of a column.
+struct Known {
+    unknown: u64,
+    rows: u64,
+}
+
+impl Known {
+    fn is_all(&self) -> bool {
+        self.unknown == self.rows
+    }
+}
+
+/// For each column, how many findings do not know it.
+fn unknown_rows(index: &Index, columns: &[&str]) -> Result<Vec<Known>, AuditError> {
+    let sums: Vec<Expr> = columns.iter().map(|name| col(*name).is_null().sum().alias(*name)).collect();
+    let answer = index.query(|frame| frame.select([sums, vec![len().alias("all rows")]].concat()))?;
+    let first = |name: &str| Ok::<u64, AuditError>(answer.counts(name)?.first().copied().unwrap_or(0));
+    let rows = first("all rows")?;
+    columns.iter().map(|name| Ok(Known { unknown: first(name)?, rows })).collect()
 }
 
 /// The most frequent values of a text column.

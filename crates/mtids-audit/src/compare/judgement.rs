@@ -6,6 +6,7 @@
 use mtids_report::format::counted;
 
 use super::comparison::{Comparison, Transition};
+use super::relabelled::keys as keys_of;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// Keys of rows that changed, for a look at them.
@@ -20,7 +21,9 @@ pub(super) struct ChangedRows {
     pub(super) unexplained: Vec<String>,
     /// Of both, with another label that a correction explains.
     pub(super) corrected: Vec<String>,
-    /// Of both, with other voxels.
+    /// Of both, at another place.
+    pub(super) samples: Vec<String>,
+    /// Of both, at the same place, with other voxels.
     pub(super) voxels: Vec<String>,
     /// Patients in another split.
     pub(super) patients: Vec<String>,
@@ -33,6 +36,7 @@ pub(super) fn issues(found: &Comparison, rows: ChangedRows) -> Vec<AuditIssue> {
     issues.extend(patients(found.moved_patients, rows.patients));
     issues.extend(places(found, rows.removed, rows.added, rows.moved));
     issues.extend(labels(found, rows.unexplained, rows.corrected));
+    issues.extend(withdrawn(found));
     if found.changed_voxels > 0 {
         let count = found.changed_voxels;
         issues.push(
@@ -44,6 +48,19 @@ pub(super) fn issues(found: &Comparison, rows: ChangedRows) -> Vec<AuditIssue> {
                 "views, interpolation or the image itself changed: results of the two datasets cannot be compared node by node",
             )
             .with_rows(rows.voxels),
+        );
+    }
+    if found.moved_samples > 0 {
+        let count = found.moved_samples;
+        issues.push(
+            AuditIssue::new(
+                Severity::Info,
+                IssueCode::MovedSamples,
+                count,
+                format!("{} at another place under the same key", counted(count, "row lies", "rows lie")),
+                "samples are shifted otherwise, or negatives were drawn anew because annotations or settings changed; their voxels are not compared",
+            )
+            .with_rows(rows.samples),
         );
     }
     issues.extend(drift(found));
@@ -139,8 +156,13 @@ fn labels(found: &Comparison, unexplained: Vec<String>, corrected: Vec<String>) 
                 format!("{name}: {} of {patients}", counted(transition.changed, "row", "rows"))
             })
         };
+        let of_column = |name: &str| {
+            let rows = found.changed_columns.get(name)?;
+            Some(format!("{name}: {}", counted(*rows, "row", "rows")))
+        };
+        let dimensions = [along("region", &found.region), along("metastasis", &found.status)];
         let parts: Vec<String> =
-            [along("region", &found.region), along("metastasis", &found.status)].into_iter().flatten().collect();
+            dimensions.into_iter().chain(["station", "evidence", "level"].map(of_column)).flatten().collect();
         let count = found.unexplained;
         issues.push(
             AuditIssue::new(
@@ -167,6 +189,25 @@ fn labels(found: &Comparison, unexplained: Vec<String>, corrected: Vec<String>) 
         );
     }
     issues
+}
+
+/// Decisions of people that were lost.
+fn withdrawn(found: &Comparison) -> Option<AuditIssue> {
+    let count = found.withdrawn.len() as u64;
+    (count > 0).then(|| {
+        AuditIssue::new(
+            Severity::Warning,
+            IssueCode::CorrectionsWithdrawn,
+            count,
+            format!(
+                "{} of the first dataset {} gone, and the labels are others",
+                counted(count, "correction", "corrections"),
+                if count == 1 { "is" } else { "are" }
+            ),
+            "was the second dataset built without --corrections? build it with the table, or ask who withdrew the decisions",
+        )
+        .with_rows(keys_of(&found.withdrawn))
+    })
 }
 
 fn drift(found: &Comparison) -> Option<AuditIssue> {

@@ -9,6 +9,7 @@ mod drift;
 mod judgement;
 pub mod page;
 mod pairs;
+mod relabelled;
 pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,8 @@ use crate::index::{Index, Rows};
 use comparison::{Comparison, Overlap};
 use config::CompareConfig;
 use judgement::{ChangedRows, issues};
-use pairs::{Pairs, Side};
+use pairs::{Pairs, Side, status_name};
+use relabelled::{Relabelled, relabelled};
 
 /// Most keys of rows that are named.
 const MOST_KEYS: usize = 1000;
@@ -48,11 +50,11 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
     let statuses: Vec<String> = Metastasis::ALL.iter().map(|status| status.name().to_owned()).collect();
     let moved = pairs.moved(config.same_place_mm)?;
     let changed_columns = pairs.changed_columns()?;
-    let voxels = pairs.keys_changed("voxels_digest")?;
-    let known: BTreeSet<CorrectionRecord> = read_corrections(&datasets[0])?.into_iter().collect();
-    let corrections: Vec<CorrectionRecord> =
-        read_corrections(&datasets[1])?.into_iter().filter(|one| !known.contains(one)).collect();
-    let (corrected, unexplained) = relabelled(&pairs, &corrections)?;
+    let voxels = pairs.keys_of_changed_voxels()?;
+    let samples = pairs.keys_of_moved_samples()?;
+    let [before, after] = [read_corrections(&datasets[0])?, read_corrections(&datasets[1])?];
+    let corrections = without(&after, &before);
+    let Relabelled { explained, others, withdrawn } = relabelled(&pairs, &without(&before, &after), &corrections)?;
     let mut found = Comparison {
         program: Program::new("mtids-audit", env!("CARGO_PKG_VERSION")),
         datasets: manifests.map(Manifest::digest),
@@ -64,12 +66,14 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
         rows: pairs.rows()?,
         moved_patients: moved_patients.len() as u64,
         moved_findings: moved.len() as u64,
+        moved_samples: samples.len() as u64,
         changed_voxels: voxels.len() as u64,
         changed_columns,
         region: pairs.transition("region_name", &region_names(manifests), same_name)?,
         status: pairs.transition("metastasis", &statuses, status_name)?,
-        unexplained: unexplained.len() as u64,
+        unexplained: others.len() as u64,
         corrections,
+        withdrawn,
         removed: pairs.groups_only(Side::First)?,
         added: pairs.groups_only(Side::Second)?,
         drift: drift::drift(&a, &b, config)?,
@@ -78,8 +82,9 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
         removed: pairs.keys_only(Side::First, MOST_KEYS)?,
         added: pairs.keys_only(Side::Second, MOST_KEYS)?,
         moved,
-        unexplained,
-        corrected,
+        unexplained: others,
+        corrected: explained,
+        samples,
         voxels,
         patients: moved_patients,
     };
@@ -99,6 +104,12 @@ fn splits(index: &Index) -> Result<BTreeMap<String, String>, AuditError> {
     Ok(answer.texts("patient_key")?.into_iter().flatten().zip(splits).collect())
 }
 
+/// Corrections that the others do not have.
+fn without(records: &[CorrectionRecord], others: &[CorrectionRecord]) -> Vec<CorrectionRecord> {
+    let others: BTreeSet<&CorrectionRecord> = others.iter().collect();
+    records.iter().filter(|one| !others.contains(one)).cloned().collect()
+}
+
 fn overlap(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>) -> Overlap {
     let both = a.keys().filter(|key| b.contains_key(*key)).count() as u64;
     Overlap { both, first: a.len() as u64 - both, second: b.len() as u64 - both }
@@ -115,12 +126,6 @@ fn same_name(stored: &str) -> &str {
     stored
 }
 
-/// The name of a stored status.
-fn status_name(stored: &str) -> &str {
-    let of_code = |status: &&Metastasis| status.code().to_string() == stored;
-    Metastasis::ALL.iter().find(of_code).map_or(stored, |status| status.name())
-}
-
 /// Parts of the description that differ.
 fn described(a: &Manifest, b: &Manifest) -> Vec<String> {
     let layout = a.layout != b.layout;
@@ -135,23 +140,4 @@ fn described(a: &Manifest, b: &Manifest) -> Vec<String> {
         ("program", a.program != b.program),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
-}
-
-/// Keys of relabelled rows: those that the corrections explain, and the others.
-fn relabelled(pairs: &Pairs<'_>, corrections: &[CorrectionRecord]) -> Result<(Vec<String>, Vec<String>), AuditError> {
-    let (mut explained, mut others) = (BTreeSet::new(), BTreeSet::new());
-    for (column, dimensions) in [("region_name", ["region", "station"].as_slice()), ("metastasis", &["metastasis"])] {
-        let of_column = corrections.iter().filter(|one| dimensions.contains(&one.dimension.as_str()));
-        let corrected: BTreeSet<&str> = of_column.map(|one| one.sample_key.as_str()).collect();
-        for key in pairs.keys_changed(column)? {
-            if corrected.contains(key.as_str()) {
-                explained.insert(key)
-            } else {
-                others.insert(key)
-            };
-        }
-    }
-    // A row that changed along both dimensions, and was corrected along one, still needs a look.
-    let explained = explained.into_iter().filter(|key| !others.contains(key)).collect();
-    Ok((explained, others.into_iter().collect()))
 }

@@ -8,7 +8,7 @@ use mtids_report::page::{Section, facts, figure, table};
 use mtids_shards::CorrectionRecord;
 
 use super::comparison::{Comparison, Drift, Transition};
-use super::text::drift_cells;
+use super::text::{NOT_TESTED, drift_cells};
 use crate::distribution::Group;
 use crate::page::issues;
 
@@ -47,6 +47,9 @@ fn overview(found: &Comparison) -> Markup {
         ("Status changed", count(found.status.changed)),
         ("Other voxels", count(found.changed_voxels)),
     ];
+    if found.moved_samples > 0 {
+        pairs.push(("Samples and negatives elsewhere", count(found.moved_samples)));
+    }
     if found.moved_patients > 0 {
         pairs.push(("Patients in another split", count(found.moved_patients)));
     }
@@ -146,7 +149,8 @@ fn drift(found: &Comparison) -> Markup {
     let plotted: Vec<Estimate> = reported.iter().take(MOST_PLOTTED).map(|drift| estimate(drift)).collect();
     let rows: Vec<Vec<String>> = found.drift.iter().take(MOST_LISTED).map(drift_cells).collect();
     html! {
-        @if plotted.is_empty() { p class="good" { "No column and no share of a label drifts beyond chance." } }
+        @if found.drift.is_empty() { p class="warning" { (NOT_TESTED) } }
+        @else if plotted.is_empty() { p class="good" { "No column and no share of a label drifts beyond chance." } }
         @else {
             (figure("Drift beyond chance", &forest("Drift beyond chance", "standard deviations, second minus first", &plotted)))
         }
@@ -155,7 +159,8 @@ fn drift(found: &Comparison) -> Markup {
         }
         p class="note" {
             "Means of columns and shares of values; rows are clustered by patient, and patients of both datasets are known to be the same. The \
-             p-values are adjusted for " (count(found.drift.len() as u64)) " differences."
+             p-values are adjusted for " (count(found.drift.len() as u64)) " differences. "
+            "A column that fewer than five patients of a side know is not tested."
             @if found.drift.len() > MOST_LISTED { " The first " (MOST_LISTED) " are shown; comparison.json has all." }
         }
     }
@@ -169,6 +174,11 @@ fn corrections(found: &Comparison) -> Markup {
     html! {
         @if rows.is_empty() { p { "The second dataset records no correction that the first does not have." } }
         @else { (table(&["row", "dimension", "old", "new", "by"], &rows)) }
+        @if !found.withdrawn.is_empty() {
+            p class="warning" { (count(found.withdrawn.len() as u64)) " corrections of the first dataset are gone, and the labels are others:" }
+            @let rows: Vec<Vec<String>> = found.withdrawn.iter().take(MOST_CORRECTIONS).map(cells).collect();
+            (table(&["row", "dimension", "old", "new", "by"], &rows))
+        }
         p class="note" { (count(found.unexplained)) " relabelled rows have no recorded correction." }
     }
 }

@@ -1,10 +1,12 @@
 //! Rows of two datasets beside each other, joined by their keys.
 //!
-//! A key is made of the secret, the series and the place of the finding, so equal keys mean the same place. Invariants: every row of either
-//! dataset is in the join once, as long as keys are unique; columns of the first begin with `a_`, of the second with `b_`.
+//! A key is made of the secret, the series, and the place of the finding with the number of the sample, or the number of the negative. So equal
+//! keys mean the same finding, but shifted samples and negatives of one key may lie elsewhere. Invariants: every row of either dataset is in
+//! the join once, as long as keys are unique; columns of the first begin with `a_`, of the second with `b_`.
 
 use std::collections::BTreeMap;
 
+use mtids_domain::label::Metastasis;
 use mtids_metrics::{BootstrapOptions, agreement_by_patient};
 use polars::prelude::{Expr, JoinArgs, JoinCoalesce, JoinType, LazyFrame, SortMultipleOptions, col, len, lit};
 
@@ -18,7 +20,7 @@ const KEY: &str = "sample_key";
 /// Columns that say where a row lies on disk, which may change with any row before it.
 const PLACES_ON_DISK: [&str; 3] = ["shard", "row_group", "row"];
 /// Columns of the rows that are asked for more than how many differ; every layout has them.
-const ASKED: [&str; 10] = [
+const ASKED: [&str; 13] = [
     "kind",
     "patient_key",
     "series_key",
@@ -27,9 +29,14 @@ const ASKED: [&str; 10] = [
     "center_y_mm",
     "center_z_mm",
     "region_name",
+    "station",
     "metastasis",
+    "evidence",
+    "level",
     "voxels_digest",
 ];
+/// The place of a row.
+const CENTER: [&str; 3] = ["center_x_mm", "center_y_mm", "center_z_mm"];
 /// So many columns are compared in one join, to bound its memory.
 const COLUMNS_AT_A_TIME: usize = 32;
 /// The class of a label that is not known.
@@ -70,12 +77,32 @@ impl Side {
     }
 }
 
+/// A label of a row that differs.
+pub(super) struct Change {
+    /// Key of the row.
+    pub(super) key: String,
+    /// Its names in the first and the second dataset; `unknown` where it is not known.
+    pub(super) labels: [String; 2],
+}
+
+/// The name of a stored status.
+pub(super) fn status_name(stored: &str) -> &str {
+    let of_code = |status: &&Metastasis| status.code().to_string() == stored;
+    Metastasis::ALL.iter().find(of_code).map_or(stored, |status| status.name())
+}
+
 /// The rows of a side, with its mark and these columns, under names of the side.
 fn side(index: &Index, side: Side, columns: &[&str]) -> LazyFrame {
     let prefix = side.prefix();
     let mut selected = vec![col(KEY), lit(true).alias(format!("{prefix}here"))];
     selected.extend(columns.iter().map(|name| col(*name).alias(format!("{prefix}{name}"))));
     index.frame(Rows::All).select(selected)
+}
+
+/// Whether the place of a row of both differs.
+fn has_moved() -> Expr {
+    let differs = |axis: &str| Side::First.column(axis).neq_missing(Side::Second.column(axis));
+    CENTER.into_iter().map(differs).reduce(Expr::or).unwrap_or_else(|| lit(false))
 }
 
 /// The join.
@@ -167,10 +194,36 @@ impl<'i> Pairs<'i> {
         Ok(changed)
     }
 
-    /// Keys of rows of both whose value of a column differs, sorted.
-    pub(super) fn keys_changed(&self, name: &str) -> Result<Vec<String>, AuditError> {
-        let differs = Side::First.column(name).neq_missing(Side::Second.column(name));
-        let rows = self.both().filter(differs).select([col(KEY)]).sort([KEY], SortMultipleOptions::default());
+    /// Labels of rows of both that differ in a column of [`ASKED`], sorted by key; `name_of` gives the name of a stored value.
+    pub(super) fn changes(&self, name: &str, name_of: fn(&str) -> &str) -> Result<Vec<Change>, AuditError> {
+        let [before, after] = [Side::First, Side::Second].map(|side| side.column(name));
+        let rows = self
+            .both()
+            .filter(before.clone().neq_missing(after.clone()))
+            .select([col(KEY), before.alias("before"), after.alias("after")])
+            .sort([KEY], SortMultipleOptions::default());
+        let answer = self.first.answer(rows)?;
+        let label = |stored: Option<String>| stored.as_deref().map_or(UNKNOWN, name_of).to_owned();
+        let labels = answer.texts("before")?.into_iter().zip(answer.texts("after")?);
+        let changes = answer.texts(KEY)?.into_iter().zip(labels);
+        Ok(changes
+            .filter_map(|(key, (before, after))| Some(Change { key: key?, labels: [label(before), label(after)] }))
+            .collect())
+    }
+
+    /// Keys of rows of both at the same place whose voxels differ, sorted.
+    pub(super) fn keys_of_changed_voxels(&self) -> Result<Vec<String>, AuditError> {
+        let differs = Side::First.column("voxels_digest").neq_missing(Side::Second.column("voxels_digest"));
+        self.keys(self.both().filter(has_moved().not().and(differs)))
+    }
+
+    /// Keys of rows of both whose place differs, sorted: shifted samples and negatives.
+    pub(super) fn keys_of_moved_samples(&self) -> Result<Vec<String>, AuditError> {
+        self.keys(self.both().filter(has_moved()))
+    }
+
+    fn keys(&self, rows: LazyFrame) -> Result<Vec<String>, AuditError> {
+        let rows = rows.select([col(KEY)]).sort([KEY], SortMultipleOptions::default());
         Ok(self.first.answer(rows)?.texts(KEY)?.into_iter().flatten().collect())
     }
 
@@ -230,17 +283,16 @@ impl<'i> Pairs<'i> {
 
     /// Keys of findings only in the first that have one only in the second in the same series, closer than this.
     pub(super) fn moved(&self, same_place_mm: f64) -> Result<Vec<String>, AuditError> {
-        const AXES: [&str; 3] = ["center_x_mm", "center_y_mm", "center_z_mm"];
         let places = |side: Side| {
             let mut selected = vec![col("series_key"), col(KEY).alias(format!("{}key", side.prefix()))];
-            selected.extend(AXES.iter().map(|axis| col(*axis).alias(format!("{}{axis}", side.prefix()))));
+            selected.extend(CENTER.iter().map(|axis| col(*axis).alias(format!("{}{axis}", side.prefix()))));
             self.only(side).filter(col("kind").eq(lit("finding"))).select(selected)
         };
         let squared = |axis: &str| {
             let apart = Side::First.column(axis) - Side::Second.column(axis);
             apart.clone() * apart
         };
-        let distance = AXES.into_iter().map(squared).reduce(|sum, square| sum + square).unwrap_or_else(|| lit(0.0));
+        let distance = CENTER.into_iter().map(squared).reduce(|sum, square| sum + square).unwrap_or_else(|| lit(0.0));
         let pairs = places(Side::First).join(
             places(Side::Second),
             [col("series_key")],

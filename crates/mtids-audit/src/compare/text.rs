@@ -8,6 +8,8 @@ use crate::issue::Severity;
 
 /// Most figures of drift that are shown.
 const MOST_DRIFT: usize = 10;
+/// What is said where no difference was tested.
+pub(super) const NOT_TESTED: &str = "Drift was not tested: a dataset has findings of fewer than five patients.";
 
 /// The comparison as text.
 pub fn text(found: &Comparison) -> String {
@@ -76,6 +78,9 @@ fn transition_text(name: &str, transition: &Transition) -> String {
 }
 
 fn drift_text(found: &Comparison) -> String {
+    if found.drift.is_empty() {
+        return format!("\n  {NOT_TESTED}\n");
+    }
     let mut table = Table::new([
         ("drift", Align::Left),
         ("first", Align::Right),
