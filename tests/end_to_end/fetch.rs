@@ -160,6 +160,24 @@ fn credentials_come_from_the_environment_and_are_never_said() {
 }
 
 #[test]
+fn a_patient_id_is_in_no_line_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server();
+    for log in [
+        "trace",
+        "trace,ureq=trace",
+        "ureq::run=trace,ureq::util=trace,ureq_proto::client=trace,ureq_proto::util=trace",
+    ] {
+        let mut command = program("mtids-prep");
+        command.args(["fetch", "--server", &server.address, "--out", text(folder.path()), "--patient", "SECRET-ID"]);
+        let output = command.env("RUST_LOG", log).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(said.contains("no study fulfils the query"), "{said}");
+        assert!(!said.contains("SECRET"), "{log}: {said}");
+    }
+}
+
+#[test]
 fn what_changes_on_the_server_is_fetched_named_or_removed_as_asked() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("studies");
