@@ -13,7 +13,7 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use crate::address::{checked, is_open};
+use crate::address::{checked, is_local, is_open};
 use crate::credentials::Credentials;
 use crate::error::DicomWebError;
 use crate::retry::{Fault, Retry};
@@ -55,23 +55,26 @@ impl Client {
     /// [`DicomWebError::Address`], or [`DicomWebError::Setting`] for certificates that cannot be read.
     pub fn new(address: &str, connection: Connection) -> Result<Self, DicomWebError> {
         let server = checked(address)?;
-        if is_open(&server) && connection.credentials.header().is_some() {
-            tracing::warn!("{server}: without https, password or token and all images can be read on the way");
+        if is_open(&server) {
+            tracing::warn!("{server}: without https, all images, and a password or token, can be read on the way");
         }
         let mut tls = TlsConfig::builder();
         if let Some(path) = &connection.trusted {
             tls = tls.root_certs(RootCerts::new_with_certs(&certificates(path)?));
         }
-        let config = Agent::config_builder()
+        let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(ANSWER))
             .timeout_per_read(Some(ANSWER))
             .timeout_per_write(Some(SENDING))
-            .tls_config(tls.build())
-            .build();
-        Ok(Self { agent: Agent::new_with_config(config), server, connection })
+            .tls_config(tls.build());
+        if is_local(&server) {
+            // What is meant for this machine does not leave it, whatever proxy the environment names.
+            config = config.proxy(None);
+        }
+        Ok(Self { agent: Agent::new_with_config(config.build()), server, connection })
     }
 
     /// The address, without a slash at its end and without credentials.

@@ -7,7 +7,8 @@
 //! # Invariants
 //! * No text of a server becomes a path, a header or a part of an address, except UIDs that passed [`Uid::parse`].
 //! * Memory does not depend on what a server sends: lists and headers have limits, instances are written as they come.
-//! * Credentials come from the environment, go to this server only (redirects are not followed), and stand in no message.
+//! * Credentials come from the environment, go to this server and to no redirect, and stand in no message. A proxy that the environment names
+//!   is used as for other programs, except to this machine.
 //! * What may pass (429, 5xx, a connection that fails or is cut) is asked again with growing waits; everything else ends at once.
 //!
 //! # Units
