@@ -17,6 +17,7 @@ use crate::address::{checked, is_local, is_open};
 use crate::credentials::Credentials;
 use crate::error::DicomWebError;
 use crate::retry::{Fault, Retry};
+use crate::tls::reason_of;
 
 /// Longest time to connect.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -176,10 +177,8 @@ impl Client {
     fn connection_fault(&self, error: &ureq::Error, what: &str) -> Fault {
         match error {
             // TLS says so of what it does not accept: asked again, it would say the same.
-            ureq::Error::Io(source) if source.kind() == ErrorKind::InvalidData => {
-                Fault::Final(self.not_trusted(&source))
-            }
-            ureq::Error::Rustls(source) => Fault::Final(self.not_trusted(source)),
+            ureq::Error::Io(source) if source.kind() == ErrorKind::InvalidData => Fault::Final(self.not_secure(source)),
+            ureq::Error::Rustls(source) => Fault::Final(self.not_secure(source)),
             ureq::Error::Io(_)
             | ureq::Error::Timeout(_)
             | ureq::Error::Protocol(_)
@@ -195,10 +194,8 @@ impl Client {
         }
     }
 
-    fn not_trusted(&self, source: &dyn std::error::Error) -> DicomWebError {
-        let reason =
-            format!("its certificate is not accepted ({source}); name the authority that signed it with --ca-file");
-        DicomWebError::Setting { what: self.server.clone(), reason }
+    fn not_secure(&self, source: &(dyn std::error::Error + 'static)) -> DicomWebError {
+        DicomWebError::Setting { what: self.server.clone(), reason: reason_of(source) }
     }
 
     pub(crate) fn strange(&self, what: &str, reason: impl Into<String>) -> DicomWebError {

@@ -23,6 +23,7 @@ mod query;
 mod retrieve;
 mod retry;
 mod store;
+mod tls;
 mod uid;
 
 pub use client::{Client, Connection};
