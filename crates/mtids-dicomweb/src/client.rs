@@ -11,11 +11,11 @@ use mtids_runtime::interrupt::Interrupt;
 use serde_json::Value;
 use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Timeout};
 
 use crate::address::{checked, is_local, is_open};
 use crate::credentials::Credentials;
-use crate::error::DicomWebError;
+use crate::error::{DicomWebError, Failure};
 use crate::retry::{Fault, Retry};
 use crate::tls::reason_of;
 
@@ -25,8 +25,8 @@ const CONNECT: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(300);
 /// Longest time until a server takes more of what is sent.
 const SENDING: Duration = Duration::from_secs(60);
-/// Largest answer in JSON, in bytes.
-const LARGEST_JSON: u64 = 64 << 20;
+/// Largest answer in JSON, in bytes: some 10 000 entries, where a server ignores the size of a page. Read, it takes several times as much.
+const LARGEST_JSON: u64 = 16 << 20;
 
 /// How to reach a server.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +42,7 @@ pub struct Connection {
 }
 
 /// A DICOMweb server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     agent: Agent,
     server: String,
@@ -83,13 +83,20 @@ impl Client {
         &self.server
     }
 
+    /// The same server, asked only once for everything: for requests that are expected to fail.
+    pub fn asking_once(&self) -> Self {
+        let retry = Retry { attempts: 1, ..self.connection.retry };
+        let connection = Connection { retry, ..self.connection.clone() };
+        Self { agent: self.agent.clone(), server: self.server.clone(), connection }
+    }
+
     /// Asks until there is an answer, or none is to be expected.
     pub(crate) fn persist<T>(&self, what: &str, ask: impl FnMut() -> Result<T, Fault>) -> Result<T, DicomWebError> {
-        let gave_up = |reason, status, attempts| DicomWebError::Unreachable {
+        let gave_up = |reason, failure, attempts| DicomWebError::Unreachable {
             server: self.server.clone(),
             what: what.to_owned(),
             reason,
-            status,
+            failure,
             attempts,
         };
         self.connection.retry.run(&self.connection.interrupt, gave_up, ask)
@@ -129,18 +136,18 @@ impl Client {
         }
     }
 
-    /// The JSON of an answer; null where there is none.
-    pub(crate) fn json(&self, response: &mut Response<Body>, what: &str) -> Result<Value, Fault> {
+    /// The JSON of an answer; none where its body is empty.
+    pub(crate) fn json(&self, response: &mut Response<Body>, what: &str) -> Result<Option<Value>, Fault> {
         let read = response.body_mut().with_config().limit(LARGEST_JSON).read_to_vec();
         let bytes = read.map_err(|error| match error {
             ureq::Error::BodyExceedsLimit(_) => Fault::Final(self.too_large(what, LARGEST_JSON)),
             error => self.connection_fault(&error, what),
         })?;
         if bytes.trim_ascii().is_empty() {
-            return Ok(Value::Null);
+            return Ok(None);
         }
         let strange = |_| Fault::Final(self.strange(what, "it is not JSON"));
-        serde_json::from_slice(&bytes).map_err(strange)
+        serde_json::from_slice(&bytes).map(Some).map_err(strange)
     }
 
     /// What a status means, where it is no success.
@@ -159,7 +166,8 @@ impl Client {
                 let wait = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
                 // The other form is a date, which would need a clock that both sides agree on.
                 let wait = wait.and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
-                return Some(Fault::Passing { reason: format!("HTTP status {status}"), status: Some(status), wait });
+                let reason = format!("HTTP status {status}");
+                return Some(Fault::Passing { reason, failure: Failure::Status(status), wait });
             }
             300..=399 => refused("it sends to another address; give that one, if you trust it"),
             401 | 403 => DicomWebError::Credentials { server, what, status },
@@ -179,16 +187,22 @@ impl Client {
             // TLS says so of what it does not accept: asked again, it would say the same.
             ureq::Error::Io(source) if source.kind() == ErrorKind::InvalidData => Fault::Final(self.not_secure(source)),
             ureq::Error::Rustls(source) => Fault::Final(self.not_secure(source)),
-            ureq::Error::Io(_)
-            | ureq::Error::Timeout(_)
-            | ureq::Error::Protocol(_)
-            | ureq::Error::HostNotFound
-            | ureq::Error::ConnectionFailed => Fault::passing(error.to_string()),
+            ureq::Error::HostNotFound
+            | ureq::Error::ConnectionFailed
+            | ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                Fault::passing(Failure::Connection, error.to_string())
+            }
+            ureq::Error::Io(source) if is_of_connecting(source.kind()) => {
+                Fault::passing(Failure::Connection, error.to_string())
+            }
+            ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::Protocol(_) => {
+                Fault::passing(Failure::Cut, error.to_string())
+            }
             _ => Fault::Final(DicomWebError::Unreachable {
                 server: self.server.clone(),
                 what: what.to_owned(),
                 reason: error.to_string(),
-                status: None,
+                failure: Failure::Connection,
                 attempts: 1,
             }),
         }
@@ -205,6 +219,19 @@ impl Client {
     pub(crate) fn too_large(&self, what: &str, limit: u64) -> DicomWebError {
         DicomWebError::TooLarge { server: self.server.clone(), what: what.to_owned(), limit }
     }
+}
+
+/// Whether an error of the system is one of making a connection.
+fn is_of_connecting(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::AddrNotAvailable
+            | ErrorKind::TimedOut
+    )
 }
 
 /// The certificates of a file.

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::client::Client;
-use crate::error::DicomWebError;
+use crate::error::{DicomWebError, Failure};
 use crate::multipart::{Multipart, MultipartError, boundary_of, media_type};
 use crate::retry::Fault;
 use crate::uid::Uid;
@@ -67,7 +67,7 @@ impl Client {
 
     fn fault(&self, error: MultipartError, what: &str) -> Fault {
         match error {
-            MultipartError::Cut(_) => Fault::passing(error.to_string()),
+            MultipartError::Cut(_) => Fault::passing(Failure::Cut, error.to_string()),
             MultipartError::Damaged(reason) => Fault::Final(self.strange(what, reason)),
             MultipartError::TooLarge(limit) => Fault::Final(self.too_large(what, limit)),
             MultipartError::Write(source) => Fault::Final(self.not_written(source)),

@@ -44,7 +44,7 @@ impl Client {
         let path = format!("/studies/{study}");
         let (status, answer) = self.persist(&what, || {
             let mut response = self.post(&path, &content_type, &body, &[CONFLICT], &what)?;
-            Ok((response.status().as_u16(), self.json(&mut response, &what)?))
+            Ok((response.status().as_u16(), self.json(&mut response, &what)?.unwrap_or_default()))
         })?;
         match (failure(&answer), status) {
             (None, CONFLICT) => Err(self.not_stored(&what, status, "it says no reason; look at the server's log")),

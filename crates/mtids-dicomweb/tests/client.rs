@@ -7,7 +7,9 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mtids_dicomweb::{Client, Connection, Credentials, DicomWebError, InstanceAddress, Retry, Stored, StudyQuery, Uid};
+use mtids_dicomweb::{
+    Client, Connection, Credentials, DicomWebError, Failure, InstanceAddress, Presence, Retry, Stored, StudyQuery, Uid,
+};
 use mtids_runtime::exit::{Exit, ExitStatus};
 
 /// A request as the server saw it: its first line and its headers, and its body.
@@ -112,12 +114,12 @@ fn lists_are_asked_for_page_by_page_with_credentials() {
     let (address, requests) = server(pages.iter().map(|page| json(page)).collect());
     let query = StudyQuery { patient_id: Some("A&B".into()), modality: Some("CT".into()), ..StudyQuery::default() };
     let listed = client(&address).studies(&query).unwrap();
-    assert_eq!(listed.found.iter().map(|study| study.uid.as_str()).collect::<Vec<_>>(), ["1.1", "1.2"]);
+    assert_eq!((listed.found, listed.left_out), (vec![uid("1.1"), uid("1.2")], vec![uid("1.3")]));
     assert_eq!(listed.unusable, 1);
     let requests = requests.lock().unwrap();
     assert_eq!(
         requests[0].line(),
-        "GET /dicom-web/studies?PatientID=A%26B&ModalitiesInStudy=CT&limit=1000&offset=0 HTTP/1.1"
+        "GET /dicom-web/studies?PatientID=A%26B&ModalitiesInStudy=CT&limit=100&offset=0 HTTP/1.1"
     );
     assert!(requests[1].line().contains("offset=2") && requests[2].line().contains("offset=4"), "{requests:?}");
     assert!(requests.iter().all(|request| request.head.to_lowercase().contains("authorization: bearer a-secret")));
@@ -129,6 +131,57 @@ fn what_a_server_does_not_have_is_an_empty_list() {
     let client = client(&address);
     assert!(client.series(&uid("1.2")).unwrap().found.is_empty());
     assert!(client.instances(&uid("1.2"), &uid("1.3")).unwrap().found.is_empty());
+}
+
+#[test]
+fn only_an_explicit_empty_list_says_that_something_is_absent() {
+    let gone = || answer("404 Not Found", "", b"");
+    let entry = |key: &str, uid: &str| json(&format!(r#"[{{"{key}":{{"Value":["{uid}"]}}}}]"#));
+    let (instance, series, study) = ("00080018", "0020000E", "0020000D");
+    for (answers, expected) in [
+        (vec![entry(instance, "1.2.3.4")], Presence::Listed),
+        (vec![json("[]")], Presence::Absent),
+        (vec![answer("204 No Content", "", b"")], Presence::Absent),
+        // It ignores the key, and its list may be cut.
+        (vec![entry(instance, "1.9"), json("[]")], Presence::Unclear),
+        (vec![json(r#"[{"00080018":{"Value":["../1"]}}]"#)], Presence::Unclear),
+        (vec![gone(), entry(series, "1.2.3")], Presence::Unclear),
+        (vec![gone(), json("[]")], Presence::Absent),
+        (vec![gone(), gone(), entry(study, "1.2")], Presence::Unclear),
+        (vec![gone(), gone(), json("[]")], Presence::Absent),
+    ] {
+        let (address, requests) = server(answers);
+        assert_eq!(client(&address).presence_of_instance(&an_instance()).unwrap(), expected);
+        let asked = requests.lock().unwrap()[0].line().to_owned();
+        assert!(asked.contains("/series/1.2.3/instances?SOPInstanceUID=1.2.3.4&"), "{asked}");
+    }
+    let (address, _) = server(vec![gone(), gone(), gone()]);
+    assert!(matches!(client(&address).presence_of_instance(&an_instance()), Err(DicomWebError::NotFound { .. })));
+}
+
+#[test]
+fn a_list_ends_where_nothing_new_comes_and_what_has_no_uid_is_counted() {
+    let unusable = r#"{"00080018":{"Value":["none"]}},{}"#;
+    let page = json(&format!(r#"[{{"00080018":{{"Value":["1.1"]}}}},{unusable}]"#));
+    // The server ignores where a page begins.
+    let (address, requests) = server(vec![page.clone(), page]);
+    let listed = client(&address).instances(&uid("1.2"), &uid("1.3")).unwrap();
+    assert_eq!((listed.found, listed.unusable, requests.lock().unwrap().len()), (vec![uid("1.1")], 2, 2));
+    let (address, requests) = server(vec![json(&format!("[{unusable}]"))]);
+    let listed = client(&address).instances(&uid("1.2"), &uid("1.3")).unwrap();
+    assert_eq!((listed.found, listed.unusable, requests.lock().unwrap().len()), (Vec::new(), 2, 1));
+}
+
+#[test]
+fn a_server_that_ignores_a_patient_with_wildcards_gives_no_other_patient() {
+    let study = |uid: &str, patient: &str| {
+        format!(r#"{{"0020000D":{{"Value":["{uid}"]}},"00100020":{{"Value":["{patient}"]}}}}"#)
+    };
+    let page = format!("[{},{},{}]", study("1.1", "LUNG-1"), study("1.2", "HEAD-1"), study("1.3", "lung-2"));
+    let (address, _) = server(vec![json(&page), json("[]")]);
+    let query = StudyQuery { patient_id: Some("LUNG-*".into()), ..StudyQuery::default() };
+    let listed = client(&address).studies(&query).unwrap();
+    assert_eq!((listed.found, listed.left_out), (vec![uid("1.1"), uid("1.3")], vec![uid("1.2")]));
 }
 
 #[test]
@@ -162,11 +215,11 @@ fn what_may_pass_is_asked_again() {
     assert_eq!(retrieve(vec![endless(900), Vec::new(), dicom(b"whole")], 1 << 20).0.unwrap(), b"whole");
     let (result, requests) = retrieve(vec![busy.clone(), busy, cut], 1 << 20);
     let error = result.unwrap_err();
-    assert!(matches!(error, DicomWebError::Unreachable { attempts: 3, .. }), "{error}");
+    assert!(matches!(error, DicomWebError::Unreachable { attempts: 3, failure: Failure::Cut, .. }), "{error}");
     assert_eq!((requests.len(), error.exit()), (3, Exit::Data));
     let broken = answer("500 Internal Server Error", "", b"");
     let (result, _) = retrieve(vec![broken.clone(), broken.clone(), broken], 1 << 20);
-    assert!(matches!(result, Err(DicomWebError::Unreachable { status: Some(500), .. })));
+    assert!(matches!(result, Err(DicomWebError::Unreachable { failure: Failure::Status(500), .. })));
 }
 
 #[test]
@@ -205,7 +258,9 @@ fn what_will_not_pass_is_said_at_once() {
 
 #[test]
 fn a_list_that_is_none_is_named() {
-    for (text, expected) in [("<html>", "it is not JSON"), ("{}", "it is no list")] {
+    for (text, expected) in
+        [("<html>", "it is not JSON"), ("{}", "it is no list"), ("null", "it is no list"), ("", "it is empty")]
+    {
         let (address, _) = server(vec![json(text)]);
         let error = client(&address).studies(&StudyQuery::default()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
@@ -215,7 +270,9 @@ fn a_list_that_is_none_is_named() {
 #[test]
 fn a_server_that_is_not_there_is_named() {
     // Port 9 of this machine: nobody listens there.
-    let error = client("http://127.0.0.1:9/dicom-web").has_study(&uid("1.2")).unwrap_err().to_string();
+    let error = client("http://127.0.0.1:9/dicom-web").has_study(&uid("1.2")).unwrap_err();
+    assert!(matches!(error, DicomWebError::Unreachable { failure: Failure::Connection, .. }), "{error}");
+    let error = error.to_string();
     assert!(error.starts_with("http://127.0.0.1:9/dicom-web: no answer") && error.contains("asked 3 times"), "{error}");
 }
 
