@@ -418,6 +418,23 @@ fn the_objects_of_an_answer_go_to_their_studies_or_nowhere() {
     assert!(second.stderr.contains(&format!("{} were there before", objects.len())), "{}", second.stderr);
     assert_eq!(server.pacs().stored.len(), objects.len());
 
+    // A server that answers without a word is asked whether it lists the object.
+    server.pacs().stored.clear();
+    server.pacs().says_nothing = true;
+    let third = send(&server.address, &out);
+    assert!(third.stderr.contains(&format!("{} objects stored", objects.len())), "{}", third.stderr);
+    // One that does not take objects says why, and how many it has.
+    server.pacs().authorization = Some("Bearer another".into());
+    let refused = send(&server.address, &out).expect_code(2);
+    assert!(refused.stderr.contains("HTTP status 401"), "{}", refused.stderr);
+    server.pacs().authorization = None;
+    server.pacs().stored.clear();
+    server.pacs().room = Some(1);
+    let refused = send(&server.address, &out).expect_code(3);
+    let words = format!("(1 of {} objects had been sent before", objects.len());
+    assert!(refused.stderr.contains("make room") && refused.stderr.contains(&words), "{}", refused.stderr);
+    server.pacs().room = None;
+
     // A server without one of the studies gets nothing.
     let study = server.pacs().instances[0].study.clone();
     server.pacs().instances.retain(|one| one.study != study);

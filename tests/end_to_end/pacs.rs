@@ -32,6 +32,8 @@ pub(crate) struct Pacs {
     pub(crate) stored: Vec<Vec<u8>>,
     /// A storage request is answered without a word on what was stored.
     pub(crate) says_nothing: bool,
+    /// Objects for which there is room.
+    pub(crate) room: Option<usize>,
     /// The value that the header `Authorization` must have.
     pub(crate) authorization: Option<String>,
     /// Requests that are answered with 503 from now on.
@@ -292,6 +294,10 @@ impl Pacs {
         }
         if self.stored.contains(&body) {
             let failed = json!({ "00081198": { "Value": [{ "00081197": { "Value": [0x0111] } }] } });
+            return whole("409 Conflict", json_type, failed.to_string().as_bytes());
+        }
+        if self.room.is_some_and(|room| self.stored.len() >= room) {
+            let failed = json!({ "00081198": { "Value": [{ "00081197": { "Value": [0xA700] } }] } });
             return whole("409 Conflict", json_type, failed.to_string().as_bytes());
         }
         let Some(uid) = stored_uid(&body) else { return whole("400 Bad Request", json_type, b"{}") };

@@ -282,29 +282,48 @@ fn an_object_is_sent_to_its_study() {
     let file = folder.path().join("series-0001.seg.dcm");
     fs::write(&file, b"an object").unwrap();
     let failed = |code: u16| format!(r#"{{"00081198":{{"Value":[{{"00081197":{{"Value":[{code}]}}}}]}}}}"#);
+    let other = |code: u16| failed(code).replace("00081198", "0008119A");
+    let stored = |uid: &str| format!(r#"{{"00081199":{{"Value":[{{"00081155":{{"Value":["{uid}"]}}}}]}}}}"#);
     let typed = "Content-Type: application/dicom+json\r\n";
-    for (status, body, expected) in [
-        ("200 OK", "{}".to_owned(), Ok(Stored::Now)),
-        ("409 Conflict", failed(0x0111), Ok(Stored::Before)),
-        ("202 Accepted", failed(0x0122), Err("objects of this class")),
-        ("409 Conflict", failed(0xA700), Err("make room")),
-        ("409 Conflict", String::new(), Err("says no reason")),
-        ("413 Too Large", String::new(), Err("too large for it")),
+    let listed = || json(r#"[{"00080018":{"Value":["1.2.9"]}}]"#);
+    let none = || json("[]");
+    for (status, body, lists, expected) in [
+        ("200 OK", stored("1.2.9"), vec![], Ok(Stored::Now)),
+        // A success that does not name the object is believed where the server lists it, now or soon.
+        ("200 OK", "{}".to_owned(), vec![listed()], Ok(Stored::Now)),
+        ("202 Accepted", String::new(), vec![none(), listed()], Ok(Stored::Now)),
+        ("200 OK", stored("1.2.8"), vec![none(), none(), none()], Err("neither names nor lists it")),
+        ("204 No Content", String::new(), vec![none(), none(), none()], Err("neither names nor lists it")),
+        ("409 Conflict", failed(0x0111), vec![], Ok(Stored::Before)),
+        ("202 Accepted", failed(0x0122), vec![], Err("objects of this class")),
+        ("409 Conflict", failed(0xA700), vec![], Err("make room")),
+        ("409 Conflict", failed(0xC122), vec![], Err("transfer syntax")),
+        ("409 Conflict", String::new(), vec![listed()], Ok(Stored::Before)),
+        ("409 Conflict", String::new(), vec![none()], Err("no reason that is known here")),
+        ("200 OK", other(0x0110), vec![none()], Err("no reason that is known here")),
+        ("200 OK", other(0x0110), vec![listed()], Ok(Stored::Before)),
+        ("413 Too Large", String::new(), vec![], Err("too large for it")),
     ] {
-        let (address, requests) = server(vec![answer(status, typed, body.as_bytes())]);
-        let result = client(&address).store(&uid("1.2"), &file);
+        let asked = 1 + lists.len();
+        let first = answer(status, typed, body.as_bytes());
+        let (address, requests) = server([vec![first], lists].concat());
+        let result = client(&address).store(&uid("1.2"), &uid("1.2.9"), &file);
         match expected {
-            Ok(stored) => assert_eq!(result.unwrap(), stored),
+            Ok(stored) => assert_eq!(result.unwrap(), stored, "{status} {body}"),
             Err(words) => {
                 let text = result.unwrap_err().to_string();
                 assert!(text.contains(words) && text.contains("series-0001.seg.dcm"), "{text}");
             }
         }
-        let request = requests.lock().unwrap()[0].clone();
-        assert_eq!(request.line(), "POST /dicom-web/studies/1.2 HTTP/1.1");
-        assert!(request.body.windows(9).any(|window| window == b"an object"));
+        let requests = requests.lock().unwrap().clone();
+        assert_eq!(requests.len(), asked, "{status} {body}");
+        assert_eq!(requests[0].line(), "POST /dicom-web/studies/1.2 HTTP/1.1");
+        assert!(requests[0].body.windows(9).any(|window| window == b"an object"));
+        for request in &requests[1..] {
+            assert!(request.line().contains("/studies/1.2/instances?SOPInstanceUID=1.2.9&"), "{}", request.line());
+        }
     }
     let (address, _) = server(vec![]);
-    let missing = client(&address).store(&uid("1.2"), &folder.path().join("none")).unwrap_err();
+    let missing = client(&address).store(&uid("1.2"), &uid("1.2.9"), &folder.path().join("none")).unwrap_err();
     assert!(missing.to_string().contains("cannot read"), "{missing}");
 }
