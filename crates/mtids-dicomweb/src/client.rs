@@ -3,7 +3,7 @@
 //! Invariants: every request has limits in time; a redirect is not followed, because it would take credentials or studies elsewhere; an answer with a
 //! status that is no success is never read. Units: seconds.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::credentials::Credentials;
 use crate::error::{DicomWebError, Failure};
 use crate::retry::{Fault, Retry};
 use crate::tls::reason_of;
+use crate::watched::Watched;
 
 /// Longest time to connect.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -83,6 +84,10 @@ impl Client {
         &self.server
     }
 
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.connection.interrupt
+    }
+
     /// The same server, asked only once for everything: for requests that are expected to fail.
     pub fn asking_once(&self) -> Self {
         let retry = Retry { attempts: 1, ..self.connection.retry };
@@ -138,8 +143,10 @@ impl Client {
 
     /// The JSON of an answer; none where its body is empty.
     pub(crate) fn json(&self, response: &mut Response<Body>, what: &str) -> Result<Option<Value>, Fault> {
-        let read = response.body_mut().with_config().limit(LARGEST_JSON).read_to_vec();
-        let bytes = read.map_err(|error| match error {
+        let mut bytes = Vec::new();
+        let body = response.body_mut().with_config().limit(LARGEST_JSON).reader();
+        let read = Watched::new(body, self.interrupt()).read_to_end(&mut bytes);
+        read.map_err(|error| match ureq::Error::from(error) {
             ureq::Error::BodyExceedsLimit(_) => Fault::Final(self.too_large(what, LARGEST_JSON)),
             error => self.connection_fault(&error, what),
         })?;

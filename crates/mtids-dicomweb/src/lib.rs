@@ -25,6 +25,7 @@ mod retry;
 mod store;
 mod tls;
 mod uid;
+mod watched;
 mod wildcard;
 
 pub use client::{Client, Connection};

@@ -194,7 +194,24 @@ fn an_instance_comes_as_it_is_stored() {
     let alone = answer("200 OK", "Content-Type: application/dicom; transfer-syntax=1.2\r\n", &content);
     assert_eq!(retrieve(vec![alone.clone()], 1 << 20).0.unwrap(), content);
     let cut = alone[..alone.len() - 1].to_vec();
-    assert_eq!(retrieve(vec![cut, alone], 1 << 20).0.unwrap(), content, "what is shorter than announced is no whole");
+    assert_eq!(
+        retrieve(vec![cut, alone.clone()], 1 << 20).0.unwrap(),
+        content,
+        "what is shorter than announced is no whole"
+    );
+    // Without length and chunks, the end of the connection could be anywhere in the object.
+    let head =
+        |more: &str| format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/dicom\r\n{more}\r\n");
+    let endless = [head("").as_bytes(), &content].concat();
+    assert_eq!(retrieve(vec![endless.clone(), alone], 1 << 20).0.unwrap(), content);
+    let (result, requests) = retrieve(vec![endless.clone(), endless.clone(), endless], 1 << 20);
+    assert!(matches!(result, Err(DicomWebError::Unreachable { failure: Failure::Cut, .. })), "{result:?}");
+    assert_eq!(requests.len(), 3);
+    let chunked = head("Transfer-Encoding: chunked\r\n");
+    let chunks = [chunked.as_bytes(), b"5\r\nwhole\r\n3\r\n it\r\n0\r\n\r\n"].concat();
+    assert_eq!(retrieve(vec![chunks.clone()], 1 << 20).0.unwrap(), b"whole it");
+    let cut = chunks[..chunks.len() - 12].to_vec();
+    assert_eq!(retrieve(vec![cut, chunks], 1 << 20).0.unwrap(), b"whole it");
 }
 
 #[test]
