@@ -15,6 +15,7 @@ mod contract;
 mod corrections;
 mod export;
 mod fetch;
+mod fetch_faults;
 mod file_modes;
 mod golden;
 mod help;

@@ -1,5 +1,6 @@
 //! A DICOMweb server for tests: it serves the objects of a folder, keeps what it is sent, and fails where a test wants it to.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,18 +30,46 @@ pub(crate) struct Pacs {
     pub(crate) instances: Vec<Instance>,
     /// Bodies of storage requests.
     pub(crate) stored: Vec<Vec<u8>>,
+    /// A storage request is answered without a word on what was stored.
+    pub(crate) says_nothing: bool,
+    /// Objects for which there is room.
+    pub(crate) room: Option<usize>,
     /// The value that the header `Authorization` must have.
     pub(crate) authorization: Option<String>,
     /// Requests that are answered with 503 from now on.
     pub(crate) busy: u32,
     /// Objects that are cut in the middle from now on.
     pub(crate) cut: u32,
-    /// UID of an object that the server cannot read.
-    pub(crate) broken: Option<String>,
+    /// UIDs of objects that the server refuses, and the status; 0 stands for an answer that is cut each time.
+    pub(crate) broken: BTreeMap<String, u16>,
+    /// The status with which all objects are refused.
+    pub(crate) dead: Option<u16>,
+    /// Lists are refused as well, as soon as an object has been.
+    pub(crate) dead_lists: bool,
+    /// Requests for objects that were refused.
+    pub(crate) refused: u32,
+    /// How lists of series and instances are wrong.
+    pub(crate) lists: Lists,
+    /// Keys of queries are ignored.
+    pub(crate) ignores_keys: bool,
     /// Objects that are sent before the server goes away for good.
     pub(crate) downloads_left: Option<u32>,
     /// Objects that were sent whole.
     pub(crate) downloads: u32,
+}
+
+/// Lists that a server should not give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Lists {
+    /// They are right.
+    #[default]
+    Right,
+    /// 404, as of a server that has lost its index.
+    NotFound,
+    /// Status 200 without content, as of a proxy.
+    Empty,
+    /// They begin behind their first entry.
+    Shifted,
 }
 
 /// A running server. It lasts as long as the test.
@@ -134,15 +163,27 @@ fn whole(status: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
+/// The value of a key of a query.
+fn asked<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+}
+
 fn list(entries: Vec<Value>, query: &str) -> Vec<u8> {
-    let number = |name: &str| {
-        let value = query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
-        value.map(|value| value.parse::<usize>().unwrap())
-    };
+    let number = |name: &str| asked(query, name).map(|value| value.parse::<usize>().unwrap());
     // As some servers do, it gives fewer than it is asked for.
     let limit = number("limit").unwrap_or(usize::MAX).min(10);
     let page: Vec<Value> = entries.into_iter().skip(number("offset").unwrap_or(0)).take(limit).collect();
     whole("200 OK", "application/dicom+json", Value::from(page).to_string().as_bytes())
+}
+
+/// SOPInstanceUID of the object in the body of a storage request.
+fn stored_uid(body: &[u8]) -> Option<String> {
+    let begin = body.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let boundary = body.split(|byte| *byte == b'\r').next()?;
+    let end = body.len() - boundary.len() - b"\r\n--\r\n".len();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), body.get(begin..end)?).unwrap();
+    Some(instance(file.path())?.uid)
 }
 
 impl Pacs {
@@ -160,25 +201,52 @@ impl Pacs {
         }
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let parts: Vec<&str> = path.split('/').collect();
+        if self.dead_lists && self.refused > 0 && matches!(parts.last(), Some(&("studies" | "series" | "instances"))) {
+            return Some(whole("502 Bad Gateway", "text/plain", b"nobody behind"));
+        }
+        match (parts.as_slice(), self.lists) {
+            (["studies", _, "series"] | ["studies", _, "series", _, "instances"], Lists::NotFound) => {
+                return Some(whole("404 Not Found", "text/plain", b"none"));
+            }
+            (["studies", _, "series"] | ["studies", _, "series", _, "instances"], Lists::Empty) => {
+                return Some(whole("200 OK", "application/dicom+json", b""));
+            }
+            _ => {}
+        }
+        let uid = |name: &str| asked(query, name);
         match parts.as_slice() {
             ["studies"] => Some(list(self.studies(query), query)),
             ["studies", study] => Some(self.store(study, body)),
+            ["studies", _, "instances"] => {
+                let kept = self.stored.iter().filter_map(|body| stored_uid(body));
+                let kept = kept.filter(|kept| uid("SOPInstanceUID").is_none_or(|asked| asked == kept));
+                Some(list(kept.map(|uid| json!({ "00080018": { "Value": [uid] } })).collect(), query))
+            }
             ["studies", study, "series"] => {
                 let of_study = self.instances.iter().filter(|one| one.study == *study);
                 let series = of_study.map(|one| (one.series.clone(), one.modality.clone()));
-                let series: std::collections::BTreeMap<String, String> = series.collect();
+                let mut series: BTreeMap<String, String> = series.collect();
+                series.retain(|series, _| uid("SeriesInstanceUID").is_none_or(|asked| asked == series));
                 let entry =
                     |(uid, modality)| json!({ "0020000E": { "Value": [uid] }, "00080060": { "Value": [modality] } });
                 Some(list(series.into_iter().map(entry).collect(), query))
             }
             ["studies", study, "series", series, "instances"] => {
                 let of_series = self.instances.iter().filter(|one| one.study == *study && one.series == *series);
+                let of_series = of_series.filter(|one| uid("SOPInstanceUID").is_none_or(|asked| asked == one.uid));
+                let skipped = usize::from(self.lists == Lists::Shifted && uid("SOPInstanceUID").is_none());
+                let of_series = of_series.skip(skipped);
                 Some(list(of_series.map(|one| json!({ "00080018": { "Value": [one.uid] } })).collect(), query))
             }
             ["studies", study, "series", series, "instances", uid] => {
                 let is_it = |one: &&Instance| one.study == *study && one.series == *series && one.uid == *uid;
-                if self.broken.as_deref() == Some(*uid) {
-                    return Some(whole("500 Internal Server Error", "text/plain", b"no such file"));
+                let status = self.dead.or_else(|| self.broken.get(*uid).copied());
+                if let Some(status) = status {
+                    self.refused += 1;
+                    self.cut += u32::from(status == 0);
+                    if status > 0 {
+                        return Some(whole(&format!("{status} Refused"), "text/plain", b"no such file"));
+                    }
                 }
                 match self.instances.iter().find(is_it).cloned() {
                     Some(found) => Some(self.download(&found)),
@@ -190,15 +258,16 @@ impl Pacs {
     }
 
     fn studies(&self, query: &str) -> Vec<Value> {
-        let asked = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
-        let is = |name: &str, said: &str| asked(name).is_none_or(|asked| asked == "%2A" || asked == said);
+        let is = |name: &str, said: &str| {
+            self.ignores_keys || asked(query, name).is_none_or(|asked| asked == "%2A" || asked == said)
+        };
         let fits = |one: &&Instance| {
             is("PatientID", &one.patient)
                 && is("StudyInstanceUID", &one.study)
                 && is("ModalitiesInStudy", &one.modality)
         };
         let studies = self.instances.iter().filter(fits).map(|one| (one.study.clone(), one.patient.clone()));
-        let studies: std::collections::BTreeMap<String, String> = studies.collect();
+        let studies: BTreeMap<String, String> = studies.collect();
         let entry = |(uid, patient)| json!({ "0020000D": { "Value": [uid] }, "00100020": { "Value": [patient] } });
         studies.into_iter().map(entry).collect()
     }
@@ -227,7 +296,16 @@ impl Pacs {
             let failed = json!({ "00081198": { "Value": [{ "00081197": { "Value": [0x0111] } }] } });
             return whole("409 Conflict", json_type, failed.to_string().as_bytes());
         }
+        if self.room.is_some_and(|room| self.stored.len() >= room) {
+            let failed = json!({ "00081198": { "Value": [{ "00081197": { "Value": [0xA700] } }] } });
+            return whole("409 Conflict", json_type, failed.to_string().as_bytes());
+        }
+        let Some(uid) = stored_uid(&body) else { return whole("400 Bad Request", json_type, b"{}") };
         self.stored.push(body);
-        whole("200 OK", json_type, b"{}")
+        if self.says_nothing {
+            return whole("200 OK", json_type, b"");
+        }
+        let stored = json!({ "00081199": { "Value": [{ "00081155": { "Value": [uid] } }] } });
+        whole("200 OK", json_type, stored.to_string().as_bytes())
     }
 }

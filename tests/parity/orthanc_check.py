@@ -79,18 +79,26 @@ class Server:
         return f"{self.address}/dicom-web"
 
     def call(self, path, data=None, method=None):
+        text = self.call_raw(path, data, method)
+        return json.loads(text) if text else None
+
+    def call_raw(self, path, data=None, method=None):
         request = urllib.request.Request(self.address + path, data=data, method=method)
         token = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         request.add_header("Authorization", f"Basic {token}")
         request.add_header("Accept", "application/json")
         with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+            return answer.read()
 
-    def stop(self):
-        self.process.terminate()
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
         self.process.wait(60)
         self.log.close()
+
+    def count(self, modality):
+        """Instances of a modality, by Orthanc's own index."""
+        query = {"Level": "Instance", "Query": {"Modality": modality}}
+        return len(self.call("/tools/find", json.dumps(query).encode()))
 
 
 def environment(password=PASSWORD):
@@ -123,17 +131,55 @@ def objects(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def killed(server, out):
-    """Fetches and is killed after a random time; true where it ended before."""
-    command = [programs / "mtids-prep", "fetch", "--server", server.dicomweb, "--out", out, "--patient", "*"]
-    child = subprocess.Popen(command, cwd=root, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def begun(server, out, *more):
+    """A fetch of everything that goes on beside this check."""
+    command = [programs / "mtids-prep", "fetch", "--server", server.dicomweb, "--out", out, "--patient", "*", *more]
+    return subprocess.Popen(command, cwd=root, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def killed(server, out, seconds):
+    """Fetches and is killed after a time; false where it ended before."""
+    child = begun(server, out)
     try:
-        child.wait(random.uniform(0.2, 2.0))
-        return True
+        child.communicate(timeout=seconds)
+        return False
     except subprocess.TimeoutExpired:
         child.send_signal(signal.SIGKILL)
-        child.wait()
-        return False
+        child.communicate()
+        return child.returncode == -signal.SIGKILL
+
+
+def killed_again_and_again(server, out, total):
+    """Kills fetches into one folder, at any time that a whole one takes; says how many of them left a part of the objects."""
+    started = time.monotonic()
+    assert fetch(server, out, "--patient", "*")["fetched"] == total
+    lasted = time.monotonic() - started
+    shutil.rmtree(out)
+    done = parts = 0
+    while done < kills:
+        if killed(server, out, random.uniform(0.003, lasted)):
+            done += 1
+            parts += 0 < len(objects(out / "dicom")) < total
+        else:
+            # It came to its end: from the beginning again.
+            shutil.rmtree(out)
+    assert done == kills and (parts > 0 or kills < 5), f"{done} kills, {parts} of them amid objects"
+    return parts
+
+
+def goes_away(server, out, whole):
+    """The server is killed amid a fetch into a new folder."""
+    child = begun(server, out, "--attempts", "2", "--parallel", "1")
+    deadline = time.monotonic() + 60
+    while not (out / "dicom").exists() or not objects(out / "dicom"):
+        assert child.poll() is None and time.monotonic() < deadline, "no object came"
+        time.sleep(0.002)
+    server.stop(signal.SIGKILL)
+    said = child.communicate(timeout=120)[1]
+    assert child.returncode == 3 and "no answer" in said, (child.returncode, said)
+    came = [path.read_bytes() for path in objects(out / "dicom")]
+    assert 0 < len(came) < len(whole) and set(came) <= whole, f"{len(came)} of {len(whole)} objects"
+    return len(came)
 
 
 def check(folder, cohort, overwrite):
@@ -142,9 +188,7 @@ def check(folder, cohort, overwrite):
         files = objects(cohort / "dicom")
         ids = [server.call("/instances", path.read_bytes())["ID"] for path in files]
         out = folder / "studies"
-        done = 0
-        while done < kills and not killed(server, out):
-            done += 1
+        parts = killed_again_and_again(server, out, len(files))
         whole = fetch(server, out, "--patient", "*")
         assert whole["fetched"] + whole["kept"] == len(files) and whole["studies"] == studies, whole
         received = objects(out / "dicom")
@@ -169,21 +213,24 @@ def check(folder, cohort, overwrite):
         assert len(replaced) == (1 if overwrite else 0), (overwrite, replaced)
 
         answer = folder / "answer"
+        # The phantom studies hold such objects themselves.
+        before = {name: server.count(name) for name in ("SEG", "SR")}
         fixed = ["predict", "--measure-only", "--config", "pipelines/demo-short/dataset.toml", "--out", answer]
         for _ in range(2):
             run("mtids-train", *fixed, "--data", cohort / "dicom", "--annotations", cohort / "annotations.csv", "--send", server.dicomweb, code=(0, 1))
         sent = len(objects(answer / "dicom"))
-        found = {name: len(server.call(f"/dicom-web/series?Modality={name}&limit=10000")) for name in ("SEG", "SR")}
-        assert sum(found.values()) >= 2 and sent >= 2, (found, sent)
+        found = {name: server.count(name) - before[name] for name in before}
+        assert sum(found.values()) == sent and sent >= 2, (before, found, sent)
 
-        server.stop()
+        stored = {bytes(server.call_raw(f"/instances/{one}/file")) for one in server.call("/instances")}
+        came = goes_away(server, folder / "gone", stored)
         said = fetch(server, out, "--patient", "*", code=3)
         assert "no answer" in said, said
         kept = {path.read_bytes() for path in objects(out / "dicom")}
         assert len(kept) == len(files), "something was lost when the server went away"
         print(
-            f"OverwriteInstances {overwrite}: {studies} studies, {len(files)} objects, killed {done} times, same bytes and same dataset; "
-            f"{sent} objects sent back, found by QIDO as {found}"
+            f"OverwriteInstances {overwrite}: {studies} studies, {len(files)} objects, killed {kills} times, {parts} of them amid objects, same bytes "
+            f"and same dataset; {sent} objects sent back, found as {found}; {came} objects kept when the server was killed"
         )
     finally:
         if server.process.poll() is None:

@@ -2,6 +2,8 @@
 //!
 //! Invariants: an address holds no credentials, query or fragment, so it can be shown; a text in a query is percent-encoded.
 
+use std::net::IpAddr;
+
 use crate::error::DicomWebError;
 
 /// Checks an address and takes the slashes off its end.
@@ -36,13 +38,26 @@ pub(crate) fn checked(server: &str) -> Result<String, DicomWebError> {
 
 /// Whether what is sent to this address can be read on the way: no TLS, and not this machine.
 pub(crate) fn is_open(server: &str) -> bool {
-    let Some(rest) = server.strip_prefix("http://") else { return false };
+    server.starts_with("http://") && !is_local(server)
+}
+
+/// Whether requests to this address stay on this machine.
+pub(crate) fn is_local(server: &str) -> bool {
+    server.split_once("://").is_some_and(|(_, rest)| is_this_machine(host(rest)))
+}
+
+/// The host of an address without its scheme.
+fn host(rest: &str) -> &str {
     let authority = rest.split('/').next().unwrap_or_default();
-    let host = match authority.strip_prefix('[') {
+    match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
-    };
-    !(host == "localhost" || host == "::1" || host.starts_with("127."))
+    }
+}
+
+/// A name such as `127.evil.example` is that of another machine: only whole addresses count.
+fn is_this_machine(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A text as a part of a query.
@@ -76,10 +91,24 @@ mod tests {
 
     #[test]
     fn who_can_read_along_is_known() {
-        for address in ["http://pacs", "http://10.0.0.1:8042/x", "http://[fe80::1]:80", "http://localhost.example"] {
+        for address in [
+            "http://pacs",
+            "http://10.0.0.1:8042/x",
+            "http://[fe80::1]:80",
+            "http://localhost.example",
+            "http://127.evil.example",
+            "http://127.0.0.1.evil.example/x",
+        ] {
             assert!(is_open(address), "{address}");
         }
-        for address in ["https://pacs", "http://localhost:8042", "http://127.0.0.1/x", "http://[::1]:80"] {
+        for address in [
+            "https://pacs",
+            "http://localhost:8042",
+            "http://LOCALHOST",
+            "http://127.0.0.1/x",
+            "http://127.9.9.9:1",
+            "http://[::1]:80",
+        ] {
             assert!(!is_open(address), "{address}");
         }
     }

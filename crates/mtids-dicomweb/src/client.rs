@@ -3,7 +3,7 @@
 //! Invariants: every request has limits in time; a redirect is not followed, because it would take credentials or studies elsewhere; an answer with a
 //! status that is no success is never read. Units: seconds.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,12 +11,14 @@ use mtids_runtime::interrupt::Interrupt;
 use serde_json::Value;
 use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Timeout};
 
-use crate::address::{checked, is_open};
+use crate::address::{checked, is_local, is_open};
 use crate::credentials::Credentials;
-use crate::error::DicomWebError;
+use crate::error::{DicomWebError, Failure};
 use crate::retry::{Fault, Retry};
+use crate::tls::reason_of;
+use crate::watched::Watched;
 
 /// Longest time to connect.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -24,8 +26,8 @@ const CONNECT: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(300);
 /// Longest time until a server takes more of what is sent.
 const SENDING: Duration = Duration::from_secs(60);
-/// Largest answer in JSON, in bytes.
-const LARGEST_JSON: u64 = 64 << 20;
+/// Largest answer in JSON, in bytes: some 10 000 entries, where a server ignores the size of a page. Read, it takes several times as much.
+const LARGEST_JSON: u64 = 16 << 20;
 
 /// How to reach a server.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +43,7 @@ pub struct Connection {
 }
 
 /// A DICOMweb server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     agent: Agent,
     server: String,
@@ -55,23 +57,26 @@ impl Client {
     /// [`DicomWebError::Address`], or [`DicomWebError::Setting`] for certificates that cannot be read.
     pub fn new(address: &str, connection: Connection) -> Result<Self, DicomWebError> {
         let server = checked(address)?;
-        if is_open(&server) && connection.credentials.header().is_some() {
-            tracing::warn!("{server}: without https, password or token and all images can be read on the way");
+        if is_open(&server) {
+            tracing::warn!("{server}: without https, all images, and a password or token, can be read on the way");
         }
         let mut tls = TlsConfig::builder();
         if let Some(path) = &connection.trusted {
             tls = tls.root_certs(RootCerts::new_with_certs(&certificates(path)?));
         }
-        let config = Agent::config_builder()
+        let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(ANSWER))
             .timeout_per_read(Some(ANSWER))
             .timeout_per_write(Some(SENDING))
-            .tls_config(tls.build())
-            .build();
-        Ok(Self { agent: Agent::new_with_config(config), server, connection })
+            .tls_config(tls.build());
+        if is_local(&server) {
+            // What is meant for this machine does not leave it, whatever proxy the environment names.
+            config = config.proxy(None);
+        }
+        Ok(Self { agent: Agent::new_with_config(config.build()), server, connection })
     }
 
     /// The address, without a slash at its end and without credentials.
@@ -79,13 +84,24 @@ impl Client {
         &self.server
     }
 
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.connection.interrupt
+    }
+
+    /// The same server, asked only once for everything: for requests that are expected to fail.
+    pub fn asking_once(&self) -> Self {
+        let retry = Retry { attempts: 1, ..self.connection.retry };
+        let connection = Connection { retry, ..self.connection.clone() };
+        Self { agent: self.agent.clone(), server: self.server.clone(), connection }
+    }
+
     /// Asks until there is an answer, or none is to be expected.
     pub(crate) fn persist<T>(&self, what: &str, ask: impl FnMut() -> Result<T, Fault>) -> Result<T, DicomWebError> {
-        let gave_up = |reason, status, attempts| DicomWebError::Unreachable {
+        let gave_up = |reason, failure, attempts| DicomWebError::Unreachable {
             server: self.server.clone(),
             what: what.to_owned(),
             reason,
-            status,
+            failure,
             attempts,
         };
         self.connection.retry.run(&self.connection.interrupt, gave_up, ask)
@@ -125,18 +141,20 @@ impl Client {
         }
     }
 
-    /// The JSON of an answer; null where there is none.
-    pub(crate) fn json(&self, response: &mut Response<Body>, what: &str) -> Result<Value, Fault> {
-        let read = response.body_mut().with_config().limit(LARGEST_JSON).read_to_vec();
-        let bytes = read.map_err(|error| match error {
+    /// The JSON of an answer; none where its body is empty.
+    pub(crate) fn json(&self, response: &mut Response<Body>, what: &str) -> Result<Option<Value>, Fault> {
+        let mut bytes = Vec::new();
+        let body = response.body_mut().with_config().limit(LARGEST_JSON).reader();
+        let read = Watched::new(body, self.interrupt()).read_to_end(&mut bytes);
+        read.map_err(|error| match ureq::Error::from(error) {
             ureq::Error::BodyExceedsLimit(_) => Fault::Final(self.too_large(what, LARGEST_JSON)),
             error => self.connection_fault(&error, what),
         })?;
         if bytes.trim_ascii().is_empty() {
-            return Ok(Value::Null);
+            return Ok(None);
         }
         let strange = |_| Fault::Final(self.strange(what, "it is not JSON"));
-        serde_json::from_slice(&bytes).map_err(strange)
+        serde_json::from_slice(&bytes).map(Some).map_err(strange)
     }
 
     /// What a status means, where it is no success.
@@ -155,7 +173,8 @@ impl Client {
                 let wait = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
                 // The other form is a date, which would need a clock that both sides agree on.
                 let wait = wait.and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
-                return Some(Fault::Passing { reason: format!("HTTP status {status}"), status: Some(status), wait });
+                let reason = format!("HTTP status {status}");
+                return Some(Fault::Passing { reason, failure: Failure::Status(status), wait });
             }
             300..=399 => refused("it sends to another address; give that one, if you trust it"),
             401 | 403 => DicomWebError::Credentials { server, what, status },
@@ -173,29 +192,31 @@ impl Client {
     fn connection_fault(&self, error: &ureq::Error, what: &str) -> Fault {
         match error {
             // TLS says so of what it does not accept: asked again, it would say the same.
-            ureq::Error::Io(source) if source.kind() == ErrorKind::InvalidData => {
-                Fault::Final(self.not_trusted(&source))
+            ureq::Error::Io(source) if source.kind() == ErrorKind::InvalidData => Fault::Final(self.not_secure(source)),
+            ureq::Error::Rustls(source) => Fault::Final(self.not_secure(source)),
+            ureq::Error::HostNotFound
+            | ureq::Error::ConnectionFailed
+            | ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                Fault::passing(Failure::Connection, error.to_string())
             }
-            ureq::Error::Rustls(source) => Fault::Final(self.not_trusted(source)),
-            ureq::Error::Io(_)
-            | ureq::Error::Timeout(_)
-            | ureq::Error::Protocol(_)
-            | ureq::Error::HostNotFound
-            | ureq::Error::ConnectionFailed => Fault::passing(error.to_string()),
+            ureq::Error::Io(source) if is_of_connecting(source.kind()) => {
+                Fault::passing(Failure::Connection, error.to_string())
+            }
+            ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::Protocol(_) => {
+                Fault::passing(Failure::Cut, error.to_string())
+            }
             _ => Fault::Final(DicomWebError::Unreachable {
                 server: self.server.clone(),
                 what: what.to_owned(),
                 reason: error.to_string(),
-                status: None,
+                failure: Failure::Connection,
                 attempts: 1,
             }),
         }
     }
 
-    fn not_trusted(&self, source: &dyn std::error::Error) -> DicomWebError {
-        let reason =
-            format!("its certificate is not accepted ({source}); name the authority that signed it with --ca-file");
-        DicomWebError::Setting { what: self.server.clone(), reason }
+    fn not_secure(&self, source: &(dyn std::error::Error + 'static)) -> DicomWebError {
+        DicomWebError::Setting { what: self.server.clone(), reason: reason_of(source) }
     }
 
     pub(crate) fn strange(&self, what: &str, reason: impl Into<String>) -> DicomWebError {
@@ -205,6 +226,19 @@ impl Client {
     pub(crate) fn too_large(&self, what: &str, limit: u64) -> DicomWebError {
         DicomWebError::TooLarge { server: self.server.clone(), what: what.to_owned(), limit }
     }
+}
+
+/// Whether an error of the system is one of making a connection.
+fn is_of_connecting(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::AddrNotAvailable
+            | ErrorKind::TimedOut
+    )
 }
 
 /// The certificates of a file.

@@ -6,6 +6,17 @@ use std::path::PathBuf;
 
 use mtids_runtime::exit::{Exit, ExitStatus};
 
+/// How a request failed that may work the next time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// There was no connection to the server.
+    Connection,
+    /// The connection was cut, or silent for too long, before the whole answer had come.
+    Cut,
+    /// The server answered with this status of HTTP.
+    Status(u16),
+}
+
 /// Errors of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum DicomWebError {
@@ -35,8 +46,8 @@ pub enum DicomWebError {
         what: String,
         /// What happened the last time.
         reason: String,
-        /// Status of HTTP, where the server answered.
-        status: Option<u16>,
+        /// How.
+        failure: Failure,
         /// How often it was asked.
         attempts: u32,
     },

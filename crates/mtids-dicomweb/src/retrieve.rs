@@ -1,16 +1,17 @@
 //! WADO-RS: an instance as the server stores it.
 //!
 //! Invariants: the bytes are not converted on the way (`transfer-syntax=*`) and not parsed here; a file holds one whole answer or its beginning, never
-//! parts of two; a cut answer is asked for again.
+//! parts of two; a cut answer, and one whose end cannot be known, is asked for again.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::client::Client;
-use crate::error::DicomWebError;
+use crate::error::{DicomWebError, Failure};
 use crate::multipart::{Multipart, MultipartError, boundary_of, media_type};
 use crate::retry::Fault;
 use crate::uid::Uid;
+use crate::watched::Watched;
 
 /// What is asked for: the object in the transfer syntax in which it is stored. One media type, because some servers read no list of them.
 const AS_STORED: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
@@ -45,8 +46,14 @@ impl Client {
             let header = response.headers().get("Content-Type").and_then(|value| value.to_str().ok());
             let content_type = header.unwrap_or_default().to_owned();
             let announced = response.body().content_length();
-            let mut body = response.body_mut().as_reader();
+            let coding = response.headers().get("Transfer-Encoding").and_then(|value| value.to_str().ok());
+            let is_chunked = coding.is_some_and(|coding| coding.to_ascii_lowercase().contains("chunked"));
+            let mut body = Watched::new(response.body_mut().as_reader(), self.interrupt());
             let copied = if media_type(&content_type) == DICOM {
+                if announced.is_none() && !is_chunked {
+                    // The end of the connection would be the end of the object, wherever it is cut.
+                    return Err(Fault::passing(Failure::Cut, "it is sent without length, so its end cannot be known"));
+                }
                 copy(&mut body, announced, file, most)
             } else if let Some(boundary) = boundary_of(&content_type) {
                 single_part(&mut body, &boundary, file, most)
@@ -54,8 +61,10 @@ impl Client {
                 return Err(Fault::Final(self.strange(&what, "it is neither application/dicom nor multipart/related")));
             };
             let length = copied.map_err(|error| self.fault(error, &what))?;
-            // The object is whole: what follows, or fails to, changes nothing.
-            let _ = io::copy(&mut body.take(REST), &mut io::sink());
+            // The object is whole: what follows, or fails to, changes nothing. It is read where its end is near.
+            if is_chunked || announced.is_some_and(|announced| announced.saturating_sub(body.received()) <= REST) {
+                let _ = io::copy(&mut body.take(REST), &mut io::sink());
+            }
             Ok(length)
         })
     }
@@ -67,7 +76,7 @@ impl Client {
 
     fn fault(&self, error: MultipartError, what: &str) -> Fault {
         match error {
-            MultipartError::Cut(_) => Fault::passing(error.to_string()),
+            MultipartError::Cut(_) => Fault::passing(Failure::Cut, error.to_string()),
             MultipartError::Damaged(reason) => Fault::Final(self.strange(what, reason)),
             MultipartError::TooLarge(limit) => Fault::Final(self.too_large(what, limit)),
             MultipartError::Write(source) => Fault::Final(self.not_written(source)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mtids_runtime::interrupt::Interrupt;
 
-use crate::error::DicomWebError;
+use crate::error::{DicomWebError, Failure};
 
 /// A signal is seen after this time at the latest.
 const SLICE: Duration = Duration::from_millis(50);
@@ -36,8 +36,8 @@ pub(crate) enum Fault {
     Passing {
         /// What happened.
         reason: String,
-        /// Status of HTTP, where there was an answer.
-        status: Option<u16>,
+        /// How.
+        failure: Failure,
         /// How long the server wants to be left alone.
         wait: Option<Duration>,
     },
@@ -46,8 +46,8 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) fn passing(reason: impl Into<String>) -> Self {
-        Self::Passing { reason: reason.into(), status: None, wait: None }
+    pub(crate) fn passing(failure: Failure, reason: impl Into<String>) -> Self {
+        Self::Passing { reason: reason.into(), failure, wait: None }
     }
 }
 
@@ -58,7 +58,7 @@ impl Retry {
         doubled.max(asked.unwrap_or_default()).min(self.longest_wait)
     }
 
-    /// Asks until there is an answer or a final fault. `gave_up` makes the error of the last passing one: of its reason, its status and
+    /// Asks until there is an answer or a final fault. `gave_up` makes the error of the last passing one: of its reason, its kind and
     /// the number of requests.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Retry {
     pub(crate) fn run<T>(
         &self,
         interrupt: &Interrupt,
-        gave_up: impl FnOnce(String, Option<u16>, u32) -> DicomWebError,
+        gave_up: impl FnOnce(String, Failure, u32) -> DicomWebError,
         mut ask: impl FnMut() -> Result<T, Fault>,
     ) -> Result<T, DicomWebError> {
         let mut attempt = 1;
@@ -77,8 +77,10 @@ impl Retry {
             match ask() {
                 Ok(answer) => return Ok(answer),
                 Err(Fault::Final(error)) => return Err(error),
-                Err(Fault::Passing { reason, status, .. }) if attempt >= self.attempts => {
-                    return Err(gave_up(reason, status, attempt));
+                // A signal cuts a request: that is no fault of the server.
+                Err(Fault::Passing { .. }) if interrupt.is_raised() => return Err(DicomWebError::Interrupted),
+                Err(Fault::Passing { reason, failure, .. }) if attempt >= self.attempts => {
+                    return Err(gave_up(reason, failure, attempt));
                 }
                 Err(Fault::Passing { reason, wait, .. }) => {
                     tracing::debug!(attempt, "asking again: {reason}");
@@ -108,11 +110,11 @@ mod tests {
 
     fn ask(faults: Vec<Fault>) -> (Result<u32, DicomWebError>, u32) {
         let (mut faults, mut asked) = (faults.into_iter(), 0);
-        let gave_up = |reason, status, attempts| DicomWebError::Unreachable {
+        let gave_up = |reason, failure, attempts| DicomWebError::Unreachable {
             server: "s".into(),
             what: "w".into(),
             reason,
-            status,
+            failure,
             attempts,
         };
         let result = QUICK.run(&Interrupt::new(), gave_up, || {
@@ -124,9 +126,10 @@ mod tests {
 
     #[test]
     fn passing_faults_are_asked_again_and_final_ones_are_not() {
-        let (result, asked) = ask(vec![Fault::passing("503"), Fault::passing("cut")]);
+        let cut = |reason: &str| Fault::passing(Failure::Cut, reason);
+        let (result, asked) = ask(vec![Fault::passing(Failure::Status(503), "503"), cut("cut")]);
         assert_eq!((result.unwrap(), asked), (7, 3));
-        let (result, asked) = ask(vec![Fault::passing("1"), Fault::passing("2"), Fault::passing("3")]);
+        let (result, asked) = ask(vec![cut("1"), cut("2"), cut("3")]);
         assert!(result.unwrap_err().to_string().contains("(3; asked 3 times)"));
         assert_eq!(asked, 3);
         let (result, asked) = ask(vec![Fault::Final(DicomWebError::Address { reason: "x" })]);
@@ -149,5 +152,14 @@ mod tests {
         let gave_up = |_, _, _| DicomWebError::Interrupted;
         assert!(matches!(QUICK.run(&interrupt, gave_up, || Ok(())), Err(DicomWebError::Interrupted)));
         pause(Duration::from_secs(3600), &interrupt);
+        // It comes during the last request, which it cuts.
+        let interrupt = Interrupt::new();
+        let once = Retry { attempts: 1, ..QUICK };
+        let gave_up = |_, _, _| DicomWebError::Address { reason: "gave up" };
+        let result: Result<(), _> = once.run(&interrupt, gave_up, || {
+            interrupt.raise();
+            Err(Fault::passing(Failure::Cut, "cut"))
+        });
+        assert!(matches!(result, Err(DicomWebError::Interrupted)));
     }
 }

@@ -7,7 +7,9 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mtids_dicomweb::{Client, Connection, Credentials, DicomWebError, InstanceAddress, Retry, Stored, StudyQuery, Uid};
+use mtids_dicomweb::{
+    Client, Connection, Credentials, DicomWebError, Failure, InstanceAddress, Presence, Retry, Stored, StudyQuery, Uid,
+};
 use mtids_runtime::exit::{Exit, ExitStatus};
 
 /// A request as the server saw it: its first line and its headers, and its body.
@@ -112,12 +114,12 @@ fn lists_are_asked_for_page_by_page_with_credentials() {
     let (address, requests) = server(pages.iter().map(|page| json(page)).collect());
     let query = StudyQuery { patient_id: Some("A&B".into()), modality: Some("CT".into()), ..StudyQuery::default() };
     let listed = client(&address).studies(&query).unwrap();
-    assert_eq!(listed.found.iter().map(|study| study.uid.as_str()).collect::<Vec<_>>(), ["1.1", "1.2"]);
+    assert_eq!((listed.found, listed.left_out), (vec![uid("1.1"), uid("1.2")], vec![uid("1.3")]));
     assert_eq!(listed.unusable, 1);
     let requests = requests.lock().unwrap();
     assert_eq!(
         requests[0].line(),
-        "GET /dicom-web/studies?PatientID=A%26B&ModalitiesInStudy=CT&limit=1000&offset=0 HTTP/1.1"
+        "GET /dicom-web/studies?PatientID=A%26B&ModalitiesInStudy=CT&limit=100&offset=0 HTTP/1.1"
     );
     assert!(requests[1].line().contains("offset=2") && requests[2].line().contains("offset=4"), "{requests:?}");
     assert!(requests.iter().all(|request| request.head.to_lowercase().contains("authorization: bearer a-secret")));
@@ -132,6 +134,57 @@ fn what_a_server_does_not_have_is_an_empty_list() {
 }
 
 #[test]
+fn only_an_explicit_empty_list_says_that_something_is_absent() {
+    let gone = || answer("404 Not Found", "", b"");
+    let entry = |key: &str, uid: &str| json(&format!(r#"[{{"{key}":{{"Value":["{uid}"]}}}}]"#));
+    let (instance, series, study) = ("00080018", "0020000E", "0020000D");
+    for (answers, expected) in [
+        (vec![entry(instance, "1.2.3.4")], Presence::Listed),
+        (vec![json("[]")], Presence::Absent),
+        (vec![answer("204 No Content", "", b"")], Presence::Absent),
+        // It ignores the key, and its list may be cut.
+        (vec![entry(instance, "1.9"), json("[]")], Presence::Unclear),
+        (vec![json(r#"[{"00080018":{"Value":["../1"]}}]"#)], Presence::Unclear),
+        (vec![gone(), entry(series, "1.2.3")], Presence::Unclear),
+        (vec![gone(), json("[]")], Presence::Absent),
+        (vec![gone(), gone(), entry(study, "1.2")], Presence::Unclear),
+        (vec![gone(), gone(), json("[]")], Presence::Absent),
+    ] {
+        let (address, requests) = server(answers);
+        assert_eq!(client(&address).presence_of_instance(&an_instance()).unwrap(), expected);
+        let asked = requests.lock().unwrap()[0].line().to_owned();
+        assert!(asked.contains("/series/1.2.3/instances?SOPInstanceUID=1.2.3.4&"), "{asked}");
+    }
+    let (address, _) = server(vec![gone(), gone(), gone()]);
+    assert!(matches!(client(&address).presence_of_instance(&an_instance()), Err(DicomWebError::NotFound { .. })));
+}
+
+#[test]
+fn a_list_ends_where_nothing_new_comes_and_what_has_no_uid_is_counted() {
+    let unusable = r#"{"00080018":{"Value":["none"]}},{}"#;
+    let page = json(&format!(r#"[{{"00080018":{{"Value":["1.1"]}}}},{unusable}]"#));
+    // The server ignores where a page begins.
+    let (address, requests) = server(vec![page.clone(), page]);
+    let listed = client(&address).instances(&uid("1.2"), &uid("1.3")).unwrap();
+    assert_eq!((listed.found, listed.unusable, requests.lock().unwrap().len()), (vec![uid("1.1")], 2, 2));
+    let (address, requests) = server(vec![json(&format!("[{unusable}]"))]);
+    let listed = client(&address).instances(&uid("1.2"), &uid("1.3")).unwrap();
+    assert_eq!((listed.found, listed.unusable, requests.lock().unwrap().len()), (Vec::new(), 2, 1));
+}
+
+#[test]
+fn a_server_that_ignores_a_patient_with_wildcards_gives_no_other_patient() {
+    let study = |uid: &str, patient: &str| {
+        format!(r#"{{"0020000D":{{"Value":["{uid}"]}},"00100020":{{"Value":["{patient}"]}}}}"#)
+    };
+    let page = format!("[{},{},{}]", study("1.1", "LUNG-1"), study("1.2", "HEAD-1"), study("1.3", "lung-2"));
+    let (address, _) = server(vec![json(&page), json("[]")]);
+    let query = StudyQuery { patient_id: Some("LUNG-*".into()), ..StudyQuery::default() };
+    let listed = client(&address).studies(&query).unwrap();
+    assert_eq!((listed.found, listed.left_out), (vec![uid("1.1"), uid("1.3")], vec![uid("1.2")]));
+}
+
+#[test]
 fn an_instance_comes_as_it_is_stored() {
     let content = [b"\r\n--x \r\n".as_slice(), &[0xFF; 100_000]].concat();
     let (result, requests) = retrieve(vec![dicom(&content)], 1 << 20);
@@ -141,7 +194,24 @@ fn an_instance_comes_as_it_is_stored() {
     let alone = answer("200 OK", "Content-Type: application/dicom; transfer-syntax=1.2\r\n", &content);
     assert_eq!(retrieve(vec![alone.clone()], 1 << 20).0.unwrap(), content);
     let cut = alone[..alone.len() - 1].to_vec();
-    assert_eq!(retrieve(vec![cut, alone], 1 << 20).0.unwrap(), content, "what is shorter than announced is no whole");
+    assert_eq!(
+        retrieve(vec![cut, alone.clone()], 1 << 20).0.unwrap(),
+        content,
+        "what is shorter than announced is no whole"
+    );
+    // Without length and chunks, the end of the connection could be anywhere in the object.
+    let head =
+        |more: &str| format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/dicom\r\n{more}\r\n");
+    let endless = [head("").as_bytes(), &content].concat();
+    assert_eq!(retrieve(vec![endless.clone(), alone], 1 << 20).0.unwrap(), content);
+    let (result, requests) = retrieve(vec![endless.clone(), endless.clone(), endless], 1 << 20);
+    assert!(matches!(result, Err(DicomWebError::Unreachable { failure: Failure::Cut, .. })), "{result:?}");
+    assert_eq!(requests.len(), 3);
+    let chunked = head("Transfer-Encoding: chunked\r\n");
+    let chunks = [chunked.as_bytes(), b"5\r\nwhole\r\n3\r\n it\r\n0\r\n\r\n"].concat();
+    assert_eq!(retrieve(vec![chunks.clone()], 1 << 20).0.unwrap(), b"whole it");
+    let cut = chunks[..chunks.len() - 12].to_vec();
+    assert_eq!(retrieve(vec![cut, chunks], 1 << 20).0.unwrap(), b"whole it");
 }
 
 #[test]
@@ -162,11 +232,11 @@ fn what_may_pass_is_asked_again() {
     assert_eq!(retrieve(vec![endless(900), Vec::new(), dicom(b"whole")], 1 << 20).0.unwrap(), b"whole");
     let (result, requests) = retrieve(vec![busy.clone(), busy, cut], 1 << 20);
     let error = result.unwrap_err();
-    assert!(matches!(error, DicomWebError::Unreachable { attempts: 3, .. }), "{error}");
+    assert!(matches!(error, DicomWebError::Unreachable { attempts: 3, failure: Failure::Cut, .. }), "{error}");
     assert_eq!((requests.len(), error.exit()), (3, Exit::Data));
     let broken = answer("500 Internal Server Error", "", b"");
     let (result, _) = retrieve(vec![broken.clone(), broken.clone(), broken], 1 << 20);
-    assert!(matches!(result, Err(DicomWebError::Unreachable { status: Some(500), .. })));
+    assert!(matches!(result, Err(DicomWebError::Unreachable { failure: Failure::Status(500), .. })));
 }
 
 #[test]
@@ -205,7 +275,9 @@ fn what_will_not_pass_is_said_at_once() {
 
 #[test]
 fn a_list_that_is_none_is_named() {
-    for (text, expected) in [("<html>", "it is not JSON"), ("{}", "it is no list")] {
+    for (text, expected) in
+        [("<html>", "it is not JSON"), ("{}", "it is no list"), ("null", "it is no list"), ("", "it is empty")]
+    {
         let (address, _) = server(vec![json(text)]);
         let error = client(&address).studies(&StudyQuery::default()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
@@ -215,7 +287,9 @@ fn a_list_that_is_none_is_named() {
 #[test]
 fn a_server_that_is_not_there_is_named() {
     // Port 9 of this machine: nobody listens there.
-    let error = client("http://127.0.0.1:9/dicom-web").has_study(&uid("1.2")).unwrap_err().to_string();
+    let error = client("http://127.0.0.1:9/dicom-web").has_study(&uid("1.2")).unwrap_err();
+    assert!(matches!(error, DicomWebError::Unreachable { failure: Failure::Connection, .. }), "{error}");
+    let error = error.to_string();
     assert!(error.starts_with("http://127.0.0.1:9/dicom-web: no answer") && error.contains("asked 3 times"), "{error}");
 }
 
@@ -225,29 +299,48 @@ fn an_object_is_sent_to_its_study() {
     let file = folder.path().join("series-0001.seg.dcm");
     fs::write(&file, b"an object").unwrap();
     let failed = |code: u16| format!(r#"{{"00081198":{{"Value":[{{"00081197":{{"Value":[{code}]}}}}]}}}}"#);
+    let other = |code: u16| failed(code).replace("00081198", "0008119A");
+    let stored = |uid: &str| format!(r#"{{"00081199":{{"Value":[{{"00081155":{{"Value":["{uid}"]}}}}]}}}}"#);
     let typed = "Content-Type: application/dicom+json\r\n";
-    for (status, body, expected) in [
-        ("200 OK", "{}".to_owned(), Ok(Stored::Now)),
-        ("409 Conflict", failed(0x0111), Ok(Stored::Before)),
-        ("202 Accepted", failed(0x0122), Err("objects of this class")),
-        ("409 Conflict", failed(0xA700), Err("make room")),
-        ("409 Conflict", String::new(), Err("says no reason")),
-        ("413 Too Large", String::new(), Err("too large for it")),
+    let listed = || json(r#"[{"00080018":{"Value":["1.2.9"]}}]"#);
+    let none = || json("[]");
+    for (status, body, lists, expected) in [
+        ("200 OK", stored("1.2.9"), vec![], Ok(Stored::Now)),
+        // A success that does not name the object is believed where the server lists it, now or soon.
+        ("200 OK", "{}".to_owned(), vec![listed()], Ok(Stored::Now)),
+        ("202 Accepted", String::new(), vec![none(), listed()], Ok(Stored::Now)),
+        ("200 OK", stored("1.2.8"), vec![none(), none(), none()], Err("neither names nor lists it")),
+        ("204 No Content", String::new(), vec![none(), none(), none()], Err("neither names nor lists it")),
+        ("409 Conflict", failed(0x0111), vec![], Ok(Stored::Before)),
+        ("202 Accepted", failed(0x0122), vec![], Err("objects of this class")),
+        ("409 Conflict", failed(0xA700), vec![], Err("make room")),
+        ("409 Conflict", failed(0xC122), vec![], Err("transfer syntax")),
+        ("409 Conflict", String::new(), vec![listed()], Ok(Stored::Before)),
+        ("409 Conflict", String::new(), vec![none()], Err("no reason that is known here")),
+        ("200 OK", other(0x0110), vec![none()], Err("no reason that is known here")),
+        ("200 OK", other(0x0110), vec![listed()], Ok(Stored::Before)),
+        ("413 Too Large", String::new(), vec![], Err("too large for it")),
     ] {
-        let (address, requests) = server(vec![answer(status, typed, body.as_bytes())]);
-        let result = client(&address).store(&uid("1.2"), &file);
+        let asked = 1 + lists.len();
+        let first = answer(status, typed, body.as_bytes());
+        let (address, requests) = server([vec![first], lists].concat());
+        let result = client(&address).store(&uid("1.2"), &uid("1.2.9"), &file);
         match expected {
-            Ok(stored) => assert_eq!(result.unwrap(), stored),
+            Ok(stored) => assert_eq!(result.unwrap(), stored, "{status} {body}"),
             Err(words) => {
                 let text = result.unwrap_err().to_string();
                 assert!(text.contains(words) && text.contains("series-0001.seg.dcm"), "{text}");
             }
         }
-        let request = requests.lock().unwrap()[0].clone();
-        assert_eq!(request.line(), "POST /dicom-web/studies/1.2 HTTP/1.1");
-        assert!(request.body.windows(9).any(|window| window == b"an object"));
+        let requests = requests.lock().unwrap().clone();
+        assert_eq!(requests.len(), asked, "{status} {body}");
+        assert_eq!(requests[0].line(), "POST /dicom-web/studies/1.2 HTTP/1.1");
+        assert!(requests[0].body.windows(9).any(|window| window == b"an object"));
+        for request in &requests[1..] {
+            assert!(request.line().contains("/studies/1.2/instances?SOPInstanceUID=1.2.9&"), "{}", request.line());
+        }
     }
     let (address, _) = server(vec![]);
-    let missing = client(&address).store(&uid("1.2"), &folder.path().join("none")).unwrap_err();
+    let missing = client(&address).store(&uid("1.2"), &uid("1.2.9"), &folder.path().join("none")).unwrap_err();
     assert!(missing.to_string().contains("cannot read"), "{missing}");
 }

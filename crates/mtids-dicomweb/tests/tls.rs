@@ -1,9 +1,9 @@
-//! TLS: a server whose authority is trusted, and the same one where it is not.
+//! TLS: a server whose authority is trusted, the same one where it is not or has another name, and one without TLS.
 //!
 //! `tests/data/tls` holds a certificate for 127.0.0.1, its key, and the authority that signed it; they are used here and nowhere else.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,4 +64,25 @@ fn an_authority_is_trusted_where_it_is_named_and_nowhere_else() {
     let error = has_study(&address, None).unwrap_err().to_string();
     assert!(error.contains(&address) && error.contains("--ca-file"), "{error}");
     assert!(has_study(&address, Some(data("no-such.pem"))).unwrap_err().to_string().contains("no-such.pem"));
+}
+
+#[test]
+fn each_fault_is_told_with_its_own_advice() {
+    let other_name = server().replace("127.0.0.1", "localhost");
+    let error = has_study(&other_name, Some(data("ca.pem"))).unwrap_err().to_string();
+    assert!(error.contains("another name") && !error.contains("--ca-file"), "{error}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let without_tls = format!("https://{}/dicom-web", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // The whole greeting is taken, so that the end of the connection does not overtake the answer.
+            if stream.read(&mut [0; 16 << 10]).is_ok_and(|read| read > 0) {
+                stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+            }
+        }
+    });
+    let error = has_study(&without_tls, Some(data("ca.pem"))).unwrap_err().to_string();
+    assert!(error.contains("does not speak TLS") && !error.contains("--ca-file"), "{error}");
 }

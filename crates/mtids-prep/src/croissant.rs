@@ -1,7 +1,8 @@
 //! `croissant.json`: the dataset in the words of Croissant 1.1 (MLCommons), for catalogues and for `mlcroissant`.
 //!
 //! Invariants: columns and meanings are those of `schemas/patch.json`; shards are named one by one; no time of day, place or person, so that it is a
-//! pure function of the build's input. Voxels are bytes, for which Croissant has no type: its readers pass `Text` on as the bytes that it is.
+//! pure function of the build's input. Voxels are bytes, for which Croissant has no type: its readers pass `Text` on as the bytes that it is. What the
+//! specification requires and a build cannot know (`license`, `url`, `creator`, `datePublished`) is for whoever publishes a copy.
 
 use mtids_shards::{DatasetDescription, ShardEntry, patch_json_schema};
 use serde_json::{Value, json};
@@ -81,7 +82,8 @@ fn field(name: &str, data_type: &str, meaning: &str) -> Value {
     })
 }
 
-/// The context of the specification.
+/// The context of the specification (1.1, appendix 1), and the terms that `mlcroissant` knows besides. Its reader takes `https://schema.org/` only, where
+/// the specification writes `http`.
 fn context() -> Value {
     let mut context = json!({
         "@language": "en",
@@ -96,11 +98,13 @@ fn context() -> Value {
         "sc": "https://schema.org/",
     });
     for term in [
+        "annotation",
         "arrayShape",
         "citeAs",
         "column",
         "containedIn",
         "equivalentProperty",
+        "excludes",
         "extract",
         "field",
         "fileObject",
@@ -115,16 +119,20 @@ fn context() -> Value {
         "md5",
         "parentField",
         "path",
+        "readLines",
         "recordSet",
         "references",
         "regex",
         "repeated",
         "replace",
         "samplingRate",
+        "sdVersion",
         "separator",
         "source",
         "subField",
         "transform",
+        "unArchive",
+        "value",
     ] {
         context[term] = Value::from(format!("cr:{term}"));
     }
@@ -168,6 +176,12 @@ mod tests {
         let text = croissant(&description, &[shard]);
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["distribution"][0]["includes"], json!(["shards/train/a.parquet"]));
+        for missing in ["license", "url", "creator", "datePublished"] {
+            assert!(value.get(missing).is_none(), "the guide says that {missing} is missing");
+        }
+        for term in ["annotation", "excludes", "readLines", "sdVersion", "unArchive", "value", "arrayShape"] {
+            assert_eq!(value["@context"][term], format!("cr:{term}"));
+        }
         let fields = value["recordSet"][0]["field"].as_array().unwrap();
         let named: Vec<&str> = fields.iter().map(|field| field["name"].as_str().unwrap()).collect();
         let columns = patch_json_schema()["columns"].as_array().unwrap().len();

@@ -1,24 +1,34 @@
 //! What every program does at its two ends: it opens the log, and it says why it failed.
 //!
-//! Invariant: both go to standard error, without colours where nobody looks.
+//! Invariants: both go to standard error, without colours where nobody looks; no setting of the log shows what is sent to a server.
 
 use std::error::Error;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use mtids_runtime::exit::{Exit, describe};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts the log; `RUST_LOG` chooses what is shown, warnings otherwise. The bytes of requests to servers, which hold credentials, are never shown.
+/// Starts the log; `RUST_LOG` chooses what is shown, warnings otherwise. The lines of the HTTP library are never shown, whatever it says: they
+/// hold queries with PatientIDs, and credentials.
 pub fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
-    let hidden = ["ureq_proto=off", "ureq_proto::util=off"].into_iter().filter_map(|target| target.parse().ok());
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .without_time()
-        .with_env_filter(hidden.fold(filter, EnvFilter::add_directive))
+        .with_env_filter(filter)
+        .finish()
+        .with(filter_fn(|metadata| !tells_requests(metadata.target())))
         .init();
+}
+
+/// Whether lines of this target hold parts of requests to servers.
+fn tells_requests(target: &str) -> bool {
+    ["ureq", "ureq_proto"].contains(&target.split("::").next().unwrap_or_default())
 }
 
 /// Tells what begins now, beside the progress of its parts.
@@ -41,6 +51,16 @@ pub fn end_with(error: &(dyn Error + 'static), exit: Exit) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_http_library_is_hidden_with_all_its_parts() {
+        for target in ["ureq", "ureq::run", "ureq::util", "ureq_proto", "ureq_proto::client::recvresp"] {
+            assert!(tells_requests(target), "{target}");
+        }
+        for target in ["mtids_dicomweb::retry", "ureqs", "rustls::client", ""] {
+            assert!(!tells_requests(target), "{target}");
+        }
+    }
 
     #[test]
     fn a_closed_pipe_is_no_error() {

@@ -172,6 +172,16 @@ pub enum TrainError {
     /// A DICOMweb server that does not answer or refuses.
     #[error(transparent)]
     DicomWeb(#[from] mtids_dicomweb::DicomWebError),
+    /// A DICOMweb server that took some objects of an answer, and not the next one.
+    #[error("{source} ({sent} of {of} objects had been sent before; the same command sends the rest)")]
+    NotSent {
+        /// Why.
+        source: mtids_dicomweb::DicomWebError,
+        /// Objects that it has.
+        sent: u64,
+        /// Objects of the answer.
+        of: u64,
+    },
     /// A server that does not do what was asked: tracking, or DICOMweb.
     #[error("{server}: {reason}")]
     Server {
@@ -245,7 +255,7 @@ impl ExitStatus for TrainError {
             | TrainError::Lock(mtids_runtime::lock::LockError::Held { .. })
             | TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
             TrainError::Studies(error) => error.exit(),
-            TrainError::DicomWeb(error) => error.exit(),
+            TrainError::DicomWeb(error) | TrainError::NotSent { source: error, .. } => error.exit(),
             TrainError::Stream(error) if error.is_usage() => Exit::Usage,
             TrainError::Network(error) if error.is_configuration() => Exit::Usage,
             TrainError::Layer(error) if error.is_configuration() => Exit::Usage,

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use mtids_dicom::{DicomError, Limits, ReasonCode, read_header, read_identity};
-use mtids_dicomweb::{Client, DicomWebError, InstanceAddress, Uid};
+use mtids_dicomweb::{Client, DicomWebError, Failure, InstanceAddress, Uid};
 use mtids_runtime::digest::Digest;
 
 use super::folder::FetchFolder;
@@ -71,8 +71,10 @@ pub(super) fn download(
 fn refusal_of(error: DicomWebError) -> Result<(&'static str, String), PrepError> {
     let code = match &error {
         DicomWebError::NotFound { .. } => FetchReason::NotOnServer.as_str(),
-        // A server that is broken at one object says 500; one that is busy or gone says something else, or nothing.
-        DicomWebError::Refused { .. } | DicomWebError::Unreachable { status: Some(500), .. } => {
+        // It may be this instance alone: a file that the server cannot read, or that this account may not see.
+        DicomWebError::Refused { .. }
+        | DicomWebError::Credentials { status: 403, .. }
+        | DicomWebError::Unreachable { failure: Failure::Status(_) | Failure::Cut, .. } => {
             FetchReason::NotDelivered.as_str()
         }
         DicomWebError::Strange { .. } => FetchReason::InvalidAnswer.as_str(),

@@ -208,7 +208,10 @@ impl FetchFolder {
 }
 
 fn damaged(path: &Path) -> PrepError {
-    let reason = format!("{} is damaged; remove it, and the same call lists the study again", path.display());
+    let reason = format!(
+        "{} is damaged or of another version; fetch into a new folder, because without it removed instances would not be noticed here",
+        path.display()
+    );
     PrepError::Config { key: "--out".into(), reason }
 }
 

@@ -2,18 +2,21 @@
 //!
 //! Purpose: [`fetch`] asks which studies fulfil a query, lists their instances, and downloads those that the folder does not have. Run again, it goes
 //! on, takes what was added on the server and names what was removed. Invariants: a file gets its name only after our header reader has judged it and
-//! it says that it is the instance that was asked for; the server changes no path; nothing that was fetched is lost by an error, a signal or a kill.
+//! it says that it is the instance that was asked for; the server changes no path; nothing that was fetched is lost by an error, a signal, a kill, or a
+//! list that is too short.
 
 mod download;
 mod folder;
+mod patience;
 mod reason;
+mod removed;
 mod request;
 mod summary;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mtids_dicomweb::{Client, DicomWebError, InstanceAddress, Uid};
+use mtids_dicomweb::{Client, DicomWebError, InstanceAddress, Presence, Uid};
 use mtids_report::format::counted;
 use mtids_report::progress::Progress;
 use rayon::prelude::*;
@@ -21,6 +24,7 @@ use rayon::prelude::*;
 use crate::error::PrepError;
 use download::{Downloaded, download};
 use folder::{FetchFolder, ListedStudy};
+use patience::Patience;
 
 pub use reason::FetchReason;
 pub use request::{FetchOptions, FetchRequest, days_of, uids_of};
@@ -39,31 +43,57 @@ pub fn fetch(
 ) -> Result<FetchSummary, PrepError> {
     let folder = FetchFolder::open(out, client.server())?;
     let mut summary = FetchSummary::new(folder.dicom(), options.prune);
-    let mut wanted = BTreeSet::new();
-    for query in request.queries() {
-        let listed = client.studies(&query)?;
-        summary.unusable_uids += listed.unusable as u64;
-        wanted.extend(listed.found.into_iter().map(|study| study.uid));
-    }
-    let missing = request.studies.iter().filter(|study| !wanted.contains(*study));
-    summary.missing_studies = missing.map(Uid::to_string).collect();
+    let wanted = wanted_studies(client, request, &mut summary)?;
     let mut known = folder.listed()?;
     if wanted.is_empty() && known.is_empty() {
-        let detail = "no study fulfils the query; look at the patient, dates and UIDs, and whether this account sees all studies".into();
+        let others = match summary.left_out.len() as u64 {
+            0 => String::new(),
+            number => format!(" ({} that do not were listed)", counted(number, "study", "studies")),
+        };
+        let detail = format!(
+            "no study fulfils the query{others}; look at the patient, dates and UIDs, and whether this account sees all studies"
+        );
         return Err(PrepError::Nothing { path: client.server().into(), detail });
     }
     summary.studies = wanted.len() as u64;
     let progress = Progress::new("instances", None, options.show_progress);
-    let mut work = Work { client, request, folder: &folder, options, progress: &progress, summary };
+    let patience = Patience::new(client);
+    let mut work =
+        Work { client, request, folder: &folder, options, progress: &progress, patience: &patience, summary };
     for (number, study) in wanted.iter().enumerate() {
         progress.set_message(format!("study {} of {}", number + 1, wanted.len()));
         work.study(study, known.remove(study).unwrap_or_default())?;
     }
-    for (study, before) in known {
-        work.other_study(&study, before)?;
-    }
+    work.other_studies(known)?;
     progress.finish();
     Ok(work.summary)
+}
+
+/// The studies that fulfil the query. What was named without any, and what was listed and does not fulfil it, goes into the summary.
+fn wanted_studies(
+    client: &Client,
+    request: &FetchRequest,
+    summary: &mut FetchSummary,
+) -> Result<BTreeSet<Uid>, PrepError> {
+    let (mut wanted, mut left_out) = (BTreeSet::new(), BTreeSet::new());
+    for (name, queries) in request.queries() {
+        let mut has_study = false;
+        for query in queries {
+            let listed = client.studies(&query)?;
+            summary.unusable_uids += listed.unusable as u64;
+            has_study |= !listed.found.is_empty();
+            wanted.extend(listed.found);
+            left_out.extend(listed.left_out);
+        }
+        if !has_study {
+            summary.without_study.push(name);
+        }
+    }
+    summary.left_out = left_out.difference(&wanted).map(Uid::to_string).collect();
+    let missing = request.studies.iter().filter(|study| !wanted.contains(*study));
+    summary.missing_studies = missing.map(Uid::to_string).collect();
+    summary.narrowed = !(request.patients.is_empty() && request.days.is_none());
+    Ok(wanted)
 }
 
 /// A fetch under way.
@@ -73,6 +103,7 @@ struct Work<'a> {
     folder: &'a FetchFolder,
     options: &'a FetchOptions<'a>,
     progress: &'a Progress,
+    patience: &'a Patience,
     summary: FetchSummary,
 }
 
@@ -81,6 +112,10 @@ impl Work<'_> {
     fn study(&mut self, study: &Uid, before: ListedStudy) -> Result<(), PrepError> {
         let listed = self.client.series(study)?;
         self.summary.unusable_uids += listed.unusable as u64;
+        let has_series = !listed.found.is_empty();
+        if !has_series {
+            self.summary.without_content.push(study.to_string());
+        }
         let (mut on_server, mut asked_for) = (BTreeSet::new(), Vec::new());
         for series in listed.found {
             let admitted = self.request.admits(series.modality.as_deref());
@@ -89,6 +124,9 @@ impl Work<'_> {
             }
             let instances = self.client.instances(study, &series.uid)?;
             self.summary.unusable_uids += instances.unusable as u64;
+            if instances.found.is_empty() {
+                self.summary.without_content.push(series.uid.to_string());
+            }
             for instance in instances.found {
                 let at = InstanceAddress { study: study.clone(), series: series.uid.clone(), instance };
                 on_server.insert((at.series.clone(), at.instance.clone()));
@@ -97,18 +135,21 @@ impl Work<'_> {
                 }
             }
         }
-        let mut after = self.settle_removed(study, before, &on_server)?;
+        // A study that was listed a moment ago, and has nothing now, is asked for once more.
+        let may_prune = self.options.prune && (has_series || self.client.presence_of_study(study)? == Presence::Absent);
+        let mut after = self.settle_removed(study, before, &on_server, may_prune)?;
         asked_for.iter().for_each(|at| after.add(&at.series, &at.instance));
         // Written before the files: whatever comes to lie in the folder is known to the next call.
         self.folder.write_listed(study, &after)?;
-        let (client, folder, options, progress) = (self.client, self.folder, self.options, self.progress);
+        let (patience, folder, options, progress) = (self.patience, self.folder, self.options, self.progress);
         let done = asked_for
             .into_par_iter()
             .map(|at| {
                 if options.interrupt.is_raised() {
                     return Err(DicomWebError::Interrupted.into());
                 }
-                let downloaded = download(client, folder, &at, options)?;
+                let downloaded = download(patience.client(), folder, &at, options)?;
+                patience.judge(&at.study, &downloaded)?;
                 progress.inc(1);
                 Ok((at, downloaded))
             })
@@ -117,42 +158,31 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A study of an earlier call that this query does not name: it is still there, or the server has removed it.
-    fn other_study(&mut self, study: &Uid, before: ListedStudy) -> Result<(), PrepError> {
-        if !self.client.has_study(study)? {
-            let after = self.settle_removed(study, before, &BTreeSet::new())?;
-            self.folder.write_listed(study, &after)?;
+    /// Studies of earlier calls. What was asked for is here already: where the server cannot say more, that is named, and nothing fails.
+    fn other_studies(&mut self, known: BTreeMap<Uid, ListedStudy>) -> Result<(), PrepError> {
+        for (study, before) in known {
+            if self.summary.not_compared.is_empty() {
+                match self.other_study(&study, before) {
+                    Err(PrepError::DicomWeb(error)) if !matches!(error, DicomWebError::Interrupted) => {
+                        tracing::warn!("studies of earlier calls are not compared any more: {error}");
+                    }
+                    done => {
+                        done?;
+                        continue;
+                    }
+                }
+            }
+            self.summary.not_compared.push(study.to_string());
         }
         Ok(())
     }
 
-    /// Names what lies in the folder and is not on the server any more, and removes it if asked; returns what the study still has.
-    fn settle_removed(
-        &mut self,
-        study: &Uid,
-        before: ListedStudy,
-        on_server: &BTreeSet<(Uid, Uid)>,
-    ) -> Result<ListedStudy, PrepError> {
-        let mut after = ListedStudy::default();
-        let mut gone = 0;
-        for (series, instance) in before.instances() {
-            let at = InstanceAddress { study: study.clone(), series: series.clone(), instance: instance.clone() };
-            if on_server.contains(&(series.clone(), instance.clone())) {
-                after.add(series, instance);
-            } else if self.folder.has(&at) {
-                self.summary.removed.push(InstanceName::of(&at));
-                gone += 1;
-                if self.options.prune {
-                    self.folder.remove(&at)?;
-                } else {
-                    after.add(series, instance);
-                }
-            }
+    /// A study of an earlier call that this query does not name: it is still there, or the server has removed the whole of it.
+    fn other_study(&mut self, study: &Uid, before: ListedStudy) -> Result<(), PrepError> {
+        if self.client.presence_of_study(study)? == Presence::Absent {
+            let after = self.settle_removed(study, before, &BTreeSet::new(), true)?;
+            self.folder.write_listed(study, &after)?;
         }
-        if gone > 0 && !self.options.prune {
-            let gone = counted(gone, "instance", "instances");
-            tracing::warn!("study {study}: {gone} not on the server any more, kept here; --prune removes them");
-        }
-        Ok(after)
+        Ok(())
     }
 }

@@ -35,8 +35,9 @@ impl FetchReason {
                  date. Fetch again; if it stays, repair the server's index."
             }
             Self::NotDelivered => {
-                "The server refuses to send the instance, often because it cannot send it as it is stored. The log has the HTTP status. Look at \
-                 the server's log and at its settings of transfer syntaxes."
+                "The server refuses to send the instance, fails at it (5xx), or cuts it each time. Often its file is damaged, or it cannot be sent as it \
+                 is stored, or this account may not see it (403). The log has the HTTP status. Look at the server's log, at its settings of transfer \
+                 syntaxes and at the rights of the account, and fetch again."
             }
             Self::InvalidAnswer => {
                 "What came is neither a DICOM object nor one part of multipart content. A proxy may have put a page of its own in its place. \

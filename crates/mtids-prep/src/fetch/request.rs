@@ -55,8 +55,8 @@ impl FetchRequest {
         })
     }
 
-    /// The questions to a server, whose answers together are what is wanted.
-    pub(super) fn queries(&self) -> Vec<StudyQuery> {
+    /// The questions to a server, whose answers together are what is wanted; by patient, under a name which does not repeat the PatientID.
+    pub(super) fn queries(&self) -> Vec<(String, Vec<StudyQuery>)> {
         let each = |values: &[String]| -> Vec<Option<String>> {
             if values.is_empty() { vec![None] } else { values.iter().cloned().map(Some).collect() }
         };
@@ -64,8 +64,13 @@ impl FetchRequest {
             if self.studies.is_empty() { vec![None] } else { self.studies.iter().cloned().map(Some).collect() };
         // A study that is named is there or not, whatever its series are; they are looked at later.
         let modalities = if self.studies.is_empty() { each(&self.modalities) } else { vec![None] };
-        let mut queries = Vec::new();
-        for patient_id in each(&self.patients) {
+        let mut groups = Vec::new();
+        for (number, patient_id) in each(&self.patients).into_iter().enumerate() {
+            let name = match &patient_id {
+                Some(_) => format!("--patient number {}", number + 1),
+                None => "the query".to_owned(),
+            };
+            let mut queries = Vec::new();
             for study in &studies {
                 for modality in &modalities {
                     queries.push(StudyQuery {
@@ -76,8 +81,9 @@ impl FetchRequest {
                     });
                 }
             }
+            groups.push((name, queries));
         }
-        queries
+        groups
     }
 
     /// Whether a series is wanted. One whose modality the server does not say is, since the build looks at its content.
@@ -178,10 +184,13 @@ mod tests {
             ..FetchRequest::default()
         };
         request.check().unwrap();
-        assert_eq!(request.queries().len(), 4);
+        let count =
+            |request: &FetchRequest| request.queries().iter().map(|(_, queries)| queries.len()).collect::<Vec<_>>();
+        assert_eq!(count(&request), [2, 2]);
+        assert_eq!(request.queries()[1].0, "--patient number 2");
         assert!(request.admits(Some("ct ")) && request.admits(None) && !request.admits(Some("MR")));
         let named = FetchRequest { studies: vec![Uid::parse("1.2").unwrap()], ..request };
-        assert_eq!(named.queries().len(), 2);
-        assert!(named.queries().iter().all(|query| query.modality.is_none()));
+        assert_eq!(count(&named), [1, 1]);
+        assert!(named.queries().iter().all(|(_, queries)| queries[0].modality.is_none()));
     }
 }

@@ -68,8 +68,20 @@ pub struct FetchSummary {
     pub removed: Vec<InstanceName>,
     /// They were removed here as well.
     pub pruned: bool,
-    /// Studies that were named and that the server does not have.
+    /// Instances that were to be removed here, which the server does not list, and does not say to be gone. They were kept.
+    pub doubtful: Vec<InstanceName>,
+    /// Studies that were named and that the server does not have, or that do not fulfil the rest of the query.
     pub missing_studies: Vec<String>,
+    /// There is a rest of the query.
+    pub narrowed: bool,
+    /// Parts of the query that no study fulfils. PatientIDs are told by their place.
+    pub without_study: Vec<String>,
+    /// Studies that the server listed, and that do not fulfil the query: it does not know a key.
+    pub left_out: Vec<String>,
+    /// Studies and series that the server lists, and of which it lists no content.
+    pub without_content: Vec<String>,
+    /// Studies of earlier calls that the server could not be asked for.
+    pub not_compared: Vec<String>,
     /// Entries of the server's lists without usable UID.
     pub unusable_uids: u64,
 }
@@ -87,7 +99,13 @@ impl FetchSummary {
             refused: Vec::new(),
             removed: Vec::new(),
             pruned,
+            doubtful: Vec::new(),
             missing_studies: Vec::new(),
+            narrowed: false,
+            without_study: Vec::new(),
+            left_out: Vec::new(),
+            without_content: Vec::new(),
+            not_compared: Vec::new(),
             unusable_uids: 0,
         }
     }
@@ -114,7 +132,11 @@ impl FetchSummary {
     pub fn has_issues(&self) -> bool {
         !(self.refused.is_empty()
             && self.replaced.is_empty()
+            && self.doubtful.is_empty()
             && self.missing_studies.is_empty()
+            && self.without_study.is_empty()
+            && self.without_content.is_empty()
+            && self.not_compared.is_empty()
             && self.unusable_uids == 0)
             || (!self.removed.is_empty() && !self.pruned)
     }
@@ -144,19 +166,35 @@ impl FetchSummary {
             };
             row("removed", self.removed.len(), what.into());
         }
+        if !self.doubtful.is_empty() {
+            row("doubtful", self.doubtful.len(), "not listed, and not said to be gone; kept here".into());
+        }
         let studies = counted(self.studies, "study", "studies");
         let mut text = format!("{}: {studies}\n\n{}", self.data.display(), table.render());
         let removed = self.removed.iter().map(|name| ("removed", &name.instance));
         let replaced = self.replaced.iter().map(|name| ("replaced", &name.instance));
         let refused = self.refused.iter().map(|refused| ("refused", &refused.name.instance));
-        let missing = self.missing_studies.iter().map(|study| ("no such study", study));
-        let named: Vec<(&str, &String)> = missing.chain(replaced).chain(refused).chain(removed).collect();
+        let doubtful = self.doubtful.iter().map(|name| ("doubtful", &name.instance));
+        let missing = if self.narrowed { "does not fulfil the query, or is not there" } else { "no such study" };
+        let missing = self.missing_studies.iter().map(|study| (missing, study));
+        let without_study = self.without_study.iter().map(|part| ("without any study", part));
+        let without_content = self.without_content.iter().map(|uid| ("listed without content", uid));
+        let not_compared = self.not_compared.iter().map(|study| ("of an earlier call, not compared", study));
+        let left_out = self.left_out.iter().map(|study| ("listed, but does not fulfil the query", study));
+        let named = without_study.chain(missing).chain(without_content).chain(replaced).chain(refused).chain(doubtful);
+        let named: Vec<(&str, &String)> = named.chain(removed).chain(not_compared).chain(left_out).collect();
         if !named.is_empty() {
             text.push('\n');
         }
         named.iter().take(LISTED).for_each(|(what, uid)| text.push_str(&format!("  {what}: {uid}\n")));
         if let Some(more) = named.len().checked_sub(LISTED).filter(|&more| more > 0) {
             text.push_str(&format!("  {more} more; --json names all\n"));
+        }
+        if !self.left_out.is_empty() {
+            let others = counted(self.left_out.len() as u64, "study", "studies");
+            text.push_str(&format!(
+                "  {others} listed that do not fulfil the query, left out: the server ignores a key\n"
+            ));
         }
         if self.unusable_uids > 0 {
             let entries = counted(self.unusable_uids, "entry", "entries");
@@ -200,6 +238,28 @@ mod tests {
         summary.removed.push(InstanceName::of(&at("1.9")));
         assert!(summary.has_issues());
         summary.pruned = true;
-        assert!(!summary.has_issues(), "what was asked for is no issue");
+        summary.left_out.push("1.2.9".into());
+        assert!(!summary.has_issues(), "what was asked for is no issue, nor what was left out");
+        assert!(summary.text().contains("does not fulfil the query: 1.2.9\n"), "{}", summary.text());
+        summary.missing_studies.push("1.2.8".into());
+        assert!(summary.text().contains("no such study: 1.2.8\n"), "{}", summary.text());
+        summary.narrowed = true;
+        assert!(summary.text().contains("does not fulfil the query, or is not there: 1.2.8\n"), "{}", summary.text());
+        for kind in [
+            |summary: &mut FetchSummary| {
+                summary.doubtful.push(InstanceName::of(&InstanceAddress {
+                    study: Uid::parse("1.2").unwrap(),
+                    series: Uid::parse("1.2").unwrap(),
+                    instance: Uid::parse("1.2").unwrap(),
+                }))
+            },
+            |summary: &mut FetchSummary| summary.without_study.push("--patient number 1".into()),
+            |summary: &mut FetchSummary| summary.without_content.push("1.2".into()),
+            |summary: &mut FetchSummary| summary.not_compared.push("1.2".into()),
+        ] {
+            let mut summary = FetchSummary::new("studies/dicom".into(), true);
+            kind(&mut summary);
+            assert!(summary.has_issues(), "{summary:?}");
+        }
     }
 }

@@ -25,8 +25,8 @@ pub struct Sent {
 /// Sends the objects of `answer`, which lie in `folder`, to the studies that they belong to.
 ///
 /// # Errors
-/// [`TrainError::Server`] for a server that does not have a study, [`TrainError::DicomWeb`] for one that does not answer or refuses,
-/// [`TrainError::Studies`] for an object that cannot be read.
+/// [`TrainError::Server`] for a server that does not have a study, [`TrainError::DicomWeb`] for one that does not answer, [`TrainError::NotSent`] for
+/// one that does not take an object, [`TrainError::Studies`] for an object that cannot be read.
 pub fn send(answer: &StudyAnswer, folder: &Path, client: &Client) -> Result<Sent, TrainError> {
     let names = answer.patients.iter().flat_map(|patient| &patient.objects);
     send_files(names.map(|name| folder.join(name)), client)
@@ -34,14 +34,18 @@ pub fn send(answer: &StudyAnswer, folder: &Path, client: &Client) -> Result<Sent
 
 fn send_files(files: impl Iterator<Item = PathBuf>, client: &Client) -> Result<Sent, TrainError> {
     let refuse = |reason: String| TrainError::Server { server: client.server().to_owned(), reason };
-    let mut studies: BTreeMap<Uid, Vec<PathBuf>> = BTreeMap::new();
+    let mut studies: BTreeMap<Uid, Vec<(Uid, PathBuf)>> = BTreeMap::new();
     for path in files {
         let identity = read_identity(&path, &Limits::default());
         let identity = identity.map_err(|error| TrainError::Studies(PrepError::from(error)))?;
-        let study = identity.study_uid.as_deref().and_then(Uid::parse).ok_or_else(|| {
-            refuse(format!("{} has no StudyInstanceUID that a server could use; nothing was sent", path.display()))
-        })?;
-        studies.entry(study).or_default().push(path);
+        let uid = |text: Option<String>, name: &str| {
+            text.as_deref().and_then(Uid::parse).ok_or_else(|| {
+                refuse(format!("{} has no {name} that a server could use; nothing was sent", path.display()))
+            })
+        };
+        let study = uid(identity.study_uid, "StudyInstanceUID")?;
+        let instance = uid(identity.sop_instance_uid, "SOPInstanceUID")?;
+        studies.entry(study).or_default().push((instance, path));
     }
     for study in studies.keys() {
         if !client.has_study(study)? {
@@ -52,9 +56,13 @@ fn send_files(files: impl Iterator<Item = PathBuf>, client: &Client) -> Result<S
         }
     }
     let mut sent = Sent::default();
+    let of = studies.values().map(Vec::len).sum::<usize>() as u64;
     for (study, files) in &studies {
-        for file in files {
-            match client.store(study, file)? {
+        for (instance, file) in files {
+            let stored = client.store(study, instance, file);
+            let stored =
+                stored.map_err(|source| TrainError::NotSent { source, sent: sent.stored + sent.before, of })?;
+            match stored {
                 Stored::Now => sent.stored += 1,
                 Stored::Before => sent.before += 1,
             }
