@@ -122,9 +122,10 @@ impl BatchStreamBuilder {
         self
     }
 
-    /// Goes on at a saved position, with its seed and epoch. Readers, budget and ranks may differ from those that saved it.
+    /// Goes on at a saved position; one of another seed, epoch or order is refused. Readers, budget and ranks may differ from those that saved
+    /// it.
     pub fn resume(mut self, state: &StreamState) -> Self {
-        (self.seed, self.epoch, self.resume) = (state.seed, state.epoch, Some(*state));
+        self.resume = Some(*state);
         self
     }
 

@@ -204,6 +204,13 @@ fn start_of(saved: &StreamState, own: &StreamState, batches: &Batches) -> Result
             "it is of another dataset, sampling or `stream.shuffle_row_groups`, or of another version".into(),
         );
     }
+    if (saved.seed, saved.epoch) != (own.seed, own.epoch) {
+        let StreamState { seed, epoch, .. } = own;
+        return refuse(format!(
+            "it is of epoch {} of seed {}, the stream of epoch {epoch} of seed {seed}",
+            saved.epoch, saved.seed
+        ));
+    }
     let count = batches.count();
     // A position behind the last whole batch is the end.
     let batch = (saved.position / batches.batch_size.max(1)).min(count);

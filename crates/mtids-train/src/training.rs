@@ -139,10 +139,6 @@ impl Training<'_> {
             }
             return Ok(builder);
         };
-        if (saved.seed, saved.epoch) != (self.config.seed, epoch) {
-            let reason = format!("it is of epoch {} of seed {}", saved.epoch, saved.seed);
-            return Err(mtids_stream::StreamError::State { reason }.into());
-        }
         Ok(builder.resume(&saved))
     }
 
