@@ -19,7 +19,7 @@ pub enum DamagePolicy {
     /// It ends with the error, in the place of the first batch that needs the row group.
     #[default]
     Stop,
-    /// It goes on without the rows, which are counted; a batch keeps its number and has fewer rows.
+    /// It goes on without the rows, which are counted; a batch keeps its number and has fewer rows. A storage that fails to read ends it.
     Skip,
 }
 

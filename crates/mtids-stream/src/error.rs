@@ -3,8 +3,9 @@
 //! Invariant: every error names the file or the setting, and what to do. What lies in the data comes in the place of the first batch that needs it.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 
-use mtids_shards::ShardError;
+use mtids_shards::{DamageKind, ShardError};
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -128,9 +129,15 @@ impl StreamError {
         Self::Config { key, reason: reason.into() }
     }
 
-    /// Whether it is the data that are damaged, which a policy may let a stream skip.
+    /// Whether it is the data that are damaged or gone, which a policy may let a stream skip. A storage that fails to read is no damage: the
+    /// same bytes may come back tomorrow, and whatever is read meanwhile is left out by chance.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Shard(ShardError::Damaged { .. } | ShardError::Io { .. }) | Self::MissingRows { .. })
+        match self {
+            Self::Shard(ShardError::Damaged { kind, .. }) => *kind != DamageKind::Read,
+            Self::Shard(ShardError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
+            Self::MissingRows { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether the settings are at fault, or their use.

@@ -101,7 +101,8 @@ fn errors_come_with_their_kind_in_the_place_of_the_first_row_that_is_missing() {
                 matches!(&error, StreamError::Shard(ShardError::Damaged { kind, row_group: 1, .. }) if *kind == expected),
                 "{error:?}"
             );
-            assert!(error.is_damage() && !error.is_usage() && items.next().is_none());
+            assert!(!error.is_usage() && items.next().is_none());
+            assert_eq!(error.is_damage(), fault != Fault::Fail, "a machine that fails is no damage");
         }
     }
 }
@@ -129,6 +130,20 @@ fn damage_may_be_skipped_and_is_counted() {
     // A batch of nothing but damage is an error all the same.
     let error = builder().batch_size(4).shuffle_row_groups(1).start().unwrap().find_map(Result::err).unwrap();
     assert!(matches!(error, StreamError::NothingLeft { left: 0, rows: 4, .. }), "{error}");
+}
+
+#[test]
+fn a_shard_that_is_gone_is_skipped_but_not_one_that_cannot_be_read() {
+    let inner = Arc::new(Memory::default());
+    publish(inner.as_ref(), SHAPE, labels);
+    let dataset = Arc::new(Dataset::open_in(Arc::clone(&inner) as Arc<dyn Storage>).unwrap());
+    inner.remove(&dataset.manifest().shards[2].path).unwrap();
+    let mut items = stream(&dataset).batch_size(24).on_damage(DamagePolicy::Skip).start().unwrap();
+    assert_eq!(items.by_ref().map(|batch| batch.unwrap().labels.len()).sum::<usize>(), 36);
+    assert_eq!(items.gauges().skipped().len(), 3, "row groups of a shard");
+    let (failing, _) = faulty(Fault::Fail);
+    let error = stream(&failing).on_damage(DamagePolicy::Skip).start().unwrap().find_map(Result::err).unwrap();
+    assert!(error.to_string().contains("on fire"), "{error}");
 }
 
 #[test]
