@@ -51,14 +51,14 @@ pub enum StreamError {
         /// The row group in it.
         row_group: usize,
     },
-    /// An epoch that did not deliver the rows of the manifest.
+    /// An order that has other rows than manifest and sampling say.
     #[error(
-        "the epoch delivered {delivered} rows and skipped {skipped}, the manifest and the sampling say {expected}; report it"
+        "the order of the epoch comes to {delivered} rows and {skipped} damaged ones, the manifest and the sampling say {expected}; report it"
     )]
     Incomplete {
-        /// Rows of the manifest.
+        /// Rows of manifest and sampling, from the first batch on, on this rank.
         expected: u64,
-        /// Rows delivered.
+        /// Rows that the order has.
         delivered: u64,
         /// Rows left out for damage.
         skipped: u64,
