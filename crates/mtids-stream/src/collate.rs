@@ -30,7 +30,7 @@ pub struct Batch {
     pub labels: Vec<RowLabels>,
     /// Voxels of each view in the order of the dataset's description: `[B, C, D, H, W]`, w fastest.
     pub views: Vec<Voxels>,
-    /// Rows that should be here and were left out, because their row groups are damaged.
+    /// Rows that should be here and were left out, because their row groups are damaged. Of several ranks some may have none left.
     pub skipped: usize,
 }
 
@@ -121,10 +121,9 @@ impl Collator {
     pub(crate) fn run(mut self, batches: &Sender<Result<Batch, StreamError>>) {
         let gauges = Arc::clone(&self.shared.gauges);
         for index in self.batches.start..self.batches.count() {
-            let part = self.batches.rank.part(&self.batches.of(index));
             let started = Instant::now();
             let starved = self.starved;
-            let collated = catch_unwind(AssertUnwindSafe(|| self.batch(index, part)))
+            let collated = catch_unwind(AssertUnwindSafe(|| self.batch(index)))
                 .unwrap_or(Err(StreamError::WorkerPanicked { stage: "collating a batch" }));
             let starved = self.starved.saturating_sub(starved);
             gauges.collator_starved.add(starved);
@@ -159,36 +158,46 @@ impl Collator {
         StreamError::Incomplete { expected: self.expected(), delivered, skipped: self.skipped }
     }
 
-    fn batch(&mut self, index: u64, part: Range<u64>) -> Result<Batch, StreamError> {
+    /// This rank's part of a batch. What the other ranks have of it is looked at too, so that all of them judge its damage alike.
+    fn batch(&mut self, index: u64) -> Result<Batch, StreamError> {
+        let of_all = self.batches.of(index);
+        let part = self.batches.rank.part(&of_all);
         let count = (part.end - part.start) as usize;
         let mut labels = Vec::with_capacity(count);
         let row_lens = self.shared.sizes.row_lens.iter().enumerate();
         let mut views: Vec<Vec<i16>> = row_lens.map(|(view, len)| self.store.take(view, count * len)).collect();
-        let mut skipped = 0;
-        for position in part {
+        let (mut skipped, mut skipped_of_all) = (0, 0);
+        for position in of_all.clone() {
             let Some(drawn) = self.cursor.at(position) else {
                 return Err(self.incomplete(self.delivered + labels.len() as u64));
             };
             self.release();
             self.wait_for(drawn.group)?;
+            let is_own = part.contains(&position);
             match self.read.get(&drawn.group) {
-                Some(Some(rows)) => {
+                Some(Some(rows)) if is_own => {
                     labels.push(rows.labels[drawn.row].clone());
                     views
                         .iter_mut()
                         .zip(&rows.views)
                         .for_each(|(all, view)| all.extend_from_slice(view.row(drawn.row)));
                 }
+                Some(Some(_)) => {}
                 _ => {
-                    skipped += 1;
-                    self.shared.gauges.count_skipped_row();
+                    skipped_of_all += 1;
+                    if is_own {
+                        skipped += 1;
+                        self.shared.gauges.count_skipped_row();
+                    }
                 }
             }
         }
         self.delivered += labels.len() as u64;
         self.skipped += skipped as u64;
-        if skipped > 0 && labels.len() < count.min(2) {
-            return Err(StreamError::NothingLeft { batch: index, rows: count, left: labels.len() });
+        let rows = (of_all.end - of_all.start) as usize;
+        let left = rows - skipped_of_all;
+        if skipped_of_all > 0 && left < rows.min(2) {
+            return Err(StreamError::NothingLeft { batch: index, rows, left });
         }
         let home = |(view, values)| Voxels::of_store(values, Arc::clone(&self.store), view);
         Ok(Batch { index, labels, views: views.into_iter().enumerate().map(home).collect(), skipped })
@@ -287,8 +296,8 @@ mod tests {
             for (of_epoch, rank, expected, found, items) in [
                 (14, whole, 14, 10, vec![4, 4, 0]),
                 (8, whole, 8, 10, vec![4, 4, 0]),
-                // Half of each batch: rows 0 and 1, 4 and 5, 8 and 9, and the first of two that do not exist.
-                (14, Rank { number: 0, of: 2 }, 7, 6, vec![2, 2, 2, 0]),
+                // Half of each batch: rows 0 and 1, 4 and 5, 8 and 9; the other half of the last one does not exist.
+                (14, Rank { number: 0, of: 2 }, 7, 6, vec![2, 2, 0]),
             ] {
                 let collated = collated(of_epoch, rank, policy);
                 assert_eq!(rows(&collated), items);

@@ -32,7 +32,7 @@ pub enum StreamError {
     NothingLeft {
         /// The batch.
         batch: u64,
-        /// Rows that it should have.
+        /// Rows that it should have, on all ranks.
         rows: usize,
         /// Rows that could be read.
         left: usize,

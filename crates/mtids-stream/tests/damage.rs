@@ -127,7 +127,23 @@ fn damage_may_be_skipped_and_is_counted() {
         let tail: Vec<Batch> = builder().start_batch(start as u64).start().unwrap().map(Result::unwrap).collect();
         assert_eq!(tail, batches[start..]);
     }
-    // A batch of nothing but damage is an error all the same.
+    // Ranks judge a batch as a whole, so its parts may be as small as a row, or empty.
+    for ranks in [2, 3, 6] {
+        let mut parts: Vec<BatchStream> = (0..ranks).map(|rank| builder().rank(rank, ranks).start().unwrap()).collect();
+        for whole in &batches {
+            let parts: Vec<Batch> = parts.iter_mut().map(|part| part.next().unwrap().unwrap()).collect();
+            assert_eq!(parts.iter().flat_map(|part| part.labels.clone()).collect::<Vec<_>>(), whole.labels);
+            assert_eq!(parts.iter().map(|part| part.skipped).sum::<usize>(), whole.skipped);
+        }
+        assert!(parts.iter_mut().all(|part| part.next().is_none()));
+        assert_eq!(parts.iter().map(|part| part.gauges().reading().skipped_rows).sum::<u64>(), 4);
+    }
+    // A batch of nothing but damage is an error all the same, and on every rank.
+    for rank in 0..2 {
+        let mut part = builder().batch_size(4).shuffle_row_groups(1).rank(rank, 2).start().unwrap();
+        let error = part.find_map(Result::err).unwrap();
+        assert!(matches!(error, StreamError::NothingLeft { left: 0, rows: 4, .. }), "{error}");
+    }
     let error = builder().batch_size(4).shuffle_row_groups(1).start().unwrap().find_map(Result::err).unwrap();
     assert!(matches!(error, StreamError::NothingLeft { left: 0, rows: 4, .. }), "{error}");
 }
