@@ -262,13 +262,12 @@ mod tests {
         let shape = Shape { shards: 2, rows_per_shard: 5, rows_per_group: 3, near: [1, 2, 2] };
         let table = Arc::new(SampleTable::every_row(dataset(shape, labels), Split::Train));
         let sizes = Sizes::of(&table);
-        let views = sizes.row_lens.len();
         let shared = Arc::new(Shared {
             order: Arc::new(EpochOrder::new(table, 1, 0, true, 2)),
             sizes,
             budget: Budget::new(1 << 30),
             gauges: Arc::new(crate::gauges::Gauges::new(1)),
-            spare: Buffers::new(views, usize::MAX),
+            spare: Buffers::new(usize::MAX),
         });
         let (tasks, given) = crossbeam::channel::unbounded();
         let (decoded, results) = crossbeam::channel::unbounded();
@@ -277,7 +276,7 @@ mod tests {
         read(&shared, &given, &decoded);
         drop(decoded);
         let batches = Batches { rows, batch_size: 4, drop_last: false, start: 0, rank };
-        let store = Arc::new(Buffers::new(views, BATCHES));
+        let store = Arc::new(Buffers::new(BATCHES));
         let (sender, receiver) = crossbeam::channel::unbounded();
         Collator::new(shared, batches, on_damage, results, store).run(&sender);
         drop(sender);
