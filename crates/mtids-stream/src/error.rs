@@ -113,13 +113,25 @@ pub enum StreamError {
         /// What is wrong.
         detail: String,
     },
+    /// A weight that nothing can be drawn by.
+    #[error(
+        "{dataset}: the index has a row of weight {weight}, and weights are 0 or above; build the dataset anew, or set stream.sampling.weights=false"
+    )]
+    Weight {
+        /// The dataset.
+        dataset: String,
+        /// The weight.
+        weight: f32,
+    },
     /// Nothing to draw.
-    #[error("{dataset}: no row of the {split} split passes `stream.sampling.filter`; ask for less there")]
+    #[error("{dataset}: there are no rows to draw in the {split} split: {reason}")]
     NoRows {
         /// The dataset.
         dataset: String,
         /// The split.
         split: &'static str,
+        /// Why, and what to do.
+        reason: &'static str,
     },
 }
 

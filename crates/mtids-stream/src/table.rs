@@ -71,7 +71,7 @@ impl SampleTable {
     ///
     /// # Errors
     /// [`StreamError::Config`], [`StreamError::Unlike`] or [`StreamError::NoRows`] for sources and settings that do not go together;
-    /// [`StreamError::Index`] or [`StreamError::Shard`] for an index that cannot be used.
+    /// [`StreamError::Index`], [`StreamError::Weight`] or [`StreamError::Shard`] for an index that cannot be used.
     pub fn open(sources: Vec<Source>, sampling: &SamplingConfig) -> Result<Self, StreamError> {
         check_sources(&sources)?;
         let (groups, first_rows) = row_groups(&sources);
@@ -210,7 +210,7 @@ fn ranges_of(sources: &[Source], groups: &[RowGroupId]) -> Vec<Range<usize>> {
     (0..sources.len()).map(|source| start(source)..start(source + 1)).collect()
 }
 
-/// Weight and class of every row of a source, in the order of its groups.
+/// Weight and class of every row of a source, in the order of its groups; one at least takes part.
 fn weigh(source: &Source, sampling: &SamplingConfig, groups: &[RowGroupId]) -> Result<Weighted, StreamError> {
     let dataset = source.dataset.storage().place("").display().to_string();
     let wrong = |detail: String| StreamError::Index { dataset: dataset.clone(), detail };
@@ -219,6 +219,10 @@ fn weigh(source: &Source, sampling: &SamplingConfig, groups: &[RowGroupId]) -> R
     for group in groups {
         first.insert((group.shard, group.row_group), (rows, group.rows));
         rows += group.rows;
+    }
+    let nothing = |reason| StreamError::NoRows { dataset: dataset.clone(), split: source.split.name(), reason };
+    if rows == 0 {
+        return Err(nothing("it has no row with a finding; leave the dataset out"));
     }
     let columns = sampling.columns();
     if columns.is_empty() {
@@ -230,28 +234,33 @@ fn weigh(source: &Source, sampling: &SamplingConfig, groups: &[RowGroupId]) -> R
         found.classes = vec![UNKNOWN; rows];
     }
     let mut patients = HashMap::new();
-    let mut fault = None;
+    let (mut fault, mut passed) = (None, 0u64);
     source.dataset.scan_index(&columns, |place, labels| {
         let Some(&(start, count)) = first.get(&(place.shard, place.row_group)) else { return };
         let row = if place.row < count { start + place.row } else { rows };
         let Some(weight) = found.weights.get_mut(row).filter(|weight| weight.is_nan()) else {
-            fault.get_or_insert_with(|| format!("shard {}, row group {}", place.shard, place.row_group));
+            fault.get_or_insert_with(|| wrong(format!("shard {}, row group {}", place.shard, place.row_group)));
             return;
         };
         let own = if sampling.weights { labels.weight } else { 1.0 };
         if !(own.is_finite() && own >= 0.0) {
-            fault.get_or_insert_with(|| format!("a weight of {own}"));
+            fault.get_or_insert_with(|| StreamError::Weight { dataset: dataset.clone(), weight: own });
         }
-        *weight = if sampling.filter.keeps(labels) { own.max(0.0) } else { 0.0 };
+        let passes = sampling.filter.keeps(labels);
+        passed += u64::from(passes);
+        *weight = if passes { own.max(0.0) } else { 0.0 };
         if let Some(class) = found.classes.get_mut(row) {
             *class = class_of(labels, sampling.balance, &mut patients);
         }
     })?;
     let missing = found.weights.iter().filter(|weight| weight.is_nan()).count();
     match fault {
-        Some(detail) => Err(wrong(detail)),
+        Some(fault) => Err(fault),
         None if missing > 0 => Err(wrong(format!("{missing} rows are missing"))),
-        None if found.kept() == 0 => Err(StreamError::NoRows { dataset, split: source.split.name() }),
+        None if passed == 0 => Err(nothing("none passes `stream.sampling.filter`; ask for less there")),
+        None if found.kept() == 0 => {
+            Err(nothing("all that pass the filter have weight 0; set stream.sampling.weights=false"))
+        }
         None => Ok(found),
     }
 }

@@ -101,6 +101,41 @@ fn filters_leave_rows_out_and_weights_repeat_them() {
     let nothing = Filter { models: vec!["none".into()], ..Filter::default() };
     let error = open(dataset, &SamplingConfig { filter: nothing, ..Default::default() }).unwrap_err();
     assert!(matches!(error, StreamError::NoRows { split: "train", .. }), "{error}");
+    assert!(error.is_usage() && error.to_string().contains("`stream.sampling.filter`"), "{error}");
+}
+
+#[test]
+fn weights_that_leave_nothing_or_are_none_are_named() {
+    let sampling = SamplingConfig { weights: true, ..Default::default() };
+    let with = |weight| open(dataset(SHAPE, move |n| RowLabels { weight, ..labels(n) }), &sampling).unwrap_err();
+    let error = with(0.0);
+    assert!(matches!(error, StreamError::NoRows { .. }) && error.to_string().contains("weight 0"), "{error}");
+    for weight in [-1.0, f32::NAN, f32::INFINITY] {
+        let error = with(weight);
+        assert!(matches!(error, StreamError::Weight { .. }) && !error.is_usage(), "{error}");
+        assert!(error.to_string().contains(&format!("weight {weight},")), "{error}");
+    }
+}
+
+#[test]
+fn a_source_without_rows_is_an_error_in_a_mixture_and_in_a_fixed_number_of_rows() {
+    let dataset = dataset(SHAPE, cohort);
+    // There is no validation split.
+    let source = |split, weight| Source { dataset: Arc::clone(&dataset), split, weight };
+    let mix = |weight| {
+        let sources = vec![source(Split::Validation, weight), source(Split::Train, weight)];
+        SampleTable::open(sources, &SamplingConfig::default())
+    };
+    let error = mix(Some(1.0)).unwrap_err();
+    assert!(
+        matches!(error, StreamError::NoRows { .. }) && error.to_string().contains("no row with a finding"),
+        "{error}"
+    );
+    assert_eq!(mix(None).unwrap().epoch_rows(), 60, "each row once: it adds nothing");
+    let fixed = SamplingConfig { epoch_rows: Some(5), ..SamplingConfig::default() };
+    let error = SampleTable::open(vec![source(Split::Validation, None)], &fixed).unwrap_err();
+    assert!(matches!(error, StreamError::NoRows { .. }), "{error}");
+    assert_eq!(open(Arc::clone(&dataset), &fixed).unwrap().epoch_rows(), 5);
 }
 
 #[test]
