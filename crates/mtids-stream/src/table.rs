@@ -16,6 +16,8 @@ use crate::error::StreamError;
 use crate::sampling::{Balance, SamplingConfig};
 use crate::shares::{Shares, UNKNOWN, Weighted, plain, weighted};
 
+/// Draws from a row group at a time, as a multiple of its rows or of those of a mean group.
+const DRAWS_PER_ROW: u64 = 2;
 /// Version of the order: what makes rows come in another order with the same settings changes it.
 const ORDER_VERSION: u32 = 1;
 
@@ -139,6 +141,17 @@ impl SampleTable {
         let rows = self.rows_of(group);
         let first = rows.start;
         self.shares.row_of(draw, rows, offset).saturating_sub(first) as usize
+    }
+
+    /// How often a row group comes in an epoch that draws so many times from it: once for every two draws per row, where a small group counts as
+    /// a mean one. So an epoch of as many rows as there are reads fewer than half as many groups again as there are.
+    pub(crate) fn visits(&self, group: usize, draws: u64) -> u32 {
+        let all = self.first_rows.last().copied().unwrap_or(0);
+        let mean = all.div_ceil((self.groups.len() as u64).max(1));
+        let rows = self.rows_of(group);
+        let at_a_time = mean.max(rows.end - rows.start).saturating_mul(DRAWS_PER_ROW).max(1);
+        // At most 2³² draws.
+        draws.div_ceil(at_a_time) as u32
     }
 
     fn rows_of(&self, group: usize) -> Range<u64> {

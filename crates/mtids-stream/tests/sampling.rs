@@ -167,6 +167,28 @@ fn copies_of_a_rare_row_lie_apart() {
 }
 
 #[test]
+fn a_rare_row_in_a_small_row_group_does_not_make_it_come_for_every_second_draw() {
+    // Row groups of eight rows and of one; a row that is a group of its own gets half of the 72 draws.
+    let shape = Shape { shards: 8, rows_per_shard: 9, rows_per_group: 8, near: [1, 2, 2] };
+    let rare = |n| RowLabels {
+        metastasis: Some(if n == 35 { Metastasis::Metastatic } else { Metastasis::Benign }),
+        ..labels(n)
+    };
+    let sampling = SamplingConfig { balance: Balance::Metastasis, ..Default::default() };
+    let table = open(dataset(shape, rare), &sampling).unwrap();
+    let groups = table.row_groups().len();
+    assert_eq!(groups, 16);
+    for epoch in 0..5 {
+        let order = EpochOrder::new(Arc::clone(&table), 1, epoch, true, 2);
+        let own =
+            (0..order.groups()).filter(|&place| (order.group(place).shard, order.group(place).row_group) == (3, 1));
+        // A mean group has five rows.
+        assert_eq!((own.count(), order.rows()), (4, 72));
+        assert!(order.groups() < groups + groups / 2, "{}", order.groups());
+    }
+}
+
+#[test]
 fn datasets_are_mixed_by_their_weights() {
     let small =
         dataset(Shape { shards: 1, ..SHAPE }, |n| RowLabels { sample_key: format!("s{}", 1000 + n), ..labels(n) });
