@@ -61,17 +61,17 @@ impl Sizes {
         pool: usize,
         batch_rows: usize,
     ) -> Result<u64, StreamError> {
-        let mut largest: Vec<u64> = table.row_groups().iter().map(|&group| self.decoded(group)).collect();
-        // No more than there are, unless they may come again.
-        let pool = if table.has_no_repeats() { pool.clamp(1, largest.len().max(1)) } else { pool.max(1) };
+        // Under sampling a group may be in the window as often as it comes in an epoch.
+        let visits = |(number, &group): (usize, &RowGroupId)| {
+            std::iter::repeat_n(self.decoded(group), table.most_visits(number) as usize)
+        };
+        let mut largest: Vec<u64> = table.row_groups().iter().enumerate().flat_map(visits).collect();
+        let pool = pool.clamp(1, largest.len().max(1));
         if largest.len() > pool {
             // The largest `pool` come first.
             largest.select_nth_unstable_by(pool - 1, |a, b| b.cmp(a));
         }
-        let most = largest.iter().max().copied().unwrap_or(0);
-        // Under sampling a group may be in the window more than once.
-        let window =
-            if table.has_no_repeats() { largest.iter().take(pool).sum() } else { most.saturating_mul(pool as u64) };
+        let window = largest.iter().take(pool).fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
         let transient = table.row_groups().iter().map(|&group| self.transient(group)).max().unwrap_or(0);
         let reserved = self.rows(batch_rows as u64).saturating_mul(BATCHES as u64);
         let needed = reserved.saturating_add(window).saturating_add(transient);

@@ -114,11 +114,6 @@ impl SampleTable {
         &self.sources[group.dataset].dataset
     }
 
-    /// Whether each row comes at most once in an epoch.
-    pub(crate) fn has_no_repeats(&self) -> bool {
-        self.shares == Shares::Once
-    }
-
     /// What the rows of all datasets look like; `None` for a table without dataset.
     pub(crate) fn description(&self) -> Option<&DatasetDescription> {
         self.sources.first().map(|source| &source.dataset.manifest().description)
@@ -152,6 +147,11 @@ impl SampleTable {
         let at_a_time = mean.max(rows.end - rows.start).saturating_mul(DRAWS_PER_ROW).max(1);
         // At most 2³² draws.
         draws.div_ceil(at_a_time) as u32
+    }
+
+    /// How often a row group comes at most, whatever the epoch.
+    pub(crate) fn most_visits(&self, group: usize) -> u32 {
+        self.visits(group, self.shares.most_draws(self.rows_of(group)))
     }
 
     fn rows_of(&self, group: usize) -> Range<u64> {

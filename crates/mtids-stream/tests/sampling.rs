@@ -189,6 +189,28 @@ fn a_rare_row_in_a_small_row_group_does_not_make_it_come_for_every_second_draw()
 }
 
 #[test]
+fn a_budget_need_not_hold_more_row_groups_than_come() {
+    // 12 row groups of 0.4 MiB each: 5 MiB, also where many more could be in the window.
+    let shape = Shape { shards: 4, rows_per_shard: 15, rows_per_group: 5, near: [40, 32, 32] };
+    let dataset = dataset(shape, cohort);
+    let filter = Filter { region_known: true, ..Filter::default() };
+    let few = Filter { region_known: true, manufacturers: vec!["a".into()], ..Filter::default() };
+    let filtered = |filter| SamplingConfig { filter, ..SamplingConfig::default() };
+    let balanced = SamplingConfig { balance: Balance::Metastasis, ..SamplingConfig::default() };
+    for (sampling, mib, rows) in
+        [(SamplingConfig::default(), 7, 60), (filtered(filter), 7, 57), (filtered(few), 5, 25), (balanced, 11, 60)]
+    {
+        let table = open(Arc::clone(&dataset), &sampling).unwrap();
+        let builder = BatchStream::over(table).batch_size(2).shuffle(1, 0).shuffle_row_groups(500);
+        let needed = builder.clone().byte_budget_mib(0).check().unwrap_err();
+        assert!(matches!(needed, StreamError::Budget { needed_mib, .. } if needed_mib <= mib), "{needed}");
+        let StreamError::Budget { needed_mib, .. } = needed else { unreachable!() };
+        let stream = builder.byte_budget_mib(needed_mib).start().unwrap();
+        assert_eq!(stream.map(|batch| batch.unwrap().labels.len()).sum::<usize>(), rows);
+    }
+}
+
+#[test]
 fn datasets_are_mixed_by_their_weights() {
     let small =
         dataset(Shape { shards: 1, ..SHAPE }, |n| RowLabels { sample_key: format!("s{}", 1000 + n), ..labels(n) });
