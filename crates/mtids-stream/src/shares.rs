@@ -87,6 +87,17 @@ impl Weighted {
         self.weights.iter().filter(|weight| **weight > 0.0).count() as u64
     }
 
+    /// Several as one.
+    pub(crate) fn joined(parts: Vec<Self>) -> Self {
+        let mut parts = parts.into_iter();
+        let mut all = parts.next().unwrap_or_default();
+        for part in parts {
+            all.weights.extend(part.weights);
+            all.classes.extend(part.classes);
+        }
+        all
+    }
+
     /// Factors of the classes: known classes share what their rows weigh together in equal parts.
     fn factors(&self) -> Vec<f64> {
         let known = || self.classes.iter().zip(&self.weights).filter(|(class, _)| **class != UNKNOWN);

@@ -43,7 +43,8 @@ pub struct Source {
     pub dataset: Arc<Dataset>,
     /// Its split.
     pub split: Split,
-    /// Its part of an epoch, in proportion to those of the others. `None` for all or none: as many rows as it has.
+    /// Its part of an epoch, in proportion to those of the others; rows are balanced and weighted within it. `None` for all sources: they are one
+    /// set of rows, and balanced and weighted together.
     pub weight: Option<f64>,
 }
 
@@ -84,12 +85,14 @@ impl SampleTable {
             (Shares::Once, all)
         } else {
             let ranges = ranges_of(&sources, &groups);
+            // Patients are known by their pseudonyms: one of two datasets is one class.
+            let mut patients = HashMap::new();
             let parts = sources
                 .iter()
                 .zip(&ranges)
-                .map(|(source, range)| weigh(source, sampling, &groups[range.clone()]))
+                .map(|(source, range)| weigh(source, sampling, &groups[range.clone()], &mut patients))
                 .collect::<Result<Vec<_>, _>>()?;
-            shares_of(&sources, &parts, sampling)?
+            shares_of(&sources, parts, sampling)?
         };
         Ok(Self { sources, groups, first_rows, shares, epoch_rows, digest })
     }
@@ -224,7 +227,12 @@ fn ranges_of(sources: &[Source], groups: &[RowGroupId]) -> Vec<Range<usize>> {
 }
 
 /// Weight and class of every row of a source, in the order of its groups; one at least takes part.
-fn weigh(source: &Source, sampling: &SamplingConfig, groups: &[RowGroupId]) -> Result<Weighted, StreamError> {
+fn weigh(
+    source: &Source,
+    sampling: &SamplingConfig,
+    groups: &[RowGroupId],
+    patients: &mut HashMap<String, u32>,
+) -> Result<Weighted, StreamError> {
     let dataset = source.dataset.storage().place("").display().to_string();
     let wrong = |detail: String| StreamError::Index { dataset: dataset.clone(), detail };
     let mut first = HashMap::with_capacity(groups.len());
@@ -246,7 +254,6 @@ fn weigh(source: &Source, sampling: &SamplingConfig, groups: &[RowGroupId]) -> R
     if sampling.balance != Balance::Rows {
         found.classes = vec![UNKNOWN; rows];
     }
-    let mut patients = HashMap::new();
     let (mut fault, mut passed) = (None, 0u64);
     source.dataset.scan_index(&columns, |place, labels| {
         let Some(&(start, count)) = first.get(&(place.shard, place.row_group)) else { return };
@@ -263,7 +270,7 @@ fn weigh(source: &Source, sampling: &SamplingConfig, groups: &[RowGroupId]) -> R
         passed += u64::from(passes);
         *weight = if passes { own.max(0.0) } else { 0.0 };
         if let Some(class) = found.classes.get_mut(row) {
-            *class = class_of(labels, sampling.balance, &mut patients);
+            *class = class_of(labels, sampling.balance, patients);
         }
     })?;
     let missing = found.weights.iter().filter(|weight| weight.is_nan()).count();
@@ -301,19 +308,25 @@ fn class_of(labels: &RowLabels, balance: Balance, patients: &mut HashMap<String,
     class.unwrap_or(UNKNOWN)
 }
 
-fn shares_of(sources: &[Source], parts: &[Weighted], sampling: &SamplingConfig) -> Result<(Shares, u64), StreamError> {
-    let kept: Vec<u64> = parts.iter().map(Weighted::kept).collect();
-    let all: u64 = kept.iter().sum();
+fn shares_of(
+    sources: &[Source],
+    parts: Vec<Weighted>,
+    sampling: &SamplingConfig,
+) -> Result<(Shares, u64), StreamError> {
+    let all: u64 = parts.iter().map(Weighted::kept).sum();
     let weights: Option<Vec<f64>> = sources.iter().map(|source| source.weight).collect();
     let length = sampling.epoch_rows.unwrap_or(all);
     if length == 0 {
         return Err(StreamError::config("sampling.epoch_rows", "at least 1"));
     }
     if sampling.is_plain() && weights.is_none() {
-        return Ok((plain(parts), all));
+        return Ok((plain(&parts), all));
     }
-    let parts_of = weights.unwrap_or_else(|| kept.iter().map(|rows| *rows as f64).collect());
-    let sum: f64 = parts_of.iter().sum();
-    let mix: Vec<f64> = parts_of.iter().map(|part| part / sum).collect();
-    Ok((weighted(parts, &mix, length)?, length))
+    let Some(weights) = weights else {
+        // Without parts of their own, datasets are balanced and weighted as one.
+        return Ok((weighted(&[Weighted::joined(parts)], &[1.0], length)?, length));
+    };
+    let sum: f64 = weights.iter().sum();
+    let mix: Vec<f64> = weights.iter().map(|part| part / sum).collect();
+    Ok((weighted(&parts, &mix, length)?, length))
 }

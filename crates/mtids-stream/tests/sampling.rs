@@ -235,6 +235,41 @@ fn datasets_are_mixed_by_their_weights() {
 }
 
 #[test]
+fn datasets_are_balanced_together_or_each_within_its_part() {
+    // 20 benign rows; 40 metastatic ones of half the patients and of others.
+    let status = |status, first: usize| {
+        move |n| RowLabels {
+            metastasis: Some(status),
+            sample_key: format!("s{}", first + n),
+            patient_key: PatientKey::from_stored(format!("p{}", (first + n) / 5 % 10)),
+            weight: if first == 0 { 1.0 } else { 3.0 },
+            ..labels(n)
+        }
+    };
+    let shape = |shards| Shape { shards, rows_per_shard: 10, rows_per_group: 4, near: [1, 2, 2] };
+    let benign = dataset(shape(2), status(Metastasis::Benign, 0));
+    let metastatic = dataset(shape(4), status(Metastasis::Metastatic, 1000));
+    let shares_of = |sampling: SamplingConfig, weights: [Option<f64>; 2], is_member: &dyn Fn(usize) -> bool| {
+        let source =
+            |dataset: &Arc<Dataset>, weight| Source { dataset: Arc::clone(dataset), split: Split::Train, weight };
+        let sources = vec![source(&benign, weights[0]), source(&metastatic, weights[1])];
+        share(&counts(&SampleTable::open(sources, &sampling).map(Arc::new).unwrap(), 10), is_member)
+    };
+    let balanced = |balance| SamplingConfig { balance, ..SamplingConfig::default() };
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 0.01, "{found} for {expected}");
+    let is_metastatic = |row: usize| row >= 1000;
+    near(shares_of(balanced(Balance::Metastasis), [None; 2], &is_metastatic), 0.5);
+    near(shares_of(balanced(Balance::Metastasis), [Some(1.0), Some(2.0)], &is_metastatic), 2.0 / 3.0);
+    // Patients 0 to 3 have five rows in the small dataset and five in the large one, the other four only those there.
+    near(shares_of(balanced(Balance::Patient), [None; 2], &|row| row % 1000 < 20), 0.5);
+    near(shares_of(balanced(Balance::Patient), [None; 2], &|row| row < 20), 0.25);
+    // Weights 1 of 20 rows and 3 of 40.
+    let weights = || SamplingConfig { weights: true, ..SamplingConfig::default() };
+    near(shares_of(weights(), [None; 2], &is_metastatic), 120.0 / 140.0);
+    near(shares_of(weights(), [Some(1.0); 2], &is_metastatic), 0.5);
+}
+
+#[test]
 fn a_digest_stands_for_data_and_sampling() {
     let table =
         |balance| open(dataset(SHAPE, cohort), &SamplingConfig { balance, ..Default::default() }).unwrap().digest();
