@@ -114,7 +114,7 @@ fn train(
     }
     let batches = batches_per_epoch(table.epoch_rows(), config.batch_size as u64, config.stream.drop_last);
     if batches == 0 {
-        return Err(TrainError::NoSteps { rows: labels.len() });
+        return Err(TrainError::NoSteps { rows: table.epoch_rows() });
     }
     epoch_stream(&table, config, 0).check()?;
     let steps_per_epoch = batches.div_ceil(config.accumulate_batches as u64);

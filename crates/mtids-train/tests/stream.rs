@@ -82,6 +82,8 @@ fn settings_that_cannot_be_are_refused_before_a_run_folder_is_begun() {
     for (settings, word) in [
         ("stream.byte_budget_mib = 0", "stream.byte_budget_mib"),
         ("stream.sampling.filter.models = [\"none\"]", "stream.sampling.filter"),
+        // Of 13 rows, in batches of 4.
+        ("stream = { drop_last = true, sampling = { epoch_rows = 3 } }", "an epoch has 3 rows"),
     ] {
         let error = train(&place("dataset"), &place("run"), &config(settings), &Interrupt::new()).unwrap_err();
         assert!(error.to_string().contains(word) && error.exit() == Exit::Usage, "{error}");
