@@ -108,8 +108,21 @@ fn damage_stops_a_training_or_is_skipped_and_counted_but_never_in_an_evaluation(
     assert!(error.to_string().contains("row group 1") && error.exit() == Exit::Data, "{error}");
     let skipping = config("epochs = 2\nstream.on_damage = \"skip\"");
     let summary = train(&place("dataset"), &place("run"), &skipping, &Interrupt::new()).unwrap();
-    assert_eq!((summary.steps, summary.pace.stream.skipped_rows, summary.pace.stream.rows), (6, 4, 22));
-    assert!(summary.pace.sentence().unwrap().contains("4 rows"));
+    assert_eq!((summary.steps, summary.skipped_rows, summary.pace.stream.rows), (6, 4, 22));
+    // The count goes on with the run, whatever stopped it, and every epoch has it.
+    one_step(&place("dataset"), &place("resumed"), &skipping);
+    one_step(&place("dataset"), &place("resumed"), &skipping);
+    for resumed_at in [2, 6] {
+        let summary = train(&place("dataset"), &place("resumed"), &skipping, &Interrupt::new()).unwrap();
+        assert_eq!((summary.resumed_at, summary.skipped_rows), (resumed_at, 4));
+    }
+    assert!(result(&place("resumed")) == result(&place("run")), "the bytes differ");
+    let epochs = fs::read_to_string(place("run").join("epochs.jsonl")).unwrap();
+    let counts: Vec<u64> = epochs
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["skipped_rows"].as_u64().unwrap())
+        .collect();
+    assert_eq!(counts, [2, 4]);
     let error = evaluate(&place("run"), &place("dataset"), Split::Test, &EvaluateOptions::default()).unwrap_err();
     assert!(error.to_string().contains("row group 1"), "{error}");
 }
