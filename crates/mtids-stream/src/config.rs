@@ -1,7 +1,7 @@
 //! Settings of the stream.
 //!
-//! Invariants: `readers` and `byte_budget_mib` change no order and no byte; the others do. A budget that is too small for the order is refused, not
-//! bent to. Unit: MiB of memory.
+//! Invariants: `readers` and `byte_budget_mib` change no order and no byte; the others do. A budget that is too small for the order is refused, or
+//! raised on request; the order never bends to it. Unit: MiB of memory.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

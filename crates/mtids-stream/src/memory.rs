@@ -50,7 +50,7 @@ impl Sizes {
         self.decoded(group).min(DECODING_BYTES).saturating_add(group.stored_bytes)
     }
 
-    /// What is left of the budget for row groups.
+    /// What is left of the budget for row groups; of what is needed, where that is more and the budget may be raised to it.
     ///
     /// # Errors
     /// [`StreamError::Budget`] where it does not hold the row groups of a window and the batches.
@@ -60,6 +60,7 @@ impl Sizes {
         config: &StreamConfig,
         pool: usize,
         batch_rows: usize,
+        may_raise: bool,
     ) -> Result<u64, StreamError> {
         // Under sampling a group may be in the window as often as it comes in an epoch.
         let visits = |(number, &group): (usize, &RowGroupId)| {
@@ -75,7 +76,7 @@ impl Sizes {
         let transient = table.row_groups().iter().map(|&group| self.transient(group)).max().unwrap_or(0);
         let reserved = self.rows(batch_rows as u64).saturating_mul(BATCHES as u64);
         let needed = reserved.saturating_add(window).saturating_add(transient);
-        if needed > config.budget() {
+        if needed > config.budget() && !may_raise {
             return Err(StreamError::Budget {
                 budget_mib: config.byte_budget_mib,
                 needed_mib: needed.div_ceil(1 << 20),
@@ -83,6 +84,6 @@ impl Sizes {
                 batch_rows,
             });
         }
-        Ok(config.budget() - reserved)
+        Ok(config.budget().max(needed) - reserved)
     }
 }

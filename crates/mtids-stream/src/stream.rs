@@ -88,7 +88,8 @@ impl BatchStreamBuilder {
         let sizes = Sizes::of(&table);
         // The last batch may be one row larger.
         let largest = batch_size.saturating_add(1).min(rows).div_ceil(rank.of);
-        let budget = sizes.for_groups(&table, &self.config, pool, usize::try_from(largest).unwrap_or(usize::MAX))?;
+        let largest = usize::try_from(largest).unwrap_or(usize::MAX);
+        let budget = sizes.for_groups(&table, &self.config, pool, largest, self.at_least_needed)?;
         Ok(Checked { table, pool, sizes, budget, positions: Positions { batches, state } })
     }
 

@@ -92,6 +92,11 @@ fn a_budget_that_does_not_hold_the_order_is_refused_with_what_it_needs() {
     for key in ["`stream.byte_budget_mib`", "`stream.shuffle_row_groups`", "batches of 8 rows"] {
         assert!(error.to_string().contains(key) && error.is_usage(), "{error}");
     }
+    // An evaluation reads one row group at a time, and has no budget of its own.
+    let builder = BatchStream::builder(Arc::clone(&dataset), Split::Train).config(&small).batch_size(7);
+    assert!(matches!(builder.clone().start(), Err(StreamError::Budget { .. })));
+    let rows = builder.at_least_needed().start().unwrap().map(|batch| batch.unwrap().labels.len()).sum::<usize>();
+    assert_eq!(rows, 52);
     // What it asks for is enough, and the order is that of any other budget.
     let whole = run(&dataset, &StreamConfig { byte_budget_mib: 256, ..small.clone() }, 0, 0);
     assert_eq!(run(&dataset, &StreamConfig { byte_budget_mib: needed_mib, ..small }, 0, 0), whole);

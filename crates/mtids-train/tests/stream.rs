@@ -92,6 +92,19 @@ fn settings_that_cannot_be_are_refused_before_a_run_folder_is_begun() {
 }
 
 #[test]
+fn an_evaluation_has_the_memory_that_it_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    dataset::two_views(&place("dataset"), "t");
+    train(&place("dataset"), &place("run"), &config("epochs = 1"), &Interrupt::new()).unwrap();
+    let settings = place("run").join("config.resolved.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    assert!(text.contains("byte_budget_mib = 256"), "{text}");
+    fs::write(&settings, text.replace("byte_budget_mib = 256", "byte_budget_mib = 0")).unwrap();
+    evaluate(&place("run"), &place("dataset"), Split::Test, &EvaluateOptions::default()).unwrap();
+}
+
+#[test]
 fn damage_stops_a_training_or_is_skipped_and_counted_but_never_in_an_evaluation() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
