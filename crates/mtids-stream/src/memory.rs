@@ -87,3 +87,49 @@ impl Sizes {
         Ok(config.budget().max(needed) - reserved)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::{Shape, dataset, labels};
+    use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+    use mtids_shards::{Split, read_row_group};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_decoded_row_group_has_no_more_bytes_than_are_reckoned() {
+        let key = |n: usize| format!("{n:064x}");
+        let row = move |n| RowLabels {
+            sample_key: key(n),
+            patient_key: PatientKey::from_stored(key(n)),
+            study_key: StudyKey::from_stored(key(n)),
+            series_key: SeriesKey::from_stored(key(n)),
+            voxels_digest: key(n),
+            manufacturer: Some("A manufacturer of scanners".into()),
+            model: Some("A model of a scanner".into()),
+            ..labels(n)
+        };
+        let shape = Shape { shards: 1, rows_per_shard: 9, rows_per_group: 4, near: [2, 3, 5] };
+        let dataset = dataset(shape, row);
+        let table = SampleTable::every_row(Arc::clone(&dataset), Split::Train);
+        let sizes = Sizes::of(&table);
+        for &group in table.row_groups() {
+            let rows = read_row_group(&dataset, group.shard, group.row_group).unwrap();
+            let voxels: usize = rows.views.iter().map(|view| size_of_val(view.voxels.as_slice())).sum();
+            let text = |row: &RowLabels| {
+                let keys = [row.patient_key.as_str(), row.study_key.as_str(), row.series_key.as_str()];
+                let own = [row.sample_key.as_str(), row.label_source.as_str(), row.voxels_digest.as_str()];
+                let some = [&row.region_name, &row.manufacturer, &row.model, &row.kernel];
+                let some = some.into_iter().flatten().map(String::as_str);
+                keys.into_iter().chain(own).chain(some).map(str::len).sum::<usize>()
+            };
+            let labels = size_of_val(rows.labels.as_slice()) + rows.labels.iter().map(text).sum::<usize>();
+            let reckoned = sizes.decoded(group);
+            assert!((voxels + labels) as u64 <= reckoned, "{voxels} + {labels} of {reckoned}");
+            // And not so many that the budget says nothing.
+            assert!(reckoned <= 2 * (voxels + labels) as u64, "{voxels} + {labels} of {reckoned}");
+            let stored = dataset.manifest().shards[group.shard].row_groups[group.row_group].length;
+            assert!(sizes.transient(group) >= stored && stored == group.stored_bytes && stored > 0);
+        }
+    }
+}

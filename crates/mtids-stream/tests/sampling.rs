@@ -9,11 +9,11 @@ use std::sync::Arc;
 use mtids_domain::label::{Evidence, Metastasis};
 use mtids_domain::pseudonym::PatientKey;
 use mtids_runtime::storage::{Memory, Storage};
-use mtids_shards::{Dataset, RowLabels, Split};
+use mtids_shards::{Dataset, IndexRow, RowLabels, Split};
 use mtids_stream::{
     Balance, BatchStream, Cursor, EpochOrder, Filter, SampleTable, SamplingConfig, Source, StreamError,
 };
-use support::{Shape, dataset, labels, number, publish};
+use support::{Shape, dataset, labels, number, publish, publish_with_index};
 
 const SHAPE: Shape = Shape { shards: 4, rows_per_shard: 15, rows_per_group: 4, near: [1, 2, 2] };
 
@@ -190,15 +190,15 @@ fn a_rare_row_in_a_small_row_group_does_not_make_it_come_for_every_second_draw()
 
 #[test]
 fn a_budget_need_not_hold_more_row_groups_than_come() {
-    // 12 row groups of 0.4 MiB each: 5 MiB, also where many more could be in the window.
-    let shape = Shape { shards: 4, rows_per_shard: 15, rows_per_group: 5, near: [40, 32, 32] };
+    // 12 row groups of 0.1 MiB each, also where many more could be in the window.
+    let shape = Shape { shards: 4, rows_per_shard: 15, rows_per_group: 5, near: [10, 32, 32] };
     let dataset = dataset(shape, cohort);
     let filter = Filter { region_known: true, ..Filter::default() };
     let few = Filter { region_known: true, manufacturers: vec!["a".into()], ..Filter::default() };
     let filtered = |filter| SamplingConfig { filter, ..SamplingConfig::default() };
     let balanced = SamplingConfig { balance: Balance::Metastasis, ..SamplingConfig::default() };
     for (sampling, mib, rows) in
-        [(SamplingConfig::default(), 7, 60), (filtered(filter), 7, 57), (filtered(few), 5, 25), (balanced, 11, 60)]
+        [(SamplingConfig::default(), 2, 60), (filtered(filter), 2, 57), (filtered(few), 1, 25), (balanced, 3, 60)]
     {
         let table = open(Arc::clone(&dataset), &sampling).unwrap();
         let builder = BatchStream::over(table).batch_size(2).shuffle(1, 0).shuffle_row_groups(500);
@@ -281,7 +281,29 @@ fn a_digest_stands_for_data_and_sampling() {
 }
 
 #[test]
-fn an_index_that_does_not_fit_its_shards_is_an_error() {
+fn an_index_that_does_not_list_every_row_once_is_an_error() {
+    let sampling = SamplingConfig { weights: true, ..Default::default() };
+    let opened = |change: &dyn Fn(&mut Vec<IndexRow<'_>>)| {
+        let storage = Arc::new(Memory::default());
+        publish_with_index(storage.as_ref(), SHAPE, cohort, change);
+        open(Arc::new(Dataset::open_in(storage).unwrap()), &sampling)
+    };
+    assert_eq!(opened(&|rows| rows.reverse()).unwrap().epoch_rows(), 59, "in any order; one row has weight 0");
+    let refused = |change: &dyn Fn(&mut Vec<IndexRow<'_>>)| match opened(change) {
+        Err(error @ StreamError::Index { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    // Row 20 is row 1 of row group 1 of the second shard.
+    assert!(refused(&|rows| _ = rows.remove(20)).contains("1 rows are missing"));
+    assert!(refused(&|rows| rows[20].row = 0).contains("shard 1, row group 1"), "listed twice");
+    assert!(refused(&|rows| rows[20].row = 4).contains("shard 1, row group 1"), "behind the last");
+    assert!(refused(&|rows| rows[20].row_group = 9).contains("1 rows are missing"), "of no row group");
+    let elsewhere = opened(&|rows| rows[20].shard = "shards/train/none").unwrap_err().to_string();
+    assert!(elsewhere.contains("shards/train/none"), "{elsewhere}");
+}
+
+#[test]
+fn an_index_that_is_not_the_one_of_the_manifest_is_an_error() {
     let storage = Arc::new(Memory::default());
     publish(storage.as_ref(), SHAPE, cohort);
     // The index of a larger dataset under the name that the manifest gives.
