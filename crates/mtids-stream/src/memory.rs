@@ -64,7 +64,7 @@ impl Sizes {
     ) -> Result<u64, StreamError> {
         // Under sampling a group may be in the window as often as it comes in an epoch.
         let visits = |(number, &group): (usize, &RowGroupId)| {
-            std::iter::repeat_n(self.decoded(group), table.most_visits(number) as usize)
+            std::iter::repeat_n(self.decoded(group), pool.min(table.most_visits(number) as usize))
         };
         let mut largest: Vec<u64> = table.row_groups().iter().enumerate().flat_map(visits).collect();
         let pool = pool.clamp(1, largest.len().max(1));
