@@ -197,7 +197,13 @@ pub fn read_row_group_into(
     }
     for batch in reader {
         let batch = batch.map_err(|error| damaged(DamageKind::Decode, error.to_string()))?;
-        let undecoded = |detail: String| damaged(DamageKind::Decode, detail);
+        let first = labels.len();
+        // Rows are decoded in parts, and counted within them.
+        let undecoded = |detail: String| {
+            let of_part =
+                if first > 0 { format!(", counted from row {first} of the row group") } else { String::new() };
+            damaged(DamageKind::Decode, detail + &of_part)
+        };
         labels.extend(labels_of(&batch, *layout).map_err(undecoded)?);
         for (view, read) in description.views.iter().zip(&mut views) {
             append_voxels(&batch, view, *layout, &mut read.voxels).map_err(undecoded)?;
@@ -223,4 +229,79 @@ pub(crate) fn check_size(storage: &dyn Storage, entry: &ShardEntry) -> Result<Re
     } else {
         Err(format!("{bytes} bytes where the manifest says {}", entry.bytes))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::description::{DatasetDescription, LAYOUT_VERSION, RowGroupEntry, SCHEMA_VERSION, Totals};
+    use crate::row::RowKind;
+    use crate::schema::{blank, columns, shard_schema};
+    use crate::voxels::voxel_array;
+    use arrow::array::ArrayRef;
+    use mtids_domain::taxonomy::{RegionScheme, Zone};
+    use mtids_patch::{Channel, PatchGeometry, View, ViewName};
+    use mtids_runtime::provenance::Program;
+    use mtids_runtime::storage::Memory;
+    use parquet::arrow::ArrowWriter;
+
+    #[test]
+    fn a_row_that_cannot_be_decoded_is_named_by_its_place_in_the_row_group() {
+        let geometry = PatchGeometry { size: [64, 64, 64], ..PatchGeometry::default() };
+        let view = View { name: ViewName::try_from("near".to_owned()).unwrap(), geometry, channels: vec![Channel::Ct] };
+        let length = view.voxels();
+        assert_eq!(DECODED_AT_A_TIME / (2 * length), 2, "rows at a time");
+        let description = DatasetDescription {
+            schema_version: SCHEMA_VERSION.into(),
+            taxonomy_version: String::new(),
+            regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
+            views: vec![view],
+            config_digest: Digest::of_bytes(b""),
+            program: Program::new("test", "1"),
+        };
+        // A shard that no writer of this crate writes: a voxel is missing in row 3.
+        let voxels: Vec<Vec<i16>> = (0..5).map(|row| vec![0; length - usize::from(row == 3)]).collect();
+        let labels = vec![blank(); 5];
+        let mut arrays: Vec<ArrayRef> = columns().iter().map(|column| column.array(labels.iter())).collect();
+        arrays.push(voxel_array(voxels.iter().map(Vec::as_slice)).unwrap());
+        let schema = shard_schema(&description);
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, Arc::clone(&schema), None).unwrap();
+        writer.write(&RecordBatch::try_new(schema, arrays).unwrap()).unwrap();
+        let metadata = writer.close().unwrap();
+        let ranges = || metadata.row_group(0).columns().iter().map(|column| column.byte_range());
+        let start = ranges().map(|(start, _)| start).min().unwrap();
+        let end = ranges().map(|(start, length)| start + length).max().unwrap();
+        let group = RowGroupEntry {
+            kind: RowKind::Finding,
+            rows: 5,
+            offset: start,
+            length: end - start,
+            digest: Digest::of_bytes(&bytes[start as usize..end as usize]),
+        };
+        let shard = ShardEntry {
+            path: "shards/train/a.parquet".into(),
+            split: Split::Train,
+            rows: 5,
+            bytes: bytes.len() as u64,
+            digest: Digest::of_bytes(&bytes),
+            footer_digest: Digest::of_bytes(&bytes[end as usize..]),
+            row_groups: vec![group],
+        };
+        let storage = Memory::default();
+        storage.put(&shard.path, &bytes).unwrap();
+        let manifest = Manifest {
+            layout: LAYOUT_VERSION,
+            description,
+            pseudonym_fingerprint: String::new(),
+            totals: Totals::default(),
+            shards: vec![shard],
+            files: Vec::new(),
+        };
+        let dataset = Dataset { storage: Arc::new(storage), manifest: Arc::new(manifest), footers: Arc::default() };
+        let error = read_row_group(&dataset, 0, 0).unwrap_err();
+        assert!(matches!(error, ShardError::Damaged { kind: DamageKind::Decode, .. }), "{error:?}");
+        assert!(error.to_string().contains("in row 1 where"), "{error}");
+        assert!(error.to_string().contains("counted from row 2 of the row group"), "{error}");
+    }
 }

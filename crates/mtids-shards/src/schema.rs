@@ -383,7 +383,7 @@ pub(crate) fn some_labels_of(batch: &RecordBatch, names: &[&str]) -> Result<Vec<
 }
 
 /// A row whose every required value is set by a column.
-fn blank() -> RowLabels {
+pub(crate) fn blank() -> RowLabels {
     RowLabels {
         sample_key: String::new(),
         kind: RowKind::Finding,

@@ -33,6 +33,8 @@ pub struct BatchStreamBuilder {
     /// Number of the rank, and of how many.
     pub(crate) rank: (usize, usize),
     pub(crate) resume: Option<StreamState>,
+    /// Whether a budget that is too small is raised.
+    pub(crate) at_least_needed: bool,
 }
 
 impl BatchStreamBuilder {
@@ -47,6 +49,7 @@ impl BatchStreamBuilder {
             start_batch: 0,
             rank: (0, 1),
             resume: None,
+            at_least_needed: false,
         }
     }
 
@@ -65,6 +68,12 @@ impl BatchStreamBuilder {
     /// Memory for everything in flight, in MiB; no influence on the order. By default 256.
     pub fn byte_budget_mib(mut self, mib: u64) -> Self {
         self.config.byte_budget_mib = mib;
+        self
+    }
+
+    /// Raises a budget that is too small to what row groups and batches need, in place of an error: for readers without a setting of their own.
+    pub fn at_least_needed(mut self) -> Self {
+        self.at_least_needed = true;
         self
     }
 
@@ -122,9 +131,10 @@ impl BatchStreamBuilder {
         self
     }
 
-    /// Goes on at a saved position, with its seed and epoch. Readers, budget and ranks may differ from those that saved it.
+    /// Goes on at a saved position; one of another seed, epoch or order is refused. Readers, budget and ranks may differ from those that saved
+    /// it.
     pub fn resume(mut self, state: &StreamState) -> Self {
-        (self.seed, self.epoch, self.resume) = (state.seed, state.epoch, Some(*state));
+        self.resume = Some(*state);
         self
     }
 

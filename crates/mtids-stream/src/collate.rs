@@ -1,7 +1,8 @@
 //! The thread that puts rows in their order and copies them into batches.
 //!
-//! Invariants: batches and errors leave in the order of the epoch; the first error is the last item; at the end the delivered rows are those that
-//! manifest and sampling say, or that is an error too. Where the policy skips damage, a batch keeps its number and loses rows, which are counted.
+//! Invariants: batches and errors leave in the order of the epoch; the first error is the last item; an order that ends before the rows of
+//! manifest and sampling is an error where it ends, and one that goes on behind them at the end. Where the policy skips damage, a batch keeps
+//! its number and loses rows; those are counted one by one, and nothing else counts as skipped.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -29,7 +30,7 @@ pub struct Batch {
     pub labels: Vec<RowLabels>,
     /// Voxels of each view in the order of the dataset's description: `[B, C, D, H, W]`, w fastest.
     pub views: Vec<Voxels>,
-    /// Rows that should be here and were left out, because their row groups are damaged.
+    /// Rows that should be here and were left out, because their row groups are damaged. Of several ranks some may have none left.
     pub skipped: usize,
 }
 
@@ -85,6 +86,9 @@ pub(crate) struct Collator {
     /// Groups before this place are not needed any more.
     released: usize,
     starved: Duration,
+    /// Rows of this rank that were delivered, and left out for damage.
+    delivered: u64,
+    skipped: u64,
 }
 
 impl Collator {
@@ -97,20 +101,29 @@ impl Collator {
     ) -> Self {
         let cursor = Cursor::new(Arc::clone(&shared.order), batches.range().start);
         let released = cursor.step();
-        let (read, failed) = (HashMap::new(), HashMap::new());
-        Self { shared, batches, on_damage, results, store, cursor, read, failed, released, starved: Duration::ZERO }
+        Self {
+            shared,
+            batches,
+            on_damage,
+            results,
+            store,
+            cursor,
+            read: HashMap::new(),
+            failed: HashMap::new(),
+            released,
+            starved: Duration::ZERO,
+            delivered: 0,
+            skipped: 0,
+        }
     }
 
     /// Sends every batch, then an error where rows are missing; ends early with the first error, or when nobody listens.
     pub(crate) fn run(mut self, batches: &Sender<Result<Batch, StreamError>>) {
         let gauges = Arc::clone(&self.shared.gauges);
-        let (mut expected, mut delivered, mut skipped) = (0, 0, 0);
         for index in self.batches.start..self.batches.count() {
-            let part = self.batches.rank.part(&self.batches.of(index));
-            expected += part.end - part.start;
             let started = Instant::now();
             let starved = self.starved;
-            let collated = catch_unwind(AssertUnwindSafe(|| self.batch(index, part)))
+            let collated = catch_unwind(AssertUnwindSafe(|| self.batch(index)))
                 .unwrap_or(Err(StreamError::WorkerPanicked { stage: "collating a batch" }));
             let starved = self.starved.saturating_sub(starved);
             gauges.collator_starved.add(starved);
@@ -118,8 +131,6 @@ impl Collator {
             gauges.set_buffers(self.store.fresh() + self.shared.spare.fresh());
             let is_last = collated.is_err();
             if let Ok(batch) = &collated {
-                delivered += batch.labels.len() as u64;
-                skipped += batch.skipped as u64;
                 gauges.take_off(self.shared.sizes.rows(batch.labels.len() as u64));
             }
             if gauges.collator_blocked.time(|| batches.send(collated)).is_err() || is_last {
@@ -129,38 +140,64 @@ impl Collator {
         for (place, rows) in self.read.drain() {
             self.shared.let_go(place, rows);
         }
-        let of_table = self.shared.order.table().epoch_rows();
-        if delivered + skipped != expected || self.shared.order.rows() != of_table {
-            let expected = expected.max(of_table.saturating_sub(self.batches.range().start));
+        // Rows that the order has and no batch takes.
+        let surplus = self.shared.order.rows().saturating_sub(self.batches.rows);
+        if surplus > 0 || self.delivered + self.skipped != self.expected() {
             // Where nobody listens nobody misses it.
-            let _ = batches.send(Err(StreamError::Incomplete { expected, delivered, skipped }));
+            let _ = batches.send(Err(self.incomplete(self.delivered + surplus)));
         }
     }
 
-    fn batch(&mut self, index: u64, part: Range<u64>) -> Result<Batch, StreamError> {
+    /// Rows of this rank from the first batch to the last, as manifest and sampling have them.
+    fn expected(&self) -> u64 {
+        let part = |batch| self.batches.rank.part(&self.batches.of(batch));
+        (self.batches.start..self.batches.count()).map(part).map(|rows| rows.end - rows.start).sum()
+    }
+
+    fn incomplete(&self, delivered: u64) -> StreamError {
+        StreamError::Incomplete { expected: self.expected(), delivered, skipped: self.skipped }
+    }
+
+    /// This rank's part of a batch. What the other ranks have of it is looked at too, so that all of them judge its damage alike.
+    fn batch(&mut self, index: u64) -> Result<Batch, StreamError> {
+        let of_all = self.batches.of(index);
+        let part = self.batches.rank.part(&of_all);
         let count = (part.end - part.start) as usize;
         let mut labels = Vec::with_capacity(count);
         let row_lens = self.shared.sizes.row_lens.iter().enumerate();
         let mut views: Vec<Vec<i16>> = row_lens.map(|(view, len)| self.store.take(view, count * len)).collect();
-        for position in part {
-            // An order that ends too early is found when the rows are counted.
-            let Some(drawn) = self.cursor.at(position) else { break };
+        let (mut skipped, mut skipped_of_all) = (0, 0);
+        for position in of_all.clone() {
+            let Some(drawn) = self.cursor.at(position) else {
+                return Err(self.incomplete(self.delivered + labels.len() as u64));
+            };
             self.release();
             self.wait_for(drawn.group)?;
+            let is_own = part.contains(&position);
             match self.read.get(&drawn.group) {
-                Some(Some(rows)) => {
+                Some(Some(rows)) if is_own => {
                     labels.push(rows.labels[drawn.row].clone());
                     views
                         .iter_mut()
                         .zip(&rows.views)
                         .for_each(|(all, view)| all.extend_from_slice(view.row(drawn.row)));
                 }
-                _ => self.shared.gauges.count_skipped_row(),
+                Some(Some(_)) => {}
+                _ => {
+                    skipped_of_all += 1;
+                    if is_own {
+                        skipped += 1;
+                        self.shared.gauges.count_skipped_row();
+                    }
+                }
             }
         }
-        let skipped = count - labels.len();
-        if skipped > 0 && labels.len() < count.min(2) {
-            return Err(StreamError::NothingLeft { batch: index, rows: count, left: labels.len() });
+        self.delivered += labels.len() as u64;
+        self.skipped += skipped as u64;
+        let rows = (of_all.end - of_all.start) as usize;
+        let left = rows - skipped_of_all;
+        if skipped_of_all > 0 && left < rows.min(2) {
+            return Err(StreamError::NothingLeft { batch: index, rows, left });
         }
         let home = |(view, values)| Voxels::of_store(values, Arc::clone(&self.store), view);
         Ok(Batch { index, labels, views: views.into_iter().enumerate().map(home).collect(), skipped })
@@ -205,6 +242,70 @@ impl Collator {
             }
             Some(error) => Err(error),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{BATCHES, Sizes};
+    use crate::order::EpochOrder;
+    use crate::reading::{feed, read};
+    use crate::support::{Shape, dataset, labels};
+    use crate::table::SampleTable;
+    use mtids_runtime::budget::Budget;
+    use mtids_shards::Split;
+
+    /// What a collator sends that looks for so many rows in an order of ten.
+    fn collated(rows: u64, rank: Rank, on_damage: DamagePolicy) -> Vec<Result<Batch, StreamError>> {
+        let shape = Shape { shards: 2, rows_per_shard: 5, rows_per_group: 3, near: [1, 2, 2] };
+        let table = Arc::new(SampleTable::every_row(dataset(shape, labels), Split::Train));
+        let sizes = Sizes::of(&table);
+        let shared = Arc::new(Shared {
+            order: Arc::new(EpochOrder::new(table, 1, 0, true, 2)),
+            sizes,
+            budget: Budget::new(1 << 30),
+            gauges: Arc::new(crate::gauges::Gauges::new(1)),
+            spare: Buffers::new(usize::MAX),
+        });
+        let (tasks, given) = crossbeam::channel::unbounded();
+        let (decoded, results) = crossbeam::channel::unbounded();
+        feed(&shared, 0..shared.order.groups(), &tasks);
+        drop(tasks);
+        read(&shared, &given, &decoded);
+        drop(decoded);
+        let batches = Batches { rows, batch_size: 4, drop_last: false, start: 0, rank };
+        let store = Arc::new(Buffers::new(BATCHES));
+        let (sender, receiver) = crossbeam::channel::unbounded();
+        Collator::new(shared, batches, on_damage, results, store).run(&sender);
+        drop(sender);
+        receiver.iter().collect()
+    }
+
+    #[test]
+    fn an_order_that_is_shorter_or_longer_than_the_epoch_is_an_error_and_no_damage() {
+        let whole = Rank { number: 0, of: 1 };
+        for policy in [DamagePolicy::Stop, DamagePolicy::Skip] {
+            let rows = |items: &[Result<Batch, StreamError>]| {
+                items.iter().map(|batch| batch.as_ref().map_or(0, |batch| batch.labels.len())).collect::<Vec<_>>()
+            };
+            let intact = collated(10, whole, policy);
+            assert_eq!((rows(&intact), intact.iter().all(Result::is_ok)), (vec![4, 4, 2], true));
+            for (of_epoch, rank, expected, found, items) in [
+                (14, whole, 14, 10, vec![4, 4, 0]),
+                (8, whole, 8, 10, vec![4, 4, 0]),
+                // Half of each batch: rows 0 and 1, 4 and 5, 8 and 9; the other half of the last one does not exist.
+                (14, Rank { number: 0, of: 2 }, 7, 6, vec![2, 2, 0]),
+            ] {
+                let collated = collated(of_epoch, rank, policy);
+                assert_eq!(rows(&collated), items);
+                let last = collated.last().unwrap();
+                let Err(StreamError::Incomplete { expected: of_rank, delivered, skipped: 0 }) = last else {
+                    panic!("{last:?}")
+                };
+                assert_eq!((*of_rank, *delivered), (expected, found));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Settings of the stream.
 //!
-//! Invariants: `readers` and `byte_budget_mib` change no order and no byte; the others do. A budget that is too small for the order is refused, not
-//! bent to. Unit: MiB of memory.
+//! Invariants: `readers` and `byte_budget_mib` change no order and no byte; the others do. A budget that is too small for the order is refused, or
+//! raised on request; the order never bends to it. Unit: MiB of memory.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub enum DamagePolicy {
     /// It ends with the error, in the place of the first batch that needs the row group.
     #[default]
     Stop,
-    /// It goes on without the rows, which are counted; a batch keeps its number and has fewer rows.
+    /// It goes on without the rows, which are counted; a batch keeps its number and has fewer rows. A storage that fails to read ends it.
     Skip,
 }
 

@@ -3,8 +3,9 @@
 //! Invariant: every error names the file or the setting, and what to do. What lies in the data comes in the place of the first batch that needs it.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 
-use mtids_shards::ShardError;
+use mtids_shards::{DamageKind, ShardError};
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ pub enum StreamError {
     NothingLeft {
         /// The batch.
         batch: u64,
-        /// Rows that it should have.
+        /// Rows that it should have, on all ranks.
         rows: usize,
         /// Rows that could be read.
         left: usize,
@@ -50,14 +51,14 @@ pub enum StreamError {
         /// The row group in it.
         row_group: usize,
     },
-    /// An epoch that did not deliver the rows of the manifest.
+    /// An order that has other rows than manifest and sampling say.
     #[error(
-        "the epoch delivered {delivered} rows and skipped {skipped}, the manifest and the sampling say {expected}; report it"
+        "the order of the epoch comes to {delivered} rows and {skipped} damaged ones, the manifest and the sampling say {expected}; report it"
     )]
     Incomplete {
-        /// Rows of the manifest.
+        /// Rows of manifest and sampling, from the first batch on, on this rank.
         expected: u64,
-        /// Rows delivered.
+        /// Rows that the order has.
         delivered: u64,
         /// Rows left out for damage.
         skipped: u64,
@@ -112,13 +113,25 @@ pub enum StreamError {
         /// What is wrong.
         detail: String,
     },
+    /// A weight that nothing can be drawn by.
+    #[error(
+        "{dataset}: the index has a row of weight {weight}, and weights are 0 or above; build the dataset anew, or set stream.sampling.weights=false"
+    )]
+    Weight {
+        /// The dataset.
+        dataset: String,
+        /// The weight.
+        weight: f32,
+    },
     /// Nothing to draw.
-    #[error("{dataset}: no row of the {split} split passes `stream.sampling.filter`; ask for less there")]
+    #[error("{dataset}: there are no rows to draw in the {split} split: {reason}")]
     NoRows {
         /// The dataset.
         dataset: String,
         /// The split.
         split: &'static str,
+        /// Why, and what to do.
+        reason: &'static str,
     },
 }
 
@@ -128,9 +141,15 @@ impl StreamError {
         Self::Config { key, reason: reason.into() }
     }
 
-    /// Whether it is the data that are damaged, which a policy may let a stream skip.
+    /// Whether it is the data that are damaged or gone, which a policy may let a stream skip. A storage that fails to read is no damage: the
+    /// same bytes may come back tomorrow, and whatever is read meanwhile is left out by chance.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Shard(ShardError::Damaged { .. } | ShardError::Io { .. }) | Self::MissingRows { .. })
+        match self {
+            Self::Shard(ShardError::Damaged { kind, .. }) => *kind != DamageKind::Read,
+            Self::Shard(ShardError::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
+            Self::MissingRows { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether the settings are at fault, or their use.

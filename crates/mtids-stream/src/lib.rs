@@ -25,6 +25,9 @@ pub mod sampling;
 mod shares;
 mod state;
 pub mod stream;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 pub mod table;
 
 pub use batches::batches_per_epoch;

@@ -50,7 +50,7 @@ impl Sizes {
         self.decoded(group).min(DECODING_BYTES).saturating_add(group.stored_bytes)
     }
 
-    /// What is left of the budget for row groups.
+    /// What is left of the budget for row groups; of what is needed, where that is more and the budget may be raised to it.
     ///
     /// # Errors
     /// [`StreamError::Budget`] where it does not hold the row groups of a window and the batches.
@@ -60,22 +60,23 @@ impl Sizes {
         config: &StreamConfig,
         pool: usize,
         batch_rows: usize,
+        may_raise: bool,
     ) -> Result<u64, StreamError> {
-        let mut largest: Vec<u64> = table.row_groups().iter().map(|&group| self.decoded(group)).collect();
-        // No more than there are, unless they may come again.
-        let pool = if table.has_no_repeats() { pool.clamp(1, largest.len().max(1)) } else { pool.max(1) };
+        // Under sampling a group may be in the window as often as it comes in an epoch.
+        let visits = |(number, &group): (usize, &RowGroupId)| {
+            std::iter::repeat_n(self.decoded(group), pool.min(table.most_visits(number) as usize))
+        };
+        let mut largest: Vec<u64> = table.row_groups().iter().enumerate().flat_map(visits).collect();
+        let pool = pool.clamp(1, largest.len().max(1));
         if largest.len() > pool {
             // The largest `pool` come first.
             largest.select_nth_unstable_by(pool - 1, |a, b| b.cmp(a));
         }
-        let most = largest.iter().max().copied().unwrap_or(0);
-        // Under sampling a group may be in the window more than once.
-        let window =
-            if table.has_no_repeats() { largest.iter().take(pool).sum() } else { most.saturating_mul(pool as u64) };
+        let window = largest.iter().take(pool).fold(0u64, |sum, bytes| sum.saturating_add(*bytes));
         let transient = table.row_groups().iter().map(|&group| self.transient(group)).max().unwrap_or(0);
         let reserved = self.rows(batch_rows as u64).saturating_mul(BATCHES as u64);
         let needed = reserved.saturating_add(window).saturating_add(transient);
-        if needed > config.budget() {
+        if needed > config.budget() && !may_raise {
             return Err(StreamError::Budget {
                 budget_mib: config.byte_budget_mib,
                 needed_mib: needed.div_ceil(1 << 20),
@@ -83,6 +84,52 @@ impl Sizes {
                 batch_rows,
             });
         }
-        Ok(config.budget() - reserved)
+        Ok(config.budget().max(needed) - reserved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::{Shape, dataset, labels};
+    use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+    use mtids_shards::{Split, read_row_group};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_decoded_row_group_has_no_more_bytes_than_are_reckoned() {
+        let key = |n: usize| format!("{n:064x}");
+        let row = move |n| RowLabels {
+            sample_key: key(n),
+            patient_key: PatientKey::from_stored(key(n)),
+            study_key: StudyKey::from_stored(key(n)),
+            series_key: SeriesKey::from_stored(key(n)),
+            voxels_digest: key(n),
+            manufacturer: Some("A manufacturer of scanners".into()),
+            model: Some("A model of a scanner".into()),
+            ..labels(n)
+        };
+        let shape = Shape { shards: 1, rows_per_shard: 9, rows_per_group: 4, near: [2, 3, 5] };
+        let dataset = dataset(shape, row);
+        let table = SampleTable::every_row(Arc::clone(&dataset), Split::Train);
+        let sizes = Sizes::of(&table);
+        for &group in table.row_groups() {
+            let rows = read_row_group(&dataset, group.shard, group.row_group).unwrap();
+            let voxels: usize = rows.views.iter().map(|view| size_of_val(view.voxels.as_slice())).sum();
+            let text = |row: &RowLabels| {
+                let keys = [row.patient_key.as_str(), row.study_key.as_str(), row.series_key.as_str()];
+                let own = [row.sample_key.as_str(), row.label_source.as_str(), row.voxels_digest.as_str()];
+                let some = [&row.region_name, &row.manufacturer, &row.model, &row.kernel];
+                let some = some.into_iter().flatten().map(String::as_str);
+                keys.into_iter().chain(own).chain(some).map(str::len).sum::<usize>()
+            };
+            let labels = size_of_val(rows.labels.as_slice()) + rows.labels.iter().map(text).sum::<usize>();
+            let reckoned = sizes.decoded(group);
+            assert!((voxels + labels) as u64 <= reckoned, "{voxels} + {labels} of {reckoned}");
+            // And not so many that the budget says nothing.
+            assert!(reckoned <= 2 * (voxels + labels) as u64, "{voxels} + {labels} of {reckoned}");
+            let stored = dataset.manifest().shards[group.shard].row_groups[group.row_group].length;
+            assert!(sizes.transient(group) >= stored && stored == group.stored_bytes && stored > 0);
+        }
     }
 }

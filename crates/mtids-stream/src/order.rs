@@ -20,9 +20,6 @@ use rand::RngExt;
 use crate::shares::offset_of;
 use crate::table::{RowGroupId, SampleTable};
 
-/// Draws from a group at a time, as a multiple of its rows. With 2, an epoch reads at most half as many groups again as there are.
-const DRAWS_PER_ROW: u64 = 2;
-
 /// One of the times that a group comes in an epoch.
 #[derive(Clone, Copy, Debug)]
 struct Visit {
@@ -34,10 +31,9 @@ struct Visit {
 }
 
 impl Visit {
-    /// The visits of a group with so many rows and draws.
-    fn all(group: usize, rows: usize, draws: u64) -> impl Iterator<Item = Self> {
-        // At most 2³² draws and groups.
-        let of = draws.div_ceil((rows as u64).saturating_mul(DRAWS_PER_ROW).max(1)) as u32;
+    /// The visits of a group that comes so often.
+    fn all(group: usize, of: u32) -> impl Iterator<Item = Self> {
+        // At most 2³² groups.
         (0..of).map(move |number| Self { group: group as u32, number, of })
     }
 
@@ -84,10 +80,10 @@ impl EpochOrder {
     pub fn new(table: Arc<SampleTable>, seed: u64, epoch: u64, shuffle: bool, pool: usize) -> Self {
         let offset = offset_of(seed, epoch);
         let mut groups = Vec::with_capacity(table.row_groups().len());
-        for (number, group) in table.row_groups().iter().enumerate() {
+        for number in 0..table.row_groups().len() {
             let draws = table.draws(number, offset);
             if shuffle {
-                groups.extend(Visit::all(number, group.rows, draws.end - draws.start));
+                groups.extend(Visit::all(number, table.visits(number, draws.end - draws.start)));
             } else if !draws.is_empty() {
                 groups.push(Visit { group: number as u32, number: 0, of: 1 });
             }

@@ -24,8 +24,7 @@ pub(crate) struct Shared {
     pub(crate) sizes: Sizes,
     pub(crate) budget: Budget,
     pub(crate) gauges: Arc<Gauges>,
-    /// Buffers of row groups. All are kept: one is allocated only while all others are in flight, so spare ones add nothing to the most that
-    /// the budget lets in.
+    /// Buffers of row groups. Spare ones add nothing to the most voxels that the budget lets in.
     pub(crate) spare: Buffers,
 }
 

@@ -1,7 +1,8 @@
 //! Settings of sampling: which rows take part, and how often each comes in an epoch.
 //!
 //! Invariants: a row that is filtered out never comes; of the others the expected numbers in an epoch add up to its length; a row comes the
-//! whole number below or above its expected number of times. Only the columns that the settings need are read, from the index.
+//! whole number below or above its expected number of times. Datasets without parts of their own are one set of rows; with parts each is balanced
+//! and weighted by itself. Only the columns that the settings need are read, from the index.
 
 use mtids_domain::label::Evidence;
 use mtids_shards::RowLabels;

@@ -36,10 +36,15 @@ impl Shares {
     pub(crate) fn draws_before(&self, row: u64, offset: u32) -> u64 {
         match self {
             Shares::Once => row,
-            Shares::Ends(ends) => {
-                let before = row.checked_sub(1).and_then(|last| ends.get(last as usize)).copied().unwrap_or(0);
-                (before + u64::from(offset)) / ONE
-            }
+            Shares::Ends(ends) => (start_of(ends, row) + u64::from(offset)) / ONE,
+        }
+    }
+
+    /// Most draws of some rows, wherever the ruler lies.
+    pub(crate) fn most_draws(&self, rows: Range<u64>) -> u64 {
+        match self {
+            Shares::Once => rows.end - rows.start,
+            Shares::Ends(ends) => (start_of(ends, rows.end) - start_of(ends, rows.start)).div_ceil(ONE),
         }
     }
 
@@ -53,6 +58,11 @@ impl Shares {
             }
         }
     }
+}
+
+/// Where a row begins on the ruler, by the ends of all.
+fn start_of(ends: &[u64], row: u64) -> u64 {
+    row.checked_sub(1).and_then(|last| ends.get(last as usize)).copied().unwrap_or(0)
 }
 
 /// Where the ruler lies in an epoch.
@@ -75,6 +85,17 @@ impl Weighted {
     /// Rows that take part.
     pub(crate) fn kept(&self) -> u64 {
         self.weights.iter().filter(|weight| **weight > 0.0).count() as u64
+    }
+
+    /// Several as one.
+    pub(crate) fn joined(parts: Vec<Self>) -> Self {
+        let mut parts = parts.into_iter();
+        let mut all = parts.next().unwrap_or_default();
+        for part in parts {
+            all.weights.extend(part.weights);
+            all.classes.extend(part.classes);
+        }
+        all
     }
 
     /// Factors of the classes: known classes share what their rows weigh together in equal parts.
@@ -163,6 +184,11 @@ mod tests {
             for epoch in 0..40 {
                 let epoch = drawn(&shares, rows.len() as u64, offset_of(seed, epoch));
                 prop_assert_eq!(epoch.len() as u64, length);
+                let (middle, all) = (rows.len() as u64 / 2, rows.len() as u64);
+                for part in [0..middle, middle..all] {
+                    let draws = epoch.iter().filter(|row| part.contains(row)).count() as u64;
+                    prop_assert!((draws..=draws + 1).contains(&shares.most_draws(part)));
+                }
                 let mut of_epoch = vec![0u64; rows.len()];
                 epoch.into_iter().for_each(|row| of_epoch[row as usize] += 1);
                 let mut before = 0;

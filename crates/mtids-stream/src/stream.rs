@@ -88,7 +88,8 @@ impl BatchStreamBuilder {
         let sizes = Sizes::of(&table);
         // The last batch may be one row larger.
         let largest = batch_size.saturating_add(1).min(rows).div_ceil(rank.of);
-        let budget = sizes.for_groups(&table, &self.config, pool, usize::try_from(largest).unwrap_or(usize::MAX))?;
+        let largest = usize::try_from(largest).unwrap_or(usize::MAX);
+        let budget = sizes.for_groups(&table, &self.config, pool, largest, self.at_least_needed)?;
         Ok(Checked { table, pool, sizes, budget, positions: Positions { batches, state } })
     }
 
@@ -118,13 +119,12 @@ impl BatchStream {
     fn start(settings: &BatchStreamBuilder, checked: Checked) -> Result<Self, StreamError> {
         let Checked { table, pool, sizes, budget, positions } = checked;
         let BatchStreamBuilder { config, seed, epoch, shuffle, .. } = settings;
-        let views = sizes.row_lens.len();
         let shared = Arc::new(Shared {
             order: Arc::new(EpochOrder::new(table, *seed, *epoch, *shuffle, pool)),
             sizes,
             budget: Budget::new(budget),
             gauges: Arc::new(Gauges::new(config.readers)),
-            spare: Buffers::new(views, usize::MAX),
+            spare: Buffers::new(usize::MAX),
         });
         let (sender, receiver) = bounded(WAITING);
         // The stream exists before its threads: if one cannot be started, dropping it ends those that were.
@@ -136,7 +136,7 @@ impl BatchStream {
             threads: Vec::with_capacity(config.readers + 2),
             ended: false,
         };
-        stream.spawn_all(config.readers, config.on_damage, sender, views)?;
+        stream.spawn_all(config.readers, config.on_damage, sender)?;
         Ok(stream)
     }
 
@@ -145,7 +145,6 @@ impl BatchStream {
         readers: usize,
         on_damage: DamagePolicy,
         batches: Sender<Result<Batch, StreamError>>,
-        views: usize,
     ) -> Result<(), StreamError> {
         let range = self.positions.batches.range();
         let order = &self.shared.order;
@@ -163,7 +162,7 @@ impl BatchStream {
             self.spawn("mtids-reader", move || read(&shared, &given, &decoded))?;
         }
         let (shared, layout) = (Arc::clone(&self.shared), self.positions.batches);
-        let store = Arc::new(Buffers::new(views, BATCHES));
+        let store = Arc::new(Buffers::new(BATCHES));
         let collate = move || Collator::new(shared, layout, on_damage, results, store).run(&batches);
         self.spawn("mtids-collator", collate)
     }
@@ -203,6 +202,13 @@ fn start_of(saved: &StreamState, own: &StreamState, batches: &Batches) -> Result
         return refuse(
             "it is of another dataset, sampling or `stream.shuffle_row_groups`, or of another version".into(),
         );
+    }
+    if (saved.seed, saved.epoch) != (own.seed, own.epoch) {
+        let StreamState { seed, epoch, .. } = own;
+        return refuse(format!(
+            "it is of epoch {} of seed {}, the stream of epoch {epoch} of seed {seed}",
+            saved.epoch, saved.seed
+        ));
     }
     let count = batches.count();
     // A position behind the last whole batch is the end.

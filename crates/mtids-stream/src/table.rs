@@ -16,6 +16,8 @@ use crate::error::StreamError;
 use crate::sampling::{Balance, SamplingConfig};
 use crate::shares::{Shares, UNKNOWN, Weighted, plain, weighted};
 
+/// Draws from a row group at a time, as a multiple of its rows or of those of a mean group.
+const DRAWS_PER_ROW: u64 = 2;
 /// Version of the order: what makes rows come in another order with the same settings changes it.
 const ORDER_VERSION: u32 = 1;
 
@@ -41,7 +43,8 @@ pub struct Source {
     pub dataset: Arc<Dataset>,
     /// Its split.
     pub split: Split,
-    /// Its part of an epoch, in proportion to those of the others. `None` for all or none: as many rows as it has.
+    /// Its part of an epoch, in proportion to those of the others; rows are balanced and weighted within it. `None` for all sources: they are one
+    /// set of rows, and balanced and weighted together.
     pub weight: Option<f64>,
 }
 
@@ -71,7 +74,7 @@ impl SampleTable {
     ///
     /// # Errors
     /// [`StreamError::Config`], [`StreamError::Unlike`] or [`StreamError::NoRows`] for sources and settings that do not go together;
-    /// [`StreamError::Index`] or [`StreamError::Shard`] for an index that cannot be used.
+    /// [`StreamError::Index`], [`StreamError::Weight`] or [`StreamError::Shard`] for an index that cannot be used.
     pub fn open(sources: Vec<Source>, sampling: &SamplingConfig) -> Result<Self, StreamError> {
         check_sources(&sources)?;
         let (groups, first_rows) = row_groups(&sources);
@@ -82,12 +85,14 @@ impl SampleTable {
             (Shares::Once, all)
         } else {
             let ranges = ranges_of(&sources, &groups);
+            // Patients are known by their pseudonyms: one of two datasets is one class.
+            let mut patients = HashMap::new();
             let parts = sources
                 .iter()
                 .zip(&ranges)
-                .map(|(source, range)| weigh(source, sampling, &groups[range.clone()]))
+                .map(|(source, range)| weigh(source, sampling, &groups[range.clone()], &mut patients))
                 .collect::<Result<Vec<_>, _>>()?;
-            shares_of(&sources, &parts, sampling)?
+            shares_of(&sources, parts, sampling)?
         };
         Ok(Self { sources, groups, first_rows, shares, epoch_rows, digest })
     }
@@ -112,11 +117,6 @@ impl SampleTable {
         &self.sources[group.dataset].dataset
     }
 
-    /// Whether each row comes at most once in an epoch.
-    pub(crate) fn has_no_repeats(&self) -> bool {
-        self.shares == Shares::Once
-    }
-
     /// What the rows of all datasets look like; `None` for a table without dataset.
     pub(crate) fn description(&self) -> Option<&DatasetDescription> {
         self.sources.first().map(|source| &source.dataset.manifest().description)
@@ -139,6 +139,22 @@ impl SampleTable {
         let rows = self.rows_of(group);
         let first = rows.start;
         self.shares.row_of(draw, rows, offset).saturating_sub(first) as usize
+    }
+
+    /// How often a row group comes in an epoch that draws so many times from it: once for every two draws per row, where a small group counts as
+    /// a mean one. So an epoch of as many rows as there are reads fewer than half as many groups again as there are.
+    pub(crate) fn visits(&self, group: usize, draws: u64) -> u32 {
+        let all = self.first_rows.last().copied().unwrap_or(0);
+        let mean = all.div_ceil((self.groups.len() as u64).max(1));
+        let rows = self.rows_of(group);
+        let at_a_time = mean.max(rows.end - rows.start).saturating_mul(DRAWS_PER_ROW).max(1);
+        // At most 2³² draws.
+        draws.div_ceil(at_a_time) as u32
+    }
+
+    /// How often a row group comes at most, whatever the epoch.
+    pub(crate) fn most_visits(&self, group: usize) -> u32 {
+        self.visits(group, self.shares.most_draws(self.rows_of(group)))
     }
 
     fn rows_of(&self, group: usize) -> Range<u64> {
@@ -210,8 +226,13 @@ fn ranges_of(sources: &[Source], groups: &[RowGroupId]) -> Vec<Range<usize>> {
     (0..sources.len()).map(|source| start(source)..start(source + 1)).collect()
 }
 
-/// Weight and class of every row of a source, in the order of its groups.
-fn weigh(source: &Source, sampling: &SamplingConfig, groups: &[RowGroupId]) -> Result<Weighted, StreamError> {
+/// Weight and class of every row of a source, in the order of its groups; one at least takes part.
+fn weigh(
+    source: &Source,
+    sampling: &SamplingConfig,
+    groups: &[RowGroupId],
+    patients: &mut HashMap<String, u32>,
+) -> Result<Weighted, StreamError> {
     let dataset = source.dataset.storage().place("").display().to_string();
     let wrong = |detail: String| StreamError::Index { dataset: dataset.clone(), detail };
     let mut first = HashMap::with_capacity(groups.len());
@@ -219,6 +240,10 @@ fn weigh(source: &Source, sampling: &SamplingConfig, groups: &[RowGroupId]) -> R
     for group in groups {
         first.insert((group.shard, group.row_group), (rows, group.rows));
         rows += group.rows;
+    }
+    let nothing = |reason| StreamError::NoRows { dataset: dataset.clone(), split: source.split.name(), reason };
+    if rows == 0 {
+        return Err(nothing("it has no row with a finding; leave the dataset out"));
     }
     let columns = sampling.columns();
     if columns.is_empty() {
@@ -229,29 +254,33 @@ fn weigh(source: &Source, sampling: &SamplingConfig, groups: &[RowGroupId]) -> R
     if sampling.balance != Balance::Rows {
         found.classes = vec![UNKNOWN; rows];
     }
-    let mut patients = HashMap::new();
-    let mut fault = None;
+    let (mut fault, mut passed) = (None, 0u64);
     source.dataset.scan_index(&columns, |place, labels| {
         let Some(&(start, count)) = first.get(&(place.shard, place.row_group)) else { return };
         let row = if place.row < count { start + place.row } else { rows };
         let Some(weight) = found.weights.get_mut(row).filter(|weight| weight.is_nan()) else {
-            fault.get_or_insert_with(|| format!("shard {}, row group {}", place.shard, place.row_group));
+            fault.get_or_insert_with(|| wrong(format!("shard {}, row group {}", place.shard, place.row_group)));
             return;
         };
         let own = if sampling.weights { labels.weight } else { 1.0 };
         if !(own.is_finite() && own >= 0.0) {
-            fault.get_or_insert_with(|| format!("a weight of {own}"));
+            fault.get_or_insert_with(|| StreamError::Weight { dataset: dataset.clone(), weight: own });
         }
-        *weight = if sampling.filter.keeps(labels) { own.max(0.0) } else { 0.0 };
+        let passes = sampling.filter.keeps(labels);
+        passed += u64::from(passes);
+        *weight = if passes { own.max(0.0) } else { 0.0 };
         if let Some(class) = found.classes.get_mut(row) {
-            *class = class_of(labels, sampling.balance, &mut patients);
+            *class = class_of(labels, sampling.balance, patients);
         }
     })?;
     let missing = found.weights.iter().filter(|weight| weight.is_nan()).count();
     match fault {
-        Some(detail) => Err(wrong(detail)),
+        Some(fault) => Err(fault),
         None if missing > 0 => Err(wrong(format!("{missing} rows are missing"))),
-        None if found.kept() == 0 => Err(StreamError::NoRows { dataset, split: source.split.name() }),
+        None if passed == 0 => Err(nothing("none passes `stream.sampling.filter`; ask for less there")),
+        None if found.kept() == 0 => {
+            Err(nothing("all that pass the filter have weight 0; set stream.sampling.weights=false"))
+        }
         None => Ok(found),
     }
 }
@@ -279,19 +308,25 @@ fn class_of(labels: &RowLabels, balance: Balance, patients: &mut HashMap<String,
     class.unwrap_or(UNKNOWN)
 }
 
-fn shares_of(sources: &[Source], parts: &[Weighted], sampling: &SamplingConfig) -> Result<(Shares, u64), StreamError> {
-    let kept: Vec<u64> = parts.iter().map(Weighted::kept).collect();
-    let all: u64 = kept.iter().sum();
+fn shares_of(
+    sources: &[Source],
+    parts: Vec<Weighted>,
+    sampling: &SamplingConfig,
+) -> Result<(Shares, u64), StreamError> {
+    let all: u64 = parts.iter().map(Weighted::kept).sum();
     let weights: Option<Vec<f64>> = sources.iter().map(|source| source.weight).collect();
     let length = sampling.epoch_rows.unwrap_or(all);
     if length == 0 {
         return Err(StreamError::config("sampling.epoch_rows", "at least 1"));
     }
     if sampling.is_plain() && weights.is_none() {
-        return Ok((plain(parts), all));
+        return Ok((plain(&parts), all));
     }
-    let parts_of = weights.unwrap_or_else(|| kept.iter().map(|rows| *rows as f64).collect());
-    let sum: f64 = parts_of.iter().sum();
-    let mix: Vec<f64> = parts_of.iter().map(|part| part / sum).collect();
-    Ok((weighted(parts, &mix, length)?, length))
+    let Some(weights) = weights else {
+        // Without parts of their own, datasets are balanced and weighted as one.
+        return Ok((weighted(&[Weighted::joined(parts)], &[1.0], length)?, length));
+    };
+    let sum: f64 = weights.iter().sum();
+    let mix: Vec<f64> = weights.iter().map(|part| part / sum).collect();
+    Ok((weighted(&parts, &mix, length)?, length))
 }

@@ -101,7 +101,8 @@ fn errors_come_with_their_kind_in_the_place_of_the_first_row_that_is_missing() {
                 matches!(&error, StreamError::Shard(ShardError::Damaged { kind, row_group: 1, .. }) if *kind == expected),
                 "{error:?}"
             );
-            assert!(error.is_damage() && !error.is_usage() && items.next().is_none());
+            assert!(!error.is_usage() && items.next().is_none());
+            assert_eq!(error.is_damage(), fault != Fault::Fail, "a machine that fails is no damage");
         }
     }
 }
@@ -126,9 +127,39 @@ fn damage_may_be_skipped_and_is_counted() {
         let tail: Vec<Batch> = builder().start_batch(start as u64).start().unwrap().map(Result::unwrap).collect();
         assert_eq!(tail, batches[start..]);
     }
-    // A batch of nothing but damage is an error all the same.
+    // Ranks judge a batch as a whole, so its parts may be as small as a row, or empty.
+    for ranks in [2, 3, 6] {
+        let mut parts: Vec<BatchStream> = (0..ranks).map(|rank| builder().rank(rank, ranks).start().unwrap()).collect();
+        for whole in &batches {
+            let parts: Vec<Batch> = parts.iter_mut().map(|part| part.next().unwrap().unwrap()).collect();
+            assert_eq!(parts.iter().flat_map(|part| part.labels.clone()).collect::<Vec<_>>(), whole.labels);
+            assert_eq!(parts.iter().map(|part| part.skipped).sum::<usize>(), whole.skipped);
+        }
+        assert!(parts.iter_mut().all(|part| part.next().is_none()));
+        assert_eq!(parts.iter().map(|part| part.gauges().reading().skipped_rows).sum::<u64>(), 4);
+    }
+    // A batch of nothing but damage is an error all the same, and on every rank.
+    for rank in 0..2 {
+        let mut part = builder().batch_size(4).shuffle_row_groups(1).rank(rank, 2).start().unwrap();
+        let error = part.find_map(Result::err).unwrap();
+        assert!(matches!(error, StreamError::NothingLeft { left: 0, rows: 4, .. }), "{error}");
+    }
     let error = builder().batch_size(4).shuffle_row_groups(1).start().unwrap().find_map(Result::err).unwrap();
     assert!(matches!(error, StreamError::NothingLeft { left: 0, rows: 4, .. }), "{error}");
+}
+
+#[test]
+fn a_shard_that_is_gone_is_skipped_but_not_one_that_cannot_be_read() {
+    let inner = Arc::new(Memory::default());
+    publish(inner.as_ref(), SHAPE, labels);
+    let dataset = Arc::new(Dataset::open_in(Arc::clone(&inner) as Arc<dyn Storage>).unwrap());
+    inner.remove(&dataset.manifest().shards[2].path).unwrap();
+    let mut items = stream(&dataset).batch_size(24).on_damage(DamagePolicy::Skip).start().unwrap();
+    assert_eq!(items.by_ref().map(|batch| batch.unwrap().labels.len()).sum::<usize>(), 36);
+    assert_eq!(items.gauges().skipped().len(), 3, "row groups of a shard");
+    let (failing, _) = faulty(Fault::Fail);
+    let error = stream(&failing).on_damage(DamagePolicy::Skip).start().unwrap().find_map(Result::err).unwrap();
+    assert!(error.to_string().contains("on fire"), "{error}");
 }
 
 #[test]

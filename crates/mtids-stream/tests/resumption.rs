@@ -135,6 +135,13 @@ fn a_position_of_another_stream_is_refused() {
     let within = StreamState { position: 25, ..state };
     assert!(refused(builder(&table, setting, 0), within).contains("row 25"));
     assert!(refused(builder(&table, setting, 0).shuffle_row_groups(4), state).contains("shuffle_row_groups"));
+    for (seed, epoch) in [(5, 3), (6, 2)] {
+        let reason = refused(builder(&table, setting, 0).shuffle(seed, epoch), state);
+        assert!(
+            reason.contains(&format!("epoch {epoch} of seed {seed}")) && reason.contains("epoch 2 of seed 5"),
+            "{reason}"
+        );
+    }
     let plain = BatchStream::over(Arc::new(SampleTable::every_row(dataset(SHAPE, unbalanced), Split::Train)));
     assert!(refused(plain.shuffle_row_groups(3).batch_size(BATCH).shuffle(5, 2), state).contains("sampling"));
     let end = stream.positions().at(stream.batches());

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use mtids_domain::label::{Evidence, Metastasis};
 use mtids_domain::pseudonym::PatientKey;
 use mtids_runtime::storage::{Memory, Storage};
-use mtids_shards::{Dataset, RowLabels, Split};
+use mtids_shards::{Dataset, IndexRow, RowLabels, Split};
 use mtids_stream::{
     Balance, BatchStream, Cursor, EpochOrder, Filter, SampleTable, SamplingConfig, Source, StreamError,
 };
-use support::{Shape, dataset, labels, number, publish};
+use support::{Shape, dataset, labels, number, publish, publish_with_index};
 
 const SHAPE: Shape = Shape { shards: 4, rows_per_shard: 15, rows_per_group: 4, near: [1, 2, 2] };
 
@@ -101,6 +101,41 @@ fn filters_leave_rows_out_and_weights_repeat_them() {
     let nothing = Filter { models: vec!["none".into()], ..Filter::default() };
     let error = open(dataset, &SamplingConfig { filter: nothing, ..Default::default() }).unwrap_err();
     assert!(matches!(error, StreamError::NoRows { split: "train", .. }), "{error}");
+    assert!(error.is_usage() && error.to_string().contains("`stream.sampling.filter`"), "{error}");
+}
+
+#[test]
+fn weights_that_leave_nothing_or_are_none_are_named() {
+    let sampling = SamplingConfig { weights: true, ..Default::default() };
+    let with = |weight| open(dataset(SHAPE, move |n| RowLabels { weight, ..labels(n) }), &sampling).unwrap_err();
+    let error = with(0.0);
+    assert!(matches!(error, StreamError::NoRows { .. }) && error.to_string().contains("weight 0"), "{error}");
+    for weight in [-1.0, f32::NAN, f32::INFINITY] {
+        let error = with(weight);
+        assert!(matches!(error, StreamError::Weight { .. }) && !error.is_usage(), "{error}");
+        assert!(error.to_string().contains(&format!("weight {weight},")), "{error}");
+    }
+}
+
+#[test]
+fn a_source_without_rows_is_an_error_in_a_mixture_and_in_a_fixed_number_of_rows() {
+    let dataset = dataset(SHAPE, cohort);
+    // There is no validation split.
+    let source = |split, weight| Source { dataset: Arc::clone(&dataset), split, weight };
+    let mix = |weight| {
+        let sources = vec![source(Split::Validation, weight), source(Split::Train, weight)];
+        SampleTable::open(sources, &SamplingConfig::default())
+    };
+    let error = mix(Some(1.0)).unwrap_err();
+    assert!(
+        matches!(error, StreamError::NoRows { .. }) && error.to_string().contains("no row with a finding"),
+        "{error}"
+    );
+    assert_eq!(mix(None).unwrap().epoch_rows(), 60, "each row once: it adds nothing");
+    let fixed = SamplingConfig { epoch_rows: Some(5), ..SamplingConfig::default() };
+    let error = SampleTable::open(vec![source(Split::Validation, None)], &fixed).unwrap_err();
+    assert!(matches!(error, StreamError::NoRows { .. }), "{error}");
+    assert_eq!(open(Arc::clone(&dataset), &fixed).unwrap().epoch_rows(), 5);
 }
 
 #[test]
@@ -132,6 +167,50 @@ fn copies_of_a_rare_row_lie_apart() {
 }
 
 #[test]
+fn a_rare_row_in_a_small_row_group_does_not_make_it_come_for_every_second_draw() {
+    // Row groups of eight rows and of one; a row that is a group of its own gets half of the 72 draws.
+    let shape = Shape { shards: 8, rows_per_shard: 9, rows_per_group: 8, near: [1, 2, 2] };
+    let rare = |n| RowLabels {
+        metastasis: Some(if n == 35 { Metastasis::Metastatic } else { Metastasis::Benign }),
+        ..labels(n)
+    };
+    let sampling = SamplingConfig { balance: Balance::Metastasis, ..Default::default() };
+    let table = open(dataset(shape, rare), &sampling).unwrap();
+    let groups = table.row_groups().len();
+    assert_eq!(groups, 16);
+    for epoch in 0..5 {
+        let order = EpochOrder::new(Arc::clone(&table), 1, epoch, true, 2);
+        let own =
+            (0..order.groups()).filter(|&place| (order.group(place).shard, order.group(place).row_group) == (3, 1));
+        // A mean group has five rows.
+        assert_eq!((own.count(), order.rows()), (4, 72));
+        assert!(order.groups() < groups + groups / 2, "{}", order.groups());
+    }
+}
+
+#[test]
+fn a_budget_need_not_hold_more_row_groups_than_come() {
+    // 12 row groups of 0.1 MiB each, also where many more could be in the window.
+    let shape = Shape { shards: 4, rows_per_shard: 15, rows_per_group: 5, near: [10, 32, 32] };
+    let dataset = dataset(shape, cohort);
+    let filter = Filter { region_known: true, ..Filter::default() };
+    let few = Filter { region_known: true, manufacturers: vec!["a".into()], ..Filter::default() };
+    let filtered = |filter| SamplingConfig { filter, ..SamplingConfig::default() };
+    let balanced = SamplingConfig { balance: Balance::Metastasis, ..SamplingConfig::default() };
+    for (sampling, mib, rows) in
+        [(SamplingConfig::default(), 2, 60), (filtered(filter), 2, 57), (filtered(few), 1, 25), (balanced, 3, 60)]
+    {
+        let table = open(Arc::clone(&dataset), &sampling).unwrap();
+        let builder = BatchStream::over(table).batch_size(2).shuffle(1, 0).shuffle_row_groups(500);
+        let needed = builder.clone().byte_budget_mib(0).check().unwrap_err();
+        assert!(matches!(needed, StreamError::Budget { needed_mib, .. } if needed_mib <= mib), "{needed}");
+        let StreamError::Budget { needed_mib, .. } = needed else { unreachable!() };
+        let stream = builder.byte_budget_mib(needed_mib).start().unwrap();
+        assert_eq!(stream.map(|batch| batch.unwrap().labels.len()).sum::<usize>(), rows);
+    }
+}
+
+#[test]
 fn datasets_are_mixed_by_their_weights() {
     let small =
         dataset(Shape { shards: 1, ..SHAPE }, |n| RowLabels { sample_key: format!("s{}", 1000 + n), ..labels(n) });
@@ -156,6 +235,41 @@ fn datasets_are_mixed_by_their_weights() {
 }
 
 #[test]
+fn datasets_are_balanced_together_or_each_within_its_part() {
+    // 20 benign rows; 40 metastatic ones of half the patients and of others.
+    let status = |status, first: usize| {
+        move |n| RowLabels {
+            metastasis: Some(status),
+            sample_key: format!("s{}", first + n),
+            patient_key: PatientKey::from_stored(format!("p{}", (first + n) / 5 % 10)),
+            weight: if first == 0 { 1.0 } else { 3.0 },
+            ..labels(n)
+        }
+    };
+    let shape = |shards| Shape { shards, rows_per_shard: 10, rows_per_group: 4, near: [1, 2, 2] };
+    let benign = dataset(shape(2), status(Metastasis::Benign, 0));
+    let metastatic = dataset(shape(4), status(Metastasis::Metastatic, 1000));
+    let shares_of = |sampling: SamplingConfig, weights: [Option<f64>; 2], is_member: &dyn Fn(usize) -> bool| {
+        let source =
+            |dataset: &Arc<Dataset>, weight| Source { dataset: Arc::clone(dataset), split: Split::Train, weight };
+        let sources = vec![source(&benign, weights[0]), source(&metastatic, weights[1])];
+        share(&counts(&SampleTable::open(sources, &sampling).map(Arc::new).unwrap(), 10), is_member)
+    };
+    let balanced = |balance| SamplingConfig { balance, ..SamplingConfig::default() };
+    let near = |found: f64, expected: f64| assert!((found - expected).abs() < 0.01, "{found} for {expected}");
+    let is_metastatic = |row: usize| row >= 1000;
+    near(shares_of(balanced(Balance::Metastasis), [None; 2], &is_metastatic), 0.5);
+    near(shares_of(balanced(Balance::Metastasis), [Some(1.0), Some(2.0)], &is_metastatic), 2.0 / 3.0);
+    // Patients 0 to 3 have five rows in the small dataset and five in the large one, the other four only those there.
+    near(shares_of(balanced(Balance::Patient), [None; 2], &|row| row % 1000 < 20), 0.5);
+    near(shares_of(balanced(Balance::Patient), [None; 2], &|row| row < 20), 0.25);
+    // Weights 1 of 20 rows and 3 of 40.
+    let weights = || SamplingConfig { weights: true, ..SamplingConfig::default() };
+    near(shares_of(weights(), [None; 2], &is_metastatic), 120.0 / 140.0);
+    near(shares_of(weights(), [Some(1.0); 2], &is_metastatic), 0.5);
+}
+
+#[test]
 fn a_digest_stands_for_data_and_sampling() {
     let table =
         |balance| open(dataset(SHAPE, cohort), &SamplingConfig { balance, ..Default::default() }).unwrap().digest();
@@ -167,7 +281,29 @@ fn a_digest_stands_for_data_and_sampling() {
 }
 
 #[test]
-fn an_index_that_does_not_fit_its_shards_is_an_error() {
+fn an_index_that_does_not_list_every_row_once_is_an_error() {
+    let sampling = SamplingConfig { weights: true, ..Default::default() };
+    let opened = |change: &dyn Fn(&mut Vec<IndexRow<'_>>)| {
+        let storage = Arc::new(Memory::default());
+        publish_with_index(storage.as_ref(), SHAPE, cohort, change);
+        open(Arc::new(Dataset::open_in(storage).unwrap()), &sampling)
+    };
+    assert_eq!(opened(&|rows| rows.reverse()).unwrap().epoch_rows(), 59, "in any order; one row has weight 0");
+    let refused = |change: &dyn Fn(&mut Vec<IndexRow<'_>>)| match opened(change) {
+        Err(error @ StreamError::Index { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    // Row 20 is row 1 of row group 1 of the second shard.
+    assert!(refused(&|rows| _ = rows.remove(20)).contains("1 rows are missing"));
+    assert!(refused(&|rows| rows[20].row = 0).contains("shard 1, row group 1"), "listed twice");
+    assert!(refused(&|rows| rows[20].row = 4).contains("shard 1, row group 1"), "behind the last");
+    assert!(refused(&|rows| rows[20].row_group = 9).contains("1 rows are missing"), "of no row group");
+    let elsewhere = opened(&|rows| rows[20].shard = "shards/train/none").unwrap_err().to_string();
+    assert!(elsewhere.contains("shards/train/none"), "{elsewhere}");
+}
+
+#[test]
+fn an_index_that_is_not_the_one_of_the_manifest_is_an_error() {
     let storage = Arc::new(Memory::default());
     publish(storage.as_ref(), SHAPE, cohort);
     // The index of a larger dataset under the name that the manifest gives.

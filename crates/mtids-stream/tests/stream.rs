@@ -3,10 +3,12 @@
 
 mod support;
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use mtids_runtime::storage::Folder;
+use mtids_runtime::storage::{Folder, Memory, Storage};
 use mtids_shards::{Dataset, Split};
 use mtids_stream::{Batch, BatchStream, DamagePolicy, StreamConfig, StreamError, batches_per_epoch};
 use support::{Shape, WIDE, labels, publish};
@@ -92,6 +94,11 @@ fn a_budget_that_does_not_hold_the_order_is_refused_with_what_it_needs() {
     for key in ["`stream.byte_budget_mib`", "`stream.shuffle_row_groups`", "batches of 8 rows"] {
         assert!(error.to_string().contains(key) && error.is_usage(), "{error}");
     }
+    // An evaluation reads one row group at a time, and has no budget of its own.
+    let builder = BatchStream::builder(Arc::clone(&dataset), Split::Train).config(&small).batch_size(7);
+    assert!(matches!(builder.clone().start(), Err(StreamError::Budget { .. })));
+    let rows = builder.at_least_needed().start().unwrap().map(|batch| batch.unwrap().labels.len()).sum::<usize>();
+    assert_eq!(rows, 52);
     // What it asks for is enough, and the order is that of any other budget.
     let whole = run(&dataset, &StreamConfig { byte_budget_mib: 256, ..small.clone() }, 0, 0);
     assert_eq!(run(&dataset, &StreamConfig { byte_budget_mib: needed_mib, ..small }, 0, 0), whole);
@@ -112,19 +119,67 @@ fn damage_is_an_error_in_its_place_and_ends_the_stream() {
     assert!(stream.next().is_none());
 }
 
-#[test]
-fn a_dropped_stream_ends_its_threads() {
-    let folder = tempfile::tempdir().unwrap();
-    let dataset = dataset(folder.path());
-    for taken in 0..3 {
-        let builder = BatchStream::builder(Arc::clone(&dataset), Split::Train).batch_size(2);
-        let mut stream = builder.shuffle(1, 0).start().unwrap();
-        for _ in 0..taken {
-            stream.next().unwrap().unwrap();
-        }
-        // Joins the threads; the test hangs if one does not end.
-        drop(stream);
+/// A storage that takes its time over row groups.
+#[derive(Debug, Default)]
+struct Slow(Memory);
+
+impl Storage for Slow {
+    fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.0.put(name, bytes)
     }
+
+    fn get_range(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        std::thread::sleep(Duration::from_millis(5));
+        self.0.get_range(name, offset, length)
+    }
+
+    fn size(&self, name: &str) -> io::Result<u64> {
+        self.0.size(name)
+    }
+
+    fn list(&self, prefix: &str) -> io::Result<Vec<String>> {
+        self.0.list(prefix)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.0.place(name)
+    }
+}
+
+#[test]
+fn a_dropped_stream_ends_its_threads_while_they_read_and_while_the_budget_is_full() {
+    // 12 row groups of 0.3 MiB, of which two MiB hold a part beside the batches.
+    let shape = Shape { near: [30, 32, 32], ..SHAPE };
+    let storage = Arc::new(Slow::default());
+    publish(storage.as_ref(), shape, labels);
+    let dataset = Arc::new(Dataset::open_in(storage).unwrap());
+    let (sender, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for (taken, is_full) in [(0, false), (1, false), (2, false), (0, true), (1, true)] {
+            let builder = BatchStream::builder(Arc::clone(&dataset), Split::Train).batch_size(2).byte_budget_mib(2);
+            let mut stream = builder.shuffle_row_groups(2).shuffle(1, 0).start().unwrap();
+            for _ in 0..taken {
+                stream.next().unwrap().unwrap();
+            }
+            let gauges = stream.gauges();
+            // Batches wait, nobody takes them, and so no more row groups are read.
+            let mut read = None;
+            while is_full && read != Some(gauges.reading().row_groups) {
+                read = Some(gauges.reading().row_groups);
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            assert!(read.is_none_or(|read| read < 12), "{read:?}");
+            // Joins the threads.
+            drop(stream);
+        }
+        sender.send(()).unwrap();
+    });
+    // Far more than it takes: a thread that does not end would hang for ever.
+    ended.recv_timeout(Duration::from_secs(120)).expect("a thread of a dropped stream does not end");
 }
 
 #[test]

@@ -113,21 +113,21 @@ pub enum TrainError {
     },
     /// Nothing to learn from.
     #[error(
-        "{path} has no labelled row in its training split ({rows} rows, none with a region or a metastasis status); add labels to the annotations and build the dataset again"
+        "{path} has no labelled row in its training split ({rows} rows take part, none with a region or a metastasis status); add labels to the annotations and build the dataset again, or ask for less in `stream.sampling.filter`"
     )]
     NoLabels {
         /// The dataset.
         path: PathBuf,
-        /// Rows of the training split.
+        /// Rows of the training split that pass the filter.
         rows: usize,
     },
     /// Every batch would be dropped.
     #[error(
-        "the training split has {rows} rows, fewer than a batch, and `stream.drop_last` drops what fills no batch: no step would be taken; set batch_size to {rows} or less, or stream.drop_last=false"
+        "an epoch has {rows} rows, fewer than a batch, and `stream.drop_last` drops what fills no batch: no step would be taken; set batch_size to {rows} or less, or stream.drop_last=false"
     )]
     NoSteps {
-        /// Rows of the training split.
-        rows: usize,
+        /// Rows of an epoch.
+        rows: u64,
     },
     /// Another process trains in the run folder, or it cannot be locked.
     #[error(transparent)]

@@ -2,7 +2,7 @@
 //!
 //! Invariant: all settings are tried before the run folder is begun; from there on nobody else writes into it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,8 +46,10 @@ pub struct FitSummary {
     pub last_score: Option<f64>,
     /// Trainable numbers of the model.
     pub parameters: usize,
-    /// Rows of the training split.
+    /// Rows of the training split that pass the filter.
     pub training_rows: usize,
+    /// Rows of damaged row groups that were left out, in all calls.
+    pub skipped_rows: u64,
     /// Loss per task of the last step.
     pub last_losses: BTreeMap<String, Option<f64>>,
     /// How fast the steps of this call went, and what limited them.
@@ -114,7 +116,7 @@ fn train(
     }
     let batches = batches_per_epoch(table.epoch_rows(), config.batch_size as u64, config.stream.drop_last);
     if batches == 0 {
-        return Err(TrainError::NoSteps { rows: labels.len() });
+        return Err(TrainError::NoSteps { rows: table.epoch_rows() });
     }
     epoch_stream(&table, config, 0).check()?;
     let steps_per_epoch = batches.div_ceil(config.accumulate_batches as u64);
@@ -144,6 +146,7 @@ fn train(
         epoch: 0,
         next_batch: 0,
         stream: None,
+        skipped_rows: 0,
         balancer: Value::Null,
         best: None,
         regular: true,
@@ -201,6 +204,7 @@ fn train(
         last,
         positions: None,
         pace: Pace::default(),
+        damaged: BTreeSet::new(),
     };
     let progress = Progress::new("training", Some(total_steps), options.show_progress && resumed_at < total_steps);
     progress.set_position(resumed_at);
@@ -222,6 +226,7 @@ fn train(
         last_score: epochs.iter().rev().find_map(|line| line.validation_score),
         parameters: training.network.parameters.count(),
         training_rows: labels.len(),
+        skipped_rows: training.state.skipped_rows,
         last_losses: training.last.map(|line| line.losses).unwrap_or_default(),
         pace: training.pace,
         not_calibrated,

@@ -3,11 +3,12 @@
 //! A batch passes reader threads, the collator, the preparation thread and the step; each waits for the one before or behind it, so the stage for
 //! which the others wait is the limit. Invariant: measuring changes no result. Units: seconds.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use mtids_stream::{Gauges, Limit, Reading};
+use mtids_stream::{Gauges, Limit, Reading, Skipped};
 use serde::{Deserialize, Serialize};
 
 /// Share of the time below which steps hardly wait for batches.
@@ -84,15 +85,11 @@ impl Pace {
     /// A sentence for the end of a training; `None` where no step was taken.
     pub fn sentence(&self) -> Option<String> {
         let share = 100.0 * self.waited / (self.waited + self.stepped);
-        let mut text = format!(
+        Some(format!(
             "{:.1} patches a second, limited by {}; steps waited {share:.0} % of the time for batches",
             self.rows_per_second(),
             self.limit()?.name()
-        );
-        if self.stream.skipped_rows > 0 {
-            text.push_str(&format!("; {} rows of damaged row groups were skipped", self.stream.skipped_rows));
-        }
-        Some(text)
+        ))
     }
 }
 
@@ -133,10 +130,12 @@ impl PaceMeter {
         pace
     }
 
-    /// Says which damaged row groups were left out.
-    pub(crate) fn warn_of_damage(&self) {
-        for skipped in self.gauges.skipped() {
-            tracing::warn!("skipped row group {} of {}: {}", skipped.row_group, skipped.shard, skipped.error);
+    /// Says which damaged row groups are left out, each once.
+    pub(crate) fn warn_of_damage(&self, named: &mut BTreeSet<(String, usize)>) {
+        for Skipped { shard, row_group, error } in self.gauges.skipped() {
+            if named.insert((shard.clone(), row_group)) {
+                tracing::warn!("the training goes on without row group {row_group} of {shard}: {error}");
+            }
         }
     }
 }
@@ -158,8 +157,8 @@ mod tests {
         assert_eq!(with(Reading { readers_blocked: 9.0, feeder_blocked: 5.0, ..stream }).limit(), Some(Stage::Budget));
         assert_eq!(with(Reading { collating: 8.0, ..stream }).limit(), Some(Stage::Collating));
         assert_eq!(Pace { prepared: 9.0, ..starved }.limit(), Some(Stage::Preparation));
-        let sentence = with(Reading { reading: 9.0, skipped_rows: 3, ..stream }).sentence().unwrap();
-        for part in ["5.0 patches a second", "`stream.readers`", "80 %", "3 rows"] {
+        let sentence = with(Reading { reading: 9.0, ..stream }).sentence().unwrap();
+        for part in ["5.0 patches a second", "`stream.readers`", "80 %"] {
             assert!(sentence.contains(part), "{part}: {sentence}");
         }
     }

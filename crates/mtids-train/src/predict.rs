@@ -31,6 +31,7 @@ pub(crate) fn predict(
     let stream = BatchStream::builder(Arc::clone(dataset), split)
         .config(&config.stream)
         .every_row()
+        .at_least_needed()
         .batch_size(config.batch_size)
         .start()?;
     let prepare = |batch: Batch| EvaluationBatch::new(batch, &network.transform, &network.device);

@@ -37,6 +37,8 @@ pub(crate) struct TrainingBatch {
     pub(crate) targets: TargetBatch,
     /// `[B, C, D, H, W]` per view on the device, where they have arrived.
     pub(crate) inputs: Vec<Tensor>,
+    /// Rows that are missing, because their row groups are damaged.
+    pub(crate) skipped: usize,
 }
 
 impl TrainingBatch {
@@ -53,7 +55,7 @@ impl TrainingBatch {
         let enlargement = |row: &RowLabels| transform.enlargement(epoch, &row.sample_key);
         let targets = targets(&batch.labels, regions, measures, enlargement);
         device.synchronize().map_err(ModelError::from)?;
-        Ok(Self { targets, inputs })
+        Ok(Self { targets, inputs, skipped: batch.skipped })
     }
 }
 

@@ -4,6 +4,7 @@
 //! the validation split. Invariants: the position (epoch, batch), weights, running statistics, moments and balancer state are all that a
 //! checkpoint needs; `losses.jsonl` and `epochs.jsonl` hold no times.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -56,6 +57,8 @@ pub(crate) struct Training<'a> {
     /// Positions of the stream of the epoch that is under way.
     pub(crate) positions: Option<Positions>,
     pub(crate) pace: Pace,
+    /// Damaged row groups that were named, each by its shard and its number there.
+    pub(crate) damaged: BTreeSet<(String, usize)>,
 }
 
 /// The stream of an epoch of a training.
@@ -104,7 +107,6 @@ impl Training<'_> {
             let steps = |batches| self.steps(batches, batches_per_epoch, &mut meter, interrupt, progress);
             let ended = stage(stream, prepare, steps);
             self.pace = meter.pace();
-            meter.warn_of_damage();
             ended?;
         }
         if !self.validate(interrupt, progress)? {
@@ -139,10 +141,6 @@ impl Training<'_> {
             }
             return Ok(builder);
         };
-        if (saved.seed, saved.epoch) != (self.config.seed, epoch) {
-            let reason = format!("it is of epoch {} of seed {}", saved.epoch, saved.seed);
-            return Err(mtids_stream::StreamError::State { reason }.into());
-        }
         Ok(builder.resume(&saved))
     }
 
@@ -159,7 +157,12 @@ impl Training<'_> {
         let mut asked = Instant::now();
         let mut waited = 0.0;
         for batch in &batches {
-            parts.push(batch?);
+            let batch = batch?;
+            if batch.skipped > 0 {
+                self.state.skipped_rows += batch.skipped as u64;
+                meter.warn_of_damage(&mut self.damaged);
+            }
+            parts.push(batch);
             waited += asked.elapsed().as_secs_f64();
             asked = Instant::now();
             self.state.next_batch += 1;
@@ -265,7 +268,8 @@ impl Training<'_> {
         // Counted as done.
         let epoch = self.state.epoch + 1;
         let is_due = epoch.is_multiple_of(self.validation_interval) || self.state.step >= self.total_steps;
-        let mut line = EpochLine { step: self.state.step, epoch, ..EpochLine::default() };
+        let TrainingState { step, skipped_rows, .. } = self.state;
+        let mut line = EpochLine { step, epoch, skipped_rows, ..EpochLine::default() };
         if is_due && self.dataset.shards(Split::Validation).next().is_some() {
             // Averages are judged in place of the weights that they follow.
             self.swap_average()?;

@@ -82,11 +82,26 @@ fn settings_that_cannot_be_are_refused_before_a_run_folder_is_begun() {
     for (settings, word) in [
         ("stream.byte_budget_mib = 0", "stream.byte_budget_mib"),
         ("stream.sampling.filter.models = [\"none\"]", "stream.sampling.filter"),
+        // Of 13 rows, in batches of 4.
+        ("stream = { drop_last = true, sampling = { epoch_rows = 3 } }", "an epoch has 3 rows"),
     ] {
         let error = train(&place("dataset"), &place("run"), &config(settings), &Interrupt::new()).unwrap_err();
         assert!(error.to_string().contains(word) && error.exit() == Exit::Usage, "{error}");
         assert!(!place("run").join("run.json").exists());
     }
+}
+
+#[test]
+fn an_evaluation_has_the_memory_that_it_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    dataset::two_views(&place("dataset"), "t");
+    train(&place("dataset"), &place("run"), &config("epochs = 1"), &Interrupt::new()).unwrap();
+    let settings = place("run").join("config.resolved.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    assert!(text.contains("byte_budget_mib = 256"), "{text}");
+    fs::write(&settings, text.replace("byte_budget_mib = 256", "byte_budget_mib = 0")).unwrap();
+    evaluate(&place("run"), &place("dataset"), Split::Test, &EvaluateOptions::default()).unwrap();
 }
 
 #[test]
@@ -106,8 +121,21 @@ fn damage_stops_a_training_or_is_skipped_and_counted_but_never_in_an_evaluation(
     assert!(error.to_string().contains("row group 1") && error.exit() == Exit::Data, "{error}");
     let skipping = config("epochs = 2\nstream.on_damage = \"skip\"");
     let summary = train(&place("dataset"), &place("run"), &skipping, &Interrupt::new()).unwrap();
-    assert_eq!((summary.steps, summary.pace.stream.skipped_rows, summary.pace.stream.rows), (6, 4, 22));
-    assert!(summary.pace.sentence().unwrap().contains("4 rows"));
+    assert_eq!((summary.steps, summary.skipped_rows, summary.pace.stream.rows), (6, 4, 22));
+    // The count goes on with the run, whatever stopped it, and every epoch has it.
+    one_step(&place("dataset"), &place("resumed"), &skipping);
+    one_step(&place("dataset"), &place("resumed"), &skipping);
+    for resumed_at in [2, 6] {
+        let summary = train(&place("dataset"), &place("resumed"), &skipping, &Interrupt::new()).unwrap();
+        assert_eq!((summary.resumed_at, summary.skipped_rows), (resumed_at, 4));
+    }
+    assert!(result(&place("resumed")) == result(&place("run")), "the bytes differ");
+    let epochs = fs::read_to_string(place("run").join("epochs.jsonl")).unwrap();
+    let counts: Vec<u64> = epochs
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["skipped_rows"].as_u64().unwrap())
+        .collect();
+    assert_eq!(counts, [2, 4]);
     let error = evaluate(&place("run"), &place("dataset"), Split::Test, &EvaluateOptions::default()).unwrap_err();
     assert!(error.to_string().contains("row group 1"), "{error}");
 }

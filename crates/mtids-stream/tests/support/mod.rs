@@ -106,12 +106,33 @@ pub(crate) fn publish(storage: &dyn Storage, shape: Shape, labels: impl Fn(usize
     publish_voxels(storage, shape, labels, |n| vec![vec![n as i16; near], vec![-(n as i16); WIDE]]);
 }
 
+/// As [`publish`], with an index that was changed, in a dataset whose manifest knows no other.
+pub(crate) fn publish_with_index(
+    storage: &dyn Storage,
+    shape: Shape,
+    labels: impl Fn(usize) -> RowLabels,
+    change: impl Fn(&mut Vec<IndexRow<'_>>),
+) {
+    let near: usize = shape.near.iter().product();
+    publish_all(storage, shape, labels, |n| vec![vec![n as i16; near], vec![-(n as i16); WIDE]], change);
+}
+
 /// As [`publish`], with voxels of both views.
 pub(crate) fn publish_voxels(
     storage: &dyn Storage,
     shape: Shape,
     labels: impl Fn(usize) -> RowLabels,
     voxels: impl Fn(usize) -> Vec<Vec<i16>>,
+) {
+    publish_all(storage, shape, labels, voxels, |_| ());
+}
+
+fn publish_all(
+    storage: &dyn Storage,
+    shape: Shape,
+    labels: impl Fn(usize) -> RowLabels,
+    voxels: impl Fn(usize) -> Vec<Vec<i16>>,
+    change: impl Fn(&mut Vec<IndexRow<'_>>),
 ) {
     let description = description(shape.near);
     let near: usize = shape.near.iter().product();
@@ -134,6 +155,7 @@ pub(crate) fn publish_voxels(
             row: (n % shape.rows_per_group) as i64,
         }));
     }
+    change(&mut index);
     let files = vec![write_index(storage, &index, &description).unwrap()];
     let shards = written.iter().map(|(entry, _)| entry.clone()).collect();
     commit(storage, description, shards, files);

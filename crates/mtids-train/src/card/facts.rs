@@ -32,6 +32,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) trained_on: Option<&'a TrainedOn>,
     /// What its scans were like, likewise.
     pub(crate) range: Option<TrainingRange>,
+    /// Rows of damaged row groups that it was trained without, counted in each epoch.
+    pub(crate) skipped_rows: u64,
     /// Its surest errors.
     pub(crate) failures: &'a Gallery,
 }

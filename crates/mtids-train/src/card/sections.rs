@@ -1,7 +1,7 @@
 //! The descriptive parts of a card: model, use, data, figures, settings, provenance, limits.
 
 use mtids_models::{Architecture, PredictionHead};
-use mtids_report::format::{interval, metric};
+use mtids_report::format::{counted, interval, metric};
 
 use super::facts::Facts;
 use super::section::{CardSection, CardTable};
@@ -85,6 +85,12 @@ fn training_data(facts: &Facts<'_>) -> CardSection {
     }
     rows.extend(facts.scans());
     let mut section = pairs("Training data", rows);
+    if facts.skipped_rows > 0 {
+        let rows = counted(facts.skipped_rows, "row", "rows");
+        section
+            .paragraphs
+            .push(format!("The training went on without {rows} of damaged row groups, counted in each epoch."));
+    }
     if facts.trained_on.is_none() {
         section.paragraphs.push("The run keeps no record of whom it was trained on.".to_owned());
     }

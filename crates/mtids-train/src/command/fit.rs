@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mtids_report::format::counted;
 use mtids_runtime::config;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_train::beginning::Beginning;
@@ -93,6 +94,13 @@ impl Fit {
         ))?;
         if let Some(sentence) = summary.pace.sentence() {
             print(&format!("{}: {sentence}\n", self.run.display()))?;
+        }
+        if summary.skipped_rows > 0 {
+            let rows = counted(summary.skipped_rows, "row", "rows");
+            print(&format!(
+                "{}: trained without {rows} of damaged row groups, counted in each epoch\n",
+                self.run.display()
+            ))?;
         }
         match summary.not_calibrated {
             Some(reason) => print(&format!("{}: not calibrated: {reason}\n", self.run.display())),

@@ -14,6 +14,7 @@ use crate::gallery::Gallery;
 use crate::measured::Evaluation;
 use crate::prediction::{Prediction, write_csv};
 use crate::report::report;
+use crate::run_folder::log::{self, EpochLine};
 use crate::run_folder::{RunFolder, TrainedOn, TrainingRange};
 
 /// What was evaluated.
@@ -56,6 +57,7 @@ pub(super) fn write(
         let is_finding = row.split == evaluation.split && row.kind == RowKind::Finding;
         is_finding && !evaluation.seen.leaves_out(row.patient_key.as_str())
     };
+    let epochs: Vec<EpochLine> = log::read(&folder.file("epochs.jsonl"))?;
     let card = Card::of(&Facts {
         evaluation,
         folder,
@@ -64,6 +66,7 @@ pub(super) fn write(
         rows: index.iter().filter(is_judged).collect(),
         trained_on,
         range: TrainingRange::read(folder.path())?,
+        skipped_rows: epochs.last().map_or(0, |line| line.skipped_rows),
         failures: &failures,
     });
     write("model-card.md", card.markdown().as_bytes())?;

@@ -296,6 +296,7 @@ mod tests {
             epoch: 1,
             next_batch: 2,
             stream: None,
+            skipped_rows: 0,
             balancer: json!({"log_norms": [0.1, 1.0 / 3.0]}),
             best: None,
             regular: true,

@@ -39,6 +39,11 @@ pub struct Best {
     pub score: f64,
 }
 
+/// A count that is not written where it is 0, so that runs without it have the bytes of runs from before it.
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// Where a training stands, beside weights and optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +57,9 @@ pub struct TrainingState {
     /// Where the stream stands, within an epoch; `None` between epochs, and in a checkpoint of an older program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamState>,
+    /// Rows of damaged row groups that were left out of the steps until now.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped_rows: u64,
     /// State of the balancer.
     pub balancer: Value,
     /// Best validation so far.

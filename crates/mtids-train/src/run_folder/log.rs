@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::keep::is_zero;
 use crate::error::TrainError;
 use crate::pace::Stage;
 
@@ -49,6 +50,9 @@ pub(crate) struct EpochLine {
     /// AUROC of the status there.
     #[serde(default)]
     pub metastasis_auroc: Option<f64>,
+    /// Rows of damaged row groups that were left out of the run until now.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped_rows: u64,
 }
 
 /// A line of `timings.jsonl`.

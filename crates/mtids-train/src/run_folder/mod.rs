@@ -8,6 +8,7 @@
 
 mod checkpoint;
 mod differences;
+mod identity;
 mod keep;
 pub(crate) mod log;
 mod origin;
@@ -18,12 +19,11 @@ use std::path::{Path, PathBuf};
 
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
-use mtids_runtime::provenance::Program;
 use mtids_shards::DatasetDescription;
-use serde::{Deserialize, Serialize};
 
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub(crate) use differences::differences_of;
+pub use identity::RunIdentity;
 pub use keep::{Best, Keep, TrainingState};
 pub use origin::{Origin, OriginKind};
 pub use trained_on::TrainedOn;
@@ -33,37 +33,11 @@ use crate::config::{TrainConfig, ValidConfig};
 use crate::error::TrainError;
 use crate::measure_targets::MeasureTargets;
 use differences::differences_of_views;
+use identity::RUN;
 
-const RUN: &str = "run.json";
 /// File of a run folder with its settings, defaults written out.
 pub const RESOLVED_CONFIGURATION: &str = "config.resolved.toml";
 const DATASET: &str = "dataset.json";
-
-/// Identity of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunIdentity {
-    /// Digest of the dataset's manifest.
-    pub dataset_digest: Digest,
-    /// Digest of the resolved configuration without the settings that change no result ([`crate::config`] lists them).
-    pub config_digest: Digest,
-    /// The program that trains.
-    pub program: Program,
-    /// Seed.
-    pub seed: u64,
-    /// The run that it began from, where it did not begin with initial weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
-}
-
-impl RunIdentity {
-    /// Identity of a training of this program.
-    pub fn new(config: &TrainConfig, dataset_digest: Digest, origin: Option<Origin>) -> Self {
-        let config_digest = Digest::of_json(&config.identity()).unwrap_or_else(|_| Digest::of_bytes(b""));
-        let program = Program::new("mtids-train", env!("CARGO_PKG_VERSION"));
-        Self { dataset_digest, config_digest, program, seed: config.seed, origin }
-    }
-}
 
 /// An opened run folder.
 #[derive(Clone, Debug)]
@@ -93,6 +67,10 @@ impl RunFolder {
         if path.join(RUN).exists() {
             let old = Self::open(path)?;
             identity.origin = identity.origin.or_else(|| old.identity.origin.clone());
+            if old.config.identity() == config.identity() {
+                // It may be the one of an older program.
+                identity.config_digest = old.identity.config_digest;
+            }
             if old.identity != identity {
                 let differences = differences(&old, config, &identity);
                 return Err(TrainError::OtherRun { path: path.to_owned(), differences });
@@ -116,7 +94,7 @@ impl RunFolder {
         write(DATASET, &json(serde_json::to_vec_pretty(description).map_err(failed)?))?;
         trained_on.write(path)?;
         measures.write(path)?;
-        write(RUN, &json(serde_json::to_vec_pretty(&identity).map_err(failed)?))?;
+        identity.write(path)?;
         Ok(Self { path: path.to_owned(), identity, config: config.clone() })
     }
 
@@ -139,9 +117,7 @@ impl RunFolder {
             .map_err(TrainError::from)
             .and_then(TrainConfig::check)
             .map_err(|error| TrainError::broken(&path.join(RESOLVED_CONFIGURATION), error.to_string()))?;
-        if identity.program.version == env!("CARGO_PKG_VERSION")
-            && identity.config_digest != RunIdentity::new(&config, identity.dataset_digest, None).config_digest
-        {
+        if identity.program.version == env!("CARGO_PKG_VERSION") && !identity.is_of(&config) {
             return Err(TrainError::broken(
                 &path.join(RESOLVED_CONFIGURATION),
                 "its digest differs from run.json (edited, truncated, or written by another version of this program)",
@@ -156,6 +132,12 @@ impl RunFolder {
     /// [`TrainError::Io`].
     pub fn record(&mut self, config: &ValidConfig) -> Result<(), TrainError> {
         if self.config != *config {
+            if !self.identity.is_of(config) {
+                // The digest of an older program, over a budget that is another now. Written first, since the new one fits both files.
+                self.identity.config_digest =
+                    RunIdentity::new(config, self.identity.dataset_digest, None).config_digest;
+                self.identity.write(&self.path)?;
+            }
             let file = self.path.join(RESOLVED_CONFIGURATION);
             atomic::write(&file, mtids_runtime::config::to_toml(&**config)?.as_bytes())
                 .map_err(|error| TrainError::io(&file, error))?;
@@ -272,6 +254,7 @@ mod tests {
     use mtids_domain::pseudonym::PatientKey;
     use mtids_domain::taxonomy::{RegionScheme, Zone};
     use mtids_runtime::exit::ExitStatus;
+    use mtids_runtime::provenance::Program;
     use mtids_shards::{Channel, PatchGeometry, Planes, View, ViewName};
 
     fn description() -> DatasetDescription {
@@ -360,6 +343,36 @@ mod tests {
         assert!(error.to_string().contains("seed: "), "{error}");
         let error = begin(&path, &config, Digest::of_bytes(b"other")).unwrap_err().to_string();
         assert!(error.contains("dataset: "), "{error}");
+    }
+
+    #[test]
+    fn a_run_of_a_program_whose_digest_held_the_budget_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let dataset = Digest::of_bytes(b"dataset");
+        let with = |byte_budget_mib, epochs| {
+            let stream = mtids_stream::StreamConfig { byte_budget_mib, ..Default::default() };
+            TrainConfig { stream, epochs, ..TrainConfig::default() }.check().unwrap()
+        };
+        let identity = begin(&path, &with(512, 30), dataset).unwrap().identity().clone();
+        let mut settings = with(512, 30).identity();
+        settings["stream"]["byte_budget_mib"] = 512.into();
+        let older = RunIdentity { config_digest: Digest::of_json(&settings).unwrap(), ..identity.clone() };
+        assert_ne!(older, identity);
+        older.write(&path).unwrap();
+        assert_eq!(RunFolder::open(&path).unwrap().identity(), &older);
+        assert!(matches!(begin(&path, &with(512, 31), dataset), Err(TrainError::OtherRun { .. })));
+        // Resumed with its budget it keeps its digest; with another one it gets one that holds for any budget.
+        for (mib, expected) in [(512, &older), (64, &identity), (512, &identity)] {
+            let mut run = begin(&path, &with(mib, 30), dataset).unwrap();
+            run.record(&with(mib, 30)).unwrap();
+            let run = RunFolder::open(&path).unwrap();
+            assert_eq!((run.identity(), run.config().stream.byte_budget_mib), (expected, mib));
+        }
+        older.write(&path).unwrap();
+        std::fs::write(path.join(RESOLVED_CONFIGURATION), mtids_runtime::config::to_toml(&*with(64, 30)).unwrap())
+            .unwrap();
+        assert!(matches!(RunFolder::open(&path), Err(TrainError::Broken { .. })), "the digest of another budget");
     }
 
     #[test]
