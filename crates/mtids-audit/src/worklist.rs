@@ -107,7 +107,7 @@ pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditErr
                 region: regions[n].clone(),
                 station: stations[n].clone(),
                 status: match statuses[n] {
-                    Some(code) if code == 1.0 => "metastatic",
+                    Some(1.0) => "metastatic",
                     Some(_) => "benign",
                     None => "unknown",
                 },

@@ -215,12 +215,12 @@ fn pairs_of_sources_are_one_to_one_without_samples_and_few_have_no_interval() {
     let again = |patients: usize, weight: f32| {
         planted(|rows| {
             let mut others = Vec::new();
-            for n in 0..4 * patients {
+            for (n, row) in rows.iter().enumerate().take(4 * patients) {
                 for (name, apart) in [("near", 1.0), ("far", 2.0)] {
-                    let mut other = rows[n].clone();
+                    let mut other = row.clone();
                     other.sample_key = format!("{name}{n}");
                     other.voxels_digest = format!("{name}{n}");
-                    other.series_key = SeriesKey::from_stored(format!("{name} {}", rows[n].series_key.as_str()));
+                    other.series_key = SeriesKey::from_stored(format!("{name} {}", row.series_key.as_str()));
                     other.label_source = "segmentation".into();
                     other.center_mm[2] += apart;
                     other.weight = weight;
