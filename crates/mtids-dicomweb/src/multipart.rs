@@ -255,7 +255,10 @@ mod tests {
         }
     }
 
-    fn parts(bytes: &[u8], piece: usize) -> Result<Vec<(Option<String>, Vec<u8>)>, MultipartError> {
+    /// A part's media type and content.
+    type Part = (Option<String>, Vec<u8>);
+
+    fn parts(bytes: &[u8], piece: usize) -> Result<Vec<Part>, MultipartError> {
         let mut multipart = Multipart::new(Pieces(bytes, piece), "b")?;
         let mut found = Vec::new();
         while let Some(header) = multipart.next_part()? {

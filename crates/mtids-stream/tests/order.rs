@@ -16,7 +16,7 @@ fn table(rows: &[u64]) -> Arc<SampleTable> {
 
 fn walked(order: &Arc<EpochOrder>) -> Vec<Drawn> {
     let mut cursor = Cursor::new(Arc::clone(order), 0);
-    (0..order.rows()).map(|position| cursor.at(position).unwrap()).collect()
+    (0..order.rows()).map(|position| cursor.at(position).expect("each position has a row")).collect()
 }
 
 #[test]

@@ -257,10 +257,10 @@ impl<'i> Pairs<'i> {
             ..Transition::default()
         };
         let patients = answer.texts("patient")?;
-        let (befores, afters, counts) = (answer.texts("before")?, answer.texts("after")?, answer.counts("rows")?);
+        let (first, second, counts) = (answer.texts("before")?, answer.texts("after")?, answer.counts("rows")?);
         let (mut names, mut pairs, mut last) = (Vec::new(), Vec::new(), None);
         for n in 0..answer.len() {
-            let (before, after) = (class(&befores[n]), class(&afters[n]));
+            let (before, after) = (class(&first[n]), class(&second[n]));
             found.rows[before][after] += counts[n];
             let patient = patients[n].as_deref().unwrap_or_default();
             if before != after {

@@ -201,7 +201,7 @@ mod tests {
         let [old, new] = [old, new].map(str::to_owned);
         let correction = Correction { line: 2, sample_key: "k".into(), dimension, old, new, by: "AB".into() };
         let mut finding = finding();
-        let names = correct(&mut finding, &correction, keeps, &RegionScheme::of_zones(&Zone::ALL).unwrap())?;
+        let names = correct(&mut finding, &correction, keeps, &RegionScheme::of_zones(Zone::ALL).unwrap())?;
         Ok((finding, names))
     }
 
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_station_says_its_region_and_a_region_leaves_the_station_open() {
-        let regions = RegionScheme::of_zones(&Zone::ALL).unwrap();
+        let regions = RegionScheme::of_zones(Zone::ALL).unwrap();
         let region =
             |finding: &Finding| regions.name_of(regions.code_of(finding.station.unwrap()).unwrap()).unwrap().to_owned();
         let (found, _) = corrected(Dimension::Station, "4R", "7").unwrap();

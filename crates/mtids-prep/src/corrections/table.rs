@@ -138,7 +138,7 @@ mod tests {
     fn a_table_is_read_whole_or_refused_with_all_its_wrong_lines() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("corrections.csv");
-        let regions = RegionScheme::of_zones(&Zone::ALL).unwrap();
+        let regions = RegionScheme::of_zones(Zone::ALL).unwrap();
         let read_text = |text: &str| {
             std::fs::write(&path, text).unwrap();
             Corrections::read(&path, &regions).map(|table| table.lines).map_err(|error| error.to_string())

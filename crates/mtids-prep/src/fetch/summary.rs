@@ -251,7 +251,7 @@ mod tests {
                     study: Uid::parse("1.2").unwrap(),
                     series: Uid::parse("1.2").unwrap(),
                     instance: Uid::parse("1.2").unwrap(),
-                }))
+                }));
             },
             |summary: &mut FetchSummary| summary.without_study.push("--patient number 1".into()),
             |summary: &mut FetchSummary| summary.without_content.push("1.2".into()),
