@@ -108,7 +108,7 @@ pub fn days_of(text: &str) -> Result<(String, String), String> {
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     let from = if from.is_empty() { "19000101" } else { from };
     let to = if to.is_empty() { "99991231" } else { to };
-    if text == "-" || !is_day(from) || !is_day(to) || from > to {
+    if matches!(text, "" | "-") || !is_day(from) || !is_day(to) || from > to {
         return Err(
             "days are written as YYYYMMDD-YYYYMMDD, YYYYMMDD, YYYYMMDD- or -YYYYMMDD, the first one first".into()
         );
