@@ -61,8 +61,10 @@ fn is_this_machine(host: &str) -> bool {
 }
 
 /// A text as a part of a query.
+///
+/// `*` and `?` stay as they are, which RFC 3986 (3.4) allows: Orthanc 1.10 finds nothing for `%2A`.
 pub(crate) fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~*?".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
@@ -115,6 +117,7 @@ mod tests {
 
     #[test]
     fn texts_of_users_stay_one_value() {
-        assert_eq!(percent_encoded("A&B=1/ü*"), "A%26B%3D1%2F%C3%BC%2A");
+        assert_eq!(percent_encoded("A&B=1/ü #"), "A%26B%3D1%2F%C3%BC%20%23");
+        assert_eq!(percent_encoded("LUNG-0?*"), "LUNG-0?*");
     }
 }
