@@ -259,7 +259,7 @@ impl Pacs {
 
     fn studies(&self, query: &str) -> Vec<Value> {
         let is = |name: &str, said: &str| {
-            self.ignores_keys || asked(query, name).is_none_or(|asked| asked == "%2A" || asked == said)
+            self.ignores_keys || asked(query, name).is_none_or(|asked| asked == "*" || asked == said)
         };
         let fits = |one: &&Instance| {
             is("PatientID", &one.patient)
