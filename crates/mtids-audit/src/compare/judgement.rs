@@ -183,7 +183,7 @@ fn labels(found: &Comparison, unexplained: Vec<String>, corrected: Vec<String>) 
                 IssueCode::Relabelled,
                 count,
                 format!("{} another label by a recorded correction", counted(count, "row has", "rows have")),
-                "corrections.csv of the second dataset says which, and who decided (as a pseudonym)",
+                "corrections.jsonl of the second dataset says which, and who decided (as a pseudonym)",
             )
             .with_rows(corrected),
         );
