@@ -108,3 +108,9 @@ fn the_hub_and_a_catalogue_read_the_published_shards_and_no_older_ones() {
     assert!(shards > Dataset::open(&out).unwrap().manifest().shards.len(), "no older shard to confuse a reader");
     read_by_python("read_hub.py", [text(&out)]);
 }
+
+#[test]
+#[ignore = "needs Python readers (.venv)"]
+fn recipes_of_the_audit_cookbook_answer_alike_in_polars_and_duckdb() {
+    read_by_python("cookbook.py", [text(dataset())]);
+}
