@@ -5,7 +5,7 @@ use mtids_report::table::{Align, Table};
 
 use crate::audit::Audit;
 use crate::distribution::Count;
-use crate::issue::Severity;
+use crate::issue::{AuditIssue, Severity};
 
 /// The audit as text.
 pub fn text(audit: &Audit) -> String {
@@ -36,15 +36,24 @@ pub fn text(audit: &Audit) -> String {
     }
     table.row(cells("all", &audit.overall));
     let mut text = format!("{}\n", table.render());
-    for issue in audit.issues.iter().filter(|issue| issue.severity != Severity::Info) {
-        text.push_str(&format!("  {}: {} [{}]\n", issue.severity.name(), issue.message, issue.code.name()));
-    }
-    let of = |severity: Severity| audit.issues.iter().filter(|issue| issue.severity == severity).count() as u64;
-    text.push_str(&format!(
+    text.push_str(&issue_lines(audit.issues.iter().filter(|issue| issue.severity != Severity::Info)));
+    text.push_str(&issue_counts(&audit.issues));
+    text
+}
+
+/// A line for each issue.
+pub(crate) fn issue_lines<'a>(issues: impl IntoIterator<Item = &'a AuditIssue>) -> String {
+    let line = |issue: &AuditIssue| format!("  {}: {} [{}]\n", issue.severity.name(), issue.message, issue.code.name());
+    issues.into_iter().map(line).collect()
+}
+
+/// How many issues of each severity there are.
+pub(crate) fn issue_counts(issues: &[AuditIssue]) -> String {
+    let of = |severity: Severity| issues.iter().filter(|issue| issue.severity == severity).count() as u64;
+    format!(
         "  {}, {}, {}\n",
         counted(of(Severity::Error), "error", "errors"),
         counted(of(Severity::Warning), "warning", "warnings"),
         counted(of(Severity::Info), "note", "notes")
-    ));
-    text
+    )
 }

@@ -4,7 +4,7 @@ use mtids_report::format::{count, counted, interval, metric, signed, signed_inte
 use mtids_report::table::{Align, Table};
 
 use super::comparison::{Comparison, Drift, Transition};
-use crate::issue::Severity;
+use crate::text::{issue_counts, issue_lines};
 
 /// Most figures of drift that are shown.
 const MOST_DRIFT: usize = 10;
@@ -43,16 +43,8 @@ pub fn text(found: &Comparison) -> String {
         text.push_str(&format!("\n  {corrections} recorded by the second dataset\n"));
     }
     text.push('\n');
-    for issue in &found.issues {
-        text.push_str(&format!("  {}: {} [{}]\n", issue.severity.name(), issue.message, issue.code.name()));
-    }
-    let of = |severity: Severity| found.issues.iter().filter(|issue| issue.severity == severity).count() as u64;
-    text.push_str(&format!(
-        "  {}, {}, {}\n",
-        counted(of(Severity::Error), "error", "errors"),
-        counted(of(Severity::Warning), "warning", "warnings"),
-        counted(of(Severity::Info), "note", "notes")
-    ));
+    text.push_str(&issue_lines(&found.issues));
+    text.push_str(&issue_counts(&found.issues));
     text
 }
 
