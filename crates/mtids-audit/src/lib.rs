@@ -16,6 +16,7 @@
 pub mod agreement;
 pub mod audit;
 mod checks;
+pub mod command;
 pub mod compare;
 pub mod config;
 mod distribution;

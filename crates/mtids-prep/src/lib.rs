@@ -19,6 +19,7 @@ pub mod build;
 pub mod candidates;
 mod card;
 pub mod clock;
+pub mod command;
 pub mod config;
 mod context;
 mod corrections;

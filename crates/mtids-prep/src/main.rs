@@ -1,14 +1,7 @@
-//! `mtids-prep`: the command line of the preprocessing program. Thin: it parses, calls the library and turns the result into an exit code.
-
-mod command;
+//! `mtids-prep`: the preprocessing program. Its command line is in the library ([`mtids_prep::command`]).
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use mtids_report::terminal::start_log;
-
 fn main() -> ExitCode {
-    let arguments = command::Arguments::parse();
-    start_log();
-    command::run(arguments).into()
+    mtids_prep::command::main(std::env::args_os()).into()
 }

@@ -23,7 +23,21 @@ pub fn start_log() {
         .with_env_filter(filter)
         .finish()
         .with(filter_fn(|metadata| !tells_requests(metadata.target())))
-        .init();
+        .try_init()
+        // A process that runs several programs has a log already.
+        .unwrap_or_default();
+}
+
+/// Arguments that were understood. Help and errors of usage are printed, and what is left is to end with their exit code.
+///
+/// # Errors
+/// The exit code: 0 for help and version, 2 for arguments that were not understood.
+pub fn parsed<T>(arguments: Result<T, clap::Error>) -> Result<T, Exit> {
+    arguments.map_err(|error| {
+        // Nothing is left to tell where nobody listens.
+        let _ = error.print();
+        if error.use_stderr() { Exit::Usage } else { Exit::Done }
+    })
 }
 
 /// Whether lines of this target hold parts of requests to servers.

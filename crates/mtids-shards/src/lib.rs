@@ -39,6 +39,6 @@ pub use mtids_patch::{Channel, Measure, Measures, PatchGeometry, Planes, View, V
 pub use quarantine::{QuarantineRecord, write_quarantine};
 pub use reader::{Dataset, RowGroup, ViewVoxels, read_row_group, read_row_group_into};
 pub use row::{PatchRow, RowKind, RowLabels, Split};
-pub use schema::patch_json_schema;
+pub use schema::{labels_batch, patch_json_schema};
 pub use verify::{Damage, stale_copies, verify};
 pub use writer::{DEFAULT_ROW_GROUP_BYTES, ShardOptions, ShardWriter, WriteSeconds};

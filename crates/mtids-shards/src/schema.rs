@@ -10,6 +10,7 @@ use arrow::array::{
     Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int8Array, Int32Array, RecordBatch, StringArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::repair::Repair;
@@ -363,6 +364,16 @@ const VOXELS: &str = "little-endian int16, [C, D, H, W] with w fastest; ct: HU; 
 /// Where its axes point.
 const AXES: &str = "axes d +z (head), h +y (back), w +x (left); orthogonal planes: d is axial, coronal (h towards the feet), sagittal \
      (h towards the feet, w towards the back)";
+
+/// Labels as a record batch with the columns of the index, but for where a row lies.
+///
+/// # Errors
+/// What Arrow refuses, which the schema rules out.
+pub fn labels_batch(rows: &[RowLabels]) -> Result<RecordBatch, ArrowError> {
+    let fields: Vec<Field> = columns().iter().map(Column::field).collect();
+    let arrays = columns().iter().map(|column| column.array(rows.iter())).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
 
 /// Labels read back from a batch that holds the narrow columns of this layout; what an older one has not is as [`blank`] says.
 pub(crate) fn labels_of(batch: &RecordBatch, layout: u32) -> Result<Vec<RowLabels>, String> {

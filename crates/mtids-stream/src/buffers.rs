@@ -5,7 +5,7 @@
 //! at a time; what is counted as fresh was allocated.
 
 use std::collections::VecDeque;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -106,6 +106,12 @@ impl Deref for Voxels {
 
     fn deref(&self) -> &[i16] {
         &self.values
+    }
+}
+
+impl DerefMut for Voxels {
+    fn deref_mut(&mut self) -> &mut [i16] {
+        &mut self.values
     }
 }
 

@@ -30,8 +30,12 @@ pub struct BatchStreamBuilder {
     pub(crate) epoch: u64,
     pub(crate) shuffle: bool,
     pub(crate) start_batch: u64,
+    /// In place of a batch, its first row.
+    pub(crate) start_row: Option<u64>,
     /// Number of the rank, and of how many.
     pub(crate) rank: (usize, usize),
+    /// One batch of so many is collated.
+    pub(crate) step: u64,
     pub(crate) resume: Option<StreamState>,
     /// Whether a budget that is too small is raised.
     pub(crate) at_least_needed: bool,
@@ -47,7 +51,9 @@ impl BatchStreamBuilder {
             epoch: 0,
             shuffle: false,
             start_batch: 0,
+            start_row: None,
             rank: (0, 1),
+            step: 1,
             resume: None,
             at_least_needed: false,
         }
@@ -124,10 +130,23 @@ impl BatchStreamBuilder {
         self
     }
 
+    /// Starts at the batch whose first row is this one of the epoch, counted over all ranks; a row in the middle of a batch is refused.
+    pub fn start_row(mut self, row: u64) -> Self {
+        self.start_row = Some(row);
+        self
+    }
+
     /// Takes part `rank` of every batch, of `ranks` parts. Parts in the order of the ranks are the batch; where it has fewer rows than ranks,
     /// some are empty. By default rank 0 of 1.
     pub fn rank(mut self, rank: usize, ranks: usize) -> Self {
         self.rank = (rank, ranks);
+        self
+    }
+
+    /// Collates the first batch and each `step`-th after it, and passes over the others: for processes that take batches in turn. All of them read
+    /// every row group. By default 1.
+    pub fn every(mut self, step: u64) -> Self {
+        self.step = step;
         self
     }
 
@@ -143,6 +162,9 @@ impl BatchStreamBuilder {
         self.config.validate()?;
         if self.batch_size == 0 {
             return Err(StreamError::config("batch_size", "at least 1"));
+        }
+        if self.step == 0 {
+            return Err(StreamError::config("every", "at least 1"));
         }
         let (rank, ranks) = self.rank;
         if rank >= ranks {

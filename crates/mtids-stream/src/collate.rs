@@ -50,6 +50,8 @@ pub(crate) struct Batches {
     pub(crate) drop_last: bool,
     /// The first batch.
     pub(crate) start: u64,
+    /// From the first on, each of so many is collated.
+    pub(crate) step: u64,
     pub(crate) rank: Rank,
 }
 
@@ -62,6 +64,17 @@ impl Batches {
     /// Rows of a batch, on all ranks.
     pub(crate) fn of(&self, batch: u64) -> Range<u64> {
         rows_of_batch(self.rows, self.batch_size, self.drop_last, batch)
+    }
+
+    /// Whether a batch is collated, not passed over.
+    pub(crate) fn is_taken(&self, batch: u64) -> bool {
+        batch.checked_sub(self.start).is_some_and(|number| number % self.step.max(1) == 0)
+    }
+
+    /// What this rank takes of a batch.
+    fn part(&self, batch: u64) -> Range<u64> {
+        let of_all = self.of(batch);
+        if self.is_taken(batch) { self.rank.part(&of_all) } else { of_all.start..of_all.start }
     }
 
     /// Rows from the first batch to the last, on all ranks.
@@ -130,6 +143,9 @@ impl Collator {
             gauges.collating.add(started.elapsed().saturating_sub(starved));
             gauges.set_buffers(self.store.fresh() + self.shared.spare.fresh());
             let is_last = collated.is_err();
+            if !is_last && !self.batches.is_taken(index) {
+                continue;
+            }
             if let Ok(batch) = &collated {
                 gauges.take_off(self.shared.sizes.rows(batch.labels.len() as u64));
             }
@@ -150,7 +166,7 @@ impl Collator {
 
     /// Rows of this rank from the first batch to the last, as manifest and sampling have them.
     fn expected(&self) -> u64 {
-        let part = |batch| self.batches.rank.part(&self.batches.of(batch));
+        let part = |batch| self.batches.part(batch);
         (self.batches.start..self.batches.count()).map(part).map(|rows| rows.end - rows.start).sum()
     }
 
@@ -161,7 +177,7 @@ impl Collator {
     /// This rank's part of a batch. What the other ranks have of it is looked at too, so that all of them judge its damage alike.
     fn batch(&mut self, index: u64) -> Result<Batch, StreamError> {
         let of_all = self.batches.of(index);
-        let part = self.batches.rank.part(&of_all);
+        let part = self.batches.part(index);
         let count = (part.end - part.start) as usize;
         let mut labels = Vec::with_capacity(count);
         let row_lens = self.shared.sizes.row_lens.iter().enumerate();
@@ -275,7 +291,7 @@ mod tests {
         drop(tasks);
         read(&shared, &given, &decoded);
         drop(decoded);
-        let batches = Batches { rows, batch_size: 4, drop_last: false, start: 0, rank };
+        let batches = Batches { rows, batch_size: 4, drop_last: false, start: 0, step: 1, rank };
         let store = Arc::new(Buffers::new(BATCHES));
         let (sender, receiver) = crossbeam::channel::unbounded();
         Collator::new(shared, batches, on_damage, results, store).run(&sender);

@@ -48,6 +48,16 @@ pub struct Positions {
 }
 
 impl Positions {
+    /// The first batch of the stream.
+    pub fn first(&self) -> u64 {
+        self.batches.start
+    }
+
+    /// Batches of the whole epoch.
+    pub fn count(&self) -> u64 {
+        self.batches.count()
+    }
+
     /// What to save so as to go on at this batch of the epoch.
     pub fn at(&self, batch: u64) -> StreamState {
         StreamState { position: self.batches.of(batch).start, ..self.state }
@@ -73,6 +83,14 @@ impl BatchStreamBuilder {
         self.checked().map(drop)
     }
 
+    /// Where the stream would start and what to save between its batches, without starting a thread.
+    ///
+    /// # Errors
+    /// As [`BatchStreamBuilder::check`].
+    pub fn positions(&self) -> Result<Positions, StreamError> {
+        self.checked().map(|checked| checked.positions)
+    }
+
     fn checked(&self) -> Result<Checked, StreamError> {
         self.validate()?;
         let table = self.table()?;
@@ -80,8 +98,11 @@ impl BatchStreamBuilder {
         let digest = digest_of(table.digest(), self.shuffle, pool);
         let rank = Rank { number: self.rank.0 as u64, of: self.rank.1 as u64 };
         let (rows, batch_size, drop_last) = (table.epoch_rows(), self.batch_size as u64, self.config.drop_last);
-        let mut batches = Batches { rows, batch_size, drop_last, start: self.start_batch, rank };
+        let mut batches = Batches { rows, batch_size, drop_last, start: self.start_batch, step: self.step, rank };
         let state = StreamState { seed: self.seed, epoch: self.epoch, position: 0, digest };
+        if let Some(row) = self.start_row {
+            batches.start = batch_at(row, &batches)?;
+        }
         if let Some(saved) = &self.resume {
             batches.start = start_of(saved, &state, &batches)?;
         }
@@ -210,14 +231,17 @@ fn start_of(saved: &StreamState, own: &StreamState, batches: &Batches) -> Result
             saved.epoch, saved.seed
         ));
     }
+    batch_at(saved.position, batches)
+}
+
+/// The batch that begins at a row of the epoch.
+fn batch_at(row: u64, batches: &Batches) -> Result<u64, StreamError> {
     let count = batches.count();
-    // A position behind the last whole batch is the end.
-    let batch = (saved.position / batches.batch_size.max(1)).min(count);
-    let candidates = [batch, count];
-    match candidates.into_iter().find(|&batch| batches.of(batch).start == saved.position) {
-        Some(batch) => Ok(batch),
-        None => refuse(format!("row {} is not the first of a batch of {}", saved.position, batches.batch_size)),
-    }
+    // A row behind the last whole batch is the end.
+    let batch = (row / batches.batch_size.max(1)).min(count);
+    let reason = || format!("row {row} is not the first of a batch of {}", batches.batch_size);
+    let found = [batch, count].into_iter().find(|&batch| batches.of(batch).start == row);
+    found.ok_or_else(|| StreamError::State { reason: reason() })
 }
 
 impl Iterator for BatchStream {
@@ -241,7 +265,7 @@ impl Iterator for BatchStream {
         if let Ok(batch) = &item {
             gauges.land(self.shared.sizes.rows(batch.labels.len() as u64));
             gauges.count_batch(batch.labels.len(), waiting);
-            self.index += 1;
+            self.index += self.positions.batches.step;
         }
         self.ended = item.is_err();
         Some(item)

@@ -161,3 +161,30 @@ fn ranks_share_small_last_batches_and_impossible_ranks_are_refused() {
         assert!(matches!(error, StreamError::Config { key: "rank", .. }), "{error}");
     }
 }
+
+#[test]
+fn processes_that_take_batches_in_turn_give_the_whole_from_any_row_on() {
+    let table = table();
+    let unbroken = Setting { workers: 1, ranks: 1, budget_mib: 256 };
+    let (whole, _) = batches(&table, unbroken, None, usize::MAX);
+    let ranks = [1, 2];
+    for (setting, step) in
+        ranks.iter().flat_map(|&ranks| (1..=4).map(move |step| (Setting { ranks, ..unbroken }, step)))
+    {
+        for first in 0..=whole.len() {
+            let mut found = vec![Vec::new(); whole.len()];
+            for (rank, process) in (0..setting.ranks).flat_map(|rank| (0..step).map(move |process| (rank, process))) {
+                let row = (BATCH * (first + process)).min(SHAPE.rows());
+                let stream = builder(&table, setting, rank).start_row(row as u64).every(step as u64).start().unwrap();
+                let taken: Vec<_> = stream.map(Result::unwrap).collect();
+                let own = (first + process..whole.len()).step_by(step);
+                assert!(taken.iter().map(|batch| batch.index as usize).eq(own), "{setting:?} {step} {first}");
+                taken.iter().for_each(|batch| found[batch.index as usize].extend(batch.labels.iter().map(number)));
+            }
+            assert_eq!(found[first..], whole[first..], "{setting:?} {step}");
+        }
+    }
+    let refused = |builder: BatchStreamBuilder| builder.start().unwrap_err();
+    assert!(refused(builder(&table, unbroken, 0).start_row(3)).to_string().contains("row 3"));
+    assert!(matches!(refused(builder(&table, unbroken, 0).every(0)), StreamError::Config { key: "every", .. }));
+}

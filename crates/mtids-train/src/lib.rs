@@ -20,6 +20,7 @@ mod balanced;
 pub mod beginning;
 pub mod calibration;
 mod card;
+pub mod command;
 pub mod comparison;
 pub mod config;
 pub mod coverage;

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::build::{Run, build, build_share, commit, dry_run};
+use crate::config::{BuildConfig, CheckedConfig};
+use crate::error::PrepError;
+use crate::summary::{BuildSummary, DryRun, TaskSummary, view_words};
 use clap::Args;
 use mtids_annotations::ClassFile;
-use mtids_prep::build::{Run, build, build_share, commit, dry_run};
-use mtids_prep::config::{BuildConfig, CheckedConfig};
-use mtids_prep::error::PrepError;
-use mtids_prep::summary::{BuildSummary, DryRun, TaskSummary, view_words};
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
 use mtids_runtime::config;

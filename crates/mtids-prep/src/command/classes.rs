@@ -3,11 +3,11 @@
 use std::io::Read;
 use std::path::PathBuf;
 
+use crate::config::BuildConfig;
+use crate::names::{NameMeaning, meanings};
 use clap::Args;
 use mtids_annotations::ClassFile;
 use mtids_annotations::table::{NamedText, lines_of, read_names};
-use mtids_prep::config::BuildConfig;
-use mtids_prep::names::{NameMeaning, meanings};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::config;
 use mtids_runtime::exit::{Exit, ExitError};
@@ -52,7 +52,7 @@ impl Classes {
 
     fn names(&self) -> anyhow::Result<Vec<NamedText>> {
         if self.test.as_os_str() != "-" {
-            return Ok(read_names(&self.test).map_err(mtids_prep::error::PrepError::from)?);
+            return Ok(read_names(&self.test).map_err(crate::error::PrepError::from)?);
         }
         let mut bytes = Vec::new();
         std::io::stdin().take(MAX_INPUT).read_to_end(&mut bytes)?;

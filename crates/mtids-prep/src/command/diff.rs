@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::diff::{Difference, diff};
 use clap::Args;
-use mtids_prep::diff::{Difference, diff};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::exit::Exit;
 

@@ -1,7 +1,7 @@
 //! `mtids-prep explain`: what a reason code means, and what to do.
 
+use crate::explain::{Explanation, all, of};
 use clap::Args;
-use mtids_prep::explain::{Explanation, all, of};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::exit::{Exit, ExitError};
 

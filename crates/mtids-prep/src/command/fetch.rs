@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::fetch::{FetchOptions, FetchRequest, days_of, fetch, uids_of};
 use clap::Args;
 use mtids_dicom::Limits;
 use mtids_dicomweb::{Client, Connection, Credentials, Retry, Uid};
-use mtids_prep::fetch::{FetchOptions, FetchRequest, days_of, fetch, uids_of};
 use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
 

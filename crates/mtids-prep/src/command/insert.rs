@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::error::PrepError;
+use crate::scan::{ScanOptions, scan};
 use clap::Args;
 use mtids_dicom::{Limits, Series, check_series, group};
 use mtids_phantom::{InsertConfig, insert};
-use mtids_prep::error::PrepError;
-use mtids_prep::scan::{ScanOptions, scan};
 use mtids_runtime::config;
 use mtids_runtime::exit::{Exit, ExitError};
 use mtids_runtime::interrupt::Interrupt;

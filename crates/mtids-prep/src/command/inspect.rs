@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::error::PrepError;
+use crate::identity::judge;
+use crate::scan::{Scan, ScanOptions, scan};
 use clap::Args;
 use mtids_dicom::volume::SeriesGrid;
 use mtids_dicom::{FileOutcome, Limits, check_series, group, load_pet, load_volume};
 use mtids_domain::geometry::PointMm;
 use mtids_domain::same_person::SamePerson;
 use mtids_domain::volume::Volume;
-use mtids_prep::error::PrepError;
-use mtids_prep::identity::judge;
-use mtids_prep::scan::{Scan, ScanOptions, scan};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::exit::{Exit, ExitError};
 use mtids_runtime::interrupt::Interrupt;

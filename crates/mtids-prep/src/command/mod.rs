@@ -1,6 +1,7 @@
-//! The commands and how their errors end.
+//! The command line of `mtids-prep`: the commands and how their errors end.
 //!
-//! Invariant: an error goes to standard error with its causes, and its exit code follows `mtids_runtime::exit`.
+//! It is a part of the library so that the program and the Python package run the same. Invariant: an error goes to standard error with its
+//! causes, and its exit code follows `mtids_runtime::exit`.
 
 mod build;
 mod classes;
@@ -14,11 +15,13 @@ mod phantom;
 mod prune;
 mod verify;
 
+use std::ffi::OsString;
+
+use crate::error::PrepError;
 use clap::{Parser, Subcommand};
 use mtids_dicomweb::DicomWebError;
 use mtids_phantom::PhantomError;
-use mtids_prep::error::PrepError;
-use mtids_report::terminal::end_with;
+use mtids_report::terminal::{end_with, parsed, start_log};
 use mtids_runtime::exit::{Exit, code_of, exit_of};
 
 /// Convert DICOM studies and annotations to a Parquet dataset of labelled patches. Research software, not for diagnosis.
@@ -29,7 +32,7 @@ use mtids_runtime::exit::{Exit, code_of, exit_of};
     max_term_width = 110,
     after_help = "Exit codes: 0 done, 1 done with issues, 2 usage error, 3 unusable data, 4 interrupted (run again to resume)."
 )]
-pub(crate) struct Arguments {
+struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -50,8 +53,19 @@ enum Command {
     Prune(prune::Prune),
 }
 
+/// The program: `arguments` are those of the process, its name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    match parsed(Arguments::try_parse_from(arguments)) {
+        Ok(arguments) => {
+            start_log();
+            run(arguments)
+        }
+        Err(exit) => exit,
+    }
+}
+
 /// Runs the chosen command.
-pub(crate) fn run(arguments: Arguments) -> Exit {
+fn run(arguments: Arguments) -> Exit {
     let result = match arguments.command {
         Command::Phantom(command) => command.run(),
         Command::Insert(command) => command.run(),

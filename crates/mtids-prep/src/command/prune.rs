@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::prune::prune;
 use clap::Args;
-use mtids_prep::prune::prune;
 use mtids_report::format::counted;
 use mtids_runtime::exit::Exit;
 use serde_json::json;

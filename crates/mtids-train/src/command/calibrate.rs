@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::calibration::{Calibration, calibrate};
 use clap::Args;
 use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_train::calibration::{Calibration, calibrate};
 
 use super::common::print;
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::comparison::grid::Grid;
+use crate::comparison::output;
+use crate::comparison::run::{CompareOptions, Places, compare};
+use crate::error::TrainError;
 use clap::Args;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::task::Task;
-use mtids_train::comparison::grid::Grid;
-use mtids_train::comparison::output;
-use mtids_train::comparison::run::{CompareOptions, Places, compare};
-use mtids_train::error::TrainError;
 
 use super::common::print;
 

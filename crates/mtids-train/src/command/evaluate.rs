@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::evaluate::{EvaluateOptions, evaluate, text};
+use crate::seen::Acquaintance;
 use clap::{Args, ValueEnum};
 use mtids_runtime::exit::Exit;
 use mtids_shards::Split;
-use mtids_train::evaluate::{EvaluateOptions, evaluate, text};
-use mtids_train::seen::Acquaintance;
 
 use super::common::print;
 

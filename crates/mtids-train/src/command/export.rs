@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::export::{ExportPlaces, export, text};
 use clap::Args;
-use mtids_train::export::{ExportPlaces, export, text};
 
 use super::common::print;
 

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
+use crate::beginning::Beginning;
+use crate::config::TrainConfig;
+use crate::fit::{FitOptions, fit};
+use crate::run_folder::RESOLVED_CONFIGURATION;
 use clap::Args;
 use mtids_report::format::counted;
 use mtids_runtime::config;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_train::beginning::Beginning;
-use mtids_train::config::TrainConfig;
-use mtids_train::fit::{FitOptions, fit};
-use mtids_train::run_folder::RESOLVED_CONFIGURATION;
 
 use super::common::print;
 

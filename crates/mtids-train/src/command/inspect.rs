@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::inspect::{inspect, text};
 use clap::Args;
-use mtids_train::inspect::{inspect, text};
 
 use super::common::print;
 

@@ -1,4 +1,6 @@
-//! The commands: each parses its options, calls the library and prints.
+//! The command line of `mtids-train`: each command parses its options, calls the library and prints.
+//!
+//! It is a part of the library so that the program and the Python package run the same.
 
 mod calibrate;
 mod common;
@@ -10,12 +12,44 @@ mod inspect;
 mod predict;
 mod track;
 
-use clap::Subcommand;
-use mtids_runtime::exit::Exit;
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+use mtids_report::terminal::{end_with, parsed, start_log};
+use mtids_runtime::exit::{Exit, code_of, exit_of};
+
+use crate::error::TrainError;
+
+/// Train MT-IDS on a dataset, evaluate it on held-out patients, and ask it about studies. Research software, not for diagnosis.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mtids-train",
+    version,
+    max_term_width = 110,
+    after_help = "Exit codes: 0 done, 1 done with something left out that is named, 2 usage error, 3 unusable data, 4 interrupted (run \
+                  again to resume)."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The program: `arguments` are those of the process, its name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments = match parsed(Arguments::try_parse_from(arguments)) {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit,
+    };
+    start_log();
+    match arguments.command.run() {
+        Ok(exit) => exit,
+        Err(error) => end_with(error.as_ref(), exit_of(error.as_ref(), &[code_of::<TrainError>])),
+    }
+}
 
 /// What the program does.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+enum Command {
     Fit(fit::Fit),
     Evaluate(evaluate::Evaluate),
     Calibrate(calibrate::Calibrate),
@@ -27,7 +61,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+    fn run(self) -> anyhow::Result<Exit> {
         match self {
             Self::Fit(command) => command.run().map(|()| Exit::Done),
             Self::Evaluate(command) => command.run(),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::error::TrainError;
+use crate::study::{PredictOptions, output, predict_studies, send};
 use clap::Args;
 use mtids_annotations::ClassFile;
 use mtids_dicomweb::{Client, Connection, Credentials};
@@ -12,8 +14,6 @@ use mtids_report::terminal::tell;
 use mtids_runtime::config;
 use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_train::error::TrainError;
-use mtids_train::study::{PredictOptions, output, predict_studies, send};
 
 use super::common::print;
 

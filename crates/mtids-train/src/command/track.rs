@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::tracking::{Mlflow, mlflow, tensorboard};
 use clap::Args;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_train::tracking::{Mlflow, mlflow, tensorboard};
 
 use super::common::print;
 

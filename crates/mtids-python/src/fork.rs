@@ -1,0 +1,30 @@
+//! Values with threads or locks, in a process that may fork.
+//!
+//! Purpose: a forked child has the memory of its parent and none of its threads. A lock that another thread held is held for ever there, and a
+//! thread that is joined never ends. Invariant: in a child, what its parent made is neither used nor dropped; its memory stays.
+
+/// A value that is used and dropped only in the process that made it.
+pub(crate) struct Owned<T> {
+    value: Option<T>,
+    process: u32,
+}
+
+impl<T> Owned<T> {
+    /// A value of this process.
+    pub(crate) fn new(value: T) -> Self {
+        Self { value: Some(value), process: std::process::id() }
+    }
+
+    /// The value, unless a parent made it.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        self.value.as_mut().filter(|_| self.process == std::process::id())
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            std::mem::forget(self.value.take());
+        }
+    }
+}
