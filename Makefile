@@ -180,6 +180,28 @@ STUDIES ?= 20
 check-orthanc: build ## Fetch from an Orthanc server, and send to it (STUDIES=200 for the full size; Debian: orthanc, orthanc-dicomweb)
 	@python3 tests/parity/orthanc_check.py $(BIN) $(STUDIES)
 
+.PHONY: check-slurm
+check-slurm: build ## The Slurm scripts of pipelines/jobs on a Slurm of one node (root; Debian: slurmctld slurmd slurm-client munge)
+	@bash tests/parity/slurm_check.sh $(BIN)
+
+WHEELS ?= out/wheels
+.PHONY: wheel
+wheel: ## The Python package as a wheel for any Linux: WHEELS/mtids-*.whl (PyPI for maturin and zig; PROFILE=wheel by default)
+	@CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' bash scripts/python/wheel.sh "$(if $(filter dev,$(PROFILE)),wheel,$(PROFILE))" "$(WHEELS)"
+
+.PHONY: check-package
+check-package: python ## The Python module beside the libraries in Rust (DATASET=, CYCLES= of forks and kills)
+	@CARGO='$(CARGO)' bash scripts/python/check.sh '$(PROFILE)' '$(DATASET)' '$(or $(CYCLES),20)'
+
+.PHONY: check-wheel
+check-wheel: ## The wheel in a fresh environment without cargo: the programs, then the reader (WHEELS= as in make wheel)
+	@bash scripts/python/check_wheel.sh '$(WHEELS)'
+
+.PHONY: check-torch-package
+check-torch-package: PYTHON ?= python3
+check-torch-package: ## The package in PyTorch: workers, resumption, kills (DATASET=, CYCLES=, PYTHON= with the wheel and tests/parity/package_requirements.txt)
+	@$(PYTHON) tests/parity/torch_package_check.py $(DATASET) $(or $(CYCLES),50)
+
 .PHONY: schemas
 schemas: ## Write schemas/ and docs/guide/reason-codes.md anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- .

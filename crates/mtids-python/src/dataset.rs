@@ -44,7 +44,7 @@ impl Dataset {
             return Ok(rows);
         }
         let mut rows = Rows { places: Vec::new(), centers: Vec::new() };
-        self.shards.scan_index(&["center_mm"], |place, labels| {
+        self.shards.scan_index(&["center_x_mm", "center_y_mm", "center_z_mm"], |place, labels| {
             rows.places.push(place);
             rows.centers.push(labels.center_mm);
         })?;

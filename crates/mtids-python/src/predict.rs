@@ -20,7 +20,6 @@ const WATCH: Duration = Duration::from_millis(50);
 
 /// As `mtids-train predict`; returns prediction.json as text. With `out` the files are written, with `dicom` the DICOM objects too.
 #[pyfunction]
-#[pyo3(signature = (runs, studies, annotations, out = None, primary_side = None, edition = "9", dicom = true, batch_size = None, settings = vec![]))]
 // One parameter per keyword of Python.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn predict(

@@ -68,6 +68,7 @@ def predict(
         KeyboardInterrupt: a signal; what was written stays.
     """
     folders = [runs] if isinstance(runs, str | os.PathLike) else list(runs)
-    return loads(
+    answer: dict[str, Any] = loads(
         _predict(folders, studies, list(annotations), out, primary_side, edition, dicom, batch_size, list(settings))
     )
+    return answer

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 __version__: str
 
@@ -64,7 +65,7 @@ class Patch:
 class Dataset:
     """A published dataset. Every byte that is returned was checked against its manifest."""
 
-    def __new__(cls, path: str | os.PathLike[str]) -> Dataset: ...
+    def __new__(cls, path: str | os.PathLike[str]) -> Self: ...
     def __len__(self) -> int:
         """Rows of all splits."""
     @property
@@ -114,6 +115,7 @@ class Batch:
         """Every column of the index but where a row lies."""
     def __len__(self) -> int: ...
 
+@disjoint_base
 class Stream:
     """Batches of one epoch; `mtids.Stream` has the keywords."""
 
@@ -131,7 +133,7 @@ class Stream:
         ranks: int,
         settings: str,
         state: str | None = None,
-    ) -> Stream: ...
+    ) -> Self: ...
     @property
     def batches(self) -> int:
         """Batches of the whole epoch."""
@@ -147,7 +149,7 @@ class Stream:
 class Balancer:
     """A balancer; `mtids.balance.Balancer` has the keywords."""
 
-    def __new__(cls, config: str, tasks: int) -> Balancer: ...
+    def __new__(cls, config: str, tasks: int) -> Self: ...
     @property
     def method(self) -> str: ...
     @property
@@ -174,11 +176,11 @@ def predict(
     runs: Sequence[str | os.PathLike[str]],
     studies: str | os.PathLike[str],
     annotations: Sequence[str | os.PathLike[str]],
-    out: str | os.PathLike[str] | None = None,
-    primary_side: str | None = None,
-    edition: str = "9",
-    dicom: bool = True,
-    batch_size: int | None = None,
-    settings: Sequence[str] = (),
+    out: str | os.PathLike[str] | None,
+    primary_side: str | None,
+    edition: str,
+    dicom: bool,
+    batch_size: int | None,
+    settings: Sequence[str],
 ) -> str: ...
 def run(program: str, arguments: Sequence[str]) -> int: ...

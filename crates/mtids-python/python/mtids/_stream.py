@@ -1,7 +1,7 @@
 """The stream with its keywords."""
 
 import json
-from typing import Any
+from typing import Any, Self
 
 from mtids import _mtids
 
@@ -58,7 +58,7 @@ class Stream(_mtids.Stream):
         drop_last: bool = False,
         on_damage: str = "stop",
         state: dict[str, Any] | None = None,
-    ) -> "Stream":
+    ) -> Self:
         settings = {
             "readers": readers,
             "byte_budget_mib": byte_budget_mib,
@@ -86,4 +86,5 @@ class Stream(_mtids.Stream):
 
     def state(self, batch: int | None = None) -> dict[str, Any]:
         """What to save so as to go on at the next batch, or at `batch`: seed, epoch, position and a digest."""
-        return json.loads(self.state_json(batch))
+        found: dict[str, Any] = json.loads(self.state_json(batch))
+        return found

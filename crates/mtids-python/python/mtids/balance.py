@@ -88,7 +88,8 @@ class Balancer:
 
     def state(self) -> dict[str, Any]:
         """Everything that is needed to go on, bit for bit; it survives JSON."""
-        return json.loads(self._balancer.state())
+        found: dict[str, Any] = json.loads(self._balancer.state())
+        return found
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes over the state of a balancer of the same method and number of tasks.
