@@ -142,7 +142,15 @@ def gone(process, seconds=30):
     return False
 
 
+def quiet():
+    """PyTorch warns of more workers than CPUs, once per loader."""
+    import warnings
+
+    warnings.filterwarnings("ignore", category=UserWarning)
+
+
 def main():
+    quiet()
     path, cycles = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 50
     dataset = mtids.open(path)
     workers(dataset)

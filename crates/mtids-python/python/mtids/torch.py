@@ -44,7 +44,6 @@ class StreamDataset(IterableDataset[dict[str, torch.Tensor]]):
         self._dataset: mtids.Dataset | None = None
         self._stream: mtids.Stream | None = None
         self._resume: dict[str, Any] | None = None
-        self._first = 0
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_dataset": None, "_stream": None}
@@ -70,36 +69,30 @@ class StreamDataset(IterableDataset[dict[str, torch.Tensor]]):
         """Batches of an epoch."""
         return self._open().batches
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def _beginning(self) -> tuple[mtids.Stream, int, int]:
+        """A stream where the next iteration of this process begins, its first own batch, and the number of workers."""
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        resumed, self._resume = self._resume, None
-        # Of a worker, a saved position is the next of its own batches; of all, the first batch of the epoch's rest.
-        own = resumed is not None and resumed["workers"] == workers and workers > 1
-        start = self._open(state=None if resumed is None else resumed["stream"])
-        first = start.next_batch + (0 if own else number)
-        batches = start.batches
-        if first >= batches:
-            self._stream, self._first = start, batches
-            return
-        position = start.state(first)
-        self._stream = self._open(state=position, every=workers)
-        self._first = first
+        saved = self._resume
+        stream = self._open(state=None if saved is None else saved["stream"])
+        # What a worker saved is the next of its own batches; anything else is where all of them begin.
+        is_own = saved is not None and workers > 1 and saved["workers"] == workers
+        return stream, stream.next_batch + (0 if is_own else number), workers
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        stream, first, workers = self._beginning()
+        self._resume = None
+        self._stream = self._open(state=stream.state(first), every=workers)
         for batch in self._stream:
             yield tensors(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """Where this process stands: the epoch, and the position of its next batch."""
+        if self._stream is None:
+            stream, first, workers = self._beginning()
+            return {"epoch": self.epoch, "workers": workers, "stream": stream.state(first)}
         worker = get_worker_info()
-        stream = self._stream if self._stream is not None else self._open(state=self._resumed())
-        return {
-            "epoch": self.epoch,
-            "workers": worker.num_workers if worker else 1,
-            "stream": stream.state(),
-        }
-
-    def _resumed(self) -> dict[str, Any] | None:
-        return None if self._resume is None else self._resume["stream"]
+        return {"epoch": self.epoch, "workers": worker.num_workers if worker else 1, "stream": self._stream.state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on there at the next iteration.
