@@ -175,6 +175,16 @@ check-mlflow: build ## A run on a tracking server of MLflow and back (RUN=, PYTH
 check-monai: build ## A MONAI bundle of a run beside its evaluation (RUN=, DATASET=, PYTHON= with tests/parity/monai_requirements.txt)
 	@$(PYTHON) tests/parity/monai_check.py $(BIN)/mtids-train $(RUN) $(DATASET)
 
+.PHONY: check-torch
+check-torch: build ## The PyTorch lines of docs/guide/export.md beside an evaluation (RUN=, DATASET=, PYTHON= with tests/parity/torch_requirements.txt)
+	@$(PYTHON) tests/parity/torch_check.py $(BIN)/mtids-train $(RUN) $(DATASET)
+
+check-coverage: PATIENTS ?= 600
+check-coverage: SEED ?= 90001
+.PHONY: check-coverage
+check-coverage: build ## Conformal sets of a run on fresh phantoms: does their interval hold the level? (RUN=, PIPELINE=demo or cohorts/NAME, PATIENTS=600, SEED=)
+	@python3 scripts/cohorts/coverage.py $(BIN) $(RUN) $(SETTINGS) $(OUT)/coverage-$(SEED)-$(PATIENTS) $(PATIENTS) $(SEED) $(SET)
+
 STUDIES ?= 20
 .PHONY: check-orthanc
 check-orthanc: build ## Fetch from an Orthanc server, and send to it (STUDIES=200 for the full size; Debian: orthanc, orthanc-dicomweb)

@@ -9,10 +9,11 @@ use mtids_prep::candidates::Candidates;
 use mtids_prep::config::BuildConfig;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, RowLabels};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Finished, cohort, dataset, python, root, run, text, tree};
+use crate::support::{Finished, build_arguments, cohort, dataset, python, root, run, text, tree};
+use crate::tasks::copy;
 
 /// A run on the shared cohort, evaluated, once per test process.
 fn trained() -> &'static Path {
@@ -189,6 +190,62 @@ fn several_runs_answer_as_an_ensemble_with_a_range() {
         let (least, most) = (number(node, "least"), number(node, "most"));
         assert!((number(node, "probability") - (least + most) / 2.0).abs() < 1e-9);
         assert!(least < most);
+    }
+}
+
+#[test]
+fn runs_that_do_not_fit_together_are_refused_with_the_difference_named() {
+    let folder = tempfile::tempdir().unwrap();
+    // A copy of the run whose record of its rows says something else; the weights fit both.
+    let described = |name: &str, change: &dyn Fn(&mut Value)| {
+        let other = folder.path().join(name);
+        copy(trained(), &other);
+        let file = other.join("dataset.json");
+        let mut description: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        change(&mut description);
+        fs::write(&file, description.to_string()).unwrap();
+        other
+    };
+    let spacing =
+        described("spacing", &|description| description["views"][0]["geometry"]["spacing_mm"] = json!([4.0, 2.5, 2.5]));
+    let size = described("size", &|description| description["views"][1]["geometry"]["size"] = json!([10, 24, 24]));
+    let regions = described("regions", &|description| {
+        let regions = description["regions"]["regions"].as_array_mut().unwrap();
+        regions.swap(0, 1);
+    });
+    // A run of one view, on a dataset of its own.
+    let patch = folder.path().join("patch");
+    let mut build = build_arguments(&folder.path().join("dataset"));
+    build.extend(["--set", "views={patch={size=[8,16,16],spacing_mm=[4.0,2.0,2.0]}}"].map(str::to_owned));
+    run("mtids-prep", build).expect_code(0);
+    let once = ["fit", "--config", "pipelines/demo-short/train.toml", "--set", "max_steps=1"];
+    let places = ["--dataset", text(&folder.path().join("dataset")), "--run", text(&patch)].map(str::to_owned);
+    run("mtids-train", once.map(str::to_owned).into_iter().chain(places)).expect_code(0);
+    // A run that knows nothing of regions.
+    let status = folder.path().join("status");
+    let tasks = ["--set", "model.tasks=[\"metastasis\"]", "--dataset", text(dataset()), "--run", text(&status)];
+    run("mtids-train", once.into_iter().chain(tasks)).expect_code(0);
+
+    let together = "differ from those of";
+    for (second, code, words) in [
+        (&spacing, 3, ["spacing of view `near`", together]),
+        (&size, 3, ["size of view `wide`", together]),
+        (&regions, 3, ["regions", together]),
+        (&patch, 3, ["views (near, wide then, patch now)", together]),
+        (&status, 3, ["tasks", "region"]),
+        (&folder.path().join("missing"), 2, ["missing contains no run", "fit"]),
+    ] {
+        // In either order, and with a third that fits; the second of them is named.
+        for order in [[trained(), second, trained()], [second, trained(), trained()]] {
+            let out = folder.path().join("answer");
+            let runs: Vec<&str> = order.iter().flat_map(|run| ["--run", text(run)]).collect();
+            let said = predict(&out, &runs).expect_code(code);
+            assert!(!out.exists(), "nothing is begun");
+            if order[0] == trained() {
+                assert!(said.stderr.contains(text(second)), "{}", said.stderr);
+                assert!(words.iter().all(|word| said.stderr.contains(word)), "{words:?}: {}", said.stderr);
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 """Reads an event file of `mtids-train track` with TensorBoard's own reader and compares it with the logs of the run.
 
-Arguments: folder of the event file, folder of the run. Prints `<tags> tags, <steps> steps`, or fails with what differs.
+Arguments: folder of the event file, folder of the run. Prints `<tags> tags, <steps> steps, <tags> histograms`, or fails with what differs.
 """
 
 import json
@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator as PluginEventAccumulator
+from tensorboard.util import tensor_util
 
 events, run = Path(sys.argv[1]), Path(sys.argv[2])
-accumulator = EventAccumulator(str(events), size_guidance={"scalars": 0})
+accumulator = EventAccumulator(str(events), size_guidance={"scalars": 0, "histograms": 0})
 accumulator.Reload()
 tags = accumulator.Tags()["scalars"]
+histograms = accumulator.Tags()["histograms"]
 losses = [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
 for task in losses[0]["losses"]:
     known = [(line["step"], line["losses"][task]) for line in losses if line["losses"][task] is not None]
@@ -25,4 +28,33 @@ assert all(math.isclose(a, line["learning_rate"], rel_tol=1e-6) for a, line in z
 times = [event.wall_time for event in accumulator.Scalars("optimizer/learning_rate")]
 assert times == sorted(times) and times[-1] > 0
 assert "validation/macro_f1" in tags
-print(f"{len(tags)} tags, {len(losses)} steps")
+epochs = [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
+logged = {}
+for line in epochs:
+    for task, branches in line.get("gates", {}).items():
+        for branch, weights in branches.items():
+            logged.setdefault(f"gate/weights/{task}/{branch}", []).append((line["step"], weights))
+assert sorted(logged) == sorted(histograms), (sorted(logged), sorted(histograms))
+for tag, known in logged.items():
+    read = accumulator.Histograms(tag)
+    assert [event.step for event in read] == [step for step, _ in known], tag
+    for event, (_, weights) in zip(read, known, strict=True):
+        value = event.histogram_value
+        assert value.num == sum(weights["bins"]) == sum(value.bucket) > 0, (tag, value)
+        assert math.isclose(value.sum, weights["sum"], rel_tol=1e-9, abs_tol=1e-12), (tag, value)
+        assert (value.min, value.max, value.sum_squares) == (weights["min"], weights["max"], weights["sum_squares"]), tag
+        # From the first to the last bin that holds some, whose ends hold the least and the largest weight.
+        filled = [bin for bin, count in enumerate(weights["bins"]) if count > 0]
+        first, last, width = filled[0], filled[-1], 1 / len(weights["bins"])
+        assert list(value.bucket) == weights["bins"][first : last + 1], (tag, value)
+        ends = [first * width, *value.bucket_limit]
+        assert ends[0] - 1e-6 <= value.min <= ends[1] and ends[-2] <= value.max <= ends[-1] + 1e-6, (tag, value)
+# As TensorBoard's own pages see them: histograms of three columns (left, right, count) under the plugin of that name.
+pages = PluginEventAccumulator(str(events), tensor_size_guidance={"histograms": 0})
+pages.Reload()
+assert sorted(pages.PluginTagToContent("histograms")) == sorted(logged)
+for tag, known in logged.items():
+    shown = [tensor_util.make_ndarray(event.tensor_proto) for event in pages.Tensors(tag)]
+    assert [array[:, 2].sum() for array in shown] == [sum(weights["bins"]) for _, weights in known], tag
+    assert all((array[:, 0] <= array[:, 1]).all() for array in shown), tag
+print(f"{len(tags)} tags, {len(losses)} steps, {len(histograms)} histograms")

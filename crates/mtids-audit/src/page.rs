@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use mtids_report::chart::{Series, heat_map, lines, stacked_bars};
 use mtids_report::format::{count, interval, metric, percent};
-use mtids_report::page::{Section, facts, figure, table};
+use mtids_report::page::{Section, facts, figure, scrolling, table};
 use mtids_shards::View;
 
 use crate::agreement::SourceAgreement;
@@ -85,19 +85,23 @@ fn overview(audit: &Audit) -> Markup {
 pub(crate) fn issues(issues: &[AuditIssue]) -> Markup {
     html! {
         @if issues.iter().all(|issue| issue.severity == Severity::Info) { p class="good" { "No errors and no warnings." } }
-        @if !issues.is_empty() {
-            table {
-                thead { tr { th { "severity" } th { "issue" } th { "what to do" } } }
-                tbody {
-                    @for issue in issues {
-                        tr {
-                            td class=(issue.severity.name()) { (issue.severity.name()) }
-                            td {
-                                (issue.message) " " code { (issue.code.name()) }
-                                @if !issue.examples.is_empty() { div class="note" { "for example " (issue.examples.join(" · ")) } }
-                            }
-                            td { (issue.advice) }
+        @if !issues.is_empty() { (scrolling(issue_table(issues))) }
+    }
+}
+
+fn issue_table(issues: &[AuditIssue]) -> Markup {
+    html! {
+        table {
+            thead { tr { th { "severity" } th { "issue" } th { "what to do" } } }
+            tbody {
+                @for issue in issues {
+                    tr {
+                        td class=(issue.severity.name()) { (issue.severity.name()) }
+                        td class="prose" {
+                            (issue.message) " " code { (issue.code.name()) }
+                            @if !issue.examples.is_empty() { div class="note id" { "for example " (issue.examples.join(" · ")) } }
                         }
+                        td class="prose" { (issue.advice) }
                     }
                 }
             }

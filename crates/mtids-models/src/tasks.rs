@@ -99,6 +99,11 @@ impl LabelMap {
     pub fn reads_metastasis(&self) -> bool {
         self.table.chunks(2).any(|pair| pair.first() != pair.last())
     }
+
+    /// Whether the class depends on the region.
+    pub fn reads_region(&self) -> bool {
+        self.table.chunks(2).any(|pair| self.table.get(..2) != Some(pair))
+    }
 }
 
 /// Labels of a batch, as the data set knows them.
@@ -292,6 +297,13 @@ mod tests {
                 prop_assert_eq!(reached, (0..task.classes).collect::<Vec<_>>());
             }
         }
+    }
+
+    #[test]
+    fn a_task_reads_the_dimensions_that_its_classes_tell_apart() {
+        let set = TaskSet::new(&[Joint, Region, Metastasis, Where], 3, 0).unwrap();
+        let reads: Vec<_> = set.tasks().iter().map(|task| (task.reads_region(), task.reads_metastasis())).collect();
+        assert_eq!(reads, [(true, true), (true, false), (false, true), (true, true)]);
     }
 
     #[test]

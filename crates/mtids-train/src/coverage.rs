@@ -98,7 +98,7 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_runtime::digest::Digest;
+    use crate::testing::calibration;
 
     fn row(patient: usize, class: usize, pooled: [f64; 4]) -> Prediction {
         Prediction {
@@ -112,18 +112,7 @@ mod tests {
 
     #[test]
     fn shares_sizes_and_errors_are_those_of_the_sets() {
-        let calibration = Calibration {
-            weights: Digest::of_bytes(b"w"),
-            dataset: Digest::of_bytes(b"d"),
-            chose_epoch: false,
-            nodes: 100,
-            patients: 50,
-            slope: 1.0,
-            intercept: 0.0,
-            level: 0.9,
-            sensitive_threshold: 0.1,
-            least_probability: 0.25,
-        };
+        let calibration = calibration();
         let mut rows: Vec<Prediction> = (0..8).map(|n| row(n, 0, [0.7, 0.1, 0.1, 0.1])).collect();
         rows.push(row(8, 3, [0.7, 0.1, 0.1, 0.1]));
         rows.push(row(9, 1, [0.4, 0.3, 0.3, 0.0]));

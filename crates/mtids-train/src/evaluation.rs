@@ -246,7 +246,7 @@ fn gates(regions: usize, tasks: &[String], predictions: &[Prediction]) -> Vec<Ga
         let values: Vec<f64> = predictions
             .iter()
             .filter(|row| region.is_none() || row.region == region)
-            .filter_map(|row| row.shared_share.get(task).copied())
+            .filter_map(|row| row.branches.get(task)?.first().copied())
             .collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     };
@@ -280,7 +280,7 @@ mod tests {
             region,
             metastasis,
             pooled: pooled.to_vec(),
-            shared_share: vec![0.25 + 0.5 * region.unwrap_or(0) as f64],
+            branches: vec![vec![0.25 + 0.5 * region.unwrap_or(0) as f64]],
             ..Prediction::default()
         }
     }

@@ -31,6 +31,7 @@ pub mod export;
 pub mod fit;
 pub mod fusion;
 mod gallery;
+mod gate_weights;
 pub mod inspect;
 mod label_counts;
 mod labels;

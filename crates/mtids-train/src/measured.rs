@@ -5,6 +5,7 @@
 use mtids_metrics::{Interval, PrecisionRecallPoint, RocPoint, wilson};
 use mtids_models::Architecture;
 use mtids_models::PredictionHead;
+use mtids_report::format::{interval, metric};
 use mtids_runtime::digest::Digest;
 use mtids_shards::Split;
 use serde::Serialize;
@@ -91,6 +92,19 @@ pub struct Figure {
     pub samples: usize,
     /// Their patients.
     pub patients: usize,
+}
+
+impl Figure {
+    /// How every table begins a row of a figure: dimension, metric, value, interval and majority.
+    pub(crate) fn cells(&self) -> [String; 5] {
+        [
+            self.dimension.name().to_owned(),
+            self.metric.to_owned(),
+            metric(self.value),
+            interval(self.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
+            metric(self.majority),
+        ]
+    }
 }
 
 /// Figures of one read-out.
@@ -224,4 +238,16 @@ pub struct Evaluation {
     pub reliability: Vec<Bin>,
     /// The status in parts of the split.
     pub subgroups: Subgroups,
+}
+
+impl Evaluation {
+    /// What the network is, with the source of its architecture.
+    pub(crate) fn architecture_in_words(&self) -> String {
+        match self.architecture {
+            Architecture::MtIds => {
+                "MT-IDS, reconstructed from its abstract (Ma et al., Neural Networks 198, 108541, 2026)".to_owned()
+            }
+            baseline => format!("{}, a baseline for MT-IDS", baseline.title()),
+        }
+    }
 }

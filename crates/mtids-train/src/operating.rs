@@ -189,7 +189,7 @@ fn calls(unit: Unit, samples: &[Sample<'_>], threshold: f64, bootstrap: Bootstra
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_runtime::digest::Digest;
+    use crate::testing::calibration;
 
     fn row(patient: usize, probability: f64, truth: usize) -> Prediction {
         Prediction {
@@ -203,18 +203,7 @@ mod tests {
 
     #[test]
     fn nodes_and_patients_are_called_at_thresholds_of_others() {
-        let calibration = Calibration {
-            weights: Digest::of_bytes(b"w"),
-            dataset: Digest::of_bytes(b"d"),
-            chose_epoch: false,
-            nodes: 100,
-            patients: 50,
-            slope: 1.0,
-            intercept: 0.0,
-            level: 0.9,
-            sensitive_threshold: 0.2,
-            least_probability: 0.25,
-        };
+        let calibration = calibration();
         let rows = [
             row(0, 0.9, 1),
             row(0, 0.1, 0),

@@ -119,7 +119,7 @@ pub(crate) fn predictions(
                 joint: joint.as_ref().and_then(|rows| rows.get(n).cloned()),
                 product: product.as_ref().and_then(|rows| rows.get(n).cloned()),
                 pooled,
-                shared_share: branches.iter().filter_map(|task| task.get(n)?.first().copied()).collect(),
+                branches: branches.iter().filter_map(|task| task.get(n).cloned()).collect(),
                 short_axis_mm: labels.short_axis_mm.map(f64::from),
                 grown: labels.grown,
                 scan: Scan {

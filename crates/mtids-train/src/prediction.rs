@@ -43,8 +43,8 @@ pub struct Prediction {
     pub product: Option<Vec<f64>>,
     /// Pooled distribution over joint classes.
     pub pooled: Vec<f64>,
-    /// Weight of the shared branch per task (DBR's α^s), in the order of the tasks.
-    pub shared_share: Vec<f64>,
+    /// Weights of the branches (DBR's α) per task, in the order of the tasks: shared, private, and where the task reads them the others'.
+    pub branches: Vec<Vec<f64>>,
     /// Short axis of the annotation, mm.
     pub short_axis_mm: Option<f64>,
     /// Measures of the region grown from the point.

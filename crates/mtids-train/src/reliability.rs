@@ -62,22 +62,11 @@ pub(crate) fn bins(calibration: &Calibration, predictions: &[Prediction], bootst
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_runtime::digest::Digest;
+    use crate::testing::calibration;
 
     #[test]
     fn bins_count_what_came_true() {
-        let calibration = Calibration {
-            weights: Digest::of_bytes(b"w"),
-            dataset: Digest::of_bytes(b"d"),
-            chose_epoch: false,
-            nodes: 100,
-            patients: 50,
-            slope: 1.0,
-            intercept: 0.0,
-            level: 0.9,
-            sensitive_threshold: 0.2,
-            least_probability: 0.25,
-        };
+        let calibration = calibration();
         // Forty nodes of ten patients: of those of which is said .2 one in ten is metastatic, of those of .8 nine in ten.
         let row = |n: usize| {
             let is_high = n % 4 >= 2;

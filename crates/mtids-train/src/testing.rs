@@ -1,8 +1,11 @@
-//! Rows for the tests of this crate.
+//! Rows and a calibration for the tests of this crate.
 
 use mtids_domain::label::{Evidence, LabelLevel};
 use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_runtime::digest::Digest;
 use mtids_shards::{Measures, RowKind, RowLabels, Split};
+
+use crate::calibration::Calibration;
 
 /// A finding without labels or measures; the patient's name is the sample's key too.
 pub(crate) fn row(patient: &str, split: Split) -> RowLabels {
@@ -42,5 +45,21 @@ pub(crate) fn row(patient: &str, split: Split) -> RowLabels {
         voxels_digest: format!("voxels of {patient}"),
         grown: Measures::default(),
         mask: None,
+    }
+}
+
+/// A calibration that leaves probabilities as they are; a class of a quarter is in the set.
+pub(crate) fn calibration() -> Calibration {
+    Calibration {
+        weights: Digest::of_bytes(b"w"),
+        dataset: Digest::of_bytes(b"d"),
+        chose_epoch: false,
+        nodes: 100,
+        patients: 50,
+        slope: 1.0,
+        intercept: 0.0,
+        level: 0.9,
+        sensitive_threshold: 0.2,
+        least_probability: 0.25,
     }
 }

@@ -22,6 +22,7 @@ use crate::balanced::BalancedStep;
 use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::evaluation::validation_figures;
+use crate::gate_weights::gate_histograms;
 use crate::measure_targets::MeasureTargets;
 use crate::network::Network;
 use crate::pace::{Pace, PaceMeter};
@@ -278,6 +279,9 @@ impl Training<'_> {
             let Some(predictions) = predictions? else { return Ok(false) };
             (line.validation_score, line.region_accuracy, line.metastasis_auroc) =
                 validation_figures(self.regions(), &predictions);
+            // Of the validation pass, which has read the gates of every sample already. A step reads only their means, so that what it copies
+            // from the device stays small; the samples of the steps would be another and noisy draw in each epoch besides.
+            line.gates = gate_histograms(&self.names, &predictions);
         }
         if let Some(score) = line.validation_score {
             if self.config.selects_best() && self.state.best.is_none_or(|best| score > best.score) {

@@ -1,10 +1,11 @@
 //! The descriptive parts of a card: model, use, data, figures, settings, provenance, limits.
 
 use mtids_models::{Architecture, PredictionHead};
-use mtids_report::format::{counted, interval, metric};
+use mtids_report::format::counted;
 
 use super::facts::Facts;
 use super::section::{CardSection, CardTable};
+use crate::measured::Figure;
 
 /// All parts in their order.
 pub(super) fn of(facts: &Facts<'_>) -> Vec<CardSection> {
@@ -41,18 +42,12 @@ fn intended_use() -> CardSection {
 
 fn model(facts: &Facts<'_>) -> CardSection {
     let evaluation = facts.evaluation;
-    let what = match evaluation.architecture {
-        Architecture::MtIds => {
-            "MT-IDS, reconstructed from its abstract (Ma et al., Neural Networks 198, 108541, 2026)".to_owned()
-        }
-        baseline => format!("{}, a baseline for MT-IDS", baseline.title()),
-    };
     let regions = &evaluation.measured.regions;
     let weights = if evaluation.best_on_validation { "of the best epoch on validation patients" } else { "of the end" };
     pairs(
         "Model",
         named([
-            ("architecture", what),
+            ("architecture", evaluation.architecture_in_words()),
             ("balancer", evaluation.balancer.clone()),
             ("input", facts.views()),
             (
@@ -125,16 +120,8 @@ fn figures(facts: &Facts<'_>) -> CardSection {
     let evaluation = facts.evaluation;
     let pooled = evaluation.measured.heads.iter().find(|head| head.head == PredictionHead::Pooled);
     let figures = pooled.map(|head| head.figures.as_slice()).unwrap_or_default();
-    let rows = figures.iter().map(|figure| {
-        vec![
-            figure.dimension.name().to_owned(),
-            figure.metric.to_owned(),
-            metric(figure.value),
-            interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
-            metric(figure.majority),
-            format!("{} / {}", figure.samples, figure.patients),
-        ]
-    });
+    let counts = |figure: &Figure| format!("{} / {}", figure.samples, figure.patients);
+    let rows = figures.iter().map(|figure| figure.cells().into_iter().chain([counts(figure)]).collect());
     let columns = vec!["dimension", "metric", "value\t", "95 % interval\t", "majority class\t", "nodes / patients\t"];
     let mut sentences: Vec<String> = vec!["Intervals are 95 % bootstrap intervals over patients.".to_owned()];
     let silent = evaluation.measured.claims.iter().filter(|claim| !claim.claimed).map(|claim| claim.sentence.clone());

@@ -27,15 +27,8 @@ pub fn text(evaluation: &Evaluation) -> String {
             figure.metric,
             "accuracy" | "macro-F1" | "AUROC" | "average precision" | "sensitivity" | "specificity"
         ) {
-            table.row([
-                figure.dimension.name().to_owned(),
-                figure.metric.to_owned(),
-                metric(figure.value),
-                interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
-                metric(figure.majority),
-                figure.samples.to_string(),
-                figure.patients.to_string(),
-            ]);
+            let counts = [figure.samples, figure.patients].map(|n| n.to_string());
+            table.row(figure.cells().into_iter().chain(counts));
         }
     }
     let mut text = String::new();

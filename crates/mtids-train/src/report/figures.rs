@@ -57,16 +57,9 @@ pub(super) fn figures(evaluation: &Evaluation) -> Markup {
         .map(|figure| {
             let same = |other: &&Figure| other.dimension == figure.dimension && other.metric == figure.metric;
             let beside = |wanted| metric(of(wanted).and_then(|head| head.figures.iter().find(same)?.value));
-            vec![
-                figure.dimension.name().to_owned(),
-                figure.metric.to_owned(),
-                metric(figure.value),
-                interval(figure.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
-                metric(figure.majority),
-                beside(PredictionHead::Joint),
-                beside(PredictionHead::Product),
-                format!("{} / {}", figure.samples, figure.patients),
-            ]
+            let others = [beside(PredictionHead::Joint), beside(PredictionHead::Product)];
+            let counts = format!("{} / {}", figure.samples, figure.patients);
+            figure.cells().into_iter().chain(others).chain([counts]).collect()
         })
         .collect();
     let model = format!("{}\t", evaluation.architecture.title());

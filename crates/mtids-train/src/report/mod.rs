@@ -29,12 +29,7 @@ pub(crate) fn report(
     let epochs: Vec<EpochLine> = read(&folder.file("epochs.jsonl"))?;
     let measured = &evaluation.measured;
     let title = evaluation.architecture.title();
-    let what = match evaluation.architecture {
-        Architecture::MtIds => {
-            "MT-IDS, reconstructed from its abstract (Ma et al., Neural Networks 198, 108541, 2026)".to_owned()
-        }
-        _ => format!("{title}, a baseline for MT-IDS"),
-    };
+    let what = evaluation.architecture_in_words();
     let lead = format!(
         "{what}: which mediastinal region a lymph node lies in, and whether it is metastatic. Research software; nothing \
          here is a diagnosis."

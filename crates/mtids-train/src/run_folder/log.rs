@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keep::is_zero;
 use crate::error::TrainError;
+use crate::gate_weights::GateHistograms;
 use crate::pace::Stage;
 
 /// A line of `losses.jsonl`.
@@ -50,6 +51,9 @@ pub(crate) struct EpochLine {
     /// AUROC of the status there.
     #[serde(default)]
     pub metastasis_auroc: Option<f64>,
+    /// Weights of the branches over the validation split, where the epoch was validated and the model has gates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gates: GateHistograms,
     /// Rows of damaged row groups that were left out of the run until now.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped_rows: u64,

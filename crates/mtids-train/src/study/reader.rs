@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use mtids_models::decoding::{metastasis_probability, region_probabilities};
+use mtids_models::tasks::{LabelMap, TaskSet};
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{DatasetDescription, PatchRow};
 use mtids_stream::Batch;
@@ -42,6 +43,7 @@ impl Member {
         let description = folder.description()?;
         let device = choose_device(options.device, &folder.config().device)?;
         let trained = Trained::load(&folder, &description, run, device)?;
+        refuse_silent_tasks(run, trained.network.model.tasks())?;
         let calibration = Calibration::read(&folder, &trained.weights)?;
         if calibration.is_none() {
             tracing::warn!(
@@ -70,11 +72,29 @@ impl Member {
     }
 }
 
+/// Refuses a network whose pooled distribution is flat over regions or over statuses: the first of them would be called, for no reason.
+fn refuse_silent_tasks(run: &Path, tasks: &TaskSet) -> Result<(), TrainError> {
+    let tells = |reads: fn(&LabelMap) -> bool| tasks.tasks().iter().any(|task| task.is_total() && reads(task));
+    let silent = match (tells(LabelMap::reads_region), tells(LabelMap::reads_metastasis)) {
+        (true, true) => return Ok(()),
+        (false, true) => "region",
+        (true, false) => "metastasis",
+        (false, false) => "region and metastasis",
+    };
+    let names: Vec<&str> = tasks.tasks().iter().map(|task| task.name.as_str()).collect();
+    let reason = format!(
+        "its tasks ({}) say nothing of the {silent}, and an answer states both; train with the task `joint`, or with `region` and `metastasis`",
+        names.join(", ")
+    );
+    Err(TrainError::Mismatch { path: run.to_owned(), reason })
+}
+
 impl Reader {
     /// Loads runs.
     ///
     /// # Errors
-    /// [`TrainError`] for a missing run, and runs that were trained on rows of different descriptions.
+    /// [`TrainError`] for a missing run, one whose tasks do not tell region and metastasis, and runs that were trained on rows of different
+    /// descriptions.
     pub(super) fn load(runs: &[PathBuf], options: &PredictOptions<'_>) -> Result<Self, TrainError> {
         let (mut members, mut description): (Vec<Member>, Option<DatasetDescription>) = (Vec::new(), None);
         for run in runs {

@@ -1,7 +1,6 @@
 //! Groups of made-up nodes, whose figures are known.
 
 use super::*;
-use mtids_runtime::digest::Digest;
 use mtids_shards::Measures;
 
 const OPTIONS: BootstrapOptions = BootstrapOptions { resamples: 200, seed: 1 };
@@ -40,18 +39,7 @@ fn rows() -> Vec<Prediction> {
 }
 
 fn calibration() -> Calibration {
-    Calibration {
-        weights: Digest::of_bytes(b"w"),
-        dataset: Digest::of_bytes(b"d"),
-        chose_epoch: false,
-        nodes: 100,
-        patients: 50,
-        slope: 1.0,
-        intercept: 0.0,
-        level: 0.9,
-        sensitive_threshold: 0.35,
-        least_probability: 0.25,
-    }
+    Calibration { sensitive_threshold: 0.35, ..crate::testing::calibration() }
 }
 
 fn find<'a>(subgroups: &'a Subgroups, grouping: Grouping, name: &str) -> &'a Subgroup {

@@ -1,9 +1,12 @@
 //! TensorBoard's event file: records of one protobuf message each, framed by their length and masked CRC-32C.
 //!
 //! Layout of a record (TensorFlow, `record_writer.h`): length as u64, its checksum, the message, its checksum, all little-endian. Messages are
-//! `Event` with a `Summary` of simple values (`event.proto`, `summary.proto`). Invariant: the same calls give the same bytes. Units: seconds.
+//! `Event` with a `Summary` of simple values and histograms (`event.proto`, `summary.proto`, `histogram.proto`). Invariant: the same calls give the same bytes. Units: seconds.
 
 use mtids_runtime::protobuf::Message;
+
+use super::points::Point;
+use crate::gate_weights::WeightHistogram;
 
 /// An event file in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,21 @@ const TABLE: [u32; 256] = {
     table
 };
 
+/// A `HistogramProto`: what is known of the numbers, and the upper end and the count of each bin. The least number is the lower end of the first
+/// bin for TensorBoard's server, so no bin may lie below it.
+fn message_of(histogram: &WeightHistogram) -> Message {
+    let WeightHistogram { min, max, sum, sum_squares, .. } = histogram;
+    let known = Message::default()
+        .double(1, *min)
+        .double(2, *max)
+        .double(3, histogram.count() as f64)
+        .double(4, *sum)
+        .double(5, *sum_squares);
+    let filled = histogram.filled();
+    let limited = filled.iter().fold(known, |message, (end, _)| message.double(6, *end));
+    filled.iter().fold(limited, |message, (_, count)| message.double(7, *count as f64))
+}
+
 fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum: u32, &byte| (sum >> 8) ^ TABLE[usize::from(sum as u8 ^ byte)])
 }
@@ -48,13 +66,16 @@ impl EventFile {
         file
     }
 
-    /// Adds values of a step, `seconds` after the begin. What is not finite is added as it is: TensorBoard shows it.
-    pub(super) fn scalars(&mut self, step: u64, seconds: f64, values: &[(String, f64)]) {
+    /// Adds what was logged at a step. A value that is not finite is added as it is: TensorBoard shows it.
+    pub(super) fn add(&mut self, point: &Point) {
+        let Point { step, seconds, values, histograms } = point;
         let summary = values.iter().fold(Message::default(), |summary, (tag, value)| {
-            let value = Message::default().bytes(1, tag.as_bytes()).float(2, *value as f32);
-            summary.message(1, &value)
+            summary.message(1, &Message::default().text(1, tag).float(2, *value as f32))
         });
-        self.record(&Message::default().double(1, seconds).int(2, step).message(5, &summary).into_bytes());
+        let summary = histograms.iter().fold(summary, |summary, (tag, histogram)| {
+            summary.message(1, &Message::default().text(1, tag).message(5, &message_of(histogram)))
+        });
+        self.record(&Message::default().double(1, *seconds).int(2, *step).message(5, &summary).into_bytes());
     }
 
     fn record(&mut self, message: &[u8]) {
@@ -90,7 +111,12 @@ mod tests {
         // Time, version: 9 + 2 + 13 bytes of message and 16 of frame.
         assert_eq!(head, 16 + 24);
         assert_eq!(file.as_bytes()[..8], 24_u64.to_le_bytes());
-        file.scalars(7, 1.5, &[("loss/joint".to_owned(), 0.25)]);
+        file.add(&Point {
+            step: 7,
+            seconds: 1.5,
+            values: vec![("loss/joint".to_owned(), 0.25)],
+            histograms: Vec::new(),
+        });
         let record = &file.as_bytes()[head..];
         let length = u64::from_le_bytes(record[..8].try_into().unwrap()) as usize;
         assert_eq!(record.len(), 16 + length);

@@ -39,9 +39,7 @@ pub fn tensorboard(run: &Path, folder: &Path) -> Result<Tracked, TrainError> {
     let opened = RunFolder::open(run)?;
     let points = logged(&opened)?;
     let mut bytes = EventFile::new();
-    for Point { step, seconds, values } in &points {
-        bytes.scalars(*step, *seconds, values);
-    }
+    points.iter().for_each(|point| bytes.add(point));
     std::fs::create_dir_all(folder).map_err(|error| TrainError::io(folder, error))?;
     let path = folder.join(FILE);
     atomic::write(&path, bytes.as_bytes()).map_err(|error| TrainError::io(&path, error))?;

@@ -2,6 +2,7 @@
 //!
 //! Invariants: times count from the first step, because a run folder knows no time of day; more logs only add points. Units: seconds, steps.
 
+use crate::gate_weights::WeightHistogram;
 use crate::run_folder::log::{EpochLine, LossLine, TimingLine};
 
 /// Values that were logged at one step.
@@ -13,6 +14,8 @@ pub(super) struct Point {
     pub(super) seconds: f64,
     /// Value by tag.
     pub(super) values: Vec<(String, f64)>,
+    /// Histogram by tag.
+    pub(super) histograms: Vec<(String, WeightHistogram)>,
 }
 
 /// All values of a run in the order of steps; `samples` make a step.
@@ -30,7 +33,7 @@ pub(super) fn points(losses: &[LossLine], epochs: &[EpochLine], timings: &[Timin
                 values.push(("speed/samples_per_second".to_owned(), samples as f64 / timing.seconds));
             }
         }
-        points.push(Point { step: line.step, seconds, values });
+        points.push(Point { step: line.step, seconds, values, histograms: Vec::new() });
         while let Some(epoch) = epochs.next_if(|epoch| epoch.step <= line.step) {
             let known = [
                 ("validation/macro_f1", epoch.validation_score),
@@ -39,12 +42,20 @@ pub(super) fn points(losses: &[LossLine], epochs: &[EpochLine], timings: &[Timin
             ];
             let values: Vec<(String, f64)> =
                 known.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?))).collect();
-            if !values.is_empty() {
-                points.push(Point { step: epoch.step, seconds, values });
+            let histograms = histograms(epoch);
+            if !values.is_empty() || !histograms.is_empty() {
+                points.push(Point { step: epoch.step, seconds, values, histograms });
             }
         }
     }
     points
+}
+
+/// The weights of the gates at the end of an epoch, by tag.
+fn histograms(epoch: &EpochLine) -> Vec<(String, WeightHistogram)> {
+    let tasks = epoch.gates.iter();
+    let branches = tasks.flat_map(|(task, gate)| gate.iter().map(move |(branch, weights)| (task, branch, weights)));
+    branches.map(|(task, branch, weights)| (format!("gate/weights/{task}/{branch}"), weights.clone())).collect()
 }
 
 /// The values of a step, by tag.
@@ -62,6 +73,8 @@ fn scalars(line: &LossLine) -> Vec<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate_weights::gate_histograms;
+    use crate::prediction::Prediction;
     use std::collections::BTreeMap;
 
     fn line(step: u64) -> LossLine {
@@ -90,6 +103,20 @@ mod tests {
                 "optimizer/learning_rate"
             ]
         );
+    }
+
+    #[test]
+    fn gates_of_a_validated_epoch_have_a_histogram_by_task_and_branch() {
+        let predictions =
+            [0.2, 0.3].map(|shared| Prediction { branches: vec![vec![shared, 1.0 - shared]], ..Prediction::default() });
+        let gates = gate_histograms(&["joint".to_owned()], &predictions);
+        // Without any label there is no score, and weights all the same.
+        let epoch = EpochLine { step: 3, epoch: 1, gates, ..EpochLine::default() };
+        let found = points(&[line(3), line(4)], &[epoch], &[], 8);
+        let tags: Vec<&str> = found[1].histograms.iter().map(|(tag, _)| tag.as_str()).collect();
+        assert_eq!((found.len(), found[1].step, found[1].values.len()), (3, 3, 0));
+        assert_eq!(tags, ["gate/weights/joint/private", "gate/weights/joint/shared"]);
+        assert_eq!((found[1].histograms[1].1.count(), found[1].histograms[1].1.sum), (2, 0.5));
     }
 
     #[test]

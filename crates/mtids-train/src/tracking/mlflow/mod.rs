@@ -188,7 +188,12 @@ mod tests {
 
     #[test]
     fn only_what_a_server_lacks_is_sent() {
-        let point = |step, tag: &str| Point { step, seconds: step as f64, values: vec![(tag.to_owned(), 0.5)] };
+        let point = |step, tag: &str| Point {
+            step,
+            seconds: step as f64,
+            values: vec![(tag.to_owned(), 0.5)],
+            histograms: Vec::new(),
+        };
         let points = [point(1, "loss"), point(2, "loss"), point(2, "validation"), point(3, "loss")];
         let remote = |last: &[(&str, u64)]| Remote {
             id: String::new(),
