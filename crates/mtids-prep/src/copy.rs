@@ -69,12 +69,12 @@ struct Part<'a> {
 /// Publishes the dataset of a folder at the URL `to`.
 ///
 /// # Errors
-/// [`PrepError::Config`] where `to` is a folder; [`ShardError::Raced`] where another writer was quicker; else [`PrepError`] naming the file.
+/// [`PrepError::Config`] where `to` is no bucket; [`ShardError::Raced`] where another writer was quicker; else [`PrepError`] naming the file.
 pub fn push(dataset: &Path, to: &Path, options: &CopyOptions) -> Result<Copied, PrepError> {
-    if !mtids_store::is_remote(to) {
+    if !mtids_store::is_bucket(to) {
         // A URL that is none is told as such.
         mtids_store::open(to)?;
-        let reason = format!("{} is a folder; push takes a URL such as s3://bucket/dataset", to.display());
+        let reason = format!("{} is no bucket; push takes a URL such as s3://bucket/dataset", to.display());
         return Err(PrepError::Config { key: "URL".into(), reason });
     }
     let from = Dataset::open(dataset)?;
@@ -180,5 +180,139 @@ fn refuse_strange_names(from: &Dataset) -> Result<(), PrepError> {
             path: from.storage().place(MANIFEST),
             detail: format!("it names a file as no dataset has it: {name:?}"),
         })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use mtids_domain::taxonomy::{RegionScheme, Zone};
+    use mtids_patch::PatchGeometry;
+    use mtids_runtime::provenance::Program;
+    use mtids_runtime::storage::Memory;
+    use mtids_shards::{
+        Channel, DatasetDescription, FileEntry, LAYOUT_VERSION, SCHEMA_VERSION, ShardEntry, Split, Totals, View,
+        ViewName, write_file,
+    };
+
+    const OPTIONS: CopyOptions = CopyOptions { parallel: 2, reverify: false, show_progress: false };
+
+    /// A dataset of a shard without rows and a card; `text` tells two apart.
+    fn published(text: &str) -> (Arc<Memory>, Dataset) {
+        let storage = Arc::new(Memory::default());
+        let bytes = format!("shard {text}").into_bytes();
+        let path = format!("shards/train/0-{}.parquet", Digest::of_bytes(&bytes).short());
+        storage.put(&path, &bytes).unwrap();
+        let shard = ShardEntry {
+            path,
+            split: Split::Train,
+            rows: 0,
+            bytes: bytes.len() as u64,
+            digest: Digest::of_bytes(&bytes),
+            footer_digest: Digest::of_bytes(&bytes),
+            row_groups: Vec::new(),
+        };
+        let card = write_file(storage.as_ref(), "README.md", text.as_bytes()).unwrap();
+        manifest(vec![shard], vec![card]).commit(storage.as_ref()).unwrap();
+        let dataset = Dataset::open_in(Arc::clone(&storage) as Arc<dyn Storage>).unwrap();
+        (storage, dataset)
+    }
+
+    fn manifest(shards: Vec<ShardEntry>, files: Vec<FileEntry>) -> Manifest {
+        let name = ViewName::try_from("near".to_owned()).unwrap();
+        let description = DatasetDescription {
+            schema_version: SCHEMA_VERSION.into(),
+            taxonomy_version: String::new(),
+            regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
+            views: vec![View { name, geometry: PatchGeometry::default(), channels: vec![Channel::Ct] }],
+            config_digest: Digest::of_bytes(b""),
+            program: Program::new("test", "1"),
+        };
+        let (pseudonym_fingerprint, totals) = (String::new(), Totals::default());
+        Manifest { layout: LAYOUT_VERSION, description, pseudonym_fingerprint, totals, shards, files }
+    }
+
+    #[test]
+    fn a_copy_is_the_same_dataset_and_writes_only_what_is_missing() {
+        let (_, from) = published("one");
+        let goal = Memory::default();
+        let copied = copy(&from, &goal, None, &OPTIONS).unwrap();
+        assert_eq!((copied.files, copied.written_files, copied.replaced), (2, 2, None));
+        assert_eq!(goal.get("README.md").unwrap(), b"one");
+        let was = goal.get(MANIFEST).unwrap();
+        assert_eq!(was, from.storage().get(MANIFEST).unwrap());
+        let again = copy(&from, &goal, Some(&was), &OPTIONS).unwrap();
+        assert_eq!((again.written_files, again.written_bytes), (0, 0));
+        // Of another size, and with other bytes of the same size.
+        let shard = &from.manifest().shards[0].path;
+        goal.put(shard, b"short").unwrap();
+        assert_eq!(copy(&from, &goal, Some(&was), &OPTIONS).unwrap().written_files, 1);
+        goal.put(shard, b"shard two").unwrap();
+        assert_eq!(copy(&from, &goal, Some(&was), &OPTIONS).unwrap().written_files, 0);
+        let reverify = CopyOptions { reverify: true, ..OPTIONS };
+        assert_eq!(copy(&from, &goal, Some(&was), &reverify).unwrap().written_files, 1);
+        assert_eq!(goal.get(shard).unwrap(), b"shard one");
+        let (_, other) = published("two");
+        let replaced = copy(&other, &goal, Some(&was), &OPTIONS).unwrap().replaced;
+        assert_eq!(replaced, Some(from.manifest().digest()));
+    }
+
+    #[test]
+    fn a_writer_who_comes_second_is_told_and_changes_nothing() {
+        let goal = Memory::default();
+        let ((_, one), (_, two)) = (published("one"), published("two"));
+        copy(&one, &goal, None, &OPTIONS).unwrap();
+        let error = copy(&two, &goal, None, &OPTIONS).unwrap_err();
+        assert!(matches!(error, PrepError::Shards(ShardError::Raced { .. })), "{error:?}");
+        assert_eq!(Manifest::load(&goal).unwrap().digest(), one.manifest().digest());
+        assert_eq!(goal.get("README.md").unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_copied_and_nothing_is_published() {
+        let (storage, from) = published("one");
+        storage.put(&from.manifest().shards[0].path, b"shard two").unwrap();
+        let goal = Memory::default();
+        let error = copy(&from, &goal, None, &OPTIONS).unwrap_err();
+        assert!(matches!(error, PrepError::Shards(ShardError::DamagedFile { .. })), "{error:?}");
+        assert_eq!(present(&goal).unwrap(), None);
+    }
+
+    #[test]
+    fn names_that_lead_out_of_a_dataset_are_refused() {
+        let (_, from) = published("one");
+        let card = &from.manifest().files[0];
+        let named = |name: &str, path: &str| FileEntry { name: name.into(), path: path.into(), ..card.clone() };
+        for (name, path) in [
+            ("README.md", "meta/../../x"),
+            ("README.md", "/etc/passwd"),
+            ("README.md", "meta//x"),
+            ("README.md", "meta/.x"),
+            ("README.md", "meta/a\\b"),
+            ("README.md", "other/x"),
+            ("../x", "meta/x"),
+            ("a/b", "meta/x"),
+            ("manifest.json", "meta/x"),
+            (".lock", "meta/x"),
+        ] {
+            let storage = Arc::new(Memory::default());
+            storage.put(path, b"one").unwrap();
+            manifest(Vec::new(), vec![named(name, path)]).commit(storage.as_ref()).unwrap();
+            let strange = Dataset::open_in(storage as Arc<dyn Storage>).unwrap();
+            let error = copy(&strange, &Memory::default(), None, &OPTIONS).unwrap_err();
+            assert!(error.to_string().contains("no dataset has it"), "{name} {path}: {error}");
+        }
+    }
+
+    #[test]
+    fn places_of_the_wrong_kind_are_refused() {
+        let refused = |result: Result<Copied, PrepError>| result.unwrap_err().to_string();
+        let (here, web) = (Path::new("dataset"), Path::new("https://host/dataset"));
+        assert!(refused(push(here, Path::new("folder"), &OPTIONS)).contains("is no bucket"));
+        assert!(refused(push(here, web, &OPTIONS)).contains("is no bucket"));
+        assert!(refused(push(here, Path::new("gs://bucket/x"), &OPTIONS)).contains("not supported"));
+        assert!(refused(pull(web, Path::new("s3://bucket/x"), &OPTIONS)).contains("into a folder"));
     }
 }

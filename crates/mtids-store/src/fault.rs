@@ -48,7 +48,7 @@ impl fmt::Display for Refused {
             (_, Some("RequestTimeTooSkewed")) => "look at the clock of this machine",
             (301 | 307 | 308, _) => "the bucket is in another region: set AWS_REGION",
             (401 | 403, _) => {
-                "no permission: look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and the rights of the bucket"
+                "no permission: look at the rights there, and for a bucket at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
             }
             _ => return Ok(()),
         };

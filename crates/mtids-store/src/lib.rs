@@ -78,6 +78,11 @@ impl ExitStatus for StoreError {
     }
 }
 
+/// Whether `place` is the URL of a bucket, into which a dataset can be published.
+pub fn is_bucket(place: &Path) -> bool {
+    matches!(Place::parse(place), Ok(Place::Bucket { .. }))
+}
+
 /// Whether `place` is the URL of a server, not a folder.
 pub fn is_remote(place: &Path) -> bool {
     matches!(Place::parse(place), Ok(Place::Bucket { .. } | Place::Web(_)))

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -176,7 +175,7 @@ fn of_racing_writers_one_wins_each_time_through_faults() {
             .map(|writer| {
                 let (stub, won, lost) = (&stub, &won, &lost);
                 scope.spawn(move || {
-                    let remote = bucket(stub, QUICK_BUT_WAITING);
+                    let remote = bucket(stub, PATIENT);
                     let mut wins = Vec::new();
                     for round in 0..60 {
                         let was = match remote.get("manifest.json") {
@@ -226,8 +225,6 @@ fn of_racing_writers_one_wins_each_time_through_faults() {
     assert!(stub.faults.load(Ordering::Relaxed) > 300, "{}", stub.faults.load(Ordering::Relaxed));
 }
 
-const QUICK_BUT_WAITING: Patience = PATIENT;
-
 #[test]
 fn a_server_that_ignores_conditions_is_refused_before_anything_is_replaced() {
     for (ignores, no_tags, words) in [
@@ -263,10 +260,8 @@ fn messages_say_what_to_do_and_hold_no_secret() {
         assert!(!text.replace("AWS_ACCESS_KEY_ID", "").contains("KEYID") && !text.contains("VERYSECRET"), "{text}");
         assert_ne!(error.kind(), io::ErrorKind::NotFound);
     }
-    let stub = Stub::start(Behaviour::default());
     let gone = Place::parse(Path::new("http://127.0.0.1:1/data")).unwrap();
     let gone = Remote::with_settings(&gone, AmazonS3Builder::new(), Patience { attempts: 2, ..PATIENT }).unwrap();
     let error = gone.get("a").unwrap_err();
     assert!(error.to_string().contains("refused") && error.to_string().contains("asked 2 times"), "{error}");
-    drop(Arc::new(stub));
 }
