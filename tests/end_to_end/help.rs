@@ -7,7 +7,7 @@ fn help_texts() {
     for (program, commands) in [
         (
             "mtids-prep",
-            ["phantom", "insert", "fetch", "inventory", "probe", "build", "commit", "diff", "verify", "prune"]
+            ["phantom", "insert", "fetch", "inventory", "probe", "build", "commit", "diff", "verify", "prune", "push", "pull"]
                 .as_slice(),
         ),
         ("mtids-audit", ["report", "compare"].as_slice()),
