@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// The folder.
 const FOLDER: &str = "MTIDS_CACHE_DIR";

@@ -100,3 +100,78 @@ impl Storage for Checked {
         self.inner.digest(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::sync::atomic::Ordering;
+
+    use mtids_runtime::storage::Folder;
+    use mtids_shards::{Dataset, RowGroup, RowLabels, read_row_group};
+
+    use crate::remote_tests::{PATIENT, web};
+    use crate::stub::{Behaviour, Stub};
+
+    fn folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../mtids-shards/tests/data/layout-5")
+    }
+
+    /// A small dataset of two shards, on a server.
+    fn served() -> Stub {
+        let stub = Stub::start(Behaviour::default());
+        let local = Folder::new(folder());
+        for name in local.list("").unwrap() {
+            stub.objects().blobs.insert(format!("bucket/some/data/{name}"), local.get(&name).unwrap());
+        }
+        stub
+    }
+
+    fn everything(dataset: &Dataset) -> (Vec<RowLabels>, Vec<RowGroup>) {
+        let shards = dataset.manifest().shards.iter().enumerate();
+        let groups = shards.flat_map(|(shard, entry)| (0..entry.row_groups.len()).map(move |group| (shard, group)));
+        let read = groups.map(|(shard, group)| read_row_group(dataset, shard, group).unwrap());
+        (dataset.index().unwrap(), read.collect())
+    }
+
+    fn open(stub: &Stub, cache: Option<Arc<Cache>>) -> Dataset {
+        let dataset = Dataset::open_in(Arc::new(web(stub, PATIENT))).unwrap();
+        dataset.through(|storage, manifest| Arc::new(Checked::new(storage, manifest, cache)))
+    }
+
+    #[test]
+    fn a_dataset_is_read_through_faults_and_flipped_bits_as_it_was_published() {
+        let expected = everything(&Dataset::open(&folder()).unwrap());
+        let stub = served();
+        let dataset = open(&stub, None);
+        stub.objects().behaviour = Behaviour { faults: 400, flips: true, ..Behaviour::default() };
+        // Requests come one after another, so the faults are the same each time: none of them flips three readings of one part.
+        for round in 0..40 {
+            assert_eq!(everything(&dataset), expected, "round {round}");
+        }
+        assert!(stub.faults.load(Ordering::Relaxed) > 150, "{}", stub.faults.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn what_was_read_once_comes_from_the_cache_and_damage_does_not() {
+        let (stub, place) = (served(), tempfile::tempdir().unwrap());
+        let cache = || Some(Arc::new(Cache::new(place.path(), 1 << 20)));
+        let expected = everything(&open(&stub, cache()));
+        let bodies = |stub: &Stub| stub.objects().heads.iter().filter(|head| head.contains("\r\nrange")).count();
+        let dataset = open(&stub, cache());
+        let before = bodies(&stub);
+        assert_eq!(everything(&dataset), expected);
+        assert_eq!(bodies(&stub), before, "nothing but sizes was asked for");
+        // Damage on the server is named, not kept.
+        let shard = dataset.manifest().shards[0].path.clone();
+        let at = dataset.manifest().shards[0].row_groups[0].offset as usize;
+        stub.objects().blobs.get_mut(&format!("bucket/some/data/{shard}")).unwrap()[at] ^= 1;
+        assert_eq!(everything(&open(&stub, cache())), expected);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let damaged = open(&stub, Some(Arc::new(Cache::new(elsewhere.path(), 1 << 20))));
+        for _ in 0..2 {
+            let error = read_row_group(&damaged, 0, 0).unwrap_err();
+            assert!(error.to_string().contains("row group 0"), "{error}");
+        }
+    }
+}

@@ -18,6 +18,7 @@
 mod cache;
 mod checked;
 mod condition;
+mod error;
 mod fault;
 mod patience;
 mod place;
@@ -31,52 +32,16 @@ mod transport;
 use std::path::Path;
 use std::sync::Arc;
 
-use mtids_runtime::exit::{Exit, ExitStatus};
 use mtids_runtime::storage::{Folder, Storage};
-use mtids_shards::{Dataset, ShardError};
+use mtids_shards::Dataset;
 
 pub use cache::Cache;
+pub use error::StoreError;
 pub use patience::Patience;
 
 use checked::Checked;
 use place::Place;
 use remote::Remote;
-
-/// Errors of finding a dataset by its name.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// A URL that cannot be used. Its text is not repeated: it may hold a password.
-    #[error("the place of the dataset: {0}")]
-    Place(String),
-    /// A setting of the environment.
-    #[error("{name}: {reason}")]
-    Setting {
-        /// The variable.
-        name: &'static str,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The client of a server could not be made.
-    #[error("{place}: {reason}")]
-    Client {
-        /// The dataset.
-        place: String,
-        /// Why.
-        reason: String,
-    },
-    /// What lies there.
-    #[error(transparent)]
-    Shards(#[from] ShardError),
-}
-
-impl ExitStatus for StoreError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Place(_) | Self::Setting { .. } | Self::Client { .. } => Exit::Usage,
-            Self::Shards(_) => Exit::Data,
-        }
-    }
-}
 
 /// Whether `place` is the URL of a bucket, into which a dataset can be published.
 pub fn is_bucket(place: &Path) -> bool {

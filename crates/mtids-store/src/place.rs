@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// Where a dataset lies.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use object_store::path::Path as Key;
 use object_store::{GetOptions, GetRange, ObjectStore, PutOptions, PutPayload};
 use tokio::runtime::Runtime;
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::patience::Patience;
 use crate::place::Place;

@@ -23,7 +23,7 @@ const QUICK: Patience = Patience {
     stall: Duration::from_millis(200),
     slowest: 1 << 20,
 };
-const PATIENT: Patience = Patience { stall: Duration::from_secs(60), ..QUICK };
+pub(crate) const PATIENT: Patience = Patience { stall: Duration::from_secs(60), ..QUICK };
 
 fn bucket(stub: &Stub, patience: Patience) -> Remote {
     let settings = AmazonS3Builder::new()
@@ -36,7 +36,7 @@ fn bucket(stub: &Stub, patience: Patience) -> Remote {
     Remote::with_settings(&place, settings, patience).unwrap()
 }
 
-fn web(stub: &Stub, patience: Patience) -> Remote {
+pub(crate) fn web(stub: &Stub, patience: Patience) -> Remote {
     let place = Place::parse(Path::new(&format!("{}/bucket/some/data", stub.address))).unwrap();
     Remote::with_settings(&place, AmazonS3Builder::new(), patience).unwrap()
 }
