@@ -212,6 +212,14 @@ check-torch-package: PYTHON ?= python3
 check-torch-package: ## The package in PyTorch: workers, resumption, kills (DATASET=, CYCLES=, PYTHON= with the wheel and tests/parity/package_requirements.txt)
 	@$(PYTHON) tests/parity/torch_package_check.py $(DATASET) $(or $(CYCLES),50)
 
+FAULTS ?= 300
+KILLS ?= 20
+.PHONY: check-s3
+check-s3: PYTHON ?= .venv-s3/bin/python
+check-s3: build ## A dataset in a bucket of moto's S3 server: published, raced for, killed half-way, through faults (FAULTS=10000 for the full size; PyPI)
+	@test -x '$(PYTHON)' || { python3 -m venv .venv-s3 && .venv-s3/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/s3_requirements.txt; }
+	@$(PYTHON) tests/parity/s3_check.py $(BIN) $(FAULTS) $(KILLS)
+
 .PHONY: schemas
 schemas: ## Write schemas/ and docs/guide/reason-codes.md anew from the code
 	@$(CARGO) run --locked --quiet --package mtids-tests --bin write-schemas -- .

@@ -7,8 +7,21 @@ fn help_texts() {
     for (program, commands) in [
         (
             "mtids-prep",
-            ["phantom", "insert", "fetch", "inventory", "probe", "build", "commit", "diff", "verify", "prune"]
-                .as_slice(),
+            [
+                "phantom",
+                "insert",
+                "fetch",
+                "inventory",
+                "probe",
+                "build",
+                "commit",
+                "diff",
+                "verify",
+                "prune",
+                "push",
+                "pull",
+            ]
+            .as_slice(),
         ),
         ("mtids-audit", ["report", "compare"].as_slice()),
         (

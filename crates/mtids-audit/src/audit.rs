@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
-use mtids_shards::{Dataset, Totals, View};
+use mtids_shards::{Totals, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,7 @@ impl Audit {
 /// [`AuditError`] when there is no dataset, its index cannot be read, or a setting makes no sense.
 pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> {
     config.validate()?;
-    let dataset = Dataset::open(dataset)?;
+    let dataset = mtids_store::open_dataset(dataset)?;
     let manifest = dataset.manifest();
     let index = Index::open(&dataset)?;
     let mut rows_per_patient: Vec<u64> =

@@ -46,7 +46,7 @@ enum Command {
 /// Example: mtids-audit report dataset --out audit
 #[derive(Debug, Args)]
 struct Report {
-    /// Folder of the dataset
+    /// Folder or URL of the dataset
     dataset: PathBuf,
     /// Folder for audit.html, audit.json and worklist.csv
     #[arg(long, value_name = "DIR")]
@@ -72,9 +72,9 @@ struct Report {
 /// Example: mtids-audit compare dataset-old dataset-new --out comparison
 #[derive(Debug, Args)]
 struct Compare {
-    /// Folder of the first dataset
+    /// Folder or URL of the first dataset
     first: PathBuf,
-    /// Folder of the second
+    /// Folder or URL of the second
     second: PathBuf,
     /// Folder for comparison.html and comparison.json
     #[arg(long, value_name = "DIR")]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mtids_runtime::exit::{Exit, ExitStatus};
 use mtids_shards::ShardError;
+use mtids_store::StoreError;
 
 /// Errors of this crate; each names the file or the key.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum AuditError {
     /// The dataset cannot be opened.
     #[error(transparent)]
     Dataset(#[from] ShardError),
+    /// The place of the dataset.
+    #[error(transparent)]
+    Store(StoreError),
     /// The index cannot be read.
     #[error("{path}: {detail}; restore the file or build the dataset again")]
     Index {
@@ -37,10 +41,20 @@ pub enum AuditError {
     },
 }
 
+impl From<StoreError> for AuditError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Shards(error) => Self::Dataset(error),
+            place => Self::Store(place),
+        }
+    }
+}
+
 impl ExitStatus for AuditError {
     fn exit(&self) -> Exit {
         match self {
             Self::Setting { .. } => Exit::Usage,
+            Self::Store(error) => error.exit(),
             _ => Exit::Data,
         }
     }

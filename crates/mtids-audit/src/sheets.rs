@@ -80,7 +80,7 @@ struct Chosen {
 /// # Errors
 /// [`AuditError`] for a dataset whose index or shards cannot be read, or do not fit each other.
 pub fn sheets(dataset: &Path, most: usize) -> Result<Vec<Sheet>, AuditError> {
-    let dataset = Dataset::open(dataset)?;
+    let dataset = mtids_store::open_dataset(dataset)?;
     let views = &dataset.manifest().description.views;
     // The view that shows the node largest.
     let nearest = views.iter().enumerate().min_by(|a, b| field_mm(a.1).total_cmp(&field_mm(b.1)));

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mtids_shards::{Dataset, Measure};
+use mtids_shards::Measure;
 use polars::prelude::col;
 
 use crate::audit::Audit;
@@ -57,7 +57,7 @@ pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditErr
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let index = Index::open(&Dataset::open(dataset)?)?;
+    let index = Index::open(&mtids_store::open_dataset(dataset)?)?;
     let mut columns = vec![
         "sample_key",
         "label_source",

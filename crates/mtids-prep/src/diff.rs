@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mtids_runtime::digest::Digest;
-use mtids_shards::{Dataset, Manifest, RowLabels, ShardError, View, ViewName};
+use mtids_shards::{Manifest, RowLabels, View, ViewName};
 use serde::Serialize;
 
 use crate::error::PrepError;
@@ -94,8 +94,8 @@ pub fn diff(first: &Path, second: &Path) -> Result<Difference, PrepError> {
 
 type Loaded = (Manifest, BTreeMap<String, RowLabels>);
 
-fn load(dataset: &Path) -> Result<Loaded, ShardError> {
-    let dataset = Dataset::open(dataset)?;
+fn load(dataset: &Path) -> Result<Loaded, PrepError> {
+    let dataset = mtids_store::open_dataset(dataset)?;
     let rows = dataset.index()?.into_iter().map(|row| (row.sample_key.clone(), row)).collect();
     Ok((dataset.manifest().clone(), rows))
 }

@@ -59,6 +59,9 @@ pub enum PrepError {
     /// The dataset on disk.
     #[error(transparent)]
     Shards(#[from] mtids_shards::ShardError),
+    /// The place of the dataset.
+    #[error(transparent)]
+    Store(mtids_store::StoreError),
     /// The secret.
     #[error(transparent)]
     Pseudonym(#[from] mtids_domain::pseudonym::PseudonymError),
@@ -101,6 +104,15 @@ impl From<LockError> for PrepError {
     }
 }
 
+impl From<mtids_store::StoreError> for PrepError {
+    fn from(error: mtids_store::StoreError) -> Self {
+        match error {
+            mtids_store::StoreError::Shards(error) => Self::Shards(error),
+            place => Self::Store(place),
+        }
+    }
+}
+
 impl From<mtids_runtime::task::TaskError> for PrepError {
     fn from(error: mtids_runtime::task::TaskError) -> Self {
         PrepError::Config { key: error.key, reason: error.reason }
@@ -113,6 +125,9 @@ impl ExitStatus for PrepError {
             // A folder in use is wrong use: no data are at fault, nothing was started, and the same call works later.
             PrepError::Config { .. } | PrepError::Pseudonym(_) | PrepError::Lock(_) => Exit::Usage,
             PrepError::Annotations(mtids_annotations::AnnotationError::Rule { .. }) => Exit::Usage,
+            // As a folder in use: the same call works later.
+            PrepError::Shards(mtids_shards::ShardError::Raced { .. }) => Exit::Usage,
+            PrepError::Store(error) => error.exit(),
             PrepError::DicomWeb(error) => error.exit(),
             PrepError::Interrupted => Exit::Interrupted,
             _ => Exit::Data,

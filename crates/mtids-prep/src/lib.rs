@@ -3,7 +3,7 @@
 //! # Purpose
 //! [`build::build`] does the whole way: [`scan`] → [`plan`] → processing of each [`partition`] → publication. Each stage returns its result
 //! and what became of its files, which is summed once. A [`Task`](mtids_runtime::task::Task) does a share of the partitions, [`diff`] compares two datasets,
-//! [`prune`] removes what older builds left. [`candidates`] reads and cuts studies for a prediction, [`fetch`] downloads studies from a server.
+//! [`prune`] removes what older builds left. [`candidates`] reads and cuts studies for a prediction, [`fetch`] downloads studies from a server, [`copy`] brings datasets to a bucket and back.
 //!
 //! # Invariants
 //! * Every input file is used, skipped for a stated reason, or quarantined; the totals add up or nothing is published.
@@ -22,6 +22,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 mod context;
+pub mod copy;
 mod corrections;
 mod croissant;
 pub mod diff;

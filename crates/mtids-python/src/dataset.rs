@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mtids_domain::geometry::PointMm;
 use mtids_shards::{Dataset as Shards, Place, Planes, RowGroup, ShardError, Split, read_row_group};
+use mtids_store::{is_remote, open_dataset};
 use numpy::{IntoPyArray, PyArray2, PyArray4, PyArrayMethods};
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::error::data;
+use crate::error::{data, exception};
+use crate::fork::Opened;
 use crate::table::ArrowTable;
 
 /// A split by its name.
@@ -28,11 +30,12 @@ struct Rows {
     centers: Vec<[f64; 3]>,
 }
 
-/// A published dataset. `mtids.open` makes it.
+/// A published dataset, in a folder or on a server. `mtids.open` makes it.
 #[pyclass(frozen, module = "mtids")]
 pub(crate) struct Dataset {
     path: PathBuf,
     pub(crate) shards: Arc<Shards>,
+    pub(crate) opened: Opened,
     rows: OnceLock<Rows>,
     /// The row group that was read last: neighbours are asked for one after the other.
     last: Mutex<Option<(usize, usize, Arc<RowGroup>)>>,
@@ -70,8 +73,9 @@ impl Dataset {
 impl Dataset {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let shards = py.detach(|| Shards::open(&path)).map_err(|error| data(&error))?;
-        Ok(Self { path, shards: Arc::new(shards), rows: OnceLock::new(), last: Mutex::default() })
+        let shards = py.detach(|| open_dataset(&path)).map_err(|error| exception(&error))?;
+        let opened = Opened::here(is_remote(&path));
+        Ok(Self { path, opened, shards: Arc::new(shards), rows: OnceLock::new(), last: Mutex::default() })
     }
 
     fn __repr__(&self) -> String {
@@ -83,7 +87,7 @@ impl Dataset {
         self.shards.manifest().shards.iter().map(|shard| shard.rows as usize).sum()
     }
 
-    /// Folder of the dataset.
+    /// Folder or URL of the dataset.
     #[getter]
     fn path(&self) -> PathBuf {
         self.path.clone()
@@ -109,6 +113,7 @@ impl Dataset {
 
     /// Every column but the voxels, and where each row lies, as an Arrow table.
     fn index(&self, py: Python<'_>) -> PyResult<ArrowTable> {
+        self.opened.check()?;
         let batches = py.detach(|| self.shards.index_batches()).map_err(|error| data(&error))?;
         let schema =
             batches.first().map(|batch| batch.schema()).unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
@@ -117,6 +122,7 @@ impl Dataset {
 
     /// Voxels of one view of a row of the index, with spacing and affine.
     fn patch(&self, py: Python<'_>, row: usize, view: &str) -> PyResult<Patch> {
+        self.opened.check()?;
         let description = &self.shards.manifest().description;
         let Some((number, known)) = description.view(view) else {
             let names: Vec<&str> = description.views.iter().map(|view| view.name.as_str()).collect();

@@ -18,7 +18,7 @@ use pyo3::types::PyDict;
 use crate::array::lend;
 use crate::dataset::{Dataset, split};
 use crate::error::data;
-use crate::fork::Owned;
+use crate::fork::{Opened, Owned};
 use crate::table::ArrowTable;
 
 fn refused(error: &StreamError) -> PyErr {
@@ -48,6 +48,7 @@ pub(crate) struct Stream {
     positions: Positions,
     views: Vec<View>,
     step: u64,
+    opened: Opened,
     running: Mutex<Running>,
 }
 
@@ -58,6 +59,7 @@ impl Stream {
 
     /// The stream of this process at its place, to wait for without the lock: a child that is forked meanwhile must not find it held.
     fn take(&self) -> PyResult<Option<Owned<BatchStream>>> {
+        self.opened.check()?;
         let mut running = self.running();
         if running.waiting == Some(std::process::id()) {
             return Err(PyRuntimeError::new_err("another thread waits for the next batch of this stream"));
@@ -110,6 +112,7 @@ impl Stream {
         settings: &str,
         state: Option<&str>,
     ) -> PyResult<Self> {
+        dataset.opened.check()?;
         let wrong = |error: serde_json::Error| PyValueError::new_err(error.to_string());
         let config: StreamConfig = serde_json::from_str(settings).map_err(wrong)?;
         let saved: Option<StreamState> = state.map(serde_json::from_str).transpose().map_err(wrong)?;
@@ -130,7 +133,7 @@ impl Stream {
         let (builder, positions) = py.detach(open).map_err(|error| refused(&error))?;
         let running = Running { stream: None, waiting: None, next: positions.first(), ended: false };
         let views = dataset.shards.manifest().description.views.clone();
-        Ok(Self { builder, positions, views, step: every, running: Mutex::new(running) })
+        Ok(Self { builder, positions, views, step: every, opened: dataset.opened, running: Mutex::new(running) })
     }
 
     fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {

@@ -42,7 +42,8 @@ pub fn parsed<T>(arguments: Result<T, clap::Error>) -> Result<T, Exit> {
 
 /// Whether lines of this target hold parts of requests to servers.
 fn tells_requests(target: &str) -> bool {
-    ["ureq", "ureq_proto"].contains(&target.split("::").next().unwrap_or_default())
+    ["ureq", "ureq_proto", "object_store", "reqwest", "hyper", "hyper_util", "h2"]
+        .contains(&target.split("::").next().unwrap_or_default())
 }
 
 /// Tells what begins now, beside the progress of its parts.
@@ -68,7 +69,17 @@ mod tests {
 
     #[test]
     fn the_http_library_is_hidden_with_all_its_parts() {
-        for target in ["ureq", "ureq::run", "ureq::util", "ureq_proto", "ureq_proto::client::recvresp"] {
+        for target in [
+            "object_store::client::retry",
+            "reqwest",
+            "hyper::proto",
+            "hyper_util::client",
+            "ureq",
+            "ureq::run",
+            "ureq::util",
+            "ureq_proto",
+            "ureq_proto::client::recvresp",
+        ] {
             assert!(tells_requests(target), "{target}");
         }
         for target in ["mtids_dicomweb::retry", "ureqs", "rustls::client", ""] {

@@ -1,7 +1,7 @@
 //! Where a dataset lies: named blobs that appear whole or not at all.
 //!
 //! Purpose: everything that is written into or read out of a dataset goes through [`Storage`], so that an object store can stand behind it:
-//! its calls are those that every such store has (put, get, ranged get, head, list, delete), and no caller appends, renames or locks.
+//! its calls are those that every such store has (put, get, ranged get, head, list, delete, conditional put), and no caller appends or renames.
 //! Invariants: a name is relative, parts joined by `/`, without `.` or `..`; after a crash a name holds its old or its new content;
 //! [`Storage::put`] returns when the content would survive a power cut.
 
@@ -30,6 +30,27 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// As [`Storage::put`].
     fn put_unsynced(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.put(name, bytes)
+    }
+
+    /// As [`Storage::put`], but only if `name` still holds `was`; `None` means that it holds nothing. So of two writers that have read the same
+    /// content, one replaces it and the other is told. Where `bytes` themselves lie there already, nothing is left to do.
+    ///
+    /// As written here it compares and then puts, which is right only where writers hold a lock, as those of a folder do. A place without locks
+    /// has to do it in one step.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] when the content is another one, or any error of the place.
+    fn put_over(&self, name: &str, was: Option<&[u8]>, bytes: &[u8]) -> io::Result<()> {
+        let is = match self.get(name) {
+            Ok(bytes) => Some(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        match is.as_deref() {
+            is if is == was => self.put(name, bytes),
+            Some(is) if is == bytes => Ok(()),
+            _ => Err(replaced_meanwhile(&self.place(name))),
+        }
     }
 
     /// `length` bytes from `offset` on.
@@ -91,6 +112,12 @@ pub trait Storage: fmt::Debug + Send + Sync {
         }
         Ok(hasher.into())
     }
+}
+
+/// What [`Storage::put_over`] says when somebody else was quicker.
+pub fn replaced_meanwhile(place: &Path) -> io::Error {
+    let text = format!("{} was replaced by another writer meanwhile; nothing of it was overwritten", place.display());
+    io::Error::new(io::ErrorKind::AlreadyExists, text)
 }
 
 /// A folder of a file system.
@@ -211,6 +238,17 @@ impl Storage for Memory {
         Ok(())
     }
 
+    fn put_over(&self, name: &str, was: Option<&[u8]>, bytes: &[u8]) -> io::Result<()> {
+        self.with(|blobs| {
+            let is = blobs.get(name).map(Vec::as_slice);
+            if is != was && is != Some(bytes) {
+                return Err(replaced_meanwhile(&self.place(name)));
+            }
+            blobs.insert(name.to_owned(), bytes.to_vec());
+            Ok(())
+        })
+    }
+
     fn get_range(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
         self.with(|blobs| {
             let blob = blobs.get(name).ok_or_else(|| missing(name))?;
@@ -267,6 +305,17 @@ mod tests {
         assert_eq!(storage.digest("shards/train/b").unwrap(), Digest::of_bytes(b"new"));
         storage.put("long", &vec![7; (5 << 20) + 3]).unwrap();
         assert_eq!(storage.digest("long").unwrap(), Digest::of_bytes(&vec![7; (5 << 20) + 3]));
+        for (was, now) in [(None, b"first".as_slice()), (Some(b"first".as_slice()), b"second"), (None, b"second")] {
+            storage.put_over("manifest", was, now).unwrap();
+            assert_eq!(storage.get("manifest").unwrap(), now);
+        }
+        for was in [None, Some(b"first".as_slice())] {
+            let error = storage.put_over("manifest", was, b"third").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert!(error.to_string().contains("manifest was replaced"), "{error}");
+        }
+        assert_eq!(storage.put_over("none", Some(b"x"), b"y").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(storage.get("manifest").unwrap(), b"second");
         storage.remove("shards/train/b").unwrap();
         storage.remove("shards/train/b").unwrap();
         assert_eq!(storage.list("shards/train/").unwrap(), ["shards/train/a"]);

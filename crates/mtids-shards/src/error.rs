@@ -47,6 +47,14 @@ pub enum ShardError {
         /// Why.
         detail: String,
     },
+    /// Two writers at once; the other one was quicker.
+    #[error(
+        "{path}: another writer has published here meanwhile; its dataset was left as it is. Look at it, and publish again if yours is wanted"
+    )]
+    Raced {
+        /// The dataset.
+        path: PathBuf,
+    },
     /// Bytes that are not those that were written.
     #[error("{shard}, row group {row_group}: {detail}; the file is damaged: restore it or build the dataset again")]
     Damaged {

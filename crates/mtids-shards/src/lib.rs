@@ -34,7 +34,7 @@ pub use description::{
 pub use error::{DamageKind, ShardError};
 pub use file::{FileEntry, META, write_file};
 pub use index::{INDEX, IndexRow, Place, write_index};
-pub use manifest::is_published;
+pub use manifest::{MANIFEST, is_published};
 pub use mtids_patch::{Channel, Measure, Measures, PatchGeometry, Planes, View, ViewName};
 pub use quarantine::{QuarantineRecord, write_quarantine};
 pub use reader::{Dataset, RowGroup, ViewVoxels, read_row_group, read_row_group_into};

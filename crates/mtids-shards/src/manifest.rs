@@ -14,7 +14,7 @@ use crate::file::renew_copies;
 use crate::previous::{PREVIOUS_LAYOUT, PREVIOUS_SCHEMA, PreviousManifest};
 
 /// File name of the manifest.
-pub(crate) const MANIFEST: &str = "manifest.json";
+pub const MANIFEST: &str = "manifest.json";
 
 /// The versions of a manifest, read before anything whose form depends on them.
 #[derive(Deserialize)]
@@ -99,6 +99,27 @@ impl Manifest {
     /// # Errors
     /// [`ShardError::Manifest`] when the totals do not add up or the views are not sorted, or an error of writing.
     pub fn commit(&self, dataset: &dyn Storage) -> Result<(), ShardError> {
+        self.check(dataset)?;
+        dataset.put(MANIFEST, self.to_json().as_bytes()).map_err(ShardError::io(&dataset.place(MANIFEST)))?;
+        renew_copies(dataset, &self.files)
+    }
+
+    /// As [`Manifest::commit`], but only if the place still holds the manifest `was`, as its bytes were read; `None` where it held none.
+    ///
+    /// # Errors
+    /// As [`Manifest::commit`]; [`ShardError::Raced`] when another writer has published meanwhile: its dataset stays as it is.
+    pub fn commit_over(&self, dataset: &dyn Storage, was: Option<&[u8]>) -> Result<(), ShardError> {
+        self.check(dataset)?;
+        let path = dataset.place(MANIFEST);
+        dataset.put_over(MANIFEST, was, self.to_json().as_bytes()).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => ShardError::Raced { path: dataset.place("") },
+            _ => ShardError::io(&path)(error),
+        })?;
+        renew_copies(dataset, &self.files)
+    }
+
+    /// Refuses what contradicts itself.
+    fn check(&self, dataset: &dyn Storage) -> Result<(), ShardError> {
         let path = dataset.place(MANIFEST);
         if let Some(detail) = self.totals.contradiction() {
             return Err(ShardError::Manifest { path, detail: format!("totals do not add up: {detail}") });
@@ -111,8 +132,7 @@ impl Manifest {
             let detail = format!("{} rows are counted, the shards hold {rows}", self.totals.rows);
             return Err(ShardError::Manifest { path, detail });
         }
-        dataset.put(MANIFEST, self.to_json().as_bytes()).map_err(ShardError::io(&path))?;
-        renew_copies(dataset, &self.files)
+        Ok(())
     }
 
     /// The manifest as the text that is written.

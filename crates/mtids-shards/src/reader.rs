@@ -50,6 +50,12 @@ impl Dataset {
         Ok(Self { storage, manifest, footers: Arc::default() })
     }
 
+    /// The same dataset, read through what `wrap` makes of its storage: a cache, for one.
+    #[must_use]
+    pub fn through(self, wrap: impl FnOnce(Arc<dyn Storage>, &Manifest) -> Arc<dyn Storage>) -> Self {
+        Self { storage: wrap(self.storage, &self.manifest), ..self }
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

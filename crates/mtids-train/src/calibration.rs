@@ -200,7 +200,7 @@ pub fn calibrate(
     interrupt: &Interrupt,
 ) -> Result<Result<Calibration, String>, TrainError> {
     let folder = RunFolder::open(run)?;
-    let opened = Arc::new(Dataset::open(dataset)?);
+    let opened = Arc::new(mtids_store::open_dataset(dataset)?);
     let manifest = opened.manifest();
     folder.refuse_other_patches(dataset, &manifest.description)?;
     if manifest.digest() != folder.identity().dataset_digest {

@@ -13,6 +13,9 @@ pub enum TrainError {
     /// The dataset cannot be read.
     #[error(transparent)]
     Dataset(#[from] mtids_shards::ShardError),
+    /// The place of the dataset.
+    #[error(transparent)]
+    Store(mtids_store::StoreError),
     /// The stream of batches ended early.
     #[error(transparent)]
     Stream(#[from] mtids_stream::StreamError),
@@ -241,6 +244,15 @@ impl From<mtids_runtime::task::TaskError> for TrainError {
     }
 }
 
+impl From<mtids_store::StoreError> for TrainError {
+    fn from(error: mtids_store::StoreError) -> Self {
+        match error {
+            mtids_store::StoreError::Shards(error) => Self::Dataset(error),
+            place => Self::Store(place),
+        }
+    }
+}
+
 impl ExitStatus for TrainError {
     fn exit(&self) -> Exit {
         match self {
@@ -255,6 +267,7 @@ impl ExitStatus for TrainError {
             | TrainError::Lock(mtids_runtime::lock::LockError::Held { .. })
             | TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
             TrainError::Studies(error) => error.exit(),
+            TrainError::Store(error) => error.exit(),
             TrainError::DicomWeb(error) | TrainError::NotSent { source: error, .. } => error.exit(),
             TrainError::Stream(error) if error.is_usage() => Exit::Usage,
             TrainError::Network(error) if error.is_configuration() => Exit::Usage,

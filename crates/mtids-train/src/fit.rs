@@ -11,7 +11,7 @@ use mtids_models::TaskLosses;
 use mtids_report::progress::Progress;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::lock::FolderLock;
-use mtids_shards::{Dataset, RowKind, RowLabels, Split};
+use mtids_shards::{RowKind, RowLabels, Split};
 use mtids_stream::{SampleTable, Source, batches_per_epoch};
 use serde::Serialize;
 use serde_json::Value;
@@ -100,7 +100,7 @@ fn train(
     options: &FitOptions,
 ) -> Result<FitSummary, TrainError> {
     let device = mtids_layers::device(&config.device)?;
-    let dataset = Arc::new(Dataset::open(path)?);
+    let dataset = Arc::new(mtids_store::open_dataset(path)?);
     let regions = dataset.manifest().description.regions.len();
     let sampling = &config.stream.sampling;
     let is_taught =

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use mtids_domain::label::Metastasis;
 use mtids_runtime::provenance::Program;
-use mtids_shards::{CorrectionRecord, Dataset, Manifest, read_corrections};
+use mtids_shards::{CorrectionRecord, Manifest, read_corrections};
 use polars::prelude::{SortMultipleOptions, col};
 
 use crate::error::AuditError;
@@ -37,7 +37,7 @@ const MOST_KEYS: usize = 1000;
 /// [`AuditError`] when one of them is no dataset, an index cannot be read, or a setting makes no sense.
 pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Comparison, AuditError> {
     config.validate()?;
-    let datasets = [Dataset::open(first)?, Dataset::open(second)?];
+    let datasets = [mtids_store::open_dataset(first)?, mtids_store::open_dataset(second)?];
     let [a, b] = [Index::open(&datasets[0])?, Index::open(&datasets[1])?];
     let manifests = [datasets[0].manifest(), datasets[1].manifest()];
     let pairs = Pairs::of(&a, &b)?;

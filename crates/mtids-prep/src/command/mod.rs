@@ -13,6 +13,8 @@ mod insert;
 mod inspect;
 mod phantom;
 mod prune;
+mod pull;
+mod push;
 mod verify;
 
 use std::ffi::OsString;
@@ -23,6 +25,7 @@ use mtids_dicomweb::DicomWebError;
 use mtids_phantom::PhantomError;
 use mtids_report::terminal::{end_with, parsed, start_log};
 use mtids_runtime::exit::{Exit, code_of, exit_of};
+use mtids_store::StoreError;
 
 /// Convert DICOM studies and annotations to a Parquet dataset of labelled patches. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
@@ -50,6 +53,8 @@ enum Command {
     Explain(explain::Explain),
     Diff(diff::Diff),
     Verify(verify::Verify),
+    Push(push::Push),
+    Pull(pull::Pull),
     Prune(prune::Prune),
 }
 
@@ -78,13 +83,18 @@ fn run(arguments: Arguments) -> Exit {
         Command::Explain(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Verify(command) => command.run(),
+        Command::Push(command) => command.run(),
+        Command::Pull(command) => command.run(),
         Command::Prune(command) => command.run(),
     };
     match result {
         Ok(exit) => exit,
         Err(error) => end_with(
             error.as_ref(),
-            exit_of(error.as_ref(), &[code_of::<PrepError>, code_of::<PhantomError>, code_of::<DicomWebError>]),
+            exit_of(
+                error.as_ref(),
+                &[code_of::<PrepError>, code_of::<PhantomError>, code_of::<DicomWebError>, code_of::<StoreError>],
+            ),
         ),
     }
 }

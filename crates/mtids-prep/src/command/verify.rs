@@ -12,12 +12,12 @@ use super::common::print;
 
 /// Check every digest of a dataset
 ///
-/// Exit code 1 if a file is damaged.
+/// Exit code 1 if a file is damaged. A dataset on a server is read as a whole; the local cache is not asked.
 ///
 /// Example: mtids-prep verify dataset
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// Folder of the dataset
+    /// Folder or URL of the dataset
     dataset: PathBuf,
     /// Print JSON
     #[arg(long)]
@@ -26,7 +26,7 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let dataset = Dataset::open(&self.dataset)?;
+        let dataset = Dataset::open_in(mtids_store::open(&self.dataset)?)?;
         let manifest = dataset.manifest();
         let files = manifest.shards.len() + manifest.files.len();
         let progress = Progress::new("verifying", Some(files as u64), true);

@@ -26,9 +26,10 @@ def open(path: str | os.PathLike[str]) -> Dataset:
     """Opens a published dataset by its manifest.
 
     Args:
-        path: folder that `mtids-prep build` wrote.
+        path: folder that `mtids-prep build` wrote, or the URL of a bucket or web server (docs/guide/from-a-bucket.md).
 
     Raises:
+        ValueError: a URL or a setting of the environment that cannot be used.
         MtidsError: there is no dataset, or its manifest is damaged.
     """
     return Dataset(path)

@@ -16,6 +16,7 @@ To go on in the middle, save `data.state_dict()` between two steps (without work
 state of each worker.
 """
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,7 @@ class StreamDataset(IterableDataset[dict[str, torch.Tensor]]):
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._dataset: mtids.Dataset | None = None
         self._stream: mtids.Stream | None = None
+        self._process = os.getpid()
         self._resume: dict[str, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -61,6 +63,7 @@ class StreamDataset(IterableDataset[dict[str, torch.Tensor]]):
         self._epoch.fill_(epoch)
 
     def _open(self, **place: Any) -> mtids.Stream:
+        self._own()
         if self._dataset is None:
             self._dataset = mtids.open(self.path)
         return mtids.Stream(self._dataset, self.split, epoch=self.epoch, **self.settings, **place)
@@ -68,6 +71,11 @@ class StreamDataset(IterableDataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         """Batches of an epoch."""
         return self._open().batches
+
+    def _own(self) -> None:
+        """In a worker, forgets what its parent had open."""
+        if self._process != os.getpid():
+            self._dataset, self._stream, self._process = None, None, os.getpid()
 
     def _beginning(self) -> tuple[mtids.Stream, int, int]:
         """A stream where the next iteration of this process begins, its first own batch, and the number of workers."""
@@ -88,6 +96,7 @@ class StreamDataset(IterableDataset[dict[str, torch.Tensor]]):
 
     def state_dict(self) -> dict[str, Any]:
         """Where this process stands: the epoch, and the position of its next batch."""
+        self._own()
         if self._stream is None:
             stream, first, workers = self._beginning()
             return {"epoch": self.epoch, "workers": workers, "stream": stream.state(first)}

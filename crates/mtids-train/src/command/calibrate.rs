@@ -19,7 +19,7 @@ pub(crate) struct Calibrate {
     /// Folder of the run
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// Folder of the dataset that the run was trained on
+    /// Folder or URL of the dataset that the run was trained on
     #[arg(long, value_name = "DIR")]
     dataset: PathBuf,
     /// Device to compute on [default: the run's, or the CPU where this machine lacks it]

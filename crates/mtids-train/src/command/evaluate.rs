@@ -20,7 +20,7 @@ pub(crate) struct Evaluate {
     /// Folder of the run
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// Folder of the dataset
+    /// Folder or URL of the dataset
     #[arg(long, value_name = "DIR")]
     dataset: PathBuf,
     /// Split to measure

@@ -21,7 +21,7 @@ use super::common::print;
 /// Example: mtids-train fit --dataset dataset --run run --set epochs=20
 #[derive(Debug, Args)]
 pub(crate) struct Fit {
-    /// Folder of the dataset
+    /// Folder or URL of the dataset
     #[arg(long, value_name = "DIR")]
     dataset: PathBuf,
     /// Folder of the run

@@ -14,7 +14,7 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::lock::{FolderLock, LockError};
 use mtids_runtime::task::Task;
-use mtids_shards::{Dataset, Split};
+use mtids_shards::Split;
 
 use super::cells::{self, Cell};
 use super::figures::Recorded;
@@ -111,7 +111,7 @@ impl<'a> Comparison<'a> {
                 }
                 return Err(TrainError::argument("--dataset", format!("where is `{name}`? give --dataset {name}=DIR")));
             };
-            let dataset = Dataset::open(path)?;
+            let dataset = mtids_store::open_dataset(path)?;
             digests.insert(name.clone(), dataset.manifest().digest());
             if grid.datasets.contains(name) {
                 let keyed = KeyedNodes::of(&dataset, path)?;

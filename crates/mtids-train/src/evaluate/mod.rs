@@ -59,7 +59,7 @@ pub struct Evaluated {
 pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOptions) -> Result<Evaluated, TrainError> {
     let folder = RunFolder::open(run)?;
     let config = folder.config();
-    let opened = Arc::new(Dataset::open(dataset)?);
+    let opened = Arc::new(mtids_store::open_dataset(dataset)?);
     let description = opened.manifest().description.clone();
     folder.refuse_other_patches(dataset, &description)?;
     let index = opened.index()?;
