@@ -80,6 +80,14 @@ impl Storage for Checked {
         }
     }
 
+    fn get(&self, name: &str) -> io::Result<Vec<u8>> {
+        let whole = self.parts.get(name).and_then(|parts| parts.keys().find(|(offset, _)| *offset == 0));
+        match whole {
+            Some((offset, length)) => self.get_range(name, *offset, *length),
+            None => self.inner.get(name),
+        }
+    }
+
     fn size(&self, name: &str) -> io::Result<u64> {
         self.inner.size(name)
     }

@@ -8,16 +8,13 @@ use std::io;
 
 use mtids_runtime::storage::{Storage, replaced_meanwhile};
 use object_store::path::Path as Key;
-use object_store::{GetOptions, PutMode, PutOptions, PutPayload, UpdateVersion};
+use object_store::{PutMode, PutOptions, PutPayload, UpdateVersion};
 
 use crate::fault::Fault;
-use crate::remote::{PIECE, Remote};
+use crate::remote::{Remote, Tagged};
 
 /// Tag that no object has: S3 makes tags of MD5.
 const NOBODY: &str = "\"00000000000000000000000000000000\"";
-
-/// An object and the tag by which the server knows this version of it.
-type Tagged = (Vec<u8>, Option<String>);
 
 impl Remote {
     /// Puts `bytes` if `name` holds `was`.
@@ -97,17 +94,7 @@ impl Remote {
 
     /// The object with its tag, if there is one.
     fn tagged(&self, key: &Key) -> Result<Option<Tagged>, Fault> {
-        let read = self.ask_for(PIECE, || async {
-            let of_library = |error: object_store::Error| Fault::of(&error);
-            let result = self.store.get_opts(key, GetOptions::default()).await.map_err(of_library)?;
-            let (tag, size) = (result.meta.e_tag.clone(), result.meta.size);
-            let bytes = result.bytes().await.map_err(of_library)?;
-            if bytes.len() as u64 != size {
-                return Err(Fault::short(bytes.len() as u64, size));
-            }
-            Ok((bytes.into(), tag))
-        });
-        match read {
+        match self.whole(key) {
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
             read => read.map(Some),
         }

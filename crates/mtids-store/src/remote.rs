@@ -1,7 +1,8 @@
 //! Objects of a server as a [`Storage`], with a blocking face.
 //!
 //! Invariants: what is read has the length that was asked for, or there is an error; a large object is moved in pieces of [`PIECE`] bytes,
-//! so that a fault costs one piece; a web server is only read.
+//! so that a fault costs one piece; an object that is read whole is one version of it, even if it is replaced meanwhile; a web server is
+//! only read.
 
 use std::fmt;
 use std::future::Future;
@@ -28,6 +29,9 @@ use crate::transport::{Connector, once, options};
 
 /// Bytes of a request at most; S3 wants parts of 5 MiB at least, and takes 10,000 of them.
 pub(crate) const PIECE: u64 = 8 << 20;
+
+/// An object and the tag by which the server knows this version of it.
+pub(crate) type Tagged = (Vec<u8>, Option<String>);
 
 /// A server with a dataset.
 pub(crate) struct Remote {
@@ -147,11 +151,12 @@ impl Remote {
         })
     }
 
-    /// A piece of a blob, at most [`PIECE`] bytes.
-    fn piece(&self, key: &Key, offset: u64, length: u64) -> Result<Vec<u8>, Fault> {
+    /// A piece of a blob, at most [`PIECE`] bytes; with a tag, of the version that has it.
+    fn piece(&self, key: &Key, tag: Option<&str>, offset: u64, length: u64) -> Result<Vec<u8>, Fault> {
         let end = offset.saturating_add(length);
         self.ask_for(length, || async move {
-            let options = GetOptions { range: Some(GetRange::Bounded(offset..end)), ..GetOptions::default() };
+            let (range, if_match) = (Some(GetRange::Bounded(offset..end)), tag.map(str::to_owned));
+            let options = GetOptions { range, if_match, ..GetOptions::default() };
             let of_library = |error: object_store::Error| Fault::of(&error);
             let result = self.store.get_opts(key, options).await.map_err(of_library)?;
             if result.meta.size < end {
@@ -163,6 +168,53 @@ impl Remote {
             }
             Ok(bytes.into())
         })
+    }
+
+    /// A whole object and the tag of its version. Further pieces of a large one are asked for by its tag. Each piece is asked for as a range:
+    /// only then does an answer say how long the object is and how long itself, and one that ends early is noticed.
+    pub(crate) fn whole(&self, key: &Key) -> Result<Tagged, Fault> {
+        for _ in 0..self.patience.attempts {
+            let first = self.ask_for(PIECE, || async {
+                let of_library = |error: object_store::Error| Fault::of(&error);
+                let options = GetOptions { range: Some(GetRange::Bounded(0..PIECE)), ..GetOptions::default() };
+                let result = self.store.get_opts(key, options).await.map_err(of_library)?;
+                let (tag, size) = (result.meta.e_tag.clone(), result.meta.size);
+                let bytes = result.bytes().await.map_err(of_library)?;
+                if bytes.len() as u64 != size.min(PIECE) {
+                    return Err(Fault::short(bytes.len() as u64, size.min(PIECE)));
+                }
+                Ok((bytes.into(), tag, size))
+            });
+            let (bytes, tag, size) = match first {
+                // An empty object has no range.
+                Err(fault) if fault.kind() == io::ErrorKind::UnexpectedEof => self.head(key)?,
+                first => first?,
+            };
+            match self.complete(key, bytes, tag.as_deref(), size) {
+                // Replaced between two requests: from the beginning.
+                Err(fault) if tag.is_some() && fault.kind() == io::ErrorKind::AlreadyExists => {}
+                read => return read.map(|bytes| (bytes, tag)),
+            }
+        }
+        Err(Fault::last(io::ErrorKind::Other, "it is replaced all the time while it is read"))
+    }
+
+    /// Nothing of an object, with its tag and size.
+    fn head(&self, key: &Key) -> Result<(Vec<u8>, Option<String>, u64), Fault> {
+        self.ask(0, || async {
+            let head = GetOptions { head: true, ..GetOptions::default() };
+            let meta = self.store.get_opts(key, head).await?.meta;
+            Ok((Vec::new(), meta.e_tag, meta.size))
+        })
+    }
+
+    /// The object that begins with `bytes`.
+    fn complete(&self, key: &Key, mut bytes: Vec<u8>, tag: Option<&str>, size: u64) -> Result<Vec<u8>, Fault> {
+        while (bytes.len() as u64) < size {
+            let at = bytes.len() as u64;
+            bytes.extend_from_slice(&self.piece(key, tag, at, PIECE.min(size - at))?);
+        }
+        Ok(bytes)
     }
 
     fn read(&self, name: &str, offset: u64, length: u64, mut take: impl FnMut(Vec<u8>)) -> Result<(), Fault> {
@@ -179,15 +231,14 @@ impl Remote {
         let mut at = offset;
         while at < end {
             let length = PIECE.min(end - at);
-            take(self.piece(&key, at, length)?);
+            take(self.piece(&key, None, at, length)?);
             at += length;
         }
         Ok(())
     }
 
     fn size_of(&self, key: &Key) -> Result<u64, Fault> {
-        let options = || GetOptions { head: true, ..GetOptions::default() };
-        self.ask(0, || async { Ok(self.store.get_opts(key, options()).await?.meta.size) })
+        Ok(self.head(key)?.2)
     }
 
     fn put_whole(&self, key: &Key, bytes: &[u8]) -> Result<(), Fault> {
@@ -275,6 +326,10 @@ impl Storage for Remote {
             }
         });
         self.named(name, read.map(|()| bytes))
+    }
+
+    fn get(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.named(name, self.key(name).and_then(|key| self.whole(&key)).map(|(bytes, _)| bytes))
     }
 
     fn size(&self, name: &str) -> io::Result<u64> {

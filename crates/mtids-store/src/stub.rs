@@ -227,7 +227,13 @@ impl Objects {
                     format!("<ListBucketResult><IsTruncated>false</IsTruncated>{list}</ListBucketResult>").into(),
                 )
             }
-            "GET" | "HEAD" => self.read(&name, header("range")),
+            "GET" | "HEAD" => {
+                let tag = self.blobs.get(&name).map(|bytes| Self::tag(bytes));
+                match header("if-match") {
+                    Some(wanted) if tag.is_some_and(|tag| tag != wanted) => plain(412),
+                    _ => self.read(&name, header("range")),
+                }
+            }
             "PUT" => match (of_query("partNumber="), of_query("uploadId=")) {
                 (Some(number), Some(upload)) => match self.uploads.get_mut(&upload) {
                     Some(parts) => {
