@@ -1,6 +1,7 @@
 """What the network reaches on the standing cohorts, for each seed of the training: the table of docs/results/cohorts.md.
 
 Arguments: folder of the cohorts, page to write into. Every figure is copied from a run's own evaluation.json; only means over seeds are made here.
+Rows of a cohort without a run in the folder stay as they are: the cohorts need not be measured on one machine.
 """
 
 import hashlib
@@ -86,8 +87,11 @@ def main():
     heads = ("cohort", "settings", "seed", "test patients", "short axis", "network", "network − short axis", "network + measures", "with − without measures")
     heads += ("region accuracy", "minutes", "dataset, configuration, weights")
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    before = page.read_text(encoding="utf-8").splitlines()
     for cohort in COHORTS:
         runs = sorted((path.parent for path in folder.glob(f"{cohort}/run-*/evaluation.json")), key=named)
+        if not runs:
+            lines += [line for line in before if line.startswith(f"| {cohort} | `")]
         for setting in dict.fromkeys(named(run)[0] for run in runs):
             rows = [row(run) for run in runs if named(run)[0] == setting]
             lines += ["| " + " | ".join(cells) + " |" for cells, _ in rows]
