@@ -203,6 +203,10 @@ wheel: ## The Python package as a wheel for any Linux: WHEELS/mtids-*.whl (PyPI 
 check-package: python ## The Python module beside the libraries in Rust (DATASET=, CYCLES= of forks and kills)
 	@CARGO='$(CARGO)' bash scripts/python/check.sh '$(PROFILE)' '$(DATASET)' '$(or $(CYCLES),20)'
 
+.PHONY: bench-package
+bench-package: python ## Rows per second of the stream through Python beside Rust (DATASET=, PROFILE=)
+	@CARGO='$(CARGO)' MTIDS_SCRIPT=scripts/benchmarks/package.py bash scripts/python/check.sh '$(PROFILE)' '$(DATASET)' 11
+
 .PHONY: check-wheel
 check-wheel: ## The wheel in a fresh environment without cargo: the programs, then the reader (WHEELS= as in make wheel)
 	@bash scripts/python/check_wheel.sh '$(WHEELS)'

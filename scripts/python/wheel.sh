@@ -11,5 +11,6 @@ export PATH=$PWD/.venv-wheel/bin:$PATH VIRTUAL_ENV=$PWD/.venv-wheel
 began=$SECONDS
 maturin build --locked --quiet --manifest-path crates/mtids-python/Cargo.toml --profile "$profile" --zig --compatibility manylinux_2_28 --out "$wheels"
 wheel=$(ls -t "$wheels"/mtids-*.whl | head -1)
-auditwheel show "$wheel" | grep -q manylinux_2_28 || { auditwheel show "$wheel"; exit 1; }
+found=$(auditwheel show "$wheel")
+[[ $found == *manylinux_2_28_x86_64* ]] || { printf '%s\n' "$found"; exit 1; }
 printf '%s: %s MB, %s s\n' "$wheel" "$(($(stat --format=%s "$wheel") / 1000000))" "$((SECONDS - began))"

@@ -8,6 +8,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mtids_balance::{BalanceInput, BalancerConfig};
 use mtids_shards::{Dataset, Split};
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         ["batches", dataset, split, batch_size, seed, epoch] => batches(dataset, split, [batch_size, seed, epoch]),
+        ["drain", dataset, split, batch_size, seed, epoch] => drain(dataset, split, [batch_size, seed, epoch]),
         ["balance", method] => balance(method),
         _ => Err("see the head of its source".into()),
     };
@@ -36,18 +38,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn batches(dataset: &str, split: &str, numbers: [&str; 3]) -> Result<(), Failure> {
+fn stream(dataset: &str, split: &str, numbers: [&str; 3]) -> Result<BatchStream, Failure> {
     let [batch_size, seed, epoch] = numbers.map(str::parse::<u64>);
     let split = Split::from_name(split).ok_or("no such split")?;
     let dataset = Arc::new(Dataset::open(Path::new(dataset))?);
-    let builder = BatchStream::builder(dataset, split).batch_size(usize::try_from(batch_size?)?).shuffle(seed?, epoch?);
+    let builder = BatchStream::builder(dataset, split).batch_size(usize::try_from(batch_size?)?);
+    Ok(builder.shuffle(seed?, epoch?).start()?)
+}
+
+fn batches(dataset: &str, split: &str, numbers: [&str; 3]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    for batch in builder.start()? {
+    for batch in stream(dataset, split, numbers)? {
         for view in &batch?.views {
             let bytes: Vec<u8> = view.iter().flat_map(|value| value.to_le_bytes()).collect();
             out.write_all(&bytes)?;
         }
     }
+    Ok(())
+}
+
+fn drain(dataset: &str, split: &str, numbers: [&str; 3]) -> Result<(), Failure> {
+    let began = Instant::now();
+    let mut rows = 0;
+    for batch in stream(dataset, split, numbers)? {
+        rows += batch?.labels.len();
+    }
+    writeln!(std::io::stdout(), "{rows} {}", began.elapsed().as_secs_f64())?;
     Ok(())
 }
 
