@@ -70,6 +70,16 @@ def resumption(dataset):
     print("StatefulDataLoader with 0 to 3 workers: goes on at every batch")
 
 
+def guide(path):
+    """The block of docs/guide/pytorch.md on the DataLoader, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs/guide/pytorch.md").read_text(encoding="utf-8")
+    block = next(block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "DataLoader" in block)
+    said = {"dataset": mtids.open(path)}
+    exec(compile(block, "pytorch.md", "exec"), said)
+    assert said["batch"]["near"].dtype == torch.int16 and said["epoch"] == 9
+    print("the lines of the guide run")
+
+
 def examples(path):
     """The example's losses after an interruption are those of an unbroken run; DD-GB runs in a loop."""
     def lines(checkpoint, *more):
@@ -155,6 +165,7 @@ def main():
     dataset = mtids.open(path)
     workers(dataset)
     resumption(dataset)
+    guide(path)
     examples(path)
     kills(path, cycles)
 

@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -237,6 +238,16 @@ def state_at(dataset, batch):
     return mtids.Stream(dataset, "train", BATCH, SEED, EPOCH).state(batch)
 
 
+def guide(path, numbers, **names):
+    """Runs Python blocks of docs/guide/pytorch.md as they stand there, with a dataset of ours in place of the demo's."""
+    page = (Path(__file__).parents[2] / "docs/guide/pytorch.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
+    for number in numbers:
+        assert number < len(blocks), f"the page has {len(blocks)} blocks"
+        exec(compile(blocks[number].replace("out/demo/dataset", str(path)), f"pytorch.md, block {number}", "exec"), names)  # noqa: S102
+    return names
+
+
 def threads():
     """Threads of this process."""
     return len(os.listdir("/proc/self/task"))
@@ -253,6 +264,10 @@ def main():
     count, held, rust = batches(dataset, program)
     buffers(dataset)
     ddgb(program)
+    gradients = np.array([[1.0, 0.0], [-0.5, 1.0]])
+    said = guide(path, [0, 1, 3], gradients=gradients, losses=[0.7, 1.2])
+    assert said["near"].ndim == 5 and said["update"].shape == (2,) and said["patch"].voxels.ndim == 4
+    said.clear()
     gc.collect()
     forks(dataset, rust, cycles)
     kills(dataset, cycles)
