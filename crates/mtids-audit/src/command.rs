@@ -1,6 +1,11 @@
 //! The command line of `mtids-audit`: it parses, calls the library, writes files and turns issues into an exit code.
 //!
 //! It is a part of the library so that the program and the Python package run the same.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "these comments are the help of the command line, not pages"
+)]
 
 use std::ffi::OsString;
 use std::io::Write;

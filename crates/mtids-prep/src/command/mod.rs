@@ -2,6 +2,11 @@
 //!
 //! It is a part of the library so that the program and the Python package run the same. Invariant: an error goes to standard error with its
 //! causes, and its exit code follows `mtids_runtime::exit`.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "these comments are the help of the command line, not pages"
+)]
 
 mod build;
 mod classes;

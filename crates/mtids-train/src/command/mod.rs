@@ -1,6 +1,11 @@
 //! The command line of `mtids-train`: each command parses its options, calls the library and prints.
 //!
 //! It is a part of the library so that the program and the Python package run the same.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "these comments are the help of the command line, not pages"
+)]
 
 mod calibrate;
 mod common;
