@@ -207,6 +207,11 @@ check-package: python ## The Python module beside the libraries in Rust (DATASET
 bench-package: python ## Rows per second of the stream through Python beside Rust (DATASET=, PROFILE=)
 	@CARGO='$(CARGO)' MTIDS_SCRIPT=scripts/benchmarks/package.py bash scripts/python/check.sh '$(PROFILE)' '$(DATASET)' 11
 
+.PHONY: bench-package-peers
+bench-package-peers: PYTHON ?= python3
+bench-package-peers: ## The same beside LitData, MosaicML Streaming and Grain (DATASET=, PYTHON= with the wheel and scripts/benchmarks/requirements-package-peers.txt)
+	@$(PYTHON) scripts/benchmarks/package_peers.py $(DATASET) $(OUT)/package-peers 7
+
 .PHONY: check-wheel
 check-wheel: ## The wheel in a fresh environment without cargo: the programs, then the reader (WHEELS= as in make wheel)
 	@bash scripts/python/check_wheel.sh '$(WHEELS)'
