@@ -21,8 +21,8 @@ use crate::sheets::{remove_old, sheets};
 use crate::text::text;
 use crate::worklist;
 use clap::{Args, Parser, Subcommand};
-use mtids_report::terminal::{end_with, parsed, start_log};
-use mtids_runtime::exit::{Exit, code_of, exit_of};
+use mtids_report::terminal::program;
+use mtids_runtime::exit::{Exit, code_of};
 use mtids_runtime::{atomic, config};
 
 /// Report the labels of a dataset, and what would invalidate results. Research software, not for diagnosis.
@@ -97,19 +97,10 @@ struct Compare {
 
 /// The program: `arguments` are those of the process, its name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let arguments = match parsed(Arguments::try_parse_from(arguments)) {
-        Ok(arguments) => arguments,
-        Err(exit) => return exit,
-    };
-    start_log();
-    let result = match arguments.command {
+    program(Arguments::try_parse_from(arguments), &[code_of::<AuditError>], |arguments| match arguments.command {
         Command::Report(command) => command.run(),
         Command::Compare(command) => command.run(),
-    };
-    match result {
-        Ok(exit) => exit,
-        Err(error) => end_with(error.as_ref(), exit_of(error.as_ref(), &[code_of::<AuditError>])),
-    }
+    })
 }
 
 impl Report {

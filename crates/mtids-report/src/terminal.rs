@@ -1,19 +1,34 @@
-//! What every program does at its two ends: it opens the log, and it says why it failed.
+//! What every program does at its two ends: it reads its arguments and opens the log, and it says why it failed.
 //!
 //! Invariants: both go to standard error, without colours where nobody looks; no setting of the log shows what is sent to a server.
 
 use std::error::Error;
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use mtids_runtime::exit::{Exit, describe};
+use mtids_runtime::exit::{CodeOf, Exit, describe, exit_of};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+/// A program: understood arguments go to `run`, and its error to standard error. Answers the exit code: 0 for help and version, 2 for arguments
+/// that were not understood, that of `run`, or that of the first error in the chain that one of `known` reads.
+pub fn program<A, E: AsRef<dyn Error + 'static>>(
+    arguments: Result<A, clap::Error>,
+    known: &[CodeOf],
+    run: impl FnOnce(A) -> Result<Exit, E>,
+) -> Exit {
+    let arguments = match parsed(arguments) {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit,
+    };
+    start_log();
+    run(arguments).unwrap_or_else(|error| end_with(error.as_ref(), exit_of(error.as_ref(), known)))
+}
+
 /// Starts the log; `RUST_LOG` chooses what is shown, warnings otherwise. The lines of the HTTP library are never shown, whatever it says: they
 /// hold queries with PatientIDs, and credentials.
-pub fn start_log() {
+fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -32,7 +47,7 @@ pub fn start_log() {
 ///
 /// # Errors
 /// The exit code: 0 for help and version, 2 for arguments that were not understood.
-pub fn parsed<T>(arguments: Result<T, clap::Error>) -> Result<T, Exit> {
+fn parsed<T>(arguments: Result<T, clap::Error>) -> Result<T, Exit> {
     arguments.map_err(|error| {
         // Nothing is left to tell where nobody listens.
         let _ = error.print();
@@ -53,7 +68,7 @@ pub fn tell(line: &str) {
 }
 
 /// Says an error with its causes and ends with `exit`; somebody who closed our output (`| head`) has seen enough, and that is no error.
-pub fn end_with(error: &(dyn Error + 'static), exit: Exit) -> Exit {
+fn end_with(error: &(dyn Error + 'static), exit: Exit) -> Exit {
     let closed = |error: &std::io::Error| error.kind() == ErrorKind::BrokenPipe;
     if error.downcast_ref().is_some_and(closed) {
         return Exit::Done;

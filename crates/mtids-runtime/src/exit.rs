@@ -80,9 +80,12 @@ pub fn code_of<E: ExitStatus>(error: &(dyn Error + 'static)) -> Option<Exit> {
     error.downcast_ref::<E>().map(E::exit)
 }
 
+/// Reads the exit code from an error of one kind: [`code_of`] for that kind.
+pub type CodeOf = fn(&(dyn Error + 'static)) -> Option<Exit>;
+
 /// The exit code of a program that ends with `error`: that of the first error of the chain that is one of `known`, an
 /// [`ExitError`] or a [`ConfigError`]; else [`Exit::Data`].
-pub fn exit_of(error: &(dyn Error + 'static), known: &[fn(&(dyn Error + 'static)) -> Option<Exit>]) -> Exit {
+pub fn exit_of(error: &(dyn Error + 'static), known: &[CodeOf]) -> Exit {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let code = known.iter().find_map(|code| code(error));

@@ -28,8 +28,8 @@ use crate::error::PrepError;
 use clap::{Parser, Subcommand};
 use mtids_dicomweb::DicomWebError;
 use mtids_phantom::PhantomError;
-use mtids_report::terminal::{end_with, parsed, start_log};
-use mtids_runtime::exit::{Exit, code_of, exit_of};
+use mtids_report::terminal::program;
+use mtids_runtime::exit::{Exit, code_of};
 use mtids_store::StoreError;
 
 /// Convert DICOM studies and annotations to a Parquet dataset of labelled patches. Research software, not for diagnosis.
@@ -65,18 +65,13 @@ enum Command {
 
 /// The program: `arguments` are those of the process, its name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    match parsed(Arguments::try_parse_from(arguments)) {
-        Ok(arguments) => {
-            start_log();
-            run(arguments)
-        }
-        Err(exit) => exit,
-    }
+    let known = [code_of::<PrepError>, code_of::<PhantomError>, code_of::<DicomWebError>, code_of::<StoreError>];
+    program(Arguments::try_parse_from(arguments), &known, run)
 }
 
 /// Runs the chosen command.
-fn run(arguments: Arguments) -> Exit {
-    let result = match arguments.command {
+fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    match arguments.command {
         Command::Phantom(command) => command.run(),
         Command::Insert(command) => command.run(),
         Command::Fetch(command) => command.run(),
@@ -91,15 +86,5 @@ fn run(arguments: Arguments) -> Exit {
         Command::Push(command) => command.run(),
         Command::Pull(command) => command.run(),
         Command::Prune(command) => command.run(),
-    };
-    match result {
-        Ok(exit) => exit,
-        Err(error) => end_with(
-            error.as_ref(),
-            exit_of(
-                error.as_ref(),
-                &[code_of::<PrepError>, code_of::<PhantomError>, code_of::<DicomWebError>, code_of::<StoreError>],
-            ),
-        ),
     }
 }

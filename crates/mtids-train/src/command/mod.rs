@@ -20,8 +20,8 @@ mod track;
 use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
-use mtids_report::terminal::{end_with, parsed, start_log};
-use mtids_runtime::exit::{Exit, code_of, exit_of};
+use mtids_report::terminal::program;
+use mtids_runtime::exit::{Exit, code_of};
 
 use crate::error::TrainError;
 
@@ -41,15 +41,7 @@ struct Arguments {
 
 /// The program: `arguments` are those of the process, its name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let arguments = match parsed(Arguments::try_parse_from(arguments)) {
-        Ok(arguments) => arguments,
-        Err(exit) => return exit,
-    };
-    start_log();
-    match arguments.command.run() {
-        Ok(exit) => exit,
-        Err(error) => end_with(error.as_ref(), exit_of(error.as_ref(), &[code_of::<TrainError>])),
-    }
+    program(Arguments::try_parse_from(arguments), &[code_of::<TrainError>], |arguments| arguments.command.run())
 }
 
 /// What the program does.
