@@ -107,6 +107,21 @@ fn the_hub_and_a_catalogue_read_the_published_shards_and_no_older_ones() {
     let shards = tree(&out).keys().filter(|name| name.starts_with("shards/")).count();
     assert!(shards > Dataset::open(&out).unwrap().manifest().shards.len(), "no older shard to confuse a reader");
     read_by_python("read_hub.py", [text(&out)]);
+    let before = tree(&out);
+    let publication = [
+        "publication.license=CC-BY-4.0",
+        "publication.url=https://example.org/nodes",
+        "publication.date_published=2026-11-28",
+        "publication.version=1.0.0",
+        "publication.cite_as=@misc{nodes}",
+        "publication.creators=[{name=\"Example Hospital\", is_organization=true}]",
+    ];
+    let named =
+        views_arguments(&out).into_iter().chain(publication.into_iter().flat_map(|set| ["--set".into(), set.into()]));
+    run("mtids-prep", named).expect_code(0);
+    let is_shard = |name: &&String| name.starts_with("shards/");
+    assert!(tree(&out).keys().filter(is_shard).eq(before.keys().filter(is_shard)), "a licence changes no row");
+    read_by_python("read_hub.py", [text(&out)]);
 }
 
 #[test]

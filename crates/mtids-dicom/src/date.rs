@@ -6,7 +6,7 @@ use dicom_core::chrono::{Datelike, NaiveDate};
 use dicom_core::value::deserialize::parse_date;
 
 /// The day of `YYYYMMDD` (also `YYYY.MM.DD`, of old).
-pub(crate) fn day(text: &str) -> Option<i32> {
+pub fn day(text: &str) -> Option<i32> {
     let digits: String = text.chars().filter(|c| *c != '.').collect();
     // The parser looks at the first eight characters only.
     if digits.len() != 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

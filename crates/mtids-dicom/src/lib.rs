@@ -17,7 +17,7 @@
 pub mod acquisition;
 pub mod concepts;
 pub mod dataset;
-mod date;
+pub mod date;
 pub mod element;
 mod enhanced;
 pub mod error;

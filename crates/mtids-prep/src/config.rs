@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::PrepError;
 use crate::negatives::NegativesConfig;
+use crate::publication::Publication;
 use crate::split::SplitConfig;
 use crate::views::{ViewConfig, resolve};
 
@@ -89,6 +90,9 @@ pub struct BuildConfig {
     pub reading: ReadingConfig,
     /// Where the secret of the pseudonyms comes from.
     pub pseudonym: PseudonymConfig,
+    /// What its publisher says of the dataset: licence, creators, date. For catalogues only. Default nothing.
+    #[serde(skip_serializing_if = "Publication::is_empty")]
+    pub publication: Publication,
 }
 
 impl Default for BuildConfig {
@@ -120,6 +124,7 @@ impl Default for BuildConfig {
             identity: IdentityConfig::default(),
             reading: ReadingConfig::default(),
             pseudonym: PseudonymConfig::default(),
+            publication: Publication::default(),
         }
     }
 }
@@ -239,7 +244,8 @@ impl BuildConfig {
             return Err(PrepError::Config { key: "data".into(), reason });
         };
         let (regions, rules, same_person, views) = (self.scheme()?, self.rules()?, self.same_person()?, self.views()?);
-        let digest = Digest::of_json(&self.published())?;
+        // What is said of the dataset changes none of its rows.
+        let digest = Digest::of_json(&Self { publication: Publication::default(), ..self.published() })?;
         Ok(CheckedConfig { config: self, studies, regions, rules, same_person, views, digest })
     }
 
@@ -255,6 +261,7 @@ impl BuildConfig {
         })?;
         self.split.validate()?;
         self.negatives.validate()?;
+        self.publication.validate()?;
         if !(1..=1000).contains(&self.samples_per_finding) {
             return fail("samples_per_finding", "between 1 and 1000");
         }
@@ -380,6 +387,8 @@ mod tests {
         let digest = |config: BuildConfig| *config.check().unwrap().digest();
         let moved = BuildConfig { data: Some("/elsewhere".into()), memory_mib: 7, ..here.clone() };
         assert_eq!(digest(here.clone()), digest(moved));
+        let publication = Publication { license: Some("CC0-1.0".into()), ..Publication::default() };
+        assert_eq!(digest(here.clone()), digest(BuildConfig { publication, ..here.clone() }));
         assert_ne!(digest(here.clone()), digest(BuildConfig { samples_per_finding: 2, ..here }));
         assert!(BuildConfig::default().check().unwrap_err().to_string().contains("--data"));
     }

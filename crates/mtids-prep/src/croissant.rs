@@ -2,10 +2,12 @@
 //!
 //! Invariants: columns and meanings are those of `schemas/patch.json`; shards are named one by one; no time of day, place or person, so that it is a
 //! pure function of the build's input. Voxels are bytes, for which Croissant has no type: its readers pass `Text` on as the bytes that it is. What the
-//! specification requires and a build cannot know (`license`, `url`, `creator`, `datePublished`) is for whoever publishes a copy.
+//! specification requires and a build cannot know (`license`, `url`, `creator`, `datePublished`) comes from the table `publication` of the settings.
 
 use mtids_shards::{DatasetDescription, ShardEntry, patch_json_schema};
 use serde_json::{Value, json};
+
+use crate::publication::Publication;
 
 /// Id of the set of shards.
 const SHARDS: &str = "shards";
@@ -15,13 +17,13 @@ const ROWS: &str = "rows";
 const VOXELS: &str = "voxels_<view>";
 
 /// Text of the file.
-pub(crate) fn croissant(description: &DatasetDescription, shards: &[ShardEntry]) -> String {
+pub(crate) fn croissant(description: &DatasetDescription, shards: &[ShardEntry], publication: &Publication) -> String {
     let paths: Vec<&str> = shards.iter().map(|shard| shard.path.as_str()).collect();
     let mut value = json!({
         "@context": context(),
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
-        "name": "mtids-dataset",
+        "name": publication.name.as_deref().unwrap_or("mtids-dataset"),
         "description": "Views of chest CT around annotated nodes, labelled by region and metastasis. An unknown status is not benign. README.md \
                         tells counts, sources of labels and scanners. Research data, not for diagnosis.",
         "keywords": ["chest CT", "lymph nodes", "mediastinum", "metastasis"],
@@ -42,6 +44,9 @@ pub(crate) fn croissant(description: &DatasetDescription, shards: &[ShardEntry])
             "field": fields(description),
         }],
     });
+    for (property, words) in publication.properties() {
+        value[property] = words;
+    }
     value.sort_all_objects();
     format!("{value:#}\n")
 }

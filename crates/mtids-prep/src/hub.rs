@@ -6,14 +6,20 @@
 use std::fmt::Write as _;
 
 use mtids_shards::{ShardEntry, Split};
+use serde_json::Value;
+
+use crate::publication::Publication;
 
 /// The head in YAML, between two lines of dashes.
-pub(crate) fn header(shards: &[ShardEntry], rows: u64) -> String {
-    let mut text = String::from(
-        "---\npretty_name: Mediastinal lymph nodes in chest CT\nlicense: unknown\ntask_categories:\n- image-classification\ntags:\n- medical\n- \
+pub(crate) fn header(shards: &[ShardEntry], rows: u64, publication: &Publication) -> String {
+    let mut text = String::from("---\n");
+    let name = publication.name.as_deref().map_or_else(|| "Mediastinal lymph nodes in chest CT".into(), yaml);
+    // Writing into a string cannot fail, so the results are dropped.
+    let _ = writeln!(text, "pretty_name: {name}\nlicense: {}", licence(publication));
+    text.push_str(
+        "task_categories:\n- image-classification\ntags:\n- medical\n- \
          radiology\n- chest-ct\n- lymph-nodes\nsize_categories:\n",
     );
-    // Writing into a string cannot fail, so the results are dropped.
     let _ = writeln!(text, "- {}", size_category(rows));
     if !shards.is_empty() {
         text.push_str("configs:\n- config_name: default\n  data_files:\n");
@@ -22,14 +28,27 @@ pub(crate) fn header(shards: &[ShardEntry], rows: u64) -> String {
         let mut paths = shards.iter().filter(|shard| shard.split == split).map(|shard| &shard.path).peekable();
         if paths.peek().is_some() {
             let _ = writeln!(text, "  - split: {}\n    path:", split.name());
-            // A string of JSON is one of YAML.
             for path in paths {
-                let _ = writeln!(text, "    - {}", serde_json::Value::from(path.as_str()));
+                let _ = writeln!(text, "    - {}", yaml(path));
             }
         }
     }
     text.push_str("---\n\n");
     text
+}
+
+/// The hub's word for a licence: its own id, which is the SPDX one in small letters, or `other` with the address.
+fn licence(publication: &Publication) -> String {
+    match publication.license.as_deref() {
+        None => "unknown".into(),
+        Some(url) if url.contains("://") => format!("other\nlicense_link: {}", yaml(url)),
+        Some(id) => yaml(&id.to_lowercase()),
+    }
+}
+
+/// A string of JSON is one of YAML.
+fn yaml(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
 /// The hub's words for a number of rows.
@@ -65,7 +84,7 @@ mod tests {
     #[test]
     fn each_split_names_its_shards() {
         let shards = [shard("shards/test/a.parquet", Split::Test), shard("shards/train/b.parquet", Split::Train)];
-        let text = header(&shards, 12_345);
+        let text = header(&shards, 12_345, &Publication::default());
         assert!(text.starts_with("---\n") && text.ends_with("\n---\n\n"), "{text}");
         assert!(text.contains(
             "\n- 10K<n<100K\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path:\n"
@@ -74,6 +93,14 @@ mod tests {
             "    - \"shards/train/b.parquet\"\n  - split: test\n    path:\n    - \"shards/test/a.parquet\"\n---"
         ));
         assert!(!text.contains("validation"));
-        assert!(!header(&[], 0).contains("configs"));
+        assert!(!header(&[], 0, &Publication::default()).contains("configs"));
+    }
+    #[test]
+    fn the_licence_is_in_the_words_of_the_hub() {
+        let text =
+            |license: &str| header(&[], 0, &Publication { license: Some(license.into()), ..Publication::default() });
+        assert!(text("CC-BY-4.0").contains("\nlicense: \"cc-by-4.0\"\n"));
+        assert!(text("https://example.org/l").contains("\nlicense: other\nlicense_link: \"https://example.org/l\"\n"));
+        assert!(header(&[], 0, &Publication::default()).contains("\nlicense: unknown\n"));
     }
 }

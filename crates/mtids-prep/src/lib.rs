@@ -40,6 +40,7 @@ pub mod patients;
 pub mod plan;
 mod process;
 pub mod prune;
+pub mod publication;
 mod publish;
 mod record;
 mod rejects;

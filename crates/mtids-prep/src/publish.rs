@@ -76,13 +76,13 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
     let keys: BTreeSet<&str> = labels().map(|row| row.sample_key.as_str()).collect();
     let corrections: Vec<CorrectionRecord> =
         plan.corrections.iter().filter(|one| keys.contains(one.sample_key.as_str())).cloned().collect();
-    let card = hub::header(&shards, totals.rows)
+    let card = hub::header(&shards, totals.rows, &config.publication)
         + &card(context.description, &totals, &labels().collect::<Vec<_>>(), &corrections, config);
     let mut files = vec![
         write_index(dataset, &index, context.description)?,
         write_quarantine(dataset, &quarantined)?,
         write_file(dataset, "config.resolved.toml", resolved.as_bytes())?,
-        write_file(dataset, "croissant.json", croissant(context.description, &shards).as_bytes())?,
+        write_file(dataset, "croissant.json", croissant(context.description, &shards, &config.publication).as_bytes())?,
         write_file(dataset, "README.md", card.as_bytes())?,
     ];
     if !corrections.is_empty() {
