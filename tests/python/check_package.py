@@ -193,6 +193,29 @@ def forks(dataset, rust, count):
     assert list(map(voxels, stream)) == whole[1:], "the parent's sequence was disturbed"
 
 
+def forks_of_a_url(path):
+    """A dataset on a server has threads for its requests, so a child that is forked has to open it again, and is told so."""
+    server = subprocess.Popen([sys.executable, Path(__file__).with_name("serve.py"), path], stdout=subprocess.PIPE, text=True)
+    try:
+        url = server.stdout.readline().strip()
+        remote = mtids.open(url)
+        rows, stream = len(remote), mtids.Stream(remote, "train", BATCH, SEED, EPOCH)
+        child = os.fork()
+        if child == 0:
+            raises(RuntimeError, remote.index, "open it again")
+            raises(RuntimeError, stream.__next__, "open it again")
+            assert len(mtids.open(url)) == rows
+            # What the parent opened dies here without its threads.
+            del remote, stream
+            gc.collect()
+            os._exit(0)
+        assert wait(child) == 0, "a forked child was not told to open its dataset again"
+        assert remote.index().num_rows == rows, "the parent's dataset was disturbed"
+    finally:
+        server.kill()
+        server.wait()
+
+
 def wait(child, seconds=60):
     """Exit code of a child, which must not hang."""
     end = time.monotonic() + seconds
@@ -270,6 +293,7 @@ def main():
     said.clear()
     gc.collect()
     forks(dataset, rust, cycles)
+    forks_of_a_url(path)
     kills(dataset, cycles)
     gc.collect()
     # Threads of NumPy and polars may stay; those of streams do not.

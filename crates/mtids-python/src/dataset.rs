@@ -74,8 +74,9 @@ impl Dataset {
     #[new]
     fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let shards = py.detach(|| open_dataset(&path)).map_err(|error| exception(&error))?;
-        let opened = Opened::here(is_remote(&path));
-        Ok(Self { path, opened, shards: Arc::new(shards), rows: OnceLock::new(), last: Mutex::default() })
+        let shards = Arc::new(shards);
+        let opened = Opened::here(Arc::clone(&shards), is_remote(&path));
+        Ok(Self { path, opened, shards, rows: OnceLock::new(), last: Mutex::default() })
     }
 
     fn __repr__(&self) -> String {

@@ -133,7 +133,14 @@ impl Stream {
         let (builder, positions) = py.detach(open).map_err(|error| refused(&error))?;
         let running = Running { stream: None, waiting: None, next: positions.first(), ended: false };
         let views = dataset.shards.manifest().description.views.clone();
-        Ok(Self { builder, positions, views, step: every, opened: dataset.opened, running: Mutex::new(running) })
+        Ok(Self {
+            builder,
+            positions,
+            views,
+            step: every,
+            opened: dataset.opened.clone(),
+            running: Mutex::new(running),
+        })
     }
 
     fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
