@@ -10,7 +10,7 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::random::rng_for;
 use rand::RngExt;
 
-use crate::support::{dataset, program, run, text, tree};
+use crate::support::{dataset, program, root, run, text, tree};
 
 const BASE: &str = "epochs = 1\nbatch_size = 16\ncheckpoint_every_steps = 3\n[model.backbone]\nsize = \"tiny\"\n[model.trunks.wide]\nfeatures = 8\n";
 
@@ -124,4 +124,22 @@ fn what_a_comparison_cannot_do_it_says() {
     fs::write(&grid, GRID).unwrap();
     let done = run("mtids-train", [&nowhere[..], &["--records-only"]].concat()).expect_code(0);
     assert!(done.stdout.contains("6 of 6 trainings are missing"), "{}", done.stdout);
+}
+
+#[test]
+fn the_grids_of_the_repository_have_settings_that_a_training_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut grids = 0;
+    for file in fs::read_dir(root().join("pipelines/compare")).unwrap() {
+        let path = file.unwrap().path();
+        if !fs::read_to_string(&path).unwrap().contains("[[rows]]") {
+            // Settings that grids start from.
+            continue;
+        }
+        let out = folder.path().join(path.file_stem().unwrap());
+        let shown = run("mtids-train", ["compare", "--records-only", "--grid", text(&path), "--out", text(&out)]);
+        assert!(shown.expect_code(0).stdout.contains("trainings"), "{}", path.display());
+        grids += 1;
+    }
+    assert!(grids >= 4, "{grids} grids");
 }
