@@ -1,6 +1,6 @@
 //! Who is compared on one dataset, and how good each is on the same nodes and the same resamples of patients.
 //!
-//! A contender has one set of scores for each seed; a reader without training has one set in all. Invariant: figures that are set against each
+//! A contender has one set of scores for each seed; a reader without training, and the seeds of a row as an ensemble, have one set in all. Invariant: figures that are set against each
 //! other are of the same nodes: a reader that does not read every node is compared on those that it reads.
 
 use mtids_metrics::{
@@ -56,6 +56,27 @@ impl Contender {
         (row, fusion)
     }
 
+    /// The seeds of a row as one reader: the mean of their probabilities of metastasis; `None` for fewer than two.
+    ///
+    /// How much it would change with other seeds, its records cannot tell: an interval holds the spread of patients only.
+    pub(crate) fn ensemble(&self) -> Option<Self> {
+        let seeds = self.scores.len();
+        if seeds < 2 || !self.is_trained {
+            return None;
+        }
+        let mean = |node: usize| -> Option<f64> {
+            let sum: Option<f64> = self.scores.iter().map(|scores| scores.status[node].map(sigmoid)).sum();
+            Some(sum? / seeds as f64)
+        };
+        let status = (0..self.scores[0].status.len()).map(mean).collect();
+        Some(Self {
+            name: format!("{}+ensemble", self.name),
+            title: format!("{}, ensemble of {seeds}", self.title),
+            is_trained: false,
+            scores: vec![Scores { status, region: Vec::new(), joint: Vec::new() }],
+        })
+    }
+
     /// The readers without training that read any node.
     pub(crate) fn readers(nodes: &Nodes) -> Vec<Self> {
         let reader = |name: &str, title: &str, status: Vec<Option<f64>>| Self {
@@ -86,6 +107,10 @@ impl Contender {
     pub(crate) fn has(&self, metric: Metric) -> bool {
         metric == Metric::StatusAuroc || self.scores.iter().all(|scores| !scores.region.is_empty())
     }
+}
+
+fn sigmoid(logit: f64) -> f64 {
+    1.0 / (1.0 + (-logit).exp())
 }
 
 /// A metric of one set of scores over some nodes; `None` where it is not defined.
@@ -244,6 +269,19 @@ pub(crate) mod tests {
             Scores { status, region: nodes.region.iter().map(|code| code.unwrap()).collect(), joint }
         };
         Contender { name: name.into(), title: name.into(), is_trained: true, scores: (0..seeds).map(scores).collect() }
+    }
+
+    #[test]
+    fn an_ensemble_is_the_mean_of_probabilities() {
+        let row = contender("row", 1.0, 3);
+        let ensemble = row.ensemble().unwrap();
+        assert_eq!((ensemble.name.as_str(), ensemble.seeds(), ensemble.is_trained), ("row+ensemble", 1, false));
+        let of_node = row.scores.iter().map(|scores| sigmoid(scores.status[7].unwrap())).sum::<f64>() / 3.0;
+        assert!((ensemble.scores[0].status[7].unwrap() - of_node).abs() < 1e-15);
+        assert!(!ensemble.has(Metric::JointAccuracy) && ensemble.ensemble().is_none());
+        assert!(contender("row", 1.0, 1).ensemble().is_none());
+        let standing = Standing::new(&[&row, &ensemble], &[], Metric::StatusAuroc, &nodes(), OPTIONS);
+        assert!(standing.effect(1, Some(0)).unwrap().value > 0.0, "independent noise averages out");
     }
 
     const OPTIONS: BootstrapOptions = BootstrapOptions { resamples: 300, seed: 1 };

@@ -63,6 +63,8 @@ impl<'a> Field<'a> {
                 (metric, Standing::new(&measured, &[], metric, nodes, BOOTSTRAP))
             })
             .collect();
+        let ensembles: Vec<Contender> = contenders.iter().filter_map(Contender::ensemble).collect();
+        contenders.extend(ensembles);
         contenders.extend(Contender::readers(nodes));
         Self { name, nodes, contenders, parameters, standings }
     }

@@ -37,7 +37,7 @@ pub(crate) fn write(out: &Path, results: &Results, recorded: &Recorded, grid: &G
 /// How the figures are to be read.
 fn reading(results: &Results) -> Vec<&'static str> {
     let mut lines = vec![
-        "A figure is the mean over seeds on the test patients; readers without training have one.",
+        "A figure is the mean over seeds on the test patients; readers without training, and an ensemble of seeds, have one.",
         "95 % intervals hold two sources of spread: patients, by the bootstrap, and seeds, pooled over the rows of a dataset. A tie is an interval that \
          holds 0.",
     ];
