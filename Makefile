@@ -116,6 +116,10 @@ verify: build ## Re-read every digest of a dataset (DATASET=)
 test: build ## Every test whose needs are met; lists the others (profile dev)
 	@bash tests/run.sh
 
+.PHONY: audit-clean
+audit-clean: ## A hundred clean random cohorts: no error, five at most with a statistical warning
+	@$(CARGO) test --locked --package mtids-audit --test clean -- --ignored --nocapture
+
 .PHONY: lint
 lint: ## Formatting, clippy, documentation (warnings denied), words, limits of READMEs, import circles
 	@$(CARGO) fmt --all --check

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 
 OUT = pathlib.Path(__file__).parents[2] / "crates/mtids-metrics/tests/fixtures/reference.json"
@@ -98,6 +99,47 @@ def effect(value, spreads):
     }
 
 
+def clustered(name, patients):
+    """Difference of two means with samples of a patient dependent: least squares of the value on the side, with clustered covariance.
+
+    `patients` are pairs of lists, the values of a patient on either side. Ours takes the larger of that variance and that of no difference,
+    which is written out here, and Student's t with the degrees of freedom of the side with fewer patients.
+    """
+    rows = [(value, side, n) for n, sides in enumerate(patients) for side in (0, 1) for value in sides[side]]
+    values, sides, groups = (np.array(column) for column in zip(*rows))
+    design = np.column_stack([np.ones(len(values)), sides])
+    fit = OLS(values, design).fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": True})
+    counts = np.array([[len(sides[0]), len(sides[1])] for sides in patients], float)
+    means = np.array([np.mean(list(sides[0]) + list(sides[1])) for sides in patients])
+    shares = counts / counts.sum(0)
+    chance = np.var(means, ddof=1) * np.sum((shares[:, 1] - shares[:, 0]) ** 2)
+    error = float(np.sqrt(max(fit.bse[1] ** 2, chance)))
+    degrees = int(min((counts > 0).sum(0))) - 1
+    low, high = fit.params[1] + np.array(stats.t(degrees).interval(0.95)) * error
+    return {
+        "name": name,
+        "patients": [[list(map(float, side)) for side in sides] for sides in patients],
+        "clustered_error": float(fit.bse[1]),
+        "is_of_clusters": bool(fit.bse[1] ** 2 >= chance),
+        "value": float(fit.params[1]),
+        "low": float(low),
+        "high": float(high),
+        "p": float(2 * stats.t(degrees).sf(abs(fit.params[1]) / error)),
+    }
+
+
+def cohort(random, first, second, both, binary=False):
+    """Patients of the first side, of the second, and of both, with 1 to 6 samples each that share a part."""
+    patients = []
+    for n in range(first + second + both):
+        common = random.normal()
+        def side(is_on):
+            values = common + random.normal(size=random.integers(1, 7)) if is_on else []
+            return [float(value > 0.5) for value in values] if binary else [round(float(value), 4) for value in values]
+        patients.append([side(n < first or n >= first + second), side(n >= first)])
+    return patients
+
+
 def adjusted(p):
     return {"p": list(p), "holm": multipletests(p, method="holm")[1].tolist()}
 
@@ -129,7 +171,19 @@ def main():
     coarse = random.integers(0, 8, 120) / 8 + 0.03
     called = random.integers(0, 5, 150)
     values = np.round(np.sort(random.normal(10.0, 4.0, 31)), 4)
+    # A generator of its own, so that the cases of the others stay what they were.
+    clusters = np.random.default_rng(20261128)
     content = {
+        "clustered": [
+            clustered("two groups of patients", cohort(clusters, 30, 20, 0)),
+            clustered("some patients on both sides", cohort(clusters, 12, 9, 15)),
+            clustered("shares of a label", cohort(clusters, 40, 25, 5, binary=True)),
+            clustered("few patients", cohort(clusters, 4, 5, 0)),
+            clustered("a large and a small side", cohort(clusters, 200, 6, 0)),
+            clustered("a few patients with most samples", [[[1.0 + n] * (40 if n == 2 else 1), []] for n in range(12)] + [[[], [2.5 - n] * (30 if n == 1 else 2)] for n in range(9)]),
+            clustered("a side that spreads more", [[[0.1 * n, 0.2], []] for n in range(40)] + [[[], [3.0 * n - 12.0, 2.0 * n]] for n in range(9)]),
+            clustered("a side without events", [[[float(n < 3)], []] for n in range(40)] + [[[], [0.0]] for _ in range(6)]),
+        ],
         "binary": [
             binary("no ties", many, random.uniform(size=200) < many),
             binary("many ties", coarse, random.uniform(size=120) < 0.3),

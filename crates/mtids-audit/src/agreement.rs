@@ -78,16 +78,17 @@ pub(crate) fn agreement(index: &Index, same_place_mm: f64) -> Result<Vec<SourceA
             .filter(col("a_label_source").lt(col("b_label_source")))
             .with_column(distance.alias("distance"))
             .filter(col("distance").lt(lit(same_place_mm * same_place_mm)))
-            // The nearest first; keys decide between equals.
+            // The nearest first; the order of the file decides between equals.
             .sort(["distance", "a_sample_key", "b_sample_key"], SortMultipleOptions::default())
     })?;
-    let (first, second) = (answer.texts("a_label_source")?, answer.texts("b_label_source")?);
-    let (keys, others) = (answer.texts("a_sample_key")?, answer.texts("b_sample_key")?);
+    let (first, second) =
+        (answer.texts_of("a_label_source", "label_source")?, answer.texts_of("b_label_source", "label_source")?);
+    let (keys, others) = (answer.codes("a_sample_key")?, answer.codes("b_sample_key")?);
     let mut rows: BTreeMap<[String; 2], Vec<usize>> = BTreeMap::new();
     let mut paired = BTreeSet::new();
     for (n, sources) in first.into_iter().zip(second).enumerate() {
         let (Some(first), Some(second)) = sources else { continue };
-        let [one, other] = [(&keys[n], second.clone()), (&others[n], first.clone())];
+        let [one, other] = [(keys[n], second.clone()), (others[n], first.clone())];
         if !paired.contains(&one) && !paired.contains(&other) {
             paired.extend([one, other]);
             rows.entry([first, second]).or_default().push(n);
@@ -111,7 +112,8 @@ fn along(
     column: &str,
 ) -> Result<Option<SourceAgreement>, AuditError> {
     let patients = answer.texts("patient_key")?;
-    let labels = [answer.texts(&format!("a_{column}"))?, answer.texts(&format!("b_{column}"))?];
+    let [first, second] = ["a", "b"].map(|side| answer.texts_of(&format!("{side}_{column}"), column));
+    let labels = [first?, second?];
     let known: Vec<(&str, &str, &str)> = rows
         .iter()
         .filter_map(|&n| Some((patients[n].as_deref()?, labels[0][n].as_deref()?, labels[1][n].as_deref()?)))

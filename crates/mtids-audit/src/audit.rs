@@ -77,9 +77,6 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
     let dataset = mtids_store::open_dataset(dataset)?;
     let manifest = dataset.manifest();
     let index = Index::open(&dataset)?;
-    let mut rows_per_patient: Vec<u64> =
-        distribution::by(&index, ["patient_key"])?.iter().map(|group| group.count.rows).collect();
-    rows_per_patient.sort_unstable();
     let description = &manifest.description;
     let mut audit = Audit {
         program: Program::new("mtids-audit", env!("CARGO_PKG_VERSION")),
@@ -97,7 +94,7 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
         by_evidence: distribution::by(&index, ["evidence", "level"])?,
         by_scanner: distribution::by(&index, ["manufacturer", "model", "kernel"])?,
         by_contrast: distribution::by(&index, ["contrast"])?,
-        rows_per_patient,
+        rows_per_patient: distribution::rows_per_patient(&index)?,
         sizes: distribution::sizes(&index)?,
         measures: measures(&index)?,
         agreement: agreement(&index, config.same_place_mm)?,

@@ -4,13 +4,20 @@
 //! data alone (severity, then code, then message).
 
 mod confounders;
+mod copies;
 mod gaps;
 mod identity;
 mod labels;
 mod leakage;
 mod masks;
+mod negatives;
 mod places;
+mod regions;
+mod shares;
+mod sides;
+mod spelling;
 mod tissue;
+mod values;
 
 use mtids_shards::{Manifest, Totals};
 
@@ -26,9 +33,14 @@ pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -
     let mut issues: Vec<AuditIssue> = Vec::new();
     issues.extend(leakage::patients(index)?);
     issues.extend(identity::shared_by_patients(index)?);
-    issues.extend(leakage::duplicates(index)?);
+    issues.extend(spelling::ids(index)?);
+    issues.extend(spelling::names(index)?);
+    issues.extend(copies::duplicates(index)?);
+    issues.extend(negatives::negatives(index, config.same_place_mm)?);
+    issues.extend(regions::defined(index, &manifest.description.regions)?);
+    issues.extend(sides::crossed(index, config.side_margin_mm)?);
+    issues.extend(values::implausible(index, config)?);
     issues.extend(places::shared(index, config.same_place_mm)?);
-    issues.extend(labels::same_voxels(index)?);
     issues.extend(labels::against_evidence(index, config)?);
     issues.extend(labels::without_evidence(index)?);
     issues.extend(leakage::index_against_manifest(index, manifest)?);
@@ -36,11 +48,13 @@ pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -
     issues.extend(gaps::cells(index, config)?);
     issues.extend(gaps::unknown(index, config)?);
     issues.extend(gaps::evidence(index, config)?);
-    issues.extend(gaps::prevalence(index, config)?);
+    issues.extend(shares::differing(index, config)?);
+    issues.extend(gaps::dominating(index, config)?);
     issues.extend(gaps::padding(index, config.padded_share)?);
     issues.extend(confounders::size(index, config)?);
     issues.extend(confounders::acquisition(index, config)?);
-    issues.extend(confounders::evidence(index, config)?);
+    issues.extend(confounders::acquisition_of_regions(index, config)?);
+    issues.extend(confounders::judged(index, config)?);
     issues.extend(confounders::one_scanner(index, config)?);
     issues.extend(tissue::places(index, config.lowest_tissue_hu)?);
     issues.extend(tissue::constant(index)?);

@@ -63,7 +63,29 @@ pub struct AuditConfig {
     pub size_criterion_mm: f64,
     /// Mean within 3 mm of a finding below which it does not lie in tissue, HU. Default -150: below fat.
     pub lowest_tissue_hu: f64,
-    /// Chance of a false claim of a statistical check, over its splits or classes together. Default 0.05.
+    /// Cramér's V from which the form of source is reported as telling the status. Default 0.5, a strong association by Cohen's convention.
+    pub source_confounder: f64,
+    /// A finding of a right-sided station may lie this much further to the left than one of a left-sided station of its series, mm. Default 15:
+    /// stations of both sides meet at the trachea, which is not straight.
+    pub side_margin_mm: f64,
+    /// Lowest median of the blood in the aorta that is believed, HU. Default 0: blood without contrast agent has 30 to 50.
+    pub lowest_blood_hu: f64,
+    /// Highest median of the blood in the aorta that is believed, HU. Default 700.
+    pub highest_blood_hu: f64,
+    /// Smallest short axis that is believed, mm. Default 1.
+    pub smallest_short_axis_mm: f64,
+    /// Largest short axis that is believed, mm. Default 100.
+    pub largest_short_axis_mm: f64,
+    /// Lowest tube voltage that is believed, kV. Default 60.
+    pub lowest_kvp: f64,
+    /// Highest tube voltage that is believed, kV. Default 160.
+    pub highest_kvp: f64,
+    /// Slices further apart are no chest CT to judge nodes by, mm. Default 10.
+    pub largest_slice_step_mm: f64,
+    /// Largest share of the rows of a split that one patient may have; splits of fewer than `fewest_patients` are not judged. Default 0.2.
+    pub largest_patient_share: f64,
+    /// Chance of a false claim of a statistical check, over its splits or classes together; `region-share-differs` takes a fifth of it.
+    /// Default 0.05.
     pub significance: f64,
     /// A patch with a larger share outside the scanned field is counted as padded. Default 0.25.
     pub padded_share: f64,
@@ -85,6 +107,16 @@ impl Default for AuditConfig {
             evidence_confounder: 0.5,
             size_criterion_mm: 10.0,
             lowest_tissue_hu: -150.0,
+            source_confounder: 0.5,
+            side_margin_mm: 15.0,
+            lowest_blood_hu: 0.0,
+            highest_blood_hu: 700.0,
+            smallest_short_axis_mm: 1.0,
+            largest_short_axis_mm: 100.0,
+            lowest_kvp: 60.0,
+            highest_kvp: 160.0,
+            largest_slice_step_mm: 10.0,
+            largest_patient_share: 0.2,
             significance: 0.05,
             padded_share: 0.25,
         }
@@ -105,6 +137,8 @@ impl AuditConfig {
             ("largest_size_label_share", self.largest_size_label_share),
             ("largest_prevalence_difference", self.largest_prevalence_difference),
             ("evidence_confounder", self.evidence_confounder),
+            ("source_confounder", self.source_confounder),
+            ("largest_patient_share", self.largest_patient_share),
             ("significance", self.significance),
             ("padded_share", self.padded_share),
         ] {
@@ -112,14 +146,22 @@ impl AuditConfig {
                 return Err(AuditError::Setting { key, reason: "a number from 0 to 1" });
             }
         }
-        if !(0.0..=100.0).contains(&self.same_place_mm) {
-            return Err(AuditError::Setting { key: "same_place_mm", reason: "a distance from 0 to 100 mm" });
-        }
-        if !(0.0..=100.0).contains(&self.size_criterion_mm) {
-            return Err(AuditError::Setting { key: "size_criterion_mm", reason: "a short axis from 0 to 100 mm" });
-        }
-        if !(-1024.0..=300.0).contains(&self.lowest_tissue_hu) {
-            return Err(AuditError::Setting { key: "lowest_tissue_hu", reason: "a value from -1024 to 300 HU" });
+        for (key, number, range, reason) in [
+            ("same_place_mm", self.same_place_mm, 0.0..=100.0, "a distance from 0 to 100 mm"),
+            ("size_criterion_mm", self.size_criterion_mm, 0.0..=100.0, "a short axis from 0 to 100 mm"),
+            ("lowest_tissue_hu", self.lowest_tissue_hu, -1024.0..=300.0, "a value from -1024 to 300 HU"),
+            ("side_margin_mm", self.side_margin_mm, 0.0..=500.0, "a distance from 0 to 500 mm"),
+            ("lowest_blood_hu", self.lowest_blood_hu, -1024.0..=3071.0, "a value from -1024 to 3071 HU"),
+            ("highest_blood_hu", self.highest_blood_hu, -1024.0..=3071.0, "a value from -1024 to 3071 HU"),
+            ("smallest_short_axis_mm", self.smallest_short_axis_mm, 0.0..=1000.0, "a short axis from 0 to 1000 mm"),
+            ("largest_short_axis_mm", self.largest_short_axis_mm, 0.0..=1000.0, "a short axis from 0 to 1000 mm"),
+            ("lowest_kvp", self.lowest_kvp, 0.0..=1000.0, "a voltage from 0 to 1000 kV"),
+            ("highest_kvp", self.highest_kvp, 0.0..=1000.0, "a voltage from 0 to 1000 kV"),
+            ("largest_slice_step_mm", self.largest_slice_step_mm, 0.0..=1000.0, "a distance from 0 to 1000 mm"),
+        ] {
+            if !range.contains(&number) {
+                return Err(AuditError::Setting { key, reason });
+            }
         }
         Ok(())
     }

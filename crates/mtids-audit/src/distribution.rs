@@ -12,6 +12,9 @@ use crate::index::{Answer, Index};
 /// The splits, in the order people read them.
 pub(crate) const SPLITS: [&str; 3] = ["train", "validation", "test"];
 
+/// Most short axes of a status that are kept: what a page draws, to a 2000th.
+const MOST_SIZES: usize = 2000;
+
 /// What a group of rows holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Count {
@@ -57,7 +60,9 @@ impl Group {
 pub struct Sizes {
     /// `benign`, `metastatic` or `unknown`.
     pub status: String,
-    /// Short axes, mm, sorted.
+    /// Rows that have one.
+    pub rows: u64,
+    /// Short axes, mm, sorted; of more than 2000 rows, those at 2000 even steps.
     pub short_axes_mm: Vec<f64>,
 }
 
@@ -150,19 +155,37 @@ fn groups<const N: usize>(answer: &Answer, keys: [&str; N]) -> Result<Vec<Group>
 
 /// Short axes by status; statuses without any are left out.
 pub(crate) fn sizes(index: &Index) -> Result<Vec<Sizes>, AuditError> {
-    let answer = index.query(|frame| {
-        frame.filter(col("short_axis_mm").is_not_null()).select([col("metastasis"), col("short_axis_mm")])
-    })?;
-    let status = answer.numbers("metastasis")?;
-    let mm = answer.numbers("short_axis_mm")?;
-    let of = |name: &str, code: Option<f64>| {
-        let pairs = status.iter().zip(&mm);
-        let mut short_axes_mm: Vec<f64> = pairs.filter(|(s, _)| **s == code).filter_map(|(_, mm)| *mm).collect();
-        short_axes_mm.sort_by(f64::total_cmp);
-        Sizes { status: name.to_owned(), short_axes_mm }
-    };
-    let all = [of("benign", Some(0.0)), of("metastatic", Some(1.0)), of("unknown", None)];
-    Ok(all.into_iter().filter(|sizes| !sizes.short_axes_mm.is_empty()).collect())
+    let known = col("short_axis_mm").is_not_null();
+    let mut all = Vec::new();
+    for (status, code) in [("benign", Some(0)), ("metastatic", Some(1)), ("unknown", None)] {
+        let is_status = code.map_or_else(|| col("metastasis").is_null(), |code: i32| col("metastasis").eq(lit(code)));
+        let kept = known.clone().and(is_status);
+        let mut mm = index.query(|frame| frame.filter(kept).select([col("short_axis_mm")]))?.values("short_axis_mm")?;
+        mm.sort_unstable_by(f64::total_cmp);
+        if !mm.is_empty() {
+            let rows = mm.len() as u64;
+            all.push(Sizes { status: status.to_owned(), rows, short_axes_mm: thinned(mm) });
+        }
+    }
+    Ok(all)
+}
+
+/// The sorted values, or as many of them as are kept, at even steps with both ends.
+fn thinned(sorted: Vec<f64>) -> Vec<f64> {
+    if sorted.len() <= MOST_SIZES {
+        return sorted;
+    }
+    let last = (sorted.len() - 1) as f64;
+    let step = last / (MOST_SIZES - 1) as f64;
+    (0..MOST_SIZES).map(|n| sorted[((n as f64 * step).round() as usize).min(sorted.len() - 1)]).collect()
+}
+
+/// Rows of each patient, sorted.
+pub(crate) fn rows_per_patient(index: &Index) -> Result<Vec<u64>, AuditError> {
+    let answer = index.query(|frame| frame.group_by([col("patient_key")]).agg([len().alias("rows")]))?;
+    let mut rows = answer.counts("rows")?;
+    rows.sort_unstable();
+    Ok(rows)
 }
 
 #[cfg(test)]
@@ -177,10 +200,18 @@ mod tests {
     }
 
     #[test]
+    fn many_sizes_are_kept_at_even_steps_with_both_ends() {
+        let kept = thinned((0..100_001).map(f64::from).collect());
+        assert_eq!((kept.len(), kept[0], kept[MOST_SIZES - 1]), (MOST_SIZES, 0.0, 100_000.0));
+        assert!(kept.windows(2).all(|pair| (50.0..=51.0).contains(&(pair[1] - pair[0]))));
+        assert_eq!(thinned(vec![1.0, 2.0]), [1.0, 2.0]);
+    }
+
+    #[test]
     fn quantiles_interpolate() {
-        let sizes = Sizes { status: "benign".into(), short_axes_mm: vec![2.0, 4.0, 10.0] };
+        let sizes = Sizes { status: "benign".into(), rows: 3, short_axes_mm: vec![2.0, 4.0, 10.0] };
         assert_eq!(sizes.quantile(0.5), Some(4.0));
         assert_eq!(sizes.quantile(0.75), Some(7.0));
-        assert_eq!(Sizes { status: String::new(), short_axes_mm: vec![] }.quantile(0.5), None);
+        assert_eq!(Sizes { status: String::new(), rows: 0, short_axes_mm: vec![] }.quantile(0.5), None);
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn frame_of(batches: &[RecordBatch]) -> PolarsResult<DataFrame> {
 }
 
 /// One column, its batches one after the other.
-fn series(name: &str, kind: &DataType, arrays: &[&ArrayRef]) -> PolarsResult<Series> {
+pub(crate) fn series(name: &str, kind: &DataType, arrays: &[&ArrayRef]) -> PolarsResult<Series> {
     macro_rules! numbers {
         ($chunked:ident, $arrow:ty) => {{
             let values = arrays.iter().flat_map(|array| array.as_primitive::<$arrow>().iter());

@@ -1,22 +1,29 @@
 //! The index of a dataset as a polars query, and typed columns out of it.
 //!
 //! Invariants: the rows come from bytes whose digest the manifest names; everything polars ends here, and callers see vectors.
-//! A missing column or a wrong type is an error that names the file.
+//! A missing column or a wrong type is an error that names the file. An index that is opened by columns has numbers for texts, see
+//! [`crate::columns`]; [`Answer::texts`] turns them back, so a question does not see the difference.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use mtids_shards::{Dataset, INDEX};
+use mtids_shards::{Dataset, INDEX, NO_CODE};
 use polars::prelude::*;
 
+use crate::columns::{Columns, KEYS};
 use crate::error::AuditError;
 use crate::frame::frame_of;
 
 /// The label columns of a dataset.
 pub(crate) struct Index {
     path: PathBuf,
-    columns: BTreeSet<String>,
+    names: BTreeSet<String>,
     frame: LazyFrame,
+    /// Tells the rows that bear labels.
+    is_finding: Expr,
+    /// Where texts are numbers: the columns that know which.
+    coded: Option<Arc<Columns>>,
 }
 
 /// Which rows a question is about.
@@ -32,36 +39,61 @@ pub(crate) enum Rows {
 pub(crate) struct Answer {
     path: PathBuf,
     frame: DataFrame,
+    coded: Option<Arc<Columns>>,
 }
 
 impl Index {
-    /// Reads and verifies the index of a dataset; the narrow columns are read once and kept.
+    /// Verifies the index of a dataset; columns are decoded when a question needs them.
     ///
     /// # Errors
     /// [`AuditError::Dataset`] for an index that is not the published one, [`AuditError::Index`] for a column of an unknown type.
     pub(crate) fn open(dataset: &Dataset) -> Result<Self, AuditError> {
+        let columns = Arc::new(Columns::new(dataset.index_columns()?));
+        let path = columns.index().path().to_owned();
+        let names = columns.index().schema().fields().iter().map(|field| field.name().clone()).collect();
+        let scan = Arc::clone(&columns) as Arc<dyn AnonymousScan>;
+        let frame = LazyFrame::anonymous_scan(scan, ScanArgsAnonymous::default())
+            .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
+        let is_finding = coded_is(&columns, "kind", "finding")?;
+        Ok(Self { path, names, frame, is_finding, coded: Some(columns) })
+    }
+
+    /// Reads and verifies the whole index; texts are texts, so that rows of two indexes can be joined by them.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub(crate) fn open_texts(dataset: &Dataset) -> Result<Self, AuditError> {
         let path = dataset.manifest().file(INDEX).map_or(INDEX, |entry| &entry.path);
         let path = dataset.storage().place(path);
         let frame = frame_of(&dataset.index_batches()?)
             .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
-        let columns = frame.get_column_names().into_iter().map(|name| name.to_string()).collect();
-        Ok(Self { path, columns, frame: frame.lazy() })
+        let names = frame.get_column_names().into_iter().map(|name| name.to_string()).collect();
+        let is_finding = col("kind").eq(lit("finding"));
+        Ok(Self { path, names, frame: frame.lazy(), is_finding, coded: None })
     }
 
     /// Whether the index has a column; an older layout has fewer.
     pub(crate) fn has(&self, column: &str) -> bool {
-        self.columns.contains(column)
+        self.names.contains(column)
     }
 
     /// Names of its columns.
     pub(crate) fn columns(&self) -> &BTreeSet<String> {
-        &self.columns
+        &self.names
+    }
+
+    /// Whether a column of text has this value; null where it is null.
+    pub(crate) fn is(&self, column: &str, value: &str) -> Result<Expr, AuditError> {
+        match &self.coded {
+            Some(coded) => coded_is(coded, column, value),
+            None => Ok(col(column).eq(lit(value.to_owned()))),
+        }
     }
 
     /// Its rows, for a query over more than one index; [`Index::answer`] runs it.
     pub(crate) fn frame(&self, rows: Rows) -> LazyFrame {
         let all = self.frame.clone();
-        if rows == Rows::All { all } else { all.filter(col("kind").eq(lit("finding"))) }
+        if rows == Rows::All { all } else { all.filter(self.is_finding.clone()) }
     }
 
     /// Runs a query; its errors name the file of this index.
@@ -69,7 +101,7 @@ impl Index {
         let frame = query
             .collect()
             .map_err(|error| AuditError::Index { path: self.path.clone(), detail: error.to_string() })?;
-        Ok(Answer { path: self.path.clone(), frame })
+        Ok(Answer { path: self.path.clone(), frame, coded: self.coded.clone() })
     }
 
     /// Runs a query over the rows that bear labels.
@@ -95,6 +127,56 @@ impl Index {
         let expressions: Vec<Expr> = keys.iter().map(|key| col(*key)).collect();
         self.query(|frame| frame.group_by(expressions).agg(aggregates).sort(keys, SortMultipleOptions::default()))
     }
+
+    /// Keys of the findings that meet a condition; where it is unknown they do not.
+    pub(crate) fn keys(&self, condition: Expr) -> Result<Vec<String>, AuditError> {
+        let answer = self.query(|frame| frame.filter(condition).select([col("sample_key")]))?;
+        Ok(answer.texts("sample_key")?.into_iter().flatten().collect())
+    }
+
+    /// Columns of the findings with these keys, in the order of the file. Of rows with one key it is the last.
+    pub(crate) fn rows_of_keys<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a str>,
+        columns: &[&str],
+    ) -> Result<Answer, AuditError> {
+        let mut rows: Vec<u32> = self.coded()?.index().rows_of("sample_key", keys)?.into_values().collect();
+        rows.sort_unstable();
+        self.rows_at(Rows::Findings, rows, columns)
+    }
+
+    /// Columns of some rows by their numbers, in the order of the file.
+    pub(crate) fn rows_at(&self, of: Rows, rows: Vec<u32>, columns: &[&str]) -> Result<Answer, AuditError> {
+        let wrong = |error: PolarsError| AuditError::Index { path: self.path.clone(), detail: error.to_string() };
+        let numbers = Column::new("sample_key".into(), rows);
+        let wanted = DataFrame::new(numbers.len(), vec![numbers]).map_err(wrong)?.lazy();
+        let selected: Vec<Expr> = columns.iter().map(|name| col(*name)).collect();
+        self.query_of(of, |frame| {
+            let key = [col("sample_key")];
+            let joined = frame.select(selected).join(wanted, key.clone(), key, JoinArgs::new(JoinType::Inner));
+            joined.sort(["sample_key"], SortMultipleOptions::default())
+        })
+    }
+
+    /// For each row the first one with the same text in a column of keys; [`NO_CODE`] where it is null.
+    pub(crate) fn first_rows(&self, column: &str) -> Result<Vec<u32>, AuditError> {
+        Ok(self.coded()?.index().first_rows(column)?)
+    }
+
+    /// The columns of an index that was opened by columns.
+    ///
+    /// # Errors
+    /// [`AuditError::Index`] for one that was opened by its texts.
+    pub(crate) fn coded(&self) -> Result<&Columns, AuditError> {
+        let detail = || "its rows were read as texts, and are asked for by numbers".to_owned();
+        self.coded.as_deref().ok_or_else(|| AuditError::Index { path: self.path.clone(), detail: detail() })
+    }
+}
+
+fn coded_is(columns: &Columns, column: &str, value: &str) -> Result<Expr, AuditError> {
+    let kept = columns.kept(column)?;
+    let place = kept.values.binary_search_by(|one| one.as_str().cmp(value));
+    Ok(col(column).eq(lit(place.map_or(NO_CODE, |code| code as u32))))
 }
 
 impl Answer {
@@ -110,9 +192,39 @@ impl Answer {
 
     /// A column as text; null is `None`.
     pub(crate) fn texts(&self, name: &str) -> Result<Vec<Option<String>>, AuditError> {
+        self.texts_of(name, name)
+    }
+
+    /// A column under another name than that of the index, as text.
+    pub(crate) fn texts_of(&self, name: &str, source: &str) -> Result<Vec<Option<String>>, AuditError> {
+        if let Some(coded) = self.coded.as_deref().filter(|coded| coded.is_text(source)) {
+            return self.decoded(name, source, coded);
+        }
         let column = self.cast(name, &DataType::String)?;
         let texts = column.str().map_err(|error| self.fail(error))?;
         Ok(texts.iter().map(|text| text.map(str::to_owned)).collect())
+    }
+
+    /// The texts of a column of numbers.
+    fn decoded(&self, name: &str, source: &str, coded: &Columns) -> Result<Vec<Option<String>>, AuditError> {
+        let codes = self.codes(name)?;
+        if !KEYS.contains(&source) {
+            let kept = coded.kept(source)?;
+            return Ok(codes.iter().map(|code| kept.values.get(*code as usize).cloned()).collect());
+        }
+        let mut rows: Vec<u32> = codes.iter().copied().filter(|code| *code != NO_CODE).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let texts = coded.index().texts_at(source, &rows)?;
+        let places: HashMap<u32, usize> = rows.iter().enumerate().map(|(place, row)| (*row, place)).collect();
+        Ok(codes.iter().map(|code| places.get(code).and_then(|place| texts[*place].clone())).collect())
+    }
+
+    /// The numbers that stand for texts, in an index that was opened by columns; [`NO_CODE`] where it is null.
+    pub(crate) fn codes(&self, name: &str) -> Result<Vec<u32>, AuditError> {
+        let column = self.cast(name, &DataType::UInt32)?;
+        let codes = column.u32().map_err(|error| self.fail(error))?;
+        Ok(codes.iter().map(|code| code.unwrap_or(NO_CODE)).collect())
     }
 
     /// A column as numbers; null is `None`.
@@ -120,6 +232,13 @@ impl Answer {
         let column = self.cast(name, &DataType::Float64)?;
         let numbers = column.f64().map_err(|error| self.fail(error))?;
         Ok(numbers.iter().collect())
+    }
+
+    /// A column as numbers; null is not a number.
+    pub(crate) fn values(&self, name: &str) -> Result<Vec<f64>, AuditError> {
+        let column = self.cast(name, &DataType::Float64)?;
+        let numbers = column.f64().map_err(|error| self.fail(error))?;
+        Ok(numbers.iter().map(|number| number.unwrap_or(f64::NAN)).collect())
     }
 
     /// A column of counts; null counts nothing.

@@ -63,6 +63,8 @@ pub enum IssueCode {
     PatientInTwoSplits,
     /// A study has rows of two patients.
     StudyOfTwoPatients,
+    /// A series has rows of two patients.
+    SeriesOfTwoPatients,
     /// A SOP instance has rows of two patients.
     InstanceOfTwoPatients,
     /// A frame of reference has rows of two patients.
@@ -123,6 +125,34 @@ pub enum IssueCode {
     PlaceWithoutTissue,
     /// Tissue around a finding has one value only.
     ConstantTissue,
+    /// Patient ids differ by case or blanks alone.
+    IdsDifferBySpelling,
+    /// Names of scanners differ by case or blanks alone.
+    NamesDifferBySpelling,
+    /// The code and the name of a region are not those of the manifest.
+    RegionDiffersFromManifest,
+    /// A station does not belong to its region.
+    StationOutsideRegion,
+    /// A place without finding bears a label.
+    LabelledNegative,
+    /// A place without finding lies at a finding.
+    NegativeNearFinding,
+    /// Findings of right-sided and left-sided stations lie on the wrong side of each other.
+    SidesCrossed,
+    /// A short axis that no node has.
+    ImplausibleSize,
+    /// A tube voltage or a distance of slices that no chest CT has.
+    ImplausibleAcquisition,
+    /// Blood with values that no blood has.
+    ImplausibleBlood,
+    /// One patient has a large part of a split.
+    PatientDominates,
+    /// Splits differ in the share of a region.
+    RegionShareDiffers,
+    /// Benign and metastatic nodes come from different forms of source.
+    SourceTellsStatus,
+    /// A property of the acquisition predicts the region.
+    AcquisitionTellsRegion,
     /// Two datasets were built with different secrets.
     DifferentSecrets,
     /// A part of the description differs between two datasets.
@@ -172,6 +202,9 @@ impl IssueCode {
             Self::EvidenceWithoutStatus => Some("Evidence is named: what did it show?"),
             Self::PlaceWithoutTissue => Some("This place is in air or lung: where is the node?"),
             Self::ConstantTissue => Some("The image is constant here: is the series usable?"),
+            Self::StationOutsideRegion => Some("The station does not belong to the region: which of both is right?"),
+            Self::SidesCrossed => Some("A node of the other side lies further out here: which side is right?"),
+            Self::ImplausibleSize => Some("No node has this short axis: what is it in mm?"),
             _ => None,
         }
     }

@@ -16,6 +16,7 @@
 pub mod agreement;
 pub mod audit;
 mod checks;
+mod columns;
 pub mod command;
 pub mod compare;
 pub mod config;

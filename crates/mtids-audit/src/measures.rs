@@ -3,7 +3,7 @@
 //! Invariants: a measure that no row has is left out; measures come in the order of their columns, first those of the grown region. Units:
 //! each measure's own.
 
-use mtids_metrics::{BootstrapOptions, auroc, bootstrap_by_patient, quantile};
+use mtids_metrics::{auroc_by_patient, quantile};
 use mtids_shards::Measure;
 use polars::prelude::col;
 use schemars::JsonSchema;
@@ -14,9 +14,6 @@ use crate::index::Index;
 
 /// What a row's measures are of: prefixes of columns.
 const SOURCES: [&str; 2] = ["grown", "mask"];
-/// Resamples of patients, and their seed: an interval is to be the same each time.
-const BOOTSTRAP: BootstrapOptions = BootstrapOptions { resamples: 500, seed: 18 };
-
 /// A measure over the rows of known status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +30,7 @@ pub struct Measured {
     pub metastatic: Spread,
     /// AUROC of metastasis by the measure alone; below 0.5, metastatic nodes have lower values. None where one status is missing.
     pub auroc: Option<f64>,
-    /// Its 95 % interval, by bootstrap over patients.
+    /// Its 95 % interval, with rows clustered by patient; none with fewer than two patients of a status.
     pub interval: Option<[f64; 2]>,
 }
 
@@ -49,7 +46,7 @@ pub struct Spread {
 
 impl Spread {
     fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
+        values.sort_unstable_by(f64::total_cmp);
         Self { rows: values.len() as u64, median: quantile(&values, 0.5) }
     }
 }
@@ -64,40 +61,38 @@ pub(crate) fn measures(index: &Index) -> Result<Vec<Measured>, AuditError> {
     if columns.is_empty() {
         return Ok(Vec::new());
     }
-    let asked = columns.iter().map(|(.., column)| column.as_str()).chain(["metastasis", "patient_key"]);
-    let selected: Vec<_> = asked.map(col).collect();
-    let answer = index.query(|frame| frame.filter(col("metastasis").is_not_null()).select(selected))?;
-    let metastatic: Vec<bool> = answer.numbers("metastasis")?.into_iter().map(|status| status == Some(1.0)).collect();
-    let patients = answer.texts("patient_key")?;
     let mut found = Vec::new();
+    // One column at a time: all of them at once would be most of the index.
     for (of, measure, column) in columns {
-        let values = answer.numbers(&column)?;
-        let rows = values.iter().zip(&metastatic).zip(&patients);
-        let known: Vec<(f64, bool, &str)> = rows
-            .filter_map(|((value, &metastatic), patient)| Some(((*value)?, metastatic, patient.as_deref()?)))
-            .filter(|(value, ..)| value.is_finite())
-            .collect();
-        if known.is_empty() {
+        let scored = scored(index, &column)?;
+        if scored.is_empty() {
             continue;
         }
-        let scored: Vec<(f64, bool)> = known.iter().map(|&(value, metastatic, _)| (value, metastatic)).collect();
-        let area = auroc(&scored);
-        let keys: Vec<&str> = known.iter().map(|(.., patient)| *patient).collect();
-        let interval = area.and_then(|_| {
-            bootstrap_by_patient(&keys, BOOTSTRAP, |drawn| {
-                auroc(&drawn.iter().map(|&n| scored[n]).collect::<Vec<(f64, bool)>>())
-            })
-        });
-        let with = |status: bool| scored.iter().filter(|row| row.1 == status).map(|row| row.0).collect();
+        let area = auroc_by_patient(&scored);
+        let interval = area.and_then(|area| area.interval);
+        let with = |status: bool| scored.iter().filter(|row| row.1 == status).map(|row| f64::from(row.0)).collect();
         found.push(Measured {
             of: of.to_owned(),
             measure: measure.name().to_owned(),
             unit: measure.unit().to_owned(),
             benign: Spread::of(with(false)),
             metastatic: Spread::of(with(true)),
-            auroc: area,
+            auroc: area.map(|area| area.area),
             interval: interval.map(|interval| [interval.low, interval.high]),
         });
     }
     Ok(found)
+}
+
+/// Value, whether it is metastatic, and patient of each row of known status that has the column; patients are numbered from 0.
+pub(crate) fn scored(index: &Index, column: &str) -> Result<Vec<(f32, bool, u32)>, AuditError> {
+    let known = col("metastasis").is_not_null().and(col(column).is_not_null());
+    let names = ["metastasis", "patient_key", column].map(col);
+    let answer = index.query(|frame| frame.filter(known).select(names))?;
+    let (values, statuses, patients) =
+        (answer.values(column)?, answer.codes("metastasis")?, answer.codes("patient_key")?);
+    let rows = values.into_iter().zip(statuses).zip(patients);
+    // A column of measures holds single precision.
+    let finite = rows.filter(|((value, _), _)| value.is_finite());
+    Ok(finite.map(|((value, status), patient)| (value as f32, status == 1, patient)).collect())
 }

@@ -185,7 +185,7 @@ fn sizes(audit: &Audit) -> Markup {
         .map(|sizes| {
             let quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
                 .map(|share| sizes.quantile(share).map_or_else(|| metric(None), |mm| format!("{mm:.1}")));
-            [sizes.status.clone(), count(sizes.short_axes_mm.len() as u64)].into_iter().chain(quantiles).collect()
+            [sizes.status.clone(), count(sizes.rows)].into_iter().chain(quantiles).collect()
         })
         .collect();
     html! {
@@ -236,8 +236,8 @@ fn measures(audit: &Audit) -> Markup {
             (table(&columns, &mask))
         }
         p class="note" {
-            "Each measure alone, over patches of known status. Below an AUROC of 0.5, metastatic nodes have lower values. Intervals by \
-             bootstrap over patients. Masks exist for some nodes only, so compare their rows with care."
+            "Each measure alone, over patches of known status. Below an AUROC of 0.5, metastatic nodes have lower values. Intervals treat \
+             the nodes of a patient as dependent. Masks exist for some nodes only, so compare their rows with care."
         }
     }
 }
@@ -295,7 +295,7 @@ fn pictures(sheets: &[Sheet]) -> Markup {
             }
         }
         p class="note" {
-            "One patch of a patient, by the order of keys, which stand below in the order of the pictures. Axial, coronal and sagittal plane, "
+            "One patch of a patient, the first ones of the index; keys stand below in the order of the pictures. Axial, coronal and sagittal plane, "
             (format!("{:.0}", sheets.first().map_or(0.0, |sheet| sheet.field_mm)))
             " mm wide, window 40 ± 200 HU; the patient's right is on the left. These are voxels of patients: keep the page where the dataset is."
         }

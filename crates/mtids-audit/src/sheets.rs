@@ -1,7 +1,7 @@
 //! Contact sheets: what patches of each region and status look like, in three planes and the mediastinal window.
 //!
 //! Purpose: a wrong class or a shifted place is seen sooner than it is measured. Invariants: voxels are read only here, verified, a row group
-//! at a time; one patch a patient, by the order of keys, so the same dataset gives the same sheets. Pictures are voxels of patients.
+//! at a time; one patch a patient, in the order of the index, so the same dataset gives the same sheets. Pictures are voxels of patients.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,10 +9,10 @@ use std::path::Path;
 use mtids_report::picture::Picture;
 use mtids_report::planes::{field_mm, three_planes};
 use mtids_shards::{Dataset, View, read_row_group};
-use polars::prelude::{JoinArgs, JoinType, SortMultipleOptions, col};
+use polars::prelude::{SortMultipleOptions, col};
 
 use crate::error::AuditError;
-use crate::index::Index;
+use crate::index::{Index, Rows};
 
 /// Pictures in a row of a sheet; each is three planes wide.
 const COLUMNS: usize = 3;
@@ -106,36 +106,36 @@ pub fn sheets(dataset: &Path, most: usize) -> Result<Vec<Sheet>, AuditError> {
     Ok(sheets)
 }
 
-/// The first row of each patient in each cell, by key; of those the first ones, by shard and row group.
+/// The first row of each patient in each cell, in the order of the file; of those the first ones, by shard and row group.
 fn choose(index: &Index, most: usize) -> Result<BTreeMap<(String, usize), Vec<Chosen>>, AuditError> {
     let cell = ["region_name", "metastasis"];
-    let answer = index.query(|frame| {
+    let firsts = index.query(|frame| {
         let known = frame.filter(col("region_name").is_not_null().and(col("metastasis").is_not_null()));
-        let firsts = known
-            .clone()
-            .group_by([col(cell[0]), col(cell[1]), col("patient_key")])
-            .agg([col("sample_key").min().alias("sample_key")])
-            .select([col("sample_key")]);
-        let places = ["sample_key", cell[0], cell[1], "shard", "row_group", "row"].map(col);
-        let key = [col("sample_key")];
-        let joined = known.select(places).join(firsts, key.clone(), key, JoinArgs::new(JoinType::Inner));
-        joined.sort([cell[0], cell[1], "sample_key"], SortMultipleOptions::default())
+        let keys = [col(cell[0]), col(cell[1]), col("patient_key")];
+        let firsts = known.group_by(keys).agg([col("sample_key").min().alias("sample_key")]);
+        firsts.sort([cell[0], cell[1], "sample_key"], SortMultipleOptions::default())
     })?;
+    let cells = firsts.codes(cell[0])?.into_iter().zip(firsts.codes(cell[1])?).zip(firsts.codes("sample_key")?);
+    let mut taken: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    let mut rows = Vec::new();
+    for (cell, row) in cells {
+        let taken = taken.entry(cell).or_default();
+        if *taken < most {
+            *taken += 1;
+            rows.push(row);
+        }
+    }
+    let answer = index.rows_at(Rows::Findings, rows, &["sample_key", cell[0], cell[1], "shard", "row_group", "row"])?;
     let (regions, statuses) = (answer.texts(cell[0])?, answer.numbers(cell[1])?);
     let (keys, shards) = (answer.texts("sample_key")?, answer.texts("shard")?);
     let (groups, rows) = (answer.counts("row_group")?, answer.counts("row")?);
-    let mut taken: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
     let mut chosen: BTreeMap<(String, usize), Vec<Chosen>> = BTreeMap::new();
     for n in 0..answer.len() {
         let (Some(region), Some(key), Some(shard)) = (&regions[n], &keys[n], &shards[n]) else { continue };
         let cell = (region.clone(), STATUSES[usize::from(statuses[n] == Some(1.0))]);
-        let taken = taken.entry(cell.clone()).or_default();
-        if *taken < most {
-            *taken += 1;
-            let place = (shard.clone(), usize::try_from(groups[n]).unwrap_or(usize::MAX));
-            let row = usize::try_from(rows[n]).unwrap_or(usize::MAX);
-            chosen.entry(place).or_default().push(Chosen { cell, key: key.clone(), row });
-        }
+        let place = (shard.clone(), usize::try_from(groups[n]).unwrap_or(usize::MAX));
+        let row = usize::try_from(rows[n]).unwrap_or(usize::MAX);
+        chosen.entry(place).or_default().push(Chosen { cell, key: key.clone(), row });
     }
     Ok(chosen)
 }

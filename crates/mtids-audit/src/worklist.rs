@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mtids_shards::Measure;
-use polars::prelude::col;
 
 use crate::audit::Audit;
 use crate::error::AuditError;
@@ -75,11 +74,11 @@ pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditErr
     let measures: Vec<String> =
         OF_THE_NODE.iter().map(|one| format!("grown_{}", one.name())).filter(|name| index.has(name)).collect();
     columns.extend(measures.iter().map(String::as_str));
-    let answer = index.query(|frame| frame.select(columns.into_iter().map(col).collect::<Vec<_>>()))?;
+    let answer = index.rows_of_keys(keys, &columns)?;
     let found = answer.texts("sample_key")?;
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for (n, key) in found.iter().enumerate() {
-        places.extend(key.as_deref().filter(|key| keys.contains(key)).map(|key| (key, n)));
+        places.extend(key.as_deref().map(|key| (key, n)));
     }
     let text = |name: &str| answer.texts(name);
     let (sources, series, regions, stations) =

@@ -19,6 +19,7 @@ mod holm;
 mod interval;
 mod kappa;
 mod paired;
+mod placement;
 mod precision;
 mod quantile;
 mod reliability;
@@ -34,6 +35,7 @@ pub use holm::holm;
 pub use interval::{Interval, wilson};
 pub use kappa::{Agreement, agreement_by_patient, cohens_kappa};
 pub use paired::{Difference, auroc_difference_by_patient};
+pub use placement::{ClusteredArea, auroc_by_patient};
 pub use precision::{
     PrecisionRecallPoint, average_precision, net_benefit, precision_recall_curve, threshold_for_sensitivity,
 };

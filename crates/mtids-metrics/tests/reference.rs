@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use mtids_metrics::{
-    BootstrapOptions, Confusion, Effect, Spread, auroc, average_precision, bootstrap_by_patient, brier, cramers_v,
-    expected_calibration_error, holm, quantile, roc_curve, wilson,
+    BootstrapOptions, Confusion, Effect, PatientSums, Spread, auroc, average_precision, bootstrap_by_patient, brier,
+    cramers_v, expected_calibration_error, holm, mean_difference_by_patient, quantile, roc_curve, wilson,
 };
 use serde_json::Value;
 
@@ -165,4 +165,28 @@ fn adjusted_p_values_are_those_of_statsmodels() {
             same(Some(*ours), &theirs.into(), &case);
         }
     }
+}
+
+/// Errors and intervals are equal to 1e-9: both are sums over patients in another order.
+#[test]
+fn differences_of_clustered_samples_are_those_of_statsmodels() {
+    let mut of_clusters = 0;
+    for case in cases("clustered") {
+        let patients = case["patients"].as_array().unwrap().iter().map(|sides| {
+            let [first, second] = [floats(&sides[0]), floats(&sides[1])];
+            PatientSums {
+                samples: [first.len() as f64, second.len() as f64],
+                sums: [first.iter().sum(), second.iter().sum()],
+            }
+        });
+        let effect = mean_difference_by_patient(&patients.collect::<Vec<PatientSums>>()).unwrap();
+        for (ours, theirs) in
+            [(effect.value, "value"), (effect.interval.low, "low"), (effect.interval.high, "high"), (effect.p, "p")]
+        {
+            let theirs = case[theirs].as_f64().unwrap();
+            assert!((ours - theirs).abs() < 1e-9, "{ours} is not {theirs}: {}", case["name"]);
+        }
+        of_clusters += usize::from(case["is_of_clusters"].as_bool().unwrap());
+    }
+    assert!(of_clusters >= 2, "{of_clusters} cases have the variance of clusters");
 }

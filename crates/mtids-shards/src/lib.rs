@@ -10,6 +10,7 @@
 //! # Units
 //! Voxels are little-endian `i16` as [`Channel`] says, one column per view, axes d (towards the head), h (towards the back), w (towards the left), w fastest.
 
+mod columns;
 mod corrections;
 mod description;
 mod error;
@@ -17,6 +18,7 @@ mod file;
 mod footer;
 mod index;
 mod manifest;
+mod pieces;
 mod previous;
 mod quarantine;
 mod reader;
@@ -26,6 +28,7 @@ mod verify;
 mod voxels;
 mod writer;
 
+pub use columns::{Coded, IndexColumns, NO_CODE, folded};
 pub use corrections::{CorrectionRecord, read_corrections, write_corrections};
 pub use description::{
     DatasetDescription, LAYOUT_VERSION, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals,

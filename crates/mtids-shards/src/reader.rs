@@ -10,11 +10,13 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::{Folder, Storage};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::columns::IndexColumns;
 use crate::description::{Manifest, ShardEntry};
 use crate::error::{DamageKind, ShardError};
 use crate::file::read_verified;
 use crate::footer::{Footer, Footers, Verified, kind_of};
 use crate::index::{INDEX, Place, decode_batches, decode_index, scan_index};
+use crate::pieces::Pieces;
 use crate::row::{RowLabels, Split};
 use crate::schema::labels_of;
 use crate::voxels::append_voxels;
@@ -72,11 +74,12 @@ impl Dataset {
     /// [`ShardError::DamagedFile`] when they are not those that were published; [`ShardError::Manifest`] for a name that the manifest
     /// does not hold.
     pub fn file(&self, name: &str) -> Result<Vec<u8>, ShardError> {
-        let unknown = || ShardError::Manifest {
-            path: self.storage.place(""),
-            detail: format!("its manifest lists no {name}; build the dataset again"),
-        };
-        read_verified(self.storage(), self.manifest.file(name).ok_or_else(unknown)?)
+        read_verified(self.storage(), self.manifest.file(name).ok_or_else(|| self.unlisted(name))?)
+    }
+
+    fn unlisted(&self, name: &str) -> ShardError {
+        let detail = format!("its manifest lists no {name}; build the dataset again");
+        ShardError::Manifest { path: self.storage.place(""), detail }
     }
 
     /// Labels of all rows in the order of the shards, from the verified index.
@@ -103,6 +106,15 @@ impl Dataset {
     pub fn scan_index(&self, columns: &[&str], visit: impl FnMut(Place, &RowLabels)) -> Result<(), ShardError> {
         let shards = self.manifest.shards.iter().enumerate().map(|(n, shard)| (shard.path.as_str(), n)).collect();
         scan_index(self.file(INDEX)?, &self.index_place(), columns, &shards, visit)
+    }
+
+    /// The verified index by columns, which are decoded when they are asked for.
+    ///
+    /// # Errors
+    /// As [`Dataset::file`], or [`ShardError::Parquet`] for a file that is none.
+    pub fn index_columns(&self) -> Result<IndexColumns, ShardError> {
+        let entry = self.manifest.file(INDEX).ok_or_else(|| self.unlisted(INDEX))?;
+        IndexColumns::open(Pieces::open(Arc::clone(&self.storage), entry)?, self.index_place())
     }
 
     fn index_place(&self) -> PathBuf {
@@ -240,7 +252,9 @@ pub(crate) fn check_size(storage: &dyn Storage, entry: &ShardEntry) -> Result<Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::IndexColumns;
     use crate::description::{DatasetDescription, LAYOUT_VERSION, RowGroupEntry, SCHEMA_VERSION, Totals};
+    use crate::pieces::Pieces;
     use crate::row::RowKind;
     use crate::schema::{blank, columns, shard_schema};
     use crate::voxels::voxel_array;

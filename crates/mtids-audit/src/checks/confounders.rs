@@ -2,25 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mtids_metrics::{auroc, cramers_v};
+use mtids_metrics::{ClusteredArea, auroc_by_patient, cramers_v};
 use mtids_report::format::counted;
-use polars::prelude::{SortMultipleOptions, col, len, lit};
+use polars::prelude::{LazyFrame, SortMultipleOptions, col, len};
 
 use crate::config::AuditConfig;
-use crate::distribution::{StatusPatients, patients_by_status, sizes};
+use crate::distribution::{StatusPatients, patients_by_status};
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
+use crate::measures::scored;
+
+/// Properties of the acquisition.
+const FACTS: [&str; 6] = ["manufacturer", "model", "kernel", "contrast", "kvp", "slice_thickness_mm"];
 
 /// The short axis alone.
 pub(super) fn size(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
-    let scored: Vec<(f64, bool)> = sizes(index)?
-        .iter()
-        .filter(|sizes| sizes.status != "unknown")
-        .flat_map(|sizes| sizes.short_axes_mm.iter().map(|&mm| (mm, sizes.status == "metastatic")))
-        .filter(|(mm, _)| mm.is_finite())
-        .collect();
-    let Some(area) = auroc(&scored) else { return Ok(None) };
+    let scored = scored(index, "short_axis_mm")?;
+    let Some(ClusteredArea { area, .. }) = auroc_by_patient(&scored) else { return Ok(None) };
     let limit = config.size_confounder;
     let message = format!("the short axis alone reaches an AUROC of {area:.2} for metastasis");
     let (severity, advice) = if area >= limit {
@@ -34,23 +33,21 @@ pub(super) fn size(index: &Index, config: &AuditConfig) -> Result<Option<AuditIs
 /// Properties of the acquisition, patient by patient.
 pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
     let mut issues = Vec::new();
-    for fact in ["manufacturer", "model", "kernel", "contrast", "kvp", "slice_thickness_mm"] {
+    for fact in FACTS {
         // A patient counts once for each value of the fact, as metastatic if any of the nodes is.
         let answer = index.query(|frame| {
-            frame.filter(col("metastasis").is_not_null()).group_by([col(fact), col("patient_key")]).agg([col(
-                "metastasis",
-            )
-            .max()
-            .eq(lit(1))
-            .alias("metastatic")])
+            frame
+                .filter(col("metastasis").is_not_null())
+                .group_by([col(fact), col("patient_key")])
+                .agg([col("metastasis").max().alias("metastatic")])
+                .group_by([col(fact), col("metastatic")])
+                .agg([len().alias("patients")])
         })?;
-        let values = answer.texts(fact)?;
-        let metastatic = answer.texts("metastatic")?;
+        let values = answer.texts(fact)?.into_iter().zip(answer.counts("metastatic")?).zip(answer.counts("patients")?);
         let mut table: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        for (value, metastatic) in values.into_iter().zip(metastatic) {
+        for ((value, metastatic), patients) in values {
             let value = value.unwrap_or_else(|| "unknown".to_owned());
-            let column = usize::from(metastatic.as_deref() == Some("true"));
-            table.entry(value).or_insert_with(|| vec![0, 0])[column] += 1;
+            table.entry(value).or_insert_with(|| vec![0, 0])[usize::from(metastatic == 1)] += patients;
         }
         let patients: u64 = table.values().flatten().sum();
         let counts: Vec<Vec<u64>> = table.values().cloned().collect();
@@ -74,65 +71,119 @@ pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
     Ok(issues)
 }
 
-/// The evidence, patient by patient: benign by one method and metastatic by another teaches the method.
-pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
-    let groups = patients_by_status(index, ["evidence"])?;
-    let table: Vec<Vec<u64>> = groups.iter().map(|group| group.benign_and_metastatic.to_vec()).collect();
+/// Who judged: a column whose values should not tell the status, with the code, the words and the advice of its issue.
+struct Judged {
+    column: &'static str,
+    code: IssueCode,
+    words: &'static str,
+    advice: &'static str,
+}
+
+const JUDGED: [Judged; 2] = [
+    Judged {
+        column: "evidence",
+        code: IssueCode::EvidenceTellsStatus,
+        words: "the evidence tells the status (Cramér's V {}): statuses are mixed from different methods",
+        advice: "who was biopsied was chosen for a reason that the image shows: report results by evidence, and test on one kind",
+    },
+    Judged {
+        column: "label_source",
+        code: IssueCode::SourceTellsStatus,
+        words: "the form of source tells the status (Cramér's V {}): benign and metastatic nodes were annotated in different ways",
+        advice: "a network can learn how places were marked: annotate both statuses in one way, or report results by source",
+    },
+];
+
+/// Evidence and source, patient by patient: benign by one method and metastatic by another teaches the method.
+pub(super) fn judged(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
     let answer = index.query(|frame| {
         frame.filter(col("metastasis").is_not_null()).select([col("patient_key").n_unique().alias("patients")])
     })?;
     let patients = answer.counts("patients")?.first().copied().unwrap_or(0);
-    let Some(association) = cramers_v(&table) else { return Ok(None) };
-    if association < config.evidence_confounder || patients < config.fewest_patients {
-        return Ok(None);
+    let mut issues = Vec::new();
+    for Judged { column, code, words, advice } in JUDGED {
+        let groups = patients_by_status(index, [column])?;
+        let table: Vec<Vec<u64>> = groups.iter().map(|group| group.benign_and_metastatic.to_vec()).collect();
+        let limit = if column == "evidence" { config.evidence_confounder } else { config.source_confounder };
+        let Some(association) = cramers_v(&table).filter(|v| *v >= limit && patients >= config.fewest_patients) else {
+            continue;
+        };
+        let share = |group: &StatusPatients| {
+            let [benign, metastatic] = group.benign_and_metastatic;
+            let name = group.names.first().and_then(Option::as_deref).unwrap_or("unknown");
+            format!("{name}: {metastatic} patients with metastatic nodes, {benign} with benign ones")
+        };
+        let message = words.replace("{}", &format!("{association:.2}"));
+        issues.push(
+            AuditIssue::new(Severity::Warning, code, patients, message, advice).with_examples(groups.iter().map(share)),
+        );
     }
-    let share = |group: &StatusPatients| {
-        let [benign, metastatic] = group.benign_and_metastatic;
-        let name = group.names.first().and_then(Option::as_deref).unwrap_or("unknown");
-        format!("{name}: {metastatic} patients with metastatic nodes, {benign} with benign ones")
-    };
-    let message = format!(
-        "the evidence tells the status (Cramér's V {association:.2}): statuses are mixed from different methods"
-    );
-    Ok(Some(
-        AuditIssue::new(
-            Severity::Warning,
-            IssueCode::EvidenceTellsStatus,
-            patients,
-            message,
-            "who was biopsied was chosen for a reason that the image shows: report results by evidence, and test on one kind",
-        )
-        .with_examples(groups.iter().map(share)),
-    ))
+    Ok(issues)
 }
 
-/// Patients by scanner, over all findings, and over those of a class.
-struct ByScanner {
+/// Properties of the acquisition and regions, patient by patient: a patient counts once for each region.
+pub(super) fn acquisition_of_regions(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
+    let mut issues = Vec::new();
+    for fact in FACTS {
+        let answer = index.query(|frame| {
+            frame.filter(col("region_name").is_not_null()).group_by([col(fact), col("region_name")]).agg([col(
+                "patient_key",
+            )
+            .n_unique()
+            .alias("patients")])
+        })?;
+        let (values, regions) = (answer.texts(fact)?, answer.texts("region_name")?);
+        let names: BTreeSet<&String> = regions.iter().flatten().collect();
+        let names: Vec<&String> = names.into_iter().collect();
+        let mut table: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for ((value, region), patients) in values.into_iter().zip(&regions).zip(answer.counts("patients")?) {
+            let counts =
+                table.entry(value.unwrap_or_else(|| "unknown".to_owned())).or_insert_with(|| vec![0; names.len()]);
+            if let Some(place) = region.as_ref().and_then(|region| names.binary_search(&region).ok()) {
+                counts[place] += patients;
+            }
+        }
+        let pairs: u64 = table.values().flatten().sum();
+        let counts: Vec<Vec<u64>> = table.values().cloned().collect();
+        let Some(association) = cramers_v(&counts) else { continue };
+        if association >= config.acquisition_confounder && pairs >= config.fewest_patients {
+            let shares = table.iter().map(|(value, counts)| {
+                let of_region = names.iter().zip(counts).map(|(region, count)| format!("{region} {count}"));
+                format!("{value}: patients with {}", of_region.collect::<Vec<String>>().join(", "))
+            });
+            issues.push(
+                AuditIssue::new(
+                    Severity::Warning,
+                    IssueCode::AcquisitionTellsRegion,
+                    pairs,
+                    format!("`{fact}` predicts the region (Cramér's V {association:.2})"),
+                    "a model can learn the scanner instead of the place; balance the sites, or evaluate each separately",
+                )
+                .with_examples(shares),
+            );
+        }
+    }
+    Ok(issues)
+}
+
+/// Patients of a class by their scanner.
+struct OfClass {
     class: String,
-    /// Patients of each scanner that is named.
-    patients: BTreeMap<String, BTreeSet<String>>,
-    /// Patients with a finding whose scanner is not named.
-    unnamed: BTreeSet<String>,
+    /// Scanners that are named.
+    scanners: u64,
+    /// The first of them by name.
+    scanner: Option<String>,
+    /// Patients with a named scanner.
+    named: u64,
+    /// Patients without any.
+    unnamed: u64,
 }
 
-impl ByScanner {
-    /// Patients with a named scanner.
-    fn named(&self) -> BTreeSet<&String> {
-        self.patients.values().flatten().collect()
-    }
-
-    /// Patients without any named scanner.
-    fn without(&self) -> usize {
-        let named = self.named();
-        self.unnamed.iter().filter(|patient| !named.contains(patient)).count()
-    }
-
-    /// The chance that so many patients all come from one scanner, whichever it is: the sum over scanners of their shares to that power.
-    fn chance_of_one(&self, patients: usize) -> f64 {
-        let all = self.named().len().max(1) as f64;
-        let power = i32::try_from(patients).unwrap_or(i32::MAX);
-        self.patients.values().map(|of_scanner| (of_scanner.len() as f64 / all).powi(power)).sum::<f64>().min(1.0)
-    }
+/// The chance that so many patients all come from one scanner, whichever it is: the sum over scanners of their shares to that power.
+fn chance_of_one(of_scanners: &[u64], all: u64, patients: u64) -> f64 {
+    let power = i32::try_from(patients).unwrap_or(i32::MAX);
+    let share = |of_scanner: &u64| *of_scanner as f64 / all.max(1) as f64;
+    of_scanners.iter().map(|of_scanner| share(of_scanner).powi(power)).sum::<f64>().min(1.0)
 }
 
 /// Classes that one scanner alone has, where chance does not explain it. Patients whose scanner is not named say nothing, and are counted.
@@ -142,19 +193,20 @@ impl ByScanner {
 pub(super) fn one_scanner(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
     let mut issues = Vec::new();
     for fact in ["manufacturer", "model"] {
-        let all = by_scanner(index, fact, None)?;
-        let Some(all) = all.first().filter(|all| all.patients.len() > 1) else { continue };
-        let mut classes = by_scanner(index, fact, Some("region_name"))?;
-        classes.extend(by_scanner(index, fact, Some("metastasis"))?);
+        let (of_scanners, all) = patients_of_scanners(index, fact)?;
+        if of_scanners.len() < 2 {
+            continue;
+        }
+        let mut classes = by_class(index, fact, "region_name")?;
+        classes.extend(by_class(index, fact, "metastasis")?);
         let tests = classes.len() as f64;
         let mut found = Vec::new();
-        for class in &classes {
-            let mut scanners = class.patients.iter();
-            let (Some((scanner, of_class)), None) = (scanners.next(), scanners.next()) else { continue };
-            let is_judged = of_class.len() as u64 >= config.smallest_class_patients;
-            if is_judged && tests * all.chance_of_one(of_class.len()) < config.significance {
-                let named = format!("{}: all {} patients", class.class, of_class.len());
-                found.push(match class.without() {
+        for class in classes.iter().filter(|class| class.scanners == 1) {
+            let is_judged = class.named >= config.smallest_class_patients;
+            if is_judged && tests * chance_of_one(&of_scanners, all, class.named) < config.significance {
+                let scanner = class.scanner.as_deref().unwrap_or_default();
+                let named = format!("{}: all {} patients", class.class, class.named);
+                found.push(match class.unnamed {
                     0 => format!("{named} from {scanner}"),
                     without => format!("{named} with a named scanner from {scanner}; {without} more have none"),
                 });
@@ -177,36 +229,47 @@ pub(super) fn one_scanner(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
     Ok(issues)
 }
 
-/// Patients by the value of a fact of the acquisition, for each class along a dimension; without one, of all findings as one class.
-fn by_scanner(index: &Index, fact: &str, dimension: Option<&str>) -> Result<Vec<ByScanner>, AuditError> {
-    let class = || dimension.map_or_else(|| lit("all").alias("class"), |name| col(name).alias("class"));
+/// Patients of each scanner that is named, and of all of them together.
+fn patients_of_scanners(index: &Index, fact: &str) -> Result<(Vec<u64>, u64), AuditError> {
+    let patients = || col("patient_key").n_unique().alias("patients");
+    let named = |frame: LazyFrame| frame.filter(col(fact).is_not_null());
+    let each = index.query(|frame| named(frame).group_by([col(fact)]).agg([patients()]))?;
+    let all = index.query(|frame| named(frame).select([patients()]))?;
+    Ok((each.counts("patients")?, all.counts("patients")?.first().copied().unwrap_or(0)))
+}
+
+/// Patients by the value of a fact of the acquisition, for each class along a dimension.
+fn by_class(index: &Index, fact: &str, dimension: &str) -> Result<Vec<OfClass>, AuditError> {
+    let with = || col("patient_key").filter(col(fact).is_not_null()).n_unique();
     let answer = index.query(|frame| {
         frame
-            .select([class(), col(fact).alias("scanner"), col("patient_key")])
-            .filter(col("class").is_not_null())
-            .group_by([col("class"), col("scanner"), col("patient_key")])
-            .agg([len().alias("rows")])
-            .sort(["class", "scanner", "patient_key"], SortMultipleOptions::default())
+            .filter(col(dimension).is_not_null())
+            .group_by([col(dimension)])
+            .agg([
+                col(fact).drop_nulls().n_unique().alias("scanners"),
+                col(fact).min().alias("scanner"),
+                with().alias("named"),
+                col("patient_key").n_unique().alias("all"),
+            ])
+            .sort([dimension], SortMultipleOptions::default())
     })?;
-    let mut found: Vec<ByScanner> = Vec::new();
-    let rows = answer.texts("class")?.into_iter().zip(answer.texts("scanner")?).zip(answer.texts("patient_key")?);
-    for ((class, scanner), patient) in rows {
-        let class = match (dimension, class.unwrap_or_default().as_str()) {
-            (Some("metastasis"), "0") => "benign".to_owned(),
-            (Some("metastasis"), "1") => "metastatic".to_owned(),
-            (_, class) => class.to_owned(),
-        };
-        if found.last().is_none_or(|last| last.class != class) {
-            found.push(ByScanner { class, patients: BTreeMap::new(), unnamed: BTreeSet::new() });
-        }
-        if let Some(last) = found.last_mut() {
-            match scanner {
-                Some(scanner) => last.patients.entry(scanner).or_default().extend(patient),
-                None => last.unnamed.extend(patient),
-            }
-        }
-    }
-    Ok(found)
+    let (classes, scanner) = (answer.texts(dimension)?, answer.texts_of("scanner", fact)?);
+    let (scanners, named, all) = (answer.counts("scanners")?, answer.counts("named")?, answer.counts("all")?);
+    let name = |class: Option<String>| match (dimension, class.unwrap_or_default().as_str()) {
+        ("metastasis", "0") => "benign".to_owned(),
+        ("metastasis", "1") => "metastatic".to_owned(),
+        (_, class) => class.to_owned(),
+    };
+    let rows = classes.into_iter().zip(scanner).zip(scanners).zip(named.into_iter().zip(all));
+    Ok(rows
+        .map(|(((class, scanner), scanners), (named, all))| OfClass {
+            class: name(class),
+            scanners,
+            scanner,
+            named,
+            unnamed: all - named,
+        })
+        .collect())
 }
 
 #[cfg(test)]
@@ -215,10 +278,6 @@ mod tests {
 
     #[test]
     fn the_chance_of_one_scanner_is_that_of_any_scanner() {
-        let of = |range: std::ops::Range<usize>| range.map(|n| n.to_string()).collect::<BTreeSet<String>>();
-        let patients = BTreeMap::from([("a".to_owned(), of(0..6)), ("b".to_owned(), of(6..10))]);
-        let all = ByScanner { class: "all".into(), patients, unnamed: of(8..12) };
-        assert!((all.chance_of_one(2) - (0.36 + 0.16)).abs() < 1e-12);
-        assert_eq!((all.named().len(), all.without()), (10, 2), "two of the unnamed have a named scanner as well");
+        assert!((chance_of_one(&[6, 4], 10, 2) - (0.36 + 0.16)).abs() < 1e-12);
     }
 }

@@ -1,9 +1,6 @@
-//! What is missing or thin: empty splits, small classes, unknown labels, weak evidence, uneven splits, patches without image.
+//! What is missing or thin: empty splits, small classes, unknown labels, weak evidence, patients that weigh most, patches without image.
 
-use std::collections::BTreeMap;
-
-use mtids_metrics::{PatientSums, holm, mean_difference_by_patient};
-use mtids_report::format::{counted, percent, signed_interval};
+use mtids_report::format::{counted, percent};
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::config::AuditConfig;
@@ -161,73 +158,6 @@ pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditI
     Ok(issues)
 }
 
-/// Splits should hold about the same share of metastatic patches; chance makes small ones differ.
-pub(super) fn prevalence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
-    let answer = index.query(|frame| {
-        frame
-            .filter(col("metastasis").is_not_null())
-            .group_by([col("patient_key"), col("split")])
-            .agg([len().alias("rows"), col("metastasis").eq(lit(1)).sum().alias("metastatic")])
-            .sort(["patient_key", "split"], SortMultipleOptions::default())
-    })?;
-    let patients = answer.texts("patient_key")?;
-    let (splits, rows, metastatic) = (answer.texts("split")?, answer.counts("rows")?, answer.counts("metastatic")?);
-    let mut compared = Vec::new();
-    for split in &SPLITS[1..] {
-        // A patient of both splits is one cluster.
-        let mut sums: BTreeMap<&Option<String>, PatientSums> = BTreeMap::new();
-        for n in 0..answer.len() {
-            let side = if splits[n].as_deref() == Some(SPLITS[0]) { 0 } else { 1 };
-            if side == 1 && splits[n].as_deref() != Some(*split) {
-                continue;
-            }
-            let one = sums.entry(&patients[n]).or_default();
-            one.samples[side] += rows[n] as f64;
-            one.sums[side] += metastatic[n] as f64;
-        }
-        let sums: Vec<PatientSums> = sums.into_values().collect();
-        let of_side = |side: usize| sums.iter().filter(|one| one.samples[side] > 0.0).count() as u64;
-        // What a handful of patients share by chance would look certain.
-        let is_judged = of_side(0).min(of_side(1)) >= config.smallest_class_patients;
-        if let Some(effect) = mean_difference_by_patient(&sums) {
-            let total = |of: fn(&PatientSums) -> [f64; 2]| {
-                [0, 1].map(|side: usize| sums.iter().map(|one| of(one)[side]).sum::<f64>())
-            };
-            let (rows, metastatic) = (total(|one| one.samples), total(|one| one.sums));
-            let p = if is_judged { effect.p } else { 1.0 };
-            let shares = [0, 1].map(|side: usize| metastatic[side] / rows[side]);
-            compared.push((split, effect, p, is_judged, rows, shares));
-        }
-    }
-    let adjusted = holm(&compared.iter().map(|&(_, _, p, ..)| p).collect::<Vec<f64>>());
-    let mut issues = Vec::new();
-    for ((split, effect, _, is_judged, rows, shares), p) in compared.into_iter().zip(adjusted) {
-        let is_beyond_chance = p < config.significance;
-        if !is_beyond_chance && effect.value.abs() <= config.largest_prevalence_difference {
-            continue;
-        }
-        let severity = if is_beyond_chance { Severity::Warning } else { Severity::Info };
-        let chance = match (is_judged, is_beyond_chance) {
-            (false, _) => format!("not tested, with fewer than {} patients", config.smallest_class_patients),
-            (true, true) => "beyond chance".to_owned(),
-            (true, false) => "which chance explains".to_owned(),
-        };
-        issues.push(AuditIssue::new(
-            severity,
-            IssueCode::PrevalenceDiffers,
-            rows[1] as u64,
-            format!(
-                "{} of the known patches are metastatic in train, {} in {split}, {chance} (difference {})",
-                percent(shares[0]),
-                percent(shares[1]),
-                signed_interval(Some((effect.interval.low, effect.interval.high)))
-            ),
-            "thresholds chosen on one split do not fit the other; try another split seed, or stratify",
-        ));
-    }
-    Ok(issues)
-}
-
 /// A region and a status that a split has, and never together: the joint class cannot be taught or judged there. Where the region or the status
 /// has few patients in training, chance empties a cell, and it is a note.
 pub(super) fn cells(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
@@ -274,6 +204,39 @@ pub(super) fn cells(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssu
         }
     }
     Ok(issues)
+}
+
+/// A patient with a large part of a split decides its figures. Splits of few patients are not judged.
+pub(super) fn dominating(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
+    let answer = index.query(|frame| {
+        frame
+            .group_by([col("split"), col("patient_key")])
+            .agg([len().alias("rows")])
+            .group_by([col("split")])
+            .agg([len().alias("patients"), col("rows").sum().alias("all"), col("rows").max().alias("most")])
+            .sort(["split"], SortMultipleOptions::default())
+    })?;
+    let (splits, patients) = (answer.texts("split")?, answer.counts("patients")?);
+    let (all, most) = (answer.counts("all")?, answer.counts("most")?);
+    let found: Vec<String> = (0..answer.len())
+        .filter(|n| patients[*n] >= config.fewest_patients)
+        .filter(|n| most[*n] as f64 > config.largest_patient_share * all[*n] as f64)
+        .map(|n| format!("{}: {} of {} patches", splits[n].as_deref().unwrap_or("unknown"), most[n], all[n]))
+        .collect();
+    Ok((!found.is_empty()).then(|| {
+        AuditIssue::new(
+            Severity::Warning,
+            IssueCode::PatientDominates,
+            found.len() as u64,
+            format!(
+                "one patient has more than {} of the patches of {}",
+                percent(config.largest_patient_share),
+                counted(found.len() as u64, "split", "splits")
+            ),
+            "figures of this split are those of one patient: weigh by patient, or limit the findings of a patient",
+        )
+        .with_examples(found)
+    }))
 }
 
 /// Patches that are largely outside the scanned field.

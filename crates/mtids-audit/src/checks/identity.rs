@@ -1,9 +1,12 @@
-//! What is of one person, under two patients: studies, instances, frames of reference.
+//! What is of one person, under two patients: studies, series, instances, frames of reference.
 //!
 //! `mtids-prep` stops where a study or an instance has two patients; a dataset may have been built before it did, or by another program.
 //! Invariant: patients are those of the dataset, so ids that were declared to be one person are one patient here.
 
-use polars::prelude::{col, lit};
+use std::collections::{BTreeMap, BTreeSet};
+
+use mtids_shards::NO_CODE;
+use polars::prelude::col;
 
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
@@ -19,7 +22,7 @@ struct OfOnePatient {
     advice: &'static str,
 }
 
-const COLUMNS: [OfOnePatient; 3] = [
+const COLUMNS: [OfOnePatient; 4] = [
     OfOnePatient {
         column: "study_key",
         severity: Severity::Error,
@@ -27,6 +30,15 @@ const COLUMNS: [OfOnePatient; 3] = [
         one: "study has",
         many: "studies have",
         advice: "one person under two PatientIDs, or one UID for several studies: correct the ids, or list them in \
+                 identity.same_person, and build again",
+    },
+    OfOnePatient {
+        column: "series_key",
+        severity: Severity::Error,
+        code: IssueCode::SeriesOfTwoPatients,
+        one: "series has",
+        many: "series have",
+        advice: "one person under two PatientIDs, or one UID for several series: correct the ids, or list them in \
                  identity.same_person, and build again",
     },
     OfOnePatient {
@@ -49,25 +61,20 @@ const COLUMNS: [OfOnePatient; 3] = [
     },
 ];
 
-/// Studies, instances and frames of reference with rows of more than one patient. Examples are two of the patients.
+/// Studies, series, instances and frames of reference with rows of more than one patient. Examples are two of the patients.
 pub(super) fn shared_by_patients(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
+    let patients = index.query_of(Rows::All, |frame| frame.select([col("patient_key")]))?.codes("patient_key")?;
     let mut issues = Vec::new();
     for OfOnePatient { column, severity, code, one, many, advice } in COLUMNS {
-        let answer = index.query_of(Rows::All, |frame| {
-            frame
-                .filter(col(column).is_not_null())
-                .group_by([col(column)])
-                .agg([
-                    col("patient_key").n_unique().alias("patients"),
-                    col("patient_key").min().alias("first"),
-                    col("patient_key").max().alias("last"),
-                ])
-                .filter(col("patients").gt(lit(1)))
-        })?;
-        let count = answer.len() as u64;
+        // By the first row of each value: a row of another patient, and which row that is.
+        let mut others: BTreeMap<u32, u32> = BTreeMap::new();
+        for (row, first) in index.first_rows(column)?.into_iter().enumerate().filter(|(_, first)| *first != NO_CODE) {
+            if patients[row] != patients[first as usize] {
+                others.entry(first).or_insert(row as u32);
+            }
+        }
+        let count = others.len() as u64;
         if count > 0 {
-            let (first, last) = (answer.texts("first")?, answer.texts("last")?);
-            let pairs = first.into_iter().flatten().zip(last.into_iter().flatten());
             issues.push(
                 AuditIssue::new(
                     severity,
@@ -76,9 +83,24 @@ pub(super) fn shared_by_patients(index: &Index) -> Result<Vec<AuditIssue>, Audit
                     format!("{count} {} patches of more than one patient", if count == 1 { one } else { many }),
                     advice,
                 )
-                .with_examples(pairs.map(|(first, last)| format!("{first} and {last}"))),
+                .with_examples(pairs(index, others.into_iter())?),
             );
         }
     }
     Ok(issues)
+}
+
+/// The patients of pairs of rows, as people read them.
+pub(super) fn pairs(index: &Index, rows: impl Iterator<Item = (u32, u32)>) -> Result<Vec<String>, AuditError> {
+    let rows: Vec<(u32, u32)> = rows.collect();
+    let all: BTreeSet<u32> = rows.iter().flat_map(|(one, other)| [*one, *other]).collect();
+    let all: Vec<u32> = all.into_iter().collect();
+    let texts = index.coded()?.index().texts_at("patient_key", &all)?;
+    let text = |row: &u32| all.binary_search(row).ok().and_then(|at| texts[at].clone()).unwrap_or_default();
+    let named = rows.iter().map(|(one, other)| {
+        let mut names = [text(one), text(other)];
+        names.sort();
+        names.join(" and ")
+    });
+    Ok(named.collect())
 }

@@ -1,9 +1,9 @@
-//! Rows that know each other: patients in two splits, copies, and an index that is not the published one.
+//! Patients in two splits, and an index that is not the published one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_shards::Manifest;
-use polars::prelude::{JoinArgs, JoinType, SortMultipleOptions, col, len, lit};
+use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
@@ -29,92 +29,6 @@ pub(super) fn patients(index: &Index) -> Result<Option<AuditIssue>, AuditError> 
         )
         .with_examples(keys.into_iter().flatten())
     }))
-}
-
-/// Keys must be unique; so should voxels be.
-pub(super) fn duplicates(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
-    let mut issues = Vec::new();
-    let twice = |key: &'static str| {
-        index.query_of(Rows::All, move |frame| {
-            frame
-                .group_by([col(key)])
-                .agg([
-                    len().alias("copies"),
-                    col("split").n_unique().alias("splits"),
-                    col("patient_key").n_unique().alias("patients"),
-                    col("sample_key").min().alias("sample"),
-                ])
-                .filter(col("copies").gt(lit(1)))
-        })
-    };
-    let answer = twice("sample_key")?;
-    if answer.len() > 0 {
-        issues.push(
-            AuditIssue::new(
-                Severity::Error,
-                IssueCode::DuplicateSample,
-                answer.len() as u64,
-                format!("{} sample keys occur in more than one row", answer.len()),
-                "sample keys must be unique; the dataset was not written by mtids-prep, or was changed",
-            )
-            .with_examples(answer.texts("sample_key")?.into_iter().flatten()),
-        );
-    }
-    let answer = twice("voxels_digest")?;
-    let (splits, patients, digests) =
-        (answer.counts("splits")?, answer.counts("patients")?, answer.texts("voxels_digest")?);
-    let across = |n: &usize| splits[*n] > 1 || patients[*n] > 1;
-    let (leaking, inside): (Vec<usize>, Vec<usize>) = (0..answer.len()).partition(across);
-    let rows = rows_of_copies(index)?;
-    for (severity, copies, place, advice) in [
-        (
-            Severity::Error,
-            leaking,
-            "of different patients or splits",
-            "one person with two IDs, or a study exported twice: merge the patients and build again",
-        ),
-        (Severity::Warning, inside, "of one patient", "a node annotated twice counts twice; remove one annotation"),
-    ] {
-        if !copies.is_empty() {
-            let firsts = answer.texts("sample")?;
-            let digests = copies.iter().filter_map(|&n| digests[n].as_deref());
-            issues.push(
-                AuditIssue::new(
-                    severity,
-                    IssueCode::DuplicateVoxels,
-                    copies.len() as u64,
-                    format!("{} patches {place} have identical voxels", copies.len()),
-                    advice,
-                )
-                .with_examples(copies.iter().filter_map(|&n| firsts[n].clone()))
-                .with_rows(digests.flat_map(|digest| rows.get(digest).into_iter().flatten().cloned())),
-            );
-        }
-    }
-    Ok(issues)
-}
-
-/// Keys of the rows whose voxels occur more than once, by the digest of the voxels.
-fn rows_of_copies(index: &Index) -> Result<BTreeMap<String, Vec<String>>, AuditError> {
-    let answer = index.query_of(Rows::All, |frame| {
-        let copied = frame
-            .clone()
-            .group_by([col("voxels_digest")])
-            .agg([len().alias("copies")])
-            .filter(col("copies").gt(lit(1)));
-        let joined = frame.select([col("voxels_digest"), col("sample_key")]).join(
-            copied,
-            [col("voxels_digest")],
-            [col("voxels_digest")],
-            JoinArgs::new(JoinType::Inner),
-        );
-        joined.sort(["voxels_digest", "sample_key"], SortMultipleOptions::default())
-    })?;
-    let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (digest, key) in answer.texts("voxels_digest")?.into_iter().flatten().zip(answer.texts("sample_key")?) {
-        rows.entry(digest).or_default().extend(key);
-    }
-    Ok(rows)
 }
 
 /// The index must count what the manifest counts; that it is the published one was checked when it was opened.

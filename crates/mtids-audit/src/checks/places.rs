@@ -1,86 +1,97 @@
 //! Findings of one series at one place: contradictions, and findings given twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use polars::prelude::col;
+use mtids_shards::NO_CODE;
+use polars::prelude::{Expr, col};
 
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
-/// Where, and as what, a row is labelled.
-struct Place {
-    sample: String,
-    at: [f64; 3],
-    region: Option<String>,
-    status: Option<String>,
-    /// One of several samples of a finding, so that its centre may be shifted.
-    shifted: bool,
+/// Where, and as what, findings are labelled: a column each. Texts are numbers.
+struct Places {
+    series: Vec<u32>,
+    sample: Vec<u32>,
+    at: [Vec<f64>; 3],
+    region: Vec<u32>,
+    status: Vec<u32>,
+    weight: Vec<f64>,
 }
 
-impl Place {
+impl Places {
+    fn of(index: &Index) -> Result<Self, AuditError> {
+        let columns = ["series_key", "sample_key", "region_name", "metastasis", "weight"];
+        let answer =
+            index.query(|frame| frame.select(columns.into_iter().chain(AXES).map(col).collect::<Vec<Expr>>()))?;
+        Ok(Self {
+            series: answer.codes("series_key")?,
+            sample: answer.codes("sample_key")?,
+            at: [answer.values(AXES[0])?, answer.values(AXES[1])?, answer.values(AXES[2])?],
+            region: answer.codes("region_name")?,
+            status: answer.codes("metastasis")?,
+            weight: answer.values("weight")?,
+        })
+    }
+
+    /// One of several samples of a finding, so that its centre may be shifted: they share a weight of 1.
+    fn is_shifted(&self, row: usize) -> bool {
+        self.weight[row] < 1.0
+    }
+
     /// Whether two rows show one place. A shifted centre may lie nearer to a neighbour than to its own finding, so samples of
     /// a finding count only where they coincide, as unshifted ones of one place do.
-    fn is_same(&self, other: &Self, same_place_mm: f64) -> bool {
-        let limit = if self.shifted || other.shifted { COINCIDENT_MM.min(same_place_mm) } else { same_place_mm };
-        self.at.iter().zip(&other.at).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt() < limit
+    fn is_same(&self, a: usize, b: usize, same_place_mm: f64) -> bool {
+        let is_shifted = self.is_shifted(a) || self.is_shifted(b);
+        let limit = if is_shifted { COINCIDENT_MM.min(same_place_mm) } else { same_place_mm };
+        self.at.iter().map(|axis| (axis[a] - axis[b]).powi(2)).sum::<f64>().sqrt() < limit
+    }
+
+    /// Whether the labels of two rows differ; unknown contradicts nothing.
+    fn contradict(&self, a: usize, b: usize) -> bool {
+        let differ = |codes: &[u32]| codes[a] != NO_CODE && codes[b] != NO_CODE && codes[a] != codes[b];
+        differ(&self.region) || differ(&self.status)
     }
 }
 
+const AXES: [&str; 3] = ["center_x_mm", "center_y_mm", "center_z_mm"];
 /// Centres closer than this are one place, not the chance meeting of two shifts.
 const COINCIDENT_MM: f64 = 0.01;
 
-/// Patches of one place should not contradict each other, nor be two findings. Centres are those of findings, see [`Place::is_same`].
+/// Patches of one place should not contradict each other, nor be two findings. Centres are those of findings, see [`Places::is_same`].
 pub(super) fn shared(index: &Index, same_place_mm: f64) -> Result<Vec<AuditIssue>, AuditError> {
-    let columns = [
-        "series_key",
-        "sample_key",
-        "center_x_mm",
-        "center_y_mm",
-        "center_z_mm",
-        "region_name",
-        "metastasis",
-        "weight",
-    ];
-    let answer = index.query(|frame| frame.select(columns.map(col)))?;
-    let series = answer.texts("series_key")?;
-    let sample = answer.texts("sample_key")?;
-    let region = answer.texts("region_name")?;
-    let status = answer.texts("metastasis")?;
-    let weight = answer.numbers("weight")?;
-    let axis = ["center_x_mm", "center_y_mm", "center_z_mm"].map(|name| answer.numbers(name));
-    let [x, y, z] = axis;
-    let (x, y, z) = (x?, y?, z?);
-    let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
-    for n in 0..answer.len() {
-        places.entry(series[n].clone().unwrap_or_default()).or_default().push(Place {
-            sample: sample[n].clone().unwrap_or_default(),
-            at: [x[n], y[n], z[n]].map(|mm| mm.unwrap_or(f64::NAN)),
-            region: region[n].clone(),
-            status: status[n].clone(),
-            // The samples of a finding share a weight of 1.
-            shifted: weight[n].is_some_and(|weight| weight < 1.0),
-        });
-    }
-    let differ = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some() && a != b;
+    let places = Places::of(index)?;
+    // Sorted along the body, a place is compared only with those of its series at most `same_place_mm` further up.
+    let mut order: Vec<u32> = (0..places.series.len() as u32).collect();
+    order.sort_unstable_by(|a, b| {
+        let (a, b) = (*a as usize, *b as usize);
+        let along = places.at[2][a].total_cmp(&places.at[2][b]);
+        places.series[a].cmp(&places.series[b]).then(along).then(a.cmp(&b))
+    });
     let (mut contradicting, mut repeated) = (BTreeSet::new(), BTreeSet::new());
-    for places in places.values_mut() {
-        // Sorted along the body, a place is compared only with those at most `same_place_mm` further up.
-        places.sort_by(|a, b| a.at[2].total_cmp(&b.at[2]));
-        for (n, a) in places.iter().enumerate() {
-            for b in places[n + 1..].iter().take_while(|b| b.at[2] - a.at[2] < same_place_mm) {
-                if !a.is_same(b, same_place_mm) {
+    for of_series in order.chunk_by(|a, b| places.series[*a as usize] == places.series[*b as usize]) {
+        for (n, a) in of_series.iter().map(|row| *row as usize).enumerate() {
+            let above = of_series[n + 1..].iter().map(|row| *row as usize);
+            for b in above.take_while(|b| places.at[2][*b] - places.at[2][a] < same_place_mm) {
+                if !places.is_same(a, b, same_place_mm) {
                     continue;
                 }
-                if differ(&a.region, &b.region) || differ(&a.status, &b.status) {
-                    contradicting.extend([a.sample.clone(), b.sample.clone()]);
-                } else if !a.shifted && !b.shifted && a.sample != b.sample {
+                let both = [places.sample[a], places.sample[b]];
+                if places.contradict(a, b) {
+                    contradicting.extend(both);
+                } else if !places.is_shifted(a) && !places.is_shifted(b) {
                     // Samples of one finding lie together by intention; which of them are of one finding no column says.
-                    repeated.extend([a.sample.clone(), b.sample.clone()]);
+                    repeated.extend(both);
                 }
             }
         }
     }
+    drop(places);
+    let keys = |rows: BTreeSet<u32>| -> Result<Vec<String>, AuditError> {
+        let rows: Vec<u32> = rows.into_iter().collect();
+        Ok(index.coded()?.index().texts_at("sample_key", &rows)?.into_iter().flatten().collect())
+    };
+    let (contradicting, repeated) = (keys(contradicting)?, keys(repeated)?);
     let mut issues = Vec::new();
     if !contradicting.is_empty() {
         issues.push(

@@ -38,7 +38,7 @@ const MOST_KEYS: usize = 1000;
 pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Comparison, AuditError> {
     config.validate()?;
     let datasets = [mtids_store::open_dataset(first)?, mtids_store::open_dataset(second)?];
-    let [a, b] = [Index::open(&datasets[0])?, Index::open(&datasets[1])?];
+    let [a, b] = [Index::open_texts(&datasets[0])?, Index::open_texts(&datasets[1])?];
     let manifests = [datasets[0].manifest(), datasets[1].manifest()];
     let pairs = Pairs::of(&a, &b)?;
     let [splits_a, splits_b] = [splits(&a)?, splits(&b)?];

@@ -1,0 +1,157 @@
+//! The columns of an index as polars sees them: each is decoded when a query needs it, and text is a number.
+//!
+//! A key (`sample_key`, `patient_key`, …) is the number of the first row with the same text; the key of a sample is its own row. Other text
+//! is the place of the value among all values of its column, so the order of numbers is the order of the texts. Invariants: columns of text
+//! with few values, and patients, are decoded once and kept in as few bytes as hold them; all others are decoded for the query and dropped.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType as ArrowType;
+use mtids_shards::{Coded, IndexColumns, NO_CODE, ShardError};
+use polars::prelude::*;
+
+use crate::frame::series;
+
+/// Columns with about as many values as rows.
+pub(crate) const KEYS: [&str; 7] =
+    [SAMPLE, PATIENT, "study_key", "series_key", "frame_of_reference_key", "instance_key", "voxels_digest"];
+/// The key whose number is the row.
+pub(crate) const SAMPLE: &str = "sample_key";
+/// The key that nearly every query groups by.
+pub(crate) const PATIENT: &str = "patient_key";
+
+/// Codes of a column of text, in as few bytes as hold them.
+enum Codes {
+    Narrow(Vec<u8>),
+    Wide(Vec<u32>),
+}
+
+/// A kept column: its codes, and what they stand for.
+pub(crate) struct Kept {
+    codes: Codes,
+    /// The values, sorted; none for a key.
+    pub(crate) values: Vec<String>,
+}
+
+impl Kept {
+    fn new(coded: Coded) -> Self {
+        let codes = if coded.values.len() < usize::from(u8::MAX) {
+            // A null, all bits set, stays all bits set.
+            Codes::Narrow(coded.codes.into_iter().map(|code| code as u8).collect())
+        } else {
+            Codes::Wide(coded.codes)
+        };
+        Self { codes, values: coded.values }
+    }
+
+    fn series(&self, name: &str) -> Series {
+        let some = |code: u32, none: u32| (code != none).then_some(code);
+        let column = match &self.codes {
+            Codes::Narrow(codes) => {
+                let codes = codes.iter().map(|code| some(u32::from(*code), u32::from(u8::MAX)));
+                UInt32Chunked::from_iter_options(name.into(), codes)
+            }
+            Codes::Wide(codes) => coded_series(name, codes),
+        };
+        column.into_series()
+    }
+}
+
+fn coded_series(name: &str, codes: &[u32]) -> UInt32Chunked {
+    UInt32Chunked::from_iter_options(name.into(), codes.iter().map(|code| (*code != NO_CODE).then_some(*code)))
+}
+
+/// The columns of an index, and those of them that are kept.
+pub(crate) struct Columns {
+    index: IndexColumns,
+    kept: Mutex<BTreeMap<String, Arc<Kept>>>,
+}
+
+impl Columns {
+    pub(crate) fn new(index: IndexColumns) -> Self {
+        Self { index, kept: Mutex::default() }
+    }
+
+    /// The index itself.
+    pub(crate) fn index(&self) -> &IndexColumns {
+        &self.index
+    }
+
+    /// Whether a column is text, and so a number here.
+    pub(crate) fn is_text(&self, name: &str) -> bool {
+        self.index.schema().field_with_name(name).is_ok_and(|field| *field.data_type() == ArrowType::Utf8)
+    }
+
+    /// A column of text with few values, or that of patients.
+    pub(crate) fn kept(&self, name: &str) -> Result<Arc<Kept>, ShardError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = kept.get(name) {
+            return Ok(Arc::clone(found));
+        }
+        let made = Arc::new(match name {
+            PATIENT => Kept { codes: Codes::Wide(self.index.first_rows(name)?), values: Vec::new() },
+            _ => Kept::new(self.index.coded(name)?),
+        });
+        kept.insert(name.to_owned(), Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// A column as polars has it.
+    fn polars(&self, name: &str) -> Result<Series, ShardError> {
+        Ok(match name {
+            SAMPLE => {
+                let rows = u32::try_from(self.index.rows()).unwrap_or(NO_CODE);
+                UInt32Chunked::from_vec(name.into(), (0..rows).collect()).into_series()
+            }
+            PATIENT => self.kept(name)?.series(name),
+            _ if KEYS.contains(&name) => coded_series(name, &self.index.first_rows(name)?).into_series(),
+            _ if self.is_text(name) => self.kept(name)?.series(name),
+            _ => {
+                let arrays = self.index.column(name)?;
+                let arrays: Vec<&ArrayRef> = arrays.iter().collect();
+                let wrong = |error: PolarsError| ShardError::Rows {
+                    path: self.index.path().to_owned(),
+                    detail: error.to_string(),
+                };
+                let kind = self.index.schema().field_with_name(name).map(|field| field.data_type().clone());
+                series(name, &kind.unwrap_or(ArrowType::Null), &arrays).map_err(wrong)?
+            }
+        })
+    }
+}
+
+impl AnonymousScan for Columns {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn scan(&self, asked: AnonymousScanArgs) -> PolarsResult<DataFrame> {
+        let names: Vec<PlSmallStr> = match &asked.with_columns {
+            Some(names) => names.to_vec(),
+            None => asked.schema.iter_names().cloned().collect(),
+        };
+        let fail = |error: ShardError| PolarsError::ComputeError(error.to_string().into());
+        let columns: PolarsResult<Vec<Column>> =
+            names.iter().map(|name| Ok(Column::from(self.polars(name).map_err(fail)?))).collect();
+        DataFrame::new(self.index.rows(), columns?)
+    }
+
+    fn schema(&self, _: Option<usize>) -> PolarsResult<SchemaRef> {
+        let fields = self.index.schema().fields().iter().map(|field| {
+            let kind = match field.data_type() {
+                ArrowType::Utf8 => DataType::UInt32,
+                // An empty column has the type that its series has.
+                other => series(field.name(), other, &[])?.dtype().clone(),
+            };
+            Ok((field.name().as_str().into(), kind))
+        });
+        Ok(Arc::new(fields.collect::<PolarsResult<Schema>>()?))
+    }
+
+    fn allows_projection_pushdown(&self) -> bool {
+        true
+    }
+}
