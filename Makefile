@@ -289,6 +289,8 @@ bench-stream: ## Rows per second of the stream beside six libraries, warm and co
 	@mkdir -p $(OUT)
 	@$(PYTHON) scripts/benchmarks/stream_peers.py $(DATASET) $(OUT)/stream-peers $(BIN)/examples/stream_rate $(WARM) $(COLD) > $(OUT)/stream-peers.txt
 	@python3 scripts/between_marks.py docs/results/stream.md peers < $(OUT)/stream-peers.txt
+	@$(PYTHON) scripts/benchmarks/voxel_codecs.py $(DATASET) > $(OUT)/voxel-codecs.txt
+	@python3 scripts/between_marks.py docs/results/stream.md codecs < $(OUT)/voxel-codecs.txt
 
 .PHONY: digits
 digits: ## MT-IDS, baselines and balancers on handwritten digits: docs/results/digits.md (EXPERTS=normalised: another page; PyPI)

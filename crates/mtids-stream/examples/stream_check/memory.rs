@@ -29,8 +29,7 @@ pub(crate) fn measure(folder: &Path, byte_budget_mib: u64) {
     warm.start().unwrap().for_each(|batch| drop(batch.unwrap()));
     let dataset = Arc::new(Dataset::open(folder).unwrap());
     let table = Arc::new(SampleTable::every_row(dataset, Split::Train));
-    let readers = std::env::var("READERS").map_or(2, |r| r.parse().unwrap());
-    let config = StreamConfig { readers, byte_budget_mib, ..StreamConfig::default() };
+    let config = StreamConfig { byte_budget_mib, ..StreamConfig::default() };
     let before = status("VmRSS:");
     let mut gauged = 0;
     for epoch in 0..2 {
@@ -40,13 +39,12 @@ pub(crate) fn measure(folder: &Path, byte_budget_mib: u64) {
         gauged = gauged.max(stream.gauges().reading().peak_bytes >> 10);
     }
     println!("{before} {} {gauged}", status("VmHWM:"));
-    eprintln!("{} {}", status("RssAnon:"), status("RssFile:"));
 }
 
 pub(crate) fn text(folder: &Path, bytes: usize) -> String {
     let mut text = format!(
-        "### Memory\n\nA process that reads two epochs of {} MiB each. Resident memory before the stream is its baseline; *above it* is the \
-         peak\nless the baseline. The goal is the budget and a tenth.\n\n\
+        "### Memory\n\nA process that reads two epochs of {} MiB each with two readers. Its baseline is the resident memory after a stream of a few rows; \
+         *above\nit* is the peak less the baseline. The goal is the budget and a tenth.\n\n\
          | budget, MiB | baseline | peak | above it | of the budget | bytes in flight by the gauges |\n|---|---|---|---|---|---|\n",
         bytes >> 20
     );
