@@ -269,8 +269,32 @@ balance-bench: ## Gram matrix beside a read of memory, algebra of every balancer
 
 EXPERTS ?= residual
 .PHONY: stream-quality
-stream-quality: ## How the stream mixes rows, beside a global shuffle, and what entering an epoch costs: docs/results/stream.md
-	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-stream --example stream_quality -- docs/results
+stream-quality: ## How the stream mixes rows, beside a global shuffle: docs/results/stream.md
+	@mkdir -p $(OUT)
+	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-stream --example stream_quality > $(OUT)/stream-quality.txt
+	@python3 scripts/between_marks.py docs/results/stream.md mixing < $(OUT)/stream-quality.txt
+
+STREAM_KILLS ?= 500
+STREAM_DAMAGES ?= 10000
+STREAM_MILLIONS ?= 10
+.PHONY: check-stream
+check-stream: ## The stream at full size: kills, damage, memory, entering an epoch, a slow consumer: docs/results/stream.md (STREAM_KILLS= STREAM_DAMAGES= STREAM_MILLIONS=)
+	@mkdir -p $(OUT)
+	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-stream --example stream_check -- $(STREAM_KILLS) $(STREAM_DAMAGES) $(STREAM_DAMAGES) $(STREAM_MILLIONS) > $(OUT)/stream-check.txt
+	@python3 scripts/between_marks.py docs/results/stream.md promises < $(OUT)/stream-check.txt
+
+WARM ?= 7
+COLD ?= 3
+.PHONY: bench-stream
+bench-stream: PYTHON ?= .venv-stream/bin/python
+bench-stream: ## Rows per second of the stream beside six libraries, warm and cold: docs/results/stream.md (DATASET= of two views, OUT= for copies, WARM= COLD= rounds; PyPI)
+	@test -x '$(PYTHON)' || { python3 -m venv .venv-stream && .venv-stream/bin/pip install --quiet --disable-pip-version-check --requirement scripts/benchmarks/requirements-stream-peers.txt; }
+	@$(CARGO) build --locked --quiet --profile $(PROFILE) --package mtids-stream --example stream_rate
+	@mkdir -p $(OUT)
+	@$(PYTHON) scripts/benchmarks/stream_peers.py $(DATASET) $(OUT)/stream-peers $(BIN)/examples/stream_rate $(WARM) $(COLD) > $(OUT)/stream-peers.txt
+	@python3 scripts/between_marks.py docs/results/stream.md peers < $(OUT)/stream-peers.txt
+	@$(PYTHON) scripts/benchmarks/voxel_codecs.py $(DATASET) > $(OUT)/voxel-codecs.txt
+	@python3 scripts/between_marks.py docs/results/stream.md codecs < $(OUT)/voxel-codecs.txt
 
 .PHONY: digits
 digits: ## MT-IDS, baselines and balancers on handwritten digits: docs/results/digits.md (EXPERTS=normalised: another page; PyPI)

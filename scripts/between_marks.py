@@ -1,6 +1,11 @@
-"""Text between two marks of a page, replaced by programs that measure."""
+"""Text between two marks of a page, replaced by programs that measure.
+
+    PROGRAM | python scripts/between_marks.py PAGE NAME
+"""
 
 import re
+import sys
+from pathlib import Path
 
 
 def write(page, name, text):
@@ -11,3 +16,9 @@ def write(page, name, text):
     if count != 1:
         raise SystemExit(f"{page} has no place for {name}")
     page.write_text(new)
+
+
+if __name__ == "__main__":
+    # A program that failed has printed nothing.
+    if text := sys.stdin.read():
+        write(Path(sys.argv[1]), sys.argv[2], text)

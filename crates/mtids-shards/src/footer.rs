@@ -107,7 +107,8 @@ impl Footers {
     }
 }
 
-/// The verified parts of a shard, which is all that the decoder gets to see of it.
+/// The verified parts of a shard, which is all that the decoder gets to see of it. Clones share the bytes.
+#[derive(Clone, Debug)]
 pub(crate) struct Verified {
     pub(crate) length: u64,
     /// Where each part begins, and its bytes.

@@ -16,7 +16,7 @@ use crate::error::ShardError;
 use crate::file::{FileEntry, write_file};
 use crate::row::RowLabels;
 use crate::schema::{columns, labels_of, some_labels_of};
-use crate::writer::options_of;
+use crate::writer::{Compressed, options_of};
 
 /// A row of the index.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,7 +51,8 @@ pub fn write_index(
     fields.push(Field::new("row_group", DataType::Int64, false));
     fields.push(Field::new("row", DataType::Int64, false));
     let schema = Arc::new(Schema::new(fields));
-    let options = options_of(description, 3).map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
+    let options = options_of(description, 3, Compressed::Every)
+        .map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
     let mut bytes = Vec::new();
     let mut writer =
         ArrowWriter::try_new_with_options(&mut bytes, schema.clone(), options).map_err(ShardError::parquet(&path))?;

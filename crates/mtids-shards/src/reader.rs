@@ -8,7 +8,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::{Folder, Storage};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 
 use crate::columns::IndexColumns;
 use crate::description::{Manifest, ShardEntry};
@@ -18,11 +19,8 @@ use crate::footer::{Footer, Footers, Verified, kind_of};
 use crate::index::{INDEX, Place, decode_batches, decode_index, scan_index};
 use crate::pieces::Pieces;
 use crate::row::{RowLabels, Split};
-use crate::schema::labels_of;
-use crate::voxels::append_voxels;
-
-/// Voxel bytes that are decoded at a time: a row group is not held twice, and what is copied on is still in the cache.
-const DECODED_AT_A_TIME: usize = 1 << 20;
+use crate::schema::{columns, labels_of};
+use crate::voxels::read_voxels;
 
 /// A published dataset, as its manifest was when it was opened: a rebuild meanwhile changes nothing that is read here.
 ///
@@ -193,39 +191,25 @@ pub fn read_row_group_into(
     // Exactly the bytes that were verified are decoded, whatever happens to the file meanwhile.
     let parts = vec![(group.offset, bytes.into()), (footer.offset, footer.bytes.clone())];
     let verified = Verified { length: entry.bytes, parts };
-    let metadata = footer.metadata.clone();
-    let rows = metadata.metadata().row_groups().get(row_group).map_or(0, |group| group.num_rows());
+    let metadata = footer.metadata.metadata();
+    let rows = metadata.row_groups().get(row_group).map_or(0, |group| group.num_rows());
     if u64::try_from(rows) != Ok(group.rows) {
         return Err(damaged(DamageKind::Rows, format!("it has {rows} rows, the manifest says {}", group.rows)));
     }
-    let rows_at_a_time = (DECODED_AT_A_TIME / (2 * dataset.manifest.description.row_len()).max(1)).max(1);
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(verified, metadata)
-        .with_row_groups(vec![row_group])
-        .with_batch_size(rows_at_a_time)
-        .build()
-        .map_err(|error| damaged(DamageKind::Decode, error.to_string()))?;
+    let undecoded = |detail: String| damaged(DamageKind::Decode, detail);
     let Manifest { layout, description, .. } = dataset.manifest();
-    let mut labels = Vec::with_capacity(rows as usize);
+    let labels = labels_in(verified.clone(), &footer.metadata, row_group, *layout).map_err(undecoded)?;
+    let verified = Arc::new(verified);
     let mut buffers = buffers.into_iter();
     let mut views: Vec<ViewVoxels> = Vec::with_capacity(description.views.len());
     for view in &description.views {
         let mut voxels = buffers.next().unwrap_or_default();
         voxels.clear();
-        views.push(ViewVoxels { voxels, row_len: view.voxels() });
-    }
-    for batch in reader {
-        let batch = batch.map_err(|error| damaged(DamageKind::Decode, error.to_string()))?;
-        let first = labels.len();
-        // Rows are decoded in parts, and counted within them.
-        let undecoded = |detail: String| {
-            let of_part =
-                if first > 0 { format!(", counted from row {first} of the row group") } else { String::new() };
-            damaged(DamageKind::Decode, detail + &of_part)
-        };
-        labels.extend(labels_of(&batch, *layout).map_err(undecoded)?);
-        for (view, read) in description.views.iter().zip(&mut views) {
-            append_voxels(&batch, view, *layout, &mut read.voxels).map_err(undecoded)?;
-        }
+        let row_len = view.voxels();
+        // The manifest may be wrong: room is made for what was read, not for what is claimed.
+        voxels.reserve_exact(labels.len().saturating_mul(row_len));
+        read_voxels(&verified, metadata, row_group, view, *layout, &mut voxels).map_err(undecoded)?;
+        views.push(ViewVoxels { voxels, row_len });
     }
     if let Some(view) = views.iter().find(|view| view.voxels.len() != labels.len() * view.row_len) {
         return Err(damaged(
@@ -237,6 +221,26 @@ pub fn read_row_group_into(
         return Err(damaged(DamageKind::Rows, format!("{} rows where the manifest says {}", labels.len(), group.rows)));
     }
     Ok(RowGroup { labels, views })
+}
+
+/// Labels of the rows of a row group.
+fn labels_in(
+    verified: Verified,
+    metadata: &ArrowReaderMetadata,
+    row_group: usize,
+    layout: u32,
+) -> Result<Vec<RowLabels>, String> {
+    let mask = ProjectionMask::columns(metadata.parquet_schema(), columns().iter().map(|column| column.name()));
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(verified, metadata.clone())
+        .with_row_groups(vec![row_group])
+        .with_projection(mask)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut labels = Vec::new();
+    for batch in reader {
+        labels.extend(labels_of(&batch.map_err(|error| error.to_string())?, layout)?);
+    }
+    Ok(labels)
 }
 
 /// Whether the shard has the size of the manifest, if it can be asked.
@@ -256,7 +260,7 @@ mod tests {
     use crate::description::{DatasetDescription, LAYOUT_VERSION, RowGroupEntry, SCHEMA_VERSION, Totals};
     use crate::pieces::Pieces;
     use crate::row::RowKind;
-    use crate::schema::{blank, columns, shard_schema};
+    use crate::schema::{blank, shard_schema};
     use crate::voxels::voxel_array;
     use arrow::array::ArrayRef;
     use mtids_domain::taxonomy::{RegionScheme, Zone};
@@ -270,7 +274,6 @@ mod tests {
         let geometry = PatchGeometry { size: [64, 64, 64], ..PatchGeometry::default() };
         let view = View { name: ViewName::try_from("near".to_owned()).unwrap(), geometry, channels: vec![Channel::Ct] };
         let length = view.voxels();
-        assert_eq!(DECODED_AT_A_TIME / (2 * length), 2, "rows at a time");
         let description = DatasetDescription {
             schema_version: SCHEMA_VERSION.into(),
             taxonomy_version: String::new(),
@@ -321,7 +324,6 @@ mod tests {
         let dataset = Dataset { storage: Arc::new(storage), manifest: Arc::new(manifest), footers: Arc::default() };
         let error = read_row_group(&dataset, 0, 0).unwrap_err();
         assert!(matches!(error, ShardError::Damaged { kind: DamageKind::Decode, .. }), "{error:?}");
-        assert!(error.to_string().contains("in row 1 where"), "{error}");
-        assert!(error.to_string().contains("counted from row 2 of the row group"), "{error}");
+        assert!(error.to_string().contains("in row 3 where"), "{error}");
     }
 }

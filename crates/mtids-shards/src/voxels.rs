@@ -5,14 +5,21 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, RecordBatch};
+use arrow::array::{ArrayRef, BinaryArray};
 use arrow::buffer::{Buffer, OffsetBuffer};
 use mtids_patch::{View, ViewName};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::data_type::{AsBytes, DataType};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::ChunkReader;
+use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::previous::PREVIOUS_LAYOUT;
 
 /// Name of the voxel column of the previous layout.
 const PREVIOUS_COLUMN: &str = "voxels";
+/// Rows that are looked up in a page at a time; they are slices of it.
+const ROWS_AT_A_TIME: usize = 16;
 
 /// Name of the column of a view.
 pub(crate) fn column_name(view: &ViewName) -> String {
@@ -37,35 +44,58 @@ pub(crate) fn voxel_array<'a>(rows: impl Iterator<Item = &'a [i16]>) -> Result<A
     Ok(Arc::new(array))
 }
 
-/// Appends the voxels of a view in a batch of this layout, all rows one after the other.
-pub(crate) fn append_voxels(
-    batch: &RecordBatch,
+/// Appends the voxels of a view in a row group, all rows one after the other. They are copied once, out of the decompressed page: an Arrow array
+/// between would double the copies and what is in memory.
+pub(crate) fn read_voxels<R: ChunkReader + 'static>(
+    shard: &Arc<R>,
+    metadata: &ParquetMetaData,
+    row_group: usize,
     view: &View,
     layout: u32,
     voxels: &mut Vec<i16>,
 ) -> Result<(), String> {
-    let name = if layout == PREVIOUS_LAYOUT { PREVIOUS_COLUMN.to_owned() } else { column_name(&view.name) };
-    let column = batch.column_by_name(&name).ok_or_else(|| format!("column `{name}` is missing"))?;
-    let other_type = || format!("column `{name}` has another type");
+    let is_previous = layout == PREVIOUS_LAYOUT;
+    let name = if is_previous { PREVIOUS_COLUMN.to_owned() } else { column_name(&view.name) };
+    let group = metadata.row_groups().get(row_group).ok_or_else(|| format!("row group {row_group} is missing"))?;
+    let chunk = group.columns().iter().find(|chunk| chunk.column_path().string() == name);
+    let chunk = chunk.ok_or_else(|| format!("column `{name}` is missing"))?;
+    let rows = usize::try_from(group.num_rows()).map_err(|error| error.to_string())?;
+    let pages = SerializedPageReader::new(Arc::clone(shard), chunk, rows, None).map_err(|error| error.to_string())?;
     let width = 2 * view.voxels();
-    if column.null_count() > 0 {
-        return Err(format!("`{name}` is null in {} rows", column.null_count()));
+    match get_column_reader(chunk.column_descr_ptr(), Box::new(pages)) {
+        ColumnReader::ByteArrayColumnReader(reader) if !is_previous => append(reader, &name, width, voxels),
+        ColumnReader::FixedLenByteArrayColumnReader(reader) if is_previous => append(reader, &name, width, voxels),
+        _ => Err(format!("column `{name}` has another type")),
     }
-    if layout == PREVIOUS_LAYOUT {
-        let array: &FixedSizeBinaryArray = column.as_any().downcast_ref().ok_or_else(other_type)?;
-        // The values of an array that was just decoded are one run of bytes.
-        voxels.reserve(array.len() * width / 2);
-        array.iter().flatten().for_each(|value| voxels.extend(from_le_bytes(value)));
-        return Ok(());
+}
+
+/// Appends every value of a column.
+fn append<T: DataType>(
+    mut reader: ColumnReaderImpl<T>,
+    name: &str,
+    width: usize,
+    voxels: &mut Vec<i16>,
+) -> Result<(), String> {
+    let (mut values, mut levels, mut row) = (Vec::new(), Vec::new(), 0);
+    loop {
+        values.clear();
+        levels.clear();
+        let read = reader.read_records(ROWS_AT_A_TIME, Some(&mut levels), None, &mut values);
+        let (rows, ..) = read.map_err(|error| error.to_string())?;
+        if rows == 0 {
+            return Ok(());
+        }
+        if values.len() != rows {
+            return Err(format!("`{name}` is null in {} rows from row {row} on", rows.saturating_sub(values.len())));
+        }
+        for value in values.iter().map(T::T::as_bytes) {
+            if value.len() != width {
+                return Err(format!("`{name}` has {} bytes in row {row} where its view has {width}", value.len()));
+            }
+            voxels.extend(from_le_bytes(value));
+            row += 1;
+        }
     }
-    let array: &BinaryArray = column.as_any().downcast_ref().ok_or_else(other_type)?;
-    if let Some(row) = (0..array.len()).find(|&row| array.value(row).len() != width) {
-        return Err(format!("`{name}` has {} bytes in row {row} where its view has {width}", array.value(row).len()));
-    }
-    let offsets = array.value_offsets();
-    let ends = [offsets.first(), offsets.last()].map(|end| end.map_or(0, |&at| at as usize));
-    voxels.extend(from_le_bytes(array.value_data().get(ends[0]..ends[1]).unwrap_or_default()));
-    Ok(())
 }
 
 /// Pairs by value: bytes need not be aligned for i16. A loop over whole slices, which the compiler turns into a copy.
@@ -76,8 +106,13 @@ fn from_le_bytes(bytes: &[u8]) -> impl Iterator<Item = i16> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::{FixedSizeBinaryArray, RecordBatch};
     use arrow::datatypes::{Field, Schema};
+    use bytes::Bytes;
     use mtids_patch::{Channel, PatchGeometry};
+    use parquet::arrow::ArrowWriter;
+    use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+    use parquet::file::properties::WriterProperties;
     use proptest::prelude::*;
 
     fn view(width: usize) -> View {
@@ -85,37 +120,64 @@ mod tests {
         View { name: ViewName::try_from("near".to_owned()).unwrap(), geometry, channels: vec![Channel::Ct] }
     }
 
-    fn batch(array: ArrayRef) -> RecordBatch {
-        let field = Field::new("voxels_near", array.data_type().clone(), true);
-        RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array]).unwrap()
-    }
-
-    fn voxels_of(batch: &RecordBatch, view: &View, layout: u32) -> Result<Vec<i16>, String> {
+    /// The voxels of a row group in a file of this column, with pages and row groups of so many rows.
+    fn voxels_of(
+        name: &str,
+        array: ArrayRef,
+        rows: usize,
+        group: usize,
+        view: &View,
+        layout: u32,
+    ) -> Result<Vec<i16>, String> {
+        let field = Field::new(name, array.data_type().clone(), true);
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array]).unwrap();
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(rows))
+            .set_data_page_row_count_limit(2)
+            .set_write_batch_size(1)
+            .build();
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        let shard = Arc::new(Bytes::from(bytes));
+        let metadata = ArrowReaderMetadata::load(shard.as_ref(), ArrowReaderOptions::new()).unwrap();
         // Behind what the buffer holds.
         let mut voxels = vec![7];
-        append_voxels(batch, view, layout, &mut voxels)?;
+        read_voxels(&shard, metadata.metadata(), group, view, layout, &mut voxels)?;
         assert_eq!(voxels.remove(0), 7);
         Ok(voxels)
     }
 
     proptest! {
         #[test]
-        fn voxels_come_back_also_from_the_middle_of_an_array(width in 1usize..9, rows in 1usize..6, seed in any::<i16>()) {
+        fn voxels_of_every_row_group_come_back(width in 1usize..9, rows in 1usize..40, of_group in 1usize..40, seed in any::<i16>()) {
             let voxels: Vec<i16> = (0..width * rows).map(|n| (n as i16).wrapping_mul(977).wrapping_add(seed)).collect();
-            let whole = batch(voxel_array(voxels.chunks(width)).unwrap());
-            prop_assert_eq!(voxels_of(&whole, &view(width), 6).unwrap(), voxels.clone());
-            let tail = whole.slice(rows / 2, rows - rows / 2);
-            prop_assert_eq!(voxels_of(&tail, &view(width), 6).unwrap(), &voxels[rows / 2 * width..]);
+            for (group, expected) in voxels.chunks(width * of_group).enumerate() {
+                let array = voxel_array(voxels.chunks(width)).unwrap();
+                let found = voxels_of("voxels_near", array, of_group, group, &view(width), 6).unwrap();
+                prop_assert_eq!(found, expected);
+            }
         }
+    }
+
+    #[test]
+    fn columns_of_the_previous_layout_have_a_fixed_width() {
+        let values = [[1i16, -2], [300, 4]].map(|row| row.map(i16::to_le_bytes).concat());
+        let array: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_iter(values.iter()).unwrap());
+        assert_eq!(voxels_of("voxels", Arc::clone(&array), 9, 0, &view(2), 5).unwrap(), [1, -2, 300, 4]);
+        assert!(voxels_of("voxels_near", array, 9, 0, &view(2), 6).unwrap_err().contains("another type"));
     }
 
     #[test]
     fn values_of_another_length_and_nulls_are_refused() {
         let lengths: [&[i16]; 2] = [&[1, 2], &[3]];
-        let uneven = batch(voxel_array(lengths.into_iter()).unwrap());
-        assert!(voxels_of(&uneven, &view(2), 6).unwrap_err().contains("2 bytes in row 1"));
-        let null = batch(Arc::new(BinaryArray::from_opt_vec(vec![Some(b"ab"), None])));
-        assert!(voxels_of(&null, &view(1), 6).unwrap_err().contains("null"));
-        assert!(voxels_of(&uneven, &view(2), 5).unwrap_err().contains("`voxels` is missing"));
+        let uneven = voxel_array(lengths.into_iter()).unwrap();
+        let refused =
+            |array: &ArrayRef, layout| voxels_of("voxels_near", Arc::clone(array), 9, 0, &view(2), layout).unwrap_err();
+        assert!(refused(&uneven, 6).contains("2 bytes in row 1"));
+        let null: ArrayRef = Arc::new(BinaryArray::from_opt_vec(vec![Some(b"abcd"), None]));
+        assert!(refused(&null, 6).contains("null"));
+        assert!(refused(&uneven, 5).contains("`voxels` is missing"));
     }
 }

@@ -1,7 +1,8 @@
 //! Rows become one Parquet file.
 //!
 //! Voxels: PLAIN, no dictionary, ZSTD, no statistics; a row group is a few MiB, so that shuffling by row group mixes well and one group is one
-//! contiguous read. Invariant: the same rows, description and options give the same bytes.
+//! contiguous read. The other columns of a shard are not compressed: a row group holds some KiB of them, and setting up contexts of ZSTD for each
+//! of some eighty columns took a fifth of the time of reading it. Invariant: the same rows, description and options give the same bytes.
 
 use std::time::Instant;
 
@@ -40,14 +41,28 @@ impl Default for ShardOptions {
     }
 }
 
+/// Which columns of a file are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compressed {
+    /// All.
+    Every,
+    /// Those with voxels.
+    Voxels,
+}
+
 /// How every Parquet file of a dataset is written. The Arrow schema is not embedded: it would repeat the metadata in hash order, and
 /// readers that find it (pyarrow) hide the file's own metadata behind it; every type of ours has a Parquet type of its own.
-pub(crate) fn options_of(description: &DatasetDescription, zstd_level: i32) -> Result<ArrowWriterOptions, String> {
-    let level = ZstdLevel::try_new(zstd_level).map_err(|error| error.to_string())?;
+pub(crate) fn options_of(
+    description: &DatasetDescription,
+    zstd_level: i32,
+    compressed: Compressed,
+) -> Result<ArrowWriterOptions, String> {
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(zstd_level).map_err(|error| error.to_string())?);
+    let others = if compressed == Compressed::Every { zstd } else { Compression::UNCOMPRESSED };
     let pairs = metadata(description).into_iter().map(|(key, value)| KeyValue::new(key.to_owned(), value)).collect();
     let mut properties = WriterProperties::builder()
         .set_created_by("mtids".to_owned())
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(others)
         .set_key_value_metadata(Some(pairs));
     for column in columns().iter().filter(|column| column.is_measure()) {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.name()), false);
@@ -57,6 +72,7 @@ pub(crate) fn options_of(description: &DatasetDescription, zstd_level: i32) -> R
         properties = properties
             .set_column_dictionary_enabled(voxels.clone(), false)
             .set_column_encoding(voxels.clone(), Encoding::PLAIN)
+            .set_column_compression(voxels.clone(), zstd)
             .set_column_statistics_enabled(voxels, EnabledStatistics::None);
     }
     Ok(ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true))
@@ -123,7 +139,7 @@ fn write_shard(
         return Err(ShardError::Rows { path, detail });
     }
     let schema = shard_schema(description);
-    let properties = options_of(description, options.zstd_level)
+    let properties = options_of(description, options.zstd_level, Compressed::Voxels)
         .map_err(|detail| ShardError::Rows { path: path.clone(), detail })?;
     let rows_per_group = (options.row_group_bytes / (2 * description.row_len().max(1))).max(1);
     // A shard is built in memory: its rows are there anyhow, and a storage takes it whole or not at all.

@@ -1,5 +1,4 @@
-//! How well rows are mixed, beside a global shuffle, and what it costs to enter an epoch: writes `stream.md` into the folder that is named,
-//! `make stream-quality PROFILE=release`.
+//! How well rows are mixed, beside a global shuffle: a part of docs/results/stream.md, `make stream-quality`.
 #![allow(clippy::print_stdout, reason = "an example prints what it finds")]
 
 #[path = "../tests/support/mod.rs"]
@@ -8,14 +7,11 @@ mod support;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use mtids_runtime::random::rng_for;
-use mtids_runtime::storage::{Memory, Storage};
-use mtids_shards::{Dataset, IndexRow, Split, write_index};
-use mtids_stream::{Balance, Cursor, EpochOrder, SampleTable, SamplingConfig, Source};
+use mtids_shards::Split;
+use mtids_stream::{Cursor, EpochOrder, SampleTable};
 use rand::RngExt;
 
 /// Rows of a row group: 4 MiB of two views of 74 kB together.
@@ -81,46 +77,13 @@ fn global(rows: usize) -> Vec<usize> {
     order
 }
 
-/// Milliseconds of some work, and its result.
-fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
-    let started = Instant::now();
-    let done = work();
-    (started.elapsed().as_secs_f64() * 1e3, done)
-}
-
-/// A table over a dataset whose index has so many rows; milliseconds to make it with joint balance.
-fn balanced_table(rows: usize) -> Result<f64, Box<dyn Error>> {
-    let groups = vec![GROUP as u64; rows / GROUP];
-    let paper = support::paper(&groups, GROUPS_PER_SHARD);
-    let kinds: Vec<_> = (0..14).map(support::labels).collect();
-    let shards = &paper.manifest().shards;
-    let places = shards.iter().flat_map(|shard| (0..shard.row_groups.len()).map(|group| (shard.path.as_str(), group)));
-    let index: Vec<IndexRow<'_>> = places
-        .flat_map(|(shard, group)| (0..GROUP).map(move |row| (shard, group as i64, row as i64)))
-        .zip(kinds.iter().cycle())
-        .map(|((shard, row_group, row), labels)| IndexRow { labels, shard, row_group, row })
-        .collect();
-    let storage = Arc::new(Memory::default());
-    let mut manifest = paper.manifest().clone();
-    manifest.files = vec![write_index(storage.as_ref(), &index, &manifest.description)?];
-    manifest.commit(storage.as_ref() as &dyn Storage)?;
-    drop(index);
-    let source = Source { dataset: Arc::new(Dataset::open_in(storage)?), split: Split::Train, weight: None };
-    let sampling = SamplingConfig { balance: Balance::Joint, ..SamplingConfig::default() };
-    let (milliseconds, table) = timed(|| SampleTable::open(vec![source], &sampling));
-    table?;
-    Ok(milliseconds)
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args_os().nth(1).ok_or("name the folder that stream.md goes to")?;
     let rows = 100_800;
     let table = table_of(rows);
     let orders = [("global shuffle".to_owned(), global(rows)), ("dataset order".to_owned(), (0..rows).collect())];
     let ours = [2, 8, 32, 128].map(|pool| (format!("`shuffle_row_groups = {pool}`"), streamed(&table, pool)));
     let mut page = format!(
-        "# Order of rows\n\nWritten by `make stream-quality`; nothing here is typed by hand.\n\n\
-         ## Mixing\n\n{rows} rows in row groups of {GROUP}, {GROUPS_PER_SHARD} row groups in a shard, {ROWS_PER_PATIENT} rows of a patient one \
+        "{rows} rows in row groups of {GROUP}, {GROUPS_PER_SHARD} row groups in a shard, {ROWS_PER_PATIENT} rows of a patient one \
          after the other;\nbatches of {BATCH}; one epoch of one seed. *Displacement*: mean distance of a row from its place in the dataset, as\na \
          share of the epoch. *Neighbours*: mean distance in the epoch of rows that are neighbours in the dataset. Pairs: of\nthe {} in a \
          batch, those of one shard and of one patient.\n\n\
@@ -131,31 +94,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         let Quality { displacement, neighbours, shard_pairs, patient_pairs } = quality(&order);
         writeln!(page, "| {name} | {displacement:.3} | {neighbours:.4} | {shard_pairs:.2} | {patient_pairs:.3} |")?;
     }
-    println!("mixing is measured");
-
-    let many = 10_000_032;
-    let table = table_of(many);
-    let (begin, order) = timed(|| Arc::new(EpochOrder::new(Arc::clone(&table), 1, 3, true, 8)));
-    let position = order.rows() / 100 * 99;
-    let (enter, drawn) = timed(|| Cursor::new(Arc::clone(&order), position).at(position));
-    drawn.ok_or("the order ends too early")?;
-    println!("entering is measured");
-    let indexed = 1_000_048;
-    let balanced = balanced_table(indexed)?;
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    writeln!(
-        page,
-        "\n## Entering an epoch\n\nOne run each, profile {profile}, beside other work on the machine: orders of magnitude.\n\n\
-         | work | ms |\n|---|---|\n\
-         | the order of an epoch of {many} rows in {} row groups | {begin:.1} |\n\
-         | its row at 99 % | {enter:.2} |\n\
-         | once per training, joint balance over an index of {indexed} rows | {balanced:.0} |\n\n\
-         Memory: 48 bytes per row group in a table and 20 in the order of an epoch; with sampling 8 bytes per row,\n\
-         and up to 8 more while the table is made.",
-        order.groups()
-    )?;
-    let path = PathBuf::from(folder).join("stream.md");
-    std::fs::write(&path, page)?;
-    println!("{}", path.display());
+    print!("{page}");
     Ok(())
 }

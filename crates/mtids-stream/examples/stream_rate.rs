@@ -1,5 +1,8 @@
 //! Rows a second, memory and the limiting stage of a stream over rows of 74 kB, against a bare read of the same row groups on as many threads:
 //! `cargo run --release -p mtids-stream --example stream_rate -- FOLDER READERS BUDGET_MIB EPOCHS`. The dataset is made where FOLDER has none.
+//!
+//! `stream_rate serve FOLDER SPLIT READERS` reads an epoch for each line of `make bench-stream`: `8 3` is epoch 3 from windows of 8 row groups, `bare 3`
+//! a bare read. It answers with the seconds and the keys of the rows by batch, as JSON.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 #[path = "../tests/support/mod.rs"]
@@ -13,7 +16,7 @@ use std::time::Instant;
 
 use mtids_runtime::random::rng_for;
 use mtids_runtime::storage::{Folder, Storage};
-use mtids_shards::{Dataset, Split, is_published, read_row_group};
+use mtids_shards::{Dataset, Split, is_published, read_row_group_into};
 use mtids_stream::{BatchStream, SampleTable, StreamConfig};
 use rand::RngExt;
 
@@ -31,23 +34,56 @@ fn voxels(n: usize) -> Vec<Vec<i16>> {
     vec![view(near), view(support::WIDE)]
 }
 
-/// Rows a second of reading, verifying and decoding every row group once.
-fn bare(dataset: &Dataset, threads: usize) -> f64 {
-    let table = SampleTable::every_row(Arc::new(dataset.clone()), Split::Train);
+/// Seconds and rows of reading, verifying and decoding every row group once.
+fn bare(dataset: &Dataset, split: Split, threads: usize) -> (f64, usize) {
+    let table = SampleTable::every_row(Arc::new(dataset.clone()), split);
     let (groups, next, rows) = (table.row_groups(), AtomicUsize::new(0), AtomicUsize::new(0));
     let started = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let mut buffers = Vec::new();
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Ok(read) = read_row_group(dataset, group.shard, group.row_group) {
+                    let read = read_row_group_into(dataset, group.shard, group.row_group, std::mem::take(&mut buffers));
+                    if let Ok(read) = read {
                         rows.fetch_add(read.labels.len(), Ordering::Relaxed);
+                        buffers = read.views.into_iter().map(|view| view.voxels).collect();
                     }
                 }
             });
         }
     });
-    rows.into_inner() as f64 / started.elapsed().as_secs_f64()
+    (started.elapsed().as_secs_f64(), rows.into_inner())
+}
+
+/// Seconds of a shuffled epoch, and the keys of its rows by batch.
+fn epoch(table: &Arc<SampleTable>, readers: usize, pool: usize, epoch: u64) -> Result<(f64, Keys), Box<dyn Error>> {
+    let started = Instant::now();
+    let stream = BatchStream::over(Arc::clone(table)).batch_size(BATCH).readers(readers).shuffle_row_groups(pool);
+    let mut keys = Vec::new();
+    for batch in stream.shuffle(1, epoch).start()? {
+        keys.push(batch?.labels.into_iter().map(|row| row.sample_key).collect());
+    }
+    Ok((started.elapsed().as_secs_f64(), keys))
+}
+
+/// Keys of rows, by batch.
+type Keys = Vec<Vec<String>>;
+
+fn serve(folder: &str, split: &str, readers: usize) -> Result<(), Box<dyn Error>> {
+    let dataset = Arc::new(Dataset::open(&PathBuf::from(folder))?);
+    let split = Split::from_name(split).ok_or("no such split")?;
+    let table = Arc::new(SampleTable::every_row(Arc::clone(&dataset), split));
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let (what, number) = line.split_once(' ').ok_or("say what to read, and the epoch")?;
+        let answer = match what {
+            "bare" => (bare(&dataset, split, readers).0, Vec::new()),
+            pool => epoch(&table, readers, pool.parse()?, number.parse()?)?,
+        };
+        println!("{}", serde_json::to_string(&answer)?);
+    }
+    Ok(())
 }
 
 /// Largest resident memory of this process, MiB; nothing where the system does not say.
@@ -60,6 +96,11 @@ fn peak_memory_mib() -> Option<u64> {
 fn main() -> Result<(), Box<dyn Error>> {
     let usage = "usage: stream_rate FOLDER READERS BUDGET_MIB EPOCHS";
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [mode, folder, split, readers] = arguments.as_slice()
+        && mode == "serve"
+    {
+        return serve(folder, split, readers.parse()?);
+    }
     let [folder, readers, budget, epochs] = arguments.as_slice() else { return Err(usage.into()) };
     let (readers, byte_budget_mib, epochs): (usize, u64, u64) = (readers.parse()?, budget.parse()?, epochs.parse()?);
     let storage: Arc<dyn Storage> = Arc::new(Folder::new(PathBuf::from(folder)));
@@ -86,9 +127,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let peak = || peak_memory_mib().map_or_else(|| "?".into(), |mib| mib.to_string());
     println!("largest resident memory: {} MiB", peak());
+    let (seconds, rows) = bare(&dataset, Split::Train, readers);
     println!(
         "bare read on {readers} threads: {:.0} rows a second; largest resident memory {} MiB",
-        bare(&dataset, readers),
+        rows as f64 / seconds,
         peak()
     );
     Ok(())
