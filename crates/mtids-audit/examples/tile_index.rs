@@ -2,6 +2,7 @@
 //!
 //! Every copy has its own keys, and sizes and measures that differ by up to 1 %, so that nothing compresses or groups better than real rows
 //! would. Copies are dealt to sites, which become the names of the scanners. The dataset has no shards: an audit reads the index alone.
+#![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 use std::error::Error;
 use std::path::Path;

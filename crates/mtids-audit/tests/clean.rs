@@ -2,7 +2,11 @@
 //!
 //! Patients differ in how many nodes they have, how sick they are, where they lie in the scanner and which scanner it is; nothing depends on
 //! what it must not depend on. A hundred cohorts are the figure of docs/guide/audit.md; a few of them run with every test.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests fail like tests, and the long run prints its figure"
+)]
 
 mod support;
 

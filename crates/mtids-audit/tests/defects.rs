@@ -112,7 +112,7 @@ const DEFECTS: &[Defect] = &[
     defect("a benign node of 10 mm by the size rule", Warning, Code::StatusAgainstEvidence, |d| by_size(d, 0, 10.0))
         .below(|d| by_size(d, 0, 9.9)),
     defect("a metastatic node below 10 mm by the size rule", Warning, Code::StatusAgainstEvidence, |d| {
-        by_size(d, 2, 9.9)
+        by_size(d, 2, 9.9);
     })
     .below(|d| by_size(d, 2, 10.0)),
     defect("evidence without status", Info, Code::EvidenceWithoutStatus, |d| d.rows[0].metastasis = None),
@@ -128,7 +128,7 @@ const DEFECTS: &[Defect] = &[
     defect("blood below 0 HU: no rescale", Warning, Code::ImplausibleBlood, |d| measure(d, Measure::AortaHu, -0.1))
         .below(|d| measure(d, Measure::AortaHu, 0.0)),
     defect("blood above 700 HU: rescale twice", Warning, Code::ImplausibleBlood, |d| {
-        measure(d, Measure::AortaHu, 700.1)
+        measure(d, Measure::AortaHu, 700.1);
     })
     .below(|d| measure(d, Measure::AortaHu, 700.0)),
     defect("a short axis in cm", Warning, Code::ImplausibleSize, |d| d.rows[0].short_axis_mm = Some(0.99))
@@ -164,7 +164,7 @@ const DEFECTS: &[Defect] = &[
     defect("an empty split", Warning, Code::EmptySplit, |d| d.rows.retain(|row| row.split != Split::Validation)),
     defect("nine patients", Warning, Code::FewPatients, |d| d.rows.truncate(36)).below(|d| d.rows.truncate(40)),
     defect("more than half of the statuses of a split unknown", Warning, Code::UnknownLabels, |d| {
-        unknown(d, 13, false)
+        unknown(d, 13, false);
     })
     .below(|d| unknown(d, 12, false)),
     defect("more than half of the regions of a split unknown", Warning, Code::UnknownLabels, |d| unknown(d, 13, true))
@@ -202,7 +202,7 @@ const DEFECTS: &[Defect] = &[
         d.rows.iter_mut().filter(|row| is_metastatic(row)).for_each(|row| row.label_source = "segmentation".into());
     }),
     defect("masks for two of three metastatic and one of three benign nodes", Warning, Code::MasksTellStatus, |d| {
-        masks(d, 4)
+        masks(d, 4);
     })
     .below(|d| masks(d, 3)),
     defect("a short axis that tells the status", Warning, Code::SizeConfounder, |d| sizes(d, 10))
@@ -216,7 +216,7 @@ const DEFECTS: &[Defect] = &[
     defect("a region of one manufacturer", Warning, Code::ScannerOnlyClass, |d| region_of_one(d, 5, false))
         .below(|d| region_of_one(d, 4, false)),
     defect("a region of one site, by its scanner's model", Warning, Code::ScannerOnlyClass, |d| {
-        region_of_one(d, 5, true)
+        region_of_one(d, 5, true);
     })
     .below(|d| region_of_one(d, 4, true)),
 ];
@@ -372,9 +372,9 @@ fn kernel_by_region(d: &mut Dataset, of_six: usize) {
     for (n, row) in d.rows.iter_mut().enumerate() {
         let (patient, is_upper) = (n / 4, n / 4 % 2 == 1);
         if is_upper {
-            to_upper(row)
+            to_upper(row);
         } else {
-            to_subcarinal(row)
+            to_subcarinal(row);
         }
         row.kernel = Some(if is_upper == (patient / 2 % 6 < of_six) { "soft" } else { "sharp" }.to_owned());
     }
@@ -386,9 +386,9 @@ fn region_of_one(d: &mut Dataset, patients: usize, by_model: bool) {
         let (scanner, of_scanner) = (n / 4 % 6, n / 4 / 6);
         let name = Some(format!("scanner {scanner}"));
         if by_model {
-            row.model = name
+            row.model = name;
         } else {
-            row.manufacturer = name
+            row.manufacturer = name;
         }
         // The patients of the first scanner, numbers 0, 6, 12, …, are of training.
         if scanner > 0 || of_scanner >= patients {

@@ -178,7 +178,7 @@ mod tests {
             footer_digest: digest,
             row_groups: Vec::new(),
         };
-        let text = croissant(&description, &[shard]);
+        let text = croissant(&description, &[shard], &Publication::default());
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["distribution"][0]["includes"], json!(["shards/train/a.parquet"]));
         for missing in ["license", "url", "creator", "datePublished"] {
