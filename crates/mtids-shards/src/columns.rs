@@ -163,7 +163,7 @@ impl IndexColumns {
         let ranges = rows.chunk_by(|a, b| a + 1 == *b).map(|run| run[0] as usize..run[0] as usize + run.len());
         let selection = RowSelection::from_consecutive_ranges(ranges, self.rows());
         self.visit_texts(name, Some(selection), |texts| {
-            found.extend(texts.iter().map(|text| text.map(str::to_owned)))
+            found.extend(texts.iter().map(|text| text.map(str::to_owned)));
         })?;
         Ok(found)
     }

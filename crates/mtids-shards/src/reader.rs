@@ -252,9 +252,7 @@ pub(crate) fn check_size(storage: &dyn Storage, entry: &ShardEntry) -> Result<Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::IndexColumns;
     use crate::description::{DatasetDescription, LAYOUT_VERSION, RowGroupEntry, SCHEMA_VERSION, Totals};
-    use crate::pieces::Pieces;
     use crate::row::RowKind;
     use crate::schema::{blank, columns, shard_schema};
     use crate::voxels::voxel_array;

@@ -31,16 +31,11 @@ pub(super) fn defined(index: &Index, scheme: &RegionScheme) -> Result<Vec<AuditI
             continue;
         }
         let known = station.and_then(|text| Station::ALL.iter().find(|station| station.code() == text));
-        if let (Some(station), Some(code), Some(name)) = (known, code, name) {
-            if scheme.code_of(*station) != Some(code) {
-                outside.add(
-                    index,
-                    rows[n],
-                    format!("{station} in {name}"),
-                    codes[n],
-                    [Some(name), Some(station.code())],
-                )?;
-            }
+        if let (Some(station), Some(code), Some(name)) = (known, code, name)
+            && scheme.code_of(*station) != Some(code)
+        {
+            let example = format!("{station} in {name}");
+            outside.add(index, rows[n], example, codes[n], [Some(name), Some(station.code())])?;
         }
     }
     let foreign = foreign.issue(index, |rows| {
