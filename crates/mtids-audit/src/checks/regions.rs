@@ -34,13 +34,8 @@ pub(super) fn defined(index: &Index, scheme: &RegionScheme) -> Result<Vec<AuditI
         if let (Some(station), Some(code), Some(name)) = (known, code, name)
             && scheme.code_of(*station) != Some(code)
         {
-            outside.add(
-                index,
-                rows[n],
-                format!("{station} in {name}"),
-                codes[n],
-                [Some(name), Some(station.code())],
-            )?;
+            let example = format!("{station} in {name}");
+            outside.add(index, rows[n], example, codes[n], [Some(name), Some(station.code())])?;
         }
     }
     let foreign = foreign.issue(index, |rows| {
