@@ -1,9 +1,9 @@
 //! The same numbers on a GPU as on the CPU: logits and gradients of every architecture, in 2.5 and three dimensions, in single precision and in
 //! bfloat16; whole steps in two reads; tensors that another thread copied.
 //!
-//! Compiled with the feature `cuda` only, and started by `make cuda-test` where there is a GPU. Tolerances are those of single precision under
+//! Compiled with the features `cuda` and `cuda-basic` only, and started by `make cuda-test` where there is a GPU. Tolerances are those of single precision under
 //! another order of summation.
-#![cfg(feature = "cuda")]
+#![cfg(feature = "cuda-basic")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use candle_core::{DType, Device, Tensor};
