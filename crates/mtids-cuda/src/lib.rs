@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Purpose
-//! The room for the card. Operations on [`candle_core::Tensor`] that candle does not have, or has too slowly, on NVIDIA GPUs: [`conv`].
+//! The room for the card. Operations on [`candle_core::Tensor`] that candle does not have, or has too slowly, on NVIDIA GPUs: [`conv`], [`norm`].
 //!
 //! # Invariants
 //! * This crate alone calls CUDA libraries itself, and so is the only one with `unsafe` for a card: each block says why it holds, and
@@ -17,5 +17,7 @@ pub mod conv;
 #[cfg(feature = "cuda")]
 mod cudnn;
 pub mod error;
+pub mod log;
+pub mod norm;
 
 pub use error::CudaError;

@@ -11,6 +11,7 @@ use candle_core::{CudaStorage, backend::BackendStorage};
 use super::choice::{Algorithms, Arithmetic};
 use super::descriptor::{ConvNumbers, ConvSettings};
 use super::reference;
+use crate::log::launched;
 
 /// How cuDNN may compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -113,6 +114,7 @@ impl CustomOp2 for ConvOp {
         second_layout: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (starts, shape) = self.check([first_layout, second_layout])?;
+        launched(self.name());
         let result = match (first, second) {
             (CpuStorage::F32(a), CpuStorage::F32(b)) => CpuStorage::F32(self.on_host([a, b], starts)),
             (CpuStorage::F64(a), CpuStorage::F64(b)) => CpuStorage::F64(self.on_host([a, b], starts)),
@@ -131,6 +133,7 @@ impl CustomOp2 for ConvOp {
     ) -> candle_core::Result<(CudaStorage, Shape)> {
         use candle_core::cuda_backend::CudaStorageSlice;
         let (starts, shape) = self.check([first_layout, second_layout])?;
+        launched(self.name());
         let device = first.device();
         macro_rules! run {
             ($($variant:ident),*) => {

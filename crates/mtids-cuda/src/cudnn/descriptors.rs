@@ -3,8 +3,8 @@
 //! Purpose: cudarc's own owners end the process when freeing fails, which happens where a thread ends behind the driver, and they hide what
 //! asking for determinism needs. Invariant: a value holds a live object of cuDNN, that nobody else frees.
 
-use candle_core::cuda_backend::cudarc::driver::CudaStream;
 use cudarc::cudnn::{CudnnError, result, sys};
+use cudarc::driver::CudaStream;
 
 use crate::conv::descriptor::TensorNumbers;
 use crate::error::{CudaError, Result};

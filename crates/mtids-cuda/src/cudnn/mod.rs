@@ -15,10 +15,8 @@ use std::sync::Arc;
 
 use candle_core::CudaDevice;
 use candle_core::cuda_backend::DeviceId;
-use candle_core::cuda_backend::cudarc::driver::{
-    CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DriverError,
-};
 use cudarc::cudnn::{CudnnDataType, result};
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DriverError};
 
 use self::descriptors::Handle;
 use self::plan::{Plan, WorkSpace};

@@ -3,8 +3,8 @@
 //! Invariants: a plan is used by the thread that made it; the algorithm is one that cuDNN offered for these descriptors and that the settings
 //! allow ([`crate::conv::choice`]).
 
-use candle_core::cuda_backend::cudarc::driver::sys::CUdeviceptr;
 use cudarc::cudnn::{CudnnDataType, result, sys};
+use cudarc::driver::sys::CUdeviceptr;
 
 use super::descriptors::{ConvDescriptor, FilterDescriptor, Handle, TensorDescriptor, asked};
 use crate::conv::choice::{Algorithms, Arithmetic, Offer, choose};
