@@ -17,6 +17,7 @@ pub mod conv;
 #[cfg(feature = "cuda")]
 mod cudnn;
 pub mod error;
+pub mod host;
 pub mod log;
 pub mod norm;
 
