@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    let mut say = |text: String| {
+    let say = |text: String| {
         // Where nobody listens, the exit code is all there is to say.
         let _ = writeln!(std::io::stderr(), "mtids-cuda-start: {text}");
     };
