@@ -113,6 +113,18 @@ fn bfloat16_is_as_far_from_single_precision_as_its_rounding_on_the_cpu() {
 
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
+fn two_runs_give_the_same_bits() {
+    let gpu = mtids_layers::device("cuda:0").unwrap();
+    for kind in [BackboneKind::Slices, BackboneKind::Volume] {
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+            let once = || run(&tiny(kind), Scope::Boundary, &gpu, precision);
+            assert_eq!(once(), once(), "{kind:?} {precision:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn a_step_reads_twice_and_ends_in_the_weights_of_the_cpu() {
     let gpu = mtids_layers::device("cuda:0").unwrap();
     for scope in [Scope::Boundary, Scope::Exact] {
