@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 for manifest in crates/*/Cargo.toml; do
   features=$(awk '/^\[/ { on = $0 == "[features]" } on && match($0, /^[a-z0-9_-]+ *=/) { sub(/ *=.*/, ""); print }' "$manifest" |
-    grep -vxE 'default|cuda|cudnn|nccl' || true)
+    grep -vxE 'default|cuda-basic|cuda|nccl' || true)
   [ -n "$features" ] || continue
   package=$(basename "$(dirname "$manifest")")
   for feature in "" $features; do

@@ -26,21 +26,30 @@ cudarc=$("$cargo" metadata --locked --format-version 1 --features mtids-train/cu
 rm -rf "$root/lib" "$root/include"
 mkdir -p "$root/lib"
 ln -s "$toolkit/include" "$root/include"
-for pair in driver:cuda cublas:cublas cublaslt:cublasLt curand:curand nvrtc:nvrtc; do
-  module=${pair%%:*} library=${pair##*:}
+for entry in driver:cuda:1 cudnn:cudnn:9 cublas:cublas:13 cublaslt:cublasLt:13 curand:curand:10 nvrtc:nvrtc:13; do
+  IFS=: read -r module library version <<<"$entry"
   grep -oE '^pub unsafe fn [A-Za-z0-9_]+' "$cudarc/src/$module/sys/mod.rs" | awk '{ print $4 }' | sort -u |
     awk '{ print "int " $1 "(void) { return 100; }" }' >"$root/$library.c"
-  cc -shared -fPIC -w -o "$root/lib/lib$library.so" "$root/$library.c"
+  cc -shared -fPIC -w -Wl,-soname,"lib$library.so.$version" -o "$root/lib/lib$library.so" "$root/$library.c"
 done
 cudart=$(find "$toolkit"/lib "$toolkit"/lib64 "$toolkit"/targets -name 'libcudart.so*' 2>/dev/null | head -1 || true)
 [ -n "$cudart" ] || { echo "no libcudart.so under $toolkit" >&2; exit 1; }
 ln -s "$cudart" "$root/lib/libcudart.so"
 export CUDA_HOME=$root
 
+for generation in 80 90; do
+  "$NVCC" -cubin -arch="sm_$generation" -O3 -Werror all-warnings -o "$root/norm_$generation.cubin" crates/mtids-cuda/kernels/norm.cu
+done
+echo "our kernels compiled for sm_80 and sm_90"
+
 # A target directory of its own: the feature changes what candle is built from.
 echo "type-check with $("$NVCC" --version | tail -2 | head -1)"
+packages=(-p mtids-cuda -p mtids-layers -p mtids-models -p mtids-train)
+features() { printf 'mtids-layers/%s,mtids-models/%s,mtids-train/%s' "$1" "$1" "$1"; }
 start=$SECONDS
-"$cargo" check --locked -p mtids-layers -p mtids-models -p mtids-train --features mtids-train/cuda,mtids-layers/cuda,mtids-models/cuda --all-targets --target-dir "$root/build"
+"$cargo" clippy --locked "${packages[@]}" --features "$(features cuda)" --all-targets --target-dir "$root/build" -- -D warnings
+# Without cuDNN and kernels of our own, tests too.
+"$cargo" clippy --locked -p mtids-layers --features mtids-layers/cuda-basic --all-targets --target-dir "$root/build" -- -D warnings
 echo "type-check passed in $((SECONDS - start)) s"
 start=$SECONDS
 "$cargo" build --locked -p mtids-train --features cuda --bin mtids-train --target-dir "$root/build"

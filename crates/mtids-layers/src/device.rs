@@ -24,7 +24,7 @@ pub fn device(name: &str) -> Result<Device> {
     let Some(number) = number else {
         return Err(fail("unknown; write cpu or cuda:0".into()));
     };
-    if !cfg!(feature = "cuda") {
+    if !cfg!(feature = "cuda-basic") {
         return Err(fail("this program was built without GPU support; rebuild with `--features cuda`".into()));
     }
     Device::new_cuda(number).map_err(|error| fail(error.to_string()))
@@ -40,7 +40,7 @@ mod tests {
         for name in ["gpu", "cuda:x", "cuda0", ""] {
             assert!(device(name).unwrap_err().to_string().contains("write cpu or cuda:0"), "{name}");
         }
-        if !cfg!(feature = "cuda") {
+        if !cfg!(feature = "cuda-basic") {
             assert!(device("cuda:0").unwrap_err().to_string().contains("--features cuda"));
         }
     }

@@ -47,7 +47,7 @@ impl Linear {
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        if self.precision == Precision::F32 {
+        if !self.precision.rounds() {
             return Ok(candle_nn::Linear::new(self.weight.clone(), self.bias.clone()).forward(x)?);
         }
         let product = |x: &Tensor, weight: &Tensor| Ok(candle_nn::Linear::new(weight.clone(), None).forward(x)?);

@@ -13,6 +13,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use rand_distr::{Distribution, StandardNormal};
 use safetensors::SafeTensors;
 
+use crate::conv::Algorithms;
 use crate::error::{LayerError, Result};
 use crate::precision::Precision;
 use crate::statistics::RunningStatistics;
@@ -37,6 +38,7 @@ pub struct Parameters {
     device: Device,
     frozen: bool,
     precision: Precision,
+    algorithms: Algorithms,
 }
 
 impl Parameters {
@@ -50,6 +52,7 @@ impl Parameters {
             device: device.clone(),
             frozen: false,
             precision: Precision::F32,
+            algorithms: Algorithms::Reproducible,
         }
     }
 
@@ -68,6 +71,17 @@ impl Parameters {
     /// Precision of convolutions and matrix products in layers built from this.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// The same variables for layers whose convolutions on a GPU may take these algorithms.
+    #[must_use]
+    pub fn with_algorithms(&self, algorithms: Algorithms) -> Self {
+        Self { algorithms, ..self.clone() }
+    }
+
+    /// Which algorithms convolutions on a GPU may take in layers built from this.
+    pub fn algorithms(&self) -> Algorithms {
+        self.algorithms
     }
 
     /// Type of the entries.

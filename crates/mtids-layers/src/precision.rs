@@ -23,11 +23,19 @@ pub enum Precision {
     /// That of the parameters: single precision in a training.
     #[default]
     F32,
+    /// Single precision whose convolutions may round their operands to TF32, eleven significant bits, on GPUs of compute capability 8.0 and later;
+    /// sums in single precision. Everything else, and other devices, compute as with `f32`.
+    Tf32,
     /// bfloat16, eight significant bits; sums in single precision.
     Bf16,
 }
 
 impl Precision {
+    /// Whether tensors are rounded before a product. TF32 is what a GPU makes of tensors in single precision.
+    pub(crate) fn rounds(self) -> bool {
+        self == Self::Bf16
+    }
+
     /// A product of two operands in this precision; its result has the type of the first operand.
     ///
     /// # Errors
@@ -37,7 +45,7 @@ impl Precision {
         [x, weight]: [&Tensor; 2],
         product: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        if self == Self::F32 {
+        if !self.rounds() {
             return product(x, weight);
         }
         let dtype = x.dtype();
@@ -80,6 +88,17 @@ mod tests {
         let y = precision.product([&x, &weight], product).unwrap();
         let store = (&y * slope).unwrap().sum_all().unwrap().backward().unwrap();
         [y.detach(), store.get(&x).unwrap().clone(), store.get(&weight).unwrap().clone()]
+    }
+
+    #[test]
+    fn on_the_cpu_tf32_is_single_precision() {
+        let operands = [variable(&[3, 4, 9, 7], 1), variable(&[6, 4, 3, 3], 2)];
+        let operands = [operands[0].as_tensor(), operands[1].as_tensor()];
+        let convolve: &dyn Fn(&Tensor, &Tensor) -> Result<Tensor> = &|x, w| conv2d(x, w, &ConvOptions::new(2, 1));
+        let slope = variable(convolve(operands[0], operands[1]).unwrap().dims(), 3).as_tensor().clone();
+        let [exact, other] =
+            [Precision::F32, Precision::Tf32].map(|precision| run(precision, operands, &slope, convolve));
+        assert!(exact.iter().zip(&other).all(|(a, b)| flat(a) == flat(b)));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The same numbers on a GPU as on the CPU: logits and gradients of every architecture, in 2.5 and three dimensions, in single precision and in
 //! bfloat16; whole steps in two reads; tensors that another thread copied.
 //!
-//! Compiled with the feature `cuda` only, and started by `make cuda-test` where there is a GPU. Tolerances are those of single precision under
+//! Compiled with the features `cuda` and `cuda-basic` only, and started by `make cuda-test` where there is a GPU. Tolerances are those of single precision under
 //! another order of summation.
-#![cfg(feature = "cuda")]
+#![cfg(feature = "cuda-basic")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use candle_core::{DType, Device, Tensor};
@@ -108,6 +108,18 @@ fn bfloat16_is_as_far_from_single_precision_as_its_rounding_on_the_cpu() {
         let (rounded, found) = (run(&Device::Cpu, Precision::Bf16), run(&gpu, Precision::Bf16));
         let (cpu, gpu) = (distance(&exact, &rounded), distance(&exact, &found));
         assert!(gpu > 0.2 * cpu && gpu < 3.0 * cpu, "{kind:?}: {cpu} on the CPU, {gpu} on the GPU");
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn two_runs_give_the_same_bits() {
+    let gpu = mtids_layers::device("cuda:0").unwrap();
+    for kind in [BackboneKind::Slices, BackboneKind::Volume] {
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+            let once = || run(&tiny(kind), Scope::Boundary, &gpu, precision);
+            assert_eq!(once(), once(), "{kind:?} {precision:?}");
+        }
     }
 }
 

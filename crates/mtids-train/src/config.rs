@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use mtids_balance::BalancerConfig;
+use mtids_layers::conv::Algorithms;
 use mtids_layers::schedule::ScheduleKind;
 use mtids_layers::{OptimizerConfig, Precision, ScheduleConfig};
 use mtids_models::{LossConfig, ModelConfig, Scope};
@@ -27,9 +28,13 @@ pub struct TrainConfig {
     pub seed: u64,
     /// `cpu`, or `cuda:0` in a build with the feature `cuda`.
     pub device: String,
-    /// Precision of convolutions and matrix products: `f32` (the default), or `bf16` on a GPU of compute capability 8.0 or later. Weights, norms,
-    /// gates, losses and the optimiser's state stay in single precision.
+    /// Precision of convolutions and matrix products: `f32` (the default); on a GPU of compute capability 8.0 or later also `tf32` (convolutions
+    /// only) or `bf16`. Weights, norms, gates, losses and the optimiser's state stay in single precision.
     pub precision: Precision,
+    /// Algorithms of convolutions on a GPU: `reproducible` (the default), or `quickest-not-reproducible`, which tries all of them once for each
+    /// shape. No effect on a CPU. Written out only where it is not the default.
+    #[serde(skip_serializing_if = "reproducible")]
+    pub gpu_algorithms: Algorithms,
     /// Passes over the training split. Default 30; two views of a node want 60 where time allows.
     pub epochs: u64,
     /// Stop after this many steps; the schedule spans them.
@@ -86,12 +91,17 @@ pub struct TrainConfig {
     pub schedule: ScheduleConfig,
 }
 
+fn reproducible(algorithms: &Algorithms) -> bool {
+    *algorithms == Algorithms::Reproducible
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             seed: 1,
             device: "cpu".into(),
             precision: Precision::F32,
+            gpu_algorithms: Algorithms::Reproducible,
             epochs: 30,
             max_steps: None,
             batch_size: 32,
@@ -130,6 +140,9 @@ impl TrainConfig {
         let fail = |key: &'static str, reason: &str| Err(TrainError::setting(key, reason));
         if self.precision == Precision::Bf16 && self.device == "cpu" {
             return fail("precision", "`bf16` needs `device = \"cuda:0\"`; there is no CPU convolution in bf16");
+        }
+        if self.precision == Precision::Tf32 && self.device == "cpu" {
+            return fail("precision", "`tf32` needs `device = \"cuda:0\"`; a CPU has no such units");
         }
         if self.epochs == 0 {
             return fail("epochs", "at least 1");
@@ -361,6 +374,9 @@ mod tests {
         let error = parse("precision = \"bf16\"").unwrap_err().to_string();
         assert!(error.contains("`precision`") && error.contains("cuda:0"), "{error}");
         assert!(parse("precision = \"bf16\"\ndevice = \"cuda:0\"").is_ok());
+        assert!(parse("precision = \"tf32\"").unwrap_err().to_string().contains("precision"));
+        assert!(parse("precision = \"tf32\"\ndevice = \"cuda:0\"").is_ok());
+        assert!(parse("gpu_algorithms = \"quickest-not-reproducible\"").is_ok());
         assert!(parse("precision = \"f32\"").is_ok());
     }
 

@@ -35,7 +35,9 @@ impl Network {
     ) -> Result<Self, TrainError> {
         let transform = InputTransform::new(config, description)?;
         let precision = if device.is_cpu() { Precision::F32 } else { config.precision };
-        let parameters = Parameters::new(config.seed, DType::F32, &device).with_precision(precision);
+        let parameters = Parameters::new(config.seed, DType::F32, &device)
+            .with_precision(precision)
+            .with_algorithms(config.gpu_algorithms);
         let problem =
             Problem { regions: description.regions.len(), measures: measures.len(), views: transform.inputs() };
         let model = Model::new(&config.model, &problem, &parameters)?;

@@ -1,8 +1,8 @@
 //! Convolutions in two and three dimensions with exact and quick gradients.
 //!
 //! Purpose: candle's own convolution differentiates through direct loops, which makes training slow, and there is none in
-//! three dimensions. Here there is one engine for the CPU, on interleaved maps, and one composition of candle's operations
-//! for everything else. Invariants: results do not depend on the number of threads; on the CPU the result for a sample does
+//! three dimensions. Here there is one engine for the CPU, on interleaved maps, cuDNN for NVIDIA GPUs (crate `mtids-cuda`), and one
+//! composition of candle's operations for everything else. Invariants: results do not depend on the number of threads; on the CPU the result for a sample does
 //! not depend on the other samples of its batch, nor on their number; the gradient of an input that needs none is not
 //! computed.
 //!
@@ -11,8 +11,8 @@
 //! The path depends on device, precision and groups; never on the size of the batch, and not on whether a gradient follows.
 //!
 //! ```text
-//!                        ┌ GPU ──────────────────────────────────────▶ composed: candle's conv2d, in f32 or bf16
-//! conv2d, conv3d, Conv ──┤
+//!                        ┌ GPU, feature cuda ────────────────────────▶ cuDNN, in f32, f64 or bf16
+//! conv2d, conv3d, Conv ──┤ GPU, feature cuda-basic alone ────────────▶ composed: candle's conv2d, in f32 or bf16
 //!                        └ CPU ─┬ several groups ────────────────────▶ composed: candle's conv2d
 //!                               └ one group ─▶ interleave ─▶ engine ─▶ de-interleave
 //!
@@ -26,6 +26,7 @@
 //!
 //! * **dtype**: the engine computes in f32 or f64, the type of its tensors; other types are an error on the CPU. With
 //!   [`Precision::Bf16`] the operands are rounded first, and on the CPU the product then runs in f32.
+//! * **cuDNN**: [`Precision::Tf32`] lets it round operands to TF32; [`Algorithms`] says which of its algorithms may be taken.
 //! * **batch**: samples lie in bundles of 16 lanes; a bundle that is not full costs what a full one does.
 //! * **training or evaluation**: the same path, so both give the same numbers, but for the statistics of batch norm. Without a
 //!   gradient to come, residual stages keep none of their maps.
@@ -34,6 +35,8 @@ mod composed;
 mod op;
 
 use candle_core::Tensor;
+pub use mtids_cuda::conv::Algorithms;
+use mtids_cuda::conv::{Arithmetic, Computation, ConvSettings};
 
 use crate::error::Result;
 pub use crate::geometry::ConvOptions;
@@ -47,7 +50,7 @@ use crate::precision::Precision;
 /// # Errors
 /// When the shapes do not fit.
 pub fn conv2d(x: &Tensor, weight: &Tensor, options: &ConvOptions<2>) -> Result<Tensor> {
-    convolve(x, weight, options)
+    convolve(x, weight, options, Computation::default())
 }
 
 /// Convolves `x` `[B, C, D, H, W]` with `weight` `[O, C / groups, kd, kh, kw]` to `[B, O, D', H', W']`, zeros around the input.
@@ -55,13 +58,21 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, options: &ConvOptions<2>) -> Result<T
 /// # Errors
 /// When the shapes do not fit.
 pub fn conv3d(x: &Tensor, weight: &Tensor, options: &ConvOptions<3>) -> Result<Tensor> {
-    convolve(x, weight, options)
+    convolve(x, weight, options, Computation::default())
 }
 
-fn convolve<const N: usize>(x: &Tensor, weight: &Tensor, options: &ConvOptions<N>) -> Result<Tensor> {
+fn convolve<const N: usize>(
+    x: &Tensor,
+    weight: &Tensor,
+    options: &ConvOptions<N>,
+    computation: Computation,
+) -> Result<Tensor> {
     if x.dims().len() != N + 2 {
         let expected = format!("two axes and {N} more");
         return Err(crate::LayerError::Shape { what: "feature map", found: x.dims().to_vec(), expected });
+    }
+    if cfg!(feature = "cuda") && x.device().is_cuda() {
+        return by_library(x, weight, options, computation);
     }
     let options = options.deep();
     // Every path refuses the same shapes: candle's own convolution would panic where the kernel does not fit.
@@ -76,12 +87,25 @@ fn convolve<const N: usize>(x: &Tensor, weight: &Tensor, options: &ConvOptions<N
     }
 }
 
+/// By cuDNN where the tensors lie on a card.
+fn by_library<const N: usize>(
+    x: &Tensor,
+    weight: &Tensor,
+    options: &ConvOptions<N>,
+    computation: Computation,
+) -> Result<Tensor> {
+    let ConvOptions { stride, padding, dilation, groups } = *options;
+    let settings = ConvSettings { stride, padding, dilation, groups };
+    Ok(mtids_cuda::conv::convolve(x, weight, &settings, computation)?)
+}
+
 /// A convolution layer along `N` axes without bias (a norm with its own shift follows).
 #[derive(Clone, Debug)]
 pub struct Conv<const N: usize> {
     weight: Tensor,
     options: ConvOptions<N>,
     precision: Precision,
+    computation: Computation,
 }
 
 /// A layer on maps `[B, C, H, W]`.
@@ -112,7 +136,10 @@ impl<const N: usize> Conv<N> {
         shape.extend(kernel);
         let deviation = (2.0 / (inputs / groups * taps) as f64).sqrt();
         let weight = parameters.get_or_init(&format!("{name}.weight"), &shape, Init::Normal(deviation))?;
-        Ok(Self { weight, options, precision: parameters.precision() })
+        let precision = parameters.precision();
+        let arithmetic = if precision == Precision::Tf32 { Arithmetic::Tf32 } else { Arithmetic::Exact };
+        let computation = Computation { algorithms: parameters.algorithms(), arithmetic };
+        Ok(Self { weight, options, precision, computation })
     }
 
     /// Precision of the operands.
@@ -135,7 +162,7 @@ impl<const N: usize> Conv<N> {
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.precision.product([x, &self.weight], |x, weight| convolve(x, weight, &self.options))
+        self.precision.product([x, &self.weight], |x, weight| convolve(x, weight, &self.options, self.computation))
     }
 }
 

@@ -115,6 +115,22 @@ proptest! {
             prop_assert!(distance(ours, composed) < 1e-9);
         }
     }
+
+    #[test]
+    fn what_cudnn_is_told_is_the_same_function(g in geometries()) {
+        // On the CPU the operation for GPUs runs from the definition, with the numbers of its descriptors.
+        let [x, weight, mask] = tensors(&g);
+        let (x, weight) = (Var::from_tensor(&x).unwrap(), Var::from_tensor(&weight).unwrap());
+        let run = |convolve: fn(&Tensor, &Tensor, &ConvOptions<3>) -> Result<Tensor>| {
+            let y = convolve(&x, &weight, &options(&g)).unwrap();
+            let store = (&y * &mask).unwrap().sum_all().unwrap().backward().unwrap();
+            [flat(&y), flat(store.get(&x).unwrap()), flat(store.get(&weight).unwrap())]
+        };
+        let told = run(|x, weight, options| by_library(x, weight, options, Computation::default()));
+        for (ours, told) in run(conv3d).iter().zip(&told) {
+            prop_assert!(distance(ours, told) < 1e-9);
+        }
+    }
 }
 
 proptest! {
@@ -133,8 +149,28 @@ fn planar_layers_are_flat_volumes() {
     let y = conv2d(&x, &weight, &options).unwrap();
     assert_eq!(y.dims(), [2, 6, 4, 5]);
     assert!(distance(&flat(&y), &flat(&composed::conv2d(&x, &weight, &options.deep()).unwrap())) < 1e-12);
+    assert!(distance(&flat(&y), &flat(&by_library(&x, &weight, &options, Computation::default()).unwrap())) < 1e-12);
     assert!(conv2d(&x, &weight, &options.with_groups(3)).is_err());
+    assert!(by_library(&x, &weight, &options.with_groups(3), Computation::default()).is_err());
     assert!(conv2d(&tensor(&[1, 4, 1, 1], 1), &weight, &options).is_err(), "the kernel does not fit");
+}
+
+#[test]
+fn the_operation_for_gpus_computes_the_gradients_that_are_needed() {
+    let (x, weight) = (tensor(&[2, 4, 7, 9], 1), tensor(&[6, 4, 3, 3], 2));
+    let (variable, weights) = (Var::from_tensor(&x).unwrap(), Var::from_tensor(&weight).unwrap());
+    let walk = |x: &Tensor, weight: &Tensor| {
+        let y = by_library(x, weight, &ConvOptions::<2>::new(2, 1), Computation::default()).unwrap();
+        y.sqr().unwrap().sum_all().unwrap().backward().unwrap()
+    };
+    let (both, images, frozen) = (walk(&variable, &weights), walk(&x, &weights), walk(&variable, &weight));
+    assert!(images.get(&x).is_none() && frozen.get(&weight).is_none());
+    assert_eq!(flat(images.get(&weights).unwrap()), flat(both.get(&weights).unwrap()));
+    assert_eq!(flat(frozen.get(&variable).unwrap()), flat(both.get(&variable).unwrap()));
+    // A view with an offset is read from its start.
+    let part = tensor(&[5, 4, 7, 9], 1).narrow(0, 2, 2).unwrap();
+    let of = |x: &Tensor| flat(&by_library(x, &weight, &ConvOptions::<2>::new(2, 1), Computation::default()).unwrap());
+    assert_eq!(of(&part), of(&part.copy().unwrap()));
 }
 
 #[test]

@@ -2,12 +2,13 @@
 //!
 //! In training: `y = weight (x − mean) / √(variance + ε) + bias` with the mean and the biased variance of the batch, which are recorded with
 //! the running statistics. In evaluation the running ones take their place. On the CPU it is one operation with its own gradient
-//! (`batch_op`), on interleaved maps another (`interleaved::batch_norm`); elsewhere it is composed here.
+//! (`batch_op`), on interleaved maps another (`interleaved::batch_norm`); on a GPU it is the kernels of `mtids-cuda`, which take an addition behind
+//! the norm too; else it is composed here.
 
 use candle_core::{DType, Tensor};
 
 use super::batch_op::{BatchNormOp, moments};
-use super::{EPSILON, Phase, values_of_channel};
+use super::{EPSILON, Phase, added, values_of_channel};
 use crate::error::{LayerError, Result};
 use crate::parameters::{Init, Parameters};
 use crate::statistics::RunningStatistics;
@@ -63,7 +64,50 @@ impl BatchNorm {
             return Err(LayerError::Shape { what: "feature map", found: found(), expected: expected() });
         }
         let count = values_of_channel(x.elem_count() / channels, phase)?;
-        if x.device().is_cpu() { self.on_cpu(x, count, phase) } else { self.composed(x, count, phase) }
+        if by_kernels(x) {
+            self.by_kernels(x, count, phase, None)
+        } else if x.device().is_cpu() {
+            self.on_cpu(x, count, phase)
+        } else {
+            self.composed(x, count, phase)
+        }
+    }
+
+    /// The layer of `x` plus `base` of the same shape, rectified behind the addition if `relu`.
+    ///
+    /// # Errors
+    /// As [`BatchNorm::forward`].
+    pub(crate) fn forward_added(&self, x: &Tensor, phase: Phase, base: &Tensor, relu: bool) -> Result<Tensor> {
+        if by_kernels(x) && !self.relu {
+            let channels = self.statistics.channels();
+            if x.dims().len() < 3 || x.dim(1)? != channels {
+                return self.forward(x, phase);
+            }
+            let count = values_of_channel(x.elem_count() / channels, phase)?;
+            return self.by_kernels(x, count, phase, Some((base, relu)));
+        }
+        added(base, &self.forward(x, phase)?, relu)
+    }
+
+    /// Three kernels in training, one in evaluation, with the addition where there is one.
+    fn by_kernels(&self, x: &Tensor, count: usize, phase: Phase, base: Option<(&Tensor, bool)>) -> Result<Tensor> {
+        let x = x.contiguous()?;
+        let moments = match phase {
+            Phase::Train => mtids_cuda::norm::moments(&x)?,
+            Phase::Evaluate => mtids_cuda::norm::Moments {
+                mean: self.statistics.mean().as_detached_tensor(),
+                variance: self.statistics.variance().as_detached_tensor(),
+                follows: false,
+            },
+        };
+        if phase == Phase::Train {
+            self.statistics.record(&moments.mean, &moments.variance, count)?;
+        }
+        let affine = [&self.weight, &self.bias];
+        Ok(match base {
+            Some((base, relu)) => mtids_cuda::norm::batch_norm_of_sum(&x, affine, &moments, base, relu)?,
+            None => mtids_cuda::norm::batch_norm(&x, affine[0], affine[1], &moments, self.relu)?,
+        })
     }
 
     fn on_cpu(&self, x: &Tensor, count: usize, phase: Phase) -> Result<Tensor> {
@@ -110,6 +154,11 @@ impl BatchNorm {
         let y = y.reshape(x.shape())?;
         Ok(if self.relu { y.relu()? } else { y })
     }
+}
+
+/// Whether the kernels take a map.
+fn by_kernels(x: &Tensor) -> bool {
+    cfg!(feature = "cuda") && x.device().is_cuda() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub use batch::BatchNorm;
 pub use group::{GroupNorm, group_norm};
 pub use layer::LayerNorm;
 
+use crate::activation::Activation;
 use crate::error::{LayerError, Result};
 use crate::parameters::Parameters;
 
@@ -85,6 +86,17 @@ impl Norm {
         }
     }
 
+    /// The layer of `x` plus `base` of the same shape, rectified behind the addition if `relu`. On a GPU it is one operation.
+    ///
+    /// # Errors
+    /// As [`Norm::forward`].
+    pub(crate) fn forward_added(&self, x: &Tensor, phase: Phase, base: &Tensor, relu: bool) -> Result<Tensor> {
+        match self {
+            Self::Group(norm) => added(base, &norm.forward(x)?, relu),
+            Self::Batch(norm) => norm.forward_added(x, phase, base, relu),
+        }
+    }
+
     /// Weight and bias.
     pub(crate) fn parameters(&self) -> [&Tensor; 2] {
         match self {
@@ -100,6 +112,12 @@ impl Norm {
             Self::Batch(norm) => norm.relu(),
         }
     }
+}
+
+/// The sum of two maps, rectified if asked for.
+fn added(base: &Tensor, x: &Tensor, relu: bool) -> Result<Tensor> {
+    let sum = (base + x)?;
+    if relu { Activation::Relu.forward(&sum) } else { Ok(sum) }
 }
 
 /// Values of a channel over which batch norm takes its statistics; in training at least two.

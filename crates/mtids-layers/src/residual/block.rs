@@ -4,7 +4,6 @@
 
 use candle_core::Tensor;
 
-use crate::activation::Activation;
 use crate::conv::{Conv, ConvOptions};
 use crate::error::Result;
 use crate::geometry::Geometry;
@@ -43,6 +42,11 @@ impl<const N: usize> ConvBlock<N> {
 
     pub(super) fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
         self.norm.forward(&self.conv.forward(x)?, phase)
+    }
+
+    /// The conv block of `x` plus `base`, rectified behind the addition if `relu`.
+    pub(super) fn forward_added(&self, x: &Tensor, phase: Phase, base: &Tensor, relu: bool) -> Result<Tensor> {
+        self.norm.forward_added(&self.conv.forward(x)?, phase, base, relu)
     }
 
     /// The conv block on maps of `size`, and its parameters at the end of the list.
@@ -130,12 +134,12 @@ impl<const N: usize> ResidualBlock<N> {
     }
 
     pub(super) fn forward(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
-        let long = self.second.forward(&self.first.forward(x, phase)?, phase)?;
-        let sum = match &self.shortcut {
-            Some(shortcut) => (shortcut.forward(x, phase)? + long)?,
-            None => (x + long)?,
+        let inner = self.first.forward(x, phase)?;
+        let base = match &self.shortcut {
+            Some(shortcut) => shortcut.forward(x, phase)?,
+            None => x.clone(),
         };
-        if self.relu { Activation::Relu.forward(&sum) } else { Ok(sum) }
+        self.second.forward_added(&inner, phase, &base, self.relu)
     }
 
     /// The block on maps of `size`, and its parameters at the end of the list.

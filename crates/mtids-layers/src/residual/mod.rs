@@ -15,7 +15,6 @@ use crate::geometry::{deep, output_size};
 use crate::interleaved::{self, Part};
 use crate::norm::{NormConfig, Phase};
 use crate::parameters::Parameters;
-use crate::precision::Precision;
 
 /// An axis shorter than this is not halved any more in three dimensions, where depths are often small.
 const HALVED_FROM: usize = 4;
@@ -143,7 +142,7 @@ impl<const N: usize> Residual<N> {
     /// The stem, if asked for, and some stages.
     fn run(&self, stem: bool, stages: &[Vec<ResidualBlock<N>>], x: &Tensor, phase: Phase) -> Result<Tensor> {
         // The roundings of other precisions lie at each convolution.
-        let plain = self.stem.precision() == Precision::F32;
+        let plain = !self.stem.precision().rounds();
         let quick = x.device().is_cpu() && plain;
         if quick { self.interleaved(stem, stages, x, phase) } else { self.composed(stem, stages, x, phase) }
     }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Var};
 
 use super::*;
-use crate::{AdamW, AdamWConfig, WeightAverage};
+use crate::{AdamW, AdamWConfig, Precision, WeightAverage};
 
 fn tensor(shape: &[usize], seed: u64) -> Tensor {
     let count = shape.iter().product::<usize>() as u64;

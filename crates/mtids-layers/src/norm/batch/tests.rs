@@ -65,6 +65,98 @@ fn the_operation_is_the_composed_function() {
     }
 }
 
+/// What a layer computes: output, gradients of map, addition and parameters, running statistics.
+fn added_to(dtype: DType, shape: &[usize], phase: Phase, relu: bool, base: bool, kernels: bool) -> Vec<Vec<f64>> {
+    let (parameters, layer) = layer(relu && !base, dtype);
+    let variable = |seed| Var::from_tensor(&(tensor(shape, seed) + 0.5).unwrap().to_dtype(dtype).unwrap()).unwrap();
+    let (x, other) = (variable(1), variable(2));
+    let count = x.elem_count() / 4;
+    let y = match (kernels, base) {
+        (true, true) => layer.by_kernels(&x, count, phase, Some((&other, relu))),
+        (true, false) => layer.by_kernels(&x, count, phase, None),
+        (false, true) => added(&other, &layer.composed(&x, count, phase).unwrap(), relu),
+        (false, false) => layer.composed(&x, count, phase),
+    };
+    let y = y.unwrap();
+    let store = (&y * tensor(shape, 9).to_dtype(dtype).unwrap()).unwrap().sum_all().unwrap().backward().unwrap();
+    parameters.commit_statistics().unwrap();
+    let mut results = vec![flat(&y), flat(store.get(&x).unwrap())];
+    if base {
+        results.push(flat(store.get(&other).unwrap()));
+    }
+    results.extend(parameters.variables().iter().map(|(_, variable)| flat(store.get(variable).unwrap())));
+    results.extend(parameters.statistics().iter().map(|(_, variable)| flat(variable)));
+    results
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn the_kernels_for_gpus_are_the_composed_function(
+        (batch, axes) in (1..9_usize, proptest::collection::vec(1..24_usize, 1..4)),
+        (train, relu, base) in proptest::prelude::any::<(bool, bool, bool)>(),
+    ) {
+        let mut shape = vec![batch, 4];
+        shape.extend(axes);
+        // Two equal values of a channel have no variance, and rounding is all that is left of it.
+        proptest::prop_assume!(shape.iter().product::<usize>() >= 4 * 4);
+        let phase = if train { Phase::Train } else { Phase::Evaluate };
+        let expected = added_to(DType::F64, &shape, phase, relu, base, false);
+        for (dtype, precision) in [(DType::F64, 1e-9), (DType::F32, 2e-3)] {
+            let found = added_to(dtype, &shape, phase, relu, base, true);
+            for (which, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                let scale = expected.iter().fold(1.0, |scale: f64, value| scale.max(value.abs()));
+                let scaled = |values: &[f64]| values.iter().map(|value| value / scale).collect::<Vec<_>>();
+                close(&scaled(found), &scaled(expected), precision, &format!("{shape:?} {dtype:?}, result {which}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_the_kernels_are_differences() {
+    let (shape, step) = ([3, 4, 5], 1e-6);
+    let (_, layer) = layer(false, DType::F64);
+    let (x, other, slope) = (tensor(&shape, 1), tensor(&shape, 2), tensor(&shape, 9));
+    let loss = |x: &Tensor, other: &Tensor| {
+        let y = layer.by_kernels(x, 15, Phase::Train, Some((other, true))).unwrap();
+        (y * &slope).unwrap().sum_all().unwrap()
+    };
+    let [vx, vo] = [&x, &other].map(|tensor| Var::from_tensor(tensor).unwrap());
+    let store = loss(&vx, &vo).backward().unwrap();
+    for (which, variable) in [&vx, &vo].into_iter().enumerate() {
+        let gradient = flat(store.get(variable).unwrap());
+        for (entry, gradient) in gradient.iter().enumerate() {
+            let at = |by: f64| {
+                let mut values = [flat(&x), flat(&other)];
+                values[which][entry] += by;
+                let [x, other] = values.map(|values| Tensor::from_vec(values, &shape, &Device::Cpu).unwrap());
+                loss(&x, &other).to_scalar::<f64>().unwrap()
+            };
+            let difference = (at(step) - at(-step)) / (2.0 * step);
+            assert!((difference - gradient).abs() < 1e-6, "{which} {entry}: {gradient}, by differences {difference}");
+        }
+    }
+}
+
+#[test]
+fn a_norm_is_three_launches_in_each_direction() {
+    let (_, layer) = layer(false, DType::F32);
+    let x = Var::from_tensor(&tensor(&[3, 4, 5], 1).to_dtype(DType::F32).unwrap()).unwrap();
+    let launches = |phase, base: Option<(&Tensor, bool)>| {
+        let (y, forward) = mtids_cuda::log::launches_of(|| layer.by_kernels(&x, 15, phase, base).unwrap());
+        let (_, backward) = mtids_cuda::log::launches_of(|| y.sum_all().unwrap().backward().unwrap());
+        (forward, backward)
+    };
+    let plain = launches(Phase::Train, None);
+    assert_eq!(plain.0, ["moments_parts_f32", "moments_join_f32", "normalise_f32"]);
+    assert_eq!(plain.1, ["gradient_parts_f32", "gradient_join_f32", "input_gradient_f32"]);
+    assert_eq!(launches(Phase::Evaluate, None).0, ["normalise_f32"]);
+    let (forward, backward) = launches(Phase::Train, Some((&x, true)));
+    assert_eq!((forward.len(), backward.len()), (3, 4), "the addition and its rectifier cost one launch, backward");
+}
+
 #[test]
 fn training_gives_every_channel_mean_0_and_variance_1() {
     let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
