@@ -98,7 +98,7 @@ const DEFECTS: &[Defect] = &[
         d.rows[0].region = Some(1);
     }),
     defect("a region that the manifest does not have", Error, Code::RegionDiffersFromManifest, |d| {
-        d.rows[0].region_name = Some("uper".into());
+        d.rows[0].region_name = Some("Upper region".into());
     }),
     defect("a region without code", Error, Code::RegionDiffersFromManifest, |d| d.rows[0].region = None),
     defect("a station of another region", Warning, Code::StationOutsideRegion, |d| {

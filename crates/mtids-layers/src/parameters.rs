@@ -10,10 +10,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
+use mtids_cuda::conv::Algorithms;
 use rand_distr::{Distribution, StandardNormal};
 use safetensors::SafeTensors;
 
-use crate::conv::Algorithms;
 use crate::error::{LayerError, Result};
 use crate::precision::Precision;
 use crate::statistics::RunningStatistics;

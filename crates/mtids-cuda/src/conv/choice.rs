@@ -29,6 +29,15 @@ pub enum Arithmetic {
     Tf32,
 }
 
+/// How cuDNN may compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Computation {
+    /// Which algorithms.
+    pub algorithms: Algorithms,
+    /// How products of single precision.
+    pub arithmetic: Arithmetic,
+}
+
 /// What cuDNN says of one algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer<A> {

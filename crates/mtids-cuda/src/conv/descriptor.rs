@@ -140,6 +140,29 @@ impl ConvNumbers {
     }
 }
 
+/// One of the three passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Pass {
+    /// From input and filter to the output.
+    Forward,
+    /// From filter and gradient of the output to the gradient of the input.
+    DataGradient,
+    /// From input and gradient of the output to the gradient of the filter.
+    FilterGradient,
+}
+
+impl Pass {
+    /// Shapes of the two operands and of the result.
+    pub(crate) fn shapes(self, numbers: &ConvNumbers) -> [Vec<usize>; 3] {
+        let (input, filter, output) = (numbers.input.shape(), numbers.filter_shape(), numbers.output.shape());
+        match self {
+            Self::Forward => [input, filter, output],
+            Self::DataGradient => [filter, output, input],
+            Self::FilterGradient => [input, output, filter],
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,6 @@ pub mod descriptor;
 pub mod op;
 pub mod reference;
 
-pub use choice::{Algorithms, Arithmetic};
+pub use choice::{Algorithms, Arithmetic, Computation};
 pub use descriptor::{ConvNumbers, ConvSettings};
-pub use op::{Computation, convolve};
+pub use op::convolve;

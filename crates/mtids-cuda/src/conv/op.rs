@@ -8,19 +8,10 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor};
 #[cfg(feature = "cuda")]
 use candle_core::{CudaStorage, backend::BackendStorage};
 
-use super::choice::{Algorithms, Arithmetic};
-use super::descriptor::{ConvNumbers, ConvSettings};
+use super::choice::Computation;
+use super::descriptor::{ConvNumbers, ConvSettings, Pass};
 use super::reference;
 use crate::log::launched;
-
-/// How cuDNN may compute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Computation {
-    /// Which algorithms.
-    pub algorithms: Algorithms,
-    /// How products of single precision.
-    pub arithmetic: Arithmetic,
-}
 
 /// Convolves `x` `[B, C, ..]` with `weight` `[O, C / groups, ..]`, both with `N` more axes, to `[B, O, ..]`. In `f32`, `f64` and, on a card,
 /// `bf16` with sums in single precision.
@@ -35,29 +26,6 @@ pub fn convolve<const N: usize>(
 ) -> candle_core::Result<Tensor> {
     let numbers = ConvNumbers::new(x.dims(), weight.dims(), settings)?;
     x.contiguous()?.apply_op2(&weight.contiguous()?, ConvOp { pass: Pass::Forward, numbers, computation })
-}
-
-/// One of the three passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Pass {
-    /// From input and filter to the output.
-    Forward,
-    /// From filter and gradient of the output to the gradient of the input.
-    DataGradient,
-    /// From input and gradient of the output to the gradient of the filter.
-    FilterGradient,
-}
-
-impl Pass {
-    /// Shapes of the two operands and of the result.
-    fn shapes(self, numbers: &ConvNumbers) -> [Vec<usize>; 3] {
-        let (input, filter, output) = (numbers.input.shape(), numbers.filter_shape(), numbers.output.shape());
-        match self {
-            Self::Forward => [input, filter, output],
-            Self::DataGradient => [filter, output, input],
-            Self::FilterGradient => [input, output, filter],
-        }
-    }
 }
 
 /// One pass of a convolution.

@@ -20,8 +20,8 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr,
 
 use self::descriptors::Handle;
 use self::plan::{Plan, WorkSpace};
-use crate::conv::descriptor::ConvNumbers;
-use crate::conv::op::{Computation, Pass};
+use crate::conv::choice::Computation;
+use crate::conv::descriptor::{ConvNumbers, Pass};
 use crate::error::{CudaError, Result};
 
 /// The first version whose interface this crate was written for.

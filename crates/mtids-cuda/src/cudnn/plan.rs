@@ -7,9 +7,8 @@ use cudarc::cudnn::{CudnnDataType, result, sys};
 use cudarc::driver::sys::CUdeviceptr;
 
 use super::descriptors::{ConvDescriptor, FilterDescriptor, Handle, TensorDescriptor, asked};
-use crate::conv::choice::{Algorithms, Arithmetic, Offer, choose};
-use crate::conv::descriptor::ConvNumbers;
-use crate::conv::op::{Computation, Pass};
+use crate::conv::choice::{Algorithms, Arithmetic, Computation, Offer, choose};
+use crate::conv::descriptor::{ConvNumbers, Pass};
 use crate::error::{CudaError, Result};
 
 /// Work space that an algorithm should not exceed where another serves: that of a large layer by the slower ones, in bytes.
