@@ -118,7 +118,7 @@ test: build ## Every test whose needs are met; lists the others (profile dev)
 
 .PHONY: audit-clean
 audit-clean: ## A hundred clean random cohorts: no error, five at most with a statistical warning
-	@$(CARGO) test --locked --package mtids-audit --test clean -- --ignored --nocapture
+	@MTIDS_TEST_CLEAN_COHORTS=100 $(CARGO) test --locked --package mtids-audit --test clean -- --nocapture
 
 .PHONY: lint
 lint: ## Formatting, clippy, documentation (warnings denied), words, limits of READMEs, import circles
