@@ -151,10 +151,10 @@ fn records_alone_give_the_results_and_those_of_other_settings_are_not_used() {
     let lines = &trained.datasets[0].lines;
     let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
     let readers = ["ruler", "grown-ruler", "measures"];
-    assert_eq!(
-        names,
-        [&["mt-ids", "shared-bottom", "mt-ids+measures", "shared-bottom+measures"][..], &readers].concat()
-    );
+    let rows = ["mt-ids", "shared-bottom", "mt-ids+measures", "shared-bottom+measures"];
+    let ensembles = rows.map(|row| format!("{row}+ensemble"));
+    let ensembles: Vec<&str> = ensembles.iter().map(String::as_str).collect();
+    assert_eq!(names, [&rows[..], &ensembles, &readers].concat());
     assert_eq!(lines[1].delta_m, Some(0.0));
     assert!(lines.iter().all(|line| line.figures.contains_key(&Metric::StatusAuroc)), "{lines:?}");
     for record in fs::read_dir(bench.places("out").records).unwrap() {
