@@ -210,7 +210,7 @@ def forks_of_a_url(path):
             gc.collect()
             os._exit(0)
         assert wait(child) == 0, "a forked child was not told to open its dataset again"
-        assert remote.index().num_rows == rows, "the parent's dataset was disturbed"
+        assert pyarrow.table(remote.index()).num_rows == rows, "the parent's dataset was disturbed"
     finally:
         server.kill()
         server.wait()
