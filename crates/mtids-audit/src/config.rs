@@ -163,6 +163,15 @@ impl AuditConfig {
                 return Err(AuditError::Setting { key, reason });
             }
         }
+        for (key, low, high) in [
+            ("lowest_blood_hu", self.lowest_blood_hu, self.highest_blood_hu),
+            ("smallest_short_axis_mm", self.smallest_short_axis_mm, self.largest_short_axis_mm),
+            ("lowest_kvp", self.lowest_kvp, self.highest_kvp),
+        ] {
+            if low > high {
+                return Err(AuditError::Setting { key, reason: "not above the other end of its range" });
+            }
+        }
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! each measure's own.
 
 use mtids_metrics::{auroc_by_patient, quantile};
-use mtids_shards::Measure;
+use mtids_shards::{Measure, NO_CODE};
 use polars::prelude::col;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,6 @@ pub(crate) fn scored(index: &Index, column: &str) -> Result<Vec<(f32, bool, u32)
         (answer.values(column)?, answer.codes("metastasis")?, answer.codes("patient_key")?);
     let rows = values.into_iter().zip(statuses).zip(patients);
     // A column of measures holds single precision.
-    let finite = rows.filter(|((value, _), _)| value.is_finite());
+    let finite = rows.filter(|((value, _), patient)| value.is_finite() && *patient != NO_CODE);
     Ok(finite.map(|((value, status), patient)| (value as f32, status == 1, patient)).collect())
 }

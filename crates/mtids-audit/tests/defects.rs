@@ -175,8 +175,18 @@ const DEFECTS: &[Defect] = &[
     defect("a region and a status that never meet in test", Info, Code::EmptyCell, |d| {
         benign_in_subcarinal(d, Split::Test);
     }),
-    defect("a patient with a fifth of a split", Warning, Code::PatientDominates, |d| more_of_one_patient(d, 20))
-        .below(|d| more_of_one_patient(d, 19)),
+    defect("a patient with five equal shares of a split of 24", Warning, Code::PatientDominates, |d| {
+        more_of_one_patient(d, 21);
+    })
+    .below(|d| more_of_one_patient(d, 20)),
+    defect("a patient with a fifth of a split of 48", Warning, Code::PatientDominates, |d| {
+        d.rows = larger(2);
+        more_of_one_patient(d, 44);
+    })
+    .below(|d| {
+        d.rows = larger(2);
+        more_of_one_patient(d, 43);
+    }),
     // Splits against each other.
     defect("a prevalence × 1.33 in test", Warning, Code::PrevalenceDiffers, |d| {
         d.rows = larger(4);

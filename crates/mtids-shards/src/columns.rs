@@ -235,9 +235,10 @@ impl IndexColumns {
     }
 }
 
-/// 64 bits that stand for a text. A pseudonym is a digest already, and its first 16 digits are taken as they are.
+/// 64 bits that stand for a text: 16 hexadecimal digits as the number that they are, any other text by its digest. The first half of a longer
+/// id is not enough: ids of other programs may begin alike.
 fn fingerprint(text: &str) -> u64 {
-    let digits = text.as_bytes().get(..16).filter(|_| text.len() == 16 || text.len() == 32);
+    let digits = (text.len() == 16).then_some(text.as_bytes());
     let number = digits.and_then(|digits| {
         digits.iter().try_fold(0_u64, |number, digit| {
             let value = match digit {
@@ -265,9 +266,18 @@ mod tests {
 
     #[test]
     fn pseudonyms_are_told_apart_by_their_digits_and_other_texts_by_a_digest() {
-        assert_eq!(fingerprint("00000000000000ff00000000000000aa"), 255);
         assert_eq!(fingerprint("00000000000000ff"), 255);
-        let others = ["00000000000000FF", "patient0", "patient1", "", " patient0", "00000000000000ff0"];
+        let others = [
+            "00000000000000ff",
+            "00000000000000ff00000000000000aa",
+            "00000000000000ff00000000000000ab",
+            "00000000000000FF",
+            "patient0",
+            "patient1",
+            "",
+            " patient0",
+            "00000000000000ff0",
+        ];
         let mut seen: Vec<u64> = others.iter().map(|text| fingerprint(text)).collect();
         seen.sort_unstable();
         seen.dedup();

@@ -206,8 +206,6 @@ pub fn read_row_group_into(
         let mut voxels = buffers.next().unwrap_or_default();
         voxels.clear();
         let row_len = view.voxels();
-        // The manifest may be wrong: room is made for what was read, not for what is claimed.
-        voxels.reserve_exact(labels.len().saturating_mul(row_len));
         read_voxels(&verified, metadata, row_group, view, *layout, &mut voxels).map_err(undecoded)?;
         views.push(ViewVoxels { voxels, row_len });
     }

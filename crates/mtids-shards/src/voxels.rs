@@ -62,6 +62,9 @@ pub(crate) fn read_voxels<R: ChunkReader + 'static>(
     let rows = usize::try_from(group.num_rows()).map_err(|error| error.to_string())?;
     let pages = SerializedPageReader::new(Arc::clone(shard), chunk, rows, None).map_err(|error| error.to_string())?;
     let width = 2 * view.voxels();
+    // The manifest may be wrong: room is made for no more than the column holds.
+    let held = usize::try_from(chunk.uncompressed_size()).unwrap_or(0);
+    voxels.reserve_exact(held.min(rows.saturating_mul(width)) / 2);
     match get_column_reader(chunk.column_descr_ptr(), Box::new(pages)) {
         ColumnReader::ByteArrayColumnReader(reader) if !is_previous => append(reader, &name, width, voxels),
         ColumnReader::FixedLenByteArrayColumnReader(reader) if is_previous => append(reader, &name, width, voxels),

@@ -233,7 +233,9 @@ pub(super) fn one_scanner(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
 fn patients_of_scanners(index: &Index, fact: &str) -> Result<(Vec<u64>, u64), AuditError> {
     let patients = || col("patient_key").n_unique().alias("patients");
     let named = |frame: LazyFrame| frame.filter(col(fact).is_not_null());
-    let each = index.query(|frame| named(frame).group_by([col(fact)]).agg([patients()]))?;
+    let each = index.query(|frame| {
+        named(frame).group_by([col(fact)]).agg([patients()]).sort([fact], SortMultipleOptions::default())
+    })?;
     let all = index.query(|frame| named(frame).select([patients()]))?;
     Ok((each.counts("patients")?, all.counts("patients")?.first().copied().unwrap_or(0)))
 }

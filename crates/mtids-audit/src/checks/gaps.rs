@@ -206,7 +206,8 @@ pub(super) fn cells(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssu
     Ok(issues)
 }
 
-/// A patient with a large part of a split decides its figures. Splits of few patients are not judged.
+/// A patient with a large part of a split decides its figures. Splits of few patients are not judged, and those of some patients less strictly: among
+/// 10 of them one with a fifth of the patches is ordinary, so five equal shares are allowed.
 pub(super) fn dominating(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
     let answer = index.query(|frame| {
         frame
@@ -220,7 +221,7 @@ pub(super) fn dominating(index: &Index, config: &AuditConfig) -> Result<Option<A
     let (all, most) = (answer.counts("all")?, answer.counts("most")?);
     let found: Vec<String> = (0..answer.len())
         .filter(|n| patients[*n] >= config.fewest_patients)
-        .filter(|n| most[*n] as f64 > config.largest_patient_share * all[*n] as f64)
+        .filter(|n| most[*n] as f64 > config.largest_patient_share.max(5.0 / patients[*n] as f64) * all[*n] as f64)
         .map(|n| format!("{}: {} of {} patches", splits[n].as_deref().unwrap_or("unknown"), most[n], all[n]))
         .collect();
     Ok((!found.is_empty()).then(|| {
@@ -229,7 +230,7 @@ pub(super) fn dominating(index: &Index, config: &AuditConfig) -> Result<Option<A
             IssueCode::PatientDominates,
             found.len() as u64,
             format!(
-                "one patient has more than {} of the patches of {}",
+                "one patient has more than {} of the patches, and five times an equal share, of {}",
                 percent(config.largest_patient_share),
                 counted(found.len() as u64, "split", "splits")
             ),

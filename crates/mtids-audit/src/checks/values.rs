@@ -49,7 +49,7 @@ pub(super) fn implausible(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
                 "are of a series whose aorta lies outside {} to {} HU",
                 config.lowest_blood_hu, config.highest_blood_hu
             ),
-            "no blood has these values: the rescale of the series is missing or wrong, or it is no CT; leave it out",
+            "the scaling of the series may be wrong, or it is an angiography or an image of low energy: look at it",
         ));
     }
     let mut issues = Vec::new();

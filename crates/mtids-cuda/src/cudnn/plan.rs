@@ -52,10 +52,12 @@ type MathType = sys::cudnnMathType_t;
 /// Asks cuDNN for its algorithms by one of its functions. The answer of `ask` is a list of `most` entries, of which it fills some.
 macro_rules! offers {
     ($most:expr, $answer:ty, $variant:ident, $ask:expr) => {{
+        // An algorithm is offered once for each arithmetic that it can take.
+        const MOST: usize = 2 * $most as usize;
         let mut found = 0;
         // SAFETY: the entries are numbers, and enumerations that have a member 0.
-        let mut answers: [$answer; $most as usize] = [unsafe { std::mem::zeroed() }; $most as usize];
-        let status: sys::cudnnStatus_t = $ask($most as i32, &mut found, answers.as_mut_ptr());
+        let mut answers: [$answer; MOST] = [unsafe { std::mem::zeroed() }; MOST];
+        let status: sys::cudnnStatus_t = $ask(MOST as i32, &mut found, answers.as_mut_ptr());
         asked("its algorithms", status.result())?;
         // The answers of the three passes have the same fields.
         let offer = |answer: &$answer| Offer {
