@@ -82,7 +82,8 @@ pub struct AuditConfig {
     pub highest_kvp: f64,
     /// Slices further apart are no chest CT to judge nodes by, mm. Default 10.
     pub largest_slice_step_mm: f64,
-    /// Largest share of the rows of a split that one patient may have; splits of fewer than `fewest_patients` are not judged. Default 0.2.
+    /// Largest share of the rows of a split that one patient may have, and never less than five equal shares; splits of fewer than
+    /// `fewest_patients` are not judged. Default 0.2.
     pub largest_patient_share: f64,
     /// Chance of a false claim of a statistical check, over its splits or classes together; `region-share-differs` takes a fifth of it.
     /// Default 0.05.
