@@ -220,6 +220,10 @@ bench-package-peers: ## The same beside LitData, MosaicML Streaming and Grain (D
 check-wheel: ## The wheel in a fresh environment without cargo: the programs, then the reader (WHEELS= as in make wheel)
 	@bash scripts/python/check_wheel.sh '$(WHEELS)'
 
+.PHONY: check-container
+check-container: ## The steps of pipelines/container in a fresh Debian root, then the programs there (root; Debian: debootstrap; WHEELS= as in make wheel)
+	@bash scripts/python/check_container.sh '$(WHEELS)'
+
 .PHONY: check-torch-package
 check-torch-package: PYTHON ?= python3
 check-torch-package: ## The package in PyTorch: workers, resumption, kills (DATASET=, CYCLES=, PYTHON= with the wheel and tests/parity/package_requirements.txt)
