@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What a user does with the wheel: a fresh environment, without cargo and without this checkout in the way. Argument: folder of the wheels. Called by
-# `make check-wheel`; needs the wheel (make wheel) and PyPI for NumPy.
+# `make check-wheel`; needs the wheel (make wheel), and PyPI for NumPy and polars.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-wheel=$(realpath "$(ls -t "$1"/mtids-*.whl | head -1)") settings=$PWD/pipelines/demo-short
+wheel=$(realpath "$(ls -t "$1"/mtids-*.whl | head -1)") settings=$PWD/pipelines/demo-short top=$PWD
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 cd "$out"
@@ -39,13 +39,10 @@ wait $! || code=$?
 "${clean[@]}" mtids-train fit --config "$settings/train.toml" --dataset dataset --run again >/dev/null 2>&1
 last=$(basename "$(ls -d run/checkpoints/step-* | tail -1)")
 cmp "run/checkpoints/$last/weights.safetensors" "again/checkpoints/$last/weights.safetensors"
-"${clean[@]}" environment/bin/python - <<'PYTHON'
-import mtids
-
-dataset = mtids.open("dataset")
-rows = sum(len(batch) for batch in mtids.Stream(dataset, "train", 16, seed=1))
-answer = mtids.predict("run", "cohort/dicom", ["cohort/annotations.csv"], out="answer")
-nodes = sum(len(patient["nodes"]) for patient in answer["patients"])
-print(f"{dataset}: {rows} rows streamed, {nodes} nodes answered")
-assert rows > 0 and nodes > 0
-PYTHON
+# The page on Python, line by line, with what it names.
+environment/bin/pip install --quiet --disable-pip-version-check "$(grep '^polars==' "$top/tests/python/requirements.txt")"
+mkdir -p out/demo
+ln -s ../../dataset ../../run out/demo
+ln -s cohort/dicom studies
+cp cohort/annotations.csv points.csv
+"${clean[@]}" environment/bin/python "$top/tests/python/guide_blocks.py" "$top/docs/guide/pytorch.md"
