@@ -325,6 +325,10 @@ screenshots: build ## Pictures of every page and README's table anew, from a run
 	@$(BIN)/mtids-train predict --run $(RUN) --data $(OUT)/new/dicom --annotations $(OUT)/new/masks --out $(OUT)/answer --primary-side right || [ $$? -eq 1 ]
 	@bash scripts/screenshots.sh '$(OUT)' '$(RUN)'
 
+.PHONY: check-page
+check-page: ## The script that sorts and searches the tables of our pages (needs chromium)
+	@python3 tests/python/check_page.py
+
 .PHONY: clean
 clean: ## Remove results (out/), not the compiled programs
 	@rm -rf out

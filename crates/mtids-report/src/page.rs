@@ -1,4 +1,6 @@
-//! A self-contained HTML page: no script, no external resource, light and dark, on a narrow screen and on paper (A4).
+//! A self-contained HTML page: no external resource, light and dark, on a narrow screen and on paper (A4).
+//!
+//! Its one script sorts and searches tables. Invariant: without the script the page says the same.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -33,15 +35,19 @@ main,header,footer{max-width:1020px;margin:0 auto;padding:0 24px}header{padding-
 .lead{color:var(--soft);margin:6px 0 0;max-width:75ch}nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin:18px 0;padding:10px 0;border-block:1px solid var(--line);font-size:.92rem}
 nav a,a{color:var(--a);text-decoration:none}section{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:20px 22px;margin:0 0 20px}
 .wide{overflow-x:auto}table{overflow-wrap:normal;border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}th,td{padding:5px 10px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-th{color:var(--soft);font-weight:600;white-space:nowrap}td.n,th.n{text-align:right;white-space:nowrap}td.t:first-child{min-width:11em}td.prose{min-width:15em}.id{overflow-wrap:anywhere}tr:last-child td{border-bottom:0}.note{color:var(--soft);font-size:.9rem;max-width:80ch}
+th{color:var(--soft);font-weight:600;white-space:nowrap}th button{all:unset;cursor:pointer}th button:hover,th[aria-sort]{color:var(--ink)}th button:focus-visible{outline:2px solid var(--a);outline-offset:2px}th[aria-sort=ascending] button::after{content:' \\2191'}th[aria-sort=descending] button::after{content:' \\2193'}
+.search{font:inherit;font-size:.9rem;width:min(22em,100%);margin:0 0 8px;padding:4px 8px;color:var(--ink);background:var(--paper);border:1px solid var(--line);border-radius:4px}td.n,th.n{text-align:right;white-space:nowrap}td.t:first-child{min-width:11em}td.prose{min-width:15em}.id{overflow-wrap:anywhere}tr:last-child td{border-bottom:0}.note{color:var(--soft);font-size:.9rem;max-width:80ch}
 .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:0}.facts div{border-left:3px solid var(--a);padding-left:12px}.facts dt{color:var(--soft);font-size:.85rem}.facts dd{margin:0;font-size:1.25rem}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:20px}figure{margin:0}figcaption{font-weight:600;font-size:.95rem;margin-bottom:6px}svg{display:block;max-width:100%;height:auto}
 .error{color:var(--bad)}.warning{color:var(--warn)}.info{color:var(--soft)}.good{color:var(--good)}code{font:.88em ui-monospace,'DejaVu Sans Mono',monospace;overflow-wrap:anywhere}footer{color:var(--soft);font-size:.88rem;padding-bottom:36px}
 @media screen and (max-width:520px){main,header,footer{padding:0 12px}section{padding:14px}.two{grid-template-columns:minmax(0,1fr)}td.t,td.t:first-child{min-width:6.5em}}
 @page{size:A4;margin:14mm}
-@media print{:root{font-size:13px;--paper:#fff;--soft:#3f484e;--line:#b9beba}body{font-size:1rem}main,header,footer{max-width:none;padding:0}nav{display:none}section{border:0;border-top:1px solid var(--line);border-radius:0;padding:10px 0 0;margin:14px 0 0}
+@media print{:root{font-size:13px;--paper:#fff;--soft:#3f484e;--line:#b9beba}body{font-size:1rem}main,header,footer{max-width:none;padding:0}nav,.search{display:none}section{border:0;border-top:1px solid var(--line);border-radius:0;padding:10px 0 0;margin:14px 0 0}
 figure,tr,.facts div{break-inside:avoid}h2,h3,figcaption{break-after:avoid}p,li{orphans:3;widows:3}.two{grid-template-columns:1fr 1fr;gap:14px}.wide{overflow:visible}table{font-size:8pt}th,td{padding:2px 5px}th,th.n{white-space:normal}td.t:first-child{min-width:0}td .note{font-size:inherit}.note,.lead{max-width:none}}
 ";
+
+/// Sorts and searches tables.
+const SCRIPT: &str = include_str!("page.js");
 
 /// The whole page as text.
 pub fn page(title: &str, lead: &str, sections: &[Section]) -> String {
@@ -67,6 +73,7 @@ pub fn page(title: &str, lead: &str, sections: &[Section]) -> String {
                     }
                 }
                 footer { p { "Research software, not for diagnosis." } }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     }
@@ -122,7 +129,7 @@ mod tests {
             &[Section::new("one", "One & two", table(&["name", "n\t"], &[vec!["<b>".into(), "3".into()]]))],
         );
         assert!(text.contains("A &lt;title&gt;") && text.contains("&lt;b&gt;") && text.contains("One &amp; two"));
-        assert!(!text.contains("<script") && !text.contains("http"));
+        assert!(text.matches("<script").count() == 1 && !SCRIPT.contains('<') && !text.contains("http"));
         assert!(text.contains("not for diagnosis"));
         assert!(text.contains("<td class=\"n\">3</td>"));
     }
