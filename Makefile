@@ -319,11 +319,12 @@ fuzz: ## Fuzz every reader of other people's files (FUZZ_SECONDS= for each, FUZZ
 	@bash crates/mtids-dicom/fuzz/run.sh '$(FUZZ_SECONDS)' $(FUZZ_TARGETS)
 
 .PHONY: screenshots
-screenshots: build ## Pictures of every page and README's table anew, from a run of the demo (needs chromium)
+screenshots: build python ## Pictures of every page and README's table anew, from a run of the demo (needs chromium)
 	@rm -rf $(OUT)/new $(OUT)/answer
+	@[ -f out/demo-short/dataset/manifest.json ] || $(MAKE) pipeline PIPELINE=demo-short OUT=out/demo-short
 	@$(BIN)/mtids-prep phantom --config $(SETTINGS)/phantom.toml --set seed=77 --set patients=1 --out $(OUT)/new
 	@$(BIN)/mtids-train predict --run $(RUN) --data $(OUT)/new/dicom --annotations $(OUT)/new/masks --out $(OUT)/answer --primary-side right || [ $$? -eq 1 ]
-	@bash scripts/screenshots.sh '$(OUT)' '$(RUN)'
+	@bash scripts/screenshots.sh '$(BIN)' '$(OUT)' '$(RUN)'
 
 .PHONY: check-page
 check-page: ## The script that sorts and searches the tables of our pages (needs chromium)
