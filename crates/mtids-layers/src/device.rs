@@ -6,6 +6,9 @@ use candle_core::Device;
 
 use crate::error::{LayerError, Result};
 
+/// Whether convolutions on a GPU are those of cuDNN. Without it none rounds to TF32, and there is one algorithm.
+pub const HAS_CUDNN: bool = cfg!(feature = "cuda");
+
 /// The device with this name: `cpu`, `cuda` (the first GPU) or `cuda:N`.
 ///
 /// # Errors

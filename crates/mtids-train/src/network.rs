@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use mtids_layers::conv::Algorithms;
+use mtids_layers::device::HAS_CUDNN;
 use mtids_layers::{DType, Device, Parameters, Precision, WeightAverage};
 use mtids_models::{Model, Problem};
 use mtids_runtime::digest::Digest;
@@ -33,6 +35,16 @@ impl Network {
         measures: &MeasureTargets,
         device: Device,
     ) -> Result<Self, TrainError> {
+        if device.is_cuda()
+            && !HAS_CUDNN
+            && (config.precision == Precision::Tf32 || config.gpu_algorithms != Algorithms::default())
+        {
+            let key = if config.precision == Precision::Tf32 { "precision" } else { "gpu_algorithms" };
+            return Err(TrainError::setting(
+                key,
+                "needs a program built with `--features cuda`; `cuda-basic` has no cuDNN",
+            ));
+        }
         let transform = InputTransform::new(config, description)?;
         let precision = if device.is_cpu() { Precision::F32 } else { config.precision };
         let parameters = Parameters::new(config.seed, DType::F32, &device)

@@ -53,15 +53,16 @@ pub struct Offer<A> {
     pub memory: usize,
 }
 
-/// The first offer, best first, that the settings allow and whose work space is at most `memory` bytes.
-pub fn choose<A: Copy>(offers: &[Offer<A>], algorithms: Algorithms, rounding: bool, memory: usize) -> Option<Offer<A>> {
+/// The first offer, best first, that the settings allow and whose work space is at most `modest` bytes; where none is so small, the one with the
+/// least.
+pub fn choose<A: Copy>(offers: &[Offer<A>], algorithms: Algorithms, rounding: bool, modest: usize) -> Option<Offer<A>> {
     let allowed = |offer: &&Offer<A>| {
         offer.serves
             && (offer.deterministic || algorithms == Algorithms::QuickestNotReproducible)
             && (rounding || !offer.rounds)
-            && offer.memory <= memory
     };
-    offers.iter().find(allowed).copied()
+    let allowed = || offers.iter().filter(allowed).copied();
+    allowed().find(|offer| offer.memory <= modest).or_else(|| allowed().min_by_key(|offer| offer.memory))
 }
 
 #[cfg(test)]
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_is_allowed_is_taken() {
+    fn the_first_that_is_allowed_and_modest_is_taken_or_the_smallest() {
         let offers = [
             offer(0, false, true, false, 0),
             offer(1, true, false, true, 10),
@@ -81,6 +82,7 @@ mod tests {
             offer(3, true, true, true, 10),
             offer(4, true, true, false, 100),
             offer(5, true, true, false, 10),
+            offer(6, true, true, false, 20),
         ];
         let found = |algorithms, rounding, memory| choose(&offers, algorithms, rounding, memory).map(|o| o.algorithm);
         use Algorithms::{QuickestNotReproducible, Reproducible};
@@ -89,6 +91,7 @@ mod tests {
         assert_eq!(found(Reproducible, true, 1000), Some(3));
         assert_eq!(found(Reproducible, false, 1000), Some(4));
         assert_eq!(found(Reproducible, false, 50), Some(5));
-        assert_eq!(found(Reproducible, false, 9), None);
+        assert_eq!(found(Reproducible, false, 9), Some(5));
+        assert!(choose(&offers[..2], Reproducible, true, 1000).is_none());
     }
 }

@@ -20,7 +20,7 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr,
 
 use self::descriptors::Handle;
 use self::plan::{Plan, WorkSpace};
-use crate::conv::choice::Computation;
+use crate::conv::choice::{Algorithms, Computation};
 use crate::conv::descriptor::{ConvNumbers, Pass};
 use crate::error::{CudaError, Result};
 
@@ -65,7 +65,16 @@ impl Card {
     ) -> Result<(&Plan, &Handle, &mut Option<CudaSlice<u8>>)> {
         let plan = match self.plans.entry((pass, numbers.clone(), computation, T::DATA_TYPE as u32)) {
             Entry::Occupied(found) => found.into_mut(),
-            Entry::Vacant(place) => place.insert(Plan::new::<T>(&self.handle, pass, numbers, computation)?),
+            Entry::Vacant(place) => {
+                if computation.algorithms == Algorithms::QuickestNotReproducible {
+                    // A trial takes memory from the driver itself, to which freed tensors go back when the stream is done.
+                    self.stream.synchronize().map_err(|error| CudaError::Cudnn {
+                        what: "to wait for the stream",
+                        status: error.to_string(),
+                    })?;
+                }
+                place.insert(Plan::new::<T>(&self.handle, pass, numbers, computation)?)
+            }
         };
         if plan.memory > self.work.as_ref().map_or(0, CudaSlice::len) {
             // The smaller one goes first: both may not fit. It is freed behind the work that uses it, in the order of the stream.

@@ -182,9 +182,12 @@ impl Plan {
         };
         descriptors.conv.set_math(math)?;
         let trial = algorithms == Algorithms::QuickestNotReproducible;
-        let offers = descriptors.offers(handle, pass, trial)?;
-        let chosen =
-            choose(&offers, algorithms, !exact, MODEST).or_else(|| choose(&offers, algorithms, !exact, usize::MAX));
+        let choice = |trial: bool| -> Result<_> {
+            Ok(choose(&descriptors.offers(handle, pass, trial)?, algorithms, !exact, MODEST))
+        };
+        // The operands of a trial may find no room beside a training; the heuristics need none.
+        let tried = if trial { choice(true).unwrap_or(None) } else { None };
+        let chosen = if tried.is_some() { tried } else { choice(false)? };
         let Some(Offer { algorithm: (algorithm, offered), .. }) = chosen else {
             let (kind, advice) = match algorithms {
                 Algorithms::Reproducible => {

@@ -80,7 +80,7 @@ impl BatchNorm {
     pub(crate) fn forward_added(&self, x: &Tensor, phase: Phase, base: &Tensor, relu: bool) -> Result<Tensor> {
         if by_kernels(x) && !self.relu {
             let channels = self.statistics.channels();
-            if x.dims().len() < 3 || x.dim(1)? != channels {
+            if x.dims().len() < 3 || x.dim(1)? != channels || x.elem_count() == 0 {
                 return self.forward(x, phase);
             }
             let count = values_of_channel(x.elem_count() / channels, phase)?;
