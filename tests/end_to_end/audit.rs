@@ -5,7 +5,7 @@ use std::fs;
 
 use mtids_shards::Dataset;
 
-use crate::support::{dataset, run, text};
+use crate::support::{dataset, root, run, text};
 
 /// First bytes of a PNG; width and height follow from byte 16 on.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -69,4 +69,22 @@ fn the_worklist_has_its_heading_and_names_rows_of_the_dataset() {
     let asked: Vec<&str> = lines.filter(|line| line.contains("place-without-tissue")).collect();
     assert!(!asked.is_empty(), "{list}");
     assert!(asked.iter().all(|line| line.split(',').nth(6).is_some_and(|key| keys.contains(key))), "{list}");
+}
+
+#[test]
+fn the_policies_of_the_repository_are_taken_and_differ_in_what_they_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut codes = Vec::new();
+    for name in ["before-training", "pilot", "before-release"] {
+        let policy = root().join(format!("pipelines/audit/{name}.toml"));
+        let out = folder.path().join(name);
+        let arguments = ["report", text(dataset()), "--config", text(&policy), "--out", text(&out)];
+        let written: serde_json::Value = {
+            codes.push(run("mtids-audit", arguments).code);
+            serde_json::from_slice(&fs::read(out.join("audit.json")).unwrap()).unwrap()
+        };
+        assert!(written.pointer("/config/fail_on").is_some(), "{name}");
+    }
+    assert_eq!(codes, [0, 0, 1], "small classes stop a release");
+    assert_eq!(fs::read_dir(root().join("pipelines/audit")).unwrap().count(), codes.len());
 }
