@@ -153,7 +153,7 @@ parity-fixtures: ## What TorchJD and LibMTL answer to random gradients, anew, fo
 	@OMP_NUM_THREADS=1 .venv-parity/bin/python tests/parity/make_balance_fixtures.py
 
 .PHONY: metric-fixtures
-metric-fixtures: ## The figures of scikit-learn and SciPy anew, for the tests of mtids-metrics and the fusion of mtids-train (needs PyPI)
+metric-fixtures: ## The figures of scikit-learn and SciPy anew, for the tests of mtids-metrics (needs PyPI)
 	@test -d .venv-metrics || python3 -m venv .venv-metrics
 	@.venv-metrics/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/metric_requirements.txt
 	@.venv-metrics/bin/python tests/parity/make_metric_fixtures.py
