@@ -251,6 +251,13 @@ bench-peers: ## The build beside a Python script of pydicom, SimpleITK and pyarr
 	@$(MAKE) build PROFILE=$(PROFILE)
 	@bash scripts/benchmarks/peers.sh '$(BIN)' '$(WORKERS)'
 
+.PHONY: bench-suspects
+bench-suspects: COHORTS ?= realistic
+bench-suspects: SEEDS ?= 1 10
+bench-suspects: ## Likely label errors beside cleanlab's, with 5 % more labels flipped: docs/results/suspects.md (COHORTS= one, SEEDS="first last", SET=, PROFILE=)
+	@$(MAKE) build PROFILE=$(PROFILE)
+	@bash scripts/benchmarks/suspects.sh '$(BIN)' '$(COHORTS)' $(SEEDS) $(SET)
+
 .PHONY: cuda-check
 cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine without one (compiler from PyPI, 616 MB; about 11 CPU-minutes once)
 	@bash tests/cuda/check.sh

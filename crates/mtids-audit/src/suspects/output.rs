@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use mtids_domain::label::Evidence;
-use mtids_report::format::{count, interval, metric, percent};
+use mtids_report::format::{count, metric, percent};
 use mtids_report::table::{Align, Table};
 
 use super::Found;
@@ -254,8 +254,9 @@ pub fn text(found: &Suspects) -> String {
 pub(super) fn dimension_cells(judged: &Judged) -> Vec<String> {
     let numbers = [judged.rows, judged.patients, judged.suspects].map(count);
     let shares = [percent(judged.expected_noise), percent(judged.noise)];
-    let bounds = judged.noise_interval.map(|[low, high]| (low, high));
-    [judged.dimension.name().to_owned()].into_iter().chain(numbers).chain(shares).chain([interval(bounds)]).collect()
+    let bounds = judged.noise_interval.map(|ends| ends.map(percent).join(" – "));
+    let bounds = bounds.unwrap_or_else(|| "–".to_owned());
+    [judged.dimension.name().to_owned()].into_iter().chain(numbers).chain(shares).chain([bounds]).collect()
 }
 
 #[cfg(test)]
