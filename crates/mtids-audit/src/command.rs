@@ -20,7 +20,7 @@ use crate::page::page_with_pictures;
 use crate::sheets::{pictures_of, remove_old, sheets};
 use crate::suspects::config::SuspectsConfig;
 use crate::suspects::found::Suspect;
-use crate::suspects::output::{corrections_csv, suspects_csv};
+use crate::suspects::output::{corrections_csv, probabilities_csv, suspects_csv};
 use crate::suspects::page::Pictures;
 use crate::suspects::{self, suspects};
 use crate::text::text;
@@ -203,7 +203,7 @@ impl SuspectsCommand {
             ("suspects.csv", &table),
             ("corrections-template.csv", &template),
         ];
-        let probabilities = if self.all { found.probabilities_csv(&listed)? } else { Vec::new() };
+        let probabilities = if self.all { probabilities_csv(&found, &listed)? } else { Vec::new() };
         if self.all {
             files.push(("probabilities.csv", &probabilities));
         }

@@ -13,6 +13,7 @@ pub mod page;
 mod place;
 mod posterior;
 mod predictions;
+pub mod ranked;
 mod rows;
 
 use std::collections::BTreeSet;
@@ -27,24 +28,16 @@ use crate::index::Index;
 use config::SuspectsConfig;
 use folds::{Folds, Probabilities};
 use found::{Dimension, Judged, Suspects};
-use output::{Ranked, details};
 use place::Places;
 use posterior::judge;
 use predictions::Predictions;
+use ranked::{Found, Ranked, details};
 use rows::{Rows, STATUSES};
 
 /// Suspects of a dimension that the JSON names.
 const MOST_NAMED: usize = 1000;
 /// Resamples of the interval of the noise: its ends are read to two digits.
 const RESAMPLES: usize = 400;
-
-/// What a search gave.
-pub struct Found {
-    /// The result for people and machines.
-    pub suspects: Suspects,
-    /// Every judged row of each dimension, the likeliest error first.
-    pub ranked: Vec<Ranked>,
-}
 
 /// Looks for wrong labels of a dataset, by `predictions` of runs or, without any, by models of its measures.
 ///

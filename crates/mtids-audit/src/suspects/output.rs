@@ -5,137 +5,41 @@
 
 use std::collections::BTreeMap;
 
-use mtids_domain::label::Evidence;
 use mtids_report::format::{count, metric, percent};
 use mtids_report::table::{Align, Table};
 
-use super::Found;
 use super::found::{Dimension, Judged, Suspect, Suspects};
-use crate::error::AuditError;
-use crate::index::Index;
+use super::ranked::{Found, Ranked};
 
 /// Rows of the table in a terminal, of each dimension.
 const MOST_SHOWN: usize = 10;
-/// Rows whose details are read at a time.
-const AT_A_TIME: usize = 100_000;
 
-/// A judged row.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ranked {
-    /// The dimension.
-    pub dimension: Dimension,
-    /// Place among the judged rows of the dimension, from 1.
-    pub rank: u64,
-    /// Key of the row.
-    pub key: String,
-    /// The given label.
-    pub given: String,
-    /// The likeliest other label.
-    pub suggested: String,
-    /// Probability of the given label by the model alone.
-    pub p_given: f64,
-    /// That of the suggested one.
-    pub p_suggested: f64,
-    /// Probability that the given label is wrong.
-    pub p_wrong: f64,
-    /// Probabilities of all classes by the model alone.
-    pub probabilities: Vec<f64>,
-}
-
-/// Ranked rows with what the index says of them, in their order.
-pub(super) fn details(index: &Index, ranked: &[Ranked]) -> Result<Vec<Suspect>, AuditError> {
-    let columns = [
-        "sample_key",
-        "patient_key",
-        "study_key",
-        "series_key",
-        "split",
-        "center_k",
-        "center_x_mm",
-        "center_y_mm",
-        "center_z_mm",
-        "label_source",
-        "evidence",
-        "short_axis_mm",
-    ];
-    let mut found = Vec::with_capacity(ranked.len());
-    for part in ranked.chunks(AT_A_TIME) {
-        let answer = index.rows_of_keys(part.iter().map(|row| row.key.as_str()), &columns)?;
-        let text = |name: &str| -> Result<Vec<String>, AuditError> {
-            Ok(answer.texts(name)?.into_iter().map(Option::unwrap_or_default).collect())
-        };
-        let (keys, patients, studies) = (text("sample_key")?, text("patient_key")?, text("study_key")?);
-        let (series, splits, sources) = (text("series_key")?, text("split")?, text("label_source")?);
-        let (evidence, slices, axes) =
-            (text("evidence")?, answer.numbers("center_k")?, answer.numbers("short_axis_mm")?);
-        let mm = [answer.values("center_x_mm")?, answer.values("center_y_mm")?, answer.values("center_z_mm")?];
-        let places: BTreeMap<&str, usize> = keys.iter().enumerate().map(|(n, key)| (key.as_str(), n)).collect();
-        found.extend(part.iter().filter_map(|row| {
-            let n = *places.get(row.key.as_str())?;
-            Some(Suspect {
-                dimension: row.dimension,
-                rank: row.rank,
-                finding: row.key.clone(),
-                patient: patients[n].clone(),
-                study: studies[n].clone(),
-                series: series[n].clone(),
-                split: splits[n].clone(),
-                slice: slices[n].unwrap_or_default().round() as i64,
-                place_mm: [0, 1, 2].map(|axis: usize| mm[axis][n]),
-                source: sources[n].clone(),
-                evidence: evidence[n].parse::<Evidence>().unwrap_or_default(),
-                short_axis_mm: axes[n],
-                given: row.given.clone(),
-                suggested: row.suggested.clone(),
-                p_given: row.p_given,
-                p_suggested: row.p_suggested,
-                p_wrong: row.p_wrong,
-            })
-        }));
+/// Probabilities of the judged rows in the form of predictions, for other tools and for `--predictions`. A row that is judged along one
+/// dimension only has empty cells.
+///
+/// # Errors
+/// [`csv::Error`] when memory cannot take it.
+pub fn probabilities_csv(found: &Found, rows: &[Suspect]) -> Result<Vec<u8>, csv::Error> {
+    let patients: BTreeMap<&str, &str> = rows.iter().map(|row| (row.finding.as_str(), row.patient.as_str())).collect();
+    let mut of_rows: BTreeMap<&str, [Option<&Ranked>; 2]> = BTreeMap::new();
+    for row in &found.ranked {
+        of_rows.entry(row.key.as_str()).or_default()[usize::from(row.dimension == Dimension::Metastasis)] = Some(row);
     }
-    Ok(found)
-}
-
-impl Found {
-    /// The suspects of every dimension, or with `all` every judged row, with what the index says of them.
-    ///
-    /// # Errors
-    /// [`AuditError`] for an index that cannot be read.
-    pub fn details(&self, dataset: &std::path::Path, all: bool) -> Result<Vec<Suspect>, AuditError> {
-        let least = self.suspects.config.least_probability;
-        let listed: Vec<Ranked> = self.ranked.iter().filter(|row| all || row.p_wrong >= least).cloned().collect();
-        details(&Index::open(&mtids_store::open_dataset(dataset)?)?, &listed)
+    let regions = found.suspects.dimensions.iter().find(|judged| judged.dimension == Dimension::Region);
+    let regions = regions.map_or(&[][..], |judged| judged.classes.as_slice());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let head = ["sample_key", "patient_key", "region", "metastasis", "p_metastatic"].map(str::to_owned);
+    writer.write_record(head.into_iter().chain(regions.iter().map(|region| format!("p_{region}"))))?;
+    let given = |row: Option<&Ranked>| row.map(|row| row.given.clone()).unwrap_or_default();
+    // Round-trips to the same bits, so that nothing is lost on the way to another tool.
+    let shown = |p: Option<f64>| p.map(|p| format!("{p:?}")).unwrap_or_default();
+    for (key, [region, status]) in of_rows {
+        let patient = patients.get(key).copied().unwrap_or_default();
+        let cells = [key.to_owned(), patient.to_owned(), given(region), given(status)].into_iter();
+        let places = (0..regions.len()).map(|class| shown(region.map(|row| row.probabilities[class])));
+        writer.write_record(cells.chain([shown(status.map(|row| row.probabilities[1]))]).chain(places))?;
     }
-
-    /// Probabilities of the judged rows in the form of predictions, for other tools and for `--predictions`. A row that is judged along one
-    /// dimension only has empty cells.
-    ///
-    /// # Errors
-    /// [`csv::Error`] when memory cannot take it.
-    pub fn probabilities_csv(&self, rows: &[Suspect]) -> Result<Vec<u8>, csv::Error> {
-        let patients: BTreeMap<&str, &str> =
-            rows.iter().map(|row| (row.finding.as_str(), row.patient.as_str())).collect();
-        let mut of_rows: BTreeMap<&str, [Option<&Ranked>; 2]> = BTreeMap::new();
-        for row in &self.ranked {
-            of_rows.entry(row.key.as_str()).or_default()[usize::from(row.dimension == Dimension::Metastasis)] =
-                Some(row);
-        }
-        let regions = self.suspects.dimensions.iter().find(|judged| judged.dimension == Dimension::Region);
-        let regions = regions.map_or(&[][..], |judged| judged.classes.as_slice());
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        let head = ["sample_key", "patient_key", "region", "metastasis", "p_metastatic"].map(str::to_owned);
-        writer.write_record(head.into_iter().chain(regions.iter().map(|region| format!("p_{region}"))))?;
-        let given = |row: Option<&Ranked>| row.map(|row| row.given.clone()).unwrap_or_default();
-        // Round-trips to the same bits, so that nothing is lost on the way to another tool.
-        let shown = |p: Option<f64>| p.map(|p| format!("{p:?}")).unwrap_or_default();
-        for (key, [region, status]) in of_rows {
-            let patient = patients.get(key).copied().unwrap_or_default();
-            let cells = [key.to_owned(), patient.to_owned(), given(region), given(status)].into_iter();
-            let places = (0..regions.len()).map(|class| shown(region.map(|row| row.probabilities[class])));
-            writer.write_record(cells.chain([shown(status.map(|row| row.probabilities[1]))]).chain(places))?;
-        }
-        finish(writer)
-    }
+    finish(writer)
 }
 
 /// The table of suspects.
@@ -262,6 +166,7 @@ pub(super) fn dimension_cells(judged: &Judged) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mtids_domain::label::Evidence;
 
     fn suspect() -> Suspect {
         Suspect {

@@ -66,7 +66,10 @@ fn overview(found: &Suspects) -> Markup {
 
 fn joint(judged: &Judged) -> Markup {
     let title = "Given against likely class";
-    let map = heat_map(title, "given", "likely", &judged.classes, &judged.classes, &judged.confident_joint);
+    // Scaled counts are no whole numbers, and a cell has room for those.
+    let cells: Vec<Vec<f64>> =
+        judged.confident_joint.iter().map(|row| row.iter().map(|count| count.round()).collect()).collect();
+    let map = heat_map(title, "given", "likely", &judged.classes, &judged.classes, &cells);
     html! {
         (figure(title, &map))
         p class="note" {
@@ -104,11 +107,10 @@ fn shown(suspects: &[&Suspect], pictures: &BTreeMap<String, Picture>, field_mm: 
 fn listed(suspects: &[&Suspect], judged: &Judged) -> Markup {
     let row = |one: &&Suspect| {
         let size = one.short_axis_mm.map_or_else(|| "–".to_owned(), |mm| format!("{mm:.1}"));
-        let words = [one.given.as_str(), one.suggested.as_str(), one.evidence.letter(), one.source.as_str()];
+        let words = [one.given.as_str(), one.suggested.as_str(), one.evidence.letter()].map(str::to_owned);
         let probabilities = [one.p_given, one.p_suggested, one.p_wrong].map(|p| metric(Some(p)));
-        let keys = [one.finding.clone(), one.series.clone(), one.slice.to_string()];
-        let words = words.map(str::to_owned).into_iter().chain([size]);
-        [count(one.rank)].into_iter().chain(words).chain(probabilities).chain(keys).collect()
+        let numbers = [size].into_iter().chain(probabilities);
+        [count(one.rank)].into_iter().chain(words).chain(numbers).chain([one.finding.clone()]).collect()
     };
     let rows: Vec<Vec<String>> = suspects.iter().take(MOST_LISTED).map(row).collect();
     let columns = [
@@ -116,14 +118,11 @@ fn listed(suspects: &[&Suspect], judged: &Judged) -> Markup {
         "given",
         "suggested",
         "evidence",
-        "source",
         "short axis, mm\t",
         "p given\t",
         "p suggested\t",
         "p wrong\t",
         "finding",
-        "series",
-        "slice\t",
     ];
     html! {
         (table(&columns, &rows))
