@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use mtids_report::format::{count, metric, percent};
+use mtids_report::format::{count, counted, metric, percent};
 use mtids_report::table::{Align, Table};
 
 use super::found::{Dimension, Judged, Suspect, Suspects};
@@ -150,7 +150,8 @@ pub fn text(found: &Suspects) -> String {
         text.push_str(&format!("\n  {note}"));
     }
     let all: u64 = found.dimensions.iter().map(|judged| judged.suspects).sum();
-    text.push_str(&format!("\n  {} suspects in suspects.csv; look at them before you change a label\n", count(all)));
+    let all = counted(all, "suspect", "suspects");
+    text.push_str(&format!("\n  {all} in suspects.csv; look at them before you change a label\n"));
     text
 }
 
