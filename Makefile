@@ -153,7 +153,7 @@ parity-fixtures: ## What TorchJD and LibMTL answer to random gradients, anew, fo
 	@OMP_NUM_THREADS=1 .venv-parity/bin/python tests/parity/make_balance_fixtures.py
 
 .PHONY: metric-fixtures
-metric-fixtures: ## The figures of scikit-learn and SciPy anew, for the tests of mtids-metrics and the fusion of mtids-train (needs PyPI)
+metric-fixtures: ## The figures of scikit-learn and SciPy anew, for the tests of mtids-metrics (needs PyPI)
 	@test -d .venv-metrics || python3 -m venv .venv-metrics
 	@.venv-metrics/bin/pip install --quiet --disable-pip-version-check --requirement tests/parity/metric_requirements.txt
 	@.venv-metrics/bin/python tests/parity/make_metric_fixtures.py
@@ -254,6 +254,13 @@ bench-trunks: ## Forward and backward pass of the default trunks beside PyTorch 
 bench-peers: ## The build beside a Python script of pydicom, SimpleITK and pyarrow (PROFILE=release; WORKERS=)
 	@$(MAKE) build PROFILE=$(PROFILE)
 	@bash scripts/benchmarks/peers.sh '$(BIN)' '$(WORKERS)'
+
+.PHONY: bench-suspects
+bench-suspects: COHORTS ?= realistic
+bench-suspects: SEEDS ?= 1 10
+bench-suspects: ## Likely label errors beside cleanlab's, with 5 % more labels flipped: docs/results/suspects.md (COHORTS= one, SEEDS="first last", SET=, PROFILE=)
+	@$(MAKE) build PROFILE=$(PROFILE)
+	@bash scripts/benchmarks/suspects.sh '$(BIN)' '$(COHORTS)' $(SEEDS) $(SET)
 
 .PHONY: cuda-check
 cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine without one (compiler from PyPI, 616 MB; about 11 CPU-minutes once)

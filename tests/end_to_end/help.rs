@@ -23,7 +23,7 @@ fn help_texts() {
             ]
             .as_slice(),
         ),
-        ("mtids-audit", ["report", "compare"].as_slice()),
+        ("mtids-audit", ["report", "compare", "suspects"].as_slice()),
         (
             "mtids-train",
             ["fit", "evaluate", "calibrate", "predict", "track", "inspect", "export", "compare"].as_slice(),

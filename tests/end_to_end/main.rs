@@ -33,6 +33,7 @@ mod rows;
 mod run_folder;
 mod segments;
 mod support;
+mod suspects;
 mod tasks;
 mod track;
 mod views;

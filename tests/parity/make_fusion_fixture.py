@@ -1,9 +1,9 @@
-"""Writes crates/mtids-train/tests/fixtures/logistic.json: ridge logistic regressions of scikit-learn on small inputs.
+"""Writes crates/mtids-metrics/tests/fixtures/logistic.json: ridge logistic regressions of scikit-learn on small inputs.
 
     python3 -m venv .venv && .venv/bin/pip install -r tests/parity/metric_requirements.txt
     .venv/bin/python tests/parity/make_fusion_fixture.py
 
-Inputs are standardised, missing ones filled with their mean, as mtids-train's late fusion does.
+Inputs are standardised, missing ones filled with their mean, as the logistic model of mtids-metrics does.
 """
 
 import json
@@ -14,7 +14,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-OUT = pathlib.Path(__file__).parents[2] / "crates/mtids-train/tests/fixtures/logistic.json"
+OUT = pathlib.Path(__file__).parents[2] / "crates/mtids-metrics/tests/fixtures/logistic.json"
 
 
 def case(name, rows, labels, ridge):

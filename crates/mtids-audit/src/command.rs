@@ -17,7 +17,12 @@ use crate::compare::{self, compare};
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::page::page_with_pictures;
-use crate::sheets::{remove_old, sheets};
+use crate::sheets::{pictures_of, remove_old, sheets};
+use crate::suspects::config::SuspectsConfig;
+use crate::suspects::found::Suspect;
+use crate::suspects::output::{corrections_csv, probabilities_csv, suspects_csv};
+use crate::suspects::page::Pictures;
+use crate::suspects::{self, suspects};
 use crate::text::text;
 use crate::worklist;
 use clap::{Args, Parser, Subcommand};
@@ -42,6 +47,7 @@ struct Arguments {
 enum Command {
     Report(Report),
     Compare(Compare),
+    Suspects(SuspectsCommand),
 }
 
 /// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html, audit.json and worklist.csv
@@ -95,11 +101,49 @@ struct Compare {
     json: bool,
 }
 
+/// Rank rows whose region or status is likely wrong; write suspects.html, suspects.json, suspects.csv and a template of corrections
+///
+/// Probabilities come from predictions of runs for held-out patients, or from models of place and measures, fitted to other patients. Copy
+/// corrections-template.csv, fill in who decided and why, and give it to `mtids-prep build --corrections`.
+///
+/// Example: mtids-audit suspects dataset --out suspects --pictures 24
+#[derive(Debug, Args)]
+#[command(name = "suspects")]
+struct SuspectsCommand {
+    /// Folder or URL of the dataset
+    dataset: PathBuf,
+    /// Folder for the page and the tables
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Predictions of a run for held-out patients: predictions.csv of its folder; repeatable, one for each fold
+    #[arg(long, value_name = "FILE")]
+    predictions: Vec<PathBuf>,
+    /// Judge by models of place and measures; the default without --predictions
+    #[arg(long, conflicts_with = "predictions")]
+    measures: bool,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change one setting, for example --set least_probability=0.7; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Show the first N suspects of each dimension in the page; this reads voxels
+    #[arg(long, value_name = "N")]
+    pictures: Option<usize>,
+    /// List every judged row in suspects.csv, and write the probabilities to probabilities.csv
+    #[arg(long)]
+    all: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// The program: `arguments` are those of the process, its name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     program(Arguments::try_parse_from(arguments), &[code_of::<AuditError>], |arguments| match arguments.command {
         Command::Report(command) => command.run(),
         Command::Compare(command) => command.run(),
+        Command::Suspects(command) => command.run(),
     })
 }
 
@@ -133,6 +177,39 @@ impl Compare {
         write(&self.out, &[("comparison.html", page.as_bytes()), ("comparison.json", json.as_bytes())])?;
         show(self.json, &json, || compare::text::text(&found))?;
         Ok(exit(found.counted_issues()))
+    }
+}
+
+impl SuspectsCommand {
+    fn run(self) -> anyhow::Result<Exit> {
+        let settings: SuspectsConfig = config::load(self.config.as_deref(), &self.sets)?;
+        let found = suspects(&self.dataset, &self.predictions, &settings)?;
+        let json = format!("{:#}\n", serde_json::to_value(&found.suspects)?);
+        let listed = found.details(&self.dataset, self.all)?;
+        let least = settings.least_probability;
+        let wrong: Vec<Suspect> = listed.iter().filter(|one| one.p_wrong >= least).cloned().collect();
+        let pictures = match self.pictures {
+            Some(most) => {
+                let first = wrong.iter().filter(|one| one.rank <= most as u64).map(|one| one.finding.as_str());
+                pictures_of(&self.dataset, &first.collect::<Vec<_>>())?
+            }
+            None => Pictures::default(),
+        };
+        let page = suspects::page::page(&found.suspects, &pictures);
+        let (table, template) = (suspects_csv(&listed)?, corrections_csv(&wrong)?);
+        let mut files: Vec<(&str, &[u8])> = vec![
+            ("suspects.html", page.as_bytes()),
+            ("suspects.json", json.as_bytes()),
+            ("suspects.csv", &table),
+            ("corrections-template.csv", &template),
+        ];
+        let probabilities = if self.all { probabilities_csv(&found, &listed)? } else { Vec::new() };
+        if self.all {
+            files.push(("probabilities.csv", &probabilities));
+        }
+        write(&self.out, &files)?;
+        show(self.json, &json, || suspects::output::text(&found.suspects))?;
+        Ok(exit(usize::from(found.suspects.counts())))
     }
 }
 

@@ -31,6 +31,14 @@ pub enum AuditError {
         /// Why.
         detail: String,
     },
+    /// A table of predictions cannot be used.
+    #[error("{path}: {detail}")]
+    Predictions {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
     /// The result cannot be written.
     #[error("cannot write {path}: {source}; set --out to a writable folder")]
     Write {

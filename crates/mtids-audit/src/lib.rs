@@ -3,7 +3,7 @@
 //! # Purpose
 //! [`audit::audit`] reads `index.parquet` (kilobytes; no voxel is touched; [`sheets::sheets`] shows some) with polars, counts along both label dimensions, and looks for
 //! leakage, conflicts, gaps and confounders. [`worklist::worklist`] says whom to ask what about its rows. [`compare::compare`] sets a second
-//! dataset beside a first. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
+//! dataset beside a first. [`suspects::suspects`] ranks likely label errors. [`page::page`] and [`text::text`] show the result to people, [`audit::Audit`] as JSON to machines.
 //!
 //! # Invariants
 //! * The only crate that compiles polars, and no type of polars is public here.
@@ -28,6 +28,7 @@ pub mod issue;
 pub mod measures;
 pub mod page;
 pub mod sheets;
+pub mod suspects;
 pub mod text;
 pub mod worklist;
 
@@ -40,5 +41,7 @@ pub fn schemas() -> Vec<(String, Value)> {
         ("audit.json".to_owned(), schemars::schema_for!(audit::Audit).to_value()),
         ("compare-config.json".to_owned(), schemars::schema_for!(compare::config::CompareConfig).to_value()),
         ("comparison.json".to_owned(), schemars::schema_for!(compare::comparison::Comparison).to_value()),
+        ("suspects-config.json".to_owned(), schemars::schema_for!(suspects::config::SuspectsConfig).to_value()),
+        ("suspects.json".to_owned(), schemars::schema_for!(suspects::found::Suspects).to_value()),
     ]
 }

@@ -12,7 +12,7 @@ use mtids_shards::{Dataset, View, read_row_group};
 use polars::prelude::{SortMultipleOptions, col};
 
 use crate::error::AuditError;
-use crate::index::{Index, Rows};
+use crate::index::{Answer, Index, Rows};
 
 /// Pictures in a row of a sheet; each is three planes wide.
 const COLUMNS: usize = 3;
@@ -68,11 +68,54 @@ pub fn remove_old(folder: &Path) -> Result<(), AuditError> {
     Ok(())
 }
 
-/// A patch that was chosen.
-struct Chosen {
-    cell: (String, &'static str),
+/// A patch that was chosen, for a cell of the sheets or for itself.
+struct Chosen<C> {
+    cell: C,
     key: String,
     row: usize,
+}
+
+/// Region and status.
+type Cell = (String, &'static str);
+/// Chosen patches by shard and row group.
+type ByRowGroup<C> = BTreeMap<(String, usize), Vec<Chosen<C>>>;
+
+/// Pictures of rows by their keys, and the side of a plane in mm; none of a view without CT.
+///
+/// # Errors
+/// As [`sheets`].
+pub fn pictures_of(dataset: &Path, keys: &[&str]) -> Result<(BTreeMap<String, Picture>, f64), AuditError> {
+    let dataset = mtids_store::open_dataset(dataset)?;
+    let Some((number, view)) = nearest(&dataset) else { return Ok((BTreeMap::new(), 0.0)) };
+    let columns = ["sample_key", "shard", "row_group", "row"];
+    let answer = Index::open(&dataset)?.rows_of_keys(keys.iter().copied(), &columns)?;
+    let (keys, places) = (answer.texts("sample_key")?, places(&answer)?);
+    let mut chosen: ByRowGroup<()> = BTreeMap::new();
+    for (key, place) in keys.into_iter().zip(places) {
+        if let (Some(key), Some((place, row))) = (key, place) {
+            chosen.entry(place).or_default().push(Chosen { cell: (), key, row });
+        }
+    }
+    let mut pictures = BTreeMap::new();
+    for ((shard, row_group), rows) in chosen {
+        let read = read(&dataset, &shard, row_group, rows, number, view)?;
+        pictures.extend(read.into_iter().map(|(chosen, picture)| (chosen.key, picture)));
+    }
+    Ok((pictures, field_mm(view)))
+}
+
+/// The view that shows the node largest, and its number.
+fn nearest(dataset: &Dataset) -> Option<(usize, &View)> {
+    let views = &dataset.manifest().description.views;
+    views.iter().enumerate().min_by(|a, b| field_mm(a.1).total_cmp(&field_mm(b.1)))
+}
+
+/// Shard and row group, and the row in it, of each row of an answer.
+fn places(answer: &Answer) -> Result<Vec<Option<((String, usize), usize)>>, AuditError> {
+    let (shards, groups, rows) = (answer.texts("shard")?, answer.counts("row_group")?, answer.counts("row")?);
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let place = |((shard, group), row): ((Option<String>, u64), u64)| Some(((shard?, number(group)), number(row)));
+    Ok(shards.into_iter().zip(groups).zip(rows).map(place).collect())
 }
 
 /// Sheets of up to `most` patches of each region and status, in the order of the regions.
@@ -81,12 +124,9 @@ struct Chosen {
 /// [`AuditError`] for a dataset whose index or shards cannot be read, or do not fit each other.
 pub fn sheets(dataset: &Path, most: usize) -> Result<Vec<Sheet>, AuditError> {
     let dataset = mtids_store::open_dataset(dataset)?;
-    let views = &dataset.manifest().description.views;
-    // The view that shows the node largest.
-    let nearest = views.iter().enumerate().min_by(|a, b| field_mm(a.1).total_cmp(&field_mm(b.1)));
-    let Some((number, view)) = nearest else { return Ok(Vec::new()) };
+    let Some((number, view)) = nearest(&dataset) else { return Ok(Vec::new()) };
     let chosen = choose(&Index::open(&dataset)?, most)?;
-    let mut pictures: BTreeMap<(String, &'static str), Vec<(String, Picture)>> = BTreeMap::new();
+    let mut pictures: BTreeMap<Cell, Vec<(String, Picture)>> = BTreeMap::new();
     for ((shard, row_group), rows) in chosen {
         for (chosen, picture) in read(&dataset, &shard, row_group, rows, number, view)? {
             pictures.entry(chosen.cell).or_default().push((chosen.key, picture));
@@ -107,7 +147,7 @@ pub fn sheets(dataset: &Path, most: usize) -> Result<Vec<Sheet>, AuditError> {
 }
 
 /// The first row of each patient in each cell, in the order of the file; of those the first ones, by shard and row group.
-fn choose(index: &Index, most: usize) -> Result<BTreeMap<(String, usize), Vec<Chosen>>, AuditError> {
+fn choose(index: &Index, most: usize) -> Result<ByRowGroup<Cell>, AuditError> {
     let cell = ["region_name", "metastasis"];
     let firsts = index.query(|frame| {
         let known = frame.filter(col("region_name").is_not_null().and(col("metastasis").is_not_null()));
@@ -127,28 +167,25 @@ fn choose(index: &Index, most: usize) -> Result<BTreeMap<(String, usize), Vec<Ch
     }
     let answer = index.rows_at(Rows::Findings, rows, &["sample_key", cell[0], cell[1], "shard", "row_group", "row"])?;
     let (regions, statuses) = (answer.texts(cell[0])?, answer.numbers(cell[1])?);
-    let (keys, shards) = (answer.texts("sample_key")?, answer.texts("shard")?);
-    let (groups, rows) = (answer.counts("row_group")?, answer.counts("row")?);
-    let mut chosen: BTreeMap<(String, usize), Vec<Chosen>> = BTreeMap::new();
+    let (keys, mut places) = (answer.texts("sample_key")?, places(&answer)?);
+    let mut chosen: ByRowGroup<Cell> = BTreeMap::new();
     for n in 0..answer.len() {
-        let (Some(region), Some(key), Some(shard)) = (&regions[n], &keys[n], &shards[n]) else { continue };
+        let (Some(region), Some(key), Some((place, row))) = (&regions[n], &keys[n], places[n].take()) else { continue };
         let cell = (region.clone(), STATUSES[usize::from(statuses[n] == Some(1.0))]);
-        let place = (shard.clone(), usize::try_from(groups[n]).unwrap_or(usize::MAX));
-        let row = usize::try_from(rows[n]).unwrap_or(usize::MAX);
         chosen.entry(place).or_default().push(Chosen { cell, key: key.clone(), row });
     }
     Ok(chosen)
 }
 
 /// Pictures of chosen rows of a row group; a view without CT has none.
-fn read(
+fn read<C>(
     dataset: &Dataset,
     shard: &str,
     row_group: usize,
-    rows: Vec<Chosen>,
+    rows: Vec<Chosen<C>>,
     number: usize,
     view: &View,
-) -> Result<Vec<(Chosen, Picture)>, AuditError> {
+) -> Result<Vec<(Chosen<C>, Picture)>, AuditError> {
     let path = dataset.storage().place(shard);
     let differs = |detail: String| AuditError::Index { path: path.clone(), detail };
     let place = dataset.manifest().shards.iter().position(|entry| entry.path == shard);

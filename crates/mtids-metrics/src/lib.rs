@@ -1,4 +1,4 @@
-//! Figures of merit from labels and scores.
+//! Figures of merit from labels and scores, and the small models that they need.
 //!
 //! # Invariants
 //! * A figure that is not defined (no sample, one class only) is `None`, never 0.
@@ -13,11 +13,13 @@ mod association;
 mod bootstrap;
 mod calibration;
 mod cluster;
+mod confident;
 mod confusion;
 mod effect;
 mod holm;
 mod interval;
 mod kappa;
+mod logistic;
 mod paired;
 mod placement;
 mod precision;
@@ -29,11 +31,13 @@ pub use association::cramers_v;
 pub use bootstrap::{BootstrapOptions, bootstrap_by_patient, resample_by_patient};
 pub use calibration::{brier, expected_calibration_error};
 pub use cluster::{PatientSums, mean_difference_by_patient};
+pub use confident::ConfidentJoint;
 pub use confusion::Confusion;
 pub use effect::{Effect, Spread, pooled_variance, variance};
 pub use holm::holm;
 pub use interval::{Interval, wilson};
 pub use kappa::{Agreement, agreement_by_patient, cohens_kappa};
+pub use logistic::{Logistic, LogisticInput};
 pub use paired::{Difference, auroc_difference_by_patient};
 pub use placement::{ClusteredArea, auroc_by_patient};
 pub use precision::{

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use mtids_metrics::threshold_for_sensitivity;
+use mtids_metrics::{Logistic, threshold_for_sensitivity};
 use mtids_models::decoding::metastasis_probability;
 use mtids_onnx::Platt;
 use mtids_runtime::atomic;
@@ -21,7 +21,6 @@ use mtids_shards::{Dataset, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::fusion::Logistic;
 use crate::network::{Trained, choose_device};
 use crate::predict::predict;
 use crate::prediction::{MINIMUM_PATIENTS, Prediction, largest};

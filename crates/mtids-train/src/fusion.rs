@@ -4,14 +4,11 @@
 //! patients, whom the network was not trained on, and applied to others. Inputs: the logit of the pooled probability of metastasis, and the
 //! measures of the grown region that at least half of the fitted rows have, lengths and volumes by their logarithm. Invariant: deterministic.
 
-mod logistic;
-
 use std::collections::BTreeSet;
 
+use mtids_metrics::Logistic;
 use mtids_shards::{Measure, Measures};
 use serde::Serialize;
-
-pub use logistic::{Input, Logistic};
 
 use crate::measure_targets::reading;
 use crate::prediction::{MINIMUM_PATIENTS, Prediction, metastasis_probability};

@@ -15,7 +15,7 @@ const HALVINGS: usize = 40;
 
 /// One input of a fitted model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Input {
+pub struct LogisticInput {
     /// Mean over the rows that the model was fitted on.
     pub mean: f64,
     /// Standard deviation there (of the population); 1 where the input never varies.
@@ -30,7 +30,7 @@ pub struct Logistic {
     /// Logit of a sample whose inputs are all at their mean.
     pub intercept: f64,
     /// The inputs in their order.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<LogisticInput>,
 }
 
 impl Logistic {
@@ -71,6 +71,11 @@ impl Logistic {
         Some(model)
     }
 
+    /// The probability of a row.
+    pub fn probability(&self, row: &[Option<f64>]) -> f64 {
+        1.0 / (1.0 + (-self.logit(row)).exp())
+    }
+
     /// The logit of a row; inputs beyond those of the model do not count.
     pub fn logit(&self, row: &[Option<f64>]) -> f64 {
         let design = self.standardised(row);
@@ -79,7 +84,7 @@ impl Logistic {
 
     /// Standardised inputs, and 1 for the intercept.
     fn standardised(&self, row: &[Option<f64>]) -> Vec<f64> {
-        let of = |(n, input): (usize, &Input)| {
+        let of = |(n, input): (usize, &LogisticInput)| {
             row.get(n).copied().flatten().map_or(0.0, |value| (value - input.mean) / input.deviation)
         };
         self.inputs.iter().enumerate().map(of).chain(std::iter::once(1.0)).collect()
@@ -87,7 +92,7 @@ impl Logistic {
 }
 
 /// Mean and deviation of one input over the rows that have it.
-fn scale_of(rows: &[Vec<Option<f64>>], input: usize) -> Input {
+fn scale_of(rows: &[Vec<Option<f64>>], input: usize) -> LogisticInput {
     let values: Vec<f64> = rows.iter().filter_map(|row| row[input]).collect();
     let count = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / count;
@@ -95,8 +100,8 @@ fn scale_of(rows: &[Vec<Option<f64>>], input: usize) -> Input {
     // Rounding leaves a trace of deviation in equal values.
     let varies = deviation > 1e-12 * mean.abs().max(f64::MIN_POSITIVE);
     match values.first() {
-        Some(_) if varies => Input { mean, deviation, weight: 0.0 },
-        first => Input { mean: first.copied().unwrap_or(0.0), deviation: 1.0, weight: 0.0 },
+        Some(_) if varies => LogisticInput { mean, deviation, weight: 0.0 },
+        first => LogisticInput { mean: first.copied().unwrap_or(0.0), deviation: 1.0, weight: 0.0 },
     }
 }
 
@@ -194,7 +199,7 @@ mod tests {
     /// `tests/parity/make_fusion_fixture.py` wrote the figures of scikit-learn.
     #[test]
     fn weights_are_those_of_scikit_learn() {
-        let cases: Vec<Case> = serde_json::from_str(include_str!("../../tests/fixtures/logistic.json")).unwrap();
+        let cases: Vec<Case> = serde_json::from_str(include_str!("../tests/fixtures/logistic.json")).unwrap();
         assert!(cases.len() >= 4);
         for case in cases {
             let model = Logistic::fit(&case.rows, &case.labels, case.ridge).unwrap();

@@ -1,0 +1,144 @@
+//! Suspects as a page: how many there are, the confident joint, and the first ones with pictures.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use mtids_report::chart::heat_map;
+use mtids_report::format::{count, metric, percent};
+use mtids_report::page::{Section, facts, figure, table};
+use mtids_report::picture::Picture;
+
+use super::found::{Dimension, Judged, Suspect, Suspects};
+use super::output::dimension_cells;
+
+/// Most suspects of a dimension that the page lists; the table has all.
+const MOST_LISTED: usize = 100;
+
+/// Pictures of rows by their key, and the side of a plane in mm.
+pub type Pictures = (BTreeMap<String, Picture>, f64);
+
+/// The page as HTML text.
+pub fn page(found: &Suspects, (pictures, field_mm): &Pictures) -> String {
+    let lead = "Rows whose label is likely wrong, by probabilities that no model of their own patients gave. A suspect is a question to a \
+                person, no answer. Research data, not for diagnosis.";
+    let mut sections = vec![Section::new("overview", "Overview", overview(found))];
+    for judged in &found.dimensions {
+        let of_dimension: Vec<&Suspect> =
+            found.suspects.iter().filter(|one| one.dimension == judged.dimension).collect();
+        let title = if judged.dimension == Dimension::Region { "Region" } else { "Metastasis" };
+        let body = html! {
+            (joint(judged))
+            @if of_dimension.is_empty() { p class="good" { "No suspect." } }
+            @else { (shown(&of_dimension, pictures, *field_mm)) (listed(&of_dimension, judged)) }
+        };
+        sections.push(Section::new(judged.dimension.name(), title, body));
+    }
+    sections.push(Section::new("origin", "Source", origin(found)));
+    mtids_report::page::page("Suspects", lead, &sections)
+}
+
+fn overview(found: &Suspects) -> Markup {
+    let names: Vec<(String, String)> = found
+        .dimensions
+        .iter()
+        .map(|judged| (format!("Suspects, {}", judged.dimension.name()), count(judged.suspects)))
+        .collect();
+    let pairs: Vec<(&str, String)> = names.iter().map(|(name, number)| (name.as_str(), number.clone())).collect();
+    let columns =
+        ["dimension", "judged\t", "patients\t", "suspects\t", "wrong by model\t", "by confident joint\t", "95 %\t"];
+    let rows: Vec<Vec<String>> = found.dimensions.iter().map(dimension_cells).collect();
+    html! {
+        (facts(&pairs))
+        @if !rows.is_empty() { (table(&columns, &rows)) }
+        @for note in &found.notes { p class="note" { (note) } }
+        p class="note" {
+            "A suspect is wrong with a probability of " (found.config.least_probability) " or more: the model's probabilities of its classes, what \
+             its evidence is worth, and slips in " (percent(found.config.slip_share)) " of the labels. The confident joint counts rows that their \
+             model is surer of another class than that class's own rows are on average; a weak model counts too many. Its interval resamples \
+             patients."
+        }
+        p class="note" {
+            "corrections-template.csv has a line for each suspect. Copy it, look at the nodes, remove lines of right labels, fill in who decided \
+             and why, and give it to mtids-prep build --corrections."
+        }
+    }
+}
+
+fn joint(judged: &Judged) -> Markup {
+    let title = "Given against likely class";
+    // Scaled counts are no whole numbers, and a cell has room for those.
+    let cells: Vec<Vec<f64>> =
+        judged.confident_joint.iter().map(|row| row.iter().map(|count| count.round()).collect()).collect();
+    let map = heat_map(title, "given", "likely", &judged.classes, &judged.classes, &cells);
+    html! {
+        (figure(title, &map))
+        p class="note" {
+            "Likeliest class is the given one in " (percent(judged.agreement)) " of the rows"
+            @if let Some(auroc) = judged.auroc { ", AUROC against the given labels " (metric(Some(auroc))) }
+            "."
+        }
+    }
+}
+
+/// The suspects that have a picture.
+fn shown(suspects: &[&Suspect], pictures: &BTreeMap<String, Picture>, field_mm: f64) -> Markup {
+    let with: Vec<(&Suspect, String)> =
+        suspects.iter().filter_map(|one| Some((*one, pictures.get(&one.finding)?.data_uri().ok()?))).collect();
+    html! {
+        @if !with.is_empty() {
+            div class="two" {
+                @for (one, uri) in &with {
+                    figure {
+                        figcaption { (one.rank) ". " (one.given) ", likely " (one.suggested) " (" (metric(Some(one.p_wrong))) ")" }
+                        img src=(uri) style="max-width:100%"
+                            alt=(format!("patch of {}, axial, coronal and sagittal plane", one.finding));
+                        p class="note id" { (one.finding) }
+                    }
+                }
+            }
+            p class="note" {
+                "Axial, coronal and sagittal plane, " (format!("{field_mm:.0}")) " mm wide, window 40 ± 200 HU; the patient's right is on the left. \
+                 These are voxels of patients: keep the page where the dataset is."
+            }
+        }
+    }
+}
+
+fn listed(suspects: &[&Suspect], judged: &Judged) -> Markup {
+    let row = |one: &&Suspect| {
+        let size = one.short_axis_mm.map_or_else(|| "–".to_owned(), |mm| format!("{mm:.1}"));
+        let words = [one.given.as_str(), one.suggested.as_str(), one.evidence.letter()].map(str::to_owned);
+        let probabilities = [one.p_given, one.p_suggested, one.p_wrong].map(|p| metric(Some(p)));
+        let numbers = [size].into_iter().chain(probabilities);
+        [count(one.rank)].into_iter().chain(words).chain(numbers).chain([one.finding.clone()]).collect()
+    };
+    let rows: Vec<Vec<String>> = suspects.iter().take(MOST_LISTED).map(row).collect();
+    let columns = [
+        "rank\t",
+        "given",
+        "suggested",
+        "evidence",
+        "short axis, mm\t",
+        "p given\t",
+        "p suggested\t",
+        "p wrong\t",
+        "finding",
+    ];
+    html! {
+        (table(&columns, &rows))
+        @if judged.suspects > rows.len() as u64 {
+            p class="note" { "The first " (rows.len()) " of " (count(judged.suspects)) "; suspects.csv has all." }
+        }
+    }
+}
+
+fn origin(found: &Suspects) -> Markup {
+    let mut rows = vec![vec!["dataset".to_owned(), found.dataset_digest.to_string()]];
+    if found.predictions.is_empty() {
+        let folds = format!("models of place and measures, {} folds of patients", found.config.folds);
+        rows.push(vec!["probabilities".to_owned(), folds]);
+    }
+    rows.extend(found.predictions.iter().map(|table| vec!["predictions".to_owned(), table.digest.to_string()]));
+    rows.push(vec!["program".to_owned(), format!("{} {}", found.program.name, found.program.version)]);
+    table(&["what", "which"], &rows)
+}

@@ -1,0 +1,181 @@
+//! Predictions of runs as probabilities: tables as `mtids-train evaluate` writes them (`predictions.csv`).
+//!
+//! A run must not judge patients that it was trained on. `trained-on.json`, which lies beside the table in a run's folder, says who they are.
+//! Invariants: a table with a row of such a patient is refused; a table without record, or of another secret, is read and noted as unchecked;
+//! of several predictions of a row the mean counts, so seeds of one fold may be given together.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use mtids_runtime::digest::Digest;
+use serde::Deserialize;
+
+use super::found::PredictionTable;
+use crate::error::AuditError;
+
+/// The record of a run.
+const TRAINED_ON: &str = "trained-on.json";
+/// Largest error of a sum of probabilities that rounding explains.
+const ROUNDING: f64 = 1e-3;
+
+/// Means of the predictions of each row.
+pub(super) struct Predictions {
+    /// What was read.
+    pub(super) tables: Vec<PredictionTable>,
+    /// Sums of the probabilities of the regions, then of the statuses, and how many were added.
+    sums: HashMap<String, (Vec<f64>, f64)>,
+    regions: usize,
+}
+
+/// What a run says about its training; the record has more.
+#[derive(Deserialize)]
+struct TrainedOn {
+    pseudonym_fingerprint: String,
+    train: BTreeSet<String>,
+    validation: BTreeSet<String>,
+}
+
+impl Predictions {
+    /// Reads tables of predictions for a dataset with these regions and this secret.
+    ///
+    /// # Errors
+    /// [`AuditError::Predictions`] for a table that cannot be read, lacks a column, has a number that is no probability, or has rows of patients
+    /// whom its run was trained on.
+    pub(super) fn read(paths: &[PathBuf], regions: &[String], fingerprint: &str) -> Result<Self, AuditError> {
+        let mut all = Self { tables: Vec::new(), sums: HashMap::new(), regions: regions.len() };
+        for path in paths {
+            let table = all.add(path, regions, fingerprint)?;
+            all.tables.push(table);
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, path: &Path, regions: &[String], fingerprint: &str) -> Result<PredictionTable, AuditError> {
+        let fail = |detail: String| AuditError::Predictions { path: path.to_owned(), detail };
+        let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+        let trained = trained_on(path)?.filter(|record| record.pseudonym_fingerprint == fingerprint);
+        let mut reader = csv::Reader::from_reader(bytes.as_slice());
+        let headers = reader.headers().map_err(|error| fail(error.to_string()))?.clone();
+        let column = |name: &str| {
+            let place = headers.iter().position(|header| header == name);
+            place.ok_or_else(|| fail(format!("no column `{name}`; give a table that `mtids-train evaluate` wrote")))
+        };
+        let (key, patient, metastatic) = (column("sample_key")?, column("patient_key")?, column("p_metastatic")?);
+        let places =
+            regions.iter().map(|region| column(&format!("p_{region}"))).collect::<Result<Vec<usize>, AuditError>>()?;
+        let (mut rows, mut seen) = (0, BTreeSet::new());
+        for record in reader.records() {
+            let record = record.map_err(|error| fail(error.to_string()))?;
+            let number = |place: usize| -> Result<f64, AuditError> {
+                let cell = record.get(place).unwrap_or_default();
+                let number = cell.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
+                number.ok_or_else(|| fail(format!("row {}: `{cell}` is no probability", rows + 1)))
+            };
+            let patient = record.get(patient).unwrap_or_default();
+            let is_trained = |record: &TrainedOn| record.train.contains(patient) || record.validation.contains(patient);
+            if trained.as_ref().is_some_and(is_trained) {
+                seen.insert(patient.to_owned());
+            }
+            let mut row = places.iter().map(|&place| number(place)).collect::<Result<Vec<f64>, AuditError>>()?;
+            let sum: f64 = row.iter().sum();
+            if (sum - 1.0).abs() > ROUNDING {
+                return Err(fail(format!("row {}: the probabilities of the regions add up to {sum:.4}", rows + 1)));
+            }
+            let metastatic = number(metastatic)?;
+            row.extend([1.0 - metastatic, metastatic]);
+            let key = record.get(key).unwrap_or_default().to_owned();
+            let (sums, added) = self.sums.entry(key).or_insert_with(|| (vec![0.0; row.len()], 0.0));
+            sums.iter_mut().zip(row).for_each(|(sum, p)| *sum += p);
+            *added += 1.0;
+            rows += 1;
+        }
+        if !seen.is_empty() {
+            let detail = format!(
+                "{} of its patients were in the training of its run, which knows their labels; give predictions for held-out patients only, \
+                 such as those of the split `test` of each fold",
+                seen.len()
+            );
+            return Err(fail(detail));
+        }
+        Ok(PredictionTable { digest: Digest::of_bytes(&bytes), rows, checked: trained.is_some() })
+    }
+
+    /// Mean probabilities of the regions and of the statuses of a row.
+    pub(super) fn of(&self, key: &str) -> Option<[Vec<f64>; 2]> {
+        let (sums, added) = self.sums.get(key)?;
+        let mean: Vec<f64> = sums.iter().map(|sum| sum / added).collect();
+        let (regions, statuses) = mean.split_at(self.regions);
+        Some([regions.to_vec(), statuses.to_vec()])
+    }
+}
+
+/// The record beside a table; none where there is none.
+fn trained_on(table: &Path) -> Result<Option<TrainedOn>, AuditError> {
+    let path = table.with_file_name(TRAINED_ON);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(AuditError::Predictions { path, detail: error.to_string() }),
+    };
+    let record = serde_json::from_slice(&bytes);
+    record.map(Some).map_err(|error| AuditError::Predictions { path, detail: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "sample_key,patient_key,region,p_metastatic,p_upper,p_hilar";
+
+    fn read(rows: &str, record: Option<&str>) -> Result<Predictions, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("predictions.csv");
+        std::fs::write(&path, format!("{HEAD}\n{rows}")).unwrap();
+        if let Some(record) = record {
+            std::fs::write(folder.path().join(TRAINED_ON), record).unwrap();
+        }
+        let regions = ["upper", "hilar"].map(str::to_owned);
+        Predictions::read(&[path.clone(), path], &regions, "abc").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn rows_are_read_by_name_and_several_predictions_are_averaged() {
+        let found = read("a,p1,upper,0.2,0.9,0.1\na,p1,upper,0.6,0.7,0.3\n", None).unwrap();
+        let [regions, statuses] = found.of("a").unwrap();
+        let near = |a: &[f64], b: [f64; 2]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(near(&regions, [0.8, 0.2]) && near(&statuses, [0.6, 0.4]));
+        assert!(found.of("b").is_none());
+        assert_eq!(found.tables.iter().map(|table| (table.rows, table.checked)).collect::<Vec<_>>(), [(2, false); 2]);
+    }
+
+    #[test]
+    fn a_run_that_knows_the_patients_of_its_table_is_refused() {
+        let record = |fingerprint: &str, train: &str, validation: &str| {
+            format!(
+                r#"{{"pseudonym_fingerprint":"{fingerprint}","train":["{train}"],"validation":["{validation}"],"more":1}}"#
+            )
+        };
+        let row = "a,p1,upper,0.2,0.9,0.1\n";
+        for known in [record("abc", "p1", "p9"), record("abc", "p9", "p1")] {
+            let said = read(row, Some(&known)).err().unwrap();
+            assert!(said.contains("1 of its patients") && said.contains("predictions.csv"), "{said}");
+        }
+        assert!(read(row, Some(&record("abc", "p2", "p3"))).unwrap().tables[0].checked);
+        assert!(!read(row, Some(&record("other", "p1", "p3"))).unwrap().tables[0].checked, "another secret");
+    }
+
+    #[test]
+    fn what_is_no_table_of_predictions_is_refused() {
+        for (row, expected) in [
+            ("a,p1,upper,1.2,0.9,0.1\n", "`1.2` is no probability"),
+            ("a,p1,upper,,0.9,0.1\n", "`` is no probability"),
+            ("a,p1,upper,0.5,0.9,0.9\n", "add up to 1.8"),
+            ("a,p1\n", "record"),
+        ] {
+            assert!(read(row, None).err().unwrap().contains(expected), "{row}");
+        }
+        assert!(read("", Some("{}")).err().unwrap().contains("trained-on.json"));
+        let missing = Predictions::read(&["nowhere.csv".into()], &[], "abc").err().unwrap();
+        assert!(missing.to_string().contains("nowhere.csv"));
+    }
+}
