@@ -191,7 +191,8 @@ impl SuspectsCommand {
         let pictures = match self.pictures {
             Some(most) => {
                 let first = wrong.iter().filter(|one| one.rank <= most as u64).map(|one| one.finding.as_str());
-                pictures_of(&self.dataset, &first.collect::<Vec<_>>())?
+                let (of_rows, field_mm) = pictures_of(&self.dataset, &first.collect::<Vec<_>>())?;
+                Pictures { most: most as u64, of_rows, field_mm }
             }
             None => Pictures::default(),
         };

@@ -78,7 +78,9 @@ struct Chosen<C> {
 /// Region and status.
 type Cell = (String, &'static str);
 /// Chosen patches by shard and row group.
-type ByRowGroup<C> = BTreeMap<(String, usize), Vec<Chosen<C>>>;
+type ByRowGroup<C> = BTreeMap<RowGroup, Vec<Chosen<C>>>;
+/// Path of a shard and number of a row group in it.
+type RowGroup = (String, usize);
 
 /// Pictures of rows by their keys, and the side of a plane in mm; none of a view without CT.
 ///
@@ -111,7 +113,7 @@ fn nearest(dataset: &Dataset) -> Option<(usize, &View)> {
 }
 
 /// Shard and row group, and the row in it, of each row of an answer.
-fn places(answer: &Answer) -> Result<Vec<Option<((String, usize), usize)>>, AuditError> {
+fn places(answer: &Answer) -> Result<Vec<Option<(RowGroup, usize)>>, AuditError> {
     let (shards, groups, rows) = (answer.texts("shard")?, answer.counts("row_group")?, answer.counts("row")?);
     let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let place = |((shard, group), row): ((Option<String>, u64), u64)| Some(((shard?, number(group)), number(row)));

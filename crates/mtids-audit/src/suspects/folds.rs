@@ -114,8 +114,10 @@ impl Model {
 mod tests {
     use super::*;
 
+    type Inputs = Vec<Vec<Option<f64>>>;
+
     /// Three classes along a line, four rows a patient.
-    fn line() -> (Vec<String>, Vec<Option<usize>>, Vec<Vec<Option<f64>>>) {
+    fn line() -> (Vec<String>, Vec<Option<usize>>, Inputs) {
         let place = |n: usize| ((n * 37) % 300) as f64;
         let patients = (0..300).map(|n| format!("p{}", n / 4)).collect();
         let labels = (0..300).map(|n| Some(place(n) as usize / 100)).collect();

@@ -14,11 +14,19 @@ use super::output::dimension_cells;
 /// Most suspects of a dimension that the page lists; the table has all.
 const MOST_LISTED: usize = 100;
 
-/// Pictures of rows by their key, and the side of a plane in mm.
-pub type Pictures = (BTreeMap<String, Picture>, f64);
+/// Pictures of the first suspects of each dimension.
+#[derive(Clone, Debug, Default)]
+pub struct Pictures {
+    /// Ranks up to this one have a picture.
+    pub most: u64,
+    /// Pictures of rows by their key.
+    pub of_rows: BTreeMap<String, Picture>,
+    /// Side of a plane, mm.
+    pub field_mm: f64,
+}
 
 /// The page as HTML text.
-pub fn page(found: &Suspects, (pictures, field_mm): &Pictures) -> String {
+pub fn page(found: &Suspects, pictures: &Pictures) -> String {
     let lead = "Rows whose label is likely wrong, by probabilities that no model of their own patients gave. A suspect is a question to a \
                 person, no answer. Research data, not for diagnosis.";
     let mut sections = vec![Section::new("overview", "Overview", overview(found))];
@@ -29,7 +37,7 @@ pub fn page(found: &Suspects, (pictures, field_mm): &Pictures) -> String {
         let body = html! {
             (joint(judged))
             @if of_dimension.is_empty() { p class="good" { "No suspect." } }
-            @else { (shown(&of_dimension, pictures, *field_mm)) (listed(&of_dimension, judged)) }
+            @else { (shown(&of_dimension, pictures)) (listed(&of_dimension, judged)) }
         };
         sections.push(Section::new(judged.dimension.name(), title, body));
     }
@@ -81,9 +89,11 @@ fn joint(judged: &Judged) -> Markup {
 }
 
 /// The suspects that have a picture.
-fn shown(suspects: &[&Suspect], pictures: &BTreeMap<String, Picture>, field_mm: f64) -> Markup {
-    let with: Vec<(&Suspect, String)> =
-        suspects.iter().filter_map(|one| Some((*one, pictures.get(&one.finding)?.data_uri().ok()?))).collect();
+fn shown(suspects: &[&Suspect], pictures: &Pictures) -> Markup {
+    let picture = |one: &&Suspect| pictures.of_rows.get(&one.finding)?.data_uri().ok();
+    // A row with a picture may be further down in the other dimension.
+    let first = suspects.iter().filter(|one| one.rank <= pictures.most);
+    let with: Vec<(&Suspect, String)> = first.filter_map(|one| Some((*one, picture(one)?))).collect();
     html! {
         @if !with.is_empty() {
             div class="two" {
@@ -97,7 +107,7 @@ fn shown(suspects: &[&Suspect], pictures: &BTreeMap<String, Picture>, field_mm: 
                 }
             }
             p class="note" {
-                "Axial, coronal and sagittal plane, " (format!("{field_mm:.0}")) " mm wide, window 40 ± 200 HU; the patient's right is on the left. \
+                "Axial, coronal and sagittal plane, " (format!("{:.0}", pictures.field_mm)) " mm wide, window 40 ± 200 HU; the patient's right is on the left. \
                  These are voxels of patients: keep the page where the dataset is."
             }
         }
