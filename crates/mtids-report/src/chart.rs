@@ -186,10 +186,12 @@ pub fn heat_map(
         for (c, value) in row_values.iter().enumerate() {
             let x = left + cell_width * c as f64;
             let share = (value / total).clamp(0.0, 1.0);
+            // Counts may be estimates; a cell has room for one decimal.
+            let shown = (value * 10.0).round() / 10.0;
             let _ = write!(
                 svg,
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"var(--a)\" fill-opacity=\"{:.2}\" stroke=\"var(--line)\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value}</text>",
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{shown}</text>",
                 cell_width - 2.0,
                 cell - 2.0,
                 0.06 + 0.6 * share,
@@ -234,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_heat_map_shows_its_numbers() {
-        let svg = heat_map("t", "true", "predicted", &["r".into()], &["p".into(), "q".into()], &[vec![3.0, 1.0]]);
-        assert!(svg.contains(">3</text>") && svg.contains(">1</text>"));
+        let svg = heat_map("t", "true", "predicted", &["r".into()], &["p".into(), "q".into()], &[vec![3.0, 16.0 / 11.0]]);
+        assert!(svg.contains(">3</text>") && svg.contains(">1.5</text>"), "{svg}");
     }
 }
