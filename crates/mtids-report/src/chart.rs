@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn a_heat_map_shows_its_numbers() {
-        let svg = heat_map("t", "true", "predicted", &["r".into()], &["p".into(), "q".into()], &[vec![3.0, 16.0 / 11.0]]);
+        let svg =
+            heat_map("t", "true", "predicted", &["r".into()], &["p".into(), "q".into()], &[vec![3.0, 16.0 / 11.0]]);
         assert!(svg.contains(">3</text>") && svg.contains(">1.5</text>"), "{svg}");
     }
 }

@@ -20,7 +20,7 @@ use clap::Parser;
 use mtids_models::experts::ExpertForm;
 
 use crate::rows::Key;
-use crate::run::Figures;
+use crate::run::{Figures, Settings};
 
 /// Stack of the training threads: backward passes recurse along the graph.
 const STACK: usize = 64 << 20;
@@ -35,24 +35,28 @@ struct Arguments {
     #[arg(long)]
     runs: PathBuf,
     /// The page to write.
-    #[arg(long)]
-    page: PathBuf,
+    #[arg(long, required_unless_present = "rows")]
+    page: Option<PathBuf>,
     /// Date for the page.
-    #[arg(long)]
+    #[arg(long, default_value = "")]
     date: String,
+    /// Some rows of the page, as shared-bottom,dd-gb: their figures and differences to the first go to the terminal, and no page is written.
+    #[arg(long, value_delimiter = ',', value_parser = row)]
+    rows: Vec<Key>,
     /// Seeds of the runs. 1, 11, 31 to 38 and 1001 have been looked at while backbone and experts were chosen.
     #[arg(long, value_delimiter = ',', default_values_t = [21, 22, 23, 24, 25, 26, 27, 28])]
     seeds: Vec<u64>,
-    /// Form of the experts: residual or normalised.
-    #[arg(long, default_value = "residual", value_parser = form)]
-    experts: ExpertForm,
-    /// Passes over the training split.
-    #[arg(long, default_value_t = 12)]
-    epochs: u64,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// As in the file of the runs.
+fn row(text: &str) -> Result<Key, String> {
+    serde_json::from_value(text.into()).map_err(|error: serde_json::Error| error.to_string())
 }
 
 /// As in a configuration.
-fn form(text: &str) -> Result<ExpertForm, String> {
+pub(crate) fn form(text: &str) -> Result<ExpertForm, String> {
     serde_json::from_value(text.into()).map_err(|error: serde_json::Error| error.to_string())
 }
 
@@ -68,12 +72,13 @@ fn main() -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).with_context(|| arguments.runs.display().to_string()),
     };
-    let (epochs, experts) = (arguments.epochs, arguments.experts);
-    runs.retain(|run| run.epochs == epochs && run.experts == experts && arguments.seeds.contains(&run.seed));
+    let settings = arguments.settings;
+    runs.retain(|run| run.settings == settings && arguments.seeds.contains(&run.seed));
+    let rows = if arguments.rows.is_empty() { Key::ALL.to_vec() } else { arguments.rows.clone() };
     let missing: Vec<(u64, Key)> = arguments
         .seeds
         .iter()
-        .flat_map(|&seed| Key::ALL.map(|row| (seed, row)))
+        .flat_map(|&seed| rows.iter().map(move |&row| (seed, row)))
         .filter(|(seed, row)| !runs.iter().any(|run| run.seed == *seed && run.row == *row))
         .collect();
     let file = OpenOptions::new().create(true).append(true).open(&arguments.runs)?;
@@ -85,7 +90,7 @@ fn main() -> Result<()> {
         loop {
             let next = shared.lock().map_err(|_| broken())?.0.next();
             let Some((seed, row)) = next else { return Ok(()) };
-            let figures = pool.install(|| run::run(row, experts, &digits, seed, epochs))?;
+            let figures = pool.install(|| run::run(row, settings, &digits, seed))?;
             let mut shared = shared.lock().map_err(|_| broken())?;
             writeln!(shared.1, "{}", serde_json::to_string(&figures)?)?;
             shared.2.push(figures);
@@ -96,6 +101,9 @@ fn main() -> Result<()> {
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| anyhow!("a run ended in a panic"))?)
     })?;
-    std::fs::write(&arguments.page, page::page(&runs, &arguments.date, epochs, experts)?)?;
+    match arguments.page {
+        Some(path) if arguments.rows.is_empty() => std::fs::write(path, page::page(&runs, &arguments.date, settings)?)?,
+        _ => std::io::stdout().write_all(page::table(&runs, &rows)?.as_bytes())?,
+    }
     Ok(())
 }

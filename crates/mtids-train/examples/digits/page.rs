@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use mtids_models::experts::ExpertForm;
 
 use crate::rows::Key;
-use crate::run::{Figures, Measured};
+use crate::run::{Figures, Measured, Settings};
 use crate::statistics::{Difference, Summary};
 
 const TASKS: [&str; 3] = ["joint", "region", "metastasis"];
@@ -19,8 +19,35 @@ const IN_USE: [f64; 2] = [0.2, 0.8];
 /// Below this a task has left the shared branch.
 const ABANDONED: f64 = 0.05;
 
+/// Figures of some rows, and their differences to the first.
+pub(crate) fn table(runs: &[Figures], rows: &[Key]) -> Result<String> {
+    let (runs, mut text) = (Runs(runs), String::new());
+    figures(&mut text, &runs, rows)?;
+    if let Some((base, others)) = rows.split_first() {
+        writeln!(text, "\nDifference to {}, with its 95 % interval over seeds:\n", base.label())?;
+        text.push_str("| model | joint accuracy | | metastasis AUROC | |\n|---|---|---|---|---|\n");
+        differences(&mut text, &runs, others.iter().copied(), *base)?;
+    }
+    Ok(text)
+}
+
+fn figures(text: &mut String, runs: &Runs<'_>, rows: &[Key]) -> Result<()> {
+    text.push_str("| model | joint accuracy | macro-F1 | metastasis AUROC |\n|---|---|---|---|\n");
+    for &row in rows {
+        let cell = |figure: fn(&Measured) -> f64| runs.summary(row, figure);
+        let (accuracy, f1, auroc) =
+            (cell(|test| test.accuracy)?, cell(|test| test.macro_f1)?, cell(|test| test.auroc)?);
+        writeln!(text, "| {} | {accuracy} | {f1} | {auroc} |", row.label())?;
+    }
+    Ok(())
+}
+
 /// The whole page.
-pub(crate) fn page(runs: &[Figures], date: &str, epochs: u64, experts: ExpertForm) -> Result<String> {
+pub(crate) fn page(
+    runs: &[Figures],
+    date: &str,
+    Settings { experts, expert_hidden, peak, epochs }: Settings,
+) -> Result<String> {
     let runs = Runs(runs);
     let mut text = String::from(INTRODUCTION);
     let seeds = runs.of(Key::DdGb).len();
@@ -30,15 +57,10 @@ pub(crate) fn page(runs: &[Figures], date: &str, epochs: u64, experts: ExpertFor
         }
         ExpertForm::Normalised => ("are normalised, as the design first had it", "[residual](digits.md), the default"),
     };
-    write!(text, "\nOn this page experts {form}; the same with the other form: {other}.\n")?;
+    writeln!(text, "\nOn this page experts {form}; the same with the other form: {other}.")?;
+    writeln!(text, "They have {expert_hidden} hidden units, and the learning rate rises to {peak}.")?;
     write!(text, "\n## Results\n\n{date}, {seeds} seeds, {epochs} epochs; mean ± standard deviation over seeds.\n\n")?;
-    text.push_str("| model | joint accuracy | macro-F1 | metastasis AUROC |\n|---|---|---|---|\n");
-    for row in Key::ALL {
-        let cell = |figure: fn(&Measured) -> f64| runs.summary(row, figure);
-        let (accuracy, f1, auroc) =
-            (cell(|test| test.accuracy)?, cell(|test| test.macro_f1)?, cell(|test| test.auroc)?);
-        writeln!(text, "| {} | {accuracy} | {f1} | {auroc} |", row.label())?;
-    }
+    figures(&mut text, &runs, &Key::ALL)?;
     text.push_str(AGAINST_EQUAL);
     let sane = Key::ALL.into_iter().filter(|row| !row.has_bad_unit() && *row != Key::Equal);
     differences(&mut text, &runs, sane, Key::Equal)?;
@@ -169,7 +191,7 @@ Data: the 1797 digits of 8 × 8 pixels that scikit-learn ships, on canvases of 2
 training from 1000 digits, 1500 for the test from the other 797, drawn anew for each seed. Prevalence .30, places .30 .25 .20 .15 .10, noise .15.
 
 Training: the trainer's own step (`train_step`, gradients compared at the boundary), backbone `slices` with 16, 32 and 64 channels, stem stride 1 and
-the maximum over the whole map, AdamW, one-cycle to 3e-3, batch 64, gradient norm clipped at 5, λ_b = .1, λ_e = .01, t_0 = 16. The last weights are
+the maximum over the whole map, AdamW, one-cycle, batch 64, gradient norm clipped at 5, λ_b = .1, λ_e = .01, t_0 = 16. The last weights are
 measured, no epoch is selected.
 
 Trunk and form of experts were chosen by results, on seeds that are not in the table: stem stride and pooling grid on 1 and 1001 (by single-task

@@ -80,8 +80,8 @@ impl Key {
         (0..tasks).map(|task| if task == REGION && self.has_bad_unit() { BAD_UNIT } else { 1.0 }).collect()
     }
 
-    /// The network, its experts of this form.
-    pub(crate) fn model(self, form: ExpertForm) -> ModelConfig {
+    /// The network, its experts of this form with so many hidden units.
+    pub(crate) fn model(self, form: ExpertForm, hidden: usize) -> ModelConfig {
         let backbone = BackboneConfig {
             widths: vec![16, 32, 64],
             stem_stride: 1,
@@ -99,11 +99,11 @@ impl Key {
                 ModelConfig::HardSharing(HardSharingConfig { backbone, ..HardSharingConfig::default() })
             }
             Key::Cgc => {
-                let experts = ExpertsConfig { form, ..ExpertsConfig::default() };
+                let experts = ExpertsConfig { form, hidden, ..ExpertsConfig::default() };
                 ModelConfig::Cgc(CgcConfig { backbone, experts, ..CgcConfig::default() })
             }
             _ => {
-                let dbr = DbrConfig { expert_form: form, ..DbrConfig::default() };
+                let dbr = DbrConfig { expert_form: form, expert_hidden: hidden, ..DbrConfig::default() };
                 ModelConfig::MtIds(MtIdsConfig { backbone, dbr, ..MtIdsConfig::default() })
             }
         }

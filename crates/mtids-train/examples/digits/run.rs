@@ -23,19 +23,33 @@ use crate::rows::Key;
 pub(crate) const CANVASES: [usize; 2] = [3000, 1500];
 /// Samples of a step.
 pub(crate) const BATCH: usize = 64;
-/// Largest learning rate.
-pub(crate) const PEAK: f64 = 3e-3;
 const CLIP: f64 = 5.0;
 /// Canvases that are evaluated at once.
 const EVALUATED: usize = 250;
+
+/// What all rows have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
+pub(crate) struct Settings {
+    /// Form of the experts: residual or normalised.
+    #[arg(long, default_value = "residual", value_parser = crate::form)]
+    pub(crate) experts: ExpertForm,
+    /// Hidden units of an expert.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) expert_hidden: usize,
+    /// Largest learning rate.
+    #[arg(long, default_value_t = 3e-3)]
+    pub(crate) peak: f64,
+    /// Passes over the training split.
+    #[arg(long, default_value_t = 12)]
+    pub(crate) epochs: u64,
+}
 
 /// What a run gave.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) row: Key,
     pub(crate) seed: u64,
-    pub(crate) epochs: u64,
-    pub(crate) experts: ExpertForm,
+    pub(crate) settings: Settings,
     /// On the test split.
     pub(crate) test: Measured,
     /// Mean over the steps of the share of task pairs in conflict.
@@ -60,18 +74,19 @@ pub(crate) struct Measured {
 }
 
 /// Trains a row and measures it.
-pub(crate) fn run(row: Key, experts: ExpertForm, digits: &[Digit], seed: u64, epochs: u64) -> Result<Figures> {
+pub(crate) fn run(row: Key, settings: Settings, digits: &[Digit], seed: u64) -> Result<Figures> {
+    let Settings { experts, expert_hidden, peak, epochs } = settings;
     let [training, test] = Canvases::splits(digits, seed, CANVASES)?;
     let parameters = Parameters::new(seed, DType::F32, &Device::Cpu);
     let problem = Problem::of_one_view(REGIONS, [1, 1, SIDE, SIDE]);
-    let model = Model::new(&row.model(experts), &problem, &parameters)?;
+    let model = Model::new(&row.model(experts, expert_hidden), &problem, &parameters)?;
     let tasks = model.tasks();
     let counts = tasks.counts(&training.labels)?;
     let losses = TaskLosses::new(&row.loss(), tasks, Some(&counts))?.in_units(&row.units(tasks.len()))?;
     let mut balancer = row.balancer().build(tasks.len())?;
     let mut optimizer = AdamW::new(&AdamWConfig::default())?;
     let steps = epochs * training.len().div_ceil(BATCH) as u64;
-    let schedule = Schedule::new(&ScheduleConfig { peak: PEAK, ..ScheduleConfig::default() }, steps)?;
+    let schedule = Schedule::new(&ScheduleConfig { peak, ..ScheduleConfig::default() }, steps)?;
     let mut conflicts = 0.0;
     let mut cosines = vec![0.0; tasks.len() * tasks.len()];
     let mut last_losses = Vec::new();
@@ -114,7 +129,7 @@ pub(crate) fn run(row: Key, experts: ExpertForm, digits: &[Digit], seed: u64, ep
     }
     let test = measure(&model, &test)?;
     let pairs = if tasks.len() == 3 { vec![cosines[1], cosines[2], cosines[5]] } else { Vec::new() };
-    Ok(Figures { row, seed, epochs, experts, test, conflicting_share: conflicts, cosines: pairs, last_losses })
+    Ok(Figures { row, seed, settings, test, conflicting_share: conflicts, cosines: pairs, last_losses })
 }
 
 fn batch(canvases: &Canvases, indices: &[usize]) -> Result<([Tensor; 1], mtids_models::TargetBatch)> {
