@@ -36,6 +36,8 @@ use rows::{Rows, STATUSES};
 
 /// Suspects of a dimension that the JSON names.
 const MOST_NAMED: usize = 1000;
+/// Probabilities are kept so far from 0 and 1 that their logit is finite.
+const NEAREST: f64 = 1e-6;
 /// Resamples of the interval of the noise: its ends are read to two digits.
 const RESAMPLES: usize = 400;
 
@@ -55,7 +57,7 @@ pub fn suspects(dataset: &Path, predictions: &[PathBuf], config: &SuspectsConfig
         (Vec::new(), by_measures(&rows, regions.len(), config, &mut notes))
     } else {
         let read = Predictions::read(predictions, &regions, &manifest.pseudonym_fingerprint)?;
-        let found = by_predictions(&rows, &read, &mut notes);
+        let found = by_predictions(&rows, &read, config, &mut notes);
         (read.tables, found)
     };
     let statuses = STATUSES.map(str::to_owned).to_vec();
@@ -84,12 +86,10 @@ pub fn suspects(dataset: &Path, predictions: &[PathBuf], config: &SuspectsConfig
 
 /// Probabilities of regions by place, and of statuses by measures.
 fn by_measures(rows: &Rows, regions: usize, config: &SuspectsConfig, notes: &mut Vec<String>) -> [Probabilities; 2] {
-    let folds = Folds::deal(&rows.patients, config.folds, config.seed, config.most_fitted_rows);
+    let folds = folds_of(rows, config);
     let places = Places { places: &rows.places, series: &rows.series, regions: &rows.regions };
     let by_region = folds.judge(&rows.regions, regions, |_| true, |fitted| places.inputs(fitted, regions));
-    let by_size = |n: &usize| rows.evidence[*n] == Evidence::D && rows.statuses[*n].is_some();
-    let teaches = |n: usize| config.size_labels_teach || !by_size(&n);
-    let left_out = (0..rows.keys.len()).filter(by_size).count();
+    let left_out = (0..rows.keys.len()).filter(|&n| is_by_size(rows, n)).count();
     if !config.size_labels_teach && left_out > 0 {
         notes.push(format!("{left_out} statuses by size alone (evidence D) are judged and teach no model."));
     }
@@ -97,12 +97,46 @@ fn by_measures(rows: &Rows, regions: usize, config: &SuspectsConfig, notes: &mut
         notes.push("No measure is known for half of the findings, so statuses are not judged.".to_owned());
         return [by_region, vec![None; rows.keys.len()]];
     }
-    let by_status = folds.judge(&rows.statuses, STATUSES.len(), teaches, |_| rows.measures.clone());
+    let by_status = folds.judge(
+        &rows.statuses,
+        STATUSES.len(),
+        |n| config.size_labels_teach || !is_by_size(rows, n),
+        |_| rows.measures.clone(),
+    );
     [by_region, by_status]
 }
 
+fn folds_of(rows: &Rows, config: &SuspectsConfig) -> Folds {
+    Folds::deal(&rows.patients, config.folds, config.seed, config.most_fitted_rows)
+}
+
+/// Whether the status of a row comes from its size alone.
+fn is_by_size(rows: &Rows, n: usize) -> bool {
+    rows.evidence[n] == Evidence::D && rows.statuses[n].is_some()
+}
+
+/// Statuses of predictions by one logistic regression on their logit, out of fold by patient: networks are surer than they are right, and a
+/// probability near 0 or 1 would outweigh all evidence. Where nothing can be fitted they stay.
+fn calibrated(rows: &Rows, by_status: Probabilities, config: &SuspectsConfig) -> Probabilities {
+    let logit = |row: &Vec<f64>| {
+        let p = row[1].clamp(NEAREST, 1.0 - NEAREST);
+        (p / (1.0 - p)).ln()
+    };
+    let inputs: Vec<Vec<Option<f64>>> = by_status.iter().map(|row| vec![row.as_ref().map(logit)]).collect();
+    let labels: Vec<Option<usize>> =
+        rows.statuses.iter().zip(&by_status).map(|(status, row)| status.filter(|_| row.is_some())).collect();
+    let teaches = |n: usize| config.size_labels_teach || !is_by_size(rows, n);
+    let found = folds_of(rows, config).judge(&labels, STATUSES.len(), teaches, |_| inputs.clone());
+    found.into_iter().zip(by_status).map(|(calibrated, given)| calibrated.or(given)).collect()
+}
+
 /// Probabilities of both dimensions by the predictions of runs.
-fn by_predictions(rows: &Rows, predictions: &Predictions, notes: &mut Vec<String>) -> [Probabilities; 2] {
+fn by_predictions(
+    rows: &Rows,
+    predictions: &Predictions,
+    config: &SuspectsConfig,
+    notes: &mut Vec<String>,
+) -> [Probabilities; 2] {
     let of_row = |key: &String| predictions.of(key).map_or((None, None), |[a, b]| (Some(a), Some(b)));
     let (by_region, by_status): (Probabilities, Probabilities) = rows.keys.iter().map(of_row).unzip();
     let without = by_region.iter().filter(|row| row.is_none()).count();
@@ -117,7 +151,7 @@ fn by_predictions(rows: &Rows, predictions: &Predictions, notes: &mut Vec<String
             predictions.tables.len()
         ));
     }
-    [by_region, by_status]
+    [by_region, calibrated(rows, by_status, config)]
 }
 
 /// A dimension with its labels and probabilities.
