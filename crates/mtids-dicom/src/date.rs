@@ -30,7 +30,10 @@ mod tests {
     fn days_follow_the_calendar_and_other_texts_are_none() {
         assert_eq!((day("19700101"), day("2000.03.01"), day("20000229")), (Some(0), Some(11_017), Some(11_016)));
         assert_eq!(day("20240301"), day("20240229").map(|day| day + 1));
-        assert_eq!(["00010101", "20000229", "99991231"].map(|text| date_of(day(text).unwrap()).unwrap()), ["00010101", "20000229", "99991231"]);
+        assert_eq!(
+            ["00010101", "20000229", "99991231"].map(|text| date_of(day(text).unwrap()).unwrap()),
+            ["00010101", "20000229", "99991231"]
+        );
         assert_eq!((date_of(i32::MAX), date_of(day("00010101").unwrap() - 1)), (None, None));
         for text in [
             "20201301",

@@ -121,8 +121,9 @@ impl Deidentifier {
         let Some(syntax) = values::standard_uid(&skeleton.transfer_syntax) else {
             return Err(refuse(ReasonCode::UnsupportedTransferSyntax, "a private transfer syntax"));
         };
-        let patient = text(&object, tags::PATIENT_ID)
-            .ok_or_else(|| refuse(ReasonCode::NoPatient, "PatientID is missing, so there is nothing to make a pseudonym of"))?;
+        let patient = text(&object, tags::PATIENT_ID).ok_or_else(|| {
+            refuse(ReasonCode::NoPatient, "PatientID is missing, so there is nothing to make a pseudonym of")
+        })?;
         for (tag, uid) in [
             (tags::STUDY_INSTANCE_UID, "StudyInstanceUID"),
             (tags::SERIES_INSTANCE_UID, "SeriesInstanceUID"),
@@ -150,9 +151,8 @@ impl Deidentifier {
         let head = encode::head(&new, &class, &syntax).map_err(|detail| DeidentifyError::unreadable(name, detail))?;
         let (range, tail) = match (skeleton.pixels_at, &skeleton.pixels) {
             (Some(at), Some(place)) => {
-                let (end, tail) = pixels_end(place).ok_or_else(|| {
-                    refuse(ReasonCode::Unreadable, "encapsulated pixel data without a fragment")
-                })?;
+                let (end, tail) = pixels_end(place)
+                    .ok_or_else(|| refuse(ReasonCode::Unreadable, "encapsulated pixel data without a fragment"))?;
                 (Some(at as usize..end as usize), tail)
             }
             _ => (None, &[][..]),
@@ -189,6 +189,3 @@ fn days_of(secret: &PseudonymSecret, patient: &str) -> i32 {
     let number = u32::from_str_radix(&drawn[..8], 16).unwrap_or_default();
     (number % MOST_DAYS + 1).cast_signed()
 }
-
-#[cfg(test)]
-mod tests;

@@ -50,10 +50,7 @@ impl DeidentifyError {
 }
 
 /// The class of an object that is accepted.
-pub(super) fn accepted_class(
-    object: &InMemDicomObject,
-    of_file: Option<&str>,
-) -> Result<String, DeidentifyError> {
+pub(super) fn accepted_class(object: &InMemDicomObject, of_file: Option<&str>) -> Result<String, DeidentifyError> {
     let class = text(object, tags::SOP_CLASS_UID).or_else(|| of_file.map(str::to_owned)).unwrap_or_else(|| "-".into());
     if !CLASSES.contains(&class.as_str()) {
         return Err(DeidentifyError::Class(class));

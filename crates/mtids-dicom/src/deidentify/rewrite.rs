@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::header::HasLength;
 use dicom_core::value::{DataSetSequence, PrimitiveValue};
 use dicom_core::{DataElement, Tag, VR};
-use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
@@ -78,8 +78,12 @@ impl Rewrite<'_> {
         keep: Keep,
     ) -> Option<InMemElement> {
         if keep == Keep::Items {
-            let items: Vec<InMemDicomObject> =
-                element.items()?.iter().map(|item| self.item(item)).filter(|item| item.iter().next().is_some()).collect();
+            let items: Vec<InMemDicomObject> = element
+                .items()?
+                .iter()
+                .map(|item| self.item(item))
+                .filter(|item| item.iter().next().is_some())
+                .collect();
             return Some(DataElement::new(tag, VR::SQ, DataSetSequence::from(items)));
         }
         let vr = StandardDataDictionary.by_tag(tag).map_or(VR::UN, |entry| entry.vr().relaxed());

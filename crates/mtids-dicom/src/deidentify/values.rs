@@ -130,7 +130,10 @@ mod tests {
         assert_eq!(date_time("20240301101500.25+0100", 1).as_deref(), Some("20240229101500.25+0100"));
         assert_eq!(date_time("20240301", 1).as_deref(), Some("20240229"));
         assert_eq!(date_time("2024030110Z", 0).as_deref(), Some("2024030110Z"));
-        assert_eq!([date_time("2024", 1), date_time("20240301DOE", 1), date_time("20240301+DOE", 1)], [const { None }; 3]);
+        assert_eq!(
+            [date_time("2024", 1), date_time("20240301DOE", 1), date_time("20240301+DOE", 1)],
+            [const { None }; 3]
+        );
         assert_eq!((time("10:15:00").as_deref(), time("DOE"), time("+0100")), (Some("101500"), None, None));
         assert_eq!((time_or_offset("+0100").as_deref(), time_or_offset("+DOE")), (Some("+0100"), None));
     }
@@ -139,7 +142,16 @@ mod tests {
     fn high_ages_are_one() {
         assert_eq!(
             ["089Y", "090Y", "101Y", "011M", "DOE", "1Y", "9999D", "0x1Y"].map(|text| age(text)),
-            [Some("089Y".into()), Some("090Y".into()), Some("090Y".into()), Some("011M".into()), None, None, None, None]
+            [
+                Some("089Y".into()),
+                Some("090Y".into()),
+                Some("090Y".into()),
+                Some("011M".into()),
+                None,
+                None,
+                None,
+                None
+            ]
         );
     }
 }
