@@ -57,7 +57,7 @@ impl Rewrite<'_> {
         }
         for (group, creator, number, vr) in PRIVATE {
             let found = old.private_element(group, creator, number).ok().filter(|_| self.is_pet);
-            let found = found.and_then(|element| value(element));
+            let found = found.and_then(value);
             let kept = found.and_then(|text| match vr {
                 VR::DT => values::date_time(&text, self.days),
                 _ => values::number(&text),
@@ -129,13 +129,13 @@ impl Rewrite<'_> {
     }
 
     fn uids_of(&mut self, text: &str) -> String {
-        let mut one = |uid: &str| {
+        let one = |uid: &str| {
             let uid = uid.trim_matches(|c: char| c.is_whitespace() || c == '\0');
             let new = pseudonym_uid(self.secret, uid);
             self.uids.insert(uid.to_owned(), new.clone());
             new
         };
-        text.split('\\').map(|uid| one(uid)).collect::<Vec<_>>().join("\\")
+        text.split('\\').map(one).collect::<Vec<_>>().join("\\")
     }
 }
 

@@ -381,7 +381,8 @@ proptest! {
         // And it is an object, with the pixels as they were.
         let out = folder.path().join("new.dcm");
         std::fs::write(&out, &new).unwrap();
-        let [before, after] = [&path, &out].map(|path| open_file(path).unwrap().element(tags::PIXEL_DATA).unwrap().value().clone());
+        let before = object.element(tags::PIXEL_DATA).unwrap().value().clone();
+        let after = open_file(&out).unwrap().element(tags::PIXEL_DATA).unwrap().value().clone();
         prop_assert_eq!(before, after);
         prop_assert!(read_identity(&out, &Limits::default()).unwrap().sop_instance_uid.is_some_and(|uid| uid.starts_with("2.25.")));
     }
@@ -403,13 +404,17 @@ proptest! {
 #[ignore = "needs dciodvfy"]
 fn dciodvfy_finds_no_new_error() {
     let [folder, more] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let mut errors = Vec::new();
     for path in objects(folder.path()).into_iter().chain(more_objects(more.path())) {
-        if path.file_name().unwrap() == "SR.dcm" {
+        // Reports are refused. Enhanced CT, PET and structure sets lack acquisition details that no reader uses.
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name == "SR.dcm" {
             continue;
         }
         rewritten_file(&path, &path);
         let said = output("dciodvfy", &[path.to_str().unwrap()]);
-        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("Error")).collect();
-        assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+        let found = said.lines().filter(|line| line.starts_with("Error")).map(|line| format!("{name}: {line}"));
+        errors.extend(found);
     }
+    assert!(errors.is_empty(), "{errors:#?}");
 }
