@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn high_ages_are_one() {
         assert_eq!(
-            ["089Y", "090Y", "101Y", "011M", "DOE", "1Y", "9999D", "0x1Y"].map(|text| age(text)),
+            ["089Y", "090Y", "101Y", "011M", "DOE", "1Y", "9999D", "0x1Y"].map(age),
             [
                 Some("089Y".into()),
                 Some("090Y".into()),
