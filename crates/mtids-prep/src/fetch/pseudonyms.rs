@@ -4,6 +4,7 @@
 //! to; one process writes it at a time. A line that a kill has cut is dropped at the next start.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -165,10 +166,11 @@ impl UidMap {
     fn add(&mut self, pairs: impl Iterator<Item = (String, String)>) -> Result<(), PrepError> {
         let mut lines = Vec::new();
         for (pseudonym, original) in pairs {
-            if !self.known.contains_key(&pseudonym) {
-                serde_json::to_writer(&mut lines, &Line { pseudonym: pseudonym.clone(), original: original.clone() })?;
+            if let Entry::Vacant(place) = self.known.entry(pseudonym) {
+                let line = Line { pseudonym: place.key().clone(), original };
+                serde_json::to_writer(&mut lines, &line)?;
                 lines.push(b'\n');
-                self.known.insert(pseudonym, original);
+                place.insert(line.original);
             }
         }
         if lines.is_empty() {
