@@ -16,6 +16,7 @@ mod corrections;
 mod export;
 mod fetch;
 mod fetch_faults;
+mod fetch_pseudonymised;
 mod file_modes;
 mod golden;
 mod help;

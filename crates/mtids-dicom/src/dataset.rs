@@ -3,7 +3,6 @@
 //! Invariants: the parser is given bytes that [`crate::prescan`] walked and nothing else: never the pixels, and for a header only the
 //! elements that are read (a private block of megabytes costs nothing, and cannot harm). A panic of the parser becomes an error.
 
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,9 +53,24 @@ pub struct DataSet {
 /// [`ReasonCode::Unreadable`] with the words of the parser.
 pub fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<DataSet, DicomError> {
     let (skeleton, mut file) = scan(path, limits)?;
+    let object = elements_of(path, &skeleton, &mut file, limits, elements)?;
+    let Skeleton { transfer_syntax, sop_class_uid, inflated, pixels, stamp, .. } = skeleton;
+    Ok(DataSet { object, transfer_syntax, sop_class_uid, pixels, deflated: inflated.is_some(), stamp })
+}
+
+/// Parses elements of a scanned file, which `source` holds.
+///
+/// # Errors
+/// As [`open`], the scan aside.
+pub(crate) fn elements_of(
+    path: &Path,
+    skeleton: &Skeleton,
+    source: &mut (impl Read + Seek),
+    limits: &Limits,
+    elements: Elements,
+) -> Result<InMemDicomObject, DicomError> {
     let unreadable = |detail: String| DicomError::file(path, ReasonCode::Unreadable, detail);
-    let Skeleton { data_set, header, transfer_syntax, sop_class_uid, inflated, pixels, pixels_at, uneven, stamp } =
-        skeleton;
+    let Skeleton { data_set, header, inflated, pixels_at, uneven, .. } = skeleton;
     let before_pixels = data_set.start..pixels_at.unwrap_or(data_set.end);
     let (ranges, uneven) = match elements {
         Elements::Header => (&header[..], uneven.header),
@@ -71,7 +85,7 @@ pub fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<DataSet,
         let detail = format!("a header of {length} bytes, more than the limit of {}", limits.max_header_bytes);
         return Err(DicomError::file(path, ReasonCode::TooLarge, detail));
     }
-    let bytes = match &inflated {
+    let bytes = match inflated {
         Some(inflated) => ranges
             .iter()
             .filter_map(|range| inflated.get(range.start as usize..range.end as usize))
@@ -79,22 +93,26 @@ pub fn open(path: &Path, limits: &Limits, elements: Elements) -> Result<DataSet,
                 bytes.extend_from_slice(part);
                 bytes
             }),
-        None => read(&mut file, ranges).map_err(|error| unreadable(error.to_string()))?,
+        None => read(source, ranges).map_err(|error| unreadable(error.to_string()))?,
     };
-    let encoding = match transfer_syntax.as_str() {
-        IMPLICIT_LE => IMPLICIT_LE,
-        EXPLICIT_BE => EXPLICIT_BE,
-        // Every other transfer syntax writes its data set so.
-        _ => EXPLICIT_LE,
-    };
+    let encoding = encoding_of(&skeleton.transfer_syntax);
     let syntax = TransferSyntaxRegistry.get(encoding).ok_or_else(|| unreadable(format!("no parser for {encoding}")))?;
     if bytes.len() > SHALLOW {
         check_depth(&bytes, syntax, limits).map_err(|(reason, detail)| DicomError::file(path, reason, detail))?;
     }
-    let object = catch_unwind(AssertUnwindSafe(|| parse(bytes, encoding)))
+    catch_unwind(AssertUnwindSafe(|| parse(bytes, encoding)))
         .map_err(|_| unreadable("the DICOM parser failed on this file".into()))?
-        .map_err(|error| unreadable(chain(&error)))?;
-    Ok(DataSet { object, transfer_syntax, sop_class_uid, pixels, deflated: inflated.is_some(), stamp })
+        .map_err(|error| unreadable(chain(&error)))
+}
+
+/// How the data set of a transfer syntax is written, its pixels aside.
+pub(crate) fn encoding_of(transfer_syntax: &str) -> &'static str {
+    match transfer_syntax {
+        IMPLICIT_LE => IMPLICIT_LE,
+        EXPLICIT_BE => EXPLICIT_BE,
+        // Every other transfer syntax writes its data set so.
+        _ => EXPLICIT_LE,
+    }
 }
 
 /// An element behind all others: data set trailing padding (PS3.10 7.2), which holds nothing.
@@ -152,7 +170,7 @@ pub fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DicomError>) -> 
 }
 
 /// The bytes of `ranges`, which ascend, read in one go where they lie close together.
-fn read(file: &mut File, ranges: &[Range<u64>]) -> std::io::Result<Vec<u8>> {
+fn read(file: &mut (impl Read + Seek), ranges: &[Range<u64>]) -> std::io::Result<Vec<u8>> {
     /// A hole up to this size is read over rather than skipped.
     const CLOSE: u64 = 16 << 10;
     let mut bytes = Vec::new();

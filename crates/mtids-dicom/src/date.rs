@@ -16,6 +16,12 @@ pub fn day(text: &str) -> Option<i32> {
     Some(date.num_days_from_ce() - NaiveDate::default().num_days_from_ce())
 }
 
+/// The date `YYYYMMDD` of a day; `None` outside the years 1 to 9999.
+pub(crate) fn date_of(day: i32) -> Option<String> {
+    let date = NaiveDate::from_num_days_from_ce_opt(day.checked_add(NaiveDate::default().num_days_from_ce())?)?;
+    (1..=9999).contains(&date.year()).then(|| format!("{:04}{:02}{:02}", date.year(), date.month(), date.day()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,6 +30,11 @@ mod tests {
     fn days_follow_the_calendar_and_other_texts_are_none() {
         assert_eq!((day("19700101"), day("2000.03.01"), day("20000229")), (Some(0), Some(11_017), Some(11_016)));
         assert_eq!(day("20240301"), day("20240229").map(|day| day + 1));
+        assert_eq!(
+            ["00010101", "20000229", "99991231"].map(|text| date_of(day(text).unwrap()).unwrap()),
+            ["00010101", "20000229", "99991231"]
+        );
+        assert_eq!((date_of(i32::MAX), date_of(day("00010101").unwrap() - 1)), (None, None));
         for text in [
             "20201301",
             "20200100",

@@ -137,7 +137,7 @@ pub(crate) fn named_scout(object: &InMemDicomObject) -> bool {
 
 /// The word of an image type that says that the pixels were not measured in this plane. `SECONDARY` is no such word: it stands on slices
 /// that were merely recompressed or de-identified; true secondary captures have a class of their own.
-fn not_measured(image_type: &str) -> Option<&'static str> {
+pub(crate) fn not_measured(image_type: &str) -> Option<&'static str> {
     let anywhere = ["LOCALIZER", "SCREEN SAVE", "DOSE", "REFORMATTED", "PROJECTION", "TOPOGRAM", "SCOUT"];
     let whole = ["MPR", "MIP", "MINIP", "VRT"];
     let mut words = image_type.split(|c: char| !c.is_ascii_alphanumeric());

@@ -7,7 +7,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 /// In ascending order.
-const TAGS: [Tag; 58] = [
+pub(crate) const TAGS: [Tag; 58] = [
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,

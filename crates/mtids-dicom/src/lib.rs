@@ -3,6 +3,7 @@
 //! # Modules
 //! [`header::read_header`] judges a file by its content, [`series::group`] gathers headers into series,
 //! [`volume::load_volume`] decodes a CT series into a [`mtids_domain::volume::Volume`] of HU, [`volume::load_pet`] a PET series into SUV.
+//! [`deidentify`] rewrites an object by an allowlist, without the person in it.
 //! [`dataset`], [`element`], [`functional`] and [`mask_pixels`] open other objects for readers outside this crate.
 //!
 //! # Invariants
@@ -18,6 +19,7 @@ pub mod acquisition;
 pub mod concepts;
 pub mod dataset;
 pub mod date;
+pub mod deidentify;
 pub mod element;
 mod enhanced;
 pub mod error;

@@ -2,7 +2,7 @@
 //!
 //! # Purpose
 //! [`Client`] is made once per server and may be used by several threads; each call is one request at a time, so who calls from `n` threads
-//! asks `n` things at once. `query` lists studies, series and instances, `retrieve` writes an instance into a file, `store` sends one.
+//! asks `n` things at once. `query` lists studies, series and instances, `retrieve` writes an instance into a file or memory, `store` sends one.
 //!
 //! # Invariants
 //! * No text of a server becomes a path, a header or a part of an address, except UIDs that passed [`Uid::parse`].
@@ -33,7 +33,7 @@ pub use credentials::Credentials;
 pub use error::{DicomWebError, Failure};
 pub use multipart::{Multipart, MultipartError, PartHeader, boundary_of};
 pub use query::{FoundSeries, Listed, Presence, StudyQuery};
-pub use retrieve::InstanceAddress;
+pub use retrieve::{InstanceAddress, Receiver};
 pub use retry::Retry;
 pub use store::Stored;
 pub use uid::Uid;

@@ -31,17 +31,41 @@ pub struct InstanceAddress {
     pub instance: Uid,
 }
 
+/// What an instance is received into.
+pub trait Receiver: Write {
+    /// Forgets what was written, so that writing begins anew.
+    ///
+    /// # Errors
+    /// Those of the file.
+    fn rewind(&mut self) -> io::Result<()>;
+}
+
+impl Receiver for File {
+    fn rewind(&mut self) -> io::Result<()> {
+        self.set_len(0)?;
+        self.seek(SeekFrom::Start(0)).map(|_| ())
+    }
+}
+
+/// Memory, for what must not reach a disk.
+impl Receiver for Vec<u8> {
+    fn rewind(&mut self) -> io::Result<()> {
+        self.clear();
+        Ok(())
+    }
+}
+
 impl Client {
-    /// Writes an instance of at most `most` bytes into `file`, from its beginning; returns its length. The file is not synced.
+    /// Writes an instance of at most `most` bytes into `file`, from its beginning; returns its length. A file is not synced.
     ///
     /// # Errors
     /// [`DicomWebError`]; what stands in the file then is of no use.
-    pub fn retrieve(&self, at: &InstanceAddress, file: &mut File, most: u64) -> Result<u64, DicomWebError> {
+    pub fn retrieve(&self, at: &InstanceAddress, file: &mut dyn Receiver, most: u64) -> Result<u64, DicomWebError> {
         let InstanceAddress { study, series, instance } = at;
         let path = format!("/studies/{study}/series/{series}/instances/{instance}");
         let what = format!("instance {instance}");
         self.persist(&what, || {
-            self.rewind(file).map_err(Fault::Final)?;
+            file.rewind().map_err(|source| Fault::Final(self.not_written(source)))?;
             let mut response = self.get(&path, AS_STORED, &what)?;
             let header = response.headers().get("Content-Type").and_then(|value| value.to_str().ok());
             let content_type = header.unwrap_or_default().to_owned();
@@ -67,11 +91,6 @@ impl Client {
             }
             Ok(length)
         })
-    }
-
-    fn rewind(&self, file: &mut File) -> Result<(), DicomWebError> {
-        let rewound = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
-        rewound.map(|_| ()).map_err(|source| self.not_written(source))
     }
 
     fn fault(&self, error: MultipartError, what: &str) -> Fault {

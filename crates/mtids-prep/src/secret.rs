@@ -1,5 +1,7 @@
 //! The secret of the pseudonyms: where it comes from, and when the phantoms' public key will not do.
 
+use std::path::Path;
+
 use mtids_domain::pseudonym::PseudonymSecret;
 use mtids_phantom::{PATIENT_PREFIX, SCANNER_MODEL};
 
@@ -26,6 +28,23 @@ pub(crate) fn read_secret(config: &PseudonymConfig) -> Result<PseudonymSecret, P
             reason: "identities are replaced by keyed pseudonyms, and no key is given. Make one outside the dataset and keep it for the \
                      whole project: head -c 32 /dev/urandom | base64 > project.key; then --set pseudonym.key_file=project.key, or put it \
                      into the environment variable MTIDS_PSEUDONYM_KEY"
+                .into(),
+        }),
+    }
+}
+
+/// Reads the secret for a fetch: of a file, or of the environment.
+///
+/// # Errors
+/// As [`read_secret`].
+pub(crate) fn fetch_secret(file: Option<&Path>) -> Result<PseudonymSecret, PrepError> {
+    match (file, std::env::var("MTIDS_PSEUDONYM_KEY")) {
+        (Some(path), _) => Ok(PseudonymSecret::from_file(path)?),
+        (None, Ok(text)) => Ok(PseudonymSecret::from_bytes(text.as_bytes())?),
+        (None, Err(_)) => Err(PrepError::Config {
+            key: "--pseudonymise".into(),
+            reason: "no key is given; say --key-file FILE (one is made by: head -c 32 /dev/urandom | base64 > project.key), or put it into \
+                     the environment variable MTIDS_PSEUDONYM_KEY"
                 .into(),
         }),
     }

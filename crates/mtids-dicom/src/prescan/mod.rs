@@ -11,7 +11,7 @@ pub(crate) mod skeleton;
 mod walk;
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Cursor};
 use std::path::Path;
 
 use crate::error::{DicomError, ReasonCode};
@@ -50,11 +50,25 @@ pub(crate) fn scan(path: &Path, limits: &Limits) -> Result<(Skeleton, File), Dic
     }
     let stamp = FileStamp::of(&metadata);
     let mut walk = Walk::new(BufReader::with_capacity(BUFFER, file), length, limits);
-    let skeleton = walk.run(stamp).map_err(|fault| match fault {
-        Fault::Io(error) => unreadable(error),
-        Fault::Reason(reason, detail) => DicomError::file(path, reason, detail),
-    })?;
+    let skeleton = walk.run(stamp).map_err(|fault| named(path, fault))?;
     Ok((skeleton, walk.reader.into_inner()))
+}
+
+/// As [`scan`], of a file in memory that errors call `name`.
+pub(crate) fn scan_bytes(name: &Path, bytes: &[u8], limits: &Limits) -> Result<Skeleton, DicomError> {
+    if bytes.is_empty() {
+        return Err(DicomError::file(name, ReasonCode::Empty, "the file is empty"));
+    }
+    let mut walk = Walk::new(BufReader::with_capacity(BUFFER, Cursor::new(bytes)), bytes.len() as u64, limits);
+    walk.run(FileStamp::default()).map_err(|fault| named(name, fault))
+}
+
+/// An error that names the file.
+fn named(path: &Path, fault: Fault) -> DicomError {
+    match fault {
+        Fault::Io(error) => DicomError::file(path, ReasonCode::Unreadable, error.to_string()),
+        Fault::Reason(reason, detail) => DicomError::file(path, reason, detail),
+    }
 }
 
 #[cfg(test)]

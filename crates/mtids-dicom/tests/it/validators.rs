@@ -15,7 +15,7 @@ use mtids_domain::volume::Volume;
 use crate::round_trip::{STEPS, facts, identity, volume, write};
 
 /// Writes one of each: CT, SEG, SR, PET.
-fn objects(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn objects(folder: &Path) -> Vec<PathBuf> {
     let ct = volume(STEPS);
     let mut paths = vec![write(folder, &ct)[0].clone()];
     let affine = *ct.affine();
@@ -43,14 +43,14 @@ fn objects(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Both streams of a program.
-fn output(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
     [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
 }
 
 /// Writes what else there is: CT in every encoding that dciodvfy reads, as a series and as one object, and an RTSTRUCT.
-fn more_objects(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn more_objects(folder: &Path) -> Vec<PathBuf> {
     let ct = volume(STEPS);
     let facts = AcquisitionFacts { model: Some("Model".into()), ..facts() };
     let mut paths = Vec::new();

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::fetch::{FetchOptions, FetchRequest, days_of, fetch, uids_of};
+use crate::error::PrepError;
+use crate::fetch::{FetchOptions, FetchRequest, Pseudonyms, days_of, fetch, uids_of};
+use crate::secret::fetch_secret;
 use clap::Args;
 use mtids_dicom::Limits;
 use mtids_dicomweb::{Client, Connection, Credentials, Retry, Uid};
@@ -13,7 +15,7 @@ use super::common::{pool, print};
 
 /// Download studies from a DICOMweb server (QIDO-RS, WADO-RS)
 ///
-/// Run again, it goes on, takes what was added on the server, and names what was removed there. Files are kept as the server stores them, identifiers included. Credentials come from MTIDS_DICOMWEB_TOKEN, or MTIDS_DICOMWEB_USER and MTIDS_DICOMWEB_PASSWORD. Exit code 1 if something was refused, removed or missing.
+/// Run again, it goes on, takes what was added on the server, and names what was removed there. Files are kept as the server stores them, identifiers included, unless --pseudonymise is given. Credentials come from MTIDS_DICOMWEB_TOKEN, or MTIDS_DICOMWEB_USER and MTIDS_DICOMWEB_PASSWORD. Exit code 1 if something was refused, removed or missing.
 ///
 /// Example: mtids-prep fetch --server https://pacs:8042/dicom-web --patient LUNG-001 --out studies
 #[derive(Debug, Args)]
@@ -42,6 +44,15 @@ pub(super) struct Fetch {
     /// Download what the folder has as well, and replace what has other bytes on the server
     #[arg(long)]
     reverify: bool,
+    /// Write CT, PET, SEG and RTSTRUCT only, pseudonymised by an allowlist of attributes; needs the key of the project
+    #[arg(long)]
+    pseudonymise: bool,
+    /// File with the pseudonym key, the same as `pseudonym.key_file` of the build [default: the environment variable MTIDS_PSEUDONYM_KEY]
+    #[arg(long, value_name = "FILE", requires = "pseudonymise")]
+    key_file: Option<PathBuf>,
+    /// File outside of --out to which original UIDs are appended, for the operator; --prune needs it
+    #[arg(long, value_name = "FILE", requires = "pseudonymise")]
+    map: Option<PathBuf>,
     /// Remove from the folder what the server does not have any more
     #[arg(long)]
     prune: bool,
@@ -67,6 +78,16 @@ impl Fetch {
         }
         let request = FetchRequest { patients: self.patient, studies, modalities: self.modality, days: self.date };
         request.check()?;
+        let pseudonyms = match self.pseudonymise {
+            true => {
+                if self.map.as_ref().is_some_and(|map| map.starts_with(&self.out)) {
+                    let reason = "it leads back to the patients; put it outside of --out".into();
+                    return Err(PrepError::Config { key: "--map".into(), reason }.into());
+                }
+                Some(Pseudonyms::new(fetch_secret(self.key_file.as_deref())?, self.map.as_deref())?)
+            }
+            false => None,
+        };
         let interrupt = Interrupt::install()?;
         let connection = Connection {
             credentials: Credentials::from_environment()?,
@@ -79,6 +100,7 @@ impl Fetch {
         let options = FetchOptions {
             reverify: self.reverify,
             prune: self.prune,
+            pseudonyms: pseudonyms.as_ref(),
             limits: &limits,
             interrupt: &interrupt,
             show_progress: true,

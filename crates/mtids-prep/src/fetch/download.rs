@@ -14,6 +14,9 @@ use super::reason::{FetchReason, is_no_object};
 use super::request::FetchOptions;
 use crate::error::PrepError;
 
+/// Largest object that is received into memory: 1 GiB.
+const MOST_IN_MEMORY: u64 = 1 << 30;
+
 /// What became of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Downloaded {
@@ -36,13 +39,27 @@ pub(super) fn download(
     at: &InstanceAddress,
     options: &FetchOptions<'_>,
 ) -> Result<Downloaded, PrepError> {
-    let here = folder.has(at);
+    let stored = &options.stored(at);
+    let here = folder.has(stored);
     if here && !options.reverify {
         return Ok(Downloaded::Kept);
     }
-    let (mut file, received) = folder.receive(at)?;
-    let refusal = match client.retrieve(at, &mut file, options.limits.max_file_bytes) {
-        Ok(_) => fault(&received, at, options.limits),
+    let (mut file, received) = folder.receive(stored)?;
+    let came = match options.pseudonyms {
+        None => client.retrieve(at, &mut file, options.limits.max_file_bytes).map(|_| None),
+        Some(pseudonyms) => {
+            // Not a byte of the original reaches a disk: it is received into memory.
+            let mut bytes = Vec::new();
+            let most = options.limits.max_file_bytes.min(MOST_IN_MEMORY);
+            match client.retrieve(at, &mut bytes, most) {
+                Ok(_) => Ok(pseudonyms.rewrite(at, &bytes, options.limits, &mut file, folder)?),
+                Err(error) => Err(error),
+            }
+        }
+    };
+    let refusal = match came {
+        Ok(None) => fault(&received, stored, options.limits),
+        Ok(refused) => refused,
         Err(error) => Some(refusal_of(error)?),
     };
     if let Some((code, detail)) = refusal {
@@ -52,15 +69,15 @@ pub(super) fn download(
     }
     if here {
         let digest = |path: &Path| Digest::of_file(path).map_err(|error| folder.not_written(error));
-        if digest(&received)? == digest(&folder.place(at))? {
+        if digest(&received)? == digest(&folder.place(stored))? {
             fs::remove_file(&received).map_err(|error| folder.not_written(error))?;
             return Ok(Downloaded::Same);
         }
-        folder.keep(&received, at)?;
+        folder.keep(&received, stored)?;
         return Ok(Downloaded::Replaced);
     }
     let bytes = file.metadata().map_err(|error| folder.not_written(error))?.len();
-    folder.keep(&received, at)?;
+    folder.keep(&received, stored)?;
     Ok(Downloaded::New(bytes))
 }
 

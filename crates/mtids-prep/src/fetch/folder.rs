@@ -15,6 +15,7 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::lock::{FolderLock, LOCK_FILE};
 use serde::{Deserialize, Serialize};
 
+use super::pseudonyms::Pseudonyms;
 use crate::error::PrepError;
 use crate::lock::lock_alone;
 
@@ -26,7 +27,11 @@ const FORMAT: u32 = 1;
 #[serde(deny_unknown_fields)]
 struct Origin {
     format: u32,
+    /// Its address; a keyed pseudonym of it where the content is pseudonymised.
     server: String,
+    /// Fingerprint of the key, where the content is pseudonymised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pseudonymised: Option<String>,
 }
 
 /// `listed/<study>.json`.
@@ -68,7 +73,7 @@ impl FetchFolder {
     ///
     /// # Errors
     /// [`PrepError::Lock`] while another process works there, [`PrepError::Config`] for a folder of another server or one with other things in it.
-    pub(super) fn open(root: &Path, server: &str) -> Result<Self, PrepError> {
+    pub(super) fn open(root: &Path, server: &str, pseudonyms: Option<&Pseudonyms>) -> Result<Self, PrepError> {
         let refuse = |reason: String| Err(PrepError::Config { key: "--out".into(), reason });
         let has_origin = root.join("fetch.json").exists();
         let is_empty = fs::read_dir(root).map_or(true, |entries| {
@@ -87,20 +92,42 @@ impl FetchFolder {
             atomic::remove_leftovers(&place).map_err(|error| folder.not_written(error))?;
         }
         let path = folder.root.join("fetch.json");
+        let wanted = Origin {
+            format: FORMAT,
+            server: pseudonyms.map_or_else(|| server.to_owned(), |pseudonyms| pseudonyms.server(server)),
+            pseudonymised: pseudonyms.map(Pseudonyms::fingerprint),
+        };
         if has_origin {
             let origin: Origin = folder.read_json(&path)?;
             if origin.format != FORMAT {
                 return refuse(format!("{} was written by another version; name another folder", path.display()));
             }
-            if origin.server != server {
-                return refuse(format!(
-                    "{} holds what was fetched from {}; name another folder for {server}",
-                    folder.root.display(),
-                    origin.server
-                ));
+            let place = folder.root.display();
+            match (&origin.pseudonymised, &wanted.pseudonymised) {
+                (None, Some(_)) => {
+                    return refuse(format!(
+                        "{place} holds objects with their identifiers; name another folder for pseudonymised ones"
+                    ));
+                }
+                (Some(_), None) => {
+                    return refuse(format!(
+                        "{place} holds pseudonymised objects; say --pseudonymise, or name another folder"
+                    ));
+                }
+                (Some(before), Some(now)) if before != now => {
+                    return refuse(format!(
+                        "{place} was pseudonymised with another key; give that key, or name another folder"
+                    ));
+                }
+                _ => {}
+            }
+            if origin.server != wanted.server {
+                // A pseudonym tells people nothing.
+                let from = if pseudonyms.is_some() { "another server" } else { origin.server.as_str() };
+                return refuse(format!("{place} holds what was fetched from {from}; name another folder for {server}"));
             }
         } else {
-            folder.write_json(&path, &Origin { format: FORMAT, server: server.to_owned() })?;
+            folder.write_json(&path, &wanted)?;
         }
         // What a killed process was receiving.
         match fs::remove_dir_all(folder.root.join("incoming")) {
@@ -237,30 +264,32 @@ mod tests {
     fn a_folder_belongs_to_one_server_and_holds_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("studies");
-        drop(FetchFolder::open(&root, "https://a").unwrap());
+        drop(FetchFolder::open(&root, "https://a", None).unwrap());
         fs::write(root.join("incoming/half.dcm"), "half").unwrap();
-        let again = FetchFolder::open(&root, "https://a").unwrap();
+        let again = FetchFolder::open(&root, "https://a", None).unwrap();
         assert_eq!(fs::read_dir(root.join("incoming")).unwrap().count(), 0);
-        assert!(FetchFolder::open(&root, "https://a").unwrap_err().to_string().contains("in use"));
+        assert!(FetchFolder::open(&root, "https://a", None).unwrap_err().to_string().contains("in use"));
         drop(again);
-        assert!(FetchFolder::open(&root, "https://b").unwrap_err().to_string().contains("fetched from https://a"));
+        assert!(
+            FetchFolder::open(&root, "https://b", None).unwrap_err().to_string().contains("fetched from https://a")
+        );
         // A process that was killed before it had written the origin leaves no obstacle.
         let begun = folder.path().join("begun");
         fs::create_dir(&begun).unwrap();
         fs::write(begun.join(".writing-x"), "half").unwrap();
-        drop(FetchFolder::open(&begun, "https://a").unwrap());
+        drop(FetchFolder::open(&begun, "https://a", None).unwrap());
         assert!(!begun.join(".writing-x").exists());
         let other = folder.path().join("other");
         fs::create_dir(&other).unwrap();
         fs::write(other.join("thesis.txt"), "x").unwrap();
-        assert!(FetchFolder::open(&other, "https://a").unwrap_err().to_string().contains("holds other files"));
+        assert!(FetchFolder::open(&other, "https://a", None).unwrap_err().to_string().contains("holds other files"));
         assert_eq!(fs::read_dir(&other).unwrap().count(), 1, "nothing was written there");
     }
 
     #[test]
     fn lists_come_back_and_an_empty_one_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
-        let place = FetchFolder::open(folder.path(), "https://a").unwrap();
+        let place = FetchFolder::open(folder.path(), "https://a", None).unwrap();
         let mut listed = ListedStudy::default();
         listed.add(&uid("1.2.3"), &uid("1.2.3.4"));
         listed.add(&uid("1.2.3"), &uid("1.2.3.5"));
@@ -275,7 +304,7 @@ mod tests {
     #[test]
     fn names_are_digests_and_empty_folders_go() {
         let folder = tempfile::tempdir().unwrap();
-        let place = FetchFolder::open(folder.path(), "https://a").unwrap();
+        let place = FetchFolder::open(folder.path(), "https://a", None).unwrap();
         let at = InstanceAddress { study: uid("1.2"), series: uid("1.3"), instance: uid("1.4") };
         let (_, received) = place.receive(&at).unwrap();
         place.keep(&received, &at).unwrap();

@@ -8,6 +8,7 @@
 mod download;
 mod folder;
 mod patience;
+mod pseudonyms;
 mod reason;
 mod removed;
 mod request;
@@ -26,6 +27,7 @@ use download::{Downloaded, download};
 use folder::{FetchFolder, ListedStudy};
 use patience::Patience;
 
+pub use pseudonyms::Pseudonyms;
 pub use reason::FetchReason;
 pub use request::{FetchOptions, FetchRequest, days_of, uids_of};
 pub use summary::{FetchSummary, InstanceName, RefusedInstance};
@@ -41,7 +43,10 @@ pub fn fetch(
     out: &Path,
     options: &FetchOptions<'_>,
 ) -> Result<FetchSummary, PrepError> {
-    let folder = FetchFolder::open(out, client.server())?;
+    if let Some(pseudonyms) = options.pseudonyms {
+        pseudonyms.check(out, options.prune)?;
+    }
+    let folder = FetchFolder::open(out, client.server(), options.pseudonyms)?;
     let mut summary = FetchSummary::new(folder.dicom(), options.prune);
     let wanted = wanted_studies(client, request, &mut summary)?;
     let mut known = folder.listed()?;
@@ -62,7 +67,7 @@ pub fn fetch(
         Work { client, request, folder: &folder, options, progress: &progress, patience: &patience, summary };
     for (number, study) in wanted.iter().enumerate() {
         progress.set_message(format!("study {} of {}", number + 1, wanted.len()));
-        work.study(study, known.remove(study).unwrap_or_default())?;
+        work.study(study, known.remove(&options.stored_uid(study)).unwrap_or_default())?;
     }
     work.other_studies(known)?;
     progress.finish();
@@ -119,7 +124,7 @@ impl Work<'_> {
         let (mut on_server, mut asked_for) = (BTreeSet::new(), Vec::new());
         for series in listed.found {
             let admitted = self.request.admits(series.modality.as_deref());
-            if !admitted && !before.has_series(&series.uid) {
+            if !admitted && !before.has_series(&self.options.stored_uid(&series.uid)) {
                 continue;
             }
             let instances = self.client.instances(study, &series.uid)?;
@@ -129,7 +134,8 @@ impl Work<'_> {
             }
             for instance in instances.found {
                 let at = InstanceAddress { study: study.clone(), series: series.uid.clone(), instance };
-                on_server.insert((at.series.clone(), at.instance.clone()));
+                let stored = self.options.stored(&at);
+                on_server.insert((stored.series, stored.instance));
                 if admitted {
                     asked_for.push(at);
                 }
@@ -137,10 +143,14 @@ impl Work<'_> {
         }
         // A study that was listed a moment ago, and has nothing now, is asked for once more.
         let may_prune = self.options.prune && (has_series || self.client.presence_of_study(study)? == Presence::Absent);
-        let mut after = self.settle_removed(study, before, &on_server, may_prune)?;
-        asked_for.iter().for_each(|at| after.add(&at.series, &at.instance));
+        let stored_study = self.options.stored_uid(study);
+        let mut after = self.settle_removed(&stored_study, before, &on_server, may_prune)?;
+        asked_for.iter().map(|at| self.options.stored(at)).for_each(|at| after.add(&at.series, &at.instance));
+        if let Some(pseudonyms) = self.options.pseudonyms {
+            pseudonyms.note(asked_for.iter().flat_map(|at| [&at.study, &at.series, &at.instance]).map(Uid::as_str))?;
+        }
         // Written before the files: whatever comes to lie in the folder is known to the next call.
-        self.folder.write_listed(study, &after)?;
+        self.folder.write_listed(&stored_study, &after)?;
         let (patience, folder, options, progress) = (self.patience, self.folder, self.options, self.progress);
         let done = asked_for
             .into_par_iter()
@@ -160,10 +170,12 @@ impl Work<'_> {
 
     /// Studies of earlier calls. What was asked for is here already: where the server cannot say more, that is named, and nothing fails.
     fn other_studies(&mut self, known: BTreeMap<Uid, ListedStudy>) -> Result<(), PrepError> {
+        let mut is_answered = true;
         for (study, before) in known {
-            if self.summary.not_compared.is_empty() {
-                match self.other_study(&study, before) {
+            if is_answered && let Some(original) = self.options.original_uid(&study) {
+                match self.other_study(&original, &study, before) {
                     Err(PrepError::DicomWeb(error)) if !matches!(error, DicomWebError::Interrupted) => {
+                        is_answered = false;
                         tracing::warn!("studies of earlier calls are not compared any more: {error}");
                     }
                     done => {
@@ -178,8 +190,8 @@ impl Work<'_> {
     }
 
     /// A study of an earlier call that this query does not name: it is still there, or the server has removed the whole of it.
-    fn other_study(&mut self, study: &Uid, before: ListedStudy) -> Result<(), PrepError> {
-        if self.client.presence_of_study(study)? == Presence::Absent {
+    fn other_study(&mut self, original: &Uid, study: &Uid, before: ListedStudy) -> Result<(), PrepError> {
+        if self.client.presence_of_study(original)? == Presence::Absent {
             let after = self.settle_removed(study, before, &BTreeSet::new(), true)?;
             self.folder.write_listed(study, &after)?;
         }

@@ -19,6 +19,12 @@ pub enum FetchReason {
     InvalidAnswer,
     /// What came is another instance.
     OtherInstance,
+    /// Its pixels show text, and it was to be pseudonymised.
+    BurnedInAnnotation,
+    /// It is a picture of a screen, and it was to be pseudonymised.
+    ScreenImage,
+    /// It is of a class that is not pseudonymised.
+    ClassNotPseudonymised,
 }
 
 impl FetchReason {
@@ -46,6 +52,18 @@ impl FetchReason {
             Self::OtherInstance => {
                 "The object that came bears another StudyInstanceUID or SOPInstanceUID than the one that was asked for, or none. The server's \
                  index and its files disagree. It was not kept; repair the server's index."
+            }
+            Self::BurnedInAnnotation => {
+                "With --pseudonymise: the object says that text is burned into its pixels, or an overlay lies in their upper bits. A name may stand \
+                 there, and pixels are not changed. It was not kept."
+            }
+            Self::ScreenImage => {
+                "With --pseudonymise: ImageType or ConversionType says that it is a scout, a reformatted, dose or screen image, or a secondary \
+                 capture. Such images often show names, and no build uses them. It was not kept."
+            }
+            Self::ClassNotPseudonymised => {
+                "With --pseudonymise: the object is neither CT, PET, one of their enhanced classes, SEG nor RTSTRUCT. Reports and documents hold \
+                 free text, and other classes are not read by a build. It was not kept; --modality leaves such series out."
             }
         }
     }

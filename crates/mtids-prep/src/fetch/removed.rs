@@ -15,7 +15,7 @@ use crate::error::PrepError;
 
 impl Work<'_> {
     /// Names what is not on the server any more, and removes it if asked; returns what the study still has. `may_prune` says whether the answers
-    /// on the study as a whole allow it.
+    /// on the study as a whole allow it. UIDs are those of the folder.
     pub(super) fn settle_removed(
         &mut self,
         study: &Uid,
@@ -34,15 +34,20 @@ impl Work<'_> {
             if !self.folder.has(&at) {
                 continue;
             }
+            let original = self.options.original(&at);
+            let name = InstanceName::of(original.as_ref().unwrap_or(&at));
             if !self.options.prune {
-                self.summary.removed.push(InstanceName::of(&at));
+                self.summary.removed.push(name);
                 kept += 1;
-            } else if may_prune && self.client.presence_of_instance(&at)? == Presence::Absent {
+            } else if may_prune
+                && let Some(original) = &original
+                && self.client.presence_of_instance(original)? == Presence::Absent
+            {
                 self.folder.remove(&at)?;
-                self.summary.removed.push(InstanceName::of(&at));
+                self.summary.removed.push(name);
                 continue;
             } else {
-                self.summary.doubtful.push(InstanceName::of(&at));
+                self.summary.doubtful.push(name);
                 doubtful += 1;
             }
             after.add(series, instance);

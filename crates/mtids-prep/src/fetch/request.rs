@@ -5,9 +5,10 @@
 use std::path::Path;
 
 use mtids_dicom::Limits;
-use mtids_dicomweb::{StudyQuery, Uid};
+use mtids_dicomweb::{InstanceAddress, StudyQuery, Uid};
 use mtids_runtime::interrupt::Interrupt;
 
+use super::pseudonyms::Pseudonyms;
 use crate::error::PrepError;
 
 /// How to fetch.
@@ -17,12 +18,38 @@ pub struct FetchOptions<'a> {
     pub reverify: bool,
     /// Removes what the server does not have any more.
     pub prune: bool,
+    /// Pseudonymises what comes before it is written.
+    pub pseudonyms: Option<&'a Pseudonyms>,
     /// Bounds of reading.
     pub limits: &'a Limits,
     /// Ends the work.
     pub interrupt: &'a Interrupt,
     /// Shows progress.
     pub show_progress: bool,
+}
+
+impl FetchOptions<'_> {
+    /// The UID under which the folder knows one of the server.
+    pub(super) fn stored_uid(&self, uid: &Uid) -> Uid {
+        self.pseudonyms.map_or_else(|| uid.clone(), |pseudonyms| pseudonyms.stored(uid))
+    }
+
+    /// Where the folder has an instance of the server.
+    pub(super) fn stored(&self, at: &InstanceAddress) -> InstanceAddress {
+        let [study, series, instance] = [&at.study, &at.series, &at.instance].map(|uid| self.stored_uid(uid));
+        InstanceAddress { study, series, instance }
+    }
+
+    /// The UID of the server for one of the folder, where it is known.
+    pub(super) fn original_uid(&self, uid: &Uid) -> Option<Uid> {
+        self.pseudonyms.map_or_else(|| Some(uid.clone()), |pseudonyms| pseudonyms.original(uid))
+    }
+
+    /// Where the server had an instance of the folder, where that is known.
+    pub(super) fn original(&self, at: &InstanceAddress) -> Option<InstanceAddress> {
+        let [study, series, instance] = [&at.study, &at.series, &at.instance].map(|uid| self.original_uid(uid));
+        Some(InstanceAddress { study: study?, series: series?, instance: instance? })
+    }
 }
 
 /// What is wanted: a study has to fulfil one of each kind that is given.
