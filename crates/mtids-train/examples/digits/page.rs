@@ -58,7 +58,10 @@ pub(crate) fn page(
         ExpertForm::Normalised => ("are normalised, as the design first had it", "[residual](digits.md), the default"),
     };
     writeln!(text, "\nOn this page experts {form}; the same with the other form: {other}.")?;
-    writeln!(text, "They have {expert_hidden} hidden units, and the learning rate rises to {peak}.")?;
+    writeln!(
+        text,
+        "They have {expert_hidden} hidden units, and the learning rate rises to {peak}. [What narrower experts do](digits_experts.md)."
+    )?;
     write!(text, "\n## Results\n\n{date}, {seeds} seeds, {epochs} epochs; mean ± standard deviation over seeds.\n\n")?;
     figures(&mut text, &runs, &Key::ALL)?;
     text.push_str(AGAINST_EQUAL);
