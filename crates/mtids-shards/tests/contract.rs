@@ -12,7 +12,7 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::{Folder, Memory, Storage};
 use mtids_shards::{
-    Channel, CorrectionRecord, DamageKind, Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest,
+    AuditFacts, Channel, CorrectionRecord, DamageKind, Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest,
     Measure, Measures, PatchGeometry, PatchRow, Planes, QuarantineRecord, RowKind, RowLabels, ShardEntry, ShardError,
     ShardOptions, ShardWriter, Split, Totals, View, ViewName, read_corrections, read_row_group, read_row_group_into,
     stale_copies, verify, write_corrections, write_index, write_quarantine,
@@ -82,6 +82,7 @@ fn row(n: usize, split: Split) -> PatchRow {
         pet: false,
         pad_fraction: 0.125,
         weight: 0.5,
+        audit: AuditFacts::default(),
         voxels_digest: String::new(),
         grown: measures(n),
         // Also a mask that nothing could be measured of.
