@@ -54,7 +54,8 @@ impl AgeBand {
     pub fn of_age_string(text: &str) -> Option<Self> {
         let text = text.trim();
         let unit = text.chars().last()?;
-        let number: u32 = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()?;
+        let number: u32 =
+            text.strip_suffix(unit).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()?;
         let days = match unit {
             'Y' => return Self::of_years(number),
             'M' => f64::from(number) * DAYS_OF_YEAR / 12.0,
@@ -95,7 +96,10 @@ mod tests {
     #[test]
     fn ages_fall_into_bands_of_ten_years_and_ninety_is_the_last() {
         let of = |text: &str| AgeBand::of_age_string(text).map(AgeBand::name);
-        assert_eq!((of("069Y"), of("070Y"), of(" 007Y "), of("011M"), of("130M")), (Some("60-69"), Some("70-79"), Some("0-9"), Some("0-9"), Some("10-19")));
+        assert_eq!(
+            (of("069Y"), of("070Y"), of(" 007Y "), of("011M"), of("130M")),
+            (Some("60-69"), Some("70-79"), Some("0-9"), Some("0-9"), Some("10-19"))
+        );
         assert_eq!((of("089Y"), of("090Y"), of("104Y")), (Some("80-89"), Some("90+"), Some("90+")));
         for text in ["", "Y", "999Y", "-05Y", "065", "65y", "6.5Y", "é"] {
             assert_eq!(of(text), None, "{text}");

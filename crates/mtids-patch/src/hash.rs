@@ -4,42 +4,42 @@
 //! Fourier transform) gave other patients' nodes at the same station the same bits, see docs/decisions/061. What is a scan's own is its
 //! grain. Method: around each voxel of even tissue, sums of two smoothed voxels opposite each other are compared with such sums in other directions; a
 //! slope cancels in the sums, a window and an offset in the comparison. The 64 answers are a word. The hash keeps 16 bits of the least word
-//! under each of eight orders (MinHash), so equal pieces of two hashes tell how many words they share, wherever in the view they stand.
+//! under each of sixteen orders (MinHash), so equal pieces of two hashes tell how many words they share, wherever in the view they stand.
 //! Units: HU, voxels. Invariants: a pure function of the voxels; a view shifted by whole voxels shares all words but those of its
 //! border. A copy that was resampled or denoised has another grain and is not found.
 
 /// Pieces of a hash.
-const PIECES: usize = 8;
+const PIECES: usize = 16;
 /// Half of the directions around a voxel within 1 voxel along d and 2 along h and w; the other half lies opposite.
 const DIRECTIONS: usize = 37;
 /// Tissue is even where values around a voxel span at least the one and less than the other, HU: neither constant, nor a border of organs.
-const SPAN_HU: std::ops::Range<i32> = 4..100;
-/// What every mediastinal window shows, HU: from fat to blood with contrast agent. What lies outside, or at its ends, has no words, so that a
-/// scan that was cut to a window has those of the scan.
-const SHOWN_HU: std::ops::RangeInclusive<i16> = -135..=215;
+const SPAN_HU: std::ops::Range<i32> = 4..140;
+/// Soft tissue and blood, HU, which every mediastinal window shows. What lies outside, or at its ends, has no words, so that a scan that was cut
+/// to a window has those of the scan. Fat is left out: an offset of 20 HU would move much of it across the lower end of a window.
+const SHOWN_HU: std::ops::RangeInclusive<i16> = -50..=215;
 /// With fewer voxels of even tissue there is no hash.
-const FEWEST_WORDS: usize = 300;
+const FEWEST_WORDS: usize = 100;
 /// Distance from the border at which words begin, along d, h, w.
 const BORDER: [usize; 3] = [1, 3, 3];
 
-/// Eight pieces of 16 bits.
+/// Sixteen pieces of 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NearHash([u16; PIECES]);
 
 impl NearHash {
     /// The pieces.
-    pub fn pieces(&self) -> [u16; 8] {
+    pub fn pieces(&self) -> [u16; 16] {
         self.0
     }
 
-    /// How many pieces are equal, 0 to 8.
+    /// How many pieces are equal, 0 to 16.
     pub fn equal_pieces(&self, other: &Self) -> usize {
         self.0.iter().zip(&other.0).filter(|(one, other)| one == other).count()
     }
 }
 
 impl std::fmt::Display for NearHash {
-    /// 32 hexadecimal digits, four a piece.
+    /// 64 hexadecimal digits, four a piece.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|piece| write!(f, "{piece:04x}"))
     }
@@ -47,7 +47,7 @@ impl std::fmt::Display for NearHash {
 
 /// A text that is no hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not 32 hexadecimal digits")]
+#[error("not 64 hexadecimal digits")]
 pub struct NearHashError;
 
 impl std::str::FromStr for NearHash {
@@ -57,8 +57,12 @@ impl std::str::FromStr for NearHash {
         if text.len() != 4 * PIECES || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(NearHashError);
         }
-        let number = u128::from_str_radix(text, 16).map_err(|_| NearHashError)?;
-        Ok(Self(std::array::from_fn(|piece| (number >> (16 * (PIECES - 1 - piece))) as u16)))
+        let mut hash = Self([0; PIECES]);
+        for (piece, digits) in hash.0.iter_mut().zip(text.as_bytes().chunks(4)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| NearHashError)?;
+            *piece = u16::from_str_radix(digits, 16).map_err(|_| NearHashError)?;
+        }
+        Ok(hash)
     }
 }
 
@@ -80,7 +84,8 @@ pub fn near_hash(hu: &[i16], size: [usize; 3]) -> Option<NearHash> {
                 if !is_even(&hu, at, &steps) {
                     continue;
                 }
-                let sums = steps.map(|step| smooth[at.wrapping_add_signed(step)] + smooth[at.wrapping_add_signed(-step)]);
+                let sums =
+                    steps.map(|step| smooth[at.wrapping_add_signed(step)] + smooth[at.wrapping_add_signed(-step)]);
                 let word = word_of(&sums);
                 words += 1;
                 for (order, least) in (0_u64..).zip(&mut least) {
@@ -173,7 +178,7 @@ mod tests {
                     let mut from = [4; 3];
                     from[axis] = by;
                     let shifted = near_hash(&view(seed, from), SIZE).unwrap();
-                    assert!(original.equal_pieces(&shifted) >= 3, "{axis} {by}: {original} {shifted}");
+                    assert!(original.equal_pieces(&shifted) >= 4, "{axis} {by}: {original} {shifted}");
                 }
             }
             let changed = |change: &dyn Fn(i16) -> i16| {
@@ -184,7 +189,7 @@ mod tests {
             assert_eq!(changed(&|hu| hu.clamp(-160, 240)), original);
             assert_eq!(changed(&|hu| hu.clamp(-135, 215)), original);
             for by in [20, -20] {
-                assert!(original.equal_pieces(&changed(&|hu| hu + by)) >= 3);
+                assert!(original.equal_pieces(&changed(&|hu| hu + by)) >= 4);
             }
             let other = near_hash(&view(seed + 100, [4; 3]), SIZE).unwrap();
             assert_eq!(original.equal_pieces(&other), 0);
@@ -195,8 +200,8 @@ mod tests {
     fn the_text_of_a_hash_is_read_back_and_other_texts_are_not() {
         let hash = near_hash(&scan(3, [0; 3], SIZE), SIZE).unwrap();
         assert_eq!(hash.to_string().parse(), Ok(hash));
-        assert_eq!(hash.to_string().len(), 32);
-        for text in ["", "0123", "+123456789abcdef0123456789abcdef", "é123456789abcdef0123456789abcde"] {
+        assert_eq!(hash.to_string().len(), 64);
+        for text in ["", "0123", &format!("+{}", "0".repeat(63)), &format!("é{}", "0".repeat(62))] {
             assert_eq!(text.parse::<NearHash>(), Err(NearHashError));
         }
     }

@@ -105,7 +105,8 @@ mod tests {
 
     /// A body of 300 × 200 mm around `center_x`, with spine, ribs, a bright aorta on the left and one arm, in a field of 400 mm.
     fn chest(center_x: f64, has_bone: bool) -> Volume {
-        let affine = Affine::new(PointMm::new(-200.0, -150.0, 0.0), [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 5.0]]);
+        let affine =
+            Affine::new(PointMm::new(-200.0, -150.0, 0.0), [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 5.0]]);
         let affine = affine.unwrap();
         let mut voxels = Vec::new();
         for k in 0..6 {
@@ -113,9 +114,8 @@ mod tests {
                 for i in 0..200 {
                     let [x, y, _] = affine.to_mm(Voxel([f64::from(i), f64::from(j), f64::from(k)])).0;
                     let x = x - center_x;
-                    let is_in = |at: [f64; 2], radii: [f64; 2]| {
-                        ((x - at[0]) / radii[0]).hypot((y - at[1]) / radii[1]) < 1.0
-                    };
+                    let is_in =
+                        |at: [f64; 2], radii: [f64; 2]| ((x - at[0]) / radii[0]).hypot((y - at[1]) / radii[1]) < 1.0;
                     let rib = (x / 140.0).hypot(y / 90.0);
                     voxels.push(match () {
                         () if has_bone && is_in([0.0, 60.0], [18.0, 16.0]) => 250,

@@ -188,11 +188,7 @@ pub(crate) fn cut_rows(
             pad_fraction: cut.pad_fraction,
             weight: sample.weight,
             voxels_digest: String::new(),
-            audit: AuditFacts {
-                midline_offset_mm,
-                near_hash: hash_of(views, &cut.views),
-                ..known.clone()
-            },
+            audit: AuditFacts { midline_offset_mm, near_hash: hash_of(views, &cut.views), ..known.clone() },
             grown,
             mask,
         };

@@ -12,7 +12,10 @@ use mtids_shards::{Dataset, RowKind, read_row_group};
 /// The part of a volume that begins at `from`.
 fn part(hu: &[i16], [_, height, width]: [usize; 3], from: [usize; 3], size: [usize; 3]) -> Vec<i16> {
     let row = |d: usize, h: usize| ((from[0] + d) * height + from[1] + h) * width + from[2];
-    (0..size[0]).flat_map(|d| (0..size[1]).map(move |h| (d, h))).flat_map(|(d, h)| hu[row(d, h)..row(d, h) + size[2]].to_vec()).collect()
+    (0..size[0])
+        .flat_map(|d| (0..size[1]).map(move |h| (d, h)))
+        .flat_map(|(d, h)| hu[row(d, h)..row(d, h) + size[2]].to_vec())
+        .collect()
 }
 
 fn main() {
@@ -26,7 +29,7 @@ fn main() {
     let (mut rows, mut hashless) = (0_usize, 0_usize);
     // Equal pieces with changed copies: counts by pieces.
     let names = ["d+2", "h+2", "w+2", "-160..240", "-135..215", "+20 HU", "-20 HU"];
-    let mut kept = vec![[0_usize; 9]; names.len()];
+    let mut kept = vec![[0_usize; 17]; names.len()];
     for (shard, entry) in dataset.manifest().shards.iter().enumerate() {
         for group in 0..entry.row_groups.len() {
             let read = read_row_group(&dataset, shard, group).unwrap();
@@ -42,7 +45,8 @@ fn main() {
                     continue;
                 }
                 let at = |from| near_hash(&part(hu, size, from, inner), inner);
-                let changed = |change: &dyn Fn(i16) -> i16| near_hash(&hu.iter().map(|hu| change(*hu)).collect::<Vec<_>>(), size);
+                let changed =
+                    |change: &dyn Fn(i16) -> i16| near_hash(&hu.iter().map(|hu| change(*hu)).collect::<Vec<_>>(), size);
                 let copies = [
                     (at([0; 3]), at([2, 0, 0])),
                     (at([0; 3]), at([0, 2, 0])),
@@ -64,10 +68,10 @@ fn main() {
     println!("{rows} findings, {hashless} without hash");
     for (name, kept) in names.iter().zip(&kept) {
         let all: usize = kept.iter().sum();
-        let from_3: usize = kept[3..].iter().sum();
-        println!("{name}: by equal pieces {kept:?}, 3 or more {:.4}", from_3 as f64 / all as f64);
+        let from_4: usize = kept[4..].iter().sum();
+        println!("{name}: by equal pieces {kept:?}, 4 or more {:.4}", from_4 as f64 / all as f64);
     }
-    let mut between = [0_usize; 9];
+    let mut between = [0_usize; 17];
     for (n, (patient, hash)) in found.iter().enumerate() {
         for (other, its) in &found[n + 1..] {
             if patient != other {

@@ -203,7 +203,9 @@ impl Manifest {
 
     /// Which columns its rows have.
     pub(crate) fn rows_version(&self) -> RowsVersion {
-        let is_it = |version: &RowsVersion| version.layout() == self.layout && version.name() == self.description.schema_version;
+        let is_it = |version: &RowsVersion| {
+            version.layout() == self.layout && version.name() == self.description.schema_version
+        };
         // A manifest that is read has one of them.
         RowsVersion::ALL.into_iter().find(is_it).unwrap_or(RowsVersion::Audited)
     }

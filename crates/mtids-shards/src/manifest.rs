@@ -47,7 +47,10 @@ impl Versions {
                 let of_layout = RowsVersion::ALL.into_iter().filter(|version| u64::from(version.layout()) == layout);
                 let read: Vec<&str> = of_layout.map(RowsVersion::name).collect();
                 (!read.contains(&rows)).then(|| {
-                    format!("schema version {rows}; of layout {layout} this program reads version {}", read.join(" and "))
+                    format!(
+                        "schema version {rows}; of layout {layout} this program reads version {}",
+                        read.join(" and ")
+                    )
                 })
             }
             (Some(_), None) => None,

@@ -198,7 +198,8 @@ pub fn read_row_group_into(
     }
     let undecoded = |detail: String| damaged(DamageKind::Decode, detail);
     let Manifest { layout, description, .. } = dataset.manifest();
-    let labels = labels_in(verified.clone(), &footer.metadata, row_group, dataset.manifest.rows_version()).map_err(undecoded)?;
+    let labels =
+        labels_in(verified.clone(), &footer.metadata, row_group, dataset.manifest.rows_version()).map_err(undecoded)?;
     let verified = Arc::new(verified);
     let mut buffers = buffers.into_iter();
     let mut views: Vec<ViewVoxels> = Vec::with_capacity(description.views.len());

@@ -233,7 +233,7 @@ fn audit_columns() -> Vec<Column> {
             "offset of the node, also of a shifted sample's, from the midline of the body at its height, towards the left; null: no midline found":
             |r| r.audit.midline_offset_mm, |r, v| r.audit.midline_offset_mm => Some(v);
         Made "near_hash" nullable
-            "hash of the CT of the near view, 8 pieces of 4 hexadecimal digits: copies of one scan share 3 or more; null: too little even tissue":
+            "hash of the CT of the near view, 16 pieces of 4 hexadecimal digits: copies of one scan share 4 or more; null: too little even tissue":
             |r| r.audit.near_hash.map(|hash| hash.to_string()), |r, v| r.audit.near_hash => Some(v.parse().ok()?);
     };
     columns.iter_mut().filter(|column| column.name.ends_with("_mm")).for_each(|column| column.unit = Some("mm"));

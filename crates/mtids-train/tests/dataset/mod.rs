@@ -10,8 +10,9 @@ use mtids_runtime::provenance::Program;
 use mtids_runtime::random::rng_for;
 use mtids_runtime::storage::Folder;
 use mtids_shards::{
-    AuditFacts, Channel, DatasetDescription, INDEX, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures, PatchGeometry, PatchRow,
-    Planes, RowKind, RowLabels, SCHEMA_VERSION, ShardOptions, ShardWriter, Split, Totals, View, ViewName, write_index,
+    AuditFacts, Channel, DatasetDescription, INDEX, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures,
+    PatchGeometry, PatchRow, Planes, RowKind, RowLabels, SCHEMA_VERSION, ShardOptions, ShardWriter, Split, Totals,
+    View, ViewName, write_index,
 };
 use rand::RngExt;
 
