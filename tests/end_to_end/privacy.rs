@@ -42,6 +42,8 @@ fn no_planted_identity_is_published_or_logged() {
         "split.train=1.0",
         "split.validation=0.0",
         "split.test=0.0",
+        // The site is a canary: only its pseudonym may be written.
+        "site.from=\"institution-name\"",
     ] {
         arguments.extend(["--set".into(), setting.into()]);
     }

@@ -49,8 +49,8 @@ def plant(tree: str) -> None:
             if vr is not None and pydicom.datadict.tag_for_keyword(keyword):
                 setattr(data, keyword, canary())
         data.PatientID = canary()
-        data.PatientBirthDate, data.StudyDate, data.SeriesDate = "19310729", "20190817", "20190817"
-        canaries.update(["19310729", "20190817"])
+        data.PatientBirthDate, data.StudyDate, data.SeriesDate = "19190729", "20190817", "20190817"
+        canaries.update(["19190729", "20190817"])
         block = data.private_block(0x0019, "CANARY", create=True)
         for offset, vr in enumerate(["LO", "SH", "LT", "UT", "PN"]):
             block.add_new(offset, vr, canary())

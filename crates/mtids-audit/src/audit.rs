@@ -51,6 +51,15 @@ pub struct Audit {
     pub by_scanner: Vec<Group>,
     /// By use of contrast agent.
     pub by_contrast: Vec<Group>,
+    /// By site; none where no row has one, as in a dataset of an older layout. So for the next two.
+    #[serde(default)]
+    pub by_site: Vec<Group>,
+    /// By sex of the patient.
+    #[serde(default)]
+    pub by_sex: Vec<Group>,
+    /// By age of the patient, in bands of ten years.
+    #[serde(default)]
+    pub by_age_band: Vec<Group>,
     /// Rows of each patient, sorted.
     pub rows_per_patient: Vec<u64>,
     /// Short axes by status.
@@ -94,6 +103,9 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
         by_evidence: distribution::by(&index, ["evidence", "level"])?,
         by_scanner: distribution::by(&index, ["manufacturer", "model", "kernel"])?,
         by_contrast: distribution::by(&index, ["contrast"])?,
+        by_site: distribution::by_known(&index, "site")?,
+        by_sex: distribution::by_known(&index, "sex")?,
+        by_age_band: distribution::by_known(&index, "age_band")?,
         rows_per_patient: distribution::rows_per_patient(&index)?,
         sizes: distribution::sizes(&index)?,
         measures: measures(&index)?,

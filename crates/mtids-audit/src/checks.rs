@@ -10,6 +10,7 @@ mod identity;
 mod labels;
 mod leakage;
 mod masks;
+mod near_copies;
 mod negatives;
 mod places;
 mod regions;
@@ -38,7 +39,9 @@ pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -
     issues.extend(copies::duplicates(index)?);
     issues.extend(negatives::negatives(index, config.same_place_mm)?);
     issues.extend(regions::defined(index, &manifest.description.regions)?);
+    issues.extend(near_copies::found(index, config)?);
     issues.extend(sides::crossed(index, config.side_margin_mm)?);
+    issues.extend(sides::against_midline(index, config.midline_margin_mm)?);
     issues.extend(values::implausible(index, config)?);
     issues.extend(places::shared(index, config.same_place_mm)?);
     issues.extend(labels::against_evidence(index, config)?);

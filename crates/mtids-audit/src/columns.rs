@@ -16,8 +16,17 @@ use polars::prelude::*;
 use crate::frame::series;
 
 /// Columns with about as many values as rows.
-pub(crate) const KEYS: [&str; 7] =
-    [SAMPLE, PATIENT, "study_key", "series_key", "frame_of_reference_key", "instance_key", "voxels_digest"];
+pub(crate) const KEYS: [&str; 9] = [
+    SAMPLE,
+    PATIENT,
+    "folded_patient_key",
+    "study_key",
+    "series_key",
+    "frame_of_reference_key",
+    "instance_key",
+    "voxels_digest",
+    "near_hash",
+];
 /// The key whose number is the row.
 pub(crate) const SAMPLE: &str = "sample_key";
 /// The key that nearly every query groups by.

@@ -68,6 +68,12 @@ pub struct AuditConfig {
     /// A finding of a right-sided station may lie this much further to the left than one of a left-sided station of its series, mm. Default 15:
     /// stations of both sides meet at the trachea, which is not straight.
     pub side_margin_mm: f64,
+    /// A finding of a right-sided station may lie this far to the left of the body's midline, and one of a left-sided station to its right, mm.
+    /// Default 20: right and left meet at the left wall of the trachea, about 10 mm to the left, and a trachea may be pushed aside.
+    pub midline_margin_mm: f64,
+    /// Equal pieces of the hashes of two patients' views, of 16, from which they are taken for copies of one scan; 4 to 16. Default 4: of
+    /// 14 million pairs of other patients none had as many (docs/decisions/061).
+    pub near_copy_pieces: u64,
     /// Lowest median of the blood in the aorta that is believed, HU. Default 0: blood without contrast agent has 30 to 50.
     pub lowest_blood_hu: f64,
     /// Highest median of the blood in the aorta that is believed, HU. Default 700.
@@ -110,6 +116,8 @@ impl Default for AuditConfig {
             lowest_tissue_hu: -150.0,
             source_confounder: 0.5,
             side_margin_mm: 15.0,
+            midline_margin_mm: 20.0,
+            near_copy_pieces: 4,
             lowest_blood_hu: 0.0,
             highest_blood_hu: 700.0,
             smallest_short_axis_mm: 1.0,
@@ -152,6 +160,7 @@ impl AuditConfig {
             ("size_criterion_mm", self.size_criterion_mm, 0.0..=100.0, "a short axis from 0 to 100 mm"),
             ("lowest_tissue_hu", self.lowest_tissue_hu, -1024.0..=300.0, "a value from -1024 to 300 HU"),
             ("side_margin_mm", self.side_margin_mm, 0.0..=500.0, "a distance from 0 to 500 mm"),
+            ("midline_margin_mm", self.midline_margin_mm, 0.0..=500.0, "a distance from 0 to 500 mm"),
             ("lowest_blood_hu", self.lowest_blood_hu, -1024.0..=3071.0, "a value from -1024 to 3071 HU"),
             ("highest_blood_hu", self.highest_blood_hu, -1024.0..=3071.0, "a value from -1024 to 3071 HU"),
             ("smallest_short_axis_mm", self.smallest_short_axis_mm, 0.0..=1000.0, "a short axis from 0 to 1000 mm"),
@@ -172,6 +181,9 @@ impl AuditConfig {
             if low > high {
                 return Err(AuditError::Setting { key, reason: "not above the other end of its range" });
             }
+        }
+        if !(4..=16).contains(&self.near_copy_pieces) {
+            return Err(AuditError::Setting { key: "near_copy_pieces", reason: "a number of pieces from 4 to 16" });
         }
         Ok(())
     }

@@ -111,6 +111,12 @@ pub(crate) fn by<const N: usize>(index: &Index, keys: [&str; N]) -> Result<Vec<G
     groups(&index.grouped(keys, aggregates())?, keys)
 }
 
+/// Counts by the values of a column that older datasets lack; none where it is not there, or unknown in every row.
+pub(crate) fn by_known(index: &Index, key: &str) -> Result<Vec<Group>, AuditError> {
+    let groups = if index.has(key) { by(index, [key])? } else { Vec::new() };
+    Ok(if groups.iter().all(|group| group.names == [None]) { Vec::new() } else { groups })
+}
+
 /// The same of some rows, which a query over this index gives.
 pub(crate) fn by_in<const N: usize>(index: &Index, rows: LazyFrame, keys: [&str; N]) -> Result<Vec<Group>, AuditError> {
     let expressions: Vec<Expr> = keys.iter().map(|key| col(*key)).collect();

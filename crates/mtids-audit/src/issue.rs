@@ -139,6 +139,12 @@ pub enum IssueCode {
     NegativeNearFinding,
     /// Findings of right-sided and left-sided stations lie on the wrong side of each other.
     SidesCrossed,
+    /// A finding of a sided station lies on the other side of the body's midline.
+    SideAgainstMidline,
+    /// Views of two patients are copies of one scan, though not voxel by voxel.
+    NearCopies,
+    /// All patients of a class come from one site.
+    SiteOnlyClass,
     /// A short axis that no node has.
     ImplausibleSize,
     /// A tube voltage or a distance of slices that no chest CT has.
@@ -204,6 +210,8 @@ impl IssueCode {
             Self::ConstantTissue => Some("The image is constant here: is the series usable?"),
             Self::StationOutsideRegion => Some("The station does not belong to the region: which of both is right?"),
             Self::SidesCrossed => Some("A node of the other side lies further out here: which side is right?"),
+            Self::SideAgainstMidline => Some("This place lies on the other side of the body: which side is right?"),
+            Self::NearCopies => Some("A view of another patient shows the same scan: are both one person?"),
             Self::ImplausibleSize => Some("No node has this short axis: what is it in mm?"),
             _ => None,
         }

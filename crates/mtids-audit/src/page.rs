@@ -265,6 +265,16 @@ fn acquisition(audit: &Audit) -> Markup {
         (grouped(&["manufacturer", "model", "kernel"], &audit.by_scanner))
         h3 { "Contrast agent" }
         (grouped(&["given"], &audit.by_contrast))
+        @for (title, heading, groups) in [
+            ("Site", "site", &audit.by_site),
+            ("Sex", "sex", &audit.by_sex),
+            ("Age", "years", &audit.by_age_band),
+        ] {
+            @if !groups.is_empty() {
+                h3 { (title) }
+                (grouped(&[heading], groups))
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use mtids_audit::audit::{Audit, audit};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::issue::{IssueCode, Severity};
 use mtids_domain::label::{Evidence, Metastasis};
+use mtids_domain::person::{AgeBand, Sex};
 use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::Station;
 use mtids_runtime::random::rng_for;
@@ -70,9 +71,16 @@ fn cohort(seed: u64, off_mm: f64) -> Vec<RowLabels> {
                 kernel: Some(["soft", "sharp"][scanner / 2].to_owned()),
                 ..row.clone()
             };
+            // The midline is found but for 3 mm, wherever the patient lies.
+            one.audit.midline_offset_mm = Some((one.center_mm[0] - off + 3.0 * noise().clamp(-1.0, 1.0)) as f32);
             one.grown.set(Measure::AortaHu, Some((140.0 + 20.0 * noise()) as f32));
             one.grown.set(Measure::Shell3Hu, Some((50.0 + 15.0 * noise()) as f32));
             one.grown.set(Measure::DeviationHu, Some((20.0 + 2.0 * noise()) as f32));
+            one.audit.near_hash =
+                Some(format!("{:032x}{:032x}", random.random::<u128>(), random.random::<u128>()).parse().unwrap());
+            one.audit.site = Some(format!("site {scanner}"));
+            one.audit.sex = Some(if patient % 2 == 0 { Sex::F } else { Sex::M });
+            one.audit.age_band = AgeBand::of_years(40 + patient as u32 % 50);
             one.evidence = if random.random::<f64>() < 0.5 { Evidence::A } else { Evidence::B };
             one.label_source = if random.random::<f64>() < 0.7 { "table" } else { "segmentation" }.to_owned();
             one.mask = (random.random::<f64>() < 0.5).then(|| one.grown.clone());

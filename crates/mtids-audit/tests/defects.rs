@@ -11,7 +11,7 @@ use mtids_audit::config::AuditConfig;
 use mtids_audit::issue::IssueCode as Code;
 use mtids_audit::issue::Severity::{self, Error, Info, Warning};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
+use mtids_domain::pseudonym::{FoldedPatientKey, FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::Station;
 use mtids_shards::{Measure, RowKind, RowLabels, Split};
 use support::{Published, publish_as, sound};
@@ -77,7 +77,19 @@ const DEFECTS: &[Defect] = &[
         d.rows.iter_mut().for_each(|row| row.model = Some("scanner a".into()));
         d.rows[0].model = Some("scanner  a".into());
     }),
+    defect("a patient id in another spelling, under pseudonyms", Error, Code::IdsDifferBySpelling, |d| {
+        folded(d, |patient| if patient == 2 { 0 } else { patient });
+    })
+    .below(|d| folded(d, |patient| patient)),
     // The same thing twice.
+    defect("a view of another patient that shares the last four pieces", Warning, Code::NearCopies, |d| {
+        near(d, |piece| piece >= 12);
+    })
+    .below(|d| near(d, |piece| piece >= 13)),
+    defect("a view of another patient that shares four pieces far apart", Warning, Code::NearCopies, |d| {
+        near(d, |piece| piece % 5 == 0);
+    })
+    .below(|d| near(d, |piece| piece % 6 == 0)),
     defect("a sample key twice", Error, Code::DuplicateSample, |d| d.rows[1].sample_key = "sample0".into()),
     defect("the same voxels under two patients", Error, Code::DuplicateVoxels, |d| same_voxels(d, 0, 8)),
     defect("the same voxels in two splits", Error, Code::DuplicateVoxels, |d| same_voxels(d, 0, 16)),
@@ -106,6 +118,23 @@ const DEFECTS: &[Defect] = &[
     }),
     defect("a side against that of another node", Warning, Code::SidesCrossed, |d| crossed(d, 15.1))
         .below(|d| crossed(d, 15.0)),
+    defect("a right-sided node on the left of the midline", Warning, Code::SideAgainstMidline, |d| {
+        d.rows[0].audit.midline_offset_mm = Some(20.1);
+    })
+    .below(|d| d.rows[0].audit.midline_offset_mm = Some(20.0)),
+    defect("a left-sided node on the right of the midline", Warning, Code::SideAgainstMidline, |d| {
+        (d.rows[0].station, d.rows[0].audit.midline_offset_mm) = (Some(Station::S4L), Some(-20.1));
+    })
+    .below(|d| {
+        (d.rows[0].station, d.rows[0].audit.midline_offset_mm) = (Some(Station::S4L), Some(-20.0));
+        d.rows[1].audit.midline_offset_mm = Some(90.0);
+    }),
+    defect("a region of one site", Warning, Code::SiteOnlyClass, |d| region_of_one_site(d, 5))
+        .below(|d| region_of_one_site(d, 4)),
+    defect("a side against that of another node, by their offsets", Warning, Code::SidesCrossed, |d| {
+        crossed_by_offsets(d, 15.1);
+    })
+    .below(|d| crossed_by_offsets(d, 15.0)),
     defect("a negative with labels", Error, Code::LabelledNegative, |d| d.rows[0].kind = RowKind::Negative),
     defect("a negative at a finding", Warning, Code::NegativeNearFinding, |d| negative(d, 2.9))
         .below(|d| negative(d, 3.0)),
@@ -230,6 +259,36 @@ const DEFECTS: &[Defect] = &[
     })
     .below(|d| region_of_one(d, 4, true)),
 ];
+
+/// The folded id of each patient is that of another one, or its own.
+fn folded(d: &mut Dataset, of: fn(usize) -> usize) {
+    for (n, row) in d.rows.iter_mut().enumerate() {
+        row.audit.folded_patient_key = Some(FoldedPatientKey::from_stored(format!("folded{}", of(n / 4))));
+    }
+}
+
+/// Every row has a hash of its own, but row 4, of another patient, has some pieces of row 0.
+fn near(d: &mut Dataset, is_shared: fn(usize) -> bool) {
+    for (n, row) in d.rows.iter_mut().enumerate() {
+        let of = |piece: usize| if n == 4 && is_shared(piece) { 0 } else { n };
+        let text: String = (0..16).map(|piece| format!("{:04x}", 16 * of(piece) + piece)).collect();
+        row.audit.near_hash = Some(text.parse().unwrap());
+    }
+}
+
+/// So many patients have subcarinal nodes, all from one of six sites with six patients each.
+fn region_of_one_site(d: &mut Dataset, patients: usize) {
+    region_of_one(d, patients, true);
+    d.rows.iter_mut().for_each(|row| row.audit.site = row.model.take());
+}
+
+/// A right-sided and a left-sided node of one patient, whose offsets cross by so many mm; their places do not.
+fn crossed_by_offsets(d: &mut Dataset, by_mm: f32) {
+    d.rows[2].station = Some(Station::S4L);
+    d.rows[2].center_mm[0] = 40.0;
+    d.rows[0].audit.midline_offset_mm = Some(by_mm / 2.0);
+    d.rows[2].audit.midline_offset_mm = Some(-by_mm / 2.0);
+}
 
 fn rename(d: &mut Dataset, id: &str) {
     d.rows[8..12].iter_mut().for_each(|row| row.patient_key = PatientKey::from_stored(id.to_owned()));

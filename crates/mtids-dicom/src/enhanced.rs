@@ -121,6 +121,7 @@ pub(crate) fn frames(
                 series_uid: identity.series_uid.clone(),
                 frame_of_reference_uid: identity.frame_of_reference_uid.clone(),
                 study_day: identity.study_day,
+                origin: Arc::clone(&identity.origin),
                 modality: Arc::clone(&modality),
                 rows: u32::from(pixels.shape.rows),
                 columns: u32::from(pixels.shape.columns),

@@ -143,6 +143,7 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
         series_uid: identity.series_uid,
         frame_of_reference_uid: identity.frame_of_reference_uid,
         study_day: identity.study_day,
+        origin: identity.origin,
         modality,
         rows: u32::from(pixels.shape.rows),
         columns: u32::from(pixels.shape.columns),

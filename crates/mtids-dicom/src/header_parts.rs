@@ -13,6 +13,7 @@ use crate::element::{array, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::image_header::AcquisitionFacts;
 use crate::limits::Limits;
+use crate::origin::Origin;
 use crate::pixels::description::{StoredAt, StoredImage, describe};
 use crate::scout::names_scout;
 
@@ -27,6 +28,7 @@ pub(crate) struct Identity {
     pub(crate) series_uid: Arc<str>,
     pub(crate) frame_of_reference_uid: Option<Arc<str>>,
     pub(crate) study_day: Option<i32>,
+    pub(crate) origin: Arc<Origin>,
 }
 
 impl Identity {
@@ -46,6 +48,7 @@ impl Identity {
             series_uid: uid(tags::SERIES_INSTANCE_UID, "SeriesInstanceUID")?.into(),
             frame_of_reference_uid: text(object, tags::FRAME_OF_REFERENCE_UID).map(Arc::from),
             study_day: text(object, tags::STUDY_DATE).and_then(|date| day(&date)),
+            origin: Arc::new(Origin::read(object)),
         })
     }
 }

@@ -7,7 +7,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 /// In ascending order.
-pub(crate) const TAGS: [Tag; 58] = [
+pub(crate) const TAGS: [Tag; 64] = [
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
@@ -20,11 +20,17 @@ pub(crate) const TAGS: [Tag; 58] = [
     tags::ACQUISITION_TIME,
     tags::MODALITY,
     tags::MANUFACTURER,
+    tags::INSTITUTION_NAME,
     tags::TIMEZONE_OFFSET_FROM_UTC,
+    tags::STATION_NAME,
     tags::SERIES_DESCRIPTION,
     tags::MANUFACTURER_MODEL_NAME,
     tags::PATIENT_ID,
+    tags::PATIENT_BIRTH_DATE,
+    tags::PATIENT_SEX,
+    tags::PATIENT_AGE,
     tags::PATIENT_WEIGHT,
+    tags::CLINICAL_TRIAL_SITE_ID,
     tags::CONTRAST_BOLUS_AGENT,
     tags::CONTRAST_BOLUS_AGENT_SEQUENCE,
     tags::SCAN_OPTIONS,

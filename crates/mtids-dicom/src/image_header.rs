@@ -11,6 +11,7 @@ use mtids_domain::geometry::{PointMm, cross, dot, norm};
 use serde::{Deserialize, Serialize};
 
 use crate::acquisition::Acquired;
+use crate::origin::Origin;
 use crate::pet::PetFacts;
 use crate::pixels::description::{StoredAt, StoredImage};
 use crate::pixels::modality::Modality;
@@ -71,6 +72,8 @@ pub struct SliceFacts {
     pub frame_of_reference_uid: Option<Arc<str>>,
     /// StudyDate in days since 1970-01-01; `None` where it is missing or malformed. It leaves this program as a difference only.
     pub study_day: Option<i32>,
+    /// Of which patient and site.
+    pub origin: Arc<Origin>,
     /// Modality, `CT` or `PT`.
     pub modality: Arc<str>,
     /// Rows of pixels.
@@ -128,6 +131,7 @@ impl InstanceHeader {
             series_uid: "1.2.3".into(),
             frame_of_reference_uid: Some("1.4".into()),
             study_day: None,
+            origin: Arc::default(),
             modality: "CT".into(),
             rows: 4,
             columns: 4,

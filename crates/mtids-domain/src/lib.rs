@@ -14,6 +14,7 @@ pub mod caliper;
 pub mod geometry;
 pub mod label;
 pub mod nodal;
+pub mod person;
 pub mod pseudonym;
 pub mod repair;
 pub mod same_person;

@@ -11,6 +11,8 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::person::folded_id;
+
 /// A project's secret.
 #[derive(Clone)]
 pub struct PseudonymSecret([u8; 32]);
@@ -64,6 +66,16 @@ impl PseudonymSecret {
     /// Pseudonym of a patient.
     pub fn patient(&self, raw: &str) -> PatientKey {
         PatientKey(self.pseudonym_of("patient", raw.trim()))
+    }
+
+    /// Pseudonym of a patient's id under any spelling: ids that differ by case, blanks at their ends or width alone have one.
+    pub fn folded_patient(&self, raw: &str) -> FoldedPatientKey {
+        FoldedPatientKey(self.pseudonym_of("folded-patient", &folded_id(raw)))
+    }
+
+    /// Pseudonym of a site by its name, under any spelling.
+    pub fn site(&self, raw: &str) -> String {
+        self.pseudonym_of("site", &folded_id(raw))
     }
 
     /// Pseudonym of a study.
@@ -138,6 +150,10 @@ key!(
     PatientKey
 );
 key!(
+    /// Pseudonym of a patient's id under any spelling.
+    FoldedPatientKey
+);
+key!(
     /// Pseudonym of a study.
     StudyKey
 );
@@ -166,6 +182,9 @@ mod tests {
         assert_ne!(secret.patient("P1").as_str(), secret.study("P1").as_str());
         assert_ne!(secret.instance("P1").as_str(), secret.frame_of_reference("P1").as_str());
         assert_ne!(secret.patient("P1"), other.patient("P1"));
+        assert_eq!(secret.folded_patient(" p1"), secret.folded_patient("P1"));
+        assert_ne!(secret.folded_patient("P1").as_str(), secret.patient("P1").as_str());
+        assert_ne!(secret.site("A"), secret.site("B"));
         assert_eq!(secret.patient("P1").as_str().len(), 32);
         assert!(!format!("{secret:?}").contains("sixteen"));
     }

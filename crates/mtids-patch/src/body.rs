@@ -36,7 +36,7 @@ pub enum Place {
 
 /// The centres of all cells of a volume that lie in a place, in a fixed order, and the distance of neighbouring cells in mm.
 pub fn cells_in(volume: &Volume, place: Place) -> (Vec<PointMm>, f64) {
-    let grid = Grid::of(volume);
+    let grid = Grid::of(volume, STEP_MM);
     let [columns, rows, planes] = grid.size;
     let mut found = Vec::new();
     for plane in 0..planes {
@@ -54,15 +54,16 @@ pub fn cells_in(volume: &Volume, place: Place) -> (Vec<PointMm>, f64) {
 }
 
 /// Cells along the patient's axes over the box of a volume.
-struct Grid {
-    corner: [f64; 3],
-    step: f64,
+pub(crate) struct Grid {
+    pub(crate) corner: [f64; 3],
+    pub(crate) step: f64,
     /// Cells along x, y, z.
-    size: [usize; 3],
+    pub(crate) size: [usize; 3],
 }
 
 impl Grid {
-    fn of(volume: &Volume) -> Self {
+    /// Cells of `step_mm`, or of more where that would be too many.
+    pub(crate) fn of(volume: &Volume, step_mm: f64) -> Self {
         let mut low = [f64::INFINITY; 3];
         let mut high = [f64::NEG_INFINITY; 3];
         for corner in 0..8 {
@@ -74,8 +75,8 @@ impl Grid {
             }
         }
         let extent: [f64; 3] = std::array::from_fn(|axis| (high[axis] - low[axis]).max(0.0));
-        let cells = extent.iter().map(|extent| extent / STEP_MM + 1.0).product::<f64>();
-        let step = STEP_MM * (cells / MOST_CELLS).cbrt().max(1.0);
+        let cells = extent.iter().map(|extent| extent / step_mm + 1.0).product::<f64>();
+        let step = step_mm * (cells / MOST_CELLS).cbrt().max(1.0);
         Self { corner: low, step, size: extent.map(|extent| (extent / step) as usize + 1) }
     }
 
@@ -84,7 +85,7 @@ impl Grid {
     }
 
     /// The nearest voxel; air outside the volume.
-    fn sample(&self, volume: &Volume, cell: [usize; 3]) -> i16 {
+    pub(crate) fn sample(&self, volume: &Volume, cell: [usize; 3]) -> i16 {
         let nearest = volume.affine().to_voxel(self.center(cell)).nearest(volume.dimensions());
         nearest.and_then(|index| volume.get(index)).unwrap_or(AIR_HU)
     }

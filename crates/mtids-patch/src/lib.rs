@@ -16,17 +16,21 @@
 mod body;
 mod cut;
 mod geometry;
+mod hash;
 mod kernel;
 mod mark;
 pub mod measure;
 mod measures;
+mod midline;
 mod reach;
 mod view;
 
 pub use body::{Place, cells_in};
 pub use cut::{Patch, SUV_STEPS, cut, cut_suv};
 pub use geometry::{GeometryError, Interpolation, PatchGeometry, Planes};
+pub use hash::{NearHash, NearHashError, near_hash};
 pub use mark::{CENTER_RADIUS_MM, mark_center, mark_mask};
 pub use measures::{Measure, Measures};
+pub use midline::Midline;
 pub use reach::reach;
 pub use view::{Channel, View, ViewName, ViewNameError};

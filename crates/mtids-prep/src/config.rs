@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::PrepError;
 use crate::negatives::NegativesConfig;
+use crate::origin::SiteConfig;
 use crate::publication::Publication;
 use crate::split::SplitConfig;
 use crate::views::{ViewConfig, resolve};
@@ -86,6 +87,8 @@ pub struct BuildConfig {
     pub split: SplitConfig,
     /// Who is one person.
     pub identity: IdentityConfig,
+    /// What names the site of a series.
+    pub site: SiteConfig,
     /// Bounds of reading.
     pub reading: ReadingConfig,
     /// Where the secret of the pseudonyms comes from.
@@ -122,6 +125,7 @@ impl Default for BuildConfig {
             negatives: NegativesConfig::default(),
             split: SplitConfig::default(),
             identity: IdentityConfig::default(),
+            site: SiteConfig::default(),
             reading: ReadingConfig::default(),
             pseudonym: PseudonymConfig::default(),
             publication: Publication::default(),

@@ -9,9 +9,9 @@ use mtids_domain::geometry::{PointMm, dot};
 use mtids_domain::label::{Evidence, LabelLevel};
 use mtids_domain::taxonomy::Location;
 use mtids_domain::volume::Volume;
-use mtids_patch::{Channel, Patch, View, cut, cut_suv, mark_center, mark_mask, reach};
+use mtids_patch::{Channel, Midline, Patch, View, cut, cut_suv, mark_center, mark_mask, reach};
 use mtids_runtime::random::rng_for;
-use mtids_shards::{PatchRow, RowKind, RowLabels, Split};
+use mtids_shards::{AuditFacts, PatchRow, RowKind, RowLabels, Split};
 use rand::RngExt;
 
 use crate::config::CheckedConfig;
@@ -19,6 +19,7 @@ use crate::context::Cutting;
 use crate::error::PrepError;
 use crate::measure::Measurer;
 use crate::negatives::sample_negatives;
+use crate::origin::{facts_of, hash_of};
 use crate::partition::PlannedSeries;
 
 /// What was cut from a series.
@@ -115,6 +116,8 @@ pub(crate) fn cut_rows(
     let facts = &series.facts;
     let views = context.config.views();
     let measurer = Measurer::new(volume, pet);
+    let mut midline = Midline::new(volume);
+    let known = facts_of(series, &context.config.site, context.secret);
     let mut rows = Vec::new();
     let samples = sample_centers(planned, volume, context);
     let touching = touching_invented(&samples, ct, views);
@@ -143,6 +146,8 @@ pub(crate) fn cut_rows(
             measures = measurer.of(center, finding);
         }
         let (grown, mask) = measures.clone();
+        // Of the node: a shifted sample says on which side that is.
+        let midline_offset_mm = midline.offset_mm(sample.node()).map(|mm| mm as f32);
         let place = finding.and_then(|finding| finding.station);
         let region = place.and_then(|place| context.description.regions.code_of(place));
         let labels = RowLabels {
@@ -183,6 +188,7 @@ pub(crate) fn cut_rows(
             pad_fraction: cut.pad_fraction,
             weight: sample.weight,
             voxels_digest: String::new(),
+            audit: AuditFacts { midline_offset_mm, near_hash: hash_of(views, &cut.views), ..known.clone() },
             grown,
             mask,
         };

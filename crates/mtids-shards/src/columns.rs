@@ -148,6 +148,20 @@ impl IndexColumns {
         Ok(firsts)
     }
 
+    /// Calls `each` with the number and the text of every row of a column of text that is not null: none of them is kept.
+    ///
+    /// # Errors
+    /// As [`IndexColumns::coded`].
+    pub fn visit_column(&self, name: &str, mut each: impl FnMut(u32, &str)) -> Result<(), ShardError> {
+        let mut row = 0;
+        self.visit_texts(name, None, |texts| {
+            for text in texts {
+                text.into_iter().for_each(|text| each(row, text));
+                row += 1;
+            }
+        })
+    }
+
     /// Texts of some rows, which come in rising order.
     ///
     /// # Errors

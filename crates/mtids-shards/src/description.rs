@@ -10,12 +10,44 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::file::FileEntry;
+use crate::previous::{PREVIOUS_LAYOUT, PREVIOUS_SCHEMA};
 use crate::row::{RowKind, Split};
 
 /// Version of the layout: which files a dataset has, and what the manifest says of them. 6: a row has named views.
 pub const LAYOUT_VERSION: u32 = 6;
-/// Version of the rows: columns and voxels. 5: one voxel column per view, and columns of measures.
-pub const SCHEMA_VERSION: &str = "5";
+/// Version of the rows: columns and voxels. 5: one voxel column per view, and columns of measures. 5.1: columns for audits, which rows of
+/// version 5 are read without.
+pub const SCHEMA_VERSION: &str = "5.1";
+
+/// The versions of rows that are read, the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RowsVersion {
+    /// Of layout 5: one patch.
+    Patches,
+    /// Named views, and measures.
+    Views,
+    /// With columns for audits.
+    Audited,
+}
+
+impl RowsVersion {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Patches, Self::Views, Self::Audited];
+
+    /// The layout that has such rows.
+    pub(crate) fn layout(self) -> u32 {
+        if self == Self::Patches { PREVIOUS_LAYOUT } else { LAYOUT_VERSION }
+    }
+
+    /// Its name in a manifest.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Patches => PREVIOUS_SCHEMA,
+            Self::Views => "5",
+            Self::Audited => SCHEMA_VERSION,
+        }
+    }
+}
 
 /// What every shard of a dataset has in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -167,6 +199,15 @@ impl Manifest {
     /// The file with this plain name, such as `index.parquet`.
     pub fn file(&self, name: &str) -> Option<&FileEntry> {
         self.files.iter().find(|file| file.name == name)
+    }
+
+    /// Which columns its rows have.
+    pub(crate) fn rows_version(&self) -> RowsVersion {
+        let is_it = |version: &RowsVersion| {
+            version.layout() == self.layout && version.name() == self.description.schema_version
+        };
+        // A manifest that is read has one of them.
+        RowsVersion::ALL.into_iter().find(is_it).unwrap_or(RowsVersion::Audited)
     }
 
     /// Paths of everything that the manifest names.

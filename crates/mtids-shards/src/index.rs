@@ -11,7 +11,7 @@ use mtids_runtime::storage::Storage;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 
-use crate::description::DatasetDescription;
+use crate::description::{DatasetDescription, RowsVersion};
 use crate::error::ShardError;
 use crate::file::{FileEntry, write_file};
 use crate::row::RowLabels;
@@ -132,11 +132,11 @@ pub(crate) fn scan_index(
     Ok(())
 }
 
-/// The labels of an index of this layout whose bytes were checked; `path` is for messages.
-pub(crate) fn decode_index(bytes: Vec<u8>, path: &Path, layout: u32) -> Result<Vec<RowLabels>, ShardError> {
+/// The labels of an index of this version whose bytes were checked; `path` is for messages.
+pub(crate) fn decode_index(bytes: Vec<u8>, path: &Path, version: RowsVersion) -> Result<Vec<RowLabels>, ShardError> {
     let mut rows = Vec::new();
     for batch in decode_batches(bytes, path)? {
-        rows.extend(labels_of(&batch, layout).map_err(|detail| ShardError::Rows { path: path.to_owned(), detail })?);
+        rows.extend(labels_of(&batch, version).map_err(|detail| ShardError::Rows { path: path.to_owned(), detail })?);
     }
     Ok(rows)
 }

@@ -8,10 +8,10 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::Storage;
 use serde::Deserialize;
 
-use crate::description::{LAYOUT_VERSION, Manifest, SCHEMA_VERSION};
+use crate::description::{LAYOUT_VERSION, Manifest, RowsVersion};
 use crate::error::ShardError;
 use crate::file::renew_copies;
-use crate::previous::{PREVIOUS_LAYOUT, PREVIOUS_SCHEMA, PreviousManifest};
+use crate::previous::{PREVIOUS_LAYOUT, PreviousManifest};
 
 /// File name of the manifest.
 pub const MANIFEST: &str = "manifest.json";
@@ -44,9 +44,14 @@ impl Versions {
                 Some(format!("layout version {layout}; {reads}"))
             }
             (Some(layout), Some(rows)) => {
-                let expected = if layout == previous { PREVIOUS_SCHEMA } else { SCHEMA_VERSION };
-                (rows != expected)
-                    .then(|| format!("schema version {rows}; of layout {layout} this program reads version {expected}"))
+                let of_layout = RowsVersion::ALL.into_iter().filter(|version| u64::from(version.layout()) == layout);
+                let read: Vec<&str> = of_layout.map(RowsVersion::name).collect();
+                (!read.contains(&rows)).then(|| {
+                    format!(
+                        "schema version {rows}; of layout {layout} this program reads version {}",
+                        read.join(" and ")
+                    )
+                })
             }
             (Some(_), None) => None,
         }

@@ -12,7 +12,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 
 use crate::columns::IndexColumns;
-use crate::description::{Manifest, ShardEntry};
+use crate::description::{Manifest, RowsVersion, ShardEntry};
 use crate::error::{DamageKind, ShardError};
 use crate::file::read_verified;
 use crate::footer::{Footer, Footers, Verified, kind_of};
@@ -85,7 +85,7 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::file`], or [`ShardError::Rows`] for an index with other columns.
     pub fn index(&self) -> Result<Vec<RowLabels>, ShardError> {
-        decode_index(self.file(INDEX)?, &self.index_place(), self.manifest.layout)
+        decode_index(self.file(INDEX)?, &self.index_place(), self.manifest.rows_version())
     }
 
     /// All columns of the verified index as Arrow record batches: the labels, and the shard, row group and row of each sample.
@@ -198,7 +198,8 @@ pub fn read_row_group_into(
     }
     let undecoded = |detail: String| damaged(DamageKind::Decode, detail);
     let Manifest { layout, description, .. } = dataset.manifest();
-    let labels = labels_in(verified.clone(), &footer.metadata, row_group, *layout).map_err(undecoded)?;
+    let labels =
+        labels_in(verified.clone(), &footer.metadata, row_group, dataset.manifest.rows_version()).map_err(undecoded)?;
     let verified = Arc::new(verified);
     let mut buffers = buffers.into_iter();
     let mut views: Vec<ViewVoxels> = Vec::with_capacity(description.views.len());
@@ -226,7 +227,7 @@ fn labels_in(
     verified: Verified,
     metadata: &ArrowReaderMetadata,
     row_group: usize,
-    layout: u32,
+    version: RowsVersion,
 ) -> Result<Vec<RowLabels>, String> {
     let mask = ProjectionMask::columns(metadata.parquet_schema(), columns().iter().map(|column| column.name()));
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(verified, metadata.clone())
@@ -236,7 +237,7 @@ fn labels_in(
         .map_err(|error| error.to_string())?;
     let mut labels = Vec::new();
     for batch in reader {
-        labels.extend(labels_of(&batch.map_err(|error| error.to_string())?, layout)?);
+        labels.extend(labels_of(&batch.map_err(|error| error.to_string())?, version)?);
     }
     Ok(labels)
 }

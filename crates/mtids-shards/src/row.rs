@@ -3,10 +3,11 @@
 //! Invariant: `None` means unknown, which is null on disk. Units: mm, HU, kV; `center_voxel` is (i, j, k).
 
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
+use mtids_domain::person::{AgeBand, Sex};
+use mtids_domain::pseudonym::{FoldedPatientKey, FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::repair::Repair;
 use mtids_domain::taxonomy::Station;
-use mtids_patch::Measures;
+use mtids_patch::{Measures, NearHash};
 use mtids_runtime::digest::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,40 @@ impl RowKind {
     /// The kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Finding, Self::Negative].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What an audit asks of a row besides its labels: whose it is, from where, on which side, and whether its scan occurs twice.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuditFacts {
+    /// Site: a pseudonym, or its name where the build was told to write names.
+    pub site: Option<String>,
+    /// Sex of the patient.
+    pub sex: Option<Sex>,
+    /// Age of the patient at the study, in bands of ten years.
+    pub age_band: Option<AgeBand>,
+    /// Pseudonym of the patient's id without regard to case, blanks at its ends and width.
+    pub folded_patient_key: Option<FoldedPatientKey>,
+    /// Offset of the node, also of a shifted sample's, from the midline of the body at its height, mm towards the left.
+    pub midline_offset_mm: Option<f32>,
+    /// Hash of the near view that copies of a scan share.
+    #[serde(with = "hash_text")]
+    pub near_hash: Option<NearHash>,
+}
+
+/// A hash as its text.
+mod hash_text {
+    use mtids_patch::NearHash;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(hash: &Option<NearHash>, serializer: S) -> Result<S::Ok, S::Error> {
+        hash.map(|hash| hash.to_string()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NearHash>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
     }
 }
 
@@ -136,6 +171,9 @@ pub struct RowLabels {
     pub weight: f32,
     /// First 16 hexadecimal digits of the BLAKE3 digest of the voxels, one view behind the other.
     pub voxels_digest: String,
+    /// What an audit asks besides.
+    #[serde(default)]
+    pub audit: AuditFacts,
     /// Measures of the region grown from the point.
     pub grown: Measures,
     /// Measures of the annotation's mask; `None` where it has none.

@@ -12,20 +12,21 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
+use mtids_domain::person::{AgeBand, Sex};
+use mtids_domain::pseudonym::{FoldedPatientKey, FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::repair::Repair;
 use mtids_patch::{Measure, Measures};
 use mtids_runtime::provenance::Program;
 use serde_json::{Value, json};
 
-use crate::description::{DatasetDescription, LAYOUT_VERSION};
-use crate::previous::PREVIOUS_LAYOUT;
-use crate::row::{RowKind, RowLabels, Split};
+use crate::description::{DatasetDescription, RowsVersion};
+use crate::row::{AuditFacts, RowKind, RowLabels, Split};
 use crate::voxels::column_name;
 
 /// How a cell is read off a row, and how a row takes it back. A setter answers `None` for a value that this program does not know.
 enum Cell {
     Text(fn(&RowLabels) -> Option<&str>, fn(&mut RowLabels, &str) -> Option<()>),
+    Made(fn(&RowLabels) -> Option<String>, fn(&mut RowLabels, &str) -> Option<()>),
     Code(fn(&RowLabels) -> Option<i8>, fn(&mut RowLabels, i8) -> Option<()>),
     Double(fn(&RowLabels) -> Option<f64>, fn(&mut RowLabels, f64) -> Option<()>),
     Single(fn(&RowLabels) -> Option<f32>, fn(&mut RowLabels, f32) -> Option<()>),
@@ -43,14 +44,14 @@ enum Region {
     Mask,
 }
 
-/// A column: name, nullable, meaning, unit of a measure, value, and the layout that brought it.
+/// A column: name, nullable, meaning, unit of a measure, value, and the version of the rows that brought it.
 pub(crate) struct Column {
     name: Cow<'static, str>,
     nullable: bool,
     meaning: Cow<'static, str>,
     unit: Option<&'static str>,
     cell: Cell,
-    since: u32,
+    since: RowsVersion,
 }
 
 /// One line per column: type, name, `required` or `nullable`, meaning; then the cell of a row, and where a stored value goes.
@@ -64,7 +65,7 @@ macro_rules! column_table {
             nullable: column_table!(@nullable $null),
             meaning: Cow::Borrowed($meaning),
             unit: None,
-            since: PREVIOUS_LAYOUT,
+            since: RowsVersion::Patches,
             cell: Cell::$cell($get, |$row, $value| {
                 $place = $new;
                 Some(())
@@ -79,6 +80,7 @@ static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
     for region in [Region::Grown, Region::Mask] {
         columns.extend(Measure::ALL.iter().map(|&measure| measure_column(region, measure)));
     }
+    columns.extend(audit_columns().into_iter().map(|column| Column { since: RowsVersion::Audited, ..column }));
     columns
 });
 
@@ -96,7 +98,7 @@ fn measure_source() -> Column {
             "grown: of the region grown from the point only; grown+mask: of the annotation's mask as well",
         ),
         unit: None,
-        since: LAYOUT_VERSION,
+        since: RowsVersion::Views,
         cell: Cell::Text(
             |row| Some(if row.mask.is_some() { "grown+mask" } else { "grown" }),
             |row, value| {
@@ -121,7 +123,7 @@ fn measure_column(region: Region, measure: Measure) -> Column {
         nullable: true,
         meaning: Cow::Owned(format!("{}; of the {of}", measure.meaning())),
         unit: Some(measure.unit()),
-        since: LAYOUT_VERSION,
+        since: RowsVersion::Views,
         cell: Cell::Measure(region, measure),
     }
 }
@@ -213,6 +215,31 @@ fn plain_columns() -> Vec<Column> {
     }
 }
 
+/// What an audit asks besides; all of it may be unknown.
+#[rustfmt::skip]
+fn audit_columns() -> Vec<Column> {
+    let mut columns = column_table! {
+        Text "site" nullable "site that the rule of the build names: a pseudonym, or its name where the build writes names; null: not known":
+            |r| r.audit.site.as_deref(), |r, v| r.audit.site => Some(v.to_owned());
+        Text "sex" nullable "F, M or O, as PatientSex of DICOM; null: not known":
+            |r| r.audit.sex.map(Sex::letter), |r, v| r.audit.sex => Some(Sex::from_letter(v)?);
+        Text "age_band" nullable "age at the study in bands of ten years, 0-9 to 80-89, and 90+; null: not known":
+            |r| r.audit.age_band.map(AgeBand::name), |r, v| r.audit.age_band => Some(AgeBand::from_name(v)?);
+        Text "folded_patient_key" nullable
+            "pseudonym of the patient's id without regard to case, blanks at its ends and width of letters (Unicode NFKC)":
+            |r| r.audit.folded_patient_key.as_ref().map(FoldedPatientKey::as_str),
+            |r, v| r.audit.folded_patient_key => Some(FoldedPatientKey::from_stored(v.to_owned()));
+        Single "midline_offset_mm" nullable
+            "offset of the node, also of a shifted sample's, from the midline of the body at its height, towards the left; null: no midline found":
+            |r| r.audit.midline_offset_mm, |r, v| r.audit.midline_offset_mm => Some(v);
+        Made "near_hash" nullable
+            "hash of the CT of the near view, 16 pieces of 4 hexadecimal digits: copies of one scan share 4 or more; null: too little even tissue":
+            |r| r.audit.near_hash.map(|hash| hash.to_string()), |r, v| r.audit.near_hash => Some(v.parse().ok()?);
+    };
+    columns.iter_mut().filter(|column| column.name.ends_with("_mm")).for_each(|column| column.unit = Some("mm"));
+    columns
+}
+
 fn metastasis_of(code: i8) -> Option<Metastasis> {
     [Metastasis::Benign, Metastasis::Metastatic].into_iter().find(|status| status.code() == code)
 }
@@ -220,7 +247,7 @@ fn metastasis_of(code: i8) -> Option<Metastasis> {
 impl Column {
     fn data_type(&self) -> DataType {
         match self.cell {
-            Cell::Text(..) => DataType::Utf8,
+            Cell::Text(..) | Cell::Made(..) => DataType::Utf8,
             Cell::Code(..) => DataType::Int8,
             Cell::Double(..) => DataType::Float64,
             Cell::Single(..) | Cell::Measure(..) => DataType::Float32,
@@ -247,6 +274,7 @@ impl Column {
     pub(crate) fn array<'a>(&self, rows: impl Iterator<Item = &'a RowLabels>) -> ArrayRef {
         match self.cell {
             Cell::Text(get, _) => Arc::new(rows.map(get).collect::<StringArray>()),
+            Cell::Made(get, _) => Arc::new(rows.map(get).collect::<StringArray>()),
             Cell::Code(get, _) => Arc::new(rows.map(get).collect::<Int8Array>()),
             Cell::Double(get, _) => Arc::new(rows.map(get).collect::<Float64Array>()),
             Cell::Single(get, _) => Arc::new(rows.map(get).collect::<Float32Array>()),
@@ -271,7 +299,7 @@ impl Column {
             return Err(format!("`{name}` is null in row {row}"));
         }
         match self.cell {
-            Cell::Text(_, set) => fill(name, typed::<StringArray>(name, array)?, rows, set),
+            Cell::Text(_, set) | Cell::Made(_, set) => fill(name, typed::<StringArray>(name, array)?, rows, set),
             Cell::Code(_, set) => fill(name, typed::<Int8Array>(name, array)?, rows, set),
             Cell::Double(_, set) => fill(name, typed::<Float64Array>(name, array)?, rows, set),
             Cell::Single(_, set) => fill(name, typed::<Float32Array>(name, array)?, rows, set),
@@ -375,10 +403,10 @@ pub fn labels_batch(rows: &[RowLabels]) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
-/// Labels read back from a batch that holds the narrow columns of this layout; what an older one has not is as [`blank`] says.
-pub(crate) fn labels_of(batch: &RecordBatch, layout: u32) -> Result<Vec<RowLabels>, String> {
+/// Labels read back from a batch that holds the narrow columns of this version; what an older one has not is as [`blank`] says.
+pub(crate) fn labels_of(batch: &RecordBatch, version: RowsVersion) -> Result<Vec<RowLabels>, String> {
     let mut rows = vec![blank(); batch.num_rows()];
-    let stored = columns().iter().filter(|column| column.since <= layout);
+    let stored = columns().iter().filter(|column| column.since <= version);
     stored.into_iter().try_for_each(|column| column.read(batch, &mut rows))?;
     Ok(rows)
 }
@@ -429,6 +457,7 @@ pub(crate) fn blank() -> RowLabels {
         pad_fraction: 0.0,
         weight: 0.0,
         voxels_digest: String::new(),
+        audit: AuditFacts::default(),
         grown: Measures::default(),
         mask: None,
     }
@@ -478,7 +507,7 @@ mod tests {
         let name = ViewName::try_from("near".to_owned()).unwrap();
         let channels = vec![Channel::Ct, Channel::Center];
         DatasetDescription {
-            schema_version: "5".into(),
+            schema_version: "5.1".into(),
             taxonomy_version: "t".into(),
             regions: RegionScheme::of_zones(&[Zone::Upper]).unwrap(),
             views: vec![View { name, geometry: PatchGeometry::default(), channels }],

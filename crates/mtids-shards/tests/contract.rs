@@ -6,16 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
+use mtids_domain::person::{AgeBand, Sex};
+use mtids_domain::pseudonym::{FoldedPatientKey, FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::{RegionScheme, Station, Zone};
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::{Folder, Memory, Storage};
 use mtids_shards::{
-    Channel, CorrectionRecord, DamageKind, Dataset, DatasetDescription, FileEntry, IndexRow, LAYOUT_VERSION, Manifest,
-    Measure, Measures, PatchGeometry, PatchRow, Planes, QuarantineRecord, RowKind, RowLabels, ShardEntry, ShardError,
-    ShardOptions, ShardWriter, Split, Totals, View, ViewName, read_corrections, read_row_group, read_row_group_into,
-    stale_copies, verify, write_corrections, write_index, write_quarantine,
+    AuditFacts, Channel, CorrectionRecord, DamageKind, Dataset, DatasetDescription, FileEntry, IndexRow,
+    LAYOUT_VERSION, Manifest, Measure, Measures, PatchGeometry, PatchRow, Planes, QuarantineRecord, RowKind, RowLabels,
+    ShardEntry, ShardError, ShardOptions, ShardWriter, Split, Totals, View, ViewName, read_corrections, read_row_group,
+    read_row_group_into, stale_copies, verify, write_corrections, write_index, write_quarantine,
 };
 use proptest::prelude::*;
 
@@ -82,6 +83,14 @@ fn row(n: usize, split: Split) -> PatchRow {
         pet: false,
         pad_fraction: 0.125,
         weight: 0.5,
+        audit: AuditFacts {
+            site: text("site"),
+            sex: known.then_some([Sex::F, Sex::M, Sex::O][n % 3]),
+            age_band: AgeBand::of_years(10 * n as u32 + 5).filter(|_| known),
+            folded_patient_key: known.then(|| FoldedPatientKey::from_stored(format!("d{n}"))),
+            midline_offset_mm: known.then_some(n as f32 - 20.25),
+            near_hash: known.then(|| format!("{n:064x}").parse().unwrap()),
+        },
         voxels_digest: String::new(),
         grown: measures(n),
         // Also a mask that nothing could be measured of.

@@ -3,7 +3,7 @@
 use mtids_domain::label::{Evidence, LabelLevel};
 use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
 use mtids_runtime::digest::Digest;
-use mtids_shards::{Measures, RowKind, RowLabels, Split};
+use mtids_shards::{AuditFacts, Measures, RowKind, RowLabels, Split};
 
 use crate::calibration::Calibration;
 
@@ -42,6 +42,7 @@ pub(crate) fn row(patient: &str, split: Split) -> RowLabels {
         repaired: None,
         pad_fraction: 0.0,
         weight: 1.0,
+        audit: AuditFacts::default(),
         voxels_digest: format!("voxels of {patient}"),
         grown: Measures::default(),
         mask: None,

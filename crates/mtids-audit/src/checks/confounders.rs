@@ -14,7 +14,18 @@ use crate::issue::{AuditIssue, IssueCode, Severity};
 use crate::measures::scored;
 
 /// Properties of the acquisition.
-const FACTS: [&str; 6] = ["manufacturer", "model", "kernel", "contrast", "kvp", "slice_thickness_mm"];
+const FACTS: [&str; 7] = ["site", "manufacturer", "model", "kernel", "contrast", "kvp", "slice_thickness_mm"];
+
+/// Those that the index has and knows of any row.
+fn facts(index: &Index) -> Result<Vec<&'static str>, AuditError> {
+    let mut known = Vec::new();
+    for fact in FACTS.into_iter().filter(|fact| index.has(fact)) {
+        // A site is known only where the build was told what names it.
+        let is_known = fact != "site" || !index.coded()?.kept(fact)?.values.is_empty();
+        known.extend(is_known.then_some(fact));
+    }
+    Ok(known)
+}
 
 /// The short axis alone.
 pub(super) fn size(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
@@ -33,7 +44,7 @@ pub(super) fn size(index: &Index, config: &AuditConfig) -> Result<Option<AuditIs
 /// Properties of the acquisition, patient by patient.
 pub(super) fn acquisition(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
     let mut issues = Vec::new();
-    for fact in FACTS {
+    for fact in facts(index)? {
         // A patient counts once for each value of the fact, as metastatic if any of the nodes is.
         let answer = index.query(|frame| {
             frame
@@ -124,7 +135,14 @@ pub(super) fn judged(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIss
 /// Properties of the acquisition and regions, patient by patient: a patient counts once for each region.
 pub(super) fn acquisition_of_regions(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
     let mut issues = Vec::new();
-    for fact in FACTS {
+    let patients = index.query(|frame| {
+        frame.filter(col("region_name").is_not_null()).select([col("patient_key").n_unique().alias("patients")])
+    })?;
+    // A table of several regions needs more patients than one of two statuses.
+    if patients.counts("patients")?.first().is_none_or(|patients| *patients < 2 * config.fewest_patients) {
+        return Ok(issues);
+    }
+    for fact in facts(index)? {
         let answer = index.query(|frame| {
             frame.filter(col("region_name").is_not_null()).group_by([col(fact), col("region_name")]).agg([col(
                 "patient_key",
@@ -146,7 +164,7 @@ pub(super) fn acquisition_of_regions(index: &Index, config: &AuditConfig) -> Res
         let pairs: u64 = table.values().flatten().sum();
         let counts: Vec<Vec<u64>> = table.values().cloned().collect();
         let Some(association) = cramers_v(&counts) else { continue };
-        if association >= config.acquisition_confounder && pairs >= config.fewest_patients {
+        if association >= config.acquisition_confounder {
             let shares = table.iter().map(|(value, counts)| {
                 let of_region = names.iter().zip(counts).map(|(region, count)| format!("{region} {count}"));
                 format!("{value}: patients with {}", of_region.collect::<Vec<String>>().join(", "))
@@ -192,7 +210,7 @@ fn chance_of_one(of_scanners: &[u64], all: u64, patients: u64) -> f64 {
 /// are adjusted for the number of classes.
 pub(super) fn one_scanner(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
     let mut issues = Vec::new();
-    for fact in ["manufacturer", "model"] {
+    for fact in ["site", "manufacturer", "model"].into_iter().filter(|fact| index.has(fact)) {
         let (of_scanners, all) = patients_of_scanners(index, fact)?;
         if of_scanners.len() < 2 {
             continue;
@@ -217,10 +235,10 @@ pub(super) fn one_scanner(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
             issues.push(
                 AuditIssue::new(
                     Severity::Warning,
-                    IssueCode::ScannerOnlyClass,
+                    if fact == "site" { IssueCode::SiteOnlyClass } else { IssueCode::ScannerOnlyClass },
                     count,
                     format!("{} from one `{fact}` only, beyond chance", counted(count, "class comes", "classes come")),
-                    "a network can learn the scanner instead of the class: add patients of the class from another scanner, or leave it out",
+                    "a network can learn the scanner instead of the class: add patients of the class from another scanner or site, or leave it out",
                 )
                 .with_examples(found),
             );

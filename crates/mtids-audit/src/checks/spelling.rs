@@ -1,8 +1,9 @@
 //! One thing under two spellings: ids and names that differ by case or blanks alone.
 //!
-//! Pseudonyms of `mtids-prep` are keyed digests, which show no spelling; ids that another program stored do.
+//! Pseudonyms of `mtids-prep` are keyed digests, which show no spelling; so it writes a second one of the folded id. Ids that another program
+//! stored are folded here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_report::format::counted;
 use mtids_shards::{NO_CODE, folded};
@@ -12,19 +13,25 @@ use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
+/// Column of the folded id's pseudonym.
+const FOLDED: &str = "folded_patient_key";
 /// Columns of names that people or scanners write.
 const NAMES: [&str; 3] = ["manufacturer", "model", "kernel"];
 
 /// Patients whose ids differ by case or blanks alone are one person, and may lie in two splits.
 pub(super) fn ids(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     let firsts = index.first_rows("patient_key")?;
-    let folded = index.coded()?.index().first_rows_folded("patient_key")?;
     // The first row of each id, where the first of its folded form is a row of another id.
-    let rows = (0..).zip(firsts.iter().zip(&folded));
-    let others: Vec<(u32, u32)> = rows
-        .filter(|(row, (first, folded))| **first == *row && **folded != NO_CODE && **folded != *row)
-        .map(|(row, (_, folded))| (*folded, row))
-        .collect();
+    let differing = |folded: Vec<u32>| {
+        let rows = (0..).zip(firsts.iter().zip(folded)).collect::<Vec<(u32, (&u32, u32))>>();
+        let others =
+            rows.into_iter().filter(|(row, (first, folded))| *first == row && *folded != NO_CODE && folded != row);
+        others.map(|(row, (_, folded))| (folded, row)).collect::<BTreeSet<(u32, u32)>>()
+    };
+    let mut others = differing(index.coded()?.index().first_rows_folded("patient_key")?);
+    if index.has(FOLDED) {
+        others.extend(differing(index.first_rows(FOLDED)?));
+    }
     if others.is_empty() {
         return Ok(None);
     }
@@ -35,7 +42,7 @@ pub(super) fn ids(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
             IssueCode::IdsDifferBySpelling,
             count,
             format!(
-                "{} from another one by case or blanks alone",
+                "{} from another one by case, blanks or width of letters alone",
                 counted(count, "patient id differs", "patient ids differ")
             ),
             "one person under two ids: write ids in one form, or list them in identity.same_person, and build again",

@@ -15,7 +15,8 @@ use crate::error::AuditError;
 use crate::index::{Answer, Index, Rows};
 
 /// Columns whose mean is compared, besides measures. Flags count as shares.
-const NUMBERS: [&str; 10] = [
+const NUMBERS: [&str; 11] = [
+    "midline_offset_mm",
     "metastasis",
     "short_axis_mm",
     "slice_thickness_mm",
@@ -30,8 +31,20 @@ const NUMBERS: [&str; 10] = [
 /// Columns of measures begin so.
 const MEASURES: [&str; 2] = ["grown_", "mask_"];
 /// Columns whose values are compared by their shares.
-const TEXTS: [&str; 9] =
-    ["region_name", "station", "evidence", "level", "label_source", "split", "manufacturer", "model", "kernel"];
+const TEXTS: [&str; 12] = [
+    "site",
+    "sex",
+    "age_band",
+    "region_name",
+    "station",
+    "evidence",
+    "level",
+    "label_source",
+    "split",
+    "manufacturer",
+    "model",
+    "kernel",
+];
 /// Means that differ by less than this share of themselves differ by the rounding of sums.
 const ROUNDING: f64 = 1e-12;
 /// With fewer patients on a side nothing is tested: what they share by chance would look certain.

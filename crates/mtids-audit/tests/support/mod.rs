@@ -9,9 +9,9 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
 use mtids_shards::{
-    Channel, CorrectionRecord, DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, Measures, PatchGeometry,
-    RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, Split, Totals, View, ViewName, write_corrections,
-    write_index,
+    AuditFacts, Channel, CorrectionRecord, DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, Measures,
+    PatchGeometry, RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, Split, Totals, View, ViewName,
+    write_corrections, write_index,
 };
 
 const SHARDS: [(&str, Split); 3] =
@@ -57,6 +57,7 @@ pub(crate) fn sound() -> Vec<RowLabels> {
                 pet: false,
                 pad_fraction: 0.0,
                 weight: 1.0,
+                audit: AuditFacts::default(),
                 grown: Measures::default(),
                 mask: None,
                 voxels_digest: format!("digest{n}"),

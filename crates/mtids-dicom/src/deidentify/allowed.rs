@@ -287,16 +287,21 @@ mod tests {
 
     #[test]
     fn all_that_a_header_is_read_from_is_kept() {
-        // Texts are written in ASCII, so no character set has to be named.
+        // Texts are written in ASCII, so no character set has to be named. The others name a hospital.
         let left = header_tags::TAGS.iter().filter(|tag| rule(**tag).is_none()).collect::<Vec<_>>();
-        assert_eq!(left, [&tags::SPECIFIC_CHARACTER_SET]);
+        let named = [&tags::INSTITUTION_NAME, &tags::STATION_NAME, &tags::CLINICAL_TRIAL_SITE_ID];
+        assert_eq!(left, [&tags::SPECIFIC_CHARACTER_SET].into_iter().chain(named).collect::<Vec<_>>());
     }
+
+    /// Read for columns of audits where a build asks for them, and never let through: they name a hospital, or its scanner.
+    const DROPPED: [&str; 3] = ["INSTITUTION_NAME", "STATION_NAME", "CLINICAL_TRIAL_SITE_ID"];
 
     #[test]
     fn every_tag_in_the_sources_of_the_readers_is_kept() {
         let sources = [
             include_str!("../header.rs"),
             include_str!("../header_parts.rs"),
+            include_str!("../origin.rs"),
             include_str!("../enhanced.rs"),
             include_str!("../acquisition.rs"),
             include_str!("../pet/facts.rs"),
@@ -315,7 +320,7 @@ mod tests {
             let code = source.split("#[cfg(test)]").next().unwrap();
             for rest in code.split("tags::").skip(1) {
                 let name: String = rest.chars().take_while(|&c| is_name(c)).collect();
-                if !name.is_empty() && name != "PIXEL_DATA" {
+                if !name.is_empty() && name != "PIXEL_DATA" && !DROPPED.contains(&name.as_str()) {
                     seen += 1;
                     assert!(table.contains(&format!("(tags::{name}, Keep")), "{name} is read and not kept");
                 }

@@ -11,9 +11,9 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::{Memory, Storage};
 use mtids_shards::{
-    Channel, Dataset, DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, Measures, PatchGeometry, PatchRow,
-    RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, ShardOptions, ShardWriter, Split, Totals, View,
-    ViewName, write_index,
+    AuditFacts, Channel, Dataset, DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, Measures, PatchGeometry,
+    PatchRow, RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, ShardOptions, ShardWriter, Split, Totals,
+    View, ViewName, write_index,
 };
 
 /// Size of a dataset.
@@ -89,6 +89,7 @@ pub(crate) fn labels(n: usize) -> RowLabels {
         pet: false,
         pad_fraction: 0.0,
         weight: 1.0,
+        audit: AuditFacts::default(),
         voxels_digest: String::new(),
         grown: Measures::default(),
         mask: None,

@@ -10,8 +10,9 @@ use mtids_runtime::provenance::Program;
 use mtids_runtime::random::rng_for;
 use mtids_runtime::storage::Folder;
 use mtids_shards::{
-    Channel, DatasetDescription, INDEX, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures, PatchGeometry, PatchRow,
-    Planes, RowKind, RowLabels, SCHEMA_VERSION, ShardOptions, ShardWriter, Split, Totals, View, ViewName, write_index,
+    AuditFacts, Channel, DatasetDescription, INDEX, IndexRow, LAYOUT_VERSION, Manifest, Measure, Measures,
+    PatchGeometry, PatchRow, Planes, RowKind, RowLabels, SCHEMA_VERSION, ShardOptions, ShardWriter, Split, Totals,
+    View, ViewName, write_index,
 };
 use rand::RngExt;
 
@@ -58,6 +59,7 @@ fn row(split: Split, n: usize, views: &[View]) -> PatchRow {
         pet: false,
         pad_fraction: 0.0,
         weight: 1.0,
+        audit: AuditFacts::default(),
         voxels_digest: String::new(),
         grown,
         mask: None,
