@@ -108,11 +108,11 @@ fn directions() -> [[isize; 3]; DIRECTIONS] {
 /// Sums over 3 × 3 voxels of a plane with the weights 1, 2, 1 along h and w; the border, which no word reaches, stays 0.
 fn smoothed(hu: &[i16], height: usize, width: usize) -> Vec<i32> {
     let mut smooth = vec![0; hu.len()];
-    for at in 0..hu.len() {
+    for (at, sum) in smooth.iter_mut().enumerate() {
         let (h, w) = (at / width % height, at % width);
         if h > 0 && h + 1 < height && w > 0 && w + 1 < width {
             let row = |at: usize| i32::from(hu[at - 1]) + 2 * i32::from(hu[at]) + i32::from(hu[at + 1]);
-            smooth[at] = row(at - width) + 2 * row(at) + row(at + width);
+            *sum = row(at - width) + 2 * row(at) + row(at + width);
         }
     }
     smooth

@@ -36,7 +36,7 @@ mod measure;
 pub mod names;
 pub mod negatives;
 pub mod origin;
-mod partition;
+pub mod partition;
 pub mod patients;
 pub mod plan;
 mod process;
