@@ -10,44 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::file::FileEntry;
-use crate::previous::{PREVIOUS_LAYOUT, PREVIOUS_SCHEMA};
 use crate::row::{RowKind, Split};
-
-/// Version of the layout: which files a dataset has, and what the manifest says of them. 6: a row has named views.
-pub const LAYOUT_VERSION: u32 = 6;
-/// Version of the rows: columns and voxels. 5: one voxel column per view, and columns of measures. 5.1: columns for audits, which rows of
-/// version 5 are read without.
-pub const SCHEMA_VERSION: &str = "5.1";
-
-/// The versions of rows that are read, the oldest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum RowsVersion {
-    /// Of layout 5: one patch.
-    Patches,
-    /// Named views, and measures.
-    Views,
-    /// With columns for audits.
-    Audited,
-}
-
-impl RowsVersion {
-    /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Patches, Self::Views, Self::Audited];
-
-    /// The layout that has such rows.
-    pub(crate) fn layout(self) -> u32 {
-        if self == Self::Patches { PREVIOUS_LAYOUT } else { LAYOUT_VERSION }
-    }
-
-    /// Its name in a manifest.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Patches => PREVIOUS_SCHEMA,
-            Self::Views => "5",
-            Self::Audited => SCHEMA_VERSION,
-        }
-    }
-}
+use crate::version::RowsVersion;
 
 /// What every shard of a dataset has in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -181,7 +145,7 @@ impl Totals {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of the layout: [`LAYOUT_VERSION`], or the one before it for a dataset that an older program wrote.
+    /// Version of the layout: [`LAYOUT_VERSION`](crate::LAYOUT_VERSION), or the one before it for a dataset that an older program wrote.
     pub layout: u32,
     /// What all shards have in common.
     pub description: DatasetDescription,

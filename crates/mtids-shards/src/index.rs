@@ -11,11 +11,12 @@ use mtids_runtime::storage::Storage;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 
-use crate::description::{DatasetDescription, RowsVersion};
+use crate::description::DatasetDescription;
 use crate::error::ShardError;
 use crate::file::{FileEntry, write_file};
 use crate::row::RowLabels;
 use crate::schema::{columns, labels_of, some_labels_of};
+use crate::version::RowsVersion;
 use crate::writer::{Compressed, options_of};
 
 /// A row of the index.

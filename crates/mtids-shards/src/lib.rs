@@ -25,15 +25,13 @@ mod reader;
 mod row;
 mod schema;
 mod verify;
+mod version;
 mod voxels;
 mod writer;
 
 pub use columns::{Coded, IndexColumns, NO_CODE, folded};
 pub use corrections::{CorrectionRecord, read_corrections, write_corrections};
-pub use description::{
-    DatasetDescription, LAYOUT_VERSION, Manifest, RowGroupEntry, SCHEMA_VERSION, ShardEntry, Totals,
-    manifest_json_schema,
-};
+pub use description::{DatasetDescription, Manifest, RowGroupEntry, ShardEntry, Totals, manifest_json_schema};
 pub use error::{DamageKind, ShardError};
 pub use file::{FileEntry, META, write_file};
 pub use index::{INDEX, IndexRow, Place, write_index};
@@ -44,4 +42,5 @@ pub use reader::{Dataset, RowGroup, ViewVoxels, read_row_group, read_row_group_i
 pub use row::{AuditFacts, PatchRow, RowKind, RowLabels, Split};
 pub use schema::{labels_batch, patch_json_schema};
 pub use verify::{Damage, stale_copies, verify};
+pub use version::{LAYOUT_VERSION, SCHEMA_VERSION};
 pub use writer::{DEFAULT_ROW_GROUP_BYTES, ShardOptions, ShardWriter, WriteSeconds};

@@ -8,10 +8,11 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::Storage;
 use serde::Deserialize;
 
-use crate::description::{LAYOUT_VERSION, Manifest, RowsVersion};
+use crate::description::Manifest;
 use crate::error::ShardError;
 use crate::file::renew_copies;
-use crate::previous::{PREVIOUS_LAYOUT, PreviousManifest};
+use crate::previous::PreviousManifest;
+use crate::version::{LAYOUT_VERSION, PREVIOUS_LAYOUT, RowsVersion};
 
 /// File name of the manifest.
 pub const MANIFEST: &str = "manifest.json";

@@ -11,11 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::description::{DatasetDescription, Manifest, ShardEntry, Totals};
 use crate::file::FileEntry;
+use crate::version::PREVIOUS_LAYOUT;
 
-/// The layout before [`crate::LAYOUT_VERSION`].
-pub(crate) const PREVIOUS_LAYOUT: u32 = 5;
-/// Version of its rows.
-pub(crate) const PREVIOUS_SCHEMA: &str = "4";
 /// Name of its one view.
 const VIEW: &str = "patch";
 

@@ -12,7 +12,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 
 use crate::columns::IndexColumns;
-use crate::description::{Manifest, RowsVersion, ShardEntry};
+use crate::description::{Manifest, ShardEntry};
 use crate::error::{DamageKind, ShardError};
 use crate::file::read_verified;
 use crate::footer::{Footer, Footers, Verified, kind_of};
@@ -20,6 +20,7 @@ use crate::index::{INDEX, Place, decode_batches, decode_index, scan_index};
 use crate::pieces::Pieces;
 use crate::row::{RowLabels, Split};
 use crate::schema::{columns, labels_of};
+use crate::version::RowsVersion;
 use crate::voxels::read_voxels;
 
 /// A published dataset, as its manifest was when it was opened: a rebuild meanwhile changes nothing that is read here.
@@ -255,9 +256,10 @@ pub(crate) fn check_size(storage: &dyn Storage, entry: &ShardEntry) -> Result<Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::description::{DatasetDescription, LAYOUT_VERSION, RowGroupEntry, SCHEMA_VERSION, Totals};
+    use crate::description::{DatasetDescription, RowGroupEntry, Totals};
     use crate::row::RowKind;
     use crate::schema::{blank, shard_schema};
+    use crate::version::{LAYOUT_VERSION, SCHEMA_VERSION};
     use crate::voxels::voxel_array;
     use arrow::array::ArrayRef;
     use mtids_domain::taxonomy::{RegionScheme, Zone};

@@ -19,8 +19,9 @@ use mtids_patch::{Measure, Measures};
 use mtids_runtime::provenance::Program;
 use serde_json::{Value, json};
 
-use crate::description::{DatasetDescription, RowsVersion};
+use crate::description::DatasetDescription;
 use crate::row::{AuditFacts, RowKind, RowLabels, Split};
+use crate::version::RowsVersion;
 use crate::voxels::column_name;
 
 /// How a cell is read off a row, and how a row takes it back. A setter answers `None` for a value that this program does not know.
@@ -488,7 +489,7 @@ pub fn patch_json_schema() -> Value {
     }));
     json!({
         "title": "Row of a shard: the views of one place, and its labels",
-        "schema_version": crate::description::SCHEMA_VERSION,
+        "schema_version": crate::version::SCHEMA_VERSION,
         "format": "Parquet; the index has the same columns without voxels, and `shard`, `row_group`, `row`",
         "file_metadata": METADATA_KEYS,
         "views": "`mtids.views` is a JSON list sorted by name: name, column, size_dhw (voxels), spacing_zyx_mm, planes (volume, stack, orthogonal), channels",

@@ -14,7 +14,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
-use crate::previous::PREVIOUS_LAYOUT;
+use crate::version::PREVIOUS_LAYOUT;
 
 /// Name of the voxel column of the previous layout.
 const PREVIOUS_COLUMN: &str = "voxels";

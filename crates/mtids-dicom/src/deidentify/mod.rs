@@ -12,6 +12,7 @@ mod encode;
 mod labels;
 mod refusal;
 mod rewrite;
+mod uid;
 mod values;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use crate::prescan::scan_bytes;
 use crate::prescan::skeleton::PixelPlace;
 pub use refusal::DeidentifyError;
 use rewrite::Rewrite;
+use uid::pseudonym_uid;
 
 /// Most days by which dates are moved back.
 const MOST_DAYS: u32 = 3650;
@@ -174,13 +176,6 @@ fn pixels_end(place: &PixelPlace) -> Option<(u64, &'static [u8])> {
             Some((fragments.last()?.end, &[0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]))
         }
     }
-}
-
-/// `2.25.` and the number of the pseudonym (ITU-T X.667).
-fn pseudonym_uid(secret: &PseudonymSecret, uid: &str) -> String {
-    // 32 hexadecimal digits are always a number of 128 bits.
-    let number = u128::from_str_radix(&secret.other("deidentified-uid", uid), 16).unwrap_or_default();
-    format!("2.25.{number}")
 }
 
 /// Days by which all dates of a patient are moved back, 1 to [`MOST_DAYS`].

@@ -15,7 +15,8 @@ use mtids_domain::pseudonym::PseudonymSecret;
 
 use super::allowed::{Keep, rule};
 use super::labels::label;
-use super::{pseudonym_uid, values};
+use super::uid::pseudonym_uid;
+use super::values;
 use crate::element::text;
 use crate::scout::names_scout;
 

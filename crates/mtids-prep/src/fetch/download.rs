@@ -52,7 +52,9 @@ pub(super) fn download(
             let mut bytes = Vec::new();
             let most = options.limits.max_file_bytes.min(MOST_IN_MEMORY);
             match client.retrieve(at, &mut bytes, most) {
-                Ok(_) => Ok(pseudonyms.rewrite(at, &bytes, options.limits, &mut file, folder)?),
+                Ok(_) => {
+                    Ok(pseudonyms.rewrite(at, &bytes, options.limits, &mut file, |error| folder.not_written(error))?)
+                }
                 Err(error) => Err(error),
             }
         }

@@ -17,7 +17,6 @@ use mtids_dicomweb::{InstanceAddress, Uid};
 use mtids_domain::pseudonym::PseudonymSecret;
 use serde::{Deserialize, Serialize};
 
-use super::folder::FetchFolder;
 use super::reason::FetchReason;
 use crate::error::PrepError;
 
@@ -101,14 +100,15 @@ impl Pseudonyms {
         map.lock().unwrap_or_else(PoisonError::into_inner).add(pairs)
     }
 
-    /// Writes an object that was received into memory into `file`, pseudonymised; or a code and a sentence for why not.
+    /// Writes an object that was received into memory into `file`, pseudonymised; or a code and a sentence for why not. `not_written` says where the
+    /// file lies.
     pub(super) fn rewrite(
         &self,
         at: &InstanceAddress,
         bytes: &[u8],
         limits: &Limits,
         file: &mut File,
-        folder: &FetchFolder,
+        not_written: impl FnOnce(std::io::Error) -> PrepError,
     ) -> Result<Option<(&'static str, String)>, PrepError> {
         let name = format!("instance {}", at.instance);
         let object = match self.deidentifier.rewrite(Path::new(&name), bytes, limits) {
@@ -124,7 +124,7 @@ impl Pseudonyms {
             }
         };
         self.note(object.uids.keys().map(String::as_str))?;
-        object.write(file).map_err(|error| folder.not_written(error))?;
+        object.write(file).map_err(not_written)?;
         Ok(None)
     }
 }
@@ -188,6 +188,7 @@ fn refused(key: &str, reason: String) -> PrepError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::folder::FetchFolder;
 
     fn pseudonyms(map: Option<&Path>) -> Result<Pseudonyms, PrepError> {
         Pseudonyms::new(PseudonymSecret::from_bytes(b"a key of tests, sixteen bytes").unwrap(), map)
