@@ -145,7 +145,7 @@ impl Totals {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of the layout: [`LAYOUT_VERSION`](crate::LAYOUT_VERSION), or the one before it for a dataset that an older program wrote.
+    /// Version of the layout: `LAYOUT_VERSION`, or the one before it for a dataset that an older program wrote.
     pub layout: u32,
     /// What all shards have in common.
     pub description: DatasetDescription,
