@@ -1,7 +1,7 @@
 //! Suspects: rows whose label along a dimension is likely wrong, ranked.
 //!
 //! Probabilities of the labels come from predictions of runs for held-out patients, or from small models of what the dataset measures, out of
-//! fold by patient. [`posterior`] joins them with what the evidence of a label is worth; confident learning says how many labels of each class
+//! fold by patient. `posterior` joins them with what the evidence of a label is worth; confident learning says how many labels of each class
 //! are wrong. Invariants: an unknown label is never judged; the same dataset, predictions and settings give the same bytes; no voxel is read,
 //! pictures aside.
 
