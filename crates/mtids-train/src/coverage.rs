@@ -2,11 +2,13 @@
 //!
 //! Invariant: nothing is claimed of the patients that the calibration was fitted on, or of fewer than [`MINIMUM_PATIENTS`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use mtids_metrics::{BootstrapOptions, Interval, bootstrap_by_patient, brier, expected_calibration_error};
+use mtids_metrics::{BootstrapOptions, Interval, bootstrap_by_patient, brier, expected_calibration_error, quantile};
 use mtids_models::decoding::metastasis_probability;
 use mtids_report::format::{interval, metric};
+use mtids_runtime::random::rng_for;
+use rand::seq::SliceRandom;
 use serde::Serialize;
 
 use crate::calibration::Calibration;
@@ -14,6 +16,8 @@ use crate::prediction::{MINIMUM_PATIENTS, Prediction};
 
 /// Bins of the calibration error.
 const BINS: usize = 10;
+/// Calibrations that are drawn anew.
+const REDRAWN: usize = 200;
 
 /// What a calibration is worth on a split.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,6 +40,55 @@ pub struct Coverage {
     pub calibration_error: [Option<f64>; 2],
     /// Brier score likewise.
     pub brier: [Option<f64>; 2],
+    /// What calibrations on as many other patients give; `None` where there are less than twice as many as the calibration had.
+    pub redrawn: Option<Redrawn>,
+}
+
+/// Shares that calibrations give which are fitted on some of the patients at hand and measured on the others.
+///
+/// One calibration is one draw: its share lies above or below the level by the luck of its few patients, and an interval over fresh patients does
+/// not hold that luck. The mean tells whether the method keeps the level on such patients, and the range what to expect of one calibration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Redrawn {
+    /// Calibrations.
+    pub calibrations: usize,
+    /// Patients of each: those of the calibration that is measured.
+    pub patients: usize,
+    /// Mean share of nodes whose set holds their joint class.
+    pub mean: f64,
+    /// Shares between which 95 of 100 calibrations lie.
+    pub range: Interval,
+}
+
+impl Redrawn {
+    fn of(calibration: &Calibration, labelled: &[(&Prediction, usize)], seed: u64) -> Option<Self> {
+        let mut by_patient: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (n, (row, _)) in labelled.iter().enumerate() {
+            by_patient.entry(&row.patient_key).or_default().push(n);
+        }
+        if by_patient.len() < 2 * calibration.patients {
+            return None;
+        }
+        let mut patients: Vec<&Vec<usize>> = by_patient.values().collect();
+        let mut shares = Vec::with_capacity(REDRAWN);
+        for draw in 0..REDRAWN {
+            patients.shuffle(&mut rng_for(seed, "calibrations drawn anew", &[draw as u64]));
+            let (own, others) = patients.split_at(calibration.patients);
+            let rows: Vec<Prediction> = own.iter().copied().flatten().map(|&n| labelled[n].0.clone()).collect();
+            // Patients of one status only give no calibration, here as in a run.
+            let Ok(drawn) = Calibration::fit(&rows, calibration.weights, calibration.dataset, false) else { continue };
+            let holds = |&&n: &&usize| drawn.set(&drawn.joint(&labelled[n].0.pooled)).contains(&labelled[n].1);
+            let others: Vec<&usize> = others.iter().copied().flatten().collect();
+            shares.push(others.iter().filter(|n| holds(n)).count() as f64 / others.len() as f64);
+        }
+        shares.sort_by(f64::total_cmp);
+        Some(Self {
+            calibrations: shares.len(),
+            patients: calibration.patients,
+            range: Interval { low: quantile(&shares, 0.025)?, high: quantile(&shares, 0.975)? },
+            mean: shares.iter().sum::<f64>() / shares.len() as f64,
+        })
+    }
 }
 
 impl Coverage {
@@ -72,15 +125,16 @@ impl Coverage {
             one_status: sets.iter().filter(has_one_status).count() as f64 / count,
             calibration_error: [&before, &behind].map(|scores| expected_calibration_error(scores, BINS)),
             brier: [&before, &behind].map(|scores| brier(scores)),
+            redrawn: Redrawn::of(calibration, &labelled, bootstrap.seed),
         })
     }
 
-    /// Two lines for a terminal and a report.
-    pub fn sentences(&self) -> [String; 2] {
+    /// Lines for a terminal and a report.
+    pub fn sentences(&self) -> Vec<String> {
         let Self { level, nodes, patients, share, mean_size, one_status, .. } = self;
         let [error, calibrated_error] = self.calibration_error;
         let bounds = interval(self.interval.as_ref().map(|bounds| (bounds.low, bounds.high)));
-        [
+        let mut sentences = vec![
             format!(
                 "sets of {:.0} %: {share:.3} [{bounds}] of {nodes} nodes of {patients} patients; {mean_size:.1} classes on average; one status \
                  in {one_status:.2} of the nodes",
@@ -91,7 +145,15 @@ impl Coverage {
                 metric(error),
                 metric(calibrated_error)
             ),
-        ]
+        ];
+        sentences.extend(self.redrawn.as_ref().map(|Redrawn { calibrations, patients, mean, range }| {
+            format!(
+                "{calibrations} calibrations on {patients} of these patients each, measured on the others: {mean:.3} on average, 95 % of them \
+                 within [{}]",
+                interval(Some((range.low, range.high)))
+            )
+        }));
+        sentences
     }
 }
 
@@ -128,5 +190,22 @@ mod tests {
             coverage.brier[1].map(|score| (score * 1e9).round())
         );
         assert!(Coverage::of(&calibration, &rows[..3], options).is_none());
+        assert_eq!(coverage.redrawn, None, "50 patients were the calibration's, and 10 are here");
+        assert_eq!(coverage.sentences().len(), 2);
+    }
+
+    #[test]
+    fn calibrations_drawn_anew_keep_the_level_on_average() {
+        // The class is the likelier one in seven of ten nodes, as the network says.
+        let rows: Vec<Prediction> = (0..600)
+            .map(|n| row(n / 3, if n % 10 < 7 { 0 } else { 1 + n % 3 }, [0.7, 0.15 + 1e-4 * (n % 7) as f64, 0.1, 0.05]))
+            .collect();
+        let options = BootstrapOptions { resamples: 50, seed: 1 };
+        let calibration = Calibration { patients: 40, ..calibration() };
+        let redrawn = Coverage::of(&calibration, &rows, options).unwrap().redrawn.unwrap();
+        assert_eq!((redrawn.calibrations, redrawn.patients), (REDRAWN, 40));
+        assert!(redrawn.range.low < redrawn.mean && redrawn.mean < redrawn.range.high, "{redrawn:?}");
+        assert!((0.89..0.97).contains(&redrawn.mean), "{redrawn:?}");
+        assert_eq!(Coverage::of(&calibration, &rows, options).unwrap().redrawn, Some(redrawn));
     }
 }
