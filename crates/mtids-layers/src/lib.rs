@@ -9,7 +9,7 @@
 //! # Invariants
 //! * Results are a pure function of seed, configuration and data; on the CPU they do not depend on the number of threads.
 //! * No gradient is lost silently: candle's fused norms and soft-max, which cut the graph, are not used.
-//! * Samples of a batch never influence each other, but for batch norm in [`Phase::Train`].
+//! * Samples of a batch never influence each other, but for batch norm in [`Phase::Train`]. There the batch is that of all ranks (`mtids-ranks`).
 //!
 //! # Units
 //! Tensors are dimensionless. Feature maps are `[B, C, H, W]` or `[B, C, D, H, W]`: batch, channels, depth, height, width.
@@ -29,6 +29,7 @@ pub mod parameters;
 pub mod pool;
 pub mod precision;
 pub mod residual;
+pub mod row_mean;
 pub mod schedule;
 pub mod statistics;
 pub mod storage;
@@ -41,4 +42,5 @@ pub use norm::{NormConfig, Phase};
 pub use optimizer::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, UpdateRule, WeightAverage};
 pub use parameters::{Init, Matching, Parameters};
 pub use precision::Precision;
+pub use row_mean::mean_of_rows;
 pub use schedule::{Schedule, ScheduleConfig};
