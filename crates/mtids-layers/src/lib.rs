@@ -15,6 +15,7 @@
 //! Tensors are dimensionless. Feature maps are `[B, C, H, W]` or `[B, C, D, H, W]`: batch, channels, depth, height, width.
 
 pub mod activation;
+mod among_ranks;
 pub mod conv;
 pub mod device;
 pub mod dropout;
@@ -29,18 +30,17 @@ pub mod parameters;
 pub mod pool;
 pub mod precision;
 pub mod residual;
-pub mod row_mean;
 pub mod schedule;
 pub mod statistics;
 pub mod storage;
 
 pub use candle_core::{DType, Device, Tensor};
 
+pub use among_ranks::{mean_of_rows, sums_of_tensors};
 pub use device::device;
 pub use error::LayerError;
 pub use norm::{NormConfig, Phase};
 pub use optimizer::{AdamW, AdamWConfig, Optimizer, OptimizerConfig, Sgd, SgdConfig, UpdateRule, WeightAverage};
 pub use parameters::{Init, Matching, Parameters};
 pub use precision::Precision;
-pub use row_mean::mean_of_rows;
 pub use schedule::{Schedule, ScheduleConfig};

@@ -6,6 +6,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use super::among_ranks::{Places, own_rows, rows_of_all, with_sums};
 use super::gram;
 use super::reading::{Gathered, Reads, Side, whole};
 use super::types::{Balancing, Combined, Parts, StepGradients, StepReport};
@@ -48,17 +49,18 @@ impl Balanced {
     }
 }
 
-/// Losses and Gram matrix, then the balancer's checked decision. `shapes` are tensors of the shapes of the parts.
+/// Losses and Gram matrix, then the balancer's checked decision; all of them those of the batch of all ranks.
 pub(super) fn balance(
     model: &Model,
     task_losses: &[Option<Tensor>],
     by_task: &[Option<Parts>],
-    shapes: &[&Tensor],
+    places: Places<'_>,
     balancing: Balancing<'_, '_>,
     side: Side,
     reads: &mut Reads,
 ) -> Result<Balanced> {
     let count = model.tasks().len();
+    let Places { shapes, of_rows, ranks } = places;
     let mut gathered = Gathered::default();
     let at: Result<Vec<_>> =
         task_losses.iter().map(|loss| loss.as_ref().map(|loss| gathered.add(loss)).transpose()).collect();
@@ -67,10 +69,19 @@ pub(super) fn balance(
         Side::Host => None,
         Side::Device => gram::on_device(by_task, shapes)?.map(|gram| gathered.add(&gram)).transpose()?,
     };
-    let values = gathered.read(reads)?;
+    let values = gathered.read(reads)?.over(ranks)?;
+    let sums = with_sums(by_task, places)?;
+    let compared: &[Option<Parts>] = sums.as_deref().unwrap_or(by_task);
     let losses: Vec<Option<f64>> = at.iter().map(|range| values.first(range.as_ref()?)).collect();
     let gram = match side {
-        Side::Host => gram::on_host(count, by_task, shapes.len())?,
+        Side::Host if ranks.is_alone() => gram::on_host(count, by_task, 0..shapes.len())?,
+        Side::Host => {
+            let mut gram = gram::on_host(count, by_task, 0..of_rows)?;
+            ranks.sum(&mut gram)?;
+            let above = gram::on_host(count, compared, of_rows..shapes.len())?;
+            gram.iter_mut().zip(above).for_each(|(sum, product)| *sum += product);
+            gram
+        }
         Side::Device => gram::symmetric(count, on_device.as_ref().map_or(&[], |range| values.at(range))),
     };
     let active: Vec<bool> = losses.iter().map(Option::is_some).collect();
@@ -97,16 +108,16 @@ pub(super) fn balance(
         }
         Balancing::Combine(combine) => {
             let rows = match side {
-                Side::Host => rows_on_host(by_task, shapes)?,
+                Side::Host => rows_of_all(rows_on_host(compared, shapes)?, places)?,
                 Side::Device => rows_on_device(by_task, shapes, reads)?,
             };
             let Combined { update, weights } = combine(&gradients, &rows).map_err(ModelError::Balance)?;
-            let width: usize = shapes.iter().map(|shape| shape.elem_count()).sum();
+            let width = places.width();
             if update.len() != width || update.iter().any(|value| !value.is_finite()) {
                 return Err(refuse(format!("answered {} numbers, some perhaps not finite, for {width}", update.len())));
             }
             balanced.coefficients = weights.unwrap_or_default();
-            balanced.update = Some(split(update, shapes)?);
+            balanced.update = Some(split(own_rows(update, places), shapes)?);
         }
     }
     Ok(balanced)

@@ -1,13 +1,40 @@
-//! The mean of the rows of a batch, of those of all ranks.
+//! Tensors of several ranks: the mean of the rows of their batch, and sums.
 //!
-//! Purpose: what is no sum over samples (a regulariser of mean decisions) is taken of the mean over the whole batch, by every rank alike. The gradient of
-//! a row is then that of its own part in the mean, so each rank has the whole gradient of its own rows. Invariant: one process alone has candle's mean.
+//! Purpose of the mean: what is no sum over samples (a regulariser of mean decisions) is taken of the mean over the whole batch, by every rank alike. The gradient of
+//! a row is then that of its own part in the mean, so each rank has the whole gradient of its own rows. Invariant: one process alone has candle's mean, and its own tensors.
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, WithDType};
 use mtids_ranks::{Number, Part, Ranks};
 
 use crate::error::Result;
 use crate::storage::entries;
+
+/// The sums of tensors over the ranks, in their order; all on the CPU and of one type, and of the same shapes on every rank.
+///
+/// # Errors
+/// When candle refuses an operation; those between ranks.
+pub fn sums_of_tensors(tensors: &[Tensor], ranks: &Ranks) -> Result<Vec<Tensor>> {
+    fn typed<T: WithDType + Number>(tensors: &[Tensor], ranks: &Ranks) -> Result<Vec<Tensor>> {
+        let mut values = Vec::<T>::new();
+        for tensor in tensors {
+            values.extend(tensor.flatten_all()?.to_vec1::<T>()?);
+        }
+        ranks.sum(&mut values)?;
+        let mut rest = values.as_slice();
+        let mut sums = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            let (own, behind) = rest.split_at_checked(tensor.elem_count()).unwrap_or((rest, &[]));
+            sums.push(Tensor::from_slice(own, tensor.shape(), tensor.device())?);
+            rest = behind;
+        }
+        Ok(sums)
+    }
+    match tensors.first() {
+        Some(first) if !ranks.is_alone() && first.dtype() == DType::F64 => typed::<f64>(tensors, ranks),
+        Some(_) if !ranks.is_alone() => typed::<f32>(tensors, ranks),
+        _ => Ok(tensors.to_vec()),
+    }
+}
 
 /// The mean of `[B, ..]` along the batch.
 ///
