@@ -7,10 +7,9 @@
 use candle_core::Tensor;
 use mtids_layers::optimizer::Gradients;
 use mtids_layers::{LayerError, sums_of_tensors};
-use mtids_ranks::{Ranks, RanksError};
+use mtids_ranks::{Number, Ranks, RanksError};
 
-use super::scope::On;
-use super::types::Parts;
+use super::types::{Parts, StepInputs};
 use crate::error::Result;
 
 /// Where tasks are compared.
@@ -42,14 +41,14 @@ fn per_sample(shape: &Tensor) -> usize {
 }
 
 /// Refuses a batch whose rows were not announced to the other ranks, and a device on which nothing is summed.
-pub(super) fn check_announced(on: &On<'_>) -> Result<()> {
-    let Some(part) = on.inputs.parameters.ranks().part() else { return Ok(()) };
-    if !on.inputs.parameters.device().is_cpu() {
+pub(super) fn check_announced(inputs: &StepInputs<'_>) -> Result<()> {
+    let Some(part) = inputs.parameters.ranks().part() else { return Ok(()) };
+    if !inputs.parameters.device().is_cpu() {
         let reason = "several processes train together on the CPU only".to_owned();
         return Err(LayerError::Device { name: "cuda".to_owned(), reason }.into());
     }
     // A rank without rows has one that counts for nothing.
-    let (found, expected) = (on.inputs.targets.len(), part.rows().max(1));
+    let (found, expected) = (inputs.targets.len(), part.rows().max(1));
     if found != expected {
         return Err(RanksError::NotAnnounced { found, expected }.into());
     }
@@ -76,10 +75,10 @@ pub(super) fn with_sums(by_task: &[Option<Parts>], places: Places<'_>) -> Result
 }
 
 /// Rows of whole gradients with the samples of all ranks, place by place, in the order of the batch.
-pub(super) fn rows_of_all(rows: Vec<Vec<f32>>, places: Places<'_>) -> Result<Vec<Vec<f32>>> {
+pub(super) fn rows_of_all<T: Number>(rows: Vec<Vec<T>>, places: Places<'_>) -> Result<Vec<Vec<T>>> {
     let Places { shapes, of_rows, ranks } = places;
     let Some(part) = ranks.part().filter(|_| of_rows > 0) else { return Ok(rows) };
-    let of_all = |row: Vec<f32>| -> Result<Vec<f32>> {
+    let of_all = |row: Vec<T>| -> Result<Vec<T>> {
         let mut rest = row.as_slice();
         let mut all = Vec::with_capacity(places.width());
         for shape in shapes.iter().take(of_rows) {

@@ -26,7 +26,7 @@ mod types;
 pub use accumulation::Accumulation;
 pub use types::{
     Balancing, Coefficients, Combination, Combined, GateMeans, Scope, StepGradients, StepInputs, StepOptions,
-    StepReport,
+    StepReport, WholeGradients,
 };
 
 use mtids_layers::optimizer::{Gradients, UpdateRule};
@@ -71,7 +71,7 @@ pub fn train_step_with<O: UpdateRule>(
 }
 
 fn pass(on: &On<'_>, scope: Scope, balancing: Balancing<'_, '_>) -> Result<Pass> {
-    check_announced(on)?;
+    check_announced(&on.inputs)?;
     match scope {
         Scope::Boundary => scope::boundary(on, balancing),
         Scope::Exact => scope::exact(on, balancing),
@@ -118,6 +118,7 @@ pub fn gradients_with(
 /// When an input has another shape than the model was built for.
 pub fn losses_of(inputs: &StepInputs<'_>, mode: Mode) -> Result<Vec<Option<f64>>> {
     let StepInputs { model, parameters, losses, input, targets } = *inputs;
+    check_announced(inputs)?;
     let outputs = model.forward(input, mode);
     parameters.discard_statistics();
     let outputs = outputs?;

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
 
 use super::types::{GateMeans, StepReport};
 use crate::error::Result;
@@ -83,8 +83,8 @@ impl Values {
     }
 }
 
-/// All entries of several tensors in single precision, one after the other; one read.
-pub(super) fn whole(tensors: &[Tensor], reads: &mut Reads) -> Result<Vec<f32>> {
+/// All entries of several tensors, one after the other; one read.
+pub(super) fn whole<T: WithDType>(tensors: &[Tensor], reads: &mut Reads) -> Result<Vec<T>> {
     if tensors.is_empty() {
         return Ok(Vec::new());
     }

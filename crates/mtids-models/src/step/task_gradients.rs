@@ -4,12 +4,13 @@
 //! inherent, and it is one; a rule that combines whole gradients costs a second, of T rows. Invariant: a decision of the wrong length or
 //! with a number that is not finite is refused.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
+use mtids_ranks::Number;
 
 use super::among_ranks::{Places, own_rows, rows_of_all, with_sums};
 use super::gram;
 use super::reading::{Gathered, Reads, Side, whole};
-use super::types::{Balancing, Combined, Parts, StepGradients, StepReport};
+use super::types::{Balancing, Combined, Parts, StepGradients, StepReport, WholeGradients};
 use crate::error::{ModelError, Result};
 use crate::model::Model;
 
@@ -107,9 +108,9 @@ pub(super) fn balance(
             balanced.coefficients = coefficients;
         }
         Balancing::Combine(combine) => {
-            let rows = match side {
-                Side::Host => rows_of_all(rows_on_host(compared, shapes)?, places)?,
-                Side::Device => rows_on_device(by_task, shapes, reads)?,
+            let rows = match shapes.first().map(|shape| shape.dtype()) {
+                Some(DType::F64) => WholeGradients::F64(rows(compared, places, side, reads)?),
+                _ => WholeGradients::F32(rows(compared, places, side, reads)?),
             };
             let Combined { update, weights } = combine(&gradients, &rows).map_err(ModelError::Balance)?;
             let width = places.width();
@@ -141,14 +142,27 @@ fn finite(model: &Model, losses: &[Option<f64>], gram: &[f64]) -> Result<()> {
     Ok(())
 }
 
-/// Whole gradients, one row for each task; an empty row for a task without labelled sample.
-fn rows_on_host(by_task: &[Option<Parts>], shapes: &[&Tensor]) -> Result<Vec<Vec<f32>>> {
-    let row = |parts: &Parts| -> Result<Vec<f32>> {
+/// Whole gradients of the batch of all ranks, one row for each task; an empty row for a task without labelled sample.
+fn rows<T: WithDType + Number>(
+    by_task: &[Option<Parts>],
+    places: Places<'_>,
+    side: Side,
+    reads: &mut Reads,
+) -> Result<Vec<Vec<T>>> {
+    match side {
+        Side::Host => rows_of_all(rows_on_host(by_task, places.shapes)?, places),
+        Side::Device => rows_on_device(by_task, places.shapes, reads),
+    }
+}
+
+/// Those of the samples here.
+fn rows_on_host<T: WithDType + Number>(by_task: &[Option<Parts>], shapes: &[&Tensor]) -> Result<Vec<Vec<T>>> {
+    let row = |parts: &Parts| -> Result<Vec<T>> {
         let mut row = Vec::new();
         for (part, shape) in parts.iter().zip(shapes) {
             match part {
-                Some(part) => row.extend(part.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?),
-                None => row.resize(row.len() + shape.elem_count(), 0.0),
+                Some(part) => row.extend(part.to_dtype(T::DTYPE)?.flatten_all()?.to_vec1::<T>()?),
+                None => row.resize(row.len() + shape.elem_count(), T::narrow(0.0)),
             }
         }
         Ok(row)
@@ -157,10 +171,14 @@ fn rows_on_host(by_task: &[Option<Parts>], shapes: &[&Tensor]) -> Result<Vec<Vec
 }
 
 /// The same in one read; places that a task does not reach are filled in here, not on the device.
-fn rows_on_device(by_task: &[Option<Parts>], shapes: &[&Tensor], reads: &mut Reads) -> Result<Vec<Vec<f32>>> {
+fn rows_on_device<T: WithDType + Number>(
+    by_task: &[Option<Parts>],
+    shapes: &[&Tensor],
+    reads: &mut Reads,
+) -> Result<Vec<Vec<T>>> {
     let found = by_task.iter().flatten().flatten().flatten();
-    let found: Result<Vec<Tensor>> = found.map(|part| Ok(part.to_dtype(DType::F32)?.flatten_all()?)).collect();
-    let numbers = whole(&found?, reads)?;
+    let found: Result<Vec<Tensor>> = found.map(|part| Ok(part.to_dtype(T::DTYPE)?.flatten_all()?)).collect();
+    let numbers: Vec<T> = whole(&found?, reads)?;
     let mut rest = numbers.as_slice();
     let mut row = |parts: &Parts| {
         let mut row = Vec::new();
@@ -172,7 +190,7 @@ fn rows_on_device(by_task: &[Option<Parts>], shapes: &[&Tensor], reads: &mut Rea
                     row.extend_from_slice(own);
                     rest = behind;
                 }
-                None => row.resize(row.len() + length, 0.0),
+                None => row.resize(row.len() + length, T::narrow(0.0)),
             }
         }
         row
