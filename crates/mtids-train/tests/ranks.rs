@@ -82,7 +82,6 @@ fn agree(one: &Path, other: &Path, what: &str) {
         let (one, other) = (numbers(one, log), numbers(other, log));
         assert_eq!(one.len(), other.len(), "{what}: {log}");
         let apart = one.iter().zip(&other).map(|(a, b)| (a - b).abs() / a.abs().max(1.0)).fold(0.0, f64::max);
-        println!("{what}: {log} differs by {apart:.1e}");
         assert!(apart <= 1e-5, "{what}: {log} differs by {apart:e}");
     }
 }

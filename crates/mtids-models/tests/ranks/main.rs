@@ -1,4 +1,6 @@
 //! Several ranks against one at the same batch, over threads.
+#![allow(clippy::print_stdout, reason = "figures for docs/results/ranks.md")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod task;
 
