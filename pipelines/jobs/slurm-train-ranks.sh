@@ -4,8 +4,8 @@
 #   DATASET=/datasets/mine RUN=/runs/mine CONFIG=pipelines/studies/train.toml RANKS=8 bash pipelines/jobs/slurm-train-ranks.sh
 #
 # PROGRAM is a trainer built with `--features mpi`. RANKS processes take parts of each batch; the result is that of one process to the last digits of single
-# precision, and a run goes on under another number of ranks. Before the time limit srun hands SIGTERM to every process: all stop at the same step with
-# a checkpoint, and the job goes back into the queue. Slurm needs PMIx (Debian: slurm-wlm-pmix-plugin).
+# precision, and a run goes on under another number of ranks. Before the time limit every process gets SIGTERM: all stop at the same step with
+# a checkpoint, and the job goes back into the queue. Slurm needs PMIx (`srun --mpi=list`).
 set -euo pipefail
 : "${DATASET:?folder of the dataset}" "${RUN:?folder of the run}" "${CONFIG:?settings}"
 : "${PROGRAM:=mtids-train}" "${RANKS:=2}" "${CPUS:=4}" "${MINUTES:=240}" "${NOTICE:=120}"
@@ -15,7 +15,8 @@ sbatch --requeue --open-mode=append --signal="B:TERM@$NOTICE" --time="$MINUTES" 
   --job-name=mtids-train <<EOF
 #!/usr/bin/env bash
 srun --mpi=pmix --kill-on-bad-exit=1 --cpus-per-task="$CPUS" $command &
-trap 'kill -TERM \$!' TERM
+# srun would end the processes if it had the signal itself; the step hands it to them.
+trap 'scancel --signal=TERM "\$SLURM_JOB_ID.0"' TERM
 # The first wait ends with the signal, the next one with the trainers.
 wait \$!
 code=\$?
