@@ -198,6 +198,16 @@ check-orthanc: build ## Fetch from an Orthanc server, and send to it (STUDIES=20
 check-slurm: build ## The Slurm scripts of pipelines/jobs on a Slurm of one node (root; Debian: slurmctld slurmd slurm-client munge)
 	@bash tests/parity/slurm_check.sh $(BIN)
 
+.PHONY: mpi-check
+mpi-check: ## Several processes under mpirun beside one, in docs/results/ranks.md (DATASET=; Debian: libopenmpi-dev openmpi-bin libclang-dev)
+	@command -v mpirun mpicc >/dev/null || { echo "mpi-check needs mpirun and mpicc; Debian: apt-get install openmpi-bin libopenmpi-dev libclang-dev" >&2; exit 2; }
+	@test -f '$(DATASET)/manifest.json' || { echo "no dataset in $(DATASET): make demo PIPELINE=$(PIPELINE), or DATASET=" >&2; exit 2; }
+	@$(CARGO) build --locked --profile $(PROFILE) --package mtids-train
+	@mkdir -p '$(OUT)' && cp $(BIN)/mtids-train '$(OUT)/mtids-train-without-mpi'
+	@$(CARGO) test --locked --profile $(PROFILE) --package mtids-models --test ranks -- --include-ignored
+	@$(CARGO) build --locked --profile $(PROFILE) --package mtids-train --features mpi
+	@python3 tests/parity/mpi_check.py '$(BIN)/mtids-train' '$(OUT)/mtids-train-without-mpi' '$(DATASET)' '$(SETTINGS)/train.toml' docs/results/ranks.md
+
 WHEELS ?= out/wheels
 .PHONY: wheel
 wheel: ## The Python package as a wheel for any Linux: WHEELS/mtids-*.whl (PyPI for maturin and zig; PROFILE=wheel by default)

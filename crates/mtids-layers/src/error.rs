@@ -52,6 +52,9 @@ pub enum LayerError {
         /// Why not, and what to do.
         reason: String,
     },
+    /// Several processes that train together cannot.
+    #[error(transparent)]
+    Ranks(#[from] mtids_ranks::RanksError),
     /// A file of parameters cannot be read or written.
     #[error("{path}: {source}")]
     File {

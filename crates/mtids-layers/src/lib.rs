@@ -9,12 +9,13 @@
 //! # Invariants
 //! * Results are a pure function of seed, configuration and data; on the CPU they do not depend on the number of threads.
 //! * No gradient is lost silently: candle's fused norms and soft-max, which cut the graph, are not used.
-//! * Samples of a batch never influence each other, but for batch norm in [`Phase::Train`].
+//! * Samples of a batch never influence each other, but for batch norm in [`Phase::Train`]. There the batch is that of all ranks (`mtids-ranks`).
 //!
 //! # Units
 //! Tensors are dimensionless. Feature maps are `[B, C, H, W]` or `[B, C, D, H, W]`: batch, channels, depth, height, width.
 
 pub mod activation;
+mod among_ranks;
 pub mod conv;
 pub mod device;
 pub mod dropout;
@@ -35,6 +36,7 @@ pub mod storage;
 
 pub use candle_core::{DType, Device, Tensor};
 
+pub use among_ranks::{mean_of_rows, sums_of_tensors};
 pub use device::device;
 pub use error::LayerError;
 pub use norm::{NormConfig, Phase};

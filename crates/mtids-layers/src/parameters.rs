@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
 use mtids_cuda::conv::Algorithms;
+use mtids_ranks::Ranks;
 use rand_distr::{Distribution, StandardNormal};
 use safetensors::SafeTensors;
 
@@ -39,6 +40,7 @@ pub struct Parameters {
     frozen: bool,
     precision: Precision,
     algorithms: Algorithms,
+    ranks: Ranks,
 }
 
 impl Parameters {
@@ -53,6 +55,7 @@ impl Parameters {
             frozen: false,
             precision: Precision::F32,
             algorithms: Algorithms::Reproducible,
+            ranks: Ranks::alone(),
         }
     }
 
@@ -82,6 +85,18 @@ impl Parameters {
     /// Which algorithms convolutions on a GPU may take in layers built from this.
     pub fn algorithms(&self) -> Algorithms {
         self.algorithms
+    }
+
+    /// The same variables for layers of one of several processes that train together: what they draw and take means of belongs to the batch of
+    /// all of them.
+    #[must_use]
+    pub fn with_ranks(&self, ranks: &Ranks) -> Self {
+        Self { ranks: ranks.clone(), ..self.clone() }
+    }
+
+    /// The processes that train together.
+    pub fn ranks(&self) -> &Ranks {
+        &self.ranks
     }
 
     /// Type of the entries.

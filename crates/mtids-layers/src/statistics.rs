@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::error::Result;
+use mtids_ranks::Ranks;
+
+use crate::error::{LayerError, Result};
 
 /// Share of one batch.
 const MOMENTUM: f64 = 0.1;
@@ -21,6 +23,47 @@ pub(crate) struct Moments {
     pub mean: Vec<f64>,
     /// Biased variances.
     pub variance: Vec<f64>,
+    /// Values of each channel that they are taken over; 0 for running ones.
+    pub count: usize,
+}
+
+impl Moments {
+    /// Those over the values of all ranks, on every rank. A rank without rows gives nothing to them.
+    ///
+    /// # Errors
+    /// [`LayerError::TooFewValues`] where all ranks together have fewer than two values; those of the transport.
+    pub(crate) fn over(self, ranks: &Ranks) -> Result<Self> {
+        if ranks.is_alone() {
+            return Ok(self);
+        }
+        let channels = self.mean.len();
+        let own = if ranks.is_empty() { 0.0 } else { self.count as f64 };
+        let record: Vec<f64> = [own].into_iter().chain(self.mean).chain(self.variance).collect();
+        let all = ranks.gather(&record, &vec![record.len(); ranks.size()])?;
+        // A part without values may have means that are no numbers.
+        let parts: Vec<_> = all
+            .chunks_exact(record.len())
+            .filter_map(|part| {
+                let (count, moments) = part.split_first()?;
+                (*count > 0.0).then(|| (*count, moments.split_at(channels)))
+            })
+            .collect();
+        let count: f64 = parts.iter().map(|(count, _)| count).sum();
+        if count < 2.0 {
+            return Err(LayerError::TooFewValues { found: count as usize });
+        }
+        let (mut mean, mut variance) = (vec![0.0; channels], vec![0.0; channels]);
+        for (part, (means, _)) in &parts {
+            mean.iter_mut().zip(*means).for_each(|(mean, of_part)| *mean += part / count * of_part);
+        }
+        // The spread within the parts and that of their means add up to the whole (Chan et al. 1983).
+        for (part, (means, variances)) in &parts {
+            for (((variance, mean), of_part), within) in variance.iter_mut().zip(&mean).zip(*means).zip(*variances) {
+                *variance += part / count * (within + (of_part - mean) * (of_part - mean));
+            }
+        }
+        Ok(Self { mean, variance, count: count as usize })
+    }
 }
 
 /// Recorded passes: committing gives `kept · running + recorded`.
@@ -74,7 +117,7 @@ impl RunningStatistics {
     /// The running statistics on the CPU.
     pub(crate) fn moments(&self) -> Result<Moments> {
         let read = |values: &Var| -> Result<Vec<f64>> { Ok(values.to_dtype(DType::F64)?.to_vec1()?) };
-        Ok(Moments { mean: read(&self.mean)?, variance: read(&self.variance)? })
+        Ok(Moments { mean: read(&self.mean)?, variance: read(&self.variance)?, count: 0 })
     }
 
     /// Records means and *biased* variances `[channels]` over `count` values of each channel, at least two.
@@ -99,12 +142,12 @@ impl RunningStatistics {
     }
 
     /// [`RunningStatistics::record`] from values on the CPU.
-    pub(crate) fn record_moments(&self, moments: &Moments, count: usize) -> Result<()> {
+    pub(crate) fn record_moments(&self, moments: &Moments) -> Result<()> {
         let tensor = |values: &[f64]| -> Result<Tensor> {
             let tensor = Tensor::from_slice(values, values.len(), &Device::Cpu)?;
             Ok(tensor.to_dtype(self.mean.dtype())?.to_device(self.mean.device())?)
         };
-        self.record(&tensor(&moments.mean)?, &tensor(&moments.variance)?, count)
+        self.record(&tensor(&moments.mean)?, &tensor(&moments.variance)?, moments.count)
     }
 
     /// Folds in what was recorded.

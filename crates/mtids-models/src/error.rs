@@ -46,6 +46,12 @@ pub enum ModelError {
     Balance(#[source] BoxError),
 }
 
+impl From<mtids_ranks::RanksError> for ModelError {
+    fn from(error: mtids_ranks::RanksError) -> Self {
+        Self::Layer(error.into())
+    }
+}
+
 impl ModelError {
     /// Whether a setting is at fault, a key of the configuration or the name of a device, rather than data.
     pub fn is_configuration(&self) -> bool {

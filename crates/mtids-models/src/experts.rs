@@ -141,7 +141,7 @@ impl Expert {
         let ExpertShape { inputs, hidden, outputs, form, dropout } = shape;
         Ok(Self {
             first: Linear::new(&format!("{name}.first"), inputs, hidden, std::f64::consts::SQRT_2, parameters)?,
-            dropout: Dropout::new(name, dropout)?,
+            dropout: Dropout::new(name, dropout, parameters.ranks())?,
             second: Linear::new(&format!("{name}.second"), hidden, outputs, 1.0, parameters)?,
             finish: match form {
                 ExpertForm::Residual if inputs == outputs => Finish::Add,

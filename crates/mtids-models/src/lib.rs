@@ -41,8 +41,8 @@ pub use model::mt_ids::MtIdsConfig;
 pub use model::{Architecture, Model, ModelConfig, MultiTaskModel, Owner};
 pub use problem::{Problem, ViewInput};
 pub use step::{
-    Accumulation, Balancing, Combined, Scope, StepGradients, StepInputs, StepOptions, StepReport, losses_of,
-    train_step, train_step_with,
+    Accumulation, Balancing, Combined, Scope, StepGradients, StepInputs, StepOptions, StepReport, WholeGradients,
+    losses_of, train_step, train_step_with,
 };
 pub use tasks::{Dimension, TargetBatch, TaskKind, TaskSet};
 pub use types::{GateOutput, Mode, Outputs};

@@ -21,6 +21,7 @@ use crate::regulariser::{Terms, add_gates, consistency};
 use crate::tasks::{LabelMap, TargetBatch, TaskSet};
 use crate::types::{GateTerms, Outputs};
 use mtids_layers::activation::log_sum_exp;
+use mtids_ranks::Ranks;
 
 /// Weight of a metastasis status by the grade of its evidence, in every task that depends on the status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -162,6 +163,7 @@ pub struct TaskLosses {
     log_priors: Vec<Vec<f64>>,
     /// Factor of each task's loss.
     units: Vec<f64>,
+    ranks: Ranks,
 }
 
 impl TaskLosses {
@@ -186,7 +188,15 @@ impl TaskLosses {
             class_weights: counts.iter().map(|counts| effective_number_weights(counts, beta)).collect(),
             log_priors: counts.iter().map(|counts| log_priors(counts)).collect(),
             units: vec![1.0; tasks.len()],
+            ranks: Ranks::alone(),
         })
+    }
+
+    /// Losses of one of several processes that train together. Each has its own samples' share of every loss; the shares add up to the loss of the batch.
+    /// A regulariser is the same on all.
+    #[must_use]
+    pub fn over(self, ranks: &Ranks) -> Self {
+        Self { ranks: ranks.clone(), ..self }
     }
 
     /// The same losses in other units: the loss of task t, and with it the gradient of every parameter that it reaches, shared or
@@ -222,7 +232,7 @@ impl TaskLosses {
             .zip(&self.units)
             .map(|(((task, logits), (class_weights, log_priors)), &unit)| {
                 let loss = if task.is_regression() {
-                    regression::loss(logits, targets)?
+                    regression::loss(logits, targets, &self.ranks)?
                 } else {
                     self.of_classes(task, logits, (class_weights, log_priors), &compatible, targets)?
                 };
@@ -310,7 +320,7 @@ impl TaskLosses {
                 outside[row * classes + class] = 1.0;
             }
         }
-        let total: f64 = weights.iter().sum();
+        let total = self.ranks.sum_of(weights.iter().sum())?;
         if total <= 0.0 {
             return Ok(None);
         }
@@ -345,13 +355,13 @@ impl TaskLosses {
         let LossConfig { branch_prior_weight, load_balance_weight, consistency_weight, .. } = self.config;
         let mut terms = Terms::default();
         for gates in outputs.lower_gates.iter().chain([&outputs.gates]) {
-            add_gates(&mut terms, gates, apply, branch_prior_weight, load_balance_weight)?;
+            add_gates(&mut terms, gates, apply, &self.ranks, branch_prior_weight, load_balance_weight)?;
         }
         for penalty in &outputs.penalties {
             terms.add(penalty, 1.0)?;
         }
         if consistency_weight > 0.0
-            && let Some(term) = consistency(&self.tasks, outputs)?
+            && let Some(term) = consistency(&self.tasks, outputs, &self.ranks)?
         {
             terms.add(&term, consistency_weight)?;
         }

@@ -1,10 +1,12 @@
 //! Loss of the task `measures`: regression of numbers of which some are unknown.
 //!
 //! Half the smooth L1 loss with β = 1, ½ · (½ d² for |d| < 1, else |d| − ½) with d = prediction − target (P: Girshick, ICCV 2015,
-//! arXiv 1504.08083; the half is O), as the mean over the known entries of a batch, each weighted by its sample. Targets are standardised, so
+//! arXiv 1504.08083; the half is O), as the mean over the known entries of a batch of all ranks, each weighted by its sample. Targets are standardised, so
 //! that every measure counts alike. Invariant: an unknown entry has exactly no gradient.
 
 use candle_core::{Device, Tensor};
+
+use mtids_ranks::Ranks;
 
 use crate::error::{ModelError, Result};
 use crate::tasks::TargetBatch;
@@ -13,7 +15,7 @@ use crate::tasks::TargetBatch;
 ///
 /// # Errors
 /// [`ModelError::Targets`] for a sample with another number of measures, or one that is not finite.
-pub(crate) fn loss(predictions: &Tensor, targets: &TargetBatch) -> Result<Option<Tensor>> {
+pub(crate) fn loss(predictions: &Tensor, targets: &TargetBatch, ranks: &Ranks) -> Result<Option<Tensor>> {
     let (batch, measures) = predictions.dims2()?;
     if targets.measures.is_empty() {
         return Ok(None);
@@ -44,7 +46,7 @@ pub(crate) fn loss(predictions: &Tensor, targets: &TargetBatch) -> Result<Option
             weights[row * measures + place] = weight;
         }
     }
-    let total: f64 = weights.iter().sum();
+    let total = ranks.sum_of(weights.iter().sum())?;
     if total <= 0.0 {
         return Ok(None);
     }
@@ -70,7 +72,7 @@ mod tests {
     }
 
     fn value(predictions: &Tensor, targets: &TargetBatch) -> f64 {
-        loss(predictions, targets).unwrap().unwrap().to_scalar().unwrap()
+        loss(predictions, targets, &Ranks::alone()).unwrap().unwrap().to_scalar().unwrap()
     }
 
     #[test]
@@ -83,8 +85,8 @@ mod tests {
         let weighted = 0.5 * (0.125 + 1.5 + 3.0 * 1.5) / 5.0;
         assert!((value(&predictions, &targets(known, vec![1.0, 3.0])) - weighted).abs() < 1e-12);
         let nothing = targets(vec![vec![None; 2]; 2], vec![]);
-        assert!(loss(&predictions, &nothing).unwrap().is_none());
-        assert!(loss(&predictions, &TargetBatch::default()).unwrap().is_none());
+        assert!(loss(&predictions, &nothing, &Ranks::alone()).unwrap().is_none());
+        assert!(loss(&predictions, &TargetBatch::default(), &Ranks::alone()).unwrap().is_none());
     }
 
     #[test]
@@ -93,7 +95,7 @@ mod tests {
         let known = targets(vec![vec![Some(0.1), Some(1.0)], vec![Some(0.0), None]], vec![0.5, 2.0]);
         let tensor = |values: [f64; 4]| Tensor::from_vec(values.to_vec(), (2, 2), &Device::Cpu).unwrap();
         let predictions = Var::from_tensor(&tensor(start)).unwrap();
-        let store = loss(&predictions, &known).unwrap().unwrap().backward().unwrap();
+        let store = loss(&predictions, &known, &Ranks::alone()).unwrap().unwrap().backward().unwrap();
         let slopes: Vec<f64> = store.get(&predictions).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         assert_eq!(slopes[3], 0.0);
         for at in 0..4 {
@@ -111,7 +113,10 @@ mod tests {
     fn targets_that_do_not_fit_are_refused() {
         let predictions = Tensor::zeros((2, 2), candle_core::DType::F64, &Device::Cpu).unwrap();
         for measures in [vec![vec![Some(1.0); 2]], vec![vec![Some(1.0)]; 2], vec![vec![Some(f32::NAN), None]; 2]] {
-            assert!(matches!(loss(&predictions, &targets(measures, vec![])), Err(ModelError::Targets(_))));
+            assert!(matches!(
+                loss(&predictions, &targets(measures, vec![]), &Ranks::alone()),
+                Err(ModelError::Targets(_))
+            ));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the load I^s_e = Σ_t mean α^s_t π^s_te (P: Shazeer et al. 2017, arXiv 1701.06538); it is free of scale, so it does not keep a branch
 //! alive. With several layers both are summed over the layers. Consistency Σ_q KL(M_q p_joint ‖ p_q), M_q summing the joint
 //! head's probabilities over the classes of task q; its gradient reaches p_q only (O). Invariant: these terms are no tasks and bypass
-//! the gradient balancer.
+//! the gradient balancer. With several ranks every mean runs over the samples of all, so each rank has the same value.
 
 use candle_core::{Device, Tensor};
 
@@ -12,6 +12,8 @@ use crate::error::Result;
 use crate::tasks::{LabelMap, TaskSet};
 use crate::types::{GateOutput, GateTerms, Outputs};
 use mtids_layers::activation::{log_softmax, softmax};
+use mtids_layers::mean_of_rows;
+use mtids_ranks::Ranks;
 
 /// A weighted sum of scalars that may be empty.
 #[derive(Debug, Default)]
@@ -37,12 +39,13 @@ pub(crate) fn add_gates(
     terms: &mut Terms,
     gates: &[GateOutput],
     apply: GateTerms,
+    ranks: &Ranks,
     prior_weight: f64,
     balance_weight: f64,
 ) -> Result<()> {
     if apply.branch_prior && prior_weight > 0.0 {
         for gate in gates {
-            terms.add(&branch_prior(&gate.branch)?, prior_weight)?;
+            terms.add(&branch_prior(&gate.branch, ranks)?, prior_weight)?;
         }
     }
     if !apply.load_balance || balance_weight <= 0.0 {
@@ -51,7 +54,7 @@ pub(crate) fn add_gates(
     let mut shared: Option<Tensor> = None;
     for gate in gates {
         if let Some(weights) = gate.shared_weights()? {
-            let load = weights.mean(0)?;
+            let load = mean_of_rows(&weights, ranks)?;
             shared = Some(match shared {
                 Some(shared) => (shared + load)?,
                 None => load,
@@ -60,7 +63,7 @@ pub(crate) fn add_gates(
         if let Some(weights) = gate.private_weights()?
             && weights.dim(1)? > 1
         {
-            terms.add(&squared_variation(&weights.mean(0)?)?, balance_weight)?;
+            terms.add(&squared_variation(&mean_of_rows(&weights, ranks)?)?, balance_weight)?;
         }
     }
     if let Some(shared) = shared
@@ -75,8 +78,8 @@ pub(crate) fn add_gates(
 ///
 /// # Errors
 /// When candle refuses an operation.
-pub fn branch_prior(branch: &Tensor) -> Result<Tensor> {
-    Ok(branch.mean(0)?.log()?.mean_all()?.affine(-1.0, 0.5f64.ln())?)
+pub fn branch_prior(branch: &Tensor, ranks: &Ranks) -> Result<Tensor> {
+    Ok(mean_of_rows(branch, ranks)?.log()?.mean_all()?.affine(-1.0, 0.5f64.ln())?)
 }
 
 /// Population variance over squared mean of `[E]` loads: 0 for equal loads, E − 1 when one takes all.
@@ -94,7 +97,7 @@ pub fn squared_variation(load: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// When candle refuses an operation.
-pub fn consistency(tasks: &TaskSet, outputs: &Outputs) -> Result<Option<Tensor>> {
+pub fn consistency(tasks: &TaskSet, outputs: &Outputs, ranks: &Ranks) -> Result<Option<Tensor>> {
     let Some(joint) = tasks.joint() else { return Ok(None) };
     let Some(logits) = outputs.logits.get(joint) else { return Ok(None) };
     let p_joint = softmax(&logits.detach())?;
@@ -107,7 +110,7 @@ pub fn consistency(tasks: &TaskSet, outputs: &Outputs) -> Result<Option<Tensor>>
         // Far below any probability that single precision tells from 0; keeps 0 log 0 finite.
         let entropy = (&expected * (&expected + 1e-30)?.log()?)?;
         let cross = (&expected * log_softmax(logits)?)?;
-        terms.add(&(entropy - cross)?.sum(1)?.mean_all()?, 1.0)?;
+        terms.add(&mean_of_rows(&(entropy - cross)?.sum(1)?, ranks)?, 1.0)?;
     }
     Ok(terms.total())
 }

@@ -122,6 +122,12 @@ pub struct TargetBatch {
 }
 
 impl TargetBatch {
+    /// Samples of which nothing is known.
+    pub fn unknown(samples: usize, measures: usize) -> Self {
+        let nothing = if measures == 0 { Vec::new() } else { vec![vec![None; measures]; samples] };
+        Self { region: vec![None; samples], metastasis: vec![None; samples], measures: nothing, ..Self::default() }
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.region.len()

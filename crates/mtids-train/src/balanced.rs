@@ -4,7 +4,7 @@
 //! given them before the next one, or the step is an error.
 
 use mtids_balance::{AfterStep, AnyBalancer, BalanceInput, GradientInput, Rows};
-use mtids_models::{Balancing, Combined, ModelError, StepGradients};
+use mtids_models::{Balancing, Combined, ModelError, StepGradients, WholeGradients};
 
 use crate::error::TrainError;
 
@@ -56,10 +56,17 @@ impl<'r> BalancedStep<'r> {
                 Ok(balance.coefficients)
             })),
             AnyBalancer::Gradients(rule) => step(Balancing::Combine(&mut |gradients, rows| {
-                let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-                let losses = Some(gradients.losses);
-                let input = GradientInput { rows: Rows::F32(&rows), losses, active: gradients.active };
-                let balance = rule.combine(&input)?;
+                let (losses, active) = (Some(gradients.losses), gradients.active);
+                let balance = match rows {
+                    WholeGradients::F32(rows) => {
+                        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+                        rule.combine(&GradientInput { rows: Rows::F32(&rows), losses, active })?
+                    }
+                    WholeGradients::F64(rows) => {
+                        let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+                        rule.combine(&GradientInput { rows: Rows::F64(&rows), losses, active })?
+                    }
+                };
                 share = balance.telemetry.conflicting_share;
                 Ok(Combined { update: balance.update, weights: balance.weights })
             })),

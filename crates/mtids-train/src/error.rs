@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use mtids_ranks::RanksError;
 use mtids_runtime::exit::{Exit, ExitStatus};
 
 /// Errors of this crate.
@@ -31,6 +32,9 @@ pub enum TrainError {
     /// A layer, the optimiser or a saved state was refused.
     #[error(transparent)]
     Layer(#[from] mtids_layers::LayerError),
+    /// Processes that train together cannot.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
     /// The balancer refused its configuration, input or state.
     #[error(transparent)]
     Balance(#[from] mtids_balance::BalanceError),
@@ -221,6 +225,11 @@ impl TrainError {
         TrainError::Argument { argument: argument.into(), reason: reason.into() }
     }
 
+    /// Whether all ranks of a training end with this error at the same step, not one of them by itself.
+    pub fn is_of_all_ranks(&self) -> bool {
+        matches!(self, TrainError::Interrupted { .. } | TrainError::Diverged { .. })
+    }
+
     pub(crate) fn setting(key: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
         TrainError::Setting { key: key.into(), reason: reason.into() }
     }
@@ -264,6 +273,7 @@ impl ExitStatus for TrainError {
             | TrainError::NoCheckpoint { .. }
             | TrainError::NoSteps { .. }
             | TrainError::OtherDevice { .. }
+            | TrainError::Ranks(RanksError::NotBuilt { .. } | RanksError::Apart { .. } | RanksError::Differs { .. })
             | TrainError::Lock(mtids_runtime::lock::LockError::Held { .. })
             | TrainError::Balance(mtids_balance::BalanceError::Configuration { .. }) => Exit::Usage,
             TrainError::Studies(error) => error.exit(),

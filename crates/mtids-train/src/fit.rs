@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use mtids_layers::{Optimizer, Schedule, WeightAverage};
 use mtids_models::TaskLosses;
+use mtids_ranks::Ranks;
 use mtids_report::progress::Progress;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::lock::FolderLock;
@@ -16,6 +17,7 @@ use mtids_stream::{SampleTable, Source, batches_per_epoch};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::among_ranks;
 use crate::beginning::{Beginning, Earlier, seen_by_both};
 use crate::calibration::calibrate_opened;
 use crate::config::ValidConfig;
@@ -23,8 +25,9 @@ use crate::error::TrainError;
 use crate::labels::{codes, targets};
 use crate::network::Network;
 use crate::pace::Pace;
+use crate::record::Record;
 use crate::resolve::for_dataset;
-use crate::run_folder::log::{EpochLine, Log, LossLine};
+use crate::run_folder::log::Log;
 use crate::run_folder::{RunFolder, TrainedOn, TrainingRange, TrainingState};
 use crate::training::{Training, epoch_stream};
 
@@ -82,17 +85,34 @@ pub fn fit(
     interrupt: &Interrupt,
     options: &FitOptions,
 ) -> Result<FitSummary, TrainError> {
+    fit_among(&Ranks::alone(), dataset, run, config, interrupt, options)
+}
+
+/// Trains, or resumes, as one of several processes that take the same steps; the first alone reads and writes the run folder. All of them call this with
+/// the same arguments. What a rank that is not the first answers has no scores.
+///
+/// # Errors
+/// As [`fit`]; [`TrainError::Ranks`]. After an error that is not [of all ranks](TrainError::is_of_all_ranks) the others wait for this one: end them.
+pub fn fit_among(
+    ranks: &Ranks,
+    dataset: &Path,
+    run: &Path,
+    config: &ValidConfig,
+    interrupt: &Interrupt,
+    options: &FitOptions,
+) -> Result<FitSummary, TrainError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("mtids-train".into())
             .stack_size(STACK)
-            .spawn_scoped(scope, || train(dataset, run, config, interrupt, options))
+            .spawn_scoped(scope, || train(ranks, dataset, run, config, interrupt, options))
             .map_err(|error| TrainError::Thread(error.to_string()))?;
         thread.join().map_err(|_| TrainError::Thread("the training thread panicked; please report this".into()))?
     })
 }
 
 fn train(
+    ranks: &Ranks,
     path: &Path,
     run: &Path,
     config: &ValidConfig,
@@ -118,23 +138,27 @@ fn train(
     if batches == 0 {
         return Err(TrainError::NoSteps { rows: table.epoch_rows() });
     }
-    epoch_stream(&table, config, 0).check()?;
+    epoch_stream(&table, config, 0, ranks).check()?;
     let steps_per_epoch = batches.div_ceil(config.accumulate_batches as u64);
     // From here to the end of the training nobody else writes into the folder.
-    let lock = FolderLock::exclusive(run, "mtids-train fit")?;
-    if let Some(reason) = lock.unsupported() {
+    let lock = ranks.is_first().then(|| FolderLock::exclusive(run, "mtids-train fit")).transpose()?;
+    if let Some(reason) = lock.as_ref().and_then(FolderLock::unsupported) {
         tracing::warn!("{} is not locked ({reason}): start no second training in it", run.display());
     }
     let manifest = dataset.manifest();
     // All settings are tried before the folder is begun.
     let (config, measures) = for_dataset(config, &manifest.description, &labels)?;
     let config = &config;
-    let earlier = Earlier::read(&options.beginning, config, manifest.digest())?;
+    among_ranks::check(ranks, config, manifest.digest())?;
+    let earlier = match ranks.is_first() {
+        true => Earlier::read(&options.beginning, config, manifest.digest())?,
+        false => None,
+    };
     let trained_on = seen_by_both(trained_on, earlier.as_ref());
-    let network = Network::new(config, &manifest.description, &measures, device)?;
+    let network = Network::among(ranks, config, &manifest.description, &measures, device)?;
     let tasks = network.model.tasks().clone();
     let counts = tasks.counts(&targets(&labels, regions, &measures, |_| 1.0))?;
-    let losses = TaskLosses::new(&config.loss, &tasks, Some(&counts))?;
+    let losses = TaskLosses::new(&config.loss, &tasks, Some(&counts))?.over(ranks);
     let all_steps = config.epochs.saturating_mul(steps_per_epoch);
     let total_steps = config.max_steps.map_or(all_steps, |most| most.min(all_steps));
     let mut optimizer = Optimizer::new(&config.optimizer)?;
@@ -152,51 +176,53 @@ fn train(
         regular: true,
     };
     let schedule = Schedule::new(&config.schedule, total_steps)?;
-    let origin = earlier.as_ref().map(|earlier| &earlier.origin);
-    let description = &manifest.description;
-    let mut folder =
-        RunFolder::create_or_open(run, config, manifest.digest(), description, &trained_on, &measures, origin)?;
-    TrainingRange::of(&labels).write(run)?;
-    if let Some(checkpoint) = folder.checkpoints().latest()? {
-        network.parameters.load_bytes(&checkpoint.weights)?;
-        optimizer.load_bytes(&checkpoint.optimizer, &network.parameters)?;
-        balancer.restore(&checkpoint.state.balancer)?;
-        if let Some(average) = &mut average {
-            average.load_bytes(checkpoint.averages()?, &network.parameters)?;
+    let mut record = None;
+    if ranks.is_first() {
+        let origin = earlier.as_ref().map(|earlier| &earlier.origin);
+        let description = &manifest.description;
+        let mut folder =
+            RunFolder::create_or_open(run, config, manifest.digest(), description, &trained_on, &measures, origin)?;
+        TrainingRange::of(&labels).write(run)?;
+        if let Some(checkpoint) = folder.checkpoints().latest()? {
+            network.parameters.load_bytes(&checkpoint.weights)?;
+            optimizer.load_bytes(&checkpoint.optimizer, &network.parameters)?;
+            balancer.restore(&checkpoint.state.balancer)?;
+            if let Some(average) = &mut average {
+                average.load_bytes(checkpoint.averages()?, &network.parameters)?;
+            }
+            state = checkpoint.state;
+            // A kill between the two pointers of a checkpoint leaves `best` behind `latest`.
+            folder.checkpoints().tidy(&state)?;
+        } else if let Some(earlier) = &earlier {
+            earlier.warn_of_known_validation(&trained_on);
+            earlier.apply(&network, &mut optimizer, &mut balancer, &mut average, &mut state)?;
+        } else if folder.identity().origin.is_some() {
+            return Err(TrainError::argument(
+                "--from",
+                format!("{} began from another run and has no checkpoint yet; name that run again", run.display()),
+            ));
         }
-        state = checkpoint.state;
-        // A kill between the two pointers of a checkpoint leaves `best` behind `latest`.
-        folder.checkpoints().tidy(&state)?;
-    } else if let Some(earlier) = &earlier {
-        earlier.warn_of_known_validation(&trained_on);
-        earlier.apply(&network, &mut optimizer, &mut balancer, &mut average, &mut state)?;
-    } else if folder.identity().origin.is_some() {
-        return Err(TrainError::argument(
-            "--from",
-            format!("{} began from another run and has no checkpoint yet; name that run again", run.display()),
-        ));
+        adopt_settings(&mut folder, config, state.step, options)?;
+        record = Some(Record::open_at(folder, state.step)?);
     }
+    among_ranks::begin_alike(ranks, &network, &mut optimizer, &mut balancer, &mut average, &mut state)?;
     let resumed_at = state.step;
-    adopt_settings(&mut folder, config, resumed_at, options)?;
-    let log = |name: &str| Log::open_at(&folder.file(name), resumed_at);
-    let (loss_log, epoch_log, timing_log) = (log("losses.jsonl")?, log("epochs.jsonl")?, log("timings.jsonl")?);
-    let last = crate::run_folder::log::read::<LossLine>(&folder.file("losses.jsonl"))?.pop();
+    let last = record.as_ref().map(Record::last_losses).transpose()?.flatten();
     let mut training = Training {
         schedule,
         names: tasks.tasks().iter().map(|task| task.name.clone()).collect(),
         config,
         dataset,
         table,
-        folder,
+        ranks: ranks.clone(),
+        path: run,
+        record,
         network,
         measures,
         losses,
         optimizer,
         balancer,
         average,
-        loss_log,
-        epoch_log,
-        timing_log,
         saved_at: (resumed_at > 0).then_some(resumed_at),
         state,
         total_steps,
@@ -206,18 +232,24 @@ fn train(
         pace: Pace::default(),
         damaged: BTreeSet::new(),
     };
-    let progress = Progress::new("training", Some(total_steps), options.show_progress && resumed_at < total_steps);
+    let progress = Progress::new(
+        "training",
+        Some(total_steps),
+        ranks.is_first() && options.show_progress && resumed_at < total_steps,
+    );
     progress.set_position(resumed_at);
     // An epoch whose validation was interrupted has taken all its steps, and is not over.
     while training.state.step < total_steps || training.state.next_batch > 0 {
         training.epoch(batches, interrupt, &progress)?;
     }
     progress.finish();
-    let not_calibrated = match options.calibrate {
-        true => calibrate_opened(&training.folder, &training.dataset, path, None, interrupt)?.err(),
-        false => None,
+    let not_calibrated = match &training.record {
+        Some(record) if options.calibrate => {
+            calibrate_opened(&record.folder, &training.dataset, path, None, interrupt)?.err()
+        }
+        _ => None,
     };
-    let epochs: Vec<EpochLine> = crate::run_folder::log::read(&training.folder.file("epochs.jsonl"))?;
+    let epochs = training.record.as_ref().map(Record::epochs).transpose()?.unwrap_or_default();
     Ok(FitSummary {
         steps: training.state.step,
         resumed_at,

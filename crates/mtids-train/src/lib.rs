@@ -16,6 +16,7 @@
 //! # Units
 //! HU become dimensionless channels by windows; learning rates and losses are dimensionless.
 
+mod among_ranks;
 mod balanced;
 pub mod beginning;
 pub mod calibration;
@@ -43,6 +44,7 @@ pub mod pace;
 mod predict;
 pub mod prediction;
 pub mod readers;
+mod record;
 pub mod reliability;
 mod report;
 mod resolve;

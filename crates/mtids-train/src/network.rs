@@ -6,6 +6,7 @@ use mtids_layers::conv::Algorithms;
 use mtids_layers::device::HAS_CUDNN;
 use mtids_layers::{DType, Device, Parameters, Precision, WeightAverage};
 use mtids_models::{Model, Problem};
+use mtids_ranks::Ranks;
 use mtids_runtime::digest::Digest;
 use mtids_shards::DatasetDescription;
 
@@ -35,6 +36,20 @@ impl Network {
         measures: &MeasureTargets,
         device: Device,
     ) -> Result<Self, TrainError> {
+        Self::among(&Ranks::alone(), config, description, measures, device)
+    }
+
+    /// The same as one of several ranks.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub(crate) fn among(
+        ranks: &Ranks,
+        config: &ValidConfig,
+        description: &DatasetDescription,
+        measures: &MeasureTargets,
+        device: Device,
+    ) -> Result<Self, TrainError> {
         if device.is_cuda()
             && !HAS_CUDNN
             && (config.precision == Precision::Tf32 || config.gpu_algorithms != Algorithms::default())
@@ -49,7 +64,8 @@ impl Network {
         let precision = if device.is_cpu() { Precision::F32 } else { config.precision };
         let parameters = Parameters::new(config.seed, DType::F32, &device)
             .with_precision(precision)
-            .with_algorithms(config.gpu_algorithms);
+            .with_algorithms(config.gpu_algorithms)
+            .with_ranks(ranks);
         let problem =
             Problem { regions: description.regions.len(), measures: measures.len(), views: transform.inputs() };
         let model = Model::new(&config.model, &problem, &parameters)?;

@@ -17,8 +17,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam::channel::{Receiver, bounded};
-use mtids_layers::{Device, Tensor};
-use mtids_models::{ModelError, TargetBatch};
+use mtids_layers::{DType, Device, Tensor};
+use mtids_models::{ModelError, TargetBatch, ViewInput};
 use mtids_shards::RowLabels;
 use mtids_stream::Batch;
 
@@ -37,6 +37,8 @@ pub(crate) struct TrainingBatch {
     pub(crate) targets: TargetBatch,
     /// `[B, C, D, H, W]` per view on the device, where they have arrived.
     pub(crate) inputs: Vec<Tensor>,
+    /// Its rows. One of several ranks may have none; inputs and targets have a row then that counts for nothing.
+    pub(crate) rows: usize,
     /// Rows that are missing, because their row groups are damaged.
     pub(crate) skipped: usize,
 }
@@ -51,11 +53,18 @@ impl TrainingBatch {
         epoch: u64,
         device: &Device,
     ) -> Result<Self, TrainError> {
+        let (rows, skipped) = (batch.labels.len(), batch.skipped);
+        if rows == 0 {
+            let empty = |view: ViewInput| Tensor::zeros([&[1], &view.shape[..]].concat(), DType::F32, device);
+            let inputs: Result<Vec<Tensor>, _> = transform.inputs().into_iter().map(empty).collect();
+            let targets = TargetBatch::unknown(1, measures.len());
+            return Ok(Self { targets, inputs: inputs.map_err(ModelError::from)?, rows, skipped });
+        }
         let inputs = transform.training(batch, epoch, device)?;
         let enlargement = |row: &RowLabels| transform.enlargement(epoch, &row.sample_key);
         let targets = targets(&batch.labels, regions, measures, enlargement);
         device.synchronize().map_err(ModelError::from)?;
-        Ok(Self { targets, inputs, skipped: batch.skipped })
+        Ok(Self { targets, inputs, rows, skipped })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One epoch: stream → stage → [`mtids_models::Accumulation`] under the balancer → log line → checkpoint now and then; at the end of some
 //! the validation split. Invariants: the position (epoch, batch), weights, running statistics, moments and balancer state are all that a
-//! checkpoint needs; `losses.jsonl` and `epochs.jsonl` hold no times.
+//! checkpoint needs; `losses.jsonl` and `epochs.jsonl` hold no times. Several ranks take the same steps (`among_ranks.rs`); the first keeps the record.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,11 +13,14 @@ use crossbeam::channel::Receiver;
 use mtids_balance::AnyBalancer;
 use mtids_layers::{Optimizer, Schedule, WeightAverage};
 use mtids_models::{Accumulation, Mode, ModelError, StepInputs, StepOptions, TaskLosses, losses_of};
+use mtids_ranks::Ranks;
 use mtids_report::progress::Progress;
+use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, Split};
 use mtids_stream::{Batch, BatchStream, BatchStreamBuilder, Positions, SampleTable};
 
+use crate::among_ranks::{Heard, broadcast_line, is_interrupted};
 use crate::balanced::BalancedStep;
 use crate::config::ValidConfig;
 use crate::error::TrainError;
@@ -27,8 +30,9 @@ use crate::measure_targets::MeasureTargets;
 use crate::network::Network;
 use crate::pace::{Pace, PaceMeter};
 use crate::predict::predict;
-use crate::run_folder::log::{EpochLine, Log, LossLine, TimingLine};
-use crate::run_folder::{Best, RunFolder, TrainingState};
+use crate::record::Record;
+use crate::run_folder::log::{EpochLine, LossLine, TimingLine};
+use crate::run_folder::{Best, TrainingState};
 use crate::staging::{TrainingBatch, stage};
 
 /// Everything that a training needs and changes.
@@ -37,7 +41,11 @@ pub(crate) struct Training<'a> {
     pub(crate) dataset: Arc<Dataset>,
     /// What epochs are drawn from.
     pub(crate) table: Arc<SampleTable>,
-    pub(crate) folder: RunFolder,
+    /// The processes that train together.
+    pub(crate) ranks: Ranks,
+    /// The run folder.
+    pub(crate) path: &'a Path,
+    pub(crate) record: Option<Record>,
     pub(crate) network: Network,
     pub(crate) measures: MeasureTargets,
     pub(crate) losses: TaskLosses,
@@ -46,9 +54,6 @@ pub(crate) struct Training<'a> {
     pub(crate) average: Option<WeightAverage>,
     pub(crate) schedule: Schedule,
     pub(crate) names: Vec<String>,
-    pub(crate) loss_log: Log,
-    pub(crate) epoch_log: Log,
-    pub(crate) timing_log: Log,
     pub(crate) state: TrainingState,
     pub(crate) total_steps: u64,
     /// Epochs between looks at the validation split.
@@ -62,12 +67,18 @@ pub(crate) struct Training<'a> {
     pub(crate) damaged: BTreeSet<(String, usize)>,
 }
 
-/// The stream of an epoch of a training.
-pub(crate) fn epoch_stream(table: &Arc<SampleTable>, config: &ValidConfig, epoch: u64) -> BatchStreamBuilder {
+/// The stream of a rank's part of an epoch of a training.
+pub(crate) fn epoch_stream(
+    table: &Arc<SampleTable>,
+    config: &ValidConfig,
+    epoch: u64,
+    ranks: &Ranks,
+) -> BatchStreamBuilder {
     BatchStream::over(Arc::clone(table))
         .config(&config.stream)
         .batch_size(config.batch_size)
         .shuffle(config.seed, epoch)
+        .rank(ranks.rank(), ranks.size())
 }
 
 /// Where a step was taken, for the words that end a training which diverged.
@@ -124,7 +135,7 @@ impl Training<'_> {
             rule.end_epoch();
         }
         self.save(true)?;
-        if interrupt.is_raised() && self.state.step < self.total_steps {
+        if is_interrupted(&self.ranks, interrupt)? && self.state.step < self.total_steps {
             return Err(TrainError::Interrupted { step: self.state.step });
         }
         Ok(())
@@ -132,7 +143,7 @@ impl Training<'_> {
 
     /// The stream of the rest of an epoch.
     fn stream(&self, epoch: u64) -> Result<BatchStreamBuilder, TrainError> {
-        let builder = epoch_stream(&self.table, self.config, epoch).start_batch(self.state.next_batch);
+        let builder = epoch_stream(&self.table, self.config, epoch, &self.ranks).start_batch(self.state.next_batch);
         let Some(saved) = self.state.stream.filter(|_| self.state.next_batch > 0) else {
             if self.state.next_batch > 0 {
                 tracing::warn!(
@@ -159,8 +170,9 @@ impl Training<'_> {
         let mut waited = 0.0;
         for batch in &batches {
             let batch = batch?;
-            if batch.skipped > 0 {
-                self.state.skipped_rows += batch.skipped as u64;
+            let heard = Heard::at_batch(&self.ranks, batch.skipped, interrupt)?;
+            if heard.skipped > 0 {
+                self.state.skipped_rows += heard.skipped;
                 meter.warn_of_damage(&mut self.damaged);
             }
             parts.push(batch);
@@ -177,7 +189,9 @@ impl Training<'_> {
             let seconds = started.elapsed().as_secs_f64();
             meter.step(seconds, waited);
             let limit = meter.pace().limit();
-            self.timing_log.append(&TimingLine { step: self.state.step, seconds, waited, limit })?;
+            if let Some(record) = &mut self.record {
+                record.timing_log.append(&TimingLine { step: self.state.step, seconds, waited, limit })?;
+            }
             waited = 0.0;
             progress.inc(1);
             if end_of_epoch {
@@ -191,7 +205,8 @@ impl Training<'_> {
             if self.state.step.is_multiple_of(self.config.checkpoint_every_steps) {
                 self.save(true)?;
             }
-            if interrupt.is_raised() {
+            // What came during the step of one of several ranks is heard of at the next.
+            if heard.interrupted || (self.ranks.is_alone() && interrupt.is_raised()) {
                 if self.saved_at != Some(self.state.step) {
                     self.save(false)?;
                 }
@@ -223,11 +238,12 @@ impl Training<'_> {
             })
             .collect();
         let reached = Reached { step: self.state.step + 1, learning_rate, saved_at: self.saved_at };
-        let diverged = |error| reached.explain(error, self.folder.path());
+        let diverged = |error| reached.explain(error, self.path);
         let mut draw = self.optimizer.step_count() * self.config.accumulate_batches as u64;
         let mut accumulation = Accumulation::default();
         let mut step = BalancedStep::new(&mut self.balancer);
-        for inputs in &parts {
+        for (inputs, batch) in parts.iter().zip(batches) {
+            self.ranks.take_rows(batch.rows)?;
             step.take(|balancing| accumulation.add(inputs, &options, draw, balancing)).map_err(diverged)?;
             draw += 1;
         }
@@ -255,7 +271,9 @@ impl Training<'_> {
             shared_branch: names().zip(report.gates.iter().map(|gate| gate.shared_branch)).collect(),
             learning_rate,
         };
-        self.loss_log.append(&line)?;
+        if let Some(record) = &mut self.record {
+            record.loss_log.append(&line)?;
+        }
         self.last = Some(line);
         Ok(())
     }
@@ -266,6 +284,23 @@ impl Training<'_> {
 
     /// Judges the weights at the end of an epoch, where that is due; false when it was interrupted.
     fn validate(&mut self, interrupt: &Interrupt, progress: &Progress) -> Result<bool, TrainError> {
+        // By the first rank for all: another would find the same.
+        let judged = if self.ranks.is_first() { self.judge(interrupt)? } else { None };
+        let Some(line) = broadcast_line(&self.ranks, judged)? else { return Ok(false) };
+        if let Some(score) = line.validation_score {
+            if self.config.selects_best() && self.state.best.is_none_or(|best| score > best.score) {
+                self.state.best = Some(Best { step: self.state.step, epoch: line.epoch, score });
+            }
+            progress.set_message(format!("validation macro-F1 {score:.3}"));
+        }
+        if let Some(record) = &mut self.record {
+            record.epoch_log.append(&line)?;
+        }
+        Ok(true)
+    }
+
+    /// The line of an epoch; `None` when it was interrupted.
+    fn judge(&mut self, interrupt: &Interrupt) -> Result<Option<EpochLine>, TrainError> {
         // Counted as done.
         let epoch = self.state.epoch + 1;
         let is_due = epoch.is_multiple_of(self.validation_interval) || self.state.step >= self.total_steps;
@@ -276,21 +311,14 @@ impl Training<'_> {
             self.swap_average()?;
             let predictions = predict(&self.network, &self.dataset, Split::Validation, self.config, interrupt);
             self.swap_average()?;
-            let Some(predictions) = predictions? else { return Ok(false) };
+            let Some(predictions) = predictions? else { return Ok(None) };
             (line.validation_score, line.region_accuracy, line.metastasis_auroc) =
                 validation_figures(self.regions(), &predictions);
             // Of the validation pass, which has read the gates of every sample already. A step reads only their means, so that what it copies
             // from the device stays small; the samples of the steps would be another and noisy draw in each epoch besides.
             line.gates = gate_histograms(&self.names, &predictions);
         }
-        if let Some(score) = line.validation_score {
-            if self.config.selects_best() && self.state.best.is_none_or(|best| score > best.score) {
-                self.state.best = Some(Best { step: self.state.step, epoch, score });
-            }
-            progress.set_message(format!("validation macro-F1 {score:.3}"));
-        }
-        self.epoch_log.append(&line)?;
-        Ok(true)
+        Ok(Some(line))
     }
 
     fn swap_average(&mut self) -> Result<(), TrainError> {
@@ -301,9 +329,6 @@ impl Training<'_> {
     }
 
     fn save(&mut self, regular: bool) -> Result<(), TrainError> {
-        // The logs must not fall behind the checkpoint, which cuts them to its step.
-        self.loss_log.sync()?;
-        self.epoch_log.sync()?;
         self.state.regular = regular;
         self.state.stream = match &self.positions {
             Some(positions) => Some(positions.at(self.state.next_batch)),
@@ -312,9 +337,18 @@ impl Training<'_> {
         };
         self.state.balancer = self.balancer.state();
         let weights = self.network.parameters.to_bytes()?;
-        let moments = self.optimizer.to_bytes()?;
-        let average = self.average.as_ref().map(WeightAverage::to_bytes).transpose()?;
-        self.folder.checkpoints().save(&weights, &moments, average.as_deref(), &self.state)?;
+        if !self.ranks.is_alone() {
+            let what = format!("its weights at step {}", self.state.step);
+            self.ranks.same(&what, Digest::of_bytes(&weights).to_string().as_bytes())?;
+        }
+        if let Some(record) = &mut self.record {
+            // The logs must not fall behind the checkpoint, which cuts them to its step.
+            record.loss_log.sync()?;
+            record.epoch_log.sync()?;
+            let moments = self.optimizer.to_bytes()?;
+            let average = self.average.as_ref().map(WeightAverage::to_bytes).transpose()?;
+            record.folder.checkpoints().save(&weights, &moments, average.as_deref(), &self.state)?;
+        }
         self.saved_at = Some(self.state.step);
         Ok(())
     }

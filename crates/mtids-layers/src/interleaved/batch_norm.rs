@@ -3,11 +3,14 @@
 //! Purpose: one pass for the statistics of a channel, one that writes what the next layer reads, with the shortcut of a residual block added and
 //! rectified in the same pass; the backward pass likewise. Invariants: statistics are those of the batch's samples, lanes beyond the batch
 //! do not count: their outputs are finite and their gradients 0, so they add nothing to any gradient; a channel is one task that adds in
-//! double precision over bundles, cells and lanes in a fixed order, so results do not depend on the number of threads.
+//! double precision over bundles, cells and lanes in a fixed order, so results do not depend on the number of threads; with several ranks the sums
+//! run over the samples of all.
 
+use mtids_ranks::Ranks;
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
+use crate::error::Result;
 use crate::kernels::{LANES, Loop, Real, vectorised};
 use crate::norm::EPSILON;
 use crate::statistics::Moments;
@@ -68,7 +71,7 @@ pub(super) fn moments<T: Real>(sizes: Sizes, x: &[T]) -> Moments {
     };
     let all: Vec<[f64; 2]> = (0..sizes.channels).into_par_iter().map(of_channel).collect();
     let pick = |which: usize| all.iter().map(|moments| moments[which]).collect();
-    Moments { mean: pick(0), variance: pick(1) }
+    Moments { mean: pick(0), variance: pick(1), count: sizes.batch * sizes.cells }
 }
 
 /// `x` normalised with `moments`, scaled and shifted, and what is [`Behind`].
@@ -103,32 +106,68 @@ pub(super) fn close<T: Real>(gradient: &mut [T], result: &[T]) {
     });
 }
 
-/// Gradients of the input, of weight and of bias; `gradient` is that of the result, `follows` whether the statistics are those of `x`.
+/// Whose samples the statistics of a batch norm are those of.
+#[derive(Clone, Copy)]
+pub(super) enum Follows<'r> {
+    /// Of no input: they are given.
+    Nothing,
+    /// Of the samples of these ranks.
+    Samples(&'r Ranks),
+}
+
+/// Gradients of the input, of weight and of bias, the last two those of this rank's samples; `gradient` is that of the result.
 pub(super) fn backward<T: Real>(
     sizes: Sizes,
-    (relu, follows): (bool, bool),
+    (relu, follows): (bool, Follows<'_>),
     (x, moments): (&[T], &Moments),
     [weight, bias]: [&[T]; 2],
     gradient: &[T],
     [by_weight, by_bias]: [&mut [T]; 2],
-) -> Buffer<T> {
+) -> Result<Buffer<T>> {
     let mut input = Buffer::new(x.len());
-    let affine = by_weight.par_iter_mut().zip(by_bias);
-    sizes.by_channel(&mut input).into_par_iter().zip(affine).enumerate().for_each(
-        |(channel, (inputs, (by_weight, by_bias)))| {
-            let of = Channel::new(moments, channel, weight, bias);
-            let (x, gradient) = (sizes.of_channel(x, channel), sizes.of_channel(gradient, channel));
-            let mut totals = [0.0; 2];
-            let totals_mut = &mut totals;
-            if relu {
-                vectorised(Backward::<T, true> { sizes, of, follows, inputs, x, gradient, totals: totals_mut });
-            } else {
-                vectorised(Backward::<T, false> { sizes, of, follows, inputs, x, gradient, totals: totals_mut });
-            }
-            (*by_weight, *by_bias) = (T::narrow(totals[0]), T::narrow(totals[1]));
-        },
-    );
-    input
+    let others = match follows {
+        Follows::Samples(ranks) if !ranks.is_alone() => Some(ranks),
+        _ => None,
+    };
+    let part = |channel: usize| Part {
+        sizes,
+        of: Channel::new(moments, channel, weight, bias),
+        x: sizes.of_channel(x, channel),
+        gradient: sizes.of_channel(gradient, channel),
+    };
+    let mut totals = vec![[0.0; 2]; sizes.channels];
+    let channels = sizes.by_channel(&mut input).into_par_iter().zip(&mut totals).enumerate();
+    channels.for_each(|(channel, (inputs, totals))| {
+        let part = part(channel);
+        let follows = matches!(follows, Follows::Samples(_));
+        match (others, relu) {
+            (Some(_), true) => vectorised(Totals::<T, true> { part: &part, totals }),
+            (Some(_), false) => vectorised(Totals::<T, false> { part: &part, totals }),
+            (None, true) => vectorised(Backward::<T, true> { part: &part, follows, inputs, totals }),
+            (None, false) => vectorised(Backward::<T, false> { part: &part, follows, inputs, totals }),
+        }
+    });
+    for ((by_weight, by_bias), totals) in by_weight.iter_mut().zip(by_bias).zip(&totals) {
+        (*by_weight, *by_bias) = (T::narrow(totals[0]), T::narrow(totals[1]));
+    }
+    let Some(ranks) = others else { return Ok(input) };
+    let mut of_all = totals.concat();
+    ranks.sum(&mut of_all)?;
+    if ranks.is_empty() {
+        input.fill(T::zero());
+        return Ok(input);
+    }
+    let channels = sizes.by_channel(&mut input).into_par_iter().zip(of_all.as_chunks().0).enumerate();
+    channels.for_each(|(channel, (inputs, totals))| {
+        let part = part(channel);
+        let slopes = part.of.slopes(*totals, moments.count as f64);
+        if relu {
+            vectorised(Spread::<T, true> { part: &part, inputs, slopes });
+        } else {
+            vectorised(Spread::<T, false> { part: &part, inputs, slopes });
+        }
+    });
+    Ok(input)
 }
 
 /// One channel's statistics, and its affine map `x · factor + offset`.
@@ -146,6 +185,13 @@ impl<T: Real> Channel<T> {
         let factor = weight[channel].widen() * inverse;
         let offset = bias[channel].widen() - mean * factor;
         Self { mean, inverse, factor: T::narrow(factor), offset: T::narrow(offset) }
+    }
+
+    /// What the gradient of an input has of its distance from the mean, and of every input alike, from the totals of `count` values.
+    #[inline(always)]
+    fn slopes(&self, [by_weight, by_bias]: [f64; 2], count: f64) -> [f64; 2] {
+        let factor = self.factor.widen();
+        [-factor * self.inverse * by_weight / count, -factor * by_bias / count]
     }
 }
 
@@ -247,56 +293,85 @@ impl<T: Real> Loop for Close<'_, T> {
     }
 }
 
-/// One channel backward.
+/// One channel of a gradient.
 ///
 /// With x̂ the standardised input and g the rectified gradient: ∂weight = Σ g x̂, ∂bias = Σ g, and where the statistics follow the input
-/// ∂x = weight · inverse (g − mean g − x̂ mean(g x̂)), else weight · inverse · g.
-struct Backward<'a, T, const RELU: bool> {
+/// ∂x = weight · inverse (g − mean g − x̂ mean(g x̂)), else weight · inverse · g. [`Totals`] gives the sums, [`Spread`] ∂x; [`Backward`] is both.
+struct Part<'a, T> {
     sizes: Sizes,
     of: Channel<T>,
-    follows: bool,
-    inputs: Vec<&'a mut [T]>,
     x: Vec<&'a [T]>,
     gradient: Vec<&'a [T]>,
-    /// Gradients of weight and bias.
-    totals: &'a mut [f64; 2],
 }
 
-impl<T: Real, const RELU: bool> Loop for Backward<'_, T, RELU> {
+/// Gradients of weight and bias.
+struct Totals<'a, 'p, T, const RELU: bool> {
+    part: &'p Part<'a, T>,
+    totals: &'p mut [f64; 2],
+}
+
+impl<T: Real, const RELU: bool> Loop for Totals<'_, '_, T, RELU> {
     #[inline(always)]
     fn run(self) {
-        let of = self.of;
+        let Part { of, x, gradient, .. } = self.part;
         // The gradient is 0 in lanes beyond the batch, so they add nothing here.
         let (mut by_bias, mut by_weight): (Lanes, Lanes) = ([0.0; LANES], [0.0; LANES]);
-        for (x, gradient) in self.x.iter().zip(&self.gradient) {
+        for (x, gradient) in x.iter().zip(gradient) {
             let ((x, _), (gradient, _)) = (x.as_chunks::<LANES>(), gradient.as_chunks::<LANES>());
             for (x, gradient) in x.iter().zip(gradient) {
                 for lane in 0..LANES {
-                    let value = open::<T, RELU>(x[lane], gradient[lane], &of).widen();
+                    let value = open::<T, RELU>(x[lane], gradient[lane], of).widen();
                     by_bias[lane] += value;
                     by_weight[lane] += value * (x[lane].widen() - of.mean);
                 }
             }
         }
-        let (by_bias, by_weight) = (by_bias.iter().sum::<f64>(), by_weight.iter().sum::<f64>() * of.inverse);
-        *self.totals = [by_weight, by_bias];
-        let (mut by_x, mut by_all) = (0.0, 0.0);
-        if self.follows {
-            let count = (self.sizes.batch * self.sizes.cells) as f64;
-            by_x = -of.factor.widen() * of.inverse * by_weight / count;
-            by_all = -of.factor.widen() * by_bias / count;
-        }
+        *self.totals = [by_weight.iter().sum::<f64>() * of.inverse, by_bias.iter().sum::<f64>()];
+    }
+}
+
+/// Gradients of the inputs.
+struct Spread<'a, 'p, 'i, T, const RELU: bool> {
+    part: &'p Part<'a, T>,
+    inputs: Vec<&'i mut [T]>,
+    slopes: [f64; 2],
+}
+
+impl<T: Real, const RELU: bool> Loop for Spread<'_, '_, '_, T, RELU> {
+    #[inline(always)]
+    fn run(self) {
+        let Part { sizes, of, x, gradient } = self.part;
+        let [by_x, by_all] = self.slopes;
         let (mean, by_x, by_all) = (T::narrow(of.mean), T::narrow(by_x), T::narrow(by_all));
-        for (bundle, ((input, x), gradient)) in self.inputs.into_iter().zip(&self.x).zip(&self.gradient).enumerate() {
+        for (bundle, ((input, x), gradient)) in self.inputs.into_iter().zip(x).zip(gradient).enumerate() {
             for ((input, x), gradient) in input.iter_mut().zip(*x).zip(*gradient) {
-                *input = of.factor * open::<T, RELU>(*x, *gradient, &of) + by_x * (*x - mean) + by_all;
+                *input = of.factor * open::<T, RELU>(*x, *gradient, of) + by_x * (*x - mean) + by_all;
             }
-            let samples = self.sizes.samples(bundle);
+            let samples = sizes.samples(bundle);
             if samples < LANES {
                 for cell in input.chunks_exact_mut(LANES) {
                     cell[samples..].fill(T::zero());
                 }
             }
         }
+    }
+}
+
+/// One channel whose totals are its own.
+struct Backward<'a, 'p, 'i, T, const RELU: bool> {
+    part: &'p Part<'a, T>,
+    follows: bool,
+    inputs: Vec<&'i mut [T]>,
+    totals: &'p mut [f64; 2],
+}
+
+impl<T: Real, const RELU: bool> Loop for Backward<'_, '_, '_, T, RELU> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { part, follows, inputs, totals } = self;
+        Totals::<T, RELU> { part, totals: &mut *totals }.run();
+        let count = (part.sizes.batch * part.sizes.cells) as f64;
+        let slopes = if follows { part.of.slopes(*totals, count) } else { [0.0; 2] };
+        Spread::<T, RELU> { part, inputs, slopes }.run();
     }
 }

@@ -4,10 +4,13 @@
 //! everything else lives no longer than its layer. Invariants: parameters lie in one list, a conv block's weight, the weight of
 //! its norm and the bias of its norm behind each other; statistics of batches are handed out in the order of the plans.
 
-use super::batch_norm::Behind;
+use mtids_ranks::Ranks;
+
+use super::batch_norm::{Behind, Follows};
 use super::buffer::Buffer;
 use super::norm::Statistics;
 use super::{batch_norm, convolution, norm};
+use crate::error::Result;
 use crate::geometry::Geometry;
 use crate::kernels::Real;
 use crate::statistics::Moments;
@@ -20,8 +23,8 @@ pub(crate) enum NormPlan {
         /// Groups.
         groups: usize,
     },
-    /// Batch norm with the statistics of its input.
-    BatchOfInput,
+    /// Batch norm with the statistics of its input, of the samples of all ranks.
+    BatchOfInput(Ranks),
     /// Batch norm with running statistics.
     BatchOfRunning(Moments),
 }
@@ -67,6 +70,17 @@ impl Part {
         match self {
             Self::ConvBlock(conv_block) => conv_block.geometry.inputs,
             Self::ResidualBlock(block) => block.first.geometry.inputs,
+        }
+    }
+
+    /// Whether another rank may be waited for inside.
+    pub(super) fn waits(&self) -> bool {
+        match self {
+            Self::ConvBlock(plan) => plan.waits(),
+            Self::ResidualBlock(block) => [Some(&block.first), Some(&block.second), block.shortcut.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(ConvBlockPlan::waits),
         }
     }
 
@@ -119,6 +133,10 @@ impl<T: Real> Kept<T> {
 }
 
 impl ConvBlockPlan {
+    fn waits(&self) -> bool {
+        matches!(&self.norm, NormPlan::BatchOfInput(ranks) if !ranks.is_alone())
+    }
+
     fn group_sizes(&self, groups: usize) -> norm::Sizes {
         let channels = self.geometry.outputs;
         norm::Sizes { channels, members: channels / groups, cells: self.geometry.cells() }
@@ -147,16 +165,16 @@ impl ConvBlockPlan {
         x: &[T],
         parameters: &[T],
         (base, relu): (Option<&[T]>, bool),
-    ) -> (Buffer<T>, KeptConvBlock<T>) {
+    ) -> Result<(Buffer<T>, KeptConvBlock<T>)> {
         let g = &self.geometry;
         let (weight, affine) = self.parameters(parameters);
         let y = convolution::forward(g, x, weight);
         let moments = match &self.norm {
             NormPlan::Group { groups } => {
                 let (result, statistics) = norm::forward(self.group_sizes(*groups), self.relu, &y, affine, base);
-                return (result, KeptConvBlock { y, statistics: KeptStatistics::Group(statistics) });
+                return Ok((result, KeptConvBlock { y, statistics: KeptStatistics::Group(statistics) }));
             }
-            NormPlan::BatchOfInput => batch_norm::moments(self.batch_sizes(batch), &y),
+            NormPlan::BatchOfInput(ranks) => batch_norm::moments(self.batch_sizes(batch), &y).over(ranks)?,
             NormPlan::BatchOfRunning(moments) => moments.clone(),
         };
         let behind = match base {
@@ -166,7 +184,7 @@ impl ConvBlockPlan {
             None => Behind::Nothing,
         };
         let result = batch_norm::forward(self.batch_sizes(batch), &y, &moments, affine, behind);
-        (result, KeptConvBlock { y, statistics: KeptStatistics::Batch(moments) })
+        Ok((result, KeptConvBlock { y, statistics: KeptStatistics::Batch(moments) }))
     }
 
     /// Adds the gradient of the input to `input` or writes it, where one is asked for, and writes those of the parameters.
@@ -178,7 +196,7 @@ impl ConvBlockPlan {
         gradient: &[T],
         by_parameters: &mut [T],
         input: Option<(&mut [T], bool)>,
-    ) {
+    ) -> Result<()> {
         let g = &self.geometry;
         let (weight, affine) = self.parameters(parameters);
         let (by_weight, by_affine) = self.parameters_mut(by_parameters);
@@ -188,16 +206,21 @@ impl ConvBlockPlan {
                 norm::backward(self.group_sizes(*groups), self.relu, (y, statistics), affine, gradient, by_affine)
             }
             (norm, KeptStatistics::Batch(moments)) => {
-                let how = (self.relu, matches!(norm, NormPlan::BatchOfInput));
-                batch_norm::backward(self.batch_sizes(batch), how, (y, moments), affine, gradient, by_affine)
+                let follows = match norm {
+                    NormPlan::BatchOfInput(ranks) => Follows::Samples(ranks),
+                    _ => Follows::Nothing,
+                };
+                let how = (self.relu, follows);
+                batch_norm::backward(self.batch_sizes(batch), how, (y, moments), affine, gradient, by_affine)?
             }
             // A plan keeps the statistics of its own norm.
-            (_, KeptStatistics::Group(_)) => return,
+            (_, KeptStatistics::Group(_)) => return Ok(()),
         };
         convolution::backward_weight(g, x, &by_y, by_weight);
         if let Some((input, add)) = input {
             convolution::backward_input(g, weight, &by_y, input, add);
         }
+        Ok(())
     }
 
     /// Space for the gradient of the input.
@@ -208,7 +231,7 @@ impl ConvBlockPlan {
     /// The statistics of the batch, where the norm takes them.
     fn moments<T: Real>(&self, kept: &KeptConvBlock<T>) -> Option<Moments> {
         match (&self.norm, &kept.statistics) {
-            (NormPlan::BatchOfInput, KeptStatistics::Batch(moments)) => Some(moments.clone()),
+            (NormPlan::BatchOfInput(_), KeptStatistics::Batch(moments)) => Some(moments.clone()),
             _ => None,
         }
     }
@@ -229,23 +252,24 @@ pub(super) fn forward<T: Real>(
     x: Buffer<T>,
     parameters: &[T],
     keep: bool,
-) -> (Output<T>, Vec<Moments>) {
+) -> Result<(Output<T>, Vec<Moments>)> {
     let mut map = x;
     let mut moments = Vec::new();
     let mut kept = keep.then(|| Kept { maps: Vec::new(), parts: Vec::new() });
     for part in parts {
         let (result, part) = match part {
             Part::ConvBlock(plan) => {
-                let (result, conv_block) = plan.forward(batch, &map, parameters, (None, false));
+                let (result, conv_block) = plan.forward(batch, &map, parameters, (None, false))?;
                 moments.extend(plan.moments(&conv_block));
                 (result, KeptPart::ConvBlock(conv_block))
             }
             Part::ResidualBlock(plan) => {
                 let ResidualBlockPlan { first, second, shortcut, relu } = &**plan;
                 let beside = shortcut.as_ref().map(|plan| plan.forward(batch, &map, parameters, (None, false)));
-                let (middle, kept_first) = first.forward(batch, &map, parameters, (None, false));
+                let beside = beside.transpose()?;
+                let (middle, kept_first) = first.forward(batch, &map, parameters, (None, false))?;
                 let base = beside.as_ref().map_or(&map, |(base, _)| base);
-                let (result, kept_second) = second.forward(batch, &middle, parameters, (Some(base), *relu));
+                let (result, kept_second) = second.forward(batch, &middle, parameters, (Some(base), *relu))?;
                 let kept_shortcut = beside.map(|(_, shortcut)| shortcut);
                 moments.extend(first.moments(&kept_first));
                 moments.extend(second.moments(&kept_second));
@@ -270,7 +294,7 @@ pub(super) fn forward<T: Real>(
         }
         None => Output::Map(map),
     };
-    (output, moments)
+    Ok((output, moments))
 }
 
 /// The gradient of the input, if wanted; writes those of the parameters.
@@ -282,18 +306,18 @@ pub(super) fn backward<T: Real>(
     gradient: Buffer<T>,
     by_parameters: &mut [T],
     want_input: bool,
-) -> Option<Buffer<T>> {
+) -> Result<Option<Buffer<T>>> {
     let mut gradient = gradient;
     let maps = kept.maps.windows(2);
     for (index, ((part, kept), maps)) in parts.iter().zip(&kept.parts).zip(maps).enumerate().rev() {
         let wanted = index > 0 || want_input;
-        let [x, result] = maps else { return None };
-        gradient = match (part, kept) {
+        let [x, result] = maps else { return Ok(None) };
+        let input = match (part, kept) {
             (Part::ConvBlock(plan), KeptPart::ConvBlock(conv_block)) => {
                 let mut input = wanted.then(|| plan.input());
                 let target = input.as_mut().map(|input| (&mut input[..], false));
-                plan.backward(batch, (x, conv_block), parameters, &gradient, by_parameters, target);
-                input?
+                plan.backward(batch, (x, conv_block), parameters, &gradient, by_parameters, target)?;
+                input
             }
             (Part::ResidualBlock(plan), KeptPart::ResidualBlock(kept)) => {
                 let KeptResidualBlock { first, middle, second, shortcut } = &**kept;
@@ -302,24 +326,26 @@ pub(super) fn backward<T: Real>(
                 }
                 let mut inner = plan.second.input();
                 let target = Some((&mut inner[..], false));
-                plan.second.backward(batch, (middle, second), parameters, &gradient, by_parameters, target);
+                plan.second.backward(batch, (middle, second), parameters, &gradient, by_parameters, target)?;
                 let mut input = match (&plan.shortcut, shortcut) {
                     (Some(plan), Some(kept)) => {
                         let mut input = wanted.then(|| plan.input());
                         let target = input.as_mut().map(|input| (&mut input[..], false));
-                        plan.backward(batch, (x, kept), parameters, &gradient, by_parameters, target);
+                        plan.backward(batch, (x, kept), parameters, &gradient, by_parameters, target)?;
                         input
                     }
                     // Beside the conv blocks the gradient passes as it is.
                     _ => wanted.then_some(gradient),
                 };
                 let target = input.as_mut().map(|input| (&mut input[..], true));
-                plan.first.backward(batch, (x, first), parameters, &inner, by_parameters, target);
-                input?
+                plan.first.backward(batch, (x, first), parameters, &inner, by_parameters, target)?;
+                input
             }
             // Parts and what they kept come from the same list.
-            _ => return None,
+            _ => return Ok(None),
         };
+        let Some(input) = input else { return Ok(None) };
+        gradient = input;
     }
-    Some(gradient)
+    Ok(Some(gradient))
 }

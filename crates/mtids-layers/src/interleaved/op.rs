@@ -26,6 +26,12 @@ pub(crate) fn run(parts: Vec<Part>, parameters: &[Tensor], x: &Tensor) -> Result
     Ok((y, moments))
 }
 
+/// Runs within the pool, so that the layers do not wake it one by one; on this thread where another rank may be waited for, since a pool whose
+/// threads wait does nothing for the others.
+fn within<R: Send>(parts: &[Part], work: impl FnOnce() -> R + Send) -> R {
+    if parts.iter().any(Part::waits) { work() } else { rayon::scope(|_| work()) }
+}
+
 /// What a run keeps, in either precision.
 enum AnyKept {
     Single(Kept<f32>),
@@ -51,12 +57,13 @@ impl RunOp {
         with_entries::<T, 2, _>([parameters, gradient], |[parameters_entries, gradient]| {
             let mut by_parameters = vec![T::zero(); parameters_entries.len()];
             let wanted = x.track_op();
-            let input = rayon::scope(|_| {
+            let input = within(&self.parts, || -> Result<Option<Vec<T>>> {
                 let gradient = interleave(gradient, batch);
                 let input =
-                    backward(&self.parts, batch, kept, parameters_entries, gradient, &mut by_parameters, wanted);
-                input.map(|input| deinterleave(&input, batch))
+                    backward(&self.parts, batch, kept, parameters_entries, gradient, &mut by_parameters, wanted)?;
+                Ok(input.map(|input| deinterleave(&input, batch)))
             });
+            let input = input.map_err(candle_core::Error::wrap)?;
             let input = input.map(|input| Tensor::from_vec(input, x.shape(), device)).transpose()?;
             Ok((input, Some(Tensor::from_vec(by_parameters, parameters.shape(), device)?)))
         })?
@@ -84,14 +91,14 @@ impl CustomOp2 for RunOp {
             ($type:ident, $variant:ident, $kept:ident) => {{
                 let parameters = entries::<$type>(parameters, parameters_layout)?;
                 let x = entries(x, x_layout)?;
-                // Within the pool, so that the layers do not wake it one by one.
-                let (result, kept, moments) = rayon::scope(|_| {
-                    let (output, moments) = forward(&self.parts, batch, interleave(x, batch), parameters, self.keep);
-                    match output {
+                let ran = within(&self.parts, || -> Result<_> {
+                    let (output, moments) = forward(&self.parts, batch, interleave(x, batch), parameters, self.keep)?;
+                    Ok(match output {
                         Output::Kept(kept) => (deinterleave(kept.result(), batch), Some(kept), moments),
                         Output::Map(map) => (deinterleave(&map, batch), None, moments),
-                    }
+                    })
                 });
+                let (result, kept, moments) = ran.map_err(candle_core::Error::wrap)?;
                 *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept.map(AnyKept::$kept);
                 *self.moments.lock().unwrap_or_else(PoisonError::into_inner) = moments;
                 CpuStorage::$variant(result)

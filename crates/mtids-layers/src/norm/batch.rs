@@ -6,6 +6,7 @@
 //! the norm too; else it is composed here.
 
 use candle_core::{DType, Tensor};
+use mtids_ranks::Ranks;
 
 use super::batch_op::{BatchNormOp, moments};
 use super::{EPSILON, Phase, added, values_of_channel};
@@ -20,6 +21,7 @@ pub struct BatchNorm {
     bias: Tensor,
     statistics: RunningStatistics,
     relu: bool,
+    ranks: Ranks,
 }
 
 impl BatchNorm {
@@ -34,6 +36,7 @@ impl BatchNorm {
             bias: parameters.get_or_init(&format!("{name}.shift"), &[channels], Init::Constant(0.0))?,
             statistics: parameters.running_statistics(name, channels)?,
             relu,
+            ranks: parameters.ranks().clone(),
         })
     }
 
@@ -45,6 +48,11 @@ impl BatchNorm {
     /// Whether a rectifier follows.
     pub(crate) fn relu(&self) -> bool {
         self.relu
+    }
+
+    /// The processes over whose samples its statistics run.
+    pub(crate) fn ranks(&self) -> &Ranks {
+        &self.ranks
     }
 
     /// The running statistics.
@@ -63,11 +71,12 @@ impl BatchNorm {
         if x.dims().len() < 3 || x.dim(1)? != channels || x.elem_count() == 0 {
             return Err(LayerError::Shape { what: "feature map", found: found(), expected: expected() });
         }
-        let count = values_of_channel(x.elem_count() / channels, phase)?;
+        let count = values_of_channel(x.elem_count() / channels, phase, &self.ranks)?;
+        self.refuse_device_of_ranks(x)?;
         if by_kernels(x) {
             self.by_kernels(x, count, phase, None)
         } else if x.device().is_cpu() {
-            self.on_cpu(x, count, phase)
+            self.on_cpu(x, phase)
         } else {
             self.composed(x, count, phase)
         }
@@ -83,7 +92,8 @@ impl BatchNorm {
             if x.dims().len() < 3 || x.dim(1)? != channels || x.elem_count() == 0 {
                 return self.forward(x, phase);
             }
-            let count = values_of_channel(x.elem_count() / channels, phase)?;
+            let count = values_of_channel(x.elem_count() / channels, phase, &self.ranks)?;
+            self.refuse_device_of_ranks(x)?;
             return self.by_kernels(x, count, phase, Some((base, relu)));
         }
         added(base, &self.forward(x, phase)?, relu)
@@ -110,16 +120,27 @@ impl BatchNorm {
         })
     }
 
-    fn on_cpu(&self, x: &Tensor, count: usize, phase: Phase) -> Result<Tensor> {
+    /// Sums over several processes are taken on the CPU alone.
+    fn refuse_device_of_ranks(&self, x: &Tensor) -> Result<()> {
+        if x.device().is_cpu() || self.ranks.is_alone() {
+            return Ok(());
+        }
+        Err(LayerError::Device {
+            name: "cuda".to_owned(),
+            reason: "several processes train together on the CPU only".to_owned(),
+        })
+    }
+
+    fn on_cpu(&self, x: &Tensor, phase: Phase) -> Result<Tensor> {
         let x = x.contiguous()?;
         let moments = match phase {
-            Phase::Train => moments(&x)?,
+            Phase::Train => moments(&x)?.over(&self.ranks)?,
             Phase::Evaluate => self.statistics.moments()?,
         };
         if phase == Phase::Train {
-            self.statistics.record_moments(&moments, count)?;
+            self.statistics.record_moments(&moments)?;
         }
-        let op = BatchNormOp { moments, follows: phase == Phase::Train, relu: self.relu };
+        let op = BatchNormOp { moments, follows: phase == Phase::Train, relu: self.relu, ranks: self.ranks.clone() };
         Ok(x.apply_op3(&self.weight.contiguous()?, &self.bias.contiguous()?, op)?)
     }
 

@@ -1,8 +1,10 @@
 //! Batch norm on the CPU as one operation with its own gradient, on maps `[B, C, cells]`.
 //!
-//! Invariant: a channel is one task, which adds over samples in order, so results do not depend on the number of threads.
+//! Invariants: a channel is one task, which adds over samples in order, so results do not depend on the number of threads; with several ranks the
+//! sums of a channel run over the samples of all.
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Shape, Tensor};
+use mtids_ranks::Ranks;
 use rayon::prelude::*;
 
 use super::EPSILON;
@@ -19,6 +21,8 @@ pub(super) struct BatchNormOp {
     pub follows: bool,
     /// Whether a rectifier follows.
     pub relu: bool,
+    /// Whose samples the statistics are those of.
+    pub ranks: Ranks,
 }
 
 /// `[batch, channels, cells]`.
@@ -63,7 +67,7 @@ pub(super) fn moments(x: &Tensor) -> candle_core::Result<Moments> {
         };
         let all: Vec<[f64; 2]> = (0..sizes.channels).into_par_iter().map(of_channel).collect();
         let pick = |which: usize| all.iter().map(|moments: &[f64; 2]| moments[which]).collect();
-        Moments { mean: pick(0), variance: pick(1) }
+        Moments { mean: pick(0), variance: pick(1), count: x.len() / sizes.channels.max(1) }
     }
     let sizes = Sizes::new(x.dims())?;
     match x.dtype() {
@@ -114,28 +118,51 @@ impl BatchNormOp {
         result
     }
 
-    /// Gradients of input, weight and bias.
-    fn backward<T: Real>(&self, sizes: Sizes, [x, weight, bias, gradient]: [&[T]; 4]) -> [Vec<T>; 3] {
+    /// Gradients of input, weight and bias; the last two are those of this rank's samples.
+    fn backward<T: Real>(&self, sizes: Sizes, entries: [&[T]; 4]) -> candle_core::Result<[Vec<T>; 3]> {
+        let [x, weight, bias, gradient] = entries;
         let mut input = vec![T::zero(); x.len()];
+        let part = |channel: usize| Part {
+            of: self.channel(channel, weight[channel], bias[channel]),
+            relu: self.relu,
+            x: sizes.rows(x, channel).collect(),
+        };
         let rows = sizes.rows_mut(&mut input).into_par_iter().enumerate();
+        let waits = self.follows && !self.ranks.is_alone();
         let totals: Vec<[f64; 2]> = rows
-            .map(|(channel, inputs)| {
-                let of = self.channel(channel, weight[channel], bias[channel]);
-                let mut totals = [0.0; 2];
-                vectorised(Backward {
-                    of,
-                    follows: self.follows,
-                    relu: self.relu,
-                    inputs,
-                    x: sizes.rows(x, channel).collect(),
-                    gradient: sizes.rows(gradient, channel).collect(),
-                    totals: &mut totals,
-                });
+            .map(|(channel, mut inputs)| {
+                let (part, gradient) = (part(channel), sizes.rows(gradient, channel).collect());
+                let (inputs, mut totals) = (&mut inputs[..], [0.0; 2]);
+                let totals_mut = &mut totals;
+                if waits {
+                    vectorised(Open { part: &part, inputs, gradient, totals: totals_mut });
+                } else {
+                    vectorised(Backward { part: &part, follows: self.follows, inputs, gradient, totals: totals_mut });
+                }
                 totals
             })
             .collect();
-        let pick = |which: usize| totals.iter().map(|totals| T::narrow(totals[which])).collect();
-        [input, pick(0), pick(1)]
+        if waits {
+            let mut of_all = totals.concat();
+            self.ranks.sum(&mut of_all).map_err(candle_core::Error::wrap)?;
+            if self.ranks.is_empty() {
+                input.fill(T::zero());
+            } else {
+                let count = self.moments.count as f64;
+                let rows = sizes.rows_mut(&mut input).into_par_iter().zip(of_all.as_chunks().0).enumerate();
+                rows.for_each(|(channel, (mut inputs, totals))| {
+                    let part = part(channel);
+                    let slopes = part.of.slopes(*totals, count);
+                    vectorised(Spread { part: &part, inputs: &mut inputs[..], slopes });
+                });
+            }
+        }
+        let by_weight = |(channel, [with_x, _]): (usize, &[f64; 2])| {
+            let of: Channel<T> = self.channel(channel, weight[channel], bias[channel]);
+            T::narrow(with_x * of.inverse)
+        };
+        let by_bias = |[_, open]: &[f64; 2]| T::narrow(*open);
+        Ok([input, totals.iter().enumerate().map(by_weight).collect(), totals.iter().map(by_bias).collect()])
     }
 }
 
@@ -167,50 +194,90 @@ impl<T: Real> Loop for Forward<'_, T> {
     }
 }
 
-/// One channel backward.
-///
-/// With x̂ the standardised input and g the rectified gradient: ∂weight = Σ g x̂, ∂bias = Σ g, and where the statistics follow the input
-/// ∂x = weight · inverse (g − mean g − x̂ mean(g x̂)), else weight · inverse · g.
-struct Backward<'a, T> {
-    of: Channel<T>,
-    follows: bool,
-    relu: bool,
-    inputs: Vec<&'a mut [T]>,
-    x: Vec<&'a [T]>,
-    gradient: Vec<&'a [T]>,
-    /// Gradients of weight and bias.
-    totals: &'a mut [f64; 2],
+impl<T: Real> Channel<T> {
+    /// What the gradient of an input has of its distance from the mean, and of every input alike, from Σ g (x − mean) and Σ g of `count` values.
+    #[inline(always)]
+    fn slopes(&self, [with_x, open]: [f64; 2], count: f64) -> [f64; 2] {
+        let factor = self.factor.widen();
+        [-factor * self.inverse * self.inverse * with_x / count, -factor * open / count]
+    }
 }
 
-impl<T: Real> Loop for Backward<'_, T> {
+/// One channel of a gradient.
+///
+/// With x̂ the standardised input and g the rectified gradient: ∂weight = Σ g x̂, ∂bias = Σ g, and where the statistics follow the input
+/// ∂x = weight · inverse (g − mean g − x̂ mean(g x̂)), else weight · inverse · g. [`Open`] gives the sums, [`Spread`] ∂x; [`Backward`] is both.
+struct Part<'a, T> {
+    of: Channel<T>,
+    relu: bool,
+    x: Vec<&'a [T]>,
+}
+
+/// Leaves the rectified gradient in `inputs`.
+struct Open<'a, 'p, 'i, T> {
+    part: &'p Part<'a, T>,
+    inputs: &'p mut [&'i mut [T]],
+    gradient: Vec<&'a [T]>,
+    /// Σ g (x − mean) and Σ g.
+    totals: &'p mut [f64; 2],
+}
+
+impl<T: Real> Loop for Open<'_, '_, '_, T> {
     #[inline(always)]
     fn run(self) {
-        let Channel { mean, inverse, factor, offset } = self.of;
-        let (mut open, mut with_x, mut count) = (0.0, 0.0, 0);
-        let mut inputs = self.inputs;
-        for ((input, x), gradient) in inputs.iter_mut().zip(&self.x).zip(&self.gradient) {
-            // `input` holds the rectified gradient until the second pass.
+        let Channel { mean, factor, offset, .. } = self.part.of;
+        let (mut open, mut with_x) = (0.0, 0.0);
+        for ((input, x), gradient) in self.inputs.iter_mut().zip(&self.part.x).zip(&self.gradient) {
             for ((input, x), gradient) in input.iter_mut().zip(*x).zip(*gradient) {
-                let closed = self.relu && *x * factor + offset <= T::zero();
+                let closed = self.part.relu && *x * factor + offset <= T::zero();
                 *input = if closed { T::zero() } else { *gradient };
             }
             let (row_open, row_with_x) = sums(input, x, mean);
             open += row_open;
             with_x += row_with_x;
-            count += x.len();
         }
-        *self.totals = [with_x * inverse, open];
-        let (mut by_x, mut by_all) = (0.0, 0.0);
-        if self.follows {
-            by_x = -factor.widen() * inverse * inverse * with_x / count as f64;
-            by_all = -factor.widen() * open / count as f64;
-        }
+        *self.totals = [with_x, open];
+    }
+}
+
+/// Makes the gradients of the inputs of the rectified ones.
+struct Spread<'a, 'p, 'i, T> {
+    part: &'p Part<'a, T>,
+    inputs: &'p mut [&'i mut [T]],
+    slopes: [f64; 2],
+}
+
+impl<T: Real> Loop for Spread<'_, '_, '_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Channel { mean, factor, .. } = self.part.of;
+        let [by_x, by_all] = self.slopes;
         let (mean, by_x, by_all) = (T::narrow(mean), T::narrow(by_x), T::narrow(by_all));
-        for (input, x) in inputs.iter_mut().zip(&self.x) {
+        for (input, x) in self.inputs.iter_mut().zip(&self.part.x) {
             for (input, x) in input.iter_mut().zip(*x) {
                 *input = factor * *input + by_x * (*x - mean) + by_all;
             }
         }
+    }
+}
+
+/// One channel whose totals are its own.
+struct Backward<'a, 'p, 'i, T> {
+    part: &'p Part<'a, T>,
+    follows: bool,
+    inputs: &'p mut [&'i mut [T]],
+    gradient: Vec<&'a [T]>,
+    totals: &'p mut [f64; 2],
+}
+
+impl<T: Real> Loop for Backward<'_, '_, '_, T> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { part, follows, inputs, gradient, totals } = self;
+        Open { part, inputs: &mut *inputs, gradient, totals: &mut *totals }.run();
+        let count: usize = part.x.iter().map(|row| row.len()).sum();
+        let slopes = if follows { part.of.slopes(*totals, count as f64) } else { [0.0; 2] };
+        Spread { part, inputs, slopes }.run();
     }
 }
 
@@ -260,7 +327,7 @@ impl CustomOp3 for BatchNormOp {
             tensors: [&Tensor; 4],
         ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
             let sizes = Sizes::new(tensors[0].dims())?;
-            let [input, by_weight, by_bias] = with_entries::<T, 4, _>(tensors, |entries| op.backward(sizes, entries))?;
+            let [input, by_weight, by_bias] = with_entries::<T, 4, _>(tensors, |entries| op.backward(sizes, entries))??;
             let tensor = |values: Vec<T>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
             let [x, weight, bias, _] = tensors;
             Ok((Some(tensor(input, x)?), Some(tensor(by_weight, weight)?), Some(tensor(by_bias, bias)?)))

@@ -3,7 +3,7 @@
 //! Purpose: batch norm ([`BatchNorm`], Ioffe and Szegedy, ICML 2015), group norm ([`GroupNorm`], Wu and He, ECCV 2018) and layer norm
 //! ([`LayerNorm`], Ba et al. 2016). Batch norm keeps absolute values: a brighter sample stays brighter, where group norm takes each sample's own
 //! mean and deviation away. Invariants: sums on the CPU are in double precision and in an order that depends on sizes only, so threads never
-//! influence results; samples influence each other in batch norm in [`Phase::Train`] only.
+//! influence results; samples influence each other in batch norm in [`Phase::Train`] only, those of all ranks.
 
 mod batch;
 mod batch_op;
@@ -12,6 +12,7 @@ mod layer;
 mod sums;
 
 use candle_core::Tensor;
+use mtids_ranks::Ranks;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -120,7 +121,11 @@ fn added(base: &Tensor, x: &Tensor, relu: bool) -> Result<Tensor> {
     if relu { Activation::Relu.forward(&sum) } else { Ok(sum) }
 }
 
-/// Values of a channel over which batch norm takes its statistics; in training at least two.
-pub(crate) fn values_of_channel(count: usize, phase: Phase) -> Result<usize> {
-    if phase == Phase::Train && count < 2 { Err(LayerError::TooFewValues { found: count }) } else { Ok(count) }
+/// Values of a channel over which batch norm takes its statistics; in training at least two, on all ranks together. Those of other ranks are
+/// counted where they are heard of.
+pub(crate) fn values_of_channel(count: usize, phase: Phase, ranks: &Ranks) -> Result<usize> {
+    if phase == Phase::Train && count < 2 && ranks.is_alone() {
+        return Err(LayerError::TooFewValues { found: count });
+    }
+    Ok(count)
 }

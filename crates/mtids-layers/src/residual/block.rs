@@ -61,11 +61,11 @@ impl<const N: usize> ConvBlock<N> {
         let norm = match &self.norm {
             Norm::Group(norm) => NormPlan::Group { groups: norm.groups() },
             Norm::Batch(norm) => {
-                let count = values_of_channel(list.batch * geometry.cells(), list.phase)?;
+                values_of_channel(list.batch * geometry.cells(), list.phase, norm.ranks())?;
                 match list.phase {
                     Phase::Train => {
-                        list.recorders.push((norm.statistics().clone(), count));
-                        NormPlan::BatchOfInput
+                        list.recorders.push(norm.statistics().clone());
+                        NormPlan::BatchOfInput(norm.ranks().clone())
                     }
                     Phase::Evaluate => NormPlan::BatchOfRunning(norm.statistics().moments()?),
                 }
@@ -81,7 +81,7 @@ pub(super) struct List {
     phase: Phase,
     tensors: Vec<Tensor>,
     entries: usize,
-    recorders: Vec<(RunningStatistics, usize)>,
+    recorders: Vec<RunningStatistics>,
 }
 
 impl List {
@@ -97,7 +97,7 @@ impl List {
     /// Records what the run handed out, in the order of its plans.
     pub(super) fn record(&self, moments: Vec<Moments>) -> Result<()> {
         let pairs = self.recorders.iter().zip(moments);
-        pairs.into_iter().try_for_each(|((statistics, count), moments)| statistics.record_moments(&moments, *count))
+        pairs.into_iter().try_for_each(|(statistics, moments)| statistics.record_moments(&moments))
     }
 }
 

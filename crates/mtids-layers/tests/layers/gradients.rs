@@ -105,7 +105,7 @@ fn activations_and_the_rest() {
     check("log-sum-exp", &[&[4, 6]], &|t| log_sum_exp(&t[0]));
     check("soft-plus", &[&[4, 6]], &|t| softplus(&t[0]));
     check("sigmoid", &[&[4, 6]], &|t| sigmoid(&t[0]));
-    let dropout = Dropout::new("d", 0.3).unwrap();
+    let dropout = Dropout::new("d", 0.3, &mtids_ranks::Ranks::alone()).unwrap();
     check("dropout", &[&[6, 8]], &|t| dropout.forward(&t[0], Some((1, 2))));
     let linear = Linear::new("l", 5, 3, 1.0, &Parameters::new(1, DType::F64, &Device::Cpu)).unwrap();
     check("linear", &[&[4, 5]], &|t| linear.forward(&t[0]));

@@ -18,6 +18,7 @@ use crate::types::{GateOutput, Mode};
 use mtids_layers::activation::{log_sum_exp, sigmoid, softmax, softplus};
 use mtids_layers::linear::Linear;
 use mtids_layers::parameters::{Init, Parameters};
+use mtids_ranks::Ranks;
 
 pub use config::{BranchControl, DbrConfig, ExpertControl, GateViews, OtherView};
 
@@ -50,6 +51,7 @@ struct ExpertGate {
     noise: Option<Linear>,
     top_k: usize,
     name: String,
+    ranks: Ranks,
 }
 
 impl ExpertGate {
@@ -64,7 +66,14 @@ impl ExpertGate {
                 Ok(None)
             }
         };
-        Ok(Self { count, logits: layer(learned, "")?, noise: layer(noisy, ".noise")?, top_k, name: name.to_owned() })
+        Ok(Self {
+            count,
+            logits: layer(learned, "")?,
+            noise: layer(noisy, ".noise")?,
+            top_k,
+            name: name.to_owned(),
+            ranks: p.ranks().clone(),
+        })
     }
 
     fn raw(&self, r: &Tensor) -> Result<Tensor> {
@@ -81,7 +90,10 @@ impl ExpertGate {
         }
         if let (Some(noise), Mode::Train { seed, step }) = (&self.noise, mode) {
             let mut stream = mtids_runtime::random::rng_for(seed, &format!("gate noise {}", self.name), &[step]);
-            let values: Vec<f64> = (0..logits.elem_count()).map(|_| StandardNormal.sample(&mut stream)).collect();
+            // What belongs to the rows of the ranks before is drawn and passed over.
+            let before = self.ranks.first_row() * self.count;
+            let drawn = (0..before + logits.elem_count()).map(|_| StandardNormal.sample(&mut stream));
+            let values: Vec<f64> = drawn.skip(before).collect();
             let values = Tensor::from_vec(values, logits.shape(), &candle_core::Device::Cpu)?;
             let values = values.to_dtype(logits.dtype())?.to_device(logits.device())?;
             logits = (logits + (softplus(&noise.forward(r)?)? * values)?)?;

@@ -29,7 +29,9 @@ use crate::trunks::{Blueprint, Trunks};
 use crate::types::{Boundary, GateOutput, Mode, TaskOutput};
 use mtids_layers::activation::softmax;
 use mtids_layers::linear::Linear;
+use mtids_layers::mean_of_rows;
 use mtids_layers::parameters::{Init, Parameters};
+use mtids_ranks::Ranks;
 
 /// Keeps logarithm and fraction finite.
 const EPSILON: f64 = 1e-6;
@@ -146,6 +148,7 @@ struct Gate {
     selectors: usize,
     gamma: f64,
     entropy_weight: f64,
+    ranks: Ranks,
 }
 
 impl Gate {
@@ -163,6 +166,7 @@ impl Gate {
             selectors,
             gamma: config.gamma,
             entropy_weight: config.entropy_weight,
+            ranks: parameters.ranks().clone(),
         })
     }
 
@@ -182,11 +186,17 @@ impl Gate {
             None => Tensor::ones((batch, 1), z.dtype(), z.device())?,
         };
         let weights = selected.broadcast_mul(&shares.unsqueeze(2)?)?.sum(1)?;
-        let entropy = (&selected * (&selected + EPSILON)?.log()?)?.sum_all()?;
-        let mut penalty = (entropy * (-self.entropy_weight / batch as f64))?;
+        // The mean over the samples of all ranks of what each sample's entries add up to.
+        let mean = |entries: &Tensor, factor: f64| -> Result<Tensor> {
+            if self.ranks.is_alone() {
+                return Ok((entries.sum_all()? * (factor / batch as f64))?);
+            }
+            Ok((mean_of_rows(&entries.flatten_from(1)?.sum(1)?, &self.ranks)? * factor)?)
+        };
+        let mut penalty = mean(&(&selected * (&selected + EPSILON)?.log()?)?, -self.entropy_weight)?;
         if !self.experts.is_power_of_two() {
             let reachable = (selected.sum(D::Minus1)? + EPSILON)?;
-            penalty = (penalty + (reachable.recip()?.sum_all()? / batch as f64)?)?;
+            penalty = (penalty + mean(&reachable.recip()?, 1.0)?)?;
         }
         Ok((weights, penalty))
     }

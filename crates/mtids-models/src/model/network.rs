@@ -62,7 +62,7 @@ pub(crate) fn heads(width: usize, blueprint: &Blueprint<'_>) -> Result<Vec<Head>
         let name = format!("head.{name}");
         Ok(Head {
             linear: Linear::unrounded(&name, width, outputs, 0.1, blueprint.parameters)?,
-            dropout: Dropout::new(&name, blueprint.dropout)?,
+            dropout: Dropout::new(&name, blueprint.dropout, blueprint.parameters.ranks())?,
         })
     };
     blueprint.tasks.tasks().iter().map(|task| head(&task.name, task.classes)).collect()

@@ -2,11 +2,12 @@
 //!
 //! Purpose: a batch that memory does not hold is taken in parts. The balancer is asked once for each part; the balanced gradients of the parts
 //! are averaged, clipped and given to the optimiser. Invariants: with one part the update is that of [`super::train_step_with`], bit for bit; the parts
-//! are added in order; batch norm sees each part by itself, and the running statistics follow every part.
+//! are added in order, then those of the ranks; batch norm sees each part by itself, and the running statistics follow every part.
 
 use mtids_layers::optimizer::{Gradients, UpdateRule, clip, clip_where_they_are, squared_norms};
 use mtids_layers::parameters::Parameters;
 
+use super::among_ranks::sum_gradients;
 use super::pass;
 use super::reading::{Late, Pass, Reads, Side};
 use super::scope::On;
@@ -104,6 +105,7 @@ impl Accumulation {
     ) -> Result<StepReport> {
         let Self { mut gradients, mut parts, reads } = self;
         let mut reads = Reads(reads);
+        sum_gradients(&mut gradients, parameters.ranks())?;
         if parts.len() > 1 {
             for gradient in gradients.values_mut() {
                 *gradient = (&*gradient * (1.0 / parts.len() as f64))?;

@@ -4,6 +4,8 @@
 //! side; the host reads contiguous gradients where they lie, a device widens one place after the other; the matrix is exactly symmetric. The host's sums have the
 //! same bits for any number of threads; on a device their order is that of its library's matrix product.
 
+use std::ops::Range;
+
 use candle_core::{DType, Tensor};
 use mtids_balance::{Rows, gram_matrix};
 
@@ -12,9 +14,9 @@ use crate::error::{ModelError, Result};
 use mtids_layers::storage::with_rows;
 
 /// From tensors in the host's memory, which are read where they are.
-pub(super) fn on_host(count: usize, by_task: &[Option<Parts>], places: usize) -> Result<Vec<f64>> {
+pub(super) fn on_host(count: usize, by_task: &[Option<Parts>], places: Range<usize>) -> Result<Vec<f64>> {
     let mut gram = vec![0.0; count * count];
-    for place in 0..places {
+    for place in places {
         if by_task.iter().all(|parts| part(parts, place).is_none()) {
             continue;
         }

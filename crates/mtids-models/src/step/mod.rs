@@ -8,10 +8,15 @@
 //! regularisers bypass the balancer; for the same coefficients both scopes give the same gradient; where nothing is shared the
 //! balancer is not asked. Running statistics of batch norm change with the parameters or not at all.
 //!
+//! With several ranks (`Parameters::with_ranks`) each passes through its own rows. Losses are sums over ranks. Gradients of shared parameters are added
+//! up before their products; gradients at the boundary belong to rows, so the ranks' Gram matrices are added (`among_ranks.rs`). The balancer answers the
+//! same on every rank; each applies the answer to its own gradients, and the sum of what came out makes the update.
+//!
 //! On a GPU a step waits for the device twice (`reading.rs`): for losses and Gram matrix, and when all its work has been given to the device.
 //! Clipping and update act on numbers that the host has not seen, so there the gradient is found to be infinite or NaN after the update.
 
 mod accumulation;
+mod among_ranks;
 mod gram;
 mod reading;
 mod scope;
@@ -21,13 +26,14 @@ mod types;
 pub use accumulation::Accumulation;
 pub use types::{
     Balancing, Coefficients, Combination, Combined, GateMeans, Scope, StepGradients, StepInputs, StepOptions,
-    StepReport,
+    StepReport, WholeGradients,
 };
 
 use mtids_layers::optimizer::{Gradients, UpdateRule};
 
 use crate::error::Result;
 use crate::types::Mode;
+use among_ranks::{check_announced, sum_gradients};
 use reading::{Gathered, Pass, Reads, Side};
 use scope::On;
 
@@ -65,6 +71,7 @@ pub fn train_step_with<O: UpdateRule>(
 }
 
 fn pass(on: &On<'_>, scope: Scope, balancing: Balancing<'_, '_>) -> Result<Pass> {
+    check_announced(&on.inputs)?;
     match scope {
         Scope::Boundary => scope::boundary(on, balancing),
         Scope::Exact => scope::exact(on, balancing),
@@ -97,7 +104,8 @@ pub fn gradients_with(
     let on = On { inputs: *inputs, mode, side: Side::of(inputs.parameters.device()) };
     let passed = pass(&on, scope, balancing);
     inputs.parameters.discard_statistics();
-    let Pass { gradients, mut report, late, mut reads } = passed?;
+    let Pass { mut gradients, mut report, late, mut reads } = passed?;
+    sum_gradients(&mut gradients, inputs.parameters.ranks())?;
     late.read(&mut report, &mut reads)?;
     report.reads = reads.0;
     Ok((gradients, report))
@@ -110,6 +118,7 @@ pub fn gradients_with(
 /// When an input has another shape than the model was built for.
 pub fn losses_of(inputs: &StepInputs<'_>, mode: Mode) -> Result<Vec<Option<f64>>> {
     let StepInputs { model, parameters, losses, input, targets } = *inputs;
+    check_announced(inputs)?;
     let outputs = model.forward(input, mode);
     parameters.discard_statistics();
     let outputs = outputs?;
@@ -118,7 +127,7 @@ pub fn losses_of(inputs: &StepInputs<'_>, mode: Mode) -> Result<Vec<Option<f64>>
     for loss in losses.losses(&outputs, targets)? {
         at.push(loss.map(|loss| gathered.add(&loss)).transpose()?);
     }
-    let values = gathered.read(&mut Reads::default())?;
+    let values = gathered.read(&mut Reads::default())?.over(parameters.ranks())?;
     Ok(at.iter().map(|range| values.first(range.as_ref()?)).collect())
 }
 

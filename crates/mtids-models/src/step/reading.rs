@@ -6,12 +6,14 @@
 
 use std::ops::Range;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
 
 use super::types::{GateMeans, StepReport};
 use crate::error::Result;
 use crate::types::Outputs;
+use mtids_layers::mean_of_rows;
 use mtids_layers::optimizer::Gradients;
+use mtids_ranks::Ranks;
 
 /// Where what is not part of the graph is worked out: inner products, norm and clipping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,12 @@ impl Gathered {
 }
 
 impl Values {
+    /// The sums of the ranks' values.
+    pub(crate) fn over(mut self, ranks: &Ranks) -> Result<Self> {
+        ranks.sum(&mut self.0)?;
+        Ok(self)
+    }
+
     /// The values that [`Gathered::add`] promised to be here.
     pub(crate) fn at(&self, range: &Range<usize>) -> &[f64] {
         self.0.get(range.clone()).unwrap_or_default()
@@ -75,8 +83,8 @@ impl Values {
     }
 }
 
-/// All entries of several tensors in single precision, one after the other; one read.
-pub(super) fn whole(tensors: &[Tensor], reads: &mut Reads) -> Result<Vec<f32>> {
+/// All entries of several tensors, one after the other; one read.
+pub(super) fn whole<T: WithDType>(tensors: &[Tensor], reads: &mut Reads) -> Result<Vec<T>> {
     if tensors.is_empty() {
         return Ok(Vec::new());
     }
@@ -100,10 +108,16 @@ pub(super) struct Late {
     regulariser: Option<Range<usize>>,
     pooled: Option<Range<usize>>,
     gates: Vec<GateRanges>,
+    ranks: Ranks,
     squares: Vec<Range<usize>>,
 }
 
 impl Late {
+    /// Of a step of these ranks.
+    pub(super) fn of(ranks: &Ranks) -> Self {
+        Self { ranks: ranks.clone(), ..Self::default() }
+    }
+
     pub(super) fn regulariser(&mut self, value: &Tensor) -> Result<()> {
         self.regulariser = Some(self.gathered.add(value)?);
         Ok(())
@@ -117,7 +131,7 @@ impl Late {
     /// Mean decision of each gate over the batch.
     pub(super) fn gates(&mut self, outputs: &Outputs) -> Result<()> {
         for gate in &outputs.gates {
-            let mut mean = |tensor: &Tensor| self.gathered.add(&tensor.detach().mean(0)?);
+            let mut mean = |tensor: &Tensor| self.gathered.add(&mean_of_rows(&tensor.detach(), &self.ranks)?);
             let ranges = GateRanges {
                 branch: mean(&gate.branch)?,
                 shared: gate.shared.as_ref().map(&mut mean).transpose()?,
@@ -138,13 +152,14 @@ impl Late {
 
     /// Reads everything into the report.
     pub(super) fn read(self, report: &mut StepReport, reads: &mut Reads) -> Result<()> {
-        let Self { gathered, regulariser, pooled, gates, squares } = self;
+        let Self { gathered, regulariser, pooled, gates, squares, ranks } = self;
         let values = gathered.read(reads)?;
         let value = |range: &Range<usize>| values.first(range);
         let list =
             |range: &Option<Range<usize>>| range.as_ref().map_or_else(Vec::new, |range| values.at(range).to_vec());
         report.regulariser = regulariser.as_ref().and_then(value).unwrap_or(0.0);
-        report.pooled_loss = pooled.as_ref().and_then(value);
+        let pooled = pooled.as_ref().and_then(value);
+        report.pooled_loss = pooled.map(|share| ranks.sum_of(share)).transpose()?;
         report.gates = gates
             .iter()
             .map(|gate| {

@@ -3,6 +3,7 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 
+use super::among_ranks::Places;
 use super::reading::{Late, Pass, Reads, Side};
 use super::task_gradients::balance;
 use super::types::{Balancing, Parts, StepInputs};
@@ -116,8 +117,9 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
     }
     let shapes: Vec<&Tensor> =
         shared.tensors.iter().chain(above.iter().map(|(_, variable)| variable.as_tensor())).collect();
-    let balanced = balance(model, &task_losses, &by_task, &shapes, balancing, side, &mut reads)?;
-    let mut late = Late::default();
+    let places = Places { shapes: &shapes, of_rows: shared.tensors.len(), ranks: parameters.ranks() };
+    let balanced = balance(model, &task_losses, &by_task, places, balancing, side, &mut reads)?;
+    let mut late = Late::of(parameters.ranks());
     for (parts, coefficient) in balanced.shares(&by_task) {
         add_cut(&mut cut, parts, coefficient)?;
         for ((name, _), part) in above.iter().zip(parts.iter().skip(shared.tensors.len())) {
@@ -167,8 +169,9 @@ pub(super) fn exact(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
         by_task.push(Some(shared.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)).collect()));
     }
     let shapes: Vec<&Tensor> = shared.iter().map(|(_, variable)| variable.as_tensor()).collect();
-    let balanced = balance(model, &task_losses, &by_task, &shapes, balancing, side, &mut reads)?;
-    let mut late = Late::default();
+    let places = Places { shapes: &shapes, of_rows: 0, ranks: parameters.ranks() };
+    let balanced = balance(model, &task_losses, &by_task, places, balancing, side, &mut reads)?;
+    let mut late = Late::of(parameters.ranks());
     for (parts, coefficient) in balanced.shares(&by_task) {
         for ((name, _), part) in shared.iter().zip(parts) {
             if let Some(part) = part {

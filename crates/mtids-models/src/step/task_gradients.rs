@@ -4,11 +4,13 @@
 //! inherent, and it is one; a rule that combines whole gradients costs a second, of T rows. Invariant: a decision of the wrong length or
 //! with a number that is not finite is refused.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
+use mtids_ranks::Number;
 
+use super::among_ranks::{Places, own_rows, rows_of_all, with_sums};
 use super::gram;
 use super::reading::{Gathered, Reads, Side, whole};
-use super::types::{Balancing, Combined, Parts, StepGradients, StepReport};
+use super::types::{Balancing, Combined, Parts, StepGradients, StepReport, WholeGradients};
 use crate::error::{ModelError, Result};
 use crate::model::Model;
 
@@ -48,17 +50,18 @@ impl Balanced {
     }
 }
 
-/// Losses and Gram matrix, then the balancer's checked decision. `shapes` are tensors of the shapes of the parts.
+/// Losses and Gram matrix, then the balancer's checked decision; all of them those of the batch of all ranks.
 pub(super) fn balance(
     model: &Model,
     task_losses: &[Option<Tensor>],
     by_task: &[Option<Parts>],
-    shapes: &[&Tensor],
+    places: Places<'_>,
     balancing: Balancing<'_, '_>,
     side: Side,
     reads: &mut Reads,
 ) -> Result<Balanced> {
     let count = model.tasks().len();
+    let Places { shapes, of_rows, ranks } = places;
     let mut gathered = Gathered::default();
     let at: Result<Vec<_>> =
         task_losses.iter().map(|loss| loss.as_ref().map(|loss| gathered.add(loss)).transpose()).collect();
@@ -67,10 +70,19 @@ pub(super) fn balance(
         Side::Host => None,
         Side::Device => gram::on_device(by_task, shapes)?.map(|gram| gathered.add(&gram)).transpose()?,
     };
-    let values = gathered.read(reads)?;
+    let values = gathered.read(reads)?.over(ranks)?;
+    let sums = with_sums(by_task, places)?;
+    let compared: &[Option<Parts>] = sums.as_deref().unwrap_or(by_task);
     let losses: Vec<Option<f64>> = at.iter().map(|range| values.first(range.as_ref()?)).collect();
     let gram = match side {
-        Side::Host => gram::on_host(count, by_task, shapes.len())?,
+        Side::Host if ranks.is_alone() => gram::on_host(count, by_task, 0..shapes.len())?,
+        Side::Host => {
+            let mut gram = gram::on_host(count, by_task, 0..of_rows)?;
+            ranks.sum(&mut gram)?;
+            let above = gram::on_host(count, compared, of_rows..shapes.len())?;
+            gram.iter_mut().zip(above).for_each(|(sum, product)| *sum += product);
+            gram
+        }
         Side::Device => gram::symmetric(count, on_device.as_ref().map_or(&[], |range| values.at(range))),
     };
     let active: Vec<bool> = losses.iter().map(Option::is_some).collect();
@@ -96,17 +108,17 @@ pub(super) fn balance(
             balanced.coefficients = coefficients;
         }
         Balancing::Combine(combine) => {
-            let rows = match side {
-                Side::Host => rows_on_host(by_task, shapes)?,
-                Side::Device => rows_on_device(by_task, shapes, reads)?,
+            let rows = match shapes.first().map(|shape| shape.dtype()) {
+                Some(DType::F64) => WholeGradients::F64(rows(compared, places, side, reads)?),
+                _ => WholeGradients::F32(rows(compared, places, side, reads)?),
             };
             let Combined { update, weights } = combine(&gradients, &rows).map_err(ModelError::Balance)?;
-            let width: usize = shapes.iter().map(|shape| shape.elem_count()).sum();
+            let width = places.width();
             if update.len() != width || update.iter().any(|value| !value.is_finite()) {
                 return Err(refuse(format!("answered {} numbers, some perhaps not finite, for {width}", update.len())));
             }
             balanced.coefficients = weights.unwrap_or_default();
-            balanced.update = Some(split(update, shapes)?);
+            balanced.update = Some(split(own_rows(update, places), shapes)?);
         }
     }
     Ok(balanced)
@@ -130,14 +142,27 @@ fn finite(model: &Model, losses: &[Option<f64>], gram: &[f64]) -> Result<()> {
     Ok(())
 }
 
-/// Whole gradients, one row for each task; an empty row for a task without labelled sample.
-fn rows_on_host(by_task: &[Option<Parts>], shapes: &[&Tensor]) -> Result<Vec<Vec<f32>>> {
-    let row = |parts: &Parts| -> Result<Vec<f32>> {
+/// Whole gradients of the batch of all ranks, one row for each task; an empty row for a task without labelled sample.
+fn rows<T: WithDType + Number>(
+    by_task: &[Option<Parts>],
+    places: Places<'_>,
+    side: Side,
+    reads: &mut Reads,
+) -> Result<Vec<Vec<T>>> {
+    match side {
+        Side::Host => rows_of_all(rows_on_host(by_task, places.shapes)?, places),
+        Side::Device => rows_on_device(by_task, places.shapes, reads),
+    }
+}
+
+/// Those of the samples here.
+fn rows_on_host<T: WithDType + Number>(by_task: &[Option<Parts>], shapes: &[&Tensor]) -> Result<Vec<Vec<T>>> {
+    let row = |parts: &Parts| -> Result<Vec<T>> {
         let mut row = Vec::new();
         for (part, shape) in parts.iter().zip(shapes) {
             match part {
-                Some(part) => row.extend(part.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?),
-                None => row.resize(row.len() + shape.elem_count(), 0.0),
+                Some(part) => row.extend(part.to_dtype(T::DTYPE)?.flatten_all()?.to_vec1::<T>()?),
+                None => row.resize(row.len() + shape.elem_count(), T::narrow(0.0)),
             }
         }
         Ok(row)
@@ -146,10 +171,14 @@ fn rows_on_host(by_task: &[Option<Parts>], shapes: &[&Tensor]) -> Result<Vec<Vec
 }
 
 /// The same in one read; places that a task does not reach are filled in here, not on the device.
-fn rows_on_device(by_task: &[Option<Parts>], shapes: &[&Tensor], reads: &mut Reads) -> Result<Vec<Vec<f32>>> {
+fn rows_on_device<T: WithDType + Number>(
+    by_task: &[Option<Parts>],
+    shapes: &[&Tensor],
+    reads: &mut Reads,
+) -> Result<Vec<Vec<T>>> {
     let found = by_task.iter().flatten().flatten().flatten();
-    let found: Result<Vec<Tensor>> = found.map(|part| Ok(part.to_dtype(DType::F32)?.flatten_all()?)).collect();
-    let numbers = whole(&found?, reads)?;
+    let found: Result<Vec<Tensor>> = found.map(|part| Ok(part.to_dtype(T::DTYPE)?.flatten_all()?)).collect();
+    let numbers: Vec<T> = whole(&found?, reads)?;
     let mut rest = numbers.as_slice();
     let mut row = |parts: &Parts| {
         let mut row = Vec::new();
@@ -161,7 +190,7 @@ fn rows_on_device(by_task: &[Option<Parts>], shapes: &[&Tensor], reads: &mut Rea
                     row.extend_from_slice(own);
                     rest = behind;
                 }
-                None => row.resize(row.len() + length, 0.0),
+                None => row.resize(row.len() + length, T::narrow(0.0)),
             }
         }
         row

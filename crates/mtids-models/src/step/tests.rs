@@ -76,12 +76,13 @@ fn uneven(given: &StepGradients<'_>) -> std::result::Result<Vec<f64>, BoxError> 
 }
 
 /// The same as a combination of whole gradients.
-fn combined(given: &StepGradients<'_>, rows: &[Vec<f32>]) -> std::result::Result<Combined, BoxError> {
+fn combined(given: &StepGradients<'_>, rows: &WholeGradients) -> std::result::Result<Combined, BoxError> {
+    let rows = rows.widened();
     let width = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut update = vec![0.0; width];
     for (coefficient, row) in uneven(given)?.into_iter().zip(rows) {
         for (update, value) in update.iter_mut().zip(row) {
-            *update += coefficient * f64::from(*value);
+            *update += coefficient * value;
         }
     }
     Ok(Combined { update, weights: None })

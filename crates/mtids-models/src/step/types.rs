@@ -53,8 +53,27 @@ pub struct StepGradients<'a> {
 /// A balancer that weighs: one finite coefficient per task. Some rules have negative ones.
 pub type Coefficients<'a> = dyn FnMut(&StepGradients<'_>) -> Result<Vec<f64>, BoxError> + 'a;
 
-/// A balancer that combines whole gradients: `[T]` rows of `[P]` numbers, empty for inactive tasks, become one.
-pub type Combination<'a> = dyn FnMut(&StepGradients<'_>, &[Vec<f32>]) -> Result<Combined, BoxError> + 'a;
+/// Whole gradients: `[T]` rows of `[P]` numbers, empty for inactive tasks, in the type of the parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WholeGradients {
+    /// Of a training.
+    F32(Vec<Vec<f32>>),
+    /// Of numerical checks.
+    F64(Vec<Vec<f64>>),
+}
+
+impl WholeGradients {
+    /// In double precision.
+    pub fn widened(&self) -> Vec<Vec<f64>> {
+        match self {
+            Self::F32(rows) => rows.iter().map(|row| row.iter().map(|value| f64::from(*value)).collect()).collect(),
+            Self::F64(rows) => rows.clone(),
+        }
+    }
+}
+
+/// A balancer that combines whole gradients into one.
+pub type Combination<'a> = dyn FnMut(&StepGradients<'_>, &WholeGradients) -> Result<Combined, BoxError> + 'a;
 
 /// What a [`Combination`] answers.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,6 +5,7 @@ use mtids_domain::label::Evidence;
 use mtids_models::loss::{effective_number_weights, log_priors};
 use mtids_models::regulariser::{branch_prior, consistency, squared_variation};
 use mtids_models::{EvidenceWeights, LossConfig, Outputs, TargetBatch, TaskKind, TaskLosses, TaskSet};
+use mtids_ranks::Ranks;
 
 use crate::support::{check_gradient, largest, targets, tensor, value};
 
@@ -164,13 +165,13 @@ fn consistency_vanishes_for_heads_that_agree_and_spares_the_joint_head() {
         Tensor::new(rows.iter().map(of).collect::<Vec<_>>(), &Device::Cpu).unwrap()
     };
     let agreeing = outputs(vec![joint.clone(), marginal(1), marginal(2), marginal(3)]);
-    assert!(value(&consistency(&tasks, &agreeing).unwrap().unwrap()).abs() < 1e-12);
+    assert!(value(&consistency(&tasks, &agreeing, &Ranks::alone()).unwrap().unwrap()).abs() < 1e-12);
     let start: Vec<Var> = [joint, tensor(&[4, 3], 2), tensor(&[4, 2], 3), tensor(&[4, 4], 4)]
         .iter()
         .map(|logits| Var::from_tensor(logits).unwrap())
         .collect();
     let all: Vec<Tensor> = start.iter().map(|variable| variable.as_tensor().clone()).collect();
-    let term = consistency(&tasks, &outputs(all.clone())).unwrap().unwrap();
+    let term = consistency(&tasks, &outputs(all.clone()), &Ranks::alone()).unwrap().unwrap();
     assert!(value(&term) > 0.01);
     let store = term.backward().unwrap();
     assert!(store.get(&start[0]).is_none_or(|gradient| largest(gradient) == 0.0));
@@ -178,7 +179,7 @@ fn consistency_vanishes_for_heads_that_agree_and_spares_the_joint_head() {
         check_gradient(&all[task], store.get(&start[task]).unwrap(), |moved| {
             let mut all = all.clone();
             all[task] = moved.clone();
-            value(&consistency(&tasks, &outputs(all)).unwrap().unwrap())
+            value(&consistency(&tasks, &outputs(all), &Ranks::alone()).unwrap().unwrap())
         });
     }
 }
@@ -186,9 +187,9 @@ fn consistency_vanishes_for_heads_that_agree_and_spares_the_joint_head() {
 #[test]
 fn regularisers_have_their_ranges_and_exact_gradients() {
     let branch = |share: f64| Tensor::new(&[[share, 1.0 - share]], &Device::Cpu).unwrap();
-    assert!(value(&branch_prior(&branch(0.5)).unwrap()).abs() < 1e-12);
+    assert!(value(&branch_prior(&branch(0.5), &Ranks::alone()).unwrap()).abs() < 1e-12);
     let kl = |share: f64| 0.5 * (0.5 / share).ln() + 0.5 * (0.5 / (1.0 - share)).ln();
-    assert!((value(&branch_prior(&branch(0.1)).unwrap()) - kl(0.1)).abs() < 1e-12);
+    assert!((value(&branch_prior(&branch(0.1), &Ranks::alone()).unwrap()) - kl(0.1)).abs() < 1e-12);
     let load = |values: [f64; 4]| value(&squared_variation(&Tensor::new(&values, &Device::Cpu).unwrap()).unwrap());
     assert!(load([0.3; 4]).abs() < 1e-9);
     assert!((load([2.0, 0.0, 0.0, 0.0]) - 3.0).abs() < 1e-9, "E − 1 when one takes all");
@@ -197,8 +198,8 @@ fn regularisers_have_their_ranges_and_exact_gradients() {
     let store = squared_variation(&x).unwrap().backward().unwrap();
     check_gradient(&x, store.get(&x).unwrap(), |moved| value(&squared_variation(moved).unwrap()));
     let alpha = Var::from_tensor(&tensor(&[4, 2], 6).exp().unwrap()).unwrap();
-    let store = branch_prior(&alpha).unwrap().backward().unwrap();
-    check_gradient(&alpha, store.get(&alpha).unwrap(), |moved| value(&branch_prior(moved).unwrap()));
+    let store = branch_prior(&alpha, &Ranks::alone()).unwrap().backward().unwrap();
+    check_gradient(&alpha, store.get(&alpha).unwrap(), |moved| value(&branch_prior(moved, &Ranks::alone()).unwrap()));
 }
 
 #[test]

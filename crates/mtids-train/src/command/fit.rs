@@ -1,14 +1,20 @@
 //! `mtids-train fit`.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use crate::beginning::Beginning;
 use crate::config::TrainConfig;
-use crate::fit::{FitOptions, fit};
+use crate::error::TrainError;
+use crate::fit::{FitOptions, fit_among};
 use crate::run_folder::RESOLVED_CONFIGURATION;
+use anyhow::Context;
 use clap::Args;
+use mtids_ranks::Ranks;
 use mtids_report::format::counted;
+use mtids_report::terminal::tell;
 use mtids_runtime::config;
+use mtids_runtime::exit::{Exit, code_of, describe, exit_of};
 use mtids_runtime::interrupt::Interrupt;
 
 use super::common::print;
@@ -17,6 +23,9 @@ use super::common::print;
 ///
 /// The losses of a resumed run are those of an uninterrupted one. A run that is complete is not trained further in its folder: --extend begins a
 /// further segment of it in a new one.
+///
+/// Several processes train one run together when they are started by mpirun or srun and the program is built with `--features mpi`: they share each
+/// batch and take the steps of one.
 ///
 /// Example: mtids-train fit --dataset dataset --run run --set epochs=20
 #[derive(Debug, Args)]
@@ -43,13 +52,29 @@ pub(crate) struct Fit {
     /// Resume a run of another device; its last digits will differ from those of an unbroken run
     #[arg(long)]
     allow_device_change: bool,
+    /// Threads that compute, in each process. Results do not depend on them. Default: one for each core that the process may use
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Fit {
-    pub(crate) fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        // MPI ends when this is dropped, which is when every rank has come this far.
+        let joined = mtids_ranks::join().map_err(TrainError::from)?;
+        let ranks = joined.ranks();
+        match self.train(ranks) {
+            Err(error) if !ranks.is_alone() => leave(ranks, error),
+            answer => answer.map(|()| Exit::Done),
+        }
+    }
+
+    fn train(self, ranks: &Ranks) -> anyhow::Result<()> {
+        if let Some(threads) = self.threads {
+            rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().context("--threads")?;
+        }
         let recorded = self.extend.as_ref().map(|run| run.join(RESOLVED_CONFIGURATION));
         let config = self.config.as_deref().or(recorded.as_deref());
         let config = config::load::<TrainConfig>(config, &self.sets)?.check()?;
@@ -65,7 +90,12 @@ impl Fit {
             beginning,
         };
         let interrupt = Interrupt::install()?;
-        let summary = fit(&self.dataset, &self.run, &config, &interrupt, &options)?;
+        let summary = fit_among(ranks, &self.dataset, &self.run, &config, &interrupt, &options)?;
+        // A starter that sees a process end before the others may end those.
+        ranks.wait().map_err(TrainError::from)?;
+        if !ranks.is_first() {
+            return Ok(());
+        }
         if self.json {
             return print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
         }
@@ -107,4 +137,21 @@ impl Fit {
             None => Ok(()),
         }
     }
+}
+
+/// Ends one of several ranks with an error. What all ranks end with is said by the first, once it has written what it had to; what one rank ends with
+/// alone it says itself, and ends the others, which would wait for it for ever.
+fn leave(ranks: &Ranks, error: anyhow::Error) -> anyhow::Result<Exit> {
+    let exit = exit_of(error.as_ref(), &[code_of::<TrainError>]);
+    let is_of_all = error.downcast_ref().is_some_and(TrainError::is_of_all_ranks);
+    if !is_of_all {
+        tell(&format!("error: rank {} of {}: {}", ranks.rank(), ranks.size(), describe(error.as_ref())));
+        ranks.abort(exit as u8);
+        return Ok(exit);
+    }
+    if ranks.is_first() {
+        tell(&format!("error: {}", describe(error.as_ref())));
+    }
+    ranks.wait().map_err(TrainError::from)?;
+    Ok(exit)
 }

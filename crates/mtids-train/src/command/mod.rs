@@ -60,7 +60,7 @@ enum Command {
 impl Command {
     fn run(self) -> anyhow::Result<Exit> {
         match self {
-            Self::Fit(command) => command.run().map(|()| Exit::Done),
+            Self::Fit(command) => command.run(),
             Self::Evaluate(command) => command.run(),
             Self::Calibrate(command) => command.run(),
             Self::Predict(command) => command.run(),

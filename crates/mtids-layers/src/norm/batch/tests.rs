@@ -3,6 +3,8 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::*;
+use mtids_ranks::{Ranks, threads};
+
 use crate::error::Result;
 
 fn tensor(shape: &[usize], seed: u64) -> Tensor {
@@ -236,4 +238,54 @@ fn results_do_not_depend_on_the_number_of_threads() {
     };
     assert_eq!(on(1), on(2));
     assert_eq!(on(1), on(8));
+}
+
+#[test]
+fn samples_on_several_ranks_are_one_batch() {
+    let x = (tensor(&[5, 4, 3, 7], 1) + 2.0).unwrap();
+    let weights = tensor(&[5, 4, 3, 7], 9);
+    // Output and gradient of its rows, gradients of the parameters, and running statistics after a commit.
+    let of_rows = |from: usize, rows: usize, relu: bool, ranks: &Ranks| -> [Vec<f64>; 4] {
+        ranks.take_rows(rows).unwrap();
+        let parameters = Parameters::new(1, DType::F64, &Device::Cpu).with_ranks(ranks);
+        let layer = BatchNorm::new("n", 4, relu, &parameters).unwrap();
+        // A rank without rows has one that counts for nothing.
+        let own = |all: &Tensor| match rows {
+            0 => Tensor::zeros((1, 4, 3, 7), DType::F64, &Device::Cpu).unwrap(),
+            _ => all.narrow(0, from, rows).unwrap(),
+        };
+        let x = Var::from_tensor(&own(&x)).unwrap();
+        let y = layer.forward(&x, Phase::Train).unwrap();
+        let store = (&y * own(&weights)).unwrap().sum_all().unwrap().backward().unwrap();
+        parameters.commit_statistics().unwrap();
+        let gradients =
+            parameters.variables().iter().flat_map(|(_, variable)| flat(store.get(variable).unwrap())).collect();
+        let statistics = parameters.statistics().iter().flat_map(|(_, variable)| flat(variable)).collect();
+        let count = if rows == 0 { 0 } else { y.elem_count() };
+        [flat(&y)[..count].to_vec(), flat(store.get(&x).unwrap())[..count].to_vec(), gradients, statistics]
+    };
+    for relu in [false, true] {
+        let whole = of_rows(0, 5, relu, &Ranks::alone());
+        let parts = threads::run(3, |ranks| {
+            let (from, rows) = [(0, 1), (1, 0), (1, 4)][ranks.rank()];
+            of_rows(from, rows, relu, ranks)
+        });
+        for which in [0, 1] {
+            let rows: Vec<f64> = parts.iter().flat_map(|part| part[which].clone()).collect();
+            close(&rows, &whole[which], 1e-12, "rows");
+        }
+        let sums = (0..8).map(|n| parts.iter().map(|part| part[2][n]).sum()).collect::<Vec<f64>>();
+        close(&sums, &whole[2], 1e-12, "parameters");
+        for part in &parts {
+            close(&part[3], &whole[3], 1e-12, "statistics");
+        }
+    }
+    for refused in threads::run(2, |ranks| {
+        ranks.take_rows(usize::from(ranks.is_first())).unwrap();
+        let parameters = Parameters::new(1, DType::F64, &Device::Cpu).with_ranks(ranks);
+        let layer = BatchNorm::new("n", 4, false, &parameters).unwrap();
+        layer.forward(&tensor(&[1, 4, 1], 1), Phase::Train)
+    }) {
+        assert!(matches!(refused, Err(LayerError::TooFewValues { found: 1 })));
+    }
 }
