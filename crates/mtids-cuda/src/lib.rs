@@ -20,5 +20,6 @@ pub mod error;
 pub mod host;
 pub mod log;
 pub mod norm;
+pub mod update;
 
 pub use error::CudaError;
