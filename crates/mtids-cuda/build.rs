@@ -11,7 +11,10 @@ fn main() {
     let mut host = cc::Build::new();
     // The extension says CUDA, so the language is said too. Products and sums stay apart, as they are written.
     host.flag("-xc").flag("-ffp-contract=off").std("c11").opt_level(2).warnings(true).extra_warnings(true);
-    host.flag_if_supported("-Wno-unused-parameter").file("kernels/norm.cu").file("kernels/update.cu").compile("mtids_kernels");
+    host.flag_if_supported("-Wno-unused-parameter")
+        .file("kernels/norm.cu")
+        .file("kernels/update.cu")
+        .compile("mtids_kernels");
     if std::env::var_os("CARGO_FEATURE_CUDA").is_some() {
         for variable in ["NVCC", "CUDA_COMPUTE_CAP"] {
             println!("cargo::rerun-if-env-changed={variable}");

@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
 use mtids_cuda::conv::Algorithms;
+use mtids_cuda::update::{Held, Rule};
 use rand_distr::{Distribution, StandardNormal};
 use safetensors::SafeTensors;
 
 use crate::error::{LayerError, Result};
+use crate::optimizer::at_once;
 use crate::precision::Precision;
 use crate::statistics::RunningStatistics;
 
@@ -170,7 +172,12 @@ impl Parameters {
     /// # Errors
     /// When candle refuses the operation.
     pub fn commit_statistics(&self) -> Result<()> {
-        self.lock_statistics().values().try_for_each(RunningStatistics::commit)
+        let all = self.lock_statistics();
+        if all.values().all(|statistics| at_once(statistics.mean())) {
+            let pending: Vec<Held> = all.values().flat_map(RunningStatistics::pending).collect();
+            return Ok(mtids_cuda::update::update(Rule::Fold, &pending)?);
+        }
+        all.values().try_for_each(RunningStatistics::commit)
     }
 
     /// Drops what forward passes recorded since the last commit: behind passes that belong to no step.

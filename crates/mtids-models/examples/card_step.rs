@@ -136,7 +136,8 @@ fn run() -> Result<()> {
         before = logged()?.len();
         let start = Instant::now();
         // A step ends with a read, so the device has done its work.
-        let inputs = StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &input, targets: &targets };
+        let inputs =
+            StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &input, targets: &targets };
         train_step(&inputs, &mut optimizer, &options, &mut weigh)?;
         if round >= WARM_UP {
             times.push(start.elapsed().as_secs_f64() * 1e3);

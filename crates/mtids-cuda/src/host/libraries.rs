@@ -44,7 +44,14 @@ pub(super) fn listed(text: &str) -> Vec<Linked> {
 
 /// What a program of this version of CUDA is linked with; taken where the loader cannot say.
 pub(super) fn usual() -> Vec<Linked> {
-    let names = ["libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13", "libcurand.so.10", "libnvrtc.so.13", "libcudnn.so.9"];
+    let names = [
+        "libcudart.so.13",
+        "libcublas.so.13",
+        "libcublasLt.so.13",
+        "libcurand.so.10",
+        "libnvrtc.so.13",
+        "libcudnn.so.9",
+    ];
     names.map(|name| Linked { name: name.to_owned(), path: None }).to_vec()
 }
 

@@ -117,7 +117,8 @@ fn found_in_path(program: &OsStr) -> PathBuf {
 fn linked(program: &OsStr) -> Vec<Linked> {
     let loader = format!("/lib64/ld-linux-{}.so.2", std::env::consts::ARCH.replace('_', "-"));
     let loader = if Path::new(&loader).exists() { loader } else { "/lib/ld-linux-aarch64.so.1".into() };
-    let listing = Command::new(loader).arg("--list").arg(found_in_path(program)).output();
+    // With this variable it lists and starts nothing; its option `--list` ends at the first library that is missing.
+    let listing = Command::new(loader).env("LD_TRACE_LOADED_OBJECTS", "1").arg(found_in_path(program)).output();
     let found = listing.map(|listing| listed(&String::from_utf8_lossy(&listing.stdout))).unwrap_or_default();
     if found.is_empty() { usual() } else { found }
 }

@@ -53,8 +53,26 @@ macro_rules! host {
     };
 }
 
-host!(f32, 0, mtids_square_parts_f32, mtids_square_join_f32, mtids_clip_f32, mtids_adamw_f32, mtids_sgd_f32, mtids_fold_f32);
-host!(f64, 1, mtids_square_parts_f64, mtids_square_join_f64, mtids_clip_f64, mtids_adamw_f64, mtids_sgd_f64, mtids_fold_f64);
+host!(
+    f32,
+    0,
+    mtids_square_parts_f32,
+    mtids_square_join_f32,
+    mtids_clip_f32,
+    mtids_adamw_f32,
+    mtids_sgd_f32,
+    mtids_fold_f32
+);
+host!(
+    f64,
+    1,
+    mtids_square_parts_f64,
+    mtids_square_join_f64,
+    mtids_clip_f64,
+    mtids_adamw_f64,
+    mtids_sgd_f64,
+    mtids_fold_f64
+);
 
 /// Whether the numbers beside the table hold what the kernel touches: `total` is read and `parts` written.
 fn holds(kernel: Kernel, table: &Table, total: usize, parts: usize) -> bool {
@@ -115,7 +133,8 @@ pub(super) unsafe fn on_card<T: Real>(
     }
     let name = kernel.names()[T::NAME];
     let function = device.get_or_load_custom_func(name, "mtids-update", PTX)?;
-    let config = LaunchConfig { grid_dim: (grid(kernel, table), 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
+    let config =
+        LaunchConfig { grid_dim: (grid(kernel, table), 1, 1), block_dim: (THREADS, 1, 1), shared_mem_bytes: 0 };
     let ([a, b, c, d, e], flags) = kernel.numbers();
     let (tensors, blocks) = (table.tensors(), table.blocks() as u32);
     let mut launch = function.builder();
