@@ -72,6 +72,15 @@ KERNEL(square_join) {
   }
 }
 
+/* The source into the values. */
+KERNEL(gather) {
+  RUN;
+  VALUES;
+  PHASE {
+    EACH values[at] = source[at];
+  }
+}
+
 /* The source times min(1, a / sqrt(total)) into the values. */
 KERNEL(clip) {
   RUN;

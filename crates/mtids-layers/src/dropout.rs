@@ -34,14 +34,24 @@ impl Dropout {
     /// # Errors
     /// When candle refuses an operation.
     pub fn forward(&self, x: &Tensor, at: Option<(u64, u64)>) -> Result<Tensor> {
-        let (Some((seed, step)), true) = (at, self.probability > 0.0) else { return Ok(x.clone()) };
+        match self.mask(x.elem_count(), at)? {
+            Some(mask) => Ok((x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?)?),
+            None => Ok(x.clone()),
+        }
+    }
+
+    /// The factor of each entry, where there are others than 1.
+    ///
+    /// # Errors
+    /// None that a layer which could be made gives.
+    pub fn mask(&self, entries: usize, at: Option<(u64, u64)>) -> Result<Option<Vec<f32>>> {
+        let (Some((seed, step)), true) = (at, self.probability > 0.0) else { return Ok(None) };
         let kept =
             Bernoulli::new(1.0 - self.probability).map_err(|error| config_error("dropout", error.to_string()))?;
         let mut stream = rng_for(seed, &format!("dropout {}", self.name), &[step]);
         let scale = 1.0 / (1.0 - self.probability);
         let draw = |_| if kept.sample(&mut stream) { scale as f32 } else { 0.0 };
-        let mask: Vec<f32> = (0..x.elem_count()).map(draw).collect();
-        Ok((x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?)?)
+        Ok(Some((0..entries).map(draw).collect()))
     }
 }
 

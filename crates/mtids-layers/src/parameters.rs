@@ -18,6 +18,7 @@ use safetensors::SafeTensors;
 use crate::error::{LayerError, Result};
 use crate::optimizer::at_once;
 use crate::precision::Precision;
+use crate::stacked::Stacks;
 use crate::statistics::RunningStatistics;
 
 /// How a parameter starts.
@@ -41,6 +42,8 @@ pub struct Parameters {
     frozen: bool,
     precision: Precision,
     algorithms: Algorithms,
+    stacks: Stacks,
+    at_once: bool,
 }
 
 impl Parameters {
@@ -55,6 +58,8 @@ impl Parameters {
             frozen: false,
             precision: Precision::F32,
             algorithms: Algorithms::Reproducible,
+            stacks: Stacks::default(),
+            at_once: cfg!(feature = "cuda") && device.is_cuda() && matches!(dtype, DType::F32 | DType::F64),
         }
     }
 
@@ -84,6 +89,23 @@ impl Parameters {
     /// Which algorithms convolutions on a GPU may take in layers built from this.
     pub fn algorithms(&self) -> Algorithms {
         self.algorithms
+    }
+
+    /// The same variables for layers of one shape that are computed by one product, or one by one. By one product is the default on a card alone, since
+    /// sums are added in another order then.
+    #[must_use]
+    pub fn with_layers_at_once(&self, at_once: bool) -> Self {
+        Self { at_once, ..self.clone() }
+    }
+
+    /// Whether layers of one shape are computed by one product.
+    pub fn layers_at_once(&self) -> bool {
+        self.at_once
+    }
+
+    /// The copies that such layers make of their weights, which hold their gradients.
+    pub fn stacks(&self) -> &Stacks {
+        &self.stacks
     }
 
     /// Type of the entries.
@@ -172,6 +194,7 @@ impl Parameters {
     /// # Errors
     /// When candle refuses the operation.
     pub fn commit_statistics(&self) -> Result<()> {
+        self.stacks.clear();
         let all = self.lock_statistics();
         if all.values().all(|statistics| at_once(statistics.mean())) {
             let pending: Vec<Held> = all.values().flat_map(RunningStatistics::pending).collect();
@@ -182,6 +205,7 @@ impl Parameters {
 
     /// Drops what forward passes recorded since the last commit: behind passes that belong to no step.
     pub fn discard_statistics(&self) {
+        self.stacks.clear();
         self.lock_statistics().values().for_each(RunningStatistics::discard);
     }
 

@@ -25,8 +25,8 @@ pub(super) trait Real: Copy + Default {
 type Host = unsafe extern "C" fn(u32, u32, *const u64, u32, u32, *const f64, *mut f64, f64, f64, f64, f64, f64, u32);
 
 macro_rules! host {
-    ($type:ident, $name:literal, $parts:ident, $join:ident, $clip:ident, $adamw:ident, $sgd:ident, $fold:ident) => {
-        host!(extern $parts, $join, $clip, $adamw, $sgd, $fold);
+    ($type:ident, $name:literal, $parts:ident, $join:ident, $gather:ident, $clip:ident, $adamw:ident, $sgd:ident, $fold:ident) => {
+        host!(extern $parts, $join, $gather, $clip, $adamw, $sgd, $fold);
 
         impl Real for $type {
             const NAME: usize = $name;
@@ -35,6 +35,7 @@ macro_rules! host {
                 match kernel {
                     Kernel::SquareParts => $parts,
                     Kernel::SquareJoin => $join,
+                    Kernel::Gather => $gather,
                     Kernel::Clip { .. } => $clip,
                     Kernel::Update(Rule::AdamW { .. }) => $adamw,
                     Kernel::Update(Rule::Sgd { .. }) => $sgd,
@@ -58,6 +59,7 @@ host!(
     0,
     mtids_square_parts_f32,
     mtids_square_join_f32,
+    mtids_gather_f32,
     mtids_clip_f32,
     mtids_adamw_f32,
     mtids_sgd_f32,
@@ -68,6 +70,7 @@ host!(
     1,
     mtids_square_parts_f64,
     mtids_square_join_f64,
+    mtids_gather_f64,
     mtids_clip_f64,
     mtids_adamw_f64,
     mtids_sgd_f64,
@@ -80,7 +83,7 @@ fn holds(kernel: Kernel, table: &Table, total: usize, parts: usize) -> bool {
         Kernel::SquareParts => parts >= table.blocks(),
         Kernel::SquareJoin => total >= table.blocks() && parts >= 1,
         Kernel::Clip { .. } => total >= 1,
-        Kernel::Update(_) => true,
+        Kernel::Gather | Kernel::Update(_) => true,
     }
 }
 

@@ -9,7 +9,7 @@ mod launch;
 mod op;
 mod table;
 
-pub use op::{Held, clip, squared_norm, update};
+pub use op::{Held, clip, gather, squared_norm, update};
 pub use table::Rule;
 
 #[cfg(test)]

@@ -46,7 +46,8 @@ pub fn clip(tensors: &[Tensor], squared_norm: &Tensor, limit: f64) -> candle_cor
     if squared_norm.dtype() != DType::F64 || squared_norm.elem_count() != 1 {
         candle_core::bail!("a squared norm is one number in f64, not {squared_norm:?}");
     }
-    let (first, reading) = Reading::new(tensors, Task::Clip { squared_norm: squared_norm.clone(), limit })?;
+    let task = Task::Buffer { kernel: Kernel::Clip { limit }, squared_norm: Some(squared_norm.clone()) };
+    let (first, reading) = Reading::new(tensors, task)?;
     let buffer = first.apply_op1_no_bwd(&reading)?;
     let mut from = 0;
     let part = |tensor: &Tensor| {
@@ -56,6 +57,15 @@ pub fn clip(tensors: &[Tensor], squared_norm: &Tensor, limit: f64) -> candle_cor
         part
     };
     tensors.iter().map(part).collect()
+}
+
+/// All entries of all tensors, one behind the other, in one new list.
+///
+/// # Errors
+/// As [`squared_norm`].
+pub fn gather(tensors: &[Tensor]) -> candle_core::Result<Tensor> {
+    let (first, reading) = Reading::new(tensors, Task::Buffer { kernel: Kernel::Gather, squared_norm: None })?;
+    first.apply_op1_no_bwd(&reading)
 }
 
 /// Updates all tensors in place, by one launch.
@@ -161,7 +171,11 @@ fn card_address<'s>(
 /// What is made of many tensors.
 enum Task {
     Norm,
-    Clip { squared_norm: Tensor, limit: f64 },
+    /// A buffer with a part for each tensor.
+    Buffer {
+        kernel: Kernel,
+        squared_norm: Option<Tensor>,
+    },
 }
 
 /// A task on tensors of which the first is the operand.
@@ -176,7 +190,7 @@ impl Reading {
         let Some(first) = tensors.first() else { candle_core::bail!("a norm of no tensors") };
         width(first.dtype())?;
         tensors.iter().try_for_each(|tensor| same(first, tensor))?;
-        if let Task::Clip { squared_norm, .. } = &task
+        if let Task::Buffer { squared_norm: Some(squared_norm), .. } = &task
             && !squared_norm.device().same_device(first.device())
         {
             candle_core::bail!("tensors of several devices");
@@ -193,7 +207,7 @@ impl Reading {
     fn shape(&self) -> Shape {
         match self.task {
             Task::Norm => 1.into(),
-            Task::Clip { .. } => self.entries().into(),
+            Task::Buffer { .. } => self.entries().into(),
         }
     }
 
@@ -223,12 +237,15 @@ impl Reading {
                 }
                 Ok((sum, Vec::new()))
             }
-            Task::Clip { squared_norm, limit } => {
+            Task::Buffer { kernel, squared_norm } => {
                 let mut buffer = vec![T::default(); self.entries()];
                 let table = self.table(addresses, buffer.as_mut_ptr() as u64)?;
-                let total = squared_norm.flatten_all()?.to_vec1::<f64>()?;
+                let total = match squared_norm {
+                    Some(squared_norm) => squared_norm.flatten_all()?.to_vec1::<f64>()?,
+                    None => Vec::new(),
+                };
                 // SAFETY: as above; the parts of the buffer that are written have the lengths of the tensors and follow each other within it.
-                unsafe { launch::on_host::<T>(Kernel::Clip { limit: *limit }, &table, &total, &mut [])? };
+                unsafe { launch::on_host::<T>(*kernel, &table, &total, &mut [])? };
                 Ok((Vec::new(), buffer))
             }
         }
@@ -245,7 +262,7 @@ impl Reading {
         let (mut parts, mut buffer) = unsafe {
             match self.task {
                 Task::Norm => (device.alloc::<f64>(self.table(addresses, 0)?.blocks())?, device.alloc::<T>(1)?),
-                Task::Clip { .. } => (device.alloc::<f64>(1)?, device.alloc::<T>(self.entries())?),
+                Task::Buffer { .. } => (device.alloc::<f64>(1)?, device.alloc::<T>(self.entries())?),
             }
         };
         match &self.task {
@@ -261,19 +278,23 @@ impl Reading {
                 }
                 Ok((sum, buffer))
             }
-            Task::Clip { squared_norm, limit } => {
-                let (storage, layout) = squared_norm.storage_and_layout();
-                let (Storage::Cuda(storage), 0) = (&*storage, layout.start_offset()) else {
-                    candle_core::bail!("a squared norm that is a part of another tensor");
+            Task::Buffer { kernel, squared_norm } => {
+                // SAFETY: only a kernel without a squared norm is given it, and does not read it.
+                let nothing = unsafe { device.alloc::<f64>(1)? };
+                let guard = squared_norm.as_ref().map(Tensor::storage_and_layout);
+                let total = match &guard {
+                    None => &nothing,
+                    Some((storage, layout)) => match (&**storage, layout.start_offset()) {
+                        (Storage::Cuda(storage), 0) => storage.as_cuda_slice::<f64>()?,
+                        _ => candle_core::bail!("a squared norm that is a part of another tensor"),
+                    },
                 };
-                let total = storage.as_cuda_slice::<f64>()?;
-                let kernel = Kernel::Clip { limit: *limit };
                 {
                     let (start, _used) = buffer.device_ptr_mut(&stream);
                     let table = self.table(addresses, start)?;
                     let words = device.clone_htod(table.words())?;
                     // SAFETY: as on the host; cudarc frees memory in the order of the stream.
-                    unsafe { launch::on_card::<T>(device, kernel, &table, &words, total, &mut parts)? };
+                    unsafe { launch::on_card::<T>(device, *kernel, &table, &words, total, &mut parts)? };
                 }
                 Ok((parts, buffer))
             }

@@ -44,6 +44,7 @@ pub enum Rule {
 pub(super) enum Kernel {
     SquareParts,
     SquareJoin,
+    Gather,
     Clip { limit: f64 },
     Update(Rule),
 }
@@ -65,6 +66,7 @@ impl Kernel {
         match self {
             Self::SquareParts => ["square_parts_f32", "square_parts_f64"],
             Self::SquareJoin => ["square_join_f32", "square_join_f64"],
+            Self::Gather => ["gather_f32", "gather_f64"],
             Self::Clip { .. } => ["clip_f32", "clip_f64"],
             Self::Update(Rule::AdamW { .. }) => ["adamw_f32", "adamw_f64"],
             Self::Update(Rule::Sgd { .. }) => ["sgd_f32", "sgd_f64"],
@@ -75,7 +77,7 @@ impl Kernel {
     /// Its numbers `a` to `e`, and flags.
     pub(super) fn numbers(self) -> ([f64; 5], u32) {
         match self {
-            Self::SquareParts | Self::SquareJoin | Self::Update(Rule::Fold) => ([0.0; 5], 0),
+            Self::SquareParts | Self::SquareJoin | Self::Gather | Self::Update(Rule::Fold) => ([0.0; 5], 0),
             Self::Clip { limit } => ([limit, 0.0, 0.0, 0.0, 0.0], 0),
             Self::Update(Rule::AdamW { betas: [first, second], rate, correction, epsilon }) => {
                 ([first, second, rate, correction, epsilon], 0)

@@ -58,6 +58,15 @@ fn the_norm_is_that_of_all_tensors_and_clips_what_exceeds_it() {
 }
 
 #[test]
+fn a_list_holds_all_entries_in_order() {
+    let mut all = tensors(5, DType::F32);
+    all.push(tensor(6, 3, DType::F32).reshape((2, 3)).unwrap().t().unwrap());
+    let (list, launches) = launches_of(|| gather(&all).unwrap());
+    assert_eq!(launches.len(), 1, "{launches:?}");
+    assert_eq!(flat(&list), all.iter().flat_map(flat).collect::<Vec<_>>());
+}
+
+#[test]
 fn updates_are_those_of_the_composed_form() {
     let adamw = Rule::AdamW { betas: [0.9, 0.99], rate: 0.01, correction: 0.3, epsilon: 1e-8 };
     let sgd = |momentum, nesterov| Rule::Sgd { momentum, nesterov, rate: 0.1 };
