@@ -13,6 +13,7 @@ fn main() {
     host.flag("-xc").flag("-ffp-contract=off").std("c11").opt_level(2).warnings(true).extra_warnings(true);
     host.flag_if_supported("-Wno-unused-parameter")
         .file("kernels/norm.cu")
+        .file("kernels/rows.cu")
         .file("kernels/update.cu")
         .compile("mtids_kernels");
     if std::env::var_os("CARGO_FEATURE_CUDA").is_some() {
@@ -20,7 +21,7 @@ fn main() {
             println!("cargo::rerun-if-env-changed={variable}");
         }
         let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.into());
-        for name in ["norm", "update"] {
+        for name in ["norm", "rows", "update"] {
             let ptx = PathBuf::from(variable("OUT_DIR", ".")).join(format!("{name}.ptx"));
             let mut nvcc = Command::new(variable("NVCC", "nvcc"));
             nvcc.arg("--ptx").arg(format!("-arch=compute_{}", variable("CUDA_COMPUTE_CAP", "80")));

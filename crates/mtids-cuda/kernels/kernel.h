@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stddef.h>
 
-/* Threads of a block; norm/kernel.rs and update/table.rs have the same number. */
+/* Threads of a block; norm/kernel.rs, rows.rs and update/table.rs have the same number. */
 #define THREADS 256
 
 #define JOINED(name, suffix) name##suffix

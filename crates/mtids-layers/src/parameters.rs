@@ -15,8 +15,8 @@ use mtids_cuda::update::{Held, Rule};
 use rand_distr::{Distribution, StandardNormal};
 use safetensors::SafeTensors;
 
+use crate::device::at_once;
 use crate::error::{LayerError, Result};
-use crate::optimizer::at_once;
 use crate::precision::Precision;
 use crate::stacked::Stacks;
 use crate::statistics::RunningStatistics;

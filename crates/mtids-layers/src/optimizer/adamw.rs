@@ -12,7 +12,8 @@ use mtids_cuda::update::{Held, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, at_once, decays, in_unit_range, not_negative, paired, state};
+use super::{Gradients, decays, in_unit_range, not_negative, paired, state};
+use crate::device::at_once;
 use crate::error::{Result, config_error};
 use crate::kernels::{Loop, Real, vectorised};
 use crate::parameters::Parameters;

@@ -22,6 +22,7 @@ pub use adamw::{AdamW, AdamWConfig};
 pub use average::WeightAverage;
 pub use sgd::{Sgd, SgdConfig};
 
+use crate::device::at_once;
 use crate::error::{LayerError, Result, config_error};
 use crate::parameters::Parameters;
 
@@ -198,11 +199,6 @@ fn in_unit_range(key: &str, value: f64) -> Result<()> {
 
 fn not_negative(key: &str, value: f64) -> Result<()> {
     if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(config_error(key, "must be 0 or positive")) }
-}
-
-/// Whether norm, clipping and updates of tensors like this one are single launches over all of them: on a card, in the kernels of `mtids-cuda`.
-pub(crate) fn at_once(tensor: &Tensor) -> bool {
-    cfg!(feature = "cuda") && tensor.device().is_cuda() && matches!(tensor.dtype(), DType::F32 | DType::F64)
 }
 
 /// Squared norm of each gradient, a scalar in double precision where the gradient lies; on a card one for all.
