@@ -99,7 +99,8 @@ mod tests {
         assert_eq!(stacked[0].to_vec3::<f64>().unwrap(), [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]]);
         assert_eq!(stacked[1].to_vec2::<f64>().unwrap(), [[9.0]]);
         assert!(stacked[0].track_op() && !stacked[2].track_op());
-        let sum = (stacked[0].sqr().unwrap().sum_all().unwrap() + (&one * 10.0).unwrap().sum_all().unwrap()).unwrap();
+        let sum = (stacked[0].sqr().unwrap().sum_all().unwrap() + (one.as_tensor() * 10.0).unwrap().sum_all().unwrap())
+            .unwrap();
         let store = sum.backward().unwrap();
         let gradient = |of: &Var| stacks.gradient(&store, of).unwrap().map(|gradient| gradient.to_vec2().unwrap());
         assert_eq!(gradient(&one), Some(vec![vec![12.0, 14.0], vec![16.0, 18.0]]));
