@@ -9,9 +9,8 @@ profile=$1 out=$2
 build=$root/build
 made=$build/$([ "$profile" = dev ] && echo debug || echo "$profile")
 options=(--locked --profile "$profile" --target-dir "$build")
-"$cargo" build "${options[@]}" -p mtids-train --features cuda --bin mtids-train
-"$cargo" build "${options[@]}" -p mtids-models --features cuda --example card_step
-tests=$("$cargo" test "${options[@]}" -p mtids-models --features cuda --test cuda --no-run --message-format json |
+"$cargo" build "${options[@]}" "${packages[@]}" --features "$(features cuda)" --bin mtids-train --example card_step
+tests=$("$cargo" test "${options[@]}" "${packages[@]}" --features "$(features cuda)" --test cuda --no-run --message-format json |
   python3 -c 'import json, sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')
 # These link no library of CUDA.
 "$cargo" build --locked --profile "$profile" -p mtids-cuda --bin mtids-cuda-start

@@ -14,15 +14,13 @@ echo "our kernels compiled for sm_80 and sm_90"
 
 # A target directory of its own: the feature changes what candle is built from.
 echo "type-check with $("$NVCC" --version | tail -2 | head -1)"
-packages=(-p mtids-cuda -p mtids-layers -p mtids-models -p mtids-train)
-features() { printf 'mtids-layers/%s,mtids-models/%s,mtids-train/%s' "$1" "$1" "$1"; }
 start=$SECONDS
 "$cargo" clippy --locked "${packages[@]}" --features "$(features cuda)" --all-targets --target-dir "$root/build" -- -D warnings
 # Without cuDNN and kernels of our own, tests too.
 "$cargo" clippy --locked -p mtids-layers --features mtids-layers/cuda-basic --all-targets --target-dir "$root/build" -- -D warnings
 echo "type-check passed in $((SECONDS - start)) s"
 start=$SECONDS
-"$cargo" build --locked -p mtids-train --features cuda --bin mtids-train --target-dir "$root/build"
+"$cargo" build --locked "${packages[@]}" --features "$(features cuda)" --bin mtids-train --example card_step --target-dir "$root/build"
 echo "linked in $((SECONDS - start)) s"
 start=$SECONDS
 bash tests/cuda/launches.sh

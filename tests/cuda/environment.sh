@@ -38,3 +38,7 @@ cudart=$(find "$toolkit"/lib "$toolkit"/lib64 "$toolkit"/targets -name 'libcudar
 ln -s "$cudart" "$root/lib/libcudart.so"
 ln -s "$cudart" "$root/lib/libcudart.so.13"
 export CUDA_HOME=$root
+
+# One set of packages for all builds: with another one cargo would build candle again.
+packages=(-p mtids-cuda -p mtids-layers -p mtids-models -p mtids-train)
+features() { printf 'mtids-layers/%s,mtids-models/%s,mtids-train/%s' "$1" "$1" "$1"; }

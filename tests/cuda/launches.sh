@@ -7,8 +7,8 @@ cd "$(dirname "$0")/../.."
 # The second with candle's operations alone; cudarc and candle stay what they were built as.
 program=$root/build/debug/examples/card_step
 for form in composed ours; do
-  [ "$form" = ours ] && features=mtids-models/cuda || features=mtids-models/cuda-basic,mtids-cuda/cuda
-  "$cargo" build --locked -p mtids-models -p mtids-cuda --features "$features" --example card_step --target-dir "$root/build"
+  [ "$form" = ours ] && chosen=$(features cuda) || chosen=$(features cuda-basic),mtids-cuda/cuda
+  "$cargo" build --locked "${packages[@]}" --features "$chosen" --example card_step --target-dir "$root/build"
   cp "$program" "$root/card_step_$form"
 done
 LD_LIBRARY_PATH=$root/lib python3 tests/cuda/launches.py "$root/card_step_ours" "$root/card_step_composed" "$@"
