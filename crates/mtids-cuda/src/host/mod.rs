@@ -1,7 +1,7 @@
 //! Whether this host can start a program that is linked with the driver, cuBLAS and cuDNN, and what to do if not.
 //!
 //! Purpose: such a program ends in the system's loader, before it can say anything. This is asked by a program that links none of them
-//! (`mtids-cuda-start`). Invariant: the system's own loader says what the program is linked with ([`libraries`]); libraries are opened as it would, and
+//! (`mtids-cuda-start`). Invariant: the system's own loader says what the program is linked with (`libraries`); libraries are opened as it would, and
 //! closed again.
 #![allow(unsafe_code)]
 
