@@ -5,12 +5,15 @@
 //! the host, where tests compare them with the composed form. Invariants: sums are in double precision, in an order that sizes alone decide; every tensor
 //! that is written is locked for writing until its work is given to the card.
 
+mod address;
 mod launch;
-mod op;
+mod read;
 mod table;
+mod write;
 
-pub use op::{Held, clip, gather, squared_norm, update};
+pub use read::{clip, gather, squared_norm};
 pub use table::Rule;
+pub use write::{Held, update};
 
 #[cfg(test)]
 mod tests;
