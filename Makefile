@@ -280,6 +280,14 @@ cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine with
 cuda-test: ## The network's tests on an NVIDIA GPU; says that it ran nothing where there is none
 	@bash tests/cuda/test.sh
 
+.PHONY: cuda-launches
+cuda-launches: ## Launches of a training step, counted without a GPU, beside the form of candle's operations (WRITE=1: into tests/cuda/launches.json)
+	@bash tests/cuda/launches.sh $(if $(WRITE),write)
+
+.PHONY: cuda-bundle
+cuda-bundle: ## Programs, tests, bench and a script for a machine with an NVIDIA GPU, in one archive: OUT/mtids-cuda-x86_64.tar.xz (PROFILE=)
+	@bash tests/cuda/bundle.sh '$(PROFILE)' '$(or $(filter-out out/demo,$(OUT)),out/cuda-bundle)'
+
 .PHONY: balance-toy
 balance-toy: ## Every balancer on problems with a known front: docs/results/balance_toy.md and its picture
 	@$(CARGO) run --locked --quiet --profile $(PROFILE) --package mtids-balance --example balance_toy -- docs/results

@@ -11,20 +11,26 @@ fn main() {
     let mut host = cc::Build::new();
     // The extension says CUDA, so the language is said too. Products and sums stay apart, as they are written.
     host.flag("-xc").flag("-ffp-contract=off").std("c11").opt_level(2).warnings(true).extra_warnings(true);
-    host.flag_if_supported("-Wno-unused-parameter").file("kernels/norm.cu").compile("mtids_norm");
+    host.flag_if_supported("-Wno-unused-parameter")
+        .file("kernels/norm.cu")
+        .file("kernels/rows.cu")
+        .file("kernels/update.cu")
+        .compile("mtids_kernels");
     if std::env::var_os("CARGO_FEATURE_CUDA").is_some() {
         for variable in ["NVCC", "CUDA_COMPUTE_CAP"] {
             println!("cargo::rerun-if-env-changed={variable}");
         }
         let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.into());
-        let ptx = PathBuf::from(variable("OUT_DIR", ".")).join("norm.ptx");
-        let mut nvcc = Command::new(variable("NVCC", "nvcc"));
-        nvcc.arg("--ptx").arg(format!("-arch=compute_{}", variable("CUDA_COMPUTE_CAP", "80")));
-        nvcc.args(["-O3", "-Werror", "all-warnings", "-o"]).arg(&ptx).arg("kernels/norm.cu");
-        let status = nvcc.status();
-        assert!(
-            status.as_ref().is_ok_and(std::process::ExitStatus::success),
-            "{nvcc:?}: {status:?}; set NVCC to the compiler of a CUDA toolkit"
-        );
+        for name in ["norm", "rows", "update"] {
+            let ptx = PathBuf::from(variable("OUT_DIR", ".")).join(format!("{name}.ptx"));
+            let mut nvcc = Command::new(variable("NVCC", "nvcc"));
+            nvcc.arg("--ptx").arg(format!("-arch=compute_{}", variable("CUDA_COMPUTE_CAP", "80")));
+            nvcc.args(["-O3", "-Werror", "all-warnings", "-o"]).arg(&ptx).arg(format!("kernels/{name}.cu"));
+            let status = nvcc.status();
+            assert!(
+                status.as_ref().is_ok_and(std::process::ExitStatus::success),
+                "{nvcc:?}: {status:?}; set NVCC to the compiler of a CUDA toolkit"
+            );
+        }
     }
 }

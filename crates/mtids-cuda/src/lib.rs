@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Purpose
-//! The room for the card. Operations on [`candle_core::Tensor`] that candle does not have, or has too slowly, on NVIDIA GPUs: [`conv`], [`norm`].
+//! The room for the card. Operations on [`candle_core::Tensor`] that candle does not have, or has too slowly, on NVIDIA GPUs: [`conv`], [`norm`], [`rows`], [`update`].
 //!
 //! # Invariants
 //! * This crate alone calls CUDA libraries itself, and so is the only one with `unsafe` for a card: each block says why it holds, and
@@ -20,5 +20,7 @@ pub mod error;
 pub mod host;
 pub mod log;
 pub mod norm;
+pub mod rows;
+pub mod update;
 
 pub use error::CudaError;

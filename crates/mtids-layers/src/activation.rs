@@ -3,13 +3,14 @@
 //! Purpose: one place that knows which operations keep the gradient, and keep it exact. `ops::softmax`, `ops::log_softmax` and
 //! `ops::sigmoid` do; the fused `ops::softmax_last_dim` has no backward pass and says nothing about it; candle's slope of
 //! the Gaussian unit is rounded to six digits, and its slope of the rectifier at 0 is 1. On the CPU an activation here is one
-//! pass over memory in each direction; on other devices it is candle's own operation.
+//! pass over memory in each direction; on other devices it is candle's own operation. On a card with the kernels of `mtids-cuda` a soft-max is one launch.
 
 use candle_core::cpu::erf::{erf_f32, erf_f64};
 use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Shape, Tensor};
 use candle_nn::ops;
 use rayon::prelude::*;
 
+use crate::device::at_once;
 use crate::error::Result;
 use crate::kernels::Real;
 use crate::storage::{entries, with_entries};
@@ -150,6 +151,9 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When candle refuses the operation.
 pub fn log_sum_exp(x: &Tensor) -> Result<Tensor> {
+    if at_once(x) {
+        return Ok(mtids_cuda::rows::log_sum_exp(x)?);
+    }
     let maximum = x.detach().max_keepdim(D::Minus1)?;
     let sum = x.broadcast_sub(&maximum)?.exp()?.sum_keepdim(D::Minus1)?;
     Ok((sum.log()? + maximum)?)
@@ -160,6 +164,9 @@ pub fn log_sum_exp(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When candle refuses the operation.
 pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
+    if at_once(x) {
+        return Ok(mtids_cuda::rows::log_softmax(x)?);
+    }
     Ok(ops::log_softmax(x, D::Minus1)?)
 }
 
@@ -168,6 +175,9 @@ pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When candle refuses the operation.
 pub fn softmax(x: &Tensor) -> Result<Tensor> {
+    if at_once(x) {
+        return Ok(mtids_cuda::rows::softmax(x)?);
+    }
     Ok(ops::softmax(x, D::Minus1)?)
 }
 

@@ -2,12 +2,17 @@
 //!
 //! Purpose: a program built without the feature `cuda` says so instead of failing inside a tensor operation.
 
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 
 use crate::error::{LayerError, Result};
 
 /// Whether convolutions on a GPU are those of cuDNN. Without it none rounds to TF32, and there is one algorithm.
 pub const HAS_CUDNN: bool = cfg!(feature = "cuda");
+
+/// Whether the kernels of `mtids-cuda` take a tensor like this one, so that what is some launches of candle's operations is one.
+pub(crate) fn at_once(tensor: &Tensor) -> bool {
+    HAS_CUDNN && tensor.device().is_cuda() && matches!(tensor.dtype(), DType::F32 | DType::F64)
+}
 
 /// The device with this name: `cpu`, `cuda` (the first GPU) or `cuda:N`.
 ///

@@ -36,17 +36,27 @@ impl Dropout {
     /// # Errors
     /// When candle refuses an operation.
     pub fn forward(&self, x: &Tensor, at: Option<(u64, u64)>) -> Result<Tensor> {
-        let (Some((seed, step)), true) = (at, self.probability > 0.0) else { return Ok(x.clone()) };
+        let rows = x.dim(0)?;
+        match self.mask(rows, x.elem_count() / rows.max(1), at)? {
+            Some(mask) => Ok((x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?)?),
+            None => Ok(x.clone()),
+        }
+    }
+
+    /// The factor of each entry of `[rows, width]`, where there are others than 1.
+    ///
+    /// # Errors
+    /// None that a layer which could be made gives.
+    pub fn mask(&self, rows: usize, width: usize, at: Option<(u64, u64)>) -> Result<Option<Vec<f32>>> {
+        let (Some((seed, step)), true) = (at, self.probability > 0.0) else { return Ok(None) };
         let kept =
             Bernoulli::new(1.0 - self.probability).map_err(|error| config_error("dropout", error.to_string()))?;
         let mut stream = rng_for(seed, &format!("dropout {}", self.name), &[step]);
         // What belongs to the rows of the ranks before is drawn and passed over.
-        let width = x.elem_count() / x.dim(0)?.max(1);
         (0..self.ranks.first_row() * width).for_each(|_| _ = kept.sample(&mut stream));
         let scale = 1.0 / (1.0 - self.probability);
         let draw = |_| if kept.sample(&mut stream) { scale as f32 } else { 0.0 };
-        let mask: Vec<f32> = (0..x.elem_count()).map(draw).collect();
-        Ok((x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?)?)
+        Ok(Some((0..rows * width).map(draw).collect()))
     }
 }
 

@@ -3,7 +3,7 @@
 //! # Purpose
 //! Everything between tensors and tensors: convolution ([`conv`]), residual stages ([`residual`]), batch, group and layer norm
 //! ([`norm`], with the [`statistics`] of batch norm), activations ([`activation`]), pooling ([`pool`]), fully connected layers ([`linear`]), [`dropout`], the
-//! [`precision`] of products; the [`parameters`] with their seeded initial values, optimisers ([`optimizer`]) and
+//! [`precision`] of products; the [`parameters`] with their seeded initial values, [`stacked`] for one product, optimisers ([`optimizer`]) and
 //! learning-rate schedules ([`schedule`]). No task, no loss of a task and no model is known here.
 //!
 //! # Invariants
@@ -31,6 +31,7 @@ pub mod pool;
 pub mod precision;
 pub mod residual;
 pub mod schedule;
+pub mod stacked;
 pub mod statistics;
 pub mod storage;
 

@@ -42,6 +42,21 @@ impl Linear {
         Ok(Self { precision: Precision::F32, ..Self::new(name, inputs, outputs, gain, parameters)? })
     }
 
+    /// The weight `[outputs, inputs]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// The bias `[outputs]`, where there is one.
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+
+    /// Precision of the operands.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// `[B, inputs]` to `[B, outputs]`.
     ///
     /// # Errors

@@ -11,12 +11,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
 use mtids_cuda::conv::Algorithms;
+use mtids_cuda::update::{Held, Rule};
 use mtids_ranks::Ranks;
 use rand_distr::{Distribution, StandardNormal};
 use safetensors::SafeTensors;
 
+use crate::device::at_once;
 use crate::error::{LayerError, Result};
 use crate::precision::Precision;
+use crate::stacked::Stacks;
 use crate::statistics::RunningStatistics;
 
 /// How a parameter starts.
@@ -41,6 +44,8 @@ pub struct Parameters {
     precision: Precision,
     algorithms: Algorithms,
     ranks: Ranks,
+    stacks: Stacks,
+    at_once: bool,
 }
 
 impl Parameters {
@@ -56,6 +61,8 @@ impl Parameters {
             precision: Precision::F32,
             algorithms: Algorithms::Reproducible,
             ranks: Ranks::alone(),
+            stacks: Stacks::default(),
+            at_once: cfg!(feature = "cuda") && device.is_cuda() && matches!(dtype, DType::F32 | DType::F64),
         }
     }
 
@@ -97,6 +104,23 @@ impl Parameters {
     /// The processes that train together.
     pub fn ranks(&self) -> &Ranks {
         &self.ranks
+    }
+
+    /// The same variables for layers of one shape that are computed by one product, or one by one. By one product is the default on a card alone, since
+    /// sums are added in another order then.
+    #[must_use]
+    pub fn with_layers_at_once(&self, at_once: bool) -> Self {
+        Self { at_once, ..self.clone() }
+    }
+
+    /// Whether layers of one shape are computed by one product.
+    pub fn layers_at_once(&self) -> bool {
+        self.at_once
+    }
+
+    /// The copies that such layers make of their weights, which hold their gradients.
+    pub fn stacks(&self) -> &Stacks {
+        &self.stacks
     }
 
     /// Type of the entries.
@@ -185,11 +209,18 @@ impl Parameters {
     /// # Errors
     /// When candle refuses the operation.
     pub fn commit_statistics(&self) -> Result<()> {
-        self.lock_statistics().values().try_for_each(RunningStatistics::commit)
+        self.stacks.clear();
+        let all = self.lock_statistics();
+        if all.values().all(|statistics| at_once(statistics.mean())) {
+            let pending: Vec<Held> = all.values().flat_map(RunningStatistics::pending).collect();
+            return Ok(mtids_cuda::update::update(Rule::Fold, &pending)?);
+        }
+        all.values().try_for_each(RunningStatistics::commit)
     }
 
     /// Drops what forward passes recorded since the last commit: behind passes that belong to no step.
     pub fn discard_statistics(&self) {
+        self.stacks.clear();
         self.lock_statistics().values().for_each(RunningStatistics::discard);
     }
 

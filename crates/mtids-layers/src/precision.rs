@@ -40,7 +40,7 @@ impl Precision {
     ///
     /// # Errors
     /// Those of `product`.
-    pub(crate) fn product(
+    pub fn product(
         self,
         [x, weight]: [&Tensor; 2],
         product: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor>,

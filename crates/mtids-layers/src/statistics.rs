@@ -8,6 +8,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
+use mtids_cuda::update::Held;
 
 use mtids_ranks::Ranks;
 
@@ -159,6 +160,18 @@ impl RunningStatistics {
             self.variance.set(&variance)?;
         }
         Ok(())
+    }
+
+    /// What was recorded, as an update of the running statistics that is still to be done.
+    pub(crate) fn pending(&self) -> Vec<Held> {
+        let Some(Recorded { kept, mean, variance }) = self.lock().take() else { return Vec::new() };
+        let held = |source, values: &Var| Held {
+            source,
+            values: values.as_tensor().clone(),
+            states: Vec::new(),
+            factor: kept,
+        };
+        vec![held(mean, &self.mean), held(variance, &self.variance)]
     }
 
     /// Drops what was recorded.

@@ -15,6 +15,7 @@ use mtids_layers::dropout::Dropout;
 use mtids_layers::linear::Linear;
 use mtids_layers::norm::LayerNorm;
 use mtids_layers::parameters::Parameters;
+use mtids_layers::stacked::Stacks;
 
 /// Form of an expert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -155,6 +156,19 @@ impl Expert {
         })
     }
 
+    /// Weights and biases of its layers, in their order.
+    fn weights(&self) -> Vec<&Tensor> {
+        let layers = [&self.first, &self.second];
+        let mut weights: Vec<&Tensor> =
+            layers.iter().flat_map(|layer| std::iter::once(layer.weight()).chain(layer.bias())).collect();
+        match &self.finish {
+            Finish::Add => {}
+            Finish::AddSkipped(skip) => weights.push(skip.weight()),
+            Finish::Normalise(norm) => weights.extend(norm.parameters()),
+        }
+        weights
+    }
+
     /// Applies the expert.
     ///
     /// # Errors
@@ -170,10 +184,12 @@ impl Expert {
     }
 }
 
-/// Several experts on the same input.
+/// Several experts on the same input: on a card by one product for all, elsewhere one by one.
 #[derive(Clone, Debug)]
 pub struct ExpertGroup {
     experts: Vec<Expert>,
+    /// Where there is one product for all.
+    stacks: Option<Stacks>,
 }
 
 impl ExpertGroup {
@@ -184,7 +200,7 @@ impl ExpertGroup {
     pub fn new(name: &str, count: usize, shape: ExpertShape, parameters: &Parameters) -> Result<Self> {
         let experts: Result<Vec<Expert>> =
             (0..count).map(|index| Expert::new(&format!("{name}.{index}"), shape, parameters)).collect();
-        Ok(Self { experts: experts? })
+        Ok(Self { experts: experts?, stacks: parameters.layers_at_once().then(|| parameters.stacks().clone()) })
     }
 
     /// Number of experts.
@@ -202,8 +218,50 @@ impl ExpertGroup {
     /// # Errors
     /// When the shape does not fit or the group is empty.
     pub fn forward(&self, z: &Tensor, mode: Mode) -> Result<Tensor> {
+        if let (Some(stacks), Some(first)) = (&self.stacks, self.experts.first()) {
+            return self.at_once(first, stacks, z, mode);
+        }
         let outputs: Result<Vec<Tensor>> = self.experts.iter().map(|expert| expert.forward(z, mode)).collect();
         Ok(Tensor::stack(&outputs?, 1)?)
+    }
+
+    /// All experts, which are of the shape of the first, by one product for each layer.
+    fn at_once(&self, first: &Expert, stacks: &Stacks, z: &Tensor, mode: Mode) -> Result<Tensor> {
+        let (batch, count) = (z.dim(0)?, self.experts.len());
+        let list = |of: &dyn Fn(&Expert) -> Vec<&Tensor>, place: usize| -> Vec<&Tensor> {
+            self.experts.iter().filter_map(|expert| of(expert).get(place).copied()).collect()
+        };
+        let kinds = first.weights().len();
+        let lists: Vec<Vec<&Tensor>> = (0..kinds).map(|place| list(&Expert::weights, place)).collect();
+        let stacked = stacks.stack(&lists)?;
+        let [weight, bias, second, shift, rest @ ..] = &stacked[..] else {
+            return Err(config_error("experts", "a layer without bias"));
+        };
+        // Of the same input: rows of all experts behind each other.
+        let product = |linear: &Linear, weight: &Tensor| -> Result<Tensor> {
+            let rows = weight.flatten(0, 1)?;
+            Ok(linear.precision().product([z, &rows], |z, rows| Ok(z.matmul(&rows.t()?)?))?)
+        };
+        let hidden = gelu(&product(&first.first, weight)?.broadcast_add(&bias.flatten_all()?)?)?;
+        let mut hidden = hidden.reshape((batch, count, ()))?.transpose(0, 1)?.contiguous()?;
+        let mut masks = Vec::new();
+        for expert in &self.experts {
+            masks.extend(expert.dropout.mask(batch, hidden.dim(2)?, mode.draw())?.unwrap_or_default());
+        }
+        if !masks.is_empty() {
+            hidden = (&hidden * Tensor::from_vec(masks, hidden.shape(), z.device())?.to_dtype(z.dtype())?)?;
+        }
+        let precision = first.second.precision();
+        let outputs = precision.product([&hidden, second], |x, weight| Ok(x.matmul(&weight.transpose(1, 2)?)?))?;
+        let perceptrons = outputs.transpose(0, 1)?.broadcast_add(shift)?;
+        match (&first.finish, rest) {
+            (Finish::Add, _) => Ok(z.unsqueeze(1)?.broadcast_add(&perceptrons)?),
+            (Finish::AddSkipped(skip), [weight]) => {
+                Ok((product(skip, weight)?.reshape((batch, count, ()))? + perceptrons)?)
+            }
+            (Finish::Normalise(_), [weight, bias]) => Ok(LayerNorm::with(&perceptrons, [weight, bias])?),
+            _ => Err(config_error("experts", "experts of several forms")),
+        }
     }
 }
 
@@ -237,6 +295,38 @@ mod tests {
             let store = out.sum_all().unwrap().backward().unwrap();
             let slopes = store.get(&z).unwrap().abs().unwrap().to_vec2::<f64>().unwrap();
             assert!(slopes.iter().flatten().all(|slope| *slope > 0.0), "{slopes:?}");
+        }
+    }
+
+    #[test]
+    fn one_product_for_all_gives_what_each_gives_by_itself() {
+        let forms = [(3, ExpertForm::Residual), (2, ExpertForm::Residual), (3, ExpertForm::Normalised)];
+        for ((outputs, form), dropout) in forms.into_iter().zip([0.0, 0.5, 0.3]) {
+            let run = |at_once: bool| -> Vec<(String, Vec<f64>)> {
+                let parameters = Parameters::new(1, DType::F64, &Device::Cpu).with_layers_at_once(at_once);
+                let shape = ExpertShape { inputs: 3, hidden: 5, outputs, form, dropout };
+                let group = ExpertGroup::new("e", 4, shape, &parameters).unwrap();
+                let z = Var::new(&[[0.3f64, -1.0, 2.0], [0.0, 4.0, -0.5]], &Device::Cpu).unwrap();
+                let out = group.forward(&z, Mode::Train { seed: 3, step: 1 }).unwrap();
+                assert_eq!(out.dims(), [2, 4, outputs]);
+                let slopes: Vec<f64> = (0..out.elem_count()).map(|at| (at as f64 * 0.7).sin()).collect();
+                let slopes = Tensor::from_vec(slopes, out.shape(), &Device::Cpu).unwrap();
+                let store = (&out * slopes).unwrap().sum_all().unwrap().backward().unwrap();
+                let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+                let mut found = vec![("out".to_owned(), flat(&out)), ("z".to_owned(), flat(store.get(&z).unwrap()))];
+                for (name, variable) in parameters.variables() {
+                    let gradient = parameters.stacks().gradient(&store, &variable).unwrap().unwrap();
+                    assert_eq!(gradient.dims(), variable.dims());
+                    found.push((name, flat(&gradient)));
+                }
+                found
+            };
+            for ((name, one), (other, all)) in run(false).into_iter().zip(run(true)) {
+                assert_eq!(name, other);
+                for (one, all) in one.iter().zip(&all) {
+                    assert!((one - all).abs() < 1e-12, "{name}: {one} {all}");
+                }
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The same numbers on a GPU as on the CPU: logits and gradients of every architecture, in 2.5 and three dimensions, in single precision and in
-//! bfloat16; whole steps in two reads; tensors that another thread copied.
+//! bfloat16; whole steps in two reads; optimisers, experts and soft-max of few launches; tensors that another thread
+//! copied.
 //!
 //! Compiled with the features `cuda` and `cuda-basic` only, and started by `make cuda-test` where there is a GPU. Tolerances are those of single precision under
 //! another order of summation.
@@ -7,12 +8,14 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use candle_core::{DType, Device, Tensor};
-use mtids_layers::{Parameters, Precision, Sgd, SgdConfig};
+use mtids_layers::optimizer::Gradients;
+use mtids_layers::{AdamW, AdamWConfig, Init, Parameters, Precision, Sgd, SgdConfig};
 use mtids_models::backbone::{BackboneKind, BackboneSize};
+use mtids_models::experts::ExpertForm;
 use mtids_models::step::gradients;
 use mtids_models::{
-    Architecture, BackboneConfig, LossConfig, Mode, Model, ModelConfig, Problem, Scope, StepGradients, StepInputs,
-    StepOptions, TargetBatch, TaskLosses, train_step,
+    Architecture, BackboneConfig, LossConfig, Mode, Model, ModelConfig, MtIdsConfig, Problem, Scope, StepGradients,
+    StepInputs, StepOptions, TargetBatch, TaskLosses, train_step,
 };
 
 const INPUT: [usize; 4] = [2, 6, 24, 24];
@@ -165,6 +168,57 @@ fn a_step_reads_twice_and_ends_in_the_weights_of_the_cpu() {
             }
             let apart = distance(&cpu.1, &gpu.1);
             assert!(apart < 1e-4, "{scope:?}, limit {clip_norm}: weights {apart} apart");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn adamw_takes_the_steps_of_the_cpu() {
+    let gpu = mtids_layers::device("cuda:0").unwrap();
+    let numbers = |length: usize, seed: f64, device: &Device| {
+        let numbers: Vec<f32> = (0..length).map(|n| (n as f64 * 0.37 + seed).sin() as f32).collect();
+        Tensor::from_vec(numbers, length, device).unwrap()
+    };
+    // Lengths below, at and above what a block works on.
+    let lengths = [("a.weight", 7), ("b.weight", 4096), ("c.bias", 10_000)];
+    let [cpu, gpu] = [&Device::Cpu, &gpu].map(|device| {
+        let parameters = Parameters::new(3, DType::F32, device);
+        for (name, length) in lengths {
+            parameters.get_or_init(name, &[length], Init::Normal(1.0)).unwrap();
+        }
+        let mut optimizer = AdamW::new(&AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() }).unwrap();
+        for step in 0..3 {
+            let gradient = |(name, length): (&str, usize)| {
+                (name.to_owned(), numbers(length, f64::from(step) + length as f64, device))
+            };
+            let gradients: Gradients = lengths.into_iter().map(gradient).collect();
+            optimizer.step(&parameters, &gradients, 0.05).unwrap();
+        }
+        let flat = |value: &Tensor| value.to_vec1::<f32>().unwrap();
+        parameters.variables().iter().map(|(name, value)| (name.clone(), flat(value))).collect::<Vec<_>>()
+    });
+    let apart = distance(&cpu, &gpu);
+    assert!(apart < 1e-6, "weights {apart} apart");
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn experts_by_one_product_and_soft_max_by_one_launch_are_those_of_the_cpu() {
+    let gpu = mtids_layers::device("cuda:0").unwrap();
+    // Experts of three forms, and gates.
+    for form in [ExpertForm::Residual, ExpertForm::Normalised] {
+        for width in [16, 24] {
+            let mut config = MtIdsConfig {
+                backbone: BackboneConfig::sized(BackboneKind::Slices, BackboneSize::Tiny).into(),
+                dropout: Some(0.3),
+                ..MtIdsConfig::default()
+            };
+            (config.dbr.expert_form, config.dbr.expert_width) = (form, width);
+            let config = ModelConfig::MtIds(config);
+            let single = |device: &Device| run(&config, Scope::Boundary, device, Precision::F32);
+            let apart = distance(&single(&Device::Cpu), &single(&gpu));
+            assert!(apart < 1e-3, "{form:?}, {width} wide: {apart}");
         }
     }
 }

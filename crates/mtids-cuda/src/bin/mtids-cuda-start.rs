@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         say("usage: mtids-cuda-start PROGRAM ARGUMENT…".into());
         return ExitCode::from(2);
     };
-    let missing = mtids_cuda::host::missing();
+    let missing = mtids_cuda::host::missing(&program);
     if !missing.is_empty() {
         missing.iter().for_each(|missing| say(missing.to_string()));
         return ExitCode::from(2);

@@ -34,11 +34,24 @@ impl LayerNorm {
         })
     }
 
+    /// Weight and bias.
+    pub fn parameters(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
+
     /// Applies the layer to `[.., size]`.
     ///
     /// # Errors
     /// When the shape does not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(standardise(x)?.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?)
+        Self::with(x, [&self.weight, &self.bias])
+    }
+
+    /// The same with other weights and biases, which are spread over `x` if their shape asks for it.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn with(x: &Tensor, [weight, bias]: [&Tensor; 2]) -> Result<Tensor> {
+        Ok(standardise(x)?.broadcast_mul(weight)?.broadcast_add(bias)?)
     }
 }

@@ -2,15 +2,18 @@
 //!
 //! Update (Loshchilov and Hutter, ICLR 2019), step t from 1: m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²;
 //! p ← p − lr·λ·p (weights only) − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε).
-//! On the CPU all three are updated in place, in one pass over each parameter; elsewhere by candle's operations.
+//! On the CPU all three are updated in place, in one pass over each parameter; on a card by one launch for all parameters; elsewhere by candle's
+//! operations.
 
 use std::collections::BTreeMap;
 
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Tensor, Var};
+use mtids_cuda::update::{Held, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Gradients, decays, in_unit_range, not_negative, paired, state};
+use crate::device::at_once;
 use crate::error::{Result, config_error};
 use crate::kernels::{Loop, Real, vectorised};
 use crate::parameters::Parameters;
@@ -83,6 +86,9 @@ impl AdamW {
     pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
         let pairs = paired(parameters, gradients)?;
         self.step += 1;
+        if pairs.iter().all(|(_, variable, gradient)| at_once(variable) && at_once(gradient)) {
+            return self.step_at_once(pairs, learning_rate);
+        }
         let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
         let exponent = self.step as f64;
         let (correction1, correction2) = (1.0 - beta1.powf(exponent), 1.0 - beta2.powf(exponent));
@@ -104,6 +110,28 @@ impl AdamW {
             self.moments.insert(name.clone(), moments);
         }
         Ok(())
+    }
+
+    /// The update of the step that was counted, by one launch.
+    fn step_at_once(&mut self, pairs: Vec<(&String, Var, Tensor)>, learning_rate: f64) -> Result<()> {
+        let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
+        let exponent = self.step as f64;
+        let mut held = Vec::with_capacity(pairs.len());
+        for (name, variable, source) in pairs {
+            let states = match self.moments.get(name) {
+                Some(moments) => moments.clone(),
+                None => {
+                    let moments = [source.zeros_like()?, source.zeros_like()?];
+                    self.moments.insert(name.clone(), moments.clone());
+                    moments
+                }
+            };
+            let factor = if decays(name) { 1.0 - learning_rate * weight_decay } else { 1.0 };
+            held.push(Held { source, values: variable.into_inner(), states: states.to_vec(), factor });
+        }
+        let rate = learning_rate / (1.0 - beta1.powf(exponent));
+        let rule = Rule::AdamW { betas: [beta1, beta2], rate, correction: 1.0 - beta2.powf(exponent), epsilon };
+        Ok(mtids_cuda::update::update(rule, &held)?)
     }
 
     /// Moments and step counter as the bytes of a safetensors file.
@@ -277,6 +305,39 @@ impl InplaceOp3 for Update {
 mod tests {
     use super::*;
     use candle_core::{DType, Device};
+
+    #[test]
+    fn one_launch_for_all_is_the_same_function() {
+        let parameters = || {
+            let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
+            for name in ["a.weight", "b.bias"] {
+                parameters.get_or_init(name, &[300], crate::parameters::Init::Normal(1.0)).unwrap();
+            }
+            parameters
+        };
+        let ([one, other], config) =
+            ([parameters(), parameters()], AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() });
+        let mut optimizers = [AdamW::new(&config).unwrap(), AdamW::new(&config).unwrap()];
+        for step in 0..3 {
+            let gradient =
+                |seed: f64| (Tensor::arange(0.0, 300.0, &Device::Cpu).unwrap() * seed).unwrap().sin().unwrap();
+            let mut gradients = Gradients::from([("a.weight".to_owned(), gradient(0.3 + f64::from(step)))]);
+            if step != 1 {
+                gradients.insert("b.bias".to_owned(), gradient(0.7));
+            }
+            optimizers[0].step(&one, &gradients, 0.05).unwrap();
+            optimizers[1].step += 1;
+            optimizers[1].step_at_once(paired(&other, &gradients).unwrap(), 0.05).unwrap();
+        }
+        let tensors = |parameters: &Parameters, optimizer: &AdamW| -> Vec<Tensor> {
+            let values = parameters.variables().into_iter().map(|(_, variable)| variable.into_inner());
+            values.chain(optimizer.moments.values().flatten().cloned()).collect()
+        };
+        for (a, b) in tensors(&one, &optimizers[0]).iter().zip(tensors(&other, &optimizers[1])) {
+            let difference = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+            assert!(difference < 1e-13, "{difference}");
+        }
+    }
 
     #[test]
     fn the_composed_update_is_the_same_function() {

@@ -22,6 +22,7 @@ pub use adamw::{AdamW, AdamWConfig};
 pub use average::WeightAverage;
 pub use sgd::{Sgd, SgdConfig};
 
+use crate::device::at_once;
 use crate::error::{LayerError, Result, config_error};
 use crate::parameters::Parameters;
 
@@ -200,11 +201,15 @@ fn not_negative(key: &str, value: f64) -> Result<()> {
     if value.is_finite() && value >= 0.0 { Ok(()) } else { Err(config_error(key, "must be 0 or positive")) }
 }
 
-/// Squared norm of each gradient, a scalar in double precision where the gradient lies.
+/// Squared norm of each gradient, a scalar in double precision where the gradient lies; on a card one for all.
 ///
 /// # Errors
 /// When candle refuses an operation.
 pub fn squared_norms(gradients: &Gradients) -> Result<Vec<Tensor>> {
+    if !gradients.is_empty() && gradients.values().all(at_once) {
+        let all: Vec<Tensor> = gradients.values().map(Tensor::detach).collect();
+        return Ok(vec![mtids_cuda::update::squared_norm(&all)?.reshape(())?]);
+    }
     gradients.values().map(|gradient| Ok(gradient.sqr()?.sum_all()?.to_dtype(DType::F64)?)).collect()
 }
 
@@ -240,6 +245,14 @@ pub fn clip(gradients: &mut Gradients, norm: f64, limit: f64) -> Result<()> {
 /// When candle refuses an operation.
 pub fn clip_where_they_are(gradients: &mut Gradients, squares: &[Tensor], limit: f64) -> Result<()> {
     if squares.is_empty() {
+        return Ok(());
+    }
+    if let [square] = squares
+        && gradients.values().all(at_once)
+    {
+        let all: Vec<Tensor> = gradients.values().map(Tensor::detach).collect();
+        let clipped = mtids_cuda::update::clip(&all, square, limit)?;
+        gradients.values_mut().zip(clipped).for_each(|(gradient, clipped)| *gradient = clipped);
         return Ok(());
     }
     let norm = Tensor::stack(squares, 0)?.sum_all()?.sqrt()?;

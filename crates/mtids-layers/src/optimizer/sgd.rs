@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
+use mtids_cuda::update::{Held, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Gradients, decays, in_unit_range, not_negative, paired, state};
+use crate::device::at_once;
 use crate::error::{Result, config_error};
 use crate::parameters::Parameters;
 
@@ -78,6 +80,9 @@ impl Sgd {
     pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<()> {
         let pairs = paired(parameters, gradients)?;
         self.step += 1;
+        if pairs.iter().all(|(_, variable, gradient)| at_once(variable) && at_once(gradient)) {
+            return self.step_at_once(pairs, learning_rate);
+        }
         let SgdConfig { momentum, nesterov, weight_decay } = self.config;
         for (name, variable, mut gradient) in pairs {
             let value = variable.as_detached_tensor();
@@ -100,6 +105,26 @@ impl Sgd {
         Ok(())
     }
 
+    /// The update of the step that was counted, by one launch.
+    fn step_at_once(&mut self, pairs: Vec<(&String, Var, Tensor)>, learning_rate: f64) -> Result<()> {
+        let SgdConfig { momentum, nesterov, weight_decay } = self.config;
+        let mut held = Vec::with_capacity(pairs.len());
+        for (name, variable, source) in pairs {
+            let states = match self.momenta.get(name) {
+                Some([momentum]) => vec![momentum.clone()],
+                None if momentum > 0.0 => {
+                    let momentum = source.zeros_like()?;
+                    self.momenta.insert(name.clone(), [momentum.clone()]);
+                    vec![momentum]
+                }
+                None => Vec::new(),
+            };
+            let factor = if decays(name) { weight_decay } else { 0.0 };
+            held.push(Held { source, values: variable.into_inner(), states, factor });
+        }
+        Ok(mtids_cuda::update::update(Rule::Sgd { momentum, nesterov, rate: learning_rate }, &held)?)
+    }
+
     /// Momenta and step counter as the bytes of a safetensors file.
     ///
     /// # Errors
@@ -116,5 +141,46 @@ impl Sgd {
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
         (self.step, self.momenta) = state::from_bytes(bytes, KINDS, parameters.variables(), parameters.device())?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::Init;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn one_launch_for_all_is_the_same_function() {
+        for (momentum, nesterov) in [(0.0, false), (0.9, false), (0.9, true)] {
+            let config = SgdConfig { momentum, nesterov, weight_decay: 0.1 };
+            let run = |at_once: bool| {
+                let parameters = Parameters::new(1, DType::F64, &Device::Cpu);
+                for name in ["a.weight", "b.bias"] {
+                    parameters.get_or_init(name, &[300], Init::Normal(1.0)).unwrap();
+                }
+                let mut optimizer = Sgd::new(&config).unwrap();
+                for step in 0..3 {
+                    let numbers = Tensor::arange(0.0, 300.0, &Device::Cpu).unwrap();
+                    let gradient = |seed: f64| (&numbers * (seed + f64::from(step))).unwrap().sin().unwrap();
+                    let named = [("a.weight", 0.3), ("b.bias", 0.7)];
+                    let gradients = named.map(|(name, seed)| (name.to_owned(), gradient(seed))).into();
+                    if at_once {
+                        optimizer.step += 1;
+                        optimizer.step_at_once(paired(&parameters, &gradients).unwrap(), 0.05).unwrap();
+                    } else {
+                        optimizer.step(&parameters, &gradients, 0.05).unwrap();
+                    }
+                }
+                let values = parameters.variables().into_iter().map(|(_, variable)| variable.into_inner());
+                values.chain(optimizer.momenta.into_values().flatten()).collect::<Vec<_>>()
+            };
+            let (one, other) = (run(false), run(true));
+            assert_eq!(one.len(), other.len());
+            for (a, b) in one.iter().zip(&other) {
+                let difference = (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+                assert!(difference < 1e-13, "{difference}");
+            }
+        }
     }
 }

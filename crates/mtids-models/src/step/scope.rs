@@ -12,6 +12,7 @@ use crate::model::Model;
 use crate::types::{Mode, Outputs, TaskOutput, gather};
 use mtids_layers::optimizer::Gradients;
 use mtids_layers::parameters::Parameters;
+use mtids_layers::stacked::Stacks;
 
 /// What a pass works on.
 #[derive(Clone, Copy)]
@@ -24,12 +25,13 @@ pub(super) struct On<'a> {
 /// Gradients by variable, collected in name order.
 struct Collector {
     variables: Vec<(String, Var)>,
+    stacks: Stacks,
     gradients: Gradients,
 }
 
 impl Collector {
     fn new(parameters: &Parameters) -> Self {
-        Self { variables: parameters.variables(), gradients: Gradients::new() }
+        Self { variables: parameters.variables(), stacks: parameters.stacks().clone(), gradients: Gradients::new() }
     }
 
     /// The variables that two or more tasks reach.
@@ -48,16 +50,19 @@ impl Collector {
 
     /// Adds the gradients of all variables that `wanted` accepts.
     fn add(&mut self, store: &GradStore, wanted: impl Fn(&str) -> bool) -> Result<()> {
-        let found: Vec<(String, Tensor)> = self
-            .variables
-            .iter()
-            .filter(|(name, _)| wanted(name))
-            .filter_map(|(name, variable)| Some((name.clone(), store.get(variable)?.detach())))
-            .collect();
+        let mut found = Vec::new();
+        for (name, variable) in self.variables.iter().filter(|(name, _)| wanted(name)) {
+            found.extend(self.stacks.gradient(store, variable)?.map(|gradient| (name.clone(), gradient)));
+        }
         for (name, gradient) in found {
             self.add_one(&name, gradient)?;
         }
         Ok(())
+    }
+
+    /// The gradient of each of these variables, where there is one.
+    fn of(&self, store: &GradStore, variables: &[(String, Var)]) -> Result<Parts> {
+        variables.iter().map(|(_, variable)| Ok(self.stacks.gradient(store, variable)?)).collect()
     }
 }
 
@@ -112,7 +117,7 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
         let alone: Parts = parts.iter_mut().zip(&places).map(|(part, shared)| part.take_if(|_| !shared)).collect();
         add_cut(&mut cut, &alone, 1.0)?;
         // Shared parameters above the cut, which few models have.
-        parts.extend(above.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)));
+        parts.extend(collector.of(&store, &above)?);
         by_task.push(Some(parts));
     }
     let shapes: Vec<&Tensor> =
@@ -166,7 +171,7 @@ pub(super) fn exact(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
         };
         let store = loss.backward()?;
         collector.add(&store, |name| !network.is_shared(name))?;
-        by_task.push(Some(shared.iter().map(|(_, variable)| store.get(variable).map(Tensor::detach)).collect()));
+        by_task.push(Some(collector.of(&store, &shared)?));
     }
     let shapes: Vec<&Tensor> = shared.iter().map(|(_, variable)| variable.as_tensor()).collect();
     let places = Places { shapes: &shapes, of_rows: 0, ranks: parameters.ranks() };

@@ -1,13 +1,13 @@
 //! One training step of MT-IDS: the Gram matrix, masks, failures, the same result each time.
 
-use mtids_layers::{AdamW, AdamWConfig};
+use mtids_layers::{AdamW, AdamWConfig, DType, Device, Parameters};
 use mtids_models::step::{StepGradients, gradients, gradients_with};
 use mtids_models::{
-    Balancing, Combined, LossConfig, Mode, ModelError, Scope, StepInputs, StepOptions, TargetBatch, TaskLosses,
+    Balancing, Combined, LossConfig, Mode, Model, ModelError, Scope, StepInputs, StepOptions, TargetBatch, TaskLosses,
     WholeGradients, train_step,
 };
 
-use crate::support::{config, flat, input, model, targets, value};
+use crate::support::{cases, config, flat, input, model, targets, value};
 
 #[test]
 fn the_exact_scope_hands_over_the_gram_matrix_of_the_shared_gradients() {
@@ -57,6 +57,46 @@ fn the_exact_scope_hands_over_the_gram_matrix_of_the_shared_gradients() {
                 "({i}, {j}): {} {dot}",
                 gram[3 * i + j]
             );
+        }
+    }
+}
+
+#[test]
+fn experts_by_one_product_for_all_take_the_same_step() {
+    for case in cases() {
+        for scope in [Scope::Boundary, Scope::Exact] {
+            let run = |at_once: bool| {
+                let parameters = Parameters::new(7, DType::F64, &Device::Cpu).with_layers_at_once(at_once);
+                let model = Model::new(&case.config, &case.problem, &parameters).unwrap();
+                let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
+                let mut weigh =
+                    |given: &StepGradients<'_>| Ok((1..=given.losses.len()).map(|n| n as f64 / 2.0).collect());
+                let (input, targets) = (case.inputs(4), targets());
+                let inputs = StepInputs {
+                    model: &model,
+                    parameters: &parameters,
+                    losses: &losses,
+                    input: &input,
+                    targets: &targets,
+                };
+                let (found, report) = gradients(&inputs, scope, Mode::Train { seed: 1, step: 2 }, &mut weigh).unwrap();
+                let mut all: Vec<(String, Vec<f64>)> =
+                    found.iter().map(|(name, gradient)| (name.clone(), flat(gradient))).collect();
+                all.push(("gram".into(), report.gram));
+                // What is asked without a gradient reads the weights as they are.
+                let evaluated = model.evaluate(&input).unwrap().logits;
+                all.extend(evaluated.iter().map(|logits| ("logits".to_owned(), flat(logits))));
+                all
+            };
+            let (one, all) = (run(false), run(true));
+            assert_eq!(one.len(), all.len(), "{} {scope:?}", case.name);
+            for ((name, one), (other, all)) in one.iter().zip(&all) {
+                assert_eq!(name, other, "{} {scope:?}", case.name);
+                let size = one.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
+                for (a, b) in one.iter().zip(all) {
+                    assert!((a - b).abs() <= 1e-9 * size, "{} {scope:?} {name}: {a} {b}", case.name);
+                }
+            }
         }
     }
 }

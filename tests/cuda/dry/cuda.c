@@ -1,0 +1,67 @@
+/* A driver without a card. Memory of the card is memory of the host, copies are made, kernels are not run: they are written into the log. So a program
+ * with the feature `cuda` runs with its own code as it is, and what it launches is counted; its numbers are zeros, since memory starts as zeros. */
+#include "log.h"
+#include <stdint.h>
+#include <stdio.h>
+
+static int object;
+
+int cuDriverGetVersion(int *version) { *version = 13000; return 0; }
+int cuDeviceGetCount(int *count) { *count = 1; return 0; }
+int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return ordinal == 0 ? 0 : 101; }
+int cuDeviceGetName(char *name, int length, int device) { snprintf(name, (size_t)length, "dry card %d", device); return 0; }
+/* 75 and 76 are the generation, 115 whether memory comes in the order of the stream. */
+int cuDeviceGetAttribute(int *value, int attribute, int device) { (void)device; *value = attribute == 75 ? 8 : attribute == 76 ? 0 : 1; return 0; }
+int cuDeviceTotalMem_v2(size_t *bytes, int device) { (void)device; *bytes = (size_t)1 << 37; return 0; }
+int cuMemGetInfo_v2(size_t *available, size_t *total) { *available = *total = (size_t)1 << 37; return 0; }
+int cuDevicePrimaryCtxRetain(void **context, int device) { (void)device; *context = &object; return 0; }
+int cuCtxGetCurrent(void **context) { *context = &object; return 0; }
+int cuGetErrorName(int status, const char **name) { (void)status; *name = "dry card"; return 0; }
+int cuGetErrorString(int status, const char **text) { (void)status; *text = "dry card"; return 0; }
+int cuStreamCreate(void **stream, unsigned flags) { (void)flags; *stream = &object; return 0; }
+int cuEventCreate(void **event, unsigned flags) { (void)flags; *event = &object; return 0; }
+int cuStreamIsCapturing(void *stream, int *status) { (void)stream; *status = 0; return 0; }
+
+/* Whole pages of a large allocation are never touched, so a network needs little. */
+static int allocate(void **at, size_t bytes) { return (*at = calloc(1, bytes ? bytes : 1)) ? 0 : 2; }
+int cuMemAlloc_v2(void **at, size_t bytes) { return allocate(at, bytes); }
+int cuMemAllocAsync(void **at, size_t bytes, void *stream) { (void)stream; return allocate(at, bytes); }
+int cuMemFree_v2(void *at) { free(at); return 0; }
+int cuMemFreeAsync(void *at, void *stream) { (void)stream; free(at); return 0; }
+int cuMemHostAlloc(void **at, size_t bytes, unsigned flags) { (void)flags; return allocate(at, bytes); }
+int cuMemFreeHost(void *at) { free(at); return 0; }
+
+static int copy(const char *what, void *into, const void *from, size_t bytes) {
+  launched(what);
+  memcpy(into, from, bytes);
+  return 0;
+}
+int cuMemcpyHtoD_v2(void *into, const void *from, size_t bytes) { return copy("copy to the card", into, from, bytes); }
+int cuMemcpyHtoDAsync_v2(void *into, const void *from, size_t bytes, void *stream) { (void)stream; return copy("copy to the card", into, from, bytes); }
+int cuMemcpyDtoH_v2(void *into, const void *from, size_t bytes) { return copy("copy to the host", into, from, bytes); }
+int cuMemcpyDtoHAsync_v2(void *into, const void *from, size_t bytes, void *stream) { (void)stream; return copy("copy to the host", into, from, bytes); }
+int cuMemcpyDtoD_v2(void *into, const void *from, size_t bytes) { return copy("copy on the card", into, from, bytes); }
+int cuMemcpyDtoDAsync_v2(void *into, const void *from, size_t bytes, void *stream) { (void)stream; return copy("copy on the card", into, from, bytes); }
+
+static int fill(void *at, unsigned char value, size_t bytes) {
+  launched("fill");
+  /* Zeros are there already, unless memory was written by a copy. */
+  memset(at, value, bytes);
+  return 0;
+}
+int cuMemsetD8_v2(void *at, unsigned char value, size_t bytes) { return fill(at, value, bytes); }
+int cuMemsetD8Async(void *at, unsigned char value, size_t bytes, void *stream) { (void)stream; return fill(at, value, bytes); }
+
+/* A function of a module is its name. */
+int cuModuleLoadData(void **module, const void *image) { (void)image; *module = &object; return 0; }
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+  (void)module;
+  return (*function = strdup(name)) ? 0 : 2;
+}
+int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, void *stream,
+                   void **arguments, void **extra) {
+  (void)shared, (void)stream, (void)arguments, (void)extra;
+  if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || bx == 0 || (size_t)bx * by * bz > 1024 || by == 0 || bz == 0) return 1;
+  launched(function);
+  return 0;
+}
