@@ -5,7 +5,7 @@ use std::process::Command;
 
 use mtids_shards::Dataset;
 
-use crate::support::{dataset, python, root, run, text, tree, views_arguments};
+use crate::support::{dataset, program, python, root, run, text, tree, views_arguments};
 use crate::tasks::copy;
 
 #[test]
@@ -127,5 +127,7 @@ fn the_hub_and_a_catalogue_read_the_published_shards_and_no_older_ones() {
 #[test]
 #[ignore = "needs Python readers (.venv)"]
 fn recipes_of_the_audit_cookbook_answer_alike_in_polars_and_duckdb() {
-    read_by_python("cookbook.py", [text(dataset())]);
+    // Built with the tests of the workspace.
+    let in_rust = program("examples/cookbook");
+    read_by_python("cookbook.py", [text(dataset()), in_rust.get_program().to_str().unwrap()]);
 }

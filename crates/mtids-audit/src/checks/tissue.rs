@@ -2,6 +2,7 @@
 //!
 //! Invariant: an older layout without measures has no such issue.
 
+use mtids_report::format::counted;
 use polars::prelude::{col, lit};
 
 use crate::error::AuditError;
@@ -25,7 +26,11 @@ pub(super) fn places(index: &Index, lowest_hu: f64) -> Result<Option<AuditIssue>
             Severity::Warning,
             IssueCode::PlaceWithoutTissue,
             keys.len() as u64,
-            format!("{} patches have less than {lowest_hu} HU within 3 mm of their finding: air or lung", keys.len()),
+            format!(
+                "{} less than {lowest_hu} HU within 3 mm of {} finding: air or lung",
+                counted(keys.len() as u64, "patch has", "patches have"),
+                if keys.len() == 1 { "its" } else { "their" }
+            ),
             "look at them: coordinates may be of another series, mirrored, or in voxels instead of mm",
         )
         .with_rows(keys)
@@ -44,7 +49,7 @@ pub(super) fn constant(index: &Index) -> Result<Option<AuditIssue>, AuditError> 
             Severity::Warning,
             IssueCode::ConstantTissue,
             keys.len() as u64,
-            format!("{} patches show tissue of one value only", keys.len()),
+            counted(keys.len() as u64, "patch shows tissue of one value only", "patches show tissue of one value only"),
             "no scanner gives an image without noise: the series was filled, masked or damaged; leave it out",
         )
         .with_rows(keys)
