@@ -47,23 +47,16 @@ fn agree(settings: &Settings, ranks: &[usize], tolerance: f64) {
     }
 }
 
-fn in_double_precision(steps: usize, tolerance: f64) {
+/// Ten steps, or as many as `MTIDS_RANK_STEPS` says: 200 take minutes, and `make mpi-check` runs them.
+#[test]
+fn steps_in_double_precision_are_those_of_one_rank() {
+    let steps = std::env::var("MTIDS_RANK_STEPS").map_or(10, |steps| steps.parse().unwrap());
+    let tolerance = if steps > 10 { 1e-9 } else { 1e-11 };
     for scope in [Scope::Boundary, Scope::Exact] {
         for method in ["dd-gb", "famo", "graddrop"] {
             agree(&settings(scope, method, DType::F64, steps), &[2, 4], tolerance);
         }
     }
-}
-
-#[test]
-fn steps_in_double_precision_are_those_of_one_rank() {
-    in_double_precision(10, 1e-11);
-}
-
-#[test]
-#[ignore = "takes minutes; `make mpi-check` runs it"]
-fn two_hundred_steps_in_double_precision_are_those_of_one_rank() {
-    in_double_precision(200, 1e-9);
 }
 
 #[test]
