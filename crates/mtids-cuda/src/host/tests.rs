@@ -1,3 +1,5 @@
+//! The launcher's messages and its search for libraries, without a card.
+
 use std::fs;
 
 use super::*;
