@@ -15,7 +15,7 @@ use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_domain::taxonomy::Location;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_shards::CorrectionRecord;
+use mtids_shards::{CorrectionRecord, LabelCounts};
 use rayon::prelude::*;
 
 use crate::accounts::{refuse_series, skip_series};
@@ -27,7 +27,7 @@ use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
 use crate::patients::{read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
 use crate::seen::SeenImages;
-use crate::split::{LabelCounts, assign_splits};
+use crate::split::assign_splits;
 
 /// A whole plan.
 #[derive(Debug, Default)]

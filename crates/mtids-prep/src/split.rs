@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mtids_domain::pseudonym::PatientKey;
-use mtids_runtime::digest::Digest;
-use mtids_shards::Split;
+use mtids_shards::{LabelCounts, Split, part_by_hash, parts_by_labels, split_in_fold};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -102,9 +101,6 @@ impl SplitConfig {
     }
 }
 
-/// Label counts of a patient: (region, status) → findings. Unknown labels count as their own class.
-pub type LabelCounts = BTreeMap<(Option<i8>, Option<i8>), u32>;
-
 /// Assigns every patient to a split. `table` holds what the file says, for the method `table`.
 ///
 /// # Errors
@@ -128,85 +124,16 @@ pub fn assign_splits(
         config.shares().into()
     };
     let parts: BTreeMap<PatientKey, usize> = match config.method {
-        SplitMethod::Hash => patients.keys().map(|key| (key.clone(), by_hash(key, &shares, config.seed))).collect(),
-        _ => stratified(patients, &shares, config.seed),
+        SplitMethod::Hash => {
+            patients.keys().map(|key| (key.clone(), part_by_hash(key, &shares, config.seed))).collect()
+        }
+        _ => parts_by_labels(patients, &shares, config.seed),
     };
-    let name = |part: usize| {
-        if config.folds == 0 {
-            return Split::ALL[part];
-        }
-        let after = (part + config.folds as usize - config.fold as usize) % config.folds as usize;
-        match after {
-            0 => Split::Test,
-            1 => Split::Validation,
-            _ => Split::Train,
-        }
+    let name = |part: usize| match config.folds {
+        0 => Split::ALL[part],
+        folds => split_in_fold(part, folds, config.fold),
     };
     Ok(parts.into_iter().map(|(key, part)| (key, name(part))).collect())
-}
-
-/// A number in 0..1 that belongs to a patient and a seed.
-fn position(key: &PatientKey, seed: u64) -> f64 {
-    let digest = Digest::of_parts([b"split".as_slice(), &seed.to_le_bytes(), key.as_str().as_bytes()]);
-    let number = digest.as_bytes().iter().take(8).fold(0u64, |sum, &byte| (sum << 8) | u64::from(byte));
-    (number >> 11) as f64 / (1u64 << 53) as f64
-}
-
-fn by_hash(key: &PatientKey, shares: &[f64], seed: u64) -> usize {
-    let at = position(key, seed);
-    let mut end = 0.0;
-    for (part, share) in shares.iter().enumerate() {
-        end += share;
-        if at < end {
-            return part;
-        }
-    }
-    // Shares add up to 1 but for rounding: the last that holds anybody.
-    shares.iter().rposition(|share| *share > 0.0).unwrap_or(0)
-}
-
-/// Greedy: patients with most findings first; each goes where its labels are most missing.
-fn stratified(patients: &BTreeMap<PatientKey, LabelCounts>, shares: &[f64], seed: u64) -> BTreeMap<PatientKey, usize> {
-    let mut totals: LabelCounts = BTreeMap::new();
-    for counts in patients.values() {
-        for (label, count) in counts {
-            *totals.entry(*label).or_default() += count;
-        }
-    }
-    let mut order: Vec<_> = patients.iter().collect();
-    order.sort_by(|a, b| {
-        let findings = |counts: &LabelCounts| counts.values().sum::<u32>();
-        findings(b.1).cmp(&findings(a.1)).then_with(|| position(a.0, seed).total_cmp(&position(b.0, seed)))
-    });
-    let mut held: Vec<LabelCounts> = vec![LabelCounts::new(); shares.len()];
-    let mut heads = vec![0.0; shares.len()];
-    let mut assigned = BTreeMap::new();
-    for (key, counts) in order {
-        let score = |split: usize| {
-            if shares[split] <= 0.0 {
-                return f64::NEG_INFINITY;
-            }
-            // Missing share of each label the patient brings, weighted by how many it brings; missing heads break ties.
-            let labels: f64 = counts
-                .iter()
-                .map(|(label, count)| {
-                    let total = f64::from(totals[label]);
-                    let have = f64::from(held[split].get(label).copied().unwrap_or(0));
-                    f64::from(*count) * (shares[split] - have / total) / shares[split]
-                })
-                .sum();
-            let missing_heads = shares[split] - heads[split] / patients.len() as f64;
-            labels / f64::from(counts.values().sum::<u32>().max(1)) + 2.0 * missing_heads / shares[split]
-        };
-        // Ties go to the earlier split; training comes first.
-        let best = (0..shares.len()).rev().max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap_or(0);
-        for (label, count) in counts {
-            *held[best].entry(*label).or_default() += count;
-        }
-        heads[best] += 1.0;
-        assigned.insert(key.clone(), best);
-    }
-    assigned
 }
 
 #[cfg(test)]

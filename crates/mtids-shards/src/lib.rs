@@ -12,6 +12,7 @@
 
 mod columns;
 mod corrections;
+mod deal;
 mod description;
 mod error;
 mod file;
@@ -31,6 +32,7 @@ mod writer;
 
 pub use columns::{Coded, IndexColumns, NO_CODE, folded};
 pub use corrections::{CorrectionRecord, read_corrections, write_corrections};
+pub use deal::{CrossValidation, LabelCounts, part_by_hash, parts_by_labels, split_in_fold};
 pub use description::{DatasetDescription, Manifest, RowGroupEntry, ShardEntry, Totals, manifest_json_schema};
 pub use error::{DamageKind, ShardError};
 pub use file::{FileEntry, META, write_file};

@@ -12,6 +12,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 
 use crate::columns::IndexColumns;
+use crate::deal::Deal;
 use crate::description::{Manifest, ShardEntry};
 use crate::error::{DamageKind, ShardError};
 use crate::file::read_verified;
@@ -31,6 +32,8 @@ pub struct Dataset {
     storage: Arc<dyn Storage>,
     manifest: Arc<Manifest>,
     footers: Arc<Footers>,
+    /// Splits in the place of those of the build.
+    deal: Option<Arc<Deal>>,
 }
 
 impl Dataset {
@@ -48,13 +51,27 @@ impl Dataset {
     /// As [`Manifest::load`].
     pub fn open_in(storage: Arc<dyn Storage>) -> Result<Self, ShardError> {
         let manifest = Arc::new(Manifest::load(storage.as_ref())?);
-        Ok(Self { storage, manifest, footers: Arc::default() })
+        Ok(Self { storage, manifest, footers: Arc::default(), deal: None })
     }
 
     /// The same dataset, read through what `wrap` makes of its storage: a cache, for one.
     #[must_use]
     pub fn through(self, wrap: impl FnOnce(Arc<dyn Storage>, &Manifest) -> Arc<dyn Storage>) -> Self {
         Self { storage: wrap(self.storage, &self.manifest), ..self }
+    }
+
+    pub(crate) fn with_deal(self, deal: Arc<Deal>) -> Self {
+        Self { deal: Some(deal), ..self }
+    }
+
+    pub(crate) fn deal(&self) -> Option<&Deal> {
+        self.deal.as_deref()
+    }
+
+    fn redeal(&self, rows: &mut [RowLabels]) {
+        if let Some(deal) = self.deal() {
+            rows.iter_mut().for_each(|row| row.split = deal.split_of(row));
+        }
     }
 
     /// The manifest.
@@ -86,7 +103,9 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::file`], or [`ShardError::Rows`] for an index with other columns.
     pub fn index(&self) -> Result<Vec<RowLabels>, ShardError> {
-        decode_index(self.file(INDEX)?, &self.index_place(), self.manifest.rows_version())
+        let mut rows = decode_index(self.file(INDEX)?, &self.index_place(), self.manifest.rows_version())?;
+        self.redeal(&mut rows);
+        Ok(rows)
     }
 
     /// All columns of the verified index as Arrow record batches: the labels, and the shard, row group and row of each sample.
@@ -98,13 +117,20 @@ impl Dataset {
     }
 
     /// Calls `visit` with the place and the labels of every row of the verified index, in its order. Only the `columns` are decoded; whatever
-    /// else a row has is as of a finding without labels. So an index of any size needs the memory of a thousand rows beside its bytes.
+    /// else a row has is as of a finding without labels. So an index of any size needs the memory of a thousand rows beside its bytes. Where patients
+    /// are [dealt anew](Dataset::in_fold) the split of the fold is there too, asked for or not.
     ///
     /// # Errors
     /// As [`Dataset::index`]; [`ShardError::Rows`] also for a column that does not exist, and a shard that the manifest does not list.
-    pub fn scan_index(&self, columns: &[&str], visit: impl FnMut(Place, &RowLabels)) -> Result<(), ShardError> {
+    pub fn scan_index(&self, columns: &[&str], mut visit: impl FnMut(Place, &RowLabels)) -> Result<(), ShardError> {
         let shards = self.manifest.shards.iter().enumerate().map(|(n, shard)| (shard.path.as_str(), n)).collect();
-        scan_index(self.file(INDEX)?, &self.index_place(), columns, &shards, visit)
+        let (bytes, path) = (self.file(INDEX)?, self.index_place());
+        let Some(deal) = self.deal() else { return scan_index(bytes, &path, columns, &shards, visit) };
+        let mut columns = columns.to_vec();
+        columns.extend(["patient_key", "split"].into_iter().filter(|name| !columns.contains(name)).collect::<Vec<_>>());
+        scan_index(bytes, &path, &columns, &shards, |place, labels| {
+            visit(place, &RowLabels { split: deal.split_of(labels), ..labels.clone() });
+        })
     }
 
     /// The verified index by columns, which are decoded when they are asked for.
@@ -120,9 +146,12 @@ impl Dataset {
         self.storage.place(self.manifest.file(INDEX).map_or(INDEX, |entry| &entry.path))
     }
 
-    /// Numbers of the shards of a split, in manifest order.
+    /// Numbers of the shards that may hold rows of a split, in manifest order: its own, or all of them where patients are
+    /// [dealt anew](Dataset::in_fold) and any is in it.
     pub fn shards(&self, split: Split) -> impl Iterator<Item = usize> + '_ {
-        self.manifest.shards.iter().enumerate().filter(move |(_, shard)| shard.split == split).map(|(n, _)| n)
+        let dealt = self.deal().map(|deal| deal.has(split));
+        let may_hold = move |shard: &ShardEntry| dealt.unwrap_or(shard.split == split);
+        self.manifest.shards.iter().enumerate().filter(move |(_, shard)| may_hold(shard)).map(|(n, _)| n)
     }
 }
 
@@ -199,8 +228,9 @@ pub fn read_row_group_into(
     }
     let undecoded = |detail: String| damaged(DamageKind::Decode, detail);
     let Manifest { layout, description, .. } = dataset.manifest();
-    let labels =
+    let mut labels =
         labels_in(verified.clone(), &footer.metadata, row_group, dataset.manifest.rows_version()).map_err(undecoded)?;
+    dataset.redeal(&mut labels);
     let verified = Arc::new(verified);
     let mut buffers = buffers.into_iter();
     let mut views: Vec<ViewVoxels> = Vec::with_capacity(description.views.len());
@@ -320,7 +350,7 @@ mod tests {
             shards: vec![shard],
             files: Vec::new(),
         };
-        let dataset = Dataset { storage: Arc::new(storage), manifest: Arc::new(manifest), footers: Arc::default() };
+        let dataset = Dataset { storage: Arc::new(storage), manifest: Arc::new(manifest), footers: Arc::default(), deal: None };
         let error = read_row_group(&dataset, 0, 0).unwrap_err();
         assert!(matches!(error, ShardError::Damaged { kind: DamageKind::Decode, .. }), "{error:?}");
         assert!(error.to_string().contains("in row 3 where"), "{error}");

@@ -53,7 +53,7 @@ fn quality(order: &[usize]) -> Quality {
 
 fn table_of(rows: usize) -> Arc<SampleTable> {
     let groups = vec![GROUP as u64; rows / GROUP];
-    Arc::new(SampleTable::every_row(support::paper(&groups, GROUPS_PER_SHARD), Split::Train))
+    Arc::new(SampleTable::every_row(support::paper(&groups, GROUPS_PER_SHARD), Split::Train).unwrap())
 }
 
 /// The order of the stream as numbers of rows.

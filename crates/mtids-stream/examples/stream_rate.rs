@@ -35,8 +35,8 @@ fn voxels(n: usize) -> Vec<Vec<i16>> {
 }
 
 /// Seconds and rows of reading, verifying and decoding every row group once.
-fn bare(dataset: &Dataset, split: Split, threads: usize) -> (f64, usize) {
-    let table = SampleTable::every_row(Arc::new(dataset.clone()), split);
+fn bare(dataset: &Dataset, split: Split, threads: usize) -> Result<(f64, usize), Box<dyn Error>> {
+    let table = SampleTable::every_row(Arc::new(dataset.clone()), split)?;
     let (groups, next, rows) = (table.row_groups(), AtomicUsize::new(0), AtomicUsize::new(0));
     let started = Instant::now();
     std::thread::scope(|scope| {
@@ -53,7 +53,7 @@ fn bare(dataset: &Dataset, split: Split, threads: usize) -> (f64, usize) {
             });
         }
     });
-    (started.elapsed().as_secs_f64(), rows.into_inner())
+    Ok((started.elapsed().as_secs_f64(), rows.into_inner()))
 }
 
 /// Seconds of a shuffled epoch, and the keys of its rows by batch.
@@ -73,12 +73,12 @@ type Keys = Vec<Vec<String>>;
 fn serve(folder: &str, split: &str, readers: usize) -> Result<(), Box<dyn Error>> {
     let dataset = Arc::new(Dataset::open(&PathBuf::from(folder))?);
     let split = Split::from_name(split).ok_or("no such split")?;
-    let table = Arc::new(SampleTable::every_row(Arc::clone(&dataset), split));
+    let table = Arc::new(SampleTable::every_row(Arc::clone(&dataset), split)?);
     for line in std::io::stdin().lines() {
         let line = line?;
         let (what, number) = line.split_once(' ').ok_or("say what to read, and the epoch")?;
         let answer = match what {
-            "bare" => (bare(&dataset, split, readers).0, Vec::new()),
+            "bare" => (bare(&dataset, split, readers)?.0, Vec::new()),
             pool => epoch(&table, readers, pool.parse()?, number.parse()?)?,
         };
         println!("{}", serde_json::to_string(&answer)?);
@@ -127,7 +127,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let peak = || peak_memory_mib().map_or_else(|| "?".into(), |mib| mib.to_string());
     println!("largest resident memory: {} MiB", peak());
-    let (seconds, rows) = bare(&dataset, Split::Train, readers);
+    let (seconds, rows) = bare(&dataset, Split::Train, readers)?;
     println!(
         "bare read on {readers} threads: {:.0} rows a second; largest resident memory {} MiB",
         rows as f64 / seconds,

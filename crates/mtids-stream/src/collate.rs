@@ -276,7 +276,7 @@ mod tests {
     /// What a collator sends that looks for so many rows in an order of ten.
     fn collated(rows: u64, rank: Rank, on_damage: DamagePolicy) -> Vec<Result<Batch, StreamError>> {
         let shape = Shape { shards: 2, rows_per_shard: 5, rows_per_group: 3, near: [1, 2, 2] };
-        let table = Arc::new(SampleTable::every_row(dataset(shape, labels), Split::Train));
+        let table = Arc::new(SampleTable::every_row(dataset(shape, labels), Split::Train).unwrap());
         let sizes = Sizes::of(&table);
         let shared = Arc::new(Shared {
             order: Arc::new(EpochOrder::new(table, 1, 0, true, 2)),

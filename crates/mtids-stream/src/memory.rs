@@ -111,7 +111,7 @@ mod tests {
         };
         let shape = Shape { shards: 1, rows_per_shard: 9, rows_per_group: 4, near: [2, 3, 5] };
         let dataset = dataset(shape, row);
-        let table = SampleTable::every_row(Arc::clone(&dataset), Split::Train);
+        let table = SampleTable::every_row(Arc::clone(&dataset), Split::Train).unwrap();
         let sizes = Sizes::of(&table);
         for &group in table.row_groups() {
             let rows = read_row_group(&dataset, group.shard, group.row_group).unwrap();

@@ -13,7 +13,7 @@ use mtids_runtime::digest::Digest;
 use mtids_shards::{Dataset, DatasetDescription, RowKind, RowLabels, Split};
 
 use crate::error::StreamError;
-use crate::sampling::{Balance, SamplingConfig};
+use crate::sampling::{Balance, Filter, SamplingConfig};
 use crate::shares::{Shares, UNKNOWN, Weighted, plain, weighted};
 
 /// Draws from a row group at a time, as a multiple of its rows or of those of a mean group.
@@ -61,13 +61,12 @@ pub struct SampleTable {
 }
 
 impl SampleTable {
-    /// Every row with a finding of a split, once per epoch. Only the manifest is read.
-    pub fn every_row(dataset: Arc<Dataset>, split: Split) -> Self {
-        let source = Source { dataset, split, weight: None };
-        let (groups, first_rows) = row_groups(std::slice::from_ref(&source));
-        let epoch_rows = first_rows.last().copied().unwrap_or(0);
-        let digest = digest_of(std::slice::from_ref(&source), &SamplingConfig::default());
-        Self { sources: vec![source], groups, first_rows, shares: Shares::Once, epoch_rows, digest }
+    /// Every row with a finding of a split, once per epoch. Only the manifest is read, unless patients are dealt to folds.
+    ///
+    /// # Errors
+    /// As [`SampleTable::open`].
+    pub fn every_row(dataset: Arc<Dataset>, split: Split) -> Result<Self, StreamError> {
+        Self::open(vec![Source { dataset, split, weight: None }], &SamplingConfig::default())
     }
 
     /// Rows of one or several datasets under sampling. Where the settings ask for them, some columns of each index are read.
@@ -81,7 +80,9 @@ impl SampleTable {
         let digest = digest_of(&sources, sampling);
         let all = first_rows.last().copied().unwrap_or(0);
         let is_mixed = sources.iter().any(|source| source.weight.is_some());
-        let (shares, epoch_rows) = if sampling.is_every_row() && !is_mixed {
+        // Where patients are dealt to folds, a row group holds rows of several splits.
+        let is_dealt = sources.iter().any(|source| source.dataset.deal_digest().is_some());
+        let (shares, epoch_rows) = if sampling.is_every_row() && !is_mixed && !is_dealt {
             (Shares::Once, all)
         } else {
             let ranges = ranges_of(&sources, &groups);
@@ -191,6 +192,7 @@ fn digest_of(sources: &[Source], sampling: &SamplingConfig) -> Digest {
     for Source { dataset, split, weight } in sources {
         let weight = weight.map_or_else(Vec::new, |weight| weight.to_le_bytes().to_vec());
         parts.extend([dataset.manifest().digest().as_bytes().to_vec(), split.name().as_bytes().to_vec(), weight]);
+        parts.extend(dataset.deal_digest().map(|digest| digest.as_bytes().to_vec()));
     }
     // Settings always have a JSON form: they have been read from text, or are numbers and names.
     parts.extend(Digest::of_json(sampling).ok().map(|digest| digest.as_bytes().to_vec()));
@@ -246,7 +248,8 @@ fn weigh(
         return Err(nothing("it has no row with a finding; leave the dataset out"));
     }
     let columns = sampling.columns();
-    if columns.is_empty() {
+    let is_dealt = source.dataset.deal_digest().is_some();
+    if columns.is_empty() && !is_dealt {
         return Ok(Weighted { weights: vec![1.0; rows], classes: Vec::new() });
     }
     // A row that was not seen has a weight that no row can have.
@@ -266,7 +269,7 @@ fn weigh(
         if !(own.is_finite() && own >= 0.0) {
             fault.get_or_insert_with(|| StreamError::Weight { dataset: dataset.clone(), weight: own });
         }
-        let passes = sampling.filter.keeps(labels);
+        let passes = (!is_dealt || labels.split == source.split) && sampling.filter.keeps(labels);
         passed += u64::from(passes);
         *weight = if passes { own.max(0.0) } else { 0.0 };
         if let Some(class) = found.classes.get_mut(row) {
@@ -277,6 +280,7 @@ fn weigh(
     match fault {
         Some(fault) => Err(fault),
         None if missing > 0 => Err(wrong(format!("{missing} rows are missing"))),
+        None if passed == 0 && sampling.filter == Filter::default() => Err(nothing("this fold has none; ask for fewer")),
         None if passed == 0 => Err(nothing("none passes `stream.sampling.filter`; ask for less there")),
         None if found.kept() == 0 => {
             Err(nothing("all that pass the filter have weight 0; set stream.sampling.weights=false"))

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use support::paper;
 
 fn table(rows: &[u64]) -> Arc<SampleTable> {
-    Arc::new(SampleTable::every_row(paper(rows, 2), Split::Train))
+    Arc::new(SampleTable::every_row(paper(rows, 2), Split::Train).unwrap())
 }
 
 fn walked(order: &Arc<EpochOrder>) -> Vec<Drawn> {

@@ -142,7 +142,7 @@ fn a_position_of_another_stream_is_refused() {
             "{reason}"
         );
     }
-    let plain = BatchStream::over(Arc::new(SampleTable::every_row(dataset(SHAPE, unbalanced), Split::Train)));
+    let plain = BatchStream::over(Arc::new(SampleTable::every_row(dataset(SHAPE, unbalanced), Split::Train).unwrap()));
     assert!(refused(plain.shuffle_row_groups(3).batch_size(BATCH).shuffle(5, 2), state).contains("sampling"));
     let end = stream.positions().at(stream.batches());
     assert_eq!(builder(&table, setting, 0).resume(&end).start().unwrap().count(), 0);
@@ -150,7 +150,7 @@ fn a_position_of_another_stream_is_refused() {
 
 #[test]
 fn ranks_share_small_last_batches_and_impossible_ranks_are_refused() {
-    let table = Arc::new(SampleTable::every_row(dataset(SHAPE, labels), Split::Train));
+    let table = Arc::new(SampleTable::every_row(dataset(SHAPE, labels), Split::Train).unwrap());
     // 56 rows in batches of 18: 18, 18, 18, 2; with four ranks two parts of the last one are empty.
     let part = |rank| BatchStream::over(Arc::clone(&table)).batch_size(18).shuffle(1, 0).rank(rank, 4).start().unwrap();
     let last: Vec<usize> =

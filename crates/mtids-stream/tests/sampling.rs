@@ -276,7 +276,7 @@ fn a_digest_stands_for_data_and_sampling() {
     let digests: BTreeSet<_> =
         [Balance::Rows, Balance::Region, Balance::Metastasis, Balance::Joint, Balance::Patient].map(table).into();
     assert_eq!(digests.len(), 5);
-    assert_eq!(table(Balance::Rows), SampleTable::every_row(dataset(SHAPE, cohort), Split::Train).digest());
+    assert_eq!(table(Balance::Rows), SampleTable::every_row(dataset(SHAPE, cohort), Split::Train).unwrap().digest());
     assert_ne!(table(Balance::Rows), open(dataset(SHAPE, labels), &SamplingConfig::default()).unwrap().digest());
 }
 

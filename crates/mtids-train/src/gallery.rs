@@ -132,8 +132,8 @@ fn pictures(
         for (row_group, group) in entry.row_groups.iter().enumerate() {
             let of_group = rows.by_ref().take(usize::try_from(group.rows).unwrap_or(usize::MAX)).enumerate();
             let wanted: Vec<(usize, &str)> = of_group
+                .filter(|(_, labels)| labels.split == split && keys.contains(labels.sample_key.as_str()))
                 .map(|(row, labels)| (row, labels.sample_key.as_str()))
-                .filter(|(_, key)| entry.split == split && keys.contains(key))
                 .collect();
             if wanted.is_empty() {
                 continue;

@@ -28,7 +28,7 @@ pub(crate) fn measure(folder: &Path, byte_budget_mib: u64) {
     let warm = BatchStream::builder(support::dataset(shape, support::labels), Split::Train).shuffle(1, 0);
     warm.start().unwrap().for_each(|batch| drop(batch.unwrap()));
     let dataset = Arc::new(Dataset::open(folder).unwrap());
-    let table = Arc::new(SampleTable::every_row(dataset, Split::Train));
+    let table = Arc::new(SampleTable::every_row(dataset, Split::Train).unwrap());
     let config = StreamConfig { byte_budget_mib, ..StreamConfig::default() };
     let before = status("VmRSS:");
     let mut gauged = 0;
