@@ -21,6 +21,7 @@ use mtids_shards::{Dataset, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::folds::as_trained;
 use crate::network::{Trained, choose_device};
 use crate::predict::predict;
 use crate::prediction::{MINIMUM_PATIENTS, Prediction, largest};
@@ -199,7 +200,7 @@ pub fn calibrate(
     interrupt: &Interrupt,
 ) -> Result<Result<Calibration, String>, TrainError> {
     let folder = RunFolder::open(run)?;
-    let opened = Arc::new(mtids_store::open_dataset(dataset)?);
+    let opened = as_trained(mtids_store::open_dataset(dataset)?, &folder)?;
     let manifest = opened.manifest();
     folder.refuse_other_patches(dataset, &manifest.description)?;
     if manifest.digest() != folder.identity().dataset_digest {

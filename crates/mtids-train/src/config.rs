@@ -11,6 +11,7 @@ use mtids_layers::schedule::ScheduleKind;
 use mtids_layers::{OptimizerConfig, Precision, ScheduleConfig};
 use mtids_models::{LossConfig, ModelConfig, Scope};
 use mtids_patch::ViewName;
+use mtids_shards::CrossValidation;
 use mtids_stream::StreamConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub struct TrainConfig {
     /// each batch by itself. Default 1.
     #[serde(skip_serializing_if = "is_one")]
     pub accumulate_batches: usize,
+    /// One fold of a cross-validation over the patients of the dataset, in the place of its own splits. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_validation: Option<CrossValidation>,
     /// Steps between checkpoints; each epoch ends with one too. Default 50.
     pub checkpoint_every_steps: u64,
     /// Newest checkpoints that are kept, beside the best one. Default 2.
@@ -106,6 +110,7 @@ impl Default for TrainConfig {
             max_steps: None,
             batch_size: 32,
             accumulate_batches: 1,
+            cross_validation: None,
             checkpoint_every_steps: 50,
             keep_checkpoints: 2,
             keep_every_epochs: None,
@@ -161,6 +166,9 @@ impl TrainConfig {
                 "accumulate_batches",
                 "1: this balancer looks at the losses of one batch before and after its step",
             );
+        }
+        if self.cross_validation.is_some_and(|fold| !fold.is_valid()) {
+            return fail("cross_validation", "folds from 3 to 1000, and fold from 0 to folds − 1");
         }
         if self.keep_checkpoints == 0 {
             return fail("keep_checkpoints", "at least 1");
@@ -345,6 +353,8 @@ mod tests {
             ("accumulate_batches = 0", "accumulate_batches"),
             ("accumulate_batches = 2\n[balancer]\nmethod = \"famo\"", "accumulate_batches"),
             ("test_symmetries = 2", "test_symmetries"),
+            ("[cross_validation]\nfolds = 2", "cross_validation"),
+            ("[cross_validation]\nfold = 5", "cross_validation"),
             ("[inputs.near]\nnoise_hu = -1.0", "inputs.near.noise_hu"),
             ("[inputs.near]\nscale = 0.1\n[inputs.wide]\nscale = 0.1", "inputs.wide.scale"),
             ("[measures]\ntargets = [\"mean_hu\", \"mean_hu\"]", "measures.targets"),

@@ -22,6 +22,7 @@ use crate::beginning::{Beginning, Earlier, seen_by_both};
 use crate::calibration::calibrate_opened;
 use crate::config::ValidConfig;
 use crate::error::TrainError;
+use crate::folds::in_fold;
 use crate::labels::{codes, targets};
 use crate::network::Network;
 use crate::pace::Pace;
@@ -120,7 +121,7 @@ fn train(
     options: &FitOptions,
 ) -> Result<FitSummary, TrainError> {
     let device = mtids_layers::device(&config.device)?;
-    let dataset = Arc::new(mtids_store::open_dataset(path)?);
+    let dataset = in_fold(mtids_store::open_dataset(path)?, config.cross_validation)?;
     let regions = dataset.manifest().description.regions.len();
     let sampling = &config.stream.sampling;
     let is_taught =

@@ -31,6 +31,7 @@ pub mod evaluation;
 pub mod export;
 pub mod fit;
 pub mod fusion;
+mod folds;
 mod gallery;
 mod gate_weights;
 pub mod inspect;

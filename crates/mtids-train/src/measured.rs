@@ -7,7 +7,7 @@ use mtids_models::Architecture;
 use mtids_models::PredictionHead;
 use mtids_report::format::{interval, metric};
 use mtids_runtime::digest::Digest;
-use mtids_shards::Split;
+use mtids_shards::{CrossValidation, Split};
 use serde::Serialize;
 
 use crate::coverage::Coverage;
@@ -208,6 +208,9 @@ pub struct Measured {
 pub struct Evaluation {
     /// Split that was measured.
     pub split: Split,
+    /// The fold that the split is of, where patients are dealt to folds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<CrossValidation>,
     /// Digest of the dataset.
     pub dataset_digest: Digest,
     /// Digest of the training configuration.
@@ -241,6 +244,16 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// The split in words, with its fold.
+    pub(crate) fn split_in_words(&self) -> String {
+        match self.fold {
+            None => format!("{} split", self.split.name()),
+            Some(CrossValidation { folds, fold, seed }) => {
+                format!("{} split of fold {fold} of {folds}, dealt with seed {seed}", self.split.name())
+            }
+        }
+    }
+
     /// What the network is, with the source of its architecture.
     pub(crate) fn architecture_in_words(&self) -> String {
         match self.architecture {

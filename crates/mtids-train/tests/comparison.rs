@@ -3,18 +3,20 @@
 
 mod dataset;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use mtids_runtime::exit::{Exit, ExitStatus};
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::task::Task;
+use mtids_shards::{CrossValidation, Dataset, Split};
 use mtids_train::comparison::figures::Verdict;
 use mtids_train::comparison::grid::{Grid, Metric};
 use mtids_train::comparison::results::Results;
 use mtids_train::comparison::run::{CompareOptions, Places, compare};
 use mtids_train::error::TrainError;
+use mtids_train::run_folder::RunFolder;
 
 const BASE: &str = "
 epochs = 2
@@ -138,6 +140,48 @@ fn an_interrupted_comparison_and_two_shares_end_in_the_bytes_of_an_unbroken_one(
     // Whoever was last may have looked before the other was done.
     bench.all("shared");
     assert!(lasting(&bench.places("shared")) == lasting(&bench.places("unbroken")), "shares change bytes");
+}
+
+#[test]
+fn a_cross_validation_tests_every_patient_once_and_learns_from_no_patient_that_it_tests() {
+    let mut bench = Bench::new(GRID);
+    bench.grid = bench.grid.clone().crossed(Some(3), Some(1)).unwrap();
+    let results = bench.all("crossed");
+    assert!(results.missing.is_empty(), "{:?}", results.missing);
+    assert_eq!(results.cells, 3 * 2 * (2 + 1), "folds, rows, and the trials of each beside what is reported");
+    assert!(results.tuning.iter().all(|trial| trial.taken_in.is_some()));
+    assert_eq!(results.tuning.iter().filter_map(|trial| trial.taken_in).sum::<usize>(), 3 * 2);
+    let [reported] = &results.datasets[..] else { panic!("one dataset") };
+    assert_eq!((reported.nodes, reported.folds), (37, Some(3)), "training, validation and test rows are tested alike");
+    let line = |name: &str| reported.lines.iter().find(|line| line.name == name).unwrap();
+    assert_eq!((line("mt-ids").seeds, line("ruler").by_seed[&Metric::StatusAuroc].len()), (3, 3));
+    assert_eq!(line("measures").figures[&Metric::StatusAuroc].value, 1.0, "fitted out of the fold");
+    assert_eq!(results.primary[1].nodes, 19, "a ruler is judged where it reads");
+    assert!(results.primary.iter().all(|claim| claim.adjusted_p.is_some()));
+
+    let dataset = Dataset::open(&bench.folder.path().join("reported")).unwrap();
+    for fold in 0..3 {
+        let cell = bench.places("crossed").out.join(format!("cells/reported.mt-ids.fold-{fold}.seed-1"));
+        let run = fs::read_dir(cell).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+        let trained_on = RunFolder::open(&run).unwrap().trained_on().unwrap().unwrap();
+        let dealt = dataset.clone().in_fold(CrossValidation { folds: 3, fold, seed: 1 }).unwrap();
+        let index = dealt.index().unwrap();
+        let patients = |split| index.iter().filter(|row| row.split == split).map(|row| row.patient_key.clone()).collect();
+        assert_eq!((&trained_on.train, &trained_on.validation), (&patients(Split::Train), &patients(Split::Validation)));
+        let tested: BTreeSet<_> = patients(Split::Test);
+        assert!(!tested.is_empty() && tested.is_disjoint(&trained_on.train) && tested.is_disjoint(&trained_on.validation));
+    }
+
+    let records = Places { datasets: BTreeMap::new(), ..bench.places("crossed") };
+    let options = CompareOptions { records_only: true, ..CompareOptions::default() };
+    let again = compare(&bench.grid, &records, options, &Interrupt::new()).unwrap();
+    assert_eq!(again, results, "records alone give the same");
+    let text = fs::read_to_string(records.out.join("results.md")).unwrap();
+    assert!(text.contains("37 nodes of 19 patients in 3 folds"), "{text}");
+    assert!(bench.grid.clone().crossed(Some(2), None).is_err());
+    let plain = Bench::new(GRID).grid;
+    assert!(plain.clone().crossed(None, Some(2)).is_err(), "repeats without folds");
+    assert_eq!(plain.crossed(Some(3), Some(4)).unwrap().seeds, [1, 2, 3, 4]);
 }
 
 #[test]

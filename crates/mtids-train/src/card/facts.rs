@@ -95,10 +95,10 @@ impl Facts<'_> {
     pub(super) fn judged(&self) -> String {
         let measured = &self.evaluation.measured;
         format!(
-            "{} of {} of the {} split",
+            "{} of {} of the {}",
             counted(measured.samples as u64, "node", "nodes"),
             counted(measured.patients as u64, "patient", "patients"),
-            self.evaluation.split.name()
+            self.evaluation.split_in_words()
         )
     }
 

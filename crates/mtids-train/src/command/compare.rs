@@ -33,6 +33,12 @@ pub(crate) struct Compare {
     /// Folder of the records [default: records in the output folder]
     #[arg(long, value_name = "DIR")]
     records: Option<PathBuf>,
+    /// Cross-validation by patient in so many folds, from 3, in the place of the datasets' own splits
+    #[arg(long, value_name = "K")]
+    folds: Option<u32>,
+    /// Repeat the cross-validation so often, each time with the patients dealt anew by the next seed of the grid
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u16).range(1..))]
+    repeats: Option<u16>,
     /// Train nothing; results of what is on record
     #[arg(long, conflicts_with_all = ["task_index", "task_count", "task_from_env"])]
     records_only: bool,
@@ -52,7 +58,7 @@ pub(crate) struct Compare {
 
 impl Compare {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let grid = Grid::load(&self.grid)?;
+        let grid = Grid::load(&self.grid)?.crossed(self.folds, self.repeats.map(usize::from))?;
         let variable = |name: &str| std::env::var(name).ok();
         let task =
             Task::find(self.task_index, self.task_count, self.task_from_env, &variable).map_err(TrainError::from)?;

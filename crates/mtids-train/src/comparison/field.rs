@@ -17,13 +17,27 @@ use super::record::Record;
 /// Resamples of the bootstrap, and its seed: part of the form of the results.
 const BOOTSTRAP: BootstrapOptions = BootstrapOptions { resamples: 1000, seed: 1 };
 
-fn verdict(effect: Option<&Effect>) -> Verdict {
+/// Rows and readers on one dataset, however they were measured.
+pub(crate) trait Standings {
+    /// One row against another, or against a reader.
+    fn comparison(&self, first: &str, second: &str, metric: Metric) -> Comparison;
+    /// Everything about the dataset.
+    fn results(&self, grid: &Grid) -> DatasetResults;
+}
+
+pub(super) fn verdict(effect: Option<&Effect>) -> Verdict {
     match effect {
         None => Verdict::Open,
         Some(effect) if effect.interval.low > 0.0 => Verdict::Above,
         Some(effect) if effect.interval.high < 0.0 => Verdict::Below,
         Some(_) => Verdict::Tie,
     }
+}
+
+/// A share is none below 0 or above 1, whatever its spread.
+pub(super) fn within_shares(effect: Effect) -> Effect {
+    let Interval { low, high } = effect.interval;
+    Effect { interval: Interval { low: low.max(0.0), high: high.min(1.0) }, ..effect }
 }
 
 /// All contenders of one dataset.
@@ -81,8 +95,39 @@ impl<'a> Field<'a> {
             .position(|contender| contender.name == name)
     }
 
-    /// One row against another, or against a reader.
-    pub(crate) fn comparison(&self, first: &str, second: &str, metric: Metric) -> Comparison {
+    fn line(&self, contender: &Contender) -> Line {
+        let mut line = Line {
+            name: contender.name.clone(),
+            title: contender.title.clone(),
+            is_trained: contender.is_trained,
+            seeds: contender.seeds(),
+            parameters: self.parameters.get(&contender.name).copied(),
+            figures: BTreeMap::new(),
+            by_seed: BTreeMap::new(),
+            delta_m: None,
+            mean_rank: None,
+        };
+        for &metric in Metric::VARIANTS.iter().filter(|&&metric| contender.has(metric)) {
+            let alone = || Standing::new(&[contender], &[contender], metric, self.nodes, BOOTSTRAP);
+            let (effect, seeds) = match self.place(&contender.name, metric) {
+                Some(place) => {
+                    let standing = &self.standings[&metric];
+                    (standing.effect(place, None), standing.by_seed(place).to_vec())
+                }
+                None => {
+                    let standing = alone();
+                    (standing.effect(0, None), standing.by_seed(0).to_vec())
+                }
+            };
+            line.figures.extend(effect.map(|effect| (metric, within_shares(effect))));
+            line.by_seed.insert(metric, seeds);
+        }
+        line
+    }
+}
+
+impl Standings for Field<'_> {
+    fn comparison(&self, first: &str, second: &str, metric: Metric) -> Comparison {
         let all = &self.standings[&metric];
         let (effect, nodes, patients) = match (self.place(first, metric), self.place(second, metric)) {
             (Some(a), Some(b)) => (all.effect(a, Some(b)), all.nodes, all.patients),
@@ -112,43 +157,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    fn line(&self, contender: &Contender) -> Line {
-        let mut line = Line {
-            name: contender.name.clone(),
-            title: contender.title.clone(),
-            is_trained: contender.is_trained,
-            seeds: contender.seeds(),
-            parameters: self.parameters.get(&contender.name).copied(),
-            figures: BTreeMap::new(),
-            by_seed: BTreeMap::new(),
-            delta_m: None,
-            mean_rank: None,
-        };
-        for &metric in Metric::VARIANTS.iter().filter(|&&metric| contender.has(metric)) {
-            let alone = || Standing::new(&[contender], &[contender], metric, self.nodes, BOOTSTRAP);
-            let (effect, seeds) = match self.place(&contender.name, metric) {
-                Some(place) => {
-                    let standing = &self.standings[&metric];
-                    (standing.effect(place, None), standing.by_seed(place).to_vec())
-                }
-                None => {
-                    let standing = alone();
-                    (standing.effect(0, None), standing.by_seed(0).to_vec())
-                }
-            };
-            // A share is none below 0 or above 1, whatever its spread.
-            let bounded = effect.map(|effect| {
-                let Interval { low, high } = effect.interval;
-                Effect { interval: Interval { low: low.max(0.0), high: high.min(1.0) }, ..effect }
-            });
-            line.figures.extend(bounded.map(|effect| (metric, effect)));
-            line.by_seed.insert(metric, seeds);
-        }
-        line
-    }
-
-    /// Everything about the dataset.
-    pub(crate) fn results(&self, grid: &Grid) -> DatasetResults {
+    fn results(&self, grid: &Grid) -> DatasetResults {
         let mut lines: Vec<Line> = self.contenders.iter().map(|contender| self.line(contender)).collect();
         add_ranks(&mut lines, grid);
         let reference = grid.rows[0].name.as_str();
@@ -164,6 +173,7 @@ impl<'a> Field<'a> {
         DatasetResults {
             name: self.name.to_owned(),
             digest: self.nodes.dataset_digest,
+            folds: None,
             nodes: self.nodes.patient.len(),
             patients: self.nodes.patient.iter().max().map_or(0, |&last| last as usize + 1),
             lines,
@@ -176,7 +186,7 @@ impl<'a> Field<'a> {
 /// The metrics that ranks and relative differences are taken over: one for each dimension, and both together.
 const SUMMED: [Metric; 3] = [Metric::StatusAuroc, Metric::RegionAccuracy, Metric::JointAccuracy];
 
-fn add_ranks(lines: &mut [Line], grid: &Grid) {
+pub(super) fn add_ranks(lines: &mut [Line], grid: &Grid) {
     let values: Vec<Option<Vec<f64>>> =
         lines.iter().map(|line| SUMMED.iter().map(|metric| Some(line.figures.get(metric)?.value)).collect()).collect();
     let base = grid.delta_m_against.as_ref().and_then(|name| lines.iter().position(|line| line.name == *name));

@@ -19,7 +19,7 @@ pub struct Recorded {
     pub cells: BTreeMap<String, Record>,
     /// What they cost.
     pub costs: BTreeMap<String, Cost>,
-    /// Nodes of datasets.
+    /// Nodes of datasets, or of their folds.
     pub nodes: BTreeMap<String, Nodes>,
 }
 
@@ -48,13 +48,13 @@ pub struct Line {
     pub title: String,
     /// Whether it is trained.
     pub is_trained: bool,
-    /// Trainings on record.
+    /// Trainings on record; in a cross-validation, folds of all repeats.
     pub seeds: usize,
     /// Trainable numbers; none for a reader.
     pub parameters: Option<usize>,
     /// Mean over seeds with its interval, by metric.
     pub figures: BTreeMap<Metric, Effect>,
-    /// The metric of each seed.
+    /// The metric of each seed, or of each fold of each repeat.
     pub by_seed: BTreeMap<Metric, Vec<Option<f64>>>,
     /// Mean relative difference to the row that the grid names for it, over status AUROC, region and joint accuracy.
     pub delta_m: Option<f64>,
@@ -92,7 +92,10 @@ pub struct DatasetResults {
     pub name: String,
     /// Digest.
     pub digest: Digest,
-    /// Test nodes with a label.
+    /// Folds of its cross-validation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folds: Option<u32>,
+    /// Test nodes with a label, of all folds of a repeat.
     pub nodes: usize,
     /// Their patients.
     pub patients: usize,

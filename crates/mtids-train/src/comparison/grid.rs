@@ -5,9 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use mtids_shards::CrossValidation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cells::test_set;
 use crate::config::{TrainConfig, ValidConfig};
 use crate::error::TrainError;
 
@@ -21,6 +23,10 @@ pub struct Grid {
     pub base: Option<PathBuf>,
     /// Seeds of the reported trainings. The same seed gives every row the same order of samples and the same augmentation.
     pub seeds: Vec<u64>,
+    /// Folds of a cross-validation by patient over the reported datasets, in the place of their own splits; from 3. Each seed is a repeat: it deals
+    /// the patients anew. Trials are judged inside each fold, on its validation patients; dataset and seeds of `tuning` have no effect then.
+    /// Default: none.
+    pub folds: Option<u32>,
     /// Names of the datasets that are reported; `--dataset NAME=DIR` says where they are.
     pub datasets: Vec<String>,
     /// What is compared. The first row is the reference: all others are set against it.
@@ -118,11 +124,42 @@ impl Grid {
     /// [`TrainError`] naming the key.
     pub fn load(path: &Path) -> Result<Self, TrainError> {
         let mut grid: Self = mtids_runtime::config::load(Some(path), &[])?;
-        grid.validate()?;
+        grid.check()?;
         if let Some(base) = &mut grid.base {
             *base = path.parent().unwrap_or(Path::new("")).join(&*base);
         }
         Ok(grid)
+    }
+
+    /// The same grid by cross-validation: so many folds, and the first `repeats` of its seeds; more are counted on from the last.
+    ///
+    /// # Errors
+    /// [`TrainError`] naming the key.
+    pub fn crossed(mut self, folds: Option<u32>, repeats: Option<usize>) -> Result<Self, TrainError> {
+        self.folds = folds.or(self.folds);
+        if let Some(repeats) = repeats {
+            if self.folds.is_none() {
+                return Err(TrainError::argument("--repeats", "it is for --folds, or a grid with folds"));
+            }
+            self.seeds.truncate(repeats);
+            while self.seeds.len() < repeats {
+                let next = self.seeds.iter().max().map_or(1, |last| last.wrapping_add(1));
+                self.seeds.push(next);
+            }
+        }
+        self.check()?;
+        Ok(self)
+    }
+
+    /// Checks the grid.
+    ///
+    /// # Errors
+    /// [`TrainError`] naming the key.
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        if self.folds.is_some_and(|folds| !CrossValidation { folds, ..Default::default() }.is_valid()) {
+            return Err(TrainError::setting("folds", "from 3 to 1000"));
+        }
+        self.validate()
     }
 
     fn validate(&self) -> Result<(), TrainError> {
@@ -157,6 +194,7 @@ impl Grid {
             return fail("rows.trials", reason);
         }
         match &self.tuning {
+            _ if self.folds.is_some() => {}
             None if trials > 1 => return fail("tuning", "rows with trials need a dataset to choose on".into()),
             Some(tuning) if self.datasets.contains(&tuning.dataset) => {
                 return fail("tuning.dataset", format!("`{}` is reported; choose settings on another", tuning.dataset));
@@ -180,6 +218,17 @@ impl Grid {
             }
         }
         Ok(())
+    }
+
+    /// The sets of test patients of a dataset: one, or one for each fold and repeat.
+    pub(crate) fn test_sets(&self, dataset: &str) -> Vec<(String, Option<CrossValidation>)> {
+        let Some(folds) = self.folds else { return vec![(test_set(dataset, None), None)] };
+        let of_repeat = |&seed: &u64| {
+            (0..folds).map(move |fold| {
+                (test_set(dataset, Some((fold, seed))), Some(CrossValidation { folds, fold, seed }))
+            })
+        };
+        self.seeds.iter().flat_map(of_repeat).collect()
     }
 
     /// The checked settings of a row with further changes, read from the base anew.

@@ -13,6 +13,7 @@
 
 pub mod cells;
 mod contenders;
+mod crossed;
 mod field;
 pub mod figures;
 pub mod grid;

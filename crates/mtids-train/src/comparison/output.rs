@@ -35,12 +35,19 @@ pub(crate) fn write(out: &Path, results: &Results, recorded: &Recorded, grid: &G
 }
 
 /// How the figures are to be read.
-fn reading(results: &Results) -> Vec<&'static str> {
-    let mut lines = vec![
-        "A figure is the mean over seeds on the test patients; readers without training, and an ensemble of seeds, have one.",
-        "95 % intervals hold two sources of spread: patients, by the bootstrap, and seeds, pooled over the rows of a dataset. A tie is an interval that \
-         holds 0.",
-    ];
+fn reading(results: &Results, grid: &Grid) -> Vec<&'static str> {
+    let mut lines = match grid.folds {
+        None => vec![
+            "A figure is the mean over seeds on the test patients; readers without training, and an ensemble of seeds, have one.",
+            "95 % intervals hold two sources of spread: patients, by the bootstrap, and seeds, pooled over the rows of a dataset. A tie is an interval that \
+             holds 0.",
+        ],
+        Some(_) => vec![
+            "A figure is the mean over the folds of all repeats, each on its own test patients; a difference is taken in each fold.",
+            "95 % intervals are Student's over the folds, widened because training sets overlap (Nadeau and Bengio 2003; Bouckaert and Frank 2004). A tie is an \
+             interval that holds 0.",
+        ],
+    };
     if !results.primary.is_empty() {
         lines.push(
             "The claims were named in the grid before the first reported training and are judged together by Holm's procedure; every other difference \
@@ -48,9 +55,14 @@ fn reading(results: &Results) -> Vec<&'static str> {
         );
     }
     if !results.tuning.is_empty() {
-        lines.push(
-            "Settings of a row were chosen on the tuning dataset by the validation AUROC of the status, from as many trials for each row.",
-        );
+        lines.push(match grid.folds {
+            None => {
+                "Settings of a row were chosen on the tuning dataset by the validation AUROC of the status, from as many trials for each row."
+            }
+            Some(_) => {
+                "Settings of a row were chosen in each fold by the status AUROC of its validation patients, from as many trials for each row."
+            }
+        });
     }
     lines.push("MT-IDS and DD-GB are reconstructions from an abstract; no figure here is the paper's.");
     lines
@@ -66,13 +78,25 @@ fn state(results: &Results) -> String {
 
 fn origin(dataset: &DatasetResults, grid: &Grid) -> String {
     let seeds: Vec<String> = grid.seeds.iter().map(u64::to_string).collect();
-    format!(
-        "{} test nodes of {} patients; dataset {}; seeds {}.",
-        dataset.nodes,
-        dataset.patients,
-        dataset.digest.short(),
-        seeds.join(", ")
-    )
+    let (seeds, digest) = (seeds.join(", "), dataset.digest.short());
+    match dataset.folds {
+        None => {
+            let (nodes, patients) = (dataset.nodes, dataset.patients);
+            format!("{nodes} test nodes of {patients} patients; dataset {digest}; seeds {seeds}.")
+        }
+        Some(folds) => format!(
+            "{} nodes of {} patients in {folds} folds; dataset {digest}; dealt and trained with seeds {seeds}.",
+            dataset.nodes, dataset.patients
+        ),
+    }
+}
+
+/// Which training of each row stands for it where one is shown.
+fn first_training(grid: &Grid) -> &'static str {
+    match grid.folds {
+        None => "The first seed on the first dataset",
+        Some(_) => "The first fold of the first repeat on the first dataset",
+    }
 }
 
 fn between_seeds(dataset: &DatasetResults) -> Option<String> {
@@ -87,7 +111,7 @@ fn between_seeds(dataset: &DatasetResults) -> Option<String> {
 fn markdown(results: &Results, grid: &Grid) -> String {
     let mut text = format!("# {}\n\n{}\n", results.title, state(results));
     text.push('\n');
-    for line in reading(results) {
+    for line in reading(results, grid) {
         text.push_str(&format!("* {line}\n"));
     }
     let mut part = |title: &str, note: &str, sheet: &Sheet| {
@@ -181,7 +205,7 @@ fn html_page(results: &Results, grid: &Grid) -> String {
         "Reading",
         html! {
             p class=(if results.missing.is_empty() { "good" } else { "warning" }) { (state(results)) }
-            ul { @for line in reading(results) { li { (line) } } }
+            ul { @for line in reading(results, grid) { li { (line) } } }
         },
     )];
     if !results.primary.is_empty() {
@@ -202,11 +226,11 @@ fn html_page(results: &Results, grid: &Grid) -> String {
         sections.push(Section::new("tuning", "Tuning", sheet_html(&sheets::tuning(&results.tuning))));
     }
     if !results.courses.is_empty() {
-        let body = html! { p class="note" { "The first seed on the first dataset." } (courses(results)) };
+        let body = html! { p class="note" { (first_training(grid)) "." } (courses(results)) };
         sections.push(Section::new("courses", "Conflicts and balancing", body));
     }
     if let Some(body) = gates(results) {
-        let note = "Mean weight of the shared branch by true region; the first seed on the first dataset.";
+        let note = format!("Mean weight of the shared branch by true region. {}.", first_training(grid));
         sections.push(Section::new("gates", "Routing", html! { p class="note" { (note) } (body) }));
     }
     page(&results.title, "Rows of one grid on the same patients, nodes and seeds.", &sections)
@@ -217,8 +241,11 @@ pub fn text(results: &Results) -> String {
     let mut text = format!("\n  {}\n", state(results));
     for dataset in &results.datasets {
         text.push_str(&format!(
-            "\n  {}: {} test nodes of {} patients\n\n",
-            dataset.name, dataset.nodes, dataset.patients
+            "\n  {}: {} test nodes of {} patients{}\n\n",
+            dataset.name,
+            dataset.nodes,
+            dataset.patients,
+            dataset.folds.map(|folds| format!(", {folds} folds")).unwrap_or_default()
         ));
         let sheet = sheets::lines(dataset, &[Metric::StatusAuroc, Metric::JointAccuracy]);
         text.push_str(&sheet.terminal());

@@ -10,7 +10,8 @@ use mtids_metrics::holm;
 use serde::Serialize;
 
 use super::cells::{self, Cell};
-use super::field::Field;
+use super::crossed::CrossedField;
+use super::field::{Field, Standings};
 use super::figures::{Comparison, DatasetResults, Recorded, Verdict};
 use super::grid::Grid;
 use super::record::Course;
@@ -28,8 +29,11 @@ pub struct Trial {
     pub set: Vec<String>,
     /// Mean validation AUROC of the status over the tuning seeds, where all are on record.
     pub status_auroc: Option<f64>,
-    /// Whether the row takes it.
+    /// Whether the row takes it; in a cross-validation, in any fold.
     pub is_chosen: bool,
+    /// In how many folds of all repeats the row takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_in: Option<usize>,
 }
 
 /// Everything.
@@ -63,18 +67,31 @@ impl Results {
         let missing = all.iter().map(|cell| cell.id(grid)).filter(|id| !recorded.cells.contains_key(id)).collect();
         let mut tuning = Vec::new();
         for (index, row) in grid.rows.iter().enumerate().filter(|_| cells::is_tuned(grid)) {
-            let chosen = choose(grid, index, &record);
-            tuning.extend(row.trials.iter().enumerate().map(|(trial, set)| Trial {
-                row: row.name.clone(),
-                set: set.clone(),
-                status_auroc: trial_score(grid, index, trial, &record),
-                is_chosen: chosen == Some(trial),
+            let reported = cells::reported(grid).into_iter().filter(|cell| cell.row == index);
+            // Without folds every cell of a row takes the same.
+            let cells = reported.take(if grid.folds.is_some() { usize::MAX } else { 1 });
+            let chosen: Vec<usize> = cells.filter_map(|cell| choose(grid, &cell, &record)).collect();
+            tuning.extend(row.trials.iter().enumerate().map(|(trial, set)| {
+                let taken = chosen.iter().filter(|&&one| one == trial).count();
+                Trial {
+                    row: row.name.clone(),
+                    set: set.clone(),
+                    status_auroc: trial_score(grid, index, trial, &record),
+                    is_chosen: taken > 0,
+                    taken_in: grid.folds.map(|_| taken),
+                }
             }));
         }
         let (mut datasets, mut primary) = (Vec::new(), Vec::new());
         for name in &grid.datasets {
-            let Some(nodes) = recorded.nodes.get(name) else { continue };
-            let field = Field::new(grid, name, nodes, recorded);
+            let field: Box<dyn Standings> = match (grid.folds, recorded.nodes.get(name)) {
+                (Some(folds), _) => match CrossedField::new(grid, name, folds, recorded) {
+                    Some(field) => Box::new(field),
+                    None => continue,
+                },
+                (None, Some(nodes)) => Box::new(Field::new(grid, name, nodes, recorded)),
+                (None, None) => continue,
+            };
             primary.extend(
                 grid.primary
                     .iter()
@@ -85,7 +102,8 @@ impl Results {
         }
         judge_together(&mut primary);
         let first = |row: usize| {
-            let cell = Cell { dataset: grid.datasets.first()?.clone(), row, seed: *grid.seeds.first()?, trial: None };
+            let (dataset, fold) = (grid.datasets.first()?.clone(), grid.folds.map(|_| 0));
+            let cell = Cell { dataset, row, seed: *grid.seeds.first()?, trial: None, fold };
             record(&cell)
         };
         let rows = || (0..grid.rows.len()).filter_map(|row| Some((grid.rows[row].name.clone(), first(row)?)));
@@ -99,7 +117,7 @@ impl Results {
             regions: grid
                 .datasets
                 .first()
-                .and_then(|name| recorded.nodes.get(name))
+                .and_then(|name| recorded.nodes.get(&grid.test_sets(name).first()?.0))
                 .map_or_else(Vec::new, |nodes| nodes.regions.clone()),
             courses: rows().map(|(name, record)| (name, record.course)).collect(),
             shared_branch: rows().filter_map(|(name, record)| Some((name, record.answers?.shared_branch))).collect(),

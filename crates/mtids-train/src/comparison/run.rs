@@ -28,6 +28,7 @@ use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::evaluate::{EvaluateOptions, evaluate};
 use crate::fit::{FitOptions, fit};
+use crate::folds::in_fold;
 use crate::run_folder::log::{EpochLine, LossLine, TimingLine, read};
 use crate::run_folder::{RunFolder, RunIdentity};
 
@@ -103,7 +104,8 @@ impl<'a> Comparison<'a> {
     fn open(grid: &'a Grid, places: &'a Places, options: CompareOptions) -> Result<Self, TrainError> {
         let records = Records::at(&places.records);
         let (mut digests, mut nodes) = (BTreeMap::new(), BTreeMap::new());
-        let tuning = grid.tuning.iter().filter(|_| cells::is_tuned(grid)).map(|tuning| &tuning.dataset);
+        let is_tuned_apart = cells::is_tuned(grid) && grid.folds.is_none();
+        let tuning = grid.tuning.iter().filter(|_| is_tuned_apart).map(|tuning| &tuning.dataset);
         for name in grid.datasets.iter().chain(tuning) {
             let Some(path) = places.datasets.get(name) else {
                 if options.records_only {
@@ -114,14 +116,16 @@ impl<'a> Comparison<'a> {
             let dataset = mtids_store::open_dataset(path)?;
             digests.insert(name.clone(), dataset.manifest().digest());
             if grid.datasets.contains(name) {
-                let keyed = KeyedNodes::of(&dataset, path)?;
-                if records.nodes(name)?.as_ref() != Some(&keyed.nodes) {
-                    records.put_nodes(name, &keyed.nodes)?;
+                for (set, fold) in grid.test_sets(name) {
+                    let keyed = KeyedNodes::of(in_fold(dataset.clone(), fold)?.as_ref(), path)?;
+                    if records.nodes(&set)?.as_ref() != Some(&keyed.nodes) {
+                        records.put_nodes(&set, &keyed.nodes)?;
+                    }
+                    nodes.insert(set, keyed);
                 }
-                nodes.insert(name.clone(), keyed);
             }
         }
-        let twin = grid.tuning.iter().find_map(|tuning| {
+        let twin = grid.tuning.iter().filter(|_| is_tuned_apart).find_map(|tuning| {
             let digest = digests.get(&tuning.dataset)?;
             grid.datasets.iter().find(|name| digests.get(*name) == Some(digest))
         });
@@ -129,7 +133,9 @@ impl<'a> Comparison<'a> {
             let reason = format!("it is the dataset that is reported as `{name}`; choose settings on other patients");
             return Err(TrainError::argument("--dataset", reason));
         }
-        if let Some(stranger) = places.datasets.keys().find(|name| !digests.contains_key(*name)) {
+        let is_known =
+            |name: &String| digests.contains_key(name) || grid.tuning.iter().any(|tuning| tuning.dataset == *name);
+        if let Some(stranger) = places.datasets.keys().find(|name| !is_known(name)) {
             return Err(TrainError::argument("--dataset", format!("`{stranger}` is no dataset of the grid")));
         }
         Ok(Self { grid, places, options, records, digests, nodes })
@@ -139,7 +145,7 @@ impl<'a> Comparison<'a> {
     fn record(&self, cell: &Cell, config: &ValidConfig) -> Result<Option<Record>, TrainError> {
         let id = cell.id(self.grid);
         let Some(record) = self.records.cell(&id)? else { return Ok(None) };
-        let nodes = self.nodes.get(&cell.dataset).map(|keyed| keyed.nodes.nodes_digest);
+        let nodes = self.nodes.get(&cell.test_set()).map(|keyed| keyed.nodes.nodes_digest);
         let is_measured = cell.trial.is_some()
             || record.answers.as_ref().is_some_and(|answers| nodes.is_none_or(|nodes| answers.nodes_digest == nodes));
         let is_of_dataset = self.digests.get(&cell.dataset).is_none_or(|&digest| digest == record.dataset_digest);
@@ -150,18 +156,18 @@ impl<'a> Comparison<'a> {
         Ok(Some(record))
     }
 
-    /// The trial that a row takes; none where nothing is tuned, or while a trial is missing.
-    fn chosen(&self, row: usize) -> Result<Option<usize>, TrainError> {
+    /// The trial that a reported cell takes; none where nothing is tuned, or while a trial is missing.
+    fn chosen(&self, cell: &Cell) -> Result<Option<usize>, TrainError> {
         if !cells::is_tuned(self.grid) {
             // A single trial is a part of its row.
-            return Ok((!self.grid.rows[row].trials.is_empty()).then_some(0));
+            return Ok((!self.grid.rows[cell.row].trials.is_empty()).then_some(0));
         }
         let mut records = BTreeMap::new();
-        for trial in cells::trials(self.grid).into_iter().filter(|trial| trial.row == row) {
+        for trial in cells::trials(self.grid).into_iter().filter(|trial| cell.is_chosen_by(trial)) {
             let config = trial.settings(self.grid, None)?;
             records.extend(self.record(&trial, &config)?.map(|record| (trial.id(self.grid), record)));
         }
-        Ok(choose(self.grid, row, &|cell| records.get(&cell.id(self.grid)).cloned()))
+        Ok(choose(self.grid, cell, &|cell| records.get(&cell.id(self.grid)).cloned()))
     }
 
     /// Does the cells of this process's share.
@@ -197,15 +203,16 @@ impl<'a> Comparison<'a> {
         if cell.trial.is_some() {
             return self.cell(cell, None, left, interrupt);
         }
-        for trial in cells::trials(self.grid).into_iter().filter(|trial| trial.row == cell.row) {
+        for trial in cells::trials(self.grid).into_iter().filter(|trial| cell.is_chosen_by(trial)) {
             if !self.cell(&trial, None, left, interrupt)? {
                 return Ok(false);
             }
         }
-        let chosen = self.chosen(cell.row)?;
+        let chosen = self.chosen(cell)?;
         if chosen.is_none() && cells::is_tuned(self.grid) {
             let reason = "its validation patients have no status, or only one, so no trial can be chosen";
-            return Err(TrainError::setting("tuning.dataset", reason));
+            let key = if cell.fold.is_some() { "folds" } else { "tuning.dataset" };
+            return Err(TrainError::setting(key, reason));
         }
         self.cell(cell, chosen, left, interrupt)
     }
@@ -255,7 +262,7 @@ impl<'a> Comparison<'a> {
         let mut record = Record::new(digests, summary.parameters, summary.steps, validation, Course::of(&losses));
         if cell.trial.is_none() {
             let evaluated = evaluate(&run, dataset, Split::Test, &EvaluateOptions::default())?;
-            record.answers = Some(Answers::of(&evaluated, &self.nodes[&cell.dataset], dataset)?);
+            record.answers = Some(Answers::of(&evaluated, &self.nodes[&cell.test_set()], dataset)?);
         }
         let cost =
             Cost { seconds: timings.iter().map(|line| line.seconds).sum::<f64>().round(), peak_mib: peak_memory_mib() };
@@ -281,7 +288,7 @@ impl<'a> Comparison<'a> {
     fn recorded(&self) -> Result<Recorded, TrainError> {
         let mut recorded = Recorded::default();
         for cell in self.cells() {
-            let chosen = if cell.trial.is_some() { None } else { self.chosen(cell.row)? };
+            let chosen = if cell.trial.is_some() { None } else { self.chosen(&cell)? };
             if chosen.is_none() && cell.trial.is_none() && cells::is_tuned(self.grid) {
                 // What the row takes is open, so none of its records can be told to be right.
                 continue;
@@ -293,7 +300,9 @@ impl<'a> Comparison<'a> {
             }
         }
         for name in &self.grid.datasets {
-            recorded.nodes.extend(self.records.nodes(name)?.map(|nodes| (name.clone(), nodes)));
+            for (set, _) in self.grid.test_sets(name) {
+                recorded.nodes.extend(self.records.nodes(&set)?.map(|nodes| (set, nodes)));
+            }
         }
         Ok(recorded)
     }

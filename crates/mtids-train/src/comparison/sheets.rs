@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mtids_metrics::Effect;
-use mtids_report::format::{count, interval, metric, signed, signed_interval};
+use mtids_report::format::{count, counted, interval, metric, signed, signed_interval};
 use mtids_report::table::{Align, Table};
 
 use super::figures::{Comparison, DatasetResults, Line, Verdict};
@@ -60,7 +60,8 @@ fn with_interval(effect: Option<&Effect>) -> String {
 
 /// Every row and reader of a dataset, by these metrics.
 pub(crate) fn lines(dataset: &DatasetResults, metrics: &[Metric]) -> Sheet {
-    let mut columns = vec!["row".to_owned(), "seeds\t".to_owned(), "parameters\t".to_owned()];
+    let trainings = if dataset.folds.is_some() { "folds\t" } else { "seeds\t" };
+    let mut columns = vec!["row".to_owned(), trainings.to_owned(), "parameters\t".to_owned()];
     columns.extend(metrics.iter().map(|metric| format!("{}\t", metric.title())));
     columns.extend(["Δm, %\t".to_owned(), "rank\t".to_owned()]);
     let row = |line: &Line| {
@@ -147,7 +148,11 @@ pub(crate) fn tuning(trials: &[Trial]) -> Sheet {
             trial.row.clone(),
             if trial.set.is_empty() { "as it is".into() } else { trial.set.join(", ") },
             trial.status_auroc.map_or_else(|| "–".into(), |value| format!("{value:.3}")),
-            if trial.is_chosen { "yes".into() } else { String::new() },
+            match trial.taken_in {
+                Some(folds) => counted(folds as u64, "fold", "folds"),
+                None if trial.is_chosen => "yes".into(),
+                None => String::new(),
+            },
         ]);
     }
     sheet

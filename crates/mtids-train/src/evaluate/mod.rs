@@ -18,6 +18,7 @@ use crate::config::ValidConfig;
 use crate::coverage::Coverage;
 use crate::error::TrainError;
 use crate::evaluation::measure;
+use crate::folds::as_trained;
 use crate::fusion::Fusion;
 use crate::measured::Evaluation;
 use crate::network::{Network, Trained, choose_device};
@@ -59,7 +60,7 @@ pub struct Evaluated {
 pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOptions) -> Result<Evaluated, TrainError> {
     let folder = RunFolder::open(run)?;
     let config = folder.config();
-    let opened = Arc::new(mtids_store::open_dataset(dataset)?);
+    let opened = as_trained(mtids_store::open_dataset(dataset)?, &folder)?;
     let description = opened.manifest().description.clone();
     folder.refuse_other_patches(dataset, &description)?;
     let index = opened.index()?;
@@ -92,6 +93,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     let subgroups = Subgroups::of(&regions, &predictions, calibration.as_ref(), bootstrap);
     let evaluation = Evaluation {
         split,
+        fold: config.cross_validation.filter(|_| opened.deal_digest().is_some()),
         dataset_digest: opened.manifest().digest(),
         config_digest: folder.identity().config_digest,
         step,

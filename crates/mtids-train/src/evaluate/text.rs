@@ -36,8 +36,8 @@ pub fn text(evaluation: &Evaluation) -> String {
         text.push_str(&format!("\n  warning: {}\n", evaluation.seen.sentence));
     }
     text.push_str(&format!(
-        "\n  {} split, {} patches of {} patients\n",
-        evaluation.split.name(),
+        "\n  {}, {} patches of {} patients\n",
+        evaluation.split_in_words(),
         measured.samples,
         measured.patients
     ));

@@ -39,7 +39,7 @@ pub(super) fn result(evaluation: &Evaluation) -> Markup {
     };
     html! {
         @if !evaluation.seen.sentence.is_empty() { p class="warning" { (evaluation.seen.sentence) } }
-        p { (evaluation.split.name()) " split: " (measured.samples) " patches of " (measured.patients) " " (whom) "." }
+        p { (evaluation.split_in_words()) ": " (measured.samples) " patches of " (measured.patients) " " (whom) "." }
         @if !shown.is_empty() { (facts(&shown)) }
         @for claim in measured.claims.iter().filter(|claim| !claim.claimed) { p class="warning" { (claim.sentence) } }
         p class="note" { "The majority class is that of the training split. Intervals are 95 % bootstrap intervals over patients." }

@@ -103,7 +103,7 @@ pub(super) fn gates(evaluation: &Evaluation, losses: &[LossLine]) -> Markup {
     let title = "Weight of the shared experts in training";
     html! {
         @if !shares.is_empty() { (figure(title, &lines(title, "step", "weight", &shares, Some((0.0, 1.0))))) }
-        h3 { "On the " (evaluation.split.name()) " split" }
+        h3 { "On the " (evaluation.split_in_words()) }
         (table(&columns, &rows))
         p class="note" { "Mean weight of the shared experts in each task's gate, over all patches and by true region; the rest goes to the task's own experts, and where the architecture reads them to those of other tasks." }
     }
