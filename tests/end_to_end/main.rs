@@ -13,6 +13,7 @@ mod compare;
 mod configuration;
 mod contract;
 mod corrections;
+mod cross_validation;
 mod export;
 mod fetch;
 mod fetch_faults;

@@ -350,7 +350,8 @@ mod tests {
             shards: vec![shard],
             files: Vec::new(),
         };
-        let dataset = Dataset { storage: Arc::new(storage), manifest: Arc::new(manifest), footers: Arc::default(), deal: None };
+        let dataset =
+            Dataset { storage: Arc::new(storage), manifest: Arc::new(manifest), footers: Arc::default(), deal: None };
         let error = read_row_group(&dataset, 0, 0).unwrap_err();
         assert!(matches!(error, ShardError::Damaged { kind: DamageKind::Decode, .. }), "{error:?}");
         assert!(error.to_string().contains("in row 3 where"), "{error}");

@@ -280,7 +280,9 @@ fn weigh(
     match fault {
         Some(fault) => Err(fault),
         None if missing > 0 => Err(wrong(format!("{missing} rows are missing"))),
-        None if passed == 0 && sampling.filter == Filter::default() => Err(nothing("this fold has none; ask for fewer")),
+        None if passed == 0 && sampling.filter == Filter::default() => {
+            Err(nothing("this fold has none; ask for fewer"))
+        }
         None if passed == 0 => Err(nothing("none passes `stream.sampling.filter`; ask for less there")),
         None if found.kept() == 0 => {
             Err(nothing("all that pass the filter have weight 0; set stream.sampling.weights=false"))

@@ -32,7 +32,8 @@ fn each_row_comes_once_in_the_split_of_its_fold() {
         let mut seen = BTreeSet::new();
         let mut patients = BTreeSet::new();
         for split in Split::ALL {
-            let found = rows(BatchStream::builder(Arc::clone(&dataset), split).batch_size(7).shuffle(1, 0).start().unwrap());
+            let found =
+                rows(BatchStream::builder(Arc::clone(&dataset), split).batch_size(7).shuffle(1, 0).start().unwrap());
             assert!(found.iter().all(|(row, _, of_row)| *of_row == split && index[row] == split));
             assert!(found.iter().all(|(row, _, _)| seen.insert(*row)), "a row twice");
             let own: BTreeSet<String> = found.iter().map(|(_, patient, _)| patient.clone()).collect();

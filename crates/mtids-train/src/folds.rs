@@ -1,7 +1,10 @@
 //! Which patients of its dataset a run learns from: those of the splits that were built, or those of one fold of a cross-validation.
 //!
+//! A cross-validation of one setting is a folder with a run for each fold: `fold-0`, `fold-1`, …
+//!
 //! Invariant: whatever reads the dataset of a run reads it through this module, so that no patient of the fold that is tested is learnt from.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mtids_shards::{CrossValidation, Dataset};
@@ -27,4 +30,43 @@ pub(crate) fn in_fold(dataset: Dataset, fold: Option<CrossValidation>) -> Result
 pub(crate) fn as_trained(dataset: Dataset, folder: &RunFolder) -> Result<Arc<Dataset>, TrainError> {
     let is_own = folder.identity().dataset_digest == dataset.manifest().digest();
     in_fold(dataset, folder.config().cross_validation.filter(|_| is_own))
+}
+
+/// Folder of one fold in the folder of a cross-validation.
+pub(crate) fn fold_folder(run: &Path, fold: u32) -> PathBuf {
+    run.join(format!("fold-{fold}"))
+}
+
+/// The runs that a folder stands for: itself, or those of all folds of a cross-validation.
+///
+/// # Errors
+/// [`TrainError::Argument`] where a fold is missing; an error of its run folder.
+pub(crate) fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
+    let first = fold_folder(folder, 0);
+    if !first.is_dir() {
+        return Ok(vec![folder.to_owned()]);
+    }
+    let config = RunFolder::open(&first)?.config().cross_validation;
+    let folds = config.map_or(1, |fold| fold.folds);
+    let runs: Vec<PathBuf> = (0..folds).map(|fold| fold_folder(folder, fold)).collect();
+    match runs.iter().find(|run| !run.is_dir()) {
+        Some(missing) => {
+            let reason = format!("{} is missing; the same fit makes it", missing.display());
+            Err(TrainError::argument("--run", reason))
+        }
+        None => Ok(runs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_folds_is_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(runs_in(folder.path()).unwrap(), [folder.path()]);
+        std::fs::create_dir(fold_folder(folder.path(), 0)).unwrap();
+        assert!(matches!(runs_in(folder.path()), Err(TrainError::NoRun { .. })));
+    }
 }

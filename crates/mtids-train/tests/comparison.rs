@@ -166,10 +166,16 @@ fn a_cross_validation_tests_every_patient_once_and_learns_from_no_patient_that_i
         let trained_on = RunFolder::open(&run).unwrap().trained_on().unwrap().unwrap();
         let dealt = dataset.clone().in_fold(CrossValidation { folds: 3, fold, seed: 1 }).unwrap();
         let index = dealt.index().unwrap();
-        let patients = |split| index.iter().filter(|row| row.split == split).map(|row| row.patient_key.clone()).collect();
-        assert_eq!((&trained_on.train, &trained_on.validation), (&patients(Split::Train), &patients(Split::Validation)));
+        let patients =
+            |split| index.iter().filter(|row| row.split == split).map(|row| row.patient_key.clone()).collect();
+        assert_eq!(
+            (&trained_on.train, &trained_on.validation),
+            (&patients(Split::Train), &patients(Split::Validation))
+        );
         let tested: BTreeSet<_> = patients(Split::Test);
-        assert!(!tested.is_empty() && tested.is_disjoint(&trained_on.train) && tested.is_disjoint(&trained_on.validation));
+        assert!(
+            !tested.is_empty() && tested.is_disjoint(&trained_on.train) && tested.is_disjoint(&trained_on.validation)
+        );
     }
 
     let records = Places { datasets: BTreeMap::new(), ..bench.places("crossed") };

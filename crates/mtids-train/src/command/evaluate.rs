@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::evaluate::{EvaluateOptions, evaluate, text};
+use crate::error::TrainError;
+use crate::evaluate::{EvaluateOptions, evaluate, evaluate_folds, text};
+use crate::folds::runs_in;
+use crate::measured::Evaluation;
 use crate::seen::Acquaintance;
 use clap::{Args, ValueEnum};
 use mtids_runtime::exit::Exit;
@@ -17,7 +20,7 @@ use super::common::print;
 /// Example: mtids-train evaluate --run run --dataset dataset
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
-    /// Folder of the run
+    /// Folder of the run, or of all folds of a cross-validation
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
     /// Folder or URL of the dataset
@@ -56,13 +59,36 @@ impl From<SplitName> for Split {
 
 impl Evaluate {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let options = EvaluateOptions { device: self.device, bootstrap_resamples: self.bootstrap_resamples };
+        let options = EvaluateOptions { device: self.device.clone(), bootstrap_resamples: self.bootstrap_resamples };
+        let runs = runs_in(&self.run)?;
+        if runs != [self.run.clone()] {
+            return self.all_folds(&runs, &options);
+        }
         let evaluation = evaluate(&self.run, &self.dataset, self.split.into(), &options)?.evaluation;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&evaluation)?))?;
         } else {
             print(&text(&evaluation))?;
         }
-        Ok(if evaluation.seen.acquaintance == Acquaintance::SeenLeftOut { Exit::Findings } else { Exit::Done })
+        Ok(exit([&evaluation]))
     }
+
+    fn all_folds(&self, runs: &[PathBuf], options: &EvaluateOptions) -> anyhow::Result<Exit> {
+        if !matches!(self.split, SplitName::Test) {
+            return Err(
+                TrainError::argument("--split", "test: a cross-validation judges the patients of each fold").into()
+            );
+        }
+        let crossed = evaluate_folds(&self.run, runs, &self.dataset, options)?;
+        match self.json {
+            true => print(&format!("{}\n", serde_json::to_string_pretty(&crossed.folds)?))?,
+            false => print(&crossed.text)?,
+        }
+        Ok(exit(&crossed.folds))
+    }
+}
+
+fn exit<'e>(evaluations: impl IntoIterator<Item = &'e Evaluation>) -> Exit {
+    let left_out = |one: &Evaluation| one.seen.acquaintance == Acquaintance::SeenLeftOut;
+    if evaluations.into_iter().any(left_out) { Exit::Findings } else { Exit::Done }
 }

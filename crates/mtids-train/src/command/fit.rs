@@ -1,12 +1,13 @@
 //! `mtids-train fit`.
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::beginning::Beginning;
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, ValidConfig};
 use crate::error::TrainError;
-use crate::fit::{FitOptions, fit_among};
+use crate::fit::{FitOptions, FitSummary, fit_among};
+use crate::folds::fold_folder;
 use crate::run_folder::RESOLVED_CONFIGURATION;
 use anyhow::Context;
 use clap::Args;
@@ -16,6 +17,7 @@ use mtids_report::terminal::tell;
 use mtids_runtime::config;
 use mtids_runtime::exit::{Exit, code_of, describe, exit_of};
 use mtids_runtime::interrupt::Interrupt;
+use mtids_shards::CrossValidation;
 
 use super::common::print;
 
@@ -42,6 +44,10 @@ pub(crate) struct Fit {
     /// Change one setting, for example --set schedule.peak=0.001; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     sets: Vec<String>,
+    /// Train one run for each of K folds by patient, from 3, into fold-0, fold-1, … of the run folder: a cross-validation for evaluate, an ensemble for
+    /// predict
+    #[arg(long, value_name = "K", conflicts_with = "extend")]
+    folds: Option<u32>,
     /// Begin with the weights of another run, as far as names and shapes agree
     #[arg(long, value_name = "RUN", conflicts_with = "extend")]
     from: Option<PathBuf>,
@@ -77,7 +83,8 @@ impl Fit {
         }
         let recorded = self.extend.as_ref().map(|run| run.join(RESOLVED_CONFIGURATION));
         let config = self.config.as_deref().or(recorded.as_deref());
-        let config = config::load::<TrainConfig>(config, &self.sets)?.check()?;
+        let config = config::load::<TrainConfig>(config, &self.sets)?;
+        let runs = runs_of(&self.run, config, self.folds)?;
         let beginning = match (self.from, self.extend) {
             (Some(run), _) => Beginning::From(run),
             (None, Some(run)) => Beginning::Extend(run),
@@ -90,52 +97,70 @@ impl Fit {
             beginning,
         };
         let interrupt = Interrupt::install()?;
-        let summary = fit_among(ranks, &self.dataset, &self.run, &config, &interrupt, &options)?;
-        // A starter that sees a process end before the others may end those.
-        ranks.wait().map_err(TrainError::from)?;
-        if !ranks.is_first() {
-            return Ok(());
+        for (run, config) in &runs {
+            let summary = fit_among(ranks, &self.dataset, run, config, &interrupt, &options)?;
+            // A starter that sees a process end before the others may end those.
+            ranks.wait().map_err(TrainError::from)?;
+            if !ranks.is_first() {
+                continue;
+            }
+            match self.json {
+                true => print(&format!("{}\n", serde_json::to_string_pretty(&summary)?))?,
+                false => tell_of(run, &summary)?,
+            }
         }
-        if self.json {
-            return print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
-        }
-        let start = match summary.resumed_at {
-            0 => String::new(),
-            at if at == summary.steps => " (already complete)".to_owned(),
-            at => format!(" (resumed at step {at})"),
-        };
-        let best = match (summary.best_epoch, summary.best_score, summary.last_score) {
-            (Some(epoch), Some(score), _) => format!("best epoch {epoch}, validation macro-F1 {score:.3}"),
-            (_, _, Some(score)) => format!("last weights, validation macro-F1 {score:.3}"),
-            _ => "last weights; no labels for validation".to_owned(),
-        };
-        let losses: Vec<String> = summary
-            .last_losses
-            .iter()
-            .map(|(task, loss)| format!("{task} {}", loss.map_or_else(|| "–".to_owned(), |loss| format!("{loss:.3}"))))
-            .collect();
-        print(&format!(
-            "{}: {} steps{start} on {} patches, {} parameters; last losses: {}; {best}\n",
-            self.run.display(),
-            summary.steps,
-            summary.training_rows,
-            summary.parameters,
-            losses.join(", ")
-        ))?;
-        if let Some(sentence) = summary.pace.sentence() {
-            print(&format!("{}: {sentence}\n", self.run.display()))?;
-        }
-        if summary.skipped_rows > 0 {
-            let rows = counted(summary.skipped_rows, "row", "rows");
-            print(&format!(
-                "{}: trained without {rows} of damaged row groups, counted in each epoch\n",
-                self.run.display()
-            ))?;
-        }
-        match summary.not_calibrated {
-            Some(reason) => print(&format!("{}: not calibrated: {reason}\n", self.run.display())),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+}
+
+/// The runs of a training with their settings: one, or one for each fold.
+fn runs_of(run: &Path, config: TrainConfig, folds: Option<u32>) -> Result<Vec<(PathBuf, ValidConfig)>, TrainError> {
+    let Some(folds) = folds else { return Ok(vec![(run.to_owned(), config.check()?)]) };
+    let seed = config.cross_validation.unwrap_or_default().seed;
+    let of_fold = |fold| {
+        let cross_validation = Some(CrossValidation { folds, fold, seed });
+        let config = TrainConfig { cross_validation, ..config.clone() };
+        Ok((fold_folder(run, fold), config.check()?))
+    };
+    // One fold at least, so that a number that is refused is refused by its check.
+    (0..folds.max(1)).map(of_fold).collect()
+}
+
+/// What a training has come to.
+fn tell_of(run: &Path, summary: &FitSummary) -> anyhow::Result<()> {
+    let start = match summary.resumed_at {
+        0 => String::new(),
+        at if at == summary.steps => " (already complete)".to_owned(),
+        at => format!(" (resumed at step {at})"),
+    };
+    let best = match (summary.best_epoch, summary.best_score, summary.last_score) {
+        (Some(epoch), Some(score), _) => format!("best epoch {epoch}, validation macro-F1 {score:.3}"),
+        (_, _, Some(score)) => format!("last weights, validation macro-F1 {score:.3}"),
+        _ => "last weights; no labels for validation".to_owned(),
+    };
+    let losses: Vec<String> = summary
+        .last_losses
+        .iter()
+        .map(|(task, loss)| format!("{task} {}", loss.map_or_else(|| "–".to_owned(), |loss| format!("{loss:.3}"))))
+        .collect();
+    print(&format!(
+        "{}: {} steps{start} on {} patches, {} parameters; last losses: {}; {best}\n",
+        run.display(),
+        summary.steps,
+        summary.training_rows,
+        summary.parameters,
+        losses.join(", ")
+    ))?;
+    if let Some(sentence) = summary.pace.sentence() {
+        print(&format!("{}: {sentence}\n", run.display()))?;
+    }
+    if summary.skipped_rows > 0 {
+        let rows = counted(summary.skipped_rows, "row", "rows");
+        print(&format!("{}: trained without {rows} of damaged row groups, counted in each epoch\n", run.display()))?;
+    }
+    match &summary.not_calibrated {
+        Some(reason) => print(&format!("{}: not calibrated: {reason}\n", run.display())),
+        None => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::TrainError;
+use crate::folds::runs_in;
 use crate::study::{PredictOptions, output, predict_studies, send};
 use clap::Args;
 use mtids_annotations::ClassFile;
@@ -24,7 +25,7 @@ use super::common::print;
 /// Example: mtids-train predict --run run --data study --annotations points.csv --out answer --primary-side right
 #[derive(Debug, Args)]
 pub(crate) struct Predict {
-    /// Folder of a run; repeated, the runs answer as an ensemble
+    /// Folder of a run, or of all folds of a cross-validation; several runs answer as an ensemble. Repeatable
     #[arg(long = "run", value_name = "DIR", required_unless_present = "measure_only")]
     runs: Vec<PathBuf>,
     /// Folder with DICOM files, of one study or of many, in any layout
@@ -115,7 +116,8 @@ impl Predict {
             pictures: true,
             show_progress: true,
         };
-        let answer = predict_studies(&self.runs, self.settings()?, &options, &interrupt)?;
+        let runs = self.runs.iter().map(|run| runs_in(run)).collect::<Result<Vec<_>, _>>()?.concat();
+        let answer = predict_studies(&runs, self.settings()?, &options, &interrupt)?;
         let paths = output::write(&answer, &self.out)?;
         if self.json {
             print(&output::json(&answer)?)?;

@@ -49,9 +49,13 @@ impl Cell {
         let row = &grid.rows[self.row];
         let tuning = grid.tuning.as_ref().filter(|_| self.trial.is_some()).map(|tuning| tuning.set.as_slice());
         let trial = self.trial.or(chosen).and_then(|trial| row.trials.get(trial)).map(Vec::as_slice);
-        let fold: Vec<String> = self.fold.iter().zip(grid.folds).flat_map(|(fold, folds)| {
-            [("folds", u64::from(folds)), ("fold", u64::from(*fold)), ("seed", self.seed)]
-        }).map(|(key, value)| format!("cross_validation.{key}={value}")).collect();
+        let fold: Vec<String> = self
+            .fold
+            .iter()
+            .zip(grid.folds)
+            .flat_map(|(fold, folds)| [("folds", u64::from(folds)), ("fold", u64::from(*fold)), ("seed", self.seed)])
+            .map(|(key, value)| format!("cross_validation.{key}={value}"))
+            .collect();
         let more: Vec<&[String]> = tuning.into_iter().chain(trial).chain([fold.as_slice()]).collect();
         grid.settings(row, &more, self.seed)
     }
@@ -166,7 +170,10 @@ mod tests {
         assert_eq!((trials.len(), reported.len()), (2 * 3 * 2 * 2, 2 * 3 * 2));
         assert_eq!(reported[3].id(&grid), "d.b.fold-1.seed-1");
         assert_eq!(trials[1].id(&grid), "d.a.fold-0.trial-2.seed-1");
-        assert_eq!((reported[3].test_set(), reported[11].test_set()), ("d.fold-1.seed-1".into(), "d.fold-2.seed-2".into()));
+        assert_eq!(
+            (reported[3].test_set(), reported[11].test_set()),
+            ("d.fold-1.seed-1".into(), "d.fold-2.seed-2".into())
+        );
         assert!(reported.iter().all(|cell| trials.iter().filter(|trial| cell.is_chosen_by(trial)).count() == 2));
         let settings = reported[3].settings(&grid, Some(1)).unwrap();
         let fold = settings.cross_validation.unwrap();

@@ -140,8 +140,7 @@ impl<'a> CrossedField<'a> {
         };
         for &metric in Metric::VARIANTS.iter().filter(|&&metric| found.iter().any(|one| one.has(metric))) {
             let collected = self.collect(name, None, metric);
-            line.figures
-                .extend(self.effect(&collected.values).map(|effect| (metric, within_shares(effect))));
+            line.figures.extend(self.effect(&collected.values).map(|effect| (metric, within_shares(effect))));
             line.by_seed.insert(metric, collected.values);
         }
         line

@@ -224,9 +224,8 @@ impl Grid {
     pub(crate) fn test_sets(&self, dataset: &str) -> Vec<(String, Option<CrossValidation>)> {
         let Some(folds) = self.folds else { return vec![(test_set(dataset, None), None)] };
         let of_repeat = |&seed: &u64| {
-            (0..folds).map(move |fold| {
-                (test_set(dataset, Some((fold, seed))), Some(CrossValidation { folds, fold, seed }))
-            })
+            (0..folds)
+                .map(move |fold| (test_set(dataset, Some((fold, seed))), Some(CrossValidation { folds, fold, seed })))
         };
         self.seeds.iter().flat_map(of_repeat).collect()
     }

@@ -28,10 +28,7 @@ pub(crate) fn trial_score(
     mean_auroc(trials.iter().filter(|cell| cell.row == row && cell.trial == Some(trial)), record)
 }
 
-fn mean_auroc<'c>(
-    cells: impl Iterator<Item = &'c Cell>,
-    record: &dyn Fn(&Cell) -> Option<Record>,
-) -> Option<f64> {
+fn mean_auroc<'c>(cells: impl Iterator<Item = &'c Cell>, record: &dyn Fn(&Cell) -> Option<Record>) -> Option<f64> {
     let scores: Option<Vec<f64>> = cells.map(|cell| record(cell)?.validation.status_auroc).collect();
     let scores = scores.filter(|scores| !scores.is_empty())?;
     Some(scores.iter().sum::<f64>() / scores.len() as f64)

@@ -3,6 +3,7 @@
 //! Writes `evaluation.json`, `evaluation.txt` (the table of the terminal), `predictions.csv`, `report.html` and `model-card.md` into
 //! the run folder.
 
+mod crossed;
 mod output;
 mod text;
 
@@ -31,6 +32,7 @@ use crate::run_folder::{RunFolder, TrainedOn};
 use crate::seen::SeenPatients;
 use crate::subgroups::Subgroups;
 
+pub use crossed::{Crossed, evaluate_folds};
 use output::Origin;
 pub use text::text;
 

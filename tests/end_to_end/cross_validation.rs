@@ -1,0 +1,73 @@
+//! A cross-validation of one setting: trained by one command, judged by one command, and an ensemble for new studies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use mtids_shards::{Dataset, RowKind};
+
+use crate::support::{cohort, dataset, run, text, tree};
+
+const BASE: &str =
+    "epochs = 1\nbatch_size = 16\n[model.backbone]\nsize = \"tiny\"\n[model.trunks.wide]\nfeatures = 8\n";
+
+/// Columns of a table by their names, row by row.
+fn rows(table: &Path) -> Vec<BTreeMap<String, String>> {
+    let text = fs::read_to_string(table).unwrap();
+    let mut lines = text.lines().map(|line| line.split(',').map(str::to_owned));
+    let names: Vec<String> = lines.next().unwrap().collect();
+    lines.map(|cells| names.iter().cloned().zip(cells).collect()).collect()
+}
+
+#[test]
+fn folds_are_trained_and_judged_by_one_command_each_and_answer_as_an_ensemble() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("base.toml");
+    fs::write(&config, BASE).unwrap();
+    let crossed = folder.path().join("crossed");
+    let places = ["--dataset", text(dataset()), "--run", text(&crossed)];
+    let fit = |folds: &str| {
+        let more = ["--config", text(&config), "--folds", folds];
+        run("mtids-train", ["fit"].into_iter().chain(places).chain(more))
+    };
+    assert!(fit("2").expect_code(2).stderr.contains("from 3"));
+    assert!(!crossed.exists(), "nothing was begun");
+    fit("3").expect_code(0);
+    let trained = tree(&crossed);
+    assert!(fit("3").expect_code(0).stdout.matches("already complete").count() == 3);
+    assert_eq!(tree(&crossed), trained);
+
+    let evaluate = |more: &[&str]| run("mtids-train", ["evaluate"].iter().chain(&places).chain(more));
+    let said = evaluate(&[]).expect_code(0);
+    assert!(said.stdout.contains("3 folds") && said.stdout.contains("status AUROC"), "{}", said.stdout);
+    let judged = rows(&crossed.join("predictions.csv"));
+    let keys: BTreeSet<&str> = judged.iter().map(|row| row["sample_key"].as_str()).collect();
+    let index = Dataset::open(dataset()).unwrap().index().unwrap();
+    let findings = || index.iter().filter(|row| row.kind == RowKind::Finding);
+    assert_eq!(keys.len(), judged.len(), "each node is judged once");
+    assert_eq!(keys, findings().map(|row| row.sample_key.as_str()).collect());
+    let mut patients = BTreeSet::new();
+    for fold in 0..3 {
+        let run = crossed.join(format!("fold-{fold}"));
+        let seen = fs::read_to_string(run.join("trained-on.json")).unwrap();
+        for row in rows(&run.join("predictions.csv")) {
+            assert!(!seen.contains(&row["patient_key"]), "fold {fold} was trained on a patient that it judges");
+            patients.insert(row["patient_key"].clone());
+        }
+        let page = fs::read_to_string(run.join("report.html")).unwrap();
+        assert!(page.contains(&format!("test split of fold {fold} of 3")), "the report names the fold");
+    }
+    assert_eq!(patients, findings().map(|row| row.patient_key.to_string()).collect());
+    evaluate(&["--split", "validation"]).expect_code(2);
+
+    let (data, candidates) = (cohort().join("cohort/dicom"), cohort().join("cohort/annotations.csv"));
+    let answer = folder.path().join("answer");
+    let asked = ["predict", "--run", text(&crossed), "--data", text(&data), "--annotations", text(&candidates)];
+    let more = ["--config", "pipelines/demo-short/dataset.toml", "--out", text(&answer), "--no-dicom"];
+    let answered = run("mtids-train", asked.into_iter().chain(more));
+    let answer: serde_json::Value = serde_json::from_slice(&fs::read(answer.join("prediction.json")).unwrap()).unwrap();
+    assert_eq!(answer["runs"].as_array().map(Vec::len), Some(3), "{}", answered.text());
+
+    fs::remove_dir_all(crossed.join("fold-1")).unwrap();
+    assert!(evaluate(&[]).expect_code(2).stderr.contains("fold-1 is missing"));
+}
