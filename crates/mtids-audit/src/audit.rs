@@ -54,6 +54,9 @@ pub struct Audit {
     /// By site; none where no row has one, as in a dataset of an older layout. So for the next two.
     #[serde(default)]
     pub by_site: Vec<Group>,
+    /// By region and site.
+    #[serde(default)]
+    pub by_region_and_site: Vec<Group>,
     /// By sex of the patient.
     #[serde(default)]
     pub by_sex: Vec<Group>,
@@ -86,6 +89,7 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
     let dataset = mtids_store::open_dataset(dataset)?;
     let manifest = dataset.manifest();
     let index = Index::open(&dataset)?;
+    let by_site = distribution::by_known(&index, "site")?;
     let description = &manifest.description;
     let mut audit = Audit {
         program: Program::new("mtids-audit", env!("CARGO_PKG_VERSION")),
@@ -103,7 +107,11 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
         by_evidence: distribution::by(&index, ["evidence", "level"])?,
         by_scanner: distribution::by(&index, ["manufacturer", "model", "kernel"])?,
         by_contrast: distribution::by(&index, ["contrast"])?,
-        by_site: distribution::by_known(&index, "site")?,
+        by_region_and_site: match by_site.is_empty() {
+            true => Vec::new(),
+            false => distribution::by(&index, ["region_name", "site"])?,
+        },
+        by_site,
         by_sex: distribution::by_known(&index, "sex")?,
         by_age_band: distribution::by_known(&index, "age_band")?,
         rows_per_patient: distribution::rows_per_patient(&index)?,
@@ -117,6 +125,7 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
     let split = |name: &str| distribution::SPLITS.iter().position(|split| *split == name);
     audit.by_region.sort_by_key(region);
     audit.by_region_and_split.sort_by_key(|group| (region(group), split(group.name(1))));
+    audit.by_region_and_site.sort_by_key(region);
     audit.by_split.sort_by_key(|group| split(group.name(0)));
     Ok(audit)
 }

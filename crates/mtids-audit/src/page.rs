@@ -275,6 +275,10 @@ fn acquisition(audit: &Audit) -> Markup {
                 (grouped(&[heading], groups))
             }
         }
+        @if !audit.by_region_and_site.is_empty() {
+            h3 { "Region and site" }
+            (grouped(&["region", "site"], &audit.by_region_and_site))
+        }
     }
 }
 

@@ -267,3 +267,30 @@ fn a_folder_that_is_no_dataset_is_named() {
     let setting = CompareConfig { significance: 2.0, ..CompareConfig::default() };
     assert!(compare(first.path(), first.path(), &setting).unwrap_err().to_string().contains("significance"));
 }
+
+#[test]
+fn statuses_that_changed_places_between_sites_are_drift_of_each_site_and_of_no_whole() {
+    let with_sites = |turned: bool| {
+        let mut rows = sound();
+        for row in &mut rows {
+            let is_first = (row.metastasis == Some(Metastasis::Metastatic)) != turned;
+            row.audit.site = Some(if is_first { "A" } else { "B" }.into());
+        }
+        rows
+    };
+    let [first, second] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+    publish(first.path(), &with_sites(false));
+    publish(second.path(), &with_sites(true));
+    let found = compare(first.path(), second.path(), &CompareConfig::default()).unwrap();
+    assert_eq!(drift(&found, "metastasis").difference, 0.0);
+    assert_eq!(drift(&found, "site = A").difference, 0.0);
+    let at = drift(&found, "metastasis at site A");
+    assert_eq!((at.means, at.rows), ([1.0, 0.0], [72, 72]));
+    assert!(at.is_reported(&CompareConfig::default()), "{at:?}");
+    assert!(page(&found).contains("metastasis at site A"));
+
+    let audit = mtids_audit::audit::audit(first.path(), &mtids_audit::config::AuditConfig::default()).unwrap();
+    let of_sites: u64 = audit.by_region_and_site.iter().map(|group| group.count.rows).sum();
+    assert_eq!((of_sites, audit.by_site.len()), (144, 2));
+    assert!(mtids_audit::page::page(&audit).contains("Region and site"));
+}

@@ -264,6 +264,7 @@ impl BuildConfig {
             reason: fault.reason.into(),
         })?;
         self.split.validate()?;
+        self.site.validate()?;
         self.negatives.validate()?;
         self.publication.validate()?;
         if !(1..=1000).contains(&self.samples_per_finding) {
@@ -314,6 +315,7 @@ impl BuildConfig {
         let pseudonym = PseudonymConfig { key_file: None, ..self.pseudonym.clone() };
         // Where each patient went is said by its row, not by the place of a table.
         let split = SplitConfig { table: None, ..self.split.clone() };
+        let site = SiteConfig { table: None, ..self.site.clone() };
         // Raw ids stay outside; whose rows they are is said by the key of the patient.
         let identity = IdentityConfig::default();
         // Where and how fast it is built is no part of what it is.
@@ -324,6 +326,7 @@ impl BuildConfig {
             corrections: None,
             pseudonym,
             split,
+            site,
             identity,
             memory_mib,
             ..self.clone()

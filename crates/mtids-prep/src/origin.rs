@@ -3,17 +3,22 @@
 //! Invariants: a site's name is written only where the settings say so, otherwise its pseudonym; of an age the band alone; of an id the keyed
 //! pseudonym of its folded form.
 
-use mtids_dicom::{Origin, Series};
+use std::path::PathBuf;
+
+use mtids_dicom::Origin;
 use mtids_domain::pseudonym::PseudonymSecret;
 use mtids_patch::{Channel, NearHash, Planes, View, near_hash};
 use mtids_shards::AuditFacts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::error::PrepError;
+use crate::partition::PlannedSeries;
+
 /// Name of the view that is hashed, where there are several.
 const NEAR: &str = "near";
 
-/// The attribute of DICOM that names the site.
+/// What names the site: an attribute of DICOM, or a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SiteSource {
@@ -26,23 +31,42 @@ pub enum SiteSource {
     StationName,
     /// ClinicalTrialSiteID (0012,0030).
     ClinicalTrialSiteId,
+    /// The file `site.table`.
+    Table,
 }
 
 /// How the column `site` is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SiteConfig {
-    /// What names the site: `none`, `institution-name`, `station-name` or `clinical-trial-site-id`. Default none.
+    /// What names the site: `none`, `institution-name`, `station-name`, `clinical-trial-site-id` or `table`. Default none.
     pub from: SiteSource,
+    /// For `table`: a CSV file with the columns `patient_id` and `site`. A patient whom it does not name has no site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<PathBuf>,
     /// Write the name itself instead of its pseudonym; for names that may be published only. Default false.
     pub plainly: bool,
 }
 
 impl SiteConfig {
-    /// The site as it is written.
-    fn of(&self, origin: &Origin, secret: &PseudonymSecret) -> Option<String> {
+    /// Checks that a table is given where it is read.
+    ///
+    /// # Errors
+    /// [`PrepError::Config`].
+    pub(crate) fn validate(&self) -> Result<(), PrepError> {
+        let reason = match (self.from, &self.table) {
+            (SiteSource::Table, None) => "required by site.from = \"table\"",
+            (SiteSource::Table, Some(_)) | (_, None) => return Ok(()),
+            (_, Some(_)) => "only read with site.from = \"table\"",
+        };
+        Err(PrepError::Config { key: "site.table".into(), reason: reason.into() })
+    }
+
+    /// The site as it is written; `listed` is what the table says of the patient.
+    fn of(&self, origin: &Origin, listed: Option<&String>, secret: &PseudonymSecret) -> Option<String> {
         let name = match self.from {
             SiteSource::None => None,
+            SiteSource::Table => listed,
             SiteSource::InstitutionName => origin.institution.as_ref(),
             SiteSource::StationName => origin.station.as_ref(),
             SiteSource::ClinicalTrialSiteId => origin.trial_site.as_ref(),
@@ -52,10 +76,11 @@ impl SiteConfig {
 }
 
 /// What is known of the rows of a series before one is cut.
-pub(crate) fn facts_of(series: &Series, site: &SiteConfig, secret: &PseudonymSecret) -> AuditFacts {
+pub(crate) fn facts_of(planned: &PlannedSeries, site: &SiteConfig, secret: &PseudonymSecret) -> AuditFacts {
+    let series = &planned.series;
     let origin = series.instances.first().map(|slice| slice.origin.as_ref().clone()).unwrap_or_default();
     AuditFacts {
-        site: site.of(&origin, secret),
+        site: site.of(&origin, planned.listed_site.as_ref(), secret),
         sex: origin.sex,
         age_band: origin.age_band,
         folded_patient_key: Some(secret.folded_patient(&series.patient_id)),
@@ -81,7 +106,9 @@ mod tests {
     fn a_site_is_written_under_its_pseudonym_unless_the_settings_ask_for_its_name() {
         let secret = PseudonymSecret::from_bytes(b"sixteen bytes ok").unwrap();
         let origin = Origin { institution: Some("St. Elsewhere".into()), ..Origin::default() };
-        let of = |from, plainly| SiteConfig { from, plainly }.of(&origin, &secret);
+        let listed = Some("St. Table".to_owned());
+        let of = |from, plainly| SiteConfig { from, plainly, table: None }.of(&origin, listed.as_ref(), &secret);
+        assert_eq!(of(SiteSource::Table, true).as_deref(), Some("St. Table"));
         assert_eq!(of(SiteSource::None, true), None);
         assert_eq!(of(SiteSource::StationName, true), None);
         assert_eq!(of(SiteSource::InstitutionName, true).as_deref(), Some("St. Elsewhere"));

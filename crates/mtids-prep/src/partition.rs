@@ -28,6 +28,8 @@ pub struct PlannedSeries {
     pub content: Digest,
     /// The PET that lies over it, where the configuration asks for one.
     pub pet: Option<PlannedPet>,
+    /// The site of its patient by the table of sites.
+    pub listed_site: Option<String>,
 }
 
 impl PlannedSeries {
@@ -117,6 +119,8 @@ fn partition_key(
         parts.push(secret.series(&planned.series.name()).as_str().into());
         // Another study of the patient may come before this one.
         parts.push(format!("{:?}", planned.study_day).into_bytes());
+        // A table of sites may change alone.
+        parts.extend(planned.listed_site.iter().map(|site| site.clone().into_bytes()));
         // Whether its files are counted here is part of the record.
         parts.extend(planned.pet.iter().flat_map(|pet| [pet.content.as_bytes().to_vec(), vec![u8::from(pet.counted)]]));
         for finding in &planned.findings {

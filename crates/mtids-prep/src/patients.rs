@@ -74,7 +74,42 @@ pub fn read_split_table(
     same: &SamePerson,
     secret: &PseudonymSecret,
 ) -> Result<BTreeMap<PatientKey, Split>, PrepError> {
-    let fail = |reason: String| PrepError::Config { key: format!("split.table, {}", path.display()), reason };
+    let told = Told { key: "split.table", column: "split", expected: "train, validation or test" };
+    read_table(path, told, same, secret, |cell| Split::from_name(&cell.to_lowercase()))
+}
+
+/// Reads a table of sites: columns `patient_id` and `site`, a name. Ids of one person are one patient.
+///
+/// # Errors
+/// [`PrepError::Config`] naming the line: a missing column, an empty cell, or a patient at two sites.
+pub fn read_site_table(
+    path: &Path,
+    same: &SamePerson,
+    secret: &PseudonymSecret,
+) -> Result<BTreeMap<PatientKey, String>, PrepError> {
+    let told = Told { key: "site.table", column: "site", expected: "the name of a site" };
+    read_table(path, told, same, secret, |cell| (!cell.is_empty()).then(|| cell.to_owned()))
+}
+
+/// What a table of patients tells.
+#[derive(Clone, Copy)]
+struct Told {
+    /// The setting that names the table.
+    key: &'static str,
+    /// The column beside `patient_id`.
+    column: &'static str,
+    /// What its cells may be.
+    expected: &'static str,
+}
+
+fn read_table<T: PartialEq>(
+    path: &Path,
+    told: Told,
+    same: &SamePerson,
+    secret: &PseudonymSecret,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<BTreeMap<PatientKey, T>, PrepError> {
+    let fail = |reason: String| PrepError::Config { key: format!("{}, {}", told.key, path.display()), reason };
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| fail(error.to_string()))?;
     let headers = reader.headers().map_err(|error| fail(error.to_string()))?.clone();
@@ -84,7 +119,7 @@ pub fn read_split_table(
             .position(|header| header.eq_ignore_ascii_case(name))
             .ok_or_else(|| fail(format!("no column `{name}`")))
     };
-    let (patient, split) = (column("patient_id")?, column("split")?);
+    let (patient, value) = (column("patient_id")?, column(told.column)?);
     let mut table = BTreeMap::new();
     for record in reader.records() {
         let record = record.map_err(|error| fail(error.to_string()))?;
@@ -93,12 +128,13 @@ pub fn read_split_table(
         if cell(patient).is_empty() {
             return Err(fail(format!("line {line}: patient_id is empty")));
         }
-        let said = Split::from_name(&cell(split).to_lowercase())
-            .ok_or_else(|| fail(format!("line {line}: split must be train, validation or test")))?;
+        let said = parse(cell(value))
+            .ok_or_else(|| fail(format!("line {line}: {} must be {}", told.column, told.expected)))?;
         let key = secret.patient(same.canonical(cell(patient)));
-        if table.insert(key, said).is_some_and(|before| before != said) {
-            return Err(fail(format!("line {line}: this patient is in another split already")));
+        if table.get(&key).is_some_and(|before| *before != said) {
+            return Err(fail(format!("line {line}: this patient has another {} already", told.column)));
         }
+        table.insert(key, said);
     }
     Ok(table)
 }
@@ -143,5 +179,22 @@ mod tests {
         assert_eq!(read("patient_id,split\nD,test\n").unwrap()[&secret().patient("C")], Split::Test);
         assert!(read("patient_id,split\nA,holdout\n").unwrap_err().contains("line 2"));
         assert!(read("patient,split\nA,train\n").unwrap_err().contains("patient_id"));
+    }
+
+    #[test]
+    fn a_table_of_sites_is_read_and_its_faults_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sites.csv");
+        let same = SamePerson::of_groups(&[vec!["C".into(), "D".into()]]).unwrap();
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read_site_table(&path, &same, &secret()).map_err(|error| error.to_string())
+        };
+        let table = read("site,patient_id\nSt. Elsewhere,A\nNorth,D\n").unwrap();
+        assert_eq!(table[&secret().patient("A")], "St. Elsewhere");
+        assert_eq!(table[&secret().patient("C")], "North", "ids of one person");
+        assert!(read("patient_id,site\nA,North\nA,South\n").unwrap_err().contains("line 3"));
+        assert!(read("patient_id,site\nA,\n").unwrap_err().contains("line 2"));
+        assert!(read("patient_id,hospital\nA,North\n").unwrap_err().contains("no column `site`"));
     }
 }

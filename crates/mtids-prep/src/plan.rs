@@ -24,7 +24,7 @@ use crate::corrections::{self, Corrections};
 use crate::error::PrepError;
 use crate::identity::settle;
 use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
-use crate::patients::{read_split_table, refuse_two_spellings};
+use crate::patients::{read_site_table, read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
 use crate::seen::SeenImages;
 use crate::split::assign_splits;
@@ -120,6 +120,10 @@ pub(crate) fn gather(
         .into_iter()
         .map(|((pet, n), content)| (n, (pet, content)))
         .collect();
+    let sites = match &config.site.table {
+        Some(path) => read_site_table(path, config.same_person(), secret)?,
+        None => BTreeMap::new(),
+    };
     let first_days = first_days(with_findings.iter().map(|((series, _), _)| series));
     let planned: Vec<PlannedSeries> = with_findings
         .into_iter()
@@ -132,9 +136,15 @@ pub(crate) fn gather(
             });
             let patient_key = secret.patient(&series.patient_id);
             let study_day = series.study_day.zip(first_days.get(&series.patient_id)).map(|(day, first)| day - first);
-            PlannedSeries { content, patient_key, study_day, findings, series, pet }
+            let listed_site = sites.get(&patient_key).cloned();
+            PlannedSeries { content, patient_key, study_day, findings, series, pet, listed_site }
         })
         .collect();
+    let without_site = planned.iter().filter(|one| one.listed_site.is_none()).map(|one| &one.patient_key);
+    let without_site = without_site.collect::<BTreeSet<_>>().len();
+    if config.site.table.is_some() && without_site > 0 {
+        tracing::warn!("{without_site} patients with findings are not in site.table; their site is unknown");
+    }
     if !config.split.similar_ids_are_different_people {
         refuse_two_spellings(planned.iter().map(|one| &*one.series.patient_id), secret)?;
     }

@@ -117,7 +117,7 @@ pub(crate) fn cut_rows(
     let views = context.config.views();
     let measurer = Measurer::new(volume, pet);
     let mut midline = Midline::new(volume);
-    let known = facts_of(series, &context.config.site, context.secret);
+    let known = facts_of(planned, &context.config.site, context.secret);
     let mut rows = Vec::new();
     let samples = sample_centers(planned, volume, context);
     let touching = touching_invented(&samples, ct, views);

@@ -108,6 +108,9 @@ pub struct Drift {
     pub column: String,
     /// Value whose share is compared; none where the mean is.
     pub value: Option<String>,
+    /// Site whose rows alone are meant; none: all rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
     /// Rows with a value, in the first and the second dataset.
     pub rows: [u64; 2],
     /// Mean or share, in the first and the second dataset.
@@ -127,7 +130,9 @@ pub struct Drift {
 impl Drift {
     /// Column and value as people read them.
     pub fn name(&self) -> String {
-        self.value.as_ref().map_or_else(|| self.column.clone(), |value| format!("{} = {value}", self.column))
+        let name =
+            self.value.as_ref().map_or_else(|| self.column.clone(), |value| format!("{} = {value}", self.column));
+        self.site.as_ref().map_or_else(|| name.clone(), |site| format!("{name} at site {site}"))
     }
 
     /// Beyond chance, and large enough to be reported.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_metrics::{PatientSums, holm, mean_difference_by_patient};
-use polars::prelude::{DataType, Expr, LazyFrame, SortMultipleOptions, col, len, lit};
+use polars::prelude::{DataType, Expr, LazyFrame, NULL, SortMultipleOptions, col, len, lit, when};
 
 use super::comparison::Drift;
 use super::config::CompareConfig;
@@ -28,11 +28,13 @@ const NUMBERS: [&str; 11] = [
     "pad_fraction",
     "study_day",
 ];
+/// The column of the site.
+const SITE: &str = "site";
 /// Columns of measures begin so.
 const MEASURES: [&str; 2] = ["grown_", "mask_"];
 /// Columns whose values are compared by their shares.
 const TEXTS: [&str; 12] = [
-    "site",
+    SITE,
     "sex",
     "age_band",
     "region_name",
@@ -55,9 +57,12 @@ const MOST_DEVIATIONS: f64 = 1000.0;
 const UNKNOWN: &str = "unknown";
 
 /// One thing that is compared: its column, and the value whose share is meant.
+#[derive(Default)]
 struct Subject {
     column: String,
     value: Option<String>,
+    /// Rows of this site alone.
+    site: Option<String>,
 }
 
 impl Subject {
@@ -69,7 +74,11 @@ impl Subject {
             Some(UNKNOWN) => column.is_null(),
             Some(value) => column.eq(lit(value.to_owned())),
         };
-        number.cast(DataType::Float64)
+        let number = number.cast(DataType::Float64);
+        match &self.site {
+            None => number,
+            Some(site) => when(col(SITE).eq(lit(site.clone()))).then(number).otherwise(lit(NULL)),
+        }
     }
 }
 
@@ -108,7 +117,7 @@ pub(super) fn drift(first: &Index, second: &Index, config: &CompareConfig) -> Re
     let order = |drift: &Drift| (!drift.is_reported(config), drift.adjusted_p);
     found.sort_by(|a, b| {
         let by_chance = order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal);
-        by_chance.then_with(|| (&a.column, &a.value).cmp(&(&b.column, &b.value)))
+        by_chance.then_with(|| (&a.column, &a.value, &a.site).cmp(&(&b.column, &b.value, &b.site)))
     });
     Ok(found)
 }
@@ -151,6 +160,7 @@ fn tested_drift(subject: Subject, patients: &[PatientSums], squares: &[f64; 2]) 
     Some(Drift {
         column: subject.column,
         value: subject.value,
+        site: subject.site,
         rows: samples.map(|samples| samples as u64),
         means: means.map(steady),
         difference: if is_rounding { 0.0 } else { steady(effect.value) },
@@ -173,13 +183,19 @@ fn subjects(first: &Index, second: &Index, most_values: usize) -> Result<Vec<Sub
     let measures = first.columns().intersection(second.columns()).filter(is_measure).map(String::as_str);
     let numbers: Vec<&str> = NUMBERS.into_iter().filter(|name| has(name)).chain(measures).collect();
     let mut subjects: Vec<Subject> =
-        numbers.iter().map(|name| Subject { column: (*name).to_owned(), value: None }).collect();
+        numbers.iter().map(|name| Subject { column: (*name).to_owned(), ..Subject::default() }).collect();
     for column in TEXTS.into_iter().filter(|name| has(name)) {
         let mut values = BTreeSet::new();
         for index in [first, second] {
             values.extend(frequent(index, column, most_values)?);
         }
-        subjects.extend(values.into_iter().map(|value| Subject { column: column.to_owned(), value: Some(value) }));
+        // Shares of labels may stay as they are while those of the sites change places.
+        if column == SITE && has("metastasis") {
+            let at = |site: &String| Subject { column: "metastasis".into(), value: None, site: Some(site.clone()) };
+            subjects.extend(values.iter().map(at));
+        }
+        let of = |value| Subject { column: column.to_owned(), value: Some(value), site: None };
+        subjects.extend(values.into_iter().map(of));
     }
     let compared: Vec<&str> = numbers.into_iter().chain(TEXTS.into_iter().filter(|name| has(name))).collect();
     let [before, after] = [unknown_rows(first, &compared)?, unknown_rows(second, &compared)?];
@@ -190,7 +206,7 @@ fn subjects(first: &Index, second: &Index, most_values: usize) -> Result<Vec<Sub
             false => before[n].unknown + after[n].unknown > 0 && !(before[n].is_all() && after[n].is_all()),
         };
         if is_compared {
-            subjects.push(Subject { column: name.to_owned(), value: Some(UNKNOWN.to_owned()) });
+            subjects.push(Subject { column: name.to_owned(), value: Some(UNKNOWN.to_owned()), site: None });
         }
     }
     Ok(subjects)
@@ -237,7 +253,7 @@ mod tests {
     use super::*;
 
     fn of(patients: &[PatientSums], squares: [f64; 2]) -> Option<Drift> {
-        tested_drift(Subject { column: "kvp".into(), value: None }, patients, &squares)
+        tested_drift(Subject { column: "kvp".into(), ..Subject::default() }, patients, &squares)
     }
 
     #[test]
