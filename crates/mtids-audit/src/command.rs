@@ -17,18 +17,20 @@ use crate::compare::{self, compare};
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::page::page_with_pictures;
-use crate::sheets::{pictures_of, remove_old, sheets};
+use crate::sheets::{is_sheet, pictures_of, remove_old, sheets};
 use crate::suspects::config::SuspectsConfig;
 use crate::suspects::found::Suspect;
-use crate::suspects::output::{corrections_csv, probabilities_csv, suspects_csv};
-use crate::suspects::page::Pictures;
+use crate::suspects::output::{corrections_csv, probabilities_csv};
+use crate::suspects::page::{Pictures, is_picture};
 use crate::suspects::{self, suspects};
+use crate::tables::{self, Form, Table};
 use crate::text::text;
 use crate::worklist;
 use clap::{Args, Parser, Subcommand};
 use mtids_report::terminal::program;
 use mtids_runtime::exit::{Exit, code_of};
 use mtids_runtime::{atomic, config};
+use serde::de::DeserializeOwned;
 
 /// Report the labels of a dataset, and what would invalidate results. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
@@ -50,6 +52,49 @@ enum Command {
     Suspects(SuspectsCommand),
 }
 
+/// What all commands take.
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Change one setting, for example --set fail_on=error; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Write every table as a file of its own too, into tables/
+    #[arg(long, value_enum, value_name = "FORM")]
+    tables: Option<Form>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Common {
+    fn settings<T: DeserializeOwned>(&self) -> Result<T, config::ConfigError> {
+        config::load(self.config.as_deref(), &self.sets)
+    }
+
+    /// Writes the result and its tables, and prints it as JSON or in words.
+    fn finish(
+        &self,
+        out: &Path,
+        files: &[(&str, &[u8])],
+        tables: impl FnOnce() -> Vec<Table>,
+        json: &str,
+        words: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        write(out, files)?;
+        if let Some(form) = self.tables {
+            for table in tables() {
+                let bytes = table.bytes(form).map_err(anyhow::Error::from_boxed)?;
+                write(&out.join("tables"), &[(&table.file_name(form), &bytes)])?;
+            }
+        }
+        let shown = if self.json { json.to_owned() } else { words() };
+        Ok(std::io::stdout().write_all(shown.as_bytes())?)
+    }
+}
+
 /// Count labels, look for leakage, conflicts, gaps and confounders; write audit.html, audit.json and worklist.csv
 ///
 /// The worklist names rows whose labels are in question, by source. Answers go into a table for `mtids-prep build --corrections`.
@@ -62,18 +107,11 @@ struct Report {
     /// Folder for audit.html, audit.json and worklist.csv
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Change one setting, for example --set fail_on=error; repeatable
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
+    #[command(flatten)]
+    common: Common,
     /// Show up to N patches of each region and status, in the page and as PNG in sheets/; this reads voxels
     #[arg(long, value_name = "N")]
     pictures: Option<usize>,
-    /// Print the audit as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Compare two datasets: rows, labels, voxels and drift; write comparison.html and comparison.json
@@ -90,15 +128,8 @@ struct Compare {
     /// Folder for comparison.html and comparison.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Change one setting, for example --set fail_on=error; repeatable
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
-    /// Print the comparison as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Rank rows whose region or status is likely wrong; write suspects.html, suspects.json, suspects.csv and a template of corrections
@@ -121,21 +152,14 @@ struct SuspectsCommand {
     /// Judge by models of place and measures; the default without --predictions
     #[arg(long, conflicts_with = "predictions")]
     measures: bool,
-    /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Change one setting, for example --set least_probability=0.7; repeatable
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
-    /// Show the first N suspects of each dimension in the page; this reads voxels
+    #[command(flatten)]
+    common: Common,
+    /// Show the first N suspects of each dimension, in the page and as PNG in pictures/; this reads voxels
     #[arg(long, value_name = "N")]
     pictures: Option<usize>,
     /// List every judged row in suspects.csv, and write the probabilities to probabilities.csv
     #[arg(long)]
     all: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// The program: `arguments` are those of the process, its name first.
@@ -149,7 +173,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 
 impl Report {
     fn run(self) -> anyhow::Result<Exit> {
-        let settings: AuditConfig = config::load(self.config.as_deref(), &self.sets)?;
+        let settings: AuditConfig = self.common.settings()?;
         let audit = audit(&self.dataset, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&audit)?);
         let asked = worklist::csv(&worklist::worklist(&self.dataset, &audit)?)?;
@@ -157,32 +181,32 @@ impl Report {
         let page = page_with_pictures(&audit, &sheets);
         let files: [(&str, &[u8]); 3] =
             [("audit.html", page.as_bytes()), ("audit.json", json.as_bytes()), ("worklist.csv", &asked)];
-        write(&self.out, &files)?;
         let folder = self.out.join("sheets");
-        remove_old(&folder)?;
+        remove_old(&folder, is_sheet)?;
         for sheet in &sheets {
             write(&folder, &[(&sheet.file_name(), &sheet.picture.png()?)])?;
         }
-        show(self.json, &json, || text(&audit))?;
+        self.common.finish(&self.out, &files, || tables::of_audit(&audit), &json, || text(&audit))?;
         Ok(exit(audit.counted_issues()))
     }
 }
 
 impl Compare {
     fn run(self) -> anyhow::Result<Exit> {
-        let settings: CompareConfig = config::load(self.config.as_deref(), &self.sets)?;
+        let settings: CompareConfig = self.common.settings()?;
         let found = compare(&self.first, &self.second, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&found)?);
         let page = compare::page::page(&found);
-        write(&self.out, &[("comparison.html", page.as_bytes()), ("comparison.json", json.as_bytes())])?;
-        show(self.json, &json, || compare::text::text(&found))?;
+        let files: [(&str, &[u8]); 2] = [("comparison.html", page.as_bytes()), ("comparison.json", json.as_bytes())];
+        let words = || compare::text::text(&found);
+        self.common.finish(&self.out, &files, || tables::of_comparison(&found), &json, words)?;
         Ok(exit(found.counted_issues()))
     }
 }
 
 impl SuspectsCommand {
     fn run(self) -> anyhow::Result<Exit> {
-        let settings: SuspectsConfig = config::load(self.config.as_deref(), &self.sets)?;
+        let settings: SuspectsConfig = self.common.settings()?;
         let found = suspects(&self.dataset, &self.predictions, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&found.suspects)?);
         let listed = found.details(&self.dataset, self.all)?;
@@ -197,7 +221,9 @@ impl SuspectsCommand {
             None => Pictures::default(),
         };
         let page = suspects::page::page(&found.suspects, &pictures);
-        let (table, template) = (suspects_csv(&listed)?, corrections_csv(&wrong)?);
+        let of_suspects = tables::of_suspects(&listed);
+        let table = of_suspects.bytes(Form::Csv).map_err(anyhow::Error::from_boxed)?;
+        let template = corrections_csv(&wrong)?;
         let mut files: Vec<(&str, &[u8])> = vec![
             ("suspects.html", page.as_bytes()),
             ("suspects.json", json.as_bytes()),
@@ -208,8 +234,13 @@ impl SuspectsCommand {
         if self.all {
             files.push(("probabilities.csv", &probabilities));
         }
-        write(&self.out, &files)?;
-        show(self.json, &json, || suspects::output::text(&found.suspects))?;
+        let folder = self.out.join("pictures");
+        remove_old(&folder, is_picture)?;
+        for (name, picture) in pictures.files(&wrong) {
+            write(&folder, &[(&name, &picture.png()?)])?;
+        }
+        let words = || suspects::output::text(&found.suspects);
+        self.common.finish(&self.out, &files, || vec![of_suspects], &json, words)?;
         Ok(exit(usize::from(found.suspects.counts())))
     }
 }
@@ -222,12 +253,6 @@ fn write(out: &Path, files: &[(&str, &[u8])]) -> Result<(), AuditError> {
         atomic::write(&path, content).map_err(|source| AuditError::Write { path, source })?;
     }
     Ok(())
-}
-
-/// Prints JSON, or words.
-fn show(as_json: bool, json: &str, words: impl FnOnce() -> String) -> std::io::Result<()> {
-    let shown = if as_json { json.to_owned() } else { words() };
-    std::io::stdout().write_all(shown.as_bytes())
 }
 
 fn exit(counted_issues: usize) -> Exit {

@@ -29,6 +29,7 @@ pub mod measures;
 pub mod page;
 pub mod sheets;
 pub mod suspects;
+pub mod tables;
 pub mod text;
 pub mod worklist;
 

@@ -44,12 +44,17 @@ impl Sheet {
     }
 }
 
-/// Removes the sheets of an earlier audit from their folder, so that none of another dataset or region stays beside new ones. Files with other
-/// names stay, as does a folder that is not there.
+/// Whether a file has the name of a sheet.
+pub fn is_sheet(name: &str) -> bool {
+    STATUSES.iter().any(|status| name.ends_with(&format!("-{status}.png")))
+}
+
+/// Removes the pictures of an earlier audit from their folder, so that none of another dataset stays beside new ones. Files whose name is
+/// not `ours` stay, as does a folder that is not there.
 ///
 /// # Errors
 /// [`AuditError::Write`] naming what cannot be listed or removed.
-pub fn remove_old(folder: &Path) -> Result<(), AuditError> {
+pub fn remove_old(folder: &Path, ours: impl Fn(&str) -> bool) -> Result<(), AuditError> {
     let fail = |path: &Path| {
         let path = path.to_owned();
         move |source: std::io::Error| AuditError::Write { path, source }
@@ -61,7 +66,7 @@ pub fn remove_old(folder: &Path) -> Result<(), AuditError> {
     for entry in entries {
         let path = entry.map_err(fail(folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if STATUSES.iter().any(|status| name.ends_with(&format!("-{status}.png"))) {
+        if ours(&name) {
             std::fs::remove_file(&path).map_err(fail(&path))?;
         }
     }
@@ -213,12 +218,12 @@ mod tests {
     fn sheets_of_an_earlier_audit_go_and_other_files_stay() {
         let folder = tempfile::tempdir().unwrap();
         let sheets = folder.path().join("sheets");
-        remove_old(&sheets).unwrap();
+        remove_old(&sheets, is_sheet).unwrap();
         std::fs::create_dir(&sheets).unwrap();
         for name in ["upper-zone-benign.png", "hilar-metastatic.png", "photo.png", "notes-benign.txt"] {
             std::fs::write(sheets.join(name), b"x").unwrap();
         }
-        remove_old(&sheets).unwrap();
+        remove_old(&sheets, is_sheet).unwrap();
         let left = std::fs::read_dir(&sheets).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         assert_eq!(
             left.collect::<std::collections::BTreeSet<_>>(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use mtids_runtime::random::rng_for;
 use mtids_shards::Split;
-use mtids_stream::{Cursor, EpochOrder, SampleTable};
+use mtids_stream::{Cursor, EpochOrder, SampleTable, StreamError};
 use rand::RngExt;
 
 /// Rows of a row group: 4 MiB of two views of 74 kB together.
@@ -51,9 +51,9 @@ fn quality(order: &[usize]) -> Quality {
     }
 }
 
-fn table_of(rows: usize) -> Arc<SampleTable> {
+fn table_of(rows: usize) -> Result<Arc<SampleTable>, StreamError> {
     let groups = vec![GROUP as u64; rows / GROUP];
-    Arc::new(SampleTable::every_row(support::paper(&groups, GROUPS_PER_SHARD), Split::Train).unwrap())
+    SampleTable::every_row(support::paper(&groups, GROUPS_PER_SHARD), Split::Train).map(Arc::new)
 }
 
 /// The order of the stream as numbers of rows.
@@ -79,7 +79,7 @@ fn global(rows: usize) -> Vec<usize> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let rows = 100_800;
-    let table = table_of(rows);
+    let table = table_of(rows)?;
     let orders = [("global shuffle".to_owned(), global(rows)), ("dataset order".to_owned(), (0..rows).collect())];
     let ours = [2, 8, 32, 128].map(|pool| (format!("`shuffle_row_groups = {pool}`"), streamed(&table, pool)));
     let mut page = format!(

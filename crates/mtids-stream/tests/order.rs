@@ -1,4 +1,5 @@
 //! The order of an epoch, without reading a row.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod support;
 

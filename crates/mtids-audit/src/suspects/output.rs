@@ -42,61 +42,6 @@ pub fn probabilities_csv(found: &Found, rows: &[Suspect]) -> Result<Vec<u8>, csv
     finish(writer)
 }
 
-/// The table of suspects.
-///
-/// # Errors
-/// [`csv::Error`] when memory cannot take it.
-pub fn suspects_csv(suspects: &[Suspect]) -> Result<Vec<u8>, csv::Error> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record([
-        "dimension",
-        "rank",
-        "finding",
-        "patient",
-        "study",
-        "series",
-        "split",
-        "slice",
-        "x_mm",
-        "y_mm",
-        "z_mm",
-        "source",
-        "evidence",
-        "short_axis_mm",
-        "given",
-        "suggested",
-        "p_given",
-        "p_suggested",
-        "p_wrong",
-    ])?;
-    for one in suspects {
-        let [x, y, z] = one.place_mm.map(|mm| format!("{mm:.2}"));
-        let [given, suggested, wrong] = [one.p_given, one.p_suggested, one.p_wrong].map(|p| format!("{p:.6}"));
-        writer.write_record([
-            one.dimension.name(),
-            &one.rank.to_string(),
-            &one.finding,
-            &one.patient,
-            &one.study,
-            &one.series,
-            &one.split,
-            &one.slice.to_string(),
-            &x,
-            &y,
-            &z,
-            &one.source,
-            one.evidence.letter(),
-            &one.short_axis_mm.map(|mm| format!("{mm:.1}")).unwrap_or_default(),
-            &one.given,
-            &one.suggested,
-            &given,
-            &suggested,
-            &wrong,
-        ])?;
-    }
-    finish(writer)
-}
-
 /// A table of corrections that a person fills in: who decided and why, and another label where the suggested one is not right. Lines of labels
 /// that are right are removed.
 ///
@@ -167,6 +112,7 @@ pub(super) fn dimension_cells(judged: &Judged) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::{Form, of_suspects};
     use mtids_domain::label::Evidence;
 
     fn suspect() -> Suspect {
@@ -194,9 +140,8 @@ mod tests {
     #[test]
     fn tables_have_headings_and_corrections_are_left_for_a_person() {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let table = text(suspects_csv(&[suspect()]).unwrap());
-        let expected =
-            "metastasis,1,k1,p,st,se,test,7,1.00,-2.50,3.25,table,D,11.2,metastatic,benign,0.100000,0.900000,0.875000";
+        let table = text(of_suspects(&[suspect()]).bytes(Form::Csv).unwrap());
+        let expected = "metastasis,1,k1,p,st,se,test,7,1,-2.5,3.25,table,D,11.25,metastatic,benign,0.1,0.9,0.875";
         assert_eq!(table.lines().nth(1), Some(expected));
         assert_eq!(table.lines().next().unwrap().split(',').count(), expected.split(',').count());
         let corrections = text(corrections_csv(&[suspect()]).unwrap());

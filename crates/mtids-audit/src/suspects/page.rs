@@ -25,6 +25,27 @@ pub struct Pictures {
     pub field_mm: f64,
 }
 
+impl Pictures {
+    /// Each suspect that has a picture, under the name of its file: dimension and rank.
+    pub fn files<'p>(&'p self, suspects: &[Suspect]) -> Vec<(String, &'p Picture)> {
+        let shown = suspects.iter().filter(|one| one.rank <= self.most);
+        let file = |one: &Suspect| {
+            let picture = self.of_rows.get(&one.finding)?;
+            Some((format!("{}-{:04}.png", one.dimension.name(), one.rank), picture))
+        };
+        shown.filter_map(file).collect()
+    }
+}
+
+/// Whether a file has the name of a suspect's picture.
+pub fn is_picture(name: &str) -> bool {
+    let rank = |dimension: Dimension| name.strip_prefix(dimension.name())?.strip_prefix('-')?.strip_suffix(".png");
+    [Dimension::Region, Dimension::Metastasis]
+        .into_iter()
+        .filter_map(rank)
+        .any(|rank| rank.len() >= 4 && rank.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// The page as HTML text.
 pub fn page(found: &Suspects, pictures: &Pictures) -> String {
     let lead = "Rows whose label is likely wrong, by probabilities that no model of their own patients gave. A suspect is a question to a \
@@ -151,4 +172,17 @@ fn origin(found: &Suspects) -> Markup {
     rows.extend(found.predictions.iter().map(|table| vec!["predictions".to_owned(), table.digest.to_string()]));
     rows.push(vec!["program".to_owned(), format!("{} {}", found.program.name, found.program.version)]);
     table(&["what", "which"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_suspects_are_known_by_their_names() {
+        assert!(is_picture("region-0001.png") && is_picture("metastasis-12345.png"));
+        for other in ["region-1.png", "region-0001.jpg", "regional-0001.png", "upper-benign.png", "region-000a.png"] {
+            assert!(!is_picture(other), "{other}");
+        }
+    }
 }

@@ -41,10 +41,13 @@ fn accuracy(rows: &[Prediction], dimension: Dimension, classes: usize) -> Option
     Confusion::from_pairs(classes, pairs).accuracy()
 }
 
+/// A figure of the predictions of a fold.
+type Figure<'f> = dyn Fn(&[Prediction]) -> Option<f64> + 'f;
+
 fn table(folds: &[Evaluated]) -> String {
     let regions = folds.first().map_or(0, |fold| fold.evaluation.measured.regions.len());
     let test_to_train = 1.0 / (folds.len().saturating_sub(2).max(1)) as f64;
-    let figures: [(&str, &dyn Fn(&[Prediction]) -> Option<f64>); 4] = [
+    let figures: [(&str, &Figure<'_>); 4] = [
         ("status AUROC", &status_auroc),
         ("status AUROC, short axis", &ruler),
         ("region accuracy", &|rows| accuracy(rows, Dimension::Region, regions)),
