@@ -4,7 +4,6 @@
 //! they are: a dealt dataset is read through another assignment of its patients, so folds cost no disk.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use mtids_domain::label::Metastasis;
 use mtids_domain::pseudonym::PatientKey;
@@ -12,8 +11,6 @@ use mtids_runtime::digest::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::ShardError;
-use crate::reader::Dataset;
 use crate::row::{RowKind, RowLabels, Split};
 
 /// Label counts of a patient: (region, status) → findings. Unknown labels count as their own class.
@@ -133,7 +130,7 @@ pub(crate) struct Deal {
 }
 
 impl Deal {
-    fn of(rows: &[RowLabels], fold: CrossValidation) -> Self {
+    pub(crate) fn of(rows: &[RowLabels], fold: CrossValidation) -> Self {
         let mut patients: BTreeMap<PatientKey, LabelCounts> = BTreeMap::new();
         for row in rows {
             let counts = patients.entry(row.patient_key.clone()).or_default();
@@ -154,28 +151,13 @@ impl Deal {
         self.splits.get(&labels.patient_key).copied().unwrap_or(labels.split)
     }
 
+    /// Digest of who is in which split.
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
     pub(crate) fn has(&self, split: Split) -> bool {
         self.splits.values().any(|&found| found == split)
-    }
-}
-
-impl Dataset {
-    /// The same dataset with its patients dealt to the splits of one fold, balanced over the labels of its rows. From then on the split of a row
-    /// is that of the fold, but in [`index_batches`](Dataset::index_batches) and [`index_columns`](Dataset::index_columns), which are the
-    /// index as it was built.
-    ///
-    /// A row group holds rows of several splits then, so whoever reads one split decodes more than it needs.
-    ///
-    /// # Errors
-    /// As [`Dataset::index`].
-    pub fn in_fold(self, fold: CrossValidation) -> Result<Self, ShardError> {
-        let deal = Deal::of(&self.index()?, fold);
-        Ok(self.with_deal(Arc::new(deal)))
-    }
-
-    /// Digest of who is in which split, where patients are dealt otherwise than they were built.
-    pub fn deal_digest(&self) -> Option<Digest> {
-        self.deal().map(|deal| deal.digest)
     }
 }
 

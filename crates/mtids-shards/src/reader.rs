@@ -12,7 +12,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 
 use crate::columns::IndexColumns;
-use crate::deal::Deal;
+use crate::deal::{CrossValidation, Deal};
 use crate::description::{Manifest, ShardEntry};
 use crate::error::{DamageKind, ShardError};
 use crate::file::read_verified;
@@ -60,16 +60,26 @@ impl Dataset {
         Self { storage: wrap(self.storage, &self.manifest), ..self }
     }
 
-    pub(crate) fn with_deal(self, deal: Arc<Deal>) -> Self {
-        Self { deal: Some(deal), ..self }
+    /// The same dataset with its patients dealt to the splits of one fold, balanced over the labels of its rows. From then on the split of a row
+    /// is that of the fold, but in [`index_batches`](Dataset::index_batches) and [`index_columns`](Dataset::index_columns), which are the
+    /// index as it was built.
+    ///
+    /// A row group holds rows of several splits then, so whoever reads one split decodes more than it needs.
+    ///
+    /// # Errors
+    /// As [`Dataset::index`].
+    pub fn in_fold(self, fold: CrossValidation) -> Result<Self, ShardError> {
+        let deal = Deal::of(&self.index()?, fold);
+        Ok(Self { deal: Some(Arc::new(deal)), ..self })
     }
 
-    pub(crate) fn deal(&self) -> Option<&Deal> {
-        self.deal.as_deref()
+    /// Digest of who is in which split, where patients are dealt otherwise than they were built.
+    pub fn deal_digest(&self) -> Option<Digest> {
+        self.deal.as_deref().map(Deal::digest)
     }
 
     fn redeal(&self, rows: &mut [RowLabels]) {
-        if let Some(deal) = self.deal() {
+        if let Some(deal) = self.deal.as_deref() {
             rows.iter_mut().for_each(|row| row.split = deal.split_of(row));
         }
     }
@@ -125,7 +135,7 @@ impl Dataset {
     pub fn scan_index(&self, columns: &[&str], mut visit: impl FnMut(Place, &RowLabels)) -> Result<(), ShardError> {
         let shards = self.manifest.shards.iter().enumerate().map(|(n, shard)| (shard.path.as_str(), n)).collect();
         let (bytes, path) = (self.file(INDEX)?, self.index_place());
-        let Some(deal) = self.deal() else { return scan_index(bytes, &path, columns, &shards, visit) };
+        let Some(deal) = self.deal.as_deref() else { return scan_index(bytes, &path, columns, &shards, visit) };
         let mut columns = columns.to_vec();
         columns.extend(["patient_key", "split"].into_iter().filter(|name| !columns.contains(name)).collect::<Vec<_>>());
         scan_index(bytes, &path, &columns, &shards, |place, labels| {
@@ -149,7 +159,7 @@ impl Dataset {
     /// Numbers of the shards that may hold rows of a split, in manifest order: its own, or all of them where patients are
     /// [dealt anew](Dataset::in_fold) and any is in it.
     pub fn shards(&self, split: Split) -> impl Iterator<Item = usize> + '_ {
-        let dealt = self.deal().map(|deal| deal.has(split));
+        let dealt = self.deal.as_deref().map(|deal| deal.has(split));
         let may_hold = move |shard: &ShardEntry| dealt.unwrap_or(shard.split == split);
         self.manifest.shards.iter().enumerate().filter(move |(_, shard)| may_hold(shard)).map(|(n, _)| n)
     }

@@ -3,6 +3,8 @@
 //! Invariant: the order depends on the grid alone. Trials come first, because reported rows need their choice; then one seed of every row before
 //! the next seed of any, so that a comparison that ends early has few seeds of all rows instead of all seeds of few.
 
+use mtids_shards::CrossValidation;
+
 use super::grid::Grid;
 use crate::config::ValidConfig;
 use crate::error::TrainError;
@@ -67,11 +69,21 @@ pub(crate) fn is_tuned(grid: &Grid) -> bool {
 }
 
 /// Name of a set of test patients: a dataset, or a fold of it and the seed of the dealing.
-pub(crate) fn test_set(dataset: &str, fold: Option<(u32, u64)>) -> String {
+fn test_set(dataset: &str, fold: Option<(u32, u64)>) -> String {
     match fold {
         None => dataset.to_owned(),
         Some((fold, seed)) => format!("{dataset}.fold-{fold}.seed-{seed}"),
     }
+}
+
+/// The sets of test patients of a dataset: one, or one for each fold and repeat.
+pub(crate) fn test_sets(grid: &Grid, dataset: &str) -> Vec<(String, Option<CrossValidation>)> {
+    let Some(folds) = grid.folds else { return vec![(test_set(dataset, None), None)] };
+    let of_repeat = |&seed: &u64| {
+        let of_fold = move |fold| (test_set(dataset, Some((fold, seed))), Some(CrossValidation { folds, fold, seed }));
+        (0..folds).map(of_fold)
+    };
+    grid.seeds.iter().flat_map(of_repeat).collect()
 }
 
 /// The folds of a grid and the repeats that they are of; one that is none without cross-validation.

@@ -10,9 +10,9 @@ use mtids_metrics::{BootstrapOptions, Effect, corrected_mean};
 use mtids_runtime::digest::Digest;
 use strum::VariantArray;
 
-use super::cells::Cell;
+use super::cells::{self, Cell};
 use super::contenders::{Contender, Standing};
-use super::field::{Standings, add_ranks, verdict, within_shares};
+use super::field::{Standings, add_ranks, within_shares};
 use super::figures::{Comparison, DatasetResults, Line, Recorded};
 use super::grid::{Grid, Metric};
 use super::nodes::Nodes;
@@ -57,7 +57,7 @@ impl<'a> CrossedField<'a> {
     /// The contenders of dataset `name` on record; `None` where no fold is.
     pub(crate) fn new(grid: &Grid, name: &'a str, folds: u32, recorded: &'a Recorded) -> Option<Self> {
         let (mut sets, mut parameters) = (Vec::new(), BTreeMap::new());
-        for (set, fold) in grid.test_sets(name) {
+        for (set, fold) in cells::test_sets(grid, name) {
             let (Some(nodes), Some(fold)) = (recorded.nodes.get(&set), fold) else { continue };
             let (mut contenders, mut fusions) = (Vec::new(), Vec::new());
             for (index, row) in grid.rows.iter().enumerate() {
@@ -151,17 +151,7 @@ impl Standings for CrossedField<'_> {
     fn comparison(&self, first: &str, second: &str, metric: Metric) -> Comparison {
         let collected = self.collect(first, Some(second), metric);
         let effect = self.effect(&collected.values);
-        Comparison {
-            first: first.to_owned(),
-            second: second.to_owned(),
-            dataset: self.name.to_owned(),
-            metric,
-            verdict: verdict(effect.as_ref()),
-            effect,
-            adjusted_p: None,
-            nodes: collected.nodes,
-            patients: collected.patients,
-        }
+        Comparison::new([first, second], self.name, metric, effect, (collected.nodes, collected.patients))
     }
 
     fn results(&self, grid: &Grid) -> DatasetResults {

@@ -9,7 +9,7 @@ use strum::VariantArray;
 
 use super::cells;
 use super::contenders::{Contender, Standing};
-use super::figures::{Comparison, DatasetResults, Line, Recorded, Verdict};
+use super::figures::{Comparison, DatasetResults, Line, Recorded};
 use super::grid::{Grid, Metric};
 use super::nodes::Nodes;
 use super::record::Record;
@@ -23,15 +23,6 @@ pub(crate) trait Standings {
     fn comparison(&self, first: &str, second: &str, metric: Metric) -> Comparison;
     /// Everything about the dataset.
     fn results(&self, grid: &Grid) -> DatasetResults;
-}
-
-pub(super) fn verdict(effect: Option<&Effect>) -> Verdict {
-    match effect {
-        None => Verdict::Open,
-        Some(effect) if effect.interval.low > 0.0 => Verdict::Above,
-        Some(effect) if effect.interval.high < 0.0 => Verdict::Below,
-        Some(_) => Verdict::Tie,
-    }
 }
 
 /// A share is none below 0 or above 1, whatever its spread.
@@ -144,17 +135,7 @@ impl Standings for Field<'_> {
             },
             _ => (None, 0, 0),
         };
-        Comparison {
-            first: first.to_owned(),
-            second: second.to_owned(),
-            dataset: self.name.to_owned(),
-            metric,
-            verdict: verdict(effect.as_ref()),
-            effect,
-            adjusted_p: None,
-            nodes,
-            patients,
-        }
+        Comparison::new([first, second], self.name, metric, effect, (nodes, patients))
     }
 
     fn results(&self, grid: &Grid) -> DatasetResults {

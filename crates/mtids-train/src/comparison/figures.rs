@@ -85,6 +85,27 @@ pub struct Comparison {
     pub patients: usize,
 }
 
+impl Comparison {
+    /// A difference with what it says by itself. `pair` is who is compared with whom; `counts` are nodes and patients.
+    pub(super) fn new(
+        pair: [&str; 2],
+        dataset: &str,
+        metric: Metric,
+        effect: Option<Effect>,
+        counts: (usize, usize),
+    ) -> Self {
+        let verdict = match &effect {
+            None => Verdict::Open,
+            Some(effect) if effect.interval.low > 0.0 => Verdict::Above,
+            Some(effect) if effect.interval.high < 0.0 => Verdict::Below,
+            Some(_) => Verdict::Tie,
+        };
+        let [first, second] = pair.map(str::to_owned);
+        let (dataset, (nodes, patients)) = (dataset.to_owned(), counts);
+        Self { first, second, dataset, metric, effect, adjusted_p: None, verdict, nodes, patients }
+    }
+}
+
 /// One dataset.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DatasetResults {

@@ -9,7 +9,6 @@ use mtids_shards::CrossValidation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cells::test_set;
 use crate::config::{TrainConfig, ValidConfig};
 use crate::error::TrainError;
 
@@ -218,16 +217,6 @@ impl Grid {
             }
         }
         Ok(())
-    }
-
-    /// The sets of test patients of a dataset: one, or one for each fold and repeat.
-    pub(crate) fn test_sets(&self, dataset: &str) -> Vec<(String, Option<CrossValidation>)> {
-        let Some(folds) = self.folds else { return vec![(test_set(dataset, None), None)] };
-        let of_repeat = |&seed: &u64| {
-            (0..folds)
-                .map(move |fold| (test_set(dataset, Some((fold, seed))), Some(CrossValidation { folds, fold, seed })))
-        };
-        self.seeds.iter().flat_map(of_repeat).collect()
     }
 
     /// The checked settings of a row with further changes, read from the base anew.

@@ -117,7 +117,7 @@ impl Results {
             regions: grid
                 .datasets
                 .first()
-                .and_then(|name| recorded.nodes.get(&grid.test_sets(name).first()?.0))
+                .and_then(|name| recorded.nodes.get(&cells::test_sets(grid, name).first()?.0))
                 .map_or_else(Vec::new, |nodes| nodes.regions.clone()),
             courses: rows().map(|(name, record)| (name, record.course)).collect(),
             shared_branch: rows().filter_map(|(name, record)| Some((name, record.answers?.shared_branch))).collect(),

@@ -116,7 +116,7 @@ impl<'a> Comparison<'a> {
             let dataset = mtids_store::open_dataset(path)?;
             digests.insert(name.clone(), dataset.manifest().digest());
             if grid.datasets.contains(name) {
-                for (set, fold) in grid.test_sets(name) {
+                for (set, fold) in cells::test_sets(grid, name) {
                     let keyed = KeyedNodes::of(in_fold(dataset.clone(), fold)?.as_ref(), path)?;
                     if records.nodes(&set)?.as_ref() != Some(&keyed.nodes) {
                         records.put_nodes(&set, &keyed.nodes)?;
@@ -300,7 +300,7 @@ impl<'a> Comparison<'a> {
             }
         }
         for name in &self.grid.datasets {
-            for (set, _) in self.grid.test_sets(name) {
+            for (set, _) in cells::test_sets(self.grid, name) {
                 recorded.nodes.extend(self.records.nodes(&set)?.map(|nodes| (set, nodes)));
             }
         }
