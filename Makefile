@@ -62,6 +62,13 @@ compare: ## Rows of pipelines/compare/GRID.toml beside each other, resumable: ou
 	@for cohort in $(COHORTS); do bash scripts/cohorts/build.sh '$(BIN)' "$$cohort"; done
 	@$(BIN)/mtids-train compare --grid pipelines/compare/$(GRID).toml --out out/compare/$(GRID) --records docs/results/cells/$(GRID) $(foreach cohort,$(COHORTS),--dataset $(cohort)=out/cohorts/$(cohort)/dataset)
 
+.PHONY: compare-results
+compare-results: GRID ?= main-small
+compare-results: ## What is on record of pipelines/compare/GRID.toml, without training: out/compare/GRID, tables in docs/results/compare-GRID.md
+	@$(MAKE) build PROFILE=$(PROFILE)
+	@$(BIN)/mtids-train compare --grid pipelines/compare/$(GRID).toml --out out/compare/$(GRID) --records docs/results/cells/$(GRID) --records-only
+	@cp out/compare/$(GRID)/results.md docs/results/compare-$(GRID).md
+
 .PHONY: phantom-pictures
 phantom-pictures: build python ## A phantom beside a real CT: pictures, HU of tissues and noise, for docs/phantom.md (needs ../shared/data)
 	@bash scripts/phantom/pictures.sh '$(BIN)'
