@@ -217,6 +217,14 @@ fn records_alone_give_the_results_and_those_of_other_settings_are_not_used() {
     let alone = compare(&bench.grid, &alone, records_only, &Interrupt::new()).unwrap();
     assert_eq!(alone, trained);
 
+    let (record, aside) =
+        (bench.places("out").records.join("reported.mt-ids.seed-2.json"), bench.folder.path().join("aside"));
+    fs::rename(&record, &aside).unwrap();
+    let fewer = compare(&bench.grid, &bench.places("out"), records_only, &Interrupt::new()).unwrap();
+    assert_eq!((fewer.primary[0].verdict, fewer.primary[0].adjusted_p), (Verdict::Provisional, None));
+    assert!(fewer.primary[0].effect.is_some(), "shown, but not judged");
+    fs::rename(&aside, &record).unwrap();
+
     let mut longer = bench.grid.clone();
     longer.rows[1].set.push("clip_norm=1.0".into());
     let other = compare(&longer, &bench.places("out"), records_only, &Interrupt::new()).unwrap();

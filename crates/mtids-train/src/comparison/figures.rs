@@ -37,6 +37,8 @@ pub enum Verdict {
     NotShown,
     /// There is none.
     Open,
+    /// A claim of rows that are not yet trained with all seeds of the grid: whatever the interval says so far, it is not judged.
+    Provisional,
 }
 
 /// One row or reader on one dataset.

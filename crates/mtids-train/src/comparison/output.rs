@@ -39,8 +39,16 @@ fn reading(results: &Results, grid: &Grid) -> Vec<&'static str> {
     let mut lines = match grid.folds {
         None => vec![
             "A figure is the mean over seeds on the test patients; readers without training, and an ensemble of seeds, have one.",
-            "95 % intervals hold two sources of spread: patients, by the bootstrap, and seeds, pooled over the rows of a dataset. A tie is an interval that \
-             holds 0.",
+            match results.datasets.iter().all(|dataset| dataset.between_seeds.is_empty()) {
+                true => {
+                    "95 % intervals hold the spread of patients only: each row has one seed, and what another one would give is not in them. A tie is an \
+                     interval that holds 0."
+                }
+                false => {
+                    "95 % intervals hold two sources of spread: patients, by the bootstrap, and seeds, pooled over the rows of a dataset. A tie is an \
+                     interval that holds 0."
+                }
+            },
         ],
         Some(_) => vec![
             "A figure is the mean over the folds of all repeats, each on its own test patients; a difference is taken in each fold.",
@@ -51,7 +59,7 @@ fn reading(results: &Results, grid: &Grid) -> Vec<&'static str> {
     if !results.primary.is_empty() {
         lines.push(
             "The claims were named in the grid before the first reported training and are judged together by Holm's procedure; every other difference \
-             is exploratory.",
+             is exploratory. A claim is provisional, and not judged, until all trainings of its rows are on record.",
         );
     }
     if !results.tuning.is_empty() {

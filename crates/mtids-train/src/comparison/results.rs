@@ -100,6 +100,7 @@ impl Results {
             );
             datasets.push(field.results(grid));
         }
+        hold_back(&mut primary, &datasets, cells::reported(grid).len() / (grid.rows.len() * grid.datasets.len()));
         judge_together(&mut primary);
         let first = |row: usize| {
             let (dataset, fold) = (grid.datasets.first()?.clone(), grid.folds.map(|_| 0));
@@ -125,9 +126,21 @@ impl Results {
     }
 }
 
+/// Leaves claims open whose rows have fewer than `all` trainings: one that is judged at a moment of choice is no claim.
+fn hold_back(claims: &mut [Comparison], datasets: &[DatasetResults], all: usize) {
+    for claim in claims.iter_mut().filter(|claim| claim.effect.is_some()) {
+        let lines = datasets.iter().filter(|dataset| dataset.name == claim.dataset).flat_map(|dataset| &dataset.lines);
+        let mut compared = lines.filter(|line| line.name == claim.first || line.name == claim.second);
+        if compared.any(|line| line.is_trained && line.seeds < all) {
+            claim.verdict = Verdict::Provisional;
+        }
+    }
+}
+
 /// Adjusts the p-values of the claims for each other, and what they say.
 fn judge_together(claims: &mut [Comparison]) {
-    let measured: Vec<usize> = (0..claims.len()).filter(|&claim| claims[claim].effect.is_some()).collect();
+    let is_judged = |claim: &Comparison| claim.effect.is_some() && claim.verdict != Verdict::Provisional;
+    let measured: Vec<usize> = (0..claims.len()).filter(|&claim| is_judged(&claims[claim])).collect();
     let p: Vec<f64> = measured.iter().filter_map(|&claim| Some(claims[claim].effect?.p)).collect();
     for (claim, adjusted) in measured.into_iter().zip(holm(&p)) {
         claims[claim].adjusted_p = Some(adjusted);

@@ -89,6 +89,7 @@ pub(crate) fn words(comparison: &Comparison) -> &'static str {
         (Verdict::Tie, _) => "tie",
         (Verdict::NotShown, _) => "not shown",
         (Verdict::Open, _) => "open",
+        (Verdict::Provisional, _) => "provisional",
     }
 }
 
