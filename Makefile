@@ -279,6 +279,14 @@ bench-suspects: ## Likely label errors beside cleanlab's, with 5 % more labels f
 	@$(MAKE) build PROFILE=$(PROFILE)
 	@bash scripts/benchmarks/suspects.sh '$(BIN)' '$(COHORTS)' $(SEEDS) $(SET)
 
+.PHONY: bench-audit
+bench-audit: DATASET = out/cohorts/realistic/dataset
+bench-audit: ROWS ?= 10000000
+bench-audit: SITES ?= 50
+bench-audit: ROUNDS ?= 3
+bench-audit: ## An audit of ten million rows beside pandas' group-bys: docs/results/audit.md (DATASET= to tile, ROWS=, SITES=, ROUNDS=, PROFILE=)
+	@bash scripts/benchmarks/audit.sh '$(PROFILE)' '$(DATASET)' '$(ROWS)' '$(SITES)' '$(ROUNDS)'
+
 .PHONY: cuda-check
 cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine without one (compiler from PyPI, 616 MB; about 11 CPU-minutes once)
 	@bash tests/cuda/check.sh

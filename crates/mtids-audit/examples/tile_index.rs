@@ -1,7 +1,7 @@
 //! Tiles the index of a dataset with new patients, for measurements of an audit at scale: `tile_index DATASET OUT ROWS SITES`.
 //!
 //! Every copy has its own keys, and sizes and measures that differ by up to 1 %, so that nothing compresses or groups better than real rows
-//! would. Copies are dealt to sites, which become the names of the scanners. The dataset has no shards: an audit reads the index alone.
+//! would. Copies are dealt to sites, which also name the scanners. The dataset has no shards: an audit reads the index alone.
 #![allow(clippy::print_stdout, reason = "an example prints its result")]
 
 use std::error::Error;
@@ -80,6 +80,9 @@ fn tiled(batch: &RecordBatch, copy: usize, sites: usize) -> Result<RecordBatch, 
         };
         match name {
             _ if name.ends_with("_key") || name == "voxels_digest" => texts(&|key| other_key(key, copy)),
+            // Each piece is another one, so no copy of a view is a near-copy of it.
+            "near_hash" => texts(&|hash| other_pieces(hash, copy)),
+            "site" => Arc::new(StringArray::from(vec![format!("site {site}"); batch.num_rows()])),
             "manufacturer" => texts(&|_| format!("maker {}", site % 4)),
             "model" => Arc::new(StringArray::from(vec![format!("scanner of site {site}"); batch.num_rows()])),
             "shard" => {
@@ -107,6 +110,15 @@ fn other_key(key: &str, copy: usize) -> String {
     let start = key.bytes().fold(copy as u64, |state, byte| mixed(state, u64::from(byte)));
     let digits = format!("{:016x}{:016x}", mixed(start, 1), mixed(start, 2));
     digits[..key.len().min(32)].to_owned()
+}
+
+/// A hash whose pieces, 16 bits in four digits each, are those of `hash` by a number of the copy.
+fn other_pieces(hash: &str, copy: usize) -> String {
+    let pieces = hash.as_bytes().chunks(4).enumerate().map(|(n, digits)| {
+        let piece = std::str::from_utf8(digits).ok().and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        format!("{:04x}", piece.unwrap_or(0) ^ mixed(copy as u64, n as u64) as u16)
+    });
+    pieces.collect()
 }
 
 /// SplitMix64 of two numbers.

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AuditError;
-use crate::index::{Answer, Index};
+use crate::index::{Answer, Index, Rows};
 
 /// Resamples of patients, and their seed: an interval is to be the same each time.
 const BOOTSTRAP: BootstrapOptions = BootstrapOptions { resamples: 500, seed: 29 };
@@ -61,26 +61,20 @@ pub(crate) fn agreement(index: &Index, same_place_mm: f64) -> Result<Vec<SourceA
     };
     let distance =
         COLUMNS[4..].iter().map(|axis| squared(axis)).reduce(|sum, one| sum + one).unwrap_or_else(|| lit(0.0));
-    let answer = index.query(|frame| {
-        // The samples of a finding share a weight of 1.
-        let known = frame.filter(col("frame_of_reference_key").is_not_null().and(col("weight").gt_eq(lit(1.0))));
-        // Most frames have one source, and every pair of their rows would be made for nothing.
-        let shared = known
-            .clone()
-            .group_by(PLACE.map(col))
-            .agg([col("label_source").n_unique().alias("sources")])
-            .filter(col("sources").gt(lit(1)))
-            .select(PLACE.map(col));
-        let inner = || JoinArgs::new(JoinType::Inner);
-        let rows = known.join(shared, PLACE.map(col), PLACE.map(col), inner());
-        let pairs = side(rows.clone(), "a_").join(side(rows, "b_"), PLACE.map(col), PLACE.map(col), inner());
-        pairs
-            .filter(col("a_label_source").lt(col("b_label_source")))
-            .with_column(distance.alias("distance"))
-            .filter(col("distance").lt(lit(same_place_mm * same_place_mm)))
-            // The nearest first; the order of the file decides between equals.
-            .sort(["distance", "a_sample_key", "b_sample_key"], SortMultipleOptions::default())
-    })?;
+    let rows = rows_of_several_sources(index)?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let columns: Vec<&str> = PLACE.into_iter().chain(COLUMNS).collect();
+    let rows = index.rows_at(Rows::Findings, rows, &columns)?.into_frame();
+    let pairs = side(rows.clone(), "a_").join(side(rows, "b_"), PLACE.map(col), PLACE.map(col), inner());
+    let nearest = pairs
+        .filter(col("a_label_source").lt(col("b_label_source")))
+        .with_column(distance.alias("distance"))
+        .filter(col("distance").lt(lit(same_place_mm * same_place_mm)))
+        // The nearest first; the order of the file decides between equals.
+        .sort(["distance", "a_sample_key", "b_sample_key"], SortMultipleOptions::default());
+    let answer = index.answer(nearest)?;
     let (first, second) =
         (answer.texts_of("a_label_source", "label_source")?, answer.texts_of("b_label_source", "label_source")?);
     let (keys, others) = (answer.codes("a_sample_key")?, answer.codes("b_sample_key")?);
@@ -101,6 +95,32 @@ pub(crate) fn agreement(index: &Index, same_place_mm: f64) -> Result<Vec<SourceA
         }
     }
     Ok(found)
+}
+
+fn inner() -> JoinArgs {
+    JoinArgs::new(JoinType::Inner)
+}
+
+/// Rows of patients' frames of reference that several forms of source speak of: most have one, and every pair of their rows would be made for
+/// nothing.
+fn rows_of_several_sources(index: &Index) -> Result<Vec<u32>, AuditError> {
+    let answer = index.query(|frame| {
+        // The samples of a finding share a weight of 1.
+        let known = frame
+            .filter(col("frame_of_reference_key").is_not_null().and(col("weight").gt_eq(lit(1.0))))
+            .select(PLACE.into_iter().chain(["sample_key", "label_source"]).map(col).collect::<Vec<Expr>>());
+        let source = || col("label_source");
+        let shared = known
+            .clone()
+            .group_by(PLACE.map(col))
+            .agg([source().min().alias("first"), source().max().alias("last")])
+            .filter(col("first").lt(col("last")))
+            .select(PLACE.map(col));
+        known.join(shared, PLACE.map(col), PLACE.map(col), inner()).select([col("sample_key")])
+    })?;
+    let mut rows = answer.codes("sample_key")?;
+    rows.sort_unstable();
+    Ok(rows)
 }
 
 /// The agreement of these pairs along a dimension; none where no pair is known to both.

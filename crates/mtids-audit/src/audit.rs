@@ -13,9 +13,9 @@ use crate::checks;
 use crate::config::AuditConfig;
 use crate::distribution::{self, Count, Group, Sizes};
 use crate::error::AuditError;
-use crate::index::Index;
 use crate::issue::AuditIssue;
-use crate::measures::{Measured, measures};
+use crate::measures::{Labels, Measured, measures};
+use crate::opened::Opened;
 
 /// What an audit found: `audit.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -85,11 +85,18 @@ impl Audit {
 /// # Errors
 /// [`AuditError`] when there is no dataset, its index cannot be read, or a setting makes no sense.
 pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> {
+    audit_opened(&Opened::new(dataset)?, config)
+}
+
+/// Audits a dataset that is open.
+///
+/// # Errors
+/// [`AuditError`] when its index cannot be read, or a setting makes no sense.
+pub fn audit_opened(Opened { dataset, index }: &Opened, config: &AuditConfig) -> Result<Audit, AuditError> {
     config.validate()?;
-    let dataset = mtids_store::open_dataset(dataset)?;
     let manifest = dataset.manifest();
-    let index = Index::open(&dataset)?;
-    let by_site = distribution::by_known(&index, "site")?;
+    let by_site = distribution::by_known(index, "site")?;
+    let labels = Labels::of(index)?;
     let description = &manifest.description;
     let mut audit = Audit {
         program: Program::new("mtids-audit", env!("CARGO_PKG_VERSION")),
@@ -98,26 +105,26 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
         regions: description.regions.regions().iter().map(|region| region.name.clone()).collect(),
         views: description.views.clone(),
         input: manifest.totals.clone(),
-        issues: checks::issues(&index, manifest, config)?,
-        overall: distribution::overall(&index)?,
-        by_split: distribution::by(&index, ["split"])?,
-        by_region: distribution::by(&index, ["region_name"])?,
-        by_region_and_split: distribution::by(&index, ["region_name", "split"])?,
-        by_station: distribution::by(&index, ["station"])?,
-        by_evidence: distribution::by(&index, ["evidence", "level"])?,
-        by_scanner: distribution::by(&index, ["manufacturer", "model", "kernel"])?,
-        by_contrast: distribution::by(&index, ["contrast"])?,
+        issues: checks::issues(index, &labels, manifest, config)?,
+        overall: distribution::overall(index)?,
+        by_split: distribution::by(index, ["split"])?,
+        by_region: distribution::by(index, ["region_name"])?,
+        by_region_and_split: distribution::by(index, ["region_name", "split"])?,
+        by_station: distribution::by(index, ["station"])?,
+        by_evidence: distribution::by(index, ["evidence", "level"])?,
+        by_scanner: distribution::by(index, ["manufacturer", "model", "kernel"])?,
+        by_contrast: distribution::by(index, ["contrast"])?,
         by_region_and_site: match by_site.is_empty() {
             true => Vec::new(),
-            false => distribution::by(&index, ["region_name", "site"])?,
+            false => distribution::by(index, ["region_name", "site"])?,
         },
         by_site,
-        by_sex: distribution::by_known(&index, "sex")?,
-        by_age_band: distribution::by_known(&index, "age_band")?,
-        rows_per_patient: distribution::rows_per_patient(&index)?,
-        sizes: distribution::sizes(&index)?,
-        measures: measures(&index)?,
-        agreement: agreement(&index, config.same_place_mm)?,
+        by_sex: distribution::by_known(index, "sex")?,
+        by_age_band: distribution::by_known(index, "age_band")?,
+        rows_per_patient: distribution::rows_per_patient(index)?,
+        sizes: distribution::sizes(index)?,
+        measures: measures(index, &labels)?,
+        agreement: agreement(index, config.same_place_mm)?,
     };
     // The order of codes, head to foot, is the order people read; polars sorts by name.
     let place = |name: Option<&str>| audit.regions.iter().position(|region| Some(region.as_str()) == name);

@@ -26,9 +26,15 @@ use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
+use crate::measures::Labels;
 
 /// Runs every check on the verified index of a dataset.
-pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
+pub(crate) fn issues(
+    index: &Index,
+    labels: &Labels,
+    manifest: &Manifest,
+    config: &AuditConfig,
+) -> Result<Vec<AuditIssue>, AuditError> {
     let regions: Vec<String> =
         manifest.description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let mut issues: Vec<AuditIssue> = Vec::new();
@@ -54,7 +60,7 @@ pub(crate) fn issues(index: &Index, manifest: &Manifest, config: &AuditConfig) -
     issues.extend(shares::differing(index, config)?);
     issues.extend(gaps::dominating(index, config)?);
     issues.extend(gaps::padding(index, config.padded_share)?);
-    issues.extend(confounders::size(index, config)?);
+    issues.extend(confounders::size(index, labels, config)?);
     issues.extend(confounders::acquisition(index, config)?);
     issues.extend(confounders::acquisition_of_regions(index, config)?);
     issues.extend(confounders::judged(index, config)?);

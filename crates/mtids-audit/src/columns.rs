@@ -2,11 +2,12 @@
 //!
 //! A key (`sample_key`, `patient_key`, …) is the number of the first row with the same text; the key of a sample is its own row. Other text
 //! is the place of the value among all values of its column, so the order of numbers is the order of the texts. Invariants: columns of text
-//! with few values, and patients, are decoded once and kept in as few bytes as hold them; all others are decoded for the query and dropped.
+//! with few values, and keys that several questions ask for, are decoded once and kept in as few bytes as hold them; all others are decoded for
+//! the query and dropped.
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType as ArrowType;
@@ -18,7 +19,7 @@ use crate::frame::series;
 /// Columns with about as many values as rows.
 pub(crate) const KEYS: [&str; 9] = [
     SAMPLE,
-    PATIENT,
+    "patient_key",
     "folded_patient_key",
     "study_key",
     "series_key",
@@ -29,8 +30,8 @@ pub(crate) const KEYS: [&str; 9] = [
 ];
 /// The key whose number is the row.
 pub(crate) const SAMPLE: &str = "sample_key";
-/// The key that nearly every query groups by.
-pub(crate) const PATIENT: &str = "patient_key";
+/// Keys that several questions ask for.
+const KEPT_KEYS: [&str; 4] = ["patient_key", "series_key", "frame_of_reference_key", "voxels_digest"];
 
 /// Codes of a column of text, in as few bytes as hold them.
 enum Codes {
@@ -57,20 +58,26 @@ impl Kept {
     }
 
     fn series(&self, name: &str) -> Series {
-        let some = |code: u32, none: u32| (code != none).then_some(code);
-        let column = match &self.codes {
+        match &self.codes {
             Codes::Narrow(codes) => {
-                let codes = codes.iter().map(|code| some(u32::from(*code), u32::from(u8::MAX)));
-                UInt32Chunked::from_iter_options(name.into(), codes)
+                let wide = |code: &u8| if *code == u8::MAX { NO_CODE } else { u32::from(*code) };
+                coded_series(name, codes.iter().map(wide).collect())
             }
-            Codes::Wide(codes) => coded_series(name, codes),
-        };
-        column.into_series()
+            Codes::Wide(codes) => coded_series(name, codes.clone()),
+        }
     }
 }
 
-fn coded_series(name: &str, codes: &[u32]) -> UInt32Chunked {
-    UInt32Chunked::from_iter_options(name.into(), codes.iter().map(|code| (*code != NO_CODE).then_some(*code)))
+/// Codes as polars has them: null for [`NO_CODE`].
+fn coded_series(name: &str, codes: Vec<u32>) -> Series {
+    // Most columns have no null, and are taken as they are.
+    let column = if codes.contains(&NO_CODE) {
+        let known = codes.into_iter().map(|code| (code != NO_CODE).then_some(code));
+        UInt32Chunked::from_iter_options(name.into(), known)
+    } else {
+        UInt32Chunked::from_vec(name.into(), codes)
+    };
+    column.into_series()
 }
 
 /// The columns of an index, and those of them that are kept.
@@ -94,18 +101,32 @@ impl Columns {
         self.index.schema().field_with_name(name).is_ok_and(|field| *field.data_type() == ArrowType::Utf8)
     }
 
-    /// A column of text with few values, or that of patients.
+    /// A column of text with few values, or one of the keys that are kept.
     pub(crate) fn kept(&self, name: &str) -> Result<Arc<Kept>, ShardError> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = kept.get(name) {
+        if let Some(found) = self.lock().get(name) {
             return Ok(Arc::clone(found));
         }
-        let made = Arc::new(match name {
-            PATIENT => Kept { codes: Codes::Wide(self.index.first_rows(name)?), values: Vec::new() },
-            _ => Kept::new(self.index.coded(name)?),
+        // Decoded without the lock: a thread that waits for others may be given a task that asks for it.
+        let made = Arc::new(if KEPT_KEYS.contains(&name) {
+            Kept { codes: Codes::Wide(self.index.first_rows(name)?), values: Vec::new() }
+        } else {
+            Kept::new(self.index.coded(name)?)
         });
-        kept.insert(name.to_owned(), Arc::clone(&made));
-        Ok(made)
+        Ok(Arc::clone(self.lock().entry(name.to_owned()).or_insert(made)))
+    }
+
+    /// For each row the first one with the same text in a column of keys; [`NO_CODE`] where it is null.
+    pub(crate) fn first_rows(&self, name: &str) -> Result<Vec<u32>, ShardError> {
+        if KEPT_KEYS.contains(&name)
+            && let Codes::Wide(codes) = &self.kept(name)?.codes
+        {
+            return Ok(codes.clone());
+        }
+        self.index.first_rows(name)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Kept>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A column as polars has it.
@@ -115,8 +136,7 @@ impl Columns {
                 let rows = u32::try_from(self.index.rows()).unwrap_or(NO_CODE);
                 UInt32Chunked::from_vec(name.into(), (0..rows).collect()).into_series()
             }
-            PATIENT => self.kept(name)?.series(name),
-            _ if KEYS.contains(&name) => coded_series(name, &self.index.first_rows(name)?).into_series(),
+            _ if KEYS.contains(&name) => coded_series(name, self.first_rows(name)?),
             _ if self.is_text(name) => self.kept(name)?.series(name),
             _ => {
                 let arrays = self.index.column(name)?;

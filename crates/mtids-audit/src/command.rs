@@ -11,11 +11,12 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::audit::audit;
+use crate::audit::audit_opened;
 use crate::compare::config::CompareConfig;
 use crate::compare::{self, compare};
 use crate::config::AuditConfig;
 use crate::error::AuditError;
+use crate::opened::Opened;
 use crate::page::page_with_pictures;
 use crate::sheets::{is_sheet, pictures_of, remove_old, sheets};
 use crate::suspects::config::SuspectsConfig;
@@ -174,10 +175,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 impl Report {
     fn run(self) -> anyhow::Result<Exit> {
         let settings: AuditConfig = self.common.settings()?;
-        let audit = audit(&self.dataset, &settings)?;
+        // Before the index is hashed, which takes seconds for a large one.
+        settings.validate()?;
+        let opened = Opened::new(&self.dataset)?;
+        let audit = audit_opened(&opened, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&audit)?);
-        let asked = worklist::csv(&worklist::worklist(&self.dataset, &audit)?)?;
-        let sheets = self.pictures.map_or(Ok(Vec::new()), |most| sheets(&self.dataset, most))?;
+        let asked = worklist::csv(&worklist::worklist(&opened, &audit)?)?;
+        let sheets = self.pictures.map_or(Ok(Vec::new()), |most| sheets(&opened, most))?;
         let page = page_with_pictures(&audit, &sheets);
         let files: [(&str, &[u8]); 3] =
             [("audit.html", page.as_bytes()), ("audit.json", json.as_bytes()), ("worklist.csv", &asked)];

@@ -102,13 +102,16 @@ fn counts(answer: &Answer) -> Result<Vec<Count>, AuditError> {
 
 /// Everything at once.
 pub(crate) fn overall(index: &Index) -> Result<Count, AuditError> {
-    let answer = index.query(|frame| frame.select(aggregates()))?;
-    Ok(counts(&answer)?.first().copied().unwrap_or_default())
+    let groups = index.counted(&[], || {
+        let answer = index.query(|frame| frame.select(aggregates()))?;
+        groups(&answer, [])
+    })?;
+    Ok(groups.first().map(|group| group.count).unwrap_or_default())
 }
 
-/// Counts by the values of `keys`.
+/// Counts by the values of `keys`; checks and tables ask for the same ones, which are counted once.
 pub(crate) fn by<const N: usize>(index: &Index, keys: [&str; N]) -> Result<Vec<Group>, AuditError> {
-    groups(&index.grouped(keys, aggregates())?, keys)
+    index.counted(&keys, || groups(&index.grouped(keys, aggregates())?, keys))
 }
 
 /// Counts by the values of a column that older datasets lack; none where it is not there, or unknown in every row.

@@ -31,8 +31,13 @@ pub(crate) fn frame_of(batches: &[RecordBatch]) -> PolarsResult<DataFrame> {
 pub(crate) fn series(name: &str, kind: &DataType, arrays: &[&ArrayRef]) -> PolarsResult<Series> {
     macro_rules! numbers {
         ($chunked:ident, $arrow:ty) => {{
-            let values = arrays.iter().flat_map(|array| array.as_primitive::<$arrow>().iter());
-            $chunked::from_iter_options(name.into(), values).into_series()
+            let parts = || arrays.iter().map(|array| array.as_primitive::<$arrow>());
+            if parts().all(|part| part.null_count() == 0) {
+                $chunked::from_vec(name.into(), parts().flat_map(|part| part.values().iter().copied()).collect())
+            } else {
+                $chunked::from_iter_options(name.into(), parts().flatten())
+            }
+            .into_series()
         }};
     }
     Ok(match kind {

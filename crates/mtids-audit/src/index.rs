@@ -4,14 +4,15 @@
 //! A missing column or a wrong type is an error that names the file. An index that is opened by columns has numbers for texts, see
 //! [`crate::columns`]; [`Answer::texts`] turns them back, so a question does not see the difference.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mtids_shards::{Dataset, INDEX, NO_CODE};
 use polars::prelude::*;
 
 use crate::columns::{Columns, KEYS};
+use crate::distribution::Group;
 use crate::error::AuditError;
 use crate::frame::frame_of;
 
@@ -24,6 +25,8 @@ pub(crate) struct Index {
     is_finding: Expr,
     /// Where texts are numbers: the columns that know which.
     coded: Option<Arc<Columns>>,
+    /// Counts that were asked for, by their keys.
+    counted: Mutex<BTreeMap<Vec<String>, Vec<Group>>>,
 }
 
 /// Which rows a question is about.
@@ -55,7 +58,7 @@ impl Index {
         let frame = LazyFrame::anonymous_scan(scan, ScanArgsAnonymous::default())
             .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
         let is_finding = coded_is(&columns, "kind", "finding")?;
-        Ok(Self { path, names, frame, is_finding, coded: Some(columns) })
+        Ok(Self { path, names, frame, is_finding, coded: Some(columns), counted: Mutex::default() })
     }
 
     /// Reads and verifies the whole index; texts are texts, so that rows of two indexes can be joined by them.
@@ -69,7 +72,7 @@ impl Index {
             .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
         let names = frame.get_column_names().into_iter().map(|name| name.to_string()).collect();
         let is_finding = col("kind").eq(lit("finding"));
-        Ok(Self { path, names, frame: frame.lazy(), is_finding, coded: None })
+        Ok(Self { path, names, frame: frame.lazy(), is_finding, coded: None, counted: Mutex::default() })
     }
 
     /// Whether the index has a column; an older layout has fewer.
@@ -128,6 +131,22 @@ impl Index {
         self.query(|frame| frame.group_by(expressions).agg(aggregates).sort(keys, SortMultipleOptions::default()))
     }
 
+    /// Counts by these keys: those of an earlier question, or what `count` finds.
+    pub(crate) fn counted(
+        &self,
+        keys: &[&str],
+        count: impl FnOnce() -> Result<Vec<Group>, AuditError>,
+    ) -> Result<Vec<Group>, AuditError> {
+        let lock = || self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+        if let Some(found) = lock().get(&keys) {
+            return Ok(found.clone());
+        }
+        let found = count()?;
+        lock().insert(keys, found.clone());
+        Ok(found)
+    }
+
     /// Keys of the findings that meet a condition; where it is unknown they do not.
     pub(crate) fn keys(&self, condition: Expr) -> Result<Vec<String>, AuditError> {
         let answer = self.query(|frame| frame.filter(condition).select([col("sample_key")]))?;
@@ -160,7 +179,7 @@ impl Index {
 
     /// For each row the first one with the same text in a column of keys; [`NO_CODE`] where it is null.
     pub(crate) fn first_rows(&self, column: &str) -> Result<Vec<u32>, AuditError> {
-        Ok(self.coded()?.index().first_rows(column)?)
+        Ok(self.coded()?.first_rows(column)?)
     }
 
     /// The columns of an index that was opened by columns.

@@ -26,6 +26,7 @@ mod frame;
 mod index;
 pub mod issue;
 pub mod measures;
+pub mod opened;
 pub mod page;
 pub mod sheets;
 pub mod suspects;

@@ -6,6 +6,7 @@
 use mtids_metrics::{auroc_by_patient, quantile};
 use mtids_shards::{Measure, NO_CODE};
 use polars::prelude::col;
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,9 @@ use crate::index::Index;
 
 /// What a row's measures are of: prefixes of columns.
 const SOURCES: [&str; 2] = ["grown", "mask"];
+/// Most measures that are judged at a time: each takes about 30 bytes a row meanwhile.
+const AT_ONCE: usize = 4;
+
 /// A measure over the rows of known status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -45,54 +49,101 @@ pub struct Spread {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_unstable_by(f64::total_cmp);
-        Self { rows: values.len() as u64, median: quantile(&values, 0.5) }
+    fn of(mut values: Vec<f32>) -> Self {
+        let rows = values.len() as u64;
+        let half = values.len().saturating_sub(1) / 2;
+        let median = (!values.is_empty()).then(|| {
+            let (_, low, above) = values.select_nth_unstable_by(half, f32::total_cmp);
+            let next = above.iter().copied().min_by(f32::total_cmp).filter(|_| rows.is_multiple_of(2));
+            quantile(&[f64::from(*low), f64::from(next.unwrap_or(*low))], 0.5)
+        });
+        Self { rows, median: median.flatten() }
+    }
+}
+
+/// What the rows of known status are, to judge columns by.
+pub(crate) struct Labels {
+    /// The patient of each row of the index; [`NO_CODE`] where the row bears no known status.
+    patients: Vec<u32>,
+    is_metastatic: Vec<bool>,
+}
+
+impl Labels {
+    /// Of the findings of known status.
+    pub(crate) fn of(index: &Index) -> Result<Self, AuditError> {
+        let names = ["sample_key", "patient_key", "metastasis"].map(col);
+        let answer = index.query(|frame| frame.filter(col("metastasis").is_not_null()).select(names))?;
+        let (rows, codes, statuses) =
+            (answer.codes("sample_key")?, answer.codes("patient_key")?, answer.codes("metastasis")?);
+        let all = index.coded()?.index().rows();
+        let mut labels = Self { patients: vec![NO_CODE; all], is_metastatic: vec![false; all] };
+        for ((row, patient), status) in rows.into_iter().zip(codes).zip(statuses) {
+            labels.patients[row as usize] = patient;
+            labels.is_metastatic[row as usize] = status == 1;
+        }
+        Ok(labels)
+    }
+
+    /// Value, whether it is metastatic, and patient of each row that has a number in the column.
+    pub(crate) fn scored(&self, index: &Index, column: &str) -> Result<Vec<(f32, bool, u32)>, AuditError> {
+        let mut scored = Vec::new();
+        index.coded()?.index().visit_singles(column, |row, value| {
+            let patient = self.patients[row as usize];
+            let is_judged = value.is_finite() && patient != NO_CODE;
+            scored.extend(is_judged.then(|| (value, self.is_metastatic[row as usize], patient)));
+        })?;
+        Ok(scored)
     }
 }
 
 /// Every measure of the rows of known status; none for a dataset without measures.
-pub(crate) fn measures(index: &Index) -> Result<Vec<Measured>, AuditError> {
+pub(crate) fn measures(index: &Index, labels: &Labels) -> Result<Vec<Measured>, AuditError> {
     let names = SOURCES.iter().flat_map(|of| Measure::ALL.iter().map(move |&measure| (*of, measure)));
     let columns: Vec<(&str, Measure, String)> = names
         .map(|(of, measure)| (of, measure, format!("{of}_{}", measure.name())))
         .filter(|(.., column)| index.has(column))
         .collect();
-    if columns.is_empty() {
-        return Ok(Vec::new());
-    }
     let mut found = Vec::new();
-    // One column at a time: all of them at once would be most of the index.
-    for (of, measure, column) in columns {
-        let scored = scored(index, &column)?;
-        if scored.is_empty() {
-            continue;
-        }
-        let area = auroc_by_patient(&scored);
-        let interval = area.and_then(|area| area.interval);
-        let with = |status: bool| scored.iter().filter(|row| row.1 == status).map(|row| f64::from(row.0)).collect();
-        found.push(Measured {
-            of: of.to_owned(),
-            measure: measure.name().to_owned(),
-            unit: measure.unit().to_owned(),
-            benign: Spread::of(with(false)),
-            metastatic: Spread::of(with(true)),
-            auroc: area.map(|area| area.area),
-            interval: interval.map(|interval| [interval.low, interval.high]),
-        });
+    for some in columns.chunks(AT_ONCE) {
+        let judged: Result<Vec<Option<Measured>>, AuditError> = some
+            .par_iter()
+            .map(|(of, measure, column)| Ok(measured(of, *measure, labels.scored(index, column)?)))
+            .collect();
+        found.extend(judged?.into_iter().flatten());
     }
     Ok(found)
 }
 
-/// Value, whether it is metastatic, and patient of each row of known status that has the column; patients are numbered from 0.
-pub(crate) fn scored(index: &Index, column: &str) -> Result<Vec<(f32, bool, u32)>, AuditError> {
-    let known = col("metastasis").is_not_null().and(col(column).is_not_null());
-    let names = ["metastasis", "patient_key", column].map(col);
-    let answer = index.query(|frame| frame.filter(known).select(names))?;
-    let (values, statuses, patients) =
-        (answer.values(column)?, answer.codes("metastasis")?, answer.codes("patient_key")?);
-    let rows = values.into_iter().zip(statuses).zip(patients);
-    // A column of measures holds single precision.
-    let finite = rows.filter(|((value, _), patient)| value.is_finite() && *patient != NO_CODE);
-    Ok(finite.map(|((value, status), patient)| (value as f32, status == 1, patient)).collect())
+/// A measure over its rows; none without any.
+fn measured(of: &str, measure: Measure, scored: Vec<(f32, bool, u32)>) -> Option<Measured> {
+    if scored.is_empty() {
+        return None;
+    }
+    let area = auroc_by_patient(&scored);
+    let interval = area.and_then(|area| area.interval);
+    let with = |status: bool| scored.iter().filter(|row| row.1 == status).map(|row| row.0).collect();
+    Some(Measured {
+        of: of.to_owned(),
+        measure: measure.name().to_owned(),
+        unit: measure.unit().to_owned(),
+        benign: Spread::of(with(false)),
+        metastatic: Spread::of(with(true)),
+        auroc: area.map(|area| area.area),
+        interval: interval.map(|interval| [interval.low, interval.high]),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_is_that_of_the_sorted_values() {
+        for values in [vec![], vec![2.0], vec![9.0, 1.0], vec![3.0, 1.0, 2.0], vec![4.0, 1.0, 3.0, 1.0], vec![5.0; 6]] {
+            let mut sorted: Vec<f64> = values.iter().copied().map(f64::from).collect();
+            sorted.sort_unstable_by(f64::total_cmp);
+            let found = Spread::of(values);
+            assert_eq!((found.rows, found.median), (sorted.len() as u64, quantile(&sorted, 0.5)), "{sorted:?}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use polars::prelude::{SortMultipleOptions, col};
 
 use crate::error::AuditError;
 use crate::index::{Answer, Index, Rows};
+use crate::opened::Opened;
 
 /// Pictures in a row of a sheet; each is three planes wide.
 const COLUMNS: usize = 3;
@@ -129,13 +130,12 @@ fn places(answer: &Answer) -> Result<Vec<Option<(RowGroup, usize)>>, AuditError>
 ///
 /// # Errors
 /// [`AuditError`] for a dataset whose index or shards cannot be read, or do not fit each other.
-pub fn sheets(dataset: &Path, most: usize) -> Result<Vec<Sheet>, AuditError> {
-    let dataset = mtids_store::open_dataset(dataset)?;
-    let Some((number, view)) = nearest(&dataset) else { return Ok(Vec::new()) };
-    let chosen = choose(&Index::open(&dataset)?, most)?;
+pub fn sheets(Opened { dataset, index }: &Opened, most: usize) -> Result<Vec<Sheet>, AuditError> {
+    let Some((number, view)) = nearest(dataset) else { return Ok(Vec::new()) };
+    let chosen = choose(index, most)?;
     let mut pictures: BTreeMap<Cell, Vec<(String, Picture)>> = BTreeMap::new();
     for ((shard, row_group), rows) in chosen {
-        for (chosen, picture) in read(&dataset, &shard, row_group, rows, number, view)? {
+        for (chosen, picture) in read(dataset, &shard, row_group, rows, number, view)? {
             pictures.entry(chosen.cell).or_default().push((chosen.key, picture));
         }
     }

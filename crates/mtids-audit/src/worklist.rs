@@ -5,14 +5,14 @@
 //! `mtids-prep build --corrections` takes. Units: LPS mm; slices from 0.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use mtids_shards::Measure;
 
 use crate::audit::Audit;
 use crate::error::AuditError;
-use crate::index::{Answer, Index};
+use crate::index::Answer;
 use crate::issue::Severity;
+use crate::opened::Opened;
 
 /// What tells nodes of a series apart, as no column does: all samples of a node have its measures, to the last digit.
 const OF_THE_NODE: [Measure; 4] = [Measure::Volume, Measure::MeanHu, Measure::DeviationHu, Measure::Shell3Hu];
@@ -50,13 +50,12 @@ pub struct WorkItem {
 ///
 /// # Errors
 /// [`AuditError`] for an index that cannot be read.
-pub fn worklist(dataset: &Path, audit: &Audit) -> Result<Vec<WorkItem>, AuditError> {
+pub fn worklist(Opened { index, .. }: &Opened, audit: &Audit) -> Result<Vec<WorkItem>, AuditError> {
     let asked: Vec<_> = audit.issues.iter().filter_map(|issue| Some((issue, issue.code.question()?))).collect();
     let keys: BTreeSet<&str> = asked.iter().flat_map(|(issue, _)| issue.rows.iter().map(String::as_str)).collect();
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let index = Index::open(&mtids_store::open_dataset(dataset)?)?;
     let mut columns = vec![
         "sample_key",
         "label_source",

@@ -6,6 +6,7 @@ mod support;
 use mtids_audit::audit::{Audit, audit};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::issue::{AuditIssue, IssueCode, Severity};
+use mtids_audit::opened::Opened;
 use mtids_audit::worklist::{csv, worklist};
 use mtids_domain::label::{Evidence, Metastasis};
 use mtids_domain::pseudonym::SeriesKey;
@@ -294,7 +295,7 @@ fn the_worklist_has_one_line_for_a_finding_and_none_for_a_negative() {
     rows.push(negative);
     publish(folder.path(), &rows);
     let found = audit(folder.path(), &AuditConfig::default()).unwrap();
-    let items = worklist(folder.path(), &found).unwrap();
+    let items = worklist(&Opened::new(folder.path()).unwrap(), &found).unwrap();
     let of = |issue: &str| -> Vec<&str> {
         items.iter().filter(|item| item.issue == issue).map(|item| item.finding.as_str()).collect()
     };
@@ -312,7 +313,7 @@ fn the_worklist_asks_each_source_about_its_rows() {
     rows[7].grown.set(Measure::Shell3Hu, Some(-180.0));
     publish_as(folder.path(), &rows, &Published::default());
     let found = audit(folder.path(), &AuditConfig::default()).unwrap();
-    let items = worklist(folder.path(), &found).unwrap();
+    let items = worklist(&Opened::new(folder.path()).unwrap(), &found).unwrap();
     let asked: Vec<(&str, &str, &str)> =
         items.iter().map(|item| (item.source.as_str(), item.finding.as_str(), item.issue)).collect();
     let expected = [
@@ -336,6 +337,6 @@ fn the_worklist_asks_each_source_about_its_rows() {
     // A sound dataset leaves nobody to ask; the file has its heading.
     publish(folder.path(), &sound());
     let found = audit(folder.path(), &AuditConfig::default()).unwrap();
-    let nothing = worklist(folder.path(), &found).unwrap();
+    let nothing = worklist(&Opened::new(folder.path()).unwrap(), &found).unwrap();
     assert_eq!((nothing.len(), String::from_utf8(csv(&nothing).unwrap()).unwrap().lines().count()), (0, 1));
 }

@@ -36,22 +36,27 @@ pub fn auroc_by_patient(samples: &[(f32, bool, u32)]) -> Option<ClusteredArea> {
     if positives == 0.0 || negatives == 0.0 {
         return None;
     }
-    let mut sorted: Vec<(u32, u32)> = samples.iter().zip(0..).map(|(sample, at)| (ordered(sample.0), at)).collect();
-    sorted.sort_unstable();
     let (numbers, patients) = renumbered(samples);
+    // Score, patient and class in one number, so no sample is looked up again once they are sorted. A patient has 31 bits: more of them would
+    // take 64 GiB of sums.
+    let packed = |&(score, positive, patient): &(f32, bool, u32)| {
+        u64::from(ordered(score)) << 32 | u64::from(numbers[patient as usize]) << 1 | u64::from(positive)
+    };
+    let mut sorted: Vec<u64> = samples.iter().map(packed).collect();
+    sorted.sort_unstable();
+    let is_positive = |packed: u64| packed & 1 == 1;
     let mut placed = vec![Placed::default(); patients];
     let mut below = [0.0_f64; 2];
     let mut wins = 0.0;
-    for tied in sorted.chunk_by(|a, b| a.0 == b.0) {
-        let of_tied = tied.iter().filter(|(_, at)| samples[*at as usize].1).count() as f64;
+    for tied in sorted.chunk_by(|a, b| a >> 32 == b >> 32) {
+        let of_tied = tied.iter().filter(|one| is_positive(**one)).count() as f64;
         let others = tied.len() as f64 - of_tied;
         // Share of negatives below a positive, and of positives above a negative; ties count one half.
         let shares =
             [(below[1] + others / 2.0) / negatives, (positives - below[0] - of_tied + of_tied / 2.0) / positives];
-        for (_, at) in tied {
-            let (_, positive, patient) = samples[*at as usize];
-            let side = usize::from(!positive);
-            let one = &mut placed[numbers[patient as usize] as usize];
+        for packed in tied {
+            let side = usize::from(!is_positive(*packed));
+            let one = &mut placed[(*packed as u32 >> 1) as usize];
             one.samples[side] += 1.0;
             one.sums[side] += shares[side];
         }

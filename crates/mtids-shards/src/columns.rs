@@ -2,19 +2,22 @@
 //!
 //! Text comes as codes. A column with few values has one code per value, in the order of the values. A column of keys, which has about as many
 //! values as rows, has the number of the first row with the same text, so no text is kept at all: [`IndexColumns::texts_at`] reads it again
-//! where people are to see it. Invariants: the bytes are those that the manifest names; rows count from 0 in the order of the file. Keys are
-//! told apart by 64 bits of theirs: two of ten million random keys are taken for one with a chance of 3 in a million.
+//! where people are to see it. Row groups are decoded on all threads. Invariants: the bytes are those that the manifest names; rows count from 0
+//! in the order of the file; the number of threads changes no result. Keys are told apart by 64 bits of theirs: two of ten million random keys are
+//! taken for one with a chance of 3 in a million.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::path::PathBuf;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, SchemaRef};
-use mtids_runtime::digest::Digest;
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::datatypes::{DataType, Float32Type, SchemaRef};
+use foldhash::quality::FixedState;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use rayon::prelude::*;
 
 use crate::error::ShardError;
 use crate::pieces::Pieces;
@@ -31,6 +34,13 @@ pub struct Coded {
     pub codes: Vec<u32>,
     /// The values, sorted; a code is a place in them.
     pub values: Vec<String>,
+}
+
+/// Which rows of a column are read.
+enum Part {
+    All,
+    RowGroup(usize),
+    Rows(RowSelection),
 }
 
 /// The columns of a verified index.
@@ -72,12 +82,15 @@ impl IndexColumns {
     /// # Errors
     /// [`ShardError::Rows`] for a column that is not there, [`ShardError::Parquet`] for one that cannot be decoded.
     pub fn column(&self, name: &str) -> Result<Vec<ArrayRef>, ShardError> {
-        let mut arrays = Vec::new();
-        self.visit(name, None, |array| {
-            arrays.push(ArrayRef::clone(array));
-            Ok(())
+        let arrays = self.by_row_group(name, |group| {
+            let mut arrays = Vec::new();
+            self.visit(name, Part::RowGroup(group), |array| {
+                arrays.push(ArrayRef::clone(array));
+                Ok(())
+            })?;
+            Ok(arrays)
         })?;
-        Ok(arrays)
+        Ok(arrays.into_iter().flatten().collect())
     }
 
     /// A column of text by its values.
@@ -85,32 +98,36 @@ impl IndexColumns {
     /// # Errors
     /// As [`IndexColumns::column`], and [`ShardError::Rows`] for one that is no text.
     pub fn coded(&self, name: &str) -> Result<Coded, ShardError> {
-        let mut places: HashMap<String, u32> = HashMap::new();
+        let parts = self.by_row_group(name, |group| self.coded_group(name, group))?;
+        let values: BTreeSet<&String> = parts.iter().flat_map(|part| &part.values).collect();
+        let places: HashMap<&String, u32> = values.iter().copied().zip(0..).collect();
         let mut codes = Vec::with_capacity(self.rows());
-        self.visit_texts(name, None, |texts| {
+        for part in &parts {
+            let sorted: Vec<u32> = part.values.iter().map(|value| places[value]).collect();
+            codes.extend(part.codes.iter().map(|code| sorted.get(*code as usize).copied().unwrap_or(NO_CODE)));
+        }
+        Ok(Coded { codes, values: values.into_iter().cloned().collect() })
+    }
+
+    /// The same of one row group, with values in the order of their first rows.
+    fn coded_group(&self, name: &str, group: usize) -> Result<Coded, ShardError> {
+        let mut places: HashMap<String, u32> = HashMap::new();
+        let mut coded = Coded { codes: Vec::new(), values: Vec::new() };
+        self.visit_texts(name, Part::RowGroup(group), |texts| {
             for text in texts {
-                let code = match text {
-                    None => NO_CODE,
-                    Some(text) => match places.get(text) {
-                        Some(code) => *code,
-                        None => {
-                            let next = places.len() as u32;
-                            places.insert(text.to_owned(), next);
-                            next
-                        }
-                    },
-                };
-                codes.push(code);
+                let code = text.map(|text| match places.get(text) {
+                    Some(code) => *code,
+                    None => {
+                        let next = coded.values.len() as u32;
+                        coded.values.push(text.to_owned());
+                        places.insert(text.to_owned(), next);
+                        next
+                    }
+                });
+                coded.codes.push(code.unwrap_or(NO_CODE));
             }
         })?;
-        let mut values: Vec<(String, u32)> = places.into_iter().collect();
-        values.sort_unstable();
-        let mut sorted = vec![0; values.len()];
-        for (place, (_, code)) in values.iter().enumerate() {
-            sorted[*code as usize] = place as u32;
-        }
-        codes.iter_mut().filter(|code| **code != NO_CODE).for_each(|code| *code = sorted[*code as usize]);
-        Ok(Coded { codes, values: values.into_iter().map(|(value, _)| value).collect() })
+        Ok(coded)
     }
 
     /// For each row the first row with the same text; [`NO_CODE`] where it is null.
@@ -129,17 +146,21 @@ impl IndexColumns {
         self.first_rows_by(name, |text| fingerprint(&folded(text)))
     }
 
-    fn first_rows_by(&self, name: &str, key: impl Fn(&str) -> u64) -> Result<Vec<u32>, ShardError> {
+    fn first_rows_by(&self, name: &str, key: impl Fn(&str) -> u64 + Send + Sync) -> Result<Vec<u32>, ShardError> {
         let mut keys: Vec<(u64, u32)> = Vec::with_capacity(self.rows());
-        let mut row = 0;
-        self.visit_texts(name, None, |texts| {
-            for text in texts {
-                keys.extend(text.map(|text| (key(text), row)));
-                row += 1;
-            }
+        let parts = self.by_row_group(name, |group| {
+            let (mut keys, mut row) = (Vec::new(), self.first_row(group));
+            self.visit_texts(name, Part::RowGroup(group), |texts| {
+                for text in texts {
+                    keys.extend(text.map(|text| (key(text), row)));
+                    row += 1;
+                }
+            })?;
+            Ok(keys)
         })?;
-        keys.sort_unstable();
-        let mut firsts = vec![NO_CODE; row as usize];
+        parts.into_iter().for_each(|part| keys.extend(part));
+        keys.par_sort_unstable();
+        let mut firsts = vec![NO_CODE; self.rows()];
         for same in keys.chunk_by(|a, b| a.0 == b.0) {
             for (_, row) in same {
                 firsts[*row as usize] = same[0].1;
@@ -148,13 +169,31 @@ impl IndexColumns {
         Ok(firsts)
     }
 
+    /// Calls `each` with the number and the value of every row of a column of single precision that is not null, in the order of the file, on
+    /// the thread of the caller: whoever asks for many columns asks on many threads.
+    ///
+    /// # Errors
+    /// As [`IndexColumns::column`], and [`ShardError::Rows`] for a column of another type.
+    pub fn visit_singles(&self, name: &str, mut each: impl FnMut(u32, f32)) -> Result<(), ShardError> {
+        let mut row = 0;
+        self.visit(name, Part::All, |array| {
+            let values = array.as_primitive_opt::<Float32Type>();
+            let values = values.ok_or_else(|| self.wrong(format!("column `{name}` has type {}", array.data_type())))?;
+            for value in values {
+                value.into_iter().for_each(|value| each(row, value));
+                row += 1;
+            }
+            Ok(())
+        })
+    }
+
     /// Calls `each` with the number and the text of every row of a column of text that is not null: none of them is kept.
     ///
     /// # Errors
     /// As [`IndexColumns::coded`].
     pub fn visit_column(&self, name: &str, mut each: impl FnMut(u32, &str)) -> Result<(), ShardError> {
         let mut row = 0;
-        self.visit_texts(name, None, |texts| {
+        self.visit_texts(name, Part::All, |texts| {
             for text in texts {
                 text.into_iter().for_each(|text| each(row, text));
                 row += 1;
@@ -176,7 +215,7 @@ impl IndexColumns {
         }
         let ranges = rows.chunk_by(|a, b| a + 1 == *b).map(|run| run[0] as usize..run[0] as usize + run.len());
         let selection = RowSelection::from_consecutive_ranges(ranges, self.rows());
-        self.visit_texts(name, Some(selection), |texts| {
+        self.visit_texts(name, Part::Rows(selection), |texts| {
             found.extend(texts.iter().map(|text| text.map(str::to_owned)));
         })?;
         Ok(found)
@@ -191,27 +230,42 @@ impl IndexColumns {
         name: &str,
         texts: impl IntoIterator<Item = &'a str>,
     ) -> Result<HashMap<String, u32>, ShardError> {
-        let wanted: std::collections::HashSet<&str> = texts.into_iter().collect();
-        let mut found = HashMap::with_capacity(wanted.len());
-        let mut row = 0;
-        self.visit_texts(name, None, |texts| {
-            for text in texts {
-                if let Some(text) = text.filter(|text| wanted.contains(text)) {
-                    found.insert(text.to_owned(), row);
+        let wanted: HashSet<&str> = texts.into_iter().collect();
+        let parts = self.by_row_group(name, |group| {
+            let (mut found, mut row) = (HashMap::new(), self.first_row(group));
+            self.visit_texts(name, Part::RowGroup(group), |texts| {
+                for text in texts {
+                    if let Some(text) = text.filter(|text| wanted.contains(text)) {
+                        found.insert(text.to_owned(), row);
+                    }
+                    row += 1;
                 }
-                row += 1;
-            }
+            })?;
+            Ok(found)
         })?;
-        Ok(found)
+        Ok(parts.into_iter().flatten().collect())
     }
 
-    fn visit_texts(
+    /// What `each` makes of every row group, in the order of the file.
+    fn by_row_group<T: Send>(
         &self,
         name: &str,
-        selection: Option<RowSelection>,
-        mut each: impl FnMut(&StringArray),
-    ) -> Result<(), ShardError> {
-        self.visit(name, selection, |array| match array.data_type() {
+        each: impl Fn(usize) -> Result<T, ShardError> + Send + Sync,
+    ) -> Result<Vec<T>, ShardError> {
+        // A column that is not there is an error also where there is no row.
+        self.mask(name)?;
+        (0..self.metadata.metadata().num_row_groups()).into_par_iter().map(each).collect()
+    }
+
+    /// Number of the first row of a row group.
+    fn first_row(&self, group: usize) -> u32 {
+        let before = &self.metadata.metadata().row_groups()[..group];
+        // All rows are fewer than 32 bits count, see `open`.
+        before.iter().map(|group| group.num_rows()).sum::<i64>() as u32
+    }
+
+    fn visit_texts(&self, name: &str, part: Part, mut each: impl FnMut(&StringArray)) -> Result<(), ShardError> {
+        self.visit(name, part, |array| match array.data_type() {
             DataType::Utf8 => {
                 each(array.as_string::<i32>());
                 Ok(())
@@ -223,25 +277,34 @@ impl IndexColumns {
     fn visit(
         &self,
         name: &str,
-        selection: Option<RowSelection>,
+        part: Part,
         mut each: impl FnMut(&ArrayRef) -> Result<(), ShardError>,
     ) -> Result<(), ShardError> {
-        for batch in self.reader(name, selection)? {
-            let batch: RecordBatch = batch.map_err(|error| self.wrong(error.to_string()))?;
+        for batch in self.reader(name, part)? {
+            let batch = batch.map_err(|error| self.wrong(error.to_string()))?;
             each(batch.column(0))?;
         }
         Ok(())
     }
 
-    fn reader(&self, name: &str, selection: Option<RowSelection>) -> Result<ParquetRecordBatchReader, ShardError> {
+    fn reader(&self, name: &str, part: Part) -> Result<ParquetRecordBatchReader, ShardError> {
+        let mask = self.mask(name)?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
+        let builder = builder.with_projection(mask).with_batch_size(BATCH);
+        let builder = match part {
+            Part::All => builder,
+            Part::RowGroup(group) => builder.with_row_groups(vec![group]),
+            Part::Rows(rows) => builder.with_row_selection(rows),
+        };
+        builder.build().map_err(ShardError::parquet(&self.path))
+    }
+
+    /// Tells the reader which column is asked for.
+    fn mask(&self, name: &str) -> Result<ProjectionMask, ShardError> {
         if self.schema().field_with_name(name).is_err() {
             return Err(self.wrong(format!("there is no column `{name}`")));
         }
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
-        let mask = ProjectionMask::columns(builder.parquet_schema(), [name]);
-        let builder = builder.with_projection(mask).with_batch_size(BATCH);
-        let builder = selection.into_iter().fold(builder, |builder, rows| builder.with_row_selection(rows));
-        builder.build().map_err(ShardError::parquet(&self.path))
+        Ok(ProjectionMask::columns(self.metadata.metadata().file_metadata().schema_descr(), [name]))
     }
 
     fn wrong(&self, detail: String) -> ShardError {
@@ -249,24 +312,9 @@ impl IndexColumns {
     }
 }
 
-/// 64 bits that stand for a text: 16 hexadecimal digits as the number that they are, any other text by its digest. The first half of a longer
-/// id is not enough: ids of other programs may begin alike.
+/// 64 bits that stand for a text. They are compared within one run and never stored, so another version may give others.
 fn fingerprint(text: &str) -> u64 {
-    let digits = (text.len() == 16).then_some(text.as_bytes());
-    let number = digits.and_then(|digits| {
-        digits.iter().try_fold(0_u64, |number, digit| {
-            let value = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                _ => return None,
-            };
-            Some(number << 4 | u64::from(value))
-        })
-    });
-    number.unwrap_or_else(|| {
-        let digest = Digest::of_bytes(text.as_bytes());
-        digest.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
-    })
+    FixedState::with_seed(0).hash_one(text)
 }
 
 /// Lower case, without blanks at the ends, and with one where there were several.
@@ -279,23 +327,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pseudonyms_are_told_apart_by_their_digits_and_other_texts_by_a_digest() {
-        assert_eq!(fingerprint("00000000000000ff"), 255);
-        let others = [
-            "00000000000000ff",
-            "00000000000000ff00000000000000aa",
-            "00000000000000ff00000000000000ab",
-            "00000000000000FF",
-            "patient0",
-            "patient1",
-            "",
-            " patient0",
-            "00000000000000ff0",
-        ];
-        let mut seen: Vec<u64> = others.iter().map(|text| fingerprint(text)).collect();
+    fn texts_that_differ_a_little_are_told_apart() {
+        let mut seen: Vec<u64> = ["", "0", "00", "ab", "AB", " ab"].iter().map(|text| fingerprint(text)).collect();
+        // Ids of other programs count, or begin alike.
+        seen.extend((0..100_000).map(|n| fingerprint(&format!("patient{n}"))));
+        seen.extend((0..100_000).map(|n| fingerprint(&format!("{:032x}{n:032x}", 7))));
+        let all = seen.len();
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen.len(), others.len());
+        assert_eq!(seen.len(), all);
+        assert_eq!(fingerprint("patient7"), fingerprint(&format!("patient{}", 7)));
         assert_eq!(folded("  Ab \t C "), "ab c");
     }
 }

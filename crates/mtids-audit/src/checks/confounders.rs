@@ -11,7 +11,7 @@ use crate::distribution::{StatusPatients, patients_by_status};
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
-use crate::measures::scored;
+use crate::measures::Labels;
 
 /// Properties of the acquisition.
 const FACTS: [&str; 7] = ["site", "manufacturer", "model", "kernel", "contrast", "kvp", "slice_thickness_mm"];
@@ -28,8 +28,8 @@ fn facts(index: &Index) -> Result<Vec<&'static str>, AuditError> {
 }
 
 /// The short axis alone.
-pub(super) fn size(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
-    let scored = scored(index, "short_axis_mm")?;
+pub(super) fn size(index: &Index, labels: &Labels, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
+    let scored = labels.scored(index, "short_axis_mm")?;
     let Some(ClusteredArea { area, .. }) = auroc_by_patient(&scored) else { return Ok(None) };
     let limit = config.size_confounder;
     let message = format!("the short axis alone reaches an AUROC of {area:.2} for metastasis");

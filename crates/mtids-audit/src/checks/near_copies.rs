@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use mtids_report::format::counted;
 use mtids_shards::{NO_CODE, NearHash};
+use rayon::prelude::*;
 
 use super::identity::pairs;
 use crate::config::AuditConfig;
@@ -39,14 +40,17 @@ pub(super) fn found(index: &Index, config: &AuditConfig) -> Result<Option<AuditI
         let end = part.end;
         part.flat_map(move |first| (first + 1..end).map(move |second| (first, second)))
     });
+    let mut order: Vec<u64> = Vec::with_capacity(hashes.len());
     for (first, second) in twos {
-        let key = |hash: &NearHash| u32::from(hash.pieces()[first]) << 16 | u32::from(hash.pieces()[second]);
-        let mut order: Vec<(u32, u32)> = (0..).zip(&hashes).map(|(n, (_, hash))| (key(hash), n)).collect();
-        order.sort_unstable();
-        for same in order.chunk_by(|one, other| one.0 == other.0) {
-            for (n, (_, other)) in same.iter().enumerate() {
-                for (_, one) in &same[..n.min(MOST_COMPARED)] {
-                    let ((one, its), (other, others)) = (hashes[*one as usize], hashes[*other as usize]);
+        let key = |hash: &NearHash| u64::from(hash.pieces()[first]) << 16 | u64::from(hash.pieces()[second]);
+        // The two pieces, then the place among the hashes.
+        order.clear();
+        order.extend((0_u64..).zip(&hashes).map(|(n, (_, hash))| key(hash) << 32 | n));
+        order.par_sort_unstable();
+        for same in order.chunk_by(|one, other| one >> 32 == other >> 32) {
+            for (n, other) in same.iter().enumerate() {
+                for one in &same[..n.min(MOST_COMPARED)] {
+                    let ((one, its), (other, others)) = (hashes[*one as u32 as usize], hashes[*other as u32 as usize]);
                     let is_copy = its.equal_pieces(&others) >= fewest
                         && differ(&patients, one, other)
                         && differ(&voxels, one, other);
