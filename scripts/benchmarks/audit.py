@@ -1,7 +1,7 @@
 """An audit of many rows beside pandas' group-bys, in turn: a table for docs/results/audit.md.
 
-Arguments: the program, its profile, a dataset, rounds. Called with `rival INDEX` alone it is the rival: counts of rows and patients by ten groupings that
-the report has too, and a description of the short axis. The rival does no check, no interval, no measure, no page.
+Arguments: the program, its profile, a dataset, rounds. Called with `peer INDEX` alone it is the peer: counts of rows and patients by ten groupings that
+the report has too, and a description of the short axis. The peer does no check, no interval, no measure, no page.
 """
 
 import json
@@ -26,7 +26,7 @@ GROUPINGS = [
 ]
 
 
-def rival(index):
+def peer(index):
     import pandas as pd
 
     columns = sorted({name for keys in GROUPINGS for name in keys} | {"patient_key", "metastasis", "short_axis_mm"})
@@ -63,7 +63,7 @@ def main():
         report = [program, "report", str(dataset), "--out", out, "--tables", "csv", "--set", "fail_on=never"]
         for _ in range(rounds):
             ours.append(measured(report))
-            theirs.append(measured([sys.executable, __file__, "rival", str(index)]))
+            theirs.append(measured([sys.executable, __file__, "peer", str(index)]))
             ratios.append(ours[-1][0] / theirs[-1][0])
         found = json.loads((pathlib.Path(out) / "audit.json").read_text())
         page = (pathlib.Path(out) / "audit.html").stat().st_size / 1e6
@@ -76,7 +76,7 @@ def main():
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["rival"]:
-        rival(sys.argv[2])
+    if sys.argv[1:2] == ["peer"]:
+        peer(sys.argv[2])
     else:
         main()

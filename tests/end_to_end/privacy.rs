@@ -57,6 +57,12 @@ fn no_planted_identity_is_published_or_logged() {
     }
     run("mtids-audit", ["report", text(&dataset), "--out", text(&published.join("audit")), "--set", "fail_on=never"])
         .expect_code(0);
+    // Everyone is 100 years old, which is an identity; a band without an upper end is none.
+    let audit: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(published.join("audit/audit.json")).unwrap()).unwrap();
+    let bands: Vec<&serde_json::Value> =
+        audit["by_age_band"].as_array().unwrap().iter().map(|group| &group["names"][0]).collect();
+    assert_eq!(bands, ["90+"], "ages of a dataset are bands");
     let training = ["--set", "max_steps=2", "--set", "model.backbone.pool_grid=1", "--set", "batch_size=4"];
     let run_folder = published.join("run");
     let fit = ["fit", "--dataset", text(&dataset), "--run", text(&run_folder)];

@@ -12,7 +12,7 @@ use mtids_shards::{Dataset, INDEX, NO_CODE};
 use polars::prelude::*;
 
 use crate::columns::{Columns, KEYS};
-use crate::distribution::Group;
+use crate::count::Group;
 use crate::error::AuditError;
 use crate::frame::frame_of;
 

@@ -20,6 +20,7 @@ mod columns;
 pub mod command;
 pub mod compare;
 pub mod config;
+mod count;
 mod distribution;
 pub mod error;
 mod frame;

@@ -8,7 +8,7 @@ use mtids_shards::View;
 
 use crate::agreement::SourceAgreement;
 use crate::audit::Audit;
-use crate::distribution::Group;
+use crate::count::Group;
 use crate::issue::{AuditIssue, Severity};
 use crate::measures::Measured;
 use crate::sheets::Sheet;

@@ -11,7 +11,8 @@ use parquet::arrow::ArrowWriter;
 use crate::agreement::SourceAgreement;
 use crate::audit::Audit;
 use crate::compare::comparison::{Comparison, Drift, Transition};
-use crate::distribution::{Group, Sizes};
+use crate::count::Group;
+use crate::distribution::Sizes;
 use crate::issue::AuditIssue;
 use crate::measures::Measured;
 use crate::suspects::found::Suspect;
@@ -284,7 +285,7 @@ pub fn of_suspects(suspects: &[Suspect]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distribution::Count;
+    use crate::count::Count;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     fn table() -> Table {

@@ -4,7 +4,7 @@ use mtids_report::format::{count, counted, percent};
 use mtids_report::table::{Align, Table};
 
 use crate::audit::Audit;
-use crate::distribution::Count;
+use crate::count::Count;
 use crate::issue::{AuditIssue, Severity};
 
 /// The audit as text.

@@ -4,7 +4,8 @@ use mtids_report::format::{counted, percent};
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::config::AuditConfig;
-use crate::distribution::{Count, Group, SPLITS, by, overall, patients_by_status};
+use crate::count::{Count, Group};
+use crate::distribution::{SPLITS, by, overall, patients_by_status};
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::config::CompareConfig;
-use crate::distribution::Group;
+use crate::count::Group;
 use crate::issue::AuditIssue;
 
 /// A second dataset beside a first: `comparison.json`.

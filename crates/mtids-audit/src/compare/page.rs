@@ -9,7 +9,7 @@ use mtids_shards::CorrectionRecord;
 
 use super::comparison::{Comparison, Drift, Transition};
 use super::text::{NOT_TESTED, drift_cells};
-use crate::distribution::Group;
+use crate::count::Group;
 use crate::page::issues;
 
 /// Most figures of the plot of drift.

@@ -11,7 +11,8 @@ use mtids_metrics::{BootstrapOptions, agreement_by_patient};
 use polars::prelude::{Expr, JoinArgs, JoinCoalesce, JoinType, LazyFrame, SortMultipleOptions, col, len, lit};
 
 use super::comparison::{Overlap, Transition};
-use crate::distribution::{Group, by_in};
+use crate::count::Group;
+use crate::distribution::by_in;
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
 
