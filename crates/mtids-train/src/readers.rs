@@ -79,7 +79,7 @@ pub struct Comparison {
 pub struct Readers {
     /// Each reader that reads any row.
     pub figures: Vec<ReaderFigure>,
-    /// Network against the rulers, fusion against the network.
+    /// Network against the rulers, fusion against the network and the ruler.
     pub comparisons: Vec<Comparison>,
     /// The fitted fusion, where there is one.
     pub fusion: Option<Fusion>,
@@ -113,7 +113,7 @@ pub fn compare(predictions: &[Prediction], fusion: Result<Fusion, String>, optio
         .collect();
     let figures =
         (0..READERS.len()).map(|reader| figure(reader, &rows, options)).filter(|figure| figure.samples > 0).collect();
-    let pairs = [(0, 1), (0, 2), (3, 0)];
+    let pairs = [(0, 1), (0, 2), (3, 0), (3, 1)];
     let comparisons = pairs.into_iter().filter_map(|(first, second)| comparison(first, second, &rows, options));
     let comparisons = comparisons.collect();
     match fusion {

@@ -19,8 +19,8 @@ use crate::measured::Dimension;
 use crate::prediction::{Prediction, metastasis_probability};
 use crate::run_folder::log::LossLine;
 
-/// Version of the form of these files.
-const FORMAT: u32 = 1;
+/// Version of the form of these files. Since 2 the fusion is that of two logits (decision 066).
+const FORMAT: u32 = 2;
 /// Points of a course at most.
 const POINTS: usize = 30;
 /// Probabilities are kept so far from 0 and 1.

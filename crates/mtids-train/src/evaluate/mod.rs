@@ -10,6 +10,7 @@ mod text;
 use std::path::Path;
 use std::sync::Arc;
 
+use mtids_domain::label::Metastasis;
 use mtids_metrics::BootstrapOptions;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, Manifest, RowLabels, Split};
@@ -20,7 +21,7 @@ use crate::coverage::Coverage;
 use crate::error::TrainError;
 use crate::evaluation::measure;
 use crate::folds::as_trained;
-use crate::fusion::Fusion;
+use crate::fusion::{Fusion, MeasuresReader};
 use crate::measured::Evaluation;
 use crate::network::{Network, Trained, choose_device};
 use crate::operating::Operating;
@@ -76,7 +77,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     let mut predictions =
         predict(&network, &opened, split, config, &uninterrupted)?.ok_or(TrainError::Interrupted { step })?;
     predictions.retain(|row| !seen.leaves_out(&row.patient_key));
-    let fusion = fusion(&network, &opened, split, config, &trained_on, &folder)?;
+    let fusion = fusion(&network, &opened, &index, split, config, &trained_on, &folder)?;
     let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let tasks: Vec<String> = network.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();
     let training = trained_on.labels.clone();
@@ -124,11 +125,12 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     Ok(Evaluated { evaluation, predictions })
 }
 
-/// The fusion of network and measures, fitted on the validation patients of the dataset whom the run was not trained on; otherwise why there is
-/// none.
+/// The fusion of network and measures: the measures weighed on the training patients of the dataset, both answers on its validation patients whom
+/// the run was not trained on. Otherwise why there is none.
 fn fusion(
     network: &Network,
     dataset: &Arc<Dataset>,
+    index: &[RowLabels],
     split: Split,
     config: &ValidConfig,
     trained_on: &TrainedOn,
@@ -140,20 +142,22 @@ fn fusion(
     if dataset.shards(Split::Validation).next().is_none() {
         return Ok(Err("the dataset has no validation split to fit it on".to_owned()));
     }
+    let training = index.iter().filter(|row| row.split == Split::Train);
+    let measured: Vec<_> =
+        training.filter_map(|row| Some((&row.grown, row.metastasis? == Metastasis::Metastatic))).collect();
+    let reader = match MeasuresReader::fit(&measured) {
+        Ok(reader) => reader,
+        Err(reason) => return Ok(Err(format!("no reader of measures on the training split: {reason}"))),
+    };
     let uninterrupted = Interrupt::new();
     let mut rows = predict(network, dataset, Split::Validation, config, &uninterrupted)?.unwrap_or_default();
     let manifest = dataset.manifest();
     if folder.identity().dataset_digest != manifest.digest() {
-        let seen = SeenPatients::find(
-            Some(trained_on),
-            &manifest.pseudonym_fingerprint,
-            false,
-            Split::Validation,
-            &dataset.index()?,
-        );
+        let seen =
+            SeenPatients::find(Some(trained_on), &manifest.pseudonym_fingerprint, false, Split::Validation, index);
         rows.retain(|row| !seen.leaves_out(&row.patient_key));
     }
-    Ok(Fusion::fit(&rows))
+    Ok(Fusion::fit(reader, &rows))
 }
 
 /// Which patients of the split the run has seen, and what it was trained on where that is on record; told to the user before anything is computed.

@@ -93,8 +93,8 @@ fn readers_text(readers: &Readers) -> String {
     text.push_str(&differences_text(readers));
     match &readers.fusion {
         Some(fusion) => text.push_str(&format!(
-            "  network + measures: a logistic model, fitted on {} samples of {} validation patients\n",
-            fusion.samples, fusion.patients
+            "  network + measures: measures weighed on {} training samples, both answers on {} samples of {} validation patients\n",
+            fusion.reader.samples, fusion.samples, fusion.patients
         )),
         None => text.push_str(&format!("  no network + measures: {}\n", readers.no_fusion)),
     }

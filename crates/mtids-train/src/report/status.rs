@@ -34,8 +34,9 @@ pub(super) fn readers(readers: &Readers) -> Markup {
         @for comparison in &readers.comparisons { p { (comparison.sentence) "." } }
         @if let Some(fusion) = &readers.fusion {
             p class="note" {
-                "Network + measures: a logistic model over the network's logit and " (fusion.measures.join(", "))
-                " of the grown region, fitted on " (fusion.samples) " samples of " (fusion.patients) " validation patients."
+                "Network + measures: a logistic model over two logits, fitted on " (fusion.samples) " samples of " (fusion.patients)
+                " validation patients. One is the network's. The other is that of a logistic reader of the grown region, fitted on "
+                (fusion.reader.samples) " training samples: " (fusion.reader.measures.join(", ")) "."
             }
         } @else {
             p class="note" { "No network + measures: " (readers.no_fusion) "." }
