@@ -123,7 +123,7 @@ fn onnxruntime_says_what_an_evaluation_says() {
             let pooled = numbers(&outputs["pooled"][row]);
             assert_close(&what, &pooled, joint);
             let calibrated = outputs["metastasis_calibrated"][row].as_f64().unwrap();
-            assert_close(&what, &[calibrated], &[calibration.metastasis(&pooled)]);
+            assert_close(&what, &[calibrated], &[calibration.of_network(&pooled)]);
         }
     }
 }

@@ -9,6 +9,8 @@ use mtids_prep::candidates::Candidates;
 use mtids_prep::config::BuildConfig;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, RowLabels};
+use mtids_train::calibration::Calibration;
+use mtids_train::prediction::Prediction;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -116,6 +118,8 @@ fn probabilities_are_those_of_an_evaluation_for_any_size_of_the_batches() {
         evaluated.insert(cells[0].to_owned(), cells[6].parse().unwrap());
     }
     let rows = rows_by_place();
+    let calibration: Calibration =
+        serde_json::from_slice(&fs::read(trained().join("calibration.json")).unwrap()).unwrap();
     let mut first: Option<BTreeMap<String, Value>> = None;
     for batch_size in ["8", "1", "7", "64"] {
         let out = folder.path().join(batch_size);
@@ -124,6 +128,17 @@ fn probabilities_are_those_of_an_evaluation_for_any_size_of_the_batches() {
         let mut compared = 0;
         for node in nodes.values() {
             let said = node["status"]["network_probability"].as_f64().unwrap();
+            let number = |name: &str| node["status"][name].as_f64().unwrap();
+            let own = vec![1.0 - said, said];
+            let row =
+                Prediction { pooled: own.clone(), grown: rows[&place(node)].grown.clone(), ..Prediction::default() };
+            for (name, calibrated) in [
+                ("network_calibrated", calibration.of_network(&own)),
+                ("measures_probability", calibration.of_measures(&row).expect("measures help in this cohort")),
+                ("probability", calibration.metastasis(&row)),
+            ] {
+                assert!((number(name) - calibrated).abs() < 1e-9, "{name}: {} is not {calibrated}", number(name));
+            }
             if let Some(evaluated) = evaluated.get(&rows[&place(node)].sample_key) {
                 // The table has six decimals.
                 assert!((said - evaluated).abs() < 1.6e-6, "{batch_size}: {said} is not {evaluated}");

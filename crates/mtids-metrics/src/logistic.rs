@@ -4,7 +4,7 @@
 //! (iteratively reweighted least squares) with step halving. Invariants: double precision, one thread and a fixed order of sums, so the same
 //! rows give the same bits; a missing input counts as its mean; an input that never varies has the weight 0. Units: none.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Newton steps at most; ten are enough for any data with a ridge.
 const STEPS: usize = 100;
@@ -14,7 +14,8 @@ const TOLERANCE: f64 = 1e-12;
 const HALVINGS: usize = 40;
 
 /// One input of a fitted model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LogisticInput {
     /// Mean over the rows that the model was fitted on.
     pub mean: f64,
@@ -25,7 +26,8 @@ pub struct LogisticInput {
 }
 
 /// A fitted model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Logistic {
     /// Logit of a sample whose inputs are all at their mean.
     pub intercept: f64,

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 macro_rules! measures {
     ($($variant:ident $name:literal $unit:literal $meaning:literal;)*) => {
         /// A measure of a node.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Measure {
-            $(#[doc = $meaning] $variant,)*
+            $(#[doc = $meaning] #[serde(rename = $name)] $variant,)*
         }
 
         impl Measure {

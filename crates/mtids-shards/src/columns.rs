@@ -323,20 +323,4 @@ pub fn folded(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_that_differ_a_little_are_told_apart() {
-        let mut seen: Vec<u64> = ["", "0", "00", "ab", "AB", " ab"].iter().map(|text| fingerprint(text)).collect();
-        // Ids of other programs count, or begin alike.
-        seen.extend((0..100_000).map(|n| fingerprint(&format!("patient{n}"))));
-        seen.extend((0..100_000).map(|n| fingerprint(&format!("{:032x}{n:032x}", 7))));
-        let all = seen.len();
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen.len(), all);
-        assert_eq!(fingerprint("patient7"), fingerprint(&format!("patient{}", 7)));
-        assert_eq!(folded("  Ab \t C "), "ab c");
-    }
-}
+mod tests;

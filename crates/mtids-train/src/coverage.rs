@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::calibration::Calibration;
 use crate::prediction::{MINIMUM_PATIENTS, Prediction};
+use crate::readers::Reader;
 
 /// Bins of the calibration error.
 const BINS: usize = 10;
@@ -22,6 +23,10 @@ const REDRAWN: usize = 200;
 /// What a calibration is worth on a split.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Coverage {
+    /// Whose answer is judged: the network's with the measures, or the network's alone.
+    pub reader: Reader,
+    /// Why it is the network's alone; empty where it is not, or where nobody tried.
+    pub no_fusion: String,
     /// Share of nodes whose set is to hold their joint class.
     pub level: f64,
     /// Nodes with region and status.
@@ -36,7 +41,7 @@ pub struct Coverage {
     pub mean_size: f64,
     /// Share of nodes whose set leaves one status only.
     pub one_status: f64,
-    /// Calibration error of the status before the map, and behind it.
+    /// Calibration error of the status as the network says it, and of the answer.
     pub calibration_error: [Option<f64>; 2],
     /// Brier score likewise.
     pub brier: [Option<f64>; 2],
@@ -76,8 +81,12 @@ impl Redrawn {
             let (own, others) = patients.split_at(calibration.patients);
             let rows: Vec<Prediction> = own.iter().copied().flatten().map(|&n| labelled[n].0.clone()).collect();
             // Patients of one status only give no calibration, here as in a run.
-            let Ok(drawn) = Calibration::fit(&rows, calibration.weights, calibration.dataset, false) else { continue };
-            let holds = |&&n: &&usize| drawn.set(&drawn.joint(&labelled[n].0.pooled)).contains(&labelled[n].1);
+            let Ok(drawn) =
+                Calibration::fit(&rows, calibration.reader(), calibration.weights, calibration.dataset, false)
+            else {
+                continue;
+            };
+            let holds = |&&n: &&usize| drawn.set(&drawn.joint(labelled[n].0)).contains(&labelled[n].1);
             let others: Vec<&usize> = others.iter().copied().flatten().collect();
             shares.push(others.iter().filter(|n| holds(n)).count() as f64 / others.len() as f64);
         }
@@ -101,8 +110,7 @@ impl Coverage {
         if patients < MINIMUM_PATIENTS {
             return None;
         }
-        let sets: Vec<Vec<usize>> =
-            labelled.iter().map(|(row, _)| calibration.set(&calibration.joint(&row.pooled))).collect();
+        let sets: Vec<Vec<usize>> = labelled.iter().map(|(row, _)| calibration.set(&calibration.joint(row))).collect();
         let holds: Vec<bool> = sets.iter().zip(&labelled).map(|(set, (_, class))| set.contains(class)).collect();
         let count = labelled.len() as f64;
         let share_of = |drawn: &[usize]| {
@@ -114,8 +122,10 @@ impl Coverage {
             labelled.iter().map(|(row, class)| (probability(row), class % 2 == 1)).collect()
         };
         let before = scores(&|row| metastasis_probability(&row.pooled));
-        let behind = scores(&|row| calibration.metastasis(&row.pooled));
+        let behind = scores(&|row| calibration.metastasis(row));
         Some(Self {
+            reader: calibration.answers(),
+            no_fusion: calibration.no_fusion.clone(),
             level: calibration.level,
             nodes: labelled.len(),
             patients,
@@ -134,7 +144,13 @@ impl Coverage {
         let Self { level, nodes, patients, share, mean_size, one_status, .. } = self;
         let [error, calibrated_error] = self.calibration_error;
         let bounds = interval(self.interval.as_ref().map(|bounds| (bounds.low, bounds.high)));
+        let answer = match (self.reader, self.no_fusion.as_str()) {
+            (Reader::Fusion, _) => "calibrated answers join network and measures".to_owned(),
+            (_, "") => "calibrated answers are the network's alone".to_owned(),
+            (_, reason) => format!("calibrated answers are the network's alone: {reason}"),
+        };
         let mut sentences = vec![
+            answer,
             format!(
                 "sets of {:.0} %: {share:.3} [{bounds}] of {nodes} nodes of {patients} patients; {mean_size:.1} classes on average; one status \
                  in {one_status:.2} of the nodes",
@@ -191,7 +207,7 @@ mod tests {
         );
         assert!(Coverage::of(&calibration, &rows[..3], options).is_none());
         assert_eq!(coverage.redrawn, None, "50 patients were the calibration's, and 10 are here");
-        assert_eq!(coverage.sentences().len(), 2);
+        assert_eq!(coverage.sentences().len(), 3);
     }
 
     #[test]

@@ -2,14 +2,16 @@
 //!
 //! Measures as inputs of the network hurt, because it stops looking; beside its answer they help. A reader of the measures is fitted on training
 //! patients, of whom there are many and whom so small a model does not learn by heart. A logistic model of two inputs, the logits of network and
-//! reader, is fitted on validation patients, whom neither was trained on. Both are applied to others. The measures are those of the grown region
-//! that at least half of the fitted rows have, lengths and volumes by their logarithm. Invariant: deterministic.
+//! reader, is fitted on validation patients, whom neither was trained on. Both are applied to others: by an evaluation that compares readers, and
+//! by the calibration of a run, whose answer it is. The measures are those of the grown region that at least half of the fitted rows have, lengths
+//! and volumes by their logarithm. Invariant: deterministic. Units: logits are natural logarithms of odds.
 
 use std::collections::BTreeSet;
 
+use mtids_domain::label::Metastasis;
 use mtids_metrics::Logistic;
-use mtids_shards::{Measure, Measures};
-use serde::Serialize;
+use mtids_shards::{Measure, Measures, RowLabels, Split};
+use serde::{Deserialize, Serialize};
 
 use crate::measure_targets::reading;
 use crate::prediction::{MINIMUM_PATIENTS, Prediction, metastasis_probability};
@@ -20,7 +22,8 @@ const RIDGE: f64 = 1.0;
 const NEAREST: f64 = 1e-6;
 
 /// A fitted fusion.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fusion {
     /// What the measures alone say.
     pub reader: MeasuresReader,
@@ -33,7 +36,8 @@ pub struct Fusion {
 }
 
 impl Fusion {
-    /// Fits the model on predictions for validation patients. The reader is one of training patients.
+    /// Fits the model on predictions for validation patients. The reader is one of training patients. No weight is negative: an answer that
+    /// would count against itself counts nothing.
     ///
     /// # Errors
     /// Why nothing could be fitted, in words.
@@ -45,16 +49,29 @@ impl Fusion {
                 "{patients} validation patients with a status, at least {MINIMUM_PATIENTS} are needed"
             ));
         }
-        let rows: Vec<Vec<Option<f64>>> = labelled.iter().map(|row| logits(row, &reader)).collect();
+        let mut rows: Vec<Vec<Option<f64>>> = labelled.iter().map(|row| logits(row, &reader)).collect();
         let labels: Vec<bool> = labelled.iter().map(|row| row.metastasis == Some(1)).collect();
-        let model =
-            Logistic::fit(&rows, &labels, RIDGE).ok_or_else(|| "all validation patients have one status".to_owned())?;
+        let model = loop {
+            let model = Logistic::fit(&rows, &labels, RIDGE)
+                .ok_or_else(|| "all validation patients have one status".to_owned())?;
+            let contrary: Vec<usize> = (0..model.inputs.len()).filter(|&n| model.inputs[n].weight < 0.0).collect();
+            if contrary.is_empty() {
+                break model;
+            }
+            // Without values an input has the weight 0.
+            contrary.into_iter().for_each(|input| rows.iter_mut().for_each(|row| row[input] = None));
+        };
         Ok(Self { reader, model, samples: labelled.len(), patients })
     }
 
     /// The logit of metastasis for a row.
     pub fn logit(&self, row: &Prediction) -> f64 {
         self.model.logit(&logits(row, &self.reader))
+    }
+
+    /// What one standard deviation of the network's logit adds to that of the fusion, and one of the reader's.
+    pub fn weights(&self) -> [f64; 2] {
+        [0, 1].map(|input| self.model.inputs.get(input).map_or(0.0, |input| input.weight))
     }
 }
 
@@ -73,16 +90,15 @@ fn common(rows: &[&Measures]) -> Result<Vec<Measure>, String> {
 }
 
 /// A logistic model over the measures of the grown region alone: what a reader without network makes of them.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MeasuresReader {
     /// What is read, in the order of the inputs.
-    pub measures: Vec<&'static str>,
+    pub measures: Vec<Measure>,
     /// The model.
     pub model: Logistic,
     /// Rows that it was fitted on.
     pub samples: usize,
-    #[serde(skip)]
-    read: Vec<Measure>,
 }
 
 impl MeasuresReader {
@@ -92,16 +108,31 @@ impl MeasuresReader {
     /// Why nothing could be fitted, in words.
     pub fn fit(rows: &[(&Measures, bool)]) -> Result<Self, String> {
         let (grown, labels): (Vec<&Measures>, Vec<bool>) = rows.iter().copied().unzip();
-        let read = common(&grown)?;
-        let inputs: Vec<Vec<Option<f64>>> = grown.iter().map(|grown| readings(grown, &read).collect()).collect();
+        let measures = common(&grown)?;
+        let inputs: Vec<Vec<Option<f64>>> = grown.iter().map(|grown| readings(grown, &measures).collect()).collect();
         let model = Logistic::fit(&inputs, &labels, RIDGE).ok_or_else(|| "all rows have one status".to_owned())?;
-        let measures = read.iter().map(|measure| measure.name()).collect();
-        Ok(Self { measures, model, samples: rows.len(), read })
+        Ok(Self { measures, model, samples: rows.len() })
+    }
+
+    /// As [`MeasuresReader::fit`], on the training patients of a dataset; `index` are its rows.
+    ///
+    /// # Errors
+    /// Why nothing could be fitted, in words.
+    pub fn of_training(index: &[RowLabels]) -> Result<Self, String> {
+        let training = index.iter().filter(|row| row.split == Split::Train);
+        let rows: Vec<_> =
+            training.filter_map(|row| Some((&row.grown, row.metastasis? == Metastasis::Metastatic))).collect();
+        Self::fit(&rows).map_err(|reason| format!("no reader of measures on the training split: {reason}"))
+    }
+
+    /// Names of what is read.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.measures.iter().map(|measure| measure.name()).collect()
     }
 
     /// The logit of metastasis for a row.
     pub fn logit(&self, grown: &Measures) -> f64 {
-        self.model.logit(&readings(grown, &self.read).collect::<Vec<_>>())
+        self.model.logit(&readings(grown, &self.measures).collect::<Vec<_>>())
     }
 }
 
@@ -149,7 +180,7 @@ mod tests {
             mtids_metrics::auroc(&pairs).unwrap()
         };
         let alone = reader(&rows(3000)).unwrap();
-        assert_eq!(alone.measures, ["short_axis_mm", "mean_hu"], "a third of the rows is too few for the SUV");
+        assert_eq!(alone.names(), ["short_axis_mm", "mean_hu"], "a third of the rows is too few for the SUV");
         assert_eq!(alone.samples, 3000);
         // A few validation rows are enough for two weights.
         let fusion = Fusion::fit(alone.clone(), &rows(300)).unwrap();

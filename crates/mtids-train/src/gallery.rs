@@ -102,9 +102,8 @@ fn wrong<'p>(
     calibration: Option<&Calibration>,
     metastatic: bool,
 ) -> Vec<(&'p Prediction, f64)> {
-    let probability = |row: &Prediction| {
-        calibration.map_or_else(|| metastasis_probability(&row.pooled), |one| one.metastasis(&row.pooled))
-    };
+    let probability =
+        |row: &Prediction| calibration.map_or_else(|| metastasis_probability(&row.pooled), |one| one.metastasis(row));
     let mut rows: Vec<(&Prediction, f64)> = predictions
         .iter()
         .filter(|row| row.metastasis == Some(usize::from(metastatic)))

@@ -49,8 +49,8 @@ pub struct Calls {
 pub struct Benefit {
     /// Threshold.
     pub threshold: f64,
-    /// Of calling what the network calls.
-    pub network: ShareWithin,
+    /// Of calling by the calibrated answer.
+    pub answer: ShareWithin,
     /// Of calling every node; calling none is worth 0.
     pub every_node: Option<f64>,
 }
@@ -73,9 +73,8 @@ pub struct Operating {
 impl Operating {
     /// Judges decisions on predictions; `None` for too few patients.
     pub fn of(calibration: &Calibration, predictions: &[Prediction], bootstrap: BootstrapOptions) -> Option<Self> {
-        let sample = |row: &'_ Prediction| -> Option<(f64, bool)> {
-            Some((calibration.metastasis(&row.pooled), row.metastasis? == 1))
-        };
+        let sample =
+            |row: &'_ Prediction| -> Option<(f64, bool)> { Some((calibration.metastasis(row), row.metastasis? == 1)) };
         let nodes: Vec<Sample<'_>> = predictions
             .iter()
             .filter_map(|row| sample(row).map(|(p, truth)| (row.patient_key.as_str(), p, truth)))
@@ -98,7 +97,7 @@ impl Operating {
         let everybody: Vec<(f64, bool)> = nodes.iter().map(|&(_, _, truth)| (1.0, truth)).collect();
         let benefit = CURVE.map(|threshold| Benefit {
             threshold,
-            network: within(&nodes, bootstrap, |pairs| net_benefit(pairs, threshold)),
+            answer: within(&nodes, bootstrap, |pairs| net_benefit(pairs, threshold)),
             every_node: net_benefit(&everybody, threshold),
         });
         Some(Self {
@@ -227,8 +226,8 @@ mod tests {
         assert!((operating.prevalence - 2.0 / 7.0).abs() < 1e-12);
         // At one half two nodes are called, one of them metastatic, among seven.
         let half = &operating.benefit[5];
-        assert_eq!((half.threshold, half.network.value), (0.5, Some(0.0)));
-        assert!(half.network.interval.is_some());
+        assert_eq!((half.threshold, half.answer.value), (0.5, Some(0.0)));
+        assert!(half.answer.interval.is_some());
         let text = operating.text();
         assert!(text.contains("patients, by any node") && text.contains("90 % of the validation"), "{text}");
         assert!(Operating::of(&calibration, &rows[..4], options).is_none());

@@ -36,7 +36,7 @@ pub struct Bin {
 pub(crate) fn bins(calibration: &Calibration, predictions: &[Prediction], bootstrap: BootstrapOptions) -> Vec<Bin> {
     let nodes: Vec<Sample<'_>> = predictions
         .iter()
-        .filter_map(|row| Some((row.patient_key.as_str(), calibration.metastasis(&row.pooled), row.metastasis? == 1)))
+        .filter_map(|row| Some((row.patient_key.as_str(), calibration.metastasis(row), row.metastasis? == 1)))
         .collect();
     if count_distinct(nodes.iter().map(|node| node.0)) < MINIMUM_PATIENTS {
         return Vec::new();

@@ -99,7 +99,7 @@ pub struct Subgroup {
     pub metastatic: usize,
     /// Their patients.
     pub patients: usize,
-    /// AUROC of the status.
+    /// AUROC of the calibrated answer; of the network's where there is none.
     pub auroc: ShareWithin,
     /// Share of the metastatic nodes that are called at the threshold; none without a calibration.
     pub sensitivity: ShareWithin,
@@ -123,6 +123,8 @@ pub struct Subgroups {
 /// A node with a status.
 struct Node<'a> {
     row: &'a Prediction,
+    /// Probability of metastasis: calibrated, or else the network's.
+    probability: f64,
     metastatic: bool,
     /// Whether it is called at the threshold, where there is one.
     called: Option<bool>,
@@ -143,13 +145,15 @@ impl Subgroups {
         bootstrap: BootstrapOptions,
     ) -> Self {
         let threshold = calibration.map(|calibration| calibration.sensitive_threshold);
-        let called = |row: &Prediction| {
-            calibration.map(|calibration| calibration.metastasis(&row.pooled) >= calibration.sensitive_threshold)
+        let node = |row| {
+            let probability = match calibration {
+                Some(calibration) => calibration.metastasis(row),
+                None => metastasis_probability(&row.pooled),
+            };
+            let called = threshold.map(|threshold| probability >= threshold);
+            Some(Node { row, probability, metastatic: row.metastasis? == 1, called })
         };
-        let nodes: Vec<Node<'_>> = predictions
-            .iter()
-            .filter_map(|row| Some(Node { row, metastatic: row.metastasis? == 1, called: called(row) }))
-            .collect();
+        let nodes: Vec<Node<'_>> = predictions.iter().filter_map(node).collect();
         let mut found = Self { threshold, ..Self::default() };
         for grouping in Grouping::ALL {
             let groups = divide(grouping, &nodes, regions);
@@ -270,9 +274,8 @@ fn figures(grouping: Grouping, name: &str, nodes: &[&Node<'_>], bootstrap: Boots
         no_figure,
     };
     if group.no_figure.is_none() {
-        let score = |node: &&Node<'_>| metastasis_probability(&node.row.pooled);
         let samples: Vec<Sample<'_>> =
-            nodes.iter().map(|node| (node.patient(), score(node), node.metastatic)).collect();
+            nodes.iter().map(|node| (node.patient(), node.probability, node.metastatic)).collect();
         let right = |status: bool| {
             let of_status = nodes.iter().filter(|node| node.metastatic == status);
             let trials: Vec<(&str, bool)> =

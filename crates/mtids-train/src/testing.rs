@@ -59,6 +59,8 @@ pub(crate) fn calibration() -> Calibration {
         patients: 50,
         slope: 1.0,
         intercept: 0.0,
+        fusion: None,
+        no_fusion: String::new(),
         level: 0.9,
         sensitive_threshold: 0.2,
         least_probability: 0.25,

@@ -3,6 +3,7 @@
 use super::facts::Facts;
 use super::item::{Item, author, known, table};
 use super::section::CardSection;
+use crate::readers::Reader;
 
 /// The items as a part of the card.
 pub(super) fn section(facts: &Facts<'_>) -> CardSection {
@@ -98,7 +99,9 @@ const ITEMS: &[Item] = &[
         Some(format!(
             "class weights by the effective number of samples, beta {}; {}",
             facts.setting("/loss/effective_number_beta"),
-            match facts.evaluation.coverage {
+            match facts.evaluation.coverage.as_ref().map(|coverage| coverage.reader) {
+                Some(Reader::Fusion) =>
+                    "probabilities of network and measures, joined by a logistic map on validation patients",
                 Some(_) => "probabilities recalibrated by a logistic map on validation patients",
                 None => "no recalibration on record",
             }

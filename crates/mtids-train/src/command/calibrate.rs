@@ -46,9 +46,20 @@ impl Calibrate {
 
 fn text(calibration: &Calibration) -> String {
     let Calibration { nodes, patients, slope, intercept, level, least_probability, chose_epoch, .. } = calibration;
+    let answer = match &calibration.fusion {
+        Some(fusion) => {
+            let [network, measures] = fusion.weights();
+            format!(
+                "  the answer joins network and measures: one standard deviation of theirs adds {network:.2} and {measures:.2} to its logit\n  \
+                 measures weighed on {} nodes of the training patients",
+                fusion.reader.samples
+            )
+        }
+        None => format!("  the answer is the network's alone: {}", calibration.no_fusion),
+    };
     let mut text = format!(
-        "  calibrated on {nodes} nodes of {patients} validation patients\n  logit of metastasis: {slope:.3} times the network's, plus \
-         {intercept:.3}\n  sets of {:.0} %: joint classes with a probability of at least {least_probability:.3}\n",
+        "  calibrated on {nodes} nodes of {patients} validation patients\n{answer}\n  logit of metastasis of the network alone: \
+         {slope:.3} times its own, plus {intercept:.3}\n  sets of {:.0} %: joint classes with a probability of at least {least_probability:.3}\n",
         100.0 * level
     );
     if *chose_epoch {

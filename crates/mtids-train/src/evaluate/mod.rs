@@ -10,7 +10,6 @@ mod text;
 use std::path::Path;
 use std::sync::Arc;
 
-use mtids_domain::label::Metastasis;
 use mtids_metrics::BootstrapOptions;
 use mtids_runtime::interrupt::Interrupt;
 use mtids_shards::{Dataset, Manifest, RowLabels, Split};
@@ -77,7 +76,6 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     let mut predictions =
         predict(&network, &opened, split, config, &uninterrupted)?.ok_or(TrainError::Interrupted { step })?;
     predictions.retain(|row| !seen.leaves_out(&row.patient_key));
-    let fusion = fusion(&network, &opened, &index, split, config, &trained_on, &folder)?;
     let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let tasks: Vec<String> = network.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();
     let training = trained_on.labels.clone();
@@ -85,11 +83,15 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         resamples: options.bootstrap_resamples.unwrap_or(config.bootstrap_resamples),
         seed: config.seed,
     };
-    let readers = compare(&predictions, fusion, bootstrap);
     let calibration = Calibration::read(&folder, &weights)?;
-    let is_own =
-        |calibration: &Calibration| split == Split::Validation && calibration.dataset == opened.manifest().digest();
-    let calibration = calibration.filter(|calibration| !is_own(calibration));
+    let is_own = |calibration: &Calibration| calibration.dataset == opened.manifest().digest();
+    let fusion = match calibration.as_ref().filter(|one| is_own(one) && one.tried_fusion() && split == Split::Test) {
+        // What the calibration found on these validation patients need not be found again.
+        Some(calibration) => calibration.fusion.clone().ok_or_else(|| calibration.no_fusion.clone()),
+        None => fusion(&network, &opened, &index, split, config, &trained_on, &folder)?,
+    };
+    let readers = compare(&predictions, fusion, bootstrap);
+    let calibration = calibration.filter(|calibration| split != Split::Validation || !is_own(calibration));
     let coverage = calibration.as_ref().and_then(|one| Coverage::of(one, &predictions, bootstrap));
     let operating = calibration.as_ref().and_then(|one| Operating::of(one, &predictions, bootstrap));
     let reliability = calibration.as_ref().map(|one| bins(one, &predictions, bootstrap)).unwrap_or_default();
@@ -142,12 +144,9 @@ fn fusion(
     if dataset.shards(Split::Validation).next().is_none() {
         return Ok(Err("the dataset has no validation split to fit it on".to_owned()));
     }
-    let training = index.iter().filter(|row| row.split == Split::Train);
-    let measured: Vec<_> =
-        training.filter_map(|row| Some((&row.grown, row.metastasis? == Metastasis::Metastatic))).collect();
-    let reader = match MeasuresReader::fit(&measured) {
+    let reader = match MeasuresReader::of_training(index) {
         Ok(reader) => reader,
-        Err(reason) => return Ok(Err(format!("no reader of measures on the training split: {reason}"))),
+        Err(reason) => return Ok(Err(reason)),
     };
     let uninterrupted = Interrupt::new();
     let mut rows = predict(network, dataset, Split::Validation, config, &uninterrupted)?.unwrap_or_default();

@@ -44,6 +44,8 @@ pub struct Exported {
     pub files: Vec<(PathBuf, usize)>,
     /// What the network is.
     pub description: ExportDescription,
+    /// The calibration of the run joins measures, which no exported network has.
+    pub leaves_out_measures: bool,
 }
 
 /// Writes the network of a run for other programs.
@@ -84,7 +86,8 @@ pub fn export(run: &Path, places: &ExportPlaces) -> Result<Exported, TrainError>
         write(place.join(WEIGHTS), &trained.network.parameters.to_bytes()?)?;
         write(place.join(DESCRIPTION), format!("{json:#}\n").as_bytes())?;
     }
-    Ok(Exported { files, description })
+    let leaves_out_measures = calibration.is_some_and(|calibration| calibration.fusion.is_some());
+    Ok(Exported { files, description, leaves_out_measures })
 }
 
 /// The bytes of the ONNX file.
@@ -152,6 +155,10 @@ pub fn text(exported: &Exported) -> String {
     }
     let symmetries = counted(description.symmetries.len() as u64, "orientation", "orientations");
     let calibrated = if description.calibration.is_some() { "calibrated" } else { "not calibrated" };
-    text.push_str(&format!("  probabilities over {symmetries}, {calibrated}\n  {DISCLAIMER}\n"));
+    text.push_str(&format!("  probabilities over {symmetries}, {calibrated}\n"));
+    if exported.leaves_out_measures {
+        text.push_str("  of the network alone: `mtids-train predict` joins them with the measures of a node\n");
+    }
+    text.push_str(&format!("  {DISCLAIMER}\n"));
     text
 }

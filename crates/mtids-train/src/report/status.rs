@@ -36,7 +36,7 @@ pub(super) fn readers(readers: &Readers) -> Markup {
             p class="note" {
                 "Network + measures: a logistic model over two logits, fitted on " (fusion.samples) " samples of " (fusion.patients)
                 " validation patients. One is the network's. The other is that of a logistic reader of the grown region, fitted on "
-                (fusion.reader.samples) " training samples: " (fusion.reader.measures.join(", ")) "."
+                (fusion.reader.samples) " training samples: " (fusion.reader.names().join(", ")) "."
             }
         } @else {
             p class="note" { "No network + measures: " (readers.no_fusion) "." }
@@ -69,7 +69,7 @@ pub(super) fn calibration(coverage: Option<&Coverage>, bins: &[Bin]) -> Markup {
     html! {
         @for sentence in coverage.map(Coverage::sentences).iter().flatten() { p { (sentence) "." } }
         p class="note" {
-            "Fitted on validation patients: a logistic map of the logit of metastasis, and sets of joint classes by hierarchical conformal "
+            "Fitted on validation patients: a logistic map of the logits of metastasis, and sets of joint classes by hierarchical conformal "
             "prediction. The share of sets that hold the true class should agree with their name."
         }
         @if !bins.is_empty() {
@@ -109,7 +109,7 @@ pub(super) fn decisions(operating: &Operating) -> Markup {
         points: above(operating.benefit.iter().filter_map(|one| Some((one.threshold, of(one)?))), LEAST_BENEFIT),
     };
     let curve = [
-        line("network", &|one| one.network.value),
+        line("calibrated answer", &|one| one.answer.value),
         line("call every node", &|one| one.every_node),
         line("call none", &|_| Some(0.0)),
     ];
@@ -118,8 +118,8 @@ pub(super) fn decisions(operating: &Operating) -> Markup {
     let benefit = |one: &Benefit| {
         vec![
             format!("{:.2}", one.threshold),
-            signed(one.network.value),
-            signed_interval(one.network.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
+            signed(one.answer.value),
+            signed_interval(one.answer.interval.as_ref().map(|bounds| (bounds.low, bounds.high))),
             signed(one.every_node),
         ]
     };
@@ -132,7 +132,7 @@ pub(super) fn decisions(operating: &Operating) -> Markup {
         }
         @for sentence in operating.sentences() { p { (sentence) "." } }
         (figure("Decision curve", &lines("Decision curve", "threshold", "net benefit per node", &curve, range)))
-        (table(&["threshold\t", "net benefit of the network\t", "95 % interval\t", "of calling every node\t"], &benefits))
+        (table(&["threshold\t", "net benefit of the answer\t", "95 % interval\t", "of calling every node\t"], &benefits))
         p class="note" {
             "Net benefit per node; calling none is worth 0. Intervals are 95 % bootstrap intervals over patients; of shares on which all agree, "
             "Wilson's interval of their patients."

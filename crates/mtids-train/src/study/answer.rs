@@ -29,6 +29,8 @@ pub struct RunAnswer {
     pub step: u64,
     /// Probabilities are calibrated on validation patients.
     pub calibrated: bool,
+    /// They join what the network says with the measures of the grown region.
+    pub with_measures: bool,
     /// Share of nodes whose set is to hold their class; none without a calibration.
     pub level: Option<f64>,
 }
@@ -40,12 +42,16 @@ pub struct StatusAnswer {
     pub region: String,
     /// Its probability.
     pub region_probability: f64,
-    /// Probability of metastasis, calibrated where the runs are.
+    /// Probability of metastasis, calibrated where the runs are, of network and measures where their calibrations join them.
     pub probability: f64,
     /// The probability is at least one half.
     pub metastatic: bool,
-    /// Probability of metastasis before calibration.
+    /// Probability of metastasis of the network alone, before calibration.
     pub network_probability: f64,
+    /// Probability of metastasis of the network alone, calibrated; none where a run is not.
+    pub network_calibrated: Option<f64>,
+    /// Probability of metastasis of the measures alone; none where no run joins them.
+    pub measures_probability: Option<f64>,
     /// Least probability of the ensemble.
     pub least: f64,
     /// Largest probability of the ensemble.

@@ -70,6 +70,8 @@ pub fn nodes_csv(out: &mut dyn Write, answer: &StudyAnswer) -> std::io::Result<(
         "p_metastatic",
         "p_least",
         "p_most",
+        "p_network",
+        "p_measures",
         "p_uncalibrated",
         "set",
         "outside_training",
@@ -101,6 +103,8 @@ pub fn nodes_csv(out: &mut dyn Write, answer: &StudyAnswer) -> std::io::Result<(
             number(status.map(|one| one.probability)),
             number(status.map(|one| one.least)),
             number(status.map(|one| one.most)),
+            number(status.and_then(|one| one.network_calibrated)),
+            number(status.and_then(|one| one.measures_probability)),
             number(status.map(|one| one.network_probability)),
             status.and_then(|one| one.set.as_ref()).map(|set| set.join("; ")).unwrap_or_default(),
             node.outside_training.join("; "),
@@ -140,6 +144,9 @@ pub fn text(answer: &StudyAnswer) -> String {
     }
     if answer.runs.iter().any(|run| !run.calibrated) {
         text.push_str("  not calibrated: probabilities are the network's own, and there are no sets; see `mtids-train calibrate`\n");
+    }
+    if answer.runs.iter().any(|run| run.with_measures) {
+        text.push_str("  p metastatic joins what the network says with the measures of the node\n");
     }
     text.push_str(&format!("  {}\n", answer.notice));
     text

@@ -103,6 +103,9 @@ fn of_node(node: &NodeAnswer) -> Markup {
         let range =
             if one.least < one.most { format!(" ({:.2} to {:.2})", one.least, one.most) } else { String::new() };
         rows.push(vec!["p metastatic".to_owned(), format!("{:.2}{range}", one.probability)]);
+        if let (Some(network), Some(measures)) = (one.network_calibrated, one.measures_probability) {
+            rows.push(vec!["of it alone".to_owned(), format!("network {network:.2}, measures {measures:.2}")]);
+        }
         rows.extend(one.set_text().map(|set| vec!["not excluded".to_owned(), set]));
     }
     rows.push(vec![
@@ -140,7 +143,12 @@ fn source(answer: &StudyAnswer) -> Markup {
             short(&run.dataset),
             run.seed.to_string(),
             run.step.to_string(),
-            if run.calibrated { "on validation patients" } else { "not calibrated" }.to_owned(),
+            match (run.calibrated, run.with_measures) {
+                (false, _) => "of the network, not calibrated",
+                (true, false) => "of the network, calibrated",
+                (true, true) => "of network and measures, calibrated",
+            }
+            .to_owned(),
         ]
     };
     let rows: Vec<Vec<String>> = answer.runs.iter().map(row).collect();

@@ -1,7 +1,7 @@
 //! The trained networks that read candidates, and what they say together.
 //!
 //! Invariants: all networks of an ensemble were trained on rows of one description; a candidate's answer does not depend on the candidates
-//! beside it. Probabilities are means over the networks, each calibrated by itself. A class is in the set where it is in the sets of at least half of
+//! beside it. Probabilities are means over the networks, each calibrated by itself, together with the candidate's measures where that helped. A class is in the set where it is in the sets of at least half of
 //! the networks: each set holds the truth with 1 − α, so the vote does with at least 1 − 2α (Gasparin and Ramdas 2024, arXiv 2401.09379).
 
 use std::path::{Path, PathBuf};
@@ -135,6 +135,7 @@ impl Reader {
                 seed: identity.seed,
                 step: member.trained.step,
                 calibrated: member.calibration.is_some(),
+                with_measures: member.calibration.as_ref().is_some_and(|one| one.fusion.is_some()),
                 level: member.calibration.as_ref().map(|calibration| calibration.level),
             }
         };
@@ -176,7 +177,7 @@ fn together(members: &[Member], own: &[&Prediction], regions: &[&str]) -> Option
     for (member, prediction) in members.iter().zip(own) {
         let calibrated = match &member.calibration {
             Some(calibration) => {
-                let calibrated = calibration.joint(&prediction.pooled);
+                let calibrated = calibration.joint(prediction);
                 calibration.set(&calibrated).into_iter().for_each(|class| votes[class] += 1);
                 calibrated
             }
@@ -187,7 +188,11 @@ fn together(members: &[Member], own: &[&Prediction], regions: &[&str]) -> Option
     }
     let by_region = region_probabilities(&joint);
     let best = largest(&by_region);
-    let all_calibrated = members.iter().all(|member| member.calibration.is_some());
+    let asked: Option<Vec<(&Calibration, &Prediction)>> =
+        members.iter().zip(own).map(|(member, row)| Some((member.calibration.as_ref()?, *row))).collect();
+    let of_measures: Vec<f64> =
+        asked.iter().flatten().filter_map(|(calibration, row)| calibration.of_measures(row)).collect();
+    let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
     let is_in = |class: &usize| 2 * votes[*class] >= members.len();
     let class_name = |class: usize| format!("{} {}", regions[class / 2], StatusAnswer::word(class % 2 == 1));
     let probability = metastasis_probability(&joint);
@@ -196,9 +201,13 @@ fn together(members: &[Member], own: &[&Prediction], regions: &[&str]) -> Option
         region_probability: by_region[best],
         probability,
         metastatic: probability >= 0.5,
+        network_calibrated: asked
+            .as_ref()
+            .and_then(|asked| mean(asked.iter().map(|(one, row)| one.of_network(&row.pooled)).collect())),
+        measures_probability: mean(of_measures),
         network_probability: own.iter().map(|one| metastasis_probability(&one.pooled)).sum::<f64>() / count,
         least: each.iter().copied().fold(f64::INFINITY, f64::min),
         most: each.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        set: all_calibrated.then(|| (0..votes.len()).filter(is_in).map(class_name).collect()),
+        set: asked.is_some().then(|| (0..votes.len()).filter(is_in).map(class_name).collect()),
     })
 }
