@@ -50,7 +50,7 @@ fn text(calibration: &Calibration) -> String {
         Some(fusion) => {
             let [network, measures] = fusion.weights();
             format!(
-                "  the answer joins network and measures: one standard deviation of theirs adds {network:.2} and {measures:.2} to its logit\n  \
+                "  the answer joins network and measures: a standard deviation of each adds {network:.2} and {measures:.2} to its logit\n  \
                  measures weighed on {} nodes of the training patients",
                 fusion.reader.samples
             )
