@@ -363,7 +363,7 @@ screenshots: build python ## Pictures of every page and README's table anew, fro
 	@rm -rf $(OUT)/new $(OUT)/answer
 	@[ -f out/demo-short/dataset/manifest.json ] || $(MAKE) pipeline PIPELINE=demo-short OUT=out/demo-short
 	@$(BIN)/mtids-prep phantom --config $(SETTINGS)/phantom.toml --set seed=77 --set patients=1 --out $(OUT)/new
-	@$(BIN)/mtids-train predict --run $(RUN) --data $(OUT)/new/dicom --annotations $(OUT)/new/masks --out $(OUT)/answer --primary-side right || [ $$? -eq 1 ]
+	@$(BIN)/mtids-train predict --run $(RUN) --data $(OUT)/new/dicom --annotations $(OUT)/new/annotations.csv --out $(OUT)/answer --primary-side right || [ $$? -eq 1 ]
 	@bash scripts/screenshots.sh '$(BIN)' '$(OUT)' '$(RUN)'
 
 .PHONY: check-page

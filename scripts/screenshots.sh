@@ -38,7 +38,8 @@ shoot "$made/comparison/comparison.html" comparison.png 1500
 shoot "$made/grid/results.html" grid.png 1500
 # README's table: what stands between its two marks.
 awk -v table="$run/evaluation.txt" '
-  /<!-- table -->/ { print; print "```"; while ((getline line < table) > 0) if (line != "" || shown) { if (line ~ /^  difference on the same samples/) break; print line; shown = 1 }
+  /<!-- table -->/ { print; print "```"; while ((getline line < table) > 0) { if (line == "") { blank = shown; continue }
+      if (line ~ /^  difference on the same samples/) break; if (blank) print ""; blank = 0; print line; shown = 1 }
     print "```"; inside = 1; next }
   /<!-- end of table -->/ { inside = 0 }
   !inside { print }' README.md >README.md.new

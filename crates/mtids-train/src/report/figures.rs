@@ -71,7 +71,7 @@ pub(super) fn figures(evaluation: &Evaluation) -> Markup {
         "majority\t",
         "joint head\t",
         "two heads\t",
-        "samples / patients\t",
+        "n / patients\t",
     ];
     html! {
         (table(&columns, &rows))

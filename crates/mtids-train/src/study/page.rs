@@ -10,8 +10,8 @@ pub(super) fn page_of(answer: &StudyAnswer) -> String {
     let lead = if answer.runs.is_empty() {
         "Candidates measured in mm and HU. Research software; nothing here is a diagnosis."
     } else {
-        "In which mediastinal region each candidate lies, and whether a network reads it as metastatic. Research software; nothing here \
-         is a diagnosis."
+        "In which mediastinal region each candidate lies, and whether it is read as metastatic, by a network or by network and measures. \
+         Research software; nothing here is a diagnosis."
     };
     let mut sections = vec![Section::new("result", "Result", result(answer))];
     // One section, so that the list at the top stays short for any number of patients.
@@ -104,7 +104,7 @@ fn of_node(node: &NodeAnswer) -> Markup {
             if one.least < one.most { format!(" ({:.2} to {:.2})", one.least, one.most) } else { String::new() };
         rows.push(vec!["p metastatic".to_owned(), format!("{:.2}{range}", one.probability)]);
         if let (Some(network), Some(measures)) = (one.network_calibrated, one.measures_probability) {
-            rows.push(vec!["of it alone".to_owned(), format!("network {network:.2}, measures {measures:.2}")]);
+            rows.push(vec!["each alone".to_owned(), format!("network {network:.2}, measures {measures:.2}")]);
         }
         rows.extend(one.set_text().map(|set| vec!["not excluded".to_owned(), set]));
     }
