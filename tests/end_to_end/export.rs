@@ -99,6 +99,7 @@ fn onnxruntime_says_what_an_evaluation_says() {
         let onnx = models.join(format!("{name}.onnx"));
         let said = run("mtids-train", ["export", "--run", text(&run_folder), "--onnx", text(&onnx)]).expect_code(0);
         assert!(said.stdout.contains("input near"), "{}", said.stdout);
+        assert!(said.stdout.contains("the network's alone"), "{}", said.stdout);
         for (view, bytes) in &voxels {
             fs::write(models.join(format!("{name}.{view}.f32")), bytes).unwrap();
         }

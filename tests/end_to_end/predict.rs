@@ -125,20 +125,23 @@ fn probabilities_are_those_of_an_evaluation_for_any_size_of_the_batches() {
         let out = folder.path().join(batch_size);
         predict(&out, &["--run", text(trained()), "--batch-size", batch_size]).expect_code(0);
         let nodes = nodes(&answer(&out));
-        let mut compared = 0;
+        let (mut compared, mut measured) = (0, 0);
         for node in nodes.values() {
             let said = node["status"]["network_probability"].as_f64().unwrap();
-            let number = |name: &str| node["status"][name].as_f64().unwrap();
+            let number = |name: &str| node["status"][name].as_f64();
             let own = vec![1.0 - said, said];
             let row =
                 Prediction { pooled: own.clone(), grown: rows[&place(node)].grown.clone(), ..Prediction::default() };
             for (name, calibrated) in [
-                ("network_calibrated", calibration.of_network(&own)),
-                ("measures_probability", calibration.of_measures(&row).expect("measures help in this cohort")),
-                ("probability", calibration.metastasis(&row)),
+                ("network_calibrated", Some(calibration.of_network(&own))),
+                ("measures_probability", calibration.of_measures(&row)),
+                ("probability", Some(calibration.metastasis(&row))),
             ] {
-                assert!((number(name) - calibrated).abs() < 1e-9, "{name}: {} is not {calibrated}", number(name));
+                let said = number(name);
+                let is_same = said.zip(calibrated).map_or(said == calibrated, |(a, b)| (a - b).abs() < 1e-9);
+                assert!(is_same, "{name}: {said:?} is not {calibrated:?}");
             }
+            measured += usize::from(number("measures_probability").is_some());
             if let Some(evaluated) = evaluated.get(&rows[&place(node)].sample_key) {
                 // The table has six decimals.
                 assert!((said - evaluated).abs() < 1.6e-6, "{batch_size}: {said} is not {evaluated}");
@@ -146,6 +149,7 @@ fn probabilities_are_those_of_an_evaluation_for_any_size_of_the_batches() {
             }
         }
         assert_eq!(compared, evaluated.len());
+        assert!(2 * measured > nodes.len(), "the answer joins measures in this cohort");
         let first = first.get_or_insert_with(|| nodes.clone());
         for (key, node) in &nodes {
             for number in ["probability", "region_probability", "network_probability"] {
@@ -189,6 +193,35 @@ fn a_node_has_the_same_class_in_every_output_and_sets_hold_it() {
         }
     }
     assert!(lines.next().is_none() && sure > 0);
+}
+
+#[test]
+fn a_calibration_of_an_earlier_version_answers_by_the_network_and_is_made_anew_on_demand() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run_folder, out) = (folder.path().join("run"), folder.path().join("out"));
+    copy(trained(), &run_folder);
+    let file = run_folder.join("calibration.json");
+    let original = fs::read(&file).unwrap();
+    let mut calibration: Value = serde_json::from_slice(&original).unwrap();
+    let keys = calibration.as_object_mut().unwrap();
+    keys.remove("fusion").unwrap();
+    keys.remove("no_fusion").unwrap();
+    fs::write(&file, calibration.to_string()).unwrap();
+    let said = predict(&out, &["--run", text(&run_folder)]).expect_code(0);
+    assert!(said.stderr.contains("earlier version"), "{}", said.stderr);
+    let answer = answer(&out);
+    assert_eq!(answer["runs"][0]["with_measures"], json!(false));
+    for node in nodes(&answer).values() {
+        let status = &node["status"];
+        assert!(status["measures_probability"].is_null());
+        let (said, of_network) = (&status["probability"], &status["network_calibrated"]);
+        assert!((said.as_f64().unwrap() - of_network.as_f64().unwrap()).abs() < 1e-9);
+    }
+    // An ensemble of which one run joins measures says so, and what they say.
+    let said = predict(&out, &["--run", text(&run_folder), "--run", text(trained())]).expect_code(0);
+    assert!(said.stdout.contains("(1 of 2 runs)"), "{}", said.stdout);
+    run("mtids-train", ["calibrate", "--run", text(&run_folder), "--dataset", text(dataset())]).expect_code(0);
+    assert!(fs::read(&file).unwrap() == original, "the same calibration as that of the training");
 }
 
 #[test]

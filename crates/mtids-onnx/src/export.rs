@@ -57,7 +57,7 @@ impl Export<'_> {
         graph.output("metastasis", &marginals.metastasis, "probability of metastasis, as the network says it")?;
         if let Some(platt) = self.calibration {
             let calibrated = builder.calibrated(&marginals.metastasis, platt)?;
-            let meaning = "probability of metastasis, calibrated on validation patients";
+            let meaning = "probability of metastasis of the network alone, calibrated on validation patients";
             builder.graph.output("metastasis_calibrated", &calibrated, meaning)?;
         }
         bytes_of(builder, self.meaning, self.properties)

@@ -25,8 +25,8 @@ const REDRAWN: usize = 200;
 pub struct Coverage {
     /// Whose answer is judged: the network's with the measures, or the network's alone.
     pub reader: Reader,
-    /// Why it is the network's alone; empty where it is not, or where nobody tried.
-    pub no_fusion: String,
+    /// The same in words, with what each part adds, or why there is one only.
+    pub answer: String,
     /// Share of nodes whose set is to hold their joint class.
     pub level: f64,
     /// Nodes with region and status.
@@ -124,8 +124,8 @@ impl Coverage {
         let before = scores(&|row| metastasis_probability(&row.pooled));
         let behind = scores(&|row| calibration.metastasis(row));
         Some(Self {
-            reader: calibration.answers(),
-            no_fusion: calibration.no_fusion.clone(),
+            reader: calibration.answered_by(),
+            answer: calibration.answer_in_words(),
             level: calibration.level,
             nodes: labelled.len(),
             patients,
@@ -144,20 +144,15 @@ impl Coverage {
         let Self { level, nodes, patients, share, mean_size, one_status, .. } = self;
         let [error, calibrated_error] = self.calibration_error;
         let bounds = interval(self.interval.as_ref().map(|bounds| (bounds.low, bounds.high)));
-        let answer = match (self.reader, self.no_fusion.as_str()) {
-            (Reader::Fusion, _) => "calibrated answers join network and measures".to_owned(),
-            (_, "") => "calibrated answers are the network's alone".to_owned(),
-            (_, reason) => format!("calibrated answers are the network's alone: {reason}"),
-        };
         let mut sentences = vec![
-            answer,
+            self.answer.clone(),
             format!(
                 "sets of {:.0} %: {share:.3} [{bounds}] of {nodes} nodes of {patients} patients; {mean_size:.1} classes on average; one status \
                  in {one_status:.2} of the nodes",
                 100.0 * level
             ),
             format!(
-                "calibration error of the status: {} before calibration, {} behind it",
+                "calibration error of the status: {} for the network's own probability, {} for the calibrated answer",
                 metric(error),
                 metric(calibrated_error)
             ),

@@ -36,8 +36,8 @@ pub struct Fusion {
 }
 
 impl Fusion {
-    /// Fits the model on predictions for validation patients. The reader is one of training patients. No weight is negative: an answer that
-    /// would count against itself counts nothing.
+    /// Fits the model on predictions for validation patients. The reader is one of training patients. An input whose weight would be negative
+    /// gets the weight 0, the most negative first.
     ///
     /// # Errors
     /// Why nothing could be fitted, in words.
@@ -54,12 +54,10 @@ impl Fusion {
         let model = loop {
             let model = Logistic::fit(&rows, &labels, RIDGE)
                 .ok_or_else(|| "all validation patients have one status".to_owned())?;
-            let contrary: Vec<usize> = (0..model.inputs.len()).filter(|&n| model.inputs[n].weight < 0.0).collect();
-            if contrary.is_empty() {
-                break model;
-            }
+            let negative = model.inputs.iter().enumerate().filter(|(_, input)| input.weight < 0.0);
+            let Some((least, _)) = negative.min_by(|a, b| a.1.weight.total_cmp(&b.1.weight)) else { break model };
             // Without values an input has the weight 0.
-            contrary.into_iter().for_each(|input| rows.iter_mut().for_each(|row| row[input] = None));
+            rows.iter_mut().for_each(|row| row[least] = None);
         };
         Ok(Self { reader, model, samples: labelled.len(), patients })
     }
@@ -97,6 +95,8 @@ pub struct MeasuresReader {
     pub measures: Vec<Measure>,
     /// The model.
     pub model: Logistic,
+    /// Least and largest reading of each on the fitted rows. One beyond counts as the nearer of them: nothing is known there.
+    pub ranges: Vec<[f64; 2]>,
     /// Rows that it was fitted on.
     pub samples: usize,
 }
@@ -108,10 +108,19 @@ impl MeasuresReader {
     /// Why nothing could be fitted, in words.
     pub fn fit(rows: &[(&Measures, bool)]) -> Result<Self, String> {
         let (grown, labels): (Vec<&Measures>, Vec<bool>) = rows.iter().copied().unzip();
+        if rows.is_empty() {
+            return Err("no row has a status".to_owned());
+        }
         let measures = common(&grown)?;
         let inputs: Vec<Vec<Option<f64>>> = grown.iter().map(|grown| readings(grown, &measures).collect()).collect();
         let model = Logistic::fit(&inputs, &labels, RIDGE).ok_or_else(|| "all rows have one status".to_owned())?;
-        Ok(Self { measures, model, samples: rows.len() })
+        let range = |input: usize| {
+            let readings = inputs.iter().filter_map(|row| row[input]);
+            readings
+                .fold([f64::INFINITY, f64::NEG_INFINITY], |[least, most], value| [least.min(value), most.max(value)])
+        };
+        let ranges = (0..measures.len()).map(range).collect();
+        Ok(Self { measures, model, ranges, samples: rows.len() })
     }
 
     /// As [`MeasuresReader::fit`], on the training patients of a dataset; `index` are its rows.
@@ -132,7 +141,13 @@ impl MeasuresReader {
 
     /// The logit of metastasis for a row.
     pub fn logit(&self, grown: &Measures) -> f64 {
-        self.model.logit(&readings(grown, &self.measures).collect::<Vec<_>>())
+        let within = readings(grown, &self.measures).zip(&self.ranges);
+        self.model.logit(&within.map(|(value, [least, most])| Some(value?.max(*least).min(*most))).collect::<Vec<_>>())
+    }
+
+    /// A row has at least half of what is read; the others count as their means.
+    pub fn reads(&self, grown: &Measures) -> bool {
+        2 * readings(grown, &self.measures).flatten().count() >= self.measures.len()
     }
 }
 
@@ -191,6 +206,47 @@ mod tests {
     }
 
     #[test]
+    fn a_measure_beyond_those_of_the_fitted_rows_counts_as_their_end() {
+        let alone = reader(&rows(300)).unwrap();
+        let of = |axis: f32, hu: f32| {
+            let mut grown = Measures::default();
+            grown.set(Measure::ShortAxis, Some(axis));
+            grown.set(Measure::MeanHu, Some(hu));
+            alone.logit(&grown)
+        };
+        let [[least, most], _] = alone.ranges[..] else { panic!("two measures are read") };
+        assert!(least > 1.1 && most < 3.1);
+        assert!((of(1000.0, 30.0) - of(most.exp() as f32, 30.0)).abs() < 1e-6);
+        assert!((of(0.01, 30.0) - of(least.exp() as f32, 30.0)).abs() < 1e-6);
+        assert!(of(20.0, 30.0) < of(most.exp() as f32, 30.0) && of(20.0, 1e6) == of(20.0, 100.0));
+    }
+
+    #[test]
+    fn half_of_the_measures_are_enough_to_be_read() {
+        let alone = reader(&rows(300)).unwrap();
+        let mut grown = Measures::default();
+        assert!(!alone.reads(&grown));
+        grown.set(Measure::SuvMax, Some(4.0));
+        assert!(!alone.reads(&grown), "the SUV is not among them");
+        grown.set(Measure::MeanHu, Some(40.0));
+        assert!(alone.reads(&grown));
+    }
+
+    #[test]
+    fn no_weight_is_negative_and_the_most_negative_goes_first() {
+        let alone = reader(&rows(3000)).unwrap();
+        let turned = |mut row: Prediction| {
+            row.pooled.reverse();
+            row
+        };
+        let [network, measures] = Fusion::fit(alone.clone(), &rows(600)).unwrap().weights();
+        assert!(network > 0.5 && measures > 0.5, "{network} {measures}");
+        let [network, measures] =
+            Fusion::fit(alone, &rows(600).into_iter().map(turned).collect::<Vec<_>>()).unwrap().weights();
+        assert!(network == 0.0 && measures > 0.5, "{network} {measures}");
+    }
+
+    #[test]
     fn what_cannot_be_fitted_says_why() {
         let alone = reader(&rows(60)).unwrap();
         let reason = |rows: &[Prediction]| Fusion::fit(alone.clone(), rows).unwrap_err();
@@ -203,6 +259,6 @@ mod tests {
         let unmeasured: Vec<Prediction> =
             rows(60).into_iter().map(|row| Prediction { grown: Measures::default(), ..row }).collect();
         assert!(reader(&unmeasured).unwrap_err().contains("no measures"));
-        assert!(reader(&[]).is_err());
+        assert!(reader(&[]).unwrap_err().contains("no row has a status"));
     }
 }

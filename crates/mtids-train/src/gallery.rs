@@ -1,4 +1,4 @@
-//! The nodes on which a network was surest and wrong, with pictures.
+//! The nodes on which the answer was surest and wrong, with pictures: the calibrated answer, or the network's where there is none.
 //!
 //! Purpose: what they have in common is seen sooner than it is measured. Invariants: half of the places are for missed metastases, half for false
 //! alarms, the surest first and equal ones by their keys, so the same predictions give the same gallery; one row group is in memory at a time.

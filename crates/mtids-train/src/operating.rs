@@ -133,13 +133,13 @@ impl Operating {
     pub(crate) fn sentences(&self) -> [String; 2] {
         [
             format!(
-                "average precision of nodes: {} [{}]; {:.3} for a score that says nothing",
+                "average precision of nodes, calibrated answer: {} [{}]; {:.3} for a score that says nothing",
                 metric(self.average_precision.value),
                 self.average_precision.bounds(),
                 self.prevalence
             ),
             format!(
-                "AUROC of patients by their most suspicious node: {} [{}]",
+                "AUROC of patients by their most suspicious node, calibrated answer: {} [{}]",
                 metric(self.patient_auroc.value),
                 self.patient_auroc.bounds()
             ),

@@ -208,6 +208,7 @@ impl Subgroups {
         });
         let mut sentences: Vec<String> = silent.chain(self.undivided.iter().cloned()).collect();
         if let Some(threshold) = self.threshold {
+            sentences.push("AUROC is that of the calibrated answer".to_owned());
             sentences.push(format!(
                 "nodes are called from p {threshold:.2} on, which was chosen on validation patients over all groups"
             ));

@@ -2,10 +2,12 @@
 
 use mtids_domain::label::{Evidence, LabelLevel};
 use mtids_domain::pseudonym::{PatientKey, SeriesKey, StudyKey};
+use mtids_metrics::{Logistic, LogisticInput};
 use mtids_runtime::digest::Digest;
-use mtids_shards::{AuditFacts, Measures, RowKind, RowLabels, Split};
+use mtids_shards::{AuditFacts, Measure, Measures, RowKind, RowLabels, Split};
 
 use crate::calibration::Calibration;
+use crate::fusion::{Fusion, MeasuresReader};
 
 /// A finding without labels or measures; the patient's name is the sample's key too.
 pub(crate) fn row(patient: &str, split: Split) -> RowLabels {
@@ -65,4 +67,17 @@ pub(crate) fn calibration() -> Calibration {
         sensitive_threshold: 0.2,
         least_probability: 0.25,
     }
+}
+
+/// A calibration whose answer is the short axis alone: a node of 10 mm is metastatic with a probability of one half.
+pub(crate) fn calibration_of_measures() -> Calibration {
+    let input = |mean: f64, weight: f64| LogisticInput { mean, deviation: 1.0, weight };
+    let reader = MeasuresReader {
+        measures: vec![Measure::ShortAxis],
+        model: Logistic { intercept: 0.0, inputs: vec![input(10.0_f64.ln(), 4.0)] },
+        ranges: vec![[1.0_f64.ln(), 100.0_f64.ln()]],
+        samples: 1000,
+    };
+    let model = Logistic { intercept: 0.0, inputs: vec![input(0.0, 0.0), input(0.0, 1.0)] };
+    Calibration { fusion: Some(Fusion { reader, model, samples: 100, patients: 50 }), ..calibration() }
 }

@@ -4,8 +4,8 @@
 //! the network's logit and that of a reader of the measures ([`crate::fusion`]), or of the network's alone (Platt 1999) where there is no such
 //! reader. The distribution over joint classes follows it, p'(r, s) = p(r | s) · p'(s). A threshold makes sets of joint classes that hold the true
 //! one in nine of ten nodes of new patients: hierarchical conformal prediction (Lee, Barber, Willett 2023, arXiv 2306.06342), where each patient
-//! weighs the same, and one more patient stands for those to come. Invariants: fitted on patients that did not train the weights; bound to one set
-//! of weights by its digest; deterministic. Where the validation split also chose the epoch, both are a little too good, and `chose_epoch` says
+//! weighs the same, and one more patient stands for those to come. Invariants: map and threshold are fitted on patients that did not train the
+//! weights, the reader of measures on those that did; bound to one set of weights by its digest; deterministic. Where the validation split also chose the epoch, both are a little too good, and `chose_epoch` says
 //! so.
 
 mod of_run;
@@ -109,7 +109,8 @@ impl Calibration {
         let slope = (input.weight / input.deviation).max(0.0);
         let intercept = if slope > 0.0 { map.intercept - slope * input.mean } else { logit(share) };
         let (fusion, no_fusion) = match reader.and_then(|reader| Fusion::fit(reader, validation)) {
-            Ok(fusion) => (Some(fusion), String::new()),
+            Ok(fusion) if fusion.weights()[1] > 0.0 => (Some(fusion), String::new()),
+            Ok(_) => (None, "the measures add nothing to it on these validation patients".to_owned()),
             Err(reason) => (None, reason),
         };
         let mut calibration = Self {
@@ -147,12 +148,10 @@ impl Calibration {
         Ok(calibration)
     }
 
-    /// The probability of metastasis that agrees with how often it is right, of what the network says and what was measured.
+    /// The probability of metastasis that agrees with how often it is right, of what the network says and what was measured; of the network alone
+    /// where too little was measured.
     pub fn metastasis(&self, row: &Prediction) -> f64 {
-        match &self.fusion {
-            Some(fusion) => logistic(fusion.logit(row)),
-            None => self.of_network(&row.pooled),
-        }
+        self.fusion_of(row).map_or_else(|| self.of_network(&row.pooled), |fusion| logistic(fusion.logit(row)))
     }
 
     /// Likewise, of the network's distribution over joint classes alone.
@@ -160,14 +159,36 @@ impl Calibration {
         logistic(self.slope * logit(metastasis_probability(pooled)) + self.intercept)
     }
 
-    /// The probability of metastasis of the measures alone, as they are in training patients; none where they are not part of the answer.
+    /// Likewise, of the measures alone, with the prevalence of the training patients; none where they are not part of the answer.
     pub fn of_measures(&self, row: &Prediction) -> Option<f64> {
-        self.fusion.as_ref().map(|fusion| logistic(fusion.reader.logit(&row.grown)))
+        self.fusion_of(row).map(|fusion| logistic(fusion.reader.logit(&row.grown)))
     }
 
-    /// Whose answer it is.
-    pub(crate) fn answers(&self) -> Reader {
+    /// The fusion, where enough of the row was measured for it.
+    fn fusion_of(&self, row: &Prediction) -> Option<&Fusion> {
+        self.fusion.as_ref().filter(|fusion| fusion.reader.reads(&row.grown))
+    }
+
+    /// Which reader the calibrated answer is of.
+    pub(crate) fn answered_by(&self) -> Reader {
         if self.fusion.is_some() { Reader::Fusion } else { Reader::Network }
+    }
+
+    /// In words, which reader that is and what each part of it adds.
+    pub(crate) fn answer_in_words(&self) -> String {
+        match (&self.fusion, self.no_fusion.as_str()) {
+            (Some(fusion), _) => {
+                let [network, measures] = fusion.weights();
+                format!(
+                    "calibrated answers join network and measures: a standard deviation of the network's logit adds {network:.2} to theirs, one of \
+                     the measures' {measures:.2}"
+                )
+            }
+            (None, "") => {
+                "calibrated answers are the network's alone: an earlier version of this program calibrated".to_owned()
+            }
+            (None, reason) => format!("calibrated answers are the network's alone: {reason}"),
+        }
     }
 
     /// The reader of measures, or why there is none.

@@ -1,8 +1,13 @@
 //! The map, the sets, and what becomes of measures.
 
 use super::*;
+use crate::coverage::Coverage;
+use crate::operating::Operating;
+use crate::reliability::bins;
+use crate::subgroups::Subgroups;
+use mtids_metrics::BootstrapOptions;
 use mtids_runtime::random::rng_for;
-use mtids_shards::Measure;
+use mtids_shards::{Measure, Measures};
 use rand::RngExt;
 
 /// Nodes of two regions whose true probability of metastasis is the logistic of `1.5 x - 0.5`, where the network says that of `3 x`.
@@ -111,7 +116,7 @@ fn reader_of(nodes: &[Prediction]) -> Result<MeasuresReader, String> {
 #[test]
 fn measures_that_help_are_part_of_the_answer_and_of_its_sets() {
     let calibration = fit_with(&measured_nodes(400, 7), reader_of(&measured_nodes(2000, 8))).unwrap();
-    assert_eq!((calibration.answers(), calibration.no_fusion.as_str()), (Reader::Fusion, ""));
+    assert_eq!((calibration.answered_by(), calibration.no_fusion.as_str()), (Reader::Fusion, ""));
     let fresh = measured_nodes(2000, 9);
     let brier = |probability: &dyn Fn(&Prediction) -> f64| {
         let pairs: Vec<(f64, bool)> =
@@ -148,23 +153,38 @@ fn a_file_from_before_the_fusion_is_read_and_known_as_such() {
     let keys = value.as_object_mut().unwrap();
     assert!(keys.remove("fusion").is_some() && keys.remove("no_fusion").is_some());
     let old: Calibration = serde_json::from_value(value).unwrap();
-    assert_eq!((old.tried_fusion(), old.answers()), (false, Reader::Network));
+    assert_eq!((old.tried_fusion(), old.answered_by()), (false, Reader::Network));
+    assert!(old.answer_in_words().contains("earlier version"));
     assert!(fit(&nodes(50, 1)).unwrap().tried_fusion());
 }
 
 #[test]
-fn measures_that_say_the_contrary_count_nothing() {
+fn measures_that_say_the_contrary_are_no_part_of_the_answer() {
     let training = measured_nodes(500, 8);
     let contrary: Vec<Prediction> = training
         .into_iter()
         .map(|node| Prediction { metastasis: node.metastasis.map(|status| 1 - status), ..node })
         .collect();
     let calibration = fit_with(&measured_nodes(300, 7), reader_of(&contrary)).unwrap();
-    let [network, measures] = calibration.fusion.as_ref().unwrap().weights();
-    assert!(network > 0.0 && measures == 0.0, "{network} {measures}");
-    for node in measured_nodes(50, 9) {
-        let (both, alone) = (calibration.metastasis(&node), calibration.of_network(&node.pooled));
-        assert!((both - alone).abs() < 0.01, "{both} {alone}");
+    assert_eq!(calibration.answered_by(), Reader::Network);
+    assert!(
+        calibration.answer_in_words().ends_with("alone: the measures add nothing to it on these validation patients")
+    );
+    let node = &measured_nodes(1, 9)[0];
+    assert_eq!(
+        (calibration.metastasis(node), calibration.of_measures(node)),
+        (calibration.of_network(&node.pooled), None)
+    );
+}
+
+#[test]
+fn a_node_without_measures_is_answered_by_the_network_alone() {
+    let calibration = fit_with(&measured_nodes(300, 7), reader_of(&measured_nodes(500, 8))).unwrap();
+    for node in measured_nodes(20, 9) {
+        assert!(calibration.of_measures(&node).is_some());
+        let unmeasured = Prediction { grown: Measures::default(), ..node };
+        let alone = calibration.of_network(&unmeasured.pooled);
+        assert_eq!((calibration.metastasis(&unmeasured), calibration.of_measures(&unmeasured)), (alone, None));
     }
 }
 
@@ -173,4 +193,42 @@ fn few_patients_leave_no_class_out() {
     let calibration = fit(&nodes(6, 1)).unwrap();
     assert_eq!(calibration.least_probability, 0.0);
     assert_eq!(calibration.set(&[0.7, 0.3, 0.0, 0.0]), [0, 1, 2, 3]);
+}
+
+#[test]
+fn whatever_is_called_calibrated_follows_the_measures() {
+    // The network says the contrary of the truth, the short axis the truth.
+    let row = |n: usize| {
+        let state = n % 2;
+        let probability = 0.8 - 0.6 * state as f64;
+        let mut grown = Measures::default();
+        grown.set(Measure::ShortAxis, Some([6.0, 15.0][state] + n as f32 / 100.0));
+        Prediction {
+            sample_key: format!("s{n}"),
+            patient_key: format!("p{}", n / 4),
+            region: Some(0),
+            metastasis: Some(state),
+            pooled: vec![1.0 - probability, probability],
+            grown,
+            ..Prediction::default()
+        }
+    };
+    let rows: Vec<Prediction> = (0..80).map(row).collect();
+    let calibration = crate::testing::calibration_of_measures();
+    let options = BootstrapOptions { resamples: 50, seed: 1 };
+    let operating = Operating::of(&calibration, &rows, options).unwrap();
+    assert_eq!((operating.average_precision.value, operating.calls[0].sensitivity.value), (Some(1.0), Some(1.0)));
+    let subgroups = Subgroups::of(&["upper".to_owned()], &rows, Some(&calibration), options);
+    assert!(
+        subgroups.groups.iter().filter(|group| group.no_figure.is_none()).all(|group| group.auroc.value == Some(1.0))
+    );
+    let without = Subgroups::of(&["upper".to_owned()], &rows, None, options);
+    assert!(
+        without.groups.iter().filter(|group| group.no_figure.is_none()).all(|group| group.auroc.value == Some(0.0))
+    );
+    let found = bins(&calibration, &rows, options);
+    assert_eq!((found[0].share.value, found[found.len() - 1].share.value), (Some(0.0), Some(1.0)));
+    let coverage = Coverage::of(&calibration, &rows, options).unwrap();
+    assert_eq!((coverage.share, coverage.reader), (1.0, Reader::Fusion));
+    assert!(coverage.brier[1] < coverage.brier[0] && coverage.answer.contains("0.00 to theirs"), "{coverage:?}");
 }

@@ -59,10 +59,14 @@ const ITEMS: &[Item] = &[
     known("22", "model description", |facts| {
         let evaluation = facts.evaluation;
         Some(format!(
-            "{}; input {}; output probabilities of {} pairs of region and status",
+            "{}; input {}; output probabilities of {} pairs of region and status{}",
             evaluation.architecture.title(),
             facts.views(),
-            2 * evaluation.measured.regions.len()
+            2 * evaluation.measured.regions.len(),
+            facts
+                .joined_measures()
+                .map(|names| format!("; status joined with a logistic reader of measures: {names}"))
+                .unwrap_or_default()
         ))
     }),
     known("23", "software", |facts| {
@@ -90,7 +94,11 @@ const ITEMS: &[Item] = &[
         Some(format!("{chosen}; selection of settings: author"))
     }),
     known("27", "ensembling", |facts| {
-        Some(format!("none: one network, averaged over {} symmetries of its input", facts.evaluation.symmetries))
+        let measures = facts.joined_measures().map_or("", |_| ", joined with a logistic reader of measures");
+        Some(format!(
+            "none: one network, averaged over {} symmetries of its input{measures}",
+            facts.evaluation.symmetries
+        ))
     }),
     known("28", "performance metrics", |_| {
         Some(

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::calibration::SENSITIVITY;
 use crate::gallery::Gallery;
 use crate::measured::{Dimension, Evaluation, Figure};
+use crate::readers::Reader;
 use crate::run_folder::{RunFolder, TrainedOn, TrainingRange};
 use crate::seen::Acquaintance;
 
@@ -162,6 +163,13 @@ impl Facts<'_> {
             format!("{}: {d} × {h} × {w} voxels of {z} × {y} × {x} mm, {}", view.name, channels.join(" and "))
         };
         self.manifest.description.views.iter().map(view).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Names of the measures that the answer joins with the network's; none where it is the network's alone.
+    pub(super) fn joined_measures(&self) -> Option<String> {
+        let is_joined = self.evaluation.coverage.as_ref().is_some_and(|coverage| coverage.reader == Reader::Fusion);
+        let fusion = self.evaluation.readers.fusion.as_ref().filter(|_| is_joined)?;
+        Some(fusion.reader.names().join(", "))
     }
 
     /// Thresholds and where they come from.

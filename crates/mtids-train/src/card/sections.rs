@@ -59,7 +59,14 @@ fn model(facts: &Facts<'_>) -> CardSection {
                 ),
             ),
             ("weights", format!("{weights}, step {}", evaluation.step)),
-            ("answers", format!("means over {} symmetries of the views", evaluation.symmetries)),
+            (
+                "answers",
+                format!(
+                    "means over {} symmetries of the views{}",
+                    evaluation.symmetries,
+                    facts.joined_measures().map_or("", |_| ", calibrated together with measures of the node")
+                ),
+            ),
         ]),
     )
 }

@@ -3,7 +3,6 @@
 use super::facts::Facts;
 use super::item::{Item, author, known, table};
 use super::section::CardSection;
-use crate::readers::Reader;
 
 /// The items as a part of the card.
 pub(super) fn section(facts: &Facts<'_>) -> CardSection {
@@ -42,34 +41,41 @@ const ITEMS: &[Item] = &[
     }),
     author("8b", "outcome: assessors"),
     author("8c", "outcome: blinding"),
-    known("9a", "predictors: choice", |_| Some("the image around a node's point; no clinical variable".to_owned())),
+    known("9a", "predictors: choice", |facts| {
+        let measures = facts.joined_measures().map_or("", |_| ", and measures of the region grown from it");
+        Some(format!("the image around a node's point{measures}; no clinical variable"))
+    }),
     known("9b", "predictors: definition and measurement", |facts| {
-        Some(format!("{}; windows and crops in config.resolved.toml; blinding: author", facts.views()))
+        let measures = facts.joined_measures().map(|names| format!("; measures: {names}")).unwrap_or_default();
+        Some(format!("{}{measures}; windows and crops in config.resolved.toml; blinding: author", facts.views()))
     }),
     author("9c", "predictors: assessors, here of the points of nodes"),
     author("10", "sample size"),
-    known("11", "missing data", |_| {
-        Some(
-            "a status or region that is not known trains and judges nothing that needs it, and is never taken for benign; why labels are \
-             missing: author"
-                .to_owned(),
-        )
+    known("11", "missing data", |facts| {
+        let of_measures = "; a missing measure counts as its mean in training, and a node with less than half of them is answered without";
+        Some(format!(
+            "a status or region that is not known trains and judges nothing that needs it, and is never taken for benign{}; why labels are \
+             missing: author",
+            facts.joined_measures().map_or("", |_| of_measures)
+        ))
     }),
     known("12a", "analysis: use of the data, partitions", |facts| Some(facts.partitions())),
     known("12b", "analysis: handling of predictors", |facts| {
         Some(format!(
-            "grey-value windows to 0…1; settings in config.resolved.toml; averages over {} symmetries",
-            facts.evaluation.symmetries
+            "grey-value windows to 0…1; settings in config.resolved.toml; averages over {} symmetries{}",
+            facts.evaluation.symmetries,
+            facts.joined_measures().map_or("", |_| "; measures standardised, lengths and volumes by their logarithm")
         ))
     }),
     known("12c", "analysis: type of model, building, internal validation", |facts| {
         let evaluation = facts.evaluation;
         let chosen = if evaluation.best_on_validation { "best epoch on validation patients" } else { "last weights" };
         Some(format!(
-            "{} with {}, {} epochs at most, {chosen}; rationale and tuning: author",
+            "{} with {}, {} epochs at most, {chosen}{}; rationale and tuning: author",
             evaluation.architecture.title(),
             evaluation.balancer,
-            facts.setting("/epochs")
+            facts.setting("/epochs"),
+            facts.joined_measures().map_or("", |_| "; its status joined with a logistic reader of measures")
         ))
     }),
     known("12d", "analysis: heterogeneity across clusters", |facts| {
@@ -91,7 +97,7 @@ const ITEMS: &[Item] = &[
     known("12g", "analysis: how predictions were calculated", |facts| {
         let program = &facts.folder.identity().program;
         Some(format!(
-            "mtids-train evaluate, run of {} {}; each prediction in predictions.csv",
+            "mtids-train evaluate, run of {} {}; the network's predictions in predictions.csv, calibrated by calibration.json",
             program.name, program.version
         ))
     }),
@@ -99,11 +105,11 @@ const ITEMS: &[Item] = &[
         Some(format!(
             "class weights by the effective number of samples, beta {}; {}",
             facts.setting("/loss/effective_number_beta"),
-            match facts.evaluation.coverage.as_ref().map(|coverage| coverage.reader) {
-                Some(Reader::Fusion) =>
+            match (&facts.evaluation.coverage, facts.joined_measures()) {
+                (_, Some(_)) =>
                     "probabilities of network and measures, joined by a logistic map on validation patients",
-                Some(_) => "probabilities recalibrated by a logistic map on validation patients",
-                None => "no recalibration on record",
+                (Some(_), None) => "probabilities recalibrated by a logistic map on validation patients",
+                (None, None) => "no recalibration on record",
             }
         ))
     }),
@@ -138,7 +144,11 @@ const ITEMS: &[Item] = &[
         Some(format!("{}; judged nodes: {}", facts.partitions(), facts.statuses()))
     }),
     known("22", "model specification", |facts| {
-        Some(format!("weights {} with config.resolved.toml in the run folder; access: author", facts.weights))
+        let calibration = facts.evaluation.coverage.as_ref().map_or("", |_| " and calibration.json");
+        Some(format!(
+            "weights {} with config.resolved.toml{calibration} in the run folder; access: author",
+            facts.weights
+        ))
     }),
     known("23a", "model performance, with subgroups", |facts| {
         Some(format!("{}; subgroups in evaluation.json", facts.performance()?))

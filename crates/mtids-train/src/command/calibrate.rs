@@ -11,7 +11,7 @@ use super::common::print;
 
 /// Find out on validation patients what a run's probabilities are worth
 ///
-/// Writes calibration.json into the run folder, for `predict`. `fit` does it at its end; this is for runs of older versions. The dataset must be the one that the run was trained on.
+/// Writes calibration.json into the run folder, for `predict`. `fit` does it at its end; this is for runs of older versions, also for those calibrated without measures. The dataset must be the one that the run was trained on.
 ///
 /// Example: mtids-train calibrate --run run --dataset dataset
 #[derive(Debug, Args)]
@@ -46,22 +46,18 @@ impl Calibrate {
 
 fn text(calibration: &Calibration) -> String {
     let Calibration { nodes, patients, slope, intercept, level, least_probability, chose_epoch, .. } = calibration;
-    let answer = match &calibration.fusion {
-        Some(fusion) => {
-            let [network, measures] = fusion.weights();
-            format!(
-                "  the answer joins network and measures: a standard deviation of each adds {network:.2} and {measures:.2} to its logit\n  \
-                 measures weighed on {} nodes of the training patients",
-                fusion.reader.samples
-            )
-        }
-        None => format!("  the answer is the network's alone: {}", calibration.no_fusion),
-    };
     let mut text = format!(
-        "  calibrated on {nodes} nodes of {patients} validation patients\n{answer}\n  logit of metastasis of the network alone: \
-         {slope:.3} times its own, plus {intercept:.3}\n  sets of {:.0} %: joint classes with a probability of at least {least_probability:.3}\n",
-        100.0 * level
+        "  calibrated on {nodes} nodes of {patients} validation patients\n  {}\n",
+        calibration.answer_in_words()
     );
+    if let Some(fusion) = &calibration.fusion {
+        text.push_str(&format!("  measures weighed on {} training rows\n", fusion.reader.samples));
+    }
+    text.push_str(&format!(
+        "  network alone: calibrated logit = {slope:.3} · logit {intercept:+.3}\n  sets of {:.0} %: joint classes with a probability of at \
+         least {least_probability:.3}\n",
+        100.0 * level
+    ));
     if *chose_epoch {
         text.push_str("  the same patients chose the epoch, so both are a little too good\n");
     }

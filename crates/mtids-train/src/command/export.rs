@@ -9,7 +9,7 @@ use super::common::print;
 
 /// Write the network of a run for other programs: ONNX, safetensors, MONAI
 ///
-/// The ONNX graph takes voxels as a row of the dataset stores them and computes what an evaluation computes, calibration included. The folder of
+/// The ONNX graph takes voxels as a row of the dataset stores them and computes the network's part of an evaluation, with the calibration of the network alone. The folder of
 /// safetensors holds the weights and description.json. The dataset is not needed, and nothing of the run is changed. Research software, not for diagnosis.
 ///
 /// Example: mtids-train export --run run --onnx mt-ids.onnx

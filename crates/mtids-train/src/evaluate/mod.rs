@@ -85,13 +85,18 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     };
     let calibration = Calibration::read(&folder, &weights)?;
     let is_own = |calibration: &Calibration| calibration.dataset == opened.manifest().digest();
-    let fusion = match calibration.as_ref().filter(|one| is_own(one) && one.tried_fusion() && split == Split::Test) {
-        // What the calibration found on these validation patients need not be found again.
-        Some(calibration) => calibration.fusion.clone().ok_or_else(|| calibration.no_fusion.clone()),
-        None => fusion(&network, &opened, &index, split, config, &trained_on, &folder)?,
+    // The run's own fusion is the answer that is judged, on any dataset; where nobody tried one, one is fitted for the table.
+    let fusion = match calibration.as_ref().filter(|one| one.tried_fusion() && split == Split::Test) {
+        Some(Calibration { fusion: Some(fusion), .. }) => Ok(fusion.clone()),
+        Some(calibration) if is_own(calibration) => Err(calibration.no_fusion.clone()),
+        _ => fusion(&network, &opened, &index, split, config, &trained_on, &folder)?,
     };
     let readers = compare(&predictions, fusion, bootstrap);
-    let calibration = calibration.filter(|calibration| split != Split::Validation || !is_own(calibration));
+    // Nothing is claimed of patients that any part of it was fitted on.
+    let saw = |one: &Calibration| {
+        is_own(one) && (split == Split::Validation || split == Split::Train && one.fusion.is_some())
+    };
+    let calibration = calibration.filter(|calibration| !saw(calibration));
     let coverage = calibration.as_ref().and_then(|one| Coverage::of(one, &predictions, bootstrap));
     let operating = calibration.as_ref().and_then(|one| Operating::of(one, &predictions, bootstrap));
     let reliability = calibration.as_ref().map(|one| bins(one, &predictions, bootstrap)).unwrap_or_default();

@@ -77,7 +77,7 @@ pub struct ExportDescription {
     pub views: Vec<ExportedView>,
     /// Symmetries over which probabilities are averaged.
     pub symmetries: Vec<Turn>,
-    /// The map of the logit of metastasis, where the weights are calibrated.
+    /// The map of the logit of metastasis, where the weights are calibrated: that of the network alone, without measures.
     pub calibration: Option<Platt>,
     /// All tensors of the weights.
     pub tensors: Vec<InspectedTensor>,

@@ -1,6 +1,6 @@
 //! A trained network for other programs: an ONNX graph, a MONAI bundle around it, and the weights with a description.
 //!
-//! Purpose: [`export`] writes what an evaluation computes. The graph takes voxels as a row of the dataset stores them and answers with
+//! Purpose: [`export`] writes the network's part of an evaluation, with the calibration of the network alone: no measure is in it. The graph takes voxels as a row of the dataset stores them and answers with
 //! probabilities (`mtids-onnx`); the safetensors hold the weights as an evaluation uses them, with averages in their place. Invariants: the
 //! run is only read; a file appears whole or not at all, the description last; equal runs give equal bytes.
 
@@ -157,7 +157,9 @@ pub fn text(exported: &Exported) -> String {
     let calibrated = if description.calibration.is_some() { "calibrated" } else { "not calibrated" };
     text.push_str(&format!("  probabilities over {symmetries}, {calibrated}\n"));
     if exported.leaves_out_measures {
-        text.push_str("  of the network alone: `mtids-train predict` joins them with the measures of a node\n");
+        text.push_str(
+            "  probabilities are the network's alone; `mtids-train predict` joins them with measures of the node\n",
+        );
     }
     text.push_str(&format!("  {DISCLAIMER}\n"));
     text

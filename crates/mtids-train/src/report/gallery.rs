@@ -1,4 +1,4 @@
-//! The nodes on which the network was surest and wrong.
+//! The nodes on which the answer was surest and wrong.
 
 use maud::{Markup, html};
 use mtids_report::page::table;
@@ -32,7 +32,7 @@ fn of_failure(failure: &Failure) -> Markup {
         failure.pictures.iter().map(|picture| format!("{}, {:.0} mm wide", picture.view, picture.field_mm)).collect();
     let rows = [
         ("views", views.join("; ")),
-        ("called region", failure.called_region.clone()),
+        ("region, network", failure.called_region.clone()),
         ("short axis (annotation)", mm(failure.short_axis_mm)),
         ("short axis (grown region)", mm(failure.grown_short_axis_mm.map(f64::from))),
     ];

@@ -40,7 +40,7 @@ pub(crate) fn report(
         sections.push(Section::new("confusion", "Confusion and curves", figures::confusion(evaluation)));
     }
     if !measured.per_region.is_empty() {
-        sections.push(Section::new("regions", "Metastasis by region", figures::regions(evaluation)));
+        sections.push(Section::new("regions", "Metastasis by region (network)", figures::regions(evaluation)));
     }
     if !evaluation.readers.figures.is_empty() {
         sections.push(Section::new("readers", "Beside a ruler", status::readers(&evaluation.readers)));

@@ -29,7 +29,7 @@ pub struct RunAnswer {
     pub step: u64,
     /// Probabilities are calibrated on validation patients.
     pub calibrated: bool,
-    /// They join what the network says with the measures of the grown region.
+    /// They join what the network says with the measures of the region grown from the centre.
     pub with_measures: bool,
     /// Share of nodes whose set is to hold their class; none without a calibration.
     pub level: Option<f64>,
@@ -42,7 +42,7 @@ pub struct StatusAnswer {
     pub region: String,
     /// Its probability.
     pub region_probability: f64,
-    /// Probability of metastasis, calibrated where the runs are, of network and measures where their calibrations join them.
+    /// Probability of metastasis: calibrated where the runs are, and joined with measures where their calibrations do so.
     pub probability: f64,
     /// The probability is at least one half.
     pub metastatic: bool,
@@ -50,7 +50,7 @@ pub struct StatusAnswer {
     pub network_probability: f64,
     /// Probability of metastasis of the network alone, calibrated; none where a run is not.
     pub network_calibrated: Option<f64>,
-    /// Probability of metastasis of the measures alone; none where no run joins them.
+    /// Probability of metastasis of the measures alone; none where no run joins them, or too little could be measured.
     pub measures_probability: Option<f64>,
     /// Least probability of the ensemble.
     pub least: f64,

@@ -70,11 +70,11 @@ pub fn nodes_csv(out: &mut dyn Write, answer: &StudyAnswer) -> std::io::Result<(
         "p_metastatic",
         "p_least",
         "p_most",
-        "p_network",
-        "p_measures",
         "p_uncalibrated",
         "set",
         "outside_training",
+        "p_network",
+        "p_measures",
     ];
     let measures = Measure::ALL.iter().map(|measure| measure.name().to_owned());
     table.write_record(fixed.map(str::to_owned).into_iter().chain(measures))?;
@@ -103,11 +103,11 @@ pub fn nodes_csv(out: &mut dyn Write, answer: &StudyAnswer) -> std::io::Result<(
             number(status.map(|one| one.probability)),
             number(status.map(|one| one.least)),
             number(status.map(|one| one.most)),
-            number(status.and_then(|one| one.network_calibrated)),
-            number(status.and_then(|one| one.measures_probability)),
             number(status.map(|one| one.network_probability)),
             status.and_then(|one| one.set.as_ref()).map(|set| set.join("; ")).unwrap_or_default(),
             node.outside_training.join("; "),
+            number(status.and_then(|one| one.network_calibrated)),
+            number(status.and_then(|one| one.measures_probability)),
         ];
         let measures =
             Measure::ALL.iter().map(|measure| node.grown.get(measure.name()).map(f32::to_string).unwrap_or_default());
@@ -142,11 +142,21 @@ pub fn text(answer: &StudyAnswer) -> String {
     if let Some(more) = answer.patients_without_candidate.len().checked_sub(LISTED).filter(|&more| more > 0) {
         text.push_str(&format!("  {more} more patients without candidate, in the files\n"));
     }
-    if answer.runs.iter().any(|run| !run.calibrated) {
-        text.push_str("  not calibrated: probabilities are the network's own, and there are no sets; see `mtids-train calibrate`\n");
+    let runs = answer.runs.len();
+    let of_runs = |count: usize| if runs == 1 { String::new() } else { format!(" ({count} of {runs} runs)") };
+    let uncalibrated = answer.runs.iter().filter(|run| !run.calibrated).count();
+    if uncalibrated > 0 {
+        text.push_str(&format!(
+            "  not calibrated{}: probabilities are the network's own, and there are no sets; see `mtids-train calibrate`\n",
+            of_runs(uncalibrated)
+        ));
     }
-    if answer.runs.iter().any(|run| run.with_measures) {
-        text.push_str("  p metastatic joins what the network says with the measures of the node\n");
+    let with_measures = answer.runs.iter().filter(|run| run.with_measures).count();
+    if with_measures > 0 {
+        text.push_str(&format!(
+            "  p metastatic joins what the network says with measures of the region grown from the centre{}\n",
+            of_runs(with_measures)
+        ));
     }
     text.push_str(&format!("  {}\n", answer.notice));
     text

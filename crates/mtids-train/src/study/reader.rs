@@ -1,8 +1,9 @@
 //! The trained networks that read candidates, and what they say together.
 //!
 //! Invariants: all networks of an ensemble were trained on rows of one description; a candidate's answer does not depend on the candidates
-//! beside it. Probabilities are means over the networks, each calibrated by itself, together with the candidate's measures where that helped. A class is in the set where it is in the sets of at least half of
-//! the networks: each set holds the truth with 1 − α, so the vote does with at least 1 − 2α (Gasparin and Ramdas 2024, arXiv 2401.09379).
+//! beside it. Probabilities are means over the networks, each calibrated by itself, where its calibration does so together with the candidate's
+//! measures. A class is in the set where it is in the sets of at least half of the networks: each set holds the truth with 1 − α, so the vote does
+//! with at least 1 − 2α (Gasparin and Ramdas 2024, arXiv 2401.09379).
 
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,12 @@ impl Member {
         if calibration.is_none() {
             tracing::warn!(
                 "{} is not calibrated: its probabilities are shown as they are, without sets; run `mtids-train calibrate`",
+                run.display()
+            );
+        }
+        if calibration.as_ref().is_some_and(|calibration| !calibration.tried_fusion()) {
+            tracing::warn!(
+                "{} was calibrated by an earlier version, without measures; `mtids-train calibrate` makes that anew",
                 run.display()
             );
         }
@@ -191,7 +198,7 @@ fn together(members: &[Member], own: &[&Prediction], regions: &[&str]) -> Option
     let asked: Option<Vec<(&Calibration, &Prediction)>> =
         members.iter().zip(own).map(|(member, row)| Some((member.calibration.as_ref()?, *row))).collect();
     let of_measures: Vec<f64> =
-        asked.iter().flatten().filter_map(|(calibration, row)| calibration.of_measures(row)).collect();
+        members.iter().zip(own).filter_map(|(member, row)| member.calibration.as_ref()?.of_measures(row)).collect();
     let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
     let is_in = |class: &usize| 2 * votes[*class] >= members.len();
     let class_name = |class: usize| format!("{} {}", regions[class / 2], StatusAnswer::word(class % 2 == 1));
