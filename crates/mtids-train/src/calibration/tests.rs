@@ -217,7 +217,8 @@ fn whatever_is_called_calibrated_follows_the_measures() {
     let calibration = crate::testing::calibration_of_measures();
     let options = BootstrapOptions { resamples: 50, seed: 1 };
     let operating = Operating::of(&calibration, &rows, options).unwrap();
-    assert_eq!((operating.average_precision.value, operating.calls[0].sensitivity.value), (Some(1.0), Some(1.0)));
+    assert!(operating.average_precision.value.unwrap() > 1.0 - 1e-9, "{operating:?}");
+    assert_eq!(operating.calls[0].sensitivity.value, Some(1.0));
     let subgroups = Subgroups::of(&["upper".to_owned()], &rows, Some(&calibration), options);
     assert!(
         subgroups.groups.iter().filter(|group| group.no_figure.is_none()).all(|group| group.auroc.value == Some(1.0))
