@@ -138,7 +138,8 @@ fn probabilities_are_those_of_an_evaluation_for_any_size_of_the_batches() {
                 ("probability", Some(calibration.metastasis(&row))),
             ] {
                 let said = number(name);
-                let is_same = said.zip(calibrated).map_or(said == calibrated, |(a, b)| (a - b).abs() < 1e-9);
+                // A distribution of single precision sums up to one within 1e-7.
+                let is_same = said.zip(calibrated).map_or(said == calibrated, |(a, b)| (a - b).abs() < 1e-6);
                 assert!(is_same, "{name}: {said:?} is not {calibrated:?}");
             }
             measured += usize::from(number("measures_probability").is_some());
@@ -215,7 +216,7 @@ fn a_calibration_of_an_earlier_version_answers_by_the_network_and_is_made_anew_o
         let status = &node["status"];
         assert!(status["measures_probability"].is_null());
         let (said, of_network) = (&status["probability"], &status["network_calibrated"]);
-        assert!((said.as_f64().unwrap() - of_network.as_f64().unwrap()).abs() < 1e-9);
+        assert!((said.as_f64().unwrap() - of_network.as_f64().unwrap()).abs() < 1e-6);
     }
     // An ensemble of which one run joins measures says so, and what they say.
     let said = predict(&out, &["--run", text(&run_folder), "--run", text(trained())]).expect_code(0);
