@@ -5,8 +5,8 @@
 //! reader. The distribution over joint classes follows it, p'(r, s) = p(r | s) · p'(s). A threshold makes sets of joint classes that hold the true
 //! one in nine of ten nodes of new patients: hierarchical conformal prediction (Lee, Barber, Willett 2023, arXiv 2306.06342), where each patient
 //! weighs the same, and one more patient stands for those to come. Invariants: map and threshold are fitted on patients that did not train the
-//! weights, the reader of measures on those that did; bound to one set of weights by its digest; deterministic. Where the validation split also chose the epoch, both are a little too good, and `chose_epoch` says
-//! so.
+//! weights, the reader of measures on those that did; bound to one set of weights by its digest; deterministic. Where the validation split also
+//! chose the epoch, both are a little too good, and `chose_epoch` says so.
 
 mod of_run;
 
