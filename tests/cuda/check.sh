@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Type-checks the trainer with `--features cuda`, links it, and counts the launches of a training step, on a machine without a GPU. Called by
-# `make cuda-check`.
+# Type-checks the trainer with `--features cuda`, links it, counts the launches of a training step, and fills the memory of a dry card, on a machine
+# without a GPU. Called by `make cuda-check`; argument: a dataset.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+dataset=$1
 . tests/cuda/environment.sh
 
 for generation in 80 90; do
@@ -24,5 +25,6 @@ start=$SECONDS
 echo "linked in $((SECONDS - start)) s"
 start=$SECONDS
 bash tests/cuda/launches.sh
-rm -f "$root/build/debug/mtids-train"
 echo "launches counted in $((SECONDS - start)) s, on a dry card: there is no GPU in this check"
+bash tests/cuda/memory.sh "$root/build/debug/mtids-train" "$root/lib" "$dataset"
+rm -f "$root/build/debug/mtids-train"

@@ -2,7 +2,7 @@
 //!
 //! Purpose: a program built without the feature `cuda` says so instead of failing inside a tensor operation.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, DeviceLocation, Tensor};
 
 use crate::error::{LayerError, Result};
 
@@ -38,13 +38,40 @@ pub fn device(name: &str) -> Result<Device> {
     Device::new_cuda(number).map_err(|error| fail(error.to_string()))
 }
 
+/// The name of a device as [`device`] takes it.
+pub fn name_of(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        // The only other kind that `device` opens.
+        _ => "cpu".to_owned(),
+    }
+}
+
+/// Whether an error says that the memory of a GPU is full. candle, the driver, cuBLAS and cuDNN each say so in their own words, and candle keeps
+/// the errors of the others as text.
+pub fn lacks_memory(error: &(dyn std::error::Error + 'static)) -> bool {
+    const WORDS: [&str; 4] = ["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED"];
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).any(|text| WORDS.iter().any(|word| text.contains(word)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn full_memory_is_told_from_other_errors() {
+        let says = |text: &str| lacks_memory(&LayerError::from(candle_core::Error::Msg(text.into())));
+        assert!(says("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"));
+        assert!(says("CublasError(CUBLAS_STATUS_ALLOC_FAILED)"));
+        assert!(says("the card has no 4096 bytes for the work space: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"));
+        assert!(!says("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access was encountered\")"));
+        assert!(!lacks_memory(&std::io::Error::other("shape mismatch")));
+    }
+
+    #[test]
     fn names_are_checked() {
-        assert!(device("cpu").unwrap().is_cpu());
+        assert_eq!(name_of(&device("cpu").unwrap()), "cpu");
         for name in ["gpu", "cuda:x", "cuda0", ""] {
             assert!(device(name).unwrap_err().to_string().contains("write cpu or cuda:0"), "{name}");
         }

@@ -128,6 +128,21 @@ impl TargetBatch {
         Self { region: vec![None; samples], metastasis: vec![None; samples], measures: nothing, ..Self::default() }
     }
 
+    /// The first samples, or all where there are no more.
+    #[must_use]
+    pub fn first(&self, samples: usize) -> Self {
+        fn first<T: Clone>(all: &[T], samples: usize) -> Vec<T> {
+            all.iter().take(samples).cloned().collect()
+        }
+        Self {
+            region: first(&self.region, samples),
+            metastasis: first(&self.metastasis, samples),
+            weights: first(&self.weights, samples),
+            evidence: first(&self.evidence, samples),
+            measures: first(&self.measures, samples),
+        }
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.region.len()

@@ -176,6 +176,36 @@ pub enum TrainError {
         /// Step of the last checkpoint of this call.
         saved_at: Option<u64>,
     },
+    /// A step for which the device has no memory.
+    #[error(
+        "{path}: `{device}` has no memory for step {step}, of {rows} rows at once; {}; {}",
+        cure(*.fits, *.rows),
+        kept(*.saved_at)
+    )]
+    NoRoom {
+        /// The run folder.
+        path: PathBuf,
+        /// The device.
+        device: String,
+        /// The step that was not taken, from 1.
+        step: u64,
+        /// Rows of a batch.
+        rows: usize,
+        /// The most rows of a batch that a step was possible with; `None` where that was not tried.
+        fits: Option<usize>,
+        /// Step of the last checkpoint of this run.
+        saved_at: Option<u64>,
+    },
+    /// A batch that is only looked at, for which the device has no memory.
+    #[error("`{device}` has no memory for the answers to {rows} rows at once; {advice}")]
+    NoRoomToRead {
+        /// The device.
+        device: String,
+        /// Rows of a batch.
+        rows: usize,
+        /// What to do.
+        advice: &'static str,
+    },
     /// A DICOMweb server that does not answer or refuses.
     #[error(transparent)]
     DicomWeb(#[from] mtids_dicomweb::DicomWebError),
@@ -211,7 +241,19 @@ pub enum TrainError {
     Thread(String),
 }
 
-/// What is left of a training that diverged.
+/// What to do about a batch that is too large for its device.
+fn cure(fits: Option<usize>, rows: usize) -> String {
+    match fits {
+        None => "train in a new run folder with a smaller batch_size".to_owned(),
+        Some(0) => "not a single row fits: train a smaller network, or on a device with more memory".to_owned(),
+        Some(fits) => format!(
+            "{fits} fit: train in a new run folder with batch_size={fits}, and with accumulate_batches={} for about as many rows in an update",
+            rows.div_ceil(fits)
+        ),
+    }
+}
+
+/// What is left of a training that ended early.
 fn kept(saved_at: Option<u64>) -> String {
     match saved_at {
         Some(step) => format!("the checkpoint of step {step} is kept"),
@@ -272,6 +314,8 @@ impl ExitStatus for TrainError {
             | TrainError::NoRun { .. }
             | TrainError::NoCheckpoint { .. }
             | TrainError::NoSteps { .. }
+            | TrainError::NoRoom { .. }
+            | TrainError::NoRoomToRead { .. }
             | TrainError::OtherDevice { .. }
             | TrainError::Ranks(RanksError::NotBuilt { .. } | RanksError::Apart { .. } | RanksError::Differs { .. })
             | TrainError::Lock(mtids_runtime::lock::LockError::Held { .. })

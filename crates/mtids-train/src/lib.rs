@@ -49,6 +49,7 @@ mod record;
 pub mod reliability;
 mod report;
 mod resolve;
+mod room;
 pub mod run_folder;
 pub mod seen;
 mod staging;

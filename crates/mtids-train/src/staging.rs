@@ -66,6 +66,13 @@ impl TrainingBatch {
         device.synchronize().map_err(ModelError::from)?;
         Ok(Self { targets, inputs, rows, skipped })
     }
+
+    /// The first rows, of a batch that has as many.
+    pub(crate) fn first(&self, rows: usize) -> Result<Self, TrainError> {
+        let inputs: Result<Vec<Tensor>, _> = self.inputs.iter().map(|input| input.narrow(0, 0, rows)).collect();
+        let inputs = inputs.map_err(ModelError::from)?;
+        Ok(Self { targets: self.targets.first(rows), inputs, rows, skipped: self.skipped })
+    }
 }
 
 /// A batch as an evaluation takes it.

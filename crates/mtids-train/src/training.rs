@@ -169,7 +169,7 @@ impl Training<'_> {
         let mut asked = Instant::now();
         let mut waited = 0.0;
         for batch in &batches {
-            let batch = batch?;
+            let batch = batch.map_err(|error| self.without_room(error, &[]))?;
             let heard = Heard::at_batch(&self.ranks, batch.skipped, interrupt)?;
             if heard.skipped > 0 {
                 self.state.skipped_rows += heard.skipped;
@@ -184,7 +184,7 @@ impl Training<'_> {
                 continue;
             }
             let started = Instant::now();
-            self.step(&parts)?;
+            self.step(&parts).map_err(|error| self.without_room(error, &parts))?;
             parts.clear();
             let seconds = started.elapsed().as_secs_f64();
             meter.step(seconds, waited);

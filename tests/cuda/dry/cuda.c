@@ -1,10 +1,29 @@
 /* A driver without a card. Memory of the card is memory of the host, copies are made, kernels are not run: they are written into the log. So a program
  * with the feature `cuda` runs with its own code as it is, and what it launches is counted; its numbers are zeros, since memory starts as zeros. */
 #include "log.h"
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 
 static int object;
+
+/* Whole pages of a large allocation are never touched, so a network needs little. MTIDS_DRY_MEMORY is the size of the card in bytes. */
+static size_t taken;
+static size_t size_of_card(void) {
+  const char *text = getenv("MTIDS_DRY_MEMORY");
+  return text ? strtoull(text, NULL, 10) : (size_t)1 << 37;
+}
+static void release(void *at) {
+  if (at) __atomic_sub_fetch(&taken, malloc_usable_size(at), __ATOMIC_SEQ_CST);
+  free(at);
+}
+static int allocate(void **at, size_t bytes) {
+  if (!(*at = calloc(1, bytes ? bytes : 1))) return 2;
+  if (__atomic_add_fetch(&taken, malloc_usable_size(*at), __ATOMIC_SEQ_CST) <= size_of_card()) return 0;
+  release(*at);
+  *at = NULL;
+  return 2;
+}
 
 int cuDriverGetVersion(int *version) { *version = 13000; return 0; }
 int cuDeviceGetCount(int *count) { *count = 1; return 0; }
@@ -12,8 +31,8 @@ int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return ordinal ==
 int cuDeviceGetName(char *name, int length, int device) { snprintf(name, (size_t)length, "dry card %d", device); return 0; }
 /* 75 and 76 are the generation, 115 whether memory comes in the order of the stream. */
 int cuDeviceGetAttribute(int *value, int attribute, int device) { (void)device; *value = attribute == 75 ? 8 : attribute == 76 ? 0 : 1; return 0; }
-int cuDeviceTotalMem_v2(size_t *bytes, int device) { (void)device; *bytes = (size_t)1 << 37; return 0; }
-int cuMemGetInfo_v2(size_t *available, size_t *total) { *available = *total = (size_t)1 << 37; return 0; }
+int cuDeviceTotalMem_v2(size_t *bytes, int device) { (void)device; *bytes = size_of_card(); return 0; }
+int cuMemGetInfo_v2(size_t *available, size_t *total) { *total = size_of_card(); *available = *total - taken; return 0; }
 int cuDevicePrimaryCtxRetain(void **context, int device) { (void)device; *context = &object; return 0; }
 int cuCtxGetCurrent(void **context) { *context = &object; return 0; }
 int cuGetErrorName(int status, const char **name) { (void)status; *name = "dry card"; return 0; }
@@ -22,13 +41,11 @@ int cuStreamCreate(void **stream, unsigned flags) { (void)flags; *stream = &obje
 int cuEventCreate(void **event, unsigned flags) { (void)flags; *event = &object; return 0; }
 int cuStreamIsCapturing(void *stream, int *status) { (void)stream; *status = 0; return 0; }
 
-/* Whole pages of a large allocation are never touched, so a network needs little. */
-static int allocate(void **at, size_t bytes) { return (*at = calloc(1, bytes ? bytes : 1)) ? 0 : 2; }
 int cuMemAlloc_v2(void **at, size_t bytes) { return allocate(at, bytes); }
 int cuMemAllocAsync(void **at, size_t bytes, void *stream) { (void)stream; return allocate(at, bytes); }
-int cuMemFree_v2(void *at) { free(at); return 0; }
-int cuMemFreeAsync(void *at, void *stream) { (void)stream; free(at); return 0; }
-int cuMemHostAlloc(void **at, size_t bytes, unsigned flags) { (void)flags; return allocate(at, bytes); }
+int cuMemFree_v2(void *at) { release(at); return 0; }
+int cuMemFreeAsync(void *at, void *stream) { (void)stream; release(at); return 0; }
+int cuMemHostAlloc(void **at, size_t bytes, unsigned flags) { (void)flags; return (*at = calloc(1, bytes ? bytes : 1)) ? 0 : 2; }
 int cuMemFreeHost(void *at) { free(at); return 0; }
 
 static int copy(const char *what, void *into, const void *from, size_t bytes) {

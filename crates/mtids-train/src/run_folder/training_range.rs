@@ -1,7 +1,7 @@
 //! What the rows of the training split were like: `training-range.json`.
 //!
 //! Purpose: a network says nothing of use about images of a kind that it never saw, and cannot say so itself. Invariants: ranges and names of
-//! scanners only, no row; a pure function of the dataset. Units: mm, kV.
+//! scanners only, no row; a pure function of the dataset. Units: mm, kV, HU.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -38,13 +38,14 @@ pub struct TrainingRange {
 }
 
 /// The numbers of a row that are watched.
-fn numbers(row: &RowLabels) -> [(&'static str, &'static str, Option<f32>); 5] {
+fn numbers(row: &RowLabels) -> [(&'static str, &'static str, Option<f32>); 6] {
     [
         ("slice_thickness_mm", "slice thickness", row.slice_thickness_mm),
         ("slice_step_mm", "distance of slices", Some(row.slice_step_mm)),
         ("pixel_spacing_mm", "pixel spacing", Some(row.pixel_spacing_mm)),
         ("kvp", "tube voltage", row.kvp),
         ("short_axis_mm", "size of the node", row.grown.get(Measure::ShortAxis)),
+        ("mean_hu", "mean HU of the node", row.grown.get(Measure::MeanHu)),
     ]
 }
 
@@ -83,7 +84,8 @@ impl TrainingRange {
         let mut outside = Vec::new();
         for (key, title, value) in numbers(row) {
             let (Some(span), Some(value)) = (self.numbers.get(key), value.map(f64::from)) else { continue };
-            if value < span.least * (1.0 - TOLERANCE) || value > span.most * (1.0 + TOLERANCE) {
+            let (least, most) = (span.least - TOLERANCE * span.least.abs(), span.most + TOLERANCE * span.most.abs());
+            if !(least..=most).contains(&value) {
                 outside.push(format!("{title} {value:.2} outside {:.2} to {:.2}", span.least, span.most));
             }
         }

@@ -20,6 +20,7 @@ use crate::error::TrainError;
 use crate::network::{Trained, choose_device};
 use crate::predict::predictions;
 use crate::prediction::{Prediction, largest};
+use crate::room::without_room_to_read;
 use crate::run_folder::{RunFolder, TrainingRange};
 use crate::staging::EvaluationBatch;
 
@@ -75,7 +76,12 @@ impl Member {
             let views = (0..rows[0].views.len()).map(of_view).collect();
             EvaluationBatch::new(Batch::new(index as u64, labels, views), &network.transform, &network.device)
         });
-        predictions(&network.model, regions, batches, interrupt)?.ok_or(TrainError::InterruptedBetween)
+        predictions(&network.model, regions, batches, interrupt)
+            .map_err(|error| {
+                let advice = "set a smaller --batch-size, or compute on the CPU with --device cpu";
+                without_room_to_read(error, &network.device, self.batch_size, advice)
+            })?
+            .ok_or(TrainError::InterruptedBetween)
     }
 }
 

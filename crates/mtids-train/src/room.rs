@@ -1,0 +1,138 @@
+//! A batch for which the device has no memory: what ends then, and which batch would fit.
+//!
+//! Purpose: on a GPU the memory that a step takes is known when it was taken. So the sizes of a batch are tried until it is known which one fits, and
+//! the error names it. Invariants: the training ends with that error and nothing of it is saved afterwards, so the steps that were tried leave no
+//! trace in the run; other errors, and errors of several processes that train together, are passed on as they are or without a size.
+
+use mtids_layers::Device;
+use mtids_layers::device::{lacks_memory, name_of};
+use mtids_models::{Accumulation, StepInputs, StepOptions};
+
+use crate::balanced::BalancedStep;
+use crate::error::TrainError;
+use crate::staging::TrainingBatch;
+use crate::training::Training;
+
+/// The most rows, fewer than `rows`, for which `fits` says yes, where every smaller batch fits too; 0 where not even one row does.
+fn largest_part<E>(rows: usize, mut fits: impl FnMut(usize) -> Result<bool, E>) -> Result<usize, E> {
+    let (mut least, mut most) = (0, rows);
+    while most - least > 1 {
+        let middle = least + (most - least) / 2;
+        if fits(middle)? { least = middle } else { most = middle }
+    }
+    Ok(least)
+}
+
+/// An error of a batch of `rows` rows that is only looked at.
+pub(crate) fn without_room_to_read(error: TrainError, device: &Device, rows: usize, advice: &'static str) -> TrainError {
+    if lacks_memory(&error) { TrainError::NoRoomToRead { device: name_of(device), rows, advice } } else { error }
+}
+
+impl Training<'_> {
+    /// What an error of a step says, or of the batches that were made for it. `step` is the batches of the step, as far as they are there.
+    pub(crate) fn without_room(&mut self, error: TrainError, step: &[TrainingBatch]) -> TrainError {
+        if !lacks_memory(&error) {
+            return error;
+        }
+        let rows = step.iter().map(|batch| batch.rows).max().unwrap_or(self.config.batch_size);
+        let largest = step.iter().max_by_key(|batch| batch.rows);
+        let fits = largest.filter(|_| self.ranks.is_alone()).and_then(|batch| self.largest_step(batch));
+        TrainError::NoRoom {
+            path: self.path.to_owned(),
+            device: name_of(&self.network.device),
+            step: self.state.step + 1,
+            rows,
+            fits,
+            saved_at: self.saved_at,
+        }
+    }
+
+    /// The most rows of a batch with which an update of as many rows is possible; `None` where trying ended in another error.
+    fn largest_step(&mut self, batch: &TrainingBatch) -> Option<usize> {
+        largest_part(batch.rows, |rows| match self.try_step(batch, rows) {
+            Ok(()) => Ok(true),
+            Err(error) if lacks_memory(&error) => Ok(false),
+            Err(error) => Err(tracing::debug!("a step of {rows} rows was tried: {error}")),
+        })
+        .ok()
+    }
+
+    /// An update from two parts of `rows` rows, as one that accumulates takes it. It changes weights and moments.
+    fn try_step(&mut self, batch: &TrainingBatch, rows: usize) -> Result<(), TrainError> {
+        let part = batch.first(rows)?;
+        // The training's own may wait for losses after the step that failed.
+        let mut balancer = self.config.balancer.build_any(self.names.len())?;
+        let network = &self.network;
+        let inputs = StepInputs {
+            model: &network.model,
+            parameters: &network.parameters,
+            losses: &self.losses,
+            input: &part.inputs,
+            targets: &part.targets,
+        };
+        let options = StepOptions {
+            scope: self.config.scope,
+            clip_norm: self.config.clip_norm,
+            learning_rate: 0.0,
+            seed: self.config.seed,
+        };
+        let mut accumulation = Accumulation::default();
+        let mut step = BalancedStep::new(&mut balancer);
+        for draw in 0..2 {
+            step.take(|balancing| accumulation.add(&inputs, &options, draw, balancing))?;
+        }
+        accumulation.update(&network.parameters, &mut self.optimizer, &options)?;
+        // What was given to the device may fail there later.
+        Ok(network.device.synchronize().map_err(mtids_models::ModelError::from)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_part_is_found_with_few_steps() {
+        for rows in 1..70 {
+            for room in 0..rows {
+                let mut tried = 0;
+                let found = largest_part::<()>(rows, |part| {
+                    tried += 1;
+                    assert!((1..rows).contains(&part));
+                    Ok(part <= room)
+                });
+                assert_eq!(found, Ok(room), "of {rows}");
+                assert!(tried <= 7, "{tried} steps for {rows} rows");
+            }
+        }
+        assert_eq!(largest_part(8, |_| Err("another error")), Err("another error"));
+    }
+
+    #[test]
+    fn full_memory_is_said_with_what_to_do_and_other_errors_pass() {
+        let full = || TrainError::Thread("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")".into());
+        let said = without_room_to_read(full(), &Device::Cpu, 64, "set a smaller --batch-size").to_string();
+        assert_eq!(said, "`cpu` has no memory for the answers to 64 rows at once; set a smaller --batch-size");
+        let other = TrainError::Thread("ended".into());
+        assert!(matches!(without_room_to_read(other, &Device::Cpu, 64, ""), TrainError::Thread(_)));
+    }
+
+    #[test]
+    fn the_message_names_batch_and_checkpoint() {
+        let error = |fits, saved_at| TrainError::NoRoom {
+            path: "out/run".into(),
+            device: "cuda:0".into(),
+            step: 7,
+            rows: 256,
+            fits,
+            saved_at,
+        };
+        assert_eq!(
+            error(Some(100), Some(5)).to_string(),
+            "out/run: `cuda:0` has no memory for step 7, of 256 rows at once; 100 fit: train in a new run folder with batch_size=100, and with \
+             accumulate_batches=3 for about as many rows in an update; the checkpoint of step 5 is kept"
+        );
+        assert!(error(Some(0), None).to_string().contains("not a single row fits"));
+        assert!(error(None, None).to_string().contains("a smaller batch_size; there is no checkpoint yet"));
+    }
+}
