@@ -47,13 +47,21 @@ fn folds_are_trained_and_judged_by_one_command_each_and_answer_as_an_ensemble() 
     assert_eq!(keys.len(), judged.len(), "each node is judged once");
     assert_eq!(keys, findings().map(|row| row.sample_key.as_str()).collect());
     let mut patients = BTreeSet::new();
+    let labelled = findings().filter(|row| row.metastasis.is_some()).count() as u64;
     for fold in 0..3 {
         let run = crossed.join(format!("fold-{fold}"));
         let seen = fs::read_to_string(run.join("trained-on.json")).unwrap();
-        for row in rows(&run.join("predictions.csv")) {
+        let (predictions, mut tested) = (rows(&run.join("predictions.csv")), 0);
+        for row in predictions {
+            tested += u64::from(!row["metastasis"].is_empty());
             assert!(!seen.contains(&row["patient_key"]), "fold {fold} was trained on a patient that it judges");
             patients.insert(row["patient_key"].clone());
         }
+        // Measures are weighed on the fold's own training patients, network and measures on its validation patients.
+        let calibration = fs::read(run.join("calibration.json")).unwrap();
+        let calibration: serde_json::Value = serde_json::from_slice(&calibration).unwrap();
+        let samples = |place: &str| calibration.pointer(place).and_then(serde_json::Value::as_u64).unwrap();
+        assert_eq!(samples("/fusion/reader/samples") + samples("/fusion/samples") + tested, labelled, "fold {fold}");
         let page = fs::read_to_string(run.join("report.html")).unwrap();
         assert!(page.contains(&format!("test split of fold {fold} of 3")), "the report names the fold");
     }

@@ -226,6 +226,26 @@ fn a_calibration_of_an_earlier_version_answers_by_the_network_and_is_made_anew_o
 }
 
 #[test]
+fn of_patients_that_a_calibration_was_fitted_on_nothing_calibrated_is_claimed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_folder = folder.path().join("run");
+    copy(trained(), &run_folder);
+    let evaluation = |split: &str| -> Value {
+        let asked = ["evaluate", "--run", text(&run_folder), "--dataset", text(dataset()), "--split", split];
+        run("mtids-train", asked).expect_code(0);
+        serde_json::from_slice(&fs::read(run_folder.join("evaluation.json")).unwrap()).unwrap()
+    };
+    let claims = |evaluation: &Value| {
+        let figures = ["coverage", "operating"].map(|name| !evaluation[name].is_null());
+        [figures[0], figures[1], !evaluation["reliability"].as_array().unwrap().is_empty()]
+    };
+    assert_eq!(claims(&evaluation("test")), [true; 3]);
+    // The measures were weighed on the training patients, the two answers on the validation patients.
+    assert_eq!(claims(&evaluation("train")), [false; 3]);
+    assert_eq!(claims(&evaluation("validation")), [false; 3]);
+}
+
+#[test]
 fn several_runs_answer_as_an_ensemble_with_a_range() {
     let folder = tempfile::tempdir().unwrap();
     let second = folder.path().join("second");

@@ -64,7 +64,9 @@ mod tests {
         let says = |text: &str| lacks_memory(&LayerError::from(candle_core::Error::Msg(text.into())));
         assert!(says("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"));
         assert!(says("CublasError(CUBLAS_STATUS_ALLOC_FAILED)"));
-        assert!(says("the card has no 4096 bytes for the work space: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"));
+        assert!(says(
+            "the card has no 4096 bytes for the work space: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
+        ));
         assert!(!says("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access was encountered\")"));
         assert!(!lacks_memory(&std::io::Error::other("shape mismatch")));
     }

@@ -24,7 +24,12 @@ fn largest_part<E>(rows: usize, mut fits: impl FnMut(usize) -> Result<bool, E>) 
 }
 
 /// An error of a batch of `rows` rows that is only looked at.
-pub(crate) fn without_room_to_read(error: TrainError, device: &Device, rows: usize, advice: &'static str) -> TrainError {
+pub(crate) fn without_room_to_read(
+    error: TrainError,
+    device: &Device,
+    rows: usize,
+    advice: &'static str,
+) -> TrainError {
     if lacks_memory(&error) { TrainError::NoRoomToRead { device: name_of(device), rows, advice } } else { error }
 }
 
@@ -52,8 +57,9 @@ impl Training<'_> {
         largest_part(batch.rows, |rows| match self.try_step(batch, rows) {
             Ok(()) => Ok(true),
             Err(error) if lacks_memory(&error) => Ok(false),
-            Err(error) => Err(tracing::debug!("a step of {rows} rows was tried: {error}")),
+            Err(error) => Err(error),
         })
+        .inspect_err(|error| tracing::debug!("while smaller batches were tried: {error}"))
         .ok()
     }
 
