@@ -288,7 +288,7 @@ bench-audit: ## An audit of ten million rows beside pandas' group-bys: docs/resu
 	@bash scripts/benchmarks/audit.sh '$(PROFILE)' '$(DATASET)' '$(ROWS)' '$(SITES)' '$(ROUNDS)'
 
 .PHONY: cuda-check
-cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine without one (DATASET=; compiler from PyPI, 616 MB; about 11 CPU-minutes once)
+cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine without one (DATASET=; compiler from PyPI, 616 MB; about 20 CPU-minutes once)
 	@bash tests/cuda/check.sh '$(DATASET)'
 
 .PHONY: cuda-test

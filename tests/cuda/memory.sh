@@ -5,7 +5,7 @@ set -euo pipefail
 program=$1 libraries=$2 dataset=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export LD_LIBRARY_PATH=$libraries MTIDS_DRY_MEMORY=$((300 << 20))
+export LD_LIBRARY_PATH=$libraries MTIDS_DRY_MEMORY=$((120 << 20))
 
 fit() {
   local run=$1
@@ -20,4 +20,4 @@ if [ $code != 2 ] || [ -z "$fits" ]; then
   exit 1
 fi
 fit "$work/small" --set batch_size="$fits" --set accumulate_batches=2 >"$work/log" || { cat "$work/log" >&2; exit 1; }
-echo "a card of 300 MiB: a batch of 64 is refused, one of $fits is trained"
+echo "a card of 120 MiB: a batch of 64 is refused, one of $fits is trained"

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use mtids_layers::Device;
+use mtids_layers::device::{lacks_memory, name_of};
 use mtids_ranks::RanksError;
 use mtids_runtime::exit::{Exit, ExitStatus};
 
@@ -272,6 +274,14 @@ impl TrainError {
         matches!(self, TrainError::Interrupted { .. } | TrainError::Diverged { .. })
     }
 
+    /// The error of a batch of `rows` rows that is only looked at: where the memory of `device` is full it says that, with `advice`.
+    pub(crate) fn without_room_to_read(self, device: &Device, rows: usize, advice: &'static str) -> Self {
+        match lacks_memory(&self) {
+            true => TrainError::NoRoomToRead { device: name_of(device), rows, advice },
+            false => self,
+        }
+    }
+
     pub(crate) fn setting(key: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
         TrainError::Setting { key: key.into(), reason: reason.into() }
     }
@@ -329,5 +339,19 @@ impl ExitStatus for TrainError {
             TrainError::Interrupted { .. } | TrainError::InterruptedBetween => Exit::Interrupted,
             _ => Exit::Data,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_memory_is_said_with_what_to_do_and_other_errors_pass() {
+        let full = TrainError::Thread("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")".into());
+        let said = full.without_room_to_read(&Device::Cpu, 64, "set a smaller --batch-size").to_string();
+        assert_eq!(said, "`cpu` has no memory for the answers to 64 rows at once; set a smaller --batch-size");
+        let other = TrainError::Thread("ended".into());
+        assert!(matches!(other.without_room_to_read(&Device::Cpu, 64, ""), TrainError::Thread(_)));
     }
 }

@@ -17,7 +17,6 @@ use crate::error::TrainError;
 use crate::labels::codes;
 use crate::network::Network;
 use crate::prediction::{Prediction, Scan};
-use crate::room::without_room_to_read;
 use crate::staging::{EvaluationBatch, stage};
 
 /// Predictions for every row of a split, in dataset order; `None` when `interrupt` was raised before the last batch.
@@ -37,7 +36,7 @@ pub(crate) fn predict(
         .start()?;
     let prepare = |batch: Batch| EvaluationBatch::new(batch, &network.transform, &network.device);
     stage(stream, prepare, |batches| predictions(&network.model, regions, batches, interrupt)).map_err(|error| {
-        without_room_to_read(error, &network.device, config.batch_size, "compute on the CPU with --device cpu")
+        error.without_room_to_read(&network.device, config.batch_size, "compute on the CPU with --device cpu")
     })
 }
 

@@ -4,9 +4,8 @@
 //! the error names it. Invariants: the training ends with that error and nothing of it is saved afterwards, so the steps that were tried leave no
 //! trace in the run; other errors, and errors of several processes that train together, are passed on as they are or without a size.
 
-use mtids_layers::Device;
 use mtids_layers::device::{lacks_memory, name_of};
-use mtids_models::{Accumulation, StepInputs, StepOptions};
+use mtids_models::{Accumulation, Mode, StepInputs, StepOptions, losses_of};
 
 use crate::balanced::BalancedStep;
 use crate::error::TrainError;
@@ -21,16 +20,6 @@ fn largest_part<E>(rows: usize, mut fits: impl FnMut(usize) -> Result<bool, E>) 
         if fits(middle)? { least = middle } else { most = middle }
     }
     Ok(least)
-}
-
-/// An error of a batch of `rows` rows that is only looked at.
-pub(crate) fn without_room_to_read(
-    error: TrainError,
-    device: &Device,
-    rows: usize,
-    advice: &'static str,
-) -> TrainError {
-    if lacks_memory(&error) { TrainError::NoRoomToRead { device: name_of(device), rows, advice } } else { error }
 }
 
 impl Training<'_> {
@@ -63,7 +52,8 @@ impl Training<'_> {
         .ok()
     }
 
-    /// An update from two parts of `rows` rows, as one that accumulates takes it. It changes weights and moments.
+    /// Two updates, each from two parts of `rows` rows, as a training that accumulates takes them: the second finds the moments that the first has made.
+    /// They change weights and moments.
     fn try_step(&mut self, batch: &TrainingBatch, rows: usize) -> Result<(), TrainError> {
         let part = batch.first(rows)?;
         // The training's own may wait for losses after the step that failed.
@@ -82,12 +72,15 @@ impl Training<'_> {
             learning_rate: 0.0,
             seed: self.config.seed,
         };
-        let mut accumulation = Accumulation::default();
-        let mut step = BalancedStep::new(&mut balancer);
-        for draw in 0..2 {
-            step.take(|balancing| accumulation.add(&inputs, &options, draw, balancing))?;
+        for _ in 0..2 {
+            let mut accumulation = Accumulation::default();
+            let mut step = BalancedStep::new(&mut balancer);
+            for draw in 0..2 {
+                step.take(|balancing| accumulation.add(&inputs, &options, draw, balancing))?;
+            }
+            accumulation.update(&network.parameters, &mut self.optimizer, &options)?;
+            step.after_step(|| losses_of(&inputs, Mode::Train { seed: options.seed, step: 1 }))?;
         }
-        accumulation.update(&network.parameters, &mut self.optimizer, &options)?;
         // What was given to the device may fail there later.
         Ok(network.device.synchronize().map_err(mtids_models::ModelError::from)?)
     }
@@ -112,15 +105,6 @@ mod tests {
             }
         }
         assert_eq!(largest_part(8, |_| Err("another error")), Err("another error"));
-    }
-
-    #[test]
-    fn full_memory_is_said_with_what_to_do_and_other_errors_pass() {
-        let full = || TrainError::Thread("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")".into());
-        let said = without_room_to_read(full(), &Device::Cpu, 64, "set a smaller --batch-size").to_string();
-        assert_eq!(said, "`cpu` has no memory for the answers to 64 rows at once; set a smaller --batch-size");
-        let other = TrainError::Thread("ended".into());
-        assert!(matches!(without_room_to_read(other, &Device::Cpu, 64, ""), TrainError::Thread(_)));
     }
 
     #[test]

@@ -20,7 +20,6 @@ use crate::error::TrainError;
 use crate::network::{Trained, choose_device};
 use crate::predict::predictions;
 use crate::prediction::{Prediction, largest};
-use crate::room::without_room_to_read;
 use crate::run_folder::{RunFolder, TrainingRange};
 use crate::staging::EvaluationBatch;
 
@@ -79,7 +78,7 @@ impl Member {
         predictions(&network.model, regions, batches, interrupt)
             .map_err(|error| {
                 let advice = "set a smaller --batch-size, or compute on the CPU with --device cpu";
-                without_room_to_read(error, &network.device, self.batch_size, advice)
+                error.without_room_to_read(&network.device, self.batch_size, advice)
             })?
             .ok_or(TrainError::InterruptedBetween)
     }
