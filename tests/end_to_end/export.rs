@@ -64,9 +64,9 @@ fn answers(folder: &Path) -> BTreeMap<String, Value> {
     answers.map(|answer| (answer["model"].as_str().unwrap().to_owned(), answer)).collect()
 }
 
-/// Rows of `predictions.csv` by sample key: the numbers behind the labels.
+/// Rows of `predictions-train.csv` by sample key: the numbers behind the labels.
 fn predictions(run_folder: &Path) -> BTreeMap<String, Vec<f64>> {
-    let table = fs::read_to_string(run_folder.join("predictions.csv")).unwrap();
+    let table = fs::read_to_string(run_folder.join("predictions-train.csv")).unwrap();
     let row = |line: &str| {
         let cells: Vec<&str> = line.split(',').collect();
         (cells[0].to_owned(), cells[6..].iter().map(|cell| cell.parse().unwrap()).collect())

@@ -233,7 +233,8 @@ fn of_patients_that_a_calibration_was_fitted_on_nothing_calibrated_is_claimed() 
     let evaluation = |split: &str| -> Value {
         let asked = ["evaluate", "--run", text(&run_folder), "--dataset", text(dataset()), "--split", split];
         run("mtids-train", asked).expect_code(0);
-        serde_json::from_slice(&fs::read(run_folder.join("evaluation.json")).unwrap()).unwrap()
+        let name = if split == "test" { "evaluation.json".to_owned() } else { format!("evaluation-{split}.json") };
+        serde_json::from_slice(&fs::read(run_folder.join(name)).unwrap()).unwrap()
     };
     let claims = |evaluation: &Value| {
         let figures = ["coverage", "operating"].map(|name| !evaluation[name].is_null());

@@ -4,13 +4,14 @@
 //! that no rule knows keeps its unknowns.
 
 use mtids_domain::annotation::Annotation;
-use mtids_domain::label::{Evidence, Metastasis};
+use mtids_domain::label::{Evidence, Metastasis, is_missing};
 use mtids_domain::taxonomy::{Location, Station, StationMap, StationText};
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AnnotationError;
+use crate::lost_stations::LostStations;
 
 /// One rule: labels of annotations with this name or code.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -121,14 +122,19 @@ impl Classes {
         verdict
     }
 
-    /// The finding with what the first matching rule says of it; `None` where that rule leaves it out.
-    pub fn apply(&self, mut finding: Annotation) -> Option<Annotation> {
+    /// The finding with what the first matching rule says of it; `None` where that rule leaves it out. A station in its name that is not
+    /// understood is noted in `lost`.
+    pub fn apply(&self, mut finding: Annotation, lost: &mut LostStations) -> Option<Annotation> {
         let codes: Vec<String> = finding.codes.iter().map(ToString::to_string).collect();
         let verdict = self.verdict(&finding.finding, &codes);
         if verdict.ignored {
             return None;
         }
         finding.station = finding.station.or(verdict.station);
+        let says_one = verdict.station_text.is_some_and(|text| !is_missing(&text));
+        if let (None, true, Some(why)) = (finding.station, says_one, verdict.station_fault) {
+            lost.add(&finding.finding, &why);
+        }
         if finding.metastasis.is_none() && verdict.metastasis.is_some() {
             (finding.metastasis, finding.evidence) = (verdict.metastasis, verdict.evidence);
         }
@@ -213,20 +219,21 @@ mod tests {
             "#,
         )
         .unwrap();
+        let apply = |finding| classes.apply(finding, &mut LostStations::default());
         assert!(classes.asks_for("ln_4R") && !classes.asks_for("Heart"));
-        assert_eq!(classes.apply(finding("ln_4R", None)).unwrap().station, Some(Station::S4R.into()));
-        assert_eq!(classes.apply(finding("LN 99", None)).unwrap().station, None, "no such station: unknown");
-        let coded = classes.apply(finding("node", Some("59441001"))).unwrap();
+        assert_eq!(apply(finding("ln_4R", None)).unwrap().station, Some(Station::S4R.into()));
+        assert_eq!(apply(finding("LN 99", None)).unwrap().station, None, "no such station: unknown");
+        let coded = apply(finding("node", Some("59441001"))).unwrap();
         assert_eq!(
             (coded.station, coded.metastasis, coded.evidence),
             (Some(Station::S7.into()), Some(Metastasis::Metastatic), Evidence::B)
         );
-        assert_eq!(classes.apply(finding("Heart", None)), None);
+        assert_eq!(apply(finding("Heart", None)), None);
         let mut labelled = finding("node", Some("59441001"));
         (labelled.metastasis, labelled.evidence) = (Some(Metastasis::Benign), Evidence::A);
-        assert_eq!(classes.apply(labelled.clone()).map(|found| found.metastasis), Some(Some(Metastasis::Benign)));
+        assert_eq!(apply(labelled.clone()).map(|found| found.metastasis), Some(Some(Metastasis::Benign)));
         assert_eq!(
-            Classes::new(&[], StationMap::Iaslc).unwrap().apply(labelled.clone()),
+            Classes::new(&[], StationMap::Iaslc).unwrap().apply(labelled.clone(), &mut LostStations::default()),
             Some(labelled),
             "without rules nothing changes"
         );
@@ -245,6 +252,28 @@ mod tests {
         assert_eq!(nonsense.station, None);
         assert!(nonsense.station_fault.unwrap().contains("`near` is not understood"));
         assert_eq!(classes.verdict("Heart", &[]), Verdict::default());
+    }
+
+    #[test]
+    fn a_station_that_is_not_understood_is_told_and_counted() {
+        let classes = classes("[[class]]\nname = '^LN ?(?<station>.*)$'\n").unwrap();
+        let mut lost = LostStations::default();
+        let mut station = |name: &str, own: Option<Station>| {
+            let mut one = finding(name, None);
+            one.station = own.map(Location::One);
+            classes.apply(one, &mut lost).unwrap().station.map(|place| place.to_string())
+        };
+        assert_eq!(station("LN 11Rs", None).as_deref(), Some("11R"));
+        assert_eq!(station("LN 4R_2", None).as_deref(), Some("4R"));
+        assert_eq!(station("LN 2L-4", None), None);
+        assert_eq!((station("LN hilum", None), station("LN hilum", None)), (None, None));
+        // What the source says itself is not lost, and a name without station says none.
+        assert_eq!(station("LN hilum", Some(Station::S7)).as_deref(), Some("7"));
+        assert_eq!((station("LN", None), station("Heart", None)), (None, None));
+        assert_eq!(lost.findings(), 3);
+        let told = lost.sentence().unwrap();
+        assert!(told.contains("3 findings") && told.contains("`LN 2L-4` (1), `LN hilum` (2)"), "{told}");
+        assert_eq!(LostStations::default().sentence(), None);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use mtids_domain::taxonomy::StationMap;
 use crate::error::AnnotationError;
 use crate::label_grid::MaskFile;
 use crate::mask_file::{is_any_mask, is_half_of_pair, read_mask};
-use crate::table::read_table_file;
 use crate::table::row::{Table, TableRow};
+use crate::table::{advice, read_table_file};
 use crate::voc::{SliceBox, read_voc};
 
 /// The named files, read.
@@ -89,7 +89,15 @@ fn warn_of(path: &Path, table: &Table) {
         tracing::warn!(table = %path.display(), columns = table.ignored_columns.join(", "), "unknown columns are ignored");
     }
     for (column, meant) in &table.suggestions {
-        tracing::warn!(table = %path.display(), "column `{column}` is not read: did you mean `{meant}`? Rename it, or leave it if not");
+        tracing::warn!(table = %path.display(), "{}", advice(column, meant));
+    }
+    if let Some(first) = table.no_status.first() {
+        tracing::warn!(
+            table = %path.display(),
+            rows = table.no_status.len(),
+            "a dash or `none` in the column `metastasis` is read as unknown, never as benign (first in line {first}); write benign or \
+             metastatic, or leave the cell empty"
+        );
     }
     let (unplaced, shown) = (&table.unplaced, 10);
     if !unplaced.is_empty() {
@@ -118,18 +126,92 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, AnnotationError> {
             continue;
         }
         let unreadable = |source| AnnotationError::Unreadable { path: path.clone(), source };
-        let mut inside = Vec::new();
+        let (mut inside, mut aside) = (Vec::new(), Aside::default());
         for entry in std::fs::read_dir(path).map_err(unreadable)? {
             let file = entry.map_err(unreadable)?.path();
-            if is_xml(&file) || (is_any_mask(&file) && !is_half_of_pair(&file)) {
+            // What macOS writes beside a file bears its ending, and is none.
+            if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("._")) {
+                continue;
+            }
+            if file.is_dir() {
+                aside.folders.push(file);
+            } else if is_xml(&file) || (is_any_mask(&file) && !is_half_of_pair(&file)) {
                 inside.push(file);
+            } else if is_tabular(&file) {
+                aside.tables.push(file);
             }
         }
         if inside.is_empty() {
             tracing::warn!(folder = %path.display(), "no mask and no .xml file in this folder; name tables one by one");
         }
+        if let Some(sentence) = aside.sentence() {
+            tracing::warn!(folder = %path.display(), "{sentence}");
+        }
         inside.sort();
         files.extend(inside);
     }
     Ok(files)
+}
+
+/// Whether a file name is that of a table, or of data that is often kept as one.
+fn is_tabular(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    let is_known = |ending: &str| ["csv", "tsv", "xlsx", "xls", "ods", "parquet", "json", "fcsv"].contains(&ending);
+    ending.as_deref().is_some_and(is_known)
+}
+
+/// What a named folder holds that may be meant, and is not read.
+#[derive(Debug, Default)]
+struct Aside {
+    tables: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+}
+
+impl Aside {
+    /// Names, and how to give them; `None` where there is nothing.
+    fn sentence(mut self) -> Option<String> {
+        let told = |paths: &mut Vec<PathBuf>, what: &str| {
+            paths.sort();
+            let shown = 5;
+            let mut names: Vec<String> = paths
+                .iter()
+                .take(shown)
+                .filter_map(|path| Some(format!("`{}`", path.file_name()?.to_string_lossy())))
+                .collect();
+            if paths.len() > shown {
+                names.push(format!("{} more", paths.len() - shown));
+            }
+            (!paths.is_empty()).then(|| format!("{what} ({}): {}", paths.len(), names.join(", ")))
+        };
+        let parts: Vec<String> =
+            [told(&mut self.tables, "tables"), told(&mut self.folders, "folders")].into_iter().flatten().collect();
+        (!parts.is_empty())
+            .then(|| format!("{} in this folder are not read; name each by an own --annotations", parts.join(" and ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_says_what_of_it_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.nrrd", "._a.nrrd", "._b.xml", "n.csv", "readme.txt", "6.parquet"] {
+            std::fs::write(folder.path().join(name), "x").unwrap();
+        }
+        std::fs::create_dir(folder.path().join("more.nii.gz")).unwrap();
+        let found = expand(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(found, [folder.path().join("a.nrrd")], "neither what macOS leaves nor a folder is a mask");
+        assert!(
+            is_tabular(Path::new("N.CSV")) && is_tabular(Path::new("6.parquet")) && !is_tabular(Path::new("a.txt"))
+        );
+        let aside = |tables: usize, folders: usize| {
+            let paths = |count: usize| (0..count).map(|n| PathBuf::from(format!("d/{n}"))).collect();
+            Aside { tables: paths(tables), folders: paths(folders) }.sentence()
+        };
+        assert_eq!(aside(0, 0), None);
+        let said = aside(7, 1).unwrap();
+        assert!(said.contains("tables (7): `0`, `1`, `2`, `3`, `4`, 2 more and folders (1): `0` in this"), "{said}");
+    }
 }

@@ -157,7 +157,7 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
 }
 
 /// Two centres nearer than this are those of one node, mm: no node is so small.
-const SAME_NODE_MM: f64 = 1.0;
+pub(crate) const SAME_NODE_MM: f64 = 1.0;
 
 /// Masks whose centres lie farther apart than this are not compared voxel by voxel, mm: an overlap of half needs large nodes then.
 const COMPARED_WITHIN_MM: f64 = 10.0;

@@ -16,6 +16,7 @@ use quick_xml::events::{BytesRef, Event};
 
 use crate::error::AnnotationError;
 use crate::geometry::SeriesGeometry;
+use crate::reject::RejectReason;
 
 /// Largest accepted file: one mebibyte.
 const MAX_BYTES: u64 = 1 << 20;
@@ -31,6 +32,36 @@ pub struct SliceBox {
     pub minimum: [f64; 2],
     /// Largest column and row.
     pub maximum: [f64; 2],
+    /// Columns and rows of the image that it was drawn on, where the file says so.
+    pub size: Option<[f64; 2]>,
+}
+
+impl SliceBox {
+    /// Why the box cannot lie on a slice of these columns and rows as it is written.
+    pub(crate) fn fault_on(&self, sides: [usize; 2]) -> Option<(RejectReason, String)> {
+        let [columns, rows] = sides.map(|side| side as f64);
+        let ([left, top], [right, bottom]) = (self.minimum, self.maximum);
+        if let Some([width, height]) = self.size
+            && [width, height] != [columns, rows]
+        {
+            let detail = format!(
+                "it was drawn on {width} × {height} pixels (<size>), and its slice has {columns} × {rows}; scale the boxes to the slice"
+            );
+            return Some((RejectReason::NoImageOfThisGrid, detail));
+        }
+        let place = format!("the box from ({left}, {top}) to ({right}, {bottom})");
+        if left >= 0.0 && top >= 0.0 && right <= 1.0 && bottom <= 1.0 {
+            let detail = format!("{place} seems to be in parts of the width and height; write pixels of the slice");
+            return Some((RejectReason::OutsideImage, detail));
+        }
+        // Programs that count from 1, or give the first pixel behind the box, end at the number of columns.
+        let is_inside = left >= -1.0 && top >= -1.0 && right <= columns && bottom <= rows;
+        (!is_inside).then(|| {
+            let detail =
+                format!("{place} lies outside its slice of {columns} × {rows} pixels; is it of another image?");
+            (RejectReason::OutsideImage, detail)
+        })
+    }
 }
 
 /// Reads the boxes of one file.
@@ -67,6 +98,7 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
     // Names of the open elements, each with the text that it holds; `None` where it holds none.
     let mut open: Vec<(String, Option<String>)> = Vec::new();
     let mut filename = None;
+    let mut size: [Option<f64>; 2] = [None; 2];
     let mut objects: Vec<BTreeMap<String, String>> = Vec::new();
     loop {
         let piece = match reader.read_event().map_err(no_xml)? {
@@ -86,6 +118,8 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
                 let held = open.last().and_then(|(_, text)| text.as_deref()).map(|text| text.trim().to_owned());
                 match (path.as_slice(), held) {
                     (["annotation", "filename"], Some(text)) => filename = Some(text),
+                    (["annotation", "size", "width"], Some(text)) => size[0] = text.parse().ok(),
+                    (["annotation", "size", "height"], Some(text)) => size[1] = text.parse().ok(),
                     (["annotation", "object", key] | ["annotation", "object", "bndbox", key], Some(text)) => {
                         if let Some(object) = objects.last_mut() {
                             object.insert((*key).to_owned(), text);
@@ -109,6 +143,11 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
     }
     let filename = filename.ok_or("no <filename>, so the slice is unknown")?;
     let sop_instance_uid = filename.strip_suffix(".dcm").unwrap_or(&filename).to_owned();
+    // Programs that do not know the size write 0.
+    let size = match size {
+        [Some(width), Some(height)] if width > 0.0 && height > 0.0 => Some([width, height]),
+        _ => None,
+    };
     objects
         .iter()
         .map(|object| {
@@ -121,7 +160,7 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
                 return Err(format!("a box from {minimum:?} to {maximum:?}"));
             }
             let name = object.get("name").cloned().unwrap_or_default();
-            Ok(SliceBox { sop_instance_uid: sop_instance_uid.clone(), name, minimum, maximum })
+            Ok(SliceBox { sop_instance_uid: sop_instance_uid.clone(), name, minimum, maximum, size })
         })
         .collect()
 }
@@ -220,6 +259,30 @@ mod tests {
             assert!(error.contains(word), "{to}: {error}");
         }
         assert_eq!(parse("<annotation><filename>a</filename></annotation>").unwrap(), []);
+    }
+
+    #[test]
+    fn a_box_that_cannot_lie_on_its_slice_is_told_why() {
+        let fault = |size: Option<[f64; 2]>, minimum: [f64; 2], maximum: [f64; 2]| {
+            let one = SliceBox { sop_instance_uid: "1.2".into(), name: String::new(), minimum, maximum, size };
+            one.fault_on([512, 512])
+        };
+        let same = Some([512.0, 512.0]);
+        assert_eq!(fault(same, [10.0, 20.0], [30.0, 40.0]), None);
+        assert_eq!(fault(None, [0.0, 0.0], [512.0, 512.0]), None, "counted from 1");
+        for (size, minimum, maximum, reason, words) in [
+            (Some([1024.0, 1024.0]), [10.0, 20.0], [30.0, 40.0], RejectReason::NoImageOfThisGrid, "1024 × 1024"),
+            (same, [0.42, 0.61], [0.44, 0.66], RejectReason::OutsideImage, "write pixels"),
+            (same, [500.0, 20.0], [600.0, 40.0], RejectReason::OutsideImage, "outside its slice"),
+            (None, [-30.0, 20.0], [10.0, 40.0], RejectReason::OutsideImage, "outside its slice"),
+        ] {
+            let (found, detail) = fault(size, minimum, maximum).unwrap();
+            assert!(found == reason && detail.contains(words), "{found}: {detail}");
+        }
+        let sized = |size: &str| parse(&SLICE.replace("</filename>", &format!("</filename><size>{size}</size>")));
+        let read = sized("<width>512</width><height>400</height><depth>1</depth>").unwrap();
+        assert_eq!(read[0].size, Some([512.0, 400.0]));
+        assert_eq!(sized("<width>0</width><height>0</height>").unwrap()[0].size, None);
     }
 
     #[test]

@@ -3,30 +3,57 @@
 //! Each check is a function from the index and the settings to issues; [`issues`] runs them all. Invariant: the order of issues depends on the
 //! data alone (severity, then code, then message).
 
+mod chance;
 mod confounders;
+mod consistency;
 mod copies;
 mod gaps;
+mod groups;
 mod identity;
 mod labels;
 mod leakage;
 mod masks;
 mod near_copies;
 mod negatives;
+mod nobody;
+mod not_finite;
 mod places;
+mod properties;
 mod regions;
 mod shares;
 mod sides;
 mod spelling;
 mod tissue;
 mod values;
+mod vocabulary;
 
+use std::collections::BTreeSet;
+
+use mtids_report::format::counted;
 use mtids_shards::{Manifest, Totals};
 
+use self::properties::Counted;
+use crate::by_patient::Findings;
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::index::Index;
-use crate::issue::{AuditIssue, IssueCode, Severity};
+use crate::issue::{AuditIssue, IssueCode, ROWS, Severity};
 use crate::measures::Labels;
+use nobody::Nobody;
+
+/// The checks that go through the findings patient by patient.
+fn by_patient(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
+    let findings = Findings::of(index)?;
+    let mut issues = shares::differing(index, &findings, config)?;
+    let properties = Counted::all(index, &findings)?;
+    let names = &findings.regions;
+    issues.extend(groups::differing(&properties, names, config));
+    issues.extend(confounders::acquisition(&properties, config));
+    issues.extend(confounders::acquisition_of_regions(&properties, names, config));
+    issues.extend(confounders::judged(&properties, config));
+    issues.extend(confounders::one_scanner(&properties, names, config));
+    Ok(issues)
+}
 
 /// Runs every check on the verified index of a dataset.
 pub(crate) fn issues(
@@ -37,18 +64,25 @@ pub(crate) fn issues(
 ) -> Result<Vec<AuditIssue>, AuditError> {
     let regions: Vec<String> =
         manifest.description.regions.regions().iter().map(|region| region.name.clone()).collect();
-    let mut issues: Vec<AuditIssue> = Vec::new();
+    let nobody = Nobody::of(index)?;
+    let mut issues = input(&manifest.totals);
+    issues.extend(nobody.rows(index)?);
+    issues.extend(vocabulary::unknown(index)?);
+    issues.extend(not_finite::found(index)?);
     issues.extend(leakage::patients(index)?);
-    issues.extend(identity::shared_by_patients(index)?);
-    issues.extend(spelling::ids(index)?);
+    issues.extend(identity::shared_by_patients(index, &nobody)?);
+    issues.extend(consistency::sexes(index)?);
+    issues.extend(consistency::scanners(index)?);
+    issues.extend(spelling::ids(index, &nobody)?);
     issues.extend(spelling::names(index)?);
     issues.extend(copies::duplicates(index)?);
     issues.extend(negatives::negatives(index, config.same_place_mm)?);
     issues.extend(regions::defined(index, &manifest.description.regions)?);
-    issues.extend(near_copies::found(index, config)?);
+    issues.extend(near_copies::found(index, config, &nobody)?);
     issues.extend(sides::crossed(index, config.side_margin_mm)?);
     issues.extend(sides::against_midline(index, config.midline_margin_mm)?);
     issues.extend(values::implausible(index, config)?);
+    issues.extend(values::impossible(index)?);
     issues.extend(places::shared(index, config.same_place_mm)?);
     issues.extend(labels::against_evidence(index, config)?);
     issues.extend(labels::without_evidence(index)?);
@@ -57,20 +91,21 @@ pub(crate) fn issues(
     issues.extend(gaps::cells(index, config)?);
     issues.extend(gaps::unknown(index, config)?);
     issues.extend(gaps::evidence(index, config)?);
-    issues.extend(shares::differing(index, config)?);
     issues.extend(gaps::dominating(index, config)?);
     issues.extend(gaps::padding(index, config.padded_share)?);
     issues.extend(confounders::size(index, labels, config)?);
-    issues.extend(confounders::acquisition(index, config)?);
-    issues.extend(confounders::acquisition_of_regions(index, config)?);
-    issues.extend(confounders::judged(index, config)?);
-    issues.extend(confounders::one_scanner(index, config)?);
+    issues.extend(by_patient(index, config)?);
     issues.extend(tissue::places(index, config.lowest_tissue_hu)?);
     issues.extend(tissue::constant(index)?);
     issues.extend(masks::status(index, &manifest.description.views, config)?);
-    issues.extend(input(&manifest.totals));
     issues.sort_by(|a, b| (a.severity, a.code, &a.message).cmp(&(b.severity, b.code, &b.message)));
     Ok(issues)
+}
+
+/// Keys of rows by their numbers, as many as an issue keeps.
+fn keys_at(index: &Index, rows: BTreeSet<u32>) -> Result<Vec<String>, AuditError> {
+    let rows: Vec<u32> = rows.into_iter().take(ROWS).collect();
+    Ok(index.coded()?.index().texts_at("sample_key", &rows)?.into_iter().flatten().collect())
 }
 
 /// Outcome of the input files.
@@ -83,7 +118,11 @@ fn input(totals: &Totals) -> Vec<AuditIssue> {
                 Severity::Info,
                 IssueCode::QuarantinedInput,
                 totals.quarantined,
-                format!("{} of {} input files were quarantined", totals.quarantined, totals.inputs),
+                format!(
+                    "{} quarantined, of {}",
+                    counted(totals.quarantined, "input file was", "input files were"),
+                    counted(totals.inputs, "file", "files")
+                ),
                 "see quarantine.jsonl; `mtids-prep inventory` lists the files",
             )
             .with_examples(reasons),
@@ -94,7 +133,10 @@ fn input(totals: &Totals) -> Vec<AuditIssue> {
             Severity::Info,
             IssueCode::UnmatchedFindings,
             totals.unmatched_findings,
-            format!("{} annotations have no image, or are outside it", totals.unmatched_findings),
+            format!(
+                "{} no image, or a place outside it",
+                counted(totals.unmatched_findings, "annotation has", "annotations have")
+            ),
             "check series identifiers and coordinates of the annotation table",
         ));
     }

@@ -115,6 +115,17 @@ impl Columns {
         Ok(Arc::clone(self.lock().entry(name.to_owned()).or_insert(made)))
     }
 
+    /// Whether every row has this value in a column of text.
+    pub(crate) fn are_all(&self, name: &str, value: &str) -> Result<bool, ShardError> {
+        let kept = self.kept(name)?;
+        let is_null = |code: &u32| *code == NO_CODE;
+        let has_null = match &kept.codes {
+            Codes::Narrow(codes) => codes.contains(&u8::MAX),
+            Codes::Wide(codes) => codes.iter().any(is_null),
+        };
+        Ok(kept.values == [value] && !has_null)
+    }
+
     /// For each row the first one with the same text in a column of keys; [`NO_CODE`] where it is null.
     pub(crate) fn first_rows(&self, name: &str) -> Result<Vec<u32>, ShardError> {
         if KEPT_KEYS.contains(&name)

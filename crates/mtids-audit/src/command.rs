@@ -7,6 +7,7 @@
     reason = "these comments are the help of the command line, not pages"
 )]
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::compare::{self, compare};
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::opened::Opened;
+use crate::output::{refuse_inside, write};
 use crate::page::page_with_pictures;
 use crate::sheets::{is_sheet, pictures_of, remove_old, sheets};
 use crate::suspects::config::SuspectsConfig;
@@ -29,9 +31,12 @@ use crate::text::text;
 use crate::worklist;
 use clap::{Args, Parser, Subcommand};
 use mtids_report::terminal::program;
+use mtids_runtime::config;
 use mtids_runtime::exit::{Exit, code_of};
-use mtids_runtime::{atomic, config};
 use serde::de::DeserializeOwned;
+
+/// The table of probabilities, which `suspects --all` writes.
+const PROBABILITIES: &str = "probabilities.csv";
 
 /// Report the labels of a dataset, and what would invalidate results. Research software, not for diagnosis.
 #[derive(Debug, Parser)]
@@ -75,20 +80,24 @@ impl Common {
         config::load(self.config.as_deref(), &self.sets)
     }
 
-    /// Writes the result and its tables, and prints it as JSON or in words.
+    /// Writes the result and its tables, and prints it as JSON or in words. Tables of an earlier run are removed.
     fn finish(
         &self,
         out: &Path,
         files: &[(&str, &[u8])],
-        tables: impl FnOnce() -> Vec<Table>,
+        tables: &[Table],
         json: &str,
         words: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
         write(out, files)?;
+        let folder = out.join("tables");
+        let forms = [Form::Csv, Form::Parquet];
+        let ours: BTreeSet<String> = tables.iter().flat_map(|table| forms.map(|form| table.file_name(form))).collect();
+        remove_old(&folder, |name| ours.contains(name))?;
         if let Some(form) = self.tables {
-            for table in tables() {
+            for table in tables {
                 let bytes = table.bytes(form).map_err(anyhow::Error::from_boxed)?;
-                write(&out.join("tables"), &[(&table.file_name(form), &bytes)])?;
+                write(&folder, &[(&table.file_name(form), &bytes)])?;
             }
         }
         let shown = if self.json { json.to_owned() } else { words() };
@@ -177,6 +186,7 @@ impl Report {
         let settings: AuditConfig = self.common.settings()?;
         // Before the index is hashed, which takes seconds for a large one.
         settings.validate()?;
+        refuse_inside(&self.out, &[&self.dataset])?;
         let opened = Opened::new(&self.dataset)?;
         let audit = audit_opened(&opened, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&audit)?);
@@ -190,7 +200,7 @@ impl Report {
         for sheet in &sheets {
             write(&folder, &[(&sheet.file_name(), &sheet.picture.png()?)])?;
         }
-        self.common.finish(&self.out, &files, || tables::of_audit(&audit), &json, || text(&audit))?;
+        self.common.finish(&self.out, &files, &tables::of_audit(&audit), &json, || text(&audit))?;
         Ok(exit(audit.counted_issues()))
     }
 }
@@ -198,12 +208,14 @@ impl Report {
 impl Compare {
     fn run(self) -> anyhow::Result<Exit> {
         let settings: CompareConfig = self.common.settings()?;
+        settings.validate()?;
+        refuse_inside(&self.out, &[&self.first, &self.second])?;
         let found = compare(&self.first, &self.second, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&found)?);
         let page = compare::page::page(&found);
         let files: [(&str, &[u8]); 2] = [("comparison.html", page.as_bytes()), ("comparison.json", json.as_bytes())];
         let words = || compare::text::text(&found);
-        self.common.finish(&self.out, &files, || tables::of_comparison(&found), &json, words)?;
+        self.common.finish(&self.out, &files, &tables::of_comparison(&found), &json, words)?;
         Ok(exit(found.counted_issues()))
     }
 }
@@ -211,6 +223,8 @@ impl Compare {
 impl SuspectsCommand {
     fn run(self) -> anyhow::Result<Exit> {
         let settings: SuspectsConfig = self.common.settings()?;
+        settings.validate()?;
+        refuse_inside(&self.out, &[&self.dataset])?;
         let found = suspects(&self.dataset, &self.predictions, &settings)?;
         let json = format!("{:#}\n", serde_json::to_value(&found.suspects)?);
         let listed = found.details(&self.dataset, self.all)?;
@@ -236,7 +250,10 @@ impl SuspectsCommand {
         ];
         let probabilities = if self.all { probabilities_csv(&found, &listed)? } else { Vec::new() };
         if self.all {
-            files.push(("probabilities.csv", &probabilities));
+            files.push((PROBABILITIES, &probabilities));
+        } else {
+            // Those of an earlier run would stand beside suspects that they do not belong to.
+            remove_old(&self.out, |name| name == PROBABILITIES)?;
         }
         let folder = self.out.join("pictures");
         remove_old(&folder, is_picture)?;
@@ -244,19 +261,9 @@ impl SuspectsCommand {
             write(&folder, &[(&name, &picture.png()?)])?;
         }
         let words = || suspects::output::text(&found.suspects);
-        self.common.finish(&self.out, &files, || vec![of_suspects], &json, words)?;
+        self.common.finish(&self.out, &files, &[of_suspects], &json, words)?;
         Ok(exit(usize::from(found.suspects.counts())))
     }
-}
-
-/// Writes files into a folder, each whole or not at all.
-fn write(out: &Path, files: &[(&str, &[u8])]) -> Result<(), AuditError> {
-    std::fs::create_dir_all(out).map_err(|source| AuditError::Write { path: out.to_owned(), source })?;
-    for (name, content) in files {
-        let path = out.join(name);
-        atomic::write(&path, content).map_err(|source| AuditError::Write { path, source })?;
-    }
-    Ok(())
 }
 
 fn exit(counted_issues: usize) -> Exit {

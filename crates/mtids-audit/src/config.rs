@@ -91,7 +91,11 @@ pub struct AuditConfig {
     /// Largest share of the rows of a split that one patient may have, and never less than five equal shares; splits of fewer than
     /// `fewest_patients` are not judged. Default 0.2.
     pub largest_patient_share: f64,
-    /// Chance of a false claim of a statistical check, over its splits or classes together; `region-share-differs` takes a fifth of it.
+    /// Difference of a share of metastatic nodes, or of a region, between a site, scanner, sex or source and all other rows, from which it is
+    /// reported where chance does not explain it. Default 0.15.
+    pub largest_group_difference: f64,
+    /// Chance of a false claim of a statistical check, over its splits or classes together; `region-share-differs` takes a fifth of it, and
+    /// `status-share-of-group` and `region-share-of-group` a tenth each.
     /// Default 0.05.
     pub significance: f64,
     /// A patch with a larger share outside the scanned field is counted as padded. Default 0.25.
@@ -126,6 +130,7 @@ impl Default for AuditConfig {
             highest_kvp: 160.0,
             largest_slice_step_mm: 10.0,
             largest_patient_share: 0.2,
+            largest_group_difference: 0.15,
             significance: 0.05,
             padded_share: 0.25,
         }
@@ -148,12 +153,19 @@ impl AuditConfig {
             ("evidence_confounder", self.evidence_confounder),
             ("source_confounder", self.source_confounder),
             ("largest_patient_share", self.largest_patient_share),
-            ("significance", self.significance),
+            ("largest_group_difference", self.largest_group_difference),
             ("padded_share", self.padded_share),
         ] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(AuditError::Setting { key, reason: "a number from 0 to 1" });
             }
+        }
+        // With 0 no claim could be made, and with 1 every one.
+        if !(self.significance > 0.0 && self.significance < 1.0) {
+            return Err(AuditError::Setting {
+                key: "significance",
+                reason: "a number between 0 and 1, for example 0.05",
+            });
         }
         for (key, number, range, reason) in [
             ("same_place_mm", self.same_place_mm, 0.0..=100.0, "a distance from 0 to 100 mm"),
@@ -201,6 +213,10 @@ mod tests {
         assert!(error.to_string().contains("`padded_share`"));
         assert_eq!(error.exit() as u8, 2);
         assert!(AuditConfig { same_place_mm: f64::NAN, ..Default::default() }.validate().is_err());
+        for significance in [0.0, 1.0, f64::NAN] {
+            let error = AuditConfig { significance, ..Default::default() }.validate().unwrap_err();
+            assert!(error.to_string().contains("`significance`"), "{error}");
+        }
     }
 
     #[test]

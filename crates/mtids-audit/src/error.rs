@@ -39,6 +39,12 @@ pub enum AuditError {
         /// Why.
         detail: String,
     },
+    /// A table of predictions that was given before.
+    #[error("{path}: --predictions has a table with the same bytes before it; give each table once")]
+    Repeated {
+        /// The file.
+        path: PathBuf,
+    },
     /// The result cannot be written.
     #[error("cannot write {path}: {source}; set --out to a writable folder")]
     Write {
@@ -61,7 +67,7 @@ impl From<StoreError> for AuditError {
 impl ExitStatus for AuditError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Setting { .. } => Exit::Usage,
+            Self::Setting { .. } | Self::Repeated { .. } => Exit::Usage,
             Self::Store(error) => error.exit(),
             _ => Exit::Data,
         }

@@ -16,13 +16,16 @@ use crate::count::Group;
 use crate::error::AuditError;
 use crate::frame::frame_of;
 
+/// The kind of rows that bear labels.
+const FINDING: &str = "finding";
+
 /// The label columns of a dataset.
 pub(crate) struct Index {
     path: PathBuf,
     names: BTreeSet<String>,
     frame: LazyFrame,
-    /// Tells the rows that bear labels.
-    is_finding: Expr,
+    /// Tells the rows that bear labels; none where all do, and nothing has to be copied.
+    is_finding: Option<Expr>,
     /// Where texts are numbers: the columns that know which.
     coded: Option<Arc<Columns>>,
     /// Counts that were asked for, by their keys.
@@ -57,7 +60,8 @@ impl Index {
         let scan = Arc::clone(&columns) as Arc<dyn AnonymousScan>;
         let frame = LazyFrame::anonymous_scan(scan, ScanArgsAnonymous::default())
             .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
-        let is_finding = coded_is(&columns, "kind", "finding")?;
+        let is_finding =
+            if columns.are_all("kind", FINDING)? { None } else { Some(coded_is(&columns, "kind", FINDING)?) };
         Ok(Self { path, names, frame, is_finding, coded: Some(columns), counted: Mutex::default() })
     }
 
@@ -71,7 +75,7 @@ impl Index {
         let frame = frame_of(&dataset.index_batches()?)
             .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
         let names = frame.get_column_names().into_iter().map(|name| name.to_string()).collect();
-        let is_finding = col("kind").eq(lit("finding"));
+        let is_finding = Some(col("kind").eq(lit(FINDING)));
         Ok(Self { path, names, frame: frame.lazy(), is_finding, coded: None, counted: Mutex::default() })
     }
 
@@ -96,7 +100,10 @@ impl Index {
     /// Its rows, for a query over more than one index; [`Index::answer`] runs it.
     pub(crate) fn frame(&self, rows: Rows) -> LazyFrame {
         let all = self.frame.clone();
-        if rows == Rows::All { all } else { all.filter(self.is_finding.clone()) }
+        match &self.is_finding {
+            Some(is_finding) if rows == Rows::Findings => all.filter(is_finding.clone()),
+            _ => all,
+        }
     }
 
     /// Runs a query; its errors name the file of this index.
@@ -244,6 +251,12 @@ impl Answer {
         let column = self.cast(name, &DataType::UInt32)?;
         let codes = column.u32().map_err(|error| self.fail(error))?;
         Ok(codes.iter().map(|code| code.unwrap_or(NO_CODE)).collect())
+    }
+
+    /// Whether a column is of truth values.
+    pub(crate) fn is_truth(&self, name: &str) -> Result<bool, AuditError> {
+        let column = self.frame.column(name).map_err(|error| self.fail(error))?;
+        Ok(*column.dtype() == DataType::Boolean)
     }
 
     /// A column as numbers; null is `None`.

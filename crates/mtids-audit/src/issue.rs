@@ -141,7 +141,7 @@ pub enum IssueCode {
     SidesCrossed,
     /// A finding of a sided station lies on the other side of the body's midline.
     SideAgainstMidline,
-    /// Views of two patients are copies of one scan, though not voxel by voxel.
+    /// Views of two patients may be copies of one scan, though not voxel by voxel.
     NearCopies,
     /// All patients of a class come from one site.
     SiteOnlyClass,
@@ -159,12 +159,34 @@ pub enum IssueCode {
     SourceTellsStatus,
     /// A property of the acquisition predicts the region.
     AcquisitionTellsRegion,
+    /// A site, scanner or source has another share of metastatic rows than all others.
+    StatusShareOfGroup,
+    /// A site or scanner has another share of a region than all others.
+    RegionShareOfGroup,
+    /// Rows name no patient.
+    RowWithoutPatient,
+    /// A column of words or codes holds one that is none of them.
+    UnknownValue,
+    /// A number is NaN or infinite.
+    NotFinite,
+    /// A number that its quantity cannot have, as a negative spacing.
+    ImpossibleNumber,
+    /// A patient is said to be a woman and a man.
+    PatientOfTwoSexes,
+    /// A series is said to come from two scanners.
+    SeriesOfTwoScanners,
     /// Two datasets were built with different secrets.
     DifferentSecrets,
     /// A part of the description differs between two datasets.
     DescriptionDiffers,
     /// Patients are in another split than before.
     PatientMovedSplit,
+    /// Rows belong to another patient than before.
+    PatientChanged,
+    /// Rows are of another kind than before.
+    KindChanged,
+    /// Rows have another size, source, scanner, person or weight than before.
+    FactsChanged,
     /// Rows that were there before are missing.
     RemovedRows,
     /// Rows that were not there before.
@@ -211,7 +233,7 @@ impl IssueCode {
             Self::StationOutsideRegion => Some("The station does not belong to the region: which of both is right?"),
             Self::SidesCrossed => Some("A node of the other side lies further out here: which side is right?"),
             Self::SideAgainstMidline => Some("This place lies on the other side of the body: which side is right?"),
-            Self::NearCopies => Some("A view of another patient shows the same scan: are both one person?"),
+            Self::NearCopies => Some("A view of another patient may show the same scan: are both one person?"),
             Self::ImplausibleSize => Some("No node has this short axis: what is it in mm?"),
             _ => None,
         }
@@ -242,7 +264,7 @@ pub struct AuditIssue {
 /// Most examples of an issue.
 const EXAMPLES: usize = 5;
 /// Most rows of an issue that the worklist does not ask about.
-const ROWS: usize = 1000;
+pub(crate) const ROWS: usize = 1000;
 
 impl AuditIssue {
     /// An issue without examples.

@@ -15,6 +15,7 @@
 
 pub mod agreement;
 pub mod audit;
+mod by_patient;
 mod checks;
 mod columns;
 pub mod command;
@@ -27,7 +28,9 @@ mod frame;
 mod index;
 pub mod issue;
 pub mod measures;
+mod needed;
 pub mod opened;
+mod output;
 pub mod page;
 pub mod sheets;
 pub mod suspects;

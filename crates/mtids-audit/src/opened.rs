@@ -8,6 +8,7 @@ use mtids_shards::Dataset;
 
 use crate::error::AuditError;
 use crate::index::Index;
+use crate::needed;
 
 /// A dataset and its verified index.
 pub struct Opened {
@@ -19,10 +20,11 @@ impl Opened {
     /// Opens a dataset in a folder, or at a URL.
     ///
     /// # Errors
-    /// [`AuditError`] when there is no dataset, or its index is not the published one.
+    /// [`AuditError`] when there is no dataset, or its index is not the published one or lacks a column.
     pub fn new(dataset: &Path) -> Result<Self, AuditError> {
         let dataset = mtids_store::open_dataset(dataset)?;
         let index = Index::open(&dataset)?;
+        needed::check(&dataset, &index)?;
         Ok(Self { dataset, index })
     }
 }

@@ -50,8 +50,8 @@ pub fn is_sheet(name: &str) -> bool {
     STATUSES.iter().any(|status| name.ends_with(&format!("-{status}.png")))
 }
 
-/// Removes the pictures of an earlier audit from their folder, so that none of another dataset stays beside new ones. Files whose name is
-/// not `ours` stay, as does a folder that is not there.
+/// Removes the pictures or tables of an earlier run from their folder, so that none of another dataset stays beside new ones. Files whose name
+/// is not `ours` stay, and a folder that is not there is none to look in.
 ///
 /// # Errors
 /// [`AuditError::Write`] naming what cannot be listed or removed.

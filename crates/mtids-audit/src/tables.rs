@@ -1,7 +1,8 @@
 //! Every table of a page as a file of its own, for spreadsheets (CSV) and for data frames (Parquet).
 //!
 //! Invariants: a table has its heading also where it is empty; unknown is an empty cell, null in Parquet; numbers are whole, not as they are
-//! rounded for people; the same audit gives the same bytes. Units: shares in 0 to 1, mm where a name says so.
+//! rounded for people; no text of a CSV is a formula of a spreadsheet, so `=1+1` of a header is written `'=1+1`; the same audit gives the same
+//! bytes. Units: shares in 0 to 1, mm where a name says so.
 
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl Cells {
     /// As text; numbers round-trip to the same bits.
     fn shown(&self, row: usize) -> String {
         match self {
-            Cells::Text(cells) => cells[row].clone().unwrap_or_default(),
+            Cells::Text(cells) => cells[row].as_deref().map(no_formula).unwrap_or_default(),
             Cells::Count(cells) => cells[row].to_string(),
             Cells::Number(cells) => cells[row].map(|number| number.to_string()).unwrap_or_default(),
         }
@@ -62,6 +63,12 @@ impl Cells {
             Cells::Number(cells) => Arc::new(cells.iter().copied().collect::<Float64Array>()),
         }
     }
+}
+
+/// A text that a spreadsheet shows and does not compute.
+fn no_formula(text: &str) -> String {
+    let computes = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if computes { format!("'{text}") } else { text.to_owned() }
 }
 
 /// A table with a name.
@@ -303,6 +310,14 @@ mod tests {
         assert_eq!(text, expected);
         let empty = String::from_utf8(groups("site", &["site"], &[]).bytes(Form::Csv).unwrap()).unwrap();
         assert_eq!(empty.lines().count(), 1, "the heading: {empty}");
+    }
+
+    #[test]
+    fn a_text_that_a_spreadsheet_would_compute_is_quoted_and_a_number_is_not() {
+        let rows = ["=1+1", "@a", "-", "soft"];
+        let table = Table::new("t").text("kernel", &rows, |row| Some(*row)).number("value", &rows, |_| Some(-1.5));
+        let text = String::from_utf8(table.bytes(Form::Csv).unwrap()).unwrap();
+        assert_eq!(text, "kernel,value\n'=1+1,-1.5\n'@a,-1.5\n'-,-1.5\nsoft,-1.5\n");
     }
 
     #[test]

@@ -36,9 +36,13 @@ pub fn text(audit: &Audit) -> String {
     }
     table.row(cells("all", &audit.overall));
     let mut text = format!("{}\n", table.render());
-    text.push_str(&issue_lines(audit.issues.iter().filter(|issue| issue.severity != Severity::Info)));
-    text.push_str(&issue_counts(&audit.issues));
+    text.push_str(&issue_lines(audit.issues.iter().filter(|issue| !is_note(issue))));
+    text.push_str(&issue_counts(&audit.issues, audit.issues.iter().any(is_note)));
     text
+}
+
+fn is_note(issue: &AuditIssue) -> bool {
+    issue.severity == Severity::Info
 }
 
 /// A line for each issue.
@@ -47,11 +51,12 @@ pub(crate) fn issue_lines<'a>(issues: impl IntoIterator<Item = &'a AuditIssue>) 
     issues.into_iter().map(line).collect()
 }
 
-/// How many issues of each severity there are.
-pub(crate) fn issue_counts(issues: &[AuditIssue]) -> String {
+/// How many issues of each severity there are, and where to read notes that are not shown.
+pub(crate) fn issue_counts(issues: &[AuditIssue], are_notes_hidden: bool) -> String {
     let of = |severity: Severity| issues.iter().filter(|issue| issue.severity == severity).count() as u64;
+    let hidden = if are_notes_hidden { " (read them in audit.html)" } else { "" };
     format!(
-        "  {}, {}, {}\n",
+        "  {}, {}, {}{hidden}\n",
         counted(of(Severity::Error), "error", "errors"),
         counted(of(Severity::Warning), "warning", "warnings"),
         counted(of(Severity::Info), "note", "notes")

@@ -11,6 +11,7 @@ use mtids_audit::config::AuditConfig;
 use mtids_audit::issue::IssueCode as Code;
 use mtids_audit::issue::Severity::{self, Error, Info, Warning};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+use mtids_domain::person::Sex;
 use mtids_domain::pseudonym::{FoldedPatientKey, FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::Station;
 use mtids_shards::{Measure, RowKind, RowLabels, Split};
@@ -81,6 +82,49 @@ const DEFECTS: &[Defect] = &[
         folded(d, |patient| if patient == 2 { 0 } else { patient });
     })
     .below(|d| folded(d, |patient| patient)),
+    defect("a site in two spellings", Warning, Code::NamesDifferBySpelling, |d| {
+        d.rows.iter_mut().for_each(|row| row.audit.site = Some("north".into()));
+        d.rows[0].audit.site = Some("North ".into());
+    }),
+    defect("a form of source in two spellings", Warning, Code::NamesDifferBySpelling, |d| {
+        d.rows[0].label_source = "Table".into();
+    })
+    .also(&[Code::UnknownValue]),
+    defect("a row without patient", Error, Code::RowWithoutPatient, |d| nobodys(d, "")),
+    defect("a row of a blank patient", Error, Code::RowWithoutPatient, |d| nobodys(d, " ")),
+    defect("a patient of two sexes", Warning, Code::PatientOfTwoSexes, |d| sexes(d, Sex::M))
+        .below(|d| sexes(d, Sex::O)),
+    defect("a series of two manufacturers", Warning, Code::SeriesOfTwoScanners, |d| {
+        d.rows[0].manufacturer = Some("maker 1".into());
+    })
+    .below(|d| d.rows[0].manufacturer = Some("Maker 0 ".into())),
+    defect("a series of two models", Warning, Code::SeriesOfTwoScanners, |d| {
+        (d.rows[0].model, d.rows[1].model) = (Some("a".into()), Some("b".into()));
+    })
+    .below(|d| d.rows[0].model = Some("a".into())),
+    defect("a form of source that nobody writes", Error, Code::UnknownValue, |d| {
+        d.rows[0].label_source = "guess".into();
+    }),
+    // Numbers that are none, or that their quantity cannot have.
+    defect("a short axis that is NaN", Error, Code::NotFinite, |d| d.rows[0].short_axis_mm = Some(f32::NAN))
+        .below(|d| d.rows[0].short_axis_mm = Some(f32::MAX)),
+    defect("a place that is infinite", Error, Code::NotFinite, |d| d.rows[0].center_mm[0] = f64::INFINITY)
+        .below(|d| d.rows[0].center_mm[0] = -1e6),
+    defect("a voltage that is NaN", Error, Code::NotFinite, |d| d.rows[0].kvp = Some(f32::NAN))
+        .below(|d| d.rows[0].kvp = Some(80.0)),
+    defect("a negative's weight that is NaN", Error, Code::NotFinite, |d| {
+        negative(d, 20.0);
+        d.rows[0].weight = f32::NAN;
+    }),
+    defect("slices without distance", Error, Code::ImpossibleNumber, |d| d.rows[0].slice_step_mm = 0.0)
+        .below(|d| d.rows[0].slice_step_mm = 0.1),
+    defect("a negative size of voxels", Error, Code::ImpossibleNumber, |d| d.rows[0].pixel_spacing_mm = -0.7)
+        .below(|d| d.rows[0].pixel_spacing_mm = 0.1),
+    defect("a negative weight", Error, Code::ImpossibleNumber, |d| d.rows[0].weight = -0.1)
+        .below(|d| d.rows[0].weight = 0.0),
+    defect("a share above one", Error, Code::ImpossibleNumber, |d| d.rows[0].pad_fraction = 1.01)
+        .below(|d| d.rows[0].pad_fraction = 1.0),
+    defect("a share below nothing", Error, Code::ImpossibleNumber, |d| d.rows[0].pad_fraction = -0.01),
     // The same thing twice.
     defect("a view of another patient that shares the last four pieces", Warning, Code::NearCopies, |d| {
         near(d, |piece| piece >= 12);
@@ -168,6 +212,10 @@ const DEFECTS: &[Defect] = &[
         .below(|d| d.rows[0].kvp = Some(60.0)),
     defect("slices too far apart", Warning, Code::ImplausibleAcquisition, |d| d.rows[0].slice_step_mm = 10.1)
         .below(|d| d.rows[0].slice_step_mm = 10.0),
+    defect("slices without thickness", Warning, Code::ImplausibleAcquisition, |d| {
+        d.rows[0].slice_thickness_mm = Some(0.0);
+    })
+    .below(|d| d.rows[0].slice_thickness_mm = Some(0.1)),
     defect("a patch beyond the scanned field", Info, Code::PaddedPatches, |d| d.rows[0].pad_fraction = 0.26)
         .below(|d| d.rows[0].pad_fraction = 0.25),
     defect("a quarantined file", Info, Code::QuarantinedInput, |d| {
@@ -185,11 +233,19 @@ const DEFECTS: &[Defect] = &[
         let of_train = d.rows.iter_mut().filter(|row| row.split == Split::Train);
         of_train.for_each(|row| row.metastasis = Some(Metastasis::Benign));
     }),
+    defect("a status that training lacks, of nine patients", Error, Code::ClassMissingFromTrain, |d| {
+        d.rows.truncate(36);
+        let of_train = d.rows.iter_mut().filter(|row| row.split == Split::Train);
+        of_train.for_each(|row| row.metastasis = Some(Metastasis::Benign));
+    })
+    .below(|d| d.rows.truncate(36)),
     defect("a region that validation lacks", Warning, Code::SmallClass, |d| {
         d.rows.iter_mut().filter(|row| row.split == Split::Validation).for_each(to_upper);
     }),
     defect("a region with four patients in a split", Warning, Code::SmallClass, |d| fewer_subcarinal(d, 2))
         .below(|d| fewer_subcarinal(d, 1)),
+    defect("a status with four patients in a split", Warning, Code::SmallClass, |d| fewer_metastatic(d, 2))
+        .below(|d| fewer_metastatic(d, 1)),
     defect("an empty split", Warning, Code::EmptySplit, |d| d.rows.retain(|row| row.split != Split::Validation)),
     defect("nine patients", Warning, Code::FewPatients, |d| d.rows.truncate(36)).below(|d| d.rows.truncate(40)),
     defect("more than half of the statuses of a split unknown", Warning, Code::UnknownLabels, |d| {
@@ -199,6 +255,14 @@ const DEFECTS: &[Defect] = &[
     defect("more than half of the regions of a split unknown", Warning, Code::UnknownLabels, |d| unknown(d, 13, true))
         .below(|d| unknown(d, 12, true)),
     defect("a region and a status that never meet in training", Warning, Code::EmptyCell, |d| {
+        benign_in_subcarinal(d, Split::Train);
+    }),
+    defect("a region and a status that never meet in training, of nine patients", Warning, Code::EmptyCell, |d| {
+        d.rows.truncate(36);
+        benign_in_subcarinal(d, Split::Train);
+    })
+    .below(|d| {
+        d.rows.truncate(16);
         benign_in_subcarinal(d, Split::Train);
     }),
     defect("a region and a status that never meet in test", Info, Code::EmptyCell, |d| {
@@ -258,7 +322,61 @@ const DEFECTS: &[Defect] = &[
         region_of_one(d, 5, true);
     })
     .below(|d| region_of_one(d, 4, true)),
+    defect("a site that finds fewer metastases", Warning, Code::StatusShareOfGroup, |d| benign_at_a_site(d, 9))
+        .below(|d| benign_at_a_site(d, 7)),
+    defect("a source that never says metastatic", Warning, Code::StatusShareOfGroup, |d| {
+        never_metastatic(d, |row| row.label_source = "segmentation".into());
+    }),
+    defect("an evidence that never says metastatic", Warning, Code::StatusShareOfGroup, |d| {
+        never_metastatic(d, |row| row.evidence = Evidence::B);
+    }),
+    defect("a site that names stations by another map", Warning, Code::RegionShareOfGroup, |d| upper_at_a_site(d, 9))
+        .below(|d| upper_at_a_site(d, 7)),
+    defect("statuses that are exchanged", Warning, Code::SizeConfounder, |d| {
+        for row in &mut d.rows {
+            row.short_axis_mm = Some(if row.metastasis == Some(Metastasis::Metastatic) { 8.0 } else { 12.0 });
+        }
+    }),
 ];
+
+/// A third of the patients are of another site, which `change`s some of its nodes.
+fn at_a_site(d: &mut Dataset, count: usize, is_changed: fn(&RowLabels) -> bool, change: fn(&mut RowLabels)) {
+    for (n, row) in d.rows.iter_mut().enumerate() {
+        row.audit.site = Some(if n / 4 < 12 { "site b" } else { "site a" }.into());
+    }
+    // Of the two of each patient one.
+    d.rows.iter_mut().take(48).filter(|row| is_changed(row)).step_by(2).take(count).for_each(change);
+}
+
+fn benign_at_a_site(d: &mut Dataset, count: usize) {
+    at_a_site(
+        d,
+        count,
+        |row| row.metastasis == Some(Metastasis::Metastatic),
+        |row| {
+            row.metastasis = Some(Metastasis::Benign);
+        },
+    );
+}
+
+fn upper_at_a_site(d: &mut Dataset, count: usize) {
+    at_a_site(
+        d,
+        count,
+        |row| row.region == Some(1),
+        |row| {
+            (row.region, row.region_name, row.station) = (Some(0), Some("upper".into()), Some(Station::S4R));
+        },
+    );
+}
+
+/// Nodes of a third of the patients are benign, and of a kind of their own.
+fn never_metastatic(d: &mut Dataset, mark: fn(&mut RowLabels)) {
+    for row in d.rows.iter_mut().take(48) {
+        row.metastasis = Some(Metastasis::Benign);
+        mark(row);
+    }
+}
 
 /// The folded id of each patient is that of another one, or its own.
 fn folded(d: &mut Dataset, of: fn(usize) -> usize) {
@@ -347,6 +465,23 @@ fn to_subcarinal(row: &mut RowLabels) {
 /// This many patients of validation lose their subcarinal nodes.
 fn fewer_subcarinal(d: &mut Dataset, patients: usize) {
     d.rows.iter_mut().filter(|row| row.split == Split::Validation).take(4 * patients).for_each(to_upper);
+}
+
+/// This many patients of validation lose their metastatic nodes.
+fn fewer_metastatic(d: &mut Dataset, patients: usize) {
+    let of_validation = d.rows.iter_mut().filter(|row| row.split == Split::Validation);
+    of_validation.take(4 * patients).for_each(|row| row.metastasis = Some(Metastasis::Benign));
+}
+
+/// A row of a study whose other rows have a patient, under pseudonyms of folded ids.
+fn nobodys(d: &mut Dataset, id: &str) {
+    folded(d, |patient| patient);
+    d.rows[0].patient_key = PatientKey::from_stored(id.to_owned());
+}
+
+/// Two rows of a patient, a woman, of whom the first says otherwise.
+fn sexes(d: &mut Dataset, first: Sex) {
+    (d.rows[0].audit.sex, d.rows[1].audit.sex) = (Some(first), Some(Sex::F));
 }
 
 fn unknown(d: &mut Dataset, rows: usize, region: bool) {

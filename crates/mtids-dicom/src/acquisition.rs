@@ -59,6 +59,10 @@ pub struct Acquired {
     pub temporal_position: Option<u32>,
     /// AcquisitionDateTime (0008,002A), else AcquisitionTime (0008,0032).
     pub time: Option<AcquisitionTime>,
+    /// InstanceNumber (0020,0013) of a single-frame image.
+    pub(crate) instance_number: Option<u32>,
+    /// ContentTime (0008,0033) of a single-frame image, in whole seconds of the day: there are many slices, and finer differences say nothing.
+    pub(crate) content_s: Option<u32>,
 }
 
 impl Acquired {
@@ -70,6 +74,10 @@ impl Acquired {
             number: integer(object, tags::ACQUISITION_NUMBER),
             temporal_position: integer(object, tags::TEMPORAL_POSITION_IDENTIFIER),
             time: date_time.or_else(time),
+            instance_number: integer(object, tags::INSTANCE_NUMBER),
+            content_s: text(object, tags::CONTENT_TIME)
+                .and_then(|text| AcquisitionTime::of_time(&text))
+                .map(|time| (time.micros() / 1_000_000) as u32),
         }
     }
 
@@ -81,6 +89,7 @@ impl Acquired {
             temporal_position: integer(content, tags::TEMPORAL_POSITION_INDEX),
             time: text(content, tags::FRAME_ACQUISITION_DATE_TIME)
                 .and_then(|text| AcquisitionTime::of_date_time(&text)),
+            ..Self::default()
         }
     }
 }

@@ -14,3 +14,5 @@ pub const FINDING_SITE: &[(&str, &str)] = &[("SCT", "363698007"), ("SRT", "G-C0E
 pub const REFERENCED_SEGMENT: &[(&str, &str)] = &[("DCM", "121191")];
 /// Short axis.
 pub const SHORT_AXIS: &[(&str, &str)] = &[("SCT", "103340004"), ("SRT", "G-A186")];
+/// Name of the algorithm that found or measured something.
+pub const ALGORITHM_NAME: &[(&str, &str)] = &[("DCM", "111001")];

@@ -1,7 +1,7 @@
 //! Reading single attributes without surprises: missing, empty and malformed values are all `None`.
 //!
-//! Invariant: text is trimmed of spaces and NULs, and short; numbers are finite; bytes of unknown VR (implicit private elements) are taken
-//! for the text that they hold.
+//! Invariant: text is trimmed of spaces and NULs, and short; numbers are finite, and as many as there are; bytes of unknown VR (implicit
+//! private elements) are taken for the text that they hold.
 
 use dicom_core::{PrimitiveValue, Tag};
 use dicom_dictionary_std::tags;
@@ -23,16 +23,23 @@ pub(crate) fn text_of(element: &InMemElement) -> Option<String> {
         PrimitiveValue::U8(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         _ => element.to_str().ok()?.into_owned(),
     };
-    let trimmed = value.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    let trimmed = trimmed(&value);
     (!trimmed.is_empty() && trimmed.len() <= MAX_TEXT).then(|| trimmed.to_owned())
+}
+
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c == '\0')
 }
 
 /// All numbers of an attribute; `None` where missing or malformed.
 pub fn numbers(object: &InMemDicomObject, tag: Tag) -> Option<Vec<f64>> {
     let element = object.get(tag)?;
     let values = match element.value().primitive()? {
-        PrimitiveValue::U8(_) => {
-            text_of(element)?.split('\\').map(|number| number.trim().parse().ok()).collect::<Option<Vec<f64>>>()?
+        // A long list: the length of explicit text ends at 64 KiB, and what is longer is written as UN (PS3.5 6.2.2, CP-1066).
+        PrimitiveValue::U8(bytes) => {
+            let text = String::from_utf8_lossy(bytes);
+            let parsed = trimmed(&text).split('\\').map(|number| number.trim().parse().ok());
+            parsed.collect::<Option<Vec<f64>>>()?
         }
         _ => element.value().to_multi_float64().ok()?,
     };
@@ -78,4 +85,26 @@ pub fn first_item(object: &InMemDicomObject, tag: Tag) -> Option<&InMemDicomObje
 pub fn code(item: &InMemDicomObject) -> Option<Code> {
     let value = text(item, tags::CODE_VALUE).or_else(|| text(item, tags::LONG_CODE_VALUE))?;
     Some(Code { scheme: text(item, tags::CODING_SCHEME_DESIGNATOR)?, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dicom_core::{DataElement, VR};
+
+    fn unknown(bytes: &[u8]) -> InMemDicomObject {
+        let mut object = InMemDicomObject::new_empty();
+        object.put(DataElement::new(tags::CONTOUR_DATA, VR::UN, PrimitiveValue::U8(bytes.into())));
+        object
+    }
+
+    #[test]
+    fn numbers_of_unknown_vr_are_read_however_many_there_are() {
+        let list = (0..30_000).map(|n| format!("{n}.5")).collect::<Vec<_>>().join("\\") + " ";
+        let found = numbers(&unknown(list.as_bytes()), tags::CONTOUR_DATA).unwrap();
+        assert_eq!((found.len(), found.last()), (30_000, Some(&29_999.5)));
+        assert_eq!(numbers(&unknown(b"1\\two"), tags::CONTOUR_DATA), None);
+        assert_eq!(numbers(&unknown(b""), tags::CONTOUR_DATA), None);
+        assert_eq!(text(&unknown(list.as_bytes()), tags::CONTOUR_DATA), None, "no text that is meant is so long");
+    }
 }

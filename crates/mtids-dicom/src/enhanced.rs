@@ -18,8 +18,9 @@ use crate::dataset::DataSet;
 use crate::element::{array, first_item, integer, number, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::functional::FunctionalGroups;
-use crate::header_parts::{Identity, Plane, is_hu, lossy, named_scout, refuse_unmeasured, scanner, stored};
+use crate::header_parts::{Identity, Plane, is_hu, lossy, named_scout, scanner, stored};
 use crate::image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
+use crate::image_type::{refuse_computed_frame, refuse_unmeasured};
 use crate::limits::Limits;
 use crate::pet::{PetFrames, PetValues};
 use crate::pixels::modality::Modality;
@@ -82,9 +83,12 @@ pub(crate) fn frames(
                 }
                 other => other,
             };
-            let frame_type =
-                groups.get(frame, of.type_group()).and_then(|group| text(group, tags::FRAME_TYPE)).unwrap_or_default();
-            refuse_unmeasured(path, &frame_type).map_err(in_frame)?;
+            let kind = groups.get(frame, of.type_group());
+            let frame_type = kind.and_then(|group| text(group, tags::FRAME_TYPE)).unwrap_or_default();
+            let technique = kind.and_then(|group| text(group, tags::VOLUME_BASED_CALCULATION_TECHNIQUE));
+            refuse_unmeasured(path, &frame_type)
+                .and_then(|()| refuse_computed_frame(path, &frame_type, technique.as_deref()))
+                .map_err(in_frame)?;
             let measures = groups.get(frame, tags::PIXEL_MEASURES_SEQUENCE);
             let plane =
                 Plane::read(path, groups.get(frame, tags::PLANE_ORIENTATION_SEQUENCE), measures).map_err(in_frame)?;
@@ -128,6 +132,12 @@ pub(crate) fn frames(
                 orientation: plane.orientation,
                 pixel_spacing: plane.pixel_spacing,
                 named_scout,
+                image_type: Some(frame_type.as_str()).filter(|kind| !kind.is_empty()).map(Arc::from),
+                cardiac_phase: groups
+                    .get(frame, tags::CARDIAC_SYNCHRONIZATION_SEQUENCE)
+                    .and_then(|group| number(group, tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE))
+                    .map(|x| x as f32),
+                stack: content.and_then(|content| text(content, tags::STACK_ID)).map(Arc::from),
                 lossy,
                 facts: Arc::new(facts),
                 pixels: pixels.clone(),

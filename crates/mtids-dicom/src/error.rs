@@ -119,8 +119,8 @@ impl ReasonCode {
                  series, or single-frame images of one time."
             }
             Self::NotOriginal => {
-                "A scout, screen image, reformatted or projected image. Its pixels were not measured in this plane, so it is no slice of a \
-                 volume. If it is a measured slice, correct ImageType (0008,0008)."
+                "A scout, or a screen, reformatted, projected or computed image. Its pixels were not measured in this plane, so it is no slice \
+                 of a volume. If it is a measured slice, correct ImageType (0008,0008)."
             }
             Self::NoPatient => {
                 "PatientID (0010,0020) is missing. Without it one person could be in training and test. Write an id, one for each person."

@@ -13,7 +13,7 @@ use crate::repair::{Resampling, Stack, plan};
 use crate::series::planes::heights;
 use crate::series::refusal::file_name;
 use crate::series::{Series, describe_acquisitions};
-use crate::steps::Steps;
+use crate::steps::{SAME_HEIGHT_MM, Steps};
 
 /// The grid of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -128,6 +128,16 @@ fn check_size(dimensions: [usize; 3], limits: &Limits) -> Result<(), Fault> {
 /// No two slices at one height.
 fn check_places(slices: &[InstanceHeader], heights: &[f64], steps: &Steps) -> Result<(), Fault> {
     let Some(at) = steps.repeated().next() else { return Ok(()) };
+    let is_first = |slice: &InstanceHeader| norm(subtract(slice.position.0, slices[0].position.0)) < SAME_HEIGHT_MM;
+    if slices.iter().all(is_first) {
+        let [x, y, z] = slices[0].position.0;
+        let detail = format!(
+            "all {} slices have one ImagePositionPatient, ({x}, {y}, {z}): a program wrote the place of one slice into all; export the series \
+             again",
+            slices.len()
+        );
+        return Err((ReasonCode::ConflictingInstances, detail));
+    }
     let detail = format!(
         "two slices at {:.2} mm along the normal ({} and {}), and so at {} of the places of {} slices; {}: export each acquisition or \
          reconstruction as a series of its own",

@@ -13,13 +13,12 @@ use crate::dataset::{DataSet, Elements, guarded, open};
 use crate::element::{array, number, text};
 use crate::enhanced::{FramesOf, frames};
 use crate::error::{DicomError, ReasonCode};
-use crate::header_parts::{
-    Identity, Plane, is_hu, lossy, named_scout, refuse_scan_options, refuse_unmeasured, scanner, stored,
-};
+use crate::header_parts::{Identity, Plane, is_hu, lossy, named_scout, refuse_scan_options, scanner, stored};
 use crate::image_header::{AcquisitionFacts, InstanceHeader, SliceFacts};
+use crate::image_type::refuse_unmeasured;
 use crate::limits::Limits;
 use crate::pet::PetFacts;
-use crate::pixels::modality::Modality;
+use crate::pixels::modality::{Modality, unit_of_values};
 
 /// SOP class of label map segmentations, newer than the dictionary of some readers.
 const LABEL_MAP_SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.7";
@@ -119,11 +118,12 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
     // The class says what an image is; the modality is a text that can be missing.
     let modality = if is_pet { "PT" } else { "CT" }.into();
     let modality_lut = match Modality::read(object, pixels.layout.signed) {
-        Ok(Some(found)) if is_pet || text(object, tags::RESCALE_TYPE).is_none_or(|kind| is_hu(&kind)) => found,
-        Ok(Some(_)) => {
-            let detail = format!("values are {}, not HU", text(object, tags::RESCALE_TYPE).unwrap_or_default());
-            return Err(refuse(ReasonCode::InvalidImageModule, &detail));
-        }
+        Ok(Some(found)) => match unit_of_values(object).filter(|unit| !is_pet && !is_hu(unit)) {
+            None => found,
+            Some(unit) => {
+                return Err(refuse(ReasonCode::InvalidImageModule, &format!("values are {unit}, not HU")));
+            }
+        },
         Ok(None) => {
             let detail = "no rescale and no modality table for stored values";
             return Err(refuse(ReasonCode::InvalidImageModule, detail));
@@ -150,6 +150,9 @@ fn image(path: &Path, opened: &DataSet, is_pet: bool, limits: &Limits) -> Result
         orientation: plane.orientation,
         pixel_spacing: plane.pixel_spacing,
         named_scout: named_scout(object),
+        image_type: text(object, tags::IMAGE_TYPE).map(Arc::from),
+        cardiac_phase: number(object, tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE).map(|x| x as f32),
+        stack: None,
         lossy: lossy(object, &pixels),
         facts: Arc::new(facts),
         pixels,

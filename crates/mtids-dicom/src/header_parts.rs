@@ -1,4 +1,4 @@
-//! What single-frame and enhanced images have in common: identity, plane, facts of the scanner, and which images are measured.
+//! What single-frame and enhanced images have in common: identity, plane, facts of the scanner.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -95,11 +95,13 @@ pub(crate) fn stored(path: &Path, opened: &DataSet, limits: &Limits) -> Result<(
 
 /// Whether a RescaleType is that of a CT: HU, or unspecified. Dual-energy maps (Z_EFF, ED, …) are CT images too, and hold no HU.
 pub(crate) fn is_hu(rescale_type: &str) -> bool {
-    matches!(rescale_type, "HU" | "US")
+    ["HU", "US"].iter().any(|unit| rescale_type.eq_ignore_ascii_case(unit))
 }
 
 pub(crate) fn lossy(object: &InMemDicomObject, pixels: &StoredImage) -> bool {
-    is_lossy(&pixels.transfer_syntax) || text(object, tags::LOSSY_IMAGE_COMPRESSION).as_deref() == Some("01")
+    // The standard writes two digits; some programs write one.
+    let flag = text(object, tags::LOSSY_IMAGE_COMPRESSION);
+    is_lossy(&pixels.transfer_syntax) || matches!(flag.as_deref(), Some("01" | "1"))
 }
 
 /// The facts that stand at the top of every image.
@@ -108,17 +110,6 @@ pub(crate) fn scanner(object: &InMemDicomObject) -> AcquisitionFacts {
         manufacturer: text(object, tags::MANUFACTURER),
         model: text(object, tags::MANUFACTURER_MODEL_NAME),
         ..AcquisitionFacts::default()
-    }
-}
-
-pub(crate) fn refuse_unmeasured(path: &Path, image_type: &str) -> Result<(), DicomError> {
-    let image_type = image_type.to_uppercase();
-    match not_measured(&image_type) {
-        None => Ok(()),
-        Some(word) => {
-            let detail = format!("image type {image_type}: {word} means a scout, reformatted or screen image");
-            Err(DicomError::file(path, ReasonCode::NotOriginal, detail))
-        }
     }
 }
 
@@ -136,18 +127,6 @@ pub(crate) fn refuse_scan_options(path: &Path, object: &InMemDicomObject) -> Res
 /// Whether the name of the series is that of a scout.
 pub(crate) fn named_scout(object: &InMemDicomObject) -> bool {
     text(object, tags::SERIES_DESCRIPTION).is_some_and(|description| names_scout(&description))
-}
-
-/// The word of an image type that says that the pixels were not measured in this plane. `SECONDARY` is no such word: it stands on slices
-/// that were merely recompressed or de-identified; true secondary captures have a class of their own.
-pub(crate) fn not_measured(image_type: &str) -> Option<&'static str> {
-    let anywhere = ["LOCALIZER", "SCREEN SAVE", "DOSE", "REFORMATTED", "PROJECTION", "TOPOGRAM", "SCOUT"];
-    let whole = ["MPR", "MIP", "MINIP", "VRT"];
-    let mut words = image_type.split(|c: char| !c.is_ascii_alphanumeric());
-    anywhere
-        .into_iter()
-        .find(|word| image_type.contains(word))
-        .or_else(|| words.find_map(|word| whole.into_iter().find(|&name| name == word)))
 }
 
 fn unit(vector: [f64; 3]) -> Option<[f64; 3]> {
@@ -171,22 +150,22 @@ fn is_lossy(transfer_syntax: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dicom_core::{DataElement, PrimitiveValue, VR};
 
     #[test]
-    fn scouts_and_reformats_are_told_from_recompressed_slices() {
-        for image_type in
-            ["ORIGINAL\\PRIMARY\\LOCALIZER", "DERIVED\\SECONDARY\\AXIAL\\CT_SOM5 MPR", "DERIVED\\SECONDARY\\MIP"]
-        {
-            assert!(not_measured(image_type).is_some(), "{image_type}");
-        }
-        for image_type in [
-            "ORIGINAL\\PRIMARY\\AXIAL",
-            "DERIVED\\SECONDARY\\AXIAL\\COMPRESSED",
-            "DERIVED\\PRIMARY",
-            "ORIGINAL\\PRIMARY\\MIPX",
-            "",
-        ] {
-            assert_eq!(not_measured(image_type), None, "{image_type}");
-        }
+    fn hounsfield_units_are_known_in_any_case() {
+        assert!(["HU", "hu", "US", "Hu"].into_iter().all(is_hu));
+        assert!(!["Z_EFF", "ED", "MGML", "HU_MOD", ""].into_iter().any(is_hu));
+    }
+
+    #[test]
+    fn a_flag_of_loss_of_one_digit_is_a_flag() {
+        let flagged = |flag: &str| {
+            let mut object = InMemDicomObject::new_empty();
+            let flag = PrimitiveValue::from(flag);
+            object.put(DataElement::new(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, flag));
+            lossy(&object, &StoredImage::for_tests(4, 4))
+        };
+        assert_eq!(["01", "1", "1 ", "00", "0"].map(flagged), [true, true, true, false, false]);
     }
 }

@@ -7,7 +7,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 /// In ascending order.
-pub(crate) const TAGS: [Tag; 64] = [
+pub(crate) const TAGS: [Tag; 71] = [
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
@@ -18,6 +18,7 @@ pub(crate) const TAGS: [Tag; 64] = [
     tags::ACQUISITION_DATE_TIME,
     tags::SERIES_TIME,
     tags::ACQUISITION_TIME,
+    tags::CONTENT_TIME,
     tags::MODALITY,
     tags::MANUFACTURER,
     tags::INSTITUTION_NAME,
@@ -43,11 +44,14 @@ pub(crate) const TAGS: [Tag; 64] = [
     tags::STUDY_INSTANCE_UID,
     tags::SERIES_INSTANCE_UID,
     tags::ACQUISITION_NUMBER,
+    tags::INSTANCE_NUMBER,
     tags::IMAGE_POSITION_PATIENT,
     tags::IMAGE_ORIENTATION_PATIENT,
     tags::FRAME_OF_REFERENCE_UID,
     tags::TEMPORAL_POSITION_IDENTIFIER,
+    tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE,
     tags::SAMPLES_PER_PIXEL,
+    tags::PHOTOMETRIC_INTERPRETATION,
     tags::NUMBER_OF_FRAMES,
     tags::ROWS,
     tags::COLUMNS,
@@ -65,6 +69,9 @@ pub(crate) const TAGS: [Tag; 64] = [
     tags::LOSSY_IMAGE_COMPRESSION,
     tags::MODALITY_LUT_SEQUENCE,
     tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE,
+    tags::NUMBER_OF_TIME_SLOTS,
+    tags::NUMBER_OF_TIME_SLICES,
+    tags::SERIES_TYPE,
     tags::UNITS,
     tags::SUV_TYPE,
     tags::DECAY_CORRECTION,

@@ -86,6 +86,12 @@ pub struct SliceFacts {
     pub pixel_spacing: [f64; 2],
     /// SeriesDescription names a scout.
     pub(crate) named_scout: bool,
+    /// ImageType (0008,0008), or that of the frame.
+    pub(crate) image_type: Option<Arc<str>>,
+    /// NominalPercentageOfCardiacPhase (0020,9241).
+    pub(crate) cardiac_phase: Option<f32>,
+    /// StackID (0020,9056) of a frame.
+    pub(crate) stack: Option<Arc<str>>,
     /// Lossy compression, by transfer syntax or by (0028,2110).
     pub lossy: bool,
     /// The allow-listed facts.
@@ -138,6 +144,9 @@ impl InstanceHeader {
             orientation: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
             pixel_spacing: [0.7, 0.7],
             named_scout: false,
+            image_type: None,
+            cardiac_phase: None,
+            stack: None,
             lossy: false,
             facts: Arc::default(),
             pixels: StoredImage::for_tests(4, 4),

@@ -16,6 +16,7 @@
 //! LPS millimetres, Hounsfield units as `i16`, SUV by body weight as `f32`, voxels `(i fastest, j, k)`.
 
 pub mod acquisition;
+pub mod answer;
 pub mod concepts;
 pub mod dataset;
 pub mod date;
@@ -30,6 +31,7 @@ mod header_parts;
 mod header_tags;
 pub mod identity;
 pub mod image_header;
+mod image_type;
 pub mod invented;
 pub mod limits;
 pub mod mask_pixels;
@@ -45,6 +47,7 @@ pub mod series;
 pub mod shared_facts;
 pub mod skip_reason;
 mod steps;
+mod tally;
 pub mod uid;
 pub mod volume;
 #[cfg(feature = "write")]

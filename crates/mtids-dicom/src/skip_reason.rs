@@ -67,6 +67,8 @@ pub enum SkipReason {
     LeftOutByClasses,
     /// Annotation object whose patient or study is not that of the image it refers to.
     AnnotationOfAnotherPatient,
+    /// SEG or structured report that `mtids-train predict` wrote.
+    AnswerOfPredict,
 }
 
 impl SkipReason {
@@ -83,8 +85,8 @@ impl SkipReason {
                  `.dcm`, `.dicom` or `.ima` without DICOM content is quarantined instead."
             }
             Self::NotOriginal => {
-                "A scout, screen image, reformatted or projected image. Its pixels were not measured in this plane, so it is no slice of a \
-                 volume. One or two upright images in a CT series are a scout too. If it is a measured slice, correct ImageType (0008,0008)."
+                "A scout, or a screen, reformatted, projected or computed image. Its pixels were not measured in this plane, so it is no slice \
+                 of a volume. One or two upright images in a CT series are a scout too. If it is a measured slice, correct ImageType (0008,0008)."
             }
             Self::OtherObject => {
                 "A DICOM object of a class that is not read, for example a presentation state, a dose report or an MR image. Nothing need \
@@ -156,6 +158,10 @@ impl SkipReason {
                 "The object refers to an image of another patient, or only to a frame of reference that another patient's image has too. \
                  A label must never move to another person. Correct PatientID and StudyInstanceUID, or list the two ids in \
                  `identity.same_person` if they are one person."
+            }
+            Self::AnswerOfPredict => {
+                "A SEG or structured report that `mtids-train predict` wrote. An answer is no annotation, so it is not read. Nothing need be \
+                 done. A copy that a person corrected in another program bears the name of that program, and is read."
             }
         }
     }

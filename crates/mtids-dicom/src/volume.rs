@@ -16,6 +16,7 @@ use crate::pixels::{FrameReader, decode_slice, decode_values, is_readable, unsup
 use crate::repair::Resampling;
 use crate::resample::{Element, resample};
 use crate::series::Series;
+use crate::tally::Tally;
 
 pub use crate::grid::{SeriesGrid, check_geometry};
 
@@ -68,7 +69,7 @@ fn check_all(series: &Series, limits: &Limits) -> Result<(SeriesGrid, Option<Res
 pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, DicomError> {
     // Rounded half away from zero, as patches are; the cast saturates.
     let element = Element { from: |hu| hu.round() as i16, outside: f64::from(AIR_HU) };
-    let Decoded { volume, padded_voxels, lossy, repaired, invented } = decode(series, limits, decode_slice, element)?;
+    let Decoded { volume, tally, lossy, repaired, invented } = decode(series, limits, decode_slice, element)?;
     let mut warnings = series.warnings.clone();
     if lossy {
         warnings.push("lossy compression: HU are not those measured".to_owned());
@@ -79,7 +80,9 @@ pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, Dic
             "pixel data of {padded} slices are up to {excess} bytes longer than their pixels; the excess is taken for padding"
         ));
     }
-    let step = volume.affine().spacing()[2];
+    let [column, row, step] = volume.affine().spacing();
+    let [columns, rows, _] = volume.dimensions();
+    warnings.extend(tally.warnings([column * columns as f64, row * rows as f64], padding_hu(series)));
     if let Some(thickness) = series.facts.slice_thickness_mm.map(f64::from)
         && step > 1.5 * thickness
     {
@@ -92,7 +95,17 @@ pub fn load_volume(series: &Series, limits: &Limits) -> Result<LoadedVolume, Dic
             repair.name()
         ));
     }
-    Ok(LoadedVolume { volume, lossy, padded_voxels, repaired, invented, warnings })
+    Ok(LoadedVolume { volume, lossy, padded_voxels: tally.padded, repaired, invented, warnings })
+}
+
+/// The values that padding of a series would have had: of the slice in which they reach highest.
+fn padding_hu(series: &Series) -> Option<[f64; 2]> {
+    let of_slice = |slice: &InstanceHeader| {
+        let (low, high) = slice.pixels.padding?;
+        let ends = [low, high].map(|stored| slice.modality_lut.value(stored));
+        Some([ends[0].min(ends[1]), ends[0].max(ends[1])])
+    };
+    series.instances.iter().filter_map(of_slice).max_by(|a, b| a[1].total_cmp(&b[1]))
 }
 
 /// The HU of one slice, row by row, whatever became of the others of its series.
@@ -142,13 +155,13 @@ fn factor(series: &Series) -> Result<f64, DicomError> {
     suv_factor(&facts).map_err(|detail| refuse(format!("no SUV: {detail}")))
 }
 
-/// Decodes one slice to the end of a buffer; returns the number of padding pixels.
-type Decode<T> = fn(&InstanceHeader, &Limits, &mut FrameReader, &mut Vec<T>) -> Result<u64, DicomError>;
+/// Decodes one slice to the end of a buffer; returns what was counted of its pixels.
+type Decode<T> = fn(&InstanceHeader, &Limits, &mut FrameReader, &mut Vec<T>) -> Result<Tally, DicomError>;
 
 /// The voxels of a series on its grid.
 struct Decoded<T> {
     volume: Volume<T>,
-    padded_voxels: u64,
+    tally: Tally,
     /// Some slice was compressed with loss.
     lossy: bool,
     repaired: Option<Repair>,
@@ -165,21 +178,21 @@ fn decode<T: Copy + Into<f64>>(
     let lossy = series.instances.iter().any(|instance| instance.lossy);
     // A series without slices was refused.
     let sides = series.instances.first().map(|first| [first.columns as usize, first.rows as usize]).unwrap_or_default();
-    let (mut reader, mut padded_voxels) = (FrameReader::default(), 0);
+    let (mut reader, mut tally) = (FrameReader::default(), Tally::default());
     let (voxels, invented) = match resampling {
         None => {
             let mut voxels = Vec::with_capacity(grid.dimensions.iter().product());
             for instance in &series.instances {
-                padded_voxels += slice(instance, limits, &mut reader, &mut voxels)?;
+                tally.add(slice(instance, limits, &mut reader, &mut voxels)?);
             }
             (voxels, Invented::default())
         }
         Some(resampling) => resample(&resampling, sides, grid.dimensions, element, |k, into| {
-            padded_voxels += slice(&series.instances[k], limits, &mut reader, into)?;
+            tally.add(slice(&series.instances[k], limits, &mut reader, into)?);
             Ok(())
         })?,
     };
     let volume = Volume::new(voxels, grid.dimensions, grid.affine)
         .map_err(|error| DicomError::series(&series.series_uid, ReasonCode::InvalidImageModule, error.to_string()))?;
-    Ok(Decoded { volume, padded_voxels, lossy, repaired: grid.repaired, invented })
+    Ok(Decoded { volume, tally, lossy, repaired: grid.repaired, invented })
 }

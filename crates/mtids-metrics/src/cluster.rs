@@ -48,6 +48,114 @@ fn variance_of_no_difference(patients: &[PatientSums], samples: [f64; 2]) -> f64
     variance(&means).map_or(0.0, |spread| spread.variance) * weights
 }
 
+/// Second moments of what patients add to the two sides: all that the difference needs, of however many patients. Sums of counts are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// Patients with a sample, and those of each side.
+    patients: f64,
+    of_side: [f64; 2],
+    /// Sums of samples and values, and of their products within a side.
+    samples: [f64; 2],
+    sums: [f64; 2],
+    samples_squared: [f64; 2],
+    samples_by_sums: [f64; 2],
+    sums_squared: [f64; 2],
+    /// Products across the sides: samples with samples, sums with sums, samples of a side with sums of the other.
+    across: [f64; 4],
+    /// Sums of the patients' means and of their squares.
+    means: [f64; 2],
+}
+
+impl Moments {
+    /// Adds a patient; one without samples adds nothing.
+    pub fn add(&mut self, one: PatientSums) {
+        self.change(one, 1.0);
+    }
+
+    /// Takes a patient away that was added.
+    pub fn remove(&mut self, one: PatientSums) {
+        self.change(one, -1.0);
+    }
+
+    fn change(&mut self, one: PatientSums, sign: f64) {
+        let ([n, m], [s, t]) = (one.samples, one.sums);
+        if n + m <= 0.0 {
+            return;
+        }
+        self.patients += sign;
+        for side in 0..2 {
+            let (samples, sum) = (one.samples[side], one.sums[side]);
+            self.of_side[side] += if samples > 0.0 { sign } else { 0.0 };
+            self.samples[side] += sign * samples;
+            self.sums[side] += sign * sum;
+            self.samples_squared[side] += sign * samples * samples;
+            self.samples_by_sums[side] += sign * samples * sum;
+            self.sums_squared[side] += sign * sum * sum;
+        }
+        for (all, product) in self.across.iter_mut().zip([n * m, s * t, n * t, m * s]) {
+            *all += sign * product;
+        }
+        let mean = (s + t) / (n + m);
+        self.means[0] += sign * mean;
+        self.means[1] += sign * mean * mean;
+    }
+
+    /// The moments of both.
+    pub fn and(mut self, other: &Self) -> Self {
+        self.patients += other.patients;
+        let pairs = |all: &mut [f64], more: &[f64]| all.iter_mut().zip(more).for_each(|(all, more)| *all += more);
+        pairs(&mut self.of_side, &other.of_side);
+        pairs(&mut self.samples, &other.samples);
+        pairs(&mut self.sums, &other.sums);
+        pairs(&mut self.samples_squared, &other.samples_squared);
+        pairs(&mut self.samples_by_sums, &other.samples_by_sums);
+        pairs(&mut self.sums_squared, &other.sums_squared);
+        pairs(&mut self.across, &other.across);
+        pairs(&mut self.means, &other.means);
+        self
+    }
+
+    /// Patients with a sample on each side.
+    pub fn patients_of_sides(&self) -> [u64; 2] {
+        self.of_side.map(|patients| patients as u64)
+    }
+
+    /// Samples of each side.
+    pub fn samples(&self) -> [f64; 2] {
+        self.samples
+    }
+
+    /// Mean of each side; not a number for a side without samples.
+    pub fn means_of_sides(&self) -> [f64; 2] {
+        [self.sums[0] / self.samples[0], self.sums[1] / self.samples[1]]
+    }
+
+    /// As [`mean_difference_by_patient`] of the patients that were added.
+    pub fn difference(&self) -> Option<Effect> {
+        let [n, m] = self.samples;
+        let all = n + m;
+        if self.patients < 3.0 || n < 1.0 || m < 1.0 || all < 3.0 {
+            return None;
+        }
+        let [first, second] = self.means_of_sides();
+        // Σ (S − N·mean)², and the same across the sides.
+        let squares = |side: usize, mean: f64| {
+            self.sums_squared[side] - 2.0 * mean * self.samples_by_sums[side] + mean * mean * self.samples_squared[side]
+        };
+        let [both_samples, both_sums, by_second, by_first] = self.across;
+        let across = both_sums - first * by_second - second * by_first + first * second * both_samples;
+        let residuals = squares(0, first) / (n * n) + squares(1, second) / (m * m) - 2.0 * across / (n * m);
+        let patients = self.patients;
+        let of_clusters = patients / (patients - 1.0) * (all - 1.0) / (all - 2.0) * residuals.max(0.0);
+        let weights =
+            self.samples_squared[0] / (n * n) + self.samples_squared[1] / (m * m) - 2.0 * both_samples / (n * m);
+        let spread = (self.means[1] - self.means[0] * self.means[0] / patients) / (patients - 1.0);
+        let variance = of_clusters.max(spread.max(0.0) * weights.max(0.0));
+        let degrees = self.of_side[0].min(self.of_side[1]) - 1.0;
+        Effect::new(second - first, &[Spread { variance, degrees }])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +166,40 @@ mod tests {
         let of = |values: &[f64]| (values.len() as f64, values.iter().sum::<f64>());
         let [(n, sum), (m, other)] = [of(first), of(second)];
         PatientSums { samples: [n, m], sums: [sum, other] }
+    }
+
+    #[test]
+    fn moments_say_what_the_patients_say() {
+        let mut random = rng_for(3, "moments", &[]);
+        for _ in 0..200 {
+            let patients: Vec<PatientSums> = (0..3 + (random.random::<f64>() * 40.0) as usize)
+                .map(|_| {
+                    let samples = [0, 1].map(|_| (random.random::<f64>() * 4.0).floor());
+                    PatientSums { samples, sums: samples.map(|n: f64| (n * random.random::<f64>()).round()) }
+                })
+                .collect();
+            let (mut first, mut second) = (Moments::default(), Moments::default());
+            for (n, &one) in patients.iter().enumerate() {
+                if n % 2 == 0 {
+                    first.add(one);
+                } else {
+                    second.add(one);
+                }
+                // What is taken away leaves nothing behind.
+                second.add(patients[0]);
+                second.remove(patients[0]);
+            }
+            match (mean_difference_by_patient(&patients), first.and(&second).difference()) {
+                (None, None) => {}
+                (Some(one), Some(other)) => {
+                    let near = |a: f64, b: f64| (a - b).abs() <= 1e-7 * a.abs().max(1.0);
+                    let (of_one, of_other) = (one.interval, other.interval);
+                    assert!(near(one.value, other.value) && near(one.p, other.p), "{one:?} {other:?}");
+                    assert!(near(of_one.low, of_other.low) && near(of_one.high, of_other.high), "{one:?} {other:?}");
+                }
+                (one, other) => panic!("{one:?} {other:?} of {patients:?}"),
+            }
+        }
     }
 
     #[test]

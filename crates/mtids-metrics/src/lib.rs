@@ -31,7 +31,7 @@ mod roc;
 pub use association::cramers_v;
 pub use bootstrap::{BootstrapOptions, bootstrap_by_patient, resample_by_patient};
 pub use calibration::{brier, expected_calibration_error};
-pub use cluster::{PatientSums, mean_difference_by_patient};
+pub use cluster::{Moments, PatientSums, mean_difference_by_patient};
 pub use confident::ConfidentJoint;
 pub use confusion::Confusion;
 pub use crossed::corrected_mean;

@@ -229,7 +229,7 @@ fn publish_records(
 ) -> Result<BuildSummary, PrepError> {
     if records.iter().all(|record| record.rows.is_empty()) {
         let path = context.config.studies().to_owned();
-        return Err(PrepError::Nothing { path, detail: "every series with an annotation was quarantined".into() });
+        return Err(PrepError::Nothing { path, detail: explain_no_row(records) });
     }
     let started = Instant::now();
     let Prepared { inputs, outcomes, plan, .. } = prepared;
@@ -279,6 +279,26 @@ pub fn dry_run(config: &CheckedConfig, run: &Run<'_>) -> Result<DryRun, PrepErro
     })
 }
 
+/// What an operator is told where series with findings gave no row.
+fn explain_no_row(records: &[PartitionRecord]) -> String {
+    let sum = |of: fn(&PartitionRecord) -> u64| records.iter().map(of).sum::<u64>();
+    let quarantined = sum(|record| record.quarantined.len() as u64);
+    let reasons = [
+        (quarantined, "files of series with an annotation were quarantined (the log says why)"),
+        (
+            sum(|record| record.findings_at_border),
+            "findings lie at the border of the scanned field (`max_pad_fraction`)",
+        ),
+        (
+            sum(|record| record.findings_at_invented),
+            "findings have a view that touches voxels which nobody measured (`reading.repair` put them in)",
+        ),
+    ];
+    let stated: Vec<String> =
+        reasons.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    format!("no finding gave a row: {}", stated.join("; "))
+}
+
 /// What an operator is told where no series with a finding was found.
 pub(crate) fn explain_nothing(inputs: u64, accounts: &Accounts<'_>, unmatched_findings: u64) -> String {
     if inputs == 0 {
@@ -294,4 +314,36 @@ pub(crate) fn explain_nothing(inputs: u64, accounts: &Accounts<'_>, unmatched_fi
          or see `mtids-prep inventory`",
         list.join(", "),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtids_runtime::digest::Digest;
+    use mtids_shards::QuarantineRecord;
+
+    #[test]
+    fn where_no_row_came_out_each_reason_is_counted() {
+        let record = |quarantined: usize, findings_at_border, findings_at_invented| PartitionRecord {
+            key: Digest::of_bytes(b"key"),
+            shard: None,
+            rows: Vec::new(),
+            used_files: 0,
+            findings_at_border,
+            findings_at_invented,
+            quarantined: vec![
+                QuarantineRecord {
+                    reason: "missing-slices".into(),
+                    file_key: String::new(),
+                    series_key: None,
+                    patient_key: None,
+                };
+                quarantined
+            ],
+        };
+        let said = explain_no_row(&[record(0, 1, 2), record(0, 0, 1)]);
+        assert!(said.contains("1 findings lie at the border") && said.contains("3 findings have a view"), "{said}");
+        assert!(!said.contains("quarantined"), "{said}");
+        assert!(explain_no_row(&[record(16, 0, 0)]).contains("16 files of series with an annotation were quarantined"));
+    }
 }

@@ -49,6 +49,7 @@ mod rows;
 pub mod scan;
 mod secret;
 mod seen;
+mod small_table;
 pub mod split;
 pub mod summary;
 pub mod views;

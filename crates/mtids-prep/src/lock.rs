@@ -3,20 +3,24 @@
 use std::path::Path;
 
 use mtids_runtime::lock::FolderLock;
+use mtids_runtime::product::Product;
 
 use crate::error::PrepError;
 
-/// Refuses to build a dataset in the very folder of its studies: the next build would read it as input.
+/// Refuses to build a dataset in the very folder of its studies, which the next build would read as input, or in that of a run or an answer.
 ///
 /// # Errors
-/// [`PrepError::Config`] where both are one folder.
+/// [`PrepError::Config`] for such a folder.
 pub(crate) fn refuse_own_input(studies: &Path, dataset: &Path) -> Result<(), PrepError> {
     match (studies.canonicalize(), dataset.canonicalize()) {
         (Ok(studies), Ok(dataset)) if studies == dataset => Err(PrepError::Config {
             key: "--out".into(),
             reason: format!("{} is the data folder; set --out to another folder", dataset.display()),
         }),
-        _ => Ok(()),
+        _ => match Product::Dataset.refusal(dataset) {
+            Some(reason) => Err(PrepError::Config { key: "--out".into(), reason }),
+            None => Ok(()),
+        },
     }
 }
 

@@ -10,6 +10,7 @@ use mtids_domain::same_person::SamePerson;
 use mtids_shards::Split;
 
 use crate::error::PrepError;
+use crate::small_table::SmallTable;
 
 /// An id without what people spell now so, now so: case, spaces, punctuation, leading zeros of its numbers.
 fn normalized_id(id: &str) -> String {
@@ -110,16 +111,8 @@ fn read_table<T: PartialEq>(
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<BTreeMap<PatientKey, T>, PrepError> {
     let fail = |reason: String| PrepError::Config { key: format!("{}, {}", told.key, path.display()), reason };
-    let mut reader =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|error| fail(error.to_string()))?;
-    let headers = reader.headers().map_err(|error| fail(error.to_string()))?.clone();
-    let column = |name: &str| {
-        headers
-            .iter()
-            .position(|header| header.eq_ignore_ascii_case(name))
-            .ok_or_else(|| fail(format!("no column `{name}`")))
-    };
-    let (patient, value) = (column("patient_id")?, column(told.column)?);
+    let SmallTable { mut reader, at: [patient, value] } =
+        SmallTable::open(path, ["patient_id", told.column]).map_err(fail)?;
     let mut table = BTreeMap::new();
     for record in reader.records() {
         let record = record.map_err(|error| fail(error.to_string()))?;
@@ -127,6 +120,9 @@ fn read_table<T: PartialEq>(
         let cell = |at: usize| record.get(at).unwrap_or_default();
         if cell(patient).is_empty() {
             return Err(fail(format!("line {line}: patient_id is empty")));
+        }
+        if [patient, value].into_iter().any(|at| cell(at).contains(['\n', '\r'])) {
+            return Err(fail(format!("line {line}: a cell has several lines; a quotation mark may not be closed")));
         }
         let said = parse(cell(value))
             .ok_or_else(|| fail(format!("line {line}: {} must be {}", told.column, told.expected)))?;
@@ -179,6 +175,8 @@ mod tests {
         assert_eq!(read("patient_id,split\nD,test\n").unwrap()[&secret().patient("C")], Split::Test);
         assert!(read("patient_id,split\nA,holdout\n").unwrap_err().contains("line 2"));
         assert!(read("patient,split\nA,train\n").unwrap_err().contains("patient_id"));
+        assert!(read("patient_id,split,split\nA,train,test\n").unwrap_err().contains("`split` occurs twice"));
+        assert!(read("patient_id,split\n\"A\nB\",train\n").unwrap_err().contains("line 2: a cell has several lines"));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Plan {
     pub contradictions: u64,
     /// Findings whose sources name stations of several regions, or of another map.
     pub unplaced_stations: u64,
+    /// Findings whose name has a station that is not understood.
+    pub lost_stations: u64,
     /// Findings that one source gives twice.
     pub duplicates: u64,
     /// Entries of annotation sources that gave no finding.
@@ -66,6 +68,8 @@ pub(crate) struct Gathered {
     pub(crate) unmatched_findings: u64,
     /// Labels that sources contradict.
     pub(crate) contradictions: u64,
+    /// Findings whose name has a station that is not understood.
+    pub(crate) lost_stations: u64,
     /// Findings that one source gives twice.
     pub(crate) duplicates: u64,
     /// Entries of annotation sources that gave no finding.
@@ -153,6 +157,7 @@ pub(crate) fn gather(
         without_finding,
         unmatched_findings: resolved.unmatched,
         contradictions: resolved.contradictions,
+        lost_stations: resolved.lost_stations.findings(),
         duplicates: resolved.duplicates,
         rejects: resolved.rejects,
     };
@@ -173,7 +178,9 @@ pub(crate) fn plan(
     interrupt: &Interrupt,
 ) -> Result<(Plan, Vec<FileOutcome>), PrepError> {
     let (gathered, outcomes) = gather(scan, files, config, secret, interrupt)?;
-    let Gathered { series: mut planned, unmatched_findings, contradictions, duplicates, rejects, .. } = gathered;
+    let Gathered {
+        series: mut planned, unmatched_findings, contradictions, lost_stations, duplicates, rejects, ..
+    } = gathered;
     let table = match &config.split.table {
         Some(path) => read_split_table(path, config.same_person(), secret)?,
         None => BTreeMap::new(),
@@ -187,8 +194,16 @@ pub(crate) fn plan(
     let findings = planned.iter().flat_map(|one| &one.findings);
     let unplaced_stations = findings.filter(|finding| finding.station == Some(Location::Unplaced)).count() as u64;
     let partitions = make_partitions(planned, &splits, config.patients_per_shard, config.digest(), secret);
-    let plan =
-        Plan { partitions, unmatched_findings, contradictions, unplaced_stations, duplicates, rejects, corrections };
+    let plan = Plan {
+        partitions,
+        unmatched_findings,
+        contradictions,
+        unplaced_stations,
+        lost_stations,
+        duplicates,
+        rejects,
+        corrections,
+    };
     Ok((plan, outcomes))
 }
 
@@ -238,10 +253,29 @@ fn pet_over(ct: &Series, findings: &[Finding], pets: &[(Series, SeriesGrid)]) ->
     };
     let candidates = pets.iter().enumerate().filter(|(_, (pet, _))| of_the_study(pet));
     let counted = candidates.map(|(n, (pet, grid))| (covered(pet, grid), pet.instances.len(), n));
-    let best = counted
-        .filter(|(covered, _, _)| *covered > 0)
-        .max_by_key(|&(covered, slices, n)| (covered, slices, std::cmp::Reverse(n)));
-    best.map(|(_, _, n)| n)
+    let mut over: Vec<(usize, usize, usize)> = counted.filter(|(covered, _, _)| *covered > 0).collect();
+    over.sort_by_key(|&(covered, slices, n)| (std::cmp::Reverse((covered, slices)), n));
+    let named = |&(covered, slices, n): &(usize, usize, usize)| {
+        format!("{} ({slices} slices, over {covered} of {} findings)", pets[n].0.name(), findings.len())
+    };
+    if let Some(warning) = several_pets(&over.iter().map(named).collect::<Vec<_>>()) {
+        tracing::warn!(series = ct.name(), "{warning}");
+    }
+    over.first().map(|&(_, _, n)| n)
+}
+
+/// A sentence where several PETs lie over one CT, the one that is taken first: their SUV differ by reconstruction and by time, and the choice
+/// is not one of contents.
+fn several_pets(over: &[String]) -> Option<String> {
+    let [taken, others @ ..] = over else { return None };
+    (!others.is_empty()).then(|| {
+        format!(
+            "{} PETs lie over this CT: {taken} is taken (most findings, then most slices, then the first UID), not {}; leave what is not \
+             meant out of the data folder",
+            over.len(),
+            others.join(", ")
+        )
+    })
 }
 
 /// The longest time between studies of one patient that is believed: 20 years. One study whose date was replaced by a constant (1900-01-01) would
@@ -320,4 +354,18 @@ fn label_counts(planned: &[PlannedSeries], config: &CheckedConfig) -> BTreeMap<P
         }
     }
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_pets_over_a_ct_are_named_where_one_is_chosen() {
+        let names = ["1.8", "1.9"].map(|uid| format!("{uid} (200 slices, over 3 of 3 findings)"));
+        let said = several_pets(&names).unwrap();
+        assert!(said.starts_with("2 PETs lie over this CT: 1.8 (200 slices"), "{said}");
+        assert!(said.contains("not 1.9 (200 slices"), "{said}");
+        assert_eq!((several_pets(&names[..1]), several_pets(&[])), (None, None));
+    }
 }

@@ -115,6 +115,7 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
         corrected_labels: corrections.len() as u64,
         contradicting_labels: plan.contradictions,
         unplaced_stations: plan.unplaced_stations,
+        lost_stations: plan.lost_stations,
         duplicate_findings: plan.duplicates,
         over_reject_limit: crate::rejects::counted(&plan.rejects) > config.max_rejects,
         rejects_by_reason: crate::rejects::by_reason(&plan.rejects),

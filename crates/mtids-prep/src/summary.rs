@@ -32,6 +32,8 @@ pub struct BuildSummary {
     pub contradicting_labels: u64,
     /// Findings whose sources name stations of several regions, or of another map; station and region are unknown.
     pub unplaced_stations: u64,
+    /// Findings whose name has a station, by a class rule, that is not understood; it is unknown.
+    pub lost_stations: u64,
     /// Findings that one source gives twice, which were merged.
     pub duplicate_findings: u64,
     /// Entries of annotation sources that gave no finding, by reason.

@@ -70,7 +70,7 @@ fn begin(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 }
 
 /// Creates missing folders and makes each of them durable in its parent.
-fn create_folders(folder: &Path) -> io::Result<()> {
+pub fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }

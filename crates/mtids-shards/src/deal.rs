@@ -126,6 +126,8 @@ impl CrossValidation {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Deal {
     splits: BTreeMap<PatientKey, Split>,
+    /// Splits with a finding: a patient may have places without one only.
+    with_findings: Vec<Split>,
     digest: Digest,
 }
 
@@ -142,8 +144,10 @@ impl Deal {
         let parts = parts_by_labels(&patients, &shares, fold.seed);
         let splits: BTreeMap<PatientKey, Split> =
             parts.into_iter().map(|(key, part)| (key, split_in_fold(part, fold.folds, fold.fold))).collect();
+        let has_findings = |key: &PatientKey| patients.get(key).is_some_and(|counts| !counts.is_empty());
+        let with_findings = splits.iter().filter(|(key, _)| has_findings(key)).map(|(_, split)| *split).collect();
         let digest = Digest::of_parts(splits.iter().map(|(key, split)| format!("{key} {}", split.name())));
-        Self { splits, digest }
+        Self { splits, with_findings, digest }
     }
 
     /// The split of a patient; that of the build for one whom it does not know.
@@ -156,8 +160,9 @@ impl Deal {
         self.digest
     }
 
+    /// Whether a split has a finding.
     pub(crate) fn has(&self, split: Split) -> bool {
-        self.splits.values().any(|&found| found == split)
+        self.with_findings.contains(&split)
     }
 }
 

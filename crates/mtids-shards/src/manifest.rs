@@ -5,6 +5,7 @@
 //! is read.
 
 use mtids_runtime::digest::Digest;
+use mtids_runtime::product::Product;
 use mtids_runtime::storage::Storage;
 use serde::Deserialize;
 
@@ -15,7 +16,7 @@ use crate::previous::PreviousManifest;
 use crate::version::{LAYOUT_VERSION, PREVIOUS_LAYOUT, RowsVersion};
 
 /// File name of the manifest.
-pub const MANIFEST: &str = "manifest.json";
+pub const MANIFEST: &str = Product::Dataset.file();
 
 /// The versions of a manifest, read before anything whose form depends on them.
 #[derive(Deserialize)]

@@ -28,6 +28,8 @@ pub struct Batch {
     pub index: u64,
     /// Labels of each row.
     pub labels: Vec<RowLabels>,
+    /// Which of the draws of its row in this epoch each one is, from 0; sampling may draw a row more than once.
+    pub copies: Vec<u32>,
     /// Voxels of each view in the order of the dataset's description: `[B, C, D, H, W]`, w fastest.
     pub views: Vec<Voxels>,
     /// Rows that should be here and were left out, because their row groups are damaged. Of several ranks some may have none left.
@@ -35,9 +37,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch with all its rows.
+    /// A batch with all its rows, each drawn for the first time.
     pub fn new(index: u64, labels: Vec<RowLabels>, views: Vec<Voxels>) -> Self {
-        Self { index, labels, views, skipped: 0 }
+        let copies = vec![0; labels.len()];
+        Self { index, labels, copies, views, skipped: 0 }
     }
 }
 
@@ -179,7 +182,7 @@ impl Collator {
         let of_all = self.batches.of(index);
         let part = self.batches.part(index);
         let count = (part.end - part.start) as usize;
-        let mut labels = Vec::with_capacity(count);
+        let (mut labels, mut copies) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let row_lens = self.shared.sizes.row_lens.iter().enumerate();
         let mut views: Vec<Vec<i16>> = row_lens.map(|(view, len)| self.store.take(view, count * len)).collect();
         let (mut skipped, mut skipped_of_all) = (0, 0);
@@ -193,6 +196,7 @@ impl Collator {
             match self.read.get(&drawn.group) {
                 Some(Some(rows)) if is_own => {
                     labels.push(rows.labels[drawn.row].clone());
+                    copies.push(drawn.copy);
                     views
                         .iter_mut()
                         .zip(&rows.views)
@@ -216,7 +220,7 @@ impl Collator {
             return Err(StreamError::NothingLeft { batch: index, rows, left });
         }
         let home = |(view, values)| Voxels::of_store(values, Arc::clone(&self.store), view);
-        Ok(Batch { index, labels, views: views.into_iter().enumerate().map(home).collect(), skipped })
+        Ok(Batch { index, labels, copies, views: views.into_iter().enumerate().map(home).collect(), skipped })
     }
 
     /// Lets the groups go that lie behind.

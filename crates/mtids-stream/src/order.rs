@@ -56,6 +56,8 @@ pub struct Drawn {
     pub group: usize,
     /// Row in the group.
     pub row: usize,
+    /// Number among the draws of the row in this epoch, from 0: sampling may draw a row more than once.
+    pub copy: u32,
 }
 
 /// The order of one epoch.
@@ -232,7 +234,10 @@ impl Cursor {
             let from = order.draws_before_step(place, step) as usize;
             let to = order.draws_before_step(place, step + 1) as usize;
             let group = order.groups[place].group as usize;
-            let row = |&draw: &u64| Drawn { group: place, row: order.table.row_of(group, draw, order.offset) };
+            let row = |&draw: &u64| {
+                let (row, copy) = order.table.row_of(group, draw, order.offset);
+                Drawn { group: place, row, copy }
+            };
             self.rows.extend(draws.get(from..to).unwrap_or_default().iter().map(row));
         }
         if order.shuffle {

@@ -135,11 +135,14 @@ impl SampleTable {
         self.shares.draws_before(rows.start, offset)..self.shares.draws_before(rows.end, offset)
     }
 
-    /// The row, within its group, of a draw that falls on the group.
-    pub(crate) fn row_of(&self, group: usize, draw: u64, offset: u32) -> usize {
+    /// The row, within its group, of a draw that falls on the group; and which of the draws of that row it is, from 0.
+    pub(crate) fn row_of(&self, group: usize, draw: u64, offset: u32) -> (usize, u32) {
         let rows = self.rows_of(group);
         let first = rows.start;
-        self.shares.row_of(draw, rows, offset).saturating_sub(first) as usize
+        let row = self.shares.row_of(draw, rows, offset);
+        // An epoch has at most 2³² draws.
+        let copy = draw.saturating_sub(self.shares.draws_before(row, offset)) as u32;
+        (row.saturating_sub(first) as usize, copy)
     }
 
     /// How often a row group comes in an epoch that draws so many times from it: once for every two draws per row, where a small group counts as

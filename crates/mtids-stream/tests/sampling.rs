@@ -79,6 +79,27 @@ fn classes_come_equally_often() {
 }
 
 #[test]
+fn the_draws_of_a_row_are_numbered() {
+    let table =
+        open(dataset(SHAPE, cohort), &SamplingConfig { balance: Balance::Joint, ..Default::default() }).unwrap();
+    for epoch in 0..3 {
+        let order = Arc::new(EpochOrder::new(Arc::clone(&table), 1, epoch, true, 2));
+        let mut cursor = Cursor::new(Arc::clone(&order), 0);
+        let mut copies: BTreeMap<(usize, usize, usize), Vec<u32>> = BTreeMap::new();
+        for position in 0..order.rows() {
+            let drawn = cursor.at(position).unwrap();
+            let group = order.group(drawn.group);
+            copies.entry((group.shard, group.row_group, drawn.row)).or_default().push(drawn.copy);
+        }
+        assert!(copies.values().any(|copies| copies.len() > 2), "a rare class is repeated");
+        for copies in copies.values_mut() {
+            copies.sort_unstable();
+            assert!(copies.iter().copied().eq(0..copies.len() as u32), "{copies:?}");
+        }
+    }
+}
+
+#[test]
 fn filters_leave_rows_out_and_weights_repeat_them() {
     let dataset = dataset(SHAPE, cohort);
     let filter = Filter {

@@ -74,6 +74,14 @@ impl Earlier {
             }
             OriginKind::Segment => {
                 refuse_other_training(&folder, config, dataset)?;
+                if latest.state.next_batch > 0 {
+                    // Only epochs are taken over: the first rows of this one would be seen twice.
+                    let reason = format!(
+                        "{} was interrupted within an epoch; finish it by the fit that began it",
+                        path.display()
+                    );
+                    return Err(TrainError::argument("--extend", reason));
+                }
                 let step = latest.state.step;
                 (Digest::of_bytes(&latest.weights), step, Content::Everything(Box::new(latest)))
             }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mtids_metrics::{BootstrapOptions, Interval, bootstrap_by_patient, brier, expected_calibration_error, quantile};
+use mtids_metrics::{BootstrapOptions, Interval, brier, expected_calibration_error, quantile};
 use mtids_models::decoding::metastasis_probability;
 use mtids_report::format::{interval, metric};
 use mtids_runtime::random::rng_for;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::calibration::Calibration;
 use crate::prediction::{MINIMUM_PATIENTS, Prediction};
 use crate::readers::Reader;
+use crate::within::share_within;
 
 /// Bins of the calibration error.
 const BINS: usize = 10;
@@ -113,10 +114,7 @@ impl Coverage {
         let sets: Vec<Vec<usize>> = labelled.iter().map(|(row, _)| calibration.set(&calibration.joint(row))).collect();
         let holds: Vec<bool> = sets.iter().zip(&labelled).map(|(set, (_, class))| set.contains(class)).collect();
         let count = labelled.len() as f64;
-        let share_of = |drawn: &[usize]| {
-            let held = drawn.iter().filter(|&&n| holds[n]).count();
-            (!drawn.is_empty()).then(|| held as f64 / drawn.len() as f64)
-        };
+        let trials: Vec<(&str, bool)> = keys.iter().copied().zip(holds.iter().copied()).collect();
         let has_one_status = |set: &&Vec<usize>| set.iter().map(|class| class % 2).collect::<BTreeSet<_>>().len() == 1;
         let scores = |probability: &dyn Fn(&Prediction) -> f64| -> Vec<(f64, bool)> {
             labelled.iter().map(|(row, class)| (probability(row), class % 2 == 1)).collect()
@@ -130,7 +128,7 @@ impl Coverage {
             nodes: labelled.len(),
             patients,
             share: holds.iter().filter(|&&held| held).count() as f64 / count,
-            interval: bootstrap_by_patient(&keys, bootstrap, share_of),
+            interval: share_within(&trials, bootstrap).interval,
             mean_size: sets.iter().map(Vec::len).sum::<usize>() as f64 / count,
             one_status: sets.iter().filter(has_one_status).count() as f64 / count,
             calibration_error: [&before, &behind].map(|scores| expected_calibration_error(scores, BINS)),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use mtids_metrics::{
     BootstrapOptions, Confusion, auroc, average_precision, bootstrap_by_patient, brier, expected_calibration_error,
-    precision_recall_curve, roc_curve,
+    precision_recall_curve, roc_curve, wilson,
 };
 use mtids_models::PredictionHead;
 use strum::VariantArray;
@@ -167,8 +167,19 @@ fn dimension_figures(
         samples: cases.len(),
         patients: patient_count,
     };
+    // Where all agree, every resample does, and the bootstrap would call a share of a few patients certain.
+    let share = |figure: Figure, counts: &dyn Fn(&Case<'_>) -> bool| {
+        let patients = cases.iter().filter(|case| counts(case)).map(|case| case.patient).collect::<BTreeSet<_>>().len();
+        let agreed = |share: f64| bootstrap.and_then(|_| wilson((share * patients as f64) as u64, patients as u64));
+        match figure.value {
+            Some(share @ (0.0 | 1.0)) => Figure { interval: agreed(share), ..figure },
+            _ => figure,
+        }
+    };
+    let accuracy =
+        figure("accuracy", constant.as_ref().and_then(Confusion::accuracy), &|drawn| confusion(drawn).accuracy());
     let mut figures = vec![
-        figure("accuracy", constant.as_ref().and_then(Confusion::accuracy), &|drawn| confusion(drawn).accuracy()),
+        share(accuracy, &|_| true),
         figure("balanced accuracy", constant.as_ref().and_then(Confusion::balanced_accuracy), &|drawn| {
             confusion(drawn).balanced_accuracy()
         }),
@@ -187,12 +198,14 @@ fn dimension_figures(
         figures.push(figure("average precision", constant_scores.as_deref().and_then(average_precision), &|drawn| {
             average_precision(&drawn_scores(drawn))
         }));
-        figures.push(figure("sensitivity", constant.as_ref().and_then(Confusion::sensitivity), &|drawn| {
+        let sensitivity = figure("sensitivity", constant.as_ref().and_then(Confusion::sensitivity), &|drawn| {
             confusion(drawn).sensitivity()
-        }));
-        figures.push(figure("specificity", constant.as_ref().and_then(Confusion::specificity), &|drawn| {
+        });
+        let specificity = figure("specificity", constant.as_ref().and_then(Confusion::specificity), &|drawn| {
             confusion(drawn).specificity()
-        }));
+        });
+        figures.push(share(sensitivity, &|case| case.truth == 1));
+        figures.push(share(specificity, &|case| case.truth == 0));
         figures.push(figure("Brier score", constant_scores.as_deref().and_then(brier), &|drawn| {
             brier(&drawn_scores(drawn))
         }));

@@ -14,7 +14,7 @@ use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::lock::FolderLock;
 use mtids_shards::{RowKind, RowLabels, Split};
 use mtids_stream::{SampleTable, Source, batches_per_epoch};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::among_ranks;
@@ -28,7 +28,7 @@ use crate::network::Network;
 use crate::pace::Pace;
 use crate::record::Record;
 use crate::resolve::for_dataset;
-use crate::run_folder::log::Log;
+use crate::run_folder::log::{Log, read};
 use crate::run_folder::{RunFolder, TrainedOn, TrainingRange, TrainingState};
 use crate::training::{Training, epoch_stream};
 
@@ -204,7 +204,7 @@ fn train(
             ));
         }
         adopt_settings(&mut folder, config, state.step, options)?;
-        record = Some(Record::open_at(folder, state.step)?);
+        record = Some(Record::open_at(folder, &state)?);
     }
     among_ranks::begin_alike(ranks, &network, &mut optimizer, &mut balancer, &mut average, &mut state)?;
     let resumed_at = state.step;
@@ -267,11 +267,11 @@ fn train(
 }
 
 /// A line of `device-changes.jsonl`.
-#[derive(Serialize)]
-struct DeviceChange<'a> {
+#[derive(PartialEq, Serialize, Deserialize)]
+struct DeviceChange {
     step: u64,
-    from: &'a str,
-    to: &'a str,
+    from: String,
+    to: String,
 }
 
 /// Lets the settings of this call that are no part of the run's identity replace those on record. Another device is refused, or logged.
@@ -288,9 +288,14 @@ fn adopt_settings(
             return Err(TrainError::OtherDevice { path: folder.path().to_owned(), before, now });
         }
         tracing::warn!("resuming at step {step} on `{}` what was trained on `{before}`", config.device);
-        let mut log = Log::open_at(&folder.file("device-changes.jsonl"), step)?;
-        log.append(&DeviceChange { step, from: &before, to: &config.device })?;
-        log.sync()?;
+        let path = folder.file("device-changes.jsonl");
+        let mut log = Log::open_at(&path, step)?;
+        let change = DeviceChange { step, from: before, to: config.device.clone() };
+        // A call that was killed between this line and the record below has written it already.
+        if read::<DeviceChange>(&path)?.last() != Some(&change) {
+            log.append(&change)?;
+            log.sync()?;
+        }
     }
     folder.record(config)
 }

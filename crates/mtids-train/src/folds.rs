@@ -40,7 +40,7 @@ pub(crate) fn fold_folder(run: &Path, fold: u32) -> PathBuf {
 /// The runs that a folder stands for: itself, or those of all folds of a cross-validation.
 ///
 /// # Errors
-/// [`TrainError::Argument`] where a fold is missing; an error of its run folder.
+/// [`TrainError::Argument`] where a fold is missing or its training has not ended; an error of its run folder.
 pub(crate) fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     let first = fold_folder(folder, 0);
     if !first.is_dir() {
@@ -49,13 +49,15 @@ pub(crate) fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     let config = RunFolder::open(&first)?.config().cross_validation;
     let folds = config.map_or(1, |fold| fold.folds);
     let runs: Vec<PathBuf> = (0..folds).map(|fold| fold_folder(folder, fold)).collect();
-    match runs.iter().find(|run| !run.is_dir()) {
-        Some(missing) => {
-            let reason = format!("{} is missing; the same fit makes it", missing.display());
-            Err(TrainError::argument("--run", reason))
+    for run in &runs {
+        let lacking = if run.is_dir() { RunFolder::open(run)?.unfinished()? } else { Some("it is missing".to_owned()) };
+        if let Some(lacking) = lacking {
+            let reason =
+                format!("not all folds are trained ({}: {lacking}); the same fit finishes them", run.display());
+            return Err(TrainError::argument("--run", reason));
         }
-        None => Ok(runs),
     }
+    Ok(runs)
 }
 
 #[cfg(test)]

@@ -14,23 +14,23 @@ pub(crate) fn codes(labels: &RowLabels, regions: usize) -> (Option<usize>, Optio
     (region, metastasis)
 }
 
-/// Targets of rows, with their weights, the evidence for their labels, and their measures; `enlargement` says by how much the image of a row
+/// Targets of rows, with their weights, the evidence for their labels, and their measures; `enlargement` says by how much the image of the n-th row
 /// is larger than the stored one.
 pub(crate) fn targets(
     rows: &[RowLabels],
     regions: usize,
     measures: &MeasureTargets,
-    enlargement: impl Fn(&RowLabels) -> f64,
+    enlargement: impl Fn(usize) -> f64,
 ) -> TargetBatch {
     let mut targets = TargetBatch::default();
-    for row in rows {
+    for (n, row) in rows.iter().enumerate() {
         let (region, metastasis) = codes(row, regions);
         targets.region.push(region.map(|code| code as u32));
         targets.metastasis.push(metastasis.map(|code| code as u32));
         targets.weights.push(row.weight);
         targets.evidence.push(row.evidence);
         if measures.len() > 0 {
-            targets.measures.push(measures.of_row(row, enlargement(row)));
+            targets.measures.push(measures.of_row(row, enlargement(n)));
         }
     }
     targets

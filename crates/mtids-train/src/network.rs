@@ -97,6 +97,12 @@ impl Trained {
         device: Device,
     ) -> Result<Self, TrainError> {
         let (run, config, checkpoints) = (folder.path(), folder.config(), folder.checkpoints());
+        if let Some(done) = folder.unfinished()? {
+            tracing::warn!(
+                "the training of {} has not ended ({done}); the same `mtids-train fit` finishes it",
+                run.display()
+            );
+        }
         let best = checkpoints.best()?;
         let best_on_validation = best.is_some();
         let checkpoint = match best {

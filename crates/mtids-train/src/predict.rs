@@ -35,9 +35,9 @@ pub(crate) fn predict(
         .batch_size(config.batch_size)
         .start()?;
     let prepare = |batch: Batch| EvaluationBatch::new(batch, &network.transform, &network.device);
-    stage(stream, prepare, |batches| predictions(&network.model, regions, batches, interrupt)).map_err(|error| {
-        error.without_room_to_read(&network.device, config.batch_size, "compute on the CPU with --device cpu")
-    })
+    let advice = "compute on the CPU with --device cpu (fit: --set device=cpu)";
+    stage(stream, prepare, |batches| predictions(&network.model, regions, batches, interrupt))
+        .map_err(|error| error.without_room_to_read(&network.device, config.batch_size, advice))
 }
 
 /// Probabilities of a batch, one row per sample, as means over the symmetries.

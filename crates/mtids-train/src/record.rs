@@ -1,8 +1,8 @@
 //! What the first rank of a training writes, and no other: the run folder and its logs.
 
 use crate::error::TrainError;
-use crate::run_folder::RunFolder;
 use crate::run_folder::log::{EpochLine, Log, LossLine, read};
+use crate::run_folder::{RunFolder, TrainingState};
 
 const LOSSES: &str = "losses.jsonl";
 const EPOCHS: &str = "epochs.jsonl";
@@ -17,13 +17,14 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Opens the logs of a folder, cut back to a step.
+    /// Opens the logs of a folder, cut back to where a training stands.
     ///
     /// # Errors
     /// [`TrainError::Io`] or [`TrainError::Broken`].
-    pub(crate) fn open_at(folder: RunFolder, step: u64) -> Result<Self, TrainError> {
-        let log = |name: &str| Log::open_at(&folder.file(name), step);
-        let (loss_log, epoch_log, timing_log) = (log(LOSSES)?, log(EPOCHS)?, log(TIMINGS)?);
+    pub(crate) fn open_at(folder: RunFolder, state: &TrainingState) -> Result<Self, TrainError> {
+        let log = |name: &str| Log::open_at(&folder.file(name), state.step);
+        let epoch_log = Log::open_behind(&folder.file(EPOCHS), state.epoch)?;
+        let (loss_log, timing_log) = (log(LOSSES)?, log(TIMINGS)?);
         Ok(Self { folder, loss_log, epoch_log, timing_log })
     }
 

@@ -61,7 +61,7 @@ impl TrainingBatch {
             return Ok(Self { targets, inputs: inputs.map_err(ModelError::from)?, rows, skipped });
         }
         let inputs = transform.training(batch, epoch, device)?;
-        let enlargement = |row: &RowLabels| transform.enlargement(epoch, &row.sample_key);
+        let enlargement = |row: usize| transform.enlargement(epoch, &batch.labels[row].sample_key, batch.copies[row]);
         let targets = targets(&batch.labels, regions, measures, enlargement);
         device.synchronize().map_err(ModelError::from)?;
         Ok(Self { targets, inputs, rows, skipped })

@@ -121,11 +121,14 @@ impl Training<'_> {
             self.pace = meter.pace();
             ended?;
         }
-        if !self.validate(interrupt, progress)? {
-            // The checkpoint stands at the end of the epoch's steps, so that only the validation is done again.
-            if self.saved_at != Some(self.state.step) {
+        let validated = self.validate(interrupt, progress);
+        if !matches!(validated, Ok(true)) {
+            // The checkpoint stands at the end of the epoch's steps, so that only the validation is done again. Several ranks save together, and
+            // one that fails does so alone.
+            if self.saved_at != Some(self.state.step) && (validated.is_ok() || self.ranks.is_alone()) {
                 self.save(false)?;
             }
+            validated?;
             return Err(TrainError::Interrupted { step: self.state.step });
         }
         self.state.epoch = epoch + 1;

@@ -92,6 +92,43 @@ fn patients_of_the_training_in_another_test_split_are_left_out_and_named() {
     assert_eq!(json_of(&run_folder)["seen"]["acquaintance"], "unseen");
 }
 
+/// A run that begins with the weights of another has seen the patients of both, on its own dataset too.
+#[test]
+fn patients_of_the_run_that_a_run_began_from_are_left_out_of_its_own_test_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run_folder, other) = (folder.path().join("run"), rebuilt(folder.path(), &["split.seed=99"]));
+    let known = patients(dataset(), &[Split::Train, Split::Validation]);
+    let seen: BTreeSet<String> = patients(&other, &[Split::Test]).intersection(&known).cloned().collect();
+    let fit = ["fit", "--config", "pipelines/demo-short/train.toml", "--set", "epochs=1", "--from", text(trained())];
+    let places = ["--dataset", text(&other), "--run", text(&run_folder)];
+    run("mtids-train", fit.into_iter().chain(places)).expect_code(0);
+    evaluate(&run_folder, &other, "test").expect_code(1);
+    let named: BTreeSet<String> = json_of(&run_folder)["seen"]["seen"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key.as_str().unwrap().to_owned())
+        .collect();
+    assert!(!seen.is_empty());
+    assert_eq!(named, seen);
+}
+
+/// Each folder is for one thing: a dataset, a run, an answer.
+#[test]
+fn a_run_and_a_dataset_never_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_folder = copy_of_run(folder.path());
+    let before = tree(&run_folder);
+    let built = run("mtids-prep", build_arguments(&run_folder)).expect_code(2);
+    assert!(built.stderr.contains("holds a run (run.json)"), "{}", built.stderr);
+    let predict = ["predict", "--measure-only", "--data", text(folder.path()), "--out", text(&run_folder)];
+    let answered = run("mtids-train", predict).expect_code(2);
+    assert!(answered.stderr.contains("holds a run (run.json)"), "{}", answered.stderr);
+    assert_eq!(tree(&run_folder), before);
+    let trained = run("mtids-train", ["fit", "--dataset", text(dataset()), "--run", text(dataset())]).expect_code(2);
+    assert!(trained.stderr.contains("holds a dataset (manifest.json)"), "{}", trained.stderr);
+}
+
 /// OpenRLHF/OpenRLHF#1089.
 #[test]
 fn where_everybody_was_seen_nothing_is_measured_and_own_splits_are_called_so() {
@@ -104,7 +141,10 @@ fn where_everybody_was_seen_nothing_is_measured_and_own_splits_are_called_so() {
     evaluate(&run_folder, &other, "test").expect_code(0);
     let own = evaluate(&run_folder, dataset(), "train").expect_code(0);
     assert!(own.stdout.contains("trained on these patients"), "{}", own.stdout);
-    assert!(fs::read_to_string(run_folder.join("report.html")).unwrap().contains("patients seen in training."));
+    let page = fs::read_to_string(run_folder.join("report-train.html")).unwrap();
+    assert!(page.contains("patients seen in training."));
+    let of_test = fs::read_to_string(run_folder.join("report.html")).unwrap();
+    assert!(!of_test.contains("patients seen in training."), "the figures of the test split stay");
 }
 
 /// UCSD-AI4H/COVID-CT#11: one patient in several splits, under other names.

@@ -57,7 +57,16 @@ impl SeriesIndex<'_> {
         // So a mask on a grid of its own (resampled, cropped) says whose it is.
         let by_uid: BTreeSet<usize> = names.uids.iter().flat_map(|uid| self.of_series(uid).iter().copied()).collect();
         if let [series] = *Vec::from_iter(&by_uid) {
-            return Ok(Chosen { series: *series, warning: None });
+            return match is_turned(&self.list[*series], mask) {
+                true => Err(NoImage::new(
+                    RejectReason::NoImageOfThisGrid,
+                    format!(
+                        "its file name is that of its series, and its grid is not: {}",
+                        turned_grid(&self.list[*series])
+                    ),
+                )),
+                false => Ok(Chosen { series: *series, warning: None }),
+            };
         }
         if let Some(image) = names.uids.iter().find_map(|uid| self.refused(Some(uid), None)) {
             let detail = format!("its series {} is here and was refused: {}", image.series_uid, image.reason);
@@ -146,15 +155,8 @@ impl SeriesIndex<'_> {
             )
         };
         let corners = grid_corners(&mask.affine, mask.dimensions);
-        let turned = |corner: &PointMm| PointMm([-corner.0[0], -corner.0[1], corner.0[2]]);
-        let is_turned =
-            |series: &&SeriesGeometry<'_>| have_same_corners(series, &corners.map(|corner| turned(&corner)), mask);
-        if let Some(series) = self.list.iter().find(is_turned) {
-            let hint = format!(
-                "it would have that of series {} with the signs of x and y turned (RAS, LPS)",
-                series.series_uid
-            );
-            return NoImage::new(RejectReason::NoImageOfThisGrid, detail(hint));
+        if let Some(series) = self.list.iter().find(|series| is_turned(series, mask)) {
+            return NoImage::new(RejectReason::NoImageOfThisGrid, detail(turned_grid(series)));
         }
         // The series whose corners lie nearest, each corner compared with the nearest of the mask.
         let apart = |series: &SeriesGeometry<'_>| {
@@ -178,6 +180,16 @@ impl SeriesIndex<'_> {
 /// Whether a series has the grid of a mask, in whatever order its axes run.
 fn has_grid(series: &SeriesGeometry<'_>, mask: &MaskFile) -> bool {
     have_same_corners(series, &grid_corners(&mask.affine, mask.dimensions), mask)
+}
+
+/// Whether a mask has the grid of a series only after the signs of x and y are turned: its program took LPS for RAS, or RAS for LPS.
+fn is_turned(series: &SeriesGeometry<'_>, mask: &MaskFile) -> bool {
+    let turned = grid_corners(&mask.affine, mask.dimensions).map(|PointMm([x, y, z])| PointMm([-x, -y, z]));
+    !has_grid(series, mask) && have_same_corners(series, &turned, mask)
+}
+
+fn turned_grid(series: &SeriesGeometry<'_>) -> String {
+    format!("it would have that of series {} with the signs of x and y turned (RAS, LPS)", series.series_uid)
 }
 
 fn have_same_corners(series: &SeriesGeometry<'_>, of_mask: &[PointMm; 8], mask: &MaskFile) -> bool {

@@ -13,6 +13,9 @@ use crate::table::row::{TablePosition, TableRow};
 /// A UID with fewer characters than this is not taken for the beginning of another.
 const SHORTEST_PREFIX: usize = 12;
 
+/// A place may lie so many steps of the slices from the slice that its row names: one, and what rounding adds.
+const MOST_STEPS: f64 = 1.01;
+
 impl SeriesIndex<'_> {
     /// The series of a row, and the finding in it.
     ///
@@ -49,7 +52,32 @@ impl SeriesIndex<'_> {
         let Some(chosen) = self.choose(&numbers)? else { return Err(self.outside(row, &targets)) };
         let at = held.iter().position(|(n, _)| *n == chosen.series).unwrap_or(0);
         let (_, annotation) = held.swap_remove(at);
+        self.check_slice(row, &chosen, &annotation)?;
         Ok((chosen, annotation))
+    }
+
+    /// Compares the place of a row with the slice that it names too.
+    ///
+    /// # Errors
+    /// [`NoImage`] where they lie more than a step of the slices apart: one of them is wrong, and nobody knows which.
+    fn check_slice(&self, row: &TableRow, chosen: &Chosen, annotation: &Annotation) -> Result<(), NoImage> {
+        let series = &self.list[chosen.series];
+        let (Some(uid), TablePosition::Mm(..) | TablePosition::Voxel(..)) = (&row.sop_instance_uid, row.position)
+        else {
+            return Ok(());
+        };
+        let [i, j, k] = series.affine.to_voxel(annotation.center).0;
+        // The slices of a repaired series do not lie at the indices of its grid; the frames of an enhanced CT share their UID.
+        let on_grid = |slice: usize| series.affine.to_voxel(series.image_to_mm(Voxel([i, j, slice as f64]))).0[2];
+        let named = series.slices.iter().enumerate().filter(|(_, known)| known == uid);
+        let steps = named.map(|(slice, _)| (on_grid(slice) - k).abs()).fold(f64::INFINITY, f64::min);
+        if steps <= MOST_STEPS {
+            return Ok(());
+        }
+        let mm = steps * series.affine.spacing()[2];
+        let detail =
+            format!("its place lies {mm:.1} mm from slice {uid}, which the row names too; correct one of them");
+        Err(NoImage::new(RejectReason::OutsideImage, detail))
     }
 
     /// The series that a row may speak of: by series, else by study, else by slice.

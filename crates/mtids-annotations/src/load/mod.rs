@@ -4,8 +4,10 @@
 //! object that adds nothing is skipped for a stated reason or refused; an entry that gives no finding is rejected by name; what names and
 //! codes mean is said by the rules alone. No pixels of an image are read.
 
+mod boxes;
 mod named;
 mod objects;
+mod pairs;
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +21,7 @@ use crate::error::AnnotationError;
 use crate::files::AnnotationFiles;
 use crate::geometry::Images;
 use crate::join::{Finding, join};
+use crate::lost_stations::LostStations;
 use crate::reject::{Reject, RejectPlace, RejectReason};
 
 /// What findings are read from.
@@ -68,6 +71,8 @@ pub struct Resolved {
     pub duplicates: u64,
     /// Labels that sources contradict; they are unknown.
     pub contradictions: u64,
+    /// Stations in names that are not understood.
+    pub lost_stations: LostStations,
 }
 
 /// A file that the user named, and what became of its entries.
@@ -121,6 +126,9 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn finish(mut self) -> Resolved {
+        if let Some(sentence) = self.resolved.lost_stations.sentence() {
+            tracing::warn!("{sentence}");
+        }
         for annotations in self.found {
             let joined = join(annotations, self.rules.join_tolerance_mm);
             self.resolved.duplicates += joined.duplicates;

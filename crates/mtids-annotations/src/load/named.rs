@@ -7,6 +7,7 @@ use std::path::Path;
 
 use mtids_domain::annotation::AnnotationTarget;
 
+use super::pairs::LabelledRows;
 use super::{EntryOutcome, Loader, NamedFile};
 use crate::error::AnnotationError;
 use crate::files::AnnotationFiles;
@@ -15,7 +16,6 @@ use crate::join::place_key;
 use crate::label_grid::MaskFile;
 use crate::reject::{RejectPlace, RejectReason};
 use crate::table::row::TableRow;
-use crate::voc::findings_of_boxes;
 
 impl Loader<'_> {
     pub(super) fn add_named(
@@ -48,13 +48,20 @@ impl Loader<'_> {
                 let series_uid = Some(self.index.series(chosen.series).series_uid.to_owned());
                 let target = AnnotationTarget { series_uid, ..AnnotationTarget::default() };
                 for finding in mask.findings(&target, limits)? {
-                    match self.rules.classes.apply(finding) {
+                    let kept = self.rules.classes.apply(finding, &mut self.resolved.lost_stations);
+                    entries.push(match kept {
+                        None => EntryOutcome::LeftOut,
+                        // The name of a file says whose it is, and not that its voxels lie there.
+                        Some(finding) if !self.index.series(chosen.series).holds(finding.center) => {
+                            let place = RejectPlace::Part(format!("`{}`", finding.finding));
+                            self.reject_outside(&mask.path, place, &finding, chosen.series);
+                            EntryOutcome::Unmatched
+                        }
                         Some(finding) => {
                             self.found[chosen.series].push((self.source, finding));
-                            entries.push(EntryOutcome::Used);
+                            EntryOutcome::Used
                         }
-                        None => entries.push(EntryOutcome::LeftOut),
-                    }
+                    });
                 }
                 if !entries.is_empty() && entries.iter().all(|entry| *entry == EntryOutcome::LeftOut) {
                     tracing::warn!(mask = %mask.path.display(), labels = entries.len(), "the class rules leave out every label of this mask");
@@ -74,38 +81,12 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// Boxes are one source: those of one node stand in several files.
-    fn add_boxes(&mut self, files: &AnnotationFiles, series: &[SeriesGeometry<'_>]) {
-        self.source += 1;
-        let mut known = BTreeSet::new();
-        for (found, series) in self.found.iter_mut().zip(series) {
-            let findings = findings_of_boxes(&files.boxes, series);
-            let findings = findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding));
-            found.extend(findings.map(|finding| (self.source, finding)));
-            known.extend(series.slices.iter());
-        }
-        let mut boxes = files.boxes.iter();
-        for (path, count) in &files.box_files {
-            let mut entries = Vec::with_capacity(*count);
-            for (number, one) in (1..).zip(boxes.by_ref().take(*count)) {
-                if known.contains(one.sop_instance_uid.as_str()) {
-                    entries.push(EntryOutcome::Used);
-                    continue;
-                }
-                entries.push(EntryOutcome::Unmatched);
-                self.resolved.unmatched += 1;
-                let detail = format!("slice {} is not in the data folder, or was refused", one.sop_instance_uid);
-                self.reject(path, RejectPlace::Part(format!("box {number}")), RejectReason::ImageNotHere, detail);
-            }
-            self.resolved.files.push(NamedFile { path: path.clone(), entries });
-        }
-    }
-
     fn add_table(&mut self, path: &Path, rows: &[TableRow]) {
         self.source += 1;
         let mut places = BTreeSet::new();
         let mut entries = Vec::with_capacity(rows.len());
         let (mut choices, mut first_choice) = (0_u64, None);
+        let mut labelled = LabelledRows::default();
         for row in rows {
             entries.push(match self.index.assign_row(row) {
                 Ok((chosen, annotation)) => {
@@ -114,6 +95,9 @@ impl Loader<'_> {
                         first_choice.get_or_insert((row.line, chosen.clone()));
                     }
                     let is_new = places.insert((chosen.series, place_key(annotation.center)));
+                    if let (Some(station), Some(status)) = (annotation.station, annotation.metastasis) {
+                        labelled.add(chosen.series, station, annotation.center, status, row.line);
+                    }
                     self.found[chosen.series].push((self.source, annotation));
                     if is_new { EntryOutcome::Used } else { EntryOutcome::Duplicate }
                 }
@@ -126,6 +110,15 @@ impl Loader<'_> {
         }
         if let Some((line, chosen)) = first_choice {
             Self::warn_of_choice(path, format_args!("line {line}, one of {choices} rows"), &chosen);
+        }
+        let pairs = labelled.contradictions(self.rules.join_tolerance_mm);
+        if let Some((line, other)) = pairs.first() {
+            tracing::warn!(
+                table = %path.display(),
+                pairs = pairs.len(),
+                "rows of one station lie near each other and contradict each other in status (lines {line} and {other}): if two readers saw \
+                 one node, write one row for it"
+            );
         }
         let repeated = entries.iter().filter(|entry| **entry == EntryOutcome::Duplicate).count();
         if repeated > 0 {

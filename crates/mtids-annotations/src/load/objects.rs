@@ -5,8 +5,11 @@
 
 use std::path::Path;
 
-use mtids_dicom::{DicomError, FileOutcome, ReasonCode, SkipReason};
+use mtids_dicom::answer::is_answer;
+use mtids_dicom::dataset::{Elements, guarded, open};
+use mtids_dicom::{DicomError, FileOutcome, Limits, ReasonCode, SkipReason};
 use mtids_domain::annotation::{Annotation, AnnotationTarget};
+use mtids_domain::geometry::PointMm;
 
 use super::{Loader, Sources};
 use crate::assign::object::NoSeries;
@@ -44,6 +47,20 @@ impl Loader<'_> {
                 self.add_structures(path);
             }
         }
+        self.warn_of_answers();
+    }
+
+    /// Answers lie in the data folder where `predict` was given it as its output: said once, with their number.
+    fn warn_of_answers(&self) {
+        let is_answer = |outcome: &&FileOutcome| {
+            matches!(outcome, FileOutcome::Skipped { reason: SkipReason::AnswerOfPredict, .. })
+        };
+        let answers = self.resolved.objects.iter().filter(is_answer).count();
+        if answers > 0 {
+            tracing::warn!(
+                "{answers} objects are answers of mtids-train predict and are no annotations; they are not read"
+            );
+        }
     }
 
     /// Places a segmentation in its series; `None` where it has none.
@@ -56,8 +73,13 @@ impl Loader<'_> {
                 return None;
             }
         };
+        if segmentation.is_answer {
+            self.skip(path, SkipReason::AnswerOfPredict, "");
+            return None;
+        }
         if segmentation.is_empty() {
-            self.skip(path, SkipReason::EmptySegmentation, "no voxel of it is set");
+            let detail = segmentation.all_too_small.as_deref().unwrap_or("no voxel of it is set");
+            self.skip(path, SkipReason::EmptySegmentation, detail);
             return None;
         }
         let nowhere = SkipReason::SegmentationOfNoSeriesHere;
@@ -113,6 +135,9 @@ impl Loader<'_> {
             Ok(report) => report,
             Err(error) => return self.refuse(path, &error),
         };
+        if is_own_report(path, &self.rules.limits) {
+            return self.skip(path, SkipReason::AnswerOfPredict, "");
+        }
         let nowhere = SkipReason::ReportOfNoSegmentHere;
         let findings = report.findings(segmentations);
         let Some(first) = findings.first() else { return self.skip(path, nowhere, "") };
@@ -145,8 +170,9 @@ impl Loader<'_> {
         nowhere: SkipReason,
     ) {
         let had_some = !findings.is_empty();
+        let lost = &mut self.resolved.lost_stations;
         let kept: Vec<Annotation> =
-            findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding)).collect();
+            findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding, lost)).collect();
         let left_out = had_some && kept.is_empty();
         let mut assigned = 0;
         for finding in kept {
@@ -168,11 +194,16 @@ impl Loader<'_> {
         }
     }
 
-    fn reject_outside(&mut self, path: &Path, place: RejectPlace, finding: &Annotation, series: usize) {
+    pub(super) fn reject_outside(&mut self, path: &Path, place: RejectPlace, finding: &Annotation, series: usize) {
         let series = self.index.series(series);
         let [x, y, z] = finding.center.0;
         let mm = series.distance_to(finding.center);
-        let detail = format!("its place ({x:.1}, {y:.1}, {z:.1}) lies {mm:.1} mm outside series {}", series.series_uid);
+        let hint = match series.holds(PointMm([-x, -y, z])) {
+            true => "; it would lie inside with the signs of x and y turned (RAS, LPS)",
+            false => "",
+        };
+        let detail =
+            format!("its place ({x:.1}, {y:.1}, {z:.1}) lies {mm:.1} mm outside series {}{hint}", series.series_uid);
         self.resolved.unmatched += 1;
         self.reject(path, place, RejectReason::OutsideImage, detail);
     }
@@ -183,6 +214,11 @@ impl Loader<'_> {
             NoSeries::NotHere(detail) => self.skip(path, nowhere, detail),
         }
     }
+}
+
+/// Whether a report is an answer of `mtids-train predict`; false where it cannot be read, which reading it says.
+fn is_own_report(path: &Path, limits: &Limits) -> bool {
+    guarded(path, || Ok(is_answer(&open(path, limits, Elements::All)?.object))).unwrap_or(false)
 }
 
 /// What became of the structures of an object.
@@ -262,7 +298,10 @@ impl Loader<'_> {
             Ok(findings) => findings,
             Err(detail) => return unreadable(self, detail),
         };
-        for finding in findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding)) {
+        let lost = &mut self.resolved.lost_stations;
+        let kept: Vec<Annotation> =
+            findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding, lost)).collect();
+        for finding in kept {
             if self.index.series(chosen.series).holds(finding.center) {
                 self.found[chosen.series].push((self.source, finding));
                 counts.assigned += 1;

@@ -1,7 +1,7 @@
 //! NRRD: a header of text lines, then voxels in the same file (`.nrrd`) or in files beside it (`.nhdr`).
 //!
 //! Only a named space is read: without `space`, left and right would be a guess. An axis of layers (`.seg.nrrd`) is the one that has no
-//! direction in space. Source: the NRRD format definition (teem.sourceforge.net/nrrd/format.html); for segments, 3D Slicer's
+//! direction in space. Invariant: where the header names segments, every set voxel belongs to one of them. Source: the NRRD format definition (teem.sourceforge.net/nrrd/format.html); for segments, 3D Slicer's
 //! vtkMRMLSegmentationStorageNode.
 
 mod data;
@@ -52,9 +52,20 @@ pub(crate) fn read(path: &Path, file: File, limits: &Limits) -> Result<MaskFile,
     let voxels = data::open(path, source, &header, &encoding, bytes, limits)?;
     let mut mask = layout.labels(voxels, limits)?;
     for label in &mut mask.labels {
-        if let Some(segment) = names.get(&(label.layer, label.value)) {
-            label.name = Some(segment.name.clone());
-            label.codes = segment.codes.clone();
+        match names.get(&(label.layer, label.value)) {
+            Some(segment) => {
+                label.name = Some(segment.name.clone());
+                label.codes = segment.codes.clone();
+            }
+            None if names.is_empty() => {}
+            None => {
+                return Err(format!(
+                    "voxels of value {} in layer {} belong to no segment of the header ({}); correct SegmentN_LabelValue or SegmentN_Layer",
+                    label.value,
+                    label.layer,
+                    names.values().map(|segment| format!("`{}`", segment.name)).collect::<Vec<_>>().join(", ")
+                ));
+            }
         }
     }
     Ok(mask)

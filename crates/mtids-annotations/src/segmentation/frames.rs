@@ -48,6 +48,9 @@ pub(super) struct Plane {
     pub(super) pixels: Vec<[u16; 2]>,
 }
 
+/// The planes of each segment, by its number, or why its frames cannot be read.
+pub(super) type PlanesOfSegments = BTreeMap<u32, Result<Vec<Plane>, String>>;
+
 struct Frame {
     /// Segment of the frame; 0 for a label map, whose pixels name it.
     segment: u32,
@@ -67,8 +70,17 @@ pub(super) struct Frames {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OwnGrid {
     pub(super) affine: Affine,
-    /// The object states the distance of slices, and its frames agree.
-    pub(super) step_is_stated: bool,
+    pub(super) said: Said,
+}
+
+/// What the object says of the distance of its slices, where its frames agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// SpacingBetweenSlices.
+    Spacing,
+    /// No SpacingBetweenSlices, and planes follow one another at SliceThickness.
+    Thickness,
+    Nothing,
 }
 
 impl Frames {
@@ -129,24 +141,24 @@ impl Frames {
         self.frames.len() as u32
     }
 
-    /// The planes of each segment that has a set pixel, or why its frames cannot be read.
+    /// The planes of each segment that has a set pixel, or why its frames cannot be read; and the largest value that was too small to count.
     ///
     /// # Errors
     /// A sentence where more pixels are set than the limits allow, or a frame of a label map cannot be decoded.
-    pub(super) fn planes(
-        &self,
-        pixels: &mut MaskPixels,
-        limits: &Limits,
-    ) -> Result<BTreeMap<u32, Result<Vec<Plane>, String>>, String> {
+    pub(super) fn planes(&self, pixels: &mut MaskPixels, limits: &Limits) -> Result<(PlanesOfSegments, u32), String> {
         let columns = usize::from(self.shape.columns);
-        let mut segments: BTreeMap<u32, Result<Vec<Plane>, String>> = BTreeMap::new();
+        let mut too_small = 0;
+        let mut segments = PlanesOfSegments::new();
         let mut set = 0;
         for (n, frame) in self.frames.iter().enumerate() {
             let mut of_frame: BTreeMap<u32, Vec<[u16; 2]>> = BTreeMap::new();
             let decoded = pixels.set(n, |pixel, value| {
                 let segment = match self.kind {
                     Kind::Binary => frame.segment,
-                    Kind::Fractional { threshold } if value < threshold => return,
+                    Kind::Fractional { threshold } if value < threshold => {
+                        too_small = too_small.max(value);
+                        return;
+                    }
                     Kind::Fractional { .. } => frame.segment,
                     Kind::LabelMap => value,
                 };
@@ -176,7 +188,18 @@ impl Frames {
                 }
             }
         }
-        Ok(segments)
+        Ok((segments, too_small))
+    }
+
+    /// A sentence for a fractional segmentation none of whose values counts.
+    pub(super) fn all_too_small(&self, largest: u32) -> Option<String> {
+        let Kind::Fractional { threshold } = self.kind else { return None };
+        (largest > 0).then(|| {
+            format!(
+                "largest value {largest} is below the threshold {threshold}, half of MaximumFractionalValue (255 where missing); write that \
+                 attribute, or SegmentationType BINARY"
+            )
+        })
     }
 
     /// The grid that the frames have among themselves.
@@ -194,12 +217,12 @@ impl Frames {
         let offset = |place: &Place| dot(place.position.0, normal);
         let lowest = places.iter().min_by(|a, b| offset(a).total_cmp(&offset(b))).ok_or("no frame")?;
         let offsets: Vec<f64> = places.iter().map(|place| offset(place)).collect();
-        let (step, step_is_stated) = common_step(offsets, self.stated_steps)
+        let (step, said) = common_step(offsets, self.stated_steps)
             .ok_or("the distance of its slices is not known (no SpacingBetweenSlices, and a single plane)")?;
         let [row, column] = first.steps;
         let affine =
             Affine::new(lowest.position, [row, column, normal.map(|x| x * step)]).map_err(|error| error.to_string())?;
-        Ok(OwnGrid { affine, step_is_stated })
+        Ok(OwnGrid { affine, said })
     }
 }
 
@@ -216,9 +239,9 @@ fn place(groups: &FunctionalGroups<'_>, n: usize) -> Result<Place, &'static str>
     Ok(Place { position: PointMm(position), steps })
 }
 
-/// The distance of slices, and whether it is what the object states: SpacingBetweenSlices where all planes lie on multiples of it, else the
-/// smallest gap between two planes. Taken over the whole extent, so that the rounding of positions does not add up.
-fn common_step(mut offsets: Vec<f64>, stated: [Option<f64>; 2]) -> Option<(f64, bool)> {
+/// The distance of slices, and what the object says of it: SpacingBetweenSlices where all planes lie on multiples of it, else the smallest
+/// gap between two planes. Taken over the whole extent, so that the rounding of positions does not add up.
+fn common_step(mut offsets: Vec<f64>, stated: [Option<f64>; 2]) -> Option<(f64, Said)> {
     offsets.sort_by(f64::total_cmp);
     let gaps: Vec<f64> = offsets.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 1e-3).collect();
     let fits = |step: &f64| gaps.iter().all(|gap| gap / step > 0.9 && (gap / step - (gap / step).round()).abs() < 0.1);
@@ -228,27 +251,53 @@ fn common_step(mut offsets: Vec<f64>, stated: [Option<f64>; 2]) -> Option<(f64, 
     let step = spacing.filter(fits).or(smallest).or(spacing).or(thickness)?;
     let extent: f64 = offsets.last()? - offsets.first()?;
     let steps = (extent / step).round();
-    Some((if steps >= 1.0 { extent / steps } else { step }, spacing.is_some_and(|spacing| fits(&spacing))))
+    // Slices may overlap: where they are thicker than they lie apart, some planes do not fit, or none is the next one.
+    let follows = |thickness: f64| fits(&thickness) && smallest.is_some_and(|gap| gap / thickness < 1.1);
+    let said = match (spacing, thickness) {
+        (Some(spacing), _) if fits(&spacing) => Said::Spacing,
+        (None, Some(thickness)) if follows(thickness) => Said::Thickness,
+        _ => Said::Nothing,
+    };
+    Some((if steps >= 1.0 { extent / steps } else { step }, said))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn step(offsets: &[f64], stated: [Option<f64>; 2]) -> Option<(f64, bool)> {
+    fn step(offsets: &[f64], stated: [Option<f64>; 2]) -> Option<(f64, Said)> {
         common_step(offsets.to_vec(), stated)
     }
 
     #[test]
     fn the_distance_of_slices_is_that_of_the_image_not_of_the_frames_that_are_there() {
-        assert_eq!(step(&[10.0, 25.0, 47.0], [Some(1.0), None]), Some((1.0, true)));
-        assert_eq!(step(&[10.0, 12.0, 16.0], [None, Some(5.0)]), Some((2.0, false)));
+        assert_eq!(step(&[10.0, 25.0, 47.0], [Some(1.0), None]), Some((1.0, Said::Spacing)));
+        assert_eq!(step(&[10.0, 12.0, 16.0], [None, Some(5.0)]), Some((2.0, Said::Nothing)));
         // A statement that the planes contradict is not believed.
-        assert_eq!(step(&[0.0, 2.0, 4.0], [Some(5.0), None]), Some((2.0, false)));
-        assert_eq!(step(&[3.0], [None, Some(5.0)]), Some((5.0, false)));
+        assert_eq!(step(&[0.0, 2.0, 4.0], [Some(5.0), None]), Some((2.0, Said::Nothing)));
+        assert_eq!(step(&[3.0], [None, Some(5.0)]), Some((5.0, Said::Nothing)));
         assert_eq!(step(&[3.0], [None, None]), None);
         // Two thirds of a millimetre, written to three decimals.
         let rounded: Vec<f64> = (0..300).map(|n| (f64::from(n) * 2000.0 / 3.0).round() / 1000.0).collect();
         assert!((step(&rounded, [None, None]).unwrap().0 - 2.0 / 3.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn values_that_are_all_too_small_are_named() {
+        let shape = FrameShape { rows: 1, columns: 1, bits_allocated: 8, bits_stored: 8, signed: false };
+        let frames = |kind| Frames { shape, kind, stated_steps: [None; 2], frames: Vec::new() };
+        let said = frames(Kind::Fractional { threshold: 128 }).all_too_small(1).unwrap();
+        assert!(said.contains("largest value 1 is below the threshold 128"), "{said}");
+        assert_eq!(frames(Kind::Fractional { threshold: 128 }).all_too_small(0), None, "no pixel is set");
+        assert_eq!(frames(Kind::Binary).all_too_small(0), None);
+    }
+
+    #[test]
+    fn a_thickness_is_a_distance_only_where_planes_follow_one_another_at_it() {
+        assert_eq!(step(&[10.0, 15.0, 25.0], [None, Some(5.0)]), Some((5.0, Said::Thickness)));
+        // Overlapping slices of 5 mm, 2.5 mm apart; planes of which none is the next one; and a distance that is stated.
+        assert_eq!(step(&[10.0, 12.5, 15.0], [None, Some(5.0)]), Some((2.5, Said::Nothing)));
+        assert_eq!(step(&[10.0, 20.0, 40.0], [None, Some(5.0)]), Some((10.0, Said::Nothing)));
+        assert_eq!(step(&[10.0, 15.0, 25.0], [Some(2.5), Some(5.0)]), Some((2.5, Said::Spacing)));
     }
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
+use mtids_dicom::answer::is_answer;
 use mtids_dicom::dataset::{Elements, guarded, open};
 use mtids_dicom::element::{code, first_item, integer, items, text};
 use mtids_dicom::mask_pixels::MaskPixels;
@@ -29,6 +30,10 @@ use frames::{Frames, OwnGrid, Plane};
 pub struct Segmentation {
     /// SOP Instance UID, by which reports refer to it.
     pub sop_instance_uid: String,
+    /// Written by `mtids-train predict`: no annotation.
+    pub is_answer: bool,
+    /// Why no pixel counts, where the values of a fractional segmentation are too small.
+    pub all_too_small: Option<String>,
     /// The image it speaks about; the series is known where the object names exactly one.
     pub target: AnnotationTarget,
     /// SOP Instance UIDs of the images that it names, sorted, without repeats; the first [`MAX_INSTANCES`] of them.
@@ -100,8 +105,9 @@ impl Segmentation {
 
     /// The findings of each segment, on the grid of the image (its affine; columns, rows, slices) or on that of the object.
     ///
-    /// The image's grid is taken where every frame lies on its pixels and slices; then the object's own where it states the distance of its
-    /// slices; then the nearest slices of the image, where none is more than half a step off; then the object's own grid with the smallest
+    /// The object's own grid is taken where it says that its slices lie farther apart than those of the image (it was drawn on a thicker
+    /// reconstruction); then the image's, where every frame lies on its pixels and slices; then the object's own where it states the distance
+    /// of its slices; then the nearest slices of the image, where none is more than half a step off; then the object's own grid with the smallest
     /// distance of two frames as its step. A segment that fits none of them has a fault.
     pub fn findings_on(&self, grid: Option<(&Affine, [usize; 3])>, limits: &Limits) -> PlacedSegmentation {
         let segments = self.segments.iter().map(|segment| {
@@ -136,13 +142,14 @@ fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
         .iter()
         .filter_map(|item| Some((integer(item, tags::SEGMENT_NUMBER)?, meaning(item))))
         .collect();
-    let planes = match frames.count() {
-        0 => BTreeMap::new(),
+    let (planes, too_small) = match frames.count() {
+        0 => Default::default(),
         count => {
             let mut pixels = MaskPixels::open(path, &opened, frames.shape, count, limits)?;
             frames.planes(&mut pixels, limits).map_err(invalid)?
         }
     };
+    let all_too_small = frames.all_too_small(too_small).filter(|_| planes.is_empty());
     let segments = planes
         .into_iter()
         .map(|(number, planes)| {
@@ -155,6 +162,8 @@ fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
         .collect();
     Ok(Segmentation {
         sop_instance_uid: text(object, tags::SOP_INSTANCE_UID).unwrap_or_default(),
+        is_answer: is_answer(object),
+        all_too_small,
         target: segmentation_target(object),
         image_instances: image_instances(object),
         segments,

@@ -52,7 +52,7 @@ pub struct RegionOfInterest {
     /// Contours in file order.
     pub contours: Vec<Contour>,
     /// The distance of the planes that the object was drawn on, in mm: the smallest between two planes of one region, where it is found at
-    /// least twice in the object.
+    /// least twice in the object, or is that of a region of two planes.
     pub plane_step_mm: Option<f64>,
     /// Why the region cannot be read; a fault only where the region is asked for.
     pub fault: Option<String>,

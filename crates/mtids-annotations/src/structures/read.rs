@@ -72,10 +72,11 @@ fn read(object: &InMemDicomObject) -> StructureSet {
     StructureSet { target, regions, faults }
 }
 
-/// The smallest distance of two planes of one region, where it is found at least twice.
+/// The smallest distance of two planes of one region, where it is found at least twice, or is that of a region of two planes: a node of 10 mm
+/// that was drawn on slices of 5 mm has no more of them.
 fn plane_step_mm(regions: &[RegionOfInterest]) -> Option<f64> {
     let normal = oblique::common_normal(regions.iter().flat_map(|region| &region.contours))?;
-    let mut gaps: Vec<f64> = Vec::new();
+    let (mut gaps, mut of_two_planes): (Vec<f64>, Vec<f64>) = Default::default();
     for region in regions {
         let mut offsets: Vec<f64> = region
             .contours
@@ -84,11 +85,16 @@ fn plane_step_mm(regions: &[RegionOfInterest]) -> Option<f64> {
             .filter_map(|contour| Some(dot(contour.points.first()?.0, normal)))
             .collect();
         offsets.sort_by(f64::total_cmp);
-        gaps.extend(offsets.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > SAME_PLANE_MM));
+        let of_region = offsets.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > SAME_PLANE_MM);
+        let of_region: Vec<f64> = of_region.collect();
+        if let [only] = of_region[..] {
+            of_two_planes.push(only);
+        }
+        gaps.extend(of_region);
     }
     let smallest = gaps.iter().copied().min_by(f64::total_cmp)?;
     let found = gaps.iter().filter(|gap| **gap - smallest <= SAME_PLANE_MM).count();
-    (found >= 2).then_some(smallest)
+    (found >= 2 || of_two_planes.contains(&smallest)).then_some(smallest)
 }
 
 /// The region of an item of StructureSetROISequence, without contours.

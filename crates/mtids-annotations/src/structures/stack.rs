@@ -2,8 +2,9 @@
 //!
 //! Rules: a plane between two slices goes to the nearer one. A drawn piece is continued by the pieces that touch it on the next slice on which
 //! any does. The slices between belong to the node where at most one of them is undrawn, or where the pieces lie no farther apart than the
-//! planes that were drawn: a distance of at most [`MAX_REGULAR_MM`], the smallest of the node or of the object, found twice or more. Each takes the nearer drawn plane, the middle one both. Wider
-//! gaps part nodes. Source: SlicerRt/SlicerRT#303, #304, #334. Units: mm along the stack; voxels `[i, j, k]`.
+//! planes that were drawn: at most [`MAX_REGULAR_MM`], the smallest distance of the node, found twice or more, or that of the object. Each
+//! takes the nearer drawn plane, the middle one both. Wider gaps part nodes. Source: SlicerRt/SlicerRT#303, #304, #334. Units: mm along the
+//! stack; voxels `[i, j, k]`.
 
 use std::collections::{BTreeMap, HashSet};
 

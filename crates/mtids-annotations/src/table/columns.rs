@@ -63,7 +63,7 @@ pub(super) const NUMBERS: [&str; 20] = [
 ];
 
 /// Names of other tools and formats, without separators, and the column that they may mean.
-const SYNONYMS: [(&str, &str); 25] = [
+const SYNONYMS: [(&str, &str); 39] = [
     ("seriesinstanceuid", "series_uid"),
     ("seriesid", "series_uid"),
     ("studyinstanceuid", "study_uid"),
@@ -84,6 +84,20 @@ const SYNONYMS: [(&str, &str); 25] = [
     ("malignant", "metastasis"),
     ("malignancy", "metastasis"),
     ("status", "metastasis"),
+    ("metastasisstatus", "metastasis"),
+    ("metastaticstatus", "metastasis"),
+    ("metstatus", "metastasis"),
+    ("nodestatus", "metastasis"),
+    ("nodalstatus", "metastasis"),
+    ("lnstatus", "metastasis"),
+    ("nstatus", "metastasis"),
+    ("pnstatus", "metastasis"),
+    ("pn", "metastasis"),
+    ("coordinatesystem", "space"),
+    ("coordinatespace", "space"),
+    ("coordsystem", "space"),
+    ("coordsys", "space"),
+    ("coordspace", "space"),
     ("label", "metastasis"),
     ("lnstation", "station"),
     ("nodestation", "station"),
@@ -117,7 +131,28 @@ pub(super) fn suggestion(name: &str) -> Option<&'static str> {
     let searched = bare(name);
     let synonym = SYNONYMS.iter().find(|(other, _)| *other == searched).map(|(_, column)| *column);
     synonym
+        .or_else(|| COLUMNS.iter().copied().find(|column| is_other_unit(name, column)))
         .or_else(|| COLUMNS.iter().copied().find(|column| column.len() >= 4 && is_one_edit(&bare(column), &searched)))
+}
+
+/// Units of length that a column of mm may have by mistake, as they end a bare name.
+const OTHER_UNITS: [&str; 8] = ["cm", "m", "um", "\u{b5}m", "in", "inch", "inches", "micron"];
+
+/// Whether an unknown column is a known one in another unit: its numbers must be converted, so that a new name alone would be wrong.
+pub(super) fn is_other_unit(name: &str, column: &str) -> bool {
+    let searched = bare(name);
+    let stem = bare(column).strip_suffix("mm").map(str::to_owned);
+    let unit = stem.as_deref().and_then(|stem| searched.strip_prefix(stem));
+    unit.is_some_and(|unit| OTHER_UNITS.contains(&unit))
+}
+
+/// What to do about an unknown column that may mean another one.
+pub(crate) fn advice(name: &str, column: &str) -> String {
+    if is_other_unit(name, column) {
+        format!("column `{name}` is not read: convert its values to mm, and name the column `{column}`")
+    } else {
+        format!("column `{name}` is not read: did you mean `{column}`? Rename it, or leave it if not")
+    }
 }
 
 /// Whether one letter more, less, other, or two neighbours exchanged make one name the other.
@@ -158,10 +193,27 @@ mod tests {
             ("SeriesInstanceUID", "series_uid"),
             ("coordX", "x_mm"),
             ("Metastatic", "metastasis"),
+            ("pN_status", "metastasis"),
+            ("metastasis_status", "metastasis"),
+            ("coordinate_system", "space"),
+            ("x_cm", "x_mm"),
+            ("diameter_inch", "diameter_mm"),
         ] {
             assert_eq!(suggestion(name), Some(meant), "{name}");
             assert!(!COLUMNS.contains(&name_of(name).as_str()), "{name}");
         }
         assert_eq!((suggestion("voxels"), suggestion("l")), (None, None), "short names are near to everything");
+    }
+
+    #[test]
+    fn another_unit_is_converted_and_not_renamed() {
+        for (name, meant) in [("x_cm", "x_mm"), ("short_axis_cm", "short_axis_mm"), ("Diameter (m)", "diameter_mm")] {
+            assert_eq!(suggestion(name), Some(meant));
+            let said = advice(name, meant);
+            assert!(said.contains(&format!("convert its values to mm, and name the column `{meant}`")), "{said}");
+            assert!(!said.contains("Rename"), "{said}");
+        }
+        assert!(advice("statoin", "station").contains("did you mean `station`? Rename it"));
+        assert!(advice("coordX", "x_mm").contains("did you mean `x_mm`"));
     }
 }

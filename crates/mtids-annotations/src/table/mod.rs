@@ -13,7 +13,9 @@ mod encoding;
 mod kind;
 mod names;
 mod parquet;
+mod quotes;
 pub mod row;
+mod row_cells;
 mod schema;
 mod text;
 mod values;
@@ -29,7 +31,9 @@ use crate::table::kind::{Kind, kind_of};
 use crate::table::row::{Table, TableRow};
 
 pub use cells::station_of_cell;
+pub(crate) use columns::advice;
 pub use names::{NameColumn, NamedText, lines_of, read_names};
+pub use quotes::check_quotes;
 pub use schema::schema;
 
 /// Reads a table, in the format that its first bytes show. Stations in it are of `map`.
@@ -253,7 +257,43 @@ mod tests {
         assert_eq!((table.rows[0].station, table.rows[0].metastasis), (None, None));
         let error = read("seriesuid,coordX,coordY,coordZ\n1,2,3,4\n").unwrap_err().to_string();
         assert!(error.contains("`x_mm` is missing") && error.contains("did you mean `x_mm` by `coordx`"), "{error}");
+        let unit = read("series_uid,x_cm,y_cm,z_cm\n1,2,3,4\n").unwrap_err().to_string();
+        assert!(unit.contains("convert the values to mm, and rename `x_cm` to `x_mm`"), "{unit}");
+        assert!(!unit.contains("did you mean"), "{unit}");
         let spaces = read("series_uid x_mm y_mm z_mm\n1 2 3 4\n").unwrap_err().to_string();
         assert!(spaces.contains("separated by spaces"), "{spaces}");
+    }
+
+    #[test]
+    fn a_stray_quotation_mark_never_moves_a_label() {
+        // A mark for "as above" in a column of its own, in a label, and text that is never closed.
+        let header = "series_uid,x_mm,y_mm,z_mm,reader,station,metastasis";
+        let ditto = read(&format!("{header}\n1,2,3,4,AB,7,1\n1,2,3,5,\",4R,0\n1,2,3,6,\",10L,0\n")).unwrap_err();
+        let ditto = ditto.to_string();
+        assert!(ditto.contains("table.csv") && ditto.contains("line 3: the quotation mark of column 5"), "{ditto}");
+        let in_label = read(&format!("{HEADER}\n1,2,3,4,\"\n7\n\",1\n1,2,3,4,\"4R\n7\",1\n")).unwrap_err().to_string();
+        assert!(in_label.contains("line 5, column `station`: the cell has several lines"), "{in_label}");
+        let open = read(&format!("{HEADER},note\n1,2,3,4,7,1,\"see report\n1,2,3,5,7,0,x\n")).unwrap_err().to_string();
+        assert!(open.contains("line 2: the quotation mark of column 7 is never closed"), "{open}");
+        let note = "\"round, 9 mm,\nno \"\"fat\"\", see report,\n2 of 3\"";
+        let rows = read(&format!("note,{HEADER},finding\n{note},1,2,3,4,7,1,{note}\n{note},1,2,3,5,4R,0,x\n")).unwrap();
+        assert_eq!(
+            (rows.len(), rows[0].station, rows[1].station),
+            (2, Some(Station::S7.into()), Some(Station::S4R.into()))
+        );
+    }
+
+    #[test]
+    fn a_status_in_the_station_and_a_dash_beside_plus_are_no_labels() {
+        for cell in ["4R(+)", "7 (-)", "10L+", "4R-", "7 [+] x"] {
+            let error = read(&format!("{HEADER}\n1,2,3,4,{cell},\n")).unwrap_err().to_string();
+            assert!(error.contains("the status in the column `metastasis`"), "{cell}: {error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        std::fs::write(&path, format!("{HEADER}\n1,2,3,4,7,-\n1,2,3,5,7,1\n1,2,3,6,7,none\n")).unwrap();
+        assert_eq!(read_table_file(&path, StationMap::Iaslc).unwrap().no_status, [2, 4]);
+        let beside = read(&format!("{HEADER}\n1,2,3,4,7,N+\n1,2,3,5,7,-\n")).unwrap_err().to_string();
+        assert!(beside.contains("line 3, column `metastasis`: `-` in a column with `+`"), "{beside}");
     }
 }

@@ -95,7 +95,7 @@ impl TableRow {
 }
 
 /// A table with what was left aside.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// The rows, in the order of the file.
     pub rows: Vec<TableRow>,
@@ -105,6 +105,8 @@ pub struct Table {
     pub suggestions: Vec<(String, &'static str)>,
     /// Cells of `station` that have no place on the map.
     pub unplaced: Vec<UnplacedCell>,
+    /// Rows, as [`TableRow::line`], whose cell of `metastasis` is a dash or `none`: unknown, and to be shown, since some write it for benign.
+    pub no_status: Vec<u64>,
 }
 
 /// A cell of `station` that is understood and has no place on the map: station and region of its row are unknown.

@@ -5,8 +5,10 @@
 use std::path::Path;
 
 use super::cells::{RawTable, Record};
+use super::columns::{NUMBERS, name_of};
 use super::dialect::dialect;
 use super::encoding::decode;
+use super::quotes::{Shape, check};
 use crate::error::AnnotationError;
 
 /// Largest table: 256 MiB of text, a million rows.
@@ -28,6 +30,10 @@ pub(super) fn read_text(path: &Path) -> Result<RawTable, AnnotationError> {
         .from_reader(&text.as_bytes()[dialect.skipped..]);
     let header = reader.headers().map_err(|error| unreadable(error.to_string()))?;
     let columns: Vec<String> = header.iter().map(str::to_owned).collect();
+    let named = columns.iter().rposition(|name| !name.trim().is_empty()).map_or(0, |last| last + 1);
+    let numbers: Vec<usize> = (0..named).filter(|at| NUMBERS.contains(&name_of(&columns[*at]).as_str())).collect();
+    let shape = Shape { separator: dialect.separator, columns: named, numbers: &numbers };
+    check(text.as_bytes(), dialect.skipped, &shape).map_err(unreadable)?;
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| unreadable(error.to_string()))?;

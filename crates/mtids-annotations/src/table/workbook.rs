@@ -1,16 +1,18 @@
 //! Tables in Excel workbooks (.xlsx), through calamine.
 //!
 //! Of several sheets, the one with the columns of a table is read. Invariants: a cell that is formatted as a date stays a date, so that it is
-//! never taken for a number; a workbook is unpacked only if its real size is small enough.
+//! never taken for a number; a cell whose value is not in the file (merged cells, formulas that nobody calculated) is never taken for an
+//! empty one; a workbook is unpacked only if its real size is small enough.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use calamine::{DataRef, Reader, Xlsx};
+use calamine::{DataRef, Dimensions, Reader, Xlsx};
 use zip::ZipArchive;
 
 use super::cells::{MAX_COLUMNS, RawTable, Record, is_table};
+use super::columns::{COLUMNS, name_of};
 use super::parquet::MAX_TEXT;
 use crate::error::AnnotationError;
 
@@ -41,7 +43,7 @@ pub(super) fn read_workbook(path: &Path) -> Result<RawTable, AnnotationError> {
     let mut tables = Vec::new();
     for sheet in &sheets {
         // Sheets of charts have no cells.
-        let Ok(header) = rows_of(&mut book, sheet, 1) else { continue };
+        let Ok(Rows { rows: header, .. }) = rows_of(&mut book, sheet, 1) else { continue };
         if header.first().is_some_and(|record| is_table(&record.cells)) {
             tables.push(sheet);
         }
@@ -57,8 +59,29 @@ pub(super) fn read_workbook(path: &Path) -> Result<RawTable, AnnotationError> {
             return Err(unreadable(detail));
         }
     };
-    let mut rows = rows_of(&mut book, sheet, MAX_ROWS).map_err(unreadable)?.into_iter();
-    let names = rows.next().map(|record| record.cells).unwrap_or_default();
+    let Rows { rows, formulas } = rows_of(&mut book, sheet, MAX_ROWS).map_err(unreadable)?;
+    let lines: Vec<u64> = rows.iter().skip(1).map(|record| record.line).collect();
+    let mut rows = rows.into_iter();
+    let header = rows.next().unwrap_or_else(|| Record { line: 0, cells: Vec::new() });
+    let names = header.cells;
+    let known: Vec<usize> = (0..names.len()).filter(|at| COLUMNS.contains(&name_of(&names[*at]).as_str())).collect();
+    if let Some((line, column)) = formulas.iter().find(|(line, column)| *line > header.line && known.contains(column)) {
+        let detail = format!(
+            "sheet `{sheet}`, row {line}, column `{}`: a formula without a value; open the workbook in a spreadsheet program and save it, or \
+             write the value",
+            names[*column]
+        );
+        return Err(unreadable(detail));
+    }
+    let merged =
+        book.merge_cells_by_sheet_name(sheet).map_err(|error| unreadable(format!("sheet `{sheet}`: {error}")))?;
+    if let Some((line, column)) = merged.iter().find_map(|range| merged_label(range, header.line, &lines, &known)) {
+        let detail = format!(
+            "sheet `{sheet}`, row {line}, column `{}`: merged cells, of which only the first has a value; unmerge them, and fill in each cell",
+            names[column]
+        );
+        return Err(unreadable(detail));
+    }
     let rows = rows.map(|mut record| {
         record.cells.resize(record.cells.len().max(names.len()), String::new());
         record
@@ -67,17 +90,44 @@ pub(super) fn read_workbook(path: &Path) -> Result<RawTable, AnnotationError> {
     Ok(RawTable { names, records, unit: "row", decimal_comma: true })
 }
 
+/// Row, from 1, and column of a cell that a merged range leaves without its value. `lines` are those of the rows, the header's being `header`;
+/// `columns` are those that are read. A range over a row and an empty one below it costs nothing.
+fn merged_label(range: &Dimensions, header: u64, lines: &[u64], columns: &[usize]) -> Option<(u64, usize)> {
+    let (first, last) = (u64::from(range.start.0) + 1, u64::from(range.end.0) + 1);
+    let (left, right) = (range.start.1 as usize, range.end.1 as usize);
+    let row_from = |from: u64| lines.get(lines.partition_point(|line| *line < from)).filter(|line| **line <= last);
+    let to_the_right = columns.iter().find(|column| (left + 1..=right).contains(*column));
+    let own = columns.iter().find(|column| **column == left);
+    let beside = row_from(first).zip(to_the_right);
+    let below = || row_from(first + 1).zip(own);
+    let in_header = || own.filter(|_| left < right && (first..=last).contains(&header)).map(|column| (&header, column));
+    beside.or_else(below).or_else(in_header).map(|(line, column)| (*line, *column))
+}
+
+/// Rows of a sheet.
+struct Rows {
+    rows: Vec<Record>,
+    /// Rows, from 1, and columns of cells with a formula and no value.
+    formulas: Vec<(u64, usize)>,
+}
+
 /// The first rows of a sheet that are not empty, with their numbers from 1.
-fn rows_of(book: &mut Xlsx<BufReader<File>>, sheet: &str, most: usize) -> Result<Vec<Record>, String> {
+fn rows_of(book: &mut Xlsx<BufReader<File>>, sheet: &str, most: usize) -> Result<Rows, String> {
     let mut cells = book.worksheet_cells_reader(sheet).map_err(|error| format!("sheet `{sheet}`: {error}"))?;
-    let mut rows: Vec<Record> = Vec::new();
+    let (mut rows, mut formulas): (Vec<Record>, Vec<(u64, usize)>) = (Vec::new(), Vec::new());
     let mut bytes = 0;
-    while let Some(cell) = cells.next_cell().map_err(|error| format!("sheet `{sheet}`: {error}"))? {
-        let text = text_of(cell.get_value());
+    while let Some(cell) =
+        cells.next_cell_with_formula_metadata().map_err(|error| format!("sheet `{sheet}`: {error}"))?
+    {
+        let text = text_of(&cell.value);
+        let (row, column) = cell.pos;
         if text.trim().is_empty() {
+            // A formula that gives an empty text has that text as its value.
+            if cell.formula.is_some() && cell.value == DataRef::Empty {
+                formulas.push((u64::from(row) + 1, column as usize));
+            }
             continue;
         }
-        let (row, column) = cell.get_position();
         let (line, column) = (u64::from(row) + 1, column as usize);
         if column >= MAX_COLUMNS {
             return Err(format!(
@@ -105,7 +155,7 @@ fn rows_of(book: &mut Xlsx<BufReader<File>>, sheet: &str, most: usize) -> Result
         }
         last.cells[column] = text;
     }
-    Ok(rows)
+    Ok(Rows { rows, formulas })
 }
 
 /// The text that a cell would have in CSV; a date keeps the form of one.
@@ -163,9 +213,11 @@ mod tests {
         Number(f64),
         /// Days since 1900, in a cell that is formatted as a date.
         Date(u32),
+        /// Formula with the value that a program has calculated.
+        Formula(&'static str, Option<&'static str>),
         Gap,
     }
-    use Written::{Date, Gap, Number, Text};
+    use Written::{Date, Formula, Gap, Number, Text};
 
     fn sheet(rows: &[Vec<Written>]) -> String {
         let mut xml =
@@ -178,6 +230,10 @@ mod tests {
                     Text(text) => format!(r#"<c r="{place}" t="inlineStr"><is><t>{text}</t></is></c>"#),
                     Number(number) => format!(r#"<c r="{place}"><v>{number}</v></c>"#),
                     Date(days) => format!(r#"<c r="{place}" s="1"><v>{days}</v></c>"#),
+                    Formula(formula, Some(value)) => {
+                        format!(r#"<c r="{place}" t="str"><f>{formula}</f><v>{value}</v></c>"#)
+                    }
+                    Formula(formula, None) => format!(r#"<c r="{place}"><f>{formula}</f><v></v></c>"#),
                     Gap => String::new(),
                 };
             }
@@ -261,6 +317,36 @@ mod tests {
         assert!(error.contains("column `x_mm`") && error.contains("is a date"), "{error}");
         let error = read(&[("nodes", sheet(&[vec![Text("x_mm"), Text("y_mm")]]))]).unwrap_err();
         assert!(error.contains("series_uid"), "{error}");
+    }
+
+    #[test]
+    fn formulas_without_value_are_no_empty_labels() {
+        let formula = "IF(G2&gt;1,&quot;malignant&quot;,&quot;&quot;)";
+        let of = |value| read(&[("nodes", sheet(&[header(), row(Text("7"), Formula(formula, value))]))]);
+        let found = |value| of(Some(value)).unwrap().rows[0].metastasis;
+        assert_eq!((found("malignant"), found("")), (Some(Metastasis::Metastatic), None));
+        let error = of(None).unwrap_err();
+        assert!(error.contains("row 2, column `metastasis`: a formula without a value"), "{error}");
+        // One in a column that is not read costs nothing.
+        let mut beside = [header(), row(Text("7"), Number(1.0))];
+        beside[1].push(Formula(formula, None));
+        assert_eq!(read(&[("nodes", sheet(&beside))]).unwrap().rows.len(), 1);
+    }
+
+    #[test]
+    fn merged_cells_over_labels_are_refused() {
+        let rows = [header(), row(Text("4R"), Number(1.0)), row(Gap, Gap)];
+        let merged = |range: &str| {
+            let cells = format!(r#"</sheetData><mergeCells count="1"><mergeCell ref="{range}"/></mergeCells>"#);
+            read(&[("nodes", sheet(&rows).replace("</sheetData>", &cells))])
+        };
+        let error = merged("E2:E3").unwrap_err();
+        assert!(error.contains("row 3, column `station`: merged cells"), "{error}");
+        assert!(merged("D3:F3").unwrap_err().contains("row 3, column `station`"));
+        assert_eq!(merged("G2:H3").unwrap().rows.len(), 2, "a column that is not read");
+        assert_eq!(merged("E2:E2").unwrap().rows.len(), 2);
+        assert!(merged("E1:F1").unwrap_err().contains("row 1, column `station`"), "a name of two columns");
+        assert_eq!(merged("A3:A4").unwrap().rows.len(), 2, "over an empty row");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use mtids_domain::taxonomy::{Location, Station, StationMap};
 use crate::written::{grid, identity};
 
 /// The series that the writers refer to: 7 × 5 × 4 voxels.
-fn series() -> SeriesGeometry<'static> {
+pub(crate) fn series() -> SeriesGeometry<'static> {
     SeriesGeometry {
         patient_id: "TEST-1",
         series_uid: "2.25.3",
@@ -33,7 +33,7 @@ fn series() -> SeriesGeometry<'static> {
     }
 }
 
-fn rules(classes: &[ClassRule]) -> Rules {
+pub(crate) fn rules(classes: &[ClassRule]) -> Rules {
     Rules {
         read_segmentations: true,
         read_reports: true,

@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+mod answers;
 mod formats;
 mod load;
 mod mask_files;
 mod mask_forms;
+mod outside;
 mod real;
 mod regions;
 mod regressions;
+mod thick;
 mod written;
 
 use std::path::{Path, PathBuf};

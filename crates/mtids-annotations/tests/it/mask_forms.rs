@@ -198,6 +198,15 @@ fn layers_of_a_seg_nrrd_have_their_own_names() {
     let single =
         attached("type: uint8\nencoding: raw\nSegment0_Name:=Knoten\nSegment0_LabelValue:=3", &voxels(|x| [x]));
     assert_eq!(single.unwrap().labels[0].name.as_deref(), Some("Knoten"));
+    // A segment without voxels is none; voxels without segment are of nobody knows what.
+    let astray = "type: uint8\nencoding: raw\nSegment0_Name:=Knoten\nSegment0_LabelValue:=2";
+    let error = attached(astray, &voxels(|x| [x])).unwrap_err();
+    assert!(
+        error.contains("voxels of value 3 in layer 0 belong to no segment") && error.contains("`Knoten`"),
+        "{error}"
+    );
+    let both = format!("{astray}\nSegment1_Name:=LN 7\nSegment1_LabelValue:=3");
+    assert_eq!(attached(&both, &voxels(|x| [x])).unwrap().labels.len(), 1);
 }
 
 /// A NIfTI-2 header of 2 × 3 × 2 voxels of `data_type`, field by field after nifti2.h.

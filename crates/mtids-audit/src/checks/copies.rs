@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mtids_report::format::counted;
 use mtids_shards::NO_CODE;
 
 use crate::error::AuditError;
@@ -30,7 +31,10 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
                 Severity::Error,
                 IssueCode::DuplicateSample,
                 same_key.len() as u64,
-                format!("{} sample keys occur in more than one row", same_key.len()),
+                format!(
+                    "{} in more than one row",
+                    counted(same_key.len() as u64, "sample key occurs", "sample keys occur")
+                ),
                 "sample keys must be unique; the dataset was not written by mtids-prep, or was changed",
             )
             .with_examples(same_key.iter().filter_map(|rows| Some(rows.first()?.key.clone()))),
@@ -44,15 +48,18 @@ pub(super) fn duplicates(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
         (
             Severity::Error,
             leaking,
-            "of different patients or splits",
+            "across patients or splits",
             "one person with two IDs, or a study exported twice: merge the patients and build again",
         ),
-        (Severity::Warning, inside, "of one patient", "a node annotated twice counts twice; remove one annotation"),
+        (Severity::Warning, inside, "within a patient", "a node annotated twice counts twice; remove one annotation"),
     ] {
         if !copies.is_empty() {
-            let message = format!("{} patches {place} have identical voxels", copies.len());
-            let firsts = copies.iter().filter_map(|rows| rows.iter().map(|row| row.key.clone()).min());
             let count = copies.len() as u64;
+            let message = format!(
+                "{} more than once with identical voxels, {place}",
+                counted(count, "patch comes", "patches come")
+            );
+            let firsts = copies.iter().filter_map(|rows| rows.iter().map(|row| row.key.clone()).min());
             issues.push(
                 AuditIssue::new(severity, IssueCode::DuplicateVoxels, count, message, advice)
                     .with_examples(firsts)
@@ -80,7 +87,10 @@ fn other_labels(same_voxels: &[Vec<Copy>]) -> Option<AuditIssue> {
             Severity::Error,
             IssueCode::SameVoxelsOtherLabels,
             keys.len() as u64,
-            format!("{} patches have the voxels of another one, and another label", keys.len()),
+            format!(
+                "{} the voxels of another one, and another label",
+                counted(keys.len() as u64, "patch has", "patches have")
+            ),
             "the network cannot learn both: ask which label is right, correct it, or remove one of them",
         )
         .with_rows(keys)

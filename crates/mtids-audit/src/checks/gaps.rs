@@ -1,11 +1,11 @@
 //! What is missing or thin: empty splits, small classes, unknown labels, weak evidence, patients that weigh most, patches without image.
 
-use mtids_report::format::{counted, percent};
+use mtids_report::format::{count as grouped, counted, percent};
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 
 use crate::config::AuditConfig;
 use crate::count::{Count, Group};
-use crate::distribution::{SPLITS, by, overall, patients_by_status};
+use crate::distribution::{SPLITS, StatusPatients, by, overall, patients_by_status};
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -15,23 +15,29 @@ fn find<'a>(groups: &'a [Group], names: &[&str]) -> Option<&'a Count> {
     groups.iter().find(same).map(|group| &group.count)
 }
 
-/// Every class must be taught, and judged on more than a few patients. `regions` are the names of the regions.
+/// Every class must be taught, and judged on more than a few patients. `regions` are the names of the regions. Of few patients all classes are
+/// small, which is said once; a class that is never taught is an error of theirs too.
 pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -> Result<Vec<AuditIssue>, AuditError> {
+    let mut issues = Vec::new();
     let patients = overall(index)?.patients;
-    if patients < config.fewest_patients {
-        return Ok(vec![AuditIssue::new(
+    let are_few = patients < config.fewest_patients;
+    if are_few {
+        issues.push(AuditIssue::new(
             Severity::Warning,
             IssueCode::FewPatients,
             patients,
             format!("{}: too few for any conclusion", counted(patients, "patient", "patients")),
             "use it to test the programs; add patients before training",
-        )]);
+        ));
     }
     let (by_split, by_region_and_split) = (by(index, ["split"])?, by(index, ["region_name", "split"])?);
-    let mut issues = Vec::new();
+    let by_status = patients_by_status(index, ["split"])?;
     let (mut missing, mut small) = (Vec::new(), Vec::new());
     for split in SPLITS {
         if find(&by_split, &[split]).is_none() {
+            if are_few {
+                continue;
+            }
             issues.push(
                 AuditIssue::new(
                     Severity::Warning,
@@ -48,21 +54,26 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
             let count = |split| find(&by_region_and_split, &[region, split]).copied().unwrap_or_default();
             let here = count(split);
             if split != "train" && here.rows > 0 && count("train").rows == 0 {
-                missing.push(format!("{region} ({} patches in {split})", here.rows));
+                missing.push(format!("{region} ({} in {split})", counted(here.rows, "patch", "patches")));
             }
             if here.patients < config.smallest_class_patients {
-                small.push(format!("{split}, {region}: {} patients", here.patients));
+                small.push(format!("{split}, {region}: {}", counted(here.patients, "patient", "patients")));
             }
         }
         let known = find(&by_split, &[split]).copied().unwrap_or_default();
         let taught = find(&by_split, &["train"]).copied().unwrap_or_default();
-        for (name, here, there) in
-            [("benign", known.benign, taught.benign), ("metastatic", known.metastatic, taught.metastatic)]
-        {
+        let is_split = |group: &&StatusPatients| group.names.first().and_then(Option::as_deref) == Some(split);
+        let judged = by_status.iter().find(is_split).map_or([0, 0], |group| group.benign_and_metastatic);
+        for (name, here, there, people) in [
+            ("benign", known.benign, taught.benign, judged[0]),
+            ("metastatic", known.metastatic, taught.metastatic, judged[1]),
+        ] {
             if split != "train" && here > 0 && there == 0 {
-                missing.push(format!("{name} ({here} patches in {split})"));
+                missing.push(format!("{name} ({} in {split})", counted(here, "patch", "patches")));
             } else if here == 0 {
                 small.push(format!("{split}, {name}: no patch"));
+            } else if people < config.smallest_class_patients {
+                small.push(format!("{split}, {name}: {}", counted(people, "patient", "patients")));
             }
         }
     }
@@ -72,22 +83,29 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
                 Severity::Error,
                 IssueCode::ClassMissingFromTrain,
                 missing.len() as u64,
-                format!("{} classes of validation or test are missing from the training split", missing.len()),
+                format!(
+                    "{} missing from the training split",
+                    counted(
+                        missing.len() as u64,
+                        "class of validation or test is",
+                        "classes of validation or test are"
+                    )
+                ),
                 "change the regions or the split of the build configuration",
             )
             .with_examples(missing),
         );
     }
-    if !small.is_empty() {
+    if !small.is_empty() && !are_few {
         issues.push(
             AuditIssue::new(
                 Severity::Warning,
                 IssueCode::SmallClass,
                 small.len() as u64,
                 format!(
-                    "{} classes of a split have fewer than {} patients",
-                    small.len(),
-                    config.smallest_class_patients
+                    "{} fewer than {}",
+                    counted(small.len() as u64, "class of a split has", "classes of a split have"),
+                    counted(config.smallest_class_patients, "patient", "patients")
                 ),
                 "one patient changes results of these classes: merge regions or add patients",
             )
@@ -142,7 +160,11 @@ pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditI
             Severity::Warning,
             IssueCode::LabelsFromSize,
             from_size,
-            format!("{from_size} of {all} known statuses come from size on CT (evidence D)"),
+            format!(
+                "{} of {} from size on CT (evidence D)",
+                grouped(from_size),
+                counted(all, "known status comes", "known statuses come")
+            ),
             "the model would learn the size rule, not the disease; set these labels to unknown",
         ));
     }
@@ -152,7 +174,11 @@ pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditI
             Severity::Info,
             IssueCode::WeakLabels,
             weak,
-            format!("{weak} of {all} known statuses were given for a station or a patient, not for the node"),
+            format!(
+                "{} of {} given for a station or a patient, not for the node",
+                grouped(weak),
+                counted(all, "known status was", "known statuses were")
+            ),
             "nodes of a metastatic station can be benign; interpret results with care",
         ));
     }
@@ -160,11 +186,9 @@ pub(super) fn evidence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditI
 }
 
 /// A region and a status that a split has, and never together: the joint class cannot be taught or judged there. Where the region or the status
-/// has few patients in training, chance empties a cell, and it is a note.
+/// has few patients in training, chance empties a cell, and it is a note, which of few patients altogether nobody needs.
 pub(super) fn cells(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
-    if overall(index)?.patients < config.fewest_patients {
-        return Ok(Vec::new());
-    }
+    let are_few = overall(index)?.patients < config.fewest_patients;
     let (of_splits, of_regions) =
         (patients_by_status(index, ["split"])?, patients_by_status(index, ["region_name", "split"])?);
     let mut issues = Vec::new();
@@ -181,6 +205,9 @@ pub(super) fn cells(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssu
                 }
                 let fewer = elsewhere.min(group.benign_and_metastatic[1 - status]);
                 let is_judged = split == SPLITS[0] && fewer >= config.smallest_class_patients;
+                if are_few && !is_judged {
+                    continue;
+                }
                 let cells = if is_judged { &mut untaught } else { &mut noted };
                 cells.push(format!("{region}, {name}"));
             }
@@ -223,7 +250,10 @@ pub(super) fn dominating(index: &Index, config: &AuditConfig) -> Result<Option<A
     let found: Vec<String> = (0..answer.len())
         .filter(|n| patients[*n] >= config.fewest_patients)
         .filter(|n| most[*n] as f64 > config.largest_patient_share.max(5.0 / patients[*n] as f64) * all[*n] as f64)
-        .map(|n| format!("{}: {} of {} patches", splits[n].as_deref().unwrap_or("unknown"), most[n], all[n]))
+        .map(|n| {
+            let split = splits[n].as_deref().unwrap_or("unknown");
+            format!("{split}: {} of {}", grouped(most[n]), counted(all[n], "patch", "patches"))
+        })
         .collect();
     Ok((!found.is_empty()).then(|| {
         AuditIssue::new(
@@ -243,7 +273,9 @@ pub(super) fn dominating(index: &Index, config: &AuditConfig) -> Result<Option<A
 
 /// Patches that are largely outside the scanned field.
 pub(super) fn padding(index: &Index, limit: f64) -> Result<Option<AuditIssue>, AuditError> {
-    let answer = index.query(|frame| frame.filter(col("pad_fraction").gt(lit(limit))).select([col("sample_key")]))?;
+    // NaN would lie above every limit.
+    let is_padded = col("pad_fraction").is_finite().and(col("pad_fraction").gt(lit(limit)));
+    let answer = index.query(|frame| frame.filter(is_padded).select([col("sample_key")]))?;
     let count = answer.len() as u64;
     let keys = answer.texts("sample_key")?;
     Ok((count > 0).then(|| {

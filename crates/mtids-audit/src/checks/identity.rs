@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mtids_report::format::counted;
 use mtids_shards::NO_CODE;
 use polars::prelude::col;
 
+use super::nobody::Nobody;
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -62,15 +64,20 @@ const COLUMNS: [OfOnePatient; 4] = [
 ];
 
 /// Studies, series, instances and frames of reference with rows of more than one patient. Examples are two of the patients.
-pub(super) fn shared_by_patients(index: &Index) -> Result<Vec<AuditIssue>, AuditError> {
+pub(super) fn shared_by_patients(index: &Index, nobody: &Nobody) -> Result<Vec<AuditIssue>, AuditError> {
     let patients = index.query_of(Rows::All, |frame| frame.select([col("patient_key")]))?.codes("patient_key")?;
     let mut issues = Vec::new();
     for OfOnePatient { column, severity, code, one, many, advice } in COLUMNS {
-        // By the first row of each value: a row of another patient, and which row that is.
+        // By the first row of each value: the first row with a patient, and one of another patient.
+        let mut owners = vec![NO_CODE; patients.len()];
         let mut others: BTreeMap<u32, u32> = BTreeMap::new();
-        for (row, first) in index.first_rows(column)?.into_iter().enumerate().filter(|(_, first)| *first != NO_CODE) {
-            if patients[row] != patients[first as usize] {
-                others.entry(first).or_insert(row as u32);
+        for (row, first) in (0..).zip(index.first_rows(column)?) {
+            let patient = patients[row as usize];
+            let Some(owner) = owners.get_mut(first as usize).filter(|_| !nobody.is(patient)) else { continue };
+            if *owner == NO_CODE {
+                *owner = row;
+            } else if patients[*owner as usize] != patient {
+                others.entry(*owner).or_insert(row);
             }
         }
         let count = others.len() as u64;
@@ -80,7 +87,7 @@ pub(super) fn shared_by_patients(index: &Index) -> Result<Vec<AuditIssue>, Audit
                     severity,
                     code,
                     count,
-                    format!("{count} {} patches of more than one patient", if count == 1 { one } else { many }),
+                    format!("{} patches of more than one patient", counted(count, one, many)),
                     advice,
                 )
                 .with_examples(pairs(index, others.into_iter())?),

@@ -1,16 +1,18 @@
-//! Views of two patients that are copies of one scan: shifted, cut to another window or offset, so that their voxels differ.
+//! Views of two patients that may be copies of one scan: shifted, cut to another window or offset, so that their voxels differ.
 //!
-//! The column `near_hash` has 16 pieces. Two hashes that share 4 share 2 in one of three parts of the pieces. So rows are sorted by every two pieces
-//! of each part, 35 times, and only neighbours are compared: no pair is missed, and nobody compares all pairs. Invariants: rows with the same voxels
-//! are the business of `duplicate-voxels`; of more than 64 rows under two equal pieces each is compared with the first 64.
+//! The column `near_hash` has 16 pieces. Two hashes that share 4 share 2 in one of three parts of the pieces. So rows are laid out by one piece, those
+//! with an equal one are sorted by each later piece of the part, and only neighbours are compared: no pair is missed, and nobody compares all pairs.
+//! Invariants: rows with the same voxels are the business of `duplicate-voxels`; of more than 64 rows under two equal pieces each is compared with
+//! the first 64.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_report::format::counted;
 use mtids_shards::{NO_CODE, NearHash};
 use rayon::prelude::*;
 
 use super::identity::pairs;
+use super::nobody::Nobody;
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::index::Index;
@@ -18,13 +20,16 @@ use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// The column.
 const HASH: &str = "near_hash";
+/// Pieces of a hash, and the values of one.
+const PIECES: usize = 16;
+const VALUES: usize = 1 << 16;
 /// Parts of the pieces.
 const PARTS: [std::ops::Range<usize>; 3] = [0..6, 6..11, 11..16];
 /// Rows that others under the same two pieces are compared with.
 const MOST_COMPARED: usize = 64;
 
-/// Rows of two patients whose hashes share enough pieces.
-pub(super) fn found(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
+/// Rows of two patients whose hashes share enough pieces. That is likeness and no proof, so the message says how many they share.
+pub(super) fn found(index: &Index, config: &AuditConfig, nobody: &Nobody) -> Result<Option<AuditIssue>, AuditError> {
     if !index.has(HASH) {
         return Ok(None);
     }
@@ -33,57 +38,112 @@ pub(super) fn found(index: &Index, config: &AuditConfig) -> Result<Option<AuditI
         return Ok(None);
     }
     let (patients, voxels) = (index.first_rows("patient_key")?, index.first_rows("voxels_digest")?);
-    let differ = |of: &[u32], one: u32, other: u32| of.get(one as usize) != of.get(other as usize);
+    let patient = |row: u32| patients.get(row as usize).copied().unwrap_or(NO_CODE);
+    let are_two = |one: u32, other: u32| one != other && !nobody.is(one) && !nobody.is(other);
     let fewest = config.near_copy_pieces as usize;
-    let mut copies: BTreeSet<(u32, u32)> = BTreeSet::new();
-    let twos = PARTS.into_iter().flat_map(|part| {
-        let end = part.end;
-        part.flat_map(move |first| (first + 1..end).map(move |second| (first, second)))
-    });
-    let mut order: Vec<u64> = Vec::with_capacity(hashes.len());
-    for (first, second) in twos {
-        let key = |hash: &NearHash| u64::from(hash.pieces()[first]) << 16 | u64::from(hash.pieces()[second]);
-        // The two pieces, then the place among the hashes.
-        order.clear();
-        order.extend((0_u64..).zip(&hashes).map(|(n, (_, hash))| key(hash) << 32 | n));
-        order.par_sort_unstable();
-        for same in order.chunk_by(|one, other| one >> 32 == other >> 32) {
-            for (n, other) in same.iter().enumerate() {
-                for one in &same[..n.min(MOST_COMPARED)] {
-                    let ((one, its), (other, others)) = (hashes[*one as u32 as usize], hashes[*other as u32 as usize]);
-                    let is_copy = its.equal_pieces(&others) >= fewest
-                        && differ(&patients, one, other)
-                        && differ(&voxels, one, other);
-                    copies.extend(is_copy.then_some((one, other)));
-                }
-            }
+    // Pairs of rows, and the pieces that they share.
+    let mut copies: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    for part in PARTS {
+        for first in part.start..part.end - 1 {
+            let rows = ByPiece::of(&hashes, first);
+            let compared = |mut found: Vec<((u32, u32), usize)>, piece: usize| {
+                rows.compare(&hashes, piece, first + 1..part.end, |one, other, shared| {
+                    let is_copy = shared >= fewest
+                        && are_two(patient(one), patient(other))
+                        && voxels.get(one as usize) != voxels.get(other as usize);
+                    found.extend(is_copy.then_some(((one, other), shared)));
+                });
+                found
+            };
+            let found: Vec<Vec<((u32, u32), usize)>> =
+                (0..VALUES).into_par_iter().with_min_len(64).fold(Vec::new, compared).collect();
+            copies.extend(found.into_iter().flatten());
         }
     }
     if copies.is_empty() {
         return Ok(None);
     }
-    let rows: BTreeSet<u32> = copies.iter().flat_map(|(one, other)| [*one, *other]).collect();
+    let rows: BTreeSet<u32> = copies.keys().flat_map(|(one, other)| [*one, *other]).collect();
     let rows: Vec<u32> = rows.into_iter().collect();
     let keys = index.coded()?.index().texts_at("sample_key", &rows)?;
-    let people: BTreeSet<(u32, u32)> = copies
-        .iter()
-        .map(|(one, other)| {
-            let of = |row: &u32| patients.get(*row as usize).copied().unwrap_or(NO_CODE);
-            (of(one).min(of(other)), of(one).max(of(other)))
-        })
-        .collect();
+    // By two patients, the pieces that their likest views share.
+    let mut people: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    for ((one, other), shared) in copies {
+        let (one, other) = (patient(one), patient(other));
+        let most = people.entry((one.min(other), one.max(other))).or_default();
+        *most = shared.max(*most);
+    }
     let count = people.len() as u64;
+    let most = people.values().max().copied().unwrap_or(fewest);
+    let names = pairs(index, people.keys().copied())?;
+    let examples =
+        names.into_iter().zip(people.values()).map(|(names, shared)| format!("{names}: {shared} of {PIECES} pieces"));
     Ok(Some(
         AuditIssue::new(
             Severity::Warning,
             IssueCode::NearCopies,
             count,
-            format!("views of {} are copies of one scan, shifted or with other values", counted(count, "pair of patients", "pairs of patients")),
-            "look at them: a person under two ids leaks between splits; list the ids in identity.same_person, and build again",
+            format!(
+                "views of {} may be copies of one scan, shifted or with other values: their hashes share up to {most} of {PIECES} pieces",
+                counted(count, "pair of patients", "pairs of patients")
+            ),
+            "look at them: if two ids are one person, it leaks between splits; list the ids in identity.same_person, and build again",
         )
-        .with_examples(pairs(index, people.into_iter())?)
+        .with_examples(examples)
         .with_rows(keys.into_iter().flatten()),
     ))
+}
+
+/// Places of hashes by their value in one piece, each value's in the order of the file.
+struct ByPiece {
+    /// Where the places of each value begin, and behind the last all.
+    starts: Vec<u32>,
+    places: Vec<u32>,
+}
+
+impl ByPiece {
+    fn of(hashes: &[(u32, NearHash)], piece: usize) -> Self {
+        let value = |hash: &NearHash| usize::from(hash.pieces()[piece]);
+        let mut starts = vec![0u32; VALUES + 1];
+        hashes.iter().for_each(|(_, hash)| starts[value(hash) + 1] += 1);
+        for value in 0..VALUES {
+            starts[value + 1] += starts[value];
+        }
+        let (mut next, mut places) = (starts.clone(), vec![0u32; hashes.len()]);
+        for (place, (_, hash)) in (0u32..).zip(hashes) {
+            let next = &mut next[value(hash)];
+            places[*next as usize] = place;
+            *next += 1;
+        }
+        Self { starts, places }
+    }
+
+    /// Calls `each` with the rows of every two hashes of one value that share one of the pieces `others` too, and with how many they share.
+    fn compare(
+        &self,
+        hashes: &[(u32, NearHash)],
+        value: usize,
+        others: std::ops::Range<usize>,
+        mut each: impl FnMut(u32, u32, usize),
+    ) {
+        let places = &self.places[self.starts[value] as usize..self.starts[value + 1] as usize];
+        // Gathered once: in the memory of all hashes they lie far apart.
+        let own: Vec<(u32, NearHash)> = places.iter().map(|&place| hashes[place as usize]).collect();
+        let mut order: Vec<u64> = Vec::with_capacity(own.len());
+        for piece in others {
+            order.clear();
+            order.extend((0u64..).zip(&own).map(|(n, (_, hash))| u64::from(hash.pieces()[piece]) << 32 | n));
+            order.sort_unstable();
+            for same in order.chunk_by(|one, other| one >> 32 == other >> 32) {
+                for (n, other) in same.iter().enumerate() {
+                    for one in &same[..n.min(MOST_COMPARED)] {
+                        let ((one, its), (other, others)) = (own[*one as u32 as usize], own[*other as u32 as usize]);
+                        each(one, other, its.equal_pieces(&others));
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Rows with a hash, in the order of the file.

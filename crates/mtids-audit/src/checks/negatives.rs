@@ -1,5 +1,6 @@
 //! Places without finding: they bear no label, and lie away from every finding of their series.
 
+use mtids_report::format::counted;
 use polars::prelude::{Expr, col, lit};
 
 use crate::error::AuditError;
@@ -22,20 +23,21 @@ pub(super) fn negatives(index: &Index, same_place_mm: f64) -> Result<Vec<AuditIs
             Severity::Error,
             IssueCode::LabelledNegative,
             keys(status.or(region).or(station))?,
-            "are negatives and bear a label".to_owned(),
+            "a label".to_owned(),
             "a place without finding has no status: the dataset was not written by mtids-prep, or was changed; build it again",
         ),
         (
             Severity::Warning,
             IssueCode::NegativeNearFinding,
             keys(col("finding_distance_mm").lt(lit(same_place_mm)))?,
-            format!("are negatives less than {same_place_mm} mm from a finding"),
+            format!("a finding less than {same_place_mm} mm away"),
             "a network is told that a node is none: draw negatives further away, and build again",
         ),
     ] {
         if !keys.is_empty() {
-            let message = format!("{} patches {words}", keys.len());
-            issues.push(AuditIssue::new(severity, code, keys.len() as u64, message, advice).with_rows(keys));
+            let count = keys.len() as u64;
+            let message = format!("{} {words}", counted(count, "negative has", "negatives have"));
+            issues.push(AuditIssue::new(severity, code, count, message, advice).with_rows(keys));
         }
     }
     Ok(issues)

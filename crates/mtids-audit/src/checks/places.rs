@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use mtids_report::format::counted;
 use mtids_shards::NO_CODE;
 use polars::prelude::{Expr, col};
 
@@ -99,7 +100,10 @@ pub(super) fn shared(index: &Index, same_place_mm: f64) -> Result<Vec<AuditIssue
                 Severity::Error,
                 IssueCode::ConflictingLabels,
                 contradicting.len() as u64,
-                format!("{} patches less than {same_place_mm} mm apart carry different labels", contradicting.len()),
+                format!(
+                    "{} less than {same_place_mm} mm apart carry different labels",
+                    counted(contradicting.len() as u64, "patch", "patches")
+                ),
                 "two sources or readers disagree about one node: correct the annotations",
             )
             .with_rows(contradicting),
@@ -112,8 +116,8 @@ pub(super) fn shared(index: &Index, same_place_mm: f64) -> Result<Vec<AuditIssue
                 IssueCode::DuplicateFinding,
                 repeated.len() as u64,
                 format!(
-                    "{} patches of one series are less than {same_place_mm} mm apart, with labels that agree",
-                    repeated.len()
+                    "{} of one series are less than {same_place_mm} mm apart, with labels that agree",
+                    counted(repeated.len() as u64, "patch", "patches")
                 ),
                 "a node annotated twice counts twice; remove one annotation",
             )

@@ -1,6 +1,7 @@
 //! Regions against what defines them: the manifest's codes and names, and the stations of each region.
 
 use mtids_domain::taxonomy::{RegionScheme, Station};
+use mtids_report::format::counted;
 use polars::prelude::{Expr, SortMultipleOptions, col, len, lit};
 
 use crate::error::AuditError;
@@ -43,7 +44,10 @@ pub(super) fn defined(index: &Index, scheme: &RegionScheme) -> Result<Vec<AuditI
             Severity::Error,
             IssueCode::RegionDiffersFromManifest,
             rows,
-            format!("{rows} patches have a region whose code and name are not those of the manifest"),
+            format!(
+                "{} a region whose code and name are not those of the manifest",
+                counted(rows, "patch has", "patches have")
+            ),
             "figures by region would mix classes: the dataset was not written by mtids-prep, or was changed; build it again",
         )
     })?;
@@ -52,7 +56,7 @@ pub(super) fn defined(index: &Index, scheme: &RegionScheme) -> Result<Vec<AuditI
             Severity::Warning,
             IssueCode::StationOutsideRegion,
             rows,
-            format!("{rows} patches have a station that does not belong to their region"),
+            format!("{} a station that does not belong to its region", counted(rows, "patch has", "patches have")),
             "one of both is wrong: ask the source, and correct the station or the region",
         )
     })?;

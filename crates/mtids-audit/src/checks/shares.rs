@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use mtids_metrics::{Effect, PatientSums, holm, mean_difference_by_patient};
+use mtids_metrics::{Effect, Moments, holm};
 use mtids_report::format::{counted, percent, signed_interval};
-use polars::prelude::{Expr, SortMultipleOptions, col, len, lit};
 
+use super::groups::moments;
+use crate::by_patient::{Findings, Property};
 use crate::config::AuditConfig;
 use crate::distribution::SPLITS;
 use crate::error::AuditError;
@@ -30,63 +31,27 @@ struct Compared {
     is_judged: bool,
 }
 
-/// What each patient has in each split: rows of known label, and those among them that count.
-struct ByPatient {
-    patients: Vec<u32>,
-    splits: Vec<Option<String>>,
-    rows: Vec<u64>,
-    counted: Vec<Vec<u64>>,
-}
-
-impl ByPatient {
-    /// `counts` are sums over the rows whose `label` is known.
-    fn of(index: &Index, label: &str, counts: Vec<Expr>) -> Result<Self, AuditError> {
-        let named = counts.into_iter().enumerate().map(|(n, count)| count.alias(format!("counted{n}")));
-        let aggregates: Vec<Expr> = named.chain([len().alias("rows")]).collect();
-        let questions = aggregates.len() - 1;
-        let answer = index.query(|frame| {
-            frame
-                .filter(col(label).is_not_null())
-                .group_by([col("patient_key"), col("split")])
-                .agg(aggregates)
-                .sort(["patient_key", "split"], SortMultipleOptions::default())
-        })?;
-        Ok(Self {
-            patients: answer.codes("patient_key")?,
-            splits: answer.texts("split")?,
-            rows: answer.counts("rows")?,
-            counted: (0..questions).map(|n| answer.counts(&format!("counted{n}"))).collect::<Result<_, _>>()?,
+impl Compared {
+    /// A question in training (first side) and in another split; none where it is not defined.
+    fn of(split: &'static str, moments: &Moments, config: &AuditConfig) -> Option<Self> {
+        let fewest = moments.patients_of_sides().into_iter().min()?;
+        Some(Self {
+            split,
+            effect: moments.difference()?,
+            rows: moments.samples(),
+            shares: moments.means_of_sides(),
+            is_judged: fewest >= config.smallest_class_patients,
         })
     }
+}
 
-    /// The share that a question counts, in training beside another split; none where it is not defined.
-    fn compared(&self, question: usize, split: &'static str, config: &AuditConfig) -> Option<Compared> {
-        // Rows come sorted by patient. A patient of both splits is one cluster.
-        let mut sums: Vec<(u32, PatientSums)> = Vec::new();
-        for (n, patient) in self.patients.iter().enumerate() {
-            let side = match self.splits[n].as_deref() {
-                Some(name) if name == SPLITS[0] => 0,
-                Some(name) if name == split => 1,
-                _ => continue,
-            };
-            if sums.last().is_none_or(|last| last.0 != *patient) {
-                sums.push((*patient, PatientSums::default()));
-            }
-            if let Some((_, one)) = sums.last_mut() {
-                one.samples[side] += self.rows[n] as f64;
-                one.sums[side] += self.counted[question][n] as f64;
-            }
-        }
-        let sums: Vec<PatientSums> = sums.into_iter().map(|(_, sums)| sums).collect();
-        let patients = |side: usize| sums.iter().filter(|one| one.samples[side] > 0.0).count() as u64;
-        let is_judged = patients(0).min(patients(1)) >= config.smallest_class_patients;
-        let effect = mean_difference_by_patient(&sums)?;
-        let total = |of: fn(&PatientSums) -> [f64; 2]| {
-            [0, 1].map(|side: usize| sums.iter().map(|one| of(one)[side]).sum::<f64>())
-        };
-        let (rows, counted) = (total(|one| one.samples), total(|one| one.sums));
-        Some(Compared { split, effect, rows, shares: [0, 1].map(|side| counted[side] / rows[side]), is_judged })
-    }
+/// Each split but training beside it, with its questions: status first, then each region.
+fn beside_training(index: &Index, findings: &Findings) -> Result<Vec<(&'static str, Vec<Moments>)>, AuditError> {
+    let property = Property::of(index, "split")?;
+    let code = |split: &str| property.values.iter().position(|value| value == split);
+    let Some(train) = code(SPLITS[0]) else { return Ok(Vec::new()) };
+    let moments = moments(findings, &property, Some(train));
+    Ok(SPLITS[1..].iter().filter_map(|split| Some((*split, moments.get(code(split)?)?.clone()))).collect())
 }
 
 /// p-values of a family, adjusted; what is not tested has 1.
@@ -96,16 +61,20 @@ fn adjusted<'a>(family: impl IntoIterator<Item = &'a Compared>) -> Vec<f64> {
 }
 
 /// Splits should hold about the same shares of metastatic patches and of regions; chance makes small ones differ.
-pub(super) fn differing(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
-    let mut issues = prevalence(index, config)?;
-    issues.extend(regions(index, config)?);
+pub(super) fn differing(
+    index: &Index,
+    findings: &Findings,
+    config: &AuditConfig,
+) -> Result<Vec<AuditIssue>, AuditError> {
+    let splits = beside_training(index, findings)?;
+    let mut issues = prevalence(&splits, config);
+    issues.extend(regions(&splits, &findings.regions, config));
     Ok(issues)
 }
 
-fn prevalence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
-    let by_patient = ByPatient::of(index, "metastasis", vec![col("metastasis").eq(lit(1)).sum()])?;
-    let compared: Vec<Compared> =
-        SPLITS[1..].iter().filter_map(|split| by_patient.compared(0, split, config)).collect();
+fn prevalence(splits: &[(&'static str, Vec<Moments>)], config: &AuditConfig) -> Vec<AuditIssue> {
+    let status = |(split, moments): &(&'static str, Vec<Moments>)| Compared::of(split, moments.first()?, config);
+    let compared: Vec<Compared> = splits.iter().filter_map(status).collect();
     let mut issues = Vec::new();
     for (one, p) in compared.iter().zip(adjusted(&compared)) {
         let is_beyond_chance = p < config.significance;
@@ -132,19 +101,14 @@ fn prevalence(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, Au
             "thresholds chosen on one split do not fit the other; try another split seed, or stratify",
         ));
     }
-    Ok(issues)
+    issues
 }
 
-fn regions(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
-    let names = index.coded()?.kept("region_name")?.values.clone();
-    let is_region =
-        names.iter().map(|name| Ok(index.is("region_name", name)?.sum())).collect::<Result<_, AuditError>>()?;
-    let by_patient = ByPatient::of(index, "region_name", is_region)?;
+fn regions(splits: &[(&'static str, Vec<Moments>)], names: &[String], config: &AuditConfig) -> Vec<AuditIssue> {
     let mut compared: Vec<(&String, Compared)> = Vec::new();
-    for split in &SPLITS[1..] {
-        for (question, name) in names.iter().enumerate() {
-            compared.extend(by_patient.compared(question, split, config).map(|one| (name, one)));
-        }
+    for (split, moments) in splits {
+        let each = names.iter().zip(&moments[1..]);
+        compared.extend(each.filter_map(|(name, moments)| Some((name, Compared::of(split, moments, config)?))));
     }
     let p = adjusted(compared.iter().map(|(_, one)| one));
     let mut by_split: BTreeMap<&str, (u64, Vec<String>)> = BTreeMap::new();
@@ -159,7 +123,7 @@ fn regions(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, Audit
             signed_interval(Some((one.effect.interval.low, one.effect.interval.high)))
         ));
     }
-    Ok(by_split
+    by_split
         .into_iter()
         .map(|(split, (rows, found))| {
             AuditIssue::new(
@@ -174,5 +138,5 @@ fn regions(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, Audit
             )
             .with_examples(found)
         })
-        .collect())
+        .collect()
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use mtids_domain::nodal::Side;
 use mtids_domain::taxonomy::Station;
+use mtids_report::format::counted;
 use polars::prelude::{col, lit};
 
 use crate::error::AuditError;
@@ -36,7 +37,8 @@ pub(super) fn against_midline(index: &Index, margin_mm: f64) -> Result<Option<Au
             Side::Right => col(MIDLINE).gt(lit(margin_mm)),
             Side::Left => col(MIDLINE).lt(lit(-margin_mm)),
         };
-        Some(col("station").eq(lit(code as u32)).and(beyond))
+        // NaN would lie beyond every margin.
+        Some(col("station").eq(lit(code as u32)).and(col(MIDLINE).is_finite()).and(beyond))
     };
     let Some(wrong) = sides.iter().enumerate().filter_map(of_station).reduce(|one, other| one.or(other)) else {
         return Ok(None);
@@ -48,7 +50,10 @@ pub(super) fn against_midline(index: &Index, margin_mm: f64) -> Result<Option<Au
             Severity::Warning,
             IssueCode::SideAgainstMidline,
             count,
-            format!("{count} patches lie on the other side of the body than their station, by more than {margin_mm} mm from its midline"),
+            format!(
+                "{} on the other side of the body than the station, by more than {margin_mm} mm from the midline",
+                counted(count, "patch lies", "patches lie")
+            ),
             "look at them: the side of the label is wrong, or the series is mirrored",
         )
         .with_rows(keys)
@@ -70,12 +75,13 @@ pub(super) fn crossed(index: &Index, margin_mm: f64) -> Result<Option<AuditIssue
     let (series, stations) = (answer.codes("series_key")?, answer.codes("station")?);
     let (x, samples) = (answer.values("center_x_mm")?, answer.codes("sample_key")?);
     let side = |row: u32| sides.get(stations[row as usize] as usize).copied().flatten();
-    let mut order: Vec<u32> = (0..series.len() as u32).filter(|row| side(*row).is_some()).collect();
+    let is_known = |row: u32| side(row).is_some() && x[row as usize].is_finite();
+    let mut order: Vec<u32> = (0..series.len() as u32).filter(|row| is_known(*row)).collect();
     order.sort_unstable_by_key(|row| (series[*row as usize], *row));
     let mut wrong = BTreeSet::new();
     for of_series in order.chunk_by(|a, b| series[*a as usize] == series[*b as usize]) {
         // Offsets belong to the node; they and LPS x are never mixed.
-        let has_offset = of_series.iter().all(|row| !offsets[*row as usize].is_nan());
+        let has_offset = of_series.iter().all(|row| offsets[*row as usize].is_finite());
         let x = if has_offset { &offsets } else { &x };
         let of =
             |wanted: Side| of_series.iter().filter(move |row| side(**row) == Some(wanted)).map(|row| *row as usize);
@@ -96,7 +102,10 @@ pub(super) fn crossed(index: &Index, margin_mm: f64) -> Result<Option<AuditIssue
             Severity::Warning,
             IssueCode::SidesCrossed,
             rows.len() as u64,
-            format!("{} patches of right-sided and left-sided stations lie on the wrong side of each other by more than {margin_mm} mm", rows.len()),
+            format!(
+                "{} of right-sided and left-sided stations on the wrong side of each other, by more than {margin_mm} mm",
+                counted(rows.len() as u64, "patch lies", "patches lie")
+            ),
             "look at them: the side of a label is wrong, or the series is mirrored",
         )
         .with_rows(keys.into_iter().flatten()),

@@ -9,6 +9,7 @@ use mtids_report::format::counted;
 use mtids_shards::{NO_CODE, folded};
 
 use super::identity::pairs;
+use super::nobody::Nobody;
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -16,17 +17,24 @@ use crate::issue::{AuditIssue, IssueCode, Severity};
 /// Column of the folded id's pseudonym.
 const FOLDED: &str = "folded_patient_key";
 /// Columns of names that people or scanners write.
-const NAMES: [&str; 3] = ["manufacturer", "model", "kernel"];
+const NAMES: [&str; 5] = ["manufacturer", "model", "kernel", "site", "label_source"];
 
-/// Patients whose ids differ by case or blanks alone are one person, and may lie in two splits.
-pub(super) fn ids(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
+/// Patients whose ids differ by case or blanks alone are one person, and may lie in two splits. A row without patient has no id to differ.
+pub(super) fn ids(index: &Index, nobody: &Nobody) -> Result<Option<AuditIssue>, AuditError> {
     let firsts = index.first_rows("patient_key")?;
-    // The first row of each id, where the first of its folded form is a row of another id.
+    // The first row of each id, beside the first id of the same folded form where that is another one.
     let differing = |folded: Vec<u32>| {
-        let rows = (0..).zip(firsts.iter().zip(folded)).collect::<Vec<(u32, (&u32, u32))>>();
-        let others =
-            rows.into_iter().filter(|(row, (first, folded))| *first == row && *folded != NO_CODE && folded != row);
-        others.map(|(row, (_, folded))| (folded, row)).collect::<BTreeSet<(u32, u32)>>()
+        let mut of_folded = vec![NO_CODE; firsts.len()];
+        let mut others = BTreeSet::new();
+        for (row, (&first, folded)) in (0..).zip(firsts.iter().zip(folded)) {
+            let Some(known) = of_folded.get_mut(folded as usize).filter(|_| !nobody.is(first)) else { continue };
+            if *known == NO_CODE {
+                *known = first;
+            } else if *known != first && first == row {
+                others.insert((*known, row));
+            }
+        }
+        others
     };
     let mut others = differing(index.coded()?.index().first_rows_folded("patient_key")?);
     if index.has(FOLDED) {
@@ -51,10 +59,11 @@ pub(super) fn ids(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     ))
 }
 
-/// Names of scanners that differ by case or blanks alone are one scanner, which every table splits in two.
+/// Names that differ by case or blanks alone are of one scanner, site or form of source, which every table splits in two.
 pub(super) fn names(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     let mut found = Vec::new();
-    for column in NAMES {
+    // Older datasets name no site.
+    for column in NAMES.into_iter().filter(|column| index.has(column)) {
         let kept = index.coded()?.kept(column)?;
         let mut spellings: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for value in &kept.values {
@@ -71,9 +80,9 @@ pub(super) fn names(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
             count,
             format!(
                 "{} under several spellings",
-                counted(count, "name of a scanner stands", "names of scanners stand")
+                counted(count, "name of a scanner, site or source stands", "names of scanners, sites or sources stand")
             ),
-            "tables and tests by scanner count them apart: write the name in one form before the build",
+            "tables and tests by these names count them apart: write the name in one form before the build",
         )
         .with_examples(found)
     }))

@@ -19,7 +19,8 @@ pub(super) fn places(index: &Index, lowest_hu: f64) -> Result<Option<AuditIssue>
     if !index.has(CENTER) {
         return Ok(None);
     }
-    let answer = index.query(|frame| frame.filter(col(CENTER).lt(lit(lowest_hu))).select([col("sample_key")]))?;
+    let is_without = col(CENTER).is_finite().and(col(CENTER).lt(lit(lowest_hu)));
+    let answer = index.query(|frame| frame.filter(is_without).select([col("sample_key")]))?;
     let keys: Vec<String> = answer.texts("sample_key")?.into_iter().flatten().collect();
     Ok((!keys.is_empty()).then(|| {
         AuditIssue::new(

@@ -44,7 +44,10 @@ impl CompareConfig {
     /// [`AuditError::Setting`], naming the key.
     pub fn validate(&self) -> Result<(), AuditError> {
         if !(self.significance > 0.0 && self.significance < 1.0) {
-            return Err(AuditError::Setting { key: "significance", reason: "a number between 0 and 1" });
+            return Err(AuditError::Setting {
+                key: "significance",
+                reason: "a number between 0 and 1, for example 0.05",
+            });
         }
         if !(0.0..=10.0).contains(&self.smallest_drift) {
             return Err(AuditError::Setting { key: "smallest_drift", reason: "0 to 10 standard deviations" });

@@ -2,7 +2,8 @@
 //!
 //! Both datasets are samples of patients, and mostly share some. So rows are clustered by patient over both, and what a patient adds to both
 //! alike cancels. Invariants: one family of tests, adjusted by Holm; a column that one dataset lacks is left out; what few patients know is not
-//! tested, but that it became unknown is. Units: those of the columns; standard deviations of a row for the standardised difference.
+//! tested, but that it became unknown is; NaN and infinity are unknown. Units: those of the columns; standard deviations of a row for the
+//! standardised difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,18 +69,42 @@ struct Subject {
 impl Subject {
     /// The value of a row as a number; null where it does not count.
     fn of_row(&self) -> Expr {
-        let column = col(self.column.as_str());
         let number = match self.value.as_deref() {
-            None => column,
-            Some(UNKNOWN) => column.is_null(),
-            Some(value) => column.eq(lit(value.to_owned())),
+            None => number(&self.column),
+            Some(UNKNOWN) => is_unknown(&self.column).cast(DataType::Float64),
+            Some(value) => col(self.column.as_str()).eq(lit(value.to_owned())).cast(DataType::Float64),
         };
-        let number = number.cast(DataType::Float64);
         match &self.site {
             None => number,
             Some(site) => when(col(SITE).eq(lit(site.clone()))).then(number).otherwise(lit(NULL)),
         }
     }
+}
+
+/// A column of numbers; null where it is not finite, for one such number would make every sum none.
+fn number(column: &str) -> Expr {
+    let number = col(column).cast(DataType::Float64);
+    when(number.clone().is_finite()).then(number).otherwise(lit(NULL))
+}
+
+/// Whether a row does not know a column.
+fn is_unknown(column: &str) -> Expr {
+    if is_number(column) { number(column).is_null() } else { col(column).is_null() }
+}
+
+fn is_number(column: &str) -> bool {
+    NUMBERS.contains(&column) || is_measure(column)
+}
+
+fn is_measure(column: &str) -> bool {
+    MEASURES.iter().any(|prefix| column.starts_with(prefix))
+}
+
+/// Columns of both datasets whose means are compared.
+pub(super) fn number_columns(first: &Index, second: &Index) -> Vec<String> {
+    let measures = first.columns().iter().filter(|name| is_measure(name)).map(String::as_str);
+    let all = NUMBERS.into_iter().chain(measures).filter(|name| first.has(name) && second.has(name));
+    all.map(str::to_owned).collect()
 }
 
 /// All differences, those beyond chance first, then by name.
@@ -179,11 +204,9 @@ fn steady(number: f64) -> f64 {
 /// What both datasets can be compared by: means, shares of values and of unknown rows.
 fn subjects(first: &Index, second: &Index, most_values: usize) -> Result<Vec<Subject>, AuditError> {
     let has = |name: &str| first.has(name) && second.has(name);
-    let is_measure = |name: &&String| MEASURES.iter().any(|prefix| name.starts_with(prefix));
-    let measures = first.columns().intersection(second.columns()).filter(is_measure).map(String::as_str);
-    let numbers: Vec<&str> = NUMBERS.into_iter().filter(|name| has(name)).chain(measures).collect();
+    let numbers = number_columns(first, second);
     let mut subjects: Vec<Subject> =
-        numbers.iter().map(|name| Subject { column: (*name).to_owned(), ..Subject::default() }).collect();
+        numbers.iter().map(|name| Subject { column: name.clone(), ..Subject::default() }).collect();
     for column in TEXTS.into_iter().filter(|name| has(name)) {
         let mut values = BTreeSet::new();
         for index in [first, second] {
@@ -197,11 +220,12 @@ fn subjects(first: &Index, second: &Index, most_values: usize) -> Result<Vec<Sub
         let of = |value| Subject { column: column.to_owned(), value: Some(value), site: None };
         subjects.extend(values.into_iter().map(of));
     }
-    let compared: Vec<&str> = numbers.into_iter().chain(TEXTS.into_iter().filter(|name| has(name))).collect();
+    let texts = TEXTS.into_iter().filter(|name| has(name));
+    let compared: Vec<&str> = numbers.iter().map(String::as_str).chain(texts).collect();
     let [before, after] = [unknown_rows(first, &compared)?, unknown_rows(second, &compared)?];
     for (n, name) in compared.into_iter().enumerate() {
         // All measures of a mask are unknown together, which is one difference and not twenty: only one that is gone altogether is compared.
-        let is_compared = match MEASURES.iter().any(|prefix| name.starts_with(prefix)) {
+        let is_compared = match is_measure(name) {
             true => before[n].is_all() != after[n].is_all(),
             false => before[n].unknown + after[n].unknown > 0 && !(before[n].is_all() && after[n].is_all()),
         };
@@ -226,7 +250,7 @@ impl Known {
 
 /// For each column, how many findings do not know it.
 fn unknown_rows(index: &Index, columns: &[&str]) -> Result<Vec<Known>, AuditError> {
-    let sums: Vec<Expr> = columns.iter().map(|name| col(*name).is_null().sum().alias(*name)).collect();
+    let sums: Vec<Expr> = columns.iter().map(|name| is_unknown(name).sum().alias(*name)).collect();
     let answer = index.query(|frame| frame.select([sums, vec![len().alias("all rows")]].concat()))?;
     let first = |name: &str| Ok::<u64, AuditError>(answer.counts(name)?.first().copied().unwrap_or(0));
     let rows = first("all rows")?;

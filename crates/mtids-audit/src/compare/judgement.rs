@@ -29,9 +29,9 @@ pub(super) struct ChangedRows {
     pub(super) patients: Vec<String>,
 }
 
-/// Issues of a comparison, the gravest first.
-pub(super) fn issues(found: &Comparison, rows: ChangedRows) -> Vec<AuditIssue> {
-    let mut issues = Vec::new();
+/// Issues of a comparison with those that are known already, the gravest first.
+pub(super) fn issues(found: &Comparison, rows: ChangedRows, known: Vec<AuditIssue>) -> Vec<AuditIssue> {
+    let mut issues = known;
     issues.extend(keys(found));
     issues.extend(patients(found.moved_patients, rows.patients));
     issues.extend(places(found, rows.removed, rows.added, rows.moved));
@@ -141,8 +141,8 @@ fn places(found: &Comparison, removed: Vec<String>, added: Vec<String>, moved: V
     all.into_iter()
         .filter(|(_, _, count, ..)| *count > 0)
         .map(|(severity, code, count, words, advice, keys)| {
-            let verb = if count == 1 { "row is" } else { "rows are" };
-            AuditIssue::new(severity, code, count, format!("{count} {verb} {words}"), advice).with_rows(keys)
+            let message = format!("{} {words}", counted(count, "row is", "rows are"));
+            AuditIssue::new(severity, code, count, message, advice).with_rows(keys)
         })
         .collect()
 }

@@ -1,28 +1,33 @@
 //! A second dataset beside a first: rows, labels along both dimensions, voxels and drift.
 //!
 //! Purpose: whoever rebuilds a dataset sees what changed before anyone trains on it. Invariants: the same two datasets and settings give the
-//! same bytes; a dataset beside itself has no issue; no voxel is read, digests stand for them.
+//! same bytes; a dataset whose keys are unique has no issue beside itself; no voxel is read, digests stand for them.
 
 pub mod comparison;
 pub mod config;
 mod drift;
+mod facts;
+mod identity;
 mod judgement;
+mod keys;
+mod not_finite;
 pub mod page;
 mod pairs;
 mod relabelled;
+mod splits;
 pub mod text;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use mtids_domain::label::Metastasis;
 use mtids_runtime::provenance::Program;
-use mtids_shards::{CorrectionRecord, Manifest, read_corrections};
-use polars::prelude::{SortMultipleOptions, col};
+use mtids_shards::{CorrectionRecord, Dataset, Manifest, read_corrections};
 
 use crate::error::AuditError;
-use crate::index::{Index, Rows};
-use comparison::{Comparison, Overlap};
+use crate::index::Index;
+use crate::needed;
+use comparison::Comparison;
 use config::CompareConfig;
 use judgement::{ChangedRows, issues};
 use pairs::{Pairs, Side, status_name};
@@ -38,15 +43,11 @@ const MOST_KEYS: usize = 1000;
 pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Comparison, AuditError> {
     config.validate()?;
     let datasets = [mtids_store::open_dataset(first)?, mtids_store::open_dataset(second)?];
-    let [a, b] = [Index::open_texts(&datasets[0])?, Index::open_texts(&datasets[1])?];
+    let [a, b] = [opened(&datasets[0])?, opened(&datasets[1])?];
     let manifests = [datasets[0].manifest(), datasets[1].manifest()];
     let pairs = Pairs::of(&a, &b)?;
-    let [splits_a, splits_b] = [splits(&a)?, splits(&b)?];
-    let moved_patients: Vec<String> = splits_a
-        .iter()
-        .filter(|(patient, split)| splits_b.get(*patient).is_some_and(|other| other != *split))
-        .map(|(patient, _)| patient.clone())
-        .collect();
+    let [splits_a, splits_b] = [splits::of(&a)?, splits::of(&b)?];
+    let moved_patients = splits::moved(&splits_a, &splits_b);
     let statuses: Vec<String> = Metastasis::ALL.iter().map(|status| status.name().to_owned()).collect();
     let moved = pairs.moved(config.same_place_mm)?;
     let changed_columns = pairs.changed_columns()?;
@@ -62,7 +63,7 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
         same_secret: manifests[0].pseudonym_fingerprint == manifests[1].pseudonym_fingerprint,
         description: described(manifests[0], manifests[1]),
         issues: Vec::new(),
-        patients: overlap(&splits_a, &splits_b),
+        patients: splits::overlap(&splits_a, &splits_b),
         rows: pairs.rows()?,
         moved_patients: moved_patients.len() as u64,
         moved_findings: moved.len() as u64,
@@ -88,31 +89,27 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
         voxels,
         patients: moved_patients,
     };
-    found.issues = issues(&found, rows);
+    let mut known = pairs.repeated.issues();
+    known.extend(splits::leak(&splits_a, &splits_b));
+    known.extend(identity::patients(pairs.changes("patient_key", same_name)?));
+    known.extend(identity::kinds(pairs.changes("kind", same_name)?));
+    known.extend(facts::issue(&pairs, &found.changed_columns)?);
+    known.extend(not_finite::issue(&a, &b)?);
+    found.issues = issues(&found, rows, known);
     Ok(found)
 }
 
-/// Split of each patient; of one in several, the first by name.
-fn splits(index: &Index) -> Result<BTreeMap<String, String>, AuditError> {
-    let answer = index.query_of(Rows::All, |frame| {
-        frame
-            .group_by([col("patient_key")])
-            .agg([col("split").min().alias("split")])
-            .sort(["patient_key"], SortMultipleOptions::default())
-    })?;
-    let splits = answer.texts("split")?.into_iter().map(Option::unwrap_or_default);
-    Ok(answer.texts("patient_key")?.into_iter().flatten().zip(splits).collect())
+/// The index of a dataset by its texts, with every column that is asked for.
+fn opened(dataset: &Dataset) -> Result<Index, AuditError> {
+    let index = Index::open_texts(dataset)?;
+    needed::check(dataset, &index)?;
+    Ok(index)
 }
 
 /// Corrections that the others do not have.
 fn without(records: &[CorrectionRecord], others: &[CorrectionRecord]) -> Vec<CorrectionRecord> {
     let others: BTreeSet<&CorrectionRecord> = others.iter().collect();
     records.iter().filter(|one| !others.contains(one)).cloned().collect()
-}
-
-fn overlap(a: &BTreeMap<String, String>, b: &BTreeMap<String, String>) -> Overlap {
-    let both = a.keys().filter(|key| b.contains_key(*key)).count() as u64;
-    Overlap { both, first: a.len() as u64 - both, second: b.len() as u64 - both }
 }
 
 /// Names of the regions of both, in the order of their codes.

@@ -2,7 +2,7 @@
 //!
 //! A key is made of the secret, the series, and the place of the finding with the number of the sample, or the number of the negative. So equal
 //! keys mean the same finding, but shifted samples and negatives of one key may lie elsewhere. Invariants: every row of either dataset is in
-//! the join once, as long as keys are unique; columns of the first begin with `a_`, of the second with `b_`.
+//! the join once, but for those whose key is repeated, which are left out; columns of the first begin with `a_`, of the second with `b_`.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,14 @@ use mtids_metrics::{BootstrapOptions, agreement_by_patient};
 use polars::prelude::{Expr, JoinArgs, JoinCoalesce, JoinType, LazyFrame, SortMultipleOptions, col, len, lit};
 
 use super::comparison::{Overlap, Transition};
+use super::keys::Repeated;
 use crate::count::Group;
 use crate::distribution::by_in;
 use crate::error::AuditError;
-use crate::index::{Index, Rows};
+use crate::index::{Answer, Index, Rows};
 
 /// What joins the rows.
-const KEY: &str = "sample_key";
+pub(super) const KEY: &str = "sample_key";
 /// Columns that say where a row lies on disk, which may change with any row before it.
 const PLACES_ON_DISK: [&str; 3] = ["shard", "row_group", "row"];
 /// Columns of the rows that are asked for more than how many differ; every layout has them.
@@ -38,6 +39,8 @@ const ASKED: [&str; 13] = [
 ];
 /// The place of a row.
 const CENTER: [&str; 3] = ["center_x_mm", "center_y_mm", "center_z_mm"];
+/// Places closer than this are one, mm: coordinates are computed, and another version may round otherwise.
+const ONE_PLACE_MM: f64 = 0.01;
 /// So many columns are compared in one join, to bound its memory.
 const COLUMNS_AT_A_TIME: usize = 32;
 /// The class of a label that is not known.
@@ -64,7 +67,8 @@ impl Side {
         }
     }
 
-    fn column(self, name: &str) -> Expr {
+    /// A column of this side in the join.
+    pub(super) fn column(self, name: &str) -> Expr {
         col(format!("{}{name}", self.prefix()))
     }
 
@@ -93,23 +97,36 @@ pub(super) fn status_name(stored: &str) -> &str {
 }
 
 /// The rows of a side, with its mark and these columns, under names of the side.
-fn side(index: &Index, side: Side, columns: &[&str]) -> LazyFrame {
+fn side(index: &Index, side: Side, repeated: &Repeated, columns: &[&str]) -> LazyFrame {
     let prefix = side.prefix();
     let mut selected = vec![col(KEY), lit(true).alias(format!("{prefix}here"))];
     selected.extend(columns.iter().map(|name| col(*name).alias(format!("{prefix}{name}"))));
-    index.frame(Rows::All).select(selected)
+    repeated.without(index.frame(Rows::All)).select(selected)
 }
 
-/// Whether the place of a row of both differs.
+/// Whether the place of a row of both differs. A number that is none is another place than one that is, and the same as itself.
 fn has_moved() -> Expr {
     let differs = |axis: &str| Side::First.column(axis).neq_missing(Side::Second.column(axis));
-    CENTER.into_iter().map(differs).reduce(Expr::or).unwrap_or_else(|| lit(false))
+    let differ = CENTER.into_iter().map(differs).reduce(Expr::or).unwrap_or_else(|| lit(false));
+    let is_near = squared_distance().lt_eq(lit(ONE_PLACE_MM * ONE_PLACE_MM)).fill_null(lit(false));
+    differ.and(is_near.not())
+}
+
+/// Of the places of both sides, mm².
+fn squared_distance() -> Expr {
+    let squared = |axis: &str| {
+        let apart = Side::First.column(axis) - Side::Second.column(axis);
+        apart.clone() * apart
+    };
+    CENTER.into_iter().map(squared).reduce(|sum, square| sum + square).unwrap_or_else(|| lit(0.0))
 }
 
 /// The join.
 pub(super) struct Pairs<'i> {
     first: &'i Index,
     second: &'i Index,
+    /// Keys of more than one row, which are not joined.
+    pub(super) repeated: Repeated,
     /// Columns of both datasets that are compared.
     columns: Vec<String>,
     /// The rows of both and of one only, with the columns of [`ASKED`]; joined once.
@@ -125,14 +142,30 @@ impl<'i> Pairs<'i> {
         let is_compared = |name: &&String| name.as_str() != KEY && !PLACES_ON_DISK.contains(&name.as_str());
         let columns: Vec<String> =
             first.columns().intersection(second.columns()).filter(is_compared).cloned().collect();
-        let asked = side(first, Side::First, &ASKED).join(
-            side(second, Side::Second, &ASKED),
+        let repeated = Repeated::of([first, second])?;
+        let asked = side(first, Side::First, &repeated, &ASKED).join(
+            side(second, Side::Second, &repeated, &ASKED),
             [col(KEY)],
             [col(KEY)],
             JoinArgs::new(JoinType::Full).with_coalesce(JoinCoalesce::CoalesceColumns),
         );
         let joined = first.answer(asked)?.into_frame();
-        Ok(Self { first, second, columns, joined })
+        Ok(Self { first, second, repeated, columns, joined })
+    }
+
+    /// The rows of both with these columns of each.
+    pub(super) fn beside(&self, names: &[&str]) -> LazyFrame {
+        side(self.first, Side::First, &self.repeated, names).join(
+            side(self.second, Side::Second, &self.repeated, names),
+            [col(KEY)],
+            [col(KEY)],
+            JoinArgs::new(JoinType::Inner),
+        )
+    }
+
+    /// Runs a query over the join.
+    pub(super) fn answer(&self, rows: LazyFrame) -> Result<Answer, AuditError> {
+        self.first.answer(rows)
     }
 
     fn both(&self) -> LazyFrame {
@@ -154,7 +187,7 @@ impl<'i> Pairs<'i> {
             first.clone().and(second.clone().not()).sum().alias("first"),
             second.and(first.not()).sum().alias("second"),
         ];
-        let answer = self.first.answer(self.joined.clone().select(sums))?;
+        let answer = self.answer(self.joined.clone().select(sums))?;
         let count = |name: &str| Ok::<u64, AuditError>(answer.counts(name)?.first().copied().unwrap_or(0));
         Ok(Overlap { both: count("both")?, first: count("first")?, second: count("second")? })
     }
@@ -162,7 +195,7 @@ impl<'i> Pairs<'i> {
     /// Keys of rows that only one side has, at most `most` of them.
     pub(super) fn keys_only(&self, side: Side, most: usize) -> Result<Vec<String>, AuditError> {
         let rows = self.only(side).select([col(KEY)]).sort([KEY], SortMultipleOptions::default()).limit(most as u32);
-        Ok(self.first.answer(rows)?.texts(KEY)?.into_iter().flatten().collect())
+        Ok(self.answer(rows)?.texts(KEY)?.into_iter().flatten().collect())
     }
 
     /// Findings that only one side has, by region and split.
@@ -175,16 +208,10 @@ impl<'i> Pairs<'i> {
         let mut changed = BTreeMap::new();
         for some in self.columns.chunks(COLUMNS_AT_A_TIME) {
             let names: Vec<&str> = some.iter().map(String::as_str).collect();
-            let joined = side(self.first, Side::First, &names).join(
-                side(self.second, Side::Second, &names),
-                [col(KEY)],
-                [col(KEY)],
-                JoinArgs::new(JoinType::Inner),
-            );
             let differs =
                 |name: &&str| Side::First.column(name).neq_missing(Side::Second.column(name)).sum().alias(*name);
             let sums: Vec<Expr> = names.iter().map(differs).collect();
-            let answer = self.first.answer(joined.select(sums))?;
+            let answer = self.answer(self.beside(&names).select(sums))?;
             for name in names {
                 let rows = answer.counts(name)?.first().copied().unwrap_or(0);
                 if rows > 0 {
@@ -203,7 +230,7 @@ impl<'i> Pairs<'i> {
             .filter(before.clone().neq_missing(after.clone()))
             .select([col(KEY), before.alias("before"), after.alias("after")])
             .sort([KEY], SortMultipleOptions::default());
-        let answer = self.first.answer(rows)?;
+        let answer = self.answer(rows)?;
         let label = |stored: Option<String>| stored.as_deref().map_or(UNKNOWN, name_of).to_owned();
         let labels = answer.texts("before")?.into_iter().zip(answer.texts("after")?);
         let changes = answer.texts(KEY)?.into_iter().zip(labels);
@@ -225,7 +252,7 @@ impl<'i> Pairs<'i> {
 
     fn keys(&self, rows: LazyFrame) -> Result<Vec<String>, AuditError> {
         let rows = rows.select([col(KEY)]).sort([KEY], SortMultipleOptions::default());
-        Ok(self.first.answer(rows)?.texts(KEY)?.into_iter().flatten().collect())
+        Ok(self.answer(rows)?.texts(KEY)?.into_iter().flatten().collect())
     }
 
     /// Labels of the findings of both; `classes` are the known ones, and `code` gives the name of a stored value.
@@ -246,7 +273,7 @@ impl<'i> Pairs<'i> {
             ])
             .agg([len().alias("rows")])
             .sort(["patient", "before", "after"], SortMultipleOptions::default());
-        let answer = self.first.answer(rows)?;
+        let answer = self.answer(rows)?;
         let unknown = classes.len();
         let class = |text: &Option<String>| {
             let named = text.as_deref().map(name_of);
@@ -289,11 +316,6 @@ impl<'i> Pairs<'i> {
             selected.extend(CENTER.iter().map(|axis| col(*axis).alias(format!("{}{axis}", side.prefix()))));
             self.only(side).filter(col("kind").eq(lit("finding"))).select(selected)
         };
-        let squared = |axis: &str| {
-            let apart = Side::First.column(axis) - Side::Second.column(axis);
-            apart.clone() * apart
-        };
-        let distance = CENTER.into_iter().map(squared).reduce(|sum, square| sum + square).unwrap_or_else(|| lit(0.0));
         let pairs = places(Side::First).join(
             places(Side::Second),
             [col("series_key")],
@@ -301,10 +323,10 @@ impl<'i> Pairs<'i> {
             JoinArgs::new(JoinType::Inner),
         );
         let near = pairs
-            .filter(distance.lt(lit(same_place_mm * same_place_mm)))
+            .filter(squared_distance().lt(lit(same_place_mm * same_place_mm)))
             .group_by([col("a_key")])
             .agg([len().alias("near")])
             .sort(["a_key"], SortMultipleOptions::default());
-        Ok(self.first.answer(near)?.texts("a_key")?.into_iter().flatten().collect())
+        Ok(self.answer(near)?.texts("a_key")?.into_iter().flatten().collect())
     }
 }

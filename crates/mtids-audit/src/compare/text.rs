@@ -44,7 +44,7 @@ pub fn text(found: &Comparison) -> String {
     }
     text.push('\n');
     text.push_str(&issue_lines(&found.issues));
-    text.push_str(&issue_counts(&found.issues));
+    text.push_str(&issue_counts(&found.issues, false));
     text
 }
 

@@ -21,10 +21,12 @@ use std::path::{Path, PathBuf};
 
 use mtids_domain::label::Evidence;
 use mtids_metrics::{BootstrapOptions, ConfidentJoint, auroc, bootstrap_by_patient};
+use mtids_report::format::{count, counted};
 use mtids_runtime::provenance::Program;
 
 use crate::error::AuditError;
 use crate::index::Index;
+use crate::needed;
 use config::SuspectsConfig;
 use folds::{Folds, Probabilities};
 use found::{Dimension, Judged, Suspects};
@@ -50,6 +52,7 @@ pub fn suspects(dataset: &Path, predictions: &[PathBuf], config: &SuspectsConfig
     let dataset = mtids_store::open_dataset(dataset)?;
     let manifest = dataset.manifest();
     let index = Index::open(&dataset)?;
+    needed::check(&dataset, &index)?;
     let regions: Vec<String> = manifest.description.regions.regions().iter().map(|one| one.name.clone()).collect();
     let rows = Rows::read(&index, regions.len(), predictions.is_empty())?;
     let mut notes = Vec::new();
@@ -73,6 +76,10 @@ pub fn suspects(dataset: &Path, predictions: &[PathBuf], config: &SuspectsConfig
         },
         ranked: Vec::new(),
     };
+    if rows.keys.is_empty() {
+        found.suspects.notes = vec!["The dataset has no findings, so no label is judged.".to_owned()];
+        return Ok(found);
+    }
     let [by_region, by_status] = probabilities;
     for (dimension, classes, labels, probabilities) in [
         (Dimension::Region, regions, &rows.regions, by_region),
@@ -91,7 +98,12 @@ fn by_measures(rows: &Rows, regions: usize, config: &SuspectsConfig, notes: &mut
     let by_region = folds.judge(&rows.regions, regions, |_| true, |fitted| places.inputs(fitted, regions));
     let left_out = (0..rows.keys.len()).filter(|&n| is_by_size(rows, n)).count();
     if !config.size_labels_teach && left_out > 0 {
-        notes.push(format!("{left_out} statuses by size alone (evidence D) are judged and teach no model."));
+        let statuses = counted(
+            left_out as u64,
+            "status by size alone (evidence D) is judged and teaches no model",
+            "statuses by size alone (evidence D) are judged and teach no model",
+        );
+        notes.push(format!("{statuses}."));
     }
     if rows.measures.first().is_none_or(Vec::is_empty) {
         notes.push("No measure is known for half of the findings, so statuses are not judged.".to_owned());
@@ -141,7 +153,8 @@ fn by_predictions(
     let (by_region, by_status): (Probabilities, Probabilities) = rows.keys.iter().map(of_row).unzip();
     let without = by_region.iter().filter(|row| row.is_none()).count();
     if without > 0 {
-        notes.push(format!("{without} of {} findings have no prediction and are not judged.", rows.keys.len()));
+        let all = counted(rows.keys.len() as u64, "finding has", "findings have");
+        notes.push(format!("{} of {all} no prediction, so no label of theirs is judged.", count(without as u64)));
     }
     let unchecked = predictions.tables.iter().filter(|table| !table.checked).count();
     if unchecked > 0 {

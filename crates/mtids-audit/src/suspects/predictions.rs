@@ -40,11 +40,14 @@ impl Predictions {
     ///
     /// # Errors
     /// [`AuditError::Predictions`] for a table that cannot be read, lacks a column, has a number that is no probability, or has rows of patients
-    /// whom its run was trained on.
+    /// whom its run was trained on; [`AuditError::Repeated`] for one that is given twice, whose run would weigh twice.
     pub(super) fn read(paths: &[PathBuf], regions: &[String], fingerprint: &str) -> Result<Self, AuditError> {
         let mut all = Self { tables: Vec::new(), sums: HashMap::new(), regions: regions.len() };
         for path in paths {
             let table = all.add(path, regions, fingerprint)?;
+            if all.tables.iter().any(|other| other.digest == table.digest) {
+                return Err(AuditError::Repeated { path: path.clone() });
+            }
             all.tables.push(table);
         }
         Ok(all)
@@ -135,7 +138,7 @@ mod tests {
             std::fs::write(folder.path().join(TRAINED_ON), record).unwrap();
         }
         let regions = ["upper", "hilar"].map(str::to_owned);
-        Predictions::read(&[path.clone(), path], &regions, "abc").map_err(|error| error.to_string())
+        Predictions::read(&[path], &regions, "abc").map_err(|error| error.to_string())
     }
 
     #[test]
@@ -145,7 +148,24 @@ mod tests {
         let near = |a: &[f64], b: [f64; 2]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
         assert!(near(&regions, [0.8, 0.2]) && near(&statuses, [0.6, 0.4]));
         assert!(found.of("b").is_none());
-        assert_eq!(found.tables.iter().map(|table| (table.rows, table.checked)).collect::<Vec<_>>(), [(2, false); 2]);
+        assert_eq!(found.tables.iter().map(|table| (table.rows, table.checked)).collect::<Vec<_>>(), [(2, false)]);
+    }
+
+    #[test]
+    fn several_tables_are_averaged_and_one_that_is_given_twice_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("one.csv"), format!("{HEAD}\na,p1,upper,0.2,0.9,0.1\n")).unwrap();
+        std::fs::write(path("other.csv"), format!("{HEAD}\na,p1,upper,0.4,0.9,0.1\n")).unwrap();
+        std::fs::copy(path("one.csv"), path("copy.csv")).unwrap();
+        let regions = ["upper", "hilar"].map(str::to_owned);
+        let read = |names: [&str; 2]| Predictions::read(&names.map(path), &regions, "abc");
+        let [_, status] = read(["one.csv", "other.csv"]).unwrap().of("a").unwrap();
+        assert!((status[1] - 0.3).abs() < 1e-12, "{status:?}");
+        for again in ["one.csv", "copy.csv"] {
+            let error = read(["one.csv", again]).err().unwrap();
+            assert!(error.to_string().contains("give each table once") && error.to_string().contains(again), "{error}");
+        }
     }
 
     #[test]

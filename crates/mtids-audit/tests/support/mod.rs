@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use arrow::array::RecordBatch;
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::{RegionScheme, Station, TAXONOMY_VERSION, Zone};
@@ -9,10 +10,11 @@ use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
 use mtids_shards::{
-    AuditFacts, Channel, CorrectionRecord, DatasetDescription, IndexRow, LAYOUT_VERSION, Manifest, Measures,
-    PatchGeometry, RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, Split, Totals, View, ViewName,
-    write_corrections, write_index,
+    AuditFacts, Channel, CorrectionRecord, Dataset, DatasetDescription, INDEX, IndexRow, LAYOUT_VERSION, Manifest,
+    Measures, PatchGeometry, RowGroupEntry, RowKind, RowLabels, SCHEMA_VERSION, ShardEntry, Split, Totals, View,
+    ViewName, write_corrections, write_file, write_index,
 };
+use parquet::arrow::ArrowWriter;
 
 const SHARDS: [(&str, Split); 3] =
     [("shards/train/a", Split::Train), ("shards/validation/b", Split::Validation), ("shards/test/c", Split::Test)];
@@ -142,4 +144,20 @@ pub(crate) fn publish_as(folder: &Path, rows: &[RowLabels], published: &Publishe
     Manifest { layout: LAYOUT_VERSION, description, pseudonym_fingerprint, totals, shards, files }
         .commit(&storage)
         .unwrap();
+}
+
+/// Publishes the dataset again with a changed index, as another program may write it: no row of ours has such cells.
+#[allow(dead_code, reason = "only tests of what our rows cannot hold need it")]
+pub(crate) fn rewrite_index(folder: &Path, change: impl FnOnce(RecordBatch) -> RecordBatch) {
+    let storage = Folder::new(folder);
+    let batch = change(Dataset::open(folder).unwrap().index_batches().unwrap().remove(0));
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let mut manifest = Manifest::load(&storage).unwrap();
+    let entry = write_file(&storage, INDEX, &bytes).unwrap();
+    manifest.files.retain(|file| file.name != INDEX);
+    manifest.files.push(entry);
+    manifest.commit(&storage).unwrap();
 }

@@ -8,7 +8,7 @@ use dicom_object::InMemDicomObject;
 
 use crate::element::text;
 use crate::error::{DicomError, ReasonCode};
-use crate::header_parts::not_measured;
+use crate::image_type::not_measured;
 
 /// SOP class of label map segmentations, newer than the dictionary of some readers.
 const LABEL_MAP_SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.7";

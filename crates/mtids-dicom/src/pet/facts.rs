@@ -6,7 +6,7 @@ use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
-use crate::element::{code, first_item, items, number, text, text_of};
+use crate::element::{code, first_item, integer, items, number, text, text_of};
 use crate::pet::moment::{Moment, time_of_day, utc_offset};
 
 /// What a PET slice says of its tracer and its time.
@@ -20,8 +20,14 @@ pub struct PetFacts {
     pub decay_correction: Option<String>,
     /// Corrected image (0028,0051).
     pub corrected: Vec<String>,
+    /// Series type (0054,1000): what is imaged, and how.
+    pub series_type: Vec<String>,
+    /// How many times a dynamic series has (0054,0101), and how many slots of a cycle a gated one (0054,0071).
+    pub times_and_slots: [Option<u32>; 2],
     /// Body weight in kg (0010,1030).
     pub weight_kg: Option<f64>,
+    /// What stands for the weight and is no number.
+    pub no_weight: Option<String>,
     /// Injected dose in Bq (0018,1074).
     pub dose_bq: Option<f64>,
     /// Half-life in s (0018,1075).
@@ -97,6 +103,12 @@ impl PetFacts {
                 .and_then(|text| text.parse().ok())
                 .filter(|factor: &f64| factor.is_finite() && *factor > 0.0)
         };
+        let words = |tag: Tag| {
+            let words = word(tag).map(|text| text.split('\\').map(|word| word.trim().to_owned()).collect());
+            words.unwrap_or_default()
+        };
+        let count = |tag: Tag| places.iter().find_map(|place| integer(place, tag));
+        let weight_kg = value(tags::PATIENT_WEIGHT);
         let tracers = places
             .iter()
             .map(|place| items(place, tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE))
@@ -109,10 +121,11 @@ impl PetFacts {
             units: word(tags::UNITS),
             suv_type: word(tags::SUV_TYPE),
             decay_correction: word(tags::DECAY_CORRECTION),
-            corrected: word(tags::CORRECTED_IMAGE)
-                .map(|text| text.split('\\').map(|word| word.trim().to_owned()).collect())
-                .unwrap_or_default(),
-            weight_kg: value(tags::PATIENT_WEIGHT),
+            corrected: words(tags::CORRECTED_IMAGE),
+            series_type: words(tags::SERIES_TYPE),
+            times_and_slots: [tags::NUMBER_OF_TIME_SLICES, tags::NUMBER_OF_TIME_SLOTS].map(count),
+            weight_kg,
+            no_weight: word(tags::PATIENT_WEIGHT).filter(|_| weight_kg.is_none()),
             dose_bq: tracer.and_then(|tracer| tracer.dose),
             half_life_s: tracer.and_then(|tracer| tracer.half_life_s),
             nuclide: tracer.and_then(|tracer| tracer.nuclide.clone()),

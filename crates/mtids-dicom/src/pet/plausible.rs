@@ -30,7 +30,11 @@ const MOST_ACTIVITY: f64 = 2.0;
 const HIGHEST_SUV: f32 = 1000.0;
 
 /// The body weight in g.
-pub(super) fn weight_g(weight_kg: Option<f64>) -> Result<f64, String> {
+/// What stands in its place and is no number is `no_weight`.
+pub(super) fn weight_g(weight_kg: Option<f64>, no_weight: Option<&str>) -> Result<f64, String> {
+    if let Some(text) = no_weight {
+        return Err(format!("PatientWeight (0010,1030) is no number (`{text}`); write the number of kg alone"));
+    }
     match weight_kg {
         Some(weight) if WEIGHT_KG.contains(&weight) => Ok(1000.0 * weight),
         Some(weight) if weight > 0.0 => {
@@ -127,10 +131,10 @@ mod tests {
 
     #[test]
     fn weights_and_doses_in_other_units_are_named() {
-        assert_eq!(weight_g(Some(70.5)), Ok(70_500.0));
-        assert!(weight_g(Some(80_000.0)).unwrap_err().contains("80000 kg is impossible (g?)"));
-        assert!(weight_g(Some(0.08)).unwrap_err().contains("0.08 kg is impossible;"));
-        assert!(weight_g(Some(0.0)).unwrap_err().contains("missing or zero"));
+        assert_eq!(weight_g(Some(70.5), None), Ok(70_500.0));
+        assert!(weight_g(Some(80_000.0), None).unwrap_err().contains("80000 kg is impossible (g?)"));
+        assert!(weight_g(Some(0.08), None).unwrap_err().contains("0.08 kg is impossible;"));
+        assert!(weight_g(Some(0.0), None).unwrap_err().contains("missing or zero"));
         let f18 = Nuclide::of_code("C-111A1");
         assert_eq!(dose(Some(3e8), f18), Ok(3e8));
         assert!(dose(Some(300.0), f18).unwrap_err().contains("300 Bq of F-18 is impossible (MBq?)"));

@@ -18,6 +18,7 @@ pub fn suv_factor(slices: &[&PetFacts]) -> Result<f64, String> {
     if !slices.iter().all(|other| first.agrees_with(other)) {
         return Err("the slices differ in units, weight, dose, nuclide or injection; divide the series".into());
     }
+    one_time(first)?;
     match first.units.as_deref() {
         Some("GML") => match first.suv_type.as_deref() {
             None | Some("BW") => Ok(1.0),
@@ -46,6 +47,21 @@ pub fn suv_factor(slices: &[&PetFacts]) -> Result<f64, String> {
     }
 }
 
+/// One volume of uptake is read, of one time: a frame of a dynamic series is none, nor is a phase of a gated one; and a reprojection has no
+/// slices.
+fn one_time(facts: &PetFacts) -> Result<(), String> {
+    let kinds: Vec<&str> = facts.series_type.iter().map(String::as_str).collect();
+    let [times, slots] = facts.times_and_slots;
+    let what = match kinds[..] {
+        ["DYNAMIC", ..] if times.is_some_and(|times| times > 1) => "DYNAMIC, of several times (NumberOfTimeSlices)",
+        // One slot is the quiet part of the cycle, reconstructed alone.
+        ["GATED", ..] if slots != Some(1) => "GATED",
+        [_, "REPROJECTION", ..] => "REPROJECTION",
+        _ => return Ok(()),
+    };
+    Err(format!("SeriesType (0054,1000) is {what}: no slices of the uptake at one time; give the static series"))
+}
+
 /// Attenuation and decay must have been corrected.
 fn corrections(facts: &PetFacts) -> Result<(), String> {
     let needed = [("ATTN", "AttenuationCorrected (0018,9759)"), ("DECY", "DecayCorrected (0018,9758)")];
@@ -65,7 +81,7 @@ fn from_activity(facts: &PetFacts, slices: &[&PetFacts]) -> Result<f64, String> 
                 .into(),
         );
     }
-    let weight_g = plausible::weight_g(facts.weight_kg)?;
+    let weight_g = plausible::weight_g(facts.weight_kg, facts.no_weight.as_deref())?;
     let coded = facts.nuclide.as_deref().and_then(Nuclide::of_code);
     let known = coded.or_else(|| facts.half_life_s.and_then(Nuclide::of_half_life));
     let dose = plausible::dose(facts.dose_bq, known)?;
@@ -305,6 +321,7 @@ mod tests {
         no(&|one| one.units = Some("CNTS".into()), "Philips");
         no(&|one| one.corrected.clear(), "ATTN");
         no(&|one| one.weight_kg = Some(0.0), "PatientWeight");
+        no(&|one| (one.weight_kg, one.no_weight) = (None, Some("70 kg".into())), "is no number (`70 kg`)");
         no(&|one| one.weight_kg = Some(80_000.0), "(g?)");
         no(&|one| one.dose_bq = None, "RadionuclideTotalDose");
         no(&|one| one.dose_bq = Some(350.0), "(MBq?)");
@@ -324,6 +341,34 @@ mod tests {
         other.weight_kg = Some(71.0);
         assert!(suv_factor(&[&one, &other]).unwrap_err().contains("differ"));
         assert!(suv_factor(&[]).is_err());
+    }
+
+    #[test]
+    fn a_time_series_or_a_projection_has_no_suv() {
+        let kind = |words: &[&str], counts: [Option<u32>; 2]| {
+            factor(|one| {
+                one.series_type = words.iter().map(|word| (*word).to_owned()).collect();
+                one.times_and_slots = counts;
+            })
+        };
+        for (words, counts) in [
+            (["DYNAMIC", "IMAGE"], [Some(20), None]),
+            (["GATED", "IMAGE"], [None, Some(8)]),
+            (["GATED", "IMAGE"], [None, None]),
+            (["WHOLE BODY", "REPROJECTION"], [None, None]),
+        ] {
+            let error = kind(&words, counts).unwrap_err();
+            assert!(error.contains("SeriesType (0054,1000) is") && error.contains("static"), "{error}");
+        }
+        for (words, counts) in [
+            (["WHOLE BODY", "IMAGE"], [None, None]),
+            (["STATIC", "IMAGE"], [Some(1), None]),
+            (["DYNAMIC", "IMAGE"], [Some(1), None]),
+            (["GATED", "IMAGE"], [None, Some(1)]),
+        ] {
+            assert_eq!(kind(&words, counts), factor(|_| {}), "{words:?}");
+        }
+        assert_eq!(kind(&[], [Some(20), Some(8)]), factor(|_| {}), "a missing type contradicts nothing");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
 use crate::dataset::is_native;
-use crate::element::{integer, pixel_value};
+use crate::element::{integer, pixel_value, text};
 use crate::error::ReasonCode;
 use crate::limits::Limits;
 use crate::pixels::codec::{FrameShape, is_readable};
@@ -31,6 +31,8 @@ pub(crate) struct StoredImage {
     pub(crate) frames: u32,
     /// Stored values from the first to the second mean "outside the field".
     pub(crate) padding: Option<(i64, i64)>,
+    /// A sample with all its allocated bits that means the same, where its value needs more bits than are stored.
+    pub(crate) raw_padding: Option<u64>,
     /// The data set is deflated, and places are those of the inflated one.
     pub(crate) deflated: bool,
     /// Bytes behind the last frame that belong to no pixel; an even length needs none.
@@ -69,6 +71,10 @@ pub(crate) fn describe(
     limits: &Limits,
 ) -> Result<(StoredImage, StoredAt), (ReasonCode, String)> {
     let invalid = |detail: String| (ReasonCode::InvalidImageModule, detail);
+    if place.is_none() && object.get(tags::BITS_STORED).is_none() {
+        let detail = "there is no PixelData (7FE0,0010); FloatPixelData and DoubleFloatPixelData are not read: export whole numbers with a rescale";
+        return Err(invalid(detail.into()));
+    }
     let layout = layout(object).map_err(invalid)?;
     let side = |tag, name: &str| {
         let side = integer(object, tag).and_then(|n| u16::try_from(n).ok()).filter(|&n| n > 0);
@@ -123,9 +129,9 @@ pub(crate) fn describe(
             }
         }
     };
-    let padding = padding(object, &layout);
-    let image =
-        StoredImage { transfer_syntax: transfer_syntax.into(), shape, layout, frames, padding, deflated, excess };
+    let (padding, raw_padding) = padding(object, &layout);
+    let transfer_syntax = transfer_syntax.into();
+    let image = StoredImage { transfer_syntax, shape, layout, frames, padding, raw_padding, deflated, excess };
     Ok((image, StoredAt { frames: frames_at, stamp }))
 }
 
@@ -213,19 +219,36 @@ fn layout(object: &InMemDicomObject) -> Result<Layout, String> {
     if integer(object, tags::SAMPLES_PER_PIXEL).unwrap_or(1) != 1 {
         return Err("colour images have no HU".into());
     }
+    if text(object, tags::PHOTOMETRIC_INTERPRETATION).as_deref() == Some("PALETTE COLOR") {
+        return Err(
+            "PhotometricInterpretation (0028,0004) is PALETTE COLOR: values are places in a table of colours, no HU"
+                .into(),
+        );
+    }
     let signed = get(tags::PIXEL_REPRESENTATION, "PixelRepresentation")? == 1;
     Ok(Layout { bytes: bits_allocated as usize / 8, bits_stored, high_bit, signed })
 }
 
-/// Stored values that mean "outside the field": PixelPaddingValue, up to PixelPaddingRangeLimit.
-fn padding(object: &InMemDicomObject, layout: &Layout) -> Option<(i64, i64)> {
-    let signed = |value: i64| match layout.signed && value >= 1 << 15 && layout.bytes == 2 {
-        true => value - (1 << 16),
-        false => value,
+/// What means "outside the field": stored values from PixelPaddingValue up to PixelPaddingRangeLimit, or all bits of a sample where the value
+/// does not fit BitsStored. The VR of the value may have another sign than the pixels, so it is taken modulo the allocated bits.
+fn padding(object: &InMemDicomObject, layout: &Layout) -> (Option<(i64, i64)>, Option<u64>) {
+    let allocated = 8 * layout.bytes as u32;
+    let modulo = 1i64 << allocated;
+    let as_stored = |value: i64| match value.rem_euclid(modulo) {
+        // No sample has it: some writers leave the value of images of more bits.
+        _ if value < -modulo / 2 || value >= modulo => None,
+        high if layout.signed && high >= modulo / 2 => Some(high - modulo),
+        value => Some(value),
     };
-    let value = signed(pixel_value(object, tags::PIXEL_PADDING_VALUE)?);
-    let limit = pixel_value(object, tags::PIXEL_PADDING_RANGE_LIMIT).map_or(value, signed);
-    Some((value.min(limit), value.max(limit)))
+    let Some(value) = pixel_value(object, tags::PIXEL_PADDING_VALUE).and_then(as_stored) else { return (None, None) };
+    let limit = pixel_value(object, tags::PIXEL_PADDING_RANGE_LIMIT).and_then(as_stored);
+    let half = 1i64 << (layout.bits_stored - 1);
+    let storable = if layout.signed { -half..half } else { 0..2 * half };
+    if limit.is_none() && !storable.contains(&value) {
+        return (None, Some(value.rem_euclid(modulo) as u64));
+    }
+    let limit = limit.unwrap_or(value);
+    (Some((value.min(limit), value.max(limit))), None)
 }
 
 #[cfg(test)]
@@ -238,6 +261,7 @@ impl StoredImage {
             layout: Layout { bytes: 2, bits_stored: 16, high_bit: 15, signed: false },
             frames: 1,
             padding: None,
+            raw_padding: None,
             deflated: false,
             excess: 0,
         }
@@ -270,6 +294,29 @@ mod tests {
             (Ok(0), Ok(0), Ok(3))
         );
         assert_eq!(excess_bytes(2 * 524_288 - 2, 524_288, 524_288), Ok(524_286));
+    }
+
+    #[test]
+    fn padding_is_taken_modulo_the_allocated_bits() {
+        use dicom_core::{DataElement, PrimitiveValue, VR};
+        let of_value = |value: PrimitiveValue, bits_stored: u32, signed: bool| {
+            let mut object = InMemDicomObject::new_empty();
+            let vr = if matches!(value, PrimitiveValue::I16(_)) { VR::SS } else { VR::US };
+            object.put(DataElement::new(tags::PIXEL_PADDING_VALUE, vr, value));
+            padding(&object, &Layout { bytes: 2, bits_stored, high_bit: bits_stored - 1, signed })
+        };
+        let (us, ss) = (PrimitiveValue::from(63536u16), PrimitiveValue::from(-2000i16));
+        for value in [us, ss] {
+            assert_eq!(of_value(value.clone(), 16, true), (Some((-2000, -2000)), None));
+            assert_eq!(of_value(value.clone(), 16, false), (Some((63536, 63536)), None));
+            assert_eq!(of_value(value.clone(), 12, true), (Some((-2000, -2000)), None));
+            assert_eq!(of_value(value, 12, false), (None, Some(63536)));
+        }
+        let mut eight = InMemDicomObject::new_empty();
+        eight.put(DataElement::new(tags::PIXEL_PADDING_VALUE, VR::US, PrimitiveValue::from(63536u16)));
+        let layout = Layout { bytes: 1, bits_stored: 8, high_bit: 7, signed: false };
+        assert_eq!(padding(&eight, &layout), (None, None), "no sample of eight bits has it");
+        assert_eq!(padding(&InMemDicomObject::new_empty(), &StoredImage::for_tests(1, 1).layout), (None, None));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
-use crate::element::{array, first_item, number, pixel_value};
+use crate::element::{array, first_item, number, pixel_value, text};
 
 /// The modality transform of one slice.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +70,14 @@ impl Modality {
     }
 }
 
+/// The unit that the transform of an image gives: that of its table, else that of its rescale; `None` where none is stated.
+pub(crate) fn unit_of_values(object: &InMemDicomObject) -> Option<String> {
+    match first_item(object, tags::MODALITY_LUT_SEQUENCE) {
+        Some(item) => text(item, tags::MODALITY_LUT_TYPE),
+        None => text(object, tags::RESCALE_TYPE),
+    }
+}
+
 fn table(item: &InMemDicomObject, signed: bool) -> Result<Modality, String> {
     let [entries, first, bits] = descriptor(item).ok_or("LUTDescriptor of the modality table is missing")?;
     // 65536 does not fit the 16 bits of the descriptor and is written as 0.
@@ -110,6 +118,18 @@ mod tests {
             dicom_core::value::DataSetSequence::from(vec![item]),
         ));
         object
+    }
+
+    #[test]
+    fn a_table_states_its_own_unit() {
+        let mut object = with_table([1, 0, 16], &[1]);
+        object.put(DataElement::new(tags::RESCALE_TYPE, VR::LO, PrimitiveValue::from("HU")));
+        assert_eq!(unit_of_values(&object), None, "the rescale is not applied");
+        let mut item = first_item(&object, tags::MODALITY_LUT_SEQUENCE).unwrap().clone();
+        item.put(DataElement::new(tags::MODALITY_LUT_TYPE, VR::LO, PrimitiveValue::from("OD")));
+        let items = dicom_core::value::DataSetSequence::from(vec![item]);
+        object.put(DataElement::new(tags::MODALITY_LUT_SEQUENCE, VR::SQ, items));
+        assert_eq!(unit_of_values(&object).as_deref(), Some("OD"));
     }
 
     #[test]

@@ -5,8 +5,9 @@ use crate::image_header::InstanceHeader;
 use crate::limits::Limits;
 use crate::pixels::frame::FrameReader;
 use crate::pixels::stored;
+use crate::tally::Tally;
 
-/// Appends the HU of one slice, row by row; returns the number of padding pixels.
+/// Appends the HU of one slice, row by row; returns what was counted of them.
 ///
 /// # Errors
 /// [`DicomError::File`] naming what the decoder got wrong.
@@ -15,18 +16,23 @@ pub(crate) fn decode_slice(
     limits: &Limits,
     reader: &mut FrameReader,
     into: &mut Vec<i16>,
-) -> Result<u64, DicomError> {
+) -> Result<Tally, DicomError> {
+    let start = into.len();
     if header.pixels.layout.bytes == 2 {
         // Nearly every CT: read where the result will stand.
-        let start = into.len();
         reader.words(header, limits, into)?;
-        return Ok(stored::to_hu_in_place(&mut into[start..], &header.pixels, &header.modality_lut));
+        let words = &mut into[start..];
+        let overflowing = stored::overflowing_words(words, &header.pixels);
+        let padded = stored::to_hu_in_place(words, &header.pixels, &header.modality_lut);
+        return Ok(Tally::of_hu(words, padded, overflowing));
     }
     let samples = reader.samples(header, limits)?;
-    Ok(stored::to_hu(samples, &header.pixels, &header.modality_lut, into))
+    let overflowing = stored::overflowing(samples, &header.pixels);
+    let padded = stored::to_hu(samples, &header.pixels, &header.modality_lut, into);
+    Ok(Tally::of_hu(&into[start..], padded, overflowing))
 }
 
-/// Appends the values of one slice in the unit that its rescale gives (activity, for PET); padding is 0.
+/// Appends the values of one slice in the unit that its rescale gives (activity, for PET); padding is 0. Of them only padding is counted.
 ///
 /// # Errors
 /// As [`decode_slice`].
@@ -35,7 +41,8 @@ pub(crate) fn decode_values(
     limits: &Limits,
     reader: &mut FrameReader,
     into: &mut Vec<f32>,
-) -> Result<u64, DicomError> {
+) -> Result<Tally, DicomError> {
     let samples = reader.samples(header, limits)?;
-    Ok(stored::to_values(samples, &header.pixels, &header.modality_lut, into))
+    let padded = stored::to_values(samples, &header.pixels, &header.modality_lut, into);
+    Ok(Tally::of_padding(padded))
 }

@@ -15,14 +15,14 @@ use crate::pixels::modality::Modality;
 pub(crate) fn to_hu_in_place(words: &mut [i16], image: &StoredImage, modality: &Modality) -> u64 {
     let layout = &image.layout;
     match modality {
-        Modality::Linear { slope, intercept } => {
+        Modality::Linear { slope, intercept } if image.raw_padding.is_none() => {
             let rescale = Rescale { slope: *slope, intercept: *intercept };
             layout.convert_16(words, rescale, image.padding)
         }
-        Modality::Table { .. } => {
+        _ => {
             let mut padded = 0;
             for word in words {
-                let stored = image.stored(layout.value(&word.to_le_bytes()));
+                let stored = image.stored(&word.to_le_bytes());
                 padded += u64::from(stored.is_none());
                 *word = stored.map_or(AIR_HU, |stored| modality.value(stored).round() as i16);
             }
@@ -46,7 +46,7 @@ pub(crate) fn to_values(samples: &[u8], image: &StoredImage, modality: &Modality
 fn each(samples: &[u8], image: &StoredImage, mut take: impl FnMut(Option<i64>)) -> u64 {
     let mut padded = 0;
     for sample in samples.chunks_exact(image.layout.bytes) {
-        let stored = image.stored(image.layout.value(sample));
+        let stored = image.stored(sample);
         padded += u64::from(stored.is_none());
         take(stored);
     }
@@ -54,11 +54,47 @@ fn each(samples: &[u8], image: &StoredImage, mut take: impl FnMut(Option<i64>)) 
 }
 
 impl StoredImage {
-    /// A stored value; `None` for padding.
-    fn stored(&self, value: i64) -> Option<i64> {
+    /// The stored value of a sample; `None` for padding.
+    fn stored(&self, sample: &[u8]) -> Option<i64> {
+        if self.raw_padding.is_some_and(|raw| raw == raw_of(sample)) {
+            return None;
+        }
+        let value = self.layout.value(sample);
         let outside = self.padding.is_some_and(|(low, high)| (low..=high).contains(&value));
         (!outside).then_some(value)
     }
+}
+
+/// All bits of a little-endian sample.
+fn raw_of(sample: &[u8]) -> u64 {
+    sample.iter().rev().fold(0, |value, &byte| (value << 8) | u64::from(byte))
+}
+
+/// The number of samples with bits above the high bit that are neither zero nor its sign extended; padding aside.
+pub(crate) fn overflowing(samples: &[u8], image: &StoredImage) -> u64 {
+    let Layout { bytes, high_bit, .. } = image.layout;
+    let ones = (1u64 << (8 * bytes as u32 - high_bit - 1)) - 1;
+    let overflows = |raw: &u64| {
+        let (above, sign) = (raw >> (high_bit + 1), raw >> high_bit & 1);
+        above != 0 && (above != ones || sign == 0) && Some(*raw) != image.raw_padding
+    };
+    if ones == 0 { 0 } else { samples.chunks_exact(bytes).map(raw_of).filter(overflows).count() as u64 }
+}
+
+/// [`overflowing`] for samples of two bytes, in a loop without branches.
+pub(crate) fn overflowing_words(words: &[i16], image: &StoredImage) -> u64 {
+    let high_bit = image.layout.high_bit;
+    if high_bit >= 15 {
+        return 0;
+    }
+    let ones = u16::MAX >> (high_bit + 1);
+    let padding = image.raw_padding.and_then(|raw| u16::try_from(raw).ok());
+    let overflows = |word: &i16| {
+        let raw = *word as u16;
+        let (above, sign) = (raw >> (high_bit + 1), raw >> high_bit & 1);
+        u32::from((above != 0) & ((above != ones) | (sign == 0)) & (Some(raw) != padding))
+    };
+    u64::from(words.iter().map(overflows).sum::<u32>())
 }
 
 /// From stored values to HU.
@@ -85,7 +121,8 @@ impl Rescale {
 impl Layout {
     /// The stored value of one little-endian sample: shifted down to bit 0, sign extended from the high bit.
     fn value(&self, sample: &[u8]) -> i64 {
-        let raw = sample.iter().rev().fold(0i64, |value, &byte| (value << 8) | i64::from(byte));
+        // A sample has at most four bytes.
+        let raw = raw_of(sample) as i64;
         let value = (raw >> (self.high_bit + 1 - self.bits_stored)) & ((1i64 << self.bits_stored) - 1);
         if self.signed && value >> (self.bits_stored - 1) & 1 == 1 { value - (1i64 << self.bits_stored) } else { value }
     }
@@ -146,6 +183,28 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn bits_that_are_no_extended_sign_overflow() {
+        let twelve = Layout { bytes: 2, bits_stored: 12, high_bit: 11, signed: false };
+        let image = StoredImage { layout: twelve, ..StoredImage::for_tests(1, 1) };
+        // 4500, a sign that was extended, one that was not, a positive number, and what looks like a sign and is none.
+        let words = [4500, 0xF830u16 as i16, 0x0830, 0x07FF, 0xF030u16 as i16];
+        assert_eq!(words.map(|word| overflowing_words(&[word], &image)), [1, 0, 0, 0, 1]);
+        let padded = StoredImage { raw_padding: Some(0xF030), ..image };
+        assert_eq!(overflowing_words(&words, &padded), 1);
+    }
+
+    #[test]
+    fn padding_that_does_not_fit_the_stored_bits_is_known_by_all_bits() {
+        let twelve = Layout { bytes: 2, bits_stored: 12, high_bit: 11, signed: false };
+        let image = StoredImage { layout: twelve, raw_padding: Some(63536), ..StoredImage::for_tests(1, 1) };
+        let modality = Modality::Linear { slope: 1.0, intercept: -1024.0 };
+        // The second has the same twelve bits.
+        let mut words = [63536u16, 63536 & 0xFFF, 1024].map(|word| word as i16);
+        assert_eq!(to_hu_in_place(&mut words, &image, &modality), 1);
+        assert_eq!(words, [AIR_HU, 1072, 0]);
+    }
+
+    #[test]
     fn the_sign_comes_from_the_high_bit() {
         let twelve = Layout { bytes: 2, bits_stored: 12, high_bit: 11, signed: true };
         assert_eq!(twelve.value(&[0xFF, 0x0F]), -1);
@@ -178,6 +237,9 @@ mod tests {
             let outside = |value: &i64| padding.is_some_and(|(low, high)| (low..=high).contains(value));
             let plain = values.iter().map(|value| if outside(value) { AIR_HU } else { rescale.hu(*value) });
             prop_assert_eq!(quick, plain.collect::<Vec<_>>());
+            let image = StoredImage { layout, raw_padding: (room % 3 == 0).then_some(0xF830), ..StoredImage::for_tests(1, 1) };
+            let words: Vec<i16> = samples.iter().map(|&sample| sample as i16).collect();
+            prop_assert_eq!(overflowing_words(&words, &image), overflowing(&bytes, &image));
             prop_assert_eq!(padded, values.iter().filter(|value| outside(value)).count() as u64);
         }
     }

@@ -1,10 +1,11 @@
-//! Acquisitions under one series UID are told apart: by number, by temporal position, by time.
+//! Acquisitions under one series UID are told apart: by number, by temporal position, by time; and where the scanner says nothing of them, by
+//! other signs ([`crate::series::signs`]).
 //!
 //! Rule: a volume never has slices that come alternately from two acquisitions. Slices are divided where the parts overlap in space and
 //! each part alone has equal steps, or where the parts lie one above the other and only each alone has equal steps. Acquisitions that
 //! abut (two breath holds, or a scanner that numbers every slice) stay one volume. What is missing contradicts nothing.
 //! Evidence, strongest first: a value that returns after another one along the stack; a number or time that grows over the stack more
-//! than once. Times that do not divide the slices into regular parts say nothing: some scanners write times of reconstruction.
+//! than once; a number of images that does, where nothing else is said. Times that do not divide the slices into regular parts say nothing: some scanners write times of reconstruction.
 //! Source of the rule: reports of users, dgobbi/vtk-dicom#220, Slicer/Slicer#4801. Units: mm.
 
 use std::collections::BTreeMap;
@@ -12,10 +13,11 @@ use std::collections::BTreeMap;
 use crate::image_header::InstanceHeader;
 use crate::limits::DEFAULT_MIN_SLICES;
 use crate::series::planes::heights;
+use crate::series::signs;
 use crate::steps::{SAME_HEIGHT_MM, Steps};
 
 /// Most acquisitions whose slices interleave without sharing a place: with more, each has steps that no scan has.
-const MAX_INTERLEAVED: usize = 8;
+pub(super) const MAX_INTERLEAVED: usize = 8;
 
 /// What acquisitions are told apart by.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,16 +25,19 @@ enum Mark {
     Number,
     TemporalPosition,
     Time,
+    /// InstanceNumber: of images, not of acquisitions.
+    Image,
 }
 
 impl Mark {
-    const ALL: [Mark; 3] = [Mark::Number, Mark::TemporalPosition, Mark::Time];
+    const ALL: [Mark; 4] = [Mark::Number, Mark::TemporalPosition, Mark::Time, Mark::Image];
 
     fn of(self, slice: &InstanceHeader) -> Option<u64> {
         match self {
             Mark::Number => slice.acquired.number.map(u64::from),
             Mark::TemporalPosition => slice.acquired.temporal_position.map(u64::from),
             Mark::Time => slice.acquired.time.map(|time| time.micros()),
+            Mark::Image => slice.acquired.instance_number.map(u64::from),
         }
     }
 }
@@ -45,11 +50,25 @@ struct Placed {
     mark: u64,
 }
 
-/// Divides the slices of one part into its acquisitions; one list where there is one.
+/// The slices of one part, by acquisition.
+pub(super) struct Acquisitions {
+    /// One list where there is one.
+    pub(super) parts: Vec<Vec<InstanceHeader>>,
+    /// What an operator may want to know of the division.
+    pub(super) warning: Option<String>,
+}
+
+impl From<Vec<Vec<InstanceHeader>>> for Acquisitions {
+    fn from(parts: Vec<Vec<InstanceHeader>>) -> Self {
+        Self { parts, warning: None }
+    }
+}
+
+/// Divides the slices of one part into its acquisitions.
 ///
 /// # Errors
 /// A sentence, with the slices, where acquisitions interleave and cannot be told apart.
-pub(super) fn divide(slices: Vec<InstanceHeader>) -> Result<Vec<Vec<InstanceHeader>>, (Vec<InstanceHeader>, String)> {
+pub(super) fn divide(slices: Vec<InstanceHeader>) -> Result<Acquisitions, (Vec<InstanceHeader>, String)> {
     let heights = heights(&slices);
     let mut order: Vec<usize> = (0..slices.len()).collect();
     order.sort_by(|&a, &b| heights[a].total_cmp(&heights[b]));
@@ -66,12 +85,16 @@ pub(super) fn divide(slices: Vec<InstanceHeader>) -> Result<Vec<Vec<InstanceHead
         timed.is_some_and(|timed| distinct(&timed) > 1 && !returns(&timed) && passes(&timed, false).len() == 1)
     };
     if is_one_pass {
-        return Ok(vec![slices]);
+        return Ok(vec![slices].into());
     }
+    let says_nothing =
+        !has_repeats && slices.iter().all(|one| one.acquired.number.is_none() && one.acquired.time.is_none());
     let mut unresolved = false;
     for mark in Mark::ALL {
         let Some(marked) = marked(mark, &slices, &heights, &order) else { continue };
-        if distinct(&marked) < 2 {
+        // Numbers of images are looked at last: a program may give them in any order.
+        let is_of_use = mark != Mark::Image || (says_nothing && distinct(&marked) == marked.len());
+        if distinct(&marked) < 2 || !is_of_use {
             continue;
         }
         let by_value = values(&marked);
@@ -88,14 +111,20 @@ pub(super) fn divide(slices: Vec<InstanceHeader>) -> Result<Vec<Vec<InstanceHead
                 regular && !is_whole
             };
             if divides {
-                return Ok(taken(slices, parts));
+                return Ok(taken(slices, &indices(parts)).into());
             }
         }
         // A number that returns along the stack says for certain that two acquisitions alternate; a time does not.
         unresolved |= !has_repeats && mark != Mark::Time && returns(&marked) && distinct(&marked) <= slices.len() / 2;
     }
     if has_repeats && let Some(parts) = by_number_without_repeats(&slices, &heights, &order) {
-        return Ok(taken(slices, &parts));
+        return Ok(taken(slices, &indices(&parts)).into());
+    }
+    if !has_repeats && let Some(told) = signs::tell_apart(&slices, &heights, &order) {
+        return Ok(Acquisitions { parts: taken(slices, &told.parts), warning: Some(told.sentence) });
+    }
+    if says_nothing && let Some(detail) = signs::numbered_anew(&slices, &heights, &order) {
+        return Err((slices, detail));
     }
     if unresolved {
         let detail = format!(
@@ -105,7 +134,7 @@ pub(super) fn divide(slices: Vec<InstanceHeader>) -> Result<Vec<Vec<InstanceHead
         );
         return Err((slices, detail));
     }
-    Ok(vec![slices])
+    Ok(vec![slices].into())
 }
 
 /// The acquisitions of slices in words: `AcquisitionNumber 1 at 10:05:00: 9 slices, 2 at 10:07:30: 9 slices`.
@@ -174,7 +203,7 @@ fn passes(marked: &[Placed], turn_is_first: bool) -> Vec<Vec<Placed>> {
     let mut upwards: Option<bool> = None;
     let mut last = (0.0, 0.0);
     for part in values(marked) {
-        let (low, high) = span(&part);
+        let (low, high) = span(part.iter().map(|placed| placed.height));
         let direction = if low > last.1 + SAME_HEIGHT_MM {
             Some(true)
         } else if high < last.0 - SAME_HEIGHT_MM {
@@ -205,14 +234,19 @@ fn passes(marked: &[Placed], turn_is_first: bool) -> Vec<Vec<Placed>> {
 }
 
 /// The lowest and the highest slice of a part.
-fn span(part: &[Placed]) -> (f64, f64) {
-    let heights = part.iter().map(|placed| placed.height);
+fn span(heights: impl Iterator<Item = f64>) -> (f64, f64) {
     heights.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), height| (low.min(height), high.max(height)))
 }
 
 /// Whether two parts share a stretch of the stack.
 fn overlap(parts: &[Vec<Placed>]) -> bool {
-    let mut spans: Vec<(f64, f64)> = parts.iter().map(|part| span(part)).collect();
+    let heights = |part: &Vec<Placed>| part.iter().map(|placed| placed.height).collect();
+    share_a_stretch(&parts.iter().map(heights).collect::<Vec<Vec<f64>>>())
+}
+
+/// As [`overlap`], of the heights of parts.
+pub(super) fn share_a_stretch(parts: &[Vec<f64>]) -> bool {
+    let mut spans: Vec<(f64, f64)> = parts.iter().map(|part| span(part.iter().copied())).collect();
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
     spans.windows(2).any(|pair| pair[1].0 < pair[0].1 + SAME_HEIGHT_MM)
 }
@@ -232,11 +266,16 @@ fn by_number_without_repeats(slices: &[InstanceHeader], heights: &[f64], order: 
     (is_told_apart && parts.iter().any(|part| part.len() >= DEFAULT_MIN_SLICES)).then_some(parts)
 }
 
+/// The places in the list of the slices of each part.
+fn indices(parts: &[Vec<Placed>]) -> Vec<Vec<usize>> {
+    parts.iter().map(|part| part.iter().map(|placed| placed.index).collect()).collect()
+}
+
 /// The slices of each part.
-fn taken(slices: Vec<InstanceHeader>, parts: &[Vec<Placed>]) -> Vec<Vec<InstanceHeader>> {
+fn taken(slices: Vec<InstanceHeader>, parts: &[Vec<usize>]) -> Vec<Vec<InstanceHeader>> {
     let mut part_of = vec![0; slices.len()];
     for (number, part) in parts.iter().enumerate() {
-        part.iter().for_each(|placed| part_of[placed.index] = number);
+        part.iter().for_each(|&index| part_of[index] = number);
     }
     let mut taken: Vec<Vec<InstanceHeader>> = parts.iter().map(|_| Vec::new()).collect();
     for (slice, number) in slices.into_iter().zip(part_of) {
@@ -246,145 +285,4 @@ fn taken(slices: Vec<InstanceHeader>, parts: &[Vec<Placed>]) -> Vec<Vec<Instance
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::acquisition::AcquisitionTime;
-    use proptest::prelude::*;
-
-    /// A slice at a height, of an acquisition and a second after noon.
-    fn slice(z: f64, number: Option<u32>, second: Option<u32>) -> InstanceHeader {
-        let mut header = InstanceHeader::for_tests();
-        header.sop_instance_uid = format!("1.{z}.{number:?}.{second:?}");
-        header.position.0[2] = z;
-        header.acquired.number = number;
-        let time = |second: u32| AcquisitionTime::of_time(&format!("12{:02}{:02}", second / 60, second % 60));
-        header.acquired.time = second.and_then(time);
-        header
-    }
-
-    /// Sizes of the parts and the usual step of each, or the sentence.
-    fn divided(slices: Vec<InstanceHeader>) -> Result<Vec<(usize, f64)>, String> {
-        let parts = divide(slices).map_err(|(_, detail)| detail)?;
-        let step = |part: &[InstanceHeader]| {
-            let mut sorted = heights(part);
-            sorted.sort_by(f64::total_cmp);
-            (Steps::of(&sorted, 0.02).usual() * 1e6).round() / 1e6
-        };
-        Ok(parts.iter().map(|part| (part.len(), step(part))).collect())
-    }
-
-    /// `count` slices from `start` on; number and second as functions of the slice.
-    fn scan(
-        start: f64,
-        step: f64,
-        count: u32,
-        number: impl Fn(u32) -> Option<u32>,
-        second: impl Fn(u32) -> Option<u32>,
-    ) -> Vec<InstanceHeader> {
-        (0..count).map(|n| slice(start + step * f64::from(n), number(n), second(n))).collect()
-    }
-
-    fn both(mut a: Vec<InstanceHeader>, b: Vec<InstanceHeader>) -> Vec<InstanceHeader> {
-        a.extend(b);
-        a
-    }
-
-    #[test]
-    fn interleaved_acquisitions_are_told_apart_by_number_or_by_time() {
-        for (one, two) in [
-            // By both, by number alone, by times of acquisitions, by times of slices, by a number for each slice.
-            (scan(0.0, 2.5, 9, |_| Some(1), |_| Some(0)), scan(1.25, 2.5, 9, |_| Some(2), |_| Some(150))),
-            (scan(0.0, 2.5, 9, |_| Some(1), |_| None), scan(1.25, 2.5, 9, |_| Some(2), |_| None)),
-            (scan(0.0, 2.5, 9, |_| Some(1), |_| Some(0)), scan(1.25, 2.5, 9, |_| Some(1), |_| Some(150))),
-            (scan(0.0, 2.5, 9, |_| None, Some), scan(1.25, 2.5, 9, |_| None, |n| Some(60 + n))),
-            (scan(0.0, 2.5, 9, Some, |_| None), scan(1.25, 2.5, 9, |n| Some(9 + n), |_| None)),
-            // The second one scanned downwards.
-            (scan(0.0, 2.5, 9, |_| None, Some), scan(21.25, -2.5, 9, |_| None, |n| Some(60 + n))),
-        ] {
-            assert_eq!(divided(both(one, two)), Ok(vec![(9, 2.5), (9, 2.5)]));
-        }
-    }
-
-    #[test]
-    fn acquisitions_that_abut_and_a_number_for_each_slice_are_one_volume() {
-        let whole = |number: fn(u32) -> Option<u32>, second: fn(u32) -> Option<u32>| {
-            assert_eq!(divided(scan(0.0, 2.5, 20, number, second)), Ok(vec![(20, 2.5)]));
-        };
-        whole(|_| None, |_| None);
-        whole(Some, |_| None);
-        whole(|n| Some(n / 4), |n| Some(n / 4));
-        // Two breath holds, the second scanned downwards.
-        whole(|n| Some(1 + n / 10), |n| Some(if n < 10 { n } else { 100 - n }));
-        // A number that wraps, in one pass of the table by time.
-        whole(|n| Some(n % 4), Some);
-        // Times in no order: those of a reconstruction.
-        whole(|_| Some(1), |n| Some(n * n * 7 % 101));
-    }
-
-    #[test]
-    fn acquisitions_that_overlap_or_leave_a_gap_are_volumes_of_their_own() {
-        let (one, two) = (|_| Some(1), |_| Some(2));
-        let none = |_| None;
-        let overlap = both(scan(0.0, 2.5, 10, one, none), scan(20.0, 2.5, 10, two, none));
-        assert_eq!(divided(overlap), Ok(vec![(10, 2.5), (10, 2.5)]), "they share two places");
-        let shifted = both(scan(0.0, 2.5, 10, one, none), scan(21.0, 2.5, 10, two, none));
-        assert_eq!(divided(shifted), Ok(vec![(10, 2.5), (10, 2.5)]));
-        let gap = both(scan(0.0, 2.5, 10, one, none), scan(60.0, 5.0, 6, two, none));
-        assert_eq!(divided(gap), Ok(vec![(10, 2.5), (6, 5.0)]));
-        // Without numbers a gap is a gap.
-        assert_eq!(
-            divided(both(scan(0.0, 2.5, 10, none, none), scan(60.0, 2.5, 6, none, none))).map(|parts| parts.len()),
-            Ok(1)
-        );
-    }
-
-    #[test]
-    fn a_stray_slice_does_not_take_the_volume_with_it() {
-        let stray = both(scan(0.0, 2.5, 10, |_| Some(2), |_| None), scan(5.0, 2.5, 1, |_| Some(1), |_| None));
-        assert_eq!(divided(stray), Ok(vec![(1, 0.0), (10, 2.5)]));
-    }
-
-    #[test]
-    fn acquisitions_that_cannot_be_told_apart_are_refused_by_their_counts() {
-        // Slice 4 of the first is missing, so neither number nor time gives two regular stacks.
-        let slices = both(
-            scan(0.0, 2.5, 9, |_| Some(1), |_| Some(0))
-                .into_iter()
-                .filter(|slice| slice.position.0[2] != 10.0)
-                .collect(),
-            scan(1.25, 2.5, 9, |_| Some(2), |_| Some(150)),
-        );
-        let detail = divided(slices).unwrap_err();
-        assert!(detail.contains("1 at 12:00:00: 8 slices, 2 at 12:02:30: 9 slices"), "{detail}");
-    }
-
-    proptest! {
-        #[test]
-        fn interleaved_acquisitions_are_divided_for_any_number_of_slices(
-            first in 3..40u32,
-            second in 3..40u32,
-            shift in 0.2..0.8f64,
-            acquisitions in 2..4u32,
-            shuffle in any::<u64>(),
-        ) {
-            let step = 2.5;
-            let mut slices = scan(0.0, step, first, |_| Some(1), |_| None);
-            for n in 1..acquisitions {
-                let start = step * shift * f64::from(n) / f64::from(acquisitions);
-                slices.extend(scan(start, step, second, move |_| Some(1 + n), |_| None));
-            }
-            let expected: Vec<_> = (0..acquisitions).map(|n| (if n == 0 { first } else { second } as usize, step)).collect();
-            // Any order of the files.
-            let count = slices.len();
-            slices.rotate_left(shuffle as usize % count);
-            prop_assert_eq!(divided(slices), Ok(expected));
-        }
-
-        #[test]
-        fn a_single_scan_is_never_divided(count in 3..60u32, per_number in 1..8u32, down in any::<bool>()) {
-            let step = if down { -1.25 } else { 1.25 };
-            let slices = scan(0.0, step, count, |n| Some(n / per_number), |n| Some(n / 3));
-            prop_assert_eq!(divided(slices), Ok(vec![(count as usize, 1.25)]));
-        }
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ mod copies;
 mod parts;
 pub(crate) mod planes;
 pub(crate) mod refusal;
+mod signs;
 mod uid_per_file;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::error::ReasonCode;
 use crate::image_header::{AcquisitionFacts, InstanceHeader};
 use crate::outcome::{FileOutcome, Refused};
 use crate::scout;
+use crate::series::acquisitions::Acquisitions;
 use crate::series::parts::{MAX_PARTS, Part};
 use crate::series::refusal::refuse_all;
 
@@ -191,10 +193,10 @@ fn split(instances: Vec<InstanceHeader>) -> Result<Divided, Vec<Refused>> {
     let (mut mixed, mut why): (Vec<InstanceHeader>, String) = Default::default();
     for Part { instances, frame_of_reference_uid, warnings } in parts {
         match acquisitions::divide(instances) {
-            Ok(divided) => volumes.extend(divided.into_iter().map(|instances| Part {
+            Ok(Acquisitions { parts, warning }) => volumes.extend(parts.into_iter().map(|instances| Part {
                 instances,
                 frame_of_reference_uid: frame_of_reference_uid.clone(),
-                warnings: warnings.clone(),
+                warnings: warnings.iter().chain(&warning).cloned().collect(),
             })),
             // Another part of the series is not touched by it. The sentence is that of the first.
             Err((instances, detail)) => {

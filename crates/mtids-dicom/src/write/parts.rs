@@ -1,5 +1,6 @@
 //! Elements that all our objects share.
 
+use crate::answer::MAKER;
 use crate::write::identity::StudyIdentity;
 use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
@@ -112,8 +113,8 @@ pub(crate) fn put_identity(object: &mut InMemDicomObject, identity: &StudyIdenti
 
 /// The program that made a derived object.
 pub(crate) fn put_equipment(object: &mut InMemDicomObject) {
-    put(object, tags::MANUFACTURER, VR::LO, "mtids");
-    put(object, tags::MANUFACTURER_MODEL_NAME, VR::LO, "mtids");
+    put(object, tags::MANUFACTURER, VR::LO, MAKER);
+    put(object, tags::MANUFACTURER_MODEL_NAME, VR::LO, MAKER);
     put_equipment_identity(object);
 }
 

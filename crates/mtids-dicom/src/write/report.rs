@@ -8,7 +8,9 @@ use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
-use crate::concepts::{FINDING, FINDING_SITE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS, TRACKING_IDENTIFIER};
+use crate::concepts::{
+    ALGORITHM_NAME, FINDING, FINDING_SITE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS, TRACKING_IDENTIFIER,
+};
 use crate::error::DicomError;
 use crate::uid::uid_from;
 use crate::write::encoding::Encoding;
@@ -225,7 +227,8 @@ fn group(
     };
     content.push(coded("HAS CONCEPT MOD", concept(FINDING_SITE, "Finding Site"), ["72410000", "SCT", "Mediastinum"]));
     if let Some([name, version]) = &derived.algorithm {
-        let texts = [(["111001", "DCM", "Algorithm Name"], name), (["111003", "DCM", "Algorithm Version"], version)];
+        let texts =
+            [(concept(ALGORITHM_NAME, "Algorithm Name"), name), (["111003", "DCM", "Algorithm Version"], version)];
         content.extend(texts.map(|(concept, text)| {
             let mut item = content_item("TEXT", "HAS OBS CONTEXT", concept);
             put(&mut item, tags::TEXT_VALUE, VR::UT, text);

@@ -11,7 +11,7 @@ use crate::grouped;
 use crate::round_trip::{STEPS, volume, write};
 
 /// A good series of four slices (7 × 5 pixels, 2.5 mm apart), each rewritten by `change(slice number, object)`.
-fn rewritten(change: impl Fn(usize, &mut DefaultDicomObject)) -> tempfile::TempDir {
+pub(crate) fn rewritten(change: impl Fn(usize, &mut DefaultDicomObject)) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (k, path) in write(folder.path(), &volume(STEPS)).into_iter().enumerate() {
         let mut object = open_file(&path).unwrap();
@@ -21,15 +21,15 @@ fn rewritten(change: impl Fn(usize, &mut DefaultDicomObject)) -> tempfile::TempD
     folder
 }
 
-fn put_text(object: &mut DefaultDicomObject, tag: Tag, vr: VR, text: &str) {
+pub(crate) fn put_text(object: &mut DefaultDicomObject, tag: Tag, vr: VR, text: &str) {
     object.put(DataElement::new(tag, vr, PrimitiveValue::from(text)));
 }
 
-fn put_short(object: &mut DefaultDicomObject, tag: Tag, value: u16) {
+pub(crate) fn put_short(object: &mut DefaultDicomObject, tag: Tag, value: u16) {
     object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
 }
 
-fn put_pixels(object: &mut DefaultDicomObject, pixels: &[u16]) {
+pub(crate) fn put_pixels(object: &mut DefaultDicomObject, pixels: &[u16]) {
     object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(pixels.iter().copied().collect())));
 }
 

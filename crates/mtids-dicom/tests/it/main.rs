@@ -12,6 +12,7 @@ mod real;
 mod regressions;
 mod repair;
 mod round_trip;
+mod silent;
 mod validators;
 mod written;
 

@@ -113,7 +113,7 @@ fn a_ct_has_no_suv() {
 }
 
 /// Identity and options of the series of these tests.
-fn written() -> (StudyIdentity, PetOptions) {
+pub(crate) fn written() -> (StudyIdentity, PetOptions) {
     let identity = StudyIdentity {
         patient_id: "TEST-1".into(),
         patient_name: "TEST^SYNTHETIC".into(),
@@ -133,7 +133,7 @@ fn written() -> (StudyIdentity, PetOptions) {
 }
 
 /// 6 × 5 × 4 voxels; the slices differ in their largest value, so in their slope; one is empty.
-fn suv() -> Volume<f32> {
+pub(crate) fn suv() -> Volume<f32> {
     let steps = [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 3.0]];
     let affine = Affine::new(PointMm::new(-10.0, 5.0, 100.0), steps).unwrap();
     let suv =

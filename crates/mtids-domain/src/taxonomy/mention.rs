@@ -4,7 +4,7 @@
 
 use super::location::Location;
 use super::station::Station;
-use super::words::{Mark, is_dash, is_separator, letters};
+use super::words::{Mark, is_dash, is_separator, letters, part_of_11};
 
 /// Longest text that may name stations, bytes.
 const MAX_TEXT: usize = 200;
@@ -107,7 +107,7 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
         found.push(match kind(first) {
             Kind::Digit => Token::Number(run),
             Kind::Letter if run == "to" => Token::Dash,
-            Kind::Letter => match letters(run) {
+            Kind::Letter => match letters(run).or_else(|| part_of_11(run).filter(|_| is_behind_11(&found))) {
                 Some(Some(mark)) => Token::Mark(mark),
                 Some(None) => Token::Word,
                 None => return Err(format!("`{run}` is not understood")),
@@ -122,6 +122,12 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
         });
     }
     Ok(found)
+}
+
+/// Whether the last number is 11, with nothing but its side behind it.
+fn is_behind_11(tokens: &[Token<'_>]) -> bool {
+    let last = tokens.iter().rev().find(|token| !matches!(token, Token::Gap | Token::Dash | Token::Mark(_)));
+    last == Some(&Token::Number("11"))
 }
 
 /// The numbers of a text.

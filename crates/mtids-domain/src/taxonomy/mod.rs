@@ -7,6 +7,7 @@ mod level;
 mod location;
 mod map;
 mod mention;
+mod node_number;
 mod region;
 mod station;
 mod text;

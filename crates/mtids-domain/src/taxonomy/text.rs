@@ -4,6 +4,8 @@
 //! of station 3, either behind each number (`4R`, `2 R`) or before each (`R4`); words such as `station`, `LN`, `node`, `No.` and separators
 //! anywhere. Several numbers are several stations: `1/2R`, `4R+7`, `4R & 7`, `4R, 7`, `2R and 4R`; two with a dash are a range (`10-11R`).
 //! A number without a side has the side of the next one (`1/2R`), or of the one before where sides come first (`R 1/2`), or both sides.
+//! `11s` and `11i` are parts of 11. The number or count of nodes behind a station is left aside (`4R_2`, `4R node 2`, `4R (2 nodes)`), if it can
+//! be no station.
 //!
 //! Invariants: two numbers never make a third; a lone number that needs a side and has none is an error; a text with a character or word that
 //! is not of the grammar is an error. Roman numbers and levels are of another map ([`StationMap`]).
@@ -14,6 +16,7 @@ use super::level::{Level, levels};
 use super::location::Location;
 use super::map::{StationMap, of_naruke, of_neck};
 use super::mention::{Mentions, whole_number};
+use super::node_number::{Split, without_node_number};
 use super::station::Station;
 
 /// A text that names no station.
@@ -60,7 +63,13 @@ impl StationText {
         if found.is_some_and(|found| found.iter().any(|level| level.foreign)) {
             return Ok(Self::OtherMap);
         }
-        let place = Mentions::read(&lower).and_then(Mentions::place).map_err(fail)?;
+        let Split { text: without_number, doubtful } = without_node_number(&lower);
+        let place = Mentions::read(without_number).and_then(Mentions::place).map_err(fail)?;
+        if let (Some(number), Location::OneOf(_)) = (doubtful, place) {
+            return Err(fail(format!(
+                "`{number}` may be another station, or the number of a node; write the station alone"
+            )));
+        }
         Ok(match (map, place) {
             (_, Location::Unplaced) => Self::Apart,
             (StationMap::Naruke, place) if of_naruke(place) == Location::Unplaced => Self::OtherMap,
@@ -137,6 +146,10 @@ mod tests {
             ("3p", "3p"),
             ("10 (L)", "10L"),
             ("12-14R", "12-14R"),
+            ("11Rs", "11R"),
+            ("11s R", "11R"),
+            ("11Li", "11L"),
+            ("L11i", "11L"),
             ("13L", "12-14L"),
             ("8", "8"),
             ("10-R", "10R"),
@@ -162,8 +175,10 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Station>().unwrap().code(), code, "{text}");
         }
-        for text in ["", "4", "15R", "7R", "lung", "4RL", "10-14", "1 2 R L", "R4R", "4R7", "station", "12R-14R", "4左"]
-        {
+        for text in [
+            "", "4", "15R", "7R", "lung", "4RL", "10-14", "1 2 R L", "R4R", "4R7", "station", "12R-14R", "4左", "11s",
+            "10Rs",
+        ] {
             assert!(text.parse::<Station>().is_err(), "{text}");
         }
     }

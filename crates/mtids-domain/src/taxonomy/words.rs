@@ -74,6 +74,17 @@ fn run_together(run: &str) -> Option<Option<Mark>> {
     })
 }
 
+/// What letters behind 11 mean where they name one of its parts, `11s` (superior) or `11i` (inferior): the side beside them, if any. The
+/// IASLC map divides 11 on the right, and the part says nothing that the station does not.
+pub(super) fn part_of_11(run: &str) -> Option<Option<Mark>> {
+    match run {
+        "s" | "i" => Some(None),
+        "rs" | "ri" | "sr" | "ir" => Some(Some(Mark::Right)),
+        "ls" | "li" | "sl" | "il" => Some(Some(Mark::Left)),
+        _ => None,
+    }
+}
+
 /// Whether a character is a hyphen, a dash or a minus.
 pub(super) fn is_dash(c: char) -> bool {
     matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')

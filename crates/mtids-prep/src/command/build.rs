@@ -24,7 +24,7 @@ struct Input {
     /// Folder with DICOM files, in any layout
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Annotations: a table (CSV, TSV or Parquet, see schemas/annotation-table.json), a mask (NIfTI, NRRD),
+    /// Annotations: a table (CSV, TSV, Excel or Parquet, see schemas/annotation-table.json), a mask (NIfTI, NRRD),
     /// or a folder of masks or PASCAL VOC boxes; repeatable
     #[arg(long, value_name = "FILE")]
     annotations: Vec<PathBuf>,
@@ -269,6 +269,12 @@ fn text(summary: &BuildSummary, out: &str) -> String {
         let count = counted(summary.unplaced_stations, "finding", "findings");
         text.push_str(&format!(
             "  {count} with stations of several regions or of another map: station and region unknown (`mtids-prep classes --test FILE`)\n"
+        ));
+    }
+    if summary.lost_stations > 0 {
+        let count = counted(summary.lost_stations, "finding", "findings");
+        text.push_str(&format!(
+            "  {count} with a station in the name that is not understood: unknown (names in the log; `mtids-prep classes --test FILE`)\n"
         ));
     }
     if summary.over_quarantine_limit {

@@ -12,7 +12,7 @@ pub(super) struct Settings {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Change one setting, for example --set views.near.size=[16,48,48]; repeatable
+    /// Change one setting: a key of the configuration, with dots, and its value; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) sets: Vec<String>,
 }

@@ -9,6 +9,7 @@ use mtids_domain::taxonomy::RegionScheme;
 use super::dimension::Dimension;
 use super::labels::{UNKNOWN, check_label};
 use crate::error::PrepError;
+use crate::small_table::SmallTable;
 
 /// Columns of the table.
 const COLUMNS: [&str; 6] = ["finding", "dimension", "old", "new", "by", "why"];
@@ -55,19 +56,10 @@ impl Corrections {
     /// [`PrepError::Config`] naming the file, and every line with an empty cell or an unknown word.
     pub(crate) fn read(path: &Path, regions: &RegionScheme) -> Result<Self, PrepError> {
         let mut table = Self { path: path.to_owned(), lines: Vec::new() };
-        let unreadable = |error: csv::Error| failure(path, error.to_string());
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(unreadable)?;
-        let headers = reader.headers().map_err(unreadable)?.clone();
-        let mut at = [0; COLUMNS.len()];
-        for (at, name) in at.iter_mut().zip(COLUMNS) {
-            *at = headers
-                .iter()
-                .position(|header| header.eq_ignore_ascii_case(name))
-                .ok_or_else(|| failure(path, format!("no column `{name}`; the columns are {}", COLUMNS.join(", "))))?;
-        }
+        let SmallTable { mut reader, at } = SmallTable::open(path, COLUMNS).map_err(|reason| failure(path, reason))?;
         let mut wrong = Vec::new();
         for record in reader.records() {
-            let record = record.map_err(unreadable)?;
+            let record = record.map_err(|error| failure(path, error.to_string()))?;
             let line = record.position().map_or(0, csv::Position::line);
             match correction(line, at.map(|at| record.get(at).unwrap_or_default().to_owned()), regions) {
                 Ok(correction) => table.lines.push(correction),
@@ -165,6 +157,13 @@ mod tests {
             assert!(wrong.contains(part), "{part}: {wrong}");
         }
         assert!(!wrong.contains("line 4"), "{wrong}");
+        let twice = read_text("finding,dimension,old,new,by,why,New\nab,evidence,D,A,AB,seen,B\n").unwrap_err();
+        assert!(twice.contains("corrections.csv") && twice.contains("`new` occurs twice"), "{twice}");
+        let open = read_text(&format!(
+            "{heading}ab,evidence,D,A,AB,\"see report\ncd,evidence,D,A,AB,x\nef,evidence,D,A,AB,\"sic\" he says\n"
+        ));
+        let open = open.unwrap_err();
+        assert!(open.contains("line 2: the quotation mark of column 6 is closed in line 4"), "{open}");
         let many = heading.to_owned() + &"ab,size,1,2,AB,x\n".repeat(25);
         assert!(read_text(&many).unwrap_err().ends_with("and 5 more lines"));
         let missing = Corrections::read(&folder.path().join("none.csv"), &regions).err().unwrap().to_string();

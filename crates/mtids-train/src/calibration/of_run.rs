@@ -98,8 +98,12 @@ pub(crate) fn calibrate_opened(
     if opened.shards(Split::Validation).next().is_none() {
         return Ok(Err("the dataset has no validation split".to_owned()));
     }
-    let predictions = predict(&trained.network, opened, Split::Validation, folder.config(), interrupt)?
+    let mut predictions = predict(&trained.network, opened, Split::Validation, folder.config(), interrupt)?
         .ok_or(TrainError::Interrupted { step: trained.step })?;
+    // A run that this one began from may have learnt some of them by heart.
+    if let Some(trained_on) = folder.trained_on()? {
+        predictions.retain(|row| !trained_on.has_taught(&row.patient_key));
+    }
     let reader = MeasuresReader::of_training(&opened.index()?);
     let chose_epoch = trained.best_on_validation;
     let fitted = Calibration::fit(&predictions, reader, trained.weights, manifest.digest(), chose_epoch);

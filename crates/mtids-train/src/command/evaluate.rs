@@ -15,7 +15,7 @@ use super::common::print;
 
 /// Measure a run on held-out patients and write its report
 ///
-/// Writes evaluation.json, predictions.csv, report.html and model-card.md into the run folder. Patients that the run was trained on are left out of the figures and named (exit code 1); where all are, nothing is measured.
+/// Writes evaluation.json, predictions.csv, report.html and model-card.md into the run folder; with --split train or validation, evaluation-train.json and so on. Patients that the run was trained on are left out of the figures and named (exit code 1); where all are, nothing is measured. The run's own training or validation split is measured with a warning.
 ///
 /// Example: mtids-train evaluate --run run --dataset dataset
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::export::{ExportPlaces, export, text};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::common::print;
 
@@ -14,12 +14,13 @@ use super::common::print;
 ///
 /// Example: mtids-train export --run run --onnx mt-ids.onnx
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("target").required(true).multiple(true).args(["onnx", "safetensors", "monai"])))]
 pub(crate) struct Export {
     /// Folder of the run
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
     /// The ONNX file
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["safetensors", "monai"])]
+    #[arg(long, value_name = "FILE")]
     onnx: Option<PathBuf>,
     /// Folder of the weights with their description
     #[arg(long, value_name = "DIR")]

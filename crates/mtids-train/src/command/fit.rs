@@ -17,9 +17,10 @@ use mtids_report::terminal::tell;
 use mtids_runtime::config;
 use mtids_runtime::exit::{Exit, code_of, describe, exit_of};
 use mtids_runtime::interrupt::Interrupt;
+use mtids_runtime::product::Product;
 use mtids_shards::CrossValidation;
 
-use super::common::print;
+use super::common::{print, refuse_other};
 
 /// Train, or resume an interrupted run
 ///
@@ -85,6 +86,7 @@ impl Fit {
         let config = self.config.as_deref().or(recorded.as_deref());
         let config = config::load::<TrainConfig>(config, &self.sets)?;
         let runs = runs_of(&self.run, config, self.folds)?;
+        refuse_other(Product::Run, "--run", &self.run)?;
         let beginning = match (self.from, self.extend) {
             (Some(run), _) => Beginning::From(run),
             (None, Some(run)) => Beginning::Extend(run),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::TrainError;
 use crate::folds::runs_in;
-use crate::study::{PredictOptions, output, predict_studies, send};
+use crate::study::{PredictOptions, objects, output, predict_studies, send};
 use clap::Args;
 use mtids_annotations::ClassFile;
 use mtids_dicomweb::{Client, Connection, Credentials};
@@ -15,8 +15,9 @@ use mtids_report::terminal::tell;
 use mtids_runtime::config;
 use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
+use mtids_runtime::product::Product;
 
-use super::common::print;
+use super::common::{print, refuse_other};
 
 /// Say of candidates in DICOM studies in which region they lie and whether they are metastatic
 ///
@@ -31,7 +32,7 @@ pub(crate) struct Predict {
     /// Folder with DICOM files, of one study or of many, in any layout
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Candidates: a table (CSV, TSV or Parquet, see schemas/annotation-table.json), a mask (NIfTI, NRRD), or a folder of masks or PASCAL VOC
+    /// Candidates: a table (CSV, TSV, Excel or Parquet, see schemas/annotation-table.json), a mask (NIfTI, NRRD), or a folder of masks or PASCAL VOC
     /// boxes; repeatable. SEG, RTSTRUCT and SR are found in the data folder
     #[arg(long, value_name = "FILE")]
     annotations: Vec<PathBuf>,
@@ -42,10 +43,10 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Side of the primary tumour, for the N category
-    #[arg(long, value_name = "right|left")]
+    #[arg(long, value_name = "right|left", value_parser = side)]
     primary_side: Option<Side>,
     /// Edition of the TNM classification, 8 or 9
-    #[arg(long, value_name = "N", default_value = "9")]
+    #[arg(long, value_name = "N", default_value = "9", value_parser = edition)]
     edition: Edition,
     /// Measure candidates in mm and HU without asking a network
     #[arg(long, conflicts_with = "runs")]
@@ -76,6 +77,14 @@ pub(crate) struct Predict {
     sets: Vec<String>,
 }
 
+fn side(text: &str) -> Result<Side, &'static str> {
+    text.parse().map_err(|_| "write right or left")
+}
+
+fn edition(text: &str) -> Result<Edition, &'static str> {
+    text.parse().map_err(|_| "write 8 or 9")
+}
+
 impl Predict {
     fn settings(&self) -> anyhow::Result<BuildConfig> {
         let mut settings: BuildConfig = config::load(self.config.as_deref(), &self.sets)?;
@@ -103,6 +112,7 @@ impl Predict {
     }
 
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        refuse_other(Product::Answer, "--out", &self.out)?;
         let interrupt = Interrupt::install()?;
         let server = self.server(&interrupt)?;
         let objects = self.out.join("dicom");
@@ -118,6 +128,10 @@ impl Predict {
         };
         let runs = self.runs.iter().map(|run| runs_in(run)).collect::<Result<Vec<_>, _>>()?.concat();
         let answer = predict_studies(&runs, self.settings()?, &options, &interrupt)?;
+        if self.no_dicom {
+            // Those of an earlier answer would say other things than this one.
+            objects::clear(&objects)?;
+        }
         let paths = output::write(&answer, &self.out)?;
         if self.json {
             print(&output::json(&answer)?)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::tracking::{Mlflow, mlflow, tensorboard};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use mtids_runtime::interrupt::Interrupt;
 
 use super::common::print;
@@ -22,12 +22,13 @@ const TICK: Duration = Duration::from_millis(200);
 ///
 /// Example: mtids-train track --run run --tensorboard out/tensorboard/run
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("target").required(true).multiple(true).args(["tensorboard", "mlflow"])))]
 pub(crate) struct Track {
     /// Folder of the run
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
     /// Folder of the event file
-    #[arg(long, value_name = "DIR", required_unless_present = "mlflow")]
+    #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
     /// Address of a tracking server, for example http://127.0.0.1:5000
     #[arg(long, value_name = "URL")]

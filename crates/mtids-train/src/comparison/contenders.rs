@@ -21,13 +21,24 @@ struct Scores {
     joint: Vec<u8>,
 }
 
+/// Where the scores of a contender come from. Measures say the same for every seed, so a network beside them varies less between seeds than alone,
+/// and the two are never pooled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A network: a set of scores for each training.
+    Network,
+    /// A network and measures together: the same trainings.
+    WithMeasures,
+    /// A reader without training, or the seeds of a row as one.
+    Reader,
+}
+
 /// A row of the grid, or a reader.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Contender {
     pub(crate) name: String,
     pub(crate) title: String,
-    /// Whether its seeds are trainings.
-    pub(crate) is_trained: bool,
+    pub(crate) kind: Kind,
     scores: Vec<Scores>,
 }
 
@@ -46,11 +57,11 @@ impl Contender {
             joint: Vec::new(),
         });
         let is_fused = !answers.is_empty() && answers.iter().all(|answers| !answers.fusion_logit.is_empty());
-        let row = Self { name: name.into(), title: title.into(), is_trained: true, scores: own.collect() };
+        let row = Self { name: name.into(), title: title.into(), kind: Kind::Network, scores: own.collect() };
         let fusion = is_fused.then(|| Self {
             name: format!("{name}+measures"),
             title: format!("{title}, with measures"),
-            is_trained: true,
+            kind: Kind::WithMeasures,
             scores: fused.collect(),
         });
         (row, fusion)
@@ -61,7 +72,7 @@ impl Contender {
     /// How much it would change with other seeds, its records cannot tell: an interval holds the spread of patients only.
     pub(crate) fn ensemble(&self) -> Option<Self> {
         let seeds = self.scores.len();
-        if seeds < 2 || !self.is_trained {
+        if seeds < 2 || !self.is_trained() {
             return None;
         }
         let mean = |node: usize| -> Option<f64> {
@@ -72,7 +83,7 @@ impl Contender {
         Some(Self {
             name: format!("{}+ensemble", self.name),
             title: format!("{}, ensemble of {seeds}", self.title),
-            is_trained: false,
+            kind: Kind::Reader,
             scores: vec![Scores { status, region: Vec::new(), joint: Vec::new() }],
         })
     }
@@ -82,7 +93,7 @@ impl Contender {
         let reader = |name: &str, title: &str, status: Vec<Option<f64>>| Self {
             name: name.into(),
             title: title.into(),
-            is_trained: false,
+            kind: Kind::Reader,
             scores: vec![Scores { status, region: Vec::new(), joint: Vec::new() }],
         };
         let measures = nodes.measures_logit.iter().copied().map(Some).collect();
@@ -92,6 +103,11 @@ impl Contender {
             reader("measures", "measures, logistic", measures),
         ];
         all.into_iter().filter(|reader| reader.scores[0].status.iter().any(Option::is_some)).collect()
+    }
+
+    /// Whether its seeds are trainings.
+    pub(crate) fn is_trained(&self) -> bool {
+        self.kind != Kind::Reader
     }
 
     /// Number of trainings, or 1.
@@ -143,7 +159,7 @@ pub(crate) struct Standing {
     whole: Vec<Vec<Option<f64>>>,
     /// The same for each resample of patients.
     resamples: Vec<Vec<Vec<Option<f64>>>>,
-    is_trained: Vec<bool>,
+    kinds: Vec<Kind>,
     /// Patients with a node among them.
     pub(crate) patients: usize,
     /// The nodes.
@@ -186,7 +202,7 @@ impl Standing {
         Self {
             whole: figures(&(0..taken.len()).collect::<Vec<_>>()),
             resamples: resample_by_patient(&patients, options, figures),
-            is_trained: contenders.iter().map(|contender| contender.is_trained).collect(),
+            kinds: contenders.iter().map(|contender| contender.kind).collect(),
             patients: patients.iter().collect::<std::collections::BTreeSet<_>>().len(),
             nodes: taken.len(),
         }
@@ -214,19 +230,20 @@ impl Standing {
         let degrees = self.patients.checked_sub(1).filter(|&degrees| degrees > 0)? as f64;
         let patients = Spread { degrees, ..variance(&drawn)? };
         let mut spreads = vec![patients];
-        if let Some(seeds) = self.between_seeds() {
-            let count = |contender: usize| self.whole[contender].len() as f64;
-            let sides = std::iter::once(first).chain(second).filter(|&side| self.is_trained[side]);
-            let of_means: f64 = sides.map(|side| seeds.variance / count(side)).sum();
-            spreads.push(Spread { variance: of_means, ..seeds });
+        for kind in [Kind::Network, Kind::WithMeasures] {
+            let sides = std::iter::once(first).chain(second).filter(|&side| self.kinds[side] == kind);
+            // The mean over n seeds has an n-th of their variance.
+            let share: f64 = sides.map(|side| 1.0 / self.whole[side].len() as f64).sum();
+            let seeds = self.between_seeds(kind).filter(|_| share > 0.0);
+            spreads.extend(seeds.map(|seeds| Spread { variance: seeds.variance * share, ..seeds }));
         }
         Effect::new(value, &spreads)
     }
 
-    /// Variance between the seeds of a training, pooled over all that are trained; `None` with one seed each.
-    pub(crate) fn between_seeds(&self) -> Option<Spread> {
-        let trained = self.whole.iter().zip(&self.is_trained).filter(|(_, is_trained)| **is_trained);
-        let values: Vec<Vec<f64>> = trained.map(|(figures, _)| figures.iter().flatten().copied().collect()).collect();
+    /// Variance between the seeds of a training, pooled over all contenders of a kind; `None` with one seed each.
+    pub(crate) fn between_seeds(&self, kind: Kind) -> Option<Spread> {
+        let of_kind = self.whole.iter().zip(&self.kinds).filter(|(_, one)| **one == kind);
+        let values: Vec<Vec<f64>> = of_kind.map(|(figures, _)| figures.iter().flatten().copied().collect()).collect();
         pooled_variance(&values.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 }
@@ -268,14 +285,19 @@ pub(crate) mod tests {
                 .collect();
             Scores { status, region: nodes.region.iter().map(|code| code.unwrap()).collect(), joint }
         };
-        Contender { name: name.into(), title: name.into(), is_trained: true, scores: (0..seeds).map(scores).collect() }
+        Contender {
+            name: name.into(),
+            title: name.into(),
+            kind: Kind::Network,
+            scores: (0..seeds).map(scores).collect(),
+        }
     }
 
     #[test]
     fn an_ensemble_is_the_mean_of_probabilities() {
         let row = contender("row", 1.0, 3);
         let ensemble = row.ensemble().unwrap();
-        assert_eq!((ensemble.name.as_str(), ensemble.seeds(), ensemble.is_trained), ("row+ensemble", 1, false));
+        assert_eq!((ensemble.name.as_str(), ensemble.seeds(), ensemble.is_trained()), ("row+ensemble", 1, false));
         let of_node = row.scores.iter().map(|scores| sigmoid(scores.status[7].unwrap())).sum::<f64>() / 3.0;
         assert!((ensemble.scores[0].status[7].unwrap() - of_node).abs() < 1e-15);
         assert!(!ensemble.has(Metric::JointAccuracy) && ensemble.ensemble().is_none());
@@ -298,9 +320,30 @@ pub(crate) mod tests {
         let one = |contender: &Contender| Contender { scores: contender.scores[..1].to_vec(), ..contender.clone() };
         let (a, b) = (one(&good), one(&twin));
         let single = Standing::new(&[&a, &b], &[], Metric::StatusAuroc, &nodes, OPTIONS);
-        assert!(single.between_seeds().is_none() && standing.between_seeds().is_some());
+        assert!(single.between_seeds(Kind::Network).is_none() && standing.between_seeds(Kind::Network).is_some());
         let itself = standing.effect(0, Some(0)).unwrap();
         assert_eq!(itself.value, 0.0);
+    }
+
+    #[test]
+    fn a_network_is_not_taken_for_steadier_because_its_fusion_is() {
+        let nodes = nodes();
+        let (row, other) = (contender("row", 0.5, 3), contender("other", 0.4, 3));
+        // Every seed of a fusion says the same.
+        let fused = |of: &Contender| {
+            let scores = vec![of.scores[0].clone(); 3];
+            Contender { name: format!("{}+measures", of.name), kind: Kind::WithMeasures, scores, ..of.clone() }
+        };
+        let fusions = [fused(&row), fused(&other)];
+        let alone = Standing::new(&[&row, &other], &[], Metric::StatusAuroc, &nodes, OPTIONS);
+        let beside = [&row, &other, &fusions[0], &fusions[1]];
+        let beside = Standing::new(&beside, &[], Metric::StatusAuroc, &nodes, OPTIONS);
+        let width = |standing: &Standing, first: usize, second: usize| {
+            let interval = standing.effect(first, Some(second)).unwrap().interval;
+            interval.high - interval.low
+        };
+        assert_eq!(width(&alone, 0, 1), width(&beside, 0, 1));
+        assert_eq!(beside.between_seeds(Kind::WithMeasures).unwrap().variance, 0.0);
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl<'a> CrossedField<'a> {
                 },
             };
             let both: Vec<&Contender> = std::iter::once(one).chain(other).collect();
-            let readers: Vec<&Contender> = both.iter().copied().filter(|one| !one.is_trained).collect();
+            let readers: Vec<&Contender> = both.iter().copied().filter(|one| !one.is_trained()).collect();
             let standing = Standing::new(&both, &readers, metric, set.nodes, NO_RESAMPLES);
             let figure = |place: usize| standing.by_seed(place).first().copied().flatten();
             let value = match other {
@@ -126,7 +126,7 @@ impl<'a> CrossedField<'a> {
 
     fn line(&self, name: &str) -> Line {
         let found: Vec<&Contender> = self.sets.iter().filter_map(|set| set.find(name, Metric::StatusAuroc)).collect();
-        let is_trained = found.first().is_some_and(|one| one.is_trained);
+        let is_trained = found.first().is_some_and(|one| one.is_trained());
         let mut line = Line {
             name: name.to_owned(),
             title: found.first().map_or(name, |one| one.title.as_str()).to_owned(),
@@ -175,6 +175,7 @@ impl Standings for CrossedField<'_> {
             lines,
             differences,
             between_seeds: BTreeMap::new(),
+            between_seeds_with_measures: BTreeMap::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! All rows and readers on one dataset, beside each other.
 //!
-//! Invariant: the spread between seeds is pooled over all trained rows of the dataset, in every difference.
+//! Invariant: the spread between seeds is pooled over all rows of the dataset, in every difference; over networks for networks, and over fusions
+//! with measures for those.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use mtids_metrics::{BootstrapOptions, Effect, Interval};
 use strum::VariantArray;
 
 use super::cells;
-use super::contenders::{Contender, Standing};
+use super::contenders::{Contender, Kind, Standing};
 use super::figures::{Comparison, DatasetResults, Line, Recorded};
 use super::grid::{Grid, Metric};
 use super::nodes::Nodes;
@@ -82,7 +83,7 @@ impl<'a> Field<'a> {
     fn place(&self, name: &str, metric: Metric) -> Option<usize> {
         self.contenders
             .iter()
-            .filter(|contender| contender.is_trained && contender.has(metric))
+            .filter(|contender| contender.is_trained() && contender.has(metric))
             .position(|contender| contender.name == name)
     }
 
@@ -90,7 +91,7 @@ impl<'a> Field<'a> {
         let mut line = Line {
             name: contender.name.clone(),
             title: contender.title.clone(),
-            is_trained: contender.is_trained,
+            is_trained: contender.is_trained(),
             seeds: contender.seeds(),
             parameters: self.parameters.get(&contender.name).copied(),
             figures: BTreeMap::new(),
@@ -126,7 +127,7 @@ impl Standings for Field<'_> {
                 Some(reader) => {
                     // With all trained ones, so that the spread between seeds is pooled over them here too.
                     let mut those: Vec<&Contender> =
-                        self.contenders.iter().filter(|one| one.is_trained && one.has(metric)).collect();
+                        self.contenders.iter().filter(|one| one.is_trained() && one.has(metric)).collect();
                     those.push(reader);
                     let standing = Standing::new(&those, &[reader], metric, self.nodes, BOOTSTRAP);
                     (standing.effect(a, Some(those.len() - 1)), standing.nodes, standing.patients)
@@ -149,8 +150,12 @@ impl Standings for Field<'_> {
             }
         }
         differences.retain(|difference| difference.effect.is_some());
-        let spread =
-            |(&metric, standing): (&Metric, &Standing)| Some((metric, standing.between_seeds()?.variance.sqrt()));
+        let spread = |kind: Kind| {
+            let of = move |(&metric, standing): (&Metric, &Standing)| {
+                Some((metric, standing.between_seeds(kind)?.variance.sqrt()))
+            };
+            self.standings.iter().filter_map(of).collect()
+        };
         DatasetResults {
             name: self.name.to_owned(),
             digest: self.nodes.dataset_digest,
@@ -159,7 +164,8 @@ impl Standings for Field<'_> {
             patients: self.nodes.patient.iter().max().map_or(0, |&last| last as usize + 1),
             lines,
             differences,
-            between_seeds: self.standings.iter().filter_map(spread).collect(),
+            between_seeds: spread(Kind::Network),
+            between_seeds_with_measures: spread(Kind::WithMeasures),
         }
     }
 }

@@ -126,6 +126,9 @@ pub struct DatasetResults {
     pub lines: Vec<Line>,
     /// The reference against every other, exploratory unless the grid claims it.
     pub differences: Vec<Comparison>,
-    /// Standard deviation between seeds, pooled over rows, by metric.
+    /// Standard deviation between seeds of a network, pooled over rows, by metric.
     pub between_seeds: BTreeMap<Metric, f64>,
+    /// The same of networks with measures.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub between_seeds_with_measures: BTreeMap<Metric, f64>,
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the first three are a function of the records alone; what trainings cost differs between machines and stands in the last.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use maud::{Markup, html};
@@ -45,8 +46,8 @@ fn reading(results: &Results, grid: &Grid) -> Vec<&'static str> {
                      interval that holds 0."
                 }
                 false => {
-                    "95 % intervals hold two sources of spread: patients, by the bootstrap, and seeds, pooled over the rows of a dataset. A tie is an \
-                     interval that holds 0."
+                    "95 % intervals hold two sources of spread: patients, by the bootstrap, and seeds, pooled over the rows of a dataset (networks apart from \
+                     networks with measures). A tie is an interval that holds 0."
                 }
             },
         ],
@@ -111,9 +112,15 @@ fn between_seeds(dataset: &DatasetResults) -> Option<String> {
     if dataset.between_seeds.is_empty() {
         return None;
     }
-    let one = |(metric, deviation): (&Metric, &f64)| format!("{} {deviation:.3}", metric.title());
-    let all: Vec<String> = dataset.between_seeds.iter().map(one).collect();
-    Some(format!("Standard deviation between seeds, pooled over rows: {}.", all.join(", ")))
+    let listed = |of: &BTreeMap<Metric, f64>| {
+        let all: Vec<String> = of.iter().map(|(metric, one)| format!("{} {one:.4}", metric.title())).collect();
+        all.join(", ")
+    };
+    let mut text = format!("Standard deviation between seeds, pooled over rows: {}", listed(&dataset.between_seeds));
+    if !dataset.between_seeds_with_measures.is_empty() {
+        text.push_str(&format!("; with measures: {}", listed(&dataset.between_seeds_with_measures)));
+    }
+    Some(text + ".")
 }
 
 fn markdown(results: &Results, grid: &Grid) -> String {

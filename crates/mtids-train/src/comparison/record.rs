@@ -39,11 +39,14 @@ pub struct Record {
     pub dataset_digest: Digest,
     /// The program.
     pub program: Program,
-    /// Trainable numbers of the network.
+    /// Trainable numbers of the network; 0 for a trial that diverged.
     pub parameters: usize,
     /// Steps of the training.
     pub steps: u64,
-    /// Figures of the validation patients at the end.
+    /// Whether this trial ended because a loss or gradient was not finite; it has no figures then, and is not chosen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_diverged: bool,
+    /// Figures of the validation patients, of the weights that the run ends with.
     pub validation: Validation,
     /// What the network says about the test nodes; none for a trial.
     pub answers: Option<Answers>,
@@ -167,25 +170,19 @@ impl Answers {
 }
 
 impl Record {
-    /// A record of this program.
-    pub(crate) fn new(
-        digests: [Digest; 3],
-        parameters: usize,
-        steps: u64,
-        validation: Validation,
-        course: Course,
-    ) -> Self {
+    /// A record of this program, without what the run is worth. Digests are those of settings, run and dataset.
+    pub(crate) fn new(digests: [Digest; 3], steps: u64, course: Course) -> Self {
         let [settings_digest, run_digest, dataset_digest] = digests;
-        let program = Program::new("mtids-train", env!("CARGO_PKG_VERSION"));
         Self {
             format: FORMAT,
             settings_digest,
             run_digest,
             dataset_digest,
-            program,
-            parameters,
+            program: Program::new("mtids-train", env!("CARGO_PKG_VERSION")),
+            parameters: 0,
             steps,
-            validation,
+            is_diverged: false,
+            validation: Validation::default(),
             answers: None,
             course,
         }

@@ -27,8 +27,11 @@ pub struct Trial {
     pub row: String,
     /// What it changes.
     pub set: Vec<String>,
-    /// Mean validation AUROC of the status over the tuning seeds, where all are on record.
+    /// Mean validation AUROC of the status over the tuning seeds, where all are on record and none diverged.
     pub status_auroc: Option<f64>,
+    /// Whether a training of it diverged; it is not taken then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_diverged: bool,
     /// Whether the row takes it; in a cross-validation, in any fold.
     pub is_chosen: bool,
     /// In how many folds of all repeats the row takes it.
@@ -73,10 +76,12 @@ impl Results {
             let chosen: Vec<usize> = cells.filter_map(|cell| choose(grid, &cell, &record)).collect();
             tuning.extend(row.trials.iter().enumerate().map(|(trial, set)| {
                 let taken = chosen.iter().filter(|&&one| one == trial).count();
+                let score = trial_score(grid, index, trial, &record);
                 Trial {
                     row: row.name.clone(),
                     set: set.clone(),
-                    status_auroc: trial_score(grid, index, trial, &record),
+                    status_auroc: score.filter(|score| score.is_finite()),
+                    is_diverged: score == Some(f64::NEG_INFINITY),
                     is_chosen: taken > 0,
                     taken_in: grid.folds.map(|_| taken),
                 }
@@ -101,7 +106,7 @@ impl Results {
             datasets.push(field.results(grid));
         }
         hold_back(&mut primary, &datasets, cells::reported(grid).len() / (grid.rows.len() * grid.datasets.len()));
-        judge_together(&mut primary);
+        judge_together(&mut primary, grid.primary.len());
         let first = |row: usize| {
             let (dataset, fold) = (grid.datasets.first()?.clone(), grid.folds.map(|_| 0));
             let cell = Cell { dataset, row, seed: *grid.seeds.first()?, trial: None, fold };
@@ -137,15 +142,39 @@ fn hold_back(claims: &mut [Comparison], datasets: &[DatasetResults], all: usize)
     }
 }
 
-/// Adjusts the p-values of the claims for each other, and what they say.
-fn judge_together(claims: &mut [Comparison]) {
+/// Adjusts the p-values of the claims for each other, and what they say. `named` is how many the grid names: one that cannot be judged yet counts as
+/// not shown, so that a claim which is shown stays so when the others come.
+fn judge_together(claims: &mut [Comparison], named: usize) {
     let is_judged = |claim: &Comparison| claim.effect.is_some() && claim.verdict != Verdict::Provisional;
     let measured: Vec<usize> = (0..claims.len()).filter(|&claim| is_judged(&claims[claim])).collect();
-    let p: Vec<f64> = measured.iter().filter_map(|&claim| Some(claims[claim].effect?.p)).collect();
+    let mut p: Vec<f64> = measured.iter().filter_map(|&claim| Some(claims[claim].effect?.p)).collect();
+    p.resize(named.max(p.len()), 1.0);
     for (claim, adjusted) in measured.into_iter().zip(holm(&p)) {
         claims[claim].adjusted_p = Some(adjusted);
         if adjusted > LEVEL && matches!(claims[claim].verdict, Verdict::Above | Verdict::Below) {
             claims[claim].verdict = Verdict::NotShown;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::comparison::grid::Metric;
+    use mtids_metrics::{Effect, Interval};
+
+    #[test]
+    fn a_claim_that_is_open_counts_among_those_that_are_judged() {
+        let claim = |p: f64| {
+            let effect = Effect { value: 0.1, interval: Interval { low: 0.01, high: 0.19 }, p };
+            Comparison::new(["a", "b"], "d", Metric::StatusAuroc, Some(effect), (100, 20))
+        };
+        let mut alone = [claim(0.04)];
+        judge_together(&mut alone, 1);
+        assert_eq!((alone[0].adjusted_p, alone[0].verdict), (Some(0.04), Verdict::Above));
+        let mut two = [claim(0.04), Comparison { verdict: Verdict::Provisional, ..claim(0.001) }];
+        judge_together(&mut two, 3);
+        assert!((two[0].adjusted_p.unwrap() - 0.12).abs() < 1e-12 && two[0].verdict == Verdict::NotShown);
+        assert_eq!((two[1].adjusted_p, two[1].verdict), (None, Verdict::Provisional));
     }
 }

@@ -60,7 +60,8 @@ pub struct CompareOptions {
 /// Trains what is missing and writes the results.
 ///
 /// # Errors
-/// [`TrainError`]; after [`TrainError::Interrupted`] the same call goes on.
+/// [`TrainError`]; after [`TrainError::Interrupted`] the same call goes on. [`TrainError::Diverged`] of a reported training comes when all others are
+/// done and the results without it are written; a trial that diverges is on record as such, and no error.
 pub fn compare(
     grid: &Grid,
     places: &Places,
@@ -69,13 +70,11 @@ pub fn compare(
 ) -> Result<Results, TrainError> {
     check_settings(grid)?;
     let comparison = Comparison::open(grid, places, options)?;
-    if !options.records_only {
-        comparison.work(interrupt)?;
-    }
+    let diverged = if options.records_only { None } else { comparison.work(interrupt)? };
     let recorded = comparison.recorded()?;
     let results = Results::of(grid, &recorded);
     output::write(&places.out, &results, &recorded, grid)?;
-    Ok(results)
+    diverged.map_or(Ok(results), Err)
 }
 
 /// Every setting that a cell may have is tried before the first training.
@@ -170,28 +169,38 @@ impl<'a> Comparison<'a> {
         Ok(choose(self.grid, cell, &|cell| records.get(&cell.id(self.grid)).cloned()))
     }
 
-    /// Does the cells of this process's share.
-    fn work(&self, interrupt: &Interrupt) -> Result<(), TrainError> {
+    /// Does the cells of this process's share; the answer is the error of the first one that diverged.
+    fn work(&self, interrupt: &Interrupt) -> Result<Option<TrainError>, TrainError> {
         let is_mine = |n: usize| self.options.task.is_none_or(|task| n % task.count == task.index);
         let mut open: VecDeque<Cell> =
             self.cells().enumerate().filter(|(n, _)| is_mine(*n)).map(|(_, cell)| cell).collect();
-        let mut in_vain = 0;
+        let (mut in_vain, mut diverged) = (0, None);
         while let Some(cell) = open.pop_front() {
             if interrupt.is_raised() {
                 return Err(TrainError::InterruptedBetween);
             }
-            if self.attempt(&cell, open.len() + 1, interrupt)? {
-                in_vain = 0;
-                continue;
+            match self.attempt(&cell, open.len() + 1, interrupt) {
+                Ok(true) => {
+                    in_vain = 0;
+                    continue;
+                }
+                Ok(false) => open.push_back(cell),
+                // It would end so each time; the others are of use without it.
+                Err(error @ TrainError::Diverged { .. }) => {
+                    tracing::warn!("{error}; the comparison goes on without it");
+                    diverged.get_or_insert(error);
+                    in_vain = 0;
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
-            open.push_back(cell);
             in_vain += 1;
             if in_vain >= open.len() {
                 std::thread::sleep(PATIENCE);
                 in_vain = 0;
             }
         }
-        Ok(())
+        Ok(diverged)
     }
 
     fn cells(&self) -> impl Iterator<Item = Cell> {
@@ -210,7 +219,8 @@ impl<'a> Comparison<'a> {
         }
         let chosen = self.chosen(cell)?;
         if chosen.is_none() && cells::is_tuned(self.grid) {
-            let reason = "its validation patients have no status, or only one, so no trial can be chosen";
+            let reason =
+                "no trial can be chosen: all of them diverged, or the validation patients have no status, or only one";
             let key = if cell.fold.is_some() { "folds" } else { "tuning.dataset" };
             return Err(TrainError::setting(key, reason));
         }
@@ -225,11 +235,15 @@ impl<'a> Comparison<'a> {
         }
         let id = cell.id(self.grid);
         let folder = self.places.out.join("cells").join(&id);
-        let _lock = match FolderLock::exclusive(&folder, "mtids-train compare") {
+        let lock = match FolderLock::exclusive(&folder, "mtids-train compare") {
             Ok(lock) => lock,
             Err(LockError::Held { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
+        if let Some(reason) = lock.unsupported() {
+            let out = self.places.out.display();
+            tracing::warn!("{out} is not guarded against a second process ({reason}): run one process at a time there");
+        }
         // Another process may have finished it between the two looks.
         if self.record(cell, &config)?.is_some() {
             return Ok(true);
@@ -246,24 +260,23 @@ impl<'a> Comparison<'a> {
         let run = folder.join(format!("run-{}", settings_digest(config).short()));
         forget_peak_memory();
         let options = FitOptions { show_progress: self.options.show_progress, ..FitOptions::default() };
-        let summary = fit(dataset, &run, config, interrupt, &options)?;
-        let run_folder = RunFolder::open(&run)?;
-        let losses: Vec<LossLine> = read(&run_folder.file("losses.jsonl"))?;
-        let epochs: Vec<EpochLine> = read(&run_folder.file("epochs.jsonl"))?;
-        let timings: Vec<TimingLine> = read(&run_folder.file("timings.jsonl"))?;
-        let last = epochs.iter().rev().find(|line| line.validation_score.is_some());
-        let validation = last.map_or_else(Validation::default, |line| Validation {
-            status_auroc: line.metastasis_auroc,
-            joint_macro_f1: line.validation_score,
-            region_accuracy: line.region_accuracy,
-        });
-        let digests =
-            [settings_digest(config), run_folder.identity().config_digest, run_folder.identity().dataset_digest];
-        let mut record = Record::new(digests, summary.parameters, summary.steps, validation, Course::of(&losses));
+        let ended = match fit(dataset, &run, config, interrupt, &options) {
+            Ok(summary) => Some(summary),
+            // It would end so each time: the trial has lost.
+            Err(TrainError::Diverged { .. }) if cell.trial.is_some() => None,
+            Err(error) => return Err(error),
+        };
+        let mut record = unmeasured(&run, config)?;
+        record.is_diverged = ended.is_none();
+        if let Some(summary) = ended {
+            record.parameters = summary.parameters;
+            record.validation = judged(&run, summary.best_epoch)?;
+        }
         if cell.trial.is_none() {
             let evaluated = evaluate(&run, dataset, Split::Test, &EvaluateOptions::default())?;
             record.answers = Some(Answers::of(&evaluated, &self.nodes[&cell.test_set()], dataset)?);
         }
+        let timings: Vec<TimingLine> = read(&RunFolder::open(&run)?.file("timings.jsonl"))?;
         let cost =
             Cost { seconds: timings.iter().map(|line| line.seconds).sum::<f64>().round(), peak_mib: peak_memory_mib() };
         self.records.put_cell(&cell.id(self.grid), &record, &cost)
@@ -306,6 +319,27 @@ impl<'a> Comparison<'a> {
         }
         Ok(recorded)
     }
+}
+
+/// The record of a run without what it is worth.
+fn unmeasured(run: &Path, config: &ValidConfig) -> Result<Record, TrainError> {
+    let folder = RunFolder::open(run)?;
+    let losses: Vec<LossLine> = read(&folder.file("losses.jsonl"))?;
+    let identity = folder.identity();
+    let digests = [settings_digest(config), identity.config_digest, identity.dataset_digest];
+    Ok(Record::new(digests, losses.last().map_or(0, |line| line.step), Course::of(&losses)))
+}
+
+/// Validation figures of the weights that a run ends with: those of its best epoch where it takes that, else those of the last look.
+fn judged(run: &Path, best_epoch: Option<u64>) -> Result<Validation, TrainError> {
+    let epochs: Vec<EpochLine> = read(&RunFolder::open(run)?.file("epochs.jsonl"))?;
+    let is_of_weights = |line: &&EpochLine| best_epoch.is_none_or(|best| line.epoch == best);
+    let line = epochs.iter().rev().filter(|line| line.validation_score.is_some()).find(is_of_weights);
+    Ok(line.map_or_else(Validation::default, |line| Validation {
+        status_auroc: line.metastasis_auroc,
+        joint_macro_f1: line.validation_score,
+        region_accuracy: line.region_accuracy,
+    }))
 }
 
 fn settings_digest(config: &ValidConfig) -> Digest {

@@ -148,7 +148,10 @@ pub(crate) fn tuning(trials: &[Trial]) -> Sheet {
         sheet.rows.push(vec![
             trial.row.clone(),
             if trial.set.is_empty() { "as it is".into() } else { trial.set.join(", ") },
-            trial.status_auroc.map_or_else(|| "–".into(), |value| format!("{value:.3}")),
+            match trial.status_auroc {
+                Some(value) => format!("{value:.3}"),
+                None => if trial.is_diverged { "diverged" } else { "–" }.to_owned(),
+            },
             match trial.taken_in {
                 Some(folds) => counted(folds as u64, "fold", "folds"),
                 None if trial.is_chosen => "yes".into(),

@@ -15,6 +15,7 @@ use super::{EvaluateOptions, Evaluated, evaluate};
 use crate::error::TrainError;
 use crate::measured::{Dimension, Evaluation};
 use crate::prediction::{Prediction, metastasis_probability, write_csv};
+use crate::run_folder::RunFolder;
 
 /// The folds of a cross-validation, evaluated.
 #[derive(Clone, Debug)]
@@ -68,16 +69,29 @@ fn table(folds: &[Evaluated]) -> String {
     if table.is_empty() { String::new() } else { table.render() }
 }
 
+fn refuse_other_dataset(runs: &[impl AsRef<Path>], dataset: &Path) -> Result<(), TrainError> {
+    let digest = mtids_store::open_dataset(dataset)?.manifest().digest();
+    for run in runs.iter().map(AsRef::as_ref) {
+        if RunFolder::open(run)?.identity().dataset_digest != digest {
+            let run = run.display();
+            let reason = format!("{run} is a fold of another dataset; judge that run alone: evaluate --run {run}");
+            return Err(TrainError::Mismatch { path: dataset.to_owned(), reason });
+        }
+    }
+    Ok(())
+}
+
 /// Evaluates the run of every fold on its test patients, and writes `predictions.csv` (all patients) and `evaluation.txt` into `folder`.
 ///
 /// # Errors
-/// As [`evaluate`].
+/// As [`evaluate`]; [`TrainError::Mismatch`] for another dataset than that of the folds, of whose patients no fold says who has not seen them.
 pub fn evaluate_folds(
     folder: &Path,
     runs: &[impl AsRef<Path>],
     dataset: &Path,
     options: &EvaluateOptions,
 ) -> Result<Crossed, TrainError> {
+    refuse_other_dataset(runs, dataset)?;
     let folds = runs
         .iter()
         .map(|run| evaluate(run.as_ref(), dataset, Split::Test, options))

@@ -161,6 +161,7 @@ fn fusion(
             SeenPatients::find(Some(trained_on), &manifest.pseudonym_fingerprint, false, Split::Validation, index);
         rows.retain(|row| !seen.leaves_out(&row.patient_key));
     }
+    rows.retain(|row| !trained_on.has_taught(&row.patient_key));
     Ok(Fusion::fit(reader, &rows))
 }
 
@@ -173,8 +174,8 @@ fn acquaintance(
     split: Split,
 ) -> Result<(SeenPatients, Option<TrainedOn>), TrainError> {
     let own = folder.identity().dataset_digest == manifest.digest();
-    // The run's own dataset says the same as its record.
-    let recorded = if own { Some(TrainedOn::of(manifest, index)) } else { folder.trained_on()? };
+    // The record comes first, on the run's own dataset too: it also names whom a run had seen that this one began from.
+    let recorded = folder.trained_on()?.or_else(|| own.then(|| TrainedOn::of(manifest, index)));
     let seen = SeenPatients::find(recorded.as_ref(), &manifest.pseudonym_fingerprint, own, split, index);
     if seen.leaves_nobody() {
         return Err(TrainError::AllSeen {

@@ -1,10 +1,11 @@
 //! What an evaluation leaves in the run folder: figures, table, predictions, page and model card.
 //!
-//! Invariant: the same run, dataset and split give the same bytes.
+//! Invariants: the same run, dataset and split give the same bytes; figures of another split than the test split have files of their own, so that
+//! a look at them never replaces those of the test split.
 
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
-use mtids_shards::{Dataset, RowKind, RowLabels};
+use mtids_shards::{Dataset, RowKind, RowLabels, Split};
 
 use super::text::text;
 use crate::calibration::Calibration;
@@ -33,6 +34,14 @@ pub(super) struct Origin<'a> {
     pub(super) index: &'a [RowLabels],
 }
 
+/// Name of a file about a split: `evaluation.json`, `evaluation-validation.json`.
+fn named(name: &str, split: Split) -> String {
+    match (split, name.split_once('.')) {
+        (Split::Test, _) | (_, None) => name.to_owned(),
+        (_, Some((stem, ending))) => format!("{stem}-{}.{ending}", split.name()),
+    }
+}
+
 /// Writes everything.
 pub(super) fn write(
     origin: &Origin<'_>,
@@ -41,7 +50,7 @@ pub(super) fn write(
 ) -> Result<(), TrainError> {
     let Origin { folder, weights, trained_on, calibration, dataset, index } = *origin;
     let write = |name: &str, bytes: &[u8]| {
-        let path = folder.file(name);
+        let path = folder.file(&named(name, evaluation.split));
         atomic::write(&path, bytes).map_err(|error| TrainError::io(&path, error))
     };
     let mut json = serde_json::to_value(evaluation).map_err(|error| TrainError::io(folder.path(), error.into()))?;

@@ -95,7 +95,7 @@ impl Checkpoints {
         average: Option<&[u8]>,
         state: &TrainingState,
     ) -> Result<PathBuf, TrainError> {
-        fs::create_dir_all(&self.folder).map_err(|error| TrainError::io(&self.folder, error))?;
+        atomic::create_folders(&self.folder).map_err(|error| TrainError::io(&self.folder, error))?;
         let target = self.folder.join(folder_name(state.step));
         let temporary = self.folder.join(format!("{WRITING}{}", folder_name(state.step)));
         remove_folder(&temporary)?;
@@ -140,6 +140,15 @@ impl Checkpoints {
     /// [`TrainError::Broken`] when its digest differs from the one that was written; [`TrainError::Io`].
     pub fn latest(&self) -> Result<Option<Checkpoint>, TrainError> {
         self.pointed("latest")
+    }
+
+    /// Where the training stood at the newest checkpoint, without its weights.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::latest`].
+    pub fn latest_state(&self) -> Result<Option<TrainingState>, TrainError> {
+        let folder = self.folder_of("latest")?;
+        folder.map(|folder| Ok(self.read_state(&folder)?.state)).transpose()
     }
 
     /// The checkpoint with the best validation score, or `None` where none was chosen.
@@ -230,6 +239,11 @@ impl Checkpoints {
     }
 
     fn pointed(&self, name: &str) -> Result<Option<Checkpoint>, TrainError> {
+        self.folder_of(name)?.map(|folder| self.read(&folder)).transpose()
+    }
+
+    /// The folder that a pointer names.
+    fn folder_of(&self, name: &str) -> Result<Option<PathBuf>, TrainError> {
         let path = self.folder.join(name);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -240,7 +254,7 @@ impl Checkpoints {
         if step_of(name).is_none() {
             return Err(TrainError::broken(&path, format!("`{name}` names no checkpoint")));
         }
-        self.read(&self.folder.join(name)).map(Some)
+        Ok(Some(self.folder.join(name)))
     }
 
     fn read_state(&self, folder: &Path) -> Result<StateFile, TrainError> {

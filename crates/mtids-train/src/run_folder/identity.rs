@@ -7,6 +7,7 @@ use std::path::Path;
 
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
+use mtids_runtime::product::Product;
 use mtids_runtime::provenance::Program;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,7 +16,7 @@ use super::origin::Origin;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 
-pub(super) const RUN: &str = "run.json";
+pub(super) const RUN: &str = Product::Run.file();
 
 /// Identity of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

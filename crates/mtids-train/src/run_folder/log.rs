@@ -81,14 +81,27 @@ pub(crate) struct Log {
     file: File,
 }
 
+/// What a line is cut by.
 #[derive(Deserialize)]
-struct Step {
+struct Place {
     step: u64,
+    /// Epochs done, in a line of `epochs.jsonl`.
+    #[serde(default)]
+    epoch: u64,
 }
 
 impl Log {
     /// Opens the log with only the lines up to and including `step`; a torn last line goes too.
     pub(crate) fn open_at(path: &Path, step: u64) -> Result<Self, TrainError> {
+        Self::open_to(path, |place| place.step <= step)
+    }
+
+    /// Opens the log of epochs with only those that are done: behind a checkpoint whose validation was not done, the line of its epoch comes again.
+    pub(crate) fn open_behind(path: &Path, epochs: u64) -> Result<Self, TrainError> {
+        Self::open_to(path, |place| place.epoch <= epochs)
+    }
+
+    fn open_to(path: &Path, is_kept: impl Fn(&Place) -> bool) -> Result<Self, TrainError> {
         let old = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -97,7 +110,7 @@ impl Log {
         let kept: Vec<u8> = old
             .split_inclusive(|&byte| byte == b'\n')
             .filter(|line| line.ends_with(b"\n"))
-            .take_while(|line| serde_json::from_slice::<Step>(line).is_ok_and(|entry| entry.step <= step))
+            .take_while(|line| serde_json::from_slice::<Place>(line).is_ok_and(|place| is_kept(&place)))
             .flatten()
             .copied()
             .collect();
@@ -159,5 +172,20 @@ mod tests {
         log.append(&json!({"step": 4})).unwrap();
         let steps: Vec<Value> = read(&path).unwrap();
         assert_eq!(steps.iter().map(|entry| entry["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_line_of_an_epoch_whose_checkpoint_was_lost_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("epochs.jsonl");
+        let mut log = Log::open_behind(&path, 0).unwrap();
+        for epoch in 1..=2 {
+            log.append(&EpochLine { step: 10 * epoch, epoch, ..EpochLine::default() }).unwrap();
+        }
+        drop(log);
+        // The checkpoint of step 20 still says that one epoch is done.
+        drop(Log::open_behind(&path, 1).unwrap());
+        let epochs: Vec<EpochLine> = read(&path).unwrap();
+        assert_eq!(epochs.iter().map(|line| line.epoch).collect::<Vec<_>>(), [1]);
     }
 }

@@ -218,6 +218,20 @@ impl RunFolder {
         &self.config
     }
 
+    /// How far a training came that has not ended, in words; `None` for one that has, or that has no checkpoint.
+    ///
+    /// # Errors
+    /// [`TrainError::Broken`] or [`TrainError::Io`].
+    pub fn unfinished(&self) -> Result<Option<String>, TrainError> {
+        let Some(state) = self.checkpoints().latest_state()? else { return Ok(None) };
+        // The epochs of a segment go on from those of the run before it.
+        let origin = self.identity.origin.as_ref().filter(|origin| origin.kind == OriginKind::Segment);
+        let done = state.epoch.saturating_sub(origin.map_or(0, |origin| origin.epochs));
+        let has_steps = self.config.max_steps.is_some_and(|most| state.step >= most);
+        let has_ended = state.next_batch == 0 && (done >= self.config.epochs || has_steps);
+        Ok((!has_ended).then(|| format!("{done} of {} epochs are done", self.config.epochs)))
+    }
+
     /// The checkpoints.
     pub fn checkpoints(&self) -> Checkpoints {
         let keep = Keep { newest: self.config.keep_checkpoints, every_epochs: self.config.keep_every_epochs };

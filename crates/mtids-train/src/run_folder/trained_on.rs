@@ -63,6 +63,12 @@ impl TrainedOn {
         self
     }
 
+    /// Whether weights were fitted to this patient: by this run, or by one that it began from, whose training split may hold patients of another split
+    /// now.
+    pub(crate) fn has_taught(&self, patient: &str) -> bool {
+        self.train.contains(&PatientKey::from_stored(patient))
+    }
+
     /// Writes the record into a run folder.
     pub(super) fn write(&self, run: &Path) -> Result<(), TrainError> {
         let file = run.join(TRAINED_ON);

@@ -152,6 +152,21 @@ mod tests {
     }
 
     #[test]
+    fn the_tolerance_widens_a_range_of_negative_numbers_too() {
+        let of = |hu: f32| {
+            let mut row = row("a", Split::Train);
+            row.grown.set(Measure::MeanHu, Some(hu));
+            row
+        };
+        let range = TrainingRange::of([&of(-100.0), &of(-50.0)]);
+        for inside in [-101.0, -100.0, -75.0, -50.0, -49.5] {
+            assert!(range.outside(&of(inside)).is_empty(), "{inside}");
+        }
+        assert_eq!(range.outside(&of(-102.0)), ["mean HU of the node -102.00 outside -100.00 to -50.00"]);
+        assert_eq!(range.outside(&of(-49.0)), ["mean HU of the node -49.00 outside -100.00 to -50.00"]);
+    }
+
+    #[test]
     fn it_is_written_once_and_read_back() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(TrainingRange::read(folder.path()).unwrap(), None);

@@ -5,7 +5,7 @@
 //! read one after the other, at most three of them in memory; the same input gives the same answer, for any size of the batches. Units: LPS mm, HU.
 
 mod answer;
-mod objects;
+pub(crate) mod objects;
 mod options;
 pub mod output;
 mod page;

@@ -40,7 +40,7 @@ pub(super) struct ObjectPlace<'a> {
 ///
 /// # Errors
 /// [`TrainError::Io`].
-pub(super) fn clear(folder: &Path) -> Result<(), TrainError> {
+pub(crate) fn clear(folder: &Path) -> Result<(), TrainError> {
     let failed = |error| TrainError::io(folder, error);
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
 use mtids_runtime::atomic;
+use mtids_runtime::product::Product;
 use mtids_shards::Measure;
 
 use super::answer::{NodeAnswer, PatientAnswer, StatusAnswer, StudyAnswer};
@@ -24,7 +25,7 @@ const LISTED: usize = 20;
 pub fn write(answer: &StudyAnswer, folder: &Path) -> Result<[PathBuf; 3], TrainError> {
     std::fs::create_dir_all(folder).map_err(|error| TrainError::io(folder, error))?;
     let [json_path, csv_path, page_path] =
-        ["prediction.json", "nodes.csv", "report.html"].map(|name| folder.join(name));
+        [Product::Answer.file(), "nodes.csv", "report.html"].map(|name| folder.join(name));
     let mut csv = Vec::new();
     nodes_csv(&mut csv, answer).map_err(|error| TrainError::io(&csv_path, error))?;
     atomic::write(&csv_path, &csv).map_err(|error| TrainError::io(&csv_path, error))?;

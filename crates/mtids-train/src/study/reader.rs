@@ -206,6 +206,11 @@ fn together(members: &[Member], own: &[&Prediction], regions: &[&str]) -> Option
         members.iter().zip(own).filter_map(|(member, row)| member.calibration.as_ref()?.of_measures(row)).collect();
     let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
     let is_in = |class: &usize| 2 * votes[*class] >= members.len();
+    // Members that agree on no class vote for none; the set holds the likeliest then, for an empty one would exclude everything.
+    let mut voted: Vec<usize> = (0..votes.len()).filter(is_in).collect();
+    if voted.is_empty() {
+        voted.push(largest(&joint));
+    }
     let class_name = |class: usize| format!("{} {}", regions[class / 2], StatusAnswer::word(class % 2 == 1));
     let probability = metastasis_probability(&joint);
     Some(StatusAnswer {
@@ -220,6 +225,6 @@ fn together(members: &[Member], own: &[&Prediction], regions: &[&str]) -> Option
         network_probability: own.iter().map(|one| metastasis_probability(&one.pooled)).sum::<f64>() / count,
         least: each.iter().copied().fold(f64::INFINITY, f64::min),
         most: each.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        set: asked.is_some().then(|| (0..votes.len()).filter(is_in).map(class_name).collect()),
+        set: asked.is_some().then(|| voted.into_iter().map(class_name).collect()),
     })
 }

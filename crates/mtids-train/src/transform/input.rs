@@ -93,7 +93,7 @@ impl InputTransform {
     /// # Errors
     /// [`TrainError::Network`] where a device has no room.
     pub(crate) fn training(&self, batch: &Batch, epoch: u64, device: &Device) -> Result<Vec<Tensor>, TrainError> {
-        self.tensors(batch, device, |sample| Turn::Drawn(AugmentKey { seed: self.seed, epoch, sample }))
+        self.tensors(batch, device, |sample, copy| Turn::Drawn(AugmentKey { seed: self.seed, epoch, sample, copy }))
     }
 
     /// Inputs of a batch in an evaluation, once per symmetry that is averaged over. A view that keeps its orientation is the same tensor in all.
@@ -101,12 +101,12 @@ impl InputTransform {
     /// # Errors
     /// As [`InputTransform::training`].
     pub(crate) fn evaluation(&self, batch: &Batch, device: &Device) -> Result<Vec<Vec<Tensor>>, TrainError> {
-        let identity = self.tensors(batch, device, |_| Turn::Fixed(Symmetry::default()))?;
+        let identity = self.tensors(batch, device, |_, _| Turn::Fixed(Symmetry::default()))?;
         let turned = |&symmetry: &Symmetry| {
             let views = self.views.iter().zip(&batch.views).zip(&identity);
             let one = |((view, voxels), same): ((&ViewTransform, &Voxels), &Tensor)| match view.symmetries() {
                 1 => Ok(same.clone()),
-                _ => self.tensor(view, voxels, batch, device, |_| Turn::Fixed(symmetry)),
+                _ => self.tensor(view, voxels, batch, device, |_, _| Turn::Fixed(symmetry)),
             };
             views.map(one).collect::<Result<Vec<_>, _>>()
         };
@@ -114,9 +114,9 @@ impl InputTransform {
         Ok(std::iter::once(identity).chain(others).collect())
     }
 
-    /// By how much the image of a sample is larger than the stored one while training.
-    pub(crate) fn enlargement(&self, epoch: u64, sample: &str) -> f64 {
-        let key = AugmentKey { seed: self.seed, epoch, sample };
+    /// By how much the image of a sample, drawn for the `copy`-th time, is larger than the stored one while training.
+    pub(crate) fn enlargement(&self, epoch: u64, sample: &str, copy: u32) -> f64 {
+        let key = AugmentKey { seed: self.seed, epoch, sample, copy };
         // One view at most is enlarged.
         self.views.iter().map(|view| view.enlargement(&key)).product()
     }
@@ -125,7 +125,7 @@ impl InputTransform {
         &self,
         batch: &'b Batch,
         device: &Device,
-        turn: impl Fn(&'b str) -> Turn<'b>,
+        turn: impl Fn(&'b str, u32) -> Turn<'b>,
     ) -> Result<Vec<Tensor>, TrainError> {
         let views = self.views.iter().zip(&batch.views);
         views.map(|(view, voxels)| self.tensor(view, voxels, batch, device, &turn)).collect()
@@ -137,14 +137,15 @@ impl InputTransform {
         voxels: &[i16],
         batch: &'b Batch,
         device: &Device,
-        turn: impl Fn(&'b str) -> Turn<'b>,
+        turn: impl Fn(&'b str, u32) -> Turn<'b>,
     ) -> Result<Tensor, TrainError> {
         let [channels, d, h, w] = view.input().shape;
         let rows = batch.labels.len();
         let mut input = Vec::with_capacity(rows * channels * d * h * w);
         let mut scratch = Scratch::default();
-        for (labels, voxels) in batch.labels.iter().zip(voxels.chunks_exact(view.row_len().max(1))) {
-            view.append(voxels, turn(&labels.sample_key), &mut scratch, &mut input);
+        let drawn = batch.labels.iter().zip(&batch.copies);
+        for ((labels, &copy), voxels) in drawn.zip(voxels.chunks_exact(view.row_len().max(1))) {
+            view.append(voxels, turn(&labels.sample_key, copy), &mut scratch, &mut input);
         }
         Ok(Tensor::from_vec(input, (rows, channels, d, h, w), device).map_err(ModelError::from)?)
     }

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     fn changed(intensity: Intensity, sample: &str, voxels: &[i16]) -> Vec<i16> {
-        let key = AugmentKey { seed: 3, epoch: 1, sample };
+        let key = AugmentKey { seed: 3, epoch: 1, sample, copy: 0 };
         let view = ViewName::try_from("near".to_owned()).unwrap();
         let mut out = voxels.to_vec();
         intensity.apply(&key, &view, &mut key.random("augment", &view), &mut out);

@@ -15,6 +15,8 @@ pub(crate) struct AugmentKey<'a> {
     pub(crate) epoch: u64,
     /// Key of the sample in the dataset.
     pub(crate) sample: &'a str,
+    /// Number among its draws in the epoch: what sampling repeats looks different each time.
+    pub(crate) copy: u32,
 }
 
 impl AugmentKey<'_> {
@@ -24,6 +26,10 @@ impl AugmentKey<'_> {
             ONLY_VIEW => format!("{purpose} {}", self.sample),
             view => format!("{purpose} {view} {}", self.sample),
         };
-        rng_for(self.seed, &name, &[self.epoch])
+        // The first draw is keyed as it was before copies were told apart.
+        match self.copy {
+            0 => rng_for(self.seed, &name, &[self.epoch]),
+            copy => rng_for(self.seed, &name, &[self.epoch, u64::from(copy)]),
+        }
     }
 }

@@ -158,14 +158,14 @@ mod tests {
     fn half_of_the_samples_are_turned_and_all_within_the_range() {
         let range = WarpRange { rotation_degrees: 15.0, scale: 0.0 };
         let draws: Vec<Option<Warp>> = (0..400)
-            .map(|n| range.draw(&AugmentKey { seed: 1, epoch: 0, sample: &format!("s{n}") }, &view()))
+            .map(|n| range.draw(&AugmentKey { seed: 1, epoch: 0, sample: &format!("s{n}"), copy: 0 }, &view()))
             .collect();
         let turned: Vec<f64> = draws.iter().flatten().map(|warp| warp.angle.to_degrees()).collect();
         assert!((150..250).contains(&turned.len()), "{}", turned.len());
         assert!(turned.iter().all(|angle| angle.abs() <= 15.0) && turned.iter().any(|angle| *angle < -10.0));
         let scaled = WarpRange { rotation_degrees: 0.0, scale: 0.25 };
         let factors: Vec<f64> = (0..400)
-            .map(|n| scaled.enlargement(&AugmentKey { seed: 1, epoch: 0, sample: &format!("s{n}") }, &view()))
+            .map(|n| scaled.enlargement(&AugmentKey { seed: 1, epoch: 0, sample: &format!("s{n}"), copy: 0 }, &view()))
             .collect();
         assert!(factors.iter().all(|factor| (0.8..=1.25).contains(factor)));
         assert!(factors.iter().any(|factor| *factor < 0.85) && factors.iter().any(|factor| *factor > 1.2));

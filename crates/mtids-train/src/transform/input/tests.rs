@@ -101,6 +101,20 @@ fn crops(voxels: &[i16], symmetry: Symmetry) -> BTreeSet<Vec<u32>> {
 }
 
 #[test]
+fn what_is_drawn_again_in_an_epoch_looks_different_and_the_first_draw_is_what_it_was() {
+    let transform = transform(&format!("{WINDOW}[inputs.near]\n{PLAIN}"), &["near"]);
+    let input = |copies: Vec<u32>| {
+        let batch = Batch { copies, ..batch(&["a", "a", "b"], 1) };
+        let tensors = transform.training(&batch, 5, &Device::Cpu).unwrap();
+        tensors[0].chunk(3, 0).unwrap().iter().map(numbers).collect::<Vec<_>>()
+    };
+    let (same, apart) = (input(vec![0, 0, 0]), input(vec![0, 1, 0]));
+    assert_eq!(same[0], same[1]);
+    assert_ne!(apart[0], apart[1]);
+    assert_eq!((&apart[0], &apart[2]), (&same[0], &same[2]));
+}
+
+#[test]
 fn the_wide_view_never_turns_and_the_near_one_takes_every_symmetry() {
     let text = format!("{WINDOW}[inputs.near]\n{PLAIN}[inputs.wide]\n{PLAIN}");
     let transform = transform(&text, &["near", "wide"]);
@@ -177,8 +191,8 @@ fn a_dataset_of_the_last_layout_is_augmented_as_before() {
 #[test]
 fn the_enlargement_of_a_sample_is_that_of_its_image() {
     let transform = transform(&format!("{WINDOW}[inputs.near]\nscale = 0.25\n"), &["near", "wide"]);
-    let factors: Vec<f64> = (0..50).map(|epoch| transform.enlargement(epoch, "a")).collect();
+    let factors: Vec<f64> = (0..50).map(|epoch| transform.enlargement(epoch, "a", 0)).collect();
     assert!(factors.iter().all(|factor| (0.8..=1.25).contains(factor)));
     assert!(factors.iter().any(|factor| *factor > 1.1) && factors.iter().any(|factor| *factor < 0.9));
-    assert_eq!(self::transform(WINDOW, &["near"]).enlargement(3, "a"), 1.0);
+    assert_eq!(self::transform(WINDOW, &["near"]).enlargement(3, "a", 0), 1.0);
 }

@@ -1,0 +1,79 @@
+//! Boxes on slices that a user named: PASCAL VOC.
+//!
+//! Invariant: a box that cannot lie on its slice as it is written is rejected, and never becomes a finding.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{EntryOutcome, Loader, NamedFile};
+use crate::files::AnnotationFiles;
+use crate::geometry::SeriesGeometry;
+use crate::reject::{RejectPlace, RejectReason};
+use crate::voc::{SliceBox, findings_of_boxes};
+
+/// Why a box gives no finding.
+type Fault = (RejectReason, String);
+
+impl Loader<'_> {
+    /// Boxes are one source: those of one node stand in several files.
+    pub(super) fn add_boxes(&mut self, files: &AnnotationFiles, series: &[SeriesGeometry<'_>]) {
+        self.source += 1;
+        let slices = Slices::of(series);
+        let faults: Vec<Option<Fault>> = files.boxes.iter().map(|one| slices.fault(one)).collect();
+        let sound = files.boxes.iter().zip(&faults).filter(|(_, fault)| fault.is_none());
+        let sound: Vec<SliceBox> = sound.map(|(one, _)| one.clone()).collect();
+        for (found, series) in self.found.iter_mut().zip(series) {
+            let lost = &mut self.resolved.lost_stations;
+            let findings = findings_of_boxes(&sound, series);
+            let findings = findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding, lost));
+            found.extend(findings.map(|finding| (self.source, finding)));
+        }
+        let mut faults = faults.into_iter();
+        for (path, count) in &files.box_files {
+            let mut entries = Vec::with_capacity(*count);
+            for (number, fault) in (1..).zip(faults.by_ref().take(*count)) {
+                entries.push(if fault.is_none() { EntryOutcome::Used } else { EntryOutcome::Unmatched });
+                if let Some((reason, detail)) = fault {
+                    self.resolved.unmatched += 1;
+                    self.reject(path, RejectPlace::Part(format!("box {number}")), reason, detail);
+                }
+            }
+            self.resolved.files.push(NamedFile { path: path.clone(), entries });
+        }
+    }
+}
+
+/// The slices of all series by their UIDs.
+struct Slices<'a> {
+    /// Columns and rows of the slice; `None` where frames share a UID.
+    sides: BTreeMap<&'a str, Option<[usize; 2]>>,
+}
+
+impl<'a> Slices<'a> {
+    fn of(series: &[SeriesGeometry<'a>]) -> Self {
+        let mut sides = BTreeMap::new();
+        for one in series {
+            let [columns, rows, _] = one.dimensions;
+            let uids: BTreeSet<&str> = one.slices.iter().collect();
+            let known = (uids.len() == one.slices.len()).then_some([columns, rows]);
+            sides.extend(uids.into_iter().map(|uid| (uid, known)));
+        }
+        Self { sides }
+    }
+
+    fn fault(&self, one: &SliceBox) -> Option<Fault> {
+        let uid = &one.sop_instance_uid;
+        match self.sides.get(uid.as_str()) {
+            None => {
+                let detail = format!("slice {uid} is not in the data folder, or was refused");
+                Some((RejectReason::ImageNotHere, detail))
+            }
+            Some(None) => {
+                let detail = format!(
+                    "the frames of object {uid} share this UID, so a box names no slice of them; give its findings as a mask or a table"
+                );
+                Some((RejectReason::ImageNotHere, detail))
+            }
+            Some(Some(sides)) => one.fault_on(*sides),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Masks, boxes and rows whose place is not that of the image that they name.
+
+use std::path::{Path, PathBuf};
+
+use mtids_annotations::write::write_mask_nifti;
+use mtids_annotations::{
+    AnnotationFiles, EntryOutcome, Images, RejectReason, Resolved, SeriesGeometry, SliceUids, Sources, load,
+};
+use mtids_dicom::Limits;
+use mtids_domain::annotation::Mask;
+use mtids_domain::geometry::{Affine, PointMm, Voxel};
+use mtids_domain::taxonomy::StationMap;
+
+use crate::load::{rules, series};
+use crate::written::grid;
+
+fn load_on(series: SeriesGeometry<'_>, paths: &[PathBuf]) -> Resolved {
+    let files = AnnotationFiles::read(paths, &Limits::default(), StationMap::Iaslc).unwrap();
+    let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
+    load(&sources, &Images { usable: &[series], refused: &[], unread_files: 0 }, &rules(&[])).unwrap()
+}
+
+/// The reasons and details of what was rejected.
+fn rejected(resolved: &Resolved) -> Vec<(RejectReason, &str)> {
+    resolved.rejects.iter().map(|one| (one.reason, one.detail.as_str())).collect()
+}
+
+/// A mask of two voxels, named by the series, on this grid.
+fn mask(folder: &Path, affine: Affine, dimensions: [usize; 3]) -> PathBuf {
+    let path = folder.join("nodes_2.25.3.nii.gz");
+    let masks = [[1, 1, 1], [2, 3, 1]].map(|voxel| Mask { affine, voxels: vec![voxel] });
+    write_mask_nifti(&path, &masks, &affine, dimensions).unwrap();
+    path
+}
+
+#[test]
+fn a_mask_that_names_its_series_must_lie_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let moved = |[x, y, z]: [f64; 3]| Affine::new(PointMm::new(x, y, z), grid().steps()).unwrap();
+    // A cropped mask has a grid of its own.
+    let [x, y, z] = grid().origin().0;
+    let cropped = load_on(series(), &[mask(folder.path(), moved([x, y, z + 2.5]), [4, 4, 2])]);
+    assert_eq!((cropped.findings[0].len(), cropped.rejects.len()), (2, 0));
+    // One of another patient's chest, and one of which a part lies outside.
+    let far = load_on(series(), &[mask(folder.path(), moved([x + 90.0, y, z]), [4, 4, 2])]);
+    assert_eq!(far.files[0].entries, [EntryOutcome::Unmatched, EntryOutcome::Unmatched]);
+    assert_eq!((far.findings[0].len(), far.unmatched), (0, 2));
+    assert!(far.rejects.iter().all(|one| one.reason == RejectReason::OutsideImage), "{:?}", far.rejects);
+    let part = load_on(series(), &[mask(folder.path(), moved([x, y + 1.7, z]), [4, 4, 2])]);
+    assert_eq!(part.files[0].entries, [EntryOutcome::Used, EntryOutcome::Unmatched]);
+    // The signs of x and y turned: on the whole grid, and on a cropped one.
+    let steps = grid().steps().map(|[x, y, z]| [-x, -y, z]);
+    let turned = Affine::new(PointMm::new(-x, -y, z), steps).unwrap();
+    for (dimensions, reason) in [([7, 5, 4], RejectReason::NoImageOfThisGrid), ([4, 4, 2], RejectReason::OutsideImage)]
+    {
+        let turned = load_on(series(), &[mask(folder.path(), turned, dimensions)]);
+        assert_eq!((turned.findings[0].len(), turned.unmatched), (0, 2), "{dimensions:?}");
+        for (found, detail) in rejected(&turned) {
+            assert!(found == reason && detail.contains("the signs of x and y turned"), "{found}: {detail}");
+        }
+    }
+}
+
+#[test]
+fn boxes_that_do_not_fit_their_slice_are_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let boxes = |size: &str, [left, top, right, bottom]: [&str; 4]| {
+        let path = folder.path().join("box.xml");
+        let text = format!(
+            "<annotation><filename>2.25.3.2.dcm</filename>{size}<object><name>node</name><bndbox><xmin>{left}</xmin>\
+            <ymin>{top}</ymin><xmax>{right}</xmax><ymax>{bottom}</ymax></bndbox></object></annotation>"
+        );
+        std::fs::write(&path, text).unwrap();
+        [path]
+    };
+    let size = "<size><width>7</width><height>5</height></size>";
+    let good = load_on(series(), &boxes(size, ["1", "1", "3", "2"]));
+    assert_eq!((good.findings[0].len(), good.rejects.len()), (1, 0));
+    for (size, corners, reason) in [
+        (size, ["20", "1", "30", "2"], RejectReason::OutsideImage),
+        (size, ["0.2", "0.3", "0.4", "0.5"], RejectReason::OutsideImage),
+        ("<size><width>14</width><height>10</height></size>", ["2", "2", "6", "4"], RejectReason::NoImageOfThisGrid),
+    ] {
+        let found = load_on(series(), &boxes(size, corners));
+        assert_eq!(found.files[0].entries, [EntryOutcome::Unmatched], "{corners:?}");
+        assert_eq!((found.findings[0].len(), found.unmatched, found.rejects[0].reason), (0, 1, reason), "{corners:?}");
+    }
+    // The frames of an enhanced CT share a UID.
+    let enhanced = SeriesGeometry { slices: SliceUids::Listed(&["2.25.3.2"; 4]), ..series() };
+    let found = load_on(enhanced, &boxes(size, ["1", "1", "3", "2"]));
+    assert_eq!(found.files[0].entries, [EntryOutcome::Unmatched]);
+    let (reason, detail) = rejected(&found)[0];
+    assert!(reason == RejectReason::ImageNotHere && detail.contains("share this UID"), "{detail}");
+}
+
+#[test]
+fn a_row_that_names_a_slice_must_lie_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nodes.csv");
+    let at = |k: f64, uid: &str| {
+        let [x, y, z] = grid().to_mm(Voxel([3.0, 2.0, k])).0;
+        format!("2.25.3,{uid},{x},{y},{z},7\n")
+    };
+    // On the slice, between it and the next one, three slices away.
+    let rows = [at(1.0, "2.25.3.2"), at(1.9, "2.25.3.2"), at(3.0, "2.25.3.1"), at(3.0, "")];
+    let header = "series_uid,sop_instance_uid,x_mm,y_mm,z_mm,station\n";
+    std::fs::write(&path, format!("{header}{}", rows.concat())).unwrap();
+    let found = load_on(series(), std::slice::from_ref(&path));
+    use EntryOutcome::{Unmatched, Used};
+    assert_eq!(found.files[0].entries, [Used, Used, Unmatched, Used]);
+    let (reason, detail) = rejected(&found)[0];
+    assert_eq!(reason, RejectReason::OutsideImage);
+    assert!(detail.contains("7.5 mm from slice 2.25.3.1"), "{detail}");
+    std::fs::write(&path, "series_uid,sop_instance_uid,i,j,k,station\n2.25.3,2.25.3.4,3,2,0,7\n").unwrap();
+    assert_eq!(load_on(series(), &[path]).files[0].entries, [Unmatched]);
+}

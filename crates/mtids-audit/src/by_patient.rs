@@ -1,0 +1,213 @@
+//! Findings patient by patient: how many patients have what, in one pass.
+//!
+//! Purpose: a patient counts once for each scanner, region or status, however many nodes say so. A sort of the keys of each group, which is what a
+//! query would do, took a quarter of an audit of ten million rows. Here rows are taken in the order of patients, so a group only has to
+//! remember the last one. Invariant: rows without a patient's key count for nobody.
+
+use std::collections::BTreeMap;
+
+use mtids_shards::NO_CODE;
+use polars::prelude::col;
+
+use crate::error::AuditError;
+use crate::index::Index;
+
+/// Regions that are told apart; an index with more names has names that are none.
+const MOST_REGIONS: u32 = 128;
+
+/// Findings, with their patients in order.
+pub(crate) struct Findings {
+    patients: Vec<u32>,
+    /// 0 or 1; [`NO_CODE`] where it is not known.
+    status: Vec<u32>,
+    /// Place of the name among all; [`NO_CODE`] where it is not known.
+    region: Vec<u32>,
+    /// Numbers of the rows, patient by patient.
+    order: Vec<u32>,
+    /// Names of the regions.
+    pub(crate) regions: Vec<String>,
+}
+
+/// A property of findings: a value of each, and what the values are.
+pub(crate) struct Property {
+    codes: Vec<u32>,
+    /// The values, as people read them.
+    pub(crate) values: Vec<String>,
+}
+
+impl Property {
+    /// A column of texts, numbers or truth values.
+    pub(crate) fn of(index: &Index, column: &str) -> Result<Self, AuditError> {
+        let answer = index.query(|frame| frame.select([col(column)]))?;
+        if index.coded()?.is_text(column) {
+            return Ok(Self { codes: answer.codes(column)?, values: index.coded()?.kept(column)?.values.clone() });
+        }
+        let is_truth = answer.is_truth(column)?;
+        let mut found: BTreeMap<u32, u32> = BTreeMap::new();
+        let mut values = Vec::new();
+        let codes = answer.numbers(column)?.into_iter().map(|number| {
+            // Columns of numbers are of single precision.
+            let Some(number) = number.map(|number| number as f32) else { return NO_CODE };
+            *found.entry(number.to_bits()).or_insert_with(|| {
+                values.push(if is_truth { (number != 0.0).to_string() } else { format!("{number:?}") });
+                values.len() as u32 - 1
+            })
+        });
+        let codes = codes.collect();
+        Ok(Self { codes, values })
+    }
+}
+
+/// What a patient has of one value: regions and statuses as bits.
+#[derive(Clone, Copy)]
+struct Part {
+    value: u32,
+    regions: u128,
+    statuses: u8,
+}
+
+/// Patients of one value of a property, or of all with a value or without any.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Patients {
+    /// Those with a finding.
+    pub(crate) all: u64,
+    /// Those with a finding of a region, by its code.
+    pub(crate) of_region: Vec<u64>,
+    /// Those with a finding of any known region.
+    pub(crate) of_known_region: u64,
+    /// Those with a benign finding, and with a metastatic one.
+    pub(crate) of_status: [u64; 2],
+    /// Those without a metastatic finding among those of known status, and with one.
+    pub(crate) by_worst: [u64; 2],
+}
+
+impl Patients {
+    fn none(regions: usize) -> Self {
+        Self { of_region: vec![0; regions], ..Self::default() }
+    }
+
+    fn add(&mut self, part: Part) {
+        self.all += 1;
+        self.of_known_region += u64::from(part.regions != 0);
+        let mut regions = part.regions;
+        while regions != 0 {
+            self.of_region[regions.trailing_zeros() as usize] += 1;
+            regions &= regions - 1;
+        }
+        for status in 0..2 {
+            self.of_status[status] += u64::from(part.statuses >> status & 1);
+        }
+        if part.statuses != 0 {
+            self.by_worst[usize::from(part.statuses >> 1 == 1)] += 1;
+        }
+    }
+}
+
+/// Patients by the values of a property.
+pub(crate) struct ByValue {
+    /// Of each value.
+    pub(crate) each: Vec<Patients>,
+    /// With any value.
+    pub(crate) named: Patients,
+    /// With a finding that has none.
+    pub(crate) unnamed: Patients,
+    /// Of all.
+    pub(crate) all: Patients,
+}
+
+impl ByValue {
+    /// Values with a patient that counts, and what `of` says of each, by name; those without a value are `unknown`.
+    pub(crate) fn table(&self, values: &[String], of: impl Fn(&Patients) -> Vec<u64>) -> BTreeMap<String, Vec<u64>> {
+        let named = values.iter().cloned().zip(&self.each);
+        let mut table: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for (name, patients) in named.chain([("unknown".to_owned(), &self.unnamed)]) {
+            let counts = of(patients);
+            if counts.iter().any(|count| *count > 0) {
+                // A value may be called unknown itself.
+                let row = table.entry(name).or_insert_with(|| vec![0; counts.len()]);
+                row.iter_mut().zip(counts).for_each(|(all, more)| *all += more);
+            }
+        }
+        table
+    }
+}
+
+impl Findings {
+    /// Reads them.
+    pub(crate) fn of(index: &Index) -> Result<Self, AuditError> {
+        let columns = ["patient_key", "metastasis", "region_name"].map(col);
+        let answer = index.query(|frame| frame.select(columns))?;
+        let patients = answer.codes("patient_key")?;
+        let is_known = |row: &u32| patients[*row as usize] != NO_CODE;
+        let mut order: Vec<u32> = (0..patients.len() as u32).filter(is_known).collect();
+        // Most files have the rows of a patient together, and then keys, which are first rows, rise.
+        if !patients.is_sorted() {
+            order.sort_by_key(|&row| patients[row as usize]);
+        }
+        let mut status = answer.codes("metastasis")?;
+        status.iter_mut().filter(|status| **status > 1).for_each(|status| *status = NO_CODE);
+        let mut region = answer.codes("region_name")?;
+        region.iter_mut().filter(|region| **region >= MOST_REGIONS).for_each(|region| *region = NO_CODE);
+        let regions = index.coded()?.kept("region_name")?.values.clone();
+        Ok(Self { patients, status, region, order, regions })
+    }
+
+    /// Rows, patient by patient.
+    pub(crate) fn by_patient(&self) -> impl Iterator<Item = &[u32]> {
+        self.order.chunk_by(|a, b| self.patients[*a as usize] == self.patients[*b as usize])
+    }
+
+    /// Status of a row.
+    pub(crate) fn status(&self, row: u32) -> Option<usize> {
+        Some(self.status[row as usize]).filter(|status| *status != NO_CODE).map(|status| status as usize)
+    }
+
+    /// Code of the region of a row.
+    pub(crate) fn region(&self, row: u32) -> Option<usize> {
+        Some(self.region[row as usize]).filter(|region| *region != NO_CODE).map(|region| region as usize)
+    }
+
+    /// Value of a row.
+    pub(crate) fn value(&self, property: &Property, row: u32) -> Option<usize> {
+        Some(property.codes[row as usize]).filter(|code| *code != NO_CODE).map(|code| code as usize)
+    }
+
+    /// Counts patients by the values of a property.
+    pub(crate) fn patients_by(&self, property: &Property) -> ByValue {
+        let regions = self.regions.len().min(MOST_REGIONS as usize);
+        let none = || Patients::none(regions);
+        let mut found =
+            ByValue { each: vec![none(); property.values.len()], named: none(), unnamed: none(), all: none() };
+        let mut parts: Vec<Part> = Vec::new();
+        for rows in self.by_patient() {
+            parts.clear();
+            for &row in rows {
+                let value = property.codes[row as usize];
+                let regions = self.region(row).map_or(0, |region| 1 << region);
+                let statuses = self.status(row).map_or(0, |status| 1 << status);
+                match parts.iter_mut().find(|part| part.value == value) {
+                    Some(part) => (part.regions, part.statuses) = (part.regions | regions, part.statuses | statuses),
+                    None => parts.push(Part { value, regions, statuses }),
+                }
+            }
+            let together = |parts: &[Part], counts: fn(&Part) -> bool| {
+                let both = |a: Part, b: &Part| Part {
+                    value: NO_CODE,
+                    regions: a.regions | b.regions,
+                    statuses: a.statuses | b.statuses,
+                };
+                let mut counted = parts.iter().filter(|part| counts(part));
+                counted.next().map(|&first| counted.fold(first, both))
+            };
+            together(&parts, |_| true).into_iter().for_each(|part| found.all.add(part));
+            together(&parts, |part| part.value != NO_CODE).into_iter().for_each(|part| found.named.add(part));
+            for &part in &parts {
+                match found.each.get_mut(part.value as usize) {
+                    Some(patients) => patients.add(part),
+                    None => found.unnamed.add(part),
+                }
+            }
+        }
+        found
+    }
+}

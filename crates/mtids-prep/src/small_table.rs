@@ -1,0 +1,61 @@
+//! Small tables of text that a setting or an option names: of splits, of sites, of corrections.
+//!
+//! Invariant: a table whose quotation marks hide rows, or that has one of its columns twice, is refused: which of them is meant nobody knows.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use mtids_annotations::table::check_quotes;
+
+/// A table, and where its columns stand.
+pub(crate) struct SmallTable<const N: usize> {
+    /// Its rows.
+    pub(crate) reader: csv::Reader<Cursor<Vec<u8>>>,
+    /// The number of each column that was asked for, in that order.
+    pub(crate) at: [usize; N],
+}
+
+impl<const N: usize> SmallTable<N> {
+    /// Opens a table with these columns; others are left alone.
+    ///
+    /// # Errors
+    /// A sentence: what is wrong, and in which line.
+    pub(crate) fn open(path: &Path, columns: [&str; N]) -> Result<Self, String> {
+        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Cursor::new(bytes));
+        let headers = reader.headers().map_err(|error| error.to_string())?.clone();
+        check_quotes(reader.get_ref().get_ref(), b',', headers.len())?;
+        let mut at = [0; N];
+        for (at, name) in at.iter_mut().zip(columns) {
+            let mut found =
+                headers.iter().enumerate().filter(|(_, header)| header.eq_ignore_ascii_case(name)).map(|(n, _)| n);
+            *at = found.next().ok_or_else(|| format!("no column `{name}`; the columns are {}", columns.join(", ")))?;
+            if found.next().is_some() {
+                return Err(format!("column `{name}` occurs twice; keep one"));
+            }
+        }
+        Ok(Self { reader, at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_says_two_things_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        let open = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            SmallTable::open(&path, ["patient_id", "split"]).map(|table| table.at)
+        };
+        assert_eq!(open("note,Split,patient_id\n\"a\nb\",test,A\n"), Ok([2, 1]));
+        assert_eq!(open("note,note,split,patient_id\n"), Ok([3, 2]), "columns that are not read may repeat");
+        assert!(open("patient_id,split,Split\nA,train,test\n").unwrap_err().contains("`split` occurs twice"));
+        assert!(open("patient_id,other\n").unwrap_err().contains("no column `split`"));
+        let hidden = open("patient_id,split,note\nA,train,\"see\nB,test,\"x\"\nC,test,y\n").unwrap_err();
+        assert!(hidden.starts_with("line 2: ") && hidden.contains("closed in line 3"), "{hidden}");
+        assert!(open("patient_id,split,note\nA,train,x\nB,test,\"y\n").unwrap_err().contains("line 3"));
+    }
+}
