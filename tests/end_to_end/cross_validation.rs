@@ -76,6 +76,17 @@ fn folds_are_trained_and_judged_by_one_command_each_and_answer_as_an_ensemble() 
     let answer: serde_json::Value = serde_json::from_slice(&fs::read(answer.join("prediction.json")).unwrap()).unwrap();
     assert_eq!(answer["runs"].as_array().map(Vec::len), Some(3), "{}", answered.text());
 
+    // A checkpoint of an epoch before the last one: the training has not ended.
+    let checkpoints = crossed.join("fold-2/checkpoints");
+    let latest = fs::read_to_string(checkpoints.join("latest")).unwrap();
+    let state = checkpoints.join(latest.trim()).join("state.json");
+    let text = fs::read_to_string(&state).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json["state"]["next_batch"] = 1.into();
+    fs::write(&state, json.to_string()).unwrap();
+    let refused = evaluate(&[]).expect_code(2).stderr;
+    assert!(refused.contains("fold-2: ") && refused.contains("epochs are done"), "{refused}");
+    fs::write(&state, text).unwrap();
     fs::remove_dir_all(crossed.join("fold-1")).unwrap();
-    assert!(evaluate(&[]).expect_code(2).stderr.contains("fold-1 is missing"));
+    assert!(evaluate(&[]).expect_code(2).stderr.contains("fold-1: it is missing"));
 }
