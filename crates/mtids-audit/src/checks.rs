@@ -13,6 +13,7 @@ mod identity;
 mod labels;
 mod leakage;
 mod masks;
+mod moments;
 mod near_copies;
 mod negatives;
 mod nobody;
@@ -27,8 +28,6 @@ mod tissue;
 mod values;
 mod vocabulary;
 
-use std::collections::BTreeSet;
-
 use mtids_report::format::counted;
 use mtids_shards::{Manifest, Totals};
 
@@ -37,7 +36,7 @@ use crate::by_patient::Findings;
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::index::Index;
-use crate::issue::{AuditIssue, IssueCode, ROWS, Severity};
+use crate::issue::{AuditIssue, IssueCode, Severity};
 use crate::measures::Labels;
 use nobody::Nobody;
 
@@ -100,12 +99,6 @@ pub(crate) fn issues(
     issues.extend(masks::status(index, &manifest.description.views, config)?);
     issues.sort_by(|a, b| (a.severity, a.code, &a.message).cmp(&(b.severity, b.code, &b.message)));
     Ok(issues)
-}
-
-/// Keys of rows by their numbers, as many as an issue keeps.
-fn keys_at(index: &Index, rows: BTreeSet<u32>) -> Result<Vec<String>, AuditError> {
-    let rows: Vec<u32> = rows.into_iter().take(ROWS).collect();
-    Ok(index.coded()?.index().texts_at("sample_key", &rows)?.into_iter().flatten().collect())
 }
 
 /// Outcome of the input files.

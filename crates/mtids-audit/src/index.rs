@@ -15,6 +15,7 @@ use crate::columns::{Columns, KEYS};
 use crate::count::Group;
 use crate::error::AuditError;
 use crate::frame::frame_of;
+use crate::issue::ROWS;
 
 /// The kind of rows that bear labels.
 const FINDING: &str = "finding";
@@ -182,6 +183,12 @@ impl Index {
             let joined = frame.select(selected).join(wanted, key.clone(), key, JoinArgs::new(JoinType::Inner));
             joined.sort(["sample_key"], SortMultipleOptions::default())
         })
+    }
+
+    /// Keys of rows by their numbers, as many as an issue keeps.
+    pub(crate) fn keys_at(&self, rows: BTreeSet<u32>) -> Result<Vec<String>, AuditError> {
+        let rows: Vec<u32> = rows.into_iter().take(ROWS).collect();
+        Ok(self.coded()?.index().texts_at("sample_key", &rows)?.into_iter().flatten().collect())
     }
 
     /// For each row the first one with the same text in a column of keys; [`NO_CODE`] where it is null.

@@ -14,6 +14,7 @@ mod kind;
 mod names;
 mod parquet;
 mod quotes;
+mod record;
 pub mod row;
 mod row_cells;
 mod schema;
@@ -30,10 +31,10 @@ use crate::table::cells::RawTable;
 use crate::table::kind::{Kind, kind_of};
 use crate::table::row::{Table, TableRow};
 
-pub use cells::station_of_cell;
 pub(crate) use columns::advice;
 pub use names::{NameColumn, NamedText, lines_of, read_names};
 pub use quotes::check_quotes;
+pub use record::station_of_cell;
 pub use schema::schema;
 
 /// Reads a table, in the format that its first bytes show. Stations in it are of `map`.

@@ -11,8 +11,9 @@ use arrow::datatypes::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::cells::{MAX_COLUMNS, RawTable, Record};
+use super::cells::{MAX_COLUMNS, RawTable};
 use super::columns::{COLUMNS, name_of};
+use super::record::Record;
 use crate::error::AnnotationError;
 
 /// Most rows of a table; each is held in memory.

@@ -11,8 +11,8 @@ use mtids_domain::geometry::PointMm;
 use mtids_domain::label::{Metastasis, is_missing};
 use mtids_domain::taxonomy::{Location, StationMap};
 
-use super::cells::{Faults, Place, Record, station_of_cell};
 use super::columns::COLUMNS;
+use super::record::{Faults, Place, Record, station_of_cell};
 use super::row::{Corners, TablePosition, TableRow, UnplacedCell};
 use super::values::{Decimal, number};
 

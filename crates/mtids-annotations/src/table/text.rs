@@ -4,11 +4,12 @@
 
 use std::path::Path;
 
-use super::cells::{RawTable, Record};
+use super::cells::RawTable;
 use super::columns::{NUMBERS, name_of};
 use super::dialect::dialect;
 use super::encoding::decode;
 use super::quotes::{Shape, check};
+use super::record::Record;
 use crate::error::AnnotationError;
 
 /// Largest table: 256 MiB of text, a million rows.

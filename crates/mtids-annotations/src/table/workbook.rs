@@ -11,9 +11,10 @@ use std::path::Path;
 use calamine::{DataRef, Dimensions, Reader, Xlsx};
 use zip::ZipArchive;
 
-use super::cells::{MAX_COLUMNS, RawTable, Record, is_table};
+use super::cells::{MAX_COLUMNS, RawTable, is_table};
 use super::columns::{COLUMNS, name_of};
 use super::parquet::MAX_TEXT;
+use super::record::Record;
 use crate::error::AnnotationError;
 
 /// Most bytes of a workbook, packed and unpacked.

@@ -3,35 +3,19 @@
 //! Cramér's V by patient sees no annotator who never says metastatic, where almost every patient has a metastasis anyway. So rows are compared, one
 //! group with all others, and clustered by patient. Each of the two families of tests (status, regions) takes a tenth of the settings' chance of a
 //! false claim (Holm), and a difference counts from `largest_group_difference` on. Statuses by evidence or source differ for good reasons, so there
-//! only a group with one status is named. Invariant: one pass over the rows for each property, in the order of patients.
+//! only a group with one status is named. Invariant: nothing is read here; moments are all that a difference needs.
 
 use std::collections::BTreeMap;
 
-use mtids_metrics::{Effect, Moments, PatientSums, holm};
+use mtids_metrics::{Effect, Moments, holm};
 use mtids_report::format::{counted, percent, signed_interval};
 
 use super::properties::{Counted, OF_LABELS};
-use crate::by_patient::{Findings, Property};
 use crate::config::AuditConfig;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// Part of `significance` that each family takes.
 const OF_FAMILY: f64 = 0.1;
-/// A property with more values than these is a measurement, and no grouping.
-const MOST_GROUPS: usize = 200;
-
-/// Counts of a patient: for status and regions the rows that are known, then for each question those that count.
-fn count(findings: &Findings, row: u32, counts: &mut [u32]) {
-    if let Some(status) = findings.status(row) {
-        counts[0] += 1;
-        counts[2] += u32::from(status == 1);
-    }
-    if let Some(region) = findings.region(row) {
-        counts[1] += 1;
-        counts[3 + region] += 1;
-    }
-}
-
 /// One group beside all other rows.
 struct Compared {
     group: String,
@@ -57,53 +41,6 @@ impl Compared {
         let interval = signed_interval(Some((self.effect.interval.low, self.effect.interval.high)));
         format!("{}: {}, {} elsewhere (difference {interval})", self.group, percent(own), percent(others))
     }
-}
-
-/// For each value of a property and each question, what patients add to the value (second side) beside another value, or beside all others (first
-/// side). The questions: whether a row is metastatic, then for each region whether it lies there.
-pub(super) fn moments(findings: &Findings, property: &Property, beside: Option<usize>) -> Vec<Vec<Moments>> {
-    if property.values.len() > MOST_GROUPS {
-        return Vec::new();
-    }
-    let questions = 1 + findings.regions.len();
-    // Patients as if none had the value.
-    let mut without = vec![Moments::default(); questions];
-    // Patients of the value, less what they are there.
-    let mut own = vec![vec![Moments::default(); questions]; property.values.len()];
-    let mut whole = vec![0u32; 2 + questions];
-    let mut parts: Vec<(usize, Vec<u32>)> = Vec::new();
-    for rows in findings.by_patient() {
-        whole.fill(0);
-        parts.clear();
-        for &row in rows {
-            let Some(value) = findings.value(property, row) else { continue };
-            if beside.is_none_or(|beside| beside == value) {
-                count(findings, row, &mut whole);
-            }
-            let place = parts.iter().position(|(one, _)| *one == value).unwrap_or_else(|| {
-                parts.push((value, vec![0; 2 + questions]));
-                parts.len() - 1
-            });
-            count(findings, row, &mut parts[place].1);
-        }
-        for question in 0..questions {
-            let of = |counts: &[u32]| (f64::from(counts[usize::from(question > 0)]), f64::from(counts[2 + question]));
-            let (samples, sum) = of(&whole);
-            let of_first = PatientSums { samples: [samples, 0.0], sums: [sum, 0.0] };
-            without[question].add(of_first);
-            for (value, part) in &parts {
-                let (known, counted) = of(part);
-                let first = if beside.is_some() { (samples, sum) } else { (samples - known, sum - counted) };
-                let own = &mut own[*value][question];
-                own.remove(of_first);
-                own.add(PatientSums { samples: [first.0, known], sums: [first.1, counted] });
-            }
-        }
-    }
-    for value in &mut own {
-        value.iter_mut().zip(&without).for_each(|(own, without)| *own = own.and(without));
-    }
-    own
 }
 
 /// Which of a family are beyond chance, and different enough.

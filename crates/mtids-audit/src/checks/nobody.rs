@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use mtids_report::format::counted;
 use mtids_shards::NO_CODE;
 
-use super::keys_at;
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -52,7 +51,7 @@ impl Nobody {
                 format!("{} no patient", counted(count, "row names", "rows name")),
                 "nobody knows which split they may lie in: find out whose they are, or leave them out, and build again",
             )
-            .with_rows(keys_at(index, rows)?),
+            .with_rows(index.keys_at(rows)?),
         ))
     }
 }

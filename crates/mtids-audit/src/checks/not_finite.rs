@@ -10,7 +10,6 @@ use mtids_report::format::counted;
 use mtids_shards::{IndexColumns, ShardError};
 use rayon::prelude::*;
 
-use super::keys_at;
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -45,7 +44,7 @@ pub(super) fn found(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
             "a division by zero, or a missing value that was written as a number: leave what is unknown empty, and build again",
         )
         .with_examples(examples)
-        .with_rows(keys_at(index, rows)?),
+        .with_rows(index.keys_at(rows)?),
     ))
 }
 

@@ -5,7 +5,7 @@
 use mtids_metrics::Moments;
 use rayon::prelude::*;
 
-use super::groups;
+use super::moments::moments;
 use crate::by_patient::{ByValue, Findings, Property};
 use crate::error::AuditError;
 use crate::index::Index;
@@ -37,7 +37,7 @@ impl Counted {
         let count = |column: &&'static str| -> Result<Self, AuditError> {
             let property = Property::of(index, column)?;
             let patients = findings.patients_by(&property);
-            let moments = groups::moments(findings, &property, None);
+            let moments = moments(findings, &property, None);
             Ok(Self { column, values: property.values, patients, moments })
         };
         let counted: Result<Vec<Self>, AuditError> = columns.par_iter().with_max_len(1).map(count).collect();

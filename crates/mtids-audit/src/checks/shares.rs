@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use mtids_metrics::{Effect, Moments, holm};
 use mtids_report::format::{counted, percent, signed_interval};
 
-use super::groups::moments;
+use super::moments::moments;
 use crate::by_patient::{Findings, Property};
 use crate::config::AuditConfig;
 use crate::distribution::SPLITS;

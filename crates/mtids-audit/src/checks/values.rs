@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use mtids_report::format::counted;
 use polars::prelude::{Expr, col, lit};
 
-use super::keys_at;
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
@@ -101,6 +100,6 @@ pub(super) fn impossible(index: &Index) -> Result<Option<AuditIssue>, AuditError
             "the dataset was not written by mtids-prep, or was changed: correct the source, and build again",
         )
         .with_examples(examples)
-        .with_rows(keys_at(index, rows)?),
+        .with_rows(index.keys_at(rows)?),
     ))
 }

@@ -14,7 +14,6 @@ use mtids_shards::{RowKind, Split};
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 use strum::VariantArray;
 
-use super::keys_at;
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -86,7 +85,7 @@ pub(super) fn unknown(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
             "other checks and the training pass over these rows: write the values as schemas/patch.json says, and build again",
         )
         .with_examples(examples)
-        .with_rows(keys_at(index, rows)?),
+        .with_rows(index.keys_at(rows)?),
     ))
 }
 

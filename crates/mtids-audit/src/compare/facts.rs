@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use mtids_report::format::counted;
 use polars::prelude::{DataType, Expr, SortMultipleOptions, col, lit};
 
-use super::pairs::{KEY, Pairs, Side};
+use super::keys::KEY;
+use super::pairs::{Pairs, Side};
 use crate::error::AuditError;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 

@@ -5,11 +5,12 @@
 use mtids_report::format::counted;
 use polars::prelude::{JoinArgs, JoinType, LazyFrame, SortMultipleOptions, col, len, lit};
 
-use super::pairs::KEY;
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
+/// What joins the rows.
+pub(super) const KEY: &str = "sample_key";
 /// How people call the two datasets.
 const NAMES: [&str; 2] = ["first", "second"];
 

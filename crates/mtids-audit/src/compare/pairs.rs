@@ -11,14 +11,12 @@ use mtids_metrics::{BootstrapOptions, agreement_by_patient};
 use polars::prelude::{Expr, JoinArgs, JoinCoalesce, JoinType, LazyFrame, SortMultipleOptions, col, len, lit};
 
 use super::comparison::{Overlap, Transition};
-use super::keys::Repeated;
+use super::keys::{KEY, Repeated};
 use crate::count::Group;
 use crate::distribution::by_in;
 use crate::error::AuditError;
 use crate::index::{Answer, Index, Rows};
 
-/// What joins the rows.
-pub(super) const KEY: &str = "sample_key";
 /// Columns that say where a row lies on disk, which may change with any row before it.
 const PLACES_ON_DISK: [&str; 3] = ["shard", "row_group", "row"];
 /// Columns of the rows that are asked for more than how many differ; every layout has them.

@@ -12,12 +12,10 @@ use std::collections::BTreeMap;
 
 use crate::image_header::InstanceHeader;
 use crate::limits::DEFAULT_MIN_SLICES;
+use crate::series::interleaved::{MAX_INTERLEAVED, share_a_stretch, span};
 use crate::series::planes::heights;
 use crate::series::signs;
 use crate::steps::{SAME_HEIGHT_MM, Steps};
-
-/// Most acquisitions whose slices interleave without sharing a place: with more, each has steps that no scan has.
-pub(super) const MAX_INTERLEAVED: usize = 8;
 
 /// What acquisitions are told apart by.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -234,21 +232,10 @@ fn passes(marked: &[Placed], turn_is_first: bool) -> Vec<Vec<Placed>> {
 }
 
 /// The lowest and the highest slice of a part.
-fn span(heights: impl Iterator<Item = f64>) -> (f64, f64) {
-    heights.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), height| (low.min(height), high.max(height)))
-}
-
 /// Whether two parts share a stretch of the stack.
 fn overlap(parts: &[Vec<Placed>]) -> bool {
     let heights = |part: &Vec<Placed>| part.iter().map(|placed| placed.height).collect();
     share_a_stretch(&parts.iter().map(heights).collect::<Vec<Vec<f64>>>())
-}
-
-/// As [`overlap`], of the heights of parts.
-pub(super) fn share_a_stretch(parts: &[Vec<f64>]) -> bool {
-    let mut spans: Vec<(f64, f64)> = parts.iter().map(|part| span(part.iter().copied())).collect();
-    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
-    spans.windows(2).any(|pair| pair[1].0 < pair[0].1 + SAME_HEIGHT_MM)
 }
 
 /// Where positions repeat: the numbers, if no place repeats under any of them and one is a volume. The others are then refused for what they

@@ -6,6 +6,7 @@
 
 mod acquisitions;
 mod copies;
+mod interleaved;
 mod parts;
 pub(crate) mod planes;
 pub(crate) mod refusal;

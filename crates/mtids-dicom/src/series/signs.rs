@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::image_header::InstanceHeader;
-use crate::series::acquisitions::{MAX_INTERLEAVED, share_a_stretch};
+use crate::series::interleaved::{MAX_INTERLEAVED, share_a_stretch};
 use crate::steps::Steps;
 
 /// Numbers that differ by less than this share of the smaller one are one: they were computed, and written with few digits.
