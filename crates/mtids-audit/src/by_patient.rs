@@ -2,7 +2,7 @@
 //!
 //! Purpose: a patient counts once for each scanner, region or status, however many nodes say so. A sort of the keys of each group, which is what a
 //! query would do, took a quarter of an audit of ten million rows. Here rows are taken in the order of patients, so a group only has to
-//! remember the last one. Invariant: rows without a patient's key count for nobody.
+//! remember the last one. Invariant: rows that name no patient count for nobody.
 
 use std::collections::BTreeMap;
 
@@ -133,12 +133,12 @@ impl ByValue {
 }
 
 impl Findings {
-    /// Reads them.
-    pub(crate) fn of(index: &Index) -> Result<Self, AuditError> {
+    /// Reads them, without those of a patient that `is_nobody`.
+    pub(crate) fn of(index: &Index, is_nobody: impl Fn(u32) -> bool) -> Result<Self, AuditError> {
         let columns = ["patient_key", "metastasis", "region_name"].map(col);
         let answer = index.query(|frame| frame.select(columns))?;
         let patients = answer.codes("patient_key")?;
-        let is_known = |row: &u32| patients[*row as usize] != NO_CODE;
+        let is_known = |row: &u32| !is_nobody(patients[*row as usize]);
         let mut order: Vec<u32> = (0..patients.len() as u32).filter(is_known).collect();
         // Most files have the rows of a patient together, and then keys, which are first rows, rise.
         if !patients.is_sorted() {

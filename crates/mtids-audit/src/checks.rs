@@ -41,8 +41,8 @@ use crate::measures::Labels;
 use nobody::Nobody;
 
 /// The checks that go through the findings patient by patient.
-fn by_patient(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
-    let findings = Findings::of(index)?;
+fn by_patient(index: &Index, config: &AuditConfig, nobody: &Nobody) -> Result<Vec<AuditIssue>, AuditError> {
+    let findings = Findings::of(index, |patient| nobody.is(patient))?;
     let mut issues = shares::differing(index, &findings, config)?;
     let properties = Counted::all(index, &findings)?;
     let names = &findings.regions;
@@ -68,7 +68,7 @@ pub(crate) fn issues(
     issues.extend(nobody.rows(index)?);
     issues.extend(vocabulary::unknown(index)?);
     issues.extend(not_finite::found(index)?);
-    issues.extend(leakage::patients(index)?);
+    issues.extend(leakage::patients(index, &nobody)?);
     issues.extend(identity::shared_by_patients(index, &nobody)?);
     issues.extend(consistency::sexes(index)?);
     issues.extend(consistency::scanners(index)?);
@@ -93,7 +93,7 @@ pub(crate) fn issues(
     issues.extend(gaps::dominating(index, config)?);
     issues.extend(gaps::padding(index, config.padded_share)?);
     issues.extend(confounders::size(index, labels, config)?);
-    issues.extend(by_patient(index, config)?);
+    issues.extend(by_patient(index, config, &nobody)?);
     issues.extend(tissue::places(index, config.lowest_tissue_hu)?);
     issues.extend(tissue::constant(index)?);
     issues.extend(masks::status(index, &manifest.description.views, config)?);
