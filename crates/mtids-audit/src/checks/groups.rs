@@ -31,7 +31,7 @@ impl Compared {
         Some(Self {
             group: group.to_owned(),
             shares: moments.means_of_sides(),
-            effect: moments.difference()?,
+            effect: moments.difference_of_shares()?,
             is_judged: fewest >= config.smallest_class_patients,
         })
     }
