@@ -192,7 +192,7 @@ mod tests {
             stack(|n, _, scan| scan.slice_thickness_mm = Some(if (5..12).contains(&n) { 2.5 } else { 5.0 })),
             stack(|n, facts, _| facts.image_type = Some(KINDS[usize::from([2, 3, 7, 15].contains(&n))].into())),
             stack(|n, facts, _| {
-                facts.image_type = Some(if n % 2 == 0 { KINDS[0].into() } else { format!("{}\\", KINDS[0]).into() })
+                facts.image_type = Some(if n % 2 == 0 { KINDS[0].into() } else { format!("{}\\", KINDS[0]).into() });
             }),
             stack(|n, _, scan| scan.slice_thickness_mm = Some(if n % 2 == 0 { 0.6 } else { 0.7 })),
             // Where some slices say nothing, nothing is known.
