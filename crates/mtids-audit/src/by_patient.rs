@@ -2,7 +2,7 @@
 //!
 //! Purpose: a patient counts once for each scanner, region or status, however many nodes say so. A sort of the keys of each group, which is what a
 //! query would do, took a quarter of an audit of ten million rows. Here rows are taken in the order of patients, so a group only has to
-//! remember the last one. Invariant: rows without a patient's key count for nobody.
+//! remember the last one. Invariant: rows that name no patient count for nobody.
 
 use std::collections::BTreeMap;
 
@@ -77,7 +77,7 @@ pub(crate) struct Patients {
     pub(crate) of_known_region: u64,
     /// Those with a benign finding, and with a metastatic one.
     pub(crate) of_status: [u64; 2],
-    /// Those without a metastatic finding among those of known status, and with one.
+    /// Those without any metastatic finding, of this value or another, among those of known status, and those with one.
     pub(crate) by_worst: [u64; 2],
 }
 
@@ -86,7 +86,8 @@ impl Patients {
         Self { of_region: vec![0; regions], ..Self::default() }
     }
 
-    fn add(&mut self, part: Part) {
+    /// Adds a patient, by what it has of the value and by the statuses of all its findings.
+    fn add(&mut self, part: Part, worst: u8) {
         self.all += 1;
         self.of_known_region += u64::from(part.regions != 0);
         let mut regions = part.regions;
@@ -97,8 +98,9 @@ impl Patients {
         for status in 0..2 {
             self.of_status[status] += u64::from(part.statuses >> status & 1);
         }
+        // By all findings of the patient: a value with fewer of them would seem to have fewer sick patients.
         if part.statuses != 0 {
-            self.by_worst[usize::from(part.statuses >> 1 == 1)] += 1;
+            self.by_worst[usize::from(worst >> 1 == 1)] += 1;
         }
     }
 }
@@ -133,12 +135,12 @@ impl ByValue {
 }
 
 impl Findings {
-    /// Reads them.
-    pub(crate) fn of(index: &Index) -> Result<Self, AuditError> {
+    /// Reads them, without those of a patient that `is_nobody`.
+    pub(crate) fn of(index: &Index, is_nobody: impl Fn(u32) -> bool) -> Result<Self, AuditError> {
         let columns = ["patient_key", "metastasis", "region_name"].map(col);
         let answer = index.query(|frame| frame.select(columns))?;
         let patients = answer.codes("patient_key")?;
-        let is_known = |row: &u32| patients[*row as usize] != NO_CODE;
+        let is_known = |row: &u32| !is_nobody(patients[*row as usize]);
         let mut order: Vec<u32> = (0..patients.len() as u32).filter(is_known).collect();
         // Most files have the rows of a patient together, and then keys, which are first rows, rise.
         if !patients.is_sorted() {
@@ -199,12 +201,13 @@ impl Findings {
                 let mut counted = parts.iter().filter(|part| counts(part));
                 counted.next().map(|&first| counted.fold(first, both))
             };
-            together(&parts, |_| true).into_iter().for_each(|part| found.all.add(part));
-            together(&parts, |part| part.value != NO_CODE).into_iter().for_each(|part| found.named.add(part));
+            let worst = parts.iter().fold(0, |all, part| all | part.statuses);
+            together(&parts, |_| true).into_iter().for_each(|part| found.all.add(part, worst));
+            together(&parts, |part| part.value != NO_CODE).into_iter().for_each(|part| found.named.add(part, worst));
             for &part in &parts {
                 match found.each.get_mut(part.value as usize) {
-                    Some(patients) => patients.add(part),
-                    None => found.unnamed.add(part),
+                    Some(patients) => patients.add(part, worst),
+                    None => found.unnamed.add(part, worst),
                 }
             }
         }

@@ -29,10 +29,10 @@ mod values;
 mod vocabulary;
 
 use mtids_report::format::counted;
-use mtids_shards::{Manifest, Totals};
+use mtids_shards::{Manifest, Totals, View};
 
 use self::properties::Counted;
-use crate::by_patient::Findings;
+use crate::by_patient::{Findings, Property};
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::index::Index;
@@ -40,9 +40,17 @@ use crate::issue::{AuditIssue, IssueCode, Severity};
 use crate::measures::Labels;
 use nobody::Nobody;
 
+/// Tells which rows have a mask.
+const MASKED: &str = "measure_source";
+
 /// The checks that go through the findings patient by patient.
-fn by_patient(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, AuditError> {
-    let findings = Findings::of(index)?;
+fn by_patient(
+    index: &Index,
+    views: &[View],
+    config: &AuditConfig,
+    nobody: &Nobody,
+) -> Result<Vec<AuditIssue>, AuditError> {
+    let findings = Findings::of(index, |patient| nobody.is(patient))?;
     let mut issues = shares::differing(index, &findings, config)?;
     let properties = Counted::all(index, &findings)?;
     let names = &findings.regions;
@@ -51,6 +59,13 @@ fn by_patient(index: &Index, config: &AuditConfig) -> Result<Vec<AuditIssue>, Au
     issues.extend(confounders::acquisition_of_regions(&properties, names, config));
     issues.extend(confounders::judged(&properties, config));
     issues.extend(confounders::one_scanner(&properties, names, config));
+    // An older layout does not say which rows have a mask.
+    if index.has(MASKED) {
+        let masked = Property::of(index, MASKED)?;
+        let table = findings.patients_by(&masked).table(&masked.values, |patients| patients.of_status.to_vec());
+        let table: Vec<Vec<u64>> = table.into_values().collect();
+        issues.extend(masks::status(index, views, &table, config)?);
+    }
     Ok(issues)
 }
 
@@ -68,7 +83,7 @@ pub(crate) fn issues(
     issues.extend(nobody.rows(index)?);
     issues.extend(vocabulary::unknown(index)?);
     issues.extend(not_finite::found(index)?);
-    issues.extend(leakage::patients(index)?);
+    issues.extend(leakage::patients(index, &nobody)?);
     issues.extend(identity::shared_by_patients(index, &nobody)?);
     issues.extend(consistency::sexes(index)?);
     issues.extend(consistency::scanners(index)?);
@@ -93,10 +108,9 @@ pub(crate) fn issues(
     issues.extend(gaps::dominating(index, config)?);
     issues.extend(gaps::padding(index, config.padded_share)?);
     issues.extend(confounders::size(index, labels, config)?);
-    issues.extend(by_patient(index, config)?);
+    issues.extend(by_patient(index, &manifest.description.views, config, &nobody)?);
     issues.extend(tissue::places(index, config.lowest_tissue_hu)?);
     issues.extend(tissue::constant(index)?);
-    issues.extend(masks::status(index, &manifest.description.views, config)?);
     issues.sort_by(|a, b| (a.severity, a.code, &a.message).cmp(&(b.severity, b.code, &b.message)));
     Ok(issues)
 }

@@ -322,16 +322,16 @@ const DEFECTS: &[Defect] = &[
         region_of_one(d, 5, true);
     })
     .below(|d| region_of_one(d, 4, true)),
-    defect("a site that finds fewer metastases", Warning, Code::StatusShareOfGroup, |d| benign_at_a_site(d, 9))
-        .below(|d| benign_at_a_site(d, 7)),
+    defect("a site that finds fewer metastases", Warning, Code::StatusShareOfGroup, |d| benign_at_a_site(d, 20))
+        .below(|d| benign_at_a_site(d, 15)),
     defect("a source that never says metastatic", Warning, Code::StatusShareOfGroup, |d| {
         never_metastatic(d, |row| row.label_source = "segmentation".into());
     }),
     defect("an evidence that never says metastatic", Warning, Code::StatusShareOfGroup, |d| {
         never_metastatic(d, |row| row.evidence = Evidence::B);
     }),
-    defect("a site that names stations by another map", Warning, Code::RegionShareOfGroup, |d| upper_at_a_site(d, 9))
-        .below(|d| upper_at_a_site(d, 7)),
+    defect("a site that names stations by another map", Warning, Code::RegionShareOfGroup, |d| upper_at_a_site(d, 22))
+        .below(|d| upper_at_a_site(d, 15)),
     defect("statuses that are exchanged", Warning, Code::SizeConfounder, |d| {
         for row in &mut d.rows {
             row.short_axis_mm = Some(if row.metastasis == Some(Metastasis::Metastatic) { 8.0 } else { 12.0 });
@@ -344,8 +344,7 @@ fn at_a_site(d: &mut Dataset, count: usize, is_changed: fn(&RowLabels) -> bool, 
     for (n, row) in d.rows.iter_mut().enumerate() {
         row.audit.site = Some(if n / 4 < 12 { "site b" } else { "site a" }.into());
     }
-    // Of the two of each patient one.
-    d.rows.iter_mut().take(48).filter(|row| is_changed(row)).step_by(2).take(count).for_each(change);
+    d.rows.iter_mut().take(48).filter(|row| is_changed(row)).take(count).for_each(change);
 }
 
 fn benign_at_a_site(d: &mut Dataset, count: usize) {

@@ -132,8 +132,8 @@ fn check_places(slices: &[InstanceHeader], heights: &[f64], steps: &Steps) -> Re
     if slices.iter().all(is_first) {
         let [x, y, z] = slices[0].position.0;
         let detail = format!(
-            "all {} slices have one ImagePositionPatient, ({x}, {y}, {z}): a program wrote the place of one slice into all; export the series \
-             again",
+            "all {} slices have one ImagePositionPatient, ({x}, {y}, {z}): one slice lies there many times, or a program wrote its place into all; \
+             export the series again",
             slices.len()
         );
         return Err((ReasonCode::ConflictingInstances, detail));

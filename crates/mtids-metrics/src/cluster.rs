@@ -132,6 +132,18 @@ impl Moments {
 
     /// As [`mean_difference_by_patient`] of the patients that were added.
     pub fn difference(&self) -> Option<Effect> {
+        self.difference_above(0.0)
+    }
+
+    /// The same of shares, whose variance is never below that of independent samples of the share of all: a side of single samples of many patients
+    /// has hardly any between its patients, and more than their means have.
+    pub fn difference_of_shares(&self) -> Option<Effect> {
+        let [n, m] = self.samples;
+        let share = (self.sums[0] + self.sums[1]) / (n + m);
+        self.difference_above(share * (1.0 - share) * (1.0 / n + 1.0 / m))
+    }
+
+    fn difference_above(&self, least_variance: f64) -> Option<Effect> {
         let [n, m] = self.samples;
         let all = n + m;
         if self.patients < 3.0 || n < 1.0 || m < 1.0 || all < 3.0 {
@@ -150,7 +162,7 @@ impl Moments {
         let weights =
             self.samples_squared[0] / (n * n) + self.samples_squared[1] / (m * m) - 2.0 * both_samples / (n * m);
         let spread = (self.means[1] - self.means[0] * self.means[0] / patients) / (patients - 1.0);
-        let variance = of_clusters.max(spread.max(0.0) * weights.max(0.0));
+        let variance = of_clusters.max(spread.max(0.0) * weights.max(0.0)).max(least_variance);
         let degrees = self.of_side[0].min(self.of_side[1]) - 1.0;
         Effect::new(second - first, &[Spread { variance, degrees }])
     }
@@ -200,6 +212,19 @@ mod tests {
                 (one, other) => panic!("{one:?} {other:?} of {patients:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_few_single_samples_without_an_event_are_not_certain() {
+        let mut moments = Moments::default();
+        for n in 0..60 {
+            // Nine samples of each patient, three of them events; of every third patient one more, no event, on the second side.
+            let other = f64::from(u8::from(n % 3 == 0));
+            moments.add(PatientSums { samples: [9.0, other], sums: [3.0, 0.0] });
+        }
+        assert!(moments.difference().unwrap().p < 1e-6);
+        let effect = moments.difference_of_shares().unwrap();
+        assert!((0.002..0.02).contains(&effect.p), "{effect:?}");
     }
 
     #[test]

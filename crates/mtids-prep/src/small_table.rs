@@ -57,5 +57,6 @@ mod tests {
         let hidden = open("patient_id,split,note\nA,train,\"see\nB,test,\"x\"\nC,test,y\n").unwrap_err();
         assert!(hidden.starts_with("line 2: ") && hidden.contains("closed in line 3"), "{hidden}");
         assert!(open("patient_id,split,note\nA,train,x\nB,test,\"y\n").unwrap_err().contains("line 3"));
+        assert_eq!(open("patient_id,split,note\nA,train,\"see report\nof Ward A, B, and C\"\n"), Ok([0, 1]));
     }
 }

@@ -1,7 +1,7 @@
 //! What a folder that a program of this project wrote holds, by the file that is written last.
 //!
 //! Purpose: an answer, a run and a dataset have files of equal names, so a program that writes one refuses a folder that holds another.
-//! Invariant: an empty or foreign folder holds none of them.
+//! Invariant: an empty folder holds none of them.
 
 use std::path::Path;
 
@@ -15,6 +15,9 @@ pub enum Product {
     /// Of `mtids-train predict`.
     Answer,
 }
+
+/// The first run of a cross-validation, in its folder.
+const FOLD: &str = "fold-0";
 
 impl Product {
     const ALL: [Self; 3] = [Self::Dataset, Self::Run, Self::Answer];
@@ -39,8 +42,12 @@ impl Product {
 
     /// Why `folder` cannot hold this, in words: it holds something else. `None` where it does not.
     pub fn refusal(self, folder: &Path) -> Option<String> {
-        let other = Self::ALL.into_iter().find(|&other| other != self && folder.join(other.file()).exists())?;
-        Some(format!("{} holds {} ({}); give another folder", folder.display(), other.noun(), other.file()))
+        let (other, file) = Self::ALL
+            .into_iter()
+            .filter(|&other| other != self)
+            .flat_map(|other| [(other, other.file().to_owned()), (other, format!("{FOLD}/{}", other.file()))])
+            .find(|(_, file)| folder.join(file).exists())?;
+        Some(format!("{} holds {} ({file}); give another folder", folder.display(), other.noun()))
     }
 }
 
@@ -56,6 +63,10 @@ mod tests {
         assert_eq!(Product::Run.refusal(folder.path()), None);
         let said = Product::Dataset.refusal(folder.path()).unwrap();
         assert!(said.ends_with("holds a run (run.json); give another folder"), "{said}");
+        std::fs::remove_file(folder.path().join("run.json")).unwrap();
+        std::fs::create_dir(folder.path().join("fold-0")).unwrap();
+        std::fs::write(folder.path().join("fold-0/run.json"), "{}").unwrap();
+        assert!(Product::Answer.refusal(folder.path()).unwrap().contains("(fold-0/run.json)"));
         assert!(Product::Answer.refusal(&folder.path().join("missing")).is_none());
     }
 }

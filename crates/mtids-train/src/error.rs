@@ -178,6 +178,12 @@ pub enum TrainError {
         /// Step of the last checkpoint of this call.
         saved_at: Option<u64>,
     },
+    /// A row of a comparison with nothing to take.
+    #[error("every trial of the row `{row}` diverged; give it trials with a lower schedule.peak")]
+    AllDiverged {
+        /// The row.
+        row: String,
+    },
     /// A step for which the device has no memory.
     #[error(
         "{path}: `{device}` has no memory for step {step}, of {rows} rows at once; {}; {}",

@@ -50,7 +50,11 @@ pub(crate) fn runs_in(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     let folds = config.map_or(1, |fold| fold.folds);
     let runs: Vec<PathBuf> = (0..folds).map(|fold| fold_folder(folder, fold)).collect();
     for run in &runs {
-        let lacking = if run.is_dir() { RunFolder::open(run)?.unfinished()? } else { Some("it is missing".to_owned()) };
+        let lacking = match run.is_dir().then(|| RunFolder::open(run)).transpose()? {
+            None => Some("it is missing".to_owned()),
+            Some(folder) if folder.checkpoints().latest_state()?.is_none() => Some("it has no checkpoint".to_owned()),
+            Some(folder) => folder.unfinished()?,
+        };
         if let Some(lacking) = lacking {
             let reason =
                 format!("not all folds are trained ({}: {lacking}); the same fit finishes them", run.display());

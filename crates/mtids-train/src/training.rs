@@ -121,15 +121,24 @@ impl Training<'_> {
             self.pace = meter.pace();
             ended?;
         }
-        let validated = self.validate(interrupt, progress);
-        if !matches!(validated, Ok(true)) {
-            // The checkpoint stands at the end of the epoch's steps, so that only the validation is done again. Several ranks save together, and
-            // one that fails does so alone.
-            if self.saved_at != Some(self.state.step) && (validated.is_ok() || self.ranks.is_alone()) {
-                self.save(false)?;
+        let is_saved = self.saved_at == Some(self.state.step);
+        // The checkpoint stands at the end of the epoch's steps, so that only the validation is done again.
+        match self.validate(interrupt, progress) {
+            Ok(true) => {}
+            Ok(false) => {
+                if !is_saved {
+                    self.save(false)?;
+                }
+                return Err(TrainError::Interrupted { step: self.state.step });
             }
-            validated?;
-            return Err(TrainError::Interrupted { step: self.state.step });
+            Err(error) => {
+                // Several ranks save together, and one that fails does so alone. Averages may not have been put back.
+                let can_save = !is_saved && self.ranks.is_alone() && self.average.is_none();
+                if can_save && let Err(second) = self.save(false) {
+                    tracing::warn!("the steps of this epoch are not saved: {second}");
+                }
+                return Err(error);
+            }
         }
         self.state.epoch = epoch + 1;
         self.state.next_batch = 0;

@@ -39,7 +39,7 @@ pub(super) fn check(text: &[u8], start: usize, shape: &Shape<'_>) -> Result<(), 
                 )
             })?;
             let last = line + line_ends(inside);
-            if hides_rows(inside, column, shape) {
+            if hides_rows(inside, column, shape) || holds_row(inside, shape) {
                 return Err(format!(
                     "line {line}: the quotation mark of column {} is closed in line {last}, and hides the rows between; delete it, or close it \
                      in its line",
@@ -91,9 +91,26 @@ fn hides_rows(inside: &[u8], column: usize, shape: &Shape<'_>) -> bool {
     let visible = shape.numbers.iter().filter(|number| **number != column);
     let mut hidden =
         visible.map(|&number| if number < column { before.get(number) } else { behind.get(number - column) });
-    // Words and commas of a note are no numbers where those of a row would stand.
+    // Words and commas of a note are no numbers where those of a row would stand. Where no column has numbers, the closing mark tells: that of a
+    // note ends its text, and that of another row begins a cell.
     let sees_none = shape.numbers.iter().all(|number| *number == column);
-    sees_none || hidden.any(|cell| cell.is_some_and(|cell| is_number(cell)))
+    let begins_cell = before.last().is_some_and(|cell| cell.trim().is_empty());
+    (sees_none && begins_cell) || hidden.any(|cell| cell.is_some_and(|cell| is_number(cell)))
+}
+
+/// Whether a whole row stands within a text in quotes: a line with a cell for each column, and numbers where those of a row stand.
+fn holds_row(inside: &[u8], shape: &Shape<'_>) -> bool {
+    let mut lines = inside.split(|byte| is_end(*byte));
+    // Of the first and the last line a part stands outside.
+    lines.next();
+    lines.next_back();
+    let is_row = |line: &[u8]| {
+        let cells: Vec<&[u8]> = line.split(|byte| *byte == shape.separator).collect();
+        let is_filled =
+            |column: &usize| cells.get(*column).is_some_and(|cell| is_number(&String::from_utf8_lossy(cell)));
+        cells.len() >= shape.columns && shape.numbers.len() > 1 && shape.numbers.iter().all(is_filled)
+    };
+    lines.any(is_row)
 }
 
 /// Whether a cell is written as a number.
@@ -134,6 +151,7 @@ mod tests {
             ("1,2,3,4,AB,7,\"\r1,2,3,5,AB,4R,x\r1,2,3,5,AB,4R,\"\r", 2),
             ("1,2,3,4,AB,7,a\n1,2,3,4,AB,7,\"never closed\n", 3),
             ("1,2,3,4,\"A\nB\",7,\"", 3),
+            ("1,2,3,4,AB,7,\"big\n1,2,3,5,AB,4R,x\nend\"\n", 2),
         ] {
             let error = checked(rows).unwrap_err();
             assert!(error.starts_with(&format!("line {line}: ")), "{rows}: {error}");

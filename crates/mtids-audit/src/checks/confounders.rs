@@ -21,7 +21,8 @@ pub(super) fn size(index: &Index, labels: &Labels, config: &AuditConfig) -> Resu
     let message = format!("the short axis alone reaches an AUROC of {area:.2}{bounds} for metastasis");
     let (severity, advice) = if area >= limit {
         (Severity::Warning, "size alone predicts the status; compare every result with the short axis")
-    } else if interval.is_some_and(|bounds| bounds.high < 0.5) {
+    } else if interval.is_some_and(|bounds| 2.0 * bounds.high - area < 0.5) {
+        // Twice as far from one half as the interval reaches: of many datasets whose size tells nothing, hardly one is called so.
         (
             Severity::Warning,
             "metastatic nodes are the smaller ones here: are benign and metastatic exchanged, or sizes in other units?",
@@ -101,6 +102,9 @@ pub(super) fn judged(properties: &[Counted], config: &AuditConfig) -> Vec<AuditI
         let Some(association) = cramers_v(&counts).filter(|v| *v >= limit && patients >= config.fewest_patients) else {
             continue;
         };
+        if chance::of_association(&counts) >= config.significance {
+            continue;
+        }
         let share = |(name, counts): (&String, &Vec<u64>)| {
             format!("{name}: {} patients with metastatic nodes, {} with benign ones", counts[1], counts[0])
         };

@@ -31,7 +31,7 @@ impl Compared {
         Some(Self {
             group: group.to_owned(),
             shares: moments.means_of_sides(),
-            effect: moments.difference()?,
+            effect: moments.difference_of_shares()?,
             is_judged: fewest >= config.smallest_class_patients,
         })
     }
@@ -58,12 +58,11 @@ pub(super) fn differing(properties: &[Counted], regions: &[String], config: &Aud
     let mut of_regions: Vec<((&str, &String), Compared)> = Vec::new();
     for Counted { column, values, moments, .. } in properties.iter().filter(|one| one.values.len() > 1) {
         let compares_shares = !OF_LABELS.contains(column);
-        // Of two groups each is the others of the other.
-        let named = values.iter().take(if values.len() == 2 { 1 } else { values.len() });
+        // Of two groups each is the others of the other, unless only one with one status is named.
+        let named = values.iter().take(if values.len() == 2 && compares_shares { 1 } else { values.len() });
         for (name, moments) in named.zip(moments) {
             let status = moments.first().and_then(|moments| Compared::of(name, moments, config));
-            let is_told = |one: &Compared| compares_shares || one.shares.iter().any(|share| [0.0, 1.0].contains(share));
-            of_status.extend(status.filter(is_told).map(|one| (*column, one)));
+            of_status.extend(status.map(|one| (*column, one)));
             if compares_shares {
                 let each = regions.iter().zip(moments.iter().skip(1));
                 of_regions.extend(
@@ -75,7 +74,8 @@ pub(super) fn differing(properties: &[Counted], regions: &[String], config: &Aud
         }
     }
     let mut by_column: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (column, one) in found(&of_status, config) {
+    let is_told = |column: &str, one: &Compared| !OF_LABELS.contains(&column) || [0.0, 1.0].contains(&one.shares[1]);
+    for (column, one) in found(&of_status, config).into_iter().filter(|(column, one)| is_told(column, one)) {
         by_column.entry(column).or_default().push(one.says());
     }
     let mut issues: Vec<AuditIssue> =

@@ -2,32 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mtids_report::format::counted;
 use mtids_shards::Manifest;
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 
+use super::nobody::Nobody;
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// A patient's rows must lie in one split.
-pub(super) fn patients(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
+pub(super) fn patients(index: &Index, nobody: &Nobody) -> Result<Option<AuditIssue>, AuditError> {
     let answer = index.query_of(Rows::All, |frame| {
         frame
             .group_by([col("patient_key")])
             .agg([col("split").n_unique().alias("splits")])
             .filter(col("splits").gt(lit(1)))
     })?;
-    let count = answer.len() as u64;
-    let keys = answer.texts("patient_key")?;
+    // Rows that name nobody belong together no more than any others.
+    let named: Vec<bool> = answer.codes("patient_key")?.into_iter().map(|patient| !nobody.is(patient)).collect();
+    let count = named.iter().filter(|is_named| **is_named).count() as u64;
+    let keys =
+        answer.texts("patient_key")?.into_iter().zip(named).filter(|(_, is_named)| *is_named).map(|(key, _)| key);
     Ok((count > 0).then(|| {
         AuditIssue::new(
             Severity::Error,
             IssueCode::PatientInTwoSplits,
             count,
-            format!("{count} patients have patches in more than one split"),
+            format!("{} patches in more than one split", counted(count, "patient has", "patients have")),
             "results on held-out patients are too optimistic; build the dataset again with a split by patient",
         )
-        .with_examples(keys.into_iter().flatten())
+        .with_examples(keys.flatten())
     }))
 }
 

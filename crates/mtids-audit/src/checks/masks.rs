@@ -4,17 +4,20 @@ use mtids_metrics::cramers_v;
 use mtids_shards::{Channel, View};
 use polars::prelude::{col, len};
 
+use super::chance;
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
-/// Rows of known status by status and source of their measures.
-pub(super) fn status(index: &Index, views: &[View], config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
-    // An older layout does not say which rows have a mask.
-    if !index.has("measure_source") {
-        return Ok(None);
-    }
+/// Rows of known status by status and source of their measures; beyond chance where `patients` are, by source those with a benign and with a
+/// metastatic node.
+pub(super) fn status(
+    index: &Index,
+    views: &[View],
+    patients: &[Vec<u64>],
+    config: &AuditConfig,
+) -> Result<Option<AuditIssue>, AuditError> {
     let answer = index.query(|frame| {
         frame
             .filter(col("metastasis").is_not_null())
@@ -27,14 +30,14 @@ pub(super) fn status(index: &Index, views: &[View], config: &AuditConfig) -> Res
     for ((status, source), rows) in answer.numbers("metastasis")?.into_iter().zip(sources).zip(answer.counts("rows")?) {
         table[usize::from(status == Some(1.0))][usize::from(source.as_deref() == Some("grown+mask"))] += rows;
     }
-    let patients = index.query(|frame| {
+    let known = index.query(|frame| {
         frame.filter(col("metastasis").is_not_null()).select([col("patient_key").n_unique().alias("patients")])
     })?;
-    if patients.counts("patients")?.first().is_none_or(|&patients| patients < config.fewest_patients) {
+    if known.counts("patients")?.first().is_none_or(|&known| known < config.fewest_patients) {
         return Ok(None);
     }
     let Some(association) = cramers_v(&table.map(Vec::from)) else { return Ok(None) };
-    if association < config.mask_confounder {
+    if association < config.mask_confounder || chance::of_association(patients) >= config.significance {
         return Ok(None);
     }
     let [benign, metastatic] = table.map(|[without, with]| (with, with + without));

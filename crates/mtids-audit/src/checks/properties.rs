@@ -42,8 +42,7 @@ impl Counted {
         };
         let counted: Result<Vec<Self>, AuditError> = columns.par_iter().with_max_len(1).map(count).collect();
         let mut counted = counted?;
-        // A site is known only where the build was told what names it.
-        counted.retain(|one| one.column != "site" || one.patients.named.all > 0);
+        counted.retain(|one| one.patients.named.all > 0);
         Ok(counted)
     }
 

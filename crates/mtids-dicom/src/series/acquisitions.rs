@@ -109,7 +109,15 @@ pub(super) fn divide(slices: Vec<InstanceHeader>) -> Result<Acquisitions, (Vec<I
                 regular && !is_whole
             };
             if divides {
-                return Ok(taken(slices, &indices(parts)).into());
+                // Nothing but the order of numbers says that it is not one scan.
+                let warning = (mark == Mark::Image).then(|| {
+                    format!(
+                        "slices of several scans alternate along the stack under one SeriesInstanceUID; they were told apart by InstanceNumber \
+                         ({} parts), each is a volume of its own; if it is one scan, number its slices along the stack",
+                        parts.len()
+                    )
+                });
+                return Ok(Acquisitions { parts: taken(slices, &indices(parts)), warning });
             }
         }
         // A number that returns along the stack says for certain that two acquisitions alternate; a time does not.
@@ -231,7 +239,6 @@ fn passes(marked: &[Placed], turn_is_first: bool) -> Vec<Vec<Placed>> {
     if overlap(&passes) { passes } else { vec![passes.into_iter().flatten().collect()] }
 }
 
-/// The lowest and the highest slice of a part.
 /// Whether two parts share a stretch of the stack.
 fn overlap(parts: &[Vec<Placed>]) -> bool {
     let heights = |part: &Vec<Placed>| part.iter().map(|placed| placed.height).collect();

@@ -10,8 +10,10 @@ use crate::image_header::InstanceHeader;
 use crate::series::interleaved::{MAX_INTERLEAVED, share_a_stretch};
 use crate::steps::Steps;
 
-/// Numbers that differ by less than this share of the smaller one are one: they were computed, and written with few digits.
+/// Thicknesses that differ by less than this share of the smaller one, or by less than so many mm, are one: they were computed, and written with few
+/// digits.
 const ALIKE: f64 = 0.1;
+const ALIKE_MM: f64 = 0.15;
 
 /// What slices of two scans may differ in.
 struct Sign {
@@ -26,10 +28,10 @@ const SIGNS: [Sign; 7] = [
     Sign {
         name: "NominalPercentageOfCardiacPhase",
         value: |slice| slice.cardiac_phase.map(|phase| phase.to_string()),
-        is_measure: true,
+        is_measure: false,
     },
-    Sign { name: "KVP", value: |slice| slice.facts.kvp.map(|kv| kv.to_string()), is_measure: true },
-    Sign { name: "ImageType", value: |slice| slice.image_type.as_deref().map(str::to_owned), is_measure: false },
+    Sign { name: "KVP", value: |slice| slice.facts.kvp.map(|kv| kv.to_string()), is_measure: false },
+    Sign { name: "ImageType", value: |slice| slice.image_type.as_deref().map(plain_type), is_measure: false },
     Sign {
         name: "SliceThickness",
         value: |slice| slice.facts.slice_thickness_mm.map(|mm| mm.to_string()),
@@ -110,7 +112,12 @@ fn is_interleaved(parts: &[Vec<usize>], heights: &[f64]) -> bool {
 fn are_apart<'a>(values: impl Iterator<Item = &'a &'a str>) -> bool {
     let mut numbers: Vec<f64> = values.filter_map(|value| value.parse().ok()).collect();
     numbers.sort_by(f64::total_cmp);
-    numbers.windows(2).all(|pair| pair[1] - pair[0] > ALIKE * pair[0].abs())
+    numbers.windows(2).all(|pair| pair[1] - pair[0] > (ALIKE * pair[0].abs()).max(ALIKE_MM))
+}
+
+/// An image type without the empty values at its end, which some programs write and others do not.
+fn plain_type(image_type: &str) -> String {
+    image_type.trim_end_matches(['\\', ' ']).to_owned()
 }
 
 /// Seconds of the day as a time.
@@ -184,6 +191,10 @@ mod tests {
             // A stretch in the middle; slices that were recompressed here and there.
             stack(|n, _, scan| scan.slice_thickness_mm = Some(if (5..12).contains(&n) { 2.5 } else { 5.0 })),
             stack(|n, facts, _| facts.image_type = Some(KINDS[usize::from([2, 3, 7, 15].contains(&n))].into())),
+            stack(|n, facts, _| {
+                facts.image_type = Some(if n % 2 == 0 { KINDS[0].into() } else { format!("{}\\", KINDS[0]).into() });
+            }),
+            stack(|n, _, scan| scan.slice_thickness_mm = Some(if n % 2 == 0 { 0.6 } else { 0.7 })),
             // Where some slices say nothing, nothing is known.
             stack(|n, facts, _| facts.stack = (n % 2 == 0).then(|| "1".into())),
         ] {

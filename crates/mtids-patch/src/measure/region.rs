@@ -7,6 +7,8 @@ use mtids_domain::annotation::Mask;
 use mtids_domain::geometry::{Affine, PointMm, Voxel};
 use mtids_domain::volume::Volume;
 
+/// What rounding may move an index, in voxels.
+const TIE: f64 = 1e-6;
 /// Largest box of a region, in voxels: a cube of 400 voxels a side. A node never fills it; a mask of two specks far apart may.
 const MOST_BOX: usize = 64_000_000;
 
@@ -90,7 +92,8 @@ impl Region {
             for j in range[1].clone() {
                 for i in range[0].clone() {
                     let point = volume.affine().to_mm(Voxel([i as f64, j as f64, k as f64]));
-                    let nearest = mask.affine.to_voxel(point).0.map(|index| index.round());
+                    // A point between two voxels of the mask belongs to the upper one, also below the first; rounding moves neither.
+                    let nearest = mask.affine.to_voxel(point).0.map(|index| (index + 0.5 + TIE).floor());
                     if nearest.iter().all(|index| (0.0..=f64::from(u32::MAX)).contains(index)) {
                         let [a, b, c] = nearest.map(|index| index as u32);
                         // The voxels of a mask are sorted by (k, j, i).
@@ -192,6 +195,17 @@ mod tests {
         assert!(region.contains([4, 2, 3]) && !region.contains([3, 2, 3]) && !region.contains([0, 0, 0]));
         assert!(region.contains_point(PointMm([1.4, 2.0, 3.0])) && !region.contains_point(PointMm([-1.0, 2.0, 3.0])));
         assert_eq!(region.to_mask().voxels.len(), 3);
+    }
+
+    #[test]
+    fn a_mask_of_thicker_slices_keeps_its_volume_at_its_first_slice_too() {
+        // Centres of every second slice of the volume are those of the mask, so the others lie between two of them.
+        let (volume, thick) = (grid(0.0, 1.0, 20), grid(4.0, 2.0, 5));
+        for first in [0, 1] {
+            let voxels = [first, first + 1].map(|k| [1, 1, k]).to_vec();
+            let region = Region::of_mask(&volume, &Mask { affine: *thick.affine(), voxels }).unwrap();
+            assert_eq!(region.volume_mm3(), 2.0 * 8.0, "from slice {first}");
+        }
     }
 
     #[test]

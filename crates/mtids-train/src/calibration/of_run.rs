@@ -101,12 +101,18 @@ pub(crate) fn calibrate_opened(
     let mut predictions = predict(&trained.network, opened, Split::Validation, folder.config(), interrupt)?
         .ok_or(TrainError::Interrupted { step: trained.step })?;
     // A run that this one began from may have learnt some of them by heart.
+    let all = predictions.len();
     if let Some(trained_on) = folder.trained_on()? {
         predictions.retain(|row| !trained_on.has_taught(&row.patient_key));
     }
+    let taught = all - predictions.len();
     let reader = MeasuresReader::of_training(&opened.index()?);
     let chose_epoch = trained.best_on_validation;
     let fitted = Calibration::fit(&predictions, reader, trained.weights, manifest.digest(), chose_epoch);
+    let fitted = fitted.map_err(|reason| match taught {
+        0 => reason,
+        _ => format!("{reason}; {taught} nodes are left out, whose patients the run before this one was trained on"),
+    });
     if let Ok(calibration) = &fitted {
         calibration.write(folder)?;
     }

@@ -111,7 +111,7 @@ const ITEMS: &[Item] = &[
     }),
     known("30", "robustness or sensitivity analysis", |facts| {
         let groups = facts.evaluation.subgroups.claimed().count();
-        (groups > 0).then(|| format!("{groups} subgroups in evaluation.json; more: author"))
+        (groups > 0).then(|| format!("{groups} subgroups in {}; more: author", facts.file("evaluation.json")))
     }),
     known("31", "explainability", |facts| {
         let gates = !facts.evaluation.measured.gates.is_empty();
@@ -140,8 +140,10 @@ const ITEMS: &[Item] = &[
     known("39", "failure analysis", |facts| {
         let failures = facts.failures;
         Some(format!(
-            "{} metastases missed and {} false alarms at one half; the surest are pictured in report.html; their analysis: author",
-            failures.missed, failures.false_alarms
+            "{} metastases missed and {} false alarms at one half; the surest are pictured in {}; their analysis: author",
+            failures.missed,
+            failures.false_alarms,
+            facts.file("report.html")
         ))
     }),
     known("40", "limitations", |_| Some("some under Limits; the others: author".to_owned())),

@@ -14,7 +14,7 @@ use crate::calibration::SENSITIVITY;
 use crate::gallery::Gallery;
 use crate::measured::{Dimension, Evaluation, Figure};
 use crate::readers::Reader;
-use crate::run_folder::{RunFolder, TrainedOn, TrainingRange};
+use crate::run_folder::{RunFolder, TrainedOn, TrainingRange, file_of_split};
 use crate::seen::Acquaintance;
 
 /// Everything that a card is made of.
@@ -49,6 +49,11 @@ impl Facts<'_> {
             Some(Value::Null) | None => "none".to_owned(),
             Some(value) => value.to_string(),
         }
+    }
+
+    /// Name of a file of this evaluation.
+    pub(super) fn file(&self, name: &str) -> String {
+        file_of_split(name, self.evaluation.split)
     }
 
     /// Whether the dataset that was judged on is the run's own.

@@ -140,7 +140,8 @@ fn figures(facts: &Facts<'_>) -> CardSection {
     let groups = evaluation.subgroups.groups.len();
     if groups > 0 {
         let claimed = evaluation.subgroups.claimed().count();
-        sentences.push(format!("Of {groups} subgroups {claimed} have figures; evaluation.json holds them."));
+        let file = facts.file("evaluation.json");
+        sentences.push(format!("Of {groups} subgroups {claimed} have figures; {file} holds them."));
     }
     let table = (!figures.is_empty()).then(|| CardTable { columns, rows: rows.collect() });
     CardSection { title: "Figures", paragraphs: sentences, table }

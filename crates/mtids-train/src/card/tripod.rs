@@ -151,11 +151,12 @@ const ITEMS: &[Item] = &[
         ))
     }),
     known("23a", "model performance, with subgroups", |facts| {
-        Some(format!("{}; subgroups in evaluation.json", facts.performance()?))
+        Some(format!("{}; subgroups in {}", facts.performance()?, facts.file("evaluation.json")))
     }),
     known("23b", "model performance: heterogeneity", |facts| {
         let groups = facts.evaluation.subgroups.claimed().count();
-        (groups > 0).then(|| format!("{groups} groups with figures in evaluation.json; hospitals: author"))
+        (groups > 0)
+            .then(|| format!("{groups} groups with figures in {}; hospitals: author", facts.file("evaluation.json")))
     }),
     known("24", "model updating: results", |_| Some("none".to_owned())),
     author("25", "interpretation"),

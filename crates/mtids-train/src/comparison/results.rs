@@ -29,7 +29,7 @@ pub struct Trial {
     pub set: Vec<String>,
     /// Mean validation AUROC of the status over the tuning seeds, where all are on record and none diverged.
     pub status_auroc: Option<f64>,
-    /// Whether a training of it diverged; it is not taken then.
+    /// Whether a training of it diverged; it is not taken there.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_diverged: bool,
     /// Whether the row takes it; in a cross-validation, in any fold.

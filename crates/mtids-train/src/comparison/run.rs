@@ -186,7 +186,7 @@ impl<'a> Comparison<'a> {
                 }
                 Ok(false) => open.push_back(cell),
                 // It would end so each time; the others are of use without it.
-                Err(error @ TrainError::Diverged { .. }) => {
+                Err(error @ (TrainError::Diverged { .. } | TrainError::AllDiverged { .. })) => {
                     tracing::warn!("{error}; the comparison goes on without it");
                     diverged.get_or_insert(error);
                     in_vain = 0;
@@ -219,8 +219,14 @@ impl<'a> Comparison<'a> {
         }
         let chosen = self.chosen(cell)?;
         if chosen.is_none() && cells::is_tuned(self.grid) {
-            let reason =
-                "no trial can be chosen: all of them diverged, or the validation patients have no status, or only one";
+            let mut trials = cells::trials(self.grid).into_iter().filter(|trial| cell.is_chosen_by(trial));
+            let has_diverged = trials.try_fold(true, |all, trial| -> Result<bool, TrainError> {
+                Ok(all && self.records.cell(&trial.id(self.grid))?.is_some_and(|one| one.is_diverged))
+            })?;
+            if has_diverged {
+                return Err(TrainError::AllDiverged { row: self.grid.rows[cell.row].name.clone() });
+            }
+            let reason = "its validation patients have no status, or only one, so no trial can be chosen";
             let key = if cell.fold.is_some() { "folds" } else { "tuning.dataset" };
             return Err(TrainError::setting(key, reason));
         }

@@ -5,7 +5,7 @@
 
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
-use mtids_shards::{Dataset, RowKind, RowLabels, Split};
+use mtids_shards::{Dataset, RowKind, RowLabels};
 
 use super::text::text;
 use crate::calibration::Calibration;
@@ -16,7 +16,7 @@ use crate::measured::Evaluation;
 use crate::prediction::{Prediction, write_csv};
 use crate::report::report;
 use crate::run_folder::log::{self, EpochLine};
-use crate::run_folder::{RunFolder, TrainedOn, TrainingRange};
+use crate::run_folder::{RunFolder, TrainedOn, TrainingRange, file_of_split};
 
 /// What was evaluated.
 pub(super) struct Origin<'a> {
@@ -34,14 +34,6 @@ pub(super) struct Origin<'a> {
     pub(super) index: &'a [RowLabels],
 }
 
-/// Name of a file about a split: `evaluation.json`, `evaluation-validation.json`.
-fn named(name: &str, split: Split) -> String {
-    match (split, name.split_once('.')) {
-        (Split::Test, _) | (_, None) => name.to_owned(),
-        (_, Some((stem, ending))) => format!("{stem}-{}.{ending}", split.name()),
-    }
-}
-
 /// Writes everything.
 pub(super) fn write(
     origin: &Origin<'_>,
@@ -50,7 +42,7 @@ pub(super) fn write(
 ) -> Result<(), TrainError> {
     let Origin { folder, weights, trained_on, calibration, dataset, index } = *origin;
     let write = |name: &str, bytes: &[u8]| {
-        let path = folder.file(&named(name, evaluation.split));
+        let path = folder.file(&file_of_split(name, evaluation.split));
         atomic::write(&path, bytes).map_err(|error| TrainError::io(&path, error))
     };
     let mut json = serde_json::to_value(evaluation).map_err(|error| TrainError::io(folder.path(), error.into()))?;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
-use mtids_shards::DatasetDescription;
+use mtids_shards::{DatasetDescription, Split};
 
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub(crate) use differences::differences_of;
@@ -236,6 +236,14 @@ impl RunFolder {
     pub fn checkpoints(&self) -> Checkpoints {
         let keep = Keep { newest: self.config.keep_checkpoints, every_epochs: self.config.keep_every_epochs };
         Checkpoints::of_run(&self.path, keep)
+    }
+}
+
+/// Name of a file about a split: `evaluation.json`, `evaluation-validation.json`.
+pub(crate) fn file_of_split(name: &str, split: Split) -> String {
+    match (split, name.split_once('.')) {
+        (Split::Test, _) | (_, None) => name.to_owned(),
+        (_, Some((stem, ending))) => format!("{stem}-{}.{ending}", split.name()),
     }
 }
 
