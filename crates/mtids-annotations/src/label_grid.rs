@@ -21,6 +21,8 @@ pub struct MaskFile {
     pub path: PathBuf,
     /// Map from voxel indices to LPS mm.
     pub affine: Affine,
+    /// Another map that the file gives too, where it contradicts the first: `qform` beside `sform` of a NIfTI file.
+    pub contradicting: Option<Affine>,
     /// Columns, rows, slices.
     pub dimensions: [usize; 3],
     /// Labels with set voxels, by layer and value.
@@ -174,7 +176,13 @@ impl Layout {
         }
         let label = |((layer, value), voxels)| MaskLabel { layer, value, name: None, codes: Vec::new(), voxels };
         let labels = found.labels.into_iter().map(label).collect();
-        Ok(MaskFile { path: PathBuf::new(), affine: self.affine, dimensions: self.dimensions, labels })
+        Ok(MaskFile {
+            path: PathBuf::new(),
+            affine: self.affine,
+            contradicting: None,
+            dimensions: self.dimensions,
+            labels,
+        })
     }
 }
 

@@ -23,6 +23,7 @@ mod mask_file;
 pub mod measure;
 mod nifti;
 mod nrrd;
+mod plausible;
 pub mod reject;
 pub mod report;
 pub mod segmentation;

@@ -41,6 +41,8 @@ pub enum RejectReason {
     OtherPatient,
     /// A mask on the grid of no series here.
     NoImageOfThisGrid,
+    /// Larger than any lymph node.
+    ImplausibleSize,
     /// A mask or box file that cannot be read.
     UnreadableFile,
     /// A structure that cannot be read.
@@ -67,8 +69,8 @@ impl RejectReason {
                  reason of the quarantine."
             }
             Self::OutsideImage => {
-                "The place lies outside the image that the entry names, or away from the slice that it names too. The message gives the distance, \
-                 and what would bring it inside: RAS instead of LPS (`space`), a voxel index instead of mm, axes swapped, cm instead of mm."
+                "The place lies outside the image that the entry names, or away from the slice, the box or the voxel that it names too. The message \
+                 gives the distance, and what would bring it inside: RAS instead of LPS (`space`), a voxel index instead of mm, axes swapped, cm instead of mm."
             }
             Self::SeveralImages => {
                 "Several images fit, in different frames of reference, so a place in mm means another place in each. Name the series by \
@@ -81,7 +83,11 @@ impl RejectReason {
             Self::NoImageOfThisGrid => {
                 "The mask names no series, and no single CT here has its grid (corners within a tenth of a voxel). Write the mask on the grid \
                  of its CT, or put the SeriesInstanceUID into its file name. Or the mask names a series whose grid has other signs of x and y, \
-                 or a box was drawn on an image of another size than its slice."
+                 or a box was drawn on an image of another size than its slice, or the two places of a NIfTI file (sform, qform) contradict."
+            }
+            Self::ImplausibleSize => {
+                "The finding is larger than any lymph node: longer than 300 mm, or of more than 1000 mL. The mask may be that of the body or the \
+                 lungs, or its values may be inverted, or the size may be in another unit than mm. Correct it, or let a class rule ignore it."
             }
             Self::UnreadableFile => {
                 "A mask or box file cannot be read. The message says why. The other files are used. Correct the file, or leave it out."

@@ -27,6 +27,7 @@ mod spelling;
 mod tissue;
 mod values;
 mod vocabulary;
+mod wrong_rows;
 
 use mtids_report::format::counted;
 use mtids_shards::{Manifest, Totals, View};

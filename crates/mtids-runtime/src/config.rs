@@ -9,6 +9,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::nearest::nearest;
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -88,8 +90,18 @@ fn checked<T: DeserializeOwned>(table: toml::Table) -> Result<T, ConfigError> {
             Some(field) if path == "." => field.to_owned(),
             _ => path,
         };
+        let reason = with_suggestion(&reason).unwrap_or(reason);
         ConfigError::Key { key, reason }
     })
+}
+
+/// A message of serde about an unknown word, with the known word that it may mean before the list of all.
+fn with_suggestion(reason: &str) -> Option<String> {
+    let (unknown, known) = reason.split_once(", expected")?;
+    let word = unknown.strip_prefix("unknown field `").or_else(|| unknown.strip_prefix("unknown variant `"))?;
+    // Every second piece stands between back-ticks.
+    let meant = nearest(word.trim_end_matches('`'), known.split('`').skip(1).step_by(2))?;
+    Some(format!("{unknown}; did you mean `{meant}`? Expected{known}"))
 }
 
 /// The resolved configuration as TOML text.
@@ -160,7 +172,7 @@ mod tests {
     fn unknown_keys_are_named_with_their_path() {
         let error = load::<Outer>(None, &sets(&["training.epoch=7"])).unwrap_err().to_string();
         assert!(error.contains("`training.epoch`"), "{error}");
-        assert!(error.contains("epochs"), "the known keys are listed: {error}");
+        assert!(error.contains("did you mean `epochs`? Expected `epochs` or `name`"), "{error}");
         let error = load::<Outer>(None, &sets(&["sed=7"])).unwrap_err().to_string();
         assert!(error.contains("`sed`"), "{error}");
     }

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod failpoint;
 pub mod interrupt;
 pub mod lock;
+pub mod nearest;
 pub mod product;
 pub mod protobuf;
 pub mod provenance;

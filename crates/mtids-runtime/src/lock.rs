@@ -24,7 +24,7 @@ pub enum LockError {
         holder: String,
     },
     /// The lock file cannot be made or read.
-    #[error("cannot lock {folder}: {source}")]
+    #[error("cannot lock {folder}: {source}; choose a folder that can be written")]
     Io {
         /// The folder.
         folder: PathBuf,

@@ -32,9 +32,7 @@ pub enum ShardError {
         source: std::io::Error,
     },
     /// A folder without manifest.
-    #[error(
-        "{path} is not a dataset (no manifest.json); build one with `mtids-prep build`, or run the interrupted build again"
-    )]
+    #[error("{path} {}", why_no_dataset(path))]
     NoManifest {
         /// The folder.
         path: PathBuf,
@@ -91,6 +89,18 @@ pub enum ShardError {
         /// Why.
         detail: String,
     },
+}
+
+/// Why a place holds no dataset, and what to do.
+fn why_no_dataset(path: &Path) -> &'static str {
+    // Of a place on a server nothing more is known.
+    let is_address = path.to_string_lossy().contains("://");
+    match is_address || path.exists() {
+        true => {
+            "is not a dataset (no manifest.json); build one with `mtids-prep build`, or run the interrupted build again"
+        }
+        false => "does not exist; correct the path, or build a dataset there with `mtids-prep build`",
+    }
 }
 
 impl ShardError {

@@ -86,7 +86,7 @@ pub enum TrainError {
         differences: String,
     },
     /// No run at this place.
-    #[error("{path} contains no run (no run.json); start one with `mtids-train fit --run {path} --dataset …`")]
+    #[error("{path} contains no run (no run.json); {}", start_or_correct(path))]
     NoRun {
         /// The run folder.
         path: PathBuf,
@@ -267,6 +267,14 @@ fn kept(saved_at: Option<u64>) -> String {
         Some(step) => format!("the checkpoint of step {step} is kept"),
         None => "there is no checkpoint yet".to_owned(),
     }
+}
+
+/// What to do about a folder without run.
+fn start_or_correct(path: &Path) -> String {
+    if path.join(mtids_shards::MANIFEST).exists() {
+        return "it is a dataset: name the run that was trained on it".to_owned();
+    }
+    format!("start one with `mtids-train fit --run {} --dataset …`", path.display())
 }
 
 impl TrainError {

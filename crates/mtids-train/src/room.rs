@@ -9,7 +9,7 @@ use mtids_models::{Accumulation, Mode, StepInputs, StepOptions, losses_of};
 
 use crate::balanced::BalancedStep;
 use crate::error::TrainError;
-use crate::staging::TrainingBatch;
+use crate::staging::{AHEAD, TrainingBatch};
 use crate::training::Training;
 
 /// The most rows, fewer than `rows`, for which `fits` says yes, where every smaller batch fits too; 0 where not even one row does.
@@ -53,9 +53,11 @@ impl Training<'_> {
     }
 
     /// Two updates, each from two parts of `rows` rows, as a training that accumulates takes them: the second finds the moments that the first has made.
-    /// They change weights and moments.
+    /// They change weights and moments. Beside them lies what such a training holds: the batches of an update, which are `batch` and up to one batch
+    /// of `rows` more, and those that are made ahead.
     fn try_step(&mut self, batch: &TrainingBatch, rows: usize) -> Result<(), TrainError> {
         let part = batch.first(rows)?;
+        let _held = (0..AHEAD + 1).map(|_| part.copy_of_inputs()).collect::<Result<Vec<_>, _>>()?;
         // The training's own may wait for losses after the step that failed.
         let mut balancer = self.config.balancer.build_any(self.names.len())?;
         let network = &self.network;

@@ -30,6 +30,9 @@ use crate::transform::input::InputTransform;
 /// Batches that wait in the channel.
 const WAITING: usize = 1;
 
+/// Batches that are on the device at most before a step has asked for them: one more is in the thread's hands.
+pub(crate) const AHEAD: usize = WAITING + 1;
+
 /// A batch as a training step takes it.
 #[derive(Debug)]
 pub(crate) struct TrainingBatch {
@@ -72,6 +75,12 @@ impl TrainingBatch {
         let inputs: Result<Vec<Tensor>, _> = self.inputs.iter().map(|input| input.narrow(0, 0, rows)).collect();
         let inputs = inputs.map_err(ModelError::from)?;
         Ok(Self { targets: self.targets.first(rows), inputs, rows, skipped: self.skipped })
+    }
+
+    /// Its inputs once more, in memory of their own.
+    pub(crate) fn copy_of_inputs(&self) -> Result<Vec<Tensor>, TrainError> {
+        let copies: Result<Vec<Tensor>, _> = self.inputs.iter().map(Tensor::copy).collect();
+        Ok(copies.map_err(ModelError::from)?)
     }
 }
 

@@ -180,7 +180,7 @@ impl Training<'_> {
         let mut parts = Vec::new();
         let mut asked = Instant::now();
         let mut waited = 0.0;
-        for batch in &batches {
+        while let Ok(batch) = batches.recv() {
             let batch = batch.map_err(|error| self.without_room(error, &[]))?;
             let heard = Heard::at_batch(&self.ranks, batch.skipped, interrupt)?;
             if heard.skipped > 0 {
@@ -196,7 +196,11 @@ impl Training<'_> {
                 continue;
             }
             let started = Instant::now();
-            self.step(&parts).map_err(|error| self.without_room(error, &parts))?;
+            if let Err(error) = self.step(&parts) {
+                // The batches ahead are dropped first: how many there are when memory ends is chance.
+                drop(batches);
+                return Err(self.without_room(error, &parts));
+            }
             parts.clear();
             let seconds = started.elapsed().as_secs_f64();
             meter.step(seconds, waited);

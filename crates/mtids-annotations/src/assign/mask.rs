@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use mtids_domain::geometry::PointMm;
+use mtids_domain::geometry::{Affine, PointMm};
 
 use super::{Chosen, NoImage, SeriesIndex};
 use crate::geometry::{SeriesGeometry, grid_corners};
@@ -53,6 +53,26 @@ impl SeriesIndex<'_> {
     /// # Errors
     /// [`NoImage`] with the likely cause.
     pub fn assign_mask_file(&self, path: &Path, mask: &MaskFile) -> Result<Chosen, NoImage> {
+        let chosen = self.series_of_mask(path, mask)?;
+        let series = &self.list[chosen.series];
+        match mask.contradicting {
+            // The grid of the CT decides.
+            Some(other) if !has_grid(series, mask) || has_same_corners(series, other, mask) => {
+                let pairs =
+                    grid_corners(&mask.affine, mask.dimensions).into_iter().zip(grid_corners(&other, mask.dimensions));
+                let mm = pairs.map(|(a, b)| a.distance(b)).fold(0.0, f64::max);
+                let detail = format!(
+                    "its sform and its qform place voxels up to {mm:.1} mm apart, and the grid of series {} does not tell which is right; write it \
+                     again with one of them",
+                    series.name()
+                );
+                Err(NoImage::new(RejectReason::NoImageOfThisGrid, detail))
+            }
+            _ => Ok(chosen),
+        }
+    }
+
+    fn series_of_mask(&self, path: &Path, mask: &MaskFile) -> Result<Chosen, NoImage> {
         let names = Names::of(path);
         // So a mask on a grid of its own (resampled, cropped) says whose it is.
         let by_uid: BTreeSet<usize> = names.uids.iter().flat_map(|uid| self.of_series(uid).iter().copied()).collect();
@@ -179,7 +199,12 @@ impl SeriesIndex<'_> {
 
 /// Whether a series has the grid of a mask, in whatever order its axes run.
 fn has_grid(series: &SeriesGeometry<'_>, mask: &MaskFile) -> bool {
-    have_same_corners(series, &grid_corners(&mask.affine, mask.dimensions), mask)
+    has_same_corners(series, mask.affine, mask)
+}
+
+/// Whether a series would have the grid of a mask with another map.
+fn has_same_corners(series: &SeriesGeometry<'_>, affine: Affine, mask: &MaskFile) -> bool {
+    have_same_corners(series, &grid_corners(&affine, mask.dimensions), mask)
 }
 
 /// Whether a mask has the grid of a series only after the signs of x and y are turned: its program took LPS for RAS, or RAS for LPS.

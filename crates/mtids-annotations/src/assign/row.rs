@@ -7,6 +7,7 @@ use mtids_domain::geometry::{PointMm, Voxel};
 
 use super::{Chosen, NoImage, SeriesIndex};
 use crate::geometry::SeriesGeometry;
+use crate::plausible;
 use crate::reject::RejectReason;
 use crate::table::row::{TablePosition, TableRow};
 
@@ -53,6 +54,9 @@ impl SeriesIndex<'_> {
         let at = held.iter().position(|(n, _)| *n == chosen.series).unwrap_or(0);
         let (_, annotation) = held.swap_remove(at);
         self.check_slice(row, &chosen, &annotation)?;
+        if let Some((reason, detail)) = plausible::fault_of(&annotation) {
+            return Err(NoImage::new(reason, detail));
+        }
         Ok((chosen, annotation))
     }
 

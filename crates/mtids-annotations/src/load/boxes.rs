@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{EntryOutcome, Loader, NamedFile};
 use crate::files::AnnotationFiles;
 use crate::geometry::SeriesGeometry;
+use crate::plausible::fault_of_length;
 use crate::reject::{RejectPlace, RejectReason};
 use crate::voc::{SliceBox, findings_of_boxes};
 
@@ -44,25 +45,35 @@ impl Loader<'_> {
 
 /// The slices of all series by their UIDs.
 struct Slices<'a> {
-    /// Columns and rows of the slice; `None` where frames share a UID.
-    sides: BTreeMap<&'a str, Option<[usize; 2]>>,
+    /// The grid of the slice; `None` where frames share a UID.
+    grids: BTreeMap<&'a str, Option<SliceGrid>>,
+}
+
+#[derive(Clone, Copy)]
+struct SliceGrid {
+    /// Columns, rows.
+    sides: [usize; 2],
+    /// From one column to the next, and from one row to the next, mm.
+    spacing: [f64; 2],
 }
 
 impl<'a> Slices<'a> {
     fn of(series: &[SeriesGeometry<'a>]) -> Self {
-        let mut sides = BTreeMap::new();
+        let mut grids = BTreeMap::new();
         for one in series {
             let [columns, rows, _] = one.dimensions;
             let uids: BTreeSet<&str> = one.slices.iter().collect();
-            let known = (uids.len() == one.slices.len()).then_some([columns, rows]);
-            sides.extend(uids.into_iter().map(|uid| (uid, known)));
+            let [across, down, _] = one.affine.spacing();
+            let grid = SliceGrid { sides: [columns, rows], spacing: [across, down] };
+            let known = (uids.len() == one.slices.len()).then_some(grid);
+            grids.extend(uids.into_iter().map(|uid| (uid, known)));
         }
-        Self { sides }
+        Self { grids }
     }
 
     fn fault(&self, one: &SliceBox) -> Option<Fault> {
         let uid = &one.sop_instance_uid;
-        match self.sides.get(uid.as_str()) {
+        match self.grids.get(uid.as_str()) {
             None => {
                 let detail = format!("slice {uid} is not in the data folder, or was refused");
                 Some((RejectReason::ImageNotHere, detail))
@@ -73,7 +84,13 @@ impl<'a> Slices<'a> {
                 );
                 Some((RejectReason::ImageNotHere, detail))
             }
-            Some(Some(sides)) => one.fault_on(*sides),
+            Some(Some(grid)) => one.fault_on(grid.sides).or_else(|| too_large(one, grid.spacing)),
         }
     }
+}
+
+/// Why a box is larger than any node.
+fn too_large(one: &SliceBox, spacing: [f64; 2]) -> Option<Fault> {
+    let longest = (0..2).map(|axis| (one.maximum[axis] - one.minimum[axis]) * spacing[axis]).fold(0.0, f64::max);
+    fault_of_length(longest)
 }

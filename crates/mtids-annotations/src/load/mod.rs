@@ -5,6 +5,7 @@
 //! codes mean is said by the rules alone. No pixels of an image are read.
 
 mod boxes;
+mod indices;
 mod named;
 mod objects;
 mod pairs;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use mtids_domain::annotation::AnnotationTarget;
 
+use super::indices::reject_contradicting_indices;
 use super::pairs::LabelledRows;
 use super::{EntryOutcome, Loader, NamedFile};
 use crate::error::AnnotationError;
@@ -52,14 +53,12 @@ impl Loader<'_> {
                     entries.push(match kept {
                         None => EntryOutcome::LeftOut,
                         // The name of a file says whose it is, and not that its voxels lie there.
-                        Some(finding) if !self.index.series(chosen.series).holds(finding.center) => {
-                            let place = RejectPlace::Part(format!("`{}`", finding.finding));
-                            self.reject_outside(&mask.path, place, &finding, chosen.series);
-                            EntryOutcome::Unmatched
-                        }
                         Some(finding) => {
-                            self.found[chosen.series].push((self.source, finding));
-                            EntryOutcome::Used
+                            let place = RejectPlace::Part(format!("`{}`", finding.finding));
+                            match self.keep(&mask.path, place, finding, chosen.series) {
+                                true => EntryOutcome::Used,
+                                false => EntryOutcome::Unmatched,
+                            }
                         }
                     });
                 }
@@ -87,8 +86,12 @@ impl Loader<'_> {
         let mut entries = Vec::with_capacity(rows.len());
         let (mut choices, mut first_choice) = (0_u64, None);
         let mut labelled = LabelledRows::default();
-        for row in rows {
-            entries.push(match self.index.assign_row(row) {
+        let mut assigned: Vec<_> = rows.iter().map(|row| self.index.assign_row(row)).collect();
+        if let Some(warning) = reject_contradicting_indices(rows, &mut assigned, &self.index) {
+            tracing::warn!(table = %path.display(), "{warning}");
+        }
+        for (row, assigned) in rows.iter().zip(assigned) {
+            entries.push(match assigned {
                 Ok((chosen, annotation)) => {
                     if chosen.warning.is_some() {
                         choices += 1;

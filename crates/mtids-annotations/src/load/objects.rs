@@ -13,6 +13,7 @@ use mtids_domain::geometry::PointMm;
 
 use super::{Loader, Sources};
 use crate::assign::object::NoSeries;
+use crate::plausible;
 use crate::reject::{RejectPlace, RejectReason};
 use crate::report::read_report;
 use crate::segmentation::{PlacedSegmentation, read_segmentation};
@@ -177,15 +178,9 @@ impl Loader<'_> {
         let mut assigned = 0;
         for finding in kept {
             let holds = |n: &usize| self.index.series(*n).holds(finding.center);
-            match std::iter::once(chosen).chain(candidates.iter().copied()).find(holds) {
-                Some(at) => {
-                    self.found[at].push((self.source, finding));
-                    assigned += 1;
-                }
-                None => {
-                    self.reject_outside(path, RejectPlace::Part(format!("`{}`", finding.finding)), &finding, chosen);
-                }
-            }
+            let at = std::iter::once(chosen).chain(candidates.iter().copied()).find(holds).unwrap_or(chosen);
+            let place = RejectPlace::Part(format!("`{}`", finding.finding));
+            assigned += usize::from(self.keep(path, place, finding, at));
         }
         match assigned {
             0 if left_out => self.skip(path, SkipReason::LeftOutByClasses, ""),
@@ -194,7 +189,22 @@ impl Loader<'_> {
         }
     }
 
-    pub(super) fn reject_outside(&mut self, path: &Path, place: RejectPlace, finding: &Annotation, series: usize) {
+    /// Takes a finding into a series where its voxels are those of nodes in that image; else rejects it and says false.
+    pub(super) fn keep(&mut self, path: &Path, place: RejectPlace, finding: Annotation, series: usize) -> bool {
+        if !self.index.series(series).holds(finding.center) {
+            self.reject_outside(path, place, &finding, series);
+            return false;
+        }
+        if let Some((reason, detail)) = plausible::fault_of(&finding) {
+            self.resolved.unmatched += 1;
+            self.reject(path, place, reason, detail);
+            return false;
+        }
+        self.found[series].push((self.source, finding));
+        true
+    }
+
+    fn reject_outside(&mut self, path: &Path, place: RejectPlace, finding: &Annotation, series: usize) {
         let series = self.index.series(series);
         let [x, y, z] = finding.center.0;
         let mm = series.distance_to(finding.center);
@@ -302,12 +312,7 @@ impl Loader<'_> {
         let kept: Vec<Annotation> =
             findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding, lost)).collect();
         for finding in kept {
-            if self.index.series(chosen.series).holds(finding.center) {
-                self.found[chosen.series].push((self.source, finding));
-                counts.assigned += 1;
-            } else {
-                self.reject_outside(path, place.clone(), &finding, chosen.series);
-            }
+            counts.assigned += usize::from(self.keep(path, place.clone(), finding, chosen.series));
         }
     }
 }

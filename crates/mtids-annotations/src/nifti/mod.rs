@@ -11,13 +11,17 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use mtids_dicom::Limits;
-use mtids_domain::geometry::{Affine, PointMm};
+use mtids_domain::geometry::{Affine, PointMm, dot, norm};
 
+use crate::geometry::grid_corners;
 use crate::label_grid::{Layout, MaskFile, Stored};
 use header::Header;
 
 /// Most bytes between header and voxels: extensions.
 const MAX_GAP: i64 = 1 << 26;
+
+/// Cosine between axes beyond which a grid is sheared; single precision errs by less.
+const SHEARED: f64 = 1e-3;
 
 /// Reads a mask from an uncompressed stream, the content of the file at `path`.
 pub(crate) fn read(path: &Path, mut source: impl Read, limits: &Limits) -> Result<MaskFile, String> {
@@ -34,10 +38,11 @@ pub(crate) fn read(path: &Path, mut source: impl Read, limits: &Limits) -> Resul
         return Err(format!("invalid vox_offset {}", header.voxel_offset));
     }
     let gap = offset as u64;
-    if header.is_pair {
-        return voxels_behind(pair(path)?, gap, &layout, limits);
-    }
-    voxels_behind(source, gap, &layout, limits)
+    let mask = match header.is_pair {
+        true => voxels_behind(pair(path)?, gap, &layout, limits)?,
+        false => voxels_behind(source, gap, &layout, limits)?,
+    };
+    Ok(MaskFile { contradicting: contradicting(&header, &layout), ..mask })
 }
 
 fn voxels_behind(mut source: impl Read, gap: u64, layout: &Layout, limits: &Limits) -> Result<MaskFile, String> {
@@ -109,14 +114,33 @@ fn dimensions(header: &Header) -> Result<[usize; 3], String> {
 
 /// Map to LPS mm.
 fn affine(header: &Header) -> Result<Affine, String> {
-    // Rows of the map to RAS: (i, j, k, 1) → x, y, z.
-    let rows: [[f64; 4]; 3] = if header.sform_code > 0 {
-        header.sform
-    } else if header.qform_code > 0 {
-        quaternion(header)
-    } else {
-        return Err("neither sform nor qform gives the orientation; write it with one of them".into());
-    };
+    if header.sform_code > 0 {
+        return to_lps(header, header.sform);
+    }
+    if header.qform_code > 0 {
+        return to_lps(header, quaternion(header));
+    }
+    Err("neither sform nor qform gives the orientation; write it with one of them".into())
+}
+
+/// The map of `qform`, where it places the voxels elsewhere than that of `sform`. Programs differ in which of the two they take. A sheared grid is
+/// said by `sform` alone: `qform` can only come near it.
+fn contradicting(header: &Header, layout: &Layout) -> Option<Affine> {
+    if header.sform_code <= 0 || header.qform_code <= 0 {
+        return None;
+    }
+    let other = to_lps(header, quaternion(header)).ok()?;
+    let sform = &layout.affine;
+    let [i, j, k] = sform.steps().map(|step| step.map(|x| x / norm(step)));
+    let is_sheared = [dot(i, j), dot(j, k), dot(i, k)].iter().any(|cosine| cosine.abs() > SHEARED);
+    let corners = |affine: &Affine| grid_corners(affine, layout.dimensions);
+    let apart = corners(sform).iter().zip(corners(&other)).map(|(a, b)| a.distance(b)).fold(0.0, f64::max);
+    let finest = sform.spacing().into_iter().fold(f64::INFINITY, f64::min);
+    (!is_sheared && apart > 0.5 * finest).then_some(other)
+}
+
+/// To LPS mm, from the rows of a map to RAS: (i, j, k, 1) → x, y, z.
+fn to_lps(header: &Header, rows: [[f64; 4]; 3]) -> Result<Affine, String> {
     let scale = match header.units & 7 {
         // Nothing is said where the unit is 0, and writers mean mm.
         0 | 2 => 1.0,

@@ -157,17 +157,7 @@ pub(crate) fn advice(name: &str, column: &str) -> String {
 
 /// Whether one letter more, less, other, or two neighbours exchanged make one name the other.
 fn is_one_edit(a: &str, b: &str) -> bool {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let start = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-    let (a, b) = (&a[start..], &b[start..]);
-    match (a, b) {
-        ([], []) => false,
-        ([_, rest @ ..], other) if rest == other => true,
-        (other, [_, rest @ ..]) if rest == other => true,
-        ([_, rest_a @ ..], [_, rest_b @ ..]) if rest_a == rest_b => true,
-        ([x, y, rest_a @ ..], [u, v, rest_b @ ..]) => x == v && y == u && rest_a == rest_b,
-        _ => false,
-    }
+    strsim::osa_distance(a, b) == 1
 }
 
 #[cfg(test)]

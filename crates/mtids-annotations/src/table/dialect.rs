@@ -2,8 +2,6 @@
 //!
 //! Invariant: where two separators fit the header alike, none is taken.
 
-use super::columns::{COLUMNS, name_of};
-
 /// Separators that are understood, with their names.
 const SEPARATORS: [(char, &str); 4] = [(',', "comma"), (';', "semicolon"), ('\t', "tab"), ('|', "bar")];
 
@@ -16,11 +14,11 @@ pub(super) struct Dialect {
     pub(super) skipped: usize,
 }
 
-/// The dialect of a text.
+/// The dialect of a text, where `is_column` knows the names of its columns.
 ///
 /// # Errors
 /// A sentence where the header shows no separator, or two.
-pub(super) fn dialect(text: &str) -> Result<Dialect, String> {
+pub(super) fn dialect(text: &str, is_column: impl Fn(&str) -> bool) -> Result<Dialect, String> {
     let is_end = |c: char| c == '\r' || c == '\n';
     let start = |from: usize| from + (text[from..].len() - text[from..].trim_start_matches(is_end).len());
     let mut skipped = start(0);
@@ -47,7 +45,7 @@ pub(super) fn dialect(text: &str) -> Result<Dialect, String> {
     // By the number of names that are known, then by the number of cells.
     let scored = SEPARATORS.map(|(separator, name)| {
         let cells = cells(header, separator);
-        let known = cells.iter().filter(|cell| COLUMNS.contains(&name_of(cell).as_str())).count();
+        let known = cells.iter().filter(|cell| is_column(cell)).count();
         ((known, cells.len()), separator, name)
     });
     let best = scored.iter().map(|(score, ..)| *score).max().unwrap_or_default();
@@ -91,8 +89,12 @@ fn cells(header: &str, separator: char) -> Vec<&str> {
 mod tests {
     use super::*;
 
+    fn is_column(name: &str) -> bool {
+        matches!(name, "series_uid" | "x_mm" | "y_mm")
+    }
+
     fn separator(text: &str) -> Result<char, String> {
-        dialect(text).map(|dialect| char::from(dialect.separator))
+        dialect(text, is_column).map(|dialect| char::from(dialect.separator))
     }
 
     #[test]
@@ -110,7 +112,7 @@ mod tests {
     #[test]
     fn excel_names_the_separator_in_the_first_line() {
         let text = "sep=;\r\nseries_uid,x_mm\r\n";
-        assert_eq!(dialect(text), Ok(Dialect { separator: b';', skipped: 7 }));
+        assert_eq!(dialect(text, is_column), Ok(Dialect { separator: b';', skipped: 7 }));
         assert_eq!(separator("\n\"SEP=,\"\nx"), Ok(','));
         assert_eq!(separator("sep=\t\nx"), Ok('\t'));
         assert!(separator("sep=#\nx").unwrap_err().contains("sep=#"));

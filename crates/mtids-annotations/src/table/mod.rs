@@ -36,6 +36,7 @@ pub use names::{NameColumn, NamedText, lines_of, read_names};
 pub use quotes::check_quotes;
 pub use record::station_of_cell;
 pub use schema::schema;
+pub use text::PlainTable;
 
 /// Reads a table, in the format that its first bytes show. Stations in it are of `map`.
 ///

@@ -35,6 +35,8 @@ pub struct TableRow {
     pub sop_instance_uid: Option<String>,
     /// The place.
     pub position: TablePosition,
+    /// Voxel (i, j, k) from 0 that the row gives beside a place in mm.
+    pub voxel_beside: Option<[f64; 3]>,
     /// Diameter in mm.
     pub diameter_mm: Option<f64>,
     /// Free text.

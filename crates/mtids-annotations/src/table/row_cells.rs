@@ -15,6 +15,7 @@ use super::columns::COLUMNS;
 use super::record::{Faults, Place, Record, station_of_cell};
 use super::row::{Corners, TablePosition, TableRow, UnplacedCell};
 use super::values::{Decimal, number};
+use crate::plausible::MOST_MM;
 
 /// The cells of a row. A cell with a fault is noted and read as empty, so that the faults behind it are found too.
 pub(super) struct Cells<'a> {
@@ -57,6 +58,7 @@ impl<'a> Cells<'a> {
             line: self.record.line,
             target,
             sop_instance_uid,
+            voxel_beside: if kind == Place::Mm { self.voxel_beside() } else { None },
             diameter_mm: self.length("diameter_mm"),
             finding: self.text("finding").unwrap_or_default(),
             station: self.station(),
@@ -127,6 +129,13 @@ impl<'a> Cells<'a> {
         }
     }
 
+    /// The columns i, j, k of a row that has a place in mm. They only show mistakes, so a cell that is no number is none.
+    fn voxel_beside(&mut self) -> Option<[f64; 3]> {
+        let base = self.index_base();
+        let [i, j, k] = ["i", "j", "k"].map(|column| number(self.filled(column)?, self.decimal).ok());
+        Some([i? - base, j? - base, k? - base])
+    }
+
     /// The trimmed text of a cell; empty where there is no such column.
     fn cell(&self, column: &str) -> &'a str {
         let cell = self.at.get(column).and_then(|at| self.record.cells.get(*at));
@@ -163,8 +172,14 @@ impl<'a> Cells<'a> {
 
     fn length(&mut self, column: &str) -> Option<f64> {
         let mm = self.number(column)?;
-        let detail = "a length below zero; leave the cell empty where it is not known";
-        self.checked(column, if mm < 0.0 { Err(detail) } else { Ok(mm) })
+        let fault = match mm {
+            ..0.0 => Some("a length below zero; leave the cell empty where it is not known".to_owned()),
+            _ if mm > MOST_MM => {
+                Some(format!("{mm} mm is longer than any lymph node ({MOST_MM} mm); is it another unit?"))
+            }
+            _ => None,
+        };
+        self.checked(column, fault.map_or(Ok(mm), Err))
     }
 
     fn station(&mut self) -> Option<Location> {

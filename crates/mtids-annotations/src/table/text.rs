@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use super::cells::RawTable;
-use super::columns::{NUMBERS, name_of};
-use super::dialect::dialect;
+use super::columns::{COLUMNS, NUMBERS, name_of};
+use super::dialect::{Dialect, dialect};
 use super::encoding::decode;
 use super::quotes::{Shape, check};
 use super::record::Record;
@@ -22,7 +22,7 @@ const MAX_BYTES: u64 = 256 << 20;
 pub(super) fn read_text(path: &Path) -> Result<RawTable, AnnotationError> {
     let text = text_of(path)?;
     let unreadable = |detail: String| AnnotationError::table(path, detail);
-    let dialect = dialect(&text).map_err(unreadable)?;
+    let dialect = dialect(&text, |name| COLUMNS.contains(&name_of(name).as_str())).map_err(unreadable)?;
     let mut lines = Lines::new(&text, dialect.skipped);
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(dialect.separator)
@@ -52,17 +52,44 @@ pub(super) fn read_text(path: &Path) -> Result<RawTable, AnnotationError> {
 /// # Errors
 /// [`AnnotationError`] naming the file and what to mend.
 pub(super) fn text_of(path: &Path) -> Result<String, AnnotationError> {
-    let unreadable = |detail: String| AnnotationError::table(path, detail);
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    decoded(path).map_err(|detail| AnnotationError::table(path, detail))
+}
+
+fn decoded(path: &Path) -> Result<String, String> {
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        return Err(unreadable(format!("not a regular file, or larger than {MAX_BYTES} bytes")));
+        return Err(format!("not a regular file, or larger than {MAX_BYTES} bytes"));
     }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-    let (text, warning) = decode(bytes).map_err(unreadable)?;
+    let (text, warning) = decode(std::fs::read(path).map_err(|error| error.to_string())?)?;
     if let Some(warning) = warning {
         tracing::warn!(table = %path.display(), "{warning}");
     }
     Ok(text)
+}
+
+/// A table of text whose columns this crate does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlainTable {
+    /// The text in UTF-8. What stands before the header is left out, and its ends of lines are kept, so that lines count as in the file.
+    pub text: String,
+    /// Between cells.
+    pub separator: u8,
+}
+
+impl PlainTable {
+    /// Reads a table with these columns, whatever its encoding and separator. Its quotation marks are not checked ([`check_quotes`](super::check_quotes)).
+    ///
+    /// # Errors
+    /// A sentence: what is wrong, and what to do.
+    pub fn read(path: &Path, columns: &[&str]) -> Result<Self, String> {
+        let text = decoded(path)?;
+        let Dialect { separator, skipped } = dialect(&text, |name| {
+            columns.iter().any(|column| column.eq_ignore_ascii_case(name.trim_matches([' ', '"'])))
+        })?;
+        let (before, table) = text.split_at(skipped);
+        let text = before.chars().filter(|c| matches!(c, '\r' | '\n')).chain(table.chars()).collect();
+        Ok(Self { text, separator })
+    }
 }
 
 /// Line numbers of places in a text that are asked for in ascending order.

@@ -114,3 +114,98 @@ fn a_row_that_names_a_slice_must_lie_on_it() {
     std::fs::write(&path, "series_uid,sop_instance_uid,i,j,k,station\n2.25.3,2.25.3.4,3,2,0,7\n").unwrap();
     assert_eq!(load_on(series(), &[path]).files[0].entries, [Unmatched]);
 }
+
+#[test]
+fn voxel_indices_beside_a_place_in_mm_show_mistakes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nodes.csv");
+    let row = |[i, j, k]: [f64; 3], said: [u32; 3]| {
+        let [x, y, z] = grid().to_mm(Voxel([i, j, k])).0;
+        let [i, j, k] = said;
+        format!("2.25.3,{x},{y},{z},{i},{j},{k},7\n")
+    };
+    let load_rows = |rows: &[String]| {
+        std::fs::write(&path, format!("series_uid,x_mm,y_mm,z_mm,i,j,k,station\n{}", rows.concat())).unwrap();
+        load_on(series(), std::slice::from_ref(&path))
+    };
+    use EntryOutcome::{Unmatched, Used};
+    // The voxel of the place, one that counts from 1, and one from another row.
+    let good = [row([3.0, 2.0, 1.0], [3, 2, 1]), row([5.0, 4.0, 3.0], [6, 5, 4])];
+    let found = load_rows(&[good[0].clone(), good[1].clone(), row([1.0, 1.0, 1.0], [6, 1, 1])]);
+    assert_eq!(found.files[0].entries, [Used, Used, Unmatched]);
+    let (reason, detail) = rejected(&found)[0];
+    assert!(reason == RejectReason::OutsideImage && detail.contains("5 voxels from its i, j, k"), "{detail}");
+    // Indices of another grid take no row away.
+    let other = load_rows(&[row([1.0, 1.0, 1.0], [60, 10, 10]), row([5.0, 4.0, 3.0], [300, 250, 30])]);
+    assert_eq!(other.files[0].entries, [Used, Used]);
+}
+
+#[test]
+fn a_place_must_lie_in_its_own_box() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nodes.csv");
+    let text = "series_uid,i,j,k,i_min,j_min,k_min,i_max,j_max,k_max\n2.25.3,3,2,1,2,1,0,4,3,2\n2.25.3,3,2,1,200,100,70,205,106,90\n\
+                2.25.3,3,2,1,-400,0,0,400,4,2\n";
+    std::fs::write(&path, text).unwrap();
+    let found = load_on(series(), &[path]);
+    use EntryOutcome::{Unmatched, Used};
+    assert_eq!(found.files[0].entries, [Used, Unmatched, Unmatched]);
+    let reasons: Vec<RejectReason> = rejected(&found).iter().map(|(reason, _)| *reason).collect();
+    assert_eq!(reasons, [RejectReason::OutsideImage, RejectReason::ImplausibleSize]);
+}
+
+#[test]
+fn a_mask_of_the_body_or_an_inverted_one_is_no_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let affine = Affine::new(grid().origin(), grid().steps().map(|step| step.map(|x| 30.0 * x))).unwrap();
+    let coarse = SeriesGeometry { affine, ..series() };
+    let path = folder.path().join("nodes_2.25.3.nii.gz");
+    let all = (0..7 * 5 * 4).map(|n| [n % 7, n / 7 % 5, n / 35]).filter(|voxel| *voxel != [3, 2, 1]).collect();
+    write_mask_nifti(
+        &path,
+        &[Mask { affine, voxels: all }, Mask { affine, voxels: vec![[3, 2, 1]] }],
+        &affine,
+        [7, 5, 4],
+    )
+    .unwrap();
+    let found = load_on(coarse, &[path]);
+    assert_eq!(found.files[0].entries, [EntryOutcome::Unmatched, EntryOutcome::Used]);
+    let (reason, detail) = rejected(&found)[0];
+    assert!(reason == RejectReason::ImplausibleSize && detail.contains("mask of the body"), "{detail}");
+}
+
+#[test]
+fn a_nifti_file_with_two_places_needs_the_grid_of_its_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let steps = [[0.7, 0.0, 0.0], [0.0, 0.8, 0.0], [0.0, 0.0, 2.5]];
+    let affine = Affine::new(PointMm::new(-20.0, 10.0, 30.0), steps).unwrap();
+    let upright = SeriesGeometry { affine, ..series() };
+    let path = folder.path().join("nodes_2.25.3.nii");
+    let packed = folder.path().join("packed.nii.gz");
+    write_mask_nifti(&packed, &[Mask { affine, voxels: vec![[3, 2, 1]] }], &affine, [7, 5, 4]).unwrap();
+    let mut plain = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(std::fs::File::open(&packed).unwrap()), &mut plain)
+        .unwrap();
+    // A turn by half about z, (a, b, c, d) = (0, 0, 0, 1): RAS runs against LPS in x and y.
+    let load_with = |turn: [f32; 3], offset: [f32; 3], sform_moved: f32| {
+        let mut bytes = plain.clone();
+        bytes[252] = 1;
+        for n in 0..3 {
+            bytes[256 + 4 * n..260 + 4 * n].copy_from_slice(&turn[n].to_le_bytes());
+            bytes[268 + 4 * n..272 + 4 * n].copy_from_slice(&offset[n].to_le_bytes());
+        }
+        bytes[292..296].copy_from_slice(&(20.0 + sform_moved).to_le_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        load_on(upright, std::slice::from_ref(&path))
+    };
+    let half = [0.0, 0.0, 1.0];
+    // Both say the same; the grid of the image decides; qform mirrors the same grid; sform lies elsewhere.
+    assert_eq!(load_with(half, [20.0, -10.0, 30.0], 0.0).findings[0].len(), 1);
+    assert_eq!(load_with(half, [25.0, -10.0, 30.0], 0.0).findings[0].len(), 1);
+    for (turn, offset, moved) in [([0.0; 3], [15.8, -13.2, 30.0], 0.0), (half, [20.0, -10.0, 30.0], 1.4)] {
+        let found = load_with(turn, offset, moved);
+        assert_eq!((found.findings[0].len(), found.rejects.len()), (0, 1), "{turn:?}");
+        let (reason, detail) = rejected(&found)[0];
+        assert!(reason == RejectReason::NoImageOfThisGrid && detail.contains("sform and its qform"), "{detail}");
+    }
+}

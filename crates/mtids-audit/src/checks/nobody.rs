@@ -2,14 +2,12 @@
 //!
 //! They belong together no more than any others. So checks by patient must not take them for one, or for a second patient of a study.
 
-use std::collections::BTreeSet;
-
-use mtids_report::format::counted;
 use mtids_shards::NO_CODE;
 
+use super::wrong_rows::WrongRows;
 use crate::error::AuditError;
 use crate::index::Index;
-use crate::issue::{AuditIssue, IssueCode, Severity};
+use crate::issue::{AuditIssue, IssueCode};
 
 /// The column.
 const PATIENT: &str = "patient_key";
@@ -37,21 +35,14 @@ impl Nobody {
     /// The rows that name nobody.
     pub(super) fn rows(&self, index: &Index) -> Result<Option<AuditIssue>, AuditError> {
         let patients = index.first_rows(PATIENT)?;
-        let rows: BTreeSet<u32> =
-            (0..).zip(patients).filter(|(_, patient)| self.is(*patient)).map(|(row, _)| row).collect();
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let count = rows.len() as u64;
-        Ok(Some(
-            AuditIssue::new(
-                Severity::Error,
-                IssueCode::RowWithoutPatient,
-                count,
-                format!("{} no patient", counted(count, "row names", "rows name")),
-                "nobody knows which split they may lie in: find out whose they are, or leave them out, and build again",
-            )
-            .with_rows(index.keys_at(rows)?),
-        ))
+        let rows = (0..).zip(patients).filter(|(_, patient)| self.is(*patient)).map(|(row, _)| row).collect();
+        let mut wrong = WrongRows::default();
+        wrong.add(format_args!("{PATIENT} empty"), rows);
+        wrong.issue(
+            index,
+            IssueCode::RowWithoutPatient,
+            ["row names", "rows name", "no patient"],
+            "nobody knows which split they may lie in: find out whose they are, or leave them out, and build again",
+        )
     }
 }

@@ -2,17 +2,15 @@
 //!
 //! Invariant: every column of floating-point numbers is looked through, of findings and negatives alike. No other check judges such a number.
 
-use std::collections::BTreeSet;
-
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Float64Type};
-use mtids_report::format::counted;
 use mtids_shards::{IndexColumns, ShardError};
 use rayon::prelude::*;
 
+use super::wrong_rows::WrongRows;
 use crate::error::AuditError;
 use crate::index::Index;
-use crate::issue::{AuditIssue, IssueCode, Severity};
+use crate::issue::{AuditIssue, IssueCode};
 
 /// Most columns that are read at a time: each is decoded meanwhile.
 const AT_ONCE: usize = 4;
@@ -23,29 +21,19 @@ pub(super) fn found(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     let is_number = |kind: &DataType| matches!(kind, DataType::Float32 | DataType::Float64);
     let fields = columns.schema().fields().iter().filter(|field| is_number(field.data_type()));
     let names: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
-    let (mut rows, mut examples) = (BTreeSet::new(), Vec::new());
+    let mut wrong = WrongRows::default();
     for some in names.chunks(AT_ONCE) {
         let found: Result<Vec<Vec<u32>>, ShardError> = some.par_iter().map(|name| rows_of(columns, name)).collect();
-        for (name, found) in some.iter().zip(found?).filter(|(_, found)| !found.is_empty()) {
-            examples.push(format!("{name}: {}", counted(found.len() as u64, "row", "rows")));
-            rows.extend(found);
+        for (name, rows) in some.iter().zip(found?) {
+            wrong.add(name, rows);
         }
     }
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let count = rows.len() as u64;
-    Ok(Some(
-        AuditIssue::new(
-            Severity::Error,
-            IssueCode::NotFinite,
-            count,
-            format!("{} a number that is NaN or infinite", counted(count, "row has", "rows have")),
-            "a division by zero, or a missing value that was written as a number: leave what is unknown empty, and build again",
-        )
-        .with_examples(examples)
-        .with_rows(index.keys_at(rows)?),
-    ))
+    wrong.issue(
+        index,
+        IssueCode::NotFinite,
+        ["row has", "rows have", "a number that is NaN or infinite"],
+        "a division by zero, or a missing value that was written as a number: leave what is unknown empty, and build again",
+    )
 }
 
 /// Rows of a column of numbers that are not finite, in the order of the file.

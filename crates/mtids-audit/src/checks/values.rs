@@ -2,11 +2,10 @@
 //!
 //! Invariant: a number that is not finite is the business of `not_finite` alone. Units: HU, mm, kV.
 
-use std::collections::BTreeSet;
-
 use mtids_report::format::counted;
 use polars::prelude::{Expr, col, lit};
 
+use super::wrong_rows::WrongRows;
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
@@ -72,34 +71,21 @@ pub(super) fn implausible(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
 pub(super) fn impossible(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     let below = |name: &str, least: f64| col(name).lt(lit(least));
     let not_above = |name: &str, least: f64| col(name).lt_eq(lit(least));
-    let (mut rows, mut examples) = (BTreeSet::new(), Vec::new());
+    let mut wrong = WrongRows::default();
     for (column, is_wrong, words) in [
         ("pixel_spacing_mm", not_above("pixel_spacing_mm", 0.0), "not above 0"),
         ("slice_step_mm", not_above("slice_step_mm", 0.0), "not above 0"),
         ("weight", below("weight", 0.0), "below 0"),
         ("pad_fraction", below("pad_fraction", 0.0).or(col("pad_fraction").gt(lit(1.0))), "outside 0 to 1"),
     ] {
-        let wrong = col(column).is_finite().and(is_wrong);
-        let answer = index.query_of(Rows::All, |frame| frame.filter(wrong).select([col("sample_key")]))?;
-        let found = answer.codes("sample_key")?;
-        if !found.is_empty() {
-            examples.push(format!("{column} {words}: {}", counted(found.len() as u64, "row", "rows")));
-            rows.extend(found);
-        }
+        let is_wrong = col(column).is_finite().and(is_wrong);
+        let answer = index.query_of(Rows::All, |frame| frame.filter(is_wrong).select([col("sample_key")]))?;
+        wrong.add(format_args!("{column} {words}"), answer.codes("sample_key")?);
     }
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let count = rows.len() as u64;
-    Ok(Some(
-        AuditIssue::new(
-            Severity::Error,
-            IssueCode::ImpossibleNumber,
-            count,
-            format!("{} a number that its quantity cannot have", counted(count, "row has", "rows have")),
-            "the dataset was not written by mtids-prep, or was changed: correct the source, and build again",
-        )
-        .with_examples(examples)
-        .with_rows(index.keys_at(rows)?),
-    ))
+    wrong.issue(
+        index,
+        IssueCode::ImpossibleNumber,
+        ["row has", "rows have", "a number that its quantity cannot have"],
+        "the dataset was not written by mtids-prep, or was changed: correct the source, and build again",
+    )
 }

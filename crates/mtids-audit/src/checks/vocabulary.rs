@@ -2,21 +2,19 @@
 //!
 //! Invariant: the words are those that `mtids-domain` and `mtids-shards` write, letter by letter: `4r` is no station, and `Test` no split.
 
-use std::collections::BTreeSet;
-
 use mtids_domain::annotation::AnnotationSource;
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::person::{AgeBand, Sex};
 use mtids_domain::repair::Repair;
 use mtids_domain::taxonomy::Station;
-use mtids_report::format::counted;
 use mtids_shards::{RowKind, Split};
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 use strum::VariantArray;
 
+use super::wrong_rows::WrongRows;
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
-use crate::issue::{AuditIssue, IssueCode, Severity};
+use crate::issue::{AuditIssue, IssueCode};
 
 /// A column that has a fixed set of values.
 struct Vocabulary {
@@ -56,37 +54,27 @@ fn is_source(word: &str) -> bool {
 
 /// Rows with a value that its column does not know, or without one that it needs; examples are the values.
 pub(super) fn unknown(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
-    let (mut rows, mut examples) = (BTreeSet::new(), Vec::new());
+    let mut wrong = WrongRows::default();
     // An older layout has fewer columns.
     for Vocabulary { column, is_required, knows } in COLUMNS.into_iter().filter(|one| index.has(one.column)) {
         let answer = index.query_of(Rows::All, |frame| {
-            let counted = frame.group_by([col(column)]).agg([len().alias("rows")]);
-            counted.sort([column], SortMultipleOptions::default())
+            let each = frame.group_by([col(column)]).agg([len().alias("rows")]);
+            each.sort([column], SortMultipleOptions::default())
         })?;
-        for (value, count) in answer.texts(column)?.into_iter().zip(answer.counts("rows")?) {
+        for value in answer.texts(column)? {
             if value.as_deref().map_or(!is_required, knows) {
                 continue;
             }
             let shown = value.as_deref().map_or_else(|| "nothing".to_owned(), |value| format!("“{value}”"));
-            examples.push(format!("{column} {shown}: {}", counted(count, "row", "rows")));
-            rows.extend(rows_with(index, column, value.as_deref())?);
+            wrong.add(format_args!("{column} {shown}"), rows_with(index, column, value.as_deref())?);
         }
     }
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let count = rows.len() as u64;
-    Ok(Some(
-        AuditIssue::new(
-            Severity::Error,
-            IssueCode::UnknownValue,
-            count,
-            format!("{} a value that its column does not know", counted(count, "row has", "rows have")),
-            "other checks and the training pass over these rows: write the values as schemas/patch.json says, and build again",
-        )
-        .with_examples(examples)
-        .with_rows(index.keys_at(rows)?),
-    ))
+    wrong.issue(
+        index,
+        IssueCode::UnknownValue,
+        ["row has", "rows have", "a value that its column does not know"],
+        "other checks and the training pass over these rows: write the values as schemas/patch.json says, and build again",
+    )
 }
 
 /// Numbers of the rows with this value.

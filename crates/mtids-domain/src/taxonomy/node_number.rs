@@ -95,7 +95,7 @@ impl<'a> Parts<'a> {
         // A list of stations; the point is that of an abbreviation where a word for numbers stands there (`no. 2`).
         let is_list = words(self.joiner).any(|word| !is_number_word(word) && !is_node_word(word))
             || has(&[',', ';', ':', '/', '\\', '|', '+', '&', '"', '\''])
-            || (has(&['.']) && !says_number);
+            || (has(&['.']) && !says_number && self.joiner != ".");
         let (is_range, in_brackets) = (self.joiner.contains(is_dash), has(&['(', '[']));
         // 5 to 9 are stations without side; all others need one.
         let alone = |number: u32| (5..=9).contains(&number);
@@ -112,7 +112,7 @@ impl<'a> Parts<'a> {
         };
         // A larger number may be the end of a range, or the next station.
         let (can_be_index, follows) = (!alone(other), other > self.number);
-        let underscore = has(&['_']) && !is_range && !in_brackets;
+        let underscore = (has(&['_']) || self.joiner == ".") && !is_range && !in_brackets;
         match (self.marked, self.sides_first) {
             // `R 1 2` are two stations, so `R4_2` may be.
             (false, true) if (says_number || underscore) && !follows => Second::Doubtful,
@@ -176,6 +176,7 @@ mod tests {
     fn the_number_of_a_node_leaves_its_station() {
         for (text, station) in [
             ("4R_2", "4R"),
+            ("4R.2", "4R"),
             ("LN 4R_1", "4R"),
             ("LN 4R node 2", "4R"),
             ("4R node 10", "4R"),
@@ -203,9 +204,20 @@ mod tests {
 
     #[test]
     fn a_number_that_may_be_a_station_is_no_guess() {
-        for text in
-            ["4R-2", "2L-4", "2R_4", "10R (11)", "10R_11", "10R-11", "8R #9", "8R node 9", "4R (2)", "4R (2/4)", "R4_2"]
-        {
+        for text in [
+            "4R-2",
+            "2R.4",
+            "2L-4",
+            "2R_4",
+            "10R (11)",
+            "10R_11",
+            "10R-11",
+            "8R #9",
+            "8R node 9",
+            "4R (2)",
+            "4R (2/4)",
+            "R4_2",
+        ] {
             let error = read(text).unwrap_err();
             assert!(error.contains("may be another station, or the number of a node"), "{text}: {error}");
         }

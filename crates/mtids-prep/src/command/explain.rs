@@ -4,6 +4,7 @@ use crate::explain::{Explanation, all, of};
 use clap::Args;
 use mtids_report::table::{Align, Table};
 use mtids_runtime::exit::{Exit, ExitError};
+use mtids_runtime::nearest::nearest;
 
 use super::common::print;
 
@@ -30,7 +31,9 @@ impl Explain {
         };
         let known = of(code.trim());
         if known.is_empty() {
-            let message = format!("`{code}` is not a reason code; `mtids-prep explain` lists all codes");
+            let meant = nearest(code.trim(), all().iter().map(|one| one.code));
+            let meant = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+            let message = format!("`{code}` is not a reason code; {meant}`mtids-prep explain` lists all codes");
             return Err(ExitError::usage(message).into());
         }
         for one in &known {
