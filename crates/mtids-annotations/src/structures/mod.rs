@@ -5,6 +5,7 @@
 //! plane combine is said in `area`, what lies between planes in `stack`, planes oblique to the image in `oblique`. Units: LPS mm.
 
 mod area;
+mod chains;
 mod oblique;
 mod outline;
 mod read;

@@ -3,7 +3,8 @@
 //! Rules: a plane between two slices goes to the nearer one. A drawn piece is continued by the pieces that touch it on the next slice on which
 //! any does. The slices between belong to the node where at most one of them is undrawn, or where the pieces lie no farther apart than the
 //! planes that were drawn: at most [`MAX_REGULAR_MM`], the smallest distance of the node, found twice or more, or that of the object. Each
-//! takes the nearer drawn plane, the middle one both. Wider gaps part nodes. Source: SlicerRt/SlicerRT#303, #304, #334. Units: mm along the
+//! takes the nearer drawn plane, the middle one both. Wider gaps part nodes. A plane stands for a slab as thick as the distance of planes, so the
+//! first and the last of a node reach half of it farther. Source: SlicerRt/SlicerRT#303, #304, #334. Units: mm along the
 //! stack; voxels `[i, j, k]`.
 
 use std::collections::{BTreeMap, HashSet};
@@ -12,16 +13,15 @@ use mtids_dicom::Limits;
 use mtids_domain::geometry::{Affine, PointMm};
 
 use super::area::Area;
+use super::chains::{Chains, Piece, links};
+use super::upright::SAME_PLANE_MM;
 use crate::components::components;
 
 /// Largest distance of regularly drawn planes that are one node, mm: two slices of the thickest chest CT.
 pub(super) const MAX_REGULAR_MM: f64 = 10.0;
 
 /// Undrawn slices that never part a node.
-const UNDRAWN: u32 = 1;
-
-/// How far distances of a regular stack may differ: a plane goes to the nearest slice.
-const REGULAR: f64 = 1.25;
+pub(super) const UNDRAWN: u32 = 1;
 
 /// The drawn planes that went to one slice.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,32 +94,14 @@ fn around([i, j, k]: [u32; 3]) -> impl Iterator<Item = [u32; 3]> {
     near(k).flat_map(move |k| near(j).flat_map(move |j| near(i).map(move |i| [i, j, k])))
 }
 
-/// A connected piece of one slice.
-struct Piece {
-    slice: u32,
-    depth: f64,
-    /// Only tips gave it.
-    is_tip: bool,
-    /// `[j, i]`, sorted.
-    pixels: Vec<[u32; 2]>,
-    /// Smallest and largest column.
-    columns: [u32; 2],
-}
-
-/// A piece and those that continue it on a later slice.
-struct Link {
-    from: usize,
-    to: Vec<usize>,
-    distance_mm: f64,
-}
-
 /// The voxels of drawn slices and of the gaps between them. `step_mm` is the distance of slices, `drawn_mm` that of the planes that the object
-/// was drawn on, where it is known.
+/// was drawn on, where it is known; the grid has `slice_count` slices.
 ///
 /// # Errors
 /// A sentence where there are more pieces or voxels than the limits allow.
 pub(super) fn fill(
     mut slices: BTreeMap<u32, Slice>,
+    slice_count: u32,
     step_mm: f64,
     drawn_mm: Option<f64>,
     limits: &Limits,
@@ -128,30 +110,41 @@ pub(super) fn fill(
         area.tidy();
     }
     let pieces = pieces(&slices, limits)?;
-    let mut count: usize = pieces.iter().map(|piece| piece.pixels.len()).sum();
+    let count: usize = pieces.iter().map(|piece| piece.pixels.len()).sum();
     let links = links(&pieces, step_mm);
     let chains = Chains::new(&pieces, &links);
+    let mut found = Grown { slices, count, most: limits.max_set_voxels };
+    // Whether a piece goes on below and above.
+    let mut goes_on = vec![[false; 2]; pieces.len()];
     for link in &links {
         let from = &pieces[link.from];
         let Some(to_slice) = link.to.first().map(|&to| pieces[to].slice) else { continue };
         if to_slice - from.slice > UNDRAWN + 1 && !chains.is_regular(link, drawn_mm) {
             continue;
         }
+        goes_on[link.from][1] = true;
+        link.to.iter().for_each(|&to| goes_on[to][0] = true);
         for k in from.slice + 1..to_slice {
             let (below, above) = (k - from.slice, to_slice - k);
             let lower = (below <= above).then_some(link.from);
             let upper = link.to.iter().copied().filter(|_| above <= below);
-            for piece in lower.into_iter().chain(upper).map(|n| &pieces[n]) {
-                count += piece.pixels.len();
-                if count > limits.max_set_voxels {
-                    return Err(limits.too_many_set_voxels());
-                }
-                let area = &mut slices.entry(k).or_default().area;
-                let layer = if piece.is_tip { &mut area.tips } else { &mut area.solid };
-                layer.extend(&piece.pixels);
+            for n in lower.into_iter().chain(upper) {
+                found.add(k, &pieces[n]).ok_or_else(|| limits.too_many_set_voxels())?;
             }
         }
     }
+    for (n, piece) in pieces.iter().enumerate().filter(|(_, piece)| !piece.is_tip) {
+        let Some(apart_mm) = chains.regular_mm(n).or(drawn_mm).filter(|mm| *mm <= MAX_REGULAR_MM) else { continue };
+        // Strictly inside the slab: a slice between two slabs is filled from both, and here there is one.
+        let is_in_slab = |k: u32| (f64::from(k) - piece.depth).abs() * step_mm < 0.5 * apart_mm - SAME_PLANE_MM;
+        let [below, above] = goes_on[n].map(|goes_on| !goes_on);
+        let lower = (0..piece.slice).rev().take_while(|k| below && is_in_slab(*k));
+        let upper = (piece.slice + 1..slice_count).take_while(|k| above && is_in_slab(*k));
+        for k in lower.chain(upper) {
+            found.add(k, piece).ok_or_else(|| limits.too_many_set_voxels())?;
+        }
+    }
+    let slices = found.slices;
     drop(pieces);
     let mut filled = Filled::default();
     for (k, Slice { mut area, .. }) in slices {
@@ -162,6 +155,28 @@ pub(super) fn fill(
         filled.voxels.extend(area.solid.into_iter().map(|[j, i]| [i, j, k]));
     }
     Ok(filled)
+}
+
+/// Drawn slices, and those that are filled.
+struct Grown {
+    slices: BTreeMap<u32, Slice>,
+    /// Pixels so far, those of other pieces on the same place included.
+    count: usize,
+    most: usize,
+}
+
+impl Grown {
+    /// Adds a piece to a slice; `None` where these are too many pixels.
+    fn add(&mut self, k: u32, piece: &Piece) -> Option<()> {
+        self.count += piece.pixels.len();
+        if self.count > self.most {
+            return None;
+        }
+        let area = &mut self.slices.entry(k).or_default().area;
+        let layer = if piece.is_tip { &mut area.tips } else { &mut area.solid };
+        layer.extend(&piece.pixels);
+        Some(())
+    }
 }
 
 /// The pieces of all slices, lowest slice first.
@@ -183,88 +198,6 @@ fn pieces(slices: &BTreeMap<u32, Slice>, limits: &Limits) -> Result<Vec<Piece>, 
     Ok(pieces)
 }
 
-/// For each piece those that continue it.
-fn links(pieces: &[Piece], step_mm: f64) -> Vec<Link> {
-    let mut by_slice: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (n, piece) in pieces.iter().enumerate() {
-        by_slice.entry(piece.slice).or_default().push(n);
-    }
-    // Farther than this nothing is joined.
-    let farthest = ((MAX_REGULAR_MM / step_mm).ceil() as u32).max(UNDRAWN + 1);
-    let mut links = Vec::new();
-    for (from, piece) in pieces.iter().enumerate() {
-        for (_, later) in by_slice.range(piece.slice + 1..=piece.slice.saturating_add(farthest)) {
-            let to: Vec<usize> = later.iter().copied().filter(|&n| touches(piece, &pieces[n])).collect();
-            if let Some(&first) = to.first() {
-                let distance_mm = (pieces[first].depth - piece.depth).abs() * step_mm;
-                links.push(Link { from, to, distance_mm });
-                break;
-            }
-        }
-    }
-    links
-}
-
-/// Whether two pieces have pixels at or beside one another, as seen along the stack.
-fn touches(a: &Piece, b: &Piece) -> bool {
-    let rows = |piece: &Piece| Some([piece.pixels.first()?[0], piece.pixels.last()?[0]]);
-    let (Some(of_a), Some(of_b)) = (rows(a), rows(b)) else { return false };
-    let near = |a: [u32; 2], b: [u32; 2]| a[0] <= b[1].saturating_add(1) && b[0] <= a[1].saturating_add(1);
-    if !near(of_a, of_b) || !near(a.columns, b.columns) {
-        return false;
-    }
-    let (fewer, more) = if a.pixels.len() <= b.pixels.len() { (a, b) } else { (b, a) };
-    fewer.pixels.iter().any(|&[j, i]| {
-        (j.saturating_sub(1)..=j.saturating_add(1)).any(|row| {
-            let at = more.pixels.partition_point(|pixel| *pixel < [row, i.saturating_sub(1)]);
-            more.pixels.get(at).is_some_and(|pixel| *pixel <= [row, i.saturating_add(1)])
-        })
-    })
-}
-
-/// Pieces that links put together, with the distances in each chain.
-struct Chains {
-    of_piece: Vec<usize>,
-    distances: BTreeMap<usize, Vec<f64>>,
-}
-
-impl Chains {
-    fn new(pieces: &[Piece], links: &[Link]) -> Self {
-        let mut chains = Self { of_piece: (0..pieces.len()).collect(), distances: BTreeMap::new() };
-        for link in links {
-            for &to in &link.to {
-                let (a, b) = (chains.root(link.from), chains.root(to));
-                chains.of_piece[a.max(b)] = a.min(b);
-            }
-        }
-        for link in links {
-            let chain = chains.root(link.from);
-            chains.distances.entry(chain).or_default().push(link.distance_mm);
-        }
-        chains
-    }
-
-    fn root(&self, mut at: usize) -> usize {
-        while self.of_piece[at] != at {
-            at = self.of_piece[at];
-        }
-        at
-    }
-
-    /// Whether a link is as long as the distance of drawn planes: that of the object, or the regular one of its chain.
-    fn is_regular(&self, link: &Link, drawn_mm: Option<f64>) -> bool {
-        if drawn_mm.is_some_and(|drawn| drawn <= MAX_REGULAR_MM && link.distance_mm <= REGULAR * drawn) {
-            return true;
-        }
-        let Some(distances) = self.distances.get(&self.root(link.from)) else { return false };
-        let smallest = distances.iter().copied().fold(f64::INFINITY, f64::min);
-        let alike = |distance: f64| distance <= REGULAR * smallest;
-        smallest <= MAX_REGULAR_MM
-            && alike(link.distance_mm)
-            && distances.iter().filter(|distance| alike(**distance)).count() >= 2
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,7 +215,7 @@ mod tests {
     }
 
     fn nodes(slices: BTreeMap<u32, Slice>, step_mm: f64) -> usize {
-        let filled = fill(slices, step_mm, None, &Limits::default()).unwrap();
+        let filled = fill(slices, 40, step_mm, None, &Limits::default()).unwrap();
         components(&filled.voxels, 100).unwrap().len()
     }
 
@@ -301,7 +234,7 @@ mod tests {
     #[test]
     fn planes_as_far_apart_as_those_of_the_object_are_one_node() {
         let count = |slices: &[u32], drawn: Option<f64>| {
-            let filled = fill(drawn_on(slices), 1.0, drawn, &Limits::default()).unwrap();
+            let filled = fill(drawn_on(slices), 40, 1.0, drawn, &Limits::default()).unwrap();
             components(&filled.voxels, 100).unwrap().len()
         };
         assert_eq!(count(&[2, 7], None), 2);
@@ -328,13 +261,33 @@ mod tests {
     fn a_gap_takes_the_nearer_plane_and_both_in_the_middle() {
         let mut slices = drawn(&[0], 1, 1);
         slices.extend(drawn(&[2], 1, 2));
-        let filled = fill(slices, 1.0, None, &Limits::default()).unwrap();
+        let filled = fill(slices, 40, 1.0, None, &Limits::default()).unwrap();
         assert_eq!(filled.voxels.iter().filter(|voxel| voxel[2] == 1).count(), 4);
         let mut slices = drawn(&[0, 6], 1, 1);
         slices.extend(drawn(&[3], 1, 2));
-        let filled = fill(slices, 1.0, None, &Limits::default()).unwrap();
-        let sizes: Vec<usize> = (0..7).map(|k| filled.voxels.iter().filter(|voxel| voxel[2] == k).count()).collect();
-        assert_eq!(sizes, [1, 1, 4, 4, 4, 1, 1]);
+        let filled = fill(slices, 40, 1.0, None, &Limits::default()).unwrap();
+        let sizes: Vec<usize> = (0..9).map(|k| filled.voxels.iter().filter(|voxel| voxel[2] == k).count()).collect();
+        assert_eq!(sizes, [1, 1, 4, 4, 4, 1, 1, 1, 0], "the last plane reaches half of the distance farther");
+    }
+
+    #[test]
+    fn a_plane_stands_for_a_slab_as_thick_as_the_distance_of_planes() {
+        let slices = |drawn: BTreeMap<u32, Slice>, step_mm: f64, drawn_mm: Option<f64>| {
+            let filled = fill(drawn, 23, step_mm, drawn_mm, &Limits::default()).unwrap();
+            let mut slices: Vec<u32> = filled.voxels.iter().map(|voxel| voxel[2]).collect();
+            slices.dedup();
+            slices
+        };
+        assert_eq!(slices(drawn(&[5, 10, 15], 1, 1), 1.0, None), (3..18).collect::<Vec<_>>(), "three slabs of 5 mm");
+        assert_eq!(slices(drawn(&[1, 6, 11, 16, 21], 1, 1), 1.0, None), (0..23).collect::<Vec<_>>(), "up to the ends");
+        assert_eq!(
+            slices(drawn(&[5], 1, 1), 1.0, Some(3.0)),
+            [4, 5, 6],
+            "one plane of an object that was drawn on slices of 3 mm"
+        );
+        assert_eq!(slices(drawn(&[5], 1, 1), 1.0, None), [5]);
+        assert_eq!(slices(drawn(&[5, 6, 7, 9], 1, 1), 1.0, None), [5, 6, 7, 8, 9], "one slice was forgotten");
+        assert_eq!(slices(drawn(&[5, 7, 9], 1, 1), 1.0, None), [5, 6, 7, 8, 9], "a slice between two slabs needs both");
     }
 
     proptest! {
@@ -347,7 +300,7 @@ mod tests {
                 slice.add(f64::from(k), Area { solid: pixels.iter().copied().collect(), tips: Vec::new() });
                 (k, slice)
             });
-            let filled = fill(slices.collect(), 2.5, None, &Limits::default()).unwrap();
+            let filled = fill(slices.collect(), 12, 2.5, None, &Limits::default()).unwrap();
             prop_assert!(filled.tips.is_empty() && filled.voxels.is_sorted_by_key(|&[i, j, k]| [k, j, i]));
             for (k, pixels) in &drawn {
                 for [j, i] in pixels {

@@ -69,5 +69,5 @@ pub(super) fn filled(
         }
         on_slices.entry(k as u32).or_default().add(depth, area);
     }
-    fill(on_slices, step_mm, plane_step_mm, limits)
+    fill(on_slices, u32::try_from(slices).unwrap_or(u32::MAX), step_mm, plane_step_mm, limits)
 }
