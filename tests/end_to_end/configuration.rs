@@ -1,6 +1,9 @@
 //! Wrong use and wrong configuration: exit code 2, the key is named, nothing is started.
 
-use crate::support::{build_arguments, dataset, run, text};
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::{build_arguments, dataset, root, run, text, views_arguments};
 
 #[test]
 fn an_unknown_key_is_named_by_its_path() {
@@ -64,4 +67,20 @@ fn a_run_folder_of_another_configuration_is_refused() {
     fit("seed=1").expect_code(0);
     let refused = fit("seed=2").expect_code(2);
     assert!(refused.stderr.contains("seed"), "the difference is named: {}", refused.stderr);
+}
+
+#[test]
+fn every_training_file_of_the_pipelines_fits_the_default_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("dataset");
+    run("mtids-prep", views_arguments(&out)).expect_code(0);
+    let files = fs::read_dir(root().join("pipelines")).unwrap().map(|entry| entry.unwrap().path().join("train.toml"));
+    let files: Vec<PathBuf> = files.filter(|file| file.exists()).collect();
+    assert!(files.len() >= 5, "{files:?}");
+    for (n, file) in files.iter().enumerate() {
+        let run_folder = folder.path().join(format!("run-{n}"));
+        let few = ["--set", "max_steps=1", "--set", "batch_size=2", "--set", "checkpoint_every_steps=1"];
+        let fit = ["fit", "--config", text(file), "--dataset", text(&out), "--run", text(&run_folder)];
+        run("mtids-train", [fit.as_slice(), &few].concat()).expect_code(0);
+    }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use mtids_domain::label::Metastasis;
 use mtids_metrics::Logistic;
+use mtids_report::format::counted;
 use mtids_shards::{Measure, Measures, RowLabels, Split};
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +47,8 @@ impl Fusion {
         let patients = labelled.iter().map(|row| row.patient_key.as_str()).collect::<BTreeSet<_>>().len();
         if patients < MINIMUM_PATIENTS {
             return Err(format!(
-                "{patients} validation patients with a status, at least {MINIMUM_PATIENTS} are needed"
+                "{} with a status, at least {MINIMUM_PATIENTS} are needed",
+                counted(patients as u64, "validation patient", "validation patients")
             ));
         }
         let mut rows: Vec<Vec<Option<f64>>> = labelled.iter().map(|row| logits(row, &reader)).collect();

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use mtids_metrics::{Logistic, threshold_for_sensitivity};
 use mtids_models::decoding::metastasis_probability;
 use mtids_onnx::Platt;
+use mtids_report::format::counted;
 use mtids_runtime::digest::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -94,8 +95,8 @@ impl Calibration {
         }
         if by_patient.len() < MINIMUM_PATIENTS {
             return Err(format!(
-                "{} validation patients with region and status, at least {MINIMUM_PATIENTS} are needed",
-                by_patient.len()
+                "{} with region and status, at least {MINIMUM_PATIENTS} are needed",
+                counted(by_patient.len() as u64, "validation patient", "validation patients")
             ));
         }
         let inputs: Vec<Vec<Option<f64>>> =
