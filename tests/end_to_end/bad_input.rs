@@ -143,3 +143,16 @@ fn bad_files_among_good_ones_are_accounted_for_and_the_policy_decides() {
     tolerant.extend(["--set".into(), "max_quarantine=1.0".into()]);
     run("mtids-prep", tolerant).expect_code(0);
 }
+
+#[test]
+fn a_place_in_the_lung_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let [table, out] = ["nodes.csv", "out"].map(|name| folder.path().join(name));
+    let known = fs::read_to_string(annotations()).unwrap();
+    let (header, first) = (known.lines().next().unwrap(), known.lines().nth(1).unwrap());
+    let at = header.split(',').position(|name| name == "series_uid").unwrap();
+    let series = first.split(',').nth(at).unwrap();
+    fs::write(&table, format!("series_uid,x_mm,y_mm,z_mm\n{series},-85,10,0\n")).unwrap();
+    let built = build(&cohort().join("cohort/dicom"), &table, &out);
+    assert!(built.stderr.contains("1 row lies in air or lung (at -85.0, 10.0, 0.0 mm)"), "{}", built.stderr);
+}

@@ -9,7 +9,8 @@ use mtids_domain::geometry::{PointMm, dot};
 use mtids_domain::label::{Evidence, LabelLevel};
 use mtids_domain::taxonomy::Location;
 use mtids_domain::volume::Volume;
-use mtids_patch::{Channel, Midline, Patch, View, cut, cut_suv, mark_center, mark_mask, reach};
+use mtids_patch::{Channel, Measure, Midline, Patch, View, cut, cut_suv, mark_center, mark_mask, reach};
+use mtids_report::format::counted;
 use mtids_runtime::random::rng_for;
 use mtids_shards::{AuditFacts, PatchRow, RowKind, RowLabels, Split};
 use rand::RngExt;
@@ -21,6 +22,9 @@ use crate::measure::Measurer;
 use crate::negatives::sample_negatives;
 use crate::origin::{facts_of, hash_of};
 use crate::partition::PlannedSeries;
+
+/// The mean within 3 mm is limited to -200 HU from below, so a mean below this has hardly a voxel of tissue.
+const AIR_HU: f32 = -190.0;
 
 /// What was cut from a series.
 pub(crate) struct CutRows {
@@ -194,7 +198,25 @@ pub(crate) fn cut_rows(
         };
         rows.push(PatchRow::new(labels, cut.views));
     }
+    if let Some(sentence) = places_in_air(&rows) {
+        tracing::warn!(series = &*series.series_uid, "{sentence}");
+    }
     Ok(CutRows { rows, at_border: left_out, at_invented })
+}
+
+/// A sentence about the findings of a series that have no tissue within 3 mm, if there are any.
+fn places_in_air(rows: &[PatchRow]) -> Option<String> {
+    let is_in_air = |labels: &RowLabels| {
+        labels.kind == RowKind::Finding && labels.grown.get(Measure::Shell3Hu).is_some_and(|hu| hu < AIR_HU)
+    };
+    let count = rows.iter().filter(|row| is_in_air(&row.labels)).count() as u64;
+    let first = rows.iter().map(|row| &row.labels).find(|labels| is_in_air(labels))?;
+    let [x, y, z] = first.center_mm.map(|mm| format!("{mm:.1}"));
+    let which = if count == 1 { "at" } else { "the first at" };
+    Some(format!(
+        "{} in air or lung ({which} {x}, {y}, {z} mm): is it the place of another image, mirrored, or a voxel index?",
+        counted(count, "row lies", "rows lie")
+    ))
 }
 
 /// All views of a place.
