@@ -3,7 +3,7 @@
 //! Invariants: a name or a code becomes a label only where a rule says so; a rule never overrides what the source itself says; a finding
 //! that no rule knows keeps its unknowns.
 
-use mtids_domain::annotation::Annotation;
+use mtids_domain::annotation::{Annotation, Code};
 use mtids_domain::label::{Evidence, Metastasis, is_missing};
 use mtids_domain::taxonomy::{Location, Station, StationMap, StationText};
 use regex::Regex;
@@ -96,6 +96,12 @@ impl Classes {
         self.rules.iter().find(|rule| rule.matches(name, &[])).is_some_and(|rule| !rule.ignore)
     }
 
+    /// Whether there are rules, and none matches a finding or structure of this name with these codes.
+    pub(crate) fn lacks_rule_for(&self, name: &str, codes: &[Code]) -> bool {
+        let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
+        !self.is_empty() && !self.rules.iter().any(|rule| rule.matches(name, &codes))
+    }
+
     /// What the first matching rule says of a finding of this name with these codes (SCHEME:VALUE).
     pub fn verdict(&self, name: &str, codes: &[String]) -> Verdict {
         let found = self.rules.iter().enumerate().find(|(_, rule)| rule.matches(name, codes));
@@ -177,7 +183,7 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtids_domain::annotation::{AnnotationSource, AnnotationTarget, Code, Extent};
+    use mtids_domain::annotation::{AnnotationSource, AnnotationTarget, Extent};
     use mtids_domain::geometry::PointMm;
     use mtids_domain::label::LabelLevel;
 

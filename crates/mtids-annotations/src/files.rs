@@ -99,6 +99,7 @@ fn warn_of(path: &Path, table: &Table) {
              metastatic, or leave the cell empty"
         );
     }
+    warn_of_lengths(path, table);
     let (unplaced, shown) = (&table.unplaced, 10);
     if !unplaced.is_empty() {
         let mut cells: Vec<String> = unplaced
@@ -110,6 +111,20 @@ fn warn_of(path: &Path, table: &Table) {
             cells.push(format!("{} more", unplaced.len() - shown));
         }
         tracing::warn!(table = %path.display(), rows = unplaced.len(), "station and region are unknown: {}", cells.join("; "));
+    }
+}
+
+/// Says which lengths of a table are none, or may be in another unit.
+fn warn_of_lengths(path: &Path, table: &Table) {
+    if let Some(first) = table.no_length.first() {
+        tracing::warn!(
+            table = %path.display(),
+            rows = table.no_length.len(),
+            "0 in `short_axis_mm` or `diameter_mm` is read as not measured (first in line {first}); leave the cell empty"
+        );
+    }
+    for column in &table.small_lengths {
+        tracing::warn!(table = %path.display(), "every value of {column} is below 3 mm: are they in cm?");
     }
 }
 

@@ -13,6 +13,8 @@ use mtids_domain::geometry::PointMm;
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::taxonomy::Location;
 
+use crate::merge::merge;
+
 /// Largest mask that a finding keeps, in set voxels: what is larger is no node, and masks of a whole build lie in memory together.
 pub const MOST_MASK_VOXELS: usize = 8_000_000;
 
@@ -205,58 +207,6 @@ fn shared_voxels(a: &Mask, b: &Mask) -> usize {
     shared
 }
 
-fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
-    // Masks were put first, so the first member has the best geometry.
-    let (_, first) = members.first()?;
-    let masks = members.iter().filter(|(_, member)| matches!(member.extent, Extent::Mask(_))).count();
-    let mut contradictions = 0;
-    let station = agreed_place(members.iter().filter_map(|(_, member)| member.station), &mut contradictions);
-    let metastasis = agreed(members.iter().filter_map(|(_, member)| member.metastasis), &mut contradictions);
-    // The best evidence among those that give the status.
-    let speaker = members
-        .iter()
-        .map(|(_, member)| member)
-        .filter(|member| metastasis.is_some() && member.metastasis == metastasis)
-        .min_by_key(|member| member.evidence);
-    let given = members.iter().filter(|(_, member)| member.source == AnnotationSource::Table);
-    Some(Finding {
-        center: first.center,
-        station,
-        metastasis,
-        evidence: speaker.map_or(Evidence::U, |member| member.evidence),
-        level: speaker.map_or(LabelLevel::Node, |member| member.level),
-        short_axis_mm: given.filter_map(|(_, member)| member.short_axis_mm).next().or(first.short_axis_mm),
-        mask: match &first.extent {
-            Extent::Mask(mask) if mask.voxels.len() <= MOST_MASK_VOXELS => Some(Arc::clone(mask)),
-            _ => None,
-        },
-        source: match masks {
-            0 => AnnotationSource::Table,
-            masks if masks == members.len() => AnnotationSource::Segmentation,
-            _ => AnnotationSource::SegmentationWithTable,
-        },
-        contradictions,
-    })
-}
-
-/// The value all agree on; `None`, counted, where they do not.
-fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>, contradictions: &mut u32) -> Option<T> {
-    let first = values.next()?;
-    if values.all(|value| value == first) {
-        return Some(first);
-    }
-    *contradictions += 1;
-    None
-}
-
-/// The stations that all leave open: a station of the set refines it. `None`, counted, where they contradict each other.
-fn agreed_place(mut places: impl Iterator<Item = Location>, contradictions: &mut u32) -> Option<Location> {
-    let first = places.next()?;
-    let agreed = places.try_fold(first, Location::meet);
-    *contradictions += u32::from(agreed.is_none());
-    agreed
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,7 +235,6 @@ mod tests {
             Affine::new(PointMm::new(x, 0.0, 0.0), [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).unwrap();
         Annotation {
             extent: Extent::Mask(Arc::new(Mask { affine, voxels: vec![[0, 0, 0]] })),
-            short_axis_mm: Some(7.0),
             source: AnnotationSource::Segmentation,
             evidence: Evidence::U,
             ..annotation(x, None)
@@ -299,7 +248,8 @@ mod tests {
         assert_eq!(found.len(), 2, "two rows of one table stay two findings");
         assert_eq!(found[0].source, AnnotationSource::SegmentationWithTable);
         assert_eq!((found[0].metastasis, found[0].evidence), (Some(Metastasis::Metastatic), Evidence::B));
-        assert_eq!((found[0].center, found[0].short_axis_mm), (PointMm::new(0.0, 0.0, 0.0), Some(7.0)));
+        assert_eq!(found[0].center, PointMm::new(0.0, 0.0, 0.0));
+        assert!(found[0].short_axis_mm.is_some_and(|mm| mm < 1.1), "that of one voxel of 1 mm");
         assert_eq!(found[1].source, AnnotationSource::Table);
         assert_eq!(found[0].mask.as_ref().map(|mask| mask.voxels.len()), Some(1), "its voxels survive the row");
         assert_eq!(found[1].mask, None);
@@ -375,7 +325,7 @@ mod tests {
             let voxels: Vec<[u32; 3]> = (0..40).map(|n| [from + n % 10, n / 10, 0]).collect();
             one.extent = Extent::Mask(Arc::new(Mask { affine: shape.affine, voxels }));
             one.center = PointMm::new(f64::from(from) + 4.5, 1.5, 0.0);
-            (one.station, one.short_axis_mm) = (station.map(Into::into), None);
+            one.station = station.map(Into::into);
             (0, one)
         };
         // Eight of ten columns are shared, then two.

@@ -10,7 +10,6 @@ use mtids_domain::geometry::Affine;
 use mtids_domain::label::{Evidence, LabelLevel};
 
 use crate::components::components;
-use crate::measure::short_axis_mm;
 
 /// What a label says of all its findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +58,8 @@ pub(crate) fn findings(
                 metastasis: None,
                 evidence: Evidence::U,
                 level: LabelLevel::Node,
-                short_axis_mm: short_axis_mm(&mask),
+                // Measured on the mask where all sources are joined, and none gives a length (`join`).
+                short_axis_mm: None,
                 source: AnnotationSource::Segmentation,
                 extent: Extent::Mask(Arc::new(mask)),
             })

@@ -62,7 +62,8 @@ impl RejectReason {
         match self {
             Self::ImageNotHere => {
                 "The entry names a series, study or slice that is not in the data folder. The UID may be cut off, be that of a study in the \
-                 column of series, or belong to a copy with new UIDs. Compare it with `mtids-prep inventory`."
+                 column of series, or belong to a copy with new UIDs. Compare it with `mtids-prep inventory`. Or the row names another \
+                 study or frame of reference than that of its series: correct one of them."
             }
             Self::ImageRefused => {
                 "The image of the entry is here, and was refused. The label is not lost: when the image can be used, build again. See the \

@@ -133,7 +133,7 @@ impl Report {
                 found.extend(meant.into_iter().map(|finding| Annotation {
                     finding: if group.name.is_empty() { finding.finding.clone() } else { group.name.clone() },
                     codes: if group.codes.is_empty() { finding.codes.clone() } else { group.codes.clone() },
-                    short_axis_mm: short_axis_mm.or(finding.short_axis_mm),
+                    short_axis_mm,
                     ..finding.clone()
                 }));
             }

@@ -17,6 +17,7 @@ use quick_xml::events::{BytesRef, Event};
 use crate::error::AnnotationError;
 use crate::geometry::SeriesGeometry;
 use crate::reject::RejectReason;
+use crate::table::decode_xml;
 
 /// Largest accepted file: one mebibyte.
 const MAX_BYTES: u64 = 1 << 20;
@@ -75,7 +76,8 @@ pub fn read_voc(path: &Path) -> Result<Vec<SliceBox>, AnnotationError> {
         let detail = format!("{length} bytes; a slice's boxes need no more than {MAX_BYTES}");
         return Err(AnnotationError::file(path, detail));
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let text = decode_xml(bytes).map_err(|detail| AnnotationError::file(path, detail))?;
     parse(&text).map_err(|detail| AnnotationError::file(path, detail))
 }
 
@@ -91,6 +93,23 @@ fn resolve(reference: &BytesRef<'_>) -> Result<String, String> {
     let name = reference.decode().map_err(no_xml)?;
     let text = resolve_predefined_entity(&name);
     text.map(str::to_owned).ok_or_else(|| format!("no XML: the entity &{name}; is not defined"))
+}
+
+/// Endings of the images that programs make of a slice.
+const IMAGE_ENDINGS: [&str; 8] = [".dcm", ".dicom", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"];
+
+/// The UID of the slice in the name of its image: without folders, and without endings of images (`1.2.3.dcm.png`).
+fn uid_in(filename: &str) -> &str {
+    let mut name = filename.rsplit(['/', '\\']).next().unwrap_or(filename).trim();
+    let without_ending = |name: &str| {
+        let stem = |ending: &&str| Some(name.len().checked_sub(ending.len())?).filter(|at| name.is_char_boundary(*at));
+        let is_ending = |ending: &&str| stem(ending).filter(|at| name[*at..].eq_ignore_ascii_case(ending));
+        IMAGE_ENDINGS.iter().find_map(|ending| is_ending(&ending))
+    };
+    while let Some(length) = without_ending(name) {
+        name = &name[..length];
+    }
+    name
 }
 
 fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
@@ -142,7 +161,7 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
         }
     }
     let filename = filename.ok_or("no <filename>, so the slice is unknown")?;
-    let sop_instance_uid = filename.strip_suffix(".dcm").unwrap_or(&filename).to_owned();
+    let sop_instance_uid = uid_in(&filename).to_owned();
     // Programs that do not know the size write 0.
     let size = match size {
         [Some(width), Some(height)] if width > 0.0 && height > 0.0 => Some([width, height]),
@@ -259,6 +278,23 @@ mod tests {
             assert!(error.contains(word), "{to}: {error}");
         }
         assert_eq!(parse("<annotation><filename>a</filename></annotation>").unwrap(), []);
+    }
+
+    #[test]
+    fn the_uid_of_a_slice_is_found_in_the_name_of_its_image() {
+        for name in [
+            "1.2.3",
+            "1.2.3.DCM",
+            " 1.2.3.jpg ",
+            "1.2.3.JPEG",
+            "1.2.3.tif",
+            "images/1.2.3.png",
+            "C:\\ct\\1.2.3.bmp",
+            "/a/b.dcm/1.2.3.dcm.png",
+        ] {
+            assert_eq!(parse(&SLICE.replace("1.2.3.dcm", name)).unwrap()[0].sop_instance_uid, "1.2.3", "{name}");
+        }
+        assert_eq!((uid_in("1.2.3.4"), uid_in("é.png"), uid_in("ü"), uid_in(".png")), ("1.2.3.4", "é", "ü", ""));
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub struct Annotation {
     pub evidence: Evidence,
     /// What the status was given for.
     pub level: LabelLevel,
-    /// Short axis in mm, where given or measurable.
+    /// Short axis in mm, where the source gives it; what can be measured on a mask is not given.
     pub short_axis_mm: Option<f64>,
     /// Form of the source.
     pub source: AnnotationSource,

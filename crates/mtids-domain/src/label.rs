@@ -63,13 +63,15 @@ impl Metastasis {
         if is_missing(&word) || word == "unknown" || word == "?" {
             return Ok(None);
         }
+        let word = plain(&word);
         let digits = match word.split_once(['.', ',']) {
             Some((digits @ ("0" | "1"), zeros)) if !zeros.is_empty() && zeros.bytes().all(|c| c == b'0') => digits,
-            _ => word.as_str(),
+            _ => word,
         };
         match digits {
-            "0" | "benign" | "negative" | "neg" | "no" | "false" | "n-" => Ok(Some(Metastasis::Benign)),
-            "1" | "metastatic" | "malignant" | "positive" | "pos" | "yes" | "true" | "n+" => {
+            "0" | "benign" | "negative" | "negativ" | "neg" | "no" | "false" | "n-" | "n\u{2212}" | "n\u{2013}"
+            | "n\u{2014}" => Ok(Some(Metastasis::Benign)),
+            "1" | "metastatic" | "malignant" | "positive" | "positiv" | "pos" | "yes" | "y" | "true" | "n+" => {
                 Ok(Some(Metastasis::Metastatic))
             }
             _ => Err(ParseLabelError {
@@ -79,6 +81,11 @@ impl Metastasis {
             }),
         }
     }
+}
+
+/// A word without the full stop of an abbreviation (`neg.`); a number keeps its point.
+fn plain(word: &str) -> &str {
+    word.strip_suffix('.').filter(|rest| rest.ends_with(char::is_alphabetic)).unwrap_or(word)
 }
 
 /// Whether a cell is one of the words that pandas, R and Excel write for a missing value, or a dash, which says as little. The case of the word
@@ -224,18 +231,54 @@ mod tests {
 
     #[test]
     fn what_programs_and_people_write_is_understood_and_nothing_else() {
-        for text in ["1", "1.0", "1,0", "1.00", "True", "YES", "pos", "N+", "Positive", " malignant "] {
+        for text in
+            ["1", "1.0", "1,0", "1.00", "True", "YES", "pos", "N+", "Positive", " malignant ", "pos.", "Y", "positiv"]
+        {
             assert_eq!(Metastasis::parse_cell(text), Ok(Some(Metastasis::Metastatic)), "{text}");
         }
-        for text in ["0", "0.0", "0,0", "False", "no", "neg", "n-", "NEGATIVE", "benign"] {
+        for text in [
+            "0",
+            "0.0",
+            "0,0",
+            "False",
+            "no",
+            "neg",
+            "n-",
+            "NEGATIVE",
+            "benign",
+            "neg.",
+            "Negativ",
+            "N\u{2212}",
+            "N–",
+            "n—",
+        ] {
             assert_eq!(Metastasis::parse_cell(text), Ok(Some(Metastasis::Benign)), "{text}");
         }
         for text in ["", " ", "nan", "NaN", "NA", "N/A", "<NA>", "null", "None", "#N/A", "-", "unknown", "?"] {
             assert_eq!(Metastasis::parse_cell(text), Ok(None), "{text}");
         }
-        for text in
-            ["2", "0.5", "1.", "10", "-1", "01", "+", "n", "y", "N0", "N2", "pos?", "not benign", "1.0.0", "benign.0"]
-        {
+        for text in [
+            "2",
+            "0.5",
+            "1.",
+            "10",
+            "-1",
+            "01",
+            "+",
+            "n",
+            "N.",
+            "N-.",
+            "neg..",
+            "0.",
+            ".",
+            "\u{2212}",
+            "N0",
+            "N2",
+            "pos?",
+            "not benign",
+            "1.0.0",
+            "benign.0",
+        ] {
             let said = Metastasis::parse_cell(text);
             assert!(said.is_err(), "{text}: {said:?}");
         }

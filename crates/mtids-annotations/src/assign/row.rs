@@ -38,6 +38,10 @@ impl SeriesIndex<'_> {
                 return Err(NoImage::new(RejectReason::OtherPatient, detail));
             }
         }
+        let targets = self.agreeing(row, targets)?;
+        if let Some(detail) = fault_of_index(row) {
+            return Err(NoImage::new(RejectReason::OutsideImage, detail));
+        }
         // A voxel index means another place in each volume under one series UID.
         if matches!(row.position, TablePosition::Voxel(..)) && targets.len() > 1 {
             let detail =
@@ -58,6 +62,31 @@ impl SeriesIndex<'_> {
             return Err(NoImage::new(reason, detail));
         }
         Ok((chosen, annotation))
+    }
+
+    /// Of the series that a row names, those whose study and frame of reference are what the row says too.
+    ///
+    /// # Errors
+    /// [`NoImage`] where there is none: the row may be of another copy of the study.
+    fn agreeing(&self, row: &TableRow, named: Vec<usize>) -> Result<Vec<usize>, NoImage> {
+        type Uid<'a> = fn(&SeriesGeometry<'a>) -> Option<&'a str>;
+        let mut agreeing = named;
+        let study: Uid<'_> = |series| Some(series.study_uid);
+        let frame: Uid<'_> = |series| series.frame_of_reference_uid;
+        for (said, of, what) in
+            [(&row.target.study_uid, study, "study"), (&row.target.frame_of_reference_uid, frame, "frame of reference")]
+        {
+            let Some(said) = said else { continue };
+            let first = agreeing.first().map(|&n| &self.list[n]);
+            agreeing.retain(|&n| of(&self.list[n]) == Some(said));
+            if let (true, Some(series)) = (agreeing.is_empty(), first) {
+                let (name, has) = (series.series_uid, of(series).unwrap_or("none"));
+                let detail =
+                    format!("the row names {what} {said}, and that of its series {name} is {has}; correct one of them");
+                return Err(NoImage::new(RejectReason::ImageNotHere, detail));
+            }
+        }
+        Ok(agreeing)
     }
 
     /// Compares the place of a row with the slice that it names too.
@@ -173,11 +202,27 @@ impl SeriesIndex<'_> {
     }
 }
 
+/// Why the index of a row cannot be meant as one, though it lies in every image: an empty cell that became 0, or parts of 1.
+fn fault_of_index(row: &TableRow) -> Option<String> {
+    let index: &[f64] = match &row.position {
+        TablePosition::Mm(..) => return None,
+        TablePosition::Voxel(index, _) => index,
+        TablePosition::Pixel(index) => index,
+    };
+    let place = index.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
+    if index.iter().all(|x| *x == 0.0) {
+        return Some(format!(
+            "({place}) is the first voxel of the image or slice, where no node lies; were its cells empty?"
+        ));
+    }
+    let is_part = index.iter().all(|x| (0.0..=1.0).contains(x)) && index.iter().any(|x| x.fract() != 0.0);
+    is_part.then(|| format!("({place}) seems to be in parts of the sides of the image; write indices of voxels"))
+}
+
 /// What would bring the place of a row into a series: at most three causes, the most common first.
 fn likely_causes(row: &TableRow, series: &SeriesGeometry<'_>) -> Vec<String> {
     let holds = |place: [f64; 3]| series.holds(PointMm(place));
-    let holds_index =
-        |index: [f64; 3]| index.iter().zip(series.dimensions).all(|(&index, side)| (0.0..side as f64).contains(&index));
+    let holds_index = |index: [f64; 3]| Voxel(index).nearest(series.dimensions).is_some();
     let mut causes: Vec<(bool, &str)> = Vec::new();
     match row.position {
         TablePosition::Mm(PointMm([x, y, z]), _) => {
@@ -199,7 +244,8 @@ fn likely_causes(row: &TableRow, series: &SeriesGeometry<'_>) -> Vec<String> {
         TablePosition::Voxel([i, j, k], _) => {
             causes.extend([
                 (holds([i, j, k]), "mm instead of a voxel index (columns x_mm, y_mm, z_mm)"),
-                (holds_index([j, i, k]), "i and j swapped (row before column)"),
+                // Where the fault is k alone, another order of i and j mends nothing.
+                (!holds_index([i, j, 0.0]) && holds_index([j, i, k]), "i and j swapped (row before column)"),
                 (holds_index([k, j, i]), "the order k, j, i"),
                 (holds_index([i - 1.0, j - 1.0, k - 1.0]), "indices counted from 1 (column `index_base`: 1)"),
             ]);

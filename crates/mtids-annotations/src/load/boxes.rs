@@ -22,11 +22,12 @@ impl Loader<'_> {
         let faults: Vec<Option<Fault>> = files.boxes.iter().map(|one| slices.fault(one)).collect();
         let sound = files.boxes.iter().zip(&faults).filter(|(_, fault)| fault.is_none());
         let sound: Vec<SliceBox> = sound.map(|(one, _)| one.clone()).collect();
-        for (found, series) in self.found.iter_mut().zip(series) {
-            let lost = &mut self.resolved.lost_stations;
+        for (n, series) in series.iter().enumerate() {
             let findings = findings_of_boxes(&sound, series);
+            self.note_names(&findings);
+            let lost = &mut self.resolved.lost_stations;
             let findings = findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding, lost));
-            found.extend(findings.map(|finding| (self.source, finding)));
+            self.found[n].extend(findings.map(|finding| (self.source, finding)));
         }
         let mut faults = faults.into_iter();
         for (path, count) in &files.box_files {

@@ -23,6 +23,7 @@ use crate::files::AnnotationFiles;
 use crate::geometry::Images;
 use crate::join::{Finding, join};
 use crate::lost_stations::LostStations;
+use crate::names_without_rule::NamesWithoutRule;
 use crate::reject::{Reject, RejectPlace, RejectReason};
 
 /// What findings are read from.
@@ -74,6 +75,8 @@ pub struct Resolved {
     pub contradictions: u64,
     /// Stations in names that are not understood.
     pub lost_stations: LostStations,
+    /// Names of findings and structures that no class rule matches.
+    pub names_without_rule: NamesWithoutRule,
 }
 
 /// A file that the user named, and what became of its entries.
@@ -101,7 +104,7 @@ pub enum EntryOutcome {
 /// Reads the objects of a study folder and assigns all findings to the usable images.
 ///
 /// # Errors
-/// [`AnnotationError::File`] for a named mask with more findings than the limits allow.
+/// None at present: what gives no finding is rejected by name, and costs nothing else.
 pub fn load(sources: &Sources<'_>, images: &Images<'_>, rules: &Rules) -> Result<Resolved, AnnotationError> {
     let mut loader = Loader {
         index: SeriesIndex::new(images, &rules.people),
@@ -111,7 +114,7 @@ pub fn load(sources: &Sources<'_>, images: &Images<'_>, rules: &Rules) -> Result
         resolved: Resolved::default(),
     };
     loader.add_objects(sources);
-    loader.add_named(sources.files, images.usable)?;
+    loader.add_named(sources.files, images.usable);
     Ok(loader.finish())
 }
 
@@ -128,6 +131,9 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn finish(mut self) -> Resolved {
         if let Some(sentence) = self.resolved.lost_stations.sentence() {
+            tracing::warn!("{sentence}");
+        }
+        if let Some(sentence) = self.resolved.names_without_rule.sentence() {
             tracing::warn!("{sentence}");
         }
         for annotations in self.found {
@@ -154,6 +160,14 @@ impl Loader<'_> {
 
     fn reject(&mut self, path: &Path, place: RejectPlace, reason: RejectReason, detail: impl Into<String>) {
         self.resolved.rejects.push(Reject::new(path, place, reason, detail));
+    }
+
+    /// Notes the names that no class rule matches.
+    fn note_names(&mut self, findings: &[Annotation]) {
+        let classes = &self.rules.classes;
+        for finding in findings.iter().filter(|one| classes.lacks_rule_for(&one.finding, &one.codes)) {
+            self.resolved.names_without_rule.add(&finding.finding);
+        }
     }
 
     /// Says which series was chosen among several.

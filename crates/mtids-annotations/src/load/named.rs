@@ -5,12 +5,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use mtids_domain::annotation::AnnotationTarget;
+use mtids_domain::annotation::{Annotation, AnnotationTarget};
 
 use super::indices::reject_contradicting_indices;
 use super::pairs::LabelledRows;
 use super::{EntryOutcome, Loader, NamedFile};
-use crate::error::AnnotationError;
 use crate::files::AnnotationFiles;
 use crate::geometry::SeriesGeometry;
 use crate::join::place_key;
@@ -19,16 +18,12 @@ use crate::reject::{RejectPlace, RejectReason};
 use crate::table::row::TableRow;
 
 impl Loader<'_> {
-    pub(super) fn add_named(
-        &mut self,
-        files: &AnnotationFiles,
-        series: &[SeriesGeometry<'_>],
-    ) -> Result<(), AnnotationError> {
+    pub(super) fn add_named(&mut self, files: &AnnotationFiles, series: &[SeriesGeometry<'_>]) {
         for (path, error) in files.faults() {
             self.reject(path, RejectPlace::File, RejectReason::UnreadableFile, error.to_string());
         }
         for mask in &files.masks {
-            self.add_mask(mask)?;
+            self.add_mask(mask);
         }
         if !files.boxes.is_empty() {
             self.add_boxes(files, series);
@@ -36,48 +31,59 @@ impl Loader<'_> {
         for (path, rows) in &files.tables {
             self.add_table(path, rows);
         }
-        Ok(())
     }
 
-    fn add_mask(&mut self, mask: &MaskFile) -> Result<(), AnnotationError> {
+    fn add_mask(&mut self, mask: &MaskFile) {
         self.source += 1;
-        let limits = &self.rules.limits;
-        let mut entries = Vec::new();
-        match self.index.assign_mask_file(&mask.path, mask) {
+        let assigned = self.index.assign_mask_file(&mask.path, mask);
+        let series_uid = assigned.as_ref().ok().map(|chosen| self.index.series(chosen.series).series_uid.to_owned());
+        let target = AnnotationTarget { series_uid, ..AnnotationTarget::default() };
+        let findings = match mask.findings(&target, &self.rules.limits) {
+            Ok(findings) => findings,
+            // Of hundreds of masks one must not cost the others.
+            Err(error) => {
+                return self.reject(&mask.path, RejectPlace::File, RejectReason::UnreadableFile, error.to_string());
+            }
+        };
+        let entries = match assigned {
             Ok(chosen) => {
                 Self::warn_of_choice(&mask.path, "", &chosen);
-                let series_uid = Some(self.index.series(chosen.series).series_uid.to_owned());
-                let target = AnnotationTarget { series_uid, ..AnnotationTarget::default() };
-                for finding in mask.findings(&target, limits)? {
-                    let kept = self.rules.classes.apply(finding, &mut self.resolved.lost_stations);
-                    entries.push(match kept {
-                        None => EntryOutcome::LeftOut,
-                        // The name of a file says whose it is, and not that its voxels lie there.
-                        Some(finding) => {
-                            let place = RejectPlace::Part(format!("`{}`", finding.finding));
-                            match self.keep(&mask.path, place, finding, chosen.series) {
-                                true => EntryOutcome::Used,
-                                false => EntryOutcome::Unmatched,
-                            }
-                        }
-                    });
-                }
-                if !entries.is_empty() && entries.iter().all(|entry| *entry == EntryOutcome::LeftOut) {
-                    tracing::warn!(mask = %mask.path.display(), labels = entries.len(), "the class rules leave out every label of this mask");
-                }
-                if entries.is_empty() {
-                    tracing::warn!(mask = %mask.path.display(), "no voxel of this mask is set: it gives no finding");
-                }
+                self.add_mask_findings(&mask.path, findings, chosen.series)
             }
             Err(no_image) => {
-                let findings = mask.findings(&AnnotationTarget::default(), limits)?.len();
-                entries.resize(findings, EntryOutcome::Unmatched);
-                self.resolved.unmatched += findings as u64;
+                self.resolved.unmatched += findings.len() as u64;
                 self.reject(&mask.path, RejectPlace::File, no_image.reason, no_image.detail);
+                vec![EntryOutcome::Unmatched; findings.len()]
             }
-        }
+        };
         self.resolved.files.push(NamedFile { path: mask.path.clone(), entries });
-        Ok(())
+    }
+
+    /// Takes the findings of a mask into its series, and says what became of each.
+    fn add_mask_findings(&mut self, path: &Path, findings: Vec<Annotation>, series: usize) -> Vec<EntryOutcome> {
+        let mut entries = Vec::with_capacity(findings.len());
+        self.note_names(&findings);
+        for finding in findings {
+            let kept = self.rules.classes.apply(finding, &mut self.resolved.lost_stations);
+            entries.push(match kept {
+                None => EntryOutcome::LeftOut,
+                // The name of a file says whose it is, and not that its voxels lie there.
+                Some(finding) => {
+                    let place = RejectPlace::Part(format!("`{}`", finding.finding));
+                    match self.keep(path, place, finding, series) {
+                        true => EntryOutcome::Used,
+                        false => EntryOutcome::Unmatched,
+                    }
+                }
+            });
+        }
+        if !entries.is_empty() && entries.iter().all(|entry| *entry == EntryOutcome::LeftOut) {
+            tracing::warn!(mask = %path.display(), labels = entries.len(), "the class rules leave out every label of this mask");
+        }
+        if entries.is_empty() {
+            tracing::warn!(mask = %path.display(), "no voxel of this mask is set: it gives no finding");
+        }
+        entries
     }
 
     fn add_table(&mut self, path: &Path, rows: &[TableRow]) {

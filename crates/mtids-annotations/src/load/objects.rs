@@ -121,6 +121,8 @@ impl Loader<'_> {
             }
         }
         let findings: Vec<Annotation> = placed.findings().cloned().collect();
+        // Those of a report are the same nodes, with the names of its author.
+        self.note_names(&findings);
         match unreadable {
             Some(detail) if findings.is_empty() => {
                 self.refuse(path, &DicomError::file(path, ReasonCode::InvalidSegmentation, detail));
@@ -251,8 +253,12 @@ impl Loader<'_> {
         for fault in &set.faults {
             self.reject(path, RejectPlace::File, RejectReason::UnreadableStructure, fault);
         }
-        for region in set.regions.iter().filter(|region| self.rules.classes.asks_for(&region.name)) {
-            self.add_region(path, region, &mut counts);
+        for region in &set.regions {
+            if self.rules.classes.asks_for(&region.name) {
+                self.add_region(path, region, &mut counts);
+            } else if !region.contours.is_empty() && self.rules.classes.lacks_rule_for(&region.name, &[]) {
+                self.resolved.names_without_rule.add(&region.name);
+            }
         }
         match counts {
             StructureCounts { assigned: 1.., .. } => self.resolved.objects.push(FileOutcome::used(path.to_owned())),

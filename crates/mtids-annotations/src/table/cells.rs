@@ -10,7 +10,7 @@ use mtids_domain::taxonomy::StationMap;
 
 use super::columns::{COLUMNS, NUMBERS, is_index, name_of, suggestion};
 use super::record::{Faults, Place, Record};
-use super::row::Table;
+use super::row::{Table, TableRow};
 use super::row_cells::Cells;
 use super::values::Decimal;
 use crate::error::AnnotationError;
@@ -63,8 +63,7 @@ pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result
             faults.push(record.line, None, uneven(&record.cells, filled, columns.len()));
             continue;
         }
-        let (unplaced, no_status) = (&mut table.unplaced, &mut table.no_status);
-        let mut cells = Cells { record, at: &at, decimal, map, has_plus, faults: &mut faults, unplaced, no_status };
+        let mut cells = Cells { record, at: &at, decimal, map, has_plus, faults: &mut faults, table: &mut table };
         let before = cells.faults.count();
         let row = cells.row(kind);
         // A row that named a fault is no row.
@@ -77,7 +76,25 @@ pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result
     table.ignored_columns = unknown.cloned().collect();
     table.suggestions =
         table.ignored_columns.iter().filter_map(|name| Some((name.clone(), suggestion(name)?))).collect();
+    table.small_lengths = small_lengths(&table.rows);
     Ok(table)
+}
+
+/// Fewer lengths than these may all be of small nodes.
+const FEWEST_LENGTHS: usize = 3;
+
+/// No node of a whole table is as small as this, mm.
+const SMALL_MM: f64 = 3.0;
+
+/// The columns of lengths whose values may be in cm.
+fn small_lengths(rows: &[TableRow]) -> Vec<&'static str> {
+    let columns: [(&str, fn(&TableRow) -> Option<f64>); 2] =
+        [("short_axis_mm", |row| row.short_axis_mm), ("diameter_mm", |row| row.diameter_mm)];
+    let are_small = |length: fn(&TableRow) -> Option<f64>| {
+        let lengths: Vec<f64> = rows.iter().filter_map(length).collect();
+        lengths.len() >= FEWEST_LENGTHS && lengths.iter().all(|mm| *mm < SMALL_MM)
+    };
+    columns.into_iter().filter(|(_, length)| are_small(*length)).map(|(column, _)| column).collect()
 }
 
 /// A sentence about a row with more or fewer cells than the header.

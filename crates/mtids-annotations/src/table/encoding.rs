@@ -36,6 +36,29 @@ pub(super) fn decode(bytes: Vec<u8>) -> Result<(String, Option<&'static str>), S
     Ok((text, warning))
 }
 
+/// The text of an XML file: in UTF-8, in the encoding that its declaration names, or in UTF-16 by its mark or zero bytes.
+///
+/// # Errors
+/// A sentence: what the bytes are, and what to do.
+pub(crate) fn decode_xml(bytes: Vec<u8>) -> Result<String, String> {
+    let is_marked = Encoding::for_bom(&bytes).is_some();
+    if !is_marked && std::str::from_utf8(&bytes).is_err() {
+        let known = declared(&bytes).and_then(|label| Encoding::for_label(label.as_bytes()));
+        let encoding = known.ok_or("not UTF-8, and no encoding that is known is declared: save it as UTF-8")?;
+        return strictly(encoding, &bytes);
+    }
+    decode(bytes).map(|(text, _)| text)
+}
+
+/// The encoding that the declaration at the beginning of an XML file names.
+fn declared(bytes: &[u8]) -> Option<&str> {
+    let line = bytes.strip_prefix(b"<?xml")?.split(|byte| *byte == b'>').next()?;
+    let (_, behind) = std::str::from_utf8(line).ok()?.split_once("encoding")?;
+    let value = behind.trim_start().strip_prefix('=')?.trim_start();
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    value[1..].split(quote).next()
+}
+
 fn strictly(encoding: &'static Encoding, bytes: &[u8]) -> Result<String, String> {
     let (text, _, has_errors) = encoding.decode(bytes);
     if has_errors {
@@ -69,6 +92,24 @@ mod tests {
         let (windows, warning) = decode(b"a;b\x96\xfc".to_vec()).unwrap();
         assert_eq!(windows, text);
         assert!(warning.unwrap().contains("Windows-1252"));
+    }
+
+    #[test]
+    fn xml_is_decoded_by_its_mark_or_declaration() {
+        let xml = |encoding: &str| format!("<?xml version='1.0' encoding={encoding} ?><name>Knötchen</name>");
+        for label in ["\"windows-1252\"", "'ISO-8859-1'", " \"latin1\""] {
+            let bytes = WINDOWS_1252.encode(&xml(label)).0.into_owned();
+            assert_eq!(decode_xml(bytes), Ok(xml(label)), "{label}");
+        }
+        let utf16: Vec<u8> =
+            [0xfeff].into_iter().chain(xml("'utf-16'").encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        assert_eq!(decode_xml(utf16), Ok(xml("'utf-16'")));
+        // What is UTF-8 stays so, whatever a program that wrote it anew has left in the declaration.
+        assert_eq!(decode_xml(xml("'latin1'").into_bytes()), Ok(xml("'latin1'")));
+        for refused in ["'utf-8'", "'nothing'", ""] {
+            let bytes = WINDOWS_1252.encode(&xml(refused)).0.into_owned();
+            assert!(decode_xml(bytes).unwrap_err().contains("save it as UTF-8"), "{refused}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod record;
 pub mod row;
 mod row_cells;
 mod schema;
+mod sheet;
 mod text;
 mod values;
 mod workbook;
@@ -32,6 +33,7 @@ use crate::table::kind::{Kind, kind_of};
 use crate::table::row::{Table, TableRow};
 
 pub(crate) use columns::advice;
+pub(crate) use encoding::decode_xml;
 pub use names::{NameColumn, NamedText, lines_of, read_names};
 pub use quotes::check_quotes;
 pub use record::station_of_cell;
@@ -267,6 +269,38 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_station_is_an_empty_cell() {
+        for cell in ["unknown", "Unk", "?", " UNKNOWN "] {
+            assert_eq!(read(&format!("{HEADER}\n1,2,3,4,{cell},1\n")).unwrap()[0].station, None, "{cell}");
+        }
+        for cell in ["??", "unknown 4R", "4R?", "unk."] {
+            assert!(read(&format!("{HEADER}\n1,2,3,4,{cell},1\n")).is_err(), "{cell}");
+        }
+        let stations: Vec<_> = ["４Ｒ", "04R", "St. 4R", "4R (right lower paratracheal)"]
+            .map(|cell| read(&format!("{HEADER}\n1,2,3,4,{cell},1\n")).unwrap()[0].station)
+            .into();
+        assert_eq!(stations, [Some(Station::S4R.into()); 4]);
+    }
+
+    #[test]
+    fn lengths_of_zero_and_in_centimetres_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        let table = |rows: &[&str]| {
+            let rows: String = rows.iter().map(|lengths| format!("1,2,3,4,{lengths}\n")).collect();
+            std::fs::write(&path, format!("series_uid,x_mm,y_mm,z_mm,short_axis_mm,diameter_mm\n{rows}")).unwrap();
+            read_table_file(&path, StationMap::Iaslc).unwrap()
+        };
+        let zeros = table(&["0,0", "8.5,", "0.0,12"]);
+        assert_eq!(zeros.no_length, [2, 4], "a row counts once");
+        assert_eq!((zeros.rows[0].short_axis_mm, zeros.rows[0].diameter_mm), (None, None));
+        assert_eq!((zeros.rows[1].short_axis_mm, zeros.small_lengths.len()), (Some(8.5), 0));
+        assert_eq!(table(&["1.2,12", "0.8,1", "0.6,2"]).small_lengths, ["short_axis_mm"]);
+        assert_eq!(table(&["1.2,1.2", "0,0.9", "0.6,2.9"]).small_lengths, ["diameter_mm"], "two are too few");
+        assert_eq!(table(&["3,", "0.8,", "0.6,"]).small_lengths.len(), 0);
+    }
+
+    #[test]
     fn a_stray_quotation_mark_never_moves_a_label() {
         // A mark for "as above" in a column of its own, in a label, and text that is never closed.
         let header = "series_uid,x_mm,y_mm,z_mm,reader,station,metastasis";
@@ -287,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_status_in_the_station_and_a_dash_beside_plus_are_no_labels() {
-        for cell in ["4R(+)", "7 (-)", "10L+", "4R-", "7 [+] x"] {
+        for cell in ["4R(+)", "7 (-)", "10L+", "4R-", "7 [+] x", "１０Ｌ＋", "4R（＋）"] {
             let error = read(&format!("{HEADER}\n1,2,3,4,{cell},\n")).unwrap_err().to_string();
             assert!(error.contains("the status in the column `metastasis`"), "{cell}: {error}");
         }

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use mtids_domain::label::is_missing;
-use mtids_domain::taxonomy::{StationMap, StationText};
+use mtids_domain::taxonomy::{StationMap, StationText, half_width};
 
 use super::columns::{COLUMNS, is_other_unit, suggestion};
 use super::values::{is_date, is_serial_date};
@@ -84,7 +84,7 @@ impl Place {
 /// # Errors
 /// A sentence: what was found, and what to do.
 pub fn station_of_cell(cell: &str, map: StationMap) -> Result<Option<StationText>, String> {
-    if is_missing(cell) {
+    if is_missing(cell) || is_unknown(cell) {
         return Ok(None);
     }
     let is_serial = is_serial_date(cell);
@@ -94,12 +94,18 @@ pub fn station_of_cell(cell: &str, map: StationMap) -> Result<Option<StationText
             "`{cell}` is a date{form}: a spreadsheet makes dates of stations such as 10-11 or 1-2. Format the column as text, then type the station again"
         ));
     }
-    if has_sign(cell) {
+    if has_sign(&half_width(cell)) {
         return Err(format!(
             "`{cell}` has the sign of a status; write the station alone, and the status in the column `metastasis`"
         ));
     }
     StationText::read(cell, map).map(Some).map_err(|error| error.to_string())
+}
+
+/// Whether a cell says that nobody knows the station.
+fn is_unknown(cell: &str) -> bool {
+    let word = cell.trim();
+    word == "?" || ["unknown", "unk"].iter().any(|unknown| word.eq_ignore_ascii_case(unknown))
 }
 
 /// Whether a plus or minus ends a cell, or stands in brackets alone: `10L+`, `4R (-)`.

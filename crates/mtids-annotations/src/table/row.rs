@@ -109,6 +109,10 @@ pub struct Table {
     pub unplaced: Vec<UnplacedCell>,
     /// Rows, as [`TableRow::line`], whose cell of `metastasis` is a dash or `none`: unknown, and to be shown, since some write it for benign.
     pub no_status: Vec<u64>,
+    /// Rows, as [`TableRow::line`], with a length of 0: not measured.
+    pub no_length: Vec<u64>,
+    /// Columns of lengths in mm whose values are all so small that they may be in cm.
+    pub small_lengths: Vec<&'static str>,
 }
 
 /// A cell of `station` that is understood and has no place on the map: station and region of its row are unknown.

@@ -13,7 +13,7 @@ use mtids_domain::taxonomy::{Location, StationMap};
 
 use super::columns::COLUMNS;
 use super::record::{Faults, Place, Record, station_of_cell};
-use super::row::{Corners, TablePosition, TableRow, UnplacedCell};
+use super::row::{Corners, Table, TablePosition, TableRow, UnplacedCell};
 use super::values::{Decimal, number};
 use crate::plausible::MOST_MM;
 
@@ -26,8 +26,8 @@ pub(super) struct Cells<'a> {
     /// A cell of `metastasis` has a plus.
     pub(super) has_plus: bool,
     pub(super) faults: &'a mut Faults,
-    pub(super) unplaced: &'a mut Vec<UnplacedCell>,
-    pub(super) no_status: &'a mut Vec<u64>,
+    /// Takes what is left aside, and not the row.
+    pub(super) table: &'a mut Table,
 }
 
 impl<'a> Cells<'a> {
@@ -96,7 +96,7 @@ impl<'a> Cells<'a> {
             return None;
         }
         if is_dash || cell.eq_ignore_ascii_case("none") {
-            self.no_status.push(self.record.line);
+            self.table.no_status.push(self.record.line);
         }
         self.checked("metastasis", Metastasis::parse_cell(cell)).flatten()
     }
@@ -170,8 +170,16 @@ impl<'a> Cells<'a> {
         self.checked(column, number(cell, self.decimal))
     }
 
+    /// A length. Programs write 0 where nobody measured.
     fn length(&mut self, column: &str) -> Option<f64> {
         let mm = self.number(column)?;
+        if mm == 0.0 {
+            let line = self.record.line;
+            if self.table.no_length.last() != Some(&line) {
+                self.table.no_length.push(line);
+            }
+            return None;
+        }
         let fault = match mm {
             ..0.0 => Some("a length below zero; leave the cell empty where it is not known".to_owned()),
             _ if mm > MOST_MM => {
@@ -186,7 +194,7 @@ impl<'a> Cells<'a> {
         let cell = self.cell("station");
         let said = self.checked("station", station_of_cell(cell, self.map)).flatten()?;
         if let Some(reason) = said.fault() {
-            self.unplaced.push(UnplacedCell { line: self.record.line, text: cell.to_owned(), reason });
+            self.table.unplaced.push(UnplacedCell { line: self.record.line, text: cell.to_owned(), reason });
         }
         Some(said.location())
     }

@@ -8,13 +8,13 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use calamine::{DataRef, Dimensions, Reader, Xlsx};
+use calamine::{Dimensions, Reader, Xlsx};
 use zip::ZipArchive;
 
-use super::cells::{MAX_COLUMNS, RawTable, is_table};
+use super::cells::{RawTable, is_table};
 use super::columns::{COLUMNS, name_of};
-use super::parquet::MAX_TEXT;
 use super::record::Record;
+use super::sheet::{Rows, rows_of};
 use crate::error::AnnotationError;
 
 /// Most bytes of a workbook, packed and unpacked.
@@ -41,25 +41,10 @@ pub(super) fn read_workbook(path: &Path) -> Result<RawTable, AnnotationError> {
     if sheets.len() > MAX_PARTS {
         return Err(unreadable(format!("{} sheets; the limit is {MAX_PARTS}", sheets.len())));
     }
-    let mut tables = Vec::new();
-    for sheet in &sheets {
-        // Sheets of charts have no cells.
-        let Ok(Rows { rows: header, .. }) = rows_of(&mut book, sheet, 1) else { continue };
-        if header.first().is_some_and(|record| is_table(&record.cells)) {
-            tables.push(sheet);
-        }
+    let Chosen { sheet, aside } = choose(&mut book, &sheets).map_err(unreadable)?;
+    if !aside.is_empty() {
+        tracing::warn!(table = %path.display(), sheets = aside.join(", "), "other sheets of the workbook have cells, and are not read");
     }
-    let sheet = match tables.as_slice() {
-        [only] => only,
-        // The columns that are missing are named by the reader.
-        [] => sheets.first().ok_or_else(|| unreadable("no sheet in the workbook".into()))?,
-        several => {
-            let names: Vec<String> = several.iter().map(|name| format!("`{name}`")).collect();
-            let detail =
-                format!("{} sheets hold a table ({}): keep one in the workbook", several.len(), names.join(", "));
-            return Err(unreadable(detail));
-        }
-    };
     let Rows { rows, formulas } = rows_of(&mut book, sheet, MAX_ROWS).map_err(unreadable)?;
     let lines: Vec<u64> = rows.iter().skip(1).map(|record| record.line).collect();
     let mut rows = rows.into_iter();
@@ -91,6 +76,44 @@ pub(super) fn read_workbook(path: &Path) -> Result<RawTable, AnnotationError> {
     Ok(RawTable { names, records, unit: "row", decimal_comma: true })
 }
 
+/// The sheet that is read.
+struct Chosen<'a> {
+    sheet: &'a str,
+    /// Others with a filled cell.
+    aside: Vec<&'a str>,
+}
+
+/// Chooses the only sheet with the columns of a table; where none has them the first, whose missing columns the reader names.
+///
+/// # Errors
+/// A sentence where there is no sheet, or several hold a table.
+fn choose<'a>(book: &mut Xlsx<BufReader<File>>, sheets: &'a [String]) -> Result<Chosen<'a>, String> {
+    let (mut tables, mut filled): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    for sheet in sheets {
+        // Sheets of charts have no cells.
+        let Ok(Rows { rows, .. }) = rows_of(book, sheet, 1) else { continue };
+        let Some(header) = rows.first() else { continue };
+        filled.push(sheet);
+        if is_table(&header.cells) {
+            tables.push(sheet);
+        }
+    }
+    let sheet = match tables.as_slice() {
+        [only] => *only,
+        [] => sheets.first().ok_or("no sheet in the workbook")?,
+        several => {
+            let names: Vec<String> = several.iter().map(|name| format!("`{name}`")).collect();
+            return Err(format!(
+                "{} sheets hold a table ({}): keep one in the workbook",
+                several.len(),
+                names.join(", ")
+            ));
+        }
+    };
+    filled.retain(|other| *other != sheet);
+    Ok(Chosen { sheet, aside: filled })
+}
+
 /// Row, from 1, and column of a cell that a merged range leaves without its value. `lines` are those of the rows, the header's being `header`;
 /// `columns` are those that are read. A range over a row and an empty one below it costs nothing.
 fn merged_label(range: &Dimensions, header: u64, lines: &[u64], columns: &[usize]) -> Option<(u64, usize)> {
@@ -103,77 +126,6 @@ fn merged_label(range: &Dimensions, header: u64, lines: &[u64], columns: &[usize
     let below = || row_from(first + 1).zip(own);
     let in_header = || own.filter(|_| left < right && (first..=last).contains(&header)).map(|column| (&header, column));
     beside.or_else(below).or_else(in_header).map(|(line, column)| (*line, *column))
-}
-
-/// Rows of a sheet.
-struct Rows {
-    rows: Vec<Record>,
-    /// Rows, from 1, and columns of cells with a formula and no value.
-    formulas: Vec<(u64, usize)>,
-}
-
-/// The first rows of a sheet that are not empty, with their numbers from 1.
-fn rows_of(book: &mut Xlsx<BufReader<File>>, sheet: &str, most: usize) -> Result<Rows, String> {
-    let mut cells = book.worksheet_cells_reader(sheet).map_err(|error| format!("sheet `{sheet}`: {error}"))?;
-    let (mut rows, mut formulas): (Vec<Record>, Vec<(u64, usize)>) = (Vec::new(), Vec::new());
-    let mut bytes = 0;
-    while let Some(cell) =
-        cells.next_cell_with_formula_metadata().map_err(|error| format!("sheet `{sheet}`: {error}"))?
-    {
-        let text = text_of(&cell.value);
-        let (row, column) = cell.pos;
-        if text.trim().is_empty() {
-            // A formula that gives an empty text has that text as its value.
-            if cell.formula.is_some() && cell.value == DataRef::Empty {
-                formulas.push((u64::from(row) + 1, column as usize));
-            }
-            continue;
-        }
-        let (line, column) = (u64::from(row) + 1, column as usize);
-        if column >= MAX_COLUMNS {
-            return Err(format!(
-                "sheet `{sheet}`, row {line}: a cell in column {}; the limit is {MAX_COLUMNS}",
-                column + 1
-            ));
-        }
-        if rows.last().is_none_or(|last| last.line < line) {
-            if rows.len() == most {
-                break;
-            }
-            rows.push(Record { line, cells: Vec::new() });
-        }
-        bytes += text.len() + size_of::<String>();
-        if bytes > MAX_TEXT {
-            return Err(format!("sheet `{sheet}`: more than {MAX_TEXT} bytes of text in its cells"));
-        }
-        // Rows of a sheet are in ascending order, by its format.
-        let Some(last) = rows.last_mut().filter(|last| last.line == line) else {
-            return Err(format!("sheet `{sheet}`, row {line}: rows are not in order"));
-        };
-        if last.cells.len() <= column {
-            bytes += (column + 1 - last.cells.len()) * size_of::<String>();
-            last.cells.resize(column + 1, String::new());
-        }
-        last.cells[column] = text;
-    }
-    Ok(Rows { rows, formulas })
-}
-
-/// The text that a cell would have in CSV; a date keeps the form of one.
-fn text_of(value: &DataRef<'_>) -> String {
-    match value {
-        DataRef::Int(number) => number.to_string(),
-        DataRef::Float(number) => number.to_string(),
-        DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => text.clone(),
-        DataRef::SharedString(text) => (*text).to_owned(),
-        DataRef::Bool(truth) => truth.to_string(),
-        DataRef::DateTime(time) => {
-            let (year, month, day, ..) = time.to_ymd_hms_milli();
-            format!("{year:04}-{month:02}-{day:02}")
-        }
-        DataRef::Error(error) => error.to_string(),
-        DataRef::Empty => String::new(),
-    }
 }
 
 /// Unpacks every part of the workbook to nowhere, since the sizes that an archive states need not be true.
@@ -306,6 +258,23 @@ mod tests {
         assert_eq!(rows, expected);
         let two = read(&[("a", nodes.clone()), ("b", nodes)]).unwrap_err();
         assert!(two.contains("2 sheets hold a table (`a`, `b`)"), "{two}");
+    }
+
+    #[test]
+    fn sheets_with_cells_that_are_not_read_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nodes.xlsx");
+        let nodes = sheet(&[header(), row(Text("4R"), Number(1.0))]);
+        let others = [
+            ("more", sheet(&[row(Text("7"), Gap)])),
+            ("empty", sheet(&[])),
+            ("legend", sheet(&[vec![Text("1 is benign")]])),
+        ];
+        write(&path, &[("nodes", nodes)].into_iter().chain(others).collect::<Vec<_>>());
+        let mut book = Xlsx::new(BufReader::new(File::open(&path).unwrap())).unwrap();
+        let sheets = book.sheet_names();
+        let Chosen { sheet, aside } = choose(&mut book, &sheets).unwrap();
+        assert_eq!((sheet, aside), ("nodes", vec!["more", "legend"]));
     }
 
     #[test]

@@ -278,9 +278,60 @@ fn a_report_shares_the_masks_of_its_segmentation() {
     let reported = report.findings(std::slice::from_ref(&segmentation));
     let (Extent::Mask(mask), Extent::Mask(same)) = (&found[0].extent, &reported[0].extent) else { panic!("masks") };
     assert!(Arc::ptr_eq(mask, same), "one mask in memory, not two");
-    // Both are one finding, with the measure of the mask.
+    // Both are one finding, with the length of the report.
     let files = AnnotationFiles::default();
     let sources = Sources { files: &files, segmentations: &[seg], reports: &[sr], structures: &[] };
     let resolved = load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(&[])).unwrap();
     assert_eq!((resolved.findings[0].len(), resolved.duplicates), (1, 0));
+    assert_eq!(resolved.findings[0][0].short_axis_mm, Some(9.0));
+}
+
+#[test]
+fn a_mask_of_noise_costs_no_other_mask() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(format!("{name}_2.25.3.nii.gz"));
+    let mask = |voxels: &[[u32; 3]]| [Mask { affine: grid(), voxels: voxels.to_vec() }];
+    let noise = mask(&[[0, 0, 0], [2, 0, 0], [4, 0, 0], [6, 0, 0]]);
+    write_mask_nifti(&path("a"), &noise, &grid(), [7, 5, 4]).unwrap();
+    write_mask_nifti(&path("b"), &mask(&[[1, 1, 1]]), &grid(), [7, 5, 4]).unwrap();
+    let files = named(&[folder.path().to_owned()]);
+    let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
+    let rules = Rules { limits: Limits { max_findings: 3, ..Limits::default() }, ..rules(&[]) };
+    let images = Images { usable: &[series()], refused: &[], unread_files: 0 };
+    let resolved = load(&sources, &images, &rules).unwrap();
+    assert_eq!((resolved.findings[0].len(), resolved.files.len(), resolved.rejects.len()), (1, 1, 1));
+    let reject = &resolved.rejects[0];
+    assert_eq!((&reject.path, &reject.place), (&path("a"), &RejectPlace::File));
+    assert!(reject.detail.contains("more than 3 connected components"), "{}", reject.detail);
+    assert_eq!(reject.reason, RejectReason::UnreadableFile);
+}
+
+#[test]
+fn names_that_no_rule_matches_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let segment =
+        |label: &str, voxel| Segment { label: label.into(), mask: Mask { affine: grid(), voxels: vec![voxel] } };
+    let segments = [segment("LN 4R", [1, 1, 1]), segment("L 7", [5, 4, 3]), segment("Heart", [3, 3, 3])];
+    write_segmentation(&path("seg.dcm"), &segments, [7, 5, 4], &identity(), "2.25.3").unwrap();
+    write_structures(&path("rs.dcm"), &segments[..2], [7, 5, 4], &identity(), "2.25.3").unwrap();
+    let mask = Mask { affine: grid(), voxels: vec![[6, 0, 0]] };
+    write_mask_nifti(&path("mask.nii.gz"), &[mask], &grid(), [7, 5, 4]).unwrap();
+    let free_text = path("nodes.csv");
+    let [x, y, z] = place([3.0, 0.0, 3.0]).0;
+    std::fs::write(&free_text, format!("series_uid,x_mm,y_mm,z_mm,finding\n2.25.3,{x},{y},{z},free text\n")).unwrap();
+    let files = named(&[path("mask.nii.gz"), free_text]);
+    let (seg, rs) = ([path("seg.dcm")], [path("rs.dcm")]);
+    let sources = Sources { files: &files, segmentations: &seg, reports: &[], structures: &rs };
+    let told = |classes: &[ClassRule]| {
+        let images = Images { usable: &[series()], refused: &[], unread_files: 0 };
+        load(&sources, &images, &rules(classes)).unwrap().names_without_rule
+    };
+    let rule = |name: &str, ignore| ClassRule { name: Some(name.into()), ignore, ..ClassRule::default() };
+    let names = told(&[rule("^LN (?<station>.+)$", false), rule("^Heart$", true)]);
+    assert_eq!(names.count(), 3);
+    let sentence = names.sentence().unwrap();
+    assert!(sentence.contains("3 findings or structures: `L 7` (2), `label 1` (1);"), "{sentence}");
+    assert_eq!(told(&[rule("^LN", false), rule(".", true)]).count(), 0);
+    assert_eq!(told(&[]).count(), 0, "without rules no name has a meaning");
 }

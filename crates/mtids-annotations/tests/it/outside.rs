@@ -141,6 +141,52 @@ fn voxel_indices_beside_a_place_in_mm_show_mistakes() {
 }
 
 #[test]
+fn a_row_that_contradicts_its_series_is_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nodes.csv");
+    let [x, y, z] = grid().to_mm(Voxel([3.0, 2.0, 1.0])).0;
+    let names = ["2.25.1,2.25.2", "2.25.1,", ",2.25.2", ",", "2.25.9,2.25.2", "2.25.1,2.25.8"];
+    let rows: Vec<String> = names.iter().map(|names| format!("2.25.3,{names},{x},{y},{z}\n")).collect();
+    let header = "series_uid,study_uid,frame_of_reference_uid,x_mm,y_mm,z_mm\n";
+    std::fs::write(&path, format!("{header}{}", rows.concat())).unwrap();
+    let found = load_on(series(), std::slice::from_ref(&path));
+    use EntryOutcome::{Duplicate, Unmatched, Used};
+    assert_eq!(found.files[0].entries, [Used, Duplicate, Duplicate, Duplicate, Unmatched, Unmatched]);
+    for ((reason, detail), words) in rejected(&found).into_iter().zip([
+        "names study 2.25.9, and that of its series 2.25.3 is 2.25.1",
+        "names frame of reference 2.25.8, and that of its series 2.25.3 is 2.25.2",
+    ]) {
+        assert!(reason == RejectReason::ImageNotHere && detail.contains(words), "{detail}");
+    }
+    let without = load_on(SeriesGeometry { frame_of_reference_uid: None, ..series() }, &[path]);
+    assert_eq!(without.files[0].entries, [Unmatched, Used, Unmatched, Duplicate, Unmatched, Unmatched]);
+}
+
+#[test]
+fn an_index_that_lies_in_every_image_is_no_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nodes.csv");
+    let details = |header: &str, rows: &[&str]| -> Vec<String> {
+        std::fs::write(&path, format!("{header}\n{}\n", rows.join("\n"))).unwrap();
+        let found = load_on(series(), std::slice::from_ref(&path));
+        assert_eq!(found.rejects.len() + found.findings[0].len(), rows.len());
+        rejected(&found).iter().map(|(reason, detail)| format!("{reason}: {detail}")).collect()
+    };
+    let rows = ["2.25.3,0,0,0", "2.25.3,0.41,0.55,0.62", "2.25.3,1,1,1", "2.25.3,0,3,0", "2.25.3,0.5,2.5,0.5"];
+    let voxels = details("series_uid,i,j,k", &rows);
+    assert_eq!(voxels.len(), 2, "{voxels:?}");
+    assert!(voxels[0].contains("outside-image: (0, 0, 0) is the first voxel"), "{voxels:?}");
+    assert!(voxels[1].contains("(0.41, 0.55, 0.62) seems to be in parts of the sides"), "{voxels:?}");
+    let pixels =
+        details("sop_instance_uid,i,j", &["2.25.3.2,0,0", "2.25.3.2,0.4,0.9", "2.25.3.2,0,1", "2.25.3.2,0.4,4"]);
+    assert_eq!(pixels.len(), 2, "{pixels:?}");
+    // Where i and j lie inside, their order is not the fault.
+    let hints = details("series_uid,i,j,k", &["2.25.3,2,3,4.6", "2.25.3,3,6,1", "2.25.3,2,3,3.6"]);
+    let has_hint: Vec<bool> = hints.iter().map(|hint| hint.contains("i and j swapped")).collect();
+    assert_eq!(has_hint, [false, true, false], "{hints:?}");
+}
+
+#[test]
 fn a_place_must_lie_in_its_own_box() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nodes.csv");

@@ -4,7 +4,7 @@
 
 use super::location::Location;
 use super::station::Station;
-use super::words::{Mark, is_dash, is_separator, letters, part_of_11};
+use super::words::{Mark, is_dash, is_separator, letters, part_of_3, part_of_11};
 
 /// Longest text that may name stations, bytes.
 const MAX_TEXT: usize = 200;
@@ -46,14 +46,16 @@ impl Mention {
         };
         let has_part = self.anterior || self.posterior;
         match self.number {
-            3 if self.has_side() => Vec::new(),
+            3 if self.has_side() && !has_part => Vec::new(),
             3 => match (self.anterior, self.posterior) {
                 (true, false) => vec![S3A],
                 (false, true) => vec![S3P],
                 _ => vec![S3A, S3P],
             },
             _ if has_part => Vec::new(),
-            5..=7 if self.has_side() => Vec::new(),
+            // 5 and 6 lie on the left.
+            5 | 6 if self.right => Vec::new(),
+            7 if self.has_side() => Vec::new(),
             1 => sided(S1R, S1L),
             2 => sided(S2R, S2L),
             4 => sided(S4R, S4L),
@@ -107,7 +109,7 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
         found.push(match kind(first) {
             Kind::Digit => Token::Number(run),
             Kind::Letter if run == "to" => Token::Dash,
-            Kind::Letter => match letters(run).or_else(|| part_of_11(run).filter(|_| is_behind_11(&found))) {
+            Kind::Letter => match letters(run).or_else(|| part_behind(&found, run)) {
                 Some(Some(mark)) => Token::Mark(mark),
                 Some(None) => Token::Word,
                 None => return Err(format!("`{run}` is not understood")),
@@ -124,10 +126,14 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
     Ok(found)
 }
 
-/// Whether the last number is 11, with nothing but its side behind it.
-fn is_behind_11(tokens: &[Token<'_>]) -> bool {
+/// What letters say of a part of the last number, where nothing but its side stands behind it.
+fn part_behind(tokens: &[Token<'_>], run: &str) -> Option<Option<Mark>> {
     let last = tokens.iter().rev().find(|token| !matches!(token, Token::Gap | Token::Dash | Token::Mark(_)));
-    last == Some(&Token::Number("11"))
+    match last {
+        Some(Token::Number("11")) => part_of_11(run),
+        Some(Token::Number("3" | "03")) => part_of_3(run),
+        _ => None,
+    }
 }
 
 /// The numbers of a text.
@@ -287,6 +293,6 @@ fn numbers(digits: &str) -> Option<Vec<u32>> {
     if digits == "1214" {
         return Some(vec![12, 14]);
     }
-    let is_plain = digits.len() <= 2 && !digits.starts_with('0');
-    digits.parse().ok().filter(|number| is_plain && (1..=14).contains(number)).map(|number| vec![number])
+    // A leading zero fills up to two digits (`04R`).
+    digits.parse().ok().filter(|number| digits.len() <= 2 && (1..=14).contains(number)).map(|number| vec![number])
 }

@@ -3,6 +3,7 @@
 //! Purpose: one canonical code per station, however a source spells it; the zone is derived, never typed. Source: Rusch et al., J Thorac
 //! Oncol 2009;4:568. `schemas/taxonomy.json` says the same to a machine and is generated from here.
 
+mod described;
 mod level;
 mod location;
 mod map;
@@ -13,6 +14,7 @@ mod station;
 mod text;
 mod words;
 
+pub use described::half_width;
 pub use location::{Location, StationSet};
 pub use map::StationMap;
 pub use region::{Region, RegionScheme, RegionSchemeError};

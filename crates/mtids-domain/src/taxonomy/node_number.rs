@@ -3,7 +3,7 @@
 //! Invariants: a number is left aside only where it can be no station; where it may be one, the text is doubtful, and nobody guesses. Time is
 //! linear in the length of the text.
 
-use super::words::{is_dash, is_separator, letters, part_of_11};
+use super::words::{is_dash, is_separator, letters, part_of_3, part_of_11};
 
 /// A text about a station.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,9 @@ impl<'a> Parts<'a> {
     fn of(text: &'a str) -> Option<Self> {
         let numbers = runs(text, |c| c.is_ascii_digit());
         let [(first_start, first_end), (start, end)] = *numbers.as_slice() else { return None };
-        let number = station_number(&text[first_start..first_end])?;
+        let digits = &text[first_start..first_end];
+        // Of `04R` the zero fills up to two digits; that of a second number counts nodes (`4R_01`).
+        let number = station_number(digits.strip_prefix('0').filter(|rest| rest.len() == 1).unwrap_or(digits))?;
         let sides_first = marks(&text[..first_start])?.is_some();
         let (between, behind) = (&text[first_end..start], &text[end..]);
         let is_plain = |c: char| c.is_ascii_lowercase() || is_separator(c);
@@ -140,7 +142,10 @@ fn marks(text: &str) -> Option<Option<usize>> {
     for (start, end) in runs(text, |c| c.is_ascii_lowercase()) {
         let run = &text[start..end];
         // `to` makes a range, and is no word beside a number.
-        if run != "to" && letters(run).or_else(|| part_of_11(run))?.is_some() && found.replace(end).is_some() {
+        if run != "to"
+            && letters(run).or_else(|| part_of_11(run)).or_else(|| part_of_3(run))?.is_some()
+            && found.replace(end).is_some()
+        {
             return None;
         }
     }
@@ -197,6 +202,11 @@ mod tests {
             ("7 (2 nodes)", "7"),
             ("12R_2", "12-14R"),
             ("11Rs_2", "11R"),
+            ("04R_2", "4R"),
+            ("04R_02", "4R"),
+            ("3aR_2", "3a"),
+            ("5L_2", "5"),
+            ("St. 4R #2", "4R"),
         ] {
             assert_eq!(read(text).unwrap().location().to_string(), station, "{text}");
         }

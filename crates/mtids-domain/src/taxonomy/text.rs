@@ -4,14 +4,15 @@
 //! of station 3, either behind each number (`4R`, `2 R`) or before each (`R4`); words such as `station`, `LN`, `node`, `No.` and separators
 //! anywhere. Several numbers are several stations: `1/2R`, `4R+7`, `4R & 7`, `4R, 7`, `2R and 4R`; two with a dash are a range (`10-11R`).
 //! A number without a side has the side of the next one (`1/2R`), or of the one before where sides come first (`R 1/2`), or both sides.
-//! `11s` and `11i` are parts of 11. The number or count of nodes behind a station is left aside (`4R_2`, `4R node 2`, `4R (2 nodes)`), if it can
-//! be no station.
+//! `11s` and `11i` are parts of 11; a side behind 3a, 3p, 5 and 6 says nothing else. The number or count of nodes behind a station is left aside (`4R_2`, `4R node 2`, `4R (2 nodes)`), if it can
+//! be no station, and so is a description in brackets (`7 (subcarinal)`).
 //!
 //! Invariants: two numbers never make a third; a lone number that needs a side and has none is an error; a text with a character or word that
 //! is not of the grammar is an error. Roman numbers and levels are of another map ([`StationMap`]).
 
 use std::str::FromStr;
 
+use super::described::plain;
 use super::level::{Level, levels};
 use super::location::Location;
 use super::map::{StationMap, of_naruke, of_neck};
@@ -55,7 +56,7 @@ impl StationText {
     /// [`ParseStationError`] where the text does not follow the grammar.
     pub fn read(text: &str, map: StationMap) -> Result<Self, ParseStationError> {
         let fail = |detail: String| ParseStationError::new(text, &detail);
-        let lower = text.to_lowercase();
+        let lower = plain(text).map_err(fail)?;
         let found = levels(whole_number(&lower));
         if map == StationMap::Neck {
             return found.map(|found| on_neck(&found)).ok_or_else(|| fail("no level of the neck (station_map)".into()));
@@ -117,7 +118,7 @@ impl FromStr for Station {
     /// [`ParseStationError`] for anything else, so also for a text that names several stations.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fail = |detail: String| ParseStationError::new(text, &detail);
-        let found = Mentions::read(&text.to_lowercase()).map_err(fail)?;
+        let found = plain(text).and_then(|plain| Mentions::read(&plain)).map_err(fail)?;
         let is_one = found.is_one_station();
         let place = found.place().map_err(fail)?;
         place.station().filter(|_| is_one).ok_or_else(|| fail("one station is needed here".into()))
@@ -172,12 +173,25 @@ mod tests {
             ("R12-14", "12-14R"),
             ("[7]", "7"),
             (" 5 ", "5"),
+            ("5L", "5"),
+            ("L6", "6"),
+            ("6 left", "6"),
+            ("3aR", "3a"),
+            ("3AL", "3a"),
+            ("3pR", "3p"),
+            ("3Lp", "3p"),
+            ("3a right", "3a"),
+            ("04R", "4R"),
+            ("R04", "4R"),
+            ("07", "7"),
+            ("St. 4R", "4R"),
+            ("St.4R", "4R"),
         ] {
             assert_eq!(text.parse::<Station>().unwrap().code(), code, "{text}");
         }
         for text in [
             "", "4", "15R", "7R", "lung", "4RL", "10-14", "1 2 R L", "R4R", "4R7", "station", "12R-14R", "4左", "11s",
-            "10Rs",
+            "10Rs", "5R", "R6", "5 right", "5RL", "3R", "3L", "4aR", "3apR", "004R", "0", "00", "0R", "7L", "Rst4",
         ] {
             assert!(text.parse::<Station>().is_err(), "{text}");
         }
@@ -197,7 +211,7 @@ mod tests {
         fn two_numbers_never_make_one(
             // 1 and a digit to 4 are what digits run together turn into another station.
             (a, b) in prop_oneof![(Just(1u32), 0u32..5), (0u32..200, 0u32..200)],
-            between in prop_oneof!["[-/+,;. &_]", "[^0-9]{0,4}[-/+,;. &_][^0-9]{0,4}"],
+            between in prop_oneof!["[-/+,;. &_]", "[^0-9０-９]{0,4}[-/+,;. &_][^0-9０-９]{0,4}"],
             around in prop::sample::select(vec![("", "R"), ("", "L"), ("R", ""), ("", ""), ("station ", " left"), ("#", "a"), ("", " p")]),
         ) {
             let text = format!("{}{a}{between}{b}{}", around.0, around.1);

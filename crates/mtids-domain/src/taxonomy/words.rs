@@ -32,7 +32,8 @@ const WORDS: [(&str, Option<Mark>); 16] = [
 ];
 
 /// Words that stand alone only: run together with others they would be other words.
-const LONE_WORDS: [(&str, Option<Mark>); 14] = [
+const LONE_WORDS: [(&str, Option<Mark>); 15] = [
+    ("st", None),
     ("iaslc", None),
     ("number", None),
     ("no", None),
@@ -81,6 +82,15 @@ pub(super) fn part_of_11(run: &str) -> Option<Option<Mark>> {
         "s" | "i" => Some(None),
         "rs" | "ri" | "sr" | "ir" => Some(Some(Mark::Right)),
         "ls" | "li" | "sl" | "il" => Some(Some(Mark::Left)),
+        _ => None,
+    }
+}
+
+/// What letters behind 3 mean where they name one of its parts and a side (`3aR`): the part. The map does not divide 3a and 3p by sides.
+pub(super) fn part_of_3(run: &str) -> Option<Option<Mark>> {
+    match run {
+        "ar" | "al" | "ra" | "la" => Some(Some(Mark::Anterior)),
+        "pr" | "pl" | "rp" | "lp" => Some(Some(Mark::Posterior)),
         _ => None,
     }
 }

@@ -1,0 +1,125 @@
+//! Annotations of one node become one finding.
+//!
+//! Invariants: a label that two annotations contradict becomes unknown and is counted; a length that somebody measured goes before one that is
+//! computed from a mask. Units: mm.
+
+use std::sync::Arc;
+
+use mtids_domain::annotation::{Annotation, AnnotationSource, Extent};
+use mtids_domain::label::{Evidence, LabelLevel};
+use mtids_domain::taxonomy::Location;
+
+use crate::join::{Finding, MOST_MASK_VOXELS};
+use crate::measure::short_axis_mm;
+
+/// The finding of annotations that speak of one node, masks first; `None` for none.
+pub(crate) fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
+    // Masks were put first, so the first member has the best geometry.
+    let (_, first) = members.first()?;
+    let masks = members.iter().filter(|(_, member)| matches!(member.extent, Extent::Mask(_))).count();
+    let mut contradictions = 0;
+    let station = agreed_place(members.iter().filter_map(|(_, member)| member.station), &mut contradictions);
+    let metastasis = agreed(members.iter().filter_map(|(_, member)| member.metastasis), &mut contradictions);
+    // The best evidence among those that give the status.
+    let speaker = members
+        .iter()
+        .map(|(_, member)| member)
+        .filter(|member| metastasis.is_some() && member.metastasis == metastasis)
+        .min_by_key(|member| member.evidence);
+    Some(Finding {
+        center: first.center,
+        station,
+        metastasis,
+        evidence: speaker.map_or(Evidence::U, |member| member.evidence),
+        level: speaker.map_or(LabelLevel::Node, |member| member.level),
+        short_axis_mm: short_axis_of(members),
+        mask: match &first.extent {
+            Extent::Mask(mask) if mask.voxels.len() <= MOST_MASK_VOXELS => Some(Arc::clone(mask)),
+            _ => None,
+        },
+        source: match masks {
+            0 => AnnotationSource::Table,
+            masks if masks == members.len() => AnnotationSource::Segmentation,
+            _ => AnnotationSource::SegmentationWithTable,
+        },
+        contradictions,
+    })
+}
+
+/// The short axis that a table gives, else the one that another source gives, as a report; else that of the best mask, in mm.
+fn short_axis_of(members: &[(usize, Annotation)]) -> Option<f64> {
+    let members = || members.iter().map(|(_, member)| member);
+    let in_table = members().filter(|member| member.source == AnnotationSource::Table);
+    let measured = || match &members().next()?.extent {
+        Extent::Mask(mask) => short_axis_mm(mask),
+        _ => None,
+    };
+    in_table.chain(members()).find_map(|member| member.short_axis_mm).or_else(measured)
+}
+
+/// The value all agree on; `None`, counted, where they do not.
+fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>, contradictions: &mut u32) -> Option<T> {
+    let first = values.next()?;
+    if values.all(|value| value == first) {
+        return Some(first);
+    }
+    *contradictions += 1;
+    None
+}
+
+/// The stations that all leave open: a station of the set refines it. `None`, counted, where they contradict each other.
+fn agreed_place(mut places: impl Iterator<Item = Location>, contradictions: &mut u32) -> Option<Location> {
+    let first = places.next()?;
+    let agreed = places.try_fold(first, Location::meet);
+    *contradictions += u32::from(agreed.is_none());
+    agreed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtids_domain::annotation::{AnnotationTarget, Mask};
+    use mtids_domain::geometry::{Affine, PointMm};
+
+    fn row(short_axis_mm: Option<f64>) -> Annotation {
+        Annotation {
+            target: AnnotationTarget::default(),
+            center: PointMm::new(0.0, 0.0, 0.0),
+            extent: Extent::Point,
+            finding: String::new(),
+            codes: Vec::new(),
+            station: None,
+            metastasis: None,
+            evidence: Evidence::U,
+            level: LabelLevel::Node,
+            short_axis_mm,
+            source: AnnotationSource::Table,
+        }
+    }
+
+    /// A mask of one voxel of 2 mm.
+    fn mask(short_axis_mm: Option<f64>) -> Annotation {
+        let steps = [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]];
+        let affine = Affine::new(PointMm::new(0.0, 0.0, 0.0), steps).unwrap();
+        Annotation {
+            extent: Extent::Mask(Arc::new(Mask { affine, voxels: vec![[0, 0, 0]] })),
+            source: AnnotationSource::Segmentation,
+            ..row(short_axis_mm)
+        }
+    }
+
+    #[test]
+    fn a_length_that_somebody_measured_goes_before_that_of_a_mask() {
+        let length = |members: Vec<Annotation>| {
+            merge(&members.into_iter().enumerate().collect::<Vec<_>>()).unwrap().short_axis_mm
+        };
+        let Extent::Mask(shape) = mask(None).extent else { panic!("a mask") };
+        let computed = short_axis_mm(&shape);
+        assert!(computed.is_some_and(|mm| mm < 2.1), "{computed:?}");
+        assert_eq!(length(vec![mask(None)]), computed);
+        assert_eq!(length(vec![mask(None), mask(Some(12.5))]), Some(12.5), "that of a report");
+        assert_eq!(length(vec![mask(None), mask(Some(12.5)), row(Some(9.0))]), Some(9.0), "that of a table");
+        assert_eq!(length(vec![mask(None), row(None)]), computed);
+        assert_eq!(length(vec![row(None)]), None);
+    }
+}
