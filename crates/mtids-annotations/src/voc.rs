@@ -104,7 +104,7 @@ fn uid_in(filename: &str) -> &str {
     let without_ending = |name: &str| {
         let stem = |ending: &&str| Some(name.len().checked_sub(ending.len())?).filter(|at| name.is_char_boundary(*at));
         let is_ending = |ending: &&str| stem(ending).filter(|at| name[*at..].eq_ignore_ascii_case(ending));
-        IMAGE_ENDINGS.iter().find_map(|ending| is_ending(&ending))
+        IMAGE_ENDINGS.iter().find_map(is_ending)
     };
     while let Some(length) = without_ending(name) {
         name = &name[..length];

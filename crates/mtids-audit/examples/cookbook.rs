@@ -15,9 +15,10 @@ mod frame;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("which index.parquet?")?;
-    let batches =
-        ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.build()?.collect::<Result<Vec<_>, _>>()?;
-    let index = frame::frame_of(&batches)?.lazy();
+    let file = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
+    let schema = file.schema().clone();
+    let batches = file.build()?.collect::<Result<Vec<_>, _>>()?;
+    let index = frame::frame_of(&schema, &batches)?.lazy();
     let recipes = [
         classes_of_regions,
         patients_in_two_splits,

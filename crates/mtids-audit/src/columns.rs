@@ -140,6 +140,26 @@ impl Columns {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Calls `each` with the number and the value, in single precision, of every row of a column of numbers that is not null.
+    pub(crate) fn visit_numbers(&self, name: &str, mut each: impl FnMut(u32, f32)) -> Result<(), ShardError> {
+        let is_single =
+            self.index.schema().field_with_name(name).is_ok_and(|field| *field.data_type() == ArrowType::Float32);
+        if is_single {
+            return self.index.visit_singles(name, each);
+        }
+        // Another library may have written wider numbers.
+        let numbers = self.polars(name)?.cast(&DataType::Float32).map_err(|error| self.wrong(&error))?;
+        let numbers = numbers.f32().map_err(|error| self.wrong(&error))?;
+        for (row, value) in (0..).zip(numbers.iter()) {
+            value.into_iter().for_each(|value| each(row, value));
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, error: &PolarsError) -> ShardError {
+        ShardError::Rows { path: self.index.path().to_owned(), detail: error.to_string() }
+    }
+
     /// A column as polars has it.
     fn polars(&self, name: &str) -> Result<Series, ShardError> {
         Ok(match name {
@@ -152,12 +172,8 @@ impl Columns {
             _ => {
                 let arrays = self.index.column(name)?;
                 let arrays: Vec<&ArrayRef> = arrays.iter().collect();
-                let wrong = |error: PolarsError| ShardError::Rows {
-                    path: self.index.path().to_owned(),
-                    detail: error.to_string(),
-                };
                 let kind = self.index.schema().field_with_name(name).map(|field| field.data_type().clone());
-                series(name, &kind.unwrap_or(ArrowType::Null), &arrays).map_err(wrong)?
+                series(name, &kind.unwrap_or(ArrowType::Null), &arrays).map_err(|error| self.wrong(&error))?
             }
         })
     }

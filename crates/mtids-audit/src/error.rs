@@ -23,6 +23,12 @@ pub enum AuditError {
     /// The place of the dataset.
     #[error(transparent)]
     Store(StoreError),
+    /// A file where a dataset should be.
+    #[error("{path} is a file, and a dataset is a folder: give the folder that has manifest.json in it")]
+    File {
+        /// The file.
+        path: PathBuf,
+    },
     /// The index cannot be read.
     #[error("{path}: {detail}; restore the file or build the dataset again")]
     Index {

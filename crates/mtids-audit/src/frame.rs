@@ -5,19 +5,17 @@
 //! no column of the index has is an error.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema};
 use polars::prelude::{
     BooleanChunked, Column, DataFrame, Float32Chunked, Float64Chunked, Int8Chunked, Int32Chunked, Int64Chunked,
     IntoSeries, NewChunkedArray, PolarsError, PolarsResult, Series, StringChunked,
 };
 
-/// All rows of `batches`, which share one schema.
+/// All rows of `batches`, which share this schema; without any, its columns without rows.
 ///
 /// # Errors
 /// A column of another type, or columns of different lengths.
-pub(crate) fn frame_of(batches: &[RecordBatch]) -> PolarsResult<DataFrame> {
-    let Some(first) = batches.first() else { return Ok(DataFrame::empty()) };
-    let schema = first.schema();
+pub(crate) fn frame_of(schema: &Schema, batches: &[RecordBatch]) -> PolarsResult<DataFrame> {
     let mut columns = Vec::with_capacity(schema.fields().len());
     for (at, field) in schema.fields().iter().enumerate() {
         let arrays: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(at)).collect();
@@ -42,6 +40,11 @@ pub(crate) fn series(name: &str, kind: &DataType, arrays: &[&ArrayRef]) -> Polar
     }
     Ok(match kind {
         DataType::Int8 => numbers!(Int8Chunked, Int8Type),
+        DataType::Int16 => {
+            let values = arrays.iter().flat_map(|array| array.as_primitive::<Int16Type>());
+            let wide = values.map(|value| value.map(i32::from));
+            Int32Chunked::from_iter_options(name.into(), wide).into_series()
+        }
         DataType::Int32 => numbers!(Int32Chunked, Int32Type),
         DataType::Int64 => numbers!(Int64Chunked, Int64Type),
         DataType::Float32 => numbers!(Float32Chunked, Float32Type),
@@ -63,8 +66,8 @@ pub(crate) fn series(name: &str, kind: &DataType, arrays: &[&ArrayRef]) -> Polar
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Date32Array, Float32Array, Int8Array, StringArray};
-    use arrow::datatypes::{Field, Schema};
+    use arrow::array::{BooleanArray, Date32Array, Float32Array, Int8Array, Int16Array, StringArray};
+    use arrow::datatypes::Field;
 
     use super::*;
 
@@ -89,7 +92,7 @@ mod tests {
             batch(&[Some("4R"), None], &[Some(1), None], &[None, Some(8.5)], &[Some(true), None]),
             batch(&[Some("7")], &[Some(0)], &[Some(12.0)], &[Some(false)]),
         ];
-        let frame = frame_of(&batches).unwrap();
+        let frame = frame_of(&batches[0].schema(), &batches).unwrap();
         assert_eq!((frame.height(), frame.width()), (3, 4));
         let texts: Vec<_> = frame.column("station").unwrap().str().unwrap().iter().collect();
         assert_eq!(texts, [Some("4R"), None, Some("7")]);
@@ -104,8 +107,17 @@ mod tests {
     #[test]
     fn a_type_that_no_column_of_the_index_has_is_refused_by_name() {
         let schema = Arc::new(Schema::new(vec![Field::new("day", DataType::Date32, false)]));
-        let dates = RecordBatch::try_new(schema, vec![Arc::new(Date32Array::from(vec![1]))]).unwrap();
-        assert!(frame_of(&[dates]).unwrap_err().to_string().contains("`day`"));
-        assert_eq!(frame_of(&[]).unwrap().height(), 0);
+        let dates = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Date32Array::from(vec![1]))]).unwrap();
+        assert!(frame_of(&schema, &[dates]).unwrap_err().to_string().contains("`day`"));
+    }
+
+    #[test]
+    fn without_rows_the_columns_are_there_and_short_numbers_are_widened() {
+        let schema = Schema::new(vec![Field::new("region", DataType::Int16, true)]);
+        let empty = frame_of(&schema, &[]).unwrap();
+        assert_eq!((empty.height(), empty.width()), (0, 1));
+        let codes: ArrayRef = Arc::new(Int16Array::from(vec![Some(300), None]));
+        let wide = series("region", &DataType::Int16, &[&codes]).unwrap();
+        assert_eq!(wide.i32().unwrap().iter().collect::<Vec<_>>(), [Some(300), None]);
     }
 }

@@ -1,7 +1,7 @@
 //! The index of a dataset as a polars query, and typed columns out of it.
 //!
 //! Invariants: the rows come from bytes whose digest the manifest names; everything polars ends here, and callers see vectors.
-//! A missing column or a wrong type is an error that names the file. An index that is opened by columns has numbers for texts, see
+//! A missing column or one of another kind is an error that names the file. An index that is opened by columns has numbers for texts, see
 //! [`crate::columns`]; [`Answer::texts`] turns them back, so a question does not see the difference.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,6 +16,7 @@ use crate::count::Group;
 use crate::error::AuditError;
 use crate::frame::frame_of;
 use crate::issue::ROWS;
+use crate::kinds;
 
 /// The kind of rows that bear labels.
 const FINDING: &str = "finding";
@@ -24,6 +25,8 @@ const FINDING: &str = "finding";
 pub(crate) struct Index {
     path: PathBuf,
     names: BTreeSet<String>,
+    /// Names of the columns whose numbers may be none.
+    decimals: BTreeSet<String>,
     frame: LazyFrame,
     /// Tells the rows that bear labels; none where all do, and nothing has to be copied.
     is_finding: Option<Expr>,
@@ -53,17 +56,19 @@ impl Index {
     /// Verifies the index of a dataset; columns are decoded when a question needs them.
     ///
     /// # Errors
-    /// [`AuditError::Dataset`] for an index that is not the published one, [`AuditError::Index`] for a column of an unknown type.
+    /// [`AuditError::Dataset`] for an index that is not the published one, [`AuditError::Index`] for a column of another kind.
     pub(crate) fn open(dataset: &Dataset) -> Result<Self, AuditError> {
         let columns = Arc::new(Columns::new(dataset.index_columns()?));
         let path = columns.index().path().to_owned();
+        kinds::check(columns.index().schema(), &path)?;
+        let decimals = kinds::decimals(columns.index().schema());
         let names = columns.index().schema().fields().iter().map(|field| field.name().clone()).collect();
         let scan = Arc::clone(&columns) as Arc<dyn AnonymousScan>;
         let frame = LazyFrame::anonymous_scan(scan, ScanArgsAnonymous::default())
             .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
         let is_finding =
             if columns.are_all("kind", FINDING)? { None } else { Some(coded_is(&columns, "kind", FINDING)?) };
-        Ok(Self { path, names, frame, is_finding, coded: Some(columns), counted: Mutex::default() })
+        Ok(Self { path, names, decimals, frame, is_finding, coded: Some(columns), counted: Mutex::default() })
     }
 
     /// Reads and verifies the whole index; texts are texts, so that rows of two indexes can be joined by them.
@@ -73,11 +78,19 @@ impl Index {
     pub(crate) fn open_texts(dataset: &Dataset) -> Result<Self, AuditError> {
         let path = dataset.manifest().file(INDEX).map_or(INDEX, |entry| &entry.path);
         let path = dataset.storage().place(path);
-        let frame = frame_of(&dataset.index_batches()?)
+        let batches = dataset.index_batches()?;
+        // A file without rows has no batch, and its columns all the same.
+        let schema = match batches.first() {
+            Some(batch) => batch.schema(),
+            None => Arc::clone(dataset.index_columns()?.schema()),
+        };
+        kinds::check(&schema, &path)?;
+        let decimals = kinds::decimals(&schema);
+        let frame = frame_of(&schema, &batches)
             .map_err(|error| AuditError::Index { path: path.clone(), detail: error.to_string() })?;
         let names = frame.get_column_names().into_iter().map(|name| name.to_string()).collect();
         let is_finding = Some(col("kind").eq(lit(FINDING)));
-        Ok(Self { path, names, frame: frame.lazy(), is_finding, coded: None, counted: Mutex::default() })
+        Ok(Self { path, names, decimals, frame: frame.lazy(), is_finding, coded: None, counted: Mutex::default() })
     }
 
     /// Whether the index has a column; an older layout has fewer.
@@ -85,9 +98,20 @@ impl Index {
         self.names.contains(column)
     }
 
+    /// Number of its rows, of findings and negatives.
+    pub(crate) fn rows(&self) -> Result<u64, AuditError> {
+        let answer = self.query_of(Rows::All, |frame| frame.select([len().alias("rows")]))?;
+        Ok(answer.counts("rows")?.first().copied().unwrap_or(0))
+    }
+
     /// Names of its columns.
     pub(crate) fn columns(&self) -> &BTreeSet<String> {
         &self.names
+    }
+
+    /// Names of its columns of decimal numbers.
+    pub(crate) fn decimals(&self) -> &BTreeSet<String> {
+        &self.decimals
     }
 
     /// Whether a column of text has this value; null where it is null.

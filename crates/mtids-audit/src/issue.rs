@@ -167,6 +167,8 @@ pub enum IssueCode {
     RowWithoutPatient,
     /// A column of words or codes holds one that is none of them.
     UnknownValue,
+    /// A row lacks a value that every row has.
+    MissingValue,
     /// A number is NaN or infinite.
     NotFinite,
     /// A number that its quantity cannot have, as a negative spacing.
@@ -175,10 +177,14 @@ pub enum IssueCode {
     PatientOfTwoSexes,
     /// A series is said to come from two scanners.
     SeriesOfTwoScanners,
+    /// A check could not be made, because no row has what it asks.
+    NotChecked,
     /// Two datasets were built with different secrets.
     DifferentSecrets,
     /// A part of the description differs between two datasets.
     DescriptionDiffers,
+    /// One of two datasets has columns that the other has not.
+    ColumnsDiffer,
     /// Patients are in another split than before.
     PatientMovedSplit,
     /// Rows belong to another patient than before.

@@ -27,6 +27,7 @@ pub mod error;
 mod frame;
 mod index;
 pub mod issue;
+mod kinds;
 pub mod measures;
 mod needed;
 pub mod opened;

@@ -87,7 +87,7 @@ impl Labels {
     /// Value, whether it is metastatic, and patient of each row that has a number in the column.
     pub(crate) fn scored(&self, index: &Index, column: &str) -> Result<Vec<(f32, bool, u32)>, AuditError> {
         let mut scored = Vec::new();
-        index.coded()?.index().visit_singles(column, |row, value| {
+        index.coded()?.visit_numbers(column, |row, value| {
             let patient = self.patients[row as usize];
             let is_judged = value.is_finite() && patient != NO_CODE;
             scored.extend(is_judged.then(|| (value, self.is_metastatic[row as usize], patient)));

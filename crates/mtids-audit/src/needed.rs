@@ -45,7 +45,7 @@ const COLUMNS: [&str; 34] = [
     "row_group",
 ];
 
-/// Refuses an index without one of them, and one that was read whole and has no row.
+/// Refuses an index without one of them.
 ///
 /// # Errors
 /// [`AuditError::Index`], which names the file and the columns.
@@ -54,9 +54,6 @@ pub(crate) fn check(dataset: &Dataset, index: &Index) -> Result<(), AuditError> 
         let path = dataset.manifest().file(INDEX).map_or(INDEX, |entry| &entry.path);
         Err(AuditError::Index { path: dataset.storage().place(path), detail })
     };
-    if index.columns().is_empty() {
-        return fail("it has no row".to_owned());
-    }
     let missing: Vec<String> =
         COLUMNS.iter().filter(|column| !index.has(column)).map(|column| format!("`{column}`")).collect();
     match missing.as_slice() {

@@ -10,6 +10,18 @@ use crate::error::AuditError;
 use crate::index::Index;
 use crate::needed;
 
+/// Opens a dataset in a folder, or at a URL; its index is not read yet.
+///
+/// # Errors
+/// [`AuditError`] when there is no dataset.
+pub(crate) fn open(place: &Path) -> Result<Dataset, AuditError> {
+    // Whoever gives a shard or the index reads that, and not the words of the operating system.
+    if place.is_file() {
+        return Err(AuditError::File { path: place.to_owned() });
+    }
+    Ok(mtids_store::open_dataset(place)?)
+}
+
 /// A dataset and its verified index.
 pub struct Opened {
     pub(crate) dataset: Dataset,
@@ -22,7 +34,7 @@ impl Opened {
     /// # Errors
     /// [`AuditError`] when there is no dataset, or its index is not the published one or lacks a column.
     pub fn new(dataset: &Path) -> Result<Self, AuditError> {
-        let dataset = mtids_store::open_dataset(dataset)?;
+        let dataset = open(dataset)?;
         let index = Index::open(&dataset)?;
         needed::check(&dataset, &index)?;
         Ok(Self { dataset, index })

@@ -13,7 +13,7 @@ use polars::prelude::{SortMultipleOptions, col};
 
 use crate::error::AuditError;
 use crate::index::{Answer, Index, Rows};
-use crate::opened::Opened;
+use crate::opened::{Opened, open};
 
 /// Pictures in a row of a sheet; each is three planes wide.
 const COLUMNS: usize = 3;
@@ -93,7 +93,7 @@ type RowGroup = (String, usize);
 /// # Errors
 /// As [`sheets`].
 pub fn pictures_of(dataset: &Path, keys: &[&str]) -> Result<(BTreeMap<String, Picture>, f64), AuditError> {
-    let dataset = mtids_store::open_dataset(dataset)?;
+    let dataset = open(dataset)?;
     let Some((number, view)) = nearest(&dataset) else { return Ok((BTreeMap::new(), 0.0)) };
     let columns = ["sample_key", "shard", "row_group", "row"];
     let answer = Index::open(&dataset)?.rows_of_keys(keys.iter().copied(), &columns)?;

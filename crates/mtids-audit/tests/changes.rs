@@ -54,7 +54,42 @@ fn a_number_that_is_none_hides_no_drift_of_its_column() {
     let mut rows = sound();
     (rows[0].short_axis_mm, rows[1].center_mm[0]) = (Some(f32::NAN), f64::INFINITY);
     assert!(between(&rows, &rows).issues.is_empty());
-    issue(&between(&rows, &sound()), Severity::Info, IssueCode::NotFinite, 1);
+    issue(&between(&rows, &sound()), Severity::Info, IssueCode::NotFinite, 2);
+}
+
+#[test]
+fn a_weight_or_place_that_is_none_is_an_error_and_so_is_one_in_another_row() {
+    type Change = fn(&mut RowLabels);
+    let changes: [(Change, &str); 4] = [
+        (|row| row.weight = f32::NAN, "weight: 0, then 1 row"),
+        (|row| row.center_mm[1] = f64::INFINITY, "center_y_mm: 0, then 1 row"),
+        (|row| row.pad_fraction = f32::NEG_INFINITY, "pad_fraction: 0, then 1 row"),
+        (|row| row.center_voxel[0] = f64::NAN, "center_i: 0, then 1 row"),
+    ];
+    for (change, shown) in changes {
+        let found = changed(|rows| change(&mut rows[3]));
+        assert_eq!(issue(&found, Severity::Error, IssueCode::NotFinite, 1).examples, [shown]);
+    }
+    let with = |row: usize| {
+        let mut rows = sound();
+        rows[row].weight = f32::NAN;
+        rows
+    };
+    let error = between(&with(0), &with(5));
+    let error = issue(&error, Severity::Error, IssueCode::NotFinite, 1);
+    assert_eq!(error.examples, ["weight: 1, then 1 row, 1 of them others than before"]);
+    has_not(&between(&with(0), &with(0)), IssueCode::NotFinite);
+}
+
+#[test]
+fn findings_that_moved_by_more_than_a_millimetre_are_a_warning() {
+    let moved = |by_mm: f64| changed(|rows| rows[4..7].iter_mut().for_each(|row| row.center_mm[0] += by_mm));
+    let found = moved(2.5);
+    let warning = issue(&found, Severity::Warning, IssueCode::MovedSamples, 3);
+    assert!(warning.message.contains("up to 2.50 mm away; 3 of them are findings"), "{}", warning.message);
+    let found = moved(1.0);
+    let note = issue(&found, Severity::Info, IssueCode::MovedSamples, 3);
+    assert!(note.message.ends_with("under the same key, up to 1.00 mm away"), "{}", note.message);
 }
 
 #[test]

@@ -180,13 +180,21 @@ fn other_voxels_and_another_split_are_told_from_other_labels() {
 
 #[test]
 fn negatives_drawn_anew_and_samples_shifted_otherwise_have_no_other_voxels() {
-    let found = changed(|rows| {
-        for n in [3, 5] {
-            rows[n].voxels_digest = format!("other {n}");
-            rows[n].center_mm[0] += 25.0;
-        }
-        rows[7].center_mm[2] += 0.5;
-    });
+    let sampled = || {
+        let mut rows = sound();
+        [3, 5, 7].into_iter().for_each(|n| rows[n].weight = 0.125);
+        rows
+    };
+    let mut rows = sampled();
+    for n in [3, 5] {
+        rows[n].voxels_digest = format!("other {n}");
+        rows[n].center_mm[0] += 25.0;
+    }
+    rows[7].center_mm[2] += 0.5;
+    let [first, second] = [(), ()].map(|()| tempfile::tempdir().unwrap());
+    publish(first.path(), &sampled());
+    publish(second.path(), &rows);
+    let found = compare(first.path(), second.path(), &CompareConfig::default()).unwrap();
     assert_eq!((found.moved_samples, found.changed_voxels, found.counted_issues()), (3, 0, 0), "{:?}", found.issues);
     expect(&found, Severity::Info, IssueCode::MovedSamples, 3);
     assert_eq!(found.issues[0].rows, ["sample3", "sample5", "sample7"]);

@@ -148,6 +148,26 @@ const DEFECTS: &[Defect] = &[
         .below(|d| d.rows[2].center_mm[0] = 3.0),
     defect("one place with two regions", Error, Code::ConflictingLabels, |d| d.rows[1].center_mm[0] = 2.9)
         .below(|d| d.rows[1].center_mm[0] = 3.0),
+    defect("one place with two statuses, in two series of a frame of reference", Error, Code::ConflictingLabels, |d| {
+        other_series(d);
+    })
+    .below(|d| {
+        other_series(d);
+        d.rows[2].frame_of_reference_key = None;
+    }),
+    defect("one place with two statuses, of rows of weight 0.99", Error, Code::ConflictingLabels, |d| {
+        d.rows[2].center_mm[0] = 2.9;
+        d.rows.iter_mut().for_each(|row| row.weight = 0.99);
+    }),
+    defect(
+        "one place with two statuses, of rows that are no samples and weigh a half",
+        Error,
+        Code::ConflictingLabels,
+        |d| {
+            d.rows[2].center_mm[0] = 2.9;
+            d.rows.iter_mut().for_each(|row| row.weight = 0.5);
+        },
+    ),
     defect("a finding given twice", Warning, Code::DuplicateFinding, |d| again(d, 2.9)).below(|d| again(d, 3.0)),
     // Labels against what defines them.
     defect("a code of a region beside another name", Error, Code::RegionDiffersFromManifest, |d| {
@@ -196,6 +216,12 @@ const DEFECTS: &[Defect] = &[
     // Images.
     defect("a finding in air", Warning, Code::PlaceWithoutTissue, |d| measure(d, Measure::Shell3Hu, -150.1))
         .below(|d| measure(d, Measure::Shell3Hu, -150.0)),
+    defect("a finding of 6 mm in air", Warning, Code::PlaceWithoutTissue, |d| in_air(d, Some(6.0)))
+        .below(|d| in_air(d, Some(5.9))),
+    defect("a finding of known size in air", Warning, Code::PlaceWithoutTissue, |d| in_air(d, Some(20.0)))
+        .below(|d| in_air(d, None)),
+    defect("eight voxels of tissue of one value", Warning, Code::ConstantTissue, |d| constant(d, 8.0))
+        .below(|d| constant(d, 7.0)),
     defect("tissue of one value", Warning, Code::ConstantTissue, |d| measure(d, Measure::DeviationHu, 0.0))
         .below(|d| measure(d, Measure::DeviationHu, 0.1)),
     defect("blood below 0 HU: no rescale", Warning, Code::ImplausibleBlood, |d| measure(d, Measure::AortaHu, -0.1))
@@ -447,6 +473,24 @@ fn from_size(d: &mut Dataset, rows: usize) {
 
 fn measure(d: &mut Dataset, measure: Measure, value: f32) {
     d.rows[0].grown.set(measure, Some(value));
+}
+
+fn in_air(d: &mut Dataset, short_axis_mm: Option<f32>) {
+    d.rows[0].short_axis_mm = short_axis_mm;
+    measure(d, Measure::Shell3Hu, -200.0);
+}
+
+/// A grown region of so many voxels of the series, all of one value.
+fn constant(d: &mut Dataset, voxels: f32) {
+    let voxel_mm3 = d.rows[0].pixel_spacing_mm.powi(2) * d.rows[0].slice_step_mm;
+    measure(d, Measure::Volume, voxels * voxel_mm3);
+    measure(d, Measure::DeviationHu, 0.0);
+}
+
+/// A node of another status within 3 mm of the first one, in another series of its study and frame of reference.
+fn other_series(d: &mut Dataset) {
+    d.rows[2].series_key = SeriesKey::from_stored("another".to_owned());
+    d.rows[2].center_mm[0] = 2.9;
 }
 
 fn is_metastatic(row: &RowLabels) -> bool {

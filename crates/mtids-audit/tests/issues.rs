@@ -7,7 +7,7 @@ use mtids_audit::audit::{Audit, audit};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::issue::{IssueCode, Severity};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
-use mtids_domain::pseudonym::SeriesKey;
+use mtids_domain::pseudonym::{SeriesKey, StudyKey};
 use mtids_runtime::digest::Digest;
 use mtids_runtime::provenance::Program;
 use mtids_runtime::storage::Folder;
@@ -94,11 +94,40 @@ fn one_place_with_two_labels_is_an_error_and_unknown_contradicts_nothing() {
         rows[2].metastasis = None;
     });
     assert!(unknown.issues.iter().all(|issue| issue.code != IssueCode::ConflictingLabels));
-    let elsewhere = broken(|rows| {
-        near(rows);
-        rows[2].series_key = SeriesKey::from_stored("another".to_owned());
-    });
-    assert!(elsewhere.issues.iter().all(|issue| issue.code != IssueCode::ConflictingLabels));
+    let in_another_series = |change: fn(&mut RowLabels)| {
+        broken(|rows| {
+            near(rows);
+            rows[2].series_key = SeriesKey::from_stored("another".to_owned());
+            rows[..3].iter_mut().for_each(change);
+        })
+    };
+    // Series of one frame of reference show one body in one position; without it, or in another study, they need not.
+    expect(&in_another_series(|_| ()), Severity::Error, IssueCode::ConflictingLabels, 2);
+    let elsewhere: [fn(&mut RowLabels); 2] = [
+        |row| row.frame_of_reference_key = None,
+        |row| row.study_key = StudyKey::from_stored(format!("study of {}", row.series_key.as_str())),
+    ];
+    for change in elsewhere {
+        let found = in_another_series(change);
+        assert!(found.issues.iter().all(|issue| issue.code != IssueCode::ConflictingLabels), "{:?}", found.issues);
+    }
+}
+
+#[test]
+fn a_node_of_two_series_of_a_frame_is_given_once_in_each() {
+    let again = |is_in_one_series: bool| {
+        broken(|rows| {
+            let mut copy = rows[0].clone();
+            (copy.sample_key, copy.voxels_digest, copy.instance_key) = ("copy".into(), "copy".into(), None);
+            if !is_in_one_series {
+                copy.series_key = SeriesKey::from_stored("another".to_owned());
+            }
+            rows.push(copy);
+        })
+    };
+    expect(&again(true), Severity::Warning, IssueCode::DuplicateFinding, 2);
+    let found = again(false);
+    assert_eq!(found.counted_issues(), 0, "{:?}", found.issues);
 }
 
 /// Rows 0 and 2 (benign and metastatic, one series) as findings `apart_mm` from each other, cut 8 times each: the first sample

@@ -121,6 +121,68 @@ fn places_without_tissue_and_constant_tissue_are_named() {
 }
 
 #[test]
+fn what_could_not_be_checked_is_said_in_one_note() {
+    let found = planted(|_| ());
+    let note = issue(&found, Severity::Info, IssueCode::NotChecked, 8);
+    assert!(note.message.contains("`near_hash` (near-copies), `folded_patient_key`"), "{}", note.message);
+    let found = planted(|rows| {
+        rows[100].audit.near_hash = Some("5".repeat(64).parse().unwrap());
+        rows[0].audit.site = Some("north".into());
+        rows[5].grown.set(Measure::AortaHu, Some(150.0));
+        rows.iter_mut().for_each(|row| row.short_axis_mm = None);
+    });
+    let note = issue(&found, Severity::Info, IssueCode::NotChecked, 6);
+    assert!(note.message.contains("`short_axis_mm` (size-confounder)"), "{}", note.message);
+    assert!(!note.message.contains("near_hash") && !note.message.contains("`site`"), "{}", note.message);
+}
+
+#[test]
+fn one_hash_of_all_views_gives_a_least_count_of_pairs() {
+    let message = |rows_with_hash: usize| {
+        let found = planted(|rows| {
+            let hash = Some("5".repeat(64).parse().unwrap());
+            rows[..rows_with_hash].iter_mut().for_each(|row| row.audit.near_hash = hash);
+        });
+        let issue = found.issues.iter().find(|issue| issue.code == IssueCode::NearCopies).unwrap();
+        (issue.count, issue.message.clone())
+    };
+    // The rows of two patients are all compared, those of 36 are not.
+    let (pairs, said) = message(8);
+    assert!(pairs == 1 && said.starts_with("views of 1 pair of patients"), "{said}");
+    let (pairs, said) = message(144);
+    assert!(pairs < 36 * 35 / 2 && said.starts_with("views of at least "), "{said}");
+}
+
+#[test]
+fn the_first_group_with_another_share_is_named_with_its_shares() {
+    let found = planted(|rows| {
+        for (n, row) in rows.iter_mut().enumerate() {
+            row.audit.site = Some(if n / 4 < 12 { "site b" } else { "site a" }.into());
+        }
+        let of_site = rows.iter_mut().take(48).filter(|row| is_metastatic(row));
+        of_site.take(20).for_each(|row| row.metastasis = Some(Metastasis::Benign));
+    });
+    let warning = issue(&found, Severity::Warning, IssueCode::StatusShareOfGroup, 1);
+    assert!(
+        warning.message.contains("of `site` has") && warning.message.contains("beyond chance: site "),
+        "{warning:?}"
+    );
+    assert!(warning.message.contains("50.0 %") && warning.message.contains("8.3 %"), "{warning:?}");
+}
+
+#[test]
+fn a_dataset_of_negatives_alone_is_said_to_have_no_finding() {
+    let found = planted(|rows| {
+        for row in rows.iter_mut() {
+            (row.kind, row.evidence) = (RowKind::Negative, Evidence::U);
+            (row.region, row.region_name, row.station, row.metastasis) = (None, None, None, None);
+        }
+    });
+    let warning = issue(&found, Severity::Warning, IssueCode::FewPatients, 0);
+    assert!(warning.message.contains("no row is a finding") && warning.advice.contains("annotations"), "{warning:?}");
+}
+
+#[test]
 fn a_class_of_one_scanner_is_named_where_chance_does_not_explain_it() {
     let lower_only = |patients: usize| {
         planted(|rows| {

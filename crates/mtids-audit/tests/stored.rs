@@ -1,4 +1,4 @@
-//! An index as another program may have written it: words that nobody knows, rows without patient, missing columns, no row at all.
+//! An index as another program may have written it: words that nobody knows, other types, missing values or columns, no row at all.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod support;
@@ -6,14 +6,18 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int8Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int8Array, Int16Array, Int64Array, RecordBatch, StringArray, new_null_array,
+};
+use arrow::compute::concat;
+use arrow::datatypes::{DataType, Field, Float32Type, Int8Type, Schema};
 use mtids_audit::audit::{Audit, audit};
 use mtids_audit::compare::{compare, config::CompareConfig};
 use mtids_audit::config::AuditConfig;
 use mtids_audit::error::AuditError;
 use mtids_audit::issue::{AuditIssue, IssueCode, Severity};
 use mtids_audit::suspects::{config::SuspectsConfig, suspects};
+use mtids_runtime::exit::{Exit, ExitStatus};
 use mtids_shards::RowLabels;
 use support::{publish, rewrite_index, sound};
 use tempfile::TempDir;
@@ -81,7 +85,7 @@ fn a_word_that_its_column_does_not_know_is_an_error_that_names_it() {
 #[test]
 fn a_code_that_is_no_status_is_an_error_that_names_it() {
     let folder = stored(&sound(), |batch| {
-        let codes = batch.column_by_name("metastasis").unwrap().as_primitive::<arrow::datatypes::Int8Type>().clone();
+        let codes = batch.column_by_name("metastasis").unwrap().as_primitive::<Int8Type>().clone();
         let others =
             codes.iter().enumerate().map(|(row, code)| [Some(2), Some(-1), None].get(row).copied().unwrap_or(code));
         with(&batch, "metastasis", Arc::new(others.collect::<Int8Array>()))
@@ -155,12 +159,155 @@ fn a_dataset_without_rows_is_named_and_the_intact_one_is_not() {
     let whole = tempfile::tempdir().unwrap();
     publish(whole.path(), &sound());
     for pair in [[whole.path(), empty.path()], [empty.path(), whole.path()]] {
-        let said = compare(pair[0], pair[1], &CompareConfig::default()).unwrap_err().to_string();
-        assert!(said.contains(empty.path().to_str().unwrap()) && said.contains("it has no row"), "{said}");
+        let found = compare(pair[0], pair[1], &CompareConfig::default()).unwrap();
+        let which = if pair[0] == empty.path() { "first" } else { "second" };
+        let said = found.issues.iter().find(|issue| issue.code == IssueCode::FewPatients).unwrap();
+        assert_eq!((said.severity, found.rows.both), (Severity::Warning, 0));
+        assert!(said.message.contains(&format!("the {which} dataset has no row")), "{}", said.message);
+        let code = if which == "first" { IssueCode::AddedRows } else { IssueCode::RemovedRows };
+        assert!(found.issues.iter().any(|issue| issue.code == code && issue.count == 144), "{:?}", found.issues);
     }
+    // The audit of it says so with the same code.
+    assert_eq!(issue(&audited(empty.path()).unwrap(), IssueCode::FewPatients).unwrap().severity, Severity::Warning);
     let found = suspects(empty.path(), &[], &SuspectsConfig::default()).unwrap();
     assert_eq!(found.suspects.notes, ["The dataset has no findings, so no label is judged."]);
     assert!(found.ranked.is_empty() && found.suspects.dimensions.is_empty());
+}
+
+/// The batch without a value in the first row of a column.
+fn without_first(batch: &RecordBatch, name: &str) -> RecordBatch {
+    let column = batch.column_by_name(name).unwrap();
+    let none = new_null_array(column.data_type(), 1);
+    with(batch, name, concat(&[none.as_ref(), column.slice(1, column.len() - 1).as_ref()]).unwrap())
+}
+
+#[test]
+fn a_number_stored_as_text_is_refused_and_the_dataset_is_named() {
+    let whole = tempfile::tempdir().unwrap();
+    publish(whole.path(), &sound());
+    for (column, expected) in [
+        ("metastasis", "Int8"),
+        ("region", "Int8"),
+        ("study_day", "Int32"),
+        ("center_x_mm", "Float64"),
+        ("center_z_mm", "Float64"),
+        ("kvp", "Float32"),
+        ("weight", "Float32"),
+        ("slice_thickness_mm", "Float32"),
+        ("midline_offset_mm", "Float32"),
+        ("grown_aorta_hu", "Float32"),
+        ("contrast", "Boolean"),
+    ] {
+        let folder =
+            stored(&sound(), |batch| with(&batch, column, Arc::new(StringArray::from(vec!["1"; batch.num_rows()]))));
+        let of = |first: &Path, second: &Path| compare(first, second, &CompareConfig::default()).unwrap_err();
+        for error in [
+            audited(folder.path()).unwrap_err(),
+            of(whole.path(), folder.path()),
+            of(folder.path(), whole.path()),
+            suspects(folder.path(), &[], &SuspectsConfig::default()).err().unwrap(),
+        ] {
+            let said = error.to_string();
+            assert!(said.contains(&format!("column `{column}` has type Utf8 instead of {expected}")), "{said}");
+            assert!(said.contains(folder.path().to_str().unwrap()), "{said}");
+            assert_eq!(error.exit(), Exit::Data);
+        }
+    }
+}
+
+#[test]
+fn numbers_of_other_widths_are_the_same_numbers() {
+    let whole = tempfile::tempdir().unwrap();
+    publish(whole.path(), &sound());
+    let folder = stored(&sound(), |batch| {
+        let singles = |name: &str| batch.column_by_name(name).unwrap().as_primitive::<Float32Type>().clone();
+        let codes = |name: &str| batch.column_by_name(name).unwrap().as_primitive::<Int8Type>().clone();
+        let double = |name: &str| singles(name).iter().map(|one| one.map(f64::from)).collect::<Float64Array>();
+        let (sizes, voltages) = (double("short_axis_mm"), double("kvp"));
+        let statuses: Int64Array = codes("metastasis").iter().map(|one| one.map(i64::from)).collect();
+        let regions: Int16Array = codes("region").iter().map(|one| one.map(i16::from)).collect();
+        let batch = with(&batch, "short_axis_mm", Arc::new(sizes));
+        let batch = with(&batch, "kvp", Arc::new(voltages));
+        let batch = with(&batch, "metastasis", Arc::new(statuses));
+        with(&batch, "region", Arc::new(regions))
+    });
+    let [wide, narrow] = [folder.path(), whole.path()].map(|folder| audited(folder).unwrap());
+    assert_eq!((wide.issues, wide.overall, wide.sizes), (narrow.issues, narrow.overall, narrow.sizes));
+    let found = compare(whole.path(), folder.path(), &CompareConfig::default()).unwrap();
+    assert!(found.issues.is_empty() && found.changed_columns.is_empty(), "{:?}", found.issues);
+}
+
+#[test]
+fn a_row_without_a_value_that_every_row_has_is_an_error() {
+    for column in [
+        "sample_key",
+        "study_key",
+        "series_key",
+        "center_i",
+        "center_x_mm",
+        "center_z_mm",
+        "slice_step_mm",
+        "pixel_spacing_mm",
+        "pet",
+        "pad_fraction",
+        "weight",
+        "voxels_digest",
+        "row",
+    ] {
+        let folder = stored(&sound(), |batch| without_first(&batch, column));
+        let found = audited(folder.path()).unwrap();
+        let errors: Vec<&AuditIssue> = found.issues.iter().filter(|one| one.severity == Severity::Error).collect();
+        assert_eq!(errors.len(), 1, "{column}: {errors:?}");
+        assert_eq!((errors[0].code, errors[0].count), (IssueCode::MissingValue, 1), "{column}");
+        assert_eq!(errors[0].examples, [format!("{column}: 1 row")]);
+    }
+    // What may be unknown may be null.
+    let folder = stored(&sound(), |batch| without_first(&without_first(&batch, "kvp"), "frame_of_reference_key"));
+    assert!(issue(&audited(folder.path()).unwrap(), IssueCode::MissingValue).is_none());
+}
+
+#[test]
+fn rows_without_series_are_not_of_one_series() {
+    // Rows 0 and 4 are nodes of two patients, of two statuses and in one place of their own frames.
+    let folder = stored(&sound(), |batch| {
+        let keep = |name: &'static str| [None, Some(name), Some(name), Some(name), None];
+        let batch = with_words(&batch, "frame_of_reference_key", &keep("frame0"));
+        with_words(&batch, "series_key", &keep("series0"))
+    });
+    let found = audited(folder.path()).unwrap();
+    assert_eq!(issue(&found, IssueCode::MissingValue).unwrap().count, 2);
+    assert!(issue(&found, IssueCode::ConflictingLabels).is_none(), "{:?}", found.issues);
+}
+
+#[test]
+fn columns_of_one_dataset_alone_are_named() {
+    let whole = tempfile::tempdir().unwrap();
+    publish(whole.path(), &sound());
+    let folder = stored(&sound(), |batch| {
+        let is_kept = |place: &usize| !["site", "near_hash"].contains(&batch.schema().field(*place).name().as_str());
+        batch.project(&(0..batch.num_columns()).filter(is_kept).collect::<Vec<_>>()).unwrap()
+    });
+    let between = |first: &Path, second: &Path| compare(first, second, &CompareConfig::default()).unwrap().issues;
+    let (gone, new) = (between(whole.path(), folder.path()), between(folder.path(), whole.path()));
+    assert_eq!((gone.len(), new.len()), (1, 1), "{gone:?} {new:?}");
+    assert_eq!((gone[0].code, gone[0].severity), (IssueCode::ColumnsDiffer, Severity::Warning));
+    assert_eq!(gone[0].message, "2 columns are gone from the second dataset: `near_hash`, `site`");
+    assert_eq!((new[0].code, new[0].severity, new[0].count), (IssueCode::ColumnsDiffer, Severity::Info, 2));
+}
+
+#[test]
+fn a_file_in_the_place_of_a_dataset_is_called_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    publish(folder.path(), &sound());
+    let file = folder.path().join("manifest.json");
+    for error in [
+        audited(&file).unwrap_err(),
+        compare(folder.path(), &file, &CompareConfig::default()).unwrap_err(),
+        suspects(&file, &[], &SuspectsConfig::default()).err().unwrap(),
+    ] {
+        assert!(error.to_string().contains("manifest.json is a file, and a dataset is a folder"), "{error}");
+        assert_eq!(error.exit(), Exit::Data);
+    }
 }
 
 #[test]

@@ -111,12 +111,11 @@ fn read_table<T: PartialEq>(
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<BTreeMap<PatientKey, T>, PrepError> {
     let fail = |reason: String| PrepError::Config { key: format!("{}, {}", told.key, path.display()), reason };
-    let SmallTable { mut reader, at: [patient, value] } =
-        SmallTable::open(path, ["patient_id", told.column]).map_err(fail)?;
+    let mut rows = SmallTable::open(path, ["patient_id", told.column]).map_err(fail)?;
+    let [patient, value] = rows.at;
     let mut table = BTreeMap::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| fail(error.to_string()))?;
-        let line = record.position().map_or(0, csv::Position::line);
+    while let Some(row) = rows.next() {
+        let (line, record) = row.map_err(fail)?;
         let cell = |at: usize| record.get(at).unwrap_or_default();
         if cell(patient).is_empty() {
             return Err(fail(format!("line {line}: patient_id is empty")));

@@ -6,13 +6,14 @@ use std::io::Cursor;
 use std::path::Path;
 
 use mtids_annotations::table::{PlainTable, check_quotes};
+use mtids_report::format::counted;
 
 /// A table, and where its columns stand.
 pub(crate) struct SmallTable<const N: usize> {
-    /// Its rows.
-    pub(crate) reader: csv::Reader<Cursor<Vec<u8>>>,
+    reader: csv::Reader<Cursor<Vec<u8>>>,
     /// The number of each column that was asked for, in that order.
     pub(crate) at: [usize; N],
+    lines_before: u64,
 }
 
 impl<const N: usize> SmallTable<N> {
@@ -21,13 +22,13 @@ impl<const N: usize> SmallTable<N> {
     /// # Errors
     /// A sentence: what is wrong, and in which line.
     pub(crate) fn open(path: &Path, columns: [&str; N]) -> Result<Self, String> {
-        let PlainTable { text, separator } = PlainTable::read(path, &columns)?;
+        let PlainTable { text, lines_before, separator } = PlainTable::read(path, &columns)?;
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(separator)
             .trim(csv::Trim::All)
             .from_reader(Cursor::new(text.into_bytes()));
         let headers = reader.headers().map_err(|error| error.to_string())?.clone();
-        check_quotes(reader.get_ref().get_ref(), separator, headers.len())?;
+        check_quotes(reader.get_ref().get_ref(), lines_before, separator, headers.len())?;
         let mut at = [0; N];
         for (at, name) in at.iter_mut().zip(columns) {
             let mut found =
@@ -37,7 +38,31 @@ impl<const N: usize> SmallTable<N> {
                 return Err(format!("column `{name}` occurs twice; keep one"));
             }
         }
-        Ok(Self { reader, at })
+        Ok(Self { reader, at, lines_before })
+    }
+
+    /// The next row with its line in the file.
+    ///
+    /// # Errors
+    /// A sentence of the reader.
+    pub(crate) fn next(&mut self) -> Option<Result<(u64, csv::StringRecord), String>> {
+        let mut record = csv::StringRecord::new();
+        match self.reader.read_record(&mut record) {
+            Ok(false) => None,
+            Ok(true) => {
+                let line = record.position().map_or(0, csv::Position::line) + self.lines_before;
+                Some(Ok((line, record)))
+            }
+            Err(error) => Some(Err(self.words_of(&error))),
+        }
+    }
+
+    fn words_of(&self, error: &csv::Error) -> String {
+        let csv::ErrorKind::UnequalLengths { pos: Some(position), expected_len, len } = error.kind() else {
+            return error.to_string();
+        };
+        let line = position.line() + self.lines_before;
+        format!("line {line}: {}, and the header has {expected_len}", counted(*len, "cell", "cells"))
     }
 }
 
@@ -53,9 +78,8 @@ mod tests {
             "\u{feff}sep=;\r\npatient_id;split\r\nA;test\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
         for bytes in [utf16.as_slice(), b"sep=;\npatient_id;split\nA;test\n", b"\n\"patient_id\"\tsplit\nA\ttest\n"] {
             std::fs::write(&path, bytes).unwrap();
-            let mut reader = SmallTable::open(&path, ["patient_id", "split"]).unwrap().reader;
-            let record = reader.records().next().unwrap().unwrap();
-            assert_eq!((record.iter().collect::<Vec<_>>(), record.position().unwrap().line()), (vec!["A", "test"], 3));
+            let (line, record) = SmallTable::open(&path, ["patient_id", "split"]).unwrap().next().unwrap().unwrap();
+            assert_eq!((record.iter().collect::<Vec<_>>(), line), (vec!["A", "test"], 3));
         }
     }
 

@@ -86,11 +86,13 @@ const FEWEST_LENGTHS: usize = 3;
 /// No node of a whole table is as small as this, mm.
 const SMALL_MM: f64 = 3.0;
 
+type Length = fn(&TableRow) -> Option<f64>;
+
 /// The columns of lengths whose values may be in cm.
 fn small_lengths(rows: &[TableRow]) -> Vec<&'static str> {
-    let columns: [(&str, fn(&TableRow) -> Option<f64>); 2] =
+    let columns: [(&str, Length); 2] =
         [("short_axis_mm", |row| row.short_axis_mm), ("diameter_mm", |row| row.diameter_mm)];
-    let are_small = |length: fn(&TableRow) -> Option<f64>| {
+    let are_small = |length: Length| {
         let lengths: Vec<f64> = rows.iter().filter_map(length).collect();
         lengths.len() >= FEWEST_LENGTHS && lengths.iter().all(|mm| *mm < SMALL_MM)
     };

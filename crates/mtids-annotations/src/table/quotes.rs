@@ -16,20 +16,18 @@ pub(super) struct Shape<'a> {
     pub(super) numbers: &'a [usize],
 }
 
-/// Checks the quotation marks of a table of text.
+/// Checks the quotation marks of a table of text, from its header on, with so many lines before it.
 ///
 /// # Errors
 /// A sentence naming the line of the quotation mark, and what to do.
-pub fn check_quotes(text: &[u8], separator: u8, columns: usize) -> Result<(), String> {
-    // A mark of byte order is no part of the first cell.
-    let start = if text.starts_with("\u{feff}".as_bytes()) { "\u{feff}".len() } else { 0 };
-    check(text, start, &Shape { separator, columns, numbers: &[] })
+pub fn check_quotes(text: &[u8], lines_before: u64, separator: u8, columns: usize) -> Result<(), String> {
+    check(text, lines_before, &Shape { separator, columns, numbers: &[] })
 }
 
-/// As [`check_quotes`], for a text whose table begins at byte `start`.
-pub(super) fn check(text: &[u8], start: usize, shape: &Shape<'_>) -> Result<(), String> {
-    let mut line = 1 + line_ends(&text[..start]);
-    let (mut at, mut column, mut begins_cell) = (start, 0, true);
+/// As [`check_quotes`], for rows of a known shape.
+pub(super) fn check(text: &[u8], lines_before: u64, shape: &Shape<'_>) -> Result<(), String> {
+    let mut line = 1 + lines_before;
+    let (mut at, mut column, mut begins_cell) = (0, 0, true);
     while let Some(&byte) = text.get(at) {
         if byte == b'"' && begins_cell {
             let inside = inside(&text[at + 1..]).ok_or_else(|| {
@@ -125,7 +123,7 @@ fn is_end(byte: u8) -> bool {
 }
 
 /// Ends of lines: LF, CR LF or CR.
-fn line_ends(text: &[u8]) -> u64 {
+pub(super) fn line_ends(text: &[u8]) -> u64 {
     let is_one = |(at, byte): (usize, &u8)| *byte == b'\n' || (*byte == b'\r' && text.get(at + 1) != Some(&b'\n'));
     text.iter().enumerate().filter(|one| is_one(*one)).count() as u64
 }
@@ -171,7 +169,8 @@ mod tests {
         ] {
             assert_eq!(checked(rows), Ok(()), "{rows}");
         }
-        assert_eq!(check_quotes(b"finding\n\"two\nlines\"\n", b',', 1), Ok(()));
-        assert!(check_quotes(b"a,b\n1,\"\n2,\"\n", b',', 2).unwrap_err().contains("line 2"));
+        assert_eq!(check_quotes(b"finding\n\"two\nlines\"\n", 0, b',', 1), Ok(()));
+        assert!(check_quotes(b"a,b\n1,\"\n2,\"\n", 0, b',', 2).unwrap_err().contains("line 2"));
+        assert!(check_quotes(b"a,b\n1,\"\n2,\"\n", 3, b',', 2).unwrap_err().contains("line 5"));
     }
 }

@@ -8,7 +8,7 @@ use super::cells::RawTable;
 use super::columns::{COLUMNS, NUMBERS, name_of};
 use super::dialect::{Dialect, dialect};
 use super::encoding::decode;
-use super::quotes::{Shape, check};
+use super::quotes::{Shape, check, line_ends};
 use super::record::Record;
 use crate::error::AnnotationError;
 
@@ -34,7 +34,8 @@ pub(super) fn read_text(path: &Path) -> Result<RawTable, AnnotationError> {
     let named = columns.iter().rposition(|name| !name.trim().is_empty()).map_or(0, |last| last + 1);
     let numbers: Vec<usize> = (0..named).filter(|at| NUMBERS.contains(&name_of(&columns[*at]).as_str())).collect();
     let shape = Shape { separator: dialect.separator, columns: named, numbers: &numbers };
-    check(text.as_bytes(), dialect.skipped, &shape).map_err(unreadable)?;
+    let (before, table) = text.as_bytes().split_at(dialect.skipped);
+    check(table, line_ends(before), &shape).map_err(unreadable)?;
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| unreadable(error.to_string()))?;
@@ -70,8 +71,10 @@ fn decoded(path: &Path) -> Result<String, String> {
 /// A table of text whose columns this crate does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainTable {
-    /// The text in UTF-8. What stands before the header is left out, and its ends of lines are kept, so that lines count as in the file.
+    /// The text in UTF-8, from the header on.
     pub text: String,
+    /// Lines before the header.
+    pub lines_before: u64,
     /// Between cells.
     pub separator: u8,
 }
@@ -87,8 +90,7 @@ impl PlainTable {
             columns.iter().any(|column| column.eq_ignore_ascii_case(name.trim_matches([' ', '"'])))
         })?;
         let (before, table) = text.split_at(skipped);
-        let text = before.chars().filter(|c| matches!(c, '\r' | '\n')).chain(table.chars()).collect();
-        Ok(Self { text, separator })
+        Ok(Self { text: table.to_owned(), lines_before: line_ends(before.as_bytes()), separator })
     }
 }
 

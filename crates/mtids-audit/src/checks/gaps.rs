@@ -22,13 +22,18 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
     let patients = overall(index)?.patients;
     let are_few = patients < config.fewest_patients;
     if are_few {
-        issues.push(AuditIssue::new(
-            Severity::Warning,
-            IssueCode::FewPatients,
-            patients,
-            format!("{}: too few for any conclusion", counted(patients, "patient", "patients")),
-            "use it to test the programs; add patients before training",
-        ));
+        // Counts are of findings: patients with negatives alone are not among them.
+        let (message, advice) = match patients {
+            0 => (
+                "no row is a finding, so no label is known of anybody".to_owned(),
+                "were the annotations given? look at unmatched findings and quarantine of the build, and build again",
+            ),
+            _ => (
+                format!("{}: too few for any conclusion", counted(patients, "patient", "patients")),
+                "use it to test the programs; add patients before training",
+            ),
+        };
+        issues.push(AuditIssue::new(Severity::Warning, IssueCode::FewPatients, patients, message, advice));
     }
     let (by_split, by_region_and_split) = (by(index, ["split"])?, by(index, ["region_name", "split"])?);
     let by_status = patients_by_status(index, ["split"])?;

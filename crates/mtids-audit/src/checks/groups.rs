@@ -88,12 +88,16 @@ pub(super) fn differing(properties: &[Counted], regions: &[String], config: &Aud
     issues
 }
 
-fn status_issue(column: &str, found: Vec<String>) -> AuditIssue {
+fn status_issue(column: &str, mut found: Vec<String>) -> AuditIssue {
     let count = found.len() as u64;
+    // Whoever reads the console sees no examples, so the first one stands in the message.
+    found.sort();
+    let first = found.first().map(String::as_str).unwrap_or_default();
     let message = format!(
-        "{} of `{column}` {} another share of metastatic nodes than all others, beyond chance",
+        "{} of `{column}` {} another share of metastatic nodes than all others, beyond chance: {first}{}",
         counted(count, "group", "groups"),
-        if count == 1 { "has" } else { "have" }
+        if count == 1 { "has" } else { "have" },
+        if count > 1 { "; …" } else { "" }
     );
     let advice = "ask how statuses were decided there; a network can learn the group instead of the disease, so report results by it";
     AuditIssue::new(Severity::Warning, IssueCode::StatusShareOfGroup, count, message, advice).with_examples(found)

@@ -3,9 +3,10 @@
 //! The column `near_hash` has 16 pieces. Two hashes that share 4 share 2 in one of three parts of the pieces. So rows are laid out by one piece, those
 //! with an equal one are sorted by each later piece of the part, and only neighbours are compared: no pair is missed, and nobody compares all pairs.
 //! Invariants: rows with the same voxels are the business of `duplicate-voxels`; of more than 64 rows under two equal pieces each is compared with
-//! the first 64.
+//! the first 64, and then the count of pairs is a least one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mtids_report::format::counted;
 use mtids_shards::{NO_CODE, NearHash};
@@ -43,16 +44,19 @@ pub(super) fn found(index: &Index, config: &AuditConfig, nobody: &Nobody) -> Res
     let fewest = config.near_copy_pieces as usize;
     // Pairs of rows, and the pieces that they share.
     let mut copies: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    // Whether some pairs were not compared.
+    let is_cut = AtomicBool::new(false);
     for part in PARTS {
         for first in part.start..part.end - 1 {
             let rows = ByPiece::of(&hashes, first);
             let compared = |mut found: Vec<((u32, u32), usize)>, piece: usize| {
-                rows.compare(&hashes, piece, first + 1..part.end, |one, other, shared| {
+                let is_cut_here = rows.compare(&hashes, piece, first + 1..part.end, |one, other, shared| {
                     let is_copy = shared >= fewest
                         && are_two(patient(one), patient(other))
                         && voxels.get(one as usize) != voxels.get(other as usize);
                     found.extend(is_copy.then_some(((one, other), shared)));
                 });
+                is_cut.fetch_or(is_cut_here, Ordering::Relaxed);
                 found
             };
             let found: Vec<Vec<((u32, u32), usize)>> =
@@ -84,7 +88,8 @@ pub(super) fn found(index: &Index, config: &AuditConfig, nobody: &Nobody) -> Res
             IssueCode::NearCopies,
             count,
             format!(
-                "views of {} may be copies of one scan, shifted or with other values: their hashes share up to {most} of {PIECES} pieces",
+                "views of {}{} may be copies of one scan, shifted or with other values: their hashes share up to {most} of {PIECES} pieces",
+                if is_cut.into_inner() { "at least " } else { "" },
                 counted(count, "pair of patients", "pairs of patients")
             ),
             "look at them: if two ids are one person, it leaks between splits; list the ids in identity.same_person, and build again",
@@ -118,14 +123,16 @@ impl ByPiece {
         Self { starts, places }
     }
 
-    /// Calls `each` with the rows of every two hashes of one value that share one of the pieces `others` too, and with how many they share.
+    /// Calls `each` with the rows of every two hashes of one value that share one of the pieces `others` too, and with how many they share. True
+    /// where that would have been too many, and some were left out.
     fn compare(
         &self,
         hashes: &[(u32, NearHash)],
         value: usize,
         others: std::ops::Range<usize>,
         mut each: impl FnMut(u32, u32, usize),
-    ) {
+    ) -> bool {
+        let mut is_cut = false;
         let places = &self.places[self.starts[value] as usize..self.starts[value + 1] as usize];
         // Gathered once: in the memory of all hashes they lie far apart.
         let own: Vec<(u32, NearHash)> = places.iter().map(|&place| hashes[place as usize]).collect();
@@ -135,6 +142,7 @@ impl ByPiece {
             order.extend((0u64..).zip(&own).map(|(n, (_, hash))| u64::from(hash.pieces()[piece]) << 32 | n));
             order.sort_unstable();
             for same in order.chunk_by(|one, other| one >> 32 == other >> 32) {
+                is_cut |= same.len() > MOST_COMPARED + 1;
                 for (n, other) in same.iter().enumerate() {
                     for one in &same[..n.min(MOST_COMPARED)] {
                         let ((one, its), (other, others)) = (own[*one as u32 as usize], own[*other as u32 as usize]);
@@ -143,6 +151,7 @@ impl ByPiece {
                 }
             }
         }
+        is_cut
     }
 }
 

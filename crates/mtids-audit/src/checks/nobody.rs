@@ -10,7 +10,7 @@ use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode};
 
 /// The column.
-const PATIENT: &str = "patient_key";
+pub(super) const PATIENT: &str = "patient_key";
 /// Ids that name nobody; DICOM fills texts with one blank.
 const BLANK: [&str; 2] = ["", " "];
 

@@ -1,6 +1,10 @@
-//! Findings of one series at one place: contradictions, and findings given twice.
+//! Findings at one place: contradictions, and findings given twice.
+//!
+//! Series of a study that share a frame of reference show one body in one position, so labels of theirs must not contradict each other. Series
+//! without a frame stand for themselves. Two reconstructions of a scan may both have each finding, so only within a series is one given twice.
+//! Invariants: a row without series and frame has no place; the cost is that of a sort.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use mtids_report::format::counted;
 use mtids_shards::NO_CODE;
@@ -10,42 +14,90 @@ use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
+const AXES: [&str; 3] = ["center_x_mm", "center_y_mm", "center_z_mm"];
+/// Centres closer than this are one place, not the chance meeting of two shifts.
+const COINCIDENT_MM: f64 = 0.01;
+/// Weight of each of two samples of a finding; of more it is lower.
+const WEIGHT_OF_TWO: f64 = 0.5;
+
 /// Where, and as what, findings are labelled: a column each. Texts are numbers.
 struct Places {
+    /// Rows of one number are compared; none for a row that names neither frame nor series.
+    groups: Vec<Option<u64>>,
     series: Vec<u32>,
     sample: Vec<u32>,
     at: [Vec<f64>; 3],
     region: Vec<u32>,
     status: Vec<u32>,
+    size: Vec<f64>,
     weight: Vec<f64>,
+}
+
+/// Rows that contradict each other, and rows that say one thing twice.
+#[derive(Default)]
+struct Pairs {
+    contradicting: BTreeSet<u32>,
+    repeated: BTreeSet<u32>,
 }
 
 impl Places {
     fn of(index: &Index) -> Result<Self, AuditError> {
-        let columns = ["series_key", "sample_key", "region_name", "metastasis", "weight"];
-        let answer =
-            index.query(|frame| frame.select(columns.into_iter().chain(AXES).map(col).collect::<Vec<Expr>>()))?;
+        let columns = ["study_key", "frame_of_reference_key", "series_key", "sample_key", "region_name", "metastasis"];
+        let columns = columns.into_iter().chain(["short_axis_mm", "weight"]).chain(AXES).map(col);
+        let answer = index.query(|frame| frame.select(columns.collect::<Vec<Expr>>()))?;
+        let series = answer.codes("series_key")?;
+        let frames = answer.codes("study_key")?.into_iter().zip(answer.codes("frame_of_reference_key")?);
+        let group = |((study, frame), series): ((u32, u32), &u32)| {
+            // No study has this number, so a series is never taken for a frame.
+            let pair = |high: u32, low: u32| Some(u64::from(high) << 32 | u64::from(low));
+            if study != NO_CODE && frame != NO_CODE {
+                return pair(study, frame);
+            }
+            pair(NO_CODE, *series).filter(|_| *series != NO_CODE)
+        };
         Ok(Self {
-            series: answer.codes("series_key")?,
+            groups: frames.zip(&series).map(group).collect(),
+            series,
             sample: answer.codes("sample_key")?,
             at: [answer.values(AXES[0])?, answer.values(AXES[1])?, answer.values(AXES[2])?],
             region: answer.codes("region_name")?,
             status: answer.codes("metastasis")?,
+            size: answer.values("short_axis_mm")?,
             weight: answer.values("weight")?,
         })
     }
 
-    /// One of several samples of a finding, so that its centre may be shifted: they share a weight of 1.
-    fn is_shifted(&self, row: usize) -> bool {
-        self.weight[row] < 1.0
+    /// Rows that have a place, group by group, and in each along the body.
+    fn order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> =
+            (0..self.series.len() as u32).filter(|row| self.groups[*row as usize].is_some()).collect();
+        order.sort_unstable_by(|a, b| {
+            let (a, b) = (*a as usize, *b as usize);
+            let along = self.at[2][a].total_cmp(&self.at[2][b]);
+            self.groups[a].cmp(&self.groups[b]).then(along).then(a.cmp(&b))
+        });
+        order
     }
 
-    /// Whether two rows show one place. A shifted centre may lie nearer to a neighbour than to its own finding, so samples of
-    /// a finding count only where they coincide, as unshifted ones of one place do.
-    fn is_same(&self, a: usize, b: usize, same_place_mm: f64) -> bool {
-        let is_shifted = self.is_shifted(a) || self.is_shifted(b);
-        let limit = if is_shifted { COINCIDENT_MM.min(same_place_mm) } else { same_place_mm };
-        self.at.iter().map(|axis| (axis[a] - axis[b]).powi(2)).sum::<f64>().sqrt() < limit
+    /// What all samples of the finding of a row share; none where its weight is none of a sample: they share a weight of 1.
+    fn finding(&self, row: u32) -> Option<[u64; 5]> {
+        let row = row as usize;
+        let is_part = self.weight[row] > 0.0 && self.weight[row] <= WEIGHT_OF_TWO;
+        let codes = [self.series[row], self.region[row], self.status[row]].map(u64::from);
+        is_part.then(|| [codes[0], codes[1], codes[2], self.size[row].to_bits(), self.weight[row].to_bits()])
+    }
+
+    /// For each of these rows, whether it is one of several samples of a finding, so that its centre may be shifted. A row of low weight that no
+    /// other one goes with was only weighted.
+    fn are_shifted(&self, rows: &[u32]) -> Vec<bool> {
+        let mut samples: HashMap<[u64; 5], u32> = HashMap::new();
+        rows.iter().filter_map(|row| self.finding(*row)).for_each(|one| *samples.entry(one).or_default() += 1);
+        let has_others = |finding: [u64; 5]| samples.get(&finding).is_some_and(|samples| *samples > 1);
+        rows.iter().map(|row| self.finding(*row).is_some_and(has_others)).collect()
+    }
+
+    fn distance_mm(&self, a: usize, b: usize) -> f64 {
+        self.at.iter().map(|axis| (axis[a] - axis[b]).powi(2)).sum::<f64>().sqrt()
     }
 
     /// Whether the labels of two rows differ; unknown contradicts nothing.
@@ -53,76 +105,64 @@ impl Places {
         let differ = |codes: &[u32]| codes[a] != NO_CODE && codes[b] != NO_CODE && codes[a] != codes[b];
         differ(&self.region) || differ(&self.status)
     }
-}
 
-const AXES: [&str; 3] = ["center_x_mm", "center_y_mm", "center_z_mm"];
-/// Centres closer than this are one place, not the chance meeting of two shifts.
-const COINCIDENT_MM: f64 = 0.01;
-
-/// Patches of one place should not contradict each other, nor be two findings. Centres are those of findings, see [`Places::is_same`].
-pub(super) fn shared(index: &Index, same_place_mm: f64) -> Result<Vec<AuditIssue>, AuditError> {
-    let places = Places::of(index)?;
-    // Sorted along the body, a place is compared only with those of its series at most `same_place_mm` further up.
-    let mut order: Vec<u32> = (0..places.series.len() as u32).collect();
-    order.sort_unstable_by(|a, b| {
-        let (a, b) = (*a as usize, *b as usize);
-        let along = places.at[2][a].total_cmp(&places.at[2][b]);
-        places.series[a].cmp(&places.series[b]).then(along).then(a.cmp(&b))
-    });
-    let (mut contradicting, mut repeated) = (BTreeSet::new(), BTreeSet::new());
-    for of_series in order.chunk_by(|a, b| places.series[*a as usize] == places.series[*b as usize]) {
-        for (n, a) in of_series.iter().map(|row| *row as usize).enumerate() {
-            let above = of_series[n + 1..].iter().map(|row| *row as usize);
-            for b in above.take_while(|b| places.at[2][*b] - places.at[2][a] < same_place_mm) {
-                if !places.is_same(a, b, same_place_mm) {
-                    continue;
-                }
-                let both = [places.sample[a], places.sample[b]];
-                if places.contradict(a, b) {
-                    contradicting.extend(both);
-                } else if !places.is_shifted(a) && !places.is_shifted(b) {
+    /// Compares the rows of a group, which come in their order along the body: each only with those at most `same_place_mm` further up. A shifted
+    /// centre may lie nearer to a neighbour than to its own finding, so samples count only where they coincide, as unshifted ones of one place do.
+    fn compare(&self, rows: &[u32], same_place_mm: f64, found: &mut Pairs) {
+        let are_shifted = self.are_shifted(rows);
+        for (n, a) in rows.iter().map(|row| *row as usize).enumerate() {
+            let above = (n + 1..rows.len()).map(|m| (m, rows[m] as usize));
+            for (m, b) in above.take_while(|(_, b)| self.at[2][*b] - self.at[2][a] < same_place_mm) {
+                let is_shifted = are_shifted[n] || are_shifted[m];
+                let limit = if is_shifted { COINCIDENT_MM.min(same_place_mm) } else { same_place_mm };
+                // A place that is none is near to nothing.
+                let is_same = self.distance_mm(a, b) < limit;
+                let both = [self.sample[a], self.sample[b]];
+                if is_same && self.contradict(a, b) {
+                    found.contradicting.extend(both);
+                } else if is_same && !is_shifted && self.series[a] == self.series[b] {
                     // Samples of one finding lie together by intention; which of them are of one finding no column says.
-                    repeated.extend(both);
+                    found.repeated.extend(both);
                 }
             }
         }
+    }
+}
+
+/// Patches of one place should not contradict each other, nor be two findings. Centres are those of findings, see [`Places::compare`].
+pub(super) fn shared(index: &Index, same_place_mm: f64) -> Result<Vec<AuditIssue>, AuditError> {
+    let places = Places::of(index)?;
+    let mut found = Pairs::default();
+    for rows in places.order().chunk_by(|a, b| places.groups[*a as usize] == places.groups[*b as usize]) {
+        places.compare(rows, same_place_mm, &mut found);
     }
     drop(places);
     let keys = |rows: BTreeSet<u32>| -> Result<Vec<String>, AuditError> {
         let rows: Vec<u32> = rows.into_iter().collect();
         Ok(index.coded()?.index().texts_at("sample_key", &rows)?.into_iter().flatten().collect())
     };
-    let (contradicting, repeated) = (keys(contradicting)?, keys(repeated)?);
     let mut issues = Vec::new();
-    if !contradicting.is_empty() {
-        issues.push(
-            AuditIssue::new(
-                Severity::Error,
-                IssueCode::ConflictingLabels,
-                contradicting.len() as u64,
-                format!(
-                    "{} less than {same_place_mm} mm apart carry different labels",
-                    counted(contradicting.len() as u64, "patch", "patches")
-                ),
-                "two sources or readers disagree about one node: correct the annotations",
-            )
-            .with_rows(contradicting),
-        );
-    }
-    if !repeated.is_empty() {
-        issues.push(
-            AuditIssue::new(
-                Severity::Warning,
-                IssueCode::DuplicateFinding,
-                repeated.len() as u64,
-                format!(
-                    "{} of one series are less than {same_place_mm} mm apart, with labels that agree",
-                    counted(repeated.len() as u64, "patch", "patches")
-                ),
-                "a node annotated twice counts twice; remove one annotation",
-            )
-            .with_rows(repeated),
-        );
+    for (severity, code, rows, words, advice) in [
+        (
+            Severity::Error,
+            IssueCode::ConflictingLabels,
+            found.contradicting,
+            format!("less than {same_place_mm} mm apart carry different labels"),
+            "two sources or readers disagree about one node: correct the annotations",
+        ),
+        (
+            Severity::Warning,
+            IssueCode::DuplicateFinding,
+            found.repeated,
+            format!("of one series are less than {same_place_mm} mm apart, with labels that agree"),
+            "a node annotated twice counts twice; remove one annotation",
+        ),
+    ] {
+        if !rows.is_empty() {
+            let count = rows.len() as u64;
+            let message = format!("{} {words}", counted(count, "patch", "patches"));
+            issues.push(AuditIssue::new(severity, code, count, message, advice).with_rows(keys(rows)?));
+        }
     }
     Ok(issues)
 }

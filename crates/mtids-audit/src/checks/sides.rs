@@ -2,14 +2,15 @@
 //!
 //! LPS x = 0 is not the midline of the body. So a finding is judged by its own place only where the build found the midline at its height, and a
 //! patient who lies off centre gives nothing. Where it did not, places are those of the rows, which are shifted in all samples but the first.
-//! Invariants: stations 3 and 7 and those without side are not judged; a series with one side only says nothing. Units: LPS mm, x towards
-//! the left.
+//! Invariants: stations 3 and 7, those without side and rows without series are not judged; a series with one side only says nothing. Units: LPS mm,
+//! x towards the left.
 
 use std::collections::BTreeSet;
 
 use mtids_domain::nodal::Side;
 use mtids_domain::taxonomy::Station;
 use mtids_report::format::counted;
+use mtids_shards::NO_CODE;
 use polars::prelude::{col, lit};
 
 use crate::error::AuditError;
@@ -75,7 +76,8 @@ pub(super) fn crossed(index: &Index, margin_mm: f64) -> Result<Option<AuditIssue
     let (series, stations) = (answer.codes("series_key")?, answer.codes("station")?);
     let (x, samples) = (answer.values("center_x_mm")?, answer.codes("sample_key")?);
     let side = |row: u32| sides.get(stations[row as usize] as usize).copied().flatten();
-    let is_known = |row: u32| side(row).is_some() && x[row as usize].is_finite();
+    let has_series = |row: u32| series[row as usize] != NO_CODE;
+    let is_known = |row: u32| has_series(row) && side(row).is_some() && x[row as usize].is_finite();
     let mut order: Vec<u32> = (0..series.len() as u32).filter(|row| is_known(*row)).collect();
     order.sort_unstable_by_key(|row| (series[*row as usize], *row));
     let mut wrong = BTreeSet::new();

@@ -1,6 +1,6 @@
-//! Whether there is tissue where a finding is said to be, by the measures around its point. Units: HU.
+//! Whether there is tissue where a finding is said to be, by the measures around its point. Units: HU, mm.
 //!
-//! Invariant: an older layout without measures has no such issue.
+//! Invariants: an older layout without measures has no such issue; what is too small to be judged is not judged.
 
 use mtids_report::format::counted;
 use polars::prelude::{col, lit};
@@ -11,15 +11,25 @@ use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// Mean within 3 mm of the point.
 const CENTER: &str = "grown_shell_0_3_hu";
+/// Short axis of the annotation.
+const SHORT_AXIS: &str = "short_axis_mm";
+/// A node of this short axis holds the ball of 3 mm about its point. Around the point of a smaller one, or of one of unknown size, there may be
+/// lung without anything being wrong.
+const WIDTH_OF_BALL_MM: f64 = 6.0;
+/// Volume of the region grown from the point.
+const VOLUME: &str = "grown_volume_mm3";
+/// One or two voxels have one value by chance, or by definition; less half a voxel for the rounding of volumes.
+const FEWEST_VOXELS: f64 = 8.0 - 0.5;
 /// Standard deviation of the region grown from the point.
 const DEVIATION: &str = "grown_deviation_hu";
 
-/// Findings in air or lung: a shifted or mirrored coordinate, or another series.
+/// Findings of some size in air or lung: a shifted or mirrored coordinate, or another series.
 pub(super) fn places(index: &Index, lowest_hu: f64) -> Result<Option<AuditIssue>, AuditError> {
     if !index.has(CENTER) {
         return Ok(None);
     }
-    let is_without = col(CENTER).is_finite().and(col(CENTER).lt(lit(lowest_hu)));
+    let is_wide = col(SHORT_AXIS).is_finite().and(col(SHORT_AXIS).gt_eq(lit(WIDTH_OF_BALL_MM)));
+    let is_without = is_wide.and(col(CENTER).is_finite()).and(col(CENTER).lt(lit(lowest_hu)));
     let answer = index.query(|frame| frame.filter(is_without).select([col("sample_key")]))?;
     let keys: Vec<String> = answer.texts("sample_key")?.into_iter().flatten().collect();
     Ok((!keys.is_empty()).then(|| {
@@ -43,7 +53,14 @@ pub(super) fn constant(index: &Index) -> Result<Option<AuditIssue>, AuditError> 
     if !index.has(DEVIATION) {
         return Ok(None);
     }
-    let answer = index.query(|frame| frame.filter(col(DEVIATION).eq(lit(0.0))).select([col("sample_key")]))?;
+    // The region is one of voxels of the series. Where its volume is not known, nothing says that it is small.
+    let voxel = col("pixel_spacing_mm") * col("pixel_spacing_mm") * col("slice_step_mm");
+    let is_small = match index.has(VOLUME) {
+        true => col(VOLUME).lt(lit(FEWEST_VOXELS) * voxel).fill_null(lit(false)),
+        false => lit(false),
+    };
+    let is_constant = col(DEVIATION).eq(lit(0.0)).and(is_small.not());
+    let answer = index.query(|frame| frame.filter(is_constant).select([col("sample_key")]))?;
     let keys: Vec<String> = answer.texts("sample_key")?.into_iter().flatten().collect();
     Ok((!keys.is_empty()).then(|| {
         AuditIssue::new(

@@ -46,6 +46,11 @@ const COLUMNS: [Vocabulary; 11] = [
     optional("repaired", |word| Repair::from_name(word).is_some()),
 ];
 
+/// Whether a column has a fixed set of values.
+pub(super) fn knows_column(name: &str) -> bool {
+    COLUMNS.iter().any(|one| one.column == name)
+}
+
 /// The forms of annotations; a negative has none.
 fn is_source(word: &str) -> bool {
     use AnnotationSource::{Segmentation, SegmentationWithTable, Table};

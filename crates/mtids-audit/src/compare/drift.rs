@@ -101,7 +101,7 @@ fn is_measure(column: &str) -> bool {
 }
 
 /// Columns of both datasets whose means are compared.
-pub(super) fn number_columns(first: &Index, second: &Index) -> Vec<String> {
+fn number_columns(first: &Index, second: &Index) -> Vec<String> {
     let measures = first.columns().iter().filter(|name| is_measure(name)).map(String::as_str);
     let all = NUMBERS.into_iter().chain(measures).filter(|name| first.has(name) && second.has(name));
     all.map(str::to_owned).collect()

@@ -6,6 +6,7 @@
 use mtids_report::format::counted;
 
 use super::comparison::{Comparison, Transition};
+use super::pairs::{MOVED_MM, MovedSamples};
 use super::relabelled::keys as keys_of;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
@@ -22,7 +23,7 @@ pub(super) struct ChangedRows {
     /// Of both, with another label that a correction explains.
     pub(super) corrected: Vec<String>,
     /// Of both, at another place.
-    pub(super) samples: Vec<String>,
+    pub(super) samples: MovedSamples,
     /// Of both, at the same place, with other voxels.
     pub(super) voxels: Vec<String>,
     /// Patients in another split.
@@ -50,22 +51,34 @@ pub(super) fn issues(found: &Comparison, rows: ChangedRows, known: Vec<AuditIssu
             .with_rows(rows.voxels),
         );
     }
-    if found.moved_samples > 0 {
-        let count = found.moved_samples;
-        issues.push(
-            AuditIssue::new(
-                Severity::Info,
-                IssueCode::MovedSamples,
-                count,
-                format!("{} at another place under the same key", counted(count, "row lies", "rows lie")),
-                "samples are shifted otherwise, or negatives were drawn anew because annotations or settings changed; their voxels are not compared",
-            )
-            .with_rows(rows.samples),
-        );
-    }
+    issues.extend(samples(rows.samples));
     issues.extend(drift(found));
     issues.sort_by(|a, b| (a.severity, a.code, &a.message).cmp(&(b.severity, b.code, &b.message)));
     issues
+}
+
+/// Rows of one key at two places. Shifted samples and negatives may move; the place of a finding is a part of its key.
+fn samples(moved: MovedSamples) -> Option<AuditIssue> {
+    let count = moved.keys.len() as u64;
+    let far = moved.farthest_mm.map(|mm| format!(", up to {mm:.2} mm away")).unwrap_or_default();
+    let lie = format!("{} at another place under the same key{far}", counted(count, "row lies", "rows lie"));
+    let (severity, message, advice) = match moved.findings {
+        0 => (
+            Severity::Info,
+            lie,
+            "samples are shifted otherwise, or negatives were drawn anew because annotations or settings changed; their voxels are not compared",
+        ),
+        findings => (
+            Severity::Warning,
+            format!(
+                "{lie}; {} not shifted, and moved by more than {MOVED_MM} mm",
+                counted(findings, "of them is a finding that is", "of them are findings that are")
+            ),
+            "coordinates were changed, or are computed otherwise: look at these findings in both before anyone trains; their voxels are not compared",
+        ),
+    };
+    (count > 0)
+        .then(|| AuditIssue::new(severity, IssueCode::MovedSamples, count, message, advice).with_rows(moved.keys))
 }
 
 fn keys(found: &Comparison) -> Vec<AuditIssue> {

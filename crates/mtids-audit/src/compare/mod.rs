@@ -3,6 +3,7 @@
 //! Purpose: whoever rebuilds a dataset sees what changed before anyone trains on it. Invariants: the same two datasets and settings give the
 //! same bytes; a dataset whose keys are unique has no issue beside itself; no voxel is read, digests stand for them.
 
+mod columns;
 pub mod comparison;
 pub mod config;
 mod drift;
@@ -27,6 +28,7 @@ use mtids_shards::{CorrectionRecord, Dataset, Manifest, read_corrections};
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::needed;
+use crate::opened::open;
 use comparison::Comparison;
 use config::CompareConfig;
 use judgement::{ChangedRows, issues};
@@ -42,7 +44,7 @@ const MOST_KEYS: usize = 1000;
 /// [`AuditError`] when one of them is no dataset, an index cannot be read, or a setting makes no sense.
 pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Comparison, AuditError> {
     config.validate()?;
-    let datasets = [mtids_store::open_dataset(first)?, mtids_store::open_dataset(second)?];
+    let datasets = [open(first)?, open(second)?];
     let [a, b] = [opened(&datasets[0])?, opened(&datasets[1])?];
     let manifests = [datasets[0].manifest(), datasets[1].manifest()];
     let pairs = Pairs::of(&a, &b)?;
@@ -52,7 +54,7 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
     let moved = pairs.moved(config.same_place_mm)?;
     let changed_columns = pairs.changed_columns()?;
     let voxels = pairs.keys_of_changed_voxels()?;
-    let samples = pairs.keys_of_moved_samples()?;
+    let samples = pairs.moved_samples()?;
     let [before, after] = [read_corrections(&datasets[0])?, read_corrections(&datasets[1])?];
     let corrections = without(&after, &before);
     let Relabelled { explained, others, withdrawn } = relabelled(&pairs, &without(&before, &after), &corrections)?;
@@ -67,7 +69,7 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
         rows: pairs.rows()?,
         moved_patients: moved_patients.len() as u64,
         moved_findings: moved.len() as u64,
-        moved_samples: samples.len() as u64,
+        moved_samples: samples.keys.len() as u64,
         changed_voxels: voxels.len() as u64,
         changed_columns,
         region: pairs.transition("region_name", &region_names(manifests), same_name)?,
@@ -94,7 +96,9 @@ pub fn compare(first: &Path, second: &Path, config: &CompareConfig) -> Result<Co
     known.extend(identity::patients(pairs.changes("patient_key", same_name)?));
     known.extend(identity::kinds(pairs.changes("kind", same_name)?));
     known.extend(facts::issue(&pairs, &found.changed_columns)?);
-    known.extend(not_finite::issue(&a, &b)?);
+    known.extend(not_finite::issue(&pairs, &a, &b)?);
+    known.extend(columns::issues(&a, &b));
+    known.extend(columns::empty([&a, &b])?);
     found.issues = issues(&found, rows, known);
     Ok(found)
 }

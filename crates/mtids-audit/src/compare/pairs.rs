@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use mtids_domain::label::Metastasis;
 use mtids_metrics::{BootstrapOptions, agreement_by_patient};
-use polars::prelude::{Expr, JoinArgs, JoinCoalesce, JoinType, LazyFrame, SortMultipleOptions, col, len, lit};
+use polars::prelude::{
+    DataType, Expr, JoinArgs, JoinCoalesce, JoinType, LazyFrame, SortMultipleOptions, col, len, lit,
+};
 
 use super::comparison::{Overlap, Transition};
 use super::keys::{KEY, Repeated};
@@ -20,7 +22,7 @@ use crate::index::{Answer, Index, Rows};
 /// Columns that say where a row lies on disk, which may change with any row before it.
 const PLACES_ON_DISK: [&str; 3] = ["shard", "row_group", "row"];
 /// Columns of the rows that are asked for more than how many differ; every layout has them.
-const ASKED: [&str; 13] = [
+const ASKED: [&str; 14] = [
     "kind",
     "patient_key",
     "series_key",
@@ -33,14 +35,17 @@ const ASKED: [&str; 13] = [
     "metastasis",
     "evidence",
     "level",
+    "weight",
     "voxels_digest",
 ];
 /// The place of a row.
 const CENTER: [&str; 3] = ["center_x_mm", "center_y_mm", "center_z_mm"];
 /// Places closer than this are one, mm: coordinates are computed, and another version may round otherwise.
 const ONE_PLACE_MM: f64 = 0.01;
+/// A finding that moved further than this under its key is no matter of computing otherwise, mm.
+pub(super) const MOVED_MM: f64 = 1.0;
 /// So many columns are compared in one join, to bound its memory.
-const COLUMNS_AT_A_TIME: usize = 32;
+pub(super) const COLUMNS_AT_A_TIME: usize = 32;
 /// The class of a label that is not known.
 const UNKNOWN: &str = "unknown";
 /// Resamples of patients, and their seed: an interval is to be the same each time.
@@ -88,6 +93,16 @@ pub(super) struct Change {
     pub(super) labels: [String; 2],
 }
 
+/// Rows of both that lie elsewhere.
+pub(super) struct MovedSamples {
+    /// Their keys, sorted.
+    pub(super) keys: Vec<String>,
+    /// How far they lie apart at most, mm; none where no distance is known.
+    pub(super) farthest_mm: Option<f64>,
+    /// Findings among them that are not shifted, and lie further apart than [`MOVED_MM`].
+    pub(super) findings: u64,
+}
+
 /// The name of a stored status.
 pub(super) fn status_name(stored: &str) -> &str {
     let of_code = |status: &&Metastasis| status.code().to_string() == stored;
@@ -108,6 +123,15 @@ fn has_moved() -> Expr {
     let differ = CENTER.into_iter().map(differs).reduce(Expr::or).unwrap_or_else(|| lit(false));
     let is_near = squared_distance().lt_eq(lit(ONE_PLACE_MM * ONE_PLACE_MM)).fill_null(lit(false));
     differ.and(is_near.not())
+}
+
+/// Whether a row of both is a finding in both, and the only sample of it there: several share a weight of 1, and are shifted by chance.
+fn is_unshifted() -> Expr {
+    let of_side = |side: Side| {
+        let weight = side.column("weight").cast(DataType::Float64);
+        side.column("kind").eq(lit("finding")).and(weight.clone().is_finite()).and(weight.gt_eq(lit(1.0)))
+    };
+    of_side(Side::First).and(of_side(Side::Second)).fill_null(lit(false))
 }
 
 /// Of the places of both sides, mm².
@@ -243,9 +267,22 @@ impl<'i> Pairs<'i> {
         self.keys(self.both().filter(has_moved().not().and(differs)))
     }
 
-    /// Keys of rows of both whose place differs, sorted: shifted samples and negatives.
-    pub(super) fn keys_of_moved_samples(&self) -> Result<Vec<String>, AuditError> {
-        self.keys(self.both().filter(has_moved()))
+    /// Rows of both whose place differs: shifted samples and negatives, and findings where places were changed.
+    pub(super) fn moved_samples(&self) -> Result<MovedSamples, AuditError> {
+        let selected = [col(KEY), squared_distance().alias("squared"), is_unshifted().alias("is unshifted")];
+        let rows = self.both().filter(has_moved()).select(selected).sort([KEY], SortMultipleOptions::default());
+        let answer = self.answer(rows)?;
+        // A place that is none is no distance away.
+        let apart =
+            answer.values("squared")?.into_iter().map(|squared| Some(squared.sqrt()).filter(|mm| mm.is_finite()));
+        let apart: Vec<Option<f64>> = apart.collect();
+        let unshifted = answer.counts("is unshifted")?;
+        let is_far = |(mm, unshifted): &(&Option<f64>, u64)| *unshifted > 0 && mm.is_some_and(|mm| mm > MOVED_MM);
+        Ok(MovedSamples {
+            keys: answer.texts(KEY)?.into_iter().flatten().collect(),
+            farthest_mm: apart.iter().copied().flatten().reduce(f64::max),
+            findings: apart.iter().zip(unshifted).filter(is_far).count() as u64,
+        })
     }
 
     fn keys(&self, rows: LazyFrame) -> Result<Vec<String>, AuditError> {

@@ -27,6 +27,7 @@ use mtids_runtime::provenance::Program;
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::needed;
+use crate::opened::open;
 use config::SuspectsConfig;
 use folds::{Folds, Probabilities};
 use found::{Dimension, Judged, Suspects};
@@ -49,7 +50,7 @@ const RESAMPLES: usize = 400;
 /// [`AuditError`] when there is no dataset, its index or a table of predictions cannot be read, or a setting makes no sense.
 pub fn suspects(dataset: &Path, predictions: &[PathBuf], config: &SuspectsConfig) -> Result<Found, AuditError> {
     config.validate()?;
-    let dataset = mtids_store::open_dataset(dataset)?;
+    let dataset = open(dataset)?;
     let manifest = dataset.manifest();
     let index = Index::open(&dataset)?;
     needed::check(&dataset, &index)?;

@@ -10,6 +10,7 @@ use mtids_domain::label::Evidence;
 use super::found::{Dimension, Suspect, Suspects};
 use crate::error::AuditError;
 use crate::index::Index;
+use crate::opened::open;
 
 /// Rows whose details are read at a time.
 const AT_A_TIME: usize = 100_000;
@@ -107,6 +108,6 @@ impl Found {
     pub fn details(&self, dataset: &Path, all: bool) -> Result<Vec<Suspect>, AuditError> {
         let least = self.suspects.config.least_probability;
         let listed: Vec<Ranked> = self.ranked.iter().filter(|row| all || row.p_wrong >= least).cloned().collect();
-        details(&Index::open(&mtids_store::open_dataset(dataset)?)?, &listed)
+        details(&Index::open(&open(dataset)?)?, &listed)
     }
 }

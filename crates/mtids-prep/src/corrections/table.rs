@@ -56,11 +56,11 @@ impl Corrections {
     /// [`PrepError::Config`] naming the file, and every line with an empty cell or an unknown word.
     pub(crate) fn read(path: &Path, regions: &RegionScheme) -> Result<Self, PrepError> {
         let mut table = Self { path: path.to_owned(), lines: Vec::new() };
-        let SmallTable { mut reader, at } = SmallTable::open(path, COLUMNS).map_err(|reason| failure(path, reason))?;
+        let mut rows = SmallTable::open(path, COLUMNS).map_err(|reason| failure(path, reason))?;
+        let at = rows.at;
         let mut wrong = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(|error| failure(path, error.to_string()))?;
-            let line = record.position().map_or(0, csv::Position::line);
+        while let Some(row) = rows.next() {
+            let (line, record) = row.map_err(|reason| failure(path, reason))?;
             match correction(line, at.map(|at| record.get(at).unwrap_or_default().to_owned()), regions) {
                 Ok(correction) => table.lines.push(correction),
                 Err(reason) => wrong.push((line, reason)),
