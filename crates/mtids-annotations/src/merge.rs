@@ -5,12 +5,38 @@
 
 use std::sync::Arc;
 
-use mtids_domain::annotation::{Annotation, AnnotationSource, Extent};
-use mtids_domain::label::{Evidence, LabelLevel};
+use mtids_domain::annotation::{Annotation, AnnotationSource, Extent, Mask};
+use mtids_domain::geometry::PointMm;
+use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::taxonomy::Location;
 
-use crate::join::{Finding, MOST_MASK_VOXELS};
 use crate::measure::short_axis_mm;
+
+/// Largest mask that a finding keeps, in set voxels: what is larger is no node, and masks of a whole build lie in memory together.
+pub const MOST_MASK_VOXELS: usize = 8_000_000;
+
+/// A finding in one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Centre in LPS mm.
+    pub center: PointMm,
+    /// Station, or several of which it is one; [`Location::Unplaced`] where the sources have no place on the map.
+    pub station: Option<Location>,
+    /// Status.
+    pub metastasis: Option<Metastasis>,
+    /// Evidence of the status.
+    pub evidence: Evidence,
+    /// Level of the status.
+    pub level: LabelLevel,
+    /// Short axis in mm.
+    pub short_axis_mm: Option<f64>,
+    /// Its voxels on the grid they were drawn on; `None` for a place of a table, and for a mask of more than [`MOST_MASK_VOXELS`].
+    pub mask: Option<Arc<Mask>>,
+    /// Form of the source.
+    pub source: AnnotationSource,
+    /// Labels that sources contradict; they are unknown here.
+    pub contradictions: u32,
+}
 
 /// The finding of annotations that speak of one node, masks first; `None` for none.
 pub(crate) fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {

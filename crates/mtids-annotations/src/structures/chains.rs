@@ -5,10 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use super::stack::{MAX_REGULAR_MM, UNDRAWN};
+/// Largest distance of regularly drawn planes that are one node, mm: two slices of the thickest chest CT.
+pub(super) const MAX_REGULAR_MM: f64 = 10.0;
+
+/// Undrawn slices that never part a node.
+pub(super) const UNDRAWN: u32 = 1;
 
 /// How far distances of a regular stack may differ: a plane goes to the nearest slice.
 const REGULAR: f64 = 1.25;
+
+/// Planes nearer than this are one plane, mm: coordinates are written with few digits.
+pub(super) const SAME_PLANE_MM: f64 = 0.05;
 
 /// A connected piece of one slice.
 pub(super) struct Piece {

@@ -14,7 +14,7 @@ use mtids_dicom::{DicomError, Limits};
 use mtids_domain::annotation::AnnotationTarget;
 use mtids_domain::geometry::{PointMm, dot};
 
-use super::upright::SAME_PLANE_MM;
+use super::chains::SAME_PLANE_MM;
 use super::{Contour, ContourKind, MAX_INSTANCES, RegionOfInterest, StructureSet, oblique};
 
 /// Reads an RTSTRUCT object.

@@ -13,15 +13,8 @@ use mtids_dicom::Limits;
 use mtids_domain::geometry::{Affine, PointMm};
 
 use super::area::Area;
-use super::chains::{Chains, Piece, links};
-use super::upright::SAME_PLANE_MM;
+use super::chains::{Chains, MAX_REGULAR_MM, Piece, SAME_PLANE_MM, UNDRAWN, links};
 use crate::components::components;
-
-/// Largest distance of regularly drawn planes that are one node, mm: two slices of the thickest chest CT.
-pub(super) const MAX_REGULAR_MM: f64 = 10.0;
-
-/// Undrawn slices that never part a node.
-pub(super) const UNDRAWN: u32 = 1;
 
 /// The drawn planes that went to one slice.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -8,14 +8,12 @@ use mtids_dicom::Limits;
 use mtids_domain::geometry::Affine;
 
 use super::area::{Budget, Curves, area};
+use super::chains::SAME_PLANE_MM;
 use super::stack::{Filled, Slice, fill};
 use super::{Contour, ContourKind};
 
 /// How far a point may lie from the plane of its contour, in slices.
 pub(super) const FLAT: f64 = 0.25;
-
-/// Planes nearer than this are one plane, mm: coordinates are written with few digits.
-pub(super) const SAME_PLANE_MM: f64 = 0.05;
 
 /// Largest index of a contour's point: no image has so many columns.
 const FARTHEST: f64 = 1e5;
