@@ -13,7 +13,8 @@ pub(crate) struct SmallTable<const N: usize> {
     reader: csv::Reader<Cursor<Vec<u8>>>,
     /// The number of each column that was asked for, in that order.
     pub(crate) at: [usize; N],
-    lines_before: u64,
+    /// Where the last row began that was asked for, in bytes, and its line.
+    place: (usize, u64),
 }
 
 impl<const N: usize> SmallTable<N> {
@@ -38,7 +39,7 @@ impl<const N: usize> SmallTable<N> {
                 return Err(format!("column `{name}` occurs twice; keep one"));
             }
         }
-        Ok(Self { reader, at, lines_before })
+        Ok(Self { reader, at, place: (0, lines_before + 1) })
     }
 
     /// The next row with its line in the file.
@@ -50,18 +51,32 @@ impl<const N: usize> SmallTable<N> {
         match self.reader.read_record(&mut record) {
             Ok(false) => None,
             Ok(true) => {
-                let line = record.position().map_or(0, csv::Position::line) + self.lines_before;
+                let line = self.line_at(record.position().map_or(0, csv::Position::byte));
                 Some(Ok((line, record)))
             }
             Err(error) => Some(Err(self.words_of(&error))),
         }
     }
 
-    fn words_of(&self, error: &csv::Error) -> String {
+    /// The line of a row that begins at this byte or behind the ends of lines there: the reader counts the end of a line of Windows too late.
+    fn line_at(&mut self, byte: u64) -> u64 {
+        let text = self.reader.get_ref().get_ref();
+        let (at, line) = &mut self.place;
+        let is_end = |n: usize| text[n] == b'\n' || (text[n] == b'\r' && text.get(n + 1) != Some(&b'\n'));
+        let mut start = usize::try_from(byte).unwrap_or(usize::MAX).min(text.len());
+        while matches!(text.get(start), Some(b'\r' | b'\n')) {
+            start += 1;
+        }
+        *line += (*at..start).filter(|&n| is_end(n)).count() as u64;
+        *at = start.max(*at);
+        *line
+    }
+
+    fn words_of(&mut self, error: &csv::Error) -> String {
         let csv::ErrorKind::UnequalLengths { pos: Some(position), expected_len, len } = error.kind() else {
             return error.to_string();
         };
-        let line = position.line() + self.lines_before;
+        let line = self.line_at(position.byte());
         format!("line {line}: {}, and the header has {expected_len}", counted(*len, "cell", "cells"))
     }
 }
