@@ -218,50 +218,67 @@ impl ExpertGroup {
     /// # Errors
     /// When the shape does not fit or the group is empty.
     pub fn forward(&self, z: &Tensor, mode: Mode) -> Result<Tensor> {
-        if let (Some(stacks), Some(first)) = (&self.stacks, self.experts.first()) {
-            return self.at_once(first, stacks, z, mode);
+        if let Some(stacks) = &self.stacks {
+            return Ok(at_once(&[self], stacks, &z.unsqueeze(0)?, mode)?.squeeze(0)?);
         }
         let outputs: Result<Vec<Tensor>> = self.experts.iter().map(|expert| expert.forward(z, mode)).collect();
         Ok(Tensor::stack(&outputs?, 1)?)
     }
 
-    /// All experts, which are of the shape of the first, by one product for each layer.
-    fn at_once(&self, first: &Expert, stacks: &Stacks, z: &Tensor, mode: Mode) -> Result<Tensor> {
-        let (batch, count) = (z.dim(0)?, self.experts.len());
-        let list = |of: &dyn Fn(&Expert) -> Vec<&Tensor>, place: usize| -> Vec<&Tensor> {
-            self.experts.iter().filter_map(|expert| of(expert).get(place).copied()).collect()
-        };
-        let kinds = first.weights().len();
-        let lists: Vec<Vec<&Tensor>> = (0..kinds).map(|place| list(&Expert::weights, place)).collect();
-        let stacked = stacks.stack(&lists)?;
-        let [weight, bias, second, shift, rest @ ..] = &stacked[..] else {
-            return Err(config_error("experts", "a layer without bias"));
-        };
-        // Of the same input: rows of all experts behind each other.
-        let product = |linear: &Linear, weight: &Tensor| -> Result<Tensor> {
-            let rows = weight.flatten(0, 1)?;
-            Ok(linear.precision().product([z, &rows], |z, rows| Ok(z.matmul(&rows.t()?)?))?)
-        };
-        let hidden = gelu(&product(&first.first, weight)?.broadcast_add(&bias.flatten_all()?)?)?;
-        let mut hidden = hidden.reshape((batch, count, ()))?.transpose(0, 1)?.contiguous()?;
-        let mut masks = Vec::new();
-        for expert in &self.experts {
-            masks.extend(expert.dropout.mask(batch, hidden.dim(2)?, mode.draw())?.unwrap_or_default());
+    /// Several groups of one shape, each on an input of its own: `[G, B, d]` to `[G, B, E, d_e]`.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, and for groups that are computed one by one.
+    pub(crate) fn forward_together(groups: &[&Self], x: &Tensor, mode: Mode) -> Result<Tensor> {
+        match groups.first().and_then(|group| group.stacks.as_ref()) {
+            Some(stacks) => at_once(groups, stacks, x, mode),
+            None => Err(config_error("experts", "these are computed one by one")),
         }
-        if !masks.is_empty() {
-            hidden = (&hidden * Tensor::from_vec(masks, hidden.shape(), z.device())?.to_dtype(z.dtype())?)?;
+    }
+}
+
+/// All experts of these groups, which are of one shape, by one product for each layer.
+fn at_once(groups: &[&ExpertGroup], stacks: &Stacks, x: &Tensor, mode: Mode) -> Result<Tensor> {
+    let (count, batch, _) = x.dims3()?;
+    let experts = || groups.iter().flat_map(|group| &group.experts);
+    let each = groups.first().map_or(0, |group| group.len());
+    let Some(first) = experts().next().filter(|_| groups.iter().all(|group| group.len() == each)) else {
+        return Err(config_error("experts", "a group without experts, or groups of several sizes"));
+    };
+    let list = |place: usize| experts().filter_map(|expert| expert.weights().get(place).copied()).collect();
+    let lists: Vec<Vec<&Tensor>> = (0..first.weights().len()).map(list).collect();
+    let stacked = stacks.stack(&lists)?;
+    let [weight, bias, second, shift, rest @ ..] = &stacked[..] else {
+        return Err(config_error("experts", "a layer without bias"));
+    };
+    // Experts of a group read the same input: their rows behind each other.
+    let product = |linear: &Linear, weight: &Tensor| -> Result<Tensor> {
+        let rows = weight.reshape((count, (), weight.dim(2)?))?;
+        Ok(linear.precision().product([x, &rows], |x, rows| Ok(x.matmul(&rows.transpose(1, 2)?)?))?)
+    };
+    let hidden = gelu(&product(&first.first, weight)?.broadcast_add(&bias.reshape((count, 1, ()))?)?)?;
+    let mut hidden = hidden.reshape((count, batch, each, ()))?.transpose(1, 2)?.contiguous()?.flatten(0, 1)?;
+    let mut masks = Vec::new();
+    for expert in experts() {
+        masks.extend(expert.dropout.mask(batch, hidden.dim(2)?, mode.draw())?.unwrap_or_default());
+    }
+    if !masks.is_empty() {
+        hidden = (&hidden * Tensor::from_vec(masks, hidden.shape(), x.device())?.to_dtype(x.dtype())?)?;
+    }
+    let precision = first.second.precision();
+    let outputs = precision.product([&hidden, second], |x, weight| Ok(x.matmul(&weight.transpose(1, 2)?)?))?;
+    let by_expert = |weight: &Tensor| weight.reshape((count, 1, each, ()));
+    let outputs = outputs.reshape((count, each, batch, ()))?.transpose(1, 2)?;
+    let perceptrons = outputs.broadcast_add(&by_expert(shift)?)?;
+    match (&first.finish, rest) {
+        (Finish::Add, _) => Ok(x.unsqueeze(2)?.broadcast_add(&perceptrons)?),
+        (Finish::AddSkipped(skip), [weight]) => {
+            Ok((product(skip, weight)?.reshape((count, batch, each, ()))? + perceptrons)?)
         }
-        let precision = first.second.precision();
-        let outputs = precision.product([&hidden, second], |x, weight| Ok(x.matmul(&weight.transpose(1, 2)?)?))?;
-        let perceptrons = outputs.transpose(0, 1)?.broadcast_add(shift)?;
-        match (&first.finish, rest) {
-            (Finish::Add, _) => Ok(z.unsqueeze(1)?.broadcast_add(&perceptrons)?),
-            (Finish::AddSkipped(skip), [weight]) => {
-                Ok((product(skip, weight)?.reshape((batch, count, ()))? + perceptrons)?)
-            }
-            (Finish::Normalise(_), [weight, bias]) => Ok(LayerNorm::with(&perceptrons, [weight, bias])?),
-            _ => Err(config_error("experts", "experts of several forms")),
+        (Finish::Normalise(_), [weight, bias]) => {
+            Ok(LayerNorm::with(&perceptrons, [&by_expert(weight)?, &by_expert(bias)?])?)
         }
+        _ => Err(config_error("experts", "experts of several forms")),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::decoding::pooled_scores;
 use crate::error::{ModelError, Result, config_error};
 use crate::model::Model;
 use crate::regression;
-use crate::regulariser::{Terms, add_gates, consistency};
+use crate::regulariser::{Terms, add_gates, add_gates_together, consistency};
 use crate::tasks::{LabelMap, TargetBatch, TaskSet};
 use crate::types::{GateTerms, Outputs};
 use mtids_layers::activation::log_sum_exp;
@@ -356,6 +356,9 @@ impl TaskLosses {
         let mut terms = Terms::default();
         for gates in outputs.lower_gates.iter().chain([&outputs.gates]) {
             add_gates(&mut terms, gates, apply, &self.ranks, branch_prior_weight, load_balance_weight)?;
+        }
+        if let Some(gates) = &outputs.gates_together {
+            add_gates_together(&mut terms, gates, apply, branch_prior_weight, load_balance_weight)?;
         }
         for penalty in &outputs.penalties {
             terms.add(penalty, 1.0)?;

@@ -6,11 +6,11 @@
 //! head's probabilities over the classes of task q; its gradient reaches p_q only (O). Invariant: these terms are no tasks and bypass
 //! the gradient balancer. With several ranks every mean runs over the samples of all, so each rank has the same value.
 
-use candle_core::{Device, Tensor};
+use candle_core::{D, Device, Tensor};
 
 use crate::error::Result;
 use crate::tasks::{LabelMap, TaskSet};
-use crate::types::{GateOutput, GateTerms, Outputs};
+use crate::types::{GateOutput, GateTerms, GatesTogether, Outputs};
 use mtids_layers::activation::{log_softmax, softmax};
 use mtids_layers::mean_of_rows;
 use mtids_ranks::Ranks;
@@ -74,6 +74,38 @@ pub(crate) fn add_gates(
     Ok(())
 }
 
+/// [`add_gates`] for the gates of all tasks in one.
+pub(crate) fn add_gates_together(
+    terms: &mut Terms,
+    gates: &GatesTogether,
+    apply: GateTerms,
+    prior_weight: f64,
+    balance_weight: f64,
+) -> Result<()> {
+    if apply.branch_prior && prior_weight > 0.0 {
+        let tasks = gates.tasks as f64;
+        let logarithms = gates.means(&gates.gate.branch)?.log()?.mean_all()?;
+        terms.add(&logarithms.affine(-tasks, tasks * 0.5f64.ln())?, prior_weight)?;
+    }
+    if !apply.load_balance || balance_weight <= 0.0 {
+        return Ok(());
+    }
+    let of_tasks = |weights: &Option<Tensor>| -> Result<Option<Tensor>> {
+        weights
+            .as_ref()
+            .filter(|weights| weights.dims().get(1) > Some(&1))
+            .map(|weights| gates.means(weights))
+            .transpose()
+    };
+    if let Some(loads) = of_tasks(&gates.private_weights)? {
+        terms.add(&squared_variation(&loads)?, balance_weight)?;
+    }
+    if let Some(loads) = of_tasks(&gates.shared_weights)? {
+        terms.add(&squared_variation(&loads.sum(0)?)?, balance_weight)?;
+    }
+    Ok(())
+}
+
 /// KL(½, ½ ‖ mean over the batch of α), a scalar; diverges when a branch dies.
 ///
 /// # Errors
@@ -82,13 +114,13 @@ pub fn branch_prior(branch: &Tensor, ranks: &Ranks) -> Result<Tensor> {
     Ok(mean_of_rows(branch, ranks)?.log()?.mean_all()?.affine(-1.0, 0.5f64.ln())?)
 }
 
-/// Population variance over squared mean of `[E]` loads: 0 for equal loads, E − 1 when one takes all.
+/// Population variance over squared mean of `[E]` loads: 0 for equal loads, E − 1 when one takes all. Of several rows `[.., E]`, their sum.
 ///
 /// # Errors
 /// When candle refuses an operation.
 pub fn squared_variation(load: &Tensor) -> Result<Tensor> {
-    let mean = load.mean_keepdim(0)?;
-    let variance = load.broadcast_sub(&mean)?.sqr()?.mean_keepdim(0)?;
+    let mean = load.mean_keepdim(D::Minus1)?;
+    let variance = load.broadcast_sub(&mean)?.sqr()?.mean_keepdim(D::Minus1)?;
     // The constant only matters when a whole branch has no weight at all.
     Ok((variance / (mean.sqr()? + 1e-12)?)?.sum_all()?)
 }

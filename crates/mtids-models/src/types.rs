@@ -115,6 +115,26 @@ fn within(weights: &Tensor, sum: &Tensor) -> Result<Tensor> {
     Ok(weights.broadcast_div(&(sum + f64::from(f32::MIN_POSITIVE))?)?)
 }
 
+/// The gates of all tasks in one, where tasks are computed together: the rows of the first task, then those of the next.
+#[derive(Clone, Debug)]
+pub struct GatesTogether {
+    /// Number of tasks T.
+    pub tasks: usize,
+    /// What they decided, `[T B, ..]`.
+    pub gate: GateOutput,
+    /// Weights of the shared experts, `[T B, E_s]`; absent without a shared branch.
+    pub shared_weights: Option<Tensor>,
+    /// Weights of the private experts, `[T B, E_p]`; absent without a private branch.
+    pub private_weights: Option<Tensor>,
+}
+
+impl GatesTogether {
+    /// Means over the batch of a tensor `[T B, n]`: `[T, n]`.
+    pub(crate) fn means(&self, values: &Tensor) -> Result<Tensor> {
+        Ok(values.reshape((self.tasks, (), values.dim(1)?))?.mean(1)?)
+    }
+}
+
 /// What the model says about a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Outputs {
@@ -122,6 +142,8 @@ pub struct Outputs {
     pub logits: Vec<Tensor>,
     /// Decision of each task's last gate; empty for a model without gates.
     pub gates: Vec<GateOutput>,
+    /// The decisions of the last gates in one, where a step computes all tasks together; `gates` is empty then.
+    pub gates_together: Option<GatesTogether>,
     /// Decisions of the layers below, lowest first, each with one gate per task.
     pub lower_gates: Vec<Vec<GateOutput>>,
     /// Terms that the architecture itself adds to the loss, weighted; scalars.

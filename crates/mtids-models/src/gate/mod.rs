@@ -13,11 +13,12 @@ mod config;
 use candle_core::{D, Tensor};
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::error::Result;
+use crate::error::{Result, config_error};
 use crate::types::{GateOutput, Mode};
 use mtids_layers::activation::{log_sum_exp, sigmoid, softmax, softplus};
 use mtids_layers::linear::Linear;
 use mtids_layers::parameters::{Init, Parameters};
+use mtids_layers::stacked::Stacks;
 use mtids_ranks::Ranks;
 
 pub use config::{BranchControl, DbrConfig, ExpertControl, GateViews, OtherView};
@@ -189,6 +190,49 @@ impl Gate {
             private: self.private.as_ref().map(|gate| gate.forward(&r, mode)).transpose()?,
             others: None,
         })
+    }
+
+    /// Whether gates like this one can be computed together: each control is a soft-max over all it divides.
+    pub(crate) fn is_plain(&self) -> bool {
+        let plain = |gate: &Option<ExpertGate>| {
+            gate.as_ref().is_none_or(|gate| gate.logits.is_some() && gate.noise.is_none() && gate.top_k == gate.count)
+        };
+        self.control == BranchControl::Softmax && self.branch.is_some() && plain(&self.shared) && plain(&self.private)
+    }
+
+    /// The plain gates of `T` tasks for features `[T, B, d]`: decisions `[T B, ..]`, one product for each control.
+    ///
+    /// # Errors
+    /// When the shapes do not fit, and for gates that are not plain.
+    pub(crate) fn forward_together(gates: &[Self], z: &Tensor, stacks: &Stacks) -> Result<GateOutput> {
+        let (count, batch, _) = z.dims3()?;
+        let first = gates.first().filter(|_| gates.len() == count);
+        let first = first.ok_or_else(|| config_error("tasks", "there must be a gate for each of them"))?;
+        let of_experts = |gate: &Option<ExpertGate>| gate.as_ref().and_then(|gate| gate.logits.clone());
+        let controls = |gate: &Self| [gate.branch.clone(), of_experts(&gate.shared), of_experts(&gate.private)];
+        let layers: Vec<[Option<Linear>; 3]> = gates.iter().map(controls).collect();
+        let mut lists: Vec<Vec<&Tensor>> = vec![gates.iter().map(|gate| &gate.embedding).collect()];
+        for control in 0..3 {
+            let of_control = || layers.iter().filter_map(|layers| layers.get(control)?.as_ref());
+            lists.push(of_control().map(Linear::weight).collect());
+            lists.push(of_control().filter_map(Linear::bias).collect());
+        }
+        lists.retain(|list| !list.is_empty());
+        let mut stacked = stacks.stack(&lists)?.into_iter();
+        let mut next = || stacked.next().ok_or_else(|| config_error("dbr", "a gate lacks a part of the others"));
+        let embedding = next()?;
+        // Of parts that are all contiguous the whole is too.
+        let embedding = embedding.broadcast_as((count, batch, embedding.dim(2)?))?.contiguous()?;
+        let r = Tensor::cat(&[z, &embedding], 2)?;
+        let mut logits = || -> Result<Tensor> {
+            let (weight, bias) = (next()?, next()?);
+            Ok(r.matmul(&weight.transpose(1, 2)?)?.broadcast_add(&bias.unsqueeze(1)?)?.flatten(0, 1)?)
+        };
+        let branch = softmax(&(logits()? / first.temperature)?)?;
+        let mut divide = |gate: &Option<ExpertGate>| -> Result<Option<Tensor>> {
+            gate.as_ref().map(|_| Ok(softmax(&logits()?)?)).transpose()
+        };
+        Ok(GateOutput { branch, shared: divide(&first.shared)?, private: divide(&first.private)?, others: None })
     }
 }
 

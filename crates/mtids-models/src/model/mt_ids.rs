@@ -24,7 +24,8 @@ use crate::model::views::{Owner, Reading, SeenViews};
 use crate::problem::Problem;
 use crate::tasks::{TaskKind, TaskSet, default_tasks};
 use crate::trunks::{Blueprint, Trunks, known_views};
-use crate::types::{GateTerms, Mode};
+use crate::types::{GateOutput, GateTerms, Mode};
+use mtids_layers::stacked::Stacks;
 
 /// The network's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +93,14 @@ impl BranchGate for Gate {
     fn route(&self, input: &Tensor, mode: Mode) -> Result<Route> {
         let gate = self.forward(input, mode)?;
         Ok(Route { shared: gate.shared_weights()?, private: gate.private_weights()?, gate })
+    }
+
+    fn is_plain(&self) -> bool {
+        Self::is_plain(self)
+    }
+
+    fn together(gates: &[Self], input: &Tensor, stacks: &Stacks) -> Result<GateOutput> {
+        Self::forward_together(gates, input, stacks)
     }
 }
 

@@ -8,7 +8,7 @@ use mtids_layers::linear::Linear;
 
 use crate::error::{ModelError, Result, config_error};
 use crate::trunks::Blueprint;
-use crate::types::{Boundary, GateTerms, Mode, TaskOutput};
+use crate::types::{Boundary, GateTerms, Mode, Outputs, TaskOutput};
 
 /// The parts of a multi-task network on either side of its cut.
 pub trait MultiTaskModel: fmt::Debug + Send + Sync {
@@ -23,6 +23,19 @@ pub trait MultiTaskModel: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`ModelError::Config`] for a task that does not exist; when the shapes do not fit.
     fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput>;
+
+    /// How all tasks can be computed together; `None` where they are computed one by one.
+    fn together(&self) -> Option<Together> {
+        None
+    }
+
+    /// All tasks from their own copies of the boundary's tensors, `[T, B, ..]` each.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] where [`MultiTaskModel::together`] has no answer; when the shapes do not fit.
+    fn tasks(&self, _boundary: &[Tensor], _mode: Mode) -> Result<Outputs> {
+        Err(config_error("tasks", "the tasks of this network are computed one by one"))
+    }
 
     /// Whether a parameter is reached by two or more tasks. Most that lie below the cut are, and few above it.
     fn is_shared(&self, name: &str) -> bool;
@@ -41,6 +54,15 @@ pub trait MultiTaskModel: fmt::Debug + Send + Sync {
     fn gate_terms(&self) -> GateTerms {
         GateTerms::default()
     }
+}
+
+/// What a training step must know of tasks that are computed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Together {
+    /// By task, then by place of the boundary: whether the task trains what lies below. Elsewhere its gradient counts for nothing.
+    pub trains: Vec<Vec<bool>>,
+    /// Whether the gates pass a gradient into the boundary.
+    pub by_gates: bool,
 }
 
 /// A task's linear layer, behind dropout.

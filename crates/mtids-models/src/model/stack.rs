@@ -17,10 +17,11 @@ use candle_core::Tensor;
 use crate::error::{ModelError, Result, config_error};
 use crate::experts::{ExpertGroup, ExpertShape};
 use crate::gate::SoftmaxGate;
-use crate::model::network::{Head, MultiTaskModel, mix, of_task};
+use crate::model::network::{Head, MultiTaskModel, Together, mix, of_task};
 use crate::model::views::Reading;
 use crate::trunks::{Blueprint, Trunks, join};
-use crate::types::{Boundary, GateOutput, GateTerms, Mode, TaskOutput};
+use crate::types::{Boundary, GateOutput, GateTerms, GatesTogether, Mode, Outputs, TaskOutput};
+use mtids_layers::stacked::Stacks;
 
 /// How a gate divides the weight between shared and private experts.
 #[derive(Clone, Debug)]
@@ -37,6 +38,19 @@ pub(crate) struct Route {
 pub(crate) trait BranchGate: fmt::Debug + Send + Sync {
     /// Decides for the task's input `[B, d]`.
     fn route(&self, input: &Tensor, mode: Mode) -> Result<Route>;
+
+    /// Whether gates like this one can be computed together.
+    fn is_plain(&self) -> bool {
+        false
+    }
+
+    /// The gates of `T` tasks for inputs `[T, B, d]`: decisions `[T B, ..]`.
+    fn together(_gates: &[Self], _input: &Tensor, _stacks: &Stacks) -> Result<GateOutput>
+    where
+        Self: Sized,
+    {
+        Err(config_error("tasks", "gates like these are computed one by one"))
+    }
 }
 
 /// Sizes of a stack.
@@ -70,6 +84,8 @@ pub(crate) struct Stack<G> {
     reading: Reading,
     /// Names of the views' trunks, and whether two or more tasks train them.
     trunks: Vec<(String, bool)>,
+    /// Where layers of one shape are computed by one product.
+    stacks: Option<Stacks>,
 }
 
 /// What a layer reads.
@@ -154,7 +170,8 @@ impl<G: BranchGate> Stack<G> {
             (format!("{}.", blueprint.name("trunk", &view.name)), shared)
         };
         let trunks = blueprint.views.iter().enumerate().map(trunk).collect();
-        Ok(Self { layers, reading, trunks })
+        let stacks = parameters.layers_at_once().then(|| parameters.stacks().clone());
+        Ok(Self { layers, reading, trunks, stacks })
     }
 
     /// Whether a parameter of a trunk is reached by two or more tasks.
@@ -215,6 +232,38 @@ impl<G: BranchGate> Stack<G> {
         tensors.extend(outputs);
         tensors.extend(of_tasks.unwrap_or_else(|| features.to_vec()));
         Ok(Boundary { tensors, gates })
+    }
+
+    /// How the tasks can be computed together: with one layer of plain gates, and views that all tasks read alike.
+    fn together(&self) -> Option<Together> {
+        let [layer] = self.layers.as_slice() else { return None };
+        let alike = self.reading.is_alike() && layer.gates.len() > 1 && layer.gates.iter().all(BranchGate::is_plain);
+        if self.stacks.is_none() || !alike || layer.shared.is_none() || layer.private.iter().any(Option::is_none) {
+            return None;
+        }
+        let views = |task| (0..self.trunks.len()).map(move |view| self.reading.trains(task, view));
+        // Behind the views come the outputs of the shared experts, which every task trains.
+        let trains = (0..layer.gates.len()).map(|task| views(task).chain([true]).collect()).collect();
+        Some(Together { trains, by_gates: self.reading.by_gates() })
+    }
+
+    /// What all tasks read in the end, `[T, B, width]`, and the decisions of their gates, from tensors `[T, B, ..]` of the boundary.
+    fn tasks(&self, boundary: &[Tensor], mode: Mode) -> Result<(Tensor, GatesTogether)> {
+        let (layer, stacks) = (self.last()?, self.stacks.as_ref().ok_or_else(missing)?);
+        let (features, shared) = boundary.split_at_checked(self.trunks.len()).ok_or_else(missing)?;
+        let private: Option<Vec<&ExpertGroup>> = layer.private.iter().map(Option::as_ref).collect();
+        let (private, shared) = (private.ok_or_else(missing)?, shared.first().ok_or_else(missing)?);
+        // What a task does not train of the views is dropped from its gradient by the step.
+        let z = Tensor::cat(features, 2)?;
+        let gate = G::together(&layer.gates, &if self.reading.by_gates() { z.clone() } else { z.detach() }, stacks)?;
+        let (shared_weights, private_weights) = (gate.shared_weights()?, gate.private_weights()?);
+        let own = ExpertGroup::forward_together(&private, &z, mode)?;
+        let of = |weights: &Option<Tensor>, experts: &Tensor| -> Result<Tensor> {
+            mix(weights.as_ref().ok_or_else(missing)?, &experts.flatten(0, 1)?)
+        };
+        let mixed = (of(&shared_weights, shared)? + of(&private_weights, &own)?)?;
+        let (tasks, batch, _) = z.dims3()?;
+        Ok((mixed.reshape((tasks, batch, ()))?, GatesTogether { tasks, gate, shared_weights, private_weights }))
     }
 
     /// What one task reads in the end, `[B, width]`, and the decisions of its gates above the cut.
@@ -302,6 +351,17 @@ impl<G: BranchGate> MultiTaskModel for StackNetwork<G> {
     fn task(&self, task: usize, boundary: &[Tensor], mode: Mode) -> Result<TaskOutput> {
         let (mixed, gates) = self.stack.task(task, boundary, mode)?;
         Ok(TaskOutput { logits: of_task(&self.heads, task)?.forward(&mixed, mode)?, gates, penalty: None })
+    }
+
+    fn together(&self) -> Option<Together> {
+        self.stack.together()
+    }
+
+    fn tasks(&self, boundary: &[Tensor], mode: Mode) -> Result<Outputs> {
+        let (mixed, gates) = self.stack.tasks(boundary, mode)?;
+        let heads = self.heads.iter().enumerate();
+        let logits: Result<Vec<Tensor>> = heads.map(|(task, head)| head.forward(&mixed.get(task)?, mode)).collect();
+        Ok(Outputs { logits: logits?, gates_together: Some(gates), ..Outputs::default() })
     }
 
     fn is_shared(&self, name: &str) -> bool {

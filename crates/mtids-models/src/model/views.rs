@@ -171,6 +171,27 @@ impl Reading {
         self.shared_gate.read(features)
     }
 
+    /// Whether all tasks can read the views together: each reads all of them, and gates either train no view or, as private experts do, every view.
+    pub(crate) fn is_alike(&self) -> bool {
+        let accesses = |readers: &[Reader], wanted: &dyn Fn(Access) -> bool| {
+            readers.iter().flat_map(|reader| &reader.0).all(|access| wanted(*access))
+        };
+        let trained = |access| access == Access::Trained;
+        let detached = accesses(&self.gates, &|access| access == Access::Detached);
+        let everywhere = accesses(&self.gates, &trained) && accesses(&self.private, &trained);
+        (detached || everywhere) && accesses(&self.private, &|access| access != Access::Hidden)
+    }
+
+    /// Whether a task's private experts train a view.
+    pub(crate) fn trains(&self, task: usize, view: usize) -> bool {
+        self.private.get(task).is_some_and(|reader| reader.trains(view))
+    }
+
+    /// Whether gates train views.
+    pub(crate) fn by_gates(&self) -> bool {
+        self.gates.iter().flat_map(|reader| &reader.0).any(|access| *access == Access::Trained)
+    }
+
     /// The views that a task's private experts and its gate read.
     pub(crate) fn seen(&self, task: usize) -> Result<SeenViews> {
         Ok(SeenViews { private: of_task(&self.private, task)?.seen(), gate: of_task(&self.gates, task)?.seen() })

@@ -21,6 +21,8 @@ pub(super) struct Places<'a> {
     pub(super) of_rows: usize,
     /// Who has which rows.
     pub(super) ranks: &'a Ranks,
+    /// The gradients of all tasks in one, `[T, ..]`, at the first places, where tasks are computed together; absent where none is compared.
+    pub(super) together: &'a [Option<Tensor>],
 }
 
 impl Places<'_> {
@@ -76,7 +78,7 @@ pub(super) fn with_sums(by_task: &[Option<Parts>], places: Places<'_>) -> Result
 
 /// Rows of whole gradients with the samples of all ranks, place by place, in the order of the batch.
 pub(super) fn rows_of_all<T: Number>(rows: Vec<Vec<T>>, places: Places<'_>) -> Result<Vec<Vec<T>>> {
-    let Places { shapes, of_rows, ranks } = places;
+    let Places { shapes, of_rows, ranks, .. } = places;
     let Some(part) = ranks.part().filter(|_| of_rows > 0) else { return Ok(rows) };
     let of_all = |row: Vec<T>| -> Result<Vec<T>> {
         let mut rest = row.as_slice();
@@ -98,7 +100,7 @@ pub(super) fn rows_of_all<T: Number>(rows: Vec<Vec<T>>, places: Places<'_>) -> R
 
 /// What of a combined gradient this rank applies: its own rows, and parameters on the first rank alone, since the ranks' gradients are added up.
 pub(super) fn own_rows(update: Vec<f64>, places: Places<'_>) -> Vec<f64> {
-    let Places { shapes, of_rows, ranks } = places;
+    let Places { shapes, of_rows, ranks, .. } = places;
     let Some(part) = ranks.part() else { return update };
     let mut rest = update.as_slice();
     let mut own = Vec::new();

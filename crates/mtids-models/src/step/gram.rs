@@ -9,6 +9,7 @@ use std::ops::Range;
 use candle_core::{DType, Tensor};
 use mtids_balance::{Rows, gram_matrix};
 
+use super::among_ranks::Places;
 use super::types::Parts;
 use crate::error::{ModelError, Result};
 use mtids_layers::storage::with_rows;
@@ -40,10 +41,10 @@ pub(super) fn on_host(count: usize, by_task: &[Option<Parts>], places: Range<usi
     Ok(gram)
 }
 
-/// From tensors on a device, as `[T, T]` there; `None` where no task reaches any place. `shapes` are tensors of the shapes of the places.
-pub(super) fn on_device(by_task: &[Option<Parts>], shapes: &[&Tensor]) -> Result<Option<Tensor>> {
+/// From tensors on a device, as `[T, T]` there; `None` where no task reaches any place.
+pub(super) fn on_device(by_task: &[Option<Parts>], places: Places<'_>) -> Result<Option<Tensor>> {
     let mut total: Option<Tensor> = None;
-    for (place, shape) in shapes.iter().enumerate() {
+    for (place, shape) in places.shapes.iter().enumerate() {
         if by_task.iter().all(|parts| part(parts, place).is_none()) {
             continue;
         }
@@ -53,8 +54,13 @@ pub(super) fn on_device(by_task: &[Option<Parts>], shapes: &[&Tensor]) -> Result
                 None => Tensor::zeros(shape.elem_count(), DType::F64, shape.device())?,
             })
         };
-        let rows: Result<Vec<Tensor>> = by_task.iter().map(row).collect();
-        let rows = Tensor::stack(&rows?, 0)?;
+        let rows = match places.together.get(place) {
+            Some(Some(together)) => together.flatten_from(1)?.to_dtype(DType::F64)?,
+            _ => {
+                let rows: Result<Vec<Tensor>> = by_task.iter().map(row).collect();
+                Tensor::stack(&rows?, 0)?
+            }
+        };
         let products = rows.matmul(&rows.t()?)?;
         total = Some(match total {
             Some(total) => (total + products)?,

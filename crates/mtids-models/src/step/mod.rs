@@ -21,6 +21,7 @@ mod gram;
 mod reading;
 mod scope;
 mod task_gradients;
+mod together;
 mod types;
 
 pub use accumulation::Accumulation;

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor, WithDType};
 
 use super::types::{GateMeans, StepReport};
 use crate::error::Result;
-use crate::types::Outputs;
+use crate::types::{GatesTogether, Outputs};
 use mtids_layers::mean_of_rows;
 use mtids_layers::optimizer::Gradients;
 use mtids_ranks::Ranks;
@@ -140,6 +140,28 @@ impl Late {
             };
             self.gates.push(ranges);
         }
+        match &outputs.gates_together {
+            Some(gates) => self.gates_together(gates),
+            None => Ok(()),
+        }
+    }
+
+    fn gates_together(&mut self, gates: &GatesTogether) -> Result<()> {
+        let mut means = |values: &Tensor| -> Result<Vec<Range<usize>>> {
+            let means = gates.means(&values.detach())?;
+            let (all, width) = (self.gathered.add(&means)?, means.dim(1)?);
+            Ok(all.clone().step_by(width).map(|from| from..from + width).collect())
+        };
+        let branch = means(&gates.gate.branch)?;
+        let mut within = |values: &Option<Tensor>| values.as_ref().map(&mut means).transpose();
+        let (shared, private) = (within(&gates.gate.shared)?, within(&gates.gate.private)?);
+        let of = |ranges: &Option<Vec<Range<usize>>>, task: usize| ranges.as_ref()?.get(task).cloned();
+        self.gates.extend(branch.into_iter().enumerate().map(|(task, branch)| GateRanges {
+            branch,
+            shared: of(&shared, task),
+            private: of(&private, task),
+            others: None,
+        }));
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use candle_core::{Tensor, Var};
 use super::among_ranks::Places;
 use super::reading::{Late, Pass, Reads, Side};
 use super::task_gradients::balance;
+use super::together;
 use super::types::{Balancing, Parts, StepInputs};
 use crate::error::Result;
 use crate::model::Model;
@@ -23,23 +24,23 @@ pub(super) struct On<'a> {
 }
 
 /// Gradients by variable, collected in name order.
-struct Collector {
+pub(super) struct Collector {
     variables: Vec<(String, Var)>,
     stacks: Stacks,
-    gradients: Gradients,
+    pub(super) gradients: Gradients,
 }
 
 impl Collector {
-    fn new(parameters: &Parameters) -> Self {
+    pub(super) fn new(parameters: &Parameters) -> Self {
         Self { variables: parameters.variables(), stacks: parameters.stacks().clone(), gradients: Gradients::new() }
     }
 
     /// The variables that two or more tasks reach.
-    fn shared(&self, model: &Model) -> Vec<(String, Var)> {
+    pub(super) fn shared(&self, model: &Model) -> Vec<(String, Var)> {
         self.variables.iter().filter(|(name, _)| model.network().is_shared(name)).cloned().collect()
     }
 
-    fn add_one(&mut self, name: &str, gradient: Tensor) -> Result<()> {
+    pub(super) fn add_one(&mut self, name: &str, gradient: Tensor) -> Result<()> {
         let sum = match self.gradients.get(name) {
             Some(sum) => (sum + gradient)?,
             None => gradient,
@@ -49,7 +50,7 @@ impl Collector {
     }
 
     /// Adds the gradients of all variables that `wanted` accepts.
-    fn add(&mut self, store: &GradStore, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    pub(super) fn add(&mut self, store: &GradStore, wanted: impl Fn(&str) -> bool) -> Result<()> {
         let mut found = Vec::new();
         for (name, variable) in self.variables.iter().filter(|(name, _)| wanted(name)) {
             found.extend(self.stacks.gradient(store, variable)?.map(|gradient| (name.clone(), gradient)));
@@ -71,6 +72,9 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
     let mut reads = Reads::default();
     let network = model.network();
     let shared = network.boundary(input, mode)?;
+    if let Some(together) = network.together().filter(|_| parameters.ranks().is_alone()) {
+        return together::boundary(on, shared, &together, balancing);
+    }
     let mut copies: Vec<Vec<Var>> = Vec::new();
     let mut outputs: Vec<TaskOutput> = Vec::new();
     for task in 0..model.tasks().len() {
@@ -91,18 +95,6 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
     };
     let places: Vec<bool> = (0..shared.tensors.len()).map(|place| network.is_shared_place(place)).collect();
     let mut cut: Vec<Option<Tensor>> = vec![None; shared.tensors.len()];
-    let add_cut = |cut: &mut [Option<Tensor>], parts: &[Option<Tensor>], factor: f64| -> Result<()> {
-        for (total, part) in cut.iter_mut().zip(parts) {
-            if let Some(part) = part {
-                let part = (part * factor)?;
-                *total = Some(match total.take() {
-                    Some(total) => (total + part)?,
-                    None => part,
-                });
-            }
-        }
-        Ok(())
-    };
     // Above the cut the graphs of the tasks are disjoint, so T passes cost what one of the sum would.
     let mut by_task: Vec<Option<Parts>> = Vec::new();
     for (loss, own) in task_losses.iter().zip(&copies) {
@@ -122,7 +114,7 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
     }
     let shapes: Vec<&Tensor> =
         shared.tensors.iter().chain(above.iter().map(|(_, variable)| variable.as_tensor())).collect();
-    let places = Places { shapes: &shapes, of_rows: shared.tensors.len(), ranks: parameters.ranks() };
+    let places = Places { shapes: &shapes, of_rows: shared.tensors.len(), ranks: parameters.ranks(), together: &[] };
     let balanced = balance(model, &task_losses, &by_task, places, balancing, side, &mut reads)?;
     let mut late = Late::of(parameters.ranks());
     for (parts, coefficient) in balanced.shares(&by_task) {
@@ -141,18 +133,36 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
             add_cut(&mut cut, &at_cut(&store, own), 1.0)?;
         }
     }
-    // The gradient of Σ z·γ with respect to z is γ: one pass below the cut for all tasks.
-    let terms: Result<Vec<Tensor>> = shared
-        .tensors
+    below(&mut collector, &shared.tensors, cut)?;
+    finish(on, &outputs, Pass { gradients: collector.gradients, report: balanced.report(), late, reads })
+}
+
+/// Adds parts times a factor to the gradients at the cut.
+pub(super) fn add_cut(cut: &mut [Option<Tensor>], parts: &[Option<Tensor>], factor: f64) -> Result<()> {
+    for (total, part) in cut.iter_mut().zip(parts) {
+        if let Some(part) = part {
+            let part = (part * factor)?;
+            *total = Some(match total.take() {
+                Some(total) => (total + part)?,
+                None => part,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The pass below the cut, one for all tasks: the gradient of Σ z·γ with respect to z is γ.
+pub(super) fn below(collector: &mut Collector, tensors: &[Tensor], cut: Vec<Option<Tensor>>) -> Result<()> {
+    let terms: Result<Vec<Tensor>> = tensors
         .iter()
         .zip(cut)
         .filter_map(|(output, gradient)| Some((output, gradient?)))
         .map(|(output, gradient)| Ok((output * gradient)?.sum_all()?))
         .collect();
-    if let Some(total) = sum(terms?.iter())? {
-        collector.add(&total.backward()?, |_| true)?;
+    match sum(terms?.iter())? {
+        Some(total) => collector.add(&total.backward()?, |_| true),
+        None => Ok(()),
     }
-    finish(on, &outputs, Pass { gradients: collector.gradients, report: balanced.report(), late, reads })
 }
 
 pub(super) fn exact(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
@@ -174,7 +184,7 @@ pub(super) fn exact(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
         by_task.push(Some(collector.of(&store, &shared)?));
     }
     let shapes: Vec<&Tensor> = shared.iter().map(|(_, variable)| variable.as_tensor()).collect();
-    let places = Places { shapes: &shapes, of_rows: 0, ranks: parameters.ranks() };
+    let places = Places { shapes: &shapes, of_rows: 0, ranks: parameters.ranks(), together: &[] };
     let balanced = balance(model, &task_losses, &by_task, places, balancing, side, &mut reads)?;
     let mut late = Late::of(parameters.ranks());
     for (parts, coefficient) in balanced.shares(&by_task) {
@@ -192,7 +202,7 @@ pub(super) fn exact(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass> {
 }
 
 /// The pooled prediction head, which trains η and nothing else, and the gates' decisions.
-fn finish(on: &On<'_>, outputs: &Outputs, mut pass: Pass) -> Result<Pass> {
+pub(super) fn finish(on: &On<'_>, outputs: &Outputs, mut pass: Pass) -> Result<Pass> {
     if let Some(pooled) = on.inputs.losses.pooled(on.inputs.model, outputs, on.inputs.targets)? {
         pass.late.pooled(&pooled)?;
         let mut collector = Collector { gradients: pass.gradients, ..Collector::new(on.inputs.parameters) };
@@ -203,7 +213,7 @@ fn finish(on: &On<'_>, outputs: &Outputs, mut pass: Pass) -> Result<Pass> {
     Ok(pass)
 }
 
-fn sum<'a>(mut terms: impl Iterator<Item = &'a Tensor>) -> Result<Option<Tensor>> {
+pub(super) fn sum<'a>(mut terms: impl Iterator<Item = &'a Tensor>) -> Result<Option<Tensor>> {
     let Some(first) = terms.next() else { return Ok(None) };
     let mut total = first.clone();
     for term in terms {

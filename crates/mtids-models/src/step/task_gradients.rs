@@ -38,6 +38,11 @@ impl Balanced {
         }
     }
 
+    /// The coefficients, where they say the combined gradient.
+    pub(super) fn weights(&self) -> Option<&[f64]> {
+        self.update.is_none().then_some(&self.coefficients)
+    }
+
     /// The terms whose sum is the shared gradient.
     pub(super) fn shares<'s>(&'s self, by_task: &'s [Option<Parts>]) -> Vec<(&'s Parts, f64)> {
         match &self.update {
@@ -61,14 +66,14 @@ pub(super) fn balance(
     reads: &mut Reads,
 ) -> Result<Balanced> {
     let count = model.tasks().len();
-    let Places { shapes, of_rows, ranks } = places;
+    let Places { shapes, of_rows, ranks, .. } = places;
     let mut gathered = Gathered::default();
     let at: Result<Vec<_>> =
         task_losses.iter().map(|loss| loss.as_ref().map(|loss| gathered.add(loss)).transpose()).collect();
     let at = at?;
     let on_device = match side {
         Side::Host => None,
-        Side::Device => gram::on_device(by_task, shapes)?.map(|gram| gathered.add(&gram)).transpose()?,
+        Side::Device => gram::on_device(by_task, places)?.map(|gram| gathered.add(&gram)).transpose()?,
     };
     let values = gathered.read(reads)?.over(ranks)?;
     let sums = with_sums(by_task, places)?;

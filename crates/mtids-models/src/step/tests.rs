@@ -28,6 +28,10 @@ struct Case {
 
 impl Case {
     fn new(architecture: Architecture, dtype: DType) -> Self {
+        Self::with_layers(architecture, dtype, false)
+    }
+
+    fn with_layers(architecture: Architecture, dtype: DType, at_once: bool) -> Self {
         let mut config = ModelConfig::of(architecture);
         *config.backbone_mut() = BackboneConfig {
             widths: vec![4, 8],
@@ -39,7 +43,7 @@ impl Case {
             ..BackboneConfig::default()
         }
         .into();
-        let parameters = Parameters::new(7, dtype, &Device::Cpu);
+        let parameters = Parameters::new(7, dtype, &Device::Cpu).with_layers_at_once(at_once);
         let model = Model::new(&config, &Problem::of_one_view(3, INPUT), &parameters).unwrap();
         let numbers = (0..4 * 288).map(|n| ((n * 7919 + 13) as f64 * 0.618_033_988_75).fract() - 0.5).collect();
         let input = Tensor::from_vec::<_, f64>(numbers, (4, 1, 2, 12, 12), &Device::Cpu).unwrap();
@@ -145,6 +149,28 @@ fn gradients_within_the_limit_are_not_touched_and_a_combination_costs_a_third_re
         assert_eq!(device.0.reads, 3);
         assert_eq!(host.1, device.1, "{scope:?}: bit for bit");
         assert!(close(host.0.gradient_norm, device.0.gradient_norm, 0.0));
+    }
+}
+
+#[test]
+fn tasks_computed_together_have_the_gram_matrix_of_tasks_computed_one_by_one() {
+    for known in [true, false] {
+        let [one, all] = [false, true].map(|at_once| {
+            let mut case = Case::with_layers(Architecture::MtIds, DType::F64, at_once);
+            assert_eq!(case.model.network().together().is_some(), at_once);
+            case.targets.metastasis = vec![known.then_some(1); 4];
+            case.step(Side::Device, Scope::Boundary, 0.5, Balancing::Weigh(&mut uneven)).unwrap()
+        });
+        assert_eq!(all.reads, 2);
+        assert_eq!(one.losses.iter().filter(|loss| loss.is_none()).count(), usize::from(!known));
+        let numbers = |report: &StepReport| {
+            let gates = report.gates.iter().flat_map(|gate| [gate.shared_branch, gate.private_branch]);
+            let losses = report.losses.iter().flatten().copied();
+            report.gram.iter().copied().chain(losses).chain(gates).chain([report.gradient_norm]).collect::<Vec<f64>>()
+        };
+        let (one, all) = (numbers(&one), numbers(&all));
+        assert_eq!(one.len(), all.len());
+        assert!(one.iter().zip(&all).all(|(a, b)| close(*a, *b, 1e-9)), "{one:?} {all:?}");
     }
 }
 

@@ -1,13 +1,15 @@
 //! One training step of MT-IDS: the Gram matrix, masks, failures, the same result each time.
 
 use mtids_layers::{AdamW, AdamWConfig, DType, Device, Parameters};
-use mtids_models::step::{StepGradients, gradients, gradients_with};
+use mtids_models::gate::{BranchControl, GateViews, OtherView};
+use mtids_models::model::network::Together;
+use mtids_models::step::{GateMeans, StepGradients, gradients, gradients_with};
 use mtids_models::{
-    Balancing, Combined, LossConfig, Mode, Model, ModelError, Scope, StepInputs, StepOptions, TargetBatch, TaskLosses,
-    WholeGradients, train_step,
+    Balancing, Combined, LossConfig, Mode, Model, ModelConfig, ModelError, MtIdsConfig, Problem, Scope, StepInputs,
+    StepOptions, TargetBatch, TaskLosses, WholeGradients, train_step,
 };
 
-use crate::support::{cases, config, flat, input, model, targets, value};
+use crate::support::{Case, cases, config, flat, input, model, problem, targets, two_views, value};
 
 #[test]
 fn the_exact_scope_hands_over_the_gram_matrix_of_the_shared_gradients() {
@@ -61,43 +63,107 @@ fn the_exact_scope_hands_over_the_gram_matrix_of_the_shared_gradients() {
     }
 }
 
+/// Everything that a pass gives, by name, with layers of one shape by one product or one by one.
+fn pass(
+    case: &Case,
+    losses: &LossConfig,
+    targets: &TargetBatch,
+    scope: Scope,
+    whole: bool,
+    at_once: bool,
+) -> Vec<(String, Vec<f64>)> {
+    let parameters = Parameters::new(7, DType::F64, &Device::Cpu).with_layers_at_once(at_once);
+    let model = Model::new(&case.config, &case.problem, &parameters).unwrap();
+    let losses = TaskLosses::new(losses, model.tasks(), None).unwrap();
+    let weights = |count: usize| (1..=count).map(|n| n as f64 / 2.0).collect::<Vec<f64>>();
+    let mut weigh = |given: &StepGradients<'_>| Ok(weights(given.losses.len()));
+    let mut combine = |given: &StepGradients<'_>, rows: &WholeGradients| {
+        let (rows, weights) = (rows.widened(), weights(given.losses.len()));
+        let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let at =
+            |place: usize| rows.iter().zip(&weights).map(move |(row, weight)| weight * row.get(place).unwrap_or(&0.0));
+        Ok(Combined { update: (0..width).map(|place| at(place).sum()).collect(), weights: Some(weights.clone()) })
+    };
+    let balancing = if whole { Balancing::Combine(&mut combine) } else { Balancing::Weigh(&mut weigh) };
+    let input = case.inputs(4);
+    let inputs = StepInputs { model: &model, parameters: &parameters, losses: &losses, input: &input, targets };
+    let (found, report) = gradients_with(&inputs, scope, Mode::Train { seed: 1, step: 2 }, balancing).unwrap();
+    let mut all: Vec<(String, Vec<f64>)> =
+        found.iter().map(|(name, gradient)| (name.clone(), flat(gradient))).collect();
+    all.push(("gram".into(), report.gram));
+    all.push(("losses".into(), report.losses.iter().map(|loss| loss.unwrap_or(-1.0)).collect()));
+    all.push(("regulariser".into(), vec![report.regulariser]));
+    for gate in report.gates {
+        let GateMeans { shared_branch, private_branch, other_branch, shared_experts, private_experts, .. } = gate;
+        let branches = [shared_branch, private_branch, other_branch.unwrap_or(0.0)];
+        all.push(("gate".into(), [&branches[..], &shared_experts, &private_experts].concat()));
+    }
+    // What is asked without a gradient reads the weights as they are.
+    let evaluated = model.evaluate(&input).unwrap().logits;
+    all.extend(evaluated.iter().map(|logits| ("logits".to_owned(), flat(logits))));
+    all
+}
+
+#[track_caller]
+fn assert_same(title: &str, one: &[(String, Vec<f64>)], other: &[(String, Vec<f64>)]) {
+    let names = |all: &[(String, Vec<f64>)]| all.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(one), names(other), "{title}");
+    for ((name, one), (_, other)) in one.iter().zip(other) {
+        assert_eq!(one.len(), other.len(), "{title} {name}");
+        let size = one.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
+        for (a, b) in one.iter().zip(other) {
+            assert!((a - b).abs() <= 1e-9 * size, "{title} {name}: {a} {b}");
+        }
+    }
+}
+
 #[test]
-fn experts_by_one_product_for_all_take_the_same_step() {
+fn layers_by_one_product_for_all_take_the_same_step() {
+    let without_regularisers =
+        LossConfig { branch_prior_weight: 0.0, load_balance_weight: 0.0, ..LossConfig::default() };
+    let partly = TargetBatch { metastasis: vec![None; 4], ..targets() };
     for case in cases() {
         for scope in [Scope::Boundary, Scope::Exact] {
-            let run = |at_once: bool| {
-                let parameters = Parameters::new(7, DType::F64, &Device::Cpu).with_layers_at_once(at_once);
-                let model = Model::new(&case.config, &case.problem, &parameters).unwrap();
-                let losses = TaskLosses::new(&LossConfig::default(), model.tasks(), None).unwrap();
-                let mut weigh =
-                    |given: &StepGradients<'_>| Ok((1..=given.losses.len()).map(|n| n as f64 / 2.0).collect());
-                let (input, targets) = (case.inputs(4), targets());
-                let inputs = StepInputs {
-                    model: &model,
-                    parameters: &parameters,
-                    losses: &losses,
-                    input: &input,
-                    targets: &targets,
-                };
-                let (found, report) = gradients(&inputs, scope, Mode::Train { seed: 1, step: 2 }, &mut weigh).unwrap();
-                let mut all: Vec<(String, Vec<f64>)> =
-                    found.iter().map(|(name, gradient)| (name.clone(), flat(gradient))).collect();
-                all.push(("gram".into(), report.gram));
-                // What is asked without a gradient reads the weights as they are.
-                let evaluated = model.evaluate(&input).unwrap().logits;
-                all.extend(evaluated.iter().map(|logits| ("logits".to_owned(), flat(logits))));
-                all
-            };
-            let (one, all) = (run(false), run(true));
-            assert_eq!(one.len(), all.len(), "{} {scope:?}", case.name);
-            for ((name, one), (other, all)) in one.iter().zip(&all) {
-                assert_eq!(name, other, "{} {scope:?}", case.name);
-                let size = one.iter().fold(1e-3, |most: f64, value| most.max(value.abs()));
-                for (a, b) in one.iter().zip(all) {
-                    assert!((a - b).abs() <= 1e-9 * size, "{} {scope:?} {name}: {a} {b}", case.name);
+            for whole in [false, true] {
+                for (losses, targets, what) in [
+                    (LossConfig::default(), targets(), "all tasks"),
+                    (LossConfig::default(), partly.clone(), "a task without labels"),
+                    (without_regularisers.clone(), partly.clone(), "no regularisers"),
+                ] {
+                    let run = |at_once: bool| pass(&case, &losses, &targets, scope, whole, at_once);
+                    let title = format!("{} {scope:?}, whole gradients {whole}, {what}", case.name);
+                    assert_same(&title, &run(false), &run(true));
                 }
             }
         }
+    }
+}
+
+#[test]
+fn tasks_are_computed_together_where_they_differ_in_their_weights_alone() {
+    let together = |problem: &Problem, change: &dyn Fn(&mut MtIdsConfig), at_once: bool| {
+        let parameters = Parameters::new(7, DType::F64, &Device::Cpu).with_layers_at_once(at_once);
+        let mut config = config();
+        change(&mut config);
+        Model::new(&ModelConfig::MtIds(config), problem, &parameters).unwrap().network().together()
+    };
+    let trains = |together: Option<Together>| together.map(|together| (together.trains, together.by_gates));
+    let all = vec![vec![true, true]; 3];
+    assert_eq!(trains(together(&problem(), &|_| (), true)), Some((all, true)));
+    assert_eq!(together(&problem(), &|_| (), false), None);
+    // Joint, region and metastasis; the places are near, wide and the outputs of the shared experts.
+    let of_two = vec![vec![true, true, true], vec![false, true, true], vec![true, false, true]];
+    assert_eq!(trains(together(&two_views(), &|_| (), true)), Some((of_two, false)));
+    let refused: [(&str, &dyn Fn(&mut MtIdsConfig)); 6] = [
+        ("a view that is hidden", &|config| config.dbr.other_view = OtherView::Hidden),
+        ("gates on own views", &|config| config.dbr.gate_views = GateViews::Own),
+        ("gates that train views", &|config| config.dbr.gate_gradient = Some(true)),
+        ("sparse gates", &|config| config.dbr.shared_top_k = 1),
+        ("no private branch", &|config| config.dbr.branch_control = BranchControl::SharedOnly),
+        ("two layers", &|config| config.dbr.layers = 2),
+    ];
+    for (what, change) in refused {
+        assert_eq!(together(&two_views(), change, true), None, "{what}");
     }
 }
 
