@@ -1,6 +1,6 @@
 //! Checks of a dataset: leakage, identity, conflicts, gaps, confounders.
 //!
-//! Each check is a function from the index and the settings to issues; [`issues`] runs them all. Invariant: the order of issues depends on the
+//! Each check is a function from the index and the settings to issues; [`issues`] runs them all, two at a time. Invariant: the order of issues depends on the
 //! data alone (severity, then code, then message).
 
 mod chance;
@@ -35,6 +35,7 @@ use mtids_report::format::counted;
 use mtids_shards::{Manifest, Totals, View};
 
 use self::properties::Counted;
+use crate::at_once::two_at_once;
 use crate::by_patient::{Findings, Property};
 use crate::config::AuditConfig;
 use crate::error::AuditError;
@@ -72,6 +73,13 @@ fn by_patient(
     Ok(issues)
 }
 
+/// What finds issues.
+type Check<'a> = &'a (dyn Fn() -> Result<Vec<AuditIssue>, AuditError> + Sync);
+
+fn listed(found: Result<impl IntoIterator<Item = AuditIssue>, AuditError>) -> Result<Vec<AuditIssue>, AuditError> {
+    Ok(found?.into_iter().collect())
+}
+
 /// Runs every check on the verified index of a dataset.
 pub(crate) fn issues(
     index: &Index,
@@ -82,40 +90,43 @@ pub(crate) fn issues(
     let regions: Vec<String> =
         manifest.description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let nobody = Nobody::of(index)?;
+    let checks: [Check<'_>; 33] = [
+        &|| listed(nobody.rows(index)),
+        &|| listed(vocabulary::unknown(index)),
+        &|| listed(missing::found(index)),
+        &|| listed(not_finite::found(index)),
+        &|| listed(not_checked::found(index)),
+        &|| listed(leakage::patients(index, &nobody)),
+        &|| listed(identity::shared_by_patients(index, &nobody)),
+        &|| listed(consistency::sexes(index)),
+        &|| listed(consistency::scanners(index)),
+        &|| listed(spelling::ids(index, &nobody)),
+        &|| listed(spelling::names(index)),
+        &|| listed(copies::duplicates(index)),
+        &|| listed(negatives::negatives(index, config.same_place_mm)),
+        &|| listed(regions::defined(index, &manifest.description.regions)),
+        &|| listed(near_copies::found(index, config, &nobody)),
+        &|| listed(sides::crossed(index, config.side_margin_mm)),
+        &|| listed(sides::against_midline(index, config.midline_margin_mm)),
+        &|| listed(values::implausible(index, config)),
+        &|| listed(values::impossible(index)),
+        &|| listed(places::shared(index, config.same_place_mm)),
+        &|| listed(labels::against_evidence(index, config)),
+        &|| listed(labels::without_evidence(index)),
+        &|| listed(leakage::index_against_manifest(index, manifest)),
+        &|| listed(gaps::classes(index, config, &regions)),
+        &|| listed(gaps::cells(index, config)),
+        &|| listed(gaps::unknown(index, config)),
+        &|| listed(gaps::evidence(index, config)),
+        &|| listed(gaps::dominating(index, config)),
+        &|| listed(gaps::padding(index, config.padded_share)),
+        &|| listed(confounders::size(index, labels, config)),
+        &|| listed(by_patient(index, &manifest.description.views, config, &nobody)),
+        &|| listed(tissue::places(index, config.lowest_tissue_hu)),
+        &|| listed(tissue::constant(index)),
+    ];
     let mut issues = input(&manifest.totals);
-    issues.extend(nobody.rows(index)?);
-    issues.extend(vocabulary::unknown(index)?);
-    issues.extend(missing::found(index)?);
-    issues.extend(not_finite::found(index)?);
-    issues.extend(not_checked::found(index)?);
-    issues.extend(leakage::patients(index, &nobody)?);
-    issues.extend(identity::shared_by_patients(index, &nobody)?);
-    issues.extend(consistency::sexes(index)?);
-    issues.extend(consistency::scanners(index)?);
-    issues.extend(spelling::ids(index, &nobody)?);
-    issues.extend(spelling::names(index)?);
-    issues.extend(copies::duplicates(index)?);
-    issues.extend(negatives::negatives(index, config.same_place_mm)?);
-    issues.extend(regions::defined(index, &manifest.description.regions)?);
-    issues.extend(near_copies::found(index, config, &nobody)?);
-    issues.extend(sides::crossed(index, config.side_margin_mm)?);
-    issues.extend(sides::against_midline(index, config.midline_margin_mm)?);
-    issues.extend(values::implausible(index, config)?);
-    issues.extend(values::impossible(index)?);
-    issues.extend(places::shared(index, config.same_place_mm)?);
-    issues.extend(labels::against_evidence(index, config)?);
-    issues.extend(labels::without_evidence(index)?);
-    issues.extend(leakage::index_against_manifest(index, manifest)?);
-    issues.extend(gaps::classes(index, config, &regions)?);
-    issues.extend(gaps::cells(index, config)?);
-    issues.extend(gaps::unknown(index, config)?);
-    issues.extend(gaps::evidence(index, config)?);
-    issues.extend(gaps::dominating(index, config)?);
-    issues.extend(gaps::padding(index, config.padded_share)?);
-    issues.extend(confounders::size(index, labels, config)?);
-    issues.extend(by_patient(index, &manifest.description.views, config, &nobody)?);
-    issues.extend(tissue::places(index, config.lowest_tissue_hu)?);
-    issues.extend(tissue::constant(index)?);
+    issues.extend(two_at_once(&checks)?.into_iter().flatten());
     issues.sort_by(|a, b| (a.severity, a.code, &a.message).cmp(&(b.severity, b.code, &b.message)));
     Ok(issues)
 }

@@ -14,6 +14,7 @@
 //! Sizes and distances are mm; shares lie in 0 to 1; counts are rows (patches) or patients, as named.
 
 pub mod agreement;
+mod at_once;
 pub mod audit;
 mod by_patient;
 mod checks;

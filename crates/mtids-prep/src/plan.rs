@@ -96,7 +96,7 @@ pub(crate) fn gather(
     let geometries: Vec<SeriesGeometry<'_>> =
         usable.ct.iter().map(|(series, grid)| SeriesGeometry::of(series, *grid)).collect();
     let sources = Sources { files, segmentations: &segmentations, reports: &reports, structures: &structures };
-    let resolved = load(&sources, &Images { usable: &geometries, refused: &refused, unread_files }, config.rules())?;
+    let resolved = load(&sources, &Images { usable: &geometries, refused: &refused, unread_files }, config.rules());
     drop(geometries);
     outcomes.extend(resolved.objects);
 

@@ -18,11 +18,11 @@ use mtids_domain::same_person::SamePerson;
 
 use crate::assign::{Chosen, SeriesIndex};
 use crate::classes::Classes;
-use crate::error::AnnotationError;
 use crate::files::AnnotationFiles;
 use crate::geometry::Images;
 use crate::join::{Finding, join};
 use crate::lost_stations::LostStations;
+use crate::mask_doubts::MaskDoubts;
 use crate::names_without_rule::NamesWithoutRule;
 use crate::reject::{Reject, RejectPlace, RejectReason};
 
@@ -77,6 +77,8 @@ pub struct Resolved {
     pub lost_stations: LostStations,
     /// Names of findings and structures that no class rule matches.
     pub names_without_rule: NamesWithoutRule,
+    /// Drawn findings that somebody should look at.
+    pub mask_doubts: MaskDoubts,
 }
 
 /// A file that the user named, and what became of its entries.
@@ -101,11 +103,8 @@ pub enum EntryOutcome {
     Unmatched,
 }
 
-/// Reads the objects of a study folder and assigns all findings to the usable images.
-///
-/// # Errors
-/// None at present: what gives no finding is rejected by name, and costs nothing else.
-pub fn load(sources: &Sources<'_>, images: &Images<'_>, rules: &Rules) -> Result<Resolved, AnnotationError> {
+/// Reads the objects of a study folder and assigns all findings to the usable images. What gives no finding is rejected by name, and costs nothing else.
+pub fn load(sources: &Sources<'_>, images: &Images<'_>, rules: &Rules) -> Resolved {
     let mut loader = Loader {
         index: SeriesIndex::new(images, &rules.people),
         rules,
@@ -115,7 +114,7 @@ pub fn load(sources: &Sources<'_>, images: &Images<'_>, rules: &Rules) -> Result
     };
     loader.add_objects(sources);
     loader.add_named(sources.files, images.usable);
-    Ok(loader.finish())
+    loader.finish()
 }
 
 struct Loader<'a> {
@@ -134,6 +133,12 @@ impl Loader<'_> {
             tracing::warn!("{sentence}");
         }
         if let Some(sentence) = self.resolved.names_without_rule.sentence() {
+            tracing::warn!("{sentence}");
+        }
+        for annotations in &self.found {
+            self.resolved.mask_doubts.look_at(annotations);
+        }
+        for sentence in self.resolved.mask_doubts.sentences() {
             tracing::warn!("{sentence}");
         }
         for annotations in self.found {

@@ -48,7 +48,7 @@ fn an_answer_is_skipped_and_what_was_drawn_is_read() {
     let load_all = |[seg, sr]: [PathBuf; 2]| {
         let files = AnnotationFiles::default();
         let sources = Sources { files: &files, segmentations: &[seg], reports: &[sr], structures: &[] };
-        load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(&[])).unwrap()
+        load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(&[]))
     };
     let folder = tempfile::tempdir().unwrap();
     let answer = load_all(write(folder.path(), Some(["mtids".into(), "0.1.0".into()])));

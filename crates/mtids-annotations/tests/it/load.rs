@@ -67,7 +67,7 @@ fn named(paths: &[PathBuf]) -> AnnotationFiles {
 fn load_files(paths: &[PathBuf], classes: &[ClassRule]) -> Resolved {
     let files = named(paths);
     let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
-    load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(classes)).unwrap()
+    load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(classes))
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_segmentation_takes_labels_from_a_table_and_each_object_has_its_outcome() {
     let objects = [path("broken.dcm"), path("other.dcm"), path("seg.dcm")];
     let structures = [path("rs.dcm")];
     let sources = Sources { files: &files, segmentations: &objects, reports: &[], structures: &structures };
-    let resolved = load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(&[])).unwrap();
+    let resolved = load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(&[]));
     let short: Vec<&str> = resolved
         .objects
         .iter()
@@ -157,7 +157,7 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
     let files = named(std::slice::from_ref(&path));
     let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
     let assigned = |usable: &[SeriesGeometry<'_>], refused: &[RefusedImage]| {
-        let resolved = load(&sources, &Images { usable, refused, unread_files: 0 }, &rules(&classes)).unwrap();
+        let resolved = load(&sources, &Images { usable, refused, unread_files: 0 }, &rules(&classes));
         let reasons: Vec<RejectReason> = resolved.rejects.iter().map(|one| one.reason).collect();
         (resolved.findings.iter().map(Vec::len).collect::<Vec<_>>(), resolved.unmatched, reasons)
     };
@@ -185,7 +185,7 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
         let files = named(&[own]);
         let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
         let images = Images { usable: &[series()], refused: std::slice::from_ref(&refused), unread_files: 0 };
-        let resolved = load(&sources, &images, &rules(&classes)).unwrap();
+        let resolved = load(&sources, &images, &rules(&classes));
         (resolved.findings[0].len(), resolved.rejects.first().map(|one| one.reason))
     };
     assert_eq!(named_for("TEST-1"), (1, None));
@@ -241,8 +241,7 @@ fn a_row_without_image_is_told_why() {
         in_plane: InPlane::of(&header_of(grid())),
         reason: ReasonCode::MissingSlices,
     }];
-    let resolved =
-        load(&sources, &Images { usable: &[series()], refused: &refused, unread_files: 0 }, &rules(&[])).unwrap();
+    let resolved = load(&sources, &Images { usable: &[series()], refused: &refused, unread_files: 0 }, &rules(&[]));
     assert_eq!(resolved.findings[0].len(), 0);
     let expected = [
         "RAS",
@@ -281,7 +280,7 @@ fn a_report_shares_the_masks_of_its_segmentation() {
     // Both are one finding, with the length of the report.
     let files = AnnotationFiles::default();
     let sources = Sources { files: &files, segmentations: &[seg], reports: &[sr], structures: &[] };
-    let resolved = load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(&[])).unwrap();
+    let resolved = load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(&[]));
     assert_eq!((resolved.findings[0].len(), resolved.duplicates), (1, 0));
     assert_eq!(resolved.findings[0][0].short_axis_mm, Some(9.0));
 }
@@ -298,7 +297,7 @@ fn a_mask_of_noise_costs_no_other_mask() {
     let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
     let rules = Rules { limits: Limits { max_findings: 3, ..Limits::default() }, ..rules(&[]) };
     let images = Images { usable: &[series()], refused: &[], unread_files: 0 };
-    let resolved = load(&sources, &images, &rules).unwrap();
+    let resolved = load(&sources, &images, &rules);
     assert_eq!((resolved.findings[0].len(), resolved.files.len(), resolved.rejects.len()), (1, 1, 1));
     let reject = &resolved.rejects[0];
     assert_eq!((&reject.path, &reject.place), (&path("a"), &RejectPlace::File));
@@ -325,7 +324,7 @@ fn names_that_no_rule_matches_are_told() {
     let sources = Sources { files: &files, segmentations: &seg, reports: &[], structures: &rs };
     let told = |classes: &[ClassRule]| {
         let images = Images { usable: &[series()], refused: &[], unread_files: 0 };
-        load(&sources, &images, &rules(classes)).unwrap().names_without_rule
+        load(&sources, &images, &rules(classes)).names_without_rule
     };
     let rule = |name: &str, ignore| ClassRule { name: Some(name.into()), ignore, ..ClassRule::default() };
     let names = told(&[rule("^LN (?<station>.+)$", false), rule("^Heart$", true)]);

@@ -17,7 +17,7 @@ use crate::written::grid;
 fn load_on(series: SeriesGeometry<'_>, paths: &[PathBuf]) -> Resolved {
     let files = AnnotationFiles::read(paths, &Limits::default(), StationMap::Iaslc).unwrap();
     let sources = Sources { files: &files, segmentations: &[], reports: &[], structures: &[] };
-    load(&sources, &Images { usable: &[series], refused: &[], unread_files: 0 }, &rules(&[])).unwrap()
+    load(&sources, &Images { usable: &[series], refused: &[], unread_files: 0 }, &rules(&[]))
 }
 
 /// The reasons and details of what was rejected.

@@ -8,6 +8,8 @@
 //! regularisers bypass the balancer; for the same coefficients both scopes give the same gradient; where nothing is shared the
 //! balancer is not asked. Running statistics of batch norm change with the parameters or not at all.
 //!
+//! On a card the tasks of some networks are computed together (`together.rs`), with the same gradients.
+//!
 //! With several ranks (`Parameters::with_ranks`) each passes through its own rows. Losses are sums over ranks. Gradients of shared parameters are added
 //! up before their products; gradients at the boundary belong to rows, so the ranks' Gram matrices are added (`among_ranks.rs`). The balancer answers the
 //! same on every rank; each applies the answer to its own gradients, and the sum of what came out makes the update.
@@ -73,9 +75,12 @@ pub fn train_step_with<O: UpdateRule>(
 
 fn pass(on: &On<'_>, scope: Scope, balancing: Balancing<'_, '_>) -> Result<Pass> {
     check_announced(&on.inputs)?;
-    match scope {
-        Scope::Boundary => scope::boundary(on, balancing),
-        Scope::Exact => scope::exact(on, balancing),
+    // Several ranks have rows of their own, and train on the CPU, where nothing waits for launches.
+    let together = on.inputs.model.network().together().filter(|_| on.inputs.parameters.ranks().is_alone());
+    match (scope, together) {
+        (Scope::Boundary, Some(together)) => together::boundary(on, &together, balancing),
+        (Scope::Boundary, None) => scope::boundary(on, balancing),
+        (Scope::Exact, _) => scope::exact(on, balancing),
     }
 }
 

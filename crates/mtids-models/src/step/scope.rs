@@ -6,7 +6,6 @@ use candle_core::{Tensor, Var};
 use super::among_ranks::Places;
 use super::reading::{Late, Pass, Reads, Side};
 use super::task_gradients::balance;
-use super::together;
 use super::types::{Balancing, Parts, StepInputs};
 use crate::error::Result;
 use crate::model::Model;
@@ -72,9 +71,6 @@ pub(super) fn boundary(on: &On<'_>, balancing: Balancing<'_, '_>) -> Result<Pass
     let mut reads = Reads::default();
     let network = model.network();
     let shared = network.boundary(input, mode)?;
-    if let Some(together) = network.together().filter(|_| parameters.ranks().is_alone()) {
-        return together::boundary(on, shared, &together, balancing);
-    }
     let mut copies: Vec<Vec<Var>> = Vec::new();
     let mut outputs: Vec<TaskOutput> = Vec::new();
     for task in 0..model.tasks().len() {

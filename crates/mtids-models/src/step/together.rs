@@ -14,17 +14,13 @@ use super::task_gradients::balance;
 use super::types::{Balancing, Parts, StepInputs};
 use crate::error::Result;
 use crate::model::network::Together;
-use crate::types::{Boundary, Outputs};
+use crate::types::Outputs;
 
-pub(super) fn boundary(
-    on: &On<'_>,
-    shared: Boundary,
-    together: &Together,
-    balancing: Balancing<'_, '_>,
-) -> Result<Pass> {
-    let On { inputs: StepInputs { model, parameters, losses, targets, .. }, mode, side } = *on;
+pub(super) fn boundary(on: &On<'_>, together: &Together, balancing: Balancing<'_, '_>) -> Result<Pass> {
+    let On { inputs: StepInputs { model, parameters, losses, input, targets }, mode, side } = *on;
     let (network, names, count) = (model.network(), model.tasks().tasks(), model.tasks().len());
     let mut reads = Reads::default();
+    let shared = network.boundary(input, mode)?;
     let copy = |tensor: &Tensor| -> Result<Var> {
         let of_all = tensor.detach().unsqueeze(0)?.broadcast_as([&[count], tensor.dims()].concat())?;
         Ok(Var::from_tensor(&of_all.contiguous()?)?)

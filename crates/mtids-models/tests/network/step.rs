@@ -141,7 +141,8 @@ fn layers_by_one_product_for_all_take_the_same_step() {
 
 #[test]
 fn tasks_are_computed_together_where_they_differ_in_their_weights_alone() {
-    let together = |problem: &Problem, change: &dyn Fn(&mut MtIdsConfig), at_once: bool| {
+    type Change<'a> = &'a dyn Fn(&mut MtIdsConfig);
+    let together = |problem: &Problem, change: Change<'_>, at_once: bool| {
         let parameters = Parameters::new(7, DType::F64, &Device::Cpu).with_layers_at_once(at_once);
         let mut config = config();
         change(&mut config);
@@ -154,7 +155,7 @@ fn tasks_are_computed_together_where_they_differ_in_their_weights_alone() {
     // Joint, region and metastasis; the places are near, wide and the outputs of the shared experts.
     let of_two = vec![vec![true, true, true], vec![false, true, true], vec![true, false, true]];
     assert_eq!(trains(together(&two_views(), &|_| (), true)), Some((of_two, false)));
-    let refused: [(&str, &dyn Fn(&mut MtIdsConfig)); 6] = [
+    let refused: [(&str, Change<'_>); 6] = [
         ("a view that is hidden", &|config| config.dbr.other_view = OtherView::Hidden),
         ("gates on own views", &|config| config.dbr.gate_views = GateViews::Own),
         ("gates that train views", &|config| config.dbr.gate_gradient = Some(true)),

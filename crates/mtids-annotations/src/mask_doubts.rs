@@ -1,0 +1,229 @@
+//! Drawn findings that are read as they stand, and that a person should look at.
+//!
+//! Purpose: three slips of drawing give rows that look like any other: stray voxels, which become findings of their own; a node drawn on every
+//! second slice, which falls apart into one finding per slice; an organ, which becomes a node where no rule ignores its name. Invariant: nothing is
+//! changed or left out here; what is doubted is counted and told. Units: mm³.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mtids_domain::annotation::{Annotation, Extent, Mask};
+
+/// Smaller than any drawn node, mm³: a ball of 2.1 mm.
+const LEAST_MM3: f64 = 5.0;
+
+/// Names of what is drawn beside nodes. Whole words, in lower case.
+const ORGANS: [&str; 27] = [
+    "aorta",
+    "body",
+    "bronchi",
+    "bronchus",
+    "carina",
+    "couch",
+    "ctv",
+    "esophagus",
+    "external",
+    "gtv",
+    "gtvp",
+    "heart",
+    "itv",
+    "kidney",
+    "liver",
+    "lung",
+    "lungs",
+    "oesophagus",
+    "ptv",
+    "rib",
+    "skin",
+    "spinalcord",
+    "spine",
+    "spleen",
+    "sternum",
+    "thyroid",
+    "trachea",
+];
+
+/// Words that make a name one of nodes, whatever else it says.
+const NODES: [&str; 10] =
+    ["gtvn", "ganglion", "ln", "lns", "lymph", "lymphnode", "lymphnodes", "node", "nodes", "station"];
+
+/// What is doubted, by the name of the findings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MaskDoubts {
+    stray: BTreeMap<String, u64>,
+    apart: BTreeMap<String, u64>,
+    organs: BTreeMap<String, u64>,
+}
+
+impl MaskDoubts {
+    /// Looks at the findings of one series, each with the number of its source.
+    pub(crate) fn look_at(&mut self, findings: &[(usize, Annotation)]) {
+        // Findings of one label of one source, as far as they are drawn.
+        let mut drawn: BTreeMap<(usize, &str), Vec<&Mask>> = BTreeMap::new();
+        for (source, finding) in findings {
+            if let Extent::Mask(mask) = &finding.extent {
+                drawn.entry((*source, &finding.finding)).or_default().push(mask);
+                if finding.station.is_none() && finding.metastasis.is_none() && is_organ(&finding.finding) {
+                    *self.organs.entry(finding.finding.clone()).or_default() += 1;
+                }
+            }
+        }
+        for ((_, name), masks) in drawn {
+            let (stray, whole): (Vec<&Mask>, Vec<&Mask>) = masks.into_iter().partition(|mask| is_stray(mask));
+            if !stray.is_empty() {
+                *self.stray.entry(name.to_owned()).or_default() += stray.len() as u64;
+            }
+            let apart = drawn_apart(&whole);
+            if apart > 0 {
+                *self.apart.entry(name.to_owned()).or_default() += apart;
+            }
+        }
+    }
+
+    /// A sentence for each kind of doubt.
+    pub fn sentences(&self) -> Vec<String> {
+        let told = |names: &BTreeMap<String, u64>, tell: &dyn Fn(u64, String) -> String| {
+            let list: Vec<String> = names.iter().map(|(name, count)| format!("`{name}` ({count})")).collect();
+            (!names.is_empty()).then(|| tell(names.values().sum(), list.join(", ")))
+        };
+        let stray = told(&self.stray, &|count, names| {
+            format!(
+                "{count} drawn findings have less than {LEAST_MM3} mm³, as stray voxels have: {names}; each is a finding of its own; erase them in the mask"
+            )
+        });
+        let apart = told(&self.apart, &|count, names| {
+            format!(
+                "{count} drawn findings of one slice lie above one another with one empty slice between them: {names}; was a node drawn on every second slice? \
+                 Fill the slices between, or each slice is a finding of its own"
+            )
+        });
+        let organs = told(&self.organs, &|count, names| {
+            format!(
+                "{count} findings without label have the name of an organ or a target volume: {names}; they are read as lymph nodes; write a class rule that \
+                 ignores them"
+            )
+        });
+        [stray, apart, organs].into_iter().flatten().collect()
+    }
+}
+
+fn is_stray(mask: &Mask) -> bool {
+    (mask.voxels.len() as f64) * mask.affine.voxel_volume() < LEAST_MM3
+}
+
+fn is_organ(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let mut words = name.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
+    // As in 4R; a number alone counts structures.
+    let is_station = |word: &str| {
+        word.starts_with(|letter: char| letter.is_ascii_digit()) && word.contains(|letter: char| letter.is_alphabetic())
+    };
+    words.clone().all(|word| !NODES.contains(&word) && !is_station(word)) && words.any(|word| ORGANS.contains(&word))
+}
+
+/// How many of these masks have one slice, and another of one slice two slices off whose rectangle on the slice meets theirs.
+fn drawn_apart(masks: &[&Mask]) -> u64 {
+    // Slices of the grid lie along any of its axes.
+    let of_axis = |axis: usize| {
+        let others = [(axis + 1) % 3, (axis + 2) % 3];
+        let mut flat: BTreeMap<u32, Vec<[[u32; 2]; 2]>> = BTreeMap::new();
+        for mask in masks {
+            let range = |axis: usize| -> Option<[u32; 2]> {
+                let along = mask.voxels.iter().map(|voxel| voxel[axis]);
+                Some([along.clone().min()?, along.max()?])
+            };
+            if let (Some([first, last]), Some(a), Some(b)) = (range(axis), range(others[0]), range(others[1]))
+                && first == last
+            {
+                flat.entry(first).or_default().push([a, b]);
+            }
+        }
+        let meet = |a: &[[u32; 2]; 2], b: &[[u32; 2]; 2]| {
+            a.iter().zip(b).all(|([first, last], [other_first, other_last])| first <= other_last && other_first <= last)
+        };
+        let mut found = BTreeSet::new();
+        for (slice, here) in &flat {
+            let Some((next, there)) = slice.checked_add(2).and_then(|next| flat.get_key_value(&next)) else { continue };
+            for (n, one) in here.iter().enumerate() {
+                for (m, _) in there.iter().enumerate().filter(|(_, other)| meet(one, other)) {
+                    found.extend([(*slice, n), (*next, m)]);
+                }
+            }
+        }
+        found.len() as u64
+    };
+    (0..3).map(of_axis).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mtids_domain::annotation::{AnnotationSource, AnnotationTarget};
+    use mtids_domain::geometry::{Affine, PointMm};
+    use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
+
+    use super::*;
+
+    /// A drawn finding on a grid of 1 × 1 × 2 mm.
+    fn drawn(name: &str, voxels: Vec<[u32; 3]>) -> (usize, Annotation) {
+        let affine = Affine::new(PointMm([0.0; 3]), [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]).unwrap();
+        let finding = Annotation {
+            target: AnnotationTarget::default(),
+            center: PointMm([0.0; 3]),
+            finding: name.to_owned(),
+            codes: Vec::new(),
+            station: None,
+            metastasis: None,
+            evidence: Evidence::U,
+            level: LabelLevel::Node,
+            short_axis_mm: None,
+            source: AnnotationSource::Segmentation,
+            extent: Extent::Mask(Arc::new(Mask { affine, voxels })),
+        };
+        (0, finding)
+    }
+
+    /// A square of 4 × 4 voxels on a slice.
+    fn square(from: u32, slice: u32) -> Vec<[u32; 3]> {
+        (0..16).map(|n| [from + n % 4, 5 + n / 4, slice]).collect()
+    }
+
+    fn doubts(findings: &[(usize, Annotation)]) -> Vec<String> {
+        let mut doubts = MaskDoubts::default();
+        doubts.look_at(findings);
+        doubts.sentences()
+    }
+
+    #[test]
+    fn stray_voxels_are_told_and_small_nodes_are_not() {
+        let told = doubts(&[drawn("node", square(1, 1)), drawn("node", vec![[20, 20, 3], [21, 20, 3]])]);
+        assert!(told.len() == 1 && told[0].starts_with("1 drawn findings have less than 5 mm³"), "{told:?}");
+        assert_eq!(doubts(&[drawn("node", vec![[20, 20, 3], [21, 20, 3], [22, 20, 3]])]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn slices_with_an_empty_one_between_them_are_told() {
+        let apart = [drawn("node", square(1, 1)), drawn("node", square(2, 3)), drawn("node", square(2, 5))];
+        let told = doubts(&apart);
+        assert!(told.len() == 1 && told[0].contains("3 drawn findings of one slice") && told[0].contains("`node` (3)"));
+        // Beside one another, farther apart, of another label, or more than one slice.
+        for other in [square(9, 3), square(1, 4), [square(1, 3), square(1, 4)].concat()] {
+            assert_eq!(doubts(&[drawn("node", square(1, 1)), drawn("node", other)]), Vec::<String>::new());
+        }
+        assert_eq!(doubts(&[drawn("node", square(1, 1)), drawn("other", square(1, 3))]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn organs_without_label_are_told_by_their_names() {
+        for name in ["Heart", "lung_upper_lobe_left", "GTV-1", "Aorta (thoracic)", "PTV"] {
+            let told = doubts(&[drawn(name, square(1, 1))]);
+            assert!(told.len() == 1 && told[0].contains("1 findings without label have the name"), "{name}: {told:?}");
+        }
+        for name in ["node at the aorta", "GTVn 4R", "LN heart", "4R trachea", "hearty", "label 3", ""] {
+            assert_eq!(doubts(&[drawn(name, square(1, 1))]), Vec::<String>::new(), "{name}");
+        }
+        let (source, finding) = drawn("Heart", square(1, 1));
+        let labelled = Annotation { metastasis: Some(Metastasis::Benign), ..finding };
+        assert_eq!(doubts(&[(source, labelled)]), Vec::<String>::new());
+    }
+}
