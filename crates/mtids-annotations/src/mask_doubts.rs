@@ -86,10 +86,12 @@ impl MaskDoubts {
             (!names.is_empty()).then(|| tell(names.values().sum(), list.join(", ")))
         };
         let stray = told(&self.stray, &|count, names| {
+            let has = if count == 1 { "drawn finding has" } else { "drawn findings have" };
             format!(
-                "{count} drawn findings have less than {LEAST_MM3} mm³, as stray voxels have: {names}; each is a finding of its own; erase them in the mask"
+                "{count} {has} less than {LEAST_MM3} mm³, as stray voxels have: {names}; each is a finding of its own; erase them in the mask"
             )
         });
+        // There are at least two.
         let apart = told(&self.apart, &|count, names| {
             format!(
                 "{count} drawn findings of one slice lie above one another with one empty slice between them: {names}; was a node drawn on every second slice? \
@@ -97,9 +99,9 @@ impl MaskDoubts {
             )
         });
         let organs = told(&self.organs, &|count, names| {
+            let has = if count == 1 { "finding without label has" } else { "findings without label have" };
             format!(
-                "{count} findings without label have the name of an organ or a target volume: {names}; they are read as lymph nodes; write a class rule that \
-                 ignores them"
+                "{count} {has} the name of an organ or a target volume: {names}; each is read as a lymph node; write a class rule that ignores them"
             )
         });
         [stray, apart, organs].into_iter().flatten().collect()
@@ -197,7 +199,7 @@ mod tests {
     #[test]
     fn stray_voxels_are_told_and_small_nodes_are_not() {
         let told = doubts(&[drawn("node", square(1, 1)), drawn("node", vec![[20, 20, 3], [21, 20, 3]])]);
-        assert!(told.len() == 1 && told[0].starts_with("1 drawn findings have less than 5 mm³"), "{told:?}");
+        assert!(told.len() == 1 && told[0].starts_with("1 drawn finding has less than 5 mm³"), "{told:?}");
         assert_eq!(doubts(&[drawn("node", vec![[20, 20, 3], [21, 20, 3], [22, 20, 3]])]), Vec::<String>::new());
     }
 
@@ -217,7 +219,7 @@ mod tests {
     fn organs_without_label_are_told_by_their_names() {
         for name in ["Heart", "lung_upper_lobe_left", "GTV-1", "Aorta (thoracic)", "PTV"] {
             let told = doubts(&[drawn(name, square(1, 1))]);
-            assert!(told.len() == 1 && told[0].contains("1 findings without label have the name"), "{name}: {told:?}");
+            assert!(told.len() == 1 && told[0].contains("1 finding without label has the name"), "{name}: {told:?}");
         }
         for name in ["node at the aorta", "GTVn 4R", "LN heart", "4R trachea", "hearty", "label 3", ""] {
             assert_eq!(doubts(&[drawn(name, square(1, 1))]), Vec::<String>::new(), "{name}");
