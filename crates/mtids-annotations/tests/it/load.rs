@@ -334,3 +334,24 @@ fn names_that_no_rule_matches_are_told() {
     assert_eq!(told(&[rule("^LN", false), rule(".", true)]).count(), 0);
     assert_eq!(told(&[]).count(), 0, "without rules no name has a meaning");
 }
+
+#[test]
+fn an_organ_that_no_rule_ignores_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seg.dcm");
+    let segment = |label: &str, first: u32| {
+        let voxels = (0..8).map(|n| [first + n % 2, n / 2 % 2, n / 4]).collect();
+        Segment { label: label.into(), mask: Mask { affine: grid(), voxels } }
+    };
+    write_segmentation(&path, &[segment("Heart", 0), segment("node", 4)], [7, 5, 4], &identity(), "2.25.3").unwrap();
+    let (seg, files) = ([path], named(&[]));
+    let sources = Sources { files: &files, segmentations: &seg, reports: &[], structures: &[] };
+    let told = |classes: &[ClassRule]| {
+        let images = Images { usable: &[series()], refused: &[], unread_files: 0 };
+        load(&sources, &images, &rules(classes)).mask_doubts.sentences()
+    };
+    let sentences = told(&[]);
+    assert!(sentences.len() == 1 && sentences[0].contains("`Heart` (1)"), "{sentences:?}");
+    let ignored = ClassRule { name: Some("^Heart$".into()), ignore: true, ..ClassRule::default() };
+    assert_eq!(told(&[ignored]), Vec::<String>::new());
+}
