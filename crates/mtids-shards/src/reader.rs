@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::{Folder, Storage};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::ParquetMetaData;
 
 use crate::columns::IndexColumns;
 use crate::deal::{CrossValidation, Deal};
@@ -195,11 +197,11 @@ impl ViewVoxels {
 /// # Errors
 /// [`ShardError::Damaged`] when the bytes are not those of the manifest; [`ShardError::Io`] when the file cannot be read.
 pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Result<RowGroup, ShardError> {
-    read_row_group_into(dataset, shard, row_group, Vec::new())
+    read_row_group_into(dataset, shard, row_group, Vec::new(), &mut Vec::new())
 }
 
-/// As [`read_row_group`], with the voxels of view *n* in `buffers[n]`, where there is one: whoever reads many row groups allocates once.
-/// What the buffers hold is overwritten.
+/// As [`read_row_group`], with the voxels of view *n* in `buffers[n]`, where there is one, and the bytes as they lie in the file in `stored`:
+/// whoever reads many row groups allocates once. What they hold is overwritten.
 ///
 /// # Errors
 /// As [`read_row_group`]; the buffers are lost then.
@@ -208,6 +210,7 @@ pub fn read_row_group_into(
     shard: usize,
     row_group: usize,
     buffers: Vec<Vec<i16>>,
+    stored: &mut Vec<u8>,
 ) -> Result<RowGroup, ShardError> {
     let Some(entry) = dataset.manifest.shards.get(shard) else {
         let detail = format!("shard {shard} of {}", dataset.manifest.shards.len());
@@ -222,24 +225,23 @@ pub fn read_row_group_into(
     let Some(group) = entry.row_groups.get(row_group) else {
         return Err(damaged(DamageKind::Rows, format!("the shard has {} row groups", entry.row_groups.len())));
     };
-    let bytes = storage
-        .get_range(&entry.path, group.offset, group.length)
+    storage
+        .get_range_into(&entry.path, group.offset, group.length, stored)
         .map_err(|error| damaged(kind_of(&error), error.to_string()))?;
-    if Digest::of_bytes(&bytes) != group.digest {
+    if Digest::of_bytes(stored) != group.digest {
         return Err(damaged(DamageKind::Digest, "the digest of its bytes differs from the manifest".into()));
     }
     // Exactly the bytes that were verified are decoded, whatever happens to the file meanwhile.
-    let parts = vec![(group.offset, bytes.into()), (footer.offset, footer.bytes.clone())];
-    let verified = Verified { length: entry.bytes, parts };
-    let metadata = footer.metadata.metadata();
-    let rows = metadata.row_groups().get(row_group).map_or(0, |group| group.num_rows());
-    if u64::try_from(rows) != Ok(group.rows) {
+    let bytes = Bytes::from(std::mem::take(stored));
+    let verified = Verified { length: entry.bytes, offset: group.offset, bytes: bytes.clone() };
+    let rows = footer.rows(row_group).unwrap_or(0);
+    if rows != group.rows {
         return Err(damaged(DamageKind::Rows, format!("it has {rows} rows, the manifest says {}", group.rows)));
     }
     let undecoded = |detail: String| damaged(DamageKind::Decode, detail);
+    let metadata = Arc::new(footer.alone(row_group).map_err(|error| undecoded(error.to_string()))?);
     let Manifest { layout, description, .. } = dataset.manifest();
-    let mut labels =
-        labels_in(verified.clone(), &footer.metadata, row_group, dataset.manifest.rows_version()).map_err(undecoded)?;
+    let mut labels = labels_in(verified.clone(), &metadata, dataset.manifest.rows_version()).map_err(undecoded)?;
     dataset.redeal(&mut labels);
     let verified = Arc::new(verified);
     let mut buffers = buffers.into_iter();
@@ -248,9 +250,12 @@ pub fn read_row_group_into(
         let mut voxels = buffers.next().unwrap_or_default();
         voxels.clear();
         let row_len = view.voxels();
-        read_voxels(&verified, metadata, row_group, view, *layout, &mut voxels).map_err(undecoded)?;
+        read_voxels(&verified, metadata.row_group(0), view, *layout, &mut voxels).map_err(undecoded)?;
         views.push(ViewVoxels { voxels, row_len });
     }
+    // Nobody else holds the bytes any more, so this copies nothing.
+    drop(verified);
+    *stored = bytes.into();
     if let Some(view) = views.iter().find(|view| view.voxels.len() != labels.len() * view.row_len) {
         return Err(damaged(
             DamageKind::Rows,
@@ -263,16 +268,16 @@ pub fn read_row_group_into(
     Ok(RowGroup { labels, views })
 }
 
-/// Labels of the rows of a row group.
+/// Labels of the rows of a row group, the only one that `metadata` knows.
 fn labels_in(
     verified: Verified,
-    metadata: &ArrowReaderMetadata,
-    row_group: usize,
+    metadata: &Arc<ParquetMetaData>,
     version: RowsVersion,
 ) -> Result<Vec<RowLabels>, String> {
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata), ArrowReaderOptions::new());
+    let metadata = metadata.map_err(|error| error.to_string())?;
     let mask = ProjectionMask::columns(metadata.parquet_schema(), columns().iter().map(|column| column.name()));
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(verified, metadata.clone())
-        .with_row_groups(vec![row_group])
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(verified, metadata)
         .with_projection(mask)
         .build()
         .map_err(|error| error.to_string())?;

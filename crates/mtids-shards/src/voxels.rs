@@ -10,7 +10,7 @@ use arrow::buffer::{Buffer, OffsetBuffer};
 use mtids_patch::{View, ViewName};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{AsBytes, DataType};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
@@ -48,15 +48,13 @@ pub(crate) fn voxel_array<'a>(rows: impl Iterator<Item = &'a [i16]>) -> Result<A
 /// between would double the copies and what is in memory.
 pub(crate) fn read_voxels<R: ChunkReader + 'static>(
     shard: &Arc<R>,
-    metadata: &ParquetMetaData,
-    row_group: usize,
+    group: &RowGroupMetaData,
     view: &View,
     layout: u32,
     voxels: &mut Vec<i16>,
 ) -> Result<(), String> {
     let is_previous = layout == PREVIOUS_LAYOUT;
     let name = if is_previous { PREVIOUS_COLUMN.to_owned() } else { column_name(&view.name) };
-    let group = metadata.row_groups().get(row_group).ok_or_else(|| format!("row group {row_group} is missing"))?;
     let chunk = group.columns().iter().find(|chunk| chunk.column_path().string() == name);
     let chunk = chunk.ok_or_else(|| format!("column `{name}` is missing"))?;
     let rows = usize::try_from(group.num_rows()).map_err(|error| error.to_string())?;
@@ -147,7 +145,7 @@ mod tests {
         let metadata = ArrowReaderMetadata::load(shard.as_ref(), ArrowReaderOptions::new()).unwrap();
         // Behind what the buffer holds.
         let mut voxels = vec![7];
-        read_voxels(&shard, metadata.metadata(), group, view, layout, &mut voxels)?;
+        read_voxels(&shard, metadata.metadata().row_group(group), view, layout, &mut voxels)?;
         assert_eq!(voxels.remove(0), 7);
         Ok(voxels)
     }

@@ -42,9 +42,10 @@ fn bare(dataset: &Dataset, split: Split, threads: usize) -> Result<(f64, usize),
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let mut buffers = Vec::new();
+                let (mut buffers, mut stored) = (Vec::new(), Vec::new());
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let read = read_row_group_into(dataset, group.shard, group.row_group, std::mem::take(&mut buffers));
+                    let views = std::mem::take(&mut buffers);
+                    let read = read_row_group_into(dataset, group.shard, group.row_group, views, &mut stored);
                     if let Ok(read) = read {
                         rows.fetch_add(read.labels.len(), Ordering::Relaxed);
                         buffers = read.views.into_iter().map(|view| view.voxels).collect();
