@@ -16,6 +16,9 @@ use crate::reject::RejectReason;
 /// A shorter PatientID may stand in a file name by chance.
 const SHORTEST_PATIENT_ID: usize = 3;
 
+/// Shorter runs of digits and dots are dates, times and versions; the UIDs of scanners and archives are longer.
+const SHORTEST_UID: usize = 20;
+
 /// What the names of a file and its folder say.
 struct Names {
     /// Parts that may be UIDs.
@@ -128,21 +131,28 @@ impl SeriesIndex<'_> {
             return Err(NoImage::new(RejectReason::SeveralImages, detail));
         }
         let chosen = self.choose(&fitting)?.ok_or_else(|| self.no_grid(mask))?;
-        Ok(if named.is_empty() && self.unread_files > 0 { self.warned_of_unread(chosen) } else { chosen })
+        let series = self.list[chosen.series].name();
+        let unread = (named.is_empty() && self.unread_files > 0).then(|| {
+            format!(
+                "placed by its grid alone, in series {series}, while {} files of the data folder could not be read and may be of its image; put \
+                 the SeriesInstanceUID into its file name",
+                self.unread_files
+            )
+        });
+        let unknown = self.unknown_uid(&names).map(|uid| {
+            format!(
+                "its file name has UID {uid}, which is of no image here; placed by its grid, in series {series}: make sure that it was drawn there"
+            )
+        });
+        let warnings: Vec<String> = [chosen.warning, unread, unknown].into_iter().flatten().collect();
+        Ok(Chosen { warning: (!warnings.is_empty()).then(|| warnings.join("; ")), ..chosen })
     }
 
-    /// A mask that names nobody was placed by its grid, while files that nobody could read may be of its image.
-    fn warned_of_unread(&self, chosen: Chosen) -> Chosen {
-        let warning = format!(
-            "placed by its grid alone, in series {}, while {} files of the data folder could not be read and may be of its image; put the \
-             SeriesInstanceUID into its file name",
-            self.list[chosen.series].name(),
-            self.unread_files
-        );
-        Chosen {
-            warning: Some(chosen.warning.map_or_else(|| warning.clone(), |other| format!("{other}; {warning}"))),
-            ..chosen
-        }
+    /// A whole UID in a name that is neither of a series here nor of its study or frame of reference.
+    fn unknown_uid<'n>(&self, names: &'n Names) -> Option<&'n str> {
+        let is_known =
+            |uid: &str| [self.of_series(uid), self.of_study(uid), self.of_frame(uid)].concat().first().is_some();
+        names.uids.iter().map(String::as_str).find(|uid| is_whole_uid(uid) && !is_known(uid))
     }
 
     /// The patients, by the id that stands for each, that a file name speaks of.
@@ -195,6 +205,13 @@ impl SeriesIndex<'_> {
         };
         NoImage::new(RejectReason::NoImageOfThisGrid, detail(hint))
     }
+}
+
+/// Whether digits and dots of a name are a whole UID, and no date or version.
+fn is_whole_uid(text: &str) -> bool {
+    text.len() >= SHORTEST_UID
+        && ["0.", "1.", "2."].iter().any(|root| text.starts_with(root))
+        && text.split('.').all(|part| !part.is_empty() && (part == "0" || !part.starts_with('0')))
 }
 
 /// Whether a series has the grid of a mask, in whatever order its axes run.

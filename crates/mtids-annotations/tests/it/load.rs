@@ -202,6 +202,32 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
     assert_eq!([(0, "a.nii"), (3, "a.nii"), (3, "TEST-1.nii")].map(|(n, name)| warning(n, name)), [false, true, false]);
 }
 
+#[test]
+fn a_mask_named_by_a_uid_that_no_image_has_is_placed_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mask.nii.gz");
+    write_mask_nifti(&path, &[Mask { affine: grid(), voxels: vec![[1, 1, 1]] }], &grid(), [7, 5, 4]).unwrap();
+    let mask_file = read_mask(&path, &Limits::default()).unwrap();
+    let images = Images { usable: &[series()], refused: &[], unread_files: 0 };
+    let people = SamePerson::default();
+    let index = SeriesIndex::new(&images, &people);
+    let is_told = |name: &str| {
+        let chosen = index.assign_mask_file(Path::new(name), &mask_file).unwrap();
+        chosen.warning.is_some_and(|warning| warning.contains("which is of no image here"))
+    };
+    let unknown = "1.3.6.1.4.1.14519.5.2.1.6279.6001.179049373636438705059720603192";
+    assert!(is_told(&format!("{unknown}.nii.gz")) && is_told(&format!("TEST-1_{unknown}_seg.nii")));
+    assert!(is_told("2.25.329800735698586629295641978511506172918.nii"));
+    for name in [
+        "nodes.nii",
+        "TEST-1_20261130.101530.123456789.nii",
+        "v1.2.3.4.5.6.7.nii",
+        &format!("{}.nii", series().study_uid),
+    ] {
+        assert!(!is_told(name), "{name}");
+    }
+}
+
 /// The header of a slice of a grid.
 fn header_of(affine: mtids_domain::geometry::Affine) -> mtids_dicom::InstanceHeader {
     let folder = tempfile::tempdir().unwrap();
