@@ -29,18 +29,22 @@ impl NamesWithoutRule {
         if self.names.is_empty() {
             return None;
         }
-        let mut names: Vec<String> =
-            self.names.iter().take(SHOWN).map(|(name, count)| format!("`{name}` ({count})")).collect();
-        if self.names.len() > SHOWN {
-            names.push(format!("{} more names", self.names.len() - SHOWN));
-        }
         Some(format!(
             "no class rule matches {} findings or structures: {}; such findings take no label from a rule, and such structures are not read; \
              write a rule for them, or one that ignores them",
             self.count(),
-            names.join(", ")
+            first_names(&self.names)
         ))
     }
+}
+
+/// The first names with their numbers, and how many are not told.
+pub(crate) fn first_names(names: &BTreeMap<String, u64>) -> String {
+    let mut told: Vec<String> = names.iter().take(SHOWN).map(|(name, count)| format!("`{name}` ({count})")).collect();
+    if names.len() > SHOWN {
+        told.push(format!("{} more names", names.len() - SHOWN));
+    }
+    told.join(", ")
 }
 
 #[cfg(test)]

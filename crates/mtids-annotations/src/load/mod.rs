@@ -25,6 +25,7 @@ use crate::lost_stations::LostStations;
 use crate::mask_doubts::MaskDoubts;
 use crate::names_without_rule::NamesWithoutRule;
 use crate::reject::{Reject, RejectPlace, RejectReason};
+use crate::statuses_in_names::{StatusesInNames, Telling};
 
 /// What findings are read from.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +80,8 @@ pub struct Resolved {
     pub names_without_rule: NamesWithoutRule,
     /// Drawn findings that somebody should look at.
     pub mask_doubts: MaskDoubts,
+    /// Names of drawn findings that seem to tell a status, which stays unknown.
+    pub statuses_in_names: StatusesInNames,
 }
 
 /// A file that the user named, and what became of its entries.
@@ -142,11 +145,16 @@ impl Loader<'_> {
             tracing::warn!("{sentence}");
         }
         for annotations in self.found {
+            let telling = Telling::of(&annotations);
             let joined = join(annotations, self.rules.join_tolerance_mm);
             self.resolved.duplicates += joined.duplicates;
             self.resolved.contradictions +=
                 joined.findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
+            self.resolved.statuses_in_names.look_at(&telling, &joined.findings);
             self.resolved.findings.push(joined.findings);
+        }
+        if let Some(sentence) = self.resolved.statuses_in_names.sentence() {
+            tracing::warn!("{sentence}");
         }
         self.resolved
     }

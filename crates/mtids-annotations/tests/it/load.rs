@@ -361,15 +361,47 @@ fn names_that_no_rule_matches_are_told() {
     assert_eq!(told(&[]).count(), 0, "without rules no name has a meaning");
 }
 
-#[test]
-fn an_organ_that_no_rule_ignores_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("seg.dcm");
+/// Writes a SEG with two segments of eight voxels each, and returns its path.
+fn two_segments(folder: &Path, labels: [&str; 2]) -> PathBuf {
+    let path = folder.join("seg.dcm");
     let segment = |label: &str, first: u32| {
         let voxels = (0..8).map(|n| [first + n % 2, n / 2 % 2, n / 4]).collect();
         Segment { label: label.into(), mask: Mask { affine: grid(), voxels } }
     };
-    write_segmentation(&path, &[segment("Heart", 0), segment("node", 4)], [7, 5, 4], &identity(), "2.25.3").unwrap();
+    let segments = [segment(labels[0], 0), segment(labels[1], 4)];
+    write_segmentation(&path, &segments, [7, 5, 4], &identity(), "2.25.3").unwrap();
+    path
+}
+
+#[test]
+fn a_status_in_a_name_that_no_rule_reads_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let seg = [two_segments(folder.path(), ["LN 7 +", "LN 4R"])];
+    let told = |classes: &[ClassRule], table: Option<&str>| {
+        let path = folder.path().join("nodes.csv");
+        std::fs::write(&path, table.unwrap_or_default()).unwrap();
+        let files = named(table.map(|_| path).as_slice());
+        let sources = Sources { files: &files, segmentations: &seg, reports: &[], structures: &[] };
+        let images = Images { usable: &[series()], refused: &[], unread_files: 0 };
+        load(&sources, &images, &rules(classes)).statuses_in_names.sentence()
+    };
+    let sentence = told(&[], None).unwrap();
+    assert!(sentence.contains("of 1 findings") && sentence.contains("`LN 7 +` (1)"), "{sentence}");
+    let rule =
+        ClassRule { name: Some(r"\+$".into()), metastasis: Some(Metastasis::Metastatic), ..ClassRule::default() };
+    assert_eq!(told(&[rule], None), None);
+    // Another source tells it.
+    let [x, y, z] = place([0.5, 0.5, 0.5]).0;
+    assert_eq!(
+        told(&[], Some(&format!("series_uid,x_mm,y_mm,z_mm,metastasis\n2.25.3,{x},{y},{z},metastatic\n"))),
+        None
+    );
+}
+
+#[test]
+fn an_organ_that_no_rule_ignores_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = two_segments(folder.path(), ["Heart", "node"]);
     let (seg, files) = ([path], named(&[]));
     let sources = Sources { files: &files, segmentations: &seg, reports: &[], structures: &[] };
     let told = |classes: &[ClassRule]| {

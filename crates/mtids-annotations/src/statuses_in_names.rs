@@ -1,0 +1,90 @@
+//! Names of drawn findings that seem to tell a status, while the finding stays without one.
+//!
+//! Purpose: centres write "LN 4R +" or "node neg", and a status that no rule reads is lost without a word. Invariant: nothing is guessed from them.
+
+use std::collections::BTreeMap;
+
+use mtids_domain::annotation::{Annotation, Extent};
+
+use crate::merge::Finding;
+use crate::names_without_rule::first_names;
+
+/// Words of a status, in lower case.
+const WORDS: [&str; 15] = [
+    "benign",
+    "malignant",
+    "met",
+    "meta",
+    "metastases",
+    "metastasis",
+    "metastatic",
+    "mets",
+    "neg",
+    "negative",
+    "nonmetastatic",
+    "pathologic",
+    "pathological",
+    "pos",
+    "positive",
+];
+
+/// The names, each with the number of its findings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusesInNames(BTreeMap<String, u64>);
+
+/// Centres of drawn findings whose names seem to tell a status.
+pub(crate) struct Telling(Vec<([f64; 3], String)>);
+
+impl Telling {
+    /// Those of one series.
+    pub(crate) fn of(annotations: &[(usize, Annotation)]) -> Self {
+        let tells = |one: &&Annotation| matches!(one.extent, Extent::Mask(_)) && seems_to_tell(&one.finding);
+        let telling = annotations.iter().map(|(_, one)| one).filter(tells);
+        Self(telling.map(|one| (one.center.0, one.finding.clone())).collect())
+    }
+}
+
+impl StatusesInNames {
+    /// Notes those of the findings of that series that no other source gave a status.
+    pub(crate) fn look_at(&mut self, telling: &Telling, findings: &[Finding]) {
+        for finding in findings.iter().filter(|one| one.metastasis.is_none() && one.contradictions == 0) {
+            // Where findings are joined, the place is that of the mask.
+            if let Some((_, name)) = telling.0.iter().find(|(center, _)| *center == finding.center.0) {
+                *self.0.entry(name.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// A sentence with the first names; `None` where there are none.
+    pub fn sentence(&self) -> Option<String> {
+        let findings: u64 = self.0.values().sum();
+        (findings > 0).then(|| {
+            format!(
+                "the names of {findings} findings seem to tell a status that no rule reads, and it stays unknown: {}; write class rules with \
+                 `metastasis` and `evidence` for them",
+                first_names(&self.0)
+            )
+        })
+    }
+}
+
+/// A word of a status, or a plus or minus at the end.
+fn seems_to_tell(name: &str) -> bool {
+    let name = name.trim().to_lowercase();
+    name.ends_with(['+', '-', '−', '–']) || name.split(|c: char| !c.is_alphabetic()).any(|word| WORDS.contains(&word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_signs_of_a_status_are_known() {
+        for name in ["LN 4R +", "4R-", "LN_7_pos", "node (negative)", "Metastatic node 3", "LN 4R −", "met2"] {
+            assert!(seems_to_tell(name), "{name}");
+        }
+        for name in ["LN 4R", "4R-7", "LN 4R+7", "node 2", "position", "method", "LN-10", ""] {
+            assert!(!seems_to_tell(name), "{name}");
+        }
+    }
+}
