@@ -20,6 +20,7 @@ mod negatives;
 mod nobody;
 mod not_checked;
 mod not_finite;
+mod one_status;
 mod places;
 mod properties;
 mod regions;
@@ -90,7 +91,7 @@ pub(crate) fn issues(
     let regions: Vec<String> =
         manifest.description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let nobody = Nobody::of(index)?;
-    let checks: [Check<'_>; 33] = [
+    let checks: [Check<'_>; 34] = [
         &|| listed(nobody.rows(index)),
         &|| listed(vocabulary::unknown(index)),
         &|| listed(missing::found(index)),
@@ -119,6 +120,7 @@ pub(crate) fn issues(
         &|| listed(gaps::unknown(index, config)),
         &|| listed(gaps::evidence(index, config)),
         &|| listed(gaps::dominating(index, config)),
+        &|| listed(one_status::of_patients(index, config)),
         &|| listed(gaps::padding(index, config.padded_share)),
         &|| listed(confounders::size(index, labels, config)),
         &|| listed(by_patient(index, &manifest.description.views, config, &nobody)),

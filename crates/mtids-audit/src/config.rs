@@ -91,11 +91,14 @@ pub struct AuditConfig {
     /// Largest share of the rows of a split that one patient may have, and never less than five equal shares; splits of fewer than
     /// `fewest_patients` are not judged. Default 0.2.
     pub largest_patient_share: f64,
+    /// Of the patients that chance would give both statuses among their nodes, the share that must have both; below, statuses seem to be those of
+    /// patients. Nothing is said where chance gives fewer than `fewest_patients`. Default 0.1.
+    pub least_mixed_share: f64,
     /// Difference of a share of metastatic nodes, or of a region, between a site, scanner, sex or source and all other rows, from which it is
     /// reported where chance does not explain it. Default 0.15.
     pub largest_group_difference: f64,
     /// Chance of a false claim of a statistical check, over its splits or classes together; `region-share-differs` takes a fifth of it, and
-    /// `status-share-of-group` and `region-share-of-group` a tenth each.
+    /// `status-share-of-group`, `unknown-share-of-group` and `region-share-of-group` a tenth each.
     /// Default 0.05.
     pub significance: f64,
     /// A patch with a larger share outside the scanned field is counted as padded. Default 0.25.
@@ -107,6 +110,7 @@ impl Default for AuditConfig {
         Self {
             fail_on: FailOn::default(),
             fewest_patients: 10,
+            least_mixed_share: 0.1,
             smallest_class_patients: 5,
             largest_unknown_share: 0.5,
             same_place_mm: 3.0,
@@ -153,6 +157,7 @@ impl AuditConfig {
             ("evidence_confounder", self.evidence_confounder),
             ("source_confounder", self.source_confounder),
             ("largest_patient_share", self.largest_patient_share),
+            ("least_mixed_share", self.least_mixed_share),
             ("largest_group_difference", self.largest_group_difference),
             ("padded_share", self.padded_share),
         ] {

@@ -91,6 +91,8 @@ pub enum IssueCode {
     LabelsFromSize,
     /// Labels given for a station or a patient, not for the node.
     WeakLabels,
+    /// Nodes of a patient have one status, nearly always.
+    OneStatusPerPatient,
     /// Splits differ in their share of metastatic rows.
     PrevalenceDiffers,
     /// The short axis alone predicts metastasis.
@@ -161,6 +163,8 @@ pub enum IssueCode {
     AcquisitionTellsRegion,
     /// A site, scanner or source has another share of metastatic rows than all others.
     StatusShareOfGroup,
+    /// A site or scanner has another share of unknown statuses than all others.
+    UnknownShareOfGroup,
     /// A site or scanner has another share of a region than all others.
     RegionShareOfGroup,
     /// Rows name no patient.

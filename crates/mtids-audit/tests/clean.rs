@@ -49,6 +49,8 @@ fn cohort(seed: u64, off_mm: f64) -> Vec<RowLabels> {
         for node in 0..1 + (random.random::<f64>() * 7.0) as usize {
             let (station, side, region, name) = STATIONS[(random.random::<f64>() * 4.0) as usize];
             let is_sick = random.random::<f64>() < 0.1 + 0.5 * sickness;
+            // Nobody looked at some of the nodes.
+            let is_known = random.random::<f64>() >= 0.15;
             let mut noise = || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
             let size = (if is_sick { 11.0 } else { 8.0 }) * (0.3 * noise()).exp();
             let mut one = RowLabels {
@@ -64,7 +66,7 @@ fn cohort(seed: u64, off_mm: f64) -> Vec<RowLabels> {
                 region: Some(region),
                 region_name: Some(name.into()),
                 station: Some(station),
-                metastasis: Some(if is_sick { Metastasis::Metastatic } else { Metastasis::Benign }),
+                metastasis: is_known.then_some(if is_sick { Metastasis::Metastatic } else { Metastasis::Benign }),
                 short_axis_mm: Some(size.clamp(3.0, 40.0) as f32),
                 manufacturer: Some(format!("maker {}", scanner % 2)),
                 model: Some(format!("scanner {scanner}")),
@@ -81,7 +83,11 @@ fn cohort(seed: u64, off_mm: f64) -> Vec<RowLabels> {
             one.audit.site = Some(format!("site {scanner}"));
             one.audit.sex = Some(if patient % 2 == 0 { Sex::F } else { Sex::M });
             one.audit.age_band = AgeBand::of_years(40 + patient as u32 % 50);
-            one.evidence = if random.random::<f64>() < 0.5 { Evidence::A } else { Evidence::B };
+            one.evidence = match random.random::<f64>() < 0.5 {
+                _ if !is_known => Evidence::U,
+                true => Evidence::A,
+                false => Evidence::B,
+            };
             one.label_source = if random.random::<f64>() < 0.7 { "table" } else { "segmentation" }.to_owned();
             one.mask = (random.random::<f64>() < 0.5).then(|| one.grown.clone());
             rows.push(one);

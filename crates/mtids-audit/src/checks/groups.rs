@@ -1,8 +1,8 @@
 //! Groups of rows whose labels differ from those of all other rows: of a site, a scanner, a source of labels.
 //!
 //! Cramér's V by patient sees no annotator who never says metastatic, where almost every patient has a metastasis anyway. So rows are compared, one
-//! group with all others, and clustered by patient. Each of the two families of tests (status, regions) takes a tenth of the settings' chance of a
-//! false claim (Holm), and a difference counts from `largest_group_difference` on. Statuses by evidence or source differ for good reasons, so there
+//! group with all others, and clustered by patient. Each of the three families of tests (status, unknown status, regions) takes a tenth of the
+//! settings' chance of a false claim (Holm), and a difference counts from `largest_group_difference` on. Statuses by evidence or source differ for good reasons, so there
 //! only a group with one status is named. Invariant: nothing is read here; moments are all that a difference needs.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use mtids_metrics::{Effect, Moments, holm};
 use mtids_report::format::{counted, percent, signed_interval};
 
+use super::moments::{METASTATIC, REGIONS, UNKNOWN};
 use super::properties::{Counted, OF_LABELS};
 use crate::config::AuditConfig;
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -52,19 +53,21 @@ fn found<'a, K>(family: &'a [(K, Compared)], config: &AuditConfig) -> Vec<&'a (K
     family.iter().zip(holm(&p)).filter(is_found).map(|(one, _)| one).collect()
 }
 
-/// Groups whose share of metastatic rows, or of a region, is not that of all others. `regions` are the names of the regions.
+/// Groups whose share of metastatic rows, of unknown statuses or of a region is not that of all others. `regions` are the names of the regions.
 pub(super) fn differing(properties: &[Counted], regions: &[String], config: &AuditConfig) -> Vec<AuditIssue> {
     let mut of_status: Vec<(&str, Compared)> = Vec::new();
+    let mut of_unknown: Vec<(&str, Compared)> = Vec::new();
     let mut of_regions: Vec<((&str, &String), Compared)> = Vec::new();
     for Counted { column, values, moments, .. } in properties.iter().filter(|one| one.values.len() > 1) {
         let compares_shares = !OF_LABELS.contains(column);
         // Of two groups each is the others of the other, unless only one with one status is named.
         let named = values.iter().take(if values.len() == 2 && compares_shares { 1 } else { values.len() });
         for (name, moments) in named.zip(moments) {
-            let status = moments.first().and_then(|moments| Compared::of(name, moments, config));
-            of_status.extend(status.map(|one| (*column, one)));
+            let asked = |question: usize| Some((*column, Compared::of(name, moments.get(question)?, config)?));
+            of_status.extend(asked(METASTATIC));
             if compares_shares {
-                let each = regions.iter().zip(moments.iter().skip(1));
+                of_unknown.extend(asked(UNKNOWN));
+                let each = regions.iter().zip(moments.iter().skip(REGIONS));
                 of_regions.extend(
                     each.filter_map(|(region, moments)| {
                         Some(((*column, region), Compared::of(name, moments, config)?))
@@ -79,7 +82,12 @@ pub(super) fn differing(properties: &[Counted], regions: &[String], config: &Aud
         by_column.entry(column).or_default().push(one.says());
     }
     let mut issues: Vec<AuditIssue> =
-        by_column.into_iter().map(|(column, found)| status_issue(column, found)).collect();
+        by_column.into_iter().map(|(column, found)| status_issue(column, found, Asked::Metastatic)).collect();
+    let mut by_column: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (column, one) in found(&of_unknown, config) {
+        by_column.entry(column).or_default().push(one.says());
+    }
+    issues.extend(by_column.into_iter().map(|(column, found)| status_issue(column, found, Asked::Unknown)));
     let mut by_column: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for ((column, region), one) in found(&of_regions, config) {
         by_column.entry(column).or_default().push(format!("{region}, {}", one.says()));
@@ -88,19 +96,37 @@ pub(super) fn differing(properties: &[Counted], regions: &[String], config: &Aud
     issues
 }
 
-fn status_issue(column: &str, mut found: Vec<String>) -> AuditIssue {
+/// What of a status is compared.
+#[derive(Clone, Copy)]
+enum Asked {
+    Metastatic,
+    Unknown,
+}
+
+fn status_issue(column: &str, mut found: Vec<String>, asked: Asked) -> AuditIssue {
     let count = found.len() as u64;
     // Whoever reads the console sees no examples, so the first one stands in the message.
     found.sort();
     let first = found.first().map(String::as_str).unwrap_or_default();
+    let (code, share, advice) = match asked {
+        Asked::Metastatic => (
+            IssueCode::StatusShareOfGroup,
+            "metastatic nodes",
+            "ask how statuses were decided there; a network can learn the group instead of the disease, so report results by it",
+        ),
+        Asked::Unknown => (
+            IssueCode::UnknownShareOfGroup,
+            "unknown statuses",
+            "ask why statuses are missing there: where only some nodes or patients were looked at, those of known status are not like the others",
+        ),
+    };
     let message = format!(
-        "{} of `{column}` {} another share of metastatic nodes than all others, beyond chance: {first}{}",
+        "{} of `{column}` {} another share of {share} than all others, beyond chance: {first}{}",
         counted(count, "group", "groups"),
         if count == 1 { "has" } else { "have" },
         if count > 1 { "; …" } else { "" }
     );
-    let advice = "ask how statuses were decided there; a network can learn the group instead of the disease, so report results by it";
-    AuditIssue::new(Severity::Warning, IssueCode::StatusShareOfGroup, count, message, advice).with_examples(found)
+    AuditIssue::new(Severity::Warning, code, count, message, advice).with_examples(found)
 }
 
 fn region_issue(column: &str, found: Vec<String>) -> AuditIssue {

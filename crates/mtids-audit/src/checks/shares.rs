@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use mtids_metrics::{Effect, Moments, holm};
 use mtids_report::format::{counted, percent, signed_interval};
 
-use super::moments::moments;
+use super::moments::{METASTATIC, REGIONS, moments};
 use crate::by_patient::{Findings, Property};
 use crate::config::AuditConfig;
 use crate::distribution::SPLITS;
@@ -73,7 +73,8 @@ pub(super) fn differing(
 }
 
 fn prevalence(splits: &[(&'static str, Vec<Moments>)], config: &AuditConfig) -> Vec<AuditIssue> {
-    let status = |(split, moments): &(&'static str, Vec<Moments>)| Compared::of(split, moments.first()?, config);
+    let status =
+        |(split, moments): &(&'static str, Vec<Moments>)| Compared::of(split, moments.get(METASTATIC)?, config);
     let compared: Vec<Compared> = splits.iter().filter_map(status).collect();
     let mut issues = Vec::new();
     for (one, p) in compared.iter().zip(adjusted(&compared)) {
@@ -107,7 +108,7 @@ fn prevalence(splits: &[(&'static str, Vec<Moments>)], config: &AuditConfig) -> 
 fn regions(splits: &[(&'static str, Vec<Moments>)], names: &[String], config: &AuditConfig) -> Vec<AuditIssue> {
     let mut compared: Vec<(&String, Compared)> = Vec::new();
     for (split, moments) in splits {
-        let each = names.iter().zip(&moments[1..]);
+        let each = names.iter().zip(moments.iter().skip(REGIONS));
         compared.extend(each.filter_map(|(name, moments)| Some((name, Compared::of(split, moments, config)?))));
     }
     let p = adjusted(compared.iter().map(|(_, one)| one));

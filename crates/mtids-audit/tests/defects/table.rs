@@ -1,58 +1,18 @@
-//! Every kind of defect that an audit finds, planted once into a sound dataset at the smallest size that its check states.
-//!
-//! The table says for each: the check that must find it, the errors that go with it because the defect is one of theirs too (subsumption), and,
-//! where the check has a threshold, the same defect just below it, which must not be found. No other error may be reported.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+//! The kinds of defect.
 
-mod support;
-
-use mtids_audit::audit::{Audit, audit};
-use mtids_audit::config::AuditConfig;
 use mtids_audit::issue::IssueCode as Code;
-use mtids_audit::issue::Severity::{self, Error, Info, Warning};
+use mtids_audit::issue::Severity::{Error, Info, Warning};
 use mtids_domain::label::{Evidence, LabelLevel, Metastasis};
 use mtids_domain::person::Sex;
-use mtids_domain::pseudonym::{FoldedPatientKey, FrameOfReferenceKey, InstanceKey, PatientKey, SeriesKey, StudyKey};
+use mtids_domain::pseudonym::{FrameOfReferenceKey, InstanceKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::Station;
-use mtids_shards::{Measure, RowKind, RowLabels, Split};
-use support::{Published, publish_as, sound};
+use mtids_shards::{Measure, RowKind, Split};
 
-/// A dataset before it is written.
-struct Dataset {
-    rows: Vec<RowLabels>,
-    published: Published,
-}
-
-type Plant = fn(&mut Dataset);
-
-/// A kind of defect.
-struct Defect {
-    what: &'static str,
-    severity: Severity,
-    code: Code,
-    /// Errors that the defect is as well.
-    also: &'static [Code],
-    plant: Plant,
-    /// The same, just too small to be found.
-    below: Option<Plant>,
-}
-
-const fn defect(what: &'static str, severity: Severity, code: Code, plant: Plant) -> Defect {
-    Defect { what, severity, code, also: &[], plant, below: None }
-}
-
-impl Defect {
-    const fn also(self, also: &'static [Code]) -> Self {
-        Self { also, ..self }
-    }
-
-    const fn below(self, below: Plant) -> Self {
-        Self { below: Some(below), ..self }
-    }
-}
+use crate::plants::*;
+use crate::{Defect, defect};
 
 /// Patient of row `n` is `n / 4`; patients 4, 10, … are of validation, 5, 11, … of test. Even nodes are upper (4R), odd ones subcarinal (7).
-const DEFECTS: &[Defect] = &[
+pub(crate) const DEFECTS: &[Defect] = &[
     // Who is who.
     defect("a patient in two splits", Error, Code::PatientInTwoSplits, |d| d.rows[0].split = Split::Test),
     defect("a study of two patients", Error, Code::StudyOfTwoPatients, |d| {
@@ -306,6 +266,10 @@ const DEFECTS: &[Defect] = &[
         d.rows = larger(2);
         more_of_one_patient(d, 43);
     }),
+    defect("statuses of patients, written to each node", Warning, Code::OneStatusPerPatient, |d| {
+        status_of_patient(d, 3)
+    })
+    .below(|d| status_of_patient(d, 4)),
     // Splits against each other.
     defect("a prevalence × 1.33 in test", Warning, Code::PrevalenceDiffers, |d| {
         d.rows = larger(4);
@@ -350,6 +314,8 @@ const DEFECTS: &[Defect] = &[
     .below(|d| region_of_one(d, 4, true)),
     defect("a site that finds fewer metastases", Warning, Code::StatusShareOfGroup, |d| benign_at_a_site(d, 20))
         .below(|d| benign_at_a_site(d, 15)),
+    defect("a site that leaves statuses open", Warning, Code::UnknownShareOfGroup, |d| unknown_at_a_site(d, 15))
+        .below(|d| unknown_at_a_site(d, 14)),
     defect("a source that never says metastatic", Warning, Code::StatusShareOfGroup, |d| {
         never_metastatic(d, |row| row.label_source = "segmentation".into());
     }),
@@ -364,335 +330,3 @@ const DEFECTS: &[Defect] = &[
         }
     }),
 ];
-
-/// A third of the patients are of another site, which `change`s some of its nodes.
-fn at_a_site(d: &mut Dataset, count: usize, is_changed: fn(&RowLabels) -> bool, change: fn(&mut RowLabels)) {
-    for (n, row) in d.rows.iter_mut().enumerate() {
-        row.audit.site = Some(if n / 4 < 12 { "site b" } else { "site a" }.into());
-    }
-    d.rows.iter_mut().take(48).filter(|row| is_changed(row)).take(count).for_each(change);
-}
-
-fn benign_at_a_site(d: &mut Dataset, count: usize) {
-    at_a_site(
-        d,
-        count,
-        |row| row.metastasis == Some(Metastasis::Metastatic),
-        |row| {
-            row.metastasis = Some(Metastasis::Benign);
-        },
-    );
-}
-
-fn upper_at_a_site(d: &mut Dataset, count: usize) {
-    at_a_site(
-        d,
-        count,
-        |row| row.region == Some(1),
-        |row| {
-            (row.region, row.region_name, row.station) = (Some(0), Some("upper".into()), Some(Station::S4R));
-        },
-    );
-}
-
-/// Nodes of a third of the patients are benign, and of a kind of their own.
-fn never_metastatic(d: &mut Dataset, mark: fn(&mut RowLabels)) {
-    for row in d.rows.iter_mut().take(48) {
-        row.metastasis = Some(Metastasis::Benign);
-        mark(row);
-    }
-}
-
-/// The folded id of each patient is that of another one, or its own.
-fn folded(d: &mut Dataset, of: fn(usize) -> usize) {
-    for (n, row) in d.rows.iter_mut().enumerate() {
-        row.audit.folded_patient_key = Some(FoldedPatientKey::from_stored(format!("folded{}", of(n / 4))));
-    }
-}
-
-/// Every row has a hash of its own, but row 4, of another patient, has some pieces of row 0.
-fn near(d: &mut Dataset, is_shared: fn(usize) -> bool) {
-    for (n, row) in d.rows.iter_mut().enumerate() {
-        let of = |piece: usize| if n == 4 && is_shared(piece) { 0 } else { n };
-        let text: String = (0..16).map(|piece| format!("{:04x}", 16 * of(piece) + piece)).collect();
-        row.audit.near_hash = Some(text.parse().unwrap());
-    }
-}
-
-/// So many patients have subcarinal nodes, all from one of six sites with six patients each.
-fn region_of_one_site(d: &mut Dataset, patients: usize) {
-    region_of_one(d, patients, true);
-    d.rows.iter_mut().for_each(|row| row.audit.site = row.model.take());
-}
-
-/// A right-sided and a left-sided node of one patient, whose offsets cross by so many mm; their places do not.
-fn crossed_by_offsets(d: &mut Dataset, by_mm: f32) {
-    d.rows[2].station = Some(Station::S4L);
-    d.rows[2].center_mm[0] = 40.0;
-    d.rows[0].audit.midline_offset_mm = Some(by_mm / 2.0);
-    d.rows[2].audit.midline_offset_mm = Some(-by_mm / 2.0);
-}
-
-fn rename(d: &mut Dataset, id: &str) {
-    d.rows[8..12].iter_mut().for_each(|row| row.patient_key = PatientKey::from_stored(id.to_owned()));
-}
-
-fn same_voxels(d: &mut Dataset, one: usize, other: usize) {
-    d.rows[other].voxels_digest = d.rows[one].voxels_digest.clone();
-}
-
-fn again(d: &mut Dataset, apart_mm: f64) {
-    let mut copy = d.rows[0].clone();
-    (copy.sample_key, copy.voxels_digest, copy.instance_key) = ("copy".into(), "copy".into(), None);
-    copy.center_mm[1] += apart_mm;
-    d.rows.push(copy);
-}
-
-fn crossed(d: &mut Dataset, by_mm: f64) {
-    d.rows[2].station = Some(Station::S4L);
-    d.rows[0].center_mm[0] = d.rows[2].center_mm[0] + by_mm;
-}
-
-fn negative(d: &mut Dataset, distance_mm: f32) {
-    let row = &mut d.rows[0];
-    (row.kind, row.finding_distance_mm) = (RowKind::Negative, Some(distance_mm));
-    (row.region, row.region_name, row.station, row.metastasis) = (None, None, None, None);
-    row.evidence = Evidence::U;
-}
-
-fn by_size(d: &mut Dataset, row: usize, short_axis: f32) {
-    (d.rows[row].evidence, d.rows[row].short_axis_mm) = (Evidence::D, Some(short_axis));
-}
-
-fn from_size(d: &mut Dataset, rows: usize) {
-    for row in &mut d.rows[..rows] {
-        row.evidence = Evidence::D;
-        row.short_axis_mm = Some(if is_metastatic(row) { 12.0 } else { 8.0 });
-    }
-}
-
-fn measure(d: &mut Dataset, measure: Measure, value: f32) {
-    d.rows[0].grown.set(measure, Some(value));
-}
-
-fn in_air(d: &mut Dataset, short_axis_mm: Option<f32>) {
-    d.rows[0].short_axis_mm = short_axis_mm;
-    measure(d, Measure::Shell3Hu, -200.0);
-}
-
-/// A grown region of so many voxels of the series, all of one value.
-fn constant(d: &mut Dataset, voxels: f32) {
-    let voxel_mm3 = d.rows[0].pixel_spacing_mm.powi(2) * d.rows[0].slice_step_mm;
-    measure(d, Measure::Volume, voxels * voxel_mm3);
-    measure(d, Measure::DeviationHu, 0.0);
-}
-
-/// A node of another status within 3 mm of the first one, in another series of its study and frame of reference.
-fn other_series(d: &mut Dataset) {
-    d.rows[2].series_key = SeriesKey::from_stored("another".to_owned());
-    d.rows[2].center_mm[0] = 2.9;
-}
-
-fn is_metastatic(row: &RowLabels) -> bool {
-    row.metastasis == Some(Metastasis::Metastatic)
-}
-
-fn to_upper(row: &mut RowLabels) {
-    (row.region, row.region_name, row.station) = (Some(0), Some("upper".into()), Some(Station::S4R));
-}
-
-fn to_subcarinal(row: &mut RowLabels) {
-    (row.region, row.region_name, row.station) = (Some(1), Some("subcarinal".into()), Some(Station::S7));
-}
-
-/// This many patients of validation lose their subcarinal nodes.
-fn fewer_subcarinal(d: &mut Dataset, patients: usize) {
-    d.rows.iter_mut().filter(|row| row.split == Split::Validation).take(4 * patients).for_each(to_upper);
-}
-
-/// This many patients of validation lose their metastatic nodes.
-fn fewer_metastatic(d: &mut Dataset, patients: usize) {
-    let of_validation = d.rows.iter_mut().filter(|row| row.split == Split::Validation);
-    of_validation.take(4 * patients).for_each(|row| row.metastasis = Some(Metastasis::Benign));
-}
-
-/// A row of a study whose other rows have a patient, under pseudonyms of folded ids.
-fn nobodys(d: &mut Dataset, id: &str) {
-    folded(d, |patient| patient);
-    d.rows[0].patient_key = PatientKey::from_stored(id.to_owned());
-}
-
-/// Two rows of a patient, a woman, of whom the first says otherwise.
-fn sexes(d: &mut Dataset, first: Sex) {
-    (d.rows[0].audit.sex, d.rows[1].audit.sex) = (Some(first), Some(Sex::F));
-}
-
-fn unknown(d: &mut Dataset, rows: usize, region: bool) {
-    for row in d.rows.iter_mut().filter(|row| row.split == Split::Test).take(rows) {
-        if region {
-            (row.region, row.region_name, row.station) = (None, None, None);
-        } else {
-            (row.metastasis, row.evidence) = (None, Evidence::U);
-        }
-    }
-}
-
-fn benign_in_subcarinal(d: &mut Dataset, split: Split) {
-    let cell = d.rows.iter_mut().filter(|row| row.split == split && row.region == Some(1));
-    cell.for_each(|row| row.metastasis = Some(Metastasis::Benign));
-}
-
-fn more_of_one_patient(d: &mut Dataset, rows: usize) {
-    for n in 0..rows {
-        let mut row = d.rows[n % 4].clone();
-        (row.sample_key, row.voxels_digest) = (format!("more{n}"), format!("more{n}"));
-        row.center_mm[1] += 100.0 * (1 + n / 4) as f64;
-        d.rows.push(row);
-    }
-}
-
-/// The sound dataset several times over, each time with other patients.
-fn larger(times: usize) -> Vec<RowLabels> {
-    let copy = |n: usize| {
-        sound().into_iter().map(move |row| RowLabels {
-            sample_key: format!("{} {n}", row.sample_key),
-            patient_key: PatientKey::from_stored(format!("{} {n}", row.patient_key.as_str())),
-            study_key: StudyKey::from_stored(format!("{} {n}", row.study_key.as_str())),
-            series_key: SeriesKey::from_stored(format!("{} {n}", row.series_key.as_str())),
-            frame_of_reference_key: None,
-            instance_key: None,
-            voxels_digest: format!("{} {n}", row.voxels_digest),
-            ..row
-        })
-    };
-    (0..times).flat_map(copy).collect()
-}
-
-/// One benign node of this many test patients becomes metastatic.
-fn more_metastatic(d: &mut Dataset, patients: usize) {
-    let test = d.rows.iter_mut().filter(|row| row.split == Split::Test);
-    let mut rows: Vec<&mut RowLabels> = test.collect();
-    for of_patient in rows.chunks_mut(4).take(patients) {
-        let benign = of_patient.iter_mut().find(|row| !is_metastatic(row)).unwrap();
-        benign.metastasis = Some(Metastasis::Metastatic);
-    }
-}
-
-/// One subcarinal node of this many test patients becomes upper.
-fn more_upper(d: &mut Dataset, patients: usize) {
-    let test = d.rows.iter_mut().filter(|row| row.split == Split::Test);
-    let mut rows: Vec<&mut RowLabels> = test.collect();
-    rows.chunks_mut(4).take(patients).for_each(|of_patient| to_upper(of_patient[1]));
-}
-
-/// `of_six` of six metastatic nodes have a mask, and as many benign ones have none.
-fn masks(d: &mut Dataset, of_six: usize) {
-    let mut seen = [0, 0];
-    for row in &mut d.rows {
-        let side = usize::from(is_metastatic(row));
-        let is_masked = if side == 1 { seen[1] % 6 < of_six } else { seen[0] % 6 >= of_six };
-        seen[side] += 1;
-        row.mask = is_masked.then(|| row.grown.clone());
-    }
-}
-
-/// Sizes of 8 to 14 mm, those of metastatic nodes by so many mm more.
-fn sizes(d: &mut Dataset, more_mm: usize) {
-    for (n, row) in d.rows.iter_mut().enumerate() {
-        let more = if is_metastatic(row) { more_mm as f32 / 2.0 } else { 0.0 };
-        row.short_axis_mm = Some(8.0 + (n % 7) as f32 + more);
-    }
-}
-
-/// All nodes of every other patient are metastatic; of six sick and six healthy patients, so many have the scanner of their kind.
-fn sick_by_scanner(d: &mut Dataset, of_six: usize) {
-    for (n, row) in d.rows.iter_mut().enumerate() {
-        let (patient, is_sick) = (n / 4, n / 4 % 2 == 1);
-        row.metastasis = Some(if is_sick { Metastasis::Metastatic } else { Metastasis::Benign });
-        let of_its_kind = patient / 2 % 6 < of_six;
-        row.manufacturer = Some(if is_sick == of_its_kind { "hospital" } else { "screening" }.to_owned());
-    }
-}
-
-/// Every other patient has upper nodes only, the others subcarinal ones; of six of each, so many have the kernel of their kind.
-fn kernel_by_region(d: &mut Dataset, of_six: usize) {
-    for (n, row) in d.rows.iter_mut().enumerate() {
-        let (patient, is_upper) = (n / 4, n / 4 % 2 == 1);
-        if is_upper {
-            to_upper(row);
-        } else {
-            to_subcarinal(row);
-        }
-        row.kernel = Some(if is_upper == (patient / 2 % 6 < of_six) { "soft" } else { "sharp" }.to_owned());
-    }
-}
-
-/// So many patients have subcarinal nodes, all from one of six scanners with six patients each.
-fn region_of_one(d: &mut Dataset, patients: usize, by_model: bool) {
-    for (n, row) in d.rows.iter_mut().enumerate() {
-        let (scanner, of_scanner) = (n / 4 % 6, n / 4 / 6);
-        let name = Some(format!("scanner {scanner}"));
-        if by_model {
-            row.model = name;
-        } else {
-            row.manufacturer = name;
-        }
-        // The patients of the first scanner, numbers 0, 6, 12, …, are of training.
-        if scanner > 0 || of_scanner >= patients {
-            to_upper(row);
-        }
-    }
-}
-
-fn audited(plant: Option<Plant>) -> Audit {
-    let folder = tempfile::tempdir().unwrap();
-    let mut dataset = Dataset { rows: sound(), published: Published::default() };
-    plant.into_iter().for_each(|plant| plant(&mut dataset));
-    publish_as(folder.path(), &dataset.rows, &dataset.published);
-    audit(folder.path(), &AuditConfig::default()).unwrap()
-}
-
-fn errors(audit: &Audit) -> Vec<Code> {
-    audit.issues.iter().filter(|issue| issue.severity == Error).map(|issue| issue.code).collect()
-}
-
-#[test]
-fn each_kind_of_defect_is_found_by_its_check_and_by_no_other_error() {
-    let clean = audited(None);
-    assert!(clean.issues.iter().all(|issue| issue.severity == Info), "{:?}", clean.issues);
-    assert!(DEFECTS.len() >= 35, "{} kinds", DEFECTS.len());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let wrong: Vec<String> = std::thread::scope(|scope| {
-        let parts = DEFECTS.chunks(DEFECTS.len().div_ceil(threads));
-        let started: Vec<_> = parts
-            .map(|part| scope.spawn(|| part.iter().flat_map(|one| wrong(one, &clean)).collect::<Vec<_>>()))
-            .collect();
-        started.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// What is not as the table says.
-fn wrong(defect: &Defect, clean: &Audit) -> Vec<String> {
-    let Defect { what, severity, code, also, plant, below } = defect;
-    let has = |audit: &Audit| audit.issues.iter().any(|one| one.code == *code && one.severity == *severity);
-    let found = audited(Some(*plant));
-    let mut wrong = Vec::new();
-    if !has(&found) || has(clean) {
-        wrong.push(format!("{what}: {} was not found, but {:?}", code.name(), found.issues));
-    }
-    for error in errors(&found).iter().filter(|error| *error != code && !also.contains(error)) {
-        wrong.push(format!("{what}: also {}", error.name()));
-    }
-    for expected in also.iter().filter(|expected| !errors(&found).contains(expected)) {
-        wrong.push(format!("{what}: {} is said to go with it, and does not", expected.name()));
-    }
-    let mut issues = found.issues.iter().filter(|issue| issue.code == *code);
-    if issues.any(|issue| issue.advice.is_empty() || issue.message.is_empty()) {
-        wrong.push(format!("{what}: {} does not say what to do", code.name()));
-    }
-    if below.is_some_and(|below| has(&audited(Some(below)))) {
-        wrong.push(format!("{what}: {} is found below its threshold", code.name()));
-    }
-    wrong
-}
