@@ -4,13 +4,15 @@
 
 use mtids_balance::{BalancerConfig, DdGbConfig, FixedConfig};
 use mtids_layers::pool::GridPooling;
-use mtids_models::experts::{ExpertForm, ExpertsConfig};
+use mtids_models::experts::ExpertsConfig;
 use mtids_models::model::cgc::CgcConfig;
 use mtids_models::model::hard_sharing::HardSharingConfig;
 use mtids_models::model::single_task::SingleTaskConfig;
 use mtids_models::{
     BackboneConfig, BackboneKind, BackboneSize, DbrConfig, LossConfig, ModelConfig, MtIdsConfig, TaskKind,
 };
+
+use crate::run::Settings;
 
 /// Factor of the region's loss in the rows with bad units.
 pub(crate) const BAD_UNIT: f64 = 100.0;
@@ -80,13 +82,15 @@ impl Key {
         (0..tasks).map(|task| if task == REGION && self.has_bad_unit() { BAD_UNIT } else { 1.0 }).collect()
     }
 
-    /// The network, its experts of this form with so many hidden units.
-    pub(crate) fn model(self, form: ExpertForm, hidden: usize) -> ModelConfig {
+    /// The network of these settings.
+    pub(crate) fn model(self, settings: &Settings) -> ModelConfig {
+        let Settings { norm, experts: form, expert_hidden: hidden, .. } = *settings;
         let backbone = BackboneConfig {
             widths: vec![16, 32, 64],
             stem_stride: 1,
             pool_grid: 1,
             pooling: GridPooling::Maximum,
+            norm,
             ..BackboneConfig::sized(BackboneKind::Slices, BackboneSize::Small)
         }
         .into();

@@ -10,7 +10,7 @@ use mtids_layers::{AdamW, AdamWConfig, DType, Device, Parameters, Schedule, Sche
 use mtids_metrics::{Confusion, auroc};
 use mtids_models::decoding::probabilities;
 use mtids_models::experts::ExpertForm;
-use mtids_models::{Model, PredictionHead, Problem, Scope, StepInputs, StepOptions, TaskLosses, train_step};
+use mtids_models::{Model, NormKind, PredictionHead, Problem, Scope, StepInputs, StepOptions, TaskLosses, train_step};
 use mtids_runtime::random::rng_for;
 use mtids_train::prediction::{largest, metastasis_probability};
 use rand::seq::SliceRandom;
@@ -30,14 +30,17 @@ const EVALUATED: usize = 250;
 /// What all rows have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, clap::Args)]
 pub(crate) struct Settings {
+    /// Norm of the backbone: batch or group.
+    #[arg(long, default_value = "batch", value_parser = crate::named::<NormKind>)]
+    pub(crate) norm: NormKind,
     /// Form of the experts: residual or normalised.
-    #[arg(long, default_value = "residual", value_parser = crate::form)]
+    #[arg(long, default_value = "residual", value_parser = crate::named::<ExpertForm>)]
     pub(crate) experts: ExpertForm,
     /// Hidden units of an expert.
     #[arg(long, default_value_t = 64)]
     pub(crate) expert_hidden: usize,
     /// Largest learning rate.
-    #[arg(long, default_value_t = 3e-3)]
+    #[arg(long, default_value_t = 6e-3)]
     pub(crate) peak: f64,
     /// Passes over the training split.
     #[arg(long, default_value_t = 12)]
@@ -75,11 +78,11 @@ pub(crate) struct Measured {
 
 /// Trains a row and measures it.
 pub(crate) fn run(row: Key, settings: Settings, digits: &[Digit], seed: u64) -> Result<Figures> {
-    let Settings { experts, expert_hidden, peak, epochs } = settings;
+    let Settings { peak, epochs, .. } = settings;
     let [training, test] = Canvases::splits(digits, seed, CANVASES)?;
     let parameters = Parameters::new(seed, DType::F32, &Device::Cpu);
     let problem = Problem::of_one_view(REGIONS, [1, 1, SIDE, SIDE]);
-    let model = Model::new(&row.model(experts, expert_hidden), &problem, &parameters)?;
+    let model = Model::new(&row.model(&settings), &problem, &parameters)?;
     let tasks = model.tasks();
     let counts = tasks.counts(&training.labels)?;
     let losses = TaskLosses::new(&row.loss(), tasks, Some(&counts))?.in_units(&row.units(tasks.len()))?;
