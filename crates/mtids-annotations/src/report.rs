@@ -114,7 +114,31 @@ fn millimetres(value: &InMemDicomObject) -> Option<f64> {
     number(value, tags::NUMERIC_VALUE).map(|number| number * factor).filter(|mm| *mm > 0.0)
 }
 
+/// Most names that are told.
+const SHOWN: usize = 5;
+
 impl Report {
+    /// A sentence about groups that name no segment of these segmentations, as those of places in a picture; `None` where there are none.
+    pub fn unread(&self, segmentations: &[PlacedSegmentation]) -> Option<String> {
+        let is_here = |(uid, number): &(String, Option<u32>)| {
+            let of_uid = segmentations.iter().filter(|one| one.sop_instance_uid == *uid);
+            of_uid.flat_map(|one| &one.segments).any(|segment| number.is_none_or(|number| segment.number == number))
+        };
+        let unread: Vec<&MeasurementGroup> =
+            self.groups.iter().filter(|group| !group.segments.iter().any(is_here)).collect();
+        let names: Vec<String> = unread.iter().take(SHOWN).map(|group| format!("`{}`", group.name)).collect();
+        let more = if unread.len() > SHOWN { ", …" } else { "" };
+        (!unread.is_empty()).then(|| {
+            format!(
+                "{} of {} groups of measurements name no segment with voxels here ({}{more}); they give no finding, and their sizes and codes are not \
+                 read: give the SEG that they speak of, or a table of their places",
+                unread.len(),
+                self.groups.len(),
+                names.join(", ")
+            )
+        })
+    }
+
     /// The findings whose voxels stand in these segmentations, with the words of the report.
     pub fn findings(&self, segmentations: &[PlacedSegmentation]) -> Vec<Annotation> {
         let by_uid: BTreeMap<&str, &PlacedSegmentation> =

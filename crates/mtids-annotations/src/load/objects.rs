@@ -142,8 +142,11 @@ impl Loader<'_> {
             return self.skip(path, SkipReason::AnswerOfPredict, "");
         }
         let nowhere = SkipReason::ReportOfNoSegmentHere;
-        let findings = report.findings(segmentations);
-        let Some(first) = findings.first() else { return self.skip(path, nowhere, "") };
+        let (findings, unread) = (report.findings(segmentations), report.unread(segmentations));
+        let Some(first) = findings.first() else { return self.skip(path, nowhere, unread.unwrap_or_default()) };
+        if let Some(sentence) = unread {
+            tracing::warn!(report = %path.display(), "{sentence}");
+        }
         // The patient is that of the report; everything else is said by the segmentation.
         let patient_id = report.patient_id.clone().or_else(|| first.target.patient_id.clone());
         let target = AnnotationTarget { patient_id, ..first.target.clone() };

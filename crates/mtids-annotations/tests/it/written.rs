@@ -65,7 +65,7 @@ fn a_written_report_adds_its_words_to_the_segments_it_names() {
     let segments = [vec![[1, 1, 1]], vec![[5, 4, 3]]]
         .map(|voxels| Segment { label: "node".into(), mask: Mask { affine, voxels } });
     write_segmentation(&mask, &segments, [7, 5, 4], &identity(), "2.25.3").unwrap();
-    let findings = [(1, 9.25), (2, 11.0)].map(|(segment, mm)| ReportedFinding {
+    let findings = [(1, 9.25), (2, 11.0), (3, 5.0)].map(|(segment, mm)| ReportedFinding {
         name: format!("Lymph node {segment}"),
         segment,
         measurements: vec![Measurement::short_axis_mm(mm)],
@@ -79,6 +79,8 @@ fn a_written_report_adds_its_words_to_the_segments_it_names() {
     let words: Vec<_> = found.iter().map(|one| (one.finding.as_str(), one.short_axis_mm)).collect();
     assert_eq!(words, [("Lymph node 1", Some(9.25)), ("Lymph node 2", Some(11.0))]);
     assert_eq!(found[1].codes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["SCT:59441001", "SCT:72410000"]);
+    let unread = report.unread(std::slice::from_ref(&placed)).unwrap();
+    assert!(unread.starts_with("1 of 3 groups") && unread.contains("(`Lymph node 3`)"), "{unread}");
     let plain = placed.into_findings();
     assert_eq!(
         found.iter().map(|one| &one.extent).collect::<Vec<_>>(),
