@@ -59,15 +59,6 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// [`io::ErrorKind::NotFound`], [`io::ErrorKind::UnexpectedEof`] where the blob is shorter, or any error of the place.
     fn get_range(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>>;
 
-    /// The same in place of what `bytes` holds, where the place can use its memory again: for whoever reads many ranges.
-    ///
-    /// # Errors
-    /// As [`Storage::get_range`]; what `bytes` holds is lost then.
-    fn get_range_into(&self, name: &str, offset: u64, length: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
-        *bytes = self.get_range(name, offset, length)?;
-        Ok(())
-    }
-
     /// Size in bytes.
     ///
     /// # Errors
@@ -159,26 +150,19 @@ impl Storage for Folder {
     }
 
     fn get_range(&self, name: &str, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.get_range_into(name, offset, length, &mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn get_range_into(&self, name: &str, offset: u64, length: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let mut read = || {
+        let read = || {
             let mut file = File::open(self.place(name))?;
             file.seek(SeekFrom::Start(offset))?;
-            bytes.clear();
             // The length may come from a damaged manifest: room is made for what is there, not for what is claimed.
-            bytes.reserve_exact(length.min(file.metadata()?.len()) as usize);
-            file.take(length).read_to_end(bytes)?;
+            let mut bytes = Vec::with_capacity(length.min(file.metadata()?.len()) as usize);
+            file.take(length).read_to_end(&mut bytes)?;
             if (bytes.len() as u64) < length {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
                     format!("it ends before byte {}", offset.saturating_add(length)),
                 ));
             }
-            Ok(())
+            Ok(bytes)
         };
         self.named(name, read())
     }

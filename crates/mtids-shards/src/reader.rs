@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use bytes::Bytes;
 use mtids_runtime::digest::Digest;
 use mtids_runtime::storage::{Folder, Storage};
 use parquet::arrow::ProjectionMask;
@@ -197,11 +196,11 @@ impl ViewVoxels {
 /// # Errors
 /// [`ShardError::Damaged`] when the bytes are not those of the manifest; [`ShardError::Io`] when the file cannot be read.
 pub fn read_row_group(dataset: &Dataset, shard: usize, row_group: usize) -> Result<RowGroup, ShardError> {
-    read_row_group_into(dataset, shard, row_group, Vec::new(), &mut Vec::new())
+    read_row_group_into(dataset, shard, row_group, Vec::new())
 }
 
-/// As [`read_row_group`], with the voxels of view *n* in `buffers[n]`, where there is one, and the bytes as they lie in the file in `stored`:
-/// whoever reads many row groups allocates once. What they hold is overwritten.
+/// As [`read_row_group`], with the voxels of view *n* in `buffers[n]`, where there is one: whoever reads many row groups allocates once.
+/// What the buffers hold is overwritten.
 ///
 /// # Errors
 /// As [`read_row_group`]; the buffers are lost then.
@@ -210,7 +209,6 @@ pub fn read_row_group_into(
     shard: usize,
     row_group: usize,
     buffers: Vec<Vec<i16>>,
-    stored: &mut Vec<u8>,
 ) -> Result<RowGroup, ShardError> {
     let Some(entry) = dataset.manifest.shards.get(shard) else {
         let detail = format!("shard {shard} of {}", dataset.manifest.shards.len());
@@ -225,15 +223,14 @@ pub fn read_row_group_into(
     let Some(group) = entry.row_groups.get(row_group) else {
         return Err(damaged(DamageKind::Rows, format!("the shard has {} row groups", entry.row_groups.len())));
     };
-    storage
-        .get_range_into(&entry.path, group.offset, group.length, stored)
+    let bytes = storage
+        .get_range(&entry.path, group.offset, group.length)
         .map_err(|error| damaged(kind_of(&error), error.to_string()))?;
-    if Digest::of_bytes(stored) != group.digest {
+    if Digest::of_bytes(&bytes) != group.digest {
         return Err(damaged(DamageKind::Digest, "the digest of its bytes differs from the manifest".into()));
     }
     // Exactly the bytes that were verified are decoded, whatever happens to the file meanwhile.
-    let bytes = Bytes::from(std::mem::take(stored));
-    let verified = Verified { length: entry.bytes, offset: group.offset, bytes: bytes.clone() };
+    let verified = Verified { length: entry.bytes, offset: group.offset, bytes: bytes.into() };
     let rows = footer.rows(row_group).unwrap_or(0);
     if rows != group.rows {
         return Err(damaged(DamageKind::Rows, format!("it has {rows} rows, the manifest says {}", group.rows)));
@@ -253,9 +250,6 @@ pub fn read_row_group_into(
         read_voxels(&verified, metadata.row_group(0), view, *layout, &mut voxels).map_err(undecoded)?;
         views.push(ViewVoxels { voxels, row_len });
     }
-    // Nobody else holds the bytes any more, so this copies nothing.
-    drop(verified);
-    *stored = bytes.into();
     if let Some(view) = views.iter().find(|view| view.voxels.len() != labels.len() * view.row_len) {
         return Err(damaged(
             DamageKind::Rows,

@@ -385,17 +385,12 @@ fn buffers_are_overwritten_and_kept() {
     let fresh = read_row_group(&dataset, 0, 1).unwrap();
     let buffers: Vec<Vec<i16>> = fresh.views.iter().map(|_| vec![99; 1000]).collect();
     let places: Vec<*const i16> = buffers.iter().map(|buffer| buffer.as_ptr()).collect();
-    let mut stored = Vec::new();
-    let again = read_row_group_into(&dataset, 0, 1, buffers, &mut stored).unwrap();
+    let again = read_row_group_into(&dataset, 0, 1, buffers).unwrap();
     assert_eq!(again, fresh);
     assert_eq!(again.views.iter().map(|view| view.voxels.as_ptr()).collect::<Vec<_>>(), places);
     // Too few buffers, and too many, are no fault.
-    let place = (stored.as_ptr(), stored.capacity());
-    for buffers in [vec![Vec::new()], vec![Vec::new(); 5]] {
-        assert_eq!(read_row_group_into(&dataset, 0, 1, buffers, &mut stored).unwrap(), fresh);
-    }
-    assert_eq!((stored.as_ptr(), stored.capacity()), place, "the bytes of the file take the same memory");
-    assert_eq!(stored.len() as u64, dataset.manifest().shards[0].row_groups[1].length);
+    assert_eq!(read_row_group_into(&dataset, 0, 1, vec![Vec::new()]).unwrap(), fresh);
+    assert_eq!(read_row_group_into(&dataset, 0, 1, vec![Vec::new(); 5]).unwrap(), fresh);
 }
 
 #[test]

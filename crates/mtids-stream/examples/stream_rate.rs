@@ -42,10 +42,9 @@ fn bare(dataset: &Dataset, split: Split, threads: usize) -> Result<(f64, usize),
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let (mut buffers, mut stored) = (Vec::new(), Vec::new());
+                let mut buffers = Vec::new();
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let views = std::mem::take(&mut buffers);
-                    let read = read_row_group_into(dataset, group.shard, group.row_group, views, &mut stored);
+                    let read = read_row_group_into(dataset, group.shard, group.row_group, std::mem::take(&mut buffers));
                     if let Ok(read) = read {
                         rows.fetch_add(read.labels.len(), Ordering::Relaxed);
                         buffers = read.views.into_iter().map(|view| view.voxels).collect();

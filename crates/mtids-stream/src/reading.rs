@@ -64,9 +64,8 @@ pub(crate) fn feed(shared: &Shared, places: Range<usize>, tasks: &Sender<usize>)
 
 /// Reads row groups.
 pub(crate) fn read(shared: &Shared, tasks: &Receiver<usize>, results: &Sender<Decoded>) {
-    let mut stored = Vec::new();
     while let Ok(place) = shared.gauges.readers_blocked.time(|| tasks.recv()) {
-        let rows = shared.gauges.reading.time(|| read_checked(shared, place, &mut stored));
+        let rows = shared.gauges.reading.time(|| read_checked(shared, place));
         shared.give(shared.sizes.transient(shared.order.group(place)));
         shared.gauges.count_row_group();
         if results.send((place, rows)).is_err() {
@@ -75,14 +74,14 @@ pub(crate) fn read(shared: &Shared, tasks: &Receiver<usize>, results: &Sender<De
     }
 }
 
-/// Reads a row group, with every row that the order has of it; `stored` takes its bytes as they lie in the file.
-fn read_checked(shared: &Shared, place: usize, stored: &mut Vec<u8>) -> Result<RowGroup, StreamError> {
+/// Reads a row group, with every row that the order has of it.
+fn read_checked(shared: &Shared, place: usize) -> Result<RowGroup, StreamError> {
     let group = shared.order.group(place);
     let table = shared.order.table();
     let read = || {
         let views = shared.sizes.row_lens.iter().enumerate();
         let buffers = views.map(|(view, row_len)| shared.spare.take(view, group.rows * row_len)).collect();
-        read_row_group_into(table.dataset_of(group), group.shard, group.row_group, buffers, stored)
+        read_row_group_into(table.dataset_of(group), group.shard, group.row_group, buffers)
     };
     let panicked = |_| StreamError::WorkerPanicked { stage: "reading a row group" };
     let rows = catch_unwind(AssertUnwindSafe(read)).map_err(panicked)??;
