@@ -17,7 +17,7 @@ use mtids_dicom::element::{code, first_item, integers, items, number, text};
 use mtids_dicom::{DicomError, Limits, ReasonCode};
 use mtids_domain::annotation::{Annotation, Code};
 
-use crate::segmentation::PlacedSegmentation;
+use crate::segmentation::{PlacedSegment, PlacedSegmentation};
 
 /// A group of measurements of one finding.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,24 +117,32 @@ fn millimetres(value: &InMemDicomObject) -> Option<f64> {
 /// Most names that are told.
 const SHOWN: usize = 5;
 
+impl MeasurementGroup {
+    /// Whether it speaks of something drawn or of a node: reports on hearts and vessels have groups too.
+    fn is_of_interest(&self) -> bool {
+        !self.segments.is_empty() || self.short_axis_mm.is_some()
+    }
+}
+
 impl Report {
-    /// A sentence about groups that name no segment of these segmentations, as those of places in a picture; `None` where there are none.
+    /// A sentence about groups with a segment or a short axis that name no segment with voxels of these; `None` where there are none.
     pub fn unread(&self, segmentations: &[PlacedSegmentation]) -> Option<String> {
         let is_here = |(uid, number): &(String, Option<u32>)| {
             let of_uid = segmentations.iter().filter(|one| one.sop_instance_uid == *uid);
-            of_uid.flat_map(|one| &one.segments).any(|segment| number.is_none_or(|number| segment.number == number))
+            let is_meant = |segment: &PlacedSegment| number.is_none_or(|number| segment.number == number);
+            of_uid.flat_map(|one| &one.segments).any(|segment| is_meant(segment) && !segment.findings.is_empty())
         };
-        let unread: Vec<&MeasurementGroup> =
-            self.groups.iter().filter(|group| !group.segments.iter().any(is_here)).collect();
-        let names: Vec<String> = unread.iter().take(SHOWN).map(|group| format!("`{}`", group.name)).collect();
-        let more = if unread.len() > SHOWN { ", …" } else { "" };
+        let groups = self.groups.iter().filter(|group| group.is_of_interest());
+        let unread: Vec<&MeasurementGroup> = groups.filter(|group| !group.segments.iter().any(is_here)).collect();
+        let named = unread.iter().filter(|group| !group.name.is_empty());
+        let names: Vec<String> = named.take(SHOWN).map(|group| format!("`{}`", group.name)).collect();
+        let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
         (!unread.is_empty()).then(|| {
             format!(
-                "{} of {} groups of measurements name no segment with voxels here ({}{more}); they give no finding, and their sizes and codes are not \
+                "{} of {} groups of measurements name no segment with voxels here{names}; they give no finding, and their sizes and codes are not \
                  read: give the SEG that they speak of, or a table of their places",
                 unread.len(),
-                self.groups.len(),
-                names.join(", ")
+                self.groups.len()
             )
         })
     }

@@ -47,7 +47,7 @@ impl Telling {
 impl StatusesInNames {
     /// Notes those of the findings of that series that no other source gave a status.
     pub(crate) fn look_at(&mut self, telling: &Telling, findings: &[Finding]) {
-        for finding in findings.iter().filter(|one| one.metastasis.is_none() && one.contradictions == 0) {
+        for finding in findings.iter().filter(|one| one.metastasis.is_none()) {
             // Where findings are joined, the place is that of the mask.
             if let Some((_, name)) = telling.0.iter().find(|(center, _)| *center == finding.center.0) {
                 *self.0.entry(name.clone()).or_default() += 1;

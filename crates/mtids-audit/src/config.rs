@@ -94,7 +94,7 @@ pub struct AuditConfig {
     /// Of the patients that chance would give both statuses among their nodes, the share that must have both; below, statuses seem to be those of
     /// patients. Nothing is said where chance gives fewer than `fewest_patients`. Default 0.1.
     pub least_mixed_share: f64,
-    /// Difference of a share of metastatic nodes, or of a region, between a site, scanner, sex or source and all other rows, from which it is
+    /// Difference of a share of metastatic nodes, of unknown statuses, or of a region, between a site, scanner, sex or source and all other rows, from which it is
     /// reported where chance does not explain it. Default 0.15.
     pub largest_group_difference: f64,
     /// Chance of a false claim of a statistical check, over its splits or classes together; `region-share-differs` takes a fifth of it, and

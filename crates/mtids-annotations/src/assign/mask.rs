@@ -148,10 +148,19 @@ impl SeriesIndex<'_> {
         Ok(Chosen { warning: (!warnings.is_empty()).then(|| warnings.join("; ")), ..chosen })
     }
 
-    /// A whole UID in a name that is neither of a series here nor of its study or frame of reference.
+    /// A whole UID in a name that nothing here has: no series, study, frame of reference, slice or patient, refused ones among them.
     fn unknown_uid<'n>(&self, names: &'n Names) -> Option<&'n str> {
-        let is_known =
-            |uid: &str| [self.of_series(uid), self.of_study(uid), self.of_frame(uid)].concat().first().is_some();
+        let is_refused = |uid: &str| {
+            let mut names =
+                self.refused.iter().flat_map(|image| [&image.series_uid, &image.study_uid, &image.patient_id]);
+            names.any(|name| name == uid)
+        };
+        let is_known = |uid: &str| {
+            let found = [self.of_series(uid), self.of_study(uid), self.of_frame(uid), self.of_slice(uid)];
+            let is_patient =
+                self.list.iter().any(|series| series.patient_id == uid) || self.people.ids().any(|id| id == uid);
+            found.iter().any(|series| !series.is_empty()) || is_patient || is_refused(uid)
+        };
         names.uids.iter().map(String::as_str).find(|uid| is_whole_uid(uid) && !is_known(uid))
     }
 

@@ -142,7 +142,9 @@ impl Loader<'_> {
             return self.skip(path, SkipReason::AnswerOfPredict, "");
         }
         let nowhere = SkipReason::ReportOfNoSegmentHere;
-        let (findings, unread) = (report.findings(segmentations), report.unread(segmentations));
+        let findings = report.findings(segmentations);
+        // Without segmentations no group can find its own.
+        let unread = report.unread(segmentations).filter(|_| self.rules.read_segmentations);
         let Some(first) = findings.first() else { return self.skip(path, nowhere, unread.unwrap_or_default()) };
         if let Some(sentence) = unread {
             tracing::warn!(report = %path.display(), "{sentence}");

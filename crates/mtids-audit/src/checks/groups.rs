@@ -2,8 +2,8 @@
 //!
 //! Cramér's V by patient sees no annotator who never says metastatic, where almost every patient has a metastasis anyway. So rows are compared, one
 //! group with all others, and clustered by patient. Each of the three families of tests (status, unknown status, regions) takes a tenth of the
-//! settings' chance of a false claim (Holm), and a difference counts from `largest_group_difference` on. Statuses by evidence or source differ for good reasons, so there
-//! only a group with one status is named. Invariant: nothing is read here; moments are all that a difference needs.
+//! settings' chance of a false claim (Holm), and a difference counts from `largest_group_difference` on. Statuses by evidence or source differ for
+//! good reasons, so there only a group with one status is named. Invariant: nothing is read here; moments are all that a difference needs.
 
 use std::collections::BTreeMap;
 

@@ -79,6 +79,23 @@ fn each_kind_of_defect_is_found_by_its_check_and_by_no_other_error() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn a_node_of_several_rows_has_one_status_and_no_more() {
+    let is_told =
+        |plant: Plant| audited(Some(plant)).issues.iter().any(|issue| issue.code == Code::OneStatusPerPatient);
+    // Four samples of one node of each patient.
+    assert!(!is_told(|d| {
+        plants::status_of_patient(d, 0);
+        d.rows.iter_mut().for_each(|row| row.weight = 0.25);
+    }));
+    // One node in four reconstructions.
+    assert!(!is_told(|d| {
+        plants::status_of_patient(d, 0);
+        plants::series_of_its_own(d);
+    }));
+    assert!(is_told(|d| plants::status_of_patient(d, 0)));
+}
+
 /// What is not as the table says.
 fn wrong(defect: &Defect, clean: &Audit) -> Vec<String> {
     let Defect { what, severity, code, also, plant, below } = defect;

@@ -197,6 +197,13 @@ pub(crate) fn status_of_patient(d: &mut Dataset, but: usize) {
     }
 }
 
+/// Each row is of another series.
+pub(crate) fn series_of_its_own(d: &mut Dataset) {
+    for (n, row) in d.rows.iter_mut().enumerate() {
+        row.series_key = SeriesKey::from_stored(format!("reconstruction{n}"));
+    }
+}
+
 pub(crate) fn benign_in_subcarinal(d: &mut Dataset, split: Split) {
     let cell = d.rows.iter_mut().filter(|row| row.split == split && row.region == Some(1));
     cell.for_each(|row| row.metastasis = Some(Metastasis::Benign));
