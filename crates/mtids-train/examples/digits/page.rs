@@ -55,12 +55,13 @@ pub(crate) fn page(
     let mut text = String::from(INTRODUCTION);
     let seeds = runs.of(Key::DdGb).len();
     let (form, other) = match experts {
-        ExpertForm::Residual => {
-            ("add to their input, the default", "[normalised](digits_normalised.md), as the design first had it")
-        }
+        ExpertForm::Residual => (
+            "add to their input, the default",
+            "[normalised](digits_normalised.md), as the design first had it, with group norm",
+        ),
         ExpertForm::Normalised => ("are normalised, as the design first had it", "[residual](digits.md), the default"),
     };
-    writeln!(text, "\nOn this page experts {form}; the same with the other form: {other}.")?;
+    writeln!(text, "\nOn this page experts {form}; the other form: {other}.")?;
     writeln!(
         text,
         "They have {expert_hidden} hidden units. The backbone has {} norm, and the learning rate rises to {peak}. [What else was tried, and how these \
