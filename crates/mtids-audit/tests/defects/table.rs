@@ -267,7 +267,7 @@ pub(crate) const DEFECTS: &[Defect] = &[
         more_of_one_patient(d, 43);
     }),
     defect("statuses of patients, written to each node", Warning, Code::OneStatusPerPatient, |d| {
-        status_of_patient(d, 3)
+        status_of_patient(d, 3);
     })
     .below(|d| status_of_patient(d, 4)),
     // Splits against each other.
