@@ -124,7 +124,10 @@ impl Classes {
             Some(Err(error)) => verdict.station_fault = Some(error.to_string()),
         }
         verdict.station_text = text.map(str::to_owned);
-        verdict.station = verdict.station.or(rule.station.map(Location::One));
+        // A station in the name that is not understood is lost, and not another one.
+        if verdict.station_fault.is_none() {
+            verdict.station = verdict.station.or(rule.station.map(Location::One));
+        }
         verdict
     }
 
@@ -157,6 +160,13 @@ impl Rule {
             return Err("`evidence` needs `metastasis`".into());
         }
         let name = rule.name.as_deref().map(Regex::new).transpose();
+        if let Some(other) =
+            name.iter().flatten().flat_map(Regex::capture_names).flatten().find(|group| *group != "station")
+        {
+            return Err(format!(
+                "`name` has a group `{other}`, which gives nothing; the group `station` gives a station"
+            ));
+        }
         let station = rule.station.as_deref().map(str::parse).transpose();
         Ok(Self {
             name: name.map_err(|error| format!("`name`: {error}"))?,
@@ -206,6 +216,17 @@ mod tests {
     fn classes(toml: &str) -> Result<Classes, AnnotationError> {
         let file: ClassFile = toml::from_str(toml).unwrap();
         Classes::new(&file.classes, StationMap::Iaslc)
+    }
+
+    #[test]
+    fn a_group_of_another_name_is_refused_and_a_lost_station_is_no_other() {
+        let error = classes("[[class]]\nname = '^LN (?<Station>.+)$'").unwrap_err().to_string();
+        assert!(error.contains("group `Station`"), "{error}");
+        let rules = classes("[[class]]\nname = '^LN (?<station>.+)$'\nstation = \"7\"").unwrap();
+        let mut lost = LostStations::default();
+        assert_eq!(rules.apply(finding("LN 4", None), &mut lost).unwrap().station, None);
+        assert!(lost.sentence().is_some());
+        assert_eq!(rules.apply(finding("LN 4R", None), &mut lost).unwrap().station, Some(Station::S4R.into()));
     }
 
     #[test]

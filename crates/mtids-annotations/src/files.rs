@@ -124,7 +124,14 @@ fn warn_of_lengths(path: &Path, table: &Table) {
         );
     }
     for column in &table.small_lengths {
-        tracing::warn!(table = %path.display(), "every value of {column} is below 3 mm: are they in cm?");
+        tracing::warn!(table = %path.display(), "most values of {column} are below 3 mm: are they in cm?");
+    }
+    if let Some(first) = table.short_above_long.first() {
+        tracing::warn!(
+            table = %path.display(),
+            rows = table.short_above_long.len(),
+            "`short_axis_mm` is longer than `diameter_mm` (first in line {first}): are the two columns exchanged?"
+        );
     }
 }
 
@@ -154,6 +161,8 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, AnnotationError> {
                 inside.push(file);
             } else if is_tabular(&file) {
                 aside.tables.push(file);
+            } else if !is_half_of_pair(&file) && !is_note(&file) {
+                aside.others.push(file);
             }
         }
         if inside.is_empty() {
@@ -168,6 +177,14 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, AnnotationError> {
     Ok(files)
 }
 
+/// Whether a file name is that of words about the others, or hidden.
+fn is_note(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    name.starts_with('.')
+        || ["readme", "license", "thumbs.db"].iter().any(|word| name.starts_with(word))
+        || name.ends_with(".md")
+}
+
 /// Whether a file name is that of a table, or of data that is often kept as one.
 fn is_tabular(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
@@ -180,6 +197,7 @@ fn is_tabular(path: &Path) -> bool {
 struct Aside {
     tables: Vec<PathBuf>,
     folders: Vec<PathBuf>,
+    others: Vec<PathBuf>,
 }
 
 impl Aside {
@@ -200,8 +218,14 @@ impl Aside {
         };
         let parts: Vec<String> =
             [told(&mut self.tables, "tables"), told(&mut self.folders, "folders")].into_iter().flatten().collect();
-        (!parts.is_empty())
-            .then(|| format!("{} in this folder are not read; name each by an own --annotations", parts.join(" and ")))
+        let others = told(&mut self.others, "other files");
+        let named = (!parts.is_empty())
+            .then(|| format!("{} in this folder are not read; name each by an own --annotations", parts.join(" and ")));
+        let left = others.map(|others| {
+            format!("{others} are no masks and not read; DICOM objects (SEG, RTSTRUCT, SR) belong below --data")
+        });
+        let sentences: Vec<String> = [named, left].into_iter().flatten().collect();
+        (!sentences.is_empty()).then(|| sentences.join("; "))
     }
 }
 
@@ -223,8 +247,11 @@ mod tests {
         );
         let aside = |tables: usize, folders: usize| {
             let paths = |count: usize| (0..count).map(|n| PathBuf::from(format!("d/{n}"))).collect();
-            Aside { tables: paths(tables), folders: paths(folders) }.sentence()
+            Aside { tables: paths(tables), folders: paths(folders), others: Vec::new() }.sentence()
         };
+        let others = Aside { others: vec!["seg.dcm".into(), "RS".into()], ..Aside::default() }.sentence().unwrap();
+        assert!(others.contains("other files (2): `RS`, `seg.dcm` are no masks"), "{others}");
+        assert!(is_note(Path::new("ReadMe.txt")) && is_note(Path::new(".DS_Store")) && !is_note(Path::new("RS")));
         assert_eq!(aside(0, 0), None);
         let said = aside(7, 1).unwrap();
         assert!(said.contains("tables (7): `0`, `1`, `2`, `3`, `4`, 2 more and folders (1): `0` in this"), "{said}");

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use mtids_domain::annotation::{Annotation, Extent, Mask};
 use mtids_domain::geometry::PointMm;
 
-use crate::merge::merge;
 pub use crate::merge::{Finding, MOST_MASK_VOXELS};
+use crate::merge::{contradicting_lengths, merge};
 
 /// What joining gives.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +21,10 @@ pub struct Joined {
     pub findings: Vec<Finding>,
     /// Annotations that repeat the place of another one of the same source, and were merged with it.
     pub duplicates: u64,
+    /// Annotations inside a mask or box that a nearer one of their source was joined to.
+    pub crowded: u64,
+    /// The least and the greatest short axis of findings whose sources contradict each other about it, mm.
+    pub contradicting_lengths: Vec<[f64; 2]>,
 }
 
 /// A place as it tells findings apart: to a ten-thousandth of a millimetre, as the keys of rows write it.
@@ -92,7 +96,7 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         let place = |annotation: &Annotation| annotation.center.0.map(|x| (x * 1e3).round() as i64);
         (is_point(&a.1), a.0, place(&a.1)).cmp(&(is_point(&b.1), b.0, place(&b.1)))
     });
-    let mut duplicates = 0;
+    let (mut duplicates, mut crowded) = (0, 0);
     let mut clusters: Vec<Cluster> = Vec::new();
     let mut rest = annotations.into_iter().peekable();
     while let Some(first) = rest.next() {
@@ -104,18 +108,22 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         }
         let mut group: Vec<Option<Cluster>> = one_for_each_node(group, &mut duplicates).into_iter().map(Some).collect();
         let source = kind.1;
-        let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
+        let mut pairs: Vec<([f64; 2], usize, usize)> = Vec::new();
         for (n, one) in group.iter().flatten().enumerate() {
             for (at, cluster) in clusters.iter().enumerate() {
                 let taken = cluster.members.iter().any(|(member, _)| *member == source);
                 let distance = cluster.distance(one.center());
                 if !taken && distance <= tolerance_mm {
-                    pairs.push((distance, at, n));
+                    // Of several points inside a mask the one nearest its centre is meant.
+                    pairs.push(([distance, cluster.center().distance(one.center())], at, n));
                 }
             }
         }
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let order = |[a, b]: [f64; 2], [c, d]: [f64; 2]| a.total_cmp(&c).then(b.total_cmp(&d));
+        pairs.sort_by(|a, b| order(a.0, b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
         let mut taken = BTreeSet::new();
+        let inside: Vec<(usize, usize)> =
+            pairs.iter().filter(|pair| pair.0[0] == 0.0).map(|pair| (pair.1, pair.2)).collect();
         for (_, at, n) in pairs {
             if !taken.contains(&at)
                 && let Some(one) = group[n].take()
@@ -124,11 +132,15 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
                 taken.insert(at);
             }
         }
+        let left: BTreeSet<usize> = inside.iter().filter(|(_, n)| group[*n].is_some()).map(|(_, n)| *n).collect();
+        crowded += left.len() as u64;
         clusters.extend(group.into_iter().flatten());
     }
     // A row in the middle of a mask that another row was joined to lies at the place of that finding.
     let clusters = one_for_each_node(clusters, &mut duplicates);
-    Joined { findings: clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect(), duplicates }
+    let contradicting_lengths = clusters.iter().filter_map(|cluster| contradicting_lengths(&cluster.members)).collect();
+    let findings = clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect();
+    Joined { findings, duplicates, crowded, contradicting_lengths }
 }
 
 /// Two centres nearer than this are those of one node, mm: no node is so small.
@@ -229,6 +241,25 @@ mod tests {
         assert_eq!(found[1].source, AnnotationSource::Table);
         assert_eq!(found[0].mask.as_ref().map(|mask| mask.voxels.len()), Some(1), "its voxels survive the row");
         assert_eq!(found[1].mask, None);
+    }
+
+    #[test]
+    fn of_two_rows_in_one_mask_the_one_nearest_its_centre_is_meant_and_the_other_is_told() {
+        let Extent::Mask(one) = mask(0.0).extent else { panic!("a mask") };
+        let voxels: Vec<[u32; 3]> = (0..21).map(|i| [i, 0, 0]).collect();
+        let wide = Annotation {
+            extent: Extent::Mask(Arc::new(Mask { affine: one.affine, voxels })),
+            center: PointMm::new(10.0, 0.0, 0.0),
+            ..mask(0.0)
+        };
+        for (near, far) in [(12.0, 1.0), (8.0, 19.0)] {
+            let rows = [(far, Metastasis::Benign), (near, Metastasis::Metastatic)]
+                .map(|(x, status)| (1, annotation(x, Some(status))));
+            let joined = join([(0, wide.clone())].into_iter().chain(rows).collect(), 5.0);
+            assert_eq!(joined.findings[0].metastasis, Some(Metastasis::Metastatic));
+            assert_eq!((joined.findings.len(), joined.crowded), (2, 1));
+        }
+        assert_eq!(join(vec![(0, wide), (1, annotation(9.0, None))], 5.0).crowded, 0);
     }
 
     #[test]

@@ -120,6 +120,9 @@ pub(crate) struct Layers {
     pub(crate) count: usize,
 }
 
+/// Most voxels of a row: DICOM's limit on columns.
+const LONGEST_ROW: usize = 65_535;
+
 /// What a header says of the voxels behind it.
 pub(crate) struct Layout {
     pub(crate) affine: Affine,
@@ -150,11 +153,15 @@ impl Layout {
         sides
     }
 
-    /// Reads exactly the announced voxels, row by row: a slice may be as large as the limit on voxels allows.
+    /// Reads exactly the announced voxels, row by row: a slice may be as large as the limit on voxels allows, and a row is no longer than one of
+    /// an image, so a few bytes of a header reserve little.
     pub(crate) fn labels(&self, mut source: impl Read, limits: &Limits) -> Result<MaskFile, String> {
         self.voxels(limits)?;
         let sides = self.sides();
         let size = self.stored.size();
+        if sides[0] > LONGEST_ROW {
+            return Err(format!("rows of {} voxels; {LONGEST_ROW} are read, and no image has more columns", sides[0]));
+        }
         let mut row = vec![0; sides[0] * size];
         let mut found = Found { layout: self, limits, set: 0, labels: BTreeMap::new() };
         // Index of the row on each axis of the file; the first stays 0.

@@ -17,7 +17,7 @@ pub(crate) struct LabelMeaning {
     /// For people, never a label.
     pub(crate) name: String,
     pub(crate) codes: Vec<Code>,
-    /// The label is tracked as one finding, however many pieces it has.
+    /// The label is tracked as one finding, of pieces that lie near each other.
     pub(crate) tracked: bool,
 }
 
@@ -25,6 +25,42 @@ impl LabelMeaning {
     pub(crate) fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
+}
+
+/// Pieces of a tracked label that lie farther apart are no pieces of one node, mm.
+const NEAR_MM: f64 = 10.0;
+
+/// Joins the pieces whose boxes lie near each other.
+fn tracked(parts: Vec<Vec<[u32; 3]>>, affine: &Affine) -> Vec<Vec<[u32; 3]>> {
+    let spacing = affine.spacing();
+    let box_of = |part: &[[u32; 3]]| {
+        part.iter().fold(([u32::MAX; 3], [0; 3]), |(low, high), voxel| {
+            (
+                std::array::from_fn(|axis| low[axis].min(voxel[axis])),
+                std::array::from_fn(|axis| high[axis].max(voxel[axis])),
+            )
+        })
+    };
+    let are_near = |a: ([u32; 3], [u32; 3]), b: ([u32; 3], [u32; 3])| {
+        let gap =
+            |axis: usize| f64::from(a.0[axis].max(b.0[axis]).saturating_sub(a.1[axis].min(b.1[axis]))) * spacing[axis];
+        (0..3).map(gap).map(|mm| mm * mm).sum::<f64>() <= NEAR_MM * NEAR_MM
+    };
+    let mut groups: Vec<Vec<Vec<[u32; 3]>>> = Vec::new();
+    for part in parts {
+        let own = box_of(&part);
+        let is_near = |group: &Vec<Vec<[u32; 3]>>| group.iter().any(|other| are_near(own, box_of(other)));
+        let (near, mut rest): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_near);
+        let mut group: Vec<Vec<[u32; 3]>> = near.into_iter().flatten().collect();
+        group.push(part);
+        rest.push(group);
+        groups = rest;
+    }
+    let mut wholes: Vec<Vec<[u32; 3]>> = groups.into_iter().map(|group| group.concat()).collect();
+    let order = |&[i, j, k]: &[u32; 3]| [k, j, i];
+    wholes.iter_mut().for_each(|whole| whole.sort_unstable_by_key(order));
+    wholes.sort_unstable_by_key(|whole| whole.first().map(order));
+    wholes
 }
 
 /// The findings of the set voxels `[i, j, k]` of one label.
@@ -41,9 +77,14 @@ pub(crate) fn findings(
     let too_many = || format!("more than {} connected components; is this noise?", limits.max_findings);
     let mut parts = components(voxels, limits.max_findings).ok_or_else(too_many)?;
     if meaning.tracked && parts.len() > 1 {
-        let mut whole = parts.concat();
-        whole.sort_unstable_by_key(|&[i, j, k]| [k, j, i]);
-        parts = vec![whole];
+        parts = tracked(parts, &affine);
+        if parts.len() > 1 {
+            tracing::warn!(
+                segment = meaning.name,
+                "a tracked segment has {} pieces more than {NEAR_MM} mm apart: each is a finding of its own",
+                parts.len()
+            );
+        }
     }
     let found = parts
         .into_iter()
@@ -66,4 +107,36 @@ pub(crate) fn findings(
         })
         .collect();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtids_domain::geometry::PointMm;
+
+    #[test]
+    fn a_tracked_label_is_one_finding_of_near_pieces_and_several_of_far_ones() {
+        let steps = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]];
+        let affine = Affine::new(PointMm::new(0.0, 0.0, 0.0), steps).unwrap();
+        let tracked = LabelMeaning { tracked: true, ..LabelMeaning::named("LN") };
+        let count = |voxels: &[[u32; 3]]| {
+            findings(&AnnotationTarget::default(), &tracked, affine, voxels, &Limits::default()).unwrap().len()
+        };
+        // 10 mm apart along the body, which is five slices; then 12 mm.
+        assert_eq!(count(&[[0, 0, 0], [0, 0, 5]]), 1);
+        assert_eq!(count(&[[0, 0, 0], [0, 0, 6]]), 2);
+        // A chain: each piece is near the next one, in whatever order they come.
+        assert_eq!(count(&[[0, 0, 0], [9, 0, 0], [18, 0, 0]]), 1);
+        assert_eq!(count(&[[0, 0, 0], [18, 0, 0], [9, 0, 1]]), 1);
+        let found = tracked_places(&affine);
+        assert_eq!(found, [[0, 0, 0], [40, 0, 0]]);
+    }
+
+    /// First voxels of two pieces far apart.
+    fn tracked_places(affine: &Affine) -> Vec<[u32; 3]> {
+        tracked(vec![vec![[40, 0, 0]], vec![[2, 0, 1]], vec![[0, 0, 0]]], affine)
+            .iter()
+            .filter_map(|part| part.first().copied())
+            .collect()
+    }
 }

@@ -62,9 +62,11 @@ impl MaskDoubts {
         for (source, finding) in findings {
             if let Extent::Mask(mask) = &finding.extent {
                 drawn.entry((*source, &finding.finding)).or_default().push(mask);
-                if finding.station.is_none() && finding.metastasis.is_none() && is_organ(&finding.finding) {
-                    *self.organs.entry(finding.finding.clone()).or_default() += 1;
-                }
+            }
+            let is_drawn = matches!(finding.extent, Extent::Mask(_) | Extent::Box { .. });
+            let is_unlabelled = finding.station.is_none() && finding.metastasis.is_none();
+            if is_drawn && is_unlabelled && is_organ(&finding.finding) {
+                *self.organs.entry(finding.finding.clone()).or_default() += 1;
             }
         }
         for ((_, name), masks) in drawn {

@@ -83,6 +83,26 @@ fn short_axis_of(members: &[(usize, Annotation)]) -> Option<f64> {
     in_table.chain(members()).find_map(|member| member.short_axis_mm).or_else(measured)
 }
 
+/// Measured lengths of one node that differ by more than this, and by a quarter, are of two nodes or wrong, mm.
+const ONE_LENGTH_MM: f64 = 2.0;
+/// A measured length and that of a mask are of one node up to this ratio: masks are drawn roughly.
+const ONE_MASK: f64 = 2.0;
+
+/// The least and the greatest short axis that sources give, where they cannot be of one node, mm.
+pub(crate) fn contradicting_lengths(members: &[(usize, Annotation)]) -> Option<[f64; 2]> {
+    let given = || members.iter().filter_map(|(_, member)| member.short_axis_mm);
+    let (least, most) = (given().fold(f64::INFINITY, f64::min), given().fold(0.0, f64::max));
+    if most == 0.0 {
+        return None;
+    }
+    if most - least > ONE_LENGTH_MM && most > 1.25 * least {
+        return Some([least, most]);
+    }
+    let Extent::Mask(mask) = &members.first()?.1.extent else { return None };
+    let drawn = short_axis_mm(mask)?;
+    (drawn.max(most) > ONE_MASK * drawn.min(least)).then(|| [drawn.min(least), drawn.max(most)])
+}
+
 /// The value all agree on; `None`, counted, where they do not.
 fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>, contradictions: &mut u32) -> Option<T> {
     let first = values.next()?;
@@ -132,6 +152,19 @@ mod tests {
             source: AnnotationSource::Segmentation,
             ..row(short_axis_mm)
         }
+    }
+
+    #[test]
+    fn lengths_of_one_node_that_contradict_each_other_are_told() {
+        let told =
+            |members: Vec<Annotation>| contradicting_lengths(&members.into_iter().enumerate().collect::<Vec<_>>());
+        assert_eq!(told(vec![row(Some(8.0)), row(Some(20.0))]), Some([8.0, 20.0]));
+        assert_eq!(told(vec![row(Some(8.0)), row(Some(10.0))]), None);
+        assert_eq!(told(vec![row(Some(20.0)), row(Some(24.0))]), None, "a fifth");
+        assert_eq!(told(vec![row(None), row(None)]), None);
+        // The mask measures 1.4 mm.
+        assert!(told(vec![mask(None), row(Some(9.4))]).is_some_and(|[_, most]| most == 9.4));
+        assert_eq!(told(vec![mask(None), row(Some(2.5))]), None);
     }
 
     #[test]

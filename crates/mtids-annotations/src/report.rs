@@ -147,6 +147,11 @@ impl Report {
         })
     }
 
+    /// Whether a group of measurements names a segment of this object.
+    pub(crate) fn refers_to(&self, segmentation: &str) -> bool {
+        self.groups.iter().any(|group| group.segments.iter().any(|(uid, _)| uid == segmentation))
+    }
+
     /// The findings whose voxels stand in these segmentations, with the words of the report.
     pub fn findings(&self, segmentations: &[PlacedSegmentation]) -> Vec<Annotation> {
         let by_uid: BTreeMap<&str, &PlacedSegmentation> =

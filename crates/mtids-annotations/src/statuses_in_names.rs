@@ -38,7 +38,8 @@ pub(crate) struct Telling(Vec<([f64; 3], String)>);
 impl Telling {
     /// Those of one series.
     pub(crate) fn of(annotations: &[(usize, Annotation)]) -> Self {
-        let tells = |one: &&Annotation| matches!(one.extent, Extent::Mask(_)) && seems_to_tell(&one.finding);
+        let is_drawn = |one: &Annotation| matches!(one.extent, Extent::Mask(_) | Extent::Box { .. });
+        let tells = |one: &&Annotation| is_drawn(one) && seems_to_tell(&one.finding);
         let telling = annotations.iter().map(|(_, one)| one).filter(tells);
         Self(telling.map(|one| (one.center.0, one.finding.clone())).collect())
     }

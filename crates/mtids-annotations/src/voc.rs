@@ -184,6 +184,19 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
         .collect()
 }
 
+/// Boxes of one slice that share this part of what both cover are one box.
+const SAME_BOX: f64 = 0.5;
+
+/// The area that two boxes share, as a part of the area that they cover.
+fn overlap(a: &SliceBox, b: &SliceBox) -> f64 {
+    let area =
+        |low: [f64; 2], high: [f64; 2]| (0..2).map(|axis| (high[axis] - low[axis] + 1.0).max(0.0)).product::<f64>();
+    let low = [0, 1].map(|axis| a.minimum[axis].max(b.minimum[axis]));
+    let high = [0, 1].map(|axis| a.maximum[axis].min(b.maximum[axis]));
+    let shared = area(low, high);
+    shared / (area(a.minimum, a.maximum) + area(b.minimum, b.maximum) - shared)
+}
+
 /// The findings of boxes on slices of `series`; boxes on other slices are left out.
 pub fn findings_of_boxes(boxes: &[SliceBox], series: &SeriesGeometry<'_>) -> Vec<Annotation> {
     let mut slices: BTreeMap<&str, usize> = BTreeMap::new();
@@ -201,9 +214,10 @@ pub fn findings_of_boxes(boxes: &[SliceBox], series: &SeriesGeometry<'_>) -> Vec
         (a.0, key(a.1), &a.1.name).cmp(&(b.0, key(b.1), &b.1.name))
     });
     let joined = |(k, a): (usize, &SliceBox), (l, b): (usize, &SliceBox)| {
-        k.abs_diff(l) <= 1
-            && a.name.trim().eq_ignore_ascii_case(b.name.trim())
-            && (0..2).all(|axis| a.minimum[axis] <= b.maximum[axis] && b.minimum[axis] <= a.maximum[axis])
+        let touch = || (0..2).all(|axis| a.minimum[axis] <= b.maximum[axis] && b.minimum[axis] <= a.maximum[axis]);
+        // Two boxes of one slice are two nodes, unless one of them was drawn twice.
+        let are_one = if k == l { overlap(a, b) >= SAME_BOX } else { k.abs_diff(l) == 1 && touch() };
+        are_one && a.name.trim().eq_ignore_ascii_case(b.name.trim())
     };
     // Sorted by slice, a box can only touch groups that hold a box of its own or the slice before.
     let mut groups: Vec<Vec<(usize, &SliceBox)>> = Vec::new();
@@ -278,6 +292,27 @@ mod tests {
             assert!(error.contains(word), "{to}: {error}");
         }
         assert_eq!(parse("<annotation><filename>a</filename></annotation>").unwrap(), []);
+    }
+
+    #[test]
+    fn boxes_of_one_slice_are_one_where_they_share_half_of_what_they_cover() {
+        let one = |minimum, maximum| SliceBox {
+            sop_instance_uid: "1".into(),
+            name: "LN".into(),
+            minimum,
+            maximum,
+            size: None,
+        };
+        let first = one([20.0, 20.0], [30.0, 30.0]);
+        for (other, is_same) in [
+            (first.clone(), true),
+            (one([21.0, 20.0], [31.0, 31.0]), true),
+            (one([29.0, 20.0], [39.0, 30.0]), false),
+            (one([31.0, 20.0], [41.0, 30.0]), false),
+            (one([50.0, 50.0], [60.0, 60.0]), false),
+        ] {
+            assert_eq!(overlap(&first, &other) >= SAME_BOX, is_same, "{other:?}");
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     manifest.shards = shards.collect();
     manifest.files = vec![entry];
     manifest.totals.rows = counted.iter().sum();
+    manifest.totals.patients *= copies as u64;
+    manifest.totals.negatives *= copies as u64;
     manifest.commit(&storage)?;
     println!("{} rows, {} bytes of index", manifest.totals.rows, bytes.len());
     Ok(())

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use mtids_shards::NO_CODE;
-use polars::prelude::col;
+use polars::prelude::{col, lit};
 
+use crate::distribution::SPLITS;
 use crate::error::AuditError;
-use crate::index::Index;
+use crate::index::{Index, Rows};
 
 /// Regions that are told apart; an index with more names has names that are none.
 const MOST_REGIONS: u32 = 128;
@@ -28,6 +29,36 @@ pub(crate) struct Findings {
     pub(crate) regions: Vec<String>,
 }
 
+/// What is asked of the nodes of patients, beside [`Findings`].
+pub(crate) struct Nodes {
+    /// Whether the status of a row is that of a node.
+    is_of_node: Vec<bool>,
+    /// First row of the series.
+    series: Vec<u32>,
+    /// Part of a node that a row is: samples share a weight of 1.
+    part: Vec<f32>,
+}
+
+impl Nodes {
+    /// Of all findings, in the order of the file.
+    pub(crate) fn of(index: &Index) -> Result<Self, AuditError> {
+        let level = index.is("level", "node")?.fill_null(lit(false)).alias("level");
+        let answer = index.query(|frame| frame.select([level]))?;
+        let is_of_node = answer.codes("level")?.into_iter().map(|of_node| of_node == 1).collect();
+        let series = index.query(|frame| frame.select([col("series_key")]))?.codes("series_key")?;
+        let weights = index.query(|frame| frame.select([col("weight")]))?.values("weight")?;
+        // A weight that is none, or above 1, is of a whole node.
+        let part = weights.into_iter().map(|weight| if weight < 1.0 { weight as f32 } else { 1.0 }).collect();
+        Ok(Self { is_of_node, series, part })
+    }
+
+    /// Of a row whose status is of a node, its series and the part of a node that it is.
+    pub(crate) fn node(&self, row: u32) -> Option<(u32, f32)> {
+        let row = row as usize;
+        self.is_of_node[row].then(|| (self.series[row], self.part[row]))
+    }
+}
+
 /// A property of findings: a value of each, and what the values are.
 pub(crate) struct Property {
     codes: Vec<u32>,
@@ -38,7 +69,16 @@ pub(crate) struct Property {
 impl Property {
     /// A column of texts, numbers or truth values.
     pub(crate) fn of(index: &Index, column: &str) -> Result<Self, AuditError> {
-        let answer = index.query(|frame| frame.select([col(column)]))?;
+        Self::of_rows(index, Rows::Findings, column)
+    }
+
+    /// The same of every row, negatives among them.
+    pub(crate) fn all(index: &Index, column: &str) -> Result<Self, AuditError> {
+        Self::of_rows(index, Rows::All, column)
+    }
+
+    fn of_rows(index: &Index, rows: Rows, column: &str) -> Result<Self, AuditError> {
+        let answer = index.query_of(rows, |frame| frame.select([col(column)]))?;
         if index.coded()?.is_text(column) {
             return Ok(Self { codes: answer.codes(column)?, values: index.coded()?.kept(column)?.values.clone() });
         }
@@ -55,6 +95,24 @@ impl Property {
         });
         let codes = codes.collect();
         Ok(Self { codes, values })
+    }
+
+    /// Whether a column has a value at all: one value, or none.
+    pub(crate) fn presence(index: &Index, column: &str) -> Result<Self, AuditError> {
+        let answer = index.query(|frame| frame.select([col(column).is_not_null().alias(column)]))?;
+        let codes = answer.codes(column)?.into_iter().map(|known| if known == 1 { 0 } else { NO_CODE }).collect();
+        Ok(Self { codes, values: vec!["known".to_owned()] })
+    }
+
+    /// Calls `each` with the place and the value of every row that has one.
+    pub(crate) fn visit(&self, mut each: impl FnMut(usize, usize)) {
+        let known = self.codes.iter().enumerate().filter(|(_, code)| **code != NO_CODE);
+        known.for_each(|(row, code)| each(row, *code as usize));
+    }
+
+    /// Whether all rows have one value, or all have none: nothing can be compared by it.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.values.is_empty() || self.values.len() == 1 && !self.codes.contains(&NO_CODE)
     }
 }
 
@@ -172,6 +230,25 @@ impl Findings {
     /// Value of a row.
     pub(crate) fn value(&self, property: &Property, row: u32) -> Option<usize> {
         Some(property.codes[row as usize]).filter(|code| *code != NO_CODE).map(|code| code as usize)
+    }
+
+    /// For each value of a property, and last for none, the patients by the place of their first row's split.
+    pub(crate) fn patients_by_split(
+        &self,
+        property: &Property,
+        split_of: impl Fn(u32) -> Option<usize>,
+    ) -> Vec<Vec<u64>> {
+        let mut counts = vec![vec![0; SPLITS.len()]; property.values.len() + 1];
+        let mut seen: Vec<usize> = Vec::new();
+        for rows in self.by_patient() {
+            let Some(split) = rows.first().and_then(|row| split_of(*row)) else { continue };
+            seen.clear();
+            seen.extend(rows.iter().map(|row| self.value(property, *row).unwrap_or(property.values.len())));
+            seen.sort_unstable();
+            seen.dedup();
+            seen.iter().for_each(|value| counts[*value][split] += 1);
+        }
+        counts
     }
 
     /// Counts patients by the values of a property.

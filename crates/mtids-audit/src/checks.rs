@@ -9,6 +9,7 @@ mod consistency;
 mod copies;
 mod gaps;
 mod groups;
+mod identifying;
 mod identity;
 mod labels;
 mod leakage;
@@ -26,10 +27,13 @@ mod properties;
 mod regions;
 mod shares;
 mod sides;
+mod size;
 mod spelling;
+mod split_by;
 mod tissue;
 mod values;
 mod vocabulary;
+mod weights;
 mod wrong_rows;
 
 use mtids_report::format::counted;
@@ -37,13 +41,16 @@ use mtids_shards::{Manifest, Totals, View};
 
 use self::properties::Counted;
 use crate::at_once::two_at_once;
-use crate::by_patient::{Findings, Property};
+use crate::by_patient::{Findings, Nodes, Property};
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 use crate::measures::Labels;
 use nobody::Nobody;
+
+/// Columns that a source may fill for nodes of one status alone.
+const KNOWN: [&str; 2] = ["short_axis_mm", "station"];
 
 /// Tells which rows have a mask.
 const MASKED: &str = "measure_source";
@@ -57,13 +64,19 @@ fn by_patient(
 ) -> Result<Vec<AuditIssue>, AuditError> {
     let findings = Findings::of(index, |patient| nobody.is(patient))?;
     let mut issues = shares::differing(index, &findings, config)?;
+    issues.extend(one_status::of_patients(&Nodes::of(index)?, &findings, config));
     let properties = Counted::all(index, &findings)?;
     let names = &findings.regions;
     issues.extend(groups::differing(&properties, names, config));
     issues.extend(confounders::acquisition(&properties, config));
     issues.extend(confounders::acquisition_of_regions(&properties, names, config));
     issues.extend(confounders::judged(&properties, config));
+    issues.extend(split_by::properties(&properties, config));
     issues.extend(confounders::one_scanner(&properties, names, config));
+    for column in KNOWN {
+        let known = findings.patients_by(&Property::presence(index, column)?);
+        issues.extend(masks::known(column, &known, config));
+    }
     // An older layout does not say which rows have a mask.
     if index.has(MASKED) {
         let masked = Property::of(index, MASKED)?;
@@ -91,7 +104,7 @@ pub(crate) fn issues(
     let regions: Vec<String> =
         manifest.description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let nobody = Nobody::of(index)?;
-    let checks: [Check<'_>; 34] = [
+    let checks: [Check<'_>; 38] = [
         &|| listed(nobody.rows(index)),
         &|| listed(vocabulary::unknown(index)),
         &|| listed(missing::found(index)),
@@ -103,6 +116,7 @@ pub(crate) fn issues(
         &|| listed(consistency::scanners(index)),
         &|| listed(spelling::ids(index, &nobody)),
         &|| listed(spelling::names(index)),
+        &|| listed(identifying::names(index)),
         &|| listed(copies::duplicates(index)),
         &|| listed(negatives::negatives(index, config.same_place_mm)),
         &|| listed(regions::defined(index, &manifest.description.regions)),
@@ -114,15 +128,18 @@ pub(crate) fn issues(
         &|| listed(places::shared(index, config.same_place_mm)),
         &|| listed(labels::against_evidence(index, config)),
         &|| listed(labels::without_evidence(index)),
-        &|| listed(leakage::index_against_manifest(index, manifest)),
+        &|| listed(leakage::index_against_manifest(index, manifest, &nobody)),
         &|| listed(gaps::classes(index, config, &regions)),
+        &|| listed(gaps::learned(index)),
         &|| listed(gaps::cells(index, config)),
         &|| listed(gaps::unknown(index, config)),
         &|| listed(gaps::evidence(index, config)),
         &|| listed(gaps::dominating(index, config)),
-        &|| listed(one_status::of_patients(index, config)),
+        &|| listed(weights::by_status(index, config)),
         &|| listed(gaps::padding(index, config.padded_share)),
         &|| listed(confounders::size(index, labels, config)),
+        &|| listed(size::rules(index, config)),
+        &|| listed(size::of_unknown(index, config, &nobody)),
         &|| listed(by_patient(index, &manifest.description.views, config, &nobody)),
         &|| listed(tissue::places(index, config.lowest_tissue_hu)),
         &|| listed(tissue::constant(index)),

@@ -117,13 +117,15 @@ impl Columns {
 
     /// Whether every row has this value in a column of text.
     pub(crate) fn are_all(&self, name: &str, value: &str) -> Result<bool, ShardError> {
-        let kept = self.kept(name)?;
-        let is_null = |code: &u32| *code == NO_CODE;
-        let has_null = match &kept.codes {
+        Ok(self.kept(name)?.values == [value] && !self.has_null(name)?)
+    }
+
+    /// Whether any row of a column of text has no value.
+    pub(crate) fn has_null(&self, name: &str) -> Result<bool, ShardError> {
+        Ok(match &self.kept(name)?.codes {
             Codes::Narrow(codes) => codes.contains(&u8::MAX),
-            Codes::Wide(codes) => codes.iter().any(is_null),
-        };
-        Ok(kept.values == [value] && !has_null)
+            Codes::Wide(codes) => codes.contains(&NO_CODE),
+        })
     }
 
     /// For each row the first one with the same text in a column of keys; [`NO_CODE`] where it is null.

@@ -33,6 +33,7 @@ use clap::{Args, Parser, Subcommand};
 use mtids_report::terminal::program;
 use mtids_runtime::config;
 use mtids_runtime::exit::{Exit, code_of};
+use mtids_runtime::memory::keep_freed;
 use serde::de::DeserializeOwned;
 
 /// The table of probabilities, which `suspects --all` writes.
@@ -174,6 +175,8 @@ struct SuspectsCommand {
 
 /// The program: `arguments` are those of the process, its name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    // Columns come and go by the hundred.
+    keep_freed();
     program(Arguments::try_parse_from(arguments), &[code_of::<AuditError>], |arguments| match arguments.command {
         Command::Report(command) => command.run(),
         Command::Compare(command) => command.run(),

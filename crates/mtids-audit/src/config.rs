@@ -52,6 +52,18 @@ pub struct AuditConfig {
     pub acquisition_confounder: f64,
     /// Cramér's V from which having a mask is reported as telling the status. Default 0.3, a medium association by Cohen's convention.
     pub mask_confounder: f64,
+    /// Cramér's V from which a property of patients or labels is reported as telling the split. Default 0.3, a medium association by Cohen's
+    /// convention.
+    pub split_confounder: f64,
+    /// Where a threshold of the short axis gives all statuses of a group but fewer than this share of its rarer status, and the evidence is
+    /// another, they are reported as statuses by size. Default 0.05.
+    pub size_rule_exceptions: f64,
+    /// AUROC from which the short axis is reported as telling nodes of unknown status from the others, and its mirror image below 0.5. Default 0.7.
+    pub selection_by_size: f64,
+    /// Ratio of the short axes of annotation and mask, either way, above which they contradict each other. Default 3.
+    pub size_against_mask: f64,
+    /// Ratio of the mean weights of metastatic and benign rows, either way, from which it is reported. Default 1.5.
+    pub largest_weight_ratio: f64,
     /// Largest share of known metastasis labels that may come from size alone (evidence D). Default 0.1.
     pub largest_size_label_share: f64,
     /// Largest difference of the metastatic share between the training split and another that is not mentioned. Default 0.2. A difference beyond
@@ -117,6 +129,11 @@ impl Default for AuditConfig {
             size_confounder: 0.9,
             acquisition_confounder: 0.5,
             mask_confounder: 0.3,
+            split_confounder: 0.3,
+            size_rule_exceptions: 0.05,
+            selection_by_size: 0.7,
+            size_against_mask: 3.0,
+            largest_weight_ratio: 1.5,
             largest_size_label_share: 0.1,
             largest_prevalence_difference: 0.2,
             evidence_confounder: 0.5,
@@ -152,6 +169,8 @@ impl AuditConfig {
             ("size_confounder", self.size_confounder),
             ("acquisition_confounder", self.acquisition_confounder),
             ("mask_confounder", self.mask_confounder),
+            ("split_confounder", self.split_confounder),
+            ("size_rule_exceptions", self.size_rule_exceptions),
             ("largest_size_label_share", self.largest_size_label_share),
             ("largest_prevalence_difference", self.largest_prevalence_difference),
             ("evidence_confounder", self.evidence_confounder),
@@ -175,6 +194,9 @@ impl AuditConfig {
         for (key, number, range, reason) in [
             ("same_place_mm", self.same_place_mm, 0.0..=100.0, "a distance from 0 to 100 mm"),
             ("size_criterion_mm", self.size_criterion_mm, 0.0..=100.0, "a short axis from 0 to 100 mm"),
+            ("selection_by_size", self.selection_by_size, 0.5..=1.0, "an AUROC from 0.5 to 1"),
+            ("size_against_mask", self.size_against_mask, 1.0..=1e6, "a ratio of 1 or more"),
+            ("largest_weight_ratio", self.largest_weight_ratio, 1.0..=1e6, "a ratio of 1 or more"),
             ("lowest_tissue_hu", self.lowest_tissue_hu, -1024.0..=300.0, "a value from -1024 to 300 HU"),
             ("side_margin_mm", self.side_margin_mm, 0.0..=500.0, "a distance from 0 to 500 mm"),
             ("midline_margin_mm", self.midline_margin_mm, 0.0..=500.0, "a distance from 0 to 500 mm"),

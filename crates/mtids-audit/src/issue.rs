@@ -93,6 +93,8 @@ pub enum IssueCode {
     WeakLabels,
     /// Nodes of a patient have one status, nearly always.
     OneStatusPerPatient,
+    /// No label, or one alone, can be learned.
+    NothingToLearn,
     /// Splits differ in their share of metastatic rows.
     PrevalenceDiffers,
     /// The short axis alone predicts metastasis.
@@ -121,6 +123,16 @@ pub enum IssueCode {
     EvidenceTellsStatus,
     /// All patients of a class come from one scanner.
     ScannerOnlyClass,
+    /// Statuses of a site, source or kind of evidence follow from size.
+    SizeRuleOfGroup,
+    /// Nodes of unknown status are smaller or larger than the others.
+    UnknownBySize,
+    /// Patients are in a split by their scanner, site or kind of evidence.
+    SplitFollowsGroup,
+    /// Metastatic rows weigh more or less than benign ones.
+    WeightsTellStatus,
+    /// A name looks like that of a person, or holds a date.
+    NameMayIdentify,
     /// A region and a status occur in a split, never together.
     EmptyCell,
     /// A finding lies in air or lung.
@@ -149,6 +161,10 @@ pub enum IssueCode {
     SiteOnlyClass,
     /// A short axis that no node has.
     ImplausibleSize,
+    /// The short axes of annotation and mask contradict each other.
+    SizeAgainstMask,
+    /// That a size or a station is known tells the status.
+    KnownTellsStatus,
     /// A tube voltage or a distance of slices that no chest CT has.
     ImplausibleAcquisition,
     /// Blood with values that no blood has.
@@ -244,6 +260,9 @@ impl IssueCode {
             Self::SidesCrossed => Some("A node of the other side lies further out here: which side is right?"),
             Self::SideAgainstMidline => Some("This place lies on the other side of the body: which side is right?"),
             Self::NearCopies => Some("A view of another patient may show the same scan: are both one person?"),
+            Self::SizeAgainstMask => {
+                Some("The mask has another short axis than the table: which is right, and in which unit?")
+            }
             Self::ImplausibleSize => Some("No node has this short axis: what is it in mm?"),
             _ => None,
         }

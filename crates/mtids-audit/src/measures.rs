@@ -5,7 +5,7 @@
 
 use mtids_metrics::{auroc_by_patient, quantile};
 use mtids_shards::{Measure, NO_CODE};
-use polars::prelude::col;
+use polars::prelude::{col, lit};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,8 @@ impl Labels {
     /// Of the findings of known status.
     pub(crate) fn of(index: &Index) -> Result<Self, AuditError> {
         let names = ["sample_key", "patient_key", "metastasis"].map(col);
-        let answer = index.query(|frame| frame.filter(col("metastasis").is_not_null()).select(names))?;
+        let answer = index
+            .query(|frame| frame.filter(col("metastasis").eq(lit(0)).or(col("metastasis").eq(lit(1)))).select(names))?;
         let (rows, codes, statuses) =
             (answer.codes("sample_key")?, answer.codes("patient_key")?, answer.codes("metastasis")?);
         let all = index.coded()?.index().rows();

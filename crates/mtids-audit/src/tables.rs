@@ -66,7 +66,7 @@ impl Cells {
 }
 
 /// A text that a spreadsheet shows and does not compute.
-fn no_formula(text: &str) -> String {
+pub(crate) fn no_formula(text: &str) -> String {
     let computes = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     if computes { format!("'{text}") } else { text.to_owned() }
 }

@@ -13,6 +13,7 @@ use crate::error::AuditError;
 use crate::index::Answer;
 use crate::issue::Severity;
 use crate::opened::Opened;
+use crate::tables::no_formula;
 
 /// What tells nodes of a series apart, as no column does: all samples of a node have its measures, to the last digit.
 const OF_THE_NODE: [Measure; 4] = [Measure::Volume, Measure::MeanHu, Measure::DeviationHu, Measure::Shell3Hu];
@@ -106,8 +107,8 @@ pub fn worklist(Opened { index, .. }: &Opened, audit: &Audit) -> Result<Vec<Work
                 station: stations[n].clone(),
                 status: match statuses[n] {
                     Some(1.0) => "metastatic",
-                    Some(_) => "benign",
-                    None => "unknown",
+                    Some(0.0) => "benign",
+                    _ => "unknown",
                 },
                 evidence: evidence[n].clone().unwrap_or_default(),
                 severity: issue.severity,
@@ -148,17 +149,17 @@ pub fn csv(items: &[WorkItem]) -> Result<Vec<u8>, csv::Error> {
         let [x, y, z] = item.place_mm.map(|mm| format!("{mm:.2}"));
         let unknown = || "unknown".to_owned();
         writer.write_record([
-            item.source.as_str(),
-            &item.series,
+            &no_formula(&item.source),
+            &no_formula(&item.series),
             &item.slice.to_string(),
             &x,
             &y,
             &z,
-            &item.finding,
-            &item.region.clone().unwrap_or_else(unknown),
-            &item.station.clone().unwrap_or_else(unknown),
+            &no_formula(&item.finding),
+            &item.region.as_deref().map_or_else(unknown, no_formula),
+            &item.station.as_deref().map_or_else(unknown, no_formula),
             item.status,
-            &item.evidence,
+            &no_formula(&item.evidence),
             item.severity.name(),
             item.issue,
             item.question,

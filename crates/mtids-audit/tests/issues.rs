@@ -279,7 +279,21 @@ fn an_index_that_counts_other_rows_than_the_manifest_is_an_error() {
     std::fs::copy(other.path().join(index), folder.path().join(index)).unwrap();
     manifest.commit(&storage).unwrap();
     let audit = audit(folder.path(), &AuditConfig::default()).unwrap();
-    expect(&audit, Severity::Error, IssueCode::IndexDiffersFromManifest, 3);
+    expect(&audit, Severity::Error, IssueCode::IndexDiffersFromManifest, 5);
+}
+
+#[test]
+fn rows_of_another_split_than_their_shard_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    publish(folder.path(), &sound());
+    let storage = Folder::new(folder.path());
+    let mut manifest = Manifest::load(&storage).unwrap();
+    manifest.shards.iter_mut().filter(|shard| shard.split == Split::Test).for_each(|shard| shard.split = Split::Train);
+    manifest.commit(&storage).unwrap();
+    let audit = audit(folder.path(), &AuditConfig::default()).unwrap();
+    expect(&audit, Severity::Error, IssueCode::IndexDiffersFromManifest, 1);
+    let issue = audit.issues.iter().find(|issue| issue.code == IssueCode::IndexDiffersFromManifest).unwrap();
+    assert_eq!(issue.examples, ["shards/test/c: 24 rows of test in the index, train published"]);
 }
 
 #[test]

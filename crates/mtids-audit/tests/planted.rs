@@ -188,7 +188,8 @@ fn a_class_of_one_scanner_is_named_where_chance_does_not_explain_it() {
         planted(|rows| {
             for (n, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.region == Some(1)) {
                 // Of the patients of the first maker, some keep the class; all others lose it.
-                if n / 4 % 6 > 1 || n / 4 / 6 >= patients.div_ceil(2) {
+                let (patient, round) = (n / 4 % 6, n / 4 / 6);
+                if round % 3 > 0 || round / 3 * 6 + patient >= patients {
                     (row.region, row.region_name) = (Some(0), Some("upper".into()));
                 }
             }
@@ -204,9 +205,9 @@ fn a_class_of_one_scanner_is_named_where_chance_does_not_explain_it() {
     // Patients whose scanner is not named are not called patients of the maker.
     let found = planted(|rows| {
         for (n, row) in rows.iter_mut().enumerate() {
-            match n / 4 % 6 {
-                0 | 1 => {}
-                2 | 3 if row.region == Some(1) => row.manufacturer = None,
+            match n / 4 / 6 % 3 {
+                0 => {}
+                1 if row.region == Some(1) => row.manufacturer = None,
                 _ => (row.region, row.region_name) = (Some(0), Some("upper".into())),
             }
         }

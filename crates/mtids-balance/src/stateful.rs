@@ -14,6 +14,9 @@ use crate::input::BalanceInput;
 use crate::saved::{envelope, restored};
 use crate::stateless::Weights;
 
+/// The least cross-entropy above 0 in single precision.
+const LEAST: f64 = f32::EPSILON as f64;
+
 /// What a rule sees of a step: the tasks that take part, at least one.
 pub(crate) struct Step<'a> {
     pub(crate) method: &'static str,
@@ -31,9 +34,11 @@ impl<'a> Step<'a> {
         self.checked("finite losses", f64::is_finite)
     }
 
-    /// Losses of the active tasks, which must be there, finite and above zero.
+    /// Losses of the active tasks, which must be there, finite and not below zero. A cross-entropy in single precision is rounded to 0 where its
+    /// network is sure enough, while its gradient is not; so what is below [`LEAST`] counts as that.
     pub(crate) fn positive_losses(&self) -> Result<Vec<f64>, BalanceError> {
-        self.checked("finite losses above 0", |loss| loss.is_finite() && loss > 0.0)
+        let losses = self.checked("finite losses, not below 0", |loss| loss.is_finite() && loss >= 0.0)?;
+        Ok(losses.into_iter().map(|loss| loss.max(LEAST)).collect())
     }
 
     /// Losses of the active tasks that pass a test.

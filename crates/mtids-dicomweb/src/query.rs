@@ -239,6 +239,14 @@ impl Client {
                 unusable += without_uid;
             }
             offset += entries.len();
+            // Behind the end a page is empty. One that repeats a full page comes from a server without offsets, whose list may go on.
+            if new == 0 && repeated == PAGE && entries.len() == PAGE {
+                let longer = self.page(&format!("{path}?{query}limit={}&offset=0", PAGE + 1), what)?;
+                if longer.len() > PAGE {
+                    let reason = "it ignores `offset`, so what follows the first page cannot be asked for";
+                    return Err(self.strange(what, reason));
+                }
+            }
             if new == 0 || wanted.is_some_and(|uid| found.contains_key(uid)) {
                 return Ok(divided(found, unusable));
             }

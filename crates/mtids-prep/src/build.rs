@@ -165,6 +165,7 @@ pub fn build(config: &CheckedConfig, run: &Run<'_>) -> Result<BuildSummary, Prep
     refuse_own_input(config.studies(), out)?;
     let lock = lock_alone(out, "mtids-prep build")?;
     let mut prepared = prepare(config, run)?;
+    warn_of_another_key(out, &prepared.secret);
     let partitions = std::mem::take(&mut prepared.plan.partitions);
     let dataset = Folder::new(out);
     let context = prepared.context(config, &dataset, interrupt);
@@ -177,6 +178,17 @@ pub fn build(config: &CheckedConfig, run: &Run<'_>) -> Result<BuildSummary, Prep
         remove_leftovers(&dataset);
     }
     Ok(summary)
+}
+
+/// Says that a dataset is replaced by one of another key: no row, patient or split of it is known again.
+fn warn_of_another_key(out: &Path, secret: &PseudonymSecret) {
+    let published = Manifest::load(&Folder::new(out)).map(|manifest| manifest.pseudonym_fingerprint);
+    if published.is_ok_and(|published| published != secret.fingerprint()) {
+        tracing::warn!(
+            "the dataset in {} was built with another key: all pseudonyms and splits change, so runs on it have seen patients of the new test split",
+            out.display()
+        );
+    }
 }
 
 /// Processes one share of the partitions and publishes nothing.

@@ -5,7 +5,14 @@ use std::path::Path;
 use mtids_runtime::lock::FolderLock;
 use mtids_runtime::product::Product;
 
+use mtids_shards::{INDEX, MANIFEST};
+
 use crate::error::PrepError;
+use crate::record::WORK;
+
+/// Plain names under which a build writes copies of a dataset's files.
+const PLAIN_NAMES: [&str; 6] =
+    [INDEX, "README.md", "croissant.json", "config.resolved.toml", "quarantine.jsonl", "corrections.jsonl"];
 
 /// Refuses to build a dataset in the very folder of its studies, which the next build would read as input, or in that of a run or an answer.
 ///
@@ -19,9 +26,26 @@ pub(crate) fn refuse_own_input(studies: &Path, dataset: &Path) -> Result<(), Pre
         }),
         _ => match Product::Dataset.refusal(dataset) {
             Some(reason) => Err(PrepError::Config { key: "--out".into(), reason }),
-            None => Ok(()),
+            None => refuse_foreign(dataset),
         },
     }
+}
+
+/// Refuses a folder without a dataset, begun or whole, that holds files under the plain names of one: a build would replace them.
+fn refuse_foreign(dataset: &Path) -> Result<(), PrepError> {
+    if dataset.join(MANIFEST).exists() || dataset.join(WORK).exists() {
+        return Ok(());
+    }
+    let foreign = PLAIN_NAMES.into_iter().find(|name| dataset.join(name).exists());
+    foreign.map_or(Ok(()), |name| {
+        Err(PrepError::Config {
+            key: "--out".into(),
+            reason: format!(
+                "{} holds a file {name} and no dataset, and a build would replace it; give another folder",
+                dataset.display()
+            ),
+        })
+    })
 }
 
 /// Locks `dataset` against every other writer.

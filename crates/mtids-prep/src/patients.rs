@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use mtids_domain::person::folded_id;
 use mtids_domain::pseudonym::{PatientKey, PseudonymSecret};
 use mtids_domain::same_person::SamePerson;
 use mtids_shards::Split;
@@ -12,8 +13,9 @@ use mtids_shards::Split;
 use crate::error::PrepError;
 use crate::small_table::SmallTable;
 
-/// An id without what people spell now so, now so: case, spaces, punctuation, leading zeros of its numbers.
+/// An id without what people spell now so, now so: case, width of letters, spaces, punctuation, leading zeros of its numbers.
 fn normalized_id(id: &str) -> String {
+    let id = folded_id(id);
     let mut text = String::new();
     let mut number = String::new();
     // A number counts without its leading zeros, but 0 stays a number.
@@ -57,7 +59,7 @@ pub fn refuse_two_spellings<'a>(
     Err(PrepError::Config {
         key: "split.similar_ids_are_different_people".into(),
         reason: format!(
-            "{} patient IDs differ from another only in case, spaces, punctuation or leading zeros, for example those of {}; one person \
+            "{} patient IDs differ from another only in case, width of letters, spaces, punctuation or leading zeros, for example those of {}; one person \
              with two IDs could be in two splits. Correct the IDs (`mtids-prep inventory` lists them), list them in \
              identity.same_person, or set this to true if they are different people",
             several.iter().map(|same| same.len() - 1).sum::<usize>(),
@@ -144,7 +146,8 @@ mod tests {
 
     #[test]
     fn spellings_of_one_id_are_seen_and_other_ids_are_not() {
-        for (a, b) in [("LUNG-001", "lung 1"), ("P_07", "p7"), ("Müller", "MÜLLER "), ("00", "0")] {
+        for (a, b) in [("LUNG-001", "lung 1"), ("P_07", "p7"), ("Müller", "MÜLLER "), ("00", "0"), ("P001", "Ｐ００１")]
+        {
             assert_eq!(normalized_id(a), normalized_id(b), "{a} {b}");
             let error = refuse_two_spellings([a, b, "X"], &secret()).unwrap_err().to_string();
             // A short id may stand in a pseudonym by chance.

@@ -51,7 +51,8 @@ pub(crate) fn superseded(dataset: &dyn Storage, manifest: &Manifest) -> std::io:
     let mut found = Vec::new();
     for name in dataset.list("")? {
         let file = name.rsplit('/').next().unwrap_or_default();
-        let ours = [SHARDS, META, WORK].iter().any(|prefix| name.starts_with(prefix));
+        let ours = name.starts_with(WORK)
+            || [SHARDS, META].iter().any(|prefix| name.starts_with(prefix)) && bears_digest(file);
         if (ours && !named.contains(name.as_str()) && !is_current_record(dataset, &name, &named))
             || file.starts_with(atomic::PREFIX)
         {
@@ -60,6 +61,13 @@ pub(crate) fn superseded(dataset: &dyn Storage, manifest: &Manifest) -> std::io:
         }
     }
     Ok(found)
+}
+
+/// Whether a file has a name as shards and files of a dataset have: what it is, a dash, 16 digits of its digest, an ending.
+fn bears_digest(file: &str) -> bool {
+    let stem = file.split_once('.').map_or(file, |(stem, _)| stem);
+    let digits = stem.rsplit_once('-').map_or("", |(_, digits)| digits);
+    digits.len() == 16 && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A record of a partition whose shard is published: the next build takes the shard over.

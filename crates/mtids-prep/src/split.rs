@@ -48,7 +48,7 @@ pub struct SplitConfig {
     pub fold: u32,
     /// For the method `table`: a CSV file with the columns `patient_id` and `split` (train, validation or test).
     pub table: Option<PathBuf>,
-    /// Patient ids that differ in case, spaces, punctuation or leading zeros alone are different people. Default false: they stop the
+    /// Patient ids that differ in case, width of letters, spaces, punctuation or leading zeros alone are different people. Default false: they stop the
     /// build, because one person in two splits would go unseen.
     pub similar_ids_are_different_people: bool,
 }

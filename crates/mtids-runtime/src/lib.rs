@@ -13,6 +13,7 @@ pub mod exit;
 pub mod failpoint;
 pub mod interrupt;
 pub mod lock;
+pub mod memory;
 pub mod nearest;
 pub mod product;
 pub mod protobuf;

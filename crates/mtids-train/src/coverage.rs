@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mtids_metrics::{BootstrapOptions, Interval, brier, expected_calibration_error, quantile};
+use mtids_metrics::{BootstrapOptions, Interval, bootstrap_by_patient, brier, expected_calibration_error, quantile};
 use mtids_models::decoding::metastasis_probability;
 use mtids_report::format::{interval, metric};
 use mtids_runtime::random::rng_for;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::calibration::Calibration;
 use crate::prediction::{MINIMUM_PATIENTS, Prediction};
 use crate::readers::Reader;
-use crate::within::share_within;
+use crate::within::{ShareWithin, share_within};
 
 /// Bins of the calibration error.
 const BINS: usize = 10;
@@ -38,6 +38,8 @@ pub struct Coverage {
     pub share: f64,
     /// Its 95 % interval over patients.
     pub interval: Option<Interval>,
+    /// The same with each patient counted once: what the level is of, a node drawn from a new patient.
+    pub of_patients: ShareWithin,
     /// Mean number of joint classes in a set.
     pub mean_size: f64,
     /// Share of nodes whose set leaves one status only.
@@ -114,6 +116,17 @@ impl Coverage {
         let sets: Vec<Vec<usize>> = labelled.iter().map(|(row, _)| calibration.set(&calibration.joint(row))).collect();
         let holds: Vec<bool> = sets.iter().zip(&labelled).map(|(set, (_, class))| set.contains(class)).collect();
         let count = labelled.len() as f64;
+        let mut of_patient: BTreeMap<&str, f64> = BTreeMap::new();
+        keys.iter().for_each(|key| *of_patient.entry(key).or_default() += 1.0);
+        let once = |drawn: &[usize]| {
+            let weight = |n: &usize| 1.0 / of_patient[keys[*n]];
+            let all: f64 = drawn.iter().map(weight).sum();
+            (all > 0.0).then(|| drawn.iter().filter(|n| holds[**n]).map(weight).sum::<f64>() / all)
+        };
+        let of_patients = ShareWithin {
+            value: once(&(0..labelled.len()).collect::<Vec<_>>()),
+            interval: bootstrap_by_patient(&keys, bootstrap, once),
+        };
         let trials: Vec<(&str, bool)> = keys.iter().copied().zip(holds.iter().copied()).collect();
         let has_one_status = |set: &&Vec<usize>| set.iter().map(|class| class % 2).collect::<BTreeSet<_>>().len() == 1;
         let scores = |probability: &dyn Fn(&Prediction) -> f64| -> Vec<(f64, bool)> {
@@ -129,6 +142,7 @@ impl Coverage {
             patients,
             share: holds.iter().filter(|&&held| held).count() as f64 / count,
             interval: share_within(&trials, bootstrap).interval,
+            of_patients,
             mean_size: sets.iter().map(Vec::len).sum::<usize>() as f64 / count,
             one_status: sets.iter().filter(has_one_status).count() as f64 / count,
             calibration_error: [&before, &behind].map(|scores| expected_calibration_error(scores, BINS)),
@@ -139,15 +153,17 @@ impl Coverage {
 
     /// Lines for a terminal and a report.
     pub fn sentences(&self) -> Vec<String> {
-        let Self { level, nodes, patients, share, mean_size, one_status, .. } = self;
+        let Self { level, nodes, patients, share, of_patients, mean_size, one_status, .. } = self;
         let [error, calibrated_error] = self.calibration_error;
         let bounds = interval(self.interval.as_ref().map(|bounds| (bounds.low, bounds.high)));
         let mut sentences = vec![
             self.answer.clone(),
             format!(
-                "sets of {:.0} %: {share:.3} [{bounds}] of {nodes} nodes of {patients} patients; {mean_size:.1} classes on average; one status \
-                 in {one_status:.2} of the nodes",
-                100.0 * level
+                "sets of {:.0} %: {share:.3} [{bounds}] of {nodes} nodes of {patients} patients, {} [{}] with each patient counted once; \
+                 {mean_size:.1} classes on average; one status in {one_status:.2} of the nodes",
+                100.0 * level,
+                metric(of_patients.value),
+                of_patients.bounds()
             ),
             format!(
                 "calibration error of the status: {} for the network's own probability, {} for the calibrated answer",
@@ -192,6 +208,10 @@ mod tests {
         assert_eq!((coverage.nodes, coverage.patients), (10, 10));
         assert!((coverage.share - 0.9).abs() < 1e-12 && (coverage.mean_size - 1.2).abs() < 1e-12, "{coverage:?}");
         assert!((coverage.one_status - 0.9).abs() < 1e-12);
+        // Eight more nodes of a patient whose sets hold them count as one.
+        let more: Vec<Prediction> = rows.iter().cloned().chain((0..8).map(|_| rows[0].clone())).collect();
+        let more = Coverage::of(&calibration, &more, options).unwrap();
+        assert!((more.share - 17.0 / 18.0).abs() < 1e-12 && (more.of_patients.value.unwrap() - 0.9).abs() < 1e-12);
         assert!(coverage.interval.unwrap().low < 0.9);
         // A map that changes nothing changes no error.
         assert_eq!(

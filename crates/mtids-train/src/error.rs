@@ -241,6 +241,9 @@ pub enum TrainError {
         /// Steps done.
         step: u64,
     },
+    /// A signal came while studies were read or answered.
+    #[error("interrupted; nothing of the answer is whole; run the same command again")]
+    InterruptedAnswer,
     /// A signal came between two trainings.
     #[error("interrupted between two trainings; run the same command again to go on")]
     InterruptedBetween,
@@ -350,7 +353,9 @@ impl ExitStatus for TrainError {
             TrainError::Stream(error) if error.is_usage() => Exit::Usage,
             TrainError::Network(error) if error.is_configuration() => Exit::Usage,
             TrainError::Layer(error) if error.is_configuration() => Exit::Usage,
-            TrainError::Interrupted { .. } | TrainError::InterruptedBetween => Exit::Interrupted,
+            TrainError::Interrupted { .. } | TrainError::InterruptedAnswer | TrainError::InterruptedBetween => {
+                Exit::Interrupted
+            }
             _ => Exit::Data,
         }
     }

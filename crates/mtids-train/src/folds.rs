@@ -4,10 +4,12 @@
 //!
 //! Invariant: whatever reads the dataset of a run reads it through this module, so that no patient of the fold that is tested is learnt from.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mtids_shards::{CrossValidation, Dataset};
+use mtids_report::format::counted;
+use mtids_shards::{CrossValidation, Dataset, RowKind};
 
 use crate::error::TrainError;
 use crate::run_folder::RunFolder;
@@ -15,11 +17,24 @@ use crate::run_folder::RunFolder;
 /// A dataset as a training reads it.
 ///
 /// # Errors
-/// [`TrainError::Dataset`] for an index that cannot be read.
+/// [`TrainError::Dataset`] for an index that cannot be read, [`TrainError::Argument`] for more folds than patients.
 pub(crate) fn in_fold(dataset: Dataset, fold: Option<CrossValidation>) -> Result<Arc<Dataset>, TrainError> {
     match fold {
         None => Ok(Arc::new(dataset)),
-        Some(fold) => Ok(Arc::new(dataset.in_fold(fold)?)),
+        Some(fold) => {
+            let index = dataset.index()?;
+            let with_finding = index.iter().filter(|row| row.kind == RowKind::Finding);
+            let patients = with_finding.map(|row| row.patient_key.as_str()).collect::<BTreeSet<_>>().len();
+            if patients < fold.folds as usize {
+                let reason = format!(
+                    "{} folds, but {} with a finding",
+                    fold.folds,
+                    counted(patients as u64, "patient", "patients")
+                );
+                return Err(TrainError::argument("--folds (cross_validation.folds)", reason));
+            }
+            Ok(Arc::new(dataset.in_fold(fold)?))
+        }
     }
 }
 

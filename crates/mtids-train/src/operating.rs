@@ -1,7 +1,7 @@
 //! What calling nodes and patients metastatic is worth, at thresholds that were not chosen on the patients that are judged.
 //!
 //! Purpose: an AUROC names no decision. Thresholds are one half and the one that called nine in ten validation metastases. A patient is called
-//! where any of its nodes is, and is metastatic where any node with a known status is. Invariant: intervals are by patient.
+//! where any of its nodes with a known status is, and is metastatic where any of these is: what others are nobody knows. Invariant: intervals are by patient.
 
 use std::collections::BTreeMap;
 
@@ -152,7 +152,7 @@ impl Calls {
     pub(crate) fn cells(&self) -> Vec<String> {
         let unit = match self.unit {
             Unit::Node => "nodes",
-            Unit::Patient => "patients, by any node",
+            Unit::Patient => "patients, by any node of known status",
         };
         vec![
             unit.to_owned(),
@@ -229,7 +229,10 @@ mod tests {
         assert_eq!((half.threshold, half.answer.value), (0.5, Some(0.0)));
         assert!(half.answer.interval.is_some());
         let text = operating.text();
-        assert!(text.contains("patients, by any node") && text.contains("90 % of the validation"), "{text}");
+        assert!(
+            text.contains("patients, by any node of known status") && text.contains("90 % of the validation"),
+            "{text}"
+        );
         assert!(Operating::of(&calibration, &rows[..4], options).is_none());
     }
 }

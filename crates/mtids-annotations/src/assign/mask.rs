@@ -80,16 +80,19 @@ impl SeriesIndex<'_> {
         // So a mask on a grid of its own (resampled, cropped) says whose it is.
         let by_uid: BTreeSet<usize> = names.uids.iter().flat_map(|uid| self.of_series(uid).iter().copied()).collect();
         if let [series] = *Vec::from_iter(&by_uid) {
-            return match is_turned(&self.list[*series], mask) {
-                true => Err(NoImage::new(
-                    RejectReason::NoImageOfThisGrid,
-                    format!(
-                        "its file name is that of its series, and its grid is not: {}",
-                        turned_grid(&self.list[*series])
-                    ),
-                )),
-                false => Ok(Chosen { series: *series, warning: None }),
+            let named = &self.list[*series];
+            let wrong = match () {
+                () if is_turned(named, mask) => turned_grid(named),
+                // Of two affines that contradict each other the caller judges.
+                () if mask.contradicting.is_none() && is_displaced(named, mask) => format!(
+                    "it has as many voxels, and its corners lie up to {:.1} mm away, so its program wrote another affine than the CT has; a mask \
+                     that was resampled or cropped has other sides",
+                    apart_mm(named, &grid_corners(&mask.affine, mask.dimensions))
+                ),
+                () => return Ok(Chosen { series: *series, warning: None }),
             };
+            let detail = format!("its file name is that of its series, and its grid is not: {wrong}");
+            return Err(NoImage::new(RejectReason::NoImageOfThisGrid, detail));
         }
         if let Some(image) = names.uids.iter().find_map(|uid| self.refused(Some(uid), None)) {
             let detail = format!("its series {} is here and was refused: {}", image.series_uid, image.reason);
@@ -198,11 +201,8 @@ impl SeriesIndex<'_> {
             return NoImage::new(RejectReason::NoImageOfThisGrid, detail(turned_grid(series)));
         }
         // The series whose corners lie nearest, each corner compared with the nearest of the mask.
-        let apart = |series: &SeriesGeometry<'_>| {
-            let nearest = |a: &PointMm| corners.iter().map(|b| a.distance(*b)).fold(f64::INFINITY, f64::min);
-            series.corners().iter().map(nearest).fold(0.0, f64::max)
-        };
-        let nearest = self.list.iter().map(|series| (apart(series), series)).min_by(|a, b| a.0.total_cmp(&b.0));
+        let apart = |series| (apart_mm(series, &corners), series);
+        let nearest = self.list.iter().map(apart).min_by(|a, b| a.0.total_cmp(&b.0));
         let hint = match nearest {
             None => "no CT here can be used".to_owned(),
             Some((mm, series)) => format!(
@@ -237,6 +237,23 @@ fn has_same_corners(series: &SeriesGeometry<'_>, affine: Affine, mask: &MaskFile
 fn is_turned(series: &SeriesGeometry<'_>, mask: &MaskFile) -> bool {
     let turned = grid_corners(&mask.affine, mask.dimensions).map(|PointMm([x, y, z])| PointMm([-x, -y, z]));
     !has_grid(series, mask) && have_same_corners(series, &turned, mask)
+}
+
+/// Whether a mask has the sides of a series and lies elsewhere; one that is off by less than half a voxel is rounded otherwise.
+fn is_displaced(series: &SeriesGeometry<'_>, mask: &MaskFile) -> bool {
+    let sorted = |mut sides: [usize; 3]| {
+        sides.sort_unstable();
+        sides
+    };
+    let half_a_voxel = 0.5 * series.affine.spacing().into_iter().fold(f64::INFINITY, f64::min);
+    sorted(series.dimensions) == sorted(mask.dimensions)
+        && apart_mm(series, &grid_corners(&mask.affine, mask.dimensions)) > half_a_voxel
+}
+
+/// How far the corners of a series lie from the nearest ones of a mask at most, mm.
+fn apart_mm(series: &SeriesGeometry<'_>, of_mask: &[PointMm; 8]) -> f64 {
+    let nearest = |a: &PointMm| of_mask.iter().map(|b| a.distance(*b)).fold(f64::INFINITY, f64::min);
+    series.corners().iter().map(nearest).fold(0.0, f64::max)
 }
 
 fn turned_grid(series: &SeriesGeometry<'_>) -> String {

@@ -56,11 +56,17 @@ impl SeriesIndex<'_> {
     /// The series that an object names, by their UID or by their slices.
     fn referenced(&self, target: &AnnotationTarget, instances: &[String]) -> Vec<usize> {
         let by_series = target.series_uid.as_deref().map_or(&[][..], |uid| self.of_series(uid));
-        if !by_series.is_empty() || instances.is_empty() {
+        if by_series.len() == 1 || instances.is_empty() {
             return by_series.to_vec();
         }
         let by_slice: BTreeSet<usize> = instances.iter().flat_map(|uid| self.of_slice(uid).iter().copied()).collect();
-        by_slice.into_iter().collect()
+        // Of several volumes of a series those whose slices are named.
+        let named: Vec<usize> = by_series.iter().copied().filter(|n| by_slice.contains(n)).collect();
+        match (by_series.is_empty(), named.is_empty()) {
+            (true, _) => by_slice.into_iter().collect(),
+            (false, false) => named,
+            (false, true) => by_series.to_vec(),
+        }
     }
 
     /// Of the candidates the one that holds most of the object's places, where `held` counts them; `None` where none holds any.

@@ -144,10 +144,13 @@ impl Loader<'_> {
         for sentence in self.resolved.mask_doubts.sentences() {
             tracing::warn!("{sentence}");
         }
+        let (mut crowded, mut lengths) = (0, Vec::new());
         for annotations in self.found {
             let telling = Telling::of(&annotations);
             let joined = join(annotations, self.rules.join_tolerance_mm);
             self.resolved.duplicates += joined.duplicates;
+            crowded += joined.crowded;
+            lengths.extend(joined.contradicting_lengths);
             self.resolved.contradictions +=
                 joined.findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
             self.resolved.statuses_in_names.look_at(&telling, &joined.findings);
@@ -155,6 +158,19 @@ impl Loader<'_> {
         }
         if let Some(sentence) = self.resolved.statuses_in_names.sentence() {
             tracing::warn!("{sentence}");
+        }
+        if crowded > 0 {
+            let lie = if crowded == 1 { "annotation lies" } else { "annotations lie" };
+            tracing::warn!(
+                "{crowded} {lie} in a mask or box that a nearer one of its table was joined to; each is a finding of its own: were two nodes drawn as one?"
+            );
+        }
+        if let Some([least, most]) = lengths.first() {
+            let (count, have) = (lengths.len(), if lengths.len() == 1 { "finding has" } else { "findings have" });
+            tracing::warn!(
+                "{count} {have} short axes that contradict each other, the first {least:.1} and {most:.1} mm: two nodes joined, or another unit? A table \
+                 goes before a report, and both before a mask"
+            );
         }
         self.resolved
     }

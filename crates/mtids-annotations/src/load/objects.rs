@@ -3,6 +3,7 @@
 //! Invariant: every object has one outcome. It is used where one of its findings was assigned; what else it holds and could not be assigned
 //! is rejected by name.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use mtids_dicom::answer::is_answer;
@@ -111,7 +112,7 @@ impl Loader<'_> {
                 }
             },
         };
-        let placed = on(chosen);
+        let placed = PlacedSegmentation { series: Some(chosen), ..on(chosen) };
         let mut unreadable = None;
         for segment in &placed.segments {
             if let Some(fault) = &segment.fault {
@@ -157,9 +158,20 @@ impl Loader<'_> {
             Err(no_series) => return self.skip_without_series(path, no_series, nowhere),
         };
         let held = |n: usize| findings.iter().filter(|finding| self.index.series(n).holds(finding.center)).count();
-        let chosen = match self.index.best(&candidates, held) {
-            Ok(chosen) => chosen.map_or(candidates[0], |chosen| chosen.series),
-            Err(no_image) => {
+        // Its nodes are those of its segmentations, which were assigned by the slices that they name.
+        let of_segmentations: BTreeSet<usize> = segmentations
+            .iter()
+            .filter(|one| report.refers_to(&one.sop_instance_uid))
+            .filter_map(|one| one.series.filter(|series| candidates.contains(series)))
+            .collect();
+        let chosen = match (of_segmentations.first(), self.index.best(&candidates, held)) {
+            (Some(series), _) if of_segmentations.len() == 1 => *series,
+            (_, Ok(None)) => candidates[0],
+            (_, Ok(Some(chosen))) => {
+                Self::warn_of_choice(path, "", &chosen);
+                chosen.series
+            }
+            (_, Err(no_image)) => {
                 self.reject(path, RejectPlace::File, no_image.reason, no_image.detail);
                 return self.skip(path, nowhere, "");
             }

@@ -62,6 +62,8 @@ pub struct PlacedSegmentation {
     pub sop_instance_uid: String,
     /// Its segments with findings, or with a fault, by number.
     pub segments: Vec<PlacedSegment>,
+    /// Place of the series that it was assigned to among those of the index; a report of it lies there too.
+    pub(crate) series: Option<usize>,
 }
 
 /// A segment with its findings.
@@ -71,7 +73,7 @@ pub struct PlacedSegment {
     pub number: u32,
     /// SegmentLabel; for people, never a label.
     pub name: String,
-    /// One finding for each connected component, or one for all where the segment is tracked.
+    /// One finding for each connected component, or for pieces near each other where the segment is tracked.
     pub findings: Vec<Annotation>,
     /// Why it has none.
     pub fault: Option<String>,
@@ -121,7 +123,11 @@ impl Segmentation {
             };
             PlacedSegment { number: segment.number, name: segment.meaning.name.clone(), findings, fault }
         });
-        PlacedSegmentation { sop_instance_uid: self.sop_instance_uid.clone(), segments: segments.collect() }
+        PlacedSegmentation {
+            sop_instance_uid: self.sop_instance_uid.clone(),
+            segments: segments.collect(),
+            series: None,
+        }
     }
 }
 
@@ -138,10 +144,16 @@ fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
     let opened = open(path, limits, Elements::All)?;
     let object = &opened.object;
     let frames = Frames::read(object, limits).map_err(invalid)?;
-    let mut meanings: BTreeMap<u32, LabelMeaning> = items(object, tags::SEGMENT_SEQUENCE)
-        .iter()
-        .filter_map(|item| Some((integer(item, tags::SEGMENT_NUMBER)?, meaning(item))))
-        .collect();
+    let mut meanings: BTreeMap<u32, LabelMeaning> = BTreeMap::new();
+    for item in items(object, tags::SEGMENT_SEQUENCE) {
+        let Some(number) = integer(item, tags::SEGMENT_NUMBER) else { continue };
+        if let Some(other) = meanings.insert(number, meaning(item)) {
+            return Err(invalid(format!(
+                "two segments have number {number}, one of them `{}`: which is meant?",
+                other.name
+            )));
+        }
+    }
     let (planes, too_small) = match frames.count() {
         0 => Default::default(),
         count => {

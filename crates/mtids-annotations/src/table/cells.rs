@@ -66,6 +66,12 @@ pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result
         let mut cells = Cells { record, at: &at, decimal, map, has_plus, faults: &mut faults, table: &mut table };
         let before = cells.faults.count();
         let row = cells.row(kind);
+        let lengths = row.as_ref().map(|row| (row.short_axis_mm, row.diameter_mm));
+        if let Some((Some(short), Some(long))) = lengths
+            && short > long
+        {
+            table.short_above_long.push(record.line);
+        }
         // A row that named a fault is no row.
         table.rows.extend(row.filter(|_| faults.count() == before));
     }
@@ -83,7 +89,7 @@ pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result
 /// Fewer lengths than these may all be of small nodes.
 const FEWEST_LENGTHS: usize = 3;
 
-/// No node of a whole table is as small as this, mm.
+/// Most nodes of a table are larger than this, mm.
 const SMALL_MM: f64 = 3.0;
 
 type Length = fn(&TableRow) -> Option<f64>;
@@ -94,7 +100,8 @@ fn small_lengths(rows: &[TableRow]) -> Vec<&'static str> {
         [("short_axis_mm", |row| row.short_axis_mm), ("diameter_mm", |row| row.diameter_mm)];
     let are_small = |length: Length| {
         let lengths: Vec<f64> = rows.iter().filter_map(length).collect();
-        lengths.len() >= FEWEST_LENGTHS && lengths.iter().all(|mm| *mm < SMALL_MM)
+        let small = lengths.iter().filter(|mm| **mm < SMALL_MM).count();
+        small >= FEWEST_LENGTHS && 2 * small > lengths.len()
     };
     columns.into_iter().filter(|(_, length)| are_small(*length)).map(|(column, _)| column).collect()
 }

@@ -52,7 +52,7 @@ pub(super) fn kind_of(path: &Path) -> Result<Kind, AnnotationError> {
         return Ok(Kind::Text);
     }
     let mut start = Vec::new();
-    File::open(path).and_then(|file| file.take(16).read_to_end(&mut start)).map_err(unreadable)?;
+    File::open(path).and_then(|file| file.take(132).read_to_end(&mut start)).map_err(unreadable)?;
     if let Some((_, what)) = OTHERS.iter().find(|(other, _)| *other == ending) {
         return refused(what);
     }
@@ -64,6 +64,9 @@ pub(super) fn kind_of(path: &Path) -> Result<Kind, AnnotationError> {
         [0xd0, 0xcf, 0x11, 0xe0, ..] => refused("an old Excel workbook"),
         [0x1f, 0x8b, ..] => refused("compressed"),
         [b'A', b'R', b'R', b'O', b'W', b'1', ..] => refused("Arrow IPC"),
+        _ if start.get(128..132) == Some(b"DICM") => {
+            refused("a DICOM object; SEG, RTSTRUCT and SR belong below --data, and are read there")
+        }
         [b'{', ..] | [b'[', b'{', ..] => refused("JSON"),
         _ => Ok(Kind::Text),
     }

@@ -298,6 +298,8 @@ mod tests {
         assert_eq!(table(&["1.2,12", "0.8,1", "0.6,2"]).small_lengths, ["short_axis_mm"]);
         assert_eq!(table(&["1.2,1.2", "0,0.9", "0.6,2.9"]).small_lengths, ["diameter_mm"], "two are too few");
         assert_eq!(table(&["3,", "0.8,", "0.6,"]).small_lengths.len(), 0);
+        assert_eq!(table(&["3.5,", "0.8,", "0.6,", "1.2,"]).small_lengths, ["short_axis_mm"], "one is bulky");
+        assert_eq!(table(&["12,8", "8,12", "9,9"]).short_above_long, [2]);
     }
 
     #[test]

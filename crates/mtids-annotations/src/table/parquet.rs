@@ -18,6 +18,8 @@ use crate::error::AnnotationError;
 
 /// Most rows of a table; each is held in memory.
 const MAX_ROWS: i64 = 1_000_000;
+/// Most cells, those of columns that are not read among them: each takes 24 bytes.
+const MAX_CELLS: u64 = 20_000_000;
 
 /// Most bytes of text of all cells together, as of a text file.
 pub(super) const MAX_TEXT: usize = 256 << 20;
@@ -37,6 +39,12 @@ pub(super) fn read_parquet(path: &Path) -> Result<RawTable, AnnotationError> {
     let fields = builder.schema().fields().clone();
     if fields.len() > MAX_COLUMNS {
         return Err(unreadable(format!("{} columns; the limit is {MAX_COLUMNS}", fields.len())));
+    }
+    if count.unsigned_abs() * fields.len() as u64 > MAX_CELLS {
+        let columns = fields.len();
+        return Err(unreadable(format!(
+            "{count} rows of {columns} columns; write those columns alone that the guide names"
+        )));
     }
     let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
     let known: Vec<usize> = (0..names.len()).filter(|at| COLUMNS.contains(&name_of(&names[*at]).as_str())).collect();

@@ -111,6 +111,8 @@ pub struct Table {
     pub no_status: Vec<u64>,
     /// Rows, as [`TableRow::line`], with a length of 0: not measured.
     pub no_length: Vec<u64>,
+    /// Lines whose short axis is longer than their diameter.
+    pub short_above_long: Vec<u64>,
     /// Columns of lengths in mm whose values are all so small that they may be in cm.
     pub small_lengths: Vec<&'static str>,
 }

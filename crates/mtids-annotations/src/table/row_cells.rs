@@ -116,6 +116,7 @@ impl<'a> Cells<'a> {
                 Some(TablePosition::Mm(lps(self.coordinates(["x_mm", "y_mm", "z_mm"])?), corners))
             }
             Place::Voxel => {
+                self.no_space();
                 let base = self.index_base();
                 let from_zero = |place: [f64; 3]| place.map(|index| index - base);
                 let corners = self.corners(["i_min", "j_min", "k_min"], ["i_max", "j_max", "k_max"]);
@@ -123,6 +124,7 @@ impl<'a> Cells<'a> {
                 Some(TablePosition::Voxel(from_zero(self.coordinates(["i", "j", "k"])?), corners))
             }
             Place::Pixel => {
+                self.no_space();
                 let base = self.index_base();
                 Some(TablePosition::Pixel(self.coordinates(["i", "j"])?.map(|index| index - base)))
             }
@@ -208,6 +210,13 @@ impl<'a> Cells<'a> {
                 self.fail("space", format!("`{other}` is not LPS or RAS"));
                 PointMm
             }
+        }
+    }
+
+    /// Indices are those of the stored image, whatever its axes are called; another space would be another place.
+    fn no_space(&mut self) {
+        if let Some(space) = self.filled("space").filter(|space| !space.eq_ignore_ascii_case("LPS")) {
+            self.fail("space", format!("`{space}` beside voxel indices, which count columns, rows and slices of the stored image; leave it empty"));
         }
     }
 

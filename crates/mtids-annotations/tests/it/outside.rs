@@ -48,6 +48,18 @@ fn a_mask_that_names_its_series_must_lie_in_it() {
     assert!(far.rejects.iter().all(|one| one.reason == RejectReason::OutsideImage), "{:?}", far.rejects);
     let part = load_on(series(), &[mask(folder.path(), moved([x, y + 1.7, z]), [4, 4, 2])]);
     assert_eq!(part.files[0].entries, [EntryOutcome::Used, EntryOutcome::Unmatched]);
+    // As many voxels and other steps, or elsewhere: its program wrote another affine.
+    let thin = grid().steps().map(|step| step.map(|mm| 0.8 * mm));
+    let wrong = Affine::new(grid().origin(), thin).unwrap();
+    for affine in [wrong, moved([x, y + 1.7, z])] {
+        let other = load_on(series(), &[mask(folder.path(), affine, [7, 5, 4])]);
+        assert_eq!((other.findings[0].len(), other.unmatched), (0, 2));
+        for (found, detail) in rejected(&other) {
+            assert!(found == RejectReason::NoImageOfThisGrid && detail.contains("mm away"), "{found}: {detail}");
+        }
+    }
+    let rounded = load_on(series(), &[mask(folder.path(), moved([x + 0.1, y, z]), [7, 5, 4])]);
+    assert_eq!((rounded.findings[0].len(), rounded.rejects.len()), (2, 0));
     // The signs of x and y turned: on the whole grid, and on a cropped one.
     let steps = grid().steps().map(|[x, y, z]| [-x, -y, z]);
     let turned = Affine::new(PointMm::new(-x, -y, z), steps).unwrap();

@@ -1,21 +1,34 @@
-//! Facts that cannot both be true: a patient of two sexes, and a series from two scanners.
+//! Facts that cannot both be true: a patient of two sexes, and a series from two scanners or of two ways of acquisition.
 //!
 //! Invariants: unknown contradicts nothing, nor does the sex `O`, which anonymisers write; two spellings of a name are one, see `spelling`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mtids_report::format::counted;
-use mtids_shards::folded;
+use mtids_shards::{NO_CODE, folded};
 use polars::prelude::{Expr, LazyFrame, SortMultipleOptions, col};
 
+use crate::by_patient::Property;
+use crate::columns::KEYS;
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// Column of the sex, which older datasets lack.
 const SEX: &str = "sex";
-/// What the header of a series says of its scanner.
-const OF_SCANNER: [&str; 2] = ["manufacturer", "model"];
+/// What the header of a series says of its scanner and of how it was made; spellings of a name are one.
+const OF_SERIES: [&str; 10] = [
+    "manufacturer",
+    "model",
+    "kernel",
+    "contrast",
+    "kvp",
+    "slice_thickness_mm",
+    "slice_step_mm",
+    "pixel_spacing_mm",
+    "study_key",
+    "frame_of_reference_key",
+];
 
 /// Patients with rows of both sexes: two people under one id, or a slip in a header.
 pub(super) fn sexes(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
@@ -39,28 +52,74 @@ pub(super) fn sexes(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     }))
 }
 
-/// Series whose rows name two manufacturers or two models.
+/// Series whose rows name two scanners, studies, or ways of acquisition.
 pub(super) fn scanners(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
-    let (mut all, mut examples) = (BTreeSet::new(), Vec::new());
-    for column in OF_SCANNER {
-        for (series, one, other) in contradictions(index, "series_key", column, |frame| frame)? {
-            if folded(&one) != folded(&other) {
-                examples.push(format!("{series}: {one} and {other}"));
-                all.insert(series);
-            }
+    let firsts = index.first_rows("series_key")?;
+    let found: Result<Vec<Vec<(u32, [String; 2])>>, AuditError> =
+        OF_SERIES.iter().map(|column| differing(index, column, &firsts)).collect();
+    let mut all: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for (column, found) in OF_SERIES.iter().zip(found?) {
+        for (series, [one, other]) in found {
+            all.entry(series).or_default().push(format!("{column} {one} and {other}"));
         }
     }
+    let rows: Vec<u32> = all.keys().copied().collect();
+    let names = index.coded()?.index().texts_at("series_key", &rows)?;
+    let named = names.into_iter().map(Option::unwrap_or_default).zip(all.values());
+    let examples: Vec<String> =
+        named.flat_map(|(series, found)| found.iter().map(move |what| format!("{series}: {what}"))).collect();
     let count = all.len() as u64;
     Ok((count > 0).then(|| {
         AuditIssue::new(
             Severity::Warning,
             IssueCode::SeriesOfTwoScanners,
             count,
-            format!("{} two manufacturers or models", counted(count, "series names", "series name")),
-            "a series comes from one scanner: headers were mixed, or two series have one UID; correct the source, and build again",
+            format!("{} two scanners, studies or ways of acquisition", counted(count, "series names", "series name")),
+            "a series is one scan: headers were mixed, or two series have one UID; correct the source, and build again",
         )
         .with_examples(examples)
     }))
+}
+
+/// Series by their first rows, whose rows have two known values of a column, and these values; one pass over the rows.
+fn differing(index: &Index, column: &str, firsts: &[u32]) -> Result<Vec<(u32, [String; 2])>, AuditError> {
+    let columns = index.coded()?;
+    let mut known = vec![NO_CODE; firsts.len()];
+    let mut found: BTreeMap<u32, [u32; 2]> = BTreeMap::new();
+    let mut look = |row: usize, value: u32| {
+        let series = firsts[row];
+        if series == NO_CODE || value == NO_CODE {
+            return;
+        }
+        let first = &mut known[series as usize];
+        if *first == NO_CODE {
+            *first = value;
+        } else if *first != value {
+            found.entry(series).or_insert([*first, value]);
+        }
+    };
+    let show: Box<dyn Fn(u32) -> String> = if KEYS.contains(&column) {
+        index.first_rows(column)?.into_iter().enumerate().for_each(|(row, value)| look(row, value));
+        let rows: BTreeSet<u32> = found.values().flatten().copied().collect();
+        let rows: Vec<u32> = rows.into_iter().collect();
+        let texts = columns.index().texts_at(column, &rows)?;
+        let names: HashMap<u32, String> =
+            rows.into_iter().zip(texts.into_iter().map(Option::unwrap_or_default)).collect();
+        Box::new(move |value| names.get(&value).cloned().unwrap_or_default())
+    } else if index.decimals().contains(column) {
+        // The bits of an unknown value are those of a number that is none, see `not_finite`.
+        columns.visit_numbers(column, |row, value| look(row as usize, value.to_bits()))?;
+        Box::new(|value| format!("{:?}", f32::from_bits(value)))
+    } else {
+        let property = Property::all(index, column)?;
+        // Two spellings of a name are one.
+        let mut places: HashMap<String, u32> = HashMap::new();
+        let one_of: Vec<u32> =
+            (0..).zip(&property.values).map(|(n, value)| *places.entry(folded(value)).or_insert(n)).collect();
+        property.visit(|row, value| look(row, one_of[value]));
+        Box::new(move |value| property.values.get(value as usize).cloned().unwrap_or_default())
+    };
+    Ok(found.into_iter().map(|(series, values)| (series, values.map(&show))).collect())
 }
 
 /// Groups of rows with more than one known value of a column of text: the group, its first and its last value.

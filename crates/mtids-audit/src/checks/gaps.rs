@@ -38,9 +38,22 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
     let (by_split, by_region_and_split) = (by(index, ["split"])?, by(index, ["region_name", "split"])?);
     let by_status = patients_by_status(index, ["split"])?;
     let (mut missing, mut small) = (Vec::new(), Vec::new());
+    let has_training = find(&by_split, &["train"]).is_some();
+    if !has_training && patients > 0 {
+        issues.push(
+            AuditIssue::new(
+                Severity::Info,
+                IssueCode::EmptySplit,
+                0,
+                "the train split has no patch: a dataset to measure networks of others on",
+                "if it is to train on, set the shares of the splits in the build configuration",
+            )
+            .with_examples(["train".to_owned()]),
+        );
+    }
     for split in SPLITS {
         if find(&by_split, &[split]).is_none() {
-            if are_few {
+            if are_few || !has_training {
                 continue;
             }
             issues.push(
@@ -58,7 +71,7 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
         for region in regions {
             let count = |split| find(&by_region_and_split, &[region, split]).copied().unwrap_or_default();
             let here = count(split);
-            if split != "train" && here.rows > 0 && count("train").rows == 0 {
+            if split != "train" && has_training && here.rows > 0 && count("train").rows == 0 {
                 missing.push(format!("{region} ({} in {split})", counted(here.rows, "patch", "patches")));
             }
             if here.patients < config.smallest_class_patients {
@@ -73,7 +86,7 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
             ("benign", known.benign, taught.benign, judged[0]),
             ("metastatic", known.metastatic, taught.metastatic, judged[1]),
         ] {
-            if split != "train" && here > 0 && there == 0 {
+            if split != "train" && has_training && here > 0 && there == 0 {
                 missing.push(format!("{name} ({} in {split})", counted(here, "patch", "patches")));
             } else if here == 0 {
                 small.push(format!("{split}, {name}: no patch"));
@@ -118,6 +131,46 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
         );
     }
     Ok(issues)
+}
+
+/// A status or a region can be learned where training has two of them; of rows without any label nothing can. What another split has and training
+/// lacks is told by [`classes`].
+pub(super) fn learned(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
+    let all = overall(index)?;
+    let by_region = by(index, ["region_name"])?;
+    let regions: Vec<&str> =
+        by_region.iter().filter(|group| group.names[0].is_some()).map(|group| group.name(0)).collect();
+    let known = all.benign + all.metastatic;
+    let one_status = match (all.benign, all.metastatic) {
+        (0, 0) => None,
+        (_, 0) => Some("benign"),
+        (0, _) => Some("metastatic"),
+        _ => None,
+    };
+    let (message, advice) = match (all.rows, one_status) {
+        (0, _) => (
+            "no row is a finding, so nothing can be learned".to_owned(),
+            "were the annotations given? look at unmatched findings and quarantine of the build, and build again",
+        ),
+        (_, Some(status)) => (
+            format!(
+                "{} {status}, so the status cannot be learned",
+                counted(known, "known status is", "known statuses are all")
+            ),
+            "were statuses read by the right words? see `mtids-prep classes`; add nodes of the other status",
+        ),
+        _ if known == 0 && regions.len() < 2 => (
+            match regions.first() {
+                Some(region) => {
+                    format!("no status is known, and every known region is {region}: nothing can be learned")
+                }
+                None => "neither a status nor a region is known of any finding, so nothing can be learned".to_owned(),
+            },
+            "name the columns or segments that hold the labels, see the dataset guide, and build again",
+        ),
+        _ => return Ok(None),
+    };
+    Ok(Some(AuditIssue::new(Severity::Error, IssueCode::NothingToLearn, all.rows, message, advice)))
 }
 
 /// Labels along either dimension should mostly be known.

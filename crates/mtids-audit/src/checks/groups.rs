@@ -8,15 +8,19 @@
 use std::collections::BTreeMap;
 
 use mtids_metrics::{Effect, Moments, holm};
-use mtids_report::format::{counted, percent, signed_interval};
+use mtids_report::format::{counted, percent};
 
 use super::moments::{METASTATIC, REGIONS, UNKNOWN};
 use super::properties::{Counted, OF_LABELS};
+use super::shares::within_one;
 use crate::config::AuditConfig;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// Part of `significance` that each family takes.
 const OF_FAMILY: f64 = 0.1;
+/// Name of the rows without a value.
+const NONE: &str = "(none)";
+
 /// One group beside all other rows.
 struct Compared {
     group: String,
@@ -39,7 +43,7 @@ impl Compared {
 
     fn says(&self) -> String {
         let [others, own] = self.shares;
-        let interval = signed_interval(Some((self.effect.interval.low, self.effect.interval.high)));
+        let interval = within_one(&self.effect);
         format!("{}: {}, {} elsewhere (difference {interval})", self.group, percent(own), percent(others))
     }
 }
@@ -58,10 +62,15 @@ pub(super) fn differing(properties: &[Counted], regions: &[String], config: &Aud
     let mut of_status: Vec<(&str, Compared)> = Vec::new();
     let mut of_unknown: Vec<(&str, Compared)> = Vec::new();
     let mut of_regions: Vec<((&str, &String), Compared)> = Vec::new();
-    for Counted { column, values, moments, .. } in properties.iter().filter(|one| one.values.len() > 1) {
+    for Counted { column, values, moments, patients, .. } in properties {
+        let without = (patients.unnamed.all > 0).then_some(NONE);
+        let groups: Vec<&str> = values.iter().map(String::as_str).chain(without).collect();
+        if groups.len() < 2 {
+            continue;
+        }
         let compares_shares = !OF_LABELS.contains(column);
         // Of two groups each is the others of the other, unless only one with one status is named.
-        let named = values.iter().take(if values.len() == 2 && compares_shares { 1 } else { values.len() });
+        let named = groups.iter().take(if groups.len() == 2 && compares_shares { 1 } else { groups.len() });
         for (name, moments) in named.zip(moments) {
             let asked = |question: usize| Some((*column, Compared::of(name, moments.get(question)?, config)?));
             of_status.extend(asked(METASTATIC));
@@ -76,16 +85,16 @@ pub(super) fn differing(properties: &[Counted], regions: &[String], config: &Aud
             }
         }
     }
-    let mut by_column: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut by_column: BTreeMap<&str, Vec<&Compared>> = BTreeMap::new();
     let is_told = |column: &str, one: &Compared| !OF_LABELS.contains(&column) || [0.0, 1.0].contains(&one.shares[1]);
     for (column, one) in found(&of_status, config).into_iter().filter(|(column, one)| is_told(column, one)) {
-        by_column.entry(column).or_default().push(one.says());
+        by_column.entry(column).or_default().push(one);
     }
     let mut issues: Vec<AuditIssue> =
         by_column.into_iter().map(|(column, found)| status_issue(column, found, Asked::Metastatic)).collect();
-    let mut by_column: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut by_column: BTreeMap<&str, Vec<&Compared>> = BTreeMap::new();
     for (column, one) in found(&of_unknown, config) {
-        by_column.entry(column).or_default().push(one.says());
+        by_column.entry(column).or_default().push(one);
     }
     issues.extend(by_column.into_iter().map(|(column, found)| status_issue(column, found, Asked::Unknown)));
     let mut by_column: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -103,10 +112,11 @@ enum Asked {
     Unknown,
 }
 
-fn status_issue(column: &str, mut found: Vec<String>, asked: Asked) -> AuditIssue {
+fn status_issue(column: &str, mut found: Vec<&Compared>, asked: Asked) -> AuditIssue {
     let count = found.len() as u64;
-    // Whoever reads the console sees no examples, so the first one stands in the message.
-    found.sort();
+    // Whoever reads the console sees no examples, so the one that differs most stands in the message: others may be its echoes.
+    found.sort_by(|a, b| b.effect.value.abs().total_cmp(&a.effect.value.abs()).then_with(|| a.group.cmp(&b.group)));
+    let found: Vec<String> = found.into_iter().map(Compared::says).collect();
     let first = found.first().map(String::as_str).unwrap_or_default();
     let (code, share, advice) = match asked {
         Asked::Metastatic => (

@@ -6,7 +6,7 @@ use mtids_report::format::counted;
 use mtids_shards::Manifest;
 use polars::prelude::{SortMultipleOptions, col, len, lit};
 
-use super::nobody::Nobody;
+use super::nobody::{Nobody, PATIENT};
 use crate::error::AuditError;
 use crate::index::{Index, Rows};
 use crate::issue::{AuditIssue, IssueCode, Severity};
@@ -37,8 +37,13 @@ pub(super) fn patients(index: &Index, nobody: &Nobody) -> Result<Option<AuditIss
 }
 
 /// The index must count what the manifest counts; that it is the published one was checked when it was opened.
-pub(super) fn index_against_manifest(index: &Index, manifest: &Manifest) -> Result<Option<AuditIssue>, AuditError> {
+pub(super) fn index_against_manifest(
+    index: &Index,
+    manifest: &Manifest,
+    nobody: &Nobody,
+) -> Result<Option<AuditIssue>, AuditError> {
     let mut different = BTreeSet::new();
+    let is_negative = index.is("kind", "negative")?;
     let answer = index.query_of(Rows::All, |frame| {
         frame.group_by([col("shard")]).agg([len().alias("rows")]).sort(["shard"], SortMultipleOptions::default())
     })?;
@@ -50,6 +55,37 @@ pub(super) fn index_against_manifest(index: &Index, manifest: &Manifest) -> Resu
         if listed.get(shard) != published.get(shard) {
             let rows = |counts: &BTreeMap<String, u64>| counts.get(shard).copied().unwrap_or(0);
             different.insert(format!("{shard}: {} rows in the index, {} published", rows(&listed), rows(&published)));
+        }
+    }
+    let of_shards: BTreeMap<&str, &str> =
+        manifest.shards.iter().map(|shard| (shard.path.as_str(), shard.split.name())).collect();
+    let splits =
+        index.query_of(Rows::All, |frame| frame.group_by([col("shard"), col("split")]).agg([len().alias("rows")]))?;
+    let (shards, splits, rows) = (splits.texts("shard")?, splits.texts("split")?, splits.counts("rows")?);
+    for ((shard, split), rows) in shards.into_iter().flatten().zip(splits).zip(rows) {
+        let split = split.unwrap_or_else(|| "none".to_owned());
+        if of_shards.get(shard.as_str()).is_some_and(|published| *published != split) {
+            different.insert(format!(
+                "{shard}: {rows} rows of {split} in the index, {} published",
+                of_shards[shard.as_str()]
+            ));
+        }
+    }
+    let sums = index.query_of(Rows::All, |frame| {
+        let negatives = is_negative.sum().alias("negatives");
+        frame.select([len().alias("rows"), negatives])
+    })?;
+    let count = |name: &str| Ok::<u64, AuditError>(sums.counts(name)?.first().copied().unwrap_or(0));
+    let firsts = index.first_rows(PATIENT)?;
+    let patients = (0..).zip(firsts).filter(|(row, first)| row == first && !nobody.is(*first)).count() as u64;
+    let totals = &manifest.totals;
+    for (name, here, total) in [
+        ("rows", count("rows")?, totals.rows),
+        ("patients", patients, totals.patients),
+        ("negatives", count("negatives")?, totals.negatives),
+    ] {
+        if here != total {
+            different.insert(format!("{here} {name} in the index, {total} in the totals"));
         }
     }
     Ok((!different.is_empty()).then(|| {

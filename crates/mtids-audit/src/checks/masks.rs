@@ -1,14 +1,33 @@
-//! Whether having a mask tells the status: then every measure of masks, and a channel that shows them, leaks it.
+//! Whether having a mask, a size or a station tells the status: then every measure of masks, and a channel that shows them, leaks it.
 
 use mtids_metrics::cramers_v;
 use mtids_shards::{Channel, View};
 use polars::prelude::{col, len};
 
 use super::chance;
+use crate::by_patient::ByValue;
 use crate::config::AuditConfig;
 use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
+
+/// Whether a column is filled tells the status of patients: those with a benign and with a metastatic node, by whether it is known of the node.
+pub(super) fn known(column: &str, patients: &ByValue, config: &AuditConfig) -> Option<AuditIssue> {
+    let table = [&patients.unnamed, &patients.named].map(|patients| patients.of_status.to_vec()).to_vec();
+    let people: u64 = patients.all.by_worst.iter().sum();
+    let association = cramers_v(&table).filter(|v| *v >= config.mask_confounder && people >= config.fewest_patients)?;
+    if chance::of_association(&table) >= config.significance {
+        return None;
+    }
+    let words = |counts: &[u64]| format!("{} with benign and {} with metastatic nodes", counts[0], counts[1]);
+    let message = format!(
+        "that `{column}` is known tells the status (Cramér's V {association:.2}): patients where it is known: {}; where it is not: {}",
+        words(&table[1]),
+        words(&table[0])
+    );
+    let advice = "nodes of one status were described more closely, so results by this column are of that status; ask the source for the others";
+    Some(AuditIssue::new(Severity::Warning, IssueCode::KnownTellsStatus, people, message, advice))
+}
 
 /// Rows of known status by status and source of their measures; beyond chance where `patients` are, by source those with a benign and with a
 /// metastatic node.

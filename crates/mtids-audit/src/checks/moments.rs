@@ -35,7 +35,7 @@ fn count(findings: &Findings, row: u32, counts: &mut [u32]) {
     }
 }
 
-/// For each value of a property and each question, what patients add to the value (second side) beside another value, or beside all others (first
+/// For each value of a property, last for none, and each question, what patients add to the value (second side) beside another value, or beside all others (first
 /// side).
 pub(super) fn moments(findings: &Findings, property: &Property, beside: Option<usize>) -> Vec<Vec<Moments>> {
     if property.values.len() > MOST_GROUPS {
@@ -44,15 +44,15 @@ pub(super) fn moments(findings: &Findings, property: &Property, beside: Option<u
     let questions = REGIONS + findings.regions.len();
     // Patients as if none had the value.
     let mut without = vec![Moments::default(); questions];
-    // Patients of the value, less what they are there.
-    let mut own = vec![vec![Moments::default(); questions]; property.values.len()];
+    // Patients of the value, less what they are there; last those of rows without any.
+    let mut own = vec![vec![Moments::default(); questions]; property.values.len() + 1];
     let mut whole = vec![0u32; ANSWERS + questions];
     let mut parts: Vec<(usize, Vec<u32>)> = Vec::new();
     for rows in findings.by_patient() {
         whole.fill(0);
         parts.clear();
         for &row in rows {
-            let Some(value) = findings.value(property, row) else { continue };
+            let value = findings.value(property, row).unwrap_or(property.values.len());
             if beside.is_none_or(|beside| beside == value) {
                 count(findings, row, &mut whole);
             }

@@ -11,8 +11,18 @@ use crate::issue::{AuditIssue, IssueCode};
 
 /// The column.
 pub(super) const PATIENT: &str = "patient_key";
-/// Ids that name nobody; DICOM fills texts with one blank.
-const BLANK: [&str; 2] = ["", " "];
+/// Letters of ids that name nobody.
+const BLANKS: [char; 4] = [' ', '\t', '\u{a0}', '\u{3000}'];
+
+/// Ids of up to three blanks of any kind, and of up to 64 spaces, with which DICOM fills texts.
+fn blank_ids() -> Vec<String> {
+    let longer = |ids: &[String]| ids.iter().flat_map(|id| BLANKS.map(|blank| format!("{id}{blank}"))).collect();
+    let one: Vec<String> = longer(&[String::new()]);
+    let two: Vec<String> = longer(&one);
+    let three: Vec<String> = longer(&two);
+    let spaces = (4..=64).map(|count| " ".repeat(count));
+    [String::new()].into_iter().chain(one).chain(two).chain(three).chain(spaces).collect()
+}
 
 /// What stands for no patient.
 pub(super) struct Nobody {
@@ -22,7 +32,8 @@ pub(super) struct Nobody {
 
 impl Nobody {
     pub(super) fn of(index: &Index) -> Result<Self, AuditError> {
-        let rows = index.coded()?.index().rows_of(PATIENT, BLANK)?;
+        let blank = blank_ids();
+        let rows = index.coded()?.index().rows_of(PATIENT, blank.iter().map(String::as_str))?;
         let firsts = if rows.is_empty() { Vec::new() } else { index.first_rows(PATIENT)? };
         Ok(Self { blank: rows.into_values().filter_map(|row| firsts.get(row as usize).copied()).collect() })
     }

@@ -2,45 +2,35 @@
 //!
 //! With a share p of metastatic nodes, a patient of k nodes has both statuses with chance 1 − pᵏ − (1 − p)ᵏ, if nodes were alike in all patients.
 //! Nodes of one patient are alike, so fewer patients have both; but where hardly any has, nobody looked at the nodes one by one. Invariants: shifted
-//! samples of a node, which share its weight, are one node, and of several series of a patient the one with most nodes counts; rows that say that their
-//! status is of a station or a patient are not judged.
+//! samples of a node, which share its weight, are one node, and of several series of a patient the one with most nodes counts, and of
+//! two with as many the one with more metastases; rows that say that their status is of a station or a patient are not judged.
 
 use mtids_report::format::counted;
-use polars::prelude::{DataType, Expr, SortMultipleOptions, col, lit, when};
 
-use super::nobody::PATIENT;
+use crate::by_patient::{Findings, Nodes};
 use crate::config::AuditConfig;
-use crate::error::AuditError;
-use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
 /// Patients with several nodes of known status, of whom hardly any has both statuses.
-pub(super) fn of_patients(index: &Index, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
-    let status = || col("metastasis");
-    let is_known = status().eq(lit(0)).or(status().eq(lit(1)));
-    let is_judged = index.is("kind", "finding")?.and(index.is("level", "node")?).and(is_known);
-    // Rows of samples of a node have its weight between them.
-    let weight = || col("weight").cast(DataType::Float64);
-    let part = || when(weight().lt(lit(1.0))).then(weight()).otherwise(lit(1.0));
-    let parts = |keep: Expr| keep.cast(DataType::Float64) * part();
-    let answer = index.query(|frame| {
-        frame
-            .filter(is_judged)
-            .group_by([col(PATIENT), col("series_key")])
-            .agg([parts(lit(1)).sum().alias("nodes"), parts(status()).sum().alias("metastatic")])
-            .group_by([col(PATIENT)])
-            .agg([
-                col("nodes").max(),
-                col("metastatic").sort_by([col("nodes")], SortMultipleOptions::default()).last().alias("metastatic"),
-            ])
-            .sort([PATIENT], SortMultipleOptions::default())
-    })?;
-    let (nodes, metastatic) = (answer.numbers("nodes")?, answer.numbers("metastatic")?);
-    let names = answer.texts(PATIENT)?;
-    let is_somebody = |n: usize| names[n].as_deref().is_some_and(|name| !name.trim().is_empty());
-    let whole = |number: Option<f64>| number.unwrap_or(0.0).round() as u64;
-    let patients: Vec<(u64, u64)> =
-        (0..answer.len()).filter(|n| is_somebody(*n)).map(|n| (whole(nodes[n]), whole(metastatic[n]))).collect();
+pub(super) fn of_patients(nodes: &Nodes, findings: &Findings, config: &AuditConfig) -> Option<AuditIssue> {
+    // Nodes of a patient by series, all and metastatic ones.
+    let mut series: Vec<(u32, [f64; 2])> = Vec::new();
+    let mut patients: Vec<(u64, u64)> = Vec::new();
+    for rows in findings.by_patient() {
+        series.clear();
+        for &row in rows {
+            let (Some(status), Some((of, part))) = (findings.status(row), nodes.node(row)) else { continue };
+            let place = series.iter().position(|one| one.0 == of).unwrap_or_else(|| {
+                series.push((of, [0.0; 2]));
+                series.len() - 1
+            });
+            let counts = &mut series[place].1;
+            counts[0] += f64::from(part);
+            counts[1] += if status == 1 { f64::from(part) } else { 0.0 };
+        }
+        let whole = series.iter().map(|(_, counts)| counts.map(|count| count.round() as u64));
+        patients.extend(whole.max().map(|[all, metastatic]| (all, metastatic)));
+    }
     let sum = |part: fn(&(u64, u64)) -> u64| patients.iter().map(part).sum::<u64>() as f64;
     let share = sum(|patient| patient.1) / sum(|patient| patient.0).max(1.0);
     let by_chance = |nodes: u64| 1.0 - share.powf(nodes as f64) - (1.0 - share).powf(nodes as f64);
@@ -48,7 +38,7 @@ pub(super) fn of_patients(index: &Index, config: &AuditConfig) -> Result<Option<
     let several = patients.iter().filter(|(nodes, _)| *nodes > 1).count() as u64;
     let mixed = patients.iter().filter(|(nodes, metastatic)| (1..*nodes).contains(metastatic)).count() as u64;
     let is_found = expected >= config.fewest_patients as f64 && (mixed as f64) < config.least_mixed_share * expected;
-    Ok(is_found.then(|| {
+    is_found.then(|| {
         AuditIssue::new(
             Severity::Warning,
             IssueCode::OneStatusPerPatient,
@@ -60,5 +50,5 @@ pub(super) fn of_patients(index: &Index, config: &AuditConfig) -> Result<Option<
             ),
             "these look like statuses of patients, written to each node: say so by level = patient, or ask for the status of each node",
         )
-    }))
+    })
 }

@@ -17,6 +17,11 @@ use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
+/// The interval of a difference of shares, which is never above 1.
+pub(super) fn within_one(effect: &Effect) -> String {
+    signed_interval(Some((effect.interval.low.max(-1.0), effect.interval.high.min(1.0))))
+}
+
 /// Part of `significance` that the shares of regions take.
 const OF_REGIONS: f64 = 0.2;
 
@@ -97,7 +102,7 @@ fn prevalence(splits: &[(&'static str, Vec<Moments>)], config: &AuditConfig) -> 
                 percent(one.shares[0]),
                 percent(one.shares[1]),
                 one.split,
-                signed_interval(Some((one.effect.interval.low, one.effect.interval.high)))
+                within_one(&one.effect)
             ),
             "thresholds chosen on one split do not fit the other; try another split seed, or stratify",
         ));
@@ -121,7 +126,7 @@ fn regions(splits: &[(&'static str, Vec<Moments>)], names: &[String], config: &A
             percent(one.shares[0]),
             percent(one.shares[1]),
             one.split,
-            signed_interval(Some((one.effect.interval.low, one.effect.interval.high)))
+            within_one(&one.effect)
         ));
     }
     by_split

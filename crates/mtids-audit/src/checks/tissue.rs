@@ -3,7 +3,7 @@
 //! Invariants: an older layout without measures has no such issue; what is too small to be judged is not judged.
 
 use mtids_report::format::counted;
-use polars::prelude::{col, lit};
+use polars::prelude::{col, len, lit};
 
 use crate::error::AuditError;
 use crate::index::Index;
@@ -16,6 +16,9 @@ const SHORT_AXIS: &str = "short_axis_mm";
 /// A node of this short axis holds the ball of 3 mm about its point. Around the point of a smaller one, or of one of unknown size, there may be
 /// lung without anything being wrong.
 const WIDTH_OF_BALL_MM: f64 = 6.0;
+/// Findings of unknown size in air, of this share of them and so many at least, are judged as well.
+const SHARE_IN_AIR: f64 = 0.1;
+const FEWEST_IN_AIR: u64 = 5;
 /// Volume of the region grown from the point.
 const VOLUME: &str = "grown_volume_mm3";
 /// One or two voxels have one value by chance, or by definition; less half a voxel for the rounding of volumes.
@@ -28,10 +31,20 @@ pub(super) fn places(index: &Index, lowest_hu: f64) -> Result<Option<AuditIssue>
     if !index.has(CENTER) {
         return Ok(None);
     }
-    let is_wide = col(SHORT_AXIS).is_finite().and(col(SHORT_AXIS).gt_eq(lit(WIDTH_OF_BALL_MM)));
-    let is_without = is_wide.and(col(CENTER).is_finite()).and(col(CENTER).lt(lit(lowest_hu)));
-    let answer = index.query(|frame| frame.filter(is_without).select([col("sample_key")]))?;
-    let keys: Vec<String> = answer.texts("sample_key")?.into_iter().flatten().collect();
+    let has_size = || col(SHORT_AXIS).is_finite().fill_null(lit(false));
+    let is_wide = has_size().and(col(SHORT_AXIS).gt_eq(lit(WIDTH_OF_BALL_MM)));
+    let is_in_air = || col(CENTER).is_finite().and(col(CENTER).lt(lit(lowest_hu)));
+    let mut keys = index.keys(is_wide.and(is_in_air()))?;
+    // A few nodes of unknown size may lie in lung; of many, hardly one in ten does.
+    let of_unknown = index.query(|frame| {
+        let known = frame.filter(has_size().not().and(col(CENTER).is_finite()));
+        known.select([len().alias("rows"), is_in_air().sum().alias("in air")])
+    })?;
+    let count = |name: &str| Ok::<u64, AuditError>(of_unknown.counts(name)?.first().copied().unwrap_or(0));
+    let (unknown, in_air) = (count("rows")?, count("in air")?);
+    if in_air >= FEWEST_IN_AIR && in_air as f64 > SHARE_IN_AIR * unknown as f64 {
+        keys.extend(index.keys(has_size().not().and(is_in_air()))?);
+    }
     Ok((!keys.is_empty()).then(|| {
         AuditIssue::new(
             Severity::Warning,

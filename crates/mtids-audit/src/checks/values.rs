@@ -3,7 +3,7 @@
 //! Invariant: a number that is not finite is the business of `not_finite` alone. Units: HU, mm, kV.
 
 use mtids_report::format::counted;
-use polars::prelude::{Expr, col, lit};
+use polars::prelude::{DataType, Expr, col, lit};
 
 use super::wrong_rows::WrongRows;
 use crate::config::AuditConfig;
@@ -11,6 +11,8 @@ use crate::error::AuditError;
 use crate::index::{Index, Rows};
 use crate::issue::{AuditIssue, IssueCode, Severity};
 
+/// Short axis of the annotation's mask.
+const OF_MASK: &str = "mask_short_axis_mm";
 /// Median of the blood in the descending aorta of the series.
 const BLOOD: &str = "grown_aorta_hu";
 
@@ -46,6 +48,18 @@ pub(super) fn implausible(index: &Index, config: &AuditConfig) -> Result<Vec<Aud
             "a localiser, a damaged header, or slices that are missing: look at the series, and leave it out",
         ),
     ];
+    if index.has(OF_MASK) {
+        let [given, drawn] = ["short_axis_mm", OF_MASK].map(|name| col(name).cast(DataType::Float64));
+        let both = given.clone().is_finite().and(drawn.clone().is_finite()).and(given.clone().gt(lit(0.0)));
+        let ratio = drawn / given;
+        let limit = config.size_against_mask;
+        checks.push((
+            IssueCode::SizeAgainstMask,
+            both.and(ratio.clone().gt(lit(limit)).or(ratio.lt(lit(1.0 / limit)))),
+            format!("a short axis that differs from that of the mask by a factor above {limit}"),
+            "the size is in another unit, or of another node: look at the table, and give mm",
+        ));
+    }
     // An older layout has no measures.
     if index.has(BLOOD) {
         checks.push((

@@ -62,11 +62,7 @@ pub(super) fn unknown(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     let mut wrong = WrongRows::default();
     // An older layout has fewer columns.
     for Vocabulary { column, is_required, knows } in COLUMNS.into_iter().filter(|one| index.has(one.column)) {
-        let answer = index.query_of(Rows::All, |frame| {
-            let each = frame.group_by([col(column)]).agg([len().alias("rows")]);
-            each.sort([column], SortMultipleOptions::default())
-        })?;
-        for value in answer.texts(column)? {
+        for value in values_of(index, column)? {
             if value.as_deref().map_or(!is_required, knows) {
                 continue;
             }
@@ -80,6 +76,19 @@ pub(super) fn unknown(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
         ["row has", "rows have", "a value that its column does not know"],
         "other checks and the training pass over these rows: write the values as schemas/patch.json says, and build again",
     )
+}
+
+/// The values of a column, with nothing for rows without any.
+fn values_of(index: &Index, column: &str) -> Result<Vec<Option<String>>, AuditError> {
+    let columns = index.coded()?;
+    if columns.is_text(column) {
+        let nothing = columns.has_null(column)?.then_some(None);
+        return Ok(nothing.into_iter().chain(columns.kept(column)?.values.iter().cloned().map(Some)).collect());
+    }
+    let answer = index.query_of(Rows::All, |frame| {
+        frame.group_by([col(column)]).agg([len().alias("rows")]).sort([column], SortMultipleOptions::default())
+    })?;
+    answer.texts(column)
 }
 
 /// Numbers of the rows with this value.

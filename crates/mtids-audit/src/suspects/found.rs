@@ -26,6 +26,9 @@ pub struct Suspects {
     pub predictions: Vec<PredictionTable>,
     /// What limits the result, in sentences.
     pub notes: Vec<String>,
+    /// Whether predictions rank the statuses the wrong way round, beyond chance.
+    #[serde(default)]
+    pub contradicts: bool,
     /// What was found along each dimension that could be judged.
     pub dimensions: Vec<Judged>,
     /// The first suspects of each dimension, the likeliest errors first; the table has all.
@@ -36,7 +39,7 @@ impl Suspects {
     /// Whether the exit code says that something was found.
     pub fn counts(&self) -> bool {
         let any = self.dimensions.iter().any(|judged| judged.suspects > 0);
-        any && self.config.fail_on.counts(Severity::Warning)
+        (any || self.contradicts) && self.config.fail_on.counts(Severity::Warning)
     }
 }
 

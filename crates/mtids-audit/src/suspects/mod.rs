@@ -16,11 +16,11 @@ mod predictions;
 pub mod ranked;
 mod rows;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use mtids_domain::label::Evidence;
-use mtids_metrics::{BootstrapOptions, ConfidentJoint, auroc, bootstrap_by_patient};
+use mtids_metrics::{BootstrapOptions, ConfidentJoint, auroc, auroc_by_patient, bootstrap_by_patient};
 use mtids_report::format::{count, counted};
 use mtids_runtime::provenance::Program;
 
@@ -57,12 +57,16 @@ pub fn suspects(dataset: &Path, predictions: &[PathBuf], config: &SuspectsConfig
     let regions: Vec<String> = manifest.description.regions.regions().iter().map(|one| one.name.clone()).collect();
     let rows = Rows::read(&index, regions.len(), predictions.is_empty())?;
     let mut notes = Vec::new();
+    let mut contradicts = false;
     let (tables, probabilities) = if predictions.is_empty() {
         (Vec::new(), by_measures(&rows, regions.len(), config, &mut notes))
     } else {
-        let read = Predictions::read(predictions, &regions, &manifest.pseudonym_fingerprint)?;
+        let patients: HashMap<&str, &str> =
+            rows.keys.iter().map(String::as_str).zip(rows.patients.iter().map(String::as_str)).collect();
+        let read = Predictions::read(predictions, &regions, &manifest.pseudonym_fingerprint, &patients)?;
         let found = by_predictions(&rows, &read, config, &mut notes);
-        (read.tables, found)
+        contradicts = found.1;
+        (read.tables, found.0)
     };
     let statuses = STATUSES.map(str::to_owned).to_vec();
     let mut found = Found {
@@ -72,6 +76,7 @@ pub fn suspects(dataset: &Path, predictions: &[PathBuf], config: &SuspectsConfig
             config: config.clone(),
             predictions: tables,
             notes,
+            contradicts,
             dimensions: Vec::new(),
             suspects: Vec::new(),
         },
@@ -143,13 +148,26 @@ fn calibrated(rows: &Rows, by_status: Probabilities, config: &SuspectsConfig) ->
     found.into_iter().zip(by_status).map(|(calibrated, given)| calibrated.or(given)).collect()
 }
 
-/// Probabilities of both dimensions by the predictions of runs.
+/// Whether predictions rank statuses the wrong way round, beyond chance. A map that is fitted on the labels would turn them, and agree.
+fn are_reversed(rows: &Rows, by_status: &Probabilities) -> bool {
+    let mut numbers: HashMap<&str, u32> = HashMap::new();
+    let mut scored = Vec::new();
+    for ((row, status), patient) in by_status.iter().zip(&rows.statuses).zip(&rows.patients) {
+        let next = numbers.len() as u32;
+        let patient = *numbers.entry(patient).or_insert(next);
+        scored.extend(row.as_ref().zip(*status).map(|(row, status)| (row[1] as f32, status == 1, patient)));
+    }
+    let interval = auroc_by_patient(&scored).and_then(|area| area.interval);
+    interval.is_some_and(|interval| interval.high < 0.5)
+}
+
+/// Probabilities of both dimensions by the predictions of runs, and whether they contradict the statuses as a whole.
 fn by_predictions(
     rows: &Rows,
     predictions: &Predictions,
     config: &SuspectsConfig,
     notes: &mut Vec<String>,
-) -> [Probabilities; 2] {
+) -> ([Probabilities; 2], bool) {
     let of_row = |key: &String| predictions.of(key).map_or((None, None), |[a, b]| (Some(a), Some(b)));
     let (by_region, by_status): (Probabilities, Probabilities) = rows.keys.iter().map(of_row).unzip();
     let without = by_region.iter().filter(|row| row.is_none()).count();
@@ -165,7 +183,15 @@ fn by_predictions(
             predictions.tables.len()
         ));
     }
-    [by_region, calibrated(rows, by_status, config)]
+    if are_reversed(rows, &by_status) {
+        notes.push(
+            "The predictions contradict the statuses as a whole: nodes that are called metastatic seem to be benign. Are benign and metastatic \
+             exchanged, here or in the run? Statuses are judged by the predictions as they are."
+                .to_owned(),
+        );
+        return ([by_region, by_status], true);
+    }
+    ([by_region, calibrated(rows, by_status, config)], false)
 }
 
 /// A dimension with its labels and probabilities.

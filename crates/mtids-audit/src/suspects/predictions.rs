@@ -36,15 +36,20 @@ struct TrainedOn {
 }
 
 impl Predictions {
-    /// Reads tables of predictions for a dataset with these regions and this secret.
+    /// Reads tables of predictions for a dataset with these regions, this secret, and these patients of its findings by their keys.
     ///
     /// # Errors
     /// [`AuditError::Predictions`] for a table that cannot be read, lacks a column, has a number that is no probability, or has rows of patients
-    /// whom its run was trained on; [`AuditError::Repeated`] for one that is given twice, whose run would weigh twice.
-    pub(super) fn read(paths: &[PathBuf], regions: &[String], fingerprint: &str) -> Result<Self, AuditError> {
+    /// whom its run was trained on, or is of another dataset; [`AuditError::Repeated`] for one that is given twice, whose run would weigh twice.
+    pub(super) fn read(
+        paths: &[PathBuf],
+        regions: &[String],
+        fingerprint: &str,
+        patients: &HashMap<&str, &str>,
+    ) -> Result<Self, AuditError> {
         let mut all = Self { tables: Vec::new(), sums: HashMap::new(), regions: regions.len() };
         for path in paths {
-            let table = all.add(path, regions, fingerprint)?;
+            let table = all.add(path, regions, fingerprint, patients)?;
             if all.tables.iter().any(|other| other.digest == table.digest) {
                 return Err(AuditError::Repeated { path: path.clone() });
             }
@@ -53,7 +58,13 @@ impl Predictions {
         Ok(all)
     }
 
-    fn add(&mut self, path: &Path, regions: &[String], fingerprint: &str) -> Result<PredictionTable, AuditError> {
+    fn add(
+        &mut self,
+        path: &Path,
+        regions: &[String],
+        fingerprint: &str,
+        patients: &HashMap<&str, &str>,
+    ) -> Result<PredictionTable, AuditError> {
         let fail = |detail: String| AuditError::Predictions { path: path.to_owned(), detail };
         let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
         let trained = trained_on(path)?.filter(|record| record.pseudonym_fingerprint == fingerprint);
@@ -66,7 +77,7 @@ impl Predictions {
         let (key, patient, metastatic) = (column("sample_key")?, column("patient_key")?, column("p_metastatic")?);
         let places =
             regions.iter().map(|region| column(&format!("p_{region}"))).collect::<Result<Vec<usize>, AuditError>>()?;
-        let (mut rows, mut seen) = (0, BTreeSet::new());
+        let (mut rows, mut here, mut seen) = (0, 0_u64, BTreeSet::new());
         for record in reader.records() {
             let record = record.map_err(|error| fail(error.to_string()))?;
             let number = |place: usize| -> Result<f64, AuditError> {
@@ -74,7 +85,14 @@ impl Predictions {
                 let number = cell.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
                 number.ok_or_else(|| fail(format!("row {}: `{cell}` is no probability", rows + 1)))
             };
-            let patient = record.get(patient).unwrap_or_default();
+            let key = record.get(key).unwrap_or_default().to_owned();
+            let said = record.get(patient).unwrap_or_default();
+            // The dataset knows whose a finding is; a table may have been cut.
+            let patient = patients.get(key.as_str()).copied().unwrap_or(said);
+            here += u64::from(patients.contains_key(key.as_str()));
+            if !said.is_empty() && said != patient {
+                return Err(fail(format!("row {}: the finding is of another patient in the dataset", rows + 1)));
+            }
             let is_trained = |record: &TrainedOn| record.train.contains(patient) || record.validation.contains(patient);
             if trained.as_ref().is_some_and(is_trained) {
                 seen.insert(patient.to_owned());
@@ -86,11 +104,16 @@ impl Predictions {
             }
             let metastatic = number(metastatic)?;
             row.extend([1.0 - metastatic, metastatic]);
-            let key = record.get(key).unwrap_or_default().to_owned();
             let (sums, added) = self.sums.entry(key).or_insert_with(|| (vec![0.0; row.len()], 0.0));
             sums.iter_mut().zip(row).for_each(|(sum, p)| *sum += p);
             *added += 1.0;
             rows += 1;
+        }
+        if here == 0 && !patients.is_empty() {
+            let detail = format!(
+                "none of its {rows} rows is of a finding of this dataset; give predictions of a run for its patients"
+            );
+            return Err(fail(detail));
         }
         if !seen.is_empty() {
             let detail = format!(
@@ -138,7 +161,8 @@ mod tests {
             std::fs::write(folder.path().join(TRAINED_ON), record).unwrap();
         }
         let regions = ["upper", "hilar"].map(str::to_owned);
-        Predictions::read(&[path], &regions, "abc").map_err(|error| error.to_string())
+        let patients = HashMap::from([("a", "p1")]);
+        Predictions::read(&[path], &regions, "abc", &patients).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -159,7 +183,8 @@ mod tests {
         std::fs::write(path("other.csv"), format!("{HEAD}\na,p1,upper,0.4,0.9,0.1\n")).unwrap();
         std::fs::copy(path("one.csv"), path("copy.csv")).unwrap();
         let regions = ["upper", "hilar"].map(str::to_owned);
-        let read = |names: [&str; 2]| Predictions::read(&names.map(path), &regions, "abc");
+        let read =
+            |names: [&str; 2]| Predictions::read(&names.map(path), &regions, "abc", &HashMap::from([("a", "p1")]));
         let [_, status] = read(["one.csv", "other.csv"]).unwrap().of("a").unwrap();
         assert!((status[1] - 0.3).abs() < 1e-12, "{status:?}");
         for again in ["one.csv", "copy.csv"] {
@@ -185,6 +210,18 @@ mod tests {
     }
 
     #[test]
+    fn whose_a_finding_is_says_the_dataset() {
+        let trained = r#"{"pseudonym_fingerprint":"abc","train":["p1"],"validation":[]}"#;
+        let said = read("a,,upper,0.2,0.9,0.1\n", Some(trained)).err().unwrap();
+        assert!(said.contains("1 of its patients"), "{said}");
+        let said = read("a,p2,upper,0.2,0.9,0.1\n", None).err().unwrap();
+        assert!(said.contains("row 1: the finding is of another patient"), "{said}");
+        for of_others in ["", "z,p1,upper,0.2,0.9,0.1\n"] {
+            assert!(read(of_others, None).err().unwrap().contains("is of a finding of this dataset"));
+        }
+    }
+
+    #[test]
     fn what_is_no_table_of_predictions_is_refused() {
         for (row, expected) in [
             ("a,p1,upper,1.2,0.9,0.1\n", "`1.2` is no probability"),
@@ -195,7 +232,7 @@ mod tests {
             assert!(read(row, None).err().unwrap().contains(expected), "{row}");
         }
         assert!(read("", Some("{}")).err().unwrap().contains("trained-on.json"));
-        let missing = Predictions::read(&["nowhere.csv".into()], &[], "abc").err().unwrap();
+        let missing = Predictions::read(&["nowhere.csv".into()], &[], "abc", &HashMap::new()).err().unwrap();
         assert!(missing.to_string().contains("nowhere.csv"));
     }
 }

@@ -310,3 +310,66 @@ pub(crate) fn region_of_one(d: &mut Dataset, patients: usize, by_model: bool) {
         }
     }
 }
+
+pub(crate) fn named_site(d: &mut Dataset, name: &str) {
+    d.rows.iter_mut().for_each(|row| row.audit.site = Some(name.to_owned()));
+}
+
+pub(crate) fn no_status(d: &mut Dataset) {
+    d.rows.iter_mut().for_each(|row| (row.metastasis, row.evidence) = (None, Evidence::U));
+}
+
+/// Of the six test patients so many are of a site of their own; of all others one.
+pub(crate) fn test_of_site(d: &mut Dataset, of_six: usize) {
+    for (n, row) in d.rows.iter_mut().enumerate() {
+        let (patient, is_test) = (n / 4, row.split == Split::Test);
+        let is_own = if is_test { patient / 6 < of_six } else { patient == 0 };
+        row.audit.site = Some(if is_own { "site b" } else { "site a" }.to_owned());
+    }
+}
+
+/// A third of the patients are of another site, where all but so many statuses follow from 10 mm: 20 benign nodes, 28 metastatic ones.
+pub(crate) fn by_ruler(d: &mut Dataset, exceptions: usize) {
+    at_a_site(d, 0, |_| false, |_| ());
+    for (n, row) in d.rows.iter_mut().take(48).enumerate() {
+        let is_large = n % 12 >= 5;
+        let is_exception = n % 12 == 5 && n / 12 < exceptions;
+        row.short_axis_mm = Some(if is_large && !is_exception { 10.0 } else { 9.9 });
+        row.metastasis = Some(if is_large { Metastasis::Metastatic } else { Metastasis::Benign });
+    }
+}
+
+/// Statuses of nodes below a short axis are open.
+pub(crate) fn open_by_size(d: &mut Dataset, below_mm: f32) {
+    let small = d.rows.iter_mut().filter(|row| row.short_axis_mm.is_some_and(|axis| axis < below_mm));
+    small.for_each(|row| (row.metastasis, row.evidence) = (None, Evidence::U));
+}
+
+/// Benign rows have this weight, metastatic ones 1.
+pub(crate) fn weigh(d: &mut Dataset, benign: f32) {
+    let of_benign = d.rows.iter_mut().filter(|row| !is_metastatic(row));
+    of_benign.for_each(|row| row.weight = benign);
+}
+
+/// No size is known; so many of the 144 findings lie in air, the others in tissue.
+pub(crate) fn unknown_in_air(d: &mut Dataset, rows: usize) {
+    for (n, row) in d.rows.iter_mut().enumerate() {
+        row.short_axis_mm = None;
+        row.grown.set(Measure::Shell3Hu, Some(if n < rows { -800.0 } else { 40.0 }));
+    }
+}
+
+/// A short axis of so many times that of its mask, which has 10 mm.
+pub(crate) fn of_mask(d: &mut Dataset, times: f32) {
+    let row = &mut d.rows[0];
+    row.short_axis_mm = Some(10.0 * times);
+    let mut mask = row.grown.clone();
+    mask.set(Measure::ShortAxis, Some(10.0));
+    row.mask = Some(mask);
+}
+
+/// Benign nodes of so many patients have no size.
+pub(crate) fn sized_if_metastatic(d: &mut Dataset, patients: usize) {
+    let benign = d.rows.iter_mut().take(4 * patients).filter(|row| !is_metastatic(row));
+    benign.for_each(|row| row.short_axis_mm = None);
+}

@@ -62,6 +62,16 @@ pub(crate) const DEFECTS: &[Defect] = &[
         (d.rows[0].model, d.rows[1].model) = (Some("a".into()), Some("b".into()));
     })
     .below(|d| d.rows[0].model = Some("a".into())),
+    defect("a series of two kernels", Warning, Code::SeriesOfTwoScanners, |d| {
+        (d.rows[0].kernel, d.rows[1].kernel) = (Some("soft".into()), Some("sharp".into()));
+    })
+    .below(|d| d.rows[0].kernel = Some("soft".into())),
+    defect("a series of two studies", Warning, Code::SeriesOfTwoScanners, |d| {
+        d.rows[0].study_key = StudyKey::from_stored("another".to_owned());
+    }),
+    defect("a series of two distances of slices", Warning, Code::SeriesOfTwoScanners, |d| {
+        d.rows[0].slice_step_mm = 2.0;
+    }),
     defect("a form of source that nobody writes", Error, Code::UnknownValue, |d| {
         d.rows[0].label_source = "guess".into();
     }),
@@ -160,6 +170,14 @@ pub(crate) const DEFECTS: &[Defect] = &[
     })
     .below(|d| crossed_by_offsets(d, 15.0)),
     defect("a negative with labels", Error, Code::LabelledNegative, |d| d.rows[0].kind = RowKind::Negative),
+    defect("a negative at a finding, whatever its column says", Warning, Code::NegativeNearFinding, |d| {
+        negative(d, 40.0);
+        d.rows[0].center_mm[0] = d.rows[1].center_mm[0] + 2.9;
+    })
+    .below(|d| {
+        negative(d, 40.0);
+        d.rows[0].center_mm[0] = d.rows[1].center_mm[0] + 3.0;
+    }),
     defect("a negative at a finding", Warning, Code::NegativeNearFinding, |d| negative(d, 2.9))
         .below(|d| negative(d, 3.0)),
     defect("a benign node of 10 mm by the size rule", Warning, Code::StatusAgainstEvidence, |d| by_size(d, 0, 10.0))
@@ -180,6 +198,10 @@ pub(crate) const DEFECTS: &[Defect] = &[
         .below(|d| in_air(d, Some(5.9))),
     defect("a finding of known size in air", Warning, Code::PlaceWithoutTissue, |d| in_air(d, Some(20.0)))
         .below(|d| in_air(d, None)),
+    defect("more than a tenth of the findings of unknown size in air", Warning, Code::PlaceWithoutTissue, |d| {
+        unknown_in_air(d, 15);
+    })
+    .below(|d| unknown_in_air(d, 14)),
     defect("eight voxels of tissue of one value", Warning, Code::ConstantTissue, |d| constant(d, 8.0))
         .below(|d| constant(d, 7.0)),
     defect("tissue of one value", Warning, Code::ConstantTissue, |d| measure(d, Measure::DeviationHu, 0.0))
@@ -192,6 +214,10 @@ pub(crate) const DEFECTS: &[Defect] = &[
     .below(|d| measure(d, Measure::AortaHu, 700.0)),
     defect("a short axis in cm", Warning, Code::ImplausibleSize, |d| d.rows[0].short_axis_mm = Some(0.99))
         .below(|d| d.rows[0].short_axis_mm = Some(1.0)),
+    defect("a short axis above three times that of its mask", Warning, Code::SizeAgainstMask, |d| of_mask(d, 3.01))
+        .below(|d| of_mask(d, 3.0)),
+    defect("a short axis below a third of that of its mask", Warning, Code::SizeAgainstMask, |d| of_mask(d, 0.33))
+        .below(|d| of_mask(d, 0.34)),
     defect("a short axis in µm", Warning, Code::ImplausibleSize, |d| d.rows[0].short_axis_mm = Some(100.1))
         .below(|d| d.rows[0].short_axis_mm = Some(100.0)),
     defect("a tube voltage that no scanner has", Warning, Code::ImplausibleAcquisition, |d| d.rows[0].kvp = Some(59.0))
@@ -210,7 +236,30 @@ pub(crate) const DEFECTS: &[Defect] = &[
     }),
     defect("an annotation without image", Info, Code::UnmatchedFindings, |d| d.published.totals.unmatched_findings = 1),
     defect("a row that the index lacks", Error, Code::IndexDiffersFromManifest, |d| d.published.unlisted = 1),
+    defect("a patient that the index lacks", Error, Code::IndexDiffersFromManifest, |d| {
+        d.published.unlisted_patients = 1;
+    }),
+    defect("a site with a person's name", Warning, Code::NameMayIdentify, |d| named_site(d, "Doe^Jane"))
+        .below(|d| named_site(d, "Br40^3")),
+    defect("a model with a date of birth", Warning, Code::NameMayIdentify, |d| {
+        d.rows[0].model = Some("scan of 1954-03-21".into());
+    })
+    .below(|d| d.rows[0].model = Some("scan of 1954-03".into())),
     // Gaps.
+    defect("no finding at all", Error, Code::NothingToLearn, |d| d.rows.clear()),
+    defect("one status alone", Error, Code::NothingToLearn, |d| {
+        d.rows.iter_mut().for_each(|row| row.metastasis = Some(Metastasis::Benign));
+    })
+    .below(|d| {
+        let of_first = d.rows.iter_mut().take(4);
+        of_first.for_each(|row| row.metastasis = Some(Metastasis::Metastatic));
+        d.rows.iter_mut().skip(4).for_each(|row| row.metastasis = Some(Metastasis::Benign));
+    }),
+    defect("one region, and no status", Error, Code::NothingToLearn, |d| {
+        no_status(d);
+        d.rows.iter_mut().for_each(to_upper);
+    })
+    .below(no_status),
     defect("a region that training lacks", Error, Code::ClassMissingFromTrain, |d| {
         d.rows.iter_mut().filter(|row| row.station == Some(Station::S7)).skip(11).for_each(to_upper);
         d.rows.iter_mut().filter(|row| row.split == Split::Train).for_each(to_upper);
@@ -287,7 +336,33 @@ pub(crate) const DEFECTS: &[Defect] = &[
         d.rows = larger(4);
         more_upper(d, 2);
     }),
+    defect("test patients of another site", Warning, Code::SplitFollowsGroup, |d| test_of_site(d, 3))
+        .below(|d| test_of_site(d, 2)),
+    defect("test patients of other evidence", Warning, Code::SplitFollowsGroup, |d| {
+        let of_test = d.rows.iter_mut().filter(|row| row.split == Split::Test);
+        of_test.for_each(|row| row.evidence = Evidence::B);
+    }),
     // What tells a label without the image of the node.
+    defect("a site whose statuses are those of a ruler", Warning, Code::SizeRuleOfGroup, |d| by_ruler(d, 1))
+        .below(|d| by_ruler(d, 2)),
+    defect("nodes of unknown status that are the smaller ones", Warning, Code::UnknownBySize, |d| {
+        open_by_size(d, 11.0);
+    })
+    .below(|d| {
+        for (n, row) in d.rows.iter_mut().enumerate().filter(|(n, _)| n % 3 == 0) {
+            (row.metastasis, row.short_axis_mm) = (None, Some(8.0 + (n % 5) as f32));
+        }
+    }),
+    defect("metastatic rows that weigh more", Warning, Code::WeightsTellStatus, |d| weigh(d, 0.66))
+        .below(|d| weigh(d, 0.67)),
+    defect("rows without a site that find fewer metastases", Warning, Code::StatusShareOfGroup, |d| {
+        benign_at_a_site(d, 20);
+        d.rows.iter_mut().take(48).for_each(|row| row.audit.site = None);
+    })
+    .below(|d| {
+        benign_at_a_site(d, 15);
+        d.rows.iter_mut().take(48).for_each(|row| row.audit.site = None);
+    }),
     defect("statuses by two kinds of evidence", Warning, Code::EvidenceTellsStatus, |d| {
         d.rows.iter_mut().for_each(|row| row.evidence = if is_metastatic(row) { Evidence::B } else { Evidence::C });
     }),
@@ -298,6 +373,19 @@ pub(crate) const DEFECTS: &[Defect] = &[
         masks(d, 4);
     })
     .below(|d| masks(d, 3)),
+    defect("sizes of metastatic nodes alone", Warning, Code::KnownTellsStatus, |d| {
+        sized_if_metastatic(d, 36);
+    })
+    .below(|d| sized_if_metastatic(d, 6)),
+    defect("stations of metastatic nodes alone", Warning, Code::KnownTellsStatus, |d| {
+        d.rows.iter_mut().filter(|row| !is_metastatic(row)).for_each(|row| row.station = None);
+    }),
+    defect("a PET that tells the status of patients", Warning, Code::AcquisitionConfounder, |d| {
+        sick_by_scanner(d, 5);
+        for row in &mut d.rows {
+            row.pet = row.manufacturer.take().is_some_and(|scanner| scanner == "hospital");
+        }
+    }),
     defect("a short axis that tells the status", Warning, Code::SizeConfounder, |d| sizes(d, 10))
         .below(|d| sizes(d, 4)),
     defect("a scanner that tells the status of patients", Warning, Code::AcquisitionConfounder, |d| {

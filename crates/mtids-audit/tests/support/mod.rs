@@ -1,5 +1,6 @@
 //! A sound dataset of 36 patients, and how rows become a published dataset whose shards are not there: an audit reads the index alone.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -47,7 +48,7 @@ pub(crate) fn sound() -> Vec<RowLabels> {
                 short_axis_mm: Some(8.0 + (n % 7) as f32),
                 finding_distance_mm: None,
                 study_day: None,
-                manufacturer: Some(format!("maker {}", (patient / 2) % 3)),
+                manufacturer: Some(format!("maker {}", (patient / 6) % 3)),
                 model: None,
                 kernel: None,
                 slice_thickness_mm: Some(1.0),
@@ -85,6 +86,8 @@ pub(crate) struct Published {
     pub(crate) totals: Totals,
     /// Rows that the manifest counts, and the index has not.
     pub(crate) unlisted: u64,
+    /// Patients that the totals count, and the index has not.
+    pub(crate) unlisted_patients: u64,
 }
 
 impl Default for Published {
@@ -95,6 +98,7 @@ impl Default for Published {
             fingerprint: String::new(),
             totals: Totals::default(),
             unlisted: 0,
+            unlisted_patients: 0,
         }
     }
 }
@@ -139,7 +143,14 @@ pub(crate) fn publish_as(folder: &Path, rows: &[RowLabels], published: &Publishe
     if !published.corrections.is_empty() {
         files.insert(0, write_corrections(&storage, &published.corrections).unwrap());
     }
-    let totals = Totals { rows: shards.iter().map(|shard| shard.rows).sum(), ..published.totals.clone() };
+    let patients: BTreeSet<&str> =
+        rows.iter().map(|row| row.patient_key.as_str()).filter(|key| !key.trim().is_empty()).collect();
+    let totals = Totals {
+        rows: shards.iter().map(|shard| shard.rows).sum(),
+        patients: patients.len() as u64 + published.unlisted_patients,
+        negatives: rows.iter().filter(|row| row.kind == RowKind::Negative).count() as u64,
+        ..published.totals.clone()
+    };
     let pseudonym_fingerprint = published.fingerprint.clone();
     Manifest { layout: LAYOUT_VERSION, description, pseudonym_fingerprint, totals, shards, files }
         .commit(&storage)

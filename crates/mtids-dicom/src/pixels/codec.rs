@@ -1,8 +1,7 @@
 //! One compressed frame becomes samples.
 //!
-//! RLE, JPEG-LS, deflate and JPEG of twelve bits are decoded here; the JPEG family, JPEG 2000 and HTJ2K by the codecs of dicom-rs, JPEG XL by
-//! jxl-oxide. Invariants: a frame
-//! is handed to a codec only if its codestream claims the sides of the image module; a panic of a codec is an error; what comes out has
+//! RLE, JPEG-LS, deflate, lossless JPEG and JPEG of twelve bits are decoded here; JPEG of eight bits, JPEG 2000 and HTJ2K by the codecs of
+//! dicom-rs, JPEG XL by jxl-oxide. Invariants: a frame is handed to a codec only if its codestream claims the sides of the image module; a panic of a codec is an error; what comes out has
 //! exactly the bytes of the frame. Samples are little-endian, row by row.
 
 use std::borrow::Cow;
@@ -18,7 +17,7 @@ use crate::dataset::{chain, is_native};
 use crate::error::ReasonCode;
 use crate::limits::Limits;
 use crate::pixels::codestream::{self, Claim};
-use crate::pixels::{jpeg_extended, jpeg_ls, rle};
+use crate::pixels::{jpeg_extended, jpeg_lossless, jpeg_ls, rle};
 
 const DEFLATED_FRAME: &str = "1.2.840.10008.1.2.8.1";
 const ENCAPSULATED_NATIVE: &str = "1.2.840.10008.1.2.1.98";
@@ -157,12 +156,15 @@ fn run(
                     claim.process
                 ));
             }
-            if dct && claim.bits > 8 {
-                let samples = jpeg_extended::decode(data, shape.rows.into(), shape.columns.into());
-                let samples = samples.map_err(|detail| format!("JPEG: {detail}"))?;
-                into.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+            let (rows, columns) = (shape.rows.into(), shape.columns.into());
+            if lossless {
+                let samples = jpeg_lossless::decode(data, rows, columns).map_err(|detail| format!("JPEG: {detail}"))?;
+                put(&samples, shape, into)?;
+            } else if claim.bits > 8 {
+                let samples = jpeg_extended::decode(data, rows, columns).map_err(|detail| format!("JPEG: {detail}"))?;
+                put(&samples, shape, into)?;
             } else {
-                library(transfer_syntax, data, shape, claim.bits.div_ceil(8) as u16 * 8, into)?;
+                library(transfer_syntax, data, shape, 8, into)?;
             }
         }
         Family::Jpeg2000 => {
@@ -254,11 +256,19 @@ fn jpeg_ls_samples(data: &[u8], shape: FrameShape, may_lose: bool, into: &mut Ve
             decoded.rows, decoded.columns
         ));
     }
+    put(&decoded.samples, shape, into)
+}
+
+/// Samples in the bytes of the shape.
+fn put(samples: &[u16], shape: FrameShape, into: &mut Vec<u8>) -> Result<(), String> {
+    if shape.bits_allocated == 8 && samples.iter().any(|sample| *sample > u8::MAX.into()) {
+        return Err("samples of more than eight bits in an image of eight".into());
+    }
     match shape.bits_allocated {
-        16 => into.extend(decoded.samples.iter().flat_map(|sample| sample.to_le_bytes())),
+        16 => into.extend(samples.iter().flat_map(|sample| sample.to_le_bytes())),
         bits => {
             let width = usize::from(bits / 8);
-            into.extend(decoded.samples.iter().flat_map(|&x| u32::from(x).to_le_bytes().into_iter().take(width)));
+            into.extend(samples.iter().flat_map(|&x| u32::from(x).to_le_bytes().into_iter().take(width)));
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 
 use std::f32::consts::PI;
 
+use crate::pixels::jpeg_huffman::{Bits, Huffman};
 use crate::pixels::markers::Markers;
 
 /// Order in which the coefficients of a block are coded (T.81, figure A.6): row · 8 + column.
@@ -102,101 +103,6 @@ impl Tables {
     }
 }
 
-/// Canonical codes: for each length the first code, the first index of its values, and the code behind its last one.
-#[derive(Clone)]
-struct Huffman {
-    first: [u32; 17],
-    index: [usize; 17],
-    end: [u32; 17],
-    values: Vec<u8>,
-}
-
-impl Huffman {
-    fn read(segment: &mut Markers<'_>) -> Result<Self, String> {
-        let mut counts = [0u8; 17];
-        for count in &mut counts[1..] {
-            *count = segment.byte()?;
-        }
-        let mut table = Self { first: [0; 17], index: [0; 17], end: [0; 17], values: Vec::new() };
-        let (mut code, mut index) = (0u32, 0);
-        for (length, &count) in counts.iter().enumerate().skip(1) {
-            code <<= 1;
-            (table.first[length], table.index[length]) = (code, index);
-            code += u32::from(count);
-            index += usize::from(count);
-            if code > 1 << length {
-                return Err("more Huffman codes than their length allows".into());
-            }
-            table.end[length] = code;
-        }
-        for _ in 0..index {
-            table.values.push(segment.byte()?);
-        }
-        Ok(table)
-    }
-
-    fn decode(&self, bits: &mut Bits<'_>) -> Result<u8, String> {
-        let mut code = 0;
-        for length in 1..17 {
-            code = code << 1 | bits.take(1)?;
-            if code < self.end[length] {
-                let at = self.index[length] + (code - self.first[length]) as usize;
-                return self.values.get(at).copied().ok_or_else(|| "a Huffman code without value".into());
-            }
-        }
-        Err("a code that is in no Huffman table".into())
-    }
-}
-
-/// Bits of a scan; FF00 stands for FF, and any other marker ends them.
-struct Bits<'a> {
-    data: &'a [u8],
-    at: usize,
-    held: u32,
-    count: u32,
-}
-
-impl Bits<'_> {
-    fn take(&mut self, count: u32) -> Result<u32, String> {
-        while self.count < count {
-            let early = || "the data end inside the image".to_owned();
-            let byte = *self.data.get(self.at).ok_or_else(early)?;
-            self.at += 1;
-            if byte == 0xFF {
-                if self.data.get(self.at) != Some(&0) {
-                    return Err(early());
-                }
-                self.at += 1;
-            }
-            self.held = self.held << 8 | u32::from(byte);
-            self.count += 8;
-        }
-        self.count -= count;
-        Ok(self.held >> self.count & ((1 << count) - 1))
-    }
-
-    /// A signed value of `size` bits (T.81, F.2.2.1: EXTEND).
-    fn signed(&mut self, size: u32) -> Result<i32, String> {
-        if size == 0 {
-            return Ok(0);
-        }
-        let value = self.take(size)? as i32;
-        Ok(if value < 1 << (size - 1) { value - (1 << size) + 1 } else { value })
-    }
-
-    /// Goes behind the next restart marker.
-    fn restart(&mut self) -> Result<(), String> {
-        self.count = 0;
-        match self.data.get(self.at..self.at + 2) {
-            Some([0xFF, 0xD0..=0xD7]) => {
-                self.at += 2;
-                Ok(())
-            }
-            _ => Err("no restart marker where one belongs".into()),
-        }
-    }
-}
-
 struct Scan<'a> {
     dc: &'a Huffman,
     ac: &'a Huffman,
@@ -222,7 +128,7 @@ impl<'a> Scan<'a> {
 
     fn image(&self, data: &[u8], frame: &Frame, restart_interval: usize) -> Result<Vec<u16>, String> {
         let (down, across) = (frame.rows.div_ceil(8), frame.columns.div_ceil(8));
-        let mut bits = Bits { data, at: 0, held: 0, count: 0 };
+        let mut bits = Bits::new(data);
         let cosines = cosines();
         let (middle, top) = ((1 << (frame.precision - 1)) as f32, ((1u32 << frame.precision) - 1) as f32);
         let mut samples = vec![0u16; frame.rows * frame.columns];
@@ -323,12 +229,6 @@ mod tests {
         for (found, value) in inverse(&coefficients, &cosines).iter().zip(values) {
             assert!((found - value).abs() < 1e-3, "{found} for {value}");
         }
-    }
-
-    #[test]
-    fn values_extend_their_sign() {
-        let mut bits = Bits { data: &[0b0110_0111, 0b1000_0000], at: 0, held: 0, count: 0 };
-        assert_eq!([bits.signed(1), bits.signed(2), bits.signed(3), bits.signed(0)], [Ok(-1), Ok(3), Ok(-6), Ok(0)]);
     }
 
     proptest! {

@@ -9,6 +9,8 @@ mod codestream;
 pub(crate) mod description;
 pub(crate) mod frame;
 mod jpeg_extended;
+mod jpeg_huffman;
+mod jpeg_lossless;
 pub(crate) mod jpeg_ls;
 mod layout;
 mod markers;

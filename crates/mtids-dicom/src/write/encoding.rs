@@ -132,7 +132,7 @@ impl Encoding {
         } else {
             object.write_dataset_with_ts(&mut bytes, syntax).map_err(|error| fail(&error))?;
         }
-        std::fs::write(path, bytes).map_err(|error| fail(&error))
+        mtids_runtime::atomic::write(path, &bytes).map_err(|error| fail(&error))
     }
 }
 

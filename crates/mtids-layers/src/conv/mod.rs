@@ -37,11 +37,11 @@ mod op;
 use candle_core::Tensor;
 pub use mtids_cuda::conv::Algorithms;
 use mtids_cuda::conv::{Arithmetic, Computation, ConvSettings};
+use mtids_runtime::memory::keep_freed;
 
 use crate::error::Result;
 pub use crate::geometry::ConvOptions;
 use crate::geometry::Geometry;
-use crate::kernels::keep_freed_memory;
 use crate::parameters::{Init, Parameters};
 use crate::precision::Precision;
 
@@ -78,7 +78,7 @@ fn convolve<const N: usize>(
     // Every path refuses the same shapes: candle's own convolution would panic where the kernel does not fit.
     Geometry::new(&options, x.layout(), weight.layout())?;
     if x.device().is_cpu() && options.groups == 1 {
-        keep_freed_memory();
+        keep_freed();
         Ok(x.contiguous()?.apply_op2(&weight.contiguous()?, op::ConvOp { options })?)
     } else if N == 2 {
         composed::conv2d(x, weight, &options)

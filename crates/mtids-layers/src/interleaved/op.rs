@@ -4,18 +4,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Shape, Tensor};
+use mtids_runtime::memory::keep_freed;
 
 use super::layout::{deinterleave, interleave};
 use super::network::{Kept, Output, Part, backward, forward};
 use crate::error::Result;
-use crate::kernels::{Real, keep_freed_memory};
+use crate::kernels::Real;
 use crate::statistics::Moments;
 use crate::storage::{entries, with_entries};
 
 /// Runs `parts` on `x` `[B, C, (D,) H, W]`; `parameters` are the tensors that the parts count through, in order. Also returns the statistics of
 /// the batch for every norm that takes them, in the order of the plans.
 pub(crate) fn run(parts: Vec<Part>, parameters: &[Tensor], x: &Tensor) -> Result<(Tensor, Vec<Moments>)> {
-    keep_freed_memory();
+    keep_freed();
     let flat: candle_core::Result<Vec<Tensor>> = parameters.iter().map(Tensor::flatten_all).collect();
     let flat = Tensor::cat(&flat?, 0)?;
     let keep = x.track_op() || flat.track_op();

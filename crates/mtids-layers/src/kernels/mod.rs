@@ -104,16 +104,6 @@ macro_rules! real {
 real!(f32, f32s, F32_LANES, [splat_f32s add_f32s sub_f32s mul_f32s mul_add_f32s reduce_sum_f32s as_simd_f32s as_mut_simd_f32s]);
 real!(f64, f64s, F64_LANES, [splat_f64s add_f64s sub_f64s mul_f64s mul_add_f64s reduce_sum_f64s as_simd_f64s as_mut_simd_f64s]);
 
-/// Lets the C library keep freed memory instead of giving it back to the system page by page after every layer.
-///
-/// GNU's allocator maps blocks above a threshold on their own and unmaps them when freed; freeing one raises the threshold to
-/// its size, up to 32 MiB, and twice that may then lie free at the end of the heap. So one large block is taken and freed,
-/// untouched, once. Fresh pages were an eighth of a training step before. Elsewhere this does nothing.
-pub(crate) fn keep_freed_memory() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(31 << 20))));
-}
-
 /// A plain loop that the compiler may vectorise for the machine it runs on. (A closure would not do: it is compiled on its
 /// own, for the oldest machine.) Implementations are `#[inline(always)]`.
 pub(crate) trait Loop {

@@ -97,7 +97,11 @@ fn failure(path: &Path, reason: String) -> PrepError {
 /// One line, whose labels are checked.
 fn correction(line: u64, cells: [String; COLUMNS.len()], regions: &RegionScheme) -> Result<Correction, String> {
     if let Some((name, _)) = COLUMNS.into_iter().zip(&cells).find(|(_, cell)| cell.is_empty()) {
-        return Err(format!("`{name}` is empty; write `{UNKNOWN}` for an unknown label"));
+        let hint = match name {
+            "old" | "new" => format!("; write `{UNKNOWN}` for an unknown label"),
+            _ => String::new(),
+        };
+        return Err(format!("`{name}` is empty{hint}"));
     }
     let [sample_key, dimension, old, new, by, _why] = cells;
     let named = Dimension::ALL.into_iter().find(|one| one.name().eq_ignore_ascii_case(&dimension));

@@ -28,6 +28,9 @@ struct Line {
     original: String,
 }
 
+/// What a [`Line`] begins with.
+const LINE: &[u8] = b"{\"pseudonym\":\"";
+
 /// The map back, open for appending.
 #[derive(Debug)]
 struct UidMap {
@@ -147,9 +150,11 @@ impl UidMap {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(written)?;
         let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        // A kill may have cut the last line.
-        file.set_len(whole as u64).map_err(written)?;
-        file.seek(SeekFrom::End(0)).map_err(written)?;
+        let begun = &bytes[whole..];
+        // A kill may have cut the last line. What does not begin like one is another file, which loses nothing.
+        if !begun.starts_with(&LINE[..begun.len().min(LINE.len())]) {
+            return Err(refuse(format!("{} is no map of an earlier fetch, or damaged", path.display())));
+        }
         let mut known = BTreeMap::new();
         for line in bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             let Ok(line) = serde_json::from_slice::<Line>(line) else {
@@ -160,6 +165,8 @@ impl UidMap {
             }
             known.insert(line.pseudonym, line.original);
         }
+        file.set_len(whole as u64).map_err(written)?;
+        file.seek(SeekFrom::End(0)).map_err(written)?;
         Ok(Self { path: path.to_owned(), file, known })
     }
 
@@ -220,6 +227,20 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(pseudonyms(Some(&path)).unwrap_err().to_string().contains("chmod 600"));
         assert!(pseudonyms(None).unwrap().check(folder.path(), true).unwrap_err().to_string().contains("--map"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_map_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("project.key");
+        for content in
+            [&b"\x01\x02 a key without end of line"[..], b"first line\nsecond", b"{\"pseudonym\":\"1\"}\n{\"x"]
+        {
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            assert!(pseudonyms(Some(&path)).unwrap_err().to_string().contains("no map of an earlier fetch"));
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Two things are kept. A map turns what is said of the status into a probability that agrees with how often it is right: the logistic fusion of
 //! the network's logit and that of a reader of the measures ([`crate::fusion`]), or of the network's alone (Platt 1999) where there is no such
 //! reader. The distribution over joint classes follows it, p'(r, s) = p(r | s) · p'(s). A threshold makes sets of joint classes that hold the true
-//! one in nine of ten nodes of new patients: hierarchical conformal prediction (Lee, Barber, Willett 2023, arXiv 2306.06342), where each patient
+//! one for nine of ten new patients, of a node drawn from each: hierarchical conformal prediction (Lee, Barber, Willett 2023, arXiv 2306.06342), where each patient
 //! weighs the same, and one more patient stands for those to come. Invariants: map and threshold are fitted on patients that did not train the
 //! weights, the reader of measures on those that did; bound to one set of weights by its digest; deterministic. Where the validation split also
 //! chose the epoch, both are a little too good, and `chose_epoch` says so.
@@ -207,14 +207,18 @@ impl Calibration {
         Platt { slope: self.slope, intercept: self.intercept, nearest: NEAREST }
     }
 
-    /// The distribution over joint classes with that probability of metastasis.
+    /// The distribution over joint classes with that probability of metastasis, and the network's regions given each status. Where the network
+    /// is so sure that a status has no probability at all, its regions are those of the other status.
     pub fn joint(&self, row: &Prediction) -> Vec<f64> {
-        let before = metastasis_probability(&row.pooled).clamp(NEAREST, 1.0 - NEAREST);
         let after = self.metastasis(row);
-        let scale = [(1.0 - after) / (1.0 - before), after / before];
-        let scaled: Vec<f64> = row.pooled.iter().enumerate().map(|(class, p)| p * scale[class % 2]).collect();
-        let total: f64 = scaled.iter().sum();
-        scaled.into_iter().map(|p| p / total).collect()
+        let wanted = [1.0 - after, after];
+        let mass = [0, 1].map(|status| row.pooled.iter().skip(status).step_by(2).sum::<f64>());
+        let of_class = |class: usize| {
+            let (status, other) = (class % 2, class ^ 1);
+            let given = |class: usize| row.pooled.get(class).map_or(0.0, |p| p / mass[class % 2]);
+            wanted[status] * if mass[status] > 0.0 { given(class) } else { given(other) }
+        };
+        (0..row.pooled.len()).map(of_class).collect()
     }
 
     /// The joint classes of the set of a calibrated distribution: never empty, in the order of their codes.

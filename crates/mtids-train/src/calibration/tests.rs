@@ -43,6 +43,19 @@ fn fit_with(nodes: &[Prediction], reader: Result<MeasuresReader, String>) -> Res
 }
 
 #[test]
+fn the_joint_distribution_has_the_calibrated_status_however_sure_the_network_is() {
+    let calibration = Calibration { slope: 0.0, intercept: logit(0.3), ..crate::testing::calibration() };
+    for pooled in [[0.6, 1e-12, 0.4, 1e-13], [0.6, 0.0, 0.4, 0.0], [0.0, 0.25, 0.0, 0.75], [0.2, 0.1, 0.3, 0.4]] {
+        let joint = calibration.joint(&Prediction { pooled: pooled.to_vec(), ..Prediction::default() });
+        assert!((joint.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{joint:?}");
+        assert!((joint[1] + joint[3] - 0.3).abs() < 1e-12, "{joint:?}");
+    }
+    // A status without any probability has the regions of the other one.
+    let joint = calibration.joint(&Prediction { pooled: vec![0.6, 0.0, 0.4, 0.0], ..Prediction::default() });
+    assert!((joint[1] - 0.3 * 0.6).abs() < 1e-12 && (joint[3] - 0.3 * 0.4).abs() < 1e-12);
+}
+
+#[test]
 fn the_map_finds_how_often_the_network_is_right() {
     let calibration = fit(&nodes(4000, 1)).unwrap();
     assert!((calibration.slope - 0.5).abs() < 0.03, "{calibration:?}");

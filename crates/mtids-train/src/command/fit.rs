@@ -87,6 +87,7 @@ impl Fit {
         let config = config::load::<TrainConfig>(config, &self.sets)?;
         let runs = runs_of(&self.run, config, self.folds)?;
         refuse_other(Product::Run, "--run", &self.run)?;
+        refuse_other_kind(&self.run, self.folds)?;
         let beginning = match (self.from, self.extend) {
             (Some(run), _) => Beginning::From(run),
             (None, Some(run)) => Beginning::Extend(run),
@@ -112,6 +113,25 @@ impl Fit {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses a cross-validation in the folder of a run, and a run in that of a cross-validation: whoever reads the folder would take one for the other.
+fn refuse_other_kind(run: &Path, folds: Option<u32>) -> Result<(), TrainError> {
+    let holds = |folder: &Path| folder.join(Product::Run.file()).exists();
+    match folds {
+        Some(_) if holds(run) => Err(TrainError::argument(
+            "--folds",
+            format!("{} holds a run without folds; give another folder", run.display()),
+        )),
+        None if holds(&fold_folder(run, 0)) => Err(TrainError::argument(
+            "--run",
+            format!(
+                "{} holds a cross-validation; add --folds K to go on with it, or give another folder",
+                run.display()
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 

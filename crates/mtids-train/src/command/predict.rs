@@ -15,6 +15,7 @@ use mtids_report::terminal::tell;
 use mtids_runtime::config;
 use mtids_runtime::exit::Exit;
 use mtids_runtime::interrupt::Interrupt;
+use mtids_runtime::lock::FolderLock;
 use mtids_runtime::product::Product;
 
 use super::common::{print, refuse_other};
@@ -51,7 +52,7 @@ pub(crate) struct Predict {
     /// Measure candidates in mm and HU without asking a network
     #[arg(long, conflicts_with = "runs")]
     measure_only: bool,
-    /// Candidates per pass; no influence on the answer [default: the run's]
+    /// Candidates per pass; answers differ by rounding alone [default: the run's]
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
     /// Device to compute on [default: the run's, or the CPU where this machine lacks it]
@@ -113,6 +114,7 @@ impl Predict {
 
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         refuse_other(Product::Answer, "--out", &self.out)?;
+        let _lock = FolderLock::exclusive(&self.out, "mtids-train predict").map_err(TrainError::from)?;
         let interrupt = Interrupt::install()?;
         let server = self.server(&interrupt)?;
         let objects = self.out.join("dicom");

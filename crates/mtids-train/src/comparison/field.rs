@@ -190,6 +190,7 @@ pub(super) fn add_ranks(lines: &mut [Line], grid: &Grid) {
         line.mean_rank = Some((0..SUMMED.len()).map(rank).sum::<f64>() / SUMMED.len() as f64);
         line.delta_m = base
             .as_ref()
+            .filter(|base| base.iter().all(|value| *value > 0.0))
             .map(|base| own.iter().zip(base).map(|(own, base)| (own - base) / base).sum::<f64>() / SUMMED.len() as f64);
     }
 }

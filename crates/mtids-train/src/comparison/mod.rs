@@ -19,6 +19,7 @@ pub mod figures;
 pub mod grid;
 pub mod nodes;
 pub mod output;
+mod overlap;
 pub mod record;
 pub mod results;
 pub mod run;

@@ -20,10 +20,10 @@ use super::cells::{self, Cell};
 use super::figures::Recorded;
 use super::grid::Grid;
 use super::nodes::KeyedNodes;
-use super::output;
 use super::record::{Answers, Cost, Course, Record, Records, Validation};
 use super::results::Results;
 use super::tuning::choose;
+use super::{output, overlap};
 use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::evaluate::{EvaluateOptions, evaluate};
@@ -102,7 +102,7 @@ struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     fn open(grid: &'a Grid, places: &'a Places, options: CompareOptions) -> Result<Self, TrainError> {
         let records = Records::at(&places.records);
-        let (mut digests, mut nodes) = (BTreeMap::new(), BTreeMap::new());
+        let (mut digests, mut nodes, mut datasets) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let is_tuned_apart = cells::is_tuned(grid) && grid.folds.is_none();
         let tuning = grid.tuning.iter().filter(|_| is_tuned_apart).map(|tuning| &tuning.dataset);
         for name in grid.datasets.iter().chain(tuning) {
@@ -114,6 +114,7 @@ impl<'a> Comparison<'a> {
             };
             let dataset = mtids_store::open_dataset(path)?;
             digests.insert(name.clone(), dataset.manifest().digest());
+            datasets.insert(name, dataset.clone());
             if grid.datasets.contains(name) {
                 for (set, fold) in cells::test_sets(grid, name) {
                     let keyed = KeyedNodes::of(in_fold(dataset.clone(), fold)?.as_ref(), path)?;
@@ -131,6 +132,17 @@ impl<'a> Comparison<'a> {
         if let Some(name) = twin {
             let reason = format!("it is the dataset that is reported as `{name}`; choose settings on other patients");
             return Err(TrainError::argument("--dataset", reason));
+        }
+        let chosen_on = grid.tuning.iter().filter(|_| is_tuned_apart).find_map(|tuning| datasets.get(&tuning.dataset));
+        for name in &grid.datasets {
+            let (Some(reported), Some(tuning)) = (datasets.get(name), chosen_on) else { continue };
+            let shared = overlap::patients(reported, tuning)?;
+            if shared > 0 {
+                let patients = counted(shared as u64, "test patient", "test patients");
+                let reason =
+                    format!("settings would be chosen on {patients} of `{name}`; choose them on other patients");
+                return Err(TrainError::argument("--dataset", reason));
+            }
         }
         let is_known =
             |name: &String| digests.contains_key(name) || grid.tuning.iter().any(|tuning| tuning.dataset == *name);

@@ -128,7 +128,7 @@ pub(super) fn decisions(operating: &Operating) -> Markup {
     html! {
         (table(&columns, &rows))
         p class="note" {
-            "The second threshold called nine in ten metastases of the validation patients. A patient is called where any of its nodes is."
+            "The second threshold called nine in ten metastases of the validation patients. A patient is called where any of its nodes of known status is."
         }
         @for sentence in operating.sentences() { p { (sentence) "." } }
         (figure("Decision curve", &lines("Decision curve", "threshold", "net benefit per node", &curve, range)))

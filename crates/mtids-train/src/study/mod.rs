@@ -74,6 +74,8 @@ pub fn predict_studies(
     let progress = Progress::new("reading series", Some(candidates.series().len() as u64), options.show_progress);
     let mut patients: BTreeMap<String, PatientAnswer> = BTreeMap::new();
     let mut refused: Vec<Refused> = candidates.outcomes().iter().filter_map(refused_of).cloned().collect();
+    // What an earlier answer left would say other things than this one, also where this one is not finished.
+    options.out.map_or(Ok(()), output::clear)?;
     if let Some(folder) = options.objects {
         objects::clear(folder)?;
     }

@@ -18,14 +18,30 @@ use crate::error::TrainError;
 /// Most patients whose nodes the terminal lists.
 const LISTED: usize = 20;
 
+/// The files of an answer.
+const FILES: [&str; 3] = [Product::Answer.file(), "nodes.csv", "report.html"];
+
+/// Removes the files of an earlier answer from a folder.
+///
+/// # Errors
+/// [`TrainError::Io`].
+pub(crate) fn clear(folder: &Path) -> Result<(), TrainError> {
+    for path in FILES.map(|name| folder.join(name)) {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(TrainError::io(&path, error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Writes `prediction.json`, `nodes.csv` and `report.html` into a folder, which is made where it is missing; returns their paths.
 ///
 /// # Errors
 /// [`TrainError::Io`].
 pub fn write(answer: &StudyAnswer, folder: &Path) -> Result<[PathBuf; 3], TrainError> {
     std::fs::create_dir_all(folder).map_err(|error| TrainError::io(folder, error))?;
-    let [json_path, csv_path, page_path] =
-        [Product::Answer.file(), "nodes.csv", "report.html"].map(|name| folder.join(name));
+    let [json_path, csv_path, page_path] = FILES.map(|name| folder.join(name));
     let mut csv = Vec::new();
     nodes_csv(&mut csv, answer).map_err(|error| TrainError::io(&csv_path, error))?;
     atomic::write(&csv_path, &csv).map_err(|error| TrainError::io(&csv_path, error))?;

@@ -156,7 +156,7 @@ fn source(answer: &StudyAnswer) -> Markup {
         (table(&["weights", "configuration", "dataset", "seed\t", "step\t", "probabilities"], &rows))
         p class="note" {
             "Planes: axial, coronal, sagittal, 58 mm wide, window 40 ± 200 HU. Yellow: the candidate's mask, or the region grown from its \
-             centre. “Not excluded”: pairs of region and status that hold the truth in nine of ten nodes of new patients from the same source."
+             centre. “Not excluded”: pairs of region and status that hold the truth for about nine of ten new patients from the same source, of a node drawn from each."
         }
     }
 }

@@ -80,7 +80,7 @@ impl Member {
                 let advice = "set a smaller --batch-size, or compute on the CPU with --device cpu";
                 error.without_room_to_read(&network.device, self.batch_size, advice)
             })?
-            .ok_or(TrainError::InterruptedBetween)
+            .ok_or(TrainError::InterruptedAnswer)
     }
 }
 

@@ -91,8 +91,8 @@ impl StatefulRule for GradNorm {
         let learned = &mut state.learned;
         let values: Vec<f64> = members.iter().map(|&task| learned.get(task)).collect();
         let direct = self.0.parametrisation == Parametrisation::Direct;
+        let sum: f64 = values.iter().sum();
         let weights: Vec<f64> = if direct {
-            let sum: f64 = values.iter().sum();
             values.iter().map(|value| value * (count / sum)).collect()
         } else {
             softmax(&values).iter().map(|share| share * count).collect()
@@ -116,6 +116,11 @@ impl StatefulRule for GradNorm {
                 learned.set(task, weights[i]);
                 learned.descend(task, slopes[i], self.0.learning_rate, 0.0);
                 learned.set(task, learned.get(task).max(SMALLEST));
+            }
+            // Tasks that take no part keep their share, so those that do keep what they had together.
+            if members.len() < state.first_losses.len() {
+                let moved: f64 = members.iter().map(|&task| learned.get(task)).sum();
+                members.iter().for_each(|&task| learned.set(task, learned.get(task) * (sum / moved)));
             }
         } else {
             // ∂w_i/∂s_j = w_i (δ_ij − w_j/T).
