@@ -32,9 +32,10 @@ impl LostStations {
             names.push(format!("{} more names", self.names.len() - SHOWN));
         }
         Some(format!(
-            "the station in the name of {} findings is not understood, and stays unknown: {}; the first: {why}; let the group `station` of the \
+            "the station in the name of {} {} is not understood, and stays unknown: {}; the first: {why}; let the group `station` of the \
              class rule hold the station alone",
             self.findings(),
+            if self.findings() == 1 { "finding" } else { "findings" },
             names.join(", ")
         ))
     }

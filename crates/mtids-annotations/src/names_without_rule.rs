@@ -30,9 +30,12 @@ impl NamesWithoutRule {
             return None;
         }
         Some(format!(
-            "no class rule matches {} findings or structures: {}; such findings take no label from a rule, and such structures are not read; \
+            "no class rule matches {}: {}; such findings take no label from a rule, and such structures are not read; \
              write a rule for them, or one that ignores them",
-            self.count(),
+            match self.count() {
+                1 => "1 finding or structure".to_owned(),
+                several => format!("{several} findings or structures"),
+            },
             first_names(&self.names)
         ))
     }

@@ -61,8 +61,9 @@ impl StatusesInNames {
         let findings: u64 = self.0.values().sum();
         (findings > 0).then(|| {
             format!(
-                "the names of {findings} findings seem to tell a status that no rule reads, and it stays unknown: {}; write class rules with \
+                "the names of {findings} {} seem to tell a status that no rule reads, and it stays unknown: {}; write class rules with \
                  `metastasis` and `evidence` for them",
+                if findings == 1 { "finding" } else { "findings" },
                 first_names(&self.0)
             )
         })

@@ -13,6 +13,7 @@ use mtids_annotations::AnnotationFiles;
 use mtids_dicom::FileOutcome;
 use mtids_domain::pseudonym::PseudonymSecret;
 use mtids_domain::taxonomy::TAXONOMY_VERSION;
+use mtids_report::format::counted;
 use mtids_report::progress::Progress;
 use mtids_runtime::budget::Budget;
 use mtids_runtime::interrupt::Interrupt;
@@ -321,11 +322,15 @@ pub(crate) fn explain_nothing(inputs: u64, accounts: &Accounts<'_>, unmatched_fi
         *reasons.entry(reason).or_default() += count;
     }
     let list: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    format!(
-        "{inputs} files ({}), {unmatched_findings} findings without image; no CT series with a finding. Give a table with --annotations, \
-         or see `mtids-prep inventory`",
-        list.join(", "),
-    )
+    let advice = match unmatched_findings {
+        0 => "no CT series with a finding. Give a table with --annotations, or see `mtids-prep inventory`",
+        1 => {
+            "1 finding without image, so no CT series has one. The warnings above say why; `mtids-prep inventory` lists the series"
+        }
+        _ => "no finding has an image. The warnings above say why; `mtids-prep inventory` lists the series",
+    };
+    let findings = counted(unmatched_findings, "finding", "findings");
+    format!("{inputs} files ({}), {findings} without image; {advice}", list.join(", "))
 }
 
 #[cfg(test)]
