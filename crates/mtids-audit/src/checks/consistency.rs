@@ -55,11 +55,9 @@ pub(super) fn sexes(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
 /// Series whose rows name two scanners, studies, or ways of acquisition.
 pub(super) fn scanners(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     let firsts = index.first_rows("series_key")?;
-    let found: Result<Vec<Vec<(u32, [String; 2])>>, AuditError> =
-        OF_SERIES.iter().map(|column| differing(index, column, &firsts)).collect();
     let mut all: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-    for (column, found) in OF_SERIES.iter().zip(found?) {
-        for (series, [one, other]) in found {
+    for column in OF_SERIES {
+        for (series, [one, other]) in differing(index, column, &firsts)? {
             all.entry(series).or_default().push(format!("{column} {one} and {other}"));
         }
     }

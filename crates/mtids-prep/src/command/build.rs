@@ -63,7 +63,7 @@ struct Input {
 pub(super) struct Build {
     #[command(flatten)]
     input: Input,
-    /// Print what would be done; write nothing
+    /// Print what would be done; write nothing but --rejects
     #[arg(long, conflicts_with_all = ["task_index", "task_count", "task_from_env"])]
     dry_run: bool,
     /// Share of this task, from 0
