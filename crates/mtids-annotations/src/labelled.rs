@@ -28,7 +28,10 @@ impl LabelMeaning {
 }
 
 /// Pieces of a tracked label that lie farther apart are no pieces of one node, mm.
-const NEAR_MM: f64 = 10.0;
+pub(crate) const NEAR_MM: f64 = 10.0;
+
+/// The least and the greatest index along each axis.
+type Bounds = ([u32; 3], [u32; 3]);
 
 /// Joins the pieces whose boxes lie near each other.
 fn tracked(parts: Vec<Vec<[u32; 3]>>, affine: &Affine) -> Vec<Vec<[u32; 3]>> {
@@ -41,22 +44,24 @@ fn tracked(parts: Vec<Vec<[u32; 3]>>, affine: &Affine) -> Vec<Vec<[u32; 3]>> {
             )
         })
     };
-    let are_near = |a: ([u32; 3], [u32; 3]), b: ([u32; 3], [u32; 3])| {
+    let are_near = |a: Bounds, b: Bounds| {
         let gap =
             |axis: usize| f64::from(a.0[axis].max(b.0[axis]).saturating_sub(a.1[axis].min(b.1[axis]))) * spacing[axis];
         (0..3).map(gap).map(|mm| mm * mm).sum::<f64>() <= NEAR_MM * NEAR_MM
     };
-    let mut groups: Vec<Vec<Vec<[u32; 3]>>> = Vec::new();
+    // Each piece with its box, which is made once: there may be thousands of specks beside a large piece.
+    let mut groups: Vec<Vec<(Bounds, Vec<[u32; 3]>)>> = Vec::new();
     for part in parts {
         let own = box_of(&part);
-        let is_near = |group: &Vec<Vec<[u32; 3]>>| group.iter().any(|other| are_near(own, box_of(other)));
+        let is_near = |group: &Vec<(Bounds, Vec<[u32; 3]>)>| group.iter().any(|(other, _)| are_near(own, *other));
         let (near, mut rest): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_near);
-        let mut group: Vec<Vec<[u32; 3]>> = near.into_iter().flatten().collect();
-        group.push(part);
+        let mut group: Vec<(Bounds, Vec<[u32; 3]>)> = near.into_iter().flatten().collect();
+        group.push((own, part));
         rest.push(group);
         groups = rest;
     }
-    let mut wholes: Vec<Vec<[u32; 3]>> = groups.into_iter().map(|group| group.concat()).collect();
+    let whole = |group: Vec<(Bounds, Vec<[u32; 3]>)>| group.into_iter().flat_map(|(_, part)| part).collect();
+    let mut wholes: Vec<Vec<[u32; 3]>> = groups.into_iter().map(whole).collect();
     let order = |&[i, j, k]: &[u32; 3]| [k, j, i];
     wholes.iter_mut().for_each(|whole| whole.sort_unstable_by_key(order));
     wholes.sort_unstable_by_key(|whole| whole.first().map(order));
@@ -78,13 +83,6 @@ pub(crate) fn findings(
     let mut parts = components(voxels, limits.max_findings).ok_or_else(too_many)?;
     if meaning.tracked && parts.len() > 1 {
         parts = tracked(parts, &affine);
-        if parts.len() > 1 {
-            tracing::warn!(
-                segment = meaning.name,
-                "a tracked segment has {} pieces more than {NEAR_MM} mm apart: each is a finding of its own",
-                parts.len()
-            );
-        }
     }
     let found = parts
         .into_iter()

@@ -242,7 +242,8 @@ impl Client {
             // Behind the end a page is empty. One that repeats a full page comes from a server without offsets, whose list may go on.
             if new == 0 && repeated == PAGE && entries.len() == PAGE {
                 let longer = self.page(&format!("{path}?{query}limit={}&offset=0", PAGE + 1), what)?;
-                if longer.len() > PAGE {
+                let mut uids = longer.iter().filter_map(|entry| text(entry, key).and_then(Uid::parse));
+                if uids.any(|uid| !found.contains_key(&uid)) {
                     let reason = "it ignores `offset`, so what follows the first page cannot be asked for";
                     return Err(self.strange(what, reason));
                 }

@@ -217,6 +217,7 @@ pub fn commit(config: &CheckedConfig, run: &Run<'_>) -> Result<BuildSummary, Pre
     refuse_own_input(config.studies(), out)?;
     let lock = lock_alone(out, "mtids-prep commit")?;
     let mut prepared = prepare(config, run)?;
+    warn_of_another_key(out, &prepared.secret);
     let partitions = std::mem::take(&mut prepared.plan.partitions);
     let dataset = Folder::new(out);
     let records: Vec<PartitionRecord> =

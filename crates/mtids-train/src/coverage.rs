@@ -123,11 +123,14 @@ impl Coverage {
             let all: f64 = drawn.iter().map(weight).sum();
             (all > 0.0).then(|| drawn.iter().filter(|n| holds[**n]).map(weight).sum::<f64>() / all)
         };
+        let trials: Vec<(&str, bool)> = keys.iter().copied().zip(holds.iter().copied()).collect();
+        let of_nodes = share_within(&trials, bootstrap);
+        // Where all sets hold, or none, no resample differs from another.
+        let are_one = holds.iter().all(|held| *held == holds[0]);
         let of_patients = ShareWithin {
             value: once(&(0..labelled.len()).collect::<Vec<_>>()),
-            interval: bootstrap_by_patient(&keys, bootstrap, once),
+            interval: if are_one { of_nodes.interval } else { bootstrap_by_patient(&keys, bootstrap, once) },
         };
-        let trials: Vec<(&str, bool)> = keys.iter().copied().zip(holds.iter().copied()).collect();
         let has_one_status = |set: &&Vec<usize>| set.iter().map(|class| class % 2).collect::<BTreeSet<_>>().len() == 1;
         let scores = |probability: &dyn Fn(&Prediction) -> f64| -> Vec<(f64, bool)> {
             labelled.iter().map(|(row, class)| (probability(row), class % 2 == 1)).collect()
@@ -141,7 +144,7 @@ impl Coverage {
             nodes: labelled.len(),
             patients,
             share: holds.iter().filter(|&&held| held).count() as f64 / count,
-            interval: share_within(&trials, bootstrap).interval,
+            interval: of_nodes.interval,
             of_patients,
             mean_size: sets.iter().map(Vec::len).sum::<usize>() as f64 / count,
             one_status: sets.iter().filter(has_one_status).count() as f64 / count,
@@ -208,6 +211,17 @@ mod tests {
         assert_eq!((coverage.nodes, coverage.patients), (10, 10));
         assert!((coverage.share - 0.9).abs() < 1e-12 && (coverage.mean_size - 1.2).abs() < 1e-12, "{coverage:?}");
         assert!((coverage.one_status - 0.9).abs() < 1e-12);
+        // Where all sets hold, the interval of patients is Wilson's too.
+        let sure = Coverage::of(
+            &calibration,
+            &rows[..8].iter().cloned().chain((10..14).map(|n| row(n, 0, [0.7, 0.1, 0.1, 0.1]))).collect::<Vec<_>>(),
+            options,
+        )
+        .unwrap();
+        assert!(
+            (sure.of_patients.value, sure.of_patients.interval) == (Some(1.0), sure.interval)
+                && sure.interval.unwrap().low < 1.0
+        );
         // Eight more nodes of a patient whose sets hold them count as one.
         let more: Vec<Prediction> = rows.iter().cloned().chain((0..8).map(|_| rows[0].clone())).collect();
         let more = Coverage::of(&calibration, &more, options).unwrap();

@@ -91,6 +91,8 @@ impl SeriesIndex<'_> {
                 ),
                 () => return Ok(Chosen { series: *series, warning: None }),
             };
+            let other = self.list.iter().find(|series| has_grid(series, mask));
+            let wrong = other.map_or(wrong, |other| format!("it is that of series {}; which is meant?", other.name()));
             let detail = format!("its file name is that of its series, and its grid is not: {wrong}");
             return Err(NoImage::new(RejectReason::NoImageOfThisGrid, detail));
         }

@@ -162,7 +162,7 @@ impl Loader<'_> {
         if crowded > 0 {
             let lie = if crowded == 1 { "annotation lies" } else { "annotations lie" };
             tracing::warn!(
-                "{crowded} {lie} in a mask or box that a nearer one of its table was joined to; each is a finding of its own: were two nodes drawn as one?"
+                "{crowded} {lie} in a mask or box that a nearer one of its source was joined to; each is a finding of its own: were two nodes drawn as one?"
             );
         }
         if let Some([least, most]) = lengths.first() {

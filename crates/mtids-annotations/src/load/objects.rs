@@ -14,6 +14,7 @@ use mtids_domain::geometry::PointMm;
 
 use super::{Loader, Sources};
 use crate::assign::object::NoSeries;
+use crate::labelled::NEAR_MM;
 use crate::plausible;
 use crate::reject::{RejectPlace, RejectReason};
 use crate::report::read_report;
@@ -115,6 +116,15 @@ impl Loader<'_> {
         let placed = PlacedSegmentation { series: Some(chosen), ..on(chosen) };
         let mut unreadable = None;
         for segment in &placed.segments {
+            if segment.is_tracked && segment.findings.len() > 1 {
+                tracing::warn!(
+                    file = %path.display(),
+                    "tracked segment {} `{}` has {} pieces more than {NEAR_MM} mm apart: each is a finding of its own",
+                    segment.number,
+                    segment.name,
+                    segment.findings.len()
+                );
+            }
             if let Some(fault) = &segment.fault {
                 let place = format!("segment {} `{}`", segment.number, segment.name);
                 unreadable.get_or_insert_with(|| format!("{place}: {fault}"));

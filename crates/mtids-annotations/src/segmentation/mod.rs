@@ -77,6 +77,8 @@ pub struct PlacedSegment {
     pub findings: Vec<Annotation>,
     /// Why it has none.
     pub fault: Option<String>,
+    /// Whether it is said to be one finding.
+    pub(crate) is_tracked: bool,
 }
 
 impl PlacedSegmentation {
@@ -121,7 +123,13 @@ impl Segmentation {
                 Ok(findings) => (findings, None),
                 Err(fault) => (Vec::new(), Some(fault)),
             };
-            PlacedSegment { number: segment.number, name: segment.meaning.name.clone(), findings, fault }
+            PlacedSegment {
+                number: segment.number,
+                name: segment.meaning.name.clone(),
+                findings,
+                fault,
+                is_tracked: segment.meaning.tracked,
+            }
         });
         PlacedSegmentation {
             sop_instance_uid: self.sop_instance_uid.clone(),

@@ -133,7 +133,7 @@ pub(super) fn classes(index: &Index, config: &AuditConfig, regions: &[String]) -
     Ok(issues)
 }
 
-/// A status or a region can be learned where training has two of them; of rows without any label nothing can. What another split has and training
+/// A status or a region can be learned where there are two of them; of rows without any label nothing can. It is an error where neither can. What another split has and training
 /// lacks is told by [`classes`].
 pub(super) fn learned(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     let all = overall(index)?;
@@ -147,6 +147,8 @@ pub(super) fn learned(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
         (0, _) => Some("metastatic"),
         _ => None,
     };
+    // Regions may be learned all the same, and a dataset without training patches is to measure on.
+    let is_trained_on = find(&by(index, ["split"])?, &["train"]).is_some();
     let (message, advice) = match (all.rows, one_status) {
         (0, _) => (
             "no row is a finding, so nothing can be learned".to_owned(),
@@ -170,7 +172,9 @@ pub(super) fn learned(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
         ),
         _ => return Ok(None),
     };
-    Ok(Some(AuditIssue::new(Severity::Error, IssueCode::NothingToLearn, all.rows, message, advice)))
+    let is_of_use = all.rows > 0 && (regions.len() > 1 || !is_trained_on);
+    let severity = if is_of_use { Severity::Warning } else { Severity::Error };
+    Ok(Some(AuditIssue::new(severity, IssueCode::NothingToLearn, all.rows, message, advice)))
 }
 
 /// Labels along either dimension should mostly be known.

@@ -32,8 +32,8 @@ const WORDS: [&str; 15] = [
     "pet",
 ];
 /// Numbers.
-const NUMBERS: [&str; 7] =
-    ["short_axis_mm", "slice_thickness_mm", "slice_step_mm", "pixel_spacing_mm", "kvp", "weight", "region"];
+const NUMBERS: [&str; 6] =
+    ["short_axis_mm", "slice_thickness_mm", "slice_step_mm", "pixel_spacing_mm", "kvp", "weight"];
 /// What names of columns of measures begin with; `measure_source` is a word.
 const MEASURES: [&str; 2] = ["grown_", "mask_"];
 /// So many measures with other values are named.

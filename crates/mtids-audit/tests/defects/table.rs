@@ -247,7 +247,11 @@ pub(crate) const DEFECTS: &[Defect] = &[
     .below(|d| d.rows[0].model = Some("scan of 1954-03".into())),
     // Gaps.
     defect("no finding at all", Error, Code::NothingToLearn, |d| d.rows.clear()),
-    defect("one status alone", Error, Code::NothingToLearn, |d| {
+    defect("one status and one region", Error, Code::NothingToLearn, |d| {
+        d.rows.iter_mut().for_each(|row| row.metastasis = Some(Metastasis::Benign));
+        d.rows.iter_mut().for_each(to_upper);
+    }),
+    defect("one status alone", Warning, Code::NothingToLearn, |d| {
         d.rows.iter_mut().for_each(|row| row.metastasis = Some(Metastasis::Benign));
     })
     .below(|d| {

@@ -23,9 +23,12 @@ pub(crate) fn decode(data: &[u8], rows: usize, columns: usize) -> Result<Vec<u16
             0xC4 => {
                 let mut segment = markers.segment()?;
                 while !segment.is_empty() {
-                    // The class is 0: lossless images have no table of other coefficients.
-                    let slot = tables.get_mut(usize::from(segment.byte()?)).ok_or("a fifth Huffman table")?;
-                    *slot = Some(Huffman::read(&mut segment)?);
+                    let head = segment.byte()?;
+                    let table = Huffman::read(&mut segment)?;
+                    // Tables of the other class have no use here, and some writers leave them in.
+                    if head >> 4 == 0 {
+                        *tables.get_mut(usize::from(head)).ok_or("a fifth Huffman table")? = Some(table);
+                    }
                 }
             }
             0xDD => restart_interval = markers.segment()?.word()?,
