@@ -386,7 +386,7 @@ fn a_status_in_a_name_that_no_rule_reads_is_told() {
         load(&sources, &images, &rules(classes)).statuses_in_names.sentence()
     };
     let sentence = told(&[], None).unwrap();
-    assert!(sentence.contains("of 1 findings") && sentence.contains("`LN 7 +` (1)"), "{sentence}");
+    assert!(sentence.contains("of 1 finding seem") && sentence.contains("`LN 7 +` (1)"), "{sentence}");
     let rule =
         ClassRule { name: Some(r"\+$".into()), metastasis: Some(Metastasis::Metastatic), ..ClassRule::default() };
     assert_eq!(told(&[rule], None), None);

@@ -20,7 +20,8 @@ fn shared(reported: &[RowLabels], tuning: &[RowLabels], have_one_secret: bool) -
     let choosing = || tuning.iter().filter(|row| row.split != Split::Test);
     let studies: BTreeSet<&str> = choosing().map(|row| row.study_key.as_str()).collect();
     let is_finding = |row: &&RowLabels| row.kind == RowKind::Finding;
-    let voxels: BTreeSet<&str> = choosing().filter(is_finding).map(|row| row.voxels_digest.as_str()).collect();
+    let digests = choosing().filter(is_finding).map(|row| row.voxels_digest.as_str());
+    let voxels: BTreeSet<&str> = digests.filter(|digest| !digest.is_empty()).collect();
     let is_shared = |row: &&RowLabels| {
         have_one_secret && studies.contains(row.study_key.as_str())
             || is_finding(row) && voxels.contains(row.voxels_digest.as_str())

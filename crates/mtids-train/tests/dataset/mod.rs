@@ -92,7 +92,11 @@ pub(crate) fn two_views_in_groups(folder: &Path, version: &str, rows_per_group: 
     let mut rows = Vec::new();
     let mut shards = Vec::new();
     for (split, count) in splits {
-        let of_split: Vec<PatchRow> = (0..count).map(|n| row(split, n, &views)).collect();
+        let mut of_split: Vec<PatchRow> = (0..count).map(|n| row(split, n, &views)).collect();
+        // Versions are of other patients.
+        for row in &mut of_split {
+            row.labels.study_key = StudyKey::from_stored(format!("study of {version}"));
+        }
         let options =
             ShardOptions { row_group_bytes: 2 * rows_per_group * description.row_len(), ..ShardOptions::default() };
         let writer = ShardWriter::new(&storage, &description).with_options(options);
