@@ -2,8 +2,9 @@
 //!
 //! Update (Loshchilov and Hutter, ICLR 2019), step t from 1: m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²;
 //! p ← p − lr·λ·p (weights only) − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε).
-//! On the CPU all three are updated in place, in one pass over each parameter; on a card by one launch for all parameters; elsewhere by candle's
-//! operations.
+//! The t of a parameter counts the steps that had a gradient for it, as its moments do: a head that is first taught late starts as all others did.
+//! On the CPU all three are updated in place, in one pass over each parameter; on a card by one launch for all parameters of the same t; elsewhere
+//! by candle's operations.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use mtids_cuda::update::{Held, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, decays, in_unit_range, not_negative, paired, state};
+use super::state::{self, Counts};
+use super::{Gradients, decays, in_unit_range, not_negative, paired};
 use crate::device::at_once;
 use crate::error::{Result, config_error};
 use crate::kernels::{Loop, Real, vectorised};
@@ -59,6 +61,8 @@ impl AdamWConfig {
 pub struct AdamW {
     config: AdamWConfig,
     moments: BTreeMap<String, [Tensor; 2]>,
+    /// Steps of each parameter that has moments.
+    steps: BTreeMap<String, u64>,
     step: u64,
 }
 
@@ -71,7 +75,7 @@ impl AdamW {
     /// [`crate::LayerError::Config`] for settings out of range.
     pub fn new(config: &AdamWConfig) -> Result<Self> {
         config.validate()?;
-        Ok(Self { config: config.clone(), moments: BTreeMap::new(), step: 0 })
+        Ok(Self { config: config.clone(), moments: BTreeMap::new(), steps: BTreeMap::new(), step: 0 })
     }
 
     /// Steps taken.
@@ -90,9 +94,9 @@ impl AdamW {
             return self.step_at_once(pairs, learning_rate);
         }
         let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
-        let exponent = self.step as f64;
-        let (correction1, correction2) = (1.0 - beta1.powf(exponent), 1.0 - beta2.powf(exponent));
         for (name, variable, gradient) in pairs {
+            let steps = self.count(name);
+            let [correction1, correction2] = self.corrections(steps);
             let moments = match self.moments.remove(name) {
                 Some(moments) => moments,
                 None => [gradient.zeros_like()?, gradient.zeros_like()?],
@@ -112,11 +116,22 @@ impl AdamW {
         Ok(())
     }
 
-    /// The update of the step that was counted, by one launch.
+    /// Counts one more step of a parameter.
+    fn count(&mut self, name: &str) -> u64 {
+        let steps = self.steps.entry(name.to_owned()).or_default();
+        *steps += 1;
+        *steps
+    }
+
+    /// `1 − βᵗ` of both moments.
+    fn corrections(&self, steps: u64) -> [f64; 2] {
+        [self.config.beta1, self.config.beta2].map(|beta| 1.0 - beta.powf(steps as f64))
+    }
+
+    /// The update of the step that was counted, by one launch for all parameters of the same number of steps.
     fn step_at_once(&mut self, pairs: Vec<(&String, Var, Tensor)>, learning_rate: f64) -> Result<()> {
         let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
-        let exponent = self.step as f64;
-        let mut held = Vec::with_capacity(pairs.len());
+        let mut held = BTreeMap::<u64, Vec<Held>>::new();
         for (name, variable, source) in pairs {
             let states = match self.moments.get(name) {
                 Some(moments) => moments.clone(),
@@ -127,19 +142,24 @@ impl AdamW {
                 }
             };
             let factor = if decays(name) { 1.0 - learning_rate * weight_decay } else { 1.0 };
-            held.push(Held { source, values: variable.into_inner(), states: states.to_vec(), factor });
+            let values = variable.into_inner();
+            let same = held.entry(self.count(name)).or_default();
+            same.push(Held { source, values, states: states.to_vec(), factor });
         }
-        let rate = learning_rate / (1.0 - beta1.powf(exponent));
-        let rule = Rule::AdamW { betas: [beta1, beta2], rate, correction: 1.0 - beta2.powf(exponent), epsilon };
-        Ok(mtids_cuda::update::update(rule, &held)?)
+        for (steps, held) in held {
+            let [correction1, correction] = self.corrections(steps);
+            let rule = Rule::AdamW { betas: [beta1, beta2], rate: learning_rate / correction1, correction, epsilon };
+            mtids_cuda::update::update(rule, &held)?;
+        }
+        Ok(())
     }
 
-    /// Moments and step counter as the bytes of a safetensors file.
+    /// Moments and step counters as the bytes of a safetensors file.
     ///
     /// # Errors
     /// [`crate::LayerError::State`] when a tensor cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        state::to_bytes(self.step, KINDS, &self.moments)
+        state::to_bytes(&Counts { step: self.step, of: self.steps.clone() }, KINDS, &self.moments)
     }
 
     /// Restores what [`AdamW::to_bytes`] gave, for the same parameters.
@@ -148,7 +168,8 @@ impl AdamW {
     /// [`crate::LayerError::State`] for damaged bytes, [`crate::LayerError::Parameter`] for moments that fit no parameter; then
     /// nothing is changed.
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
-        (self.step, self.moments) = state::from_bytes(bytes, KINDS, parameters.variables(), parameters.device())?;
+        let (counts, moments) = state::from_bytes(bytes, KINDS, parameters.variables(), parameters.device())?;
+        (self.step, self.steps, self.moments) = (counts.step, counts.of, moments);
         Ok(())
     }
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use super::{in_unit_range, state};
+use super::in_unit_range;
+use super::state::{self, Counts};
 use crate::error::{LayerError, Result};
 use crate::parameters::Parameters;
 
@@ -92,7 +93,7 @@ impl WeightAverage {
     /// # Errors
     /// [`LayerError::State`] when a tensor cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        state::to_bytes(self.step, KINDS, &self.values)
+        state::to_bytes(&Counts::of_the_run(self.step), KINDS, &self.values)
     }
 
     /// Restores what [`WeightAverage::to_bytes`] gave, for the same parameters.
@@ -100,11 +101,11 @@ impl WeightAverage {
     /// # Errors
     /// [`LayerError::State`] for damaged bytes, [`LayerError::Parameter`] for averages that fit no parameter; then nothing is changed.
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
-        let (step, values) = state::from_bytes(bytes, KINDS, parameters.state(), parameters.device())?;
+        let (counts, values) = state::from_bytes(bytes, KINDS, parameters.state(), parameters.device())?;
         if let Some((name, _)) = parameters.state().into_iter().find(|(name, _)| !values.contains_key(name)) {
             return Err(LayerError::Parameter { name, reason: "has no saved average".into() });
         }
-        (self.step, self.values) = (step, values);
+        (self.step, self.values) = (counts.step, values);
         Ok(())
     }
 }

@@ -10,7 +10,8 @@ use mtids_cuda::update::{Held, Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Gradients, decays, in_unit_range, not_negative, paired, state};
+use super::state::{self, Counts};
+use super::{Gradients, decays, in_unit_range, not_negative, paired};
 use crate::device::at_once;
 use crate::error::{Result, config_error};
 use crate::parameters::Parameters;
@@ -130,7 +131,7 @@ impl Sgd {
     /// # Errors
     /// [`crate::LayerError::State`] when a tensor cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        state::to_bytes(self.step, KINDS, &self.momenta)
+        state::to_bytes(&Counts::of_the_run(self.step), KINDS, &self.momenta)
     }
 
     /// Restores what [`Sgd::to_bytes`] gave, for the same parameters.
@@ -139,7 +140,8 @@ impl Sgd {
     /// [`crate::LayerError::State`] for damaged bytes, [`crate::LayerError::Parameter`] for momenta that fit no parameter; then
     /// nothing is changed.
     pub fn load_bytes(&mut self, bytes: &[u8], parameters: &Parameters) -> Result<()> {
-        (self.step, self.momenta) = state::from_bytes(bytes, KINDS, parameters.variables(), parameters.device())?;
+        let (counts, momenta) = state::from_bytes(bytes, KINDS, parameters.variables(), parameters.device())?;
+        (self.step, self.momenta) = (counts.step, momenta);
         Ok(())
     }
 }
