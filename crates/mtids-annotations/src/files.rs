@@ -124,7 +124,14 @@ fn warn_of_lengths(path: &Path, table: &Table) {
         );
     }
     for column in &table.small_lengths {
-        tracing::warn!(table = %path.display(), "most values of {column} are below 3 mm: are they in cm?");
+        tracing::warn!(table = %path.display(), "more than half of the values of {column} are below 3 mm: are they in cm?");
+    }
+    if let Some(first) = table.huge_lengths.first() {
+        tracing::warn!(
+            table = %path.display(),
+            rows = table.huge_lengths.len(),
+            "a length is larger than lymph nodes are, or a code such as 99 (first in line {first}): leave the cell empty where it is unknown"
+        );
     }
     if let Some(first) = table.short_above_long.first() {
         tracing::warn!(

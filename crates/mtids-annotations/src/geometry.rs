@@ -2,6 +2,8 @@
 //!
 //! Units: LPS mm; dimensions in voxels (columns, rows, slices).
 
+use std::collections::HashMap;
+
 use mtids_dicom::volume::SeriesGrid;
 use mtids_dicom::{InstanceHeader, ReasonCode, Series};
 use mtids_domain::annotation::AnnotationTarget;
@@ -119,6 +121,31 @@ impl<'a> SeriesGeometry<'a> {
         let voxel = self.affine.to_voxel(point).0;
         let clamped: [f64; 3] = std::array::from_fn(|axis| voxel[axis].clamp(0.0, self.dimensions[axis] as f64 - 1.0));
         if self.holds(point) { 0.0 } else { self.affine.to_mm(Voxel(clamped)).distance(point) }
+    }
+
+    /// Unit normal of its slices.
+    pub(crate) fn normal(&self) -> [f64; 3] {
+        let [origin, right, down] =
+            [[0.0; 3], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]].map(|at| self.affine.to_mm(Voxel(at)).0);
+        let normal = cross(subtract(right, origin), subtract(down, origin));
+        let length = norm(normal);
+        normal.map(|x| x / length)
+    }
+
+    /// Heights of its slices along the normal, mm, by SOP Instance UID; without UIDs of several slices, which frames of one object share.
+    pub(crate) fn slice_heights(&self) -> HashMap<&'a str, f64> {
+        let normal = self.normal();
+        let (mut heights, mut shared) = (HashMap::new(), Vec::new());
+        for (k, uid) in self.slices.iter().enumerate() {
+            let height = dot(self.image_to_mm(Voxel([0.0, 0.0, k as f64])).0, normal);
+            if heights.insert(uid, height).is_some() {
+                shared.push(uid);
+            }
+        }
+        for uid in shared {
+            heights.remove(uid);
+        }
+        heights
     }
 
     /// How its slices lie in their plane.

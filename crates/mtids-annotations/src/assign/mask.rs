@@ -40,6 +40,15 @@ impl Names {
         Self { uids, text: format!("{folder}/{file}") }
     }
 
+    /// Whether an id stands in a name in another spelling: other capitals, other signs between its words and numbers.
+    fn resembles(&self, id: &str) -> bool {
+        let (id, text) = (words(id), words(&self.text));
+        let has_number = id.iter().any(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+        has_number
+            && id.iter().map(String::len).sum::<usize>() >= SHORTEST_PATIENT_ID
+            && text.windows(id.len()).any(|words| words == id)
+    }
+
     /// Whether an id stands in a name with no letter or digit beside it.
     fn has(&self, id: &str) -> bool {
         id.len() >= SHORTEST_PATIENT_ID
@@ -48,6 +57,22 @@ impl Names {
                 is_apart(self.text[..at].chars().next_back()) && is_apart(self.text[at + id.len()..].chars().next())
             })
     }
+}
+
+/// The words and numbers of a text, in small letters.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut before = None;
+    for c in text.chars() {
+        let kind = if c.is_alphanumeric() { Some(c.is_ascii_digit()) } else { None };
+        match (kind, words.last_mut()) {
+            (Some(_), Some(word)) if kind == before => word.extend(c.to_lowercase()),
+            (Some(_), _) => words.push(c.to_lowercase().collect()),
+            (None, _) => {}
+        }
+        before = kind;
+    }
+    words
 }
 
 impl SeriesIndex<'_> {
@@ -101,6 +126,27 @@ impl SeriesIndex<'_> {
             return Err(NoImage::new(RejectReason::ImageRefused, detail));
         }
         let mut fitting: Vec<usize> = (0..self.list.len()).filter(|&n| has_grid(&self.list[n], mask)).collect();
+        let of_uids = self.of_other_uids(&names);
+        if !of_uids.is_empty() {
+            let all = fitting.clone();
+            fitting.retain(|n| of_uids.contains(n));
+            if let (true, Some(&other), Some(&meant)) = (fitting.is_empty(), all.first(), of_uids.first()) {
+                let (other, meant) = (&self.list[other], &self.list[meant]);
+                let reason = match self.is_same_person(other.patient_id, meant.patient_id) {
+                    true => RejectReason::NoImageOfThisGrid,
+                    false => RejectReason::OtherPatient,
+                };
+                let detail = format!(
+                    "its file name has a UID of the study, the frame of reference or a slice of series {} (patient {}), and its grid is that of series {} \
+                     (patient {}); put the SeriesInstanceUID into its name",
+                    meant.name(),
+                    meant.patient_id,
+                    other.name(),
+                    other.patient_id
+                );
+                return Err(NoImage::new(reason, detail));
+            }
+        }
         let named = self.patients_in(&names);
         if !named.is_empty() {
             let all = fitting.clone();
@@ -149,8 +195,31 @@ impl SeriesIndex<'_> {
                 "its file name has UID {uid}, which is of no image here; placed by its grid, in series {series}: make sure that it was drawn there"
             )
         });
-        let warnings: Vec<String> = [chosen.warning, unread, unknown].into_iter().flatten().collect();
+        let patient = self.list[chosen.series].patient_id;
+        let alike = named
+            .is_empty()
+            .then(|| self.patients_like(&names))
+            .filter(|alike| !alike.is_empty() && !alike.contains(self.people.canonical(patient)));
+        let alike = alike.map(|alike| {
+            format!(
+                "its name reads like patient {}; placed by its grid, in series {series} of patient {patient}: make sure that it was drawn there",
+                alike.into_iter().collect::<Vec<_>>().join(" or ")
+            )
+        });
+        let warnings: Vec<String> = [chosen.warning, unread, unknown, alike].into_iter().flatten().collect();
         Ok(Chosen { warning: (!warnings.is_empty()).then(|| warnings.join("; ")), ..chosen })
+    }
+
+    /// The series whose study, frame of reference or slice has its UID in a name.
+    fn of_other_uids(&self, names: &Names) -> BTreeSet<usize> {
+        let of = |uid: &String| [self.of_study(uid), self.of_frame(uid), self.of_slice(uid)].concat();
+        names.uids.iter().filter(|uid| is_whole_uid(uid)).flat_map(of).collect()
+    }
+
+    /// The patients, by the id that stands for each, whose id a name has in another spelling.
+    fn patients_like(&self, names: &Names) -> BTreeSet<&str> {
+        let ids = self.list.iter().map(|series| series.patient_id).chain(self.people.ids());
+        ids.filter(|id| names.resembles(id)).map(|id| self.people.canonical(id)).collect()
     }
 
     /// A whole UID in a name that nothing here has: no series, study, frame of reference, slice or patient, refused ones among them.

@@ -9,6 +9,7 @@ mod indices;
 mod named;
 mod objects;
 mod pairs;
+mod slices;
 
 use std::path::{Path, PathBuf};
 

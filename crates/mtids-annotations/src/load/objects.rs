@@ -12,6 +12,7 @@ use mtids_dicom::{DicomError, FileOutcome, Limits, ReasonCode, SkipReason};
 use mtids_domain::annotation::{Annotation, AnnotationTarget};
 use mtids_domain::geometry::PointMm;
 
+use super::slices::SliceDoubts;
 use super::{Loader, Sources};
 use crate::assign::object::NoSeries;
 use crate::labelled::NEAR_MM;
@@ -66,6 +67,12 @@ impl Loader<'_> {
         }
     }
 
+    fn warn_of_slices(path: &Path, doubts: &SliceDoubts) {
+        if let Some(sentence) = doubts.sentence() {
+            tracing::warn!(file = %path.display(), "{sentence}");
+        }
+    }
+
     /// Places a segmentation in its series; `None` where it has none.
     fn add_segmentation(&mut self, path: &Path) -> Option<PlacedSegmentation> {
         let limits = &self.rules.limits;
@@ -114,6 +121,11 @@ impl Loader<'_> {
             },
         };
         let placed = PlacedSegmentation { series: Some(chosen), ..on(chosen) };
+        let mut doubts = SliceDoubts::default();
+        for segment in &segmentation.segments {
+            doubts.add(self.index.series(chosen), &segment.title(), segment.planes_of_images());
+        }
+        Self::warn_of_slices(path, &doubts);
         let mut unreadable = None;
         for segment in &placed.segments {
             if segment.is_tracked && segment.findings.len() > 1 {
@@ -266,6 +278,7 @@ struct StructureCounts {
     assigned: usize,
     /// The first structure that cannot be read.
     unreadable: Option<String>,
+    doubts: SliceDoubts,
     /// Why the first structure without series has none.
     no_series: Option<NoSeries>,
 }
@@ -287,6 +300,7 @@ impl Loader<'_> {
                 self.resolved.names_without_rule.add(&region.name);
             }
         }
+        Self::warn_of_slices(path, &counts.doubts);
         match counts {
             StructureCounts { assigned: 1.., .. } => self.resolved.objects.push(FileOutcome::used(path.to_owned())),
             StructureCounts { unreadable: Some(detail), .. } => {
@@ -341,6 +355,9 @@ impl Loader<'_> {
             Ok(findings) => findings,
             Err(detail) => return unreadable(self, detail),
         };
+        let planes =
+            region.contours.iter().filter_map(|contour| Some((contour.image.as_deref()?, contour.points.clone())));
+        counts.doubts.add(series, &place.to_string(), planes);
         let lost = &mut self.resolved.lost_stations;
         let kept: Vec<Annotation> =
             findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding, lost)).collect();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use mtids_dicom::Limits;
-use mtids_dicom::element::{array, integer, number, text};
+use mtids_dicom::element::{array, integer, items, number, text};
 use mtids_dicom::functional::FunctionalGroups;
 use mtids_dicom::mask_pixels::{FrameShape, MaskPixels};
 use mtids_domain::geometry::{Affine, PointMm, cross, dot, subtract};
@@ -30,6 +30,13 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Centre of a pixel.
+    pub(super) fn of(&self, [column, row]: [u16; 2]) -> PointMm {
+        let [along, down] = self.steps;
+        let (column, row) = (f64::from(column), f64::from(row));
+        PointMm(std::array::from_fn(|axis| self.position.0[axis] + column * along[axis] + row * down[axis]))
+    }
+
     /// Unit normal of the frame.
     fn normal(&self) -> [f64; 3] {
         let normal = cross(self.steps[0], self.steps[1]);
@@ -44,6 +51,8 @@ pub(super) struct Plane {
     /// Number of the frame, from 1, as PS3.3 counts.
     pub(super) frame: usize,
     pub(super) place: Place,
+    /// SOP Instance UID of the image that the frame names, where that is one.
+    pub(super) image: Option<String>,
     /// `[column, row]`, row by row.
     pub(super) pixels: Vec<[u16; 2]>,
 }
@@ -55,6 +64,7 @@ struct Frame {
     /// Segment of the frame; 0 for a label map, whose pixels name it.
     segment: u32,
     place: Result<Place, String>,
+    image: Option<String>,
 }
 
 /// What the header says of the frames.
@@ -129,6 +139,7 @@ impl Frames {
             Ok(Frame {
                 segment,
                 place: place(&groups, n).map_err(|missing| format!("frame {} has no {missing}", n + 1)),
+                image: image(&groups, n),
             })
         });
         let frames = frames.collect::<Result<_, String>>()?;
@@ -182,7 +193,9 @@ impl Frames {
             }
             for (segment, pixels) in of_frame {
                 match (segments.entry(segment).or_insert_with(|| Ok(Vec::new())), &frame.place) {
-                    (Ok(planes), Ok(place)) => planes.push(Plane { frame: n + 1, place: *place, pixels }),
+                    (Ok(planes), Ok(place)) => {
+                        planes.push(Plane { frame: n + 1, place: *place, image: frame.image.clone(), pixels })
+                    }
                     (segment @ Ok(_), Err(fault)) => *segment = Err(fault.clone()),
                     (Err(_), _) => {}
                 }
@@ -224,6 +237,14 @@ impl Frames {
             Affine::new(lowest.position, [row, column, normal.map(|x| x * step)]).map_err(|error| error.to_string())?;
         Ok(OwnGrid { affine, said })
     }
+}
+
+/// The one image that a frame was made from.
+fn image(groups: &FunctionalGroups<'_>, n: usize) -> Option<String> {
+    let derivations = groups.all(n, tags::DERIVATION_IMAGE_SEQUENCE).iter();
+    let mut images = derivations.flat_map(|derivation| items(derivation, tags::SOURCE_IMAGE_SEQUENCE));
+    let image = images.next().filter(|_| images.next().is_none())?;
+    text(image, tags::REFERENCED_SOP_INSTANCE_UID)
 }
 
 /// Where a frame lies, or the name of what is missing.

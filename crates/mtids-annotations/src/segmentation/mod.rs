@@ -19,7 +19,7 @@ use mtids_dicom::element::{code, first_item, integer, items, text};
 use mtids_dicom::mask_pixels::MaskPixels;
 use mtids_dicom::{DicomError, Limits, ReasonCode};
 use mtids_domain::annotation::{Annotation, AnnotationTarget, Code};
-use mtids_domain::geometry::Affine;
+use mtids_domain::geometry::{Affine, PointMm};
 
 use crate::labelled::LabelMeaning;
 use crate::structures::MAX_INSTANCES;
@@ -98,6 +98,21 @@ impl PlacedSegmentation {
             let fault = segment.fault.as_ref()?;
             Some(format!("segment {} `{}`: {fault}", segment.number, segment.name))
         })
+    }
+}
+
+impl Segment {
+    /// Each plane that names one image: its SOP Instance UID, and places of set pixels.
+    pub(crate) fn planes_of_images(&self) -> impl Iterator<Item = (&str, Vec<PointMm>)> {
+        self.planes.iter().filter_map(|plane| {
+            let ends = [plane.pixels.first()?, plane.pixels.last()?];
+            Some((plane.image.as_deref()?, ends.map(|pixel| plane.place.of(*pixel)).to_vec()))
+        })
+    }
+
+    /// SegmentNumber and SegmentLabel, for people.
+    pub(crate) fn title(&self) -> String {
+        format!("segment {} `{}`", self.number, self.meaning.name)
     }
 }
 

@@ -207,6 +207,7 @@ mod tests {
         let plane = |(frame, &[y, z]): (usize, &[f64; 2])| Plane {
             frame,
             place: Place { position: PointMm::new(0.0, y, z), steps: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]] },
+            image: None,
             pixels: vec![[2, 3]],
         };
         positions.iter().enumerate().map(plane).collect()

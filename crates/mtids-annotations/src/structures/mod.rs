@@ -36,6 +36,8 @@ pub struct Contour {
     pub kind: ContourKind,
     /// Its points in LPS mm; at least one.
     pub points: Vec<PointMm>,
+    /// SOP Instance UID of the image that it names, where that is one.
+    pub image: Option<String>,
 }
 
 /// A region of interest.

@@ -196,5 +196,8 @@ fn read_contour(item: &InMemDicomObject) -> Result<Option<Contour>, String> {
         }
         None => return Err("ContourGeometricType is missing".into()),
     };
-    Ok((!points.is_empty()).then_some(Contour { kind, points }))
+    let images = items(item, tags::CONTOUR_IMAGE_SEQUENCE);
+    let image =
+        images.first().filter(|_| images.len() == 1).and_then(|image| text(image, tags::REFERENCED_SOP_INSTANCE_UID));
+    Ok((!points.is_empty()).then_some(Contour { kind, points, image }))
 }

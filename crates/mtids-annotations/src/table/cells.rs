@@ -72,6 +72,9 @@ pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result
         {
             table.short_above_long.push(record.line);
         }
+        if row.as_ref().is_some_and(has_huge_length) {
+            table.huge_lengths.push(record.line);
+        }
         // A row that named a fault is no row.
         table.rows.extend(row.filter(|_| faults.count() == before));
     }
@@ -86,11 +89,20 @@ pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result
     Ok(table)
 }
 
-/// Fewer lengths than these may all be of small nodes.
-const FEWEST_LENGTHS: usize = 3;
-
 /// Most nodes of a table are larger than this, mm.
 const SMALL_MM: f64 = 3.0;
+
+/// Short axes and diameters of lymph nodes are smaller than these, mm.
+const HUGE_MM: [f64; 2] = [75.0, 150.0];
+
+/// Diameters that stand for unknown in many tables.
+const CODES_MM: [f64; 3] = [77.0, 88.0, 99.0];
+
+fn has_huge_length(row: &TableRow) -> bool {
+    let [short, long] = HUGE_MM;
+    row.short_axis_mm.is_some_and(|mm| mm >= short)
+        || row.diameter_mm.is_some_and(|mm| mm >= long || CODES_MM.contains(&mm))
+}
 
 type Length = fn(&TableRow) -> Option<f64>;
 
@@ -101,7 +113,7 @@ fn small_lengths(rows: &[TableRow]) -> Vec<&'static str> {
     let are_small = |length: Length| {
         let lengths: Vec<f64> = rows.iter().filter_map(length).collect();
         let small = lengths.iter().filter(|mm| **mm < SMALL_MM).count();
-        small >= FEWEST_LENGTHS && 2 * small > lengths.len()
+        2 * small > lengths.len()
     };
     columns.into_iter().filter(|(_, length)| are_small(*length)).map(|(column, _)| column).collect()
 }

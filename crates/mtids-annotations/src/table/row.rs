@@ -113,6 +113,8 @@ pub struct Table {
     pub no_length: Vec<u64>,
     /// Lines whose short axis is longer than their diameter.
     pub short_above_long: Vec<u64>,
+    /// Lines with a length that no lymph node has, or that may be a code for unknown.
+    pub huge_lengths: Vec<u64>,
     /// Columns of lengths in mm most of whose values are so small that they may be in cm.
     pub small_lengths: Vec<&'static str>,
 }

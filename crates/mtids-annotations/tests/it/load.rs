@@ -228,6 +228,47 @@ fn a_mask_named_by_a_uid_that_no_image_has_is_placed_with_a_warning() {
     }
 }
 
+#[test]
+fn a_mask_whose_name_speaks_of_another_image_is_refused_by_a_uid_and_told_by_a_spelling() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mask.nii.gz");
+    write_mask_nifti(&path, &[Mask { affine: grid(), voxels: vec![[1, 1, 1]] }], &grid(), [7, 5, 4]).unwrap();
+    let mask_file = read_mask(&path, &Limits::default()).unwrap();
+    let [own_study, other_study] = ["1.2.826.0.1.3680043.8.498.70001", "1.2.826.0.1.3680043.8.498.70002"];
+    let own = SeriesGeometry { study_uid: own_study, ..series() };
+    let other = SeriesGeometry {
+        patient_id: "LUNG-002",
+        series_uid: "2.25.4",
+        study_uid: other_study,
+        frame_of_reference_uid: None,
+        dimensions: [7, 5, 3],
+        ..series()
+    };
+    let later = SeriesGeometry { patient_id: "TEST-1", ..other };
+    let people = SamePerson::default();
+    let assigned = |others: &[SeriesGeometry<'_>], name: &str| {
+        let usable = [&[own], others].concat();
+        let images = Images { usable: &usable, refused: &[], unread_files: 0 };
+        let chosen = SeriesIndex::new(&images, &people).assign_mask_file(Path::new(name), &mask_file);
+        chosen.map(|chosen| chosen.warning).map_err(|error| error.reason)
+    };
+    let by_study = |study: &str| format!("{study}_nodes.nii.gz");
+    assert_eq!(assigned(&[other], &by_study(own_study)), Ok(None));
+    assert_eq!(assigned(&[other], &by_study(other_study)), Err(RejectReason::OtherPatient));
+    assert_eq!(assigned(&[later], &by_study(other_study)), Err(RejectReason::NoImageOfThisGrid));
+    // Two patients have its grid: the study says which one is meant.
+    let twin = SeriesGeometry { dimensions: own.dimensions, ..other };
+    assert_eq!(assigned(&[twin], "nodes.nii.gz"), Err(RejectReason::SeveralImages));
+    assert_eq!(assigned(&[twin], &by_study(own_study)), Ok(None));
+    for name in ["LUNG_002.nii.gz", "lung002_nodes.nii.gz", "Lung 002/nodes.nii.gz"] {
+        let told = assigned(&[other], name).unwrap().unwrap_or_default();
+        assert!(told.contains("its name reads like patient LUNG-002"), "{name}: {told}");
+    }
+    for name in ["test_1.nii.gz", "LUNG_003.nii.gz", "LUNG_0021.nii.gz", "nodes_002.nii.gz"] {
+        assert_eq!(assigned(&[other], name), Ok(None), "{name}");
+    }
+}
+
 /// The header of a slice of a grid.
 fn header_of(affine: mtids_domain::geometry::Affine) -> mtids_dicom::InstanceHeader {
     let folder = tempfile::tempdir().unwrap();

@@ -25,7 +25,7 @@ fn region(contours: Vec<Contour>) -> RegionOfInterest {
 }
 
 fn closed(points: Vec<[f64; 3]>) -> Contour {
-    Contour { kind: ContourKind::Closed, points: points.into_iter().map(PointMm).collect() }
+    Contour { kind: ContourKind::Closed, points: points.into_iter().map(PointMm).collect(), image: None }
 }
 
 /// A circle about `center`, in the plane of two unit vectors.
@@ -93,7 +93,8 @@ fn a_ball_is_one_node_however_its_planes_lie() {
 
 #[test]
 fn points_are_part_of_the_node_that_they_touch() {
-    let point = |[x, y, z]: [f64; 3]| Contour { kind: ContourKind::Point, points: vec![PointMm::new(x, y, z)] };
+    let point =
+        |[x, y, z]: [f64; 3]| Contour { kind: ContourKind::Point, points: vec![PointMm::new(x, y, z)], image: None };
     let node = || ball([0.0, 0.0, -80.0], 6.0, AXIAL, 2.5, 0.0);
     let tips = [point([0.0, 0.0, -72.5]), point([2.0, 0.0, -72.5]), point([2.0, 0.0, -70.0])];
     let whole = found(node().into_iter().chain(tips).collect());
@@ -168,7 +169,7 @@ proptest! {
         let contour = |(kind, points, flat): (u8, Vec<[f64; 3]>, bool)| {
             let kind = [ContourKind::Closed, ContourKind::Xor, ContourKind::Point][usize::from(kind)];
             let points = points.into_iter().map(|[x, y, z]| PointMm::new(x, y, if flat { -80.0 } else { z - 80.0 }));
-            Contour { kind, points: points.collect() }
+            Contour { kind, points: points.collect(), image: None }
         };
         let region = region(contours.into_iter().map(contour).collect());
         if let Err(fault) = region.findings(&grid(), SIDES, &Limits::default()) {

@@ -22,7 +22,7 @@ fn contour(bytes: &mut impl Iterator<Item = u8>) -> Option<Contour> {
         let z = if is_flat { 0 } else { bytes.next().unwrap_or(0) };
         points.push(PointMm::new(f64::from(x) / 2.0, f64::from(y) / 2.0, f64::from(depth) / 4.0 + f64::from(z) / 8.0));
     }
-    (!points.is_empty()).then_some(Contour { kind, points })
+    (!points.is_empty()).then_some(Contour { kind, points, image: None })
 }
 
 fuzz_target!(|bytes: &[u8]| {
