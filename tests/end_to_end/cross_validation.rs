@@ -34,6 +34,18 @@ fn folds_are_trained_and_judged_by_one_command_each_and_answer_as_an_ensemble() 
     assert!(!crossed.exists(), "nothing was begun");
     fit("3").expect_code(0);
     let trained = tree(&crossed);
+    // One folder holds a run or a cross-validation: an answer from a folder of both would be of either.
+    let one = ["fit", "--config", text(&config), "--dataset", text(dataset())];
+    let refused = run("mtids-train", [&one[..], &["--run", text(&crossed)]].concat()).expect_code(2);
+    assert!(refused.stderr.contains("holds a cross-validation"), "{}", refused.stderr);
+    let run_of_a_fold = crossed.join("fold-0");
+    let refused =
+        run("mtids-train", [&one[..], &["--run", text(&run_of_a_fold), "--folds", "3"]].concat()).expect_code(2);
+    assert!(refused.stderr.contains("holds a run without folds"), "{}", refused.stderr);
+    let elsewhere = folder.path().join("elsewhere");
+    let refused =
+        run("mtids-train", [&one[..], &["--run", text(&elsewhere), "--folds", "500"]].concat()).expect_code(2);
+    assert!(refused.stderr.contains("500 folds, but"), "{}", refused.stderr);
     assert!(fit("3").expect_code(0).stdout.matches("already complete").count() == 3);
     assert_eq!(tree(&crossed), trained);
 

@@ -28,6 +28,7 @@ mod pet;
 mod phantom;
 mod pipeline;
 mod predict;
+mod predict_again;
 mod privacy;
 mod rebuild;
 mod resume;

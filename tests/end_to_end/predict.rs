@@ -38,7 +38,7 @@ fn fit(run_folder: &Path, seed: u64) {
 }
 
 /// Arguments of a prediction for the shared cohort.
-fn arguments(out: &Path, more: &[&str]) -> Vec<String> {
+pub(crate) fn arguments(out: &Path, more: &[&str]) -> Vec<String> {
     let cohort = cohort().join("cohort");
     let (dicom, table, masks) = (cohort.join("dicom"), cohort.join("annotations.csv"), cohort.join("masks"));
     let fixed = [

@@ -84,14 +84,21 @@ fn prune_removes_what_older_builds_left_and_nothing_else() {
     let grown = tree(&out);
     // The copies for people are renewed; everything else of the older build is still there.
     assert!(untouched.keys().all(|name| grown.contains_key(name)));
-    fs::write(out.join("notes.txt"), "of the owner").unwrap();
+    // Files of the owner lie where shards do, and have names much like theirs.
+    let of_the_owner =
+        ["notes.txt", "shards/notes.parquet", "meta/old-index.parquet", "shards/part-0123456789abcdeg.bin"];
+    for name in of_the_owner {
+        fs::write(out.join(name), "of the owner").unwrap();
+    }
     let dry: Value =
         serde_json::from_str(&run("mtids-prep", ["prune", text(&out), "--dry-run", "--json"]).expect_code(0).stdout)
             .unwrap();
     assert!(dry["files"].as_array().unwrap().len() >= 3 && dry["removed"] == false, "{dry}");
-    assert_eq!(count_files(&out.join("meta")), count_files(&fresh.join("meta")) + 3, "nothing is removed yet");
+    assert_eq!(count_files(&out.join("meta")), count_files(&fresh.join("meta")) + 4, "nothing is removed yet");
     run("mtids-prep", ["prune", text(&out)]).expect_code(0);
-    fs::remove_file(out.join("notes.txt")).unwrap();
+    for name in of_the_owner {
+        fs::remove_file(out.join(name)).unwrap_or_else(|error| panic!("{name} is gone: {error}"));
+    }
     assert_eq!(tree(&out), tree(&fresh));
     let dataset = Dataset::open(&out).unwrap();
     assert_eq!((verify(&dataset, &|| ()), stale_copies(&dataset)), (vec![], vec![]));
@@ -101,6 +108,32 @@ fn prune_removes_what_older_builds_left_and_nothing_else() {
     let summary: Value = serde_json::from_str(&run("mtids-prep", again).expect_code(0).stdout).unwrap();
     assert_eq!(summary["shards"], summary["reused_shards"]);
     run("mtids-prep", ["prune", text(folder.path())]).expect_code(3);
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_no_output_and_another_key_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("project");
+    fs::create_dir(&out).unwrap();
+    let readme = out.join("README.md");
+    fs::write(&readme, "of the owner").unwrap();
+    let refused = run("mtids-prep", build_arguments(&out)).expect_code(2);
+    assert!(refused.stderr.contains("holds a file README.md and no dataset"), "{}", refused.stderr);
+    assert_eq!((fs::read_to_string(&readme).unwrap().as_str(), count_files(&out)), ("of the owner", 1));
+
+    fs::remove_file(&readme).unwrap();
+    let with_key = |key: &str| {
+        let mut command = program("mtids-prep");
+        command.args(build_arguments(&out)).args(["--set", "pseudonym.demo=false"]).env("MTIDS_PSEUDONYM_KEY", key);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        said.contains("was built with another key")
+    };
+    assert_eq!(
+        ["the first key of tests", "the first key of tests", "another key of tests"].map(with_key),
+        [false, false, true]
+    );
 }
 
 #[test]

@@ -173,6 +173,24 @@ fn a_list_ends_where_nothing_new_comes_and_what_has_no_uid_is_counted() {
 }
 
 #[test]
+fn a_full_page_that_comes_twice_is_a_list_only_where_a_longer_page_shows_no_more() {
+    let instances = |count: usize| {
+        let entries = (0..count).map(|number| format!(r#"{{"00080018":{{"Value":["1.{number}"]}}}}"#));
+        json(&format!("[{}]", entries.collect::<Vec<_>>().join(",")))
+    };
+    let ask = |longer: usize| {
+        let (address, requests) = server(vec![instances(100), instances(100), instances(longer)]);
+        let listed = client(&address).instances(&uid("1.2"), &uid("1.3"));
+        let last = requests.lock().unwrap().last().unwrap().line().to_owned();
+        assert!(last.contains("limit=101&offset=0"), "{last}");
+        listed
+    };
+    assert_eq!(ask(100).unwrap().found.len(), 100);
+    let error = ask(101).unwrap_err().to_string();
+    assert!(error.contains("ignores `offset`"), "{error}");
+}
+
+#[test]
 fn a_server_that_ignores_a_patient_with_wildcards_gives_no_other_patient() {
     let study = |uid: &str, patient: &str| {
         format!(r#"{{"0020000D":{{"Value":["{uid}"]}},"00100020":{{"Value":["{patient}"]}}}}"#)
