@@ -272,6 +272,12 @@ bench-peers: ## The build beside a Python script of pydicom, SimpleITK and pyarr
 	@$(MAKE) build PROFILE=$(PROFILE)
 	@bash scripts/benchmarks/peers.sh '$(BIN)' '$(WORKERS)'
 
+.PHONY: bench-fit
+bench-fit: DATASET = out/demo/dataset
+bench-fit: ## Patches per second of `fit` beside the same steps on a batch held in memory (DATASET= of `make demo`, STEPS=, ROUNDS=, PROFILE=)
+	@$(CARGO) build --locked --quiet --profile '$(PROFILE)' -p mtids-train --example fit_pace
+	@$(BIN)/examples/fit_pace '$(DATASET)' pipelines/demo/train.toml '$(or $(STEPS),60)' '$(or $(ROUNDS),5)'
+
 .PHONY: bench-suspects
 bench-suspects: COHORTS ?= realistic
 bench-suspects: SEEDS ?= 1 10

@@ -18,13 +18,14 @@ const MOST_REGIONS: u32 = 128;
 
 /// Findings, with their patients in order.
 pub(crate) struct Findings {
-    patients: Vec<u32>,
     /// 0 or 1; [`NO_CODE`] where it is not known.
     status: Vec<u32>,
     /// Place of the name among all; [`NO_CODE`] where it is not known.
     region: Vec<u32>,
     /// Numbers of the rows, patient by patient.
     order: Vec<u32>,
+    /// Where the rows of each patient end in `order`.
+    ends: Vec<u32>,
     /// Names of the regions.
     pub(crate) regions: Vec<String>,
 }
@@ -85,13 +86,21 @@ impl Property {
         let is_truth = answer.is_truth(column)?;
         let mut found: BTreeMap<u32, u32> = BTreeMap::new();
         let mut values = Vec::new();
+        // Rows of a series mostly have one value, and lie together.
+        let mut last = None;
         let codes = answer.numbers(column)?.into_iter().map(|number| {
             // Columns of numbers are of single precision.
             let Some(number) = number.map(|number| number as f32) else { return NO_CODE };
-            *found.entry(number.to_bits()).or_insert_with(|| {
+            let bits = number.to_bits();
+            if let Some((_, code)) = last.filter(|(last, _)| *last == bits) {
+                return code;
+            }
+            let code = *found.entry(bits).or_insert_with(|| {
                 values.push(if is_truth { (number != 0.0).to_string() } else { format!("{number:?}") });
                 values.len() as u32 - 1
-            })
+            });
+            last = Some((bits, code));
+            code
         });
         let codes = codes.collect();
         Ok(Self { codes, values })
@@ -209,12 +218,19 @@ impl Findings {
         let mut region = answer.codes("region_name")?;
         region.iter_mut().filter(|region| **region >= MOST_REGIONS).for_each(|region| *region = NO_CODE);
         let regions = index.coded()?.kept("region_name")?.values.clone();
-        Ok(Self { patients, status, region, order, regions })
+        // An index has fewer than 2^32 rows.
+        let ends = order.chunk_by(|a, b| patients[*a as usize] == patients[*b as usize]).scan(0, |end, rows| {
+            *end += rows.len() as u32;
+            Some(*end)
+        });
+        let ends = ends.collect();
+        Ok(Self { status, region, order, ends, regions })
     }
 
     /// Rows, patient by patient.
     pub(crate) fn by_patient(&self) -> impl Iterator<Item = &[u32]> {
-        self.order.chunk_by(|a, b| self.patients[*a as usize] == self.patients[*b as usize])
+        let begins = std::iter::once(&0).chain(&self.ends);
+        begins.zip(&self.ends).map(|(begin, end)| &self.order[*begin as usize..*end as usize])
     }
 
     /// Status of a row.

@@ -7,7 +7,9 @@
 //! Invariant: unknown keys are refused for every method; every number is checked by [`BalancerConfig::build_any`].
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use strum::{EnumIter, IntoEnumIterator, IntoStaticStr};
 
 use crate::any::{AnyBalancer, Needs};
@@ -45,9 +47,10 @@ use crate::rules::whole_gradient::moco::{MoCo, MoCoConfig};
 use crate::stateful::Stateful;
 use crate::stateless::{Stateless, Weights};
 
-/// Which balancer weights the task gradients, by its `method`, with its settings beside it.
+/// Which balancer weights the task gradients, by its `method` (`dd-gb` where it is left out), with its settings beside it.
 #[derive(Debug, Clone, PartialEq, EnumIter, IntoStaticStr, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(transform = without_method_it_is_dd_gb)]
 #[strum(serialize_all = "kebab-case")]
 pub enum BalancerConfig {
     /// Dual-dimensional gradient balancing, reconstructed from the abstract of MT-IDS.
@@ -142,7 +145,25 @@ impl Default for BalancerConfig {
     }
 }
 
+/// The key `method` may be left out for DD-GB.
+fn without_method_it_is_dd_gb(schema: &mut schemars::Schema) {
+    let Some(Value::Array(variants)) = schema.get_mut("oneOf") else { return };
+    if let Some(Value::Array(required)) = variants.first_mut().and_then(|first| first.get_mut("required")) {
+        required.retain(|key| key != "method");
+    }
+}
+
 impl BalancerConfig {
+    /// Reads a table whose `method` may be left out: then it is DD-GB. For `#[serde(deserialize_with)]`.
+    ///
+    /// # Errors
+    /// Those of serde, for unknown methods and keys.
+    pub fn or_dd_gb<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table = Map::<String, Value>::deserialize(deserializer)?;
+        table.entry("method").or_insert_with(|| Self::default().method().into());
+        Self::deserialize(Value::Object(table)).map_err(D::Error::custom)
+    }
+
     /// The name written as `method`.
     pub fn method(&self) -> &'static str {
         self.into()

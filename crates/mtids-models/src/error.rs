@@ -53,6 +53,19 @@ impl From<mtids_ranks::RanksError> for ModelError {
 }
 
 impl ModelError {
+    /// The same error of a setting that stands below a table of a larger configuration.
+    #[must_use]
+    pub fn within(self, table: &str) -> Self {
+        let below = |key: String| format!("{table}.{key}");
+        match self {
+            Self::Config { key, reason } => Self::Config { key: below(key), reason },
+            Self::Layer(LayerError::Config { key, reason }) => {
+                Self::Layer(LayerError::Config { key: below(key), reason })
+            }
+            other => other,
+        }
+    }
+
     /// Whether a setting is at fault, a key of the configuration or the name of a device, rather than data.
     pub fn is_configuration(&self) -> bool {
         match self {

@@ -86,6 +86,7 @@ pub struct TrainConfig {
     /// Losses.
     pub loss: LossConfig,
     /// Gradient balancing. Default DD-GB.
+    #[serde(deserialize_with = "BalancerConfig::or_dd_gb")]
     pub balancer: BalancerConfig,
     /// Optimiser; `method` chooses AdamW (the default) or SGD.
     pub optimizer: OptimizerConfig,
@@ -214,7 +215,7 @@ impl TrainConfig {
         }
         self.measures.validate()?;
         self.stream.validate()?;
-        self.model.validate()?;
+        self.model.validate().map_err(|error| error.within("model"))?;
         self.loss.validate()?;
         self.optimizer.validate()?;
         self.schedule.validate()?;
@@ -299,6 +300,7 @@ pub(crate) fn averages_gradients(balancer: &BalancerConfig) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mtids_balance::DdGbConfig;
     use mtids_runtime::exit::ExitStatus;
 
     #[test]
@@ -317,6 +319,9 @@ mod tests {
         let config = parse("[balancer]\nmethod = \"moco\"").unwrap();
         assert!(config.validate().unwrap_err().to_string().contains("scope"));
         assert!(parse("scope = \"exact\"\n[balancer]\nmethod = \"moco\"").unwrap().validate().is_ok());
+        let of_dd_gb = parse("[balancer]\ngamma = 0.25").unwrap().balancer;
+        assert!(matches!(of_dd_gb, BalancerConfig::DdGb(DdGbConfig { gamma: 0.25, .. })), "{of_dd_gb:?}");
+        assert!(parse("[balancer]\nmode = \"avg\"").is_err(), "the key of another method");
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct FitOptions {
     pub allow_device_change: bool,
     /// Calibrate the weights on the validation patients at the end.
     pub calibrate: bool,
+    /// Take every step on the first batch of its epoch, kept in memory: what a benchmark holds the stream against. It teaches nothing.
+    pub hold_batch: bool,
     /// What a new run begins with. One that goes on need not name it again.
     pub beginning: Beginning,
 }
@@ -231,6 +233,7 @@ fn train(
         last,
         positions: None,
         pace: Pace::default(),
+        hold_batch: options.hold_batch,
         damaged: BTreeSet::new(),
     };
     let progress = Progress::new(

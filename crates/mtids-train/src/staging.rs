@@ -33,8 +33,8 @@ const WAITING: usize = 1;
 /// Batches that are on the device at most before a step has asked for them: one more is in the thread's hands.
 pub(crate) const AHEAD: usize = WAITING + 1;
 
-/// A batch as a training step takes it.
-#[derive(Debug)]
+/// A batch as a training step takes it. A clone shares the inputs.
+#[derive(Clone, Debug)]
 pub(crate) struct TrainingBatch {
     /// What the network is taught.
     pub(crate) targets: TargetBatch,

@@ -63,6 +63,8 @@ pub(crate) struct Training<'a> {
     /// Positions of the stream of the epoch that is under way.
     pub(crate) positions: Option<Positions>,
     pub(crate) pace: Pace,
+    /// See [`FitOptions::hold_batch`](crate::fit::FitOptions::hold_batch).
+    pub(crate) hold_batch: bool,
     /// Damaged row groups that were named, each by its shard and its number there.
     pub(crate) damaged: BTreeSet<(String, usize)>,
 }
@@ -107,7 +109,7 @@ impl Training<'_> {
     ) -> Result<(), TrainError> {
         let epoch = self.state.epoch;
         if self.state.step < self.total_steps && self.state.next_batch < batches_per_epoch {
-            let stream = self.stream(epoch)?.start()?;
+            let mut stream = self.stream(epoch)?.start()?;
             self.positions = Some(stream.positions());
             let mut meter = PaceMeter::new(self.pace, stream.gauges());
             let preparing = meter.clone();
@@ -116,8 +118,18 @@ impl Training<'_> {
             let prepare = move |batch: Batch| {
                 preparing.prepare(|| TrainingBatch::new(&batch, &transform, &measures, regions, epoch, &device))
             };
+            let (hold_batch, left) = (self.hold_batch, batches_per_epoch - self.state.next_batch);
             let steps = |batches| self.steps(batches, batches_per_epoch, &mut meter, interrupt, progress);
-            let ended = stage(stream, prepare, steps);
+            let first = if hold_batch { stream.next() } else { None };
+            let ended = match first {
+                None => stage(stream, prepare, steps),
+                Some(first) => {
+                    let held = prepare(first?)?;
+                    drop(stream);
+                    let held = std::iter::repeat_n(held, usize::try_from(left).unwrap_or(usize::MAX));
+                    stage(held.map(Ok::<_, TrainError>), Ok, steps)
+                }
+            };
             self.pace = meter.pace();
             ended?;
         }

@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(zeros.no_length, [2, 4], "a row counts once");
         assert_eq!((zeros.rows[0].short_axis_mm, zeros.rows[0].diameter_mm), (None, None));
         assert_eq!((zeros.rows[1].short_axis_mm, zeros.small_lengths.len()), (Some(8.5), 0));
-        assert_eq!(table(&["1.2,12", "0.8,1", "0.6,2"]).small_lengths, ["short_axis_mm"]);
+        assert_eq!(table(&["1.2,12", "0.8,8", "0.6,2"]).small_lengths, ["short_axis_mm"]);
         assert_eq!(table(&["12,1.2", "0,0.9", "6,2.9"]).small_lengths, ["diameter_mm"]);
         assert_eq!(table(&["3,", "0.8,", "4,"]).small_lengths.len(), 0);
         assert_eq!(table(&["3.5,", "0.8,", "1.2,"]).small_lengths, ["short_axis_mm"], "one is bulky");

@@ -11,6 +11,7 @@ mod outside;
 mod real;
 mod regions;
 mod regressions;
+mod several_series;
 mod thick;
 mod written;
 

@@ -49,18 +49,20 @@ pub(super) fn found(index: &Index, config: &AuditConfig, nobody: &Nobody) -> Res
     for part in PARTS {
         for first in part.start..part.end - 1 {
             let rows = ByPiece::of(&hashes, first);
-            let compared = |mut found: Vec<((u32, u32), usize)>, piece: usize| {
-                let is_cut_here = rows.compare(&hashes, piece, first + 1..part.end, |one, other, shared| {
+            let compared = |(mut found, mut values): (Vec<((u32, u32), usize)>, Values), piece: usize| {
+                let others = first + 1..part.end;
+                let is_cut_here = rows.compare(&hashes, piece, others, &mut values, |one, other, shared| {
                     let is_copy = shared >= fewest
                         && are_two(patient(one), patient(other))
                         && voxels.get(one as usize) != voxels.get(other as usize);
                     found.extend(is_copy.then_some(((one, other), shared)));
                 });
                 is_cut.fetch_or(is_cut_here, Ordering::Relaxed);
-                found
+                (found, values)
             };
-            let found: Vec<Vec<((u32, u32), usize)>> =
-                (0..VALUES).into_par_iter().with_min_len(64).fold(Vec::new, compared).collect();
+            let pieces = (0..VALUES).into_par_iter().with_min_len(VALUES / 64);
+            let found: Vec<_> =
+                pieces.fold(|| (Vec::new(), Values::none()), compared).map(|(found, _)| found).collect();
             copies.extend(found.into_iter().flatten());
         }
     }
@@ -130,6 +132,7 @@ impl ByPiece {
         hashes: &[(u32, NearHash)],
         value: usize,
         others: std::ops::Range<usize>,
+        values: &mut Values,
         mut each: impl FnMut(u32, u32, usize),
     ) -> bool {
         let mut is_cut = false;
@@ -138,8 +141,14 @@ impl ByPiece {
         let own: Vec<(u32, NearHash)> = places.iter().map(|&place| hashes[place as usize]).collect();
         let mut order: Vec<u64> = Vec::with_capacity(own.len());
         for piece in others {
+            // Most values of the piece occur once: only the others are sorted.
+            own.iter().for_each(|(_, hash)| values.see(hash.pieces()[piece]));
             order.clear();
-            order.extend((0u64..).zip(&own).map(|(n, (_, hash))| u64::from(hash.pieces()[piece]) << 32 | n));
+            let shared = (0u64..).zip(&own).map(|(n, (_, hash))| (n, hash.pieces()[piece]));
+            order.extend(
+                shared.filter(|(_, value)| values.is_shared(*value)).map(|(n, value)| u64::from(value) << 32 | n),
+            );
+            own.iter().for_each(|(_, hash)| values.forget(hash.pieces()[piece]));
             order.sort_unstable();
             for same in order.chunk_by(|one, other| one >> 32 == other >> 32) {
                 is_cut |= same.len() > MOST_COMPARED + 1;
@@ -152,6 +161,38 @@ impl ByPiece {
             }
         }
         is_cut
+    }
+}
+
+/// Which values of a piece were seen, and which of them more than once: a bit each.
+struct Values {
+    seen: Vec<u64>,
+    shared: Vec<u64>,
+}
+
+impl Values {
+    fn none() -> Self {
+        Self { seen: vec![0; VALUES / 64], shared: vec![0; VALUES / 64] }
+    }
+
+    fn at(value: u16) -> (usize, u64) {
+        (usize::from(value) / 64, 1 << (value % 64))
+    }
+
+    fn see(&mut self, value: u16) {
+        let (at, bit) = Self::at(value);
+        self.shared[at] |= self.seen[at] & bit;
+        self.seen[at] |= bit;
+    }
+
+    fn is_shared(&self, value: u16) -> bool {
+        let (at, bit) = Self::at(value);
+        self.shared[at] & bit != 0
+    }
+
+    fn forget(&mut self, value: u16) {
+        let (at, _) = Self::at(value);
+        (self.seen[at], self.shared[at]) = (0, 0);
     }
 }
 

@@ -77,13 +77,16 @@ impl Places {
 
     /// Rows that have a place, group by group, and in each along the body.
     fn order(&self) -> Vec<u32> {
-        let mut order: Vec<u32> =
-            (0..self.series.len() as u32).filter(|row| self.groups[*row as usize] != NO_GROUP).collect();
-        order.sort_unstable_by(|a, b| {
-            let (a, b) = (*a as usize, *b as usize);
-            let along = self.at[2][a].total_cmp(&self.at[2][b]);
-            self.groups[a].cmp(&self.groups[b]).then(along).then(a.cmp(&b))
-        });
+        let group = |row: &u32| self.groups[*row as usize];
+        let mut order: Vec<u32> = (0..self.series.len() as u32).filter(|row| group(row) != NO_GROUP).collect();
+        // Most files have the rows of a study together, and then groups, which are of first rows, rise.
+        if !order.is_sorted_by_key(group) {
+            order.sort_by_key(group);
+        }
+        let along = |a: &u32, b: &u32| self.at[2][*a as usize].total_cmp(&self.at[2][*b as usize]).then(a.cmp(b));
+        for rows in order.chunk_by_mut(|a, b| group(a) == group(b)) {
+            rows.sort_unstable_by(along);
+        }
         order
     }
 

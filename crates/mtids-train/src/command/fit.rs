@@ -98,6 +98,7 @@ impl Fit {
             allow_device_change: self.allow_device_change,
             calibrate: true,
             beginning,
+            ..FitOptions::default()
         };
         let interrupt = Interrupt::install()?;
         for (run, config) in &runs {
