@@ -103,6 +103,16 @@ impl<'a> SeriesGeometry<'a> {
         }))
     }
 
+    /// Columns and rows of its slices as the files have them, and the distance of these in mm: the grid of a repaired series has others.
+    pub(crate) fn image_sides(&self) -> ([usize; 2], [f64; 2]) {
+        if let SliceUids::OffGrid([header, ..]) = self.slices {
+            let [between_rows, between_columns] = header.pixel_spacing;
+            return ([header.columns as usize, header.rows as usize], [between_columns, between_rows]);
+        }
+        let ([columns, rows, _], [across, down, _]) = (self.dimensions, self.affine.spacing());
+        ([columns, rows], [across, down])
+    }
+
     /// The name of the volume: the UID, with the number of the volume where it is not the first.
     pub fn name(&self) -> String {
         match self.part {
@@ -227,8 +237,10 @@ pub struct RefusedImage {
     pub patient_id: String,
     /// Study Instance UID.
     pub study_uid: String,
-    /// Series Instance UID.
+    /// Series Instance UID. Where a series holds several volumes, another one may be usable.
     pub series_uid: String,
+    /// SOP Instance UIDs of its slices that could be read.
+    pub slices: Vec<String>,
     /// How its slices lie.
     pub in_plane: InPlane,
     /// Why it was refused.

@@ -3,8 +3,9 @@
 //! Invariant: text is trimmed of spaces and NULs, and short; numbers are finite, and as many as there are; bytes of unknown VR (implicit
 //! private elements) are taken for the text that they hold.
 
-use dicom_core::{PrimitiveValue, Tag};
-use dicom_dictionary_std::tags;
+use dicom_core::dictionary::DataDictionary;
+use dicom_core::{PrimitiveValue, Tag, VR};
+use dicom_dictionary_std::{StandardDataDictionary, tags};
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
 use mtids_domain::annotation::Code;
@@ -58,17 +59,52 @@ pub fn number(object: &InMemDicomObject, tag: Tag) -> Option<f64> {
 
 /// An unsigned integer.
 pub fn integer(object: &InMemDicomObject, tag: Tag) -> Option<u32> {
-    object.get(tag)?.to_int::<u32>().ok()
+    let element = object.get(tag)?;
+    match unknown_bytes(element) {
+        Some(bytes) => integers_of_bytes(tag, bytes)?.first().copied(),
+        None => element.to_int::<u32>().ok(),
+    }
 }
 
 /// All unsigned integers of an attribute; `None` where missing or malformed.
 pub fn integers(object: &InMemDicomObject, tag: Tag) -> Option<Vec<u32>> {
-    object.get(tag)?.to_multi_int::<u32>().ok()
+    let element = object.get(tag)?;
+    match unknown_bytes(element) {
+        Some(bytes) => integers_of_bytes(tag, bytes),
+        None => element.to_multi_int::<u32>().ok(),
+    }
 }
 
 /// A signed or unsigned 16-bit value as it lies in memory, widened; for pixel values whose VR depends on the pixel sign.
 pub(crate) fn pixel_value(object: &InMemDicomObject, tag: Tag) -> Option<i64> {
-    object.get(tag)?.to_int::<i64>().ok()
+    let element = object.get(tag)?;
+    match unknown_bytes(element) {
+        Some(&[low, high]) => Some(u16::from_le_bytes([low, high]).into()),
+        Some(_) => None,
+        None => element.to_int::<i64>().ok(),
+    }
+}
+
+/// The bytes of an element whose writer did not know its VR: the library would take the first of them for its number.
+fn unknown_bytes(element: &InMemElement) -> Option<&[u8]> {
+    match element.value().primitive()? {
+        PrimitiveValue::U8(bytes) if element.vr() == VR::UN => Some(bytes),
+        _ => None,
+    }
+}
+
+/// Integers as the VR of the dictionary has them. Bytes of unknown VR are in little endian but for the retired big-endian syntax, where nobody knows.
+fn integers_of_bytes(tag: Tag, bytes: &[u8]) -> Option<Vec<u32>> {
+    let vr = StandardDataDictionary.by_tag(tag)?.vr.relaxed();
+    match vr {
+        VR::IS => {
+            let text = String::from_utf8_lossy(bytes);
+            trimmed(&text).split('\\').map(|number| number.trim().parse().ok()).collect()
+        }
+        VR::UL => bytes.chunks(4).map(|four| Some(u32::from_le_bytes(four.try_into().ok()?))).collect(),
+        VR::US => bytes.chunks(2).map(|two| Some(u16::from_le_bytes(two.try_into().ok()?).into())).collect(),
+        _ => None,
+    }
 }
 
 /// The items of a sequence; empty where missing.

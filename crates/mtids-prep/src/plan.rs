@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mtids_annotations::{AnnotationFiles, Finding, Images, Reject, SeriesGeometry, Sources, load};
-use mtids_dicom::volume::{SeriesGrid, check_geometry};
+use mtids_annotations::{AnnotationFiles, Finding, Images, RefusedImage, Reject, SeriesGeometry, Sources, load};
+use mtids_dicom::volume::SeriesGrid;
 use mtids_dicom::{
     DicomError, FileOutcome, InstanceHeader, Limits, ReasonCode, Series, SkipReason, check_series, group,
 };
@@ -26,7 +26,7 @@ use crate::identity::settle;
 use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
 use crate::patients::{read_site_table, read_split_table, refuse_two_spellings};
 use crate::scan::Scan;
-use crate::seen::SeenImages;
+use crate::seen::{SeenImages, refused_volume};
 use crate::split::assign_splits;
 
 /// A whole plan.
@@ -55,6 +55,8 @@ pub struct Plan {
 struct Usable {
     ct: Vec<(Series, SeriesGrid)>,
     pet: Vec<(Series, SeriesGrid)>,
+    /// CT volumes that cannot.
+    refused: Vec<RefusedImage>,
 }
 
 /// Everything that findings lie in, before patients are split.
@@ -91,8 +93,9 @@ pub(crate) fn gather(
     let Scan { mut headers, objects, segmentations, reports, structures, unread_files, .. } = scan;
     settle(&mut headers, &objects, config.same_person(), &config.limits())?;
     let seen = SeenImages::of(&headers);
-    let (usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
-    let refused = seen.refused(usable.ct.iter().map(|(series, _)| series), &outcomes);
+    let (mut usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
+    let judged = std::mem::take(&mut usable.refused);
+    let refused = seen.refused(usable.ct.iter().map(|(series, _)| series), judged, &outcomes);
     let geometries: Vec<SeriesGeometry<'_>> =
         usable.ct.iter().map(|(series, grid)| SeriesGeometry::of(series, *grid)).collect();
     let sources = Sources { files, segmentations: &segmentations, reports: &reports, structures: &structures };
@@ -230,9 +233,13 @@ fn usable_series(headers: Vec<InstanceHeader>, limits: &Limits, with_pet: bool) 
                 }
                 Err(error) => outcomes.extend(refuse_series(&series, &error)),
             },
-            _ => match check_geometry(&series, limits) {
+            // As it will be read, so that no finding is given to a series that cannot be.
+            _ => match check_series(&series, limits) {
                 Ok(grid) => usable.ct.push((series, grid)),
-                Err(error) => outcomes.extend(refuse_series(&series, &error)),
+                Err(error) => {
+                    outcomes.extend(refuse_series(&series, &error));
+                    usable.refused.extend(refused_volume(&series, error.reason()));
+                }
             },
         }
     }

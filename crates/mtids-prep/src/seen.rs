@@ -1,6 +1,6 @@
 //! The CT series that a scan saw, so that those which turn out unusable are still known when annotations are assigned.
 //!
-//! Invariant: one entry for each series, whatever becomes of its slices.
+//! Invariant: one entry for each series, whatever becomes of its slices, and one for each volume of it that was judged and refused.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -35,14 +35,20 @@ impl SeenImages {
         Self(seen)
     }
 
-    /// The series of which nothing is usable, sorted, each with the reason of one of its files.
+    /// The volumes that were `judged` and refused, and the series of which nothing came so far, sorted, each of these with the reason of one of its
+    /// files.
     pub(crate) fn refused<'a>(
         self,
         usable: impl Iterator<Item = &'a Series>,
+        judged: Vec<RefusedImage>,
         outcomes: &[FileOutcome],
     ) -> Vec<RefusedImage> {
-        let usable: HashSet<Key> =
+        let mut known: HashSet<Key> =
             usable.map(|one| (one.patient_id.clone(), one.study_uid.clone(), one.series_uid.clone())).collect();
+        let key = |image: &RefusedImage| {
+            (image.patient_id.as_str().into(), image.study_uid.as_str().into(), image.series_uid.as_str().into())
+        };
+        known.extend(judged.iter().map(key));
         let reasons: HashMap<&str, ReasonCode> = outcomes
             .iter()
             .filter_map(|outcome| match outcome {
@@ -50,19 +56,31 @@ impl SeenImages {
                 _ => None,
             })
             .collect();
-        let unusable = self.0.into_iter().filter(|(key, _)| !usable.contains(key));
-        let mut refused: Vec<RefusedImage> = unusable
-            .map(|((patient_id, study_uid, series_uid), in_plane)| RefusedImage {
-                reason: reasons.get(&*series_uid).copied().unwrap_or(ReasonCode::Unreadable),
-                patient_id: patient_id.as_ref().to_owned(),
-                study_uid: study_uid.as_ref().to_owned(),
-                series_uid: series_uid.as_ref().to_owned(),
-                in_plane,
-            })
-            .collect();
+        let unusable = self.0.into_iter().filter(|(key, _)| !known.contains(key));
+        let mut refused = judged;
+        refused.extend(unusable.map(|((patient_id, study_uid, series_uid), in_plane)| RefusedImage {
+            reason: reasons.get(&*series_uid).copied().unwrap_or(ReasonCode::Unreadable),
+            patient_id: patient_id.as_ref().to_owned(),
+            study_uid: study_uid.as_ref().to_owned(),
+            series_uid: series_uid.as_ref().to_owned(),
+            slices: Vec::new(),
+            in_plane,
+        }));
         refused.sort_by(|a, b| {
             (&a.patient_id, &a.study_uid, &a.series_uid).cmp(&(&b.patient_id, &b.study_uid, &b.series_uid))
         });
         refused
     }
+}
+
+/// A volume that was judged and refused; none of a volume without slices.
+pub(crate) fn refused_volume(series: &Series, reason: ReasonCode) -> Option<RefusedImage> {
+    Some(RefusedImage {
+        patient_id: series.patient_id.as_ref().to_owned(),
+        study_uid: series.study_uid.as_ref().to_owned(),
+        series_uid: series.series_uid.as_ref().to_owned(),
+        slices: series.instances.iter().map(|header| header.sop_instance_uid.clone()).collect(),
+        in_plane: InPlane::of(series.instances.first()?),
+        reason,
+    })
 }

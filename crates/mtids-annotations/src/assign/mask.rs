@@ -9,7 +9,7 @@ use std::path::Path;
 use mtids_domain::geometry::{Affine, PointMm};
 
 use super::{Chosen, NoImage, SeriesIndex};
-use crate::geometry::{SeriesGeometry, grid_corners};
+use crate::geometry::{RefusedImage, SeriesGeometry, grid_corners};
 use crate::label_grid::MaskFile;
 use crate::reject::RejectReason;
 
@@ -183,6 +183,13 @@ impl SeriesIndex<'_> {
         }
         let chosen = self.choose(&fitting)?.ok_or_else(|| self.no_grid(mask))?;
         let series = self.list[chosen.series].name();
+        let twin = self.refused_twin(&self.list[chosen.series]).map(|image| {
+            format!(
+                "placed by its grid, in series {series}, while series {} of the same study was refused ({}) and may have its grid: make sure on \
+                 which it was drawn, and put the SeriesInstanceUID into its file name",
+                image.series_uid, image.reason
+            )
+        });
         let unread = (named.is_empty() && self.unread_files > 0).then(|| {
             format!(
                 "placed by its grid alone, in series {series}, while {} files of the data folder could not be read and may be of its image; put \
@@ -206,7 +213,7 @@ impl SeriesIndex<'_> {
                 alike.into_iter().collect::<Vec<_>>().join(" or ")
             )
         });
-        let warnings: Vec<String> = [chosen.warning, unread, unknown, alike].into_iter().flatten().collect();
+        let warnings: Vec<String> = [chosen.warning, twin, unread, unknown, alike].into_iter().flatten().collect();
         Ok(Chosen { warning: (!warnings.is_empty()).then(|| warnings.join("; ")), ..chosen })
     }
 
@@ -252,11 +259,17 @@ impl SeriesIndex<'_> {
     }
 
     /// A refused image of another patient, whose slices lie as those of a series.
-    fn refused_like(&self, series: &SeriesGeometry<'_>) -> Option<&crate::geometry::RefusedImage> {
+    fn refused_like(&self, series: &SeriesGeometry<'_>) -> Option<&RefusedImage> {
         let in_plane = series.in_plane();
         self.refused.iter().find(|image| {
             !self.is_same_person(&image.patient_id, series.patient_id) && in_plane.is_like(&image.in_plane)
         })
+    }
+
+    /// A refused image of the same study, whose slices lie as those of a series.
+    fn refused_twin(&self, series: &SeriesGeometry<'_>) -> Option<&RefusedImage> {
+        let in_plane = series.in_plane();
+        self.refused.iter().find(|image| image.study_uid == series.study_uid && in_plane.is_like(&image.in_plane))
     }
 
     /// Why no series has the grid of a mask.

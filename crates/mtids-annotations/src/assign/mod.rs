@@ -53,6 +53,7 @@ pub struct SeriesIndex<'a> {
     by_study: HashMap<&'a str, Vec<usize>>,
     by_frame: HashMap<&'a str, Vec<usize>>,
     by_slice: OnceLock<HashMap<&'a str, Vec<usize>>>,
+    refused_slices: OnceLock<HashMap<&'a str, &'a RefusedImage>>,
 }
 
 impl<'a> SeriesIndex<'a> {
@@ -73,6 +74,7 @@ impl<'a> SeriesIndex<'a> {
             by_study: index(|series| Some(series.study_uid)),
             by_frame: index(|series| series.frame_of_reference_uid),
             by_slice: OnceLock::new(),
+            refused_slices: OnceLock::new(),
             list,
             refused: images.refused,
             unread_files: images.unread_files,
@@ -126,13 +128,22 @@ impl<'a> SeriesIndex<'a> {
         self.people.canonical(a) == self.people.canonical(b)
     }
 
-    /// The refused image that a UID of a series or study names.
+    /// The refused image that a UID of a series or study names; none where the series has another volume, which is usable.
     fn refused(&self, series_uid: Option<&str>, study_uid: Option<&str>) -> Option<&RefusedImage> {
         self.refused.iter().find(|image| match (series_uid, study_uid) {
-            (Some(uid), _) => image.series_uid == uid,
+            (Some(uid), _) => image.series_uid == uid && self.of_series(uid).is_empty(),
             (None, Some(uid)) => image.study_uid == uid,
             (None, None) => false,
         })
+    }
+
+    /// The refused image of a slice.
+    fn refused_slice(&self, uid: &str) -> Option<&'a RefusedImage> {
+        let slices = self.refused_slices.get_or_init(|| {
+            let of_image = |image: &'a RefusedImage| image.slices.iter().map(move |uid| (uid.as_str(), image));
+            self.refused.iter().flat_map(of_image).collect()
+        });
+        slices.get(uid).copied()
     }
 
     /// One of several series that fit alike; `None` for an empty list.

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use mtids_domain::annotation::AnnotationTarget;
 
 use super::{Chosen, NoImage, SeriesIndex};
+use crate::geometry::RefusedImage;
 
 /// Why an object has no series; each with a sentence for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +20,19 @@ pub enum NoSeries {
     NotHere(String),
 }
 
+fn of_refused(image: &RefusedImage) -> String {
+    format!("its image, series {}, is here and was refused: {}", image.series_uid, image.reason)
+}
+
 impl SeriesIndex<'_> {
     /// The series that an object may speak of; at least one. `instances` are the slices that it refers to.
     ///
     /// # Errors
     /// [`NoSeries`].
     pub fn candidates(&self, target: &AnnotationTarget, instances: &[String]) -> Result<Vec<usize>, NoSeries> {
+        if let Some(image) = self.refused_image(target, instances) {
+            return Err(NoSeries::NotHere(of_refused(image)));
+        }
         let is_own = |&n: &usize| target.patient_id.as_deref().is_none_or(|patient| self.is_patient(n, patient));
         let referenced = self.referenced(target, instances);
         let own: Vec<usize> = referenced.iter().copied().filter(|n| is_own(n)).collect();
@@ -51,6 +59,15 @@ impl SeriesIndex<'_> {
             Some(&other) => Err(self.of_another(target, other)),
             None => Err(NoSeries::NotHere(self.missing(target))),
         }
+    }
+
+    /// The refused image that an object was drawn on: it names the series or slices of that one, and no slice that is usable.
+    fn refused_image(&self, target: &AnnotationTarget, instances: &[String]) -> Option<&RefusedImage> {
+        if instances.iter().any(|uid| !self.of_slice(uid).is_empty()) {
+            return None;
+        }
+        let by_series = target.series_uid.as_deref().and_then(|uid| self.refused(Some(uid), None));
+        by_series.or_else(|| instances.iter().find_map(|uid| self.refused_slice(uid)))
     }
 
     /// The series that an object names, by their UID or by their slices.
@@ -96,7 +113,7 @@ impl SeriesIndex<'_> {
         let (series_uid, study_uid) = (target.series_uid.as_deref(), target.study_uid.as_deref());
         let by_series = series_uid.and_then(|uid| self.refused(Some(uid), None));
         if let Some(image) = by_series.or_else(|| study_uid.and_then(|uid| self.refused(None, Some(uid)))) {
-            return format!("its image, series {}, is here and was refused: {}", image.series_uid, image.reason);
+            return of_refused(image);
         }
         match series_uid {
             Some(uid) => format!("it refers to series {uid}, which is not here"),

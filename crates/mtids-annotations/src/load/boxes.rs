@@ -62,10 +62,9 @@ impl<'a> Slices<'a> {
     fn of(series: &[SeriesGeometry<'a>]) -> Self {
         let mut grids = BTreeMap::new();
         for one in series {
-            let [columns, rows, _] = one.dimensions;
             let uids: BTreeSet<&str> = one.slices.iter().collect();
-            let [across, down, _] = one.affine.spacing();
-            let grid = SliceGrid { sides: [columns, rows], spacing: [across, down] };
+            let (sides, spacing) = one.image_sides();
+            let grid = SliceGrid { sides, spacing };
             let known = (uids.len() == one.slices.len()).then_some(grid);
             grids.extend(uids.into_iter().map(|uid| (uid, known)));
         }

@@ -174,6 +174,7 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
         patient_id: "TEST-2".into(),
         study_uid: "2.25.71".into(),
         series_uid: "2.25.73".into(),
+        slices: Vec::new(),
         in_plane: InPlane::of(&header_of(grid())),
         reason: ReasonCode::MissingSlices,
     };
@@ -200,6 +201,11 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
         chosen.warning.is_some_and(|warning| warning.contains("by its grid alone"))
     };
     assert_eq!([(0, "a.nii"), (3, "a.nii"), (3, "TEST-1.nii")].map(|(n, name)| warning(n, name)), [false, true, false]);
+    // Of a refused phase of the same study, too.
+    let phase = RefusedImage { patient_id: "TEST-1".into(), study_uid: series().study_uid.into(), ..refused };
+    let images = Images { usable: &[series()], refused: &[phase], unread_files: 0 };
+    let chosen = SeriesIndex::new(&images, &people).assign_mask_file(Path::new("a.nii"), &mask_file).unwrap();
+    assert!(chosen.warning.is_some_and(|warning| warning.contains("of the same study was refused")));
 }
 
 #[test]
@@ -305,6 +311,7 @@ fn a_row_without_image_is_told_why() {
         patient_id: "TEST-2".into(),
         study_uid: "2.25.71".into(),
         series_uid: "2.25.73".into(),
+        slices: Vec::new(),
         in_plane: InPlane::of(&header_of(grid())),
         reason: ReasonCode::MissingSlices,
     }];

@@ -22,10 +22,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
 use mtids_domain::pseudonym::PseudonymSecret;
 
 use crate::dataset::{Elements, elements_of};
-use crate::element::text;
+use crate::element::{integer, text};
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
 use crate::prescan::scan_bytes;
@@ -160,10 +161,16 @@ impl Deidentifier {
             _ => (None, &[][..]),
         };
         // The scan has checked that the range lies in the file, or in what was inflated of it.
-        let pixels = range.map(|range: Range<usize>| match &skeleton.inflated {
+        let mut pixels = range.map(|range: Range<usize>| match &skeleton.inflated {
             Some(inflated) => std::borrow::Cow::Owned(inflated[range].to_vec()),
             None => std::borrow::Cow::Borrowed(&bytes[range]),
         });
+        // Nobody knows what a program has left behind the last pixel.
+        let excess = skeleton.pixels.as_ref().map_or(0, |place| excess_bytes(&object, place));
+        if let Some(pixels) = pixels.as_mut().filter(|_| excess > 0) {
+            let begin = pixels.len().saturating_sub(excess);
+            pixels.to_mut()[begin..].fill(0);
+        }
         Ok(Deidentified { head, pixels, tail, uids: rewrite.uids })
     }
 }
@@ -176,6 +183,22 @@ fn pixels_end(place: &PixelPlace) -> Option<(u64, &'static [u8])> {
             Some((fragments.last()?.end, &[0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]))
         }
     }
+}
+
+/// Bytes of native pixel data behind its last pixel; none where pixels are no whole bytes.
+fn excess_bytes(object: &InMemDicomObject, place: &PixelPlace) -> usize {
+    let PixelPlace::Native { bytes, .. } = place else { return 0 };
+    let bits = integer(object, tags::BITS_ALLOCATED).filter(|bits| bits % 8 == 0);
+    let sizes = [
+        integer(object, tags::ROWS),
+        integer(object, tags::COLUMNS),
+        bits.map(|bits| bits / 8),
+        Some(integer(object, tags::SAMPLES_PER_PIXEL).unwrap_or(1)),
+        Some(integer(object, tags::NUMBER_OF_FRAMES).unwrap_or(1)),
+    ];
+    let needed = sizes.into_iter().try_fold(1_u64, |product, size| product.checked_mul(size?.into()));
+    let excess = needed.map_or(0, |needed| (bytes.end - bytes.start).saturating_sub(needed));
+    usize::try_from(excess).unwrap_or(0)
 }
 
 /// Days by which all dates of a patient are moved back, 1 to [`MOST_DAYS`].

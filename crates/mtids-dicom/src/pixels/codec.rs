@@ -172,6 +172,13 @@ fn run(
             let claim = codestream::jpeg_2000(data).ok_or("JPEG 2000: no header that is read")?;
             agree("JPEG 2000", claim, shape)?;
             library(transfer_syntax, data, shape, shape.bits_allocated.max(8), into)?;
+            let is_negative = |sample: &[u8]| sample.last().is_some_and(|high| high & 0x80 != 0);
+            if claim.signed
+                && !shape.signed
+                && into.chunks_exact(usize::from(shape.bits_allocated / 8).max(1)).any(is_negative)
+            {
+                return Err("JPEG 2000: its samples are signed, and PixelRepresentation says that they are not".into());
+            }
             if shape.signed && !claim.signed && shape.bits_allocated == 16 && claim.bits < 16 {
                 // Two's complement of the codestream's bits, which the codestream does not know of.
                 let up = 16 - claim.bits;

@@ -418,3 +418,17 @@ fn dciodvfy_finds_no_new_error() {
     }
     assert!(errors.is_empty(), "{errors:#?}");
 }
+
+#[test]
+fn what_stands_behind_the_last_pixel_is_blank() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write(folder.path(), &volume(STEPS)).remove(0);
+    let mut object = open_file(&path).unwrap();
+    let mut pixels = object.element(tags::PIXEL_DATA).unwrap().to_bytes().unwrap().into_owned();
+    let sound = pixels.clone();
+    pixels.extend(b"DOE^JANE");
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U8(pixels.into())));
+    object.write_to_file(&path).unwrap();
+    let new = rewrite(&std::fs::read(&path).unwrap()).unwrap();
+    assert!(!contains(&new, "DOE") && new.ends_with(&[&sound[..], &[0; 8]].concat()));
+}

@@ -120,3 +120,40 @@ fn a_pet_that_is_a_projection_or_one_of_many_times_has_no_suv() {
         assert!(error.detail().contains(&format!("SeriesType (0054,1000) is {expected}")), "{}", error.detail());
     }
 }
+
+#[test]
+fn numbers_of_unknown_vr_are_read_whole() {
+    // A converter without a dictionary writes UN: -2000 is the bytes 30 F8, and the first of them is 48.
+    let unknown = |bytes: &[u8]| PrimitiveValue::U8(bytes.iter().copied().collect());
+    let folder = rewritten(|_, object| {
+        put_short(object, tags::PIXEL_REPRESENTATION, 1);
+        put_text(object, tags::RESCALE_INTERCEPT, VR::DS, "0");
+        object.put(DataElement::new(tags::PIXEL_PADDING_VALUE, VR::UN, unknown(&(-2000_i16).to_le_bytes())));
+        object.put(DataElement::new(tags::NUMBER_OF_FRAMES, VR::UN, unknown(b"1 ")));
+        let mut pixels = vec![48; 35];
+        pixels[0] = (-2000_i16).cast_unsigned();
+        put_pixels(object, &pixels);
+    });
+    let loaded = load_volume(&grouped(folder.path()).series[0], &Limits::default()).unwrap();
+    assert_eq!([0, 1].map(|i| loaded.volume.get([i, 0, 0])), [Some(-1000), Some(48)]);
+    assert_eq!(loaded.padded_voxels, 4);
+}
+
+#[test]
+fn signed_samples_of_a_codestream_are_no_unsigned_image() {
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/htj2k_12.dcm");
+    let mut bytes = std::fs::read(data).unwrap();
+    let size = bytes.windows(4).position(|window| window == [0xFF, 0x4F, 0xFF, 0x51]).unwrap() + 2;
+    // Behind the marker, its length, the capabilities, eight sizes and the number of components.
+    let precision = size + 6 + 32 + 2;
+    assert_eq!(bytes[precision], 15, "16 bits without sign");
+    bytes[precision] |= 0x80;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("signed.dcm");
+    std::fs::write(&path, bytes).unwrap();
+    let mtids_dicom::FileKind::Image(header) = read_header(&path, &Limits::default()).unwrap() else {
+        panic!("an image")
+    };
+    let error = mtids_dicom::decode_image(&header, &Limits::default()).unwrap_err().to_string();
+    assert!(error.contains("its samples are signed"), "{error}");
+}
