@@ -3,7 +3,7 @@
 //! Invariants: a measure that no row has is left out; measures come in the order of their columns, first those of the grown region. Units:
 //! each measure's own.
 
-use mtids_metrics::{auroc_by_patient, quantile};
+use mtids_metrics::RankedScores;
 use mtids_shards::{Measure, NO_CODE};
 use polars::prelude::{col, lit};
 use rayon::prelude::*;
@@ -49,15 +49,8 @@ pub struct Spread {
 }
 
 impl Spread {
-    fn of(mut values: Vec<f32>) -> Self {
-        let rows = values.len() as u64;
-        let half = values.len().saturating_sub(1) / 2;
-        let median = (!values.is_empty()).then(|| {
-            let (_, low, above) = values.select_nth_unstable_by(half, f32::total_cmp);
-            let next = above.iter().copied().min_by(f32::total_cmp).filter(|_| rows.is_multiple_of(2));
-            quantile(&[f64::from(*low), f64::from(next.unwrap_or(*low))], 0.5)
-        });
-        Self { rows, median: median.flatten() }
+    fn of(ranked: &RankedScores, is_metastatic: bool) -> Self {
+        Self { rows: ranked.count(is_metastatic) as u64, median: ranked.median(is_metastatic) }
     }
 }
 
@@ -115,36 +108,21 @@ pub(crate) fn measures(index: &Index, labels: &Labels) -> Result<Vec<Measured>, 
     Ok(found)
 }
 
-/// A measure over its rows; none without any.
+/// A measure over its rows, whose values are finite; none without any.
 fn measured(of: &str, measure: Measure, scored: Vec<(f32, bool, u32)>) -> Option<Measured> {
     if scored.is_empty() {
         return None;
     }
-    let area = auroc_by_patient(&scored);
+    let ranked = RankedScores::of(scored)?;
+    let area = ranked.area();
     let interval = area.and_then(|area| area.interval);
-    let with = |status: bool| scored.iter().filter(|row| row.1 == status).map(|row| row.0).collect();
     Some(Measured {
         of: of.to_owned(),
         measure: measure.name().to_owned(),
         unit: measure.unit().to_owned(),
-        benign: Spread::of(with(false)),
-        metastatic: Spread::of(with(true)),
+        benign: Spread::of(&ranked, false),
+        metastatic: Spread::of(&ranked, true),
         auroc: area.map(|area| area.area),
         interval: interval.map(|interval| [interval.low, interval.high]),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_median_is_that_of_the_sorted_values() {
-        for values in [vec![], vec![2.0], vec![9.0, 1.0], vec![3.0, 1.0, 2.0], vec![4.0, 1.0, 3.0, 1.0], vec![5.0; 6]] {
-            let mut sorted: Vec<f64> = values.iter().copied().map(f64::from).collect();
-            sorted.sort_unstable_by(f64::total_cmp);
-            let found = Spread::of(values);
-            assert_eq!((found.rows, found.median), (sorted.len() as u64, quantile(&sorted, 0.5)), "{sorted:?}");
-        }
-    }
 }

@@ -67,9 +67,10 @@ impl Parameters {
     }
 
     /// The same variables, handed out without gradient tracking: layers built from this retain no graph. They see every
-    /// later update and every committed running statistic, because the storage is shared; they record none.
+    /// later update and every committed running statistic, because the storage is shared; they record none. A rank reads them by itself: where only the
+    /// first one looks at the validation patients, nobody answers a sum over ranks.
     pub fn frozen(&self) -> Self {
-        Self { frozen: true, ..self.clone() }
+        Self { frozen: true, ranks: Ranks::alone(), ..self.clone() }
     }
 
     /// The same variables for layers whose convolutions and matrix products have this precision; the entries keep their type.

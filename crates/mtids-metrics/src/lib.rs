@@ -41,7 +41,7 @@ pub use interval::{Interval, wilson};
 pub use kappa::{Agreement, agreement_by_patient, cohens_kappa};
 pub use logistic::{Logistic, LogisticInput};
 pub use paired::{Difference, auroc_difference_by_patient};
-pub use placement::{ClusteredArea, auroc_by_patient};
+pub use placement::{ClusteredArea, RankedScores, auroc_by_patient};
 pub use precision::{
     PrecisionRecallPoint, average_precision, net_benefit, precision_recall_curve, threshold_for_sensitivity,
 };

@@ -2,7 +2,7 @@
 //!
 //! The variance is that of Obuchowski (Biometrics 1997;53:567): DeLong's placement values are summed by patient, and patients with samples of
 //! both classes add a covariance. Student's t has the degrees of freedom of the class with fewer patients. Invariants: the area is that of
-//! [`crate::auroc`]; the order of samples changes nothing but the rounding of sums; the cost is that of one sort.
+//! [`crate::auroc`]; the order of samples changes nothing but the rounding of sums; the cost is that of a sort by digits.
 
 use crate::effect::{Effect, Spread};
 use crate::interval::Interval;
@@ -25,64 +25,133 @@ struct Placed {
     sums: [f64; 2],
 }
 
-/// Area of (score, is positive, patient) triples. Patients are numbers; one that nobody has costs four bytes. `None` when
-/// one class is missing or a score is NaN.
-pub fn auroc_by_patient(samples: &[(f32, bool, u32)]) -> Option<ClusteredArea> {
-    if samples.iter().any(|sample| sample.0.is_nan()) {
-        return None;
-    }
-    let positives = samples.iter().filter(|sample| sample.1).count() as f64;
-    let negatives = samples.len() as f64 - positives;
-    if positives == 0.0 || negatives == 0.0 {
-        return None;
-    }
-    let (numbers, patients) = renumbered(samples);
-    // Score, patient and class in one number, so no sample is looked up again once they are sorted. A patient has 31 bits: more of them would
-    // take 64 GiB of sums.
-    let packed = |&(score, positive, patient): &(f32, bool, u32)| {
-        u64::from(ordered(score)) << 32 | u64::from(numbers[patient as usize]) << 1 | u64::from(positive)
-    };
-    let mut sorted: Vec<u64> = samples.iter().map(packed).collect();
-    sorted.sort_unstable();
-    let is_positive = |packed: u64| packed & 1 == 1;
-    let mut placed = vec![Placed::default(); patients];
-    let mut below = [0.0_f64; 2];
-    let mut wins = 0.0;
-    for tied in sorted.chunk_by(|a, b| a >> 32 == b >> 32) {
-        let of_tied = tied.iter().filter(|one| is_positive(**one)).count() as f64;
-        let others = tied.len() as f64 - of_tied;
-        // Share of negatives below a positive, and of positives above a negative; ties count one half.
-        let shares =
-            [(below[1] + others / 2.0) / negatives, (positives - below[0] - of_tied + of_tied / 2.0) / positives];
-        for packed in tied {
-            let side = usize::from(!is_positive(*packed));
-            let one = &mut placed[(*packed as u32 >> 1) as usize];
-            one.samples[side] += 1.0;
-            one.sums[side] += shares[side];
+/// Scores with their class and patient, in the order of the scores.
+#[derive(Clone, Debug)]
+pub struct RankedScores {
+    /// Score, patient and class in one number, so no sample is looked up again. A patient has 31 bits: more of them would take 64 GiB of sums.
+    sorted: Vec<u64>,
+    /// Patients that occur.
+    patients: usize,
+    /// Negatives, and positives.
+    counts: [usize; 2],
+}
+
+impl RankedScores {
+    /// Ranks (score, is positive, patient) triples. Patients are numbers; one that nobody has costs four bytes. `None` when a score is NaN.
+    pub fn of(samples: Vec<(f32, bool, u32)>) -> Option<Self> {
+        if samples.iter().any(|sample| sample.0.is_nan()) {
+            return None;
         }
-        wins += of_tied * (below[1] + others / 2.0);
-        below[0] += of_tied;
-        below[1] += others;
+        let positives = samples.iter().filter(|sample| sample.1).count();
+        let (numbers, patients) = renumbered(&samples);
+        let packed = |&(score, positive, patient): &(f32, bool, u32)| {
+            u64::from(ordered(score)) << 32 | u64::from(numbers[patient as usize]) << 1 | u64::from(positive)
+        };
+        let packed: Vec<u64> = samples.iter().map(packed).collect();
+        let counts = [samples.len() - positives, positives];
+        drop(samples);
+        Some(Self { sorted: sorted_by_score(packed), patients, counts })
     }
-    let area = wins / (positives * negatives);
-    let deviation = |one: &Placed, side: usize| one.sums[side] - one.samples[side] * area;
-    let with = |side: usize| placed.iter().filter(|one| one.samples[side] > 0.0).count() as f64;
-    let (with, all) = ([with(0), with(1)], placed.iter().filter(|one| one.samples != [0.0; 2]).count() as f64);
-    if with[0] < 2.0 || with[1] < 2.0 {
-        return Some(ClusteredArea { area, error: None, interval: None });
+
+    /// Samples of a class.
+    pub fn count(&self, positive: bool) -> usize {
+        self.counts[usize::from(positive)]
     }
-    let totals = [positives, negatives];
-    let squares = [0, 1].map(|side: usize| {
-        let squares: f64 = placed.iter().map(|one| deviation(one, side).powi(2)).sum();
-        with[side] / (with[side] - 1.0) * squares / totals[side].powi(2)
-    });
-    let products: f64 = placed.iter().map(|one| deviation(one, 0) * deviation(one, 1)).sum();
-    let both = all / (all - 1.0) * products / (positives * negatives);
-    let variance = (squares[0] + squares[1] + 2.0 * both).max(0.0);
-    let spread = Spread { variance, degrees: with[0].min(with[1]) - 1.0 };
-    let interval = Effect::new(area, &[spread])
-        .map(|effect| Interval { low: effect.interval.low.max(0.0), high: effect.interval.high.min(1.0) });
-    Some(ClusteredArea { area, error: Some(variance.sqrt()), interval })
+
+    /// Median score of a class; `None` without samples.
+    pub fn median(&self, positive: bool) -> Option<f64> {
+        let last = self.count(positive).checked_sub(1)?;
+        let of_class = self.sorted.iter().filter(|one| is_positive(**one) == positive);
+        let mut middle = of_class.skip(last / 2).map(|packed| f64::from(score((packed >> 32) as u32)));
+        let low = middle.next()?;
+        if last % 2 == 0 { Some(low) } else { Some(low + (middle.next()? - low) * 0.5) }
+    }
+
+    /// Area under the curve. `None` when one class is missing.
+    pub fn area(&self) -> Option<ClusteredArea> {
+        let [negatives, positives] = self.counts.map(|count| count as f64);
+        if positives == 0.0 || negatives == 0.0 {
+            return None;
+        }
+        let mut placed = vec![Placed::default(); self.patients];
+        let mut below = [0.0_f64; 2];
+        let mut wins = 0.0;
+        for tied in self.sorted.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let of_tied = tied.iter().filter(|one| is_positive(**one)).count() as f64;
+            let others = tied.len() as f64 - of_tied;
+            // Share of negatives below a positive, and of positives above a negative; ties count one half.
+            let shares =
+                [(below[1] + others / 2.0) / negatives, (positives - below[0] - of_tied + of_tied / 2.0) / positives];
+            for packed in tied {
+                let side = usize::from(!is_positive(*packed));
+                let one = &mut placed[(*packed as u32 >> 1) as usize];
+                one.samples[side] += 1.0;
+                one.sums[side] += shares[side];
+            }
+            wins += of_tied * (below[1] + others / 2.0);
+            below[0] += of_tied;
+            below[1] += others;
+        }
+        let area = wins / (positives * negatives);
+        let deviation = |one: &Placed, side: usize| one.sums[side] - one.samples[side] * area;
+        let with = |side: usize| placed.iter().filter(|one| one.samples[side] > 0.0).count() as f64;
+        let (with, all) = ([with(0), with(1)], placed.iter().filter(|one| one.samples != [0.0; 2]).count() as f64);
+        if with[0] < 2.0 || with[1] < 2.0 {
+            return Some(ClusteredArea { area, error: None, interval: None });
+        }
+        let totals = [positives, negatives];
+        let squares = [0, 1].map(|side: usize| {
+            let squares: f64 = placed.iter().map(|one| deviation(one, side).powi(2)).sum();
+            with[side] / (with[side] - 1.0) * squares / totals[side].powi(2)
+        });
+        let products: f64 = placed.iter().map(|one| deviation(one, 0) * deviation(one, 1)).sum();
+        let both = all / (all - 1.0) * products / (positives * negatives);
+        let variance = (squares[0] + squares[1] + 2.0 * both).max(0.0);
+        let spread = Spread { variance, degrees: with[0].min(with[1]) - 1.0 };
+        let interval = Effect::new(area, &[spread])
+            .map(|effect| Interval { low: effect.interval.low.max(0.0), high: effect.interval.high.min(1.0) });
+        Some(ClusteredArea { area, error: Some(variance.sqrt()), interval })
+    }
+}
+
+/// As [`RankedScores::area`], of a list. `None` when a score is NaN, too.
+pub fn auroc_by_patient(samples: &[(f32, bool, u32)]) -> Option<ClusteredArea> {
+    RankedScores::of(samples.to_vec())?.area()
+}
+
+fn is_positive(packed: u64) -> bool {
+    packed & 1 == 1
+}
+
+/// Bits of a pass of the sort.
+const DIGIT: u32 = 11;
+/// Fewer numbers than this are sorted by comparing them.
+const FEW: usize = 1 << DIGIT;
+
+/// Sorts by the upper 32 bits; equals keep their order. A pass for each digit, from the lowest: an audit sorts some twenty columns of a large index, and
+/// most of their time was that of a sort that compares numbers.
+fn sorted_by_score(mut numbers: Vec<u64>) -> Vec<u64> {
+    if numbers.len() < FEW {
+        numbers.sort_by_key(|number| number >> 32);
+        return numbers;
+    }
+    let mut other = vec![0; numbers.len()];
+    for shift in (32..u64::BITS).step_by(DIGIT as usize) {
+        let digit = |number: u64| (number >> shift) as usize & (FEW - 1);
+        let mut starts = [0_usize; FEW];
+        numbers.iter().for_each(|number| starts[digit(*number)] += 1);
+        let mut start = 0;
+        for place in &mut starts {
+            start += std::mem::replace(place, start);
+        }
+        for number in &numbers {
+            let place = &mut starts[digit(*number)];
+            other[*place] = *number;
+            *place += 1;
+        }
+        std::mem::swap(&mut numbers, &mut other);
+    }
+    numbers
 }
 
 /// For each number of a patient its place among those that occur, in the order of the samples; and how many do.
@@ -104,6 +173,11 @@ fn renumbered(samples: &[(f32, bool, u32)]) -> (Vec<u32>, usize) {
 fn ordered(score: f32) -> u32 {
     let bits = (score + 0.0).to_bits();
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+/// The score of such a number.
+fn score(ordered: u32) -> f32 {
+    f32::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })
 }
 
 #[cfg(test)]
@@ -128,6 +202,40 @@ mod tests {
                 prop_assert!(0.0 <= interval.low && interval.low <= interval.high && interval.high <= 1.0);
             }
         }
+    }
+
+    #[test]
+    fn scores_are_sorted_and_have_their_median() {
+        let mut random = rng_for(3, "ranks", &[]);
+        for count in [0, 1, 2, 5, 300, FEW - 1, FEW, 5 * FEW + 3] {
+            let score = |number: u32| match number % 7 {
+                0 => f32::INFINITY,
+                1 => -0.0,
+                2 => -1e-40,
+                _ => (number as f32 - 2e9) * 1e-3,
+            };
+            let samples: Vec<(f32, bool, u32)> =
+                (0..count).map(|n| (score(random.random()), random.random_bool(0.3), n as u32 / 3)).collect();
+            let ranked = RankedScores::of(samples.clone()).unwrap();
+            let mut expected = samples.clone();
+            expected.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap());
+            let found = ranked.sorted.iter().map(|one| (score_of(*one), is_positive(*one), *one as u32 >> 1));
+            // Patients are numbered as they occur, which here is their number.
+            assert!(found.eq(expected.iter().map(|one| (one.0 + 0.0, one.1, one.2))), "{count}");
+            for class in [false, true] {
+                let of_class: Vec<f64> = expected.iter().filter(|one| one.1 == class).map(|one| one.0.into()).collect();
+                assert_eq!(ranked.count(class), of_class.len());
+                let median = ranked.median(class);
+                assert!(
+                    median == crate::quantile(&of_class, 0.5) || median.is_some_and(f64::is_nan),
+                    "{count} {median:?}"
+                );
+            }
+        }
+    }
+
+    fn score_of(packed: u64) -> f32 {
+        score((packed >> 32) as u32)
     }
 
     #[test]

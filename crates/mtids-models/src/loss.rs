@@ -346,6 +346,11 @@ impl TaskLosses {
         Ok(Some((loss * weights)?.sum_all()?))
     }
 
+    /// Whether a regulariser judges the answers of heads, so that its gradient reaches what they read, and not only gates.
+    pub(crate) fn regularises_heads(&self) -> bool {
+        self.config.consistency_weight > 0.0
+    }
+
     /// Everything beside the tasks' losses, weighted, a scalar: λ_b R_b + λ_e R_e of the gates to which they apply, the terms of the
     /// architecture itself, and the consistency of the heads. `None` when there is none of these.
     ///

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use mtids_layers::{Optimizer, Schedule, WeightAverage};
 use mtids_models::TaskLosses;
+use mtids_models::tasks::LabelMap;
 use mtids_ranks::Ranks;
 use mtids_report::progress::Progress;
 use mtids_runtime::interrupt::Interrupt;
@@ -160,6 +161,11 @@ fn train(
     let trained_on = seen_by_both(trained_on, earlier.as_ref());
     let network = Network::among(ranks, config, &manifest.description, &measures, device)?;
     let tasks = network.model.tasks().clone();
+    if !tasks.tasks().iter().any(LabelMap::is_total) {
+        let reason = "none of them tells the region or the status of every node, so there is nothing to choose weights by; add `joint`, `region` or \
+                      `metastasis`";
+        return Err(TrainError::setting("model.tasks", reason));
+    }
     let counts = tasks.counts(&targets(&labels, regions, &measures, |_| 1.0))?;
     let losses = TaskLosses::new(&config.loss, &tasks, Some(&counts))?.over(ranks);
     let all_steps = config.epochs.saturating_mul(steps_per_epoch);

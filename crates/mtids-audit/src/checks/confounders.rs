@@ -1,6 +1,6 @@
 //! Confounders: variables that predict a label without the node's image, namely its size, how the image was acquired, and who judged it how.
 
-use mtids_metrics::{ClusteredArea, auroc_by_patient, cramers_v};
+use mtids_metrics::{ClusteredArea, RankedScores, cramers_v};
 use mtids_report::format::counted;
 
 use super::chance;
@@ -15,7 +15,10 @@ use crate::measures::Labels;
 /// The short axis alone.
 pub(super) fn size(index: &Index, labels: &Labels, config: &AuditConfig) -> Result<Option<AuditIssue>, AuditError> {
     let scored = labels.scored(index, "short_axis_mm")?;
-    let Some(ClusteredArea { area, interval, .. }) = auroc_by_patient(&scored) else { return Ok(None) };
+    let rows = scored.len() as u64;
+    let Some(ClusteredArea { area, interval, .. }) = RankedScores::of(scored).and_then(|ranked| ranked.area()) else {
+        return Ok(None);
+    };
     let limit = config.size_confounder;
     let bounds = interval.map(|bounds| format!(" ({:.2} to {:.2})", bounds.low, bounds.high)).unwrap_or_default();
     let message = format!("the short axis alone reaches an AUROC of {area:.2}{bounds} for metastasis");
@@ -35,7 +38,7 @@ pub(super) fn size(index: &Index, labels: &Labels, config: &AuditConfig) -> Resu
     } else {
         (Severity::Info, "the baseline that a model has to exceed")
     };
-    Ok(Some(AuditIssue::new(severity, IssueCode::SizeConfounder, scored.len() as u64, message, advice)))
+    Ok(Some(AuditIssue::new(severity, IssueCode::SizeConfounder, rows, message, advice)))
 }
 
 /// Properties of the acquisition, patient by patient: a patient counts once for each value, as metastatic if any of the nodes is.

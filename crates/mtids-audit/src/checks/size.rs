@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mtids_metrics::{ClusteredArea, auroc_by_patient};
+use mtids_metrics::{ClusteredArea, RankedScores};
 use mtids_report::format::counted;
 use polars::prelude::{DataType, Expr, col, len, lit};
 
@@ -137,7 +137,7 @@ pub(super) fn of_unknown(
     let judged = patients.into_iter().zip(statuses).zip(sizes).filter(|((patient, _), _)| !nobody.is(*patient));
     let scored: Vec<(f32, bool, u32)> =
         judged.map(|((patient, status), size)| (size as f32, status > 1, patient)).collect();
-    let open = scored.iter().filter(|row| row.1).count() as u64;
+    let (rows, open) = (scored.len() as u64, scored.iter().filter(|row| row.1).count() as u64);
     let distinct = |is_open: bool| {
         let mut of: Vec<u32> = scored.iter().filter(|row| row.1 == is_open).map(|row| row.2).collect();
         of.sort_unstable();
@@ -147,7 +147,11 @@ pub(super) fn of_unknown(
     if open == 0 || distinct(true).min(distinct(false)) < config.fewest_patients {
         return Ok(None);
     }
-    let Some(ClusteredArea { area, interval: Some(interval), .. }) = auroc_by_patient(&scored) else { return Ok(None) };
+    let Some(ClusteredArea { area, interval: Some(interval), .. }) =
+        RankedScores::of(scored).and_then(|ranked| ranked.area())
+    else {
+        return Ok(None);
+    };
     let apart = (area - 0.5).abs();
     let reach = (interval.high - interval.low) / 2.0;
     // A difference that chance gives is none, however large.
@@ -162,7 +166,7 @@ pub(super) fn of_unknown(
         format!(
             "nodes of unknown status are {kind}: the short axis tells them from the others with an AUROC of {side:.2} ({} of {})",
             open,
-            counted(scored.len() as u64, "node with a size", "nodes with a size")
+            counted(rows, "node with a size", "nodes with a size")
         ),
         "nodes were chosen for examination by their size, so results hold for such nodes only: report them by size",
     )))

@@ -5,6 +5,7 @@
 //! so the slice of a task in the gradient of the copy is that task's gradient. Invariant: every parameter gets the gradient that it gets where tasks are
 //! computed one by one, up to the order of sums; so a parameter of a task without a labelled sample gets none, except from the regularisers.
 
+use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var};
 
 use super::among_ranks::Places;
@@ -35,9 +36,17 @@ pub(super) fn boundary(on: &On<'_>, together: &Together, balancing: Balancing<'_
 
     let mut collector = Collector::new(parameters);
     let above = collector.shared(model);
-    // The regularisers train gates alone where gates pass nothing on. Where every task is active, all gates have a gradient anyway.
-    let in_one = !together.by_gates && !active.contains(&false);
+    // Regularisers of gates train gates alone where gates pass nothing on. Where every task is active, all gates have a gradient anyway. Any other is no
+    // part of the gradients that are balanced (method.md, 3.4).
+    let in_one = !together.by_gates && !losses.regularises_heads() && !active.contains(&false);
     let at_once = regulariser.iter().filter(|_| in_one);
+    let of_copies = |store: &GradStore| -> Result<Vec<Option<Tensor>>> {
+        let of_copy = |(place, copy): (usize, &Var)| {
+            let trains: Vec<bool> = together.trains.iter().map(|places| places.get(place) == Some(&true)).collect();
+            store.get(copy).map(|gradient| of_trained(&gradient.detach(), &trains)).transpose()
+        };
+        copies.iter().enumerate().map(of_copy).collect()
+    };
     let mut by_place: Vec<Option<Tensor>> = vec![None; copies.len()];
     if let Some(total) = sum(task_losses.iter().flatten().chain(at_once))? {
         let store = total.backward()?;
@@ -48,10 +57,7 @@ pub(super) fn boundary(on: &On<'_>, together: &Together, balancing: Balancing<'_
             .map(|(task, _)| format!(".{}.", task.name))
             .collect();
         collector.add(&store, |name| !network.is_shared(name) && !silent.iter().any(|task| name.contains(task)))?;
-        for (place, (gradient, copy)) in by_place.iter_mut().zip(&copies).enumerate() {
-            let trains: Vec<bool> = together.trains.iter().map(|places| places.get(place) == Some(&true)).collect();
-            *gradient = store.get(copy).map(|gradient| of_trained(&gradient.detach(), &trains)).transpose()?;
-        }
+        by_place = of_copies(&store)?;
     }
     let mut cut: Vec<Option<Tensor>> = vec![None; copies.len()];
     for (place, (total, gradient)) in cut.iter_mut().zip(&mut by_place).enumerate() {
@@ -99,9 +105,10 @@ pub(super) fn boundary(on: &On<'_>, together: &Together, balancing: Balancing<'_
         if !in_one {
             let store = regulariser.backward()?;
             collector.add(&store, |_| true)?;
-            let through: Result<Vec<Option<Tensor>>> = copies
+            let of_tasks = of_copies(&store)?;
+            let through: Result<Vec<Option<Tensor>>> = of_tasks
                 .iter()
-                .map(|copy| store.get(copy).map(|gradient| Ok(gradient.detach().sum(0)?)).transpose())
+                .map(|gradient| gradient.as_ref().map(|gradient| Ok(gradient.sum(0)?)).transpose())
                 .collect();
             add_cut(&mut cut, &through?, 1.0)?;
         }

@@ -121,6 +121,7 @@ fn assert_same(title: &str, one: &[(String, Vec<f64>)], other: &[(String, Vec<f6
 fn layers_by_one_product_for_all_take_the_same_step() {
     let without_regularisers =
         LossConfig { branch_prior_weight: 0.0, load_balance_weight: 0.0, ..LossConfig::default() };
+    let consistent = LossConfig { consistency_weight: 0.7, ..LossConfig::default() };
     let partly = TargetBatch { metastasis: vec![None; 4], ..targets() };
     for case in cases() {
         for scope in [Scope::Boundary, Scope::Exact] {
@@ -129,6 +130,8 @@ fn layers_by_one_product_for_all_take_the_same_step() {
                     (LossConfig::default(), targets(), "all tasks"),
                     (LossConfig::default(), partly.clone(), "a task without labels"),
                     (without_regularisers.clone(), partly.clone(), "no regularisers"),
+                    (consistent.clone(), targets(), "consistent heads"),
+                    (consistent.clone(), partly.clone(), "consistent heads, a task without labels"),
                 ] {
                     let run = |at_once: bool| pass(&case, &losses, &targets, scope, whole, at_once);
                     let title = format!("{} {scope:?}, whole gradients {whole}, {what}", case.name);

@@ -102,11 +102,13 @@ pub(crate) fn calibrate_opened(
         .ok_or(TrainError::Interrupted { step: trained.step })?;
     // A run that this one began from may have learnt some of them by heart.
     let all = predictions.len();
+    let index = opened.index()?;
     if let Some(trained_on) = folder.trained_on()? {
-        predictions.retain(|row| !trained_on.has_taught(&row.patient_key));
+        let taught = trained_on.taught(&index);
+        predictions.retain(|row| !taught.contains(row.patient_key.as_str()));
     }
     let taught = all - predictions.len();
-    let reader = MeasuresReader::of_training(&opened.index()?);
+    let reader = MeasuresReader::of_training(&index);
     let chose_epoch = trained.best_on_validation;
     let fitted = Calibration::fit(&predictions, reader, trained.weights, manifest.digest(), chose_epoch);
     let fitted = fitted.map_err(|reason| match taught {

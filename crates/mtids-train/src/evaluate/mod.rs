@@ -161,7 +161,8 @@ fn fusion(
             SeenPatients::find(Some(trained_on), &manifest.pseudonym_fingerprint, false, Split::Validation, index);
         rows.retain(|row| !seen.leaves_out(&row.patient_key));
     }
-    rows.retain(|row| !trained_on.has_taught(&row.patient_key));
+    let taught = trained_on.taught(index);
+    rows.retain(|row| !taught.contains(row.patient_key.as_str()));
     Ok(Fusion::fit(reader, &rows))
 }
 

@@ -30,6 +30,9 @@ pub struct TrainedOn {
     pub validation: BTreeSet<PatientKey>,
     /// Digests of the voxels of their findings: the same patch under another pseudonym is the same person.
     pub voxels: BTreeSet<String>,
+    /// Of `voxels`, those of a run of another secret that this one began with. Whom it was taught is known by nothing else.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub voxels_of_another_secret: BTreeSet<String>,
     /// Labels of the training split.
     pub labels: LabelCounts,
 }
@@ -49,6 +52,7 @@ impl TrainedOn {
                 .chain(findings(Split::Validation))
                 .map(|row| row.voxels_digest.clone())
                 .collect(),
+            voxels_of_another_secret: BTreeSet::new(),
             labels: LabelCounts::of(regions, findings(Split::Train).map(|row| codes(row, regions))),
         }
     }
@@ -58,15 +62,19 @@ impl TrainedOn {
         if self.pseudonym_fingerprint == earlier.pseudonym_fingerprint {
             self.train.extend(earlier.train.iter().cloned());
             self.validation.extend(earlier.validation.iter().cloned());
+        } else {
+            self.voxels_of_another_secret.extend(earlier.voxels.iter().cloned());
         }
+        self.voxels_of_another_secret.extend(earlier.voxels_of_another_secret.iter().cloned());
         self.voxels.extend(earlier.voxels.iter().cloned());
         self
     }
 
-    /// Whether weights were fitted to this patient: by this run, or by one that it began from, whose training split may hold patients of another split
-    /// now.
-    pub(crate) fn has_taught(&self, patient: &str) -> bool {
-        self.train.contains(&PatientKey::from_stored(patient))
+    /// Patients to whom weights were fitted: by this run, or by one that it began from, whose training split may hold patients of another split now.
+    /// `index` are all rows of the dataset: those of a run of another secret are known by their voxels.
+    pub(crate) fn taught(&self, index: &[RowLabels]) -> BTreeSet<String> {
+        let again = index.iter().filter(|row| self.voxels_of_another_secret.contains(&row.voxels_digest));
+        self.train.iter().chain(again.map(|row| &row.patient_key)).map(|key| key.as_str().to_owned()).collect()
     }
 
     /// Writes the record into a run folder.
