@@ -199,6 +199,7 @@ def forks_of_a_url(path):
     try:
         url = server.stdout.readline().strip()
         remote = mtids.open(url)
+        assert remote.path == url, remote.path
         rows, stream = len(remote), mtids.Stream(remote, "train", BATCH, SEED, EPOCH)
         child = os.fork()
         if child == 0:
@@ -257,6 +258,20 @@ def kills(dataset, count):
         os.close(read)
 
 
+def sampling(dataset):
+    """What sampling draws follows the epoch without shuffling, too, and wrong use of it is a ValueError."""
+    few = {"epoch_rows": max(1, len(dataset) // 4)}
+
+    def drawn(epoch):
+        stream = mtids.Stream(dataset, "train", BATCH, SEED, epoch, shuffle=False, sampling=few)
+        assert stream.state()["epoch"] == epoch
+        return {key for batch in stream for key in pyarrow.table(batch.labels).column("sample_key").to_pylist()}
+
+    assert drawn(0) == drawn(0) and drawn(0) != drawn(1)
+    none = {"filter": {"models": ["no such scanner"]}}
+    raises(ValueError, lambda: mtids.Stream(dataset, "train", sampling=none), "no rows")
+
+
 def state_at(dataset, batch):
     return mtids.Stream(dataset, "train", BATCH, SEED, EPOCH).state(batch)
 
@@ -286,6 +301,7 @@ def main():
     raises(mtids.MtidsError, lambda: mtids.open("/nowhere"), "/nowhere")
     count, held, rust = batches(dataset, program)
     buffers(dataset)
+    sampling(dataset)
     ddgb(program)
     gradients = np.array([[1.0, 0.0], [-0.5, 1.0]])
     said = guide(path, [0, 1, 3], gradients=gradients, losses=[0.7, 1.2])

@@ -2,8 +2,9 @@
 //!
 //! Invariant: every byte that is returned was checked against the manifest.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use mtids_domain::geometry::PointMm;
 use mtids_shards::{Dataset as Shards, Place, Planes, RowGroup, ShardError, Split, read_row_group};
@@ -55,17 +56,18 @@ impl Dataset {
     }
 
     fn row_group(&self, place: Place) -> Result<Arc<RowGroup>, ShardError> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((shard, row_group, group)) if (*shard, *row_group) == (place.shard, place.row_group) => {
-                Ok(Arc::clone(group))
-            }
-            _ => {
-                let group = Arc::new(read_row_group(&self.shards, place.shard, place.row_group)?);
-                *last = Some((place.shard, place.row_group, Arc::clone(&group)));
-                Ok(group)
-            }
+        // Never waited for: in a forked child a thread of its parent may hold it for ever.
+        if let Ok(last) = self.last.try_lock()
+            && let Some((shard, row_group, group)) = &*last
+            && (*shard, *row_group) == (place.shard, place.row_group)
+        {
+            return Ok(Arc::clone(group));
         }
+        let group = Arc::new(read_row_group(&self.shards, place.shard, place.row_group)?);
+        if let Ok(mut last) = self.last.try_lock() {
+            *last = Some((place.shard, place.row_group, Arc::clone(&group)));
+        }
+        Ok(group)
     }
 }
 
@@ -90,8 +92,9 @@ impl Dataset {
 
     /// Folder or URL of the dataset.
     #[getter]
-    fn path(&self) -> PathBuf {
-        self.path.clone()
+    fn path(&self) -> &OsStr {
+        // As text: a path would make one slash of the two of a URL.
+        self.path.as_os_str()
     }
 
     /// Digest of the manifest: two datasets with the same digest are the same bytes.
@@ -177,7 +180,7 @@ impl View {
         self.0.channels.iter().map(|channel| channel.name().to_owned()).collect()
     }
 
-    /// `volume`, `slices` or `orthogonal`.
+    /// `volume`, `stack` or `orthogonal`.
     #[getter]
     fn planes(&self) -> &'static str {
         self.0.geometry.planes.name()

@@ -22,12 +22,7 @@ use crate::fork::{Opened, Owned};
 use crate::table::ArrowTable;
 
 fn refused(error: &StreamError) -> PyErr {
-    match error {
-        StreamError::Config { .. } | StreamError::Budget { .. } | StreamError::State { .. } => {
-            PyValueError::new_err(describe(error))
-        }
-        _ => data(error),
-    }
+    if error.is_usage() { PyValueError::new_err(describe(error)) } else { data(error) }
 }
 
 /// Where a stream stands, and its threads while it runs.
@@ -67,16 +62,22 @@ impl Stream {
         if running.ended {
             return Ok(None);
         }
-        let mut stream = running.stream.take();
-        if stream.as_mut().and_then(Owned::get_mut).is_none() {
-            let started = self.builder.clone().start_batch(running.next).start();
-            stream = Some(Owned::new(started.map_err(|error| refused(&error))?));
-        }
         running.waiting = Some(std::process::id());
-        Ok(stream)
+        let (mut stream, next) = (running.stream.take(), running.next);
+        drop(running);
+        if stream.as_mut().and_then(Owned::get_mut).is_some() {
+            return Ok(stream);
+        }
+        match self.builder.clone().start_batch(next).start() {
+            Ok(started) => Ok(Some(Owned::new(started))),
+            Err(error) => {
+                self.running().waiting = None;
+                Err(refused(&error))
+            }
+        }
     }
 
-    /// Takes the stream back with what it gave.
+    /// Takes the stream back with what it gave. At its end its threads are joined, which may take as long as a server takes to answer: not with a lock.
     fn give(&self, stream: Owned<BatchStream>, item: Option<&Result<mtids_stream::Batch, StreamError>>) {
         let mut running = self.running();
         running.waiting = None;
@@ -85,8 +86,21 @@ impl Stream {
                 running.next += self.step;
                 running.stream = Some(stream);
             }
-            Some(Err(_)) | None => running.ended = true,
+            Some(Err(_)) | None => {
+                running.ended = true;
+                drop(running);
+                drop(stream);
+            }
         }
+    }
+}
+
+impl Drop for Stream {
+    /// Without the interpreter lock, for the threads are joined. An interpreter that ends has no lock to let go of.
+    fn drop(&mut self) {
+        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut stream = running.stream.take();
+        Python::try_attach(|py| py.detach(|| drop(stream.take())));
     }
 }
 
@@ -121,6 +135,7 @@ impl Stream {
             let table = Arc::new(SampleTable::open(vec![source], &config.sampling)?);
             let mut builder =
                 BatchStream::over(table).config(&config).batch_size(batch_size).rank(rank, ranks).every(every);
+            builder = builder.epoch(seed, epoch);
             if shuffle {
                 builder = builder.shuffle(seed, epoch);
             }
@@ -150,7 +165,7 @@ impl Stream {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Batch>> {
         let Some(mut stream) = py.detach(|| self.take())? else { return Ok(None) };
         let item = py.detach(|| stream.get_mut().and_then(Iterator::next));
-        self.give(stream, item.as_ref());
+        py.detach(|| self.give(stream, item.as_ref()));
         match item {
             Some(Ok(batch)) => Batch::new(py, batch, &self.views).map(Some),
             Some(Err(error)) => Err(refused(&error)),

@@ -1,6 +1,7 @@
 //! Which share of a batch of work a process does: said on the command line, or by a scheduler's variables where the user asks for them.
 //!
-//! Invariants: variables of the environment alone never turn a whole into a share; shares of one count do not overlap and together are everything; a scheduler's numbering may start anywhere and have steps.
+//! Invariants: variables of the environment alone never turn a whole into a share; shares of one count do not overlap and together are everything; a scheduler's numbering may start anywhere and have steps, but for
+//! a part of an array that is run again: its numbers are taken for shares, so that the whole array must have begun at 0.
 
 use serde::Serialize;
 

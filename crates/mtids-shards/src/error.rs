@@ -16,6 +16,8 @@ pub enum DamageKind {
     Decode,
     /// The storage failed while it read the bytes.
     Read,
+    /// The shard is not there any more.
+    Gone,
     /// Other rows than the manifest says.
     Rows,
 }

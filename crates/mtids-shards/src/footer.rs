@@ -2,7 +2,8 @@
 //!
 //! Kept of it are the places of the column chunks: a parsed footer has some ten times as many bytes, most of them statistics that no reader of
 //! voxels asks for. Shards of one dataset share their schema. Invariants: what is kept stays below [`KEPT_BYTES`]; a shard that was dropped is
-//! read and verified again. Threads that ask for the same footer at once wait for one reader of it.
+//! read and verified again. Threads that ask for the same footer at once wait for one reader of it. In a forked child a lock may be held for ever by
+//! a thread of its parent, so a child keeps footers of its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -141,13 +142,26 @@ fn with_rows(file: &FileMetaData, rows: i64) -> FileMetaData {
 pub(crate) fn kind_of(error: &std::io::Error) -> DamageKind {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => DamageKind::Size,
+        std::io::ErrorKind::NotFound => DamageKind::Gone,
         _ => DamageKind::Read,
     }
 }
 
 /// Footers of an open dataset, by the number of their shard.
-#[derive(Debug, Default)]
-pub(crate) struct Footers(Mutex<Kept>);
+#[derive(Debug)]
+pub(crate) struct Footers {
+    /// The process whose threads hold the locks.
+    process: u32,
+    kept: Mutex<Kept>,
+    /// Those of a forked child.
+    of_child: OnceLock<Box<Footers>>,
+}
+
+impl Default for Footers {
+    fn default() -> Self {
+        Self { process: std::process::id(), kept: Mutex::default(), of_child: OnceLock::new() }
+    }
+}
 
 /// A place for a footer: whoever comes first holds the lock while it reads.
 #[derive(Debug, Default)]
@@ -168,8 +182,12 @@ struct Kept {
 impl Footers {
     /// The footer of a shard, read by `read` unless it is kept. A footer that could not be read is tried again by the next who asks.
     pub(crate) fn get<E>(&self, shard: usize, read: impl FnOnce() -> Result<Footer, E>) -> Result<Arc<Footer>, E> {
+        if self.process != std::process::id() {
+            return self.of_child.get_or_init(Box::default).get(shard, read);
+        }
         // Every change leaves the fields in step before it can panic, so a poisoned lock is whole.
-        let cell = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).footers.entry(shard).or_default());
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let cell = Arc::clone(kept().footers.entry(shard).or_default());
         if let Some(footer) = cell.footer.get() {
             return Ok(Arc::clone(footer));
         }
@@ -178,7 +196,7 @@ impl Footers {
             return Ok(Arc::clone(footer));
         }
         let footer = read()?;
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = kept();
         let schema = Arc::clone(kept.schema.get_or_insert_with(|| Arc::clone(&footer.schema)));
         let footer = Arc::clone(cell.footer.get_or_init(|| Arc::new(footer.sharing(&schema))));
         kept.bytes += footer.memory();
@@ -316,6 +334,18 @@ mod tests {
         };
         assert_eq!(dictionaries(0), [false, true]);
         assert!(footer.alone(3).is_err() && footer.rows(3).is_none());
+    }
+
+    #[test]
+    fn a_forked_child_waits_for_no_lock_of_its_parent() {
+        let storage = Memory::default();
+        let (entry, _) = shard(&storage, "a", "text");
+        // As a child finds them that was forked while a thread of its parent held the lock.
+        let footers = Footers { process: std::process::id() ^ 1, ..Footers::default() };
+        let _held = footers.kept.lock().unwrap();
+        let read = || Footer::read(&storage, &entry);
+        let first = footers.get(0, read).unwrap();
+        assert!(Arc::ptr_eq(&first, &footers.get(0, read).unwrap()), "it is kept, too");
     }
 
     #[test]

@@ -118,6 +118,12 @@ impl BatchStreamBuilder {
         self
     }
 
+    /// Seed and epoch of a stream that is not shuffled: sampling draws by them, too. By default both are 0.
+    pub fn epoch(mut self, seed: u64, epoch: u64) -> Self {
+        (self.seed, self.epoch) = (seed, epoch);
+        self
+    }
+
     /// Draws rows from this many row groups at a time. By default 8.
     pub fn shuffle_row_groups(mut self, row_groups: usize) -> Self {
         self.config.shuffle_row_groups = row_groups;

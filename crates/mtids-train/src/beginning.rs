@@ -241,6 +241,12 @@ mod tests {
         let strange = seen("secret", "a", "b").and(&seen("another", "c", "d"));
         assert_eq!(strange.train, [PatientKey::from_stored("a")].into(), "keys of another secret mean nothing here");
         assert_eq!(strange.voxels.len(), 2);
+        let later = seen("secret", "e", "f").and(&strange);
+        assert_eq!(
+            later.voxels_of_another_secret,
+            ["voxels of c".to_owned()].into(),
+            "also where it is a run before the last"
+        );
     }
 
     #[test]

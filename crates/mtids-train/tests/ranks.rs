@@ -130,6 +130,19 @@ fn ranks_train_what_one_process_trains_and_go_on_with_what_others_began() {
 }
 
 #[test]
+fn a_network_with_terms_of_its_own_is_validated_by_one_rank_of_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let dataset = place("dataset");
+    dataset::two_views_in_groups(&dataset, "t", 2);
+    let settings = SETTINGS.replace("[model]", "[model]\narchitecture = \"dselect-k\"");
+    let config = mtids_runtime::config::parse::<TrainConfig>(&settings).unwrap().check().unwrap();
+    train(&Ranks::alone(), &dataset, &place("alone"), &config, &Interrupt::new()).unwrap();
+    by(2, &dataset, &place("two"), &config).into_iter().for_each(|outcome| drop(outcome.unwrap()));
+    agree(&place("alone"), &place("two"), "dselect-k");
+}
+
+#[test]
 fn ranks_that_would_not_train_the_same_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);

@@ -42,7 +42,7 @@ class View:
         """Names of the channels; `ct` is in HU, `pet` in hundredths of an SUV."""
     @property
     def planes(self) -> str:
-        """How its planes lie: `volume`, `slices` or `orthogonal`."""
+        """How its planes lie: `volume`, `stack` or `orthogonal`."""
 
 @final
 class Patch:

@@ -15,10 +15,11 @@ class Stream(_mtids.Stream):
 
     Args:
         dataset: from `mtids.open`.
-        split: "train", "validation" or "test". Only labelled rows come, and negatives where the split has them.
+        split: "train", "validation" or "test". Only findings come, also those whose labels are
+            unknown (-1); negatives never do.
         batch_size: rows in a batch, on all ranks together.
-        seed: of the order.
-        epoch: of the order, from 0.
+        seed: of the order, and of what sampling draws.
+        epoch: of the order and of what sampling draws, from 0.
         position: rows of the epoch to pass over, of all ranks together; the first row of a batch. Row groups that lie
             wholly before it are not read.
         rank: the part of each batch that this process takes, from 0.

@@ -96,3 +96,36 @@ impl TrainedOn {
         serde_json::from_slice(&bytes).map(Some).map_err(|error| TrainError::broken(&file, error.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::row;
+
+    #[test]
+    fn patients_of_an_older_secret_are_known_by_their_voxels() {
+        let with_voxels = |patient: &str, split: Split, voxels: &str| {
+            let mut row = row(patient, split);
+            row.voxels_digest = voxels.into();
+            row
+        };
+        let index = [
+            with_voxels("taught-now", Split::Train, "1"),
+            with_voxels("taught-before", Split::Validation, "2"),
+            with_voxels("taught-before", Split::Validation, "3"),
+            with_voxels("new", Split::Validation, "4"),
+        ];
+        let seen = TrainedOn {
+            pseudonym_fingerprint: "this".into(),
+            train: [PatientKey::from_stored("taught-now")].into(),
+            validation: ["taught-before", "new"].map(PatientKey::from_stored).into(),
+            voxels: ["1", "2", "3", "4"].map(str::to_owned).into(),
+            voxels_of_another_secret: BTreeSet::new(),
+            labels: LabelCounts::of(1, []),
+        };
+        assert_eq!(seen.taught(&index), ["taught-now".to_owned()].into());
+        let another =
+            TrainedOn { pseudonym_fingerprint: "another".into(), voxels: ["2".to_owned()].into(), ..seen.clone() };
+        assert_eq!(seen.and(&another).taught(&index), ["taught-before", "taught-now"].map(str::to_owned).into());
+    }
+}
