@@ -194,7 +194,7 @@ impl Frames {
             for (segment, pixels) in of_frame {
                 match (segments.entry(segment).or_insert_with(|| Ok(Vec::new())), &frame.place) {
                     (Ok(planes), Ok(place)) => {
-                        planes.push(Plane { frame: n + 1, place: *place, image: frame.image.clone(), pixels })
+                        planes.push(Plane { frame: n + 1, place: *place, image: frame.image.clone(), pixels });
                     }
                     (segment @ Ok(_), Err(fault)) => *segment = Err(fault.clone()),
                     (Err(_), _) => {}

@@ -29,6 +29,9 @@ const PARTS: [std::ops::Range<usize>; 3] = [0..6, 6..11, 11..16];
 /// Rows that others under the same two pieces are compared with.
 const MOST_COMPARED: usize = 64;
 
+/// Two rows, and the pieces that they share.
+type Pair = ((u32, u32), usize);
+
 /// Rows of two patients whose hashes share enough pieces. That is likeness and no proof, so the message says how many they share.
 pub(super) fn found(index: &Index, config: &AuditConfig, nobody: &Nobody) -> Result<Option<AuditIssue>, AuditError> {
     if !index.has(HASH) {
@@ -49,7 +52,7 @@ pub(super) fn found(index: &Index, config: &AuditConfig, nobody: &Nobody) -> Res
     for part in PARTS {
         for first in part.start..part.end - 1 {
             let rows = ByPiece::of(&hashes, first);
-            let compared = |(mut found, mut values): (Vec<((u32, u32), usize)>, Values), piece: usize| {
+            let compared = |(mut found, mut values): (Vec<Pair>, Values), piece: usize| {
                 let others = first + 1..part.end;
                 let is_cut_here = rows.compare(&hashes, piece, others, &mut values, |one, other, shared| {
                     let is_copy = shared >= fewest
