@@ -3,6 +3,7 @@
 //! Invariants: batches are those of `mtids-stream` to the byte; waiting for one lets go of the interpreter lock; in a forked child the stream
 //! starts its own threads and goes on where its parent stood.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mtids_runtime::exit::describe;
@@ -68,11 +69,16 @@ impl Stream {
         if stream.as_mut().and_then(Owned::get_mut).is_some() {
             return Ok(stream);
         }
-        match self.builder.clone().start_batch(next).start() {
-            Ok(started) => Ok(Some(Owned::new(started))),
-            Err(error) => {
+        // Whatever keeps it from starting, the next call may try again.
+        let start = || self.builder.clone().start_batch(next).start();
+        match catch_unwind(AssertUnwindSafe(start)) {
+            Ok(Ok(started)) => Ok(Some(Owned::new(started))),
+            failed => {
                 self.running().waiting = None;
-                Err(refused(&error))
+                match failed {
+                    Ok(result) => result.map(|_| None).map_err(|error| refused(&error)),
+                    Err(panic) => resume_unwind(panic),
+                }
             }
         }
     }

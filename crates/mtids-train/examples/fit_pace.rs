@@ -51,6 +51,7 @@ fn patches_per_second(dataset: &Path, config: &ValidConfig, steps: u64, hold_bat
     let run = tempfile::tempdir()?;
     let options = FitOptions { hold_batch, ..FitOptions::default() };
     let summary = fit(dataset, run.path(), config, &Interrupt::new(), &options)?;
-    let patches = steps as f64 * config.batch_size as f64;
+    anyhow::ensure!(summary.steps == steps, "the settings allow {} steps only", summary.steps);
+    let patches = (steps * config.accumulate_batches as u64) as f64 * config.batch_size as f64;
     Ok(patches / (summary.pace.stepped + summary.pace.waited))
 }

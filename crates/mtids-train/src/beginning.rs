@@ -227,6 +227,7 @@ mod tests {
             train: [PatientKey::from_stored(train)].into(),
             validation: [PatientKey::from_stored(validation)].into(),
             voxels: [format!("voxels of {train}")].into(),
+            validation_voxels: Default::default(),
             voxels_of_another_secret: BTreeSet::new(),
             labels: LabelCounts::of(1, [(Some(0), Some(1))]),
         }

@@ -137,6 +137,7 @@ mod tests {
             train: keys(&["a", "b"]),
             validation: keys(&["c"]),
             voxels: ["voxels of a".to_owned()].into(),
+            validation_voxels: Default::default(),
             voxels_of_another_secret: BTreeSet::new(),
             labels: LabelCounts::of(1, []),
         }

@@ -46,6 +46,8 @@ impl Names {
         let has_number = id.iter().any(|word| word.starts_with(|c: char| c.is_ascii_digit()));
         has_number
             && id.iter().map(String::len).sum::<usize>() >= SHORTEST_PATIENT_ID
+            // A number alone may count anything.
+            && id.len() > 1
             && text.windows(id.len()).any(|words| words == id)
     }
 
@@ -262,14 +264,20 @@ impl SeriesIndex<'_> {
     fn refused_like(&self, series: &SeriesGeometry<'_>) -> Option<&RefusedImage> {
         let in_plane = series.in_plane();
         self.refused.iter().find(|image| {
-            !self.is_same_person(&image.patient_id, series.patient_id) && in_plane.is_like(&image.in_plane)
+            !self.is_same_person(&image.patient_id, series.patient_id)
+                && in_plane.is_like(&image.in_plane)
+                && may_have_as_many_slices(image, series)
         })
     }
 
     /// A refused image of the same study, whose slices lie as those of a series.
     fn refused_twin(&self, series: &SeriesGeometry<'_>) -> Option<&RefusedImage> {
         let in_plane = series.in_plane();
-        self.refused.iter().find(|image| image.study_uid == series.study_uid && in_plane.is_like(&image.in_plane))
+        self.refused.iter().find(|image| {
+            image.study_uid == series.study_uid
+                && in_plane.is_like(&image.in_plane)
+                && may_have_as_many_slices(image, series)
+        })
     }
 
     /// Why no series has the grid of a mask.
@@ -298,6 +306,12 @@ impl SeriesIndex<'_> {
         };
         NoImage::new(RejectReason::NoImageOfThisGrid, detail(hint))
     }
+}
+
+/// Whether a refused image may have had the slices of a series: some of its own may be missing, and not most. A few slices of a monitoring scan are
+/// no image that a mask was drawn on.
+fn may_have_as_many_slices(image: &RefusedImage, series: &SeriesGeometry<'_>) -> bool {
+    image.slices.is_empty() || 2 * image.slices.len() > series.dimensions[2]
 }
 
 /// Whether digits and dots of a name are a whole UID, and no date or version.

@@ -120,7 +120,8 @@ impl<'a> SeriesIndex<'a> {
         })
     }
 
-    fn is_patient(&self, series: usize, patient_id: &str) -> bool {
+    /// Whether a series is of a patient.
+    pub(crate) fn is_patient(&self, series: usize, patient_id: &str) -> bool {
         self.is_same_person(self.list[series].patient_id, patient_id)
     }
 

@@ -175,17 +175,20 @@ impl Loader<'_> {
         // The patient is that of the report; everything else is said by the segmentation.
         let patient_id = report.patient_id.clone().or_else(|| first.target.patient_id.clone());
         let target = AnnotationTarget { patient_id, ..first.target.clone() };
-        let candidates = match self.index.candidates(&target, &[]) {
-            Ok(candidates) => candidates,
-            Err(no_series) => return self.skip_without_series(path, no_series, nowhere),
-        };
-        let held = |n: usize| findings.iter().filter(|finding| self.index.series(n).holds(finding.center)).count();
         // Its nodes are those of its segmentations, which were assigned by the slices that they name.
+        let is_own =
+            |series: &usize| target.patient_id.as_deref().is_none_or(|patient| self.index.is_patient(*series, patient));
         let of_segmentations: BTreeSet<usize> = segmentations
             .iter()
             .filter(|one| report.refers_to(&one.sop_instance_uid))
-            .filter_map(|one| one.series.filter(|series| candidates.contains(series)))
+            .filter_map(|one| one.series.filter(is_own))
             .collect();
+        let candidates = match (self.index.candidates(&target, &[]), of_segmentations.first()) {
+            (Ok(candidates), _) => candidates,
+            (Err(_), Some(series)) => vec![*series],
+            (Err(no_series), None) => return self.skip_without_series(path, no_series, nowhere),
+        };
+        let held = |n: usize| findings.iter().filter(|finding| self.index.series(n).holds(finding.center)).count();
         let chosen = match (of_segmentations.first(), self.index.best(&candidates, held)) {
             (Some(series), _) if of_segmentations.len() == 1 => *series,
             (_, Ok(None)) => candidates[0],

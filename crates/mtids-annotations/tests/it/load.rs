@@ -206,6 +206,14 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
     let images = Images { usable: &[series()], refused: &[phase], unread_files: 0 };
     let chosen = SeriesIndex::new(&images, &people).assign_mask_file(Path::new("a.nii"), &mask_file).unwrap();
     assert!(chosen.warning.is_some_and(|warning| warning.contains("of the same study was refused")));
+    // A slice of a monitoring scan has not the grid of a mask, be it of this patient or of another.
+    for patient_id in ["TEST-1", "TEST-2"] {
+        let slices = vec!["2.25.73.1".into()];
+        let scan = RefusedImage { patient_id: patient_id.into(), slices, ..images.refused[0].clone() };
+        let images = Images { refused: &[scan], ..images };
+        let chosen = SeriesIndex::new(&images, &people).assign_mask_file(Path::new("a.nii"), &mask_file).unwrap();
+        assert_eq!(chosen.warning, None, "{patient_id}");
+    }
 }
 
 #[test]
@@ -273,6 +281,8 @@ fn a_mask_whose_name_speaks_of_another_image_is_refused_by_a_uid_and_told_by_a_s
     for name in ["test_1.nii.gz", "LUNG_003.nii.gz", "LUNG_0021.nii.gz", "nodes_002.nii.gz"] {
         assert_eq!(assigned(&[other], name), Ok(None), "{name}");
     }
+    let number = SeriesGeometry { patient_id: "007", ..other };
+    assert_eq!(assigned(&[number], "mask007.nii.gz"), Ok(None), "it may count nodes");
 }
 
 /// The header of a slice of a grid.

@@ -185,20 +185,21 @@ fn pixels_end(place: &PixelPlace) -> Option<(u64, &'static [u8])> {
     }
 }
 
-/// Bytes of native pixel data behind its last pixel; none where pixels are no whole bytes.
+/// Bytes of native pixel data behind its last pixel; none where the header does not say where that is, or says that whole frames stand behind it.
 fn excess_bytes(object: &InMemDicomObject, place: &PixelPlace) -> usize {
     let PixelPlace::Native { bytes, .. } = place else { return 0 };
-    let bits = integer(object, tags::BITS_ALLOCATED).filter(|bits| bits % 8 == 0);
-    let sizes = [
+    let or_one =
+        |tag| if object.get(tag).is_some() { integer(object, tag).map(|number| number.max(1)) } else { Some(1) };
+    let of_frame = [
         integer(object, tags::ROWS),
         integer(object, tags::COLUMNS),
-        bits.map(|bits| bits / 8),
-        Some(integer(object, tags::SAMPLES_PER_PIXEL).unwrap_or(1)),
-        Some(integer(object, tags::NUMBER_OF_FRAMES).unwrap_or(1)),
+        integer(object, tags::BITS_ALLOCATED).filter(|bits| bits % 8 == 0).map(|bits| bits / 8),
+        or_one(tags::SAMPLES_PER_PIXEL),
     ];
-    let needed = sizes.into_iter().try_fold(1_u64, |product, size| product.checked_mul(size?.into()));
+    let frame = of_frame.into_iter().try_fold(1_u64, |product, size| product.checked_mul(size?.into()));
+    let needed = frame.zip(or_one(tags::NUMBER_OF_FRAMES)).and_then(|(frame, frames)| frame.checked_mul(frames.into()));
     let excess = needed.map_or(0, |needed| (bytes.end - bytes.start).saturating_sub(needed));
-    usize::try_from(excess).unwrap_or(0)
+    usize::try_from(excess).ok().filter(|excess| frame.is_some_and(|frame| (*excess as u64) < frame)).unwrap_or(0)
 }
 
 /// Days by which all dates of a patient are moved back, 1 to [`MOST_DAYS`].

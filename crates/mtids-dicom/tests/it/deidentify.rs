@@ -431,4 +431,13 @@ fn what_stands_behind_the_last_pixel_is_blank() {
     object.write_to_file(&path).unwrap();
     let new = rewrite(&std::fs::read(&path).unwrap()).unwrap();
     assert!(!contains(&new, "DOE") && new.ends_with(&[&sound[..], &[0; 8]].concat()));
+    // Headers that do not say where the last pixel is cost no pixel.
+    for (tag, value) in [(tags::NUMBER_OF_FRAMES, "0"), (tags::NUMBER_OF_FRAMES, "1.0"), (tags::SAMPLES_PER_PIXEL, "0")]
+    {
+        let mut object = open_file(&path).unwrap();
+        object.put(DataElement::new(tag, VR::IS, PrimitiveValue::from(value)));
+        object.write_to_file(&path).unwrap();
+        let new = rewrite(&std::fs::read(&path).unwrap()).unwrap();
+        assert!(new.windows(sound.len()).any(|window| window == sound), "{tag} {value}");
+    }
 }

@@ -305,6 +305,7 @@ mod tests {
             train: [PatientKey::from_stored("a")].into(),
             validation: [PatientKey::from_stored("b")].into(),
             voxels: ["digest".to_owned()].into(),
+            validation_voxels: Default::default(),
             voxels_of_another_secret: Default::default(),
             labels: LabelCounts::of(1, [(Some(0), Some(1))]),
         }

@@ -30,7 +30,10 @@ pub struct TrainedOn {
     pub validation: BTreeSet<PatientKey>,
     /// Digests of the voxels of their findings: the same patch under another pseudonym is the same person.
     pub voxels: BTreeSet<String>,
-    /// Of `voxels`, those of a run of another secret that this one began with. Whom it was taught is known by nothing else.
+    /// Of `voxels`, those of the validation split. None in the record of a program that did not tell them apart.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub validation_voxels: BTreeSet<String>,
+    /// Of `voxels`, those that a run of another secret was taught which this one began with. Whom it was taught is known by nothing else.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub voxels_of_another_secret: BTreeSet<String>,
     /// Labels of the training split.
@@ -44,14 +47,13 @@ impl TrainedOn {
         let of_split = |split: Split| index.iter().filter(move |row| row.split == split);
         let patients = |split| of_split(split).map(|row| row.patient_key.clone()).collect();
         let findings = |split| of_split(split).filter(|row| row.kind == RowKind::Finding);
+        let voxels = |split| findings(split).map(|row| row.voxels_digest.clone());
         Self {
             pseudonym_fingerprint: manifest.pseudonym_fingerprint.clone(),
             train: patients(Split::Train),
             validation: patients(Split::Validation),
-            voxels: findings(Split::Train)
-                .chain(findings(Split::Validation))
-                .map(|row| row.voxels_digest.clone())
-                .collect(),
+            voxels: voxels(Split::Train).chain(voxels(Split::Validation)).collect(),
+            validation_voxels: voxels(Split::Validation).collect(),
             voxels_of_another_secret: BTreeSet::new(),
             labels: LabelCounts::of(regions, findings(Split::Train).map(|row| codes(row, regions))),
         }
@@ -59,14 +61,19 @@ impl TrainedOn {
 
     /// With what a run had seen whose weights this one began with. Keys of another secret are left out, for they mean nothing here.
     pub(crate) fn and(mut self, earlier: &Self) -> Self {
+        let taught =
+            |seen: &Self| seen.voxels.difference(&seen.validation_voxels).cloned().collect::<BTreeSet<String>>();
+        let (own, of_earlier) = (taught(&self), taught(earlier));
         if self.pseudonym_fingerprint == earlier.pseudonym_fingerprint {
             self.train.extend(earlier.train.iter().cloned());
             self.validation.extend(earlier.validation.iter().cloned());
         } else {
-            self.voxels_of_another_secret.extend(earlier.voxels.iter().cloned());
+            self.voxels_of_another_secret.extend(of_earlier.iter().cloned());
         }
         self.voxels_of_another_secret.extend(earlier.voxels_of_another_secret.iter().cloned());
         self.voxels.extend(earlier.voxels.iter().cloned());
+        self.validation_voxels.extend(earlier.validation_voxels.iter().cloned());
+        self.validation_voxels.retain(|voxels| !own.contains(voxels) && !of_earlier.contains(voxels));
         self
     }
 
@@ -120,12 +127,17 @@ mod tests {
             train: [PatientKey::from_stored("taught-now")].into(),
             validation: ["taught-before", "new"].map(PatientKey::from_stored).into(),
             voxels: ["1", "2", "3", "4"].map(str::to_owned).into(),
+            validation_voxels: BTreeSet::new(),
             voxels_of_another_secret: BTreeSet::new(),
             labels: LabelCounts::of(1, []),
         };
         assert_eq!(seen.taught(&index), ["taught-now".to_owned()].into());
-        let another =
-            TrainedOn { pseudonym_fingerprint: "another".into(), voxels: ["2".to_owned()].into(), ..seen.clone() };
+        let another = TrainedOn {
+            pseudonym_fingerprint: "another".into(),
+            voxels: ["2", "4"].map(str::to_owned).into(),
+            validation_voxels: ["4".to_owned()].into(),
+            ..seen.clone()
+        };
         assert_eq!(seen.and(&another).taught(&index), ["taught-before", "taught-now"].map(str::to_owned).into());
     }
 }
