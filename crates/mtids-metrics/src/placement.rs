@@ -128,8 +128,8 @@ const DIGIT: u32 = 11;
 /// Fewer numbers than this are sorted by comparing them.
 const FEW: usize = 1 << DIGIT;
 
-/// Sorts by the upper 32 bits; equals keep their order. A pass for each digit, from the lowest: an audit sorts some twenty columns of a large index, and
-/// most of their time was that of a sort that compares numbers.
+/// Sorts by the upper 32 bits; equals keep their order. A pass for each digit, from the lowest: an audit of a large index sorts every measured column,
+/// and a comparison of numbers each time costs more (docs/benchmarks/README.md).
 fn sorted_by_score(mut numbers: Vec<u64>) -> Vec<u64> {
     if numbers.len() < FEW {
         numbers.sort_by_key(|number| number >> 32);

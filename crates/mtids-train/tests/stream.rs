@@ -92,6 +92,45 @@ fn settings_that_cannot_be_are_refused_before_a_run_folder_is_begun() {
 }
 
 #[test]
+fn settings_of_a_model_are_named_with_their_table_and_tasks_that_tell_nothing_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let [dataset, run] = ["dataset", "run"].map(|name| folder.path().join(name));
+    dataset::two_views_in_groups(&dataset, "t", 2);
+    let with =
+        |settings: &str| SETTINGS.replace("[model.trunks.near]", &format!("[model]\n{settings}\n[model.trunks.near]"));
+    let parsed = |settings: &str| mtids_runtime::config::parse::<TrainConfig>(&with(settings)).unwrap().check();
+    let dropout = parsed("dropout = 2.0").err().unwrap().to_string();
+    assert!(dropout.contains("`model.dropout`"), "{dropout}");
+    let silent = parsed("tasks = [\"metastasis-per-region\"]").unwrap();
+    let refused = train(&dataset, &run, &silent, &Interrupt::new()).unwrap_err();
+    assert!(refused.to_string().contains("model.tasks") && refused.exit() == Exit::Usage, "{refused}");
+    assert!(!run.join("config.resolved.toml").exists(), "no run was begun");
+}
+
+#[test]
+fn a_held_batch_is_taken_at_every_step_of_an_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    dataset::two_views_in_groups(&place("dataset"), "t", 2);
+    // Steps that change nothing, without dropout: each tells the loss of its own batch.
+    let settings = SETTINGS.replace("[model.trunks.near]", "[model]\ndropout = 0.0\n[model.trunks.near]");
+    let still = "epochs = 1\nstream.drop_last = true\nschedule.peak = 1e-30\noptimizer.weight_decay = 0.0";
+    let config = mtids_runtime::config::parse::<TrainConfig>(&format!("{still}\n{settings}")).unwrap().check().unwrap();
+    let losses = |name: &str, hold_batch: bool| -> Vec<Value> {
+        let options = FitOptions { hold_batch, ..FitOptions::default() };
+        let summary = fit(&place("dataset"), &place(name), &config, &Interrupt::new(), &options).unwrap();
+        assert_eq!(summary.steps, 3);
+        let lines = fs::read_to_string(place(name).join("losses.jsonl")).unwrap();
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["losses"]["region"].clone()).collect()
+    };
+    let (streamed, held) = (losses("streamed", false), losses("held", true));
+    assert_eq!(held[0], streamed[0], "the first batch of the epoch");
+    let apart = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs();
+    assert!(apart(&held[1], &held[0]) < 1e-6 && apart(&held[2], &held[0]) < 1e-6, "{held:?}");
+    assert!(apart(&streamed[1], &streamed[0]) > 1e-4, "{streamed:?}");
+}
+
+#[test]
 fn an_evaluation_has_the_memory_that_it_needs() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
