@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use mtids_domain::geometry::PointMm;
 use mtids_shards::{Dataset as Shards, Place, Planes, RowGroup, ShardError, Split, read_row_group};
 use mtids_store::{is_remote, open_dataset};
+use mtids_stream::{SampleTable, SamplingConfig, Source, StreamError};
 use numpy::{IntoPyArray, PyArray2, PyArray4, PyArrayMethods};
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyValueError};
 use pyo3::prelude::*;
@@ -40,6 +41,16 @@ pub(crate) struct Dataset {
     rows: OnceLock<Rows>,
     /// The row group that was read last: neighbours are asked for one after the other.
     last: Mutex<Option<(usize, usize, Arc<RowGroup>)>>,
+    /// The table that was streamed last, which may hold rows in memory.
+    table: Mutex<Option<LastTable>>,
+}
+
+/// A table, what it was made of, and by which process.
+struct LastTable {
+    process: u32,
+    split: Split,
+    sampling: SamplingConfig,
+    table: Arc<SampleTable>,
 }
 
 impl Dataset {
@@ -53,6 +64,27 @@ impl Dataset {
             rows.centers.push(labels.center_mm);
         })?;
         Ok(self.rows.get_or_init(|| rows))
+    }
+
+    /// The table of a split under sampling: that of the stream before, where it is the same.
+    ///
+    /// # Errors
+    /// As [`SampleTable::open`].
+    pub(crate) fn table(&self, split: Split, sampling: &SamplingConfig) -> Result<Arc<SampleTable>, StreamError> {
+        let process = std::process::id();
+        // Not waited for, as below.
+        if let Ok(last) = self.table.try_lock()
+            && let Some(last) = &*last
+            && (last.process, last.split, &last.sampling) == (process, split, sampling)
+        {
+            return Ok(Arc::clone(&last.table));
+        }
+        let source = Source { dataset: Arc::clone(&self.shards), split, weight: None };
+        let table = Arc::new(SampleTable::open(vec![source], sampling)?);
+        if let Ok(mut last) = self.table.try_lock() {
+            *last = Some(LastTable { process, split, sampling: sampling.clone(), table: Arc::clone(&table) });
+        }
+        Ok(table)
     }
 
     fn row_group(&self, place: Place) -> Result<Arc<RowGroup>, ShardError> {
@@ -78,7 +110,7 @@ impl Dataset {
         let shards = py.detach(|| open_dataset(&path)).map_err(|error| exception(&error))?;
         let shards = Arc::new(shards);
         let opened = Opened::here(Arc::clone(&shards), is_remote(&path));
-        Ok(Self { path, opened, shards, rows: OnceLock::new(), last: Mutex::default() })
+        Ok(Self { path, opened, shards, rows: OnceLock::new(), last: Mutex::default(), table: Mutex::default() })
     }
 
     fn __repr__(&self) -> String {

@@ -4,13 +4,11 @@
 //! starts its own threads and goes on where its parent stood.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mtids_runtime::exit::describe;
 use mtids_shards::{RowLabels, View, labels_batch};
-use mtids_stream::{
-    BatchStream, BatchStreamBuilder, Positions, SampleTable, Source, StreamConfig, StreamError, StreamState,
-};
+use mtids_stream::{BatchStream, BatchStreamBuilder, Positions, StreamConfig, StreamError, StreamState};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -136,9 +134,9 @@ impl Stream {
         let wrong = |error: serde_json::Error| PyValueError::new_err(error.to_string());
         let config: StreamConfig = serde_json::from_str(settings).map_err(wrong)?;
         let saved: Option<StreamState> = state.map(serde_json::from_str).transpose().map_err(wrong)?;
-        let source = Source { dataset: Arc::clone(&dataset.shards), split: split(split_name)?, weight: None };
+        let split = split(split_name)?;
         let open = || -> Result<(BatchStreamBuilder, Positions), StreamError> {
-            let table = Arc::new(SampleTable::open(vec![source], &config.sampling)?);
+            let table = dataset.table(split, &config.sampling)?;
             let mut builder =
                 BatchStream::over(table).config(&config).batch_size(batch_size).rank(rank, ranks).every(every);
             builder = builder.epoch(seed, epoch);

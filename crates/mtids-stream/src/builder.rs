@@ -183,6 +183,11 @@ impl BatchStreamBuilder {
         Ok(())
     }
 
+    /// Whether the table is one that later streams may use too.
+    pub(crate) fn shares_table(&self) -> bool {
+        matches!(self.rows, Rows::Table(_))
+    }
+
     /// The rows that are streamed.
     pub(crate) fn table(&self) -> Result<Arc<SampleTable>, StreamError> {
         match &self.rows {

@@ -96,7 +96,7 @@ pub(crate) struct Collator {
     store: Arc<Buffers>,
     cursor: Cursor,
     /// Groups that were read, until their last row is drawn; `None` for one that is skipped.
-    read: HashMap<usize, Option<RowGroup>>,
+    read: HashMap<usize, Option<Arc<RowGroup>>>,
     /// What the readers could not read.
     failed: HashMap<usize, StreamError>,
     /// Groups before this place are not needed any more.
@@ -288,6 +288,7 @@ mod tests {
             budget: Budget::new(1 << 30),
             gauges: Arc::new(crate::gauges::Gauges::new(1)),
             spare: Buffers::new(usize::MAX),
+            keeps: false,
         });
         let (tasks, given) = crossbeam::channel::unbounded();
         let (decoded, results) = crossbeam::channel::unbounded();

@@ -37,7 +37,7 @@ pub struct StreamConfig {
     /// Reader threads. Default 2.
     pub readers: usize,
     /// Memory for everything in flight, MiB: bytes being decoded, decoded row groups, batches. It changes no order; one that is too small for
-    /// `shuffle_row_groups` and the batch size is refused. Default 256.
+    /// `shuffle_row_groups` and the batch size is refused. One that holds all rows, decoded, keeps them, and each is read once per training. Default 256.
     pub byte_budget_mib: u64,
     /// Row groups that rows are drawn from at a time. Default 8.
     pub shuffle_row_groups: usize,

@@ -4,7 +4,8 @@
 //! * The order is a pure function of datasets, sampling, seed, epoch and `shuffle_row_groups`. It never depends on readers, ranks, memory or
 //!   timing; a stream may start at any batch and gives the tail of the whole.
 //! * No row is repeated or dropped so that ranks are even. No batch has one row where it could have two ([`batches_per_epoch`]).
-//! * Everything in flight stays within one byte budget; a budget that is too small is refused.
+//! * Everything in flight stays within one byte budget; a budget that is too small is refused. Where it holds all row groups of a table, decoded,
+//!   streams over the table read each of them once.
 //! * A damaged row group is an error value in its place; a panic of a thread is an error too. Dropping the stream ends its threads.
 //! * An epoch that ends without error has delivered the rows of the manifest, or has counted what it skipped.
 //!
@@ -18,6 +19,7 @@ mod collate;
 mod config;
 pub mod error;
 pub mod gauges;
+mod kept;
 mod memory;
 pub mod order;
 mod reading;

@@ -18,6 +18,15 @@ const DECODING_BYTES: u64 = 4 << 20;
 /// Labels of a row with their text; an estimate.
 const LABEL_BYTES: u64 = size_of::<RowLabels>() as u64 + 512;
 
+/// What a budget has for row groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Bytes; those of row groups that stay are taken off.
+    pub(crate) bytes: u64,
+    /// Whether decoded row groups stay in memory, since all have room.
+    pub(crate) keeps: bool,
+}
+
 /// Sizes of what is in flight.
 #[derive(Clone, Debug)]
 pub(crate) struct Sizes {
@@ -50,7 +59,8 @@ impl Sizes {
         self.decoded(group).min(DECODING_BYTES).saturating_add(group.stored_bytes)
     }
 
-    /// What is left of the budget for row groups; of what is needed, where that is more and the budget may be raised to it.
+    /// What is left of the budget for row groups; of what is needed, where that is more and the budget may be raised to it. Those of a table that
+    /// `may_keep` them stay in memory where there is room for all.
     ///
     /// # Errors
     /// [`StreamError::Budget`] where it does not hold the row groups of a window and the batches.
@@ -61,7 +71,8 @@ impl Sizes {
         pool: usize,
         batch_rows: usize,
         may_raise: bool,
-    ) -> Result<u64, StreamError> {
+        may_keep: bool,
+    ) -> Result<Room, StreamError> {
         // Under sampling a group may be in the window as often as it comes in an epoch.
         let visits = |(number, &group): (usize, &RowGroupId)| {
             std::iter::repeat_n(self.decoded(group), pool.min(table.most_visits(number) as usize))
@@ -84,7 +95,12 @@ impl Sizes {
                 batch_rows,
             });
         }
-        Ok(config.budget().max(needed) - reserved)
+        let bytes = config.budget().max(needed) - reserved;
+        let groups = table.row_groups().iter().enumerate();
+        let of_all = groups.filter(|(number, _)| table.most_visits(*number) > 0).map(|(_, &group)| self.decoded(group));
+        let all = of_all.fold(0u64, u64::saturating_add);
+        let keeps = may_keep && bytes.checked_sub(all).is_some_and(|left| left >= transient);
+        Ok(Room { bytes: if keeps { bytes - all } else { bytes }, keeps })
     }
 }
 

@@ -119,6 +119,11 @@ impl EpochOrder {
         self.table.row_groups()[self.groups[place].group as usize]
     }
 
+    /// Number, in the table, of the row group at a place.
+    pub(crate) fn number(&self, place: usize) -> usize {
+        self.groups[place].group as usize
+    }
+
     /// The table that it is drawn from.
     pub fn table(&self) -> &Arc<SampleTable> {
         &self.table

@@ -26,10 +26,15 @@ pub(crate) struct Shared {
     pub(crate) gauges: Arc<Gauges>,
     /// Buffers of row groups. Spare ones add nothing to the most voxels that the budget lets in.
     pub(crate) spare: Buffers,
+    /// Whether row groups stay with the table; the budget has no part for them then.
+    pub(crate) keeps: bool,
 }
 
+/// A row group by its place in the order of the epoch's groups, to be read, and the bytes that are given back when that is done.
+pub(crate) type Task = (usize, u64);
+
 /// A row group by its place in the order of the epoch's groups.
-pub(crate) type Decoded = (usize, Result<RowGroup, StreamError>);
+pub(crate) type Decoded = (usize, Result<Arc<RowGroup>, StreamError>);
 
 impl Shared {
     fn give(&self, bytes: u64) {
@@ -39,8 +44,11 @@ impl Shared {
     }
 
     /// Gives back what a row group holds until its last row was drawn.
-    pub(crate) fn let_go(&self, place: usize, rows: Option<RowGroup>) {
-        for (view, voxels) in rows.into_iter().flat_map(|rows| rows.views).enumerate() {
+    pub(crate) fn let_go(&self, place: usize, rows: Option<Arc<RowGroup>>) {
+        if self.keeps {
+            return;
+        }
+        for (view, voxels) in rows.and_then(Arc::into_inner).into_iter().flat_map(|rows| rows.views).enumerate() {
             self.spare.give(view, voxels.voxels);
         }
         self.give(self.sizes.decoded(self.order.group(place)));
@@ -48,30 +56,49 @@ impl Shared {
 }
 
 /// Gives out row groups while there is memory for them.
-pub(crate) fn feed(shared: &Shared, places: Range<usize>, tasks: &Sender<usize>) {
+pub(crate) fn feed(shared: &Shared, places: Range<usize>, tasks: &Sender<Task>) {
     for place in places {
         let group = shared.order.group(place);
-        let bytes = shared.sizes.decoded(group).saturating_add(shared.sizes.transient(group));
+        let is_read = shared.keeps && shared.order.table().kept().holds(shared.order.number(place));
+        let transient = if is_read { 0 } else { shared.sizes.transient(group) };
+        let decoded = if shared.keeps { 0 } else { shared.sizes.decoded(group) };
+        let bytes = decoded.saturating_add(transient);
         if !shared.gauges.feeder_blocked.time(|| shared.budget.take(bytes)) {
             return;
         }
         shared.gauges.take_off(bytes);
-        if tasks.send(place).is_err() {
+        if tasks.send((place, transient)).is_err() {
             return;
         }
     }
 }
 
 /// Reads row groups.
-pub(crate) fn read(shared: &Shared, tasks: &Receiver<usize>, results: &Sender<Decoded>) {
-    while let Ok(place) = shared.gauges.readers_blocked.time(|| tasks.recv()) {
-        let rows = shared.gauges.reading.time(|| read_checked(shared, place));
-        shared.give(shared.sizes.transient(shared.order.group(place)));
-        shared.gauges.count_row_group();
+pub(crate) fn read(shared: &Shared, tasks: &Receiver<Task>, results: &Sender<Decoded>) {
+    while let Ok((place, transient)) = shared.gauges.readers_blocked.time(|| tasks.recv()) {
+        let rows = shared.gauges.reading.time(|| read_or_kept(shared, place));
+        shared.give(transient);
         if results.send((place, rows)).is_err() {
             return;
         }
     }
+}
+
+/// The row group at a place, from memory where it stays there.
+fn read_or_kept(shared: &Shared, place: usize) -> Result<Arc<RowGroup>, StreamError> {
+    let read = || {
+        let rows = read_checked(shared, place);
+        shared.gauges.count_row_group();
+        rows
+    };
+    if !shared.keeps {
+        return read().map(Arc::new);
+    }
+    let (rows, is_new) = shared.order.table().kept().get_or_read(shared.order.number(place), read)?;
+    if is_new {
+        shared.gauges.take_off(shared.sizes.decoded(shared.order.group(place)));
+    }
+    Ok(rows)
 }
 
 /// Reads a row group, with every row that the order has of it.

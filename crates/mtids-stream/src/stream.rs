@@ -22,7 +22,7 @@ use crate::collate::{Batch, Batches, Collator};
 use crate::config::DamagePolicy;
 use crate::error::StreamError;
 use crate::gauges::Gauges;
-use crate::memory::{BATCHES, Sizes, WAITING};
+use crate::memory::{BATCHES, Room, Sizes, WAITING};
 use crate::order::EpochOrder;
 use crate::reading::{Shared, feed, read};
 use crate::state::StreamState;
@@ -69,8 +69,8 @@ struct Checked {
     table: Arc<SampleTable>,
     pool: usize,
     sizes: Sizes,
-    /// Bytes for row groups.
-    budget: u64,
+    /// For row groups.
+    room: Room,
     positions: Positions,
 }
 
@@ -110,8 +110,9 @@ impl BatchStreamBuilder {
         // The last batch may be one row larger.
         let largest = batch_size.saturating_add(1).min(rows).div_ceil(rank.of);
         let largest = usize::try_from(largest).unwrap_or(usize::MAX);
-        let budget = sizes.for_groups(&table, &self.config, pool, largest, self.at_least_needed)?;
-        Ok(Checked { table, pool, sizes, budget, positions: Positions { batches, state } })
+        let may_keep = self.shares_table() && table.kept().is_own();
+        let room = sizes.for_groups(&table, &self.config, pool, largest, self.at_least_needed, may_keep)?;
+        Ok(Checked { table, pool, sizes, room, positions: Positions { batches, state } })
     }
 
     /// Starts the threads.
@@ -131,22 +132,30 @@ impl BatchStream {
         BatchStreamBuilder::new(Rows::Split(dataset, split))
     }
 
-    /// As [`BatchStream::builder`], for the rows of a table; its sampling counts, not that of the configuration.
+    /// As [`BatchStream::builder`], for the rows of a table; its sampling counts, not that of the configuration. Where the byte budget holds all row
+    /// groups of the table, decoded, they stay in memory with the table, and later streams over it read nothing.
     pub fn over(table: Arc<SampleTable>) -> BatchStreamBuilder {
         BatchStreamBuilder::new(Rows::Table(table))
     }
 
     /// Starts the threads of a stream whose settings are checked.
     fn start(settings: &BatchStreamBuilder, checked: Checked) -> Result<Self, StreamError> {
-        let Checked { table, pool, sizes, budget, positions } = checked;
+        let Checked { table, pool, sizes, room, positions } = checked;
         let BatchStreamBuilder { config, seed, epoch, shuffle, .. } = settings;
         let shared = Arc::new(Shared {
             order: Arc::new(EpochOrder::new(table, *seed, *epoch, *shuffle, pool)),
             sizes,
-            budget: Budget::new(budget),
+            budget: Budget::new(room.bytes),
             gauges: Arc::new(Gauges::new(config.readers)),
             spare: Buffers::new(usize::MAX),
+            keeps: room.keeps,
         });
+        if room.keeps {
+            let table = shared.order.table();
+            let groups = table.row_groups();
+            let bytes = table.kept().numbers().into_iter().map(|number| shared.sizes.decoded(groups[number])).sum();
+            shared.gauges.take_off(bytes);
+        }
         let (sender, receiver) = bounded(WAITING);
         // The stream exists before its threads: if one cannot be started, dropping it ends those that were.
         let mut stream = Self {

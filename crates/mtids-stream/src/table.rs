@@ -2,7 +2,8 @@
 //!
 //! Purpose: everything that takes time in proportion to rows is done here, once per training; streams of all epochs share the table.
 //! Invariants: rows are findings of one split per dataset; each counts from its place in the manifest; the digest stands for datasets, splits,
-//! mixture and sampling. Memory: 48 bytes per row group, and with sampling 8 bytes per row; while it is built 8 more, beside the index.
+//! mixture and sampling. Memory: 48 bytes per row group, and with sampling 8 bytes per row; while it is built 8 more, beside the index. Streams whose
+//! budget holds all row groups, decoded, keep them here.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,6 +14,7 @@ use mtids_runtime::digest::Digest;
 use mtids_shards::{Dataset, DatasetDescription, RowKind, RowLabels, Split};
 
 use crate::error::StreamError;
+use crate::kept::Kept;
 use crate::sampling::{Balance, Filter, SamplingConfig};
 use crate::shares::{Shares, UNKNOWN, Weighted, plain, weighted};
 
@@ -58,6 +60,7 @@ pub struct SampleTable {
     shares: Shares,
     epoch_rows: u64,
     digest: Digest,
+    kept: Kept,
 }
 
 impl SampleTable {
@@ -95,7 +98,7 @@ impl SampleTable {
                 .collect::<Result<Vec<_>, _>>()?;
             shares_of(&sources, parts, sampling)?
         };
-        Ok(Self { sources, groups, first_rows, shares, epoch_rows, digest })
+        Ok(Self { sources, groups, first_rows, shares, epoch_rows, digest, kept: Kept::default() })
     }
 
     /// Rows in an epoch.
@@ -116,6 +119,11 @@ impl SampleTable {
     /// The dataset of a row group.
     pub fn dataset_of(&self, group: RowGroupId) -> &Dataset {
         &self.sources[group.dataset].dataset
+    }
+
+    /// Its row groups that are in memory.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// What the rows of all datasets look like; `None` for a table without dataset.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mtids_runtime::storage::{Memory, Storage};
 use mtids_shards::{DamageKind, Dataset, ShardError, Split};
-use mtids_stream::{Batch, BatchStream, BatchStreamBuilder, DamagePolicy, StreamError};
+use mtids_stream::{Batch, BatchStream, BatchStreamBuilder, DamagePolicy, SampleTable, StreamError};
 use support::{Shape, labels, number, publish};
 
 const SHAPE: Shape = Shape { shards: 4, rows_per_shard: 12, rows_per_group: 4, near: [1, 2, 2] };
@@ -146,6 +146,28 @@ fn damage_may_be_skipped_and_is_counted() {
     }
     let error = builder().batch_size(4).shuffle_row_groups(1).start().unwrap().find_map(Result::err).unwrap();
     assert!(matches!(error, StreamError::NothingLeft { left: 0, rows: 4, .. }), "{error}");
+}
+
+#[test]
+fn rows_that_stay_in_memory_leave_damage_what_it_is_in_every_epoch() {
+    let (dataset, _) = faulty(Fault::Flip);
+    let table = Arc::new(SampleTable::every_row(Arc::clone(&dataset), Split::Train).unwrap());
+    for epoch in 0..3 {
+        let build = |builder: BatchStreamBuilder, policy| {
+            builder.batch_size(6).shuffle(2, epoch).shuffle_row_groups(3).on_damage(policy).start().unwrap()
+        };
+        let kept = |policy| build(BatchStream::over(Arc::clone(&table)), policy);
+        let read = |policy| build(BatchStream::builder(Arc::clone(&dataset), Split::Train), policy);
+        let batches = |stream: BatchStream| stream.map(Result::unwrap).collect::<Vec<Batch>>();
+        assert_eq!(batches(kept(DamagePolicy::Skip)), batches(read(DamagePolicy::Skip)));
+        let (stopped, expected) = (kept(DamagePolicy::Stop), read(DamagePolicy::Stop));
+        let told = |stream: BatchStream| stream.map(|batch| batch.map_err(|e| e.to_string())).collect::<Vec<_>>();
+        assert_eq!(told(stopped), told(expected));
+        let mut skipping = kept(DamagePolicy::Skip);
+        skipping.by_ref().for_each(drop);
+        let reading = skipping.gauges().reading();
+        assert_eq!((reading.skipped_rows, reading.row_groups), (4, 1), "what could not be read is tried again");
+    }
 }
 
 #[test]

@@ -28,7 +28,8 @@ class Stream(_mtids.Stream):
         sampling: settings of `stream.sampling` (schemas/train-config.json), such as `{"balance": "joint"}`.
         every: of processes that take batches in turn, collate the first batch and each `every`-th after it.
         readers: threads that read.
-        byte_budget_mib: memory for what is in flight, MiB; one that is too small is refused.
+        byte_budget_mib: memory for what is in flight, MiB; one that is too small is refused. Where all rows of
+            the split fit, decoded, they stay in memory with the dataset, and later epochs read nothing.
         shuffle_row_groups: row groups that rows are drawn from at a time.
         drop_last: drop the last, smaller batch. By default it is kept, and one of a single row is joined to the one before.
         on_damage: "stop", or "skip" and count.

@@ -9,6 +9,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 
 use super::key::AugmentKey;
+use super::rounding::to_stored;
 
 /// How far grey values are changed at random.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,9 +36,10 @@ impl Intensity {
         } else if self.noise.is_none() {
             return;
         }
-        for voxel in voxels {
-            let noise = self.noise.map_or(0.0, |noise| noise.sample(random));
-            *voxel = (f64::from(*voxel) * factor + offset + noise).round() as i16;
+        let changed = |hu: i16, noise: f64| to_stored(f64::from(hu) * factor + offset + noise);
+        match self.noise {
+            Some(noise) => voxels.iter_mut().for_each(|voxel| *voxel = changed(*voxel, noise.sample(random))),
+            None => voxels.iter_mut().for_each(|voxel| *voxel = changed(*voxel, 0.0)),
         }
     }
 }

@@ -9,6 +9,7 @@ use rand::RngExt;
 
 use super::crop::Crop;
 use super::key::AugmentKey;
+use super::rounding::to_stored;
 
 /// Share of the samples that are turned.
 const TURNED_SHARE: f64 = 0.5;
@@ -108,7 +109,7 @@ impl Warp {
             for (row, column) in &in_plane {
                 let value =
                     along.mix(|d| row.mix(|h| column.mix(|w| f32::from(voxels[(d * stored[1] + h) * stored[2] + w]))));
-                out.push(value.round() as i16);
+                out.push(to_stored(f64::from(value)));
             }
         }
     }
