@@ -76,6 +76,9 @@ struct Rule {
     evidence: Evidence,
 }
 
+/// Names that have nothing in common: a rule that matches all of them is for every name.
+const OTHER_NAMES: [&str; 3] = ["Heart", "ptv 1", "\u{e9}"];
+
 impl Classes {
     /// Compiles the rules of a configuration; stations in names are of `map`.
     ///
@@ -100,6 +103,13 @@ impl Classes {
     pub(crate) fn lacks_rule_for(&self, name: &str, codes: &[Code]) -> bool {
         let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
         !self.is_empty() && !self.rules.iter().any(|rule| rule.matches(name, &codes))
+    }
+
+    /// Whether the rule for a finding of this name with these codes leaves it out together with everything else, as that for the name `.` does.
+    pub(crate) fn leaves_out_with_all(&self, name: &str, codes: &[Code]) -> bool {
+        let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
+        let found = self.rules.iter().find(|rule| rule.matches(name, &codes));
+        found.is_some_and(|rule| rule.ignore && OTHER_NAMES.iter().all(|other| rule.matches(other, &[])))
     }
 
     /// What the first matching rule says of a finding of this name with these codes (SCHEME:VALUE).
@@ -264,6 +274,16 @@ mod tests {
             Some(labelled),
             "without rules nothing changes"
         );
+    }
+
+    #[test]
+    fn a_rule_for_all_other_names_is_told_from_one_of_its_own() {
+        let rules = classes(
+            "[[class]]\nname = '^LN (?<station>.+)$'\n[[class]]\nname = 'reactive'\nignore = true\n[[class]]\nname = '.'\nignore = true",
+        )
+        .unwrap();
+        let is_left_out = |name: &str| rules.leaves_out_with_all(name, &[]);
+        assert_eq!(["LN4R", "Heart", "LN 4R", "LN4R reactive"].map(is_left_out), [true, true, false, false]);
     }
 
     #[test]

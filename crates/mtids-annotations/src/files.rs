@@ -85,6 +85,9 @@ impl AnnotationFiles {
 
 /// Says what of a table is left aside, and why.
 fn warn_of(path: &Path, table: &Table) {
+    if table.rows.is_empty() {
+        tracing::warn!(table = %path.display(), "the table has a header and no rows: it gives no finding");
+    }
     if !table.ignored_columns.is_empty() {
         tracing::warn!(table = %path.display(), columns = table.ignored_columns.join(", "), "unknown columns are ignored");
     }
@@ -97,6 +100,21 @@ fn warn_of(path: &Path, table: &Table) {
             rows = table.no_status.len(),
             "a dash or `none` in the column `metastasis` is read as unknown, never as benign (first in line {first}); write benign or \
              metastatic, or leave the cell empty"
+        );
+    }
+    if let Some(first) = table.no_level.first() {
+        tracing::warn!(
+            table = %path.display(),
+            rows = table.no_level.len(),
+            "an empty cell of `level` is read as node, while other rows say another level (first in line {first}); fill it in every row with a status"
+        );
+    }
+    if let Some((first, column)) = table.doubtful_zeros.first() {
+        tracing::warn!(
+            table = %path.display(),
+            cells = table.doubtful_zeros.len(),
+            "a formula gives 0, as it does where it hands on an empty cell, and 0 is read as a value, in `metastasis` as benign (first in \
+             row {first}, column `{column}`); make sure that no cell behind it is empty, or let the formula give an empty text there"
         );
     }
     warn_of_lengths(path, table);
@@ -125,6 +143,13 @@ fn warn_of_lengths(path: &Path, table: &Table) {
     }
     for column in &table.small_lengths {
         tracing::warn!(table = %path.display(), "more than half of the values of {column} are below 3 mm: are they in cm?");
+    }
+    if let (Some(first), true) = (table.tiny_lengths.first(), table.small_lengths.is_empty()) {
+        tracing::warn!(
+            table = %path.display(),
+            rows = table.tiny_lengths.len(),
+            "a length is smaller than any node (first in line {first}): is it in cm? Leave the cell empty where it is unknown"
+        );
     }
     if let Some(first) = table.huge_lengths.first() {
         tracing::warn!(

@@ -12,7 +12,8 @@ use mtids_domain::annotation::{Annotation, Extent, Mask};
 use mtids_domain::geometry::PointMm;
 
 pub use crate::merge::{Finding, MOST_MASK_VOXELS};
-use crate::merge::{contradicting_lengths, merge};
+use crate::merge::{contradicting_lengths, may_be_one, merge};
+use crate::surface::distance_beside;
 
 /// What joining gives.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +22,8 @@ pub struct Joined {
     pub findings: Vec<Finding>,
     /// Annotations that repeat the place of another one of the same source, and were merged with it.
     pub duplicates: u64,
+    /// Annotations outside a mask that were joined to it, because they lie beside its surface, and beside no other.
+    pub beside: u64,
     /// Annotations inside a mask or box that a nearer one of their source was joined to.
     pub crowded: u64,
     /// The least and the greatest short axis of findings whose sources contradict each other about it, mm.
@@ -63,6 +66,14 @@ impl Cluster {
             && 4 * shared_voxels(&a, &b) >= a.voxels.len() + b.voxels.len()
     }
 
+    /// Distance of a point or ball to the surface of this node's mask, mm, where it lies beside it.
+    fn beside(&self, one: &Self) -> Option<f64> {
+        let (_, first) = one.members.first()?;
+        let is_point = matches!(first.extent, Extent::Point | Extent::Sphere { .. });
+        let distances = self.members.iter().filter_map(|(_, member)| distance_beside(&member.extent, first.center));
+        distances.min_by(f64::total_cmp).filter(|_| is_point)
+    }
+
     /// Distance of a point to this node: 0 inside a mask or box, else to the nearest centre.
     fn distance(&self, point: PointMm) -> f64 {
         self.members
@@ -88,7 +99,7 @@ impl Cluster {
 }
 
 /// Joins the annotations of one series; each comes with the number of its source. Those of different sources are one finding where they lie
-/// within `tolerance_mm` (or in the mask or box of the other), the nearest pair first.
+/// within `tolerance_mm` (or in the mask or box of the other), the nearest pair first; then points that lie beside the surface of one mask alone.
 pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joined {
     // Masks first, so that points find them; then a fixed order, whatever the order of the input.
     let is_point = |annotation: &Annotation| !matches!(annotation.extent, Extent::Mask(_));
@@ -96,7 +107,7 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         let place = |annotation: &Annotation| annotation.center.0.map(|x| (x * 1e3).round() as i64);
         (is_point(&a.1), a.0, place(&a.1)).cmp(&(is_point(&b.1), b.0, place(&b.1)))
     });
-    let (mut duplicates, mut crowded) = (0, 0);
+    let (mut duplicates, mut crowded, mut beside) = (0, 0, 0);
     let mut clusters: Vec<Cluster> = Vec::new();
     let mut rest = annotations.into_iter().peekable();
     while let Some(first) = rest.next() {
@@ -109,7 +120,9 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         let mut group: Vec<Option<Cluster>> = one_for_each_node(group, &mut duplicates).into_iter().map(Some).collect();
         let source = kind.1;
         let mut pairs: Vec<([f64; 2], usize, usize)> = Vec::new();
+        let mut lone: Vec<usize> = Vec::new();
         for (n, one) in group.iter().flatten().enumerate() {
+            let known = pairs.len();
             for (at, cluster) in clusters.iter().enumerate() {
                 let taken = cluster.members.iter().any(|(member, _)| *member == source);
                 let distance = cluster.distance(one.center());
@@ -117,6 +130,9 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
                     // Of several points inside a mask the one nearest its centre is meant.
                     pairs.push(([distance, cluster.center().distance(one.center())], at, n));
                 }
+            }
+            if pairs.len() == known && kind.0 {
+                lone.push(n);
             }
         }
         let order = |[a, b]: [f64; 2], [c, d]: [f64; 2]| a.total_cmp(&c).then(b.total_cmp(&d));
@@ -132,6 +148,29 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
                 taken.insert(at);
             }
         }
+        let mut near: Vec<(f64, usize, usize)> = Vec::new();
+        for n in lone {
+            let Some(one) = &group[n] else { continue };
+            let distances = clusters.iter().enumerate().filter_map(|(at, cluster)| Some((cluster.beside(one)?, at)));
+            // A point between two masks may be of either, or of neither.
+            if let [(distance, at)] = distances.collect::<Vec<_>>()[..]
+                && distance <= tolerance_mm
+                && !taken.contains(&at)
+                && clusters[at].members.iter().all(|(member, _)| *member != source)
+                && may_be_one(&clusters[at].members, &one.members)
+            {
+                near.push((distance, at, n));
+            }
+        }
+        near.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        for (_, at, n) in near {
+            if taken.insert(at)
+                && let Some(one) = group[n].take()
+            {
+                clusters[at].members.extend(one.members);
+                beside += 1;
+            }
+        }
         let left: BTreeSet<usize> = inside.iter().filter(|(_, n)| group[*n].is_some()).map(|(_, n)| *n).collect();
         crowded += left.len() as u64;
         clusters.extend(group.into_iter().flatten());
@@ -140,7 +179,7 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
     let clusters = one_for_each_node(clusters, &mut duplicates);
     let contradicting_lengths = clusters.iter().filter_map(|cluster| contradicting_lengths(&cluster.members)).collect();
     let findings = clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect();
-    Joined { findings, duplicates, crowded, contradicting_lengths }
+    Joined { findings, duplicates, beside, crowded, contradicting_lengths }
 }
 
 /// Two centres nearer than this are those of one node, mm: no node is so small.

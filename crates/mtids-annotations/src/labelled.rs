@@ -19,6 +19,8 @@ pub(crate) struct LabelMeaning {
     pub(crate) codes: Vec<Code>,
     /// The label is tracked as one finding, of pieces that lie near each other.
     pub(crate) tracked: bool,
+    /// What a code of it means that seems to tell a status.
+    pub(crate) status: Option<String>,
 }
 
 impl LabelMeaning {

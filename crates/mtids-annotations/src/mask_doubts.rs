@@ -1,12 +1,15 @@
 //! Drawn findings that are read as they stand, and that a person should look at.
 //!
-//! Purpose: three slips of drawing give rows that look like any other: stray voxels, which become findings of their own; a node drawn on every
-//! second slice, which falls apart into one finding per slice; an organ, which becomes a node where no rule ignores its name. Invariant: nothing is
+//! Purpose: slips of drawing give rows that look like any other: stray voxels, which become findings of their own; a node drawn on every
+//! second slice, or with one slice left out, which falls apart; an organ, which becomes a node where no rule ignores its name. Invariant: nothing is
 //! changed or left out here; what is doubted is counted and told. Units: mm³.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_domain::annotation::{Annotation, Extent, Mask};
+
+use crate::measure::axial_axes;
+use crate::voc::BoxDoubts;
 
 /// Smaller than any drawn node, mm³: a ball of 2.1 mm.
 const LEAST_MM3: f64 = 5.0;
@@ -43,7 +46,7 @@ const ORGANS: [&str; 27] = [
 ];
 
 /// Words that make a name one of nodes, whatever else it says.
-const NODES: [&str; 10] =
+pub(crate) const NODES: [&str; 10] =
     ["gtvn", "ganglion", "ln", "lns", "lymph", "lymphnode", "lymphnodes", "node", "nodes", "station"];
 
 /// What is doubted, by the name of the findings.
@@ -51,6 +54,7 @@ const NODES: [&str; 10] =
 pub struct MaskDoubts {
     stray: BTreeMap<String, u64>,
     apart: BTreeMap<String, u64>,
+    renamed: BTreeMap<String, u64>,
     organs: BTreeMap<String, u64>,
 }
 
@@ -81,6 +85,15 @@ impl MaskDoubts {
         }
     }
 
+    /// Adds what is doubted of boxes on slices.
+    pub(crate) fn add_boxes(&mut self, boxes: BoxDoubts) {
+        for (all, found) in [(&mut self.apart, boxes.apart), (&mut self.renamed, boxes.renamed)] {
+            for (name, count) in found {
+                *all.entry(name).or_default() += count;
+            }
+        }
+    }
+
     /// A sentence for each kind of doubt.
     pub fn sentences(&self) -> Vec<String> {
         let told = |names: &BTreeMap<String, u64>, tell: &dyn Fn(u64, String) -> String| {
@@ -96,8 +109,14 @@ impl MaskDoubts {
         // There are at least two.
         let apart = told(&self.apart, &|count, names| {
             format!(
-                "{count} drawn findings of one slice lie above one another with one empty slice between them: {names}; was a node drawn on every second slice? \
-                 Fill the slices between, or each slice is a finding of its own"
+                "{count} drawn findings lie above one another with one empty slice between them: {names}; was a node drawn on every second slice, or a \
+                 slice left out? Fill the slices between, or each piece is a finding of its own"
+            )
+        });
+        let renamed = told(&self.renamed, &|count, names| {
+            let pairs = if count == 1 { "1 pair".to_owned() } else { format!("{count} pairs") };
+            format!(
+                "{pairs} of overlapping boxes of neighbouring slices with two names: {names}; each name is a finding of its own: is it one node?"
             )
         });
         let organs = told(&self.organs, &|count, names| {
@@ -106,7 +125,7 @@ impl MaskDoubts {
                 "{count} {has} the name of an organ or a target volume: {names}; each is read as a lymph node; write a class rule that ignores them"
             )
         });
-        [stray, apart, organs].into_iter().flatten().collect()
+        [stray, apart, renamed, organs].into_iter().flatten().collect()
     }
 }
 
@@ -124,33 +143,74 @@ fn is_organ(name: &str) -> bool {
     words.clone().all(|word| !NODES.contains(&word) && !is_station(word)) && words.any(|word| ORGANS.contains(&word))
 }
 
-/// How many of these masks have one slice, and another of one slice two slices off whose rectangle on the slice meets theirs.
-fn drawn_apart(masks: &[&Mask]) -> u64 {
-    // Slices of the grid lie along any of its axes.
-    let of_axis = |axis: usize| {
+/// A rectangle on a slice: the first and the last index along its two axes.
+type Rectangle = [[u32; 2]; 2];
+
+/// Rectangles that share this part of what both cover lie above one another as the slices of one node do.
+pub(crate) const SAME_PLACE: f64 = 0.5;
+
+/// A mask along an axis of its grid: its first and last slice, each with the rectangle around its voxels there.
+struct Ends {
+    first: (u32, Rectangle),
+    last: (u32, Rectangle),
+}
+
+impl Ends {
+    fn of(mask: &Mask, axis: usize) -> Option<Self> {
         let others = [(axis + 1) % 3, (axis + 2) % 3];
-        let mut flat: BTreeMap<u32, Vec<[[u32; 2]; 2]>> = BTreeMap::new();
-        for mask in masks {
-            let range = |axis: usize| -> Option<[u32; 2]> {
-                let along = mask.voxels.iter().map(|voxel| voxel[axis]);
-                Some([along.clone().min()?, along.max()?])
+        let slices = || mask.voxels.iter().map(|voxel| voxel[axis]);
+        let at = |slice: u32| -> Option<(u32, Rectangle)> {
+            let along = |axis_of_slice: usize| {
+                let here = || mask.voxels.iter().filter(|voxel| voxel[axis] == slice).map(|voxel| voxel[axis_of_slice]);
+                Some([here().min()?, here().max()?])
             };
-            if let (Some([first, last]), Some(a), Some(b)) = (range(axis), range(others[0]), range(others[1]))
-                && first == last
-            {
-                flat.entry(first).or_default().push([a, b]);
-            }
-        }
-        let meet = |a: &[[u32; 2]; 2], b: &[[u32; 2]; 2]| {
-            a.iter().zip(b).all(|([first, last], [other_first, other_last])| first <= other_last && other_first <= last)
+            Some((slice, [along(others[0])?, along(others[1])?]))
         };
+        Some(Self { first: at(slices().min()?)?, last: at(slices().max()?)? })
+    }
+
+    fn is_flat(&self) -> bool {
+        self.first.0 == self.last.0
+    }
+
+    /// Whether another mask begins two slices behind the end of this one, above it.
+    fn goes_on_in(&self, other: &Self) -> bool {
+        let is_beside = self.last.0.checked_add(2) == Some(other.first.0);
+        let (a, b) = (self.last.1, other.first.1);
+        // Two slices alone need but meet.
+        let needed = if self.is_flat() && other.is_flat() { 0.0 } else { SAME_PLACE };
+        is_beside && shared(&a, &b).is_some_and(|part| part >= needed)
+    }
+}
+
+/// The part of what two rectangles cover that both cover; `None` where they do not meet.
+fn shared(a: &Rectangle, b: &Rectangle) -> Option<f64> {
+    let sides = [0, 1].map(|axis| (a[axis][0].max(b[axis][0]), a[axis][1].min(b[axis][1])));
+    let count = |[first, last]: [u32; 2]| f64::from(last - first) + 1.0;
+    let area = |one: &Rectangle| one.iter().map(|side| count(*side)).product::<f64>();
+    let meet = sides.iter().all(|(first, last)| first <= last);
+    let common = || sides.iter().map(|(first, last)| count([*first, *last])).product::<f64>();
+    meet.then(|| common() / (area(a) + area(b) - common()))
+}
+
+/// How many of these masks lie above another one with one empty slice between them.
+fn drawn_apart(masks: &[&Mask]) -> u64 {
+    // Slices of the grid lie along any of its axes; pieces of several slices are told along the body alone, where nodes side by side are not.
+    let of_axis = |axis: usize| {
+        let is_upright = |mask: &Mask| axial_axes(&mask.affine)[2] == axis;
+        let ends = masks.iter().enumerate().filter_map(|(n, mask)| {
+            Some((n, Ends::of(mask, axis)?)).filter(|(_, ends)| ends.is_flat() || is_upright(mask))
+        });
+        let ends: Vec<(usize, Ends)> = ends.collect();
+        let mut by_first: BTreeMap<u32, Vec<&(usize, Ends)>> = BTreeMap::new();
+        for one in &ends {
+            by_first.entry(one.1.first.0).or_default().push(one);
+        }
         let mut found = BTreeSet::new();
-        for (slice, here) in &flat {
-            let Some((next, there)) = slice.checked_add(2).and_then(|next| flat.get_key_value(&next)) else { continue };
-            for (n, one) in here.iter().enumerate() {
-                for (m, _) in there.iter().enumerate().filter(|(_, other)| meet(one, other)) {
-                    found.extend([(*slice, n), (*next, m)]);
-                }
+        for (n, one) in &ends {
+            let Some(next) = one.last.0.checked_add(2).and_then(|next| by_first.get(&next)) else { continue };
+            for (m, _) in next.iter().filter(|(_, other)| one.goes_on_in(other)) {
+                found.extend([*n, *m]);
             }
         }
         found.len() as u64
@@ -209,9 +269,23 @@ mod tests {
     fn slices_with_an_empty_one_between_them_are_told() {
         let apart = [drawn("node", square(1, 1)), drawn("node", square(2, 3)), drawn("node", square(2, 5))];
         let told = doubts(&apart);
-        assert!(told.len() == 1 && told[0].contains("3 drawn findings of one slice") && told[0].contains("`node` (3)"));
-        // Beside one another, farther apart, of another label, or more than one slice.
-        for other in [square(9, 3), square(1, 4), [square(1, 3), square(1, 4)].concat()] {
+        assert!(told.len() == 1 && told[0].contains("3 drawn findings lie above") && told[0].contains("`node` (3)"));
+        // One slice of a node was left out.
+        let [low, high] = [[square(1, 1), square(1, 2)].concat(), [square(1, 4), square(2, 5)].concat()];
+        assert!(doubts(&[drawn("node", low.clone()), drawn("node", high)])[0].contains("`node` (2)"));
+        // Beside one another, farther apart, of another label, or a node of several slices that lies elsewhere.
+        let beside = [square(4, 3), square(4, 4)].concat();
+        assert_eq!(
+            doubts(&[drawn("node", low.clone()), drawn("node", [square(3, 4), square(3, 5)].concat())]),
+            Vec::<String>::new()
+        );
+        let aside: Vec<[u32; 3]> = low.iter().map(|[i, j, k]| [i + 5, *j, *k]).collect();
+        assert_eq!(
+            doubts(&[drawn("node", low), drawn("node", aside)]),
+            Vec::<String>::new(),
+            "one column between them"
+        );
+        for other in [square(9, 3), square(1, 4), beside] {
             assert_eq!(doubts(&[drawn("node", square(1, 1)), drawn("node", other)]), Vec::<String>::new());
         }
         assert_eq!(doubts(&[drawn("node", square(1, 1)), drawn("other", square(1, 3))]), Vec::<String>::new());

@@ -22,7 +22,7 @@ pub fn short_axis_mm(mask: &Mask) -> Option<f64> {
 }
 
 /// The axes of a grid: the two of its axial slices, and the one that lies nearest to the patient's z; among equals the last.
-fn axial_axes(affine: &Affine) -> [usize; 3] {
+pub(crate) fn axial_axes(affine: &Affine) -> [usize; 3] {
     let upright = affine.steps().map(|step| step[2].abs() / norm(step));
     match (0..3).max_by(|&a, &b| upright[a].total_cmp(&upright[b])) {
         Some(0) => [1, 2, 0],

@@ -103,6 +103,15 @@ pub(crate) fn contradicting_lengths(members: &[(usize, Annotation)]) -> Option<[
     (drawn.max(most) > ONE_MASK * drawn.min(least)).then(|| [drawn.min(least), drawn.max(most)])
 }
 
+/// Whether nothing that two groups of annotations say of station and status contradicts that they are of one node.
+pub(crate) fn may_be_one(a: &[(usize, Annotation)], b: &[(usize, Annotation)]) -> bool {
+    let mut pairs = a.iter().flat_map(|(_, one)| b.iter().map(move |(_, other)| (one, other)));
+    pairs.all(|(one, other)| {
+        let stations = one.station.zip(other.station).is_none_or(|(a, b)| a.meet(b).is_some());
+        stations && one.metastasis.zip(other.metastasis).is_none_or(|(a, b)| a == b)
+    })
+}
+
 /// The value all agree on; `None`, counted, where they do not.
 fn agreed<T: PartialEq>(mut values: impl Iterator<Item = T>, contradictions: &mut u32) -> Option<T> {
     let first = values.next()?;

@@ -71,20 +71,23 @@ impl RejectReason {
             }
             Self::OutsideImage => {
                 "The place lies outside the image that the entry names, or away from the slice, the box or the voxel that it names too. The message \
-                 gives the distance, and what would bring it inside: RAS instead of LPS (`space`), a voxel index instead of mm, axes swapped, cm instead of mm."
+                 gives the distance, and what would bring it inside: RAS instead of LPS (`space`), a voxel index instead of mm, axes swapped, cm instead of mm. Or the \
+                 place is the origin of coordinates, as empty cells give it."
             }
             Self::SeveralImages => {
                 "Several images fit, in different frames of reference, so a place in mm means another place in each. Name the series by \
                  `series_uid`, or put the SeriesInstanceUID into the name of the mask file."
             }
             Self::OtherPatient => {
-                "The entry names one patient, and its image is that of another. A label must never move to another person. Correct the id, \
+                "The entry names one patient, and its image is that of another. Or the UID, the id or the folder in the name of a mask, or its grid, are of \
+                 different patients. A label must never move to another person. Correct the id, \
                  or list both in `identity.same_person` if they are one person."
             }
             Self::NoImageOfThisGrid => {
                 "The mask names no series, and no single CT here has its grid (corners within a tenth of a voxel). Write the mask on the grid \
                  of its CT, or put the SeriesInstanceUID into its file name. Or the mask names a series whose grid has other signs of x and y, \
-                 or a box was drawn on an image of another size than its slice, or the two places of a NIfTI file (sform, qform) contradict."
+                 or a box was drawn on an image of another size than its slice, or the two places of a NIfTI file (sform, qform) contradict, or its affine is \
+                 the identity of a program that lost it."
             }
             Self::ImplausibleSize => {
                 "The finding is larger than any lymph node: longer than 300 mm, or of more than 1000 mL. The mask may be that of the body or the \

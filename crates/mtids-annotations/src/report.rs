@@ -4,7 +4,6 @@
 //! Invariants: only groups that name a segment become findings; nothing of a report is a status or a station by itself, since codes are
 //! given a meaning by the classes of a configuration. Source: PS3.16 TID 1500, 1411; concepts by code, in DCM, SCT or SRT. Units: mm.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use dicom_dictionary_std::tags;
@@ -16,8 +15,11 @@ use mtids_dicom::dataset::{Elements, guarded, open};
 use mtids_dicom::element::{code, first_item, integers, items, number, text};
 use mtids_dicom::{DicomError, Limits, ReasonCode};
 use mtids_domain::annotation::{Annotation, Code};
+use mtids_domain::geometry::PointMm;
 
+use crate::plausible::MOST_MM;
 use crate::segmentation::{PlacedSegment, PlacedSegmentation};
+use crate::statuses_in_names::seems_to_tell;
 
 /// A group of measurements of one finding.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +30,10 @@ pub struct MeasurementGroup {
     pub codes: Vec<Code>,
     /// Short axis in mm, where measured.
     pub short_axis_mm: Option<f64>,
+    /// Why a short axis is not read.
+    pub fault: Option<String>,
+    /// What a code or a text says that seems to tell a status.
+    pub status: Option<String>,
     /// Segments it refers to: SOP Instance UID, and the number, or `None` for all.
     pub segments: Vec<(String, Option<u32>)>,
 }
@@ -79,14 +85,21 @@ fn is(item: &InMemDicomObject, concepts: &[(&str, &str)]) -> bool {
 
 fn group(container: &InMemDicomObject) -> MeasurementGroup {
     let mut group = MeasurementGroup::default();
+    let mut lengths = Vec::new();
     for item in items(container, tags::CONTENT_SEQUENCE) {
+        let names = is(item, TRACKING_IDENTIFIER) || is(item, FINDING_SITE);
+        group.status = group.status.or_else(|| said(item).filter(|said| !names && seems_to_tell(said)));
         if is(item, TRACKING_IDENTIFIER) {
             group.name = text(item, tags::TEXT_VALUE).unwrap_or_default();
         } else if is(item, FINDING) || is(item, FINDING_SITE) {
             group.codes.extend(first_item(item, tags::CONCEPT_CODE_SEQUENCE).and_then(code));
         } else if is(item, SHORT_AXIS) {
-            let measured = first_item(item, tags::MEASURED_VALUE_SEQUENCE).and_then(millimetres);
-            group.short_axis_mm = group.short_axis_mm.or(measured);
+            // Without a value it was not measured.
+            match first_item(item, tags::MEASURED_VALUE_SEQUENCE).map(millimetres) {
+                Some(Ok(mm)) => lengths.push(mm),
+                Some(Err(fault)) => group.fault = Some(fault),
+                None => {}
+            }
         } else if is(item, REFERENCED_SEGMENT) {
             for reference in items(item, tags::REFERENCED_SOP_SEQUENCE) {
                 let Some(uid) = text(reference, tags::REFERENCED_SOP_INSTANCE_UID) else { continue };
@@ -97,30 +110,69 @@ fn group(container: &InMemDicomObject) -> MeasurementGroup {
             }
         }
     }
+    let (least, most) =
+        (lengths.iter().copied().fold(f64::INFINITY, f64::min), lengths.iter().copied().fold(0.0, f64::max));
+    if most - least > SAME_LENGTH_MM {
+        group.fault = Some(format!("several, of {least:.1} to {most:.1} mm"));
+    } else {
+        group.short_axis_mm = lengths.first().copied();
+    }
     // Named twice, a segment is still one.
     group.segments.sort();
     group.segments.dedup();
     group
 }
 
-/// A positive length in mm; other units are known by their UCUM code or left out.
-fn millimetres(value: &InMemDicomObject) -> Option<f64> {
-    let unit = first_item(value, tags::MEASUREMENT_UNITS_CODE_SEQUENCE).and_then(code)?;
-    let factor = match unit.value.as_str() {
+/// Short axes of one node that differ by less than this are one length, mm.
+const SAME_LENGTH_MM: f64 = 0.1;
+
+/// Longest text of a report that is looked at for a status: findings in full sentences say what is not there, too.
+const LONGEST_STATUS: usize = 64;
+
+/// The meaning of the code of an item, or its text.
+fn said(item: &InMemDicomObject) -> Option<String> {
+    let meaning = first_item(item, tags::CONCEPT_CODE_SEQUENCE).and_then(|code| text(code, tags::CODE_MEANING));
+    meaning.or_else(|| text(item, tags::TEXT_VALUE)).filter(|said| said.len() <= LONGEST_STATUS)
+}
+
+/// A positive length in mm; units are known by their UCUM code.
+///
+/// # Errors
+/// A sentence with the value and the unit that are not understood.
+fn millimetres(value: &InMemDicomObject) -> Result<f64, String> {
+    let unit = first_item(value, tags::MEASUREMENT_UNITS_CODE_SEQUENCE).and_then(code).map(|unit| unit.value);
+    let unit = unit.unwrap_or_default();
+    let given = text(value, tags::NUMERIC_VALUE).unwrap_or_default();
+    let factor = match unit.as_str() {
+        "um" => 0.001,
         "mm" => 1.0,
         "cm" => 10.0,
-        _ => return None,
+        "dm" => 100.0,
+        "m" => 1000.0,
+        "[in_i]" => 25.4,
+        _ => return Err(format!("`{given}` of unit `{unit}`, which is no length of UCUM that is read")),
     };
-    number(value, tags::NUMERIC_VALUE).map(|number| number * factor).filter(|mm| *mm > 0.0)
+    let mm = number(value, tags::NUMERIC_VALUE).map(|number| number * factor);
+    mm.filter(|mm| *mm > 0.0 && *mm <= MOST_MM).ok_or_else(|| format!("`{given}` {unit} is no length of a node"))
 }
 
 /// Most names that are told.
 const SHOWN: usize = 5;
 
 impl MeasurementGroup {
+    /// For each segment that it names, its findings.
+    fn meant<'s>(&self, segmentations: &'s [PlacedSegmentation]) -> Vec<Vec<&'s Annotation>> {
+        let of_segment = |(uid, number): &(String, Option<u32>)| {
+            let objects = segmentations.iter().filter(|one| one.sop_instance_uid == *uid);
+            let is_named = |segment: &&PlacedSegment| number.is_none_or(|number| segment.number == number);
+            objects.flat_map(|one| &one.segments).filter(is_named).flat_map(|segment| &segment.findings).collect()
+        };
+        self.segments.iter().map(of_segment).collect()
+    }
+
     /// Whether it speaks of something drawn or of a node: reports on hearts and vessels have groups too.
     fn is_of_interest(&self) -> bool {
-        !self.segments.is_empty() || self.short_axis_mm.is_some()
+        !self.segments.is_empty() || self.short_axis_mm.is_some() || self.fault.is_some()
     }
 }
 
@@ -147,6 +199,30 @@ impl Report {
         })
     }
 
+    /// A sentence about short axes that are not read; `None` where there are none.
+    pub fn doubts(&self) -> Option<String> {
+        let faults: Vec<(&str, &String)> =
+            self.groups.iter().filter_map(|group| Some((group.name.as_str(), group.fault.as_ref()?))).collect();
+        let shown: Vec<String> = faults.iter().take(SHOWN).map(|(name, fault)| format!("`{name}`: {fault}")).collect();
+        (!faults.is_empty()).then(|| {
+            let count = if faults.len() == 1 { "1 group".to_owned() } else { format!("{} groups", faults.len()) };
+            format!(
+                "the short axis of {count} of measurements is not read, and that of the mask is taken: {}",
+                shown.join("; ")
+            )
+        })
+    }
+
+    /// What groups say that seems to tell a status, with the centres of their findings.
+    pub(crate) fn telling(&self, segmentations: &[PlacedSegmentation]) -> Vec<(PointMm, String)> {
+        let of_group = |group: &MeasurementGroup| {
+            let Some(status) = &group.status else { return Vec::new() };
+            let meant = group.meant(segmentations);
+            meant.into_iter().flatten().map(|finding| (finding.center, status.clone())).collect()
+        };
+        self.groups.iter().flat_map(of_group).collect()
+    }
+
     /// Whether a group of measurements names a segment of this object.
     pub(crate) fn refers_to(&self, segmentation: &str) -> bool {
         self.groups.iter().any(|group| group.segments.iter().any(|(uid, _)| uid == segmentation))
@@ -154,17 +230,9 @@ impl Report {
 
     /// The findings whose voxels stand in these segmentations, with the words of the report.
     pub fn findings(&self, segmentations: &[PlacedSegmentation]) -> Vec<Annotation> {
-        let by_uid: BTreeMap<&str, &PlacedSegmentation> =
-            segmentations.iter().map(|one| (one.sop_instance_uid.as_str(), one)).collect();
         let mut found = Vec::new();
         for group in &self.groups {
-            for (uid, number) in &group.segments {
-                let segments = by_uid.get(uid.as_str()).map_or(&[][..], |object| &object.segments);
-                let meant: Vec<&Annotation> = segments
-                    .iter()
-                    .filter(|segment| number.is_none_or(|number| segment.number == number))
-                    .flat_map(|segment| &segment.findings)
-                    .collect();
+            for meant in group.meant(segmentations) {
                 // One length of several pieces is that of none of them.
                 let short_axis_mm = group.short_axis_mm.filter(|_| meant.len() == 1);
                 found.extend(meant.into_iter().map(|finding| Annotation {

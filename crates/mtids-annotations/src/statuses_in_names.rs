@@ -1,13 +1,15 @@
-//! Names of drawn findings that seem to tell a status, while the finding stays without one.
+//! Names and codes of drawn findings that seem to tell a status, while the finding stays without one.
 //!
-//! Purpose: centres write "LN 4R +" or "node neg", and a status that no rule reads is lost without a word. Invariant: nothing is guessed from them.
+//! Purpose: centres write "LN 4R +" or "node neg", or give a code for malignant, and a status that no rule reads is lost without a word. Invariant: nothing is guessed from them.
 
 use std::collections::BTreeMap;
 
 use mtids_domain::annotation::{Annotation, Extent};
+use mtids_domain::geometry::PointMm;
 
 use crate::merge::Finding;
 use crate::names_without_rule::first_names;
+use crate::status_sign::has_status_sign;
 
 /// Words of a status, in lower case.
 const WORDS: [&str; 15] = [
@@ -36,12 +38,15 @@ pub struct StatusesInNames(BTreeMap<String, u64>);
 pub(crate) struct Telling(Vec<([f64; 3], String)>);
 
 impl Telling {
-    /// Those of one series.
-    pub(crate) fn of(annotations: &[(usize, Annotation)]) -> Self {
+    /// Those of one series; `coded` are centres of findings with codes that seem to tell one.
+    pub(crate) fn of(annotations: &[(usize, Annotation)], coded: &[(PointMm, String)]) -> Self {
         let is_drawn = |one: &Annotation| matches!(one.extent, Extent::Mask(_) | Extent::Box { .. });
         let tells = |one: &&Annotation| is_drawn(one) && seems_to_tell(&one.finding);
-        let telling = annotations.iter().map(|(_, one)| one).filter(tells);
-        Self(telling.map(|one| (one.center.0, one.finding.clone())).collect())
+        let telling =
+            annotations.iter().map(|(_, one)| one).filter(tells).map(|one| (one.center.0, one.finding.clone()));
+        let is_here = |center: &PointMm| annotations.iter().any(|(_, one)| one.center == *center);
+        let coded = coded.iter().filter(|(center, _)| is_here(center)).map(|(center, said)| (center.0, said.clone()));
+        Self(telling.chain(coded).collect())
     }
 }
 
@@ -61,7 +66,7 @@ impl StatusesInNames {
         let findings: u64 = self.0.values().sum();
         (findings > 0).then(|| {
             format!(
-                "the names of {findings} {} seem to tell a status that no rule reads, and it stays unknown: {}; write class rules with \
+                "the names or codes of {findings} {} seem to tell a status that no rule reads, and it stays unknown: {}; write class rules with \
                  `metastasis` and `evidence` for them",
                 if findings == 1 { "finding" } else { "findings" },
                 first_names(&self.0)
@@ -70,10 +75,10 @@ impl StatusesInNames {
     }
 }
 
-/// A word of a status, or a plus or minus at the end.
-fn seems_to_tell(name: &str) -> bool {
+/// A word of a status, or its sign.
+pub(crate) fn seems_to_tell(name: &str) -> bool {
     let name = name.trim().to_lowercase();
-    name.ends_with(['+', '-', '−', '–']) || name.split(|c: char| !c.is_alphabetic()).any(|word| WORDS.contains(&word))
+    has_status_sign(&name) || name.split(|c: char| !c.is_alphabetic()).any(|word| WORDS.contains(&word))
 }
 
 #[cfg(test)]
@@ -82,10 +87,21 @@ mod tests {
 
     #[test]
     fn words_and_signs_of_a_status_are_known() {
-        for name in ["LN 4R +", "4R-", "LN_7_pos", "node (negative)", "Metastatic node 3", "LN 4R −", "met2"] {
+        for name in [
+            "LN 4R +",
+            "4R-",
+            "LN_7_pos",
+            "node (negative)",
+            "LN +4R",
+            "+4R",
+            "4R + LN",
+            "Metastatic node 3",
+            "LN 4R −",
+            "met2",
+        ] {
             assert!(seems_to_tell(name), "{name}");
         }
-        for name in ["LN 4R", "4R-7", "LN 4R+7", "node 2", "position", "method", "LN-10", ""] {
+        for name in ["LN 4R", "4R-7", "LN 4R+7", "node 2", "position", "method", "LN-10", "PTV+5mm", "4R + LN 7", ""] {
             assert!(!seems_to_tell(name), "{name}");
         }
     }

@@ -1,6 +1,6 @@
 //! Coded concepts of measurement reports (PS3.16 TID 1500, 1411), by scheme and value.
 //!
-//! Each list holds one meaning; the older SRT code means the same as the SCT one beside it. Reader and writer of reports share them.
+//! Each list holds one meaning; the older code of SNOMED RT (SRT, formerly SNM3 and 99SDM) means the same as the SCT one beside it. Reader and writer of reports share them.
 
 /// Measurement group.
 pub const MEASUREMENT_GROUP: &[(&str, &str)] = &[("DCM", "125007")];
@@ -9,10 +9,12 @@ pub const TRACKING_IDENTIFIER: &[(&str, &str)] = &[("DCM", "112039")];
 /// Finding.
 pub const FINDING: &[(&str, &str)] = &[("DCM", "121071")];
 /// Finding site.
-pub const FINDING_SITE: &[(&str, &str)] = &[("SCT", "363698007"), ("SRT", "G-C0E3")];
+pub const FINDING_SITE: &[(&str, &str)] =
+    &[("SCT", "363698007"), ("SRT", "G-C0E3"), ("SNM3", "G-C0E3"), ("99SDM", "G-C0E3")];
 /// Referenced segment.
 pub const REFERENCED_SEGMENT: &[(&str, &str)] = &[("DCM", "121191")];
 /// Short axis.
-pub const SHORT_AXIS: &[(&str, &str)] = &[("SCT", "103340004"), ("SRT", "G-A186")];
+pub const SHORT_AXIS: &[(&str, &str)] =
+    &[("SCT", "103340004"), ("SRT", "G-A186"), ("SNM3", "G-A186"), ("99SDM", "G-A186")];
 /// Name of the algorithm that found or measured something.
 pub const ALGORITHM_NAME: &[(&str, &str)] = &[("DCM", "111001")];

@@ -210,7 +210,7 @@ impl FromStr for LabelLevel {
 
 /// A text that is no label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a {what}; understood are: {understood}")]
+#[error("`{text}` is no {what}; understood are: {understood}")]
 pub struct ParseLabelError {
     what: &'static str,
     text: String,

@@ -1,81 +1,19 @@
 //! The series of a mask file, which names no image: by a UID in its name, else by its grid.
 //!
 //! Invariants: the coordinates of one patient's chest are those of another's, so a grid counts only where one patient has it, refused images
-//! included; a name that speaks of a patient is never contradicted. Units: LPS mm.
+//! included; what a name says of a patient is never contradicted without a word, and refused where a grid does not settle it. Units: LPS mm.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use mtids_domain::geometry::{Affine, PointMm};
-
+use super::mask_grid::{
+    apart_mm, has_grid, has_same_corners, is_displaced, is_identity, is_turned, oddity, turned_grid,
+};
+use super::names::{NamedPatients, Names, is_weak, is_whole_uid, listed};
 use super::{Chosen, NoImage, SeriesIndex};
 use crate::geometry::{RefusedImage, SeriesGeometry, grid_corners};
 use crate::label_grid::MaskFile;
 use crate::reject::RejectReason;
-
-/// A shorter PatientID may stand in a file name by chance.
-const SHORTEST_PATIENT_ID: usize = 3;
-
-/// Shorter runs of digits and dots are dates, times and versions; the UIDs of scanners and archives are longer.
-const SHORTEST_UID: usize = 20;
-
-/// What the names of a file and its folder say.
-struct Names {
-    /// Parts that may be UIDs.
-    uids: Vec<String>,
-    /// Both names, for ids.
-    text: String,
-}
-
-impl Names {
-    fn of(path: &Path) -> Self {
-        let name =
-            |part: Option<&std::ffi::OsStr>| part.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let file = name(path.file_name());
-        // A UID that goes on in the name is another one.
-        let parts =
-            file.split(|c: char| !(c.is_ascii_digit() || c == '.')).map(|part| part.trim_matches('.').to_owned());
-        let uids = parts.filter(|part| !part.is_empty()).collect();
-        let folder = name(path.parent().and_then(Path::file_name));
-        Self { uids, text: format!("{folder}/{file}") }
-    }
-
-    /// Whether an id stands in a name in another spelling: other capitals, other signs between its words and numbers.
-    fn resembles(&self, id: &str) -> bool {
-        let (id, text) = (words(id), words(&self.text));
-        let has_number = id.iter().any(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-        has_number
-            && id.iter().map(String::len).sum::<usize>() >= SHORTEST_PATIENT_ID
-            // A number alone may count anything.
-            && id.len() > 1
-            && text.windows(id.len()).any(|words| words == id)
-    }
-
-    /// Whether an id stands in a name with no letter or digit beside it.
-    fn has(&self, id: &str) -> bool {
-        id.len() >= SHORTEST_PATIENT_ID
-            && self.text.match_indices(id).any(|(at, _)| {
-                let is_apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
-                is_apart(self.text[..at].chars().next_back()) && is_apart(self.text[at + id.len()..].chars().next())
-            })
-    }
-}
-
-/// The words and numbers of a text, in small letters.
-fn words(text: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let mut before = None;
-    for c in text.chars() {
-        let kind = if c.is_alphanumeric() { Some(c.is_ascii_digit()) } else { None };
-        match (kind, words.last_mut()) {
-            (Some(_), Some(word)) if kind == before => word.extend(c.to_lowercase()),
-            (Some(_), _) => words.push(c.to_lowercase().collect()),
-            (None, _) => {}
-        }
-        before = kind;
-    }
-    words
-}
 
 impl SeriesIndex<'_> {
     /// The series of a mask file.
@@ -107,21 +45,7 @@ impl SeriesIndex<'_> {
         // So a mask on a grid of its own (resampled, cropped) says whose it is.
         let by_uid: BTreeSet<usize> = names.uids.iter().flat_map(|uid| self.of_series(uid).iter().copied()).collect();
         if let [series] = *Vec::from_iter(&by_uid) {
-            let named = &self.list[*series];
-            let wrong = match () {
-                () if is_turned(named, mask) => turned_grid(named),
-                // Of two affines that contradict each other the caller judges.
-                () if mask.contradicting.is_none() && is_displaced(named, mask) => format!(
-                    "it has as many voxels, and its corners lie up to {:.1} mm away, so its program wrote another affine than the CT has; a mask \
-                     that was resampled or cropped has other sides",
-                    apart_mm(named, &grid_corners(&mask.affine, mask.dimensions))
-                ),
-                () => return Ok(Chosen { series: *series, warning: None }),
-            };
-            let other = self.list.iter().find(|series| has_grid(series, mask));
-            let wrong = other.map_or(wrong, |other| format!("it is that of series {}; which is meant?", other.name()));
-            let detail = format!("its file name is that of its series, and its grid is not: {wrong}");
-            return Err(NoImage::new(RejectReason::NoImageOfThisGrid, detail));
+            return self.named_series(&names, mask, *series);
         }
         if let Some(image) = names.uids.iter().find_map(|uid| self.refused(Some(uid), None)) {
             let detail = format!("its series {} is here and was refused: {}", image.series_uid, image.reason);
@@ -149,20 +73,22 @@ impl SeriesIndex<'_> {
                 return Err(NoImage::new(reason, detail));
             }
         }
-        let named = self.patients_in(&names);
+        let patients = self.patients_in(&names);
+        let named = patients.all();
         if !named.is_empty() {
             let all = fitting.clone();
             fitting.retain(|&n| named.contains(self.people.canonical(self.list[n].patient_id)));
             if let (true, Some(&other)) = (fitting.is_empty(), all.first()) {
                 let detail = format!(
                     "its name speaks of patient {}, and its grid is that of series {} of patient {}; put the SeriesInstanceUID into its name",
-                    named.into_iter().collect::<Vec<_>>().join(" and "),
+                    listed(&named),
                     self.list[other].series_uid,
                     self.list[other].patient_id
                 );
                 return Err(NoImage::new(RejectReason::OtherPatient, detail));
             }
         }
+        let beside = self.folder_of_another(&patients, &fitting)?;
         let patients: BTreeSet<&str> =
             fitting.iter().map(|&n| self.people.canonical(self.list[n].patient_id)).collect();
         if patients.len() > 1 {
@@ -215,49 +141,137 @@ impl SeriesIndex<'_> {
                 alike.into_iter().collect::<Vec<_>>().join(" or ")
             )
         });
-        let warnings: Vec<String> = [chosen.warning, twin, unread, unknown, alike].into_iter().flatten().collect();
-        Ok(Chosen { warning: (!warnings.is_empty()).then(|| warnings.join("; ")), ..chosen })
+        let warnings = [chosen.warning, twin, unread, unknown, alike, beside];
+        Ok(Chosen { warning: joined(warnings), ..chosen })
+    }
+
+    /// The series whose UID stands in the name of a file.
+    ///
+    /// # Errors
+    /// [`NoImage`] where the names or the grid are those of another patient, or the grid cannot be that of a mask drawn on the series.
+    fn named_series(&self, names: &Names, mask: &MaskFile, number: usize) -> Result<Chosen, NoImage> {
+        let series = &self.list[number];
+        let refuse = |reason, what: &str| {
+            let detail = format!("its file name is that of its series, and its grid is not: {what}");
+            Err(NoImage::new(reason, detail))
+        };
+        let beside = self.name_of_another(names, mask, number)?;
+        if has_grid(series, mask) {
+            return Ok(Chosen { series: number, warning: beside });
+        }
+        let has_its_grid = |other: &&SeriesGeometry<'_>| has_grid(other, mask);
+        let is_other_person = |other: &&SeriesGeometry<'_>| !self.is_same_person(other.patient_id, series.patient_id);
+        if let Some(other) = self.list.iter().filter(is_other_person).find(has_its_grid) {
+            let what =
+                format!("it is that of series {} of patient {}; which is meant?", other.name(), other.patient_id);
+            return refuse(RejectReason::OtherPatient, &what);
+        }
+        if is_turned(series, mask) {
+            return refuse(RejectReason::NoImageOfThisGrid, &turned_grid(series));
+        }
+        // Series of one frame of reference share their coordinates.
+        let is_elsewhere = |other: &&SeriesGeometry<'_>| {
+            let frames = [other.frame_of_reference_uid, series.frame_of_reference_uid];
+            frames[0].is_none() || frames[0] != frames[1]
+        };
+        // Of two affines that contradict each other the caller judges.
+        let is_displaced = mask.contradicting.is_none() && is_displaced(series, mask);
+        let others = || self.list.iter().filter(has_its_grid);
+        if let Some(other) = others().find(|other| is_displaced || is_elsewhere(other)) {
+            let what = format!("it is that of series {}; which is meant?", other.name());
+            return refuse(RejectReason::NoImageOfThisGrid, &what);
+        }
+        if is_displaced {
+            let what = format!(
+                "it has as many voxels, and its corners lie up to {:.1} mm away, so its program wrote another affine than the CT has; a mask \
+                 that was resampled or cropped has other sides",
+                apart_mm(series, &grid_corners(&mask.affine, mask.dimensions))
+            );
+            return refuse(RejectReason::NoImageOfThisGrid, &what);
+        }
+        if is_identity(&mask.affine) {
+            let what = "its affine is the identity (voxels of 1 mm from 0), as programs write that lost it; write the affine of the CT, or of the \
+                        part of it that the mask shows";
+            return refuse(RejectReason::NoImageOfThisGrid, what);
+        }
+        // On the grid of another series of its frame of reference it lies where it was drawn.
+        let odd = others().next().is_none().then(|| oddity(series, mask)).flatten();
+        let odd = odd.map(|odd| {
+            format!(
+                "placed by its affine in series {}, which its name says: {odd}; look at it in a viewer",
+                series.name()
+            )
+        });
+        Ok(Chosen { series: number, warning: joined([beside, odd]) })
+    }
+
+    /// A sentence where the names of a mask speak of another patient than that of its series, whose UID the file name has.
+    ///
+    /// # Errors
+    /// [`NoImage`] where neither the patient's own id nor a grid of the patient alone stands against it.
+    fn name_of_another(&self, names: &Names, mask: &MaskFile, number: usize) -> Result<Option<String>, NoImage> {
+        let series = &self.list[number];
+        let own = self.people.canonical(series.patient_id);
+        let mut others = self.patients_in(names).all();
+        let names_own = others.remove(own);
+        if others.is_empty() {
+            return Ok(None);
+        }
+        let of_patient = |id: &str, other: &SeriesGeometry<'_>| self.people.canonical(other.patient_id) == id;
+        let has_the_grid = |id: &str| self.list.iter().any(|other| of_patient(id, other) && has_grid(other, mask));
+        let (is_own_grid, are_weak) = (has_grid(series, mask), others.iter().all(|id| is_weak(id)));
+        let is_of_another = others.iter().any(|id| has_the_grid(id) && (!is_own_grid || !is_weak(id)));
+        let (uid, patient, others) = (series.name(), series.patient_id, listed(&others));
+        if !names_own && (is_of_another || (!is_own_grid && !are_weak)) {
+            let detail = format!(
+                "its file name has the UID of series {uid} of patient {patient}, and its name or folder speaks of patient {others}; correct one \
+                 of them"
+            );
+            return Err(NoImage::new(RejectReason::OtherPatient, detail));
+        }
+        // A number may count masks.
+        let is_told = !(are_weak && (names_own || is_own_grid));
+        Ok(is_told.then(|| {
+            format!(
+                "its name or folder speaks of patient {others} too; placed in series {uid} of patient {patient}, whose UID the file name has: \
+                 make sure that it was drawn there"
+            )
+        }))
+    }
+
+    /// A sentence where the folder of a mask speaks of another patient than the file, and the grid agrees with one of them.
+    ///
+    /// # Errors
+    /// [`NoImage`] where the grid is that of the patient of the folder.
+    fn folder_of_another(&self, patients: &NamedPatients<'_>, fitting: &[usize]) -> Result<Option<String>, NoImage> {
+        let Some(&first) = fitting.first().filter(|_| patients.contradict()) else { return Ok(None) };
+        let patient_of = |n: usize| self.people.canonical(self.list[n].patient_id);
+        let is_of_file = fitting.iter().any(|&n| patients.file.contains(patient_of(n)));
+        let (file, folder) = (listed(&patients.file), listed(&patients.folder));
+        let series = self.list[first].name();
+        // A number may count masks.
+        if !is_of_file && !patients.file.iter().all(|id| is_weak(id)) {
+            let detail = format!(
+                "its file name speaks of patient {file}, its folder of patient {folder}, and its grid is that of series {series} of patient {}; \
+                 correct one of them",
+                self.list[first].patient_id
+            );
+            return Err(NoImage::new(RejectReason::OtherPatient, detail));
+        }
+        let is_told = !is_of_file || !patients.folder.iter().all(|id| is_weak(id));
+        Ok(is_told.then(|| {
+            format!(
+                "its file name speaks of patient {file}, and its folder of patient {folder}; placed by its grid, in series {series} of patient \
+                 {}: make sure that it was drawn there",
+                self.list[first].patient_id
+            )
+        }))
     }
 
     /// The series whose study, frame of reference or slice has its UID in a name.
     fn of_other_uids(&self, names: &Names) -> BTreeSet<usize> {
         let of = |uid: &String| [self.of_study(uid), self.of_frame(uid), self.of_slice(uid)].concat();
         names.uids.iter().filter(|uid| is_whole_uid(uid)).flat_map(of).collect()
-    }
-
-    /// The patients, by the id that stands for each, whose id a name has in another spelling.
-    fn patients_like(&self, names: &Names) -> BTreeSet<&str> {
-        let ids = self.list.iter().map(|series| series.patient_id).chain(self.people.ids());
-        ids.filter(|id| names.resembles(id)).map(|id| self.people.canonical(id)).collect()
-    }
-
-    /// A whole UID in a name that nothing here has: no series, study, frame of reference, slice or patient, refused ones among them.
-    fn unknown_uid<'n>(&self, names: &'n Names) -> Option<&'n str> {
-        let is_refused = |uid: &str| {
-            let mut names =
-                self.refused.iter().flat_map(|image| [&image.series_uid, &image.study_uid, &image.patient_id]);
-            names.any(|name| name == uid)
-        };
-        let is_known = |uid: &str| {
-            let found = [self.of_series(uid), self.of_study(uid), self.of_frame(uid), self.of_slice(uid)];
-            let is_patient =
-                self.list.iter().any(|series| series.patient_id == uid) || self.people.ids().any(|id| id == uid);
-            found.iter().any(|series| !series.is_empty()) || is_patient || is_refused(uid)
-        };
-        names.uids.iter().map(String::as_str).find(|uid| is_whole_uid(uid) && !is_known(uid))
-    }
-
-    /// The patients, by the id that stands for each, that a file name speaks of.
-    fn patients_in(&self, names: &Names) -> BTreeSet<&str> {
-        let usable = self.list.iter().map(|series| series.patient_id);
-        let refused = self.refused.iter().map(|image| image.patient_id.as_str());
-        // Images of one person bear the id that stands for all; a mask may be named by any of them.
-        usable
-            .chain(refused)
-            .chain(self.people.ids())
-            .filter(|id| names.has(id))
-            .map(|id| self.people.canonical(id))
-            .collect()
     }
 
     /// A refused image of another patient, whose slices lie as those of a series.
@@ -308,59 +322,14 @@ impl SeriesIndex<'_> {
     }
 }
 
+/// Warnings as one.
+fn joined(warnings: impl IntoIterator<Item = Option<String>>) -> Option<String> {
+    let warnings: Vec<String> = warnings.into_iter().flatten().collect();
+    (!warnings.is_empty()).then(|| warnings.join("; "))
+}
+
 /// Whether a refused image may have had the slices of a series: some of its own may be missing, and not most. A few slices of a monitoring scan are
 /// no image that a mask was drawn on.
 fn may_have_as_many_slices(image: &RefusedImage, series: &SeriesGeometry<'_>) -> bool {
     image.slices.is_empty() || 2 * image.slices.len() > series.dimensions[2]
-}
-
-/// Whether digits and dots of a name are a whole UID, and no date or version.
-fn is_whole_uid(text: &str) -> bool {
-    text.len() >= SHORTEST_UID
-        && ["0.", "1.", "2."].iter().any(|root| text.starts_with(root))
-        && text.split('.').all(|part| !part.is_empty() && (part == "0" || !part.starts_with('0')))
-}
-
-/// Whether a series has the grid of a mask, in whatever order its axes run.
-fn has_grid(series: &SeriesGeometry<'_>, mask: &MaskFile) -> bool {
-    has_same_corners(series, mask.affine, mask)
-}
-
-/// Whether a series would have the grid of a mask with another map.
-fn has_same_corners(series: &SeriesGeometry<'_>, affine: Affine, mask: &MaskFile) -> bool {
-    have_same_corners(series, &grid_corners(&affine, mask.dimensions), mask)
-}
-
-/// Whether a mask has the grid of a series only after the signs of x and y are turned: its program took LPS for RAS, or RAS for LPS.
-fn is_turned(series: &SeriesGeometry<'_>, mask: &MaskFile) -> bool {
-    let turned = grid_corners(&mask.affine, mask.dimensions).map(|PointMm([x, y, z])| PointMm([-x, -y, z]));
-    !has_grid(series, mask) && have_same_corners(series, &turned, mask)
-}
-
-/// Whether a mask has the sides of a series and lies elsewhere; one that is off by less than half a voxel is rounded otherwise.
-fn is_displaced(series: &SeriesGeometry<'_>, mask: &MaskFile) -> bool {
-    let sorted = |mut sides: [usize; 3]| {
-        sides.sort_unstable();
-        sides
-    };
-    let half_a_voxel = 0.5 * series.affine.spacing().into_iter().fold(f64::INFINITY, f64::min);
-    sorted(series.dimensions) == sorted(mask.dimensions)
-        && apart_mm(series, &grid_corners(&mask.affine, mask.dimensions)) > half_a_voxel
-}
-
-/// How far the corners of a series lie from the nearest ones of a mask at most, mm.
-fn apart_mm(series: &SeriesGeometry<'_>, of_mask: &[PointMm; 8]) -> f64 {
-    let nearest = |a: &PointMm| of_mask.iter().map(|b| a.distance(*b)).fold(f64::INFINITY, f64::min);
-    series.corners().iter().map(nearest).fold(0.0, f64::max)
-}
-
-fn turned_grid(series: &SeriesGeometry<'_>) -> String {
-    format!("it would have that of series {} with the signs of x and y turned (RAS, LPS)", series.series_uid)
-}
-
-fn have_same_corners(series: &SeriesGeometry<'_>, of_mask: &[PointMm; 8], mask: &MaskFile) -> bool {
-    let tolerance = 0.1 * series.affine.spacing().into_iter().fold(f64::INFINITY, f64::min);
-    let near = |a: &PointMm, b: &PointMm| a.distance(*b) <= tolerance;
-    series.dimensions.iter().product::<usize>() == mask.dimensions.iter().product::<usize>()
-        && series.corners().iter().all(|a| of_mask.iter().any(|b| near(a, b)))
 }

@@ -6,6 +6,8 @@
 //! finest step, then the first UID, and a warning names them.
 
 pub mod mask;
+mod mask_grid;
+mod names;
 pub mod object;
 pub mod row;
 

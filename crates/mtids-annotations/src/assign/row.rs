@@ -17,6 +17,12 @@ const SHORTEST_PREFIX: usize = 12;
 /// A place may lie so many steps of the slices from the slice that its row names: one, and what rounding adds.
 const MOST_STEPS: f64 = 1.01;
 
+/// A whole index of a slice names that slice, and no other one; the planes of a repaired series are rounded.
+const MOST_STEPS_OF_INDEX: f64 = 0.5;
+
+/// A place nearer to the origin than this on every axis is no place of a chest, mm: the coordinates of scanners are centred elsewhere.
+const ORIGIN_MM: f64 = 1.0;
+
 impl SeriesIndex<'_> {
     /// The series of a row, and the finding in it.
     ///
@@ -39,7 +45,7 @@ impl SeriesIndex<'_> {
             }
         }
         let targets = self.agreeing(row, targets)?;
-        if let Some(detail) = fault_of_index(row) {
+        if let Some(detail) = fault_of_place(row) {
             return Err(NoImage::new(RejectReason::OutsideImage, detail));
         }
         // A voxel index means another place in each volume under one series UID.
@@ -92,7 +98,8 @@ impl SeriesIndex<'_> {
     /// Compares the place of a row with the slice that it names too.
     ///
     /// # Errors
-    /// [`NoImage`] where they lie more than a step of the slices apart: one of them is wrong, and nobody knows which.
+    /// [`NoImage`] where they lie more than a step of the slices apart, or a whole index is that of another slice: one of them is wrong, and nobody
+    /// knows which.
     fn check_slice(&self, row: &TableRow, chosen: &Chosen, annotation: &Annotation) -> Result<(), NoImage> {
         let series = &self.list[chosen.series];
         let (Some(uid), TablePosition::Mm(..) | TablePosition::Voxel(..)) = (&row.sop_instance_uid, row.position)
@@ -104,12 +111,16 @@ impl SeriesIndex<'_> {
         let on_grid = |slice: usize| series.affine.to_voxel(series.image_to_mm(Voxel([i, j, slice as f64]))).0[2];
         let named = series.slices.iter().enumerate().filter(|(_, known)| known == uid);
         let steps = named.map(|(slice, _)| (on_grid(slice) - k).abs()).fold(f64::INFINITY, f64::min);
-        if steps <= MOST_STEPS {
+        let has_whole_index = matches!(row.position, TablePosition::Voxel([.., slice], _) if slice.fract() == 0.0);
+        if steps <= if has_whole_index { MOST_STEPS_OF_INDEX } else { MOST_STEPS } {
             return Ok(());
         }
         let mm = steps * series.affine.spacing()[2];
-        let detail =
-            format!("its place lies {mm:.1} mm from slice {uid}, which the row names too; correct one of them");
+        let cause = match has_whole_index && steps < 1.5 {
+            true => ": does `k` count from 1 (column `index_base`: 1)? Else correct one of them",
+            false => "; correct one of them",
+        };
+        let detail = format!("its place lies {mm:.1} mm from slice {uid}, which the row names too{cause}");
         Err(NoImage::new(RejectReason::OutsideImage, detail))
     }
 
@@ -202,10 +213,19 @@ impl SeriesIndex<'_> {
     }
 }
 
-/// Why the index of a row cannot be meant as one, though it lies in every image: an empty cell that became 0, or parts of 1.
-fn fault_of_index(row: &TableRow) -> Option<String> {
+/// Why the place of a row cannot be meant as one, though it lies in most images: empty cells that became 0, codes for unknown, or parts of 1.
+fn fault_of_place(row: &TableRow) -> Option<String> {
     let index: &[f64] = match &row.position {
-        TablePosition::Mm(..) => return None,
+        TablePosition::Mm(PointMm(place), _) => {
+            let is_at_origin = place.iter().all(|mm| mm.abs() <= ORIGIN_MM);
+            let text = place.map(|mm| (mm + 0.0).to_string()).join(", ");
+            return is_at_origin.then(|| {
+                format!(
+                    "({text}) mm lies at the origin of coordinates, where no node lies: were its cells empty, is it a code for unknown, in parts of \
+                     the sides of the image, or in m?"
+                )
+            });
+        }
         TablePosition::Voxel(index, _) => index,
         TablePosition::Pixel(index) => index,
     };

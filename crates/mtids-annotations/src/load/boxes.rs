@@ -9,7 +9,7 @@ use crate::files::AnnotationFiles;
 use crate::geometry::SeriesGeometry;
 use crate::plausible::fault_of_length;
 use crate::reject::{RejectPlace, RejectReason};
-use crate::voc::{SliceBox, findings_of_boxes};
+use crate::voc::{SliceBox, doubts_of_boxes, findings_of_boxes};
 
 /// Why a box gives no finding.
 type Fault = (RejectReason, String);
@@ -24,6 +24,7 @@ impl Loader<'_> {
         let sound: Vec<SliceBox> = sound.map(|(one, _)| one.clone()).collect();
         for (n, series) in series.iter().enumerate() {
             let findings = findings_of_boxes(&sound, series);
+            self.resolved.mask_doubts.add_boxes(doubts_of_boxes(&sound, series));
             self.note_names(&findings);
             let lost = &mut self.resolved.lost_stations;
             let findings = findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding, lost));

@@ -6,27 +6,34 @@
 
 mod boxes;
 mod indices;
+mod levels;
 mod named;
 mod objects;
 mod pairs;
+mod places;
+mod reports;
 mod slices;
+mod structures;
 
 use std::path::{Path, PathBuf};
 
 use mtids_dicom::{DicomError, FileOutcome, Limits, Refused, SkipReason};
 use mtids_domain::annotation::Annotation;
+use mtids_domain::geometry::PointMm;
 use mtids_domain::same_person::SamePerson;
 
 use crate::assign::{Chosen, SeriesIndex};
 use crate::classes::Classes;
 use crate::files::AnnotationFiles;
 use crate::geometry::Images;
+use crate::ignored_nodes::IgnoredNodes;
 use crate::join::{Finding, join};
 use crate::lost_stations::LostStations;
 use crate::mask_doubts::MaskDoubts;
 use crate::names_without_rule::NamesWithoutRule;
 use crate::reject::{Reject, RejectPlace, RejectReason};
 use crate::statuses_in_names::{StatusesInNames, Telling};
+use crate::surface::BESIDE_MM;
 
 /// What findings are read from.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +86,10 @@ pub struct Resolved {
     pub lost_stations: LostStations,
     /// Names of findings and structures that no class rule matches.
     pub names_without_rule: NamesWithoutRule,
+    /// Names of nodes that a rule for all other names leaves out.
+    pub ignored_nodes: IgnoredNodes,
+    /// Sentences about single files, as they were logged.
+    pub told: Vec<String>,
     /// Drawn findings that somebody should look at.
     pub mask_doubts: MaskDoubts,
     /// Names of drawn findings that seem to tell a status, which stays unknown.
@@ -114,6 +125,7 @@ pub fn load(sources: &Sources<'_>, images: &Images<'_>, rules: &Rules) -> Resolv
         rules,
         source: 0,
         found: vec![Vec::new(); images.usable.len()],
+        telling: Vec::new(),
         resolved: Resolved::default(),
     };
     loader.add_objects(sources);
@@ -128,6 +140,8 @@ struct Loader<'a> {
     source: usize,
     /// For each series its annotations, each with the number of its source.
     found: Vec<Vec<(usize, Annotation)>>,
+    /// Codes that seem to tell a status, with the centres of their findings.
+    telling: Vec<(PointMm, String)>,
     resolved: Resolved,
 }
 
@@ -139,18 +153,22 @@ impl Loader<'_> {
         if let Some(sentence) = self.resolved.names_without_rule.sentence() {
             tracing::warn!("{sentence}");
         }
+        if let Some(sentence) = self.resolved.ignored_nodes.sentence() {
+            tracing::warn!("{sentence}");
+        }
         for annotations in &self.found {
             self.resolved.mask_doubts.look_at(annotations);
         }
         for sentence in self.resolved.mask_doubts.sentences() {
             tracing::warn!("{sentence}");
         }
-        let (mut crowded, mut lengths) = (0, Vec::new());
+        let (mut crowded, mut beside, mut lengths) = (0, 0, Vec::new());
         for annotations in self.found {
-            let telling = Telling::of(&annotations);
+            let telling = Telling::of(&annotations, &self.telling);
             let joined = join(annotations, self.rules.join_tolerance_mm);
             self.resolved.duplicates += joined.duplicates;
             crowded += joined.crowded;
+            beside += joined.beside;
             lengths.extend(joined.contradicting_lengths);
             self.resolved.contradictions +=
                 joined.findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
@@ -164,6 +182,13 @@ impl Loader<'_> {
             let lie = if crowded == 1 { "annotation lies" } else { "annotations lie" };
             tracing::warn!(
                 "{crowded} {lie} in a mask or box that a nearer one of its source was joined to; each is a finding of its own: were two nodes drawn as one?"
+            );
+        }
+        if beside > 0 {
+            let lie = if beside == 1 { "annotation lies" } else { "annotations lie" };
+            tracing::warn!(
+                "{beside} {lie} outside a drawn node, at most {BESIDE_MM} mm from its surface, and is joined to it, since no other is so near: make sure \
+                 that it is the same node"
             );
         }
         if let Some([least, most]) = lengths.first() {
@@ -184,6 +209,12 @@ impl Loader<'_> {
         self.resolved.objects.push(FileOutcome::Skipped { path: path.to_owned(), reason, detail });
     }
 
+    /// Logs what is doubted of a file.
+    fn tell(&mut self, path: &Path, sentence: String) {
+        tracing::warn!(file = %path.display(), "{sentence}");
+        self.resolved.told.push(sentence);
+    }
+
     fn refuse(&mut self, path: &Path, error: &DicomError) {
         self.resolved.objects.push(FileOutcome::Refused(Refused::file(path.to_owned(), error)));
     }
@@ -192,9 +223,12 @@ impl Loader<'_> {
         self.resolved.rejects.push(Reject::new(path, place, reason, detail));
     }
 
-    /// Notes the names that no class rule matches.
+    /// Notes the names that no class rule matches, and those of nodes that one for all other names leaves out.
     fn note_names(&mut self, findings: &[Annotation]) {
         let classes = &self.rules.classes;
+        for finding in findings.iter().filter(|one| classes.leaves_out_with_all(&one.finding, &one.codes)) {
+            self.resolved.ignored_nodes.look_at(&finding.finding);
+        }
         for finding in findings.iter().filter(|one| classes.lacks_rule_for(&one.finding, &one.codes)) {
             self.resolved.names_without_rule.add(&finding.finding);
         }

@@ -8,14 +8,16 @@ use std::path::Path;
 use mtids_domain::annotation::{Annotation, AnnotationTarget};
 
 use super::indices::reject_contradicting_indices;
+use super::levels::LevelStatuses;
 use super::pairs::LabelledRows;
+use super::places::Places;
 use super::{EntryOutcome, Loader, NamedFile};
 use crate::files::AnnotationFiles;
 use crate::geometry::SeriesGeometry;
 use crate::join::place_key;
 use crate::label_grid::MaskFile;
 use crate::reject::{RejectPlace, RejectReason};
-use crate::table::row::TableRow;
+use crate::table::row::{TablePosition, TableRow};
 
 impl Loader<'_> {
     pub(super) fn add_named(&mut self, files: &AnnotationFiles, series: &[SeriesGeometry<'_>]) {
@@ -92,6 +94,9 @@ impl Loader<'_> {
         let mut entries = Vec::with_capacity(rows.len());
         let (mut choices, mut first_choice) = (0_u64, None);
         let mut labelled = LabelledRows::default();
+        let mut in_mm = Places::default();
+        let mut levels = LevelStatuses::default();
+        let people = &self.rules.people;
         let mut assigned: Vec<_> = rows.iter().map(|row| self.index.assign_row(row)).collect();
         if let Some(warning) = reject_contradicting_indices(rows, &mut assigned, &self.index) {
             tracing::warn!(table = %path.display(), "{warning}");
@@ -107,6 +112,18 @@ impl Loader<'_> {
                     if let (Some(station), Some(status)) = (annotation.station, annotation.metastasis) {
                         labelled.add(chosen.series, station, annotation.center, status, row.line);
                     }
+                    let patient = people.canonical(self.index.series(chosen.series).patient_id);
+                    levels.add(patient, &annotation, row.line);
+                    if let TablePosition::Mm(place, _) = row.position {
+                        in_mm.add(
+                            self.index.series(chosen.series),
+                            patient,
+                            chosen.series,
+                            place,
+                            row.station,
+                            row.line,
+                        );
+                    }
                     self.found[chosen.series].push((self.source, annotation));
                     if is_new { EntryOutcome::Used } else { EntryOutcome::Duplicate }
                 }
@@ -120,6 +137,8 @@ impl Loader<'_> {
         if let Some((line, chosen)) = first_choice {
             Self::warn_of_choice(path, format_args!("line {line}, one of {choices} rows"), &chosen);
         }
+        let doubts: Vec<String> = in_mm.sentences().into_iter().chain(levels.sentence()).collect();
+        doubts.into_iter().for_each(|sentence| self.tell(path, sentence));
         let pairs = labelled.contradictions(self.rules.join_tolerance_mm);
         if let Some((line, other)) = pairs.first() {
             tracing::warn!(

@@ -3,13 +3,10 @@
 //! Invariant: every object has one outcome. It is used where one of its findings was assigned; what else it holds and could not be assigned
 //! is rejected by name.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use mtids_dicom::answer::is_answer;
-use mtids_dicom::dataset::{Elements, guarded, open};
-use mtids_dicom::{DicomError, FileOutcome, Limits, ReasonCode, SkipReason};
-use mtids_domain::annotation::{Annotation, AnnotationTarget};
+use mtids_dicom::{DicomError, FileOutcome, ReasonCode, SkipReason};
+use mtids_domain::annotation::Annotation;
 use mtids_domain::geometry::PointMm;
 
 use super::slices::SliceDoubts;
@@ -18,9 +15,7 @@ use crate::assign::object::NoSeries;
 use crate::labelled::NEAR_MM;
 use crate::plausible;
 use crate::reject::{RejectPlace, RejectReason};
-use crate::report::read_report;
 use crate::segmentation::{PlacedSegmentation, read_segmentation};
-use crate::structures::{RegionOfInterest, read_structures};
 
 impl Loader<'_> {
     pub(super) fn add_objects(&mut self, sources: &Sources<'_>) {
@@ -67,7 +62,7 @@ impl Loader<'_> {
         }
     }
 
-    fn warn_of_slices(path: &Path, doubts: &SliceDoubts) {
+    pub(super) fn warn_of_slices(path: &Path, doubts: &SliceDoubts) {
         if let Some(sentence) = doubts.sentence() {
             tracing::warn!(file = %path.display(), "{sentence}");
         }
@@ -126,6 +121,10 @@ impl Loader<'_> {
             doubts.add(self.index.series(chosen), &segment.title(), segment.planes_of_images());
         }
         Self::warn_of_slices(path, &doubts);
+        if let Some(sentence) = segmentation.weak_segments() {
+            self.tell(path, sentence);
+        }
+        self.telling.extend(placed.telling());
         let mut unreadable = None;
         for segment in &placed.segments {
             if segment.is_tracked && segment.findings.len() > 1 {
@@ -155,58 +154,9 @@ impl Loader<'_> {
         Some(placed)
     }
 
-    /// Places the findings of a report, whose voxels stand in `segmentations`.
-    fn add_report(&mut self, path: &Path, segmentations: &[PlacedSegmentation]) {
-        let report = match read_report(path, &self.rules.limits) {
-            Ok(report) => report,
-            Err(error) => return self.refuse(path, &error),
-        };
-        if is_own_report(path, &self.rules.limits) {
-            return self.skip(path, SkipReason::AnswerOfPredict, "");
-        }
-        let nowhere = SkipReason::ReportOfNoSegmentHere;
-        let findings = report.findings(segmentations);
-        // Without segmentations no group can find its own.
-        let unread = report.unread(segmentations).filter(|_| self.rules.read_segmentations);
-        let Some(first) = findings.first() else { return self.skip(path, nowhere, unread.unwrap_or_default()) };
-        if let Some(sentence) = unread {
-            tracing::warn!(report = %path.display(), "{sentence}");
-        }
-        // The patient is that of the report; everything else is said by the segmentation.
-        let patient_id = report.patient_id.clone().or_else(|| first.target.patient_id.clone());
-        let target = AnnotationTarget { patient_id, ..first.target.clone() };
-        // Its nodes are those of its segmentations, which were assigned by the slices that they name.
-        let is_own =
-            |series: &usize| target.patient_id.as_deref().is_none_or(|patient| self.index.is_patient(*series, patient));
-        let of_segmentations: BTreeSet<usize> = segmentations
-            .iter()
-            .filter(|one| report.refers_to(&one.sop_instance_uid))
-            .filter_map(|one| one.series.filter(is_own))
-            .collect();
-        let candidates = match (self.index.candidates(&target, &[]), of_segmentations.first()) {
-            (Ok(candidates), _) => candidates,
-            (Err(_), Some(series)) => vec![*series],
-            (Err(no_series), None) => return self.skip_without_series(path, no_series, nowhere),
-        };
-        let held = |n: usize| findings.iter().filter(|finding| self.index.series(n).holds(finding.center)).count();
-        let chosen = match (of_segmentations.first(), self.index.best(&candidates, held)) {
-            (Some(series), _) if of_segmentations.len() == 1 => *series,
-            (_, Ok(None)) => candidates[0],
-            (_, Ok(Some(chosen))) => {
-                Self::warn_of_choice(path, "", &chosen);
-                chosen.series
-            }
-            (_, Err(no_image)) => {
-                self.reject(path, RejectPlace::File, no_image.reason, no_image.detail);
-                return self.skip(path, nowhere, "");
-            }
-        };
-        self.add_findings(path, findings, chosen, &candidates, nowhere);
-    }
-
     /// Assigns findings to the chosen series, or to another candidate where only that one holds them (a series UID with several volumes), and
     /// accounts for the object: used where one was assigned, else skipped for `nowhere`, or because the rules leave all of them out.
-    fn add_findings(
+    pub(super) fn add_findings(
         &mut self,
         path: &Path,
         findings: Vec<Annotation>,
@@ -262,110 +212,10 @@ impl Loader<'_> {
         self.reject(path, place, RejectReason::OutsideImage, detail);
     }
 
-    fn skip_without_series(&mut self, path: &Path, no_series: NoSeries, nowhere: SkipReason) {
+    pub(super) fn skip_without_series(&mut self, path: &Path, no_series: NoSeries, nowhere: SkipReason) {
         match no_series {
             NoSeries::OtherPatient(detail) => self.skip(path, SkipReason::AnnotationOfAnotherPatient, detail),
             NoSeries::NotHere(detail) => self.skip(path, nowhere, detail),
-        }
-    }
-}
-
-/// Whether a report is an answer of `mtids-train predict`; false where it cannot be read, which reading it says.
-fn is_own_report(path: &Path, limits: &Limits) -> bool {
-    guarded(path, || Ok(is_answer(&open(path, limits, Elements::All)?.object))).unwrap_or(false)
-}
-
-/// What became of the structures of an object.
-#[derive(Default)]
-struct StructureCounts {
-    assigned: usize,
-    /// The first structure that cannot be read.
-    unreadable: Option<String>,
-    doubts: SliceDoubts,
-    /// Why the first structure without series has none.
-    no_series: Option<NoSeries>,
-}
-
-impl Loader<'_> {
-    fn add_structures(&mut self, path: &Path) {
-        let set = match read_structures(path, &self.rules.limits) {
-            Err(error) => return self.refuse(path, &error),
-            Ok(set) => set,
-        };
-        let mut counts = StructureCounts::default();
-        for fault in &set.faults {
-            self.reject(path, RejectPlace::File, RejectReason::UnreadableStructure, fault);
-        }
-        for region in &set.regions {
-            if self.rules.classes.asks_for(&region.name) {
-                self.add_region(path, region, &mut counts);
-            } else if !region.contours.is_empty() && self.rules.classes.lacks_rule_for(&region.name, &[]) {
-                self.resolved.names_without_rule.add(&region.name);
-            }
-        }
-        Self::warn_of_slices(path, &counts.doubts);
-        match counts {
-            StructureCounts { assigned: 1.., .. } => self.resolved.objects.push(FileOutcome::used(path.to_owned())),
-            StructureCounts { unreadable: Some(detail), .. } => {
-                self.refuse(path, &DicomError::file(path, ReasonCode::InvalidStructures, detail));
-            }
-            StructureCounts { no_series: Some(no_series), .. } => {
-                self.skip_without_series(path, no_series, SkipReason::StructuresOfNoSeriesHere);
-            }
-            StructureCounts { .. } => self.skip(path, SkipReason::NoStructureOfTheseNames, ""),
-        }
-    }
-
-    /// Places one structure in its own series.
-    fn add_region(&mut self, path: &Path, region: &RegionOfInterest, counts: &mut StructureCounts) {
-        let place = RejectPlace::Part(format!("ROI {} `{}`", region.number, region.name));
-        let mut unreadable = |loader: &mut Self, detail: String| {
-            counts.unreadable.get_or_insert_with(|| format!("{place}: {detail}"));
-            loader.reject(path, place.clone(), RejectReason::UnreadableStructure, detail);
-        };
-        if let Some(fault) = &region.fault {
-            return unreadable(self, fault.clone());
-        }
-        if region.contours.is_empty() {
-            return;
-        }
-        let candidates = match self.index.candidates(&region.target, &region.image_instances) {
-            Ok(candidates) => candidates,
-            Err(no_series) => {
-                let (reason, detail) = match &no_series {
-                    NoSeries::OtherPatient(detail) => (RejectReason::OtherPatient, detail),
-                    NoSeries::NotHere(detail) => (RejectReason::ImageNotHere, detail),
-                };
-                self.reject(path, place.clone(), reason, detail);
-                counts.no_series.get_or_insert(no_series);
-                return;
-            }
-        };
-        let points = || region.contours.iter().flat_map(|contour| &contour.points);
-        let held = |n: usize| points().filter(|point| self.index.series(n).holds(**point)).count();
-        let chosen = match self.index.best(&candidates, held) {
-            Ok(Some(chosen)) => chosen,
-            Ok(None) => {
-                let series = self.index.series(candidates[0]).series_uid;
-                let detail = format!("no point of its contours lies in series {series}");
-                return self.reject(path, place.clone(), RejectReason::OutsideImage, detail);
-            }
-            Err(no_image) => return self.reject(path, place.clone(), no_image.reason, no_image.detail),
-        };
-        Self::warn_of_choice(path, &place, &chosen);
-        let series = self.index.series(chosen.series);
-        let findings = match region.findings(&series.affine, series.dimensions, &self.rules.limits) {
-            Ok(findings) => findings,
-            Err(detail) => return unreadable(self, detail),
-        };
-        let planes =
-            region.contours.iter().filter_map(|contour| Some((contour.image.as_deref()?, contour.points.clone())));
-        counts.doubts.add(series, &place.to_string(), planes);
-        let lost = &mut self.resolved.lost_stations;
-        let kept: Vec<Annotation> =
-            findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding, lost)).collect();
-        for finding in kept {
-            counts.assigned += usize::from(self.keep(path, place.clone(), finding, chosen.series));
         }
     }
 }

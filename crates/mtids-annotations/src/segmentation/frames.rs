@@ -60,6 +60,9 @@ pub(super) struct Plane {
 /// The planes of each segment, by its number, or why its frames cannot be read.
 pub(super) type PlanesOfSegments = BTreeMap<u32, Result<Vec<Plane>, String>>;
 
+/// The largest value of a segment that is too small to count, by its number.
+pub(super) type TooSmall = BTreeMap<u32, u32>;
+
 struct Frame {
     /// Segment of the frame; 0 for a label map, whose pixels name it.
     segment: u32,
@@ -152,13 +155,18 @@ impl Frames {
         self.frames.len() as u32
     }
 
-    /// The planes of each segment that has a set pixel, or why its frames cannot be read; and the largest value that was too small to count.
+    /// The planes of each segment that has a set pixel, or why its frames cannot be read; and for each segment the largest value that was
+    /// too small to count.
     ///
     /// # Errors
     /// A sentence where more pixels are set than the limits allow, or a frame of a label map cannot be decoded.
-    pub(super) fn planes(&self, pixels: &mut MaskPixels, limits: &Limits) -> Result<(PlanesOfSegments, u32), String> {
+    pub(super) fn planes(
+        &self,
+        pixels: &mut MaskPixels,
+        limits: &Limits,
+    ) -> Result<(PlanesOfSegments, TooSmall), String> {
         let columns = usize::from(self.shape.columns);
-        let mut too_small = 0;
+        let mut too_small = TooSmall::new();
         let mut segments = PlanesOfSegments::new();
         let mut set = 0;
         for (n, frame) in self.frames.iter().enumerate() {
@@ -167,7 +175,8 @@ impl Frames {
                 let segment = match self.kind {
                     Kind::Binary => frame.segment,
                     Kind::Fractional { threshold } if value < threshold => {
-                        too_small = too_small.max(value);
+                        let largest = too_small.entry(frame.segment).or_default();
+                        *largest = value.max(*largest);
                         return;
                     }
                     Kind::Fractional { .. } => frame.segment,

@@ -22,6 +22,7 @@ use mtids_domain::annotation::{Annotation, AnnotationTarget, Code};
 use mtids_domain::geometry::{Affine, PointMm};
 
 use crate::labelled::LabelMeaning;
+use crate::statuses_in_names::seems_to_tell;
 use crate::structures::MAX_INSTANCES;
 use frames::{Frames, OwnGrid, Plane};
 
@@ -40,6 +41,8 @@ pub struct Segmentation {
     pub image_instances: Vec<String>,
     /// Its segments with set pixels, or with a fault, by number.
     pub segments: Vec<Segment>,
+    /// Segments of a fractional object none of whose values counts, by number and name, each with its largest value.
+    weak: Vec<(String, u32)>,
     /// The grid that its frames have among themselves, or why they have none.
     own: Result<OwnGrid, String>,
 }
@@ -79,6 +82,8 @@ pub struct PlacedSegment {
     pub fault: Option<String>,
     /// Whether it is said to be one finding.
     pub(crate) is_tracked: bool,
+    /// What a code of it means that seems to tell a status.
+    pub(crate) status: Option<String>,
 }
 
 impl PlacedSegmentation {
@@ -90,6 +95,14 @@ impl PlacedSegmentation {
     /// As [`Self::findings`], taking the object apart.
     pub fn into_findings(self) -> Vec<Annotation> {
         self.segments.into_iter().flat_map(|segment| segment.findings).collect()
+    }
+
+    /// What codes of segments mean that seems to tell a status, with the centres of their findings.
+    pub(crate) fn telling(&self) -> impl Iterator<Item = (PointMm, String)> {
+        self.segments.iter().flat_map(|segment| {
+            let status = segment.status.as_ref();
+            segment.findings.iter().filter_map(move |finding| Some((finding.center, status?.clone())))
+        })
     }
 
     /// A sentence for each segment that cannot be used.
@@ -122,6 +135,19 @@ impl Segmentation {
         self.segments.is_empty()
     }
 
+    /// A sentence about segments that give no finding because all their values are too small; `None` where there are none.
+    pub fn weak_segments(&self) -> Option<String> {
+        let told: Vec<String> =
+            self.weak.iter().map(|(title, largest)| format!("{title} (at most {largest})")).collect();
+        (!told.is_empty()).then(|| {
+            format!(
+                "segments of a fractional segmentation give no finding, because no value of theirs reaches half of MaximumFractionalValue (255 where \
+                 missing): {}",
+                told.join(", ")
+            )
+        })
+    }
+
     /// The findings of each segment, on the grid of the image (its affine; columns, rows, slices) or on that of the object.
     ///
     /// The object's own grid is taken where it says that its slices lie farther apart than those of the image (it was drawn on a thicker
@@ -144,6 +170,7 @@ impl Segmentation {
                 findings,
                 fault,
                 is_tracked: segment.meaning.tracked,
+                status: segment.meaning.status.clone(),
             }
         });
         PlacedSegmentation {
@@ -184,7 +211,13 @@ fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
             frames.planes(&mut pixels, limits).map_err(invalid)?
         }
     };
-    let all_too_small = frames.all_too_small(too_small).filter(|_| planes.is_empty());
+    let largest = too_small.values().copied().max().unwrap_or(0);
+    let all_too_small = frames.all_too_small(largest).filter(|_| planes.is_empty());
+    let weak = too_small.into_iter().filter(|(number, _)| !planes.contains_key(number)).map(|(number, largest)| {
+        let name = meanings.get(&number).map_or("", |meaning| &meaning.name);
+        (format!("segment {number} `{name}`"), largest)
+    });
+    let weak = weak.collect();
     let segments = planes
         .into_iter()
         .map(|(number, planes)| {
@@ -199,6 +232,7 @@ fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
         sop_instance_uid: text(object, tags::SOP_INSTANCE_UID).unwrap_or_default(),
         is_answer: is_answer(object),
         all_too_small,
+        weak,
         target: segmentation_target(object),
         image_instances: image_instances(object),
         segments,
@@ -248,7 +282,14 @@ fn meaning(item: &InMemDicomObject) -> LabelMeaning {
         .into_iter()
         .filter_map(|sequence| first_item(item, sequence).and_then(code))
         .collect();
+    let kinds = [tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE];
+    let kinds = kinds.into_iter().filter_map(|sequence| first_item(item, sequence));
+    let modifiers = |of| items(of, tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE);
+    // Modifiers stand in the code that they modify; some programs write them beside it.
+    let modified = kinds.flat_map(|kind| std::iter::once(kind).chain(modifiers(kind))).chain(modifiers(item));
+    let mut meanings = modified.filter_map(|code| text(code, tags::CODE_MEANING));
     LabelMeaning {
+        status: meanings.find(|meaning| seems_to_tell(meaning)),
         name: text(item, tags::SEGMENT_LABEL).unwrap_or_default(),
         codes,
         tracked: text(item, tags::TRACKING_UID).is_some(),

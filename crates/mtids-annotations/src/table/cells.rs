@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use mtids_domain::label::is_missing;
 use mtids_domain::taxonomy::StationMap;
 
 use super::columns::{COLUMNS, NUMBERS, is_index, name_of, suggestion};
+use super::partly_filled;
 use super::record::{Faults, Place, Record};
 use super::row::{Table, TableRow};
 use super::row_cells::Cells;
@@ -28,6 +30,8 @@ pub(super) struct RawTable {
     pub(super) unit: &'static str,
     /// Numbers may have a comma for a point.
     pub(super) decimal_comma: bool,
+    /// Rows, as [`Record::line`], and columns of cells whose 0 a formula may have made of an empty cell.
+    pub(super) zeros: Vec<(u64, usize)>,
 }
 
 /// A table from the cells of a file; its stations are of `map`.
@@ -75,9 +79,14 @@ pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result
         if row.as_ref().is_some_and(has_huge_length) {
             table.huge_lengths.push(record.line);
         }
+        if row.as_ref().is_some_and(has_tiny_length) {
+            table.tiny_lengths.push(record.line);
+        }
         // A row that named a fault is no row.
         table.rows.extend(row.filter(|_| faults.count() == before));
     }
+    partly_filled::check(kind, &at, records, &mut faults, &mut table);
+    note_zeros(raw, &at, &mut faults, &mut table);
     if faults.count() > 0 {
         return Err(AnnotationError::Cells { path: path.to_owned(), faults: faults.list, more: faults.more });
     }
@@ -89,8 +98,40 @@ pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result
     Ok(table)
 }
 
+/// Columns whose 0 says something.
+const MEANT_ZEROS: [&str; 7] = ["metastasis", "x_mm", "y_mm", "z_mm", "i", "j", "k"];
+
+/// Notes zeros that a formula may have made of an empty cell. In a column of words such a 0 is none of them.
+fn note_zeros(raw: &RawTable, at: &BTreeMap<&str, usize>, faults: &mut Faults, table: &mut Table) {
+    let is_word = |cell: &str| !is_missing(cell) && cell.trim().parse::<f64>().is_err();
+    let column_of = |column: &usize| at.iter().find(|(_, number)| *number == column).map(|(name, _)| *name);
+    let has_words = at.get("metastasis").is_some_and(|number| {
+        raw.records.iter().any(|record| record.cells.get(*number).is_some_and(|cell| is_word(cell)))
+    });
+    for (line, column) in &raw.zeros {
+        // Rows stand in ascending order.
+        let is_row = raw.records.binary_search_by_key(line, |record| record.line).is_ok();
+        match column_of(column).filter(|name| is_row && MEANT_ZEROS.contains(name)) {
+            Some("metastasis") if has_words => {
+                let detail = "a formula gives 0 beside statuses in words: it hands on an empty cell; let the formula give an empty text, or write \
+                              the status";
+                faults.push(*line, Some("metastasis"), detail.into());
+            }
+            Some(name) => table.doubtful_zeros.push((*line, name.to_owned())),
+            None => {}
+        }
+    }
+}
+
 /// Most nodes of a table are larger than this, mm.
 const SMALL_MM: f64 = 3.0;
+
+/// No drawn or measured node is smaller than this, mm: a CT has no finer slices.
+const TINY_MM: f64 = 1.5;
+
+fn has_tiny_length(row: &TableRow) -> bool {
+    [row.short_axis_mm, row.diameter_mm].into_iter().flatten().any(|mm| mm < TINY_MM)
+}
 
 /// Short axes and diameters of lymph nodes are smaller than these, mm.
 const HUGE_MM: [f64; 2] = [75.0, 150.0];

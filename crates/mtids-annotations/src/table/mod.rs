@@ -10,9 +10,11 @@ mod cells;
 mod columns;
 mod dialect;
 mod encoding;
+mod formula;
 mod kind;
 mod names;
 mod parquet;
+mod partly_filled;
 mod quotes;
 mod record;
 pub mod row;
@@ -219,7 +221,7 @@ mod tests {
         let expected = [
             "table.csv, line 2, column `y_mm`: `x` is not a number",
             "table.csv, line 2, column `station`: `lung` is not a lymph-node station",
-            "table.csv, line 2, column `metastasis`: `perhaps` is not a metastasis status; understood are:",
+            "table.csv, line 2, column `metastasis`: `perhaps` is no metastasis status; understood are:",
             "table.csv, line 3, column `series_uid`: empty",
             "table.csv, line 3, column `station`: `10-Nov` is a date: a spreadsheet makes dates of stations",
             "table.csv, line 4: 3 cells, and the header names 6 columns; the line may be cut off",
@@ -304,6 +306,60 @@ mod tests {
     }
 
     #[test]
+    fn a_column_that_is_filled_in_some_rows_only_is_no_default() {
+        let error = |text: &str| read(text).unwrap_err().to_string();
+        let places = "series_uid,x_mm,y_mm,z_mm,space";
+        for empty in ["", "NA"] {
+            let said = error(&format!("{places}\n1,2,3,4,RAS\n1,2,3,5,{empty}\n"));
+            assert!(said.contains("line 3, column `space`: empty, while other rows have `RAS`"), "{said}");
+        }
+        let said = error("series_uid,i,j,k,index_base\n1,2,3,4,1\n1,2,3,5,\n");
+        assert!(said.contains("line 3, column `index_base`: empty, while other rows have `1`"), "{said}");
+        // What the default says, too, and a column that is filled or empty everywhere.
+        for rows in
+            ["1,2,3,4,LPS\n1,2,3,5,\n", "1,2,3,4,ras\n1,2,3,5,RAS\n", "1,2,3,4,\n1,2,3,5,\n", "1,2,3,4,RAS\n,,,,\n"]
+        {
+            assert!(read(&format!("{places}\n{rows}")).is_ok(), "{rows}");
+        }
+        assert!(read("series_uid,i,j,k,index_base\n1,2,3,4,0\n1,2,3,5,\n").is_ok());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        let levels = |rows: &str| {
+            std::fs::write(&path, format!("{HEADER},level\n{rows}")).unwrap();
+            read_table_file(&path, StationMap::Iaslc).unwrap().no_level
+        };
+        assert_eq!(
+            levels("1,2,3,4,7,1,patient\n1,2,3,5,7,1,\n1,2,3,6,7,,\n"),
+            [3],
+            "a row without status has no level"
+        );
+        assert_eq!(levels("1,2,3,4,7,1,node\n1,2,3,5,7,1,\n"), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn an_empty_file_and_a_comment_before_the_header_are_named() {
+        for text in ["", "\u{feff}", "\n \n"] {
+            assert!(read(text).unwrap_err().to_string().contains("the file is empty"), "{text:?}");
+        }
+        let comment = read(&format!("# nodes of 2024\n{HEADER}\n1,2,3,4,7,1\n")).unwrap_err().to_string();
+        assert!(comment.contains("its first line begins with `#`"), "{comment}");
+        assert_eq!(read(&format!("#,{HEADER}\n5,1,2,3,4,7,1\n")).unwrap().len(), 1, "numbers of rows");
+        assert_eq!(read(&format!("{HEADER}\n")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_length_that_is_smaller_than_any_node_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.csv");
+        std::fs::write(
+            &path,
+            "series_uid,x_mm,y_mm,z_mm,short_axis_mm\n1,2,3,4,8\n1,2,3,5,1.2\n1,2,3,6,1.5\n1,2,3,7,0\n",
+        )
+        .unwrap();
+        assert_eq!(read_table_file(&path, StationMap::Iaslc).unwrap().tiny_lengths, [3]);
+    }
+
+    #[test]
     fn a_stray_quotation_mark_never_moves_a_label() {
         // A mark for "as above" in a column of its own, in a label, and text that is never closed.
         let header = "series_uid,x_mm,y_mm,z_mm,reader,station,metastasis";
@@ -324,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_status_in_the_station_and_a_dash_beside_plus_are_no_labels() {
-        for cell in ["4R(+)", "7 (-)", "10L+", "4R-", "7 [+] x", "１０Ｌ＋", "4R（＋）"] {
+        for cell in ["4R(+)", "7 (-)", "10L+", "4R-", "+4R", "4R + LN", "7 [+] x", "１０Ｌ＋", "4R（＋）"] {
             let error = read(&format!("{HEADER}\n1,2,3,4,{cell},\n")).unwrap_err().to_string();
             assert!(error.contains("the status in the column `metastasis`"), "{cell}: {error}");
         }

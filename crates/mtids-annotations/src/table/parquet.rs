@@ -81,7 +81,7 @@ pub(super) fn read_parquet(path: &Path) -> Result<RawTable, AnnotationError> {
             }
         }
     }
-    Ok(RawTable { names, records: rows, unit: "row", decimal_comma: true })
+    Ok(RawTable { names, records: rows, unit: "row", decimal_comma: true, zeros: Vec::new() })
 }
 
 #[cfg(test)]

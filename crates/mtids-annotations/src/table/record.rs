@@ -10,6 +10,7 @@ use mtids_domain::taxonomy::{StationMap, StationText, half_width};
 use super::columns::{COLUMNS, is_other_unit, suggestion};
 use super::values::{is_date, is_serial_date};
 use crate::error::{AnnotationError, CellFault};
+use crate::status_sign::has_status_sign;
 
 /// Most faults that are listed.
 const MAX_FAULTS: usize = 20;
@@ -94,7 +95,7 @@ pub fn station_of_cell(cell: &str, map: StationMap) -> Result<Option<StationText
             "`{cell}` is a date{form}: a spreadsheet makes dates of stations such as 10-11 or 1-2. Format the column as text, then type the station again"
         ));
     }
-    if has_sign(&half_width(cell)) {
+    if has_status_sign(&half_width(cell)) {
         return Err(format!(
             "`{cell}` has the sign of a status; write the station alone, and the status in the column `metastasis`"
         ));
@@ -106,14 +107,6 @@ pub fn station_of_cell(cell: &str, map: StationMap) -> Result<Option<StationText
 fn is_unknown(cell: &str) -> bool {
     let word = cell.trim();
     word == "?" || ["unknown", "unk"].iter().any(|unknown| word.eq_ignore_ascii_case(unknown))
-}
-
-/// Whether a plus or minus ends a cell, or stands in brackets alone: `10L+`, `4R (-)`.
-fn has_sign(cell: &str) -> bool {
-    let is_sign = |c: char| matches!(c, '+' | '-' | '\u{2010}'..='\u{2015}' | '\u{2212}');
-    let signs: Vec<char> = cell.chars().filter(|c| !c.is_whitespace()).collect();
-    signs.last().is_some_and(|last| is_sign(*last))
-        || signs.windows(3).any(|three| matches!(three, ['(' | '[', sign, ')' | ']'] if is_sign(*sign)))
 }
 
 /// Faults found so far; those behind the first are only counted.

@@ -115,6 +115,12 @@ pub struct Table {
     pub short_above_long: Vec<u64>,
     /// Lines with a length that no lymph node has, or that may be a code for unknown.
     pub huge_lengths: Vec<u64>,
+    /// Lines with a length that is smaller than any node.
+    pub tiny_lengths: Vec<u64>,
+    /// Rows, as [`TableRow::line`], with a status and an empty `level`, where other rows say another level than the default.
+    pub no_level: Vec<u64>,
+    /// Rows, as [`TableRow::line`], and columns with a 0 that a formula of a workbook may have made of an empty cell.
+    pub doubtful_zeros: Vec<(u64, String)>,
     /// Columns of lengths in mm most of whose values are so small that they may be in cm.
     pub small_lengths: Vec<&'static str>,
 }

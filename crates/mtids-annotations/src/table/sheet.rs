@@ -1,6 +1,7 @@
 //! The cells of one sheet of a workbook as rows of text.
 //!
-//! Invariants: a date keeps the form of one; a cell with a formula and no value is told apart from an empty one.
+//! Invariants: a date keeps the form of one; a cell with a formula and no value is told apart from an empty one, and one whose formula may give 0
+//! for an empty cell from one with a number.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -8,6 +9,7 @@ use std::io::BufReader;
 use calamine::{DataRef, Xlsx};
 
 use super::cells::MAX_COLUMNS;
+use super::formula::Formulas;
 use super::parquet::MAX_TEXT;
 use super::record::Record;
 
@@ -16,6 +18,8 @@ pub(super) struct Rows {
     pub(super) rows: Vec<Record>,
     /// Rows, from 1, and columns of cells with a formula and no value.
     pub(super) formulas: Vec<(u64, usize)>,
+    /// Those of cells whose 0 a formula may have made of an empty cell.
+    pub(super) zeros: Vec<(u64, usize)>,
 }
 
 /// The first rows of a sheet that are not empty, with their numbers from 1.
@@ -24,13 +28,17 @@ pub(super) struct Rows {
 /// A sentence that names the sheet and what is wrong.
 pub(super) fn rows_of(book: &mut Xlsx<BufReader<File>>, sheet: &str, most: usize) -> Result<Rows, String> {
     let mut cells = book.worksheet_cells_reader(sheet).map_err(|error| format!("sheet `{sheet}`: {error}"))?;
-    let (mut rows, mut formulas): (Vec<Record>, Vec<(u64, usize)>) = (Vec::new(), Vec::new());
+    let (mut rows, mut formulas, mut zeros) = (Vec::<Record>::new(), Vec::new(), Vec::new());
+    let mut known = Formulas::default();
     let mut bytes = 0;
     while let Some(cell) =
         cells.next_cell_with_formula_metadata().map_err(|error| format!("sheet `{sheet}`: {error}"))?
     {
         let text = text_of(&cell.value);
         let (row, column) = cell.pos;
+        if known.hands_on(cell.formula.as_ref()) && matches!(cell.value, DataRef::Int(0) | DataRef::Float(0.0)) {
+            zeros.push((u64::from(row) + 1, column as usize));
+        }
         if text.trim().is_empty() {
             // A formula that gives an empty text has that text as its value.
             if cell.formula.is_some() && cell.value == DataRef::Empty {
@@ -65,7 +73,7 @@ pub(super) fn rows_of(book: &mut Xlsx<BufReader<File>>, sheet: &str, most: usize
         }
         last.cells[column] = text;
     }
-    Ok(Rows { rows, formulas })
+    Ok(Rows { rows, formulas, zeros })
 }
 
 /// The text that a cell would have in CSV; a date keeps the form of one.

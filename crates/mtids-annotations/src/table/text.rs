@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::cells::RawTable;
+use super::cells::{RawTable, is_table};
 use super::columns::{COLUMNS, NUMBERS, name_of};
 use super::dialect::{Dialect, dialect};
 use super::encoding::decode;
@@ -22,6 +22,9 @@ const MAX_BYTES: u64 = 256 << 20;
 pub(super) fn read_text(path: &Path) -> Result<RawTable, AnnotationError> {
     let text = text_of(path)?;
     let unreadable = |detail: String| AnnotationError::table(path, detail);
+    if text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').is_empty() {
+        return Err(unreadable("the file is empty".into()));
+    }
     let dialect = dialect(&text, |name| COLUMNS.contains(&name_of(name).as_str())).map_err(unreadable)?;
     let mut lines = Lines::new(&text, dialect.skipped);
     let mut reader = csv::ReaderBuilder::new()
@@ -31,6 +34,10 @@ pub(super) fn read_text(path: &Path) -> Result<RawTable, AnnotationError> {
         .from_reader(&text.as_bytes()[dialect.skipped..]);
     let header = reader.headers().map_err(|error| unreadable(error.to_string()))?;
     let columns: Vec<String> = header.iter().map(str::to_owned).collect();
+    if columns.first().is_some_and(|first| first.starts_with('#')) && !is_table(&columns) {
+        let detail = "its first line begins with `#`, as a comment does, and the header must stand there; delete the lines before the header";
+        return Err(unreadable(detail.into()));
+    }
     let named = columns.iter().rposition(|name| !name.trim().is_empty()).map_or(0, |last| last + 1);
     let numbers: Vec<usize> = (0..named).filter(|at| NUMBERS.contains(&name_of(&columns[*at]).as_str())).collect();
     let shape = Shape { separator: dialect.separator, columns: named, numbers: &numbers };
@@ -45,7 +52,8 @@ pub(super) fn read_text(path: &Path) -> Result<RawTable, AnnotationError> {
         let line = lines.of(record.position().map_or(0, csv::Position::byte));
         rows.push(Record { line, cells: record.iter().map(str::to_owned).collect() });
     }
-    Ok(RawTable { names: columns, records: rows, unit: "line", decimal_comma: dialect.separator != b',' })
+    let decimal_comma = dialect.separator != b',';
+    Ok(RawTable { names: columns, records: rows, unit: "line", decimal_comma, zeros: Vec::new() })
 }
 
 /// The text of a file.

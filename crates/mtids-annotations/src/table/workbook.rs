@@ -45,7 +45,7 @@ pub(super) fn read_workbook(path: &Path) -> Result<RawTable, AnnotationError> {
     if !aside.is_empty() {
         tracing::warn!(table = %path.display(), sheets = aside.join(", "), "other sheets of the workbook have cells, and are not read");
     }
-    let Rows { rows, formulas } = rows_of(&mut book, sheet, MAX_ROWS).map_err(unreadable)?;
+    let Rows { rows, formulas, zeros } = rows_of(&mut book, sheet, MAX_ROWS).map_err(unreadable)?;
     let lines: Vec<u64> = rows.iter().skip(1).map(|record| record.line).collect();
     let mut rows = rows.into_iter();
     let header = rows.next().unwrap_or_else(|| Record { line: 0, cells: Vec::new() });
@@ -73,7 +73,7 @@ pub(super) fn read_workbook(path: &Path) -> Result<RawTable, AnnotationError> {
         record
     });
     let records = rows.collect();
-    Ok(RawTable { names, records, unit: "row", decimal_comma: true })
+    Ok(RawTable { names, records, unit: "row", decimal_comma: true, zeros })
 }
 
 /// The sheet that is read.
@@ -301,6 +301,32 @@ mod tests {
         let mut beside = [header(), row(Text("7"), Number(1.0))];
         beside[1].push(Formula(formula, None));
         assert_eq!(read(&[("nodes", sheet(&beside))]).unwrap().rows.len(), 1);
+    }
+
+    /// A formula with a number as its value.
+    fn counted(formula: &str, value: &str) -> String {
+        format!(r#"<f>{formula}</f><v>{value}</v>"#)
+    }
+
+    #[test]
+    fn a_zero_that_a_formula_made_of_an_empty_cell_is_no_label() {
+        let of = |others: Written, formula: &str, value: &str| {
+            let rows = [header(), row(Text("4R"), others), row(Text("7"), Number(5.0))];
+            let xml = sheet(&rows).replace("<v>5</v>", &counted(formula, value));
+            read(&[("nodes", xml)])
+        };
+        let look_up = "VLOOKUP(A3,[1]Patho!$A:$B,2,FALSE)";
+        let error = of(Text("benign"), look_up, "0").unwrap_err();
+        assert!(error.contains("row 3, column `metastasis`: a formula gives 0 beside statuses in words"), "{error}");
+        // Among numbers it may be benign.
+        let told = of(Number(1.0), look_up, "0").unwrap();
+        assert_eq!(
+            (told.rows[1].metastasis, told.doubtful_zeros),
+            (Some(Metastasis::Benign), vec![(3, "metastasis".to_owned())])
+        );
+        for (formula, value) in [(look_up, "1"), ("IF(G3=5,1,0)", "0")] {
+            assert_eq!(of(Number(1.0), formula, value).unwrap().doubtful_zeros, [], "{formula}");
+        }
     }
 
     #[test]

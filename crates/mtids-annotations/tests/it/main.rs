@@ -7,12 +7,14 @@ mod formats;
 mod load;
 mod mask_files;
 mod mask_forms;
+mod mask_names;
 mod outside;
 mod real;
 mod regions;
 mod regressions;
 mod several_series;
 mod thick;
+mod told;
 mod written;
 
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@
 
 use super::location::Location;
 use super::station::Station;
-use super::words::{Mark, is_dash, is_separator, letters, part_of_3, part_of_11};
+use super::words::{Mark, is_dash, is_of_number, is_separator, letters, part_of_3, part_of_11};
 
 /// Longest text that may name stations, bytes.
 const MAX_TEXT: usize = 200;
@@ -102,6 +102,7 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
     };
     let mut found: Vec<Token<'_>> = Vec::new();
     let mut rest = text;
+    let mut word = None;
     while let Some(first) = rest.chars().next() {
         let length = rest.find(|c| kind(c) != kind(first)).unwrap_or(rest.len());
         let (run, behind) = rest.split_at(length);
@@ -109,6 +110,9 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
         found.push(match kind(first) {
             Kind::Digit => Token::Number(run),
             Kind::Letter if run == "to" => Token::Dash,
+            Kind::Letter if run == "no" && !is_of_number(word, rest) => {
+                return Err("`no` may mean none or number; write nr., or leave it out".to_owned());
+            }
             Kind::Letter => match letters(run).or_else(|| part_behind(&found, run)) {
                 Some(Some(mark)) => Token::Mark(mark),
                 Some(None) => Token::Word,
@@ -122,6 +126,7 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
                 None => Token::Gap,
             },
         });
+        word = if kind(first) == Kind::Letter { Some(run) } else { word };
     }
     Ok(found)
 }

@@ -186,6 +186,11 @@ mod tests {
             ("07", "7"),
             ("St. 4R", "4R"),
             ("St.4R", "4R"),
+            ("No. 7", "7"),
+            ("LN No.4R", "4R"),
+            ("No. R4", "4R"),
+            ("station no 4R", "4R"),
+            ("St. no. 10 left", "10L"),
         ] {
             assert_eq!(text.parse::<Station>().unwrap().code(), code, "{text}");
         }
@@ -291,6 +296,13 @@ mod tests {
             ("R4R", "sides on both sides"),
             ("10R, L11", "sides on both sides"),
             ("nor 4", "`nor` is not understood"),
+            ("4R no", "`no` may mean none or number"),
+            ("4R: no", "`no` may mean none or number"),
+            ("no 7", "`no` may mean none or number"),
+            ("no LN 4R", "`no` may mean none or number"),
+            ("7, no LN", "`no` may mean none or number"),
+            ("LN 4R no", "`no` may mean none or number"),
+            ("4R (no node)", "`no` may mean none or number"),
             ("level", "`level` is not understood"),
             ("", "write for example"),
         ] {

@@ -75,6 +75,15 @@ fn run_together(run: &str) -> Option<Option<Mark>> {
     })
 }
 
+/// Whether `no` is that of a number, where a text goes on with `rest` behind it, and `before` is the word in front: `No. 7`, `station no 7`.
+/// Alone it may negate, as in `4R no`, `no 7` and `no LN 4R`.
+pub(super) fn is_of_number(before: Option<&str>, rest: &str) -> bool {
+    let is_abbreviated = rest.starts_with('.') || matches!(before, Some("station" | "stations" | "stn" | "st"));
+    let next = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '#' | '_'));
+    let number = next.trim_start_matches(['r', 'l']).trim_start_matches(|c: char| c.is_whitespace() || c == '_');
+    is_abbreviated && number.starts_with(|c: char| c.is_ascii_digit())
+}
+
 /// What letters behind 11 mean where they name one of its parts, `11s` (superior) or `11i` (inferior): the side beside them, if any. The
 /// IASLC map divides 11 on the right, and the part says nothing that the station does not.
 pub(super) fn part_of_11(run: &str) -> Option<Option<Mark>> {

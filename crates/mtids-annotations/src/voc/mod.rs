@@ -4,20 +4,22 @@
 //! known by the SOP Instance UID that the file name of the image carries, never by order; pixels count from 0, both ends inside the box, as
 //! the tools that write these files for DICOM do. Units: LPS mm.
 
+mod doubts;
+mod findings;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mtids_domain::annotation::{Annotation, AnnotationSource, AnnotationTarget, Extent};
-use mtids_domain::geometry::{PointMm, Voxel};
-use mtids_domain::label::{Evidence, LabelLevel};
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, Event};
 
 use crate::error::AnnotationError;
-use crate::geometry::SeriesGeometry;
 use crate::reject::RejectReason;
 use crate::table::decode_xml;
+
+pub(crate) use doubts::{BoxDoubts, doubts_of_boxes};
+pub use findings::findings_of_boxes;
 
 /// Largest accepted file: one mebibyte.
 const MAX_BYTES: u64 = 1 << 20;
@@ -118,13 +120,17 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
     let mut open: Vec<(String, Option<String>)> = Vec::new();
     let mut filename = None;
     let mut size: [Option<f64>; 2] = [None; 2];
-    let mut objects: Vec<BTreeMap<String, String>> = Vec::new();
+    let mut objects: Vec<Object> = Vec::new();
     loop {
         let piece = match reader.read_event().map_err(no_xml)? {
             Event::Start(start) => {
                 let name = String::from_utf8_lossy(start.local_name().as_ref()).to_lowercase();
-                if name == "object" {
-                    objects.push(BTreeMap::new());
+                match (name.as_str(), objects.last_mut()) {
+                    ("object", _) => objects.push(Object::default()),
+                    ("bndbox", Some(object)) if open.last().is_some_and(|(parent, _)| parent == "object") => {
+                        object.boxes.push(BTreeMap::new());
+                    }
+                    _ => {}
                 }
                 open.push((name, None));
                 if open.len() > 32 {
@@ -139,9 +145,14 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
                     (["annotation", "filename"], Some(text)) => filename = Some(text),
                     (["annotation", "size", "width"], Some(text)) => size[0] = text.parse().ok(),
                     (["annotation", "size", "height"], Some(text)) => size[1] = text.parse().ok(),
-                    (["annotation", "object", key] | ["annotation", "object", "bndbox", key], Some(text)) => {
+                    (["annotation", "object", key], Some(text)) => {
                         if let Some(object) = objects.last_mut() {
-                            object.insert((*key).to_owned(), text);
+                            object.own.insert((*key).to_owned(), text);
+                        }
+                    }
+                    (["annotation", "object", "bndbox", key], Some(text)) => {
+                        if let Some(corners) = objects.last_mut().and_then(|object| object.boxes.last_mut()) {
+                            corners.insert((*key).to_owned(), text);
                         }
                     }
                     _ => {}
@@ -167,106 +178,33 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
         [Some(width), Some(height)] if width > 0.0 && height > 0.0 => Some([width, height]),
         _ => None,
     };
-    objects
-        .iter()
-        .map(|object| {
-            let number = |key: &str| {
-                let text = object.get(key).ok_or_else(|| format!("an object without <{key}>"))?;
-                text.parse::<f64>().ok().filter(|x: &f64| x.abs() <= 1e6).ok_or_else(|| format!("<{key}> is `{text}`"))
-            };
-            let (minimum, maximum) = ([number("xmin")?, number("ymin")?], [number("xmax")?, number("ymax")?]);
-            if minimum[0] > maximum[0] || minimum[1] > maximum[1] {
-                return Err(format!("a box from {minimum:?} to {maximum:?}"));
-            }
-            let name = object.get("name").cloned().unwrap_or_default();
-            Ok(SliceBox { sop_instance_uid: sop_instance_uid.clone(), name, minimum, maximum, size })
-        })
-        .collect()
-}
-
-/// Boxes of one slice that share this part of what both cover are one box.
-const SAME_BOX: f64 = 0.5;
-
-/// The area that two boxes share, as a part of the area that they cover.
-fn overlap(a: &SliceBox, b: &SliceBox) -> f64 {
-    let area =
-        |low: [f64; 2], high: [f64; 2]| (0..2).map(|axis| (high[axis] - low[axis] + 1.0).max(0.0)).product::<f64>();
-    let low = [0, 1].map(|axis| a.minimum[axis].max(b.minimum[axis]));
-    let high = [0, 1].map(|axis| a.maximum[axis].min(b.maximum[axis]));
-    let shared = area(low, high);
-    shared / (area(a.minimum, a.maximum) + area(b.minimum, b.maximum) - shared)
-}
-
-/// The findings of boxes on slices of `series`; boxes on other slices are left out.
-pub fn findings_of_boxes(boxes: &[SliceBox], series: &SeriesGeometry<'_>) -> Vec<Annotation> {
-    let mut slices: BTreeMap<&str, usize> = BTreeMap::new();
-    for (k, uid) in series.slices.iter().enumerate() {
-        slices.insert(uid, k);
-    }
-    if slices.len() < series.slices.len() {
-        // The frames of an enhanced CT share a UID: it names none of them.
-        return Vec::new();
-    }
-    let mut placed: Vec<(usize, &SliceBox)> =
-        boxes.iter().filter_map(|one| Some((*slices.get(one.sop_instance_uid.as_str())?, one))).collect();
-    placed.sort_by(|a, b| {
-        let key = |one: &SliceBox| one.minimum.map(|x| (x * 1e3) as i64);
-        (a.0, key(a.1), &a.1.name).cmp(&(b.0, key(b.1), &b.1.name))
-    });
-    let joined = |(k, a): (usize, &SliceBox), (l, b): (usize, &SliceBox)| {
-        let touch = || (0..2).all(|axis| a.minimum[axis] <= b.maximum[axis] && b.minimum[axis] <= a.maximum[axis]);
-        // Two boxes of one slice are two nodes, unless one of them was drawn twice.
-        let are_one = if k == l { overlap(a, b) >= SAME_BOX } else { k.abs_diff(l) == 1 && touch() };
-        are_one && a.name.trim().eq_ignore_ascii_case(b.name.trim())
+    let none = BTreeMap::new();
+    let read = |object: &Object, corners: &BTreeMap<String, String>| {
+        let number = |key: &str| {
+            let text =
+                corners.get(key).or_else(|| object.own.get(key)).ok_or_else(|| format!("an object without <{key}>"))?;
+            text.parse::<f64>().ok().filter(|x: &f64| x.abs() <= 1e6).ok_or_else(|| format!("<{key}> is `{text}`"))
+        };
+        let (minimum, maximum) = ([number("xmin")?, number("ymin")?], [number("xmax")?, number("ymax")?]);
+        if minimum[0] > maximum[0] || minimum[1] > maximum[1] {
+            return Err(format!("a box from {minimum:?} to {maximum:?}"));
+        }
+        let name = object.own.get("name").cloned().unwrap_or_default();
+        Ok(SliceBox { sop_instance_uid: sop_instance_uid.clone(), name, minimum, maximum, size })
     };
-    // Sorted by slice, a box can only touch groups that hold a box of its own or the slice before.
-    let mut groups: Vec<Vec<(usize, &SliceBox)>> = Vec::new();
-    for one in placed {
-        let touches = |group: &Vec<(usize, &SliceBox)>| group.iter().any(|&member| joined(member, one));
-        let (touching, mut rest): (Vec<_>, Vec<_>) = groups.into_iter().partition(touches);
-        let mut group: Vec<(usize, &SliceBox)> = touching.into_iter().flatten().collect();
-        group.push(one);
-        rest.push(group);
-        groups = rest;
-    }
-    let mut found: Vec<Annotation> = groups.iter().filter_map(|group| finding(group, series)).collect();
-    found.sort_by(|a, b| a.center.0[2].total_cmp(&b.center.0[2]).then(a.center.0[0].total_cmp(&b.center.0[0])));
-    found
+    let boxes = objects.iter().flat_map(|object| {
+        // Some programs write the corners without <bndbox>.
+        let alone = object.boxes.is_empty().then_some(&none);
+        object.boxes.iter().chain(alone).map(|corners| read(object, corners))
+    });
+    boxes.collect()
 }
 
-fn finding(group: &[(usize, &SliceBox)], series: &SeriesGeometry<'_>) -> Option<Annotation> {
-    let mut sum = [0.0; 3];
-    let mut area = 0.0;
-    let (mut low, mut high) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
-    for &(k, one) in group {
-        let [width, height] = [0, 1].map(|axis| one.maximum[axis] - one.minimum[axis] + 1.0);
-        let middle = [(one.minimum[0] + one.maximum[0]) / 2.0, (one.minimum[1] + one.maximum[1]) / 2.0, k as f64];
-        area += width * height;
-        for axis in 0..3 {
-            sum[axis] += width * height * middle[axis];
-        }
-        for corner in [[one.minimum[0], one.minimum[1], k as f64], [one.maximum[0], one.maximum[1], k as f64]] {
-            let mm = series.image_to_mm(Voxel(corner)).0;
-            for axis in 0..3 {
-                low[axis] = low[axis].min(mm[axis]);
-                high[axis] = high[axis].max(mm[axis]);
-            }
-        }
-    }
-    let (_, first) = group.first()?;
-    Some(Annotation {
-        target: AnnotationTarget { series_uid: Some(series.series_uid.to_owned()), ..Default::default() },
-        center: series.image_to_mm(Voxel(sum.map(|total| total / area))),
-        extent: Extent::Box { minimum: PointMm(low), maximum: PointMm(high) },
-        finding: first.name.clone(),
-        codes: Vec::new(),
-        station: None,
-        metastasis: None,
-        evidence: Evidence::U,
-        level: LabelLevel::Node,
-        short_axis_mm: None,
-        source: AnnotationSource::Table,
-    })
+/// An object with the texts of its elements; each box of it has its own.
+#[derive(Default)]
+struct Object {
+    own: BTreeMap<String, String>,
+    boxes: Vec<BTreeMap<String, String>>,
 }
 
 #[cfg(test)]
@@ -295,24 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn boxes_of_one_slice_are_one_where_they_share_half_of_what_they_cover() {
-        let one = |minimum, maximum| SliceBox {
-            sop_instance_uid: "1".into(),
-            name: "LN".into(),
-            minimum,
-            maximum,
-            size: None,
-        };
-        let first = one([20.0, 20.0], [30.0, 30.0]);
-        for (other, is_same) in [
-            (first.clone(), true),
-            (one([21.0, 20.0], [31.0, 31.0]), true),
-            (one([29.0, 20.0], [39.0, 30.0]), false),
-            (one([31.0, 20.0], [41.0, 30.0]), false),
-            (one([50.0, 50.0], [60.0, 60.0]), false),
-        ] {
-            assert_eq!(overlap(&first, &other) >= SAME_BOX, is_same, "{other:?}");
-        }
+    fn two_boxes_of_one_object_are_both_read() {
+        let second = "</bndbox><bndbox><xmin>11</xmin><ymin>12</ymin><xmax>13</xmax><ymax>14</ymax></bndbox>";
+        let boxes = parse(&SLICE.replace("</bndbox>", second)).unwrap();
+        let found: Vec<_> = boxes.iter().map(|one| (one.name.as_str(), one.minimum)).collect();
+        assert_eq!(found, [("Node", [1.0, 2.0]), ("Node", [11.0, 12.0])]);
+        let bare = SLICE.replace("<bndbox>", "").replace("</bndbox>", "");
+        assert_eq!(parse(&bare).unwrap()[0].minimum, [1.0, 2.0]);
     }
 
     #[test]
