@@ -1,6 +1,6 @@
 # mtids: every batch job is a target here. `make help` lists them.
 #
-# Variables: PIPELINE= a folder of pipelines/ · DATA= a DICOM tree · ANNOTATIONS= annotation tables · OUT= where results go ·
+# Variables: PIPELINE= a folder of pipelines/ · DATA= a DICOM tree · ANNOTATIONS= annotation tables · OUT= where results go (out/mine with DATA=) ·
 # RUN= a training run · DATASET= a dataset · SET= settings of the program a target runs, "key=value key=value" · PROFILE= dev or release.
 
 SHELL := /bin/bash
@@ -10,7 +10,8 @@ MAKEFLAGS += --no-print-directory
 
 PROFILE ?= dev
 PIPELINE ?= demo
-OUT ?= out/$(PIPELINE)
+# Your own studies never share folders with the demo: with DATA= or SERVER= and no OUT=, results go into out/mine.
+OUT ?= out/$(if $(DATA)$(SERVER),mine,$(PIPELINE))
 DATASET ?= $(OUT)/dataset
 RUN ?= $(OUT)/run
 REAL_DATA := ../shared/data/chest-ct-lung1
@@ -76,7 +77,7 @@ phantom-pictures: build python ## A phantom beside a real CT: pictures, HU of ti
 .PHONY: demo-real
 demo-real: ## The same programs on a real chest CT (DATA=folder); claims no metric
 	@$(MAKE) build PROFILE=$(PROFILE)
-	@CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' bash pipelines/demo-real/run.sh '$(BIN)' '$(DATA)' '$(or $(filter-out out/demo,$(OUT)),out/demo-real)'
+	@CARGO_TARGET_DIR='$(CARGO_TARGET_DIR)' bash pipelines/demo-real/run.sh '$(BIN)' '$(DATA)' '$(if $(filter file,$(origin OUT)),out/demo-real,$(OUT))'
 
 .PHONY: fetch
 fetch: build ## Studies from a DICOMweb server -> OUT/studies/dicom (SERVER=, OUT=, QUERY="--patient ID --modality CT")
@@ -105,8 +106,9 @@ report: evaluate ## The page and the model card of a run (DATASET=, RUN=)
 	@printf '  report      %s\n  model card  %s\n' $(RUN)/report.html $(RUN)/model-card.md
 
 .PHONY: predict
-predict: build ## Answers for the candidates of new studies (RUN=, DATA=, ANNOTATIONS=, OUT=): OUT/answer
+predict: build ## Answers for the candidates of new studies (RUN= or OUT= of your run, DATA=, ANNOTATIONS=): OUT/answer
 	@test -n '$(DATA)' || { echo 'say where the DICOM files are: make predict DATA=/path/to/study ANNOTATIONS=/path/to/points.csv' >&2; exit 2; }
+	@test -d '$(RUN)' || { echo 'no run in $(RUN): say which network is to answer, OUT=out/mine or RUN=/path/to/run' >&2; exit 2; }
 	@$(BIN)/mtids-train predict --run $(RUN) --data $(DATA) $(foreach table,$(ANNOTATIONS),--annotations $(table)) --out $(OUT)/answer $(with_settings)
 
 .PHONY: export
@@ -298,7 +300,7 @@ cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine with
 	@bash tests/cuda/check.sh '$(DATASET)'
 
 .PHONY: cuda-test
-cuda-test: ## The network's tests on an NVIDIA GPU; says that it ran nothing where there is none
+cuda-test: ## Each operation, then the network, on an NVIDIA GPU beside the CPU; says that it ran nothing where there is none
 	@bash tests/cuda/test.sh
 
 .PHONY: cuda-launches
@@ -366,6 +368,7 @@ fuzz: ## Fuzz every reader of other people's files (FUZZ_SECONDS= for each, FUZZ
 
 .PHONY: screenshots
 screenshots: build python ## Pictures of every page and README's table anew, from a run of the demo (needs chromium)
+	@test -f '$(OUT)/cohort/truth.json' || { echo 'no cohort of phantoms in $(OUT): pictures are of a demo (OUT=out/demo after make demo)' >&2; exit 2; }
 	@rm -rf $(OUT)/new $(OUT)/answer
 	@[ -f out/demo-short/dataset/manifest.json ] || $(MAKE) pipeline PIPELINE=demo-short OUT=out/demo-short
 	@$(BIN)/mtids-prep phantom --config $(SETTINGS)/phantom.toml --set seed=77 --set patients=1 --out $(OUT)/new
@@ -376,6 +379,10 @@ screenshots: build python ## Pictures of every page and README's table anew, fro
 check-page: ## The script that sorts and searches the tables of our pages (needs chromium)
 	@python3 tests/python/check_page.py
 
+# What targets write by themselves. Folders that you named, such as out/mine, are yours.
+GENERATED := demo demo-short demo-real cohorts compare check bench-audit digits wheels cuda-bundle phantom-picture stream-check.txt stream-quality.txt
+
 .PHONY: clean
-clean: ## Remove results (out/), not the compiled programs
-	@rm -rf out
+clean: ## Remove what the targets made in out/, not your own folders there, nor the compiled programs
+	@rm -rf $(addprefix out/,$(GENERATED))
+	@rmdir out 2>/dev/null || { test ! -d out || { echo 'kept in out/:' && ls out; }; }

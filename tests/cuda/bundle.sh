@@ -10,8 +10,10 @@ build=$root/build
 made=$build/$([ "$profile" = dev ] && echo debug || echo "$profile")
 options=(--locked --profile "$profile" --target-dir "$build")
 "$cargo" build "${options[@]}" "${packages[@]}" --features "$(features cuda)" --bin mtids-train --example card_step
-tests=$("$cargo" test "${options[@]}" "${packages[@]}" --features "$(features cuda)" --test cuda --no-run --message-format json |
-  python3 -c 'import json, sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')
+# The executable of a test, by its name.
+tests=$("$cargo" test "${options[@]}" "${packages[@]}" --features "$(features cuda)" --test cuda --test card --no-run --message-format json |
+  python3 -c 'import json, sys; [print(m["target"]["name"], m["executable"]) for m in map(json.loads, sys.stdin) if m.get("executable")]')
+test_named() { awk -v name="$1" '$1 == name { found = $2 } END { print found }' <<<"$tests"; }
 # These link no library of CUDA.
 "$cargo" build --locked --profile "$profile" -p mtids-cuda --bin mtids-cuda-start
 "$cargo" build --locked --profile "$profile" -p mtids-prep --bin mtids-prep
@@ -24,7 +26,8 @@ mkdir -p "$folder/bin" "$folder/demo" "$out"
 copy() { strip -o "$folder/bin/$2" "$1"; }
 copy "$made/mtids-train" mtids-train
 copy "$made/examples/card_step" card-step
-copy "$tests" cuda-tests
+copy "$(test_named cuda)" cuda-tests
+copy "$(test_named card)" cuda-operation-tests
 copy "$plain/mtids-cuda-start" mtids-cuda-start
 copy "$plain/mtids-prep" mtids-prep
 cp tests/cuda/bundle/run.sh "$folder/"

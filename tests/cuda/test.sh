@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The network's gradient and parity tests on an NVIDIA GPU, beside the CPU. Called by `make cuda-test`. Without a GPU it runs nothing, and says so.
+# Each operation by itself, then the network's gradient and parity tests, on an NVIDIA GPU beside the CPU. Called by `make cuda-test`. Without a GPU it runs
+# nothing, and says so.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if ! command -v nvidia-smi >/dev/null || ! nvidia-smi --list-gpus 2>/dev/null | grep -q GPU; then
@@ -7,4 +8,4 @@ if ! command -v nvidia-smi >/dev/null || ! nvidia-smi --list-gpus 2>/dev/null | 
   exit 0
 fi
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
-"${CARGO:-cargo}" test --locked -p mtids-models --features cuda --test cuda -- --include-ignored
+"${CARGO:-cargo}" test --locked -p mtids-cuda -p mtids-models --features mtids-models/cuda --test card --test cuda -- --include-ignored

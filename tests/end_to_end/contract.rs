@@ -49,7 +49,7 @@ fn an_edited_index_stops_training_audit_and_diff_and_an_edited_copy_none_of_them
     // The copy for people: programs read the file that the manifest names.
     fs::write(out.join("index.parquet"), "edited").unwrap();
     run("mtids-train", &fit).expect_code(0);
-    assert!(run("mtids-prep", ["verify", text(&out)]).expect_code(0).stdout.contains("index.parquet"));
+    assert!(run("mtids-prep", ["verify", text(&out)]).expect_code(1).stdout.contains("index.parquet"));
 
     let index = Dataset::open(&out).unwrap().manifest().file("index.parquet").unwrap().path.clone();
     let mut bytes = fs::read(out.join(&index)).unwrap();

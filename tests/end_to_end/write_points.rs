@@ -167,7 +167,9 @@ fn a_rebuild_killed_at_any_write_leaves_the_old_dataset_or_the_new_one() {
         assert!(found == before || found == after, "a mixture after a kill at write point {points}");
         left_old += usize::from(found == before);
         left_new += usize::from(found == after);
-        run("mtids-prep", ["verify", text(&out)]).expect_code(0);
+        // Copies for people are written behind the manifest, and a finding until then.
+        let is_stale = !stale_copies(&Dataset::open(&out).unwrap()).is_empty();
+        run("mtids-prep", ["verify", text(&out)]).expect_code(i32::from(is_stale));
         run("mtids-prep", changed_arguments(&table, &out)).expect_code(0);
         assert_eq!(content(&out), after, "killed at write point {points}, then run again");
         assert_eq!(stale_copies(&Dataset::open(&out).unwrap()), [] as [&str; 0]);

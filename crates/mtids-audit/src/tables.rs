@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
+use mtids_runtime::text::no_formula;
 use parquet::arrow::ArrowWriter;
 
 use crate::agreement::SourceAgreement;
@@ -63,12 +64,6 @@ impl Cells {
             Cells::Number(cells) => Arc::new(cells.iter().copied().collect::<Float64Array>()),
         }
     }
-}
-
-/// A text that a spreadsheet shows and does not compute.
-pub(crate) fn no_formula(text: &str) -> String {
-    let computes = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if computes { format!("'{text}") } else { text.to_owned() }
 }
 
 /// A table with a name.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mtids_runtime::text::no_formula;
 use mtids_shards::Measure;
 
 use crate::audit::Audit;
@@ -13,7 +14,6 @@ use crate::error::AuditError;
 use crate::index::Answer;
 use crate::issue::Severity;
 use crate::opened::Opened;
-use crate::tables::no_formula;
 
 /// What tells nodes of a series apart, as no column does: all samples of a node have its measures, to the last digit.
 const OF_THE_NODE: [Measure; 4] = [Measure::Volume, Measure::MeanHu, Measure::DeviationHu, Measure::Shell3Hu];

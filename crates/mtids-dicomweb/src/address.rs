@@ -12,10 +12,10 @@ use crate::error::DicomWebError;
 /// [`DicomWebError::Address`], which does not repeat the address.
 pub(crate) fn checked(server: &str) -> Result<String, DicomWebError> {
     let refuse = |reason| Err(DicomWebError::Address { reason });
-    let server = server.trim().trim_end_matches('/');
-    let Some((scheme, rest)) = server.split_once("://") else {
+    let Some((scheme, rest)) = server.trim().split_once("://") else {
         return refuse("it does not begin with https:// or http://");
     };
+    let rest = rest.trim_end_matches('/');
     if !["http", "https"].contains(&scheme) {
         return refuse("it does not begin with https:// or http://");
     }
@@ -33,7 +33,7 @@ pub(crate) fn checked(server: &str) -> Result<String, DicomWebError> {
     if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
         return refuse("it holds spaces or letters that are not ASCII");
     }
-    Ok(server.to_owned())
+    Ok(format!("{scheme}://{rest}"))
 }
 
 /// Whether what is sent to this address can be read on the way: no TLS, and not this machine.
@@ -88,6 +88,10 @@ mod tests {
         ] {
             let text = checked(address).unwrap_err().to_string();
             assert!(!text.contains("secret"), "{text}");
+        }
+        for address in ["http://", "https:// ", "https:///", "http://:80"] {
+            let text = checked(address).unwrap_err().to_string();
+            assert!(text.contains("it names no host"), "{address}: {text}");
         }
     }
 

@@ -124,7 +124,8 @@ fn prepare(config: &CheckedConfig, run: &Run<'_>) -> Result<Prepared, PrepError>
     let accounts = Accounts::of(&outcomes);
     if plan.partitions.is_empty() {
         accounts.report_refused();
-        let detail = explain_nothing(inputs, &accounts, plan.unmatched_findings);
+        let advice = if config.annotations.is_empty() { NO_ANNOTATIONS } else { EMPTY_ANNOTATIONS };
+        let detail = explain_without_findings(inputs, &accounts, plan.unmatched_findings, advice);
         return Err(PrepError::Nothing { path: config.studies().to_owned(), detail });
     }
     if config.pseudonym.demo {
@@ -313,8 +314,26 @@ fn explain_no_row(records: &[PartitionRecord]) -> String {
     format!("no finding gave a row: {}", stated.join("; "))
 }
 
+/// What to do where no annotations were given.
+const NO_ANNOTATIONS: &str =
+    "no CT series with a finding. Give a table with --annotations, or see `mtids-prep inventory`";
+
+/// What is meant where those that were given hold no finding.
+const EMPTY_ANNOTATIONS: &str =
+    "no CT series with a finding, and --annotations gave none: a table without rows? See the warnings above";
+
 /// What an operator is told where no series with a finding was found.
 pub(crate) fn explain_nothing(inputs: u64, accounts: &Accounts<'_>, unmatched_findings: u64) -> String {
+    explain_without_findings(inputs, accounts, unmatched_findings, NO_ANNOTATIONS)
+}
+
+/// As above; `advice` is given where no finding was read at all.
+fn explain_without_findings(
+    inputs: u64,
+    accounts: &Accounts<'_>,
+    unmatched_findings: u64,
+    advice: &'static str,
+) -> String {
     if inputs == 0 {
         return "the folder is empty; set --data to a folder with DICOM files".into();
     }
@@ -324,7 +343,7 @@ pub(crate) fn explain_nothing(inputs: u64, accounts: &Accounts<'_>, unmatched_fi
     }
     let list: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     let advice = match unmatched_findings {
-        0 => "no CT series with a finding. Give a table with --annotations, or see `mtids-prep inventory`",
+        0 => advice,
         1 => {
             "1 finding without image, so no CT series has one. The warnings above say why; `mtids-prep inventory` lists the series"
         }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use mtids_patch::{Channel, Place, Planes, View};
+use mtids_runtime::text::one_line;
 use mtids_shards::{CorrectionRecord, DatasetDescription, RowKind, RowLabels, Totals};
 
 use crate::config::CheckedConfig;
 use crate::summary::count_rows;
+use crate::synthetic::Synthetic;
 
 /// Text of the card.
 pub(crate) fn card(
@@ -16,6 +18,7 @@ pub(crate) fn card(
     rows: &[&RowLabels],
     corrections: &[CorrectionRecord],
     config: &CheckedConfig,
+    synthetic: Synthetic,
 ) -> String {
     let mut text = String::new();
     // Writing into a string cannot fail, so the results are dropped.
@@ -26,6 +29,9 @@ pub(crate) fn card(
     line(format_args!(
         "Views of chest CT around annotated nodes, labelled by region and metastasis. Research data, not for diagnosis.\n"
     ));
+    if let Some(sentence) = synthetic.sentence() {
+        line(format_args!("**{sentence}**\n"));
+    }
     line(format_args!("* {} rows of {} patients", totals.rows, totals.patients));
     description.views.iter().for_each(|view| line(format_args!("{}", view_line(view))));
     let findings = || rows.iter().filter(|row| row.kind == RowKind::Finding);
@@ -107,7 +113,7 @@ pub(crate) fn card(
     for ((source, evidence), (patches, patients)) in
         tally(findings().map(|row| ((row.label_source.as_str(), row.evidence.letter()), row.patient_key.as_str())))
     {
-        line(format_args!("| {source} | {evidence} | {patches} | {patients} |"));
+        line(format_args!("| {} | {evidence} | {patches} | {patients} |", cell(source)));
     }
     line(format_args!("\nEvidence: A histology, B cytology, C PET, D size, U none.\n"));
     line(format_args!("## Scanners\n"));
@@ -189,7 +195,27 @@ fn tally<'a, K: Ord>(rows: impl Iterator<Item = (K, &'a str)>) -> BTreeMap<K, (u
     found.into_iter().map(|(key, (rows, patients))| (key, (rows, patients.len()))).collect()
 }
 
-/// A text of a scanner as a cell of a Markdown table.
+/// A text of a header or a source as a cell of a Markdown table: it is shown, and is no markup.
 fn cell(text: &str) -> String {
-    text.chars().map(|c| if c == '|' || c.is_control() { ' ' } else { c }).collect()
+    let mut cell = String::with_capacity(text.len());
+    for c in one_line(text).chars() {
+        if matches!(c, '\\' | '|' | '<' | '>' | '[' | ']' | '!' | '`' | '*') {
+            cell.push('\\');
+        }
+        cell.push(c);
+    }
+    cell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_a_header_is_no_markup() {
+        assert_eq!(cell("![x](http://a) <b>*B30f*</b>|`y`"), r"\!\[x\](http://a) \<b\>\*B30f\*\</b\>\|\`y\`");
+        assert_eq!(cell(r"a\[b"), r"a\\\[b");
+        assert_eq!(cell("two\nlines"), "two�lines");
+        assert_eq!(cell("SOMATOM Definition AS+, FC08_L"), "SOMATOM Definition AS+, FC08_L");
+    }
 }

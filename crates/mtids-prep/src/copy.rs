@@ -15,7 +15,7 @@ use mtids_shards::{Dataset, MANIFEST, META, Manifest, ShardError};
 use serde::Serialize;
 
 use crate::error::PrepError;
-use crate::lock::lock_alone;
+use crate::lock::{lock_alone, refuse_no_place};
 use crate::publish::remove_leftovers;
 use crate::record::SHARDS;
 use crate::workers::run_all;
@@ -86,12 +86,14 @@ pub fn push(dataset: &Path, to: &Path, options: &CopyOptions) -> Result<Copied, 
 /// Copies the dataset at the URL `from` into the folder `out`.
 ///
 /// # Errors
-/// [`PrepError::Lock`] while another process writes there; else [`PrepError`] naming the file.
+/// [`PrepError::Config`] for a folder in which a dataset would replace what is not its own; [`PrepError::Lock`] while another process writes there;
+/// else [`PrepError`] naming the file.
 pub fn pull(from: &Path, out: &Path, options: &CopyOptions) -> Result<Copied, PrepError> {
     if mtids_store::is_remote(out) {
         let reason = "pull writes into a folder; a folder goes to a bucket with push".to_owned();
         return Err(PrepError::Config { key: "OUT".into(), reason });
     }
+    refuse_no_place(out, "OUT")?;
     let from = Dataset::open_in(mtids_store::open(from)?)?;
     let lock = lock_alone(out, "mtids-prep pull")?;
     let folder = Folder::new(out);
@@ -190,6 +192,7 @@ mod tests {
 
     use mtids_domain::taxonomy::{RegionScheme, Zone};
     use mtids_patch::PatchGeometry;
+    use mtids_runtime::exit::{Exit, ExitStatus};
     use mtids_runtime::provenance::Program;
     use mtids_runtime::storage::Memory;
     use mtids_shards::{
@@ -268,6 +271,37 @@ mod tests {
         assert!(matches!(error, PrepError::Shards(ShardError::Raced { .. })), "{error:?}");
         assert_eq!(Manifest::load(&goal).unwrap().digest(), one.manifest().digest());
         assert_eq!(goal.get("README.md").unwrap(), b"one");
+    }
+
+    #[test]
+    fn copies_for_people_that_cannot_be_renewed_are_told_after_the_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let goal = Folder::new(folder.path());
+        let (_, from) = published("one");
+        // A folder in the way of the copy.
+        goal.put("README.md/in-the-way", b"x").unwrap();
+        let error = copy(&from, &goal, None, &OPTIONS).unwrap_err();
+        assert!(matches!(error, PrepError::Shards(ShardError::StaleCopies { .. })), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains("published; the copies for people") && said.contains("same command again"), "{said}");
+        assert_eq!(error.exit(), Exit::Findings);
+        let was = goal.get(MANIFEST).unwrap();
+        assert_eq!(was, from.storage().get(MANIFEST).unwrap(), "published");
+        std::fs::remove_dir_all(folder.path().join("README.md")).unwrap();
+        copy(&from, &goal, Some(&was), &OPTIONS).unwrap();
+        assert_eq!(goal.get("README.md").unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_pull_replaces_nothing_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let web = Path::new("https://host.invalid/dataset");
+        let refused = || pull(web, folder.path(), &OPTIONS).unwrap_err().to_string();
+        std::fs::write(folder.path().join("README.md"), "my thesis").unwrap();
+        assert!(refused().contains("holds a file README.md and no dataset"));
+        std::fs::write(folder.path().join("run.json"), "{}").unwrap();
+        assert!(refused().contains("holds a run"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "not even a lock");
     }
 
     #[test]

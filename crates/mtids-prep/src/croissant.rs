@@ -8,7 +8,11 @@ use mtids_shards::{DatasetDescription, ShardEntry, patch_json_schema};
 use serde_json::{Value, json};
 
 use crate::publication::Publication;
+use crate::synthetic::Synthetic;
 
+/// What every dataset is.
+const ABOUT: &str = "Views of chest CT around annotated nodes, labelled by region and metastasis. An unknown status is not benign. README.md tells \
+                     counts, sources of labels and scanners. Research data, not for diagnosis.";
 /// Id of the set of shards.
 const SHARDS: &str = "shards";
 /// Id of the set of rows.
@@ -17,16 +21,25 @@ const ROWS: &str = "rows";
 const VOXELS: &str = "voxels_<view>";
 
 /// Text of the file.
-pub(crate) fn croissant(description: &DatasetDescription, shards: &[ShardEntry], publication: &Publication) -> String {
+pub(crate) fn croissant(
+    description: &DatasetDescription,
+    shards: &[ShardEntry],
+    publication: &Publication,
+    synthetic: Synthetic,
+) -> String {
+    let about = synthetic.sentence().map_or_else(String::new, |sentence| format!("{sentence} ")) + ABOUT;
+    let mut keywords = vec!["chest CT", "lymph nodes", "mediastinum", "metastasis"];
+    if synthetic == Synthetic::All {
+        keywords.push("synthetic phantoms, no patients");
+    }
     let paths: Vec<&str> = shards.iter().map(|shard| shard.path.as_str()).collect();
     let mut value = json!({
         "@context": context(),
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "name": publication.name.as_deref().unwrap_or("mtids-dataset"),
-        "description": "Views of chest CT around annotated nodes, labelled by region and metastasis. An unknown status is not benign. README.md \
-                        tells counts, sources of labels and scanners. Research data, not for diagnosis.",
-        "keywords": ["chest CT", "lymph nodes", "mediastinum", "metastasis"],
+        "description": about,
+        "keywords": keywords,
         "distribution": [{
             "@type": "cr:FileSet",
             "@id": SHARDS,
@@ -178,7 +191,22 @@ mod tests {
             footer_digest: digest,
             row_groups: Vec::new(),
         };
-        let text = croissant(&description, &[shard], &Publication::default());
+        let text = croissant(&description, std::slice::from_ref(&shard), &Publication::default(), Synthetic::None);
+        let of = |synthetic| -> Value {
+            serde_json::from_str(&croissant(
+                &description,
+                std::slice::from_ref(&shard),
+                &Publication::default(),
+                synthetic,
+            ))
+            .unwrap()
+        };
+        let all = of(Synthetic::All);
+        assert!(all["description"].as_str().unwrap().starts_with("Synthetic phantoms, no patients. Views"), "{all}");
+        assert_eq!(all["keywords"][4], "synthetic phantoms, no patients");
+        let some = of(Synthetic::Some { rows: 1, of: 2 });
+        assert!(some["description"].as_str().unwrap().starts_with("1 of 2 rows"), "{some}");
+        assert_eq!(some["keywords"].as_array().unwrap().len(), 4);
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["distribution"][0]["includes"], json!(["shards/train/a.parquet"]));
         for missing in ["license", "url", "creator", "datePublished"] {

@@ -125,6 +125,8 @@ impl ExitStatus for PrepError {
             // A folder in use is wrong use: no data are at fault, nothing was started, and the same call works later.
             PrepError::Config { .. } | PrepError::Pseudonym(_) | PrepError::Lock(_) => Exit::Usage,
             PrepError::Annotations(mtids_annotations::AnnotationError::Rule { .. }) => Exit::Usage,
+            // The work is done; only what people read beside it waits for the next call.
+            PrepError::Shards(mtids_shards::ShardError::StaleCopies { .. }) => Exit::Findings,
             // As a folder in use: the same call works later.
             PrepError::Shards(mtids_shards::ShardError::Raced { .. }) => Exit::Usage,
             PrepError::Store(error) => error.exit(),

@@ -9,17 +9,22 @@ use mtids_shards::{ShardEntry, Split};
 use serde_json::Value;
 
 use crate::publication::Publication;
+use crate::synthetic::Synthetic;
 
 /// The head in YAML, between two lines of dashes.
-pub(crate) fn header(shards: &[ShardEntry], rows: u64, publication: &Publication) -> String {
+pub(crate) fn header(shards: &[ShardEntry], rows: u64, publication: &Publication, synthetic: Synthetic) -> String {
     let mut text = String::from("---\n");
     let name = publication.name.as_deref().map_or_else(|| "Mediastinal lymph nodes in chest CT".into(), yaml);
     // Writing into a string cannot fail, so the results are dropped.
     let _ = writeln!(text, "pretty_name: {name}\nlicense: {}", licence(publication));
     text.push_str(
         "task_categories:\n- image-classification\ntags:\n- medical\n- \
-         radiology\n- chest-ct\n- lymph-nodes\nsize_categories:\n",
+         radiology\n- chest-ct\n- lymph-nodes\n",
     );
+    if synthetic == Synthetic::All {
+        text.push_str("- synthetic\n");
+    }
+    text.push_str("size_categories:\n");
     let _ = writeln!(text, "- {}", size_category(rows));
     if !shards.is_empty() {
         text.push_str("configs:\n- config_name: default\n  data_files:\n");
@@ -84,7 +89,7 @@ mod tests {
     #[test]
     fn each_split_names_its_shards() {
         let shards = [shard("shards/test/a.parquet", Split::Test), shard("shards/train/b.parquet", Split::Train)];
-        let text = header(&shards, 12_345, &Publication::default());
+        let text = header(&shards, 12_345, &Publication::default(), Synthetic::None);
         assert!(text.starts_with("---\n") && text.ends_with("\n---\n\n"), "{text}");
         assert!(text.contains(
             "\n- 10K<n<100K\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path:\n"
@@ -93,14 +98,25 @@ mod tests {
             "    - \"shards/train/b.parquet\"\n  - split: test\n    path:\n    - \"shards/test/a.parquet\"\n---"
         ));
         assert!(!text.contains("validation"));
-        assert!(!header(&[], 0, &Publication::default()).contains("configs"));
+        assert!(!header(&[], 0, &Publication::default(), Synthetic::None).contains("configs"));
     }
+
+    #[test]
+    fn phantoms_have_the_tag_of_the_hub() {
+        let tags = |synthetic| header(&[], 0, &Publication::default(), synthetic);
+        assert!(tags(Synthetic::All).contains("\n- lymph-nodes\n- synthetic\nsize_categories:\n"));
+        for synthetic in [Synthetic::None, Synthetic::Some { rows: 1, of: 2 }] {
+            assert!(tags(synthetic).contains("\n- lymph-nodes\nsize_categories:\n"));
+        }
+    }
+
     #[test]
     fn the_licence_is_in_the_words_of_the_hub() {
-        let text =
-            |license: &str| header(&[], 0, &Publication { license: Some(license.into()), ..Publication::default() });
+        let text = |license: &str| {
+            header(&[], 0, &Publication { license: Some(license.into()), ..Publication::default() }, Synthetic::None)
+        };
         assert!(text("CC-BY-4.0").contains("\nlicense: \"cc-by-4.0\"\n"));
         assert!(text("https://example.org/l").contains("\nlicense: other\nlicense_link: \"https://example.org/l\"\n"));
-        assert!(header(&[], 0, &Publication::default()).contains("\nlicense: unknown\n"));
+        assert!(header(&[], 0, &Publication::default(), Synthetic::None).contains("\nlicense: unknown\n"));
     }
 }

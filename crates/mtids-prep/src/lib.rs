@@ -52,6 +52,7 @@ mod seen;
 mod small_table;
 pub mod split;
 pub mod summary;
+mod synthetic;
 pub mod views;
 mod walk;
 mod workers;

@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_dicom::FileOutcome;
-use mtids_runtime::atomic;
-use mtids_runtime::storage::Storage;
+use mtids_runtime::storage::{Folder, Storage};
 use mtids_shards::{
     CorrectionRecord, IndexRow, LAYOUT_VERSION, Manifest, QuarantineRecord, RowKind, Totals, write_corrections,
     write_file, write_index, write_quarantine,
@@ -20,9 +19,10 @@ use crate::croissant::croissant;
 use crate::error::PrepError;
 use crate::hub;
 use crate::plan::Plan;
-use crate::prune::superseded;
+use crate::prune::{leftovers, superseded};
 use crate::record::{PartitionRecord, WORK};
 use crate::summary::{BuildSummary, count_rows};
+use crate::synthetic::Synthetic;
 
 /// What there is to publish.
 pub(crate) struct Finished<'a> {
@@ -76,13 +76,16 @@ pub(crate) fn publish(finished: &Finished<'_>, context: &BuildContext<'_>) -> Re
     let keys: BTreeSet<&str> = labels().map(|row| row.sample_key.as_str()).collect();
     let corrections: Vec<CorrectionRecord> =
         plan.corrections.iter().filter(|one| keys.contains(one.sample_key.as_str())).cloned().collect();
-    let card = hub::header(&shards, totals.rows, &config.publication)
-        + &card(context.description, &totals, &labels().collect::<Vec<_>>(), &corrections, config);
+    let all: Vec<_> = labels().collect();
+    let synthetic = Synthetic::of(labels().map(|row| row.model.as_deref()));
+    let card = hub::header(&shards, totals.rows, &config.publication, synthetic)
+        + &card(context.description, &totals, &all, &corrections, config, synthetic);
+    let croissant = croissant(context.description, &shards, &config.publication, synthetic);
     let mut files = vec![
         write_index(dataset, &index, context.description)?,
         write_quarantine(dataset, &quarantined)?,
         write_file(dataset, "config.resolved.toml", resolved.as_bytes())?,
-        write_file(dataset, "croissant.json", croissant(context.description, &shards, &config.publication).as_bytes())?,
+        write_file(dataset, "croissant.json", croissant.as_bytes())?,
         write_file(dataset, "README.md", card.as_bytes())?,
     ];
     if !corrections.is_empty() {
@@ -166,12 +169,12 @@ fn index_rows(records: &[PartitionRecord]) -> Vec<IndexRow<'_>> {
     index
 }
 
-/// Removes temporary files of killed writers; to be called by who holds the dataset alone. Best effort: they have no name of the dataset.
-pub(crate) fn remove_leftovers(out: &dyn Storage) {
-    let names = out.list("").unwrap_or_default();
-    let is_leftover = |name: &&String| name.rsplit('/').next().is_some_and(|file| file.starts_with(atomic::PREFIX));
-    for name in names.iter().filter(is_leftover) {
-        if let Err(error) = out.remove(name) {
+/// Removes temporary files of killed writers from the places where a build writes; to be called by who holds the dataset alone. Best effort: they
+/// have no name of the dataset.
+pub(crate) fn remove_leftovers(dataset: &Folder) {
+    let left = leftovers(dataset).unwrap_or_default();
+    for name in &left {
+        if let Err(error) = dataset.remove(name) {
             tracing::warn!("cannot remove a temporary file of a killed build: {error}");
         }
     }

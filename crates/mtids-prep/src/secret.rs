@@ -10,16 +10,19 @@ use crate::config::PseudonymConfig;
 use crate::error::PrepError;
 use crate::plan::Plan;
 
+/// Largest file of a key, in bytes.
+const MAX_KEY: u64 = 1 << 20;
+
 /// Reads the secret.
 ///
 /// # Errors
-/// [`PrepError::Config`] where none is given, [`PrepError::Pseudonym`] for one that is too short or cannot be read.
+/// [`PrepError::Config`] where none is given or what is given is no file of a key, [`PrepError::Pseudonym`] for one that is too short or cannot be read.
 pub(crate) fn read_secret(config: &PseudonymConfig) -> Result<PseudonymSecret, PrepError> {
     if config.demo {
         return Ok(PseudonymSecret::from_bytes(b"public key of the mtids phantoms, no secret")?);
     }
     if let Some(path) = &config.key_file {
-        return Ok(PseudonymSecret::from_file(path)?);
+        return secret_of_file(path, "pseudonym.key_file");
     }
     match std::env::var("MTIDS_PSEUDONYM_KEY") {
         Ok(text) => Ok(PseudonymSecret::from_bytes(text.as_bytes())?),
@@ -39,7 +42,7 @@ pub(crate) fn read_secret(config: &PseudonymConfig) -> Result<PseudonymSecret, P
 /// As [`read_secret`].
 pub(crate) fn fetch_secret(file: Option<&Path>) -> Result<PseudonymSecret, PrepError> {
     match (file, std::env::var("MTIDS_PSEUDONYM_KEY")) {
-        (Some(path), _) => Ok(PseudonymSecret::from_file(path)?),
+        (Some(path), _) => secret_of_file(path, "--key-file"),
         (None, Ok(text)) => Ok(PseudonymSecret::from_bytes(text.as_bytes())?),
         (None, Err(_)) => Err(PrepError::Config {
             key: "--pseudonymise".into(),
@@ -48,6 +51,21 @@ pub(crate) fn fetch_secret(file: Option<&Path>) -> Result<PseudonymSecret, PrepE
                 .into(),
         }),
     }
+}
+
+/// Reads the secret from a file. A device without end, or a study given by mistake, is not read into memory. `key` names the setting.
+fn secret_of_file(path: &Path, key: &str) -> Result<PseudonymSecret, PrepError> {
+    // What cannot be looked at is told by the error of reading it.
+    let Ok(there) = std::fs::metadata(path) else { return Ok(PseudonymSecret::from_file(path)?) };
+    if there.is_file() && there.len() <= MAX_KEY {
+        return Ok(PseudonymSecret::from_file(path)?);
+    }
+    let what = if there.is_file() { "larger than 1 MiB" } else { "not a regular file" };
+    let reason = format!(
+        "{} is {what}; name the file of the key (one is made by: head -c 32 /dev/urandom | base64 > project.key)",
+        path.display()
+    );
+    Err(PrepError::Config { key: key.into(), reason })
 }
 
 /// Refuses the public key for other studies than phantoms: anybody could compute the pseudonym of a known identifier.
@@ -69,4 +87,24 @@ pub(crate) fn refuse_public_key_for_patients(plan: &Plan, accounts: &Accounts<'_
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_small_regular_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, large) = (folder.path().join("key"), folder.path().join("large"));
+        std::fs::write(&key, "sixteen or more secret bytes").unwrap();
+        secret_of_file(&key, "pseudonym.key_file").unwrap();
+        std::fs::File::create(&large).unwrap().set_len(MAX_KEY + 1).unwrap();
+        let refused = |path: &Path| secret_of_file(path, "--key-file").unwrap_err().to_string();
+        assert!(refused(&large).contains("`--key-file`") && refused(&large).contains("larger than 1 MiB"));
+        assert!(refused(folder.path()).contains("not a regular file"));
+        #[cfg(unix)]
+        assert!(refused(Path::new("/dev/zero")).contains("not a regular file"));
+        assert!(refused(&folder.path().join("none")).contains("none"));
+    }
 }

@@ -1,8 +1,8 @@
 //! Every entry below a folder, in path order: a file to read, or what became of an entry that is none.
 //!
 //! Invariants: links are not followed; nothing but a regular file is opened, because a pipe would wait for ever; an entry that cannot be
-//! read never ends the walk. What a build writes is no input: the folder of the dataset and every other dataset below the folder are left
-//! out, also where a link leads to them, so that the same command gives the same bytes wherever the dataset lies.
+//! read never ends the walk. What our programs write is no input: the folder of the dataset and every other dataset below the folder are left
+//! out, also where a link leads to them, and so are the lock and what a killed writer left, so that the same command gives the same bytes.
 
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Read};
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use mtids_dicom::{FileOutcome, ReasonCode, Refused, SkipReason};
 use mtids_report::format::counted;
+use mtids_runtime::atomic;
+use mtids_runtime::lock::LOCK_FILE;
 use mtids_runtime::storage::Folder;
 use mtids_shards::is_published;
 use walkdir::{DirEntry, WalkDir};
@@ -52,6 +54,7 @@ pub(crate) fn walk(folder: &Path, out: Option<&Path>) -> Result<Vec<Entry>, Prep
             Err(error) if error.depth() == 0 => return Err(data_error(error.into())),
             Err(error) => entries.push(Entry::Outcome(unreadable(&error, folder))),
             Ok(entry) if entry.file_type().is_dir() => {}
+            Ok(entry) if entry.file_type().is_file() && is_trace(entry.file_name()) => {}
             Ok(entry) if entry.file_type().is_file() => entries.push(Entry::File(entry.into_path())),
             Ok(entry) if entry.file_type().is_symlink() => {
                 let path = entry.into_path();
@@ -181,6 +184,11 @@ impl Notes {
     }
 }
 
+/// Whether a file has a name that a program of ours gives beside its results: the lock, and what it had not finished.
+fn is_trace(name: &OsStr) -> bool {
+    name == LOCK_FILE || name.as_encoded_bytes().starts_with(atomic::PREFIX.as_bytes())
+}
+
 /// Whether a build has written here: a dataset that is published, or one that is not yet.
 fn is_dataset(folder: &Path) -> bool {
     folder.join(WORK).join(PARTITIONS).is_dir() || is_published(&Folder::new(folder))
@@ -242,6 +250,20 @@ mod tests {
             assert!(named.iter().any(|(known, detail)| known == name && detail.contains(words)), "{name}: {named:?}");
         }
         assert_eq!(named.len(), 4, "the link to a dataset is no input: {named:?}");
+    }
+
+    #[test]
+    fn the_lock_and_unfinished_files_of_ours_are_no_input() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        for name in [".lock", ".writing-x1", "a/.lock", "a/.writing-y", "a/1.dcm", "a/.locked", "a/x.writing-z"] {
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        let found = walk(folder.path(), None).unwrap().into_iter().map(|entry| match entry {
+            Entry::File(path) => path.strip_prefix(folder.path()).unwrap().display().to_string(),
+            Entry::Outcome(_) => "an outcome".to_owned(),
+        });
+        assert_eq!(found.collect::<Vec<_>>(), ["a/.locked", "a/1.dcm", "a/x.writing-z"]);
     }
 
     #[test]

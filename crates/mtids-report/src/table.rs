@@ -1,4 +1,8 @@
 //! Tables for a terminal: aligned, without frames, readable in a log file too.
+//!
+//! Invariant: a row is one line, and no cell commands the terminal: cells hold names of files and identifiers of headers.
+
+use mtids_runtime::text::one_line;
 
 /// Alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +26,9 @@ impl Table {
         Self { columns: columns.into_iter().map(|(name, align)| (name.into(), align)).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row; missing cells are empty, surplus ones are dropped.
+    /// Adds a row; missing cells are empty, surplus ones are dropped. Control characters are replaced.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) -> &mut Self {
-        let mut row: Vec<String> = cells.into_iter().map(Into::into).collect();
+        let mut row: Vec<String> = cells.into_iter().map(|cell| one_line(&cell.into()).into_owned()).collect();
         row.resize(self.columns.len(), String::new());
         self.rows.push(row);
         self
@@ -77,6 +81,15 @@ mod tests {
           upper       12
           subcarinal   3
         ");
+    }
+
+    #[test]
+    fn a_cell_is_one_line_and_commands_no_terminal() {
+        let mut table = Table::new([("file", Align::Left), ("n", Align::Right)]);
+        table.row(["\u{1b}[2Ja\nb", "1"]).row(["c", "2"]);
+        let text = table.render();
+        assert!(!text.contains('\u{1b}') && text.contains("�[2Ja�b  1\n"), "{text}");
+        assert_eq!(text.lines().count(), 4, "{text}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use crate::nearest::nearest;
 
@@ -80,9 +81,11 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
 }
 
 fn checked<T: DeserializeOwned>(table: toml::Table) -> Result<T, ConfigError> {
-    serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
+    let table = toml::Value::Table(table);
+    serde_path_to_error::deserialize(table.clone()).map_err(|error| {
         let path = error.path().to_string();
         let reason = error.inner().message().trim().to_owned();
+        let reason = too_large(&reason).or_else(|| allowed::<T>(&reason, error.path(), table)).unwrap_or(reason);
         // serde names the unknown field inside back-ticks and its path only up to the enclosing table.
         let unknown = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
         let key = match unknown {
@@ -93,6 +96,42 @@ fn checked<T: DeserializeOwned>(table: toml::Table) -> Result<T, ConfigError> {
         let reason = with_suggestion(&reason).unwrap_or(reason);
         ConfigError::Key { key, reason }
     })
+}
+
+/// Why a whole number that TOML cannot hold was refused: it was taken for a word, which serde would tell of.
+fn too_large(reason: &str) -> Option<String> {
+    let word = reason.strip_prefix("invalid type: string \"")?.split('"').next()?;
+    let (digits, direction, limit) = match word.strip_prefix('-') {
+        Some(digits) => (digits, "smaller", i64::MIN),
+        None => (word, "larger", i64::MAX),
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && word.parse::<i64>().is_err()).then(|| format!("{word} is {direction} than {limit}"))
+}
+
+/// The words that a setting of words takes, where it was given something else: serde tells only that it is no word, and lists them for an
+/// unknown one.
+fn allowed<T: DeserializeOwned>(
+    reason: &str,
+    path: &serde_path_to_error::Path,
+    mut table: toml::Value,
+) -> Option<String> {
+    if !reason.contains("unit variant") {
+        return None;
+    }
+    let mut at = &mut table;
+    for segment in path {
+        at = match segment {
+            Segment::Map { key } => at.get_mut(key)?,
+            Segment::Seq { index } => at.get_mut(*index)?,
+            Segment::Enum { .. } | Segment::Unknown => return None,
+        };
+    }
+    let kind = at.type_str();
+    *at = toml::Value::String(String::new());
+    let error = serde_path_to_error::deserialize::<_, T>(table).err()?;
+    let known = error.inner().message().trim().strip_prefix("unknown variant ``, expected ")?.to_owned();
+    Some(format!("expected {known}; this is a value of the kind {kind}"))
 }
 
 /// A message of serde about an unknown word, with the known word that it may mean before the list of all.
@@ -175,6 +214,42 @@ mod tests {
         assert!(error.contains("did you mean `epochs`? Expected `epochs` or `name`"), "{error}");
         let error = load::<Outer>(None, &sets(&["sed=7"])).unwrap_err().to_string();
         assert!(error.contains("`sed`"), "{error}");
+    }
+
+    #[test]
+    fn a_number_that_no_setting_holds_is_told_by_its_size() {
+        let refused = |set: &str| load::<Outer>(None, &sets(&[set])).unwrap_err().to_string();
+        let said = refused("seed=18446744073709551615");
+        assert!(said.contains("`seed`: 18446744073709551615 is larger than 9223372036854775807"), "{said}");
+        let said = refused("seed=-9223372036854775809");
+        assert!(said.contains("smaller than -9223372036854775808"), "{said}");
+        assert!(refused("seed=12ab").contains("invalid type: string"), "a word stays one");
+        let named: Outer = load(None, &sets(&["training.name=18446744073709551615"])).unwrap();
+        assert_eq!(named.training.name, "18446744073709551615", "and as a text it is taken");
+    }
+
+    #[test]
+    fn words_are_listed_where_something_else_was_given() {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        enum Method {
+            #[default]
+            Stratified,
+            ByHash,
+        }
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct Split {
+            method: Method,
+            others: Vec<Method>,
+        }
+        for set in ["method=3", "method=true", "method=[1]", "others=[\"by-hash\", 3]"] {
+            let said = load::<Split>(None, &sets(&[set])).unwrap_err().to_string();
+            assert!(said.contains("expected `stratified` or `by-hash`"), "{set}: {said}");
+            assert!(!said.contains("variant"), "{set}: {said}");
+        }
+        let split: Split = load(None, &sets(&["method=by-hash"])).unwrap();
+        assert!(matches!(split.method, Method::ByHash) && split.others.is_empty());
     }
 
     #[test]

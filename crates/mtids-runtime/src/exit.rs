@@ -4,6 +4,7 @@
 //! Invariant: these five numbers are part of the public surface and never change their meaning.
 
 use std::error::Error;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
@@ -51,9 +52,33 @@ impl ExitError {
         Self { exit: Exit::Data, message: message.into() }
     }
 
+    /// What a command says cannot be written (exit code 1): its work is done, and only the report of it is missing.
+    pub fn output(error: &io::Error) -> Self {
+        let message = format!("cannot write to standard output: {error}; what this command writes into files is done");
+        Self { exit: Exit::Findings, message }
+    }
+
     /// Interrupted by a signal (exit code 4).
     pub fn interrupted() -> Self {
         Self { exit: Exit::Interrupted, message: "interrupted; run the same command again to resume".into() }
+    }
+}
+
+/// Writes what a command says, to standard output. A reader who closed the pipe (`| head`)
+/// gets the plain error, which programs forgive.
+///
+/// # Errors
+/// [`ExitError::output`], or [`io::Error`] of the kind [`ErrorKind::BrokenPipe`].
+pub fn print<E: From<io::Error> + From<ExitError>>(text: &str) -> Result<(), E> {
+    print_to(&mut io::stdout().lock(), text)
+}
+
+fn print_to<E: From<io::Error> + From<ExitError>>(mut out: impl Write, text: &str) -> Result<(), E> {
+    // Flushed here, where a full disk is still an error.
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) => Err(ExitError::output(&error).into()),
     }
 }
 
@@ -119,9 +144,9 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     enum Nested {
         #[error("cannot read a: {source}")]
-        Said { source: std::io::Error },
+        Said { source: io::Error },
         #[error("cannot read a")]
-        Unsaid { source: std::io::Error },
+        Unsaid { source: io::Error },
     }
 
     #[derive(Debug, thiserror::Error)]
@@ -138,15 +163,34 @@ mod tests {
     fn the_first_error_that_knows_its_code_decides() {
         let wrong_key = ConfigError::Key { key: "epochs".into(), reason: "at least 1".into() };
         assert_eq!(exit_of(&Library(wrong_key), &[]), Exit::Usage);
-        let nested = Nested::Unsaid { source: std::io::Error::other("gone") };
+        let nested = Nested::Unsaid { source: io::Error::other("gone") };
         assert_eq!(exit_of(&nested, &[]), Exit::Data);
         assert_eq!(exit_of(&nested, &[code_of::<Nested>]), Exit::Interrupted);
         assert_eq!(exit_of(&ExitError::interrupted(), &[]), Exit::Interrupted);
     }
 
     #[test]
+    fn a_full_output_is_no_fault_of_the_data() {
+        struct Full(ErrorKind);
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let printed = |kind| print_to::<Box<dyn Error>>(Full(kind), "report").unwrap_err();
+        let full = printed(ErrorKind::StorageFull);
+        assert_eq!(exit_of(full.as_ref(), &[]), Exit::Findings);
+        assert!(full.to_string().contains("standard output"), "{full}");
+        let closed = printed(ErrorKind::BrokenPipe);
+        assert!(closed.downcast_ref::<io::Error>().is_some(), "programs forgive it by its kind");
+    }
+
+    #[test]
     fn causes_are_said_once() {
-        let cause = || std::io::Error::other("the disk is gone");
+        let cause = || io::Error::other("the disk is gone");
         assert_eq!(describe(&Nested::Said { source: cause() }), "cannot read a: the disk is gone");
         assert_eq!(describe(&Nested::Unsaid { source: cause() }), "cannot read a: the disk is gone");
     }

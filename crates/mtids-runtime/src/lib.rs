@@ -21,3 +21,4 @@ pub mod provenance;
 pub mod random;
 pub mod storage;
 pub mod task;
+pub mod text;

@@ -55,6 +55,16 @@ pub enum ShardError {
         /// The dataset.
         path: PathBuf,
     },
+    /// The dataset is published, and what people read beside it is still that of the one before.
+    #[error(
+        "{path}: published; the copies for people (such as README.md) are stale: {source}. Run the same command again to renew them"
+    )]
+    StaleCopies {
+        /// The dataset.
+        path: PathBuf,
+        /// Why they could not be renewed.
+        source: Box<ShardError>,
+    },
     /// Bytes that are not those that were written.
     #[error("{shard}, row group {row_group}: {detail}; the file is damaged: restore it or build the dataset again")]
     Damaged {

@@ -104,11 +104,13 @@ impl Manifest {
     /// before the manifest leaves the older dataset as it was; one after it leaves this one, with copies that the next call renews.
     ///
     /// # Errors
-    /// [`ShardError::Manifest`] when the totals do not add up or the views are not sorted, or an error of writing.
+    /// [`ShardError::Manifest`] when the totals do not add up or the views are not sorted, or an error of writing. After
+    /// [`ShardError::StaleCopies`] this dataset is published.
     pub fn commit(&self, dataset: &dyn Storage) -> Result<(), ShardError> {
         self.check(dataset)?;
         dataset.put(MANIFEST, self.to_json().as_bytes()).map_err(ShardError::io(&dataset.place(MANIFEST)))?;
-        renew_copies(dataset, &self.files)
+        self.renew_copies(dataset)
+            .map_err(|source| ShardError::StaleCopies { path: dataset.place(""), source: Box::new(source) })
     }
 
     /// As [`Manifest::commit`], but only if the place still holds the manifest `was`, as its bytes were read; `None` where it held none.
@@ -122,6 +124,15 @@ impl Manifest {
             std::io::ErrorKind::AlreadyExists => ShardError::Raced { path: dataset.place("") },
             _ => ShardError::io(&path)(error),
         })?;
+        self.renew_copies(dataset)
+            .map_err(|source| ShardError::StaleCopies { path: dataset.place(""), source: Box::new(source) })
+    }
+
+    /// Renews the plain copies of the files, where they differ from what this manifest names.
+    ///
+    /// # Errors
+    /// [`ShardError::DamagedFile`] for a file that is not as published, or an error of writing.
+    pub fn renew_copies(&self, dataset: &dyn Storage) -> Result<(), ShardError> {
         renew_copies(dataset, &self.files)
     }
 

@@ -8,7 +8,7 @@
 static int object;
 
 /* Whole pages of a large allocation are never touched, so a network needs little. MTIDS_DRY_MEMORY is the size of the card in bytes. */
-static size_t taken;
+static size_t taken, most_taken;
 static size_t size_of_card(void) {
   const char *text = getenv("MTIDS_DRY_MEMORY");
   return text ? strtoull(text, NULL, 10) : (size_t)1 << 37;
@@ -19,7 +19,12 @@ static void release(void *at) {
 }
 static int allocate(void **at, size_t bytes) {
   if (!(*at = calloc(1, bytes ? bytes : 1))) return 2;
-  if (__atomic_add_fetch(&taken, malloc_usable_size(*at), __ATOMIC_SEQ_CST) <= size_of_card()) return 0;
+  size_t now = __atomic_add_fetch(&taken, malloc_usable_size(*at), __ATOMIC_SEQ_CST);
+  if (now <= size_of_card()) {
+    size_t most = __atomic_load_n(&most_taken, __ATOMIC_SEQ_CST);
+    while (now > most && !__atomic_compare_exchange_n(&most_taken, &most, now, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
+    return 0;
+  }
   release(*at);
   *at = NULL;
   return 2;
@@ -38,8 +43,29 @@ int cuCtxGetCurrent(void **context) { *context = &object; return 0; }
 int cuGetErrorName(int status, const char **name) { (void)status; *name = "dry card"; return 0; }
 int cuGetErrorString(int status, const char **text) { (void)status; *text = "dry card"; return 0; }
 int cuStreamCreate(void **stream, unsigned flags) { (void)flags; *stream = &object; return 0; }
-int cuEventCreate(void **event, unsigned flags) { (void)flags; *event = &object; return 0; }
+/* Events are no launches: card_step counts lines that begin with "event" by themselves. */
+int cuEventCreate(void **event, unsigned flags) { (void)flags; launched("event: created"); *event = &object; return 0; }
+int cuEventDestroy_v2(void *event) { (void)event; launched("event: destroyed"); return 0; }
+int cuEventRecord(void *event, void *stream) { (void)event, (void)stream; launched("event: recorded"); return 0; }
+int cuStreamWaitEvent(void *stream, void *event, unsigned flags) { (void)stream, (void)event, (void)flags; launched("event: waited for"); return 0; }
 int cuStreamIsCapturing(void *stream, int *status) { (void)stream; *status = 0; return 0; }
+
+/* The pool: freed memory is the host's again at once, so only numbers are kept. A pool that is not this one is refused. 4 is the threshold of giving memory
+ * back, 6 the most reserved, 8 the most used. */
+static uint64_t threshold;
+int cuDeviceGetDefaultMemPool(void **pool, int device) { (void)device; *pool = &object; return 0; }
+int cuMemPoolSetAttribute(void *pool, int attribute, uint64_t *value) {
+  if (pool != &object || attribute != 4) return 1;
+  threshold = *value;
+  launched("pool: threshold");
+  return 0;
+}
+int cuMemPoolGetAttribute(void *pool, int attribute, uint64_t *value) {
+  if (pool != &object) return 1;
+  *value = attribute == 4 ? threshold : attribute == 6 || attribute == 8 ? most_taken : taken;
+  return 0;
+}
+int cuMemPoolTrimTo(void *pool, size_t kept) { (void)kept; return pool == &object ? 0 : 1; }
 
 int cuMemAlloc_v2(void **at, size_t bytes) { return allocate(at, bytes); }
 int cuMemAllocAsync(void **at, size_t bytes, void *stream) { (void)stream; return allocate(at, bytes); }

@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use crate::build::{Run, build, build_share, commit, dry_run};
 use crate::config::{BuildConfig, CheckedConfig};
 use crate::error::PrepError;
+use crate::rejects;
 use crate::summary::{BuildSummary, DryRun, TaskSummary, view_words};
 use clap::Args;
 use mtids_annotations::ClassFile;
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
 use mtids_runtime::config;
-use mtids_runtime::exit::Exit;
+use mtids_runtime::exit::{Exit, ExitError};
 use mtids_runtime::interrupt::Interrupt;
 use mtids_runtime::task::{Task, array_variable};
 use serde::Serialize;
 
-use super::common::{Settings, mebibytes, pool, print};
+use super::common::{MAX_WORKERS, Settings, mebibytes, pool, print};
 
 /// Options of `build` and `commit`.
 #[derive(Debug, Args)]
@@ -41,8 +42,8 @@ struct Input {
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Worker threads; the output does not depend on it [default: one per processor]
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=MAX_WORKERS))]
+    workers: Option<u16>,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -89,7 +90,7 @@ pub(super) struct Commit {
 }
 
 impl Input {
-    /// The resolved configuration, checked.
+    /// The resolved configuration, checked; and whether what is written beside the dataset may be.
     fn config(&self) -> anyhow::Result<CheckedConfig> {
         let mut config: BuildConfig = config::load(self.settings.config.as_deref(), &self.settings.sets)?;
         if self.data.is_some() {
@@ -103,11 +104,21 @@ impl Input {
             let rules: ClassFile = config::load(Some(path), &[])?;
             config.classes.splice(0..0, rules.classes);
         }
-        Ok(config.check()?)
+        let config = config.check()?;
+        if let Some(list) = &self.rejects {
+            let settings_files = self.settings.config.iter().chain(&self.classes);
+            rejects::check(list, &self.out, &rejects::inputs(&config, settings_files))?;
+        }
+        Ok(config)
     }
 
     fn run<'a>(&'a self, interrupt: &'a Interrupt) -> Run<'a> {
         Run { out: &self.out, rejects: self.rejects.as_deref(), interrupt, show_progress: true }
+    }
+
+    /// The threads to work on.
+    fn pool(&self) -> Result<rayon::ThreadPool, ExitError> {
+        pool(self.workers.map(usize::from))
     }
 
     /// Prints a result as JSON or in words.
@@ -138,7 +149,7 @@ impl Build {
             );
         }
         let interrupt = Interrupt::install()?;
-        let pool = pool(self.input.workers)?;
+        let pool = self.input.pool()?;
         let run = self.input.run(&interrupt);
         if self.dry_run {
             let plan = pool.install(|| dry_run(&config, &run))?;
@@ -159,7 +170,7 @@ impl Commit {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let config = self.input.config()?;
         let interrupt = Interrupt::install()?;
-        let summary = pool(self.input.workers)?.install(|| commit(&config, &self.input.run(&interrupt)))?;
+        let summary = self.input.pool()?.install(|| commit(&config, &self.input.run(&interrupt)))?;
         self.input.published(summary)
     }
 }

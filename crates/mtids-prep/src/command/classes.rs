@@ -11,6 +11,7 @@ use mtids_annotations::table::{NamedText, lines_of, read_names};
 use mtids_report::table::{Align, Table};
 use mtids_runtime::config;
 use mtids_runtime::exit::{Exit, ExitError};
+use mtids_runtime::text::one_line;
 
 use super::common::{Settings, print};
 
@@ -87,7 +88,8 @@ fn words(found: &[NameMeaning]) -> String {
     }
     let mut words = table.render();
     for one in found.iter().filter(|one| one.note.is_some()) {
-        words.push_str(&format!("  line {}, `{}`: {}\n", one.line, one.name, text(&one.note)));
+        let note = format!("line {}, `{}`: {}", one.line, one.name, text(&one.note));
+        words.push_str(&format!("  {}\n", one_line(&note)));
     }
     words
 }

@@ -1,10 +1,9 @@
 //! What several commands need: settings, worker threads, printing.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use mtids_runtime::exit::ExitError;
+use mtids_runtime::exit::{self, ExitError};
 
 /// Settings that every command with a configuration takes.
 #[derive(Debug, Args)]
@@ -17,7 +16,10 @@ pub(super) struct Settings {
     pub(super) sets: Vec<String>,
 }
 
-/// Worker threads (all processors, unless told), with a stack that does not depend on the platform: decoders may nest deeply.
+/// Most worker threads that may be asked for: the stacks and queues of more would stop a machine before any work is done.
+pub(super) const MAX_WORKERS: i64 = 1024;
+
+/// Worker threads (all processors, unless told, or told 0), with a stack that does not depend on the platform: decoders may nest deeply.
 pub(super) fn pool(workers: Option<usize>) -> Result<rayon::ThreadPool, ExitError> {
     let builder = rayon::ThreadPoolBuilder::new().num_threads(workers.unwrap_or(0)).stack_size(16 << 20);
     builder.build().map_err(|error| ExitError::usage(format!("--workers: {error}")))
@@ -30,6 +32,5 @@ pub(super) fn mebibytes(bytes: u64) -> String {
 
 /// Prints to standard output; a closed pipe is an error that the program forgives.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    exit::print(text)
 }

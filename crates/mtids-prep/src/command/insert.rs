@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::PrepError;
+use crate::lock::{refuse_below, refuse_product};
 use crate::scan::{ScanOptions, scan};
 use clap::Args;
 use mtids_dicom::{Limits, Series, check_series, group};
@@ -36,6 +37,8 @@ pub(super) struct Insert {
 impl Insert {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let config: InsertConfig = config::load(self.settings.config.as_deref(), &self.settings.sets)?;
+        refuse_product(&self.out)?;
+        refuse_below(&self.data, &self.out)?;
         let limits = Limits::default();
         let pool = pool(None)?;
         let options = ScanOptions { tables: &[], out: None, limits: &limits };

@@ -14,6 +14,7 @@ use mtids_domain::volume::Volume;
 use mtids_report::table::{Align, Table};
 use mtids_runtime::exit::{Exit, ExitError};
 use mtids_runtime::interrupt::Interrupt;
+use mtids_runtime::text::one_line;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -129,7 +130,7 @@ impl Inventory {
         print(&format!("{} files, {} series\n\n{}", scanned.files, series.len(), table.render()))?;
         for one in &grouped.series {
             for warning in &one.warnings {
-                print(&format!("\n  {}: {warning}\n", one.name()))?;
+                print(&format!("\n  {}\n", one_line(&format!("{}: {warning}", one.name()))))?;
             }
         }
         if !left.is_empty() {
@@ -140,7 +141,8 @@ impl Inventory {
             print(&format!("\n{}", table.render()))?;
         }
         if !identity.is_empty() {
-            print(&format!("\nidentity\n  {}\n", identity.join("\n  ")))?;
+            let lines: Vec<_> = identity.iter().map(|line| one_line(line)).collect();
+            print(&format!("\nidentity\n  {}\n", lines.join("\n  ")))?;
         }
         Ok(Exit::Done)
     }
@@ -149,7 +151,9 @@ impl Inventory {
 fn point(text: &str) -> Result<PointMm, ExitError> {
     let numbers: Vec<f64> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
     match numbers.as_slice() {
-        [x, y, z] if text.split(',').count() == 3 => Ok(PointMm::new(*x, *y, *z)),
+        [x, y, z] if text.split(',').count() == 3 && numbers.iter().all(|number| number.is_finite()) => {
+            Ok(PointMm::new(*x, *y, *z))
+        }
         _ => Err(ExitError::usage(format!(
             "--at {text}: write three numbers in LPS mm, for example --at -21.9,-120.5,-611.5"
         ))),
@@ -187,7 +191,7 @@ impl Probe {
             }
             print(&table.render())?;
             for fault in &faults {
-                print(&format!("  not readable: {fault}\n"))?;
+                print(&format!("  not readable: {}\n", one_line(fault)))?;
             }
         }
         if found.is_empty() {
@@ -229,4 +233,19 @@ fn values_at<T: Copy + Into<f64> + Serialize>(volume: &Volume<T>, points: &[Poin
         }))
     };
     points.iter().filter_map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_is_three_finite_numbers() {
+        assert_eq!(point("-21.9, -120.5,-611.5").unwrap(), PointMm::new(-21.9, -120.5, -611.5));
+        for text in ["nan,0,0", "0,inf,0", "0,0,-infinity", "1,2", "1,2,3,4", "1,2,x", ""] {
+            let error = point(text).unwrap_err();
+            assert_eq!(error.exit, Exit::Usage, "{text}");
+            assert!(error.message.contains("three numbers"), "{}", error.message);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::lock::refuse_product;
 use clap::Args;
 use mtids_phantom::{CohortSummary, PhantomConfig, generate};
 use mtids_report::format::metric;
@@ -29,6 +30,7 @@ impl Phantom {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let config: PhantomConfig = config::load(self.settings.config.as_deref(), &self.settings.sets)?;
         config.validate()?;
+        refuse_product(&self.out)?;
         let interrupt = Interrupt::install()?;
         let progress = Progress::new("phantom studies", Some(u64::from(config.patients)), true);
         let summary = generate(&config, &self.out, &|_| progress.inc(1), &interrupt)?;

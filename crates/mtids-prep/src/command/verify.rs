@@ -12,7 +12,7 @@ use super::common::print;
 
 /// Check every digest of a dataset
 ///
-/// Exit code 1 if a file is damaged. A dataset on a server is read as a whole; the local cache is not asked.
+/// Exit code 1 if a file is damaged, or a copy for people is not that of the dataset. A dataset on a server is read as a whole; the local cache is not asked.
 ///
 /// Example: mtids-prep verify dataset
 #[derive(Debug, Args)]
@@ -49,10 +49,11 @@ impl Verify {
         }
         if !self.json && !stale.is_empty() {
             print(&format!(
-                "not the published copy: {}. Programs do not read these; run the same build again to renew them\n",
+                "not the published copy: {}. Programs do not read these, but people would be told of another dataset; run the same build again, or \
+                 `mtids-prep prune`, to renew them\n",
                 stale.join(", ")
             ))?;
         }
-        Ok(if damage.is_empty() { Exit::Done } else { Exit::Findings })
+        Ok(if damage.is_empty() && stale.is_empty() { Exit::Done } else { Exit::Findings })
     }
 }

@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use super::pseudonyms::Pseudonyms;
 use crate::error::PrepError;
-use crate::lock::lock_alone;
+use crate::lock::{lock_alone, refuse_product};
 
 /// Form of the files beside the instances.
 const FORMAT: u32 = 1;
 
 /// `fetch.json`.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Origin {
     format: u32,
@@ -65,16 +65,19 @@ impl ListedStudy {
 #[derive(Debug)]
 pub(super) struct FetchFolder {
     root: PathBuf,
+    /// What `fetch.json` is to say, where it is not there yet.
+    new: Option<Origin>,
     _lock: FolderLock,
 }
 
 impl FetchFolder {
-    /// Opens or makes a folder for what `server` has.
+    /// Opens a folder for what `server` has. Nothing is written before [`FetchFolder::begin`].
     ///
     /// # Errors
     /// [`PrepError::Lock`] while another process works there, [`PrepError::Config`] for a folder of another server or one with other things in it.
     pub(super) fn open(root: &Path, server: &str, pseudonyms: Option<&Pseudonyms>) -> Result<Self, PrepError> {
         let refuse = |reason: String| Err(PrepError::Config { key: "--out".into(), reason });
+        refuse_product(root)?;
         let has_origin = root.join("fetch.json").exists();
         let is_empty = fs::read_dir(root).map_or(true, |entries| {
             let ours = |name: &str| name == LOCK_FILE || name.starts_with(atomic::PREFIX);
@@ -87,7 +90,7 @@ impl FetchFolder {
             ));
         }
         let lock = lock_alone(root, "mtids-prep fetch")?;
-        let folder = Self { root: root.to_owned(), _lock: lock };
+        let mut folder = Self { root: root.to_owned(), new: None, _lock: lock };
         for place in [root.to_owned(), folder.root.join("listed")] {
             atomic::remove_leftovers(&place).map_err(|error| folder.not_written(error))?;
         }
@@ -127,16 +130,24 @@ impl FetchFolder {
                 return refuse(format!("{place} holds what was fetched from {from}; name another folder for {server}"));
             }
         } else {
-            folder.write_json(&path, &wanted)?;
+            folder.new = Some(wanted);
+        }
+        Ok(folder)
+    }
+
+    /// Makes the folder ready to receive, and writes down whose it is: called once the server has answered, so that an address with a mistake
+    /// in it is no obstacle for the right one.
+    pub(super) fn begin(&mut self) -> Result<(), PrepError> {
+        if let Some(origin) = self.new.take() {
+            self.write_json(&self.root.join("fetch.json"), &origin)?;
         }
         // What a killed process was receiving.
-        match fs::remove_dir_all(folder.root.join("incoming")) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(folder.not_written(error)),
+        match fs::remove_dir_all(self.root.join("incoming")) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(self.not_written(error)),
             _ => {}
         }
-        fs::create_dir_all(folder.root.join("incoming")).map_err(|error| folder.not_written(error))?;
-        fs::create_dir_all(folder.dicom()).map_err(|error| folder.not_written(error))?;
-        Ok(folder)
+        fs::create_dir_all(self.root.join("incoming")).map_err(|error| self.not_written(error))?;
+        fs::create_dir_all(self.dicom()).map_err(|error| self.not_written(error))
     }
 
     /// Where the instances lie.
@@ -264,9 +275,13 @@ mod tests {
     fn a_folder_belongs_to_one_server_and_holds_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("studies");
-        drop(FetchFolder::open(&root, "https://a", None).unwrap());
+        // A server that never answered leaves nothing behind.
+        drop(FetchFolder::open(&root, "https://mistyped", None).unwrap());
+        assert!(!root.exists());
+        FetchFolder::open(&root, "https://a", None).unwrap().begin().unwrap();
         fs::write(root.join("incoming/half.dcm"), "half").unwrap();
-        let again = FetchFolder::open(&root, "https://a", None).unwrap();
+        let mut again = FetchFolder::open(&root, "https://a", None).unwrap();
+        again.begin().unwrap();
         assert_eq!(fs::read_dir(root.join("incoming")).unwrap().count(), 0);
         assert!(FetchFolder::open(&root, "https://a", None).unwrap_err().to_string().contains("in use"));
         drop(again);
@@ -284,6 +299,13 @@ mod tests {
         fs::write(other.join("thesis.txt"), "x").unwrap();
         assert!(FetchFolder::open(&other, "https://a", None).unwrap_err().to_string().contains("holds other files"));
         assert_eq!(fs::read_dir(&other).unwrap().count(), 1, "nothing was written there");
+        let run = folder.path().join("run");
+        fs::create_dir(&run).unwrap();
+        for name in ["run.json", "config.resolved.toml"] {
+            fs::write(run.join(name), "").unwrap();
+        }
+        let inside = FetchFolder::open(&run.join("studies"), "https://a", None).unwrap_err().to_string();
+        assert!(inside.contains("lies inside a run"), "{inside}");
     }
 
     #[test]
@@ -304,7 +326,8 @@ mod tests {
     #[test]
     fn names_are_digests_and_empty_folders_go() {
         let folder = tempfile::tempdir().unwrap();
-        let place = FetchFolder::open(folder.path(), "https://a", None).unwrap();
+        let mut place = FetchFolder::open(folder.path(), "https://a", None).unwrap();
+        place.begin().unwrap();
         let at = InstanceAddress { study: uid("1.2"), series: uid("1.3"), instance: uid("1.4") };
         let (_, received) = place.receive(&at).unwrap();
         place.keep(&received, &at).unwrap();

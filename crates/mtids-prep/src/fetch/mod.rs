@@ -46,7 +46,7 @@ pub fn fetch(
     if let Some(pseudonyms) = options.pseudonyms {
         pseudonyms.check(out, options.prune)?;
     }
-    let folder = FetchFolder::open(out, client.server(), options.pseudonyms)?;
+    let mut folder = FetchFolder::open(out, client.server(), options.pseudonyms)?;
     let mut summary = FetchSummary::new(folder.dicom(), options.prune);
     let wanted = wanted_studies(client, request, &mut summary)?;
     let mut known = folder.listed()?;
@@ -60,6 +60,7 @@ pub fn fetch(
         );
         return Err(PrepError::Nothing { path: client.server().into(), detail });
     }
+    folder.begin()?;
     summary.studies = wanted.len() as u64;
     let progress = Progress::new("instances", None, options.show_progress);
     let patience = Patience::new(client);

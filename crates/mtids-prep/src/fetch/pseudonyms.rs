@@ -248,9 +248,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [plain, hidden] = ["plain", "hidden"].map(|name| folder.path().join(name));
         let ours = pseudonyms(None).unwrap();
-        drop(FetchFolder::open(&plain, "https://a", None).unwrap());
-        drop(FetchFolder::open(&hidden, "https://a", Some(&ours)).unwrap());
-        drop(FetchFolder::open(&hidden, "https://a", Some(&ours)).unwrap());
+        FetchFolder::open(&plain, "https://a", None).unwrap().begin().unwrap();
+        FetchFolder::open(&hidden, "https://a", Some(&ours)).unwrap().begin().unwrap();
+        FetchFolder::open(&hidden, "https://a", Some(&ours)).unwrap().begin().unwrap();
         assert!(!fs::read_to_string(hidden.join("fetch.json")).unwrap().contains("https://a"));
         let error = |root: &Path, server: &str, pseudonyms: Option<&Pseudonyms>| {
             FetchFolder::open(root, server, pseudonyms).unwrap_err().to_string()

@@ -66,11 +66,18 @@ pub struct FetchRequest {
 }
 
 impl FetchRequest {
-    /// Refuses a request that names nothing.
+    /// Refuses a request that names nothing, and an empty name, which a server takes for every one.
     ///
     /// # Errors
     /// [`PrepError::Config`].
     pub fn check(&self) -> Result<(), PrepError> {
+        let named = [("--patient", &self.patients), ("--modality", &self.modalities)];
+        if let Some((option, _)) = named.iter().find(|(_, values)| values.iter().any(|value| value.trim().is_empty())) {
+            return Err(PrepError::Config {
+                key: (*option).into(),
+                reason: "it is empty, which a server takes for everything; name what is to be fetched".into(),
+            });
+        }
         let names_something =
             !(self.patients.is_empty() && self.studies.is_empty() && self.modalities.is_empty() && self.days.is_none());
         if names_something {
@@ -200,6 +207,18 @@ mod tests {
         assert!(read("# nothing\n").unwrap_err().to_string().contains("names no UID"));
         std::fs::remove_file(&path).unwrap();
         assert!(uids_of(&path).unwrap_err().to_string().contains("cannot read"));
+    }
+
+    #[test]
+    fn an_empty_name_is_refused() {
+        for blank in ["", "  "] {
+            let patients = FetchRequest { patients: vec!["A".into(), blank.into()], ..FetchRequest::default() };
+            let modalities = FetchRequest { modalities: vec![blank.into()], ..FetchRequest::default() };
+            for (request, option) in [(patients, "--patient"), (modalities, "--modality")] {
+                let said = request.check().unwrap_err().to_string();
+                assert!(said.contains(option) && said.contains("empty"), "{said}");
+            }
+        }
     }
 
     #[test]
