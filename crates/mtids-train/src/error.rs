@@ -154,7 +154,9 @@ pub enum TrainError {
         now: String,
     },
     /// A file that is no record of a comparison.
-    #[error("{path} is no record of a comparison: {reason}; remove it, and the cell is trained again")]
+    #[error(
+        "{path} is no record of this comparison: {reason}; remove it, and what is missing is made again from the datasets"
+    )]
     Record {
         /// The file.
         path: PathBuf,

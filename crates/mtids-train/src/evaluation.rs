@@ -17,15 +17,17 @@ use crate::label_counts::LabelCounts;
 use crate::measured::{Claim, Dimension, Figure, GateUse, HeadFigures, Measured, RegionFigures, Share, majority};
 use crate::prediction::{MINIMUM_PATIENTS, Prediction, largest, metastasis_probability};
 
-/// Measures predictions. `training` are the label counts of the training split.
+/// Measures predictions. `untold` are the dimensions that the tasks say nothing of, `training` the label counts of the training split.
 pub fn measure(
     regions: &[String],
     tasks: &[String],
+    untold: &[Dimension],
     predictions: &[Prediction],
     training: &LabelCounts,
     bootstrap: BootstrapOptions,
 ) -> Measured {
-    let claims: Vec<Claim> = Dimension::ALL.into_iter().map(|dimension| claim(dimension, predictions)).collect();
+    let claims: Vec<Claim> =
+        Dimension::ALL.into_iter().map(|dimension| claim(dimension, untold, predictions)).collect();
     let claimed = |dimension| claims.iter().any(|claim| claim.dimension == dimension && claim.claimed);
     let mut heads = Vec::new();
     for &head in PredictionHead::VARIANTS {
@@ -114,12 +116,15 @@ fn count_patients<'a>(rows: impl Iterator<Item = &'a Prediction>) -> usize {
     rows.map(|row| row.patient_key.as_str()).collect::<BTreeSet<_>>().len()
 }
 
-fn claim(dimension: Dimension, predictions: &[Prediction]) -> Claim {
+fn claim(dimension: Dimension, untold: &[Dimension], predictions: &[Prediction]) -> Claim {
     let labelled: Vec<&Prediction> = predictions.iter().filter(|row| dimension.truth(row).is_some()).collect();
     let patients = count_patients(labelled.iter().copied());
     let classes: BTreeSet<usize> = labelled.iter().filter_map(|row| dimension.truth(row)).collect();
     let plural = if patients == 1 { "" } else { "s" };
-    let reason = if patients < MINIMUM_PATIENTS {
+    let is_untold = untold.contains(&dimension) || dimension == Dimension::Joint && !untold.is_empty();
+    let reason = if is_untold {
+        Some("no task of the run tells it".to_owned())
+    } else if patients < MINIMUM_PATIENTS {
         Some(format!("{patients} patient{plural} with a label, at least {MINIMUM_PATIENTS} are needed"))
     } else if classes.len() < 2 {
         Some("all labels are of one class".to_owned())
@@ -325,7 +330,7 @@ mod tests {
     #[test]
     fn figures_stand_beside_the_majority_of_the_training_split() {
         let options = BootstrapOptions { resamples: 200, seed: 1 };
-        let measured = measure(&names(), &["region".into()], &predictions(), &training(), options);
+        let measured = measure(&names(), &["region".into()], &[], &predictions(), &training(), options);
         let region = figure(&measured, Dimension::Region, "accuracy");
         assert_eq!((region.value, region.samples, region.patients), (Some(5.0 / 6.0), 6, 6));
         // Most frequent in training is region 1, which holds 2 of these 6.
@@ -351,16 +356,16 @@ mod tests {
     fn few_patients_or_one_class_claim_nothing() {
         let options = BootstrapOptions { resamples: 10, seed: 1 };
         let one = [row(0, Some(0), Some(1), [0.1, 0.7, 0.1, 0.1])];
-        let measured = measure(&names(), &[], &one, &training(), options);
+        let measured = measure(&names(), &[], &[], &one, &training(), options);
         assert!(measured.heads.iter().all(|figures| figures.figures.is_empty()));
         assert!(measured.claims[0].sentence.contains("no metrics: 1 patient with"), "{:?}", measured.claims);
         let benign: Vec<Prediction> =
             predictions().into_iter().map(|row| Prediction { metastasis: Some(0), ..row }).collect();
-        let measured = measure(&names(), &[], &benign, &training(), options);
+        let measured = measure(&names(), &[], &[], &benign, &training(), options);
         assert!(measured.claims[1].sentence.contains("one class"), "{:?}", measured.claims);
         assert!(measured.claims[0].claimed);
         assert!(measured.roc.is_empty() && measured.precision_recall.is_empty());
-        let measured = measure(&names(), &[], &[], &training(), options);
+        let measured = measure(&names(), &[], &[], &[], &training(), options);
         assert!(measured.claims.iter().all(|claim| !claim.claimed));
     }
 

@@ -192,7 +192,7 @@ fn train(
         let mut folder =
             RunFolder::create_or_open(run, config, manifest.digest(), description, &trained_on, &measures, origin)?;
         TrainingRange::of(&labels).write(run)?;
-        if let Some(checkpoint) = folder.checkpoints().latest()? {
+        if let Some(checkpoint) = folder.checkpoints().resumable()? {
             network.parameters.load_bytes(&checkpoint.weights)?;
             optimizer.load_bytes(&checkpoint.optimizer, &network.parameters)?;
             balancer.restore(&checkpoint.state.balancer)?;

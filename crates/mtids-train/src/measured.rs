@@ -5,6 +5,7 @@
 use mtids_metrics::{Interval, PrecisionRecallPoint, RocPoint, wilson};
 use mtids_models::Architecture;
 use mtids_models::PredictionHead;
+use mtids_models::tasks::{LabelMap, TaskSet};
 use mtids_report::format::{interval, metric};
 use mtids_runtime::digest::Digest;
 use mtids_shards::{CrossValidation, Split};
@@ -48,6 +49,14 @@ impl Dimension {
             Dimension::Metastasis => "metastasis",
             Dimension::Joint => "joint",
         }
+    }
+
+    /// The dimensions, region and metastasis, that no task tells: a distribution over joint classes is flat along them.
+    pub(crate) fn untold(tasks: &TaskSet) -> Vec<Self> {
+        let tells = |reads: fn(&LabelMap) -> bool| tasks.tasks().iter().any(|task| task.is_total() && reads(task));
+        let told =
+            [(Self::Region, tells(LabelMap::reads_region)), (Self::Metastasis, tells(LabelMap::reads_metastasis))];
+        told.into_iter().filter(|(_, is_told)| !is_told).map(|(dimension, _)| dimension).collect()
     }
 
     pub(crate) fn truth(self, row: &Prediction) -> Option<usize> {

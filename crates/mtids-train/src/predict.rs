@@ -1,7 +1,8 @@
 //! A model's answers to a split become predictions.
 //!
 //! Invariant: evaluation crops the centre and adds nothing; where views take symmetries, probabilities are means over some of them. Rows come
-//! in the order of the dataset. What "the same prediction" means is said in the documentation of this crate.
+//! in the order of the dataset. A label of a dimension that no task of the model tells is left out: there is no answer that it could judge. What
+//! "the same prediction" means is said in the documentation of this crate.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use mtids_stream::{Batch, BatchStream};
 use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::labels::codes;
+use crate::measured::Dimension;
 use crate::network::Network;
 use crate::prediction::{Prediction, Scan};
 use crate::staging::{EvaluationBatch, stage};
@@ -107,6 +109,8 @@ pub(crate) fn predictions(
     interrupt: &Interrupt,
 ) -> Result<Option<Vec<Prediction>>, TrainError> {
     let mut predictions = Vec::new();
+    let untold = Dimension::untold(model.tasks());
+    let is_told = |dimension: Dimension| !untold.contains(&dimension);
     for batch in batches {
         if interrupt.is_raised() {
             return Ok(None);
@@ -116,8 +120,8 @@ pub(crate) fn predictions(
         for (n, (labels, pooled)) in batch.labels.into_iter().zip(pooled).enumerate() {
             let (region, metastasis) = codes(&labels, regions);
             predictions.push(Prediction {
-                region,
-                metastasis,
+                region: region.filter(|_| is_told(Dimension::Region)),
+                metastasis: metastasis.filter(|_| is_told(Dimension::Metastasis)),
                 joint: joint.as_ref().and_then(|rows| rows.get(n).cloned()),
                 product: product.as_ref().and_then(|rows| rows.get(n).cloned()),
                 pooled,

@@ -8,6 +8,12 @@ use mtids_layers::norm::NormConfig;
 use mtids_layers::pool::GridPooling;
 use mtids_layers::residual::ResidualConfig;
 
+/// Bounds of the sizes, far beyond what is of use: a slip of the keyboard is refused before memory is asked for.
+const MOST_WIDTH: usize = 8192;
+const MOST_BLOCKS: usize = 256;
+const MOST_GRID: usize = 64;
+const MOST_FEATURES: usize = 1 << 20;
+
 /// Dimensions of a backbone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -187,8 +193,8 @@ impl BackboneConfig {
     /// [`crate::ModelError::Config`] naming the key.
     pub fn validate(&self, table: &str) -> Result<()> {
         let refuse = |key: &str, reason: &str| Err(config_error(&format!("{table}.{key}"), reason));
-        if self.widths.is_empty() || self.widths.contains(&0) {
-            return refuse("widths", "give at least one width, none of them 0");
+        if self.widths.is_empty() || self.widths.iter().any(|width| !(1..=MOST_WIDTH).contains(width)) {
+            return refuse("widths", &format!("give at least one width, each from 1 to {MOST_WIDTH}"));
         }
         if self.groups == 0
             || (self.norm == NormKind::Group && self.widths.iter().any(|width| width % self.groups != 0))
@@ -203,9 +209,16 @@ impl BackboneConfig {
             let reason = format!("must be empty or name at least one block for each of the {stages} widths");
             return refuse("stage_blocks", &reason);
         }
-        for (key, value) in [("blocks", self.blocks), ("pool_grid", self.pool_grid), ("features", self.features)] {
-            if value == 0 {
-                return refuse(key, "must be at least 1");
+        let of_stages = self.stage_blocks.iter().copied().max().unwrap_or(1);
+        let bounded = [
+            ("blocks", self.blocks, MOST_BLOCKS),
+            ("stage_blocks", of_stages, MOST_BLOCKS),
+            ("pool_grid", self.pool_grid, MOST_GRID),
+            ("features", self.features, MOST_FEATURES),
+        ];
+        for (key, value, most) in bounded {
+            if !(1..=most).contains(&value) {
+                return refuse(key, &format!("must be from 1 to {most}"));
             }
         }
         if self.finish == Finish::None && self.features != self.pooled() {

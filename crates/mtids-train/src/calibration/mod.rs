@@ -32,6 +32,8 @@ pub const LEVEL: f64 = 0.9;
 pub const SENSITIVITY: f64 = 0.9;
 /// Probabilities are kept so far from 0 and 1 that their logit is finite.
 const NEAREST: f64 = 1e-6;
+/// Largest slope and intercept that a file may have; what is fitted on logits within ±14 lies far below.
+const MOST_SLOPE: f64 = 1e6;
 /// Ridge on the standardised logit: too weak to matter, and enough where validation patients are told apart without error.
 const RIDGE: f64 = 1e-2;
 
@@ -77,6 +79,22 @@ fn logistic(logit: f64) -> f64 {
 }
 
 impl Calibration {
+    /// The first number that no fit gives: one that would turn answers around, or make sets of nothing.
+    fn out_of_range(&self) -> Option<&'static str> {
+        let shares = [
+            ("level", self.level),
+            ("sensitive_threshold", self.sensitive_threshold),
+            ("least_probability", self.least_probability),
+        ];
+        if !(0.0..=MOST_SLOPE).contains(&self.slope) {
+            Some("slope")
+        } else if self.intercept.abs() > MOST_SLOPE || self.intercept.is_nan() {
+            Some("intercept")
+        } else {
+            shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)).map(|(key, _)| key)
+        }
+    }
+
     /// Fits a calibration on predictions for validation patients. `reader` is one of training patients, or says why there is none.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use super::Calibration;
 use crate::error::TrainError;
 use crate::folds::as_trained;
 use crate::fusion::MeasuresReader;
+use crate::measured::Dimension;
 use crate::network::{Trained, choose_device};
 use crate::predict::predict;
 use crate::run_folder::RunFolder;
@@ -33,14 +34,18 @@ impl Calibration {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(TrainError::io(&file, error)),
         };
-        let read: Self = serde_json::from_slice(&bytes).map_err(|error| TrainError::Mismatch {
+        let unusable = |what: String| TrainError::Mismatch {
             reason: format!(
-                "is damaged or of another version of this program ({error}); make it again with `mtids-train calibrate --run {}`",
+                "is damaged or of another version of this program ({what}); make it again with `mtids-train calibrate --run {}`",
                 folder.path().display()
             ),
-            path: file,
-        })?;
-        Ok((read.weights == *weights).then_some(read))
+            path: file.clone(),
+        };
+        let read: Self = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+        match read.out_of_range() {
+            Some(key) => Err(unusable(format!("`{key}` is out of its range"))),
+            None => Ok((read.weights == *weights).then_some(read)),
+        }
     }
 
     fn write(&self, folder: &RunFolder) -> Result<(), TrainError> {
@@ -94,6 +99,9 @@ pub(crate) fn calibrate_opened(
         && calibration.tried_fusion()
     {
         return Ok(Ok(calibration));
+    }
+    if Dimension::untold(trained.network.model.tasks()).contains(&Dimension::Metastasis) {
+        return Ok(Err("no task of the run tells the status".to_owned()));
     }
     if opened.shards(Split::Validation).next().is_none() {
         return Ok(Err("the dataset has no validation split".to_owned()));

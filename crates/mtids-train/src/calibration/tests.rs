@@ -246,3 +246,15 @@ fn whatever_is_called_calibrated_follows_the_measures() {
     assert_eq!((coverage.share, coverage.reader), (1.0, Reader::Fusion));
     assert!(coverage.brier[1] < coverage.brier[0] && coverage.answer.contains("0.00 to theirs"), "{coverage:?}");
 }
+
+#[test]
+fn numbers_that_no_fit_gives_are_found() {
+    let whole = fit(&nodes(60, 3)).unwrap();
+    assert_eq!(whole.out_of_range(), None);
+    for (slope, threshold, key) in
+        [(-3.0, 0.5, "slope"), (1e308, 0.5, "slope"), (f64::NAN, 0.5, "slope"), (1.0, 2.0, "sensitive_threshold")]
+    {
+        let changed = Calibration { slope, sensitive_threshold: threshold, ..whole.clone() };
+        assert_eq!(changed.out_of_range(), Some(key));
+    }
+}

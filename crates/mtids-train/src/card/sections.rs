@@ -43,7 +43,14 @@ fn intended_use() -> CardSection {
 fn model(facts: &Facts<'_>) -> CardSection {
     let evaluation = facts.evaluation;
     let regions = &evaluation.measured.regions;
-    let weights = if evaluation.best_on_validation { "of the best epoch on validation patients" } else { "of the end" };
+    // A state that cannot be read was an error before.
+    let has_ended = facts.folder.unfinished().is_ok_and(|left| left.is_none());
+    let weights = match (evaluation.best_on_validation, has_ended) {
+        (true, true) => "of the best epoch on validation patients",
+        (true, false) => "of the best epoch so far of a training that has not ended",
+        (false, true) => "of the end",
+        (false, false) => "of a training that has not ended",
+    };
     pairs(
         "Model",
         named([

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::TrainError;
-use crate::evaluate::{EvaluateOptions, evaluate, evaluate_folds, text};
+use crate::evaluate::{EvaluateOptions, Evaluated, evaluate, evaluate_folds, text};
 use crate::folds::runs_in;
 use crate::measured::Evaluation;
 use crate::seen::Acquaintance;
@@ -11,11 +11,11 @@ use clap::{Args, ValueEnum};
 use mtids_runtime::exit::Exit;
 use mtids_shards::Split;
 
-use super::common::print;
+use super::common::{print, refuse_product};
 
 /// Measure a run on held-out patients and write its report
 ///
-/// Writes evaluation.json, predictions.csv, report.html and model-card.md into the run folder; with --split train or validation, evaluation-train.json and so on. Patients that the run was trained on are left out of the figures and named (exit code 1); where all are, nothing is measured. The run's own training or validation split is measured with a warning.
+/// Writes evaluation.json, predictions.csv, report.html and model-card.md into the run folder, or into a folder on-DIGEST there for a dataset that is not the run's; with --split train or validation, evaluation-train.json and so on. Patients that the run was trained on are left out of the figures and named (exit code 1); where all are, nothing is measured. The run's own training or validation split is measured with a warning.
 ///
 /// Example: mtids-train evaluate --run run --dataset dataset
 #[derive(Debug, Args)]
@@ -35,6 +35,9 @@ pub(crate) struct Evaluate {
     /// Resamples of the bootstrap [default: the run's]
     #[arg(long, value_name = "N")]
     bootstrap_resamples: Option<usize>,
+    /// Folder for the files [default: that of the run]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -59,16 +62,26 @@ impl From<SplitName> for Split {
 
 impl Evaluate {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let options = EvaluateOptions { device: self.device.clone(), bootstrap_resamples: self.bootstrap_resamples };
+        if let Some(out) = self.out.as_ref().filter(|out| **out != self.run) {
+            refuse_product("--out", out)?;
+        }
+        let options = EvaluateOptions {
+            device: self.device.clone(),
+            bootstrap_resamples: self.bootstrap_resamples,
+            out: self.out.clone(),
+        };
         let runs = runs_in(&self.run)?;
         if runs != [self.run.clone()] {
             return self.all_folds(&runs, &options);
         }
-        let evaluation = evaluate(&self.run, &self.dataset, self.split.into(), &options)?.evaluation;
+        let Evaluated { evaluation, folder, .. } = evaluate(&self.run, &self.dataset, self.split.into(), &options)?;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&evaluation)?))?;
         } else {
             print(&text(&evaluation))?;
+            if folder != self.run {
+                print(&format!("  {}\n", folder.display()))?;
+            }
         }
         Ok(exit([&evaluation]))
     }
@@ -78,6 +91,10 @@ impl Evaluate {
             return Err(
                 TrainError::argument("--split", "test: a cross-validation judges the patients of each fold").into()
             );
+        }
+        if self.out.is_some() {
+            let reason = "for one run; a cross-validation writes into the folders of its runs";
+            return Err(TrainError::argument("--out", reason).into());
         }
         let crossed = evaluate_folds(&self.run, runs, &self.dataset, options)?;
         match self.json {

@@ -1,11 +1,12 @@
 //! `mtids-train export`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::error::TrainError;
 use crate::export::{ExportPlaces, export, text};
 use clap::{ArgGroup, Args};
 
-use super::common::print;
+use super::common::{print, refuse_product};
 
 /// Write the network of a run for other programs: ONNX, safetensors, MONAI
 ///
@@ -35,6 +36,17 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        if let Some(path) = &self.onnx {
+            // A file beside a product is as much in its way as one inside.
+            refuse_product("--onnx", path.parent().unwrap_or(Path::new("")))?;
+            if path.exists() && path.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("onnx")) {
+                let reason = format!("{} is there and is no .onnx file; give another name", path.display());
+                return Err(TrainError::argument("--onnx", reason).into());
+            }
+        }
+        for (argument, folder) in [("--safetensors", &self.safetensors), ("--monai", &self.monai)] {
+            folder.as_ref().map_or(Ok(()), |folder| refuse_product(argument, folder))?;
+        }
         let places = ExportPlaces { onnx: self.onnx, safetensors: self.safetensors, monai: self.monai };
         let exported = export(&self.run, &places)?;
         if self.json {

@@ -1,6 +1,5 @@
 //! `mtids-train fit`.
 
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use crate::beginning::Beginning;
@@ -60,8 +59,8 @@ pub(crate) struct Fit {
     #[arg(long)]
     allow_device_change: bool,
     /// Threads that compute, in each process. Results do not depend on them. Default: one for each core that the process may use
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZero<usize>>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -80,7 +79,7 @@ impl Fit {
 
     fn train(self, ranks: &Ranks) -> anyhow::Result<()> {
         if let Some(threads) = self.threads {
-            rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().context("--threads")?;
+            rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global().context("--threads")?;
         }
         let recorded = self.extend.as_ref().map(|run| run.join(RESOLVED_CONFIGURATION));
         let config = self.config.as_deref().or(recorded.as_deref());

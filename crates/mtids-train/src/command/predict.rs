@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::TrainError;
 use crate::folds::runs_in;
-use crate::study::{PredictOptions, objects, output, predict_studies, send};
+use crate::study::{PredictOptions, output, place, predict_studies, send};
 use clap::Args;
 use mtids_annotations::ClassFile;
 use mtids_dicomweb::{Client, Connection, Credentials};
@@ -50,7 +50,7 @@ pub(crate) struct Predict {
     #[arg(long, value_name = "N", default_value = "9", value_parser = edition)]
     edition: Edition,
     /// Measure candidates in mm and HU without asking a network
-    #[arg(long, conflicts_with = "runs")]
+    #[arg(long, conflicts_with_all = ["runs", "primary_side"])]
     measure_only: bool,
     /// Candidates per pass; answers differ by rounding alone [default: the run's]
     #[arg(long, value_name = "N")]
@@ -132,7 +132,7 @@ impl Predict {
         let answer = predict_studies(&runs, self.settings()?, &options, &interrupt)?;
         if self.no_dicom {
             // Those of an earlier answer would say other things than this one.
-            objects::clear(&objects)?;
+            place::clear(None, Some(&objects))?;
         }
         let paths = output::write(&answer, &self.out)?;
         if self.json {

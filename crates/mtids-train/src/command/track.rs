@@ -7,7 +7,7 @@ use crate::tracking::{Mlflow, mlflow, tensorboard};
 use clap::{ArgGroup, Args};
 use mtids_runtime::interrupt::Interrupt;
 
-use super::common::print;
+use super::common::{print, refuse_product};
 
 /// How often a signal is looked for while waiting.
 const TICK: Duration = Duration::from_millis(200);
@@ -46,6 +46,7 @@ pub(crate) struct Track {
 
 impl Track {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        self.tensorboard.as_ref().map_or(Ok(()), |folder| refuse_product("--tensorboard", folder))?;
         let interrupt = Interrupt::install()?;
         self.once()?;
         let Some(seconds) = self.follow else { return Ok(()) };

@@ -1,11 +1,6 @@
-//! Who is compared on one dataset, and how good each is on the same nodes and the same resamples of patients.
+//! Who is compared on one dataset: rows of the grid, and readers without training.
 //!
-//! A contender has one set of scores for each seed; a reader without training, and the seeds of a row as an ensemble, have one set in all. Invariant: figures that are set against each
-//! other are of the same nodes: a reader that does not read every node is compared on those that it reads.
-
-use mtids_metrics::{
-    BootstrapOptions, Confusion, Effect, Spread, auroc, pooled_variance, resample_by_patient, variance,
-};
+//! Invariant: a contender has one set of scores for each seed; a reader without training, and the seeds of a row as an ensemble, have one set in all.
 
 use super::grid::Metric;
 use super::nodes::Nodes;
@@ -13,12 +8,12 @@ use super::record::Record;
 
 /// What one training, or one reader, says about the nodes.
 #[derive(Clone, Debug, PartialEq)]
-struct Scores {
+pub(crate) struct Scores {
     /// Larger for metastatic nodes; `None` where it says nothing.
-    status: Vec<Option<f64>>,
+    pub(crate) status: Vec<Option<f64>>,
     /// Called region and joint class; empty for who tells the status only.
-    region: Vec<u8>,
-    joint: Vec<u8>,
+    pub(crate) region: Vec<u8>,
+    pub(crate) joint: Vec<u8>,
 }
 
 /// Where the scores of a contender come from. Measures say the same for every seed, so a network beside them varies less between seeds than alone,
@@ -29,7 +24,9 @@ pub(crate) enum Kind {
     Network,
     /// A network and measures together: the same trainings.
     WithMeasures,
-    /// A reader without training, or the seeds of a row as one.
+    /// The seeds of a row as one reader.
+    Ensemble,
+    /// A reader without training.
     Reader,
 }
 
@@ -39,13 +36,16 @@ pub(crate) struct Contender {
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) kind: Kind,
-    scores: Vec<Scores>,
+    pub(crate) scores: Vec<Scores>,
+    /// The seed of each training; none of a reader.
+    pub(crate) seeds: Vec<u64>,
 }
 
 impl Contender {
-    /// A row of the grid from its records, and its fusion with the measures where every record has one.
-    pub(crate) fn of_row(name: &str, title: &str, records: &[&Record]) -> (Self, Option<Self>) {
-        let answers: Vec<_> = records.iter().filter_map(|record| record.answers.as_ref()).collect();
+    /// A row of the grid from its seeds and their records, and its fusion with the measures where every record has one.
+    pub(crate) fn of_row(name: &str, title: &str, records: &[(u64, &Record)]) -> (Self, Option<Self>) {
+        let measured = records.iter().filter_map(|(seed, record)| Some((*seed, record.answers.as_ref()?)));
+        let (seeds, answers): (Vec<u64>, Vec<_>) = measured.unzip();
         let own = answers.iter().map(|answers| Scores {
             status: answers.status_logit.iter().copied().map(Some).collect(),
             region: answers.region.clone(),
@@ -57,12 +57,14 @@ impl Contender {
             joint: Vec::new(),
         });
         let is_fused = !answers.is_empty() && answers.iter().all(|answers| !answers.fusion_logit.is_empty());
-        let row = Self { name: name.into(), title: title.into(), kind: Kind::Network, scores: own.collect() };
+        let (kind, scores) = (Kind::Network, own.collect());
+        let row = Self { name: name.into(), title: title.into(), kind, scores, seeds: seeds.clone() };
         let fusion = is_fused.then(|| Self {
             name: format!("{name}+measures"),
             title: format!("{title}, with measures"),
             kind: Kind::WithMeasures,
             scores: fused.collect(),
+            seeds,
         });
         (row, fusion)
     }
@@ -83,8 +85,9 @@ impl Contender {
         Some(Self {
             name: format!("{}+ensemble", self.name),
             title: format!("{}, ensemble of {seeds}", self.title),
-            kind: Kind::Reader,
+            kind: Kind::Ensemble,
             scores: vec![Scores { status, region: Vec::new(), joint: Vec::new() }],
+            seeds: Vec::new(),
         })
     }
 
@@ -95,6 +98,7 @@ impl Contender {
             title: title.into(),
             kind: Kind::Reader,
             scores: vec![Scores { status, region: Vec::new(), joint: Vec::new() }],
+            seeds: Vec::new(),
         };
         let measures = nodes.measures_logit.iter().copied().map(Some).collect();
         let all = [
@@ -107,7 +111,7 @@ impl Contender {
 
     /// Whether its seeds are trainings.
     pub(crate) fn is_trained(&self) -> bool {
-        self.kind != Kind::Reader
+        matches!(self.kind, Kind::Network | Kind::WithMeasures)
     }
 
     /// Number of trainings, or 1.
@@ -115,7 +119,7 @@ impl Contender {
         self.scores.len()
     }
 
-    fn reads(&self, node: usize) -> bool {
+    pub(crate) fn reads(&self, node: usize) -> bool {
         self.scores.iter().all(|scores| scores.status.get(node).copied().flatten().is_some())
     }
 
@@ -127,125 +131,6 @@ impl Contender {
 
 fn sigmoid(logit: f64) -> f64 {
     1.0 / (1.0 + (-logit).exp())
-}
-
-/// A metric of one set of scores over some nodes; `None` where it is not defined.
-fn figure(scores: &Scores, metric: Metric, nodes: &Nodes, drawn: &[usize]) -> Option<f64> {
-    let classes = 2 * nodes.regions.len();
-    let joint = |node: usize| Some(2 * usize::from(nodes.region[node]?) + usize::from(nodes.status[node]?));
-    match metric {
-        Metric::StatusAuroc => {
-            let pairs: Vec<(f64, bool)> =
-                drawn.iter().filter_map(|&node| Some((scores.status[node]?, nodes.status[node]? == 1))).collect();
-            auroc(&pairs)
-        }
-        Metric::JointAccuracy | Metric::JointMacroF1 => {
-            let pairs = drawn.iter().filter_map(|&node| Some((joint(node)?, usize::from(*scores.joint.get(node)?))));
-            let confusion = Confusion::from_pairs(classes, pairs);
-            if metric == Metric::JointAccuracy { confusion.accuracy() } else { confusion.macro_f1() }
-        }
-        Metric::RegionAccuracy => {
-            let pairs = drawn
-                .iter()
-                .filter_map(|&node| Some((usize::from(nodes.region[node]?), usize::from(*scores.region.get(node)?))));
-            Confusion::from_pairs(nodes.regions.len(), pairs).accuracy()
-        }
-    }
-}
-
-/// Figures of several contenders on the same nodes.
-pub(crate) struct Standing {
-    /// By contender and seed.
-    whole: Vec<Vec<Option<f64>>>,
-    /// The same for each resample of patients.
-    resamples: Vec<Vec<Vec<Option<f64>>>>,
-    kinds: Vec<Kind>,
-    /// Patients with a node among them.
-    pub(crate) patients: usize,
-    /// The nodes.
-    pub(crate) nodes: usize,
-}
-
-fn mean(values: &[Option<f64>]) -> Option<f64> {
-    let sum: Option<f64> = values.iter().copied().sum();
-    sum.filter(|_| !values.is_empty()).map(|sum| sum / values.len() as f64)
-}
-
-impl Standing {
-    /// Measures `contenders` by a metric, on the nodes that all of `readers` read.
-    pub(crate) fn new(
-        contenders: &[&Contender],
-        readers: &[&Contender],
-        metric: Metric,
-        nodes: &Nodes,
-        options: BootstrapOptions,
-    ) -> Self {
-        let is_labelled = |node: usize| match metric {
-            Metric::StatusAuroc => nodes.status[node].is_some(),
-            Metric::RegionAccuracy => nodes.region[node].is_some(),
-            Metric::JointAccuracy | Metric::JointMacroF1 => {
-                nodes.region[node].is_some() && nodes.status[node].is_some()
-            }
-        };
-        let taken: Vec<usize> = (0..nodes.patient.len())
-            .filter(|&node| is_labelled(node) && readers.iter().all(|reader| reader.reads(node)))
-            .collect();
-        let figures = |drawn: &[usize]| -> Vec<Vec<Option<f64>>> {
-            let drawn: Vec<usize> = drawn.iter().map(|&index| taken[index]).collect();
-            let of = |contender: &&Contender| {
-                contender.scores.iter().map(|scores| figure(scores, metric, nodes, &drawn)).collect()
-            };
-            contenders.iter().map(of).collect()
-        };
-        let names: Vec<String> = taken.iter().map(|&node| nodes.patient[node].to_string()).collect();
-        let patients: Vec<&str> = names.iter().map(String::as_str).collect();
-        Self {
-            whole: figures(&(0..taken.len()).collect::<Vec<_>>()),
-            resamples: resample_by_patient(&patients, options, figures),
-            kinds: contenders.iter().map(|contender| contender.kind).collect(),
-            patients: patients.iter().collect::<std::collections::BTreeSet<_>>().len(),
-            nodes: taken.len(),
-        }
-    }
-
-    /// The metric of a contender by seed.
-    pub(crate) fn by_seed(&self, contender: usize) -> &[Option<f64>] {
-        &self.whole[contender]
-    }
-
-    /// The mean over seeds of one contender, or the difference of two, with both sources of spread.
-    pub(crate) fn effect(&self, first: usize, second: Option<usize>) -> Option<Effect> {
-        let of = |figures: &[Vec<Option<f64>>]| {
-            let second = match second {
-                Some(second) => mean(&figures[second])?,
-                None => 0.0,
-            };
-            Some(mean(&figures[first])? - second)
-        };
-        let value = of(&self.whole)?;
-        let drawn: Vec<f64> = self.resamples.iter().filter_map(|figures| of(figures)).collect();
-        if drawn.len() * 2 < self.resamples.len() {
-            return None;
-        }
-        let degrees = self.patients.checked_sub(1).filter(|&degrees| degrees > 0)? as f64;
-        let patients = Spread { degrees, ..variance(&drawn)? };
-        let mut spreads = vec![patients];
-        for kind in [Kind::Network, Kind::WithMeasures] {
-            let sides = std::iter::once(first).chain(second).filter(|&side| self.kinds[side] == kind);
-            // The mean over n seeds has an n-th of their variance.
-            let share: f64 = sides.map(|side| 1.0 / self.whole[side].len() as f64).sum();
-            let seeds = self.between_seeds(kind).filter(|_| share > 0.0);
-            spreads.extend(seeds.map(|seeds| Spread { variance: seeds.variance * share, ..seeds }));
-        }
-        Effect::new(value, &spreads)
-    }
-
-    /// Variance between the seeds of a training, pooled over all contenders of a kind; `None` with one seed each.
-    pub(crate) fn between_seeds(&self, kind: Kind) -> Option<Spread> {
-        let of_kind = self.whole.iter().zip(&self.kinds).filter(|(_, one)| **one == kind);
-        let values: Vec<Vec<f64>> = of_kind.map(|(figures, _)| figures.iter().flatten().copied().collect()).collect();
-        pooled_variance(&values.iter().map(Vec::as_slice).collect::<Vec<_>>())
-    }
 }
 
 #[cfg(test)]
@@ -290,6 +175,7 @@ pub(crate) mod tests {
             title: name.into(),
             kind: Kind::Network,
             scores: (0..seeds).map(scores).collect(),
+            seeds: (0..seeds as u64).collect(),
         }
     }
 
@@ -302,63 +188,5 @@ pub(crate) mod tests {
         assert!((ensemble.scores[0].status[7].unwrap() - of_node).abs() < 1e-15);
         assert!(!ensemble.has(Metric::JointAccuracy) && ensemble.ensemble().is_none());
         assert!(contender("row", 1.0, 1).ensemble().is_none());
-        let standing = Standing::new(&[&row, &ensemble], &[], Metric::StatusAuroc, &nodes(), OPTIONS);
-        assert!(standing.effect(1, Some(0)).unwrap().value > 0.0, "independent noise averages out");
-    }
-
-    const OPTIONS: BootstrapOptions = BootstrapOptions { resamples: 300, seed: 1 };
-
-    #[test]
-    fn a_difference_has_the_spread_of_patients_and_of_seeds() {
-        let nodes = nodes();
-        let (good, bad, twin) = (contender("good", 1.0, 3), contender("bad", 0.2, 3), contender("twin", 1.0, 3));
-        let standing = Standing::new(&[&good, &bad, &twin], &[], Metric::StatusAuroc, &nodes, OPTIONS);
-        let better = standing.effect(0, Some(1)).unwrap();
-        assert!(better.excludes_zero() && better.value > 0.1, "{better:?}");
-        let same = standing.effect(0, Some(2)).unwrap();
-        assert!(!same.excludes_zero(), "{same:?}");
-        let one = |contender: &Contender| Contender { scores: contender.scores[..1].to_vec(), ..contender.clone() };
-        let (a, b) = (one(&good), one(&twin));
-        let single = Standing::new(&[&a, &b], &[], Metric::StatusAuroc, &nodes, OPTIONS);
-        assert!(single.between_seeds(Kind::Network).is_none() && standing.between_seeds(Kind::Network).is_some());
-        let itself = standing.effect(0, Some(0)).unwrap();
-        assert_eq!(itself.value, 0.0);
-    }
-
-    #[test]
-    fn a_network_is_not_taken_for_steadier_because_its_fusion_is() {
-        let nodes = nodes();
-        let (row, other) = (contender("row", 0.5, 3), contender("other", 0.4, 3));
-        // Every seed of a fusion says the same.
-        let fused = |of: &Contender| {
-            let scores = vec![of.scores[0].clone(); 3];
-            Contender { name: format!("{}+measures", of.name), kind: Kind::WithMeasures, scores, ..of.clone() }
-        };
-        let fusions = [fused(&row), fused(&other)];
-        let alone = Standing::new(&[&row, &other], &[], Metric::StatusAuroc, &nodes, OPTIONS);
-        let beside = [&row, &other, &fusions[0], &fusions[1]];
-        let beside = Standing::new(&beside, &[], Metric::StatusAuroc, &nodes, OPTIONS);
-        let width = |standing: &Standing, first: usize, second: usize| {
-            let interval = standing.effect(first, Some(second)).unwrap().interval;
-            interval.high - interval.low
-        };
-        assert_eq!(width(&alone, 0, 1), width(&beside, 0, 1));
-        assert_eq!(beside.between_seeds(Kind::WithMeasures).unwrap().variance, 0.0);
-    }
-
-    #[test]
-    fn a_reader_is_compared_on_the_nodes_that_it_reads() {
-        let nodes = nodes();
-        let readers = Contender::readers(&nodes);
-        assert_eq!(readers.iter().map(|reader| reader.name.as_str()).collect::<Vec<_>>(), ["ruler"]);
-        let good = contender("good", 1.0, 2);
-        let standing = Standing::new(&[&good, &readers[0]], &[&readers[0]], Metric::StatusAuroc, &nodes, OPTIONS);
-        assert_eq!((standing.nodes, standing.patients), (144, 40));
-        assert!(standing.effect(0, Some(1)).is_some());
-        assert!(!readers[0].has(Metric::JointAccuracy) && good.has(Metric::JointAccuracy));
-        let joint = Standing::new(&[&good], &[], Metric::JointAccuracy, &nodes, OPTIONS);
-        let regions = Standing::new(&[&good], &[], Metric::RegionAccuracy, &nodes, OPTIONS);
-        assert_eq!(regions.by_seed(0), [Some(1.0); 2]);
-        assert!(joint.effect(0, None).unwrap().value < 1.0);
     }
 }

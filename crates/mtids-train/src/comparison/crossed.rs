@@ -11,11 +11,12 @@ use mtids_runtime::digest::Digest;
 use strum::VariantArray;
 
 use super::cells::{self, Cell};
-use super::contenders::{Contender, Standing};
+use super::contenders::Contender;
 use super::field::{Standings, add_ranks, within_shares};
 use super::figures::{Comparison, DatasetResults, Line, Recorded};
 use super::grid::{Grid, Metric};
 use super::nodes::Nodes;
+use super::standing::Standing;
 
 /// The interval comes from the folds, so patients are not drawn anew.
 const NO_RESAMPLES: BootstrapOptions = BootstrapOptions { resamples: 0, seed: 1 };
@@ -63,12 +64,13 @@ impl<'a> CrossedField<'a> {
             for (index, row) in grid.rows.iter().enumerate() {
                 let cell =
                     Cell { dataset: name.to_owned(), row: index, seed: fold.seed, trial: None, fold: Some(fold.fold) };
-                let record = recorded.cells.get(&cell.id(grid)).filter(|record| {
-                    record.answers.as_ref().is_some_and(|answers| answers.nodes_digest == nodes.nodes_digest)
-                });
+                let record = recorded
+                    .cells
+                    .get(&cell.id(grid))
+                    .filter(|record| record.answers.as_ref().is_some_and(|answers| answers.fit(nodes)));
                 let Some(record) = record else { continue };
                 parameters.insert(row.name.clone(), record.parameters);
-                let (contender, fusion) = Contender::of_row(&row.name, row.title(), &[record]);
+                let (contender, fusion) = Contender::of_row(&row.name, row.title(), &[(fold.seed, record)]);
                 contenders.push(contender);
                 fusions.extend(fusion);
             }

@@ -9,11 +9,12 @@ use mtids_metrics::{BootstrapOptions, Effect, Interval};
 use strum::VariantArray;
 
 use super::cells;
-use super::contenders::{Contender, Kind, Standing};
+use super::contenders::{Contender, Kind};
 use super::figures::{Comparison, DatasetResults, Line, Recorded};
 use super::grid::{Grid, Metric};
 use super::nodes::Nodes;
 use super::record::Record;
+use super::standing::Standing;
 
 /// Resamples of the bootstrap, and its seed: part of the form of the results.
 const BOOTSTRAP: BootstrapOptions = BootstrapOptions { resamples: 1000, seed: 1 };
@@ -49,12 +50,10 @@ impl<'a> Field<'a> {
         let (mut contenders, mut fusions, mut parameters) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (index, row) in grid.rows.iter().enumerate() {
             let own = cells.iter().filter(|cell| cell.dataset == name && cell.row == index);
-            let fits = |record: &&Record| {
-                record.answers.as_ref().is_some_and(|answers| answers.nodes_digest == nodes.nodes_digest)
-            };
-            let records: Vec<&Record> =
-                own.filter_map(|cell| recorded.cells.get(&cell.id(grid))).filter(fits).collect();
-            let Some(one) = records.first() else { continue };
+            let fits = |(_, record): &(u64, &Record)| record.answers.as_ref().is_some_and(|answers| answers.fit(nodes));
+            let records: Vec<(u64, &Record)> =
+                own.filter_map(|cell| Some((cell.seed, recorded.cells.get(&cell.id(grid))?))).filter(fits).collect();
+            let Some((_, one)) = records.first() else { continue };
             parameters.insert(row.name.clone(), one.parameters);
             let (contender, fusion) = Contender::of_row(&row.name, row.title(), &records);
             contenders.push(contender);
@@ -121,7 +120,8 @@ impl<'a> Field<'a> {
 impl Standings for Field<'_> {
     fn comparison(&self, first: &str, second: &str, metric: Metric) -> Comparison {
         let all = &self.standings[&metric];
-        let (effect, nodes, patients) = match (self.place(first, metric), self.place(second, metric)) {
+        let places = (self.place(first, metric), self.place(second, metric));
+        let (effect, nodes, patients) = match places {
             (Some(a), Some(b)) => (all.effect(a, Some(b)), all.nodes, all.patients),
             (Some(a), None) => match self.find(second).filter(|reader| reader.has(metric)) {
                 Some(reader) => {
@@ -136,7 +136,9 @@ impl Standings for Field<'_> {
             },
             _ => (None, 0, 0),
         };
-        Comparison::new([first, second], self.name, metric, effect, (nodes, patients))
+        let common_seeds = places.0.zip(places.1).and_then(|(a, b)| all.common_seeds(a, b)).map(|seeds| seeds.len());
+        let comparison = Comparison::new([first, second], self.name, metric, effect, (nodes, patients));
+        Comparison { common_seeds, ..comparison }
     }
 
     fn results(&self, grid: &Grid) -> DatasetResults {
@@ -144,7 +146,8 @@ impl Standings for Field<'_> {
         add_ranks(&mut lines, grid);
         let reference = grid.rows[0].name.as_str();
         let mut differences = Vec::new();
-        for contender in self.contenders.iter().filter(|contender| contender.name != reference) {
+        let is_other = |one: &&Contender| one.name != reference && one.kind != Kind::Ensemble;
+        for contender in self.contenders.iter().filter(is_other) {
             for &metric in Metric::VARIANTS.iter().filter(|&&metric| contender.has(metric)) {
                 differences.push(self.comparison(reference, &contender.name, metric));
             }

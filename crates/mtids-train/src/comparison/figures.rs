@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::grid::Metric;
 use super::nodes::Nodes;
 use super::record::{Cost, Record};
+use crate::prediction::MINIMUM_PATIENTS;
 
 /// What is on record: by name of the cell or dataset.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +38,7 @@ pub enum Verdict {
     NotShown,
     /// There is none.
     Open,
-    /// A claim of rows that are not yet trained with all seeds of the grid: whatever the interval says so far, it is not judged.
+    /// A claim on a dataset whose rows are not yet trained with all seeds of the grid: whatever the interval says so far, it is not judged.
     Provisional,
 }
 
@@ -81,6 +82,9 @@ pub struct Comparison {
     pub adjusted_p: Option<f64>,
     /// What it says.
     pub verdict: Verdict,
+    /// Seeds that both were trained with and that the difference is taken over; none against a reader, or where they have no seed in common.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub common_seeds: Option<usize>,
     /// Nodes that both read, and their patients.
     pub nodes: usize,
     /// Patients.
@@ -88,7 +92,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// A difference with what it says by itself. `pair` is who is compared with whom; `counts` are nodes and patients.
+    /// A difference with what it says by itself: nothing for fewer than [`MINIMUM_PATIENTS`], whose spread a bootstrap does not know. `pair` is who is compared with whom; `counts` are nodes and patients.
     pub(super) fn new(
         pair: [&str; 2],
         dataset: &str,
@@ -96,6 +100,7 @@ impl Comparison {
         effect: Option<Effect>,
         counts: (usize, usize),
     ) -> Self {
+        let effect = effect.filter(|_| counts.1 >= MINIMUM_PATIENTS);
         let verdict = match &effect {
             None => Verdict::Open,
             Some(effect) if effect.interval.low > 0.0 => Verdict::Above,
@@ -104,7 +109,23 @@ impl Comparison {
         };
         let [first, second] = pair.map(str::to_owned);
         let (dataset, (nodes, patients)) = (dataset.to_owned(), counts);
-        Self { first, second, dataset, metric, effect, adjusted_p: None, verdict, nodes, patients }
+        Self { first, second, dataset, metric, effect, adjusted_p: None, verdict, common_seeds: None, nodes, patients }
+    }
+
+    /// Takes over what a claim about the same two says, from either side: one difference has one verdict.
+    pub(super) fn follow(&mut self, claim: &Comparison) {
+        let is_same = (&self.dataset, self.metric) == (&claim.dataset, claim.metric);
+        let pair = (self.first.as_str(), self.second.as_str());
+        if is_same && pair == (&claim.first, &claim.second) {
+            (self.verdict, self.adjusted_p) = (claim.verdict, claim.adjusted_p);
+        } else if is_same && pair == (&claim.second, &claim.first) {
+            let verdict = match claim.verdict {
+                Verdict::Above => Verdict::Below,
+                Verdict::Below => Verdict::Above,
+                other => other,
+            };
+            (self.verdict, self.adjusted_p) = (verdict, claim.adjusted_p);
+        }
     }
 }
 
@@ -124,7 +145,8 @@ pub struct DatasetResults {
     pub patients: usize,
     /// Rows of the grid, their fusions with measures, and readers.
     pub lines: Vec<Line>,
-    /// The reference against every other, exploratory unless the grid claims it.
+    /// The reference against every other row and reader, exploratory unless the grid claims it. An ensemble is left out: how much it would change with
+    /// other seeds is not known.
     pub differences: Vec<Comparison>,
     /// Standard deviation between seeds of a network, pooled over rows, by metric.
     pub between_seeds: BTreeMap<Metric, f64>,

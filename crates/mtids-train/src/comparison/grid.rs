@@ -173,6 +173,10 @@ impl Grid {
         if names.is_empty() || has_twins(&names) {
             return fail("rows", "at least one, each name once".into());
         }
+        let titles: Vec<&str> = self.rows.iter().map(Row::title).collect();
+        if has_twins(&titles) {
+            return fail("rows", "each title once: tables tell rows apart by it".into());
+        }
         let all = names.iter().copied().chain(self.datasets.iter().map(String::as_str));
         if let Some(bad) =
             all.chain(self.tuning.iter().map(|tuning| tuning.dataset.as_str())).find(|name| !is_name(name))
@@ -206,7 +210,18 @@ impl Grid {
         if let Some(name) = self.delta_m_against.as_deref().filter(|name| !names.contains(name)) {
             return fail("delta_m_against", format!("`{name}` is no row of the grid"));
         }
-        for claim in &self.primary {
+        let is_twin = |a: &Primary, b: &Primary| {
+            (&a.dataset, a.metric) == (&b.dataset, b.metric)
+                && ((&a.first, &a.second) == (&b.first, &b.second) || (&a.first, &a.second) == (&b.second, &b.first))
+        };
+        for (n, claim) in self.primary.iter().enumerate() {
+            if self.primary[..n].iter().any(|before| is_twin(before, claim)) {
+                let (first, second) = (&claim.first, &claim.second);
+                return fail(
+                    "primary",
+                    format!("`{first}` against `{second}`: each pair once for a dataset and metric"),
+                );
+            }
             let is_row = |name: &String| names.contains(&name.as_str());
             let is_reader = READERS.contains(&claim.second.as_str()) && claim.metric == Metric::StatusAuroc;
             if !is_row(&claim.first) || !(is_row(&claim.second) || is_reader) || claim.first == claim.second {

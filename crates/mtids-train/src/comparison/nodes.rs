@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use mtids_runtime::digest::Digest;
-use mtids_shards::{Dataset, Measure, RowLabels, Split};
+use mtids_shards::{CrossValidation, Dataset, Measure, RowLabels, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -27,6 +27,9 @@ pub struct Nodes {
     pub dataset_digest: Digest,
     /// Digest of keys and labels.
     pub nodes_digest: Digest,
+    /// The fold that they are of, in a cross-validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_validation: Option<CrossValidation>,
     /// Names of the regions, in the order of their codes.
     pub regions: Vec<String>,
     /// Number of the patient.
@@ -58,11 +61,15 @@ pub(crate) fn rounded(value: f64, decimals: i32) -> f64 {
 }
 
 impl KeyedNodes {
-    /// The test nodes of a dataset.
+    /// The test nodes of a dataset, or of a fold of it, which `cross_validation` names.
     ///
     /// # Errors
     /// [`TrainError::Dataset`], or [`TrainError::Mismatch`] where no test row has a label.
-    pub(crate) fn of(dataset: &Dataset, path: &Path) -> Result<Self, TrainError> {
+    pub(crate) fn of(
+        dataset: &Dataset,
+        cross_validation: Option<CrossValidation>,
+        path: &Path,
+    ) -> Result<Self, TrainError> {
         let manifest = dataset.manifest();
         let names: Vec<String> =
             manifest.description.regions.regions().iter().map(|region| region.name.clone()).collect();
@@ -90,6 +97,7 @@ impl KeyedNodes {
             format: FORMAT,
             dataset_digest: manifest.digest(),
             nodes_digest: Digest::of_parts(parts),
+            cross_validation,
             regions: names,
             patient,
             region: labels.iter().map(|(region, _)| region.map(|code| code as u8)).collect(),
@@ -115,11 +123,37 @@ fn measures_reader(index: &[RowLabels], regions: usize) -> Option<MeasuresReader
 }
 
 impl Nodes {
-    /// Whether all columns are of one length and the form is known.
-    pub(crate) fn is_whole(&self) -> bool {
+    /// What is wrong with nodes that were read from a file; `None` where all columns are of one length and all codes are known.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
         let n = self.patient.len();
         let others = [self.region.len(), self.status.len(), self.short_axis_mm.len(), self.grown_short_axis_mm.len()];
         let measures = self.measures_logit.len();
-        self.format == FORMAT && others.iter().all(|&len| len == n) && (measures == 0 || measures == n)
+        let is_region = |code: &u8| usize::from(*code) < self.regions.len();
+        if self.format != FORMAT {
+            Some("it is of another version of this program")
+        } else if others.iter().any(|&len| len != n) || !(measures == 0 || measures == n) {
+            Some("its columns are of different lengths")
+        } else if !(self.region.iter().flatten().all(is_region) && self.status.iter().flatten().all(|&code| code < 2)) {
+            Some("it has a code of a region or status that does not exist")
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::comparison::contenders::tests::nodes;
+
+    #[test]
+    fn nodes_with_codes_that_do_not_exist_are_faulty() {
+        for (region, status) in [(Some(2), Some(0)), (Some(0), Some(2))] {
+            let mut nodes = nodes();
+            (nodes.region[3], nodes.status[3]) = (region, status);
+            assert!(nodes.fault().is_some_and(|fault| fault.contains("code")));
+        }
+        let mut nodes = nodes();
+        nodes.status.pop();
+        assert!(nodes.fault().is_some_and(|fault| fault.contains("lengths")));
     }
 }

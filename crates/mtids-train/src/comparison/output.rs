@@ -42,7 +42,7 @@ fn reading(results: &Results, grid: &Grid) -> Vec<&'static str> {
             "A figure is the mean over seeds on the test patients; readers without training, and an ensemble of seeds, have one.",
             match results.datasets.iter().all(|dataset| dataset.between_seeds.is_empty()) {
                 true => {
-                    "95 % intervals hold the spread of patients only: each row has one seed, and what another one would give is not in them. A tie is an \
+                    "95 % intervals hold the spread of patients only: no row has two seeds, and what another one would give is not in them. A tie is an \
                      interval that holds 0."
                 }
                 false => {
@@ -59,8 +59,8 @@ fn reading(results: &Results, grid: &Grid) -> Vec<&'static str> {
     };
     if !results.primary.is_empty() {
         lines.push(
-            "The claims were named in the grid before the first reported training and are judged together by Holm's procedure; every other difference \
-             is exploratory. A claim is provisional, and not judged, until all trainings of its rows are on record.",
+            "The claims are those that the grid names, judged together by Holm's procedure; every other difference is exploratory. A claim is provisional, \
+             and not judged, until all trainings of its dataset are on record. That it was named before the first of them, the history of the grid file shows.",
         );
     }
     if !results.tuning.is_empty() {
@@ -120,6 +120,11 @@ fn between_seeds(dataset: &DatasetResults) -> Option<String> {
     if !dataset.between_seeds_with_measures.is_empty() {
         text.push_str(&format!("; with measures: {}", listed(&dataset.between_seeds_with_measures)));
     }
+    let mut by_row = sheets::deviations(dataset, Metric::StatusAuroc);
+    by_row.sort_by(|a, b| a.1.total_cmp(&b.1));
+    if let (Some((least, low)), Some((most, high))) = (by_row.first(), by_row.last()) {
+        text.push_str(&format!(". By row, status AUROC: from {low:.4} ({least}) to {high:.4} ({most})"));
+    }
     Some(text + ".")
 }
 
@@ -141,7 +146,7 @@ fn markdown(results: &Results, grid: &Grid) -> String {
         part(&format!("Rows on {}", dataset.name), &note.join(" "), &sheets::lines(dataset, Metric::VARIANTS));
     }
     for dataset in &results.datasets {
-        let note = "Exploratory: the first row against every other.";
+        let note = "The first row against every other, over the seeds that both have; exploratory, but for claims.";
         part(
             &format!("Differences on {}", dataset.name),
             note,

@@ -12,7 +12,7 @@ use mtids_runtime::provenance::Program;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::nodes::{KeyedNodes, rounded};
+use super::nodes::{Nodes, rounded};
 use crate::error::TrainError;
 use crate::evaluate::Evaluated;
 use crate::measured::Dimension;
@@ -134,14 +134,29 @@ impl Course {
 }
 
 impl Answers {
-    /// The answers of an evaluated run, in the order of the nodes.
+    /// Whether they are about these nodes: their digest, one answer for each node, and known codes.
+    pub(crate) fn fit(&self, nodes: &Nodes) -> bool {
+        let (n, regions) = (nodes.patient.len(), nodes.regions.len());
+        self.nodes_digest == nodes.nodes_digest
+            && [self.status_logit.len(), self.region.len(), self.joint.len()] == [n; 3]
+            && (self.fusion_logit.is_empty() || self.fusion_logit.len() == n)
+            && self.region.iter().all(|&code| usize::from(code) < regions)
+            && self.joint.iter().all(|&code| usize::from(code) < 2 * regions)
+    }
+
+    /// The answers of an evaluated run, in the order of the nodes, whose keys are `keys`.
     ///
     /// # Errors
     /// [`TrainError::Mismatch`] where a node was not predicted.
-    pub(crate) fn of(evaluated: &Evaluated, nodes: &KeyedNodes, dataset: &Path) -> Result<Self, TrainError> {
+    pub(crate) fn of(
+        evaluated: &Evaluated,
+        nodes: &Nodes,
+        keys: &[String],
+        dataset: &Path,
+    ) -> Result<Self, TrainError> {
         let by_key: BTreeMap<&str, &Prediction> =
             evaluated.predictions.iter().map(|row| (row.sample_key.as_str(), row)).collect();
-        let rows: Option<Vec<&Prediction>> = nodes.keys.iter().map(|key| by_key.get(key.as_str()).copied()).collect();
+        let rows: Option<Vec<&Prediction>> = keys.iter().map(|key| by_key.get(key.as_str()).copied()).collect();
         let rows = rows.ok_or_else(|| TrainError::Mismatch {
             path: dataset.to_owned(),
             reason: "the run was trained on some of its test patients, so it cannot be compared on them".into(),
@@ -157,7 +172,7 @@ impl Answers {
             (gate.task.clone(), shares)
         });
         Ok(Self {
-            nodes_digest: nodes.nodes.nodes_digest,
+            nodes_digest: nodes.nodes_digest,
             status_logit: rows.iter().map(logit).collect(),
             region: called(Dimension::Region),
             joint: called(Dimension::Joint),
@@ -246,13 +261,13 @@ impl Records {
     ///
     /// # Errors
     /// [`TrainError::Record`] for a file that is none.
-    pub fn nodes(&self, dataset: &str) -> Result<Option<super::nodes::Nodes>, TrainError> {
+    pub fn nodes(&self, dataset: &str) -> Result<Option<Nodes>, TrainError> {
         let path = self.file(dataset, "nodes.json");
-        let nodes: Option<super::nodes::Nodes> = self.read(&path)?;
-        if nodes.as_ref().is_some_and(|nodes| !nodes.is_whole()) {
-            return Err(TrainError::record(&path, "its columns are of different lengths"));
+        let nodes: Option<Nodes> = self.read(&path)?;
+        match nodes.as_ref().and_then(Nodes::fault) {
+            Some(fault) => Err(TrainError::record(&path, fault)),
+            None => Ok(nodes),
         }
-        Ok(nodes)
     }
 
     pub(crate) fn put_cell(&self, id: &str, record: &Record, cost: &Cost) -> Result<(), TrainError> {
@@ -261,7 +276,7 @@ impl Records {
         self.write(&self.file(id, "json"), record)
     }
 
-    pub(crate) fn put_nodes(&self, dataset: &str, nodes: &super::nodes::Nodes) -> Result<(), TrainError> {
+    pub(crate) fn put_nodes(&self, dataset: &str, nodes: &Nodes) -> Result<(), TrainError> {
         self.write(&self.file(dataset, "nodes.json"), nodes)
     }
 }
@@ -269,6 +284,7 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comparison::contenders::tests::nodes;
 
     #[test]
     fn a_course_is_the_mean_of_parts() {
@@ -287,6 +303,29 @@ mod tests {
         assert_eq!((course.step.len(), course.step[0], course.step[29]), (30, 3, 90));
         assert_eq!((course.losses["a"][0], course.coefficients["a"][0]), (Some(2.0), 2.0));
         assert_eq!(Course::of(&[]), Course::default());
+    }
+
+    #[test]
+    fn answers_of_other_lengths_codes_or_nodes_do_not_fit() {
+        let nodes = nodes();
+        let whole = Answers {
+            nodes_digest: nodes.nodes_digest,
+            status_logit: vec![0.0; 160],
+            region: vec![0; 160],
+            joint: vec![0; 160],
+            fusion_logit: Vec::new(),
+            shared_branch: BTreeMap::new(),
+        };
+        assert!(whole.fit(&nodes));
+        let mut others = vec![whole; 7];
+        others[0].status_logit.pop();
+        others[1].status_logit.push(0.0);
+        others[2].joint.pop();
+        others[3].fusion_logit = vec![0.0; 159];
+        others[4].joint[5] = 4;
+        others[5].region[5] = 2;
+        others[6].nodes_digest = Digest::of_bytes(b"others");
+        assert!(others.iter().all(|other| !other.fit(&nodes)));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! over the rows of a dataset. The claims that the grid names are judged together by Holm's procedure; every other difference is exploratory.
 //! Invariant: the same records give the same bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_metrics::holm;
 use serde::Serialize;
@@ -105,8 +105,13 @@ impl Results {
             );
             datasets.push(field.results(grid));
         }
-        hold_back(&mut primary, &datasets, cells::reported(grid).len() / (grid.rows.len() * grid.datasets.len()));
+        let is_open = |cell: &&Cell| !recorded.cells.contains_key(&cell.id(grid));
+        let open = cells::reported(grid).iter().filter(is_open).map(|cell| cell.dataset.clone()).collect();
+        hold_back(&mut primary, &open);
         judge_together(&mut primary, grid.primary.len());
+        for difference in datasets.iter_mut().flat_map(|dataset: &mut DatasetResults| &mut dataset.differences) {
+            primary.iter().for_each(|claim| difference.follow(claim));
+        }
         let first = |row: usize| {
             let (dataset, fold) = (grid.datasets.first()?.clone(), grid.folds.map(|_| 0));
             let cell = Cell { dataset, row, seed: *grid.seeds.first()?, trial: None, fold };
@@ -131,14 +136,11 @@ impl Results {
     }
 }
 
-/// Leaves claims open whose rows have fewer than `all` trainings: one that is judged at a moment of choice is no claim.
-fn hold_back(claims: &mut [Comparison], datasets: &[DatasetResults], all: usize) {
-    for claim in claims.iter_mut().filter(|claim| claim.effect.is_some()) {
-        let lines = datasets.iter().filter(|dataset| dataset.name == claim.dataset).flat_map(|dataset| &dataset.lines);
-        let mut compared = lines.filter(|line| line.name == claim.first || line.name == claim.second);
-        if compared.any(|line| line.is_trained && line.seeds < all) {
-            claim.verdict = Verdict::Provisional;
-        }
+/// Leaves claims open on datasets where a training is missing: one that is judged at a moment of choice is no claim. All rows count, since the
+/// spread between seeds is pooled over them.
+fn hold_back(claims: &mut [Comparison], open: &BTreeSet<String>) {
+    for claim in claims.iter_mut().filter(|claim| claim.effect.is_some() && open.contains(&claim.dataset)) {
+        claim.verdict = Verdict::Provisional;
     }
 }
 
@@ -162,6 +164,23 @@ mod tests {
     use super::*;
     use crate::comparison::grid::Metric;
     use mtids_metrics::{Effect, Interval};
+
+    #[test]
+    fn a_difference_says_what_the_claim_about_the_same_two_says() {
+        let effect = Effect { value: 0.1, interval: Interval { low: 0.01, high: 0.19 }, p: 0.03 };
+        let one = |pair, dataset| Comparison::new(pair, dataset, Metric::StatusAuroc, Some(effect), (100, 20));
+        let claim = Comparison { adjusted_p: Some(0.01), ..one(["a", "b"], "d") };
+        let mut differences = [one(["a", "b"], "d"), one(["b", "a"], "d"), one(["a", "b"], "e"), one(["a", "c"], "d")];
+        differences.iter_mut().for_each(|difference| difference.follow(&claim));
+        let verdicts = differences.each_ref().map(|one| (one.verdict, one.adjusted_p));
+        let own = (Verdict::Above, None);
+        assert_eq!(verdicts, [(Verdict::Above, Some(0.01)), (Verdict::Below, Some(0.01)), own, own]);
+        let mut held = [claim];
+        hold_back(&mut held, &["d".to_owned()].into());
+        assert_eq!(held[0].verdict, Verdict::Provisional);
+        let few = Comparison::new(["a", "b"], "d", Metric::StatusAuroc, Some(effect), (8, 2));
+        assert_eq!((few.verdict, few.effect), (Verdict::Open, None), "two patients show nothing");
+    }
 
     #[test]
     fn a_claim_that_is_open_counts_among_those_that_are_judged() {

@@ -5,7 +5,7 @@
 //! records and results.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use mtids_report::format::counted;
@@ -19,32 +19,21 @@ use mtids_shards::Split;
 use super::cells::{self, Cell};
 use super::figures::Recorded;
 use super::grid::Grid;
-use super::nodes::KeyedNodes;
+use super::output;
+pub use super::places::Places;
 use super::record::{Answers, Cost, Course, Record, Records, Validation};
 use super::results::Results;
+use super::test_sets::TestSets;
 use super::tuning::choose;
-use super::{output, overlap};
 use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::evaluate::{EvaluateOptions, evaluate};
 use crate::fit::{FitOptions, fit};
-use crate::folds::in_fold;
 use crate::run_folder::log::{EpochLine, LossLine, TimingLine, read};
 use crate::run_folder::{RunFolder, RunIdentity};
 
 /// How long a process waits before it looks again at cells that others work on.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Where things are.
-#[derive(Clone, Debug, Default)]
-pub struct Places {
-    /// Folder of the comparison: its runs and results.
-    pub out: PathBuf,
-    /// Folder of the records; they may be committed.
-    pub records: PathBuf,
-    /// Folders of the datasets by name.
-    pub datasets: BTreeMap<String, PathBuf>,
-}
 
 /// How a comparison goes about it; nothing here changes a result.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,73 +84,30 @@ struct Comparison<'a> {
     places: &'a Places,
     options: CompareOptions,
     records: Records,
-    digests: BTreeMap<String, Digest>,
-    nodes: BTreeMap<String, KeyedNodes>,
+    sets: TestSets,
 }
 
 impl<'a> Comparison<'a> {
     fn open(grid: &'a Grid, places: &'a Places, options: CompareOptions) -> Result<Self, TrainError> {
         let records = Records::at(&places.records);
-        let (mut digests, mut nodes, mut datasets) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let is_tuned_apart = cells::is_tuned(grid) && grid.folds.is_none();
-        let tuning = grid.tuning.iter().filter(|_| is_tuned_apart).map(|tuning| &tuning.dataset);
-        for name in grid.datasets.iter().chain(tuning) {
-            let Some(path) = places.datasets.get(name) else {
-                if options.records_only {
-                    continue;
-                }
-                return Err(TrainError::argument("--dataset", format!("where is `{name}`? give --dataset {name}=DIR")));
-            };
-            let dataset = mtids_store::open_dataset(path)?;
-            digests.insert(name.clone(), dataset.manifest().digest());
-            datasets.insert(name, dataset.clone());
-            if grid.datasets.contains(name) {
-                for (set, fold) in cells::test_sets(grid, name) {
-                    let keyed = KeyedNodes::of(in_fold(dataset.clone(), fold)?.as_ref(), path)?;
-                    if records.nodes(&set)?.as_ref() != Some(&keyed.nodes) {
-                        records.put_nodes(&set, &keyed.nodes)?;
-                    }
-                    nodes.insert(set, keyed);
-                }
-            }
-        }
-        let twin = grid.tuning.iter().filter(|_| is_tuned_apart).find_map(|tuning| {
-            let digest = digests.get(&tuning.dataset)?;
-            grid.datasets.iter().find(|name| digests.get(*name) == Some(digest))
-        });
-        if let Some(name) = twin {
-            let reason = format!("it is the dataset that is reported as `{name}`; choose settings on other patients");
-            return Err(TrainError::argument("--dataset", reason));
-        }
-        let chosen_on = grid.tuning.iter().filter(|_| is_tuned_apart).find_map(|tuning| datasets.get(&tuning.dataset));
-        for name in &grid.datasets {
-            let (Some(reported), Some(tuning)) = (datasets.get(name), chosen_on) else { continue };
-            let shared = overlap::patients(reported, tuning)?;
-            if shared > 0 {
-                let patients = counted(shared as u64, "test patient", "test patients");
-                let reason =
-                    format!("settings would be chosen on {patients} of `{name}`; choose them on other patients");
-                return Err(TrainError::argument("--dataset", reason));
-            }
-        }
-        let is_known =
-            |name: &String| digests.contains_key(name) || grid.tuning.iter().any(|tuning| tuning.dataset == *name);
-        if let Some(stranger) = places.datasets.keys().find(|name| !is_known(name)) {
-            return Err(TrainError::argument("--dataset", format!("`{stranger}` is no dataset of the grid")));
-        }
-        Ok(Self { grid, places, options, records, digests, nodes })
+        let sets = TestSets::open(grid, places, &records, options.records_only)?;
+        Ok(Self { grid, places, options, records, sets })
     }
 
-    /// The record of a cell, where it is of these settings and this dataset.
+    /// The record of a cell, where it is of these settings and this dataset, and has an answer for each node.
     fn record(&self, cell: &Cell, config: &ValidConfig) -> Result<Option<Record>, TrainError> {
         let id = cell.id(self.grid);
         let Some(record) = self.records.cell(&id)? else { return Ok(None) };
-        let nodes = self.nodes.get(&cell.test_set()).map(|keyed| keyed.nodes.nodes_digest);
-        let is_measured = cell.trial.is_some()
-            || record.answers.as_ref().is_some_and(|answers| nodes.is_none_or(|nodes| answers.nodes_digest == nodes));
-        let is_of_dataset = self.digests.get(&cell.dataset).is_none_or(|&digest| digest == record.dataset_digest);
+        let is_measured = match cell.trial {
+            Some(_) => self.sets.may_tune(self.grid, record.dataset_digest),
+            None => {
+                let nodes = self.sets.nodes.get(&cell.test_set());
+                nodes.zip(record.answers.as_ref()).is_some_and(|(nodes, answers)| answers.fit(nodes))
+            }
+        };
+        let is_of_dataset = self.sets.digests.get(&cell.dataset).is_none_or(|&digest| digest == record.dataset_digest);
         if record.settings_digest != settings_digest(config) || !is_of_dataset || !is_measured {
-            tracing::warn!("the record of {id} is of other settings or data and is not used");
+            tracing::warn!("the record of {id} is of other settings or data, or is not whole, and is not used");
             return Ok(None);
         }
         Ok(Some(record))
@@ -275,7 +221,9 @@ impl<'a> Comparison<'a> {
 
     fn train(&self, cell: &Cell, config: &ValidConfig, folder: &Path, interrupt: &Interrupt) -> Result<(), TrainError> {
         let dataset = &self.places.datasets[&cell.dataset];
-        let run = folder.join(format!("run-{}", settings_digest(config).short()));
+        let dataset_digest = self.sets.digests.get(&cell.dataset).map_or_else(String::new, Digest::to_string);
+        let run = Digest::of_parts([settings_digest(config).to_string(), dataset_digest]);
+        let run = folder.join(format!("run-{}", run.short()));
         forget_peak_memory();
         let options = FitOptions { show_progress: self.options.show_progress, ..FitOptions::default() };
         let ended = match fit(dataset, &run, config, interrupt, &options) {
@@ -292,12 +240,30 @@ impl<'a> Comparison<'a> {
         }
         if cell.trial.is_none() {
             let evaluated = evaluate(&run, dataset, Split::Test, &EvaluateOptions::default())?;
-            record.answers = Some(Answers::of(&evaluated, &self.nodes[&cell.test_set()], dataset)?);
+            let set = cell.test_set();
+            record.answers = Some(Answers::of(&evaluated, &self.sets.nodes[&set], &self.sets.keys[&set], dataset)?);
         }
         let timings: Vec<TimingLine> = read(&RunFolder::open(&run)?.file("timings.jsonl"))?;
         let cost =
             Cost { seconds: timings.iter().map(|line| line.seconds).sum::<f64>().round(), peak_mib: peak_memory_mib() };
         self.records.put_cell(&cell.id(self.grid), &record, &cost)
+    }
+
+    /// All trials were trained on one dataset; where it is not at hand, records alone tell.
+    fn check_tuning(&self, recorded: &Recorded) -> Result<(), TrainError> {
+        if self.grid.folds.is_some() {
+            return Ok(());
+        }
+        let trials = cells::trials(self.grid).into_iter().map(|cell| cell.id(self.grid));
+        let mut found = trials.filter_map(|id| recorded.cells.get(&id).map(|record| (id, record.dataset_digest)));
+        let Some((_, first)) = found.next() else { return Ok(()) };
+        match found.find(|(_, digest)| *digest != first) {
+            Some((id, _)) => {
+                let path = self.places.records.join(format!("{id}.json"));
+                Err(TrainError::record(&path, "it is of another dataset than the trials before it"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// How many cells are left and how long they take, by those that are done.
@@ -327,14 +293,15 @@ impl<'a> Comparison<'a> {
             let id = cell.id(self.grid);
             if let Some(record) = self.record(&cell, &cell.settings(self.grid, chosen)?)? {
                 recorded.cells.insert(id.clone(), record);
-                recorded.costs.extend(self.records.cost(&id)?.map(|cost| (id, cost)));
+                match self.records.cost(&id) {
+                    Ok(cost) => recorded.costs.extend(cost.map(|cost| (id, cost))),
+                    // No result rests on it.
+                    Err(error) => tracing::warn!("{error}"),
+                }
             }
         }
-        for name in &self.grid.datasets {
-            for (set, _) in cells::test_sets(self.grid, name) {
-                recorded.nodes.extend(self.records.nodes(&set)?.map(|nodes| (set, nodes)));
-            }
-        }
+        self.check_tuning(&recorded)?;
+        recorded.nodes.clone_from(&self.sets.nodes);
         Ok(recorded)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mtids_metrics::Effect;
+use mtids_metrics::{Effect, variance};
 use mtids_report::format::{count, counted, interval, metric, signed, signed_interval};
 use mtids_report::table::{Align, Table};
 
@@ -99,6 +99,16 @@ pub(crate) fn title_of<'r>(results: &'r Results, name: &'r str) -> &'r str {
     lines.into_iter().find(|line| line.name == name).map_or(name, |line| line.title.as_str())
 }
 
+/// The standard deviation between the seeds of each trained row that has two or more, by a metric.
+pub(crate) fn deviations(dataset: &DatasetResults, metric: Metric) -> Vec<(&str, f64)> {
+    let of_line = |line: &'_ Line| {
+        let values: Vec<f64> = line.by_seed.get(&metric)?.iter().flatten().copied().collect();
+        variance(&values).map(|spread| spread.variance.sqrt())
+    };
+    let trained = dataset.lines.iter().filter(|line| line.is_trained && line.parameters.is_some());
+    trained.filter_map(|line| Some((line.title.as_str(), of_line(line)?))).collect()
+}
+
 /// Differences with their intervals; claims with their p-values.
 pub(crate) fn comparisons<'r>(
     results: &Results,
@@ -109,7 +119,7 @@ pub(crate) fn comparisons<'r>(
     if is_claimed {
         sheet.columns.extend(["p\t".to_owned(), "p, Holm\t".to_owned()]);
     }
-    sheet.columns.extend(["nodes / patients\t".to_owned(), "result".to_owned()]);
+    sheet.columns.extend(["seeds\t".to_owned(), "nodes / patients\t".to_owned(), "result".to_owned()]);
     for comparison in comparisons {
         let effect = comparison.effect.as_ref();
         let metric = match results.datasets.len() {
@@ -123,9 +133,11 @@ pub(crate) fn comparisons<'r>(
             signed_interval(effect.map(|effect| (effect.interval.low, effect.interval.high))),
         ];
         if is_claimed {
-            row.push(p_value(effect.map(|effect| effect.p)));
+            let is_judged = comparison.verdict != Verdict::Provisional;
+            row.push(p_value(effect.filter(|_| is_judged).map(|effect| effect.p)));
             row.push(p_value(comparison.adjusted_p));
         }
+        row.push(comparison.common_seeds.map_or_else(|| "–".into(), |seeds| seeds.to_string()));
         row.push(format!("{} / {}", comparison.nodes, comparison.patients));
         row.push(words(comparison).to_owned());
         sheet.rows.push(row);

@@ -1,13 +1,13 @@
 //! Evaluation: the weights that a run ended with on the held-out patients, with everything that is written about it.
 //!
 //! Writes `evaluation.json`, `evaluation.txt` (the table of the terminal), `predictions.csv`, `report.html` and `model-card.md` into
-//! the run folder.
+//! the run folder; for a dataset that is not the run's, into a folder of its own there.
 
 mod crossed;
 mod output;
 mod text;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mtids_metrics::BootstrapOptions;
@@ -21,7 +21,7 @@ use crate::error::TrainError;
 use crate::evaluation::measure;
 use crate::folds::as_trained;
 use crate::fusion::{Fusion, MeasuresReader};
-use crate::measured::Evaluation;
+use crate::measured::{Dimension, Evaluation};
 use crate::network::{Network, Trained, choose_device};
 use crate::operating::Operating;
 use crate::predict::predict;
@@ -43,6 +43,8 @@ pub struct EvaluateOptions {
     pub device: Option<String>,
     /// Resamples of the bootstrap, instead of those on record.
     pub bootstrap_resamples: Option<usize>,
+    /// Folder for the files, in the place of that of the run.
+    pub out: Option<PathBuf>,
 }
 
 /// What the network says about the rows of a split, beside the figures made of it.
@@ -52,9 +54,11 @@ pub struct Evaluated {
     pub evaluation: Evaluation,
     /// The rows, without patients that are left out.
     pub predictions: Vec<Prediction>,
+    /// Where the files are.
+    pub folder: PathBuf,
 }
 
-/// Evaluates a run on a split and writes the results into its folder. Patients that the run was trained on are left out of the figures, unless
+/// Evaluates a run on a split and writes the results, into its folder unless asked otherwise. Patients that the run was trained on are left out of the figures, unless
 /// the split is the run's own ([`crate::seen`]).
 ///
 /// # Errors
@@ -78,6 +82,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
     predictions.retain(|row| !seen.leaves_out(&row.patient_key));
     let regions: Vec<String> = description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let tasks: Vec<String> = network.model.tasks().tasks().iter().map(|task| task.name.clone()).collect();
+    let untold = Dimension::untold(network.model.tasks());
     let training = trained_on.labels.clone();
     let bootstrap = BootstrapOptions {
         resamples: options.bootstrap_resamples.unwrap_or(config.bootstrap_resamples),
@@ -111,7 +116,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         symmetries: network.transform.averaged(),
         architecture: network.model.architecture(),
         balancer: config.balancer.method().to_owned(),
-        measured: measure(&regions, &tasks, &predictions, &training, bootstrap),
+        measured: measure(&regions, &tasks, &untold, &predictions, &training, bootstrap),
         seen,
         training,
         readers,
@@ -121,6 +126,7 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         subgroups,
     };
     let origin = Origin {
+        out: options.out.as_deref(),
         folder: &folder,
         weights: &weights,
         trained_on: Some(&trained_on).filter(|_| is_recorded),
@@ -128,8 +134,8 @@ pub fn evaluate(run: &Path, dataset: &Path, split: Split, options: &EvaluateOpti
         dataset: &opened,
         index: &index,
     };
-    output::write(&origin, &evaluation, &predictions)?;
-    Ok(Evaluated { evaluation, predictions })
+    let folder = output::write(&origin, &evaluation, &predictions)?;
+    Ok(Evaluated { evaluation, predictions, folder })
 }
 
 /// The fusion of network and measures: the measures weighed on the training patients of the dataset, both answers on its validation patients whom

@@ -1,7 +1,9 @@
-//! What an evaluation leaves in the run folder: figures, table, predictions, page and model card.
+//! What an evaluation leaves: figures, table, predictions, page and model card.
 //!
 //! Invariants: the same run, dataset and split give the same bytes; figures of another split than the test split have files of their own, so that
-//! a look at them never replaces those of the test split.
+//! a look at them never replaces those of the test split; those of another dataset than the run's have a folder of their own.
+
+use std::path::{Path, PathBuf};
 
 use mtids_runtime::atomic;
 use mtids_runtime::digest::Digest;
@@ -20,6 +22,8 @@ use crate::run_folder::{RunFolder, TrainedOn, TrainingRange, file_of_split};
 
 /// What was evaluated.
 pub(super) struct Origin<'a> {
+    /// Folder for the files; by default that of the run, or one in it for a dataset that is not the run's.
+    pub(super) out: Option<&'a Path>,
     /// The run.
     pub(super) folder: &'a RunFolder,
     /// Digest of its weights.
@@ -34,15 +38,29 @@ pub(super) struct Origin<'a> {
     pub(super) index: &'a [RowLabels],
 }
 
-/// Writes everything.
+impl Origin<'_> {
+    /// The folder for the files.
+    fn place(&self) -> PathBuf {
+        let digest = self.dataset.manifest().digest();
+        match self.out {
+            Some(out) => out.to_owned(),
+            None if digest == self.folder.identity().dataset_digest => self.folder.path().to_owned(),
+            None => self.folder.file(&format!("on-{}", digest.short())),
+        }
+    }
+}
+
+/// Writes everything; returns the folder.
 pub(super) fn write(
     origin: &Origin<'_>,
     evaluation: &Evaluation,
     predictions: &[Prediction],
-) -> Result<(), TrainError> {
-    let Origin { folder, weights, trained_on, calibration, dataset, index } = *origin;
+) -> Result<PathBuf, TrainError> {
+    let Origin { folder, weights, trained_on, calibration, dataset, index, .. } = *origin;
+    let place = origin.place();
+    std::fs::create_dir_all(&place).map_err(|error| TrainError::io(&place, error))?;
     let write = |name: &str, bytes: &[u8]| {
-        let path = folder.file(&file_of_split(name, evaluation.split));
+        let path = place.join(file_of_split(name, evaluation.split));
         atomic::write(&path, bytes).map_err(|error| TrainError::io(&path, error))
     };
     let mut json = serde_json::to_value(evaluation).map_err(|error| TrainError::io(folder.path(), error.into()))?;
@@ -50,7 +68,7 @@ pub(super) fn write(
     write("evaluation.json", format!("{json:#}\n").as_bytes())?;
     let mut csv = Vec::new();
     write_csv(&mut csv, &evaluation.measured.regions, predictions)
-        .map_err(|error| TrainError::io(&folder.file("predictions.csv"), error))?;
+        .map_err(|error| TrainError::io(&place.join("predictions.csv"), error))?;
     write("predictions.csv", &csv)?;
     write("evaluation.txt", text(evaluation).as_bytes())?;
     let failures = Gallery::of(dataset, index, evaluation.split, predictions, calibration)?;
@@ -71,5 +89,6 @@ pub(super) fn write(
         failures: &failures,
     });
     write("model-card.md", card.markdown().as_bytes())?;
-    write("report.html", report(folder, evaluation, &failures, &card)?.as_bytes())
+    write("report.html", report(folder, evaluation, &failures, &card)?.as_bytes())?;
+    Ok(place)
 }

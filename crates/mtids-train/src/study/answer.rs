@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mtids_annotations::Finding;
-use mtids_domain::nodal::{Edition, NCategory, NodalStage, Side};
+use mtids_domain::label::Metastasis;
+use mtids_domain::nodal::{Edition, NCategory, NodalStage, NodeState, Side};
 use mtids_domain::taxonomy::{Location, RegionScheme, Station};
 use mtids_prep::partition::PlannedSeries;
 use mtids_runtime::provenance::Program;
@@ -27,6 +28,8 @@ pub struct RunAnswer {
     pub seed: u64,
     /// Step of the weights.
     pub step: u64,
+    /// The training has ended.
+    pub finished: bool,
     /// Probabilities are calibrated on validation patients.
     pub calibrated: bool,
     /// They join what the network says with the measures of the region grown from the centre.
@@ -125,12 +128,32 @@ pub struct NodeAnswer {
     pub mask: Option<BTreeMap<String, f32>>,
     /// In which ways the scan or the node is unlike those of the training.
     pub outside_training: Vec<String>,
-    /// Stations that the node may lie in, for the N category.
+    /// Stations that the node may lie in, and the status that it came with, for the N category.
     #[serde(skip)]
-    stations: Vec<Station>,
+    given: Given,
     /// Its three planes as the address of an `img`; not for every node of many.
     #[serde(skip)]
     pub(super) picture: Option<String>,
+}
+
+/// What a candidate came with.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Given {
+    stations: Vec<Station>,
+    metastatic: Option<bool>,
+}
+
+impl Given {
+    fn of(finding: &Finding) -> Self {
+        Self {
+            stations: finding.station.map(Location::stations).into_iter().flatten().collect(),
+            metastatic: finding.metastasis.map(|status| status == Metastasis::Metastatic),
+        }
+    }
+
+    fn codes(&self) -> Vec<String> {
+        self.stations.iter().map(|station| station.code().to_owned()).collect()
+    }
 }
 
 fn by_name(measures: &Measures) -> BTreeMap<String, f32> {
@@ -149,7 +172,7 @@ impl NodeAnswer {
     ) -> Self {
         let series = &planned.series;
         let slice = mtids_prep::candidates::nearest_slice(series, finding.center);
-        let stations: Vec<Station> = finding.station.map(Location::stations).into_iter().flatten().collect();
+        let given = Given::of(finding);
         Self {
             number,
             study_uid: series.study_uid.to_string(),
@@ -158,13 +181,13 @@ impl NodeAnswer {
             slice: slice.map(|(number, _)| number + 1),
             center_mm: finding.center.0,
             source: finding.source.name().to_owned(),
-            given_stations: stations.iter().map(|station| station.code().to_owned()).collect(),
+            given_stations: given.codes(),
             given_status: finding.metastasis.map(|status| status.name().to_owned()),
             status: said.status,
             grown: by_name(&labels.grown),
             mask: labels.mask.as_ref().map(by_name),
             outside_training: said.outside,
-            stations,
+            given,
             picture: None,
         }
     }
@@ -177,6 +200,23 @@ impl NodeAnswer {
         let of_mask = self.mask.as_ref().and_then(|mask| mask.get(name));
         of_mask.or_else(|| self.grown.get(name)).copied()
     }
+
+    /// The candidate came with another status than the one that is read.
+    pub fn is_contradicted(&self) -> bool {
+        self.given.metastatic.zip(self.status.as_ref()).is_some_and(|(given, read)| given != read.metastatic)
+    }
+
+    /// What the N category knows of it. A station that it came with counts before the region that was read; a status that contradicts the one it
+    /// came with is open.
+    fn state(&self, scheme: &RegionScheme) -> NodeState {
+        let read = self.status.as_ref();
+        let region = read.and_then(|read| scheme.regions().iter().find(|region| region.name == read.region));
+        let stations = match self.given.stations.as_slice() {
+            [] => region.map(|region| region.stations.clone()).unwrap_or_default(),
+            given => given.to_vec(),
+        };
+        NodeState { stations, metastatic: read.map(|one| one.metastatic).filter(|_| !self.is_contradicted()) }
+    }
 }
 
 /// A candidate that nothing is said of.
@@ -186,8 +226,30 @@ pub struct CandidateLeftOut {
     pub series_uid: String,
     /// Centre, LPS mm.
     pub center_mm: [f64; 3],
+    /// Stations that it came with.
+    pub given_stations: Vec<String>,
+    /// Status that it came with.
+    pub given_status: Option<String>,
     /// Stable reason.
     pub reason: String,
+    /// The same, for the N category.
+    #[serde(skip)]
+    given: Given,
+}
+
+impl CandidateLeftOut {
+    /// A candidate of a series and the reason.
+    pub(super) fn new(planned: &PlannedSeries, finding: &Finding, reason: String) -> Self {
+        let given = Given::of(finding);
+        Self {
+            series_uid: planned.series.series_uid.to_string(),
+            center_mm: finding.center.0,
+            given_stations: given.codes(),
+            given_status: finding.metastasis.map(|status| status.name().to_owned()),
+            reason,
+            given,
+        }
+    }
 }
 
 /// The nodes of a region.
@@ -212,6 +274,8 @@ pub struct NodalAnswer {
     pub edition: Edition,
     /// The category in words, with what stays open.
     pub category: String,
+    /// All categories that the nodes allow, with those of candidates that nothing is said of, or whose given status is another one.
+    pub possible: Vec<NCategory>,
     /// The least category that the nodes allow.
     pub least: NCategory,
     /// The most.
@@ -227,8 +291,11 @@ pub struct PatientAnswer {
     pub studies: BTreeSet<String>,
     /// Regions with a candidate, in the order of the network's classes.
     pub regions: Vec<RegionAnswer>,
-    /// N category of the nodes that were read as metastatic; none without a side of the primary tumour, a network, or an examined candidate.
+    /// N category of the nodes that were read as metastatic; none without a side of the primary tumour, a network, or an examined candidate, and for
+    /// candidates of several studies.
     pub nodal: Option<NodalAnswer>,
+    /// Why there is no N category although a side was given.
+    pub nodal_missing: Option<String>,
     /// Candidates.
     pub nodes: Vec<NodeAnswer>,
     /// Candidates that nothing is said of.
@@ -244,6 +311,7 @@ impl PatientAnswer {
             studies: BTreeSet::new(),
             regions: Vec::new(),
             nodal: None,
+            nodal_missing: None,
             nodes: Vec::new(),
             left_out: Vec::new(),
             objects: Vec::new(),
@@ -269,20 +337,35 @@ impl PatientAnswer {
                 });
             }
         }
-        let stations_of = |node: &NodeAnswer| {
-            let read = node.status.as_ref().filter(|one| one.metastatic)?;
-            if !node.stations.is_empty() {
-                return Some(node.stations.clone());
+        let Some(primary_side) = primary.filter(|_| asked) else { return };
+        if self.studies.len() > 1 {
+            self.nodal_missing = Some(format!(
+                "its candidates lie in {} studies, and each has a category of its own; answer them one by one",
+                self.studies.len()
+            ));
+            return;
+        }
+        // Nothing is said of a candidate that was left out, so it may be metastatic.
+        let open = self.left_out.iter().map(|one| NodeState { stations: one.given.stations.clone(), metastatic: None });
+        let nodes: Vec<NodeState> = self.nodes.iter().map(|node| node.state(scheme)).chain(open).collect();
+        match NodalStage::of(&nodes, primary_side) {
+            Some(stage) => {
+                let (category, NodalStage { least, most, possible, .. }) = (stage.text(edition), stage);
+                self.nodal = Some(NodalAnswer { primary_side, edition, category, possible, least, most });
             }
-            let region = scheme.regions().iter().find(|region| region.name == read.region);
-            Some(region.map(|region| region.stations.clone()).unwrap_or_default())
-        };
-        let involved: Vec<Vec<Station>> = self.nodes.iter().filter_map(stations_of).collect();
-        self.nodal = primary.filter(|_| asked).and_then(|primary_side| {
-            let stage = NodalStage::of(self.nodes.len(), &involved, primary_side)?;
-            let NodalStage { least, most, .. } = stage;
-            Some(NodalAnswer { primary_side, edition, category: stage.text(edition), least, most })
-        });
+            None => self.nodal_missing = Some("no candidate has a status that is certain".to_owned()),
+        }
+    }
+
+    /// Series with a candidate, in the order of the nodes.
+    pub(super) fn series(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = Vec::new();
+        for uid in self.nodes.iter().map(|node| node.series_uid.as_str()) {
+            if !all.contains(&uid) {
+                all.push(uid);
+            }
+        }
+        all
     }
 }
 

@@ -10,10 +10,11 @@ mod options;
 pub mod output;
 mod page;
 mod picture;
+pub(crate) mod place;
 mod reader;
 mod send;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use mtids_annotations::Finding;
@@ -57,6 +58,9 @@ pub fn predict_studies(
     options: &PredictOptions<'_>,
     interrupt: &Interrupt,
 ) -> Result<StudyAnswer, TrainError> {
+    if let Some(out) = options.out {
+        place::refuse_foreign(out, options.objects, &settings.annotations)?;
+    }
     let reader = Reader::load(runs, options)?;
     let config = match reader.description() {
         Some(description) => settings.for_candidates(description)?,
@@ -71,14 +75,12 @@ pub fn predict_studies(
     };
     let regions = description.regions.clone();
     let candidates = Candidates::read(config, description, options.out, interrupt, options.show_progress)?;
+    one_side_is_of_one_patient(&candidates, options)?;
     let progress = Progress::new("reading series", Some(candidates.series().len() as u64), options.show_progress);
     let mut patients: BTreeMap<String, PatientAnswer> = BTreeMap::new();
     let mut refused: Vec<Refused> = candidates.outcomes().iter().filter_map(refused_of).cloned().collect();
     // What an earlier answer left would say other things than this one, also where this one is not finished.
-    options.out.map_or(Ok(()), output::clear)?;
-    if let Some(folder) = options.objects {
-        objects::clear(folder)?;
-    }
+    place::clear(options.out, options.objects)?;
     let mut pictures = 0;
     let series = candidates.series().iter().map(Ok::<_, TrainError>);
     // The next series is decoded and cut while the network reads this one.
@@ -127,6 +129,19 @@ pub fn predict_studies(
     })
 }
 
+/// Refuses the side of a primary tumour for the candidates of several patients.
+fn one_side_is_of_one_patient(candidates: &Candidates, options: &PredictOptions<'_>) -> Result<(), TrainError> {
+    let patients: BTreeSet<&str> = candidates.series().iter().map(|one| &*one.series.patient_id).collect();
+    match (options.primary_side, patients.len()) {
+        (Some(_), 2..) => {
+            let reason =
+                format!("it is that of one patient, and the candidates are of {}; answer each alone", patients.len());
+            Err(TrainError::argument("--primary-side", reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The rows of settings for measures alone.
 fn own_description(settings: &BuildConfig) -> Result<DatasetDescription, TrainError> {
     let checked: CheckedConfig = settings.clone().check()?;
@@ -151,11 +166,7 @@ fn add_series(
                 read.push((finding, row));
                 outlines.push(outline);
             }
-            Err(reason) => patient.left_out.push(CandidateLeftOut {
-                series_uid: planned.series.series_uid.to_string(),
-                center_mm: finding.center.0,
-                reason: reason.to_string(),
-            }),
+            Err(reason) => patient.left_out.push(CandidateLeftOut::new(planned, finding, reason.to_string())),
         }
     }
     let (findings, rows): (Vec<&Finding>, Vec<PatchRow>) = read.into_iter().unzip();

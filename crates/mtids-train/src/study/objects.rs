@@ -17,6 +17,7 @@ use mtids_prep::error::PrepError;
 use mtids_prep::partition::PlannedSeries;
 
 use super::answer::{NodeAnswer, StatusAnswer};
+use super::place::OBJECT_MARK;
 use super::reader::Reader;
 use crate::error::TrainError;
 
@@ -34,29 +35,6 @@ pub(super) struct ObjectPlace<'a> {
     pub(super) folder: &'a Path,
     /// Number of the series in the answer, from 1.
     pub(super) number: usize,
-}
-
-/// Removes the objects of an earlier answer, known by their names.
-///
-/// # Errors
-/// [`TrainError::Io`].
-pub(crate) fn clear(folder: &Path) -> Result<(), TrainError> {
-    let failed = |error| TrainError::io(folder, error);
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        let stem = name.to_str().and_then(|name| name.strip_suffix(".seg.dcm").or(name.strip_suffix(".sr.dcm")));
-        let number = stem.and_then(|stem| stem.strip_prefix("series-")).unwrap_or_default();
-        if number.len() >= 4 && number.bytes().all(|digit| digit.is_ascii_digit()) {
-            std::fs::remove_file(entry.path()).map_err(failed)?;
-        }
-    }
-    Ok(())
 }
 
 /// Writes the objects of a series; returns the names of their files. A series that no object can refer to has none, and a warning.
@@ -91,7 +69,7 @@ pub(super) fn write(
         series_uid: uid_from(&["prediction", what, "series", &key]),
         instance_uid: uid_from(&["prediction", what, "instance", &key]),
         series_number: number,
-        series_description: Some(format!("{title}, research software, not for diagnosis")),
+        series_description: Some(format!("{title}, {OBJECT_MARK}")),
         description: "Lymph nodes, status by mtids".to_owned(),
         algorithm: Some(["mtids".to_owned(), env!("CARGO_PKG_VERSION").to_owned()]),
     };

@@ -8,32 +8,16 @@ use std::path::{Path, PathBuf};
 use mtids_report::format::counted;
 use mtids_report::table::{Align, Table};
 use mtids_runtime::atomic;
-use mtids_runtime::product::Product;
+use mtids_runtime::text::{no_formula, one_line};
 use mtids_shards::Measure;
 
 use super::answer::{NodeAnswer, PatientAnswer, StatusAnswer, StudyAnswer};
 use super::page;
+use super::place::files;
 use crate::error::TrainError;
 
 /// Most patients whose nodes the terminal lists.
 const LISTED: usize = 20;
-
-/// The files of an answer.
-const FILES: [&str; 3] = [Product::Answer.file(), "nodes.csv", "report.html"];
-
-/// Removes the files of an earlier answer from a folder.
-///
-/// # Errors
-/// [`TrainError::Io`].
-pub(crate) fn clear(folder: &Path) -> Result<(), TrainError> {
-    for path in FILES.map(|name| folder.join(name)) {
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(TrainError::io(&path, error)),
-            _ => {}
-        }
-    }
-    Ok(())
-}
 
 /// Writes `prediction.json`, `nodes.csv` and `report.html` into a folder, which is made where it is missing; returns their paths.
 ///
@@ -41,14 +25,14 @@ pub(crate) fn clear(folder: &Path) -> Result<(), TrainError> {
 /// [`TrainError::Io`].
 pub fn write(answer: &StudyAnswer, folder: &Path) -> Result<[PathBuf; 3], TrainError> {
     std::fs::create_dir_all(folder).map_err(|error| TrainError::io(folder, error))?;
-    let [json_path, csv_path, page_path] = FILES.map(|name| folder.join(name));
+    let [csv_path, page_path, json_path] = files(folder);
     let mut csv = Vec::new();
     nodes_csv(&mut csv, answer).map_err(|error| TrainError::io(&csv_path, error))?;
     atomic::write(&csv_path, &csv).map_err(|error| TrainError::io(&csv_path, error))?;
-    let json = json(answer).map_err(|error| TrainError::io(&json_path, error.into()))?;
-    atomic::write(&json_path, json.as_bytes()).map_err(|error| TrainError::io(&json_path, error))?;
     let html = page::page_of(answer);
     atomic::write(&page_path, html.as_bytes()).map_err(|error| TrainError::io(&page_path, error))?;
+    let json = json(answer).map_err(|error| TrainError::io(&json_path, error.into()))?;
+    atomic::write(&json_path, json.as_bytes()).map_err(|error| TrainError::io(&json_path, error))?;
     Ok([json_path, csv_path, page_path])
 }
 
@@ -102,7 +86,8 @@ pub fn nodes_csv(out: &mut dyn Write, answer: &StudyAnswer) -> std::io::Result<(
         let number = |value: Option<f64>| value.map(|p| format!("{p:.6}")).unwrap_or_default();
         let [x, y, z] = node.center_mm.map(|mm| format!("{mm:.3}"));
         let cells = [
-            patient.patient_id.clone(),
+            // It comes from files of others, and a spreadsheet runs what looks like a formula.
+            no_formula(&one_line(&patient.patient_id)),
             node.study_uid.clone(),
             node.series_uid.clone(),
             node.instance_uid.clone().unwrap_or_default(),
@@ -168,6 +153,10 @@ pub fn text(answer: &StudyAnswer) -> String {
             of_runs(uncalibrated)
         ));
     }
+    let unfinished = answer.runs.iter().filter(|run| !run.finished).count();
+    if unfinished > 0 {
+        text.push_str(&format!("  the training has not ended{}: weights of a step on the way\n", of_runs(unfinished)));
+    }
     let with_measures = answer.runs.iter().filter(|run| run.with_measures).count();
     if with_measures > 0 {
         text.push_str(&format!(
@@ -183,13 +172,19 @@ fn patient_text(patient: &PatientAnswer, asked: bool) -> String {
     let mut text = format!(
         "\n  patient {}: {}\n",
         patient.patient_id,
-        counted(patient.nodes.len() as u64, "candidate", "candidates")
+        counted((patient.nodes.len() + patient.left_out.len()) as u64, "candidate", "candidates")
     );
     let has_range = patient.nodes.iter().filter_map(|node| node.status.as_ref()).any(|one| one.least < one.most);
     let has_set = patient.nodes.iter().filter_map(|node| node.status.as_ref()).any(|one| one.set.is_some());
-    let mut columns = vec![("node", Align::Right), ("x, y, z (LPS mm)", Align::Right), ("short axis mm", Align::Right)];
+    let series = patient.series();
+    let has_given = patient.nodes.iter().any(|node| node.given_status.is_some());
+    let mut columns = vec![("node", Align::Right)];
+    columns.extend((series.len() > 1).then_some(("series", Align::Right)));
+    columns.extend([("x, y, z (LPS mm)", Align::Right), ("short axis mm", Align::Right)]);
+    columns.extend(has_given.then_some(("given", Align::Left)));
     if asked {
-        columns.extend([("region", Align::Left), ("p region", Align::Right), ("p metastatic", Align::Right)]);
+        columns.extend([("region", Align::Left), ("p region", Align::Right), ("status", Align::Left)]);
+        columns.push(("p metastatic", Align::Right));
         columns.extend(has_range.then_some(("of the ensemble", Align::Right)));
         columns.extend(has_set.then_some(("not excluded", Align::Left)));
     }
@@ -197,13 +192,27 @@ fn patient_text(patient: &PatientAnswer, asked: bool) -> String {
     let mut table = Table::new(columns);
     let mut notes: Vec<&str> = Vec::new();
     for node in &patient.nodes {
-        table.row(node_cells(node, asked, has_range, has_set, &mut notes));
+        let mut cells = vec![node.number.to_string()];
+        cells.extend(
+            series.iter().position(|uid| *uid == node.series_uid && series.len() > 1).map(|n| (n + 1).to_string()),
+        );
+        cells.extend(place_and_size(node));
+        cells.extend(has_given.then(|| node.given_status.clone().unwrap_or_default()));
+        cells.extend(asked_cells(node, asked, has_range, has_set, &mut notes));
+        table.row(cells);
     }
     if !table.is_empty() {
         text.push_str(&table.render());
     }
+    if series.len() > 1 {
+        for (n, uid) in series.iter().enumerate() {
+            let node = patient.nodes.iter().find(|node| node.series_uid == *uid);
+            let study = node.map_or("", |node| node.study_uid.as_str());
+            text.push_str(&format!("  series {}: {uid} of study {study}\n", n + 1));
+        }
+    }
     for (n, note) in notes.iter().enumerate() {
-        text.push_str(&format!("  ({}) outside the training: {note}\n", n + 1));
+        text.push_str(&format!("  ({}) caution: {note}\n", n + 1));
     }
     for one in &patient.left_out {
         let [x, y, z] = one.center_mm;
@@ -225,25 +234,33 @@ fn patient_text(patient: &PatientAnswer, asked: bool) -> String {
             nodal.edition, nodal.primary_side, nodal.category
         ));
     }
+    let contradicted = patient.nodes.iter().filter(|node| node.is_contradicted()).count();
+    if contradicted > 0 {
+        text.push_str(&format!("  read otherwise than given: {}\n", counted(contradicted as u64, "node", "nodes")));
+    }
+    if let Some(why) = &patient.nodal_missing {
+        text.push_str(&format!("  no N category: {why}\n"));
+    }
     text
 }
 
-fn node_cells<'a>(
+fn place_and_size(node: &NodeAnswer) -> [String; 2] {
+    let [x, y, z] = node.center_mm;
+    let axis = node.short_axis_mm().map_or_else(|| "–".to_owned(), |mm| format!("{mm:.1}"));
+    [format!("{x:.1}, {y:.1}, {z:.1}"), axis]
+}
+
+fn asked_cells<'a>(
     node: &'a NodeAnswer,
     asked: bool,
     has_range: bool,
     has_set: bool,
     notes: &mut Vec<&'a str>,
 ) -> Vec<String> {
-    let [x, y, z] = node.center_mm;
-    let axis = node.short_axis_mm();
-    let mut cells = vec![
-        node.number.to_string(),
-        format!("{x:.1}, {y:.1}, {z:.1}"),
-        axis.map_or_else(|| "–".to_owned(), |mm| format!("{mm:.1}")),
-    ];
+    let mut cells = Vec::new();
     if let (true, Some(one)) = (asked, &node.status) {
-        cells.extend([one.region.clone(), format!("{:.2}", one.region_probability), format!("{:.2}", one.probability)]);
+        cells.extend([one.region.clone(), format!("{:.2}", one.region_probability)]);
+        cells.extend([StatusAnswer::word(one.metastatic).to_owned(), format!("{:.2}", one.probability)]);
         cells.extend(has_range.then(|| format!("{:.2} to {:.2}", one.least, one.most)));
         cells.extend(has_set.then(|| one.set_text().unwrap_or_default()));
     }
@@ -261,4 +278,30 @@ fn node_cells<'a>(
         .collect();
     cells.push(marks.join(" "));
     cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::place;
+    use mtids_runtime::provenance::Program;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn an_answer_is_known_for_one_by_what_it_writes() {
+        let answer = StudyAnswer {
+            notice: String::new(),
+            program: Program::new("test", "0"),
+            runs: Vec::new(),
+            patients: Vec::new(),
+            patients_without_candidate: Vec::new(),
+            files_refused: BTreeMap::new(),
+            files_without_candidate: BTreeMap::new(),
+            candidates_rejected: BTreeMap::new(),
+        };
+        let out = tempfile::tempdir().unwrap();
+        let (_, [table, ..]) = (write(&answer, out.path()).unwrap(), files(out.path()));
+        assert!(std::fs::read_to_string(table).unwrap().starts_with(place::TABLE_BEGINNING));
+        assert!(place::refuse_foreign(out.path(), None, &[]).is_ok());
+    }
 }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use mtids_report::page::{Section, facts, page, table};
 
 use super::answer::{NodeAnswer, PatientAnswer, RunAnswer, StatusAnswer, StudyAnswer};
+use super::place::PAGE_TITLE;
 
 /// The page.
 pub(super) fn page_of(answer: &StudyAnswer) -> String {
@@ -19,7 +20,7 @@ pub(super) fn page_of(answer: &StudyAnswer) -> String {
     if !answer.runs.is_empty() {
         sections.push(Section::new("source", "Source", source(answer)));
     }
-    page("Lymph nodes of studies", lead, &sections)
+    page(PAGE_TITLE, lead, &sections)
 }
 
 fn result(answer: &StudyAnswer) -> Markup {
@@ -31,18 +32,21 @@ fn result(answer: &StudyAnswer) -> Markup {
     if !answer.runs.is_empty() {
         numbers.push(("read as metastatic", metastatic.to_string()));
         let outside = nodes().filter(|node| !node.outside_training.is_empty()).count();
-        numbers.push(("outside the training", outside.to_string()));
+        numbers.push(("with a caution", outside.to_string()));
     }
     numbers.push(("left out", left_out.to_string()));
     let has_nodal = answer.patients.iter().any(|patient| patient.nodal.is_some());
-    let mut columns = vec!["patient", "candidates\t", "metastatic\t", "regions read as metastatic"];
+    let mut columns = vec!["patient", "candidates\t", "left out\t", "metastatic\t", "regions read as metastatic"];
     columns.extend(has_nodal.then_some("N category"));
     let row = |patient: &PatientAnswer| {
         let involved: Vec<&str> =
             patient.regions.iter().filter(|one| one.metastatic > 0).map(|one| one.region.as_str()).collect();
         let count: usize = patient.regions.iter().map(|one| one.metastatic).sum();
         let words = if involved.is_empty() { "none".to_owned() } else { involved.join(", ") };
-        let mut cells = vec![patient.patient_id.clone(), patient.nodes.len().to_string(), count.to_string(), words];
+        let counts = [patient.nodes.len() + patient.left_out.len(), patient.left_out.len(), count];
+        let mut cells = vec![patient.patient_id.clone()];
+        cells.extend(counts.map(|count| count.to_string()));
+        cells.push(words);
         cells.extend(has_nodal.then(|| patient.nodal.as_ref().map(|nodal| nodal.category.clone()).unwrap_or_default()));
         cells
     };
@@ -87,7 +91,8 @@ fn of_patient(patient: &PatientAnswer) -> Markup {
                 strong { (nodal.category) }
             }
         }
-        div class="two" { @for node in &patient.nodes { (of_node(node)) } }
+        @if let Some(why) = &patient.nodal_missing { p class="warning" { "No N category: " (why) "." } }
+        div class="two" { @for node in &patient.nodes { (of_node(node, patient.series().len() > 1)) } }
         @if !left_out.is_empty() { (table(&["candidate left out, x, y, z (LPS mm)", "reason"], &left_out)) }
     }
 }
@@ -96,7 +101,7 @@ fn place([x, y, z]: [f64; 3]) -> String {
     format!("{x:.1}, {y:.1}, {z:.1}")
 }
 
-fn of_node(node: &NodeAnswer) -> Markup {
+fn of_node(node: &NodeAnswer, names_series: bool) -> Markup {
     let mut rows = Vec::new();
     if let Some(one) = &node.status {
         rows.push(vec!["region".to_owned(), format!("{}, p {:.2}", one.region, one.region_probability)]);
@@ -117,7 +122,15 @@ fn of_node(node: &NodeAnswer) -> Markup {
     if !node.given_stations.is_empty() {
         rows.push(vec!["given station".to_owned(), node.given_stations.join(" or ")]);
     }
-    rows.extend(node.outside_training.iter().map(|what| vec!["outside training".to_owned(), what.clone()]));
+    if let Some(given) = &node.given_status {
+        let read = if node.is_contradicted() { ", read otherwise" } else { "" };
+        rows.push(vec!["given status".to_owned(), format!("{given}{read}")]);
+    }
+    if names_series {
+        rows.push(vec!["study".to_owned(), node.study_uid.clone()]);
+        rows.push(vec!["series".to_owned(), node.series_uid.clone()]);
+    }
+    rows.extend(node.outside_training.iter().map(|what| vec!["caution".to_owned(), what.clone()]));
     let title = match &node.status {
         Some(one) => format!("Node {}: {}, {}", node.number, one.region, StatusAnswer::word(one.metastatic)),
         None => format!("Node {}", node.number),
@@ -142,7 +155,7 @@ fn source(answer: &StudyAnswer) -> Markup {
             short(&run.configuration),
             short(&run.dataset),
             run.seed.to_string(),
-            run.step.to_string(),
+            format!("{}{}", run.step, if run.finished { "" } else { ", training not ended" }),
             match (run.calibrated, run.with_measures) {
                 (false, _) => "of the network, not calibrated",
                 (true, false) => "of the network, calibrated",

@@ -8,20 +8,24 @@
 use std::path::{Path, PathBuf};
 
 use mtids_models::decoding::{metastasis_probability, region_probabilities};
-use mtids_models::tasks::{LabelMap, TaskSet};
+use mtids_models::tasks::TaskSet;
 use mtids_runtime::interrupt::Interrupt;
-use mtids_shards::{DatasetDescription, PatchRow};
+use mtids_shards::{DatasetDescription, Measure, PatchRow, RowLabels};
 use mtids_stream::Batch;
 
 use super::answer::{RunAnswer, Said, StatusAnswer};
 use super::options::PredictOptions;
 use crate::calibration::Calibration;
 use crate::error::TrainError;
+use crate::measured::Dimension;
 use crate::network::{Trained, choose_device};
 use crate::predict::predictions;
 use crate::prediction::{Prediction, largest};
-use crate::run_folder::{RunFolder, TrainingRange};
+use crate::run_folder::{RunFolder, TrainedOn, TrainingRange};
 use crate::staging::EvaluationBatch;
+
+/// Share of a patch that may lie outside of the scan without a word.
+const MOST_PADDING: f64 = 0.25;
 
 /// One trained network.
 struct Member {
@@ -29,6 +33,8 @@ struct Member {
     trained: Trained,
     calibration: Option<Calibration>,
     range: Option<TrainingRange>,
+    trained_on: Option<TrainedOn>,
+    is_finished: bool,
     batch_size: usize,
 }
 
@@ -63,7 +69,8 @@ impl Member {
             tracing::warn!("{} does not record what it was trained on; nothing is checked against it", run.display());
         }
         let batch_size = options.batch_size.unwrap_or(folder.config().batch_size).max(1);
-        Ok((Self { folder, trained, calibration, range, batch_size }, description))
+        let (trained_on, is_finished) = (folder.trained_on()?, folder.unfinished()?.is_none());
+        Ok((Self { folder, trained, calibration, range, trained_on, is_finished, batch_size }, description))
     }
 
     /// The network's own probabilities for rows.
@@ -86,13 +93,12 @@ impl Member {
 
 /// Refuses a network whose pooled distribution is flat over regions or over statuses: the first of them would be called, for no reason.
 fn refuse_silent_tasks(run: &Path, tasks: &TaskSet) -> Result<(), TrainError> {
-    let tells = |reads: fn(&LabelMap) -> bool| tasks.tasks().iter().any(|task| task.is_total() && reads(task));
-    let silent = match (tells(LabelMap::reads_region), tells(LabelMap::reads_metastasis)) {
-        (true, true) => return Ok(()),
-        (false, true) => "region",
-        (true, false) => "metastasis",
-        (false, false) => "region and metastasis",
-    };
+    let silent = Dimension::untold(tasks);
+    if silent.is_empty() {
+        return Ok(());
+    }
+    let silent: Vec<&str> = silent.into_iter().map(Dimension::name).collect();
+    let silent = silent.join(" and ");
     let names: Vec<&str> = tasks.tasks().iter().map(|task| task.name.as_str()).collect();
     let reason = format!(
         "its tasks ({}) say nothing of the {silent}, and an answer states both; train with the task `joint`, or with `region` and `metastasis`",
@@ -120,8 +126,18 @@ impl Reader {
                 );
                 return Err(TrainError::Mismatch { path: run.clone(), reason });
             }
+            let weights = member.trained.weights;
+            if let Some(twin) = members.iter().find(|other| other.trained.weights == weights) {
+                let twin = twin.folder.path().display();
+                let reason = format!("it has the weights of {twin}; give each run of an ensemble once");
+                return Err(TrainError::Mismatch { path: run.clone(), reason });
+            }
             description.get_or_insert(of_run);
             members.push(member);
+        }
+        // A mean of calibrated and other probabilities is neither.
+        if members.iter().any(|member| member.calibration.is_none()) {
+            members.iter_mut().for_each(|member| member.calibration = None);
         }
         Ok(Self { members, description })
     }
@@ -146,6 +162,7 @@ impl Reader {
                 dataset: identity.dataset_digest.to_string(),
                 seed: identity.seed,
                 step: member.trained.step,
+                finished: member.is_finished,
                 calibrated: member.calibration.is_some(),
                 with_measures: member.calibration.as_ref().is_some_and(|one| one.fusion.is_some()),
                 level: member.calibration.as_ref().map(|calibration| calibration.level),
@@ -172,6 +189,11 @@ impl Reader {
                 .filter_map(|member| member.range.as_ref())
                 .flat_map(|range| range.outside(&row.labels))
                 .collect();
+            outside.extend(unlike_a_node(&row.labels));
+            let voxels = &row.labels.voxels_digest;
+            if self.members.iter().filter_map(|one| one.trained_on.as_ref()).any(|one| one.voxels.contains(voxels)) {
+                outside.push("not new: its voxels were in the training or validation of the network".to_owned());
+            }
             outside.sort_unstable();
             outside.dedup();
             let own: Vec<&Prediction> = by_member.iter().filter_map(|predictions| predictions.get(n)).collect();
@@ -179,6 +201,18 @@ impl Reader {
         };
         Ok(rows.iter().enumerate().map(said).collect())
     }
+}
+
+/// In which ways a row is unlike a node inside a scan, whatever the training was.
+fn unlike_a_node(labels: &RowLabels) -> Vec<String> {
+    let mut all = Vec::new();
+    if labels.grown.get(Measure::ShortAxis).is_none() {
+        all.push("no region could be grown from its centre: it may lie in air, lung or fat".to_owned());
+    }
+    if f64::from(labels.pad_fraction) > MOST_PADDING {
+        all.push(format!("{:.0} % of its patch lies outside of the scan", 100.0 * labels.pad_fraction));
+    }
+    all
 }
 
 /// What networks say together of one row.
