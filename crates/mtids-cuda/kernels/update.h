@@ -148,6 +148,16 @@ KERNEL(fold) {
   }
 }
 
+/* The values move by the share 1 - a towards the source; values that are equal to it stay what they are. */
+KERNEL(average) {
+  RUN;
+  VALUES;
+  PHASE {
+    const REAL share = (REAL)(1 - a);
+    EACH values[at] = values[at] + (source[at] - values[at]) * share;
+  }
+}
+
 #undef RUN
 #undef VALUES
 #undef FIRST

@@ -1,7 +1,8 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # Purpose
-//! The room for the card. Operations on [`candle_core::Tensor`] that candle does not have, or has too slowly, on NVIDIA GPUs: [`conv`], [`norm`], [`rows`], [`update`].
+//! The room for the card. Operations on [`candle_core::Tensor`] that candle does not have, or has too slowly, on NVIDIA GPUs: [`conv`], [`norm`], [`rows`],
+//! [`update`]; and the card's [`memory`].
 //!
 //! # Invariants
 //! * This crate alone calls CUDA libraries itself, and so is the only one with `unsafe` for a card: each block says why it holds, and
@@ -19,6 +20,7 @@ mod cudnn;
 pub mod error;
 pub mod host;
 pub mod log;
+pub mod memory;
 pub mod norm;
 pub mod rows;
 pub mod update;

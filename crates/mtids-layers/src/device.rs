@@ -1,10 +1,14 @@
 //! Names of devices: `cpu`, `cuda:0`.
 //!
-//! Purpose: a program built without the feature `cuda` says so instead of failing inside a tensor operation.
+//! Purpose: a program built without the feature `cuda` says so instead of failing inside a tensor operation. What a bench asks of a card is named here
+//! too: its memory at the highest, and how its convolutions are computed.
 
 use candle_core::{DType, Device, DeviceLocation, Tensor};
 
 use crate::error::{LayerError, Result};
+
+pub use mtids_cuda::log::plans_of;
+pub use mtids_cuda::memory::{Peak, peak};
 
 /// Whether convolutions on a GPU are those of cuDNN. Without it none rounds to TF32, and there is one algorithm.
 pub const HAS_CUDNN: bool = cfg!(feature = "cuda");
@@ -35,7 +39,12 @@ pub fn device(name: &str) -> Result<Device> {
     if !cfg!(feature = "cuda-basic") {
         return Err(fail("this program was built without GPU support; rebuild with `--features cuda`".into()));
     }
-    Device::new_cuda(number).map_err(|error| fail(error.to_string()))
+    let device = Device::new_cuda(number).map_err(|error| fail(error.to_string()))?;
+    if HAS_CUDNN {
+        // Before the first tensor, which would have events already.
+        mtids_cuda::memory::prepare(&device).map_err(|error| fail(error.to_string()))?;
+    }
+    Ok(device)
 }
 
 /// The name of a device as [`device`] takes it.

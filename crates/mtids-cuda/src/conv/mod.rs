@@ -4,6 +4,8 @@
 //! none in three dimensions. Here forward pass, data gradient and filter gradient are one call of cuDNN each.
 //! [`descriptor`] is what cuDNN is told, [`choice`] which algorithm is taken, [`op`] the operation; what calls cuDNN is `cudnn`.
 
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod answer;
 pub mod choice;
 pub mod descriptor;
 pub mod op;

@@ -5,6 +5,7 @@
 //! stream, and the work space is never used by two at once. A work space only grows.
 #![allow(unsafe_code)]
 
+mod algorithm;
 mod descriptors;
 mod plan;
 
@@ -23,6 +24,7 @@ use self::plan::{Plan, WorkSpace};
 use crate::conv::choice::{Algorithms, Computation};
 use crate::conv::descriptor::{ConvNumbers, Pass};
 use crate::error::{CudaError, Result};
+use crate::memory::give_back;
 
 /// The first version whose interface this crate was written for.
 const VERSION: usize = 90_000;
@@ -67,11 +69,10 @@ impl Card {
             Entry::Occupied(found) => found.into_mut(),
             Entry::Vacant(place) => {
                 if computation.algorithms == Algorithms::QuickestNotReproducible {
-                    // A trial takes memory from the driver itself, to which freed tensors go back when the stream is done.
-                    self.stream.synchronize().map_err(|error| CudaError::Cudnn {
-                        what: "to wait for the stream",
-                        status: error.to_string(),
-                    })?;
+                    // A trial takes memory from the driver itself. Freed tensors go back to it when the stream is done and the pool is emptied.
+                    let freed = self.stream.synchronize().and_then(|()| give_back(self.stream.context()));
+                    freed
+                        .map_err(|error| CudaError::Cudnn { what: "memory for a trial", status: error.to_string() })?;
                 }
                 place.insert(Plan::new::<T>(&self.handle, pass, numbers, computation)?)
             }

@@ -1,26 +1,21 @@
 //! One pass of one convolution, ready to be called: descriptors, algorithm, size of the work space.
 //!
 //! Invariants: a plan is used by the thread that made it; the algorithm is one that cuDNN offered for these descriptors and that the settings
-//! allow ([`crate::conv::choice`]).
+//! allow ([`crate::conv::choice`]). Each plan is logged when it is made.
 
 use cudarc::cudnn::{CudnnDataType, result, sys};
 use cudarc::driver::sys::CUdeviceptr;
 
+use super::algorithm::{Algorithm, Math, math_numbered};
 use super::descriptors::{ConvDescriptor, FilterDescriptor, Handle, TensorDescriptor, asked};
+use crate::conv::answer::Answer;
 use crate::conv::choice::{Algorithms, Arithmetic, Computation, Offer, choose};
 use crate::conv::descriptor::{ConvNumbers, Pass};
 use crate::error::{CudaError, Result};
+use crate::log::planned;
 
 /// Work space that an algorithm should not exceed where another serves: that of a large layer by the slower ones, in bytes.
 const MODEST: usize = 1 << 30;
-
-/// An algorithm of one of the passes.
-#[derive(Clone, Copy)]
-enum Algorithm {
-    Forward(sys::cudnnConvolutionFwdAlgo_t),
-    Data(sys::cudnnConvolutionBwdDataAlgo_t),
-    Filter(sys::cudnnConvolutionBwdFilterAlgo_t),
-}
 
 /// The descriptors of a convolution.
 struct Descriptors {
@@ -47,93 +42,62 @@ pub(super) struct WorkSpace {
     pub(super) bytes: usize,
 }
 
-type MathType = sys::cudnnMathType_t;
-
-/// Asks cuDNN for its algorithms by one of its functions. The answer of `ask` is a list of `most` entries, of which it fills some.
-macro_rules! offers {
-    ($most:expr, $answer:ty, $variant:ident, $ask:expr) => {{
-        // An algorithm is offered once for each arithmetic that it can take.
-        const MOST: usize = 2 * $most as usize;
-        let mut found = 0;
-        // SAFETY: the entries are numbers, and enumerations that have a member 0.
-        let mut answers: [$answer; MOST] = [unsafe { std::mem::zeroed() }; MOST];
-        let status: sys::cudnnStatus_t = $ask(MOST as i32, &mut found, answers.as_mut_ptr());
-        asked("its algorithms", status.result())?;
-        // The answers of the three passes have the same fields.
-        let offer = |answer: &$answer| Offer {
-            algorithm: (Algorithm::$variant(answer.algo), answer.mathType),
-            serves: answer.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS,
-            deterministic: answer.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
-            rounds: matches!(
-                answer.mathType,
-                MathType::CUDNN_TENSOR_OP_MATH | MathType::CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION
-            ),
-            memory: answer.memory,
-        };
-        answers.iter().take(usize::try_from(found).unwrap_or(0)).map(offer).collect::<Vec<_>>()
-    }};
-}
+/// Answers that are asked for: an algorithm is offered once for each arithmetic that it can take.
+const MOST: usize = 32;
 
 impl Descriptors {
     /// What cuDNN offers, best first: by its heuristics, or by a trial that allocates operands of its own.
-    fn offers(&self, handle: &Handle, pass: Pass, trial: bool) -> Result<Vec<Offer<(Algorithm, MathType)>>> {
+    fn offers(&self, handle: &Handle, pass: Pass, trial: bool) -> Result<Vec<Offer<(u32, u32)>>> {
         let (handle, x, w) = (handle.raw(), self.input.raw(), self.filter.raw());
         let (conv, y) = (self.conv.raw(), self.output.raw());
-        Ok(match pass {
-            Pass::Forward => {
-                offers!(
-                    sys::cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_COUNT,
-                    sys::cudnnConvolutionFwdAlgoPerf_t,
-                    Forward,
-                    |most, found: &mut i32, answers: *mut sys::cudnnConvolutionFwdAlgoPerf_t| {
-                        // SAFETY: handle and descriptors are alive; `answers` has room for `most` entries.
-                        unsafe {
-                            if trial {
-                                sys::cudnnFindConvolutionForwardAlgorithm(handle, x, w, conv, y, most, found, answers)
-                            } else {
-                                sys::cudnnGetConvolutionForwardAlgorithm_v7(handle, x, w, conv, y, most, found, answers)
-                            }
-                        }
-                    }
-                )
+        let (mut answers, mut found) = ([Answer::default(); MOST], 0);
+        let (most, into) = (MOST as i32, answers.as_mut_ptr());
+        // SAFETY: handle and descriptors are alive; there is room for `most` answers, which have the form of the library's (`algorithm`).
+        let status = unsafe {
+            match (pass, trial) {
+                (Pass::Forward, true) => {
+                    sys::cudnnFindConvolutionForwardAlgorithm(handle, x, w, conv, y, most, &mut found, into.cast())
+                }
+                (Pass::Forward, false) => {
+                    sys::cudnnGetConvolutionForwardAlgorithm_v7(handle, x, w, conv, y, most, &mut found, into.cast())
+                }
+                (Pass::DataGradient, true) => {
+                    sys::cudnnFindConvolutionBackwardDataAlgorithm(handle, w, y, conv, x, most, &mut found, into.cast())
+                }
+                (Pass::DataGradient, false) => sys::cudnnGetConvolutionBackwardDataAlgorithm_v7(
+                    handle,
+                    w,
+                    y,
+                    conv,
+                    x,
+                    most,
+                    &mut found,
+                    into.cast(),
+                ),
+                (Pass::FilterGradient, true) => sys::cudnnFindConvolutionBackwardFilterAlgorithm(
+                    handle,
+                    x,
+                    y,
+                    conv,
+                    w,
+                    most,
+                    &mut found,
+                    into.cast(),
+                ),
+                (Pass::FilterGradient, false) => sys::cudnnGetConvolutionBackwardFilterAlgorithm_v7(
+                    handle,
+                    x,
+                    y,
+                    conv,
+                    w,
+                    most,
+                    &mut found,
+                    into.cast(),
+                ),
             }
-            Pass::DataGradient => offers!(
-                sys::cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT,
-                sys::cudnnConvolutionBwdDataAlgoPerf_t,
-                Data,
-                |most, found: &mut i32, answers: *mut sys::cudnnConvolutionBwdDataAlgoPerf_t| {
-                    // SAFETY: as above.
-                    unsafe {
-                        if trial {
-                            sys::cudnnFindConvolutionBackwardDataAlgorithm(handle, w, y, conv, x, most, found, answers)
-                        } else {
-                            sys::cudnnGetConvolutionBackwardDataAlgorithm_v7(
-                                handle, w, y, conv, x, most, found, answers,
-                            )
-                        }
-                    }
-                }
-            ),
-            Pass::FilterGradient => offers!(
-                sys::cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT,
-                sys::cudnnConvolutionBwdFilterAlgoPerf_t,
-                Filter,
-                |most, found: &mut i32, answers: *mut sys::cudnnConvolutionBwdFilterAlgoPerf_t| {
-                    // SAFETY: as above.
-                    unsafe {
-                        if trial {
-                            sys::cudnnFindConvolutionBackwardFilterAlgorithm(
-                                handle, x, y, conv, w, most, found, answers,
-                            )
-                        } else {
-                            sys::cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-                                handle, x, y, conv, w, most, found, answers,
-                            )
-                        }
-                    }
-                }
-            ),
-        })
+        };
+        asked("its algorithms", status.result())?;
+        Ok(answers.iter().take(usize::try_from(found).unwrap_or(0)).map(|answer| answer.offer(pass)).collect())
     }
 
     /// Bytes of work space that an algorithm asks for.
@@ -176,19 +140,23 @@ impl Plan {
         // Single precision is computed exactly only where that is said: the default allows TF32.
         let exact = of == CUDNN_DATA_FLOAT && arithmetic == Arithmetic::Exact;
         let math = match of {
-            CUDNN_DATA_FLOAT if exact => MathType::CUDNN_FMA_MATH,
-            CUDNN_DATA_FLOAT | CUDNN_DATA_DOUBLE => MathType::CUDNN_DEFAULT_MATH,
-            _ => MathType::CUDNN_TENSOR_OP_MATH,
+            CUDNN_DATA_FLOAT if exact => Math::CUDNN_FMA_MATH,
+            CUDNN_DATA_FLOAT | CUDNN_DATA_DOUBLE => Math::CUDNN_DEFAULT_MATH,
+            _ => Math::CUDNN_TENSOR_OP_MATH,
         };
         descriptors.conv.set_math(math)?;
         let trial = algorithms == Algorithms::QuickestNotReproducible;
         let choice = |trial: bool| -> Result<_> {
-            Ok(choose(&descriptors.offers(handle, pass, trial)?, algorithms, !exact, MODEST))
+            Ok(choose(&descriptors.offers(handle, pass, trial)?, algorithms, exact, MODEST))
         };
         // The operands of a trial may find no room beside a training; the heuristics need none.
         let tried = if trial { choice(true).unwrap_or(None) } else { None };
         let chosen = if tried.is_some() { tried } else { choice(false)? };
-        let Some(Offer { algorithm: (algorithm, offered), .. }) = chosen else {
+        let named = chosen.and_then(|offer| {
+            let (algorithm, math) = offer.algorithm;
+            Some((Algorithm::numbered(pass, algorithm)?, math_numbered(math)?))
+        });
+        let Some((algorithm, offered)) = named else {
             let (kind, advice) = match algorithms {
                 Algorithms::Reproducible => {
                     ("deterministic ", "; where results need not be reproducible, ask for the quickest algorithms")
@@ -198,8 +166,10 @@ impl Plan {
             let what = format!("{kind}algorithm for the pass {pass:?}");
             return Err(CudaError::NoAlgorithm { what, shape: numbers.describe(), advice });
         };
-        descriptors.conv.set_math(if exact { math } else { offered })?;
+        let math = if exact { math } else { offered };
+        descriptors.conv.set_math(math)?;
         let memory = descriptors.memory(handle, algorithm)?;
+        planned(format!("{pass:?} of {}: {algorithm:?}, {math:?}, {memory} bytes", numbers.describe()));
         Ok(Self { descriptors, algorithm, doubles, memory })
     }
 

@@ -25,8 +25,8 @@ pub(super) trait Real: Copy + Default {
 type Host = unsafe extern "C" fn(u32, u32, *const u64, u32, u32, *const f64, *mut f64, f64, f64, f64, f64, f64, u32);
 
 macro_rules! host {
-    ($type:ident, $name:literal, $parts:ident, $join:ident, $gather:ident, $clip:ident, $adamw:ident, $sgd:ident, $fold:ident) => {
-        host!(extern $parts, $join, $gather, $clip, $adamw, $sgd, $fold);
+    ($type:ident, $name:literal, $parts:ident, $join:ident, $gather:ident, $clip:ident, $adamw:ident, $sgd:ident, $fold:ident, $average:ident) => {
+        host!(extern $parts, $join, $gather, $clip, $adamw, $sgd, $fold, $average);
 
         impl Real for $type {
             const NAME: usize = $name;
@@ -40,6 +40,7 @@ macro_rules! host {
                     Kernel::Update(Rule::AdamW { .. }) => $adamw,
                     Kernel::Update(Rule::Sgd { .. }) => $sgd,
                     Kernel::Update(Rule::Fold) => $fold,
+                    Kernel::Update(Rule::Average { .. }) => $average,
                 }
             }
         }
@@ -63,7 +64,8 @@ host!(
     mtids_clip_f32,
     mtids_adamw_f32,
     mtids_sgd_f32,
-    mtids_fold_f32
+    mtids_fold_f32,
+    mtids_average_f32
 );
 host!(
     f64,
@@ -74,7 +76,8 @@ host!(
     mtids_clip_f64,
     mtids_adamw_f64,
     mtids_sgd_f64,
-    mtids_fold_f64
+    mtids_fold_f64,
+    mtids_average_f64
 );
 
 /// Whether the numbers beside the table hold what the kernel touches: `total` is read and `parts` written.

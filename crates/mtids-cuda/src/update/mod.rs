@@ -1,4 +1,4 @@
-//! Norm, clipping and optimisers over many tensors at once, in one launch each.
+//! Norm, clipping, optimisers and averages over many tensors at once, in one launch each.
 //!
 //! Purpose: composed of candle's operations, clipping and an update are some twenty launches for each of some two hundred tensors. Here a table
 //! of addresses and lengths goes to the card and one kernel walks over all tensors. The kernels are `kernels/update.cu`: one source for the card and for

@@ -37,6 +37,11 @@ pub enum Rule {
     },
     /// p ← factor p + g. No state.
     Fold,
+    /// p ← p + (1 − decay) (g − p), an average that follows g. No state.
+    Average {
+        /// Share of the past.
+        decay: f64,
+    },
 }
 
 /// The kernels.
@@ -55,7 +60,7 @@ impl Rule {
         match self {
             Self::AdamW { .. } => 2,
             Self::Sgd { momentum, .. } => usize::from(momentum > 0.0),
-            Self::Fold => 0,
+            Self::Fold | Self::Average { .. } => 0,
         }
     }
 }
@@ -71,6 +76,7 @@ impl Kernel {
             Self::Update(Rule::AdamW { .. }) => ["adamw_f32", "adamw_f64"],
             Self::Update(Rule::Sgd { .. }) => ["sgd_f32", "sgd_f64"],
             Self::Update(Rule::Fold) => ["fold_f32", "fold_f64"],
+            Self::Update(Rule::Average { .. }) => ["average_f32", "average_f64"],
         }
     }
 
@@ -79,6 +85,7 @@ impl Kernel {
         match self {
             Self::SquareParts | Self::SquareJoin | Self::Gather | Self::Update(Rule::Fold) => ([0.0; 5], 0),
             Self::Clip { limit } => ([limit, 0.0, 0.0, 0.0, 0.0], 0),
+            Self::Update(Rule::Average { decay }) => ([decay, 0.0, 0.0, 0.0, 0.0], 0),
             Self::Update(Rule::AdamW { betas: [first, second], rate, correction, epsilon }) => {
                 ([first, second, rate, correction, epsilon], 0)
             }

@@ -70,8 +70,9 @@ fn a_list_holds_all_entries_in_order() {
 fn updates_are_those_of_the_composed_form() {
     let adamw = Rule::AdamW { betas: [0.9, 0.99], rate: 0.01, correction: 0.3, epsilon: 1e-8 };
     let sgd = |momentum, nesterov| Rule::Sgd { momentum, nesterov, rate: 0.1 };
+    let average = Rule::Average { decay: 0.9 };
     for dtype in [DType::F32, DType::F64] {
-        for rule in [adamw, sgd(0.9, false), sgd(0.9, true), sgd(0.0, false), Rule::Fold] {
+        for rule in [adamw, sgd(0.9, false), sgd(0.9, true), sgd(0.0, false), Rule::Fold, average] {
             let held: Vec<Held> = (tensors(1, dtype).into_iter().zip(tensors(20, dtype)).enumerate())
                 .map(|(at, (source, values))| {
                     let state = |n: usize| tensor(values.elem_count(), 40 + 10 * n + at, dtype).sqr().unwrap();
@@ -112,7 +113,16 @@ fn composed(rule: Rule, Held { source: g, values: p, states, factor }: &Held) ->
             vec![(p - (direction * rate).unwrap()).unwrap(), m]
         }
         Rule::Fold => vec![sum(p * *factor, Ok(g.clone()))],
+        Rule::Average { decay } => vec![sum(p * decay, g * (1.0 - decay))],
     }
+}
+
+#[test]
+fn an_average_of_what_stands_still_stands_still() {
+    let source = tensor(5000, 3, DType::F32);
+    let held = Held { values: source.copy().unwrap(), source, states: Vec::new(), factor: 1.0 };
+    update(Rule::Average { decay: 0.999 }, std::slice::from_ref(&held)).unwrap();
+    assert_eq!(flat(&held.values), flat(&held.source));
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Exponential moving average of the weights, and of the running statistics beside them: averaged weights give other maps.
 //!
 //! After update t (from 0) the average becomes a ← d a + (1 − d) p with d = min(decay, (1 + t) / (10 + t)), so that the first
-//! weights, which are random, are soon forgotten (Polyak and Juditsky 1992; the rise of d is common practice).
+//! weights, which are random, are soon forgotten (Polyak and Juditsky 1992; the rise of d is common practice). On a card one launch moves all
+//! averages where they lie; elsewhere each is a new tensor of candle's operations.
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
+use mtids_cuda::update::{Held, Rule};
 
 use super::in_unit_range;
 use super::state::{self, Counts};
+use crate::device::at_once;
 use crate::error::{LayerError, Result};
 use crate::parameters::Parameters;
 
@@ -29,7 +32,7 @@ impl WeightAverage {
     /// [`LayerError::Config`] for a decay outside `[0, 1)`.
     pub fn new(decay: f64, parameters: &Parameters) -> Result<Self> {
         in_unit_range("average.decay", decay)?;
-        let copy = |(name, variable): (String, candle_core::Var)| Ok((name, [variable.as_detached_tensor().copy()?]));
+        let copy = |(name, variable): (String, Var)| Ok((name, [variable.as_detached_tensor().copy()?]));
         let values: Result<BTreeMap<_, _>> = parameters.state().into_iter().map(copy).collect();
         Ok(Self { decay, values: values?, step: 0 })
     }
@@ -51,8 +54,14 @@ impl WeightAverage {
     pub fn update(&mut self, parameters: &Parameters) -> Result<()> {
         let step = self.step as f64;
         let decay = self.decay.min((1.0 + step) / (10.0 + step));
+        let state = parameters.state();
+        if state.iter().all(|(_, variable)| at_once(variable)) {
+            self.move_at_once(state, decay)?;
+            self.step += 1;
+            return Ok(());
+        }
         let mut values = BTreeMap::new();
-        for (name, variable) in parameters.state() {
+        for (name, variable) in state {
             let [average] = self.average(&name)?;
             let value = variable.as_detached_tensor();
             let moved = (average + ((value - average)? * (1.0 - decay))?)?;
@@ -60,6 +69,17 @@ impl WeightAverage {
         }
         (self.values, self.step) = (values, self.step + 1);
         Ok(())
+    }
+
+    /// All averages towards the values, by one launch. Each is in memory of its own, which nothing else reads.
+    fn move_at_once(&self, state: Vec<(String, Var)>, decay: f64) -> Result<()> {
+        let held = |(name, variable): (String, Var)| {
+            let [average] = self.average(&name)?;
+            let source = variable.as_detached_tensor();
+            Ok(Held { source, values: average.clone(), states: Vec::new(), factor: 1.0 })
+        };
+        let held: Vec<Held> = state.into_iter().map(held).collect::<Result<_>>()?;
+        Ok(mtids_cuda::update::update(Rule::Average { decay }, &held)?)
     }
 
     /// Exchanges averages and values: once to evaluate with the averages, once more to train on.

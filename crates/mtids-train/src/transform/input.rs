@@ -1,4 +1,7 @@
 //! The transform of one dataset under one configuration: a batch of stored views becomes one tensor per view.
+//!
+//! Invariant: a row is prepared by itself, so it has the same bits whichever thread prepares it. For a GPU the rows of a batch are prepared on all
+//! processors, which have nothing else to do there; for the CPU one after the other, since the current step computes on them.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +11,7 @@ use mtids_onnx::StoredView;
 use mtids_patch::{SUV_STEPS, View, ViewName};
 use mtids_shards::DatasetDescription;
 use mtids_stream::{Batch, Voxels};
+use rayon::prelude::*;
 
 use super::crop::CropConfig;
 use super::key::AugmentKey;
@@ -125,7 +129,7 @@ impl InputTransform {
         &self,
         batch: &'b Batch,
         device: &Device,
-        turn: impl Fn(&'b str, u32) -> Turn<'b>,
+        turn: impl Fn(&'b str, u32) -> Turn<'b> + Sync,
     ) -> Result<Vec<Tensor>, TrainError> {
         let views = self.views.iter().zip(&batch.views);
         views.map(|(view, voxels)| self.tensor(view, voxels, batch, device, &turn)).collect()
@@ -137,18 +141,45 @@ impl InputTransform {
         voxels: &[i16],
         batch: &'b Batch,
         device: &Device,
-        turn: impl Fn(&'b str, u32) -> Turn<'b>,
+        turn: impl Fn(&'b str, u32) -> Turn<'b> + Sync,
     ) -> Result<Tensor, TrainError> {
         let [channels, d, h, w] = view.input().shape;
-        let rows = batch.labels.len();
-        let mut input = Vec::with_capacity(rows * channels * d * h * w);
-        let mut scratch = Scratch::default();
-        let drawn = batch.labels.iter().zip(&batch.copies);
-        for ((labels, &copy), voxels) in drawn.zip(voxels.chunks_exact(view.row_len().max(1))) {
-            view.append(voxels, turn(&labels.sample_key, copy), &mut scratch, &mut input);
-        }
-        Ok(Tensor::from_vec(input, (rows, channels, d, h, w), device).map_err(ModelError::from)?)
+        let input = rows(view, voxels, batch, device.is_cuda(), turn);
+        Ok(Tensor::from_vec(input, (batch.labels.len(), channels, d, h, w), device).map_err(ModelError::from)?)
     }
+}
+
+/// The inputs of all rows of a batch, one behind the other; prepared by several threads, or by this one.
+fn rows<'b>(
+    view: &ViewTransform,
+    voxels: &[i16],
+    batch: &'b Batch,
+    by_several: bool,
+    turn: impl Fn(&'b str, u32) -> Turn<'b> + Sync,
+) -> Vec<f32> {
+    let entries: usize = view.input().shape.iter().product();
+    let rows = batch.labels.len();
+    let stored = view.row_len().max(1);
+    // A batch that is not whole has no place for each row; the tensor is refused behind it.
+    if by_several && voxels.len() == rows * stored && batch.copies.len() == rows {
+        let mut input = vec![0.0; rows * entries];
+        let places = input.par_chunks_exact_mut(entries.max(1)).zip(voxels.par_chunks_exact(stored));
+        let drawn = batch.labels.par_iter().zip(&batch.copies);
+        // A row is appended to a list of the thread, and has its place in the input by its number.
+        let own = || (Scratch::default(), Vec::with_capacity(entries));
+        places.zip(drawn).for_each_init(own, |(scratch, row), ((place, voxels), (labels, &copy))| {
+            row.clear();
+            view.append(voxels, turn(&labels.sample_key, copy), scratch, row);
+            place.copy_from_slice(row);
+        });
+        return input;
+    }
+    let mut input = Vec::with_capacity(rows * entries);
+    let mut scratch = Scratch::default();
+    for ((labels, &copy), voxels) in batch.labels.iter().zip(&batch.copies).zip(voxels.chunks_exact(stored)) {
+        view.append(voxels, turn(&labels.sample_key, copy), &mut scratch, &mut input);
+    }
+    input
 }
 
 #[cfg(test)]

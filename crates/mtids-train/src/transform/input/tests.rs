@@ -154,6 +154,28 @@ proptest! {
     }
 }
 
+#[test]
+fn rows_have_the_same_bits_by_several_threads_and_by_one() {
+    let transform = transform("", &["near", "wide"]);
+    let samples: Vec<String> = (0..37).map(|n| format!("sample {n}")).collect();
+    let samples: Vec<&str> = samples.iter().map(String::as_str).collect();
+    let batch = batch(&samples, 2);
+    fn drawn(sample: &str, copy: u32) -> Turn<'_> {
+        Turn::Drawn(AugmentKey { seed: 3, epoch: 2, sample, copy })
+    }
+    fn fixed(_sample: &str, _copy: u32) -> Turn<'_> {
+        Turn::Fixed(Symmetry::numbered(5))
+    }
+    let turns: [fn(&str, u32) -> Turn<'_>; 2] = [drawn, fixed];
+    for (view, voxels) in transform.views.iter().zip(&batch.views) {
+        for turn in turns {
+            let [several, one] = [true, false].map(|by_several| rows(view, voxels, &batch, by_several, turn));
+            assert_eq!(several.len(), 37 * view.input().shape.iter().product::<usize>());
+            assert!(several.iter().map(|x| x.to_bits()).eq(one.iter().map(|x| x.to_bits())));
+        }
+    }
+}
+
 /// The augmentation as it was before there were views: shift, then noise, from one generator.
 fn before_views(voxels: &[i16], seed: u64, epoch: u64, sample: &str) -> Vec<u32> {
     let (size, center, shift) = ([2, 4, 4], [1, 1, 1], [0, 1, 1]);
