@@ -280,7 +280,7 @@ mod tests {
     /// The truth of phantoms and the answers of predictions are written by two functions, which must agree where sides are stated.
     #[test]
     fn the_n_category_is_that_of_a_prediction() {
-        use mtids_domain::nodal::{Edition, NodalStage, Side};
+        use mtids_domain::nodal::{Edition, NodalStage, NodeState, Side};
         let stated = |station: &&Station| **station == Station::S7 || Side::of(**station).is_some();
         // Of the supraclavicular zone no phantom has nodes.
         let has_nodes = |station: &&Station| station.zone() != mtids_domain::taxonomy::Zone::Supraclavicular;
@@ -290,7 +290,8 @@ mod tests {
         for (right, side) in [(true, Side::Right), (false, Side::Left)] {
             for &first in &stations {
                 for &second in &stations {
-                    let stage = NodalStage::of(2, &[vec![first], vec![second]], side).unwrap();
+                    let involved = |station| NodeState { stations: vec![station], metastatic: Some(true) };
+                    let stage = NodalStage::of(&[involved(first), involved(second)], side).unwrap();
                     let category = n_category(right, &[with(first), with(second)]);
                     assert_eq!(stage.text(Edition::Ninth), category, "{first}, {second}, {side}");
                 }
