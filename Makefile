@@ -41,6 +41,8 @@ demo: ## Phantom cohort -> dataset -> audit -> MT-IDS -> evaluation, with progre
 	@$(MAKE) build PROFILE=$(PROFILE)
 	@$(MAKE) pipeline PIPELINE=$(PIPELINE) OUT=$(OUT)
 
+# A DATA of the environment is not the demo's.
+demo pipeline: OUT = out/$(PIPELINE)
 .PHONY: pipeline
 pipeline: ## The steps of the demo without compiling (PIPELINE=demo or demo-short)
 	@$(BIN)/mtids-prep phantom --config $(SETTINGS)/phantom.toml --out $(OUT)/cohort

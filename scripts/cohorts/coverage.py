@@ -46,9 +46,10 @@ if not (dataset / "manifest.json").exists():
     shutil.rmtree(cohort / "dicom")
 shutil.rmtree(copy, ignore_errors=True)
 shutil.copytree(run, copy)
-call("mtids-train", "evaluate", "--run", copy, "--dataset", dataset)
+figures = copy / "fresh"
+call("mtids-train", "evaluate", "--run", copy, "--dataset", dataset, "--out", figures)
 
-evaluation = json.loads((copy / "evaluation.json").read_text())
+evaluation = json.loads((figures / "evaluation.json").read_text())
 assert not evaluation["seen"]["seen"], "patients of the training are among the fresh ones"
 found = evaluation["coverage"]
 if found is None:

@@ -22,8 +22,9 @@ pub struct Joined {
     pub findings: Vec<Finding>,
     /// Annotations that repeat the place of another one of the same source, and were merged with it.
     pub duplicates: u64,
-    /// Annotations outside a mask that were joined to it, because they lie beside its surface, and beside no other.
-    pub beside: u64,
+    /// Annotations outside a mask that were joined to it, because they lie beside its surface, and beside no other: their
+    /// centres.
+    pub beside: Vec<PointMm>,
     /// Annotations inside a mask or box that a nearer one of their source was joined to.
     pub crowded: u64,
     /// The least and the greatest short axis of findings whose sources contradict each other about it, mm.
@@ -107,7 +108,7 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         let place = |annotation: &Annotation| annotation.center.0.map(|x| (x * 1e3).round() as i64);
         (is_point(&a.1), a.0, place(&a.1)).cmp(&(is_point(&b.1), b.0, place(&b.1)))
     });
-    let (mut duplicates, mut crowded, mut beside) = (0, 0, 0);
+    let (mut duplicates, mut crowded, mut beside) = (0, 0, Vec::new());
     let mut clusters: Vec<Cluster> = Vec::new();
     let mut rest = annotations.into_iter().peekable();
     while let Some(first) = rest.next() {
@@ -156,7 +157,8 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
             if let [(distance, at)] = distances.collect::<Vec<_>>()[..]
                 && distance <= tolerance_mm
                 && !taken.contains(&at)
-                && clusters[at].members.iter().all(|(member, _)| *member != source)
+                // Another row that lies in the node is the one that means it.
+                && clusters[at].members.iter().all(|(_, member)| matches!(member.extent, Extent::Mask(_)))
                 && may_be_one(&clusters[at].members, &one.members)
             {
                 near.push((distance, at, n));
@@ -167,8 +169,8 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
             if taken.insert(at)
                 && let Some(one) = group[n].take()
             {
+                beside.extend(one.members.first().map(|(_, member)| member.center));
                 clusters[at].members.extend(one.members);
-                beside += 1;
             }
         }
         let left: BTreeSet<usize> = inside.iter().filter(|(_, n)| group[*n].is_some()).map(|(_, n)| *n).collect();

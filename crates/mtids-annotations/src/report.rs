@@ -114,8 +114,9 @@ fn group(container: &InMemDicomObject) -> MeasurementGroup {
         (lengths.iter().copied().fold(f64::INFINITY, f64::min), lengths.iter().copied().fold(0.0, f64::max));
     if most - least > SAME_LENGTH_MM {
         group.fault = Some(format!("several, of {least:.1} to {most:.1} mm"));
-    } else {
-        group.short_axis_mm = lengths.first().copied();
+    } else if let Some(&mm) = lengths.first() {
+        // One that can be read stands for another of the same that cannot.
+        (group.short_axis_mm, group.fault) = (Some(mm), None);
     }
     // Named twice, a segment is still one.
     group.segments.sort();
@@ -163,7 +164,8 @@ impl MeasurementGroup {
     /// For each segment that it names, its findings.
     fn meant<'s>(&self, segmentations: &'s [PlacedSegmentation]) -> Vec<Vec<&'s Annotation>> {
         let of_segment = |(uid, number): &(String, Option<u32>)| {
-            let objects = segmentations.iter().filter(|one| one.sop_instance_uid == *uid);
+            // A copy of an object is that object.
+            let objects = segmentations.iter().find(|one| one.sop_instance_uid == *uid).into_iter();
             let is_named = |segment: &&PlacedSegment| number.is_none_or(|number| segment.number == number);
             objects.flat_map(|one| &one.segments).filter(is_named).flat_map(|segment| &segment.findings).collect()
         };

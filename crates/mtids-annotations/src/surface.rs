@@ -76,7 +76,7 @@ mod tests {
             let row = (1, annotation(x, Some(Metastasis::Metastatic)));
             let all = others.iter().map(|one| (0, one.clone())).chain([row]).collect();
             let joined = join(all, 5.0);
-            (joined.findings.len(), joined.beside)
+            (joined.findings.len(), joined.beside.len())
         };
         // The surface lies 5.5 mm from the centre.
         assert_eq!(joined(&[cube(0.0)], 7.5), (1, 1));
@@ -92,7 +92,11 @@ mod tests {
         // A row of its own lies in the mask.
         let inside = (1, annotation(1.0, Some(Metastasis::Benign)));
         let both = join(vec![(0, cube(0.0)), inside, (1, annotation(7.5, Some(Metastasis::Metastatic)))], 5.0);
-        assert_eq!((both.findings.len(), both.beside), (2, 0));
+        assert_eq!((both.findings.len(), both.beside.len()), (2, 0));
         assert_eq!(both.findings[0].metastasis, Some(Metastasis::Benign));
+        // Also where it is of another table.
+        let inside = (2, annotation(1.0, None));
+        let both = join(vec![(0, cube(0.0)), inside, (1, annotation(7.5, Some(Metastasis::Metastatic)))], 5.0);
+        assert_eq!((both.findings.len(), both.findings[0].metastasis), (2, None));
     }
 }

@@ -188,7 +188,7 @@ impl NodalStage {
         possible.insert(least);
         let reason = |(node, own): (&NodeState, &BTreeSet<NCategory>)| {
             let raised = own.iter().filter(|one| **one > least).count();
-            let is_open = own.len() > 1 && (raised > 0 || own.contains(&least));
+            let is_open = own.len() > 1 && raised > 0;
             match node.metastatic {
                 _ if !is_open => None,
                 None => Some(Open::Status),
@@ -311,6 +311,8 @@ mod tests {
         assert_eq!(text(&[involved.clone(), node(&[S7], None)]), "N2 (a/b open)");
         assert_eq!(text(&[involved, node(&[S4R], None)]), "N2 or N3 (status of nodes open)");
         assert_eq!(text(&[node(&[S8], Some(true)), node(&[], None)]), "N2 or N3 (side open, status of nodes open)");
+        let [eight, seven] = [node(&[S8], Some(true)), node(&[S7], None)];
+        assert_eq!(text(&[eight, seven]), "N2 or N3 (side open)", "whether 7 is metastatic changes nothing");
     }
 
     #[test]

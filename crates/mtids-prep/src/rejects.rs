@@ -60,7 +60,7 @@ pub(crate) fn inputs<'a>(config: &'a CheckedConfig, settings_files: impl Iterato
 /// Refuses a place of the list where it would replace anything but an earlier list, before any work is done.
 ///
 /// # Errors
-/// [`PrepError::Config`] for a place inside the dataset or below one of `inputs`, for one of these themselves, and for a file that is no list;
+/// [`PrepError::Config`] for a place inside the dataset, for one of `inputs`, and for a file that is no list;
 /// [`PrepError::WriteFile`] for a folder that does not exist.
 pub(crate) fn check(list: &Path, dataset: &Path, inputs: &[PathBuf]) -> Result<(), PrepError> {
     let refuse = |reason: String| Err(PrepError::Config { key: "--rejects".into(), reason });
@@ -70,12 +70,10 @@ pub(crate) fn check(list: &Path, dataset: &Path, inputs: &[PathBuf]) -> Result<(
     if holds(dataset) {
         return refuse("the list holds raw identifiers; write it outside the dataset".to_owned());
     }
-    if let Some(input) = inputs.iter().find(|input| holds(input)) {
-        return refuse(format!(
-            "{} is input of this build, or lies in it ({}); name another file",
-            list.display(),
-            input.display()
-        ));
+    // In a folder of inputs a list harms nothing, unless it replaces one of them.
+    let is_input = |input: &&PathBuf| resolved(input).is_some_and(|input| input == place);
+    if inputs.iter().any(|input| is_input(&input)) {
+        return refuse(format!("{} is input of this build; name another file", list.display()));
     }
     if place.parent().is_none_or(|parent| !parent.is_dir()) {
         return Err(failed(ErrorKind::NotFound.into()));
@@ -171,7 +169,9 @@ mod tests {
         // An input is none to write, even where it looks like a list, or is not there yet.
         std::fs::write(&labels, HEADING.join(",")).unwrap();
         assert!(refused(&labels).contains("is input"));
-        assert!(refused(&studies.join("rejects.csv")).contains("is input"));
+        std::fs::write(studies.join("slice.dcm"), "DICM").unwrap();
+        assert!(refused(&studies.join("slice.dcm")).contains("no list of rejects"));
+        check(&studies.join("rejects.csv"), &dataset, &inputs).unwrap();
         assert!(refused(&folder.path().join("studies/../labels.csv")).contains("is input"));
         assert!(refused(folder.path()).contains("no list of rejects"), "a folder");
         let empty = folder.path().join("empty.csv");

@@ -1,5 +1,6 @@
 //! The secret of the pseudonyms: where it comes from, and when the phantoms' public key will not do.
 
+use std::io::Read;
 use std::path::Path;
 
 use mtids_domain::pseudonym::PseudonymSecret;
@@ -57,10 +58,18 @@ pub(crate) fn fetch_secret(file: Option<&Path>) -> Result<PseudonymSecret, PrepE
 fn secret_of_file(path: &Path, key: &str) -> Result<PseudonymSecret, PrepError> {
     // What cannot be looked at is told by the error of reading it.
     let Ok(there) = std::fs::metadata(path) else { return Ok(PseudonymSecret::from_file(path)?) };
-    if there.is_file() && there.len() <= MAX_KEY {
-        return Ok(PseudonymSecret::from_file(path)?);
-    }
-    let what = if there.is_file() { "larger than 1 MiB" } else { "not a regular file" };
+    let what = if there.is_dir() {
+        "a folder"
+    } else {
+        // A key may come from a pipe, which has no length.
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(path).and_then(|file| file.take(MAX_KEY + 1).read_to_end(&mut bytes));
+        match read {
+            Ok(length) if length as u64 <= MAX_KEY => return Ok(PseudonymSecret::from_bytes(&bytes)?),
+            Ok(_) => "larger than 1 MiB",
+            Err(_) => return Ok(PseudonymSecret::from_file(path)?),
+        }
+    };
     let reason = format!(
         "{} is {what}; name the file of the key (one is made by: head -c 32 /dev/urandom | base64 > project.key)",
         path.display()
@@ -94,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_a_small_regular_file() {
+    fn a_key_is_small_and_no_folder() {
         let folder = tempfile::tempdir().unwrap();
         let (key, large) = (folder.path().join("key"), folder.path().join("large"));
         std::fs::write(&key, "sixteen or more secret bytes").unwrap();
@@ -102,9 +111,9 @@ mod tests {
         std::fs::File::create(&large).unwrap().set_len(MAX_KEY + 1).unwrap();
         let refused = |path: &Path| secret_of_file(path, "--key-file").unwrap_err().to_string();
         assert!(refused(&large).contains("`--key-file`") && refused(&large).contains("larger than 1 MiB"));
-        assert!(refused(folder.path()).contains("not a regular file"));
+        assert!(refused(folder.path()).contains("a folder"));
         #[cfg(unix)]
-        assert!(refused(Path::new("/dev/zero")).contains("not a regular file"));
+        assert!(refused(Path::new("/dev/zero")).contains("larger than 1 MiB"));
         assert!(refused(&folder.path().join("none")).contains("none"));
     }
 }

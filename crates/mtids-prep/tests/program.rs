@@ -102,10 +102,11 @@ fn a_list_of_rejects_replaces_no_input_and_no_file_of_others() {
     fs::write(&key, "sixteen or more secret bytes").unwrap();
     let thesis = folder.path().join("thesis.csv");
     fs::write(&thesis, "mine").unwrap();
-    let (table, inside) = (cohort().join("annotations.csv"), cohort().join("dicom/rejects.csv"));
+    let (table, inside) = (cohort().join("annotations.csv"), folder.path().join("slice.dcm"));
+    fs::write(&inside, "DICM").unwrap();
     for (list, words) in [
         (&table, "is input of this build"),
-        (&inside, "is input of this build"),
+        (&inside, "is no list of rejects"),
         (&settings, "is input of this build"),
         (&key, "is no list of rejects"),
         (&thesis, "is no list of rejects"),

@@ -47,7 +47,8 @@ pub(crate) fn predict(
             primary_side: side,
             edition,
             out: out.as_deref(),
-            objects: objects.as_deref().filter(|_| dicom),
+            objects: objects.as_deref(),
+            no_objects: !dicom,
             pictures: out.is_some(),
             ..PredictOptions::default()
         };

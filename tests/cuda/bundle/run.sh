@@ -96,6 +96,9 @@ bench_line() {
   results
 }
 
+# Digest of the weights of a line; nothing where it failed.
+weights_of() { grep -F "\"asked\":$(quoted "$1")," "$out/bench.jsonl" 2>/dev/null | grep -oE '"weights":"[^"]*"' || true; }
+
 bench() {
   echo "bench"
   for kind in slices volume; do
@@ -109,6 +112,11 @@ bench() {
     done
     # The first line once more (`cuda` is `cuda:0`): losses and weights must be the same. Then eight tasks, more experts, averages.
     bench_line kind=$kind precision=f32 batch=64 rule=dd-gb algorithms=reproducible steps=50 device=cuda
+    local first="kind=$kind precision=f32 batch=64 rule=dd-gb algorithms=reproducible steps=50"
+    if [ "$(weights_of "$first")" != "$(weights_of "$first device=cuda")" ]; then
+      echo "  two trainings of one seed end with other weights: $first"
+      failed=1
+    fi
     for rule in dd-gb equal-sum; do bench_line kind=$kind tasks=8 rule=$rule steps=50; done
     bench_line kind=$kind shared=6 private=4 steps=50
     bench_line kind=$kind average=0.999 steps=50

@@ -61,6 +61,11 @@ fn json_of(run_folder: &Path) -> Value {
     serde_json::from_slice(&fs::read(run_folder.join("evaluation.json")).unwrap()).unwrap()
 }
 
+/// Where an evaluation on another dataset than the run's leaves its files.
+fn folder_on(run_folder: &Path, dataset: &Path) -> PathBuf {
+    run_folder.join(format!("on-{}", Dataset::open(dataset).unwrap().manifest().digest().short()))
+}
+
 /// weecology/MillionTrees#36, TensorAuto/OpenTau#498, mahmoodlab/CLAM#269.
 #[test]
 fn patients_of_the_training_in_another_test_split_are_left_out_and_named() {
@@ -76,15 +81,16 @@ fn patients_of_the_training_in_another_test_split_are_left_out_and_named() {
     let sentence = format!("{} of {} patients of the test split were seen in training", seen.len(), test.len());
     assert!(done.stdout.trim_start().starts_with(&format!("warning: {sentence}")), "{}", done.stdout);
     assert!(done.stderr.contains(&sentence), "told before anything is computed: {}", done.stderr);
-    let evaluation = json_of(&run_folder);
+    let figures = folder_on(&run_folder, &other);
+    let evaluation = json_of(&figures);
     assert_eq!(evaluation["seen"]["acquaintance"], "seen-left-out");
     let named: BTreeSet<String> =
         evaluation["seen"]["seen"].as_array().unwrap().iter().map(|key| key.as_str().unwrap().to_owned()).collect();
     assert_eq!(named, seen);
     assert_eq!(evaluation["measured"]["patients"], test.len() - seen.len());
-    let report = fs::read_to_string(run_folder.join("report.html")).unwrap();
+    let report = fs::read_to_string(figures.join("report.html")).unwrap();
     assert!(report.contains(&sentence));
-    let predictions = fs::read_to_string(run_folder.join("predictions.csv")).unwrap();
+    let predictions = fs::read_to_string(figures.join("predictions.csv")).unwrap();
     assert!(seen.iter().all(|key| !predictions.contains(key.as_str())));
     // The majority class is that of what the run was trained on.
     evaluate(&run_folder, dataset(), "test").expect_code(0);
@@ -143,7 +149,7 @@ fn where_everybody_was_seen_nothing_is_measured_and_own_splits_are_called_so() {
     assert!(own.stdout.contains("trained on these patients"), "{}", own.stdout);
     let page = fs::read_to_string(run_folder.join("report-train.html")).unwrap();
     assert!(page.contains("patients seen in training."));
-    let of_test = fs::read_to_string(run_folder.join("report.html")).unwrap();
+    let of_test = fs::read_to_string(folder_on(&run_folder, &other).join("report.html")).unwrap();
     assert!(!of_test.contains("patients seen in training."), "the figures of the test split stay");
 }
 
@@ -197,7 +203,7 @@ fn the_shared_case_of_another_split_ends_as_demanded() {
     run_in(folder, "mtids-train", &arguments).expect_code(0);
     let done = run_in(folder, "mtids-train", &["evaluate", "--run", "run", "--dataset", "ds99"]).expect_code(1);
     assert!(done.stdout.trim_start().starts_with("warning: "), "{}", done.stdout);
-    let named = json_of(&folder.join("run"))["seen"]["seen"].to_string();
+    let named = json_of(&folder_on(&folder.join("run"), &folder.join("ds99")))["seen"]["seen"].to_string();
     assert!(train.intersection(&test).all(|key| named.contains(key.as_str())), "{named}");
 }
 

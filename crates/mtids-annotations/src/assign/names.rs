@@ -48,9 +48,9 @@ pub(super) fn listed(ids: &BTreeSet<&str>) -> String {
     ids.iter().copied().collect::<Vec<_>>().join(" and ")
 }
 
-/// Whether an id is digits alone, which may count anything.
+/// Whether an id has no letter, so that it may be a date or count anything.
 pub(super) fn is_weak(id: &str) -> bool {
-    id.chars().all(|c| c.is_ascii_digit())
+    !id.chars().any(char::is_alphabetic) && !is_whole_uid(id)
 }
 
 impl Names {

@@ -162,13 +162,13 @@ impl Loader<'_> {
         for sentence in self.resolved.mask_doubts.sentences() {
             tracing::warn!("{sentence}");
         }
-        let (mut crowded, mut beside, mut lengths) = (0, 0, Vec::new());
+        let (mut crowded, mut beside, mut lengths) = (0, Vec::new(), Vec::new());
         for annotations in self.found {
             let telling = Telling::of(&annotations, &self.telling);
             let joined = join(annotations, self.rules.join_tolerance_mm);
             self.resolved.duplicates += joined.duplicates;
             crowded += joined.crowded;
-            beside += joined.beside;
+            beside.extend(joined.beside);
             lengths.extend(joined.contradicting_lengths);
             self.resolved.contradictions +=
                 joined.findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
@@ -184,11 +184,12 @@ impl Loader<'_> {
                 "{crowded} {lie} in a mask or box that a nearer one of its source was joined to; each is a finding of its own: were two nodes drawn as one?"
             );
         }
-        if beside > 0 {
-            let lie = if beside == 1 { "annotation lies" } else { "annotations lie" };
+        if let Some(PointMm([x, y, z])) = beside.first() {
+            let lie = if beside.len() == 1 { "annotation lies" } else { "annotations lie" };
             tracing::warn!(
-                "{beside} {lie} outside a drawn node, at most {BESIDE_MM} mm from its surface, and is joined to it, since no other is so near: make sure \
-                 that it is the same node"
+                "{} {lie} outside a drawn node, at most {BESIDE_MM} mm from its surface, and is joined to it, since no other is so near; the first at \
+                 {x:.1}, {y:.1}, {z:.1}: make sure that it is the same node",
+                beside.len()
             );
         }
         if let Some([least, most]) = lengths.first() {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mtids_domain::label::is_missing;
+use mtids_domain::label::Metastasis;
 use mtids_domain::taxonomy::StationMap;
 
 use super::columns::{COLUMNS, NUMBERS, is_index, name_of, suggestion};
@@ -103,7 +103,8 @@ const MEANT_ZEROS: [&str; 7] = ["metastasis", "x_mm", "y_mm", "z_mm", "i", "j", 
 
 /// Notes zeros that a formula may have made of an empty cell. In a column of words such a 0 is none of them.
 fn note_zeros(raw: &RawTable, at: &BTreeMap<&str, usize>, faults: &mut Faults, table: &mut Table) {
-    let is_word = |cell: &str| !is_missing(cell) && cell.trim().parse::<f64>().is_err();
+    let is_word =
+        |cell: &str| matches!(Metastasis::parse_cell(cell), Ok(Some(_))) && cell.trim().parse::<f64>().is_err();
     let column_of = |column: &usize| at.iter().find(|(_, number)| *number == column).map(|(name, _)| *name);
     let has_words = at.get("metastasis").is_some_and(|number| {
         raw.records.iter().any(|record| record.cells.get(*number).is_some_and(|cell| is_word(cell)))

@@ -238,6 +238,7 @@ pub(super) const ALLOWED: &[(Tag, Keep, Why)] = &[
     (tags::REFERENCED_SEGMENT_NUMBER, Keep::Number, Why::Segments),
     (tags::MAXIMUM_FRACTIONAL_VALUE, Keep::Number, Why::Segments),
     (tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, Keep::Items, Why::Segments),
+    (tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE, Keep::Items, Why::Segments),
     (tags::SEGMENTATION_FRACTIONAL_TYPE, Keep::Word, Why::Segments),
     (tags::TRACKING_ID, Keep::Label, Why::Segments),
     (tags::TRACKING_UID, Keep::Uid, Why::Segments),

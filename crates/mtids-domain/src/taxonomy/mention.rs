@@ -126,7 +126,12 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
                 None => Token::Gap,
             },
         });
-        word = if kind(first) == Kind::Letter { Some(run) } else { word };
+        // Behind a number another word begins.
+        word = match kind(first) {
+            Kind::Letter => Some(run),
+            Kind::Digit => None,
+            Kind::Other => word,
+        };
     }
     Ok(found)
 }

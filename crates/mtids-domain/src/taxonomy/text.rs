@@ -190,6 +190,7 @@ mod tests {
             ("LN No.4R", "4R"),
             ("No. R4", "4R"),
             ("station no 4R", "4R"),
+            ("node no 4R", "4R"),
             ("St. no. 10 left", "10L"),
         ] {
             assert_eq!(text.parse::<Station>().unwrap().code(), code, "{text}");
@@ -299,6 +300,7 @@ mod tests {
             ("4R no", "`no` may mean none or number"),
             ("4R: no", "`no` may mean none or number"),
             ("no 7", "`no` may mean none or number"),
+            ("station 7 no 8", "`no` may mean none or number"),
             ("no LN 4R", "`no` may mean none or number"),
             ("7, no LN", "`no` may mean none or number"),
             ("LN 4R no", "`no` may mean none or number"),

@@ -75,10 +75,13 @@ fn run_together(run: &str) -> Option<Option<Mark>> {
     })
 }
 
+/// Words before `no` behind which it is that of a number.
+const NUMBERED: [&str; 9] = ["station", "stations", "stn", "st", "ln", "lns", "node", "nodes", "level"];
+
 /// Whether `no` is that of a number, where a text goes on with `rest` behind it, and `before` is the word in front: `No. 7`, `station no 7`.
 /// Alone it may negate, as in `4R no`, `no 7` and `no LN 4R`.
 pub(super) fn is_of_number(before: Option<&str>, rest: &str) -> bool {
-    let is_abbreviated = rest.starts_with('.') || matches!(before, Some("station" | "stations" | "stn" | "st"));
+    let is_abbreviated = rest.starts_with('.') || before.is_some_and(|before| NUMBERED.contains(&before));
     let next = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '#' | '_'));
     let number = next.trim_start_matches(['r', 'l']).trim_start_matches(|c: char| c.is_whitespace() || c == '_');
     is_abbreviated && number.starts_with(|c: char| c.is_ascii_digit())

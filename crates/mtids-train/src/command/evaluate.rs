@@ -1,14 +1,16 @@
 //! `mtids-train evaluate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::TrainError;
 use crate::evaluate::{EvaluateOptions, Evaluated, evaluate, evaluate_folds, text};
 use crate::folds::runs_in;
 use crate::measured::Evaluation;
+use crate::run_folder::file_of_split;
 use crate::seen::Acquaintance;
 use clap::{Args, ValueEnum};
 use mtids_runtime::exit::Exit;
+use mtids_runtime::product::resolved;
 use mtids_shards::Split;
 
 use super::common::{print, refuse_product};
@@ -60,10 +62,25 @@ impl From<SplitName> for Split {
     }
 }
 
+/// Refuses a folder with files of these names that no evaluation wrote.
+fn refuse_foreign(out: &Path) -> Result<(), TrainError> {
+    let is_ours = Split::ALL.iter().any(|&split| out.join(file_of_split("evaluation.json", split)).exists());
+    let names = ["report.html", "predictions.csv", "model-card.md"];
+    match names.into_iter().find(|name| !is_ours && out.join(name).exists()) {
+        Some(name) => {
+            let reason =
+                format!("{} is of no evaluation, and would be replaced; give another folder", out.join(name).display());
+            Err(TrainError::argument("--out", reason))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Evaluate {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        if let Some(out) = self.out.as_ref().filter(|out| **out != self.run) {
+        if let Some(out) = self.out.as_ref().filter(|out| resolved(out) != resolved(&self.run)) {
             refuse_product("--out", out)?;
+            refuse_foreign(out)?;
         }
         let options = EvaluateOptions {
             device: self.device.clone(),

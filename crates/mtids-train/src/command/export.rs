@@ -38,7 +38,8 @@ impl Export {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         if let Some(path) = &self.onnx {
             // A file beside a product is as much in its way as one inside.
-            refuse_product("--onnx", path.parent().unwrap_or(Path::new("")))?;
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            refuse_product("--onnx", folder)?;
             if path.exists() && path.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("onnx")) {
                 let reason = format!("{} is there and is no .onnx file; give another name", path.display());
                 return Err(TrainError::argument("--onnx", reason).into());

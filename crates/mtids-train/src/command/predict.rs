@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::TrainError;
 use crate::folds::runs_in;
-use crate::study::{PredictOptions, output, place, predict_studies, send};
+use crate::study::{PredictOptions, output, predict_studies, send};
 use clap::Args;
 use mtids_annotations::ClassFile;
 use mtids_dicomweb::{Client, Connection, Credentials};
@@ -124,16 +124,13 @@ impl Predict {
             primary_side: self.primary_side,
             edition: self.edition,
             out: Some(&self.out),
-            objects: (!self.no_dicom).then_some(objects.as_path()),
+            objects: Some(&objects),
+            no_objects: self.no_dicom,
             pictures: true,
             show_progress: true,
         };
         let runs = self.runs.iter().map(|run| runs_in(run)).collect::<Result<Vec<_>, _>>()?.concat();
         let answer = predict_studies(&runs, self.settings()?, &options, &interrupt)?;
-        if self.no_dicom {
-            // Those of an earlier answer would say other things than this one.
-            place::clear(None, Some(&objects))?;
-        }
         let paths = output::write(&answer, &self.out)?;
         if self.json {
             print(&output::json(&answer)?)?;

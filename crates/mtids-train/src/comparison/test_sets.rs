@@ -102,7 +102,8 @@ impl TestSets {
         for (set, fold) in cells::test_sets(grid, name) {
             let keyed = KeyedNodes::of(in_fold(dataset.clone(), fold)?.as_ref(), fold, path)?;
             let known = records.nodes(&set)?;
-            let is_other = known.is_some_and(|known| known != keyed.nodes);
+            let digests = |nodes: &Nodes| (nodes.dataset_digest, nodes.nodes_digest);
+            let is_other = known.as_ref().is_some_and(|known| digests(known) != digests(&keyed.nodes));
             if is_other && records_only {
                 // Results are made of what is on record, so nothing there is replaced for them.
                 let (path, records) = (path.display(), places.records.display());
@@ -112,7 +113,7 @@ impl TestSets {
             if is_other {
                 tracing::warn!("the records of `{set}` are of another dataset; they are not used");
             }
-            if !records_only {
+            if !records_only && known.as_ref() != Some(&keyed.nodes) {
                 records.put_nodes(&set, &keyed.nodes)?;
             }
             self.nodes.insert(set.clone(), keyed.nodes);
@@ -125,7 +126,8 @@ impl TestSets {
     fn recall(&mut self, grid: &Grid, name: &str, records: &Records) -> Result<(), TrainError> {
         for (set, fold) in cells::test_sets(grid, name) {
             let Some(known) = records.nodes(&set)? else { continue };
-            if known.cross_validation != fold {
+            // Records of an earlier version do not say of how many folds they are.
+            if known.cross_validation.is_some() && known.cross_validation != fold {
                 let reason = "its patients were dealt to other folds; give --folds and --repeats as before";
                 return Err(TrainError::argument("--folds", format!("records of `{set}`: {reason}")));
             }

@@ -90,5 +90,9 @@ pub(super) fn write(
     });
     write("model-card.md", card.markdown().as_bytes())?;
     write("report.html", report(folder, evaluation, &failures, &card)?.as_bytes())?;
+    if let Some(trained_on) = trained_on.filter(|_| place != folder.path()) {
+        // An audit looks beside the table for whom the run has seen.
+        trained_on.write(&place)?;
+    }
     Ok(place)
 }

@@ -165,12 +165,15 @@ impl Checkpoints {
         for (step, folder) in folders.into_iter().rev() {
             match self.read(&folder) {
                 Ok(found) => {
-                    match fault {
-                        Some(error) => tracing::warn!("{error}. It goes on from the checkpoint of step {step}"),
-                        None => {
-                            tracing::warn!("no file names the latest checkpoint; it goes on from that of step {step}");
-                        }
-                    }
+                    let why = fault.map_or_else(
+                        || "no file names the latest checkpoint".to_owned(),
+                        |fault| match fault {
+                            TrainError::Broken { path, reason } => format!("{} is damaged: {reason}", path.display()),
+                            other => other.to_string(),
+                        },
+                    );
+                    tracing::warn!("{why}; the training goes on from the checkpoint of step {step}");
+                    self.point("latest", step)?;
                     return Ok(Some(found));
                 }
                 Err(error) => fault = fault.or(Some(error)),
@@ -202,8 +205,9 @@ impl Checkpoints {
     /// [`TrainError::Io`] naming the file.
     pub fn tidy(&self, state: &TrainingState) -> Result<(), TrainError> {
         match state.best {
-            Some(best) => self.point("best", best.step)?,
-            None => remove_file(&self.folder.join("best"))?,
+            // After a damaged checkpoint the best one before it may be gone.
+            Some(best) if self.folder.join(folder_name(best.step)).exists() => self.point("best", best.step)?,
+            _ => remove_file(&self.folder.join("best"))?,
         }
         let mut regular = Vec::new();
         for (name, path) in self.entries()? {

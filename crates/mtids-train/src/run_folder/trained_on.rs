@@ -84,8 +84,8 @@ impl TrainedOn {
         self.train.iter().chain(again.map(|row| &row.patient_key)).map(|key| key.as_str().to_owned()).collect()
     }
 
-    /// Writes the record into a run folder.
-    pub(super) fn write(&self, run: &Path) -> Result<(), TrainError> {
+    /// Writes the record into a folder: that of a run, or of figures about it.
+    pub(crate) fn write(&self, run: &Path) -> Result<(), TrainError> {
         let file = run.join(TRAINED_ON);
         let mut json = serde_json::to_vec(self).map_err(|error| TrainError::io(&file, error.into()))?;
         json.push(b'\n');

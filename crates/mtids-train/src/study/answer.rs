@@ -322,8 +322,15 @@ impl PatientAnswer {
         self.studies.insert(uid.to_owned());
     }
 
-    /// Sums up the nodes. A station that a candidate came with counts before the region that the network read.
-    pub(super) fn conclude(&mut self, scheme: &RegionScheme, primary: Option<Side>, edition: Edition, asked: bool) {
+    /// Sums up the nodes; `rejected` entries of the annotations gave no candidate, and may be nodes of any place. A station that a candidate came with counts before the region that the network read.
+    pub(super) fn conclude(
+        &mut self,
+        scheme: &RegionScheme,
+        primary: Option<Side>,
+        edition: Edition,
+        asked: bool,
+        rejected: usize,
+    ) {
         self.regions.clear();
         for region in scheme.regions() {
             let here =
@@ -347,7 +354,9 @@ impl PatientAnswer {
         }
         // Nothing is said of a candidate that was left out, so it may be metastatic.
         let open = self.left_out.iter().map(|one| NodeState { stations: one.given.stations.clone(), metastatic: None });
-        let nodes: Vec<NodeState> = self.nodes.iter().map(|node| node.state(scheme)).chain(open).collect();
+        let unknown = std::iter::repeat_n(NodeState { stations: Vec::new(), metastatic: None }, rejected.min(1));
+        let nodes: Vec<NodeState> =
+            self.nodes.iter().map(|node| node.state(scheme)).chain(open).chain(unknown).collect();
         match NodalStage::of(&nodes, primary_side) {
             Some(stage) => {
                 let (category, NodalStage { least, most, possible, .. }) = (stage.text(edition), stage);

@@ -104,7 +104,7 @@ pub fn predict_studies(
                     pictures += 1;
                 }
             }
-            if let Some(folder) = options.objects {
+            if let Some(folder) = options.objects.filter(|_| !options.no_objects) {
                 let place = ObjectPlace { folder, number: number + 1 };
                 let (nodes, limits) = (&patient.nodes[before..], candidates.config().limits());
                 patient.objects.extend(objects::write(place, planned, volume, nodes, &outlines, &reader, &limits)?);
@@ -115,7 +115,9 @@ pub fn predict_studies(
     progress.finish();
     let mut patients: Vec<PatientAnswer> = patients.into_values().collect();
     for patient in &mut patients {
-        patient.conclude(&regions, options.primary_side, options.edition, reader.has_network());
+        // A side is of one patient, so whoever it is whose entries were rejected.
+        let rejected = candidates.rejects().len();
+        patient.conclude(&regions, options.primary_side, options.edition, reader.has_network(), rejected);
     }
     Ok(StudyAnswer {
         notice: NOTICE.to_owned(),

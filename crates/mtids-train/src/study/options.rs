@@ -17,8 +17,10 @@ pub struct PredictOptions<'a> {
     pub edition: Edition,
     /// A folder inside the studies that is not read.
     pub out: Option<&'a Path>,
-    /// Folder for DICOM objects (SEG and SR), one of each per series; without it none are written.
+    /// Folder for DICOM objects (SEG and SR), one of each per series; those of an earlier answer there are removed.
     pub objects: Option<&'a Path>,
+    /// Write no DICOM objects.
+    pub no_objects: bool,
     /// Make a picture of each node, for the page; of the first 300.
     pub pictures: bool,
     /// Show progress on the terminal.

@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn an_answer_is_known_for_one_by_what_it_writes() {
         let answer = StudyAnswer {
-            notice: String::new(),
+            notice: super::super::NOTICE.to_owned(),
             program: Program::new("test", "0"),
             runs: Vec::new(),
             patients: Vec::new(),

@@ -23,6 +23,9 @@ pub(super) const PAGE_TITLE: &str = "Lymph nodes of studies";
 /// What stands in the description of every object.
 pub(super) const OBJECT_MARK: &str = "research software, not for diagnosis";
 
+/// What stands in its JSON, in the order of keys before the patients.
+const JSON_MARK: &str = "Research software, not for diagnosis";
+
 /// Bytes at the beginning of a file by which ours is known.
 const BEGINNING: u64 = 1 << 16;
 
@@ -46,7 +49,7 @@ pub(super) fn refuse_foreign(out: &Path, objects: Option<&Path>, inputs: &[PathB
     if let Some(input) = inputs.iter().find(|input| replaced().any(|path| same(path, input))) {
         return refuse(input, "is read as candidates, and would be replaced by the answer");
     }
-    let marked = [(&table, TABLE_BEGINNING), (&page, PAGE_TITLE)];
+    let marked = [(&table, TABLE_BEGINNING), (&page, PAGE_TITLE), (&json, JSON_MARK)];
     let foreign = marked.into_iter().find(|(path, mark)| path.exists() && !begins_with(path, mark));
     if let Some((path, _)) = foreign {
         return refuse(path, "is of no earlier answer, and would be replaced");
