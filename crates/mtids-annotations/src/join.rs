@@ -108,7 +108,7 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         let place = |annotation: &Annotation| annotation.center.0.map(|x| (x * 1e3).round() as i64);
         (is_point(&a.1), a.0, place(&a.1)).cmp(&(is_point(&b.1), b.0, place(&b.1)))
     });
-    let (mut duplicates, mut crowded, mut beside) = (0, 0, Vec::new());
+    let (mut duplicates, mut crowded) = (0, 0);
     let mut clusters: Vec<Cluster> = Vec::new();
     let mut rest = annotations.into_iter().peekable();
     while let Some(first) = rest.next() {
@@ -121,9 +121,7 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         let mut group: Vec<Option<Cluster>> = one_for_each_node(group, &mut duplicates).into_iter().map(Some).collect();
         let source = kind.1;
         let mut pairs: Vec<([f64; 2], usize, usize)> = Vec::new();
-        let mut lone: Vec<usize> = Vec::new();
         for (n, one) in group.iter().flatten().enumerate() {
-            let known = pairs.len();
             for (at, cluster) in clusters.iter().enumerate() {
                 let taken = cluster.members.iter().any(|(member, _)| *member == source);
                 let distance = cluster.distance(one.center());
@@ -131,9 +129,6 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
                     // Of several points inside a mask the one nearest its centre is meant.
                     pairs.push(([distance, cluster.center().distance(one.center())], at, n));
                 }
-            }
-            if pairs.len() == known && kind.0 {
-                lone.push(n);
             }
         }
         let order = |[a, b]: [f64; 2], [c, d]: [f64; 2]| a.total_cmp(&c).then(b.total_cmp(&d));
@@ -149,39 +144,47 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
                 taken.insert(at);
             }
         }
-        let mut near: Vec<(f64, usize, usize)> = Vec::new();
-        for n in lone {
-            let Some(one) = &group[n] else { continue };
-            let distances = clusters.iter().enumerate().filter_map(|(at, cluster)| Some((cluster.beside(one)?, at)));
-            // A point between two masks may be of either, or of neither.
-            if let [(distance, at)] = distances.collect::<Vec<_>>()[..]
-                && distance <= tolerance_mm
-                && !taken.contains(&at)
-                // Another row that lies in the node is the one that means it.
-                && clusters[at].members.iter().all(|(_, member)| matches!(member.extent, Extent::Mask(_)))
-                && may_be_one(&clusters[at].members, &one.members)
-            {
-                near.push((distance, at, n));
-            }
-        }
-        near.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-        for (_, at, n) in near {
-            if taken.insert(at)
-                && let Some(one) = group[n].take()
-            {
-                beside.extend(one.members.first().map(|(_, member)| member.center));
-                clusters[at].members.extend(one.members);
-            }
-        }
         let left: BTreeSet<usize> = inside.iter().filter(|(_, n)| group[*n].is_some()).map(|(_, n)| *n).collect();
         crowded += left.len() as u64;
         clusters.extend(group.into_iter().flatten());
     }
+    let (clusters, beside) = join_beside(clusters, tolerance_mm);
     // A row in the middle of a mask that another row was joined to lies at the place of that finding.
     let clusters = one_for_each_node(clusters, &mut duplicates);
     let contradicting_lengths = clusters.iter().filter_map(|cluster| contradicting_lengths(&cluster.members)).collect();
     let findings = clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect();
     Joined { findings, duplicates, beside, crowded, contradicting_lengths }
+}
+
+/// Joins points to the node whose surface they lie beside: one that is drawn and that no row lies in, and no other near. It comes last, when all rows
+/// have found the masks that they lie in. Returns the centres of the points too.
+fn join_beside(clusters: Vec<Cluster>, tolerance_mm: f64) -> (Vec<Cluster>, Vec<PointMm>) {
+    let is_mask = |(_, member): &(usize, Annotation)| matches!(member.extent, Extent::Mask(_));
+    let mut near: Vec<(f64, usize, usize)> = Vec::new();
+    for (n, one) in clusters.iter().enumerate().filter(|(_, one)| !one.members.iter().any(is_mask)) {
+        let distances = clusters.iter().enumerate().filter_map(|(at, cluster)| Some((cluster.beside(one)?, at)));
+        // A point between two masks may be of either, or of neither.
+        if let [(distance, at)] = distances.collect::<Vec<_>>()[..]
+            && distance <= tolerance_mm
+            && clusters[at].members.iter().all(is_mask)
+            && may_be_one(&clusters[at].members, &one.members)
+        {
+            near.push((distance, at, n));
+        }
+    }
+    near.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let mut clusters: Vec<Option<Cluster>> = clusters.into_iter().map(Some).collect();
+    let (mut taken, mut beside) = (BTreeSet::new(), Vec::new());
+    for (_, at, n) in near {
+        if taken.insert(at)
+            && let Some(one) = clusters[n].take()
+            && let Some(node) = &mut clusters[at]
+        {
+            beside.extend(one.members.first().map(|(_, member)| member.center));
+            node.members.extend(one.members);
+        }
+    }
+    (clusters.into_iter().flatten().collect(), beside)
 }
 
 /// Two centres nearer than this are those of one node, mm: no node is so small.

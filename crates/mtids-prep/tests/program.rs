@@ -217,7 +217,7 @@ fn arguments_that_would_harm_the_machine_are_refused() {
     {
         let data = cohort().join("dicom");
         let zero = "pseudonym.key_file=/dev/zero";
-        run(["build", "--data", text(&data), "--out", text(&out), "--set", zero]).says(2, "not a regular file");
+        run(["build", "--data", text(&data), "--out", text(&out), "--set", zero]).says(2, "larger than 1 MiB");
     }
     assert!(!out.exists());
     run(["probe", text(&cohort().join("dicom")), "--at", "nan,0,0"]).says(2, "three numbers");
