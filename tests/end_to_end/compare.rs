@@ -59,7 +59,7 @@ fn a_comparison_killed_twenty_times_or_shared_by_two_ends_in_the_same_results() 
     let whole = run("mtids-train", arguments(&grid, &place("whole"))).expect_code(0);
     assert!(whole.stdout.contains("All 6 trainings are on record."), "{}", whole.stdout);
     let expected = lasting(&place("whole"));
-    assert_eq!(expected.len(), 3 + 1 + 6, "three results, the nodes and six records: {expected:?}");
+    assert_eq!(expected.len(), 3 + 2 + 6, "three results, dataset and nodes, and six records: {expected:?}");
 
     let mut random = rng_for(3, "kills of a comparison", &[]);
     let mut killed = 0;

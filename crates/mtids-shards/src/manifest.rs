@@ -7,9 +7,9 @@
 use mtids_runtime::digest::Digest;
 use mtids_runtime::product::Product;
 use mtids_runtime::storage::Storage;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::description::Manifest;
+use crate::description::{Manifest, RowGroupEntry};
 use crate::error::ShardError;
 use crate::file::renew_copies;
 use crate::previous::PreviousManifest;
@@ -170,6 +170,30 @@ impl Manifest {
     pub fn digest(&self) -> Digest {
         Digest::of_bytes(self.to_json().as_bytes())
     }
+
+    /// Digest of the rows alone: their form, and the row groups of each shard in their order. Datasets that share it teach the same, whatever
+    /// their cards, reports, settings and program say.
+    pub fn rows_digest(&self) -> Digest {
+        let description = &self.description;
+        let form = [
+            description.schema_version.clone(),
+            description.taxonomy_version.clone(),
+            json(&description.regions),
+            json(&description.views),
+        ];
+        // Not the digest of the file: its end names the program and its settings.
+        let shards = self.shards.iter().map(|shard| {
+            let group = |group: &RowGroupEntry| format!(" {} {} {}", json(&group.kind), group.rows, group.digest);
+            shard.split.name().to_owned() + &shard.row_groups.iter().map(group).collect::<String>()
+        });
+        Digest::of_parts(form.into_iter().chain(shards))
+    }
+}
+
+/// A part of a description as text.
+fn json(part: &impl Serialize) -> String {
+    // Structures of strings, numbers and lists: these always have a JSON form.
+    serde_json::to_string(part).unwrap_or_default()
 }
 
 #[cfg(test)]

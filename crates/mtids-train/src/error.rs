@@ -279,6 +279,10 @@ fn start_or_correct(path: &Path) -> String {
     if path.join(mtids_shards::MANIFEST).exists() {
         return "it is a dataset: name the run that was trained on it".to_owned();
     }
+    let fold = crate::fold_folder::fold_folder(path, 0);
+    if fold.is_dir() {
+        return format!("it holds a cross-validation: name one of its folds, such as {}", fold.display());
+    }
     format!("start one with `mtids-train fit --run {} --dataset …`", path.display())
 }
 

@@ -235,6 +235,49 @@ fn records_alone_give_the_results_and_those_of_other_settings_are_not_used() {
 }
 
 #[test]
+fn records_stay_of_use_when_a_later_program_builds_the_same_rows() {
+    let bench = Bench::new(GRID);
+    let places = bench.places("out");
+    let before = (bench.all("out"), lasting(&places));
+    let built_again = |name: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let path = bench.folder.path().join(name).join("manifest.json");
+        let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut manifest);
+        fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+    };
+    // The end of each shard names the program too.
+    let by_a_later_program = |manifest: &mut serde_json::Value| {
+        manifest["description"]["program"]["version"] = "9.9.9".into();
+        for shard in manifest["shards"].as_array_mut().unwrap() {
+            shard["digest"] = "0".repeat(64).into();
+            shard["footer_digest"] = "1".repeat(64).into();
+        }
+    };
+    fs::remove_dir_all(places.out.join("cells")).unwrap();
+    let first = fs::read(bench.folder.path().join("reported/manifest.json")).unwrap();
+    for name in ["reported", "tuning"] {
+        built_again(name, &by_a_later_program);
+    }
+    assert_eq!((bench.all("out"), lasting(&places)), before);
+    assert!(!places.out.join("cells").exists(), "nothing is trained again");
+
+    // A training that was begun on the first of two equal datasets is no hindrance with the second: it has a run of its own.
+    let record = places.records.join("reported.mt-ids.seed-1.json");
+    fs::remove_file(&record).unwrap();
+    fs::write(bench.folder.path().join("reported/manifest.json"), &first).unwrap();
+    assert_eq!((bench.all("out"), lasting(&places)), before);
+    fs::remove_file(&record).unwrap();
+    built_again("reported", &|manifest| manifest["description"]["program"]["version"] = "9.9.9".into());
+    assert_eq!((bench.all("out"), lasting(&places)), before);
+
+    // Rows of another form are other rows, though the files of the shards are these.
+    built_again("reported", &|manifest| manifest["description"]["taxonomy_version"] = "9".into());
+    let options = CompareOptions { records_only: true, ..CompareOptions::default() };
+    let refused = compare(&bench.grid, &places, options, &Interrupt::new()).unwrap_err().to_string();
+    assert!(refused.contains("is not the dataset whose records are in"), "{refused}");
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused_before_any_training() {
     let bench = Bench::new(GRID);
     let refusal = |grid: &Grid, places: &Places| -> TrainError {

@@ -14,6 +14,7 @@
 pub mod cells;
 mod contenders;
 mod crossed;
+pub mod dataset;
 mod field;
 pub mod figures;
 pub mod grid;

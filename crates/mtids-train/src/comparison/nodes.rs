@@ -23,7 +23,7 @@ const FORMAT: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Nodes {
     format: u32,
-    /// Digest of the dataset.
+    /// Digest of the dataset, as [`RecordedDataset`](super::dataset::RecordedDataset) names it.
     pub dataset_digest: Digest,
     /// Digest of keys and labels.
     pub nodes_digest: Digest,
@@ -61,12 +61,13 @@ pub(crate) fn rounded(value: f64, decimals: i32) -> f64 {
 }
 
 impl KeyedNodes {
-    /// The test nodes of a dataset, or of a fold of it, which `cross_validation` names.
+    /// The test nodes of a dataset, or of a fold of it, which `cross_validation` names. `dataset_digest` is what records call the dataset.
     ///
     /// # Errors
     /// [`TrainError::Dataset`], or [`TrainError::Mismatch`] where no test row has a label.
     pub(crate) fn of(
         dataset: &Dataset,
+        dataset_digest: Digest,
         cross_validation: Option<CrossValidation>,
         path: &Path,
     ) -> Result<Self, TrainError> {
@@ -95,7 +96,7 @@ impl KeyedNodes {
         let grown = |row: &&RowLabels| row.grown.get(Measure::ShortAxis).map(|mm| rounded(f64::from(mm), 2));
         let nodes = Nodes {
             format: FORMAT,
-            dataset_digest: manifest.digest(),
+            dataset_digest,
             nodes_digest: Digest::of_parts(parts),
             cross_validation,
             regions: names,

@@ -12,6 +12,7 @@ use mtids_runtime::provenance::Program;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::dataset::RecordedDataset;
 use super::nodes::{Nodes, rounded};
 use crate::error::TrainError;
 use crate::evaluate::Evaluated;
@@ -35,7 +36,7 @@ pub struct Record {
     pub settings_digest: Digest,
     /// Digest of the settings as the dataset completes them: that of the run.
     pub run_digest: Digest,
-    /// Digest of the dataset.
+    /// Digest of the dataset, as [`RecordedDataset`] names it.
     pub dataset_digest: Digest,
     /// The program.
     pub program: Program,
@@ -268,6 +269,18 @@ impl Records {
             Some(fault) => Err(TrainError::record(&path, fault)),
             None => Ok(nodes),
         }
+    }
+
+    /// The datasets that records of this name are of, in the order in which they came.
+    ///
+    /// # Errors
+    /// [`TrainError::Record`] for a file that does not tell them.
+    pub fn datasets(&self, name: &str) -> Result<Vec<RecordedDataset>, TrainError> {
+        Ok(self.read(&self.file(name, "datasets.json"))?.unwrap_or_default())
+    }
+
+    pub(crate) fn put_datasets(&self, name: &str, datasets: &[RecordedDataset]) -> Result<(), TrainError> {
+        self.write(&self.file(name, "datasets.json"), &datasets)
     }
 
     pub(crate) fn put_cell(&self, id: &str, record: &Record, cost: &Cost) -> Result<(), TrainError> {

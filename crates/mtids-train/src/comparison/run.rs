@@ -221,7 +221,7 @@ impl<'a> Comparison<'a> {
 
     fn train(&self, cell: &Cell, config: &ValidConfig, folder: &Path, interrupt: &Interrupt) -> Result<(), TrainError> {
         let dataset = &self.places.datasets[&cell.dataset];
-        let dataset_digest = self.sets.digests.get(&cell.dataset).map_or_else(String::new, Digest::to_string);
+        let dataset_digest = self.sets.at_hand.get(&cell.dataset).map_or_else(String::new, Digest::to_string);
         let run = Digest::of_parts([settings_digest(config).to_string(), dataset_digest]);
         let run = folder.join(format!("run-{}", run.short()));
         forget_peak_memory();
@@ -233,6 +233,7 @@ impl<'a> Comparison<'a> {
             Err(error) => return Err(error),
         };
         let mut record = unmeasured(&run, config)?;
+        record.dataset_digest = self.sets.digests.get(&cell.dataset).copied().unwrap_or(record.dataset_digest);
         record.is_diverged = ended.is_none();
         if let Some(summary) = ended {
             record.parameters = summary.parameters;

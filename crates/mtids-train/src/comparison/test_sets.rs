@@ -9,6 +9,7 @@ use mtids_runtime::digest::Digest;
 use mtids_shards::Dataset;
 
 use super::cells;
+use super::dataset::RecordedDataset;
 use super::grid::Grid;
 use super::nodes::{KeyedNodes, Nodes};
 use super::overlap;
@@ -20,8 +21,10 @@ use crate::folds::in_fold;
 /// Test nodes and digests, by name.
 #[derive(Debug, Default)]
 pub(super) struct TestSets {
-    /// Digests of the datasets, as far as datasets or nodes on record tell them.
+    /// Digests by which records name the datasets, as far as datasets or nodes on record tell them.
     pub(super) digests: BTreeMap<String, Digest>,
+    /// Digests of the datasets that are at hand, as runs on them have noted them.
+    pub(super) at_hand: BTreeMap<String, Digest>,
     /// Test nodes by set.
     pub(super) nodes: BTreeMap<String, Nodes>,
     /// Keys of the samples of each set whose dataset is at hand.
@@ -39,7 +42,7 @@ impl TestSets {
         records: &Records,
         records_only: bool,
     ) -> Result<Self, TrainError> {
-        let (mut sets, mut datasets) = (Self::default(), BTreeMap::new());
+        let (mut sets, mut datasets, mut new) = (Self::default(), BTreeMap::new(), Vec::new());
         let is_tuned_apart = cells::is_tuned(grid) && grid.folds.is_none();
         let tuning = grid.tuning.iter().filter(|_| is_tuned_apart).map(|tuning| &tuning.dataset);
         for name in grid.datasets.iter().chain(tuning) {
@@ -47,7 +50,13 @@ impl TestSets {
             match places.datasets.get(name) {
                 Some(path) => {
                     let dataset = mtids_store::open_dataset(path)?;
-                    sets.digests.insert(name.clone(), dataset.manifest().digest());
+                    let known = records.datasets(name)?;
+                    let found = RecordedDataset::of(dataset.manifest(), &known);
+                    sets.digests.insert(name.clone(), found.dataset_digest);
+                    sets.at_hand.insert(name.clone(), dataset.manifest().digest());
+                    if !records_only && !known.contains(&found) {
+                        new.push((name, [known, vec![found]].concat()));
+                    }
                     datasets.insert(name, dataset.clone());
                     if is_reported {
                         sets.read(grid, name, &dataset, places, records, records_only)?;
@@ -85,6 +94,7 @@ impl TestSets {
         if let Some(stranger) = places.datasets.keys().find(|name| !is_known(name)) {
             return Err(TrainError::argument("--dataset", format!("`{stranger}` is no dataset of the grid")));
         }
+        new.iter().try_for_each(|(name, datasets)| records.put_datasets(name, datasets))?;
         Ok(sets)
     }
 
@@ -99,8 +109,9 @@ impl TestSets {
         records_only: bool,
     ) -> Result<(), TrainError> {
         let path = &places.datasets[name];
+        let digest = self.digests[name];
         for (set, fold) in cells::test_sets(grid, name) {
-            let keyed = KeyedNodes::of(in_fold(dataset.clone(), fold)?.as_ref(), fold, path)?;
+            let keyed = KeyedNodes::of(in_fold(dataset.clone(), fold)?.as_ref(), digest, fold, path)?;
             let known = records.nodes(&set)?;
             let digests = |nodes: &Nodes| (nodes.dataset_digest, nodes.nodes_digest);
             let is_other = known.as_ref().is_some_and(|known| digests(known) != digests(&keyed.nodes));
