@@ -6,9 +6,9 @@
 use mtids_patch::ViewName;
 use mtids_runtime::random::Rng;
 use rand::RngExt;
-use rand_distr::{Distribution, Normal};
 
 use super::key::AugmentKey;
+use super::noise::{DRAWN_AT_ONCE, standard_normal};
 use super::rounding::to_stored;
 
 /// How far grey values are changed at random.
@@ -16,14 +16,13 @@ use super::rounding::to_stored;
 pub(super) struct Intensity {
     gain: f64,
     offset_hu: f64,
-    noise: Option<Normal<f64>>,
+    noise_hu: f64,
 }
 
 impl Intensity {
     /// Largest gain beyond 1 and largest offset, either way; standard deviation of the noise, a finite number of at least 0.
     pub(super) fn new(gain: f64, offset_hu: f64, noise_hu: f64) -> Self {
-        let noise = Normal::new(0.0, noise_hu).ok().filter(|_| noise_hu > 0.0);
-        Self { gain, offset_hu, noise }
+        Self { gain, offset_hu, noise_hu }
     }
 
     /// Changes the voxels of a CT. `random` gives the noise, voxel by voxel.
@@ -33,13 +32,20 @@ impl Intensity {
             let mut random = key.random("intensity", view);
             factor += self.gain * random.random_range(-1.0..=1.0);
             offset += self.offset_hu * random.random_range(-1.0..=1.0);
-        } else if self.noise.is_none() {
+        } else if self.noise_hu == 0.0 {
             return;
         }
-        let changed = |hu: i16, noise: f64| to_stored(f64::from(hu) * factor + offset + noise);
-        match self.noise {
-            Some(noise) => voxels.iter_mut().for_each(|voxel| *voxel = changed(*voxel, noise.sample(random))),
-            None => voxels.iter_mut().for_each(|voxel| *voxel = changed(*voxel, 0.0)),
+        let (factor, offset, noise_hu) = (factor as f32, offset as f32, self.noise_hu as f32);
+        let changed = |hu: i16, noise: f32| to_stored(f32::from(hu) * factor + offset + noise);
+        if self.noise_hu == 0.0 {
+            voxels.iter_mut().for_each(|voxel| *voxel = changed(*voxel, 0.0));
+            return;
+        }
+        let mut noise = [0.0; DRAWN_AT_ONCE];
+        for voxels in voxels.chunks_mut(DRAWN_AT_ONCE) {
+            let noise = &mut noise[..voxels.len()];
+            standard_normal(random, noise);
+            voxels.iter_mut().zip(noise).for_each(|(voxel, noise)| *voxel = changed(*voxel, *noise * noise_hu));
         }
     }
 }

@@ -9,6 +9,7 @@ mod crop;
 pub(crate) mod input;
 mod intensity;
 mod key;
+mod noise;
 mod rounding;
 mod settings;
 mod symmetry;

@@ -75,11 +75,36 @@ impl Between {
         let low = position.floor() as usize;
         Self { low, high: (low + 1).min(last), share: (position - low as f64) as f32 }
     }
+}
 
-    fn mix(&self, at: impl Fn(usize) -> f32) -> f32 {
-        // Whole positions are read as they are.
-        if self.share == 0.0 { at(self.low) } else { at(self.low) * (1.0 - self.share) + at(self.high) * self.share }
+/// Four neighbouring voxels of a plane, as places in it, and the shares of those behind.
+#[derive(Clone, Copy)]
+struct InPlane {
+    places: [u32; 4],
+    shares: [f32; 2],
+}
+
+impl InPlane {
+    fn new(row: Between, column: Between, width: usize) -> Self {
+        let place = |row: usize, column: usize| (row * width + column) as u32;
+        let places = [
+            place(row.low, column.low),
+            place(row.low, column.high),
+            place(row.high, column.low),
+            place(row.high, column.high),
+        ];
+        Self { places, shares: [row.share, column.share] }
     }
+
+    fn mix(&self, plane: &[i16]) -> f32 {
+        let [a, b, c, d] = self.places.map(|place| f32::from(plane[place as usize]));
+        let [row, column] = self.shares;
+        mixed(mixed(a, b, column), mixed(c, d, column), row)
+    }
+}
+
+fn mixed(low: f32, high: f32, share: f32) -> f32 {
+    low * (1.0 - share) + high * share
 }
 
 impl Warp {
@@ -98,18 +123,23 @@ impl Warp {
         let between =
             |axis: usize, mm: f64| Between::at(start[axis] as f64 + middle(axis) + mm / spacing_mm[axis], stored[axis]);
         let (sine, cosine) = self.angle.sin_cos();
-        let in_plane: Vec<(Between, Between)> = (0..size[1] * size[2])
+        // The places of a plane are the same in all.
+        let in_plane: Vec<InPlane> = (0..size[1] * size[2])
             .map(|n| {
                 let (y, x) = (offset_mm(1, n / size[2]), offset_mm(2, n % size[2]));
-                (between(1, y * cosine - x * sine), between(2, y * sine + x * cosine))
+                InPlane::new(between(1, y * cosine - x * sine), between(2, y * sine + x * cosine), stored[2])
             })
             .collect();
+        let plane = |d: usize| &voxels[d * stored[1] * stored[2]..][..stored[1] * stored[2]];
         for d in 0..size[0] {
             let along = between(0, offset_mm(0, d));
-            for (row, column) in &in_plane {
-                let value =
-                    along.mix(|d| row.mix(|h| column.mix(|w| f32::from(voxels[(d * stored[1] + h) * stored[2] + w]))));
-                out.push(to_stored(f64::from(value)));
+            let low = plane(along.low);
+            if along.share == 0.0 {
+                out.extend(in_plane.iter().map(|place| to_stored(place.mix(low))));
+            } else {
+                let high = plane(along.high);
+                let mix = |place: &InPlane| to_stored(mixed(place.mix(low), place.mix(high), along.share));
+                out.extend(in_plane.iter().map(mix));
             }
         }
     }

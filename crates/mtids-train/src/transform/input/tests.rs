@@ -10,10 +10,10 @@ use mtids_runtime::random::rng_for;
 use mtids_shards::Split;
 use proptest::prelude::*;
 use rand::RngExt;
-use rand_distr::{Distribution, Normal};
 
 use super::*;
 use crate::testing::row;
+use crate::transform::noise::standard_normal;
 
 const STORED: [usize; 3] = [4, 6, 6];
 
@@ -182,12 +182,14 @@ fn before_views(voxels: &[i16], seed: u64, epoch: u64, sample: &str) -> Vec<u32>
     let mut random = rng_for(seed, &format!("augment {sample}"), &[epoch]);
     let start: [usize; 3] =
         std::array::from_fn(|axis| center[axis] + random.random_range(0..=2 * shift[axis]) - shift[axis]);
-    let noise = Normal::new(0.0, 12.0).unwrap();
+    let mut noise = [0.0; 32];
+    standard_normal(&mut random, &mut noise);
+    let mut noise = noise.into_iter();
     let mut out = Vec::new();
     for d in start[0]..start[0] + size[0] {
         for h in start[1]..start[1] + size[1] {
             for w in start[2]..start[2] + size[2] {
-                let hu = f64::from(voxels[(d * STORED[1] + h) * STORED[2] + w]) + noise.sample(&mut random);
+                let hu = f32::from(voxels[(d * STORED[1] + h) * STORED[2] + w]) + noise.next().unwrap() * 12.0;
                 let hu = hu.round() as i16;
                 out.push(((f32::from(hu) + 160.0) * (1.0 / 400.0)).clamp(0.0, 1.0).to_bits());
             }
