@@ -142,12 +142,16 @@ impl<'a> SeriesGeometry<'a> {
         normal.map(|x| x / length)
     }
 
+    /// Heights of its slices along the normal, mm, in their order, where the files have them.
+    pub(crate) fn heights(&self) -> Vec<f64> {
+        let normal = self.normal();
+        (0..self.slices.len()).map(|k| dot(self.image_to_mm(Voxel([0.0, 0.0, k as f64])).0, normal)).collect()
+    }
+
     /// Heights of its slices along the normal, mm, by SOP Instance UID; without UIDs of several slices, which frames of one object share.
     pub(crate) fn slice_heights(&self) -> HashMap<&'a str, f64> {
-        let normal = self.normal();
         let (mut heights, mut shared) = (HashMap::new(), Vec::new());
-        for (k, uid) in self.slices.iter().enumerate() {
-            let height = dot(self.image_to_mm(Voxel([0.0, 0.0, k as f64])).0, normal);
+        for (uid, height) in self.slices.iter().zip(self.heights()) {
             if heights.insert(uid, height).is_some() {
                 shared.push(uid);
             }
@@ -156,6 +160,25 @@ impl<'a> SeriesGeometry<'a> {
             heights.remove(uid);
         }
         heights
+    }
+
+    /// Numbers of its slices of a SOP Instance UID; of an object of frames that of the frame, counted from 1, where one is named.
+    pub(crate) fn slices_of(&self, uid: &str, frame: Option<u32>) -> Vec<usize> {
+        match self.slices {
+            SliceUids::Headers(headers) | SliceUids::OffGrid(headers) => {
+                // Frames of a header count from 0.
+                let is_frame =
+                    |header: &InstanceHeader| frame.is_none_or(|number| header.frame.checked_add(1) == Some(number));
+                let is_meant = |header: &InstanceHeader| header.sop_instance_uid == uid && is_frame(header);
+                headers.iter().enumerate().filter(|(_, header)| is_meant(header)).map(|(k, _)| k).collect()
+            }
+            SliceUids::Listed(list) => {
+                let named: Vec<usize> =
+                    list.iter().enumerate().filter(|(_, known)| **known == uid).map(|(k, _)| k).collect();
+                // A list does not say which frame a slice is.
+                if named.len() == 1 && frame.is_some_and(|number| number != 1) { Vec::new() } else { named }
+            }
+        }
     }
 
     /// How its slices lie in their plane.

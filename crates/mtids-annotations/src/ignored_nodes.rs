@@ -37,7 +37,7 @@ impl IgnoredNodes {
 }
 
 /// Whether a name has a word of nodes, also run together with a number (`LN4R`), or is a station such as 4R.
-fn names_node(name: &str) -> bool {
+pub(crate) fn names_node(name: &str) -> bool {
     let lower = name.to_lowercase();
     let mut words = lower.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
     // A number alone counts structures, and letters before one may be vertebrae.

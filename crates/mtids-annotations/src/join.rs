@@ -20,6 +20,8 @@ use crate::surface::distance_beside;
 pub struct Joined {
     /// Findings, each at a place of its own.
     pub findings: Vec<Finding>,
+    /// For each finding the centres of all annotations that it is of.
+    pub centers: Vec<Vec<PointMm>>,
     /// Annotations that repeat the place of another one of the same source, and were merged with it.
     pub duplicates: u64,
     /// Annotations outside a mask that were joined to it, because they lie beside its surface, and beside no other: their
@@ -65,6 +67,11 @@ impl Cluster {
         apart <= COMPARED_WITHIN_MM
             && a.affine == b.affine
             && 4 * shared_voxels(&a, &b) >= a.voxels.len() + b.voxels.len()
+    }
+
+    /// Whether a source speaks in both.
+    fn shares_source(&self, other: &Self) -> bool {
+        self.members.iter().any(|(source, _)| other.members.iter().any(|(another, _)| another == source))
     }
 
     /// Distance of a point or ball to the surface of this node's mask, mm, where it lies beside it.
@@ -152,12 +159,16 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
     // A row in the middle of a mask that another row was joined to lies at the place of that finding.
     let clusters = one_for_each_node(clusters, &mut duplicates);
     let contradicting_lengths = clusters.iter().filter_map(|cluster| contradicting_lengths(&cluster.members)).collect();
-    let findings = clusters.into_iter().filter_map(|cluster| merge(&cluster.members)).collect();
-    Joined { findings, duplicates, beside, crowded, contradicting_lengths }
+    let with_centers = |cluster: Cluster| {
+        let centers: Vec<PointMm> = cluster.members.iter().map(|(_, member)| member.center).collect();
+        merge(&cluster.members).map(|finding| (finding, centers))
+    };
+    let (findings, centers) = clusters.into_iter().filter_map(with_centers).unzip();
+    Joined { findings, centers, duplicates, beside, crowded, contradicting_lengths }
 }
 
-/// Joins points to the node whose surface they lie beside: one that is drawn and that no row lies in, and no other near. It comes last, when all rows
-/// have found the masks that they lie in. Returns the centres of the points too.
+/// Joins points to the node whose surface they lie beside: one that is drawn by other sources and that no row lies in, and no other near. It comes last,
+/// when all rows have found the masks that they lie in. Returns the centres of the points too.
 fn join_beside(clusters: Vec<Cluster>, tolerance_mm: f64) -> (Vec<Cluster>, Vec<PointMm>) {
     let is_mask = |(_, member): &(usize, Annotation)| matches!(member.extent, Extent::Mask(_));
     let mut near: Vec<(f64, usize, usize)> = Vec::new();
@@ -167,6 +178,7 @@ fn join_beside(clusters: Vec<Cluster>, tolerance_mm: f64) -> (Vec<Cluster>, Vec<
         if let [(distance, at)] = distances.collect::<Vec<_>>()[..]
             && distance <= tolerance_mm
             && clusters[at].members.iter().all(is_mask)
+            && !clusters[at].shares_source(one)
             && may_be_one(&clusters[at].members, &one.members)
         {
             near.push((distance, at, n));

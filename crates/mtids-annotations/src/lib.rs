@@ -54,7 +54,7 @@ pub use mask_file::{is_mask_file, read_mask};
 pub use measure::short_axis_mm;
 pub use names_without_rule::NamesWithoutRule;
 pub use reject::{Reject, RejectPlace, RejectReason};
-pub use report::{MeasurementGroup, Report, read_report};
+pub use report::{Coordinates, MeasurementGroup, Report, ReportContext, Shape, Space, read_report};
 pub use segmentation::{PlacedSegment, PlacedSegmentation, Segment, Segmentation, read_segmentation};
 pub use statuses_in_names::StatusesInNames;
 pub use structures::{Contour, ContourKind, RegionOfInterest, StructureSet, read_structures};

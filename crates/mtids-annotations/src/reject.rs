@@ -49,6 +49,8 @@ pub enum RejectReason {
     UnreadableStructure,
     /// A segment that cannot be read.
     UnreadableSegment,
+    /// Coordinates of a report that cannot be read as the place of one node.
+    UnreadableCoordinates,
 }
 
 impl RejectReason {
@@ -102,6 +104,10 @@ impl RejectReason {
             }
             Self::UnreadableSegment => {
                 "A segment of a SEG or a mask file cannot be read. The other segments are used. The message names it and says why."
+            }
+            Self::UnreadableCoordinates => {
+                "A group of measurements of a structured report has coordinates that cannot be read, or that are of no one node. The other groups \
+                 are used. The message names it and says why. Draw it again, one group for each node, or let a class rule ignore it."
             }
         }
     }

@@ -1,15 +1,22 @@
-//! Structured reports of measurements (TID 1500) whose groups refer to segments of a DICOM SEG.
+//! Structured reports of measurements (TID 1500) whose groups refer to segments of a DICOM SEG, or have coordinates of their own.
 //!
-//! A report adds words to voxels: the kind of finding, its site, its short axis. The voxels come from the segmentation that it names.
-//! Invariants: only groups that name a segment become findings; nothing of a report is a status or a station by itself, since codes are
-//! given a meaning by the classes of a configuration. Source: PS3.16 TID 1500, 1411; concepts by code, in DCM, SCT or SRT. Units: mm.
+//! A report adds words to voxels: the kind of finding, its site, its short axis. The voxels come from the segmentation that it names; a group that
+//! names no segment lies where its coordinates are, as a point. Invariants: a group with a segment has no other place; one with neither is told;
+//! nothing of a report is a status or a station by itself, since codes are given a meaning by the classes of a configuration. Source: PS3.16
+//! TID 1500, 1410, 1411, 1501; concepts by code, in DCM, SCT or SRT. Units: mm.
+
+mod context;
+mod coordinates;
+mod place;
+mod shape;
 
 use std::path::Path;
 
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use mtids_dicom::concepts::{
-    FINDING, FINDING_SITE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS, TRACKING_IDENTIFIER,
+    ALGORITHM_NAME, FINDING, FINDING_SITE, LYMPH_NODE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS,
+    TRACKING_IDENTIFIER, TRACKING_UID,
 };
 use mtids_dicom::dataset::{Elements, guarded, open};
 use mtids_dicom::element::{code, first_item, integers, items, number, text};
@@ -17,6 +24,14 @@ use mtids_dicom::{DicomError, Limits, ReasonCode};
 use mtids_domain::annotation::{Annotation, Code};
 use mtids_domain::geometry::PointMm;
 
+pub use context::ReportContext;
+pub use coordinates::{Coordinates, Space};
+pub(crate) use place::{NoPlace, place};
+pub use shape::Shape;
+
+use coordinates::coordinates_of;
+
+use crate::ignored_nodes::names_node;
 use crate::plausible::MOST_MM;
 use crate::segmentation::{PlacedSegment, PlacedSegmentation};
 use crate::statuses_in_names::seems_to_tell;
@@ -36,6 +51,18 @@ pub struct MeasurementGroup {
     pub status: Option<String>,
     /// Segments it refers to: SOP Instance UID, and the number, or `None` for all.
     pub segments: Vec<(String, Option<u32>)>,
+    /// Tracking unique identifier.
+    pub tracking_uid: Option<String>,
+    /// What its author typed, where the viewer writes that as a code of the finding or its site; for people, never a label.
+    pub label: Option<String>,
+    /// What was drawn, each shape once.
+    pub coordinates: Vec<Coordinates>,
+    /// Why its coordinates cannot be read.
+    pub unreadable: Option<String>,
+    /// A code or a name says that it is a lymph node.
+    pub is_node: bool,
+    /// An algorithm is named.
+    pub by_algorithm: bool,
 }
 
 /// A structured report.
@@ -43,6 +70,8 @@ pub struct MeasurementGroup {
 pub struct Report {
     /// PatientID, where given.
     pub patient_id: Option<String>,
+    /// What it is about, and who observed.
+    pub context: ReportContext,
     /// Its groups of measurements, in document order.
     pub groups: Vec<MeasurementGroup>,
 }
@@ -63,7 +92,7 @@ fn read(path: &Path, limits: &Limits) -> Result<Report, DicomError> {
     }
     let mut groups = Vec::new();
     collect(&object, &mut groups);
-    Ok(Report { patient_id: text(&object, tags::PATIENT_ID), groups })
+    Ok(Report { patient_id: text(&object, tags::PATIENT_ID), context: ReportContext::of(&object), groups })
 }
 
 /// Walks the content; nesting is bounded by the scan before the parser.
@@ -89,10 +118,13 @@ fn group(container: &InMemDicomObject) -> MeasurementGroup {
     for item in items(container, tags::CONTENT_SEQUENCE) {
         let names = is(item, TRACKING_IDENTIFIER) || is(item, FINDING_SITE);
         group.status = group.status.or_else(|| said(item).filter(|said| !names && seems_to_tell(said)));
+        group.by_algorithm |= is(item, ALGORITHM_NAME);
         if is(item, TRACKING_IDENTIFIER) {
             group.name = text(item, tags::TEXT_VALUE).unwrap_or_default();
+        } else if is(item, TRACKING_UID) {
+            group.tracking_uid = text(item, tags::UID);
         } else if is(item, FINDING) || is(item, FINDING_SITE) {
-            group.codes.extend(first_item(item, tags::CONCEPT_CODE_SEQUENCE).and_then(code));
+            group.add_code(item);
         } else if is(item, SHORT_AXIS) {
             // Without a value it was not measured.
             match first_item(item, tags::MEASURED_VALUE_SEQUENCE).map(millimetres) {
@@ -121,8 +153,16 @@ fn group(container: &InMemDicomObject) -> MeasurementGroup {
     // Named twice, a segment is still one.
     group.segments.sort();
     group.segments.dedup();
+    match coordinates_of(container) {
+        Ok(coordinates) => group.coordinates = coordinates,
+        Err(fault) => group.unreadable = Some(fault),
+    }
+    group.is_node |= names_node(group.title());
     group
 }
+
+/// Values of codes by which OHIF and other viewers on cornerstone write what a person typed, as the meaning of the code.
+const FREE_TEXT: [&str; 2] = ["CORNERSTONEFREETEXT", "CS3DTEXT"];
 
 /// Short axes of one node that differ by less than this are one length, mm.
 const SAME_LENGTH_MM: f64 = 0.1;
@@ -160,7 +200,41 @@ fn millimetres(value: &InMemDicomObject) -> Result<f64, String> {
 /// Most names that are told.
 const SHOWN: usize = 5;
 
+/// The first names of groups in brackets, with a space before; empty where none has a name.
+fn first_titles(groups: &[&MeasurementGroup]) -> String {
+    let titles = groups.iter().map(|group| group.title()).filter(|title| !title.is_empty());
+    let titles: Vec<String> = titles.take(SHOWN).map(|title| format!("`{title}`")).collect();
+    if titles.is_empty() { String::new() } else { format!(" ({})", titles.join(", ")) }
+}
+
 impl MeasurementGroup {
+    /// Adds the code of a finding or its site.
+    fn add_code(&mut self, item: &InMemDicomObject) {
+        let Some(value) = first_item(item, tags::CONCEPT_CODE_SEQUENCE) else { return };
+        let (Some(code), meaning) = (code(value), text(value, tags::CODE_MEANING)) else { return };
+        self.is_node |= LYMPH_NODE.contains(&(code.scheme.as_str(), code.value.as_str()));
+        self.is_node |= meaning.as_deref().is_some_and(names_node);
+        if FREE_TEXT.contains(&code.value.as_str()) {
+            self.label = self.label.take().or(meaning);
+        }
+        self.codes.push(code);
+    }
+
+    /// The name of its finding: what its author typed, else the tracking identifier, which viewers set themselves.
+    pub fn title(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether it lies where its coordinates are: a segment goes before them.
+    pub fn is_placed(&self) -> bool {
+        self.segments.is_empty() && (!self.coordinates.is_empty() || self.unreadable.is_some())
+    }
+
+    /// Whether something says where it lies.
+    pub(crate) fn has_place(&self) -> bool {
+        !self.segments.is_empty() || self.is_placed()
+    }
+
     /// For each segment that it names, its findings.
     fn meant<'s>(&self, segmentations: &'s [PlacedSegmentation]) -> Vec<Vec<&'s Annotation>> {
         let of_segment = |(uid, number): &(String, Option<u32>)| {
@@ -172,31 +246,54 @@ impl MeasurementGroup {
         self.segments.iter().map(of_segment).collect()
     }
 
-    /// Whether it speaks of something drawn or of a node: reports on hearts and vessels have groups too.
-    fn is_of_interest(&self) -> bool {
-        !self.segments.is_empty() || self.short_axis_mm.is_some() || self.fault.is_some()
+    /// Its findings whose voxels stand in these segmentations, with its words.
+    pub(crate) fn findings(&self, segmentations: &[PlacedSegmentation]) -> Vec<Annotation> {
+        let mut found = Vec::new();
+        for meant in self.meant(segmentations) {
+            // One length of several pieces is that of none of them.
+            let short_axis_mm = self.short_axis_mm.filter(|_| meant.len() == 1);
+            found.extend(meant.into_iter().map(|finding| Annotation {
+                finding: if self.name.is_empty() { finding.finding.clone() } else { self.name.clone() },
+                codes: if self.codes.is_empty() { finding.codes.clone() } else { self.codes.clone() },
+                short_axis_mm,
+                ..finding.clone()
+            }));
+        }
+        found
     }
 }
 
 impl Report {
-    /// A sentence about groups with a segment or a short axis that name no segment with voxels of these; `None` where there are none.
+    /// A sentence about groups that name segments, and none with voxels of these; `None` where there are none.
     pub fn unread(&self, segmentations: &[PlacedSegmentation]) -> Option<String> {
         let is_here = |(uid, number): &(String, Option<u32>)| {
             let of_uid = segmentations.iter().filter(|one| one.sop_instance_uid == *uid);
             let is_meant = |segment: &PlacedSegment| number.is_none_or(|number| segment.number == number);
             of_uid.flat_map(|one| &one.segments).any(|segment| is_meant(segment) && !segment.findings.is_empty())
         };
-        let groups = self.groups.iter().filter(|group| group.is_of_interest());
+        let groups = self.groups.iter().filter(|group| !group.segments.is_empty());
         let unread: Vec<&MeasurementGroup> = groups.filter(|group| !group.segments.iter().any(is_here)).collect();
-        let named = unread.iter().filter(|group| !group.name.is_empty());
-        let names: Vec<String> = named.take(SHOWN).map(|group| format!("`{}`", group.name)).collect();
-        let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
         (!unread.is_empty()).then(|| {
             format!(
-                "{} of {} groups of measurements name no segment with voxels here{names}; they give no finding, and their sizes and codes are not \
+                "{} of {} groups of measurements name no segment with voxels here{}; they give no finding, and their sizes and codes are not \
                  read: give the SEG that they speak of, or a table of their places",
                 unread.len(),
-                self.groups.len()
+                self.groups.len(),
+                first_titles(&unread)
+            )
+        })
+    }
+
+    /// A sentence about groups that have neither coordinates nor a segment, as measurements of whole images; `None` where there are none.
+    pub fn unplaced(&self) -> Option<String> {
+        let unplaced: Vec<&MeasurementGroup> = self.groups.iter().filter(|group| !group.has_place()).collect();
+        (!unplaced.is_empty()).then(|| {
+            format!(
+                "{} of {} groups of measurements have neither coordinates nor a segment{}; they give no finding: draw them, or give a table of their \
+                 places",
+                unplaced.len(),
+                self.groups.len(),
+                first_titles(&unplaced)
             )
         })
     }
@@ -209,7 +306,7 @@ impl Report {
         (!faults.is_empty()).then(|| {
             let count = if faults.len() == 1 { "1 group".to_owned() } else { format!("{} groups", faults.len()) };
             format!(
-                "the short axis of {count} of measurements is not read, and that of the mask is taken: {}",
+                "the short axis of {count} of measurements is not read, and that of the mask is taken where there is one: {}",
                 shown.join("; ")
             )
         })
@@ -232,19 +329,6 @@ impl Report {
 
     /// The findings whose voxels stand in these segmentations, with the words of the report.
     pub fn findings(&self, segmentations: &[PlacedSegmentation]) -> Vec<Annotation> {
-        let mut found = Vec::new();
-        for group in &self.groups {
-            for meant in group.meant(segmentations) {
-                // One length of several pieces is that of none of them.
-                let short_axis_mm = group.short_axis_mm.filter(|_| meant.len() == 1);
-                found.extend(meant.into_iter().map(|finding| Annotation {
-                    finding: if group.name.is_empty() { finding.finding.clone() } else { group.name.clone() },
-                    codes: if group.codes.is_empty() { finding.codes.clone() } else { group.codes.clone() },
-                    short_axis_mm,
-                    ..finding.clone()
-                }));
-            }
-        }
-        found
+        self.groups.iter().flat_map(|group| group.findings(segmentations)).collect()
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use mtids_domain::annotation::{Annotation, Extent};
 use mtids_domain::geometry::PointMm;
 
-use crate::merge::Finding;
+use crate::join::Joined;
 use crate::names_without_rule::first_names;
 use crate::status_sign::has_status_sign;
 
@@ -34,7 +34,7 @@ const WORDS: [&str; 15] = [
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusesInNames(BTreeMap<String, u64>);
 
-/// Centres of drawn findings whose names seem to tell a status.
+/// Centres of findings whose names or codes seem to tell a status.
 pub(crate) struct Telling(Vec<([f64; 3], String)>);
 
 impl Telling {
@@ -51,11 +51,13 @@ impl Telling {
 }
 
 impl StatusesInNames {
-    /// Notes those of the findings of that series that no other source gave a status.
-    pub(crate) fn look_at(&mut self, telling: &Telling, findings: &[Finding]) {
-        for finding in findings.iter().filter(|one| one.metastasis.is_none()) {
-            // Where findings are joined, the place is that of the mask.
-            if let Some((_, name)) = telling.0.iter().find(|(center, _)| *center == finding.center.0) {
+    /// Notes those of the findings of that series that no source gave a status.
+    pub(crate) fn look_at(&mut self, telling: &Telling, joined: &Joined) {
+        let findings = joined.findings.iter().zip(&joined.centers);
+        for (_, centers) in findings.filter(|(one, _)| one.metastasis.is_none()) {
+            // A finding lies where its mask does, and any of its annotations may tell.
+            let is_of = |center: &[f64; 3]| centers.iter().any(|one| one.0 == *center);
+            if let Some((_, name)) = telling.0.iter().find(|(center, _)| is_of(center)) {
                 *self.0.entry(name.clone()).or_default() += 1;
             }
         }

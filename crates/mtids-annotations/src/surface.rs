@@ -89,6 +89,10 @@ mod tests {
         for (station, findings) in [(Station::S7, 1), (Station::S4R, 2)] {
             assert_eq!(join(vec![(0, of_station(Station::S7)), row(station)], 5.0).findings.len(), findings);
         }
+        // Two findings of one source are two nodes: a report that names the mask and draws a point beside it.
+        let named = |source: usize| join(vec![(0, cube(0.0)), (1, cube(0.0)), (source, annotation(7.5, None))], 5.0);
+        assert_eq!((named(1).findings.len(), named(1).beside.len()), (2, 0));
+        assert_eq!((named(2).findings.len(), named(2).beside.len()), (1, 1));
         // A row of its own lies in the mask.
         let inside = (1, annotation(1.0, Some(Metastasis::Benign)));
         let both = join(vec![(0, cube(0.0)), inside, (1, annotation(7.5, Some(Metastasis::Metastatic)))], 5.0);

@@ -18,3 +18,12 @@ pub const SHORT_AXIS: &[(&str, &str)] =
     &[("SCT", "103340004"), ("SRT", "G-A186"), ("SNM3", "G-A186"), ("99SDM", "G-A186")];
 /// Name of the algorithm that found or measured something.
 pub const ALGORITHM_NAME: &[(&str, &str)] = &[("DCM", "111001")];
+/// Unique identifier by which programs track a finding.
+pub const TRACKING_UID: &[(&str, &str)] = &[("DCM", "112040")];
+/// Type of an observer.
+pub const OBSERVER_TYPE: &[(&str, &str)] = &[("DCM", "121005")];
+/// A device as an observer.
+pub const DEVICE: &[(&str, &str)] = &[("DCM", "121007")];
+/// Lymph node, as what was found or where.
+pub const LYMPH_NODE: &[(&str, &str)] =
+    &[("SCT", "59441001"), ("SRT", "T-C4000"), ("SNM3", "T-C4000"), ("99SDM", "T-C4000")];

@@ -183,7 +183,8 @@ impl ReasonCode {
                  is physically impossible. The log names it and its value. Nothing is assumed in its place."
             }
             Self::InvalidReport => {
-                "The structured report cannot be read. The log says why. Export it again as TID 1500 measurement report."
+                "The structured report, or each of its groups that has a place and that no class rule ignores, cannot be read. The log says why, \
+                 and names the group. Export it again as TID 1500 measurement report, or draw the group again."
             }
             Self::InvalidSegmentation => {
                 "The segmentation object cannot be read as masks. The log names the frame or the attribute. Export it again."

@@ -55,7 +55,7 @@ pub enum SkipReason {
     EmptySegmentation,
     /// Structured report, while `read_reports` is false.
     ReportNotAskedFor,
-    /// Structured report that names no segment that was read.
+    /// Structured report that names no segment that was read, and has no coordinates in an image here.
     ReportOfNoSegmentHere,
     /// RTSTRUCT, while no class rule is given.
     StructuresNotAskedFor,
@@ -136,8 +136,9 @@ impl SkipReason {
                 "A structured report, and `read_reports` is false. Set it to true to read the object."
             }
             Self::ReportOfNoSegmentHere => {
-                "A structured report whose measurement groups name no segment that was read. Its voxels stand in a DICOM SEG. Put that \
-                 object below --data too."
+                "A structured report whose measurement groups name no segment that was read, and have no coordinates in an image here. \
+                 Groups that a class rule ignores do not count. The voxels of a segment stand in a DICOM SEG: put that object below --data too. \
+                 For groups with coordinates, see the rejected entries."
             }
             Self::StructuresNotAskedFor => {
                 "An RTSTRUCT, and no class rule is given. Most structures are organs, so a rule must say which are nodes. Write [[class]] \

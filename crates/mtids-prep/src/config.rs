@@ -43,7 +43,8 @@ pub struct BuildConfig {
     /// Read the PET of the same study and frame of reference: views get it as a second channel, in hundredths of an SUV, and nodes their
     /// largest SUV. Default false.
     pub pet: bool,
-    /// Read the structured reports (TID 1500) found in the data folder that refer to segments there. Default true.
+    /// Read the structured reports (TID 1500) found in the data folder: those that refer to segments there, or place nodes by coordinates. Default
+    /// true.
     pub read_reports: bool,
     /// Rules that map names and codes to labels, first match wins; `--classes` adds rules of a file before these. Default: none; then SEG and
     /// masks give annotations without labels, and RTSTRUCT is skipped, because most structures are organs.

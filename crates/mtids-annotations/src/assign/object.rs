@@ -115,9 +115,12 @@ impl SeriesIndex<'_> {
         if let Some(image) = by_series.or_else(|| study_uid.and_then(|uid| self.refused(None, Some(uid)))) {
             return of_refused(image);
         }
-        match series_uid {
-            Some(uid) => format!("it refers to series {uid}, which is not here"),
-            None => "it refers to no series here".into(),
+        match (series_uid, &target.frame_of_reference_uid) {
+            (Some(uid), _) => format!("it refers to series {uid}, which is not here"),
+            (None, Some(frame)) => {
+                format!("it refers to no series here, and none of its patient has its frame of reference {frame}")
+            }
+            (None, None) => "it refers to no series here".into(),
         }
     }
 }

@@ -21,7 +21,7 @@ const MOST_STEPS: f64 = 1.01;
 const MOST_STEPS_OF_INDEX: f64 = 0.5;
 
 /// A place nearer to the origin than this on every axis is no place of a chest, mm: the coordinates of scanners are centred elsewhere.
-const ORIGIN_MM: f64 = 1.0;
+pub(crate) const ORIGIN_MM: f64 = 1.0;
 
 impl SeriesIndex<'_> {
     /// The series of a row, and the finding in it.

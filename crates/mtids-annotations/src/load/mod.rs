@@ -11,6 +11,7 @@ mod named;
 mod objects;
 mod pairs;
 mod places;
+mod report_places;
 mod reports;
 mod slices;
 mod structures;
@@ -18,7 +19,7 @@ mod structures;
 use std::path::{Path, PathBuf};
 
 use mtids_dicom::{DicomError, FileOutcome, Limits, Refused, SkipReason};
-use mtids_domain::annotation::Annotation;
+use mtids_domain::annotation::{Annotation, Code};
 use mtids_domain::geometry::PointMm;
 use mtids_domain::same_person::SamePerson;
 
@@ -166,13 +167,13 @@ impl Loader<'_> {
         for annotations in self.found {
             let telling = Telling::of(&annotations, &self.telling);
             let joined = join(annotations, self.rules.join_tolerance_mm);
+            self.resolved.statuses_in_names.look_at(&telling, &joined);
             self.resolved.duplicates += joined.duplicates;
             crowded += joined.crowded;
             beside.extend(joined.beside);
             lengths.extend(joined.contradicting_lengths);
             self.resolved.contradictions +=
                 joined.findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
-            self.resolved.statuses_in_names.look_at(&telling, &joined.findings);
             self.resolved.findings.push(joined.findings);
         }
         if let Some(sentence) = self.resolved.statuses_in_names.sentence() {
@@ -226,12 +227,19 @@ impl Loader<'_> {
 
     /// Notes the names that no class rule matches, and those of nodes that one for all other names leaves out.
     fn note_names(&mut self, findings: &[Annotation]) {
-        let classes = &self.rules.classes;
-        for finding in findings.iter().filter(|one| classes.leaves_out_with_all(&one.finding, &one.codes)) {
-            self.resolved.ignored_nodes.look_at(&finding.finding);
+        for finding in findings {
+            self.note_name(&finding.finding, &finding.codes);
         }
-        for finding in findings.iter().filter(|one| classes.lacks_rule_for(&one.finding, &one.codes)) {
-            self.resolved.names_without_rule.add(&finding.finding);
+    }
+
+    /// Notes a name as [`Self::note_names`] does.
+    fn note_name(&mut self, name: &str, codes: &[Code]) {
+        let classes = &self.rules.classes;
+        if classes.leaves_out_with_all(name, codes) {
+            self.resolved.ignored_nodes.look_at(name);
+        }
+        if classes.lacks_rule_for(name, codes) {
+            self.resolved.names_without_rule.add(name);
         }
     }
 

@@ -156,7 +156,7 @@ impl Loader<'_> {
 
     /// Assigns findings to the chosen series, or to another candidate where only that one holds them (a series UID with several volumes), and
     /// accounts for the object: used where one was assigned, else skipped for `nowhere`, or because the rules leave all of them out.
-    pub(super) fn add_findings(
+    fn add_findings(
         &mut self,
         path: &Path,
         findings: Vec<Annotation>,
@@ -164,6 +164,21 @@ impl Loader<'_> {
         candidates: &[usize],
         nowhere: SkipReason,
     ) {
+        match self.assign_findings(path, findings, chosen, candidates) {
+            (0, true) => self.skip(path, SkipReason::LeftOutByClasses, ""),
+            (0, false) => self.skip(path, nowhere, ""),
+            _ => self.resolved.objects.push(FileOutcome::used(path.to_owned())),
+        }
+    }
+
+    /// Assigns findings as [`Self::add_findings`] does; returns how many were, and whether the rules leave out all of them.
+    pub(super) fn assign_findings(
+        &mut self,
+        path: &Path,
+        findings: Vec<Annotation>,
+        chosen: usize,
+        candidates: &[usize],
+    ) -> (usize, bool) {
         let had_some = !findings.is_empty();
         let lost = &mut self.resolved.lost_stations;
         let kept: Vec<Annotation> =
@@ -176,11 +191,7 @@ impl Loader<'_> {
             let place = RejectPlace::Part(format!("`{}`", finding.finding));
             assigned += usize::from(self.keep(path, place, finding, at));
         }
-        match assigned {
-            0 if left_out => self.skip(path, SkipReason::LeftOutByClasses, ""),
-            0 => self.skip(path, nowhere, ""),
-            _ => self.resolved.objects.push(FileOutcome::used(path.to_owned())),
-        }
+        (assigned, left_out)
     }
 
     /// Takes a finding into a series where its voxels are those of nodes in that image; else rejects it and says false.

@@ -1,20 +1,34 @@
-//! Structured reports of the study folder, whose findings lie where the segments lie that they name.
+//! Structured reports of the study folder, whose findings lie where the segments lie that they name, or where their coordinates are.
 //!
-//! Invariant: what a report says of a node and nobody reads is told: a size, a name that a rule leaves out, a code that seems to tell a status.
+//! Invariants: a report has one outcome, whatever its groups are; what it says of a node and nobody reads is told: a size, a name that a rule leaves
+//! out, a code that seems to tell a status, a group without place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use mtids_dicom::answer::is_answer;
 use mtids_dicom::dataset::{Elements, guarded, open};
-use mtids_dicom::{Limits, SkipReason};
+use mtids_dicom::{DicomError, FileOutcome, Limits, ReasonCode, SkipReason};
 use mtids_domain::annotation::{Annotation, AnnotationTarget};
 
 use super::Loader;
+use super::report_places::GroupCounts;
+use crate::assign::object::NoSeries;
 use crate::names_without_rule::first_names;
 use crate::reject::RejectPlace;
-use crate::report::read_report;
+use crate::report::{MeasurementGroup, Report, read_report};
 use crate::segmentation::PlacedSegmentation;
+
+/// Why a report whose groups lie nowhere here is skipped.
+const NOWHERE: SkipReason = SkipReason::ReportOfNoSegmentHere;
+
+/// Why no finding of a report was assigned by its segments.
+enum Unused {
+    /// They lie nowhere here, or a rule leaves them out; with a sentence.
+    Nowhere(String),
+    /// Its segments are of no series here.
+    NoSeries(NoSeries),
+}
 
 impl Loader<'_> {
     /// Places the findings of a report, whose voxels stand in `segmentations`.
@@ -26,16 +40,73 @@ impl Loader<'_> {
         if is_own_report(path, &self.rules.limits) {
             return self.skip(path, SkipReason::AnswerOfPredict, "");
         }
-        let nowhere = SkipReason::ReportOfNoSegmentHere;
+        let placed = self.add_groups(path, &report);
         let findings = report.findings(segmentations);
         // Without segmentations no group can find its own.
         let unread = report.unread(segmentations).filter(|_| self.rules.read_segmentations);
-        let Some(first) = findings.first() else { return self.skip(path, nowhere, unread.unwrap_or_default()) };
-        if let Some(sentence) = unread {
-            tracing::warn!(report = %path.display(), "{sentence}");
+        let unread: Vec<String> = [unread, report.unplaced()].into_iter().flatten().collect();
+        // What is all that is said of a report is the detail of its outcome.
+        let mut detail = unread.join("; ");
+        if !findings.is_empty() || report.groups.iter().any(MeasurementGroup::is_placed) {
+            detail.clear();
+            unread.into_iter().chain(report.doubts()).for_each(|sentence| self.tell(path, sentence));
         }
-        let doubts = [report.doubts(), self.lost_sizes(&findings, segmentations)];
-        doubts.into_iter().flatten().for_each(|sentence| self.tell(path, sentence));
+        let of_segments = match findings.first().cloned() {
+            Some(first) => self.add_segment_findings(path, &report, segmentations, (findings, &first)),
+            None => Err(Unused::Nowhere(detail)),
+        };
+        if let (Err(Unused::NoSeries(NoSeries::OtherPatient(why) | NoSeries::NotHere(why))), 1..) =
+            (&of_segments, placed.assigned)
+        {
+            self.tell(path, format!("the segments that the report names give no finding: {why}"));
+        }
+        let left_out = placed.left_out + self.left_out_of_segments(&report, segmentations);
+        let with_place = report.groups.iter().filter(|group| group.has_place()).count();
+        match (of_segments, placed) {
+            (Ok(()), _) | (_, GroupCounts { assigned: 1.., .. }) => {
+                self.resolved.objects.push(FileOutcome::used(path.to_owned()));
+            }
+            // As an RTSTRUCT: what a rule leaves out need not be read.
+            (_, GroupCounts { unreadable, .. })
+                if !unreadable.is_empty() && left_out + unreadable.len() == with_place =>
+            {
+                let detail = unreadable.into_iter().next().unwrap_or_default();
+                self.refuse(path, &DicomError::file(path, ReasonCode::InvalidReport, detail));
+            }
+            (_, GroupCounts { no_series: Some(no_series), .. }) | (Err(Unused::NoSeries(no_series)), _) => {
+                self.skip_without_series(path, no_series, NOWHERE);
+            }
+            (Err(Unused::Nowhere(_)), _) if left_out > 0 && left_out == report.groups.len() => {
+                self.skip(path, SkipReason::LeftOutByClasses, "");
+            }
+            (Err(Unused::Nowhere(detail)), _) => self.skip(path, NOWHERE, detail),
+        }
+    }
+
+    /// Number of groups with segments here, all of which a rule leaves out.
+    fn left_out_of_segments(&self, report: &Report, segmentations: &[PlacedSegmentation]) -> usize {
+        let of_groups = report.groups.iter().map(|group| group.findings(segmentations));
+        of_groups.filter(|found| !found.is_empty() && found.iter().all(|one| self.is_left_out(one))).count()
+    }
+
+    fn is_left_out(&self, finding: &Annotation) -> bool {
+        let codes: Vec<String> = finding.codes.iter().map(ToString::to_string).collect();
+        self.rules.classes.verdict(&finding.finding, &codes).ignored
+    }
+
+    /// Assigns the findings of a report, of which `first` is one, to the series of its segmentations.
+    ///
+    /// # Errors
+    /// Why none of them was assigned.
+    fn add_segment_findings(
+        &mut self,
+        path: &Path,
+        report: &Report,
+        segmentations: &[PlacedSegmentation],
+        (findings, first): (Vec<Annotation>, &Annotation),
+    ) -> Result<(), Unused> {
+        let lost_sizes = self.lost_sizes(&findings, segmentations);
+        lost_sizes.into_iter().for_each(|sentence| self.tell(path, sentence));
         self.telling.extend(report.telling(segmentations));
         // The patient is that of the report; everything else is said by the segmentation.
         let patient_id = report.patient_id.clone().or_else(|| first.target.patient_id.clone());
@@ -51,7 +122,7 @@ impl Loader<'_> {
         let candidates = match (self.index.candidates(&target, &[]), of_segmentations.first()) {
             (Ok(candidates), _) => candidates,
             (Err(_), Some(series)) => vec![*series],
-            (Err(no_series), None) => return self.skip_without_series(path, no_series, nowhere),
+            (Err(no_series), None) => return Err(Unused::NoSeries(no_series)),
         };
         let held = |n: usize| findings.iter().filter(|finding| self.index.series(n).holds(finding.center)).count();
         let chosen = match (of_segmentations.first(), self.index.best(&candidates, held)) {
@@ -63,23 +134,22 @@ impl Loader<'_> {
             }
             (_, Err(no_image)) => {
                 self.reject(path, RejectPlace::File, no_image.reason, no_image.detail);
-                return self.skip(path, nowhere, "");
+                return Err(Unused::Nowhere(String::new()));
             }
         };
-        self.add_findings(path, findings, chosen, &candidates, nowhere);
+        match self.assign_findings(path, findings, chosen, &candidates) {
+            (0, _) => Err(Unused::Nowhere(String::new())),
+            _ => Ok(()),
+        }
     }
 
     /// A sentence about sizes of findings that a rule leaves out by the name in the report, while it takes their segments by theirs.
     fn lost_sizes(&self, findings: &[Annotation], segmentations: &[PlacedSegmentation]) -> Option<String> {
-        let is_left_out = |one: &Annotation| {
-            let codes: Vec<String> = one.codes.iter().map(ToString::to_string).collect();
-            self.rules.classes.verdict(&one.finding, &codes).ignored
-        };
         let is_taken = |finding: &Annotation| {
             let mut segments = segmentations.iter().flat_map(PlacedSegmentation::findings);
-            segments.any(|one| one.center == finding.center && !is_left_out(one))
+            segments.any(|one| one.center == finding.center && !self.is_left_out(one))
         };
-        let lost = findings.iter().filter(|one| one.short_axis_mm.is_some() && is_left_out(one) && is_taken(one));
+        let lost = findings.iter().filter(|one| one.short_axis_mm.is_some() && self.is_left_out(one) && is_taken(one));
         let mut names = BTreeMap::new();
         for one in lost {
             *names.entry(one.finding.clone()).or_default() += 1;

@@ -286,7 +286,7 @@ fn a_mask_whose_name_speaks_of_another_image_is_refused_by_a_uid_and_told_by_a_s
 }
 
 /// The header of a slice of a grid.
-fn header_of(affine: mtids_domain::geometry::Affine) -> mtids_dicom::InstanceHeader {
+pub(crate) fn header_of(affine: mtids_domain::geometry::Affine) -> mtids_dicom::InstanceHeader {
     let folder = tempfile::tempdir().unwrap();
     let volume = mtids_domain::volume::Volume::new(vec![0; 7 * 5 * 4], [7, 5, 4], affine).unwrap();
     let options = mtids_dicom::write::CtOptions::new("2.25.73".into(), String::new(), Default::default());

@@ -1,6 +1,6 @@
 //! Real annotations: every reader finds the same lesion, and every odd object ends in findings or a named reason.
 
-use mtids_annotations::{SeriesGeometry, read_report, read_structures, read_table};
+use mtids_annotations::{SeriesGeometry, Shape, Space, read_report, read_structures, read_table};
 use mtids_dicom::{FileKind, Limits, read_header};
 use mtids_domain::annotation::Extent;
 use mtids_domain::geometry::PointMm;
@@ -91,4 +91,19 @@ fn every_odd_object_ends_in_findings_or_a_reason() {
         }
     }
     assert!(read >= 10, "{read}");
+}
+
+#[test]
+#[ignore = "needs ../shared/data"]
+fn coordinates_of_another_maker_are_read_shape_by_shape() {
+    let report = |name: &str| read_report(&shared(name), &Limits::default()).unwrap();
+    let several = report("highdicom/sr_document_with_multiple_groups.dcm");
+    let shapes: Vec<Option<Shape>> =
+        several.groups.iter().map(|group| group.coordinates.first().map(|one| one.shape)).collect();
+    assert_eq!(shapes, [None, Some(Shape::Circle), Some(Shape::Polyline), Some(Shape::Point)]);
+    assert!(several.unplaced().unwrap().contains("1 of 4 groups") && !several.context.by_device);
+    let frame = Space::Patient { frame_of_reference_uid: "1.3.6.1.4.1.5962.1.4.1.1.20040119072730.12322".into() };
+    assert_eq!(several.groups[3].coordinates[0].space, frame);
+    let one = report("highdicom/sr_document.dcm");
+    assert!(one.groups.iter().all(|group| group.is_placed() && group.unreadable.is_none()), "{:?}", one.groups);
 }

@@ -1,0 +1,62 @@
+//! What a report says of itself: the images that it speaks about, and whether a program wrote it.
+//!
+//! Invariant: the images are those of its evidence, not of its groups; they say which series may be meant, and never where a node lies. Source: PS3.3
+//! C.17.2, PS3.16 TID 1002.
+
+use std::collections::BTreeSet;
+
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+use mtids_dicom::concepts::{DEVICE, OBSERVER_TYPE};
+use mtids_dicom::element::{code, first_item, items, text};
+
+use crate::structures::MAX_INSTANCES;
+
+/// What a report is about, and who observed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReportContext {
+    /// Study Instance UID of the report.
+    pub study_uid: Option<String>,
+    /// Series Instance UID of its evidence, where that is one.
+    pub series_uid: Option<String>,
+    /// SOP Instance UIDs of its evidence, sorted, without repeats; the first [`MAX_INSTANCES`] of them.
+    pub instances: Vec<String>,
+    /// A device is named as an observer, and no person.
+    pub by_device: bool,
+}
+
+impl ReportContext {
+    pub(super) fn of(object: &InMemDicomObject) -> Self {
+        let sequences = [tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE, tags::PERTINENT_OTHER_EVIDENCE_SEQUENCE];
+        let series = || {
+            let studies = sequences.into_iter().flat_map(|sequence| items(object, sequence));
+            studies.flat_map(|study| items(study, tags::REFERENCED_SERIES_SEQUENCE))
+        };
+        let uids: BTreeSet<String> = series().filter_map(|item| text(item, tags::SERIES_INSTANCE_UID)).collect();
+        let mut instances = BTreeSet::new();
+        for item in series().flat_map(|item| items(item, tags::REFERENCED_SOP_SEQUENCE)) {
+            if instances.len() == MAX_INSTANCES {
+                break;
+            }
+            instances.extend(text(item, tags::REFERENCED_SOP_INSTANCE_UID));
+        }
+        Self {
+            study_uid: text(object, tags::STUDY_INSTANCE_UID),
+            series_uid: uids.first().filter(|_| uids.len() == 1).cloned(),
+            instances: instances.into_iter().collect(),
+            by_device: is_by_device(object),
+        }
+    }
+}
+
+/// Whether all observers of the report are devices; without an observer a person is meant (TID 1002).
+fn is_by_device(object: &InMemDicomObject) -> bool {
+    let is = |item: &InMemDicomObject, sequence, concepts: &[(&str, &str)]| {
+        let said = first_item(item, sequence).and_then(code);
+        said.is_some_and(|said| concepts.contains(&(said.scheme.as_str(), said.value.as_str())))
+    };
+    let content = items(object, tags::CONTENT_SEQUENCE);
+    let mut observers =
+        content.iter().filter(|item| is(item, tags::CONCEPT_NAME_CODE_SEQUENCE, OBSERVER_TYPE)).peekable();
+    observers.peek().is_some() && observers.all(|item| is(item, tags::CONCEPT_CODE_SEQUENCE, DEVICE))
+}
