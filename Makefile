@@ -299,6 +299,7 @@ bench-audit: ## An audit of ten million rows beside pandas' group-bys: docs/resu
 
 .PHONY: cuda-check
 cuda-check: ## Type-check and link the trainer for NVIDIA GPUs on a machine without one (DATASET=; compiler from PyPI, 616 MB; about 20 CPU-minutes once)
+	@test -f '$(DATASET)/manifest.json' || { echo "no dataset in $(DATASET): make demo PIPELINE=$(PIPELINE), or DATASET=" >&2; exit 2; }
 	@bash tests/cuda/check.sh '$(DATASET)'
 
 .PHONY: cuda-test

@@ -1,8 +1,9 @@
 //! Rows a second, memory and the limiting stage of a stream over rows of 74 kB, against a bare read of the same row groups on as many threads:
 //! `cargo run --release -p mtids-stream --example stream_rate -- FOLDER READERS BUDGET_MIB EPOCHS`. The dataset is made where FOLDER has none.
 //!
-//! `stream_rate serve FOLDER SPLIT READERS` reads an epoch for each line of `make bench-stream`: `8 3` is epoch 3 from windows of 8 row groups, `bare 3`
-//! a bare read. It answers with the seconds and the keys of the rows by batch, as JSON.
+//! `stream_rate serve FOLDER SPLIT READERS` reads an epoch for each line of `make bench-stream`. `8 3` is epoch 3 from windows of 8 row groups, and
+//! `bare 3` a bare read. `kept 3` draws from all row groups at once, which stay in memory. It answers with the seconds and the keys of the rows by
+//! batch, as JSON.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 #[path = "../tests/support/mod.rs"]
@@ -22,6 +23,8 @@ use rand::RngExt;
 
 const SHAPE: support::Shape = support::Shape { shards: 8, rows_per_shard: 402, rows_per_group: 56, near: [16, 48, 48] };
 const BATCH: usize = 32;
+/// Budget of a stream whose rows stay in memory, MiB.
+const KEPT_MIB: u64 = 4096;
 
 /// Soft tissue with noise, which compresses about as a CT does.
 fn voxels(n: usize) -> Vec<Vec<i16>> {
@@ -57,9 +60,9 @@ fn bare(dataset: &Dataset, split: Split, threads: usize) -> Result<(f64, usize),
 }
 
 /// Seconds of a shuffled epoch, and the keys of its rows by batch.
-fn epoch(table: &Arc<SampleTable>, readers: usize, pool: usize, epoch: u64) -> Result<(f64, Keys), Box<dyn Error>> {
+fn epoch(table: &Arc<SampleTable>, config: &StreamConfig, epoch: u64) -> Result<(f64, Keys), Box<dyn Error>> {
     let started = Instant::now();
-    let stream = BatchStream::over(Arc::clone(table)).batch_size(BATCH).readers(readers).shuffle_row_groups(pool);
+    let stream = BatchStream::over(Arc::clone(table)).config(config).batch_size(BATCH);
     let mut keys = Vec::new();
     for batch in stream.shuffle(1, epoch).start()? {
         keys.push(batch?.labels.into_iter().map(|row| row.sample_key).collect());
@@ -74,12 +77,19 @@ fn serve(folder: &str, split: &str, readers: usize) -> Result<(), Box<dyn Error>
     let dataset = Arc::new(Dataset::open(&PathBuf::from(folder))?);
     let split = Split::from_name(split).ok_or("no such split")?;
     let table = Arc::new(SampleTable::every_row(Arc::clone(&dataset), split)?);
+    // Of its own, so that the other streams do not find its rows in memory.
+    let kept = Arc::new(SampleTable::every_row(Arc::clone(&dataset), split)?);
+    let from = |shuffle_row_groups: usize| StreamConfig { readers, shuffle_row_groups, ..StreamConfig::default() };
     for line in std::io::stdin().lines() {
         let line = line?;
         let (what, number) = line.split_once(' ').ok_or("say what to read, and the epoch")?;
         let answer = match what {
             "bare" => (bare(&dataset, split, readers)?.0, Vec::new()),
-            pool => epoch(&table, readers, pool.parse()?, number.parse()?)?,
+            "kept" => {
+                let config = StreamConfig { byte_budget_mib: KEPT_MIB, ..from(kept.row_groups().len()) };
+                epoch(&kept, &config, number.parse()?)?
+            }
+            pool => epoch(&table, &from(pool.parse()?), number.parse()?)?,
         };
         println!("{}", serde_json::to_string(&answer)?);
     }
