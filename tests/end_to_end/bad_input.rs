@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{build_arguments, cohort, run, text};
+use crate::support::{build_arguments, cohort, copy_tree, run, text};
 
 fn build(data: &Path, annotations: &Path, out: &Path) -> crate::support::Finished {
     run(
@@ -24,19 +24,6 @@ fn build(data: &Path, annotations: &Path, out: &Path) -> crate::support::Finishe
 
 fn annotations() -> std::path::PathBuf {
     cohort().join("cohort/annotations.csv")
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// Every file of a tree, sorted.

@@ -5,8 +5,7 @@ use std::process::Command;
 
 use mtids_shards::Dataset;
 
-use crate::support::{dataset, program, python, root, run, text, tree, views_arguments};
-use crate::tasks::copy;
+use crate::support::{copy_tree, dataset, program, python, root, run, text, tree, views_arguments};
 
 #[test]
 fn schemas_folder_equals_the_code() {
@@ -40,7 +39,7 @@ fn the_page_of_reason_codes_equals_what_the_program_explains() {
 fn an_edited_index_stops_training_audit_and_diff_and_an_edited_copy_none_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let [out, run_folder, audit] = ["dataset", "run", "audit"].map(|name| folder.path().join(name));
-    copy(dataset(), &out);
+    copy_tree(dataset(), &out);
     let config = ["--config", "pipelines/demo-short/train.toml", "--set", "max_steps=1"];
     let fit = [["fit", "--dataset", text(&out), "--run", text(&run_folder)].as_slice(), &config].concat();
     let report = ["report", text(&out), "--out", text(&audit), "--set", "fail_on=never"];

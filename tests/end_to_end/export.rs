@@ -178,3 +178,23 @@ fn an_export_needs_a_run_and_a_place() {
     let said = run("mtids-train", ["export", "--run", text(folder.path()), "--onnx", text(&onnx)]).expect_code(2);
     assert!(said.stderr.contains("contains no run") && !onnx.exists(), "{}", said.stderr);
 }
+
+#[test]
+fn an_export_replaces_nothing_that_is_not_an_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = folder.path().join("notes.txt");
+    fs::write(&notes, "of the owner").unwrap();
+    let before = tree(dataset());
+    let inside = dataset().join("net.onnx");
+    for (target, place, reason) in [
+        ("--onnx", inside.as_path(), "holds a dataset"),
+        ("--onnx", notes.as_path(), "is no .onnx file"),
+        ("--safetensors", dataset(), "holds a dataset"),
+        ("--monai", dataset(), "holds a dataset"),
+    ] {
+        let said = run("mtids-train", ["export", "--run", text(folder.path()), target, text(place)]).expect_code(2);
+        assert!(said.stderr.contains(target) && said.stderr.contains(reason), "{target}: {}", said.stderr);
+    }
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "of the owner");
+    assert_eq!(tree(dataset()), before);
+}

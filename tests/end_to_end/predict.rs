@@ -14,8 +14,7 @@ use mtids_train::prediction::Prediction;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Finished, build_arguments, cohort, dataset, python, root, run, text, tree};
-use crate::tasks::copy;
+use crate::support::{Finished, build_arguments, cohort, copy_tree, dataset, python, root, run, text, tree};
 
 /// A run on the shared cohort, evaluated, once per test process.
 fn trained() -> &'static Path {
@@ -200,7 +199,7 @@ fn a_node_has_the_same_class_in_every_output_and_sets_hold_it() {
 fn a_calibration_of_an_earlier_version_answers_by_the_network_and_is_made_anew_on_demand() {
     let folder = tempfile::tempdir().unwrap();
     let (run_folder, out) = (folder.path().join("run"), folder.path().join("out"));
-    copy(trained(), &run_folder);
+    copy_tree(trained(), &run_folder);
     let file = run_folder.join("calibration.json");
     let original = fs::read(&file).unwrap();
     let mut calibration: Value = serde_json::from_slice(&original).unwrap();
@@ -229,7 +228,7 @@ fn a_calibration_of_an_earlier_version_answers_by_the_network_and_is_made_anew_o
 fn of_patients_that_a_calibration_was_fitted_on_nothing_calibrated_is_claimed() {
     let folder = tempfile::tempdir().unwrap();
     let run_folder = folder.path().join("run");
-    copy(trained(), &run_folder);
+    copy_tree(trained(), &run_folder);
     let evaluation = |split: &str| -> Value {
         let asked = ["evaluate", "--run", text(&run_folder), "--dataset", text(dataset()), "--split", split];
         run("mtids-train", asked).expect_code(0);
@@ -269,7 +268,7 @@ fn runs_that_do_not_fit_together_are_refused_with_the_difference_named() {
     // A copy of the run whose record of its rows says something else; the weights fit both.
     let described = |name: &str, change: &dyn Fn(&mut Value)| {
         let other = folder.path().join(name);
-        copy(trained(), &other);
+        copy_tree(trained(), &other);
         let file = other.join("dataset.json");
         let mut description: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         change(&mut description);

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use mtids_shards::{Dataset, stale_copies, verify};
 use serde_json::Value;
 
-use crate::support::{build_arguments, cohort, dataset, program, run, text, tree};
-use crate::tasks::copy;
+use crate::support::{build_arguments, cohort, copy_tree, dataset, program, run, text, tree};
 
 /// A program that was stopped (SIGSTOP) as soon as `ready` held.
 pub(crate) fn stopped_when(name: &str, arguments: &[String], ready: impl Fn() -> bool) -> Child {
@@ -183,9 +182,9 @@ fn one_writer_a_folder_and_a_dead_one_leaves_no_lock() {
 fn a_dataset_below_the_studies_is_no_input() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("studies");
-    copy(&cohort().join("cohort/dicom"), &data);
+    copy_tree(&cohort().join("cohort/dicom"), &data);
     // An older dataset lies there, too.
-    copy(dataset(), &data.join("old/dataset"));
+    copy_tree(dataset(), &data.join("old/dataset"));
     let out = data.join("results/new");
     let mut arguments = build_arguments(&out);
     let at = arguments.iter().position(|argument| argument == "--data").unwrap();

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::rebuild::{signal, stopped_when};
-use crate::support::{dataset, run, text, tree};
+use crate::support::{copy_tree, dataset, run, text, tree};
 
 fn fit_arguments(run_folder: &Path, settings: &[&str]) -> Vec<String> {
     let config = "pipelines/demo-short/train.toml";
@@ -126,9 +126,40 @@ fn settings_out_of_range_are_usage_errors_in_every_crate_that_checks_them() {
         ("crop.size=[0,4,4]", "crop"),
         ("balancer.method=none", "balancer"),
         ("model.backbone.stem_stride=0", "stem_stride"),
+        ("model.trunks.near.widths=[8, 1000000000]", "widths"),
+        ("model.trunks.near.blocks=1000000000", "blocks"),
     ] {
         let refused = run("mtids-train", fit_arguments(&out, &[setting])).expect_code(2);
         assert!(refused.stderr.contains(key), "{setting}: {}", refused.stderr);
         assert!(!out.exists(), "{setting} began a run");
     }
+}
+
+#[test]
+fn figures_on_another_dataset_never_take_the_place_of_the_run_s_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let [own, other, out] = ["run", "other", "figures"].map(|name| folder.path().join(name));
+    run("mtids-train", fit_arguments(&own, &["max_steps=2"])).expect_code(0);
+    copy_tree(dataset(), &other);
+    let manifest = other.join("manifest.json");
+    let mut changed: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    changed["description"]["program"]["version"] = "9.9.9".into();
+    fs::write(&manifest, changed.to_string()).unwrap();
+    let evaluate = |more: &[&str]| {
+        let fixed = ["evaluate", "--run", text(&own), "--dataset", text(&other), "--bootstrap-resamples", "20"];
+        run("mtids-train", fixed.into_iter().chain(more.iter().copied()))
+    };
+    let names = |place: &Path| tree(place).into_keys().collect::<Vec<_>>();
+    let before = names(&own);
+    evaluate(&["--out", text(&out)]).expect_code(0);
+    assert_eq!(names(&own), before);
+    assert!(names(&out).contains(&"evaluation.json".to_owned()), "{:?}", names(&out));
+
+    let refused = evaluate(&["--out", text(&other)]).expect_code(2);
+    assert!(refused.stderr.contains("--out") && refused.stderr.contains("dataset"), "{}", refused.stderr);
+
+    evaluate(&[]).expect_code(0);
+    let (added, kept): (Vec<_>, Vec<_>) = names(&own).into_iter().partition(|name| name.starts_with("on-"));
+    assert_eq!(kept, before);
+    assert!(added.iter().any(|name| name.ends_with("/evaluation.json")), "{added:?}");
 }

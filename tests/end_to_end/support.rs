@@ -170,3 +170,17 @@ pub(crate) fn python() -> PathBuf {
     assert!(path.exists(), "{} is missing: run `make python`", path.display());
     path
 }
+
+/// Copies a folder of files and folders.
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

@@ -10,7 +10,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde_json::Value;
 
-use crate::support::{build_arguments, cohort, dataset, program, run, text, tree};
+use crate::support::{build_arguments, cohort, copy_tree, dataset, program, run, text, tree};
 
 const TASKS: usize = 16;
 
@@ -137,7 +137,7 @@ fn a_dry_run_says_what_a_change_costs_and_diff_what_it_did() {
     let changed = folder.path().join("changed.csv");
     fs::write(&changed, table.replacen(line, &line.replace(",benign,", ",metastatic,"), 1)).unwrap();
     let other = folder.path().join("other");
-    copy(&out, &other);
+    copy_tree(&out, &other);
     let mut arguments = build_arguments(&other);
     let at = arguments.iter().position(|argument| argument.ends_with("annotations.csv")).unwrap();
     arguments[at] = text(&changed).to_owned();
@@ -147,7 +147,7 @@ fn a_dry_run_says_what_a_change_costs_and_diff_what_it_did() {
     before.extend(by_hash.clone());
     run("mtids-prep", before).expect_code(0);
     fs::remove_dir_all(&other).unwrap();
-    copy(&out, &other);
+    copy_tree(&out, &other);
     arguments.extend(by_hash);
     let built = run("mtids-prep", [arguments.clone(), vec!["--json".into()]].concat()).expect_code(0);
     let summary: Value = serde_json::from_str(&built.stdout).unwrap();
@@ -162,17 +162,4 @@ fn a_dry_run_says_what_a_change_costs_and_diff_what_it_did() {
     assert!(words.contains("benign → metastatic"), "{words}");
     assert!(run("mtids-prep", ["diff", text(&out), text(&out)]).expect_code(0).stdout.contains("the same dataset"));
     run("mtids-prep", ["diff", text(dataset()), text(folder.path())]).expect_code(3);
-}
-
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -11,8 +11,7 @@ use mtids_runtime::digest::Digest;
 use mtids_shards::{Dataset, Split, read_row_group, stale_copies, verify};
 use tempfile::TempDir;
 
-use crate::support::{Finished, program, run, text, tree};
-use crate::tasks::copy;
+use crate::support::{Finished, copy_tree, program, run, text, tree};
 
 /// Four patients on coarse grids, one patient a shard.
 fn cohort() -> &'static Path {
@@ -156,7 +155,7 @@ fn a_rebuild_killed_at_any_write_leaves_the_old_dataset_or_the_new_one() {
     let expected = tree(&new);
     let (mut points, mut left_old, mut left_new) = (0, 0, 0);
     loop {
-        copy(&old, &out);
+        copy_tree(&old, &out);
         let killed = fail_at("mtids-prep", &changed_arguments(&table, &out), "kill", points + 1);
         if killed.code == 0 {
             break;

@@ -14,7 +14,7 @@ pub fn reason_codes_page() -> String {
          CODE` prints the\nsame text. This page is written from the code by `make schemas`.\n\n\
          * **Quarantined**: the file should have been usable. `quarantine.jsonl` has a line for it, under pseudonyms.\n\
          * **Skipped**: the file adds nothing, and that is no fault. The manifest counts it.\n\
-         * **Rejected**: a row, mask, structure, segment or box that gave no finding. `build --rejects FILE` lists it.\n\
+         * **Rejected**: a row, mask, structure, segment, group of a report or box that gave no finding. `build --rejects FILE` lists it.\n\
          * **Not fetched**: an instance of a server that `fetch` did not keep. Codes of damaged files are said of instances as well.\n\n{}",
         mtids_prep::explain::markdown()
     )

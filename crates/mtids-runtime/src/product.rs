@@ -51,9 +51,9 @@ impl Product {
     }
 
     /// Why `folder` is no place for this, in words: it holds something else ([`Product::refusal`]), or it lies inside a dataset, a run or an
-    /// answer. `None` for a place that is free, and for one that holds an earlier state of this. Missing folders are allowed.
+    /// answer, or is an address. `None` for a place that is free, and for one that holds an earlier state of this. Missing folders are allowed.
     pub fn place_refusal(self, folder: &Path) -> Option<String> {
-        self.refusal(folder).or_else(|| inside_refusal(folder))
+        address_refusal(folder).or_else(|| self.refusal(folder)).or_else(|| inside_refusal(folder))
     }
 
     /// Why `folder` cannot hold this, in words: it holds something else. `None` where it does not.
@@ -70,11 +70,27 @@ impl Product {
 /// Why `folder` is no place for files that are no product, such as studies, in words: it is a dataset, a run or an answer, or it lies inside one.
 /// `None` for a place that is free.
 pub fn refusal_of_any(folder: &Path) -> Option<String> {
+    if let Some(reason) = address_refusal(folder) {
+        return Some(reason);
+    }
     let held = Product::ALL.into_iter().find(|product| holds(folder, *product));
     let here = held.map(|product| {
         format!("{} holds {} ({}); give another folder", folder.display(), product.noun(), product.file())
     });
     here.or_else(|| inside_refusal(folder))
+}
+
+/// Why nothing is written at `place`: it is an address, which would become the name of a folder.
+fn address_refusal(place: &Path) -> Option<String> {
+    let text = place.to_string_lossy();
+    let (scheme, _) = text.split_once("://")?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.chars().all(|one| one.is_ascii_alphanumeric() || "+-.".contains(one));
+    is_scheme.then(|| {
+        format!(
+            "{text} is an address, and files are written into a folder; give one, and copy it to the address afterwards"
+        )
+    })
 }
 
 /// Why nothing of its own may be written at `folder`: a folder above it is a dataset, a run or an answer.
@@ -138,6 +154,20 @@ mod tests {
         std::fs::write(folder.path().join("manifest.json"), "{}").unwrap();
         assert_eq!(Product::Dataset.place_refusal(&folder.path().join("beside")), None);
         assert_eq!(refusal_of_any(&folder.path().join("beside")), None);
+    }
+
+    #[test]
+    fn an_address_is_no_folder() {
+        for address in ["s3://bucket/prefix", "file:///data/dataset", "https://host/x"] {
+            for product in Product::ALL {
+                let said = product.place_refusal(Path::new(address)).unwrap();
+                assert!(said.starts_with(&format!("{address} is an address")), "{said}");
+            }
+            assert!(refusal_of_any(Path::new(address)).unwrap().contains("is an address"));
+        }
+        for folder in ["s3:/bucket", "C:\\data", "out/a b://c"] {
+            assert_eq!(refusal_of_any(Path::new(folder)), None, "{folder}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use mtids_report::format::counted;
 use mtids_shards::{CrossValidation, Dataset, RowKind};
 
 use crate::error::TrainError;
+use crate::fold_folder::fold_folder;
 use crate::run_folder::RunFolder;
 
 /// A dataset as a training reads it.
@@ -45,11 +46,6 @@ pub(crate) fn in_fold(dataset: Dataset, fold: Option<CrossValidation>) -> Result
 pub(crate) fn as_trained(dataset: Dataset, folder: &RunFolder) -> Result<Arc<Dataset>, TrainError> {
     let is_own = folder.identity().dataset_digest == dataset.manifest().digest();
     in_fold(dataset, folder.config().cross_validation.filter(|_| is_own))
-}
-
-/// Folder of one fold in the folder of a cross-validation.
-pub(crate) fn fold_folder(run: &Path, fold: u32) -> PathBuf {
-    run.join(format!("fold-{fold}"))
 }
 
 /// The runs that a folder stands for: itself, or those of all folds of a cross-validation.
@@ -89,5 +85,8 @@ mod tests {
         assert_eq!(runs_in(folder.path()).unwrap(), [folder.path()]);
         std::fs::create_dir(fold_folder(folder.path(), 0)).unwrap();
         assert!(matches!(runs_in(folder.path()), Err(TrainError::NoRun { .. })));
+        // Commands that take one run say what the folder is.
+        let one = RunFolder::open(folder.path()).unwrap_err().to_string();
+        assert!(one.contains("cross-validation") && one.contains("fold-0"), "{one}");
     }
 }

@@ -30,6 +30,7 @@ pub mod evaluate;
 pub mod evaluation;
 pub mod export;
 pub mod fit;
+mod fold_folder;
 mod folds;
 pub mod fusion;
 mod gallery;

@@ -223,7 +223,7 @@ fn a_dataset_below_the_studies_is_left_out_however_it_is_named() {
     plain(folder);
     fs::write(folder.join("secret.key"), KEY).unwrap();
     // Another dataset lies there, and a link leads to a disk for datasets.
-    crate::tasks::copy(&elsewhere.path().join("dataset"), &folder.join("dicom/old"));
+    crate::support::copy_tree(&elsewhere.path().join("dataset"), &folder.join("dicom/old"));
     fs::create_dir(folder.join("disk")).unwrap();
     symlink(folder.join("disk"), folder.join("dicom/linked")).unwrap();
     let build = |data: &str, out: &str, more: &[&str]| {

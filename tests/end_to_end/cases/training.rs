@@ -31,7 +31,7 @@ fn trained() -> &'static Path {
 /// A copy of the run, so that tests do not write into each other's results.
 fn copy_of_run(folder: &Path) -> PathBuf {
     let copy = folder.join("run");
-    crate::tasks::copy(trained(), &copy);
+    crate::support::copy_tree(trained(), &copy);
     copy
 }
 

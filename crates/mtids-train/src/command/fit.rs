@@ -6,7 +6,7 @@ use crate::beginning::Beginning;
 use crate::config::{TrainConfig, ValidConfig};
 use crate::error::TrainError;
 use crate::fit::{FitOptions, FitSummary, fit_among};
-use crate::folds::fold_folder;
+use crate::fold_folder::fold_folder;
 use crate::run_folder::RESOLVED_CONFIGURATION;
 use anyhow::Context;
 use clap::Args;

@@ -122,3 +122,19 @@ fn a_damaged_or_lost_newest_checkpoint_leaves_the_one_before_it() {
     damage(4, OPTIMIZER);
     assert!(resumed().unwrap_err().to_string().contains("digest"), "where none is whole, the newest one's fault");
 }
+
+#[test]
+fn a_best_checkpoint_that_is_gone_leaves_none_rather_than_another() {
+    let run = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::of_run(run.path(), Keep { newest: 3, every_epochs: None });
+    let best = |step: u64| Some(Best { step, epoch: 0, score: 0.9 });
+    checkpoints.save(b"best", b"o", None, &TrainingState { best: best(4), ..state(4) }).unwrap();
+    let later = TrainingState { best: best(4), ..state(8) };
+    checkpoints.save(b"later", b"o", None, &later).unwrap();
+    checkpoints.tidy(&later).unwrap();
+    assert_eq!(checkpoints.best().unwrap().map(|one| one.state.step), Some(4));
+    fs::remove_dir_all(checkpoints.folder.join(folder_name(4))).unwrap();
+    checkpoints.tidy(&later).unwrap();
+    assert!(checkpoints.best().unwrap().is_none());
+    assert_eq!(checkpoints.latest().unwrap().map(|one| one.state.step), Some(8));
+}
