@@ -223,7 +223,7 @@ impl NodalStage {
     }
 }
 
-/// How many N2 stations are involved: several where two nodes have no station in common, one where all lie in one known station.
+/// How many N2 stations are involved: several where no station is common to all nodes, one where all lie in one known station.
 fn n2_stations(nodes: &[NodeState], primary: Side) -> N2Stations {
     let is_n2 = |station: Station| NCategory::of(station, primary) == [NCategory::N2; 2];
     let is_certain = |node: &&NodeState| {
@@ -231,10 +231,8 @@ fn n2_stations(nodes: &[NodeState], primary: Side) -> N2Stations {
         node.metastatic == Some(true) && !stations.is_empty() && stations.iter().all(|&station| is_n2(station))
     };
     let may_be = |node: &&NodeState| node.categories(primary).contains(&NCategory::N2);
-    let certain: Vec<BTreeSet<Station>> =
-        nodes.iter().filter(is_certain).map(|node| node.stations.iter().copied().collect()).collect();
-    let are_apart = |(n, one): (usize, &BTreeSet<Station>)| certain[n + 1..].iter().any(|other| one.is_disjoint(other));
-    if certain.iter().enumerate().any(are_apart) {
+    let certain = nodes.iter().filter(is_certain).map(|node| node.stations.iter().copied().collect::<BTreeSet<_>>());
+    if certain.reduce(|common, own| &common & &own).is_some_and(|common| common.is_empty()) {
         return N2Stations::Several;
     }
     let possible: BTreeSet<Option<Station>> =
@@ -289,6 +287,7 @@ mod tests {
         assert_eq!(text(&[&[S5, S6]], Side::Left), "N2 (a/b open)");
         assert_eq!(text(&[&[S5, S6], &[S7]], Side::Left), "N2b", "two zones are two stations");
         assert_eq!(text(&[&[S5, S6], &[S5]], Side::Left), "N2 (a/b open)");
+        assert_eq!(text(&[&[S5, S6], &[S6, S7], &[S5, S7]], Side::Left), "N2b", "no one station holds all three");
         assert_eq!(text(&[&[S7], &[S8]], Side::Left), "N2 or N3 (side open)");
         let eighth = NodalStage::of(&[node(&[S4L], Some(true))], Side::Left).unwrap().text(Edition::Eighth);
         assert_eq!(eighth, "N2");
