@@ -81,6 +81,8 @@ pub enum ReasonCode {
     InvalidSegmentation,
     /// An RTSTRUCT object whose contours cannot be read.
     InvalidStructures,
+    /// An image or annotation object that a rejection note takes back.
+    RejectedByNote,
 }
 
 impl ReasonCode {
@@ -192,6 +194,10 @@ impl ReasonCode {
             Self::InvalidStructures => {
                 "The RTSTRUCT object, or each structure that a class rule asks for, cannot be read. The log names the structure and what is \
                  wrong with it. Correct it in the contouring program."
+            }
+            Self::RejectedByNote => {
+                "A rejection note takes the object back: a Key Object Selection document of the same patient, for example of an incorrect worklist \
+                 entry or of poor quality. The log names the note and its title. If the object should be used, take the note out of --data."
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A whole model as one file: from stored voxels to probabilities, or the network alone.
 
 use mtids_layers::Parameters;
+use mtids_models::tasks::LabelMap;
 use mtids_models::{ModelConfig, Problem};
 
 use crate::builder::Builder;
@@ -36,8 +37,8 @@ pub struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// The bytes of the file. Inputs: one per view, named as it is, `[N, S, D, H, W]` as stored. Outputs: `pooled`, `region`, `metastasis`, and
-    /// `metastasis_calibrated` where there is a calibration.
+    /// The bytes of the file. Inputs: one per view, named as it is, `[N, S, D, H, W]` as stored. Outputs: `pooled`, `region` and `metastasis`, as
+    /// far as the tasks tell them, and `metastasis_calibrated` where there is a calibration.
     ///
     /// # Errors
     /// [`OnnxError`] where settings, weights and views do not fit each other.
@@ -52,10 +53,17 @@ impl Export<'_> {
         }
         let marginals = builder.marginals(&pooled)?;
         let graph = &mut builder.graph;
+        // The pooled distribution is flat along a dimension that no task tells.
+        let tells = |reads: fn(&LabelMap) -> bool| plan.tasks.tasks().iter().any(|task| task.is_total() && reads(task));
+        let (region, metastasis) = (tells(LabelMap::reads_region), tells(LabelMap::reads_metastasis));
         graph.output("pooled", &pooled, "probability of each joint class, 2 * region + metastasis")?;
-        graph.output("region", &marginals.region, "probability of each region")?;
-        graph.output("metastasis", &marginals.metastasis, "probability of metastasis, as the network says it")?;
-        if let Some(platt) = self.calibration {
+        if region {
+            graph.output("region", &marginals.region, "probability of each region")?;
+        }
+        if metastasis {
+            graph.output("metastasis", &marginals.metastasis, "probability of metastasis, as the network says it")?;
+        }
+        if let Some(platt) = self.calibration.filter(|_| metastasis) {
             let calibrated = builder.calibrated(&marginals.metastasis, platt)?;
             let meaning = "probability of metastasis of the network alone, calibrated on validation patients";
             builder.graph.output("metastasis_calibrated", &calibrated, meaning)?;

@@ -44,6 +44,7 @@ pub mod prune;
 pub mod publication;
 mod publish;
 mod record;
+mod rejected;
 mod rejects;
 mod rows;
 pub mod scan;

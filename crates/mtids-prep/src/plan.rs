@@ -25,6 +25,7 @@ use crate::error::PrepError;
 use crate::identity::settle;
 use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
 use crate::patients::{read_site_table, read_split_table, refuse_two_spellings};
+use crate::rejected::rejected_images;
 use crate::scan::Scan;
 use crate::seen::{SeenImages, refused_volume};
 use crate::split::assign_splits;
@@ -90,11 +91,12 @@ pub(crate) fn gather(
     secret: &PseudonymSecret,
     interrupt: &Interrupt,
 ) -> Result<(Gathered, Vec<FileOutcome>), PrepError> {
-    let Scan { mut headers, objects, segmentations, reports, structures, unread_files, .. } = scan;
+    let Scan { mut headers, objects, segmentations, reports, structures, rejected, unread_files, .. } = scan;
     settle(&mut headers, &objects, config.same_person(), &config.limits())?;
     let seen = SeenImages::of(&headers);
     let (mut usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
-    let judged = std::mem::take(&mut usable.refused);
+    let mut judged = std::mem::take(&mut usable.refused);
+    judged.extend(rejected_images(&rejected, config.same_person()));
     let refused = seen.refused(usable.ct.iter().map(|(series, _)| series), judged, &outcomes);
     let geometries: Vec<SeriesGeometry<'_>> =
         usable.ct.iter().map(|(series, grid)| SeriesGeometry::of(series, *grid)).collect();

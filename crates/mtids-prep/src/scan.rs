@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use mtids_dicom::rejection::may_reject;
 use mtids_dicom::{
-    DicomError, FileKind, FileOutcome, InstanceHeader, Limits, ObjectIdentity, ReasonCode, Refused, SharedFacts,
-    SkipReason, read_header, read_identity,
+    DicomError, FileKind, FileOutcome, InstanceHeader, Limits, ObjectIdentity, ReasonCode, Refused, RejectionNote,
+    SharedFacts, SkipReason, read_header, read_identity, read_rejection,
 };
 use mtids_runtime::interrupt::Interrupt;
 use rayon::prelude::*;
@@ -32,6 +33,8 @@ pub struct Scan {
     pub structures: Vec<PathBuf>,
     /// Structured reports, in path order.
     pub reports: Vec<PathBuf>,
+    /// Headers of images that a rejection note takes back, in path order. Their files have an outcome.
+    pub rejected: Vec<InstanceHeader>,
     /// Files that were refused: whose they are is not known.
     pub unread_files: u64,
 }
@@ -84,7 +87,7 @@ pub fn scan(
         .collect::<Result<_, _>>()?;
 
     let mut scan = Scan { files: seen.len() as u64, ..Scan::default() };
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut notes) = (Vec::new(), Vec::new());
     // A vector that grows by doubling would hold the headers of a large folder twice.
     scan.headers.reserve_exact(seen.iter().map(Seen::headers).sum());
     for seen in seen {
@@ -99,10 +102,15 @@ pub fn scan(
                 }
                 scan.objects.extend(identity);
             }
+            Seen::Note(note, outcome) => {
+                notes.push(note);
+                outcomes.push(outcome);
+            }
             Seen::Outcome(outcome) => outcomes.push(outcome),
         }
     }
     scan.unread_files = outcomes.iter().filter(|outcome| matches!(outcome, FileOutcome::Refused(_))).count() as u64;
+    outcomes.extend(scan.take_back(&notes));
     Ok((scan, outcomes))
 }
 
@@ -112,6 +120,8 @@ enum Seen {
     Frames(Vec<InstanceHeader>),
     /// An annotation object; one that cannot be read says nothing here, and is refused by the reader of its class.
     Object(List, PathBuf, Option<ObjectIdentity>),
+    /// A note that takes objects back, and what becomes of its own file.
+    Note(RejectionNote, FileOutcome),
     Outcome(FileOutcome),
 }
 
@@ -138,7 +148,14 @@ impl Seen {
             Ok(FileKind::Structures { path }) => Self::object(List::Structures, path, limits),
             Ok(FileKind::Other { modality, sop_class_uid }) => {
                 let detail = format!("modality {modality}, class {sop_class_uid}");
-                Self::Outcome(FileOutcome::Skipped { path, reason: SkipReason::OtherObject, detail })
+                let note = if may_reject(&sop_class_uid) { read_rejection(&path, limits) } else { Ok(None) };
+                let outcome = FileOutcome::Skipped { path, reason: SkipReason::OtherObject, detail };
+                match note {
+                    Ok(Some(note)) => Self::Note(note, outcome),
+                    Ok(None) => Self::Outcome(outcome),
+                    // What it takes back is not known, so it is no file to pass over.
+                    Err(error) => Self::Outcome(outcome_of(outcome.path().to_owned(), &error)),
+                }
             }
             Err(error) => Self::Outcome(outcome_of(path, &error)),
         }

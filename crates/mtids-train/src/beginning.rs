@@ -230,6 +230,7 @@ mod tests {
             validation_voxels: Default::default(),
             voxels_of_another_secret: BTreeSet::new(),
             labels: LabelCounts::of(1, [(Some(0), Some(1))]),
+            taught: None,
         }
     }
 

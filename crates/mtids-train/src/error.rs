@@ -77,7 +77,7 @@ pub enum TrainError {
     },
     /// The run folder belongs to another training.
     #[error(
-        "{path} contains a run with other settings and cannot be resumed with these:\n{differences}\nuse the old settings, set --run to another folder, or train its network further in a new folder with --extend {path}"
+        "{path} contains a run with other settings and cannot be resumed with these:\n{differences}\nuse the old settings, or set --run to another folder; there, `--extend {path}` trains it for more epochs, and `--from {path}` begins with its weights alone"
     )]
     OtherRun {
         /// The run folder.

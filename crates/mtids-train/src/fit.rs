@@ -24,7 +24,8 @@ use crate::calibration::calibrate_opened;
 use crate::config::ValidConfig;
 use crate::error::TrainError;
 use crate::folds::in_fold;
-use crate::labels::{codes, targets};
+use crate::label_counts::LabelCounts;
+use crate::labels::{codes, targets, weighed_codes};
 use crate::network::Network;
 use crate::pace::Pace;
 use crate::record::Record;
@@ -32,6 +33,7 @@ use crate::resolve::for_dataset;
 use crate::run_folder::log::{Log, read};
 use crate::run_folder::{RunFolder, TrainedOn, TrainingRange, TrainingState};
 use crate::training::{Training, epoch_stream};
+use crate::untaught::warn_of_untaught;
 
 /// Stack of the training thread: backward passes recurse along the graph.
 const STACK: usize = 64 << 20;
@@ -130,8 +132,10 @@ fn train(
     let is_taught =
         |row: &RowLabels| row.split == Split::Train && row.kind == RowKind::Finding && sampling.filter.keeps(row);
     let index = dataset.index()?;
-    let trained_on = TrainedOn::of(dataset.manifest(), &index);
+    let mut trained_on = TrainedOn::of(dataset.manifest(), &index);
     let labels: Vec<_> = index.into_iter().filter(is_taught).collect();
+    let taught = LabelCounts::of(regions, labels.iter().map(|row| weighed_codes(row, regions, &config.loss)));
+    trained_on.taught = Some(taught.clone());
     let source = Source { dataset: Arc::clone(&dataset), split: Split::Train, weight: None };
     let table = Arc::new(SampleTable::open(vec![source], sampling)?);
     let labelled = labels.iter().map(|row| codes(row, regions)).filter(|codes| *codes != (None, None)).count();
@@ -165,6 +169,9 @@ fn train(
         let reason = "none of them tells the region or the status of every node, so there is nothing to choose weights by; add `joint`, `region` or \
                       `metastasis`";
         return Err(TrainError::setting("model.tasks", reason));
+    }
+    if ranks.is_first() && earlier.is_none() {
+        warn_of_untaught(&taught, &tasks, &manifest.description);
     }
     let counts = tasks.counts(&targets(&labels, regions, &measures, |_| 1.0))?;
     let losses = TaskLosses::new(&config.loss, &tasks, Some(&counts))?.over(ranks);

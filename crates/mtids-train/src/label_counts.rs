@@ -36,6 +36,21 @@ impl LabelCounts {
         counts
     }
 
+    /// These and others, of the same regions; others of other regions are not known here.
+    pub(crate) fn and(mut self, others: &Self) -> Self {
+        if self.region.len() == others.region.len() {
+            let pairs = [
+                (&mut self.region, &others.region),
+                (&mut self.metastasis, &others.metastasis),
+                (&mut self.joint, &others.joint),
+            ];
+            for (own, more) in pairs {
+                own.iter_mut().zip(more).for_each(|(own, more)| *own += more);
+            }
+        }
+        self
+    }
+
     /// True when no sample has a label in either dimension.
     pub fn is_empty(&self) -> bool {
         self.region.iter().chain(&self.metastasis).all(|&count| count == 0)

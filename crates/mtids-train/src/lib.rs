@@ -61,7 +61,8 @@ mod testing;
 pub mod tracking;
 mod training;
 pub mod transform;
-pub mod within;
+pub mod untaught;
+mod within;
 
 use serde_json::Value;
 

@@ -10,6 +10,8 @@ use mtids_models::PredictionHead;
 pub use mtids_models::decoding::{metastasis_probability, region_probabilities};
 use mtids_shards::Measures;
 
+use crate::measured::Dimension;
+
 /// Fewest patients from which a figure is claimed.
 pub const MINIMUM_PATIENTS: usize = 5;
 
@@ -43,6 +45,8 @@ pub struct Prediction {
     pub product: Option<Vec<f64>>,
     /// Pooled distribution over joint classes.
     pub pooled: Vec<f64>,
+    /// Dimensions, region and metastasis, that no task of the network tells: the distribution is flat along them.
+    pub untold: Vec<Dimension>,
     /// Weights of the branches (DBR's α) per task, in the order of the tasks: shared, private, and where the task reads them the others'.
     pub branches: Vec<Vec<f64>>,
     /// Short axis of the annotation, mm.
@@ -81,7 +85,7 @@ pub fn largest(values: &[f64]) -> usize {
 }
 
 /// Writes the table of predictions (CSV): keys, labels, the called classes and the pooled probabilities. Unknown labels
-/// are empty cells.
+/// are empty cells, and so is what is said along a dimension that the network does not tell.
 ///
 /// # Errors
 /// Any error of `out`.
@@ -98,16 +102,20 @@ pub fn write_csv(out: &mut dyn Write, regions: &[String], predictions: &[Predict
     for row in predictions {
         let by_region = region_probabilities(&row.pooled);
         let metastatic = metastasis_probability(&row.pooled);
+        let is_told = |dimension: Dimension| !row.untold.contains(&dimension);
         let labels = [
             row.sample_key.as_str(),
             row.patient_key.as_str(),
             row.region.map_or("", name),
             row.metastasis.map_or("", state),
-            name(largest(&by_region)),
-            state(usize::from(metastatic >= 0.5)),
+            if is_told(Dimension::Region) { name(largest(&by_region)) } else { "" },
+            if is_told(Dimension::Metastasis) { state(usize::from(metastatic >= 0.5)) } else { "" },
         ];
-        let probabilities = std::iter::once(&metastatic).chain(&by_region).chain(&row.pooled);
-        let cells = labels.map(str::to_owned).into_iter().chain(probabilities.map(|p| format!("{p:.6}")));
+        let cell = |p: &f64, is_told: bool| if is_told { format!("{p:.6}") } else { String::new() };
+        let status = std::iter::once(cell(&metastatic, is_told(Dimension::Metastasis)));
+        let regions = by_region.iter().map(|p| cell(p, is_told(Dimension::Region)));
+        let joint = row.pooled.iter().map(|p| cell(p, row.untold.is_empty()));
+        let cells = labels.map(str::to_owned).into_iter().chain(status).chain(regions).chain(joint);
         table.write_record(cells)?;
     }
     table.flush()
@@ -146,5 +154,17 @@ mod tests {
         );
         assert!(lines[0].starts_with("sample_key,patient_key,region,metastasis,"));
         assert!(lines[0].contains("p_upper_metastatic"));
+    }
+
+    #[test]
+    fn what_no_task_tells_is_an_empty_cell() {
+        let row =
+            |untold| Prediction { pooled: vec![0.1, 0.2, 0.3, 0.4], untold: vec![untold], ..Prediction::default() };
+        let mut bytes = Vec::new();
+        let rows = [row(Dimension::Metastasis), row(Dimension::Region)];
+        write_csv(&mut bytes, &["upper".into(), "lower".into()], &rows).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(lines, [",,,,lower,,,0.300000,0.700000,,,,", ",,,,,metastatic,0.600000,,,,,,"]);
     }
 }

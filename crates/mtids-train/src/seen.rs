@@ -140,6 +140,7 @@ mod tests {
             validation_voxels: Default::default(),
             voxels_of_another_secret: BTreeSet::new(),
             labels: LabelCounts::of(1, []),
+            taught: None,
         }
     }
 

@@ -8,7 +8,7 @@ use super::study::Ct;
 use super::{Case, Expect, Found, check_all};
 
 /// Pixels of a square of 3 × 3 around a place on the grid of the slices.
-fn square([x, y]: [f64; 2]) -> Vec<[usize; 2]> {
+pub(super) fn square([x, y]: [f64; 2]) -> Vec<[usize; 2]> {
     let [i, j] = [(x + 36.0) / 3.0, (y + 92.0) / 2.5].map(|index| index.round() as usize);
     (i - 1..=i + 1).flat_map(|i| (j - 1..=j + 1).map(move |j| [i, j])).collect()
 }

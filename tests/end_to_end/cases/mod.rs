@@ -13,6 +13,7 @@ mod masks;
 mod objects;
 mod pet;
 mod pixels;
+mod rejections;
 mod reports;
 mod series;
 mod shared;

@@ -10,13 +10,13 @@ use super::{Case, Expect, Found, check_all};
 /// The node of the series, in columns and rows from the corner of the first pixel, and its slice.
 const NODE: ([f32; 2], usize) = ([12.5, 13.5], 6);
 
-fn code(value: &str, scheme: &str, meaning: &str) -> Vec<Object> {
+pub(super) fn code(value: &str, scheme: &str, meaning: &str) -> Vec<Object> {
     let mut code = Object::default();
     code.text((0x0008, 0x0100), "SH", value).text((0x0008, 0x0102), "SH", scheme).text((0x0008, 0x0104), "LO", meaning);
     vec![code]
 }
 
-fn item(relation: &str, kind: &str, [value, scheme]: [&str; 2]) -> Object {
+pub(super) fn item(relation: &str, kind: &str, [value, scheme]: [&str; 2]) -> Object {
     let mut item = Object::default();
     item.text((0x0040, 0xA010), "CS", relation)
         .text((0x0040, 0xA040), "CS", kind)

@@ -168,12 +168,14 @@ fn by_predictions(
     config: &SuspectsConfig,
     notes: &mut Vec<String>,
 ) -> ([Probabilities; 2], bool) {
-    let of_row = |key: &String| predictions.of(key).map_or((None, None), |[a, b]| (Some(a), Some(b)));
+    let of_row = |key: &String| <(_, _)>::from(predictions.of(key));
     let (by_region, by_status): (Probabilities, Probabilities) = rows.keys.iter().map(of_row).unzip();
-    let without = by_region.iter().filter(|row| row.is_none()).count();
-    if without > 0 {
-        let all = counted(rows.keys.len() as u64, "finding has", "findings have");
-        notes.push(format!("{} of {all} no prediction, so no label of theirs is judged.", count(without as u64)));
+    for (name, of_dimension) in [("region", &by_region), ("status", &by_status)] {
+        let without = of_dimension.iter().filter(|row| row.is_none()).count();
+        if without > 0 {
+            let all = counted(rows.keys.len() as u64, "finding has", "findings have");
+            notes.push(format!("{} of {all} no prediction of the {name}, so it is not judged.", count(without as u64)));
+        }
     }
     let unchecked = predictions.tables.iter().filter(|table| !table.checked).count();
     if unchecked > 0 {

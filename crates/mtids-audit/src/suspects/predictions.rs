@@ -22,9 +22,27 @@ const ROUNDING: f64 = 1e-3;
 pub(super) struct Predictions {
     /// What was read.
     pub(super) tables: Vec<PredictionTable>,
-    /// Sums of the probabilities of the regions, then of the statuses, and how many were added.
-    sums: HashMap<String, (Vec<f64>, f64)>,
-    regions: usize,
+    /// Sums of the probabilities of the regions, and of the statuses.
+    sums: HashMap<String, [Sum; 2]>,
+}
+
+/// A sum of probabilities, and how many were added.
+#[derive(Default)]
+struct Sum {
+    total: Vec<f64>,
+    added: f64,
+}
+
+impl Sum {
+    fn add(&mut self, row: &[f64]) {
+        self.total.resize(row.len(), 0.0);
+        self.total.iter_mut().zip(row).for_each(|(sum, p)| *sum += p);
+        self.added += 1.0;
+    }
+
+    fn mean(&self) -> Option<Vec<f64>> {
+        (self.added > 0.0).then(|| self.total.iter().map(|sum| sum / self.added).collect())
+    }
 }
 
 /// What a run says about its training; the record has more.
@@ -47,7 +65,7 @@ impl Predictions {
         fingerprint: &str,
         patients: &HashMap<&str, &str>,
     ) -> Result<Self, AuditError> {
-        let mut all = Self { tables: Vec::new(), sums: HashMap::new(), regions: regions.len() };
+        let mut all = Self { tables: Vec::new(), sums: HashMap::new() };
         for path in paths {
             let table = all.add(path, regions, fingerprint, patients)?;
             if all.tables.iter().any(|other| other.digest == table.digest) {
@@ -80,6 +98,8 @@ impl Predictions {
         let (mut rows, mut here, mut seen) = (0, 0_u64, BTreeSet::new());
         for record in reader.records() {
             let record = record.map_err(|error| fail(error.to_string()))?;
+            // A run whose tasks tell one dimension only leaves the cells of the other empty.
+            let is_told = |place: usize| record.get(place).is_some_and(|cell| !cell.is_empty());
             let number = |place: usize| -> Result<f64, AuditError> {
                 let cell = record.get(place).unwrap_or_default();
                 let number = cell.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
@@ -97,16 +117,19 @@ impl Predictions {
             if trained.as_ref().is_some_and(is_trained) {
                 seen.insert(patient.to_owned());
             }
-            let mut row = places.iter().map(|&place| number(place)).collect::<Result<Vec<f64>, AuditError>>()?;
-            let sum: f64 = row.iter().sum();
-            if (sum - 1.0).abs() > ROUNDING {
-                return Err(fail(format!("row {}: the probabilities of the regions add up to {sum:.4}", rows + 1)));
+            let [of_regions, of_statuses] = self.sums.entry(key).or_default();
+            if places.iter().any(|&place| is_told(place)) {
+                let row = places.iter().map(|&place| number(place)).collect::<Result<Vec<f64>, AuditError>>()?;
+                let sum: f64 = row.iter().sum();
+                if (sum - 1.0).abs() > ROUNDING {
+                    return Err(fail(format!("row {}: the probabilities of the regions add up to {sum:.4}", rows + 1)));
+                }
+                of_regions.add(&row);
             }
-            let metastatic = number(metastatic)?;
-            row.extend([1.0 - metastatic, metastatic]);
-            let (sums, added) = self.sums.entry(key).or_insert_with(|| (vec![0.0; row.len()], 0.0));
-            sums.iter_mut().zip(row).for_each(|(sum, p)| *sum += p);
-            *added += 1.0;
+            if is_told(metastatic) {
+                let metastatic = number(metastatic)?;
+                of_statuses.add(&[1.0 - metastatic, metastatic]);
+            }
             rows += 1;
         }
         if here == 0 && !patients.is_empty() {
@@ -126,12 +149,9 @@ impl Predictions {
         Ok(PredictionTable { digest: Digest::of_bytes(&bytes), rows, checked: trained.is_some() })
     }
 
-    /// Mean probabilities of the regions and of the statuses of a row.
-    pub(super) fn of(&self, key: &str) -> Option<[Vec<f64>; 2]> {
-        let (sums, added) = self.sums.get(key)?;
-        let mean: Vec<f64> = sums.iter().map(|sum| sum / added).collect();
-        let (regions, statuses) = mean.split_at(self.regions);
-        Some([regions.to_vec(), statuses.to_vec()])
+    /// Mean probabilities of the regions and of the statuses of a row, where they are told.
+    pub(super) fn of(&self, key: &str) -> [Option<Vec<f64>>; 2] {
+        self.sums.get(key).map_or([None, None], |sums| sums.each_ref().map(Sum::mean))
     }
 }
 
@@ -168,11 +188,20 @@ mod tests {
     #[test]
     fn rows_are_read_by_name_and_several_predictions_are_averaged() {
         let found = read("a,p1,upper,0.2,0.9,0.1\na,p1,upper,0.6,0.7,0.3\n", None).unwrap();
-        let [regions, statuses] = found.of("a").unwrap();
+        let [regions, statuses] = found.of("a").map(Option::unwrap);
         let near = |a: &[f64], b: [f64; 2]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
         assert!(near(&regions, [0.8, 0.2]) && near(&statuses, [0.6, 0.4]));
-        assert!(found.of("b").is_none());
+        assert_eq!(found.of("b"), [None, None]);
         assert_eq!(found.tables.iter().map(|table| (table.rows, table.checked)).collect::<Vec<_>>(), [(2, false)]);
+    }
+
+    #[test]
+    fn a_dimension_that_a_run_does_not_tell_is_not_judged_by_it() {
+        let found = read("a,p1,upper,,0.9,0.1\n", None).unwrap();
+        assert_eq!(found.of("a"), [Some(vec![0.9, 0.1]), None]);
+        let found = read("a,p1,upper,0.25,,\n", None).unwrap();
+        assert_eq!(found.of("a"), [None, Some(vec![0.75, 0.25])]);
+        assert!(read("a,p1,upper,0.25,0.9,\n", None).is_err(), "half of the regions");
     }
 
     #[test]
@@ -185,7 +214,7 @@ mod tests {
         let regions = ["upper", "hilar"].map(str::to_owned);
         let read =
             |names: [&str; 2]| Predictions::read(&names.map(path), &regions, "abc", &HashMap::from([("a", "p1")]));
-        let [_, status] = read(["one.csv", "other.csv"]).unwrap().of("a").unwrap();
+        let [_, status] = read(["one.csv", "other.csv"]).unwrap().of("a").map(Option::unwrap);
         assert!((status[1] - 0.3).abs() < 1e-12, "{status:?}");
         for again in ["one.csv", "copy.csv"] {
             let error = read(["one.csv", again]).err().unwrap();

@@ -12,7 +12,7 @@ use strum::{IntoStaticStr, VariantArray};
 
 use std::collections::BTreeMap;
 
-use crate::backbone::{BackboneConfig, BackboneKeys};
+use crate::backbone::{BackboneConfig, BackboneKeys, NormKind};
 use crate::error::{Result, config_error};
 use crate::model::adatt::{AdaTt, AdaTtConfig};
 use crate::model::cgc::{self, CgcConfig};
@@ -120,7 +120,12 @@ macro_rules! architectures {
             pub fn validate(&self) -> Result<()> {
                 // The common table alone need not make a backbone where views have tables of their own.
                 if self.trunks().is_empty() {
-                    self.backbone().of_view(ONLY_VIEW).validate("backbone")?;
+                    let mut common = self.backbone().of_view(ONLY_VIEW);
+                    // Its default depends on the view, which is not known here; with the view it is checked again.
+                    if self.backbone().norm.is_none() {
+                        common.norm = NormKind::Batch;
+                    }
+                    common.validate("backbone")?;
                 }
                 for view in self.trunks().keys() {
                     self.trunk(view).validate(&table_of(self.trunks(), view))?;

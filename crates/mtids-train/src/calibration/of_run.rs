@@ -100,8 +100,9 @@ pub(crate) fn calibrate_opened(
     {
         return Ok(Ok(calibration));
     }
-    if Dimension::untold(trained.network.model.tasks()).contains(&Dimension::Metastasis) {
-        return Ok(Err("no task of the run tells the status".to_owned()));
+    if let Some(untold) = Dimension::untold(trained.network.model.tasks()).last() {
+        let what = if *untold == Dimension::Region { "region" } else { "status" };
+        return Ok(Err(format!("no task of the run tells the {what}")));
     }
     if opened.shards(Split::Validation).next().is_none() {
         return Ok(Err("the dataset has no validation split".to_owned()));

@@ -18,6 +18,7 @@ pub use description::{DISCLAIMER, ExportDescription, ExportedTask, ExportedView}
 
 use crate::calibration::Calibration;
 use crate::error::TrainError;
+use crate::measured::Dimension;
 use crate::network::{Network, Trained, choose_device};
 use crate::run_folder::RunFolder;
 
@@ -51,14 +52,27 @@ pub struct Exported {
 /// Writes the network of a run for other programs.
 ///
 /// # Errors
-/// [`TrainError`] for a missing or damaged run, one without a checkpoint, or a place that cannot be written.
+/// [`TrainError`] for a missing or damaged run, one without a checkpoint, a bundle of a run that does not tell both dimensions, or a place that cannot
+/// be written.
 pub fn export(run: &Path, places: &ExportPlaces) -> Result<Exported, TrainError> {
     let folder = RunFolder::open(run)?;
     let dataset = folder.description()?;
     let device = choose_device(Some("cpu"), "cpu")?;
     let trained = Trained::load(&folder, &dataset, run, device)?;
+    let untold = Dimension::untold(trained.network.model.tasks());
+    if places.monai.is_some() && !untold.is_empty() {
+        let reason = "no task of the run tells the region, or none the status, and a bundle answers both";
+        return Err(TrainError::Mismatch { path: run.to_owned(), reason: reason.to_owned() });
+    }
     let calibration = Calibration::read(&folder, &trained.weights)?;
-    if calibration.is_none() {
+    for dimension in &untold {
+        tracing::warn!(
+            "no task of {} tells the {}, so the ONNX file has no such output",
+            run.display(),
+            dimension.name()
+        );
+    }
+    if calibration.is_none() && untold.is_empty() {
         tracing::warn!(
             "{} is not calibrated, so the export has no calibrated probability; run `mtids-train calibrate` before",
             run.display()

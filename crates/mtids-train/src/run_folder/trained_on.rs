@@ -38,6 +38,10 @@ pub struct TrainedOn {
     pub voxels_of_another_secret: BTreeSet<String>,
     /// Labels of the training split.
     pub labels: LabelCounts,
+    /// Labels that the weights were fitted to, by this run or one that it began from: of rows that sampling keeps, with evidence and rows of some
+    /// weight. None in the record of a program that did not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taught: Option<LabelCounts>,
 }
 
 impl TrainedOn {
@@ -56,6 +60,7 @@ impl TrainedOn {
             validation_voxels: voxels(Split::Validation).collect(),
             voxels_of_another_secret: BTreeSet::new(),
             labels: LabelCounts::of(regions, findings(Split::Train).map(|row| codes(row, regions))),
+            taught: None,
         }
     }
 
@@ -73,6 +78,9 @@ impl TrainedOn {
         self.voxels_of_another_secret.extend(earlier.voxels_of_another_secret.iter().cloned());
         self.voxels.extend(earlier.voxels.iter().cloned());
         self.validation_voxels.extend(earlier.validation_voxels.iter().cloned());
+        // Of a run that did not count them, the training split says what it may have been taught.
+        let of_earlier_labels = earlier.taught.as_ref().unwrap_or(&earlier.labels);
+        self.taught = self.taught.map(|own| own.and(of_earlier_labels));
         self.validation_voxels.retain(|voxels| !own.contains(voxels) && !of_earlier.contains(voxels));
         self
     }
@@ -130,6 +138,7 @@ mod tests {
             validation_voxels: BTreeSet::new(),
             voxels_of_another_secret: BTreeSet::new(),
             labels: LabelCounts::of(1, []),
+            taught: None,
         };
         assert_eq!(seen.taught(&index), ["taught-now".to_owned()].into());
         let another = TrainedOn {

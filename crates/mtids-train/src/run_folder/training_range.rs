@@ -44,8 +44,8 @@ fn numbers(row: &RowLabels) -> [(&'static str, &'static str, Option<f32>); 6] {
         ("slice_step_mm", "distance of slices", Some(row.slice_step_mm)),
         ("pixel_spacing_mm", "pixel spacing", Some(row.pixel_spacing_mm)),
         ("kvp", "tube voltage", row.kvp),
-        ("short_axis_mm", "size of the node", row.grown.get(Measure::ShortAxis)),
-        ("mean_hu", "mean HU of the node", row.grown.get(Measure::MeanHu)),
+        ("short_axis_mm", "short axis of the grown region", row.grown.get(Measure::ShortAxis)),
+        ("mean_hu", "mean HU of the grown region", row.grown.get(Measure::MeanHu)),
     ]
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mtids_annotations::Finding;
 use mtids_domain::label::Metastasis;
 use mtids_domain::nodal::{Edition, NCategory, NodalStage, NodeState, Side};
-use mtids_domain::taxonomy::{Location, RegionScheme, Station};
+use mtids_domain::taxonomy::{Location, Region, RegionScheme, Station};
 use mtids_prep::partition::PlannedSeries;
 use mtids_runtime::provenance::Program;
 use mtids_shards::{Measure, Measures, RowLabels};
@@ -30,10 +30,12 @@ pub struct RunAnswer {
     pub step: u64,
     /// The training has ended.
     pub finished: bool,
-    /// Probabilities are calibrated on validation patients.
+    /// Its probabilities are calibrated on validation patients; none are where one of several runs is not.
     pub calibrated: bool,
     /// They join what the network says with the measures of the region grown from the centre.
     pub with_measures: bool,
+    /// Regions that no node of its training lay in: a node of them is read as of another one.
+    pub untaught_regions: Vec<String>,
     /// Share of nodes whose set is to hold their class; none without a calibration.
     pub level: Option<f64>,
 }
@@ -207,12 +209,14 @@ impl NodeAnswer {
     }
 
     /// What the N category knows of it. A station that it came with counts before the region that was read; a status that contradicts the one it
-    /// came with is open.
-    fn state(&self, scheme: &RegionScheme) -> NodeState {
+    /// came with is open. A node that is read as of a region may lie in one that no network was taught.
+    fn state(&self, scheme: &RegionScheme, untaught: &BTreeSet<&str>) -> NodeState {
         let read = self.status.as_ref();
-        let region = read.and_then(|read| scheme.regions().iter().find(|region| region.name == read.region));
+        let may_lie_in = |region: &&Region| {
+            read.is_some_and(|read| region.name == read.region || untaught.contains(region.name.as_str()))
+        };
         let stations = match self.given.stations.as_slice() {
-            [] => region.map(|region| region.stations.clone()).unwrap_or_default(),
+            [] => scheme.regions().iter().filter(may_lie_in).flat_map(|region| region.stations.clone()).collect(),
             given => given.to_vec(),
         };
         NodeState { stations, metastatic: read.map(|one| one.metastatic).filter(|_| !self.is_contradicted()) }
@@ -322,13 +326,14 @@ impl PatientAnswer {
         self.studies.insert(uid.to_owned());
     }
 
-    /// Sums up the nodes; `rejected` entries of the annotations gave no candidate, and may be nodes of any place. A station that a candidate came with counts before the region that the network read.
+    /// Sums up the nodes; `rejected` entries of the annotations gave no candidate, and may be nodes of any place; `untaught` are regions that a network was never
+    /// taught, `None` without a network. A station that a candidate came with counts before the region that the network read.
     pub(super) fn conclude(
         &mut self,
         scheme: &RegionScheme,
         primary: Option<Side>,
         edition: Edition,
-        asked: bool,
+        untaught: Option<&BTreeSet<&str>>,
         rejected: usize,
     ) {
         self.regions.clear();
@@ -344,7 +349,7 @@ impl PatientAnswer {
                 });
             }
         }
-        let Some(primary_side) = primary.filter(|_| asked) else { return };
+        let (Some(primary_side), Some(untaught)) = (primary, untaught) else { return };
         if self.studies.len() > 1 {
             self.nodal_missing = Some(format!(
                 "its candidates lie in {} studies, and each has a category of its own; answer them one by one",
@@ -356,7 +361,7 @@ impl PatientAnswer {
         let open = self.left_out.iter().map(|one| NodeState { stations: one.given.stations.clone(), metastatic: None });
         let unknown = std::iter::repeat_n(NodeState { stations: Vec::new(), metastatic: None }, rejected.min(1));
         let nodes: Vec<NodeState> =
-            self.nodes.iter().map(|node| node.state(scheme)).chain(open).chain(unknown).collect();
+            self.nodes.iter().map(|node| node.state(scheme, untaught)).chain(open).chain(unknown).collect();
         match NodalStage::of(&nodes, primary_side) {
             Some(stage) => {
                 let (category, NodalStage { least, most, possible, .. }) = (stage.text(edition), stage);

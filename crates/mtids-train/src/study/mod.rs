@@ -113,11 +113,12 @@ pub fn predict_studies(
         Ok(())
     })?;
     progress.finish();
+    let untaught = reader.untaught_regions();
     let mut patients: Vec<PatientAnswer> = patients.into_values().collect();
     for patient in &mut patients {
         // A side is of one patient, so whoever it is whose entries were rejected.
         let rejected = candidates.rejects().len();
-        patient.conclude(&regions, options.primary_side, options.edition, reader.has_network(), rejected);
+        patient.conclude(&regions, options.primary_side, options.edition, untaught.as_ref(), rejected);
     }
     Ok(StudyAnswer {
         notice: NOTICE.to_owned(),

@@ -148,9 +148,10 @@ pub fn text(answer: &StudyAnswer) -> String {
     let of_runs = |count: usize| if runs == 1 { String::new() } else { format!(" ({count} of {runs} runs)") };
     let uncalibrated = answer.runs.iter().filter(|run| !run.calibrated).count();
     if uncalibrated > 0 {
+        // A mean of calibrated and other probabilities would be neither.
+        let why = if runs == 1 { "" } else { ", for not all runs are" };
         text.push_str(&format!(
-            "  not calibrated{}: probabilities are the network's own, and there are no sets; see `mtids-train calibrate`\n",
-            of_runs(uncalibrated)
+            "  not calibrated{why}: probabilities are the network's own, and there are no sets; see `mtids-train calibrate`\n"
         ));
     }
     let unfinished = answer.runs.iter().filter(|run| !run.finished).count();

@@ -5,6 +5,7 @@
 //! measures. A class is in the set where it is in the sets of at least half of the networks: each set holds the truth with 1 − α, so the vote does
 //! with at least 1 − 2α (Gasparin and Ramdas 2024, arXiv 2401.09379).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mtids_models::decoding::{metastasis_probability, region_probabilities};
@@ -23,6 +24,7 @@ use crate::predict::predictions;
 use crate::prediction::{Prediction, largest};
 use crate::run_folder::{RunFolder, TrainedOn, TrainingRange};
 use crate::staging::EvaluationBatch;
+use crate::untaught::untaught_regions;
 
 /// Share of a patch that may lie outside of the scan without a word.
 const MOST_PADDING: f64 = 0.25;
@@ -34,6 +36,7 @@ struct Member {
     calibration: Option<Calibration>,
     range: Option<TrainingRange>,
     trained_on: Option<TrainedOn>,
+    untaught_regions: BTreeSet<String>,
     is_finished: bool,
     batch_size: usize,
 }
@@ -51,6 +54,19 @@ impl Member {
         let device = choose_device(options.device, &folder.config().device)?;
         let trained = Trained::load(&folder, &description, run, device)?;
         refuse_silent_tasks(run, trained.network.model.tasks())?;
+        let trained_on = folder.trained_on()?;
+        let untaught_regions = match trained_on.as_ref().map(|one| one.taught.as_ref().unwrap_or(&one.labels)) {
+            Some(taught) => untaught_regions(run, taught, &description)?,
+            None => BTreeSet::new(),
+        };
+        if !untaught_regions.is_empty() {
+            let regions: Vec<&str> = untaught_regions.iter().map(String::as_str).collect();
+            tracing::warn!(
+                "no node that {} was trained on lies in {}: its network never reads that region, and a node of it is read as of another one",
+                run.display(),
+                regions.join(", ")
+            );
+        }
         let calibration = Calibration::read(&folder, &trained.weights)?;
         if calibration.is_none() {
             tracing::warn!(
@@ -69,8 +85,11 @@ impl Member {
             tracing::warn!("{} does not record what it was trained on; nothing is checked against it", run.display());
         }
         let batch_size = options.batch_size.unwrap_or(folder.config().batch_size).max(1);
-        let (trained_on, is_finished) = (folder.trained_on()?, folder.unfinished()?.is_none());
-        Ok((Self { folder, trained, calibration, range, trained_on, is_finished, batch_size }, description))
+        let is_finished = folder.unfinished()?.is_none();
+        Ok((
+            Self { folder, trained, calibration, range, trained_on, untaught_regions, is_finished, batch_size },
+            description,
+        ))
     }
 
     /// The network's own probabilities for rows.
@@ -152,6 +171,12 @@ impl Reader {
         !self.members.is_empty()
     }
 
+    /// Regions that a network was never taught; `None` without a network.
+    pub(super) fn untaught_regions(&self) -> Option<BTreeSet<&str>> {
+        let all = self.members.iter().flat_map(|member| member.untaught_regions.iter().map(String::as_str));
+        self.has_network().then(|| all.collect())
+    }
+
     /// The runs, as an answer states them.
     pub(super) fn runs(&self) -> Vec<RunAnswer> {
         let of = |member: &Member| {
@@ -165,6 +190,7 @@ impl Reader {
                 finished: member.is_finished,
                 calibrated: member.calibration.is_some(),
                 with_measures: member.calibration.as_ref().is_some_and(|one| one.fusion.is_some()),
+                untaught_regions: member.untaught_regions.iter().cloned().collect(),
                 level: member.calibration.as_ref().map(|calibration| calibration.level),
             }
         };
