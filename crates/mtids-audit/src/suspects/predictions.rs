@@ -98,8 +98,9 @@ impl Predictions {
         let (mut rows, mut here, mut seen) = (0, 0_u64, BTreeSet::new());
         for record in reader.records() {
             let record = record.map_err(|error| fail(error.to_string()))?;
-            // A run whose tasks tell one dimension only leaves the cells of the other empty.
-            let is_told = |place: usize| record.get(place).is_some_and(|cell| !cell.is_empty());
+            // A run whose tasks tell one dimension only leaves the cells of the other empty; so does `suspects` for a row that it judged along one.
+            let is_told = |place: &usize| record.get(*place).is_some_and(|cell| !cell.is_empty());
+            let (regions_told, status_told) = (places.iter().any(is_told), is_told(&metastatic));
             let number = |place: usize| -> Result<f64, AuditError> {
                 let cell = record.get(place).unwrap_or_default();
                 let number = cell.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
@@ -118,7 +119,8 @@ impl Predictions {
                 seen.insert(patient.to_owned());
             }
             let [of_regions, of_statuses] = self.sums.entry(key).or_default();
-            if places.iter().any(|&place| is_told(place)) {
+            // A row that tells nothing is refused as one that should tell the regions.
+            if regions_told || !status_told {
                 let row = places.iter().map(|&place| number(place)).collect::<Result<Vec<f64>, AuditError>>()?;
                 let sum: f64 = row.iter().sum();
                 if (sum - 1.0).abs() > ROUNDING {
@@ -126,7 +128,7 @@ impl Predictions {
                 }
                 of_regions.add(&row);
             }
-            if is_told(metastatic) {
+            if status_told {
                 let metastatic = number(metastatic)?;
                 of_statuses.add(&[1.0 - metastatic, metastatic]);
             }
@@ -254,7 +256,8 @@ mod tests {
     fn what_is_no_table_of_predictions_is_refused() {
         for (row, expected) in [
             ("a,p1,upper,1.2,0.9,0.1\n", "`1.2` is no probability"),
-            ("a,p1,upper,,0.9,0.1\n", "`` is no probability"),
+            ("a,p1,upper,0.5,0.9,\n", "`` is no probability"),
+            ("a,p1,upper,,,\n", "`` is no probability"),
             ("a,p1,upper,0.5,0.9,0.9\n", "add up to 1.8"),
             ("a,p1\n", "record"),
         ] {

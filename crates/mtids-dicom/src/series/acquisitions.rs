@@ -85,8 +85,10 @@ pub(super) fn divide(slices: Vec<InstanceHeader>) -> Result<Acquisitions, (Vec<I
     if is_one_pass {
         return Ok(vec![slices].into());
     }
-    let says_nothing =
-        !has_repeats && slices.iter().all(|one| one.acquired.number.is_none() && one.acquired.time.is_none());
+    // A number that all slices bear tells no more than none: most scanners write 1.
+    let is_one_number = slices.iter().all(|one| one.acquired.number == slices[0].acquired.number);
+    let has_time = slices.iter().any(|one| one.acquired.time.is_some());
+    let says_nothing = !has_repeats && is_one_number && !has_time;
     let mut unresolved = false;
     for mark in Mark::ALL {
         let Some(marked) = marked(mark, &slices, &heights, &order) else { continue };
@@ -140,7 +142,28 @@ pub(super) fn divide(slices: Vec<InstanceHeader>) -> Result<Acquisitions, (Vec<I
         );
         return Err((slices, detail));
     }
-    Ok(vec![slices].into())
+    // One time says one scan, but copies of two may have been given it.
+    let is_doubtful = !has_repeats
+        && is_one_number
+        && has_time
+        && (alternates_by_image(&slices, &heights, &order)
+            || signs::numbered_anew(&slices, &heights, &order).is_some());
+    let warning = is_doubtful.then(|| {
+        "InstanceNumbers pass over the stack several times, and AcquisitionTime is one for all slices: they are read as one scan; if they are \
+         several, export each as a series of its own"
+            .to_owned()
+    });
+    Ok(Acquisitions { parts: vec![slices], warning })
+}
+
+/// Whether the images, in the order of their numbers, pass over one stretch of the stack several times, each time as a regular volume.
+fn alternates_by_image(slices: &[InstanceHeader], heights: &[f64], order: &[usize]) -> bool {
+    let Some(marked) = marked(Mark::Image, slices, heights, order) else { return false };
+    let is_regular = |part: &Vec<Placed>| Steps::are_regular(part.iter().map(|placed| placed.height));
+    let alternate = |parts: &Vec<Vec<Placed>>| {
+        (2..=MAX_INTERLEAVED).contains(&parts.len()) && overlap(parts) && parts.iter().all(is_regular)
+    };
+    distinct(&marked) == marked.len() && [passes(&marked, false), passes(&marked, true)].iter().any(alternate)
 }
 
 /// The acquisitions of slices in words: `AcquisitionNumber 1 at 10:05:00: 9 slices, 2 at 10:07:30: 9 slices`.

@@ -37,6 +37,35 @@ fn lossless_encodings_of_twelve_and_sixteen_bits_are_bit_identical() {
     }
 }
 
+/// The native slice with a private element of VR UN and undefined length before its pixels, whose item holds this element.
+fn with_unknown_sequence(inner: &[u8]) -> Vec<u8> {
+    let mut bytes = std::fs::read(fixture("native_12.dcm")).unwrap();
+    let pixels = bytes.windows(6).position(|window| window == b"\xE0\x7F\x10\x00OW").unwrap();
+    let undefined = [0xFF; 4];
+    let element = [
+        &b"\xD1\x7F\x10\x10UN\0\0"[..],
+        &undefined,
+        b"\xFE\xFF\x00\xE0",
+        &undefined,
+        inner,
+        b"\xFE\xFF\x0D\xE0\0\0\0\0",
+        b"\xFE\xFF\xDD\xE0\0\0\0\0",
+    ];
+    bytes.splice(pixels..pixels, element.concat());
+    bytes
+}
+
+#[test]
+fn an_unknown_element_of_undefined_length_holds_implicit_items_and_explicit_ones_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slice.dcm");
+    for inner in [&b"\xD1\x7F\x10\x00\x04\0\0\0ACME"[..], b"\xD1\x7F\x10\x00LO\x04\0ACME"] {
+        std::fs::write(&path, with_unknown_sequence(inner)).unwrap();
+        let Ok(FileKind::Image(header)) = read_header(&path, &Limits::default()) else { panic!("{inner:?}") };
+        assert_eq!(decode_image(&header, &Limits::default()).unwrap(), hu("native_12.dcm"), "{inner:?}");
+    }
+}
+
 #[test]
 fn frames_of_several_fragments_are_told_apart_by_either_offset_table() {
     let volume = |name: &str| {

@@ -151,7 +151,14 @@ fn numbers_of_images_tell_scans_apart_where_nothing_else_is_said() {
     assert_eq!(divided(numbered(alternating)), Ok(vec![(10, 2.5), (10, 2.5)]));
     let mut timed = numbered(alternating);
     timed.iter_mut().for_each(|slice| slice.acquired.time = AcquisitionTime::of_time("100000"));
-    assert_eq!(divided(timed), Ok(vec![(20, 1.25)]), "one acquisition, whose images were numbered so");
+    let Ok(Acquisitions { parts, warning }) = divide(timed.clone()) else { panic!("one volume") };
+    assert_eq!(parts.len(), 1, "one acquisition, whose images were numbered so");
+    assert!(warning.unwrap().contains("pass over the stack several times"));
+    timed.iter_mut().zip(0..).for_each(|(slice, n)| slice.acquired.instance_number = Some(n));
+    assert!(divide(timed).is_ok_and(|one| one.warning.is_none()));
+    let mut with_number = numbered(alternating);
+    with_number.iter_mut().for_each(|slice| slice.acquired.number = Some(1));
+    assert_eq!(divided(with_number), Ok(vec![(10, 2.5), (10, 2.5)]), "a number of all slices says nothing");
     // Downwards, in the order of names (1, 10, 11, …, 2, 20, …), and in no order.
     let whole: [fn(u32) -> u32; 3] =
         [|n| 20 - n, |n| [1, 12, 14, 15, 16, 17, 18, 19, 20, 2][n as usize % 10] + 30 * (n / 10), |n| n * n * 7 % 101];
