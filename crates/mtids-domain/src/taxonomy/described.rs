@@ -1,10 +1,12 @@
 //! What people put around a station that names no other: wide characters, and a description in brackets behind it.
 //!
 //! Invariants: a bracket is left aside only where each of its words is of anatomy or of the grammar, so that no status, doubt or second station
-//! is lost; the sides in it count, and one that contradicts the station is an error. Time is linear in the length of the text.
+//! is lost; the sides in it count, and a side or a name that contradicts the station is an error. Time is linear in the length of the text.
 
 use std::borrow::Cow;
 
+use super::anatomy::contradiction;
+use super::location::Location;
 use super::words::{Mark, is_dash, letters, part_of_11};
 
 /// Words that describe where a station lies, in lower case.
@@ -87,19 +89,37 @@ pub fn half_width(text: &str) -> Cow<'_, str> {
 /// What is wrong where the bracket names another side than the text before it.
 pub(super) fn plain(text: &str) -> Result<String, String> {
     let lower = half_width(text).to_lowercase();
-    let Some((before, inside)) = last_bracket(&lower) else { return Ok(lower) };
-    let words = || inside.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
-    let is_between = |c: char| c.is_alphabetic() || c.is_whitespace() || is_dash(c) || ",/&.".contains(c);
-    let is_known = |word: &str| ANATOMY.contains(&word) || letters(word).is_some();
-    if words().next().is_none() || !inside.chars().all(is_between) || !words().all(is_known) {
-        return Ok(lower);
-    }
+    let Some((before, inside)) = description(&lower) else { return Ok(lower) };
     let (own, described) = (sides(before), sides(inside));
     if !own.is_empty() && described.iter().any(|side| !own.contains(side)) {
         return Err("the brackets name another side".into());
     }
-    let kept: Vec<&str> = words().filter(|word| !ANATOMY.contains(word)).collect();
+    let kept: Vec<&str> = words(inside).filter(|word| !ANATOMY.contains(word)).collect();
     Ok(if kept.is_empty() { before.to_owned() } else { format!("{before}({})", kept.join(" ")) })
+}
+
+/// Checks that the description in the brackets of a text, if any, can be one of its place.
+///
+/// # Errors
+/// What is wrong where it names another station.
+pub(super) fn check_description(text: &str, place: Location) -> Result<(), String> {
+    let lower = half_width(text).to_lowercase();
+    let contradiction = description(&lower).and_then(|(_, inside)| contradiction(inside, place));
+    contradiction.map_or(Ok(()), Err)
+}
+
+/// What stands before and in the bracket at the end of a lower-case text, where each word in it is of anatomy or of the grammar.
+fn description(text: &str) -> Option<(&str, &str)> {
+    let (before, inside) = last_bracket(text)?;
+    let is_between = |c: char| c.is_alphabetic() || c.is_whitespace() || is_dash(c) || ",/&.".contains(c);
+    let is_known = |word: &str| ANATOMY.contains(&word) || letters(word).is_some();
+    let is_description =
+        words(inside).next().is_some() && inside.chars().all(is_between) && words(inside).all(is_known);
+    is_description.then_some((before, inside))
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty())
 }
 
 /// What stands before and in the only bracket of a text, which has no digit and ends a text with a number.

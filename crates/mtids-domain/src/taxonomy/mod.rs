@@ -3,6 +3,7 @@
 //! Purpose: one canonical code per station, however a source spells it; the zone is derived, never typed. Source: Rusch et al., J Thorac
 //! Oncol 2009;4:568. `schemas/taxonomy.json` says the same to a machine and is generated from here.
 
+mod anatomy;
 mod described;
 mod level;
 mod location;

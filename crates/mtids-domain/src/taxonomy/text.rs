@@ -12,7 +12,7 @@
 
 use std::str::FromStr;
 
-use super::described::plain;
+use super::described::{check_description, plain};
 use super::level::{Level, levels};
 use super::location::Location;
 use super::map::{StationMap, of_naruke, of_neck};
@@ -74,7 +74,10 @@ impl StationText {
         Ok(match (map, place) {
             (_, Location::Unplaced) => Self::Apart,
             (StationMap::Naruke, place) if of_naruke(place) == Location::Unplaced => Self::OtherMap,
-            (_, place) => Self::At(place),
+            (_, place) => {
+                check_description(text, place).map_err(fail)?;
+                Self::At(place)
+            }
         })
     }
 
@@ -121,6 +124,7 @@ impl FromStr for Station {
         let found = plain(text).and_then(|plain| Mentions::read(&plain)).map_err(fail)?;
         let is_one = found.is_one_station();
         let place = found.place().map_err(fail)?;
+        check_description(text, place).map_err(fail)?;
         place.station().filter(|_| is_one).ok_or_else(|| fail("one station is needed here".into()))
     }
 }
