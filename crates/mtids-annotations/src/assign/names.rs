@@ -1,15 +1,47 @@
-//! What the name of a mask file and of its folder say: UIDs, and ids of patients.
+//! What the name of a mask file and of its folders say: UIDs, and ids of patients.
 //!
 //! Invariants: an id counts only where no letter or digit stands beside it, and never where it is a part of a UID; digits alone may count
-//! anything, so that they are weak. Of two ids of which one holds the other, the longer one is meant.
+//! anything, so that they are weak. Of two ids of which one holds the other, the longer one is meant. An id of two characters counts only
+//! where nothing else in the name speaks. Of the folders the nearest that names a patient is meant.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+
+use mtids_domain::taxonomy::Station;
 
 use super::SeriesIndex;
 
 /// A shorter PatientID may stand in a file name by chance.
 const SHORTEST_PATIENT_ID: usize = 3;
+
+/// Words of names that say of no patient, so that a short id may stand beside them. `LN` and `node` are not among them: what follows them
+/// names a node.
+const SILENT: [&str; 24] = [
+    "case",
+    "contour",
+    "contours",
+    "ct",
+    "gt",
+    "gz",
+    "hdr",
+    "label",
+    "labelmap",
+    "labels",
+    "lns",
+    "manual",
+    "mask",
+    "masks",
+    "nhdr",
+    "nii",
+    "nodes",
+    "nrrd",
+    "patient",
+    "pid",
+    "seg",
+    "segmentation",
+    "segmentations",
+    "subject",
+];
 
 /// Shorter runs of digits and dots are dates, times and versions; the UIDs of scanners and archives are longer.
 const SHORTEST_UID: usize = 20;
@@ -18,10 +50,9 @@ const SHORTEST_UID: usize = 20;
 pub(super) struct Names {
     /// Parts of the file name that may be UIDs.
     pub(super) uids: Vec<String>,
-    /// Those of the name of the folder.
-    pub(super) folder_uids: Vec<String>,
     file: String,
-    folder: String,
+    /// Names of its folders, the nearest first.
+    folders: Vec<String>,
 }
 
 /// Ids, each the one that stands for a patient, that names speak of.
@@ -48,22 +79,31 @@ pub(super) fn listed(ids: &BTreeSet<&str>) -> String {
     ids.iter().copied().collect::<Vec<_>>().join(" and ")
 }
 
-/// Whether an id has no letter, so that it may be a date or count anything.
+/// Whether an id may stand in a name by chance: it has no letter, so that it may be a date or count anything, or is short.
 pub(super) fn is_weak(id: &str) -> bool {
+    is_number(id) || id.len() < SHORTEST_PATIENT_ID
+}
+
+fn is_number(id: &str) -> bool {
     !id.chars().any(char::is_alphabetic) && !is_whole_uid(id)
 }
 
 impl Names {
     pub(super) fn of(path: &Path) -> Self {
-        let name =
-            |part: Option<&std::ffi::OsStr>| part.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let (file, folder) = (name(path.file_name()), name(path.parent().and_then(Path::file_name)));
-        Self { uids: uids_in(&file), folder_uids: uids_in(&folder), file, folder }
+        let name = |part: &Path| part.file_name().map(|name| name.to_string_lossy().into_owned());
+        let file = name(path).unwrap_or_default();
+        Self { uids: uids_in(&file), file, folders: path.ancestors().skip(1).filter_map(name).collect() }
     }
 
     /// Whether an id stands in a name in another spelling: other capitals, other signs between its words and numbers.
     fn resembles(&self, id: &str) -> bool {
-        let (id, text) = (words(id), words(&format!("{}/{}", self.folder, self.file)));
+        let folder = self.folders.first().map_or("", String::as_str);
+        let stem = self.file.split('.').next().unwrap_or_default();
+        // Two digits may count patients or nodes.
+        if id.len() + 1 == SHORTEST_PATIENT_ID && is_number(id) {
+            return [stem, folder].contains(&id);
+        }
+        let (id, text) = (words(id), words(&format!("{folder}/{}", self.file)));
         let has_number = id.iter().any(|word| word.starts_with(|c: char| c.is_ascii_digit()));
         has_number
             && id.iter().map(String::len).sum::<usize>() >= SHORTEST_PATIENT_ID
@@ -81,16 +121,31 @@ fn uids_in(name: &str) -> Vec<String> {
 
 /// Whether an id stands in a name with no letter or digit beside it, and not as a part of a UID.
 fn has(name: &str, id: &str) -> bool {
+    if id.len() < SHORTEST_PATIENT_ID {
+        return has_short(name, id);
+    }
     let is_apart = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
     let is_of_uid = |c: char| c.is_ascii_digit() || c == '.';
-    id.len() >= SHORTEST_PATIENT_ID
-        && name.match_indices(id).any(|(at, _)| {
-            let (before, behind) = (&name[..at], &name[at + id.len()..]);
-            let first = before.trim_end_matches(is_of_uid).len();
-            let last = name.len() - behind.trim_start_matches(is_of_uid).len();
-            let run = name[first..last].trim_matches('.');
-            is_apart(before.chars().next_back()) && is_apart(behind.chars().next()) && (run == id || !is_whole_uid(run))
-        })
+    name.match_indices(id).any(|(at, _)| {
+        let (before, behind) = (&name[..at], &name[at + id.len()..]);
+        let first = before.trim_end_matches(is_of_uid).len();
+        let last = name.len() - behind.trim_start_matches(is_of_uid).len();
+        let run = name[first..last].trim_matches('.');
+        is_apart(before.chars().next_back()) && is_apart(behind.chars().next()) && (run == id || !is_whole_uid(run))
+    })
+}
+
+/// Whether a name is an id of two characters, or has it once beside words that say of no patient. An id without letter or digit, or that reads as a
+/// station, names a node more often: `LN`, `12`, `4R`.
+fn has_short(name: &str, id: &str) -> bool {
+    let has = |is: fn(char) -> bool| id.chars().any(is);
+    let is_telling = has(|c| c.is_ascii_digit()) && has(char::is_alphabetic) && id.parse::<Station>().is_err();
+    if id.len() + 1 < SHORTEST_PATIENT_ID || !is_telling {
+        return false;
+    }
+    let parts = || name.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
+    parts().filter(|part| *part == id).count() == 1
+        && parts().all(|part| part == id || SILENT.contains(&part.to_lowercase().as_str()))
 }
 
 /// The words and numbers of a text, in small letters.
@@ -117,7 +172,7 @@ pub(super) fn is_whole_uid(text: &str) -> bool {
 }
 
 impl SeriesIndex<'_> {
-    /// The patients that a file name and the name of its folder speak of. A folder may be named by a series or a study of theirs.
+    /// The patients that a file name and the nearest folder of a patient speak of. A folder may be named by a series or a study of theirs.
     pub(super) fn patients_in(&self, names: &Names) -> NamedPatients<'_> {
         let usable = self.list.iter().map(|series| series.patient_id);
         let refused = self.refused.iter().map(|image| image.patient_id.as_str());
@@ -128,10 +183,17 @@ impl SeriesIndex<'_> {
             let is_whole = |id: &&str| !found.iter().any(|other| other != id && has(other, id));
             found.iter().copied().filter(is_whole).map(|id| self.people.canonical(id)).collect()
         };
-        let of_uid = |uid: &String| [self.of_series(uid), self.of_study(uid)].concat();
-        let by_uid = names.folder_uids.iter().flat_map(of_uid).map(|n| self.people.canonical(self.list[n].patient_id));
-        let mut folder: BTreeSet<&str> = named(&names.folder);
-        folder.extend(by_uid);
+        let of_uid = |uid: String| [self.of_series(&uid), self.of_study(&uid)].concat();
+        let of_folder = |(above, name): (usize, &String)| {
+            let by_uid = uids_in(name).into_iter().flat_map(of_uid);
+            let mut patients: BTreeSet<&str> = named(name);
+            // Above the folder of a mask stand years and counts of whole collections.
+            patients.retain(|id| above == 0 || !is_number(id));
+            patients.extend(by_uid.map(|n| self.people.canonical(self.list[n].patient_id)));
+            patients
+        };
+        let mut folders = names.folders.iter().enumerate().map(of_folder);
+        let folder = folders.find(|patients| !patients.is_empty()).unwrap_or_default();
         NamedPatients { file: named(&names.file), folder }
     }
 
@@ -169,5 +231,26 @@ mod tests {
         assert!(!has(&format!("{uid}.nii.gz"), "826") && !has("LUNG-0041.nii", "LUNG-004") && !has("a7.nii", "7"));
         assert!(has(&format!("826_{uid}.nii.gz"), "826") && has(&format!("{uid}.nii.gz"), uid));
         assert_eq!(uids_in("LUNG_1.2.3.nii.gz"), ["1.2.3"]);
+    }
+
+    #[test]
+    fn a_short_id_counts_where_nothing_else_speaks() {
+        for (name, id) in [("B7.nii.gz", "B7"), ("B7_mask.nii.gz", "B7"), ("Seg-B7.seg.nrrd", "B7"), ("P2", "P2")] {
+            assert!(has(name, id), "{name}");
+        }
+        for (name, id) in [
+            ("B7_A1.nii.gz", "B7"),
+            ("LN_B7.nii.gz", "B7"),
+            ("node B7.nii.gz", "B7"),
+            ("b7.nii.gz", "B7"),
+            ("B7B7.nii.gz", "B7"),
+            ("LN.nii.gz", "LN"),
+            ("4R.nii.gz", "4R"),
+            ("3a.nii.gz", "3a"),
+            ("12.nii.gz", "12"),
+            ("7.nii.gz", "7"),
+        ] {
+            assert!(!has(name, id), "{name}");
+        }
     }
 }

@@ -151,3 +151,40 @@ fn a_mask_with_a_lost_affine_is_refused_or_told() {
     assert!(warning.unwrap().contains("do not lie on those of the CT"));
     assert_eq!(of(moved([x, y, z + grid().steps()[2][2]]), [4, 3, 2]), Ok(("LUNG-001", None)), "a crop");
 }
+
+#[test]
+fn a_mask_with_a_short_id_of_another_patient_is_refused() {
+    let [a, b] = patients();
+    let both = [SeriesGeometry { patient_id: "A1", ..a }, SeriesGeometry { patient_id: "B7", ..b }];
+    let on_a = mask(grid(), [7, 5, 4]);
+    for name in ["B7.nii.gz", "B7_mask.nii.gz", "B7/mask.nii.gz", "B7/seg/mask.nii.gz"] {
+        assert_eq!(told(&both, name, &on_a), Err(RejectReason::OtherPatient), "{name}");
+    }
+    // Nodes are named so too: in the folder of a patient, behind a word for a node, or beside a UID.
+    for name in ["A1/LN_B7.nii.gz", "LN_B7.nii.gz", &format!("{UID_A}/B7_{UID_A}.nii.gz"), "A1_mask.nii.gz"] {
+        assert_eq!(told(&both, name, &on_a), Ok(("A1", false)), "{name}");
+    }
+    assert_eq!(told(&both, "A1/B7.nii.gz", &on_a), Ok(("A1", true)));
+    let nodes = [SeriesGeometry { patient_id: "A1", ..a }, SeriesGeometry { patient_id: "4R", ..b }];
+    assert_eq!(told(&nodes, "4R.nii.gz", &on_a), Ok(("A1", false)));
+    // Two digits may count nodes, and are told.
+    let numbered = [SeriesGeometry { patient_id: "01", ..a }, SeriesGeometry { patient_id: "02", ..b }];
+    assert_eq!(told(&numbered, "02.nii.gz", &on_a), Ok(("01", true)));
+    assert_eq!(told(&numbered, "01/02.nii.gz", &on_a), Ok(("01", false)));
+}
+
+#[test]
+fn a_folder_of_another_patient_counts_above_the_folder_of_the_mask() {
+    let both = patients();
+    let (on_a, other) = (mask(grid(), [7, 5, 4]), Err(RejectReason::OtherPatient));
+    for name in ["LUNG-004/seg/mask.nii.gz", "/d/LUNG-004/ct/seg/mask.nii.gz", &format!("{STUDY_B}/seg/mask.nii.gz")] {
+        assert_eq!(told(&both, name, &on_a), other, "{name}");
+    }
+    for name in ["LUNG-001/seg/mask.nii.gz", "LUNG-004/LUNG-001/seg/mask.nii.gz"] {
+        assert_eq!(told(&both, name, &on_a), Ok(("LUNG-001", false)), "{name}");
+    }
+    // A year of a collection is no patient.
+    let [a, b] = both;
+    let numbered = [a, SeriesGeometry { patient_id: "2021", ..b }];
+    assert_eq!(told(&numbered, "/data/2021/masks/mask.nii.gz", &on_a), Ok(("LUNG-001", false)));
+}
