@@ -57,7 +57,7 @@ pub use reject::{Reject, RejectPlace, RejectReason};
 pub use report::{Coordinates, MeasurementGroup, Report, ReportContext, Shape, Space, read_report};
 pub use segmentation::{PlacedSegment, PlacedSegmentation, Segment, Segmentation, read_segmentation};
 pub use statuses_in_names::StatusesInNames;
-pub use structures::{Contour, ContourKind, RegionOfInterest, StructureSet, read_structures};
+pub use structures::{Contour, ContourKind, Observed, RegionOfInterest, StructureSet, read_structures};
 pub use table::row::{Table, TablePosition, TableRow, UnplacedCell};
 pub use table::{read_table, read_table_file};
 pub use voc::{SliceBox, findings_of_boxes, read_voc};

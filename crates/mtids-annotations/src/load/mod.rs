@@ -11,6 +11,7 @@ mod named;
 mod objects;
 mod pairs;
 mod places;
+mod region_doubts;
 mod report_places;
 mod reports;
 mod slices;

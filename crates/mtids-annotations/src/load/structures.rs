@@ -8,6 +8,7 @@ use mtids_dicom::{DicomError, FileOutcome, ReasonCode, SkipReason};
 use mtids_domain::annotation::Annotation;
 
 use super::Loader;
+use super::region_doubts::RegionDoubts;
 use super::slices::SliceDoubts;
 use crate::assign::object::NoSeries;
 use crate::reject::{RejectPlace, RejectReason};
@@ -20,6 +21,7 @@ struct StructureCounts {
     /// The first structure that cannot be read.
     unreadable: Option<String>,
     doubts: SliceDoubts,
+    of_regions: RegionDoubts,
     /// Structures that are asked for and have no contours.
     empty: Vec<String>,
     /// Why the first structure without series has none.
@@ -46,6 +48,7 @@ impl Loader<'_> {
             }
         }
         Self::warn_of_slices(path, &counts.doubts);
+        counts.of_regions.sentences().into_iter().for_each(|sentence| self.tell(path, sentence));
         if let Some(first) = counts.empty.first() {
             let count = if counts.empty.len() == 1 {
                 "1 structure".to_owned()
@@ -114,9 +117,11 @@ impl Loader<'_> {
         let planes =
             region.contours.iter().filter_map(|contour| Some((contour.image.as_deref()?, contour.points.clone())));
         counts.doubts.add(series, &place.to_string(), planes);
-        let lost = &mut self.resolved.lost_stations;
+        let (lost, classes, title) = (&mut self.resolved.lost_stations, &self.rules.classes, place.to_string());
+        counts.of_regions.look_at(&title, region, series);
+        let labelled = findings.into_iter().filter_map(|finding| classes.apply(finding, lost));
         let kept: Vec<Annotation> =
-            findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding, lost)).collect();
+            labelled.map(|finding| counts.of_regions.without_contradiction(&title, region, classes, finding)).collect();
         for finding in kept {
             counts.assigned += usize::from(self.keep(path, place.clone(), finding, chosen.series));
         }

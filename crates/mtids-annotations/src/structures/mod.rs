@@ -7,6 +7,7 @@
 mod area;
 mod chains;
 mod oblique;
+mod observed;
 mod outline;
 mod read;
 mod region;
@@ -16,6 +17,7 @@ mod upright;
 use mtids_domain::annotation::AnnotationTarget;
 use mtids_domain::geometry::PointMm;
 
+pub use observed::Observed;
 pub use read::read_structures;
 
 /// How the points of a contour are meant (ContourGeometricType, PS3.3 C.8.8.6.3).
@@ -57,6 +59,8 @@ pub struct RegionOfInterest {
     /// The distance of the planes that the object was drawn on, in mm: the smallest between two planes of one region, where it is found at
     /// least twice in the object, or is that of a region of two planes.
     pub plane_step_mm: Option<f64>,
+    /// What its observations say.
+    pub observed: Observed,
     /// Why the region cannot be read; a fault only where the region is asked for.
     pub fault: Option<String>,
 }

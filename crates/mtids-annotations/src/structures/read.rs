@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use dicom_dictionary_std::tags;
-use dicom_object::InMemDicomObject;
+use dicom_object::{InMemDicomObject, Tag};
 use mtids_dicom::dataset::{Elements, guarded, open};
 use mtids_dicom::element::{integer, items, numbers, text};
 use mtids_dicom::{DicomError, Limits};
@@ -15,7 +15,10 @@ use mtids_domain::annotation::AnnotationTarget;
 use mtids_domain::geometry::{PointMm, dot};
 
 use super::chains::SAME_PLANE_MM;
-use super::{Contour, ContourKind, MAX_INSTANCES, RegionOfInterest, StructureSet, oblique};
+use super::{Contour, ContourKind, MAX_INSTANCES, Observed, RegionOfInterest, StructureSet, oblique};
+
+/// ContourOffsetVector, which is retired.
+const CONTOUR_OFFSET: Tag = Tag(0x3006, 0x0045);
 
 /// Reads an RTSTRUCT object.
 ///
@@ -36,6 +39,10 @@ fn read(object: &InMemDicomObject) -> StructureSet {
     let mut regions: Vec<RegionOfInterest> =
         items(object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(|item| region(item, &target, &frames)).collect();
     regions.sort_by_key(|region| region.number);
+    let observed = Observed::of(object);
+    for region in &mut regions {
+        region.observed = observed.get(&region.number).cloned().unwrap_or_default();
+    }
     let mut by_number: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (at, region) in regions.iter().enumerate().filter(|(_, region)| region.fault.is_none()) {
         by_number.entry(region.number).or_default().push(at);
@@ -116,6 +123,7 @@ fn region(item: &InMemDicomObject, object: &AnnotationTarget, frames: &Frames) -
         image_instances: Vec::new(),
         contours: Vec::new(),
         plane_step_mm: None,
+        observed: Observed::default(),
         fault: number.is_none().then(|| "it has no ROINumber, so its contours are not known".to_owned()),
     }
 }
@@ -177,11 +185,15 @@ fn read_contour(item: &InMemDicomObject) -> Result<Option<Contour>, String> {
     if given == 0 {
         return Ok(None);
     }
-    let numbers = numbers(item, tags::CONTOUR_DATA)
+    let coordinates = numbers(item, tags::CONTOUR_DATA)
         .ok_or("ContourData holds something else than numbers with a decimal point; export the set again")?;
-    let chunks = numbers.chunks_exact(3);
+    // Points without it lie elsewhere.
+    if numbers(item, CONTOUR_OFFSET).is_some_and(|offset| offset.iter().any(|mm| *mm != 0.0)) {
+        return Err("ContourOffsetVector moves it, and is not read; write the points where they lie".into());
+    }
+    let chunks = coordinates.chunks_exact(3);
     if !chunks.remainder().is_empty() {
-        return Err(format!("{} coordinates do not form points of x, y and z", numbers.len()));
+        return Err(format!("{} coordinates do not form points of x, y and z", coordinates.len()));
     }
     let points: Vec<PointMm> = chunks.map(|p| PointMm::new(p[0], p[1], p[2])).collect();
     let kind = match text(item, tags::CONTOUR_GEOMETRIC_TYPE).as_deref() {

@@ -8,6 +8,7 @@ mod load;
 mod mask_files;
 mod mask_forms;
 mod mask_names;
+mod observed_regions;
 mod outside;
 mod real;
 mod regions;

@@ -1,6 +1,6 @@
 //! Regions of interest on a grid of 2 × 2 × 2.5 mm: what one region gives, contour by contour.
 
-use mtids_annotations::{Contour, ContourKind, RegionOfInterest};
+use mtids_annotations::{Contour, ContourKind, Observed, RegionOfInterest};
 use mtids_dicom::Limits;
 use mtids_domain::annotation::{Annotation, AnnotationTarget, Extent};
 use mtids_domain::geometry::{Affine, PointMm};
@@ -20,6 +20,7 @@ fn region(contours: Vec<Contour>) -> RegionOfInterest {
         image_instances: Vec::new(),
         contours,
         plane_step_mm: None,
+        observed: Observed::default(),
         fault: None,
     }
 }

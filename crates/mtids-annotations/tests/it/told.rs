@@ -38,7 +38,7 @@ fn report(folder: &Path, name: &str, measurements: Vec<Measurement>) -> PathBuf 
     path
 }
 
-fn loaded(tables: &[PathBuf], objects: [&[PathBuf]; 3], classes: &[ClassRule]) -> Resolved {
+pub(crate) fn loaded(tables: &[PathBuf], objects: [&[PathBuf]; 3], classes: &[ClassRule]) -> Resolved {
     let files = AnnotationFiles::read(tables, &Limits::default(), StationMap::Iaslc).unwrap();
     let [segmentations, reports, structures] = objects;
     let sources = Sources { files: &files, segmentations, reports, structures };
@@ -50,7 +50,7 @@ fn rule(name: &str, ignore: bool) -> ClassRule {
 }
 
 /// The rules that the guide prints.
-fn rules_of_the_guide() -> [ClassRule; 2] {
+pub(crate) fn rules_of_the_guide() -> [ClassRule; 2] {
     [rule("^LN (?<station>.+)$", false), rule(".", true)]
 }
 
@@ -68,7 +68,7 @@ fn change(object: &mut InMemDicomObject, edit: &mut dyn FnMut(&mut InMemDicomObj
     }
 }
 
-fn edited(path: &Path, mut edit: impl FnMut(&mut InMemDicomObject)) {
+pub(crate) fn edited(path: &Path, mut edit: impl FnMut(&mut InMemDicomObject)) {
     let mut object = dicom_object::open_file(path).unwrap();
     change(&mut object, &mut edit);
     object.write_to_file(path).unwrap();
