@@ -13,7 +13,7 @@ pub(super) fn contradiction(described: &str, place: Location) -> Option<String> 
     for part in described.split([',', '/', '&']) {
         let words: Vec<&str> = part
             .split(|c: char| c.is_whitespace() || c == '.' || is_dash(c))
-            .filter(|word| !word.is_empty() && !letters(word).is_some_and(|mark| mark.is_some()))
+            .filter(|word| !word.is_empty() && letters(word).is_none_or(|mark| mark.is_none()))
             .collect();
         for (at, word) in words.iter().enumerate() {
             let before = at.checked_sub(1).map_or("", |before| words[before]);
