@@ -85,8 +85,21 @@ impl<'a> Slices<'a> {
                 );
                 Some((RejectReason::ImageNotHere, detail))
             }
-            Some(Some(grid)) => one.fault_on(grid.sides).or_else(|| too_large(one, grid.spacing)),
+            Some(Some(grid)) => {
+                let fault = self.other_slice(one).or_else(|| one.fault_on(grid.sides));
+                fault.or_else(|| too_large(one, grid.spacing))
+            }
         }
+    }
+
+    /// Why a box is of two slices: its file says one of them by `<filename>`, and another one here by `<path>` or by its own name.
+    fn other_slice(&self, one: &SliceBox) -> Option<Fault> {
+        let other = one.other_names.iter().find(|name| self.grids.contains_key(name.as_str()))?;
+        let detail = format!(
+            "<filename> names slice {}, and <path> or the name of the file names slice {other}; correct one of them",
+            one.sop_instance_uid
+        );
+        Some((RejectReason::OutsideImage, detail))
     }
 }
 

@@ -76,6 +76,7 @@ mod tests {
             minimum: [at, 10.0],
             maximum: [at + 8.0, 18.0],
             size: None,
+            other_names: Vec::new(),
         };
         let told = |boxes: &[SliceBox]| {
             let doubts = doubts_of_boxes(boxes, &series);

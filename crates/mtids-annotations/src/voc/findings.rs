@@ -123,6 +123,7 @@ mod tests {
             minimum,
             maximum,
             size: None,
+            other_names: Vec::new(),
         };
         let first = one([20.0, 20.0], [30.0, 30.0]);
         for (other, is_same) in [

@@ -37,6 +37,8 @@ pub struct SliceBox {
     pub maximum: [f64; 2],
     /// Columns and rows of the image that it was drawn on, where the file says so.
     pub size: Option<[f64; 2]>,
+    /// What the path in the file, and the name of the file itself, say in the place of that UID, where they say something else.
+    pub other_names: Vec<String>,
 }
 
 impl SliceBox {
@@ -80,7 +82,12 @@ pub fn read_voc(path: &Path) -> Result<Vec<SliceBox>, AnnotationError> {
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
     let text = decode_xml(bytes).map_err(|detail| AnnotationError::file(path, detail))?;
-    parse(&text).map_err(|detail| AnnotationError::file(path, detail))
+    let mut boxes = parse(&text).map_err(|detail| AnnotationError::file(path, detail))?;
+    let own = path.file_stem().map(|stem| uid_in(&stem.to_string_lossy()).to_owned()).unwrap_or_default();
+    for one in boxes.iter_mut().filter(|one| one.sop_instance_uid != own) {
+        one.other_names.push(own.clone());
+    }
+    Ok(boxes)
 }
 
 fn no_xml(error: impl std::fmt::Display) -> String {
@@ -118,7 +125,7 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
     let mut reader = Reader::from_str(text);
     // Names of the open elements, each with the text that it holds; `None` where it holds none.
     let mut open: Vec<(String, Option<String>)> = Vec::new();
-    let mut filename = None;
+    let (mut filename, mut image_path) = (None, None);
     let mut size: [Option<f64>; 2] = [None; 2];
     let mut objects: Vec<Object> = Vec::new();
     loop {
@@ -143,6 +150,7 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
                 let held = open.last().and_then(|(_, text)| text.as_deref()).map(|text| text.trim().to_owned());
                 match (path.as_slice(), held) {
                     (["annotation", "filename"], Some(text)) => filename = Some(text),
+                    (["annotation", "path"], Some(text)) => image_path = Some(uid_in(&text).to_owned()),
                     (["annotation", "size", "width"], Some(text)) => size[0] = text.parse().ok(),
                     (["annotation", "size", "height"], Some(text)) => size[1] = text.parse().ok(),
                     (["annotation", "object", key], Some(text)) => {
@@ -173,6 +181,7 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
     }
     let filename = filename.ok_or("no <filename>, so the slice is unknown")?;
     let sop_instance_uid = uid_in(&filename).to_owned();
+    let other_names: Vec<String> = image_path.into_iter().filter(|name| *name != sop_instance_uid).collect();
     // Programs that do not know the size write 0.
     let size = match size {
         [Some(width), Some(height)] if width > 0.0 && height > 0.0 => Some([width, height]),
@@ -190,7 +199,8 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
             return Err(format!("a box from {minimum:?} to {maximum:?}"));
         }
         let name = object.own.get("name").cloned().unwrap_or_default();
-        Ok(SliceBox { sop_instance_uid: sop_instance_uid.clone(), name, minimum, maximum, size })
+        let (sop_instance_uid, other_names) = (sop_instance_uid.clone(), other_names.clone());
+        Ok(SliceBox { sop_instance_uid, name, minimum, maximum, size, other_names })
     };
     let boxes = objects.iter().flat_map(|object| {
         // Some programs write the corners without <bndbox>.
@@ -233,6 +243,18 @@ mod tests {
     }
 
     #[test]
+    fn a_path_or_file_name_that_says_something_else_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |file: &str, path: &str| {
+            let file = folder.path().join(file);
+            std::fs::write(&file, SLICE.replace("</filename>", &format!("</filename><path>{path}</path>"))).unwrap();
+            read_voc(&file).unwrap()[0].other_names.clone()
+        };
+        assert_eq!(read("1.2.3.xml", "/x/1.2.3.png"), Vec::<String>::new());
+        assert_eq!(read("1.2.4.dcm.xml", "C:\\x\\1.2.5.png"), ["1.2.5", "1.2.4"]);
+    }
+
+    #[test]
     fn two_boxes_of_one_object_are_both_read() {
         let second = "</bndbox><bndbox><xmin>11</xmin><ymin>12</ymin><xmax>13</xmax><ymax>14</ymax></bndbox>";
         let boxes = parse(&SLICE.replace("</bndbox>", second)).unwrap();
@@ -262,7 +284,8 @@ mod tests {
     #[test]
     fn a_box_that_cannot_lie_on_its_slice_is_told_why() {
         let fault = |size: Option<[f64; 2]>, minimum: [f64; 2], maximum: [f64; 2]| {
-            let one = SliceBox { sop_instance_uid: "1.2".into(), name: String::new(), minimum, maximum, size };
+            let (sop_instance_uid, name, other_names) = ("1.2".into(), String::new(), Vec::new());
+            let one = SliceBox { sop_instance_uid, name, minimum, maximum, size, other_names };
             one.fault_on([512, 512])
         };
         let same = Some([512.0, 512.0]);

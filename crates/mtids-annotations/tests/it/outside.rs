@@ -97,6 +97,17 @@ fn boxes_that_do_not_fit_their_slice_are_rejected() {
         assert_eq!(found.files[0].entries, [EntryOutcome::Unmatched], "{corners:?}");
         assert_eq!((found.findings[0].len(), found.unmatched, found.rejects[0].reason), (0, 1, reason), "{corners:?}");
     }
+    // A path of another slice here, or one that says nothing of a slice.
+    for (other, rejects) in [("2.25.3.1", 1), ("2.25.3.2", 0), ("img_7", 0)] {
+        let size = format!("{size}<path>/x/{other}.png</path>");
+        let found = load_on(series(), &boxes(&size, ["1", "1", "3", "2"]));
+        assert_eq!((found.findings[0].len(), found.rejects.len()), (1 - rejects, rejects), "{other}");
+        assert!(
+            rejected(&found).iter().all(|(_, detail)| detail.contains("names slice 2.25.3.1")),
+            "{:?}",
+            found.rejects
+        );
+    }
     // The frames of an enhanced CT share a UID.
     let enhanced = SeriesGeometry { slices: SliceUids::Listed(&["2.25.3.2"; 4]), ..series() };
     let found = load_on(enhanced, &boxes(size, ["1", "1", "3", "2"]));
