@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mtids_domain::annotation::{Annotation, Extent, Mask};
 
 use crate::measure::axial_axes;
+use crate::plausible::{HUGE_MM, is_drawn_huge};
 use crate::voc::BoxDoubts;
 
 /// Smaller than any drawn node, mm³: a ball of 2.1 mm.
@@ -56,6 +57,7 @@ pub struct MaskDoubts {
     apart: BTreeMap<String, u64>,
     renamed: BTreeMap<String, u64>,
     organs: BTreeMap<String, u64>,
+    huge: BTreeMap<String, u64>,
 }
 
 impl MaskDoubts {
@@ -69,6 +71,9 @@ impl MaskDoubts {
             }
             let is_drawn = matches!(finding.extent, Extent::Mask(_) | Extent::Box { .. });
             let is_unlabelled = finding.station.is_none() && finding.metastasis.is_none();
+            if is_drawn_huge(&finding.extent) {
+                *self.huge.entry(finding.finding.clone()).or_default() += 1;
+            }
             if is_drawn && is_unlabelled && is_organ(&finding.finding) {
                 *self.organs.entry(finding.finding.clone()).or_default() += 1;
             }
@@ -125,7 +130,15 @@ impl MaskDoubts {
                 "{count} {has} the name of an organ or a target volume: {names}; each is read as a lymph node; write a class rule that ignores them"
             )
         });
-        [stray, apart, renamed, organs].into_iter().flatten().collect()
+        let huge = told(&self.huge, &|count, names| {
+            let is = if count == 1 { "drawn finding is" } else { "drawn findings are" };
+            let [short, long] = HUGE_MM;
+            format!(
+                "{count} {is} larger than lymph nodes are ({short} mm in short axis, or {long} mm long): {names}; is it another organ, several nodes drawn \
+                 as one, or a box around the whole slice?"
+            )
+        });
+        [stray, apart, renamed, organs, huge].into_iter().flatten().collect()
     }
 }
 
@@ -289,6 +302,30 @@ mod tests {
             assert_eq!(doubts(&[drawn("node", square(1, 1)), drawn("node", other)]), Vec::<String>::new());
         }
         assert_eq!(doubts(&[drawn("node", square(1, 1)), drawn("other", square(1, 3))]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_larger_than_a_node_is_told() {
+        // Voxels of 1 × 1 mm on three slices.
+        let flat = |columns: u32, rows: u32| {
+            (0..columns).flat_map(|i| (0..rows).flat_map(move |j| (5..8).map(move |k| [i, j, k]))).collect()
+        };
+        for (columns, rows) in [(80, 80), (8, 160)] {
+            let told = doubts(&[drawn("LN 7", flat(columns, rows))]);
+            assert!(
+                told.len() == 1 && told[0].contains("1 drawn finding is larger") && told[0].contains("`LN 7` (1)"),
+                "{told:?}"
+            );
+        }
+        for (columns, rows) in [(70, 70), (60, 140)] {
+            assert_eq!(doubts(&[drawn("LN 7", flat(columns, rows))]), Vec::<String>::new(), "{columns} x {rows}");
+        }
+        let boxed = |side: f64| {
+            let (number, one) = drawn("LN 7", Vec::new());
+            let extent = Extent::Box { minimum: PointMm([0.0; 3]), maximum: PointMm([side, side, 3.0]) };
+            doubts(&[(number, Annotation { extent, ..one })]).len()
+        };
+        assert_eq!((boxed(118.0), boxed(60.0)), (1, 0));
     }
 
     #[test]

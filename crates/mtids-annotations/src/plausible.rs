@@ -1,4 +1,4 @@
-//! What no finding of lymph nodes can be: larger than any, or away from its own box.
+//! What no finding of lymph nodes can be: larger than any, or away from its own box; and what hardly any is.
 //!
 //! Purpose: an inverted mask, a mask of the body or the lungs, and a size in another unit become no label. Invariant: the limits lie far above the
 //! largest conglomerates of nodes, so that a finding beyond them is always a mistake. Units: mm, mL.
@@ -6,7 +6,11 @@
 use mtids_domain::annotation::{Annotation, Extent, Mask};
 use mtids_domain::geometry::PointMm;
 
+use crate::measure::{axial_axes, short_axis_mm};
 use crate::reject::RejectReason;
+
+/// Short axes and diameters of lymph nodes are smaller than these, mm; conglomerates alone may be larger.
+pub(crate) const HUGE_MM: [f64; 2] = [75.0, 150.0];
 
 /// Longest side or diameter of a finding, mm: nearly the width of a chest.
 pub(crate) const MOST_MM: f64 = 300.0;
@@ -25,6 +29,38 @@ pub(crate) fn fault_of(finding: &Annotation) -> Option<(RejectReason, String)> {
         Extent::Box { minimum, maximum } => fault_of_box(finding.center, *minimum, *maximum),
         Extent::Mask(mask) => fault_of_mask(mask),
     }
+}
+
+/// Whether a short axis or diameter is larger than those of lymph nodes.
+pub(crate) fn is_huge(short_mm: Option<f64>, long_mm: Option<f64>) -> bool {
+    let [short, long] = HUGE_MM;
+    short_mm.is_some_and(|mm| mm >= short) || long_mm.is_some_and(|mm| mm >= long)
+}
+
+/// Whether a mask or box is larger than lymph nodes are.
+pub(crate) fn is_drawn_huge(extent: &Extent) -> bool {
+    match extent {
+        Extent::Point | Extent::Sphere { .. } => false,
+        Extent::Box { minimum, maximum } => {
+            let [x, y, z] = [0, 1, 2].map(|axis| maximum.0[axis] - minimum.0[axis]);
+            is_huge(Some(x.min(y)), Some(x.max(y).max(z)))
+        }
+        Extent::Mask(mask) => is_mask_huge(mask),
+    }
+}
+
+fn is_mask_huge(mask: &Mask) -> bool {
+    let spacing = mask.affine.spacing();
+    let sides = [0, 1, 2].map(|axis| {
+        let along = || mask.voxels.iter().map(|voxel| voxel[axis]);
+        let voxels = along().max().zip(along().min()).map_or(0.0, |(last, first)| f64::from(last - first) + 1.0);
+        voxels * spacing[axis]
+    });
+    let [across, along, _] = axial_axes(&mask.affine);
+    // The short axis of what fits between two lines is at most the diagonal of the square between them, and takes long to measure.
+    let at_most = sides[across].min(sides[along]) * std::f64::consts::SQRT_2;
+    let short = is_huge(Some(at_most), None).then(|| short_axis_mm(mask)).flatten();
+    is_huge(short, Some(sides.into_iter().fold(0.0, f64::max)))
 }
 
 /// Why a length in mm can be none of a node.

@@ -16,6 +16,7 @@ use super::row::{Table, TableRow};
 use super::row_cells::Cells;
 use super::values::Decimal;
 use crate::error::AnnotationError;
+use crate::plausible::is_huge;
 
 /// Most columns of a table.
 pub(super) const MAX_COLUMNS: usize = 1000;
@@ -134,16 +135,11 @@ fn has_tiny_length(row: &TableRow) -> bool {
     [row.short_axis_mm, row.diameter_mm].into_iter().flatten().any(|mm| mm < TINY_MM)
 }
 
-/// Short axes and diameters of lymph nodes are smaller than these, mm.
-const HUGE_MM: [f64; 2] = [75.0, 150.0];
-
 /// Diameters that stand for unknown in many tables.
 const CODES_MM: [f64; 3] = [77.0, 88.0, 99.0];
 
 fn has_huge_length(row: &TableRow) -> bool {
-    let [short, long] = HUGE_MM;
-    row.short_axis_mm.is_some_and(|mm| mm >= short)
-        || row.diameter_mm.is_some_and(|mm| mm >= long || CODES_MM.contains(&mm))
+    is_huge(row.short_axis_mm, row.diameter_mm) || row.diameter_mm.is_some_and(|mm| CODES_MM.contains(&mm))
 }
 
 type Length = fn(&TableRow) -> Option<f64>;
