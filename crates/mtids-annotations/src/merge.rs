@@ -42,7 +42,6 @@ pub struct Finding {
 pub(crate) fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
     // Masks were put first, so the first member has the best geometry.
     let (_, first) = members.first()?;
-    let masks = members.iter().filter(|(_, member)| matches!(member.extent, Extent::Mask(_))).count();
     let mut contradictions = 0;
     let station = agreed_place(members.iter().filter_map(|(_, member)| member.station), &mut contradictions);
     let metastasis = agreed(members.iter().filter_map(|(_, member)| member.metastasis), &mut contradictions);
@@ -63,13 +62,19 @@ pub(crate) fn merge(members: &[(usize, Annotation)]) -> Option<Finding> {
             Extent::Mask(mask) if mask.voxels.len() <= MOST_MASK_VOXELS => Some(Arc::clone(mask)),
             _ => None,
         },
-        source: match masks {
-            0 => AnnotationSource::Table,
-            masks if masks == members.len() => AnnotationSource::Segmentation,
-            _ => AnnotationSource::SegmentationWithTable,
-        },
+        source: source_of(members),
         contradictions,
     })
+}
+
+/// The form of the sources: points, boxes and masks are drawn, whoever gives them, and only rows are of a table.
+fn source_of(members: &[(usize, Annotation)]) -> AnnotationSource {
+    let rows = members.iter().filter(|(_, member)| member.source == AnnotationSource::Table).count();
+    match rows {
+        0 => AnnotationSource::Segmentation,
+        rows if rows == members.len() => AnnotationSource::Table,
+        _ => AnnotationSource::SegmentationWithTable,
+    }
 }
 
 /// The short axis that a table gives, else the one that another source gives, as a report; else that of the best mask, in mm.
@@ -174,6 +179,19 @@ mod tests {
         // The mask measures 1.4 mm.
         assert!(told(vec![mask(None), row(Some(9.4))]).is_some_and(|[_, most]| most == 9.4));
         assert_eq!(told(vec![mask(None), row(Some(2.5))]), None);
+    }
+
+    #[test]
+    fn only_rows_are_of_a_table() {
+        let source =
+            |members: Vec<Annotation>| merge(&members.into_iter().enumerate().collect::<Vec<_>>()).unwrap().source;
+        let point = || Annotation { source: AnnotationSource::Segmentation, ..row(None) };
+        assert_eq!(source(vec![point()]), AnnotationSource::Segmentation);
+        assert_eq!(source(vec![mask(None), point()]), AnnotationSource::Segmentation, "a mask and its report");
+        assert_eq!(source(vec![row(None), row(None)]), AnnotationSource::Table);
+        for drawn in [mask(None), point()] {
+            assert_eq!(source(vec![drawn, row(None)]), AnnotationSource::SegmentationWithTable);
+        }
     }
 
     #[test]

@@ -33,9 +33,9 @@ pub struct AnnotationTarget {
 pub enum AnnotationSource {
     /// A row of a table (CSV, TSV).
     Table,
-    /// A mask: DICOM SEG, RTSTRUCT, NIfTI, NRRD.
+    /// Drawn: a mask, contour or point of DICOM SEG, RTSTRUCT or SR, a mask of NIfTI or NRRD, or a box of PASCAL VOC.
     Segmentation,
-    /// A segmentation whose labels were joined from a table.
+    /// A drawn finding whose labels were joined from a table.
     SegmentationWithTable,
 }
 

@@ -107,7 +107,7 @@ fn finding(group: &[(usize, &SliceBox)], series: &SeriesGeometry<'_>) -> Option<
         evidence: Evidence::U,
         level: LabelLevel::Node,
         short_axis_mm: None,
-        source: AnnotationSource::Table,
+        source: AnnotationSource::Segmentation,
     })
 }
 
