@@ -118,6 +118,7 @@ fn warn_of(path: &Path, table: &Table) {
         );
     }
     warn_of_lengths(path, table);
+    warn_of_shown(path, table);
     let (unplaced, shown) = (&table.unplaced, 10);
     if !unplaced.is_empty() {
         let mut cells: Vec<String> = unplaced
@@ -163,6 +164,24 @@ fn warn_of_lengths(path: &Path, table: &Table) {
             table = %path.display(),
             rows = table.short_above_long.len(),
             "`short_axis_mm` is longer than `diameter_mm` (first in line {first}): are the two columns exchanged?"
+        );
+    }
+}
+
+/// Says where a spreadsheet program shows something else than is read.
+fn warn_of_shown(path: &Path, table: &Table) {
+    if let Some(first) = table.hidden.first() {
+        tracing::warn!(
+            table = %path.display(),
+            rows = table.hidden.len(),
+            "hidden or filtered rows are read like all others (first in row {first}); delete those that are not meant"
+        );
+    }
+    for (row, column, format) in &table.odd_formats {
+        tracing::warn!(
+            table = %path.display(),
+            "the number format `{format}` of `{column}` shows something else than the value that is read (first in row {row}); write what is meant as \
+             text"
         );
     }
 }

@@ -14,6 +14,7 @@ use super::partly_filled;
 use super::record::{Faults, Place, Record};
 use super::row::{Table, TableRow};
 use super::row_cells::Cells;
+use super::shown::Shown;
 use super::values::Decimal;
 use crate::error::AnnotationError;
 use crate::plausible::is_huge;
@@ -33,6 +34,8 @@ pub(super) struct RawTable {
     pub(super) decimal_comma: bool,
     /// Rows, as [`Record::line`], and columns of cells whose 0 a formula may have made of an empty cell.
     pub(super) zeros: Vec<(u64, usize)>,
+    /// What a spreadsheet program shows otherwise.
+    pub(super) shown: Shown,
 }
 
 /// A table from the cells of a file; its stations are of `map`.
@@ -88,6 +91,11 @@ pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result
     }
     partly_filled::check(kind, &at, records, &mut faults, &mut table);
     note_zeros(raw, &at, &mut faults, &mut table);
+    let is_hidden = |line: &u64| raw.shown.hidden.binary_search(line).is_ok();
+    table.hidden = table.rows.iter().map(|row| row.line).filter(is_hidden).collect();
+    let named =
+        |(line, column, format): &(u64, usize, String)| Some((*line, columns.get(*column)?.clone(), format.clone()));
+    table.odd_formats = raw.shown.formats.iter().filter_map(named).collect();
     if faults.count() > 0 {
         return Err(AnnotationError::Cells { path: path.to_owned(), faults: faults.list, more: faults.more });
     }

@@ -21,6 +21,7 @@ pub mod row;
 mod row_cells;
 mod schema;
 mod sheet;
+mod shown;
 mod text;
 mod values;
 mod workbook;

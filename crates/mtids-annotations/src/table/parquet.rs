@@ -14,6 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::cells::{MAX_COLUMNS, RawTable};
 use super::columns::{COLUMNS, name_of};
 use super::record::Record;
+use super::shown::Shown;
 use crate::error::AnnotationError;
 
 /// Most rows of a table; each is held in memory.
@@ -81,7 +82,7 @@ pub(super) fn read_parquet(path: &Path) -> Result<RawTable, AnnotationError> {
             }
         }
     }
-    Ok(RawTable { names, records: rows, unit: "row", decimal_comma: true, zeros: Vec::new() })
+    Ok(RawTable { names, records: rows, unit: "row", decimal_comma: true, zeros: Vec::new(), shown: Shown::default() })
 }
 
 #[cfg(test)]

@@ -121,6 +121,10 @@ pub struct Table {
     pub no_level: Vec<u64>,
     /// Rows, as [`TableRow::line`], and columns with a 0 that a formula of a workbook may have made of an empty cell.
     pub doubtful_zeros: Vec<(u64, String)>,
+    /// Rows, as [`TableRow::line`], that a spreadsheet program hides.
+    pub hidden: Vec<u64>,
+    /// Columns whose numbers a spreadsheet program shows otherwise: the first row, the column, and the number format.
+    pub odd_formats: Vec<(u64, String, String)>,
     /// Columns of lengths in mm most of whose values are so small that they may be in cm.
     pub small_lengths: Vec<&'static str>,
 }

@@ -10,6 +10,7 @@ use super::dialect::{Dialect, dialect};
 use super::encoding::decode;
 use super::quotes::{Shape, check, line_ends};
 use super::record::Record;
+use super::shown::Shown;
 use crate::error::AnnotationError;
 
 /// Largest table: 256 MiB of text, a million rows.
@@ -53,7 +54,14 @@ pub(super) fn read_text(path: &Path) -> Result<RawTable, AnnotationError> {
         rows.push(Record { line, cells: record.iter().map(str::to_owned).collect() });
     }
     let decimal_comma = dialect.separator != b',';
-    Ok(RawTable { names: columns, records: rows, unit: "line", decimal_comma, zeros: Vec::new() })
+    Ok(RawTable {
+        names: columns,
+        records: rows,
+        unit: "line",
+        decimal_comma,
+        zeros: Vec::new(),
+        shown: Shown::default(),
+    })
 }
 
 /// The text of a file.

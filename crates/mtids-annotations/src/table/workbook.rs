@@ -15,10 +15,11 @@ use super::cells::{RawTable, is_table};
 use super::columns::{COLUMNS, name_of};
 use super::record::Record;
 use super::sheet::{Rows, rows_of};
+use super::shown::shown;
 use crate::error::AnnotationError;
 
 /// Most bytes of a workbook, packed and unpacked.
-const MAX_BYTES: u64 = 256 << 20;
+pub(super) const MAX_BYTES: u64 = 256 << 20;
 
 /// Most files in a workbook, and most sheets.
 const MAX_PARTS: usize = 1000;
@@ -68,12 +69,13 @@ pub(super) fn read_workbook(path: &Path) -> Result<RawTable, AnnotationError> {
         );
         return Err(unreadable(detail));
     }
+    let shown = shown(path, &mut book, sheet, header.line, &known).map_err(unreadable)?;
     let rows = rows.map(|mut record| {
         record.cells.resize(record.cells.len().max(names.len()), String::new());
         record
     });
     let records = rows.collect();
-    Ok(RawTable { names, records, unit: "row", decimal_comma: true, zeros })
+    Ok(RawTable { names, records, unit: "row", decimal_comma: true, zeros, shown })
 }
 
 /// The sheet that is read.
@@ -227,7 +229,7 @@ mod tests {
         );
         add(
             "xl/styles.xml",
-            r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="16"/></cellXfs></styleSheet>"#,
+            r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><numFmts count="1"><numFmt numFmtId="170" formatCode="[=1]&quot;benign&quot;;[=0]&quot;malignant&quot;"/></numFmts><cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="16"/><xf numFmtId="170" applyNumberFormat="1"/></cellXfs></styleSheet>"#,
         );
         archive.finish().unwrap();
     }
@@ -343,6 +345,26 @@ mod tests {
         assert_eq!(merged("E2:E2").unwrap().rows.len(), 2);
         assert!(merged("E1:F1").unwrap_err().contains("row 1, column `station`"), "a name of two columns");
         assert_eq!(merged("A3:A4").unwrap().rows.len(), 2, "over an empty row");
+    }
+
+    #[test]
+    fn what_a_sheet_hides_or_shows_otherwise_is_told() {
+        let rows = [header(), row(Text("4R"), Number(1.0)), row(Text("7"), Number(0.0))];
+        let hidden = |attribute: &str| {
+            let xml = sheet(&rows).replace(r#"<row r="3">"#, &format!(r#"<row r="3" {attribute}>"#));
+            read(&[("notes", sheet(&[vec![Text("x")]])), ("no &amp; des", xml)]).unwrap()
+        };
+        let table = hidden(r#"hidden="1""#);
+        assert_eq!((table.rows.len(), table.hidden, table.odd_formats), (2, vec![3], vec![]));
+        assert_eq!((hidden("").hidden, hidden(r#"ht="0" customHeight="1""#).hidden), (vec![], vec![3]));
+        // Style 2 shows 1 as benign.
+        let styled = sheet(&rows)
+            .replace(r#"<c r="F2">"#, r#"<c r="F2" s="2">"#)
+            .replace(r#"<c r="F3">"#, r#"<c r="F3" s="2">"#);
+        let table = read(&[("nodes", styled)]).unwrap();
+        let format = r#"[=1]"benign";[=0]"malignant""#.to_owned();
+        assert_eq!(table.odd_formats, [(2, "metastasis".to_owned(), format)]);
+        assert_eq!(table.rows[0].metastasis, Some(Metastasis::Metastatic), "the value is read");
     }
 
     #[test]
