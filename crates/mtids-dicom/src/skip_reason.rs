@@ -57,6 +57,8 @@ pub enum SkipReason {
     ReportNotAskedFor,
     /// Structured report that names no segment that was read, and has no coordinates in an image here.
     ReportOfNoSegmentHere,
+    /// Structured report that a later one of its patient and study replaces.
+    SupersededReport,
     /// RTSTRUCT, while no class rule is given.
     StructuresNotAskedFor,
     /// RTSTRUCT whose image is not among the usable series.
@@ -139,6 +141,11 @@ impl SkipReason {
                 "A structured report whose measurement groups name no segment that was read, and have no coordinates in an image here. \
                  Groups that a class rule ignores do not count. The voxels of a segment stand in a DICOM SEG: put that object below --data too. \
                  For groups with coordinates, see the rejected entries."
+            }
+            Self::SupersededReport => {
+                "A structured report that another one here names as its predecessor (0040,A360), of the same patient and study. The later one \
+                 is read, and this one gives no finding. The message names the later one. If both should count, export the later one without \
+                 predecessor."
             }
             Self::StructuresNotAskedFor => {
                 "An RTSTRUCT, and no class rule is given. Most structures are organs, so a rule must say which are nodes. Write [[class]] \

@@ -16,6 +16,7 @@ mod report_places;
 mod reports;
 mod slices;
 mod structures;
+mod successors;
 
 use std::path::{Path, PathBuf};
 

@@ -10,6 +10,7 @@ use mtids_domain::annotation::Annotation;
 use mtids_domain::geometry::PointMm;
 
 use super::slices::SliceDoubts;
+use super::successors::Successors;
 use super::{Loader, Sources};
 use crate::assign::object::NoSeries;
 use crate::labelled::NEAR_MM;
@@ -30,12 +31,17 @@ impl Loader<'_> {
                 self.skip(path, SkipReason::SegmentationNotAskedFor, "");
             }
         }
-        for path in sources.reports {
+        let read = if self.rules.read_reports { sources.reports } else { &[] };
+        let successors = Successors::of(read, &self.rules.people, &self.rules.limits);
+        for (number, path) in sources.reports.iter().enumerate() {
             self.source += 1;
-            if self.rules.read_reports {
-                self.add_report(path, &segmentations);
-            } else {
+            if !self.rules.read_reports {
                 self.skip(path, SkipReason::ReportNotAskedFor, "");
+            } else if let Some(later) = successors.replacing(number) {
+                self.skip(path, SkipReason::SupersededReport, later);
+            } else {
+                successors.cycle(number).into_iter().for_each(|sentence| self.tell(path, sentence));
+                self.add_report(path, &segmentations);
             }
         }
         for path in sources.structures {

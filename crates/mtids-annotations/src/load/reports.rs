@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use mtids_dicom::answer::is_answer;
-use mtids_dicom::dataset::{Elements, guarded, open};
-use mtids_dicom::{DicomError, FileOutcome, Limits, ReasonCode, SkipReason};
+use mtids_dicom::{DicomError, FileOutcome, ReasonCode, SkipReason};
 use mtids_domain::annotation::{Annotation, AnnotationTarget};
 
 use super::Loader;
@@ -37,7 +35,7 @@ impl Loader<'_> {
             Ok(report) => report,
             Err(error) => return self.refuse(path, &error),
         };
-        if is_own_report(path, &self.rules.limits) {
+        if report.context.is_answer {
             return self.skip(path, SkipReason::AnswerOfPredict, "");
         }
         let placed = self.add_groups(path, &report);
@@ -162,9 +160,4 @@ impl Loader<'_> {
             )
         })
     }
-}
-
-/// Whether a report is an answer of `mtids-train predict`; false where it cannot be read, which reading it says.
-fn is_own_report(path: &Path, limits: &Limits) -> bool {
-    guarded(path, || Ok(is_answer(&open(path, limits, Elements::All)?.object))).unwrap_or(false)
 }

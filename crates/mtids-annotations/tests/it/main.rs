@@ -15,6 +15,7 @@ mod regions;
 mod regressions;
 mod report_places;
 mod report_rejects;
+mod report_successors;
 mod several_series;
 mod sr_content;
 mod thick;

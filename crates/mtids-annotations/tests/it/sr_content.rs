@@ -166,29 +166,74 @@ pub(crate) fn write(folder: &Path, groups: Vec<Item>) -> PathBuf {
 
 /// Writes a report of a patient.
 pub(crate) fn write_of(folder: &Path, patient: &str, groups: Vec<Item>) -> PathBuf {
-    let class = "1.2.840.10008.5.1.4.1.1.88.34";
-    let measurements = named("CONTAINS", "CONTAINER", Some(("126010", "DCM"))).content(groups);
-    let body = Item::default()
-        .text([0x0008, 0x0016], "UI", class)
-        .text([0x0008, 0x0018], "UI", "2.25.900.1")
-        .text([0x0008, 0x0060], "CS", "SR")
-        .text([0x0008, 0x0070], "LO", "A viewer")
-        .text([0x0010, 0x0020], "LO", patient)
-        .text([0x0020, 0x000D], "UI", "2.25.1")
+    let document = Document { patient, ..Document::default() };
+    document.write(folder, groups)
+}
+
+/// What a report says of itself.
+#[derive(Clone)]
+pub(crate) struct Document<'a> {
+    pub(crate) uid: &'a str,
+    pub(crate) patient: &'a str,
+    pub(crate) study: &'a str,
+    /// Reports that it replaces.
+    pub(crate) predecessors: &'a [&'a str],
+    /// Content outside of its groups.
+    pub(crate) beside: Vec<Item>,
+}
+
+impl Default for Document<'_> {
+    fn default() -> Self {
+        Self { uid: "2.25.900.1", patient: "TEST-1", study: "2.25.1", predecessors: &[], beside: Vec::new() }
+    }
+}
+
+impl Document<'_> {
+    /// Writes a report of these groups, named by its UID where that is another than usual.
+    pub(crate) fn write(self, folder: &Path, groups: Vec<Item>) -> PathBuf {
+        let name = if self.uid == Self::default().uid { "sr.dcm".to_owned() } else { format!("{}.dcm", self.uid) };
+        let path = folder.join(name);
+        std::fs::write(&path, self.bytes(groups)).unwrap();
+        path
+    }
+
+    fn bytes(self, groups: Vec<Item>) -> Vec<u8> {
+        let Self { uid, patient, study, predecessors, beside } = self;
+        let class = "1.2.840.10008.5.1.4.1.1.88.34";
+        let measurements = named("CONTAINS", "CONTAINER", Some(("126010", "DCM"))).content([beside, groups].concat());
+        let body = Item::default()
+            .text([0x0008, 0x0016], "UI", class)
+            .text([0x0008, 0x0018], "UI", uid)
+            .text([0x0008, 0x0060], "CS", "SR")
+            .text([0x0008, 0x0070], "LO", "A viewer")
+            .text([0x0010, 0x0020], "LO", patient)
+            .text([0x0020, 0x000D], "UI", study)
+            .text([0x0020, 0x000E], "UI", "2.25.900")
+            .text([0x0040, 0xA040], "CS", "CONTAINER")
+            .items([0x0040, 0xA043], vec![code(("126000", "DCM"), "Imaging Measurement Report")])
+            .content(vec![measurements]);
+        let body =
+            if predecessors.is_empty() { body } else { body.items([0x0040, 0xA360], vec![naming(predecessors)]) };
+        let meta = Item::default()
+            .with([0x0002, 0x0001], "OB", vec![0, 1], 0)
+            .text([0x0002, 0x0002], "UI", class)
+            .text([0x0002, 0x0003], "UI", uid)
+            .text([0x0002, 0x0010], "UI", "1.2.840.10008.1.2.1")
+            .text([0x0002, 0x0012], "UI", "2.25.901")
+            .bytes();
+        let length =
+            Item::default().with([0x0002, 0x0000], "UL", (meta.len() as u32).to_le_bytes().to_vec(), 0).bytes();
+        [vec![0; 128], b"DICM".to_vec(), length, meta, body.bytes()].concat()
+    }
+}
+
+/// References to reports, by study and series.
+fn naming(reports: &[&str]) -> Item {
+    let reference = |uid: &&str| {
+        Item::default().text([0x0008, 0x1150], "UI", "1.2.840.10008.5.1.4.1.1.88.34").text([0x0008, 0x1155], "UI", uid)
+    };
+    let series = Item::default()
         .text([0x0020, 0x000E], "UI", "2.25.900")
-        .text([0x0040, 0xA040], "CS", "CONTAINER")
-        .items([0x0040, 0xA043], vec![code(("126000", "DCM"), "Imaging Measurement Report")])
-        .content(vec![measurements]);
-    let meta = Item::default()
-        .with([0x0002, 0x0001], "OB", vec![0, 1], 0)
-        .text([0x0002, 0x0002], "UI", class)
-        .text([0x0002, 0x0003], "UI", "2.25.900.1")
-        .text([0x0002, 0x0010], "UI", "1.2.840.10008.1.2.1")
-        .text([0x0002, 0x0012], "UI", "2.25.901")
-        .bytes();
-    let length = Item::default().with([0x0002, 0x0000], "UL", (meta.len() as u32).to_le_bytes().to_vec(), 0).bytes();
-    let bytes = [vec![0; 128], b"DICM".to_vec(), length, meta, body.bytes()].concat();
-    let path = folder.join("sr.dcm");
-    std::fs::write(&path, bytes).unwrap();
-    path
+        .items([0x0008, 0x1199], reports.iter().map(reference).collect());
+    Item::default().text([0x0020, 0x000D], "UI", "2.25.1").items([0x0008, 0x1115], vec![series])
 }
