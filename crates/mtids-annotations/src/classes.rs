@@ -1,8 +1,9 @@
 //! What names and codes of findings mean: rules of the configuration, first match wins.
 //!
 //! Invariants: a name or a code becomes a label only where a rule says so; a rule never overrides what the source itself says; a finding
-//! that no rule knows keeps its unknowns.
+//! that no rule knows keeps its unknowns; where codes or words of one finding contradict each other, what they contradict stays unknown.
 
+use mtids_dicom::concepts::LYMPH_NODE;
 use mtids_domain::annotation::{Annotation, Code};
 use mtids_domain::label::{Evidence, Metastasis, is_missing};
 use mtids_domain::taxonomy::{Location, Station, StationMap, StationText};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::AnnotationError;
 use crate::lost_stations::LostStations;
+use crate::said::{Contradicted, ReadByRule, Said};
 
 /// One rule: labels of annotations with this name or code.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +66,8 @@ pub struct Verdict {
     pub metastasis: Option<Metastasis>,
     /// Evidence of the status.
     pub evidence: Evidence,
+    /// Why its codes give no station or no status: other rules for them say otherwise.
+    pub contradictions: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -138,17 +142,61 @@ impl Classes {
         if verdict.station_fault.is_none() {
             verdict.station = verdict.station.or(rule.station.map(Location::One));
         }
+        self.weigh_codes(number, codes, &mut verdict);
         verdict
+    }
+
+    /// Takes away what rules for other codes of the finding contradict. The order of rules says which name goes first, and not which code is true.
+    fn weigh_codes(&self, number: usize, codes: &[String], verdict: &mut Verdict) {
+        let [rule, later @ ..] = &self.rules[number..] else { return };
+        let Some(own) = rule.telling_code() else { return };
+        for other in later.iter().filter(|other| !other.ignore && other.matches("", codes)) {
+            let Some(code) = other.telling_code() else { continue };
+            if let (Some(one), Some(another)) = (verdict.metastasis, other.metastasis)
+                && one != another
+            {
+                verdict.contradictions.push(format!("`{own}` is {one} by its class rule, and `{code}` is {another}"));
+                (verdict.metastasis, verdict.evidence) = (None, Evidence::U);
+            }
+            if let (Some(Location::One(one)), Some(another)) = (verdict.station, other.station)
+                && one != another
+            {
+                verdict
+                    .contradictions
+                    .push(format!("`{own}` is station {one} by its class rule, and `{code}` is {another}"));
+                verdict.station = None;
+            }
+        }
     }
 
     /// The finding with what the first matching rule says of it; `None` where that rule leaves it out. A station in its name that is not
     /// understood is noted in `lost`.
-    pub fn apply(&self, mut finding: Annotation, lost: &mut LostStations) -> Option<Annotation> {
+    pub fn apply(&self, finding: Annotation, lost: &mut LostStations) -> Option<Annotation> {
+        self.apply_beside(finding, &[], lost, &mut Contradicted::default())
+    }
+
+    /// As [`Self::apply`], beside what the source says of the finding in words; a status that they contradict stays unknown.
+    pub(crate) fn apply_beside(
+        &self,
+        mut finding: Annotation,
+        said: &[Said],
+        lost: &mut LostStations,
+        contradicted: &mut Contradicted,
+    ) -> Option<Annotation> {
         let codes: Vec<String> = finding.codes.iter().map(ToString::to_string).collect();
-        let verdict = self.verdict(&finding.finding, &codes);
+        let mut verdict = self.verdict(&finding.finding, &codes);
         if verdict.ignored {
             return None;
         }
+        if let Some((rule, status)) = verdict.rule.and_then(|number| self.rules.get(number)).zip(verdict.metastasis) {
+            let unread_name = Some(finding.finding.as_str()).filter(|_| rule.name.is_none());
+            let read = ReadByRule { status, unread_name, code: rule.code.as_deref() };
+            if let Some(why) = read.contradicted_by(said) {
+                verdict.contradictions.push(why);
+                verdict.metastasis = None;
+            }
+        }
+        verdict.contradictions.iter().for_each(|why| contradicted.add(&finding.finding, why));
         finding.station = finding.station.or(verdict.station);
         let says_one = verdict.station_text.is_some_and(|text| !is_missing(&text));
         if let (None, true, Some(why)) = (finding.station, says_one, verdict.station_fault) {
@@ -191,6 +239,13 @@ impl Rule {
     fn matches(&self, name: &str, codes: &[String]) -> bool {
         self.name.as_ref().is_none_or(|pattern| pattern.is_match(name))
             && self.code.as_ref().is_none_or(|code| codes.contains(code))
+    }
+
+    /// Its code, where the rule is for a code alone, and that says more than that it is a lymph node.
+    fn telling_code(&self) -> Option<&str> {
+        let code = self.code.as_deref().filter(|_| self.name.is_none())?;
+        let is_node = LYMPH_NODE.iter().any(|(scheme, value)| code.split_once(':') == Some((*scheme, *value)));
+        (!is_node).then_some(code)
     }
 
     /// What the group `station` finds in a name.

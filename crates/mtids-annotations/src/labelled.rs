@@ -10,6 +10,7 @@ use mtids_domain::geometry::Affine;
 use mtids_domain::label::{Evidence, LabelLevel};
 
 use crate::components::components;
+use crate::said::Said;
 
 /// What a label says of all its findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) struct LabelMeaning {
     pub(crate) tracked: bool,
     /// What a code of it means that seems to tell a status.
     pub(crate) status: Option<String>,
+    /// What its codes and their modifiers say of one.
+    pub(crate) said: Vec<Said>,
 }
 
 impl LabelMeaning {

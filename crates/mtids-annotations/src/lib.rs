@@ -30,6 +30,7 @@ mod nrrd;
 mod plausible;
 pub mod reject;
 pub mod report;
+mod said;
 pub mod segmentation;
 mod status_sign;
 mod statuses_in_names;

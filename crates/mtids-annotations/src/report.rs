@@ -8,6 +8,7 @@
 mod context;
 mod coordinates;
 mod place;
+mod presence;
 mod shape;
 
 use std::path::Path;
@@ -30,9 +31,11 @@ pub(crate) use place::{NoPlace, place};
 pub use shape::Shape;
 
 use coordinates::coordinates_of;
+use presence::{is_absent, said_of_status};
 
 use crate::ignored_nodes::names_node;
 use crate::plausible::MOST_MM;
+use crate::said::Said;
 use crate::segmentation::{PlacedSegment, PlacedSegmentation};
 use crate::statuses_in_names::seems_to_tell;
 
@@ -63,6 +66,10 @@ pub struct MeasurementGroup {
     pub is_node: bool,
     /// An algorithm is named.
     pub by_algorithm: bool,
+    /// It says that its finding is not there.
+    pub is_absent: bool,
+    /// What its codes and texts say of a status.
+    pub(crate) said: Vec<Said>,
 }
 
 /// A structured report.
@@ -158,6 +165,7 @@ fn group(container: &InMemDicomObject) -> MeasurementGroup {
         Err(fault) => group.unreadable = Some(fault),
     }
     group.is_node |= names_node(group.title());
+    (group.is_absent, group.said) = (is_absent(container), said_of_status(container));
     group
 }
 
@@ -225,14 +233,14 @@ impl MeasurementGroup {
         self.label.as_deref().unwrap_or(&self.name)
     }
 
-    /// Whether it lies where its coordinates are: a segment goes before them.
+    /// Whether it lies where its coordinates are: a segment goes before them, and what is absent lies nowhere.
     pub fn is_placed(&self) -> bool {
-        self.segments.is_empty() && (!self.coordinates.is_empty() || self.unreadable.is_some())
+        !self.is_absent && self.segments.is_empty() && (!self.coordinates.is_empty() || self.unreadable.is_some())
     }
 
     /// Whether something says where it lies.
     pub(crate) fn has_place(&self) -> bool {
-        !self.segments.is_empty() || self.is_placed()
+        !self.is_absent && !self.segments.is_empty() || self.is_placed()
     }
 
     /// For each segment that it names, its findings.
@@ -246,10 +254,10 @@ impl MeasurementGroup {
         self.segments.iter().map(of_segment).collect()
     }
 
-    /// Its findings whose voxels stand in these segmentations, with its words.
+    /// Its findings whose voxels stand in these segmentations, with its words; none where it says that its finding is absent.
     pub(crate) fn findings(&self, segmentations: &[PlacedSegmentation]) -> Vec<Annotation> {
         let mut found = Vec::new();
-        for meant in self.meant(segmentations) {
+        for meant in self.meant(segmentations).into_iter().filter(|_| !self.is_absent) {
             // One length of several pieces is that of none of them.
             let short_axis_mm = self.short_axis_mm.filter(|_| meant.len() == 1);
             found.extend(meant.into_iter().map(|finding| Annotation {
@@ -271,7 +279,7 @@ impl Report {
             let is_meant = |segment: &PlacedSegment| number.is_none_or(|number| segment.number == number);
             of_uid.flat_map(|one| &one.segments).any(|segment| is_meant(segment) && !segment.findings.is_empty())
         };
-        let groups = self.groups.iter().filter(|group| !group.segments.is_empty());
+        let groups = self.groups.iter().filter(|group| !group.is_absent && !group.segments.is_empty());
         let unread: Vec<&MeasurementGroup> = groups.filter(|group| !group.segments.iter().any(is_here)).collect();
         (!unread.is_empty()).then(|| {
             format!(
@@ -286,7 +294,8 @@ impl Report {
 
     /// A sentence about groups that have neither coordinates nor a segment, as measurements of whole images; `None` where there are none.
     pub fn unplaced(&self) -> Option<String> {
-        let unplaced: Vec<&MeasurementGroup> = self.groups.iter().filter(|group| !group.has_place()).collect();
+        let unplaced: Vec<&MeasurementGroup> =
+            self.groups.iter().filter(|group| !group.is_absent && !group.has_place()).collect();
         (!unplaced.is_empty()).then(|| {
             format!(
                 "{} of {} groups of measurements have neither coordinates nor a segment{}; they give no finding: draw them, or give a table of their \
@@ -294,6 +303,19 @@ impl Report {
                 unplaced.len(),
                 self.groups.len(),
                 first_titles(&unplaced)
+            )
+        })
+    }
+
+    /// A sentence about groups whose finding is said to be absent; `None` where there are none.
+    pub fn absent(&self) -> Option<String> {
+        let absent: Vec<&MeasurementGroup> = self.groups.iter().filter(|group| group.is_absent).collect();
+        (!absent.is_empty()).then(|| {
+            format!(
+                "{} of {} groups of measurements say that their finding is absent{}; they give no finding, and nothing to a segment that they name",
+                absent.len(),
+                self.groups.len(),
+                first_titles(&absent)
             )
         })
     }
@@ -325,6 +347,14 @@ impl Report {
     /// Whether a group of measurements names a segment of this object.
     pub(crate) fn refers_to(&self, segmentation: &str) -> bool {
         self.groups.iter().any(|group| group.segments.iter().any(|(uid, _)| uid == segmentation))
+    }
+
+    /// As [`Self::findings`], each with what its group says of a status.
+    pub(crate) fn worded_findings(&self, segmentations: &[PlacedSegmentation]) -> Vec<(Annotation, Vec<Said>)> {
+        let of_group = |group: &MeasurementGroup| {
+            group.findings(segmentations).into_iter().map(|one| (one, group.said.clone())).collect()
+        };
+        self.groups.iter().flat_map::<Vec<_>, _>(of_group).collect()
     }
 
     /// The findings whose voxels stand in these segmentations, with the words of the report.

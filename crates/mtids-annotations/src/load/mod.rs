@@ -35,6 +35,7 @@ use crate::lost_stations::LostStations;
 use crate::mask_doubts::MaskDoubts;
 use crate::names_without_rule::NamesWithoutRule;
 use crate::reject::{Reject, RejectPlace, RejectReason};
+use crate::said::Contradicted;
 use crate::statuses_in_names::{StatusesInNames, Telling};
 use crate::surface::BESIDE_MM;
 
@@ -217,6 +218,12 @@ impl Loader<'_> {
     fn tell(&mut self, path: &Path, sentence: String) {
         tracing::warn!(file = %path.display(), "{sentence}");
         self.resolved.told.push(sentence);
+    }
+
+    /// Logs and counts the labels of a file that contradict what else it says.
+    fn tell_contradicted(&mut self, path: &Path, contradicted: &Contradicted) {
+        self.resolved.contradictions += contradicted.labels;
+        contradicted.sentence().into_iter().for_each(|sentence| self.tell(path, sentence));
     }
 
     fn refuse(&mut self, path: &Path, error: &DicomError) {

@@ -17,6 +17,7 @@ use crate::geometry::SeriesGeometry;
 use crate::join::place_key;
 use crate::label_grid::MaskFile;
 use crate::reject::{RejectPlace, RejectReason};
+use crate::said::Contradicted;
 use crate::table::row::{TablePosition, TableRow};
 
 impl Loader<'_> {
@@ -65,8 +66,10 @@ impl Loader<'_> {
     fn add_mask_findings(&mut self, path: &Path, findings: Vec<Annotation>, series: usize) -> Vec<EntryOutcome> {
         let mut entries = Vec::with_capacity(findings.len());
         self.note_names(&findings);
+        let mut contradicted = Contradicted::default();
         for finding in findings {
-            let kept = self.rules.classes.apply(finding, &mut self.resolved.lost_stations);
+            let lost = &mut self.resolved.lost_stations;
+            let kept = self.rules.classes.apply_beside(finding, &[], lost, &mut contradicted);
             entries.push(match kept {
                 None => EntryOutcome::LeftOut,
                 // The name of a file says whose it is, and not that its voxels lie there.
@@ -79,6 +82,7 @@ impl Loader<'_> {
                 }
             });
         }
+        self.tell_contradicted(path, &contradicted);
         if !entries.is_empty() && entries.iter().all(|entry| *entry == EntryOutcome::LeftOut) {
             tracing::warn!(mask = %path.display(), labels = entries.len(), "the class rules leave out every label of this mask");
         }

@@ -16,6 +16,7 @@ use crate::assign::object::NoSeries;
 use crate::labelled::NEAR_MM;
 use crate::plausible;
 use crate::reject::{RejectPlace, RejectReason};
+use crate::said::{Contradicted, Said};
 use crate::segmentation::{PlacedSegmentation, read_segmentation};
 
 impl Loader<'_> {
@@ -155,17 +156,20 @@ impl Loader<'_> {
             Some(detail) if findings.is_empty() => {
                 self.refuse(path, &DicomError::file(path, ReasonCode::InvalidSegmentation, detail));
             }
-            _ => self.add_findings(path, findings, chosen, &candidates, nowhere),
+            _ => {
+                let worded = placed.worded_findings().map(|(one, said)| (one.clone(), said.to_vec())).collect();
+                self.add_findings(path, worded, chosen, &candidates, nowhere);
+            }
         }
         Some(placed)
     }
 
-    /// Assigns findings to the chosen series, or to another candidate where only that one holds them (a series UID with several volumes), and
+    /// Assigns findings, each with what its source says of its status, to the chosen series, or to another candidate where only that one holds them (a series UID with several volumes), and
     /// accounts for the object: used where one was assigned, else skipped for `nowhere`, or because the rules leave all of them out.
     fn add_findings(
         &mut self,
         path: &Path,
-        findings: Vec<Annotation>,
+        findings: Vec<(Annotation, Vec<Said>)>,
         chosen: usize,
         candidates: &[usize],
         nowhere: SkipReason,
@@ -181,14 +185,16 @@ impl Loader<'_> {
     pub(super) fn assign_findings(
         &mut self,
         path: &Path,
-        findings: Vec<Annotation>,
+        findings: Vec<(Annotation, Vec<Said>)>,
         chosen: usize,
         candidates: &[usize],
     ) -> (usize, bool) {
         let had_some = !findings.is_empty();
-        let lost = &mut self.resolved.lost_stations;
-        let kept: Vec<Annotation> =
-            findings.into_iter().filter_map(|finding| self.rules.classes.apply(finding, lost)).collect();
+        let (lost, mut contradicted) = (&mut self.resolved.lost_stations, Contradicted::default());
+        let mut apply =
+            |(one, said): (_, Vec<Said>)| self.rules.classes.apply_beside(one, &said, lost, &mut contradicted);
+        let kept: Vec<Annotation> = findings.into_iter().filter_map(&mut apply).collect();
+        self.tell_contradicted(path, &contradicted);
         let left_out = had_some && kept.is_empty();
         let mut assigned = 0;
         for finding in kept {

@@ -16,6 +16,7 @@ use crate::assign::object::NoSeries;
 use crate::names_without_rule::first_names;
 use crate::reject::{RejectPlace, RejectReason};
 use crate::report::{MeasurementGroup, NoPlace, Report, Space, place};
+use crate::said::Contradicted;
 use crate::statuses_in_names::seems_to_tell;
 
 /// What became of the groups with coordinates of a report.
@@ -33,6 +34,8 @@ pub(super) struct GroupCounts {
     by_program: usize,
     /// Names of findings that no rule and no code calls lymph nodes.
     doubtful: BTreeMap<String, u64>,
+    /// Labels of a rule that the group itself contradicts.
+    contradicted: Contradicted,
 }
 
 impl GroupCounts {
@@ -62,6 +65,7 @@ impl Loader<'_> {
         for (number, group) in (1..).zip(&report.groups).filter(|(_, group)| group.is_placed()) {
             self.add_group(path, report, (number, group), &mut counts);
         }
+        self.tell_contradicted(path, &counts.contradicted);
         counts.sentences().into_iter().for_each(|sentence| self.tell(path, sentence));
         counts
     }
@@ -109,7 +113,9 @@ impl Loader<'_> {
             // As a POINT of an RTSTRUCT: only rows of tables are of a table.
             source: AnnotationSource::Segmentation,
         };
-        let Some(finding) = self.rules.classes.apply(finding, &mut self.resolved.lost_stations) else { return };
+        let (lost, before) = (&mut self.resolved.lost_stations, counts.contradicted.labels);
+        let applied = self.rules.classes.apply_beside(finding, &group.said, lost, &mut counts.contradicted);
+        let Some(finding) = applied else { return };
         if self.keep(path, at, finding, series) {
             counts.assigned += 1;
             counts.by_program += usize::from(report.context.by_device || group.by_algorithm);
@@ -117,6 +123,8 @@ impl Loader<'_> {
                 *counts.doubtful.entry(title.to_owned()).or_default() += 1;
             }
             let said = group.status.clone().or_else(|| Some(title.to_owned()).filter(|title| seems_to_tell(title)));
+            // What contradicts a rule is told already.
+            let said = said.filter(|_| counts.contradicted.labels == before);
             self.telling.extend(said.map(|said| (center, said)));
         }
     }

@@ -15,6 +15,7 @@ use crate::assign::object::NoSeries;
 use crate::names_without_rule::first_names;
 use crate::reject::RejectPlace;
 use crate::report::{MeasurementGroup, Report, read_report};
+use crate::said::Said;
 use crate::segmentation::PlacedSegmentation;
 
 /// Why a report whose groups lie nowhere here is skipped.
@@ -39,17 +40,17 @@ impl Loader<'_> {
             return self.skip(path, SkipReason::AnswerOfPredict, "");
         }
         let placed = self.add_groups(path, &report);
-        let findings = report.findings(segmentations);
+        let findings = report.worded_findings(segmentations);
         // Without segmentations no group can find its own.
         let unread = report.unread(segmentations).filter(|_| self.rules.read_segmentations);
-        let unread: Vec<String> = [unread, report.unplaced()].into_iter().flatten().collect();
+        let unread: Vec<String> = [unread, report.unplaced(), report.absent()].into_iter().flatten().collect();
         // What is all that is said of a report is the detail of its outcome.
         let mut detail = unread.join("; ");
         if !findings.is_empty() || report.groups.iter().any(MeasurementGroup::is_placed) {
             detail.clear();
             unread.into_iter().chain(report.doubts()).for_each(|sentence| self.tell(path, sentence));
         }
-        let of_segments = match findings.first().cloned() {
+        let of_segments = match findings.first().map(|(first, _)| first.clone()) {
             Some(first) => self.add_segment_findings(path, &report, segmentations, (findings, &first)),
             None => Err(Unused::Nowhere(detail)),
         };
@@ -101,7 +102,7 @@ impl Loader<'_> {
         path: &Path,
         report: &Report,
         segmentations: &[PlacedSegmentation],
-        (findings, first): (Vec<Annotation>, &Annotation),
+        (findings, first): (Vec<(Annotation, Vec<Said>)>, &Annotation),
     ) -> Result<(), Unused> {
         let lost_sizes = self.lost_sizes(&findings, segmentations);
         lost_sizes.into_iter().for_each(|sentence| self.tell(path, sentence));
@@ -122,7 +123,7 @@ impl Loader<'_> {
             (Err(_), Some(series)) => vec![*series],
             (Err(no_series), None) => return Err(Unused::NoSeries(no_series)),
         };
-        let held = |n: usize| findings.iter().filter(|finding| self.index.series(n).holds(finding.center)).count();
+        let held = |n: usize| findings.iter().filter(|(one, _)| self.index.series(n).holds(one.center)).count();
         let chosen = match (of_segmentations.first(), self.index.best(&candidates, held)) {
             (Some(series), _) if of_segmentations.len() == 1 => *series,
             (_, Ok(None)) => candidates[0],
@@ -142,12 +143,15 @@ impl Loader<'_> {
     }
 
     /// A sentence about sizes of findings that a rule leaves out by the name in the report, while it takes their segments by theirs.
-    fn lost_sizes(&self, findings: &[Annotation], segmentations: &[PlacedSegmentation]) -> Option<String> {
+    fn lost_sizes(&self, findings: &[(Annotation, Vec<Said>)], segmentations: &[PlacedSegmentation]) -> Option<String> {
         let is_taken = |finding: &Annotation| {
             let mut segments = segmentations.iter().flat_map(PlacedSegmentation::findings);
             segments.any(|one| one.center == finding.center && !self.is_left_out(one))
         };
-        let lost = findings.iter().filter(|one| one.short_axis_mm.is_some() && self.is_left_out(one) && is_taken(one));
+        let lost = findings
+            .iter()
+            .map(|(one, _)| one)
+            .filter(|one| one.short_axis_mm.is_some() && self.is_left_out(one) && is_taken(one));
         let mut names = BTreeMap::new();
         for one in lost {
             *names.entry(one.finding.clone()).or_default() += 1;

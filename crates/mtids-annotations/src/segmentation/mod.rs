@@ -22,6 +22,7 @@ use mtids_domain::annotation::{Annotation, AnnotationTarget, Code};
 use mtids_domain::geometry::{Affine, PointMm};
 
 use crate::labelled::LabelMeaning;
+use crate::said::Said;
 use crate::statuses_in_names::seems_to_tell;
 use crate::structures::MAX_INSTANCES;
 use frames::{Frames, OwnGrid, Plane};
@@ -84,12 +85,19 @@ pub struct PlacedSegment {
     pub(crate) is_tracked: bool,
     /// What a code of it means that seems to tell a status.
     pub(crate) status: Option<String>,
+    /// What its codes and their modifiers say of one.
+    pub(crate) said: Vec<Said>,
 }
 
 impl PlacedSegmentation {
     /// The findings of all segments, by segment number. Their masks are shared, not copied.
     pub fn findings(&self) -> impl Iterator<Item = &Annotation> {
         self.segments.iter().flat_map(|segment| &segment.findings)
+    }
+
+    /// As [`Self::findings`], each with what its segment says of its status.
+    pub(crate) fn worded_findings(&self) -> impl Iterator<Item = (&Annotation, &[Said])> {
+        self.segments.iter().flat_map(|segment| segment.findings.iter().map(|one| (one, segment.said.as_slice())))
     }
 
     /// As [`Self::findings`], taking the object apart.
@@ -171,6 +179,7 @@ impl Segmentation {
                 fault,
                 is_tracked: segment.meaning.tracked,
                 status: segment.meaning.status.clone(),
+                said: segment.meaning.said.clone(),
             }
         });
         PlacedSegmentation {
@@ -287,9 +296,11 @@ fn meaning(item: &InMemDicomObject) -> LabelMeaning {
     let modifiers = |of| items(of, tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE);
     // Modifiers stand in the code that they modify; some programs write them beside it.
     let modified = kinds.flat_map(|kind| std::iter::once(kind).chain(modifiers(kind))).chain(modifiers(item));
-    let mut meanings = modified.filter_map(|code| text(code, tags::CODE_MEANING));
+    let meant: Vec<(String, Option<Code>)> =
+        modified.filter_map(|of| Some((text(of, tags::CODE_MEANING)?, code(of)))).collect();
     LabelMeaning {
-        status: meanings.find(|meaning| seems_to_tell(meaning)),
+        status: meant.iter().map(|(meaning, _)| meaning).find(|meaning| seems_to_tell(meaning)).cloned(),
+        said: meant.into_iter().filter_map(|(meaning, code)| Said::of(&meaning, code, None)).collect(),
         name: text(item, tags::SEGMENT_LABEL).unwrap_or_default(),
         codes,
         tracked: text(item, tags::TRACKING_UID).is_some(),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
 mod answers;
+mod contradictions;
 mod formats;
 mod load;
 mod mask_files;

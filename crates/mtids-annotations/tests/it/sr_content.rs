@@ -95,6 +95,15 @@ pub(crate) fn coded(concept: Concept, value: Concept, meaning: &str) -> Item {
     named("CONTAINS", "CODE", Some(concept)).items([0x0040, 0xA168], vec![code(value, meaning)])
 }
 
+/// A coded value of a concept that is known by its meaning.
+pub(crate) fn asked(concept: Concept, question: &str, value: Concept, meaning: &str) -> Item {
+    Item::default()
+        .text([0x0040, 0xA010], "CS", "CONTAINS")
+        .text([0x0040, 0xA040], "CS", "CODE")
+        .items([0x0040, 0xA043], vec![code(concept, question)])
+        .items([0x0040, 0xA168], vec![code(value, meaning)])
+}
+
 /// A measurement in mm with what it was inferred from.
 pub(crate) fn number(concept: Concept, mm: f64, from: Vec<Item>) -> Item {
     let value = Item::default().items([0x0040, 0x08EA], vec![code(("mm", "UCUM"), "millimeter")]).text(
