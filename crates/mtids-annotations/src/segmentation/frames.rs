@@ -1,6 +1,6 @@
 //! The frames of a segmentation object: where each lies, and which of its pixels are set.
 //!
-//! Invariant: a frame without place or pixels is a fault of its segment, and only where it matters: an empty frame needs no place. Source:
+//! Invariants: the background of a label map, 0 or what Pixel Padding Value says, is no segment; a frame without place or pixels is a fault of its segment, and only where it matters: an empty frame needs no place. Source:
 //! PS3.3 A.51 and C.8.20. Units: LPS mm.
 
 use std::collections::BTreeMap;
@@ -16,8 +16,13 @@ use mtids_domain::geometry::{Affine, PointMm, cross, dot, subtract};
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Binary,
-    Fractional { threshold: u32 },
-    LabelMap,
+    Fractional {
+        threshold: u32,
+    },
+    /// Pixels name their segment; those of 0 and of `background` are of none.
+    LabelMap {
+        background: u32,
+    },
 }
 
 /// Where a frame lies.
@@ -116,7 +121,10 @@ impl Frames {
                 let maximum = integer(object, tags::MAXIMUM_FRACTIONAL_VALUE).unwrap_or(255);
                 Kind::Fractional { threshold: maximum.div_ceil(2).max(1) }
             }
-            Some("LABELMAP") => Kind::LabelMap,
+            Some("LABELMAP") => {
+                // dcmqi and others mark the background by 255 or 65535.
+                Kind::LabelMap { background: integer(object, tags::PIXEL_PADDING_VALUE).unwrap_or(0) }
+            }
             Some(other) => {
                 return Err(format!("SegmentationType `{other}`; BINARY, FRACTIONAL and LABELMAP are read"));
             }
@@ -136,7 +144,7 @@ impl Frames {
                 .get(n, tags::SEGMENT_IDENTIFICATION_SEQUENCE)
                 .and_then(|item| integer(item, tags::REFERENCED_SEGMENT_NUMBER));
             let segment = match kind {
-                Kind::LabelMap => 0,
+                Kind::LabelMap { .. } => 0,
                 _ => segment.ok_or_else(|| format!("frame {} has no ReferencedSegmentNumber", n + 1))?,
             };
             Ok(Frame {
@@ -180,7 +188,8 @@ impl Frames {
                         return;
                     }
                     Kind::Fractional { .. } => frame.segment,
-                    Kind::LabelMap => value,
+                    Kind::LabelMap { background } if value == background => return,
+                    Kind::LabelMap { .. } => value,
                 };
                 set += 1;
                 if set <= limits.max_set_voxels {
@@ -194,7 +203,7 @@ impl Frames {
             }
             if let Err(detail) = decoded {
                 let detail = format!("frame {}: {detail}", n + 1);
-                if self.kind == Kind::LabelMap {
+                if matches!(self.kind, Kind::LabelMap { .. }) {
                     return Err(detail);
                 }
                 segments.insert(frame.segment, Err(detail));

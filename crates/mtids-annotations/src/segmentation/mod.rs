@@ -230,11 +230,14 @@ fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
     let segments = planes
         .into_iter()
         .map(|(number, planes)| {
-            let (planes, fault) = match planes {
-                Ok(planes) => (planes, None),
-                Err(fault) => (Vec::new(), Some(fault)),
+            let described = meanings.remove(&number);
+            // Nobody knows what pixels are that nothing describes; they may be the background.
+            let (planes, fault) = match (planes, &described) {
+                (Ok(planes), Some(_)) => (planes, None),
+                (Ok(_), None) => (Vec::new(), Some(undescribed(number))),
+                (Err(fault), _) => (Vec::new(), Some(fault)),
             };
-            Segment { number, fault, meaning: meanings.remove(&number).unwrap_or_default(), planes }
+            Segment { number, fault, meaning: described.unwrap_or_default(), planes }
         })
         .collect();
     Ok(Segmentation {
@@ -247,6 +250,14 @@ fn read(path: &Path, limits: &Limits) -> Result<Segmentation, DicomError> {
         segments,
         own: frames.own_grid(),
     })
+}
+
+/// Why pixels of a number that no item of SegmentSequence has give no finding.
+fn undescribed(number: u32) -> String {
+    format!(
+        "its pixels have number {number}, and SegmentSequence describes no such segment; add it, or name the number of the background in Pixel Padding \
+         Value (0028,0120)"
+    )
 }
 
 /// The image that a segmentation speaks about.

@@ -5,6 +5,7 @@
 mod answers;
 mod contradictions;
 mod formats;
+mod label_maps;
 mod load;
 mod mask_files;
 mod mask_forms;

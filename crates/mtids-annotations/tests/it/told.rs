@@ -75,13 +75,13 @@ pub(crate) fn edited(path: &Path, mut edit: impl FnMut(&mut InMemDicomObject)) {
 }
 
 /// Replaces the text of an element.
-fn put(object: &mut InMemDicomObject, tag: Tag, text: &str) {
+pub(crate) fn put(object: &mut InMemDicomObject, tag: Tag, text: &str) {
     let vr = object.element(tag).unwrap().vr();
     object.put_str(tag, vr, text.to_owned());
 }
 
 /// Replaces the numbers of an element.
-fn put_numbers(object: &mut InMemDicomObject, tag: Tag, numbers: &[u16]) {
+pub(crate) fn put_numbers(object: &mut InMemDicomObject, tag: Tag, numbers: &[u16]) {
     object.update_value(tag, |value| {
         value.truncate(0);
         value.primitive_mut().unwrap().extend_u16(numbers.iter().copied()).unwrap();
