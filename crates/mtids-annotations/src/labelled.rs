@@ -18,8 +18,8 @@ pub(crate) struct LabelMeaning {
     /// For people, never a label.
     pub(crate) name: String,
     pub(crate) codes: Vec<Code>,
-    /// The label is tracked as one finding, of pieces that lie near each other.
-    pub(crate) tracked: bool,
+    /// Unique identifier by which the label is tracked as one finding, of pieces that lie near each other.
+    pub(crate) tracking_uid: Option<String>,
     /// What a code of it means that seems to tell a status.
     pub(crate) status: Option<String>,
     /// What its codes and their modifiers say of one.
@@ -86,7 +86,7 @@ pub(crate) fn findings(
 ) -> Result<Vec<Annotation>, String> {
     let too_many = || format!("more than {} connected components; is this noise?", limits.max_findings);
     let mut parts = components(voxels, limits.max_findings).ok_or_else(too_many)?;
-    if meaning.tracked && parts.len() > 1 {
+    if meaning.tracking_uid.is_some() && parts.len() > 1 {
         parts = tracked(parts, &affine);
     }
     let found = parts
@@ -121,7 +121,7 @@ mod tests {
     fn a_tracked_label_is_one_finding_of_near_pieces_and_several_of_far_ones() {
         let steps = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0]];
         let affine = Affine::new(PointMm::new(0.0, 0.0, 0.0), steps).unwrap();
-        let tracked = LabelMeaning { tracked: true, ..LabelMeaning::named("LN") };
+        let tracked = LabelMeaning { tracking_uid: Some("2.25.9".into()), ..LabelMeaning::named("LN") };
         let count = |voxels: &[[u32; 3]]| {
             findings(&AnnotationTarget::default(), &tracked, affine, voxels, &Limits::default()).unwrap().len()
         };

@@ -10,14 +10,15 @@ mod coordinates;
 mod place;
 mod presence;
 mod shape;
+mod told;
 
 use std::path::Path;
 
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use mtids_dicom::concepts::{
-    ALGORITHM_NAME, FINDING, FINDING_SITE, LYMPH_NODE, MEASUREMENT_GROUP, REFERENCED_SEGMENT, SHORT_AXIS,
-    TRACKING_IDENTIFIER, TRACKING_UID,
+    ALGORITHM_NAME, FINDING, FINDING_SITE, LYMPH_NODE, MEASUREMENT_GROUP, REFERENCED_SEGMENT,
+    REFERENCED_SEGMENTATION_FRAME, SHORT_AXIS, TRACKING_IDENTIFIER, TRACKING_UID,
 };
 use mtids_dicom::dataset::{Elements, guarded, open};
 use mtids_dicom::element::{code, first_item, integers, items, number, text};
@@ -30,7 +31,7 @@ pub use coordinates::{Coordinates, Space};
 pub(crate) use place::{NoPlace, place};
 pub use shape::Shape;
 
-use coordinates::coordinates_of;
+use coordinates::{coordinates_of, is_shape};
 use presence::{is_absent, said_of_status};
 
 use crate::ignored_nodes::names_node;
@@ -81,6 +82,8 @@ pub struct Report {
     pub context: ReportContext,
     /// Its groups of measurements, in document order.
     pub groups: Vec<MeasurementGroup>,
+    /// Number of shapes that are drawn outside of groups.
+    pub stray_shapes: usize,
 }
 
 /// Reads a structured report.
@@ -97,18 +100,20 @@ fn read(path: &Path, limits: &Limits) -> Result<Report, DicomError> {
         let detail = "the root of the report is not a container".to_owned();
         return Err(DicomError::file(path, ReasonCode::InvalidReport, detail));
     }
-    let mut groups = Vec::new();
-    collect(&object, &mut groups);
-    Ok(Report { patient_id: text(&object, tags::PATIENT_ID), context: ReportContext::of(&object), groups })
+    let (mut groups, mut stray_shapes) = (Vec::new(), 0);
+    collect(&object, &mut groups, &mut stray_shapes);
+    let (patient_id, context) = (text(&object, tags::PATIENT_ID), ReportContext::of(&object));
+    Ok(Report { patient_id, context, groups, stray_shapes })
 }
 
-/// Walks the content; nesting is bounded by the scan before the parser.
-fn collect(item: &InMemDicomObject, groups: &mut Vec<MeasurementGroup>) {
+/// Walks the content, and counts shapes outside of groups; nesting is bounded by the scan before the parser.
+fn collect(item: &InMemDicomObject, groups: &mut Vec<MeasurementGroup>, stray_shapes: &mut usize) {
     for child in items(item, tags::CONTENT_SEQUENCE) {
         if is(child, MEASUREMENT_GROUP) {
             groups.push(group(child));
         } else {
-            collect(child, groups);
+            *stray_shapes += usize::from(is_shape(child));
+            collect(child, groups, stray_shapes);
         }
     }
 }
@@ -139,14 +144,8 @@ fn group(container: &InMemDicomObject) -> MeasurementGroup {
                 Some(Err(fault)) => group.fault = Some(fault),
                 None => {}
             }
-        } else if is(item, REFERENCED_SEGMENT) {
-            for reference in items(item, tags::REFERENCED_SOP_SEQUENCE) {
-                let Some(uid) = text(reference, tags::REFERENCED_SOP_INSTANCE_UID) else { continue };
-                match integers(reference, tags::REFERENCED_SEGMENT_NUMBER) {
-                    None => group.segments.push((uid, None)),
-                    Some(numbers) => group.segments.extend(numbers.into_iter().map(|n| (uid.clone(), Some(n)))),
-                }
-            }
+        } else if is(item, REFERENCED_SEGMENT) || is(item, REFERENCED_SEGMENTATION_FRAME) {
+            group.add_segments(item);
         }
     }
     let (least, most) =
@@ -205,16 +204,6 @@ fn millimetres(value: &InMemDicomObject) -> Result<f64, String> {
     mm.filter(|mm| *mm > 0.0 && *mm <= MOST_MM).ok_or_else(|| format!("`{given}` {unit} is no length of a node"))
 }
 
-/// Most names that are told.
-const SHOWN: usize = 5;
-
-/// The first names of groups in brackets, with a space before; empty where none has a name.
-fn first_titles(groups: &[&MeasurementGroup]) -> String {
-    let titles = groups.iter().map(|group| group.title()).filter(|title| !title.is_empty());
-    let titles: Vec<String> = titles.take(SHOWN).map(|title| format!("`{title}`")).collect();
-    if titles.is_empty() { String::new() } else { format!(" ({})", titles.join(", ")) }
-}
-
 impl MeasurementGroup {
     /// Adds the code of a finding or its site.
     fn add_code(&mut self, item: &InMemDicomObject) {
@@ -226,6 +215,19 @@ impl MeasurementGroup {
             self.label = self.label.take().or(meaning);
         }
         self.codes.push(code);
+    }
+
+    /// Adds the segments that a reference names.
+    fn add_segments(&mut self, item: &InMemDicomObject) {
+        for reference in items(item, tags::REFERENCED_SOP_SEQUENCE) {
+            let Some(uid) = text(reference, tags::REFERENCED_SOP_INSTANCE_UID) else { continue };
+            match integers(reference, tags::REFERENCED_SEGMENT_NUMBER) {
+                // Frames without the number of their segment are not all segments.
+                None if is(item, REFERENCED_SEGMENTATION_FRAME) => {}
+                None => self.segments.push((uid, None)),
+                Some(numbers) => self.segments.extend(numbers.into_iter().map(|n| (uid.clone(), Some(n)))),
+            }
+        }
     }
 
     /// The name of its finding: what its author typed, else the tracking identifier, which viewers set themselves.
@@ -243,7 +245,17 @@ impl MeasurementGroup {
         !self.is_absent && !self.segments.is_empty() || self.is_placed()
     }
 
-    /// For each segment that it names, its findings.
+    /// Whether a segment that it names by number is another one than it names by its Tracking UID.
+    fn is_swapped(&self, (uid, number): &(String, Option<u32>), segmentations: &[PlacedSegmentation]) -> bool {
+        let (Some(number), Some(tracking_uid)) = (number, &self.tracking_uid) else { return false };
+        let object = segmentations.iter().find(|one| one.sop_instance_uid == *uid);
+        let segments = object.into_iter().flat_map(|one| &one.segments);
+        let is_it = |segment: &&PlacedSegment| segment.tracking_uid.as_ref() == Some(tracking_uid);
+        let meant: Vec<u32> = segments.filter(is_it).map(|segment| segment.number).collect();
+        !meant.is_empty() && !meant.contains(number)
+    }
+
+    /// For each segment that it names, its findings; none where nobody knows which segment is meant.
     fn meant<'s>(&self, segmentations: &'s [PlacedSegmentation]) -> Vec<Vec<&'s Annotation>> {
         let of_segment = |(uid, number): &(String, Option<u32>)| {
             // A copy of an object is that object.
@@ -251,7 +263,7 @@ impl MeasurementGroup {
             let is_named = |segment: &&PlacedSegment| number.is_none_or(|number| segment.number == number);
             objects.flat_map(|one| &one.segments).filter(is_named).flat_map(|segment| &segment.findings).collect()
         };
-        self.segments.iter().map(of_segment).collect()
+        self.segments.iter().filter(|named| !self.is_swapped(named, segmentations)).map(of_segment).collect()
     }
 
     /// Its findings whose voxels stand in these segmentations, with its words; none where it says that its finding is absent.
@@ -272,68 +284,6 @@ impl MeasurementGroup {
 }
 
 impl Report {
-    /// A sentence about groups that name segments, and none with voxels of these; `None` where there are none.
-    pub fn unread(&self, segmentations: &[PlacedSegmentation]) -> Option<String> {
-        let is_here = |(uid, number): &(String, Option<u32>)| {
-            let of_uid = segmentations.iter().filter(|one| one.sop_instance_uid == *uid);
-            let is_meant = |segment: &PlacedSegment| number.is_none_or(|number| segment.number == number);
-            of_uid.flat_map(|one| &one.segments).any(|segment| is_meant(segment) && !segment.findings.is_empty())
-        };
-        let groups = self.groups.iter().filter(|group| !group.is_absent && !group.segments.is_empty());
-        let unread: Vec<&MeasurementGroup> = groups.filter(|group| !group.segments.iter().any(is_here)).collect();
-        (!unread.is_empty()).then(|| {
-            format!(
-                "{} of {} groups of measurements name no segment with voxels here{}; they give no finding, and their sizes and codes are not \
-                 read: give the SEG that they speak of, or a table of their places",
-                unread.len(),
-                self.groups.len(),
-                first_titles(&unread)
-            )
-        })
-    }
-
-    /// A sentence about groups that have neither coordinates nor a segment, as measurements of whole images; `None` where there are none.
-    pub fn unplaced(&self) -> Option<String> {
-        let unplaced: Vec<&MeasurementGroup> =
-            self.groups.iter().filter(|group| !group.is_absent && !group.has_place()).collect();
-        (!unplaced.is_empty()).then(|| {
-            format!(
-                "{} of {} groups of measurements have neither coordinates nor a segment{}; they give no finding: draw them, or give a table of their \
-                 places",
-                unplaced.len(),
-                self.groups.len(),
-                first_titles(&unplaced)
-            )
-        })
-    }
-
-    /// A sentence about groups whose finding is said to be absent; `None` where there are none.
-    pub fn absent(&self) -> Option<String> {
-        let absent: Vec<&MeasurementGroup> = self.groups.iter().filter(|group| group.is_absent).collect();
-        (!absent.is_empty()).then(|| {
-            format!(
-                "{} of {} groups of measurements say that their finding is absent{}; they give no finding, and nothing to a segment that they name",
-                absent.len(),
-                self.groups.len(),
-                first_titles(&absent)
-            )
-        })
-    }
-
-    /// A sentence about short axes that are not read; `None` where there are none.
-    pub fn doubts(&self) -> Option<String> {
-        let faults: Vec<(&str, &String)> =
-            self.groups.iter().filter_map(|group| Some((group.name.as_str(), group.fault.as_ref()?))).collect();
-        let shown: Vec<String> = faults.iter().take(SHOWN).map(|(name, fault)| format!("`{name}`: {fault}")).collect();
-        (!faults.is_empty()).then(|| {
-            let count = if faults.len() == 1 { "1 group".to_owned() } else { format!("{} groups", faults.len()) };
-            format!(
-                "the short axis of {count} of measurements is not read, and that of the mask is taken where there is one: {}",
-                shown.join("; ")
-            )
-        })
-    }
-
     /// What groups say that seems to tell a status, with the centres of their findings.
     pub(crate) fn telling(&self, segmentations: &[PlacedSegmentation]) -> Vec<(PointMm, String)> {
         let of_group = |group: &MeasurementGroup| {

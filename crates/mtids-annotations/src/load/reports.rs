@@ -43,7 +43,11 @@ impl Loader<'_> {
         let findings = report.worded_findings(segmentations);
         // Without segmentations no group can find its own.
         let unread = report.unread(segmentations).filter(|_| self.rules.read_segmentations);
-        let unread: Vec<String> = [unread, report.unplaced(), report.absent()].into_iter().flatten().collect();
+        let unread: Vec<String> =
+            [unread, report.unplaced(), report.absent(), report.stray(), report.swapped(segmentations)]
+                .into_iter()
+                .flatten()
+                .collect();
         // What is all that is said of a report is the detail of its outcome.
         let mut detail = unread.join("; ");
         if !findings.is_empty() || report.groups.iter().any(MeasurementGroup::is_placed) {

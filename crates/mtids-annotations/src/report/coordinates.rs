@@ -51,6 +51,11 @@ pub(super) fn coordinates_of(group: &InMemDicomObject) -> Result<Vec<Coordinates
     Ok(found)
 }
 
+/// Whether an item is a shape.
+pub(super) fn is_shape(item: &InMemDicomObject) -> bool {
+    matches!(text(item, tags::VALUE_TYPE).as_deref(), Some("SCOORD" | "SCOORD3D"))
+}
+
 fn collect(item: &InMemDicomObject, found: &mut Vec<Coordinates>) -> Result<(), String> {
     for child in items(item, tags::CONTENT_SEQUENCE) {
         let one = match text(child, tags::VALUE_TYPE).as_deref() {

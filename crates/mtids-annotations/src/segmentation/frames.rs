@@ -1,7 +1,7 @@
 //! The frames of a segmentation object: where each lies, and which of its pixels are set.
 //!
-//! Invariants: the background of a label map, 0 or what Pixel Padding Value says, is no segment; a frame without place or pixels is a fault of its segment, and only where it matters: an empty frame needs no place. Source:
-//! PS3.3 A.51 and C.8.20. Units: LPS mm.
+//! Invariants: the background of a label map, 0 or what Pixel Padding Value says, is no segment; a frame without place or
+//! pixels is a fault of its segment, and only where it matters: an empty frame needs no place. Source: PS3.3 A.51 and C.8.20. Units: LPS mm.
 
 use std::collections::BTreeMap;
 

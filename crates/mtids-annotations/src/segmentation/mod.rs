@@ -83,6 +83,8 @@ pub struct PlacedSegment {
     pub fault: Option<String>,
     /// Whether it is said to be one finding.
     pub(crate) is_tracked: bool,
+    /// Tracking unique identifier.
+    pub(crate) tracking_uid: Option<String>,
     /// What a code of it means that seems to tell a status.
     pub(crate) status: Option<String>,
     /// What its codes and their modifiers say of one.
@@ -177,7 +179,8 @@ impl Segmentation {
                 name: segment.meaning.name.clone(),
                 findings,
                 fault,
-                is_tracked: segment.meaning.tracked,
+                is_tracked: segment.meaning.tracking_uid.is_some(),
+                tracking_uid: segment.meaning.tracking_uid.clone(),
                 status: segment.meaning.status.clone(),
                 said: segment.meaning.said.clone(),
             }
@@ -314,6 +317,6 @@ fn meaning(item: &InMemDicomObject) -> LabelMeaning {
         said: meant.into_iter().filter_map(|(meaning, code)| Said::of(&meaning, code, None)).collect(),
         name: text(item, tags::SEGMENT_LABEL).unwrap_or_default(),
         codes,
-        tracked: text(item, tags::TRACKING_UID).is_some(),
+        tracking_uid: text(item, tags::TRACKING_UID),
     }
 }

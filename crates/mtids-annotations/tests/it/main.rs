@@ -17,6 +17,7 @@ mod regions;
 mod regressions;
 mod report_places;
 mod report_rejects;
+mod report_segments;
 mod report_successors;
 mod several_series;
 mod sr_content;

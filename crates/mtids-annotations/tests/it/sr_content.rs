@@ -136,11 +136,30 @@ pub(crate) fn image(uid: &str, frame: Option<u32>) -> Item {
 
 /// A reference to a segment.
 pub(crate) fn segment(uid: &str, number: u16) -> Item {
+    referenced(("121191", "DCM"), uid, Some(number))
+}
+
+/// A reference to a frame of a segment, with the number of the segment where one is given.
+pub(crate) fn segment_frame(uid: &str, number: Option<u16>) -> Item {
+    referenced(("121214", "DCM"), uid, number)
+}
+
+fn referenced(concept: Concept, uid: &str, number: Option<u16>) -> Item {
     let reference = Item::default()
         .text([0x0008, 0x1150], "UI", "1.2.840.10008.5.1.4.1.1.66.4")
         .text([0x0008, 0x1155], "UI", uid)
-        .with([0x0062, 0x000B], "US", number.to_le_bytes().to_vec(), 0);
-    named("CONTAINS", "IMAGE", Some(("121191", "DCM"))).items([0x0008, 0x1199], vec![reference])
+        .text([0x0008, 0x1160], "IS", "1");
+    // A reference to a segment may name frames too.
+    let reference = match number {
+        Some(number) => reference.with([0x0062, 0x000B], "US", number.to_le_bytes().to_vec(), 0),
+        None => reference,
+    };
+    named("CONTAINS", "IMAGE", Some(concept)).items([0x0008, 0x1199], vec![reference])
+}
+
+/// The Tracking UID of a group.
+pub(crate) fn tracking_uid(uid: &str) -> Item {
+    named("HAS OBS CONTEXT", "UIDREF", Some(("112040", "DCM"))).text([0x0040, 0xA124], "UI", uid)
 }
 
 /// A shape on an image.
