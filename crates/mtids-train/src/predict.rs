@@ -125,7 +125,7 @@ pub(crate) fn predictions(
                 joint: joint.as_ref().and_then(|rows| rows.get(n).cloned()),
                 product: product.as_ref().and_then(|rows| rows.get(n).cloned()),
                 pooled,
-                untold: untold.clone(),
+                untold: Untold { region: !is_told(Dimension::Region), metastasis: !is_told(Dimension::Metastasis) },
                 branches: branches.iter().filter_map(|task| task.get(n).cloned()).collect(),
                 short_axis_mm: labels.short_axis_mm.map(f64::from),
                 grown: labels.grown,

@@ -10,8 +10,6 @@ use mtids_models::PredictionHead;
 pub use mtids_models::decoding::{metastasis_probability, region_probabilities};
 use mtids_shards::Measures;
 
-use crate::measured::Dimension;
-
 /// Fewest patients from which a figure is claimed.
 pub const MINIMUM_PATIENTS: usize = 5;
 
@@ -26,6 +24,15 @@ pub struct Scan {
     pub kernel: Option<String>,
     /// Nominal slice thickness, mm.
     pub slice_thickness_mm: Option<f64>,
+}
+
+/// What no task of a network tells: its distribution over joint classes is flat along it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Untold {
+    /// The region.
+    pub region: bool,
+    /// The status.
+    pub metastasis: bool,
 }
 
 /// One patch: keys, labels, probabilities.
@@ -45,8 +52,8 @@ pub struct Prediction {
     pub product: Option<Vec<f64>>,
     /// Pooled distribution over joint classes.
     pub pooled: Vec<f64>,
-    /// Dimensions, region and metastasis, that no task of the network tells: the distribution is flat along them.
-    pub untold: Vec<Dimension>,
+    /// What of it says nothing.
+    pub untold: Untold,
     /// Weights of the branches (DBR's α) per task, in the order of the tasks: shared, private, and where the task reads them the others'.
     pub branches: Vec<Vec<f64>>,
     /// Short axis of the annotation, mm.
@@ -102,19 +109,19 @@ pub fn write_csv(out: &mut dyn Write, regions: &[String], predictions: &[Predict
     for row in predictions {
         let by_region = region_probabilities(&row.pooled);
         let metastatic = metastasis_probability(&row.pooled);
-        let is_told = |dimension: Dimension| !row.untold.contains(&dimension);
+        let Untold { region: region_untold, metastasis: status_untold } = row.untold;
         let labels = [
             row.sample_key.as_str(),
             row.patient_key.as_str(),
             row.region.map_or("", name),
             row.metastasis.map_or("", state),
-            if is_told(Dimension::Region) { name(largest(&by_region)) } else { "" },
-            if is_told(Dimension::Metastasis) { state(usize::from(metastatic >= 0.5)) } else { "" },
+            if region_untold { "" } else { name(largest(&by_region)) },
+            if status_untold { "" } else { state(usize::from(metastatic >= 0.5)) },
         ];
-        let cell = |p: &f64, is_told: bool| if is_told { format!("{p:.6}") } else { String::new() };
-        let status = std::iter::once(cell(&metastatic, is_told(Dimension::Metastasis)));
-        let regions = by_region.iter().map(|p| cell(p, is_told(Dimension::Region)));
-        let joint = row.pooled.iter().map(|p| cell(p, row.untold.is_empty()));
+        let cell = |p: &f64, is_untold: bool| if is_untold { String::new() } else { format!("{p:.6}") };
+        let status = std::iter::once(cell(&metastatic, status_untold));
+        let regions = by_region.iter().map(|p| cell(p, region_untold));
+        let joint = row.pooled.iter().map(|p| cell(p, region_untold || status_untold));
         let cells = labels.map(str::to_owned).into_iter().chain(status).chain(regions).chain(joint);
         table.write_record(cells)?;
     }
@@ -161,7 +168,7 @@ mod tests {
         let row =
             |untold| Prediction { pooled: vec![0.1, 0.2, 0.3, 0.4], untold: vec![untold], ..Prediction::default() };
         let mut bytes = Vec::new();
-        let rows = [row(Dimension::Metastasis), row(Dimension::Region)];
+        let rows = [row(Untold { region: false, metastasis: true }), row(Untold { region: true, metastasis: false })];
         write_csv(&mut bytes, &["upper".into(), "lower".into()], &rows).unwrap();
         let text = String::from_utf8(bytes).unwrap();
         let lines: Vec<&str> = text.lines().skip(1).collect();
