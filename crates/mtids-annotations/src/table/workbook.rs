@@ -19,7 +19,7 @@ use super::shown::shown;
 use crate::error::AnnotationError;
 
 /// Most bytes of a workbook, packed and unpacked.
-pub(super) const MAX_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 256 << 20;
 
 /// Most files in a workbook, and most sheets.
 const MAX_PARTS: usize = 1000;
