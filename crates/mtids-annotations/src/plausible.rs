@@ -21,6 +21,9 @@ const MOST_ML: f64 = 1000.0;
 /// A place may lie so far outside its box, mm: a reader clicks beside a small node, and no farther.
 const BESIDE_BOX_MM: f64 = 5.0;
 
+/// No drawn or measured node is smaller than this, mm: a CT has no finer slices.
+pub(crate) const TINY_MM: f64 = 1.5;
+
 /// Why a finding can be none of lymph nodes: the reason, and a sentence.
 pub(crate) fn fault_of(finding: &Annotation) -> Option<(RejectReason, String)> {
     match &finding.extent {

@@ -7,6 +7,8 @@
 
 mod context;
 mod coordinates;
+mod item;
+mod length;
 mod place;
 mod presence;
 mod shape;
@@ -17,25 +19,28 @@ use std::path::Path;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use mtids_dicom::concepts::{
-    ALGORITHM_NAME, FINDING, FINDING_SITE, LYMPH_NODE, MEASUREMENT_GROUP, REFERENCED_SEGMENT,
+    ALGORITHM_NAME, FINDING, FINDING_SITE, LONG_AXIS, LYMPH_NODE, MEASUREMENT_GROUP, REFERENCED_SEGMENT,
     REFERENCED_SEGMENTATION_FRAME, SHORT_AXIS, TRACKING_IDENTIFIER, TRACKING_UID,
 };
 use mtids_dicom::dataset::{Elements, guarded, open};
-use mtids_dicom::element::{code, first_item, integers, items, number, text};
+use mtids_dicom::element::{code, first_item, integers, items, text};
 use mtids_dicom::{DicomError, Limits, ReasonCode};
 use mtids_domain::annotation::{Annotation, Code};
 use mtids_domain::geometry::PointMm;
 
 pub use context::ReportContext;
 pub use coordinates::{Coordinates, Space};
+pub(crate) use length::doubt_of_line;
 pub(crate) use place::{NoPlace, place};
 pub use shape::Shape;
+pub(crate) use told::told_lengths;
 
 use coordinates::{coordinates_of, is_shape};
+use item::{is, said};
+use length::{length_of, line_of};
 use presence::{is_absent, said_of_status};
 
 use crate::ignored_nodes::names_node;
-use crate::plausible::MOST_MM;
 use crate::said::Said;
 use crate::segmentation::{PlacedSegment, PlacedSegmentation};
 use crate::statuses_in_names::seems_to_tell;
@@ -49,6 +54,10 @@ pub struct MeasurementGroup {
     pub codes: Vec<Code>,
     /// Short axis in mm, where measured.
     pub short_axis_mm: Option<f64>,
+    /// The line that the short axis was measured on, where it was one.
+    pub(crate) short_axis_line: Option<Coordinates>,
+    /// Long axis in mm, where measured: the longest one.
+    pub long_axis_mm: Option<f64>,
     /// Why a short axis is not read.
     pub fault: Option<String>,
     /// What a code or a text says that seems to tell a status.
@@ -118,12 +127,6 @@ fn collect(item: &InMemDicomObject, groups: &mut Vec<MeasurementGroup>, stray_sh
     }
 }
 
-/// Whether the name of a content item is one of these concepts.
-fn is(item: &InMemDicomObject, concepts: &[(&str, &str)]) -> bool {
-    let name = first_item(item, tags::CONCEPT_NAME_CODE_SEQUENCE).and_then(code);
-    name.is_some_and(|name| concepts.contains(&(name.scheme.as_str(), name.value.as_str())))
-}
-
 fn group(container: &InMemDicomObject) -> MeasurementGroup {
     let mut group = MeasurementGroup::default();
     let mut lengths = Vec::new();
@@ -138,12 +141,17 @@ fn group(container: &InMemDicomObject) -> MeasurementGroup {
         } else if is(item, FINDING) || is(item, FINDING_SITE) {
             group.add_code(item);
         } else if is(item, SHORT_AXIS) {
-            // Without a value it was not measured.
-            match first_item(item, tags::MEASURED_VALUE_SEQUENCE).map(millimetres) {
-                Some(Ok(mm)) => lengths.push(mm),
+            match length_of(item) {
+                Some(Ok(mm)) => {
+                    lengths.push(mm);
+                    group.short_axis_line = group.short_axis_line.or_else(|| line_of(item));
+                }
                 Some(Err(fault)) => group.fault = Some(fault),
                 None => {}
             }
+        } else if is(item, LONG_AXIS) {
+            let longest = length_of(item).and_then(Result::ok).into_iter().chain(group.long_axis_mm);
+            group.long_axis_mm = longest.max_by(f64::total_cmp);
         } else if is(item, REFERENCED_SEGMENT) || is(item, REFERENCED_SEGMENTATION_FRAME) {
             group.add_segments(item);
         }
@@ -173,36 +181,6 @@ const FREE_TEXT: [&str; 2] = ["CORNERSTONEFREETEXT", "CS3DTEXT"];
 
 /// Short axes of one node that differ by less than this are one length, mm.
 const SAME_LENGTH_MM: f64 = 0.1;
-
-/// Longest text of a report that is looked at for a status: findings in full sentences say what is not there, too.
-const LONGEST_STATUS: usize = 64;
-
-/// The meaning of the code of an item, or its text.
-fn said(item: &InMemDicomObject) -> Option<String> {
-    let meaning = first_item(item, tags::CONCEPT_CODE_SEQUENCE).and_then(|code| text(code, tags::CODE_MEANING));
-    meaning.or_else(|| text(item, tags::TEXT_VALUE)).filter(|said| said.len() <= LONGEST_STATUS)
-}
-
-/// A positive length in mm; units are known by their UCUM code.
-///
-/// # Errors
-/// A sentence with the value and the unit that are not understood.
-fn millimetres(value: &InMemDicomObject) -> Result<f64, String> {
-    let unit = first_item(value, tags::MEASUREMENT_UNITS_CODE_SEQUENCE).and_then(code).map(|unit| unit.value);
-    let unit = unit.unwrap_or_default();
-    let given = text(value, tags::NUMERIC_VALUE).unwrap_or_default();
-    let factor = match unit.as_str() {
-        "um" => 0.001,
-        "mm" => 1.0,
-        "cm" => 10.0,
-        "dm" => 100.0,
-        "m" => 1000.0,
-        "[in_i]" => 25.4,
-        _ => return Err(format!("`{given}` of unit `{unit}`, which is no length of UCUM that is read")),
-    };
-    let mm = number(value, tags::NUMERIC_VALUE).map(|number| number * factor);
-    mm.filter(|mm| *mm > 0.0 && *mm <= MOST_MM).ok_or_else(|| format!("`{given}` {unit} is no length of a node"))
-}
 
 impl MeasurementGroup {
     /// Adds the code of a finding or its site.

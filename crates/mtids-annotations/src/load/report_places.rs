@@ -15,7 +15,7 @@ use super::Loader;
 use crate::assign::object::NoSeries;
 use crate::names_without_rule::first_names;
 use crate::reject::{RejectPlace, RejectReason};
-use crate::report::{MeasurementGroup, NoPlace, Report, Space, place};
+use crate::report::{MeasurementGroup, NoPlace, Report, Space, doubt_of_line, place, told_lengths};
 use crate::said::Contradicted;
 use crate::statuses_in_names::seems_to_tell;
 
@@ -36,6 +36,8 @@ pub(super) struct GroupCounts {
     doubtful: BTreeMap<String, u64>,
     /// Labels of a rule that the group itself contradicts.
     contradicted: Contradicted,
+    /// Groups whose short axis is not as long as its line, each with why.
+    odd_lines: Vec<(String, String)>,
 }
 
 impl GroupCounts {
@@ -54,7 +56,9 @@ impl GroupCounts {
                 first_names(&self.doubtful)
             )
         });
-        [by_program, doubtful].into_iter().flatten().collect()
+        let lines: Vec<(&str, String)> =
+            self.odd_lines.iter().map(|(name, why)| (name.as_str(), why.clone())).collect();
+        [by_program, doubtful, told_lengths(&lines)].into_iter().flatten().collect()
     }
 }
 
@@ -117,6 +121,7 @@ impl Loader<'_> {
         let applied = self.rules.classes.apply_beside(finding, &group.said, lost, &mut counts.contradicted);
         let Some(finding) = applied else { return };
         if self.keep(path, at, finding, series) {
+            counts.odd_lines.extend(self.odd_line(group, series).map(|why| (title.to_owned(), why)));
             counts.assigned += 1;
             counts.by_program += usize::from(report.context.by_device || group.by_algorithm);
             if verdict.rule.is_none() && !group.is_node {
@@ -127,6 +132,12 @@ impl Loader<'_> {
             let said = said.filter(|_| counts.contradicted.labels == before);
             self.telling.extend(said.map(|said| (center, said)));
         }
+    }
+
+    /// Why the short axis of a group is doubted that was measured on a line in this series.
+    fn odd_line(&self, group: &MeasurementGroup, series: usize) -> Option<String> {
+        let line = place(std::slice::from_ref(group.short_axis_line.as_ref()?), self.index.series(series)).ok()?;
+        doubt_of_line(group.short_axis_mm?, line.length_mm)
     }
 
     /// The series and the place of a group.

@@ -52,7 +52,11 @@ impl Loader<'_> {
         let mut detail = unread.join("; ");
         if !findings.is_empty() || report.groups.iter().any(MeasurementGroup::is_placed) {
             detail.clear();
-            unread.into_iter().chain(report.doubts()).for_each(|sentence| self.tell(path, sentence));
+            unread
+                .into_iter()
+                .chain(report.doubts())
+                .chain(report.odd_lengths())
+                .for_each(|sentence| self.tell(path, sentence));
         }
         let of_segments = match findings.first().map(|(first, _)| first.clone()) {
             Some(first) => self.add_segment_findings(path, &report, segmentations, (findings, &first)),

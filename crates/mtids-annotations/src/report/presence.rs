@@ -8,7 +8,7 @@ use dicom_object::InMemDicomObject;
 use mtids_dicom::concepts::{ABSENT, FINDING, FINDING_SITE, PRESENCE, TRACKING_IDENTIFIER};
 use mtids_dicom::element::{code, first_item, items, text};
 
-use super::{is, said};
+use super::item::{is, said};
 use crate::ignored_nodes::names_node;
 use crate::said::Said;
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: each names the first groups that it is about, and what to do.
 
+use super::length::doubt;
 use super::{MeasurementGroup, Report};
 use crate::segmentation::{PlacedSegment, PlacedSegmentation};
 
@@ -13,6 +14,21 @@ fn first_titles(groups: &[&MeasurementGroup]) -> String {
     let titles = groups.iter().map(|group| group.title()).filter(|title| !title.is_empty());
     let titles: Vec<String> = titles.take(SHOWN).map(|title| format!("`{title}`")).collect();
     if titles.is_empty() { String::new() } else { format!(" ({})", titles.join(", ")) }
+}
+
+/// A sentence about short axes that are read and doubted, each with its name and why; `None` where there are none.
+pub(crate) fn told_lengths(odd: &[(&str, String)]) -> Option<String> {
+    let mut told: Vec<String> = odd.iter().take(SHOWN).map(|(name, why)| format!("`{name}`: {why}")).collect();
+    if odd.len() > SHOWN {
+        told.push(format!("{} more", odd.len() - SHOWN));
+    }
+    (!odd.is_empty()).then(|| {
+        let count = if odd.len() == 1 { "1 group".to_owned() } else { format!("{} groups", odd.len()) };
+        format!(
+            "the short axis of {count} of measurements is read, and doubtful: {}; correct it, or leave it out",
+            told.join("; ")
+        )
+    })
 }
 
 impl Report {
@@ -76,6 +92,15 @@ impl Report {
                 shown.join("; ")
             )
         })
+    }
+
+    /// A sentence about short axes that hardly any node has; `None` where there are none.
+    pub fn odd_lengths(&self) -> Option<String> {
+        let odd = self.groups.iter().filter(|group| !group.is_absent).filter_map(|group| {
+            let doubt = doubt(group.short_axis_mm?, group.long_axis_mm)?;
+            Some((group.title(), doubt))
+        });
+        told_lengths(&odd.collect::<Vec<_>>())
     }
 
     /// A sentence about groups that name one segment by its number and another one by its Tracking UID; `None` where there are none.

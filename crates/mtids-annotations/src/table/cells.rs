@@ -136,11 +136,8 @@ fn note_zeros(raw: &RawTable, at: &BTreeMap<&str, usize>, faults: &mut Faults, t
 /// Most nodes of a table are larger than this, mm.
 const SMALL_MM: f64 = 3.0;
 
-/// No drawn or measured node is smaller than this, mm: a CT has no finer slices.
-const TINY_MM: f64 = 1.5;
-
 fn has_tiny_length(row: &TableRow) -> bool {
-    [row.short_axis_mm, row.diameter_mm].into_iter().flatten().any(|mm| mm < TINY_MM)
+    [row.short_axis_mm, row.diameter_mm].into_iter().flatten().any(|mm| mm < crate::plausible::TINY_MM)
 }
 
 /// Diameters that stand for unknown in many tables.

@@ -15,6 +15,7 @@ mod outside;
 mod real;
 mod regions;
 mod regressions;
+mod report_lengths;
 mod report_places;
 mod report_rejects;
 mod report_segments;
