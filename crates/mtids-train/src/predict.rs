@@ -18,7 +18,7 @@ use crate::error::TrainError;
 use crate::labels::codes;
 use crate::measured::Dimension;
 use crate::network::Network;
-use crate::prediction::{Prediction, Scan};
+use crate::prediction::{Prediction, Scan, Untold};
 use crate::staging::{EvaluationBatch, stage};
 
 /// Predictions for every row of a split, in dataset order; `None` when `interrupt` was raised before the last batch.

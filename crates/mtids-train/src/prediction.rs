@@ -165,8 +165,7 @@ mod tests {
 
     #[test]
     fn what_no_task_tells_is_an_empty_cell() {
-        let row =
-            |untold| Prediction { pooled: vec![0.1, 0.2, 0.3, 0.4], untold: vec![untold], ..Prediction::default() };
+        let row = |untold| Prediction { pooled: vec![0.1, 0.2, 0.3, 0.4], untold, ..Prediction::default() };
         let mut bytes = Vec::new();
         let rows = [row(Untold { region: false, metastasis: true }), row(Untold { region: true, metastasis: false })];
         write_csv(&mut bytes, &["upper".into(), "lower".into()], &rows).unwrap();
