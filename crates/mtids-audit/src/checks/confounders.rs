@@ -162,23 +162,27 @@ struct OfClass {
     scanners: u64,
     /// The first of them by name.
     scanner: Option<String>,
+    /// All patients of that one.
+    of_scanner: u64,
     /// Patients with a named scanner.
     named: u64,
     /// Patients without any.
     unnamed: u64,
 }
 
-/// The chance that so many patients all come from one scanner, whichever it is: the sum over scanners of their shares to that power.
-fn chance_of_one(of_scanners: &[u64], all: u64, patients: u64) -> f64 {
+/// The chance that so many patients all come from one scanner that has no more patients than `found`: the sum over such scanners of their shares to
+/// that power. That they all come from a larger one is less of a surprise.
+fn chance_of_one(of_scanners: &[u64], found: u64, all: u64, patients: u64) -> f64 {
     let power = i32::try_from(patients).unwrap_or(i32::MAX);
     let share = |of_scanner: &u64| *of_scanner as f64 / all.max(1) as f64;
-    of_scanners.iter().map(|of_scanner| share(of_scanner).powi(power)).sum::<f64>().min(1.0)
+    let as_rare = of_scanners.iter().filter(|of_scanner| **of_scanner <= found);
+    as_rare.map(|of_scanner| share(of_scanner).powi(power)).sum::<f64>().min(1.0)
 }
 
 /// Classes that one scanner alone has, where chance does not explain it. Patients whose scanner is not named say nothing, and are counted.
 ///
-/// Where a share s of the patients comes from a scanner, n patients of a class do by chance with s^n; the chances of all scanners add, and
-/// are adjusted for the number of classes. `regions` are the names of the regions.
+/// Where a share s of the patients comes from a scanner, n patients of a class do by chance with s^n; the chances of all scanners of no larger share
+/// add, and are adjusted for the number of classes. `regions` are the names of the regions.
 pub(super) fn one_scanner(properties: &[Counted], regions: &[String], config: &AuditConfig) -> Vec<AuditIssue> {
     let mut issues = Vec::new();
     for property in properties.iter().filter(|one| ["site", "manufacturer", "model"].contains(&one.column)) {
@@ -193,7 +197,9 @@ pub(super) fn one_scanner(properties: &[Counted], regions: &[String], config: &A
         let mut found = Vec::new();
         for class in classes.iter().filter(|class| class.scanners == 1) {
             let is_judged = class.named >= config.smallest_class_patients;
-            if is_judged && tests * chance_of_one(&of_scanners, all, class.named) < config.significance {
+            if is_judged
+                && tests * chance_of_one(&of_scanners, class.of_scanner, all, class.named) < config.significance
+            {
                 let scanner = class.scanner.as_deref().unwrap_or_default();
                 let named = format!("{}: all {} patients", class.class, class.named);
                 found.push(match class.unnamed {
@@ -224,9 +230,12 @@ fn classes(property: &Counted, regions: &[String]) -> Vec<OfClass> {
     let ByValue { each, named, all, .. } = &property.patients;
     let of_class = |class: &str, of: &dyn Fn(&Patients) -> u64| {
         let mut scanners = property.values.iter().zip(each).filter(|(_, patients)| of(patients) > 0);
-        let scanner = scanners.next().map(|(name, _)| name.clone());
+        let first = scanners.next();
+        let (scanner, of_scanner) =
+            (first.map(|(name, _)| name.clone()), first.map_or(0, |(_, patients)| patients.all));
         OfClass {
             class: class.to_owned(),
+            of_scanner,
             scanners: scanners.count() as u64 + u64::from(scanner.is_some()),
             scanner,
             named: of(named),
@@ -249,7 +258,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chance_of_one_scanner_is_that_of_any_scanner() {
-        assert!((chance_of_one(&[6, 4], 10, 2) - (0.36 + 0.16)).abs() < 1e-12);
+    fn the_chance_of_one_scanner_is_that_of_any_scanner_as_rare() {
+        assert!((chance_of_one(&[6, 4], 6, 10, 2) - (0.36 + 0.16)).abs() < 1e-12);
+        assert!((chance_of_one(&[6, 4], 4, 10, 2) - 0.16).abs() < 1e-12);
+        assert!((chance_of_one(&[5, 5], 5, 10, 2) - 0.5).abs() < 1e-12);
     }
 }

@@ -48,13 +48,14 @@ impl Compared {
     }
 }
 
-/// Which of a family are beyond chance, and different enough.
+/// Which of a family are beyond chance, and different enough. Groups of too few patients are no test, and make none stricter.
 fn found<'a, K>(family: &'a [(K, Compared)], config: &AuditConfig) -> Vec<&'a (K, Compared)> {
-    let p: Vec<f64> = family.iter().map(|(_, one)| if one.is_judged { one.effect.p } else { 1.0 }).collect();
+    let judged: Vec<&(K, Compared)> = family.iter().filter(|(_, one)| one.is_judged).collect();
+    let p: Vec<f64> = judged.iter().map(|(_, one)| one.effect.p).collect();
     let is_found = |(one, p): &(&(K, Compared), f64)| {
         *p < OF_FAMILY * config.significance && one.1.effect.value.abs() >= config.largest_group_difference
     };
-    family.iter().zip(holm(&p)).filter(is_found).map(|(one, _)| one).collect()
+    judged.into_iter().zip(holm(&p)).filter(is_found).map(|(one, _)| one).collect()
 }
 
 /// Groups whose share of metastatic rows, of unknown statuses or of a region is not that of all others. `regions` are the names of the regions.

@@ -61,8 +61,10 @@ fn beside_training(index: &Index, findings: &Findings) -> Result<Vec<(&'static s
 
 /// p-values of a family, adjusted; what is not tested has 1.
 fn adjusted<'a>(family: impl IntoIterator<Item = &'a Compared>) -> Vec<f64> {
-    let p: Vec<f64> = family.into_iter().map(|one| if one.is_judged { one.effect.p } else { 1.0 }).collect();
-    holm(&p)
+    let family: Vec<&Compared> = family.into_iter().collect();
+    let p: Vec<f64> = family.iter().filter(|one| one.is_judged).map(|one| one.effect.p).collect();
+    let mut adjusted = holm(&p).into_iter();
+    family.iter().map(|one| if one.is_judged { adjusted.next().unwrap_or(1.0) } else { 1.0 }).collect()
 }
 
 /// Splits should hold about the same shares of metastatic patches and of regions; chance makes small ones differ.

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mtids_annotations::{Contour, ContourKind, RegionOfInterest};
+use mtids_annotations::{Contour, ContourKind, Observed, RegionOfInterest};
 use mtids_dicom::Limits;
 use mtids_domain::annotation::AnnotationTarget;
 use mtids_domain::geometry::{Affine, PointMm};
@@ -35,6 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
         image_instances: Vec::new(),
         contours,
         plane_step_mm: None,
+        observed: Observed::default(),
         fault: None,
     };
     let steps = [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.5]];

@@ -335,7 +335,9 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                 return malformed("pixel data of VR SQ");
             }
             if open.is_empty() {
-                self.found.next_element(before, Some(element.tag));
+                // Nothing that a header is read from stands in such an element, whose encoding the parser does not follow.
+                let is_closed = element.unknown && element.length == UNDEFINED;
+                self.found.next_element(before, Some(element.tag).filter(|_| !is_closed));
                 if element.tag == PIXEL_DATA {
                     self.begin_pixels(before, &element)?;
                 }
