@@ -131,17 +131,11 @@ struct Container {
     kind: Kind,
     /// First byte after it; `None` for undefined length.
     end: Option<u64>,
-    /// Encoding of what it holds.
-    encoding: Encoding,
-    /// An element of VR UN and undefined length: its items are in implicit little endian (PS3.5 6.2.2), which not all writers keep to.
-    unknown: bool,
 }
 
 struct Element {
     tag: (u16, u16),
     sequence: bool,
-    /// VR UN, as stated.
-    unknown: bool,
     /// VR OW, which is known in explicit encoding and implied in implicit encoding.
     words: bool,
     /// Bytes of one value of its VR; 1 for text and bytes.
@@ -282,7 +276,7 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
     }
 
     /// Walks to the end of what can be read and returns that place.
-    fn data_set(&mut self, outer: Encoding) -> Result<u64, Fault> {
+    fn data_set(&mut self, encoding: Encoding) -> Result<u64, Fault> {
         let malformed = |detail: &str| Err(Fault::Reason(ReasonCode::Unreadable, detail.to_owned()));
         let mut open: Vec<Container> = Vec::new();
         loop {
@@ -290,7 +284,6 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                 open.pop();
             }
             let before = self.at;
-            let encoding = open.last().map_or(outer, |container| container.encoding);
             let Some(element) = self.element(encoding)? else {
                 // The end of the file. An open container never saw its end.
                 if !open.is_empty() {
@@ -335,9 +328,7 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                 return malformed("pixel data of VR SQ");
             }
             if open.is_empty() {
-                // Nothing that a header is read from stands in such an element, whose encoding the parser does not follow.
-                let is_closed = element.unknown && element.length == UNDEFINED;
-                self.found.next_element(before, Some(element.tag).filter(|_| !is_closed));
+                self.found.next_element(before, Some(element.tag));
                 if element.tag == PIXEL_DATA {
                     self.begin_pixels(before, &element)?;
                 }
@@ -359,10 +350,7 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                         Some(self.at + u64::from(length))
                     }
                 };
-                let of_unknown = open.last().is_some_and(|container| container.unknown);
-                let encoding = if of_unknown && kind == Kind::Item { self.of_item(encoding)? } else { encoding };
-                let unknown = kind == Kind::Sequence && element.unknown && element.length == UNDEFINED;
-                open.push(Container { kind, end, encoding, unknown });
+                open.push(Container { kind, end });
                 // A sequence and its item are two containers of one level.
                 if open.len() > 2 * self.limits.max_depth {
                     let detail = format!("sequences are nested deeper than {} levels", self.limits.max_depth);
@@ -373,15 +361,6 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                 self.seek(self.at + u64::from(element.length))?;
             }
         }
-    }
-
-    /// The encoding of an item of an element of VR UN, which begins here: implicit little endian, unless its first element has a VR.
-    fn of_item(&mut self, outer: Encoding) -> Result<Encoding, Fault> {
-        let before = self.at;
-        let first = self.bytes::<6>()?;
-        self.seek(before)?;
-        let has_vr = first.is_some_and(|[_, _, _, _, a, b]| VR::from_binary([a, b]).is_some());
-        Ok(if has_vr { outer } else { Encoding { explicit: false, big_endian: false } })
     }
 
     /// Notes where the pixels of the data set lie.
@@ -453,14 +432,13 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                 return Err(Fault::Reason(ReasonCode::Unreadable, detail));
             }
             let length = if tag == ITEM { implicit_length } else { 0 };
-            return Ok(Some(Element { tag, sequence: false, unknown: false, words: false, unit: 1, length }));
+            return Ok(Some(Element { tag, sequence: false, words: false, unit: 1, length }));
         }
         if !encoding.explicit {
             let entry = StandardDataDictionary.by_tag(Tag(tag.0, tag.1));
             let vr = entry.map_or(VR::UN, |entry| entry.vr().relaxed());
             let length = implicit_length;
-            let sequence = vr == VR::SQ;
-            return Ok(Some(Element { tag, sequence, unknown: false, words: true, unit: unit(vr), length }));
+            return Ok(Some(Element { tag, sequence: vr == VR::SQ, words: true, unit: unit(vr), length }));
         }
         // What is no VR is read as UN, with a long length.
         let vr = VR::from_binary([head[4], head[5]]).unwrap_or(VR::UN);
@@ -486,8 +464,7 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
         } else {
             u32::from(short(head[6], head[7]))
         };
-        let (sequence, unknown, words) = (vr == VR::SQ, vr == VR::UN, vr == VR::OW);
-        Ok(Some(Element { tag, sequence, unknown, words, unit: unit(vr), length }))
+        Ok(Some(Element { tag, sequence: vr == VR::SQ, words: vr == VR::OW, unit: unit(vr), length }))
     }
 
     /// The next `N` bytes, or `None` at the end of the file.
