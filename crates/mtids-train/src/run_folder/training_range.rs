@@ -162,8 +162,8 @@ mod tests {
         for inside in [-101.0, -100.0, -75.0, -50.0, -49.5] {
             assert!(range.outside(&of(inside)).is_empty(), "{inside}");
         }
-        assert_eq!(range.outside(&of(-102.0)), ["mean HU of the node -102.00 outside -100.00 to -50.00"]);
-        assert_eq!(range.outside(&of(-49.0)), ["mean HU of the node -49.00 outside -100.00 to -50.00"]);
+        assert_eq!(range.outside(&of(-102.0)), ["mean HU of the grown region -102.00 outside -100.00 to -50.00"]);
+        assert_eq!(range.outside(&of(-49.0)), ["mean HU of the grown region -49.00 outside -100.00 to -50.00"]);
     }
 
     #[test]
