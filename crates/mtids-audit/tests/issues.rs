@@ -214,6 +214,24 @@ fn confounders_are_named() {
     expect(&audit, Severity::Warning, IssueCode::AcquisitionConfounder, 36);
 }
 
+#[test]
+fn a_size_rule_counts_nodes_and_not_their_shifted_samples() {
+    // A site with 28 rows of each status, which 10 mm tells apart.
+    let of_a_ruler = |weight: f32| {
+        let audit = broken(|rows| {
+            rows.iter_mut().for_each(|row| row.weight = weight);
+            for (n, row) in rows.iter_mut().take(56).enumerate() {
+                row.audit.site = Some("ruler".into());
+                row.metastasis = Some(if n % 2 == 0 { Metastasis::Metastatic } else { Metastasis::Benign });
+                row.short_axis_mm = Some(if n % 2 == 0 { 10.0 } else { 9.9 });
+            }
+        });
+        audit.issues.iter().find(|issue| issue.code == IssueCode::SizeRuleOfGroup).map(|issue| issue.count)
+    };
+    assert_eq!(of_a_ruler(1.0), Some(56));
+    assert_eq!(of_a_ruler(0.5), None, "14 nodes of each status");
+}
+
 /// Sound rows, the grown volume of which tells the status and the mean nothing; `masked` says which rows have a mask.
 fn measured(masked: impl Fn(usize, bool) -> bool) -> Vec<RowLabels> {
     let mut rows = sound();

@@ -26,7 +26,7 @@ use crate::prescan::skeleton::{EXPLICIT_BE, EXPLICIT_LE, FileStamp, IMPLICIT_LE,
 pub enum Elements {
     /// Those that describe an image.
     Header,
-    /// All before the pixels.
+    /// All before the pixels, but for elements with items of another encoding (VR UN of undefined length), which the parser cannot follow.
     All,
 }
 
@@ -70,11 +70,10 @@ pub(crate) fn elements_of(
     elements: Elements,
 ) -> Result<InMemDicomObject, DicomError> {
     let unreadable = |detail: String| DicomError::file(path, ReasonCode::Unreadable, detail);
-    let Skeleton { data_set, header, inflated, pixels_at, uneven, .. } = skeleton;
-    let before_pixels = data_set.start..pixels_at.unwrap_or(data_set.end);
+    let Skeleton { header, before_pixels, inflated, uneven, .. } = skeleton;
     let (ranges, uneven) = match elements {
         Elements::Header => (&header[..], uneven.header),
-        Elements::All => (std::slice::from_ref(&before_pixels), uneven.any),
+        Elements::All => (&before_pixels[..], uneven.any),
     };
     if let Some((group, element)) = uneven {
         let detail = format!("the length of element ({group:04X},{element:04X}) is no multiple of its values' size");

@@ -32,6 +32,10 @@ pub struct PersonFacts {
     pub sex: Option<char>,
     /// PatientBirthDate (0010,0030): eight digits.
     pub birth_date: Option<String>,
+    /// IssuerOfPatientID (0010,0021): whoever gave the id, which is unique among that one's ids only.
+    pub issuer: Option<String>,
+    /// PatientName (0010,0010) as it stands.
+    pub name: Option<String>,
 }
 
 /// Reads the identifiers of an object.
@@ -60,6 +64,8 @@ pub fn read_person(path: &Path, limits: &Limits) -> Result<PersonFacts, DicomErr
         Ok(PersonFacts {
             sex: text(&object, tags::PATIENT_SEX).as_deref().and_then(sex),
             birth_date: text(&object, tags::PATIENT_BIRTH_DATE).filter(|date| is_date(date)),
+            issuer: text(&object, tags::ISSUER_OF_PATIENT_ID),
+            name: text(&object, tags::PATIENT_NAME),
         })
     })
 }

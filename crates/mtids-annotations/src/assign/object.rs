@@ -61,6 +61,19 @@ impl SeriesIndex<'_> {
         }
     }
 
+    /// What an operator is told where an object is in another frame of reference than the series that it was placed in by its references.
+    pub fn frame_doubt(&self, target: &AnnotationTarget, series: usize) -> Option<String> {
+        let series = &self.list[series];
+        let (own, other) = (target.frame_of_reference_uid.as_deref()?, series.frame_of_reference_uid?);
+        (own != other).then(|| {
+            format!(
+                "its frame of reference {own} is not that of the image that it names, {other} of series {}; it is placed by its coordinates \
+                 there: look at both in a viewer",
+                series.series_uid
+            )
+        })
+    }
+
     /// The refused image that an object was drawn on: it names the series or slices of that one, and no slice that is usable.
     fn refused_image(&self, target: &AnnotationTarget, instances: &[String]) -> Option<&RefusedImage> {
         if instances.iter().any(|uid| !self.of_slice(uid).is_empty()) {

@@ -128,9 +128,10 @@ impl Loader<'_> {
             doubts.add(self.index.series(chosen), &segment.title(), segment.planes_of_images());
         }
         Self::warn_of_slices(path, &doubts);
-        if let Some(sentence) = segmentation.weak_segments() {
-            self.tell(path, sentence);
-        }
+        [self.index.frame_doubt(&segmentation.target, chosen), segmentation.weak_segments()]
+            .into_iter()
+            .flatten()
+            .for_each(|sentence| self.tell(path, sentence));
         self.telling.extend(placed.telling());
         let mut unreadable = None;
         for segment in &placed.segments {

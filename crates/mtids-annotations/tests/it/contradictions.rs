@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mtids_annotations::{AnnotationFiles, ClassRule, Images, Resolved, Sources, load};
-use mtids_dicom::write::{Segment, write_segmentation};
+use mtids_dicom::write::{Segment, StudyIdentity, write_segmentation};
 use mtids_dicom::{FileOutcome, SkipReason};
 use mtids_domain::annotation::Mask;
 use mtids_domain::geometry::Voxel;
@@ -131,9 +131,13 @@ fn an_absent_finding_gives_no_node_and_is_told() {
 
 /// What a SEG of one segment gives.
 fn segmented(folder: &Path, label: &str, classes: &[ClassRule]) -> Resolved {
+    segmented_in(folder, label, classes, &identity())
+}
+
+fn segmented_in(folder: &Path, label: &str, classes: &[ClassRule], identity: &StudyIdentity) -> Resolved {
     let path = folder.join("seg.dcm");
     let mask = Mask { affine: grid(), voxels: vec![[1, 1, 1], [2, 1, 1]] };
-    write_segmentation(&path, &[Segment { label: label.into(), mask }], [7, 5, 4], &identity(), "2.25.3").unwrap();
+    write_segmentation(&path, &[Segment { label: label.into(), mask }], [7, 5, 4], identity, "2.25.3").unwrap();
     let files = AnnotationFiles::default();
     let sources = Sources { files: &files, segmentations: &[path], reports: &[], structures: &[] };
     load(&sources, &Images { usable: &[series()], refused: &[], unread_files: 0 }, &rules(classes))
@@ -153,4 +157,14 @@ fn the_label_of_a_segment_contradicts_a_rule_for_its_code() {
         "{:?}",
         benign.told
     );
+}
+
+#[test]
+fn a_segmentation_in_another_frame_of_reference_than_its_image_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = StudyIdentity { frame_of_reference_uid: "2.25.77".into(), ..identity() };
+    let resolved = segmented_in(folder.path(), "LN 4R", &[], &other);
+    assert_eq!(resolved.findings[0].len(), 1);
+    let words = "its frame of reference 2.25.77 is not that of the image that it names, 2.25.2 of series 2.25.3";
+    assert!(matches!(&resolved.told[..], [told] if told.contains(words)), "{:?}", resolved.told);
 }

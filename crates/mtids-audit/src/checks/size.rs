@@ -1,12 +1,13 @@
 //! Statuses that follow from the size of the node under the name of other evidence, and nodes whose status is open because of their size.
 //!
-//! Invariants: rows whose evidence is the size rule itself are not asked for a rule; sizes are told apart by tenths of a mm.
+//! Invariants: rows whose evidence is the size rule itself are not asked for a rule; sizes are told apart by tenths of a mm; the shifted
+//! samples of a finding, which share its weight, are one node.
 
 use std::collections::BTreeMap;
 
 use mtids_metrics::{ClusteredArea, RankedScores};
 use mtids_report::format::counted;
-use polars::prelude::{DataType, Expr, col, len, lit};
+use polars::prelude::{DataType, Expr, col, lit};
 
 use super::nobody::{Nobody, PATIENT};
 use crate::config::AuditConfig;
@@ -67,9 +68,10 @@ pub(super) fn rules(index: &Index, config: &AuditConfig) -> Result<Option<AuditI
     let step = (col(SIZE).cast(DataType::Float64) * lit(STEPS_OF_MM) + lit(0.5)).cast(DataType::Int64);
     let answer = index.query(|frame| {
         let keys = groups.iter().map(|name| col(*name)).chain([col("metastasis"), step.alias("step")]);
-        frame.filter(is_judged.and(is_node)).group_by(keys.collect::<Vec<Expr>>()).agg([len().alias("nodes")])
+        let nodes = col("weight").cast(DataType::Float64).sum().alias("nodes");
+        frame.filter(is_judged.and(is_node)).group_by(keys.collect::<Vec<Expr>>()).agg([nodes])
     })?;
-    let (statuses, steps, nodes) = (answer.codes("metastasis")?, answer.numbers("step")?, answer.counts("nodes")?);
+    let (statuses, steps, nodes) = (answer.codes("metastasis")?, answer.numbers("step")?, answer.values("nodes")?);
     let mut sizes: BTreeMap<(usize, String), Sizes> = BTreeMap::new();
     let names = groups.iter().map(|name| answer.texts(name)).collect::<Result<Vec<_>, AuditError>>()?;
     for row in 0..answer.len() {
@@ -78,7 +80,7 @@ pub(super) fn rules(index: &Index, config: &AuditConfig) -> Result<Option<AuditI
         // The place before all columns is that of all rows together.
         for (column, name) in named.chain([(0, None)]) {
             let of_group = sizes.entry((column, name.unwrap_or_default())).or_default();
-            of_group.0.entry(step as i64).or_default()[status] += nodes[row];
+            of_group.0.entry(step as i64).or_default()[status] += nodes[row].round() as u64;
         }
     }
     let mut found: Vec<String> = Vec::new();

@@ -29,18 +29,18 @@ pub(crate) enum PixelPlace {
     },
 }
 
-/// What the walk found: where the data set lies and how it is written.
+/// What the walk found: where the elements lie and how they are written.
 pub(crate) struct Skeleton {
-    /// First byte of the data set, and the byte after its last element.
-    pub(crate) data_set: Range<u64>,
     /// Transfer syntax, stated or, where the meta group is missing, recognised.
     pub(crate) transfer_syntax: String,
     /// Media storage SOP class, where stated.
     pub(crate) sop_class_uid: Option<String>,
-    /// The inflated data set of a deflated file, which `data_set` then indexes.
+    /// The inflated data set of a deflated file, which all places then index.
     pub(crate) inflated: Option<Vec<u8>>,
     /// Where the elements that a header is read from lie; in file order, neighbours joined.
     pub(crate) header: Vec<Range<u64>>,
+    /// Where the elements before the pixels lie that the parser can follow; in file order, neighbours joined.
+    pub(crate) before_pixels: Vec<Range<u64>>,
     /// First byte of the element of pixel data.
     pub(crate) pixels_at: Option<u64>,
     /// What the parser must not be given.

@@ -2,7 +2,8 @@
 //!
 //! By the rules of the parser: an unknown VR has a 32-bit length, an element of undefined length is a sequence, and in implicit encoding the
 //! dictionary tells what is a sequence. Invariants: no recursion, and no memory but for the places of wanted elements and fragments; what
-//! the parser would read otherwise (see [`Uneven`]) is noted or refused.
+//! the parser would read otherwise is noted (see [`Uneven`]), passed over or refused. Passed over are elements with items of another
+//! encoding, as an element of VR UN and undefined length has them (PS3.5 6.2.2).
 
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -85,8 +86,13 @@ fn unit(vr: VR) -> u32 {
 #[derive(Default)]
 struct Found {
     header: Vec<Range<u64>>,
+    before_pixels: Vec<Range<u64>>,
     /// First byte of the element of the data set that is being walked, if it is one that a header is read from.
     wanted_from: Option<u64>,
+    /// The same, if it lies before the pixels.
+    early_from: Option<u64>,
+    /// The element that is being walked holds items of another encoding than the data set.
+    is_foreign: bool,
     pixels_at: Option<u64>,
     pixels: Option<PixelPlace>,
     uneven: Uneven,
@@ -95,25 +101,39 @@ struct Found {
 impl Found {
     fn skeleton(
         &mut self,
-        data_set: Range<u64>,
         transfer_syntax: String,
         sop_class_uid: Option<String>,
         inflated: Option<Vec<u8>>,
         stamp: FileStamp,
     ) -> Skeleton {
-        let Self { header, pixels_at, pixels, uneven, .. } = std::mem::take(self);
-        Skeleton { data_set, transfer_syntax, sop_class_uid, inflated, header, pixels_at, uneven, pixels, stamp }
+        let Self { header, before_pixels, pixels_at, pixels, uneven, .. } = std::mem::take(self);
+        Skeleton {
+            transfer_syntax,
+            sop_class_uid,
+            inflated,
+            header,
+            before_pixels,
+            pixels_at,
+            uneven,
+            pixels,
+            stamp,
+        }
     }
 
     /// An element of the data set begins at `at` (or the data set ends there).
     fn next_element(&mut self, at: u64, tag: Option<(u16, u16)>) {
-        if let Some(start) = self.wanted_from.take() {
-            match self.header.last_mut() {
-                Some(last) if last.end == start => last.end = at,
-                _ => self.header.push(start..at),
+        let is_foreign = std::mem::take(&mut self.is_foreign);
+        for (from, ranges) in
+            [(self.wanted_from.take(), &mut self.header), (self.early_from.take(), &mut self.before_pixels)]
+        {
+            match (from.filter(|_| !is_foreign), ranges.last_mut()) {
+                (Some(start), Some(last)) if last.end == start => last.end = at,
+                (Some(start), _) => ranges.push(start..at),
+                (None, _) => {}
             }
         }
         self.wanted_from = tag.filter(|&tag| is_read(tag)).map(|_| at);
+        self.early_from = tag.filter(|&tag| tag != PIXEL_DATA && self.pixels_at.is_none()).map(|_| at);
     }
 }
 
@@ -131,11 +151,17 @@ struct Container {
     kind: Kind,
     /// First byte after it; `None` for undefined length.
     end: Option<u64>,
+    /// Encoding of what it holds.
+    encoding: Encoding,
+    /// An element of VR UN and undefined length.
+    unknown: bool,
 }
 
 struct Element {
     tag: (u16, u16),
     sequence: bool,
+    /// VR UN, as stated.
+    unknown: bool,
     /// VR OW, which is known in explicit encoding and implied in implicit encoding.
     words: bool,
     /// Bytes of one value of its VR; 1 for text and bytes.
@@ -153,15 +179,14 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
         let start = self.start()?;
         self.seek(start)?;
         let (stated, sop_class_uid) = self.meta()?;
-        let begin = self.at;
         if stated.as_deref() == Some(DEFLATED_LE) {
             return self.inflate(sop_class_uid, stamp);
         }
         let transfer_syntax = self.recognise(stated)?;
         let encoding =
             Encoding { explicit: transfer_syntax != IMPLICIT_LE, big_endian: transfer_syntax == EXPLICIT_BE };
-        let end = self.data_set(encoding)?;
-        Ok(self.found.skeleton(begin..end, transfer_syntax, sop_class_uid, None, stamp))
+        self.data_set(encoding)?;
+        Ok(self.found.skeleton(transfer_syntax, sop_class_uid, None, stamp))
     }
 
     /// The place of the first element: behind preamble and `DICM`, where they are. Without the word, only a file that begins as a file
@@ -209,9 +234,9 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
         let encoding = Encoding { explicit: true, big_endian: false };
         let reader = BufReader::new(Cursor::new(&inflated));
         let mut walk = Walk::new(reader, length, self.limits);
-        let end = walk.data_set(encoding)?;
+        walk.data_set(encoding)?;
         let mut found = walk.found;
-        Ok(found.skeleton(0..end, EXPLICIT_LE.into(), sop_class_uid, Some(inflated), stamp))
+        Ok(found.skeleton(EXPLICIT_LE.into(), sop_class_uid, Some(inflated), stamp))
     }
 
     /// Walks group 0002; returns transfer syntax and SOP class where stated. It is explicit little endian by the standard, and implicit by some
@@ -275,8 +300,8 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
         })
     }
 
-    /// Walks to the end of what can be read and returns that place.
-    fn data_set(&mut self, encoding: Encoding) -> Result<u64, Fault> {
+    /// Walks to the end of what can be read.
+    fn data_set(&mut self, outer: Encoding) -> Result<(), Fault> {
         let malformed = |detail: &str| Err(Fault::Reason(ReasonCode::Unreadable, detail.to_owned()));
         let mut open: Vec<Container> = Vec::new();
         loop {
@@ -284,6 +309,7 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                 open.pop();
             }
             let before = self.at;
+            let encoding = open.last().map_or(outer, |container| container.encoding);
             let Some(element) = self.element(encoding)? else {
                 // The end of the file. An open container never saw its end.
                 if !open.is_empty() {
@@ -291,14 +317,14 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                     return Err(Fault::Reason(ReasonCode::Truncated, detail));
                 }
                 self.found.next_element(before, None);
-                return Ok(before);
+                return Ok(());
             };
             let inside = open.last().map(|container| container.kind);
             match (inside, element.tag) {
                 // Zeros after the last element: padding of the medium.
                 (None, (0, 0)) => {
                     self.found.next_element(before, None);
-                    return Ok(before);
+                    return Ok(());
                 }
                 (None, ITEM_END) => {
                     self.found.next_element(before, None);
@@ -333,7 +359,11 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                     self.begin_pixels(before, &element)?;
                 }
             }
-            if element.length != UNDEFINED && element.length % element.unit != 0 && self.found.pixels_at.is_none() {
+            if element.length != UNDEFINED
+                && element.length % element.unit != 0
+                && self.found.pixels_at.is_none()
+                && !self.found.is_foreign
+            {
                 self.found.uneven.any.get_or_insert(element.tag);
                 if self.found.wanted_from.is_some() {
                     self.found.uneven.header.get_or_insert(element.tag);
@@ -350,7 +380,11 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                         Some(self.at + u64::from(length))
                     }
                 };
-                open.push(Container { kind, end });
+                let of_unknown = open.last().is_some_and(|container| container.unknown);
+                let encoding = if of_unknown && kind == Kind::Item { self.of_item(encoding)? } else { encoding };
+                self.found.is_foreign |= encoding != outer;
+                let unknown = kind == Kind::Sequence && element.unknown && element.length == UNDEFINED;
+                open.push(Container { kind, end, encoding, unknown });
                 // A sequence and its item are two containers of one level.
                 if open.len() > 2 * self.limits.max_depth {
                     let detail = format!("sequences are nested deeper than {} levels", self.limits.max_depth);
@@ -361,6 +395,19 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                 self.seek(self.at + u64::from(element.length))?;
             }
         }
+    }
+
+    /// The encoding of an item of an element of VR UN, which begins here: implicit little endian, unless its first element has a VR, as
+    /// some writers have it.
+    fn of_item(&mut self, outer: Encoding) -> Result<Encoding, Fault> {
+        let before = self.at;
+        let first = self.bytes::<6>()?;
+        self.seek(before)?;
+        let is_implicit = first.is_some_and(|[group, _, _, _, a, b]| {
+            // An item without elements ends at once.
+            group != 0xFE && VR::from_binary([a, b]).is_none()
+        });
+        Ok(if is_implicit { Encoding { explicit: false, big_endian: false } } else { outer })
     }
 
     /// Notes where the pixels of the data set lie.
@@ -432,13 +479,14 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
                 return Err(Fault::Reason(ReasonCode::Unreadable, detail));
             }
             let length = if tag == ITEM { implicit_length } else { 0 };
-            return Ok(Some(Element { tag, sequence: false, words: false, unit: 1, length }));
+            return Ok(Some(Element { tag, sequence: false, unknown: false, words: false, unit: 1, length }));
         }
         if !encoding.explicit {
             let entry = StandardDataDictionary.by_tag(Tag(tag.0, tag.1));
             let vr = entry.map_or(VR::UN, |entry| entry.vr().relaxed());
             let length = implicit_length;
-            return Ok(Some(Element { tag, sequence: vr == VR::SQ, words: true, unit: unit(vr), length }));
+            let sequence = vr == VR::SQ;
+            return Ok(Some(Element { tag, sequence, unknown: false, words: true, unit: unit(vr), length }));
         }
         // What is no VR is read as UN, with a long length.
         let vr = VR::from_binary([head[4], head[5]]).unwrap_or(VR::UN);
@@ -464,7 +512,8 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
         } else {
             u32::from(short(head[6], head[7]))
         };
-        Ok(Some(Element { tag, sequence: vr == VR::SQ, words: vr == VR::OW, unit: unit(vr), length }))
+        let (sequence, unknown, words) = (vr == VR::SQ, vr == VR::UN, vr == VR::OW);
+        Ok(Some(Element { tag, sequence, unknown, words, unit: unit(vr), length }))
     }
 
     /// The next `N` bytes, or `None` at the end of the file.

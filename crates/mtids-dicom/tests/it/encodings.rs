@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mtids_dicom::header::read_header_from_all_elements;
 use mtids_dicom::{FileKind, InstanceHeader, Limits, decode_image, load_volume, read_header};
 
 use crate::grouped;
@@ -34,6 +35,45 @@ fn lossless_encodings_of_twelve_and_sixteen_bits_are_bit_identical() {
     let native = hu("native_12.dcm");
     for encoding in ["implicit", "big_endian", "deflated", "deflated_frame", "rle"] {
         assert_eq!(hu(&format!("{encoding}.dcm")), native, "{encoding}");
+    }
+}
+
+/// The native slice with an element of VR UN and undefined length before the element with this beginning, whose item holds `inner`.
+fn with_unknown_sequence(tag: [u8; 4], before: &[u8; 6], inner: &[u8]) -> Vec<u8> {
+    let mut bytes = std::fs::read(fixture("native_12.dcm")).unwrap();
+    let place = bytes.windows(6).position(|window| window == before).unwrap();
+    let undefined = [0xFF; 4];
+    let element = [
+        &tag[..],
+        b"UN\0\0",
+        &undefined,
+        b"\xFE\xFF\x00\xE0",
+        &undefined,
+        inner,
+        b"\xFE\xFF\x0D\xE0\0\0\0\0",
+        b"\xFE\xFF\xDD\xE0\0\0\0\0",
+    ];
+    bytes.splice(place..place, element.concat());
+    bytes
+}
+
+#[test]
+fn an_unknown_element_of_undefined_length_holds_implicit_items_and_explicit_ones_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slice.dcm");
+    // A private group of which a header is read, and one that is passed over.
+    for (tag, before) in [(*b"\x09\x00\x10\x10", b"\x10\x00\x20\x00LO"), (*b"\xD1\x7F\x10\x10", b"\xE0\x7F\x10\x00OW")]
+    {
+        let explicit = &b"\xD1\x7F\x10\x00LO\x04\0ACME"[..];
+        for inner in [&b"\xD1\x7F\x10\x00\x04\0\0\0ACME"[..], explicit, b""] {
+            std::fs::write(&path, with_unknown_sequence(tag, before, inner)).unwrap();
+            let whole = read_header_from_all_elements(&path, &Limits::default());
+            for kind in [read_header(&path, &Limits::default()), whole] {
+                let Ok(FileKind::Image(header)) = kind else { panic!("{tag:?}, {inner:?}: {kind:?}") };
+                let found = decode_image(&header, &Limits::default()).unwrap();
+                assert_eq!(found, hu("native_12.dcm"), "{tag:?}, {inner:?}");
+            }
+        }
     }
 }
 

@@ -40,8 +40,10 @@ pub enum Contradiction {
         patient_id: String,
         /// How many studies bear it.
         studies: usize,
-        /// Two studies whose sex and birth date both differ, each with one of its files.
+        /// Two studies that contradict each other, each with one of its files.
         people: [(PersonFacts, PathBuf); 2],
+        /// The attributes in which they differ, at least two.
+        differing: Vec<&'static str>,
     },
 }
 
@@ -112,28 +114,31 @@ impl fmt::Display for Contradiction {
                     bearers(2)
                 )
             }
-            Self::SeveralPeople { patient_id, studies, people: [(one, here), (other, there)] } => write!(
+            Self::SeveralPeople { patient_id, studies, people: [(one, here), (other, there)], differing } => write!(
                 f,
-                "PatientID `{patient_id}` stands for several people: its {} name {} ({}) and {} ({}). An anonymiser has written one id for \
-                 everybody. Give each person an id of their own.",
+                "PatientID `{patient_id}` stands for several people: its {} name {} ({}) and {} ({}), who differ in {}. An anonymiser has \
+                 written one id for everybody, or two issuers have given the same one. Give each person an id of their own.",
                 counted(*studies as u64, "study", "studies"),
                 person(one),
                 here.display(),
                 person(other),
-                there.display()
+                there.display(),
+                differing.join(" and ")
             ),
         }
     }
 }
 
-/// Sex and birth date in words.
+/// Sex, birth date and issuer of the id in words; the name stays in the file.
 pub(crate) fn person(facts: &PersonFacts) -> String {
     let sex = match facts.sex {
         Some('M') => "a man",
         Some(_) => "a woman",
         None => "somebody",
     };
-    facts.birth_date.as_ref().map_or_else(|| sex.to_owned(), |date| format!("{sex} born {date}"))
+    let born = facts.birth_date.as_ref().map(|date| format!(" born {date}"));
+    let issued = facts.issuer.as_ref().map(|issuer| format!(" with an id issued by `{issuer}`"));
+    [Some(sex.to_owned()), born, issued].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -169,12 +174,18 @@ mod tests {
 
     #[test]
     fn several_people_under_one_id_are_described() {
-        let man = PersonFacts { sex: Some('M'), birth_date: Some("19500101".into()) };
-        let woman = PersonFacts { sex: Some('F'), birth_date: Some("19620304".into()) };
+        let man = PersonFacts { sex: Some('M'), birth_date: Some("19500101".into()), ..PersonFacts::default() };
+        let woman = PersonFacts { sex: Some('F'), issuer: Some("EAST".into()), ..PersonFacts::default() };
         let people = [(man, "a".into()), (woman, "b".into())];
-        let one = Contradiction::SeveralPeople { patient_id: "ANON".into(), studies: 7, people };
+        let differing = vec!["PatientSex", "PatientName"];
+        let one = Contradiction::SeveralPeople { patient_id: "ANON".into(), studies: 7, people, differing };
         let text = IdentityError { contradictions: vec![one] }.to_string();
-        assert!(text.contains("a man born 19500101 (a) and a woman born 19620304 (b)"), "{text}");
+        for part in [
+            "a man born 19500101 (a) and a woman with an id issued by `EAST` (b)",
+            "differ in PatientSex and PatientName",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
         assert!(text.contains(r#"identity.same_person = [["ANON"]]"#), "{text}");
     }
 }

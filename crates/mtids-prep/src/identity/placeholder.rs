@@ -1,9 +1,10 @@
 //! One PatientID that stands for several people.
 //!
 //! An anonymiser that writes one id for everybody makes all studies one patient. No study leaks between splits, but no split is possible, and
-//! findings of one person could be taken for another's. Rule: two studies of one id whose PatientSex and PatientBirthDate both differ are
-//! two people, and stop a build. One of the two may be a slip of the pen, or a date that an anonymiser moved, and is a warning; so is an id
-//! whose text says that it is none. Invariant: one file of a study is read, and only where an id has several studies.
+//! findings of one person could be taken for another's. So do two hospitals that number their patients alike. Rule: two studies of one id that
+//! differ in two of PatientSex, PatientBirthDate, PatientName and IssuerOfPatientID are of two people, and stop a build. One of them may be a
+//! slip of the pen, a date that an anonymiser moved, or a new name, and is a warning; so is an id whose text says that it is none. Invariant:
+//! one file of a study is read, and only where an id has several studies.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,22 +48,57 @@ fn says_nothing(id: &str) -> bool {
     text.chars().all(|c| c == '0') || text.chars().all(|c| c == 'x') || NO_IDS.contains(&text.as_str())
 }
 
-/// Two studies of one id that contradict each other, and whether in sex and birth date both.
-fn contradiction<'a>(people: &[(PersonFacts, &'a Path)]) -> Option<([(PersonFacts, &'a Path); 2], bool)> {
+/// Words of a name that may be a person's: no initials, numbers, placeholders, nor the id itself. Sorted; empty where a name tells nobody apart.
+fn words_of_name(name: Option<&str>, patient_id: &str) -> Vec<String> {
+    let own: Vec<String> = words(patient_id).collect();
+    let mut names: Vec<String> = words(name.unwrap_or_default())
+        .filter(|word| word.chars().count() > 1 && word.chars().all(char::is_alphabetic))
+        .filter(|word| !says_nothing(word) && !own.contains(word))
+        .collect();
+    names.sort();
+    names
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// Whether two names have no word in common. Names in different scripts are not compared.
+fn are_other_names(a: &[String], b: &[String]) -> bool {
+    let is_latin = |names: &[String]| names.iter().any(|word| word.is_ascii());
+    !a.is_empty() && !b.is_empty() && is_latin(a) == is_latin(b) && !a.iter().any(|word| b.contains(word))
+}
+
+/// The attributes in which two studies of one id differ.
+fn differences(a: &PersonFacts, b: &PersonFacts, patient_id: &str) -> Vec<&'static str> {
     let differ = |a: Option<&str>, b: Option<&str>| a.is_some() && b.is_some() && a != b;
+    let name = |facts: &PersonFacts| words_of_name(facts.name.as_deref(), patient_id);
+    let attributes = [
+        ("PatientSex", a.sex.is_some() && b.sex.is_some() && a.sex != b.sex),
+        ("PatientBirthDate", differ(a.birth_date.as_deref(), b.birth_date.as_deref())),
+        ("PatientName", are_other_names(&name(a), &name(b))),
+        ("IssuerOfPatientID", differ(a.issuer.as_deref(), b.issuer.as_deref())),
+    ];
+    attributes.into_iter().filter(|(_, is_other)| *is_other).map(|(attribute, _)| attribute).collect()
+}
+
+/// Two studies of one id that contradict each other, and in what: two attributes are proof, one is a doubt.
+fn contradiction<'a>(
+    people: &[(PersonFacts, &'a Path)],
+    patient_id: &str,
+) -> Option<([(PersonFacts, &'a Path); 2], Vec<&'static str>)> {
     let mut weak = None;
-    // Distinct facts are few where they are right, and the first two that differ in both end the search.
+    // Distinct facts are few where they are right, and the first two that differ in two ways end the search.
     let mut distinct: BTreeMap<&PersonFacts, &Path> = BTreeMap::new();
     for (facts, path) in people {
         for (known, there) in &distinct {
-            let sex = known.sex.is_some() && facts.sex.is_some() && known.sex != facts.sex;
-            let birth = differ(known.birth_date.as_deref(), facts.birth_date.as_deref());
+            let differing = differences(known, facts, patient_id);
             let pair = || [((*known).clone(), *there), (facts.clone(), *path)];
-            if sex && birth {
-                return Some((pair(), true));
-            }
-            if (sex || birth) && weak.is_none() {
-                weak = Some((pair(), false));
+            match differing.len() {
+                0 => {}
+                1 if weak.is_some() => {}
+                1 => weak = Some((pair(), differing)),
+                _ => return Some((pair(), differing)),
             }
         }
         if distinct.len() < MOST_FACTS {
@@ -92,15 +128,18 @@ pub(super) fn judge_placeholders(studies: &Studies<'_>, same: &SamePerson, limit
     for ((id, files), people) in several.iter().zip(&found) {
         let people: Vec<(PersonFacts, &Path)> =
             people.iter().map(|(facts, path)| (facts.clone(), path.as_path())).collect();
-        match contradiction(&people) {
-            Some((pair, true)) => verdict.contradictions.push(Contradiction::SeveralPeople {
-                patient_id: (*id).to_owned(),
-                studies: files.len(),
-                people: pair.map(|(facts, path)| (facts, path.to_owned())),
-            }),
-            Some((pair, false)) => {
+        match contradiction(&people, id) {
+            Some((pair, differing)) if differing.len() > 1 => {
+                verdict.contradictions.push(Contradiction::SeveralPeople {
+                    patient_id: (*id).to_owned(),
+                    studies: files.len(),
+                    people: pair.map(|(facts, path)| (facts, path.to_owned())),
+                    differing,
+                });
+            }
+            Some((pair, differing)) => {
                 doubtful += 1;
-                example.get_or_insert((*id, pair.map(|(facts, path)| (person(&facts), path.to_owned()))));
+                example.get_or_insert((*id, pair.map(|(facts, path)| (person(&facts), path.to_owned())), differing));
             }
             None if says_nothing(id) => verdict.warnings.push(format!(
                 "{} bear PatientID `{id}`, which looks like a placeholder. If an anonymiser has written it for everybody, all are one patient, \
@@ -116,11 +155,12 @@ pub(super) fn judge_placeholders(studies: &Studies<'_>, same: &SamePerson, limit
             None => {}
         }
     }
-    if let Some((id, [(one, here), (other, there)])) = example {
+    if let Some((id, [(one, here), (other, there)], differing)) = example {
         verdict.warnings.push(format!(
-            "studies of {} differ in PatientSex or PatientBirthDate, for example of `{id}`: {one} ({}) and {other} ({}). It is a slip of the \
-             pen, a date that an anonymiser moved, or one id for two people, who then need an id each",
+            "studies of {} contradict each other in what they say of the person, for example those of `{id}` in {}: {one} ({}) and {other} \
+             ({}). It is a slip of the pen, a date that an anonymiser moved, a new name, or one id for two people, who then need an id each",
             counted(doubtful, "PatientID", "PatientIDs"),
+            differing.join(" and "),
             here.display(),
             there.display()
         ));
@@ -132,16 +172,43 @@ mod tests {
     use super::*;
 
     fn facts(sex: Option<char>, birth_date: Option<&str>) -> PersonFacts {
-        PersonFacts { sex, birth_date: birth_date.map(str::to_owned) }
+        PersonFacts { sex, birth_date: birth_date.map(str::to_owned), ..PersonFacts::default() }
     }
 
     #[test]
-    fn only_sex_and_birth_date_together_prove_two_people() {
+    fn a_name_tells_people_apart_by_words_that_are_names() {
+        let differ = |a: &str, b: &str| {
+            are_other_names(&words_of_name(Some(a), "LUNG-1"), &words_of_name(Some(b), "LUNG-1"))
+        };
+        assert!(differ("MEIER^ANNA", "Schulz^Karl"));
+        for (a, b) in [
+            ("MEIER^ANNA", "SCHULZ^Anna"),
+            ("MEIER^A", "Meier^Anna Maria"),
+            ("MEIER^ANNA", ""),
+            ("MEIER^ANNA", "LUNG-1"),
+            ("MEIER^ANNA", "Anonymous^7"),
+            ("Yamada^Tarou", "山田^太郎"),
+            ("Yamada^Tarou=山田^太郎", "山田^太郎"),
+        ] {
+            assert!(!differ(a, b), "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn two_attributes_together_prove_two_people() {
         let path = Path::new("x");
         let proof = |people: &[PersonFacts]| {
             let people: Vec<_> = people.iter().map(|one| (one.clone(), path)).collect();
-            contradiction(&people).map(|(_, proof)| proof)
+            contradiction(&people, "4711").map(|(_, differing)| differing.len() > 1)
         };
+        let issued = |issuer: &str, name: &str| PersonFacts {
+            issuer: Some(issuer.into()),
+            name: Some(name.into()),
+            ..PersonFacts::default()
+        };
+        assert_eq!(proof(&[issued("EAST", "MEIER^ANNA"), issued("WEST", "SCHULZ^KARL")]), Some(true));
+        assert_eq!(proof(&[issued("EAST", "MEIER^ANNA"), issued("WEST", "MEIER^ANNA")]), Some(false));
+        assert_eq!(proof(&[issued("EAST", "MEIER^ANNA"), issued("EAST", "SCHULZ^KARL")]), Some(false));
         let man = facts(Some('M'), Some("19500101"));
         assert_eq!(proof(&[man.clone(), man.clone()]), None);
         assert_eq!(proof(&[man.clone(), facts(None, None), facts(Some('M'), None)]), None);
