@@ -25,7 +25,8 @@ const BUFFER: usize = 4096;
 /// Walks the file. `Ok` means that the parser may have it.
 ///
 /// # Errors
-/// [`DicomError::File`] with [`ReasonCode::Empty`], `NotDicom`, `Truncated`, `TooDeep`, `TooLarge` or `Unreadable`.
+/// [`DicomError::File`] with [`ReasonCode::Empty`], `NotDicom`, `Truncated`, `TooDeep`, `TooLarge`, `UnsupportedTransferSyntax` or
+/// `Unreadable`.
 pub fn check(path: &Path, limits: &Limits) -> Result<(), DicomError> {
     scan(path, limits).map(|_| ())
 }
@@ -211,6 +212,9 @@ mod tests {
         let patient = [0x10, 0, 0x20, 0, 4, 0, 0, 0, b'P', b'1', b' ', b' '];
         assert_eq!(reason(&with_syntax(IMPLICIT_LE, &patient)), None);
         assert_eq!(reason(&with_syntax(IMPLICIT_LE, &patient[..11])), Some(ReasonCode::Truncated));
+        for private in ["1.2.840.113619.5.2", "1.2.840.10008.1.2.4.70"] {
+            assert_eq!(reason(&with_syntax(private, &patient)), Some(ReasonCode::UnsupportedTransferSyntax));
+        }
         let mut nested = Vec::new();
         for _ in 0..40 {
             nested.extend([0x40, 0, 0x30, 0xA7, 0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);

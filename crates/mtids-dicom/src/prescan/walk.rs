@@ -293,6 +293,14 @@ impl<'a, R: Read + Seek> Walk<'a, R> {
             (_, true) => EXPLICIT_LE,
             (_, false) => IMPLICIT_LE,
         };
+        // Other transfer syntaxes write their data sets in explicit VR; private ones there are that do not, such as 1.2.840.113619.5.2.
+        if let Some(other) = stated.as_deref()
+            && recognised == IMPLICIT_LE
+            && ![IMPLICIT_LE, EXPLICIT_LE].contains(&other)
+        {
+            let detail = format!("transfer syntax {other} with a data set in implicit VR, which is not read");
+            return Err(Fault::Reason(ReasonCode::UnsupportedTransferSyntax, detail));
+        }
         Ok(match stated.as_deref() {
             None => recognised.to_owned(),
             Some(IMPLICIT_LE | EXPLICIT_LE) if recognised != EXPLICIT_BE => recognised.to_owned(),

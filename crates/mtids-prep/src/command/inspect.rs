@@ -163,9 +163,9 @@ fn point(text: &str) -> Result<PointMm, ExitError> {
 impl Probe {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let points: Vec<PointMm> = self.at.iter().map(|text| point(text)).collect::<Result<_, _>>()?;
-        let (found, faults) = pool(None)?.install(|| probe(&self.dir, &points, self.repair))?;
+        let Probed { found, faults, warnings } = pool(None)?.install(|| probe(&self.dir, &points, self.repair))?;
         if self.json {
-            print(&format!("{:#}\n", json!({ "points": found, "unreadable": faults })))?;
+            print(&format!("{:#}\n", json!({ "points": found, "unreadable": faults, "warnings": warnings })))?;
         } else {
             let mut table = Table::new([
                 ("x,y,z mm", Align::Left),
@@ -193,6 +193,9 @@ impl Probe {
             for fault in &faults {
                 print(&format!("  not readable: {}\n", one_line(fault)))?;
             }
+            for warning in &warnings {
+                print(&format!("  warning: {}\n", one_line(warning)))?;
+            }
         }
         if found.is_empty() {
             let detail = "no CT or PET series holds any of these points".into();
@@ -202,26 +205,43 @@ impl Probe {
     }
 }
 
-/// Values at points, for each series that holds them, and the series that cannot be read.
-fn probe(dir: &Path, points: &[PointMm], repair: bool) -> Result<(Vec<Value>, Vec<String>), PrepError> {
+/// What a folder says of points.
+#[derive(Default)]
+struct Probed {
+    /// Values at points, for each series that holds them.
+    found: Vec<Value>,
+    /// Series that cannot be read.
+    faults: Vec<String>,
+    /// What must be known of the volumes that hold points.
+    warnings: Vec<String>,
+}
+
+fn probe(dir: &Path, points: &[PointMm], repair: bool) -> Result<Probed, PrepError> {
     let grouped = group(look(dir)?.0.headers);
     let limits = Limits { refuse_lossy: false, repair, ..Limits::default() };
-    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    let mut probed = Probed::default();
     for series in &grouped.series {
         let values = match &*series.modality {
-            "CT" => load_volume(series, &limits).map(|loaded| values_at(&loaded.volume, points, "hu")),
-            "PT" => load_pet(series, &limits).map(|loaded| values_at(&loaded.volume, points, "suv")),
+            "CT" => load_volume(series, &limits)
+                .map(|loaded| (values_at(&loaded.volume, points, "hu"), loaded.warnings)),
+            "PT" => load_pet(series, &limits)
+                .map(|loaded| (values_at(&loaded.volume, points, "suv"), series.warnings.clone())),
             _ => continue,
         };
         match values {
-            Ok(values) => found.extend(values.into_iter().map(|mut value| {
-                value["series_uid"] = series.name().into();
-                value
-            })),
-            Err(error) => faults.push(error.to_string()),
+            Ok((values, warnings)) => {
+                let is_held = !values.is_empty();
+                probed.found.extend(values.into_iter().map(|mut value| {
+                    value["series_uid"] = series.name().into();
+                    value
+                }));
+                let told = warnings.into_iter().map(|warning| format!("series {}: {warning}", series.name()));
+                probed.warnings.extend(told.filter(|_| is_held));
+            }
+            Err(error) => probed.faults.push(error.to_string()),
         }
     }
-    Ok((found, faults))
+    Ok(probed)
 }
 
 fn values_at<T: Copy + Into<f64> + Serialize>(volume: &Volume<T>, points: &[PointMm], unit: &str) -> Vec<Value> {
