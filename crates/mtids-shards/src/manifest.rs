@@ -81,7 +81,10 @@ impl Manifest {
             Err(error) => return Err(ShardError::io(&path)(error)),
         };
         let fail = |detail: String| ShardError::Manifest { path: path.clone(), detail };
-        let not_ours = |error: serde_json::Error| fail(format!("not a manifest: {error}"));
+        let not_ours = |error: serde_json::Error| match error.is_eof() && !bytes.is_empty() {
+            true => fail(format!("the file breaks off ({error}): copy the dataset again from where it is whole")),
+            false => fail(format!("not a manifest: {error}")),
+        };
         let versions: Versions = serde_json::from_slice(&bytes).map_err(not_ours)?;
         if let Some(detail) = versions.unreadable() {
             return Err(fail(format!(
@@ -224,5 +227,6 @@ mod tests {
             assert!(load(&format!(r#"{{"layout":{layout},"description":{{}}}}"#)).contains("missing field"));
         }
         assert!(load(r#"{"other":"program"}"#).contains("not a manifest"));
+        assert!(load(r#"{"other":"#).contains("breaks off"));
     }
 }

@@ -25,6 +25,13 @@ impl Record {
         let log = |name: &str| Log::open_at(&folder.file(name), state.step);
         let epoch_log = Log::open_behind(&folder.file(EPOCHS), state.epoch)?;
         let (loss_log, timing_log) = (log(LOSSES)?, log(TIMINGS)?);
+        if let missing @ 1.. = loss_log.missing(state.step) {
+            tracing::warn!(
+                "{missing} of {} lines of {} are missing or damaged: the training goes on, and its curves have a gap there",
+                state.step,
+                folder.file(LOSSES).display()
+            );
+        }
         Ok(Self { folder, loss_log, epoch_log, timing_log })
     }
 

@@ -220,7 +220,8 @@ impl Dimensioned<'_> {
         let Some(of_all) = joint(&all).filter(|_| people >= config.fewest_patients && self.classes.len() > 1) else {
             let name = self.dimension.name();
             found.suspects.notes.push(format!(
-                "Labels of the {name} are not judged: {people} patients have a known label that a model could judge, and {} are needed.",
+                "Labels of the {name} are not judged: {} a known label that a model could judge, and {} are needed.",
+                counted(people, "patient has", "patients have"),
                 config.fewest_patients
             ));
             return Ok(());

@@ -1,7 +1,7 @@
 //! Logs of one JSON object per line, each with a `step`.
 //!
 //! Purpose: what was logged up to a checkpoint stays, what came after is cut off, because it will be computed again.
-//! Invariants: a line reaches the file in one write; a cut replaces the file as a whole.
+//! Invariants: a line reaches the file in one write; a cut replaces the file as a whole; a line that is none takes no other line away.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -79,6 +79,8 @@ pub(crate) struct TimingLine {
 pub(crate) struct Log {
     path: PathBuf,
     file: File,
+    /// Step of the first line that was there when it was opened, and the number of lines.
+    found: Option<(u64, u64)>,
 }
 
 /// What a line is cut by.
@@ -107,18 +109,25 @@ impl Log {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(TrainError::io(path, error)),
         };
-        let kept: Vec<u8> = old
-            .split_inclusive(|&byte| byte == b'\n')
-            .filter(|line| line.ends_with(b"\n"))
-            .take_while(|line| serde_json::from_slice::<Place>(line).is_ok_and(|place| is_kept(&place)))
-            .flatten()
-            .copied()
-            .collect();
+        let mut found: Option<(u64, u64)> = None;
+        let mut kept: Vec<u8> = Vec::with_capacity(old.len());
+        for line in old.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            let Some(place) = serde_json::from_slice::<Place>(line).ok().filter(&is_kept) else { continue };
+            let (first, lines) = found.unwrap_or((place.step, 0));
+            found = Some((first, lines + 1));
+            kept.extend_from_slice(line);
+        }
         if kept.len() != old.len() || old.is_empty() {
             mtids_runtime::atomic::write(path, &kept).map_err(|error| TrainError::io(path, error))?;
         }
         let file = OpenOptions::new().append(true).open(path).map_err(|error| TrainError::io(path, error))?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), file, found })
+    }
+
+    /// How many lines of a log with one line for each step were missing up to `step` when it was opened. A log without any line may be that of a further
+    /// segment, and misses none.
+    pub(crate) fn missing(&self, step: u64) -> u64 {
+        self.found.map_or(0, |(first, lines)| (step + 1).saturating_sub(first).saturating_sub(lines))
     }
 
     /// Appends one line.
@@ -172,6 +181,22 @@ mod tests {
         log.append(&json!({"step": 4})).unwrap();
         let steps: Vec<Value> = read(&path).unwrap();
         assert_eq!(steps.iter().map(|entry| entry["step"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_line_that_is_none_takes_no_other_away_and_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("losses.jsonl");
+        let line = |step: u64| format!("{{\"step\":{step}}}\n");
+        let missing = |text: String| {
+            std::fs::write(&path, text).unwrap();
+            Log::open_at(&path, 4).unwrap().missing(4)
+        };
+        assert_eq!(missing([1, 2, 3, 4, 5].map(line).concat()), 0);
+        assert_eq!(missing([1, 2].map(line).concat()), 2, "cut by hand");
+        assert_eq!(missing([line(1), "{\"step\":2,\n".into(), line(3), line(4)].concat()), 1);
+        assert_eq!(read::<Value>(&path).unwrap().len(), 3, "the lines behind it are kept");
+        assert_eq!(missing(String::new()), 0, "of a further segment");
     }
 
     #[test]
