@@ -1,9 +1,9 @@
 //! Annotations of all sources meet in one series, and those that speak of the same node become one finding.
 //!
 //! Units: LPS mm. Invariants: two annotations of one source are joined only where they are the same node (centres within 1 mm, or masks that
-//! share most voxels); a label that two annotations
-//! contradict becomes unknown and is counted; geometry comes from a mask where there is one, labels from a table; no two findings have the
-//! same place.
+//! share most voxels), and masks of two sources where they share much of the smaller; a row is not joined to a region that it merely lies in; a label
+//! that two annotations contradict becomes unknown and is counted; geometry comes from a mask where there is one, labels from a table; no two
+//! findings have the same place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,8 +11,10 @@ use std::sync::Arc;
 use mtids_domain::annotation::{Annotation, Extent, Mask};
 use mtids_domain::geometry::PointMm;
 
+use crate::measure::short_axis_mm;
 pub use crate::merge::{Finding, MOST_MASK_VOXELS};
 use crate::merge::{contradicting_lengths, may_be_one, merge};
+use crate::overlap::{are_one_node, is_set, shared_voxels, volume_mm3};
 use crate::surface::distance_beside;
 
 /// What joining gives.
@@ -29,6 +31,10 @@ pub struct Joined {
     pub beside: Vec<PointMm>,
     /// Annotations inside a mask or box that a nearer one of their source was joined to.
     pub crowded: u64,
+    /// Drawn annotations that lie within the tolerance of one of another source and share too little with it to be the same node: their centres.
+    pub apart: Vec<PointMm>,
+    /// Rows in a drawn region too wide to be their node, far from its centre, which were not joined to it: their centres.
+    pub in_regions: Vec<PointMm>,
     /// The least and the greatest short axis of findings whose sources contradict each other about it, mm.
     pub contradicting_lengths: Vec<[f64; 2]>,
 }
@@ -59,14 +65,43 @@ impl Cluster {
         if apart <= SAME_NODE_MM {
             return true;
         }
-        let mask = |cluster: &Self| match cluster.members.first().map(|(_, member)| &member.extent) {
-            Some(Extent::Mask(mask)) => Some(Arc::clone(mask)),
-            _ => None,
-        };
-        let (Some(a), Some(b)) = (mask(self), mask(other)) else { return false };
+        let (Some(a), Some(b)) = (self.mask(), other.mask()) else { return false };
         apart <= COMPARED_WITHIN_MM
             && a.affine == b.affine
-            && 4 * shared_voxels(&a, &b) >= a.voxels.len() + b.voxels.len()
+            && 4 * shared_voxels(a, b) >= a.voxels.len() + b.voxels.len()
+    }
+
+    /// The mask that gives its geometry.
+    fn mask(&self) -> Option<&Arc<Mask>> {
+        match &self.members.first()?.1.extent {
+            Extent::Mask(mask) => Some(mask),
+            _ => None,
+        }
+    }
+
+    /// Takes the members of another cluster of the same node. Of two masks the much larger one gives the geometry: the other is a part of the node, as its
+    /// necrosis.
+    fn absorb(&mut self, other: Self) {
+        let is_part = |a: &Arc<Mask>, b: &Arc<Mask>| volume_mm3(b) > PART_OF_NODE * volume_mm3(a);
+        let at = match self.mask().zip(other.mask()).is_some_and(|(own, its)| is_part(own, its)) {
+            true => 0,
+            false => self.members.len(),
+        };
+        self.members.splice(at..at, other.members);
+    }
+
+    /// Whether what is drawn here is a region that a row lies in, as a station or a mass: wider than nodes are, with the row far from its centre, and no
+    /// length of the row that says otherwise.
+    fn is_region_around(&self, one: &Self, tolerance_mm: f64) -> bool {
+        let Some((_, row)) = one.members.first() else { return false };
+        let is_far = |member: &Annotation| member.center.distance(row.center) > tolerance_mm;
+        let is_row = matches!(row.extent, Extent::Point | Extent::Sphere { .. });
+        let width =
+            self.members.iter().find(|(_, member)| is_far(member)).and_then(|(_, member)| width_of(&member.extent));
+        is_row
+            && width.is_some_and(|width| {
+                width > WIDEST_NODE_MM && row.short_axis_mm.is_none_or(|mm| mm < width / 2.0 || mm > 2.0 * width)
+            })
     }
 
     /// Whether a source speaks in both.
@@ -79,7 +114,7 @@ impl Cluster {
         let (_, first) = one.members.first()?;
         let is_point = matches!(first.extent, Extent::Point | Extent::Sphere { .. });
         let distances = self.members.iter().filter_map(|(_, member)| distance_beside(&member.extent, first.center));
-        distances.min_by(f64::total_cmp).filter(|_| is_point)
+        distances.min_by(f64::total_cmp).filter(|mm| is_point && *mm > 0.0)
     }
 
     /// Distance of a point to this node: 0 inside a mask or box, else to the nearest centre.
@@ -87,15 +122,7 @@ impl Cluster {
         self.members
             .iter()
             .map(|(_, member)| match &member.extent {
-                Extent::Mask(mask) => {
-                    let [i, j, k] = mask.affine.to_voxel(point).0.map(|x| x.round() + 0.0);
-                    let order = |&[a, b, c]: &[u32; 3]| {
-                        f64::from(c).total_cmp(&k).then(f64::from(b).total_cmp(&j)).then(f64::from(a).total_cmp(&i))
-                    };
-                    // The voxels of a mask are sorted by (k, j, i); adding 0 above turned −0 into 0.
-                    let inside = mask.voxels.binary_search_by(order).is_ok();
-                    if inside { 0.0 } else { member.center.distance(point) }
-                }
+                Extent::Mask(mask) if is_set(mask, mask.affine.to_voxel(point)) => 0.0,
                 Extent::Box { minimum, maximum } => {
                     let inside = (0..3).all(|axis| (minimum.0[axis]..=maximum.0[axis]).contains(&point.0[axis]));
                     if inside { 0.0 } else { member.center.distance(point) }
@@ -107,7 +134,8 @@ impl Cluster {
 }
 
 /// Joins the annotations of one series; each comes with the number of its source. Those of different sources are one finding where they lie
-/// within `tolerance_mm` (or in the mask or box of the other), the nearest pair first; then points that lie beside the surface of one mask alone.
+/// within `tolerance_mm` (or in the mask or box of the other) and may be the same node, the nearest pair first; then points that lie beside the surface
+/// of one mask alone.
 pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joined {
     // Masks first, so that points find them; then a fixed order, whatever the order of the input.
     let is_point = |annotation: &Annotation| !matches!(annotation.extent, Extent::Mask(_));
@@ -116,6 +144,7 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         (is_point(&a.1), a.0, place(&a.1)).cmp(&(is_point(&b.1), b.0, place(&b.1)))
     });
     let (mut duplicates, mut crowded) = (0, 0);
+    let (mut apart, mut in_regions) = (Vec::new(), Vec::new());
     let mut clusters: Vec<Cluster> = Vec::new();
     let mut rest = annotations.into_iter().peekable();
     while let Some(first) = rest.next() {
@@ -132,9 +161,18 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
             for (at, cluster) in clusters.iter().enumerate() {
                 let taken = cluster.members.iter().any(|(member, _)| *member == source);
                 let distance = cluster.distance(one.center());
-                if !taken && distance <= tolerance_mm {
+                if taken || distance > tolerance_mm {
+                    continue;
+                }
+                let of_centers = cluster.center().distance(one.center());
+                let masks = cluster.mask().zip(one.mask());
+                if masks.is_some_and(|(a, b)| of_centers > SAME_NODE_MM && !are_one_node(a, b)) {
+                    apart.push(one.center());
+                } else if cluster.is_region_around(one, tolerance_mm) {
+                    in_regions.push(one.center());
+                } else {
                     // Of several points inside a mask the one nearest its centre is meant.
-                    pairs.push(([distance, cluster.center().distance(one.center())], at, n));
+                    pairs.push(([distance, of_centers], at, n));
                 }
             }
         }
@@ -164,7 +202,7 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         merge(&cluster.members).map(|finding| (finding, centers))
     };
     let (findings, centers) = clusters.into_iter().filter_map(with_centers).unzip();
-    Joined { findings, centers, duplicates, beside, crowded, contradicting_lengths }
+    Joined { findings, centers, duplicates, beside, crowded, apart, in_regions, contradicting_lengths }
 }
 
 /// Joins points to the node whose surface they lie beside: one that is drawn by other sources and that no row lies in, and no other near. It comes last,
@@ -180,6 +218,7 @@ fn join_beside(clusters: Vec<Cluster>, tolerance_mm: f64) -> (Vec<Cluster>, Vec<
             && clusters[at].members.iter().all(is_mask)
             && !clusters[at].shares_source(one)
             && may_be_one(&clusters[at].members, &one.members)
+            && !clusters[at].is_region_around(one, tolerance_mm)
         {
             near.push((distance, at, n));
         }
@@ -202,6 +241,24 @@ fn join_beside(clusters: Vec<Cluster>, tolerance_mm: f64) -> (Vec<Cluster>, Vec<
 /// Two centres nearer than this are those of one node, mm: no node is so small.
 pub(crate) const SAME_NODE_MM: f64 = 1.0;
 
+/// Of two masks of one node the one that is this many times as large is the node, and the other a part of it.
+const PART_OF_NODE: f64 = 2.0;
+
+/// What is drawn wider than this is a region, unless a row says otherwise, mm: nodes of 30 mm and more are few.
+const WIDEST_NODE_MM: f64 = 30.0;
+
+/// The lesser width of what is drawn in a plane, mm.
+fn width_of(extent: &Extent) -> Option<f64> {
+    match extent {
+        Extent::Mask(mask) => short_axis_mm(mask),
+        Extent::Box { minimum, maximum } => {
+            let side = |axis: usize| maximum.0[axis] - minimum.0[axis];
+            Some(side(0).min(side(1)))
+        }
+        Extent::Point | Extent::Sphere { .. } => None,
+    }
+}
+
 /// Masks whose centres lie farther apart than this are not compared voxel by voxel, mm: an overlap of half needs large nodes then.
 const COMPARED_WITHIN_MM: f64 = 10.0;
 
@@ -218,7 +275,7 @@ fn one_for_each_node(clusters: Vec<Cluster>, duplicates: &mut u64) -> Vec<Cluste
         match near.filter(|&n| unique[n].is_same_node(&cluster)).min() {
             Some(known) => {
                 *duplicates += 1;
-                unique[known].members.extend(cluster.members);
+                unique[known].absorb(cluster);
             }
             None => {
                 cells.entry([i, j, k]).or_default().push(unique.len());
@@ -227,25 +284,6 @@ fn one_for_each_node(clusters: Vec<Cluster>, duplicates: &mut u64) -> Vec<Cluste
         }
     }
     unique
-}
-
-/// Voxels of two masks on one grid; both are sorted by `(k, j, i)`.
-fn shared_voxels(a: &Mask, b: &Mask) -> usize {
-    let order = |&[i, j, k]: &[u32; 3]| (k, j, i);
-    let (mut left, mut right) = (a.voxels.iter().peekable(), b.voxels.iter().peekable());
-    let mut shared = 0;
-    while let (Some(one), Some(other)) = (left.peek(), right.peek()) {
-        match order(one).cmp(&order(other)) {
-            std::cmp::Ordering::Less => _ = left.next(),
-            std::cmp::Ordering::Greater => _ = right.next(),
-            std::cmp::Ordering::Equal => {
-                shared += 1;
-                left.next();
-                right.next();
-            }
-        }
-    }
-    shared
 }
 
 #[cfg(test)]
@@ -398,6 +436,51 @@ mod tests {
         let joined = join(vec![block(0, Some(Station::S4R)), block(2, Some(Station::S7))], 5.0);
         assert_eq!((joined.findings[0].station, joined.findings[0].contradictions), (None, 1));
         assert_eq!(join(vec![block(0, None), block(8, None)], 5.0).findings.len(), 2);
+    }
+
+    /// A cube of so many voxels of 1 mm from a corner on.
+    fn cube(from: u32, side: u32) -> Annotation {
+        let Extent::Mask(shape) = mask(0.0).extent else { panic!("a mask") };
+        let places = (0..side).flat_map(|k| (0..side).flat_map(move |j| (0..side).map(move |i| [from + i, j, k])));
+        let middle = f64::from(side - 1) / 2.0;
+        Annotation {
+            center: PointMm::new(f64::from(from) + middle, middle, middle),
+            extent: Extent::Mask(Arc::new(Mask { affine: shape.affine, voxels: places.collect() })),
+            ..mask(0.0)
+        }
+    }
+
+    #[test]
+    fn masks_of_two_sources_that_share_nothing_stay_two() {
+        let joined = join(vec![(0, cube(0, 4)), (1, cube(4, 4))], 5.0);
+        assert_eq!((joined.findings.len(), joined.apart.len()), (2, 1));
+        let joined = join(vec![(0, cube(0, 4)), (1, cube(1, 4))], 5.0);
+        assert_eq!((joined.findings.len(), joined.apart.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_row_in_a_wide_region_is_no_row_of_the_region() {
+        let at = |x: f64, short_axis_mm| {
+            let row = Annotation { center: PointMm::new(x, 20.0, 20.0), short_axis_mm, ..annotation(0.0, None) };
+            let joined = join(vec![(0, cube(0, 40)), (1, row)], 5.0);
+            (joined.findings.len(), joined.in_regions.len())
+        };
+        assert_eq!(at(5.0, None), (2, 1));
+        assert_eq!(at(5.0, Some(12.0)), (2, 1));
+        assert_eq!(at(5.0, Some(38.0)), (1, 0), "its node is as large");
+        assert_eq!(at(18.0, None), (1, 0), "it is the centre");
+        let row = Annotation { center: PointMm::new(2.0, 10.0, 10.0), ..annotation(0.0, None) };
+        assert_eq!(join(vec![(0, cube(0, 20)), (1, row)], 5.0).findings.len(), 1, "a large node");
+    }
+
+    #[test]
+    fn a_part_of_a_node_never_gives_its_size() {
+        let core = || Annotation { center: cube(0, 9).center, ..cube(3, 3) };
+        for drawn in [vec![(0, core()), (0, cube(0, 9))], vec![(0, cube(0, 9)), (0, core())]] {
+            let joined = join(drawn, 5.0);
+            assert_eq!((joined.findings.len(), joined.duplicates), (1, 1));
+            assert_eq!(joined.findings[0].mask.as_ref().map(|mask| mask.voxels.len()), Some(729));
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod merge;
 mod names_without_rule;
 mod nifti;
 mod nrrd;
+mod overlap;
 mod plausible;
 pub mod reject;
 pub mod report;

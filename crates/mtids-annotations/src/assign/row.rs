@@ -20,6 +20,9 @@ const MOST_STEPS: f64 = 1.01;
 /// A whole index of a slice names that slice, and no other one; the planes of a repaired series are rounded.
 const MOST_STEPS_OF_INDEX: f64 = 0.5;
 
+/// Codes for unknown, signs aside.
+const CODES: [f64; 12] = [8.0, 9.0, 77.0, 88.0, 98.0, 99.0, 777.0, 888.0, 998.0, 999.0, 8888.0, 9999.0];
+
 /// A place nearer to the origin than this on every axis is no place of a chest, mm: the coordinates of scanners are centred elsewhere.
 pub(crate) const ORIGIN_MM: f64 = 1.0;
 
@@ -152,7 +155,10 @@ impl SeriesIndex<'_> {
             (None, None) => ("slice", row.sop_instance_uid.as_deref().unwrap_or_default()),
         };
         let cause = self.cause_of_uid(what, uid).unwrap_or_else(|| self.nearest(row));
-        NoImage::new(RejectReason::ImageNotHere, format!("{what} {uid} is not in the data folder; {cause}"))
+        NoImage::new(
+            RejectReason::ImageNotHere,
+            format!("{what} {uid} is no CT {what} of the data folder (PET and MR bear no findings); {cause}"),
+        )
     }
 
     /// What a UID is, if it is not what its column says.
@@ -219,6 +225,12 @@ fn fault_of_place(row: &TableRow) -> Option<String> {
         TablePosition::Mm(PointMm(place), _) => {
             let is_at_origin = place.iter().all(|mm| mm.abs() <= ORIGIN_MM);
             let text = place.map(|mm| (mm + 0.0).to_string()).join(", ");
+            let [x, y, z] = *place;
+            if x == y && y == z && CODES.contains(&x.abs()) {
+                return Some(format!(
+                    "({text}) mm is one code for unknown three times, and no place: leave the cells empty"
+                ));
+            }
             return is_at_origin.then(|| {
                 format!(
                     "({text}) mm lies at the origin of coordinates, where no node lies: were its cells empty, is it a code for unknown, in parts of \

@@ -6,6 +6,7 @@
 
 mod boxes;
 mod indices;
+mod join_doubts;
 mod levels;
 mod named;
 mod objects;
@@ -37,7 +38,7 @@ use crate::names_without_rule::NamesWithoutRule;
 use crate::reject::{Reject, RejectPlace, RejectReason};
 use crate::said::Contradicted;
 use crate::statuses_in_names::{StatusesInNames, Telling};
-use crate::surface::BESIDE_MM;
+use join_doubts::{JoinDoubts, halves_of_nodes};
 
 /// What findings are read from.
 #[derive(Clone, Copy, Debug)]
@@ -166,15 +167,13 @@ impl Loader<'_> {
         for sentence in self.resolved.mask_doubts.sentences() {
             tracing::warn!("{sentence}");
         }
-        let (mut crowded, mut beside, mut lengths) = (0, Vec::new(), Vec::new());
+        let mut doubts = JoinDoubts::default();
         for annotations in self.found {
             let telling = Telling::of(&annotations, &self.telling);
             let joined = join(annotations, self.rules.join_tolerance_mm);
             self.resolved.statuses_in_names.look_at(&telling, &joined);
             self.resolved.duplicates += joined.duplicates;
-            crowded += joined.crowded;
-            beside.extend(joined.beside);
-            lengths.extend(joined.contradicting_lengths);
+            doubts.add(&joined);
             self.resolved.contradictions +=
                 joined.findings.iter().map(|finding| u64::from(finding.contradictions)).sum::<u64>();
             self.resolved.findings.push(joined.findings);
@@ -182,26 +181,9 @@ impl Loader<'_> {
         if let Some(sentence) = self.resolved.statuses_in_names.sentence() {
             tracing::warn!("{sentence}");
         }
-        if crowded > 0 {
-            let lie = if crowded == 1 { "annotation lies" } else { "annotations lie" };
-            tracing::warn!(
-                "{crowded} {lie} in a mask or box that a nearer one of its source was joined to; each is a finding of its own: were two nodes drawn as one?"
-            );
-        }
-        if let Some(PointMm([x, y, z])) = beside.first() {
-            let lie = if beside.len() == 1 { "annotation lies" } else { "annotations lie" };
-            tracing::warn!(
-                "{} {lie} outside a drawn node, at most {BESIDE_MM} mm from its surface, and is joined to it, since no other is so near; the first at \
-                 {x:.1}, {y:.1}, {z:.1}: make sure that it is the same node",
-                beside.len()
-            );
-        }
-        if let Some([least, most]) = lengths.first() {
-            let (count, have) = (lengths.len(), if lengths.len() == 1 { "finding has" } else { "findings have" });
-            tracing::warn!(
-                "{count} {have} short axes that contradict each other, the first {least:.1} and {most:.1} mm: two nodes joined, or another unit? A table \
-                 goes before a report, and both before a mask"
-            );
+        let halves = halves_of_nodes(&self.resolved.findings, &self.index, self.rules.join_tolerance_mm);
+        for sentence in doubts.sentences().into_iter().chain(halves) {
+            tracing::warn!("{sentence}");
         }
         self.resolved
     }

@@ -10,7 +10,7 @@ use mtids_domain::annotation::{Annotation, AnnotationTarget};
 use super::indices::reject_contradicting_indices;
 use super::levels::LevelStatuses;
 use super::pairs::LabelledRows;
-use super::places::Places;
+use super::places::{Places, zero_coordinate};
 use super::{EntryOutcome, Loader, NamedFile};
 use crate::files::AnnotationFiles;
 use crate::geometry::SeriesGeometry;
@@ -141,7 +141,8 @@ impl Loader<'_> {
         if let Some((line, chosen)) = first_choice {
             Self::warn_of_choice(path, format_args!("line {line}, one of {choices} rows"), &chosen);
         }
-        let doubts: Vec<String> = in_mm.sentences().into_iter().chain(levels.sentence()).collect();
+        let doubts: Vec<String> =
+            in_mm.sentences().into_iter().chain(levels.sentence()).chain(zero_coordinate(rows)).collect();
         doubts.into_iter().for_each(|sentence| self.tell(path, sentence));
         let pairs = labelled.contradictions(self.rules.join_tolerance_mm);
         if let Some((line, other)) = pairs.first() {

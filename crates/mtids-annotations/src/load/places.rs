@@ -1,4 +1,4 @@
-//! Places in mm of one table that may be none: one place that rows of several patients share, and places in cm.
+//! Places of one table that may be none: one place that rows of several patients share, places in cm, and a coordinate that is 0 throughout.
 //!
 //! Purpose: a place that stands for unknown, and a table in cm, may lie in every image. Invariant: rows are only told, never left out. Units: mm.
 
@@ -9,6 +9,7 @@ use mtids_domain::taxonomy::Location;
 
 use crate::geometry::SeriesGeometry;
 use crate::join::place_key;
+use crate::table::row::{TablePosition, TableRow};
 
 /// Nodes of a chest lie in a box of more than this on some side, mm; in cm, in a box of less.
 const CHEST_MM: f64 = 40.0;
@@ -18,6 +19,9 @@ const STATIONS_MM: f64 = 15.0;
 
 /// So many rows of several series tell where their nodes lie.
 const FEWEST_ROWS: usize = 5;
+
+/// In so many rows a coordinate is not 0 by chance.
+const FEWEST_ZEROS: usize = 2;
 
 /// A row with a place in mm.
 struct Placed<'a> {
@@ -100,6 +104,24 @@ impl<'a> Places<'a> {
             )
         })
     }
+}
+
+/// A sentence where one coordinate is 0 in all rows: a column that was lost, or filled.
+pub(super) fn zero_coordinate(rows: &[TableRow]) -> Option<String> {
+    let coordinates = rows.iter().map(|row| match &row.position {
+        TablePosition::Mm(PointMm(place), _) => Some((["x_mm", "y_mm", "z_mm"], *place)),
+        TablePosition::Voxel(index, _) => Some((["i", "j", "k"], *index)),
+        TablePosition::Pixel(_) => None,
+    });
+    let coordinates: Vec<([&str; 3], [f64; 3])> = coordinates.collect::<Option<_>>()?;
+    let (names, _) = coordinates.first().filter(|_| rows.len() >= FEWEST_ZEROS)?;
+    let is_lost = |axis: &usize| coordinates.iter().all(|(kind, place)| kind == names && place[*axis] == 0.0);
+    let axis = (0..3).find(is_lost)?;
+    Some(format!(
+        "{} is 0 in all {} rows: was the column empty, or filled with 0? Every place lies there as long as it stands so",
+        names[axis],
+        rows.len()
+    ))
 }
 
 /// The longest side of the box around these places, mm.

@@ -254,6 +254,8 @@ fn places_that_stand_for_unknown_and_a_slice_that_is_one_off_are_rejected() {
         assert_eq!(found, [EntryOutcome::Used, EntryOutcome::Unmatched], "{unknown}");
         assert!(details[0].0 == RejectReason::OutsideImage && details[0].1.contains("at the origin"), "{details:?}");
     }
+    let (_, details) = entries("series_uid,x_mm,y_mm,z_mm\n2.25.3,-9,-9,-9\n2.25.3,99,99,99\n");
+    assert!(details.iter().all(|(_, detail)| detail.contains("one code for unknown")), "{details:?}");
     let header = "series_uid,sop_instance_uid,i,j,k";
     let (found, details) =
         entries(&format!("{header}\n2.25.3,2.25.3.2,3,2,1\n2.25.3,2.25.3.2,3,2,1.5\n2.25.3,2.25.3.2,3,2,2\n"));
@@ -261,4 +263,18 @@ fn places_that_stand_for_unknown_and_a_slice_that_is_one_off_are_rejected() {
     assert!(details[0].1.contains("does `k` count from 1"), "{details:?}");
     let (found, _) = entries(&format!("{header},index_base\n2.25.3,2.25.3.2,4,3,2,1\n"));
     assert_eq!(found, [EntryOutcome::Used]);
+}
+
+#[test]
+fn a_coordinate_that_is_0_in_all_rows_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nodes.csv");
+    let told = |rows: &str| {
+        std::fs::write(&path, format!("series_uid,i,j,k\n{rows}")).unwrap();
+        loaded(std::slice::from_ref(&path), [&[], &[], &[]], &[]).told
+    };
+    let of_lost = told("2.25.3,3,2,0\n2.25.3,5,4,0\n");
+    assert!(of_lost.len() == 1 && of_lost[0].contains("k is 0 in all 2 rows"), "{of_lost:?}");
+    assert_eq!(told("2.25.3,3,2,0\n"), Vec::<String>::new(), "by chance");
+    assert_eq!(told("2.25.3,3,2,0\n2.25.3,5,4,1\n"), Vec::<String>::new());
 }

@@ -107,17 +107,7 @@ impl Found {
         stamp: FileStamp,
     ) -> Skeleton {
         let Self { header, before_pixels, pixels_at, pixels, uneven, .. } = std::mem::take(self);
-        Skeleton {
-            transfer_syntax,
-            sop_class_uid,
-            inflated,
-            header,
-            before_pixels,
-            pixels_at,
-            uneven,
-            pixels,
-            stamp,
-        }
+        Skeleton { transfer_syntax, sop_class_uid, inflated, header, before_pixels, pixels_at, uneven, pixels, stamp }
     }
 
     /// An element of the data set begins at `at` (or the data set ends there).

@@ -222,8 +222,9 @@ fn probe(dir: &Path, points: &[PointMm], repair: bool) -> Result<Probed, PrepErr
     let mut probed = Probed::default();
     for series in &grouped.series {
         let values = match &*series.modality {
-            "CT" => load_volume(series, &limits)
-                .map(|loaded| (values_at(&loaded.volume, points, "hu"), loaded.warnings)),
+            "CT" => {
+                load_volume(series, &limits).map(|loaded| (values_at(&loaded.volume, points, "hu"), loaded.warnings))
+            }
             "PT" => load_pet(series, &limits)
                 .map(|loaded| (values_at(&loaded.volume, points, "suv"), series.warnings.clone())),
             _ => continue,

@@ -177,9 +177,8 @@ mod tests {
 
     #[test]
     fn a_name_tells_people_apart_by_words_that_are_names() {
-        let differ = |a: &str, b: &str| {
-            are_other_names(&words_of_name(Some(a), "LUNG-1"), &words_of_name(Some(b), "LUNG-1"))
-        };
+        let differ =
+            |a: &str, b: &str| are_other_names(&words_of_name(Some(a), "LUNG-1"), &words_of_name(Some(b), "LUNG-1"));
         assert!(differ("MEIER^ANNA", "Schulz^Karl"));
         for (a, b) in [
             ("MEIER^ANNA", "SCHULZ^Anna"),
