@@ -16,16 +16,33 @@ use crate::voc::BoxDoubts;
 const LEAST_MM3: f64 = 5.0;
 
 /// Names of what is drawn beside nodes. Whole words, in lower case.
-const ORGANS: [&str; 27] = [
+const ORGANS: [&str; 68] = [
+    "adenocarcinoma",
+    "adrenal",
     "aorta",
+    "appendage",
+    "arteries",
+    "artery",
+    "atrial",
+    "atrium",
+    "azygos",
     "body",
+    "bone",
+    "brain",
     "bronchi",
     "bronchus",
+    "carcinoma",
     "carina",
+    "cava",
+    "colon",
+    "cord",
     "couch",
     "ctv",
+    "diaphragm",
+    "effusion",
     "esophagus",
     "external",
+    "gallbladder",
     "gtv",
     "gtvp",
     "heart",
@@ -34,16 +51,40 @@ const ORGANS: [&str; 27] = [
     "liver",
     "lung",
     "lungs",
+    "mass",
+    "muscle",
+    "myocardium",
+    "neoplasm",
+    "nodule",
+    "nodules",
     "oesophagus",
+    "pancreas",
+    "pericardium",
+    "pleura",
     "ptv",
     "rib",
+    "ribs",
+    "scapula",
     "skin",
     "spinalcord",
     "spine",
     "spleen",
     "sternum",
+    "stomach",
+    "thymus",
     "thyroid",
     "trachea",
+    "tumor",
+    "tumors",
+    "tumour",
+    "tumours",
+    "vein",
+    "veins",
+    "ventricle",
+    "vertebra",
+    "vertebrae",
+    "vessel",
+    "vessels",
 ];
 
 /// Words that make a name one of nodes, whatever else it says.
@@ -99,6 +140,14 @@ impl MaskDoubts {
         }
     }
 
+    /// Notes a mask file whose name is that of an organ, and whose labels have none, by the number of its findings.
+    pub(crate) fn look_at_file(&mut self, stem: &str, findings: u64) {
+        // A UID and the endings of numbered copies are no words.
+        if findings > 0 && is_organ(stem) {
+            *self.organs.entry(stem.to_owned()).or_default() += findings;
+        }
+    }
+
     /// A sentence for each kind of doubt.
     pub fn sentences(&self) -> Vec<String> {
         let told = |names: &BTreeMap<String, u64>, tell: &dyn Fn(u64, String) -> String| {
@@ -127,7 +176,7 @@ impl MaskDoubts {
         let organs = told(&self.organs, &|count, names| {
             let has = if count == 1 { "finding without label has" } else { "findings without label have" };
             format!(
-                "{count} {has} the name of an organ or a target volume: {names}; each is read as a lymph node; write a class rule that ignores them"
+                "{count} {has} the name of an organ, a vessel, a tumour or a target volume: {names}; each is read as a lymph node; write a class rule that ignores them"
             )
         });
         let huge = told(&self.huge, &|count, names| {
@@ -151,7 +200,9 @@ fn is_organ(name: &str) -> bool {
     let mut words = name.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
     // As in 4R; a number alone counts structures.
     let is_station = |word: &str| {
-        word.starts_with(|letter: char| letter.is_ascii_digit()) && word.contains(|letter: char| letter.is_alphabetic())
+        word.len() <= 4
+            && word.starts_with(|letter: char| letter.is_ascii_digit())
+            && word.contains(|letter: char| letter.is_alphabetic())
     };
     words.clone().all(|word| !NODES.contains(&word) && !is_station(word)) && words.any(|word| ORGANS.contains(&word))
 }
@@ -330,13 +381,30 @@ mod tests {
 
     #[test]
     fn organs_without_label_are_told_by_their_names() {
-        for name in ["Heart", "lung_upper_lobe_left", "GTV-1", "Aorta (thoracic)", "PTV"] {
+        for name in [
+            "Heart",
+            "lung_upper_lobe_left",
+            "GTV-1",
+            "Aorta (thoracic)",
+            "PTV",
+            "Neoplasm, Primary",
+            "Nodule 1",
+            "Superior vena cava",
+            "T5 vertebra",
+            "Spinal-Cord",
+        ] {
             let told = doubts(&[drawn(name, square(1, 1))]);
             assert!(told.len() == 1 && told[0].contains("1 finding without label has the name"), "{name}: {told:?}");
         }
         for name in ["node at the aorta", "GTVn 4R", "LN heart", "4R trachea", "hearty", "label 3", ""] {
             assert_eq!(doubts(&[drawn(name, square(1, 1))]), Vec::<String>::new(), "{name}");
         }
+        let of_file = |stem: &str| {
+            let mut doubts = MaskDoubts::default();
+            doubts.look_at_file(stem, 2);
+            doubts.sentences().len()
+        };
+        assert_eq!(["1.2.840.113619_esophagus", "tumor_nodes", "1.2.3_4R", "lesions"].map(of_file), [1, 0, 0, 0]);
         let (source, finding) = drawn("Heart", square(1, 1));
         let labelled = Annotation { metastasis: Some(Metastasis::Benign), ..finding };
         assert_eq!(doubts(&[(source, labelled)]), Vec::<String>::new());

@@ -1,6 +1,7 @@
-//! Boxes on slices become findings: those of adjacent slices that touch and have one name are one.
+//! Boxes on slices become findings: those of adjacent slices that overlap and have one name are one.
 //!
-//! Invariant: two boxes of one slice are two nodes, unless they share most of what they cover. Units: LPS mm.
+//! Invariant: two boxes of one slice are two nodes, unless they share most of what they cover; each goes on with the box of the next slice that it overlaps
+//! most, and no two with the same one. Units: LPS mm.
 
 use std::collections::BTreeMap;
 
@@ -43,22 +44,75 @@ pub(super) fn groups<'b>(boxes: &'b [SliceBox], series: &SeriesGeometry<'_>) -> 
         let key = |one: &SliceBox| one.minimum.map(|x| (x * 1e3) as i64);
         (a.0, key(a.1), &a.1.name).cmp(&(b.0, key(b.1), &b.1.name))
     });
-    let joined = |(k, a): Placed<'_>, (l, b): Placed<'_>| {
-        // Two boxes of one slice are two nodes, unless one of them was drawn twice.
-        let are_one = if k == l { overlap(a, b) >= SAME_BOX } else { k.abs_diff(l) == 1 && touch(a, b) };
-        are_one && have_one_name(a, b)
-    };
-    // Sorted by slice, a box can only touch groups that hold a box of its own or the slice before.
     let mut groups: Vec<Vec<Placed<'b>>> = Vec::new();
-    for one in placed {
-        let touches = |group: &Vec<Placed<'b>>| group.iter().any(|&member| joined(member, one));
-        let (touching, mut rest): (Vec<_>, Vec<_>) = groups.into_iter().partition(touches);
-        let mut group: Vec<Placed<'b>> = touching.into_iter().flatten().collect();
-        group.push(one);
-        rest.push(group);
-        groups = rest;
+    // The groups that end on the slice before.
+    let mut ending: Vec<usize> = Vec::new();
+    let mut before = None;
+    for slice in placed.chunk_by(|(k, _), (l, _)| k == l) {
+        let k = slice[0].0;
+        if before.is_none_or(|before: usize| before + 1 != k) {
+            ending.clear();
+        }
+        let drawn = drawn_once(slice);
+        let mut goes_on: Vec<Option<usize>> = vec![None; drawn.len()];
+        for (_, n, group) in pairs(&drawn, &ending, &groups) {
+            if goes_on[n].is_none() && !goes_on.contains(&Some(group)) {
+                goes_on[n] = Some(group);
+            }
+        }
+        ending = Vec::with_capacity(drawn.len());
+        for (boxes, group) in drawn.into_iter().zip(goes_on) {
+            let group = group.unwrap_or_else(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            groups[group].extend(boxes);
+            ending.push(group);
+        }
+        before = Some(k);
     }
     groups
+}
+
+/// The boxes of one slice; those that were drawn twice are together.
+fn drawn_once<'b>(slice: &[Placed<'b>]) -> Vec<Vec<Placed<'b>>> {
+    let mut drawn: Vec<Vec<Placed<'b>>> = Vec::new();
+    for &(k, one) in slice {
+        let is_same = |(_, other): &Placed<'_>| overlap(other, one) >= SAME_BOX && have_one_name(other, one);
+        let (same, mut rest): (Vec<_>, Vec<_>) = drawn.into_iter().partition(|boxes| boxes.iter().any(is_same));
+        let mut boxes: Vec<Placed<'b>> = same.into_iter().flatten().collect();
+        boxes.push((k, one));
+        rest.push(boxes);
+        drawn = rest;
+    }
+    drawn
+}
+
+/// Which boxes of a slice may go on with a group that ends on the slice before: those that overlap most come first.
+fn pairs(drawn: &[Vec<Placed<'_>>], ending: &[usize], groups: &[Vec<Placed<'_>>]) -> Vec<(f64, usize, usize)> {
+    let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
+    for (n, boxes) in drawn.iter().enumerate() {
+        let above = boxes[0].0;
+        for &group in ending {
+            let last = || groups[group].iter().filter(|(k, _)| k + 1 == above);
+            let of_two = boxes.iter().flat_map(|(_, one)| last().map(move |(_, other)| (*one, *other)));
+            let meeting = of_two.filter(|(one, other)| have_one_name(one, other) && meet(one, other));
+            if let Some(most) = meeting.map(|(one, other)| overlap(one, other)).max_by(f64::total_cmp) {
+                pairs.push((most, n, group));
+            }
+        }
+    }
+    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    pairs
+}
+
+/// Whether two boxes share more than an edge or a corner; a box of one row or column has no more than that.
+fn meet(a: &SliceBox, b: &SliceBox) -> bool {
+    touch(a, b)
+        && (0..2).all(|axis| {
+            let is_line = |one: &SliceBox| one.minimum[axis] == one.maximum[axis];
+            is_line(a) || is_line(b) || a.maximum[axis].min(b.maximum[axis]) > a.minimum[axis].max(b.minimum[axis])
+        })
 }
 
 pub(super) fn touch(a: &SliceBox, b: &SliceBox) -> bool {
@@ -114,6 +168,50 @@ fn finding(group: &[(usize, &SliceBox)], series: &SeriesGeometry<'_>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Groups of boxes from x to x on slices, by their first x and number of boxes.
+    fn grouped(boxes: &[(usize, [f64; 2])]) -> Vec<(f64, usize)> {
+        let boxes: Vec<SliceBox> = boxes
+            .iter()
+            .map(|(k, [from, to])| SliceBox {
+                sop_instance_uid: k.to_string(),
+                name: "LN".into(),
+                minimum: [*from, 50.0],
+                maximum: [*to, 60.0],
+                size: None,
+                other_names: Vec::new(),
+            })
+            .collect();
+        let steps = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let series = SeriesGeometry {
+            patient_id: "1",
+            series_uid: "2",
+            part: 0,
+            study_uid: "3",
+            frame_of_reference_uid: None,
+            affine: mtids_domain::geometry::Affine::new(PointMm([0.0; 3]), steps).unwrap(),
+            dimensions: [100, 100, 4],
+            slices: crate::geometry::SliceUids::Listed(&["0", "1", "2", "3"]),
+        };
+        let mut found: Vec<(f64, usize)> =
+            groups(&boxes, &series).iter().map(|group| (group[0].1.minimum[0], group.len())).collect();
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        found
+    }
+
+    #[test]
+    fn boxes_side_by_side_on_several_slices_stay_apart() {
+        let beside = (0..4).flat_map(|k| [(k, [90.0, 100.0]), (k, [100.0, 110.0])]).collect::<Vec<_>>();
+        assert_eq!(grouped(&beside), [(90.0, 4), (100.0, 4)]);
+        // One corner or edge is no overlap.
+        assert_eq!(grouped(&[(0, [90.0, 100.0]), (1, [100.0, 110.0])]), [(90.0, 1), (100.0, 1)]);
+        assert_eq!(grouped(&[(0, [90.0, 100.0]), (1, [95.0, 110.0]), (2, [92.0, 99.0])]), [(90.0, 3)]);
+        // A gap of a slice, and one drawn twice.
+        assert_eq!(grouped(&[(0, [90.0, 100.0]), (2, [90.0, 100.0])]), [(90.0, 1), (90.0, 1)]);
+        assert_eq!(grouped(&[(0, [90.0, 100.0]), (0, [91.0, 100.0]), (1, [90.0, 100.0])]), [(90.0, 3)]);
+        // One that becomes two: the larger part goes on.
+        assert_eq!(grouped(&[(0, [90.0, 110.0]), (1, [90.0, 103.0]), (1, [105.0, 110.0])]), [(90.0, 2), (105.0, 1)]);
+    }
 
     #[test]
     fn boxes_of_one_slice_are_one_where_they_share_half_of_what_they_cover() {

@@ -202,7 +202,9 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
         let (sop_instance_uid, other_names) = (sop_instance_uid.clone(), other_names.clone());
         Ok(SliceBox { sop_instance_uid, name, minimum, maximum, size, other_names })
     };
-    let boxes = objects.iter().flat_map(|object| {
+    // LabelMe keeps what was deleted, and says so.
+    let is_kept = |object: &&Object| !object.own.get("deleted").is_some_and(|text| text == "1");
+    let boxes = objects.iter().filter(is_kept).flat_map(|object| {
         // Some programs write the corners without <bndbox>.
         let alone = object.boxes.is_empty().then_some(&none);
         object.boxes.iter().chain(alone).map(|corners| read(object, corners))
@@ -252,6 +254,12 @@ mod tests {
         };
         assert_eq!(read("1.2.3.xml", "/x/1.2.3.png"), Vec::<String>::new());
         assert_eq!(read("1.2.4.dcm.xml", "C:\\x\\1.2.5.png"), ["1.2.5", "1.2.4"]);
+    }
+
+    #[test]
+    fn what_labelme_deleted_is_no_box() {
+        let deleted = |text: &str| SLICE.replace("<bndbox>", &format!("<deleted>{text}</deleted><bndbox>"));
+        assert_eq!([deleted("0"), deleted("1")].map(|text| parse(&text).unwrap().len()), [1, 0]);
     }
 
     #[test]
