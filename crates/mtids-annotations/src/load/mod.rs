@@ -16,6 +16,7 @@ mod region_doubts;
 mod report_places;
 mod reports;
 mod slices;
+mod station_order;
 mod structures;
 mod successors;
 

@@ -11,6 +11,7 @@ use super::indices::reject_contradicting_indices;
 use super::levels::LevelStatuses;
 use super::pairs::LabelledRows;
 use super::places::{Places, zero_coordinate};
+use super::station_order::StationOrder;
 use super::{EntryOutcome, Loader, NamedFile};
 use crate::files::AnnotationFiles;
 use crate::geometry::SeriesGeometry;
@@ -123,6 +124,7 @@ impl Loader<'_> {
         let mut labelled = LabelledRows::default();
         let mut in_mm = Places::default();
         let mut levels = LevelStatuses::default();
+        let mut order = StationOrder::default();
         let people = &self.rules.people;
         let mut assigned: Vec<_> = rows.iter().map(|row| self.index.assign_row(row)).collect();
         if let Some(warning) = reject_contradicting_indices(rows, &mut assigned, &self.index) {
@@ -141,6 +143,7 @@ impl Loader<'_> {
                     }
                     let patient = people.canonical(self.index.series(chosen.series).patient_id);
                     levels.add(patient, &annotation, row.line);
+                    order.add(chosen.series, annotation.station, annotation.center, row.line);
                     if let TablePosition::Mm(place, _) = row.position {
                         in_mm.add(
                             self.index.series(chosen.series),
@@ -164,8 +167,12 @@ impl Loader<'_> {
         if let Some((line, chosen)) = first_choice {
             Self::warn_of_choice(path, format_args!("line {line}, one of {choices} rows"), &chosen);
         }
-        let doubts: Vec<String> =
-            in_mm.sentences().into_iter().chain(levels.sentence()).chain(zero_coordinate(rows)).collect();
+        let doubts: Vec<String> = [in_mm.sentences(), order.sentences()]
+            .into_iter()
+            .flatten()
+            .chain(levels.sentence())
+            .chain(zero_coordinate(rows))
+            .collect();
         doubts.into_iter().for_each(|sentence| self.tell(path, sentence));
         let pairs = labelled.contradictions(self.rules.join_tolerance_mm);
         if let Some((line, other)) = pairs.first() {
