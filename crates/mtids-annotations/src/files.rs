@@ -177,6 +177,13 @@ fn warn_of_shown(path: &Path, table: &Table) {
             "hidden or filtered rows are read like all others (first in row {first}); delete those that are not meant"
         );
     }
+    if let Some(first) = table.struck.first() {
+        tracing::warn!(
+            table = %path.display(),
+            rows = table.struck.len(),
+            "rows with a cell that is struck through are read like all others (first in row {first}); delete those that are not meant"
+        );
+    }
     for (row, column, format) in &table.odd_formats {
         tracing::warn!(
             table = %path.display(),

@@ -11,23 +11,51 @@ use crate::join::Joined;
 use crate::names_without_rule::first_names;
 use crate::status_sign::has_status_sign;
 
-/// Words of a status, in lower case.
-const WORDS: [&str; 15] = [
+/// Words of a status, in lower case, in the languages of most labels.
+const WORDS: [&str; 43] = [
+    "befallen",
     "benign",
+    "benigne",
+    "benigno",
+    "bösartig",
+    "cancer",
+    "cancerous",
+    "gutartig",
+    "maligna",
     "malignant",
+    "maligne",
+    "maligno",
     "met",
     "meta",
+    "metastase",
+    "metastasen",
     "metastases",
     "metastasis",
     "metastatic",
+    "metastático",
     "mets",
+    "métastase",
+    "métastases",
     "neg",
+    "negativ",
     "negative",
+    "negativo",
     "nonmetastatic",
+    "négatif",
     "pathologic",
     "pathological",
     "pos",
+    "positif",
+    "positiv",
     "positive",
+    "positivo",
+    "reactive",
+    "reaktiv",
+    "réactif",
+    "suspect",
+    "suspekt",
+    "suspicious",
+    "tumorfrei",
 ];
 
 /// The names, each with the number of its findings.
@@ -100,6 +128,9 @@ mod tests {
             "Metastatic node 3",
             "LN 4R −",
             "met2",
+            "LK 4R befallen",
+            "Métastase 7",
+            "LN_10R_reaktiv",
         ] {
             assert!(seems_to_tell(name), "{name}");
         }

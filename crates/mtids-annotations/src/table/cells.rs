@@ -93,6 +93,8 @@ pub(super) fn from_cells(path: &Path, raw: &RawTable, map: StationMap) -> Result
     note_zeros(raw, &at, &mut faults, &mut table);
     let is_hidden = |line: &u64| raw.shown.hidden.binary_search(line).is_ok();
     table.hidden = table.rows.iter().map(|row| row.line).filter(is_hidden).collect();
+    let is_struck = |line: &u64| raw.shown.struck.binary_search(line).is_ok();
+    table.struck = table.rows.iter().map(|row| row.line).filter(is_struck).collect();
     let named =
         |(line, column, format): &(u64, usize, String)| Some((*line, columns.get(*column)?.clone(), format.clone()));
     table.odd_formats = raw.shown.formats.iter().filter_map(named).collect();

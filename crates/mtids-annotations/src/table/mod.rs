@@ -16,6 +16,7 @@ mod names;
 mod parquet;
 mod partly_filled;
 mod quotes;
+mod raised;
 mod record;
 pub mod row;
 mod row_cells;

@@ -123,6 +123,8 @@ pub struct Table {
     pub doubtful_zeros: Vec<(u64, String)>,
     /// Rows, as [`TableRow::line`], that a spreadsheet program hides.
     pub hidden: Vec<u64>,
+    /// Rows, as [`TableRow::line`], with a cell that is struck through.
+    pub struck: Vec<u64>,
     /// Columns whose numbers a spreadsheet program shows otherwise: the first row, the column, and the number format.
     pub odd_formats: Vec<(u64, String, String)>,
     /// Columns of lengths in mm most of whose values are so small that they may be in cm.

@@ -2,6 +2,7 @@
 //!
 //! Invariants: the values of the cells are read, whatever is shown; who wrote the table by what is shown learns where it differs.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -11,11 +12,17 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use zip::ZipArchive;
 
+use super::raised::raised_cells;
+
 /// What is shown otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     /// Rows, from 1, that are hidden, also by a filter; in ascending order.
     pub(super) hidden: Vec<u64>,
+    /// Rows, from 1, with a cell that is struck through; in ascending order.
+    pub(super) struck: Vec<u64>,
+    /// Row, from 1, and column of the first cell with a raised or lowered letter.
+    pub(super) raised: Option<(u64, usize)>,
     /// For each column with a number in a telling format the first such row, from 1, the column, and the format.
     pub(super) formats: Vec<(u64, usize, String)>,
 }
@@ -32,17 +39,14 @@ pub(super) fn shown(
     columns: &[usize],
 ) -> Result<Shown, String> {
     let fail = |error: String| format!("sheet `{sheet}`: {error}");
-    let formats = formats(book, sheet, header, columns)?;
-    let hidden = hidden_rows(path, sheet).map_err(fail)?;
-    Ok(Shown { hidden, formats })
+    let mut shown = formats(book, sheet, header, columns)?;
+    let of_parts = hidden_rows(path, sheet).map_err(fail)?;
+    shown.hidden = of_parts.hidden;
+    shown.raised = of_parts.raised.into_iter().find(|(line, column)| *line > header && columns.contains(column));
+    Ok(shown)
 }
 
-fn formats(
-    book: &mut Xlsx<BufReader<File>>,
-    sheet: &str,
-    header: u64,
-    columns: &[usize],
-) -> Result<Vec<(u64, usize, String)>, String> {
+fn formats(book: &mut Xlsx<BufReader<File>>, sheet: &str, header: u64, columns: &[usize]) -> Result<Shown, String> {
     let fail = |error| format!("sheet `{sheet}`: {error}");
     let mut cells = book.worksheet_cells_reader(sheet).map_err(fail)?;
     let telling: Vec<Option<String>> = cells
@@ -50,11 +54,17 @@ fn formats(
         .iter()
         .map(|style| Some(style.number_format.as_ref()?.format_code.clone()).filter(|code| is_telling(code)))
         .collect();
-    let mut found: Vec<(u64, usize, String)> = Vec::new();
+    let is_struck: Vec<bool> =
+        cells.styles().iter().map(|style| style.font.as_ref().is_some_and(|font| font.strikethrough)).collect();
+    let (mut found, mut struck): (Vec<(u64, usize, String)>, BTreeSet<u64>) = (Vec::new(), BTreeSet::new());
     while let Some((cell, style)) = cells.next_cell_with_style_id().map_err(fail)? {
         let (row, column) = cell.get_position();
         let (line, column) = (u64::from(row) + 1, column as usize);
         let is_number = matches!(cell.get_value(), DataRef::Int(_) | DataRef::Float(_));
+        let is_filled = !matches!(cell.get_value(), DataRef::Empty);
+        if is_filled && is_struck.get(style) == Some(&true) && line > header && columns.contains(&column) {
+            struck.insert(line);
+        }
         let is_first = found.iter().all(|(_, known, _)| *known != column);
         if let Some(Some(code)) = telling.get(style)
             && is_number
@@ -65,7 +75,7 @@ fn formats(
             found.push((line, column, code.clone()));
         }
     }
-    Ok(found)
+    Ok(Shown { formats: found, struck: struck.into_iter().collect(), ..Shown::default() })
 }
 
 /// Whether a number format shows a number as another one or as words: it has a condition, letters or digits of its own, a part that shows nothing, or
@@ -94,8 +104,15 @@ fn is_telling(code: &str) -> bool {
     says || hides || bare.contains('%') || bare.split(';').any(divides)
 }
 
-/// The rows of a sheet that are hidden, from 1. A workbook whose parts lie elsewhere than Excel puts them has none.
-fn hidden_rows(path: &Path, sheet: &str) -> Result<Vec<u64>, String> {
+/// What the parts of a workbook say of a sheet.
+#[derive(Default)]
+struct OfParts {
+    hidden: Vec<u64>,
+    raised: BTreeSet<(u64, usize)>,
+}
+
+/// The rows of a sheet that are hidden, from 1, and its cells with raised letters. A workbook whose parts lie elsewhere than Excel puts them has none.
+fn hidden_rows(path: &Path, sheet: &str) -> Result<OfParts, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| error.to_string())?;
     let mut id = None;
@@ -110,7 +127,7 @@ fn hidden_rows(path: &Path, sheet: &str) -> Result<Vec<u64>, String> {
             target = attribute(element, "Target");
         }
     })?;
-    let Some(target) = target else { return Ok(Vec::new()) };
+    let Some(target) = target else { return Ok(OfParts::default()) };
     let part = target.strip_prefix('/').map_or_else(|| format!("xl/{target}"), str::to_owned);
     let (mut row, mut hidden) = (0, Vec::new());
     each_element(&mut archive, &part, |name, element| {
@@ -124,7 +141,7 @@ fn hidden_rows(path: &Path, sheet: &str) -> Result<Vec<u64>, String> {
         }
     })?;
     hidden.sort_unstable();
-    Ok(hidden)
+    Ok(OfParts { hidden, raised: raised_cells(&mut archive, &part)? })
 }
 
 /// Looks at each element of a part of a workbook, if there is such a part.
@@ -150,7 +167,7 @@ fn each_element(
 }
 
 /// The value of an attribute, whatever its namespace.
-fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
+pub(super) fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
     let found = element.attributes().flatten().find(|one| one.key.local_name().as_ref() == name.as_bytes())?;
     found.unescape_value().ok().map(|value| value.into_owned())
 }

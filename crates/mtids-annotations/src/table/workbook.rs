@@ -70,6 +70,13 @@ pub(super) fn read_workbook(path: &Path) -> Result<RawTable, AnnotationError> {
         return Err(unreadable(detail));
     }
     let shown = shown(path, &mut book, sheet, header.line, &known).map_err(unreadable)?;
+    if let Some((line, column)) = shown.raised {
+        let detail = format!(
+            "sheet `{sheet}`, row {line}, column `{}`: a raised or lowered letter, which would be read as one of the value; delete the footnote mark",
+            names[column]
+        );
+        return Err(unreadable(detail));
+    }
     let rows = rows.map(|mut record| {
         record.cells.resize(record.cells.len().max(names.len()), String::new());
         record
@@ -229,7 +236,7 @@ mod tests {
         );
         add(
             "xl/styles.xml",
-            r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><numFmts count="1"><numFmt numFmtId="170" formatCode="[=1]&quot;benign&quot;;[=0]&quot;malignant&quot;"/></numFmts><cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="16"/><xf numFmtId="170" applyNumberFormat="1"/></cellXfs></styleSheet>"#,
+            r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><numFmts count="1"><numFmt numFmtId="170" formatCode="[=1]&quot;benign&quot;;[=0]&quot;malignant&quot;"/></numFmts><fonts count="2"><font/><font><strike/></font></fonts><cellXfs count="4"><xf numFmtId="0"/><xf numFmtId="16"/><xf numFmtId="170" applyNumberFormat="1"/><xf numFmtId="0" fontId="1" applyFont="1"/></cellXfs></styleSheet>"#,
         );
         archive.finish().unwrap();
     }
@@ -365,6 +372,18 @@ mod tests {
         let format = r#"[=1]"benign";[=0]"malignant""#.to_owned();
         assert_eq!(table.odd_formats, [(2, "metastasis".to_owned(), format)]);
         assert_eq!(table.rows[0].metastasis, Some(Metastasis::Metastatic), "the value is read");
+    }
+
+    #[test]
+    fn a_row_that_is_struck_through_is_told_and_a_footnote_mark_is_refused() {
+        let rows = [header(), row(Text("4R"), Number(1.0)), row(Text("7"), Number(0.0))];
+        let struck = sheet(&rows).replace(r#"<c r="F3">"#, r#"<c r="F3" s="3">"#);
+        assert_eq!(read(&[("nodes", struck)]).unwrap().struck, [3]);
+        assert_eq!(read(&[("nodes", sheet(&rows))]).unwrap().struck, Vec::<u64>::new());
+        let run = r#"<is><r><t>4R</t></r><r><rPr><vertAlign val="superscript"/></rPr><t>1</t></r></is>"#;
+        let marked = sheet(&rows).replacen("<is><t>4R</t></is>", run, 1);
+        let error = read(&[("nodes", marked)]).unwrap_err();
+        assert!(error.contains("row 2, column `station`") && error.contains("footnote mark"), "{error}");
     }
 
     #[test]
