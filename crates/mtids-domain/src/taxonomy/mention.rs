@@ -82,6 +82,8 @@ enum Token<'a> {
     /// A word without meaning of its own.
     Word,
     Gap,
+    /// A gap of blanks alone.
+    Blank,
     Dash,
     /// A point between digits, and nothing else.
     Point,
@@ -123,6 +125,7 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
                 Some(strange) => return Err(format!("`{strange}` is not understood")),
                 None if run.contains(is_dash) => Token::Dash,
                 None if run == "." && matches!(found.last(), Some(Token::Number(_))) => Token::Point,
+                None if run.chars().all(char::is_whitespace) => Token::Blank,
                 None => Token::Gap,
             },
         });
@@ -136,9 +139,21 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, String> {
     Ok(found)
 }
 
+/// Whether the other side than this one stands before it, with blanks between them or nothing, and one of both touches a number.
+fn contradicts_before(tokens: &[Token<'_>], at: usize, mark: Mark) -> bool {
+    let Some(before) = tokens[..at].iter().rposition(|token| !matches!(token, Token::Blank)) else { return false };
+    let is_number = |at: Option<usize>| matches!(at.and_then(|at| tokens.get(at)), Some(Token::Number(_)));
+    let is_other = matches!(
+        (&tokens[before], mark),
+        (Token::Mark(Mark::Right), Mark::Left) | (Token::Mark(Mark::Left), Mark::Right)
+    );
+    is_other && (is_number(before.checked_sub(1)) || is_number(Some(at + 1)))
+}
+
 /// What letters say of a part of the last number, where nothing but its side stands behind it.
 fn part_behind(tokens: &[Token<'_>], run: &str) -> Option<Option<Mark>> {
-    let last = tokens.iter().rev().find(|token| !matches!(token, Token::Gap | Token::Dash | Token::Mark(_)));
+    let last =
+        tokens.iter().rev().find(|token| !matches!(token, Token::Gap | Token::Blank | Token::Dash | Token::Mark(_)));
     match last {
         Some(Token::Number("11")) => part_of_11(run),
         Some(Token::Number("3" | "03")) => part_of_3(run),
@@ -180,7 +195,7 @@ impl Mentions {
                 at.and_then(|at| tokens.get(at)).is_some_and(|token| matches!(token, Token::Number(_)))
             };
             match token {
-                Token::Word | Token::Gap => {}
+                Token::Word | Token::Gap | Token::Blank => {}
                 Token::Dash => dash = true,
                 Token::Point if touches_number(Some(at + 1)) => return Err(fail("a number with a point")),
                 Token::Point => {}
@@ -201,6 +216,10 @@ impl Mentions {
                 }
                 Token::Mark(_) if !sides_first && touches_number(Some(at + 1)) => {
                     return Err(fail("sides on both sides"));
+                }
+                // `4R left` contradicts itself; `4R/L` and `4R or L` name both.
+                Token::Mark(mark) if contradicts_before(&tokens, at, *mark) => {
+                    return Err(fail("two sides that contradict each other"));
                 }
                 Token::Mark(mark) if sides_first => waiting.push(*mark),
                 Token::Mark(mark) => {
@@ -281,6 +300,13 @@ impl Mentions {
             self.list.iter_mut().for_each(&mut give);
         } else {
             self.list.iter_mut().rev().for_each(&mut give);
+        }
+        // 12 to 14 are one station of each side.
+        let is_peripheral = |mention: &Mention| (12..=14).contains(&mention.number);
+        if let Some(known) = self.list.iter().find(|one| is_peripheral(one) && one.has_side()).copied() {
+            for mention in self.list.iter_mut().filter(|one| is_peripheral(one) && !one.has_side()) {
+                (mention.right, mention.left) = (known.right, known.left);
+            }
         }
     }
 }

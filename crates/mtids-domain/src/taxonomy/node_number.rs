@@ -247,7 +247,7 @@ mod tests {
             ("R 10/11", "10R or 11R"),
             ("5_6", "5 or 6"),
             ("4R_4L", "4R or 4L"),
-            ("12R-14", "12-14R or 12-14L"),
+            ("12R-14", "12-14R"),
             ("4R (2R, 2L)", "2R or 2L or 4R"),
         ] {
             assert_eq!(read(text).unwrap().location().to_string(), stations, "{text}");
