@@ -15,6 +15,7 @@ mod kind;
 mod names;
 mod parquet;
 mod partly_filled;
+mod parts;
 mod quotes;
 mod raised;
 mod record;

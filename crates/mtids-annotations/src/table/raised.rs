@@ -10,7 +10,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
-use super::shown::attribute;
+use super::parts::attribute;
 
 /// The cells of a part with a sheet, by row and column, the row from 1 and the column from 0.
 ///

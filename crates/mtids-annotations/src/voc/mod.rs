@@ -203,7 +203,7 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
         Ok(SliceBox { sop_instance_uid, name, minimum, maximum, size, other_names })
     };
     // LabelMe keeps what was deleted, and says so.
-    let is_kept = |object: &&Object| !object.own.get("deleted").is_some_and(|text| text == "1");
+    let is_kept = |object: &&Object| object.own.get("deleted").is_none_or(|text| text != "1");
     let boxes = objects.iter().filter(is_kept).flat_map(|object| {
         // Some programs write the corners without <bndbox>.
         let alone = object.boxes.is_empty().then_some(&none);

@@ -82,11 +82,11 @@ fn differences(a: &PersonFacts, b: &PersonFacts, patient_id: &str) -> Vec<&'stat
     attributes.into_iter().filter(|(_, is_other)| *is_other).map(|(attribute, _)| attribute).collect()
 }
 
+/// Two studies of one id, and the attributes in which they differ.
+type Differing<'a> = ([(PersonFacts, &'a Path); 2], Vec<&'static str>);
+
 /// Two studies of one id that contradict each other, and in what: two attributes are proof, one is a doubt.
-fn contradiction<'a>(
-    people: &[(PersonFacts, &'a Path)],
-    patient_id: &str,
-) -> Option<([(PersonFacts, &'a Path); 2], Vec<&'static str>)> {
+fn contradiction<'a>(people: &[(PersonFacts, &'a Path)], patient_id: &str) -> Option<Differing<'a>> {
     let mut weak = None;
     // Distinct facts are few where they are right, and the first two that differ in two ways end the search.
     let mut distinct: BTreeMap<&PersonFacts, &Path> = BTreeMap::new();
