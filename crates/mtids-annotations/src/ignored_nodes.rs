@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use mtids_domain::taxonomy::{StationMap, StationText};
 
-use crate::mask_doubts::NODES;
 use crate::names_without_rule::first_names;
+use crate::other_structures::NODES;
 
 /// The names, each with the number of its findings and structures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -27,6 +27,7 @@ mod merge;
 mod names_without_rule;
 mod nifti;
 mod nrrd;
+mod other_structures;
 mod overlap;
 mod plausible;
 pub mod reject;

@@ -1,95 +1,23 @@
 //! Drawn findings that are read as they stand, and that a person should look at.
 //!
 //! Purpose: slips of drawing give rows that look like any other: stray voxels, which become findings of their own; a node drawn on every
-//! second slice, or with one slice left out, which falls apart; an organ, which becomes a node where no rule ignores its name. Invariant: nothing is
+//! second slice, or with one slice left out, which falls apart; a tumour or an organ, which becomes a node where no rule ignores its name. Invariant: nothing is
 //! changed or left out here; what is doubted is counted and told. Units: mm³.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use mtids_domain::annotation::{Annotation, Extent, Mask};
 
+use crate::mask_file::mask_stem;
 use crate::measure::axial_axes;
+use crate::other_structures::{is_station, other_word, seems_other, words};
 use crate::plausible::{HUGE_MM, is_drawn_huge};
+use crate::statuses_in_names::is_status_word;
 use crate::voc::BoxDoubts;
 
 /// Smaller than any drawn node, mm³: a ball of 2.1 mm.
 const LEAST_MM3: f64 = 5.0;
-
-/// Names of what is drawn beside nodes. Whole words, in lower case.
-const ORGANS: [&str; 68] = [
-    "adenocarcinoma",
-    "adrenal",
-    "aorta",
-    "appendage",
-    "arteries",
-    "artery",
-    "atrial",
-    "atrium",
-    "azygos",
-    "body",
-    "bone",
-    "brain",
-    "bronchi",
-    "bronchus",
-    "carcinoma",
-    "carina",
-    "cava",
-    "colon",
-    "cord",
-    "couch",
-    "ctv",
-    "diaphragm",
-    "effusion",
-    "esophagus",
-    "external",
-    "gallbladder",
-    "gtv",
-    "gtvp",
-    "heart",
-    "itv",
-    "kidney",
-    "liver",
-    "lung",
-    "lungs",
-    "mass",
-    "muscle",
-    "myocardium",
-    "neoplasm",
-    "nodule",
-    "nodules",
-    "oesophagus",
-    "pancreas",
-    "pericardium",
-    "pleura",
-    "ptv",
-    "rib",
-    "ribs",
-    "scapula",
-    "skin",
-    "spinalcord",
-    "spine",
-    "spleen",
-    "sternum",
-    "stomach",
-    "thymus",
-    "thyroid",
-    "trachea",
-    "tumor",
-    "tumors",
-    "tumour",
-    "tumours",
-    "vein",
-    "veins",
-    "ventricle",
-    "vertebra",
-    "vertebrae",
-    "vessel",
-    "vessels",
-];
-
-/// Words that make a name one of nodes, whatever else it says.
-pub(crate) const NODES: [&str; 10] =
-    ["gtvn", "ganglion", "ln", "lns", "lymph", "lymphnode", "lymphnodes", "node", "nodes", "station"];
 
 /// What is doubted, by the name of the findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +25,7 @@ pub struct MaskDoubts {
     stray: BTreeMap<String, u64>,
     apart: BTreeMap<String, u64>,
     renamed: BTreeMap<String, u64>,
-    organs: BTreeMap<String, u64>,
+    others: BTreeMap<String, u64>,
     huge: BTreeMap<String, u64>,
 }
 
@@ -115,8 +43,11 @@ impl MaskDoubts {
             if is_drawn_huge(&finding.extent) {
                 *self.huge.entry(finding.finding.clone()).or_default() += 1;
             }
-            if is_drawn && is_unlabelled && is_organ(&finding.finding) {
-                *self.organs.entry(finding.finding.clone()).or_default() += 1;
+            if is_drawn
+                && is_unlabelled
+                && let Some(name) = seems_other(&finding.finding, &finding.codes)
+            {
+                *self.others.entry(name).or_default() += 1;
             }
         }
         for ((_, name), masks) in drawn {
@@ -137,14 +68,6 @@ impl MaskDoubts {
             for (name, count) in found {
                 *all.entry(name).or_default() += count;
             }
-        }
-    }
-
-    /// Notes a mask file whose name is that of an organ, and whose labels have none, by the number of its findings.
-    pub(crate) fn look_at_file(&mut self, stem: &str, findings: u64) {
-        // A UID and the endings of numbered copies are no words.
-        if findings > 0 && is_organ(stem) {
-            *self.organs.entry(stem.to_owned()).or_default() += findings;
         }
     }
 
@@ -173,10 +96,11 @@ impl MaskDoubts {
                 "{pairs} of overlapping boxes of neighbouring slices with two names: {names}; each name is a finding of its own: is it one node?"
             )
         });
-        let organs = told(&self.organs, &|count, names| {
+        let others = told(&self.others, &|count, names| {
             let has = if count == 1 { "finding without label has" } else { "findings without label have" };
             format!(
-                "{count} {has} the name of an organ, a vessel, a tumour or a target volume: {names}; each is read as a lymph node; write a class rule that ignores them"
+                "{count} {has} the name or code of a tumour, a vessel, an organ or a target volume: {names}; each is read as a lymph node; write a class \
+                 rule that ignores them, or name those that are nodes as such"
             )
         });
         let huge = told(&self.huge, &|count, names| {
@@ -187,7 +111,7 @@ impl MaskDoubts {
                  as one, or a box around the whole slice?"
             )
         });
-        [stray, apart, renamed, organs, huge].into_iter().flatten().collect()
+        [stray, apart, renamed, others, huge].into_iter().flatten().collect()
     }
 }
 
@@ -195,16 +119,26 @@ fn is_stray(mask: &Mask) -> bool {
     (mask.voxels.len() as f64) * mask.affine.voxel_volume() < LEAST_MM3
 }
 
-fn is_organ(name: &str) -> bool {
-    let name = name.to_lowercase();
-    let mut words = name.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
-    // As in 4R; a number alone counts structures.
-    let is_station = |word: &str| {
-        word.len() <= 4
-            && word.starts_with(|letter: char| letter.is_ascii_digit())
-            && word.contains(|letter: char| letter.is_alphabetic())
-    };
-    words.clone().all(|word| !NODES.contains(&word) && !is_station(word)) && words.any(|word| ORGANS.contains(&word))
+/// What the name of a mask file says of labels without name, for which it counts nothing: a status, a station, or that they are no nodes.
+pub(crate) fn doubts_of_file_name(path: &Path) -> Vec<String> {
+    let stem = mask_stem(path);
+    let other = other_word(&stem).map(|word| {
+        format!(
+            "its file name has the word `{word}`, and each finding in it is read as a lymph node; if it shows something else, leave it out of \
+             --annotations"
+        )
+    });
+    let parts = words(&stem);
+    let telling: Vec<String> =
+        parts.iter().filter(|word| is_status_word(word) || is_station(word)).map(|word| format!("`{word}`")).collect();
+    let lost = (!telling.is_empty()).then(|| {
+        format!(
+            "its file name seems to tell a station or a status ({}), and file names give no label; write them in a table with the places of the \
+             nodes, or as names of the labels of a .seg.nrrd file with class rules",
+            telling.join(", ")
+        )
+    });
+    [other, lost].into_iter().flatten().collect()
 }
 
 /// A rectangle on a slice: the first and the last index along its two axes.
@@ -381,32 +315,29 @@ mod tests {
 
     #[test]
     fn organs_without_label_are_told_by_their_names() {
-        for name in [
-            "Heart",
-            "lung_upper_lobe_left",
-            "GTV-1",
-            "Aorta (thoracic)",
-            "PTV",
-            "Neoplasm, Primary",
-            "Nodule 1",
-            "Superior vena cava",
-            "T5 vertebra",
-            "Spinal-Cord",
-        ] {
+        for name in ["Heart", "lung_upper_lobe_left", "GTV-1", "Aorta (thoracic)", "PTV"] {
             let told = doubts(&[drawn(name, square(1, 1))]);
             assert!(told.len() == 1 && told[0].contains("1 finding without label has the name"), "{name}: {told:?}");
         }
         for name in ["node at the aorta", "GTVn 4R", "LN heart", "4R trachea", "hearty", "label 3", ""] {
             assert_eq!(doubts(&[drawn(name, square(1, 1))]), Vec::<String>::new(), "{name}");
         }
-        let of_file = |stem: &str| {
-            let mut doubts = MaskDoubts::default();
-            doubts.look_at_file(stem, 2);
-            doubts.sentences().len()
-        };
-        assert_eq!(["1.2.840.113619_esophagus", "tumor_nodes", "1.2.3_4R", "lesions"].map(of_file), [1, 0, 0, 0]);
+        let told = doubts(&[drawn("Lesion 1", square(1, 1)), drawn("pulmonary_vein", square(20, 1))]);
+        assert!(told[0].contains("2 findings without label have the name or code of a tumour"), "{told:?}");
         let (source, finding) = drawn("Heart", square(1, 1));
         let labelled = Annotation { metastasis: Some(Metastasis::Benign), ..finding };
         assert_eq!(doubts(&[(source, labelled)]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_the_name_of_a_mask_file_says_of_nameless_labels_is_told() {
+        let told = |name: &str| doubts_of_file_name(Path::new(name));
+        let tumor = told("/data/lymph nodes/1.2.840_tumor.nii.gz");
+        assert!(tumor.len() == 1 && tumor[0].contains("`tumor`") && tumor[0].contains("--annotations"), "{tumor:?}");
+        let labelled = told("1.2.840_4R_malignant.nii.gz");
+        assert!(labelled.len() == 1 && labelled[0].contains("(`4r`, `malignant`)"), "{labelled:?}");
+        for name in ["1.2.840.nii.gz", "LUNG1-001_mask.nrrd", "P7_nodes.nii", "1.2.840_label_1.nii.gz"] {
+            assert_eq!(told(name), Vec::<String>::new(), "{name}");
+        }
     }
 }

@@ -47,6 +47,15 @@ pub(crate) fn is_half_of_pair(path: &Path) -> bool {
     [".img", ".img.gz"].iter().any(|ending| has_ending(path, ending))
 }
 
+/// The name of a mask file without folders and ending.
+pub(crate) fn mask_stem(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let lower = name.to_ascii_lowercase();
+    let endings = [".seg.nrrd"].iter().chain(&ENDINGS);
+    let length = endings.filter_map(|ending| Some(lower.strip_suffix(ending)?.len())).min().unwrap_or(name.len());
+    name[..length].to_owned()
+}
+
 /// Reads a mask file.
 ///
 /// # Errors

@@ -6,56 +6,89 @@ use std::collections::BTreeMap;
 
 use mtids_domain::annotation::{Annotation, Extent};
 use mtids_domain::geometry::PointMm;
+use mtids_domain::person::folded_id;
 
 use crate::join::Joined;
 use crate::names_without_rule::first_names;
 use crate::status_sign::has_status_sign;
 
-/// Words of a status, in lower case, in the languages of most labels.
-const WORDS: [&str; 43] = [
+/// Words of a status, in lower case, in the languages in which centres write them.
+const WORDS: [&str; 75] = [
     "befallen",
     "benign",
+    "benigna",
     "benigne",
+    "benigner",
+    "benignes",
     "benigno",
+    "bénigne",
+    "bénin",
+    "bénins",
     "bösartig",
     "cancer",
     "cancerous",
+    "cancéreux",
+    "cáncer",
     "gutartig",
+    "infiltrated",
+    "infiltriert",
+    "krebs",
+    "krebsfrei",
     "maligna",
     "malignant",
     "maligne",
+    "maligner",
+    "malignes",
     "maligno",
+    "malignos",
+    "malin",
     "met",
     "meta",
     "metastase",
     "metastasen",
     "metastases",
+    "metastasi",
+    "metastasico",
+    "metastasiert",
     "metastasis",
     "metastatic",
+    "metastatico",
+    "metastatisch",
+    "metastásico",
     "metastático",
     "mets",
+    "metástasis",
     "métastase",
     "métastases",
+    "métastatique",
     "neg",
+    "negatif",
     "negativ",
+    "negativa",
     "negative",
     "negativo",
+    "nonmalignant",
     "nonmetastatic",
     "négatif",
+    "négative",
     "pathologic",
     "pathological",
     "pos",
     "positif",
     "positiv",
+    "positiva",
     "positive",
     "positivo",
     "reactive",
+    "reactivo",
     "reaktiv",
     "réactif",
+    "sospechoso",
     "suspect",
     "suspekt",
     "suspicious",
     "tumorfrei",
+    "tumorous",
 ];
 
 /// The names, each with the number of its findings.
@@ -107,8 +140,14 @@ impl StatusesInNames {
 
 /// A word of a status, or its sign.
 pub(crate) fn seems_to_tell(name: &str) -> bool {
-    let name = name.trim().to_lowercase();
-    has_status_sign(&name) || name.split(|c: char| !c.is_alphabetic()).any(|word| WORDS.contains(&word))
+    // Programs write accents as one letter, or as two.
+    let name = folded_id(name);
+    has_status_sign(&name) || is_status_word(&name)
+}
+
+/// Whether a word, or one of several, is that of a status.
+pub(crate) fn is_status_word(text: &str) -> bool {
+    folded_id(text).split(|c: char| !c.is_alphabetic()).any(|word| WORDS.contains(&word))
 }
 
 #[cfg(test)]
@@ -128,9 +167,13 @@ mod tests {
             "Metastatic node 3",
             "LN 4R −",
             "met2",
-            "LK 4R befallen",
-            "Métastase 7",
-            "LN_10R_reaktiv",
+            "LN 4R Cancer",
+            "4R befallen",
+            "LK 7 tumorfrei",
+            "ganglion négatif",
+            "ganglion ne\u{301}gatif",
+            "linfonodo 4R maligno",
+            "LN suspekt",
         ] {
             assert!(seems_to_tell(name), "{name}");
         }

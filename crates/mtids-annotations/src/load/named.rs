@@ -19,7 +19,6 @@ use crate::join::place_key;
 use crate::label_grid::MaskFile;
 use crate::reject::{RejectPlace, RejectReason};
 use crate::said::Contradicted;
-use crate::statuses_in_names::seems_to_tell;
 use crate::table::row::{TablePosition, TableRow};
 
 impl Loader<'_> {
@@ -53,7 +52,6 @@ impl Loader<'_> {
         let entries = match assigned {
             Ok(chosen) => {
                 Self::warn_of_choice(&mask.path, "", &chosen);
-                self.look_at_name(mask, &findings);
                 self.add_mask_findings(&mask.path, findings, chosen.series)
             }
             Err(no_image) => {
@@ -63,27 +61,6 @@ impl Loader<'_> {
             }
         };
         self.resolved.files.push(NamedFile { path: mask.path.clone(), entries });
-    }
-
-    /// Doubts what the name of a mask file says of findings that have no names: that they are of an organ, or of which status they are.
-    fn look_at_name(&mut self, mask: &MaskFile, findings: &[Annotation]) {
-        if mask.labels.iter().any(|label| label.name.is_some()) {
-            return;
-        }
-        let name = mask.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let stem = name.trim_end_matches(".gz").rsplit_once('.').map_or(&*name, |(stem, _)| stem);
-        let classes = &self.rules.classes;
-        let read = findings.iter().filter(|one| !classes.verdict(&one.finding, &[]).ignored);
-        let unlabelled: Vec<&Annotation> = read
-            .filter(|one| {
-                let verdict = classes.verdict(&one.finding, &[]);
-                verdict.station.is_none() && verdict.metastasis.is_none()
-            })
-            .collect();
-        self.resolved.mask_doubts.look_at_file(stem, unlabelled.len() as u64);
-        if seems_to_tell(stem) {
-            self.telling.extend(unlabelled.iter().map(|one| (one.center, stem.to_owned())));
-        }
     }
 
     /// Takes the findings of a mask into its series, and says what became of each.

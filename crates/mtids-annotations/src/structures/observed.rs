@@ -8,7 +8,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, Tag};
 use mtids_dicom::element::{integer, items, text};
 
-use crate::mask_doubts::NODES;
+use crate::other_structures::NODES;
 
 /// ROIObservationLabel, which is retired and still written.
 const OBSERVATION_LABEL: Tag = Tag(0x3006, 0x0085);
