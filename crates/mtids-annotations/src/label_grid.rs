@@ -13,7 +13,6 @@ use mtids_domain::geometry::Affine;
 
 use crate::error::AnnotationError;
 use crate::labelled::{LabelMeaning, findings};
-use crate::mask_doubts::doubts_of_file_name;
 
 /// Labels on a grid.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,11 +56,6 @@ impl MaskFile {
             let meaning = LabelMeaning { codes: label.codes.clone(), ..LabelMeaning::named(name) };
             let of_label = findings(target, &meaning, self.affine, &label.voxels, limits);
             found.extend(of_label.map_err(|detail| AnnotationError::file(&self.path, detail))?);
-        }
-        if !found.is_empty() && self.labels.iter().any(|label| label.name.is_none()) {
-            for sentence in doubts_of_file_name(&self.path) {
-                tracing::warn!(mask = %self.path.display(), "{sentence}");
-            }
         }
         Ok(found)
     }

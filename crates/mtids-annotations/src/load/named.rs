@@ -17,6 +17,7 @@ use crate::files::AnnotationFiles;
 use crate::geometry::SeriesGeometry;
 use crate::join::place_key;
 use crate::label_grid::MaskFile;
+use crate::mask_doubts::doubts_of_file_name;
 use crate::reject::{RejectPlace, RejectReason};
 use crate::said::Contradicted;
 use crate::table::row::{TablePosition, TableRow};
@@ -52,6 +53,9 @@ impl Loader<'_> {
         let entries = match assigned {
             Ok(chosen) => {
                 Self::warn_of_choice(&mask.path, "", &chosen);
+                if !findings.is_empty() && mask.labels.iter().any(|label| label.name.is_none()) {
+                    doubts_of_file_name(&mask.path).into_iter().for_each(|sentence| self.tell(&mask.path, sentence));
+                }
                 self.add_mask_findings(&mask.path, findings, chosen.series)
             }
             Err(no_image) => {
