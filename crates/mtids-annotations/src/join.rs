@@ -157,6 +157,8 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         let mut group: Vec<Option<Cluster>> = one_for_each_node(group, &mut duplicates).into_iter().map(Some).collect();
         let source = kind.1;
         let mut pairs: Vec<([f64; 2], usize, usize)> = Vec::new();
+        // Pairs of masks that share too little, and rows in regions.
+        let (mut too_little, mut regions) = (Vec::new(), BTreeSet::new());
         for (n, one) in group.iter().flatten().enumerate() {
             for (at, cluster) in clusters.iter().enumerate() {
                 let taken = cluster.members.iter().any(|(member, _)| *member == source);
@@ -167,9 +169,9 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
                 let of_centers = cluster.center().distance(one.center());
                 let masks = cluster.mask().zip(one.mask());
                 if masks.is_some_and(|(a, b)| of_centers > SAME_NODE_MM && !are_one_node(a, b)) {
-                    apart.push(one.center());
+                    too_little.push((at, n));
                 } else if cluster.is_region_around(one, tolerance_mm) {
-                    in_regions.push(one.center());
+                    regions.insert(n);
                 } else {
                     // Of several points inside a mask the one nearest its centre is meant.
                     pairs.push(([distance, of_centers], at, n));
@@ -191,6 +193,11 @@ pub fn join(mut annotations: Vec<(usize, Annotation)>, tolerance_mm: f64) -> Joi
         }
         let left: BTreeSet<usize> = inside.iter().filter(|(_, n)| group[*n].is_some()).map(|(_, n)| *n).collect();
         crowded += left.len() as u64;
+        // Where either was joined to another one, a source has drawn two nodes there.
+        let alone = too_little.into_iter().filter(|(at, n)| group[*n].is_some() && !taken.contains(at));
+        let alone: BTreeSet<usize> = alone.map(|(_, n)| n).collect();
+        apart.extend(alone.into_iter().filter_map(|n| Some(group[n].as_ref()?.center())));
+        in_regions.extend(regions.into_iter().filter_map(|n| Some(group[n].as_ref()?.center())));
         clusters.extend(group.into_iter().flatten());
     }
     let (clusters, beside) = join_beside(clusters, tolerance_mm);
@@ -456,6 +463,13 @@ mod tests {
         assert_eq!((joined.findings.len(), joined.apart.len()), (2, 1));
         let joined = join(vec![(0, cube(0, 4)), (1, cube(1, 4))], 5.0);
         assert_eq!((joined.findings.len(), joined.apart.len()), (1, 0));
+        // Two readers of two neighbours, and one of whom draws a third.
+        let neighbours = |source: usize, shift: u32| [(source, cube(shift, 4)), (source, cube(5 + shift, 4))];
+        let joined = join([neighbours(0, 0), neighbours(1, 1)].concat(), 5.0);
+        assert_eq!((joined.findings.len(), joined.apart.len()), (2, 0));
+        let third = [vec![(0, cube(0, 4))], neighbours(1, 0).to_vec()].concat();
+        let joined = join(third, 5.5);
+        assert_eq!((joined.findings.len(), joined.apart.len()), (2, 0));
     }
 
     #[test]
