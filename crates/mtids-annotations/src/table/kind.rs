@@ -17,7 +17,7 @@ pub(super) enum Kind {
 }
 
 /// Endings of formats that are not read, and their names.
-const OTHERS: [(&str, &str); 14] = [
+const OTHERS: [(&str, &str); 25] = [
     ("xls", "an old Excel workbook"),
     ("xlsb", "a binary Excel workbook"),
     ("ods", "an OpenDocument sheet"),
@@ -32,6 +32,35 @@ const OTHERS: [(&str, &str); 14] = [
     ("gz", "compressed"),
     ("zip", "an archive"),
     ("pdf", "a PDF"),
+    ("sav", "an SPSS file"),
+    ("zsav", "an SPSS file"),
+    ("dta", "a Stata file"),
+    ("sas7bdat", "a SAS file"),
+    ("mat", "a MATLAB file"),
+    ("npy", "a NumPy array"),
+    ("npz", "a NumPy archive"),
+    ("rdata", "an R object"),
+    ("rtf", "a text document (RTF)"),
+    ("doc", "a Word document"),
+    ("docx", "a Word document"),
+];
+
+/// First bytes of formats that are not read, and their names.
+const STARTS: [(&[u8], &str); 14] = [
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+    (b"\x1f\x8b", "compressed"),
+    (b"ARROW1", "Arrow IPC"),
+    (b"$FL2", "an SPSS file"),
+    (b"$FL3", "an SPSS file"),
+    (b"<stata_dta>", "a Stata file"),
+    (b"MATLAB ", "a MATLAB file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x89PNG", "an image (PNG)"),
+    (b"\xff\xd8\xff", "an image (JPEG)"),
+    (b"%PDF", "a PDF"),
+    (b"{\\rtf", "a text document (RTF)"),
+    (b"SQLite format 3", "an SQLite data base"),
 ];
 
 /// The format of a table.
@@ -56,14 +85,20 @@ pub(super) fn kind_of(path: &Path) -> Result<Kind, AnnotationError> {
     if let Some((_, what)) = OTHERS.iter().find(|(other, _)| *other == ending) {
         return refused(what);
     }
+    let is_workbook = ending == "xlsx" || ending == "xlsm";
+    if is_workbook && start.starts_with(b"\xd0\xcf\x11\xe0") {
+        let detail = "it is a workbook with a password, or an old one under another name: open it in Excel, remove the password, and save it as .xlsx or \
+                      CSV UTF-8";
+        return Err(AnnotationError::table(path, detail));
+    }
+    if let Some((_, what)) = STARTS.iter().find(|(first, _)| start.starts_with(first)) {
+        return refused(what);
+    }
     match start.as_slice() {
         [b'P', b'A', b'R', b'1', ..] => Ok(Kind::Parquet),
         _ if ending == "parquet" || ending == "pq" => Ok(Kind::Parquet),
-        _ if ending == "xlsx" || ending == "xlsm" => Ok(Kind::Workbook),
+        _ if is_workbook => Ok(Kind::Workbook),
         [b'P', b'K', 3, 4, ..] => refused("a workbook or an archive under another name"),
-        [0xd0, 0xcf, 0x11, 0xe0, ..] => refused("an old Excel workbook"),
-        [0x1f, 0x8b, ..] => refused("compressed"),
-        [b'A', b'R', b'R', b'O', b'W', b'1', ..] => refused("Arrow IPC"),
         _ if start.get(128..132) == Some(b"DICM") => {
             refused("a DICOM object; SEG, RTSTRUCT and SR belong below --data, and are read there")
         }
@@ -96,9 +131,18 @@ mod tests {
             ("a.txt", b"{\"a\": 1}", "JSON"),
             ("a.feather", b"ARROW1", "Feather"),
             ("a.csv.gz", b"\x1f\x8b", "compressed"),
+            ("a.sav", b"", "SPSS"),
+            ("a.csv", b"$FL2@(#)", "SPSS"),
+            ("a.csv", b"<stata_dta><header>", "Stata"),
+            ("a.dat", b"MATLAB 5.0 MAT-file", "MATLAB"),
+            ("a.csv", b"\x93NUMPY\x01", "NumPy"),
+            ("a.csv", b"\x89PNG\r\n", "PNG"),
+            ("a.csv", b"{\\rtf1", "RTF"),
         ] {
             let error = kind(name, bytes).unwrap_err();
             assert!(error.contains(what) && error.contains("save it as CSV"), "{name}: {error}");
         }
+        let locked = kind("a.xlsx", b"\xd0\xcf\x11\xe0").unwrap_err();
+        assert!(locked.contains("password"), "{locked}");
     }
 }

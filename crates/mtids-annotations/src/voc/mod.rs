@@ -125,13 +125,22 @@ fn parse(text: &str) -> Result<Vec<SliceBox>, String> {
     let mut reader = Reader::from_str(text);
     // Names of the open elements, each with the text that it holds; `None` where it holds none.
     let mut open: Vec<(String, Option<String>)> = Vec::new();
-    let (mut filename, mut image_path) = (None, None);
+    let (mut filename, mut image_path, mut root) = (None, None, None);
     let mut size: [Option<f64>; 2] = [None; 2];
     let mut objects: Vec<Object> = Vec::new();
     loop {
         let piece = match reader.read_event().map_err(no_xml)? {
             Event::Start(start) => {
-                let name = String::from_utf8_lossy(start.local_name().as_ref()).to_lowercase();
+                let name = String::from_utf8_lossy(start.local_name().as_ref()).into_owned();
+                let root = root.get_or_insert_with(|| name.clone());
+                if !root.eq_ignore_ascii_case("annotation") {
+                    let root: String = root.chars().take(40).collect();
+                    return Err(format!(
+                        "its root element is <{root}>, and of XML only PASCAL VOC (<annotation>) is read; export PASCAL VOC, a mask (NIfTI, NRRD, \
+                         DICOM SEG) or a table"
+                    ));
+                }
+                let name = name.to_lowercase();
                 match (name.as_str(), objects.last_mut()) {
                     ("object", _) => objects.push(Object::default()),
                     ("bndbox", Some(object)) if open.last().is_some_and(|(parent, _)| parent == "object") => {
@@ -240,6 +249,10 @@ mod tests {
         ] {
             let error = parse(&SLICE.replace(from, to)).unwrap_err();
             assert!(error.contains(word), "{to}: {error}");
+        }
+        for root in ["annotations", "LidcReadMessage", "plist"] {
+            let error = parse(&format!("<?xml version=\"1.0\"?><{root}><x/></{root}>")).unwrap_err();
+            assert!(error.contains(&format!("<{root}>")) && error.contains("PASCAL VOC"), "{error}");
         }
         assert_eq!(parse("<annotation><filename>a</filename></annotation>").unwrap(), []);
     }
