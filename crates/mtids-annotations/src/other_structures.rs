@@ -174,7 +174,7 @@ const OTHER_CODES: [(&str, &str); 24] = [
     ("4147007", "Mass"),
     ("44567001", "Trachea"),
     ("44714003", "Left upper lobe of lung"),
-    ("45653009", "Right upper lobe of lung"),
+    ("45653009", "Upper lobe of lung"),
     ("48345005", "Superior vena cava"),
     ("52988006", "Lesion"),
     ("56401006", "T5 vertebra"),
