@@ -44,7 +44,8 @@ pub(crate) fn names_node(name: &str) -> bool {
     let is_numbered = name.trim().starts_with(|c: char| c.is_ascii_digit());
     let is_sided = lower.contains(char::is_alphabetic);
     words.any(|word| NODES.contains(&word))
-        || (is_numbered && is_sided && StationText::read(name, StationMap::Iaslc).is_ok())
+        // Capitals: the small l of `12l` is a doubt of the place, and not of the node.
+        || (is_numbered && is_sided && StationText::read(&name.to_uppercase(), StationMap::Iaslc).is_ok())
 }
 
 #[cfg(test)]
@@ -53,7 +54,9 @@ mod tests {
 
     #[test]
     fn names_of_nodes_are_known_and_those_of_organs_are_not() {
-        for name in ["LN4R", "LN_4R", "Ln 4R", "Lymph node 4R", "4R", "node 3", "LYMPHNODES", "10-11R", "station 7"] {
+        for name in
+            ["LN4R", "LN_4R", "Ln 4R", "Lymph node 4R", "4R", "node 3", "LYMPHNODES", "10-11R", "station 7", "12l"]
+        {
             assert!(names_node(name), "{name}");
         }
         for name in

@@ -4,8 +4,9 @@
 //! of station 3, either behind each number (`4R`, `2 R`) or before each (`R4`); words such as `station`, `LN`, `node`, `No.` and separators
 //! anywhere. Several numbers are several stations: `1/2R`, `4R+7`, `4R & 7`, `4R, 7`, `2R and 4R`; two with a dash are a range (`10-11R`).
 //! A number without a side has the side of the next one (`1/2R`), or of the one before where sides come first (`R 1/2`), or both sides.
-//! `11s` and `11i` are parts of 11; a side behind 3a, 3p, 5 and 6 says nothing else. The number or count of nodes behind a station is left aside (`4R_2`, `4R node 2`, `4R (2 nodes)`), if it can
-//! be no station, and so is a description in brackets (`7 (subcarinal)`).
+//! `11s` and `11i` are parts of 11; a side behind 3a, 3p, 5 and 6 says nothing else. A small l that touches 12 to 14 may be the lower lobe,
+//! and is an error. The number or count of nodes behind a station is left aside (`4R_2`, `4R node 2`, `4R (2 nodes)`), if it can be no
+//! station, and so is a description in brackets (`7 (subcarinal)`).
 //!
 //! Invariants: two numbers never make a third; a lone number that needs a side and has none is an error; a text with a character or word that
 //! is not of the grammar is an error. Roman numbers and levels are of another map ([`StationMap`]).
@@ -19,6 +20,7 @@ use super::map::{StationMap, of_naruke, of_neck};
 use super::mention::{Mentions, whole_number};
 use super::node_number::{Split, without_node_number};
 use super::station::Station;
+use super::words::check_small_l;
 
 /// A text that names no station.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +66,7 @@ impl StationText {
         if found.is_some_and(|found| found.iter().any(|level| level.foreign)) {
             return Ok(Self::OtherMap);
         }
+        check_small_l(text).map_err(fail)?;
         let Split { text: without_number, doubtful } = without_node_number(&lower);
         let place = Mentions::read(without_number).and_then(Mentions::place).map_err(fail)?;
         if let (Some(number), Location::OneOf(_)) = (doubtful, place) {
@@ -121,6 +124,7 @@ impl FromStr for Station {
     /// [`ParseStationError`] for anything else, so also for a text that names several stations.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fail = |detail: String| ParseStationError::new(text, &detail);
+        check_small_l(text).map_err(fail)?;
         let found = plain(text).and_then(|plain| Mentions::read(&plain)).map_err(fail)?;
         let is_one = found.is_one_station();
         let place = found.place().map_err(fail)?;
@@ -305,6 +309,11 @@ mod tests {
             ("4R left", "two sides that contradict"),
             ("4R links", "two sides that contradict"),
             ("left R4", "two sides that contradict"),
+            ("12l", "`12l` may be the left side or the lower lobe; write 12L"),
+            ("LN-13l", "`13l` may be"),
+            ("LN 14l (lobar)", "`14l` may be"),
+            ("１２ｌ", "`12l` may be"),
+            ("12u", "`u` is not understood"),
             ("nor 4", "`nor` is not understood"),
             ("4R no", "`no` may mean none or number"),
             ("4R: no", "`no` may mean none or number"),
