@@ -264,8 +264,8 @@ pub struct RefusedImage {
     pub series_uid: String,
     /// SOP Instance UIDs of its slices that could be read.
     pub slices: Vec<String>,
-    /// How its slices lie.
-    pub in_plane: InPlane,
+    /// How its slices lie; `None` where no header could be used.
+    pub in_plane: Option<InPlane>,
     /// Why it was refused.
     pub reason: ReasonCode,
 }

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use dicom_core::Tag;
+use dicom_dictionary_std::tags;
 use dicom_encoding::transfer_syntax::{TransferSyntax, TransferSyntaxIndex};
 use dicom_object::InMemDicomObject;
 use dicom_object::collector::{DicomCollector, Error as CollectorError};
@@ -16,6 +17,7 @@ use dicom_parser::dataset::DataToken;
 use dicom_parser::dataset::read::DataSetReader;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
+use crate::element::text;
 use crate::error::{DicomError, ReasonCode};
 use crate::limits::Limits;
 use crate::prescan::scan;
@@ -44,6 +46,13 @@ pub struct DataSet {
     pub(crate) deflated: bool,
     /// The file as it was scanned.
     pub(crate) stamp: FileStamp,
+}
+
+impl DataSet {
+    /// SOPClassUID (0008,0016), else the class of the file's meta information; empty where neither says it.
+    pub(crate) fn class(&self) -> String {
+        text(&self.object, tags::SOP_CLASS_UID).or_else(|| self.sop_class_uid.clone()).unwrap_or_default()
+    }
 }
 
 /// Scans and parses a file.

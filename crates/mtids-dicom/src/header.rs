@@ -73,7 +73,7 @@ pub fn read_header_from_all_elements(path: &Path, limits: &Limits) -> Result<Fil
 fn read_from(path: &Path, limits: &Limits, elements: Elements) -> Result<FileKind, DicomError> {
     let opened = open(path, limits, elements)?;
     let object = &opened.object;
-    let sop_class_uid = text(object, tags::SOP_CLASS_UID).or_else(|| opened.sop_class_uid.clone()).unwrap_or_default();
+    let sop_class_uid = opened.class();
     match sop_class_uid.as_str() {
         uids::SEGMENTATION_STORAGE | LABEL_MAP_SEGMENTATION => {
             return Ok(FileKind::Segmentation { path: path.to_owned() });

@@ -5,12 +5,16 @@
 
 use std::path::{Path, PathBuf};
 
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
 
 use crate::dataset::{Elements, guarded, open};
 use crate::element::text;
 use crate::error::DicomError;
 use crate::limits::Limits;
+
+/// Classes of CT images.
+const CT_CLASSES: [&str; 3] =
+    [uids::CT_IMAGE_STORAGE, uids::ENHANCED_CT_IMAGE_STORAGE, uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE];
 
 /// Identifiers of an object; `None` where missing or empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +25,12 @@ pub struct ObjectIdentity {
     pub patient_id: Option<String>,
     /// Study Instance UID (0020,000D).
     pub study_uid: Option<String>,
+    /// Series Instance UID (0020,000E).
+    pub series_uid: Option<String>,
     /// SOP Instance UID (0008,0018).
     pub sop_instance_uid: Option<String>,
+    /// Whether its class is one of CT images.
+    pub is_ct: bool,
 }
 
 /// What tells two people with one PatientID apart; `None` where missing, empty or not of the form of the standard.
@@ -44,12 +52,16 @@ pub struct PersonFacts {
 /// [`DicomError::File`] for a file that cannot be read.
 pub fn read_identity(path: &Path, limits: &Limits) -> Result<ObjectIdentity, DicomError> {
     guarded(path, || {
-        let object = open(path, limits, Elements::Header)?.object;
+        let opened = open(path, limits, Elements::Header)?;
+        let is_ct = CT_CLASSES.contains(&opened.class().as_str());
+        let object = opened.object;
         Ok(ObjectIdentity {
             path: path.to_owned(),
             patient_id: text(&object, tags::PATIENT_ID),
             study_uid: text(&object, tags::STUDY_INSTANCE_UID),
+            series_uid: text(&object, tags::SERIES_INSTANCE_UID),
             sop_instance_uid: text(&object, tags::SOP_INSTANCE_UID),
+            is_ct,
         })
     })
 }

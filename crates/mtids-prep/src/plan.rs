@@ -27,7 +27,7 @@ use crate::partition::{Partition, PlannedPet, PlannedSeries, make_partitions};
 use crate::patients::{read_site_table, read_split_table, refuse_two_spellings};
 use crate::rejected::rejected_images;
 use crate::scan::Scan;
-use crate::seen::{SeenImages, refused_volume};
+use crate::seen::{SeenImages, of_unread, refused_volume};
 use crate::split::assign_splits;
 
 /// A whole plan.
@@ -91,12 +91,15 @@ pub(crate) fn gather(
     secret: &PseudonymSecret,
     interrupt: &Interrupt,
 ) -> Result<(Gathered, Vec<FileOutcome>), PrepError> {
-    let Scan { mut headers, objects, segmentations, reports, structures, rejected, unread_files, .. } = scan;
+    let Scan {
+        mut headers, objects, segmentations, reports, structures, rejected, unread_files, unread_images, ..
+    } = scan;
     settle(&mut headers, &objects, config.same_person(), &config.limits())?;
     let seen = SeenImages::of(&headers);
     let (mut usable, mut outcomes) = usable_series(headers, &config.limits(), config.pet);
     let mut judged = std::mem::take(&mut usable.refused);
     judged.extend(rejected_images(&rejected, config.same_person()));
+    judged.extend(of_unread(unread_images, &seen.series_uids(), config.same_person()));
     let refused = seen.refused(usable.ct.iter().map(|(series, _)| series), judged, &outcomes);
     let geometries: Vec<SeriesGeometry<'_>> =
         usable.ct.iter().map(|(series, grid)| SeriesGeometry::of(series, *grid)).collect();

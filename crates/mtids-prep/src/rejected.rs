@@ -73,7 +73,7 @@ pub(crate) fn rejected_images(headers: &[InstanceHeader], same: &SamePerson) -> 
                 study_uid: header.study_uid.as_ref().to_owned(),
                 series_uid: header.series_uid.as_ref().to_owned(),
                 slices: Vec::new(),
-                in_plane: InPlane::of(header),
+                in_plane: Some(InPlane::of(header)),
                 reason: ReasonCode::RejectedByNote,
             });
         image.slices.push(header.sop_instance_uid.clone());

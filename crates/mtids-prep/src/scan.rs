@@ -35,8 +35,10 @@ pub struct Scan {
     pub reports: Vec<PathBuf>,
     /// Headers of images that a rejection note takes back, in path order. Their files have an outcome.
     pub rejected: Vec<InstanceHeader>,
-    /// Files that were refused: whose they are is not known.
+    /// Files that were refused. Whose they are is known of `unread_images` alone.
     pub unread_files: u64,
+    /// CT images among the files without a header that can be used: what they say of whom they are, and the reason; in path order.
+    pub unread_images: Vec<(ObjectIdentity, ReasonCode)>,
 }
 
 /// What a scan needs to know besides its folder.
@@ -106,6 +108,10 @@ pub fn scan(
                 notes.push(note);
                 outcomes.push(outcome);
             }
+            Seen::Unread(outcome, image) => {
+                outcomes.push(outcome);
+                scan.unread_images.extend(image);
+            }
             Seen::Outcome(outcome) => outcomes.push(outcome),
         }
     }
@@ -122,6 +128,8 @@ enum Seen {
     Object(List, PathBuf, Option<ObjectIdentity>),
     /// A note that takes objects back, and what becomes of its own file.
     Note(RejectionNote, FileOutcome),
+    /// A file that is no usable object, and whose it is where it is an image of CT all the same.
+    Unread(FileOutcome, Option<(ObjectIdentity, ReasonCode)>),
     Outcome(FileOutcome),
 }
 
@@ -157,7 +165,16 @@ impl Seen {
                     Err(error) => Self::Outcome(outcome_of(outcome.path().to_owned(), &error)),
                 }
             }
-            Err(error) => Self::Outcome(outcome_of(path, &error)),
+            Err(error) => {
+                let identity = match error.reason() {
+                    // Nothing in it says whose it is.
+                    ReasonCode::NotDicom | ReasonCode::Empty => None,
+                    // An image that is skipped was none to draw on.
+                    ReasonCode::NotOriginal => None,
+                    _ => read_identity(&path, limits).ok().filter(|identity| identity.is_ct),
+                };
+                Self::Unread(outcome_of(path, &error), identity.map(|identity| (identity, error.reason())))
+            }
         }
     }
 

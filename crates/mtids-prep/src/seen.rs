@@ -2,11 +2,12 @@
 //!
 //! Invariant: one entry for each series, whatever becomes of its slices, and one for each volume of it that was judged and refused.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use mtids_annotations::{InPlane, RefusedImage};
-use mtids_dicom::{FileOutcome, InstanceHeader, ReasonCode, Series};
+use mtids_dicom::{FileOutcome, InstanceHeader, ObjectIdentity, ReasonCode, Series};
+use mtids_domain::same_person::SamePerson;
 
 /// Patient, study and series.
 type Key = (Arc<str>, Arc<str>, Arc<str>);
@@ -16,6 +17,11 @@ type Key = (Arc<str>, Arc<str>, Arc<str>);
 pub(crate) struct SeenImages(HashMap<Key, InPlane>);
 
 impl SeenImages {
+    /// SeriesInstanceUIDs.
+    pub(crate) fn series_uids(&self) -> HashSet<String> {
+        self.0.keys().map(|(_, _, series_uid)| series_uid.as_ref().to_owned()).collect()
+    }
+
     /// The series of these headers.
     pub(crate) fn of(headers: &[InstanceHeader]) -> Self {
         let mut seen: HashMap<Key, InPlane> = HashMap::new();
@@ -64,13 +70,35 @@ impl SeenImages {
             study_uid: study_uid.as_ref().to_owned(),
             series_uid: series_uid.as_ref().to_owned(),
             slices: Vec::new(),
-            in_plane,
+            in_plane: Some(in_plane),
         }));
         refused.sort_by(|a, b| {
             (&a.patient_id, &a.study_uid, &a.series_uid).cmp(&(&b.patient_id, &b.study_uid, &b.series_uid))
         });
         refused
     }
+}
+
+/// CT images without a header that can be used, one for each series; none of those of `known` series.
+pub(crate) fn of_unread(
+    unread: Vec<(ObjectIdentity, ReasonCode)>,
+    known: &HashSet<String>,
+    same: &SamePerson,
+) -> Vec<RefusedImage> {
+    let mut images: BTreeMap<String, RefusedImage> = BTreeMap::new();
+    for (identity, reason) in unread {
+        let Some(series_uid) = identity.series_uid.filter(|uid| !known.contains(uid)) else { continue };
+        let image = images.entry(series_uid.clone()).or_insert_with(|| RefusedImage {
+            patient_id: same.canonical(&identity.patient_id.unwrap_or_default()).to_owned(),
+            study_uid: identity.study_uid.unwrap_or_default(),
+            series_uid,
+            slices: Vec::new(),
+            in_plane: None,
+            reason,
+        });
+        image.slices.extend(identity.sop_instance_uid);
+    }
+    images.into_values().collect()
 }
 
 /// A volume that was judged and refused; none of a volume without slices.
@@ -80,7 +108,7 @@ pub(crate) fn refused_volume(series: &Series, reason: ReasonCode) -> Option<Refu
         study_uid: series.study_uid.as_ref().to_owned(),
         series_uid: series.series_uid.as_ref().to_owned(),
         slices: series.instances.iter().map(|header| header.sop_instance_uid.clone()).collect(),
-        in_plane: InPlane::of(series.instances.first()?),
+        in_plane: Some(InPlane::of(series.instances.first()?)),
         reason,
     })
 }

@@ -80,7 +80,28 @@ fn one_missing(folder: &Path) {
     ct.write_table(folder);
 }
 
+/// A series that can be used, and one without places, each with a row and a mark of its own.
+fn one_without_places(folder: &Path) {
+    let (kept, other) = (Ct::new(), Ct::of("P1", "s2"));
+    kept.write(folder);
+    other.write_with(folder, |_, slice| {
+        slice.remove(POSITION);
+    });
+    std::fs::write(folder.join("nodes.csv"), kept.table(&[([0.0, -59.5, -285.0], "4R,1,A")])).unwrap();
+    std::fs::write(folder.join("other.csv"), other.table(&[([0.0, -59.5, -285.0], "7,0,A")])).unwrap();
+}
+
 const CASES: &[Case] = &[
+    Case {
+        name: "rows-of-a-series-without-header",
+        source: "no slice of it has a place: its rows are told why, and move to no other series",
+        make: one_without_places,
+        arguments: &["--annotations", "nodes.csv", "--annotations", "other.csv"],
+        expect: Expect {
+            counts: &[("/totals/quarantined_by_reason/missing-geometry", 12)],
+            ..Expect::found(&[NODE]).code(1).says(&["is here and was refused: missing-geometry"])
+        },
+    },
     Case {
         name: "frame-of-reference-per-slice",
         source: "pymedphys/pymedphys#372, pydicom/contrib-pydicom#14",

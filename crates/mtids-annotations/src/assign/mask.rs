@@ -279,7 +279,7 @@ impl SeriesIndex<'_> {
         let in_plane = series.in_plane();
         self.refused.iter().find(|image| {
             !self.is_same_person(&image.patient_id, series.patient_id)
-                && in_plane.is_like(&image.in_plane)
+                && image.in_plane.as_ref().is_some_and(|other| in_plane.is_like(other))
                 && may_have_as_many_slices(image, series)
         })
     }
@@ -289,7 +289,7 @@ impl SeriesIndex<'_> {
         let in_plane = series.in_plane();
         self.refused.iter().find(|image| {
             image.study_uid == series.study_uid
-                && in_plane.is_like(&image.in_plane)
+                && image.in_plane.as_ref().is_some_and(|other| in_plane.is_like(other))
                 && may_have_as_many_slices(image, series)
         })
     }

@@ -175,7 +175,7 @@ fn a_label_map_is_assigned_by_its_grid_and_classes_say_what_it_means() {
         study_uid: "2.25.71".into(),
         series_uid: "2.25.73".into(),
         slices: Vec::new(),
-        in_plane: InPlane::of(&header_of(grid())),
+        in_plane: Some(InPlane::of(&header_of(grid()))),
         reason: ReasonCode::MissingSlices,
     };
     assert_eq!(assigned(&[series()], std::slice::from_ref(&refused)), (vec![0], 2, vec![RejectReason::SeveralImages]));
@@ -322,7 +322,7 @@ fn a_row_without_image_is_told_why() {
         study_uid: "2.25.71".into(),
         series_uid: "2.25.73".into(),
         slices: Vec::new(),
-        in_plane: InPlane::of(&header_of(grid())),
+        in_plane: Some(InPlane::of(&header_of(grid()))),
         reason: ReasonCode::MissingSlices,
     }];
     let resolved = load(&sources, &Images { usable: &[series()], refused: &refused, unread_files: 0 }, &rules(&[]));

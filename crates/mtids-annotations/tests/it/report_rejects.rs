@@ -135,7 +135,7 @@ fn a_report_of_another_patient_or_of_a_refused_image_goes_nowhere() {
         study_uid: wide().study_uid.into(),
         series_uid: "2.25.3".into(),
         slices: SLICES.map(str::to_owned).into(),
-        in_plane: InPlane::of(&crate::load::header_of(grid())),
+        in_plane: Some(InPlane::of(&crate::load::header_of(grid()))),
         reason: ReasonCode::MissingSlices,
     };
     let files = mtids_annotations::AnnotationFiles::default();

@@ -111,7 +111,7 @@ fn refused() -> RefusedImage {
         study_uid: series().study_uid.into(),
         series_uid: "2.25.3".into(),
         slices: slices("2.25.3"),
-        in_plane: InPlane::of(&headers()[0]),
+        in_plane: Some(InPlane::of(&headers()[0])),
         reason: ReasonCode::MissingSlices,
     }
 }

@@ -215,7 +215,9 @@ mod tests {
             path: format!("{patient}-{study}-{sop}.dcm").into(),
             patient_id: Some(patient.to_owned()),
             study_uid: Some(study.to_owned()),
+            series_uid: None,
             sop_instance_uid: Some(sop.to_owned()),
+            is_ct: false,
         }
     }
 
