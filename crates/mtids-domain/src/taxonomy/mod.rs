@@ -11,6 +11,7 @@ mod map;
 mod mention;
 mod node_number;
 mod region;
+mod small_l;
 mod station;
 mod text;
 mod words;

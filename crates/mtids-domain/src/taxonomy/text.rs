@@ -19,8 +19,8 @@ use super::location::Location;
 use super::map::{StationMap, of_naruke, of_neck};
 use super::mention::{Mentions, whole_number};
 use super::node_number::{Split, without_node_number};
+use super::small_l::check_small_l;
 use super::station::Station;
-use super::words::check_small_l;
 
 /// A text that names no station.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
