@@ -26,10 +26,14 @@ pub fn program<A, E: AsRef<dyn Error + 'static>>(
     run(arguments).unwrap_or_else(|error| end_with(error.as_ref(), exit_of(error.as_ref(), known)))
 }
 
+/// What the log shows where `RUST_LOG` does not say it. The DICOM parser warns once a file, as of a character set that it does not know, and names no
+/// file; our readers tell what matters of it.
+const SHOWN: &str = "warn,dicom_parser=error";
+
 /// Starts the log; `RUST_LOG` chooses what is shown, warnings otherwise. The lines of the HTTP library are never shown, whatever it says: they
 /// hold queries with PatientIDs, and credentials.
 fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| SHOWN.into());
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
