@@ -157,11 +157,24 @@ fn two_frames_of_reference(folder: &Path) {
 const CLASSES: &[&str] = &["--classes", "classes.toml"];
 const ONE: &[Found] = &[Found::at(0.0, -59.5, -285.0).station("4R")];
 
+/// A character set that the library does not know, first among several.
+fn japanese_characters(folder: &Path) {
+    study_with(folder, &[("LN 4R", node())], |object| {
+        object.text((0x0008, 0x0005), "CS", "\\ISO 2022 IR 87");
+    });
+}
+
 const fn case(name: &'static str, source: &'static str, make: fn(&Path), expect: Expect) -> Case {
     Case { name, source, make, arguments: CLASSES, expect }
 }
 
 const CASES: &[Case] = &[
+    case(
+        "japanese-characters",
+        "PS3.3 C.12.1.1.2; a warning of a library that names no file would come once a file",
+        japanese_characters,
+        Expect { never_says: &["haracter set"], ..Expect::found(ONE) },
+    ),
     case("crossing-contours", "medical-physics-usz/z-rad#181, PS3.3 C.8.8.6.3", crossing, Expect::found(ONE)),
     case("copies-with-other-rounding", "pyplati/platipy#271", copies_with_other_rounding, Expect::found(ONE)),
     case(

@@ -93,17 +93,6 @@ fn one_without_places(folder: &Path) {
 
 const CASES: &[Case] = &[
     Case {
-        name: "japanese-character-set",
-        source: "a warning of a library for each file would hide ours",
-        make: |folder| {
-            edited(folder, |_, slice| {
-                slice.text((0x0008, 0x0005), "CS", "\\ISO 2022 IR 87");
-            });
-        },
-        arguments: TABLE,
-        expect: Expect { never_says: &["haracter set"], ..Expect::found(&[NODE]) },
-    },
-    Case {
         name: "rows-of-a-series-without-header",
         source: "no slice of it has a place: its rows are told why, and move to no other series",
         make: one_without_places,
