@@ -7,6 +7,7 @@
 mod architectures;
 mod audit;
 mod bad_input;
+mod bad_states;
 mod balancers;
 mod cases;
 mod compare;

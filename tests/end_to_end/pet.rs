@@ -1,8 +1,11 @@
 //! PET as a second channel: from the files of a real chest CT and its PET to the voxels of a row, and into training.
 
+use std::fs;
+use std::path::Path;
+
 use mtids_shards::{Channel, Dataset, Split, read_row_group};
 
-use crate::support::{build_arguments, run, shared_data, text};
+use crate::support::{build_arguments, check_objects, run, shared_data, text};
 
 #[test]
 #[ignore = "needs ../shared/data"]
@@ -10,7 +13,7 @@ fn the_pet_of_a_study_lies_over_its_ct() {
     let data = shared_data("chest-ct-lung1");
     let folder = tempfile::tempdir().unwrap();
     let (out, key) = (folder.path().join("dataset"), folder.path().join("key"));
-    std::fs::write(&key, "a secret of at least sixteen bytes").unwrap();
+    fs::write(&key, "a secret of at least sixteen bytes").unwrap();
     let arguments = |pet: &str| -> Vec<String> {
         ["build", "--data", text(&data), "--out", text(&out), "--annotations", "data/demo-real/made-up-labels.csv"]
             .into_iter()
@@ -58,12 +61,42 @@ fn a_prediction_measures_the_uptake_of_a_candidate() {
     let places = ["--data", text(&data), "--annotations", text(&table), "--out", text(folder.path())];
     let fixed = ["predict", "--measure-only", "--no-dicom", "--set", "pet=true"];
     run("mtids-train", fixed.into_iter().chain(places)).expect_code(0);
-    let answer = std::fs::read(folder.path().join("prediction.json")).unwrap();
+    let answer = fs::read(folder.path().join("prediction.json")).unwrap();
     let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
     let node = &answer["patients"][0]["nodes"][0];
     // The lesion's peak is about 8.2 (pet_expected.json).
     let uptake = node["mask"]["suv_max"].as_f64().or(node["grown"]["suv_max"].as_f64()).unwrap();
     assert!((7.5..8.8).contains(&uptake), "{uptake}");
+}
+
+#[test]
+#[ignore = "needs ../shared/data, dciodvfy and dsrdump, Python readers (.venv)"]
+fn other_readers_accept_the_objects_of_a_real_study_and_of_phantoms_with_pet() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let predict = |data: &Path, table: &Path, out: &Path| {
+        let places = ["--data", text(data), "--annotations", text(table), "--out", text(out)];
+        run("mtids-train", ["predict", "--measure-only", "--set", "pet=true"].into_iter().chain(places)).expect_code(0);
+        let answer: serde_json::Value =
+            serde_json::from_slice(&fs::read(out.join("prediction.json")).unwrap()).unwrap();
+        let nodes = answer["patients"].as_array().unwrap().iter().flat_map(|one| one["nodes"].as_array().unwrap());
+        let has_uptake = |node: &&serde_json::Value| {
+            ["grown", "mask"].iter().any(|name| node[name].get("suv_max").is_some_and(|uptake| uptake.is_f64()))
+        };
+        // Around a small node no region may grow.
+        assert!(2 * nodes.clone().filter(has_uptake).count() > nodes.count(), "uptake is measured");
+        check_objects(out)
+    };
+    let real = shared_data("chest-ct-lung1");
+    assert_eq!(predict(&real, &real.join("annotations_mm.csv"), &place("real")), 1);
+    let mut phantom = vec!["phantom", "--out"].into_iter().map(str::to_owned).collect::<Vec<_>>();
+    phantom.push(text(&place("cohort")).to_owned());
+    for setting in ["patients=2", "pet_fraction=1.0", "dimensions=[80,80,40]", "spacing_mm=[4.5,4.5,6.0]"] {
+        phantom.extend(["--set".to_owned(), setting.to_owned()]);
+    }
+    run("mtids-prep", phantom).expect_code(0);
+    let cohort = place("cohort");
+    assert_eq!(predict(&cohort.join("dicom"), &cohort.join("annotations.csv"), &place("phantoms")), 2);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use mtids_train::prediction::Prediction;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Finished, build_arguments, cohort, copy_tree, dataset, python, root, run, text, tree};
+use crate::support::{Finished, build_arguments, check_objects, cohort, copy_tree, dataset, root, run, text, tree};
 
 /// A run on the shared cohort, evaluated, once per test process.
 fn trained() -> &'static Path {
@@ -173,8 +173,11 @@ fn a_node_has_the_same_class_in_every_output_and_sets_hold_it() {
     let table = fs::read_to_string(folder.path().join("nodes.csv")).unwrap();
     let header: Vec<&str> = table.lines().next().unwrap().split(',').collect();
     let column = |name: &str| header.iter().position(|cell| *cell == name).unwrap();
-    let (mut lines, mut sure) = (table.lines().skip(1), 0);
+    let (mut lines, mut sure, mut shown) = (table.lines().skip(1), 0, 0);
     for patient in answer["patients"].as_array().unwrap() {
+        let of_patient = format!("patient {}: ", patient["patient_id"].as_str().unwrap());
+        let listed = said.stdout.split("\n\n").map(str::trim).find(|part| part.starts_with(&of_patient));
+        let listed = listed.unwrap_or_default();
         for node in patient["nodes"].as_array().unwrap() {
             let cells: Vec<&str> = lines.next().unwrap().split(',').collect();
             let status = &node["status"];
@@ -190,9 +193,22 @@ fn a_node_has_the_same_class_in_every_output_and_sets_hold_it() {
                 sure += 1;
             }
             assert!(!set.is_empty());
+            // The terminal lists the nodes of the first patients.
+            let place: [f64; 3] = serde_json::from_value(node["center_mm"].clone()).unwrap();
+            let place = place.map(|mm| format!("{mm:.1}")).join(", ");
+            if let Some(line) = listed.lines().find(|line| line.contains(&place)) {
+                let cells: Vec<&str> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+                let at = cells.iter().position(|cell| status["region"] == *cell).unwrap();
+                assert_eq!(cells[at + 2], word, "{line}");
+                assert_eq!(cells[at + 3], format!("{metastatic:.2}"), "{line}");
+                shown += 1;
+            }
         }
     }
-    assert!(lines.next().is_none() && sure > 0);
+    // Three planes of a node stand in its picture, which the page holds itself.
+    let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("data:image/png;base64") && !page.contains("http:") && !page.contains("https:"));
+    assert!(lines.next().is_none() && sure > 0 && shown >= 20, "{sure} sure, {shown} shown");
 }
 
 #[test]
@@ -428,35 +444,8 @@ fn other_readers_accept_the_objects_and_find_the_classes_of_the_answer() {
     let folder = tempfile::tempdir().unwrap();
     predict(folder.path(), &["--run", text(trained())]).expect_code(0);
     let answer = answer(folder.path());
-    let names: Vec<String> = answer["patients"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|patient| patient["objects"].as_array().unwrap())
-        .map(|name| name.as_str().unwrap().to_owned())
-        .collect();
     let series: std::collections::BTreeSet<String> =
         nodes(&answer).values().map(|node| node["series_uid"].to_string()).collect();
-    assert_eq!(names.iter().filter(|name| name.ends_with(".sr.dcm")).count(), series.len());
-    for name in &names {
-        let path = folder.path().join("dicom").join(name);
-        let checked = output("dciodvfy", &[text(&path)]);
-        let errors: Vec<&str> = checked.lines().filter(|line| line.starts_with("Error")).collect();
-        assert!(errors.is_empty(), "{name}: {errors:#?}");
-        if name.ends_with(".sr.dcm") {
-            let read = output("dsrdump", &[text(&path)]);
-            assert!(!read.contains("E: ") && read.contains("Probability of metastasis"), "{read}");
-        }
-    }
-    let script = root().join("tests/python/read_answer.py");
-    let read = output(text(&python()), &[text(&script), text(folder.path())]);
-    let all = nodes(&answer).len();
-    assert!(read.contains(&format!("SR {all} groups")), "{read}");
-}
-
-/// Both streams of another program.
-fn output(program: &str, arguments: &[&str]) -> String {
-    let output = std::process::Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
-    [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
+    let reports = check_objects(folder.path());
+    assert_eq!(reports, series.len());
 }

@@ -119,6 +119,16 @@ fn a_further_segment_goes_on_where_the_run_ended_and_says_so() {
     assert_eq!(epochs.iter().map(|line| line["epoch"].as_u64().unwrap()).collect::<Vec<_>>(), [3]);
     let inspected = run("mtids-train", ["inspect", "--run", text(&longer)]).expect_code(0).stdout;
     assert!(inspected.contains("a further segment"), "{inspected}");
+    assert!(inspected.contains("gate.joint") && inspected.contains("trained numbers"), "{inspected}");
+    let said = run("mtids-train", ["inspect", "--run", text(&longer), "--json"]).expect_code(0).stdout;
+    let facts: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&facts["origin"]["kind"], &facts["architecture"]), (&"segment".into(), &"MT-IDS".into()));
+    // The trained numbers are those of the tensors of their shapes.
+    let tensors = facts["tensors"].as_array().unwrap().iter().filter(|tensor| tensor["trained"] == true);
+    let numbers = |tensor: &Value| -> u64 {
+        tensor["shape"].as_array().unwrap().iter().map(|side| side.as_u64().unwrap()).product()
+    };
+    assert_eq!(facts["parameters"].as_u64(), Some(tensors.map(numbers).sum()));
 
     // Killed and resumed, with the earlier run named or not.
     let started = fit_arguments(&again, &extend);

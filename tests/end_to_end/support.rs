@@ -184,3 +184,37 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Lets dciodvfy, dsrdump, pydicom and highdicom read the objects of an answer of `mtids-train predict`, and compares them with its nodes. Returns how
+/// many reports there were.
+pub(crate) fn check_objects(answer_folder: &Path) -> usize {
+    let answer: serde_json::Value =
+        serde_json::from_slice(&fs::read(answer_folder.join("prediction.json")).unwrap()).unwrap();
+    let patients = answer["patients"].as_array().unwrap();
+    let of_all =
+        |list: &'static str| patients.iter().flat_map(move |patient| patient[list].as_array().unwrap().clone());
+    let mut reports = 0;
+    for name in of_all("objects") {
+        let path = answer_folder.join("dicom").join(name.as_str().unwrap());
+        let checked = output_of("dciodvfy", &[text(&path)]);
+        let errors: Vec<&str> = checked.lines().filter(|line| line.starts_with("Error")).collect();
+        assert!(errors.is_empty(), "{name}: {errors:#?}");
+        if text(&path).ends_with(".sr.dcm") {
+            reports += 1;
+            let read = output_of("dsrdump", &[text(&path)]);
+            assert!(!read.contains("E: ") && read.contains("Tracking Identifier"), "{read}");
+        }
+    }
+    let script = root().join("tests/python/read_answer.py");
+    let read = output_of(text(&python()), &[text(&script), text(answer_folder)]);
+    let nodes = of_all("nodes").count();
+    assert!(reports > 0 && read.contains(&format!("SR {nodes} groups")), "{read}");
+    reports
+}
+
+/// Both streams of another program.
+fn output_of(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{program} cannot be run: {error}"));
+    [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
+}

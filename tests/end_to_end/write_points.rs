@@ -195,22 +195,69 @@ fn a_full_or_failing_disk_is_named_and_nothing_is_half_published() {
     }
 }
 
+/// Arguments of a short training.
+fn fit_arguments(dataset: &Path, run_folder: &Path) -> Vec<String> {
+    let mut arguments: Vec<String> = ["fit", "--config", "pipelines/demo-short/train.toml"].map(str::to_owned).to_vec();
+    arguments.extend(["--dataset".into(), text(dataset).into(), "--run".into(), text(run_folder).into()]);
+    for setting in ["max_steps=4", "batch_size=4", "checkpoint_every_steps=2", "model.backbone.pool_grid=1"] {
+        arguments.extend(["--set".into(), setting.into()]);
+    }
+    arguments
+}
+
 #[test]
 fn a_training_killed_at_any_kind_of_write_ends_in_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = folder.path().join("dataset");
     run("mtids-prep", build_arguments(&dataset)).expect_code(0);
-    let arguments = |run_folder: &Path| -> Vec<String> {
-        let mut arguments: Vec<String> =
-            ["fit", "--config", "pipelines/demo-short/train.toml"].map(str::to_owned).to_vec();
-        arguments.extend(["--dataset".into(), text(&dataset).into(), "--run".into(), text(run_folder).into()]);
-        for setting in ["max_steps=4", "batch_size=4", "checkpoint_every_steps=2", "model.backbone.pool_grid=1"] {
-            arguments.extend(["--set".into(), setting.into()]);
-        }
-        arguments
-    };
     let unbroken = folder.path().join("unbroken");
-    run("mtids-train", arguments(&unbroken)).expect_code(0);
+    run("mtids-train", fit_arguments(&dataset, &unbroken)).expect_code(0);
+    let arguments = |run_folder: &Path| fit_arguments(&dataset, run_folder);
     let points = kill_at_every_point("mtids-train", arguments, &tree(&unbroken), |_| ());
     assert!(points >= 30, "only {points} write points were found");
+}
+
+#[test]
+fn a_full_disk_stops_every_command_of_a_training_with_the_file_named_and_the_same_command_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let [dataset, unbroken] = ["dataset", "unbroken"].map(|name| folder.path().join(name));
+    run("mtids-prep", build_arguments(&dataset)).expect_code(0);
+    run("mtids-train", fit_arguments(&dataset, &unbroken)).expect_code(0);
+    let results = |folder: &Path| {
+        let mut files = tree(folder);
+        files.retain(|name, _| !name.ends_with("timings.jsonl"));
+        files
+    };
+    // The folder of each command's results, and how it is filled.
+    let (dicom, table) = (cohort().join("dicom"), cohort().join("annotations.csv"));
+    type Arguments<'a> = Box<dyn Fn(&Path) -> Vec<String> + 'a>;
+    let all = |named: &[&str]| named.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+    let of_run = ["--run", text(&unbroken)];
+    let commands: [(&str, u64, Arguments<'_>); 3] = [
+        ("fit", 5, Box::new(|out| fit_arguments(&dataset, out))),
+        ("predict", 9, {
+            let candidates = ["--data", text(&dicom), "--annotations", text(&table)];
+            Box::new(move |out| all(&[&["predict"], &of_run[..], &candidates, &["--out", text(out)]].concat()))
+        }),
+        ("export", 3, Box::new(|out| all(&[&["export"], &of_run[..], &["--safetensors", text(out)]].concat()))),
+    ];
+    for (name, apart, arguments) in commands {
+        let whole = folder.path().join(format!("whole-{name}"));
+        run("mtids-train", arguments(&whole)).expect_code(0);
+        let mut failures = 0;
+        for point in (1..).step_by(apart as usize) {
+            let out = folder.path().join(format!("{name}-{point}"));
+            let failed = fail_at("mtids-train", &arguments(&out), "enospc", point);
+            if failed.code == 0 {
+                break;
+            }
+            failures += 1;
+            let is_named = failed.stderr.contains("no space left") && failed.stderr.contains(text(&out));
+            assert!(failed.code == 3 && is_named, "{name}, point {point}: {}", failed.text());
+            run("mtids-train", arguments(&out)).expect_code(0);
+            assert_eq!(results(&out), results(&whole), "{name}, run again after a full disk at point {point}");
+            assert_eq!(hidden_files(&out), [] as [PathBuf; 0]);
+        }
+        assert!(failures >= 3, "{name}: only {failures} points were tried");
+    }
 }

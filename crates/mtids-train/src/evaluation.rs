@@ -56,7 +56,7 @@ pub fn measure(
         samples: predictions.len(),
         patients: count_patients(predictions.iter()),
         heads,
-        per_region: if claimed(Dimension::Joint) { per_region(regions, predictions) } else { Vec::new() },
+        per_region: if claimed(Dimension::Joint) { per_region(regions, predictions, bootstrap) } else { Vec::new() },
         region_confusion: confusion(Dimension::Region).rows(),
         metastasis_confusion: confusion(Dimension::Metastasis).rows(),
         roc: roc_curve(&status),
@@ -223,17 +223,16 @@ fn dimension_figures(
     figures
 }
 
-fn per_region(regions: &[String], predictions: &[Prediction]) -> Vec<RegionFigures> {
+fn per_region(regions: &[String], predictions: &[Prediction], bootstrap: BootstrapOptions) -> Vec<RegionFigures> {
     let count = |rule: &dyn Fn(usize, usize, usize, bool) -> (bool, bool)| {
-        let (mut successes, mut trials) = (0, 0);
-        for row in predictions {
-            let (Some(region), Some(metastasis)) = (row.region, row.metastasis) else { continue };
+        let trial = |row: &'_ Prediction| {
             let metastatic = metastasis_probability(&row.pooled) >= 0.5;
-            let (counts, right) = rule(region, metastasis, largest(&row.pooled), metastatic);
-            trials += u64::from(counts);
-            successes += u64::from(counts && right);
-        }
-        Share::new(successes, trials)
+            let (counts, right) = rule(row.region?, row.metastasis?, largest(&row.pooled), metastatic);
+            counts.then_some(right)
+        };
+        let trials: Vec<(&str, bool)> =
+            predictions.iter().filter_map(|row| Some((row.patient_key.as_str(), trial(row)?))).collect();
+        Share::of(&trials, bootstrap)
     };
     regions
         .iter()

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every figure names its number of samples and patients, and stands beside the majority class of the *training* split.
 
-use mtids_metrics::{Interval, PrecisionRecallPoint, RocPoint, wilson};
+use mtids_metrics::{BootstrapOptions, Interval, PrecisionRecallPoint, RocPoint};
 use mtids_models::Architecture;
 use mtids_models::PredictionHead;
 use mtids_models::tasks::{LabelMap, TaskSet};
@@ -19,6 +19,7 @@ use crate::readers::Readers;
 use crate::reliability::Bin;
 use crate::seen::SeenPatients;
 use crate::subgroups::Subgroups;
+use crate::within::{ShareWithin, share_within};
 
 /// The most frequent class, the first of equals; `None` where nothing was counted.
 pub fn majority(counts: &[u64]) -> Option<usize> {
@@ -125,22 +126,23 @@ pub struct HeadFigures {
     pub figures: Vec<Figure>,
 }
 
-/// A share with Wilson's 95 % interval.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// A share with its 95 % interval over patients.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Share {
-    /// Successes.
+    /// How many nodes agree.
     pub successes: u64,
-    /// Trials.
+    /// Of how many.
     pub n: u64,
-    /// Their ratio.
-    pub value: Option<f64>,
-    /// Wilson's interval, which takes samples as independent.
-    pub interval: Option<Interval>,
+    /// The share, and its interval by the bootstrap over patients; where all nodes agree, Wilson's over their patients.
+    #[serde(flatten)]
+    pub within: ShareWithin,
 }
 
 impl Share {
-    pub(crate) fn new(successes: u64, n: u64) -> Self {
-        Self { successes, n, value: (n > 0).then(|| successes as f64 / n as f64), interval: wilson(successes, n) }
+    /// Of trials, each of a patient.
+    pub(crate) fn of(trials: &[(&str, bool)], bootstrap: BootstrapOptions) -> Self {
+        let successes = trials.iter().filter(|trial| trial.1).count() as u64;
+        Self { successes, n: trials.len() as u64, within: share_within(trials, bootstrap) }
     }
 }
 

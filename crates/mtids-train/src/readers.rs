@@ -1,4 +1,4 @@
-//! The network beside other readers of the same rows: a ruler, and the network with measures.
+//! The network beside other readers of the same rows: a ruler, measures, and the network with measures.
 //!
 //! A reader gives each row a number that should be larger for a metastatic node. Figures: AUROC, and differences on the same rows with the
 //! paired bootstrap by patient, which leaves out what makes a row hard for both. Invariants: a difference is taken over the rows that both
@@ -24,6 +24,8 @@ pub enum Reader {
     Ruler,
     /// The short axis of the region grown from the point.
     GrownRuler,
+    /// The measures of the grown region, weighed on the training patients.
+    Measures,
     /// The network and the measures of the grown region.
     Fusion,
 }
@@ -35,6 +37,7 @@ impl Reader {
             Reader::Network => "network",
             Reader::Ruler => "short axis (annotation)",
             Reader::GrownRuler => "short axis (grown region)",
+            Reader::Measures => "measures (grown region)",
             Reader::Fusion => "network + measures",
         }
     }
@@ -79,7 +82,7 @@ pub struct Comparison {
 pub struct Readers {
     /// Each reader that reads any row.
     pub figures: Vec<ReaderFigure>,
-    /// Network against the rulers, fusion against the network and the ruler.
+    /// Network against the rulers and the measures, fusion against the network and the ruler.
     pub comparisons: Vec<Comparison>,
     /// The fitted fusion, where there is one.
     pub fusion: Option<Fusion>,
@@ -91,10 +94,12 @@ struct Row<'a> {
     patient: &'a str,
     metastatic: bool,
     /// Score of each reader, in the order of [`READERS`].
-    scores: [Option<f64>; 4],
+    scores: [Option<f64>; 5],
 }
 
-const READERS: [Reader; 4] = [Reader::Network, Reader::Ruler, Reader::GrownRuler, Reader::Fusion];
+const READERS: [Reader; 5] = [Reader::Network, Reader::Ruler, Reader::GrownRuler, Reader::Measures, Reader::Fusion];
+/// Which are compared, as places in [`READERS`].
+const PAIRS: [(usize, usize); 5] = [(0, 1), (0, 2), (0, 3), (4, 0), (4, 1)];
 
 /// Compares the readers on predictions. `fusion` was fitted on other patients, or says why it was not.
 pub fn compare(predictions: &[Prediction], fusion: Result<Fusion, String>, options: BootstrapOptions) -> Readers {
@@ -102,6 +107,11 @@ pub fn compare(predictions: &[Prediction], fusion: Result<Fusion, String>, optio
         Reader::Network => Some(metastasis_probability(&row.pooled)),
         Reader::Ruler => row.short_axis_mm,
         Reader::GrownRuler => row.grown.get(Measure::ShortAxis).map(f64::from),
+        // Too few measures are no reading.
+        Reader::Measures => {
+            let reader = &fusion.as_ref().ok()?.reader;
+            reader.reads(&row.grown).then(|| reader.logit(&row.grown))
+        }
         Reader::Fusion => fusion.as_ref().ok().map(|fusion| fusion.logit(row)),
     };
     let rows: Vec<Row<'_>> = predictions
@@ -113,8 +123,7 @@ pub fn compare(predictions: &[Prediction], fusion: Result<Fusion, String>, optio
         .collect();
     let figures =
         (0..READERS.len()).map(|reader| figure(reader, &rows, options)).filter(|figure| figure.samples > 0).collect();
-    let pairs = [(0, 1), (0, 2), (3, 0), (3, 1)];
-    let comparisons = pairs.into_iter().filter_map(|(first, second)| comparison(first, second, &rows, options));
+    let comparisons = PAIRS.into_iter().filter_map(|(first, second)| comparison(first, second, &rows, options));
     let comparisons = comparisons.collect();
     match fusion {
         Ok(fusion) => Readers { figures, comparisons, fusion: Some(fusion), no_fusion: String::new() },

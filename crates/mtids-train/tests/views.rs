@@ -139,6 +139,22 @@ fn check_card(card: &str, measured: &Evaluation) {
     }
 }
 
+/// Sections of the page of an evaluation that needs no calibration.
+const SECTIONS: [&str; 12] = [
+    "result",
+    "figures",
+    "confusion",
+    "regions",
+    "readers",
+    "subgroups",
+    "failures",
+    "training",
+    "balancing",
+    "gates",
+    "origin",
+    "card",
+];
+
 #[test]
 fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
     let folder = tempfile::tempdir().unwrap();
@@ -151,13 +167,22 @@ fn an_evaluation_stands_beside_a_ruler_and_averages_over_symmetries() {
     let readers: Vec<(Reader, usize)> =
         measured.readers.figures.iter().map(|figure| (figure.reader, figure.samples)).collect();
     // The annotation gives the short axis of every other row.
-    let expected = [(Reader::Network, 12), (Reader::Ruler, 6), (Reader::GrownRuler, 12), (Reader::Fusion, 12)];
+    let expected = [
+        (Reader::Network, 12),
+        (Reader::Ruler, 6),
+        (Reader::GrownRuler, 12),
+        (Reader::Measures, 12),
+        (Reader::Fusion, 12),
+    ];
     assert_eq!(readers, expected);
     let grown = measured.readers.comparisons.iter().find(|pair| pair.second == Reader::GrownRuler).unwrap();
     assert!(grown.sentence.contains("on the same 12 samples of 6 patients"), "{}", grown.sentence);
     assert!(text(&measured).contains("short axis (grown region)"), "{}", text(&measured));
     let page = fs::read_to_string(place("run").join("report.html")).unwrap();
     assert!(page.contains("network + measures") && page.contains("Beside a ruler"));
+    for section in SECTIONS {
+        assert!(page.contains(&format!("id=\"{section}\"")), "no section {section}");
+    }
     // Both views of every node that is called wrong: there are six of either status, and as many places.
     let is_wrong = |row: &&Prediction| row.metastasis != Some(usize::from(metastasis_probability(&row.pooled) >= 0.5));
     assert_eq!(page.matches("data:image/png;base64").count(), 2 * predictions.iter().filter(is_wrong).count());

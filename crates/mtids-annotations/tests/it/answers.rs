@@ -28,6 +28,7 @@ fn write(folder: &Path, algorithm: Option<[String; 2]>) -> [PathBuf; 2] {
         series_description: None,
         description: String::new(),
         algorithm: algorithm.clone(),
+        algorithm_parameters: None,
     };
     let described = DescribedSegment { segment, description: None, tracking: None };
     write_described_segmentation(&seg, &[described], [7, 5, 4], &source, &derived("seg")).unwrap();
@@ -37,6 +38,7 @@ fn write(folder: &Path, algorithm: Option<[String; 2]>) -> [PathBuf; 2] {
         place: ReportedPlace::Segment(1),
         measurements: Vec::new(),
         evaluations: Vec::new(),
+        comments: Vec::new(),
     };
     let uids = [derived("seg").series_uid, derived("seg").instance_uid];
     write_described_report(&sr, &[finding], &source, &derived("sr"), Some(&uids)).unwrap();

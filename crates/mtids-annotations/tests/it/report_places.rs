@@ -75,6 +75,7 @@ fn own(folder: &Path, findings: &[(&str, PointMm, f64)], algorithm: Option<&str>
         place: ReportedPlace::Point(place.0),
         measurements: vec![Measurement::short_axis_mm(*mm)],
         evaluations: Vec::new(),
+        comments: Vec::new(),
     };
     let findings: Vec<DescribedFinding> = findings.iter().map(describe).collect();
     let derived = DerivedObject {
@@ -84,6 +85,7 @@ fn own(folder: &Path, findings: &[(&str, PointMm, f64)], algorithm: Option<&str>
         series_description: None,
         description: String::new(),
         algorithm: algorithm.map(|name| [name.to_owned(), "1".to_owned()]),
+        algorithm_parameters: None,
     };
     let source = SourceImages::written(&identity(), "2.25.3", 4);
     write_described_report(&path, &findings, &source, &derived, None).unwrap();

@@ -34,6 +34,7 @@ fn segmentation(folder: &Path) -> PathBuf {
         series_description: None,
         description: String::new(),
         algorithm: None,
+        algorithm_parameters: None,
     };
     let source = SourceImages::written(&identity(), "2.25.3", 4);
     write_described_segmentation(&path, &segments, [7, 5, 4], &source, &derived).unwrap();

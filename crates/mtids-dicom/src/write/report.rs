@@ -77,6 +77,8 @@ pub struct DescribedFinding {
     pub measurements: Vec<Measurement>,
     /// What was judged: concept and value, each as code, scheme and meaning.
     pub evaluations: Vec<[[String; 3]; 2]>,
+    /// What more is to be known of it, in words.
+    pub comments: Vec<String>,
 }
 
 /// Writes a report on the lymph nodes of the CT series `ct_series_uid` with `slices` slices, which this crate wrote, whose segments stand in its
@@ -97,6 +99,7 @@ pub fn write_report(
         place: ReportedPlace::Segment(finding.segment),
         measurements: finding.measurements.clone(),
         evaluations: Vec::new(),
+        comments: Vec::new(),
     };
     let findings: Vec<DescribedFinding> = findings.iter().map(described).collect();
     let derived = DerivedObject {
@@ -106,6 +109,7 @@ pub fn write_report(
         series_description: None,
         description: String::new(),
         algorithm: None,
+        algorithm_parameters: None,
     };
     let segmentation = [segmentation_series_uid(ct_series_uid), segmentation_uid(ct_series_uid)];
     let source = SourceImages::written(identity, ct_series_uid, slices);
@@ -227,18 +231,20 @@ fn group(
     };
     content.push(coded("HAS CONCEPT MOD", concept(FINDING_SITE, "Finding Site"), ["72410000", "SCT", "Mediastinum"]));
     if let Some([name, version]) = &derived.algorithm {
-        let texts =
-            [(concept(ALGORITHM_NAME, "Algorithm Name"), name), (["111003", "DCM", "Algorithm Version"], version)];
-        content.extend(texts.map(|(concept, text)| {
-            let mut item = content_item("TEXT", "HAS OBS CONTEXT", concept);
-            put(&mut item, tags::TEXT_VALUE, VR::UT, text);
-            item
-        }));
+        let of_algorithm = [
+            (concept(ALGORITHM_NAME, "Algorithm Name"), Some(name)),
+            (["111003", "DCM", "Algorithm Version"], Some(version)),
+            (["111002", "DCM", "Algorithm Parameters"], derived.algorithm_parameters.as_ref()),
+        ];
+        content.extend(
+            of_algorithm.into_iter().filter_map(|(concept, said)| Some(text("HAS OBS CONTEXT", concept, said?))),
+        );
     }
     content.extend(finding.measurements.iter().map(measured));
     content.extend(finding.evaluations.iter().map(|[concept, value]| {
         coded("CONTAINS", concept.each_ref().map(String::as_str), value.each_ref().map(String::as_str))
     }));
+    content.extend(finding.comments.iter().map(|said| text("CONTAINS", ["121106", "DCM", "Comment"], said)));
     let mut group = content_item("CONTAINER", "CONTAINS", concept(MEASUREMENT_GROUP, "Measurement Group"));
     put(&mut group, tags::CONTINUITY_OF_CONTENT, VR::CS, "CONTINUOUS");
     put_items(&mut group, tags::CONTENT_TEMPLATE_SEQUENCE, vec![template(kind)]);
@@ -267,6 +273,12 @@ fn content_item(value_type: &str, relation: &str, [value, scheme, meaning]: [&st
     put(&mut item, tags::RELATIONSHIP_TYPE, VR::CS, relation);
     put(&mut item, tags::VALUE_TYPE, VR::CS, value_type);
     put_items(&mut item, tags::CONCEPT_NAME_CODE_SEQUENCE, vec![code(value, scheme, meaning)]);
+    item
+}
+
+fn text(relation: &str, name: [&str; 3], said: &str) -> InMemDicomObject {
+    let mut item = content_item("TEXT", relation, name);
+    put(&mut item, tags::TEXT_VALUE, VR::UT, said);
     item
 }
 

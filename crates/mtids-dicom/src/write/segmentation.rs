@@ -97,6 +97,7 @@ fn drawn(ct_series_uid: &str) -> DerivedObject {
         series_description: None,
         description: "Lymph nodes of a synthetic study".to_owned(),
         algorithm: None,
+        algorithm_parameters: None,
     }
 }
 

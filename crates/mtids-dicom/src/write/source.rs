@@ -127,4 +127,6 @@ pub struct DerivedObject {
     pub description: String,
     /// Name and version of the program that made it; `None` where it was drawn.
     pub algorithm: Option<[String; 2]>,
+    /// What that program ran with, as the digest of its weights; `None` is left out.
+    pub algorithm_parameters: Option<String>,
 }

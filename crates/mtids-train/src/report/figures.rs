@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use mtids_metrics::PrecisionRecallPoint;
 use mtids_models::PredictionHead;
 use mtids_report::chart::{Series, heat_map, lines};
-use mtids_report::format::{interval, metric};
+use mtids_report::format::metric;
 use mtids_report::page::{facts, figure, table};
 
 use crate::measured::{Evaluation, Figure, Share};
@@ -121,10 +121,7 @@ fn steps(curve: &[PrecisionRecallPoint]) -> Vec<(f64, f64)> {
 
 /// Sensitivity and specificity by true region.
 pub(super) fn regions(evaluation: &Evaluation) -> Markup {
-    let share = |share: &Share| {
-        let bounds = share.interval.as_ref().map(|bounds| (bounds.low, bounds.high));
-        format!("{}/{} ({})", share.successes, share.n, interval(bounds))
-    };
+    let share = |share: &Share| format!("{}/{} ({})", share.successes, share.n, share.within.bounds());
     let rows: Vec<Vec<String>> = evaluation
         .measured
         .per_region
@@ -141,7 +138,7 @@ pub(super) fn regions(evaluation: &Evaluation) -> Markup {
         .collect();
     html! {
         (table(&["region", "sensitivity\t", "specificity\t", "located sensitivity\t", "located specificity\t"], &rows))
-        p class="note" { "Sensitivity and specificity of the status among nodes truly in the region; \"located\" also requires the correct region. Counts with Wilson's 95 % intervals, which take nodes as independent." }
+        p class="note" { "Sensitivity and specificity of the status among nodes truly in the region; \"located\" also requires the correct region. Counts with 95 % bootstrap intervals over patients; of shares on which all nodes agree, Wilson's interval of their patients." }
     }
 }
 

@@ -27,6 +27,8 @@ const SCHEME: &str = "99MTIDS";
 const SERIES_NUMBER: u32 = 9001;
 /// Longest code value that DICOM allows.
 const MOST_OF_CODE: usize = 16;
+/// Longest text (VR ST) that DICOM allows.
+const MOST_OF_TEXT: usize = 1024;
 
 /// Where the objects of a series go.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,7 @@ pub(super) fn write(
         series_description: Some(format!("{title}, {OBJECT_MARK}")),
         description: "Lymph nodes, status by mtids".to_owned(),
         algorithm: Some(["mtids".to_owned(), env!("CARGO_PKG_VERSION").to_owned()]),
+        algorithm_parameters: (!weights.is_empty()).then(|| format!("weights {}", weights.join(" "))),
     };
     let tracking = |node: &NodeAnswer| {
         let [x, y, z] = node.center_mm.map(|mm| format!("{mm:.4}"));
@@ -98,7 +101,8 @@ pub(super) fn write(
             tracking_uid: tracking(node),
             place,
             measurements: measurements(node),
-            evaluations: node.status.as_ref().map(evaluations).unwrap_or_default(),
+            evaluations: evaluations(node),
+            comments: caution(node).into_iter().collect(),
         });
     }
     let file = |what: &str| format!("series-{:04}.{what}.dcm", place.number);
@@ -127,13 +131,19 @@ fn label(node: &NodeAnswer) -> String {
     }
 }
 
+/// What its voxels are, what is said of it, and in which ways it is unlike the training.
 fn description(node: &NodeAnswer, outline: &Outline) -> String {
     let voxels =
         if outline.grown { "voxels grown from the candidate's centre" } else { "voxels of the candidate's mask" };
-    match &node.status {
-        Some(one) => format!("probability of metastasis {:.4}; {voxels}", one.probability),
-        None => voxels.to_owned(),
-    }
+    let status = node.status.as_ref().map(|one| format!("probability of metastasis {:.4}", one.probability));
+    let parts: Vec<String> = status.into_iter().chain([voxels.to_owned()]).chain(caution(node)).collect();
+    parts.join("; ").chars().take(MOST_OF_TEXT).collect()
+}
+
+/// In which ways a node is unlike those of the training; `None` where it is like them.
+fn caution(node: &NodeAnswer) -> Option<String> {
+    (!node.outside_training.is_empty())
+        .then(|| format!("caution, unlike the training: {}", node.outside_training.join("; ")))
 }
 
 /// Numbers of a node that reports have codes for, and the probabilities.
@@ -161,14 +171,18 @@ fn measurements(node: &NodeAnswer) -> Vec<Measurement> {
     all
 }
 
-/// Region and status.
-fn evaluations(status: &StatusAnswer) -> Vec<[[String; 3]; 2]> {
+/// The stations that it came with, and what is said of its region and status.
+fn evaluations(node: &NodeAnswer) -> Vec<[[String; 3]; 2]> {
     let own = |code: &str, meaning: &str| {
         [code.chars().take(MOST_OF_CODE).collect::<String>(), SCHEME.to_owned(), meaning.to_owned()]
     };
-    let word = StatusAnswer::word(status.metastatic);
-    vec![
-        [own("REGION", "Region of the IASLC map"), own(&status.region, &status.region)],
-        [own("STATUS", "Status of the lymph node"), own(word, word)],
-    ]
+    let station = |code: &String| [own("STATION", "Station of the IASLC map, as given"), own(code, code)];
+    let said = node.status.iter().flat_map(|status| {
+        let word = StatusAnswer::word(status.metastatic);
+        [
+            [own("REGION", "Region of the IASLC map"), own(&status.region, &status.region)],
+            [own("STATUS", "Status of the lymph node"), own(word, word)],
+        ]
+    });
+    node.given_stations.iter().map(station).chain(said).collect()
 }
