@@ -28,7 +28,7 @@ fn tensorboard_reads_what_a_run_has_logged() {
     assert!(output.status.success(), "{read}{}", String::from_utf8_lossy(&output.stderr));
     let steps = fs::read_to_string(run_folder.join("losses.jsonl")).unwrap().lines().count();
     // Shared and private branch of the three tasks and the measures, at the end of each epoch.
-    assert!(read.contains(&format!("{steps} steps, 8 histograms")), "{read}");
+    assert!(read.contains(&format!("{steps} steps, 8 histograms, 2 pictures")), "{read}");
 }
 
 #[test]

@@ -28,6 +28,21 @@ assert all(math.isclose(a, line["learning_rate"], rel_tol=1e-6) for a, line in z
 times = [event.wall_time for event in accumulator.Scalars("optimizer/learning_rate")]
 assert times == sorted(times) and times[-1] > 0
 assert "validation/macro_f1" in tags
+# Norms and cosines of the tasks' gradients; the share of negative cosines is that of the conflicts.
+pairs = [tag for tag in tags if tag.startswith("balancer/cosine/")]
+tasks = sorted(losses[0]["losses"])
+assert len(pairs) == len(tasks) * (len(tasks) - 1) // 2, pairs
+for task in tasks:
+    norms = [event.value for event in accumulator.Scalars(f"balancer/gradient_norm/{task}")]
+    assert norms and all(norm > 0 for norm in norms), task
+for line in losses:
+    cosines = line["cosines"].values()
+    assert all(-1 <= cosine <= 1 for cosine in cosines), line
+    share = sum(cosine < 0 for cosine in cosines) / len(cosines)
+    assert math.isclose(share, line["conflicting_share"], abs_tol=1e-12), line
+    assert set(line["gradient_norms"]) <= set(tasks)
+waiting = [event.value for event in accumulator.Scalars("speed/waiting_share")]
+assert len(waiting) == len(losses) and all(0 <= share < 1 for share in waiting)
 epochs = [json.loads(line) for line in (run / "epochs.jsonl").read_text().splitlines()]
 logged = {}
 for line in epochs:
@@ -57,4 +72,13 @@ for tag, known in logged.items():
     shown = [tensor_util.make_ndarray(event.tensor_proto) for event in pages.Tensors(tag)]
     assert [array[:, 2].sum() for array in shown] == [sum(weights["bins"]) for _, weights in known], tag
     assert all((array[:, 0] <= array[:, 1]).all() for array in shown), tag
-print(f"{len(tags)} tags, {len(losses)} steps, {len(histograms)} histograms")
+# A picture of the mean cosines for each epoch, a square of 32 pixels for two tasks.
+pictures = pages.PluginTagToContent("images")
+(picture,) = pictures
+assert picture == "balancer/cosines/" + "-".join(tasks), picture
+shown = [tensor_util.make_ndarray(event.tensor_proto) for event in pages.Tensors(picture)]
+assert len(shown) == len(epochs)
+for array in shown:
+    width, height, png = int(array[0]), int(array[1]), array[2]
+    assert width == height == 32 * len(tasks) and png.startswith(b"\x89PNG"), (width, height)
+print(f"{len(tags)} tags, {len(losses)} steps, {len(histograms)} histograms, {len(shown)} pictures")

@@ -278,7 +278,7 @@ impl Training<'_> {
         let report = accumulation
             .update(&self.network.parameters, &mut self.optimizer, &options)
             .map_err(|error| diverged(error.into()))?;
-        let conflicting_share = step.conflicting_share();
+        let gradients = step.figures(&self.names);
         if let Some(inputs) = parts.last() {
             // With the noise of the step, so that only its update tells the losses apart.
             let mode = Mode::Train { seed: self.config.seed, step: draw - 1 };
@@ -295,7 +295,9 @@ impl Training<'_> {
             losses: names().zip(report.losses).collect(),
             coefficients: names().zip(report.coefficients).collect(),
             gradient_norm: report.gradient_norm,
-            conflicting_share,
+            conflicting_share: gradients.conflicting_share,
+            gradient_norms: gradients.norms,
+            cosines: gradients.cosines,
             shared_branch: names().zip(report.gates.iter().map(|gate| gate.shared_branch)).collect(),
             learning_rate,
         };

@@ -308,8 +308,8 @@ mod tests {
             coefficients: [("a".to_owned(), step as f64)].into(),
             gradient_norm: 1.0,
             conflicting_share: 0.5,
-            shared_branch: BTreeMap::new(),
             learning_rate: 1.0,
+            ..LossLine::default()
         };
         let lines: Vec<LossLine> = (1..=90).map(line).collect();
         let course = Course::of(&lines);

@@ -63,11 +63,9 @@ mod tests {
             step,
             epoch: 0,
             losses: BTreeMap::from([("joint".to_owned(), Some(step as f64)), ("region".to_owned(), None)]),
-            coefficients: BTreeMap::new(),
             gradient_norm: 1.0,
-            conflicting_share: 0.0,
-            shared_branch: BTreeMap::new(),
             learning_rate: 1e-3,
+            ..LossLine::default()
         }
     }
 

@@ -16,7 +16,7 @@ use crate::gate_weights::GateHistograms;
 use crate::pace::Stage;
 
 /// A line of `losses.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LossLine {
     /// Steps done, this one included.
     pub step: u64,
@@ -30,6 +30,12 @@ pub(crate) struct LossLine {
     pub gradient_norm: f64,
     /// Share of conflicting task pairs.
     pub conflicting_share: f64,
+    /// Norm of each task's gradient before the balancer, of tasks that have one. Lines of earlier versions have none, as of the cosines.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gradient_norms: BTreeMap<String, f64>,
+    /// Cosine between the gradients of two tasks, by their names with a slash between them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cosines: BTreeMap<String, f64>,
     /// Mean weight of the shared branch per task; empty for a model without gates.
     pub shared_branch: BTreeMap<String, f64>,
     /// Learning rate.

@@ -1,10 +1,11 @@
 //! TensorBoard's event file: records of one protobuf message each, framed by their length and masked CRC-32C.
 //!
 //! Layout of a record (TensorFlow, `record_writer.h`): length as u64, its checksum, the message, its checksum, all little-endian. Messages are
-//! `Event` with a `Summary` of simple values and histograms (`event.proto`, `summary.proto`, `histogram.proto`). Invariant: the same calls give the same bytes. Units: seconds.
+//! `Event` with a `Summary` of simple values, histograms and a picture (`event.proto`, `summary.proto`, `histogram.proto`). Invariant: the same calls give the same bytes. Units: seconds.
 
 use mtids_runtime::protobuf::Message;
 
+use super::cosine_picture::CosinePicture;
 use super::points::Point;
 use crate::gate_weights::WeightHistogram;
 
@@ -50,6 +51,12 @@ fn message_of(histogram: &WeightHistogram) -> Message {
     filled.iter().fold(limited, |message, (_, count)| message.double(7, *count as f64))
 }
 
+/// A `Summary.Image`: height, width, three channels of colour, and the file.
+fn image(picture: &CosinePicture) -> Message {
+    let side = picture.side as u64;
+    Message::default().int(1, side).int(2, side).int(3, 3).bytes(4, &picture.png)
+}
+
 fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum: u32, &byte| (sum >> 8) ^ TABLE[usize::from(sum as u8 ^ byte)])
 }
@@ -68,12 +75,16 @@ impl EventFile {
 
     /// Adds what was logged at a step. A value that is not finite is added as it is: TensorBoard shows it.
     pub(super) fn add(&mut self, point: &Point) {
-        let Point { step, seconds, values, histograms } = point;
+        let Point { step, seconds, values, histograms, cosines } = point;
         let summary = values.iter().fold(Message::default(), |summary, (tag, value)| {
             summary.message(1, &Message::default().text(1, tag).float(2, *value as f32))
         });
         let summary = histograms.iter().fold(summary, |summary, (tag, histogram)| {
             summary.message(1, &Message::default().text(1, tag).message(5, &message_of(histogram)))
+        });
+        let summary = cosines.iter().fold(summary, |summary, picture| {
+            let tag = format!("balancer/cosines/{}", picture.tasks.join("-"));
+            summary.message(1, &Message::default().text(1, &tag).message(4, &image(picture)))
         });
         self.record(&Message::default().double(1, *seconds).int(2, *step).message(5, &summary).into_bytes());
     }
@@ -116,6 +127,7 @@ mod tests {
             seconds: 1.5,
             values: vec![("loss/joint".to_owned(), 0.25)],
             histograms: Vec::new(),
+            cosines: None,
         });
         let record = &file.as_bytes()[head..];
         let length = u64::from_le_bytes(record[..8].try_into().unwrap()) as usize;

@@ -4,6 +4,7 @@
 //! a training writes; everything here is made from them, afterwards or while it runs, and changes nothing of the run. Invariants: a torn last
 //! line is left for the next time; times count from the first step, because a run folder knows no time of day. Units: seconds, steps.
 
+mod cosine_picture;
 mod event;
 mod mlflow;
 mod points;

@@ -2,6 +2,7 @@
 //!
 //! Invariants: times count from the first step, because a run folder knows no time of day; more logs only add points. Units: seconds, steps.
 
+use super::cosine_picture::{CosinePicture, MeanCosines};
 use crate::gate_weights::WeightHistogram;
 use crate::run_folder::log::{EpochLine, LossLine, TimingLine};
 
@@ -16,6 +17,8 @@ pub(super) struct Point {
     pub(super) values: Vec<(String, f64)>,
     /// Histogram by tag.
     pub(super) histograms: Vec<(String, WeightHistogram)>,
+    /// Cosines between the tasks' gradients, the mean over the steps of an epoch.
+    pub(super) cosines: Option<CosinePicture>,
 }
 
 /// All values of a run in the order of steps; `samples` make a step.
@@ -23,7 +26,9 @@ pub(super) fn points(losses: &[LossLine], epochs: &[EpochLine], timings: &[Timin
     let mut points = Vec::new();
     let (mut epochs, mut timings) = (epochs.iter().peekable(), timings.iter().peekable());
     let mut seconds = 0.0;
+    let mut cosines = MeanCosines::default();
     for line in losses {
+        cosines.add(&line.cosines);
         let mut values = scalars(line);
         // A log that was cut back may lack the time of a step.
         while let Some(timing) = timings.next_if(|timing| timing.step <= line.step) {
@@ -31,9 +36,11 @@ pub(super) fn points(losses: &[LossLine], epochs: &[EpochLine], timings: &[Timin
             if timing.step == line.step && timing.seconds > 0.0 {
                 values.push(("speed/seconds_per_step".to_owned(), timing.seconds));
                 values.push(("speed/samples_per_second".to_owned(), samples as f64 / timing.seconds));
+                let whole = timing.waited + timing.seconds;
+                values.push(("speed/waiting_share".to_owned(), timing.waited / whole));
             }
         }
-        points.push(Point { step: line.step, seconds, values, histograms: Vec::new() });
+        points.push(Point { step: line.step, seconds, values, histograms: Vec::new(), cosines: None });
         while let Some(epoch) = epochs.next_if(|epoch| epoch.step <= line.step) {
             let known = [
                 ("validation/macro_f1", epoch.validation_score),
@@ -43,8 +50,9 @@ pub(super) fn points(losses: &[LossLine], epochs: &[EpochLine], timings: &[Timin
             let values: Vec<(String, f64)> =
                 known.into_iter().filter_map(|(tag, value)| Some((tag.to_owned(), value?))).collect();
             let histograms = histograms(epoch);
-            if !values.is_empty() || !histograms.is_empty() {
-                points.push(Point { step: epoch.step, seconds, values, histograms });
+            let cosines = std::mem::take(&mut cosines).picture();
+            if !values.is_empty() || !histograms.is_empty() || cosines.is_some() {
+                points.push(Point { step: epoch.step, seconds, values, histograms, cosines });
             }
         }
     }
@@ -64,6 +72,8 @@ fn scalars(line: &LossLine) -> Vec<(String, f64)> {
     values.extend(line.losses.iter().filter_map(|(task, loss)| Some((format!("loss/{task}"), (*loss)?))));
     values.extend(line.coefficients.iter().map(|(task, value)| (format!("balancer/coefficient/{task}"), *value)));
     values.push(("balancer/conflicting_share".to_owned(), line.conflicting_share));
+    values.extend(line.gradient_norms.iter().map(|(task, norm)| (format!("balancer/gradient_norm/{task}"), *norm)));
+    values.extend(line.cosines.iter().map(|(pair, cosine)| (format!("balancer/cosine/{pair}"), *cosine)));
     values.extend(line.shared_branch.iter().map(|(task, share)| (format!("gate/shared_branch/{task}"), *share)));
     values.push(("optimizer/gradient_norm".to_owned(), line.gradient_norm));
     values.push(("optimizer/learning_rate".to_owned(), line.learning_rate));
@@ -84,9 +94,10 @@ mod tests {
             losses: BTreeMap::from([("joint".to_owned(), Some(0.5)), ("region".to_owned(), None)]),
             coefficients: BTreeMap::from([("joint".to_owned(), 1.0)]),
             gradient_norm: 2.0,
-            conflicting_share: 0.0,
-            shared_branch: BTreeMap::new(),
+            gradient_norms: BTreeMap::from([("joint".to_owned(), 2.0)]),
+            cosines: BTreeMap::from([("joint/region".to_owned(), -0.5)]),
             learning_rate: 1e-3,
+            ..LossLine::default()
         }
     }
 
@@ -99,6 +110,8 @@ mod tests {
                 "loss/joint",
                 "balancer/coefficient/joint",
                 "balancer/conflicting_share",
+                "balancer/gradient_norm/joint",
+                "balancer/cosine/joint/region",
                 "optimizer/gradient_norm",
                 "optimizer/learning_rate"
             ]
@@ -130,5 +143,6 @@ mod tests {
         assert_eq!((part.len(), whole.len()), (5, 7));
         assert!(whole.starts_with(&part));
         assert_eq!((whole[6].seconds, whole[3].step, whole[3].values[0].1), (3.0, 3, 0.7));
+        assert_eq!(whole.iter().map(|point| point.cosines.is_some()).collect::<Vec<_>>()[3..5], [true, false]);
     }
 }

@@ -193,6 +193,7 @@ mod tests {
             seconds: step as f64,
             values: vec![(tag.to_owned(), 0.5)],
             histograms: Vec::new(),
+            cosines: None,
         };
         let points = [point(1, "loss"), point(2, "loss"), point(2, "validation"), point(3, "loss")];
         let remote = |last: &[(&str, u64)]| Remote {
