@@ -16,6 +16,7 @@ from sklearn import metrics
 from sklearn.calibration import calibration_curve
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 OUT = pathlib.Path(__file__).parents[2] / "crates/mtids-metrics/tests/fixtures/reference.json"
 BINS = 10
@@ -65,7 +66,14 @@ def association(name, table):
     """Bergsma's corrected V, from SciPy's chi-squared without empty rows and columns."""
     full = np.asarray(table, float)
     filled = full[full.sum(1) > 0][:, full.sum(0) > 0]
-    case = {"name": name, "table": full.astype(int).tolist(), "cramers_v": None, "uncorrected": None}
+    # scikit-learn's mutual information, less Miller's bias, in bits.
+    counts = full.astype(int)
+    pairs = [(i, j) for i in range(counts.shape[0]) for j in range(counts.shape[1]) for _ in range(counts[i, j])]
+    nats = metrics.mutual_info_score([i for i, _ in pairs], [j for _, j in pairs])
+    filled_cells = (counts > 0).sum() - (counts.sum(1) > 0).sum() - (counts.sum(0) > 0).sum() + 1
+    limit = min(stats.entropy(counts.sum(1)), stats.entropy(counts.sum(0)))
+    information = float(np.clip(nats - filled_cells / (2 * len(pairs)), 0.0, limit) / np.log(2))
+    case = {"name": name, "table": counts.tolist(), "cramers_v": None, "uncorrected": None, "mutual_information": information}
     if min(filled.shape) < 2:
         return case
     n, (r, k) = filled.sum(), filled.shape
@@ -128,6 +136,26 @@ def clustered(name, patients):
     }
 
 
+def share(name, patients):
+    """A share with samples of a patient dependent: least squares of a constant with clustered covariance, and Wilson's interval of statsmodels for
+    as many samples as have its variance, with Student's quantile for few patients. `patients` are pairs of samples and those that count."""
+    values = np.array([float(k < counted) for samples, counted in patients for k in range(samples)])
+    groups = np.array([n for n, (samples, _) in enumerate(patients) for _ in range(samples)])
+    fit = OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": True})
+    value, clusters = float(values.mean()), len(patients)
+    independent = min(value * (1 - value) / fit.bse[0] ** 2, len(values)) if 0 < value < 1 else clusters
+    independent *= (stats.norm.ppf(0.975) / stats.t(clusters - 1).ppf(0.975)) ** 2
+    low, high = proportion_confint(value * independent, independent, method="wilson")
+    error = float(fit.bse[0]) if 0 < value < 1 else 0.0
+    return {"name": name, "patients": [list(map(int, one)) for one in patients], "share": value, "error": error, "low": float(low), "high": float(high)}
+
+
+def shared(random, patients, own):
+    """Patients with 1 to 6 samples and a probability of their own."""
+    sizes = random.integers(1, 7, patients)
+    return [(int(size), int(random.binomial(size, own(random)))) for size in sizes]
+
+
 def cohort(random, first, second, both, binary=False):
     """Patients of the first side, of the second, and of both, with 1 to 6 samples each that share a part."""
     patients = []
@@ -183,6 +211,17 @@ def main():
             clustered("a few patients with most samples", [[[1.0 + n] * (40 if n == 2 else 1), []] for n in range(12)] + [[[], [2.5 - n] * (30 if n == 1 else 2)] for n in range(9)]),
             clustered("a side that spreads more", [[[0.1 * n, 0.2], []] for n in range(40)] + [[[], [3.0 * n - 12.0, 2.0 * n]] for n in range(9)]),
             clustered("a side without events", [[[float(n < 3)], []] for n in range(40)] + [[[], [0.0]] for _ in range(6)]),
+        ],
+        "share": [
+            share("dependent samples", shared(clusters, 60, lambda random: random.beta(0.5, 1.0))),
+            share("independent samples", shared(clusters, 200, lambda random: 0.3)),
+            share("a rare class", shared(clusters, 120, lambda random: 0.9 * (random.random() < 0.05))),
+            share("few patients", [(4, 3), (1, 0), (6, 1)]),
+            share("two patients", [(2, 1), (5, 1)]),
+            share("one sample each", [(1, int(n % 3 == 0)) for n in range(40)]),
+            share("one of each kind", [(2, 1)] * 12),
+            share("all agree", [(3, 3), (1, 1), (2, 2)]),
+            share("none", [(1, 0)] * 9),
         ],
         "binary": [
             binary("no ties", many, random.uniform(size=200) < many),

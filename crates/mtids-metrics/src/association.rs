@@ -29,6 +29,32 @@ pub fn cramers_v(table: &[Vec<u64>]) -> Option<f64> {
     (limit > 0.0).then(|| (phi_squared / limit).sqrt().min(1.0))
 }
 
+/// What one variable of a contingency table tells of the other, in bits: 0 without association, and never more than the entropy of either.
+///
+/// Shannon's mutual information of the table, less its bias in a table of few cases (Miller, Information Theory in Psychology, 1955:95): by as many
+/// cells, over twice the cases, as are filled beyond those of one row and one column. `None` without a case.
+pub fn mutual_information(table: &[Vec<u64>]) -> Option<f64> {
+    let columns = table.iter().map(Vec::len).max()?;
+    let rows: Vec<u64> = table.iter().map(|row| row.iter().sum()).collect();
+    let of_column = |column: usize| table.iter().filter_map(|row| row.get(column)).sum::<u64>();
+    let columns: Vec<u64> = (0..columns).map(of_column).collect();
+    let n = rows.iter().sum::<u64>() as f64;
+    if n == 0.0 {
+        return None;
+    }
+    // In nats. A cell without cases adds nothing.
+    let entropy = |counts: &mut dyn Iterator<Item = u64>| -> (f64, f64) {
+        let filled = counts.filter(|count| *count > 0).map(|count| count as f64 / n);
+        filled.fold((0.0, 0.0), |(entropy, cells), share| (entropy - share * share.ln(), cells + 1.0))
+    };
+    let (of_rows, filled_rows) = entropy(&mut rows.iter().copied());
+    let (of_columns, filled_columns) = entropy(&mut columns.iter().copied());
+    let (of_cells, filled_cells) = entropy(&mut table.iter().flatten().copied());
+    let bias = (filled_cells - filled_rows - filled_columns + 1.0) / (2.0 * n);
+    let nats = of_rows + of_columns - of_cells - bias;
+    Some(nats.clamp(0.0, of_rows.min(of_columns)) / std::f64::consts::LN_2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +69,18 @@ mod tests {
         assert_eq!(cramers_v(&[vec![3, 4]]), None);
         assert_eq!(cramers_v(&[vec![3, 0], vec![4, 0]]), None);
         assert_eq!(cramers_v(&[]), None);
+    }
+
+    #[test]
+    fn mutual_information_at_its_ends() {
+        assert_eq!(mutual_information(&[vec![50, 0], vec![0, 50]]), Some(1.0), "never more than the entropy");
+        assert_eq!(mutual_information(&[vec![25, 25], vec![25, 25]]), Some(0.0));
+        assert_eq!(mutual_information(&[vec![3, 4]]), Some(0.0), "one row tells nothing");
+        assert_eq!((mutual_information(&[]), mutual_information(&[vec![0, 0]])), (None, None));
+        // Four values that two bits name, each cell a case of many.
+        let four: Vec<Vec<u64>> =
+            (0..4).map(|row| (0..4).map(|column| u64::from(row == column) * 1000).collect()).collect();
+        assert!((mutual_information(&four).unwrap() - 2.0).abs() < 1e-12);
     }
 
     #[test]

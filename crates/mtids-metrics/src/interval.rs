@@ -12,19 +12,25 @@ pub struct Interval {
 }
 
 /// 97.5 % point of the standard normal distribution.
-const Z: f64 = 1.959_963_984_540_054;
+pub(crate) const Z: f64 = 1.959_963_984_540_054;
 
 /// Wilson's score interval (J Am Stat Assoc 1927;22:209) of `successes` in `trials`, 95 %, or `None` without trials.
 pub fn wilson(successes: u64, trials: u64) -> Option<Interval> {
     if trials == 0 {
         return None;
     }
-    let n = trials as f64;
-    let share = successes as f64 / n;
+    Some(wilson_of_share(successes as f64 / trials as f64, trials as f64))
+}
+
+/// Wilson's interval of a share of `n` independent trials, which need not be a whole number; `n` is positive.
+pub(crate) fn wilson_of_share(share: f64, n: f64) -> Interval {
     let denominator = 1.0 + Z * Z / n;
     let centre = (share + Z * Z / (2.0 * n)) / denominator;
     let half = Z / denominator * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-    Some(Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) })
+    // The ends are exact: 0 of some trials begins at 0, and all of them end at 1.
+    let low = if share <= 0.0 { 0.0 } else { (centre - half).max(0.0) };
+    let high = if share >= 1.0 { 1.0 } else { (centre + half).min(1.0) };
+    Interval { low, high }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! * Nothing depends on the order of samples, beyond the rounding of sums.
 //!
 //! # Units
-//! Every figure is a share in 0..=1, except [`quantile()`] and differences of means, which have the unit of their values, and [`net_benefit()`] and
-//! [`cohens_kappa()`], which may be negative.
+//! Every figure is a share in 0..=1, except [`quantile()`] and differences of means, which have the unit of their values, [`mutual_information()`] in bits,
+//! and [`net_benefit()`] and [`cohens_kappa()`], which may be negative.
 #![doc = include_str!("../README.md")]
 
 mod association;
@@ -27,8 +27,9 @@ mod precision;
 mod quantile;
 mod reliability;
 mod roc;
+mod share;
 
-pub use association::cramers_v;
+pub use association::{cramers_v, mutual_information};
 pub use bootstrap::{BootstrapOptions, bootstrap_by_patient, resample_by_patient};
 pub use calibration::{brier, expected_calibration_error};
 pub use cluster::{Moments, PatientSums, mean_difference_by_patient};
@@ -48,3 +49,4 @@ pub use precision::{
 pub use quantile::quantile;
 pub use reliability::{ReliabilityBin, reliability_bins};
 pub use roc::{RocPoint, auroc, roc_curve};
+pub use share::ShareSums;

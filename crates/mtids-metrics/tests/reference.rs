@@ -5,8 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use mtids_metrics::{
-    BootstrapOptions, Confusion, Effect, PatientSums, Spread, auroc, average_precision, bootstrap_by_patient, brier,
-    cramers_v, expected_calibration_error, holm, mean_difference_by_patient, quantile, roc_curve, wilson,
+    BootstrapOptions, Confusion, Effect, PatientSums, ShareSums, Spread, auroc, average_precision,
+    bootstrap_by_patient, brier, cramers_v, expected_calibration_error, holm, mean_difference_by_patient,
+    mutual_information, quantile, roc_curve, wilson,
 };
 use serde_json::Value;
 
@@ -85,6 +86,7 @@ fn association_is_that_of_scipy_with_the_bias_removed() {
     for case in cases("association") {
         let ours = cramers_v(&table(&case["table"]));
         same(ours, &case["cramers_v"], &case);
+        same(mutual_information(&table(&case["table"])), &case["mutual_information"], &case);
         if let (Some(ours), Some(uncorrected)) = (ours, case["uncorrected"].as_f64()) {
             assert!(ours <= uncorrected + 1e-12, "{case}");
         }
@@ -189,4 +191,19 @@ fn differences_of_clustered_samples_are_those_of_statsmodels() {
         of_clusters += usize::from(case["is_of_clusters"].as_bool().unwrap());
     }
     assert!(of_clusters >= 2, "{of_clusters} cases have the variance of clusters");
+}
+
+/// Errors and intervals are equal to 1e-9, as those of differences.
+#[test]
+fn shares_of_clustered_samples_are_those_of_statsmodels() {
+    for case in cases("share") {
+        let mut sums = ShareSums::default();
+        case["patients"].as_array().unwrap().iter().map(floats).for_each(|one| sums.add(one[0], one[1]));
+        same(sums.share(), &case["share"], &case);
+        let (error, interval) = (sums.clustered_error().unwrap(), sums.interval().unwrap());
+        for (ours, key) in [(error, "error"), (interval.low, "low"), (interval.high, "high")] {
+            let theirs = case[key].as_f64().unwrap();
+            assert!((ours - theirs).abs() < 1e-9, "{key}: {ours} is not {theirs}: {}", case["name"]);
+        }
+    }
 }
