@@ -63,7 +63,7 @@ fn the_worklist_has_its_heading_and_names_rows_of_the_dataset() {
     run("mtids-audit", usual.into_iter().chain(settings)).expect_code(0);
     let list = fs::read_to_string(out.join("worklist.csv")).unwrap();
     let mut lines = list.lines();
-    assert!(lines.next().unwrap().starts_with("source,series,slice,x_mm,"), "{list}");
+    assert!(lines.next().unwrap().starts_with("source,site,series,slice,x_mm,"), "{list}");
     let rows = Dataset::open(dataset()).unwrap().index().unwrap();
     let keys: BTreeSet<&str> = rows.iter().map(|row| row.sample_key.as_str()).collect();
     let asked: Vec<&str> = lines.filter(|line| line.contains("place-without-tissue")).collect();

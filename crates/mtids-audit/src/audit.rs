@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::{SourceAgreement, agreement};
-use crate::checks;
+use crate::association::Association;
+use crate::checks::{self, Checked};
 use crate::config::AuditConfig;
 use crate::count::{Count, Group};
 use crate::distribution::{self, Sizes};
@@ -17,6 +18,8 @@ use crate::error::AuditError;
 use crate::issue::AuditIssue;
 use crate::measures::{Labels, Measured, measures};
 use crate::opened::Opened;
+use crate::per_patient::{Patients, Studies};
+use crate::within::tables;
 
 /// What an audit found: `audit.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +55,21 @@ pub struct Audit {
     pub by_scanner: Vec<Group>,
     /// By use of contrast agent.
     pub by_contrast: Vec<Group>,
+    /// By form of source.
+    #[serde(default)]
+    pub by_source: Vec<Group>,
+    /// By region and manufacturer.
+    #[serde(default)]
+    pub by_region_and_manufacturer: Vec<Group>,
+    /// By region and kernel.
+    #[serde(default)]
+    pub by_region_and_kernel: Vec<Group>,
+    /// By region and slice thickness, mm.
+    #[serde(default)]
+    pub by_region_and_slice_thickness: Vec<Group>,
+    /// By region and use of contrast agent.
+    #[serde(default)]
+    pub by_region_and_contrast: Vec<Group>,
     /// By site; none where no row has one, as in a dataset of an older layout. So for the next two.
     #[serde(default)]
     pub by_site: Vec<Group>,
@@ -64,8 +82,17 @@ pub struct Audit {
     /// By age of the patient, in bands of ten years.
     #[serde(default)]
     pub by_age_band: Vec<Group>,
+    /// How much columns tell of labels: the region of the status, then the acquisition and the patient of both.
+    #[serde(default)]
+    pub associations: Vec<Association>,
     /// Rows of each patient, sorted.
     pub rows_per_patient: Vec<u64>,
+    /// Patients by their nodes.
+    #[serde(default)]
+    pub patients: Patients,
+    /// Patches of studies; none without any.
+    #[serde(default)]
+    pub studies: Option<Studies>,
     /// Short axes by status.
     pub sizes: Vec<Sizes>,
     /// Measures by status; none in a dataset of an older layout.
@@ -96,8 +123,51 @@ pub fn audit(dataset: &Path, config: &AuditConfig) -> Result<Audit, AuditError> 
 pub fn audit_opened(Opened { dataset, index }: &Opened, config: &AuditConfig) -> Result<Audit, AuditError> {
     config.validate()?;
     let manifest = dataset.manifest();
-    let by_site = distribution::by_known(index, "site")?;
     let labels = Labels::of(index)?;
+    let Checked { issues, mut associations, findings } = checks::issues(index, &labels, manifest, config)?;
+    let columns: [&[&str]; 16] = [
+        &["split"],
+        &["region_name"],
+        &["region_name", "split"],
+        &["station"],
+        &["evidence", "level"],
+        &["label_source"],
+        &["manufacturer", "model", "kernel"],
+        &["contrast"],
+        &["region_name", "manufacturer"],
+        &["region_name", "kernel"],
+        &["region_name", "slice_thickness_mm"],
+        &["region_name", "contrast"],
+        &["site"],
+        &["region_name", "site"],
+        &["sex"],
+        &["age_band"],
+    ];
+    let [
+        by_split,
+        by_region,
+        by_region_and_split,
+        by_station,
+        by_evidence,
+        by_source,
+        by_scanner,
+        by_contrast,
+        by_region_and_manufacturer,
+        by_region_and_kernel,
+        by_region_and_slice_thickness,
+        by_region_and_contrast,
+        by_site,
+        mut by_region_and_site,
+        by_sex,
+        by_age_band,
+    ] = tables(index, &findings, columns)?;
+    if by_site.is_empty() {
+        by_region_and_site.clear();
+    }
+    associations.splice(0..0, Association::of_dimensions(&by_region));
+    let patients = Patients::of(&findings);
+    // Four bytes a row and more, beside the measures.
+    drop(findings);
     let description = &manifest.description;
     let mut audit = Audit {
         program: Program::new("mtids-audit", env!("CARGO_PKG_VERSION")),
@@ -106,23 +176,28 @@ pub fn audit_opened(Opened { dataset, index }: &Opened, config: &AuditConfig) ->
         regions: description.regions.regions().iter().map(|region| region.name.clone()).collect(),
         views: description.views.clone(),
         input: manifest.totals.clone(),
-        issues: checks::issues(index, &labels, manifest, config)?,
+        issues,
         overall: distribution::overall(index)?,
-        by_split: distribution::by(index, ["split"])?,
-        by_region: distribution::by(index, ["region_name"])?,
-        by_region_and_split: distribution::by(index, ["region_name", "split"])?,
-        by_station: distribution::by(index, ["station"])?,
-        by_evidence: distribution::by(index, ["evidence", "level"])?,
-        by_scanner: distribution::by(index, ["manufacturer", "model", "kernel"])?,
-        by_contrast: distribution::by(index, ["contrast"])?,
-        by_region_and_site: match by_site.is_empty() {
-            true => Vec::new(),
-            false => distribution::by(index, ["region_name", "site"])?,
-        },
+        by_split,
+        by_region,
+        by_region_and_split,
+        by_station,
+        by_evidence,
+        by_scanner,
+        by_contrast,
+        by_source,
+        by_region_and_manufacturer,
+        by_region_and_kernel,
+        by_region_and_slice_thickness,
+        by_region_and_contrast,
         by_site,
-        by_sex: distribution::by_known(index, "sex")?,
-        by_age_band: distribution::by_known(index, "age_band")?,
+        by_region_and_site,
+        by_sex,
+        by_age_band,
+        associations,
         rows_per_patient: distribution::rows_per_patient(index)?,
+        patients,
+        studies: Studies::of(distribution::rows_per_key(index, "study_key")?),
         sizes: distribution::sizes(index)?,
         measures: measures(index, &labels)?,
         agreement: agreement(index, config.same_place_mm)?,
@@ -133,7 +208,15 @@ pub fn audit_opened(Opened { dataset, index }: &Opened, config: &AuditConfig) ->
     let split = |name: &str| distribution::SPLITS.iter().position(|split| *split == name);
     audit.by_region.sort_by_key(region);
     audit.by_region_and_split.sort_by_key(|group| (region(group), split(group.name(1))));
-    audit.by_region_and_site.sort_by_key(region);
+    for groups in [
+        &mut audit.by_region_and_manufacturer,
+        &mut audit.by_region_and_kernel,
+        &mut audit.by_region_and_slice_thickness,
+        &mut audit.by_region_and_contrast,
+        &mut audit.by_region_and_site,
+    ] {
+        groups.sort_by_key(region);
+    }
     audit.by_split.sort_by_key(|group| split(group.name(0)));
     Ok(audit)
 }

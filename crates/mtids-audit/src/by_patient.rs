@@ -2,8 +2,9 @@
 //!
 //! Purpose: a patient counts once for each scanner, region or status, however many nodes say so. A sort of the keys of each group, which is what a
 //! query would do, took a quarter of an audit of ten million rows. Here rows are taken in the order of patients, so a group only has to
-//! remember the last one. Invariant: rows that name no patient count for nobody.
+//! remember the last one. Invariant: rows that name no patient stand apart, and count for nobody.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use mtids_shards::NO_CODE;
@@ -26,6 +27,8 @@ pub(crate) struct Findings {
     order: Vec<u32>,
     /// Where the rows of each patient end in `order`.
     ends: Vec<u32>,
+    /// Numbers of the rows that name no patient.
+    of_nobody: Vec<u32>,
     /// Names of the regions.
     pub(crate) regions: Vec<String>,
 }
@@ -65,6 +68,8 @@ pub(crate) struct Property {
     codes: Vec<u32>,
     /// The values, as people read them.
     pub(crate) values: Vec<String>,
+    /// Whether the values are numbers, and stand in the order in which they were met.
+    are_numbers: bool,
 }
 
 impl Property {
@@ -81,7 +86,8 @@ impl Property {
     fn of_rows(index: &Index, rows: Rows, column: &str) -> Result<Self, AuditError> {
         let answer = index.query_of(rows, |frame| frame.select([col(column)]))?;
         if index.coded()?.is_text(column) {
-            return Ok(Self { codes: answer.codes(column)?, values: index.coded()?.kept(column)?.values.clone() });
+            let values = index.coded()?.kept(column)?.values.clone();
+            return Ok(Self { codes: answer.codes(column)?, values, are_numbers: false });
         }
         let is_truth = answer.is_truth(column)?;
         let mut found: BTreeMap<u32, u32> = BTreeMap::new();
@@ -103,14 +109,28 @@ impl Property {
             code
         });
         let codes = codes.collect();
-        Ok(Self { codes, values })
+        Ok(Self { codes, values, are_numbers: !is_truth })
     }
 
     /// Whether a column has a value at all: one value, or none.
     pub(crate) fn presence(index: &Index, column: &str) -> Result<Self, AuditError> {
         let answer = index.query(|frame| frame.select([col(column).is_not_null().alias(column)]))?;
         let codes = answer.codes(column)?.into_iter().map(|known| if known == 1 { 0 } else { NO_CODE }).collect();
-        Ok(Self { codes, values: vec!["known".to_owned()] })
+        Ok(Self { codes, values: vec!["known".to_owned()], are_numbers: false })
+    }
+
+    /// Value of a row; none where it has none.
+    pub(crate) fn code(&self, row: u32) -> Option<usize> {
+        Some(self.codes[row as usize]).filter(|code| *code != NO_CODE).map(|code| code as usize)
+    }
+
+    /// The order of two of its values, unknown first.
+    pub(crate) fn order(&self, a: &Option<String>, b: &Option<String>) -> Ordering {
+        let number = |value: &Option<String>| value.as_ref().and_then(|value| value.parse::<f32>().ok());
+        match (number(a), number(b)) {
+            (Some(a), Some(b)) if self.are_numbers => a.total_cmp(&b),
+            _ => a.cmp(b),
+        }
     }
 
     /// Calls `each` with the place and the value of every row that has one.
@@ -208,7 +228,7 @@ impl Findings {
         let answer = index.query(|frame| frame.select(columns))?;
         let patients = answer.codes("patient_key")?;
         let is_known = |row: &u32| !is_nobody(patients[*row as usize]);
-        let mut order: Vec<u32> = (0..patients.len() as u32).filter(is_known).collect();
+        let (mut order, of_nobody): (Vec<u32>, Vec<u32>) = (0..patients.len() as u32).partition(is_known);
         // Most files have the rows of a patient together, and then keys, which are first rows, rise.
         if !patients.is_sorted() {
             order.sort_by_key(|&row| patients[row as usize]);
@@ -224,7 +244,12 @@ impl Findings {
             Some(*end)
         });
         let ends = ends.collect();
-        Ok(Self { status, region, order, ends, regions })
+        Ok(Self { status, region, order, ends, of_nobody, regions })
+    }
+
+    /// Rows that name no patient.
+    pub(crate) fn of_nobody(&self) -> &[u32] {
+        &self.of_nobody
     }
 
     /// Rows, patient by patient.
@@ -243,11 +268,6 @@ impl Findings {
         Some(self.region[row as usize]).filter(|region| *region != NO_CODE).map(|region| region as usize)
     }
 
-    /// Value of a row.
-    pub(crate) fn value(&self, property: &Property, row: u32) -> Option<usize> {
-        Some(property.codes[row as usize]).filter(|code| *code != NO_CODE).map(|code| code as usize)
-    }
-
     /// For each value of a property, and last for none, the patients by the place of their first row's split.
     pub(crate) fn patients_by_split(
         &self,
@@ -259,7 +279,7 @@ impl Findings {
         for rows in self.by_patient() {
             let Some(split) = rows.first().and_then(|row| split_of(*row)) else { continue };
             seen.clear();
-            seen.extend(rows.iter().map(|row| self.value(property, *row).unwrap_or(property.values.len())));
+            seen.extend(rows.iter().map(|row| property.code(*row).unwrap_or(property.values.len())));
             seen.sort_unstable();
             seen.dedup();
             seen.iter().for_each(|value| counts[*value][split] += 1);

@@ -36,10 +36,14 @@ mod vocabulary;
 mod weights;
 mod wrong_rows;
 
+use std::sync::OnceLock;
+
 use mtids_report::format::counted;
 use mtids_shards::{Manifest, Totals, View};
 
+use self::nobody::Nobody;
 use self::properties::Counted;
+use crate::association::Association;
 use crate::at_once::two_at_once;
 use crate::by_patient::{Findings, Nodes, Property};
 use crate::config::AuditConfig;
@@ -47,7 +51,6 @@ use crate::error::AuditError;
 use crate::index::Index;
 use crate::issue::{AuditIssue, IssueCode, Severity};
 use crate::measures::Labels;
-use nobody::Nobody;
 
 /// Columns that a source may fill for nodes of one status alone.
 const KNOWN: [&str; 2] = ["short_axis_mm", "station"];
@@ -55,13 +58,18 @@ const KNOWN: [&str; 2] = ["short_axis_mm", "station"];
 /// Tells which rows have a mask.
 const MASKED: &str = "measure_source";
 
-/// The checks that go through the findings patient by patient.
-fn by_patient(
-    index: &Index,
-    views: &[View],
-    config: &AuditConfig,
-    nobody: &Nobody,
-) -> Result<Vec<AuditIssue>, AuditError> {
+/// What the checks found, and what they counted on the way that tables show.
+pub(crate) struct Checked {
+    /// Issues, the gravest first.
+    pub(crate) issues: Vec<AuditIssue>,
+    /// How much properties of the acquisition and of the patient tell of the labels.
+    pub(crate) associations: Vec<Association>,
+    /// The findings, patient by patient.
+    pub(crate) findings: Findings,
+}
+
+/// The checks that go through the findings patient by patient, with the associations of what they count.
+fn by_patient(index: &Index, views: &[View], config: &AuditConfig, nobody: &Nobody) -> Result<Checked, AuditError> {
     let findings = Findings::of(index, |patient| nobody.is(patient))?;
     let mut issues = shares::differing(index, &findings, config)?;
     issues.extend(one_status::of_patients(&Nodes::of(index)?, &findings, config));
@@ -84,7 +92,8 @@ fn by_patient(
         let table: Vec<Vec<u64>> = table.into_values().collect();
         issues.extend(masks::status(index, views, &table, config)?);
     }
-    Ok(issues)
+    let associations = confounders::associations(&properties);
+    Ok(Checked { issues, associations, findings })
 }
 
 /// What finds issues.
@@ -100,10 +109,12 @@ pub(crate) fn issues(
     labels: &Labels,
     manifest: &Manifest,
     config: &AuditConfig,
-) -> Result<Vec<AuditIssue>, AuditError> {
+) -> Result<Checked, AuditError> {
     let regions: Vec<String> =
         manifest.description.regions.regions().iter().map(|region| region.name.clone()).collect();
     let nobody = Nobody::of(index)?;
+    // What is counted there stands in tables too.
+    let counted = OnceLock::new();
     let checks: [Check<'_>; 38] = [
         &|| listed(nobody.rows(index)),
         &|| listed(vocabulary::unknown(index)),
@@ -140,14 +151,24 @@ pub(crate) fn issues(
         &|| listed(confounders::size(index, labels, config)),
         &|| listed(size::rules(index, config)),
         &|| listed(size::of_unknown(index, config, &nobody)),
-        &|| listed(by_patient(index, &manifest.description.views, config, &nobody)),
+        &|| {
+            let mut checked = by_patient(index, &manifest.description.views, config, &nobody)?;
+            let issues = std::mem::take(&mut checked.issues);
+            // There is one such check, so nothing is set already.
+            _ = counted.set(checked);
+            Ok(issues)
+        },
         &|| listed(tissue::places(index, config.lowest_tissue_hu)),
         &|| listed(tissue::constant(index)),
     ];
     let mut issues = input(&manifest.totals);
     issues.extend(two_at_once(&checks)?.into_iter().flatten());
+    let Checked { associations, findings, .. } = match counted.into_inner() {
+        Some(checked) => checked,
+        None => by_patient(index, &manifest.description.views, config, &nobody)?,
+    };
     issues.sort_by(|a, b| (a.severity, a.code, &a.message).cmp(&(b.severity, b.code, &b.message)));
-    Ok(issues)
+    Ok(Checked { issues, associations, findings })
 }
 
 /// Outcome of the input files.

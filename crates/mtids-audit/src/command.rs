@@ -17,9 +17,10 @@ use crate::compare::config::CompareConfig;
 use crate::compare::{self, compare};
 use crate::config::AuditConfig;
 use crate::error::AuditError;
+use crate::issue_rows::IssueRows;
 use crate::opened::Opened;
 use crate::output::{refuse_inside, write};
-use crate::page::page_with_pictures;
+use crate::page::page_with_rows;
 use crate::sheets::{is_sheet, pictures_of, remove_old, sheets};
 use crate::suspects::config::SuspectsConfig;
 use crate::suspects::found::Suspect;
@@ -195,7 +196,7 @@ impl Report {
         let json = format!("{:#}\n", serde_json::to_value(&audit)?);
         let asked = worklist::csv(&worklist::worklist(&opened, &audit)?)?;
         let sheets = self.pictures.map_or(Ok(Vec::new()), |most| sheets(&opened, most))?;
-        let page = page_with_pictures(&audit, &sheets);
+        let page = page_with_rows(&audit, &IssueRows::of(&opened, &audit)?, &sheets);
         let files: [(&str, &[u8]); 3] =
             [("audit.html", page.as_bytes()), ("audit.json", json.as_bytes()), ("worklist.csv", &asked)];
         let folder = self.out.join("sheets");

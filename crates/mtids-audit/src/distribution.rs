@@ -3,6 +3,7 @@
 //! Invariant: groups come in a fixed order.
 
 use polars::prelude::{Expr, LazyFrame, SortMultipleOptions, col, len, lit};
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,12 +76,6 @@ pub(crate) fn by<const N: usize>(index: &Index, keys: [&str; N]) -> Result<Vec<G
     index.counted(&keys, || groups(&index.grouped(keys, aggregates())?, keys))
 }
 
-/// Counts by the values of a column that older datasets lack; none where it is not there, or unknown in every row.
-pub(crate) fn by_known(index: &Index, key: &str) -> Result<Vec<Group>, AuditError> {
-    let groups = if index.has(key) { by(index, [key])? } else { Vec::new() };
-    Ok(if groups.iter().all(|group| group.names == [None]) { Vec::new() } else { groups })
-}
-
 /// The same of some rows, which a query over this index gives.
 pub(crate) fn by_in<const N: usize>(index: &Index, rows: LazyFrame, keys: [&str; N]) -> Result<Vec<Group>, AuditError> {
     let expressions: Vec<Expr> = keys.iter().map(|key| col(*key)).collect();
@@ -119,7 +114,11 @@ fn groups<const N: usize>(answer: &Answer, keys: [&str; N]) -> Result<Vec<Group>
     Ok(counts(answer)?
         .into_iter()
         .enumerate()
-        .map(|(n, count)| Group { names: names.iter().map(|column| column[n].clone()).collect(), count })
+        .map(|(n, count)| Group {
+            names: names.iter().map(|column| column[n].clone()).collect(),
+            count,
+            intervals: None,
+        })
         .collect())
 }
 
@@ -131,7 +130,7 @@ pub(crate) fn sizes(index: &Index) -> Result<Vec<Sizes>, AuditError> {
         let is_status = code.map_or_else(|| col("metastasis").is_null(), |code: i32| col("metastasis").eq(lit(code)));
         let kept = known.clone().and(is_status);
         let mut mm = index.query(|frame| frame.filter(kept).select([col("short_axis_mm")]))?.values("short_axis_mm")?;
-        mm.sort_unstable_by(f64::total_cmp);
+        mm.par_sort_unstable_by(f64::total_cmp);
         if !mm.is_empty() {
             let rows = mm.len() as u64;
             all.push(Sizes { status: status.to_owned(), rows, short_axes_mm: thinned(mm) });
@@ -156,6 +155,16 @@ pub(crate) fn rows_per_patient(index: &Index) -> Result<Vec<u64>, AuditError> {
     let mut rows = answer.counts("rows")?;
     rows.sort_unstable();
     Ok(rows)
+}
+
+/// Findings of whatever a column of keys names.
+pub(crate) fn rows_per_key(index: &Index, key: &str) -> Result<Vec<u64>, AuditError> {
+    // A key is the number of its first row.
+    let mut rows = vec![0u32; index.coded()?.index().rows()];
+    for first in index.query(|frame| frame.select([col(key)]))?.codes(key)? {
+        rows.get_mut(first as usize).into_iter().for_each(|rows| *rows += 1);
+    }
+    Ok(rows.into_iter().filter(|rows| *rows > 0).map(u64::from).collect())
 }
 
 #[cfg(test)]

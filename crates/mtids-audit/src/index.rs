@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::datatypes::Schema as ArrowSchema;
 use mtids_shards::{Dataset, INDEX, NO_CODE};
 use polars::prelude::*;
 
@@ -185,15 +186,25 @@ impl Index {
         Ok(answer.texts("sample_key")?.into_iter().flatten().collect())
     }
 
-    /// Columns of the findings with these keys, in the order of the file. Of rows with one key it is the last.
+    /// Columns of the rows with these keys as they are stored, texts as texts, in the order of the file. Of rows with one key it is the last. Only
+    /// their pages are decoded, so a few of ten million take no time.
     pub(crate) fn rows_of_keys<'a>(
         &self,
+        of: Rows,
         keys: impl IntoIterator<Item = &'a str>,
         columns: &[&str],
     ) -> Result<Answer, AuditError> {
-        let mut rows: Vec<u32> = self.coded()?.index().rows_of("sample_key", keys)?.into_values().collect();
+        let index = self.coded()?.index();
+        let mut rows: Vec<u32> = index.rows_of("sample_key", keys)?.into_values().collect();
         rows.sort_unstable();
-        self.rows_at(Rows::Findings, rows, columns)
+        let names: Vec<&str> = ["kind"].iter().chain(columns).copied().collect();
+        let batches = index.rows_at(&names, &rows)?;
+        let fields = index.schema().fields().iter().filter(|field| names.contains(&field.name().as_str()));
+        let schema = ArrowSchema::new(fields.cloned().collect::<Vec<_>>());
+        let wrong = |error: PolarsError| AuditError::Index { path: self.path.clone(), detail: error.to_string() };
+        let frame = frame_of(&schema, &batches).map_err(wrong)?.lazy();
+        let kept = if of == Rows::Findings { frame.filter(col("kind").eq(lit(FINDING))) } else { frame };
+        Ok(Answer { path: self.path.clone(), frame: kept.collect().map_err(wrong)?, coded: None })
     }
 
     /// Columns of some rows by their numbers, in the order of the file.

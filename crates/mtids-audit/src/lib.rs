@@ -14,6 +14,7 @@
 //! Sizes and distances are mm; shares lie in 0 to 1; counts are rows (patches) or patients, as named.
 
 pub mod agreement;
+pub mod association;
 mod at_once;
 pub mod audit;
 mod by_patient;
@@ -26,18 +27,22 @@ mod count;
 mod distribution;
 pub mod error;
 mod frame;
+mod group_tables;
 mod index;
 pub mod issue;
+pub mod issue_rows;
 mod kinds;
 pub mod measures;
 mod needed;
 pub mod opened;
 mod output;
 pub mod page;
+pub mod per_patient;
 pub mod sheets;
 pub mod suspects;
 pub mod tables;
 pub mod text;
+mod within;
 pub mod worklist;
 
 use serde_json::Value;

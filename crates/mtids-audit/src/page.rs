@@ -9,8 +9,11 @@ use mtids_shards::View;
 use crate::agreement::SourceAgreement;
 use crate::audit::Audit;
 use crate::count::Group;
+use crate::group_tables::{self, grouped, share, share_within};
 use crate::issue::{AuditIssue, Severity};
+use crate::issue_rows::{IssueRows, anchor};
 use crate::measures::Measured;
+use crate::per_patient::Patients;
 use crate::sheets::Sheet;
 
 /// Where the section on measures stands: behind that on sizes.
@@ -20,29 +23,33 @@ const STATUSES: [&str; 3] = ["benign", "metastatic", "unknown"];
 
 /// The page as HTML text.
 pub fn page(audit: &Audit) -> String {
-    page_with_pictures(audit, &[])
+    page_with_rows(audit, &IssueRows::default(), &[])
 }
 
-/// The page with contact sheets of patches.
-pub fn page_with_pictures(audit: &Audit, sheets: &[Sheet]) -> String {
+/// The page with the rows of its issues and contact sheets of patches.
+pub fn page_with_rows(audit: &Audit, rows: &IssueRows, sheets: &[Sheet]) -> String {
     let lead = "Labels along two dimensions, mediastinal region and lymph-node metastasis, and issues that would invalidate \
                 results. Research data, not for diagnosis.";
     let mut sections = vec![
         Section::new("overview", "Overview", overview(audit)),
-        Section::new("issues", "Issues", issues(&audit.issues)),
+        Section::new("issues", "Issues", issues_with_rows(&audit.issues, rows)),
         Section::new("labels", "Labels", labels(audit)),
         Section::new("splits", "Splits", splits(audit)),
         Section::new("stations", "Stations", stations(audit)),
         Section::new("sizes", "Sizes", sizes(audit)),
-        Section::new("evidence", "Evidence", grouped(&["evidence", "given for"], &audit.by_evidence)),
+        Section::new("evidence", "Evidence", evidence(audit)),
         Section::new("agreement", "Agreement of sources", agreement(audit)),
         Section::new("acquisition", "Acquisition", acquisition(audit)),
+        Section::new("associations", "Labels told without the image", group_tables::associations(&audit.associations)),
         Section::new("input", "Input", input(audit)),
         Section::new("origin", "Source", origin(audit)),
     ];
     // A dataset of an older layout has none.
     if !audit.measures.is_empty() {
         sections.insert(AFTER_SIZES, Section::new("measures", "Measures", measures(audit)));
+    }
+    if !rows.is_empty() {
+        sections.push(Section::new("rows", "Rows of issues", rows.section(&audit.issues)));
     }
     if !sheets.is_empty() {
         sections.push(Section::new("pictures", "Pictures", pictures(sheets)));
@@ -53,15 +60,14 @@ pub fn page_with_pictures(audit: &Audit, sheets: &[Sheet]) -> String {
     mtids_report::page::page("Label audit", lead, &sections)
 }
 
-fn share(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), percent)
-}
-
 fn overview(audit: &Audit) -> Markup {
     let all = &audit.overall;
     let with_region: u64 =
         audit.by_region.iter().filter(|group| group.names[0].is_some()).map(|group| group.count.rows).sum();
     let of_rows = |n: u64| share((all.rows > 0).then(|| n as f64 / all.rows as f64));
+    let patients = &audit.patients;
+    let known_patients = patients.benign + patients.metastatic;
+    let metastatic_patients = (known_patients > 0).then(|| patients.metastatic as f64 / known_patients as f64);
     let per_patient = match (audit.rows_per_patient.first(), audit.rows_per_patient.last()) {
         (Some(fewest), Some(most)) => {
             format!("{} ({fewest}–{most})", audit.rows_per_patient[audit.rows_per_patient.len() / 2])
@@ -74,34 +80,60 @@ fn overview(audit: &Audit) -> Markup {
     }
     rows.extend([
         ("Patches per patient, median (range)", per_patient),
+        (
+            "Patches per study, median (range)",
+            audit.studies.map_or_else(|| "–".to_owned(), |all| format!("{} ({}–{})", all.median, all.fewest, all.most)),
+        ),
         ("Region known", of_rows(with_region)),
         ("Status known", of_rows(all.benign + all.metastatic)),
         ("Metastatic of known", share(all.prevalence())),
+        ("Patients with a metastatic node, of known", share_within(metastatic_patients, patients.metastatic_interval)),
     ]);
-    facts(&rows)
+    html! {
+        (facts(&rows))
+        @if known_patients > 0 { (metastatic_regions(patients)) }
+    }
+}
+
+/// Patients by how many regions have a metastasis.
+fn metastatic_regions(patients: &Patients) -> Markup {
+    let by_regions = patients.by_metastatic_regions.iter().enumerate();
+    let rows: Vec<Vec<String>> = by_regions.map(|(regions, &n)| vec![regions.to_string(), count(n)]).collect();
+    html! {
+        h3 { "Patients by regions with a metastatic node" }
+        (table(&["regions\t", "patients\t"], &rows))
+    }
 }
 
 /// Issues as a table, the gravest first.
 pub(crate) fn issues(issues: &[AuditIssue]) -> Markup {
+    issues_with_rows(issues, &IssueRows::default())
+}
+
+/// The same, with links to rows that are shown below.
+fn issues_with_rows(issues: &[AuditIssue], rows: &IssueRows) -> Markup {
     html! {
         @if issues.iter().all(|issue| issue.severity == Severity::Info) { p class="good" { "No errors and no warnings." } }
-        @if !issues.is_empty() { (scrolling(issue_table(issues))) }
+        @if !issues.is_empty() { (scrolling(issue_table(issues, rows))) }
     }
 }
 
-fn issue_table(issues: &[AuditIssue]) -> Markup {
+fn issue_table(issues: &[AuditIssue], rows: &IssueRows) -> Markup {
     html! {
         table {
             thead { tr { th { "severity" } th { "issue" } th { "what to do" } } }
             tbody {
-                @for issue in issues {
+                @for (n, issue) in issues.iter().enumerate() {
                     tr {
                         td class=(issue.severity.name()) { (issue.severity.name()) }
                         td class="prose" {
                             (issue.message) " " code { (issue.code.name()) }
                             @if !issue.examples.is_empty() { div class="note id" { "for example " (issue.examples.join(" · ")) } }
                         }
-                        td class="prose" { (issue.advice) }
+                        td class="prose" {
+                            (issue.advice)
+                            @if rows.has(issue) { div class="note" { a href=(format!("#{}", anchor(n))) { "rows to look at" } } }
+                        }
                     }
                 }
             }
@@ -126,21 +158,9 @@ fn labels(audit: &Audit) -> Markup {
             (figure("The two dimensions together", &heat_map("Region against status", "region", "status", &names, &columns, &cells)))
         }
         p class="note" { "Right table: darker cells have a larger share of their row." }
+        (grouped(&["region"], &audit.by_region))
+        p class="note" { (group_tables::INTERVALS) }
     }
-}
-
-fn group_row(group: &Group) -> Vec<String> {
-    let c = &group.count;
-    let numbers = [c.rows, c.patients, c.benign, c.metastatic, c.unknown].map(count);
-    let names = (0..group.names.len()).map(|position| group.name(position).to_owned());
-    names.chain(numbers).chain([share(c.prevalence())]).collect()
-}
-
-fn grouped(names: &[&str], groups: &[Group]) -> Markup {
-    let numbers = ["patches\t", "patients\t", "benign\t", "metastatic\t", "unknown\t", "metastatic of known\t"];
-    let columns: Vec<&str> = names.iter().copied().chain(numbers).collect();
-    let rows: Vec<Vec<String>> = groups.iter().map(group_row).collect();
-    table(&columns, &rows)
 }
 
 fn splits(audit: &Audit) -> Markup {
@@ -162,6 +182,14 @@ fn stations(audit: &Audit) -> Markup {
             (figure("Patches by station", &stacked_bars("Patches by station", &names, &STATUSES, &bars)))
             (grouped(&["station"], &audit.by_station))
         }
+    }
+}
+
+fn evidence(audit: &Audit) -> Markup {
+    html! {
+        (grouped(&["evidence", "given for"], &audit.by_evidence))
+        h3 { "Form of source" }
+        (grouped(&["source"], &audit.by_source))
     }
 }
 
@@ -261,6 +289,7 @@ fn agreement(audit: &Audit) -> Markup {
 }
 
 fn acquisition(audit: &Audit) -> Markup {
+    let fewest = audit.config.smallest_class_patients;
     html! {
         (grouped(&["manufacturer", "model", "kernel"], &audit.by_scanner))
         h3 { "Contrast agent" }
@@ -275,10 +304,19 @@ fn acquisition(audit: &Audit) -> Markup {
                 (grouped(&[heading], groups))
             }
         }
-        @if !audit.by_region_and_site.is_empty() {
-            h3 { "Region and site" }
-            (grouped(&["region", "site"], &audit.by_region_and_site))
+        @for (title, heading, groups) in [
+            ("Region and site", "site", &audit.by_region_and_site),
+            ("Region and manufacturer", "manufacturer", &audit.by_region_and_manufacturer),
+            ("Region and kernel", "kernel", &audit.by_region_and_kernel),
+            ("Region and slice thickness", "mm", &audit.by_region_and_slice_thickness),
+            ("Region and contrast agent", "given", &audit.by_region_and_contrast),
+        ] {
+            @if !groups.is_empty() {
+                h3 { (title) }
+                (group_tables::by_region(heading, groups, fewest))
+            }
         }
+        (group_tables::note(fewest))
     }
 }
 

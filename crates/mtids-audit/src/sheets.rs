@@ -96,7 +96,7 @@ pub fn pictures_of(dataset: &Path, keys: &[&str]) -> Result<(BTreeMap<String, Pi
     let dataset = open(dataset)?;
     let Some((number, view)) = nearest(&dataset) else { return Ok((BTreeMap::new(), 0.0)) };
     let columns = ["sample_key", "shard", "row_group", "row"];
-    let answer = Index::open(&dataset)?.rows_of_keys(keys.iter().copied(), &columns)?;
+    let answer = Index::open(&dataset)?.rows_of_keys(Rows::Findings, keys.iter().copied(), &columns)?;
     let (keys, places) = (answer.texts("sample_key")?, places(&answer)?);
     let mut chosen: ByRowGroup<()> = BTreeMap::new();
     for (key, place) in keys.into_iter().zip(places) {

@@ -11,12 +11,14 @@ use mtids_runtime::text::no_formula;
 use parquet::arrow::ArrowWriter;
 
 use crate::agreement::SourceAgreement;
+use crate::association::Association;
 use crate::audit::Audit;
 use crate::compare::comparison::{Comparison, Drift, Transition};
-use crate::count::Group;
+use crate::count::{Group, Intervals};
 use crate::distribution::Sizes;
 use crate::issue::AuditIssue;
 use crate::measures::Measured;
+use crate::per_patient::Patients;
 use crate::suspects::found::Suspect;
 
 /// Quantiles of the short axes that a table gives.
@@ -142,6 +144,50 @@ fn groups(name: &str, keys: &[&str], groups: &[Group]) -> Table {
         .number("metastatic_of_known", groups, |group| group.count.prevalence())
 }
 
+/// The same with the ends of the intervals of their shares.
+fn within(name: &str, keys: &[&str], of: &[Group]) -> Table {
+    let all: u64 = of.iter().map(|group| group.count.rows).sum();
+    let end = |of: fn(&Intervals) -> Option<[f64; 2]>, end: usize| {
+        move |group: &Group| Some(of(group.intervals.as_ref()?)?[end])
+    };
+    groups(name, keys, of)
+        .number("metastatic_low", of, end(|intervals| intervals.metastatic, 0))
+        .number("metastatic_high", of, end(|intervals| intervals.metastatic, 1))
+        .number("of_all", of, |group| (all > 0).then(|| group.count.rows as f64 / all as f64))
+        .number("of_all_low", of, end(|intervals| intervals.rows, 0))
+        .number("of_all_high", of, end(|intervals| intervals.rows, 1))
+        .number("unknown_of_rows", of, |group| group.count.unknown_share())
+        .number("unknown_low", of, end(|intervals| intervals.unknown, 0))
+        .number("unknown_high", of, end(|intervals| intervals.unknown, 1))
+}
+
+fn associations(all: &[Association]) -> Table {
+    Table::new("associations")
+        .text("column", all, |one: &Association| Some(one.column.as_str()))
+        .text("label", all, |one| Some(one.dimension.as_str()))
+        .text("counted", all, |one| Some(one.cases.name()))
+        .count("count", all, |one| one.count)
+        .number("cramers_v", all, |one| Some(one.cramers_v))
+        .number("mutual_information_bits", all, |one| Some(one.mutual_information))
+        .number("of_entropy", all, |one| Some(one.of_entropy))
+}
+
+/// Patients by their nodes, one row for each kind.
+fn patients(patients: &Patients) -> Table {
+    let regions = patients.by_metastatic_regions.iter().enumerate();
+    let of_status = [("benign", patients.benign), ("metastatic", patients.metastatic), ("unknown", patients.unknown)];
+    let rows: Vec<(&str, String, u64)> = of_status
+        .into_iter()
+        .map(|(status, count)| ("status", status.to_owned(), count))
+        .chain(regions.map(|(regions, &count)| ("metastatic_regions", regions.to_string(), count)))
+        .collect();
+    Table::new("patients").text("by", &rows, |row| Some(row.0)).text("value", &rows, |row| Some(row.1.as_str())).count(
+        "patients",
+        &rows,
+        |row| row.2,
+    )
+}
+
 fn issues(issues: &[AuditIssue]) -> Table {
     Table::new("issues")
         .text("severity", issues, |one: &AuditIssue| Some(one.severity.name()))
@@ -194,17 +240,24 @@ fn agreement(pairs: &[SourceAgreement]) -> Table {
 pub fn of_audit(audit: &Audit) -> Vec<Table> {
     vec![
         issues(&audit.issues),
-        groups("split", &["split"], &audit.by_split),
-        groups("region", &["region"], &audit.by_region),
-        groups("region-split", &["region", "split"], &audit.by_region_and_split),
-        groups("station", &["station"], &audit.by_station),
-        groups("evidence", &["evidence", "level"], &audit.by_evidence),
-        groups("scanner", &["manufacturer", "model", "kernel"], &audit.by_scanner),
-        groups("contrast", &["contrast"], &audit.by_contrast),
-        groups("site", &["site"], &audit.by_site),
-        groups("region-site", &["region", "site"], &audit.by_region_and_site),
-        groups("sex", &["sex"], &audit.by_sex),
-        groups("age", &["age_band"], &audit.by_age_band),
+        within("split", &["split"], &audit.by_split),
+        within("region", &["region"], &audit.by_region),
+        within("region-split", &["region", "split"], &audit.by_region_and_split),
+        within("station", &["station"], &audit.by_station),
+        within("evidence", &["evidence", "level"], &audit.by_evidence),
+        within("source", &["source"], &audit.by_source),
+        within("scanner", &["manufacturer", "model", "kernel"], &audit.by_scanner),
+        within("contrast", &["contrast"], &audit.by_contrast),
+        within("site", &["site"], &audit.by_site),
+        within("sex", &["sex"], &audit.by_sex),
+        within("age", &["age_band"], &audit.by_age_band),
+        within("region-site", &["region", "site"], &audit.by_region_and_site),
+        within("region-manufacturer", &["region", "manufacturer"], &audit.by_region_and_manufacturer),
+        within("region-kernel", &["region", "kernel"], &audit.by_region_and_kernel),
+        within("region-slice-thickness", &["region", "slice_thickness_mm"], &audit.by_region_and_slice_thickness),
+        within("region-contrast", &["region", "contrast"], &audit.by_region_and_contrast),
+        associations(&audit.associations),
+        patients(&audit.patients),
         sizes(&audit.sizes),
         measures(&audit.measures),
         agreement(&audit.agreement),
@@ -287,13 +340,17 @@ pub fn of_suspects(suspects: &[Suspect]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::count::Count;
+    use crate::count::{Count, Intervals};
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     fn table() -> Table {
         let count = Count { rows: 4, patients: 2, benign: 2, metastatic: 1, unknown: 1 };
-        let known = Group { names: vec![Some("a, b".into())], count };
-        let unknown = Group { names: vec![None], count: Count { rows: 1, unknown: 1, ..Count::default() } };
+        let known = Group { names: vec![Some("a, b".into())], count, intervals: None };
+        let unknown = Group {
+            names: vec![None],
+            count: Count { rows: 1, unknown: 1, ..Count::default() },
+            intervals: Some(Intervals { rows: Some([0.1, 0.5]), ..Intervals::default() }),
+        };
         groups("station", &["station"], &[known, unknown])
     }
 

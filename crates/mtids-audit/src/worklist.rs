@@ -1,6 +1,6 @@
 //! Whom to ask what: the findings of issues whose labels are in question, with their place, by source.
 //!
-//! Invariants: one line for each finding and question, all of them, and none for a negative, which bears no label; sorted by source, then series
+//! Invariants: one line for each finding and question, all of them, and none for a negative, which bears no label; sorted by source, site, then series
 //! and slice, so that one person gets one piece; only pseudonyms and keys appear. The key of a row is what `corrections.csv` of
 //! `mtids-prep build --corrections` takes. Units: LPS mm; slices from 0.
 
@@ -11,18 +11,23 @@ use mtids_shards::Measure;
 
 use crate::audit::Audit;
 use crate::error::AuditError;
-use crate::index::Answer;
+use crate::index::{Answer, Rows};
 use crate::issue::Severity;
 use crate::opened::Opened;
 
 /// What tells nodes of a series apart, as no column does: all samples of a node have its measures, to the last digit.
 const OF_THE_NODE: [Measure; 4] = [Measure::Volume, Measure::MeanHu, Measure::DeviationHu, Measure::Shell3Hu];
 
+/// Column of the site.
+const SITE: &str = "site";
+
 /// A finding that someone should look at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkItem {
     /// Where the label comes from.
     pub source: String,
+    /// Site, where it is known.
+    pub site: Option<String>,
     /// Pseudonym of the series.
     pub series: String,
     /// Slice of the series.
@@ -74,7 +79,10 @@ pub fn worklist(Opened { index, .. }: &Opened, audit: &Audit) -> Result<Vec<Work
     let measures: Vec<String> =
         OF_THE_NODE.iter().map(|one| format!("grown_{}", one.name())).filter(|name| index.has(name)).collect();
     columns.extend(measures.iter().map(String::as_str));
-    let answer = index.rows_of_keys(keys, &columns)?;
+    // An older layout names no site.
+    let has_site = index.has(SITE);
+    columns.extend(has_site.then_some(SITE));
+    let answer = index.rows_of_keys(Rows::Findings, keys, &columns)?;
     let found = answer.texts("sample_key")?;
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for (n, key) in found.iter().enumerate() {
@@ -85,6 +93,7 @@ pub fn worklist(Opened { index, .. }: &Opened, audit: &Audit) -> Result<Vec<Work
         (text("label_source")?, text("series_key")?, text("region_name")?, text("station")?);
     let nodes = nodes(&answer, &measures)?;
     let evidence = text("evidence")?;
+    let sites = if has_site { text(SITE)? } else { vec![None; answer.len()] };
     let (slices, statuses) = (answer.numbers("center_k")?, answer.numbers("metastasis")?);
     let axes = [answer.numbers("center_x_mm")?, answer.numbers("center_y_mm")?, answer.numbers("center_z_mm")?];
     let mut items = Vec::new();
@@ -99,6 +108,7 @@ pub fn worklist(Opened { index, .. }: &Opened, audit: &Audit) -> Result<Vec<Work
             let Some(key) = &found[n] else { continue };
             items.push(WorkItem {
                 source: sources[n].clone().unwrap_or_default(),
+                site: sites[n].clone(),
                 series: series[n].clone().unwrap_or_default(),
                 slice: slices[n].unwrap_or_default().round() as i64,
                 place_mm: [0, 1, 2].map(|axis: usize| axes[axis][n].unwrap_or(f64::NAN)),
@@ -118,7 +128,10 @@ pub fn worklist(Opened { index, .. }: &Opened, audit: &Audit) -> Result<Vec<Work
         }
     }
     items.sort_by(|a, b| {
-        let order = |item: &WorkItem| (item.source.clone(), item.series.clone(), item.slice, item.finding.clone());
+        let order = |item: &WorkItem| {
+            let (source, site, series) = (item.source.clone(), item.site.clone(), item.series.clone());
+            (source, site, series, item.slice, item.finding.clone())
+        };
         order(a).cmp(&order(b)).then_with(|| (a.severity, a.issue).cmp(&(b.severity, b.issue)))
     });
     Ok(items)
@@ -142,14 +155,15 @@ fn nodes(answer: &Answer, measures: &[String]) -> Result<Vec<Option<Vec<Option<u
 pub fn csv(items: &[WorkItem]) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record([
-        "source", "series", "slice", "x_mm", "y_mm", "z_mm", "finding", "region", "station", "status", "evidence",
-        "severity", "issue", "question",
+        "source", "site", "series", "slice", "x_mm", "y_mm", "z_mm", "finding", "region", "station", "status",
+        "evidence", "severity", "issue", "question",
     ])?;
     for item in items {
         let [x, y, z] = item.place_mm.map(|mm| format!("{mm:.2}"));
         let unknown = || "unknown".to_owned();
         writer.write_record([
             &no_formula(&item.source),
+            &item.site.as_deref().map_or_else(unknown, no_formula),
             &no_formula(&item.series),
             &item.slice.to_string(),
             &x,

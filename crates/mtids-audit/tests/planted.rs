@@ -391,11 +391,11 @@ fn the_worklist_asks_each_source_about_its_rows() {
     let text = String::from_utf8(csv(&items).unwrap()).unwrap();
     assert!(
         text.starts_with(
-            "source,series,slice,x_mm,y_mm,z_mm,finding,region,station,status,evidence,severity,issue,question\n"
+            "source,site,series,slice,x_mm,y_mm,z_mm,finding,region,station,status,evidence,severity,issue,question\n"
         ),
         "{text}"
     );
-    assert!(text.contains("table,series1,0,30.00,0.00,0.00,sample7,subcarinal,7,"), "{text}");
+    assert!(text.contains("table,unknown,series1,0,30.00,0.00,0.00,sample7,subcarinal,7,"), "{text}");
     assert!(text.lines().all(|line| line.starts_with("source,") || line.contains(",A,")), "{text}");
     // A sound dataset leaves nobody to ask; the file has its heading.
     publish(folder.path(), &sound());

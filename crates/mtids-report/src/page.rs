@@ -41,6 +41,7 @@ th{color:var(--soft);font-weight:600;white-space:nowrap}th button{all:unset;curs
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:20px}figure{margin:0}figcaption{font-weight:600;font-size:.95rem;margin-bottom:6px}svg{display:block;max-width:100%;height:auto}
 .error{color:var(--bad)}.warning{color:var(--warn)}.info{color:var(--soft)}.good{color:var(--good)}code{font:.88em ui-monospace,'DejaVu Sans Mono',monospace;overflow-wrap:anywhere}footer{color:var(--soft);font-size:.88rem;padding-bottom:36px}
 @media screen and (max-width:520px){main,header,footer{padding:0 12px}section{padding:14px}.two{grid-template-columns:minmax(0,1fr)}td.t,td.t:first-child{min-width:6.5em}}
+@media screen{.two td,.two th{padding:5px 6px}}
 @page{size:A4;margin:14mm}
 @media print{:root{font-size:13px;--paper:#fff;--soft:#3f484e;--line:#b9beba}body{font-size:1rem}main,header,footer{max-width:none;padding:0}nav,.search{display:none}section{border:0;border-top:1px solid var(--line);border-radius:0;padding:10px 0 0;margin:14px 0 0}
 figure,tr,.facts div{break-inside:avoid}h2,h3,figcaption{break-after:avoid}p,li{orphans:3;widows:3}.two{grid-template-columns:1fr 1fr;gap:14px}.wide{overflow:visible}table{font-size:8pt}th,td{padding:2px 5px}th,th.n{white-space:normal}td.t:first-child{min-width:0}td .note{font-size:inherit}.note,.lead{max-width:none}}

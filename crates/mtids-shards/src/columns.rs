@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::path::PathBuf;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Float32Type, SchemaRef};
 use foldhash::quality::FixedState;
 use parquet::arrow::ProjectionMask;
@@ -210,15 +210,33 @@ impl IndexColumns {
         if rows.is_empty() {
             return Ok(found);
         }
-        if rows.last().is_some_and(|last| *last as usize >= self.rows()) || !rows.is_sorted_by(|a, b| a < b) {
-            return Err(self.wrong(format!("rows of `{name}` that do not exist, or not in order")));
-        }
-        let ranges = rows.chunk_by(|a, b| a + 1 == *b).map(|run| run[0] as usize..run[0] as usize + run.len());
-        let selection = RowSelection::from_consecutive_ranges(ranges, self.rows());
+        let wrong = || self.wrong(format!("rows of `{name}` that do not exist, or not in order"));
+        let selection = self.selection(rows).map_err(|()| wrong())?;
         self.visit_texts(name, Part::Rows(selection), |texts| {
             found.extend(texts.iter().map(|text| text.map(str::to_owned)));
         })?;
         Ok(found)
+    }
+
+    /// Some rows, which come in rising order, with these columns, in the order of the file; only their pages are decoded.
+    ///
+    /// # Errors
+    /// As [`IndexColumns::column`]; [`ShardError::Rows`] for a row beyond the last.
+    pub fn rows_at(&self, names: &[&str], rows: &[u32]) -> Result<Vec<RecordBatch>, ShardError> {
+        let part = Part::Rows(
+            self.selection(rows).map_err(|()| self.wrong("rows that do not exist, or not in order".to_owned()))?,
+        );
+        let batches = self.reader(names, part)?;
+        batches.map(|batch| batch.map_err(|error| self.wrong(error.to_string()))).collect()
+    }
+
+    /// Tells the reader which rows are asked for.
+    fn selection(&self, rows: &[u32]) -> Result<RowSelection, ()> {
+        if rows.last().is_some_and(|last| *last as usize >= self.rows()) || !rows.is_sorted_by(|a, b| a < b) {
+            return Err(());
+        }
+        let ranges = rows.chunk_by(|a, b| a + 1 == *b).map(|run| run[0] as usize..run[0] as usize + run.len());
+        Ok(RowSelection::from_consecutive_ranges(ranges, self.rows()))
     }
 
     /// Rows whose text is one of `texts`, by text: the last of each.
@@ -253,7 +271,7 @@ impl IndexColumns {
         each: impl Fn(usize) -> Result<T, ShardError> + Send + Sync,
     ) -> Result<Vec<T>, ShardError> {
         // A column that is not there is an error also where there is no row.
-        self.mask(name)?;
+        self.mask(&[name])?;
         (0..self.metadata.metadata().num_row_groups()).into_par_iter().map(each).collect()
     }
 
@@ -280,15 +298,15 @@ impl IndexColumns {
         part: Part,
         mut each: impl FnMut(&ArrayRef) -> Result<(), ShardError>,
     ) -> Result<(), ShardError> {
-        for batch in self.reader(name, part)? {
+        for batch in self.reader(&[name], part)? {
             let batch = batch.map_err(|error| self.wrong(error.to_string()))?;
             each(batch.column(0))?;
         }
         Ok(())
     }
 
-    fn reader(&self, name: &str, part: Part) -> Result<ParquetRecordBatchReader, ShardError> {
-        let mask = self.mask(name)?;
+    fn reader(&self, names: &[&str], part: Part) -> Result<ParquetRecordBatchReader, ShardError> {
+        let mask = self.mask(names)?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone());
         let builder = builder.with_projection(mask).with_batch_size(BATCH);
         let builder = match part {
@@ -299,12 +317,12 @@ impl IndexColumns {
         builder.build().map_err(ShardError::parquet(&self.path))
     }
 
-    /// Tells the reader which column is asked for.
-    fn mask(&self, name: &str) -> Result<ProjectionMask, ShardError> {
-        if self.schema().field_with_name(name).is_err() {
+    /// Tells the reader which columns are asked for.
+    fn mask(&self, names: &[&str]) -> Result<ProjectionMask, ShardError> {
+        if let Some(name) = names.iter().find(|name| self.schema().field_with_name(name).is_err()) {
             return Err(self.wrong(format!("there is no column `{name}`")));
         }
-        Ok(ProjectionMask::columns(self.metadata.metadata().file_metadata().schema_descr(), [name]))
+        Ok(ProjectionMask::columns(self.metadata.metadata().file_metadata().schema_descr(), names.iter().copied()))
     }
 
     fn wrong(&self, detail: String) -> ShardError {

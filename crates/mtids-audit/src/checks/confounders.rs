@@ -5,6 +5,7 @@ use mtids_report::format::counted;
 
 use super::chance;
 use super::properties::Counted;
+use crate::association::{Association, Cases};
 use crate::by_patient::{ByValue, Patients};
 use crate::config::AuditConfig;
 use crate::error::AuditError;
@@ -68,6 +69,25 @@ pub(super) fn acquisition(properties: &[Counted], config: &AuditConfig) -> Vec<A
         }
     }
     issues
+}
+
+/// How much each property tells of the two labels, as the checks here count patients.
+pub(super) fn associations(properties: &[Counted]) -> Vec<Association> {
+    let of_property = |one: &Counted| {
+        let table =
+            |of: fn(&Patients) -> Vec<u64>| one.patients.table(&one.values, of).into_values().collect::<Vec<_>>();
+        // A method may judge some nodes of a patient, and a scanner has seen them all.
+        let (cases, by_status) = match JUDGED.iter().any(|judged| judged.column == one.column) {
+            true => (Cases::PatientsByLabel, table(|patients| patients.of_status.to_vec())),
+            false => (Cases::Patients, table(|patients| patients.by_worst.to_vec())),
+        };
+        let by_region = table(|patients| patients.of_region.clone());
+        [
+            Association::of(one.column, "metastasis", cases, &by_status),
+            Association::of(one.column, "region", Cases::PatientsByLabel, &by_region),
+        ]
+    };
+    properties.iter().flat_map(of_property).flatten().collect()
 }
 
 /// Who judged: a column whose values should not tell the status, with the code, the words and the advice of its issue.

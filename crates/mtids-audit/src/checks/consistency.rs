@@ -39,8 +39,13 @@ pub(super) fn sexes(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
     let found = contradictions(index, "patient_key", SEX, |frame| frame.filter(is_either))?.into_iter();
     // A blank id names nobody, see `nobody`.
     let found: Vec<String> = found.map(|(patient, ..)| patient).filter(|patient| !patient.trim().is_empty()).collect();
+    if found.is_empty() {
+        return Ok(None);
+    }
     let count = found.len() as u64;
-    Ok((count > 0).then(|| {
+    let rows = index.coded()?.index().rows_of("patient_key", found.iter().map(String::as_str))?;
+    let rows = index.keys_at(rows.into_values().collect())?;
+    Ok(Some(
         AuditIssue::new(
             Severity::Warning,
             IssueCode::PatientOfTwoSexes,
@@ -49,7 +54,8 @@ pub(super) fn sexes(index: &Index) -> Result<Option<AuditIssue>, AuditError> {
             "two people under one id, or a slip in a header: compare names and birth dates at the source, and correct one of them",
         )
         .with_examples(found)
-    }))
+        .with_rows(rows),
+    ))
 }
 
 /// Series whose rows name two scanners, studies, or ways of acquisition.
@@ -66,8 +72,11 @@ pub(super) fn scanners(index: &Index) -> Result<Option<AuditIssue>, AuditError> 
     let named = names.into_iter().map(Option::unwrap_or_default).zip(all.values());
     let examples: Vec<String> =
         named.flat_map(|(series, found)| found.iter().map(move |what| format!("{series}: {what}"))).collect();
+    if all.is_empty() {
+        return Ok(None);
+    }
     let count = all.len() as u64;
-    Ok((count > 0).then(|| {
+    Ok(Some(
         AuditIssue::new(
             Severity::Warning,
             IssueCode::SeriesOfTwoScanners,
@@ -76,7 +85,8 @@ pub(super) fn scanners(index: &Index) -> Result<Option<AuditIssue>, AuditError> 
             "a series is one scan: headers were mixed, or two series have one UID; correct the source, and build again",
         )
         .with_examples(examples)
-    }))
+        .with_rows(index.keys_at(all.into_keys().collect())?),
+    ))
 }
 
 /// Series by their first rows, whose rows have two known values of a column, and these values; one pass over the rows.

@@ -81,6 +81,7 @@ pub(super) fn shared_by_patients(index: &Index, nobody: &Nobody) -> Result<Vec<A
             }
         }
         let count = others.len() as u64;
+        let rows = others.iter().flat_map(|(one, other)| [*one, *other]).collect();
         if count > 0 {
             issues.push(
                 AuditIssue::new(
@@ -90,7 +91,8 @@ pub(super) fn shared_by_patients(index: &Index, nobody: &Nobody) -> Result<Vec<A
                     format!("{} patches of more than one patient", counted(count, one, many)),
                     advice,
                 )
-                .with_examples(pairs(index, others.into_iter())?),
+                .with_examples(pairs(index, others.into_iter())?)
+                .with_rows(index.keys_at(rows)?),
             );
         }
     }

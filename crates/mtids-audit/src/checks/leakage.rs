@@ -1,6 +1,6 @@
 //! Patients in two splits, and an index that is not the published one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use mtids_report::format::counted;
 use mtids_shards::Manifest;
@@ -20,11 +20,17 @@ pub(super) fn patients(index: &Index, nobody: &Nobody) -> Result<Option<AuditIss
             .filter(col("splits").gt(lit(1)))
     })?;
     // Rows that name nobody belong together no more than any others.
-    let named: Vec<bool> = answer.codes("patient_key")?.into_iter().map(|patient| !nobody.is(patient)).collect();
-    let count = named.iter().filter(|is_named| **is_named).count() as u64;
-    let keys =
-        answer.texts("patient_key")?.into_iter().zip(named).filter(|(_, is_named)| *is_named).map(|(key, _)| key);
-    Ok((count > 0).then(|| {
+    let found: HashSet<u32> = answer.codes("patient_key")?.into_iter().filter(|&patient| !nobody.is(patient)).collect();
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let count = found.len() as u64;
+    // The number of a patient is the first row.
+    let mut firsts: Vec<u32> = found.iter().copied().collect();
+    firsts.sort_unstable();
+    let keys = index.coded()?.index().texts_at(PATIENT, &firsts)?;
+    let rows = (0..).zip(index.first_rows(PATIENT)?).filter(|(_, first)| found.contains(first)).map(|(row, _)| row);
+    Ok(Some(
         AuditIssue::new(
             Severity::Error,
             IssueCode::PatientInTwoSplits,
@@ -32,8 +38,9 @@ pub(super) fn patients(index: &Index, nobody: &Nobody) -> Result<Option<AuditIss
             format!("{} patches in more than one split", counted(count, "patient has", "patients have")),
             "results on held-out patients are too optimistic; build the dataset again with a split by patient",
         )
-        .with_examples(keys.flatten())
-    }))
+        .with_examples(keys.into_iter().flatten())
+        .with_rows(index.keys_at(rows.collect())?),
+    ))
 }
 
 /// The index must count what the manifest counts; that it is the published one was checked when it was opened.

@@ -52,7 +52,7 @@ pub(super) fn moments(findings: &Findings, property: &Property, beside: Option<u
         whole.fill(0);
         parts.clear();
         for &row in rows {
-            let value = findings.value(property, row).unwrap_or(property.values.len());
+            let value = property.code(row).unwrap_or(property.values.len());
             if beside.is_none_or(|beside| beside == value) {
                 count(findings, row, &mut whole);
             }

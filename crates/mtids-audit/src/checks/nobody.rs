@@ -25,7 +25,7 @@ fn blank_ids() -> Vec<String> {
 }
 
 /// What stands for no patient.
-pub(super) struct Nobody {
+pub(crate) struct Nobody {
     /// Numbers of the blank ids: their first rows.
     blank: Vec<u32>,
 }
@@ -39,7 +39,7 @@ impl Nobody {
     }
 
     /// Whether the number of a patient, its first row, stands for none.
-    pub(super) fn is(&self, patient: u32) -> bool {
+    pub(crate) fn is(&self, patient: u32) -> bool {
         patient == NO_CODE || self.blank.contains(&patient)
     }
 

@@ -40,7 +40,7 @@ impl Counted {
         let split = Property::of(index, "split")?;
         let places: Vec<Option<usize>> =
             split.values.iter().map(|name| SPLITS.iter().position(|one| one == name)).collect();
-        let split_of = |row| findings.value(&split, row).and_then(|code| *places.get(code)?);
+        let split_of = |row| split.code(row).and_then(|code| *places.get(code)?);
         let count = |column: &&'static str| -> Result<Option<Self>, AuditError> {
             let property = Property::of(index, column)?;
             if property.is_constant() {

@@ -44,6 +44,7 @@ pub(super) fn ids(index: &Index, nobody: &Nobody) -> Result<Option<AuditIssue>, 
         return Ok(None);
     }
     let count = others.len() as u64;
+    let rows = others.iter().flat_map(|(one, other)| [*one, *other]).collect();
     Ok(Some(
         AuditIssue::new(
             Severity::Error,
@@ -55,7 +56,8 @@ pub(super) fn ids(index: &Index, nobody: &Nobody) -> Result<Option<AuditIssue>, 
             ),
             "one person under two ids: write ids in one form, or list them in identity.same_person, and build again",
         )
-        .with_examples(pairs(index, others.into_iter())?),
+        .with_examples(pairs(index, others.into_iter())?)
+        .with_rows(index.keys_at(rows)?),
     ))
 }
 

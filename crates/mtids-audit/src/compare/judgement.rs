@@ -1,7 +1,7 @@
 //! What a difference between two datasets means: issues with a severity and what to do.
 //!
 //! Errors would make figures of the two datasets wrong beside each other, warnings need a look, notes inform. Invariant: two equal datasets
-//! have no issue.
+//! differ in nothing; what remains are faults of both, as a dataset without rows.
 
 use mtids_report::format::counted;
 

@@ -15,7 +15,10 @@ pub(super) const NOT_TESTED: &str = "Drift was not tested: a dataset has finding
 pub fn text(found: &Comparison) -> String {
     let [first, second] = &found.datasets;
     if first == second {
-        return format!("  the same dataset, digest {}\n", first.short());
+        let same = format!("  the same dataset, digest {}\n", first.short());
+        // Faults that both have count for the exit code, so they are said.
+        let counts = if found.issues.is_empty() { String::new() } else { issue_counts(&found.issues, false) };
+        return same + &issue_lines(&found.issues) + &counts;
     }
     let mut table = Table::new([
         ("", Align::Left),

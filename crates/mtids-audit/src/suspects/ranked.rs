@@ -9,7 +9,7 @@ use mtids_domain::label::Evidence;
 
 use super::found::{Dimension, Suspect, Suspects};
 use crate::error::AuditError;
-use crate::index::Index;
+use crate::index::{Index, Rows};
 use crate::opened::open;
 
 /// Rows whose details are read at a time.
@@ -64,7 +64,7 @@ pub(super) fn details(index: &Index, ranked: &[Ranked]) -> Result<Vec<Suspect>, 
     ];
     let mut found = Vec::with_capacity(ranked.len());
     for part in ranked.chunks(AT_A_TIME) {
-        let answer = index.rows_of_keys(part.iter().map(|row| row.key.as_str()), &columns)?;
+        let answer = index.rows_of_keys(Rows::Findings, part.iter().map(|row| row.key.as_str()), &columns)?;
         let text = |name: &str| -> Result<Vec<String>, AuditError> {
             Ok(answer.texts(name)?.into_iter().map(Option::unwrap_or_default).collect())
         };

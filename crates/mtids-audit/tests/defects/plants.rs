@@ -4,7 +4,10 @@ use mtids_domain::label::{Evidence, Metastasis};
 use mtids_domain::person::Sex;
 use mtids_domain::pseudonym::{FoldedPatientKey, PatientKey, SeriesKey, StudyKey};
 use mtids_domain::taxonomy::Station;
+use mtids_patch::near_hash;
+use mtids_runtime::random::rng_for;
 use mtids_shards::{Measure, RowKind, RowLabels, Split};
+use rand::RngExt;
 
 use crate::Dataset;
 use crate::support::sound;
@@ -70,6 +73,26 @@ pub(crate) fn near(d: &mut Dataset, is_shared: fn(usize) -> bool) {
         let text: String = (0..16).map(|piece| format!("{:04x}", 16 * of(piece) + piece)).collect();
         row.audit.near_hash = Some(text.parse().unwrap());
     }
+}
+
+/// Rows 0 and 4, of two patients, have the hashes of two views of scans of their own or of one: the second shifted by voxels along each axis, and
+/// brighter.
+pub(crate) fn shifted(d: &mut Dataset, other_scan: u64, voxels: usize, brighter_hu: i16) {
+    const SIZE: [usize; 3] = [16, 48, 48];
+    let hash = |scan: u64, from: usize, brighter_hu: i16| {
+        let places = (0..SIZE[0]).flat_map(|d| (0..SIZE[1]).flat_map(move |h| (0..SIZE[2]).map(move |w| [d, h, w])));
+        // Grain of 15 HU in tissue with a vessel: the same at the same place of the world.
+        let hu = places.map(|place| {
+            let [d, h, w] = place.map(|at| (at + from) as u64);
+            let mut random = rng_for(scan, "grain", &[d, h, w]);
+            let tissue = if (h as f64 - 30.0).hypot(w as f64 - 20.0) < 9.0 { 160 } else { 40 };
+            tissue + random.random_range(-15..=15) + brighter_hu
+        });
+        near_hash(&hu.collect::<Vec<i16>>(), SIZE)
+    };
+    d.rows[0].audit.near_hash = hash(1, 4, 0);
+    d.rows[4].audit.near_hash = hash(1 + other_scan, 4 + voxels, brighter_hu);
+    assert!(d.rows[0].audit.near_hash.is_some() && d.rows[4].audit.near_hash.is_some());
 }
 
 /// So many patients have subcarinal nodes, all from one of six sites with six patients each.

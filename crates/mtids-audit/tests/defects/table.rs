@@ -100,6 +100,10 @@ pub(crate) const DEFECTS: &[Defect] = &[
         near(d, |piece| piece >= 12);
     })
     .below(|d| near(d, |piece| piece >= 13)),
+    defect("a view shifted by 2 voxels, and 20 HU brighter, under another patient", Warning, Code::NearCopies, |d| {
+        shifted(d, 0, 2, 20);
+    })
+    .below(|d| shifted(d, 1, 2, 20)),
     defect("a view of another patient that shares four pieces far apart", Warning, Code::NearCopies, |d| {
         near(d, |piece| piece % 5 == 0);
     })
@@ -324,20 +328,20 @@ pub(crate) const DEFECTS: &[Defect] = &[
     })
     .below(|d| status_of_patient(d, 4)),
     // Splits against each other.
-    defect("a prevalence × 1.33 in test", Warning, Code::PrevalenceDiffers, |d| {
-        d.rows = larger(4);
-        more_metastatic(d, 16);
+    defect("a prevalence × 1.3 in test", Warning, Code::PrevalenceDiffers, |d| {
+        d.rows = larger(5);
+        more_metastatic(d, 18);
     })
     .below(|d| {
-        d.rows = larger(4);
+        d.rows = larger(5);
         more_metastatic(d, 2);
     }),
-    defect("a share of a region × 1.33 in test", Warning, Code::RegionShareDiffers, |d| {
-        d.rows = larger(4);
-        more_upper(d, 16);
+    defect("a share of a region × 1.3 in test", Warning, Code::RegionShareDiffers, |d| {
+        d.rows = larger(5);
+        more_upper(d, 18);
     })
     .below(|d| {
-        d.rows = larger(4);
+        d.rows = larger(5);
         more_upper(d, 2);
     }),
     defect("test patients of another site", Warning, Code::SplitFollowsGroup, |d| test_of_site(d, 3))
