@@ -19,6 +19,7 @@ cp -r "$out/dataset" "$made/dataset"
 look "$programs/mtids-prep" build --config pipelines/demo/dataset.toml --data "$out/cohort/dicom" --annotations "$out/cohort/annotations.csv" \
   --annotations "$out/cohort/masks" --corrections "$made/corrections.csv" --out "$made/dataset"
 look "$programs/mtids-audit" compare "$out/dataset" "$made/dataset" --out "$made/comparison"
+look "$programs/mtids-audit" suspects "$out/dataset" --out "$made/suspects" --pictures 6
 # A grid that is done in a minute.
 "$programs/mtids-train" compare --grid pipelines/compare/short.toml --out "$made/grid" --dataset short=out/demo-short/dataset >/dev/null
 
@@ -35,6 +36,7 @@ shoot "$out/audit/audit.html" audit.png 1500
 shoot "$run/report.html" report.png 1700
 shoot "$out/answer/report.html" answer.png 1500
 shoot "$made/comparison/comparison.html" comparison.png 1500
+shoot "$made/suspects/suspects.html" suspects.png 1500
 shoot "$made/grid/results.html" grid.png 1500
 # README's table: what stands between its two marks.
 awk -v table="$run/evaluation.txt" '

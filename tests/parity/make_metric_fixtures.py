@@ -11,9 +11,10 @@ import pathlib
 import warnings
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
+from sklearn.metrics.cluster import expected_mutual_information
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -66,14 +67,15 @@ def association(name, table):
     """Bergsma's corrected V, from SciPy's chi-squared without empty rows and columns."""
     full = np.asarray(table, float)
     filled = full[full.sum(1) > 0][:, full.sum(0) > 0]
-    # scikit-learn's mutual information, less Miller's bias, in bits.
+    # scikit-learn's mutual information and that of chance, which its adjusted mutual information subtracts.
     counts = full.astype(int)
-    pairs = [(i, j) for i in range(counts.shape[0]) for j in range(counts.shape[1]) for _ in range(counts[i, j])]
-    nats = metrics.mutual_info_score([i for i, _ in pairs], [j for _, j in pairs])
-    filled_cells = (counts > 0).sum() - (counts.sum(1) > 0).sum() - (counts.sum(0) > 0).sum() + 1
-    limit = min(stats.entropy(counts.sum(1)), stats.entropy(counts.sum(0)))
-    information = float(np.clip(nats - filled_cells / (2 * len(pairs)), 0.0, limit) / np.log(2))
-    case = {"name": name, "table": counts.tolist(), "cramers_v": None, "uncorrected": None, "mutual_information": information}
+    nats = metrics.mutual_info_score(None, None, contingency=counts)
+    chance = expected_mutual_information(sparse.csr_matrix(filled.astype(np.int64)), int(filled.sum()))
+    entropy = stats.entropy(counts.sum(0))
+    beyond, told = max(0.0, nats - chance), entropy - chance > 1e-9
+    case = {"name": name, "table": counts.tolist(), "cramers_v": None, "uncorrected": None}
+    case["bits"] = float(beyond / np.log(2)) if told and beyond > 0 else 0.0
+    case["of_column"] = float(min(1.0, beyond / (entropy - chance))) if told else 0.0
     if min(filled.shape) < 2:
         return case
     n, (r, k) = filled.sum(), filled.shape
@@ -249,6 +251,8 @@ def main():
             association("empty row and column", [[8, 0, 3], [0, 0, 0], [2, 0, 9]]),
             association("one row", [[3, 4]]),
             association("one patient a scanner", [[1, 0], [0, 1], [1, 0], [0, 1]]),
+            association("thousands", [[4100, 900, 33], [1200, 3900, 71]]),
+            association("many rows of few cases", clusters.integers(0, 3, (80, 2))),
         ],
         "quantile": [
             {"values": values.tolist(), "share": share, "quantile": float(np.quantile(values, share))}

@@ -64,7 +64,7 @@ pub struct Audit {
     /// By region and kernel.
     #[serde(default)]
     pub by_region_and_kernel: Vec<Group>,
-    /// By region and slice thickness, mm.
+    /// By region and slice thickness, to the next half mm.
     #[serde(default)]
     pub by_region_and_slice_thickness: Vec<Group>,
     /// By region and use of contrast agent.

@@ -78,6 +78,23 @@ impl Property {
         Self::of_rows(index, Rows::Findings, column)
     }
 
+    /// A column of numbers in mm, to the next half mm: many series have a thickness of their own.
+    pub(crate) fn in_half_mm(index: &Index, column: &str) -> Result<Self, AuditError> {
+        let exact = Self::of(index, column)?;
+        let mut values: Vec<String> = Vec::new();
+        let code_of = |value: &String| {
+            let rounded =
+                value.parse().map_or_else(|_| value.clone(), |mm: f32| format!("{:?}", (2.0 * mm).round() / 2.0));
+            values.iter().position(|known| *known == rounded).unwrap_or_else(|| {
+                values.push(rounded);
+                values.len() - 1
+            }) as u32
+        };
+        let codes: Vec<u32> = exact.values.iter().map(code_of).collect();
+        let codes = exact.codes.iter().map(|code| codes.get(*code as usize).copied().unwrap_or(NO_CODE)).collect();
+        Ok(Self { codes, values, are_numbers: true })
+    }
+
     /// The same of every row, negatives among them.
     pub(crate) fn all(index: &Index, column: &str) -> Result<Self, AuditError> {
         Self::of_rows(index, Rows::All, column)

@@ -126,7 +126,7 @@ pub(crate) fn associations(all: &[Association]) -> Markup {
             count(one.count),
             metric(Some(one.cramers_v)),
             metric(Some(one.mutual_information)),
-            percent(one.of_entropy),
+            percent(one.of_label),
         ]
     };
     let rows: Vec<Vec<String>> = all.iter().map(row).collect();

@@ -101,7 +101,7 @@ fn metastatic_regions(patients: &Patients) -> Markup {
     let rows: Vec<Vec<String>> = by_regions.map(|(regions, &n)| vec![regions.to_string(), count(n)]).collect();
     html! {
         h3 { "Patients by regions with a metastatic node" }
-        (table(&["regions\t", "patients\t"], &rows))
+        (table(&["regions", "patients\t"], &rows))
     }
 }
 
@@ -231,7 +231,7 @@ fn measures(audit: &Audit) -> Markup {
     let number = |value: Option<f64>, unit: &str| {
         value.map_or_else(
             || "–".to_owned(),
-            |value| if unit == "1" { format!("{value:.2}") } else { format!("{value:.1}") },
+            |value| (if unit == "1" { format!("{value:.2}") } else { format!("{value:.1}") }).replace('-', "−"),
         )
     };
     let rows = |of: &str| -> Vec<Vec<String>> {

@@ -169,7 +169,7 @@ fn associations(all: &[Association]) -> Table {
         .count("count", all, |one| one.count)
         .number("cramers_v", all, |one| Some(one.cramers_v))
         .number("mutual_information_bits", all, |one| Some(one.mutual_information))
-        .number("of_entropy", all, |one| Some(one.of_entropy))
+        .number("of_label", all, |one| Some(one.of_label))
 }
 
 /// Patients by their nodes, one row for each kind.

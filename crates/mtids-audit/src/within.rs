@@ -15,6 +15,9 @@ use crate::count::{Count, Group, Intervals};
 use crate::error::AuditError;
 use crate::index::Index;
 
+/// A column whose values are put together by half mm.
+const THICKNESS: &str = "slice_thickness_mm";
+
 /// Most tables at a time: each takes the codes of its columns, four bytes a row, meanwhile.
 const AT_ONCE: usize = 2;
 
@@ -75,7 +78,11 @@ fn of_columns(
     if !columns.iter().all(|column| index.has(column)) {
         return Ok(Vec::new());
     }
-    let properties = columns.iter().map(|column| Property::of(index, column)).collect::<Result<Vec<_>, _>>()?;
+    let property = |column: &&str| match *column {
+        THICKNESS => Property::in_half_mm(index, THICKNESS),
+        column => Property::of(index, column),
+    };
+    let properties = columns.iter().map(property).collect::<Result<Vec<_>, _>>()?;
     let none =
         Sums { count: Count::default(), rows: of_all, metastatic: ShareSums::default(), unknown: ShareSums::default() };
     let mut groups = Groups {

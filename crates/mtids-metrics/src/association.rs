@@ -1,5 +1,10 @@
 //! Association of two categorical variables.
 
+use std::collections::BTreeMap;
+use std::f64::consts::LN_2;
+
+use statrs::function::factorial::ln_factorial;
+
 /// Cramér's V of a contingency table, with Bergsma's correction of its bias (J Korean Stat Soc 2013;42:323): 0 without association, 1 when
 /// the row tells the column. Without the correction, a table with many rows and few cases shows association by chance. `None` unless two
 /// rows and two columns have cases.
@@ -29,30 +34,76 @@ pub fn cramers_v(table: &[Vec<u64>]) -> Option<f64> {
     (limit > 0.0).then(|| (phi_squared / limit).sqrt().min(1.0))
 }
 
-/// What one variable of a contingency table tells of the other, in bits: 0 without association, and never more than the entropy of either.
-///
-/// Shannon's mutual information of the table, less its bias in a table of few cases (Miller, Information Theory in Psychology, 1955:95): by as many
-/// cells, over twice the cases, as are filled beyond those of one row and one column. `None` without a case.
-pub fn mutual_information(table: &[Vec<u64>]) -> Option<f64> {
+/// What the row of a contingency table tells of the column, beyond chance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MutualInformation {
+    /// Shannon's mutual information less that of chance, bits; never below 0.
+    pub bits: f64,
+    /// The same as a share of what there is to tell beyond chance: the entropy of the column, less that of chance. 0 where chance tells all.
+    pub of_column: f64,
+}
+
+/// Mutual information of a contingency table, less what tables with these totals have by chance (Vinh, Epps and Bailey, J Mach Learn Res 2010;11:2837,
+/// equation 24). Without that, a column of as many values as cases would tell everything. `None` without a case.
+pub fn mutual_information(table: &[Vec<u64>]) -> Option<MutualInformation> {
     let columns = table.iter().map(Vec::len).max()?;
     let rows: Vec<u64> = table.iter().map(|row| row.iter().sum()).collect();
     let of_column = |column: usize| table.iter().filter_map(|row| row.get(column)).sum::<u64>();
     let columns: Vec<u64> = (0..columns).map(of_column).collect();
-    let n = rows.iter().sum::<u64>() as f64;
-    if n == 0.0 {
+    let n = rows.iter().sum::<u64>();
+    if n == 0 {
         return None;
     }
     // In nats. A cell without cases adds nothing.
-    let entropy = |counts: &mut dyn Iterator<Item = u64>| -> (f64, f64) {
-        let filled = counts.filter(|count| *count > 0).map(|count| count as f64 / n);
-        filled.fold((0.0, 0.0), |(entropy, cells), share| (entropy - share * share.ln(), cells + 1.0))
+    let entropy = |counts: &mut dyn Iterator<Item = u64>| -> f64 {
+        counts.filter(|count| *count > 0).map(|count| count as f64 / n as f64).map(|share| -share * share.ln()).sum()
     };
-    let (of_rows, filled_rows) = entropy(&mut rows.iter().copied());
-    let (of_columns, filled_columns) = entropy(&mut columns.iter().copied());
-    let (of_cells, filled_cells) = entropy(&mut table.iter().flatten().copied());
-    let bias = (filled_cells - filled_rows - filled_columns + 1.0) / (2.0 * n);
-    let nats = of_rows + of_columns - of_cells - bias;
-    Some(nats.clamp(0.0, of_rows.min(of_columns)) / std::f64::consts::LN_2)
+    let of_columns = entropy(&mut columns.iter().copied());
+    let found = entropy(&mut rows.iter().copied()) + of_columns - entropy(&mut table.iter().flatten().copied());
+    let chance = expected(&rows, &columns, n);
+    let (beyond, all) = ((found - chance).max(0.0), of_columns - chance);
+    // Below this, both are rounding.
+    let of_column = if all > 1e-9 { (beyond / all).min(1.0) } else { 0.0 };
+    let bits = if of_column > 0.0 { beyond / LN_2 } else { 0.0 };
+    Some(MutualInformation { bits, of_column })
+}
+
+/// Mean mutual information, in nats, of all tables with these totals.
+fn expected(rows: &[u64], columns: &[u64], n: u64) -> f64 {
+    // Many rows of a table have one total.
+    let mut by_total: BTreeMap<u64, f64> = BTreeMap::new();
+    rows.iter().filter(|total| **total > 0).for_each(|total| *by_total.entry(*total).or_default() += 1.0);
+    let of_row = |a: u64| columns.iter().filter(|b| **b > 0).map(|&b| expected_of_cell(a, b, n)).sum::<f64>();
+    by_total.into_iter().map(|(a, times)| times * of_row(a)).sum()
+}
+
+/// What a cell adds, whose count is hypergeometric: a row of `a`, a column of `b`, of `n` cases.
+fn expected_of_cell(a: u64, b: u64, n: u64) -> f64 {
+    let (least, most) = ((a + b).saturating_sub(n), a.min(b));
+    let choose = |of: u64, taken: u64| ln_factorial(of) - ln_factorial(taken) - ln_factorial(of - taken);
+    let (a_, b_, n_) = (a as f64, b as f64, n as f64);
+    let adds = |k: u64| if k == 0 { 0.0 } else { k as f64 / n_ * (n_ * k as f64 / (a_ * b_)).ln() };
+    // From the most frequent count to both sides, until nothing more is added.
+    let mode = (((a_ + 1.0) * (b_ + 1.0) / (n_ + 2.0)) as u64).clamp(least, most);
+    let at_mode = (choose(a, mode) + choose(n - a, b - mode) - choose(n, b)).exp();
+    let mut sum = at_mode * adds(mode);
+    let mut chance = at_mode;
+    for k in mode..most {
+        chance *= (a - k) as f64 * (b - k) as f64 / ((k + 1) as f64 * ((n + k + 1) - a - b) as f64);
+        if chance < 1e-20 {
+            break;
+        }
+        sum += chance * adds(k + 1);
+    }
+    chance = at_mode;
+    for k in (least + 1..=mode).rev() {
+        chance *= k as f64 * ((n + k) - a - b) as f64 / ((a - k + 1) as f64 * (b - k + 1) as f64);
+        if chance < 1e-20 {
+            break;
+        }
+        sum += chance * adds(k - 1);
+    }
+    sum
 }
 
 #[cfg(test)]
@@ -73,14 +124,18 @@ mod tests {
 
     #[test]
     fn mutual_information_at_its_ends() {
-        assert_eq!(mutual_information(&[vec![50, 0], vec![0, 50]]), Some(1.0), "never more than the entropy");
-        assert_eq!(mutual_information(&[vec![25, 25], vec![25, 25]]), Some(0.0));
-        assert_eq!(mutual_information(&[vec![3, 4]]), Some(0.0), "one row tells nothing");
-        assert_eq!((mutual_information(&[]), mutual_information(&[vec![0, 0]])), (None, None));
-        // Four values that two bits name, each cell a case of many.
-        let four: Vec<Vec<u64>> =
-            (0..4).map(|row| (0..4).map(|column| u64::from(row == column) * 1000).collect()).collect();
-        assert!((mutual_information(&four).unwrap() - 2.0).abs() < 1e-12);
+        let of = |table: &[Vec<u64>]| mutual_information(table).map(|found| (found.bits, found.of_column));
+        let (bits, share) = of(&[vec![500, 0], vec![0, 500]]).unwrap();
+        assert!((0.998..1.0).contains(&bits) && (share - 1.0).abs() < 1e-12, "{bits} {share}");
+        assert_eq!(of(&[vec![25, 25], vec![25, 25]]), Some((0.0, 0.0)));
+        assert_eq!(of(&[vec![3, 4]]), Some((0.0, 0.0)), "one row tells nothing");
+        assert_eq!((of(&[]), of(&[vec![0, 0]])), (None, None));
+        // Every case has a value of its own: it would tell all by the number of values alone.
+        let alone: Vec<Vec<u64>> = (0..300).map(|n| if n % 5 == 0 { vec![0, 1] } else { vec![1, 0] }).collect();
+        assert_eq!(of(&alone), Some((0.0, 0.0)));
+        // Totals of millions take no time and overflow nowhere.
+        let (bits, _) = of(&[vec![4_000_000, 1_000_000], vec![1_000_000, 4_000_000]]).unwrap();
+        assert!((bits - 0.278_072).abs() < 1e-5, "{bits}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod reliability;
 mod roc;
 mod share;
 
-pub use association::{cramers_v, mutual_information};
+pub use association::{MutualInformation, cramers_v, mutual_information};
 pub use bootstrap::{BootstrapOptions, bootstrap_by_patient, resample_by_patient};
 pub use calibration::{brier, expected_calibration_error};
 pub use cluster::{Moments, PatientSums, mean_difference_by_patient};

@@ -86,7 +86,11 @@ fn association_is_that_of_scipy_with_the_bias_removed() {
     for case in cases("association") {
         let ours = cramers_v(&table(&case["table"]));
         same(ours, &case["cramers_v"], &case);
-        same(mutual_information(&table(&case["table"])), &case["mutual_information"], &case);
+        let found = mutual_information(&table(&case["table"])).unwrap();
+        for (ours, key) in [(found.bits, "bits"), (found.of_column, "of_column")] {
+            let theirs = case[key].as_f64().unwrap();
+            assert!((ours - theirs).abs() < 1e-10, "{key}: {ours} is not {theirs}: {case}");
+        }
         if let (Some(ours), Some(uncorrected)) = (ours, case["uncorrected"].as_f64()) {
             assert!(ours <= uncorrected + 1e-12, "{case}");
         }

@@ -31,7 +31,7 @@ const STYLE: &str = "
 :root{--paper:#fbfbf9;--ink:#1d2328;--soft:#5c6770;--line:#d9dcd8;--panel:#ffffff;--a:#1f6f8b;--b:#c8553d;--c:#6a8532;--d:#8a5a9e;--e:#b98b00;--good:#2f7d4f;--bad:#b3372a;--warn:#a86a00}
 @media screen and (prefers-color-scheme:dark){:root{--paper:#14181b;--ink:#e4e7e6;--soft:#9aa5ab;--line:#333b40;--panel:#1b2125;--a:#5cb3d0;--b:#ec8a70;--c:#a6c463;--d:#c59ad6;--e:#e6c04a;--good:#6cc48f;--bad:#f0877a;--warn:#e0ac50}}
 *{box-sizing:border-box}body{margin:0;overflow-wrap:break-word;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,'DejaVu Sans',sans-serif}
-main,header,footer{max-width:1020px;margin:0 auto;padding:0 24px}header{padding-top:36px}h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:0 0 12px}h3{font-size:1rem;margin:20px 0 6px}
+main,header,footer{max-width:1180px;margin:0 auto;padding:0 24px}header{padding-top:36px}h1{font-size:1.7rem;margin:0}h2{font-size:1.15rem;margin:0 0 12px}h3{font-size:1rem;margin:20px 0 6px}
 .lead{color:var(--soft);margin:6px 0 0;max-width:75ch}nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin:18px 0;padding:10px 0;border-block:1px solid var(--line);font-size:.92rem}
 nav a,a{color:var(--a);text-decoration:none}section{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:20px 22px;margin:0 0 20px}
 .wide{overflow-x:auto}table{overflow-wrap:normal;border-collapse:collapse;width:100%;font-size:.93rem;font-variant-numeric:tabular-nums}th,td{padding:5px 10px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}

@@ -94,7 +94,7 @@ fn overview(found: &Suspects) -> Markup {
 }
 
 fn joint(judged: &Judged) -> Markup {
-    let title = "Given against likely class";
+    let title = "Given class against the one that models are sure of";
     // Scaled counts are no whole numbers, and a cell has room for those.
     let cells: Vec<Vec<f64>> =
         judged.confident_joint.iter().map(|row| row.iter().map(|count| count.round()).collect()).collect();
@@ -102,7 +102,8 @@ fn joint(judged: &Judged) -> Markup {
     html! {
         (figure(title, &map))
         p class="note" {
-            "Likeliest class is the given one in " (percent(judged.agreement)) " of the rows"
+            "Cells are the confident joint: rows whose model is sure of a class, scaled to all. The likeliest class alone is the given one in "
+            (percent(judged.agreement)) " of the rows"
             @if let Some(auroc) = judged.auroc { ", AUROC against the given labels " (metric(Some(auroc))) }
             "."
         }
