@@ -68,7 +68,7 @@ fn the_worklist_has_its_heading_and_names_rows_of_the_dataset() {
     let keys: BTreeSet<&str> = rows.iter().map(|row| row.sample_key.as_str()).collect();
     let asked: Vec<&str> = lines.filter(|line| line.contains("place-without-tissue")).collect();
     assert!(!asked.is_empty(), "{list}");
-    assert!(asked.iter().all(|line| line.split(',').nth(6).is_some_and(|key| keys.contains(key))), "{list}");
+    assert!(asked.iter().all(|line| line.split(',').nth(7).is_some_and(|key| keys.contains(key))), "{list}");
 }
 
 #[test]
